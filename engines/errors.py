@@ -1,0 +1,72 @@
+"""Everything that can go wrong between us and an engine, grouped by what the caller can do about it.
+
+    EngineError
+    ├── NotSent             nothing reached the engine: safe to send elsewhere
+    │   ├── ConnectFailed       refused, unreachable, TLS or DNS failure, connect deadline
+    │   └── Unsupported         this engine kind does not speak the operation
+    ├── Unanswered          sent, but no body byte of a 2xx came back: the retry policy decides
+    │   ├── ConnectionLost      closed or reset before the first body byte
+    │   └── FirstByteTimeout
+    ├── CutShort            the answer broke after its first body byte: never retried
+    │   ├── AnswerTruncated     closed, reset or malformed mid-body
+    │   └── IdleTimeout
+    ├── TotalTimeout        the caller's whole time is up, in whatever phase
+    ├── BadAnswer           the engine broke HTTP or a size limit
+    └── LaunchFailed        a launched engine did not start; the message is for the operator
+
+Messages never hold keys, request bodies or URLs with credentials.
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """Base of all engine failures; `str(error)` is one plain sentence."""
+
+
+class NotSent(EngineError):
+    """Nothing of the request reached the engine."""
+
+
+class ConnectFailed(NotSent):
+    """No connection could be made in time."""
+
+
+class Unsupported(NotSent):
+    """The engine kind does not speak this operation."""
+
+
+class Unanswered(EngineError):
+    """The request was sent and no body byte of a 2xx answer came back."""
+
+
+class ConnectionLost(Unanswered):
+    """The connection closed before the first body byte."""
+
+
+class FirstByteTimeout(Unanswered):
+    """No body byte within the first-byte deadline."""
+
+
+class CutShort(EngineError):
+    """The answer broke after its first body byte."""
+
+
+class AnswerTruncated(CutShort):
+    """The connection closed, or the framing broke, in the middle of the body."""
+
+
+class IdleTimeout(CutShort):
+    """Nothing arrived for the idle deadline, in the middle of the body."""
+
+
+class TotalTimeout(EngineError):
+    """The caller's total deadline passed."""
+
+
+class BadAnswer(EngineError):
+    """The engine's answer is not HTTP we accept, or is over a limit."""
+
+
+class LaunchFailed(EngineError):
+    """A launched engine could not be started."""

@@ -1,0 +1,231 @@
+"""Keep-alive connections to one origin: O(1) to take, O(1) to give back, bounded, first come first served.
+
+The most recently used connection is taken first, so a quiet pool shrinks: the others pass their idle deadline and
+close. A call over the bound waits its turn in line, under its own connect deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from engines.errors import ConnectFailed
+from engines.http1 import Call, Connection
+from engines.model import Deadlines
+from engines.port import Sink, Spawn
+
+IDLE_S = 30.0
+"""Shorter than the keep-alive of common servers is impossible (uvicorn: 5 s), so a close may always cross our write;
+the connection's replay rule covers that."""
+RECEIVE_BUFFER_BYTES = 64 * 1024
+"""SO_RCVBUF. The kernel doubles it for its own book-keeping, so one read brings at most 128 KiB: with the client's
+64 KiB write buffer a paused stream holds under 256 KiB of ours. (uvloop would read 256,000 bytes at once.)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where to connect to: a TCP host and port, or a unix socket; TLS when `tls` is given."""
+
+    host: str
+    port: int
+    base_path: str = ""
+    uds: str | None = None
+    tls: ssl.SSLContext | None = field(default=None, compare=False)
+
+    @property
+    def authority(self) -> str:
+        """The Host header: brackets for IPv6, the port unless it is the scheme's own."""
+        if self.uds is not None:
+            return "localhost"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+
+def parse_origin(url: str, tls: ssl.SSLContext | None = None) -> Origin:
+    """Read `http://host:port/base`, `https://...` or `unix:/path/to.sock`.
+
+    `tls` replaces the default context (system authorities, host name checked) of an https URL.
+    Raises ValueError with a sentence that says what is wrong.
+    """
+    if url.startswith("unix:"):
+        path = url.removeprefix("unix:").removeprefix("//")
+        if not path.startswith("/"):
+            raise ValueError(f"{url!r}: a unix socket URL is unix:/absolute/path.sock")
+        return Origin(host="localhost", port=80, uds=path)
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is not an http://, https:// or unix: URL")
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise ValueError("an engine URL has no user, password, query or fragment")
+    secure = parts.scheme == "https"
+    return Origin(
+        host=parts.hostname,
+        port=parts.port or (443 if secure else 80),
+        base_path=parts.path.rstrip("/"),
+        tls=(tls or ssl.create_default_context()) if secure else None,
+    )
+
+
+class Pool:
+    """The connections to one origin."""
+
+    __slots__ = ("_idle", "_limit", "_loop", "_open", "_spawn", "_waiting", "closing", "idle_s", "origin")
+
+    def __init__(self, origin: Origin, spawn: Spawn, *, limit: int = 10_000, idle_s: float = IDLE_S) -> None:
+        self.origin = origin
+        self.idle_s = idle_s
+        self.closing = False
+        self._spawn = spawn
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._idle: dict[Connection, None] = {}  # ordered: the last is the most recently used
+        self._open = 0  # connections that exist or are being made
+        self._waiting: deque[Call] = deque()
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that exist or are being made."""
+        return self._open
+
+    @property
+    def idle_connections(self) -> int:
+        return len(self._idle)
+
+    def send(self, head: bytes, body: bytes, deadlines: Deadlines, sink: Sink) -> Call:
+        """Send one request; see `engines.port.Engine.send` for the rules."""
+        call = Call(head, body, deadlines, sink, self._loop.time())
+        if self._idle:
+            connection, _ = self._idle.popitem()
+            connection.send(call)
+        else:
+            self.send_fresh(call)
+        return call
+
+    def send_fresh(self, call: Call) -> None:
+        """Send on a connection that was never used before."""
+        if self._open < self._limit:
+            self._open += 1
+            self._spawn("connect", lambda: self._connect(call))
+        else:
+            self._waiting.append(call)
+            self._loop.call_later(call.deadlines.connect_s, self._give_up, call)
+
+    def release(self, connection: Connection) -> None:
+        """Take back a connection that is open and free."""
+        while self._waiting:
+            call = self._waiting.popleft()
+            if not call.finished:
+                connection.reused = True
+                connection.send(call)
+                return
+        if self.closing:
+            connection.abort()
+            return
+        connection.keep_idle(self._loop.time() + self.idle_s)
+        self._idle[connection] = None
+
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection that has closed. Called at most once per connection by its close, again by its loss."""
+        self._idle.pop(connection, None)
+        if not connection.counted:
+            return
+        connection.counted = False
+        self._open -= 1
+        while self._waiting and self._open < self._limit:
+            call = self._waiting.popleft()
+            if not call.finished:
+                self.send_fresh(call)
+
+    def close(self) -> None:
+        """Close what is idle now, and what is busy when its call ends."""
+        self.closing = True
+        for connection in list(self._idle):
+            connection.abort()
+
+    def _give_up(self, call: Call) -> None:
+        if call.connection is None and not call.finished and call in self._waiting:
+            self._waiting.remove(call)
+            call.fail(
+                ConnectFailed(
+                    f"all {self._limit} connections to the engine stayed busy for {call.deadlines.connect_s:g} s"
+                )
+            )
+
+    async def _connect(self, call: Call) -> None:
+        origin = self.origin
+        deadlines = call.deadlines
+        bound = deadlines.connect_s
+        if deadlines.total_s is not None:
+            bound = max(0.0, min(bound, call.started_at + deadlines.total_s - self._loop.time()))
+        connection = Connection(self, self._loop)
+        try:
+            async with asyncio.timeout(bound):
+                sock = await self._dial()
+                server_hostname = origin.host if origin.tls is not None else None
+                if origin.uds is not None:
+                    await self._loop.create_unix_connection(lambda: connection, sock=sock)
+                else:
+                    await self._loop.create_connection(
+                        lambda: connection, sock=sock, ssl=origin.tls, server_hostname=server_hostname
+                    )
+        except BaseException as error:
+            if connection.counted:
+                connection.counted = False
+                self._open -= 1
+            call.fail(_connect_failure(error, bound))
+            if not isinstance(error, (OSError, TimeoutError)):
+                raise
+            return
+        if call.finished:
+            # The client left while we connected; the connection is as good as new for the next one.
+            self.release(connection)
+        elif connection.closed:
+            call.fail(ConnectFailed("the engine closed the connection at once"))
+        else:
+            connection.send(call)
+
+    async def _dial(self) -> socket.socket:
+        """A connected socket, with our options: each address of the name in turn."""
+        origin = self.origin
+        if origin.uds is not None:
+            candidates: list[tuple[int, Any]] = [(socket.AF_UNIX, origin.uds)]
+        else:
+            found = await self._loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+            candidates = [(family, address) for family, _, _, _, address in found]
+        failure: OSError = OSError("the name has no address")
+        for family, address in candidates:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                sock.setblocking(False)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+                if family != socket.AF_UNIX:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                await self._loop.sock_connect(sock, address)
+            except OSError as error:
+                sock.close()
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise failure
+
+
+def _connect_failure(error: BaseException, bound_s: float) -> ConnectFailed:
+    match error:
+        case TimeoutError():
+            return ConnectFailed(f"no connection to the engine within {bound_s:g} s")
+        case ssl.SSLCertVerificationError():
+            return ConnectFailed(f"the engine's TLS certificate is not trusted: {error.verify_message}")
+        case ssl.SSLError():
+            return ConnectFailed("the TLS handshake with the engine failed")
+        case OSError():
+            return ConnectFailed(f"cannot connect to the engine: {(error.strerror or type(error).__name__).lower()}")
+        case _:
+            return ConnectFailed("the connection attempt was cancelled")

@@ -1,0 +1,75 @@
+"""How a local vLLM server is started: its command line, its environment and the failures worth a sentence.
+
+vLLM lives in whatever environment `python` belongs to, often one of its own: it pins torch and much else. It is started
+as a module because the `vllm` command is missing or broken in some builds. Secrets go by environment
+(`VLLM_API_KEY`), never by argument: a command line is readable by every user of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+SERVER_MODULE = "vllm.entrypoints.openai.api_server"
+_MISSING_VLLM = re.compile(r"No module named '?vllm(?![\w.])")
+_CANNOT_RUN = re.compile(r"^(.+) cannot be run: (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """The `launch:` section of an engine."""
+
+    model: str
+    """A local directory or a model name, as vLLM takes it."""
+    replicas: int = 1
+    args: tuple[str, ...] = ()
+    """More arguments of vLLM's server; they come last, so they win."""
+    python: str = sys.executable
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    start_timeout_s: float = 600.0
+
+
+def vllm_command(launch: Launch, port: int, served_name: str) -> tuple[str, ...]:
+    """The argument vector of a vLLM server on 127.0.0.1:`port` that calls its model `served_name`."""
+    python = launch.python or sys.executable
+    return (
+        *(python, "-m", SERVER_MODULE),
+        *("--host", "127.0.0.1", "--port", str(port)),
+        *("--model", launch.model, "--served-model-name", served_name),
+        *launch.args,
+    )
+
+
+def child_environment(inherited: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
+    """What a launched server gets: the gateway's own variables without any API key, then `extra`.
+
+    A provider's key is none of an engine's business, and a `VLLM_API_KEY` left over in the shell would guard the
+    engine with a key that the gateway does not know.
+    """
+    kept = {name: value for name, value in inherited.items() if not name.endswith("_API_KEY")}
+    return {**kept, **extra}
+
+
+def vllm_environment(launch: Launch, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of a vLLM server.
+
+    `python -m` would put the current directory first on the path, where a folder such as `engines/` could shadow a
+    package that vLLM imports; PYTHONSAFEPATH prevents that.
+    """
+    return child_environment(inherited, {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **launch.env})
+
+
+def vllm_explanation(launch: Launch) -> Callable[[str], str]:
+    """A function from the last lines of a failed server's log to one clear sentence, or an empty string."""
+
+    def explain(tail: str) -> str:
+        if _MISSING_VLLM.search(tail):
+            return f"vllm is not installed in {launch.python}; install it there or set launch.python"
+        if found := _CANNOT_RUN.search(tail):
+            return f"{found[1]} cannot be run ({found[2]}); set launch.python to the Python that has vllm"
+        return ""
+
+    return explain

@@ -1,0 +1,31 @@
+"""Answers that are one JSON document with, perhaps, an OpenAI usage object: embeddings, rerank, score, tokenize."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engines.wire.format import NOTHING, Finding
+from engines.wire.openai_chat import OpenAIChat, WireUsage
+
+
+class _Answer(msgspec.Struct):
+    usage: WireUsage | None = None
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+class PlainJson(OpenAIChat):
+    """OpenAI's errors and usage without its finish reasons."""
+
+    def read_answer(self, body: bytes) -> Finding:
+        if b'"usage"' not in body:
+            return NOTHING
+        try:
+            answer = _decode(body)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return NOTHING
+        return Finding(usage=answer.usage.normalised()) if answer.usage is not None else NOTHING
+
+
+FORMAT = PlainJson()

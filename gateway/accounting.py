@@ -1,0 +1,134 @@
+"""Settling a request: metrics, learned token ratios, cost, and the one record that access line and span are made of.
+
+Runs once per request, with everything it needs already resolved; nothing here waits or writes to a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from engines.model import Operation
+from gateway import clock
+from gateway.errors import Failure
+from gateway.record import RequestRecord
+
+if TYPE_CHECKING:
+    from gateway.flight import Flight
+    from gateway.server import Request
+    from gateway.telemetry.metrics import Metrics
+    from routing.outcome import Outcome
+
+
+class RecordSink(Protocol):
+    """Takes records without waiting; drops and counts what it cannot hold."""
+
+    def write(self, record: RequestRecord) -> None: ...
+
+
+class Accounting:
+    """Satisfies `gateway.flight.Settlement`."""
+
+    __slots__ = ("_format_time", "_metrics", "sinks")
+
+    def __init__(self, metrics: Metrics, sinks: Sequence[RecordSink], format_time: Callable[[float], str]) -> None:
+        """`format_time` turns Unix seconds into the record's time."""
+        self._metrics = metrics
+        self.sinks = tuple(sinks)
+        self._format_time = format_time
+
+    def settle(self, flight: Flight) -> None:
+        line = flight.line
+        usage = flight.usage
+        received_s, finished_s = flight.received_s, flight.finished_s
+        duration_s = finished_s - received_s
+        ttft_s = tpot_s = overhead_s = None
+        engine = replica = arm = upstream_model = ""
+        cost_usd = flight.cost_usd
+        if line is None:
+            series = self._metrics.series(flight.model)
+        else:
+            series = line.series
+            endpoint = line.endpoint
+            engine, replica, arm, upstream_model = endpoint.engine, endpoint.replica, line.arm, endpoint.model
+            overhead_s = flight.first_dispatch_s - received_s
+            if usage is not None:
+                flight.route.tokens.learn(len(flight.request.body), usage.input_tokens, usage.output_tokens, finished_s)
+                if line.rates is not None:
+                    cost_usd = line.rates.cost_usd(usage) + (cost_usd or 0.0)
+            if flight.envelope.stream and flight.first_byte_s:
+                ttft_s = flight.first_byte_s - flight.dispatched_s
+                if usage is not None and usage.output_tokens > 1 and flight.last_content_s:
+                    tpot_s = (flight.last_content_s - flight.first_byte_s) / (usage.output_tokens - 1)
+        flight.cost_usd = cost_usd
+        series.settle(flight.answer_status, duration_s, ttft_s, tpot_s, overhead_s, usage, cost_usd)
+        if flight.error_kind:
+            series.error(flight.error_kind)
+        if not self.sinks:
+            return
+        principal = flight.principal
+        record = RequestRecord(
+            time=self._format_time(clock.wall() - duration_s),
+            request_id=flight.request_id.decode(),
+            operation=flight.operation.value,
+            model=flight.model,
+            status=flight.answer_status,
+            duration_ms=round(duration_s * 1e3, 3),
+            stream=bool(flight.envelope.stream),
+            engine=engine,
+            replica=replica,
+            arm=arm,
+            upstream_model=upstream_model,
+            attempts=flight.attempts,
+            error=flight.error_kind,
+            finish_reason=flight.finish_reason,
+            ttft_ms=None if ttft_s is None else round(ttft_s * 1e3, 3),
+            tpot_ms=None if tpot_s is None else round(tpot_s * 1e3, 3),
+            overhead_ms=None if overhead_s is None else round(overhead_s * 1e3, 3),
+            input_tokens=None if usage is None else usage.input_tokens,
+            output_tokens=None if usage is None else usage.output_tokens,
+            cached_tokens=0 if usage is None else usage.cached_tokens,
+            reasoning_tokens=0 if usage is None else usage.reasoning_tokens,
+            usage_source="" if usage is None else usage.source,
+            cost_usd=cost_usd,
+            key_id=principal.key_id,
+            tenant=principal.tenant,
+            traceparent=flight.request.fields.get(b"traceparent", b"").decode("latin-1"),
+        )
+        for sink in self.sinks:
+            sink.write(record)
+
+    def refused(
+        self,
+        request: Request,
+        request_id: bytes,
+        operation: Operation,
+        model: str,
+        key_id: str,
+        failure: Failure,
+        received_s: float,
+    ) -> None:
+        """Account for a request that never became a flight."""
+        duration_s = clock.monotonic() - received_s
+        series = self._metrics.series(model)
+        series.settle(failure.status, duration_s)
+        series.error(failure.kind)
+        record = RequestRecord(
+            time=self._format_time(clock.wall() - duration_s),
+            request_id=request_id.decode(),
+            operation=operation.value,
+            model=series.model,
+            status=failure.status,
+            duration_ms=round(duration_s * 1e3, 3),
+            error=failure.kind,
+            key_id=key_id,
+            traceparent=request.fields.get(b"traceparent", b"").decode("latin-1"),
+        )
+        for sink in self.sinks:
+            sink.write(record)
+
+    def retried(self, engine: str, outcome: Outcome) -> None:
+        self._metrics.retry(engine, outcome.label)
+
+    def fell_back(self, model: str, source: str, target: str) -> None:
+        self._metrics.fallback(model, source, target)

@@ -1,0 +1,171 @@
+"""The `penstock` command. Each subcommand loads only what it needs: a start is felt, and typer alone costs 0.1 s."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pathlib
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+app = typer.Typer(
+    name="penstock",
+    help="One OpenAI-compatible endpoint in front of vLLM replicas and hosted LLM providers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigFile = Annotated[pathlib.Path, typer.Argument(help="the configuration file", show_default=False)]
+
+
+def quickstart() -> pathlib.Path:
+    """The configuration that runs when none is given: of the checkout, or packaged with the wheel."""
+    here = pathlib.Path(__file__).resolve().parent
+    packaged = here / "quickstart.yaml"
+    return packaged if packaged.exists() else here.parent / "configs" / "quickstart.yaml"
+
+
+@app.command()
+def serve(
+    config: Annotated[
+        pathlib.Path | None, typer.Option("--config", "-c", help="configuration file; without one, a simulated model")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="address to listen on, in place of server.host")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="port to listen on, in place of server.port; 0 takes a free one")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="worker processes, in place of server.workers")] = None,
+    vllm: Annotated[
+        str | None, typer.Option(help="launch a local vLLM with this model behind the gateway; needs no file")
+    ] = None,
+    vllm_python: Annotated[
+        str | None, typer.Option(help="with --vllm: the Python of the environment that vLLM is installed in")
+    ] = None,
+) -> None:
+    """Serve the gateway until SIGTERM or Ctrl-C."""
+    from gateway.control.plane import Source
+    from gateway.serve import StartFailed, run
+    from gateway.settings import ConfigError, format_problems
+
+    if vllm is not None and config is not None:
+        _exit("give --config or --vllm, not both: a configuration names its own engines", 2)
+    server = {"host": host, "port": port, "workers": workers}
+    overrides = {key: value for key, value in server.items() if value is not None}
+    if vllm is not None:
+        source = Source(None, vllm_config(vllm, vllm_python), server=overrides)
+    else:
+        source = Source(config or quickstart(), server=overrides)
+    try:
+        _configure_logging(source)
+        run(source, started=_greet, wait_for_engines=config is None)
+    except ConfigError as error:
+        _exit(format_problems(error), 2)
+    except (StartFailed, OSError, ValueError) as error:
+        _exit(f"penstock: {error}", 1)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command("check-config")
+def check_config(file: ConfigFile) -> None:
+    """Report every error of a configuration at once, each with its key and what would be right."""
+    from gateway.settings import ConfigError, format_problems, load_settings
+
+    try:
+        loaded = load_settings(file, os.environ)
+    except ConfigError as error:
+        _exit(format_problems(error), 1)
+    for notice in loaded.notices:
+        print(f"note: {notice}")
+    print(f"{file}: ok, {len(loaded.settings.engines)} engines, {len(loaded.settings.models)} models")
+
+
+@app.command("print-config")
+def print_config(file: ConfigFile) -> None:
+    """Print the configuration in full, defaults filled in and secrets masked."""
+    from gateway.settings import ConfigError, format_problems, load_settings, masked_yaml
+
+    try:
+        loaded = load_settings(file, os.environ)
+    except ConfigError as error:
+        _exit(format_problems(error), 1)
+    print(masked_yaml(loaded.settings), end="")
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def simulate(context: typer.Context) -> None:
+    """Run a vLLM look-alike server, for example with --port 8000 --ttft-ms 40; --help lists all options."""
+    from engines.simulator.__main__ import main as simulator
+
+    raise typer.Exit(simulator(context.args) or 0)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    print(f"penstock {installed('penstock')}")
+
+
+def vllm_config(model: str, python: str | None) -> str:
+    """The configuration behind `--vllm MODEL`: one launched vLLM, served under the model's own name and as `chat`."""
+    import json
+
+    launch: dict[str, object] = {"model": model}
+    if python is not None:
+        launch["python"] = python
+    name = pathlib.PurePath(model).name if model.startswith((".", "/", "~")) else model
+    targets = [{"engine": "vllm", "model": name}]
+    # JSON is YAML, and cannot be misread.
+    return json.dumps(
+        {
+            "engines": {"vllm": {"kind": "vllm", "launch": launch}},
+            "models": {name: {"targets": targets}, "chat": {"targets": targets}},
+        }
+    )
+
+
+def _greet(url: str, settings: Settings) -> None:
+    """What a newcomer sees: where it is, and a command that works as printed."""
+    model = next(iter(settings.models))
+    key = '  -H "Authorization: Bearer $PENSTOCK_KEY" \\\n' if settings.auth.keys else ""
+    where = f"--unix-socket {url.removeprefix('unix:')} http://localhost" if url.startswith("unix:") else url
+    print(
+        f"\nPenstock is ready at {url}\n\n"
+        f"Try it:\n\n"
+        f"curl {where}/v1/chat/completions \\\n{key}"
+        '  -H "Content-Type: application/json" \\\n'
+        f'  -d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}\'\n',
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _configure_logging(source: object) -> None:
+    from gateway.control.plane import Source
+    from gateway.telemetry.logs import configure
+
+    assert isinstance(source, Source)
+    _, loaded = source.load()
+    telemetry = loaded.settings.telemetry
+    configure(telemetry.log_level, telemetry.log_format)
+    logging.captureWarnings(True)
+
+
+def _exit(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """The entry point."""
+    app()

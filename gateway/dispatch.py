@@ -1,0 +1,148 @@
+"""The front door of the data path: identify, parse, find the route, and let a `Flight` take it from there.
+
+Nothing here waits for anything: no file, no store, no other process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+from typing import TYPE_CHECKING
+
+from engines.model import Deadlines, Operation
+from engines.wire import FORMATS
+from gateway import clock, envelope
+from gateway.errors import Failure
+from gateway.flight import Flight
+
+if TYPE_CHECKING:
+    from gateway.flight import Settlement
+    from gateway.server import Request
+    from gateway.snapshot import Snapshot
+    from routing.route import ModelRoute
+
+_well_formed_id = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
+MAX_TIMEOUT_MS = 24 * 3600 * 1000
+
+
+class Dispatcher:
+    """Begins flights on the snapshot of the moment. `snapshot` is replaced whole, by assignment."""
+
+    __slots__ = ("_count", "_loop", "_prefix", "_rng", "_settlement", "snapshot")
+
+    def __init__(self, snapshot: Snapshot, settlement: Settlement, rng: random.Random | None = None) -> None:
+        self.snapshot = snapshot
+        self._settlement = settlement
+        self._loop = asyncio.get_running_loop()
+        self._rng = rng or random.Random()  # noqa: S311 - picks replicas, guards nothing
+        # Unique over processes and restarts, for the price of a counter.
+        self._prefix = b"req-" + os.urandom(6).hex().encode()
+        self._count = 0
+
+    def begin(self, request: Request, operation: Operation) -> Flight | None:
+        """Start an inference request; None when it was refused, and answered, at once."""
+        received_s = clock.monotonic()
+        snapshot = self.snapshot
+        fields = request.fields
+        request_id = fields.get(b"x-request-id")
+        if request_id is None or _well_formed_id(request_id) is None:
+            self._count += 1
+            request_id = b"%b%08x" % (self._prefix, self._count)
+        model = ""
+        key_id = ""
+        try:
+            principal = snapshot.keyring.find(fields.get(b"authorization"), fields.get(b"x-api-key"))
+            if principal is None:
+                raise _bad_key(fields)
+            key_id = principal.key_id
+            if request.method != b"POST":
+                raise Failure("method_not_allowed", f"{operation.value} takes POST", allow="POST")
+            if b"content-encoding" in fields:
+                raise Failure("unsupported_encoding", "send the body without a content-encoding")
+            parsed = envelope.parse(request.body)
+            assert parsed.model is not None
+            model = parsed.model
+            route = snapshot.routes.get((operation, model))
+            if route is None or not principal.may_use(model):
+                raise self._no_route(operation, model, snapshot, allowed=principal.may_use(model))
+            deadlines = self._deadlines(request, route, snapshot)
+        except Failure as failure:
+            self._settlement.refused(request, request_id, operation, model, key_id, failure, received_s)
+            body = failure.body(FORMATS[operation], request_id.decode())
+            headers = b"content-type: application/json\r\nx-request-id: %b\r\n%b" % (request_id, failure.headers())
+            request.connection.respond(failure.status, headers, body)
+            return None
+        flight = Flight(
+            request,
+            operation,
+            request_id,
+            principal,
+            parsed,
+            route,
+            snapshot,
+            self._settlement,
+            self._loop,
+            self._rng,
+            received_s,
+        )
+        flight.deadlines = deadlines
+        flight.begin()
+        return flight
+
+    def _no_route(self, operation: Operation, model: str, snapshot: Snapshot, *, allowed: bool) -> Failure:
+        shown = model if len(model) <= 128 else model[:125] + "..."
+        if model not in snapshot.fleet.models:
+            nearest = snapshot.fleet.nearest(model)
+            hint = f"; did you mean {' or '.join(nearest)}?" if nearest else "; GET /v1/models lists the models"
+            return Failure("model_not_found", f"the model {shown!r} does not exist{hint}", "model")
+        if not allowed:
+            return Failure("model_not_allowed", f"this API key may not use the model {shown!r}", "model")
+        spoken = sorted(op.value for (op, name) in snapshot.routes if name == model)
+        return Failure(
+            "unsupported_operation",
+            f"no engine of model {shown!r} speaks {operation.value}; it speaks {', '.join(spoken) or 'nothing yet'}",
+        )
+
+    def _deadlines(self, request: Request, route: ModelRoute, snapshot: Snapshot) -> Deadlines | None:
+        """The client's own bounds, where they are tighter than the engine's; None for nearly every request."""
+        fields = request.fields
+        total = fields.get(b"x-request-timeout-ms")
+        read = fields.get(b"x-stainless-read-timeout")
+        if total is None and read is None:
+            return None
+        total_s = None
+        if total is not None:
+            if not total.isdigit() or len(total) > 12 or not 1 <= int(total) <= MAX_TIMEOUT_MS:
+                raise Failure(
+                    "invalid_field", f"x-request-timeout-ms must be a whole number from 1 to {MAX_TIMEOUT_MS}"
+                )
+            total_s = int(total) / 1e3
+        read_s = _seconds(read)
+        usual = snapshot.lines[route.tiers[0][0]].deadlines if route.tiers else Deadlines()
+        if total_s is None and (read_s is None or (read_s >= usual.first_byte_s and read_s >= usual.idle_s)):
+            return None
+        bound = read_s if read_s is not None else float("inf")
+        return Deadlines(
+            connect_s=usual.connect_s,
+            first_byte_s=min(usual.first_byte_s, bound),
+            idle_s=min(usual.idle_s, bound),
+            total_s=total_s,
+        )
+
+
+def _seconds(value: bytes | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < 1e9 else None
+
+
+def _bad_key(fields: dict[bytes, bytes]) -> Failure:
+    if b"authorization" not in fields and b"x-api-key" not in fields:
+        return Failure("invalid_api_key", "no API key was given; send `Authorization: Bearer YOUR_KEY`")
+    return Failure("invalid_api_key", "the API key is not known to this gateway")

@@ -1,0 +1,119 @@
+"""The request body, parsed once and only as far as we act on it; the bytes themselves are what is forwarded.
+
+Unknown fields are never touched. When something must change (the model's name upstream, `stream_options`), the body is
+opened one level deep, its values left as raw bytes, and closed again: about 1 us for 2 KB, measured.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from engines.model import Operation
+from gateway.errors import Failure
+
+_DEPTH = "the JSON is nested too deeply"
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class Envelope(msgspec.Struct):
+    """The fields of any operation's body that the gateway acts on."""
+
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    max_output_tokens: int | None = None
+
+    @property
+    def output_limit(self) -> int | None:
+        """The request's own bound on output tokens, whichever name it used."""
+        if self.max_completion_tokens is not None:
+            return self.max_completion_tokens
+        return self.max_tokens if self.max_tokens is not None else self.max_output_tokens
+
+
+_decode = msgspec.json.Decoder(Envelope).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def parse(body: bytes) -> Envelope:
+    """Read a request body. Raises Failure (400) that says where and what is wrong."""
+    if not body:
+        raise Failure("invalid_json", "the request body is empty; send a JSON object")
+    if not body.isascii():
+        # msgspec does not look into what it skips (a trap: `Raw` accepts invalid UTF-8).
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise Failure("invalid_json", f"the body is not valid UTF-8 at byte {error.start}") from None
+    try:
+        envelope = _decode(body)
+    except msgspec.ValidationError as error:
+        raise _invalid_field(str(error)) from None
+    except msgspec.DecodeError as error:
+        raise Failure("invalid_json", f"the body is not valid JSON: {error}") from None
+    except RecursionError:
+        raise Failure("invalid_json", _DEPTH) from None
+    if not envelope.model:
+        raise Failure("invalid_field", "`model` is missing; name one of the models that GET /v1/models lists", "model")
+    # The second test is for a `model` spelled with \u escapes: all its letters are U+006x, which nobody escapes.
+    if body.count(b'"model"') != 1 or b"\\u006" in body:
+        _refuse_duplicate_model(body)
+    return envelope
+
+
+def rewrite(body: bytes, model: str, *, ask_usage: bool = False, drop_stream_options: bool = False) -> bytes:
+    """The same body under another model name, asking for the usage event or without `stream_options`."""
+    members: dict[str, Any] = _decode_members(body)
+    members["model"] = model
+    if drop_stream_options:
+        members.pop("stream_options", None)
+    elif ask_usage:
+        raw = members.get("stream_options")
+        options: dict[str, Any] = (raw is not None and msgspec.json.decode(raw)) or {}
+        options["include_usage"] = True
+        members["stream_options"] = options
+    return _encode(members)
+
+
+def asks_usage(envelope: Envelope) -> bool:
+    """Whether the client itself asked for the usage event."""
+    return envelope.stream_options is not None and bool(envelope.stream_options.include_usage)
+
+
+STREAMS_WITH_OPTIONS = frozenset({Operation.CHAT, Operation.COMPLETIONS})
+"""The operations whose streams report usage only when asked."""
+
+
+def _invalid_field(message: str) -> Failure:
+    # "Expected `str`, got `int` - at `$.model`" becomes "`model`: expected `str`, got `int`".
+    what, _, where = message.partition(" - at `$")
+    field = where.rstrip("`").lstrip(".")
+    if not field:
+        return Failure("invalid_field", f"the body must be a JSON object: {what[:1].lower()}{what[1:]}")
+    return Failure("invalid_field", f"`{field}`: {what[:1].lower()}{what[1:]}", field)
+
+
+def _refuse_duplicate_model(body: bytes) -> None:
+    """Two `model` members could mean two things to two parsers; which one was allowed would be anyone's guess."""
+
+    def count(pairs: list[tuple[str, Any]]) -> int:
+        return sum(1 for key, _ in pairs if key == "model")
+
+    try:
+        # The hook runs for inner objects first; what remains at the end is the outermost count.
+        outermost = json.loads(body, object_pairs_hook=count)
+    except RecursionError:
+        raise Failure("invalid_json", _DEPTH) from None
+    except ValueError as error:
+        raise Failure("invalid_json", f"the body is not valid JSON: {error}") from None
+    if outermost != 1:
+        raise Failure("duplicate_model", "`model` is given more than once", "model")

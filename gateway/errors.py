@@ -1,0 +1,94 @@
+"""Every failure a client can see, in one table: status, OpenAI error type and code, and whether an SDK should retry.
+
+A message says what happened, to which model, and what to do about it. It never holds a key, an upstream URL or a
+stack trace. `kind` is the label of `penstock_errors_total` and the `error` field of the access line.
+
+`x-should-retry` tells OpenAI's SDKs what to do (openai-python `_base_client.py`): `false` only where we have already
+spent the retries, never on 429 or 503, whose Retry-After the SDK must be free to honour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from engines.wire import ApiError, WireFormat
+
+
+class Row(NamedTuple):
+    status: int
+    type: str
+    code: str | None
+    should_retry: bool | None = None
+
+
+TABLE: dict[str, Row] = {
+    # The request itself.
+    "invalid_http": Row(400, "invalid_request_error", "invalid_http"),
+    "invalid_json": Row(400, "invalid_request_error", "invalid_json"),
+    "invalid_field": Row(400, "invalid_request_error", "invalid_value"),
+    "duplicate_model": Row(400, "invalid_request_error", "duplicate_model"),
+    "unsupported_operation": Row(400, "invalid_request_error", "unsupported_operation"),
+    "unsupported_encoding": Row(415, "invalid_request_error", "unsupported_content_encoding"),
+    "invalid_api_key": Row(401, "authentication_error", "invalid_api_key"),
+    "model_not_allowed": Row(403, "permission_error", "model_not_allowed"),
+    "not_found": Row(404, "not_found_error", "not_found"),
+    "model_not_found": Row(404, "not_found_error", "model_not_found"),
+    "method_not_allowed": Row(405, "invalid_request_error", "method_not_allowed"),
+    "request_timeout": Row(408, "timeout_error", "request_timeout"),
+    "body_too_large": Row(413, "request_too_large", "request_too_large"),
+    "headers_too_large": Row(431, "invalid_request_error", "headers_too_large"),
+    # The engines.
+    "engine_error": Row(502, "server_error", "engine_error", False),
+    "engine_auth": Row(502, "server_error", "engine_auth", False),
+    "connect_failed": Row(502, "server_error", "engine_unreachable", False),
+    "connection_lost": Row(502, "server_error", "engine_connection_lost", False),
+    "bad_answer": Row(502, "server_error", "engine_bad_answer", False),
+    "answer_truncated": Row(502, "server_error", "engine_answer_truncated", False),
+    "no_finish_reason": Row(502, "server_error", "engine_answer_truncated", False),
+    "no_replica": Row(503, "server_error", "no_replica_available"),
+    "timeout": Row(504, "timeout_error", "timeout", False),
+    # Ourselves.
+    "draining": Row(503, "server_error", "shutting_down"),
+    "too_many_connections": Row(503, "server_error", "too_many_connections"),
+    "internal": Row(500, "server_error", "internal_error"),
+    # Never answered, only recorded.
+    "client_gone": Row(499, "invalid_request_error", "client_closed_request"),
+    "client_stalled": Row(499, "invalid_request_error", "client_stalled"),
+}
+
+
+@dataclass(eq=False)
+class Failure(Exception):
+    """One row of the table with the words and numbers of the case."""
+
+    kind: str
+    message: str
+    param: str | None = None
+    retry_after_s: float | None = None
+    allow: str = ""
+    """For 405: the methods that the path knows."""
+
+    @property
+    def status(self) -> int:
+        return TABLE[self.kind].status
+
+    @property
+    def api_error(self) -> ApiError:
+        row = TABLE[self.kind]
+        return ApiError(message=self.message, type=row.type, code=row.code, param=self.param)
+
+    def headers(self) -> bytes:
+        """The header lines that belong to this failure."""
+        lines = b""
+        if self.retry_after_s is not None:
+            lines += b"retry-after: %d\r\n" % max(1, round(self.retry_after_s))
+        if self.allow:
+            lines += b"allow: %b\r\n" % self.allow.encode()
+        should_retry = TABLE[self.kind].should_retry
+        if should_retry is not None:
+            lines += b"x-should-retry: true\r\n" if should_retry else b"x-should-retry: false\r\n"
+        return lines
+
+    def body(self, wire_format: WireFormat, request_id: str) -> bytes:
+        return wire_format.error_body(self.api_error, request_id)

@@ -1,0 +1,447 @@
+"""The HTTP/1.1 server side of one client connection.
+
+Inference requests are answered below ASGI, straight from these callbacks; every other path goes through `gateway.asgi`
+to the Starlette app on the same connection. One request at a time is in progress on a connection: pipelined ones wait,
+with the socket unread, in the order they came.
+
+What is refused before anything else sees it, and closes the connection, since nothing after it can be trusted:
+a head over the limit (431), a body over the limit (413), two Host or content-length headers, content-length together
+with transfer-encoding, a transfer coding other than chunked, obsolete line folding, a missing Host, an upgrade
+(RFC 9112 sections 3.2, 6.1, 6.3; httptools alone lets several of these through).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from http import HTTPStatus
+from typing import Protocol, cast
+
+import httptools
+
+from engines.lazy_timer import NEVER, LazyTimer
+from engines.model import Operation
+from engines.wire import FORMATS, WireFormat
+from gateway.errors import Failure
+
+KEEP_ALIVE_S = 75.0
+HEAD_S = 30.0
+"""From a request's first byte to the end of its head."""
+BODY_IDLE_S = 30.0
+LINGER_S = 2.0
+WRITE_HIGH_WATER_BYTES = 64 * 1024
+MAX_HEADERS = 128
+
+STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+STATUS_LINES[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
+STATUS_LINES[529] = b"HTTP/1.1 529 Overloaded\r\n"
+
+OPERATIONS = {operation.value.encode(): operation for operation in Operation}
+
+
+class Limits(Protocol):
+    """What the server must know of `limits`."""
+
+    @property
+    def body_bytes(self) -> int: ...
+    @property
+    def header_bytes(self) -> int: ...
+    @property
+    def connections(self) -> int: ...
+
+
+class Work(Protocol):
+    """Whatever is answering the request in progress."""
+
+    def client_gone(self) -> None:
+        """The connection is lost: stop at once."""
+
+    def client_paused(self) -> None:
+        """The client reads slower than we write."""
+
+    def client_resumed(self) -> None:
+        """It caught up."""
+
+
+class Handler(Protocol):
+    """What a connection hands its requests to."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def draining(self) -> bool: ...
+
+    def opened(self, connection: ClientConnection) -> bool:
+        """Count the connection in; False when there are too many."""
+
+    def lost(self, connection: ClientConnection) -> None: ...
+
+    def inference(self, request: Request, operation: Operation) -> Work | None:
+        """Begin an inference request; None when it was answered at once."""
+
+    def other(self, request: Request) -> Work | None:
+        """Begin any other request."""
+
+    def refused(self, failure: Failure, path: bytes) -> None:
+        """A request was refused here, before it reached either."""
+
+
+class Request:
+    """One whole request, head and body."""
+
+    __slots__ = (
+        "body",
+        "connection",
+        "fields",
+        "headers",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "received_at",
+        "version",
+    )
+
+    def __init__(self, connection: ClientConnection, method: bytes, version: str) -> None:
+        self.connection = connection
+        self.method = method
+        self.version = version
+        self.path = b""
+        self.query = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        """Names in lower case, in order."""
+        self.fields: dict[bytes, bytes] = {}
+        """The last value of each header."""
+        self.body = b""
+        self.keep_alive = True
+        self.received_at = 0.0
+        """Loop time of the last byte of the body."""
+
+
+class ClientConnection(asyncio.Protocol):
+    """One client connection; see the module's docstring."""
+
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_chunked_answer",
+        "_closing",
+        "_handler",
+        "_head_bytes",
+        "_headers",
+        "_host",
+        "_length",
+        "_loop",
+        "_parser",
+        "_paused",
+        "_pipeline",
+        "_reading",
+        "_refusal",
+        "_timer",
+        "_transfer_encoding",
+        "_transport",
+        "_url",
+        "request",
+        "work",
+    )
+
+    def __init__(self, handler: Handler, loop: asyncio.AbstractEventLoop) -> None:
+        self._handler = handler
+        self._loop = loop
+        self._parser = httptools.HttpRequestParser(self)
+        self._timer = LazyTimer(loop, self._expired)
+        self._transport: asyncio.Transport | None = None
+        self._pipeline: deque[Request] = deque()
+        self.request: Request | None = None
+        """The request in progress."""
+        self.work: Work | None = None
+        self._refusal: Failure | None = None
+        self._paused = False
+        self._reading = True
+        self._closing = False
+        self._chunked_answer = True
+        self._begin_message()
+
+    def _begin_message(self) -> None:
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._host = 0
+        self._length = 0
+        self._transfer_encoding = 0
+
+    # -- asyncio.Protocol ----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport = cast("asyncio.Transport", transport)  # uvloop registers no subclass
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
+        if not self._handler.opened(self):
+            self._refuse(
+                Failure("too_many_connections", "the gateway has no room for another connection", retry_after_s=1)
+            )
+            return
+        self._timer.set(self._loop.time() + KEEP_ALIVE_S)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if self._head_bytes >= 0:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            if not isinstance(cause, Failure):
+                raise
+            self._refuse(cause)
+        except httptools.HttpParserUpgrade:
+            self._refuse(Failure("invalid_http", "this server does not switch protocols"))
+        except httptools.HttpParserError as error:
+            self._refuse(Failure("invalid_http", f"the request is not valid HTTP/1.1: {error}"))
+        else:
+            if self._head_bytes > self._handler.limits.header_bytes:
+                self._refuse(self._too_long())
+            elif self.request is None and self._head_bytes and not self._closing:
+                # Part of a request is in, and none is in progress.
+                now = self._loop.time()
+                self._timer.set(now + (HEAD_S if self._head_bytes >= 0 else BODY_IDLE_S))
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        if self.work is not None:
+            self.work.client_paused()
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self.work is not None:
+            self.work.client_resumed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self._timer.cancel()
+        self._pipeline.clear()
+        work, self.work = self.work, None
+        self.request = None
+        self._handler.lost(self)
+        if work is not None:
+            work.client_gone()
+
+    # -- httptools callbacks -------------------------------------------------------------------------------------------
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"host":
+            self._host += 1
+        elif name == b"content-length":
+            self._length += 1
+        elif name == b"transfer-encoding":
+            self._transfer_encoding += 1
+            if value.strip().lower() != b"chunked" or self._transfer_encoding > 1:
+                raise Failure("invalid_http", "the only transfer-encoding this server reads is chunked, given once")
+        self._headers.append((name, value))
+        if len(self._headers) > MAX_HEADERS:
+            raise Failure("headers_too_large", f"the request has more than {MAX_HEADERS} headers")
+
+    def on_headers_complete(self) -> None:
+        version = self._parser.get_http_version()
+        head_bytes = sum([len(name) + len(value) + 4 for name, value in self._headers], len(self._url))
+        if head_bytes > self._handler.limits.header_bytes:
+            raise self._too_long()
+        if self._host != 1 and (self._host > 1 or version == "1.1"):
+            raise Failure("invalid_http", "the request needs exactly one Host header")
+        if self._length > 1 or (self._length and self._transfer_encoding):
+            raise Failure("invalid_http", "the request must state its length once: one content-length, or chunked")
+        if self._parser.should_upgrade():
+            raise Failure("invalid_http", "this server does not switch protocols")
+        self._head_bytes = -1  # the head is in; stop counting
+        fields = dict(self._headers)
+        if self._length:
+            length = int(fields[b"content-length"])
+            if length > self._handler.limits.body_bytes:
+                raise self._too_large()
+        if (
+            fields.get(b"expect", b"").lower() == b"100-continue"
+            and self._transport is not None
+            and self.request is None
+        ):
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes > self._handler.limits.body_bytes:
+            raise self._too_large()
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        parser = self._parser
+        request = Request(self, parser.get_method(), parser.get_http_version())
+        request.keep_alive = parser.should_keep_alive()
+        path, _, request.query = self._url.partition(b"?")
+        request.path = path
+        request.headers = headers = self._headers
+        request.fields = dict(headers)
+        body = self._body
+        request.body = body[0] if len(body) == 1 else b"".join(body)
+        self._begin_message()
+        if self.request is None and not self._pipeline:
+            self._start(request)
+        else:
+            self._pipeline.append(request)
+            if self._reading and self._transport is not None:
+                self._reading = False
+                self._transport.pause_reading()
+
+    # -- answering -----------------------------------------------------------------------------------------------------
+
+    def _start(self, request: Request) -> None:
+        self.request = request
+        request.received_at = self._loop.time()
+        self._timer.deadline = NEVER
+        operation = OPERATIONS.get(request.path)
+        handler = self._handler
+        work = handler.inference(request, operation) if operation is not None else handler.other(request)
+        if self.request is request:
+            self.work = work
+            if work is not None and self._paused:
+                work.client_paused()
+
+    def respond(self, status: int, headers: bytes, body: bytes) -> None:
+        """Answer the request in progress in one write. `headers` is a block of complete header lines."""
+        request, transport = self.request, self._transport
+        if request is None or transport is None:
+            return
+        close = b"" if self._stays_open(request) else b"connection: close\r\n"
+        transport.write(b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[status], headers, len(body), close, body))
+        self._finish()
+
+    def begin_stream(self, status: int, headers: bytes, first: bytes) -> None:
+        """Send the head of an answer of unknown length together with its first bytes."""
+        request, transport = self.request, self._transport
+        if request is None or transport is None:
+            return
+        self._chunked_answer = request.version == "1.1"
+        if not self._chunked_answer:
+            request.keep_alive = False  # HTTP/1.0 knows no chunks: the close is the end
+        close = b"" if self._stays_open(request) else b"connection: close\r\n"
+        if self._chunked_answer:
+            head = b"%b%btransfer-encoding: chunked\r\n%b\r\n" % (STATUS_LINES[status], headers, close)
+            transport.write(b"%b%x\r\n%b\r\n" % (head, len(first), first) if first else head)
+        else:
+            transport.write(b"%b%b%b\r\n%b" % (STATUS_LINES[status], headers, close, first))
+
+    def write(self, data: bytes) -> None:
+        """Send more of the answer begun; `data` is not empty."""
+        transport = self._transport
+        if transport is not None:
+            transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked_answer else data)
+
+    def end_stream(self) -> None:
+        """The answer is whole."""
+        if self._transport is not None and self.request is not None:
+            if self._chunked_answer:
+                self._transport.write(b"0\r\n\r\n")
+            self._finish()
+
+    def cut(self) -> None:
+        """Break off an answer that cannot be ended in its own format: the client must see that it is not whole."""
+        self.work = None
+        self._close(abort=True)
+
+    def drain(self) -> None:
+        """Close now if nothing is in progress; else after the answer in progress."""
+        if self.request is None and not self._body and self._head_bytes <= 0:
+            self._close()
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _stays_open(self, request: Request) -> bool:
+        return request.keep_alive and not self._handler.draining
+
+    def _finish(self) -> None:
+        request, self.request = self.request, None
+        self.work = None
+        if request is None:
+            return
+        if not self._stays_open(request):
+            self._close()
+        elif self._refusal is not None:
+            refusal, self._refusal = self._refusal, None
+            self._refuse(refusal)
+        elif self._pipeline:
+            # Through the loop, so that a long pipeline of short answers does not become a deep stack.
+            self._loop.call_soon(self._next)
+        else:
+            self._timer.set(self._loop.time() + KEEP_ALIVE_S)
+
+    def _next(self) -> None:
+        if self._pipeline and self.request is None and not self._closing:
+            self._start(self._pipeline.popleft())
+        if not self._pipeline and not self._reading and self._transport is not None and not self._closing:
+            self._reading = True
+            self._transport.resume_reading()
+
+    def _refuse(self, failure: Failure) -> None:
+        if self.request is not None or self._pipeline:
+            self._refusal = failure  # first finish what was asked properly
+            if self._transport is not None:
+                self._transport.pause_reading()
+            return
+        self._handler.refused(failure, self._url)
+        transport = self._transport
+        if transport is None or self._closing:
+            return
+        operation = OPERATIONS.get(self._url.partition(b"?")[0], Operation.CHAT)
+        body = failure.body(FORMATS[operation], "")
+        transport.write(
+            b"%bcontent-type: application/json\r\n%bcontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            % (STATUS_LINES[failure.status], failure.headers(), len(body), body)
+        )
+        # A close with unread input would reset the connection and could destroy the answer on its way: end our side,
+        # and throw away what still comes for a moment (RFC 9112 section 9.6).
+        if transport.can_write_eof():
+            self._closing = True
+            transport.write_eof()
+            self._timer.set(self._loop.time() + LINGER_S)
+        else:
+            self._close()
+
+    def _close(self, *, abort: bool = False) -> None:
+        if not self._closing:
+            self._closing = True
+            self._timer.cancel()
+            if self._transport is not None:
+                if abort:
+                    self._transport.abort()
+                else:
+                    self._transport.close()
+
+    def _expired(self) -> None:
+        if self.request is not None:
+            return
+        if self._closing:
+            if self._transport is not None:
+                self._transport.abort()
+        elif self._head_bytes > 0 or self._body or self._head_bytes < 0:
+            self._refuse(Failure("request_timeout", "the request did not arrive in time"))
+        else:
+            self._close()
+
+    def _too_long(self) -> Failure:
+        return Failure("headers_too_large", f"the request head is over {self._handler.limits.header_bytes} bytes")
+
+    def _too_large(self) -> Failure:
+        return Failure("body_too_large", f"the request body is over {self._handler.limits.body_bytes} bytes")
+
+
+def format_of(path: bytes) -> WireFormat:
+    """The wire format in which a client of this path expects its errors."""
+    return FORMATS[OPERATIONS.get(path, Operation.CHAT)]

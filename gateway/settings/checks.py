@@ -1,0 +1,240 @@
+"""Rules that span keys, checked on the plain document so that they are reported beside every other problem.
+
+Promise: each check puts up with any shape of input (types are the schema's business) and quotes only names of keys,
+which are never substituted.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from engines.providers import GENERIC, PROVIDERS, provider_at
+from gateway.settings.errors import Path, Problem, listing, nearest, printable, show_path
+from gateway.settings.fields import address, check_host, check_url
+
+Report = Callable[[Path, str, str], None]
+
+_EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+# A name such as 127.0.0.example must not pass for an address.
+_LOOPBACK_V4 = re.compile(r"127(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}")
+_LAUNCHER_FLAGS = ("--host", "--port", "--uds", "--model")
+
+
+def check(tree: dict[str, Any]) -> list[tuple[Path, Problem]]:
+    """Everything the schema alone cannot see, with the path of each."""
+    found: list[tuple[Path, Problem]] = []
+
+    def report(path: Path, message: str, hint: str = "") -> None:
+        found.append((path, Problem(show_path(path), message, hint)))
+
+    _server(tree, report)
+    _auth(tree, report)
+    for name, engine in _mapping(tree, "engines").items():
+        if isinstance(engine, dict):
+            _engine(("engines", name), engine, report)
+    for section in ("engines", "models"):
+        if tree.get(section) == {}:
+            report((section,), "is empty", "name at least one")
+    _models(tree, report)
+    _order(tree, "health", ("timeout_s", 2), ("interval_s", 5), report)
+    _order(tree, "breaker", ("open_s", 5), ("max_open_s", 60), report)
+    _order(tree, "retry", ("base_backoff_s", 0.025), ("max_backoff_s", 2), report)
+    return found
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener on `host`: 127.0.0.0/8, ::1, localhost."""
+    return bool(_LOOPBACK_V4.fullmatch(host)) or host.lower() in ("localhost", "::1", "0:0:0:0:0:0:0:1")
+
+
+def _server(tree: dict[str, Any], report: Report) -> None:
+    server = _mapping(tree, "server")
+    tls = server.get("tls")
+    if isinstance(tls, dict):
+        for key in ("cert", "key"):
+            _file(("server", "tls", key), tls.get(key), report)
+    if "uds" in server and server["uds"] is not None and isinstance(tls, dict):
+        report(("server", "tls"), "does not go with uds", "a unix socket is not encrypted; remove one")
+
+
+def _auth(tree: dict[str, Any], report: Report) -> None:
+    auth, server = _mapping(tree, "auth"), _mapping(tree, "server")
+    keys = auth.get("keys", [])
+    host = server.get("host", "127.0.0.1")
+    public = not server.get("uds") and _passes(check_host, host) and not is_loopback(host)
+    if public and not keys and auth.get("open", False) is False:
+        report(
+            ("auth", "keys"),
+            "is empty while server.host is open to other machines",
+            "add keys, listen on 127.0.0.1, or write `auth: {open: true}` to let anyone in",
+        )
+    if keys and auth.get("open") is True:
+        report(("auth", "open"), "does not go with keys", "remove the keys or `open: true`")
+    models = _mapping(tree, "models")
+    ids, hashes = _Seen(report), _Seen(report)
+    for index, key in enumerate(keys if isinstance(keys, list) else []):
+        path: Path = ("auth", "keys", index)
+        if not isinstance(key, dict):
+            continue
+        ids.add((*path, "id"), key.get("id"), "one key, one id")
+        sha256 = key.get("sha256")
+        if isinstance(sha256, str):
+            hashes.add((*path, "sha256"), sha256.lower(), "one key cannot belong to two clients")
+            if sha256.lower() == _EMPTY_SHA256:
+                report((*path, "sha256"), "is the hash of an empty key", 'set KEY first: printf %s "$KEY" | sha256sum')
+        allowed = key.get("models")
+        if allowed == []:
+            report((*path, "models"), "is empty, so the key could call nothing", 'name models, or ["*"] for all')
+        for at, model in enumerate(allowed if isinstance(allowed, list) else []):
+            if isinstance(model, str) and model != "*" and model not in models:
+                report((*path, "models", at), "is not a model of this file", _did_you_mean(model, models))
+
+
+def _engine(path: Path, engine: dict[str, Any], report: Report) -> None:
+    kind = engine.get("kind")
+    replicas, launch = engine.get("replicas"), engine.get("launch")
+    _file((*path, "ca_file"), engine.get("ca_file"), report)
+    if kind in ("vllm", "openai"):
+        _replicas((*path, "replicas"), replicas, kind, report)
+    if kind == "vllm":
+        if replicas is None and launch is None:
+            hint = "replicas: [{url: http://10.0.0.1:8000}], or launch: {model: Qwen/Qwen3-0.6B}"
+            report(path, "has neither replicas nor launch", hint)
+        elif replicas is not None and launch is not None:
+            report(path, "has both replicas and launch", "make two engines; a model may have targets in both")
+        args = launch.get("args") if isinstance(launch, dict) else None
+        for at, arg in enumerate(args if isinstance(args, list) else []):
+            flag = next((f for f in _LAUNCHER_FLAGS if arg == f or str(arg).startswith(f + "=")), None)
+            if flag:
+                report((*path, "launch", "args", at), f"sets {flag}, which the gateway chooses", "leave it out")
+    if kind == "openai":
+        _openai(path, engine, report)
+    headers = engine.get("headers")
+    if engine.get("api_key") is not None and isinstance(headers, dict):
+        for name in headers:
+            if name.lower() == "authorization":
+                report((*path, "headers", name), "does not go with api_key", "api_key already sends it; keep one")
+
+
+def _openai(path: Path, engine: dict[str, Any], report: Report) -> None:
+    provider, base_url, replicas = engine.get("provider"), engine.get("base_url"), engine.get("replicas")
+    if base_url is not None and replicas is not None:
+        report(path, "has both base_url and replicas", "keep one")
+    if provider is not None:
+        if isinstance(provider, str) and provider not in PROVIDERS:
+            report((*path, "provider"), "is not a known provider", _did_you_mean(provider, PROVIDERS))
+            return
+        preset = PROVIDERS.get(provider) if isinstance(provider, str) else None
+    elif isinstance(base_url, str):
+        preset = provider_at(base_url.rstrip("/"))
+    else:
+        preset = PROVIDERS["openai"]
+    if preset is GENERIC and base_url is None and replicas is None:
+        report((*path, "base_url"), "is missing", "with its version, for example http://10.0.0.1:8000/v1")
+    hosted = replicas is None and preset is not None and preset.base_url
+    if hosted and (base_url is None or str(base_url).rstrip("/") == hosted) and preset is not None:
+        headers = engine.get("headers")
+        own = isinstance(headers, dict) and any(name.lower() == "authorization" for name in headers)
+        if engine.get("api_key") is None and not own:
+            report((*path, "api_key"), "is missing", f'{preset.name} wants one: api_key: "${{{preset.api_key_env}}}"')
+
+
+def _replicas(path: Path, replicas: Any, kind: str, report: Report) -> None:
+    urls, ids = _Seen(report), _Seen(report)
+    for index, replica in enumerate(replicas if isinstance(replicas, list) else []):
+        url = replica.get("url") if isinstance(replica, dict) else None
+        checked = check_url(url) if isinstance(url, str) and _passes(check_url, url) else ""
+        at: Path = (*path, index)
+        if checked and urls.add((*at, "url"), checked, "list each server once; use weight for a larger share"):
+            own = replica.get("id")
+            hint = "give each its own id" if own is not None else "it defaults to host:port; give each its own id"
+            ids.add((*at, "id"), own or address(checked), hint)
+        if kind == "vllm" and checked.endswith("/v1"):
+            report((*at, "url"), "should be vLLM's root, without /v1", "http://host:port")
+
+
+def _models(tree: dict[str, Any], report: Report) -> None:
+    engines = _mapping(tree, "engines")
+    for name, model in _mapping(tree, "models").items():
+        targets = model.get("targets") if isinstance(model, dict) else None
+        seen = _Seen(report)
+        for index, target in enumerate(targets if isinstance(targets, list) else []):
+            if not isinstance(target, dict):
+                continue
+            path: Path = ("models", name, "targets", index)
+            engine = target.get("engine")
+            if isinstance(engine, str) and engine not in engines:
+                report((*path, "engine"), "is not an engine of this file", _did_you_mean(engine, engines))
+            elif isinstance(engine, str):
+                seen.add(path, (engine, str(target.get("model", name))), "use weight for a larger share")
+
+
+class _Seen:
+    """Reports a value's second appearance, naming the place of the first."""
+
+    def __init__(self, report: Report) -> None:
+        self._first: dict[Any, Path] = {}
+        self._report = report
+
+    def add(self, path: Path, value: Any, hint: str) -> bool:
+        """Whether `value` is new; None and unhashable values are no values."""
+        if value is None or isinstance(value, (dict, list)):
+            return False
+        first = self._first.setdefault(value, path)
+        if first is not path:
+            self._report(path, f"is the same as {show_path(first)}", hint)
+        return first is path
+
+
+def _passes(check_value: Callable[[str], str], value: Any) -> bool:
+    """Whether the schema will take it; if not, it says why, and checks that build on it would only add noise."""
+    try:
+        return isinstance(value, str) and bool(check_value(value))
+    except ValueError:  # PydanticCustomError is one
+        return False
+
+
+def _file(path: Path, name: Any, report: Report) -> None:
+    try:
+        missing = isinstance(name, str) and bool(name) and not pathlib.Path(name).is_file()
+    except (OSError, ValueError):
+        missing = True
+    if missing:
+        report(path, "names a file that does not exist", "the path of a PEM file, absolute or from where serve starts")
+
+
+def _order(
+    tree: dict[str, Any], section: str, small: tuple[str, float], large: tuple[str, float], report: Report
+) -> None:
+    values = _mapping(tree, section)
+    low, high = values.get(*small), values.get(*large)
+    if _number(low) and _number(high) and low > high:
+        report((section, small[0]), f"is larger than {large[0]}", f"{large[0]} is {large[1]} unless written")
+
+
+def _did_you_mean(word: str, known: dict[str, Any]) -> str:
+    near = nearest(word, known)
+    if near:
+        return f"did you mean {printable(near, 60)}?"
+    return f"known: {listing(known)}" if known else "there is none yet"
+
+
+def _mapping(tree: dict[str, Any], key: str) -> dict[str, Any]:
+    value = tree.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def targets_of(tree: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every target with its public model name, whatever else the document holds."""
+    for name, model in _mapping(tree, "models").items():
+        targets = model.get("targets") if isinstance(model, dict) else None
+        for target in targets if isinstance(targets, list) else []:
+            if isinstance(target, dict):
+                yield name, target

@@ -1,0 +1,193 @@
+"""pydantic's complaints, retold: which key, what is wrong with it, and what would be right.
+
+Promise: nothing of the input is quoted but names of unknown keys, and `got` as the file itself says it, where the
+field cannot hold a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from gateway.settings.engine import KINDS
+from gateway.settings.errors import Path, Problem, listing, nearest, printable, show_path
+from gateway.settings.fields import NAME_RULE
+from gateway.settings.schema import Settings
+
+_MAY_BE_SECRET = frozenset({"api_key", "headers", "env", "sha256", "args"})
+UNKNOWN_KEY = "is not a known key"
+BAD_NAME = "is not a usable name"
+_PLAIN_WORDS = {
+    "dict_type": "should be a mapping (key: value)",
+    "model_type": "should be a mapping (key: value)",
+    "model_attributes_type": "should be a mapping (key: value)",
+    "tuple_type": "should be a list",
+    "too_short": "is empty",
+    "string_too_short": "is empty",
+    "missing": "is missing",
+    "int_from_float": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_type": "should be a whole number",
+    "float_parsing": "should be a number",
+    "float_type": "should be a number",
+    "finite_number": "should be a finite number",
+    "bool_parsing": "should be true or false",
+    "bool_type": "should be true or false",
+    "string_unicode": "should be valid text",
+    "string_pattern_mismatch": "has characters or a form that do not fit",
+}
+
+
+def explain(error: ValidationError, tree: Any) -> list[tuple[Path, Problem]]:
+    """One problem per complaint, with the path in `tree`, the document as it was validated."""
+    problems = []
+    for detail in error.errors(include_url=False, include_input=False, include_context=True):
+        path = _document_path(detail["loc"], detail["type"], tree)
+        if detail["type"] == "too_short" and value_at(tree, path):
+            continue  # pydantic counts the items that are right; the wrong ones have complaints of their own
+        if detail["loc"][-1] == "[key]":
+            hint = "an environment variable's name" if "env" in path else NAME_RULE
+            problems.append((path, Problem(show_path(path), BAD_NAME, hint)))
+        else:
+            problems.append((path, _problem(path, detail["type"], detail["msg"], tree)))
+    return problems
+
+
+def _document_path(loc: tuple[int | str, ...], kind: str, tree: Any) -> Path:
+    """pydantic's location without its own additions: the tag of the engine union, and `[key]`."""
+    path = list(loc)
+    if path and path[-1] == "[key]":
+        path.pop()
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        path.append("kind")
+    elif len(path) > 2 and path[0] == "engines":
+        del path[2]
+    return tuple(path)
+
+
+def _problem(path: Path, kind: str, words: str, tree: Any) -> Problem:
+    shown = show_path(path)
+    if kind == "extra_forbidden":
+        return _unknown_key(path, tree)
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        said = value_at(tree, path)
+        near = nearest(said, KINDS) if isinstance(said, str) else None
+        missing = kind == "union_tag_not_found"
+        message = "is missing" if missing else "is not a kind of engine"
+        hint = f"did you mean {near}?" if near else f"one of {', '.join(KINDS)}"
+        return Problem(shown, message, hint)
+    field = field_at(path, tree)
+    hint = (field.description or "") if field is not None else ""
+    if kind == "string_type":
+        value = value_at(tree, path)
+        if isinstance(value, (dict, list)):
+            message = "should be text"
+        else:
+            message, hint = "should be text", "put it in quotes" if value is not None else hint
+    elif kind in _PLAIN_WORDS:
+        message = _PLAIN_WORDS[kind]
+    else:
+        message = words.replace("Input should", "should").replace("String should", "should")
+        message = message[:1].lower() + message[1:]
+    return Problem(shown, message, hint)
+
+
+def _unknown_key(path: Path, tree: Any) -> Problem:
+    key = str(path[-1])
+    section = section_at(path[:-1], tree)
+    known = list(section.model_fields) if section is not None else []
+    near = nearest(key, known)
+    if near:
+        hint = f"did you mean {near}?"
+    elif section is not None and section in KINDS.values():
+        kinds = [name for name, kind in KINDS.items() if key in kind.model_fields]
+        hint = f"it belongs to kind {' or '.join(kinds)}" if kinds else f"known: {listing(known, 30)}"
+    elif len(path) == 1 or known:
+        hint = f"known: {listing(known, 30)}"
+    else:
+        hint = ""
+    return Problem(show_path(path), UNKNOWN_KEY, hint)
+
+
+def section_at(path: Path, tree: Any) -> type[BaseModel] | None:
+    """The model that describes the mapping at `path`, or None where there is none."""
+    annotation: Any = Settings
+    for depth, part in enumerate(path):
+        annotation = _inside(annotation, part, value_at(tree, path[:depth]))
+    return _model(annotation, value_at(tree, path))
+
+
+def field_at(path: Path, tree: Any) -> FieldInfo | None:
+    """The field at `path`; of an item, the field that holds the list or mapping."""
+    for end in range(len(path), 0, -1):
+        section = section_at(path[: end - 1], tree)
+        if section is not None:
+            return section.model_fields.get(str(path[end - 1]))
+    return None
+
+
+def _inside(annotation: Any, part: str | int, value: Any) -> Any:
+    model = _model(annotation, value)
+    if model is not None:
+        field = model.model_fields.get(str(part))
+        return field.annotation if field is not None else None
+    for option in _options(annotation):
+        origin, args = typing.get_origin(option), typing.get_args(option)
+        if origin is dict:
+            return args[1]
+        if origin is tuple:
+            return args[0]
+    return None
+
+
+def _model(annotation: Any, value: Any) -> type[BaseModel] | None:
+    models = [o for o in _options(annotation) if isinstance(o, type) and issubclass(o, BaseModel)]
+    if len(models) > 1:
+        kind = value.get("kind") if isinstance(value, dict) else None
+        return KINDS.get(kind) if isinstance(kind, str) else None
+    return models[0] if models else None
+
+
+def _options(annotation: Any) -> list[Any]:
+    """The members of a union, bare of Annotated."""
+    while typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        return [inner for option in typing.get_args(annotation) for inner in _options(option)]
+    return [annotation]
+
+
+def value_at(tree: Any, path: Path) -> Any:
+    """What the tree holds at `path`; None where it holds nothing."""
+    for part in path:
+        if isinstance(tree, dict):
+            tree = tree.get(part)
+        elif isinstance(tree, list) and isinstance(part, int) and part < len(tree):
+            tree = tree[part]
+        else:
+            return None
+    return tree
+
+
+def with_got(problem: Problem, path: Path, written: Any) -> Problem:
+    """`problem` with what the file says there, as `written` (references unresolved), if that can be shown."""
+    if problem.message in (UNKNOWN_KEY, BAD_NAME) or not path or _MAY_BE_SECRET.intersection(map(str, path)):
+        return problem
+    value = value_at(written, path)
+    if isinstance(value, dict):
+        got = "a mapping" if value else None
+    elif isinstance(value, list):
+        got = "a list" if value else None
+    elif isinstance(value, str):
+        # A URL may hold credentials where they do not belong.
+        hidden = "://" in value and ("@" in value or "?" in value or "#" in value)
+        got = None if hidden or not value else printable(json.dumps(value, ensure_ascii=False), 80)
+    else:
+        got = None if value is None else json.dumps(value)
+    return replace(problem, got=got)

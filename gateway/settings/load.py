@@ -1,0 +1,166 @@
+"""From text to `Settings`, whole or not at all.
+
+Order: YAML, references, cross-key checks on the whole document, optional engines dropped, schema. Every stage after
+the first adds to one list of problems, so a file is mended in one round.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from gateway.settings.checks import check, targets_of
+from gateway.settings.document import MAX_BYTES, BadDocument, Document, read_document
+from gateway.settings.errors import ConfigError, Path, Problem, printable, show_path
+from gateway.settings.explain import explain, with_got
+from gateway.settings.optional import Kept, drop_optional, with_defaults
+from gateway.settings.references import Resolved, resolve_references
+from gateway.settings.schema import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A usable configuration."""
+
+    settings: Settings
+    notices: tuple[str, ...]
+    """Sentences to log: engines left out, engines and prices nothing uses."""
+    digest: str
+    """Hex hash of the text and of everything its references brought in: equal digests, equal settings."""
+
+
+def load_settings(
+    source: pathlib.Path | str,
+    environ: Mapping[str, str],
+    *,
+    server: Mapping[str, Any] | None = None,
+    base: pathlib.Path | None = None,
+) -> Loaded:
+    """Read, resolve and validate a configuration.
+
+    Args:
+        source: A `Path` is a file to read; a `str` is the YAML text itself.
+        environ: Where `${NAME}` is looked up.
+        server: Values that replace those of the `server` section (command-line flags), None ones left alone. They
+            are checked with the file, so that `--host 0.0.0.0` does not slip past the rule on open gateways.
+        base: What file references in a text are relative to; a file's are relative to its own directory.
+
+    Raises:
+        ConfigError: with every problem found. Nothing else, whatever the text.
+    """
+    if isinstance(source, pathlib.Path):
+        name, base, text = str(source), source.parent, _read(source)
+    else:
+        name, base, text = "configuration", base or pathlib.Path(), source
+    document = _parse(text, name)
+    # `limits:` with nothing below it, as a commented-out section leaves it, counts as not written.
+    tree = {key: value for key, value in document.tree.items() if value is not None or key not in Settings.model_fields}
+    overrides = {key: value for key, value in (server or {}).items() if value is not None}
+    if overrides and isinstance(tree.get("server") or {}, dict):
+        tree["server"] = {**(tree.get("server") or {}), **overrides}
+    resolved = resolve_references(tree, environ, base)
+    whole = with_defaults(resolved.tree)
+    kept = drop_optional(whole, resolved)
+    settings, problems = _validate(whole, kept, resolved)
+    if settings is None:
+        # Raised here and not where pydantic's error is caught: its context would keep the values alive.
+        raise ConfigError(_finish(problems, tree, document), name)
+    settings._references = {kept.moved(path): text for path, text in resolved.references.items() if kept.has(path)}
+    notices = (*kept.notices, *_unused(whole, kept))
+    return Loaded(settings, notices, _digest(text, overrides, resolved))
+
+
+def _read(path: pathlib.Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        return data.decode("utf-8-sig") if len(data) <= MAX_BYTES else " " * len(data)
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        problem = Problem("", "is not UTF-8 text", "save it as UTF-8", line=line)
+    except OSError as error:
+        reason = (error.strerror or "unreadable").lower()
+        problem = Problem("", f"cannot be read: {reason}", "check the path given to --config")
+    except ValueError:
+        problem = Problem("", "cannot be read: the path holds a NUL", "check the path given to --config")
+    raise ConfigError((problem,), str(path))
+
+
+def _parse(text: str, name: str) -> Document:
+    try:
+        document = read_document(text)
+    except BadDocument as error:
+        problem = error.problem
+    else:
+        if isinstance(document.tree, dict):
+            return document
+        state = "is empty" if document.tree is None else "should be a mapping (key: value) at the top"
+        problem = Problem("", state, "it needs at least the sections engines and models", line=1)
+    raise ConfigError((problem,), name)
+
+
+def _validate(
+    whole: dict[str, Any], kept: Kept, resolved: Resolved
+) -> tuple[Settings | None, list[tuple[Path, Problem]]]:
+    """The settings of `kept`, or every problem of `whole`: a typo in an engine that is left out today is one too."""
+
+    def left_out(path: Path) -> bool:
+        return len(path) > 1 and path[0] == "engines" and path[1] in kept.engines
+
+    schema: list[tuple[Path, Problem]] = []
+    settings = None
+    try:
+        settings = Settings.model_validate(whole)
+    except ValidationError as error:
+        schema = explain(error, whole)
+    # A place whose reference failed has been reported; what the checks think of what is left there is noise.
+    failed = {path for path, _ in resolved.problems}
+    problems = [found for found in resolved.problems if not left_out(found[0])]
+    problems += [found for found in (*check(whole), *schema) if found[0] not in failed]
+    if whole.get("models") and not kept.tree.get("models"):
+        problems.append(
+            (("models",), Problem("models", "is empty without the optional engines", "; ".join(kept.notices)))
+        )
+    if problems:
+        return None, problems
+    if settings is None or kept.engines:
+        # None: the schema only minded values that an unset variable would have filled in.
+        settings = Settings.model_validate(kept.tree)
+    return settings, []
+
+
+def _finish(problems: list[tuple[Path, Problem]], tree: Any, document: Document) -> tuple[Problem, ...]:
+    """With places and what the file says, one per path, in the order of the file."""
+    done: dict[Path, Problem] = {}
+    for path, problem in problems:
+        line = next((document.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in document.lines), None)
+        finished = replace(with_got(problem, path, tree), path=show_path(path), line=line)
+        done.setdefault(path, finished)
+    return tuple(sorted(done.values(), key=lambda problem: (problem.line or 0, problem.path)))
+
+
+def _unused(whole: dict[str, Any], kept: Kept) -> list[str]:
+    used, priced = set(), set()
+    for _, target in targets_of(whole):
+        used.add(target["engine"])
+        priced |= {target["model"], f"{target['engine']}/{target['model']}"}
+    notices = [f"engine {printable(name, 60)} serves no model" for name in kept.tree["engines"] if name not in used]
+    notices += [
+        f"the price of {printable(name, 60)} fits no target: keys are <model> or <engine>/<model>"
+        for name in whole.get("prices") or {}
+        if name not in priced
+    ]
+    return notices
+
+
+def _digest(text: str, overrides: dict[str, Any], resolved: Resolved) -> str:
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+    for part in (*resolved.values, repr(sorted(overrides.items()))):
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()

@@ -1,0 +1,108 @@
+"""What the control plane and its workers say to each other. msgpack, never pickle; every message is complete.
+
+Lists of pairs rather than dictionaries keyed by tuples, because msgpack maps want plain keys.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.telemetry.metrics import MetricsSnapshot
+
+
+class ReplicaAt(msgspec.Struct, array_like=True, frozen=True):
+    """Where one replica is."""
+
+    engine: str
+    replica: str
+    url: str = ""
+
+
+class Configure(msgspec.Struct, tag="configure"):
+    """Use this configuration: the file's text, which the worker validates for itself, and what only we know."""
+
+    text: str
+    base: str
+    """The directory that file references are relative to."""
+    server: dict[str, str | int]
+    """Command-line overrides of the `server` section."""
+    workers: int
+    launched: list[ReplicaAt]
+    """Ready replicas of launched engines."""
+    down: list[ReplicaAt]
+    """Replicas that active probes find unhealthy."""
+
+
+class Fleet(msgspec.Struct, tag="fleet"):
+    """Launched replicas or their health changed."""
+
+    launched: list[ReplicaAt]
+    down: list[ReplicaAt]
+
+
+class RemoteTokens(msgspec.Struct, array_like=True, frozen=True):
+    engine: str
+    replica: str
+    tokens: int
+
+
+class RemoteLoad(msgspec.Struct, tag="remote_load"):
+    """Tokens in flight at the other workers; a replica not listed has none."""
+
+    tokens: list[RemoteTokens]
+
+
+class AskCounters(msgspec.Struct, tag="ask_counters"):
+    """Answer with `Counters` of the same number."""
+
+    number: int
+
+
+class Exposition(msgspec.Struct, tag="exposition"):
+    """The answer to `AskExposition`."""
+
+    number: int
+    text: bytes
+
+
+class Drain(msgspec.Struct, tag="drain"):
+    """Accept nothing new, finish what runs, then exit."""
+
+    grace_s: float
+
+
+class Reopen(msgspec.Struct, tag="reopen"):
+    """Open log files anew (they were rotated)."""
+
+
+class Configured(msgspec.Struct, tag="configured"):
+    """The answer to `Configure`; `problem` is empty when the configuration is in use."""
+
+    problem: str = ""
+
+
+class Counters(msgspec.Struct, tag="counters"):
+    """Everything this worker has counted so far."""
+
+    number: int
+    metrics: MetricsSnapshot
+
+
+class Load(msgspec.Struct, tag="load"):
+    """Tokens in flight at this worker."""
+
+    tokens: list[RemoteTokens]
+
+
+class AskExposition(msgspec.Struct, tag="ask_exposition"):
+    """Somebody scrapes this worker: answer with `Exposition` of the same number."""
+
+    number: int
+
+
+class Drained(msgspec.Struct, tag="drained"):
+    """Nothing is in progress any more."""
+
+
+ToWorker = Configure | Fleet | RemoteLoad | AskCounters | Exposition | Drain | Reopen
+ToPlane = Configured | Counters | Load | AskExposition | Drained

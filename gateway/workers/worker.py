@@ -1,0 +1,343 @@
+"""One worker: the data plane of one process. It listens, answers, and shares nothing with other workers.
+
+It is told everything by messages (`gateway.workers.messages`) and tells the control plane what it counted. A message
+that configures it builds a complete new snapshot first and then swaps it in; one that cannot be built changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pathlib
+import socket
+import ssl
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import structlog
+
+from engines.model import Operation
+from engines.port import Replica
+from gateway import clock
+from gateway.accounting import Accounting, RecordSink
+from gateway.api.app import control_app
+from gateway.asgi import AsgiWork
+from gateway.build import BuiltEngine, SnapshotBuilder, build_engines, provider_of
+from gateway.dispatch import Dispatcher
+from gateway.errors import Failure
+from gateway.prices import PriceBook
+from gateway.server import ClientConnection, Limits, Request, Work
+from gateway.settings import ConfigError, Settings, load_settings
+from gateway.telemetry.access_log import AccessLog, TimeStamper
+from gateway.telemetry.metrics import BREAKER_OPEN, Metrics
+from gateway.telemetry.spans import Spans, otlp_spans
+from gateway.workers.link import Link
+from gateway.workers.messages import (
+    AskCounters,
+    AskExposition,
+    Configure,
+    Configured,
+    Counters,
+    Drain,
+    Drained,
+    Exposition,
+    Fleet,
+    Load,
+    RemoteLoad,
+    RemoteTokens,
+    Reopen,
+    ReplicaAt,
+    ToPlane,
+    ToWorker,
+)
+
+if TYPE_CHECKING:
+    from gateway.control.supervisor import Supervisor
+
+FLUSH_S = 0.15
+LOAD_S = 0.1
+EXPOSITION_TIMEOUT_S = 5.0
+PRICE_REFRESH_S = 3600.0
+
+log = structlog.get_logger()
+
+
+class Worker:
+    """The data plane of one process. Satisfies `gateway.server.Handler`."""
+
+    def __init__(self, supervisor: Supervisor, *, workers: int = 1) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._supervisor = supervisor
+        self._workers = workers
+        self._link: Link[ToPlane] | None = None
+        self.metrics = Metrics(())
+        self._builder = SnapshotBuilder(self.metrics, workers)
+        self._built: dict[str, BuiltEngine] = {}
+        self._settings: Settings | None = None
+        self._digest = ""
+        self._prices: PriceBook | None = None
+        self._access_log: AccessLog | None = None
+        self._spans: Spans | None = None
+        self._accounting = Accounting(self.metrics, (), TimeStamper().format)
+        self._dispatcher: Dispatcher | None = None
+        self._app = control_app(self)
+        self._connections: set[ClientConnection] = set()
+        self._servers: list[asyncio.Server] = []
+        self._providers: dict[str, str] = {}
+        """The provider of each engine, for spans; changed in place by a reload."""
+        self._expositions: dict[int, asyncio.Future[bytes]] = {}
+        self._asked = 0
+        self._last_load: list[RemoteTokens] = []
+        self._listening = False
+        self.draining = False
+        self.drained = asyncio.Event()
+        self._idle = asyncio.Event()
+        self.metrics.watch(BREAKER_OPEN, self._breakers)
+
+    # -- configuration -------------------------------------------------------------------------------------------------
+
+    def join(self, link: Link[ToPlane]) -> None:
+        """Speak to the control plane through this link from now on."""
+        self._link = link
+
+    def receive(self, message: ToWorker) -> None:
+        """Act on one message of the control plane."""
+        match message:
+            case Configure():
+                self._tell(Configured(self.configure(message)))
+            case Fleet():
+                self._set_fleet(message.launched, message.down)
+            case RemoteLoad():
+                self._set_remote(message.tokens)
+            case AskCounters():
+                self._tell(Counters(message.number, self.metrics.snapshot()))
+            case Exposition():
+                waiting = self._expositions.pop(message.number, None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(message.text)
+            case Reopen():
+                if self._access_log is not None:
+                    self._access_log.reopen()
+            case Drain():
+                self._supervisor.spawn("drain", lambda: self.drain(message.grace_s))
+
+    def configure(self, message: Configure) -> str:
+        """Use a new configuration; returns why not, or an empty string."""
+        try:
+            loaded = load_settings(message.text, os.environ, server=message.server, base=pathlib.Path(message.base))
+            settings = loaded.settings
+            launched = _by_engine(message.launched)
+            built = build_engines(settings, launched, self._supervisor.spawn, self._built)
+            prices = PriceBook(settings.prices, lambda: datetime.now(UTC))
+            if self._settings is None:
+                self._open_sinks(settings)
+            snapshot = self._builder.build(settings, loaded.digest, built, prices)
+        except (ConfigError, ValueError, OSError) as error:
+            return str(error) or type(error).__name__
+        self._providers.clear()
+        self._providers.update({name: provider_of(section) for name, section in settings.engines.items()})
+        self._settings, self._digest, self._prices = settings, loaded.digest, prices
+        self._replace_engines(built)
+        if self._dispatcher is None:
+            self._dispatcher = Dispatcher(snapshot, self._accounting)
+        else:
+            self._dispatcher.snapshot = snapshot
+        self._mark_down(message.down)
+        return ""
+
+    def _set_fleet(self, launched: list[ReplicaAt], down: list[ReplicaAt]) -> None:
+        settings, prices, dispatcher = self._settings, self._prices, self._dispatcher
+        if settings is None or prices is None or dispatcher is None:
+            return
+        built = build_engines(settings, _by_engine(launched), self._supervisor.spawn, self._built)
+        if built != self._built:
+            dispatcher.snapshot = self._builder.build(settings, self._digest, built, prices)
+            self._replace_engines(built)
+        self._mark_down(down)
+
+    def _replace_engines(self, built: dict[str, BuiltEngine]) -> None:
+        for name, old in self._built.items():
+            new = built.get(name)
+            if new is None or new.engine is not old.engine:
+                self._supervisor.spawn("close engine", old.engine.close)
+        self._built = built
+
+    def _mark_down(self, down: Iterable[ReplicaAt]) -> None:
+        unhealthy = {(one.engine, one.replica) for one in down}
+        for state in self._builder.table:
+            state.healthy = state.key not in unhealthy
+
+    def _set_remote(self, tokens: Iterable[RemoteTokens]) -> None:
+        remote = {(one.engine, one.replica): one.tokens for one in tokens}
+        for state in self._builder.table:
+            state.remote_tokens = remote.get(state.key, 0)
+
+    def _open_sinks(self, settings: Settings) -> None:
+        """Access log and spans; they stay as they are for the life of the process."""
+        sinks: list[RecordSink] = []
+        telemetry = settings.telemetry
+        if telemetry.access_log != "off":
+            self._access_log = AccessLog(
+                telemetry.access_log, lambda lost: self.metrics.records_dropped("access_log", lost)
+            )
+            sinks.append(self._access_log)
+        otlp = telemetry.otlp
+        self._spans = otlp_spans(
+            otlp.endpoint if otlp is not None else None,
+            {name: value.get_secret_value() for name, value in otlp.headers.items()} if otlp is not None else {},
+            otlp.service_name if otlp is not None else "penstock",
+            os.environ,
+            self._providers,
+            lambda lost: self.metrics.records_dropped("spans", lost),
+        )
+        if self._spans is not None:
+            sinks.append(self._spans)
+        self._accounting.sinks = tuple(sinks)
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    async def listen(self, sockets: Iterable[socket.socket], tls: ssl.SSLContext | None = None) -> None:
+        """Accept connections on these bound sockets and begin the worker's loops."""
+        for sock in sockets:
+            server = await self._loop.create_server(
+                lambda: ClientConnection(self, self._loop), sock=sock, ssl=tls, backlog=4096
+            )
+            self._servers.append(server)
+        self._listening = True
+        self._supervisor.loop("log_writer", self._flush, FLUSH_S)
+        self._supervisor.loop("prices", self._refresh_prices, PRICE_REFRESH_S, at_once=False)
+        if self._workers > 1:
+            self._supervisor.loop("load_exchange", self._tell_load, LOAD_S)
+
+    async def drain(self, grace_s: float) -> None:
+        """Stop accepting, let what runs finish for `grace_s` at most, cut the rest, and say so."""
+        if self.draining:
+            return
+        self.draining = True
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            connection.drain()
+        if self._connections:
+            self._idle.clear()
+            try:
+                async with asyncio.timeout(grace_s):
+                    await self._idle.wait()
+            except TimeoutError:
+                log.warning("cut_off", streams=len(self._connections), after_s=grace_s)
+                for connection in list(self._connections):
+                    connection.cut()
+        self.close_sinks()
+        self._tell(Drained())
+        self.drained.set()
+
+    def close_sinks(self) -> None:
+        """Write out what records are held. Blocks for a few seconds at most."""
+        self._accounting.sinks = ()
+        if self._access_log is not None:
+            self._access_log.close()
+            self._access_log = None
+        if self._spans is not None:
+            self._spans.close()
+            self._spans = None
+
+    @property
+    def configured(self) -> bool:
+        """Whether a configuration is in use."""
+        return self._dispatcher is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests are welcome and at least one replica can be asked."""
+        if self.draining or not self._listening or self._dispatcher is None:
+            return False
+        return any(
+            endpoint.state.healthy and not endpoint.state.draining
+            for route in self._dispatcher.snapshot.fleet.models.values()
+            for tier in route.tiers
+            for endpoint in tier
+        )
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        assert self._dispatcher is not None
+        return self._dispatcher
+
+    # -- gateway.server.Handler ----------------------------------------------------------------------------------------
+
+    @property
+    def limits(self) -> Limits:
+        assert self._dispatcher is not None
+        return self._dispatcher.snapshot.limits
+
+    def opened(self, connection: ClientConnection) -> bool:
+        self._connections.add(connection)
+        return len(self._connections) <= self.limits.connections
+
+    def lost(self, connection: ClientConnection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._idle.set()
+
+    def inference(self, request: Request, operation: Operation) -> Work | None:
+        return self.dispatcher.begin(request, operation)
+
+    def other(self, request: Request) -> Work | None:
+        work = AsgiWork(self._app, request)
+        self._supervisor.spawn("asgi", work.run)
+        return work
+
+    def refused(self, failure: Failure, path: bytes) -> None:
+        self.metrics.series("").settle(failure.status, 0.0)
+        self.metrics.series("").error(failure.kind)
+
+    # -- loops and questions -------------------------------------------------------------------------------------------
+
+    async def exposition(self) -> bytes:
+        """The metrics of the whole gateway as Prometheus text. Raises TimeoutError when the plane does not answer."""
+        self._asked += 1
+        waiting: asyncio.Future[bytes] = self._loop.create_future()
+        self._expositions[self._asked] = waiting
+        self._tell(AskExposition(self._asked))
+        try:
+            async with asyncio.timeout(EXPOSITION_TIMEOUT_S):
+                return await waiting
+        finally:
+            self._expositions.pop(self._asked, None)
+
+    async def _flush(self) -> None:
+        if self._access_log is not None:
+            self._access_log.flush()
+        if self._spans is not None:
+            self._spans.flush()
+
+    async def _refresh_prices(self) -> None:
+        if self._prices is not None:
+            await asyncio.to_thread(self._prices.refresh)
+
+    async def _tell_load(self) -> None:
+        tokens = [
+            RemoteTokens(*state.key, state.in_flight_tokens) for state in self._builder.table if state.in_flight_tokens
+        ]
+        if tokens != self._last_load:
+            self._last_load = tokens
+            self._tell(Load(tokens))
+
+    def _breakers(self) -> list[tuple[tuple[str, str], float]]:
+        now = clock.monotonic()
+        return [
+            (state.key, float(not state.breaker.closed and not state.breaker.allows(now)))
+            for state in self._builder.table
+        ]
+
+    def _tell(self, message: ToPlane) -> None:
+        if self._link is not None:
+            self._link.send(message)
+
+
+def _by_engine(replicas: Iterable[ReplicaAt]) -> dict[str, list[Replica]]:
+    launched: dict[str, list[Replica]] = {}
+    for one in replicas:
+        launched.setdefault(one.engine, []).append(Replica(one.replica, one.url))
+    return launched

@@ -1,0 +1,154 @@
+"""From rounds to the table: medians, and differences within a round. Pure; the units are in the names.
+
+A row with one bad round is invalid as a whole: what failed is rarely a random sample of the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One wrk run. `cpu_s` is what the gateway's processes used meanwhile, None where there is none; `foreign_s` what
+    processes that have no part in the benchmark used."""
+
+    duration_s: float
+    requests: int
+    cpu_s: float | None
+    p50_us: float
+    p99_us: float
+    foreign_s: float = 0.0
+
+    @property
+    def per_s(self) -> float:
+        return self.requests / self.duration_s
+
+    @property
+    def cpu_us(self) -> float | None:
+        """CPU microseconds per request."""
+        return None if self.cpu_s is None else self.cpu_s * 1e6 / self.requests
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Resident bytes before the streams, with all of them open (the most seen), and after they closed."""
+
+    streams: int
+    before_bytes: int
+    open_bytes: int
+    after_bytes: int
+
+    @property
+    def kib_per_stream(self) -> float:
+        return (self.open_bytes - self.before_bytes) / 1024 / self.streams
+
+
+@dataclass(slots=True)
+class Row:
+    """All that was measured of one gateway."""
+
+    name: str
+    plain: list[Round] = field(default_factory=list)
+    stream: list[Round] = field(default_factory=list)
+    latency: list[Round] = field(default_factory=list)
+    memory: Memory | None = None
+    soak_kib_per_min: float | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+Figure = float | str | None
+
+
+def slope_per_min(samples: Sequence[tuple[float, float]]) -> float:
+    """Least-squares growth per minute of (seconds, value) samples; 0 for fewer than two."""
+    if len(samples) < 2:
+        return 0.0
+    mean_t = sum(t for t, _ in samples) / len(samples)
+    mean_v = sum(v for _, v in samples) / len(samples)
+    spread = sum((t - mean_t) ** 2 for t, _ in samples)
+    return 60 * sum((t - mean_t) * (v - mean_v) for t, v in samples) / spread if spread else 0.0
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def figures(row: Row, direct: Row | None) -> dict[str, Figure]:
+    """The medians of a row. Added latency is gateway minus direct of the same round; for `direct` it is absolute."""
+    pairs: list[tuple[Round, Round | None]] = [(mine, None) for mine in row.latency]
+    if direct is not None and row is not direct:
+        pairs = list(zip(row.latency, direct.latency, strict=False))
+    added = [
+        (mine.p50_us - (base.p50_us if base else 0), mine.p99_us - (base.p99_us if base else 0)) for mine, base in pairs
+    ]
+    cpu = [one.cpu_s / one.duration_s if one.cpu_s is not None else None for one in row.plain]
+    return {
+        "gateway": row.name,
+        "requests_per_s": _median([one.per_s for one in row.plain]),
+        "cpu_us_per_request": _median([one.cpu_us for one in row.plain]),
+        "streams_per_s": _median([one.per_s for one in row.stream]),
+        "cpu_us_per_stream": _median([one.cpu_us for one in row.stream]),
+        "added_p50_us": _median([p50 for p50, _ in added]),
+        "added_p99_us": _median([p99 for _, p99 in added]),
+        "kib_per_open_stream": row.memory.kib_per_stream if row.memory else None,
+        "rss_before_mib": row.memory.before_bytes / 2**20 if row.memory else None,
+        "rss_open_mib": row.memory.open_bytes / 2**20 if row.memory else None,
+        "rss_after_mib": row.memory.after_bytes / 2**20 if row.memory else None,
+        "soak_kib_per_min": row.soak_kib_per_min,
+        "busy_cores_plain": _median(cpu),
+        "problem": "; ".join(row.problems) or None,
+    }
+
+
+COLUMNS: Mapping[str, tuple[str, str]] = {
+    "gateway": ("gateway", "s"),
+    "requests_per_s": ("req/s", ",.0f"),
+    "cpu_us_per_request": ("CPU us/req", ".1f"),
+    "streams_per_s": ("streams/s", ",.0f"),
+    "cpu_us_per_stream": ("CPU us/stream", ".0f"),
+    "added_p50_us": ("+p50 us", ".0f"),
+    "added_p99_us": ("+p99 us", ".0f"),
+    "kib_per_open_stream": ("KiB/open stream", ".1f"),
+    "soak_kib_per_min": ("soak KiB/min", ".0f"),
+}
+
+
+NOISE = 0.05
+"""Foreign load, in cores, from which on the table carries a warning: idle machines stay under 0.02."""
+
+
+def foreign_cores(rows: Sequence[Row]) -> float:
+    """Median over all rounds of what other processes of the machine used."""
+    rounds = [one for row in rows for one in (*row.plain, *row.stream, *row.latency)]
+    return median(one.foreign_s / one.duration_s for one in rounds) if rounds else 0.0
+
+
+def _cell(figure: Figure, form: str) -> str:
+    return "-" if figure is None else format(figure, form)
+
+
+def render(rows: Sequence[Mapping[str, Figure]]) -> str:
+    """A Markdown table with aligned columns; a column nobody has a figure for is left out; problems follow below."""
+    names = [name for name in COLUMNS if any(row[name] is not None for row in rows)]
+    lines = [[COLUMNS[name][0] for name in names]]
+    for row in rows:
+        cells = [_cell(row[name], COLUMNS[name][1]) for name in names]
+        if row["problem"]:
+            cells = [f"{cells[0]} INVALID", *("-" for _ in cells[1:])]
+        lines.append(cells)
+    widths = [max(len(line[column]) for line in lines) for column in range(len(names))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    text = [
+        "| "
+        + " | ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        )
+        + " |"
+        for line in [lines[0], rule, *lines[1:]]
+    ]
+    text += [f"{row['gateway']}: {row['problem']}" for row in rows if row["problem"]]
+    return "\n".join(text)

@@ -1,0 +1,122 @@
+"""How each gateway is started in front of one backend: its defaults, round robin, logging at warning, and nothing else.
+
+Penstock is started by command like the rest, with every default feature on: keys, access line, metrics, usage and cost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loadtests.launched import free_port
+from loadtests.path_backend import MODEL
+from loadtests.peers.environments import PeerError, ensure
+
+API_KEY = "sk-bench-0123456789abcdef0123456789abcdef"
+NAMES = ("penstock", "bare", "vllm-router", "sglang-router", "litellm", "nginx", "direct")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A gateway, ready to be started on its port."""
+
+    argv: list[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def penstock_config(backend: str, work: Path) -> dict[str, object]:
+    """One vLLM replica, one model, one key, a GPU price (so that cost is computed). The access line goes to a file."""
+    return {
+        "auth": {"keys": [{"id": "bench", "sha256": hashlib.sha256(API_KEY.encode()).hexdigest()}]},
+        "engines": {"fixed": {"kind": "vllm", "replicas": [{"url": backend}], "gpu_usd_per_hour": 2.5}},
+        "models": {MODEL: {"targets": [{"engine": "fixed", "model": MODEL}]}},
+        "telemetry": {"access_log": str(work / "access.log")},
+        "data_dir": str(work / "data"),
+    }
+
+
+def _penstock(port: int, backend: str, work: Path, workers: int) -> Command:
+    beside = Path(sys.executable).with_name("penstock")
+    found = str(beside) if beside.exists() else shutil.which("penstock")
+    if found is None:
+        raise PeerError("penstock is not installed in this environment: pip install -e .")
+    home = work / f"penstock-{workers}"
+    home.mkdir()
+    config = home / "penstock.yaml"
+    config.write_text(json.dumps(penstock_config(backend, home), indent=1))  # JSON is YAML
+    argv = [found, "serve", "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+    return Command([*argv, "--workers", str(workers)] if workers > 1 else argv)
+
+
+def _rust_router(program: list[str], port: int, backend: str, log_level: str) -> Command:
+    place = ["--host", "127.0.0.1", "--port", str(port), "--worker-urls", backend, "--policy", "round_robin"]
+    # Both default to one fixed port for their metrics, and could not run side by side.
+    metrics = ["--prometheus-host", "127.0.0.1", "--prometheus-port", str(free_port())]
+    return Command([*program, *place, *metrics, "--log-level", log_level])
+
+
+def _litellm(port: int, backend: str, work: Path) -> Command:
+    target = {"model": f"openai/{MODEL}", "api_base": f"{backend}/v1", "api_key": "none"}
+    config = work / "litellm.yaml"
+    config.write_text(json.dumps({"model_list": [{"model_name": MODEL, "litellm_params": target}]}))
+    argv = [str(ensure("litellm") / "litellm"), "--config", str(config), "--host", "127.0.0.1"]
+    env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "WARNING", "NO_DOCS": "True"}
+    return Command([*argv, "--port", str(port), "--num_workers", "1", "--telemetry", "False"], env)
+
+
+_NGINX = """daemon off; worker_processes 1; pid {work}/nginx.pid; error_log {work}/nginx-error.log;
+events {{ worker_connections 20000; }}
+http {{
+  access_log off; keepalive_requests 100000000;
+  client_body_temp_path {work}; proxy_temp_path {work}; fastcgi_temp_path {work}; uwsgi_temp_path {work};
+  scgi_temp_path {work};
+  upstream engine {{ server {backend}; keepalive 1024; keepalive_requests 100000000; }}
+  server {{ listen 127.0.0.1:{port} backlog=4096; location / {{
+    proxy_pass http://engine; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }} }}
+}}
+"""
+
+
+def _nginx(port: int, backend: str, work: Path) -> Command:
+    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if found is None:
+        raise PeerError("nginx is not installed: apt-get install nginx-light, or leave it out of --gateways")
+    config = work / "nginx.conf"
+    config.write_text(_NGINX.format(work=work, port=port, backend=backend.removeprefix("http://")))
+    return Command([found, "-c", str(config), "-p", str(work)])
+
+
+def custom(template: str, port: int, backend: str) -> Command:
+    """A command of the user's with `{port}` and `{backend}` in it; split as a shell would, run without one."""
+    return Command([word.replace("{port}", str(port)).replace("{backend}", backend) for word in shlex.split(template)])
+
+
+def command(name: str, port: int, backend: str, work: Path, workers: int = 1) -> Command:
+    """How to start `name` on loopback `port` in front of `backend`; builds its environment when needed.
+
+    Raises PeerError, in one line, when it cannot be had here.
+    """
+    match name:
+        case "penstock":
+            return _penstock(port, backend, work, workers)
+        case "bare":
+            relay = ["-m", "loadtests.bare_relay", "--port", str(port), "--backend", backend]
+            return Command([sys.executable, *relay], {"PYTHONPATH": str(ROOT)})
+        case "vllm-router":
+            return _rust_router([str(ensure(name) / "vllm-router")], port, backend, "warning")
+        case "sglang-router":
+            program = [str(ensure(name) / "python"), "-m", "sglang_router.launch_router"]
+            return _rust_router(program, port, backend, "warn")
+        case "litellm":
+            return _litellm(port, backend, work)
+        case "nginx":
+            return _nginx(port, backend, work)
+        case _:
+            raise PeerError(f"no gateway is called {name}; known: {', '.join(NAMES)}")

@@ -1,0 +1,120 @@
+"""The fleet: an immutable snapshot of which endpoints serve which public models.
+
+A reload builds a complete new fleet and swaps one reference; requests in flight finish on the old one. What has been
+learned survives: replica states are looked up by key in the table, retry budgets and token estimates are taken over
+from the previous fleet by model name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from routing.model import LEAST_LOAD, Endpoint, ReplicaKey
+from routing.pickers import picker_named
+from routing.replica import ReplicaTable
+from routing.route import DEFAULT_RETRY, ModelRoute, RetrySettings
+from routing.tokens import TokenEstimate
+
+_LONGEST_NAME_COMPARED = 64  # difflib is quadratic in this, and the name comes from the client
+_MOST_NAMES_COMPARED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """One upstream model of a public model, on every replica of one engine."""
+
+    engine: str
+    model: str
+    replicas: tuple[str, ...]
+    tier: int = 0
+    weight: float = 1.0
+    """Of each replica; see `Endpoint.weight`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One public model."""
+
+    name: str
+    targets: tuple[TargetSpec, ...]
+    policy: str = LEAST_LOAD
+    retry: RetrySettings = DEFAULT_RETRY
+
+
+class Fleet:
+    """All routes by public model name."""
+
+    __slots__ = ("models",)
+
+    def __init__(self, models: Mapping[str, ModelRoute]) -> None:
+        self.models: Mapping[str, ModelRoute] = MappingProxyType(dict(models))
+
+    def nearest(self, name: str, n: int = 3) -> list[str]:
+        """Up to `n` model names that `name` may have been meant for, best first.
+
+        Case is ignored. Bounded whatever the client sends: only names of similar length are compared, 200 at most.
+        """
+        wanted = name[:_LONGEST_NAME_COMPARED].lower()
+        by_length = sorted(self.models, key=lambda known: abs(len(known) - len(wanted)))[:_MOST_NAMES_COMPARED]
+        spelled = {known[:_LONGEST_NAME_COMPARED].lower(): known for known in reversed(by_length)}
+        return [spelled[match] for match in difflib.get_close_matches(wanted, spelled, n)]
+
+    def replica_keys(self) -> set[ReplicaKey]:
+        """Every replica some model may be sent to; what `ReplicaTable.prune` should keep."""
+        return {endpoint.state.key for route in self.models.values() for tier in route.tiers for endpoint in tier}
+
+
+def build_fleet(spec: Sequence[ModelSpec], table: ReplicaTable, previous: Fleet | None = None) -> Fleet:
+    """A new fleet. Raises ValueError, naming the model, for what cannot be built; `previous` stays usable then.
+
+    Targets of one tier are one pool. Tier numbers need not be consecutive; an engine without replicas adds nothing.
+    Pass the fleet in use as `previous`, or budgets and token estimates start afresh.
+    """
+    models: dict[str, ModelRoute] = {}
+    for model in spec:
+        if model.name in models:
+            raise ValueError(f"model {model.name!r} is defined twice")
+        _check(model)
+        old = previous.models.get(model.name) if previous is not None else None
+        keep_budget = old is not None and old.retry == model.retry
+        models[model.name] = ModelRoute(
+            name=model.name,
+            tiers=_tiers(model, table),
+            policy=model.policy,
+            retry=model.retry,
+            budget=old.budget if old is not None and keep_budget else model.retry.new_budget(),
+            tokens=old.tokens if old is not None else TokenEstimate(),
+        )
+    return Fleet(models)
+
+
+def _check(model: ModelSpec) -> None:
+    picker_named(model.policy, ())
+    seen: set[tuple[str, str, str, int]] = set()
+    for target in model.targets:
+        if not (target.weight > 0 and math.isfinite(target.weight)):
+            raise ValueError(f"model {model.name!r}: the weight of {target.engine}/{target.model} must be over 0")
+        for replica in target.replicas:
+            identity = (target.engine, replica, target.model, target.tier)
+            if identity in seen:
+                raise ValueError(
+                    f"model {model.name!r}: {target.engine}/{target.model} on replica {replica!r} is twice in one tier"
+                )
+            seen.add(identity)
+
+
+def _tiers(model: ModelSpec, table: ReplicaTable) -> tuple[tuple[Endpoint, ...], ...]:
+    numbers = sorted({target.tier for target in model.targets if target.replicas})
+    return tuple(
+        tuple(
+            Endpoint(target.engine, replica, target.model, position, target.weight, table.get((target.engine, replica)))
+            for target in model.targets
+            if target.tier == number
+            for replica in target.replicas
+        )
+        for position, number in enumerate(numbers)
+    )

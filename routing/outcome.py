@@ -1,0 +1,82 @@
+"""How one attempt ended, and what follows from it for the breaker and for the retry: one table for both.
+
+    outcome             breaker   retry           why
+    ------------------  --------  --------------  ------------------------------------------------------------------
+    ANSWERED            success   never           the replica works; a 4xx is about the request
+    REFUSED_FOR_GOOD    ignored   never           501, 505: no other attempt would differ
+    CONNECT_FAILED      failure   free to move    nothing was sent, so moving on adds no load anywhere
+    CONNECTION_LOST     failure   yes             before the first body byte: the client has seen nothing
+    BAD_ANSWER          failure   yes             the replica broke HTTP before the first body byte
+    SERVER_ERROR        failure   yes             500, 502, 504 and the other 5xx
+    FIRST_BYTE_TIMEOUT  failure   next tier only  see below
+    REQUEST_TIMEOUT     ignored   yes             408: about the connection, not the replica's health
+    RATE_LIMITED        ignored   yes             429: the replica works as meant
+    OVERLOADED          ignored   yes             503, 529 (RFC 9110 15.6.4: "temporary overload"); ejecting a full
+                                                  replica moves its load to the others and topples them in turn
+    CUT_SHORT           failure   never           after the first body byte
+    OUT_OF_TIME         ignored   never           the client's own deadline; it may have been short
+    CLIENT_GONE         ignored   never           nobody is waiting
+
+A first-byte timeout is not asked again in its tier: the prompt is probably still queued or in prefill there, the
+siblings of a saturated pool are as slow, and a second copy would double the load just then. A fallback tier is
+another pool, so it gets its chance if the client's deadline leaves time.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from routing.breaker import Verdict
+
+
+class Retry(Enum):
+    """Where a request may go after an outcome."""
+
+    NEVER = "never"
+    NEXT_TIER = "next_tier"
+    YES = "yes"
+    FREE_TO_MOVE = "free_to_move"
+
+
+class Outcome(Enum):
+    """The end of one attempt; see the table above."""
+
+    ANSWERED = ("answered", Verdict.SUCCESS, Retry.NEVER)
+    REFUSED_FOR_GOOD = ("refused_for_good", Verdict.IGNORED, Retry.NEVER)
+    CONNECT_FAILED = ("connect_failed", Verdict.FAILURE, Retry.FREE_TO_MOVE)
+    CONNECTION_LOST = ("connection_lost", Verdict.FAILURE, Retry.YES)
+    BAD_ANSWER = ("bad_answer", Verdict.FAILURE, Retry.YES)
+    SERVER_ERROR = ("server_error", Verdict.FAILURE, Retry.YES)
+    FIRST_BYTE_TIMEOUT = ("first_byte_timeout", Verdict.FAILURE, Retry.NEXT_TIER)
+    REQUEST_TIMEOUT = ("request_timeout", Verdict.IGNORED, Retry.YES)
+    RATE_LIMITED = ("rate_limited", Verdict.IGNORED, Retry.YES)
+    OVERLOADED = ("overloaded", Verdict.IGNORED, Retry.YES)
+    CUT_SHORT = ("cut_short", Verdict.FAILURE, Retry.NEVER)
+    OUT_OF_TIME = ("out_of_time", Verdict.IGNORED, Retry.NEVER)
+    CLIENT_GONE = ("client_gone", Verdict.IGNORED, Retry.NEVER)
+
+    def __init__(self, label: str, verdict: Verdict, retry: Retry) -> None:
+        self.label = label
+        """A metric label."""
+        self.verdict = verdict
+        self.retry = retry
+
+
+_OF_STATUS = {
+    408: Outcome.REQUEST_TIMEOUT,
+    429: Outcome.RATE_LIMITED,
+    501: Outcome.REFUSED_FOR_GOOD,
+    503: Outcome.OVERLOADED,
+    505: Outcome.REFUSED_FOR_GOOD,
+    529: Outcome.OVERLOADED,
+}
+
+
+def outcome_of_status(status: int) -> Outcome:
+    """The outcome of an answer with this final HTTP status."""
+    if status < 400:  # nearly every answer
+        return Outcome.ANSWERED
+    known = _OF_STATUS.get(status)
+    if known is not None:
+        return known
+    return Outcome.SERVER_ERROR if status >= 500 else Outcome.ANSWERED

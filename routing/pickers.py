@@ -1,0 +1,177 @@
+"""How one endpoint is picked from the pool of one tier.
+
+A picker is built once per pool, so anything that depends only on the pool is computed then. In the common case (all
+endpoints available, weights equal) a pick looks at two endpoints at most and allocates nothing but its `Decision`.
+
+Weights are relative capacity: loads are compared per unit of weight, and chances are proportional to weight.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from routing.model import LEAST_LOAD, ONLY, RANDOM, ROUND_ROBIN, Decision, Endpoint
+
+
+class Picker(Protocol):
+    """Picks from the pool it was built for."""
+
+    def pick(self, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Decision | None:
+        """An endpoint that is available at `now` and not in `skip`; None when there is none."""
+
+
+class UnknownPolicyError(ValueError):
+    """The configuration names a policy that does not exist."""
+
+
+class LeastLoad:
+    """Power of two choices on in-flight tokens (Mitzenmacher, "The Power of Two Choices", 2001).
+
+    Two distinct endpoints are drawn at random and the one with fewer tokens in flight (ours and, as last told, other
+    workers') is taken; then fewer requests; then chance. Tokens rather than requests because prompts differ by a
+    factor of a thousand. Two rather than the minimum of all because several workers with slightly old figures would
+    all rush to the same minimum.
+    """
+
+    __slots__ = ("_even", "_pool", "_size")
+
+    def __init__(self, pool: Sequence[Endpoint]) -> None:
+        self._pool = tuple(pool)
+        self._size = len(self._pool)
+        self._even = _even(self._pool)
+
+    def pick(self, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Decision | None:
+        pool = self._pool
+        if self._even and not skip and self._size > 1:
+            # Both drawn from the whole pool and both usable: then the pair is a fair draw among the usable ones too.
+            if self._size == 2:
+                a, b = pool
+            else:
+                i = int(rng.random() * self._size)
+                j = int(rng.random() * (self._size - 1))
+                a, b = pool[i], pool[j + 1 if j >= i else j]
+            if a.state.available(now) and b.state.available(now):
+                return Decision(_lighter(a, b, rng), LEAST_LOAD)
+        elif self._size == 1:  # a hosted provider, mostly
+            (a,) = pool
+            return Decision(a, ONLY) if a.state.available(now) and a not in skip else None
+        usable = _usable(pool, now, skip)
+        if len(usable) < 2:
+            return Decision(usable[0], ONLY) if usable else None
+        if len(usable) == 2:
+            a, b = usable
+        else:
+            a = _draw(usable, rng)
+            usable.remove(a)
+            b = _draw(usable, rng)
+        return Decision(_lighter(a, b, rng), LEAST_LOAD)
+
+
+class RoundRobin:
+    """Each usable endpoint in turn. With unequal weights, nginx's smooth weighted order (a a b a, not a a a b)."""
+
+    __slots__ = ("_credit", "_even", "_next", "_pool")
+
+    def __init__(self, pool: Sequence[Endpoint]) -> None:
+        self._pool = tuple(pool)
+        self._even = _even(self._pool)
+        self._next = 0
+        self._credit = [0.0] * len(self._pool)
+
+    def pick(self, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Decision | None:
+        pool = self._pool
+        if not self._even:
+            return self._pick_smooth(now, skip)
+        size = len(pool)
+        for step in range(size):
+            i = (self._next + step) % size
+            endpoint = pool[i]
+            if endpoint.state.available(now) and endpoint not in skip:
+                self._next = i + 1
+                return Decision(endpoint, ROUND_ROBIN if size > 1 else ONLY)
+        return None
+
+    def _pick_smooth(self, now: float, skip: Collection[Endpoint]) -> Decision | None:
+        best = -1
+        total = 0.0
+        for i, endpoint in enumerate(self._pool):
+            if not endpoint.state.available(now) or endpoint in skip:
+                continue
+            total += endpoint.weight
+            self._credit[i] += endpoint.weight
+            if best < 0 or self._credit[i] > self._credit[best]:
+                best = i
+        if best < 0:
+            return None
+        self._credit[best] -= total
+        return Decision(self._pool[best], ROUND_ROBIN)
+
+
+class Random:
+    """Any usable endpoint, with a chance proportional to its weight."""
+
+    __slots__ = ("_even", "_pool")
+
+    def __init__(self, pool: Sequence[Endpoint]) -> None:
+        self._pool = tuple(pool)
+        self._even = _even(self._pool)
+
+    def pick(self, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Decision | None:
+        pool = self._pool
+        if self._even and not skip and len(pool) > 1:
+            endpoint = pool[int(rng.random() * len(pool))]
+            if endpoint.state.available(now):
+                return Decision(endpoint, RANDOM)
+        usable = _usable(pool, now, skip)
+        if len(usable) < 2:
+            return Decision(usable[0], ONLY) if usable else None
+        return Decision(_draw(usable, rng), RANDOM)
+
+
+PICKERS: dict[str, Callable[[Sequence[Endpoint]], Picker]] = {
+    LEAST_LOAD: LeastLoad,
+    ROUND_ROBIN: RoundRobin,
+    RANDOM: Random,
+}
+"""Policy name in the configuration -> how to build its picker for a pool."""
+
+
+def picker_named(name: str, pool: Sequence[Endpoint]) -> Picker:
+    """The picker of policy `name` for `pool`. Raises UnknownPolicyError, naming the known ones."""
+    build = PICKERS.get(name)
+    if build is None:
+        raise UnknownPolicyError(f"unknown policy {name[:64]!r}; known policies: {', '.join(sorted(PICKERS))}")
+    return build(pool)
+
+
+def _even(pool: Sequence[Endpoint]) -> bool:
+    return all(endpoint.weight == pool[0].weight for endpoint in pool)
+
+
+def _usable(pool: Sequence[Endpoint], now: float, skip: Collection[Endpoint]) -> list[Endpoint]:
+    return [endpoint for endpoint in pool if endpoint.state.available(now) and endpoint not in skip]
+
+
+def _draw(endpoints: Sequence[Endpoint], rng: random.Random) -> Endpoint:
+    """One endpoint, with a chance proportional to its weight."""
+    left = rng.random() * sum(endpoint.weight for endpoint in endpoints)
+    for endpoint in endpoints:
+        left -= endpoint.weight
+        if left < 0.0:
+            return endpoint
+    return endpoints[-1]  # rounding of the sum
+
+
+def _lighter(a: Endpoint, b: Endpoint, rng: random.Random) -> Endpoint:
+    sa, sb = a.state, b.state
+    # Cross-multiplied, so that equal integer loads compare as equal without a division.
+    load_a = (sa.in_flight_tokens + sa.remote_tokens) * b.weight
+    load_b = (sb.in_flight_tokens + sb.remote_tokens) * a.weight
+    if load_a == load_b:
+        load_a = sa.in_flight_requests * b.weight
+        load_b = sb.in_flight_requests * a.weight
+        if load_a == load_b:
+            return a if rng.random() * (a.weight + b.weight) < a.weight else b
+    return a if load_a < load_b else b

@@ -1,0 +1,28 @@
+"""Which endpoint a request goes to: tiers in order, and within a tier the route's picker."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection
+
+from routing.model import AGAIN, Decision, Endpoint
+from routing.route import ModelRoute
+
+
+def choose(route: ModelRoute, now: float, rng: random.Random, tried: Collection[Endpoint] = ()) -> Decision | None:
+    """An endpoint for a request, or None when nothing at all is available.
+
+    The first tier with an available endpoint not in `tried` is picked from. When every available one was tried, the
+    first tier with any is picked from, and the reason is "again". Never an endpoint that is unhealthy, draining or
+    refused by its breaker. Changes nothing but a round-robin's turn: the caller admits and charges, at the same `now`.
+    """
+    for picker in route.pickers:
+        decision = picker.pick(now, rng, tried)
+        if decision is not None:
+            return decision
+    if tried:
+        for picker in route.pickers:
+            decision = picker.pick(now, rng)
+            if decision is not None:
+                return Decision(decision.endpoint, AGAIN)
+    return None

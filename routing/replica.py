@@ -1,0 +1,116 @@
+"""What one worker knows of each replica: its load, its breaker, its health. Keyed by identity, so a reload keeps it.
+
+Accounting of one attempt, in tokens (estimates; `routing.tokens`):
+
+    charge(prompt, output)      at dispatch            +1 request, + prompt + output
+    first_byte(prompt)          at the first byte      - prompt      (prefill is over)
+    release(0, output)          at the end             -1 request, - output
+    release(prompt, output)     at the end, if there was no first byte
+
+The same numbers must come back as were charged, each exactly once: the caller keeps them. Giving back more than was
+charged clamps at zero, because a wrong counter must not stop traffic, and warns, because warnings are errors in tests.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Iterator
+
+from routing.breaker import Breaker, BreakerSettings
+
+ReplicaKey = tuple[str, str]
+"""(engine name, replica id)"""
+
+
+class ReplicaState:
+    """One replica as this worker sees it. Mutable, owned by one thread, written by the request path and the loops."""
+
+    __slots__ = (
+        "breaker",
+        "draining",
+        "healthy",
+        "in_flight_requests",
+        "in_flight_tokens",
+        "key",
+        "prefill_tokens",
+        "remote_tokens",
+    )
+
+    def __init__(self, key: ReplicaKey, breaker: Breaker) -> None:
+        self.key = key
+        self.breaker = breaker
+        self.in_flight_requests = 0
+        self.in_flight_tokens = 0
+        """Prompt tokens not yet prefilled plus output tokens expected, of this worker's requests."""
+        self.prefill_tokens = 0
+        """The prompt share of `in_flight_tokens`."""
+        self.remote_tokens = 0
+        """`in_flight_tokens` of the other workers, as last told."""
+        self.healthy = True
+        """What active probes say; True where there are none."""
+        self.draining = False
+        """It finishes what it has and gets nothing new."""
+
+    def available(self, now: float) -> bool:
+        """Whether a new request may be sent here at `now`."""
+        return self.healthy and not self.draining and (self.breaker.closed or self.breaker.allows(now))
+
+    def charge(self, prompt_tokens: int, output_tokens: int) -> None:
+        """A request is being sent here."""
+        self.in_flight_requests += 1
+        self.in_flight_tokens += prompt_tokens + output_tokens
+        self.prefill_tokens += prompt_tokens
+
+    def first_byte(self, prompt_tokens: int) -> None:
+        """The request's prefill is over."""
+        self.in_flight_tokens -= prompt_tokens
+        self.prefill_tokens -= prompt_tokens
+        if self.prefill_tokens < 0 or self.in_flight_tokens < 0:
+            self._clamp()
+
+    def release(self, prompt_tokens: int, output_tokens: int) -> None:
+        """The request is over. `prompt_tokens` is 0 if `first_byte` was called."""
+        self.in_flight_requests -= 1
+        self.in_flight_tokens -= prompt_tokens + output_tokens
+        self.prefill_tokens -= prompt_tokens
+        if self.in_flight_requests < 0 or self.in_flight_tokens < 0 or self.prefill_tokens < 0:
+            self._clamp()
+
+    def _clamp(self) -> None:
+        self.in_flight_requests = max(0, self.in_flight_requests)
+        self.in_flight_tokens = max(0, self.in_flight_tokens)
+        self.prefill_tokens = max(0, self.prefill_tokens)
+        warnings.warn(f"more was released on replica {self.key} than was charged", RuntimeWarning, stacklevel=3)
+
+
+class ReplicaTable:
+    """All replica states of one worker, by key. It outlives every fleet built from it."""
+
+    __slots__ = ("_breaker", "_states")
+
+    def __init__(self, breaker: BreakerSettings | None = None) -> None:
+        self._breaker = breaker or BreakerSettings()
+        self._states: dict[ReplicaKey, ReplicaState] = {}
+
+    def get(self, key: ReplicaKey) -> ReplicaState:
+        """The state of `key`, made on first use."""
+        state = self._states.get(key)
+        if state is None:
+            state = self._states[key] = ReplicaState(key, Breaker(self._breaker))
+        return state
+
+    def prune(self, keep: Collection[ReplicaKey]) -> list[ReplicaKey]:
+        """Forget replicas not in `keep` that have nothing in flight; returns their keys.
+
+        One with work in flight stays until a later call, so that a replica which comes back is not taken for idle.
+        """
+        gone = [k for k, state in self._states.items() if k not in keep and state.in_flight_requests == 0]
+        for key in gone:
+            del self._states[key]
+        return gone
+
+    def __iter__(self) -> Iterator[ReplicaState]:
+        return iter(tuple(self._states.values()))
+
+    def __len__(self) -> int:
+        return len(self._states)

@@ -1,0 +1,463 @@
+"""A file is taken whole or refused whole, with every problem at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+from typing import Any, ClassVar
+
+import pytest
+
+from engines.model import Operation
+from gateway.settings import (
+    ConfigError,
+    OpenAIEngine,
+    Problem,
+    Settings,
+    SimulatorEngine,
+    VllmEngine,
+    is_loopback,
+    load_settings,
+)
+from gateway.settings.engine import Replica
+from gateway.settings.errors import show_path
+
+SHA = hashlib.sha256(b"key").hexdigest()
+VLLM = {"kind": "vllm", "replicas": [{"url": "http://10.0.0.1:8000"}]}
+CHAT = {"targets": [{"engine": "llama"}]}
+
+
+def config(**sections: Any) -> dict[str, Any]:
+    return {"engines": {"llama": VLLM}, "models": {"chat": CHAT}, **sections}
+
+
+def with_engine(**keys: Any) -> dict[str, Any]:
+    return {"engines": {"llama": VLLM, "e": keys}, "models": {"chat": CHAT, "m": {"targets": [{"engine": "e"}]}}}
+
+
+def load(tree: Any, environ: dict[str, str] | None = None, **server: Any) -> Settings:
+    return load_settings(json.dumps(tree), environ or {}, server=server).settings
+
+
+def refused(tree: Any, environ: dict[str, str] | None = None, **server: Any) -> tuple[Problem, ...]:
+    with pytest.raises(ConfigError) as caught:
+        load(tree, environ, **server)
+    return caught.value.problems
+
+
+def problems(tree: Any, environ: dict[str, str] | None = None, **server: Any) -> dict[str, str]:
+    return {problem.path: problem.message for problem in refused(tree, environ, **server)}
+
+
+def hints(tree: Any) -> dict[str, str]:
+    return {problem.path: problem.hint for problem in refused(tree)}
+
+
+def test_two_sections_are_enough_and_the_rest_has_defaults() -> None:
+    settings = load(config())
+    engine = settings.engines["llama"]
+    assert isinstance(engine, VllmEngine)
+    assert (Replica(url="http://10.0.0.1:8000", id="10.0.0.1:8000"),) == engine.replicas
+    target = settings.models["chat"].targets[0]
+    assert (target.engine, target.model, target.tier, target.weight) == ("llama", "chat", 0, 1.0)
+    assert (
+        settings.server.host,
+        settings.server.port,
+        settings.server.grace_s,
+        settings.server.workers,
+    ) == ("127.0.0.1", 8080, 30.0, 1)
+    limits = settings.limits
+    assert (
+        limits.body_bytes,
+        limits.header_bytes,
+        limits.stream_buffer_bytes,
+        limits.connections,
+        limits.answer_bytes,
+    ) == (16 << 20, 64 << 10, 256 << 10, 10_000, 64 << 20)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    tree = {
+        "server": {"port": 99999, "wrokers": 2},
+        "engines": {"a": {"kind": "vllm"}, "b": {"kind": "vlm"}, "c": {"kind": "openai", "api_key": "${NOPE}"}},
+        "models": {"chat": {"targets": [{"engine": "aa"}, {"engine": "a", "weight": 0}]}, "empty": {"targets": []}},
+        "retry": 3,
+    }
+    assert problems(tree) == {
+        "server.port": "should be less than or equal to 65535",
+        "server.wrokers": "is not a known key",
+        "engines.a": "has neither replicas nor launch",
+        "engines.b.kind": "is not a kind of engine",
+        "engines.c.api_key": "needs ${NOPE}, which is not set",
+        "models.chat.targets[0].engine": "is not an engine of this file",
+        "models.chat.targets[1].weight": "should be greater than 0",
+        "models.empty.targets": "is empty",
+        "retry": "should be a mapping (key: value)",
+    }
+
+
+def test_the_terminal_text_has_place_complaint_and_cure(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "penstock.yaml"
+    file.write_text(
+        "server:\n  port: 99999\nengines:\n  llama: {kind: vlm}\nmodels: {chat: {targets: [{engine: llama}]}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file, {})
+    assert (
+        f"{file}: 2 problems\n"
+        "\n"
+        "  server.port  (line 2)\n"
+        "    should be less than or equal to 65535; the file says 99999\n"
+        "    hint: a TCP port, 1 to 65535; 0 takes a free one\n"
+        "\n"
+        "  engines.llama.kind  (line 4)\n"
+        '    is not a kind of engine; the file says "vlm"\n'
+        "    hint: did you mean vllm?"
+    ) == str(caught.value)
+
+
+def test_missing_sections_are_named() -> None:
+    assert problems({"server": None}) == {"engines": "is missing", "models": "is missing"}
+    assert problems({"engines": {}, "models": {}}) == {"engines": "is empty", "models": "is empty"}
+
+
+def test_a_section_with_nothing_below_it_takes_its_defaults() -> None:
+    assert load(config()) == load_settings(json.dumps(config(limits=None, auth=None)), {}).settings
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "null", "[]", "- a", "text", "3"])
+def test_a_document_that_is_no_mapping_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="it needs at least the sections engines and models"):
+        load_settings(text, {})
+
+
+def test_a_file_that_cannot_be_read_is_a_config_error(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: no such file or directory"):
+        load_settings(tmp_path / "nope.yaml", {})
+    with pytest.raises(ConfigError, match="cannot be read: is a directory"):
+        load_settings(tmp_path, {})
+    bad = tmp_path / "bad.yaml"
+    bad.write_bytes(b"engines:\n  a: \xff\n")
+    with pytest.raises(ConfigError, match="is not UTF-8 text") as caught:
+        load_settings(bad, {})
+    assert caught.value.problems[0].line == 2
+    bad.write_bytes(b"#" * (1 << 20) + b"#")
+    with pytest.raises(ConfigError, match="is larger than 1024 KiB"):
+        load_settings(bad, {})
+
+
+def test_unknown_keys_name_the_nearest_or_where_they_belong() -> None:
+    tree = with_engine(kind="openai", base_url="http://x/v1", launch={}, aip_key="x")
+    assert hints({**tree, "modles": {}}) == {
+        "engines.e.launch": "it belongs to kind vllm",
+        "engines.e.aip_key": "did you mean api_key?",
+        "modles": "did you mean models?",
+    }
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("server", "port", -1, "should be greater than or equal to 0"),
+        ("server", "port", "http", "should be a whole number"),
+        ("server", "port", True, "should be a number"),
+        ("server", "host", "[::1]", "should be written without brackets"),
+        ("server", "host", "a b", "should be an IP address or a host name"),
+        ("server", "workers", 0, "should be greater than or equal to 1"),
+        ("server", "grace_s", -1, "should be greater than or equal to 0"),
+        ("limits", "body_bytes", "16 MB", "should be a whole number"),
+        ("limits", "header_bytes", 1, "should be greater than or equal to 4096"),
+        ("breaker", "open_s", 90, "is larger than max_open_s"),
+        ("health", "timeout_s", 6, "is larger than interval_s"),
+        ("telemetry", "log_level", "loud", "should be 'debug', 'info', 'warning' or 'error'"),
+        ("telemetry", "access_log", 5, "should be text"),
+    ],
+)
+def test_a_wrong_value_is_told_in_plain_words(section: str, key: str, value: Any, message: str) -> None:
+    assert {f"{section}.{key}": message} == problems(config(**{section: {key: value}}))
+
+
+def test_numbers_may_come_from_the_environment_and_sizes_as_text() -> None:
+    settings = load(config(server={"port": "${PORT}"}, limits={"body_bytes": "1 GiB"}), {"PORT": "9000"})
+    assert (settings.server.port, settings.limits.body_bytes) == (9000, 1 << 30)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("10.0.0.1:8000", "should start with http://, https:// or unix:"),
+        ("ftp://x", "should start with http://, https:// or unix:"),
+        ("http://", "should name a host, and a port from 1 to 65535 if any"),
+        ("http://x:0", "should name a host, and a port from 1 to 65535 if any"),
+        ("http://x:99999", "is not a valid URL: check the port (1 to 65535) and brackets"),
+        ("http://[::1", "is not a valid URL: check the port (1 to 65535) and brackets"),
+        ("http://user:pw@x", "should not hold a user name or password"),
+        ("http://x/?a=b", "should not have a query or a fragment"),
+        ("http://x/\r\nhost: y", "should be plain ASCII without spaces"),
+        ("unix:run.sock", "should be unix: and an absolute path"),
+    ],
+)
+def test_a_url_that_cannot_be_called_is_refused(url: str, message: str) -> None:
+    assert {"engines.e.replicas[0].url": message} == problems(with_engine(kind="vllm", replicas=[{"url": url}]))
+
+
+@pytest.mark.parametrize(
+    ("url", "stored", "id_"),
+    [
+        ("http://a:8000/", "http://a:8000", "a:8000"),
+        ("https://a", "https://a", "a:443"),
+        ("http://[::1]:80", "http://[::1]:80", "[::1]:80"),
+        ("http://gw/llama/", "http://gw/llama", "gw:80"),
+        ("unix:/run/my engine.sock", "unix:/run/my engine.sock", "my-engine.sock"),
+    ],
+)
+def test_a_replica_is_called_by_host_and_port(url: str, stored: str, id_: str) -> None:
+    engine = load(with_engine(kind="vllm", replicas=[{"url": url}])).engines["e"]
+    assert isinstance(engine, VllmEngine)
+    assert (Replica(url=stored, id=id_),) == engine.replicas
+
+
+def test_replicas_are_distinct() -> None:
+    tree = with_engine(kind="vllm", replicas=[{"url": "http://a/x"}, {"url": "http://a/y"}, {"url": "http://a/x/"}])
+    assert problems(tree) == {
+        "engines.e.replicas[1].id": "is the same as engines.e.replicas[0].id",
+        "engines.e.replicas[2].url": "is the same as engines.e.replicas[0].url",
+    }
+
+
+def test_vllm_has_replicas_or_launch_and_not_both() -> None:
+    launch = {"model": "m", "args": ["--max-model-len", 8192], "env": {"A": "b"}}
+    engine = load(with_engine(kind="vllm", launch=launch)).engines["e"]
+    assert isinstance(engine, VllmEngine)
+    assert engine.launch is not None
+    assert engine.launch.args == ("--max-model-len", "8192")
+    assert engine.launch.env["A"].get_secret_value() == "b"
+    assert problems(with_engine(kind="vllm")) == {"engines.e": "has neither replicas nor launch"}
+    both = with_engine(kind="vllm", launch={"model": "m"}, replicas=[{"url": "http://a"}])
+    assert problems(both) == {"engines.e": "has both replicas and launch"}
+
+
+def test_flags_the_launcher_sets_are_refused() -> None:
+    tree = with_engine(kind="vllm", launch={"model": "m", "args": ["--port=1", "--host", "x"]})
+    assert problems(tree) == {
+        "engines.e.launch.args[0]": "sets --port, which the gateway chooses",
+        "engines.e.launch.args[1]": "sets --host, which the gateway chooses",
+    }
+
+
+def test_a_vllm_url_is_its_root() -> None:
+    tree = with_engine(kind="vllm", replicas=[{"url": "http://a/v1"}])
+    assert problems(tree) == {"engines.e.replicas[0].url": "should be vLLM's root, without /v1"}
+
+
+def test_a_provider_brings_its_url_operations_and_quirks() -> None:
+    engine = load(with_engine(kind="openai", provider="mistral", api_key="k")).engines["e"]
+    assert isinstance(engine, OpenAIEngine)
+    assert tuple(server.url for server in engine.servers) == ("https://api.mistral.ai/v1",)
+    assert engine.preset.no_stream_options
+    assert {Operation.CHAT, Operation.EMBEDDINGS} == engine.spoken
+
+
+def test_a_provider_is_known_by_its_url_alone() -> None:
+    engine = load(with_engine(kind="openai", base_url="https://api.ai21.com/studio/v1/", api_key="k")).engines["e"]
+    assert isinstance(engine, OpenAIEngine)
+    assert ("ai21", {Operation.CHAT}) == (engine.preset.name, engine.spoken)
+
+
+def test_operations_can_be_written_out() -> None:
+    engine = load(with_engine(kind="openai", base_url="http://x/v1", operations=["chat", "score"])).engines["e"]
+    assert isinstance(engine, OpenAIEngine)
+    assert {Operation.CHAT, Operation.SCORE} == engine.spoken
+
+
+@pytest.mark.parametrize(
+    ("keys", "path", "message"),
+    [
+        ({}, "engines.e.api_key", "is missing"),
+        ({"provider": "opnai", "api_key": "k"}, "engines.e.provider", "is not a known provider"),
+        ({"provider": "generic"}, "engines.e.base_url", "is missing"),
+        ({"base_url": "http://x", "replicas": [{"url": "http://y"}]}, "engines.e", "has both base_url and replicas"),
+        ({"api_key": "a b"}, "engines.e.api_key", "should be visible ASCII without spaces or line ends"),
+        (
+            {"api_key": "k", "headers": {"authorization": "x"}},
+            "engines.e.headers.authorization",
+            "does not go with api_key",
+        ),
+        (
+            {"base_url": "http://x", "headers": {"Host": "y"}},
+            "engines.e.headers",
+            "sets host, which the gateway sets itself",
+        ),
+        (
+            {"base_url": "http://x", "headers": {"a": "b\r\nc: d"}},
+            "engines.e.headers",
+            "has a value with line ends, control characters or text that is not ASCII",
+        ),
+        (
+            {"base_url": "http://x", "headers": {"a b": "c"}},
+            "engines.e.headers",
+            "has a name that is no HTTP header name",
+        ),
+        ({"base_url": "http://x", "ca_file": "/nope"}, "engines.e.ca_file", "names a file that does not exist"),
+        ({"base_url": "http://x", "timeouts": {"idle_s": 0}}, "engines.e.timeouts.idle_s", "should be greater than 0"),
+    ],
+)
+def test_an_openai_engine_is_checked(keys: dict[str, Any], path: str, message: str) -> None:
+    assert {path: message} == problems(with_engine(kind="openai", **keys))
+
+
+def test_a_header_may_carry_the_key() -> None:
+    engine = load(with_engine(kind="openai", headers={"Authorization": "Token abc"})).engines["e"]
+    assert engine.headers["Authorization"].get_secret_value() == "Token abc"
+
+
+def test_a_simulator_keeps_only_what_was_written() -> None:
+    engine = load(with_engine(kind="simulator", replicas=2, ttft_ms=40, failure_kinds=["hang"])).engines["e"]
+    assert isinstance(engine, SimulatorEngine)
+    assert (engine.replicas, engine.parameters) == (2, {"ttft_ms": 40.0, "failure_kinds": ("hang",)})
+
+
+def test_simulator_figures_fit_together() -> None:
+    (message,) = problems(with_engine(kind="simulator", ttft_ms=10, ttft_std_ms=5)).values()
+    assert message.startswith("has figures that do not fit together")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\n", "-a", "a\r\nx: y", "é", "a" * 129])
+def test_names_go_into_headers_and_are_bound_to_it(name: str) -> None:
+    tree = {"engines": {"llama": VLLM, name: VLLM}, "models": {name: CHAT, "chat": CHAT}}
+    found = {problem.path: problem.message for problem in refused(tree)}
+    shown = show_path((name,))
+    assert found[f"engines.{shown}"] == "is not a usable name"
+    assert found[f"models.{shown}"] == "is not a usable name"
+
+
+def test_tiers_default_to_the_position() -> None:
+    targets = [{"engine": "llama"}, {"engine": "llama", "model": "b", "tier": 0}, {"engine": "llama", "model": "c"}]
+    settings = load(config(models={"chat": {"targets": targets}}))
+    assert [target.tier for target in settings.models["chat"].targets] == [0, 0, 2]
+
+
+def test_one_target_is_written_once() -> None:
+    tree = config(models={"chat": {"targets": [{"engine": "llama"}, {"engine": "llama", "model": "chat"}]}})
+    assert problems(tree) == {"models.chat.targets[1]": "is the same as models.chat.targets[0]"}
+
+
+class TestAuth:
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.255", "localhost", "::1"])
+    def test_a_gateway_without_keys_is_fine_on_loopback(self, host: str) -> None:
+        assert is_loopback(host)
+        assert host == load(config(server={"host": host})).server.host
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", "127.0.0.example", "127.0.0.256"])
+    def test_a_gateway_without_keys_is_refused_elsewhere(self, host: str) -> None:
+        assert not is_loopback(host)
+        message = "is empty while server.host is open to other machines"
+        assert {"auth.keys": message} == problems(config(server={"host": host}))
+        assert {"auth.keys": message} == problems(config(), host=host)
+
+    def test_unless_it_is_written_out_or_listens_on_a_socket_file(self) -> None:
+        assert load(config(server={"host": "0.0.0.0"}, auth={"open": True})).auth.open
+        assert load(config(server={"host": "0.0.0.0", "uds": "/tmp/p.sock"})).server.uds
+
+    def test_keys_open_any_host(self) -> None:
+        keys = [{"id": "app", "sha256": SHA.upper()}]
+        settings = load(config(server={"host": "0.0.0.0"}, auth={"keys": keys}))
+        key = settings.auth.keys[0]
+        assert (key.sha256, key.tenant, key.models, key.admin, key.priority) == (SHA, "default", ("*",), False, 0)
+
+    def test_keys_are_checked(self) -> None:
+        empty = hashlib.sha256(b"").hexdigest()
+        keys = [
+            {"id": "a", "sha256": SHA},
+            {"id": "a", "sha256": SHA, "models": ["chta"]},
+            {"id": "c", "sha256": "sk-not-a-hash", "models": []},
+            {"id": "d", "sha256": empty},
+        ]
+        assert problems(config(auth={"keys": keys})) == {
+            "auth.keys[1].id": "is the same as auth.keys[0].id",
+            "auth.keys[1].sha256": "is the same as auth.keys[0].sha256",
+            "auth.keys[1].models[0]": "is not a model of this file",
+            "auth.keys[2].models": "is empty, so the key could call nothing",
+            "auth.keys[2].sha256": "has characters or a form that do not fit",
+            "auth.keys[3].sha256": "is the hash of an empty key",
+        }
+
+    def test_open_and_keys_do_not_go_together(self) -> None:
+        tree = config(auth={"open": True, "keys": [{"id": "a", "sha256": SHA}]})
+        assert problems(tree) == {"auth.open": "does not go with keys"}
+
+
+class TestOptional:
+    TREE: ClassVar[dict[str, Any]] = {
+        "engines": {
+            "llama": VLLM,
+            "hosted": {"kind": "openai", "optional": True, "api_key": "${KEY}", "base_url": "http://x/v1"},
+        },
+        "models": {
+            "chat": {"targets": [{"engine": "hosted"}, {"engine": "llama"}]},
+            "big": {"targets": [{"engine": "hosted"}]},
+        },
+        "auth": {"keys": [{"id": "a", "sha256": SHA, "models": ["big"]}]},
+    }
+
+    def test_an_optional_engine_leaves_with_its_targets_and_says_so(self) -> None:
+        loaded = load_settings(json.dumps(self.TREE), {})
+        assert loaded.notices == ("engine hosted is left out because KEY is not set, and with it model big",)
+        assert list(loaded.settings.engines) == ["llama"]
+        assert list(loaded.settings.models) == ["chat"]
+        target = loaded.settings.models["chat"].targets[0]
+        assert (target.engine, target.tier) == ("llama", 1)
+        assert loaded.settings.auth.keys[0].models == ("big",)
+
+    def test_it_stays_when_its_variable_is_set(self) -> None:
+        loaded = load_settings(json.dumps(self.TREE), {"KEY": "k"})
+        assert loaded.notices == ()
+        assert list(loaded.settings.engines) == ["llama", "hosted"]
+
+    def test_its_other_mistakes_are_told_all_the_same(self) -> None:
+        engines = {**self.TREE["engines"], "hosted": {**self.TREE["engines"]["hosted"], "connections": 0}}
+        assert problems({**self.TREE, "engines": engines}) == {
+            "engines.hosted.connections": "should be greater than or equal to 1"
+        }
+
+    def test_nothing_left_to_serve_is_an_error(self) -> None:
+        tree = {**self.TREE, "models": {"big": self.TREE["models"]["big"]}, "auth": {}}
+        assert problems(tree) == {"models": "is empty without the optional engines"}
+
+
+def test_what_nothing_uses_is_noticed() -> None:
+    price = {"input_usd_per_mtok": 1, "output_usd_per_mtok": 2}
+    tree = config(prices={"llama/chat": price, "chat": price, "cht": price})
+    loaded = load_settings(json.dumps({**tree, "engines": {"llama": VLLM, "spare": VLLM}}), {})
+    assert loaded.notices == (
+        "engine spare serves no model",
+        "the price of cht fits no target: keys are <model> or <engine>/<model>",
+    )
+
+
+def test_the_digest_follows_the_text_and_what_references_bring(tmp_path: pathlib.Path) -> None:
+    text = json.dumps(with_engine(kind="openai", api_key="${file:key}"))
+    file = tmp_path / "c.yaml"
+    file.write_text(text)
+    digests = []
+    for secret in ("one", "two", "one"):
+        (tmp_path / "key").write_text(secret)
+        digests.append(load_settings(file, {}).digest)
+    assert digests[0] == digests[2]
+    assert digests[0] != digests[1]
+    assert (
+        load_settings(json.dumps(config()), {}).digest
+        != load_settings(json.dumps(config()), {}, server={"port": 1}).digest
+    )
+
+
+def test_flags_replace_what_the_file_says() -> None:
+    settings = load(config(server={"port": 1, "workers": 2}), port=9, host=None)
+    assert (settings.server.host, settings.server.port, settings.server.workers) == ("127.0.0.1", 9, 2)
+    assert problems(config(), port=70_000) == {"server.port": "should be less than or equal to 65535"}
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load(config()).server.port = 1

@@ -1,0 +1,178 @@
+"""What a scrape returns, read back with Prometheus' own parser: names, labels and buckets are a public interface."""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample as Line
+
+from engines.model import Usage
+from gateway.telemetry.exposition import CONTENT_TYPE, VERSION, render
+from gateway.telemetry.metrics import (
+    BREAKER_OPEN,
+    LOOP_AGE,
+    QUEUE_TOKENS,
+    REPLICAS,
+    TPOT_BOUNDS_S,
+    TTFT_BOUNDS_S,
+    Metrics,
+    MetricsSnapshot,
+    merge,
+)
+
+ROUTE = {"model": "chat", "engine": "llama", "arm": "control"}
+
+
+def lines(snapshot: MetricsSnapshot) -> dict[str, list[Line]]:
+    found: dict[str, list[Line]] = {}
+    for family in text_string_to_metric_families(render(snapshot).decode()):
+        for line in family.samples:
+            found.setdefault(line.name, []).append(line)
+    return found
+
+
+def values(snapshot: MetricsSnapshot, name: str) -> list[tuple[dict[str, str], float]]:
+    return [(line.labels, line.value) for line in lines(snapshot).get(name, [])]
+
+
+def worker() -> Metrics:
+    metrics = Metrics(["chat"])
+    series = metrics.series("chat", "llama", "control")
+    series.settle(200, 1.5, 0.25, 0.04, 0.0001, Usage(100, 20, cached_tokens=60, reasoning_tokens=5), 0.5)
+    series.settle(503, 0.002)
+    series.error("no_replica")
+    series.in_flight = 2
+    return metrics
+
+
+def test_counters_of_a_route() -> None:
+    snapshot = worker().snapshot()
+    assert values(snapshot, "penstock_requests_total") == [
+        ({**ROUTE, "code": "200"}, 1.0),
+        ({**ROUTE, "code": "503"}, 1.0),
+    ]
+    assert values(snapshot, "penstock_tokens_total") == [
+        ({**ROUTE, "kind": "input"}, 100.0),
+        ({**ROUTE, "kind": "cached"}, 60.0),
+        ({**ROUTE, "kind": "output"}, 20.0),
+        ({**ROUTE, "kind": "reasoning"}, 5.0),
+    ]
+    assert values(snapshot, "penstock_cost_usd_total") == [(ROUTE, 0.5)]
+
+
+def test_errors_and_in_flight_add_up_over_the_arms() -> None:
+    metrics = worker()
+    canary = metrics.series("chat", "llama", "canary")
+    canary.error("no_replica")
+    canary.in_flight = 5
+    snapshot = metrics.snapshot()
+    assert values(snapshot, "penstock_errors_total") == [
+        ({"model": "chat", "engine": "llama", "kind": "no_replica"}, 2.0)
+    ]
+    assert values(snapshot, "penstock_in_flight") == [({"model": "chat", "engine": "llama"}, 7.0)]
+
+
+def test_histograms_have_the_published_buckets_and_are_cumulative() -> None:
+    found = lines(worker().snapshot())
+    ttft = {line.labels["le"]: line.value for line in found["penstock_time_to_first_token_seconds_bucket"]}
+    assert [float(le) for le in ttft] == [*TTFT_BOUNDS_S, float("inf")]
+    assert [ttft["0.1"], ttft["0.25"], ttft["+Inf"]] == [0.0, 1.0, 1.0]
+    tpot = [float(line.labels["le"]) for line in found["penstock_time_per_output_token_seconds_bucket"]]
+    assert tpot == [*TPOT_BOUNDS_S, float("inf")]
+    duration = found["penstock_request_duration_seconds_bucket"]
+    assert (duration[0].labels["le"], duration[0].value) == ("0.005", 1.0)
+    assert (duration[-2].labels["le"], duration[-2].value) == ("600.0", 2.0)
+    assert found["penstock_request_duration_seconds_count"][0].value == 2.0
+    assert found["penstock_request_duration_seconds_sum"][0].value == 1.502
+    overhead = [line.labels["le"] for line in found["penstock_overhead_seconds_bucket"]]
+    assert (overhead[0], overhead[-2]) == ("5e-05", "0.1")
+
+
+def test_the_other_counters_and_gauges() -> None:
+    metrics = Metrics(["chat"])
+    metrics.retry("llama", "timeout")
+    metrics.fallback("chat", "llama", "openai")
+    metrics.shed("chat", "queue_full")
+    metrics.config_reload("applied")
+    metrics.records_dropped("spans", 3)
+    metrics.watch(BREAKER_OPEN, lambda: [(("llama", "r1"), 1.0)])
+    metrics.watch(QUEUE_TOKENS, lambda: [(("chat",), 512.0)])
+    metrics.watch(REPLICAS, lambda: [(("llama", "up"), 2.0)])
+    metrics.watch(LOOP_AGE, lambda: [(("health",), 0.25)])
+    snapshot = metrics.snapshot()
+    expected = {
+        "penstock_retries_total": ({"engine": "llama", "reason": "timeout"}, 1.0),
+        "penstock_fallbacks_total": ({"model": "chat", "from": "llama", "to": "openai"}, 1.0),
+        "penstock_shed_total": ({"model": "chat", "reason": "queue_full"}, 1.0),
+        "penstock_config_reloads_total": ({"result": "applied"}, 1.0),
+        "penstock_records_dropped_total": ({"sink": "spans"}, 3.0),
+        "penstock_breaker_open": ({"engine": "llama", "replica": "r1"}, 1.0),
+        "penstock_queue_tokens": ({"model": "chat"}, 512.0),
+        "penstock_replicas": ({"engine": "llama", "state": "up"}, 2.0),
+        "penstock_loop_last_success_age_seconds": ({"loop": "health"}, 0.25),
+    }
+    assert {name: values(snapshot, name) for name in expected} == {name: [value] for name, value in expected.items()}
+
+
+def test_two_workers_read_as_one() -> None:
+    both = merge([worker().snapshot(), worker().snapshot()])
+    assert values(both, "penstock_requests_total") == [
+        ({**ROUTE, "code": "200"}, 2.0),
+        ({**ROUTE, "code": "503"}, 2.0),
+    ]
+
+
+def test_a_request_that_reached_no_engine_shows_its_code_and_nothing_empty() -> None:
+    metrics = Metrics(["chat"])
+    metrics.series("nonsense").settle(404, 0.001)
+    metrics.series("nonsense").error("model_not_found")
+    snapshot = metrics.snapshot()
+    assert values(snapshot, "penstock_requests_total") == [
+        ({"model": "other", "engine": "", "arm": "", "code": "404"}, 1.0)
+    ]
+    found = lines(snapshot)
+    assert "penstock_time_to_first_token_seconds_count" not in found
+    assert "penstock_tokens_total" not in found
+    assert "penstock_in_flight" not in found
+    assert found["penstock_request_duration_seconds_count"][0].value == 1.0
+
+
+def test_a_resolved_route_is_there_before_its_first_request() -> None:
+    metrics = Metrics(["chat"])
+    metrics.series("chat", "llama", "control")
+    snapshot = metrics.snapshot()
+    assert values(snapshot, "penstock_requests_total") == [({**ROUTE, "code": "200"}, 0.0)]
+    assert lines(snapshot)["penstock_time_to_first_token_seconds_count"][0].value == 0.0
+
+
+def test_label_values_are_escaped() -> None:
+    metrics = Metrics(['a"b\\c\nd'])
+    metrics.series('a"b\\c\nd', "llama").settle(200, 1.0)
+    assert values(metrics.snapshot(), "penstock_requests_total")[0][0]["model"] == 'a"b\\c\nd'
+
+
+def test_the_build_and_this_process_are_shown() -> None:
+    found = lines(MetricsSnapshot())
+    assert [(line.labels, line.value) for line in found["penstock_build_info"]] == [({"version": VERSION}, 1.0)]
+    assert found["process_resident_memory_bytes"][0].value > 1_000_000
+
+
+def test_processes_add_up_and_a_gone_one_adds_nothing() -> None:
+    def open_fds(*pids: int) -> float:
+        text = render(MetricsSnapshot(), pids).decode()
+        return next(f for f in text_string_to_metric_families(text) if f.name == "process_open_fds").samples[0].value
+
+    def limit(*pids: int) -> float:
+        text = render(MetricsSnapshot(), pids).decode()
+        return next(f for f in text_string_to_metric_families(text) if f.name == "process_max_fds").samples[0].value
+
+    me, gone = os.getpid(), 2**31 - 1
+    assert open_fds(me, me, gone) == 2 * open_fds(me)
+    assert limit(me, me) == limit(me)
+
+
+def test_every_family_has_a_help_text() -> None:
+    families = list(text_string_to_metric_families(render(worker().snapshot()).decode()))
+    assert [family.name for family in families if not family.documentation.endswith(".")] == []
+    assert CONTENT_TYPE.startswith("text/plain")

@@ -1,0 +1,280 @@
+"""The laws of counting: exact buckets, bounded labels, and a merge that does not care how the work was split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engines.model import Usage
+from gateway.telemetry.metrics import (
+    BREAKER_OPEN,
+    DURATION_BOUNDS_S,
+    LOOP_AGE,
+    OVERHEAD_BOUNDS_S,
+    QUEUE_TOKENS,
+    REPLICAS,
+    TPOT_BOUNDS_S,
+    TTFT_BOUNDS_S,
+    Accumulator,
+    Metrics,
+    MetricsSnapshot,
+    Reading,
+    Sample,
+    merge,
+)
+
+MODELS = ("chat", "code")
+
+
+def constant(*readings: tuple[tuple[str, ...], float]) -> Any:
+    def read() -> Reading:
+        return readings
+
+    return read
+
+
+def test_a_settled_request_is_counted_once_everywhere() -> None:
+    metrics = Metrics(MODELS)
+    series = metrics.series("chat", "llama", "canary")
+    series.settle(200, 1.5, 0.25, 0.03, 0.0002, Usage(100, 20, cached_tokens=60, reasoning_tokens=5), 0.125)
+    assert series.codes == {200: 1}
+    assert series.duration.counts == [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert series.duration.sum == 1.5
+    assert series.ttft.counts.index(1) == TTFT_BOUNDS_S.index(0.25)
+    assert series.tpot.counts.index(1) == TPOT_BOUNDS_S.index(0.05)
+    assert series.overhead.counts.index(1) == OVERHEAD_BOUNDS_S.index(0.00025)
+    assert (series.input_tokens, series.cached_tokens, series.output_tokens, series.reasoning_tokens) == (
+        100,
+        60,
+        20,
+        5,
+    )
+    assert series.cost_usd == 0.125
+
+
+def test_what_is_not_known_is_counted_nowhere() -> None:
+    series = Metrics(MODELS).series("chat")
+    series.settle(404, 0.001)
+    assert series.codes == {200: 0, 404: 1}
+    assert [sum(h.counts) for h in (series.duration, series.ttft, series.tpot, series.overhead)] == [1, 0, 0, 0]
+    assert (series.input_tokens, series.cost_usd) == (0, 0.0)
+
+
+@given(st.floats(min_value=0, max_value=1000, allow_nan=False))
+@settings(deadline=None)
+def test_a_value_falls_into_the_first_bucket_whose_bound_is_not_below_it(value: float) -> None:
+    series = Metrics(MODELS).series("chat")
+    series.settle(200, value, value, value, value)
+    for histogram, bounds in (
+        (series.duration, DURATION_BOUNDS_S),
+        (series.ttft, TTFT_BOUNDS_S),
+        (series.tpot, TPOT_BOUNDS_S),
+        (series.overhead, OVERHEAD_BOUNDS_S),
+    ):
+        expected = next((i for i, bound in enumerate(bounds) if value <= bound), len(bounds))
+        assert histogram.counts == [int(i == expected) for i in range(len(bounds) + 1)]
+
+
+def test_bounds_rise() -> None:
+    for bounds in (DURATION_BOUNDS_S, TTFT_BOUNDS_S, TPOT_BOUNDS_S, OVERHEAD_BOUNDS_S):
+        assert list(bounds) == sorted(set(bounds))
+
+
+def test_the_same_labels_are_the_same_series() -> None:
+    metrics = Metrics(MODELS)
+    assert metrics.series("chat", "llama", "a") is metrics.series("chat", "llama", "a")
+
+
+def test_unconfigured_models_share_the_label_other() -> None:
+    metrics = Metrics(MODELS)
+    assert metrics.series("gpt-9000") is metrics.series("")
+    assert metrics.series("gpt-9000").model == "other"
+    metrics.shed("gpt-9000", "queue_full")
+    metrics.fallback("gpt-9000", "llama", "openai")
+    assert metrics.snapshot().counters == [
+        Sample("penstock_fallbacks_total", ("other", "llama", "openai"), 1),
+        Sample("penstock_shed_total", ("other", "queue_full"), 1),
+    ]
+
+
+def test_a_model_that_a_reload_adds_gets_its_own_label() -> None:
+    metrics = Metrics(MODELS)
+    metrics.models = frozenset({"new"})
+    assert (metrics.series("new").model, metrics.series("chat").model) == ("new", "other")
+
+
+def test_each_counter_carries_its_labels() -> None:
+    metrics = Metrics(MODELS)
+    metrics.retry("llama", "connect_failed")
+    metrics.retry("llama", "connect_failed")
+    metrics.config_reload("refused")
+    metrics.records_dropped("access_log", 7)
+    assert metrics.snapshot().counters == [
+        Sample("penstock_config_reloads_total", ("refused",), 1),
+        Sample("penstock_records_dropped_total", ("access_log",), 7),
+        Sample("penstock_retries_total", ("llama", "connect_failed"), 2),
+    ]
+
+
+def test_gauges_are_read_at_the_snapshot() -> None:
+    metrics = Metrics(MODELS)
+    state = {"r1": 1.0, "r2": 0.0}
+    metrics.watch(BREAKER_OPEN, lambda: [(("llama", replica), value) for replica, value in state.items()])
+    assert [sample.value for sample in metrics.snapshot().gauges] == [1.0, 0.0]
+    del state["r1"]
+    assert metrics.snapshot().gauges == [Sample(BREAKER_OPEN, ("llama", "r2"), 0.0)]
+
+
+def test_an_unknown_gauge_is_refused_at_once() -> None:
+    with pytest.raises(KeyError):
+        Metrics(MODELS).watch("penstock_nonsense", constant())
+
+
+def test_gauges_of_workers_combine_by_their_meaning() -> None:
+    snapshots = []
+    for value in (1.0, 3.0, 2.0):
+        metrics = Metrics(MODELS)
+        metrics.watch(BREAKER_OPEN, constant((("llama", "r1"), float(value == 3.0))))
+        metrics.watch(QUEUE_TOKENS, constant((("chat",), value)))
+        metrics.watch(REPLICAS, constant((("llama", "up"), value)))
+        metrics.watch(LOOP_AGE, constant((("health",), value)))
+        metrics.series("chat", "llama").in_flight = int(value)
+        snapshots.append(metrics.snapshot())
+    merged = merge(snapshots)
+    assert {sample.name: sample.value for sample in merged.gauges} == {
+        BREAKER_OPEN: 1.0,
+        QUEUE_TOKENS: 6.0,
+        REPLICAS: 3.0,
+        LOOP_AGE: 3.0,
+    }
+    assert merged.series[0].in_flight == 6
+
+
+def test_a_snapshot_does_not_change_afterwards() -> None:
+    metrics = Metrics(MODELS)
+    series = metrics.series("chat", "llama")
+    series.settle(200, 1.0)
+    taken = metrics.snapshot()
+    before = msgspec.json.encode(taken)
+    series.settle(500, 2.0, 1.0, 1.0, 1.0, Usage(1, 1), 1.0)
+    series.error("engine_error")
+    series.in_flight += 1
+    assert msgspec.json.encode(taken) == before
+
+
+def test_a_merge_leaves_its_parts_alone() -> None:
+    metrics = Metrics(MODELS)
+    metrics.series("chat", "llama").settle(200, 1.0)
+    part = metrics.snapshot()
+    before = msgspec.json.encode(part)
+    merge([part, part])
+    assert msgspec.json.encode(part) == before
+
+
+# Sums of dyadic fractions are exact in floating point, so that the laws below can be asserted with ==.
+_seconds = st.integers(0, 1 << 20).map(lambda n: n / 1024)
+_usages = st.builds(
+    Usage, st.integers(0, 9999), st.integers(0, 9999), st.integers(0, 99), st.just(0), st.integers(0, 9)
+)
+_events = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("settle"),
+            st.sampled_from(["chat", "code", "mystery"]),
+            st.sampled_from(["llama", "openai", ""]),
+            st.sampled_from([200, 429, 499]),
+            st.tuples(_seconds, st.none() | _seconds, st.none() | _seconds, st.none() | _seconds),
+            st.none() | _usages,
+            st.none() | _seconds,
+        ),
+        st.tuples(st.just("error"), st.sampled_from(["timeout", "connect_failed"])),
+        st.tuples(st.just("retry"), st.sampled_from(["timeout", "connect_failed"])),
+        st.tuples(st.just("dropped"), st.integers(1, 5)),
+        st.tuples(st.just("begin")),
+    ),
+    max_size=30,
+)
+
+
+def _apply(metrics: Metrics, events: Iterable[tuple[Any, ...]]) -> MetricsSnapshot:
+    for name, *rest in events:
+        if name == "settle":
+            model, engine, code, (duration, ttft, tpot, overhead), usage, cost = rest
+            metrics.series(model, engine, "").settle(code, duration, ttft, tpot, overhead, usage, cost)
+        elif name == "error":
+            metrics.series("chat", "llama").error(rest[0])
+        elif name == "retry":
+            metrics.retry("llama", rest[0])
+        elif name == "dropped":
+            metrics.records_dropped("spans", rest[0])
+        else:
+            metrics.series("code", "llama").in_flight += 1
+    return metrics.snapshot()
+
+
+@given(st.lists(_events, min_size=1, max_size=4))
+@settings(deadline=None)
+def test_workers_together_equal_one_worker_that_saw_all(shards: list[list[tuple[Any, ...]]]) -> None:
+    one = _apply(Metrics(MODELS), [event for shard in shards for event in shard])
+    assert merge(_apply(Metrics(MODELS), shard) for shard in shards) == one
+
+
+@given(_events, _events, _events)
+@settings(deadline=None)
+def test_merge_is_associative_and_commutative(
+    first: list[tuple[Any, ...]], second: list[tuple[Any, ...]], third: list[tuple[Any, ...]]
+) -> None:
+    a, b, c = (_apply(Metrics(MODELS), shard) for shard in (first, second, third))
+    assert merge([merge([a, b]), c]) == merge([a, merge([b, c])]) == merge([c, b, a])
+    assert merge([a]) == a
+
+
+@given(_events)
+@settings(deadline=None)
+def test_a_snapshot_survives_msgpack_and_json(events: list[tuple[Any, ...]]) -> None:
+    snapshot = _apply(Metrics(MODELS), events)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(snapshot), type=MetricsSnapshot) == snapshot
+    assert msgspec.json.decode(msgspec.json.encode(snapshot), type=MetricsSnapshot) == snapshot
+
+
+def test_counters_do_not_go_backwards_when_a_worker_is_replaced() -> None:
+    total = Accumulator()
+    first = Metrics(MODELS)
+    first.series("chat", "llama").settle(200, 1.0)
+    first.series("chat", "llama").in_flight = 3
+    first.retry("llama", "timeout")
+    first.watch(BREAKER_OPEN, constant((("llama", "r1"), 1.0)))
+    total.update("worker-1", first.snapshot())
+    total.departed("worker-1")
+    second = Metrics(MODELS)
+    second.series("chat", "llama").settle(200, 1.0)
+    total.update("worker-2", second.snapshot())
+    merged = total.total()
+    assert merged.series[0].codes == {200: 2}
+    assert merged.series[0].in_flight == 0
+    assert merged.counters == [Sample("penstock_retries_total", ("llama", "timeout"), 1)]
+    assert merged.gauges == []
+
+
+def test_only_the_latest_snapshot_of_a_worker_counts() -> None:
+    total = Accumulator()
+    metrics = Metrics(MODELS)
+    for _ in range(3):
+        metrics.series("chat", "llama").settle(200, 1.0)
+        total.update("worker-1", metrics.snapshot())
+    parent = Metrics(MODELS)
+    parent.config_reload("applied")
+    merged = total.total(parent.snapshot())
+    assert merged.series[0].codes == {200: 3}
+    assert merged.counters == [Sample("penstock_config_reloads_total", ("applied",), 1)]
+
+
+def test_a_worker_that_never_reported_may_depart() -> None:
+    total = Accumulator()
+    total.departed("worker-9")
+    assert total.total() == MetricsSnapshot()

@@ -1,0 +1,43 @@
+"""Small fleets to choose from."""
+
+from __future__ import annotations
+
+import random
+
+from routing.breaker import Breaker, BreakerSettings, Verdict
+from routing.fleet import ModelSpec, TargetSpec, build_fleet
+from routing.model import Endpoint
+from routing.replica import ReplicaTable
+from routing.route import DEFAULT_RETRY, ModelRoute, RetrySettings
+
+
+def route_of(
+    *tiers: int,
+    policy: str = "least_load",
+    retry: RetrySettings = DEFAULT_RETRY,
+    weights: tuple[float, ...] = (),
+    breaker: BreakerSettings | None = None,
+) -> ModelRoute:
+    """A route with this many replicas per tier: engine `t0` has replicas `0`, `1`, ...
+
+    With `weights`, there is one tier of one replica per weight instead.
+    """
+    if weights:
+        targets = tuple(TargetSpec(f"w{i}", "up", ("0",), 0, weight) for i, weight in enumerate(weights))
+    else:
+        targets = tuple(
+            TargetSpec(f"t{tier}", "up", tuple(str(i) for i in range(replicas)), tier)
+            for tier, replicas in enumerate(tiers)
+        )
+    return build_fleet([ModelSpec("m", targets, policy, retry)], ReplicaTable(breaker)).models["m"]
+
+
+def endpoints(route: ModelRoute) -> list[Endpoint]:
+    return [endpoint for tier in route.tiers for endpoint in tier]
+
+
+def trip(breaker: Breaker, now: float, rng: random.Random) -> None:
+    """Fail a breaker of default settings until it opens."""
+    for _ in range(5):
+        breaker.record(breaker.admit(now), Verdict.FAILURE, now, rng)
+    assert not breaker.closed

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from routing.fleet import ModelSpec, TargetSpec, build_fleet
+from routing.pickers import UnknownPolicyError
+from routing.policy import choose
+from routing.replica import ReplicaTable
+from routing.route import RetrySettings
+from tests.routing.fleets import trip
+
+
+def names(*models: str) -> list[ModelSpec]:
+    return [ModelSpec(name, (TargetSpec("e", "up", ("0",)),)) for name in models]
+
+
+def test_targets_and_replicas_of_one_tier_are_one_pool() -> None:
+    spec = ModelSpec(
+        "m",
+        (
+            TargetSpec("a", "x", ("0", "1")),
+            TargetSpec("b", "y", ("0",), tier=3, weight=2.0),
+            TargetSpec("c", "z", ("0",)),
+        ),
+    )
+    tiers = build_fleet([spec], ReplicaTable()).models["m"].tiers
+    assert [[(e.engine, e.replica, e.model, e.tier, e.weight) for e in tier] for tier in tiers] == [
+        [("a", "0", "x", 0, 1.0), ("a", "1", "x", 0, 1.0), ("c", "0", "z", 0, 1.0)],
+        [("b", "0", "y", 1, 2.0)],
+    ]
+
+
+def test_an_engine_without_replicas_leaves_no_empty_tier() -> None:
+    spec = ModelSpec("m", (TargetSpec("launching", "x", ()), TargetSpec("b", "y", ("0",), tier=1)))
+    route = build_fleet([spec], ReplicaTable()).models["m"]
+    assert [[(e.engine, e.tier) for e in tier] for tier in route.tiers] == [[("b", 0)]]
+    none = build_fleet([ModelSpec("m", (TargetSpec("launching", "x", ()),))], ReplicaTable()).models["m"]
+    assert choose(none, 0.0, random.Random(0)) is None
+
+
+def test_a_reload_keeps_load_breaker_health_budget_and_estimate() -> None:
+    table, rng = ReplicaTable(), random.Random(0)
+    old = build_fleet(names("m"), table)
+    state = old.models["m"].tiers[0][0].state
+    state.charge(10, 20)
+    state.healthy = False
+    trip(state.breaker, 0.0, rng)
+    new = build_fleet([ModelSpec("m", (TargetSpec("e", "renamed", ("0", "1")),), "random")], table, old)
+    route = new.models["m"]
+    assert route.tiers[0][0].state is state
+    assert (state.in_flight_tokens, state.healthy, state.breaker.closed) == (30, False, False)
+    assert route.budget is old.models["m"].budget
+    assert route.tokens is old.models["m"].tokens
+    assert route.tiers[0][1].state.in_flight_tokens == 0
+
+
+def test_changed_retry_settings_start_a_new_budget() -> None:
+    table = ReplicaTable()
+    old = build_fleet(names("m"), table)
+    spec = ModelSpec("m", (TargetSpec("e", "up", ("0",)),), retry=RetrySettings(budget_floor_per_s=0.0))
+    assert build_fleet([spec], table, old).models["m"].budget is not old.models["m"].budget
+
+
+def test_a_request_in_flight_finishes_on_the_old_fleet() -> None:
+    table = ReplicaTable()
+    old = build_fleet(names("m"), table)
+    state = old.models["m"].tiers[0][0].state
+    state.charge(1, 1)
+    new = build_fleet([ModelSpec("m", (TargetSpec("other", "up", ("0",)),))], table, old)
+    assert table.prune(new.replica_keys()) == []
+    state.release(1, 1)
+    assert table.prune(new.replica_keys()) == [("e", "0")]
+
+
+def test_an_unknown_policy_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UnknownPolicyError) as caught:
+        build_fleet([ModelSpec("m", (), "leest_load")], ReplicaTable())
+    assert str(caught.value) == "unknown policy 'leest_load'; known policies: least_load, random, round_robin"
+
+
+def test_the_same_endpoint_twice_in_a_tier_is_refused() -> None:
+    target = TargetSpec("e", "up", ("0",))
+    with pytest.raises(ValueError, match="model 'm': e/up on replica '0' is twice in one tier"):
+        build_fleet([ModelSpec("m", (target, target))], ReplicaTable())
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_weight_that_is_not_positive_and_finite_is_refused(weight: float) -> None:
+    with pytest.raises(ValueError, match="model 'm': the weight of e/up must be over 0"):
+        build_fleet([ModelSpec("m", (TargetSpec("e", "up", ("0",), weight=weight),))], ReplicaTable())
+
+
+def test_a_model_defined_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="model 'm' is defined twice"):
+        build_fleet(names("m", "m"), ReplicaTable())
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ("chatt", ["chat"]),
+        ("CHAT", ["chat"]),
+        ("gpt-5-mimi", ["gpt-5-mini", "GPT-5"]),
+        ("zzzzzzzz", []),
+        ("", []),
+        ("x" * 1_000_000, []),
+    ],
+)
+def test_the_nearest_names_are_those_a_person_would_mean(asked: str, answer: list[str]) -> None:
+    fleet = build_fleet(names("chat", "GPT-5", "gpt-5-mini", "embed-large"), ReplicaTable())
+    assert answer == fleet.nearest(asked)
+
+
+def test_at_most_n_nearest_names_are_given() -> None:
+    fleet = build_fleet(names(*(f"chat-{i}" for i in range(10))), ReplicaTable())
+    assert [len(fleet.nearest("chat-x", n)) for n in (1, 3, 5)] == [1, 3, 5]

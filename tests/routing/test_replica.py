@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from routing.breaker import Breaker, BreakerSettings
+from routing.replica import ReplicaState, ReplicaTable
+
+TOKENS = st.integers(0, 10_000)
+
+
+class AccountingAgainstAListOfRequests(RuleBasedStateMachine):
+    """The oracle is the list of open requests, summed afresh after every step."""
+
+    waiting = Bundle("waiting")
+    answering = Bundle("answering")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = ReplicaState(("e", "0"), Breaker(BreakerSettings()))
+        self.prefill: list[tuple[int, int]] = []
+        self.decode: list[int] = []
+
+    @rule(target=waiting, prompt=TOKENS, output=TOKENS)
+    def charge(self, prompt: int, output: int) -> tuple[int, int]:
+        self.state.charge(prompt, output)
+        self.prefill.append((prompt, output))
+        return prompt, output
+
+    @rule(target=answering, request=consumes(waiting))
+    def first_byte(self, request: tuple[int, int]) -> int:
+        self.state.first_byte(request[0])
+        self.prefill.remove(request)
+        self.decode.append(request[1])
+        return request[1]
+
+    @rule(request=consumes(waiting))
+    def fail(self, request: tuple[int, int]) -> None:
+        self.state.release(*request)
+        self.prefill.remove(request)
+
+    @rule(output=consumes(answering))
+    def finish(self, output: int) -> None:
+        self.state.release(0, output)
+        self.decode.remove(output)
+
+    @invariant()
+    def adds_up(self) -> None:
+        assert len(self.prefill) + len(self.decode) == self.state.in_flight_requests
+        assert sum(p for p, _ in self.prefill) == self.state.prefill_tokens
+        assert sum(p + o for p, o in self.prefill) + sum(self.decode) == self.state.in_flight_tokens
+
+    def teardown(self) -> None:
+        for prompt, output in self.prefill:
+            self.state.release(prompt, output)
+        for output in self.decode:
+            self.state.release(0, output)
+        assert (
+            self.state.in_flight_requests,
+            self.state.in_flight_tokens,
+            self.state.prefill_tokens,
+        ) == (0, 0, 0)
+
+
+AccountingAgainstAListOfRequests.TestCase.settings = settings(deadline=None, max_examples=60)
+TestAccountingAgainstAListOfRequests = AccountingAgainstAListOfRequests.TestCase
+
+
+def test_releasing_twice_is_loud_and_never_negative() -> None:
+    state = ReplicaTable().get(("e", "0"))
+    state.charge(10, 20)
+    state.release(10, 20)
+    with pytest.warns(RuntimeWarning, match="more was released"):
+        state.release(10, 20)
+    assert (state.in_flight_requests, state.in_flight_tokens, state.prefill_tokens) == (0, 0, 0)
+
+
+def test_a_second_first_byte_is_loud_and_never_negative() -> None:
+    state = ReplicaTable().get(("e", "0"))
+    state.charge(10, 5)
+    state.first_byte(10)
+    with pytest.warns(RuntimeWarning, match="more was released"):
+        state.first_byte(10)
+    assert (state.in_flight_requests, state.in_flight_tokens, state.prefill_tokens) == (1, 0, 0)
+
+
+def test_an_unhealthy_or_draining_replica_is_not_available() -> None:
+    state = ReplicaTable().get(("e", "0"))
+    assert state.available(0.0)
+    state.healthy = False
+    assert not state.available(0.0)
+    state.healthy, state.draining = True, True
+    assert not state.available(0.0)
+
+
+def test_the_table_gives_one_state_per_key() -> None:
+    table = ReplicaTable()
+    first = table.get(("e", "0"))
+    assert table.get(("e", "0")) is first
+    assert table.get(("e", "1")) is not first
+    assert [s.key for s in table] == [("e", "0"), ("e", "1")]
+
+
+def test_pruning_keeps_what_is_wanted_and_what_is_busy() -> None:
+    table = ReplicaTable()
+    wanted, idle, busy = table.get(("e", "wanted")), table.get(("e", "idle")), table.get(("e", "busy"))
+    busy.charge(1, 1)
+    assert table.prune({wanted.key}) == [idle.key]
+    assert list(table) == [wanted, busy]
+    busy.release(1, 1)
+    assert table.prune({wanted.key}) == [busy.key]
+    assert len(table) == 1
