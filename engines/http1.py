@@ -92,6 +92,7 @@ class Connection(asyncio.Protocol):
         "_excess",
         "_head_bytes",
         "_headers",
+        "_keep_alive",
         "_length",
         "_loop",
         "_parser",
@@ -123,7 +124,7 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._saw_byte = self._saw_head = self._saw_body = False
         self._chunked = self._until_close = self._pausing = False
-        self._answered = self._excess = False
+        self._answered = self._excess = self._keep_alive = False
         self._length: bytes | None = None
         self._sent_at = 0.0
 
@@ -282,6 +283,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._saw_head and not self._answered:
             self._answered = True
+            self._keep_alive = self._parser.should_keep_alive()  # the parser forgets once it has returned
 
     # -- inside ------------------------------------------------------------------------------------------------
 
@@ -294,7 +296,7 @@ class Connection(asyncio.Protocol):
             return
         call.connection = None
         keep = (
-            self._parser.should_keep_alive()
+            self._keep_alive
             and not self._excess
             and not self.closed
             and not self._until_close

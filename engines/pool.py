@@ -189,14 +189,25 @@ class Pool:
         else:
             connection.send(call)
 
+    async def _addresses(self) -> list[tuple[int, Any]]:
+        """Family and address of each place the host name stands for."""
+        host, port = self.origin.host, self.origin.port
+        for family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                socket.inet_pton(family, host)
+            except OSError:
+                continue
+            return [(family, (host, port))]  # a literal address needs no resolver thread
+        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [(family, address) for family, _, _, _, address in found]
+
     async def _dial(self) -> socket.socket:
         """A connected socket, with our options: each address of the name in turn."""
         origin = self.origin
         if origin.uds is not None:
             candidates: list[tuple[int, Any]] = [(socket.AF_UNIX, origin.uds)]
         else:
-            found = await self._loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-            candidates = [(family, address) for family, _, _, _, address in found]
+            candidates = await self._addresses()
         failure: OSError = OSError("the name has no address")
         for family, address in candidates:
             sock = socket.socket(family, socket.SOCK_STREAM)

@@ -8,7 +8,7 @@ tiers) is priced as plain tokens or not at all.
 
 from __future__ import annotations
 
-from bisect import bisect_right as bisect_left
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal

@@ -6,13 +6,14 @@ which are never substituted.
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from engines.providers import GENERIC, PROVIDERS, provider_at
-from gateway.settings.errors import Path, Problem, listing, nearest, printable, show_path
+from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
 from gateway.settings.fields import address, check_host, check_url
 
 Report = Callable[[Path, str, str], None]
@@ -23,13 +24,25 @@ _LOOPBACK_V4 = re.compile(r"127(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3
 _LAUNCHER_FLAGS = ("--host", "--port", "--uds", "--model")
 
 
+class _EnoughError(Exception):
+    """More problems than anybody reads."""
+
+
 def check(tree: dict[str, Any]) -> list[tuple[Path, Problem]]:
     """Everything the schema alone cannot see, with the path of each."""
     found: list[tuple[Path, Problem]] = []
 
     def report(path: Path, message: str, hint: str = "") -> None:
         found.append((path, Problem(show_path(path), message, hint)))
+        if len(found) >= MOST_PROBLEMS:
+            raise _EnoughError
 
+    with contextlib.suppress(_EnoughError):
+        _check(tree, report)
+    return found
+
+
+def _check(tree: dict[str, Any], report: Report) -> None:
     _server(tree, report)
     _auth(tree, report)
     for name, engine in _mapping(tree, "engines").items():
@@ -42,7 +55,6 @@ def check(tree: dict[str, Any]) -> list[tuple[Path, Problem]]:
     _order(tree, "health", ("timeout_s", 2), ("interval_s", 5), report)
     _order(tree, "breaker", ("open_s", 5), ("max_open_s", 60), report)
     _order(tree, "retry", ("base_backoff_s", 0.025), ("max_backoff_s", 2), report)
-    return found
 
 
 def is_loopback(host: str) -> bool:

@@ -18,6 +18,9 @@ Path = tuple[str | int, ...]
 SHOWN_PROBLEMS = 50
 """More than a screen or two helps nobody; the rest is counted."""
 
+MOST_PROBLEMS = 200
+"""Each stage stops looking here: a megabyte of nonsense would otherwise take minutes to explain."""
+
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:/@+-]*")
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from gateway.settings.engine import KINDS
-from gateway.settings.errors import Path, Problem, listing, nearest, printable, show_path
+from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
 from gateway.settings.fields import NAME_RULE
 from gateway.settings.schema import Settings
 
@@ -47,7 +47,8 @@ _PLAIN_WORDS = {
 def explain(error: ValidationError, tree: Any) -> list[tuple[Path, Problem]]:
     """One problem per complaint, with the path in `tree`, the document as it was validated."""
     problems = []
-    for detail in error.errors(include_url=False, include_input=False, include_context=True):
+    details = error.errors(include_url=False, include_input=False, include_context=False)
+    for detail in details[:MOST_PROBLEMS]:
         path = _document_path(detail["loc"], detail["type"], tree)
         if detail["type"] == "too_short" and value_at(tree, path):
             continue  # pydantic counts the items that are right; the wrong ones have complaints of their own

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.settings.errors import Path, Problem, printable, show_path
+from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, printable, show_path
 
 MAX_FILE_BYTES = 64 * 1024
 """The largest secret file: a service-account document is about 2 KiB, a certificate chain 16."""
@@ -93,7 +93,10 @@ def _value(body: str, path: Path, environ: Mapping[str, str], base: pathlib.Path
     name, default = match[1], match[2]
     value = environ.get(name) or default
     if value is None:
-        resolved.unset.setdefault(path, []).append(name)
+        names = resolved.unset.setdefault(path, [])
+        if name in names or len(names) >= MOST_PROBLEMS:
+            return None  # said once, or often enough
+        names.append(name)
         state = "is empty" if name in environ else "is not set"
         hint = f"export {name}=..., or write ${{{name}:-default}}"
         resolved.problems.append((path, Problem(show_path(path), f"needs ${{{name}}}, which {state}", hint)))

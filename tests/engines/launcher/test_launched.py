@@ -8,11 +8,12 @@ import re
 import signal
 import sys
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from engines.errors import LaunchFailed
-from engines.launched import LaunchedReplica, State
+from engines.launched import LaunchedReplica, Pace, State
 from engines.vllm_launch import Launch, vllm_command, vllm_explanation
 from tests.engines.launcher.conftest import QUICK, Workbench, alive, ask, gone
 
@@ -103,6 +104,27 @@ async def test_a_replica_that_dies_comes_back_under_its_name_and_url(bench: Work
     again, _ = await bench.until(State.READY)
     assert again == first
     assert await ask(again.url) == b""
+
+
+@pytest.mark.parametrize(("stable_s", "expected"), [(0.0, [0, 0, 0]), (3600.0, [0, 1, 2])])
+async def test_earlier_failures_are_forgotten_after_a_stable_time(
+    bench: Workbench, stable_s: float, expected: list[int]
+) -> None:
+    seen: list[int] = []
+
+    class Watched(Pace):
+        def backoff_s(self, failures: int, rng: Random) -> float:
+            seen.append(failures)
+            return 0.001
+
+    launcher = bench.launcher(pace=Watched(first_poll_s=0.005, max_poll_s=0.02, stable_s=stable_s))
+    await launcher.scale_to(1)
+    for _ in expected:
+        replica, _ = await bench.until(State.READY)
+        await ask(replica.url, "/die")
+        await bench.until(State.BACKOFF)
+    await bench.until(State.STARTING)
+    assert seen == expected
 
 
 async def test_a_taken_port_is_given_up_for_another(bench: Workbench) -> None:

@@ -21,7 +21,7 @@ from gateway.settings import (
     load_settings,
 )
 from gateway.settings.engine import Replica
-from gateway.settings.errors import show_path
+from gateway.settings.errors import MOST_PROBLEMS, show_path
 
 SHA = hashlib.sha256(b"key").hexdigest()
 VLLM = {"kind": "vllm", "replicas": [{"url": "http://10.0.0.1:8000"}]}
@@ -215,7 +215,8 @@ def test_a_url_that_cannot_be_called_is_refused(url: str, message: str) -> None:
 def test_a_replica_is_called_by_host_and_port(url: str, stored: str, id_: str) -> None:
     engine = load(with_engine(kind="vllm", replicas=[{"url": url}])).engines["e"]
     assert isinstance(engine, VllmEngine)
-    assert (Replica(url=stored, id=id_),) == engine.replicas
+    assert engine.replicas is not None
+    assert [(replica.url, replica.id) for replica in engine.replicas] == [(stored, id_)]
 
 
 def test_replicas_are_distinct() -> None:
@@ -262,7 +263,8 @@ def test_a_provider_brings_its_url_operations_and_quirks() -> None:
 def test_a_provider_is_known_by_its_url_alone() -> None:
     engine = load(with_engine(kind="openai", base_url="https://api.ai21.com/studio/v1/", api_key="k")).engines["e"]
     assert isinstance(engine, OpenAIEngine)
-    assert ("ai21", {Operation.CHAT}) == (engine.preset.name, engine.spoken)
+    assert engine.preset.name == "ai21"
+    assert engine.spoken == frozenset({Operation.CHAT})
 
 
 def test_operations_can_be_written_out() -> None:
@@ -456,6 +458,13 @@ def test_flags_replace_what_the_file_says() -> None:
     settings = load(config(server={"port": 1, "workers": 2}), port=9, host=None)
     assert (settings.server.host, settings.server.port, settings.server.workers) == ("127.0.0.1", 9, 2)
     assert problems(config(), port=70_000) == {"server.port": "should be less than or equal to 65535"}
+
+
+def test_a_megabyte_of_nonsense_is_explained_up_to_a_point() -> None:
+    engines = {f"e{index}": VLLM for index in range(2000)}
+    targets = [{"engine": f"f{index}"} for index in range(200)]
+    found = refused({"engines": engines, "models": {f"m{index}": {"targets": targets} for index in range(20)}})
+    assert len(found) == MOST_PROBLEMS
 
 
 def test_settings_do_not_change() -> None:
