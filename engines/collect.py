@@ -35,6 +35,9 @@ class Collector:
         if self._size <= self._max_bytes:
             self._parts.append(data)
 
+    def flush(self) -> None:
+        pass
+
     def done(self) -> None:
         if self.answer.done():
             return

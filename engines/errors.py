@@ -9,7 +9,8 @@
     │   └── FirstByteTimeout
     ├── CutShort            the answer broke after its first body byte: never retried
     │   ├── AnswerTruncated     closed, reset or malformed mid-body
-    │   └── IdleTimeout
+    │   ├── IdleTimeout
+    │   └── ClientStalled       it was our client that stopped reading
     ├── TotalTimeout        the caller's whole time is up, in whatever phase
     ├── BadAnswer           the engine broke HTTP or a size limit
     └── LaunchFailed        a launched engine did not start; the message is for the operator
@@ -58,6 +59,10 @@ class AnswerTruncated(CutShort):
 
 class IdleTimeout(CutShort):
     """Nothing arrived for the idle deadline, in the middle of the body."""
+
+
+class ClientStalled(CutShort):
+    """Paused for the idle deadline, because the client read nothing."""
 
 
 class TotalTimeout(EngineError):

@@ -26,6 +26,7 @@ import httptools
 from engines.errors import (
     AnswerTruncated,
     BadAnswer,
+    ClientStalled,
     ConnectionLost,
     EngineError,
     FirstByteTimeout,
@@ -43,6 +44,7 @@ MAX_HEAD_BYTES = 64 * 1024
 REPLAY_WINDOW_S = 0.02
 """A reused connection that closes, unanswered, this soon after the write was being closed as we wrote."""
 SMALL_BODY_BYTES = 32 * 1024
+TOO_LONG = f"the engine's response headers are over {MAX_HEAD_BYTES} bytes"
 
 
 class Call:
@@ -82,25 +84,25 @@ class Call:
             self.sink.failed(error)
 
 
+# How far the answer has come. Numbers, because the order is compared for every read.
+WAITING, STARTED, HEAD, BODY, WHOLE = range(5)
+
+
 class Connection(asyncio.Protocol):
     """One keep-alive connection to one origin."""
 
     __slots__ = (
-        "_answered",
         "_call",
-        "_chunked",
         "_excess",
         "_head_bytes",
         "_headers",
+        "_idle_s",
         "_keep_alive",
-        "_length",
         "_loop",
         "_parser",
         "_pausing",
+        "_phase",
         "_pool",
-        "_saw_body",
-        "_saw_byte",
-        "_saw_head",
         "_sent_at",
         "_timer",
         "_transport",
@@ -119,16 +121,17 @@ class Connection(asyncio.Protocol):
         self._call: Call | None = None
         self.closed = False
         self.counted = True
+        """Whether the pool counts it among its open connections."""
         self.reused = False
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
-        self._saw_byte = self._saw_head = self._saw_body = False
-        self._chunked = self._until_close = self._pausing = False
-        self._answered = self._excess = self._keep_alive = False
-        self._length: bytes | None = None
+        self._phase = WAITING
         self._sent_at = 0.0
+        self._idle_s = 0.0
+        """How far each read moves the deadline; 0.0 when that takes more than an addition."""
+        self._until_close = self._pausing = self._excess = self._keep_alive = False
 
-    # -- what the pool and the call use ------------------------------------------------------------------------
+    # -- what the pool and the call use --------------------------------------------------------------------------------
 
     def send(self, call: Call) -> None:
         """Write the request. The connection must be open and free."""
@@ -138,9 +141,7 @@ class Connection(asyncio.Protocol):
         call.connection = self
         self._headers = []
         self._head_bytes = 0
-        self._saw_byte = self._saw_head = self._saw_body = False
-        self._chunked = self._until_close = self._answered = self._excess = False
-        self._length = None
+        self._phase = WAITING
         self._sent_at = now = self._loop.time()
         deadlines = call.deadlines
         deadline = now + deadlines.first_byte_s
@@ -175,36 +176,45 @@ class Connection(asyncio.Protocol):
         self.reused = True
         self._timer.set(deadline)
 
-    # -- asyncio.Protocol --------------------------------------------------------------------------------------
+    # -- asyncio.Protocol ----------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport = cast("asyncio.Transport", transport)  # uvloop registers no subclass
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports register no subclass
 
     def data_received(self, data: bytes) -> None:
-        if self._call is None:
+        call = self._call
+        if call is None:
             self._close()
             return
-        self._saw_byte = True
-        if not self._saw_head:
+        if self._phase < HEAD:
+            self._phase = STARTED
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
-            self._fail(cause if isinstance(cause, EngineError) else BadAnswer("the engine's answer could not be read"))
-            if cause is not None and not isinstance(cause, EngineError):
+            if isinstance(cause, EngineError):
+                self._fail(cause)
+            else:
+                self._fail(BadAnswer("the engine's answer could not be read"))
                 raise
         except httptools.HttpParserUpgrade:
             self._fail(BadAnswer("the engine wants to switch protocols"))
         except httptools.HttpParserError as error:
-            self._fail(self._broken(f"the engine's answer is not valid HTTP: {error}"))
+            self._fail(BadAnswer(f"the engine's answer is not valid HTTP: {error}"))
         else:
-            if self._answered:
+            phase = self._phase
+            if phase == BODY and not call.finished:
+                # The timer stands at a later deadline or fires early and looks again: no need to touch it.
+                if self._idle_s and self._timer.deadline != NEVER:
+                    self._timer.deadline = self._loop.time() + self._idle_s
+                else:
+                    self._move_deadline()
+                call.sink.flush()
+            elif phase == WHOLE:
                 self._finish()
-            elif self._saw_body:
-                self._move_deadline()
-            elif self._head_bytes > MAX_HEAD_BYTES and not self._saw_head:
-                self._fail(BadAnswer(f"the engine's response headers are over {MAX_HEAD_BYTES} bytes"))
+            elif phase < HEAD and self._head_bytes > MAX_HEAD_BYTES:
+                self._fail(BadAnswer(TOO_LONG))
 
     def eof_received(self) -> bool:
         return False
@@ -216,14 +226,15 @@ class Connection(asyncio.Protocol):
         self._pool.lost(self)
         if call is None or call.finished:
             return
-        if self._saw_head and self._until_close and exc is None:
+        phase = self._phase
+        if phase >= HEAD and self._until_close and exc is None:
             call.finished = True
             call.sink.done()
-        elif self._saw_body:
+        elif phase == BODY:
             call.fail(AnswerTruncated("the engine closed the connection in the middle of its answer"))
         elif (
-            self.reused
-            and not self._saw_byte
+            phase == WAITING
+            and self.reused
             and not call.replayed
             and self._loop.time() - self._sent_at < REPLAY_WINDOW_S
         ):
@@ -235,27 +246,18 @@ class Connection(asyncio.Protocol):
         else:
             call.fail(ConnectionLost("the engine closed the connection before answering"))
 
-    # -- httptools callbacks -----------------------------------------------------------------------------------
+    # -- httptools callbacks -------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        if self._answered:
+        if self._phase == WHOLE:
             self._excess = True  # bytes past the answer, in the same read: the answer stands, the connection does not
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name == b"content-length":
-            if self._length is not None:
-                raise BadAnswer("the engine sent two content-length headers")
-            self._length = value
-        elif name == b"transfer-encoding":
-            if self._chunked or value.lower() != b"chunked":
-                raise BadAnswer("the engine used a transfer coding other than chunked")
-            self._chunked = True
-        self._headers.append((name, value))
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         call = self._call
-        if call is None or self._answered:
+        if call is None or self._phase == WHOLE:
             return
         status = self._parser.get_status_code()
         if status < 200:
@@ -263,29 +265,43 @@ class Connection(asyncio.Protocol):
             if status == 101:
                 raise BadAnswer("the engine wants to switch protocols")
             self._headers = []
-            self._length = None
-            self._chunked = False
             return
-        if self._chunked and self._length is not None:
-            raise BadAnswer("the engine sent both content-length and transfer-encoding")
-        if self._head_bytes > MAX_HEAD_BYTES and sum(len(n) + len(v) for n, v in self._headers) > MAX_HEAD_BYTES:
-            raise BadAnswer(f"the engine's response headers are over {MAX_HEAD_BYTES} bytes")
-        self._saw_head = True
-        self._until_close = not self._chunked and self._length is None and status not in (204, 304)
-        call.sink.head(status, self._headers)
+        headers = self._headers
+        if self._head_bytes > MAX_HEAD_BYTES and sum([len(n) + len(v) + 4 for n, v in headers]) > MAX_HEAD_BYTES:
+            raise BadAnswer(TOO_LONG)
+        fields = dict(headers)
+        coding = fields.get(b"transfer-encoding")
+        length = fields.get(b"content-length")
+        if len(fields) != len(headers):
+            names = [name for name, _ in headers]
+            if names.count(b"content-length") > 1 or names.count(b"transfer-encoding") > 1:
+                raise BadAnswer("the engine stated the length of its answer twice")
+        if coding is not None:
+            if coding.lower() != b"chunked":
+                raise BadAnswer("the engine used a transfer coding other than chunked")
+            if length is not None:
+                raise BadAnswer("the engine sent both content-length and transfer-encoding")
+        self._phase = HEAD
+        self._excess = False
+        self._until_close = coding is None and length is None and status not in (204, 304)
+        call.sink.head(status, headers)
 
     def on_body(self, body: bytes) -> None:
         call = self._call
-        if call is not None and not self._answered:
-            self._saw_body = True
+        if call is not None and self._phase != WHOLE:
+            if self._phase == HEAD:
+                self._phase = BODY
+                deadlines = call.deadlines
+                self._move_deadline()
+                self._idle_s = deadlines.idle_s if deadlines.total_s is None else 0.0
             call.sink.data(body)
 
     def on_message_complete(self) -> None:
-        if self._saw_head and not self._answered:
-            self._answered = True
+        if self._phase in (HEAD, BODY):
+            self._phase = WHOLE
             self._keep_alive = self._parser.should_keep_alive()  # the parser forgets once it has returned
 
-    # -- inside ------------------------------------------------------------------------------------------------
+    # -- inside --------------------------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
         """Give the connection back and end the call; only after the parser has returned, so that bytes past the
@@ -320,7 +336,7 @@ class Connection(asyncio.Protocol):
         if call is None:
             return
         deadlines = call.deadlines
-        deadline = self._loop.time() + (deadlines.idle_s if self._saw_body else deadlines.first_byte_s)
+        deadline = self._loop.time() + (deadlines.idle_s if self._phase >= BODY else deadlines.first_byte_s)
         if deadlines.total_s is not None:
             deadline = min(deadline, call.started_at + deadlines.total_s)
         self._timer.set(deadline)
@@ -335,27 +351,24 @@ class Connection(asyncio.Protocol):
         if deadlines.total_s is not None and now >= call.started_at + deadlines.total_s:
             self._fail(TotalTimeout(f"no complete answer within {deadlines.total_s:g} s"))
         elif self._pausing:
-            self._fail(IdleTimeout(f"the client read nothing for {deadlines.idle_s:g} s"))
-        elif self._saw_body:
+            self._fail(ClientStalled(f"the client read nothing for {deadlines.idle_s:g} s"))
+        elif self._phase >= BODY:
             self._fail(IdleTimeout(f"the engine sent nothing for {deadlines.idle_s:g} s"))
         else:
             self._fail(FirstByteTimeout(f"the engine sent no answer within {deadlines.first_byte_s:g} s"))
 
-    def _broken(self, message: str) -> EngineError:
-        return AnswerTruncated(message) if self._saw_body else BadAnswer(message)
-
     def _fail(self, error: EngineError) -> None:
         call, self._call = self._call, None
+        if isinstance(error, BadAnswer) and self._phase >= BODY:
+            error = AnswerTruncated(str(error))
         self._close()
         if call is not None:
-            if self._saw_body and isinstance(error, BadAnswer):
-                error = AnswerTruncated(str(error))
             call.connection = None
             call.fail(error)
 
     def _close(self) -> None:
         self._call = None
-        self._timer.set(NEVER)
+        self._timer.deadline = NEVER
         if not self.closed:
             self.closed = True
             self._pool.lost(self)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+import msgspec
+
 
 class Operation(Enum):
     """One inference endpoint of the OpenAI-shaped surface; the value is the path a client calls."""
@@ -20,9 +22,11 @@ class Operation(Enum):
     TOKENIZE = "/tokenize"
     DETOKENIZE = "/detokenize"
 
+    # Members are singletons; Enum's own hash is a Python function, 0.25 us of every look-up on the request path.
+    __hash__ = object.__hash__
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Token counts of one answer, normalised to OpenAI's meaning.
 
     `input_tokens` includes cached ones, `output_tokens` includes reasoning ones

@@ -4,7 +4,8 @@ The data path is push, not pull: an engine hands each piece of an answer to a `S
 callback. A pulled stream (`async for`) would cost a future and a task wake-up per chunk, about 4 us measured, which
 is half of what relaying a chunk costs altogether.
 
-Order of calls on one sink, each at most once except `data`:  head -> data* -> (done | failed), or failed alone.
+Order of calls on one sink: head -> (data+ flush)* -> data* -> (done | failed), or failed alone. Only `data` and `flush`
+are called more than once.
 No call is made after `done`, `failed` or `Exchange.abort`. `failed` may come from within `Engine.send`.
 """
 
@@ -29,6 +30,9 @@ class Sink(Protocol):
 
     def data(self, data: bytes) -> None:
         """Body bytes, transfer coding removed; not necessarily whole events."""
+
+    def flush(self) -> None:
+        """One read from the engine is over: what came together in it may leave together. Never before `data`."""
 
     def done(self) -> None:
         """The body ended as its framing promised."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engines.errors import EngineError, IdleTimeout, TotalTimeout
+from engines.errors import ClientStalled, EngineError, IdleTimeout, TotalTimeout
 from engines.sse import payload, split, whole_events
 from engines.wire import Finding
 from gateway import clock, envelope
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from engines.port import Headers
     from gateway.flight import Flight
 
+NEVER_A_TAIL = b"\0"
+"""No event ends so: nothing is ordinary yet."""
 HOLD_BYTES = 256 * 1024
 TAIL_BYTES = 16 * 1024
 """Of an answer too large to hold, this much of its end is kept to find the usage in."""
@@ -38,13 +40,15 @@ PASSED = frozenset(
     }
 )
 """Response headers that are the client's business; `x-ratelimit-*` and `anthropic-ratelimit-*` are too."""
+USUAL = frozenset({b"date", b"server", b"content-length", b"transfer-encoding", b"connection", b"vary"})
+"""What nearly every engine sends and no client of ours should see; only spares a search."""
 
 
 def passed_headers(headers: Headers) -> bytes:
     """The engine's headers that go to the client, as a block."""
     block = b""
     for name, value in headers:
-        if name in PASSED or b"ratelimit-" in name:
+        if name not in USUAL and (name in PASSED or b"ratelimit-" in name):
             block += b"%b: %b\r\n" % (name, value)
     return block
 
@@ -61,6 +65,8 @@ class StreamRelay:
         "_format",
         "_head",
         "_held",
+        "_ordinary_tail",
+        "_out",
     )
 
     def __init__(self, flight: Flight, status: int, headers: Headers) -> None:
@@ -72,6 +78,9 @@ class StreamRelay:
             passed_headers(headers) + b"cache-control: no-cache\r\nx-accel-buffering: no\r\n" + flight.head_down(),
         )
         self._held = b""
+        self._out: list[bytes] = []
+        """Whole events that leave when the read they came in is over."""
+        self._ordinary_tail = NEVER_A_TAIL
         self._ended = False
         self._error = False
         parsed = flight.envelope
@@ -81,6 +90,10 @@ class StreamRelay:
         raise AssertionError("the head came before the relay")
 
     def data(self, data: bytes) -> None:
+        # Nearly every block is one event that ends as an ordinary one did before: two searches, 0.2 us.
+        if data.endswith(self._ordinary_tail) and not self._held and data.count(b"\n\n") == 1:
+            self._out.append(data)
+            return
         held = self._held
         if held:
             data = held + data
@@ -99,10 +112,22 @@ class StreamRelay:
             data = self._read(data)
             if not data:
                 return
+        else:
+            self._ordinary_tail = self._format.ordinary_tail(data) or NEVER_A_TAIL
+        self._out.append(data)
+
+    def flush(self) -> None:
+        out = self._out
+        if not out:
+            return
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
         if self._head is None:
             self._connection.write(data)
         else:
-            self._write(data)
+            status, headers = self._head
+            self._head = None
+            self._connection.begin_stream(status, headers, data)
 
     def done(self) -> None:
         if self._held:
@@ -113,14 +138,12 @@ class StreamRelay:
         flight = self._flight
         if flight.settled:
             return
-        if self._error:
-            self._finish()
-        elif not flight.finish_reason:
+        if not self._error and not flight.finish_reason:
             self._broken("no_finish_reason", "the engine's stream ended without a finish reason")
-        else:
-            if not self._ended and self._format.end_marker:
-                self._write(self._format.end_marker)
-            self._finish()
+            return
+        if not self._error and not self._ended and self._format.end_marker:
+            self._out.append(self._format.end_marker)
+        self._finish()
 
     def failed(self, error: EngineError) -> None:
         self._held = b""
@@ -146,7 +169,7 @@ class StreamRelay:
             if finding.error:
                 self._error = True
                 flight.error_kind = "engine_error"
-                if self._head is not None and not passed:
+                if self._head is not None and not passed and not self._out:
                     # Nothing has left yet: this can still be an honest HTTP error.
                     flight.refuse_stream(finding.error_status or 502, payload(event))
                     return b""
@@ -162,28 +185,26 @@ class StreamRelay:
         flight = self._flight
         self._held = b""
         failure = Failure(kind, f"model {flight.model!r}: {message}")
-        flight.broke()
+        if kind != "client_stalled":
+            flight.broke()
         flight.abort_upstream()
-        if self._head is not None:
+        if self._head is not None and not self._out:
             flight.fail(failure)
             return
         flight.error_kind = kind
-        self._connection.write(self._format.error_event(failure.api_error))
+        self._out.append(self._format.error_event(failure.api_error))
         self._finish()
 
-    def _write(self, data: bytes) -> None:
-        if self._head is None:
-            self._connection.write(data)
-        else:
-            status, headers = self._head
-            self._head = None
-            self._connection.begin_stream(status, headers, data)
-
     def _finish(self) -> None:
-        if self._head is not None:
-            self._write(b"")
+        out, connection = self._out, self._connection
+        last = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
         self._flight.settle(200)
-        self._connection.end_stream()
+        if self._head is not None:
+            connection.begin_stream(*self._head, last)
+            self._head = None
+            last = b""
+        connection.end_stream(last)
 
 
 class PlainRelay:
@@ -218,6 +239,9 @@ class PlainRelay:
             self._tail = whole[-TAIL_BYTES:]
             self._connection.begin_stream(self._status, passed_headers(self._headers) + self._flight.head_down(), whole)
 
+    def flush(self) -> None:
+        pass
+
     def done(self) -> None:
         flight = self._flight
         if self._passing:
@@ -238,7 +262,8 @@ class PlainRelay:
     def failed(self, error: EngineError) -> None:
         flight = self._flight
         kind = kind_of(error)
-        flight.broke()
+        if kind != "client_stalled":
+            flight.broke()
         if self._passing:
             # A document cannot carry an error at its end: the missing last chunk is the sign.
             flight.error_kind = kind
@@ -263,4 +288,6 @@ def usage_in(tail: bytes) -> bytes:
 
 def kind_of(error: EngineError) -> str:
     """The row of `gateway.errors` for an answer that broke after its first byte."""
+    if isinstance(error, ClientStalled):
+        return "client_stalled"
     return "timeout" if isinstance(error, (IdleTimeout, TotalTimeout)) else "answer_truncated"

@@ -31,6 +31,7 @@ BODY_IDLE_S = 30.0
 LINGER_S = 2.0
 WRITE_HIGH_WATER_BYTES = 64 * 1024
 MAX_HEADERS = 128
+LENGTH_ONCE = "the request must state its length once: one content-length, or chunked"
 
 STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 STATUS_LINES[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
@@ -99,24 +100,32 @@ class Request:
         "method",
         "path",
         "query",
-        "received_at",
         "version",
     )
 
-    def __init__(self, connection: ClientConnection, method: bytes, version: str) -> None:
+    def __init__(
+        self,
+        connection: ClientConnection,
+        method: bytes,
+        version: str,
+        path: bytes,
+        query: bytes,
+        headers: list[tuple[bytes, bytes]],
+        fields: dict[bytes, bytes],
+        body: bytes,
+        keep_alive: bool,
+    ) -> None:
         self.connection = connection
         self.method = method
         self.version = version
-        self.path = b""
-        self.query = b""
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.path = path
+        self.query = query
+        self.headers = headers
         """Names in lower case, in order."""
-        self.fields: dict[bytes, bytes] = {}
+        self.fields = fields
         """The last value of each header."""
-        self.body = b""
-        self.keep_alive = True
-        self.received_at = 0.0
-        """Loop time of the last byte of the body."""
+        self.body = body
+        self.keep_alive = keep_alive
 
 
 class ClientConnection(asyncio.Protocol):
@@ -125,21 +134,22 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_body_bytes",
+        "_body_limit",
         "_chunked_answer",
         "_closing",
+        "_fields",
         "_handler",
         "_head_bytes",
+        "_header_limit",
         "_headers",
-        "_host",
-        "_length",
         "_loop",
         "_parser",
         "_paused",
         "_pipeline",
+        "_read_bytes",
         "_reading",
         "_refusal",
         "_timer",
-        "_transfer_encoding",
         "_transport",
         "_url",
         "request",
@@ -158,6 +168,8 @@ class ClientConnection(asyncio.Protocol):
         self.work: Work | None = None
         self._refusal: Failure | None = None
         self._paused = False
+        self._read_bytes = 0
+        self._header_limit = self._body_limit = 0
         self._reading = True
         self._closing = False
         self._chunked_answer = True
@@ -169,15 +181,15 @@ class ClientConnection(asyncio.Protocol):
         self._head_bytes = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
-        self._host = 0
-        self._length = 0
-        self._transfer_encoding = 0
+        self._fields: dict[bytes, bytes] = {}
 
     # -- asyncio.Protocol ----------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast("asyncio.Transport", transport)  # uvloop registers no subclass
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
+        limits = self._handler.limits
+        self._header_limit, self._body_limit = limits.header_bytes, limits.body_bytes
         if not self._handler.opened(self):
             self._refuse(
                 Failure("too_many_connections", "the gateway has no room for another connection", retry_after_s=1)
@@ -188,6 +200,7 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
+        self._read_bytes = len(data)
         if self._head_bytes >= 0:
             self._head_bytes += len(data)
         try:
@@ -202,7 +215,7 @@ class ClientConnection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._refuse(Failure("invalid_http", f"the request is not valid HTTP/1.1: {error}"))
         else:
-            if self._head_bytes > self._handler.limits.header_bytes:
+            if self._head_bytes > self._header_limit:
                 self._refuse(self._too_long())
             elif self.request is None and self._head_bytes and not self._closing:
                 # Part of a request is in, and none is in progress.
@@ -238,38 +251,41 @@ class ClientConnection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name == b"host":
-            self._host += 1
-        elif name == b"content-length":
-            self._length += 1
-        elif name == b"transfer-encoding":
-            self._transfer_encoding += 1
-            if value.strip().lower() != b"chunked" or self._transfer_encoding > 1:
-                raise Failure("invalid_http", "the only transfer-encoding this server reads is chunked, given once")
-        self._headers.append((name, value))
-        if len(self._headers) > MAX_HEADERS:
-            raise Failure("headers_too_large", f"the request has more than {MAX_HEADERS} headers")
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        version = self._parser.get_http_version()
-        head_bytes = sum([len(name) + len(value) + 4 for name, value in self._headers], len(self._url))
-        if head_bytes > self._handler.limits.header_bytes:
-            raise self._too_long()
-        if self._host != 1 and (self._host > 1 or version == "1.1"):
-            raise Failure("invalid_http", "the request needs exactly one Host header")
-        if self._length > 1 or (self._length and self._transfer_encoding):
-            raise Failure("invalid_http", "the request must state its length once: one content-length, or chunked")
-        if self._parser.should_upgrade():
-            raise Failure("invalid_http", "this server does not switch protocols")
+        headers = self._headers
+        if len(headers) > MAX_HEADERS:
+            raise Failure("headers_too_large", f"the request has more than {MAX_HEADERS} headers")
+        if self._head_bytes > self._header_limit or self._read_bytes > self._header_limit:
+            # Counted as they came, so bytes of the body may be among them: now count exactly.
+            head_bytes = sum([len(name) + len(value) + 4 for name, value in headers], len(self._url))
+            if head_bytes > self._header_limit:
+                raise self._too_long()
         self._head_bytes = -1  # the head is in; stop counting
-        fields = dict(self._headers)
-        if self._length:
-            length = int(fields[b"content-length"])
-            if length > self._handler.limits.body_bytes:
-                raise self._too_large()
+        self._fields = fields = dict(headers)
+        if len(fields) != len(headers):
+            names = [name for name, _ in headers]
+            if names.count(b"host") > 1:
+                raise Failure("invalid_http", "the request needs exactly one Host header")
+            if names.count(b"content-length") > 1 or names.count(b"transfer-encoding") > 1:
+                raise Failure("invalid_http", LENGTH_ONCE)
+        if b"host" not in fields and self._parser.get_http_version() == "1.1":
+            raise Failure("invalid_http", "the request needs exactly one Host header")
+        length = fields.get(b"content-length")
+        coding = fields.get(b"transfer-encoding")
+        if coding is not None:
+            if coding.lower() != b"chunked":
+                raise Failure("invalid_http", "the only transfer-encoding this server reads is chunked, given once")
+            if length is not None:
+                raise Failure("invalid_http", LENGTH_ONCE)
+        if length is not None and int(length) > self._body_limit:
+            raise self._too_large()
+        if b"upgrade" in fields and self._parser.should_upgrade():
+            raise Failure("invalid_http", "this server does not switch protocols")
         if (
-            fields.get(b"expect", b"").lower() == b"100-continue"
+            b"expect" in fields
+            and fields[b"expect"].lower() == b"100-continue"
             and self._transport is not None
             and self.request is None
         ):
@@ -277,20 +293,28 @@ class ClientConnection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        if self._body_bytes > self._handler.limits.body_bytes:
+        if self._body_bytes > self._body_limit:
             raise self._too_large()
         self._body.append(body)
 
     def on_message_complete(self) -> None:
         parser = self._parser
-        request = Request(self, parser.get_method(), parser.get_http_version())
-        request.keep_alive = parser.should_keep_alive()
-        path, _, request.query = self._url.partition(b"?")
-        request.path = path
-        request.headers = headers = self._headers
-        request.fields = dict(headers)
         body = self._body
-        request.body = body[0] if len(body) == 1 else b"".join(body)
+        url = self._url
+        query = b""
+        if b"?" in url:
+            url, _, query = url.partition(b"?")
+        request = Request(
+            self,
+            parser.get_method(),
+            parser.get_http_version(),
+            url,
+            query,
+            self._headers,
+            self._fields,
+            body[0] if len(body) == 1 else b"".join(body),
+            parser.should_keep_alive(),
+        )
         self._begin_message()
         if self.request is None and not self._pipeline:
             self._start(request)
@@ -304,7 +328,6 @@ class ClientConnection(asyncio.Protocol):
 
     def _start(self, request: Request) -> None:
         self.request = request
-        request.received_at = self._loop.time()
         self._timer.deadline = NEVER
         operation = OPERATIONS.get(request.path)
         handler = self._handler
@@ -344,11 +367,14 @@ class ClientConnection(asyncio.Protocol):
         if transport is not None:
             transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked_answer else data)
 
-    def end_stream(self) -> None:
-        """The answer is whole."""
+    def end_stream(self, last: bytes = b"") -> None:
+        """The answer is whole, with these last bytes; they leave in one write with the end of the body."""
         if self._transport is not None and self.request is not None:
             if self._chunked_answer:
-                self._transport.write(b"0\r\n\r\n")
+                end = b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last) if last else b"0\r\n\r\n"
+                self._transport.write(end)
+            elif last:
+                self._transport.write(last)
             self._finish()
 
     def cut(self) -> None:
@@ -436,10 +462,10 @@ class ClientConnection(asyncio.Protocol):
             self._close()
 
     def _too_long(self) -> Failure:
-        return Failure("headers_too_large", f"the request head is over {self._handler.limits.header_bytes} bytes")
+        return Failure("headers_too_large", f"the request head is over {self._header_limit} bytes")
 
     def _too_large(self) -> Failure:
-        return Failure("body_too_large", f"the request body is over {self._handler.limits.body_bytes} bytes")
+        return Failure("body_too_large", f"the request body is over {self._body_limit} bytes")
 
 
 def format_of(path: bytes) -> WireFormat:

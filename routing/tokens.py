@@ -18,19 +18,23 @@ _RATIO_BOUNDS = (
     0.01,
     16.0,
 )  # a usage report outside is an image, a cache artefact or a lie: it may not poison the mean
+_WARM_SAMPLES = 50
+_SPACING_S = 0.1
 _MAX_OUTPUT_TOKENS = 1_000_000.0
 
 
 class TokenEstimate:
     """What one public model's requests have cost. The two reads are multiplications: they are on the request path."""
 
-    __slots__ = ("_output", "_output_tokens", "_ratio", "_tokens_per_byte")
+    __slots__ = ("_next_s", "_output", "_output_tokens", "_ratio", "_samples", "_tokens_per_byte")
 
     def __init__(self) -> None:
         self._ratio = Ewma(1.0, _DECAY_S, seed_weight=_SEED_BYTES)
         self._output = Ewma(_SEED_OUTPUT_TOKENS, _DECAY_S)
         self._tokens_per_byte = 1.0 / BYTES_PER_TOKEN
         self._output_tokens = int(_SEED_OUTPUT_TOKENS)
+        self._samples = 0
+        self._next_s = float("-inf")
 
     def prompt_tokens(self, prompt_bytes: int) -> int:
         """Estimated prompt tokens of a request of this many bytes; at least 1."""
@@ -44,7 +48,16 @@ class TokenEstimate:
         return expected
 
     def learn(self, prompt_bytes: int, input_tokens: int, output_tokens: int, now: float) -> None:
-        """Take in the usage an engine reported for a request of `prompt_bytes`; zeroes are not samples."""
+        """Take in the usage an engine reported for a request of `prompt_bytes`; zeroes are not samples.
+
+        At most one sample per `_SPACING_S` counts once the estimate is warm: two exponentials per request would cost
+        more than routing it, and a hundred samples a second say no more than ten.
+        """
+        if now < self._next_s:
+            return
+        self._samples += 1
+        if self._samples > _WARM_SAMPLES:
+            self._next_s = now + _SPACING_S
         if prompt_bytes > 0 and input_tokens > 0:
             low, high = _RATIO_BOUNDS
             ratio = min(high, max(low, input_tokens * BYTES_PER_TOKEN / prompt_bytes))

@@ -86,6 +86,9 @@ class AnthropicMessages:
     def may_matter(self, block: bytes) -> bool:
         return b'"message_' in block or b"event: message_" in block or b"event: error" in block or b'"error"' in block
 
+    def ordinary_tail(self, event: bytes) -> bytes:
+        return b""  # the kind of an event is said at its start
+
     def read_event(self, event: bytes) -> Finding:
         data = payload(event)
         if not data or data.startswith(b"[DONE]"):

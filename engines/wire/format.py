@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from engines.model import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """What one event (or one plain answer) says besides content."""
 
     usage: Usage | None = None
@@ -51,6 +52,10 @@ class WireFormat(Protocol):
 
     def may_matter(self, block: bytes) -> bool:
         """Whether the block of whole events can hold anything but ordinary content."""
+
+    def ordinary_tail(self, event: bytes) -> bytes:
+        """How an event must end, this one not having mattered, for none that ends so and has no other before it to
+        matter either; empty when no ending can promise that."""
 
     def read_event(self, event: bytes) -> Finding:
         """Read one event, its blank line included. Malformed events read as NOTHING."""

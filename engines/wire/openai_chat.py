@@ -100,6 +100,12 @@ class OpenAIChat:
             or b'": ' in block  # spaced JSON: let the parser decide
         )
 
+    def ordinary_tail(self, event: bytes) -> bytes:
+        # The end of the last choice and of the object: `"finish_reason":null}]}` and the like. What could matter is in
+        # a chunk whose last choice has a reason, or in one without choices; neither ends like this.
+        at = event.rfind(b'"finish_reason":null')
+        return event[at:] if at >= 0 and event.endswith(b"}\n\n") else b""
+
     def read_event(self, event: bytes) -> Finding:
         data = payload(event)
         if data.startswith(b"[DONE]"):

@@ -1,0 +1,108 @@
+"""The laws of the house that no other tool checks: who may import whom, and what a file may be.
+
+They are read from the syntax trees, so that an import inside a function counts like one at the top.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PRODUCT = ("gateway", "engines", "routing")
+IMPURE = {"asyncio", "socket", "time", "threading", "subprocess", "os", "uvloop", "selectors", "secrets"}
+NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc"}
+MAX_LINES = 400
+LONG = {"gateway/flight.py", "gateway/server.py"}
+"""The state machine of one request, and that of one connection: a reader wants each in one place."""
+
+
+@functools.cache
+def modules(*packages: str) -> tuple[tuple[str, ast.Module], ...]:
+    """Path, relative to the checkout, and syntax tree of each module."""
+    paths = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+    return tuple((str(path.relative_to(ROOT)), ast.parse(path.read_bytes())) for path in paths)
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Every module that is imported, and every name taken from one, as `module.name`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports say the whole name"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def importers(of: set[str], *packages: str) -> list[str]:
+    """`file: import` for each import of one of these top-level packages."""
+    return [
+        f"{path}: {name}" for path, tree in modules(*packages) for name in imports(tree) if name.split(".")[0] in of
+    ]
+
+
+def calls(tree: ast.Module) -> Iterator[str]:
+    """Every call of a dotted name, as it is written."""
+    return (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def test_the_walk_sees_what_it_judges() -> None:
+    assert {"gateway/flight.py", "engines/pool.py", "routing/retry.py"} <= {path for path, _ in modules(*PRODUCT)}
+    assert "gateway/flight.py: routing.retry" in importers({"routing"}, "gateway")
+
+
+def test_routing_imports_neither_engines_nor_gateway() -> None:
+    assert importers({"engines", "gateway", "loadtests"}, "routing") == []
+
+
+def test_routing_reads_no_clock_no_socket_and_no_loop() -> None:
+    assert importers(IMPURE, "routing") == []
+
+
+def test_routing_draws_only_from_a_generator_it_is_given() -> None:
+    taken = {name for _, tree in modules("routing") for name in imports(tree) if name.startswith("random.")}
+    made = [f"{path}: {call}" for path, tree in modules("routing") for call in calls(tree) if call[:7] == "random."]
+    assert (taken, made) == (set(), [])
+
+
+def test_engines_import_neither_routing_nor_gateway() -> None:
+    assert importers({"routing", "gateway", "loadtests"}, "engines") == []
+
+
+def test_the_product_imports_no_load_test_and_no_test() -> None:
+    assert importers({"loadtests", "tests"}, *PRODUCT) == []
+
+
+def test_load_tests_import_nothing_of_the_product() -> None:
+    assert importers(set(PRODUCT), "loadtests") == []
+
+
+def test_httpx_is_imported_in_one_file_at_most() -> None:
+    assert len({line.split(":")[0] for line in importers({"httpx"}, *PRODUCT)}) <= 1
+
+
+def test_background_tasks_are_made_by_the_supervisor_alone() -> None:
+    makers = [
+        f"{path}: {call}"
+        for path, tree in modules(*PRODUCT)
+        for call in calls(tree)
+        if call.endswith(".create_task") and call != "group.create_task"  # a task group waits for its own
+    ]
+    assert makers == ["gateway/control/supervisor.py: self._loop.create_task"]
+
+
+def test_every_module_is_named_for_a_thing() -> None:
+    places = [Path(path) for path, _ in modules(*PRODUCT, "loadtests", "tests")]
+    assert [str(place) for place in places if NAMELESS & {*place.parts[:-1], place.stem}] == []
+
+
+def test_no_other_module_is_over_400_lines() -> None:
+    lines = {path: (ROOT / path).read_bytes().count(b"\n") for path, _ in modules(*PRODUCT, "loadtests")}
+    assert {path for path, count in lines.items() if count > MAX_LINES} - LONG == set()
+
+
+def test_every_module_of_the_product_says_what_it_promises() -> None:
+    silent = [path for path, tree in modules(*PRODUCT) if tree.body and ast.get_docstring(tree) is None]
+    assert silent == []
