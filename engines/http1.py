@@ -201,7 +201,11 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._fail(BadAnswer("the engine wants to switch protocols"))
         except httptools.HttpParserError as error:
-            self._fail(BadAnswer(f"the engine's answer is not valid HTTP: {error}"))
+            if self._phase == WHOLE:  # junk past the answer: as in `on_message_begin`
+                self._excess = True
+                self._finish()
+            else:
+                self._fail(BadAnswer(f"the engine's answer is not valid HTTP: {error}"))
         else:
             phase = self._phase
             if phase == BODY and not call.finished:
@@ -253,7 +257,8 @@ class Connection(asyncio.Protocol):
             self._excess = True  # bytes past the answer, in the same read: the answer stands, the connection does not
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        if self._phase < HEAD:  # later ones are trailers: nobody asked for them, and nothing bounds them
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         call = self._call

@@ -346,8 +346,14 @@ class Flight:
             headers += b"retry-after: %d\r\n" % max(1, round(retry_after_s))
         if outcome.verdict is Verdict.FAILURE:
             headers += b"x-should-retry: false\r\n"
-        if not is_error_object(body):
-            failure = Failure("engine_error", self._sentence(f"the engine answered {status} without an error object"))
+        said = error_said(body)
+        if said is not None:
+            if status in (404, 405):
+                # Not about the request: the server behind this engine has no such route for its model.
+                what = f"{line.endpoint.engine} does not speak {self.operation.value} for this model"
+                self.fail(Failure("unsupported_operation", f"model {self.model!r}: engine {what}"))
+                return
+            failure = Failure("engine_error", self._sentence(f"the engine answered {status}{said}"))
             body = failure.body(self.wire_format, self.request_id.decode())
         self.error_kind = self.error_kind or ("rate_limited" if status == 429 else f"engine_{status}")
         self.settle(status)
@@ -498,13 +504,24 @@ FORWARDED = frozenset(
 """Request headers that mean something to an engine. Credentials, cookies and hop-by-hop headers never go up."""
 
 
-def is_error_object(body: bytes) -> bool:
-    """Whether an error answer already has the shape clients read (`{"error": {...}}`, which Anthropic's shares)."""
+def error_said(body: bytes) -> str | None:
+    """What an error answer says, to be put into our own shape; None when it has the shape that clients read already.
+
+    That shape is `{"error": {...}}`, which Anthropic's shares. FastAPI says `{"detail": "..."}`, others `message`.
+    """
     try:
-        error = msgspec.json.decode(body)
+        answer = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return False
-    return isinstance(error, dict) and isinstance(error.get("error"), dict)
+        return ""
+    if not isinstance(answer, dict):
+        return ""
+    if isinstance(answer.get("error"), dict):
+        return None
+    for key in ("message", "detail", "error"):
+        said = answer.get(key)
+        if isinstance(said, str):
+            return f": {said[:500]}"
+    return ""
 
 
 def parse_retry_after(value: bytes) -> float | None:

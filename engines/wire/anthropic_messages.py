@@ -10,7 +10,7 @@ import msgspec
 
 from engines.model import Usage
 from engines.sse import payload
-from engines.wire.format import NOTHING, ApiError, Finding
+from engines.wire.format import NOTHING, ApiError, Count, Finding
 
 _encode = msgspec.json.Encoder().encode
 
@@ -35,14 +35,14 @@ _ERROR_TYPES = {
 
 
 class _OutputDetails(msgspec.Struct):
-    thinking_tokens: int | None = None
+    thinking_tokens: Count | None = None
 
 
 class _Usage(msgspec.Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
     output_tokens_details: _OutputDetails | None = None
 
     def normalised(self) -> Usage:

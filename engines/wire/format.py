@@ -8,11 +8,14 @@ its end marker; it may say yes too often.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 
 from engines.model import Usage
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""Tokens. Counters that add these up never go backwards and fit every format they are written in."""
 
 
 class Finding(msgspec.Struct, frozen=True):

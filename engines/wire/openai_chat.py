@@ -7,27 +7,29 @@ truthy `error` is how the SDKs are told that a stream failed.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from engines.model import Usage
 from engines.sse import payload
-from engines.wire.format import NOTHING, ApiError, Finding
+from engines.wire.format import NOTHING, ApiError, Count, Finding
 
 DONE = b"data: [DONE]\n\n"
 
 
 class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
 
 
 class WireUsage(msgspec.Struct):
     """The `usage` object; counts that an engine leaves out or sets to null are zero."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    total_tokens: Count | None = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
 
@@ -46,6 +48,9 @@ class WireUsage(msgspec.Struct):
         )
 
 
+_NULL = msgspec.Raw(b"null")
+
+
 class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
@@ -53,19 +58,26 @@ class _Choice(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: WireUsage | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = _NULL  # not `Raw | None`, which takes null alone
+
+
+class _Bare(msgspec.Struct):
+    """A chunk whose usage is nothing we understand: it can still say how the stream ends."""
+
+    choices: list[_Choice] | None = None
+    usage: ClassVar[None] = None
+    error: msgspec.Raw = _NULL
 
 
 class ErrorObject(msgspec.Struct):
-    """OpenAI's error object, as engines send it."""
+    """What we read of OpenAI's error object, as engines send it."""
 
     message: str | None = None
-    type: str | None = None
     code: str | int | None = None
-    param: str | None = None
 
 
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_decode_whole = msgspec.json.Decoder(_Chunk).decode
+_decode_bare = msgspec.json.Decoder(_Bare).decode
 _decode_error = msgspec.json.Decoder(ErrorObject).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -80,8 +92,15 @@ def error_finding(raw: bytes | msgspec.Raw) -> Finding:
     return Finding(error=error.message or "the engine reported an error", error_status=status)
 
 
-def _is_truthy(raw: msgspec.Raw | None) -> bool:
-    return raw is not None and bytes(raw) not in (b"null", b"false", b"{}", b'""', b"0")
+def _decode_chunk(data: bytes) -> _Chunk | _Bare:
+    try:
+        return _decode_whole(data)
+    except msgspec.ValidationError:
+        return _decode_bare(data)
+
+
+def _is_truthy(raw: msgspec.Raw) -> bool:
+    return raw is not _NULL and bytes(raw) not in (b"null", b"false", b"{}", b'""', b"0")
 
 
 class OpenAIChat:
@@ -117,7 +136,6 @@ class OpenAIChat:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return NOTHING
         if _is_truthy(chunk.error):
-            assert chunk.error is not None
             return error_finding(chunk.error)
         reason = ""
         for choice in chunk.choices or ():
@@ -134,7 +152,6 @@ class OpenAIChat:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return NOTHING
         if _is_truthy(answer.error):
-            assert answer.error is not None
             return error_finding(answer.error)
         choices = answer.choices
         return Finding(

@@ -11,20 +11,20 @@ import msgspec
 from engines.model import Usage
 from engines.sse import payload
 from engines.wire import openai_chat
-from engines.wire.format import NOTHING, ApiError, Finding
+from engines.wire.format import NOTHING, ApiError, Count, Finding
 
 _encode = msgspec.json.Encoder().encode
 
 
 class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
 
 
 class _Usage(msgspec.Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
 

@@ -1,0 +1,55 @@
+# `make` targets, each from a fresh clone. They need Python 3.11 or newer and make; what a lane needs beside that, it
+# asks for in one sentence.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PORT   ?= 8080
+
+.PHONY: serve test smoke lint types unit test-timing test-vllm bench-path soak format clean
+
+serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
+	$(BIN)/penstock serve --port $(PORT)
+
+test: lint types unit  ## everything light, under 5 minutes
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+unit: $(STAMP)
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm"
+
+smoke: $(STAMP)  ## `make serve` in a form that ends by itself: start, ask plain and streamed, stop
+	$(BIN)/python tests/smoke.py
+
+test-timing: $(STAMP)  ## the few tests that assert durations; run on a quiet machine
+	$(BIN)/pytest -q -m timing tests
+
+test-vllm: $(STAMP)  ## the gateway in front of real vLLM (CPU build, random-weight model made on the spot)
+	$(BIN)/python tests/vllm/install.py
+	$(BIN)/pytest -q -m vllm tests/vllm
+
+bench-path: $(STAMP)  ## what the path costs next to its peers; needs wrk
+	$(BIN)/python -m loadtests.path_bench $(ARGS)
+
+soak: $(STAMP)  ## ten minutes of full load; prints KiB/min
+	$(BIN)/python -m loadtests.path_bench --gateways penstock --rounds 0 --open-streams 0 --soak 10
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .envs build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Penstock needs Python 3.11 or newer; name one with PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
