@@ -198,9 +198,7 @@ class Connection(asyncio.Protocol):
             else:
                 self._fail(BadAnswer("the engine's answer could not be read"))
                 raise
-        except httptools.HttpParserUpgrade:
-            self._fail(BadAnswer("the engine wants to switch protocols"))
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserUpgrade, httptools.HttpParserError) as error:
             if self._phase == WHOLE:  # junk past the answer: as in `on_message_begin`
                 self._excess = True
                 self._finish()

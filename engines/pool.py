@@ -7,6 +7,7 @@ close. A call over the bound waits its turn in line, under its own connect deadl
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections import deque
@@ -237,6 +238,8 @@ def _connect_failure(error: BaseException, bound_s: float) -> ConnectFailed:
         case ssl.SSLError():
             return ConnectFailed("the TLS handshake with the engine failed")
         case OSError():
-            return ConnectFailed(f"cannot connect to the engine: {(error.strerror or type(error).__name__).lower()}")
+            # The loop's own words may hold the address, which is no client's business.
+            why = os.strerror(error.errno) if (error.errno or 0) > 0 else "its name has no usable address"
+            return ConnectFailed(f"cannot connect to the engine: {why.lower()}")
         case _:
             return ConnectFailed("the connection attempt was cancelled")

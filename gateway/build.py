@@ -112,15 +112,18 @@ class SnapshotBuilder:
             min_failures=settings.breaker.min_failures,
             failure_ratio=settings.breaker.failure_ratio,
             open_s=settings.breaker.open_s,
-            max_open_s=max(60.0, settings.breaker.open_s),
+            max_open_s=settings.breaker.max_open_s,
             max_probes=settings.breaker.half_open_probes,
         )
         table = self.table if breaker == self._breaker else ReplicaTable(breaker)
         retry = RetrySettings(
             max_attempts=settings.retry.max_attempts,
+            base_backoff_s=settings.retry.base_backoff_s,
+            max_backoff_s=settings.retry.max_backoff_s,
+            max_retry_after_s=settings.retry.max_retry_after_s,
             budget_per_request=settings.retry.budget_ratio,
             budget_floor_per_s=settings.retry.budget_floor_per_s / self._workers,
-            budget_cap=max(1.0, 10.0 * settings.retry.budget_floor_per_s / self._workers),
+            budget_cap=max(1.0, settings.retry.budget_cap / self._workers),
         )
         whole = build_fleet(_specs(settings, engines, retry, None), table)
         fleets: dict[Operation, Fleet] = {}

@@ -161,8 +161,10 @@ class StreamRelay:
             if finding.usage is not None:
                 usage = finding.usage
                 flight.usage = usage if flight.usage is None else flight.usage.merged(usage)
-                if finding.usage_only and not self._asked_usage:
-                    continue
+                if finding.usage_only:
+                    if not self._asked_usage:
+                        continue
+                    event = with_cost(event, flight)
             if finding.finish_reason:
                 flight.finish_reason = finding.finish_reason
                 flight.last_content_s = clock.monotonic()
@@ -278,6 +280,14 @@ class PlainRelay:
         flight.finish_reason = finding.finish_reason
         if finding.error:
             flight.error_kind = "engine_error"
+
+
+def with_cost(event: bytes, flight: Flight) -> bytes:
+    """The usage event with the price of the answer in it: a stream's head left before its cost was known."""
+    line, usage = flight.line, flight.usage
+    if line is None or line.rates is None or usage is None:
+        return event
+    return event.replace(b'"usage":{', b'"usage":{"cost_usd":%.9g,' % line.rates.cost_usd(usage), 1)
 
 
 def usage_in(tail: bytes) -> bytes:

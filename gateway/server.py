@@ -29,7 +29,6 @@ HEAD_S = 30.0
 """From a request's first byte to the end of its head."""
 BODY_IDLE_S = 30.0
 LINGER_S = 2.0
-WRITE_HIGH_WATER_BYTES = 64 * 1024
 MAX_HEADERS = 128
 LENGTH_ONCE = "the request must state its length once: one content-length, or chunked"
 
@@ -47,6 +46,8 @@ class Limits(Protocol):
     def body_bytes(self) -> int: ...
     @property
     def header_bytes(self) -> int: ...
+    @property
+    def stream_buffer_bytes(self) -> int: ...
     @property
     def connections(self) -> int: ...
 
@@ -187,8 +188,9 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast("asyncio.Transport", transport)  # uvloop registers no subclass
-        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         limits = self._handler.limits
+        # Over the mark the engine is no longer read; what its last read brought (128 KiB at most) still comes on top.
+        transport.set_write_buffer_limits(high=limits.stream_buffer_bytes // 4)
         self._header_limit, self._body_limit = limits.header_bytes, limits.body_bytes
         if not self._handler.opened(self):
             self._refuse(

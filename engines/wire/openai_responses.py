@@ -111,7 +111,9 @@ class OpenAIResponses:
             "response.failed",
         ):
             return NOTHING
-        parsed.response.status = parsed.type.removeprefix("response.")
+        # vLLM says `response.completed` of an answer cut by its length, whose status is "incomplete".
+        if parsed.type != "response.completed" or parsed.response.status not in ("incomplete", "failed"):
+            parsed.response.status = parsed.type.removeprefix("response.")
         return _finding(parsed.response)
 
     def read_answer(self, body: bytes) -> Finding:

@@ -83,9 +83,6 @@ class Limits(Section):
     stream_buffer_bytes: ByteSize = Field(
         default=256 * KIB, ge=16 * KIB, le=64 * MIB, description="held per stream for a slow reader: 16 KiB to 64 MiB"
     )
-    answer_bytes: ByteSize = Field(
-        default=64 * MIB, ge=64 * KIB, le=4 * GIB, description="largest plain answer: 64 KiB to 4 GiB"
-    )
     connections: Whole = Field(
         default=10_000, ge=1, le=1_000_000, description="client connections at once, 1 to 1000000"
     )

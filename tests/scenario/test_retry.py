@@ -29,12 +29,11 @@ async def test_a_refused_connection_is_retried_on_the_other_replica() -> None:
             config = one_model([f"http://127.0.0.1:{dead.getsockname()[1]}", alive.url])
             config["models"]["chat"] |= ROUND_ROBIN
             async with running_gateway(config) as gateway:
-                answers = [await gateway.chat() for _ in range(4)]
+                answer = await gateway.chat()
                 metrics = await gateway.metrics()
-    assert [200] * 4 == [answer.status_code for answer in answers]
-    assert {alive.address} == {answer.headers["x-penstock-replica"] for answer in answers}
-    assert ["1", "1", "2", "2"] == sorted(answer.headers["x-penstock-attempts"] for answer in answers)
-    assert {("a", "connect_failed"): 2.0} == metrics.labelled("penstock_retries_total", "engine", "reason")
+    assert (200, alive.address) == (answer.status_code, answer.headers["x-penstock-replica"])
+    assert "2" == answer.headers["x-penstock-attempts"]
+    assert {("a", "connect_failed"): 1.0} == metrics.labelled("penstock_retries_total", "engine", "reason")
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 520, 529])

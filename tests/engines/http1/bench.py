@@ -133,8 +133,8 @@ class Bench:
         """Let the connection serve one request, so that it counts as reused."""
         _, sink = self.send()
         self.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-        assert ["head", "data", "done"] == sink.calls
-        assert 1 == self.pool.released
+        assert sink.calls == ["head", "data", "done"]
+        assert self.pool.released == 1
 
     def feed(self, *reads: bytes) -> None:
         """Reads as a transport makes them: none is empty, none comes after its end."""

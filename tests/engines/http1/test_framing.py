@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,7 +36,7 @@ def heard(*reads: bytes, ends: bool = False, error: Exception | None = None) -> 
 
 def cut(wire: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(places), len(wire)]
-    return [wire[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    return [wire[start:stop] for start, stop in itertools.pairwise(edges)]
 
 
 def bytewise(wire: bytes) -> list[bytes]:
@@ -68,7 +70,7 @@ def test_each_shape_cut_at_any_byte_fails_once_and_never_claims_to_be_whole(answ
         part = answer.wire[:place]
         what, keeps = heard(part, ends=True)
         if place >= head_ends:
-            assert "done" == what.end, place  # where only the close ends a body, it is whole wherever it is closed
+            assert what.end == "done", place  # where only the close ends a body, it is whole wherever it is closed
         else:
             assert ("AnswerTruncated" if what.body else "ConnectionLost") == what.end, place
         assert not keeps

@@ -1,0 +1,133 @@
+"""Messages events, of Anthropic and of vLLM."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from engines.model import Usage
+from engines.wire.anthropic_messages import FORMAT
+from engines.wire.format import NOTHING, ApiError, Finding
+from tests.engines.wire.frames import Json, frame
+
+
+def event(kind: str, **members: object) -> bytes:
+    return frame({"type": kind, **members}, name=kind)
+
+
+def start(**usage: object) -> bytes:
+    message = {"id": "msg_1", "role": "assistant", "content": [], "stop_reason": None, "usage": usage}
+    return event("message_start", message=message)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        event("ping"),
+        event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        event("content_block_delta", index=0, delta={"type": "text_delta", "text": '"type":"message_stop"'}),
+        event("content_block_delta", index=0, delta={"type": "text_delta", "text": "event: error\n\n"}),
+        event("content_block_delta", index=0, delta={"type": "input_json_delta", "partial_json": '{"error":1}'}),
+        event("content_block_stop", index=0),
+    ],
+)
+def test_content_says_nothing_else(sent: bytes) -> None:
+    assert FORMAT.read_event(sent) == NOTHING
+
+
+def test_cache_reads_and_writes_are_added_to_the_input() -> None:
+    sent = start(input_tokens=10, cache_creation_input_tokens=3, cache_read_input_tokens=100, output_tokens=1)
+    assert FORMAT.read_event(sent).usage == Usage(113, 1, cached_tokens=100, cache_write_tokens=3)
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        ({}, Usage(0, 0)),
+        ({"input_tokens": None, "output_tokens": None, "cache_read_input_tokens": None}, Usage(0, 0)),
+        ({"input_tokens": 4, "output_tokens": 0}, Usage(4, 0)),
+        ({"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 5}}, Usage(0, 9, reasoning_tokens=5)),
+        ({"output_tokens": 9, "output_tokens_details": None}, Usage(0, 9)),
+    ],
+)
+def test_counts_left_out_are_zero(usage: Json, counted: Usage) -> None:
+    assert FORMAT.read_event(start(**usage)).usage == counted
+
+
+def test_the_two_reports_of_a_stream_make_one_usage() -> None:
+    first = FORMAT.read_event(start(input_tokens=10, cache_read_input_tokens=90, output_tokens=1)).usage
+    last = FORMAT.read_event(
+        event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 25})
+    ).usage
+    assert first is not None
+    assert last is not None
+    assert first.merged(last) == Usage(100, 25, cached_tokens=90)
+
+
+@pytest.mark.parametrize(
+    ("stop_reason", "finish"),
+    [
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("max_tokens", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("tool_use", "tool_calls"),
+        ("refusal", "content_filter"),
+        ("pause_turn", "pause_turn"),
+        (None, ""),
+    ],
+)
+def test_stop_reasons_in_openais_words(stop_reason: str | None, finish: str) -> None:
+    sent = event("message_delta", delta={"stop_reason": stop_reason, "stop_sequence": None}, usage={"output_tokens": 2})
+    assert FORMAT.read_event(sent) == Finding(usage=Usage(0, 2), finish_reason=finish)
+
+
+def test_message_stop_ends_the_stream() -> None:
+    assert FORMAT.read_event(event("message_stop")) == Finding(ends=True)
+
+
+def test_we_never_end_a_stream_for_the_engine() -> None:
+    assert (FORMAT.end_marker, FORMAT.read_event(b"data: [DONE]\n\n")) == (b"", NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ({"type": "overloaded_error", "message": "Overloaded"}, "Overloaded"),
+        ({"type": "BadRequestError", "message": "too long"}, "too long"),
+        ({"type": "api_error"}, "the engine reported an error"),
+        (None, "the engine reported an error"),
+    ],
+)
+def test_an_error_event_is_found(error: Json | None, message: str) -> None:
+    sent = event("error", error=error)
+    assert FORMAT.may_matter(sent)
+    assert FORMAT.read_event(sent) == Finding(error=message)
+
+
+def test_a_plain_answer_is_read_like_a_stream() -> None:
+    answer = {
+        "type": "message",
+        "content": [{"type": "text", "text": "x"}],
+        "stop_reason": "max_tokens",
+        "usage": {"input_tokens": 5, "cache_read_input_tokens": 2, "output_tokens": 3},
+    }
+    finding = Finding(usage=Usage(7, 3, cached_tokens=2), finish_reason="length")
+    assert FORMAT.read_answer(json.dumps(answer).encode()) == finding
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"usage":null,"stop_reason":null}', b"\xff"])
+def test_an_answer_that_says_nothing_is_no_failure(body: bytes) -> None:
+    assert FORMAT.read_answer(body) == NOTHING
+
+
+def test_our_errors_have_anthropics_shape_and_types() -> None:
+    known = ApiError("slow down", "rate_limit_error")
+    assert FORMAT.error_event(known) == event("error", error={"type": "rate_limit_error", "message": "slow down"})
+    unknown = ApiError("it broke", "server_error", "engine_answer_truncated")
+    assert json.loads(FORMAT.error_body(unknown, "req-1")) == {
+        "type": "error",
+        "error": {"type": "api_error", "message": "it broke"},
+        "request_id": "req-1",
+    }

@@ -1,0 +1,200 @@
+"""Chunks as vLLM, OpenAI, Azure, Mistral and others really send them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+
+from engines.model import Usage
+from engines.wire.format import NOTHING, ApiError, Finding
+from engines.wire.openai_chat import FORMAT
+from tests.engines.wire.frames import Json, frame, words
+
+
+def chunk(*choices: Json, **members: object) -> Json:
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1700000000,
+        "model": "tiny",
+        "choices": list(choices),
+        **members,
+    }
+
+
+def choice(delta: Json | None = None, reason: str | None = None, **members: object) -> Json:
+    return {"index": 0, "delta": delta or {}, "logprobs": None, "finish_reason": reason, **members}
+
+
+VLLM_USAGE = {"prompt_tokens": 11, "total_tokens": 18, "completion_tokens": 7, "prompt_tokens_details": None}
+OPENAI_USAGE = {
+    "prompt_tokens": 100,
+    "completion_tokens": 50,
+    "total_tokens": 150,
+    "prompt_tokens_details": {"cached_tokens": 64, "audio_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 20, "audio_tokens": 0, "accepted_prediction_tokens": 0},
+}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        chunk(choice({"role": "assistant", "content": ""})),
+        chunk(choice({"content": "Hello"}), usage=None, obfuscation="aB3"),
+        chunk(choice({"reasoning_content": "Let me think"})),
+        chunk(choice({"reasoning": "hm"}, stop_reason=None, token_ids=None)),
+        chunk(choice({"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": {"name": "f"}}]})),
+        chunk(choice({"tool_calls": [{"index": 0, "function": {"arguments": '{"usage":{"x":1}}'}}]})),
+        {"id": "cmpl-1", "object": "text_completion", "choices": [{"index": 0, "text": "Hi", "finish_reason": None}]},
+        chunk(prompt_filter_results=[{"prompt_index": 0, "content_filter_results": {}}]),
+        chunk(choice(content_filter_results={"hate": {"filtered": False, "severity": "safe"}})),
+    ],
+    ids=[
+        "role",
+        "openai",
+        "reasoning_content",
+        "reasoning",
+        "tool",
+        "arguments",
+        "completion",
+        "azure",
+        "azure filter",
+    ],
+)
+def test_content_says_nothing_else(value: Json) -> None:
+    assert FORMAT.read_event(frame(value)) == NOTHING
+
+
+def test_azures_first_chunk_without_choices_is_no_usage_event() -> None:
+    assert not FORMAT.read_event(frame(chunk(prompt_filter_results=[]))).usage_only
+
+
+@settings(deadline=None)
+@given(words)
+def test_content_that_quotes_a_chunk_is_content(text: str) -> None:
+    event = frame(chunk(choice({"content": text})))
+    assert FORMAT.read_event(event) == NOTHING
+
+
+def test_an_ordinary_chunk_is_not_read_at_all() -> None:
+    event = frame(chunk(choice({"content": 'he said "usage": {"error": "stop"} [DONE'})))
+    assert not FORMAT.may_matter(frame(chunk(choice({"content": 'said "usage":{'}))))
+    assert FORMAT.may_matter(event) is False
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter", "model_length"])
+def test_the_finish_reason_is_read(reason: str) -> None:
+    assert FORMAT.read_event(frame(chunk(choice(reason=reason)))) == Finding(finish_reason=reason)
+
+
+def test_a_finish_reason_counts_whichever_choice_has_it() -> None:
+    event = frame(chunk(choice(), choice(reason="length", index=1), choice(index=2)))
+    assert FORMAT.read_event(event) == Finding(finish_reason="length")
+
+
+def test_vllms_usage_chunk_is_usage_only() -> None:
+    event = frame(chunk(usage=VLLM_USAGE, system_fingerprint="vllm-0.32"))
+    assert FORMAT.read_event(event) == Finding(usage=Usage(11, 7), usage_only=True)
+
+
+def test_usage_on_a_chunk_with_choices_is_not_usage_only() -> None:
+    continuous = frame(chunk(choice({"content": "Hi"}), usage=VLLM_USAGE))
+    assert FORMAT.read_event(continuous) == Finding(usage=Usage(11, 7))
+    mistral = frame(chunk(choice({"content": ""}, "stop"), usage=VLLM_USAGE))
+    assert FORMAT.read_event(mistral) == Finding(usage=Usage(11, 7), finish_reason="stop")
+
+
+def test_cached_and_reasoning_tokens_are_part_of_the_counts() -> None:
+    usage = Usage(100, 50, cached_tokens=64, reasoning_tokens=20)
+    assert FORMAT.read_event(frame(chunk(usage=OPENAI_USAGE))).usage == usage
+
+
+@pytest.mark.parametrize(
+    ("sent", "usage"),
+    [
+        ({}, Usage(0, 0)),
+        ({"prompt_tokens": 3}, Usage(3, 0)),
+        ({"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}, Usage(0, 0)),
+        ({"completion_tokens": 4, "total_tokens": 10}, Usage(6, 4)),
+        ({"completion_tokens": 4, "total_tokens": 1}, Usage(0, 4)),
+        ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": None}}, Usage(3, 0)),
+        ({"prompt_tokens": 3, "prompt_tokens_details": {"cache_write_tokens": 2}}, Usage(3, 0, cache_write_tokens=2)),
+    ],
+)
+def test_counts_left_out_are_zero(sent: Json, usage: Usage) -> None:
+    assert FORMAT.read_event(frame(chunk(usage=sent))).usage == usage
+
+
+@pytest.mark.parametrize("sent", [{"prompt_tokens": -1}, {"prompt_tokens": 10**30}, {"prompt_tokens": "9"}, 7, []])
+def test_usage_that_is_none_does_not_hide_the_finish_reason(sent: object) -> None:
+    assert FORMAT.read_event(frame(chunk(choice(reason="stop"), usage=sent))) == Finding(finish_reason="stop")
+
+
+@pytest.mark.parametrize(
+    "event", [b"data: [DONE]\n\n", b"data:[DONE]\n\n", b"data: [DONE]\r\n\r\n", b"data: [DONE] \n\n"]
+)
+def test_done_ends_the_stream(event: bytes) -> None:
+    assert FORMAT.may_matter(event)
+    assert FORMAT.read_event(event) == Finding(ends=True)
+
+
+def test_done_in_content_ends_nothing() -> None:
+    assert FORMAT.read_event(frame(chunk(choice({"content": "data: [DONE]\n\n"})))) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("error", "finding"),
+    [
+        (
+            {"message": "too long", "type": "BadRequestError", "param": "input_tokens", "code": 400},
+            Finding(error="too long", error_status=400),
+        ),
+        ({"message": "no", "type": "server_error", "param": None, "code": "x"}, Finding(error="no")),
+        ({"message": "no", "code": 7}, Finding(error="no")),
+        ({"message": "no", "param": ["odd"], "code": 500}, Finding(error="no", error_status=500)),
+        ({"code": 429}, Finding(error="the engine reported an error", error_status=429)),
+        ("boom", Finding(error="the engine reported an error")),
+        (["boom"], Finding(error="the engine reported an error")),
+        ({"message": {"odd": 1}}, Finding(error="the engine reported an error")),
+    ],
+)
+def test_errors_are_found_whatever_their_shape(error: object, finding: Finding) -> None:
+    assert FORMAT.read_event(frame({"error": error})) == finding
+    assert FORMAT.read_answer(json.dumps({"error": error}).encode()) == finding
+
+
+@pytest.mark.parametrize("error", [None, False, {}, "", 0])
+def test_what_the_sdks_take_for_no_error_is_none(error: object) -> None:
+    event = frame(chunk(choice(reason="stop"), error=error))
+    assert FORMAT.read_event(event) == Finding(finish_reason="stop")
+
+
+@pytest.mark.parametrize("event", [b"data: {not json}\n\n", b": ping\n\n", b"event: ping\n\n", b"\n\n", b"data: 7\n\n"])
+def test_what_is_no_chunk_says_nothing(event: bytes) -> None:
+    assert FORMAT.read_event(event) == NOTHING
+
+
+def test_a_plain_answer_is_read_like_a_stream() -> None:
+    body = json.dumps({"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": OPENAI_USAGE})
+    usage = Usage(100, 50, cached_tokens=64, reasoning_tokens=20)
+    assert FORMAT.read_answer(body.encode()) == Finding(usage=usage, finish_reason="stop")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"not json", b'{"choices":[]}', b'{"choices":null,"usage":null}'])
+def test_an_answer_that_says_nothing_is_no_failure(body: bytes) -> None:
+    assert FORMAT.read_answer(body) == NOTHING
+
+
+def test_our_error_event_is_what_the_sdk_raises_on() -> None:
+    event = FORMAT.error_event(ApiError("it broke", "server_error", "engine_answer_truncated"))
+    shape = {"message": "it broke", "type": "server_error", "param": None, "code": "engine_answer_truncated"}
+    assert event == frame({"error": shape})
+
+
+def test_the_ordinary_tail_is_that_of_an_unfinished_choice() -> None:
+    assert FORMAT.ordinary_tail(frame(chunk(choice({"content": "x"})))) == b'"finish_reason":null}]}\n\n'
+    assert FORMAT.ordinary_tail(frame(chunk(choice(), usage=None))) == b'"finish_reason":null}],"usage":null}\n\n'
+    assert FORMAT.ordinary_tail(frame(chunk(prompt_filter_results=[]))) == b""
+    assert FORMAT.ordinary_tail(b": ping\n\n") == b""
