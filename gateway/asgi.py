@@ -61,6 +61,8 @@ class AsgiWork:
 
     async def run(self) -> None:
         """Run the app to its end; the supervisor's task."""
+        if self._gone.is_set():
+            return
         self._task = asyncio.current_task()
         request = self._request
         try:
@@ -131,19 +133,25 @@ class AsgiWork:
         connection = self._request.connection
         body = message.get("body", b"")
         more = message.get("more_body", False)
+        if self._whole:
+            return  # the connection may be with its next request already
         if self._begun:
             if body:
                 connection.write(body)
-        elif not more:
-            self._whole = True
-            connection.respond(status, block, b"".join(self._parts) + body)
-            return
         else:
             self._parts.append(body)
             self._size += len(body)
-            if self._size > HOLD_BYTES:
+            long = self._size > HOLD_BYTES
+            if not more or (long and self._request.method == b"HEAD"):
+                self._whole = True
+                connection.respond(status, block, b"".join(self._parts))
+                if more:
+                    self._gone.set()  # nobody wants the rest
+                return
+            if long:
                 self._begun = True
                 connection.begin_stream(status, block, b"".join(self._parts))
+                self._parts.clear()
         if not more:
             self._whole = True
             connection.end_stream()

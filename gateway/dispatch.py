@@ -19,6 +19,7 @@ from gateway.flight import Flight
 
 if TYPE_CHECKING:
     from gateway.flight import Settlement
+    from gateway.identity import Principal
     from gateway.server import Request
     from gateway.snapshot import Snapshot
     from routing.route import ModelRoute
@@ -66,7 +67,7 @@ class Dispatcher:
             model = parsed.model
             route = snapshot.routes.get((operation, model))
             if route is None or not principal.may_use(model):
-                raise self._no_route(operation, model, snapshot, allowed=principal.may_use(model))
+                raise self._no_route(operation, model, snapshot, principal)
             deadlines = self._deadlines(request, route, snapshot)
         except Failure as failure:
             self._settlement.refused(request, request_id, operation, model, key_id, failure, received_s)
@@ -91,13 +92,13 @@ class Dispatcher:
         flight.begin()
         return flight
 
-    def _no_route(self, operation: Operation, model: str, snapshot: Snapshot, *, allowed: bool) -> Failure:
+    def _no_route(self, operation: Operation, model: str, snapshot: Snapshot, principal: Principal) -> Failure:
         shown = model if len(model) <= 128 else model[:125] + "..."
         if model not in snapshot.fleet.models:
-            nearest = snapshot.fleet.nearest(model)
+            nearest = [near for near in snapshot.fleet.nearest(model) if principal.may_use(near)]
             hint = f"; did you mean {' or '.join(nearest)}?" if nearest else "; GET /v1/models lists the models"
             return Failure("model_not_found", f"the model {shown!r} does not exist{hint}", "model")
-        if not allowed:
+        if not principal.may_use(model):
             return Failure("model_not_allowed", f"this API key may not use the model {shown!r}", "model")
         spoken = sorted(op.value for (op, name) in snapshot.routes if name == model)
         return Failure(

@@ -14,7 +14,7 @@ import msgspec
 from engines.model import Operation
 from gateway.errors import Failure
 
-_DEPTH = "the JSON is nested too deeply"
+DEPTH = "the JSON is nested too deeply"
 
 
 class StreamOptions(msgspec.Struct):
@@ -59,9 +59,11 @@ def parse(body: bytes) -> Envelope:
     except msgspec.ValidationError as error:
         raise _invalid_field(str(error)) from None
     except msgspec.DecodeError as error:
-        raise Failure("invalid_json", f"the body is not valid JSON: {error}") from None
+        # msgspec says where, except where a text ends too early.
+        where = "" if "(byte " in str(error) else f" (byte {len(body)})"
+        raise Failure("invalid_json", f"the body is not valid JSON: {error}{where}") from None
     except RecursionError:
-        raise Failure("invalid_json", _DEPTH) from None
+        raise Failure("invalid_json", DEPTH) from None
     if not envelope.model:
         raise Failure("invalid_field", "`model` is missing; name one of the models that GET /v1/models lists", "model")
     # The second test is for a `model` spelled with \u escapes: all its letters are U+006x, which nobody escapes.
@@ -110,9 +112,10 @@ def _refuse_duplicate_model(body: bytes) -> None:
 
     try:
         # The hook runs for inner objects first; what remains at the end is the outermost count.
-        outermost = json.loads(body, object_pairs_hook=count)
+        # Integers stay text: Python refuses to read those of more than 4300 digits, which are not ours to judge.
+        outermost = json.loads(body, object_pairs_hook=count, parse_int=str)
     except RecursionError:
-        raise Failure("invalid_json", _DEPTH) from None
+        raise Failure("invalid_json", DEPTH) from None
     except ValueError as error:
         raise Failure("invalid_json", f"the body is not valid JSON: {error}") from None
     if outermost != 1:

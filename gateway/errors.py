@@ -10,6 +10,7 @@ spent the retries, never on 429 or 503, whose Retry-After the SDK must be free t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import NamedTuple
 
 from engines.wire import ApiError, WireFormat
@@ -82,7 +83,7 @@ class Failure(Exception):
         """The header lines that belong to this failure."""
         lines = b""
         if self.retry_after_s is not None:
-            lines += b"retry-after: %d\r\n" % max(1, round(self.retry_after_s))
+            lines += b"retry-after: %d\r\n" % max(1, ceil(self.retry_after_s))
         if self.allow:
             lines += b"allow: %b\r\n" % self.allow.encode()
         should_retry = TABLE[self.kind].should_retry

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,10 +26,12 @@ import msgspec
 from engines.errors import (
     AnswerTruncated,
     BadAnswer,
+    ClientStalled,
     ConnectFailed,
     ConnectionLost,
     EngineError,
     FirstByteTimeout,
+    IdleTimeout,
     TotalTimeout,
 )
 from engines.model import Deadlines, Operation, Usage
@@ -119,7 +120,7 @@ class Flight:
     _paused = False
     _charged = False
     """Whether the attempt in progress has taken what `_release` gives back."""
-    _body: tuple[str, bool, bytes] | None = None
+    _body: tuple[str, bool, bool, bytes] | None = None
     """The rewritten body and what it was written for."""
     _forward = b""
 
@@ -166,7 +167,13 @@ class Flight:
 
     def _send(self, decision: Decision, now: float) -> None:
         endpoint = decision.endpoint
-        line = self.line = self.snapshot.lines[endpoint]
+        line = self.snapshot.lines[endpoint]
+        try:
+            body = self._body_for(endpoint, line)
+        except RecursionError:  # parsed a few frames above, it was just not too deep
+            self.fail(Failure("invalid_json", envelope.DEPTH))
+            return
+        self.line = line
         state = endpoint.state
         self._ticket = state.breaker.admit(now)
         state.charge(self.prompt_tokens, self.output_tokens)
@@ -178,16 +185,19 @@ class Flight:
         self._status = 0
         self._error_parts = None
         self.first_byte_s = 0.0
-        body = self._body_for(endpoint, line)
         self.dispatched_s = now = clock.monotonic()
         if attempt == 1:
             self.first_dispatch_s = now
-        deadlines = self.deadlines
-        if deadlines is None:
-            deadlines = line.deadlines
-        elif deadlines.total_s is not None:
-            # Each attempt has what is left of the client's time, the whole of which runs from the request.
-            deadlines = replace(deadlines, total_s=max(0.001, self.received_s + deadlines.total_s - now))
+        deadlines = line.deadlines
+        bounds = self.deadlines
+        if bounds is not None:
+            deadlines = Deadlines(
+                deadlines.connect_s,
+                min(deadlines.first_byte_s, bounds.first_byte_s),
+                min(deadlines.idle_s, bounds.idle_s),
+                # Each attempt has what is left of the client's time, the whole of which runs from the request.
+                None if bounds.total_s is None else max(0.001, self.received_s + bounds.total_s - now),
+            )
         exchange = line.engine.send(endpoint.replica, self.operation, body, self._headers_up(), deadlines, self)
         if self.attempts == attempt and self._charged:  # a send may fail, and be retried, before it returns
             self._exchange = exchange
@@ -202,10 +212,10 @@ class Flight:
         if endpoint.model == parsed.model and not ask and not drop:
             return self.request.body
         known = self._body
-        if known is not None and known[0] == endpoint.model and known[1] is drop:
-            return known[2]
+        if known is not None and known[:3] == (endpoint.model, ask, drop):
+            return known[3]
         body = envelope.rewrite(self.request.body, endpoint.model, ask_usage=ask, drop_stream_options=drop)
-        self._body = (endpoint.model, drop, body)
+        self._body = (endpoint.model, ask, drop, body)
         return body
 
     def _headers_up(self) -> bytes:
@@ -252,7 +262,10 @@ class Flight:
             return
         status = self._status
         outcome = outcome_of_status(status)
-        if outcome is Outcome.ANSWERED:
+        if status < 400:
+            self._error_parts = None
+            self._failed(Outcome.BAD_ANSWER, "bad_answer", f"the engine answered {status}; redirects are not followed")
+        elif outcome is Outcome.ANSWERED:
             self._record(_SUCCESS)
             self._pass_error(b"".join(self._error_parts or ()), outcome)
         else:
@@ -261,6 +274,8 @@ class Flight:
     def failed(self, error: EngineError) -> None:
         self._exchange = None
         outcome, kind = _OUTCOMES.get(type(error), (Outcome.CONNECTION_LOST, "engine_error"))
+        if outcome is Outcome.FIRST_BYTE_TIMEOUT and not self._engines_fault(error):
+            outcome = Outcome.OUT_OF_TIME
         self._error_parts = None
         self._status = 0
         self._failed(outcome, kind, str(error))
@@ -362,12 +377,8 @@ class Flight:
     def refuse_stream(self, status: int, body: bytes) -> None:
         """The stream's first event is an error, and no byte of it has left: answer it as an error."""
         self.abort_upstream()
-        line = self.line
-        assert line is not None
-        for secret in line.engine.secrets:
-            body = body.replace(secret, b"***")
-        self.settle(status)
-        self.request.connection.respond(status, b"content-type: application/json\r\n" + self.head_down(), body)
+        self._status = status
+        self._pass_error(body, outcome_of_status(status))
 
     def fail(self, failure: Failure) -> None:
         """Answer with a failure of our own and settle."""
@@ -444,9 +455,24 @@ class Flight:
             self._exchange.abort()
             self._exchange = None
 
-    def broke(self) -> None:
-        """The answer broke after its first byte: the replica's fault, told with the ticket of its success."""
-        self._record(Outcome.CUT_SHORT.verdict)
+    def broke(self, error: EngineError | None = None) -> None:
+        """The answer broke after its first byte: where it is the replica's fault, told with the ticket of its success."""
+        if error is None or self._engines_fault(error):
+            self._record(Outcome.CUT_SHORT.verdict)
+
+    def _engines_fault(self, error: EngineError) -> bool:
+        """Whether it was not a bound of the client's own that ran out, or the client that stalled."""
+        line, bounds = self.line, self.deadlines
+        assert line is not None
+        match error:
+            case TotalTimeout() | ClientStalled():
+                return False
+            case FirstByteTimeout():
+                return bounds is None or bounds.first_byte_s >= line.deadlines.first_byte_s
+            case IdleTimeout():
+                return bounds is None or bounds.idle_s >= line.deadlines.idle_s
+            case _:
+                return True
 
     def settle(self, status: int) -> None:
         """Close the account: called once for every request, by whoever ends it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class RequestRecord(msgspec.Struct, omit_defaults=True):
+class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """One request, settled. Times are of one clock; token counts follow `engines.model.Usage`.
 
     Field order is the order of the access line. No field ever holds content, a key or a header value
@@ -39,6 +39,7 @@ class RequestRecord(msgspec.Struct, omit_defaults=True):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     usage_source: str = ""
     """`reported`, `estimated`, or empty when nothing is known."""

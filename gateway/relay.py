@@ -147,10 +147,10 @@ class StreamRelay:
 
     def failed(self, error: EngineError) -> None:
         self._held = b""
-        if self._flight.finish_reason and not self._error:
+        if self._flight.finish_reason or self._error:
             self.done()  # the engine had said how it ended; only the end of the body was lost
         else:
-            self._broken(kind_of(error), str(error))
+            self._broken(kind_of(error), str(error), blame=is_engines_fault(error))
 
     def _read(self, block: bytes) -> bytes:
         """Note what the events say; return those that pass."""
@@ -175,6 +175,9 @@ class StreamRelay:
                     # Nothing has left yet: this can still be an honest HTTP error.
                     flight.refuse_stream(finding.error_status or 502, payload(event))
                     return b""
+                assert flight.line is not None
+                for secret in flight.line.engine.secrets:
+                    event = event.replace(secret, b"***")
             if finding.ends:
                 if self._error or not flight.finish_reason:
                     continue  # vLLM sends [DONE] after an error too: it must not claim success
@@ -182,12 +185,12 @@ class StreamRelay:
             passed.append(event)
         return b"".join(passed)
 
-    def _broken(self, kind: str, message: str) -> None:
+    def _broken(self, kind: str, message: str, *, blame: bool = True) -> None:
         """Tell the client inside its stream, and end it without a success marker."""
         flight = self._flight
         self._held = b""
         failure = Failure(kind, f"model {flight.model!r}: {message}")
-        if kind != "client_stalled":
+        if blame:
             flight.broke()
         flight.abort_upstream()
         if self._head is not None and not self._out:
@@ -264,7 +267,7 @@ class PlainRelay:
     def failed(self, error: EngineError) -> None:
         flight = self._flight
         kind = kind_of(error)
-        if kind != "client_stalled":
+        if is_engines_fault(error):
             flight.broke()
         if self._passing:
             # A document cannot carry an error at its end: the missing last chunk is the sign.
@@ -287,7 +290,7 @@ def with_cost(event: bytes, flight: Flight) -> bytes:
     line, usage = flight.line, flight.usage
     if line is None or line.rates is None or usage is None:
         return event
-    return event.replace(b'"usage":{', b'"usage":{"cost_usd":%.9g,' % line.rates.cost_usd(usage), 1)
+    return event.replace(b'"usage":{"', b'"usage":{"cost_usd":%.9g,"' % line.rates.cost_usd(usage), 1)
 
 
 def usage_in(tail: bytes) -> bytes:
@@ -301,3 +304,8 @@ def kind_of(error: EngineError) -> str:
     if isinstance(error, ClientStalled):
         return "client_stalled"
     return "timeout" if isinstance(error, (IdleTimeout, TotalTimeout)) else "answer_truncated"
+
+
+def is_engines_fault(error: EngineError) -> bool:
+    """Whether a broken answer counts against its replica: not when the client's own deadline or reading ended it."""
+    return not isinstance(error, (ClientStalled, TotalTimeout))

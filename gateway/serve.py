@@ -72,9 +72,7 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
             await plane.start()
             if wait_for_engines:
                 await _engines(plane, stopping)
-        # The start-up's objects never die: do not look at them again at each collection.
-        gc.collect()
-        gc.freeze()
+        settle_memory()
         if not stopping.is_set():
             started(url_of(sockets[0], settings), settings)
         await stopping.wait()
@@ -86,6 +84,17 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
             sock.close()
         if settings.server.uds is not None:
             _remove(settings.server.uds)
+
+
+def settle_memory() -> None:
+    """Tell the garbage collector what to expect: the start-up's objects never die, and requests leave no cycles.
+
+    Reference counts free what a request used; with the default threshold of 700 the collector would still look for
+    cycles every few dozen requests, 6 % of all CPU and a millisecond at a time (measured).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def _reload(plane: Plane) -> None:

@@ -29,10 +29,15 @@ HEAD_S = 30.0
 """From a request's first byte to the end of its head."""
 BODY_IDLE_S = 30.0
 LINGER_S = 2.0
+STALLED_S = 30.0
+"""How long a client may take nothing of what is left to send on a connection that closes."""
 MAX_HEADERS = 128
+MAX_FRAMING_BYTES = 64 * 1024
+"""Chunk framing allowed on top of as much as there is body; a piece of a byte or two costs fifty in memory."""
 LENGTH_ONCE = "the request must state its length once: one content-length, or chunked"
 
-STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+STATUS_LINES = {status: b"HTTP/1.1 %d \r\n" % status for status in range(100, 1000)}  # an engine may say any of them
+STATUS_LINES |= {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 STATUS_LINES[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
 STATUS_LINES[529] = b"HTTP/1.1 529 Overloaded\r\n"
 
@@ -143,6 +148,7 @@ class ClientConnection(asyncio.Protocol):
         "_head_bytes",
         "_header_limit",
         "_headers",
+        "_left_bytes",
         "_loop",
         "_parser",
         "_paused",
@@ -151,8 +157,11 @@ class ClientConnection(asyncio.Protocol):
         "_reading",
         "_refusal",
         "_timer",
+        "_trailers_at",
         "_transport",
         "_url",
+        "_version",
+        "_wire_bytes",
         "request",
         "work",
     )
@@ -170,6 +179,9 @@ class ClientConnection(asyncio.Protocol):
         self._refusal: Failure | None = None
         self._paused = False
         self._read_bytes = 0
+        self._left_bytes = 0
+        self._wire_bytes = 0
+        self._version = ""
         self._header_limit = self._body_limit = 0
         self._reading = True
         self._closing = False
@@ -183,6 +195,7 @@ class ClientConnection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._fields: dict[bytes, bytes] = {}
+        self._trailers_at = 0
 
     # -- asyncio.Protocol ----------------------------------------------------------------------------------------------
 
@@ -200,11 +213,17 @@ class ClientConnection(asyncio.Protocol):
         self._timer.set(self._loop.time() + KEEP_ALIVE_S)
 
     def data_received(self, data: bytes) -> None:
-        if self._closing:
+        if self._closing or self._refusal is not None:
             return
-        self._read_bytes = len(data)
-        if self._head_bytes >= 0:
-            self._head_bytes += len(data)
+        head_bytes = self._head_bytes
+        if head_bytes > 0:
+            self._head_bytes = head_bytes + len(data)
+        else:
+            self._read_bytes = len(data)
+            if head_bytes == 0:
+                self._head_bytes = len(data)
+            elif self._trailers_at and not self._chunks_fit(len(data)):
+                return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
@@ -217,12 +236,18 @@ class ClientConnection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._refuse(Failure("invalid_http", f"the request is not valid HTTP/1.1: {error}"))
         else:
-            if self._head_bytes > self._header_limit:
+            head_bytes = self._head_bytes
+            if head_bytes > self._header_limit:
                 self._refuse(self._too_long())
-            elif self.request is None and self._head_bytes and not self._closing:
+            elif head_bytes == 0:
+                # A head that began in the read that ended the request before it: `_read_bytes` bounds what is in.
+                self._head_bytes = len(self._url)
+            elif self.request is None and not self._closing:
                 # Part of a request is in, and none is in progress.
-                now = self._loop.time()
-                self._timer.set(now + (HEAD_S if self._head_bytes >= 0 else BODY_IDLE_S))
+                if head_bytes < 0:
+                    self._timer.set(self._loop.time() + BODY_IDLE_S)
+                elif head_bytes == len(data):
+                    self._timer.set(self._loop.time() + HEAD_S)
 
     def eof_received(self) -> bool:
         return False
@@ -259,8 +284,8 @@ class ClientConnection(asyncio.Protocol):
         headers = self._headers
         if len(headers) > MAX_HEADERS:
             raise Failure("headers_too_large", f"the request has more than {MAX_HEADERS} headers")
-        if self._head_bytes > self._header_limit or self._read_bytes > self._header_limit:
-            # Counted as they came, so bytes of the body may be among them: now count exactly.
+        if self._head_bytes + self._read_bytes > self._header_limit:
+            # Counted as they came, so bytes of the body or of the request before may be among them: now count exactly.
             head_bytes = sum([len(name) + len(value) + 4 for name, value in headers], len(self._url))
             if head_bytes > self._header_limit:
                 raise self._too_long()
@@ -272,24 +297,31 @@ class ClientConnection(asyncio.Protocol):
                 raise Failure("invalid_http", "the request needs exactly one Host header")
             if names.count(b"content-length") > 1 or names.count(b"transfer-encoding") > 1:
                 raise Failure("invalid_http", LENGTH_ONCE)
-        if b"host" not in fields and self._parser.get_http_version() == "1.1":
+        version = self._version = self._parser.get_http_version()
+        if version != "1.1":
+            if version != "1.0":
+                raise Failure("invalid_http", "this server speaks HTTP/1.1 and HTTP/1.0")
+        elif b"host" not in fields:
             raise Failure("invalid_http", "the request needs exactly one Host header")
         length = fields.get(b"content-length")
         coding = fields.get(b"transfer-encoding")
         if coding is not None:
-            if coding.lower() != b"chunked":
+            if coding.lower() != b"chunked" or version != "1.1":
                 raise Failure("invalid_http", "the only transfer-encoding this server reads is chunked, given once")
             if length is not None:
                 raise Failure("invalid_http", LENGTH_ONCE)
+            self._trailers_at = len(headers)
+            self._wire_bytes = 0
         if length is not None and int(length) > self._body_limit:
             raise self._too_large()
-        if b"upgrade" in fields and self._parser.should_upgrade():
+        if self._parser.should_upgrade():  # CONNECT too
             raise Failure("invalid_http", "this server does not switch protocols")
         if (
             b"expect" in fields
             and fields[b"expect"].lower() == b"100-continue"
             and self._transport is not None
             and self.request is None
+            and version == "1.1"
         ):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -300,6 +332,10 @@ class ClientConnection(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
+        if self._closing:
+            return  # what was answered before it, in the same read, closed the connection
+        if self._trailers_at:
+            del self._headers[self._trailers_at :]  # trailers are not headers (RFC 9110 section 6.5.1)
         parser = self._parser
         body = self._body
         url = self._url
@@ -309,7 +345,7 @@ class ClientConnection(asyncio.Protocol):
         request = Request(
             self,
             parser.get_method(),
-            parser.get_http_version(),
+            self._version,
             url,
             query,
             self._headers,
@@ -329,9 +365,13 @@ class ClientConnection(asyncio.Protocol):
     # -- answering -----------------------------------------------------------------------------------------------------
 
     def _start(self, request: Request) -> None:
+        operation = OPERATIONS.get(request.path)
+        if operation is None and not request.path.startswith(b"/"):
+            self._pipeline.clear()
+            self._refuse(Failure("invalid_http", "the request target must be a path, such as /v1/models"))
+            return
         self.request = request
         self._timer.deadline = NEVER
-        operation = OPERATIONS.get(request.path)
         handler = self._handler
         work = handler.inference(request, operation) if operation is not None else handler.other(request)
         if self.request is request:
@@ -345,7 +385,10 @@ class ClientConnection(asyncio.Protocol):
         if request is None or transport is None:
             return
         close = b"" if self._stays_open(request) else b"connection: close\r\n"
-        transport.write(b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[status], headers, len(body), close, body))
+        size = len(body)
+        if request.method == b"HEAD" or status == 204 or status == 304:
+            body = b""  # or the client would read it as the next answer
+        transport.write(b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[status], headers, size, close, body))
         self._finish()
 
     def begin_stream(self, status: int, headers: bytes, first: bytes) -> None:
@@ -386,7 +429,7 @@ class ClientConnection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Close now if nothing is in progress; else after the answer in progress."""
-        if self.request is None and not self._body and self._head_bytes <= 0:
+        if self.request is None and not self._pipeline and not self._head_bytes:
             self._close()
 
     # -- inside --------------------------------------------------------------------------------------------------------
@@ -401,32 +444,33 @@ class ClientConnection(asyncio.Protocol):
             return
         if not self._stays_open(request):
             self._close()
-        elif self._refusal is not None:
-            refusal, self._refusal = self._refusal, None
-            self._refuse(refusal)
         elif self._pipeline:
             # Through the loop, so that a long pipeline of short answers does not become a deep stack.
             self._loop.call_soon(self._next)
+        elif self._refusal is not None:
+            refusal, self._refusal = self._refusal, None
+            self._refuse(refusal)
         else:
             self._timer.set(self._loop.time() + KEEP_ALIVE_S)
 
     def _next(self) -> None:
         if self._pipeline and self.request is None and not self._closing:
             self._start(self._pipeline.popleft())
-        if not self._pipeline and not self._reading and self._transport is not None and not self._closing:
+        if self._pipeline or self._closing or self._refusal is not None:
+            return
+        if not self._reading and self._transport is not None:
             self._reading = True
             self._transport.resume_reading()
 
     def _refuse(self, failure: Failure) -> None:
-        if self.request is not None or self._pipeline:
-            self._refusal = failure  # first finish what was asked properly
-            if self._transport is not None:
-                self._transport.pause_reading()
-            return
-        self._handler.refused(failure, self._url)
         transport = self._transport
         if transport is None or self._closing:
             return
+        if self.request is not None or self._pipeline:
+            self._refusal = failure  # first finish what was asked properly
+            transport.pause_reading()
+            return
+        self._handler.refused(failure, self._url)
         operation = OPERATIONS.get(self._url.partition(b"?")[0], Operation.CHAT)
         body = failure.body(FORMATS[operation], "")
         transport.write(
@@ -437,31 +481,52 @@ class ClientConnection(asyncio.Protocol):
         # and throw away what still comes for a moment (RFC 9112 section 9.6).
         if transport.can_write_eof():
             self._closing = True
+            self._left_bytes = transport.get_write_buffer_size()
             transport.write_eof()
+            transport.resume_reading()
             self._timer.set(self._loop.time() + LINGER_S)
         else:
             self._close()
 
     def _close(self, *, abort: bool = False) -> None:
-        if not self._closing:
+        transport = self._transport
+        if transport is None:
+            return
+        if abort:
             self._closing = True
             self._timer.cancel()
-            if self._transport is not None:
-                if abort:
-                    self._transport.abort()
-                else:
-                    self._transport.close()
+            transport.abort()
+        elif not self._closing:
+            self._closing = True
+            transport.close()
+            self._left_bytes = transport.get_write_buffer_size()
+            self._timer.set(self._loop.time() + STALLED_S)
 
     def _expired(self) -> None:
         if self.request is not None:
             return
         if self._closing:
-            if self._transport is not None:
-                self._transport.abort()
+            left_bytes = self._transport.get_write_buffer_size() if self._transport is not None else 0
+            if 0 < left_bytes < self._left_bytes:
+                self._left_bytes = left_bytes
+                self._timer.set(self._loop.time() + STALLED_S)
+            else:
+                self._close(abort=True)
         elif self._head_bytes > 0 or self._body or self._head_bytes < 0:
             self._refuse(Failure("request_timeout", "the request did not arrive in time"))
         else:
             self._close()
+
+    def _chunks_fit(self, size: int) -> bool:
+        """Whether chunk sizes, extensions and trailers stay in proportion; else the request is refused."""
+        self._wire_bytes += size
+        if len(self._headers) - self._trailers_at > MAX_HEADERS:
+            self._refuse(Failure("headers_too_large", f"the request has more than {MAX_HEADERS} trailers"))
+        elif self._wire_bytes - size > 2 * self._body_bytes + MAX_FRAMING_BYTES:
+            self._refuse(Failure("invalid_http", "the request's chunks hold more framing than body"))
+        else:
+            return True
+        return False
 
     def _too_long(self) -> Failure:
         return Failure("headers_too_large", f"the request head is over {self._header_limit} bytes")

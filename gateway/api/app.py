@@ -78,7 +78,7 @@ def control_app(worker: Worker) -> Starlette:
             Route("/ready", ready, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
         ],
-        exception_handlers={Failure: _failed, HTTPException: _http_exception},
+        exception_handlers={Failure: _failed, HTTPException: _http_exception, Exception: _broken},
     )
     app.router.redirect_slashes = False
     return app
@@ -100,9 +100,14 @@ async def _failed(_: Request, error: Exception) -> Response:
     return _answer(error)
 
 
+async def _broken(_: Request, error: Exception) -> Response:
+    # Starlette raises the error again after this answer, and `gateway.asgi` logs it.
+    return _answer(Failure("internal", "the gateway failed on this request; its log says why"))
+
+
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    path = request.url.path[:200]
+    path = request.scope["path"][:200]  # not `request.url`, which trips over a strange Host
     if error.status_code == 405:
         allow = (error.headers or {}).get("Allow", "GET")
         return _answer(Failure("method_not_allowed", f"{path} takes {allow}", allow=allow))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import socket
 import sys
@@ -11,6 +10,7 @@ import sys
 import uvloop
 
 from gateway.control.supervisor import Supervisor
+from gateway.serve import settle_memory
 from gateway.workers.link import PipeLink
 from gateway.workers.messages import Configure, Drain, ToPlane, ToWorker
 from gateway.workers.worker import Worker
@@ -45,8 +45,7 @@ async def work(link_fd: int, listen_fd: int) -> None:
 
     async def begin(worker: Worker) -> None:
         await worker.listen([listening])
-        gc.collect()
-        gc.freeze()
+        settle_memory()
 
     async def end(grace_s: float) -> None:
         if worker is not None:

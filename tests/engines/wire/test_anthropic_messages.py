@@ -17,7 +17,7 @@ def event(kind: str, **members: object) -> bytes:
 
 
 def start(**usage: object) -> bytes:
-    message = {"id": "msg_1", "role": "assistant", "content": [], "stop_reason": None, "usage": usage}
+    message: Json = {"id": "msg_1", "role": "assistant", "content": [], "stop_reason": None, "usage": usage}
     return event("message_start", message=message)
 
 

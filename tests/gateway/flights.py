@@ -1,0 +1,342 @@
+"""One flight between a fake client connection and fake engines, on a clock that only steps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from typing import Any, cast
+
+from engines.errors import EngineError
+from engines.model import Deadlines, Operation
+from engines.port import Exchange, Headers, Replica, Sink
+from gateway import envelope
+from gateway.accounting import Accounting
+from gateway.flight import Flight
+from gateway.identity import ANONYMOUS, Keyring
+from gateway.prices import GpuMeter
+from gateway.record import RequestRecord
+from gateway.server import STATUS_LINES, ClientConnection, Request
+from gateway.settings import Limits
+from gateway.snapshot import Line, Snapshot
+from gateway.telemetry.metrics import Metrics
+from routing.breaker import BreakerSettings
+from routing.fleet import ModelSpec, TargetSpec, build_fleet
+from routing.replica import ReplicaTable
+from routing.route import DEFAULT_RETRY, RetrySettings
+
+SSE: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"),)
+JSON: Headers = ((b"content-type", b"application/json"),)
+NO_RETRY = RetrySettings(max_attempts=1)
+
+
+class StepClock:
+    """Seconds that pass when told."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class FakeTimer:
+    def __init__(self, due_s: float, call: Callable[[], None]) -> None:
+        self.due_s = due_s
+        self.call = call
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class FakeLoop:
+    """The part of an event loop that a flight uses: timers."""
+
+    def __init__(self, clock: StepClock) -> None:
+        self.clock = clock
+        self._timers: list[FakeTimer] = []
+
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> FakeTimer:
+        self._timers.append(FakeTimer(self.clock.now_s + delay_s, call))
+        return self._timers[-1]
+
+    @property
+    def waiting(self) -> list[FakeTimer]:
+        return [timer for timer in self._timers if not timer.cancelled]
+
+    def fire(self) -> None:
+        """Step the clock to the next timer and run it."""
+        timer = min(self.waiting, key=lambda waiting: waiting.due_s)
+        self._timers.remove(timer)
+        self.clock.now_s = max(self.clock.now_s, timer.due_s)
+        timer.call()
+
+
+class FakeExchange:
+    """One call as an engine holds it. Obeys the port: nothing is told after the end or an abort."""
+
+    def __init__(self, replica: str, body: bytes, headers: bytes, deadlines: Deadlines, sink: Sink) -> None:
+        self.replica = replica
+        self.body = body
+        self.headers = headers
+        self.deadlines = deadlines
+        self.sink = sink
+        self.paused = False
+        self.aborted = False
+        self.ended = False
+
+    @property
+    def open(self) -> bool:
+        return not (self.aborted or self.ended)
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def head(self, status: int = 200, headers: Headers = SSE) -> None:
+        assert self.open
+        self.sink.head(status, headers)
+
+    def read(self, *pieces: bytes) -> None:
+        """One read from the socket that brought these pieces of the body."""
+        for piece in pieces:
+            if self.open:
+                self.sink.data(piece)
+        if self.open and pieces:
+            self.sink.flush()
+
+    def done(self, *pieces: bytes) -> None:
+        """The read that brings the last pieces, and the end of the body with them."""
+        for piece in pieces:
+            if self.open:
+                self.sink.data(piece)
+        if self.open:
+            self.ended = True
+            self.sink.done()
+
+    def failed(self, error: EngineError) -> None:
+        assert self.open
+        self.ended = True
+        self.sink.failed(error)
+
+    def answer(self, status: int, body: bytes, headers: Headers = JSON) -> None:
+        """A whole answer at once."""
+        self.head(status, headers)
+        self.done(*([body] if body else []))
+
+
+class FakeEngine:
+    """Keeps every call; `refusals` are told from within `send`, as a closed pool does."""
+
+    kind = "vllm"
+    operations = frozenset(Operation)
+
+    def __init__(self, name: str, replicas: int, secrets: tuple[bytes, ...], accepts_stream_options: bool) -> None:
+        self.name = name
+        self.replicas = tuple(Replica(str(number), f"http://{name}.test") for number in range(replicas))
+        self.secrets = secrets
+        self.accepts_stream_options = accepts_stream_options
+        self.calls: list[FakeExchange] = []
+        self.refusals: list[EngineError] = []
+
+    def send(
+        self, replica_id: str, operation: Operation, body: bytes, headers: bytes, deadlines: Deadlines, sink: Sink
+    ) -> Exchange:
+        call = FakeExchange(replica_id, body, headers, deadlines, sink)
+        self.calls.append(call)
+        if self.refusals:
+            call.failed(self.refusals.pop(0))
+        return call
+
+    async def probe(self, replica_id: str) -> bool:
+        return True
+
+    async def close(self) -> None: ...
+
+
+class FakeConnection:
+    """A client that believes its server only if it answers once, and ends what it begins."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.writes: list[bytes] = []
+        self.state = "waiting"
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.writes)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error object of a plain answer."""
+        error = json.loads(self.body)["error"]
+        assert isinstance(error, dict)
+        return error
+
+    def _begin(self, status: int, headers: bytes) -> None:
+        assert self.state == "waiting", f"a second answer, {status}"
+        assert STATUS_LINES[status]
+        self.status = status
+        lines = headers.decode("latin-1").split("\r\n")
+        assert lines.pop() == ""
+        pairs = [line.split(": ", 1) for line in lines]
+        assert len(pairs) == len({name for name, _ in pairs}), "a header twice"
+        self.headers = {pair[0]: pair[1] for pair in pairs}
+
+    def respond(self, status: int, headers: bytes, body: bytes) -> None:
+        self._begin(status, headers)
+        self.writes.append(body)
+        self.state = "answered"
+
+    def begin_stream(self, status: int, headers: bytes, first: bytes) -> None:
+        self._begin(status, headers)
+        self.state = "streaming"
+        self.writes.append(first)
+
+    def write(self, data: bytes) -> None:
+        assert self.state == "streaming"
+        assert data
+        self.writes.append(data)
+
+    def end_stream(self, last: bytes = b"") -> None:
+        assert self.state == "streaming"
+        self.writes.append(last)
+        self.state = "answered"
+
+    def cut(self) -> None:
+        assert self.state == "streaming"
+        self.state = "cut"
+
+
+class Ledger(Accounting):
+    """The real accounting, which also remembers each settlement."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.records: list[RequestRecord] = []
+        super().__init__(metrics, [self], lambda _: "2026-05-04T03:02:01.500Z")
+        self.settled: list[Flight] = []
+        self.retries: list[str] = []
+        self.fallbacks: list[tuple[str, str]] = []
+
+    def write(self, record: RequestRecord) -> None:
+        self.records.append(record)
+
+    def settle(self, flight: Flight) -> None:
+        self.settled.append(flight)
+        super().settle(flight)
+
+    def retried(self, engine: str, outcome: Any) -> None:
+        self.retries.append(outcome.label)
+        super().retried(engine, outcome)
+
+    def fell_back(self, model: str, source: str, target: str) -> None:
+        self.fallbacks.append((source, target))
+        super().fell_back(model, source, target)
+
+
+class Bench:
+    """Tiers of replicas (engine `t0` has `0`, `1`, ...), and flights over them."""
+
+    def __init__(
+        self,
+        clock: StepClock,
+        *tiers: int,
+        retry: RetrySettings = DEFAULT_RETRY,
+        breaker: BreakerSettings | None = None,
+        secrets: tuple[bytes, ...] = (),
+        accepts_stream_options: bool = True,
+    ) -> None:
+        self.clock = clock
+        self.loop = FakeLoop(clock)
+        self.table = ReplicaTable(breaker)
+        sizes = tiers or (1,)
+        self.engines = [
+            FakeEngine(f"t{tier}", size, secrets, accepts_stream_options) for tier, size in enumerate(sizes)
+        ]
+        targets = tuple(
+            TargetSpec(engine.name, "up", tuple(replica.id for replica in engine.replicas), tier)
+            for tier, engine in enumerate(self.engines)
+        )
+        fleet = build_fleet([ModelSpec("m", targets, "round_robin", retry)], self.table)
+        self.route = fleet.models["m"]
+        self.metrics = Metrics(["m"])
+        self.meters = {state.key: GpuMeter(3600.0) for state in self.table}
+        by_name = {engine.name: engine for engine in self.engines}
+        self.snapshot = Snapshot(
+            keyring=Keyring(),
+            limits=Limits(),
+            fleet=fleet,
+            routes={(operation, "m"): self.route for operation in Operation},
+            lines={
+                endpoint: Line(
+                    endpoint,
+                    by_name[endpoint.engine],
+                    "",
+                    Deadlines(),
+                    self.metrics.series("m", endpoint.engine),
+                    None,
+                    self.meters[endpoint.state.key],
+                )
+                for tier in self.route.tiers
+                for endpoint in tier
+            },
+            engines=by_name,
+            digest="",
+        )
+        self.ledger = Ledger(self.metrics)
+
+    @property
+    def calls(self) -> list[FakeExchange]:
+        return [call for engine in self.engines for call in engine.calls]
+
+    def begin(
+        self,
+        operation: Operation = Operation.CHAT,
+        *,
+        stream: bool = True,
+        deadlines: Deadlines | None = None,
+        **members: object,
+    ) -> tuple[Flight, FakeConnection]:
+        """A flight that has begun, and its client."""
+        connection = FakeConnection()
+        body = json.dumps({"model": "m", "stream": stream, **members}).encode()
+        request = Request(
+            cast("ClientConnection", connection), b"POST", "1.1", operation.value.encode(), b"", [], {}, body, True
+        )
+        flight = Flight(
+            request,
+            operation,
+            b"req-1",
+            ANONYMOUS,
+            envelope.parse(body),
+            self.route,
+            self.snapshot,
+            self.ledger,
+            cast("asyncio.AbstractEventLoop", self.loop),
+            random.Random(7),
+            self.clock.now_s,
+        )
+        flight.deadlines = deadlines
+        flight.begin()
+        return flight, connection
+
+    def outstanding(self) -> dict[str, float]:
+        """Everything taken and not given back, by what it is; empty when all is at rest."""
+        taken: dict[str, float] = {}
+        for state in self.table:
+            taken[f"{state.key} requests"] = state.in_flight_requests
+            taken[f"{state.key} tokens"] = state.in_flight_tokens
+            taken[f"{state.key} prefill"] = state.prefill_tokens
+            taken[f"{state.key} probes"] = state.breaker._probes
+            taken[f"{state.key} meter"] = self.meters[state.key]._in_flight
+        for engine in self.engines:
+            taken[f"{engine.name} series"] = self.metrics.series("m", engine.name).in_flight
+        return {what: amount for what, amount in taken.items() if amount}

@@ -1,0 +1,310 @@
+"""A client of one `ClientConnection`, without sockets: a loop whose clock is stepped, a transport that keeps what is
+written, and a desk that takes the requests. Answers are read back with h11, which shares no code with the server."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import h11
+
+from engines.model import Operation
+from gateway.errors import Failure
+from gateway.server import ClientConnection, Request
+
+CHAT = b"/v1/chat/completions"
+
+
+@dataclass
+class DoorLimits:
+    """Satisfies `gateway.server.Limits`."""
+
+    body_bytes: int = 64 * 1024
+    header_bytes: int = 4096
+    stream_buffer_bytes: int = 256 * 1024
+    connections: int = 10
+
+
+class Handle:
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class SteppedLoop:
+    """The three calls of an event loop that a connection makes, on a clock that only `step` moves."""
+
+    def __init__(self) -> None:
+        self._now_s = 1000.0
+        self._number = itertools.count()
+        self._timers: list[tuple[float, int, Handle, Callable[[], None]]] = []
+        self._soon: list[Callable[[], None]] = []
+
+    def time(self) -> float:
+        return self._now_s
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Handle:
+        handle = Handle()
+        heapq.heappush(self._timers, (when, next(self._number), handle, callback))
+        return handle
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self._soon.append(callback)
+
+    def run(self) -> None:
+        """Run what waits, and what it makes wait, without moving the clock."""
+        while self._soon:
+            self._soon.pop(0)()
+
+    def step(self, seconds: float) -> None:
+        """Move the clock, stopping at each timer on the way."""
+        until = self._now_s + seconds
+        self.run()
+        while self._timers and self._timers[0][0] <= until:
+            when, _, handle, callback = heapq.heappop(self._timers)
+            self._now_s = max(self._now_s, when)
+            if not handle.cancelled:
+                callback()
+                self.run()
+        self._now_s = until
+
+    @property
+    def timers(self) -> int:
+        return sum(not handle.cancelled for _, _, handle, _ in self._timers)
+
+
+class FakeTransport:
+    """What a socket's transport does, as far as a connection can tell; `stuck` is a client that reads nothing."""
+
+    def __init__(self, lost: Callable[[], None], loop: SteppedLoop, *, half_closes: bool = True) -> None:
+        self.out = b""
+        self.unsent_bytes = 0
+        self.stuck = False
+        self.reading = True
+        self.ended = False
+        self.state = "open"
+        self._lost = lost
+        self._loop = loop
+        self._half_closes = half_closes
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def write(self, data: bytes) -> None:
+        assert type(data) is bytes
+        assert not self.ended, "written after the end"
+        if self.state == "open":
+            self.out += data
+            if self.stuck:
+                self.unsent_bytes += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent_bytes
+
+    def can_write_eof(self) -> bool:
+        return self._half_closes
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def close(self) -> None:
+        if self.state == "open":
+            self.state = "closed"
+            if not self.unsent_bytes:
+                self._loop.call_soon(self._lost)
+
+    def abort(self) -> None:
+        if self.state != "aborted":
+            self.state = "aborted"
+            self._loop.call_soon(self._lost)
+
+
+class FakeWork:
+    """Satisfies `gateway.server.Work`; keeps what it was told."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.told: list[str] = []
+
+    def client_gone(self) -> None:
+        self.told.append("gone")
+
+    def client_paused(self) -> None:
+        self.told.append("paused")
+
+    def client_resumed(self) -> None:
+        self.told.append("resumed")
+
+    def answer(self, body: bytes = b"done", status: int = 200) -> None:
+        self.request.connection.respond(status, b"", body)
+
+
+def echo(request: Request) -> bytes:
+    said = [request.method, request.path, request.query, request.body]
+    return json.dumps([part.decode("latin-1") for part in said]).encode()
+
+
+@dataclass
+class Desk:
+    """Satisfies `gateway.server.Handler`: answers with what was asked, at once or when the test says so."""
+
+    limits: DoorLimits = field(default_factory=DoorLimits)
+    draining: bool = False
+    holds: bool = False
+    """Keep requests, as `works`, for the test to answer."""
+    seen: list[Request] = field(default_factory=list)
+    operations: list[Operation | None] = field(default_factory=list)
+    works: list[FakeWork] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    open: set[ClientConnection] = field(default_factory=set)
+    losses: int = 0
+
+    def opened(self, connection: ClientConnection) -> bool:
+        self.open.add(connection)
+        return len(self.open) <= self.limits.connections
+
+    def lost(self, connection: ClientConnection) -> None:
+        self.open.discard(connection)
+        self.losses += 1
+
+    def inference(self, request: Request, operation: Operation) -> FakeWork | None:
+        return self._take(request, operation)
+
+    def other(self, request: Request) -> FakeWork | None:
+        return self._take(request, None)
+
+    def refused(self, failure: Failure, path: bytes) -> None:
+        self.failures.append(failure)
+
+    def _take(self, request: Request, operation: Operation | None) -> FakeWork | None:
+        self.seen.append(request)
+        self.operations.append(operation)
+        if self.holds:
+            self.works.append(FakeWork(request))
+            return self.works[-1]
+        request.connection.respond(200, b"content-type: application/json\r\n", echo(request))
+        return None
+
+    @property
+    def asked(self) -> list[tuple[bytes, bytes, bytes]]:
+        """Method, target and body of each request, in order."""
+        return [
+            (request.method, request.path + (b"?" + request.query if request.query else b""), request.body)
+            for request in self.seen
+        ]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error object, in OpenAI's shape and no other."""
+        assert "application/json" == self.headers["content-type"]
+        document = json.loads(self.body)
+        assert ["error"] == list(document)
+        assert {"message", "type", "param", "code"} == document["error"].keys()
+        return cast("dict[str, Any]", document["error"])
+
+
+def read_answers(wire: bytes, *, ended: bool = False, methods: list[str] | None = None) -> list[Answer]:
+    """All answers in these bytes, which must hold nothing else; `methods` where they were not all GET."""
+    answers = []
+    asked = iter(methods or ())
+    while wire:
+        client = h11.Connection(h11.CLIENT)
+        client.send(h11.Request(method=next(asked, "GET"), target="/", headers=[("host", "a")]))
+        client.send(h11.EndOfMessage())
+        client.receive_data(wire)
+        if ended:
+            client.receive_data(b"")
+        status, headers, body = 0, {}, b""
+        while True:
+            event = client.next_event()
+            assert event is not h11.NEED_DATA, f"an answer is not whole: {wire[:200]!r}"
+            if isinstance(event, h11.InformationalResponse):
+                answers.append(Answer(event.status_code, {}, b""))
+            elif isinstance(event, h11.Response):
+                status = event.status_code
+                headers = {name.decode(): value.decode() for name, value in event.headers}
+            elif isinstance(event, h11.Data):
+                body += event.data
+            else:
+                break
+        answers.append(Answer(status, headers, body))
+        wire = client.trailing_data[0]
+    return answers
+
+
+class Client:
+    """One client and the connection it made."""
+
+    def __init__(self, desk: Desk | None = None, loop: SteppedLoop | None = None, *, half_closes: bool = True) -> None:
+        self.desk = desk or Desk()
+        self.loop = loop or SteppedLoop()
+        self.connection = ClientConnection(self.desk, cast("asyncio.AbstractEventLoop", self.loop))
+        self.transport = FakeTransport(self._lost, self.loop, half_closes=half_closes)
+        self.lost = False
+        self._unread = b""
+        self.connection.connection_made(cast("asyncio.Transport", self.transport))
+
+    def send(self, *reads: bytes) -> Client:
+        """Each of these is one read of the server, unless it does not read now."""
+        for data in reads:
+            self._unread += data
+            self._deliver()
+            self.loop.run()
+            self._deliver()
+        return self
+
+    def leave(self) -> None:
+        """Half-close, as a client that has nothing more to say."""
+        if not self.connection.eof_received():
+            self.transport.close()
+        self.loop.run()
+
+    def reset(self) -> None:
+        self.transport.state = "aborted"
+        self._lost(ConnectionResetError())
+
+    def _lost(self, error: Exception | None = None) -> None:
+        if not self.lost:
+            self.lost = True
+            self.connection.connection_lost(error)
+
+    def _deliver(self) -> None:
+        while self._unread and self.transport.reading and self.transport.state == "open":
+            data, self._unread = self._unread, b""
+            self.connection.data_received(data)
+
+    @property
+    def answers(self) -> list[Answer]:
+        return read_answers(self.transport.out, ended=self.transport.ended or self.transport.state != "open")
+
+    @property
+    def over(self) -> bool:
+        """Whether the connection will carry nothing more."""
+        return self.transport.ended or self.transport.state != "open"
+
+
+def request(
+    path: bytes = CHAT, body: bytes = b"", *, method: bytes = b"POST", fields: bytes = b"", version: bytes = b"1.1"
+) -> bytes:
+    """One request with a content-length; `fields` are complete header lines."""
+    length = b"content-length: %d\r\n" % len(body) if body else b""
+    return b"%b %b HTTP/%b\r\nhost: a\r\n%b%b\r\n%b" % (method, path, version, length, fields, body)

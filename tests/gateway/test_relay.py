@@ -1,0 +1,466 @@
+"""What passes, what is held back and what is added, between any engine's pieces and the client."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engines.errors import AnswerTruncated, ClientStalled, EngineError, IdleTimeout, TotalTimeout
+from engines.model import Operation, Usage
+from engines.sse import split
+from gateway import clock, relay
+from gateway.prices import Rates, Row, Table
+from tests.engines.test_sse import parsed, pieces, streams
+from tests.engines.wire.frames import Json, frame, shuffled, words
+from tests.gateway.flights import JSON, SSE, Bench, FakeConnection, StepClock
+
+relaxed = settings(deadline=None)
+DONE = b"data: [DONE]\n\n"
+ASKED: dict[str, Any] = {"stream_options": {"include_usage": True}}
+
+
+def chunk(text: str = "Hi", reason: str | None = None, **members: object) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": reason}
+    return frame({"id": "c1", "object": "chat.completion.chunk", "choices": [choice], **members})
+
+
+FINISH = chunk("", "stop")
+USAGE = frame({"id": "c1", "choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7}})
+ERROR = frame({"error": {"message": "it broke", "type": "InternalServerError", "param": None, "code": 500}})
+SUCCESS = {
+    Operation.CHAT: FINISH + DONE,
+    Operation.MESSAGES: frame({"type": "message_delta", "delta": {"stop_reason": "end_turn"}})
+    + frame({"type": "message_stop"}, name="message_stop"),
+    Operation.RESPONSES: frame({"type": "response.completed", "response": {"status": "completed"}}),
+}
+
+
+@pytest.fixture(autouse=True)
+def now(monkeypatch: pytest.MonkeyPatch) -> StepClock:
+    return stepping(monkeypatch)
+
+
+def stepping(monkeypatch: pytest.MonkeyPatch) -> StepClock:
+    stepped = StepClock()
+    monkeypatch.setattr(clock, "monotonic", stepped)
+    return stepped
+
+
+def relayed(
+    *reads: list[bytes], operation: Operation = Operation.CHAT, end: EngineError | None = None, **members: Any
+) -> tuple[FakeConnection, Bench]:
+    """A stream of these reads, each of some pieces, ended by its framing or by an error."""
+    bench = Bench(StepClock())
+    _, client = bench.begin(operation, **members)
+    (call,) = bench.calls
+    call.head()
+    for read in reads:
+        call.read(*read)
+    if call.open:
+        if end is None:
+            call.done()
+        else:
+            call.failed(end)
+    assert len(bench.ledger.settled) == 1
+    assert bench.outstanding() == {}
+    return client, bench
+
+
+def in_reads(parts: list[bytes], sizes: list[int]) -> list[list[bytes]]:
+    """The pieces in reads of these sizes, cyclically."""
+    reads, left = [], list(parts)
+    for size in [*sizes, *[1] * len(parts)]:
+        if left:
+            reads.append(left[:size])
+            left = left[size:]
+    return reads
+
+
+# -- what passes -----------------------------------------------------------------------------------------------------
+
+
+@relaxed
+@given(
+    stream=streams(),
+    operation=st.sampled_from(sorted(SUCCESS, key=str)),
+    cuts=st.lists(st.integers(0, 10_000), max_size=8),
+    sizes=st.lists(st.integers(1, 3), max_size=8),
+)
+def test_any_stream_in_any_pieces_passes_as_it_came(
+    stream: bytes, operation: Operation, cuts: list[int], sizes: list[int]
+) -> None:
+    stream = stream.replace(b"[DONE]", b"[done]") + b"\n\n" + SUCCESS[operation]
+    client, _ = relayed(*in_reads(pieces(stream, cuts), sizes), operation=operation, **ASKED)
+    assert client.body == stream
+    assert client.state == "answered"
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> list[Json]:
+    """The chunks of one chat answer, with or without usage, in the ways engines report it."""
+    texts = draw(st.lists(words, min_size=1, max_size=5))
+    usages = [{"prompt_tokens": 9, "completion_tokens": count} for count in range(1, len(texts) + 1)]
+    report = draw(st.sampled_from(["none", "null", "every", "last chunk", "own chunk"]))
+    chunks: list[Json] = []
+    for place, text in enumerate(texts):
+        last = place == len(texts) - 1
+        choice = {"index": 0, "delta": {"content": text}, "finish_reason": "length" if last else None}
+        value: Json = {"id": "x", "choices": [choice]}
+        if report in ("null", "own chunk"):
+            value["usage"] = None
+        elif report == "every" or (report == "last chunk" and last):
+            value["usage"] = usages[place]
+        chunks.append(value)
+    if report == "own chunk":
+        chunks.append({"id": "x", "choices": [], "usage": usages[-1]})
+    return chunks
+
+
+@relaxed
+@given(
+    answer=answers(),
+    style=st.sampled_from(["compact", "compact ascii", "spaced", "indented"]),
+    order=st.integers(0, 9),
+    end=st.sampled_from(["\n", "\r\n"]),
+    cuts=st.lists(st.integers(0, 10_000), max_size=6),
+    sizes=st.lists(st.integers(1, 3), max_size=6),
+)
+def test_usage_and_finish_are_read_whatever_the_style_of_the_json(
+    answer: list[Json], style: str, order: int, end: str, cuts: list[int], sizes: list[int]
+) -> None:
+    events = [frame(shuffled(value, random.Random(order)), style, end=end) for value in answer]
+    reported = [value["usage"] for value in answer if value.get("usage")]
+    last = reported[-1] if reported else None
+
+    client, bench = relayed(*in_reads(pieces(b"".join(events) + DONE, cuts), sizes))
+
+    (flight,) = bench.ledger.settled
+    assert flight.finish_reason == "length"
+    assert flight.usage == (Usage(9, last["completion_tokens"]) if last else None)
+    assert (
+        client.body == b"".join(event for event, value in zip(events, answer, strict=True) if value["choices"]) + DONE
+    )
+
+
+def test_pieces_of_one_read_leave_in_one_write_and_no_read_waits_for_the_next() -> None:
+    bench = Bench(StepClock())
+    _, client = bench.begin()
+    (call,) = bench.calls
+    call.head()
+    call.read(chunk("a"), chunk("b"))
+    assert client.writes == [chunk("a") + chunk("b")]
+    call.read(chunk("c")[:20])
+    call.read(chunk("c")[20:], chunk("d"))
+    assert client.writes[1:] == [chunk("c") + chunk("d")]
+    call.done(FINISH, DONE)
+    assert client.writes[2:] == [FINISH + DONE]
+
+
+def test_comments_and_pings_pass() -> None:
+    client, _ = relayed([b": OPENROUTER PROCESSING\n\n"], [chunk()], [b"event: ping\n\n", FINISH, DONE])
+    assert client.body == b": OPENROUTER PROCESSING\n\n" + chunk() + b"event: ping\n\n" + FINISH + DONE
+
+
+def test_azures_first_chunk_passes() -> None:
+    first = frame({"choices": [], "prompt_filter_results": [{"prompt_index": 0}]})
+    client, _ = relayed([first], [chunk()], [FINISH, DONE])
+    assert client.body == first + chunk() + FINISH + DONE
+
+
+@pytest.mark.parametrize("asked", [{}, {"stream_options": {}}, {"stream_options": {"include_usage": False}}])
+def test_the_usage_event_is_withheld_from_whoever_did_not_ask(asked: Json) -> None:
+    client, bench = relayed([chunk()], [FINISH, USAGE, DONE], **asked)
+    assert client.body == chunk() + FINISH + DONE
+    assert bench.ledger.settled[0].usage == Usage(11, 7)
+
+
+def test_only_named_headers_pass() -> None:
+    headers = (
+        *SSE,
+        (b"server", b"uvicorn"),
+        (b"set-cookie", b"a=b"),
+        (b"x-ratelimit-remaining-tokens", b"7"),
+        (b"openai-processing-ms", b"12"),
+        (b"x-request-id", b"theirs"),
+        (b"content-length", b"3"),
+    )
+    bench = Bench(StepClock())
+    _, client = bench.begin()
+    bench.calls[0].head(200, headers)
+    bench.calls[0].read(chunk())
+    assert client.headers == {
+        "content-type": "text/event-stream; charset=utf-8",
+        "x-ratelimit-remaining-tokens": "7",
+        "openai-processing-ms": "12",
+        "cache-control": "no-cache",
+        "x-accel-buffering": "no",
+        "x-request-id": "req-1",
+        "x-penstock-engine": "t0",
+        "x-penstock-replica": "0",
+        "x-penstock-attempts": "1",
+        "x-penstock-overhead-ms": "0.000",
+    }
+    bench.calls[0].done(FINISH)
+
+
+# -- how a stream ends -----------------------------------------------------------------------------------------------
+
+
+def test_a_done_that_the_engine_forgot_is_added() -> None:
+    client, _ = relayed([chunk()], [FINISH])
+    assert client.body == chunk() + FINISH + DONE
+
+
+@pytest.mark.parametrize("operation", [Operation.MESSAGES, Operation.RESPONSES])
+def test_no_end_is_added_where_the_engines_own_carries_the_answer(operation: Operation) -> None:
+    events = SUCCESS[operation]
+    client, _ = relayed([events], operation=operation)
+    assert client.body == events
+
+
+@pytest.mark.parametrize("rest", [b"", b"\n", b"\r\n"])
+def test_a_last_event_without_its_blank_line_counts(rest: bytes) -> None:
+    client, _ = relayed([chunk()], [FINISH.rstrip() + rest])
+    assert client.body == chunk() + FINISH + DONE
+
+
+@pytest.mark.parametrize("ending", [[], [DONE]])
+def test_a_stream_without_finish_reason_ends_in_an_error_and_no_done(ending: list[bytes]) -> None:
+    client, bench = relayed([chunk()], ending)
+    passed, error = split(client.body)
+    assert passed == chunk()
+    assert json.loads(error[6:])["error"]["code"] == "engine_answer_truncated"
+    assert bench.ledger.settled[0].error_kind == "no_finish_reason"
+
+
+def test_the_engines_error_passes_and_its_done_does_not() -> None:
+    client, bench = relayed([chunk()], [ERROR, DONE])
+    assert client.body == chunk() + ERROR
+    assert bench.ledger.settled[0].error_kind == "engine_error"
+
+
+def test_content_and_error_of_one_read_leave_as_a_stream() -> None:
+    client, _ = relayed([chunk() + ERROR + DONE])
+    assert (client.status, client.body) == (200, chunk() + ERROR)
+    client, _ = relayed([chunk(), ERROR, DONE])
+    assert (client.status, client.body) == (200, chunk() + ERROR)
+
+
+BREAKS: list[tuple[EngineError, str, str]] = [
+    (AnswerTruncated("the connection closed"), "answer_truncated", "engine_answer_truncated"),
+    (IdleTimeout("nothing for 120 s"), "timeout", "timeout"),
+    (TotalTimeout("the time is up"), "timeout", "timeout"),
+    (ClientStalled("the client reads nothing"), "client_stalled", "client_stalled"),
+]
+
+
+@pytest.mark.parametrize(("error", "kind", "code"), BREAKS, ids=str)
+def test_a_break_is_told_inside_the_stream(error: EngineError, kind: str, code: str) -> None:
+    client, bench = relayed([chunk(), chunk("half")[:30]], end=error)
+    passed, told = split(client.body)
+    assert passed == chunk()
+    assert json.loads(told[6:])["error"]["code"] == code
+    assert json.loads(told[6:])["error"]["message"] == f"model 'm': {error}"
+    assert bench.ledger.settled[0].error_kind == kind
+
+
+@pytest.mark.parametrize(("error", "kind", "code"), BREAKS, ids=str)
+def test_a_break_before_any_whole_event_is_an_http_error(error: EngineError, kind: str, code: str) -> None:
+    client, bench = relayed([chunk()[:30]], end=error)
+    assert client.status == {"answer_truncated": 502, "timeout": 504, "client_stalled": 499}[kind]
+    assert (client.error["code"], bench.ledger.settled[0].error_kind) == (code, kind)
+
+
+@pytest.mark.parametrize(
+    ("error", "failures"), [(BREAKS[0][0], 1), (BREAKS[1][0], 1), (BREAKS[2][0], 0), (BREAKS[3][0], 0)]
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_break_is_the_replicas_fault_unless_the_client_made_it(
+    error: EngineError, failures: int, stream: bool
+) -> None:
+    bench = Bench(StepClock())
+    bench.begin(stream=stream)
+    bench.calls[0].head(200, SSE if stream else JSON)
+    bench.calls[0].read(chunk())
+    bench.calls[0].failed(error)
+    (state,) = bench.table
+    assert sum(state.breaker._bad) == failures
+
+
+def test_a_break_after_the_finish_reason_loses_nothing() -> None:
+    client, bench = relayed([chunk(), FINISH], end=BREAKS[0][0])
+    assert client.body == chunk() + FINISH + DONE
+    assert bench.ledger.settled[0].error_kind == ""
+
+
+def test_a_break_after_the_engines_error_is_told_once() -> None:
+    client, bench = relayed([chunk(), ERROR], end=BREAKS[0][0])
+    assert client.body.count(b'"error"') == 1
+    assert bench.ledger.settled[0].error_kind == "engine_error"
+
+
+def test_an_endless_event_is_an_error_and_the_engine_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "MAX_EVENT_BYTES", 100)
+    client, bench = relayed([chunk()], [b"data: " + b"x" * 60], [b"x" * 60], [b"x" * 60])
+    assert split(client.body)[0] == chunk()
+    assert b"over 100 bytes" in split(client.body)[1]
+    assert bench.calls[0].aborted
+
+
+# -- a first event that is an error ----------------------------------------------------------------------------------
+
+
+def test_an_error_before_any_content_is_an_honest_http_error() -> None:
+    client, bench = relayed([ERROR, DONE])
+    assert (client.status, client.body) == (500, ERROR[6:-2])
+    assert client.headers["content-type"] == "application/json"
+    assert bench.calls[0].aborted
+
+
+def test_an_error_without_a_status_is_a_bad_gateway() -> None:
+    client, _ = relayed([frame({"error": {"message": "no", "code": "odd"}})])
+    assert (client.status, client.error["message"]) == (502, "no")
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_an_error_about_our_credentials_is_not_the_clients_to_read(code: int) -> None:
+    client, bench = relayed([frame({"error": {"message": "bad key sk-12...", "code": code}})])
+    assert (client.status, client.error["code"]) == (502, "engine_auth")
+    assert b"sk-12" not in client.body
+    assert bench.ledger.settled[0].error_kind == "engine_auth"
+
+
+def test_a_status_nobody_has_heard_of_can_be_told() -> None:
+    client, _ = relayed([frame({"error": {"message": "no", "code": 599}})])
+    assert (client.status, client.error["message"]) == (599, "no")
+
+
+def test_secrets_are_taken_out_of_a_first_error() -> None:
+    bench = Bench(StepClock(), secrets=(b"sk-secret-key",))
+    _, client = bench.begin()
+    bench.calls[0].head()
+    bench.calls[0].read(frame({"error": {"message": "key sk-secret-key is no good", "code": 500}}))
+    assert client.error["message"] == "key *** is no good"
+
+
+def test_an_error_event_of_responses_becomes_an_error_object() -> None:
+    event = frame({"type": "error", "code": "server_error", "message": "it broke", "param": None}, name="error")
+    client, _ = relayed([event], operation=Operation.RESPONSES)
+    assert client.status == 502
+    assert "it broke" in client.error["message"]
+
+
+def test_an_error_event_of_messages_is_an_error_object_already() -> None:
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    client, _ = relayed([frame(error, name="error")], operation=Operation.MESSAGES)
+    assert (client.status, json.loads(client.body)) == (502, error)
+
+
+# -- the price in the usage event ------------------------------------------------------------------------------------
+
+
+def priced(usage: Json, **members: object) -> bytes:
+    """The usage event as it reaches a client who asked, of a model at one dollar a token."""
+    bench = Bench(StepClock())
+    flight, client = bench.begin(**ASKED)
+    assert flight.line is not None
+    flight.line.rates = Rates(Table((), (Row(1.0, 0.0, 0.0, 1.0, 0.0, 0.0),)))
+    bench.calls[0].head()
+    bench.calls[0].done(chunk(), FINISH, frame({"choices": [], "usage": usage, **members}), DONE)
+    return split(client.body)[2]
+
+
+def test_the_price_of_the_answer_is_in_the_usage_event() -> None:
+    event = json.loads(priced({"prompt_tokens": 2, "completion_tokens": 3})[6:])
+    assert event == {"choices": [], "usage": {"cost_usd": 5.0, "prompt_tokens": 2, "completion_tokens": 3}}
+
+
+def test_a_usage_of_nothing_stays_valid_json() -> None:
+    assert json.loads(priced({})[6:]) == {"choices": [], "usage": {}}
+
+
+# -- plain answers ---------------------------------------------------------------------------------------------------
+
+
+def plain(*parts: bytes, end: EngineError | None = None, status: int = 200) -> tuple[FakeConnection, Bench]:
+    bench = Bench(StepClock())
+    _, client = bench.begin(stream=False)
+    (call,) = bench.calls
+    call.head(status, JSON)
+    call.read(*parts)
+    if end is None:
+        call.done()
+    else:
+        call.failed(end)
+    assert len(bench.ledger.settled) == 1
+    assert bench.outstanding() == {}
+    return client, bench
+
+
+def answer(size: int = 2) -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "x" * size}, "finish_reason": "stop"}
+    return json.dumps({"choices": [choice], "usage": {"prompt_tokens": 11, "completion_tokens": 7}}).encode()
+
+
+def test_a_plain_answer_passes_whole_with_its_cost() -> None:
+    body = answer()
+    client, bench = plain(body[:10], body[10:])
+    assert (client.status, client.body, len(client.writes)) == (200, body, 1)
+    assert client.headers["x-penstock-cost-usd"] == "0"
+    assert (bench.ledger.settled[0].usage, bench.ledger.settled[0].finish_reason) == (Usage(11, 7), "stop")
+
+
+def test_an_answer_too_large_to_hold_passes_and_its_usage_is_found_at_its_end() -> None:
+    body = answer(relay.HOLD_BYTES + 100_000)
+    client, bench = plain(*pieces(body, [1, 1000, relay.HOLD_BYTES, relay.HOLD_BYTES + 5]))
+    assert (client.state, client.body == body) == ("answered", True)
+    assert bench.ledger.settled[0].usage == Usage(11, 7)
+
+
+def test_a_large_answer_that_breaks_is_cut_off() -> None:
+    body = answer(relay.HOLD_BYTES + 100_000)
+    client, bench = plain(body[:-50], end=BREAKS[0][0])
+    assert client.state == "cut"
+    assert bench.ledger.settled[0].error_kind == "answer_truncated"
+
+
+@pytest.mark.parametrize(("error", "kind", "code"), BREAKS, ids=str)
+def test_a_plain_answer_that_breaks_is_an_error_of_ours(error: EngineError, kind: str, code: str) -> None:
+    client, bench = plain(answer()[:10], end=error)
+    assert (client.error["code"], bench.ledger.settled[0].error_kind) == (code, kind)
+
+
+def test_an_empty_plain_answer_is_an_empty_answer() -> None:
+    client, _ = plain(status=204)
+    assert (client.status, client.body) == (204, b"")
+
+
+def test_a_plain_answer_to_a_streamed_request_passes_as_it_is() -> None:
+    bench = Bench(StepClock())
+    _, client = bench.begin(stream=True)
+    bench.calls[0].answer(200, answer())
+    assert client.body == answer()
+
+
+@pytest.mark.parametrize(
+    ("tail", "usage"),
+    [
+        (
+            b'..."usage":{"prompt_tokens":3,"completion_tokens":4}}',
+            b'{"usage":{"prompt_tokens":3,"completion_tokens":4}}',
+        ),
+        (b'"usage":{"a":1},"data":[],"usage":{"b":2}}', b'{"usage":{"b":2}}'),
+        (b"no such thing", b"{}"),
+    ],
+)
+def test_the_last_usage_of_a_tail_is_taken(tail: bytes, usage: bytes) -> None:
+    assert relay.usage_in(tail) == usage
+
+
+def test_the_oracle_reads_what_the_tests_write() -> None:
+    assert parsed(chunk() + DONE) == [("message", chunk()[6:-2].decode()), ("message", "[DONE]")]

@@ -1,0 +1,160 @@
+"""What clients are told of an engine's failures: its own words where they are for them, and never a secret."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.scenario.gateway import Gateway, events_of, one_model, running_gateway
+from tests.scenario.upstream import WORDS, Answer, End, event, plain, refusal, running_upstream, stream
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "sk-upstream-0123456789abcdef"
+HEADER_SECRET = "very-secret-value"
+
+
+def with_secrets(url: str) -> dict[str, object]:
+    engine = {"replicas": [{"url": url}], "api_key": SECRET, "headers": {"x-team": HEADER_SECRET}}
+    return one_model(engine, retry={"max_attempts": 1})
+
+
+async def test_the_engine_gets_its_own_credentials_and_not_the_clients() -> None:
+    async with running_upstream() as upstream, running_gateway(with_secrets(upstream.url)) as gateway:
+        await gateway.chat(headers={"cookie": "session=1", "x-api-key": "sk-client", "proxy-authorization": "Basic x"})
+    (received,) = upstream.received
+    assert (f"Bearer {SECRET}", HEADER_SECRET) == (received.header("authorization"), received.header("x-team"))
+    for name in ("cookie", "x-api-key", "proxy-authorization"):
+        assert received.header(name) is None
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 407])
+async def test_refused_credentials_are_the_gateways_and_their_text_is_never_shown(status: int) -> None:
+    async with running_upstream(refusal(status, f"Incorrect API key provided: {SECRET[:9]}***")) as upstream:
+        async with running_gateway(with_secrets(upstream.url)) as gateway:
+            answer = await gateway.chat()
+            record = await gateway.records.of()
+    assert (502, "engine_auth") == (answer.status_code, answer.json()["error"]["code"])
+    assert SECRET[:9] not in answer.text
+    assert "false" == answer.headers["x-should-retry"]
+    assert (502, "engine_auth") == (record.status, record.error)
+
+
+@pytest.mark.parametrize("status", [400, 404, 429, 500, 503])
+async def test_a_secret_echoed_in_an_error_is_blotted_out(status: int) -> None:
+    async with running_upstream(refusal(status, f"bad header x-team: {HEADER_SECRET}, key {SECRET}")) as upstream:
+        async with running_gateway(with_secrets(upstream.url)) as gateway:
+            answer = await gateway.chat()
+    assert (status, "bad header x-team: ***, key ***") == (answer.status_code, answer.json()["error"]["message"])
+
+
+async def test_a_secret_echoed_in_an_error_inside_a_stream_is_blotted_out() -> None:
+    broken = event({"error": {"message": f"your key {SECRET} was revoked", "code": 500}})
+    async with running_upstream(stream(WORDS[0], broken)) as upstream:
+        async with running_gateway(with_secrets(upstream.url)) as gateway:
+            answer = await gateway.chat(stream=True)
+    assert "your key *** was revoked" == events_of(answer.content)[1]["error"]["message"]
+
+
+async def test_a_stream_that_begins_with_refused_credentials_does_not_show_them_either() -> None:
+    broken = event({"error": {"message": f"Incorrect API key provided: {SECRET[:9]}***", "code": 401}})
+    async with running_upstream(stream(broken)) as upstream:
+        async with running_gateway(with_secrets(upstream.url)) as gateway:
+            answer = await gateway.chat(stream=True)
+            record = await gateway.records.of()
+    assert (502, "engine_auth") == (answer.status_code, answer.json()["error"]["code"])
+    assert SECRET[:9] not in answer.text
+    assert (502, "engine_auth") == (record.status, record.error)
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>Bad Gateway</html>", b"", b'{"detail": "Not Found"}', b'"text"', b'{"error": "x"}']
+)
+async def test_an_error_that_is_not_an_error_object_is_wrapped_in_one(body: bytes) -> None:
+    answer = Answer([body], 500, [("content-type", "text/html")], length=len(body))
+    async with running_upstream(answer) as upstream, running_gateway(with_secrets(upstream.url)) as gateway:
+        got = await gateway.chat()
+    assert (500, "application/json") == (got.status_code, got.headers["content-type"])
+    assert ("server_error", "engine_error") == (got.json()["error"]["type"], got.json()["error"]["code"])
+    assert "the engine answered 500" in got.json()["error"]["message"]
+
+
+async def test_messages_clients_get_errors_in_their_own_shape() -> None:
+    async with running_upstream(plain(b"<html/>", 500)) as upstream:
+        async with running_gateway(with_secrets(upstream.url)) as gateway:
+            got = await gateway.http.post("/v1/messages", json={"model": "chat"})
+    assert {"type": "error", "error": {"type": "api_error"}} == {
+        "type": got.json()["type"],
+        "error": {"type": got.json()["error"]["type"]},
+    }
+    assert got.headers["x-request-id"] == got.json()["request_id"]
+
+
+@pytest.mark.parametrize("status", [418, 420, 520, 522, 530, 599])
+async def test_statuses_that_no_standard_knows_pass(status: int) -> None:
+    async with running_upstream(refusal(status, "odd")) as upstream:
+        async with running_gateway(with_secrets(upstream.url)) as gateway:
+            answer = await gateway.chat()
+    assert (status, "odd") == (answer.status_code, answer.json()["error"]["message"])
+
+
+@pytest.mark.parametrize("status", [301, 302, 304, 307, 308])
+async def test_a_redirect_is_never_followed_and_is_told_as_the_engines_fault(status: int) -> None:
+    location = ("location", "http://127.0.0.1:1/v1/chat/completions")
+    async with running_upstream(Answer([], status, [location], length=0)) as upstream:
+        async with running_gateway(with_secrets(upstream.url)) as gateway:
+            answer = await gateway.chat()
+            record = await gateway.records.of()
+    assert (502, "engine_bad_answer") == (answer.status_code, answer.json()["error"]["code"])
+    assert "location" not in answer.headers
+    assert (502, "bad_answer") == (record.status, record.error)
+
+
+async def test_a_huge_error_answer_is_not_kept() -> None:
+    huge = Answer([b'{"error":{"message":"', *[b"x" * 100_000] * 20, b'"}}'], 500)
+    async with running_upstream(huge) as upstream, running_gateway(with_secrets(upstream.url)) as gateway:
+        answer = await gateway.chat()
+    assert 500 == answer.status_code
+    assert "engine_error" == answer.json()["error"]["code"]
+
+
+async def test_an_error_answer_that_breaks_off_is_an_error_all_the_same() -> None:
+    broken = Answer([b'{"error":', End.CLOSE], 500, length=100)
+    async with running_upstream(broken) as upstream, running_gateway(with_secrets(upstream.url)) as gateway:
+        answer = await gateway.chat()
+        record = await gateway.records.of()
+    assert (502, "engine_answer_truncated") == (answer.status_code, answer.json()["error"]["code"])
+    assert "answer_truncated" == record.error
+
+
+async def still_works(gateway: Gateway) -> bool:
+    return (await gateway.chat()).status_code == 200
+
+
+@pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
+async def test_a_plain_answer_cut_short_is_an_error_and_not_a_shorter_answer(end: End) -> None:
+    cut = Answer([b'{"id": "1", "choices": ', end], length=1000)
+    async with running_upstream() as upstream:
+        upstream.then(cut)
+        async with running_gateway(with_secrets(upstream.url)) as gateway:
+            answer = await gateway.chat()
+            record = await gateway.records.of()
+            assert await still_works(gateway)
+    assert (502, "engine_answer_truncated") == (answer.status_code, answer.json()["error"]["code"])
+    assert (502, "answer_truncated", 1) == (record.status, record.error, record.attempts)
+
+
+async def test_rate_limit_headers_pass_and_the_engines_private_ones_do_not() -> None:
+    headers = [
+        ("x-ratelimit-remaining-tokens", "12"),
+        ("anthropic-ratelimit-requests-limit", "5"),
+        ("openai-processing-ms", "8"),
+        ("set-cookie", "internal=1"),
+        ("x-envoy-upstream", "10.0.0.9"),
+        ("server", "uvicorn"),
+    ]
+    async with running_upstream(plain(None, 200, *headers)) as upstream:
+        async with running_gateway(with_secrets(upstream.url)) as gateway:
+            answer = await gateway.chat()
+    assert headers[:3] == [(name, answer.headers[name]) for name, _ in headers[:3]]
+    for name, _ in headers[3:]:
+        assert name not in answer.headers
