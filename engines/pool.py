@@ -10,12 +10,12 @@ import asyncio
 import os
 import socket
 import ssl
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from engines.errors import ConnectFailed
+from engines.errors import ConnectFailed, TotalTimeout
 from engines.http1 import Call, Connection
 from engines.model import Deadlines
 from engines.port import Sink, Spawn
@@ -86,7 +86,7 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._idle: dict[Connection, None] = {}  # ordered: the last is the most recently used
         self._open = 0  # connections that exist or are being made
-        self._waiting: deque[Call] = deque()
+        self._waiting: OrderedDict[Call, None] = OrderedDict()  # who gives up leaves in O(1)
 
     @property
     def open_connections(self) -> int:
@@ -113,13 +113,14 @@ class Pool:
             self._open += 1
             self._spawn("connect", lambda: self._connect(call))
         else:
-            self._waiting.append(call)
-            self._loop.call_later(call.deadlines.connect_s, self._give_up, call)
+            self._waiting[call] = None
+            bound = self._bound_s(call)
+            self._loop.call_later(bound, self._give_up, call, bound)
 
     def release(self, connection: Connection) -> None:
         """Take back a connection that is open and free."""
         while self._waiting:
-            call = self._waiting.popleft()
+            call, _ = self._waiting.popitem(last=False)
             if not call.finished:
                 connection.reused = True
                 connection.send(call)
@@ -138,7 +139,7 @@ class Pool:
         connection.counted = False
         self._open -= 1
         while self._waiting and self._open < self._limit:
-            call = self._waiting.popleft()
+            call, _ = self._waiting.popitem(last=False)
             if not call.finished:
                 self.send_fresh(call)
 
@@ -148,21 +149,30 @@ class Pool:
         for connection in list(self._idle):
             connection.abort()
 
-    def _give_up(self, call: Call) -> None:
-        if call.connection is None and not call.finished and call in self._waiting:
-            self._waiting.remove(call)
-            call.fail(
-                ConnectFailed(
-                    f"all {self._limit} connections to the engine stayed busy for {call.deadlines.connect_s:g} s"
-                )
-            )
+    def _give_up(self, call: Call, bound: float) -> None:
+        if call.connection is None and call in self._waiting:
+            del self._waiting[call]  # an aborted one too: its body must not wait for a connection to come free
+            if call.finished:
+                return
+            busy = f"all {self._limit} connections to the engine stayed busy for {bound:g} s"
+            call.fail(TotalTimeout(busy) if bound < call.deadlines.connect_s else ConnectFailed(busy))
+
+    def _bound_s(self, call: Call) -> float:
+        """How long the call may take to get its connection. Under `connect_s` it is the caller's whole time that
+        bounds it: running out of that says nothing about the engine."""
+        deadlines = call.deadlines
+        if deadlines.total_s is None:
+            return deadlines.connect_s
+        return max(0.0, min(deadlines.connect_s, call.started_at + deadlines.total_s - self._loop.time()))
+
+    def _out_of_time(self, call: Call) -> bool:
+        """Whether it was the caller's whole time that bounded the wait; that says nothing about the engine."""
+        total_s = call.deadlines.total_s
+        return total_s is not None and self._bound_s(call) < 0.001  # a timer may fire within its millisecond
 
     async def _connect(self, call: Call) -> None:
         origin = self.origin
-        deadlines = call.deadlines
-        bound = deadlines.connect_s
-        if deadlines.total_s is not None:
-            bound = max(0.0, min(bound, call.started_at + deadlines.total_s - self._loop.time()))
+        bound = self._bound_s(call)
         connection = Connection(self, self._loop)
         try:
             async with asyncio.timeout(bound):
@@ -175,18 +185,19 @@ class Pool:
                         lambda: connection, sock=sock, ssl=origin.tls, server_hostname=server_hostname
                     )
         except BaseException as error:
-            if connection.counted:
-                connection.counted = False
-                self._open -= 1
-            call.fail(_connect_failure(error, bound))
+            self.lost(connection)
+            if isinstance(error, TimeoutError) and self._out_of_time(call):
+                call.fail(TotalTimeout(f"no connection to the engine within {call.deadlines.total_s:g} s"))
+            else:
+                call.fail(_connect_failure(error, bound))
             if not isinstance(error, (OSError, TimeoutError)):
                 raise
             return
-        if call.finished:
+        if connection.closed:
+            call.fail(ConnectFailed("the engine closed the connection at once"))
+        elif call.finished:
             # The client left while we connected; the connection is as good as new for the next one.
             self.release(connection)
-        elif connection.closed:
-            call.fail(ConnectFailed("the engine closed the connection at once"))
         else:
             connection.send(call)
 
@@ -199,7 +210,10 @@ class Pool:
             except OSError:
                 continue
             return [(family, (host, port))]  # a literal address needs no resolver thread
-        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except UnicodeError:
+            raise OSError("no host can have this name") from None
         return [(family, address) for family, _, _, _, address in found]
 
     async def _dial(self) -> socket.socket:
@@ -239,7 +253,8 @@ def _connect_failure(error: BaseException, bound_s: float) -> ConnectFailed:
             return ConnectFailed("the TLS handshake with the engine failed")
         case OSError():
             # The loop's own words may hold the address, which is no client's business.
-            why = os.strerror(error.errno) if (error.errno or 0) > 0 else "its name has no usable address"
+            number = error.errno or 0
+            why = os.strerror(number) if number > 0 else "its name has no usable address"
             return ConnectFailed(f"cannot connect to the engine: {why.lower()}")
         case _:
             return ConnectFailed("the connection attempt was cancelled")

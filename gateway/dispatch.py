@@ -107,7 +107,7 @@ class Dispatcher:
         )
 
     def _deadlines(self, request: Request, route: ModelRoute, snapshot: Snapshot) -> Deadlines | None:
-        """The client's own bounds, where they are tighter than the engine's; None for nearly every request."""
+        """The client's own bounds, which each engine's own may yet tighten; None for nearly every request."""
         fields = request.fields
         total = fields.get(b"x-request-timeout-ms")
         read = fields.get(b"x-stainless-read-timeout")
@@ -125,12 +125,7 @@ class Dispatcher:
         if total_s is None and (read_s is None or (read_s >= usual.first_byte_s and read_s >= usual.idle_s)):
             return None
         bound = read_s if read_s is not None else float("inf")
-        return Deadlines(
-            connect_s=usual.connect_s,
-            first_byte_s=min(usual.first_byte_s, bound),
-            idle_s=min(usual.idle_s, bound),
-            total_s=total_s,
-        )
+        return Deadlines(connect_s=float("inf"), first_byte_s=bound, idle_s=bound, total_s=total_s)
 
 
 def _seconds(value: bytes | None) -> float | None:

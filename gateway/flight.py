@@ -274,7 +274,7 @@ class Flight:
     def failed(self, error: EngineError) -> None:
         self._exchange = None
         outcome, kind = _OUTCOMES.get(type(error), (Outcome.CONNECTION_LOST, "engine_error"))
-        if outcome is Outcome.FIRST_BYTE_TIMEOUT and not self._engines_fault(error):
+        if outcome is Outcome.FIRST_BYTE_TIMEOUT and not self.is_engines_fault(error):
             outcome = Outcome.OUT_OF_TIME
         self._error_parts = None
         self._status = 0
@@ -433,7 +433,8 @@ class Flight:
             self._exchange = None
         if self._retry_timer is not None:
             self._retry_timer.cancel()
-        self._record(Verdict.IGNORED)
+        if self._charged:  # between attempts there is none to tell of: the last one has been told
+            self._record(Verdict.IGNORED)
         self.error_kind = "client_gone"
         self.settle(499)
 
@@ -455,13 +456,12 @@ class Flight:
             self._exchange.abort()
             self._exchange = None
 
-    def broke(self, error: EngineError | None = None) -> None:
-        """The answer broke after its first byte: where it is the replica's fault, told with the ticket of its success."""
-        if error is None or self._engines_fault(error):
-            self._record(Outcome.CUT_SHORT.verdict)
+    def broke(self) -> None:
+        """The answer broke after its first byte: the replica's fault, told with the ticket of its success."""
+        self._record(Outcome.CUT_SHORT.verdict)
 
-    def _engines_fault(self, error: EngineError) -> bool:
-        """Whether it was not a bound of the client's own that ran out, or the client that stalled."""
+    def is_engines_fault(self, error: EngineError) -> bool:
+        """Whether an error counts against its replica: not when the client's own deadline or reading ended it."""
         line, bounds = self.line, self.deadlines
         assert line is not None
         match error:
@@ -482,6 +482,9 @@ class Flight:
         self.answer_status = status
         self.finished_s = now = clock.monotonic()
         self._release(now)
+        # A call knows its sink, the sink its flight: without this cut each request would be garbage for the collector,
+        # which would stop all streams for 50 ms now and then (measured) to find it.
+        self._exchange = None
         self._settlement.settle(self)
 
     def _record(self, verdict: Verdict, now: float | None = None) -> None:

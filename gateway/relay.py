@@ -150,7 +150,7 @@ class StreamRelay:
         if self._flight.finish_reason or self._error:
             self.done()  # the engine had said how it ended; only the end of the body was lost
         else:
-            self._broken(kind_of(error), str(error), blame=is_engines_fault(error))
+            self._broken(kind_of(error), str(error), blame=self._flight.is_engines_fault(error))
 
     def _read(self, block: bytes) -> bytes:
         """Note what the events say; return those that pass."""
@@ -267,7 +267,7 @@ class PlainRelay:
     def failed(self, error: EngineError) -> None:
         flight = self._flight
         kind = kind_of(error)
-        if is_engines_fault(error):
+        if flight.is_engines_fault(error):
             flight.broke()
         if self._passing:
             # A document cannot carry an error at its end: the missing last chunk is the sign.
@@ -304,8 +304,3 @@ def kind_of(error: EngineError) -> str:
     if isinstance(error, ClientStalled):
         return "client_stalled"
     return "timeout" if isinstance(error, (IdleTimeout, TotalTimeout)) else "answer_truncated"
-
-
-def is_engines_fault(error: EngineError) -> bool:
-    """Whether a broken answer counts against its replica: not when the client's own deadline or reading ended it."""
-    return not isinstance(error, (ClientStalled, TotalTimeout))

@@ -68,6 +68,7 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
         else:
             from gateway.workers.processes import WorkerProcesses
 
+            server_tls(settings)  # each worker makes its own; what is wrong with it is said here
             await WorkerProcesses(plane, sockets, supervisor).start()
             await plane.start()
             if wait_for_engines:

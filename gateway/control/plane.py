@@ -174,8 +174,9 @@ class Plane:
         self._links.pop(worker, None)
         self._loads.pop(worker, None)
         self._accumulator.departed(worker)
-        if worker in self._drained:
-            self._drained[worker].set()
+        drained = self._drained.pop(worker, None)
+        if drained is not None:
+            drained.set()
         for missing, answered in list(self._asking.values()):
             missing.discard(worker)
             if not missing and not answered.done():
@@ -185,7 +186,9 @@ class Plane:
             waiting.set_result("")
 
     async def configured(self, worker: str) -> str:
-        """Wait for the worker's answer to its configuration: why it refused, or an empty string."""
+        """Wait for the worker's answer to its configuration: why it refused, or an empty string (also when it left)."""
+        if worker not in self._links:
+            return ""
         waiting = self._configuring.setdefault(worker, asyncio.get_running_loop().create_future())
         return await waiting
 
@@ -193,9 +196,10 @@ class Plane:
         """Act on one message of a worker."""
         match message:
             case Configured():
-                waiting = self._configuring.setdefault(worker, asyncio.get_running_loop().create_future())
-                if not waiting.done():
-                    waiting.set_result(message.problem)
+                if worker in self._links:
+                    waiting = self._configuring.setdefault(worker, asyncio.get_running_loop().create_future())
+                    if not waiting.done():
+                        waiting.set_result(message.problem)
             case Counters():
                 self._accumulator.update(worker, message.metrics)
                 asked = self._asking.get(message.number)
@@ -208,7 +212,8 @@ class Plane:
             case AskExposition():
                 self._supervisor.spawn("exposition", lambda: self._expose(worker, message.number))
             case Drained():
-                self._drained[worker].set()
+                if worker in self._drained:
+                    self._drained[worker].set()
 
     async def exposition(self) -> bytes:
         """All metrics, of the workers and our own, as Prometheus text. A late worker counts as last heard."""
@@ -259,7 +264,8 @@ class Plane:
                 log.info("config_notice", notice=notice)
             await self._launches.apply(loaded.settings)
             self._rebuild_probes()
-            self._configuring.clear()
+            # An answer that somebody still waits for is of the configuration before; it does for both.
+            self._configuring = {name: answer for name, answer in self._configuring.items() if not answer.done()}
             for link in self._links.values():
                 link.send(self._configuration())
             problems = [problem for worker in list(self._links) if (problem := await self.configured(worker))]

@@ -10,7 +10,8 @@ import sys
 import uvloop
 
 from gateway.control.supervisor import Supervisor
-from gateway.serve import settle_memory
+from gateway.serve import server_tls, settle_memory
+from gateway.telemetry import logs
 from gateway.workers.link import PipeLink
 from gateway.workers.messages import Configure, Drain, ToPlane, ToWorker
 from gateway.workers.worker import Worker
@@ -39,12 +40,14 @@ async def work(link_fd: int, listen_fd: int) -> None:
         worker.receive(message)
         if first and worker.configured:
             first = False
+            telemetry = worker.settings.telemetry
+            logs.configure(telemetry.log_level, telemetry.log_format)
             supervisor.spawn("listen", lambda: begin(worker))
         if isinstance(message, Drain):
             supervisor.spawn("end", lambda: end(message.grace_s))
 
     async def begin(worker: Worker) -> None:
-        await worker.listen([listening])
+        await worker.listen([listening], server_tls(worker.settings))
         settle_memory()
 
     async def end(grace_s: float) -> None:

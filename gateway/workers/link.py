@@ -80,7 +80,7 @@ class PipeLink(asyncio.Protocol, Generic[Out, In]):
                 return
             try:
                 message = self._decode(bytes(buffer[4 : 4 + size]))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
                 self.close()
                 return
             del buffer[: 4 + size]

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 30.0
 STABLE_S = 60.0
+EXIT_S = 5.0
+"""How long a worker that has been told to end may take after its link has closed; SIGTERM means nothing to it."""
+BACKLOG = 4096
 
 log = structlog.get_logger()
 
@@ -47,6 +50,8 @@ class WorkerProcesses:
 
     async def start(self) -> None:
         """Start one worker per socket and wait until each has its configuration. Raises WorkerFailed."""
+        for sock in self._sockets:
+            sock.listen(BACKLOG)  # from now on connections wait, whether or not their worker is there yet
         seats = range(self._plane.settings.server.workers)
         firsts: list[asyncio.Future[str]] = [asyncio.get_running_loop().create_future() for _ in seats]
         for seat, first in zip(seats, firsts, strict=True):
@@ -63,7 +68,12 @@ class WorkerProcesses:
         while not self._stopping:
             began_s = loop.time()
             name = f"{seat}.{next(self._numbers)}"
-            code = await self._run(seat, name, first)
+            try:
+                code = await self._run(seat, name, first)
+            except OSError as error:  # no memory or no descriptors: as good as a worker that died at once
+                code = None
+                if not first.done():
+                    first.set_result(f"a worker could not be started: {(error.strerror or str(error)).lower()}")
             if self._plane.stopping:
                 return
             failures = 0 if loop.time() - began_s > STABLE_S else failures + 1
@@ -78,6 +88,7 @@ class WorkerProcesses:
         listening = self._sockets[seat if seat < len(self._sockets) else 0]
         lost = asyncio.Event()
         process = None
+        joined = False
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -95,6 +106,7 @@ class WorkerProcesses:
                 ToPlane, lambda message: self._plane.receive(name, message), lost.set
             )
             await loop.create_connection(lambda: link, sock=ours)
+            joined = True
             self._plane.attach(name, link)
             try:
                 answered = asyncio.ensure_future(self._plane.configured(name))
@@ -109,8 +121,17 @@ class WorkerProcesses:
                 link.close()
         finally:
             theirs.close()
-            if process is None:
-                ours.close()
-            elif process.returncode is None:
-                process.terminate()
-                await process.wait()
+            if not joined:
+                ours.close()  # and with it, should it run, the worker's link
+            if process is not None and process.returncode is None:
+                await _gone(process)
+
+
+async def _gone(process: asyncio.subprocess.Process) -> None:
+    """Wait for a worker that is about to end; one that hangs is killed, or it would hang the gateway's own end."""
+    try:
+        async with asyncio.timeout(EXIT_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

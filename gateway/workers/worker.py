@@ -243,6 +243,12 @@ class Worker:
             self._spans = None
 
     @property
+    def settings(self) -> Settings:
+        """The configuration in use."""
+        assert self._settings is not None
+        return self._settings
+
+    @property
     def configured(self) -> bool:
         """Whether a configuration is in use."""
         return self._dispatcher is not None
@@ -296,15 +302,15 @@ class Worker:
 
     async def exposition(self) -> bytes:
         """The metrics of the whole gateway as Prometheus text. Raises TimeoutError when the plane does not answer."""
-        self._asked += 1
+        self._asked = number = self._asked + 1
         waiting: asyncio.Future[bytes] = self._loop.create_future()
-        self._expositions[self._asked] = waiting
-        self._tell(AskExposition(self._asked))
+        self._expositions[number] = waiting
+        self._tell(AskExposition(number))
         try:
             async with asyncio.timeout(EXPOSITION_TIMEOUT_S):
                 return await waiting
         finally:
-            self._expositions.pop(self._asked, None)
+            self._expositions.pop(number, None)
 
     async def _flush(self) -> None:
         if self._access_log is not None:

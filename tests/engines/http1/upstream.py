@@ -117,10 +117,9 @@ class Upstream:
         for peer in self._all:
             if not peer.gone.is_set() and hasattr(peer, "transport"):
                 peer.reset()
+        await until(lambda: all(pool.open_connections == 0 == pool.idle_connections for pool in self.pools))
         async with asyncio.timeout(PATIENCE_S):
             await asyncio.gather(*self.tasks)
-        for pool in self.pools:
-            await until(lambda: pool.open_connections == 0 == pool.idle_connections)  # noqa: B023 -- used at once
 
 
 def send(pool: Pool, deadlines: Deadlines = PATIENT, body: bytes = BODY) -> tuple[Call, Recorder]:
@@ -152,8 +151,8 @@ async def upstream(
     try:
         yield one
     finally:
+        server.close()  # first, or a call whose connection is reset now could be replayed on a fresh one
         await one.over()
-        server.close()
         await server.wait_closed()
 
 

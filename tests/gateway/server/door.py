@@ -215,9 +215,9 @@ class Answer:
     @property
     def error(self) -> dict[str, Any]:
         """The error object, in OpenAI's shape and no other."""
-        assert "application/json" == self.headers["content-type"]
+        assert self.headers["content-type"] == "application/json"
         document = json.loads(self.body)
-        assert ["error"] == list(document)
+        assert list(document) == ["error"]
         assert {"message", "type", "param", "code"} == document["error"].keys()
         return cast("dict[str, Any]", document["error"])
 

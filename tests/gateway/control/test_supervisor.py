@@ -1,0 +1,146 @@
+"""Background work: none is lost when it fails, none outlives the supervisor. Time is virtual."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import structlog
+
+from gateway.control.supervisor import MAX_BACKOFF_S, Supervisor
+from tests.gateway.control.virtual_time import in_virtual_time
+
+
+class Step:
+    """A loop's step that notes when it ran and fails as told."""
+
+    def __init__(self, *fails: bool) -> None:
+        self.ran_at_s: list[float] = []
+        self._fails = list(fails)
+
+    async def __call__(self) -> None:
+        self.ran_at_s.append(round(asyncio.get_running_loop().time(), 6))
+        if self._fails and self._fails.pop(0):
+            raise OSError("no route")
+
+
+@pytest.fixture
+def logged() -> Any:
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+def run_for(
+    duration_s: float, begin: Callable[[Supervisor], None], end: Callable[[Supervisor], None] = lambda _: None
+) -> None:
+    async def work() -> None:
+        supervisor = Supervisor()
+        begin(supervisor)
+        await asyncio.sleep(duration_s)
+        end(supervisor)
+        await supervisor.close()
+
+    in_virtual_time(work)
+
+
+def test_a_loop_runs_at_once_and_then_every_interval() -> None:
+    step = Step()
+    run_for(10.5, lambda supervisor: supervisor.loop("x", step, 5.0))
+    assert step.ran_at_s == [0.0, 5.0, 10.0]
+
+
+def test_a_loop_may_begin_one_interval_later() -> None:
+    step = Step()
+    run_for(10.5, lambda supervisor: supervisor.loop("x", step, 5.0, at_once=False))
+    assert step.ran_at_s == [5.0, 10.0]
+
+
+def test_a_failing_step_backs_off_and_recovers(logged: list[Any]) -> None:
+    step = Step(True, True, True, False, True)
+    run_for(25.0, lambda supervisor: supervisor.loop("x", step, 1.0))
+    assert step.ran_at_s[:7] == [0.0, 2.0, 6.0, 14.0, 15.0, 17.0, 18.0]
+    assert [line["failures"] for line in logged] == [1, 2, 3, 1]
+    assert (logged[0]["loop"], logged[0]["error"]) == ("x", "OSError: no route")
+
+
+@pytest.mark.usefixtures("logged")
+def test_the_back_off_has_a_limit() -> None:
+    step = Step(*[True] * 40)
+    run_for(1000.0, lambda supervisor: supervisor.loop("x", step, 0.15))
+    waits = [later - earlier for earlier, later in zip(step.ran_at_s, step.ran_at_s[1:], strict=False)]
+    assert waits[-1] == pytest.approx(MAX_BACKOFF_S)
+    assert waits == sorted(waits)
+
+
+@pytest.mark.usefixtures("logged")
+def test_the_age_of_a_loop_is_that_of_its_last_success() -> None:
+    ages: list[dict[str, float]] = []
+    good, bad = Step(), Step(False, *[True] * 9)
+
+    def begin(supervisor: Supervisor) -> None:
+        supervisor.loop("good", good, 4.0)
+        supervisor.loop("bad", bad, 4.0)
+
+    run_for(11.0, begin, lambda supervisor: ages.append(supervisor.ages_s()))
+    assert {name: round(age, 6) for name, age in ages[0].items()} == {"good": 3.0, "bad": 11.0}
+
+
+def test_what_spawned_work_raises_is_logged_under_its_name(logged: list[Any]) -> None:
+    async def fails() -> None:
+        raise ValueError("odd")
+
+    run_for(1.0, lambda supervisor: supervisor.spawn("chore", fails))
+    assert [(line["event"], line["task"], str(line["exc_info"])) for line in logged] == [
+        ("task_failed", "chore", "odd")
+    ]
+
+
+def test_close_cancels_everything_and_waits_until_it_has_cleaned_up() -> None:
+    ended: list[str] = []
+
+    async def cleans_up() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(3.0)
+            ended.append("cleaned up")
+
+    run_for(1.0, lambda supervisor: supervisor.spawn("x", cleans_up))
+    assert ended == ["cleaned up"]
+
+
+def test_work_spawned_while_closing_is_ended_too() -> None:
+    ended: list[str] = []
+
+    async def work() -> None:
+        supervisor = Supervisor()
+
+        async def late() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append("late")
+
+        async def spawns_another() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                supervisor.spawn("late", late)
+                await asyncio.sleep(0)
+
+        supervisor.spawn("x", spawns_another)
+        await asyncio.sleep(1.0)
+        await supervisor.close()
+
+    in_virtual_time(work)
+    assert ended == ["late"]
+
+
+def test_a_cancelled_piece_of_work_is_no_failure(logged: list[Any]) -> None:
+    async def gives_up() -> None:
+        raise asyncio.CancelledError
+
+    run_for(1.0, lambda supervisor: supervisor.spawn("x", gives_up))
+    assert logged == []

@@ -1,0 +1,264 @@
+"""How a connection ends or waits: deadlines, a client that leaves or stops reading, too many of them, a drain."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.server import BODY_IDLE_S, HEAD_S, KEEP_ALIVE_S, LINGER_S, STALLED_S
+from tests.gateway.server.asked import CHAT, REFUSED
+from tests.gateway.server.door import Client, Desk, DoorLimits, SteppedLoop, request
+
+# -- deadlines ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_that_says_nothing_is_closed_without_a_word() -> None:
+    client = Client()
+    client.loop.step(KEEP_ALIVE_S - 1)
+    assert not client.over
+    client.loop.step(2)
+    assert client.lost
+    assert client.transport.out == b""
+    assert client.desk.failures == []
+
+
+def test_a_connection_idle_after_an_answer_is_kept_for_the_keep_alive_time() -> None:
+    client = Client()
+    for _ in range(3):
+        client.loop.step(KEEP_ALIVE_S - 1)
+        client.send(request())
+    client.loop.step(KEEP_ALIVE_S + 1)
+    assert client.lost
+    assert [answer.status for answer in client.answers] == [200, 200, 200]
+
+
+def test_a_head_that_drips_in_is_a_408_however_steadily_it_drips() -> None:
+    client = Client()
+    steps = 0
+    for at in range(len(CHAT)):
+        client.send(CHAT[at : at + 1])
+        client.loop.step(1)
+        steps += 1
+        if client.over:
+            break
+    assert int(HEAD_S) == steps
+    (answer,) = client.answers
+    assert (answer.status, answer.error["code"]) == (408, "request_timeout")
+
+
+def test_a_body_that_stops_is_a_408_and_one_that_flows_is_not() -> None:
+    wire = request(body=b"x" * 50)
+    client = Client().send(wire[:-50])
+    for _ in range(10):
+        client.loop.step(BODY_IDLE_S - 1)
+        client.send(b"xxx")
+    assert client.answers == []
+    client.loop.step(BODY_IDLE_S + 1)
+    assert [answer.status for answer in client.answers] == [408]
+    assert client.desk.seen == []
+
+
+def test_a_pipelined_head_that_stops_is_ended_too() -> None:
+    client = Client().send(request() + b"GET /health HT")
+    client.loop.step(KEEP_ALIVE_S + 1)
+    assert [answer.status for answer in client.answers] == [200, 408]
+
+
+def test_a_request_in_progress_has_no_deadline_here() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request())
+    client.loop.step(100_000)
+    desk.works[0].answer()
+    assert [answer.status for answer in client.answers] == [200]
+
+
+def test_a_closing_connection_waits_for_a_client_that_reads_and_not_for_one_that_does_not() -> None:
+    client = Client()
+    client.transport.stuck = True
+    client.send(request(fields=b"connection: close\r\n", body=b"x" * 1000))
+    assert client.over
+    for _ in range(5):
+        client.transport.unsent_bytes -= 100
+        client.loop.step(STALLED_S)
+        assert not client.lost
+    client.loop.step(STALLED_S)
+    assert client.lost
+    assert client.transport.state == "aborted"
+
+
+# -- clients that leave ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["reset", "leave"])
+def test_a_client_that_leaves_is_told_to_the_work_exactly_once(how: str) -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request() + request(body=b"never begun"))
+    getattr(client, how)()
+    assert client.lost
+    assert desk.works[0].told == ["gone"]
+    assert desk.losses == 1
+    assert len(desk.seen) == 1
+    assert client.loop.timers == 0
+
+
+@pytest.mark.parametrize("how", ["reset", "leave"])
+def test_work_that_is_done_is_not_told_that_its_client_left(how: str) -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request())
+    desk.works[0].answer()
+    getattr(client, how)()
+    assert desk.works[0].told == []
+
+
+def test_an_answer_that_comes_after_its_client_left_is_dropped() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request())
+    client.reset()
+    desk.works[0].answer()
+    client.connection.begin_stream(200, b"", b"x")
+    client.connection.end_stream()
+    client.connection.cut()
+    assert client.transport.out == b""
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /hea", request(body=b"12345")[:-2]])
+def test_a_client_that_leaves_before_its_request_is_whole_gets_nothing(sent: bytes) -> None:
+    client = Client().send(sent)
+    client.leave()
+    assert client.lost
+    assert client.transport.out == b""
+    assert client.desk.seen == []
+
+
+# -- slow readers ------------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_reads_slowly_holds_up_the_work_and_only_the_work() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request())
+    connection = client.connection
+    connection.pause_writing()
+    connection.resume_writing()
+    connection.pause_writing()
+    assert desk.works[0].told == ["paused", "resumed", "paused"]
+    assert client.transport.reading
+
+
+def test_the_next_request_of_a_client_that_has_not_read_the_last_answer_begins_paused() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request() + request())
+    client.connection.pause_writing()
+    desk.works[0].answer()
+    client.loop.run()
+    assert desk.works[1].told == ["paused"]
+    client.connection.resume_writing()
+    assert desk.works[1].told == ["paused", "resumed"]
+
+
+def test_reading_slowly_between_requests_is_nobody_s_business() -> None:
+    client = Client().send(request())
+    client.connection.pause_writing()
+    client.connection.resume_writing()
+    client.send(request())
+    assert [answer.status for answer in client.answers] == [200, 200]
+
+
+# -- too many ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_connection_too_many_is_a_503_with_a_retry_after_and_room_is_made_by_leaving() -> None:
+    desk, loop = Desk(DoorLimits(connections=2)), SteppedLoop()
+    first, _ = Client(desk, loop), Client(desk, loop)
+    third = Client(desk, loop)
+    (answer,) = third.answers
+    assert (answer.status, answer.error["code"]) == (503, "too_many_connections")
+    assert answer.headers["retry-after"] == "1"
+    assert [failure.kind for failure in desk.failures] == ["too_many_connections"]
+    third.send(request())
+    assert desk.seen == []
+    loop.step(LINGER_S + 1)
+    assert third.lost
+    assert not first.over
+    first.leave()
+    assert [answer.status for answer in Client(desk, loop).send(request()).answers] == [200]
+
+
+# -- draining ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_drain_closes_an_idle_connection() -> None:
+    for wire in (b"", request()):
+        client = Client().send(wire)
+        client.connection.drain()
+        client.loop.run()
+        assert client.lost
+
+
+def test_a_drain_lets_the_request_in_progress_finish_and_says_close() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request())
+    desk.draining = True
+    client.connection.drain()
+    client.loop.run()
+    assert not client.over
+    desk.works[0].answer()
+    client.loop.run()
+    assert [(answer.status, answer.headers["connection"]) for answer in client.answers] == [(200, "close")]
+    assert client.lost
+
+
+def test_a_drain_lets_a_stream_finish() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request())
+    client.connection.begin_stream(200, b"", b"1")
+    desk.draining = True
+    client.connection.drain()
+    client.connection.write(b"2")
+    client.connection.end_stream()
+    client.loop.run()
+    assert [answer.body for answer in client.answers] == [b"12"]
+    assert client.lost
+
+
+@pytest.mark.parametrize("at", [1, 40, -5, -1])
+def test_a_drain_lets_a_request_that_is_on_its_way_arrive_and_be_answered(at: int) -> None:
+    wire = request(body=b"12345")
+    client = Client().send(wire[:at])
+    client.desk.draining = True
+    client.connection.drain()
+    assert not client.over
+    client.send(wire[at:])
+    assert [(answer.status, answer.headers["connection"]) for answer in client.answers] == [(200, "close")]
+
+
+def test_a_drain_between_two_pipelined_requests_loses_neither() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request(body=b"1") + request(body=b"2"))
+    desk.works[0].answer()
+    client.connection.drain()  # before the loop begins the second
+    client.loop.run()
+    desk.works[1].answer()
+    assert [answer.status for answer in client.answers] == [200, 200]
+
+
+def test_what_follows_in_the_read_of_an_answer_that_closed_is_not_begun() -> None:
+    desk = Desk(draining=True)
+    client = Client(desk).send(request(body=b"1") + request(body=b"2"))
+    assert [seen.body for seen in desk.seen] == [b"1"]
+    assert [answer.status for answer in client.answers] == [200]
+
+
+def test_a_cut_ends_a_connection_that_waits_for_its_client_to_read() -> None:
+    client = Client()
+    client.transport.stuck = True
+    client.send(request(fields=b"connection: close\r\n"))
+    assert not client.lost
+    client.connection.cut()
+    client.loop.run()
+    assert client.lost
+
+
+def test_a_cut_ends_a_connection_that_lingers() -> None:
+    client = Client().send(REFUSED["two hosts"])
+    client.connection.cut()
+    client.loop.run()
+    assert client.lost

@@ -1,0 +1,221 @@
+"""Which requests come out of which bytes: however the network cuts them, the same ones."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engines.model import Operation
+from tests.gateway.server.asked import (
+    HTTP10_EXPECT,
+    LAST,
+    LAWFUL,
+    REFUSED,
+    WAITING,
+    cut,
+    pipelines,
+    places,
+    read_by_h11,
+)
+from tests.gateway.server.door import Client, Desk, echo, request
+
+EVERY = LAWFUL | LAST | WAITING
+
+
+def outcome(*reads: bytes) -> tuple[object, ...]:
+    client = Client()
+    client.send(*reads)
+    return client.desk.asked, client.transport.out, [failure.kind for failure in client.desk.failures], client.over
+
+
+@pytest.mark.parametrize("wire", EVERY.values(), ids=EVERY)
+def test_a_request_is_read_as_h11_reads_it(wire: bytes) -> None:
+    client = Client().send(wire)
+    assert read_by_h11(wire) == client.desk.asked
+    assert [echo(seen) for seen in client.desk.seen] == [answer.body for answer in client.answers if answer.body]
+
+
+@pytest.mark.parametrize("wire", (EVERY | REFUSED).values(), ids=EVERY | REFUSED)
+def test_a_request_cut_at_any_byte_is_the_same_request(wire: bytes) -> None:
+    whole = outcome(wire)
+    assert whole == outcome(*[wire[at : at + 1] for at in range(len(wire))])
+    for at in range(1, len(wire)):
+        assert whole == outcome(wire[:at], wire[at:]), at
+
+
+@settings(deadline=None, max_examples=150)
+@given(wire=pipelines, places=places, last=st.sampled_from([b"", *LAST.values(), *REFUSED.values()]))
+def test_a_pipeline_cut_anywhere_is_the_same_pipeline(wire: bytes, places: list[int], last: bytes) -> None:
+    assert outcome(wire + last) == outcome(*cut(wire + last, places))
+
+
+@settings(deadline=None, max_examples=100)
+@given(wire=pipelines, places=places)
+def test_pipelined_requests_are_answered_in_order(wire: bytes, places: list[int]) -> None:
+    client = Client().send(*cut(wire, places))
+    assert read_by_h11(wire) == client.desk.asked
+    assert [echo(seen) for seen in client.desk.seen] == [answer.body for answer in client.answers]
+    assert not client.over
+
+
+def test_pipelined_requests_are_in_progress_one_at_a_time_and_the_socket_is_unread_meanwhile() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(b"".join(request(body=b"%d" % number) for number in range(3)))
+    for number in range(3):
+        assert [b"%d" % n for n in range(number + 1)] == [seen.body for seen in desk.seen]
+        assert (number == 2) is client.transport.reading
+        desk.works[number].answer(b"answer %d" % number)
+        client.loop.run()
+    assert [answer.body for answer in client.answers] == [b"answer 0", b"answer 1", b"answer 2"]
+
+
+def test_a_pipeline_of_many_short_requests_is_no_deep_stack() -> None:
+    client = Client().send(request(body=b"first"), request(b"/health", method=b"GET") * 3000)
+    assert len(client.desk.seen) == 3001
+    assert len(client.answers) == 3001
+
+
+def test_a_held_pipeline_of_many_short_requests_is_no_deep_stack() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request(body=b"first") + request(b"/health", method=b"GET") * 3000)
+    desk.holds = False
+    desk.works[0].answer()
+    client.loop.run()
+    assert len(client.answers) == 3001
+
+
+def test_a_connection_is_kept_for_the_next_request() -> None:
+    client = Client().send(request(body=b"1")).send(request(body=b"2"))
+    assert [answer.status for answer in client.answers] == [200, 200]
+    assert not client.over
+
+
+@pytest.mark.parametrize("wire", LAST.values(), ids=LAST)
+def test_the_last_request_closes_the_connection_and_says_so(wire: bytes) -> None:
+    client = Client().send(wire)
+    assert [answer.headers["connection"] for answer in client.answers] == ["close"]
+    assert client.lost
+
+
+def test_what_follows_a_last_request_is_not_answered() -> None:
+    client = Client().send(LAST["connection: close"] + request(body=b"next"))
+    assert [seen.body for seen in client.desk.seen] == [b"{}"]
+    assert [answer.status for answer in client.answers] == [200]
+    assert client.desk.failures == []
+
+
+def test_http_1_0_with_keep_alive_stays_open() -> None:
+    client = Client().send(request(version=b"1.0", fields=b"connection: keep-alive\r\n"))
+    assert [answer.status for answer in client.answers] == [200]
+    assert not client.over
+
+
+@pytest.mark.parametrize("wire", WAITING.values(), ids=WAITING)
+def test_a_client_that_expects_100_is_told_to_go_on(wire: bytes) -> None:
+    head, _, body = wire.partition(b"\r\n\r\n")
+    client = Client().send(head + b"\r\n\r\n")
+    assert client.transport.out == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.send(body)
+    assert [answer.status for answer in client.answers] == [100, 200]
+
+
+def test_http_1_0_is_never_sent_a_100() -> None:
+    client = Client().send(HTTP10_EXPECT)
+    assert [answer.status for answer in client.answers] == [200]
+
+
+def test_a_body_too_large_is_refused_without_a_100() -> None:
+    client = Client().send(request(body=b"x" * 70_000, fields=b"expect: 100-continue\r\n"))
+    assert [answer.status for answer in client.answers] == [413]
+
+
+def test_a_100_never_comes_into_an_answer_in_progress() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request(body=b"1"))
+    second = request(body=b"2", fields=b"expect: 100-continue\r\n")
+    client.send(second[:-1])
+    assert client.transport.out == b""
+    desk.works[0].answer()
+    client.send(second[-1:])
+    desk.works[1].answer()
+    assert [answer.status for answer in client.answers] == [200, 200]
+
+
+def test_trailers_are_not_headers() -> None:
+    client = Client().send(LAWFUL["trailers"])
+    (seen,) = client.desk.seen
+    assert seen.headers == [(b"host", b"a"), (b"transfer-encoding", b"chunked")]
+    assert dict(seen.headers) == seen.fields
+
+
+def test_header_names_are_in_lower_case_and_in_order_and_values_as_they_came() -> None:
+    client = Client().send(request(fields=b"X-B: 1\r\nX-a: Two Words\r\nX-B: 3\r\n"))
+    (seen,) = client.desk.seen
+    assert seen.headers == [(b"host", b"a"), (b"x-b", b"1"), (b"x-a", b"Two Words"), (b"x-b", b"3")]
+    assert seen.fields == {b"host": b"a", b"x-b": b"3", b"x-a": b"Two Words"}
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_each_operation_is_known_by_its_path_and_nothing_like_it_is(operation: Operation) -> None:
+    path = operation.value.encode()
+    client = Client().send(request(path), request(path + b"?a=1"), request(path + b"/"), request(path.upper()))
+    assert [operation, operation, None, None] == client.desk.operations
+
+
+def test_an_answer_to_head_has_no_body_and_the_length_of_what_it_leaves_out() -> None:
+    client = Client().send(request(b"/health", method=b"HEAD") + request(b"/health", method=b"GET"))
+    head, _, rest = client.transport.out.partition(b"\r\n\r\n")
+    assert b"content-length: %d\r\n" % len(echo(client.desk.seen[0])) in head + b"\r\n"
+    assert rest.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_status_that_has_no_body_is_sent_without_one(status: int) -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request() + request())
+    desk.works[0].answer(b"what the next answer must not be read as", status)
+    client.loop.run()
+    desk.works[1].answer(b"next")
+    assert [(status, b""), (200, b"next")] == [(answer.status, answer.body) for answer in client.answers]
+
+
+@pytest.mark.parametrize("status", [226, 299, 418, 425, 499, 520, 529, 599, 999])
+def test_any_status_that_an_engine_may_say_can_be_passed_on(status: int) -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request())
+    desk.works[0].answer(b"odd", status)
+    assert [(status, b"odd")] == [(answer.status, answer.body) for answer in client.answers]
+
+
+@pytest.mark.parametrize(("version", "ends"), [(b"1.1", False), (b"1.0", True)])
+def test_a_stream_is_chunked_or_in_http_1_0_ended_by_the_close(version: bytes, ends: bool) -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request(version=version, fields=b"connection: keep-alive\r\n"))
+    connection = client.connection
+    connection.begin_stream(200, b"content-type: text/event-stream\r\n", b"data: 1\n\n")
+    connection.write(b"data: 2\n\n")
+    connection.end_stream(b"data: [DONE]\n\n")
+    client.loop.run()
+    assert [answer.body for answer in client.answers] == [b"data: 1\n\ndata: 2\n\ndata: [DONE]\n\n"]
+    assert ends is client.lost
+
+
+def test_a_stream_that_is_cut_never_looks_whole() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request())
+    client.connection.begin_stream(200, b"", b"data: 1\n\n")
+    client.connection.cut()
+    client.loop.run()
+    assert client.transport.out.endswith(b"\r\n9\r\ndata: 1\n\n\r\n")
+    assert client.transport.state == "aborted"
+    assert desk.works[0].told == []  # whoever cuts knows already
+
+
+def test_the_timers_of_a_busy_connection_do_not_pile_up() -> None:
+    client = Client()
+    for _ in range(100):
+        client.send(request()[:5], request()[5:])
+    assert client.loop.timers <= 2
+    client.reset()
+    assert client.loop.timers == 0

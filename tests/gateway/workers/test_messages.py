@@ -1,0 +1,78 @@
+"""What the control plane and its workers say to each other survives the wire."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import msgspec
+import pytest
+
+from engines.model import Usage
+from gateway.telemetry.metrics import BREAKER_OPEN, Metrics
+from gateway.workers.messages import (
+    AskCounters,
+    AskExposition,
+    Configure,
+    Configured,
+    Counters,
+    Drain,
+    Drained,
+    Exposition,
+    Fleet,
+    Load,
+    RemoteLoad,
+    RemoteTokens,
+    Reopen,
+    ReplicaAt,
+    ToPlane,
+    ToWorker,
+)
+
+
+def counted() -> Metrics:
+    metrics = Metrics(["m"])
+    metrics.series("m", "e").settle(200, 0.25, 0.1, 0.01, 0.0001, Usage(3, 4), 0.5)
+    metrics.series("other").error("no_replica")
+    metrics.retry("e", "overloaded")
+    metrics.watch(BREAKER_OPEN, lambda: [(("e", "0"), 1.0)])
+    return metrics
+
+
+TO_WORKER: list[ToWorker] = [
+    Configure(
+        "text: ü", "/etc", {"port": 0, "host": "::1"}, 2, [ReplicaAt("e", "0", "http://x")], [ReplicaAt("e", "1")]
+    ),
+    Fleet([ReplicaAt("e", "0", "http://x")], []),
+    RemoteLoad([RemoteTokens("e", "0", 2**40)]),
+    AskCounters(7),
+    Exposition(7, b"# HELP \xff"),
+    Drain(30.0),
+    Reopen(),
+]
+TO_PLANE: list[ToPlane] = [
+    Configured("port 80: permission denied"),
+    Counters(7, counted().snapshot()),
+    Load([RemoteTokens("e", "0", 12)]),
+    AskExposition(7),
+    Drained(),
+]
+
+
+@pytest.mark.parametrize("message", TO_WORKER, ids=lambda message: type(message).__name__)
+def test_a_message_to_a_worker_arrives_as_it_was_sent(message: ToWorker) -> None:
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=ToWorker) == message
+
+
+@pytest.mark.parametrize("message", TO_PLANE, ids=lambda message: type(message).__name__)
+def test_a_message_to_the_plane_arrives_as_it_was_sent(message: ToPlane) -> None:
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=ToPlane) == message
+
+
+def test_every_message_is_tried_here() -> None:
+    assert {type(message) for message in TO_WORKER} == set(get_args(ToWorker))
+    assert {type(message) for message in TO_PLANE} == set(get_args(ToPlane))
+
+
+def test_what_is_for_one_side_is_nonsense_to_the_other() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.msgpack.decode(msgspec.msgpack.encode(Drained()), type=ToWorker)
