@@ -88,6 +88,7 @@ class Accounting:
             input_tokens=None if usage is None else usage.input_tokens,
             output_tokens=None if usage is None else usage.output_tokens,
             cached_tokens=0 if usage is None else usage.cached_tokens,
+            cache_write_tokens=0 if usage is None else usage.cache_write_tokens,
             reasoning_tokens=0 if usage is None else usage.reasoning_tokens,
             usage_source="" if usage is None else usage.source,
             cost_usd=cost_usd,

@@ -134,6 +134,7 @@ class AsgiWork:
         body = message.get("body", b"")
         more = message.get("more_body", False)
         if self._whole:
+            await asyncio.sleep(0)  # an app that only sends must come to hear that nobody listens
             return  # the connection may be with its next request already
         if self._begun:
             if body:

@@ -261,6 +261,8 @@ class ClientConnection(asyncio.Protocol):
         self._paused = False
         if self.work is not None:
             self.work.client_resumed()
+        elif self._pipeline:
+            self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
@@ -354,7 +356,7 @@ class ClientConnection(asyncio.Protocol):
             parser.should_keep_alive(),
         )
         self._begin_message()
-        if self.request is None and not self._pipeline:
+        if self.request is None and not self._pipeline and not self._paused:
             self._start(request)
         else:
             self._pipeline.append(request)
@@ -376,8 +378,6 @@ class ClientConnection(asyncio.Protocol):
         work = handler.inference(request, operation) if operation is not None else handler.other(request)
         if self.request is request:
             self.work = work
-            if work is not None and self._paused:
-                work.client_paused()
 
     def respond(self, status: int, headers: bytes, body: bytes) -> None:
         """Answer the request in progress in one write. `headers` is a block of complete header lines."""
@@ -447,6 +447,8 @@ class ClientConnection(asyncio.Protocol):
         elif self._pipeline:
             # Through the loop, so that a long pipeline of short answers does not become a deep stack.
             self._loop.call_soon(self._next)
+            if self._paused:
+                self._timer.set(self._loop.time() + KEEP_ALIVE_S)
         elif self._refusal is not None:
             refusal, self._refusal = self._refusal, None
             self._refuse(refusal)
@@ -454,7 +456,8 @@ class ClientConnection(asyncio.Protocol):
             self._timer.set(self._loop.time() + KEEP_ALIVE_S)
 
     def _next(self) -> None:
-        if self._pipeline and self.request is None and not self._closing:
+        # While answers lie unread the next one is not asked for: what we hold for a client has a bound.
+        if self._pipeline and self.request is None and not self._paused and not self._closing:
             self._start(self._pipeline.popleft())
         if self._pipeline or self._closing or self._refusal is not None:
             return

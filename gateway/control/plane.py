@@ -21,7 +21,7 @@ from gateway.build import BuiltEngine, build_engines
 from gateway.control.health import HealthBoard
 from gateway.control.launches import Launches, is_launched
 from gateway.settings import ConfigError, Loaded, Settings, load_settings
-from gateway.telemetry.exposition import render
+from gateway.telemetry.exposition import render_lines
 from gateway.telemetry.metrics import LOOP_AGE, REPLICAS, Accumulator, Metrics
 from gateway.workers.link import Link
 from gateway.workers.messages import (
@@ -110,6 +110,7 @@ class Plane:
         self._supervisor = supervisor
         self._workers = workers
         self._links: dict[str, Link[ToWorker]] = {}
+        self._pids: dict[str, int] = {}
         self._text, loaded = source.load()
         self.settings: Settings = loaded.settings
         self.notices = loaded.notices
@@ -163,15 +164,18 @@ class Plane:
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
-    def attach(self, worker: str, link: Link[ToWorker]) -> None:
-        """A worker is there: tell it everything."""
+    def attach(self, worker: str, link: Link[ToWorker], pid: int | None = None) -> None:
+        """A worker is there: tell it everything. `pid` is its process; None when that is ours."""
         self._links[worker] = link
+        if pid is not None:
+            self._pids[worker] = pid
         self._drained[worker] = asyncio.Event()
         link.send(self._configuration())
 
     def detach(self, worker: str) -> None:
         """A worker is gone; what it counted stays counted."""
         self._links.pop(worker, None)
+        self._pids.pop(worker, None)
         self._loads.pop(worker, None)
         self._accumulator.departed(worker)
         drained = self._drained.pop(worker, None)
@@ -232,7 +236,12 @@ class Plane:
             log.warning("stale_counters", workers=sorted(missing))
         finally:
             del self._asking[number]
-        return render(self._accumulator.total(self._metrics.snapshot()))
+        text = []
+        total = self._accumulator.total(self._metrics.snapshot())
+        for chunk in render_lines(total, (os.getpid(), *self._pids.values())):
+            text.append(chunk)
+            await asyncio.sleep(0)  # streams share this loop; all the text at once would hold them up for milliseconds
+        return b"".join(text)
 
     async def _expose(self, worker: str, number: int) -> None:
         text = await self.exposition()
@@ -262,7 +271,6 @@ class Plane:
             self._text, self._digest, self.settings = text, loaded.digest, loaded.settings
             for notice in loaded.notices:
                 log.info("config_notice", notice=notice)
-            await self._launches.apply(loaded.settings)
             self._rebuild_probes()
             # An answer that somebody still waits for is of the configuration before; it does for both.
             self._configuring = {name: answer for name, answer in self._configuring.items() if not answer.done()}
@@ -273,6 +281,8 @@ class Plane:
             if problems:
                 log.error("config_refused_by_worker", why=problems[0])
                 return False
+            # Last, so that nobody is sent any more to what is stopped now.
+            await self._launches.apply(loaded.settings)
             log.info("config_applied", digest=self._digest[:12])
             return True
 

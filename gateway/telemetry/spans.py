@@ -194,7 +194,7 @@ class Spans:
             "gen_ai.usage.input_tokens": record.input_tokens,
             "gen_ai.usage.output_tokens": record.output_tokens,
             "gen_ai.usage.cache_read.input_tokens": record.cached_tokens or None,
-            self._conventions.cache_write: getattr(record, "cache_write_tokens", 0) or None,
+            self._conventions.cache_write: record.cache_write_tokens or None,
             "gen_ai.usage.reasoning.output_tokens": record.reasoning_tokens or None,
             "error.type": record.error or None,
             "http.response.status_code": record.status,

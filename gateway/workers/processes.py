@@ -107,7 +107,7 @@ class WorkerProcesses:
             )
             await loop.create_connection(lambda: link, sock=ours)
             joined = True
-            self._plane.attach(name, link)
+            self._plane.attach(name, link, process.pid)
             try:
                 answered = asyncio.ensure_future(self._plane.configured(name))
                 ended = asyncio.ensure_future(process.wait())

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 import pathlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -95,6 +95,18 @@ class Gateway:
         body = {"model": model, "messages": HELLO, **({"stream": True} if stream else {}), **fields}
         return await self.http.post("/v1/chat/completions", json=body, headers=headers)
 
+    async def until(self, what: Callable[[], object]) -> None:
+        """Let the loop turn until `what` is true."""
+        async with asyncio.timeout(10):
+            while not what():
+                await asyncio.sleep(0)
+
+    async def metric(self, wanted: float, name: str, **labels: str) -> None:
+        """Scrape until the metric has this value."""
+        async with asyncio.timeout(10):
+            while (await self.metrics()).value(name, **labels) != wanted:
+                pass
+
     def in_flight(self) -> dict[str, int]:
         """What is not 0 among the gauges and in the states of the replicas."""
         left = {
@@ -120,8 +132,8 @@ async def running_gateway(config: dict[str, Any] | str | pathlib.Path) -> AsyncI
     supervisor = Supervisor()
     plane = Plane(source, supervisor, workers=1)
     sockets = bind(plane.settings, 1)
+    worker = Worker(supervisor)
     try:
-        worker = Worker(supervisor)
         worker.join(LocalLink(lambda message: plane.receive("0", message)))
         plane.attach("0", LocalLink(worker.receive))
         assert await plane.configured("0") == ""
@@ -139,7 +151,11 @@ async def running_gateway(config: dict[str, Any] | str | pathlib.Path) -> AsyncI
         await asyncio.wait_for(worker.drained.wait(), 10)
         assert {} == gateway.in_flight()
     finally:
+        for connection in list(worker._connections):
+            connection.cut()  # a failed test must not leave any to the loop's own end, which uvloop would wait for
         await supervisor.close()
+        while worker._connections:
+            await asyncio.sleep(0)
         for sock in sockets:
             sock.close()
 

@@ -238,7 +238,6 @@ async def test_an_unhealthy_replica_gets_no_traffic() -> None:
             config = one_model([dead_url, upstream.url], health={"interval_s": 0.02, "timeout_s": 0.01})
             config["models"]["chat"] |= ROUND_ROBIN
             async with running_gateway(config) as gateway:
-                while (await gateway.metrics()).value("penstock_replicas", engine="a", state="unhealthy") != 1:
-                    pass
+                await gateway.metric(1, "penstock_replicas", engine="a", state="unhealthy")
                 answers = [await gateway.chat() for _ in range(4)]
     assert ["1"] * 4 == [answer.headers["x-penstock-attempts"] for answer in answers]

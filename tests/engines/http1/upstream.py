@@ -89,6 +89,11 @@ class Upstream:
         self._all.append(Peer(self.peers))
         return self._all[-1]
 
+    @property
+    def latest(self) -> Peer | None:
+        """The connection made last."""
+        return self._all[-1] if self._all else None
+
     async def peer(self) -> Peer:
         """The next connection."""
         async with asyncio.timeout(PATIENCE_S):

@@ -143,15 +143,20 @@ def test_a_client_that_reads_slowly_holds_up_the_work_and_only_the_work() -> Non
     assert client.transport.reading
 
 
-def test_the_next_request_of_a_client_that_has_not_read_the_last_answer_begins_paused() -> None:
+@pytest.mark.parametrize("piped", [True, False])
+def test_the_next_request_waits_until_the_client_has_read_the_last_answer(piped: bool) -> None:
     desk = Desk(holds=True)
-    client = Client(desk).send(request() + request())
+    client = Client(desk).send(request() * 2 if piped else request())
     client.connection.pause_writing()
     desk.works[0].answer()
     client.loop.run()
-    assert desk.works[1].told == ["paused"]
+    if not piped:
+        client.send(request())
+    assert len(desk.works) == 1
     client.connection.resume_writing()
-    assert desk.works[1].told == ["paused", "resumed"]
+    client.loop.run()
+    assert len(desk.works) == 2
+    assert desk.works[1].told == []
 
 
 def test_reading_slowly_between_requests_is_nobody_s_business() -> None:

@@ -141,7 +141,7 @@ async def test_a_client_too_many_still_receives_its_503() -> None:
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
 
 
-async def test_a_client_that_never_stops_sending_is_cut_off_after_its_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_stays_after_its_refusal_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "LINGER_S", 0.05)
     desk = SocketDesk()
     async with served(desk) as to:

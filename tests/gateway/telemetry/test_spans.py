@@ -21,12 +21,6 @@ from tests.gateway.telemetry.records import record
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-class WithCacheWrites(RequestRecord):
-    """A record that also knows the tokens written to the cache."""
-
-    cache_write_tokens: int = 0
-
-
 def never(records: int) -> None:
     raise AssertionError(records)
 
@@ -153,7 +147,7 @@ def test_providers_are_called_by_their_conventional_names() -> None:
 
 
 def test_newer_names_are_opted_into() -> None:
-    one = WithCacheWrites("2026-05-04T03:02:01.500Z", "r", "/v1/messages", "m", 200, 1.0, cache_write_tokens=9)
+    one = record(cache_write_tokens=9)
     old = attributes(one)
     new = attributes(one, env={"OTEL_SEMCONV_STABILITY_OPT_IN": "http, gen_ai_latest_experimental"})
     assert old.pop("gen_ai.usage.cache_creation.input_tokens") == 9

@@ -1,0 +1,180 @@
+"""The records of a run as numpy columns: what every statistic is computed from.
+
+A ten-minute run at 1,000 requests/s is 600,000 records. Each field is walked once, into an array; everything after that
+is array arithmetic. The derived durations live here, once, so that summary, SLO, honesty, comparison and report cannot
+disagree on what TTFT is. They are seconds as float64; NaN means that it never happened or is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadtests.record import Record
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+UNKNOWN = -1
+"""In a token column: the server did not say. Never zero, never guessed."""
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A text column as small integers: `names[codes[i]]` is the text of row i. Names are sorted and each occurs."""
+
+    names: tuple[str, ...]
+    codes: Ints
+
+    def take(self, rows: Bools | Ints) -> Coded:
+        return Coded(self.names, self.codes[rows])
+
+    def equals(self, name: str) -> Bools:
+        """Rows whose text is `name`."""
+        if name not in self.names:
+            return np.zeros(len(self.codes), dtype=np.bool_)
+        return np.asarray(self.codes == self.names.index(name))
+
+    def counts(self) -> dict[str, int]:
+        """How many rows hold each text that occurs, most frequent first, then by name."""
+        number = np.bincount(self.codes, minlength=len(self.names)).tolist()
+        pairs = [(name, count) for name, count in zip(self.names, number, strict=True) if count]
+        return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Rows in the order given. Stamps are monotonic nanoseconds, 0 = never; tokens are `UNKNOWN` when unsaid."""
+
+    index: Ints
+    ti: Ints
+    ts: Ints
+    c1: Ints
+    ck: Ints
+    te: Ints
+    first_content: Ints
+    max_gap_ns: Ints
+    chunks: Ints
+    tokens: Ints
+    prompt_tokens: Ints
+    cached_tokens: Ints
+    asked_tokens: Ints
+    """The completion length the request asked for (`max_tokens`)."""
+    attempts: Ints
+    status: Ints
+    """HTTP status; 0 when no answer came."""
+    stream: Bools
+    error: Coded
+    finish_reason: Coded
+    engine: Coded
+    replica: Coded
+    arm: Coded
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, rows: Bools | Ints) -> Columns:
+        """The rows of a mask, or of positions in their order."""
+        taken: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            taken[field.name] = value.take(rows) if isinstance(value, Coded) else value[rows]
+        return Columns(**taken)
+
+    @cached_property
+    def sent(self) -> Bools:
+        """Handed to a socket. A request that the client dropped never was."""
+        return np.asarray(self.ts > 0)
+
+    @cached_property
+    def ok(self) -> Bools:
+        """Answered to the end without an error."""
+        return np.asarray(self.error.equals("") & (self.te > 0))
+
+    @cached_property
+    def send_lag_s(self) -> Floats:
+        """`ts - ti`: how late the client itself was."""
+        return _span(self.ti, self.ts, self.sent)
+
+    @cached_property
+    def ttft_response_s(self) -> Floats:
+        """`c1 - ti`: first content, from the intended send. The headline: what a user who arrived then has waited."""
+        return _span(self.ti, self.c1, self.c1 > 0)
+
+    @cached_property
+    def ttft_service_s(self) -> Floats:
+        """`c1 - ts`: first content, from the actual send."""
+        return _span(self.ts, self.c1, (self.c1 > 0) & self.sent)
+
+    @cached_property
+    def ttfo_response_s(self) -> Floats:
+        """First content that is not reasoning, from the intended send."""
+        return _span(self.ti, self.first_content, self.first_content > 0)
+
+    @cached_property
+    def e2e_response_s(self) -> Floats:
+        """`te - ti`: end of the body, from the intended send."""
+        return _span(self.ti, self.te, self.te > 0)
+
+    @cached_property
+    def e2e_service_s(self) -> Floats:
+        """`te - ts`: end of the body, from the actual send."""
+        return _span(self.ts, self.te, (self.te > 0) & self.sent)
+
+    @cached_property
+    def tpot_s(self) -> Floats:
+        """`(cK - c1) / (N - 1)`, N the server's token count; undefined for N < 2, an unknown N, or no stream."""
+        defined = self.stream & (self.tokens >= 2) & (self.c1 > 0) & (self.ck > 0)
+        return _span(self.c1, self.ck, defined) / np.where(defined, self.tokens - 1, 1)
+
+    @cached_property
+    def stall_s(self) -> Floats:
+        """The longest gap between two chunks of one answer; undefined below two chunks."""
+        return _span(np.zeros_like(self.max_gap_ns), self.max_gap_ns, self.chunks >= 2)
+
+
+def _span(start: Ints, end: Ints, happened: Bools) -> Floats:
+    return np.where(happened, (end - start) / 1e9, np.nan)
+
+
+def columns(records: Sequence[Record], asked_tokens: Callable[[int], int | None] | None = None) -> Columns:
+    """Turn records into columns, 1.5 us each.
+
+    `asked_tokens(index)` is the `max_tokens` of a request, from the workload; without it that column is unknown.
+    """
+    count = len(records)
+
+    def ints(name: str) -> Ints:
+        return np.fromiter(map(attrgetter(name), records), np.int64, count)
+
+    def known(name: str) -> Ints:
+        get = attrgetter(name)
+        return np.fromiter((UNKNOWN if (value := get(r)) is None else value for r in records), np.int64, count)
+
+    def coded(name: str) -> Coded:
+        get = attrgetter(name)
+        names = sorted(set(map(get, records)))
+        code = {text: number for number, text in enumerate(names)}
+        return Coded(tuple(names), np.fromiter((code[get(record)] for record in records), np.int64, count))
+
+    kinds: dict[str, Any] = {name: ints(name) for name in _STAMPS}
+    kinds |= {name: known(name) for name in ("tokens", "prompt_tokens", "cached_tokens")}
+    kinds |= {name: coded(name) for name in ("error", "finish_reason", "engine", "replica", "arm")}
+    index: Ints = kinds["index"]
+    if asked_tokens is None:
+        asked = np.full(count, UNKNOWN, dtype=np.int64)
+    else:
+        answers = map(asked_tokens, index.tolist())
+        asked = np.fromiter((UNKNOWN if answer is None else answer for answer in answers), np.int64, count)
+    stream = np.fromiter(map(attrgetter("stream"), records), np.bool_, count)
+    return Columns(asked_tokens=asked, stream=stream, **kinds)
+
+
+_STAMPS = ("index", "ti", "ts", "c1", "ck", "te", "first_content", "max_gap_ns", "chunks", "attempts", "status")

@@ -1,0 +1,150 @@
+"""What a workload is, as data: the content of a workload file, and what a plan carries to the workers.
+
+Every kind is checked when it is made, so that what exists can be built. A plain number stands for a fixed length.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from loadtests.traces import BLOCK_TOKENS
+from loadtests.workloads.draws import Lengths
+from loadtests.workloads.words import OPENING_WORDS
+
+Api = Literal["chat", "completions"]
+Amount = int | Lengths
+
+
+def lengths(amount: Amount) -> Lengths:
+    """A plain number as the length that is always it."""
+    return amount if isinstance(amount, Lengths) else Lengths(median=amount, least=amount, most=amount)
+
+
+def _at_least(name: str, amount: Amount, floor: int) -> None:
+    if lengths(amount).least < floor:
+        raise ValueError(f"{name} can be {lengths(amount).least}: it must be at least {floor}")
+
+
+def own_words(amount: Amount) -> None:
+    """A request's own part holds at least the words that make it unlike all others. Raises ValueError."""
+    _at_least("own_words", amount, OPENING_WORDS)
+
+
+class Prefixes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`groups` texts of `words` words that prompts begin with; how often each is taken follows Zipf's law.
+
+    In a chat it is the system message. `zipf` 0 makes all groups alike.
+    """
+
+    groups: int
+    words: int = 512
+    zipf: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.groups <= 1_000_000:
+            raise ValueError(f"groups is {self.groups}: it must be 1 to 1000000")
+        if not OPENING_WORDS <= self.words <= 1_000_000:
+            raise ValueError(f"words is {self.words}: a prefix has {OPENING_WORDS} to 1000000")
+        if not 0 <= self.zipf <= 10:
+            raise ValueError(f"zipf is {self.zipf:g}: it must be between 0 and 10")
+
+
+class _Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """The kinds are told apart by `kind`."""
+
+
+class _Generation(_Kind, frozen=True, kw_only=True):
+    """What all kinds that generate text have."""
+
+    stream: bool = True
+    ignore_eos: bool = True
+    """Also send `ignore_eos` and `min_tokens`, which vLLM knows: every run then does the same work. Hosted providers
+    refuse them."""
+    extra: dict[str, Any] = {}
+    """More fields for every body."""
+
+
+class Synthetic(_Generation, frozen=True, tag="synthetic"):
+    """Independent prompts of one turn. `own_words` comes on top of the shared prefix."""
+
+    api: Api = "chat"
+    own_words: Amount = 128
+    output_tokens: Amount = 64
+    prefixes: Prefixes | None = None
+    distinct: int | None = None
+    """Repeat, on purpose, this many different requests; None: no two are alike."""
+
+    def __post_init__(self) -> None:
+        own_words(self.own_words)
+        _at_least("output_tokens", self.output_tokens, 1)
+        if self.distinct is not None and self.distinct < 1:
+            raise ValueError(f"distinct is {self.distinct}: it must be at least 1")
+
+
+class Sessions(_Generation, frozen=True, tag="sessions"):
+    """Chats of several turns. Each turn sends all before it, with the answers the server gave."""
+
+    turns: Amount = msgspec.field(default_factory=lambda: Lengths(median=4, sigma=0.5, least=1, most=12))
+    own_words: Amount = 64
+    """Of each of the user's messages."""
+    output_tokens: Amount = 64
+    think_ms: Amount = 1000
+    """Pause of the user before each turn but the first."""
+    prefixes: Prefixes | None = None
+
+    def __post_init__(self) -> None:
+        own_words(self.own_words)
+        _at_least("output_tokens", self.output_tokens, 1)
+        _at_least("turns", self.turns, 1)
+        if lengths(self.turns).most > 1000:
+            raise ValueError("turns can be over 1000")
+
+
+class Embeddings(_Kind, frozen=True, tag="embeddings"):
+    """Texts to embed, `inputs` of them in a request."""
+
+    own_words: Amount = 128
+    inputs: Amount = 1
+    extra: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        own_words(self.own_words)
+        _at_least("inputs", self.inputs, 1)
+
+
+class TraceLengths(_Generation, frozen=True, tag="trace"):
+    """Lengths, and for Mooncake the shared blocks, of a recorded trace: request i is row i, from the start again at its end."""
+
+    file: str
+    api: Api = "chat"
+    block_tokens: int = BLOCK_TOKENS
+
+    def __post_init__(self) -> None:
+        if self.block_tokens < 2 * OPENING_WORDS:
+            raise ValueError(f"block_tokens is {self.block_tokens}: it must be at least {2 * OPENING_WORDS}")
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A share of a mixed workload."""
+
+    workload: Synthetic | Sessions | Embeddings | TraceLengths
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight < float("inf"):
+            raise ValueError(f"weight is {self.weight:g}: it must be above 0")
+
+
+class Mixed(_Kind, frozen=True, tag="mixed"):
+    """Several kinds side by side, each with its share of the requests."""
+
+    parts: tuple[Part, ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise ValueError("parts is empty: a mixed workload needs at least one")
+
+
+WorkloadSpec = Synthetic | Sessions | Embeddings | TraceLengths | Mixed

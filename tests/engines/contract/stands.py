@@ -1,0 +1,153 @@
+"""One stand per engine kind: the engine as the gateway builds it, and a server behind it whose behaviour a test sets.
+
+Behaviours: `ok`; `prefill` works on the request and has no body byte yet; `slow` sends the beginning of a stream and no
+more; `refuse` answers 429; `hang` says nothing; `cut` closes in the middle of the body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from engines.http_engine import HttpEngine
+from engines.port import Replica
+from engines.simulator import SimulatorSettings, command
+from engines.simulator.server import serve
+from gateway.build import EngineSettings, build_engine, replicas_of
+from gateway.settings import OpenAIEngine, SimulatorEngine, VllmEngine
+from tests.engines.contract.scripted import KEY, scripted
+from tests.engines.http1.upstream import PATIENCE_S, until
+
+SIMULATOR = SimulatorSettings(ttft_ms=0, itl_ms=0, admin=True)
+FAILURES = {"refuse": "rate_limit", "hang": "hang", "cut": "disconnect_mid_stream"}
+
+
+class Stand:
+    """An engine and the server behind it."""
+
+    def __init__(self, settings: EngineSettings, launched: Mapping[str, list[Replica]]) -> None:
+        self.settings = settings
+        self.tasks: list[asyncio.Task[None]] = []
+        self.replicas = replicas_of("one", settings, launched)
+        self.engine = self.build(self.replicas)
+
+    def build(self, replicas: tuple[Replica, ...]) -> HttpEngine:
+        return build_engine("one", self.settings, replicas, self.spawn, probe_timeout_s=PATIENCE_S)
+
+    def spawn(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self.tasks.append(asyncio.get_running_loop().create_task(work(), name=name))
+
+    async def behave(self, behaviour: str) -> None:
+        raise NotImplementedError
+
+    async def serving(self) -> int:
+        """How many requests the server is working on."""
+        raise NotImplementedError
+
+    async def asked(self) -> list[str]:
+        """The paths of all inference requests so far."""
+        raise NotImplementedError
+
+    async def until_serving(self, count: int) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while await self.serving() != count:
+                pass
+
+    async def over(self) -> None:
+        await self.engine.close()
+        await until(lambda: self.engine.open_connections == 0)
+        await asyncio.gather(*self.tasks)
+
+
+class SimulatorStand(Stand):
+    """Behind `vllm` and `simulator`: the simulated server, told what to do through its admin endpoint."""
+
+    def __init__(self, settings: EngineSettings, launched: Mapping[str, list[Replica]], admin: httpx.AsyncClient):
+        super().__init__(settings, launched)
+        self._admin = admin
+
+    async def behave(self, behaviour: str) -> None:
+        knobs: dict[str, Any] = {
+            "failure_rate": 0,
+            "ttft_ms": 600_000 if behaviour == "prefill" else 0,
+            "itl_ms": 600_000 if behaviour == "slow" else 0,
+        }
+        if behaviour in FAILURES:
+            knobs |= {"failure_rate": 1, "failure_kinds": [FAILURES[behaviour]]}
+        (await self._admin.post("/admin/config", json=knobs)).raise_for_status()
+
+    async def serving(self) -> int:
+        return int((await self._admin.get("/load")).json()["server_load"])
+
+    async def asked(self) -> list[str]:
+        return [request["path"] for request in (await self._admin.get("/admin/requests")).json()]
+
+
+class OpenAIStand(Stand):
+    """Behind `openai`: a scripted server."""
+
+    server: Any
+
+    async def behave(self, behaviour: str) -> None:
+        self.server.behaviour = behaviour
+
+    async def serving(self) -> int:
+        await asyncio.sleep(0)
+        return int(self.server.serving)
+
+    async def asked(self) -> list[str]:
+        return [path.removesuffix("/") for path in self.server.paths]
+
+
+@asynccontextmanager
+async def vllm() -> AsyncIterator[Stand]:
+    """Static replicas, the server in this event loop."""
+    stop = asyncio.Event()
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serve(SIMULATOR, on_listening=url.set_result, stop=stop))
+        try:
+            section = VllmEngine.model_validate({"kind": "vllm", "replicas": [{"url": await url}]})
+            async with httpx.AsyncClient(base_url=await url, trust_env=False, timeout=PATIENCE_S) as admin:
+                stand = SimulatorStand(section, {}, admin)
+                yield stand
+                await stand.over()
+        finally:
+            stop.set()
+
+
+@asynccontextmanager
+async def simulator() -> AsyncIterator[Stand]:
+    """A replica in a process of its own, as the gateway launches it."""
+    process = await asyncio.create_subprocess_exec(*command(SIMULATOR), stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            url = (await process.stdout.readline()).decode().split()[-1]
+        section = SimulatorEngine.model_validate({"kind": "simulator"})
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE_S) as admin:
+            stand = SimulatorStand(section, {"one": [Replica("0", url)]}, admin)
+            yield stand
+            await stand.over()
+    finally:
+        os.kill(process.pid, signal.SIGTERM)
+        await process.communicate()
+
+
+@asynccontextmanager
+async def openai() -> AsyncIterator[Stand]:
+    """A provider at a base URL, with a key."""
+    async with scripted() as (server, base_url):
+        stand = OpenAIStand(OpenAIEngine.model_validate({"kind": "openai", "base_url": base_url, "api_key": KEY}), {})
+        stand.server = server
+        yield stand
+        await stand.over()
+
+
+STANDS = {"vllm": vllm, "simulator": simulator, "openai": openai}

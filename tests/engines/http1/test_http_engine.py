@@ -1,0 +1,115 @@
+"""What an HTTP engine writes on the wire: paths, host, credentials, and whose connections serve whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from engines.http_engine import HttpEngine
+from engines.model import Operation
+from engines.port import Replica
+from tests.engines.http1.bench import PATIENT
+from tests.engines.http1.recorder import Recorder
+from tests.engines.http1.upstream import ANSWER, Upstream, ended, until, upstream
+
+pytestmark = pytest.mark.anyio
+
+KEY = "sk-0123456789"
+
+
+def engine_at(up: Upstream, base_path: str = "", **options: object) -> HttpEngine:
+    url = f"http://{up.origin.authority}{base_path}"
+    return HttpEngine("one", "openai", [Replica("a", url)], frozenset(Operation), up.spawn, **options)  # type: ignore[arg-type]
+
+
+async def test_a_request_is_written_as_documented_to_the_byte() -> None:
+    async with upstream() as up:
+        engine = engine_at(up, "/studio/v1", api_key=KEY, headers={"X-Org": "org-12345"}, version_in_url=True)
+        sink = Recorder()
+        engine.send("a", Operation.CHAT, b'{"a":1}', b"x-request-id: 7\r\n", PATIENT, sink)
+        expected = (
+            b"POST /studio/v1/chat/completions HTTP/1.1\r\n"
+            b"host: " + up.origin.authority.encode() + b"\r\n"
+            b"user-agent: penstock\r\n"
+            b"content-type: application/json\r\n"
+            b"authorization: Bearer sk-0123456789\r\n"
+            b"x-org: org-12345\r\n"
+            b"x-request-id: 7\r\n"
+            b"content-length: 7\r\n\r\n"
+            b'{"a":1}'
+        )
+        peer = await up.peer()
+        assert await peer.request(len(expected)) == expected
+        peer.send(ANSWER)
+        assert (await ended(sink)).body == b"ok"
+        await engine.close()
+        await until(lambda: engine.open_connections == 0)
+
+
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("version_in_url", [False, True])
+async def test_each_operation_has_its_path(operation: Operation, version_in_url: bool) -> None:
+    async with upstream() as up:
+        engine = engine_at(up, "/v1" if version_in_url else "", version_in_url=version_in_url)
+        engine.send("a", operation, b"", b"", PATIENT, Recorder())
+        path = operation.value
+        if version_in_url and not path.startswith("/v1/"):
+            path = "/v1" + path
+        line = f"POST {path} HTTP/1.1\r\n".encode()
+        assert await (await up.peer()).request(len(line)) == line
+
+
+async def test_secrets_are_what_must_be_hidden_and_short_words_are_not() -> None:
+    async with upstream() as up:
+        engine = engine_at(up, api_key=KEY, headers={"x-org": "org-12345", "x-region": "eu"})
+        assert engine.secrets == (b"sk-0123456789", b"org-12345")
+        assert KEY not in repr(engine)
+        assert engine_at(up).secrets == ()
+
+
+async def test_replicas_do_not_share_connections() -> None:
+    async with upstream() as first, upstream() as second:
+        replicas = [Replica(name, f"http://{up.origin.authority}") for name, up in (("a", first), ("b", second))]
+        engine = HttpEngine("two", "vllm", replicas, frozenset(Operation), first.spawn)
+        for up, name in ((first, "a"), (second, "b"), (first, "a")):
+            sink = Recorder()
+            engine.send(name, Operation.CHAT, b"", b"", PATIENT, sink)
+            peer = up.latest or await up.peer()
+            await peer.request(1)
+            peer.send(ANSWER)
+            await ended(sink)
+        assert (first.accepted, second.accepted, engine.open_connections) == (1, 1, 2)
+        await engine.close()
+        await until(lambda: engine.open_connections == 0)
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (204, False)])
+async def test_a_probe_is_a_get_of_the_health_path_and_only_200_is_healthy(status: int, healthy: bool) -> None:
+    async with upstream() as up:
+        engine = engine_at(up, "/base", health_path="/health")
+        found: list[bool] = []
+
+        async def probe() -> None:
+            found.append(await engine.probe("a"))
+
+        up.spawn("probe", probe)
+        peer = await up.peer()
+        line = b"GET /base/health HTTP/1.1\r\n"
+        assert await peer.request(len(line)) == line
+        peer.send(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % status)
+        await until(lambda: bool(found))
+        assert found == [healthy]
+        await engine.close()
+
+
+async def test_a_probe_that_hangs_is_unhealthy_and_closes_its_connection() -> None:
+    async with upstream() as up:
+        engine = engine_at(up, health_path="/health", probe_timeout_s=0.02)
+        assert await engine.probe("a") is False
+        await until(lambda: engine.open_connections == 0)
+
+
+@pytest.mark.parametrize("url", ["ftp://engine", "http://user:secret@engine", "unix:relative"])
+async def test_a_url_that_cannot_be_used_is_refused_when_the_engine_is_built(url: str) -> None:
+    async with upstream() as up:
+        with pytest.raises(ValueError, match=r"URL"):
+            HttpEngine("one", "openai", [Replica("a", url)], frozenset(Operation), up.spawn)

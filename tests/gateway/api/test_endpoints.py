@@ -1,0 +1,287 @@
+"""Models, health, readiness, metrics, and what is not there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from engines.model import Operation
+from gateway.workers.messages import Fleet, ReplicaAt
+from tests.gateway.server.door import read_answers
+from tests.scenario.gateway import KEY, Gateway
+
+pytestmark = pytest.mark.anyio
+PATIENCE_S = 20.0
+NO_KEY = {"authorization": ""}
+
+
+def card(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "penstock"}
+
+
+def error_of(response: httpx.Response) -> dict[str, Any]:
+    """The error object, in OpenAI's shape and no other."""
+    assert response.headers["content-type"] == "application/json"
+    document = response.json()
+    assert list(document) == ["error"]
+    assert set(document["error"]) == {"message", "type", "param", "code"}
+    error: dict[str, Any] = document["error"]
+    return error
+
+
+async def raw(gateway: Gateway, wire: bytes) -> bytes:
+    """All that is answered to these bytes; the last request should close."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    try:
+        writer.write(wire)
+        return await asyncio.wait_for(reader.read(), PATIENCE_S)
+    finally:
+        writer.close()
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_models_are_listed(gateway: Gateway) -> None:
+    response = await gateway.http.get("/v1/models")
+    assert response.json() == {
+        "object": "list",
+        "data": [card("chat-small"), card("chat-large"), card("org/with slash")],
+    }
+
+
+async def test_a_caller_sees_the_models_it_may_use_and_no_others(gateway: Gateway, limited: dict[str, str]) -> None:
+    assert (await gateway.http.get("/v1/models", headers=limited)).json()["data"] == [card("chat-small")]
+    assert (await gateway.http.get("/v1/models/chat-small", headers=limited)).json() == card("chat-small")
+    hidden = await gateway.http.get("/v1/models/chat-large", headers=limited)
+    unknown = await gateway.http.get("/v1/models/chat-larger", headers=limited)
+    for response in (hidden, unknown):
+        assert response.status_code == 404
+        assert response.text.count("chat-small") == 1  # the only name it is told of
+        assert "chat-large" not in response.text.replace(f"{response.url.path.rpartition('/')[2]!r}", "")
+    assert error_of(hidden)["message"].replace("large", "larger") == error_of(unknown)["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("chat-small", "chat-small"),
+        ("chat%2Dsmall", "chat-small"),
+        ("org/with%20slash", "org/with slash"),
+        ("org%2Fwith%20slash", "org/with slash"),
+        ("chat-small?x=/../", "chat-small"),
+    ],
+)
+async def test_one_model_is_found_by_its_name_however_it_is_encoded(gateway: Gateway, path: str, name: str) -> None:
+    response = await gateway.http.get(f"/v1/models/{path}")
+    assert (response.status_code, response.json()) == (200, card(name))
+
+
+@pytest.mark.parametrize("name", ["chat-smal", "Chat-Small", "chatsmall", "chat_small"])
+async def test_an_unknown_model_is_a_404_with_the_nearest_name_first(gateway: Gateway, name: str) -> None:
+    response = await gateway.http.get(f"/v1/models/{name}")
+    assert response.status_code == 404
+    error = error_of(response)
+    assert (error["type"], error["code"], error["param"]) == ("not_found_error", "model_not_found", "model")
+    assert error["message"].startswith(f"the model {name!r} does not exist; did you mean chat-small")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models/zzzzzzzz",
+        "/v1/models/",
+        "/v1/models/%2e%2e/%2e%2e/etc/passwd",
+        "/v1/models/../../etc/passwd",
+        "/v1/models/%00",
+        "/v1/models/%ff%fe",
+        "/v1/models/%",
+        "/v1/models/chat-small/",
+        "/v1/models/%22%3E%3Cscript%3E",
+        "/v1/models/" + "x" * 20_000,
+        "/v1/models/%0d%0ax-injected:%201",
+    ],
+)
+async def test_no_name_gets_past_the_list(gateway: Gateway, path: str) -> None:
+    wire = b"GET %b HTTP/1.1\r\nhost: a\r\nconnection: close\r\nauthorization: Bearer %b\r\n\r\n"
+    (answer,) = read_answers(await raw(gateway, wire % (path.encode(), KEY.encode())), ended=True)
+    assert (answer.status, answer.error["code"]) == (404, "model_not_found")
+    assert "x-injected" not in answer.headers
+    assert len(answer.body) < 1000
+
+
+# -- keys --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/chat-small", "/v1/models/unknown"])
+@pytest.mark.parametrize("headers", [NO_KEY, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {KEY}"}])
+async def test_models_need_a_key(gateway: Gateway, path: str, headers: dict[str, str]) -> None:
+    response = await gateway.http.get(path, headers=headers)
+    assert response.status_code == 401
+    assert error_of(response)["code"] == "invalid_api_key"
+    assert "chat" not in response.text
+
+
+async def test_a_key_may_come_as_anthropic_s_sdk_sends_it(gateway: Gateway) -> None:
+    del gateway.http.headers["authorization"]
+    assert (await gateway.http.get("/v1/models", headers={"x-api-key": KEY})).status_code == 200
+    assert (await gateway.http.get("/v1/models", headers={"x-api-key": "wrong"})).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
+async def test_orchestrators_need_no_key(gateway: Gateway, path: str) -> None:
+    assert (await gateway.http.get(path, headers=NO_KEY)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/v1/models"])
+async def test_nothing_says_a_key_or_an_upstream_s_address(gateway: Gateway, path: str) -> None:
+    text = (await gateway.http.get(path)).text
+    for secret in (KEY, "sk-upstream-secret", "127.0.0.1:9"):
+        assert secret not in text
+
+
+# -- health and readiness ----------------------------------------------------------------------------------------------
+
+
+async def test_health_says_that_the_process_lives_whatever_its_engines_do(gateway: Gateway) -> None:
+    response = await gateway.http.get("/health")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+async def test_ready_is_true_while_one_replica_can_be_asked(gateway: Gateway) -> None:
+    everything = [
+        ReplicaAt(endpoint.engine, endpoint.replica)
+        for route in gateway.worker.dispatcher.snapshot.fleet.models.values()
+        for tier in route.tiers
+        for endpoint in tier
+    ]
+    assert {"llama", "hosted"} == {replica.engine for replica in everything}
+    for down, status, said in [
+        ([], 200, "ready"),
+        (everything[:1], 200, "ready"),
+        (everything, 503, "no replica is available"),
+        ([], 200, "ready"),
+    ]:
+        gateway.worker.receive(Fleet([], down))
+        response = await gateway.http.get("/ready")
+        assert (response.status_code, response.json()) == (status, {"status": said})
+
+
+async def test_ready_turns_false_when_the_gateway_drains_and_health_does_not(gateway: Gateway) -> None:
+    wires = []
+    for path in (b"/ready", b"/health"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(b"GET %b HTT" % path)  # a request on its way keeps its connection
+        wires.append((reader, writer))
+    while len(gateway.worker._connections) < 2 or not all(c._head_bytes for c in gateway.worker._connections):
+        await asyncio.sleep(0)
+    draining = asyncio.ensure_future(gateway.worker.drain(PATIENCE_S))
+    answers = []
+    for reader, writer in wires:
+        writer.write(b"P/1.1\r\nhost: a\r\n\r\n")
+        answers += read_answers(await asyncio.wait_for(reader.read(), PATIENCE_S), ended=True)
+        writer.close()
+    await asyncio.wait_for(draining, PATIENCE_S)
+    assert [(a.status, a.body) for a in answers] == [(503, b'{"status":"draining"}'), (200, b'{"status":"ok"}')]
+
+
+# -- metrics -----------------------------------------------------------------------------------------------------------
+
+
+async def test_metrics_are_prometheus_text_and_count_what_was_refused(gateway: Gateway) -> None:
+    await gateway.http.post("/v1/chat/completions", json={"model": "nowhere"})
+    await gateway.http.post("/v1/chat/completions", json={"model": "chat-small"}, headers=NO_KEY)
+    await raw(gateway, b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n")
+    response = await gateway.http.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    samples = [sample for family in text_string_to_metric_families(response.text) for sample in family.samples]
+    codes = {
+        sample.labels["code"]: sample.value
+        for sample in samples
+        if sample.name == "penstock_requests_total"
+        if sample.value
+    }
+    assert codes == {"404": 1, "401": 1, "400": 1}
+    kinds = {sample.labels["kind"] for sample in samples if sample.name == "penstock_errors_total" if sample.value}
+    assert kinds == {"model_not_found", "invalid_api_key", "invalid_http"}
+
+
+async def test_metrics_that_the_control_plane_does_not_give_are_a_503(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.workers.worker.EXPOSITION_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(gateway.worker, "_tell", lambda message: None)
+    response = await gateway.http.get("/metrics")
+    assert response.status_code == 503
+    monkeypatch.undo()
+    assert (await gateway.http.get("/metrics")).status_code == 200
+
+
+# -- what is not there -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v2/chat/completions", "/v1/chat/completions/", "/models", "//v1/models"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_an_unknown_path_is_a_404_in_openai_s_shape(gateway: Gateway, method: str, path: str) -> None:
+    wire = f"{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".encode()
+    (answer,) = read_answers(await raw(gateway, wire), ended=True)
+    assert (answer.status, answer.error["type"], answer.error["code"]) == (404, "not_found_error", "not_found")
+    assert repr(path) in answer.error["message"]
+
+
+@pytest.mark.parametrize("host", ["", "[", "[::1", "a:b:c", "a/b?c#d", "\u00e4", "a b", "x" * 2000])
+async def test_a_strange_host_breaks_nothing(gateway: Gateway, host: str) -> None:
+    for path, status in (("/nothing", 404), ("/health", 200), ("/v1/models", 401)):
+        wire = f"GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode("latin-1")
+        (answer,) = read_answers(await raw(gateway, wire), ended=True)
+        assert answer.status == status
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/chat-small", "/health", "/ready", "/metrics"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+async def test_another_method_is_a_405_that_says_which_are_allowed(gateway: Gateway, method: str, path: str) -> None:
+    response = await gateway.http.request(method, path)
+    assert response.status_code == 405
+    assert error_of(response)["code"] == "method_not_allowed"
+    assert {"GET", "HEAD"} == set(response.headers["allow"].split(", "))
+
+
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS"])
+async def test_an_operation_takes_post_only(gateway: Gateway, method: str, operation: Operation) -> None:
+    response = await gateway.http.request(method, operation.value)
+    assert response.status_code == 405
+    assert response.headers["allow"] == "POST"
+    assert "POST" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/health", "/ready", "/metrics", "/nothing", "/v1/chat/completions"])
+async def test_head_answers_as_get_does_but_for_the_body(gateway: Gateway, path: str) -> None:
+    get = await gateway.http.get(path)
+    head = await gateway.http.head(path)
+    after = await gateway.http.get(path)
+    assert get.status_code == head.status_code == after.status_code
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert head.content == b""
+    assert int(head.headers["content-length"]) > 0
+
+
+async def test_an_error_inside_is_a_500_in_openai_s_shape_that_says_nothing(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise ValueError("postgres://user:secret@host")
+
+    monkeypatch.setattr(gateway.worker, "exposition", broken)
+    response = await gateway.http.get("/metrics")
+    assert response.status_code == 500
+    assert (error_of(response)["type"], error_of(response)["code"]) == ("server_error", "internal_error")
+    assert "secret" not in response.text
+    monkeypatch.undo()
+    assert (await gateway.http.get("/metrics")).status_code == 200

@@ -1,0 +1,354 @@
+"""Any body is parsed or refused with a clear 400, and what is forwarded is what came, but for what must change."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway import envelope
+from gateway.envelope import Envelope
+from gateway.errors import Failure
+
+RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
+LONG_INTEGER = b"9" * 5000  # Python's own parser refuses to read over 4300 digits
+
+
+def parsed_or_refused(body: bytes) -> Envelope | Failure:
+    """What `parse` says; any exception but a Failure is the test's failure."""
+    try:
+        return envelope.parse(body)
+    except Failure as failure:
+        return failure
+
+
+def refusal(body: bytes) -> Failure:
+    failure = parsed_or_refused(body)
+    assert isinstance(failure, Failure)
+    assert failure.status == 400
+    return failure
+
+
+def check_any(body: bytes) -> None:
+    """It is a 400 with a sentence, or it means what Python's own parser reads."""
+    result = parsed_or_refused(body)
+    if isinstance(result, Failure):
+        assert result.status == 400
+        assert len(result.message) > 15
+    else:
+        assert json.loads(body)["model"] == result.model
+
+
+def members(body: bytes) -> dict[str, bytes]:
+    return {name: bytes(raw) for name, raw in RAW.decode(body).items()}
+
+
+names = st.text(max_size=6) | st.sampled_from(["model", "stream", "stream_options", "max_tokens", "messages", "Model"])
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**40), 10**40)
+texts = st.text(max_size=12)
+values = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4),
+    max_leaves=12,
+)
+documents = st.dictionaries(names, values, max_size=8)
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> bytes:
+    """A JSON object with a model, in one of the ways to write it."""
+    document = draw(documents)
+    document["model"] = draw(st.text(min_size=1, max_size=20))
+    order = draw(st.permutations(list(document)))
+    compact = draw(st.sampled_from([None, (",", ":"), (" ,\n", "\t: ")]))
+    ordered = {name: document[name] for name in order}
+    return json.dumps(ordered, ensure_ascii=draw(st.booleans()), separators=compact).encode()
+
+
+# -- parse -------------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=150)
+@given(body=bodies())
+def test_an_object_with_a_model_is_parsed_or_refused_and_never_raises_anything_else(body: bytes) -> None:
+    check_any(body)
+    result = parsed_or_refused(body)
+    if isinstance(result, Failure):  # only a field that we act on can be wrong here
+        assert result.kind == "invalid_field"
+        assert result.param is not None
+        assert result.param.split(".")[0] in {"stream", "stream_options", "max_tokens"}
+
+
+@settings(deadline=None, max_examples=300)
+@given(body=st.binary(max_size=60) | st.text('{}[]",:\\ \n0123456789eE+-.truefalsnémodel', max_size=40).map(str.encode))
+def test_junk_is_refused_and_never_raises_anything_else(body: bytes) -> None:
+    check_any(body)
+
+
+@settings(deadline=None, max_examples=150)
+@given(body=bodies(), at=st.integers(0, 1000), byte=st.binary(min_size=1, max_size=1))
+def test_a_damaged_body_is_refused_or_still_means_what_python_reads(body: bytes, at: int, byte: bytes) -> None:
+    at %= len(body)
+    check_any(body[:at] + byte + body[at + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("body", "byte"),
+    [
+        (b'{"model":"m",}', 13),
+        (b'{"model":"m" "x":1}', 13),
+        (b'{"model":"m"} x', 15),
+        (b"{'model':'m'}", 1),
+        (b'{"model":"m","x":NaN}', 17),
+        (b'{"model":"m","x":tru}', 18),
+        (b'{"model":"m","x":01}', 18),
+        (b'{"model":"m","x":"\t"}', 18),
+        (b'{"model":"m","x":"\x00"}', 18),
+        (b'{"model":"m","x":"a\\qb"}', 20),
+        (b'\xef\xbb\xbf{"model":"m"}', 0),
+        (b"\x00", 0),
+        (b'{"model":"m"', 12),
+        (b'{"model":"m","messages":[{"role":"us', 36),
+        (b" ", 1),
+    ],
+)
+def test_malformed_json_is_refused_with_its_position(body: bytes, byte: int) -> None:
+    failure = refusal(body)
+    assert failure.kind == "invalid_json"
+    assert f"(byte {byte})" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("body", "byte"),
+    [
+        (b'{"model":"\xff"}', 10),
+        (b'{"model":"m","x":"\xff"}', 18),
+        (b'{"model":"m","x":{"y":["\xc3"]}}', 24),
+        (b'{"model":"m","\xff":1}', 14),
+        (b'{"model":"m","x":"\xed\xa0\x80"}', 18),  # a surrogate, encoded
+        (b'{"model":"m","x":"\xc0\xaf"}', 18),  # an overlong slash
+        (b'{"model":"m","x":"\xf4\x90\x80\x80"}', 18),  # past U+10FFFF
+    ],
+)
+def test_invalid_utf_8_is_refused_with_its_position_even_in_values_we_skip(body: bytes, byte: int) -> None:
+    failure = refusal(body)
+    assert failure.kind == "invalid_json"
+    assert failure.message.endswith(f"at byte {byte}")
+
+
+@pytest.mark.parametrize("half", [b"\\ud800", b"\\ud800\\u0041", b"\\udc00", b"\\udc00\\ud800"])
+def test_half_a_surrogate_pair_is_refused(half: bytes) -> None:
+    assert refusal(b'{"model":"%b"}' % half).kind == "invalid_json"
+    assert refusal(b'{"model":"m","x":"%b"}' % half).kind == "invalid_json"
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
+@pytest.mark.parametrize(
+    "before",
+    [b"", b'{"model":"m","messages":', b'{"model":"m","stream_options":{"x":', b'{"model":', b'{"max_tokens":'],
+)
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_depth_bomb_is_refused(opening: bytes, before: bytes, *, closed: bool) -> None:
+    closing = opening.replace(b"[", b"]").replace(b'{"a":', b"}")[::-1] if closed else b""
+    body = before + opening * 100_000 + b"1" + closing * 100_000 + b"}" * (before.count(b"{") if closed else 0)
+    assert refusal(body).kind in {"invalid_json", "invalid_field"}
+
+
+def test_a_depth_bomb_in_the_slow_path_is_refused() -> None:
+    def nested(depth: int) -> bytes:
+        return b'{"model":"m","x":{"model":%b1%b}}' % (b"[" * depth, b"]" * depth)
+
+    assert envelope.parse(nested(100)).model == "m"
+    assert refusal(nested(100_000)).message == envelope.DEPTH
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "expected"),
+    [
+        (b'{"model":1}', "model", "str"),
+        (b'{"model":["m"]}', "model", "str"),
+        (b'{"model":{"id":"m"}}', "model", "str"),
+        (b'{"model":"m","stream":"yes"}', "stream", "bool"),
+        (b'{"model":"m","stream":1}', "stream", "bool"),
+        (b'{"model":"m","stream_options":true}', "stream_options", "object"),
+        (b'{"model":"m","stream_options":[]}', "stream_options", "object"),
+        (b'{"model":"m","stream_options":{"include_usage":"x"}}', "stream_options.include_usage", "bool"),
+        (b'{"model":"m","max_tokens":"many"}', "max_tokens", "int"),
+        (b'{"model":"m","max_tokens":1.5}', "max_tokens", "int"),
+        (b'{"model":"m","max_tokens":true}', "max_tokens", "int"),
+        (b'{"model":"m","max_completion_tokens":[]}', "max_completion_tokens", "int"),
+        (b'{"model":"m","max_output_tokens":{}}', "max_output_tokens", "int"),
+    ],
+)
+def test_a_wrong_type_names_the_field_and_what_it_should_be(body: bytes, param: str, expected: str) -> None:
+    failure = refusal(body)
+    assert (failure.kind, failure.param) == ("invalid_field", param)
+    assert failure.message.startswith(f"`{param}`: expected `{expected}")
+
+
+@pytest.mark.parametrize("number", [b"1e400", LONG_INTEGER])
+def test_a_number_past_all_bounds_names_the_field(number: bytes) -> None:
+    assert refusal(b'{"model":"m","max_tokens":%b}' % number).param == "max_tokens"
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"x"', b"null", b"1", b"true", b'[{"model":"m"}]', b"[" * 100_000])
+def test_what_is_not_an_object_is_refused_as_that(body: bytes) -> None:
+    failure = refusal(body)
+    assert failure.kind == "invalid_field"
+    assert failure.message.startswith("the body must be a JSON object: expected `object`, got ")
+    assert failure.param is None
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"model":null}', b'{"model":""}', b'{"Model":"m"}', b'{"x":{"model":"m"}}'])
+def test_a_missing_model_is_named(body: bytes) -> None:
+    failure = refusal(body)
+    assert (failure.kind, failure.param) == ("invalid_field", "model")
+    assert "GET /v1/models" in failure.message
+
+
+def test_an_empty_body_is_named() -> None:
+    assert refusal(b"").message == "the request body is empty; send a JSON object"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"a","model":"b"}',
+        b'{"model":"a","model":"a"}',
+        b'{"model" :"a", "model"\n: "b"}',
+        b'{"model":"a","mode\\u006c":"b"}',
+        b'{"model":"a","\\u006dodel":"b"}',
+        b'{"m\\u006Fdel":"a","mod\\u0065l":"b"}',
+        b'{"\\u006d\\u006f\\u0064\\u0065\\u006c":"a","model":"b"}',
+        b'{"model":null,"model":"b"}',
+        b'{"x":{"model":1},"model":"a","model":"b"}',
+    ],
+)
+def test_two_models_are_refused_however_they_are_spelled(body: bytes) -> None:
+    failure = refusal(body)
+    assert (failure.kind, failure.param) == ("duplicate_model", "model")
+
+
+@pytest.mark.parametrize(
+    ("body", "model"),
+    [
+        (b'{"model":"m","x":{"model":"n"}}', "m"),
+        (b'{"x":[{"model":1},{"model":2}],"model":"m"}', "m"),
+        (b'{"x":{"model":1,"model":2},"model":"m"}', "m"),
+        (b'{"model":"model"}', "model"),
+        (b'{"model":"m","x":"model"}', "m"),
+        (b'{"model":"m","x":["model","model"]}', "m"),
+        (b'{"model":"m","x":"\\"model\\":"}', "m"),
+        (b'{"model":"m","x":"mode\\u006c"}', "m"),
+        (b'{"\\u006dodel":"m"}', "m"),
+        (b'{"model":"m","x":{"model":1},"y":%b}' % LONG_INTEGER, "m"),
+        (b'{"model":"m","x":{"model":1},"y":1e999}', "m"),
+        (b'{"model":"\\ud83d\\ude00"}', "\U0001f600"),
+        ('{"model":"模型"}'.encode(), "模型"),
+        (b'{"model":"m\\u0000\\n"}', "m\x00\n"),
+        (b' \r\n\t{"model":"m"}\n', "m"),
+        (b'{"model":"m","x":%b}' % LONG_INTEGER, "m"),
+        (b'{"model":"m","x":1e999,"x":2}', "m"),
+    ],
+)
+def test_what_only_looks_wrong_is_accepted(body: bytes, model: str) -> None:
+    assert envelope.parse(body).model == model
+
+
+@pytest.mark.parametrize(
+    ("fields", "limit"),
+    [
+        ("", None),
+        (',"max_tokens":5', 5),
+        (',"max_completion_tokens":6,"max_tokens":5', 6),
+        (',"max_output_tokens":7', 7),
+        (',"max_tokens":5,"max_output_tokens":7', 5),
+        (',"max_tokens":null,"max_output_tokens":7', 7),
+        (',"max_tokens":0', 0),
+        (',"max_tokens":-1', -1),
+        (f',"max_tokens":{10**30}', 10**30),
+    ],
+)
+def test_the_output_limit_is_read_under_each_of_its_names(fields: str, limit: int | None) -> None:
+    assert envelope.parse(f'{{"model":"m"{fields}}}'.encode()).output_limit == limit
+
+
+@pytest.mark.parametrize(
+    ("options", "asks"),
+    [
+        ("null", False),
+        ("{}", False),
+        ('{"include_usage":null}', False),
+        ('{"include_usage":false}', False),
+        ('{"include_usage":true}', True),
+        ('{"include_usage":true,"x":[1]}', True),
+    ],
+)
+def test_whether_the_client_asks_for_usage(options: str, *, asks: bool) -> None:
+    parsed = envelope.parse(f'{{"model":"m","stream_options":{options}}}'.encode())
+    assert envelope.asks_usage(parsed) is asks
+
+
+# -- rewrite -----------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=150)
+@given(body=bodies(), model=st.text(max_size=20))
+def test_a_rewrite_changes_the_model_and_not_a_byte_of_any_other_value_nor_the_order(body: bytes, model: str) -> None:
+    before, after = members(body), members(envelope.rewrite(body, model))
+    assert list(before) == list(after)
+    assert json.loads(after.pop("model")) == model
+    del before["model"]
+    assert before == after
+
+
+@settings(deadline=None, max_examples=150)
+@given(body=bodies(), options=st.none() | st.dictionaries(names, values, max_size=4))
+def test_asking_for_usage_adds_one_option_and_changes_no_other(body: bytes, options: dict[str, Any] | None) -> None:
+    document = json.loads(body) | {"stream_options": options}
+    body = json.dumps(document).encode()
+    before, after = members(body), members(envelope.rewrite(body, "up", ask_usage=True))
+    assert list(before) == list(after)
+    assert json.loads(after.pop("stream_options")) == {**(options or {}), "include_usage": True}
+    assert json.loads(after.pop("model")) == "up"
+    assert {k: v for k, v in before.items() if k not in ("model", "stream_options")} == after
+
+
+def test_asking_for_usage_adds_the_options_at_the_end_when_there_are_none() -> None:
+    body = envelope.rewrite(b'{"stream":true,"model":"m","x":1.0}', "up", ask_usage=True)
+    assert body == b'{"stream":true,"model":"up","x":1.0,"stream_options":{"include_usage":true}}'
+
+
+def test_options_that_an_engine_does_not_know_are_dropped() -> None:
+    body = envelope.rewrite(b'{"stream_options":{"include_usage":true},"model":"m"}', "up", drop_stream_options=True)
+    assert body == b'{"model":"up"}'
+    assert envelope.rewrite(b'{"model":"m"}', "up", drop_stream_options=True) == b'{"model":"up"}'
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        LONG_INTEGER,
+        b"1.0",
+        b"1.10",
+        b"-0",
+        b"1E+2",
+        b"1e999",
+        b"0.1000000000000000055511151231257827",
+        b'"\\u00e9\\/"',
+        '"é"'.encode(),
+        b'{"b": 1,  "a":2, "b":3}',
+        b"[ 1 ,\n2 ]",
+    ],
+)
+def test_a_value_is_forwarded_as_it_was_written(value: bytes) -> None:
+    body = envelope.rewrite(b'{"x":%b,"model":"m"}' % value, "up", ask_usage=True)
+    assert body == b'{"x":%b,"model":"up","stream_options":{"include_usage":true}}' % value
+
+
+def test_a_model_spelled_with_escapes_is_replaced_and_not_doubled() -> None:
+    assert envelope.rewrite(b'{"\\u006dodel":"m","x":1}', "up") == b'{"model":"up","x":1}'

@@ -1,0 +1,199 @@
+"""Several workers are one gateway: they share a port and their counters, and none is missed when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import trustme
+
+from gateway.control.plane import Plane, Source
+from gateway.control.supervisor import Supervisor
+from gateway.serve import bind
+from gateway.workers import processes
+from gateway.workers.processes import WorkerFailed, WorkerProcesses
+from tests.gateway.children import gone, pids
+from tests.gateway.workers.crew import COMMAND, Crew, configuration
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quiet")]
+
+
+@pytest.fixture
+def quiet() -> Any:
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+@pytest.fixture
+async def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Crew]:
+    monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 0.01)
+    crew = Crew(tmp_path)
+    await crew.start()
+    yield crew
+    await crew.close()
+
+
+async def test_both_workers_answer_and_their_counters_add_up_exactly(crew: Crew) -> None:
+    answers = await crew.chats_until(2)
+    assert {status for status, _ in answers} == {200}
+    assert await crew.count("penstock_requests_total", code="200", model="m") == len(answers)
+    assert await crew.count("penstock_tokens_total", kind="input", model="m") == 3 * len(answers)
+    assert await crew.count("penstock_in_flight") == 0
+    scrapes = await asyncio.gather(*(crew.count("penstock_requests_total", model="m") for _ in range(8)))
+    assert scrapes == [len(answers)] * 8
+
+
+async def test_a_killed_worker_is_replaced_and_nothing_counted_is_lost(crew: Crew) -> None:
+    before = await crew.chats_until(2)
+    assert await crew.count("penstock_requests_total", model="m") == len(before)
+    killed, other = crew.pids
+    names = crew.plane.workers
+    os.kill(killed, signal.SIGKILL)
+    await gone(killed)
+    await crew.plane.watch.until(lambda: len(crew.plane.workers) == 2 and crew.plane.workers != names)
+    assert await crew.count("penstock_requests_total", model="m") == len(before)
+    after = await crew.chats_until(2)
+    assert {status for status, _ in after} == {200}
+    assert len({worker for _, worker in before + after}) == 3
+    assert await crew.count("penstock_requests_total", model="m") == len(before) + len(after)
+    assert other in crew.pids
+
+
+async def test_a_reload_reaches_every_worker(crew: Crew) -> None:
+    await crew.chats_until(2)
+    started = crew.pids
+    crew.file.write_text(configuration(crew.url, crew.data_dir, model="n"))
+    assert await crew.plane.reload()
+    assert {status for status, _ in await crew.chats_until(2, "n")} == {200}
+    assert {status for status, _ in await crew.chats_until(2, "m")} == {404}
+    assert crew.pids == started
+
+
+async def test_a_drain_lets_what_runs_finish_and_leaves_no_process(crew: Crew) -> None:
+    started = crew.pids
+    crew.upstream.hold = True
+    running = asyncio.ensure_future(crew.chat())
+    await crew.upstream.held.wait()
+    stopping = asyncio.ensure_future(crew.plane.stop(20.0))
+    await asyncio.sleep(0)
+    assert not running.done()
+    crew.upstream.release.set()
+    assert (await running)[0] == 200
+    await stopping
+    await crew.all_gone(started)
+
+
+async def test_a_worker_that_hangs_does_not_hang_the_end(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "EXIT_S", 0.05)
+    started = crew.pids
+    os.kill(started[0], signal.SIGSTOP)
+    async with asyncio.timeout(20):
+        await crew.supervisor.close()
+    await crew.all_gone(started)
+
+
+async def test_signals_to_the_group_are_the_parents_to_act_on(crew: Crew) -> None:
+    for pid in crew.pids:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(pid, number)
+    assert {status for status, _ in await crew.chats_until(2)} == {200}
+
+
+async def test_every_worker_speaks_tls_when_it_is_configured(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    crew = Crew(tmp_path, f"tls: {{cert: '{tmp_path}/cert.pem', key: '{tmp_path}/key.pem'}}", trust)
+    await crew.start()
+    try:
+        assert {status for status, _ in await crew.chats_until(2)} == {200}
+    finally:
+        await crew.close()
+
+
+PARENT = """
+import asyncio, sys
+from pathlib import Path
+import uvloop
+from tests.gateway.workers.crew import Crew
+
+async def main():
+    crew = Crew(Path(sys.argv[1]))
+    await crew.start()
+    print(crew.port, *crew.pids, flush=True)
+    await asyncio.Event().wait()
+
+with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    runner.run(main())
+"""
+
+
+async def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, str(tmp_path), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert parent.stdout is not None
+        _, *workers = map(int, (await parent.stdout.readline()).split())
+        assert len(workers) == 2
+    finally:
+        parent.kill()
+    for pid in workers:
+        await gone(pid)
+    assert await parent.wait() == -signal.SIGKILL
+    assert (await parent.stdout.read()) == b""
+
+
+def one_plane(tmp_path: Path, text: str, **environ: str) -> tuple[Plane, Supervisor]:
+    (tmp_path / "penstock.yaml").write_text(text)
+    supervisor = Supervisor()
+    return Plane(Source(tmp_path / "penstock.yaml", environ=environ), supervisor, workers=2), supervisor
+
+
+async def refused(plane: Plane, supervisor: Supervisor) -> str:
+    """Why the workers could not start."""
+    sockets = bind(plane.settings, 2)
+    try:
+        with pytest.raises(WorkerFailed) as failed:
+            async with asyncio.timeout(30):
+                await WorkerProcesses(plane, sockets, supervisor).start()
+    finally:
+        await supervisor.close()
+        for sock in sockets:
+            sock.close()
+    assert pids(COMMAND) == []
+    return str(failed.value)
+
+
+async def test_a_worker_that_cannot_use_the_configuration_stops_the_start(tmp_path: Path) -> None:
+    text = configuration("http://127.0.0.1:9", tmp_path).replace("kind: vllm,", "kind: vllm, api_key: '${ONLY_HERE}',")
+    plane, supervisor = one_plane(tmp_path, text, ONLY_HERE="secret-value")
+    why = await refused(plane, supervisor)
+    assert "ONLY_HERE" in why
+    assert "secret-value" not in why
+
+
+async def test_a_worker_that_cannot_be_started_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object, **__: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", full)
+    plane, supervisor = one_plane(tmp_path, configuration("http://127.0.0.1:9", tmp_path))
+    assert await refused(plane, supervisor) == "a worker could not be started: cannot allocate memory"
+
+
+async def test_a_worker_that_dies_at_once_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    plane, supervisor = one_plane(tmp_path, configuration("http://127.0.0.1:9", tmp_path))
+    assert await refused(plane, supervisor) == "a worker ended while it started"

@@ -1,0 +1,168 @@
+"""A client that reads slower than its engine writes: the engine is made to wait, and we hold almost nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from gateway.relay import StreamRelay
+from tests.scenario.gateway import Gateway, one_model, running_gateway
+from tests.scenario.test_client_leaves import raw_request
+from tests.scenario.upstream import DONE, Answer, Received, chunk, plain, running_upstream, stream
+
+pytestmark = pytest.mark.anyio
+
+KIB = 1024
+MIB = 1024 * KIB
+OFFERED = 24 * MIB
+"""Far more than all kernel buffers on the way may hold (Linux lets a send buffer grow to 4 MiB)."""
+FINISH = chunk(finish_reason="stop")
+
+
+@asynccontextmanager
+async def silent_client(gateway: Gateway, request: bytes) -> AsyncIterator[socket.socket]:
+    """A client with a small receive buffer that has sent its request and reads nothing by itself."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("127.0.0.1", gateway.port))
+        await loop.sock_sendall(sock, request)
+        yield sock
+
+
+async def stalled(gateway: Gateway, received: Received) -> Any:
+    """The exchange with the engine, once it is paused and the engine can write no more."""
+    await gateway.until(lambda: any(connection._paused for connection in gateway.worker._connections))
+    (connection,) = (connection for connection in gateway.worker._connections if connection._paused)
+    flight: Any = connection.work
+    await gateway.until(lambda: flight._exchange.connection._pausing)
+    last = -1
+    while received.written_bytes != last:
+        last = received.written_bytes
+        for _ in range(300):
+            await asyncio.sleep(0)
+    return connection, flight
+
+
+def held_bytes(connection: Any, flight: Any) -> int:
+    """Everything of the answer that is in our memory."""
+    relay = flight._exchange.sink
+    held = (
+        len(relay._held) + sum(map(len, relay._out)) if isinstance(relay, StreamRelay) else sum(map(len, relay._parts))
+    )
+    return held + int(connection._transport.get_write_buffer_size())
+
+
+async def read_all(sock: socket.socket) -> bytes:
+    """The whole chunked body of the answer that `sock` has been sent."""
+    loop = asyncio.get_running_loop()
+    parts = []
+    while True:
+        parts.append(await loop.sock_recv(sock, MIB))
+        if parts[-1].endswith(b"0\r\n\r\n") and b"".join(parts[-4:]).endswith(b"\r\n0\r\n\r\n"):
+            break
+    _, _, rest = b"".join(parts).partition(b"\r\n\r\n")
+    body: list[bytes] = []
+    at = 0
+    while True:
+        end = rest.index(b"\r\n", at)
+        size = int(rest[at:end], 16)
+        if not size:
+            return b"".join(body)
+        body.append(rest[end + 2 : end + 2 + size])
+        at = end + 2 + size + 2
+
+
+@pytest.mark.parametrize("event_bytes", [300, 5_000, 60_000])
+async def test_its_engine_waits_and_it_misses_nothing(event_bytes: int) -> None:
+    events = [chunk("x" * (event_bytes - 160))] * (OFFERED // event_bytes)
+    # Many events in a write, as an engine that runs ahead sends them.
+    batch = max(1, 50_000 // event_bytes)
+    blocks = [b"".join(events[at : at + batch]) for at in range(0, len(events), batch)]
+    async with running_upstream(stream(*blocks, FINISH, DONE)) as upstream:
+        async with running_gateway(one_model(upstream.url)) as gateway:
+            async with silent_client(gateway, raw_request(stream=True)) as sock:
+                received = await upstream.request()
+                connection, flight = await stalled(gateway, received)
+                held = held_bytes(connection, flight)
+                written = received.written_bytes
+                whole = await asyncio.wait_for(read_all(sock), 30)
+            record = await gateway.records.of()
+    assert 0 < held <= 256 * KIB
+    assert written < OFFERED * 2 // 3
+    assert b"".join([*events, FINISH, DONE]) == whole
+    assert (200, "", "stop") == (record.status, record.error, record.finish_reason)
+
+
+async def test_a_large_plain_answer_waits_too() -> None:
+    body = b'{"data": "' + b"x" * OFFERED + b'", "usage": {"prompt_tokens": 7}}'
+    pieces = [body[at : at + 100_000] for at in range(0, len(body), 100_000)]
+    answer = Answer(pieces, headers=[("content-type", "application/json")], length=len(body))
+    async with running_upstream(answer) as upstream, running_gateway(one_model(upstream.url)) as gateway:
+        async with silent_client(gateway, raw_request(stream=False)) as sock:
+            received = await upstream.request()
+            connection, flight = await stalled(gateway, received)
+            held = held_bytes(connection, flight)
+            written = received.written_bytes
+            whole = await asyncio.wait_for(read_all(sock), 30)
+        record = await gateway.records.of()
+    # What is held back until an answer's size is known, and one read beyond it.
+    assert 0 < held <= (256 + 128) * KIB
+    assert written < OFFERED * 2 // 3
+    assert body == whole
+    assert 7 == record.input_tokens
+
+
+async def test_others_are_served_meanwhile() -> None:
+    blocks = [chunk("x" * 50_000)] * (OFFERED // 50_000)
+    async with running_upstream() as upstream:
+        upstream.then(stream(*blocks, FINISH, DONE))
+        async with running_gateway(one_model(upstream.url)) as gateway:
+            async with silent_client(gateway, raw_request(stream=True)):
+                await stalled(gateway, await upstream.request())
+                answers = [await gateway.chat() for _ in range(5)]
+            await upstream.received[0].gone.wait()
+            await gateway.records.of(5)
+    assert [200] * 5 == [answer.status_code for answer in answers]
+
+
+async def test_one_that_reads_nothing_for_the_idle_time_costs_the_engine_no_more_and_is_not_its_fault() -> None:
+    blocks = [chunk("x" * 50_000)] * (OFFERED // 50_000)
+    async with running_upstream(stream(*blocks, FINISH, DONE)) as upstream:
+        engine = {"replicas": [{"url": upstream.url}], "timeouts": {"idle_s": 0.1}}
+        async with running_gateway(one_model(engine, breaker={"min_failures": 1})) as gateway:
+            async with silent_client(gateway, raw_request(stream=True)):
+                await upstream.request()
+                record = await gateway.records.of()
+                await upstream.received[0].gone.wait()
+                metrics = await gateway.metrics()
+    assert (200, "client_stalled") == (record.status, record.error)
+    assert 0 == metrics.value("penstock_breaker_open")
+
+
+async def test_requests_in_the_pipe_wait_until_the_answers_before_them_are_read() -> None:
+    big = plain(b'{"data": "%b"}' % (b"x" * 250_000))
+    async with running_upstream(big) as upstream, running_gateway(one_model(upstream.url)) as gateway:
+        async with silent_client(gateway, raw_request(stream=False) * 100) as sock:
+            await gateway.until(lambda: any(one._paused and one.request is None for one in gateway.worker._connections))
+            (connection,) = gateway.worker._connections
+            before = len(upstream.received)
+            assert connection._transport is not None
+            held = int(connection._transport.get_write_buffer_size())
+            for _ in range(500):
+                await asyncio.sleep(0)
+            assert before == len(upstream.received)
+            loop = asyncio.get_running_loop()
+            answers = 0
+            while answers < 100:
+                answers += (await loop.sock_recv(sock, MIB)).count(b"HTTP/1.1 200 OK")
+        await gateway.records.of(99)
+    assert before < 100
+    assert held <= (64 + 256) * KIB
+    assert 100 == len(upstream.received)
