@@ -435,7 +435,7 @@ class Flight:
             self._retry_timer.cancel()
         if self._charged:  # between attempts there is none to tell of: the last one has been told
             self._record(Verdict.IGNORED)
-        self.error_kind = "client_gone"
+        self.error_kind = self.error_kind or "client_gone"
         self.settle(499)
 
     def client_paused(self) -> None:

@@ -182,6 +182,7 @@ class ClientConnection(asyncio.Protocol):
         self._left_bytes = 0
         self._wire_bytes = 0
         self._version = ""
+        self._trailers_at = 0
         self._header_limit = self._body_limit = 0
         self._reading = True
         self._closing = False
@@ -195,7 +196,6 @@ class ClientConnection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._fields: dict[bytes, bytes] = {}
-        self._trailers_at = 0
 
     # -- asyncio.Protocol ----------------------------------------------------------------------------------------------
 
@@ -240,8 +240,9 @@ class ClientConnection(asyncio.Protocol):
             if head_bytes > self._header_limit:
                 self._refuse(self._too_long())
             elif head_bytes == 0:
-                # A head that began in the read that ended the request before it: `_read_bytes` bounds what is in.
-                self._head_bytes = len(self._url)
+                if self._url:
+                    # A head that began in the read that ended the request before it: `_read_bytes` bounds what is in.
+                    self._head_bytes = len(self._url)
             elif self.request is None and not self._closing:
                 # Part of a request is in, and none is in progress.
                 if head_bytes < 0:
@@ -338,6 +339,7 @@ class ClientConnection(asyncio.Protocol):
             return  # what was answered before it, in the same read, closed the connection
         if self._trailers_at:
             del self._headers[self._trailers_at :]  # trailers are not headers (RFC 9110 section 6.5.1)
+            self._trailers_at = 0
         parser = self._parser
         body = self._body
         url = self._url
@@ -386,7 +388,7 @@ class ClientConnection(asyncio.Protocol):
             return
         close = b"" if self._stays_open(request) else b"connection: close\r\n"
         size = len(body)
-        if request.method == b"HEAD" or status == 204 or status == 304:
+        if (status != 200 and status in (204, 304)) or request.method == b"HEAD":
             body = b""  # or the client would read it as the next answer
         transport.write(b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[status], headers, size, close, body))
         self._finish()
@@ -425,6 +427,10 @@ class ClientConnection(asyncio.Protocol):
     def cut(self) -> None:
         """Break off an answer that cannot be ended in its own format: the client must see that it is not whole."""
         self.work = None
+        self._close(abort=True)
+
+    def hang_up(self) -> None:
+        """Close at once, whatever is in progress; its work hears that the client is gone."""
         self._close(abort=True)
 
     def drain(self) -> None:

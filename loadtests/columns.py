@@ -96,7 +96,7 @@ class Columns:
     @cached_property
     def ok(self) -> Bools:
         """Answered to the end without an error."""
-        return np.asarray(self.error.equals("") & (self.te > 0))
+        return self.error.equals("")
 
     @cached_property
     def send_lag_s(self) -> Floats:
@@ -158,15 +158,15 @@ def columns(records: Sequence[Record], asked_tokens: Callable[[int], int | None]
         get = attrgetter(name)
         return np.fromiter((UNKNOWN if (value := get(r)) is None else value for r in records), np.int64, count)
 
-    def coded(name: str) -> Coded:
-        get = attrgetter(name)
+    def coded(get: Callable[[Record], str]) -> Coded:
         names = sorted(set(map(get, records)))
         code = {text: number for number, text in enumerate(names)}
         return Coded(tuple(names), np.fromiter((code[get(record)] for record in records), np.int64, count))
 
     kinds: dict[str, Any] = {name: ints(name) for name in _STAMPS}
     kinds |= {name: known(name) for name in ("tokens", "prompt_tokens", "cached_tokens")}
-    kinds |= {name: coded(name) for name in ("error", "finish_reason", "engine", "replica", "arm")}
+    kinds |= {name: coded(attrgetter(name)) for name in ("finish_reason", "engine", "replica", "arm")}
+    kinds["error"] = coded(_failure)
     index: Ints = kinds["index"]
     if asked_tokens is None:
         asked = np.full(count, UNKNOWN, dtype=np.int64)
@@ -175,6 +175,11 @@ def columns(records: Sequence[Record], asked_tokens: Callable[[int], int | None]
         asked = np.fromiter((UNKNOWN if answer is None else answer for answer in answers), np.int64, count)
     stream = np.fromiter(map(attrgetter("stream"), records), np.bool_, count)
     return Columns(asked_tokens=asked, stream=stream, **kinds)
+
+
+def _failure(record: Record) -> str:
+    """Its error; a record that claims none but never ended is a failure too."""
+    return record.error or ("" if record.te else "unfinished")
 
 
 _STAMPS = ("index", "ti", "ts", "c1", "ck", "te", "first_content", "max_gap_ns", "chunks", "attempts", "status")

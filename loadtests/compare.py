@@ -214,7 +214,7 @@ def comparison_table(comparison: Comparison, a: str = "a", b: str = "b") -> str:
     """The comparison as text: what was paired, then per metric the difference with its interval."""
     c = comparison
     lines = [
-        f"a = {a}, b = {b}; differences are b - a, 95 % intervals from {c.resamples:,} resamples or more, seed {c.seed}",
+        f"a = {a}, b = {b}; differences are b - a, 95 % intervals from {c.resamples:,} resamples, seed {c.seed}",
         f"{c.scheduled:,} scheduled pairs: {c.both:,} answered by both, {c.only_a:,} by a alone,"
         f" {c.only_b:,} by b alone, {c.neither:,} by neither; {c.length_mismatches:,} pairs of unequal length",
         f"attainment: a {c.attainment_a.ratio:.2%}, b {c.attainment_b.ratio:.2%},"

@@ -3,7 +3,7 @@
 Buckets are log-linear: every power of two is cut into 2^b equal parts, and a bucket answers with its middle, so the
 error is at most 2^-(b+1) of the value (1 % asks for b = 6: 0.78 %). Values below 2^(b+1) have a bucket each and are
 exact, as are count, sum, min and max. Two histograms of equal error have equal buckets, so that merging shards loses
-nothing: the percentiles of the whole are those of the merged parts, where an average of percentiles would be none at all.
+nothing: the percentiles of the whole are those of the merged parts. An average of percentiles would be no percentile.
 """
 
 from __future__ import annotations

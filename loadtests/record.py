@@ -7,16 +7,15 @@ clock; 0 means that it never happened. A number the server did not give is None,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 FLUSH_BYTES = 256 * 1024
-"""Encoded records are handed to the file in blocks of this size: a write of one takes about 0.1 ms of the loop's time."""
+"""Encoded records are handed to the file in blocks of this size: about 0.1 ms of the loop's time each."""
 
 
-class Record(msgspec.Struct, omit_defaults=True):
+class Record(msgspec.Struct, omit_defaults=True, gc=False):
     """One scheduled request."""
 
     index: int
@@ -24,20 +23,19 @@ class Record(msgspec.Struct, omit_defaults=True):
     ti: int
     """Intended send: the moment the schedule asked for."""
     ts: int = 0
-    """Handed to the network: written to a kept connection, or the opening of a new one begun (which the target can delay,
-    so that its time belongs to the answer and not to the client's lag)."""
+    """Handed to the network: written to a kept connection, or a new one begun to open. The target can delay that,
+    so its time belongs to the answer and not to the client's lag."""
     c1: int = 0
-    """First and last content-bearing event: non-empty content, reasoning or tool-call delta. A plain answer has none."""
+    """First and last content-bearing event: non-empty content, reasoning or tool-call delta. Else 0."""
     ck: int = 0
     te: int = 0
-    """End of the answer's body; 0 when it did not end as it should."""
+    """End of the answer's body, be it an answer or a refusal; 0 when the body did not end as HTTP says it must."""
     first_reasoning: int = 0
     first_content: int = 0
     """First event with content or a tool call, not reasoning."""
     status: int = 0
     error: str = ""
-    """"" | dropped | connect | timeout | reset | truncated | http_NNN | bad_response | not_sse | bad_event | in_stream |
-    no_finish | unfinished. `loadtests.client` says what each means."""
+    """Empty, or the kind of failure; `loadtests.client` lists them and says what each means."""
     chunks: int = 0
     """Content-bearing events. Not tokens."""
     tokens: int | None = None
@@ -102,12 +100,9 @@ class RecordWriter:
         self.close()
 
 
-def read_records(path: Path) -> Iterator[Record]:
-    """The records of a file, in its order. Raises ValueError naming the line that is none."""
-    decode = msgspec.json.Decoder(Record).decode
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                yield decode(line)
-            except msgspec.MsgspecError as error:
-                raise ValueError(f"{path.name}, line {number}: {error}") from None
+def read_records(path: Path) -> list[Record]:
+    """The records of a file, in its order; 1.3 us each. Raises ValueError when one of them is none."""
+    try:
+        return msgspec.json.Decoder(Record).decode_lines(path.read_bytes())
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"{path.name}: {error}") from None

@@ -48,8 +48,8 @@ class Probe(Protocol):
 class BacklogWatch:
     """Says whether requests pile up: the slope of in-flight over the later half of the samples, with its interval.
 
-    Offered `rate` and served less, the requests in flight grow by the difference each second. Surely more than the share
-    that the SLO may lose means that this rate cannot be held. Before `settle_s` it never says so: the pipe is filling.
+    Offered `rate` and served less, the requests in flight grow by the difference each second. Surely more than the
+    share that the SLO may lose means that this rate cannot be held. Never said before `settle_s`: the pipe is filling.
     """
 
     def __init__(self, rate: float, settle_s: float = 5.0, growth_ratio: float = 1 - WANTED_ATTAINMENT) -> None:

@@ -108,9 +108,7 @@ def summarise(run: Columns, window: Window, slo: Slo | None = None, chunk_gaps: 
     streamed_short = answered.stream & ((answered.tokens == 0) | (answered.tokens == 1))
     reasons = (answered.first_content > 0) & (answered.first_content != answered.c1)
     errors = inside.error.counts()
-    unfinished = errors.pop("", 0) - len(answered)
-    if unfinished:
-        errors["unfinished"] = errors.get("unfinished", 0) + unfinished
+    errors.pop("", None)
     return Summary(
         scheduled=len(inside),
         answered=len(answered),

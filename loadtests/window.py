@@ -80,7 +80,7 @@ def steady_window(run: Columns, started_ns: int, duration_s: float) -> Window:
         if steady:
             why = "steady from the start" if cut == 0.0 else f"warm-up of {start_s:g} s left out"
             return Window(started_ns + round(start_s * 1e9), end_ns, True, why)
-    why = f"never steady: latency drifts by {first_drift_ratio:+.0%} of its median over the run; the whole run counts"
+    why = f"never steady: latency drifts by {first_drift_ratio * 100:+.0f} % of its median over the run; the whole run counts"
     return Window(started_ns, end_ns, False, why)
 
 

@@ -1,8 +1,8 @@
 """What is sent: the requests of a run as a function of (seed, index), and the door to all kinds of workload.
 
-Promise: `request(index)` is the same in every worker, whatever was asked before. No two requests begin alike behind their
-shared prefix, unless the workload says `distinct`. `salt` changes every word and no length: two runs that must do the
-same work on warm servers differ in it, and neither finds the other's prompts in a cache.
+Promise: `request(index)` is the same in every worker, whatever was asked before. No two requests begin alike behind
+their shared prefix, unless the workload says `distinct`. `salt` changes every word and no length: two runs that must do
+the same work on warm servers differ in it, and neither finds the other's prompts in a cache.
 """
 
 from __future__ import annotations

@@ -259,9 +259,8 @@ class Plane:
             try:
                 text, loaded = await asyncio.to_thread(self._source.load)
                 self._check_fixed(loaded.settings)
-                self._built = build_engines(
-                    loaded.settings, self._launches.ready(), self._supervisor.spawn, self._built
-                )
+                # Only to see whether they can be built; nothing is connected yet.
+                build_engines(loaded.settings, self._launches.ready(), self._supervisor.spawn, self._built)
             except (ConfigError, ValueError, OSError) as error:
                 self._metrics.config_reload("refused")
                 log.error("config_refused", why=str(error))
@@ -333,7 +332,11 @@ class Plane:
         return [ReplicaAt(engine, replica) for engine, replica in self._board.down()]
 
     def _rebuild_probes(self) -> None:
-        self._built = build_engines(self.settings, {}, self._supervisor.spawn, self._built)
+        old, self._built = self._built, build_engines(self.settings, {}, self._supervisor.spawn, self._built)
+        for name, built in old.items():
+            new = self._built.get(name)
+            if new is None or new.engine is not built.engine:
+                self._supervisor.spawn("close engine", built.engine.close)
 
     async def _probe_all(self) -> None:
         """One round of free probes over the static replicas; launched ones are watched by their launcher."""

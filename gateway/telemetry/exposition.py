@@ -1,7 +1,7 @@
 """A merged snapshot as Prometheus text. Names, labels and buckets are a public interface: dashboards rely on them.
 
-A scrape shares its thread with streams, so the text is written directly: 0.2 us per line, 75 lines per series, where
-prometheus-client takes 8 to 14 us per line and 150 series would stall every stream for 0.1 s. Promise: sample for
+A scrape shares its thread with streams, so the text is written directly: 0.35 us per line, 75 lines per series, where
+prometheus-client takes 7 to 14 us per line and 150 series would stall every stream for 0.1 s. Promise: sample for
 sample the text that prometheus-client would write, in pieces short enough to be written between two turns of a loop.
 """
 
@@ -44,11 +44,11 @@ __all__ = ["CONTENT_TYPE", "HELP", "render", "render_lines"]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 VERSION = version("penstock")
 
-CHUNK_BLOCKS = 64
-"""Lines, or whole histograms of one series, per chunk: at most 0.3 ms."""
+CHUNK_BLOCKS = 32
+"""Lines, or whole histograms of one series, per chunk: at most 0.2 ms."""
 CACHED_PAIRS = 4096
-"""Escaped label values kept from scrape to scrape, about 150 bytes each. A gateway has a few names; each occurs in
-hundreds of lines."""
+"""Escaped label values kept from scrape to scrape, about 250 bytes each. A gateway has few names, and each occurs in
+hundreds of lines. To keep whole lines would save 0.05 us per line and cost 8 KB per series."""
 
 BUILD = "penstock_build_info"
 REQUESTS = "penstock_requests_total"

@@ -57,7 +57,9 @@ def _descriptors(proc: pathlib.Path, pid: int) -> Iterable[tuple[str, float]]:
         opened = _open_fds(proc / str(pid) / "fd")
     except OSError:
         return ()
-    soft = limits.partition(b"Max open files")[2].split(maxsplit=1)[0]
+    soft, *_ = limits.partition(b"Max open files")[2].split(maxsplit=1) or [b""]
+    if not soft:
+        return ()  # the process is at its end
     return (
         ("process_open_fds", opened),
         ("process_max_fds", math.inf if soft == b"unlimited" else int(soft)),

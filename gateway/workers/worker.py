@@ -26,6 +26,7 @@ from gateway.asgi import AsgiWork
 from gateway.build import BuiltEngine, SnapshotBuilder, build_engines, provider_of
 from gateway.dispatch import Dispatcher
 from gateway.errors import Failure
+from gateway.flight import Flight
 from gateway.prices import PriceBook
 from gateway.server import ClientConnection, Limits, Request, Work
 from gateway.settings import ConfigError, Settings, load_settings
@@ -227,7 +228,10 @@ class Worker:
             except TimeoutError:
                 log.warning("cut_off", streams=len(self._connections), after_s=grace_s)
                 for connection in list(self._connections):
-                    connection.cut()
+                    if isinstance(connection.work, Flight):
+                        connection.work.error_kind = "draining"
+                    connection.hang_up()
+                await self._idle.wait()  # each is settled, and written down, by the loss of its connection
         self.close_sinks()
         self._tell(Drained())
         self.drained.set()

@@ -1,7 +1,6 @@
 """Random numbers as a function of a key: no stream, no state between requests, so any worker can make any request.
 
-SplitMix64 (Steele, Lea, Flood 2014) over (seed, index, what for). Making a `random.Random` for each request instead costs
-8 us, more than the whole rest of a request.
+SplitMix64 (Steele, Lea, Flood 2014) over (seed, index, what for).
 """
 
 from __future__ import annotations
@@ -44,10 +43,7 @@ def uniform(bits: int) -> float:
 
 
 class Lengths(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A lognormal length, rounded and clipped. `sigma` is the standard deviation of its logarithm; 0 is always the median.
-
-    Measured prompts and answers of chats are near lognormal, with sigma around 1.
-    """
+    """A lognormal length, rounded and clipped. `sigma` is the standard deviation of its logarithm."""
 
     median: int
     sigma: float = 0.0

@@ -52,7 +52,7 @@ class Workload(ABC):
         """The turn after the one that got `answer`; None when the session is over."""
         return None
 
-    def end_session(self, session: str) -> None:
+    def end_session(self, session: str) -> None:  # noqa: B027  # most kinds hold nothing
         """Forget a session that will not go on, because a turn failed. Harmless when there is none."""
 
 

@@ -1,7 +1,7 @@
 """Chats of several turns: each sends the whole conversation so far, with the answers the server really gave.
 
-Made-up answers would be unknown to the server's prefix cache, which holds what it generated; a replayed first turn alone
-has nothing to reuse. A session that has not got its first answer costs no memory; one that is over, or ended, neither.
+Made-up answers would be unknown to the server's prefix cache, which holds what it generated; a replayed first turn
+alone has nothing to reuse. A session that has not got its first answer costs no memory; one that is over, neither.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class TraceWorkload(Workload):
         self.groups = len(self._groups)
 
     def request(self, index: int) -> Request:
-        """See Workload. Blocks that the nonce would cut into are not shared: the last words are always the request's own."""
+        """See Workload. Only whole blocks are shared, and the last words are always the request's own."""
         row = self._rows[index % len(self._rows)]
         shared = min(len(row.hash_ids), max(0, row.prompt_tokens - OPENING_WORDS) // self._block)
         own = max(OPENING_WORDS, row.prompt_tokens - shared * self._block)

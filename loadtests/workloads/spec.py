@@ -115,7 +115,7 @@ class Embeddings(_Kind, frozen=True, tag="embeddings"):
 
 
 class TraceLengths(_Generation, frozen=True, tag="trace"):
-    """Lengths, and for Mooncake the shared blocks, of a recorded trace: request i is row i, from the start again at its end."""
+    """Lengths of a recorded trace, and shared blocks of Mooncake: row i for request i; at the end, from the start."""
 
     file: str
     api: Api = "chat"

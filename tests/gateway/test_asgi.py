@@ -263,9 +263,8 @@ async def test_the_task_of_a_client_that_leaves_is_cancelled_wherever_it_waits(w
             ended.set()
 
     desk = AsgiDesk(app)
-    client = Client(desk)
+    client = Client(desk).send(get(b"/"))
     client.connection.pause_writing()
-    client.send(get(b"/"))
     await asyncio.wait_for(begun.wait(), PATIENCE_S)
     client.reset()
     await asyncio.wait_for(ended.wait(), PATIENCE_S)
@@ -331,9 +330,8 @@ async def test_a_long_answer_waits_for_a_slow_reader() -> None:
         await send({"type": "http.response.body"})
 
     desk = AsgiDesk(app)
-    client = Client(desk)
+    client = Client(desk).send(get(b"/"))
     client.connection.pause_writing()
-    client.send(get(b"/"))
     for _ in range(20):
         await asyncio.sleep(0)
     assert sent == 0

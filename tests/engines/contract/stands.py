@@ -7,10 +7,9 @@ more; `refuse` answers 429; `hang` says nothing; `cut` closes in the middle of t
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+import subprocess
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
@@ -21,7 +20,7 @@ from engines.simulator import SimulatorSettings, command
 from engines.simulator.server import serve
 from gateway.build import EngineSettings, build_engine, replicas_of
 from gateway.settings import OpenAIEngine, SimulatorEngine, VllmEngine
-from tests.engines.contract.scripted import KEY, scripted
+from tests.engines.contract.scripted import KEY, ScriptedOpenAI, scripted
 from tests.engines.http1.upstream import PATIENCE_S, until
 
 SIMULATOR = SimulatorSettings(ttft_ms=0, itl_ms=0, admin=True)
@@ -71,6 +70,7 @@ class SimulatorStand(Stand):
     def __init__(self, settings: EngineSettings, launched: Mapping[str, list[Replica]], admin: httpx.AsyncClient):
         super().__init__(settings, launched)
         self._admin = admin
+        self.asked_before = 0
 
     async def behave(self, behaviour: str) -> None:
         knobs: dict[str, Any] = {
@@ -86,23 +86,25 @@ class SimulatorStand(Stand):
         return int((await self._admin.get("/load")).json()["server_load"])
 
     async def asked(self) -> list[str]:
-        return [request["path"] for request in (await self._admin.get("/admin/requests")).json()]
+        return [request["path"] for request in (await self._admin.get("/admin/requests")).json()][self.asked_before :]
 
 
 class OpenAIStand(Stand):
     """Behind `openai`: a scripted server."""
 
-    server: Any
+    def __init__(self, settings: EngineSettings, server: ScriptedOpenAI) -> None:
+        super().__init__(settings, {})
+        self.server = server
 
     async def behave(self, behaviour: str) -> None:
         self.server.behaviour = behaviour
 
     async def serving(self) -> int:
         await asyncio.sleep(0)
-        return int(self.server.serving)
+        return self.server.serving
 
     async def asked(self) -> list[str]:
-        return [path.removesuffix("/") for path in self.server.paths]
+        return self.server.paths
 
 
 @asynccontextmanager
@@ -122,32 +124,34 @@ async def vllm() -> AsyncIterator[Stand]:
             stop.set()
 
 
+@contextmanager
+def simulator_process() -> Iterator[str]:
+    """A simulator in a process of its own, as the gateway launches it; its URL."""
+    with subprocess.Popen(command(SIMULATOR), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().split()[-1]
+        finally:
+            process.terminate()
+
+
 @asynccontextmanager
-async def simulator() -> AsyncIterator[Stand]:
-    """A replica in a process of its own, as the gateway launches it."""
-    process = await asyncio.create_subprocess_exec(*command(SIMULATOR), stdout=asyncio.subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            url = (await process.stdout.readline()).decode().split()[-1]
-        section = SimulatorEngine.model_validate({"kind": "simulator"})
-        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE_S) as admin:
-            stand = SimulatorStand(section, {"one": [Replica("0", url)]}, admin)
-            yield stand
-            await stand.over()
-    finally:
-        os.kill(process.pid, signal.SIGTERM)
-        await process.communicate()
+async def simulator(url: str) -> AsyncIterator[Stand]:
+    """A launched replica: the process at `url`, which one test after another uses."""
+    section = SimulatorEngine.model_validate({"kind": "simulator"})
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE_S) as admin:
+        stand = SimulatorStand(section, {"one": [Replica("0", url)]}, admin)
+        await stand.behave("ok")
+        stand.asked_before = len(await stand.asked())
+        yield stand
+        await stand.over()
 
 
 @asynccontextmanager
 async def openai() -> AsyncIterator[Stand]:
     """A provider at a base URL, with a key."""
     async with scripted() as (server, base_url):
-        stand = OpenAIStand(OpenAIEngine.model_validate({"kind": "openai", "base_url": base_url, "api_key": KEY}), {})
-        stand.server = server
+        section = OpenAIEngine.model_validate({"kind": "openai", "base_url": base_url, "api_key": KEY})
+        stand = OpenAIStand(section, server)
         yield stand
         await stand.over()
-
-
-STANDS = {"vllm": vllm, "simulator": simulator, "openai": openai}

@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from engines.errors import ConnectFailed, ConnectionLost, TotalTimeout
+from engines.http1 import Connection
 from engines.model import Deadlines
 from engines.pool import Pool
 from tests.engines.http1.bench import BODY, HEAD
@@ -217,16 +218,13 @@ async def test_a_failed_connect_lets_the_first_in_line_try() -> None:
             assert nobody.open_connections == 0
 
 
-async def test_a_call_aborted_in_line_is_skipped_and_its_body_let_go() -> None:
+async def test_a_call_aborted_in_line_is_never_sent() -> None:
     async with upstream() as up:
         pool = up.pool(limit=1)
         _, first = send(pool)
-        skipped, silent = send(pool, Deadlines(connect_s=0.01), body=b"no")
-        _, gave_up = send(pool, Deadlines(connect_s=0.01))
+        skipped, silent = send(pool, body=b"no")
         _, last = send(pool, body=b"go")
         skipped.abort()
-        await ended(gave_up)
-        assert len(pool._waiting) == 1
         peer = await up.peer()
         await peer.request()
         peer.send(ANSWER)
@@ -234,6 +232,35 @@ async def test_a_call_aborted_in_line_is_skipped_and_its_body_let_go() -> None:
         assert (await peer.request())[-2:] == b"go"
         peer.send(ANSWER)
         await ended(last)
+        assert silent.calls == []
+
+
+async def test_a_call_from_the_line_is_replayed_like_any_other_on_a_reused_connection() -> None:
+    async with upstream() as up:
+        pool = up.pool(limit=1)
+        _, first = send(pool)
+        _, second = send(pool)
+        peer = await up.peer()
+        await peer.request()
+        peer.send(ANSWER)
+        peer.close()
+        await ended(first)
+        fresh = await up.peer()
+        await fresh.request()
+        fresh.send(ANSWER)
+        assert (await ended(second)).body == b"ok"
+
+
+async def test_a_call_aborted_in_line_lets_its_body_go() -> None:
+    async with upstream() as up:
+        pool = up.pool(limit=1)
+        send(pool)
+        aborted, silent = send(pool, Deadlines(connect_s=0.01), body=b"no")
+        _, gave_up = send(pool, Deadlines(connect_s=0.01))
+        send(pool)
+        aborted.abort()
+        await ended(gave_up)
+        assert len(pool._waiting) == 1
         assert silent.calls == []
 
 
@@ -295,14 +322,19 @@ async def test_a_call_aborted_while_connecting_leaves_a_connection_for_the_next(
 class GreetedPool(Pool):
     """Its peer speaks first, so every connection is closed by the time its call could use it."""
 
-    __slots__ = ("up",)
+    __slots__ = ("given_back", "up")
 
     up: Upstream
+    given_back: int
 
     async def _dial(self) -> socket.socket:
         sock = await super()._dial()
         (await self.up.peer()).send(b"220 not your protocol")
         return sock
+
+    def release(self, connection: Connection) -> None:
+        self.given_back += 1
+        super().release(connection)
 
 
 @pytest.mark.parametrize("aborted", [False, True])
@@ -310,12 +342,13 @@ async def test_a_connection_that_closed_before_its_call_could_use_it_serves_nobo
     async with upstream() as up:
         pool = GreetedPool(up.origin, up.spawn)
         pool.up = up
+        pool.given_back = 0
         up.pools.append(pool)
         call, sink = send(pool)
         if aborted:
             call.abort()
         await until(up.tasks[-1].done)
-        assert (pool.open_connections, pool.idle_connections) == (0, 0)
+        assert (pool.open_connections, pool.idle_connections, pool.given_back) == (0, 0, 0)
         assert sink.calls == ([] if aborted else ["failed"])
 
 

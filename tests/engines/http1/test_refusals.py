@@ -71,6 +71,12 @@ def test_it_is_refused_whole_and_bytewise_and_nothing_of_it_is_passed_on(wire: b
         assert sink.calls == ["failed"]
 
 
+@pytest.mark.parametrize("name", ["101", "101 without upgrade"])
+def test_a_switch_of_protocols_is_refused_by_its_name(name: str) -> None:
+    _, sink = fed(REFUSED[name])
+    assert str(sink.error) == "the engine wants to switch protocols"
+
+
 @pytest.mark.parametrize("wire", BROKEN_OFF.values(), ids=BROKEN_OFF.keys())
 def test_framing_that_breaks_in_the_body_truncates_the_answer(wire: bytes) -> None:
     for reads in ([wire], [wire[at : at + 1] for at in range(len(wire))]):

@@ -24,10 +24,11 @@ CONFIG = {
     "models": {
         "chat-small": {"targets": [{"engine": "llama", "model": "upstream-small"}]},
         "chat-large": {"targets": [{"engine": "llama", "model": "upstream-large"}, {"engine": "hosted", "model": "x"}]},
-        "org/with slash": {"targets": [{"engine": "hosted", "model": "y"}]},
+        "org/with-slash:8b": {"targets": [{"engine": "hosted", "model": "y"}]},
     },
     "health": {"interval_s": 600},
     "retry": {"max_attempts": 1},
+    "breaker": {"min_failures": 100_000},
 }
 
 

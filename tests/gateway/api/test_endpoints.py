@@ -50,20 +50,19 @@ async def test_the_models_are_listed(gateway: Gateway) -> None:
     response = await gateway.http.get("/v1/models")
     assert response.json() == {
         "object": "list",
-        "data": [card("chat-small"), card("chat-large"), card("org/with slash")],
+        "data": [card("chat-small"), card("chat-large"), card("org/with-slash:8b")],
     }
 
 
 async def test_a_caller_sees_the_models_it_may_use_and_no_others(gateway: Gateway, limited: dict[str, str]) -> None:
     assert (await gateway.http.get("/v1/models", headers=limited)).json()["data"] == [card("chat-small")]
     assert (await gateway.http.get("/v1/models/chat-small", headers=limited)).json() == card("chat-small")
-    hidden = await gateway.http.get("/v1/models/chat-large", headers=limited)
-    unknown = await gateway.http.get("/v1/models/chat-larger", headers=limited)
-    for response in (hidden, unknown):
-        assert response.status_code == 404
-        assert response.text.count("chat-small") == 1  # the only name it is told of
-        assert "chat-large" not in response.text.replace(f"{response.url.path.rpartition('/')[2]!r}", "")
-    assert error_of(hidden)["message"].replace("large", "larger") == error_of(unknown)["message"]
+    for name in ("chat-large", "chat-larger", "chat-smaller", "org/with-slash:8b"):
+        response = await gateway.http.get(f"/v1/models/{name}", headers=limited)
+        assert (response.status_code, error_of(response)["code"]) == (404, "model_not_found")
+        told = error_of(response)["message"].replace(repr(name), "")
+        assert "chat-large" not in told
+        assert "org/" not in told
 
 
 @pytest.mark.parametrize(
@@ -71,8 +70,8 @@ async def test_a_caller_sees_the_models_it_may_use_and_no_others(gateway: Gatewa
     [
         ("chat-small", "chat-small"),
         ("chat%2Dsmall", "chat-small"),
-        ("org/with%20slash", "org/with slash"),
-        ("org%2Fwith%20slash", "org/with slash"),
+        ("org/with-slash:8b", "org/with-slash:8b"),
+        ("org%2Fwith%2Dslash%3A8b", "org/with-slash:8b"),
         ("chat-small?x=/../", "chat-small"),
     ],
 )
@@ -103,15 +102,21 @@ async def test_an_unknown_model_is_a_404_with_the_nearest_name_first(gateway: Ga
         "/v1/models/chat-small/",
         "/v1/models/%22%3E%3Cscript%3E",
         "/v1/models/" + "x" * 20_000,
-        "/v1/models/%0d%0ax-injected:%201",
     ],
 )
 async def test_no_name_gets_past_the_list(gateway: Gateway, path: str) -> None:
     wire = b"GET %b HTTP/1.1\r\nhost: a\r\nconnection: close\r\nauthorization: Bearer %b\r\n\r\n"
     (answer,) = read_answers(await raw(gateway, wire % (path.encode(), KEY.encode())), ended=True)
     assert (answer.status, answer.error["code"]) == (404, "model_not_found")
-    assert "x-injected" not in answer.headers
     assert len(answer.body) < 1000
+
+
+@pytest.mark.parametrize("path", ["/v1/models/%0d%0ax-injected:%201", "/%0d%0ax-injected:%201", "/health%0d%0a"])
+async def test_line_ends_in_a_path_inject_nothing(gateway: Gateway, path: str) -> None:
+    response = await gateway.http.get(path)
+    assert response.status_code == 404
+    assert set(response.headers) == {"content-type", "content-length"}
+    assert error_of(response)["type"] == "not_found_error"
 
 
 # -- keys --------------------------------------------------------------------------------------------------------------
@@ -140,7 +145,7 @@ async def test_orchestrators_need_no_key(gateway: Gateway, path: str) -> None:
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/v1/models"])
 async def test_nothing_says_a_key_or_an_upstream_s_address(gateway: Gateway, path: str) -> None:
     text = (await gateway.http.get(path)).text
-    for secret in (KEY, "sk-upstream-secret", "127.0.0.1:9"):
+    for secret in (KEY, "sk-upstream-secret", "http://127"):
         assert secret not in text
 
 
@@ -177,8 +182,9 @@ async def test_ready_turns_false_when_the_gateway_drains_and_health_does_not(gat
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         writer.write(b"GET %b HTT" % path)  # a request on its way keeps its connection
         wires.append((reader, writer))
-    while len(gateway.worker._connections) < 2 or not all(c._head_bytes for c in gateway.worker._connections):
-        await asyncio.sleep(0)
+    # Answered after what was sent before it, on one loop: so both heads have begun to arrive.
+    await gateway.http.get("/health")
+    await gateway.http.get("/health")
     draining = asyncio.ensure_future(gateway.worker.drain(PATIENCE_S))
     answers = []
     for reader, writer in wires:
@@ -199,12 +205,8 @@ async def test_metrics_are_prometheus_text_and_count_what_was_refused(gateway: G
     response = await gateway.http.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=")
     samples = [sample for family in text_string_to_metric_families(response.text) for sample in family.samples]
-    codes = {
-        sample.labels["code"]: sample.value
-        for sample in samples
-        if sample.name == "penstock_requests_total"
-        if sample.value
-    }
+    requests = [sample for sample in samples if sample.name == "penstock_requests_total" and sample.value]
+    codes = {sample.labels["code"]: sample.value for sample in requests}
     assert codes == {"404": 1, "401": 1, "400": 1}
     kinds = {sample.labels["kind"] for sample in samples if sample.name == "penstock_errors_total" if sample.value}
     assert kinds == {"model_not_found", "invalid_api_key", "invalid_http"}
@@ -224,9 +226,7 @@ async def test_metrics_that_the_control_plane_does_not_give_are_a_503(
 # -- what is not there -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v2/chat/completions", "/v1/chat/completions/", "/models", "//v1/models"]
-)
+@pytest.mark.parametrize("path", ["/", "/v1", "/v2/chat/completions", "/v1/chat/completions/", "/models", "//v1"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 async def test_an_unknown_path_is_a_404_in_openai_s_shape(gateway: Gateway, method: str, path: str) -> None:
     wire = f"{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".encode()

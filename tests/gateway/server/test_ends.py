@@ -159,6 +159,31 @@ def test_the_next_request_waits_until_the_client_has_read_the_last_answer(piped:
     assert desk.works[1].told == []
 
 
+def test_a_client_that_never_reads_is_let_go_and_what_it_asked_for_besides_is_never_begun() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk)
+    client.transport.stuck = True
+    client.send(request() * 2)
+    client.connection.pause_writing()
+    desk.works[0].answer()
+    client.loop.step(KEEP_ALIVE_S + 1)
+    assert client.over
+    client.loop.step(STALLED_S)
+    assert client.lost
+    assert len(desk.seen) == 1
+
+
+def test_a_refusal_waits_behind_a_request_that_waits_for_the_client_to_read() -> None:
+    client = Client(Desk(holds=True)).send(request() + request() + REFUSED["two hosts"])
+    client.connection.pause_writing()
+    client.desk.works[0].answer()
+    client.loop.run()
+    client.connection.resume_writing()
+    client.loop.run()
+    client.desk.works[1].answer()
+    assert [answer.status for answer in client.answers] == [200, 200, 400]
+
+
 def test_reading_slowly_between_requests_is_nobody_s_business() -> None:
     client = Client().send(request())
     client.connection.pause_writing()

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
+from collections.abc import Mapping
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as Line
 
 from engines.model import Usage
-from gateway.telemetry.exposition import CONTENT_TYPE, VERSION, render
+from gateway.telemetry.exposition import CACHED_PAIRS, CHUNK_BLOCKS, CONTENT_TYPE, HELP, VERSION, render, render_lines
 from gateway.telemetry.metrics import (
     BREAKER_OPEN,
+    COUNTERS,
+    DURATION_BOUNDS_S,
+    GAUGES,
     LOOP_AGE,
+    OVERHEAD_BOUNDS_S,
     QUEUE_TOKENS,
     REPLICAS,
     TPOT_BOUNDS_S,
     TTFT_BOUNDS_S,
+    Family,
+    Histogram,
     Metrics,
     MetricsSnapshot,
+    Sample,
+    Series,
     merge,
 )
+from tests.gateway.telemetry.oracle import expected_text
 
+TYPES = re.compile(r"^# TYPE .*", re.MULTILINE)
 ROUTE = {"model": "chat", "engine": "llama", "arm": "control"}
 
 
@@ -147,9 +162,26 @@ def test_a_resolved_route_is_there_before_its_first_request() -> None:
 
 
 def test_label_values_are_escaped() -> None:
-    metrics = Metrics(['a"b\\c\nd'])
-    metrics.series('a"b\\c\nd', "llama").settle(200, 1.0)
-    assert values(metrics.snapshot(), "penstock_requests_total")[0][0]["model"] == 'a"b\\c\nd'
+    name = 'a"b\\c\nd%s{}\u2028'
+    metrics = Metrics([name])
+    metrics.series(name, "llama").settle(200, 1.0)
+    snapshot = metrics.snapshot()
+    assert values(snapshot, "penstock_requests_total")[0][0]["model"] == name
+    assert 'model="a\\"b\\\\c\\nd%s{}\u2028"} 1\n' in render(snapshot).decode()
+
+
+def test_a_name_that_is_no_unicode_does_not_cost_the_scrape() -> None:
+    metrics = Metrics(["\ud800"])
+    metrics.series("\ud800", "llama")
+    assert values(metrics.snapshot(), "penstock_cost_usd_total")[0][0]["model"] == "?"
+
+
+def test_what_is_not_finite_is_spelled_as_prometheus_reads_it() -> None:
+    ages = [("a", math.inf), ("b", -math.inf), ("c", math.nan), ("d", 1e300), ("e", -0.5)]
+    snapshot = MetricsSnapshot(gauges=[Sample(LOOP_AGE, (loop,), age) for loop, age in ages])
+    text = render(snapshot).decode()
+    found = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(LOOP_AGE)]
+    assert found == ["+Inf", "-Inf", "NaN", "1e+300", "-0.5"]
 
 
 def test_the_build_and_this_process_are_shown() -> None:
@@ -158,21 +190,107 @@ def test_the_build_and_this_process_are_shown() -> None:
     assert found["process_resident_memory_bytes"][0].value > 1_000_000
 
 
-def test_processes_add_up_and_a_gone_one_adds_nothing() -> None:
-    def open_fds(*pids: int) -> float:
-        text = render(MetricsSnapshot(), pids).decode()
-        return next(f for f in text_string_to_metric_families(text) if f.name == "process_open_fds").samples[0].value
-
-    def limit(*pids: int) -> float:
-        text = render(MetricsSnapshot(), pids).decode()
-        return next(f for f in text_string_to_metric_families(text) if f.name == "process_max_fds").samples[0].value
+def test_the_processes_asked_for_are_measured() -> None:
+    def sizes(*pids: int) -> list[float]:
+        families = text_string_to_metric_families(render(MetricsSnapshot(), pids).decode())
+        return [family.samples[0].value for family in families if family.name == "process_open_fds"]
 
     me, gone = os.getpid(), 2**31 - 1
-    assert open_fds(me, me, gone) == 2 * open_fds(me)
-    assert limit(me, me) == limit(me)
+    assert sizes(me, me, gone) == [2 * sizes(me)[0]]
+    assert sizes(gone) == []
 
 
 def test_every_family_has_a_help_text() -> None:
     families = list(text_string_to_metric_families(render(worker().snapshot()).decode()))
     assert [family.name for family in families if not family.documentation.endswith(".")] == []
-    assert CONTENT_TYPE.startswith("text/plain")
+    assert sorted(HELP) == sorted({line.split()[2] for line in TYPES.findall(render(MetricsSnapshot()).decode())})
+    assert CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
+
+
+def test_each_chunk_holds_whole_lines_and_a_bounded_number() -> None:
+    metrics = Metrics([f"m{number}" for number in range(100)])
+    for number in range(100):
+        metrics.series(f"m{number}", "llama").settle(200, 1.0)
+    snapshot = metrics.snapshot()
+    chunks = list(render_lines(snapshot))
+    assert [chunk[-1:] for chunk in chunks] == [b"\n"] * len(chunks)
+    assert max(chunk.count(b"\n") for chunk in chunks) <= CHUNK_BLOCKS * (len(DURATION_BOUNDS_S) + 3)
+    assert without_processes(b"".join(chunks)) == without_processes(render(snapshot))
+
+
+# -- compared with what prometheus-client would have written ---------------------------------------------------------
+
+names = st.text(max_size=8) | st.text(alphabet='\\"\n\r%{},= é\x85\u2028\U0001f600', max_size=8)
+counts = st.integers(0, 3) | st.integers(0, 10**16)
+sums = st.floats(min_value=0, allow_infinity=False)
+
+
+def histogram(bounds: tuple[float, ...]) -> st.SearchStrategy[Histogram]:
+    return st.builds(Histogram, st.lists(counts, min_size=len(bounds) + 1, max_size=len(bounds) + 1), sums)
+
+
+series = st.builds(
+    Series,
+    names,
+    st.just("") | names,
+    names,
+    counts,
+    st.dictionaries(st.sampled_from([200, 404, 429, 499, 503]), counts),
+    st.dictionaries(names, counts, max_size=3),
+    histogram(DURATION_BOUNDS_S),
+    histogram(TTFT_BOUNDS_S),
+    histogram(TPOT_BOUNDS_S),
+    histogram(OVERHEAD_BOUNDS_S),
+    *(counts, counts, counts, counts),
+    sums,
+)
+
+
+def samples(families: Mapping[str, Family]) -> st.SearchStrategy[list[Sample]]:
+    return st.lists(
+        st.sampled_from(sorted(families)).flatmap(
+            lambda name: st.builds(
+                Sample, st.just(name), st.tuples(*(names for _ in families[name].labels)), st.floats() | counts
+            )
+        ),
+        max_size=6,
+    )
+
+
+snapshots = st.builds(MetricsSnapshot, st.lists(series, max_size=3), samples(COUNTERS), samples(GAUGES))
+
+
+def without_processes(text: bytes) -> str:
+    return text.decode().partition("# HELP process_")[0]
+
+
+def meaning(text: str) -> list[tuple[str, str]]:
+    """Each line up to its value, byte for byte, and the value as a number; comments whole."""
+    found: list[tuple[str, str]] = []
+    for line in text.removesuffix("\n").split("\n"):
+        head, _, value = line.rpartition(" ")
+        found.append((line, "") if line.startswith("#") else (head, repr(float(value))))
+    return found
+
+
+@given(snapshots)
+@settings(deadline=None, max_examples=60)
+def test_every_line_is_the_one_prometheus_client_would_write(snapshot: MetricsSnapshot) -> None:
+    assert meaning(without_processes(render(snapshot))) == meaning(expected_text(snapshot))
+
+
+@given(names, names, names)
+@settings(deadline=None)
+def test_any_name_is_read_back_as_it_was(model: str, engine: str, kind: str) -> None:
+    one = Series(model, engine, "")
+    one.error(kind)
+    assert values(MetricsSnapshot([one]), "penstock_errors_total") == [
+        ({"model": model, "engine": engine, "kind": kind}, 1.0)
+    ]
+
+
+def test_a_name_forgotten_by_the_cache_is_written_again() -> None:
+    first = MetricsSnapshot([Series("first", "llama", "")])
+    before = without_processes(render(first))
+    render(MetricsSnapshot([Series(f"m{number}", "llama", "") for number in range(CACHED_PAIRS + 1)]))
+    assert without_processes(render(first)) == before
