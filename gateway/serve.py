@@ -78,6 +78,9 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
             started(url_of(sockets[0], settings), settings)
         await stopping.wait()
         log.info("draining", grace_s=settings.server.grace_s)
+        if workers > 1:
+            for sock in sockets:
+                sock.close()  # ours of the pair: new connections are refused once the workers have closed theirs
         await plane.stop(settings.server.grace_s)
     finally:
         await supervisor.close()

@@ -142,7 +142,11 @@ class Dispatcher:
             return
         self._order += 1
         heapq.heappush(self._later, Due(ti, self._order, request))
-        if not self._busy and self._later[0].order == self._order:
+        if self._busy or self._later[0].order != self._order:
+            return
+        if ti <= monotonic_ns():
+            self._send_due()  # a user without pause: waiting for the next turn of the loop would be our lag
+        else:
             self._arm()
 
     def _arm(self) -> None:

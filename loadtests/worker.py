@@ -39,7 +39,7 @@ STDIN, STDOUT = 0, 1
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """The run so far, after `t_s` seconds; of one worker, or of all of them added up. Histograms: of the last second."""
+    """The run so far, after `t_s` seconds; of one worker, or of all together. Histograms: of the last second."""
 
     worker: int = -1
     t_s: float

@@ -20,7 +20,7 @@ from engines.port import Engine
 from gateway.build import BuiltEngine, build_engines
 from gateway.control.health import HealthBoard
 from gateway.control.launches import Launches, is_launched
-from gateway.settings import ConfigError, Loaded, Settings, load_settings
+from gateway.settings import ConfigError, Loaded, Settings, load_settings, read_source
 from gateway.telemetry.exposition import render_lines
 from gateway.telemetry.metrics import LOOP_AGE, REPLICAS, Accumulator, Metrics
 from gateway.workers.link import Link
@@ -95,11 +95,11 @@ class Source:
 
     def load(self) -> tuple[str, Loaded]:
         """Read and check it. Raises ConfigError."""
-        if self.path is not None:
-            loaded = load_settings(self.path, self._environ, server=self.server)
-            return self.path.read_text(encoding="utf-8-sig"), loaded
-        assert self._text is not None
-        return self._text, load_settings(self._text, self._environ, server=self.server)
+        # Read once: what the workers are sent is what was checked here.
+        text = self._text if self.path is None else read_source(self.path)
+        assert text is not None
+        name = None if self.path is None else str(self.path)
+        return text, load_settings(text, self._environ, server=self.server, base=self.base, name=name)
 
 
 class Plane:
@@ -139,7 +139,7 @@ class Plane:
             log.info("config_notice", notice=notice)
         await self._launches.apply(self.settings)
         self._rebuild_probes()
-        self._supervisor.loop("health", self._probe_all, self.settings.health.interval_s)
+        self._supervisor.loop("health", self._probe_all, lambda: self.settings.health.interval_s)
         if self._source.path is not None:
             self._supervisor.loop("config_reload", self._reload_if_changed, RELOAD_POLL_S, at_once=False)
         if self._workers > 1:

@@ -32,10 +32,17 @@ class Supervisor:
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._ended(name, done))
 
-    def loop(self, name: str, step: Callable[[], Awaitable[None]], every_s: float, *, at_once: bool = True) -> None:
-        """Run `step` every `every_s` seconds, the first time at once or after one interval."""
+    def loop(
+        self,
+        name: str,
+        step: Callable[[], Awaitable[None]],
+        every_s: float | Callable[[], float],
+        *,
+        at_once: bool = True,
+    ) -> None:
+        """Run `step` every `every_s` seconds (asked anew each time), the first time at once or after one interval."""
         self._last_success_s[name] = self._loop.time()
-        self.spawn(name, lambda: self._forever(name, step, every_s, at_once=at_once))
+        self.spawn(name, lambda: self._forever(name, step, every_s if callable(every_s) else lambda: every_s, at_once))
 
     def ages_s(self) -> dict[str, float]:
         """Seconds since each loop last succeeded."""
@@ -52,21 +59,23 @@ class Supervisor:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._tasks.difference_update(tasks)
 
-    async def _forever(self, name: str, step: Callable[[], Awaitable[None]], every_s: float, *, at_once: bool) -> None:
+    async def _forever(
+        self, name: str, step: Callable[[], Awaitable[None]], every_s: Callable[[], float], at_once: bool
+    ) -> None:
         failures = 0
         if not at_once:
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(every_s())
         while True:
             try:
                 await step()
             except Exception as error:
                 failures += 1
                 log.error("loop_failed", loop=name, failures=failures, error=f"{type(error).__name__}: {error}")
-                await asyncio.sleep(min(MAX_BACKOFF_S, max(every_s, 0.1) * 2.0 ** min(failures, 16)))
+                await asyncio.sleep(min(MAX_BACKOFF_S, max(every_s(), 0.1) * 2.0 ** min(failures, 16)))
             else:
                 failures = 0
                 self._last_success_s[name] = self._loop.time()
-                await asyncio.sleep(every_s)
+                await asyncio.sleep(every_s())
 
     def _ended(self, name: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

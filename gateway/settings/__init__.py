@@ -10,7 +10,7 @@ from __future__ import annotations
 from gateway.settings.checks import is_loopback
 from gateway.settings.engine import Engine, Launch, OpenAIEngine, Replica, SimulatorEngine, Timeouts, VllmEngine
 from gateway.settings.errors import ConfigError, Problem, format_problems
-from gateway.settings.load import Loaded, load_settings
+from gateway.settings.load import Loaded, load_settings, read_source
 from gateway.settings.mask import masked_yaml
 from gateway.settings.schema import (
     ApiKey,
@@ -60,4 +60,5 @@ __all__ = [
     "is_loopback",
     "load_settings",
     "masked_yaml",
+    "read_source",
 ]

@@ -40,6 +40,7 @@ def load_settings(
     *,
     server: Mapping[str, Any] | None = None,
     base: pathlib.Path | None = None,
+    name: str | None = None,
 ) -> Loaded:
     """Read, resolve and validate a configuration.
 
@@ -49,14 +50,15 @@ def load_settings(
         server: Values that replace those of the `server` section (command-line flags), None ones left alone. They
             are checked with the file, so that `--host 0.0.0.0` does not slip past the rule on open gateways.
         base: What file references in a text are relative to; a file's are relative to its own directory.
+        name: What to call a text in complaints; a file is called by its path.
 
     Raises:
         ConfigError: with every problem found. Nothing else, whatever the text.
     """
     if isinstance(source, pathlib.Path):
-        name, base, text = str(source), source.parent, _read(source)
+        name, base, text = str(source), source.parent, read_source(source)
     else:
-        name, base, text = "configuration", base or pathlib.Path(), source
+        name, base, text = name or "configuration", base or pathlib.Path(), source
     document = _parse(text, name)
     # `limits:` with nothing below it, as a commented-out section leaves it, counts as not written.
     tree = {key: value for key, value in document.tree.items() if value is not None or key not in Settings.model_fields}
@@ -75,7 +77,8 @@ def load_settings(
     return Loaded(settings, notices, _digest(text, overrides, resolved))
 
 
-def _read(path: pathlib.Path) -> str:
+def read_source(path: pathlib.Path) -> str:
+    """The text of a configuration file. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
