@@ -109,15 +109,16 @@ def examine(
             f"client-bound: send lag p99 {lag.at(0.99) * 1e3:.1f} ms is above {SEND_LAG_P99_LIMIT_S * 1e3:.0f} ms"
         )
     reasons += [
-        f"client-bound: worker {worker.worker} used {worker.cpu_p95_ratio * 100:.0f} % of a core (95th percentile of seconds),"
-        f" above {CPU_LIMIT_RATIO * 100:.0f} %"
+        f"client-bound: worker {worker.worker} used {worker.cpu_p95_ratio * 100:.0f} % of a core"
+        f" (95th percentile of seconds), above {CPU_LIMIT_RATIO * 100:.0f} %"
         for worker in judged
         if worker.cpu_p95_ratio is not None and worker.cpu_p95_ratio > CPU_LIMIT_RATIO
     ]
     if achieved_ratio is not None and achieved_ratio < ACHIEVED_LIMIT_RATIO:
         reasons.append(
             f"load not delivered: {in_time:,} of {scheduled:,} scheduled requests were sent in time"
-            f" ({achieved_ratio * 100:.1f} %, below {ACHIEVED_LIMIT_RATIO * 100:.0f} %; {drops:,} dropped by the client)"
+            f" ({achieved_ratio * 100:.1f} %, below {ACHIEVED_LIMIT_RATIO * 100:.0f} %;"
+            f" {drops:,} dropped by the client)"
         )
     return Honesty(
         valid=not reasons,
@@ -154,8 +155,9 @@ def _warnings(run: Columns, workers: list[WorkerHonesty], floor: Floor | None, d
         return warnings
     ttft = spread(run.ttft_service_s[run.ok & run.stream], (0.5,))
     if ttft is not None and floor.ttft_p50_s > FLOOR_SHARE * ttft.at(0.5):
+        part = floor.ttft_p50_s / ttft.at(0.5) * 100
         warnings.append(
-            f"the client's own floor ({floor.ttft_p50_s * 1e3:.2f} ms) is {floor.ttft_p50_s / ttft.at(0.5) * 100:.0f} % of the"
+            f"the client's own floor ({floor.ttft_p50_s * 1e3:.2f} ms) is {part:.0f} % of the"
             " median service TTFT: this measures the client as much as the target"
         )
     return warnings

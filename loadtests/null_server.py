@@ -1,6 +1,6 @@
 """A server that does nothing, as fast as it can: what the client sees here is the client.
 
-It answers every chat with the bytes that `path_backend` prepared: 100 content chunks, one write each, or one plain body.
+It answers every chat with the bytes that `path_backend` prepared: 100 content chunks, one write each, or a plain body.
 By hand: `python -m loadtests.path_backend --port 8000`.
 """
 

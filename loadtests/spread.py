@@ -48,13 +48,17 @@ class Spread(msgspec.Struct, frozen=True):
 
 def spread(values_s: Floats, quantiles: tuple[float, ...] = QUANTILES) -> Spread | None:
     """The spread of `values_s`, NaN left out; None when nothing is left."""
-    values = np.sort(values_s[~np.isnan(values_s)])
+    values = values_s[~np.isnan(values_s)]
     count = len(values)
     if count == 0:
         return None
+    mean = float(values.mean())
+    # Only the ranks asked for need be in place: a third of the time of a sort, where there are many.
+    ranks = [nearest_rank(count, q) for q in quantiles]
+    values = np.sort(values) if count < EXACT_BELOW else np.partition(values, sorted({0, *ranks, count - 1}))
     percentiles = []
-    for q in quantiles:
-        value = float(values[nearest_rank(count, q)])
+    for q, rank in zip(quantiles, ranks, strict=True):
+        value = float(values[rank])
         if count >= EXACT_BELOW:
             percentiles.append(Percentile(q, value))
             continue
@@ -68,7 +72,7 @@ def spread(values_s: Floats, quantiles: tuple[float, ...] = QUANTILES) -> Spread
                 high_s=None if high is None else float(values[high]),
             )
         )
-    return Spread(count, float(values.mean()), float(values[0]), float(values[-1]), percentiles)
+    return Spread(count, mean, float(values[0]), float(values[-1]), percentiles)
 
 
 def pooled_spread(histogram: LogHistogram, quantiles: tuple[float, ...] = QUANTILES) -> Spread | None:

@@ -195,19 +195,20 @@ def _statuses(run: Columns) -> dict[str, int]:
 
 def _split(by: Coded, run: Columns, good: Bools) -> list[Split]:
     splits = []
+    ttft_s, e2e_s, tpot_s, ok = run.ttft_response_s, run.e2e_response_s, run.tpot_s, run.ok
     for name in list(by.counts())[:SPLIT_LIMIT]:
         rows = by.equals(name)
-        part = run.take(rows)
-        answered = part.take(part.ok)
+        scheduled = int(rows.sum())
+        answered = np.flatnonzero(rows & ok)
         splits.append(
             Split(
                 name=name,
-                scheduled=len(part),
-                failed=len(part) - len(answered),
-                attainment=wilson(int(good[rows].sum()), len(part)),
-                ttft_response=spread(answered.ttft_response_s),
-                e2e_response=spread(answered.e2e_response_s),
-                tpot=spread(answered.tpot_s),
+                scheduled=scheduled,
+                failed=scheduled - len(answered),
+                attainment=wilson(int((good & rows).sum()), scheduled),
+                ttft_response=spread(ttft_s[answered]),
+                e2e_response=spread(e2e_s[answered]),
+                tpot=spread(tpot_s[answered]),
             )
         )
     return splits

@@ -12,7 +12,7 @@ import math
 import msgspec
 import numpy as np
 
-from loadtests.columns import Bools, Columns, Floats
+from loadtests.columns import Bools, Columns, Floats, Ints
 
 SLICES = 20
 """Slices of a candidate window; the slope is fitted through their medians, which a few slow requests do not move."""
@@ -80,19 +80,26 @@ def steady_window(run: Columns, started_ns: int, duration_s: float) -> Window:
         if steady:
             why = "steady from the start" if cut == 0.0 else f"warm-up of {start_s:g} s left out"
             return Window(started_ns + round(start_s * 1e9), end_ns, True, why)
-    why = f"never steady: latency drifts by {first_drift_ratio * 100:+.0f} % of its median over the run; the whole run counts"
+    drift = f"{first_drift_ratio * 100:+.0f} %"
+    why = f"never steady: latency drifts by {drift} of its median over the run; the whole run counts"
     return Window(started_ns, end_ns, False, why)
 
 
 def _medians(at_s: Floats, latency_s: Floats, start_s: float, end_s: float) -> Floats | None:
     """Median latency of each slice; None when a slice has fewer than three answers."""
     slices = np.minimum(((at_s - start_s) / (end_s - start_s) * SLICES).astype(np.int64), SLICES - 1)
-    counts = np.bincount(slices, minlength=SLICES)
-    if counts.min() < 3:
+    parts = sliced(slices, latency_s, SLICES)
+    if min(map(len, parts)) < 3:
         return None
-    ordered = latency_s[np.lexsort((latency_s, slices))]
-    ends = np.cumsum(counts)
-    return np.asarray(ordered[ends - counts + (counts - 1) // 2])
+    return np.array([float(np.median(part)) for part in parts])
+
+
+def sliced(at: Ints, values: Floats, slices: int) -> list[Floats]:
+    """The values of each slice 0..slices-1. Records mostly come in schedule order; else they are put in order first."""
+    if len(at) > 1 and bool((np.diff(at) < 0).any()):
+        order = np.argsort(at, kind="stable")
+        at, values = at[order], values[order]
+    return np.split(values, np.searchsorted(at, np.arange(1, slices)))
 
 
 def _is_steady(medians: Floats) -> tuple[bool, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -29,7 +30,7 @@ def main() -> None:
             stderr=subprocess.PIPE,
             text=True,
             cwd=directory,
-            env={**environment, "PYTHONPATH": os.getcwd()},
+            env={**environment, "PYTHONPATH": str(pathlib.Path.cwd())},
         )
         watchdog = threading.Timer(START_S, gateway.kill)
         watchdog.start()

@@ -17,6 +17,7 @@ import numpy as np
 from loadtests.columns import Bools, Columns, Floats, Ints
 from loadtests.histogram import LogHistogram
 from loadtests.intervals import nearest_rank
+from loadtests.window import sliced
 
 MAX_SLICES = 100
 SLICE_REQUESTS = 25
@@ -104,14 +105,12 @@ def _slice_of(stamps: Ints, started_ns: int, slice_s: float) -> Ints:
 
 
 def _sliced_percentiles(at: Ints, values_s: Floats, slices: int, quantiles: tuple[float, ...]) -> list[Track]:
-    ordered = values_s[np.lexsort((values_s, at))]
-    counts = np.bincount(at, minlength=slices).tolist()
     tracks: list[Track] = [[] for _ in quantiles]
-    first = 0
-    for count in counts:
-        for track, q in zip(tracks, quantiles, strict=True):
-            track.append(float(ordered[first + nearest_rank(count, q)]) if count else None)
-        first += count
+    for values in sliced(at, values_s, slices):
+        ranks = [nearest_rank(len(values), q) for q in quantiles]
+        placed = np.partition(values, ranks) if len(values) else values
+        for track, rank in zip(tracks, ranks, strict=True):
+            track.append(float(placed[rank]) if len(values) else None)
     return tracks
 
 

@@ -96,7 +96,7 @@ async def test_no_request_fails_while_configurations_come_and_go(tmp_path: pathl
                 assert await gateway.plane.reload()
                 await gateway.until(lambda: True)
             stop = True
-            statuses = sum(await asyncio.gather(*asking), [])
+            statuses = [status for asked in await asyncio.gather(*asking) for status in asked]
     assert {200} == set(statuses)
     assert len(one.received) + len(two.received) == len(statuses)
 

@@ -225,7 +225,7 @@ async def running_upstream(always: Answer | Callable[[Received], Answer] | None 
         return made[-1]
 
     server = await asyncio.get_running_loop().create_server(connect, "127.0.0.1", 0)
-    upstream.url = "http://127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+    upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield upstream
     finally:
@@ -243,7 +243,7 @@ def refusing_port() -> socket.socket:
     return sock
 
 
-# -- what upstreams say --------------------------------------------------------------------------------------------------
+# -- what upstreams say -----------------------------------------------------------------------------------------------
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 

@@ -24,7 +24,7 @@ PATIENCE_S = 20.0
 async def until(condition: Callable[[], bool]) -> None:
     """Let the event loop turn until `condition` holds."""
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 -- what is waited for sets no event
+        while not condition():
             await asyncio.sleep(0)
 
 
