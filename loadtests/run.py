@@ -108,6 +108,8 @@ class Run:
             readies = await asyncio.gather(*(self._ready(worker) for worker in range(self.plan.workers)))
             if len({ready.fingerprint for ready in readies}) != 1:
                 raise RunError("the workers have different schedules")
+            if self._stopped:
+                raise RunError("stopped before the start: nothing was sent")
             started_ns = monotonic_ns() + START_NS
             for process in self._processes:
                 assert process.stdin is not None
@@ -160,7 +162,7 @@ class Run:
             if len(at_tick) == self.plan.workers:
                 del self._latest[tick - 1]
                 if on_progress is not None:
-                    on_progress(_added(list(at_tick.values())))
+                    on_progress(added(list(at_tick.values())))
 
     async def _last_words(self, worker: int) -> str:
         stderr = self._processes[worker].stderr
@@ -220,13 +222,17 @@ def load_run(out: Path) -> RunResult:
         raise ValueError(f"{out} holds no run: {error}") from None
 
 
-def _added(parts: list[Progress]) -> Progress:
+def added(parts: list[Progress]) -> Progress:
     total = Progress(t_s=max(part.t_s for part in parts), cpu_ratio=max(part.cpu_ratio for part in parts))
-    ttft, e2e = LogHistogram(), LogHistogram()
+    latency: dict[str, LogHistogram] = {}
+    errors: dict[str, int] = {}
     for part in parts:
-        for name in ("sent", "done", "failed", "dropped", "in_flight", "chunks", "tokens"):
+        for name in ("sent", "done", "failed", "good", "dropped", "in_flight", "chunks", "tokens"):
             setattr(total, name, getattr(total, name) + getattr(part, name))
-        ttft.merge(LogHistogram.from_json(part.ttft))
-        e2e.merge(LogHistogram.from_json(part.e2e))
-    total.ttft, total.e2e = ttft.to_json(), e2e.to_json()
+        for name, data in part.latency.items():
+            latency.setdefault(name, LogHistogram()).merge(LogHistogram.from_json(data))
+        for kind, count in part.errors.items():
+            errors[kind] = errors.get(kind, 0) + count
+    total.latency = {name: histogram.to_json() for name, histogram in latency.items()}
+    total.errors = errors
     return total
