@@ -12,6 +12,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from time import monotonic_ns
 
@@ -204,7 +205,7 @@ class Run:
 
 
 def _result(saved: _Saved, records: list[Record]) -> RunResult:
-    records.sort(key=lambda record: (record.ti, record.index, record.turn))
+    records.sort(key=attrgetter("ti", "index", "turn"))
     return RunResult(saved.plan, records, saved.workers, saved.started_ns, saved.stopped, saved.ran_s)
 
 
