@@ -256,7 +256,7 @@ async def work(share: Share, out: Path, start_ns: int, coordinated: bool) -> Wor
             drained.cancel()
             if coordinated and not stopped:
                 loop.remove_reader(STDIN)
-            watch.sample()
+            report(watch.sample())
             watch.close()
             await client.close()
     return WorkerResult(
