@@ -21,6 +21,9 @@ from loadtests.probing import PairedLegs, RateProbe
 from loadtests.report.json import read_report
 from loadtests.report.model import Report
 from loadtests.run import RunError, load_run
+from loadtests.scenario import spec
+from loadtests.scenario.play import lines, play
+from loadtests.scenario.stage import GATEWAY, SIMULATOR, StageError
 from loadtests.search import WANTED_ATTAINMENT, Point, curve_table, search
 from loadtests.slo import parse_duration_s
 
@@ -239,6 +242,34 @@ def report_command(
         _fail(str(error))
     write(report, directory)
     _conclude(report, directory, None)
+
+
+@app.command("scenario")
+def scenario_command(
+    scenarios: Annotated[list[str], typer.Argument(help="names, or .yaml files; `all` for those that come along")],
+    duration: Annotated[str, typer.Option(help="length of the load; events keep their times")] = "",
+    gateway: Annotated[str, typer.Option(help="command of the gateway; {config} and {port} are filled in")] = GATEWAY,
+    simulator: Annotated[str, typer.Option(help="command of a simulator; {port} is filled in")] = SIMULATOR,
+    out: opt.Out = Path("load-scenarios"),
+) -> None:
+    """Play scenarios and hold them to what they expect: exit status 1 when something was missed, 3 when INVALID."""
+    names = [name for given in scenarios for name in (spec.named() if given == "all" else [given])]
+    codes = []
+    try:
+        for name, scenario in [(name, spec.read_scenario(name)) for name in names]:
+            print(f"{Path(name).stem}: {scenario.says}", flush=True)
+            place = out / Path(name).stem
+            played = play(scenario, place, duration=duration, say=_say, gateway=gateway, simulator=simulator)
+            print("\n".join(lines(played)), flush=True)
+            codes.append(played.exit_code)
+    except (ValueError, OSError, RunError, StageError) as error:
+        _fail(str(error))
+    if any(codes):
+        raise typer.Exit(EXIT_MISSED if EXIT_MISSED in codes else EXIT_INVALID)
+
+
+def _say(text: str) -> None:
+    print(f"  {text}", file=sys.stderr, flush=True)
 
 
 def _conclude(report: Report, out: Path, require: float | None) -> None:

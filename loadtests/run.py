@@ -93,8 +93,11 @@ class Run:
             if process.stdin is not None:
                 process.stdin.close()
 
-    async def execute(self, on_progress: OnProgress | None = None) -> RunResult:
-        """Run it. `on_progress` gets the sum over the workers each second. Raises RunError.
+    async def execute(
+        self, on_progress: OnProgress | None = None, on_start: Callable[[int], None] | None = None
+    ) -> RunResult:
+        """Run it. `on_start` gets the schedule's zero, `on_progress` the sum over the workers each second. Raises
+        RunError.
 
         Cancelled, it ends the workers and raises: what they had is in their own files.
         """
@@ -116,6 +119,8 @@ class Run:
                 assert process.stdin is not None
                 if not process.stdin.is_closing():
                     process.stdin.write(b"%d\n" % started_ns)
+            if on_start is not None:
+                on_start(started_ns)
             workers = range(self.plan.workers)
             await asyncio.gather(*(self._follow(worker, on_progress) for worker in workers))
             codes = await asyncio.gather(*(process.wait() for process in self._processes))
