@@ -91,7 +91,7 @@ def of_memory(samples: list[tuple[float, int]], duration_s: float) -> Facts:
     if len(later) < 3:
         return {"gateway_rss_mib": None, "gateway_rss_growth_mib": None, "gateway_rss_kib_per_min": None}
     at_s, sizes = np.array(later, dtype=np.float64).T
-    slope = np.polynomial.Polynomial.fit(at_s, sizes, 1).convert().coef[1]
+    slope = np.polyfit(at_s, sizes, 1)[0]
     return {
         "gateway_rss_mib": float(sizes.max()) / 2**20,
         "gateway_rss_growth_mib": float(max(size for _, size in samples) - samples[0][1]) / 2**20,
