@@ -14,7 +14,7 @@ from loadtests.summary import summarise
 from loadtests.window import Window
 
 Facts = dict[str, float | None]
-_SAMPLE = re.compile(r"^(\w+)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)
+_SAMPLE = re.compile(r"^([\w:]+)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)
 _LABEL = re.compile(r'\w+="((?:[^"\\]|\\.)*)"')
 WARM_UP_SHARE = 0.2
 """Memory grows while a process meets everything for the first time; its slope is taken from here on."""
