@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -21,6 +22,7 @@ from loadtests.arrivals import Poisson
 from loadtests.columns import columns
 from loadtests.honesty import examine
 from loadtests.launched import Launched, free_port
+from loadtests.peers.commands import API_KEY
 from loadtests.peers.environments import PeerError
 from loadtests.peers.fleets import DEFAULT, MODEL, fleet_command
 from loadtests.peers.table import PeerRound, PeerRow, figures, table
@@ -57,6 +59,7 @@ class Peers:
             drain_s=10.0,
             timeout_s=30.0,
             cores=tuple(sorted(self.other_cores)[:1]),
+            headers={"authorization": f"Bearer {API_KEY}"},
             slo=self.slo,
             workload_spec=Synthetic(
                 own_words=64, output_tokens=options.tokens, prefixes=Prefixes(groups=groups, words=options.prefix_words)
@@ -71,12 +74,23 @@ class Peers:
                     continue
                 print(f"round {number + 1} of {self.options.rounds}: {row.name}", file=sys.stderr, flush=True)
                 try:
-                    row.rounds.append(self._round(row, number))
+                    row.rounds.append(self._delivered(row, number))
                 except (PeerError, RunError) as error:
                     row.problems.append(str(error))
 
-    def _round(self, row: PeerRow, number: int) -> PeerRound:
-        work = self.work / f"{row.name.replace(':', '-')}-{number}"
+    def _delivered(self, row: PeerRow, number: int) -> PeerRound:
+        """A round, again when the client was late: a neighbour on the machine is no property of a gateway."""
+        for attempt in range(self.options.tries):
+            done, reasons = self._round(row, number, attempt)
+            if not reasons:
+                break
+            print(f"  not delivered: {'; '.join(reasons)}", file=sys.stderr, flush=True)
+        row.problems += [f"round {number + 1}: {reason}" for reason in reasons]
+        return done
+
+    def _round(self, row: PeerRow, number: int, attempt: int) -> tuple[PeerRound, list[str]]:
+        """What was measured, and why it must not be believed."""
+        work = self.work / f"{row.name.replace(':', '-')}-{number}-{attempt}"
         work.mkdir()
         processes: list[Launched] = []
         try:
@@ -109,11 +123,14 @@ class Peers:
             "kv-cache-blocks": options.cache_blocks,
             "max-model-len": min(32_768, options.cache_blocks * 16),
         }
-        return [program, "simulate", "--port", str(port), *(w for k, v in knobs.items() for w in (f"--{k}", str(v)))]
+        # Replicas and client may have to share a core, and it is the client's clock that everything is read from.
+        nice = [found, "-n", "5"] if (found := shutil.which("nice")) else []
+        words = [word for name, value in knobs.items() for word in (f"--{name}", str(value))]
+        return [*nice, program, "simulate", "--port", str(port), *words]
 
     def _measure(
         self, row: PeerRow, number: int, url: str, gateway: Launched, replicas: list[str], work: Path
-    ) -> PeerRound:
+    ) -> tuple[PeerRound, list[str]]:
         before, cpu_s = [scrape(replica) for replica in replicas], gateway.cpu_s()
         plan = replace(self.plan, target=url, seed=number)
         result = execute(plan, work / "run")
@@ -121,12 +138,11 @@ class Peers:
         after = [scrape(replica) for replica in replicas]
         run = columns(result.records)
         honesty = examine(run, result.started_ns, result.ran_s, open_loop=True, workers=result.loads())
-        row.problems += [f"round {number + 1}: {reason}" for reason in honesty.reasons]
         failed = {kind: count for kind, count in run.error.counts().items() if kind}
         if failed:
             row.problems.append(f"round {number + 1}: {sum(failed.values())} of {len(run)} failed: {failed}")
         window = fixed_window(result.started_ns, plan.duration_s, WARM_UP_SHARE * plan.duration_s)
-        return PeerRound(
+        measured = PeerRound(
             run=run.take(window.scheduled(run)),
             window_s=window.length_s,
             requests=len(run),
@@ -137,6 +153,7 @@ class Peers:
                 int(grown([b], [a], "metrics.vllm:request_success_total")) for b, a in zip(before, after, strict=True)
             ),
         )
+        return measured, honesty.reasons
 
     def _until(self, url: str, process: Launched, ask: bool = False) -> None:
         """Until it is healthy; with `ask`, until it answers a chat request. Raises PeerError."""
@@ -150,6 +167,7 @@ class Peers:
                     body = {"model": MODEL, "max_tokens": 1, "messages": [{"role": "user", "content": "are you there"}]}
                     request = urllib.request.Request(f"{url}/v1/chat/completions", json.dumps(body).encode())
                     request.add_header("content-type", "application/json")
+                    request.add_header("authorization", f"Bearer {API_KEY}")
                     urllib.request.urlopen(request, timeout=10).close()
                 else:
                     urllib.request.urlopen(f"{url}/health", timeout=2).close()
@@ -177,6 +195,7 @@ def parse_options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--gateways", default=",".join(DEFAULT), help="NAME or NAME:POLICY, with commas between them")
     parser.add_argument("--replicas", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tries", type=int, default=3, help="of a round in which the client was late")
     parser.add_argument("--duration", type=float, default=15.0, metavar="S", help="of a round; 30 %% are warm-up")
     parser.add_argument("--rate", type=float, default=30.0, help="requests per second, Poisson")
     parser.add_argument("--slo", default="ttft=250ms,tpot=30ms")

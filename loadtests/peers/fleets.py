@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loadtests.launched import free_port
-from loadtests.peers.commands import Command
+from loadtests.peers.commands import API_KEY, Command
 from loadtests.peers.environments import PeerError, ensure
 
 MODEL = "bench"
@@ -79,7 +79,8 @@ def _rust_router(program: list[str], port: int, replicas: Sequence[str], policy:
 def _litellm(port: int, replicas: Sequence[str], work: Path, policy: str) -> Command:
     target = {"model": f"openai/{MODEL}", "api_key": "none"}
     models = [{"model_name": MODEL, "litellm_params": {**target, "api_base": f"{url}/v1"}} for url in replicas]
-    settings = {"model_list": models, **({"router_settings": {"routing_strategy": policy}} if policy else {})}
+    keys = {"general_settings": {"master_key": API_KEY}}  # it does not start without one
+    settings = {"model_list": models, **keys, **({"router_settings": {"routing_strategy": policy}} if policy else {})}
     config = work / "litellm.yaml"
     config.write_text(json.dumps(settings))
     argv = [str(ensure("litellm") / "litellm"), "--config", str(config), "--host", "127.0.0.1"]
