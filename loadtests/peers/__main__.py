@@ -198,7 +198,7 @@ def parse_options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--tries", type=int, default=3, help="of a round in which the client was late")
     parser.add_argument("--duration", type=float, default=15.0, metavar="S", help="of a round; 30 %% are warm-up")
     parser.add_argument("--rate", type=float, default=30.0, help="requests per second, Poisson")
-    parser.add_argument("--slo", default="ttft=250ms,tpot=30ms")
+    parser.add_argument("--slo", default="ttft=100ms,tpot=30ms")
     parser.add_argument("--groups", type=int, default=64, help="shared prefixes, taken by Zipf's law")
     parser.add_argument("--prefix-words", type=int, default=1024)
     parser.add_argument("--tokens", type=int, default=32, help="of each answer")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from loadtests.slo import Slo
 from loadtests.worker import Progress
 from tests.loadtests.scripted import scripted
 
+ROOT = Path(cli.__file__).resolve().parents[1]
 SAMPLE = str(Path(cli.__file__).parent / "traces" / "samples" / "azure.csv")
 HERE: dict[str, Any] = {"target": "http://127.0.0.1:1", "model": "m"}
 
@@ -119,6 +123,27 @@ def test_a_missed_requirement_is_status_1_unless_the_run_is_invalid(tmp_path: Pa
         words = ("--target", server.url, "--model", "m", "--workload", "short", "--rate", 50, "--duration", "1s")
         found = invoke("run", *words, "--slo", "ttft=1us", "--no-floor", "--require", 1.0, "--out", tmp_path)
     assert (1 if found.stdout.startswith("VALID") else 3) == found.exit_code
+
+
+def test_ctrl_c_ends_a_run_early_with_its_report(tmp_path: Path) -> None:
+    with scripted() as server:
+        words = ("--target", server.url, "--model", "m", "--workload", "short", "--rate", "50", "--duration", "10m")
+        argv = [sys.executable, "-m", "loadtests", "run", *words, "--no-floor", "--out", str(tmp_path)]
+        process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            while len(server.bodies) < 10:
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+            process.wait()
+        sent = len(server.bodies)
+    report = msgspec.json.decode((tmp_path / "report.json").read_bytes())
+    assert process.returncode in (0, 3), said
+    assert sent == report["honesty"]["sent"]
+    assert report["facts"]["Stopped"].startswith("by hand after ")
+    assert report["duration_s"] < 600
 
 
 def test_search_prints_the_curve_and_writes_it(tmp_path: Path) -> None:
