@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from loadtests import cli
+from loadtests import cli, honesty
 from loadtests.arrivals import Gamma, Poisson, Replay
 from loadtests.histogram import LogHistogram
 from loadtests.live import LiveTable, line, render
@@ -28,6 +29,15 @@ from tests.loadtests.scripted import scripted
 ROOT = Path(cli.__file__).resolve().parents[1]
 SAMPLE = str(Path(cli.__file__).parent / "traces" / "samples" / "azure.csv")
 HERE: dict[str, Any] = {"target": "http://127.0.0.1:1", "model": "m"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patient() -> Iterator[None]:
+    """Whether the client was late on a busy machine is not the question here; `test_honesty` asks it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(honesty, "SEND_LAG_P99_LIMIT_S", 60.0)
+        patch.setattr(honesty, "CPU_LIMIT_RATIO", 60.0)
+        yield
 
 
 def invoke(*words: object) -> Result:
@@ -102,15 +112,23 @@ def test_run_writes_json_page_and_records(ran: tuple[Result, Path]) -> None:
     lines = (out / "records.jsonl").read_bytes().splitlines()
     assert report["honesty"]["scheduled"] == len(lines)
     assert {"e2e": 30.0} == report["summary"]["slo"]
-    # A neighbour on the machine can make the client late; the status must say so, and then nothing else.
-    assert (0 if report["honesty"]["valid"] else 3) == found.exit_code
-    assert found.stdout.startswith("VALID" if report["honesty"]["valid"] else "INVALID")
+    assert (0, True) == (found.exit_code, found.stdout.startswith("VALID: m, 50 requests/s, Poisson"))
+
+
+def test_figures_that_must_not_be_believed_are_status_3(
+    ran: tuple[Result, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(honesty, "SEND_LAG_P99_LIMIT_S", 0.0)
+    found = invoke("report", ran[1])
+    assert (3, True) == (found.exit_code, found.stdout.startswith("INVALID"))
+    assert "client-bound: send lag p99" in found.stdout
 
 
 def test_report_makes_the_same_page_again(ran: tuple[Result, Path]) -> None:
     _, out = ran
+    assert 0 == invoke("report", out).exit_code
     page = (out / "report.html").read_bytes()
-    assert invoke("report", out).exit_code in (0, 3)
+    assert 0 == invoke("report", out).exit_code
     assert page == (out / "report.html").read_bytes()
 
 
@@ -118,11 +136,12 @@ def test_report_of_nothing_is_status_2(tmp_path: Path) -> None:
     assert 2 == invoke("report", tmp_path).exit_code
 
 
-def test_a_missed_requirement_is_status_1_unless_the_run_is_invalid(tmp_path: Path) -> None:
+def test_a_missed_requirement_is_status_1(tmp_path: Path) -> None:
     with scripted() as server:
         words = ("--target", server.url, "--model", "m", "--workload", "short", "--rate", 50, "--duration", "1s")
         found = invoke("run", *words, "--slo", "ttft=1us", "--no-floor", "--require", 1.0, "--out", tmp_path)
-    assert (1 if found.stdout.startswith("VALID") else 3) == found.exit_code
+    assert 1 == found.exit_code
+    assert "required: 1 of the scheduled requests" in found.stdout
 
 
 def test_ctrl_c_ends_a_run_early_with_its_report(tmp_path: Path) -> None:
@@ -153,7 +172,7 @@ def test_search_prints_the_curve_and_writes_it(tmp_path: Path) -> None:
     curve = msgspec.json.decode((tmp_path / "search.json").read_bytes())
     assert [100.0] == [point["rate"] for point in curve["points"]]
     assert "outcome" in found.stdout
-    assert (0 if curve["highest"] else 3) == found.exit_code
+    assert (0, 100.0) == (found.exit_code, curve["highest"])
 
 
 def test_compare_prints_paired_differences_and_writes_them(tmp_path: Path) -> None:
@@ -163,8 +182,7 @@ def test_compare_prints_paired_differences_and_writes_them(tmp_path: Path) -> No
         sent = len(a.bodies), len(b.bodies), set(a.bodies) & set(b.bodies)
     comparison = msgspec.json.decode((tmp_path / "comparison.json").read_bytes())
     assert (comparison["scheduled"], comparison["scheduled"], set()) == sent
-    assert found.exit_code in (0, 3)
-    assert (found.exit_code == 3) == ("INVALID" in found.stdout)
+    assert 0 == found.exit_code
     assert "TTFT from the send" in found.stdout
 
 
