@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
+import trustme
 
 from loadtests.client import Client, Target
 from loadtests.record import Record
@@ -31,15 +34,16 @@ def record() -> Record:
 class Server:
     """Keeps the requests it got, answers each with `WHOLE` once `gate` is set."""
 
-    def __init__(self, answer: bytes = WHOLE) -> None:
+    def __init__(self, answer: bytes = WHOLE, tls: ssl.SSLContext | None = None) -> None:
         self.answer = answer
+        self.tls = tls
         self.gate = asyncio.Event()
         self.gate.set()
         self.heads: list[bytes] = []
         self.connections = 0
 
     async def __aenter__(self) -> Server:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
@@ -68,6 +72,24 @@ async def test_a_request_is_answered_and_its_stamps_are_in_order() -> None:
         assert "ab" == await client.send(request(), kept, keep_text=True)
         assert ("", 2, 2) == (kept.error, kept.tokens, kept.chunks)
         assert 0 < kept.ts <= kept.c1 <= kept.ck <= kept.te
+        await client.close()
+
+
+@pytest.mark.parametrize(("trusted", "error"), [(True, ""), (False, "connect")])
+async def test_over_tls_the_certificate_must_be_one_that_is_trusted(
+    trusted: bool, error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    if trusted:
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    async with Server(tls=context) as server:
+        client = Client(Target.parse(server.url.replace("http://127.0.0.1", "https://localhost")))
+        kept = record()
+        await client.send(request(), kept)
+        assert error == kept.error
         await client.close()
 
 
