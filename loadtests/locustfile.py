@@ -13,6 +13,7 @@ import io
 import json
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,15 @@ class Session:
     """What this process knows of the test that runs; one per process."""
 
     def __init__(self) -> None:
-        self.board = Board()
         self.child: Child | None = None
         self.unsent: list[Progress] = []
+        self.begin(Board(), ())
+
+    def begin(self, board: Board, clients: Iterable[str]) -> None:
+        """A new test, which these processes measure; nothing of the one before is left."""
+        self.board = board
+        self.expected = set(clients)
         self.readies: dict[str, Ready] = {}
-        self.expected: set[str] = set()
         self.done: set[str] = set()
 
 
@@ -117,15 +122,13 @@ def test_start(environment: Environment, **_: Any) -> None:
     runner = environment.runner
     if isinstance(runner, WorkerRunner):
         return  # the plan comes by message
-    session.__init__()  # type: ignore[misc] # a new test begins with nothing of the one before
+    clients = sorted(runner.clients) if isinstance(runner, MasterRunner) else ["local"]
     try:
-        clients = sorted(runner.clients) if isinstance(runner, MasterRunner) else ["local"]
         plan = plan_of(environment, len(clients))
-        session.board = Board(str(plan.slo), len(plan.offsets()) if plan.open_loop else 0)
+        session.begin(Board(str(plan.slo), len(plan.offsets()) if plan.open_loop else 0), clients)
     except ValueError as error:
         fail(environment, str(error))
         return
-    session.expected = set(clients)
     plain = msgspec.to_builtins(plan)
     for worker, client in enumerate(clients):
         if isinstance(runner, MasterRunner):

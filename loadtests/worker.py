@@ -103,7 +103,7 @@ class Tally:
         self.done = self.failed = self.good = self.chunks = self.tokens = 0
 
     def take(self, record: Record) -> None:
-        """About 5 us, and 0.1 us per chunk."""
+        """About 4 us, and 0.3 us per chunk."""
         self.done += 1
         if record.error:
             self.failed += 1
