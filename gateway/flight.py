@@ -222,8 +222,9 @@ class Flight:
         if not self._forward:
             fields = self.request.fields
             block = b"x-request-id: %b\r\n" % self.request_id
-            for name in FORWARDED & fields.keys():
-                block += b"%b: %b\r\n" % (name, fields[name])
+            if not FORWARDED.isdisjoint(fields):
+                for name in FORWARDED & fields.keys():
+                    block += b"%b: %b\r\n" % (name, fields[name])
             self._forward = block
         return self._forward
 
