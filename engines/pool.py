@@ -7,6 +7,7 @@ close. A call over the bound waits its turn in line, under its own connect deadl
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from engines.errors import ConnectFailed, TotalTimeout
+from engines.errors import ConnectFailed, NoConnectionFree, TotalTimeout
 from engines.http1 import Call, Connection
 from engines.model import Deadlines
 from engines.port import Sink, Spawn
@@ -155,7 +156,7 @@ class Pool:
             if call.finished:
                 return
             busy = f"all {self._limit} connections to the engine stayed busy for {bound:g} s"
-            call.fail(TotalTimeout(busy) if bound < call.deadlines.connect_s else ConnectFailed(busy))
+            call.fail(TotalTimeout(busy) if bound < call.deadlines.connect_s else NoConnectionFree(busy))
 
     def _bound_s(self, call: Call) -> float:
         """How long the call may take to get its connection. Under `connect_s` it is the caller's whole time that
@@ -243,8 +244,12 @@ class Pool:
         raise failure
 
 
-def _connect_failure(error: BaseException, bound_s: float) -> ConnectFailed:
+def _connect_failure(error: BaseException, bound_s: float) -> ConnectFailed | NoConnectionFree:
     match error:
+        case OSError(errno=errno.EMFILE | errno.ENFILE | errno.EADDRNOTAVAIL | errno.ENOBUFS | errno.ENOMEM):
+            # Ours, not the engine's: blaming it would open the breakers of every replica at once.
+            why = os.strerror(error.errno or 0).lower()
+            return NoConnectionFree(f"the gateway can open no more connections: {why}")
         case TimeoutError():
             return ConnectFailed(f"no connection to the engine within {bound_s:g} s")
         case ssl.SSLCertVerificationError():

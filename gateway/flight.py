@@ -32,6 +32,7 @@ from engines.errors import (
     EngineError,
     FirstByteTimeout,
     IdleTimeout,
+    NoConnectionFree,
     TotalTimeout,
 )
 from engines.model import Deadlines, Operation, Usage
@@ -60,6 +61,7 @@ _SUCCESS = Verdict.SUCCESS
 
 _OUTCOMES: dict[type[EngineError], tuple[Outcome, str]] = {
     ConnectFailed: (Outcome.CONNECT_FAILED, "connect_failed"),
+    NoConnectionFree: (Outcome.OVERLOADED, "connections_busy"),
     ConnectionLost: (Outcome.CONNECTION_LOST, "connection_lost"),
     FirstByteTimeout: (Outcome.FIRST_BYTE_TIMEOUT, "timeout"),
     TotalTimeout: (Outcome.OUT_OF_TIME, "timeout"),
@@ -327,7 +329,8 @@ class Flight:
         elif self._error_parts is not None:
             self._pass_error(b"".join(self._error_parts), outcome)
         else:
-            self.fail(Failure(kind, self._sentence(message)))
+            retry_after_s = 1.0 if outcome is Outcome.OVERLOADED else None
+            self.fail(Failure(kind, self._sentence(message), retry_after_s=retry_after_s))
 
     def _again(self) -> None:
         self._retry_timer = None

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import pathlib
+import resource
 import signal
 import socket
 import ssl
@@ -42,6 +43,7 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
         ConfigError: the configuration cannot be used.
         StartFailed: an address is taken, or a launched engine does not come up.
     """
+    raise_descriptor_limit()
     supervisor = Supervisor()
     _, loaded = source.load()
     workers = loaded.settings.server.workers
@@ -88,6 +90,12 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
             sock.close()
         if settings.server.uds is not None:
             _remove(settings.server.uds)
+
+
+def raise_descriptor_limit() -> None:
+    """Two descriptors a stream: the usual soft limit of 1,024 would end at 500. Worker processes inherit this."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def settle_memory() -> None:
