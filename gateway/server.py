@@ -21,6 +21,7 @@ import httptools
 
 from engines.lazy_timer import NEVER, LazyTimer
 from engines.model import Operation
+from engines.outbox import outbox
 from engines.wire import FORMATS, WireFormat
 from gateway.errors import Failure
 
@@ -150,6 +151,7 @@ class ClientConnection(asyncio.Protocol):
         "_headers",
         "_left_bytes",
         "_loop",
+        "_outbox",
         "_parser",
         "_paused",
         "_pipeline",
@@ -169,6 +171,7 @@ class ClientConnection(asyncio.Protocol):
     def __init__(self, handler: Handler, loop: asyncio.AbstractEventLoop) -> None:
         self._handler = handler
         self._loop = loop
+        self._outbox = outbox(loop)
         self._parser = httptools.HttpRequestParser(self)
         self._timer = LazyTimer(loop, self._expired)
         self._transport: asyncio.Transport | None = None
@@ -326,7 +329,7 @@ class ClientConnection(asyncio.Protocol):
             and self.request is None
             and version == "1.1"
         ):
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._outbox.write(self._transport, b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -390,7 +393,8 @@ class ClientConnection(asyncio.Protocol):
         size = len(body)
         if (status != 200 and status in (204, 304)) or request.method == b"HEAD":
             body = b""  # or the client would read it as the next answer
-        transport.write(b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[status], headers, size, close, body))
+        answer = b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[status], headers, size, close, body)
+        self._outbox.write(transport, answer)
         self._finish()
 
     def begin_stream(self, status: int, headers: bytes, first: bytes) -> None:
@@ -404,24 +408,25 @@ class ClientConnection(asyncio.Protocol):
         close = b"" if self._stays_open(request) else b"connection: close\r\n"
         if self._chunked_answer:
             head = b"%b%btransfer-encoding: chunked\r\n%b\r\n" % (STATUS_LINES[status], headers, close)
-            transport.write(b"%b%x\r\n%b\r\n" % (head, len(first), first) if first else head)
+            data = b"%b%x\r\n%b\r\n" % (head, len(first), first) if first else head
         else:
-            transport.write(b"%b%b%b\r\n%b" % (STATUS_LINES[status], headers, close, first))
+            data = b"%b%b%b\r\n%b" % (STATUS_LINES[status], headers, close, first)
+        self._outbox.write(transport, data)
 
     def write(self, data: bytes) -> None:
         """Send more of the answer begun; `data` is not empty."""
         transport = self._transport
         if transport is not None:
-            transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked_answer else data)
+            self._outbox.write(transport, b"%x\r\n%b\r\n" % (len(data), data) if self._chunked_answer else data)
 
     def end_stream(self, last: bytes = b"") -> None:
         """The answer is whole, with these last bytes; they leave in one write with the end of the body."""
         if self._transport is not None and self.request is not None:
             if self._chunked_answer:
                 end = b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last) if last else b"0\r\n\r\n"
-                self._transport.write(end)
+                self._outbox.write(self._transport, end)
             elif last:
-                self._transport.write(last)
+                self._outbox.write(self._transport, last)
             self._finish()
 
     def cut(self) -> None:
@@ -480,6 +485,7 @@ class ClientConnection(asyncio.Protocol):
             transport.pause_reading()
             return
         self._handler.refused(failure, self._url)
+        self._outbox.flush()
         operation = OPERATIONS.get(self._url.partition(b"?")[0], Operation.CHAT)
         body = failure.body(FORMATS[operation], "")
         transport.write(
@@ -501,6 +507,7 @@ class ClientConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
+        self._outbox.flush()  # what was written goes first
         if abort:
             self._closing = True
             self._timer.cancel()

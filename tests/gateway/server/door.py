@@ -104,6 +104,9 @@ class FakeTransport:
             if self.stuck:
                 self.unsent_bytes += len(data)
 
+    def is_closing(self) -> bool:
+        return self.state != "open"
+
     def get_write_buffer_size(self) -> int:
         return self.unsent_bytes
 
@@ -294,6 +297,7 @@ class Client:
 
     @property
     def answers(self) -> list[Answer]:
+        self.loop.run()  # the turn ends, and what was written leaves
         return read_answers(self.transport.out, ended=self.transport.ended or self.transport.state != "open")
 
     @property
