@@ -41,6 +41,7 @@ class Envelope(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(Envelope).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_options = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -80,7 +81,7 @@ def rewrite(body: bytes, model: str, *, ask_usage: bool = False, drop_stream_opt
         members.pop("stream_options", None)
     elif ask_usage:
         raw = members.get("stream_options")
-        options: dict[str, Any] = (raw is not None and msgspec.json.decode(raw)) or {}
+        options: dict[str, Any] = (_decode_options(raw) if raw is not None else None) or {}
         options["include_usage"] = True
         members["stream_options"] = options
     return _encode(members)

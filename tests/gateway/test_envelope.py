@@ -348,6 +348,8 @@ def test_options_that_an_engine_does_not_know_are_dropped() -> None:
 def test_a_value_is_forwarded_as_it_was_written(value: bytes) -> None:
     body = envelope.rewrite(b'{"x":%b,"model":"m"}' % value, "up", ask_usage=True)
     assert body == b'{"x":%b,"model":"up","stream_options":{"include_usage":true}}' % value
+    body = envelope.rewrite(b'{"model":"m","stream_options":{"x":%b}}' % value, "up", ask_usage=True)
+    assert body == b'{"model":"up","stream_options":{"x":%b,"include_usage":true}}' % value
 
 
 def test_a_model_spelled_with_escapes_is_replaced_and_not_doubled() -> None:
