@@ -293,6 +293,27 @@ def test_whether_the_client_asks_for_usage(options: str, *, asks: bool) -> None:
     assert envelope.asks_usage(parsed) is asks
 
 
+@pytest.mark.parametrize(
+    ("fields", "choices"),
+    [
+        (b"", 1),
+        (b',"n":3', 3),
+        (b',"n":null', 1),
+        (b',"n":0', 1),
+        (b',"n":"3"', 1),
+        (b',"prompt":"text","n":2', 2),
+        (b',"prompt":["a","b"]', 2),
+        (b',"prompt":["a", "b"],"n":3', 6),
+        (b',"prompt":[[1,2], [3]]', 2),
+        (b',"prompt":[1,2,3]', 1),
+        (b',"prompt":[]', 1),
+        (b',"prompt":{"odd":1}', 1),
+    ],
+)
+def test_how_many_choices_are_asked_for(fields: bytes, choices: int) -> None:
+    assert envelope.choices(b'{"model":"m"%b}' % fields) == choices
+
+
 # -- rewrite -----------------------------------------------------------------------------------------------------------
 
 
