@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import random
 from email.utils import parsedate_to_datetime
+from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -358,7 +359,7 @@ class Flight:
             body = body.replace(secret, b"***")
         headers = self.head_down()
         if retry_after_s is not None:
-            headers += b"retry-after: %d\r\n" % max(1, round(retry_after_s))
+            headers += b"retry-after: %d\r\n" % max(1, ceil(retry_after_s))
         if outcome.verdict is Verdict.FAILURE:
             headers += b"x-should-retry: false\r\n"
         said = error_said(body)
