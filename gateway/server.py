@@ -152,6 +152,7 @@ class ClientConnection(asyncio.Protocol):
         "_loop",
         "_parser",
         "_paused",
+        "_persists",
         "_pipeline",
         "_read_bytes",
         "_reading",
@@ -182,6 +183,8 @@ class ClientConnection(asyncio.Protocol):
         self._left_bytes = 0
         self._wire_bytes = 0
         self._version = ""
+        self._persists = b""
+        """What an answer says when the connection stays open: nothing, but to HTTP/1.0."""
         self._trailers_at = 0
         self._header_limit = self._body_limit = 0
         self._reading = True
@@ -304,6 +307,8 @@ class ClientConnection(asyncio.Protocol):
         if version != "1.1":
             if version != "1.0":
                 raise Failure("invalid_http", "this server speaks HTTP/1.1 and HTTP/1.0")
+            # Untold, its client would wait for the close (RFC 2068 section 19.7.1; `ab -k` does).
+            self._persists = b"connection: keep-alive\r\n"
         elif b"host" not in fields:
             raise Failure("invalid_http", "the request needs exactly one Host header")
         length = fields.get(b"content-length")
@@ -386,7 +391,7 @@ class ClientConnection(asyncio.Protocol):
         request, transport = self.request, self._transport
         if request is None or transport is None:
             return
-        close = b"" if self._stays_open(request) else b"connection: close\r\n"
+        close = self._persists if self._stays_open(request) else b"connection: close\r\n"
         size = len(body)
         if (status != 200 and status in (204, 304)) or request.method == b"HEAD":
             body = b""  # or the client would read it as the next answer

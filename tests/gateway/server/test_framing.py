@@ -105,9 +105,9 @@ def test_what_follows_a_last_request_is_not_answered() -> None:
     assert client.desk.failures == []
 
 
-def test_http_1_0_with_keep_alive_stays_open() -> None:
+def test_http_1_0_with_keep_alive_stays_open_and_is_told_so() -> None:
     client = Client().send(request(version=b"1.0", fields=b"connection: keep-alive\r\n"))
-    assert [answer.status for answer in client.answers] == [200]
+    assert [(answer.status, answer.headers.get("connection")) for answer in client.answers] == [(200, "keep-alive")]
     assert not client.over
 
 
