@@ -324,14 +324,8 @@ class ClientConnection(asyncio.Protocol):
             raise self._too_large()
         if self._parser.should_upgrade():  # CONNECT too
             raise Failure("invalid_http", "this server does not switch protocols")
-        if (
-            b"expect" in fields
-            and fields[b"expect"].lower() == b"100-continue"
-            and self._transport is not None
-            and self.request is None
-            and version == "1.1"
-        ):
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if b"expect" in fields and self.request is None:
+            self._go_on()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -464,7 +458,18 @@ class ClientConnection(asyncio.Protocol):
             refusal, self._refusal = self._refusal, None
             self._refuse(refusal)
         else:
+            if self._head_bytes < 0:
+                self._go_on()
             self._timer.set(self._loop.time() + KEEP_ALIVE_S)
+
+    def _go_on(self) -> None:
+        """Ask for the body of the request whose head is in, if its client waits for that (RFC 9110 section 10.1.1)."""
+        if (
+            self._fields.get(b"expect", b"").lower() == b"100-continue"
+            and self._version == "1.1"
+            and self._transport is not None
+        ):
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _next(self) -> None:
         # While answers lie unread the next one is not asked for: what we hold for a client has a bound.

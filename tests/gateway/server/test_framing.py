@@ -130,16 +130,17 @@ def test_a_body_too_large_is_refused_without_a_100() -> None:
     assert [answer.status for answer in client.answers] == [413]
 
 
-def test_a_100_never_comes_into_an_answer_in_progress() -> None:
+def test_a_100_waits_for_the_answer_in_progress() -> None:
     desk = Desk(holds=True)
     client = Client(desk).send(request(body=b"1"))
     second = request(body=b"2", fields=b"expect: 100-continue\r\n")
     client.send(second[:-1])
     assert client.transport.out == b""
     desk.works[0].answer()
+    assert client.transport.out.endswith(b"HTTP/1.1 100 Continue\r\n\r\n")
     client.send(second[-1:])
     desk.works[1].answer()
-    assert [answer.status for answer in client.answers] == [200, 200]
+    assert [answer.status for answer in client.answers] == [200, 100, 200]
 
 
 def test_trailers_are_not_headers() -> None:
