@@ -389,7 +389,10 @@ class ClientConnection(asyncio.Protocol):
         size = len(body)
         if (status != 200 and status in (204, 304)) or request.method == b"HEAD":
             body = b""  # or the client would read it as the next answer
-        transport.write(b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[status], headers, size, close, body))
+        if status == 204:  # may not even state a length (RFC 9110 section 8.6)
+            transport.write(b"%b%b%b\r\n" % (STATUS_LINES[status], headers, close))
+        else:
+            transport.write(b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[status], headers, size, close, body))
         self._finish()
 
     def begin_stream(self, status: int, headers: bytes, first: bytes) -> None:

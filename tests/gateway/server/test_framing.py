@@ -179,6 +179,7 @@ def test_a_status_that_has_no_body_is_sent_without_one(status: int) -> None:
     client.loop.run()
     desk.works[1].answer(b"next")
     assert [(status, b""), (200, b"next")] == [(answer.status, answer.body) for answer in client.answers]
+    assert (status == 304) == ("content-length" in client.answers[0].headers)
 
 
 @pytest.mark.parametrize("status", [226, 299, 418, 425, 499, 520, 529, 599, 999])
