@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from engines.errors import ConnectFailed, NoConnectionFree, TotalTimeout
@@ -27,6 +27,9 @@ the connection's replay rule covers that."""
 RECEIVE_BUFFER_BYTES = 64 * 1024
 """SO_RCVBUF. The kernel doubles it for its own book-keeping, so one read brings at most 128 KiB: with the client's
 64 KiB write buffer a paused stream holds under 256 KiB of ours. (uvloop would read 256,000 bytes at once.)"""
+TLS_BUFFER_BYTES = 16 * 1024
+"""Over this, what has come and is not yet decrypted stops the reading of a paused stream: one record. The loop's own
+256 KiB would come on top of all that, and with it the one read that passes the mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +185,11 @@ class Pool:
                 if origin.uds is not None:
                     await self._loop.create_unix_connection(lambda: connection, sock=sock)
                 else:
-                    await self._loop.create_connection(
+                    transport, _ = await self._loop.create_connection(
                         lambda: connection, sock=sock, ssl=origin.tls, server_hostname=server_hostname
                     )
+                    if origin.tls is not None:
+                        cast("Any", transport).set_read_buffer_limits(high=TLS_BUFFER_BYTES)
         except BaseException as error:
             self.lost(connection)
             if isinstance(error, TimeoutError) and self._out_of_time(call):

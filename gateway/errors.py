@@ -87,6 +87,8 @@ class Failure(Exception):
             lines += b"retry-after: %d\r\n" % max(1, ceil(self.retry_after_s))
         if self.allow:
             lines += b"allow: %b\r\n" % self.allow.encode()
+        if self.kind == "invalid_api_key":
+            lines += b"www-authenticate: Bearer\r\n"  # RFC 9110 section 15.5.2: a 401 must say what would be right
         should_retry = TABLE[self.kind].should_retry
         if should_retry is not None:
             lines += b"x-should-retry: true\r\n" if should_retry else b"x-should-retry: false\r\n"

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import random
 from email.utils import parsedate_to_datetime
+from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -37,7 +38,7 @@ from engines.errors import (
 )
 from engines.model import Deadlines, Operation, Usage
 from engines.port import Exchange, Headers
-from engines.wire import FORMATS
+from engines.wire import FORMATS, ApiError
 from gateway import clock, envelope
 from gateway.errors import Failure
 from gateway.relay import PlainRelay, StreamRelay
@@ -362,7 +363,7 @@ class Flight:
             body = body.replace(secret, b"***")
         headers = self.head_down()
         if retry_after_s is not None:
-            headers += b"retry-after: %d\r\n" % max(1, round(retry_after_s))
+            headers += b"retry-after: %d\r\n" % max(1, ceil(retry_after_s))
         if outcome.verdict is Verdict.FAILURE:
             headers += b"x-should-retry: false\r\n"
         said = error_said(body)
@@ -372,8 +373,8 @@ class Flight:
                 what = f"{line.endpoint.engine} does not speak {self.operation.value} for this model"
                 self.fail(Failure("unsupported_operation", f"model {self.model!r}: engine {what}"))
                 return
-            failure = Failure("engine_error", self._sentence(f"the engine answered {status}{said}"))
-            body = failure.body(self.wire_format, self.request_id.decode())
+            error = ApiError(self._sentence(f"the engine answered {status}{said}"), error_type(status), "engine_error")
+            body = self.wire_format.error_body(error, self.request_id.decode())
         self.error_kind = self.error_kind or ("rate_limited" if status == 429 else f"engine_{status}")
         self.settle(status)
         self.request.connection.respond(status, b"content-type: application/json\r\n" + headers, body)
@@ -540,21 +541,33 @@ FORWARDED = frozenset(
 def error_said(body: bytes) -> str | None:
     """What an error answer says, to be put into our own shape; None when it has the shape that clients read already.
 
-    That shape is `{"error": {...}}`, which Anthropic's shares. FastAPI says `{"detail": "..."}`, others `message`.
+    That shape is `{"error": {...}}`, which Anthropic's shares. FastAPI says `{"detail": "..."}`, or in place of the
+    text a list of what is wrong with which field; others say `message`; Gemini puts the usual shape into a list.
     """
     try:
         answer = msgspec.json.decode(body)
+        if isinstance(answer, list) and answer and isinstance(answer[0], dict):
+            answer = answer[0].get("error")
+        elif isinstance(answer, dict) and isinstance(answer.get("error"), dict):
+            return None
+        if not isinstance(answer, dict):
+            return ""
+        for key in ("message", "detail", "error"):
+            said = answer.get(key)
+            if isinstance(said, (list, dict)) and said:
+                said = msgspec.json.encode(said).decode()
+            if isinstance(said, str):
+                return f": {said[:500]}"
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return ""
-    if not isinstance(answer, dict):
-        return ""
-    if isinstance(answer.get("error"), dict):
-        return None
-    for key in ("message", "detail", "error"):
-        said = answer.get(key)
-        if isinstance(said, str):
-            return f": {said[:500]}"
+        pass
     return ""
+
+
+def error_type(status: int) -> str:
+    """OpenAI's type of an error that an engine told with this status, and without a type of its own."""
+    if status >= 500:
+        return "server_error"
+    return "rate_limit_error" if status == 429 else "invalid_request_error"
 
 
 def parse_retry_after(value: bytes) -> float | None:

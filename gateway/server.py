@@ -154,6 +154,7 @@ class ClientConnection(asyncio.Protocol):
         "_outbox",
         "_parser",
         "_paused",
+        "_persists",
         "_pipeline",
         "_read_bytes",
         "_reading",
@@ -185,6 +186,8 @@ class ClientConnection(asyncio.Protocol):
         self._left_bytes = 0
         self._wire_bytes = 0
         self._version = ""
+        self._persists = b""
+        """What an answer says when the connection stays open: nothing, but to HTTP/1.0."""
         self._trailers_at = 0
         self._header_limit = self._body_limit = 0
         self._reading = True
@@ -307,6 +310,8 @@ class ClientConnection(asyncio.Protocol):
         if version != "1.1":
             if version != "1.0":
                 raise Failure("invalid_http", "this server speaks HTTP/1.1 and HTTP/1.0")
+            # Untold, its client would wait for the close (RFC 2068 section 19.7.1; `ab -k` does).
+            self._persists = b"connection: keep-alive\r\n"
         elif b"host" not in fields:
             raise Failure("invalid_http", "the request needs exactly one Host header")
         length = fields.get(b"content-length")
@@ -322,14 +327,8 @@ class ClientConnection(asyncio.Protocol):
             raise self._too_large()
         if self._parser.should_upgrade():  # CONNECT too
             raise Failure("invalid_http", "this server does not switch protocols")
-        if (
-            b"expect" in fields
-            and fields[b"expect"].lower() == b"100-continue"
-            and self._transport is not None
-            and self.request is None
-            and version == "1.1"
-        ):
-            self._outbox.write(self._transport, b"HTTP/1.1 100 Continue\r\n\r\n")
+        if b"expect" in fields and self.request is None:
+            self._go_on()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -389,11 +388,14 @@ class ClientConnection(asyncio.Protocol):
         request, transport = self.request, self._transport
         if request is None or transport is None:
             return
-        close = b"" if self._stays_open(request) else b"connection: close\r\n"
+        close = self._persists if self._stays_open(request) else b"connection: close\r\n"
         size = len(body)
         if (status != 200 and status in (204, 304)) or request.method == b"HEAD":
             body = b""  # or the client would read it as the next answer
-        answer = b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[status], headers, size, close, body)
+        if status == 204:  # may not even state a length (RFC 9110 section 8.6)
+            answer = b"%b%b%b\r\n" % (STATUS_LINES[status], headers, close)
+        else:
+            answer = b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[status], headers, size, close, body)
         self._outbox.write(transport, answer)
         self._finish()
 
@@ -464,7 +466,18 @@ class ClientConnection(asyncio.Protocol):
             refusal, self._refusal = self._refusal, None
             self._refuse(refusal)
         else:
+            if self._head_bytes < 0:
+                self._go_on()
             self._timer.set(self._loop.time() + KEEP_ALIVE_S)
+
+    def _go_on(self) -> None:
+        """Ask for the body of the request whose head is in, if its client waits for that (RFC 9110 section 10.1.1)."""
+        if (
+            self._fields.get(b"expect", b"").lower() == b"100-continue"
+            and self._version == "1.1"
+            and self._transport is not None
+        ):
+            self._outbox.write(self._transport, b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _next(self) -> None:
         # While answers lie unread the next one is not asked for: what we hold for a client has a bound.

@@ -166,6 +166,12 @@ def test_retry_after_is_in_whole_seconds_and_never_too_early(seconds: float | No
     assert lines == (b"retry-after: %b\r\n" % header if header else b"")
 
 
+@KINDS
+def test_a_401_and_no_other_says_how_to_authenticate(kind: str) -> None:
+    asks = b"www-authenticate: Bearer\r\n" in Failure(kind, "no").headers()
+    assert asks == (TABLE[kind].status == 401)
+
+
 def test_a_failure_is_told_apart_by_identity_and_can_be_raised() -> None:
     one, other = Failure("internal", "x"), Failure("internal", "x")
     assert one != other

@@ -105,9 +105,9 @@ def test_what_follows_a_last_request_is_not_answered() -> None:
     assert client.desk.failures == []
 
 
-def test_http_1_0_with_keep_alive_stays_open() -> None:
+def test_http_1_0_with_keep_alive_stays_open_and_is_told_so() -> None:
     client = Client().send(request(version=b"1.0", fields=b"connection: keep-alive\r\n"))
-    assert [answer.status for answer in client.answers] == [200]
+    assert [(answer.status, answer.headers.get("connection")) for answer in client.answers] == [(200, "keep-alive")]
     assert not client.over
 
 
@@ -130,16 +130,18 @@ def test_a_body_too_large_is_refused_without_a_100() -> None:
     assert [answer.status for answer in client.answers] == [413]
 
 
-def test_a_100_never_comes_into_an_answer_in_progress() -> None:
+def test_a_100_waits_for_the_answer_in_progress() -> None:
     desk = Desk(holds=True)
     client = Client(desk).send(request(body=b"1"))
     second = request(body=b"2", fields=b"expect: 100-continue\r\n")
     client.send(second[:-1])
     assert client.transport.out == b""
     desk.works[0].answer()
+    client.loop.run()
+    assert client.transport.out.endswith(b"HTTP/1.1 100 Continue\r\n\r\n")
     client.send(second[-1:])
     desk.works[1].answer()
-    assert [answer.status for answer in client.answers] == [200, 200]
+    assert [answer.status for answer in client.answers] == [200, 100, 200]
 
 
 def test_trailers_are_not_headers() -> None:
@@ -178,6 +180,7 @@ def test_a_status_that_has_no_body_is_sent_without_one(status: int) -> None:
     client.loop.run()
     desk.works[1].answer(b"next")
     assert [(status, b""), (200, b"next")] == [(answer.status, answer.body) for answer in client.answers]
+    assert (status == 304) == ("content-length" in client.answers[0].headers)
 
 
 @pytest.mark.parametrize("status", [226, 299, 418, 425, 499, 520, 529, 599, 999])
