@@ -1,8 +1,8 @@
 """The HTTP/1.1 server side of one client connection.
 
 Inference requests are answered below ASGI, straight from these callbacks; every other path goes through `gateway.asgi`
-to the Starlette app on the same connection. One request at a time is in progress on a connection: pipelined ones wait,
-with the socket unread, in the order they came.
+to the Starlette app on the same connection. One request at a time is in progress on a connection: pipelined ones wait
+in the order they came, with the socket unread once there are several.
 
 What is refused before anything else sees it, and closes the connection, since nothing after it can be trusted:
 a head over the limit (431), a body over the limit (413), two Host or content-length headers, content-length together
@@ -35,6 +35,10 @@ STALLED_S = 30.0
 MAX_HEADERS = 128
 MAX_FRAMING_BYTES = 64 * 1024
 """Chunk framing allowed on top of as much as there is body; a piece of a byte or two costs fifty in memory."""
+MAX_WAITING = 8
+"""Pipelined requests that may wait before the socket is left unread, which hides from us that its client has gone."""
+MAX_WAITING_BODY_BYTES = 64 * 1024
+"""A larger one fills the line alone."""
 LENGTH_ONCE = "the request must state its length once: one content-length, or chunked"
 
 STATUS_LINES = {status: b"HTTP/1.1 %d \r\n" % status for status in range(100, 1000)}  # an engine may say any of them
@@ -364,7 +368,8 @@ class ClientConnection(asyncio.Protocol):
             self._start(request)
         else:
             self._pipeline.append(request)
-            if self._reading and self._transport is not None:
+            full = len(self._pipeline) >= MAX_WAITING or len(request.body) > MAX_WAITING_BODY_BYTES
+            if full and self._reading and self._transport is not None:
                 self._reading = False
                 self._transport.pause_reading()
 
@@ -494,8 +499,7 @@ class ClientConnection(asyncio.Protocol):
         if transport is None or self._closing:
             return
         if self.request is not None or self._pipeline:
-            self._refusal = failure  # first finish what was asked properly
-            transport.pause_reading()
+            self._refusal = failure  # first finish what was asked properly; what still comes is thrown away
             return
         self._handler.refused(failure, self._url)
         self._outbox.flush()

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.model import Operation
+from gateway.server import MAX_WAITING, MAX_WAITING_BODY_BYTES
 from tests.gateway.server.asked import (
     HTTP10_EXPECT,
     LAST,
@@ -18,7 +19,7 @@ from tests.gateway.server.asked import (
     places,
     read_by_h11,
 )
-from tests.gateway.server.door import Client, Desk, echo, request
+from tests.gateway.server.door import Client, Desk, DoorLimits, echo, request
 
 EVERY = LAWFUL | LAST | WAITING
 
@@ -59,15 +60,27 @@ def test_pipelined_requests_are_answered_in_order(wire: bytes, places: list[int]
     assert not client.over
 
 
-def test_pipelined_requests_are_in_progress_one_at_a_time_and_the_socket_is_unread_meanwhile() -> None:
+@pytest.mark.parametrize(("waiting", "unread"), [(MAX_WAITING - 1, False), (MAX_WAITING, True)])
+def test_pipelined_requests_are_in_progress_one_at_a_time_and_several_leave_the_socket_unread(
+    waiting: int, unread: bool
+) -> None:
     desk = Desk(holds=True)
-    client = Client(desk).send(b"".join(request(body=b"%d" % number) for number in range(3)))
-    for number in range(3):
+    client = Client(desk).send(b"".join(request(body=b"%d" % number) for number in range(waiting + 1)))
+    for number in range(waiting + 1):
         assert [b"%d" % n for n in range(number + 1)] == [seen.body for seen in desk.seen]
-        assert (number == 2) is client.transport.reading
+        assert (unread and number < waiting) is not client.transport.reading
         desk.works[number].answer(b"answer %d" % number)
         client.loop.run()
-    assert [answer.body for answer in client.answers] == [b"answer 0", b"answer 1", b"answer 2"]
+    assert [answer.body for answer in client.answers] == [b"answer %d" % number for number in range(waiting + 1)]
+
+
+def test_one_large_pipelined_request_leaves_the_socket_unread() -> None:
+    desk = Desk(DoorLimits(body_bytes=1 << 20), holds=True)
+    client = Client(desk).send(request() + request(body=bytes(MAX_WAITING_BODY_BYTES + 1)))
+    assert not client.transport.reading
+    desk.works[0].answer()
+    client.loop.run()
+    assert client.transport.reading
 
 
 def test_a_pipeline_of_many_short_requests_is_no_deep_stack() -> None:
