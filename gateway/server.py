@@ -39,6 +39,7 @@ MAX_WAITING = 8
 """Pipelined requests that may wait before the socket is left unread, which hides from us that its client has gone."""
 MAX_WAITING_BODY_BYTES = 64 * 1024
 """A larger one fills the line alone."""
+NO_SWITCH = "this server does not switch protocols; ask in plain HTTP/1.1 (Java's HttpClient: version(HTTP_1_1))"
 LENGTH_ONCE = "the request must state its length once: one content-length, or chunked"
 
 STATUS_LINES = {status: b"HTTP/1.1 %d \r\n" % status for status in range(100, 1000)}  # an engine may say any of them
@@ -242,7 +243,7 @@ class ClientConnection(asyncio.Protocol):
                 raise
             self._refuse(cause)
         except httptools.HttpParserUpgrade:
-            self._refuse(Failure("invalid_http", "this server does not switch protocols"))
+            self._refuse(Failure("invalid_http", NO_SWITCH))
         except httptools.HttpParserError as error:
             self._refuse(Failure("invalid_http", f"the request is not valid HTTP/1.1: {error}"))
         else:
@@ -330,7 +331,7 @@ class ClientConnection(asyncio.Protocol):
         if length is not None and int(length) > self._body_limit:
             raise self._too_large()
         if self._parser.should_upgrade():  # CONNECT too
-            raise Failure("invalid_http", "this server does not switch protocols")
+            raise Failure("invalid_http", NO_SWITCH)
         if b"expect" in fields and self.request is None:
             self._go_on()
 
