@@ -15,7 +15,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -136,26 +136,37 @@ def bind(settings: Settings, workers: int) -> list[socket.socket]:
     except OSError as error:
         raise StartFailed(f"server.host {server.host!r}: {(error.strerror or str(error)).lower()}") from None
     sockets: list[socket.socket] = []
-    for _ in range(workers):
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
         if workers > 1:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            sock.bind(address)
-        except OSError as error:
+            # Sockets that share an address take any other that shares it, another gateway's too; a plain one does not.
+            _bind_tcp(family, address, shared=False).close()
+        for _ in range(workers):
+            sockets.append(_bind_tcp(family, address, shared=workers > 1))
+            address = sockets[0].getsockname()
+    except OSError as error:
+        for sock in sockets:
             sock.close()
-            for other in sockets:
-                other.close()
-            raise StartFailed(
-                f"cannot listen on {server.host}:{server.port}: {(error.strerror or str(error)).lower()}; "
-                "stop what listens there, or choose another with --port"
-            ) from None
-        address = sock.getsockname()
-        sock.setblocking(False)
-        sock.set_inheritable(True)
-        sockets.append(sock)
+        raise StartFailed(
+            f"cannot listen on {server.host}:{server.port}: {(error.strerror or str(error)).lower()}; "
+            "stop what listens there, or choose another with --port"
+        ) from None
     return sockets
+
+
+def _bind_tcp(family: int, address: Any, *, shared: bool) -> socket.socket:
+    """A bound socket that does not listen yet. Raises OSError."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    sock.set_inheritable(True)
+    return sock
 
 
 def _bind_unix(path: str) -> socket.socket:

@@ -17,7 +17,8 @@ import trustme
 
 from gateway.control.plane import Plane, Source
 from gateway.control.supervisor import Supervisor
-from gateway.serve import bind
+from gateway.serve import StartFailed, bind
+from gateway.settings import load_settings
 from gateway.workers import processes
 from gateway.workers.processes import WorkerFailed, WorkerProcesses
 from tests.gateway.children import gone, pids
@@ -153,6 +154,20 @@ async def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         await gone(pid)
     assert await parent.wait() == -signal.SIGKILL
     assert (await parent.stdout.read()) == b""
+
+
+def test_a_port_is_not_shared_with_another_gateway_of_several_workers(tmp_path: Path) -> None:
+    text = configuration("http://127.0.0.1:9", tmp_path)
+    sockets = bind(load_settings(text, {}).settings, 2)
+    try:
+        for sock in sockets:
+            sock.listen()
+        taken = load_settings(text, {}, server={"port": sockets[0].getsockname()[1]}).settings
+        with pytest.raises(StartFailed, match="address already in use"):
+            bind(taken, 2)
+    finally:
+        for sock in sockets:
+            sock.close()
 
 
 def one_plane(tmp_path: Path, text: str, **environ: str) -> tuple[Plane, Supervisor]:
