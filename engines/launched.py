@@ -12,6 +12,7 @@ full disk) is often put right by somebody while we wait. The first failure is al
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -133,9 +134,6 @@ class LaunchedReplica:
 
     async def _live(self) -> tuple[float, str]:
         """One start to its end: for how long it was ready, and why it ended."""
-        if self.port == 0 or not _bindable(self.port):
-            self.port = _free_port(self._taken_ports())
-        self._become(State.STARTING)
         child = await self._start()
         if isinstance(child, str):
             return 0.0, child
@@ -165,12 +163,16 @@ class LaunchedReplica:
         self._settle(None)
         self._become(State.READY)
         while not await _first_of(ends, self._recipe.pace.trim_s):
-            await asyncio.to_thread(self._log.trim)
+            with contextlib.suppress(OSError):  # a full disk is no reason to stop a server that answers
+                await asyncio.to_thread(self._log.trim)
         return loop.time() - since_s
 
     async def _start(self) -> Child | str:
         """The running child, or why there is none (no descriptors, no memory, an unwritable log directory)."""
         try:
+            if self.port == 0 or not _bindable(self.port):
+                self.port = _free_port(self._taken_ports())
+            self._become(State.STARTING)
             return await Child.start(self._recipe.command(self.port), self._recipe.env, self._log)
         except OSError as error:
             return f"{self.id} could not be started: {error}"

@@ -12,6 +12,8 @@ from random import Random
 
 import pytest
 
+from engines import launched
+from engines.child_log import ChildLog
 from engines.errors import LaunchFailed
 from engines.launched import LaunchedReplica, Pace, State
 from engines.vllm_launch import Launch, vllm_command, vllm_explanation
@@ -104,6 +106,41 @@ async def test_a_replica_that_dies_comes_back_under_its_name_and_url(bench: Work
     again, _ = await bench.until(State.READY)
     assert again == first
     assert await ask(again.url) == b""
+
+
+async def test_a_log_that_cannot_be_trimmed_does_not_end_the_replica(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def full(_: ChildLog) -> bool:
+        loop.call_soon_threadsafe(tried.set)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ChildLog, "trim", full)
+    launcher = bench.launcher(pace=replace(QUICK, trim_s=0.001))
+    await launcher.scale_to(1)
+    for _ in range(2):
+        tried.clear()
+        await tried.wait()
+    (replica,) = launcher.replicas
+    assert await ask(replica.url) == b""
+
+
+async def test_a_start_without_a_free_descriptor_is_tried_again(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_: set[int]) -> int:
+        monkeypatch.undo()
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(launched, "_free_port", none_left)
+    launcher = bench.launcher()
+    await launcher.scale_to(1)
+    _, reason = await bench.until(State.BACKOFF)
+    assert reason == "fake-0 could not be started: [Errno 24] Too many open files"
+    await bench.until(State.READY)
 
 
 @pytest.mark.parametrize(("stable_s", "expected"), [(0.0, [0, 0, 0]), (3600.0, [0, 1, 2])])
