@@ -77,11 +77,11 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
         if not stopping.is_set():
             started(url_of(sockets[0], settings), settings)
         await stopping.wait()
-        log.info("draining", grace_s=settings.server.grace_s)
+        log.info("draining", grace_s=plane.settings.server.grace_s)
         if workers > 1:
             for sock in sockets:
                 sock.close()  # ours of the pair: new connections are refused once the workers have closed theirs
-        await plane.stop(settings.server.grace_s)
+        await plane.stop()
     finally:
         await supervisor.close()
         for sock in sockets:
