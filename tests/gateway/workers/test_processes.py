@@ -68,6 +68,29 @@ async def test_a_killed_worker_is_replaced_and_nothing_counted_is_lost(crew: Cre
     assert other in crew.pids
 
 
+async def test_a_replacement_that_cannot_use_the_configuration_is_told_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: list[Any]
+) -> None:
+    monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 0.01)
+    secret = tmp_path / "key"
+    secret.write_text("secret-value")
+    crew = Crew(tmp_path, engine=f"api_key: '${{file:{secret}}}'")
+    await crew.start()
+    try:
+        await crew.chats_until(2)
+        secret.unlink()
+        names = crew.plane.workers
+        os.kill(crew.pids[0], signal.SIGKILL)
+        await crew.plane.watch.until(lambda: any(line["event"] == "worker_refused" for line in quiet))
+        (refusal, *_) = [line for line in quiet if line["event"] == "worker_refused"]
+        assert f"cannot read the file {secret}" in refusal["why"]
+        secret.write_text("secret-value")
+        await crew.plane.watch.until(lambda: len(crew.plane.workers) == 2 and not names >= crew.plane.workers)
+        assert {status for status, _ in await crew.chats_until(2)} == {200}
+    finally:
+        await crew.close()
+
+
 async def test_a_reload_reaches_every_worker(crew: Crew) -> None:
     await crew.chats_until(2)
     started = crew.pids
