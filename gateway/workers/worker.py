@@ -31,7 +31,7 @@ from gateway.prices import PriceBook
 from gateway.server import ClientConnection, Limits, Request, Work
 from gateway.settings import ConfigError, Settings, load_settings
 from gateway.telemetry.access_log import AccessLog, TimeStamper
-from gateway.telemetry.metrics import BREAKER_OPEN, Metrics
+from gateway.telemetry.metrics import BREAKER_OPEN, LOOP_AGE, Metrics
 from gateway.telemetry.spans import Spans, otlp_spans
 from gateway.workers.link import Link
 from gateway.workers.messages import (
@@ -95,6 +95,7 @@ class Worker:
         self.drained = asyncio.Event()
         self._idle = asyncio.Event()
         self.metrics.watch(BREAKER_OPEN, self._breakers)
+        self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
 
     # -- configuration -------------------------------------------------------------------------------------------------
 

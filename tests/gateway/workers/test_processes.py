@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import ssl
 import sys
@@ -89,6 +90,12 @@ async def test_a_replacement_that_cannot_use_the_configuration_is_told_and_tried
         assert {status for status, _ in await crew.chats_until(2)} == {200}
     finally:
         await crew.close()
+
+
+async def test_the_loops_of_the_workers_are_shown_too(crew: Crew) -> None:
+    _, _, text = await crew.call("GET", "/metrics")
+    shown = set(re.findall(rb'penstock_loop_last_success_age_seconds{loop="([a-z_]+)"}', text))
+    assert shown == {b"config_reload", b"health", b"load_exchange", b"log_writer", b"prices"}
 
 
 async def test_a_reload_reaches_every_worker(crew: Crew) -> None:
