@@ -300,8 +300,7 @@ class Worker:
         return work
 
     def refused(self, failure: Failure, path: bytes) -> None:
-        self.metrics.series("").settle(failure.status, 0.0)
-        self.metrics.series("").error(failure.kind)
+        self._accounting.turned_away(failure, path)
 
     # -- loops and questions -------------------------------------------------------------------------------------------
 
