@@ -324,6 +324,7 @@ def test_simulator_figures_fit_together() -> None:
     tree = with_engine(kind="simulator", ttft_ms=10, ttft_std_ms=5)
     (message,) = problems(tree).values()
     assert message.startswith("has figures that do not fit together")
+    assert hints(tree) == {"engines.e": ""}  # the message says what would be right
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a\n", "-a", "a\r\nx: y", "é", "a" * 129])
