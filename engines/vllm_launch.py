@@ -67,7 +67,7 @@ def vllm_explanation(launch: Launch) -> Callable[[str], str]:
 
     def explain(tail: str) -> str:
         if _MISSING_VLLM.search(tail):
-            return f"vllm is not installed in {launch.python}; install it there or set launch.python"
+            return f"vllm is not installed in {launch.python}; install it there or set launch.python (--vllm-python)"
         if found := _CANNOT_RUN.search(tail):
             return f"{found[1]} cannot be run ({found[2]}); set launch.python to the Python that has vllm"
         return ""

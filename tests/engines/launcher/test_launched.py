@@ -67,7 +67,9 @@ async def test_missing_vllm_is_one_clear_sentence(bench: Workbench) -> None:
     await launcher.scale_to(1)
     with pytest.raises(LaunchFailed) as failed:
         await launcher.started()
-    assert str(failed.value) == f"vllm is not installed in {sys.executable}; install it there or set launch.python"
+    assert str(failed.value) == (
+        f"vllm is not installed in {sys.executable}; install it there or set launch.python (--vllm-python)"
+    )
 
 
 async def test_a_missing_python_is_one_clear_sentence(bench: Workbench) -> None:

@@ -42,7 +42,7 @@ def test_an_environment_is_not_shown_by_repr() -> None:
 
 def test_only_a_missing_vllm_is_explained_as_such() -> None:
     explain = vllm_explanation(Launch("m", python="/p"))
-    missing = "vllm is not installed in /p; install it there or set launch.python"
+    missing = "vllm is not installed in /p; install it there or set launch.python (--vllm-python)"
     assert explain("/p: Error while finding module specification (ModuleNotFoundError: No module named 'vllm')") == (
         missing
     )
