@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import pathlib
+import resource
 import signal
 import socket
 import ssl
@@ -223,10 +224,21 @@ def url_of(sock: socket.socket, settings: Settings) -> str:
     return f"{'https' if settings.server.tls else 'http'}://{shown}:{port}"
 
 
+def take_descriptors() -> None:
+    """Lift the soft limit on descriptors to the hard one, for us and all we start.
+
+    A relayed stream takes two, and a shell's usual 1,024 would end at 500 of them, far below `limits.connections`.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS calls its hard limit unlimited and takes no such number
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def run(source: Source, *, started: Callable[[str, Settings], None], wait_for_engines: bool = False) -> None:
     """Run `serve` on uvloop."""
     import uvloop
 
+    take_descriptors()
     if sys.version_info >= (3, 12):
         asyncio.run(
             serve(source, started=started, wait_for_engines=wait_for_engines), loop_factory=uvloop.new_event_loop
