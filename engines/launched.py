@@ -26,6 +26,8 @@ from engines.child_log import ChildLog
 from engines.errors import EngineError, LaunchFailed
 from engines.port import Replica
 
+DRAIN_S = 25
+"""What requests in progress get to finish when a server is told to stop: servers that can be told so are."""
 Ends = set[asyncio.Task[int] | asyncio.Task[Literal[True]]]
 SECRET_SUFFIXES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 
@@ -50,7 +52,7 @@ class Pace:
     first_backoff_s: float = 1.0
     max_backoff_s: float = 60.0
     stable_s: float = 300.0  # ready for this long, a replica's earlier failures are forgotten
-    grace_s: float = 30.0
+    grace_s: float = 30.0  # longer than `DRAIN_S`, so that the child ends by itself
     trim_s: float = 60.0  # how often the log's size is looked at
 
     def backoff_s(self, failures: int, rng: Random) -> float:

@@ -14,6 +14,7 @@ def test_the_command_runs_vllms_server_module_on_loopback() -> None:
         *("/opt/vllm/bin/python", "-m", "vllm.entrypoints.openai.api_server"),
         *("--host", "127.0.0.1", "--port", "1234"),
         *("--model", "org/model", "--served-model-name", "local"),
+        *("--shutdown-timeout", "25"),
         *("--max-model-len", "8192"),
     )
 
