@@ -199,9 +199,7 @@ class Settings(Section):
         default_factory=dict, description="{model: {input_usd_per_mtok: 1, output_usd_per_mtok: 2}}"
     )
     telemetry: Telemetry = Field(default=Telemetry(), description="{access_log: stdout}")
-    data_dir: Text = Field(
-        default="./penstock-data", description="a directory for logs of launched engines and the database"
-    )
+    data_dir: Text = Field(default="./penstock-data", description="a directory for logs of launched engines")
 
     _references: dict[Path, str] = PrivateAttr(default_factory=dict)
     """What the file says at each path whose value came from outside; print-config shows this instead."""
