@@ -120,6 +120,8 @@ class Plane:
         self._board = HealthBoard()
         self._built: dict[str, BuiltEngine] = {}
         self._metrics = Metrics(())
+        for result in ("applied", "refused"):
+            self._metrics.config_reload(result, 0)
         self._accumulator = Accumulator()
         self._loads: dict[str, list[RemoteTokens]] = {}
         self._asked = 0

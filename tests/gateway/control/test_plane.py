@@ -172,6 +172,14 @@ async def test_a_file_that_cannot_be_used_changes_nothing_and_says_why(
     assert await gateway.count("penstock_config_reloads_total", result="refused") == 1
 
 
+async def test_both_results_of_a_reload_are_there_before_the_first(gateway: Control) -> None:
+    text = (await gateway.plane.exposition()).decode()  # a counter that begins at 1 has never increased
+    assert [line for line in text.splitlines() if line.startswith("penstock_config_reloads_total{")] == [
+        'penstock_config_reloads_total{result="applied"} 0',
+        'penstock_config_reloads_total{result="refused"} 0',
+    ]
+
+
 async def test_an_unchanged_file_reopens_the_logs_and_nothing_else(gateway: Control) -> None:
     assert await gateway.plane.reload()
     assert [len(worker.told(Configure)) for worker in gateway.workers] == [1, 1]
