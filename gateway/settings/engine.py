@@ -114,7 +114,9 @@ class _Engine(Section):
     api_key: Secret | None = Field(default=None, description="the engine's key, best as ${NAME} or ${file:/path}")
     headers: Headers = Field(default_factory=dict, description="more request headers, name: text")
     timeouts: Timeouts = Field(default=Timeouts(), description="{connect_s, first_byte_s, idle_s}")
-    connections: Whole = Field(default=1024, ge=1, le=65_535, description="most connections per replica, 1 to 65535")
+    connections: Whole = Field(
+        default=1024, ge=1, le=65_535, description="most connections per replica and worker, 1 to 65535"
+    )
     gpu_usd_per_hour: Usd | None = Field(
         default=None, description="what one replica costs per hour, for the cost figures"
     )

@@ -84,7 +84,7 @@ class Limits(Section):
         default=256 * KIB, ge=16 * KIB, le=64 * MIB, description="held per stream for a slow reader: 16 KiB to 64 MiB"
     )
     connections: Whole = Field(
-        default=10_000, ge=1, le=1_000_000, description="client connections at once, 1 to 1000000"
+        default=10_000, ge=1, le=1_000_000, description="client connections at once of each worker, 1 to 1000000"
     )
 
 
