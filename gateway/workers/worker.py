@@ -176,13 +176,17 @@ class Worker:
             state.remote_tokens = remote.get(state.key, 0)
 
     def _open_sinks(self, settings: Settings) -> None:
-        """Access log and spans; they stay as they are for the life of the process."""
+        """Access log and spans; they stay as they are for the life of the process. Raises ValueError."""
         sinks: list[RecordSink] = []
         telemetry = settings.telemetry
         if telemetry.access_log != "off":
-            self._access_log = AccessLog(
-                telemetry.access_log, lambda lost: self.metrics.records_dropped("access_log", lost)
-            )
+            try:
+                self._access_log = AccessLog(
+                    telemetry.access_log, lambda lost: self.metrics.records_dropped("access_log", lost)
+                )
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise ValueError(f"telemetry.access_log: {telemetry.access_log} cannot be written: {reason}") from None
             sinks.append(self._access_log)
         otlp = telemetry.otlp
         self._spans = otlp_spans(

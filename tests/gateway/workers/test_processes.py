@@ -229,6 +229,12 @@ async def test_a_worker_that_cannot_use_the_configuration_stops_the_start(tmp_pa
     assert "secret-value" not in why
 
 
+async def test_an_access_log_that_cannot_be_written_is_told_by_its_key(tmp_path: Path) -> None:
+    text = configuration("http://127.0.0.1:9", tmp_path).replace("access_log: off", f"access_log: {tmp_path}/no/a.log")
+    why = await refused(*one_plane(tmp_path, text))
+    assert why == f"telemetry.access_log: {tmp_path}/no/a.log cannot be written: no such file or directory"
+
+
 async def test_a_worker_that_cannot_be_started_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def full(*_: object, **__: object) -> None:
         raise OSError(12, "Cannot allocate memory")
