@@ -190,6 +190,14 @@ async def test_stop_kills_the_whole_group_of_a_child_that_leaves_a_stubborn_work
     await gone(int(found[1]))
 
 
+async def test_only_the_root_is_asked_to_end_so_that_its_workers_can_finish_for_it(bench: Workbench) -> None:
+    launcher = bench.launcher("drains")
+    await launcher.scale_to(1)
+    await launcher.started()
+    await launcher.stop()
+    assert (bench.log_dir / "fake-0.log").read_text() == "root was told end\n"
+
+
 async def test_a_child_that_ignores_sigterm_is_killed_after_the_grace_period(bench: Workbench) -> None:
     launcher = bench.launcher("stubborn", pace=replace(QUICK, grace_s=0.05))
     await launcher.scale_to(1)
