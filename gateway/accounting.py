@@ -12,6 +12,8 @@ from engines.model import Operation
 from gateway import clock
 from gateway.errors import Failure
 from gateway.record import RequestRecord
+from gateway.server import OPERATIONS
+from gateway.telemetry.metrics import OTHER
 
 if TYPE_CHECKING:
     from gateway.flight import Flight
@@ -131,6 +133,24 @@ class Accounting:
             error=failure.kind,
             key_id=key_id,
             traceparent=request.fields.get(b"traceparent", b"").decode("latin-1"),
+        )
+        for sink in self.sinks:
+            sink.write(record)
+
+    def turned_away(self, failure: Failure, path: bytes) -> None:
+        """Account for a request that the server refused before it was read whole, so that little is known of it."""
+        series = self._metrics.series("")
+        series.settle(failure.status, 0.0)
+        series.error(failure.kind)
+        operation = OPERATIONS.get(path.partition(b"?")[0])
+        record = RequestRecord(
+            time=self._format_time(clock.wall()),
+            request_id="",
+            operation=operation.value if operation is not None else OTHER,
+            model=series.model,
+            status=failure.status,
+            duration_ms=0.0,
+            error=failure.kind,
         )
         for sink in self.sinks:
             sink.write(record)

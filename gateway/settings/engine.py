@@ -115,7 +115,9 @@ class _Engine(Section):
     headers: Headers = Field(default_factory=dict, description="more request headers, name: text")
     timeouts: Timeouts = Field(default=Timeouts(), description="{connect_s, first_byte_s, idle_s}")
     # A bound against running wild, not a queue: vLLM counts and orders what waits, a line in here would do neither.
-    connections: Whole = Field(default=16_384, ge=1, le=65_535, description="most connections per replica, 1 to 65535")
+    connections: Whole = Field(
+        default=16_384, ge=1, le=65_535, description="most connections per replica and worker, 1 to 65535"
+    )
     gpu_usd_per_hour: Usd | None = Field(
         default=None, description="what one replica costs per hour, for the cost figures"
     )
