@@ -12,12 +12,12 @@ from engines.model import Operation
 from gateway import clock
 from gateway.errors import Failure
 from gateway.record import RequestRecord
-from gateway.server import OPERATIONS
+from gateway.request import OPERATIONS
 from gateway.telemetry.metrics import OTHER
 
 if TYPE_CHECKING:
     from gateway.flight import Flight
-    from gateway.server import Request
+    from gateway.request import Request
     from gateway.telemetry.metrics import Metrics
     from routing.outcome import Outcome
 

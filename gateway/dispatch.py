@@ -20,7 +20,7 @@ from gateway.flight import Flight
 if TYPE_CHECKING:
     from gateway.flight import Settlement
     from gateway.identity import Principal
-    from gateway.server import Request
+    from gateway.request import Request
     from gateway.snapshot import Snapshot
     from routing.route import ModelRoute
 

@@ -22,8 +22,9 @@ import httptools
 from engines.lazy_timer import NEVER, LazyTimer
 from engines.model import Operation
 from engines.outbox import outbox
-from engines.wire import FORMATS, WireFormat
+from engines.wire import FORMATS
 from gateway.errors import Failure
+from gateway.request import OPERATIONS, Request
 
 KEEP_ALIVE_S = 75.0
 HEAD_S = 30.0
@@ -46,8 +47,6 @@ STATUS_LINES = {status: b"HTTP/1.1 %d \r\n" % status for status in range(100, 10
 STATUS_LINES |= {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 STATUS_LINES[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
 STATUS_LINES[529] = b"HTTP/1.1 529 Overloaded\r\n"
-
-OPERATIONS = {operation.value.encode(): operation for operation in Operation}
 
 
 class Limits(Protocol):
@@ -98,46 +97,6 @@ class Handler(Protocol):
 
     def refused(self, failure: Failure, path: bytes) -> None:
         """A request was refused here, before it reached either."""
-
-
-class Request:
-    """One whole request, head and body."""
-
-    __slots__ = (
-        "body",
-        "connection",
-        "fields",
-        "headers",
-        "keep_alive",
-        "method",
-        "path",
-        "query",
-        "version",
-    )
-
-    def __init__(
-        self,
-        connection: ClientConnection,
-        method: bytes,
-        version: str,
-        path: bytes,
-        query: bytes,
-        headers: list[tuple[bytes, bytes]],
-        fields: dict[bytes, bytes],
-        body: bytes,
-        keep_alive: bool,
-    ) -> None:
-        self.connection = connection
-        self.method = method
-        self.version = version
-        self.path = path
-        self.query = query
-        self.headers = headers
-        """Names in lower case, in order."""
-        self.fields = fields
-        """The last value of each header."""
-        self.body = body
-        self.keep_alive = keep_alive
 
 
 class ClientConnection(asyncio.Protocol):
@@ -567,8 +526,3 @@ class ClientConnection(asyncio.Protocol):
 
     def _too_large(self) -> Failure:
         return Failure("body_too_large", f"the request body is over {self._body_limit} bytes")
-
-
-def format_of(path: bytes) -> WireFormat:
-    """The wire format in which a client of this path expects its errors."""
-    return FORMATS[OPERATIONS.get(path, Operation.CHAT)]

@@ -28,7 +28,8 @@ from gateway.dispatch import Dispatcher
 from gateway.errors import Failure
 from gateway.flight import Flight
 from gateway.prices import PriceBook
-from gateway.server import ClientConnection, Limits, Request, Work
+from gateway.request import Request
+from gateway.server import ClientConnection, Limits, Work
 from gateway.settings import ConfigError, Settings, load_settings
 from gateway.telemetry.access_log import AccessLog, TimeStamper
 from gateway.telemetry.metrics import BREAKER_OPEN, LOOP_AGE, Metrics

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.asgi import HOLD_BYTES, App, AsgiWork
-from gateway.server import Request as OurRequest
+from gateway.request import Request as OurRequest
 from tests.gateway.server.door import Client, Desk, request
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,8 @@ import h11
 
 from engines.model import Operation
 from gateway.errors import Failure
-from gateway.server import ClientConnection, Request
+from gateway.request import Request
+from gateway.server import ClientConnection
 
 CHAT = b"/v1/chat/completions"
 
