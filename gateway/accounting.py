@@ -137,7 +137,7 @@ class Accounting:
         for sink in self.sinks:
             sink.write(record)
 
-    def turned_away(self, failure: Failure, path: bytes) -> None:
+    def turned_away(self, failure: Failure, path: bytes, request_id: bytes) -> None:
         """Account for a request that the server refused before it was read whole, so that little is known of it."""
         series = self._metrics.series("")
         series.settle(failure.status, 0.0)
@@ -145,7 +145,7 @@ class Accounting:
         operation = OPERATIONS.get(path.partition(b"?")[0])
         record = RequestRecord(
             time=self._format_time(clock.wall()),
-            request_id="",
+            request_id=request_id.decode(),
             operation=operation.value if operation is not None else OTHER,
             model=series.model,
             status=failure.status,

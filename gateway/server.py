@@ -95,8 +95,8 @@ class Handler(Protocol):
     def other(self, request: Request) -> Work | None:
         """Begin any other request."""
 
-    def refused(self, failure: Failure, path: bytes) -> None:
-        """A request was refused here, before it reached either."""
+    def refused(self, failure: Failure, path: bytes) -> bytes:
+        """A request was refused here, before it reached either; returns the id it is answered and recorded under."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -461,14 +461,13 @@ class ClientConnection(asyncio.Protocol):
         if self.request is not None or self._pipeline:
             self._refusal = failure  # first finish what was asked properly; what still comes is thrown away
             return
-        self._handler.refused(failure, self._url)
+        request_id = self._handler.refused(failure, self._url)
         self._outbox.flush()
         operation = OPERATIONS.get(self._url.partition(b"?")[0], Operation.CHAT)
-        body = failure.body(FORMATS[operation], "")
-        transport.write(
-            b"%bcontent-type: application/json\r\n%bcontent-length: %d\r\nconnection: close\r\n\r\n%b"
-            % (STATUS_LINES[failure.status], failure.headers(), len(body), body)
-        )
+        body = failure.body(FORMATS[operation], request_id.decode())
+        headers = b"content-type: application/json\r\nx-request-id: %b\r\n%b" % (request_id, failure.headers())
+        length = b"content-length: %d\r\nconnection: close\r\n" % len(body)
+        transport.write(b"%b%b%b\r\n%b" % (STATUS_LINES[failure.status], headers, length, body))
         # A close with unread input would reset the connection and could destroy the answer on its way: end our side,
         # and throw away what still comes for a moment (RFC 9112 section 9.6).
         if transport.can_write_eof():

@@ -304,8 +304,10 @@ class Worker:
         self._supervisor.spawn("asgi", work.run)
         return work
 
-    def refused(self, failure: Failure, path: bytes) -> None:
-        self._accounting.turned_away(failure, path)
+    def refused(self, failure: Failure, path: bytes) -> bytes:
+        request_id = self.dispatcher.new_id()
+        self._accounting.turned_away(failure, path, request_id)
+        return request_id
 
     # -- loops and questions -------------------------------------------------------------------------------------------
 

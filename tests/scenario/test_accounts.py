@@ -277,4 +277,5 @@ async def test_a_request_refused_at_the_door_leaves_one_record_too() -> None:
     assert [("/v1/embeddings", "other", 413, "body_too_large"), ("other", "other", 413, "body_too_large")] == [
         (record.operation, record.model, record.status, record.error) for record in records
     ]
+    assert [large.headers["x-request-id"], torn.headers["x-request-id"]] == [record.request_id for record in records]
     assert {("other", "413"): 2.0} == metrics.labelled("penstock_requests_total", "model", "code")

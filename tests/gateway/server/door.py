@@ -189,8 +189,9 @@ class Desk:
     def other(self, request: Request) -> FakeWork | None:
         return self._take(request, None)
 
-    def refused(self, failure: Failure, path: bytes) -> None:
+    def refused(self, failure: Failure, path: bytes) -> bytes:
         self.failures.append(failure)
+        return b"refused-%d" % len(self.failures)
 
     def _take(self, request: Request, operation: Operation | None) -> FakeWork | None:
         self.seen.append(request)
