@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PORT   ?= 8080
 
-.PHONY: serve test smoke lint types unit test-timing test-vllm bench-path soak format clean
+.PHONY: serve test smoke lint types unit test-timing test-vllm test-load bench-load bench-peers bench-tools bench-path soak format clean
 
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	$(BIN)/penstock serve --port $(PORT)
@@ -36,6 +36,18 @@ test-vllm: $(STAMP)  ## the gateway in front of real vLLM (CPU build, random-wei
 
 bench-path: $(STAMP)  ## what the path costs next to its peers; needs wrk
 	$(BIN)/python -m loadtests.path_bench $(ARGS)
+
+test-load: $(STAMP)  ## every scenario of loadtests/scenarios, about three minutes: what must hold when things break
+	$(BIN)/penstock-load scenario all --out load-scenarios $(ARGS)
+
+bench-load: $(STAMP)  ## what the load client itself can do on one core, under a minute
+	$(BIN)/python -m loadtests.limits $(ARGS)
+
+bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peers, about ten minutes
+	$(BIN)/python -m loadtests.peers $(ARGS)
+
+bench-tools: $(STAMP)  ## our figures next to those of GuideLLM and vllm bench serve, on one simulator
+	$(BIN)/python -m loadtests.tools $(ARGS)
 
 soak: $(STAMP)  ## ten minutes of full load; prints KiB/min
 	$(BIN)/python -m loadtests.path_bench --gateways penstock --rounds 0 --open-streams 0 --soak 10

@@ -7,7 +7,7 @@ disagree on what TTFT is. They are seconds as float64; NaN means that it never h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from operator import attrgetter
@@ -66,7 +66,7 @@ class Columns:
     prompt_tokens: Ints
     cached_tokens: Ints
     asked_tokens: Ints
-    """The completion length the request asked for (`max_tokens`)."""
+    """`max_tokens` of the request."""
     attempts: Ints
     status: Ints
     """HTTP status; 0 when no answer came."""
@@ -146,31 +146,21 @@ def _span(start: Ints, end: Ints, happened: Bools) -> Floats:
     return np.where(happened, (end - start) / 1e9, np.nan)
 
 
-def columns(records: Sequence[Record], asked_tokens: Callable[[int], int | None] | None = None) -> Columns:
-    """Turn records into columns, about 1 us each.
-
-    `asked_tokens(index)` is the `max_tokens` of a request, from the workload; without it that column is unknown.
-    """
+def columns(records: Sequence[Record]) -> Columns:
+    """Turn records into columns, about 1 us each."""
     count = len(records)
-    index = _ints(map(attrgetter("index"), records), count)
-    if asked_tokens is None:
-        asked = np.full(count, UNKNOWN, dtype=np.int64)
-    else:
-        asked = _known(list(map(asked_tokens, index.tolist())))
     made: dict[str, Any] = {name: _ints(map(attrgetter(name), records), count) for name in _STAMPS}
     made |= {name: _known(list(map(attrgetter(name), records))) for name in _TOKENS}
     made |= {name: _coded(list(map(attrgetter(name), records))) for name in _TEXTS}
     return Columns(
-        index=index,
-        asked_tokens=asked,
         stream=np.fromiter(map(attrgetter("stream"), records), np.bool_, count),
         error=_coded(list(map(_failure, records))),
         **made,
     )
 
 
-_STAMPS = ("ti", "ts", "c1", "ck", "te", "first_content", "max_gap_ns", "chunks", "attempts", "status")
-_TOKENS = ("tokens", "prompt_tokens", "cached_tokens")
+_STAMPS = ("index", "ti", "ts", "c1", "ck", "te", "first_content", "max_gap_ns", "chunks", "attempts", "status")
+_TOKENS = ("tokens", "prompt_tokens", "cached_tokens", "asked_tokens")
 _TEXTS = ("finish_reason", "engine", "replica", "arm")
 
 

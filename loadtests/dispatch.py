@@ -205,6 +205,7 @@ class Dispatcher:
             prefix_group=request.prefix_group,
             path=request.path,
             stream=request.stream,
+            asked_tokens=request.max_tokens,
         )
         if self.in_flight >= self._max_in_flight:
             record.error = "dropped"

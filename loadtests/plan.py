@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from loadtests.arrivals import Arrivals, Offsets, Poisson, schedule
+from loadtests.slo import Slo
 from loadtests.workload import Workload, WorkloadSpec, build, read_spec
 
 MAX_WORKERS = 64
@@ -48,6 +49,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     headers: dict[str, str] = {}
     api_key_env: str = ""
     """Name of the environment variable with the bearer token."""
+    slo: Slo = Slo()
+    """What a good request is. It changes nothing that is sent."""
     keep_gaps: bool = False
     """Write every chunk gap into records.jsonl; they are in the histogram anyhow."""
 

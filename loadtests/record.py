@@ -40,6 +40,8 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     """Content-bearing events. Not tokens."""
     tokens: int | None = None
     """The server's usage.completion_tokens."""
+    asked_tokens: int | None = None
+    """The completion length the request asked for (`max_tokens`)."""
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     finish_reason: str = ""

@@ -12,6 +12,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from time import monotonic_ns
 
@@ -92,8 +93,11 @@ class Run:
             if process.stdin is not None:
                 process.stdin.close()
 
-    async def execute(self, on_progress: OnProgress | None = None) -> RunResult:
-        """Run it. `on_progress` gets the sum over the workers each second. Raises RunError.
+    async def execute(
+        self, on_progress: OnProgress | None = None, on_start: Callable[[int], None] | None = None
+    ) -> RunResult:
+        """Run it. `on_start` gets the schedule's zero, `on_progress` the sum over the workers each second. Raises
+        RunError.
 
         Cancelled, it ends the workers and raises: what they had is in their own files.
         """
@@ -108,11 +112,15 @@ class Run:
             readies = await asyncio.gather(*(self._ready(worker) for worker in range(self.plan.workers)))
             if len({ready.fingerprint for ready in readies}) != 1:
                 raise RunError("the workers have different schedules")
+            if self._stopped:
+                raise RunError("stopped before the start: nothing was sent")
             started_ns = monotonic_ns() + START_NS
             for process in self._processes:
                 assert process.stdin is not None
                 if not process.stdin.is_closing():
                     process.stdin.write(b"%d\n" % started_ns)
+            if on_start is not None:
+                on_start(started_ns)
             workers = range(self.plan.workers)
             await asyncio.gather(*(self._follow(worker, on_progress) for worker in workers))
             codes = await asyncio.gather(*(process.wait() for process in self._processes))
@@ -160,7 +168,7 @@ class Run:
             if len(at_tick) == self.plan.workers:
                 del self._latest[tick - 1]
                 if on_progress is not None:
-                    on_progress(_added(list(at_tick.values())))
+                    on_progress(added(list(at_tick.values())))
 
     async def _last_words(self, worker: int) -> str:
         stderr = self._processes[worker].stderr
@@ -202,7 +210,7 @@ class Run:
 
 
 def _result(saved: _Saved, records: list[Record]) -> RunResult:
-    records.sort(key=lambda record: (record.ti, record.index, record.turn))
+    records.sort(key=attrgetter("ti", "index", "turn"))
     return RunResult(saved.plan, records, saved.workers, saved.started_ns, saved.stopped, saved.ran_s)
 
 
@@ -220,13 +228,17 @@ def load_run(out: Path) -> RunResult:
         raise ValueError(f"{out} holds no run: {error}") from None
 
 
-def _added(parts: list[Progress]) -> Progress:
+def added(parts: list[Progress]) -> Progress:
     total = Progress(t_s=max(part.t_s for part in parts), cpu_ratio=max(part.cpu_ratio for part in parts))
-    ttft, e2e = LogHistogram(), LogHistogram()
+    latency: dict[str, LogHistogram] = {}
+    errors: dict[str, int] = {}
     for part in parts:
-        for name in ("sent", "done", "failed", "dropped", "in_flight", "chunks", "tokens"):
+        for name in ("sent", "done", "failed", "good", "dropped", "in_flight", "chunks", "tokens"):
             setattr(total, name, getattr(total, name) + getattr(part, name))
-        ttft.merge(LogHistogram.from_json(part.ttft))
-        e2e.merge(LogHistogram.from_json(part.e2e))
-    total.ttft, total.e2e = ttft.to_json(), e2e.to_json()
+        for name, data in part.latency.items():
+            latency.setdefault(name, LogHistogram()).merge(LogHistogram.from_json(data))
+        for kind, count in part.errors.items():
+            errors[kind] = errors.get(kind, 0) + count
+    total.latency = {name: histogram.to_json() for name, histogram in latency.items()}
+    total.errors = errors
     return total

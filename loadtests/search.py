@@ -169,15 +169,18 @@ def _bracket(
 def _decide(probe: Probe, rate: float, wanted: float, repetitions: int, settle_s: float) -> Point:
     good = scheduled = 0
     duration_s = 0.0
+    outcome: Outcome = "client"
+    last: Probed | None = None
     for attempt in range(repetitions):
         probed = probe(rate, attempt, BacklogWatch(rate, settle_s, 1 - wanted))
+        if not probed.valid and not probed.aborted:
+            last = last or probed
+            continue  # a neighbour on the machine may have caused it: another try, and none of its counts
+        last = probed
         good, scheduled, duration_s = good + probed.good, scheduled + probed.scheduled, duration_s + probed.duration_s
         attainment = wilson(good, scheduled)
-        outcome: Outcome
         if probed.aborted:
             outcome = "backlog"
-        elif not probed.valid:
-            outcome = "client"
         elif attainment.low >= wanted:
             outcome = "pass"
         elif attainment.high < wanted:
@@ -186,8 +189,9 @@ def _decide(probe: Probe, rate: float, wanted: float, repetitions: int, settle_s
             outcome = "undecided"
             continue
         break
+    assert last is not None  # repetitions is at least 1
     goodput = good / duration_s if duration_s else 0.0
-    return Point(rate, outcome, attainment, goodput, attempt + 1, probed)
+    return Point(rate, outcome, wilson(good, scheduled), goodput, attempt + 1, last)
 
 
 def curve_table(found: Found) -> str:

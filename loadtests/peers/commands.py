@@ -65,7 +65,11 @@ def _rust_router(program: list[str], port: int, backend: str, log_level: str) ->
 def _litellm(port: int, backend: str, work: Path) -> Command:
     target = {"model": f"openai/{MODEL}", "api_base": f"{backend}/v1", "api_key": "none"}
     config = work / "litellm.yaml"
-    config.write_text(json.dumps({"model_list": [{"model_name": MODEL, "litellm_params": target}]}))
+    settings = {
+        "model_list": [{"model_name": MODEL, "litellm_params": target}],
+        "general_settings": {"master_key": API_KEY},  # it does not start without one
+    }
+    config.write_text(json.dumps(settings))
     argv = [str(ensure("litellm") / "litellm"), "--config", str(config), "--host", "127.0.0.1"]
     env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "WARNING", "NO_DOCS": "True"}
     return Command([*argv, "--port", str(port), "--num_workers", "1", "--telemetry", "False"], env)

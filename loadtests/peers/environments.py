@@ -10,7 +10,8 @@ from pathlib import Path
 PINS = {
     "vllm-router": "vllm-router==0.1.17",
     "sglang-router": "sglang-router==0.3.2",
-    "litellm": "litellm[proxy]==1.109.1",
+    "litellm": "litellm[proxy]==1.106.12",
+    "guidellm": "guidellm==0.8.1",
 }
 ENVIRONMENTS = Path(__file__).resolve().parents[2] / ".envs"
 

@@ -63,8 +63,9 @@ def _section(title: str, body: str, note: str = "") -> str:
 
 
 def _header(report: Report) -> str:
+    when = report.created.replace("T", " ").replace("+00:00", " UTC")
     return (
-        f'<header><p class="kicker">Load test <time datetime="{escape(report.created)}">{escape(report.created)}</time>'
+        f'<header><p class="kicker">Load test <time datetime="{escape(report.created)}">{escape(when)}</time>'
         f"</p><h1>{escape(report.title)}</h1></header>"
     )
 
@@ -136,12 +137,12 @@ def _honesty(honesty: Honesty) -> str:
         f'<tr><th scope="row">Worker {worker.worker}</th><td data-label="CPU mean">{share(worker.cpu_mean_ratio)}</td>'
         f'<td data-label="CPU p95">{share(worker.cpu_p95_ratio)}</td>'
         f'<td data-label="CPU max">{share(worker.cpu_max_ratio)}</td>'
-        f'<td data-label="Longest loop stall">{duration(worker.loop_stall_s)}</td></tr>'
+        f'<td data-label="Loop stall">{duration(worker.loop_stall_s)}</td></tr>'
         for worker in honesty.workers
     )
     table = (
         '<table class="rows four"><thead><tr><th scope="col">Client process</th><th scope="col">CPU mean</th>'
-        '<th scope="col">CPU p95</th><th scope="col">CPU max</th><th scope="col">Longest loop stall</th></tr></thead>'
+        '<th scope="col">CPU p95</th><th scope="col">CPU max</th><th scope="col">Loop stall</th></tr></thead>'
         f"<tbody>{workers}</tbody></table>"
         if workers
         else ""
@@ -149,6 +150,7 @@ def _honesty(honesty: Honesty) -> str:
     limits = (
         f"Invalid above a send lag p99 of {exactly(SEND_LAG_P99_LIMIT_S)} or {share(CPU_LIMIT_RATIO, 0)} client CPU"
         f" (p95 of seconds), or below {share(ACHIEVED_LIMIT_RATIO, 0)} of the offered rate."
+        " Loop stall: the longest time in which the client could not even look."
     )
     return f'{_pairs(pairs)}{table}<p class="note">{escape(limits)}</p>'
 

@@ -131,11 +131,14 @@ def duration_distribution(name: str, measured: Mapping[str, Floats]) -> Distribu
 def gap_distribution(histogram: LogHistogram | None) -> Distribution | None:
     """Bin the chunk gaps of a merged histogram of nanoseconds, each of its buckets spread evenly over its width.
 
-    Putting a bucket into one bar would draw a comb: bars finer than the buckets would be empty in turn.
+    Putting a bucket into one bar would draw a comb: bars finer than the buckets would be empty in turn. The first bar
+    also holds what lies below it.
     """
     if histogram is None or not histogram.count:
         return None
-    edges, logarithmic = _edges(max(histogram.min / 1e9, 1e-6), histogram.percentile(99.9) / 1e9)
+    # Chunks that share a read have gaps of nothing: a few of them must not stretch the axis down to a microsecond.
+    low, high = histogram.percentiles((1, 99.9))
+    edges, logarithmic = _edges(max(low / 1e9, 1e-6), high / 1e9)
     buckets = np.array(list(histogram.buckets()), dtype=np.float64)
     ends_s = np.column_stack((buckets[:, 0], buckets[:, 1] + 1)).ravel() / 1e9
     upto = np.cumsum(buckets[:, 2])

@@ -52,6 +52,7 @@ def synthetic_records(rate: float, duration_s: float, seed: int = 1) -> list[Rec
                 status=200,
                 chunks=int(tokens[i]),
                 tokens=int(tokens[i]) if i % 400 else None,
+                asked_tokens=130 if i % 2 else None,
                 prompt_tokens=512,
                 cached_tokens=384 if i % 3 else 0,
                 finish_reason="length" if i % 5 else "stop",
@@ -75,7 +76,7 @@ def synthetic_report(rate: float = 50, duration_s: float = 120, seed: int = 1, c
     records = synthetic_records(rate, duration_s, seed)
     samples = np.random.default_rng(seed).normal(cpu, 0.05, (2, round(duration_s))).clip(0, 1)
     return build_report(
-        columns(records, lambda index: 130 if index % 2 else None),
+        columns(records),
         title=f"llama-3.1-8b at {rate:g} requests/s, Poisson",
         created="2026-03-14T09:26:53+00:00",
         facts={
