@@ -1,7 +1,8 @@
 """One child process and everything it starts, as a unit: a session of its own, stopped whole, never left behind.
 
 vLLM is a tree of processes (API server, engine core, workers per GPU). Ending only its root can leave a worker that
-holds the GPU's memory, so every signal goes to the process group and the group is killed after the root has gone.
+holds the GPU's memory, so the process group is killed after the root has gone. SIGTERM is for the root alone: vLLM's
+workers would end by it at once, and with them the requests that its root waits for.
 """
 
 from __future__ import annotations
@@ -56,13 +57,14 @@ class Child:
         return await self._process.wait()
 
     async def stop(self, grace_s: float) -> None:
-        """Ask the group to end, give its root `grace_s`, then kill what is left. Safe to call twice.
+        """Ask the root to end, give it `grace_s`, then kill what is left of the group. Safe to call twice.
 
         When cancelled, kills at once: nothing outlives this call.
         """
         try:
             if self._process.returncode is None:
-                self._signal(signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.terminate()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._process.wait(), grace_s)
         finally:
@@ -73,9 +75,6 @@ class Child:
         """Kill the whole group now, also when its root has already ended. Safe to call twice."""
         if not self._killed:  # once all are dead, the group's id may become another's
             self._killed = True
-            self._signal(signal.SIGKILL)
-
-    def _signal(self, number: signal.Signals) -> None:
-        # PermissionError is macOS' answer for a group of zombies.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+            # PermissionError is macOS' answer for a group of zombies.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)

@@ -3,7 +3,7 @@
     EngineError
     ├── NotSent             nothing reached the engine: safe to send elsewhere
     │   ├── ConnectFailed       refused, unreachable, TLS or DNS failure, connect deadline
-    │   └── Unsupported         this engine kind does not speak the operation
+    │   └── NoConnectionFree    ours are all busy, or the process may open no more: the engine is not to blame
     ├── Unanswered          sent, but no body byte of a 2xx came back: the retry policy decides
     │   ├── ConnectionLost      closed or reset before the first body byte
     │   └── FirstByteTimeout
@@ -33,8 +33,8 @@ class ConnectFailed(NotSent):
     """No connection could be made in time."""
 
 
-class Unsupported(NotSent):
-    """The engine kind does not speak this operation."""
+class NoConnectionFree(NotSent):
+    """Every connection we may have to this engine stayed busy, or this process has no descriptor left for another."""
 
 
 class Unanswered(EngineError):

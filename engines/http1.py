@@ -34,6 +34,7 @@ from engines.errors import (
     TotalTimeout,
 )
 from engines.lazy_timer import NEVER, LazyTimer
+from engines.outbox import outbox
 
 if TYPE_CHECKING:
     from engines.model import Deadlines
@@ -99,11 +100,13 @@ class Connection(asyncio.Protocol):
         "_idle_s",
         "_keep_alive",
         "_loop",
+        "_outbox",
         "_parser",
         "_pausing",
         "_phase",
         "_pool",
         "_sent_at",
+        "_sent_before",
         "_timer",
         "_transport",
         "_until_close",
@@ -115,6 +118,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
         self._pool = pool
         self._loop = loop
+        self._outbox = outbox(loop)
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._timer = LazyTimer(loop, self._expired)
@@ -127,6 +131,8 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._phase = WAITING
         self._sent_at = 0.0
+        self._sent_before = 0
+        """`Outbox.flushes` as it was when the request was written: while it is the same, not a byte of it has left."""
         self._idle_s = 0.0
         """How far each read moves the deadline; 0.0 when that takes more than an addition."""
         self._until_close = self._pausing = self._excess = self._keep_alive = False
@@ -148,12 +154,13 @@ class Connection(asyncio.Protocol):
         if deadlines.total_s is not None:
             deadline = min(deadline, call.started_at + deadlines.total_s)
         self._timer.set(deadline)
+        self._sent_before = self._outbox.flushes
         # One buffer for a small request: a second one would cost a second write call to the kernel.
         if len(call.body) <= SMALL_BODY_BYTES:
-            transport.write(call.head + call.body)
+            self._outbox.write(transport, call.head + call.body)
         else:
-            transport.write(call.head)
-            transport.write(call.body)
+            self._outbox.write(transport, call.head)
+            self._outbox.write(transport, call.body)
 
     def pause(self) -> None:
         if not self._pausing and self._transport is not None and not self.closed:
@@ -187,6 +194,9 @@ class Connection(asyncio.Protocol):
             self._close()
             return
         if self._phase < HEAD:
+            if self._sent_before == self._outbox.flushes:
+                self._unasked(call)
+                return
             self._phase = STARTED
             self._head_bytes += len(data)
         try:
@@ -305,6 +315,16 @@ class Connection(asyncio.Protocol):
             self._keep_alive = self._parser.should_keep_alive()  # the parser forgets once it has returned
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _unasked(self, call: Call) -> None:
+        """Bytes came before the request left: no answer to it. It was never sent, so it may go elsewhere, once."""
+        self._close()
+        call.connection = None
+        if call.replayed:
+            call.fail(BadAnswer("the engine speaks before it is asked"))
+        else:
+            call.replayed = True
+            self._pool.send_fresh(call)
 
     def _finish(self) -> None:
         """Give the connection back and end the call; only after the parser has returned, so that bytes past the

@@ -12,6 +12,7 @@ full disk) is often put right by somebody while we wait. The first failure is al
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from engines.child_log import ChildLog
 from engines.errors import EngineError, LaunchFailed
 from engines.port import Replica
 
+DRAIN_S = 25
+"""What requests in progress get to finish when a server is told to stop: servers that can be told so are."""
 Ends = set[asyncio.Task[int] | asyncio.Task[Literal[True]]]
 SECRET_SUFFIXES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 
@@ -49,7 +52,7 @@ class Pace:
     first_backoff_s: float = 1.0
     max_backoff_s: float = 60.0
     stable_s: float = 300.0  # ready for this long, a replica's earlier failures are forgotten
-    grace_s: float = 30.0
+    grace_s: float = 30.0  # longer than `DRAIN_S`, so that the child ends by itself
     trim_s: float = 60.0  # how often the log's size is looked at
 
     def backoff_s(self, failures: int, rng: Random) -> float:
@@ -133,9 +136,6 @@ class LaunchedReplica:
 
     async def _live(self) -> tuple[float, str]:
         """One start to its end: for how long it was ready, and why it ended."""
-        if self.port == 0 or not _bindable(self.port):
-            self.port = _free_port(self._taken_ports())
-        self._become(State.STARTING)
         child = await self._start()
         if isinstance(child, str):
             return 0.0, child
@@ -165,12 +165,16 @@ class LaunchedReplica:
         self._settle(None)
         self._become(State.READY)
         while not await _first_of(ends, self._recipe.pace.trim_s):
-            await asyncio.to_thread(self._log.trim)
+            with contextlib.suppress(OSError):  # a full disk is no reason to stop a server that answers
+                await asyncio.to_thread(self._log.trim)
         return loop.time() - since_s
 
     async def _start(self) -> Child | str:
         """The running child, or why there is none (no descriptors, no memory, an unwritable log directory)."""
         try:
+            if self.port == 0 or not _bindable(self.port):
+                self.port = _free_port(self._taken_ports())
+            self._become(State.STARTING)
             return await Child.start(self._recipe.command(self.port), self._recipe.env, self._log)
         except OSError as error:
             return f"{self.id} could not be started: {error}"

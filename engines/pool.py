@@ -7,15 +7,16 @@ close. A call over the bound waits its turn in line, under its own connect deadl
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
-from engines.errors import ConnectFailed, TotalTimeout
+from engines.errors import ConnectFailed, NoConnectionFree, TotalTimeout
 from engines.http1 import Call, Connection
 from engines.model import Deadlines
 from engines.port import Sink, Spawn
@@ -26,6 +27,9 @@ the connection's replay rule covers that."""
 RECEIVE_BUFFER_BYTES = 64 * 1024
 """SO_RCVBUF. The kernel doubles it for its own book-keeping, so one read brings at most 128 KiB: with the client's
 64 KiB write buffer a paused stream holds under 256 KiB of ours. (uvloop would read 256,000 bytes at once.)"""
+TLS_BUFFER_BYTES = 16 * 1024
+"""Over this, what has come and is not yet decrypted stops the reading of a paused stream: one record. The loop's own
+256 KiB would come on top of all that, and with it the one read that passes the mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,7 @@ class Pool:
             if call.finished:
                 return
             busy = f"all {self._limit} connections to the engine stayed busy for {bound:g} s"
-            call.fail(TotalTimeout(busy) if bound < call.deadlines.connect_s else ConnectFailed(busy))
+            call.fail(TotalTimeout(busy) if bound < call.deadlines.connect_s else NoConnectionFree(busy))
 
     def _bound_s(self, call: Call) -> float:
         """How long the call may take to get its connection. Under `connect_s` it is the caller's whole time that
@@ -181,9 +185,11 @@ class Pool:
                 if origin.uds is not None:
                     await self._loop.create_unix_connection(lambda: connection, sock=sock)
                 else:
-                    await self._loop.create_connection(
+                    transport, _ = await self._loop.create_connection(
                         lambda: connection, sock=sock, ssl=origin.tls, server_hostname=server_hostname
                     )
+                    if origin.tls is not None:
+                        cast("Any", transport).set_read_buffer_limits(high=TLS_BUFFER_BYTES)
         except BaseException as error:
             self.lost(connection)
             if isinstance(error, TimeoutError) and self._out_of_time(call):
@@ -243,8 +249,12 @@ class Pool:
         raise failure
 
 
-def _connect_failure(error: BaseException, bound_s: float) -> ConnectFailed:
+def _connect_failure(error: BaseException, bound_s: float) -> ConnectFailed | NoConnectionFree:
     match error:
+        case OSError(errno=errno.EMFILE | errno.ENFILE | errno.EADDRNOTAVAIL | errno.ENOBUFS | errno.ENOMEM):
+            # Ours, not the engine's: blaming it would open the breakers of every replica at once.
+            why = os.strerror(error.errno or 0).lower()
+            return NoConnectionFree(f"the gateway can open no more connections: {why}")
         case TimeoutError():
             return ConnectFailed(f"no connection to the engine within {bound_s:g} s")
         case ssl.SSLCertVerificationError():

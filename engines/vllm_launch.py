@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from engines.launched import DRAIN_S
+
 SERVER_MODULE = "vllm.entrypoints.openai.api_server"
 _MISSING_VLLM = re.compile(r"No module named '?vllm(?![\w.])")
 _CANNOT_RUN = re.compile(r"^(.+) cannot be run: (.+)$", re.MULTILINE)
@@ -39,6 +41,8 @@ def vllm_command(launch: Launch, port: int, served_name: str) -> tuple[str, ...]
         *(python, "-m", SERVER_MODULE),
         *("--host", "127.0.0.1", "--port", str(port)),
         *("--model", launch.model, "--served-model-name", served_name),
+        # Its default, 0, cuts what is in progress when a reload restarts or removes the engine. Since vLLM 0.18.
+        *("--shutdown-timeout", str(DRAIN_S)),
         *launch.args,
     )
 
@@ -67,7 +71,7 @@ def vllm_explanation(launch: Launch) -> Callable[[str], str]:
 
     def explain(tail: str) -> str:
         if _MISSING_VLLM.search(tail):
-            return f"vllm is not installed in {launch.python}; install it there or set launch.python"
+            return f"vllm is not installed in {launch.python}; install it there or set launch.python (--vllm-python)"
         if found := _CANNOT_RUN.search(tail):
             return f"{found[1]} cannot be run ({found[2]}); set launch.python to the Python that has vllm"
         return ""

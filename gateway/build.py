@@ -39,6 +39,7 @@ class BuiltEngine:
 
     settings: EngineSettings
     replicas: tuple[Replica, ...]
+    probe_timeout_s: float
     engine: HttpEngine
 
 
@@ -83,14 +84,19 @@ def build_engines(
 ) -> dict[str, BuiltEngine]:
     """All engines of the configuration, those of `previous` that still fit among them."""
     built: dict[str, BuiltEngine] = {}
+    probe_timeout_s = settings.health.timeout_s
     for name, section in settings.engines.items():
         replicas = replicas_of(name, section, launched)
         old = previous.get(name)
-        if old is not None and old.settings == section and old.replicas == replicas:
+        if old is not None and (section, replicas, probe_timeout_s) == (
+            old.settings,
+            old.replicas,
+            old.probe_timeout_s,
+        ):
             built[name] = old
         else:
-            engine = build_engine(name, section, replicas, spawn, settings.health.timeout_s)
-            built[name] = BuiltEngine(section, replicas, engine)
+            engine = build_engine(name, section, replicas, spawn, probe_timeout_s)
+            built[name] = BuiltEngine(section, replicas, probe_timeout_s, engine)
     return built
 
 

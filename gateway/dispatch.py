@@ -20,7 +20,7 @@ from gateway.flight import Flight
 if TYPE_CHECKING:
     from gateway.flight import Settlement
     from gateway.identity import Principal
-    from gateway.server import Request
+    from gateway.request import Request
     from gateway.snapshot import Snapshot
     from routing.route import ModelRoute
 
@@ -42,6 +42,11 @@ class Dispatcher:
         self._prefix = b"req-" + os.urandom(6).hex().encode()
         self._count = 0
 
+    def new_id(self) -> bytes:
+        """An id for a request that brings none."""
+        self._count += 1
+        return b"%b%08x" % (self._prefix, self._count)
+
     def begin(self, request: Request, operation: Operation) -> Flight | None:
         """Start an inference request; None when it was refused, and answered, at once."""
         received_s = clock.monotonic()
@@ -49,8 +54,7 @@ class Dispatcher:
         fields = request.fields
         request_id = fields.get(b"x-request-id")
         if request_id is None or _well_formed_id(request_id) is None:
-            self._count += 1
-            request_id = b"%b%08x" % (self._prefix, self._count)
+            request_id = self.new_id()
         model = ""
         key_id = ""
         try:

@@ -41,7 +41,16 @@ class Envelope(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(Envelope).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_options = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 _encode = msgspec.json.Encoder().encode
+
+
+class _Several(msgspec.Struct):
+    n: int | None = None
+    prompt: str | list[msgspec.Raw] | None = None
+
+
+_decode_several = msgspec.json.Decoder(_Several).decode
 
 
 def parse(body: bytes) -> Envelope:
@@ -80,7 +89,7 @@ def rewrite(body: bytes, model: str, *, ask_usage: bool = False, drop_stream_opt
         members.pop("stream_options", None)
     elif ask_usage:
         raw = members.get("stream_options")
-        options: dict[str, Any] = (raw is not None and msgspec.json.decode(raw)) or {}
+        options: dict[str, Any] = (_decode_options(raw) if raw is not None else None) or {}
         options["include_usage"] = True
         members["stream_options"] = options
     return _encode(members)
@@ -89,6 +98,18 @@ def rewrite(body: bytes, model: str, *, ask_usage: bool = False, drop_stream_opt
 def asks_usage(envelope: Envelope) -> bool:
     """Whether the client itself asked for the usage event."""
     return envelope.stream_options is not None and bool(envelope.stream_options.include_usage)
+
+
+def choices(body: bytes) -> int:
+    """How many choices a chat or completions request asks for. Not of the fields that `parse` reads: few need it."""
+    try:
+        asked = _decode_several(body)
+    except (msgspec.DecodeError, RecursionError):
+        return 1
+    prompt = asked.prompt
+    # A list of texts, or of lists of tokens, is as many prompts; a list of tokens is one.
+    prompts = len(prompt) if isinstance(prompt, list) and prompt and bytes(prompt[0])[:1] in (b'"', b"[") else 1
+    return prompts * (asked.n or 1)
 
 
 STREAMS_WITH_OPTIONS = frozenset({Operation.CHAT, Operation.COMPLETIONS})

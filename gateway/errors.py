@@ -47,6 +47,7 @@ TABLE: dict[str, Row] = {
     "bad_answer": Row(502, "server_error", "engine_bad_answer", False),
     "answer_truncated": Row(502, "server_error", "engine_answer_truncated", False),
     "no_finish_reason": Row(502, "server_error", "engine_answer_truncated", False),
+    "connections_busy": Row(503, "server_error", "engine_connections_busy"),
     "no_replica": Row(503, "server_error", "no_replica_available"),
     "timeout": Row(504, "timeout_error", "timeout", False),
     # Ourselves.
@@ -86,6 +87,8 @@ class Failure(Exception):
             lines += b"retry-after: %d\r\n" % max(1, ceil(self.retry_after_s))
         if self.allow:
             lines += b"allow: %b\r\n" % self.allow.encode()
+        if self.kind == "invalid_api_key":
+            lines += b"www-authenticate: Bearer\r\n"  # RFC 9110 section 15.5.2: a 401 must say what would be right
         should_retry = TABLE[self.kind].should_retry
         if should_retry is not None:
             lines += b"x-should-retry: true\r\n" if should_retry else b"x-should-retry: false\r\n"

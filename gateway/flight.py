@@ -18,10 +18,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from email.utils import parsedate_to_datetime
+from math import ceil
 from typing import TYPE_CHECKING, Protocol
-
-import msgspec
 
 from engines.errors import (
     AnswerTruncated,
@@ -32,13 +30,15 @@ from engines.errors import (
     EngineError,
     FirstByteTimeout,
     IdleTimeout,
+    NoConnectionFree,
     TotalTimeout,
 )
 from engines.model import Deadlines, Operation, Usage
 from engines.port import Exchange, Headers
-from engines.wire import FORMATS
+from engines.wire import FORMATS, ApiError
 from gateway import clock, envelope
 from gateway.errors import Failure
+from gateway.refusal import error_said, error_type, parse_retry_after
 from gateway.relay import PlainRelay, StreamRelay
 from routing import retry
 from routing.breaker import Verdict
@@ -48,7 +48,7 @@ from routing.policy import choose
 if TYPE_CHECKING:
     from gateway.envelope import Envelope
     from gateway.identity import Principal
-    from gateway.server import Request
+    from gateway.request import Request
     from gateway.snapshot import Line, Snapshot
     from routing.model import Decision, Endpoint
     from routing.route import ModelRoute
@@ -60,6 +60,7 @@ _SUCCESS = Verdict.SUCCESS
 
 _OUTCOMES: dict[type[EngineError], tuple[Outcome, str]] = {
     ConnectFailed: (Outcome.CONNECT_FAILED, "connect_failed"),
+    NoConnectionFree: (Outcome.OVERLOADED, "connections_busy"),
     ConnectionLost: (Outcome.CONNECTION_LOST, "connection_lost"),
     FirstByteTimeout: (Outcome.FIRST_BYTE_TIMEOUT, "timeout"),
     TotalTimeout: (Outcome.OUT_OF_TIME, "timeout"),
@@ -222,8 +223,9 @@ class Flight:
         if not self._forward:
             fields = self.request.fields
             block = b"x-request-id: %b\r\n" % self.request_id
-            for name in FORWARDED & fields.keys():
-                block += b"%b: %b\r\n" % (name, fields[name])
+            if not FORWARDED.isdisjoint(fields):
+                for name in FORWARDED & fields.keys():
+                    block += b"%b: %b\r\n" % (name, fields[name])
             self._forward = block
         return self._forward
 
@@ -326,7 +328,8 @@ class Flight:
         elif self._error_parts is not None:
             self._pass_error(b"".join(self._error_parts), outcome)
         else:
-            self.fail(Failure(kind, self._sentence(message)))
+            retry_after_s = 1.0 if outcome is Outcome.OVERLOADED else None
+            self.fail(Failure(kind, self._sentence(message), retry_after_s=retry_after_s))
 
     def _again(self) -> None:
         self._retry_timer = None
@@ -358,7 +361,7 @@ class Flight:
             body = body.replace(secret, b"***")
         headers = self.head_down()
         if retry_after_s is not None:
-            headers += b"retry-after: %d\r\n" % max(1, round(retry_after_s))
+            headers += b"retry-after: %d\r\n" % max(1, ceil(retry_after_s))
         if outcome.verdict is Verdict.FAILURE:
             headers += b"x-should-retry: false\r\n"
         said = error_said(body)
@@ -368,8 +371,8 @@ class Flight:
                 what = f"{line.endpoint.engine} does not speak {self.operation.value} for this model"
                 self.fail(Failure("unsupported_operation", f"model {self.model!r}: engine {what}"))
                 return
-            failure = Failure("engine_error", self._sentence(f"the engine answered {status}{said}"))
-            body = failure.body(self.wire_format, self.request_id.decode())
+            error = ApiError(self._sentence(f"the engine answered {status}{said}"), error_type(status), "engine_error")
+            body = self.wire_format.error_body(error, self.request_id.decode())
         self.error_kind = self.error_kind or ("rate_limited" if status == 429 else f"engine_{status}")
         self.settle(status)
         self.request.connection.respond(status, b"content-type: application/json\r\n" + headers, body)
@@ -531,36 +534,3 @@ FORWARDED = frozenset(
     }
 )
 """Request headers that mean something to an engine. Credentials, cookies and hop-by-hop headers never go up."""
-
-
-def error_said(body: bytes) -> str | None:
-    """What an error answer says, to be put into our own shape; None when it has the shape that clients read already.
-
-    That shape is `{"error": {...}}`, which Anthropic's shares. FastAPI says `{"detail": "..."}`, others `message`.
-    """
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return ""
-    if not isinstance(answer, dict):
-        return ""
-    if isinstance(answer.get("error"), dict):
-        return None
-    for key in ("message", "detail", "error"):
-        said = answer.get(key)
-        if isinstance(said, str):
-            return f": {said[:500]}"
-    return ""
-
-
-def parse_retry_after(value: bytes) -> float | None:
-    """Seconds from a Retry-After header (RFC 9110 section 10.2.3): a number, or a date from now."""
-    text = value.decode("latin-1").strip()
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(text).timestamp() - clock.wall()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return min(max(0.0, seconds), 86_400.0) if seconds == seconds else None

@@ -15,8 +15,9 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     time: str
     """Arrival, RFC 3339, UTC, milliseconds."""
     request_id: str
+    """Empty when the server refused the request before it was read."""
     operation: str
-    """The path called, as `engines.model.Operation` spells it."""
+    """The path called, as `engines.model.Operation` spells it, or `other` when the server refused it at any other."""
     model: str
     """The public model name asked for, or `other` when it is not configured."""
     status: int

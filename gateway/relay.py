@@ -61,6 +61,7 @@ class StreamRelay:
         "_connection",
         "_ended",
         "_error",
+        "_finished",
         "_flight",
         "_format",
         "_head",
@@ -83,6 +84,7 @@ class StreamRelay:
         self._ordinary_tail = NEVER_A_TAIL
         self._ended = False
         self._error = False
+        self._finished: frozenset[bytes] = frozenset()
         parsed = flight.envelope
         self._asked_usage = flight.operation not in envelope.STREAMS_WITH_OPTIONS or envelope.asks_usage(parsed)
 
@@ -138,7 +140,7 @@ class StreamRelay:
         flight = self._flight
         if flight.settled:
             return
-        if not self._error and not flight.finish_reason:
+        if not self._error and not self._is_whole():
             self._broken("no_finish_reason", "the engine's stream ended without a finish reason")
             return
         if not self._error and not self._ended and self._format.end_marker:
@@ -147,7 +149,7 @@ class StreamRelay:
 
     def failed(self, error: EngineError) -> None:
         self._held = b""
-        if self._flight.finish_reason or self._error:
+        if self._error or self._is_whole():
             self.done()  # the engine had said how it ended; only the end of the body was lost
         else:
             self._broken(kind_of(error), str(error), blame=self._flight.is_engines_fault(error))
@@ -167,6 +169,7 @@ class StreamRelay:
                     event = with_cost(event, flight)
             if finding.finish_reason:
                 flight.finish_reason = finding.finish_reason
+                self._finished |= finding.finished
                 flight.last_content_s = clock.monotonic()
             if finding.error:
                 self._error = True
@@ -184,6 +187,15 @@ class StreamRelay:
                 self._ended = True
             passed.append(event)
         return b"".join(passed)
+
+    def _is_whole(self) -> bool:
+        """Whether the engine said how its answer ended: with its marker, or of each choice that was asked for."""
+        flight = self._flight
+        if self._ended or not flight.finish_reason:
+            return self._ended
+        if flight.operation not in envelope.STREAMS_WITH_OPTIONS:
+            return True
+        return len(self._finished) >= envelope.choices(flight.request.body)
 
     def _broken(self, kind: str, message: str, *, blame: bool = True) -> None:
         """Tell the client inside its stream, and end it without a success marker."""

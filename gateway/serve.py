@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import gc
 import pathlib
+import resource
 import signal
 import socket
 import ssl
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -77,11 +78,11 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
         if not stopping.is_set():
             started(url_of(sockets[0], settings), settings)
         await stopping.wait()
-        log.info("draining", grace_s=settings.server.grace_s)
+        log.info("draining", grace_s=plane.settings.server.grace_s)
         if workers > 1:
             for sock in sockets:
                 sock.close()  # ours of the pair: new connections are refused once the workers have closed theirs
-        await plane.stop(settings.server.grace_s)
+        await plane.stop()
     finally:
         await supervisor.close()
         for sock in sockets:
@@ -136,26 +137,37 @@ def bind(settings: Settings, workers: int) -> list[socket.socket]:
     except OSError as error:
         raise StartFailed(f"server.host {server.host!r}: {(error.strerror or str(error)).lower()}") from None
     sockets: list[socket.socket] = []
-    for _ in range(workers):
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
         if workers > 1:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            sock.bind(address)
-        except OSError as error:
+            # Sockets that share an address take any other that shares it, another gateway's too; a plain one does not.
+            _bind_tcp(family, address, shared=False).close()
+        for _ in range(workers):
+            sockets.append(_bind_tcp(family, address, shared=workers > 1))
+            address = sockets[0].getsockname()
+    except OSError as error:
+        for sock in sockets:
             sock.close()
-            for other in sockets:
-                other.close()
-            raise StartFailed(
-                f"cannot listen on {server.host}:{server.port}: {(error.strerror or str(error)).lower()}; "
-                "stop what listens there, or choose another with --port"
-            ) from None
-        address = sock.getsockname()
-        sock.setblocking(False)
-        sock.set_inheritable(True)
-        sockets.append(sock)
+        raise StartFailed(
+            f"cannot listen on {server.host}:{server.port}: {(error.strerror or str(error)).lower()}; "
+            "stop what listens there, or choose another with --port"
+        ) from None
     return sockets
+
+
+def _bind_tcp(family: int, address: Any, *, shared: bool) -> socket.socket:
+    """A bound socket that does not listen yet. Raises OSError."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    sock.set_inheritable(True)
+    return sock
 
 
 def _bind_unix(path: str) -> socket.socket:
@@ -212,10 +224,21 @@ def url_of(sock: socket.socket, settings: Settings) -> str:
     return f"{'https' if settings.server.tls else 'http'}://{shown}:{port}"
 
 
+def take_descriptors() -> None:
+    """Lift the soft limit on descriptors to the hard one, for us and all we start.
+
+    A relayed stream takes two, and a shell's usual 1,024 would end at 500 of them, far below `limits.connections`.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS calls its hard limit unlimited and takes no such number
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def run(source: Source, *, started: Callable[[str, Settings], None], wait_for_engines: bool = False) -> None:
     """Run `serve` on uvloop."""
     import uvloop
 
+    take_descriptors()
     if sys.version_info >= (3, 12):
         asyncio.run(
             serve(source, started=started, wait_for_engines=wait_for_engines), loop_factory=uvloop.new_event_loop

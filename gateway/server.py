@@ -1,8 +1,8 @@
 """The HTTP/1.1 server side of one client connection.
 
 Inference requests are answered below ASGI, straight from these callbacks; every other path goes through `gateway.asgi`
-to the Starlette app on the same connection. One request at a time is in progress on a connection: pipelined ones wait,
-with the socket unread, in the order they came.
+to the Starlette app on the same connection. One request at a time is in progress on a connection: pipelined ones wait
+in the order they came, with the socket unread once there are several.
 
 What is refused before anything else sees it, and closes the connection, since nothing after it can be trusted:
 a head over the limit (431), a body over the limit (413), two Host or content-length headers, content-length together
@@ -21,8 +21,10 @@ import httptools
 
 from engines.lazy_timer import NEVER, LazyTimer
 from engines.model import Operation
-from engines.wire import FORMATS, WireFormat
+from engines.outbox import outbox
+from engines.wire import FORMATS
 from gateway.errors import Failure
+from gateway.request import OPERATIONS, Request
 
 KEEP_ALIVE_S = 75.0
 HEAD_S = 30.0
@@ -34,14 +36,17 @@ STALLED_S = 30.0
 MAX_HEADERS = 128
 MAX_FRAMING_BYTES = 64 * 1024
 """Chunk framing allowed on top of as much as there is body; a piece of a byte or two costs fifty in memory."""
+MAX_WAITING = 8
+"""Pipelined requests that may wait before the socket is left unread, which hides from us that its client has gone."""
+MAX_WAITING_BODY_BYTES = 64 * 1024
+"""A larger one fills the line alone."""
+NO_SWITCH = "this server does not switch protocols; ask in plain HTTP/1.1 (Java's HttpClient: version(HTTP_1_1))"
 LENGTH_ONCE = "the request must state its length once: one content-length, or chunked"
 
 STATUS_LINES = {status: b"HTTP/1.1 %d \r\n" % status for status in range(100, 1000)}  # an engine may say any of them
 STATUS_LINES |= {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 STATUS_LINES[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
 STATUS_LINES[529] = b"HTTP/1.1 529 Overloaded\r\n"
-
-OPERATIONS = {operation.value.encode(): operation for operation in Operation}
 
 
 class Limits(Protocol):
@@ -90,48 +95,8 @@ class Handler(Protocol):
     def other(self, request: Request) -> Work | None:
         """Begin any other request."""
 
-    def refused(self, failure: Failure, path: bytes) -> None:
-        """A request was refused here, before it reached either."""
-
-
-class Request:
-    """One whole request, head and body."""
-
-    __slots__ = (
-        "body",
-        "connection",
-        "fields",
-        "headers",
-        "keep_alive",
-        "method",
-        "path",
-        "query",
-        "version",
-    )
-
-    def __init__(
-        self,
-        connection: ClientConnection,
-        method: bytes,
-        version: str,
-        path: bytes,
-        query: bytes,
-        headers: list[tuple[bytes, bytes]],
-        fields: dict[bytes, bytes],
-        body: bytes,
-        keep_alive: bool,
-    ) -> None:
-        self.connection = connection
-        self.method = method
-        self.version = version
-        self.path = path
-        self.query = query
-        self.headers = headers
-        """Names in lower case, in order."""
-        self.fields = fields
-        """The last value of each header."""
-        self.body = body
-        self.keep_alive = keep_alive
+    def refused(self, failure: Failure, path: bytes) -> bytes:
+        """A request was refused here, before it reached either; returns the id it is answered and recorded under."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -150,8 +115,10 @@ class ClientConnection(asyncio.Protocol):
         "_headers",
         "_left_bytes",
         "_loop",
+        "_outbox",
         "_parser",
         "_paused",
+        "_persists",
         "_pipeline",
         "_read_bytes",
         "_reading",
@@ -169,6 +136,7 @@ class ClientConnection(asyncio.Protocol):
     def __init__(self, handler: Handler, loop: asyncio.AbstractEventLoop) -> None:
         self._handler = handler
         self._loop = loop
+        self._outbox = outbox(loop)
         self._parser = httptools.HttpRequestParser(self)
         self._timer = LazyTimer(loop, self._expired)
         self._transport: asyncio.Transport | None = None
@@ -182,6 +150,8 @@ class ClientConnection(asyncio.Protocol):
         self._left_bytes = 0
         self._wire_bytes = 0
         self._version = ""
+        self._persists = b""
+        """What an answer says when the connection stays open: nothing, but to HTTP/1.0."""
         self._trailers_at = 0
         self._header_limit = self._body_limit = 0
         self._reading = True
@@ -232,7 +202,7 @@ class ClientConnection(asyncio.Protocol):
                 raise
             self._refuse(cause)
         except httptools.HttpParserUpgrade:
-            self._refuse(Failure("invalid_http", "this server does not switch protocols"))
+            self._refuse(Failure("invalid_http", NO_SWITCH))
         except httptools.HttpParserError as error:
             self._refuse(Failure("invalid_http", f"the request is not valid HTTP/1.1: {error}"))
         else:
@@ -304,6 +274,8 @@ class ClientConnection(asyncio.Protocol):
         if version != "1.1":
             if version != "1.0":
                 raise Failure("invalid_http", "this server speaks HTTP/1.1 and HTTP/1.0")
+            # Untold, its client would wait for the close (RFC 2068 section 19.7.1; `ab -k` does).
+            self._persists = b"connection: keep-alive\r\n"
         elif b"host" not in fields:
             raise Failure("invalid_http", "the request needs exactly one Host header")
         length = fields.get(b"content-length")
@@ -318,15 +290,9 @@ class ClientConnection(asyncio.Protocol):
         if length is not None and int(length) > self._body_limit:
             raise self._too_large()
         if self._parser.should_upgrade():  # CONNECT too
-            raise Failure("invalid_http", "this server does not switch protocols")
-        if (
-            b"expect" in fields
-            and fields[b"expect"].lower() == b"100-continue"
-            and self._transport is not None
-            and self.request is None
-            and version == "1.1"
-        ):
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            raise Failure("invalid_http", NO_SWITCH)
+        if b"expect" in fields and self.request is None:
+            self._go_on()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -362,7 +328,8 @@ class ClientConnection(asyncio.Protocol):
             self._start(request)
         else:
             self._pipeline.append(request)
-            if self._reading and self._transport is not None:
+            full = len(self._pipeline) >= MAX_WAITING or len(request.body) > MAX_WAITING_BODY_BYTES
+            if full and self._reading and self._transport is not None:
                 self._reading = False
                 self._transport.pause_reading()
 
@@ -386,11 +353,15 @@ class ClientConnection(asyncio.Protocol):
         request, transport = self.request, self._transport
         if request is None or transport is None:
             return
-        close = b"" if self._stays_open(request) else b"connection: close\r\n"
+        close = self._persists if self._stays_open(request) else b"connection: close\r\n"
         size = len(body)
         if (status != 200 and status in (204, 304)) or request.method == b"HEAD":
             body = b""  # or the client would read it as the next answer
-        transport.write(b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[status], headers, size, close, body))
+        if status == 204:  # may not even state a length (RFC 9110 section 8.6)
+            answer = b"%b%b%b\r\n" % (STATUS_LINES[status], headers, close)
+        else:
+            answer = b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[status], headers, size, close, body)
+        self._outbox.write(transport, answer)
         self._finish()
 
     def begin_stream(self, status: int, headers: bytes, first: bytes) -> None:
@@ -404,24 +375,25 @@ class ClientConnection(asyncio.Protocol):
         close = b"" if self._stays_open(request) else b"connection: close\r\n"
         if self._chunked_answer:
             head = b"%b%btransfer-encoding: chunked\r\n%b\r\n" % (STATUS_LINES[status], headers, close)
-            transport.write(b"%b%x\r\n%b\r\n" % (head, len(first), first) if first else head)
+            data = b"%b%x\r\n%b\r\n" % (head, len(first), first) if first else head
         else:
-            transport.write(b"%b%b%b\r\n%b" % (STATUS_LINES[status], headers, close, first))
+            data = b"%b%b%b\r\n%b" % (STATUS_LINES[status], headers, close, first)
+        self._outbox.write(transport, data)
 
     def write(self, data: bytes) -> None:
         """Send more of the answer begun; `data` is not empty."""
         transport = self._transport
         if transport is not None:
-            transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked_answer else data)
+            self._outbox.write(transport, b"%x\r\n%b\r\n" % (len(data), data) if self._chunked_answer else data)
 
     def end_stream(self, last: bytes = b"") -> None:
         """The answer is whole, with these last bytes; they leave in one write with the end of the body."""
         if self._transport is not None and self.request is not None:
             if self._chunked_answer:
                 end = b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last) if last else b"0\r\n\r\n"
-                self._transport.write(end)
+                self._outbox.write(self._transport, end)
             elif last:
-                self._transport.write(last)
+                self._outbox.write(self._transport, last)
             self._finish()
 
     def cut(self) -> None:
@@ -459,7 +431,18 @@ class ClientConnection(asyncio.Protocol):
             refusal, self._refusal = self._refusal, None
             self._refuse(refusal)
         else:
+            if self._head_bytes < 0:
+                self._go_on()
             self._timer.set(self._loop.time() + KEEP_ALIVE_S)
+
+    def _go_on(self) -> None:
+        """Ask for the body of the request whose head is in, if its client waits for that (RFC 9110 section 10.1.1)."""
+        if (
+            self._fields.get(b"expect", b"").lower() == b"100-continue"
+            and self._version == "1.1"
+            and self._transport is not None
+        ):
+            self._outbox.write(self._transport, b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _next(self) -> None:
         # While answers lie unread the next one is not asked for: what we hold for a client has a bound.
@@ -476,16 +459,15 @@ class ClientConnection(asyncio.Protocol):
         if transport is None or self._closing:
             return
         if self.request is not None or self._pipeline:
-            self._refusal = failure  # first finish what was asked properly
-            transport.pause_reading()
+            self._refusal = failure  # first finish what was asked properly; what still comes is thrown away
             return
-        self._handler.refused(failure, self._url)
+        request_id = self._handler.refused(failure, self._url)
+        self._outbox.flush()
         operation = OPERATIONS.get(self._url.partition(b"?")[0], Operation.CHAT)
-        body = failure.body(FORMATS[operation], "")
-        transport.write(
-            b"%bcontent-type: application/json\r\n%bcontent-length: %d\r\nconnection: close\r\n\r\n%b"
-            % (STATUS_LINES[failure.status], failure.headers(), len(body), body)
-        )
+        body = failure.body(FORMATS[operation], request_id.decode())
+        headers = b"content-type: application/json\r\nx-request-id: %b\r\n%b" % (request_id, failure.headers())
+        length = b"content-length: %d\r\nconnection: close\r\n" % len(body)
+        transport.write(b"%b%b%b\r\n%b" % (STATUS_LINES[failure.status], headers, length, body))
         # A close with unread input would reset the connection and could destroy the answer on its way: end our side,
         # and throw away what still comes for a moment (RFC 9112 section 9.6).
         if transport.can_write_eof():
@@ -501,6 +483,7 @@ class ClientConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
+        self._outbox.flush()  # what was written goes first
         if abort:
             self._closing = True
             self._timer.cancel()
@@ -542,8 +525,3 @@ class ClientConnection(asyncio.Protocol):
 
     def _too_large(self) -> Failure:
         return Failure("body_too_large", f"the request body is over {self._body_limit} bytes")
-
-
-def format_of(path: bytes) -> WireFormat:
-    """The wire format in which a client of this path expects its errors."""
-    return FORMATS[OPERATIONS.get(path, Operation.CHAT)]

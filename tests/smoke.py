@@ -73,7 +73,10 @@ def check(printed: str) -> None:
     expect(stream.rstrip().endswith("data: [DONE]"), f"the stream did not end in [DONE]: {stream[-200:]}")
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as metrics:
         text = metrics.read().decode()
-    expect('penstock_requests_total{arm="",code="200",engine="sim",model="chat"} 2.0' in text, text)
+    counted = re.search(
+        r'^penstock_requests_total\{arm="",code="200",engine="sim",model="chat"\} (\S+)$', text, re.MULTILINE
+    )
+    expect(counted is not None and float(counted[1]) == 2, text)
 
 
 def ask(url: str, body: dict[str, object]) -> str:

@@ -1,7 +1,8 @@
 """Serves a simulator over HTTP with uvicorn, which is vLLM's own server, with vLLM's keep-alive of 5 seconds.
 
 Promise: connections are refused until the start-up delay is over (vLLM binds its port and listens only when the
-engine is ready), and stopping cuts whatever is open, as vLLM's default `--shutdown-timeout 0` does.
+engine is ready), and stopping cuts whatever is open once `shutdown_timeout_s` is over; its default is 0, as that of
+vLLM's `--shutdown-timeout` is.
 """
 
 from __future__ import annotations
@@ -37,8 +38,11 @@ class _Protocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, stop: asyncio.Event, listening: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, stop: asyncio.Event, listening: Callable[[], None], shutdown_timeout_s: float
+    ) -> None:
         super().__init__(config)
+        self._shutdown_timeout_s = shutdown_timeout_s
         self._stop = stop
         self._listening = listening
 
@@ -55,6 +59,10 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
+        if self._shutdown_timeout_s and (running := set(self.server_state.tasks)):
+            for connection in list(self.server_state.connections):
+                connection.shutdown()  # closes an idle one; another closes after its answer
+            await asyncio.wait(running, timeout=self._shutdown_timeout_s)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         if tasks := set(self.server_state.tasks):
@@ -110,7 +118,7 @@ async def serve(
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), settings.startup_delay_s)
         if not stop.is_set():
-            await _Server(config, stop, lambda: on_listening(url)).serve([bound])
+            await _Server(config, stop, lambda: on_listening(url), settings.shutdown_timeout_s).serve([bound])
     finally:
         driver.close()
         bound.close()

@@ -29,6 +29,7 @@ FIXED = frozenset(
         "kv_cache_blocks",
         "block_size",
         "startup_delay_s",
+        "shutdown_timeout_s",
         "seed",
         "api_key_env",
         "admin",
@@ -63,6 +64,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     mode: Annotated[Literal["random", "echo"], _about("seeded words, or the last user message")] = "random"
     tokens: Annotated[int, _about("output length in random mode when the request gives no maximum")] = 64
     startup_delay_s: Annotated[float, _about("connections are refused this long, as vLLM's are while it loads")] = 0.0
+    shutdown_timeout_s: Annotated[float, _about("what requests in progress get to finish after SIGTERM")] = 0.0
     failure_rate: Annotated[float, _about("share of inference requests that fail, 0 to 1")] = 0.0
     failure_kinds: Annotated[tuple[FailureKind, ...], _about("which failures, equally likely; none named = all")] = ()
     seed: Annotated[int, _about("of everything random")] = 0
@@ -126,6 +128,7 @@ _AT_LEAST_ZERO = (
     "prefill_ms_per_token",
     "max_waiting_queue_length",
     "startup_delay_s",
+    "shutdown_timeout_s",
     "failure_rate",
 )
 _AT_LEAST_ONE = (

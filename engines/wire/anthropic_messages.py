@@ -81,7 +81,7 @@ _decode_message = msgspec.json.Decoder(_Message).decode
 class AnthropicMessages:
     """See the module's docstring."""
 
-    end_marker = b""
+    end_marker = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
     def may_matter(self, block: bytes) -> bool:
         return b'"message_' in block or b"event: message_" in block or b"event: error" in block or b'"error"' in block

@@ -23,6 +23,8 @@ class Finding(msgspec.Struct, frozen=True):
 
     usage: Usage | None = None
     finish_reason: str = ""
+    finished: frozenset[bytes] = frozenset()
+    """Of a format with several choices: the indices of those that the reason is for."""
     error: str = ""
     """The engine's own message, when the event is an error."""
     error_status: int = 0

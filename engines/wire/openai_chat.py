@@ -49,10 +49,12 @@ class WireUsage(msgspec.Struct):
 
 
 _NULL = msgspec.Raw(b"null")
+_FIRST = msgspec.Raw(b"0")
 
 
 class _Choice(msgspec.Struct):
     finish_reason: str | None = None
+    index: msgspec.Raw = _FIRST  # whatever it is, it may not hide the reason
 
 
 class _Chunk(msgspec.Struct):
@@ -138,13 +140,16 @@ class OpenAIChat:
         if _is_truthy(chunk.error):
             return error_finding(chunk.error)
         reason = ""
+        finished = set()
         for choice in chunk.choices or ():
             if choice.finish_reason:
                 reason = choice.finish_reason
+                finished.add(bytes(choice.index))
         usage = chunk.usage.normalised() if chunk.usage is not None else None
         if not reason and usage is None:
             return NOTHING
-        return Finding(usage=usage, finish_reason=reason, usage_only=usage is not None and not chunk.choices)
+        usage_only = usage is not None and not chunk.choices
+        return Finding(usage=usage, finish_reason=reason, finished=frozenset(finished), usage_only=usage_only)
 
     def read_answer(self, body: bytes) -> Finding:
         try:

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from engines.collect import fetch
-from engines.launched import Pace, Recipe, State
+from engines.launched import DRAIN_S, Pace, Recipe, State
 from engines.launcher import Launcher
 from engines.model import Deadlines
 from engines.pool import Pool, parse_origin
@@ -103,7 +103,7 @@ class Launches:
                 probe=self._probe,
                 on_change=on_change,
                 rng=random.Random(),  # noqa: S311 - spreads restarts
-                pace=Pace(start_timeout_s=60.0 + (section.startup_delay_s or 0.0), first_poll_s=0.05, grace_s=5.0),
+                pace=Pace(start_timeout_s=60.0 + (section.startup_delay_s or 0.0), first_poll_s=0.05),
             )
         launch = _launch(section)
         key = section.api_key.get_secret_value() if section.api_key is not None else None
@@ -168,6 +168,7 @@ def _with_names(argv: Sequence[str], served: Sequence[str]) -> Sequence[str]:
 def _simulator(name: str, section: SimulatorEngine, settings: Settings) -> SimulatorSettings:
     parameters = dict(section.parameters)
     parameters["models"] = tuple(_served_names(name, settings))
+    parameters["shutdown_timeout_s"] = DRAIN_S
     return from_mapping(parameters)
 
 

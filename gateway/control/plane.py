@@ -120,6 +120,8 @@ class Plane:
         self._board = HealthBoard()
         self._built: dict[str, BuiltEngine] = {}
         self._metrics = Metrics(())
+        for result in ("applied", "refused"):
+            self._metrics.config_reload(result, 0)
         self._accumulator = Accumulator()
         self._loads: dict[str, list[RemoteTokens]] = {}
         self._asked = 0
@@ -149,9 +151,10 @@ class Plane:
         """Wait until every launched replica has been ready once. Raises LaunchFailed."""
         await self._launches.started()
 
-    async def stop(self, grace_s: float) -> None:
-        """Drain every worker, then stop what was launched."""
+    async def stop(self, grace_s: float | None = None) -> None:
+        """Drain every worker, then stop what was launched. None is the grace period of the configuration in use."""
         self.stopping = True
+        grace_s = self.settings.server.grace_s if grace_s is None else grace_s
         for link in self._links.values():
             link.send(Drain(grace_s))
         try:
@@ -298,7 +301,7 @@ class Plane:
         for key in ("host", "port", "uds", "tls", "workers"):
             if getattr(new.server, key) != getattr(old.server, key):
                 raise ValueError(f"server.{key} cannot change while the gateway runs; restart it to change it")
-        for key in ("access_log", "otlp"):
+        for key in ("access_log", "log_level", "log_format", "otlp"):
             if getattr(new.telemetry, key) != getattr(old.telemetry, key):
                 raise ValueError(f"telemetry.{key} cannot change while the gateway runs; restart it to change it")
         if new.data_dir != old.data_dir:

@@ -21,7 +21,7 @@ Report = Callable[[Path, str, str], None]
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 # A name such as 127.0.0.example must not pass for an address.
 _LOOPBACK_V4 = re.compile(r"127(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}")
-_LAUNCHER_FLAGS = ("--host", "--port", "--uds", "--model")
+_LAUNCHER_FLAGS = ("--host", "--port", "--uds", "--model", "--served-model-name")
 
 
 class _EnoughError(Exception):

@@ -156,6 +156,8 @@ def _refused(path: str, message: str, hint: str, line: int, column: int) -> BadD
 
 def _syntax(words: str, mark: Any) -> Problem:
     hint = ""
+    if "nesting depth" in words:  # libyaml looks ahead, and has a limit of its own, before it hands us the first event
+        return Problem("", f"is nested deeper than {MAX_DEPTH}")
     if "cannot start any token" in words:
         hint = "indent with spaces, and quote a value that starts with a special character such as @, ` or %"
     elif "mapping values are not allowed" in words:

@@ -114,7 +114,10 @@ class _Engine(Section):
     api_key: Secret | None = Field(default=None, description="the engine's key, best as ${NAME} or ${file:/path}")
     headers: Headers = Field(default_factory=dict, description="more request headers, name: text")
     timeouts: Timeouts = Field(default=Timeouts(), description="{connect_s, first_byte_s, idle_s}")
-    connections: Whole = Field(default=1024, ge=1, le=65_535, description="most connections per replica, 1 to 65535")
+    # A bound against running wild, not a queue: vLLM counts and orders what waits, a line in here would do neither.
+    connections: Whole = Field(
+        default=16_384, ge=1, le=65_535, description="most connections per replica and worker, 1 to 65535"
+    )
     gpu_usd_per_hour: Usd | None = Field(
         default=None, description="what one replica costs per hour, for the cost figures"
     )

@@ -85,6 +85,8 @@ def _problem(path: Path, kind: str, words: str, tree: Any) -> Problem:
         return Problem(shown, message, hint)
     field = field_at(path, tree)
     hint = (field.description or "") if field is not None else ""
+    if kind == "penstock" and section_at(path, tree) is not None:
+        hint = ""  # a rule over a whole section says all there is; the field's hint is of what holds the section
     if kind == "string_type":
         value = value_at(tree, path)
         if isinstance(value, (dict, list)):

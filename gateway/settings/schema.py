@@ -84,7 +84,7 @@ class Limits(Section):
         default=256 * KIB, ge=16 * KIB, le=64 * MIB, description="held per stream for a slow reader: 16 KiB to 64 MiB"
     )
     connections: Whole = Field(
-        default=10_000, ge=1, le=1_000_000, description="client connections at once, 1 to 1000000"
+        default=10_000, ge=1, le=1_000_000, description="client connections at once of each worker, 1 to 1000000"
     )
 
 
@@ -199,9 +199,7 @@ class Settings(Section):
         default_factory=dict, description="{model: {input_usd_per_mtok: 1, output_usd_per_mtok: 2}}"
     )
     telemetry: Telemetry = Field(default=Telemetry(), description="{access_log: stdout}")
-    data_dir: Text = Field(
-        default="./penstock-data", description="a directory for logs of launched engines and the database"
-    )
+    data_dir: Text = Field(default="./penstock-data", description="a directory for logs of launched engines")
 
     _references: dict[Path, str] = PrivateAttr(default_factory=dict)
     """What the file says at each path whose value came from outside; print-config shows this instead."""

@@ -232,9 +232,9 @@ class Metrics:
     def shed(self, model: str, reason: str) -> None:
         self._count(SHED, self._model(model), reason)
 
-    def config_reload(self, result: str) -> None:
-        """`result` is `applied` or `refused`."""
-        self._count(CONFIG_RELOADS, result)
+    def config_reload(self, result: str, times: int = 1) -> None:
+        """`result` is `applied` or `refused`; 0 times shows it before its first, which an alert could not see else."""
+        self._count(CONFIG_RELOADS, result, by=times)
 
     def records_dropped(self, sink: str, records: int) -> None:
         self._count(RECORDS_DROPPED, sink, by=records)

@@ -7,6 +7,7 @@ while it keeps dying. A worker whose parent dies sees its link close and drains.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import os
@@ -112,9 +113,15 @@ class WorkerProcesses:
                 answered = asyncio.ensure_future(self._plane.configured(name))
                 ended = asyncio.ensure_future(process.wait())
                 await asyncio.wait({answered, ended}, return_when=asyncio.FIRST_COMPLETED)
-                if not first.done():
-                    first.set_result(answered.result() if answered.done() else "a worker ended while it started")
+                problem = answered.result() if answered.done() else "a worker ended while it started"
                 answered.cancel()
+                if not first.done():
+                    first.set_result(problem)
+                elif problem and not ended.done():
+                    # It would never listen, and the connections in its queue would wait for ever.
+                    log.error("worker_refused", seat=seat, why=problem)
+                    with contextlib.suppress(ProcessLookupError):
+                        process.kill()
                 return await ended
             finally:
                 self._plane.detach(name)

@@ -28,10 +28,11 @@ from gateway.dispatch import Dispatcher
 from gateway.errors import Failure
 from gateway.flight import Flight
 from gateway.prices import PriceBook
-from gateway.server import ClientConnection, Limits, Request, Work
+from gateway.request import Request
+from gateway.server import ClientConnection, Limits, Work
 from gateway.settings import ConfigError, Settings, load_settings
 from gateway.telemetry.access_log import AccessLog, TimeStamper
-from gateway.telemetry.metrics import BREAKER_OPEN, Metrics
+from gateway.telemetry.metrics import BREAKER_OPEN, LOOP_AGE, Metrics
 from gateway.telemetry.spans import Spans, otlp_spans
 from gateway.workers.link import Link
 from gateway.workers.messages import (
@@ -95,6 +96,7 @@ class Worker:
         self.drained = asyncio.Event()
         self._idle = asyncio.Event()
         self.metrics.watch(BREAKER_OPEN, self._breakers)
+        self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
 
     # -- configuration -------------------------------------------------------------------------------------------------
 
@@ -175,13 +177,17 @@ class Worker:
             state.remote_tokens = remote.get(state.key, 0)
 
     def _open_sinks(self, settings: Settings) -> None:
-        """Access log and spans; they stay as they are for the life of the process."""
+        """Access log and spans; they stay as they are for the life of the process. Raises ValueError."""
         sinks: list[RecordSink] = []
         telemetry = settings.telemetry
         if telemetry.access_log != "off":
-            self._access_log = AccessLog(
-                telemetry.access_log, lambda lost: self.metrics.records_dropped("access_log", lost)
-            )
+            try:
+                self._access_log = AccessLog(
+                    telemetry.access_log, lambda lost: self.metrics.records_dropped("access_log", lost)
+                )
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise ValueError(f"telemetry.access_log: {telemetry.access_log} cannot be written: {reason}") from None
             sinks.append(self._access_log)
         otlp = telemetry.otlp
         self._spans = otlp_spans(
@@ -298,9 +304,10 @@ class Worker:
         self._supervisor.spawn("asgi", work.run)
         return work
 
-    def refused(self, failure: Failure, path: bytes) -> None:
-        self.metrics.series("").settle(failure.status, 0.0)
-        self.metrics.series("").error(failure.kind)
+    def refused(self, failure: Failure, path: bytes) -> bytes:
+        request_id = self.dispatcher.new_id()
+        self._accounting.turned_away(failure, path, request_id)
+        return request_id
 
     # -- loops and questions -------------------------------------------------------------------------------------------
 

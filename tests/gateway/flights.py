@@ -17,7 +17,8 @@ from gateway.flight import Flight
 from gateway.identity import ANONYMOUS, Keyring
 from gateway.prices import GpuMeter
 from gateway.record import RequestRecord
-from gateway.server import STATUS_LINES, ClientConnection, Request
+from gateway.request import Request
+from gateway.server import STATUS_LINES, ClientConnection
 from gateway.settings import Limits
 from gateway.snapshot import Line, Snapshot
 from gateway.telemetry.metrics import Metrics

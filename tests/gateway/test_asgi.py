@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.asgi import HOLD_BYTES, App, AsgiWork
-from gateway.server import Request as OurRequest
+from gateway.request import Request as OurRequest
 from tests.gateway.server.door import Client, Desk, request
 
 pytestmark = pytest.mark.anyio
@@ -160,6 +160,7 @@ async def test_an_answer_to_head_never_has_a_body(count: int) -> None:
     client.send(get(b"/"))
     assert isinstance(client.desk, AsgiDesk)
     await client.desk.ended()
+    client.loop.run()
     assert client.transport.out.count(b"HTTP/1.1 200 OK\r\n") == 2
 
 

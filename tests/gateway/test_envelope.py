@@ -293,6 +293,27 @@ def test_whether_the_client_asks_for_usage(options: str, *, asks: bool) -> None:
     assert envelope.asks_usage(parsed) is asks
 
 
+@pytest.mark.parametrize(
+    ("fields", "choices"),
+    [
+        (b"", 1),
+        (b',"n":3', 3),
+        (b',"n":null', 1),
+        (b',"n":0', 1),
+        (b',"n":"3"', 1),
+        (b',"prompt":"text","n":2', 2),
+        (b',"prompt":["a","b"]', 2),
+        (b',"prompt":["a", "b"],"n":3', 6),
+        (b',"prompt":[[1,2], [3]]', 2),
+        (b',"prompt":[1,2,3]', 1),
+        (b',"prompt":[]', 1),
+        (b',"prompt":{"odd":1}', 1),
+    ],
+)
+def test_how_many_choices_are_asked_for(fields: bytes, choices: int) -> None:
+    assert envelope.choices(b'{"model":"m"%b}' % fields) == choices
+
+
 # -- rewrite -----------------------------------------------------------------------------------------------------------
 
 
@@ -348,6 +369,8 @@ def test_options_that_an_engine_does_not_know_are_dropped() -> None:
 def test_a_value_is_forwarded_as_it_was_written(value: bytes) -> None:
     body = envelope.rewrite(b'{"x":%b,"model":"m"}' % value, "up", ask_usage=True)
     assert body == b'{"x":%b,"model":"up","stream_options":{"include_usage":true}}' % value
+    body = envelope.rewrite(b'{"model":"m","stream_options":{"x":%b}}' % value, "up", ask_usage=True)
+    assert body == b'{"model":"up","stream_options":{"x":%b,"include_usage":true}}' % value
 
 
 def test_a_model_spelled_with_escapes_is_replaced_and_not_doubled() -> None:

@@ -126,7 +126,7 @@ def test_an_sdk_tries_again_where_that_may_help_and_not_where_we_have_tried_alre
     kind: str, openai_sdk: tuple[openai.OpenAI, Say]
 ) -> None:
     client, _ = openai_sdk
-    tries_again = {"request_timeout", "no_replica", "draining", "too_many_connections", "internal"}
+    tries_again = {"request_timeout", "connections_busy", "no_replica", "draining", "too_many_connections", "internal"}
     assert client._should_retry(response_of(kind, Operation.CHAT)) is (kind in tries_again)
 
 
@@ -164,6 +164,12 @@ def test_every_row_is_an_error_status_with_a_type_and_a_code(kind: str) -> None:
 def test_retry_after_is_in_whole_seconds_and_never_too_early(seconds: float | None, header: bytes) -> None:
     lines = Failure("no_replica", "none", retry_after_s=seconds).headers()
     assert lines == (b"retry-after: %b\r\n" % header if header else b"")
+
+
+@KINDS
+def test_a_401_and_no_other_says_how_to_authenticate(kind: str) -> None:
+    asks = b"www-authenticate: Bearer\r\n" in Failure(kind, "no").headers()
+    assert asks == (TABLE[kind].status == 401)
 
 
 def test_a_failure_is_told_apart_by_identity_and_can_be_raised() -> None:

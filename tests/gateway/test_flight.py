@@ -401,6 +401,10 @@ def test_an_overload_passes_with_its_retry_after_and_leaves_the_sdk_free() -> No
     assert "x-should-retry" not in headers
 
 
+def test_a_retry_after_is_passed_on_in_whole_seconds_and_never_too_early() -> None:
+    assert told(429, OVERLOADED, (*JSON, (b"retry-after", b"30.2")))[1]["retry-after"] == "31"
+
+
 def test_a_rate_limit_passes_under_its_own_name() -> None:
     status, _, _, kind = told(429, OVERLOADED)
     assert (status, kind) == (429, "rate_limited")

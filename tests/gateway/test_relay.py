@@ -216,8 +216,16 @@ def test_a_done_that_the_engine_forgot_is_added() -> None:
     assert client.body == chunk() + FINISH + DONE
 
 
+def test_a_message_stop_that_the_engine_lost_is_added() -> None:
+    delta, stop = split(SUCCESS[Operation.MESSAGES])
+    for end in (None, BREAKS[0][0]):
+        client, bench = relayed([delta], operation=Operation.MESSAGES, end=end)
+        assert client.body == delta + stop
+        assert bench.ledger.settled[0].error_kind == ""
+
+
 @pytest.mark.parametrize("operation", [Operation.MESSAGES, Operation.RESPONSES])
-def test_no_end_is_added_where_the_engines_own_carries_the_answer(operation: Operation) -> None:
+def test_no_end_is_added_to_the_engines_own(operation: Operation) -> None:
     events = SUCCESS[operation]
     client, _ = relayed([events], operation=operation)
     assert client.body == events

@@ -145,14 +145,16 @@ async def running_gateway(config: dict[str, Any] | str | pathlib.Path) -> AsyncI
         headers = {"authorization": f"Bearer {KEY}"}
         async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=20) as http:
             gateway = Gateway(url, worker, plane, records, http)
-            yield gateway
-        if not plane.stopping:
-            await plane.stop(0.0)
-        await asyncio.wait_for(worker.drained.wait(), 10)
+            try:
+                yield gateway
+            finally:  # a failed test must not leave a connection to the loop's own end, which uvloop would wait for
+                if not plane.stopping:
+                    await plane.stop(0.0)
+                await asyncio.wait_for(worker.drained.wait(), 10)
         assert {} == gateway.in_flight()
     finally:
         for connection in list(worker._connections):
-            connection.cut()  # a failed test must not leave any to the loop's own end, which uvloop would wait for
+            connection.cut()
         await supervisor.close()
         while worker._connections:
             await asyncio.sleep(0)

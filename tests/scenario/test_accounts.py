@@ -264,3 +264,18 @@ async def test_a_stream_of_nonsense_usage_still_ends_well() -> None:
             record = await gateway.records.of()
     assert answer.content.endswith(DONE)
     assert ("", "stop") == (record.error, record.finish_reason)
+
+
+async def test_a_request_refused_at_the_door_leaves_one_record_too() -> None:
+    async with running_upstream() as upstream:
+        async with running_gateway(one_model(upstream.url, limits={"body_bytes": 1024})) as gateway:
+            large = await gateway.http.post("/v1/embeddings?x=1", content=b"x" * 2000)
+            torn = await gateway.http.post("/secret/place", content=b"x" * 2000)
+            records = [await gateway.records.of(0), await gateway.records.of(1)]
+            metrics = await gateway.metrics()
+    assert [413, 413] == [large.status_code, torn.status_code]
+    assert [("/v1/embeddings", "other", 413, "body_too_large"), ("other", "other", 413, "body_too_large")] == [
+        (record.operation, record.model, record.status, record.error) for record in records
+    ]
+    assert [large.headers["x-request-id"], torn.headers["x-request-id"]] == [record.request_id for record in records]
+    assert {("other", "413"): 2.0} == metrics.labelled("penstock_requests_total", "model", "code")

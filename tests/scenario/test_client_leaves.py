@@ -50,6 +50,18 @@ GONE = {"status": 499, "error": "client_gone", "in flight": 0, "state": {}, "bre
 STRICT = {"breaker": {"min_failures": 1}}
 
 
+@pytest.mark.parametrize("behind", [raw_request(stream=True), b"GET / HTTP/1.1\r\n\r\n"], ids=["another", "nonsense"])
+async def test_with_something_behind_its_request(behind: bytes) -> None:
+    async with running_upstream(stream(End.HANG)) as upstream:
+        async with running_gateway(one_model(upstream.url, **STRICT)) as gateway:
+            async with client_of(gateway) as (_, writer):
+                writer.write(raw_request(stream=True) + behind)
+                received = await upstream.request()
+            await asyncio.wait_for(received.gone.wait(), 10)
+            assert GONE == await left(gateway)
+    assert 1 == len(upstream.received)
+
+
 @pytest.mark.parametrize("reset", [False, True])
 async def test_while_its_stream_runs(reset: bool) -> None:
     async with running_upstream(stream(WORDS[0], End.HANG)) as upstream:

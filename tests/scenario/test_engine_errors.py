@@ -78,6 +78,27 @@ async def test_an_error_that_is_not_an_error_object_is_wrapped_in_one(body: byte
     assert "the engine answered 500" in got.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"detail": [{"loc": ["body", "n"], "msg": "too many"}]}, ': [{"loc":["body","n"],"msg":"too many"}]'),
+        ({"object": "error", "message": {"detail": [{"msg": "no"}]}}, ': {"detail":[{"msg":"no"}]}'),
+        ([{"error": {"code": 400, "message": "no such tool", "status": "INVALID_ARGUMENT"}}], ": no such tool"),
+        ({"object": "error", "message": "no such tool", "code": 400}, ": no such tool"),
+        ({"detail": []}, ""),
+        ([[]], ""),
+    ],
+)
+async def test_what_is_wrong_with_the_request_is_told_whatever_the_shape_it_came_in(said: object, told: str) -> None:
+    async with running_upstream(plain(said, 422)) as upstream, running_gateway(one_model(upstream.url)) as gateway:
+        answer = await gateway.chat()
+    message = f"model 'chat': the engine answered 422{told} (engine a, attempt 1)"
+    assert (422, {"message": message, "type": "invalid_request_error", "param": None, "code": "engine_error"}) == (
+        answer.status_code,
+        answer.json()["error"],
+    )
+
+
 async def test_messages_clients_get_errors_in_their_own_shape() -> None:
     async with running_upstream(plain(b"<html/>", 500)) as upstream:
         async with running_gateway(with_secrets(upstream.url)) as gateway:

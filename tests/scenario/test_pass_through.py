@@ -22,7 +22,7 @@ EXTRAS: dict[str, Any] = {
     "logit_bias": {"50256": -100},
     "nobody_knows": [None, 1.5e300, "ü\u2028", {"model": "inner"}],
 }
-ODD = b'{ "model" : "chat" ,\n\t"messages":[{"role":"user","content":"h\\u00e9 \\/ \xc3\xa9"}], "temperature":1.0 }'
+ODD = b'{ "model" : "chat" ,\n\t"messages":[{"role":"user","content":"h\\u00e9 \\/ \xc3\xa9"}], "x":1.0,"n":1e0 }'
 
 
 async def test_a_request_that_needs_no_change_goes_up_byte_for_byte() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from tests.scenario.gateway import document, one_model, running_gateway
-from tests.scenario.upstream import WHOLE_STREAM, Answer, refusal, running_upstream, stream
+from tests.scenario.gateway import HELLO, document, one_model, running_gateway
+from tests.scenario.upstream import DONE, WHOLE_STREAM, Answer, refusal, running_upstream, stream
 
 pytestmark = pytest.mark.anyio
 
@@ -73,6 +73,29 @@ async def test_what_is_in_flight_finishes_on_what_it_began_with(tmp_path: pathli
     assert {("chat", "a"): 5.0} == during.labelled("penstock_in_flight", "model", "engine")
     assert {} == metrics.labelled("penstock_in_flight", "model", "engine")
     assert 5 == metrics.value("penstock_requests_total", engine="a", code="200")
+
+
+async def test_what_a_launched_engine_has_in_flight_finishes_before_it_is_restarted(tmp_path: pathlib.Path) -> None:
+    simulated = {"kind": "simulator", "ttft_ms": 1, "itl_ms": 10, "tokens": 50}
+    file = File(tmp_path, engines={"a": simulated}, models={"chat": {"targets": [{"engine": "a"}]}})
+    file.write(data_dir=str(tmp_path))
+    async with running_gateway(file.path) as gateway:
+        await gateway.plane.engines_started()
+        request = gateway.http.stream(
+            "POST", "/v1/chat/completions", json={"model": "chat", "stream": True, "messages": HELLO}
+        )
+        async with request as answer:
+            parts = answer.aiter_bytes()
+            body = await anext(parts)
+            file.write(engines={"a": {**simulated, "tokens": 60}})
+            reloading = asyncio.ensure_future(gateway.plane.reload())
+            async for part in parts:
+                body += part
+        assert await reloading
+        await gateway.plane.engines_started()
+        after = await gateway.chat()
+    assert body.endswith(DONE)
+    assert 60 == after.json()["usage"]["completion_tokens"]
 
 
 async def test_no_request_fails_while_configurations_come_and_go(tmp_path: pathlib.Path) -> None:

@@ -241,3 +241,18 @@ async def test_an_unhealthy_replica_gets_no_traffic() -> None:
                 await gateway.metric(1, "penstock_replicas", engine="a", state="unhealthy")
                 answers = [await gateway.chat() for _ in range(4)]
     assert ["1"] * 4 == [answer.headers["x-penstock-attempts"] for answer in answers]
+
+
+async def test_a_full_pool_is_overload_and_not_the_engines_fault() -> None:
+    async with running_upstream(Answer(before=End.HANG)) as upstream:
+        tier = {"replicas": [{"url": upstream.url}], "connections": 1, "timeouts": {"connect_s": 0.02}}
+        async with running_gateway(one_model(tier)) as gateway:
+            held = asyncio.ensure_future(gateway.chat())
+            await gateway.until(lambda: upstream.received)
+            answers = [await gateway.chat() for _ in range(6)]
+            metrics = await gateway.metrics()
+            held.cancel()
+            await asyncio.wait([held])
+    assert {(503, "engine_connections_busy")} == {(a.status_code, a.json()["error"]["code"]) for a in answers}
+    assert all("retry-after" in answer.headers for answer in answers)
+    assert 0 == metrics.value("penstock_breaker_open")

@@ -12,6 +12,7 @@ import anthropic
 import openai
 import pytest
 
+from engines.simulator.failures import FailureKind
 from tests.engines.simulator.conftest import simulator
 from tests.scenario.gateway import HELLO, KEY, Gateway, one_model, running_gateway
 
@@ -138,16 +139,19 @@ async def test_errors_become_the_exceptions_that_applications_catch() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [("rate_limit", openai.RateLimitError), ("server_error", openai.InternalServerError)],
+    [(FailureKind.RATE_LIMIT, openai.RateLimitError), (FailureKind.SERVER_ERROR, openai.InternalServerError)],
 )
-async def test_an_engines_failure_keeps_its_class(kind: str, expected: type[Exception]) -> None:
+async def test_an_engines_failure_keeps_its_class(kind: FailureKind, expected: type[Exception]) -> None:
     async with simulated(failure_rate=1.0, failure_kinds=(kind,)) as gateway, sdk(gateway) as client:
         with pytest.raises(expected):
             await client.chat.completions.create(model="chat", messages=MESSAGES, timeout=5)
 
 
 async def test_a_stream_that_breaks_raises_in_the_loop_that_reads_it() -> None:
-    async with simulated(failure_rate=1.0, failure_kinds=("stream_error",)) as gateway, sdk(gateway) as client:
+    async with (
+        simulated(failure_rate=1.0, failure_kinds=(FailureKind.STREAM_ERROR,)) as gateway,
+        sdk(gateway) as client,
+    ):
         with pytest.raises(openai.APIError):
             async for _ in await client.chat.completions.create(
                 model="chat", messages=MESSAGES, max_tokens=20, stream=True
@@ -156,7 +160,7 @@ async def test_a_stream_that_breaks_raises_in_the_loop_that_reads_it() -> None:
 
 
 async def test_the_sdks_read_timeout_bounds_the_first_byte_and_frees_the_engine() -> None:
-    async with simulated(failure_rate=1.0, failure_kinds=("hang",)) as gateway, sdk(gateway) as client:
+    async with simulated(failure_rate=1.0, failure_kinds=(FailureKind.HANG,)) as gateway, sdk(gateway) as client:
         with pytest.raises((openai.APITimeoutError, openai.InternalServerError)):
             await client.chat.completions.create(model="chat", messages=MESSAGES, timeout=0.2)
         record = await gateway.records.of()

@@ -157,6 +157,36 @@ async def test_a_close_after_the_finish_reason_loses_nothing() -> None:
     assert ("", 3) == (record.error, record.output_tokens)
 
 
+def of_two(index: int, finish_reason: str | None = None) -> bytes:
+    """A chunk of one of two choices."""
+    return chunk(choices=[{"index": index, "delta": {}, "finish_reason": finish_reason}])
+
+
+@pytest.mark.parametrize(("end", "error"), [([], "no_finish_reason"), ([End.CLOSE], "answer_truncated")])
+async def test_a_break_before_the_last_of_several_choices_has_finished_claims_no_success(
+    end: list[Piece], error: str
+) -> None:
+    got, record = await streamed(of_two(0), of_two(1), of_two(1, "stop"), of_two(0), *end, n=2)
+    *before, last = events_of(got)
+    assert 4 == len(before)
+    assert "engine_answer_truncated" == last["error"]["code"]
+    assert error == record.error
+
+
+@pytest.mark.parametrize("end", [[], [End.CLOSE]])
+async def test_a_break_after_the_last_of_several_choices_has_finished_loses_nothing(end: list[Piece]) -> None:
+    events = [of_two(0), of_two(1), of_two(1, "stop"), of_two(0), of_two(0, "length")]
+    got, record = await streamed(*events, *end, n=2)
+    assert b"".join([*events, DONE]) == got
+    assert "" == record.error
+
+
+async def test_an_engine_that_gives_fewer_choices_than_asked_for_may_still_end_its_stream() -> None:
+    got, record = await streamed(*WORDS, FINISH, DONE, End.CLOSE, n=2)
+    assert b"".join([*WORDS, FINISH, DONE]) == got
+    assert "" == record.error
+
+
 async def test_a_last_event_without_its_blank_line_still_counts() -> None:
     got, _ = await streamed(*WORDS, FINISH, DONE.rstrip())
     assert b"".join([*WORDS, FINISH, DONE]) == got

@@ -59,4 +59,4 @@ def install(directory: Path, environ: Mapping[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(install(Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_DIRECTORY, os.environ))
+    sys.exit(install(Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_DIRECTORY, os.environ) or 0)

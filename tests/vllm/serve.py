@@ -24,7 +24,7 @@ from engines.vllm_launch import Launch, vllm_command, vllm_environment, vllm_exp
 
 # Eager, because compiling costs minutes and the model is not worth it; a tool parser, so that tools work.
 ARGS = (
-    *("--served-model-name", "tiny", "--enforce-eager"),
+    "--enforce-eager",
     *("--enable-prompt-tokens-details", "--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
 )
 ENV = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}

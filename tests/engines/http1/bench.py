@@ -27,10 +27,11 @@ class FakeHandle:
 
 
 class FakeLoop:
-    """The part of an event loop that deals in time; time passes in `advance` only."""
+    """The part of an event loop that deals in time; time passes in `advance` only, a turn ends in `end_turn` only."""
 
     def __init__(self) -> None:
         self.now = 50.0
+        self.soon: list[Callable[[], object]] = []
         self.handles: list[FakeHandle] = []
         self.made = 0
 
@@ -42,6 +43,14 @@ class FakeLoop:
         self.handles.append(handle)
         self.made += 1
         return handle
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        self.soon.append(callback)
+
+    def end_turn(self) -> None:
+        """Run what waits for the end of the turn."""
+        while self.soon:
+            self.soon.pop(0)()
 
     def advance(self, seconds: float) -> None:
         """Let time pass and run what falls due, in order, each at its own time."""
@@ -123,10 +132,14 @@ class Bench:
         self.connection.connection_made(cast("asyncio.Transport", self.transport))
         self.is_lost = False
 
-    def send(self, deadlines: Deadlines = PATIENT, body: bytes = BODY) -> tuple[Call, Recorder]:
+    def send(
+        self, deadlines: Deadlines = PATIENT, body: bytes = BODY, *, turn_ends: bool = True
+    ) -> tuple[Call, Recorder]:
         sink = Recorder()
         call = Call(HEAD, body, deadlines, sink, self.loop.now)
         self.connection.send(call)
+        if turn_ends:
+            self.loop.end_turn()
         return call, sink
 
     def used_once(self) -> None:

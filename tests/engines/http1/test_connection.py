@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from engines.errors import AnswerTruncated, ConnectionLost
+from engines.errors import AnswerTruncated, BadAnswer, ConnectionLost
 from engines.http1 import REPLAY_WINDOW_S, SMALL_BODY_BYTES, Call
 from tests.engines.http1.bench import BODY, HEAD, PATIENT, Bench
 from tests.engines.http1.recorder import Recorder
@@ -76,9 +76,31 @@ def test_the_connection_is_free_again_before_the_sink_hears_done() -> None:
     _, sink = bench.send()
     following = Recorder()
     sink.on_end = lambda: bench.connection.send(Call(HEAD, BODY, PATIENT, following, bench.loop.now))
-    bench.feed(ANSWER, ANSWER)
+    bench.feed(ANSWER)
+    bench.loop.end_turn()
+    bench.feed(ANSWER)
     assert following.calls == ["head", "data", "done"]
     assert bench.pool.released == 2
+
+
+def test_an_answer_that_comes_before_the_request_left_is_not_its_answer() -> None:
+    bench = Bench()
+    bench.used_once()
+    call, sink = bench.send(turn_ends=False)
+    bench.feed(ANSWER)
+    assert bench.transport.aborted
+    assert ([call], []) == (bench.pool.fresh, sink.calls)
+    bench.loop.end_turn()
+    assert 1 == bench.transport.writes  # of the request before
+
+
+def test_an_engine_that_speaks_first_on_every_connection_fails_the_call() -> None:
+    bench = Bench()
+    call, sink = bench.send(turn_ends=False)
+    call.replayed = True
+    bench.feed(ANSWER)
+    assert [] == bench.pool.fresh
+    assert (["failed"], BadAnswer) == (sink.calls, type(sink.error))
 
 
 def test_the_rest_of_an_answer_can_be_handed_to_another_sink() -> None:

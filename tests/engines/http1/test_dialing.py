@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import socket
 import ssl
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from engines.errors import ConnectFailed, TotalTimeout
+from engines.errors import ConnectFailed, NoConnectionFree, TotalTimeout
 from engines.model import Deadlines
 from engines.pool import Origin, Pool
 from tests.engines.http1.bench import BODY, HEAD, PATIENT
@@ -53,6 +54,21 @@ async def refused(up: Upstream, origin: Origin, deadlines: Deadlines = PATIENT) 
     await until(lambda: pool.open_connections == 0)
     gc.collect()  # a socket left open is a ResourceWarning, which is an error here
     return str(sink.error)
+
+
+async def test_a_process_without_descriptors_does_not_blame_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "whatever")
+
+    async with upstream() as up:
+        pool = up.pool()
+        monkeypatch.setattr("engines.pool.socket.socket", no_more)
+        _, sink = send(pool)
+        await ended(sink)
+        monkeypatch.undo()
+        assert type(sink.error) is NoConnectionFree
+        assert "the gateway can open no more connections: too many open files" == str(sink.error)
+        assert 0 == pool.open_connections
 
 
 # Addresses

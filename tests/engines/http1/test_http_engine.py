@@ -77,6 +77,7 @@ async def test_replicas_do_not_share_connections() -> None:
             await peer.request(1)
             peer.send(ANSWER)
             await ended(sink)
+            peer.received = b""  # the rest of its request
         assert (first.accepted, second.accepted, engine.open_connections) == (1, 1, 2)
         await engine.close()
         await until(lambda: engine.open_connections == 0)

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from engines.errors import ConnectFailed, ConnectionLost, TotalTimeout
+from engines.errors import ConnectFailed, ConnectionLost, NoConnectionFree, TotalTimeout
 from engines.http1 import Connection
 from engines.model import Deadlines
 from engines.pool import Pool
@@ -190,7 +190,7 @@ async def test_a_call_gives_up_its_place_when_its_connect_deadline_passes() -> N
         _, first = send(pool)
         _, second = send(pool, Deadlines(connect_s=0.01))
         await ended(second)
-        assert type(second.error) is ConnectFailed
+        assert type(second.error) is NoConnectionFree
         assert str(second.error) == "all 1 connections to the engine stayed busy for 0.01 s"
         peer = await up.peer()
         await peer.request()

@@ -37,6 +37,20 @@ def main(port: int, behaviour: str) -> None:
         signal.pause()
     if behaviour == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if behaviour == "drains":
+        helper = "import signal; signal.signal(signal.SIGTERM, lambda *_: print('helper was told', flush=True))\n"
+        helper += "print('up', flush=True)\nwhile True: signal.pause()"
+        child = subprocess.Popen([sys.executable, "-I", "-S", "-u", "-c", helper], stdout=subprocess.PIPE)
+        assert child.stdout
+        child.stdout.readline()
+
+        def drain(*_: object) -> None:
+            child.kill()
+            assert child.stdout
+            print(f"root was told {child.stdout.read().decode()}end", flush=True)  # noqa: T201
+            os._exit(0)
+
+        signal.signal(signal.SIGTERM, drain)
     if behaviour in {"family", "stubborn"}:
         sleeper = (
             "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"

@@ -12,6 +12,8 @@ from random import Random
 
 import pytest
 
+from engines import launched
+from engines.child_log import ChildLog
 from engines.errors import LaunchFailed
 from engines.launched import LaunchedReplica, Pace, State
 from engines.vllm_launch import Launch, vllm_command, vllm_explanation
@@ -65,7 +67,9 @@ async def test_missing_vllm_is_one_clear_sentence(bench: Workbench) -> None:
     await launcher.scale_to(1)
     with pytest.raises(LaunchFailed) as failed:
         await launcher.started()
-    assert str(failed.value) == f"vllm is not installed in {sys.executable}; install it there or set launch.python"
+    assert str(failed.value) == (
+        f"vllm is not installed in {sys.executable}; install it there or set launch.python (--vllm-python)"
+    )
 
 
 async def test_a_missing_python_is_one_clear_sentence(bench: Workbench) -> None:
@@ -104,6 +108,41 @@ async def test_a_replica_that_dies_comes_back_under_its_name_and_url(bench: Work
     again, _ = await bench.until(State.READY)
     assert again == first
     assert await ask(again.url) == b""
+
+
+async def test_a_log_that_cannot_be_trimmed_does_not_end_the_replica(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def full(_: ChildLog) -> bool:
+        loop.call_soon_threadsafe(tried.set)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ChildLog, "trim", full)
+    launcher = bench.launcher(pace=replace(QUICK, trim_s=0.001))
+    await launcher.scale_to(1)
+    for _ in range(2):
+        tried.clear()
+        await tried.wait()
+    (replica,) = launcher.replicas
+    assert await ask(replica.url) == b""
+
+
+async def test_a_start_without_a_free_descriptor_is_tried_again(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_: set[int]) -> int:
+        monkeypatch.undo()
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(launched, "_free_port", none_left)
+    launcher = bench.launcher()
+    await launcher.scale_to(1)
+    _, reason = await bench.until(State.BACKOFF)
+    assert reason == "fake-0 could not be started: [Errno 24] Too many open files"
+    await bench.until(State.READY)
 
 
 @pytest.mark.parametrize(("stable_s", "expected"), [(0.0, [0, 0, 0]), (3600.0, [0, 1, 2])])
@@ -149,6 +188,14 @@ async def test_stop_kills_the_whole_group_of_a_child_that_leaves_a_stubborn_work
     assert alive(int(found[1]))
     await launcher.stop()
     await gone(int(found[1]))
+
+
+async def test_only_the_root_is_asked_to_end_so_that_its_workers_can_finish_for_it(bench: Workbench) -> None:
+    launcher = bench.launcher("drains")
+    await launcher.scale_to(1)
+    await launcher.started()
+    await launcher.stop()
+    assert (bench.log_dir / "fake-0.log").read_text() == "root was told end\n"
 
 
 async def test_a_child_that_ignores_sigterm_is_killed_after_the_grace_period(bench: Workbench) -> None:

@@ -14,6 +14,7 @@ def test_the_command_runs_vllms_server_module_on_loopback() -> None:
         *("/opt/vllm/bin/python", "-m", "vllm.entrypoints.openai.api_server"),
         *("--host", "127.0.0.1", "--port", "1234"),
         *("--model", "org/model", "--served-model-name", "local"),
+        *("--shutdown-timeout", "25"),
         *("--max-model-len", "8192"),
     )
 
@@ -42,7 +43,7 @@ def test_an_environment_is_not_shown_by_repr() -> None:
 
 def test_only_a_missing_vllm_is_explained_as_such() -> None:
     explain = vllm_explanation(Launch("m", python="/p"))
-    missing = "vllm is not installed in /p; install it there or set launch.python"
+    missing = "vllm is not installed in /p; install it there or set launch.python (--vllm-python)"
     assert explain("/p: Error while finding module specification (ModuleNotFoundError: No module named 'vllm')") == (
         missing
     )

@@ -87,8 +87,8 @@ def test_message_stop_ends_the_stream() -> None:
     assert FORMAT.read_event(event("message_stop")) == Finding(ends=True)
 
 
-def test_we_never_end_a_stream_for_the_engine() -> None:
-    assert (FORMAT.end_marker, FORMAT.read_event(b"data: [DONE]\n\n")) == (b"", NOTHING)
+def test_openais_end_marker_is_not_ours() -> None:
+    assert FORMAT.read_event(b"data: [DONE]\n\n") == NOTHING
 
 
 @pytest.mark.parametrize(

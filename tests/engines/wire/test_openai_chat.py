@@ -29,6 +29,8 @@ def choice(delta: Json | None = None, reason: str | None = None, **members: obje
 
 
 VLLM_USAGE = {"prompt_tokens": 11, "total_tokens": 18, "completion_tokens": 7, "prompt_tokens_details": None}
+FIRST = frozenset({b"0"})
+"""Of the choices, the first."""
 OPENAI_USAGE = {
     "prompt_tokens": 100,
     "completion_tokens": 50,
@@ -86,12 +88,18 @@ def test_an_ordinary_chunk_is_not_read_at_all() -> None:
 
 @pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter", "model_length"])
 def test_the_finish_reason_is_read(reason: str) -> None:
-    assert FORMAT.read_event(frame(chunk(choice(reason=reason)))) == Finding(finish_reason=reason)
+    assert FORMAT.read_event(frame(chunk(choice(reason=reason)))) == Finding(finish_reason=reason, finished=FIRST)
 
 
 def test_a_finish_reason_counts_whichever_choice_has_it() -> None:
     event = frame(chunk(choice(), choice(reason="length", index=1), choice(index=2)))
-    assert FORMAT.read_event(event) == Finding(finish_reason="length")
+    assert FORMAT.read_event(event) == Finding(finish_reason="length", finished=frozenset({b"1"}))
+
+
+@pytest.mark.parametrize("index", ["odd", None, [1], 10**30])
+def test_an_odd_index_does_not_hide_the_finish_reason(index: object) -> None:
+    event = frame(chunk({"index": index, "delta": {}, "finish_reason": "stop"}))
+    assert FORMAT.read_event(event).finish_reason == "stop"
 
 
 def test_vllms_usage_chunk_is_usage_only() -> None:
@@ -103,7 +111,7 @@ def test_usage_on_a_chunk_with_choices_is_not_usage_only() -> None:
     continuous = frame(chunk(choice({"content": "Hi"}), usage=VLLM_USAGE))
     assert FORMAT.read_event(continuous) == Finding(usage=Usage(11, 7))
     mistral = frame(chunk(choice({"content": ""}, "stop"), usage=VLLM_USAGE))
-    assert FORMAT.read_event(mistral) == Finding(usage=Usage(11, 7), finish_reason="stop")
+    assert FORMAT.read_event(mistral) == Finding(usage=Usage(11, 7), finish_reason="stop", finished=FIRST)
 
 
 def test_cached_and_reasoning_tokens_are_part_of_the_counts() -> None:
@@ -129,7 +137,9 @@ def test_counts_left_out_are_zero(sent: Json, usage: Usage) -> None:
 
 @pytest.mark.parametrize("sent", [{"prompt_tokens": -1}, {"prompt_tokens": 10**30}, {"prompt_tokens": "9"}, 7, []])
 def test_usage_that_is_none_does_not_hide_the_finish_reason(sent: object) -> None:
-    assert FORMAT.read_event(frame(chunk(choice(reason="stop"), usage=sent))) == Finding(finish_reason="stop")
+    assert FORMAT.read_event(frame(chunk(choice(reason="stop"), usage=sent))) == Finding(
+        finish_reason="stop", finished=FIRST
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,7 +178,7 @@ def test_errors_are_found_whatever_their_shape(error: object, finding: Finding) 
 @pytest.mark.parametrize("error", [None, False, {}, "", 0])
 def test_what_the_sdks_take_for_no_error_is_none(error: object) -> None:
     event = frame(chunk(choice(reason="stop"), error=error))
-    assert FORMAT.read_event(event) == Finding(finish_reason="stop")
+    assert FORMAT.read_event(event) == Finding(finish_reason="stop", finished=FIRST)
 
 
 @pytest.mark.parametrize("event", [b"data: {not json}\n\n", b": ping\n\n", b"event: ping\n\n", b"\n\n", b"data: 7\n\n"])

@@ -157,6 +157,8 @@ async def test_a_new_file_reaches_every_worker_whole(gateway: Control) -> None:
         (FILE.replace("workers: 2", "workers: 3"), "server.workers cannot change while the gateway runs"),
         (FILE + "data_dir: /elsewhere\n", "data_dir cannot change while the gateway runs"),
         (FILE + "telemetry: {access_log: off}\n", "telemetry.access_log cannot change while the gateway runs"),
+        (FILE + "telemetry: {log_level: debug}\n", "telemetry.log_level cannot change while the gateway runs"),
+        (FILE + "telemetry: {log_format: console}\n", "telemetry.log_format cannot change while the gateway runs"),
     ],
 )
 async def test_a_file_that_cannot_be_used_changes_nothing_and_says_why(
@@ -168,6 +170,14 @@ async def test_a_file_that_cannot_be_used_changes_nothing_and_says_why(
     assert set(gateway.plane.settings.models) == {"m"}
     assert why in next(line["why"] for line in quiet if line["event"] == "config_refused")
     assert await gateway.count("penstock_config_reloads_total", result="refused") == 1
+
+
+async def test_both_results_of_a_reload_are_there_before_the_first(gateway: Control) -> None:
+    text = (await gateway.plane.exposition()).decode()  # a counter that begins at 1 has never increased
+    assert [line for line in text.splitlines() if line.startswith("penstock_config_reloads_total{")] == [
+        'penstock_config_reloads_total{result="applied"} 0',
+        'penstock_config_reloads_total{result="refused"} 0',
+    ]
 
 
 async def test_an_unchanged_file_reopens_the_logs_and_nothing_else(gateway: Control) -> None:
@@ -350,12 +360,42 @@ async def test_workers_hear_when_a_replica_goes_down_and_comes_up_and_not_otherw
         await supervisor.close()
 
 
+async def test_a_new_probe_timeout_holds_from_the_reload_on(tmp_path: Path) -> None:
+    listening, url = await server(lambda: True)
+    text = (
+        f"engines: {{e: {{kind: vllm, replicas: [{{url: '{url}'}}]}}}}\n"
+        "models: {m: {targets: [{engine: e}]}}\n"
+        "health: {interval_s: 3600, timeout_s: TIMEOUT}\n"
+    )
+    file = tmp_path / "penstock.yaml"
+    file.write_text(text.replace("TIMEOUT", "10"))
+    supervisor = Supervisor()
+    plane = Plane(Source(file, environ={}), supervisor, workers=1)
+    plane._rebuild_probes()
+    try:
+        before = plane._built["e"].engine
+        file.write_text(text.replace("TIMEOUT", "20"))
+        assert await plane.reload()
+        assert plane._built["e"].engine is not before
+        assert await plane.reload()
+    finally:
+        listening.close()
+        await supervisor.close()
+
+
 # -- the end ---------------------------------------------------------------------------------------------------------
 
 
 async def test_stopping_drains_every_worker(gateway: Control) -> None:
     await gateway.plane.stop(7.0)
     assert [worker.heard[-1] for worker in gateway.workers] == [Drain(7.0), Drain(7.0)]
+
+
+async def test_the_grace_period_is_that_of_the_configuration_in_use(gateway: Control) -> None:
+    gateway.path.write_text(FILE.replace("workers: 2", "workers: 2, grace_s: 3"))
+    assert await gateway.plane.reload()
+    await gateway.plane.stop()
+    assert [worker.heard[-1] for worker in gateway.workers] == [Drain(3.0), Drain(3.0)]
 
 
 async def test_a_worker_that_dies_while_it_drains_holds_nothing_up(gateway: Control) -> None:

@@ -15,7 +15,8 @@ import h11
 
 from engines.model import Operation
 from gateway.errors import Failure
-from gateway.server import ClientConnection, Request
+from gateway.request import Request
+from gateway.server import ClientConnection
 
 CHAT = b"/v1/chat/completions"
 
@@ -104,6 +105,9 @@ class FakeTransport:
             if self.stuck:
                 self.unsent_bytes += len(data)
 
+    def is_closing(self) -> bool:
+        return self.state != "open"
+
     def get_write_buffer_size(self) -> int:
         return self.unsent_bytes
 
@@ -185,8 +189,9 @@ class Desk:
     def other(self, request: Request) -> FakeWork | None:
         return self._take(request, None)
 
-    def refused(self, failure: Failure, path: bytes) -> None:
+    def refused(self, failure: Failure, path: bytes) -> bytes:
         self.failures.append(failure)
+        return b"refused-%d" % len(self.failures)
 
     def _take(self, request: Request, operation: Operation | None) -> FakeWork | None:
         self.seen.append(request)
@@ -294,6 +299,7 @@ class Client:
 
     @property
     def answers(self) -> list[Answer]:
+        self.loop.run()  # the turn ends, and what was written leaves
         return read_answers(self.transport.out, ended=self.transport.ended or self.transport.state != "open")
 
     @property

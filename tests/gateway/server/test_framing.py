@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.model import Operation
+from gateway.server import MAX_WAITING, MAX_WAITING_BODY_BYTES
 from tests.gateway.server.asked import (
     HTTP10_EXPECT,
     LAST,
@@ -18,7 +19,7 @@ from tests.gateway.server.asked import (
     places,
     read_by_h11,
 )
-from tests.gateway.server.door import Client, Desk, echo, request
+from tests.gateway.server.door import Client, Desk, DoorLimits, echo, request
 
 EVERY = LAWFUL | LAST | WAITING
 
@@ -59,15 +60,27 @@ def test_pipelined_requests_are_answered_in_order(wire: bytes, places: list[int]
     assert not client.over
 
 
-def test_pipelined_requests_are_in_progress_one_at_a_time_and_the_socket_is_unread_meanwhile() -> None:
+@pytest.mark.parametrize(("waiting", "unread"), [(MAX_WAITING - 1, False), (MAX_WAITING, True)])
+def test_pipelined_requests_are_in_progress_one_at_a_time_and_several_leave_the_socket_unread(
+    waiting: int, unread: bool
+) -> None:
     desk = Desk(holds=True)
-    client = Client(desk).send(b"".join(request(body=b"%d" % number) for number in range(3)))
-    for number in range(3):
+    client = Client(desk).send(b"".join(request(body=b"%d" % number) for number in range(waiting + 1)))
+    for number in range(waiting + 1):
         assert [b"%d" % n for n in range(number + 1)] == [seen.body for seen in desk.seen]
-        assert (number == 2) is client.transport.reading
+        assert (unread and number < waiting) is not client.transport.reading
         desk.works[number].answer(b"answer %d" % number)
         client.loop.run()
-    assert [answer.body for answer in client.answers] == [b"answer 0", b"answer 1", b"answer 2"]
+    assert [answer.body for answer in client.answers] == [b"answer %d" % number for number in range(waiting + 1)]
+
+
+def test_one_large_pipelined_request_leaves_the_socket_unread() -> None:
+    desk = Desk(DoorLimits(body_bytes=1 << 20), holds=True)
+    client = Client(desk).send(request() + request(body=bytes(MAX_WAITING_BODY_BYTES + 1)))
+    assert not client.transport.reading
+    desk.works[0].answer()
+    client.loop.run()
+    assert client.transport.reading
 
 
 def test_a_pipeline_of_many_short_requests_is_no_deep_stack() -> None:
@@ -105,9 +118,9 @@ def test_what_follows_a_last_request_is_not_answered() -> None:
     assert client.desk.failures == []
 
 
-def test_http_1_0_with_keep_alive_stays_open() -> None:
+def test_http_1_0_with_keep_alive_stays_open_and_is_told_so() -> None:
     client = Client().send(request(version=b"1.0", fields=b"connection: keep-alive\r\n"))
-    assert [answer.status for answer in client.answers] == [200]
+    assert [(answer.status, answer.headers.get("connection")) for answer in client.answers] == [(200, "keep-alive")]
     assert not client.over
 
 
@@ -130,16 +143,18 @@ def test_a_body_too_large_is_refused_without_a_100() -> None:
     assert [answer.status for answer in client.answers] == [413]
 
 
-def test_a_100_never_comes_into_an_answer_in_progress() -> None:
+def test_a_100_waits_for_the_answer_in_progress() -> None:
     desk = Desk(holds=True)
     client = Client(desk).send(request(body=b"1"))
     second = request(body=b"2", fields=b"expect: 100-continue\r\n")
     client.send(second[:-1])
     assert client.transport.out == b""
     desk.works[0].answer()
+    client.loop.run()
+    assert client.transport.out.endswith(b"HTTP/1.1 100 Continue\r\n\r\n")
     client.send(second[-1:])
     desk.works[1].answer()
-    assert [answer.status for answer in client.answers] == [200, 200]
+    assert [answer.status for answer in client.answers] == [200, 100, 200]
 
 
 def test_trailers_are_not_headers() -> None:
@@ -178,6 +193,7 @@ def test_a_status_that_has_no_body_is_sent_without_one(status: int) -> None:
     client.loop.run()
     desk.works[1].answer(b"next")
     assert [(status, b""), (200, b"next")] == [(answer.status, answer.body) for answer in client.answers]
+    assert (status == 304) == ("content-length" in client.answers[0].headers)
 
 
 @pytest.mark.parametrize("status", [226, 299, 418, 425, 499, 520, 529, 599, 999])

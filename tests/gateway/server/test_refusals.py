@@ -216,10 +216,11 @@ def test_a_client_that_leaves_after_its_refusal_is_let_go_at_once() -> None:
     assert client.lost
 
 
-def test_after_a_refusal_that_had_to_wait_the_socket_is_read_again_so_that_the_answer_gets_through() -> None:
+def test_while_a_refusal_waits_the_socket_is_read_so_that_its_client_can_be_seen_to_leave() -> None:
     desk = Desk(holds=True)
     client = Client(desk).send(request(body=b"1") + REFUSED["two hosts"])
-    assert not client.transport.reading
+    client.send(request(body=b"thrown away"))
+    assert client.transport.reading
     desk.works[0].answer()
     assert [answer.status for answer in client.answers] == [200, 400]
     assert client.transport.reading

@@ -14,7 +14,8 @@ import pytest
 import trustme
 
 from gateway import server
-from gateway.server import ClientConnection, Request
+from gateway.request import Request
+from gateway.server import ClientConnection
 from tests.gateway.server.door import Answer, Desk, DoorLimits, FakeWork, read_answers, request
 
 pytestmark = pytest.mark.anyio

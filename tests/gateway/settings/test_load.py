@@ -239,10 +239,11 @@ def test_vllm_has_replicas_or_launch_and_not_both() -> None:
 
 
 def test_flags_the_launcher_sets_are_refused() -> None:
-    tree = with_engine(kind="vllm", launch={"model": "m", "args": ["--port=1", "--host", "x"]})
+    tree = with_engine(kind="vllm", launch={"model": "m", "args": ["--port=1", "--host", "x", "--served-model-name=n"]})
     assert problems(tree) == {
         "engines.e.launch.args[0]": "sets --port, which the gateway chooses",
         "engines.e.launch.args[1]": "sets --host, which the gateway chooses",
+        "engines.e.launch.args[3]": "sets --served-model-name, which the gateway chooses",
     }
 
 
@@ -320,8 +321,10 @@ def test_a_simulator_keeps_only_what_was_written() -> None:
 
 
 def test_simulator_figures_fit_together() -> None:
-    (message,) = problems(with_engine(kind="simulator", ttft_ms=10, ttft_std_ms=5)).values()
+    tree = with_engine(kind="simulator", ttft_ms=10, ttft_std_ms=5)
+    (message,) = problems(tree).values()
     assert message.startswith("has figures that do not fit together")
+    assert hints(tree) == {"engines.e": ""}  # the message says what would be right
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a\n", "-a", "a\r\nx: y", "é", "a" * 129])

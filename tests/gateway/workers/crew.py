@@ -71,13 +71,13 @@ class Upstream:
             self._server.close()
 
 
-def configuration(url: str, data_dir: Path, model: str = "m", server: str = "") -> str:
+def configuration(url: str, data_dir: Path, model: str = "m", server: str = "", engine: str = "") -> str:
     return f"""
 server: {{port: 0, workers: 2, {server}}}
 data_dir: '{data_dir}'
 telemetry: {{access_log: off, log_level: error}}
 health: {{interval_s: 3600, timeout_s: 10}}
-engines: {{e: {{kind: vllm, replicas: [{{url: '{url}', id: a}}]}}}}
+engines: {{e: {{kind: vllm, {engine + ", " if engine else ""}replicas: [{{url: '{url}', id: a}}]}}}}
 models: {{{model}: {{targets: [{{engine: e}}]}}}}
 """
 
@@ -104,9 +104,10 @@ class WatchedPlane(Plane):
 class Crew:
     """The parent's half of `penstock serve --workers 2`."""
 
-    def __init__(self, data_dir: Path, server: str = "", trust: ssl.SSLContext | None = None) -> None:
-        """`server` are more keys of that section; `trust` is for calls over TLS."""
+    def __init__(self, data_dir: Path, server: str = "", trust: ssl.SSLContext | None = None, engine: str = "") -> None:
+        """`server` and `engine` are more keys of those sections; `trust` is for calls over TLS."""
         self.server = server
+        self.engine = engine
         self.trust = trust
         self.upstream = Upstream()
         self.file = data_dir / "penstock.yaml"
@@ -117,7 +118,7 @@ class Crew:
 
     async def start(self) -> None:
         self.url = await self.upstream.start()
-        self.file.write_text(configuration(self.url, self.data_dir, server=self.server))
+        self.file.write_text(configuration(self.url, self.data_dir, server=self.server, engine=self.engine))
         self.plane = WatchedPlane(Source(self.file), self.supervisor, workers=2)
         self.plane.watch = Watch()
         self.sockets = bind(self.plane.settings, 2)

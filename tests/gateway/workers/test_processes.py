@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import ssl
 import sys
@@ -17,7 +18,8 @@ import trustme
 
 from gateway.control.plane import Plane, Source
 from gateway.control.supervisor import Supervisor
-from gateway.serve import bind
+from gateway.serve import StartFailed, bind
+from gateway.settings import load_settings
 from gateway.workers import processes
 from gateway.workers.processes import WorkerFailed, WorkerProcesses
 from tests.gateway.children import gone, pids
@@ -65,6 +67,35 @@ async def test_a_killed_worker_is_replaced_and_nothing_counted_is_lost(crew: Cre
     assert len({worker for _, worker in before + after}) == 3
     assert await crew.count("penstock_requests_total", model="m") == len(before) + len(after)
     assert other in crew.pids
+
+
+async def test_a_replacement_that_cannot_use_the_configuration_is_told_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: list[Any]
+) -> None:
+    monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 0.01)
+    secret = tmp_path / "key"
+    secret.write_text("secret-value")
+    crew = Crew(tmp_path, engine=f"api_key: '${{file:{secret}}}'")
+    await crew.start()
+    try:
+        await crew.chats_until(2)
+        secret.unlink()
+        names = crew.plane.workers
+        os.kill(crew.pids[0], signal.SIGKILL)
+        await crew.plane.watch.until(lambda: any(line["event"] == "worker_refused" for line in quiet))
+        (refusal, *_) = [line for line in quiet if line["event"] == "worker_refused"]
+        assert f"cannot read the file {secret}" in refusal["why"]
+        secret.write_text("secret-value")
+        await crew.plane.watch.until(lambda: len(crew.plane.workers) == 2 and not names >= crew.plane.workers)
+        assert {status for status, _ in await crew.chats_until(2)} == {200}
+    finally:
+        await crew.close()
+
+
+async def test_the_loops_of_the_workers_are_shown_too(crew: Crew) -> None:
+    _, _, text = await crew.call("GET", "/metrics")
+    shown = set(re.findall(rb'penstock_loop_last_success_age_seconds{loop="([a-z_]+)"}', text))
+    assert shown == {b"config_reload", b"health", b"load_exchange", b"log_writer", b"prices"}
 
 
 async def test_a_reload_reaches_every_worker(crew: Crew) -> None:
@@ -155,6 +186,20 @@ async def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     assert (await parent.stdout.read()) == b""
 
 
+def test_a_port_is_not_shared_with_another_gateway_of_several_workers(tmp_path: Path) -> None:
+    text = configuration("http://127.0.0.1:9", tmp_path)
+    sockets = bind(load_settings(text, {}).settings, 2)
+    try:
+        for sock in sockets:
+            sock.listen()
+        taken = load_settings(text, {}, server={"port": sockets[0].getsockname()[1]}).settings
+        with pytest.raises(StartFailed, match="address already in use"):
+            bind(taken, 2)
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
 def one_plane(tmp_path: Path, text: str, **environ: str) -> tuple[Plane, Supervisor]:
     (tmp_path / "penstock.yaml").write_text(text)
     supervisor = Supervisor()
@@ -182,6 +227,12 @@ async def test_a_worker_that_cannot_use_the_configuration_stops_the_start(tmp_pa
     why = await refused(plane, supervisor)
     assert "ONLY_HERE" in why
     assert "secret-value" not in why
+
+
+async def test_an_access_log_that_cannot_be_written_is_told_by_its_key(tmp_path: Path) -> None:
+    text = configuration("http://127.0.0.1:9", tmp_path).replace("access_log: off", f"access_log: {tmp_path}/no/a.log")
+    why = await refused(*one_plane(tmp_path, text))
+    assert why == f"telemetry.access_log: {tmp_path}/no/a.log cannot be written: no such file or directory"
 
 
 async def test_a_worker_that_cannot_be_started_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
