@@ -45,6 +45,7 @@ class Gateway:
     url: str
     process: Launched | None
     size: path_check.ReplySize | None = None
+    workers: int = 1
 
     def cpu_s(self) -> float | None:
         return self.process.cpu_s() if self.process else None
@@ -94,12 +95,12 @@ class Bench:
             except PeerError as error:
                 self.gateways.append(Gateway(path_table.Row(label, problems=[str(error)]), "", None))
                 continue
-            self._start(label, command, port)
+            self._start(label, command, port, workers)
         for template in self.options.command:
             port = free_port()
             self._start(Path(split(template)[0]).name, commands.custom(template, port, self.backend), port)
 
-    def _start(self, label: str, command: commands.Command, port: int) -> None:
+    def _start(self, label: str, command: commands.Command, port: int, workers: int = 1) -> None:
         row = path_table.Row(label)
         try:
             process = self._launch(f"gateway-{len(self.gateways)}", command, self.gateway_cores)
@@ -107,7 +108,7 @@ class Bench:
             row.problems.append(f"cannot be started: {error.strerror}")
             self.gateways.append(Gateway(row, "", None))
             return
-        self._admit(Gateway(row, f"http://127.0.0.1:{port}", process))
+        self._admit(Gateway(row, f"http://127.0.0.1:{port}", process, workers=workers))
 
     def _launch(self, log: str, command: commands.Command, cores: set[int]) -> Launched:
         process = Launched(command.argv, cores, self.work / f"{log}.log", command.env)
@@ -188,7 +189,9 @@ class Bench:
             for number in range(options.rounds):
                 for gateway in self._sound():
                     self.say(f"{phase} {number + 1}/{options.rounds} {gateway.row.name}")
-                    done = self._quiet_round(gateway, stream, connections)
+                    # Each worker gets what a single one would: what it does depends on how much it finds to do at once.
+                    each = connections if phase == "latency" else connections * gateway.workers
+                    done = self._quiet_round(gateway, stream, each)
                     if done is not None:
                         getattr(gateway.row, phase).append(done)
 
