@@ -57,7 +57,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .envs build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .envs build dist *.egg-info .mypy_cache .ruff_cache .hypothesis load-*/
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Penstock needs Python 3.11 or newer; name one with PYTHON=python3.12")'
