@@ -6,7 +6,8 @@ one after the other, the same writes take 40 % less CPU per request (`loadtests.
 in one run); with one socket in the turn nothing changes.
 
 Promises: the writes of a transport keep their order; a write waits for no timer and for at most `MAX_WAITING` others;
-what is written to a transport that closes meanwhile is dropped, as the transport itself would have done. Whoever acts
+what is written to a transport that closes meanwhile is dropped, as the transport itself would have done; a write that
+raises closes its own transport and no other's. Whoever acts
 on a transport directly (a close that must send first, an end of file, a look at its buffer) calls `flush` before.
 """
 
@@ -49,7 +50,17 @@ class Outbox:
         waiting, self._waiting = self._waiting, []
         for transport, data in waiting:
             if not transport.is_closing():
-                transport.write(data)
+                try:
+                    transport.write(data)
+                except Exception as error:  # it would cost the others a piece out of the middle of their streams
+                    self._failed(transport, error)
+
+    def _failed(self, transport: asyncio.Transport, error: Exception) -> None:
+        """Close the one that could not be written to; its connection hears that it is lost."""
+        transport.abort()
+        loop = self._loop()
+        if loop is not None:
+            loop.call_exception_handler({"message": "a write failed", "exception": error, "transport": transport})
 
 
 _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Outbox] = WeakKeyDictionary()

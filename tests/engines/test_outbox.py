@@ -16,6 +16,10 @@ class Loop:
 
     def __init__(self) -> None:
         self.soon: list[Callable[[], object]] = []
+        self.told: list[object] = []
+
+    def call_exception_handler(self, context: dict[str, object]) -> None:
+        self.told.append(context["exception"])
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         self.soon.append(callback)
@@ -33,11 +37,17 @@ class Wire:
         self.name = name
         self.sent = sent
         self.closing = False
+        self.error: Exception | None = None
+
+    def abort(self) -> None:
+        self.closing = True
 
     def is_closing(self) -> bool:
         return self.closing
 
     def write(self, data: bytes) -> None:
+        if self.error is not None:
+            raise self.error
         self.sent.append((self.name, data))
 
 
@@ -77,6 +87,15 @@ def test_what_was_written_to_a_transport_that_closed_is_dropped_and_nothing_else
     cast("Wire", a).closing = True
     loop.end_turn()
     assert [("b", b"2")] == sent
+
+
+def test_a_write_that_raises_closes_its_own_transport_and_costs_no_other_anything() -> None:
+    loop, box, sent, (a, b) = wires("a", "b")
+    error = cast("Wire", a).error = RuntimeError("the handle is closed")
+    box.write(a, b"1")
+    box.write(b, b"2")
+    loop.end_turn()
+    assert ([("b", b"2")], True, [error]) == (sent, a.is_closing(), loop.told)
 
 
 def test_a_flush_says_that_it_happened() -> None:
