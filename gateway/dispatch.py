@@ -18,10 +18,10 @@ from gateway.errors import Failure
 from gateway.flight import Flight
 
 if TYPE_CHECKING:
+    from gateway.fleet.snapshot import Snapshot
     from gateway.flight import Settlement
+    from gateway.http.request import Request
     from gateway.identity import Principal
-    from gateway.request import Request
-    from gateway.snapshot import Snapshot
     from routing.route import ModelRoute
 
 _well_formed_id = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch

@@ -47,9 +47,9 @@ from routing.policy import choose
 
 if TYPE_CHECKING:
     from gateway.envelope import Envelope
+    from gateway.fleet.snapshot import Line, Snapshot
+    from gateway.http.request import Request
     from gateway.identity import Principal
-    from gateway.request import Request
-    from gateway.snapshot import Line, Snapshot
     from routing.model import Decision, Endpoint
     from routing.route import ModelRoute
 
@@ -70,7 +70,7 @@ _OUTCOMES: dict[type[EngineError], tuple[Outcome, str]] = {
 
 
 class Settlement(Protocol):
-    """Where a flight's account goes; see `gateway.accounting`."""
+    """Where a flight's account goes; see `gateway.accounts.accounting`."""
 
     def settle(self, flight: Flight) -> None: ...
     def retried(self, engine: str, outcome: Outcome) -> None: ...
@@ -425,7 +425,7 @@ class Flight:
                 return parse_retry_after(value)
         return None
 
-    # -- gateway.server.Work -------------------------------------------------------------------------------------------
+    # -- gateway.http.connection.Work ----------------------------------------------------------------------------------
 
     def client_gone(self) -> None:
         """The client left: stop the engine's work now."""

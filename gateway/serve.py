@@ -22,7 +22,7 @@ import structlog
 
 from engines.errors import LaunchFailed
 from gateway.control.plane import Plane, Source
-from gateway.control.supervisor import Supervisor
+from gateway.supervisor import Supervisor
 from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
 

@@ -101,7 +101,7 @@ async def _failed(_: Request, error: Exception) -> Response:
 
 
 async def _broken(_: Request, error: Exception) -> Response:
-    # Starlette raises the error again after this answer, and `gateway.asgi` logs it.
+    # Starlette raises the error again after this answer, and `gateway.http.asgi` logs it.
     return _answer(Failure("internal", "the gateway failed on this request; its log says why"))
 
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import structlog
 
 from engines.collect import fetch
-from engines.launched import DRAIN_S, Pace, Recipe, State
-from engines.launcher import Launcher
+from engines.launch.launched import DRAIN_S, Pace, Recipe, State
+from engines.launch.launcher import Launcher
+from engines.launch.vllm import Launch, child_environment, vllm_command, vllm_environment, vllm_explanation
 from engines.model import Deadlines
 from engines.pool import Pool, parse_origin
 from engines.port import Replica, Spawn
 from engines.simulator.settings import SimulatorSettings, from_mapping
 from engines.simulator.settings import command as simulator_command
-from engines.vllm_launch import Launch, child_environment, vllm_command, vllm_environment, vllm_explanation
 from gateway.settings import Launch as LaunchSection
 from gateway.settings import OpenAIEngine, Settings, SimulatorEngine, VllmEngine
 

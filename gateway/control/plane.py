@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from engines.port import Engine
-from gateway.build import BuiltEngine, build_engines
 from gateway.control.health import HealthBoard
 from gateway.control.launches import Launches, is_launched
+from gateway.fleet.build import BuiltEngine, build_engines
 from gateway.settings import ConfigError, Loaded, Settings, load_settings, read_source
 from gateway.telemetry.exposition import render_lines
 from gateway.telemetry.metrics import LOOP_AGE, REPLICAS, Accumulator, Metrics
@@ -44,7 +44,7 @@ from gateway.workers.messages import (
 )
 
 if TYPE_CHECKING:
-    from gateway.control.supervisor import Supervisor
+    from gateway.supervisor import Supervisor
 
 RELOAD_POLL_S = 2.0
 REMOTE_LOAD_S = 0.1

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import msgspec
 import structlog
 
-from gateway.record import RequestRecord
+from gateway.accounts.record import RequestRecord
 from gateway.telemetry.batches import BatchThread
 
 SLICE_RECORDS = 256

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import structlog
 
-from gateway.record import RequestRecord
+from gateway.accounts.record import RequestRecord
 
 MAX_WAITING = 8_192
 """At 20,000 requests/s and a flush each 200 ms, twice what one flush finds."""

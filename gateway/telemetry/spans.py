@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 import structlog
 
 from engines.model import Operation
-from gateway.record import RequestRecord
+from gateway.accounts.record import RequestRecord
 from gateway.telemetry.batches import BatchThread
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import sys
 
 import uvloop
 
-from gateway.control.supervisor import Supervisor
 from gateway.serve import server_tls, settle_memory
+from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
 from gateway.workers.link import PipeLink
 from gateway.workers.messages import Configure, Drain, ToPlane, ToWorker

@@ -23,7 +23,7 @@ from gateway.workers.messages import ToPlane, ToWorker
 
 if TYPE_CHECKING:
     from gateway.control.plane import Plane
-    from gateway.control.supervisor import Supervisor
+    from gateway.supervisor import Supervisor
 
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 30.0

@@ -20,16 +20,16 @@ import structlog
 from engines.model import Operation
 from engines.port import Replica
 from gateway import clock
-from gateway.accounting import Accounting, RecordSink
+from gateway.accounts.accounting import Accounting, RecordSink
+from gateway.accounts.prices import PriceBook
 from gateway.api.app import control_app
-from gateway.asgi import AsgiWork
-from gateway.build import BuiltEngine, SnapshotBuilder, build_engines, provider_of
 from gateway.dispatch import Dispatcher
 from gateway.errors import Failure
+from gateway.fleet.build import BuiltEngine, SnapshotBuilder, build_engines, provider_of
 from gateway.flight import Flight
-from gateway.prices import PriceBook
-from gateway.request import Request
-from gateway.server import ClientConnection, Limits, Work
+from gateway.http.asgi import AsgiWork
+from gateway.http.connection import ClientConnection, Limits, Work
+from gateway.http.request import Request
 from gateway.settings import ConfigError, Settings, load_settings
 from gateway.telemetry.access_log import AccessLog, TimeStamper
 from gateway.telemetry.metrics import BREAKER_OPEN, LOOP_AGE, Metrics
@@ -55,7 +55,7 @@ from gateway.workers.messages import (
 )
 
 if TYPE_CHECKING:
-    from gateway.control.supervisor import Supervisor
+    from gateway.supervisor import Supervisor
 
 FLUSH_S = 0.15
 LOAD_S = 0.1
@@ -66,7 +66,7 @@ log = structlog.get_logger()
 
 
 class Worker:
-    """The data plane of one process. Satisfies `gateway.server.Handler`."""
+    """The data plane of one process. Satisfies `gateway.http.connection.Handler`."""
 
     def __init__(self, supervisor: Supervisor, *, workers: int = 1) -> None:
         self._loop = asyncio.get_running_loop()
@@ -280,7 +280,7 @@ class Worker:
         assert self._dispatcher is not None
         return self._dispatcher
 
-    # -- gateway.server.Handler ----------------------------------------------------------------------------------------
+    # -- gateway.http.connection.Handler -------------------------------------------------------------------------------
 
     @property
     def limits(self) -> Limits:

@@ -12,15 +12,15 @@ from engines.errors import EngineError
 from engines.model import Deadlines, Operation
 from engines.port import Exchange, Headers, Replica, Sink
 from gateway import envelope
-from gateway.accounting import Accounting
+from gateway.accounts.accounting import Accounting
+from gateway.accounts.prices import GpuMeter
+from gateway.accounts.record import RequestRecord
+from gateway.fleet.snapshot import Line, Snapshot
 from gateway.flight import Flight
+from gateway.http.connection import STATUS_LINES, ClientConnection
+from gateway.http.request import Request
 from gateway.identity import ANONYMOUS, Keyring
-from gateway.prices import GpuMeter
-from gateway.record import RequestRecord
-from gateway.request import Request
-from gateway.server import STATUS_LINES, ClientConnection
 from gateway.settings import Limits
-from gateway.snapshot import Line, Snapshot
 from gateway.telemetry.metrics import Metrics
 from routing.breaker import BreakerSettings
 from routing.fleet import ModelSpec, TargetSpec, build_fleet

@@ -14,7 +14,7 @@ from engines.errors import AnswerTruncated, ClientStalled, EngineError, IdleTime
 from engines.model import Operation, Usage
 from engines.sse import split
 from gateway import clock, relay
-from gateway.prices import Rates, Row, Table
+from gateway.accounts.prices import Rates, Row, Table
 from tests.engines.test_sse import parsed, pieces, streams
 from tests.engines.wire.frames import Json, frame, shuffled, words
 from tests.gateway.flights import JSON, SSE, Bench, FakeConnection, StepClock

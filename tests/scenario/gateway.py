@@ -18,10 +18,10 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.accounts.record import RequestRecord
 from gateway.control.plane import Plane, Source
-from gateway.control.supervisor import Supervisor
-from gateway.record import RequestRecord
 from gateway.serve import bind, server_tls, url_of
+from gateway.supervisor import Supervisor
 from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
 

@@ -1,6 +1,6 @@
 """Keeps one real vLLM running while tests are written: `python -m tests.vllm.serve MODEL_DIRECTORY [PORT]`.
 
-It goes through `engines.launcher`, as the gateway does, and prints the line that points the tests at the server.
+It goes through `engines.launch.launcher`, as the gateway does, and prints the line that points the tests at the server.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 
 import httpx
 
-from engines.launched import Pace, Recipe, State
-from engines.launcher import Launcher
+from engines.launch.launched import Pace, Recipe, State
+from engines.launch.launcher import Launcher
+from engines.launch.vllm import Launch, vllm_command, vllm_environment, vllm_explanation
 from engines.port import Replica
-from engines.vllm_launch import Launch, vllm_command, vllm_environment, vllm_explanation
 
 # Eager, because compiling costs minutes and the model is not worth it; a tool parser, so that tools work.
 ARGS = (

@@ -18,7 +18,7 @@ from engines.http_engine import HttpEngine
 from engines.port import Replica
 from engines.simulator import SimulatorSettings, command
 from engines.simulator.server import serve
-from gateway.build import EngineSettings, build_engine, replicas_of
+from gateway.fleet.build import EngineSettings, build_engine, replicas_of
 from gateway.settings import OpenAIEngine, SimulatorEngine, VllmEngine
 from tests.engines.contract.scripted import KEY, ScriptedOpenAI, scripted
 from tests.engines.http1.upstream import PATIENCE_S, until

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from engines.model import Operation
 from gateway.workers.messages import Fleet, ReplicaAt
-from tests.gateway.server.door import read_answers
+from tests.gateway.http.door import read_answers
 from tests.scenario.gateway import KEY, Gateway
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.control import plane as control
 from gateway.control.plane import Plane, Source
-from gateway.control.supervisor import Supervisor
+from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics, MetricsSnapshot
 from gateway.workers.link import LocalLink
 from gateway.workers.messages import AskCounters, Counters, ToWorker

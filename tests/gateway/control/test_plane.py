@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from engines.model import Usage
 from gateway.control import plane as control
 from gateway.control.plane import Plane, Source
-from gateway.control.supervisor import Supervisor
 from gateway.settings import ConfigError, Settings
+from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.workers.messages import (
     AskCounters,

@@ -1,6 +1,6 @@
 """Records to write."""
 
-from gateway.record import RequestRecord
+from gateway.accounts.record import RequestRecord
 
 
 def record(request_id: str = "req-1", **changes: object) -> RequestRecord:

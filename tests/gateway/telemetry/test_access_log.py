@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.record import RequestRecord
+from gateway.accounts.record import RequestRecord
 from gateway.telemetry.access_log import SLICE_RECORDS, AccessLog, TimeStamper
 from tests.gateway.telemetry.records import record
 

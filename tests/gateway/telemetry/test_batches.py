@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from gateway.record import RequestRecord
+from gateway.accounts.record import RequestRecord
 from gateway.telemetry.batches import MAX_BATCHES, BatchThread
 from tests.gateway.telemetry.records import record
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from gateway.record import RequestRecord
+from gateway.accounts.record import RequestRecord
 from gateway.telemetry.spans import BATCH_SPANS, Spans, exporting, otlp_spans
 from tests.gateway.telemetry.records import record
 

@@ -12,8 +12,8 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.control.plane import Plane, Source
-from gateway.control.supervisor import Supervisor
 from gateway.serve import bind
+from gateway.supervisor import Supervisor
 from gateway.workers.link import Link
 from gateway.workers.messages import ToPlane, ToWorker
 from gateway.workers.processes import WorkerProcesses

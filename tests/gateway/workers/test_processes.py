@@ -17,9 +17,9 @@ import structlog
 import trustme
 
 from gateway.control.plane import Plane, Source
-from gateway.control.supervisor import Supervisor
 from gateway.serve import StartFailed, bind
 from gateway.settings import load_settings
+from gateway.supervisor import Supervisor
 from gateway.workers import processes
 from gateway.workers.processes import WorkerFailed, WorkerProcesses
 from tests.gateway.children import gone, pids

@@ -15,9 +15,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from gateway.asgi import HOLD_BYTES, App, AsgiWork
-from gateway.request import Request as OurRequest
-from tests.gateway.server.door import Client, Desk, request
+from gateway.http.asgi import HOLD_BYTES, App, AsgiWork
+from gateway.http.request import Request as OurRequest
+from tests.gateway.http.door import Client, Desk, request
 
 pytestmark = pytest.mark.anyio
 PATIENCE_S = 20.0

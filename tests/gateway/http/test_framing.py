@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.model import Operation
-from gateway.server import MAX_WAITING, MAX_WAITING_BODY_BYTES
-from tests.gateway.server.asked import (
+from gateway.http.connection import MAX_WAITING, MAX_WAITING_BODY_BYTES
+from tests.gateway.http.asked import (
     HTTP10_EXPECT,
     LAST,
     LAWFUL,
@@ -19,7 +19,7 @@ from tests.gateway.server.asked import (
     places,
     read_by_h11,
 )
-from tests.gateway.server.door import Client, Desk, DoorLimits, echo, request
+from tests.gateway.http.door import Client, Desk, DoorLimits, echo, request
 
 EVERY = LAWFUL | LAST | WAITING
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from engines.launched import DRAIN_S
+from engines.launch.launched import DRAIN_S
 
 SERVER_MODULE = "vllm.entrypoints.openai.api_server"
 _MISSING_VLLM = re.compile(r"No module named '?vllm(?![\w.])")

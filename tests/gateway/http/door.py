@@ -15,15 +15,15 @@ import h11
 
 from engines.model import Operation
 from gateway.errors import Failure
-from gateway.request import Request
-from gateway.server import ClientConnection
+from gateway.http.connection import ClientConnection
+from gateway.http.request import Request
 
 CHAT = b"/v1/chat/completions"
 
 
 @dataclass
 class DoorLimits:
-    """Satisfies `gateway.server.Limits`."""
+    """Satisfies `gateway.http.connection.Limits`."""
 
     body_bytes: int = 64 * 1024
     header_bytes: int = 4096
@@ -136,7 +136,7 @@ class FakeTransport:
 
 
 class FakeWork:
-    """Satisfies `gateway.server.Work`; keeps what it was told."""
+    """Satisfies `gateway.http.connection.Work`; keeps what it was told."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -162,7 +162,7 @@ def echo(request: Request) -> bytes:
 
 @dataclass
 class Desk:
-    """Satisfies `gateway.server.Handler`: answers with what was asked, at once or when the test says so."""
+    """Satisfies `gateway.http.connection.Handler`: answers with what was asked, at once or when the test says so."""
 
     limits: DoorLimits = field(default_factory=DoorLimits)
     draining: bool = False

@@ -7,7 +7,7 @@ import itertools
 import h11
 from hypothesis import strategies as st
 
-from tests.gateway.server.door import request
+from tests.gateway.http.door import request
 
 CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n"
 

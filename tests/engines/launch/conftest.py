@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from engines.launched import Pace, Recipe, State
-from engines.launcher import Launcher
+from engines.launch.launched import Pace, Recipe, State
+from engines.launch.launcher import Launcher
 from engines.port import Replica
 
 FAKE_SERVER = Path(__file__).with_name("fake_server.py")

@@ -21,9 +21,9 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-from engines.child import Child
-from engines.child_log import ChildLog
 from engines.errors import EngineError, LaunchFailed
+from engines.launch.child import Child
+from engines.launch.child_log import ChildLog
 from engines.port import Replica
 
 DRAIN_S = 25

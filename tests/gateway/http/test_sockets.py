@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import pytest
 import trustme
 
-from gateway import server
-from gateway.request import Request
-from gateway.server import ClientConnection
-from tests.gateway.server.door import Answer, Desk, DoorLimits, FakeWork, read_answers, request
+from gateway.http import connection as server
+from gateway.http.connection import ClientConnection
+from gateway.http.request import Request
+from tests.gateway.http.door import Answer, Desk, DoorLimits, FakeWork, read_answers, request
 
 pytestmark = pytest.mark.anyio
 PATIENCE_S = 20.0

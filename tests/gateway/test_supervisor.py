@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import structlog
 
-from gateway.control.supervisor import MAX_BACKOFF_S, Supervisor
-from tests.gateway.control.virtual_time import in_virtual_time
+from gateway.supervisor import MAX_BACKOFF_S, Supervisor
+from tests.gateway.virtual_time import in_virtual_time
 
 
 class Step:

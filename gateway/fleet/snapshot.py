@@ -18,7 +18,7 @@ from routing.model import Endpoint
 from routing.route import ModelRoute
 
 if TYPE_CHECKING:
-    from gateway.prices import GpuMeter, Rates
+    from gateway.accounts.prices import GpuMeter, Rates
     from gateway.settings import Limits
     from gateway.telemetry.metrics import Series
 

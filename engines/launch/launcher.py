@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from engines.launched import LaunchedReplica, Recipe, State
+from engines.launch.launched import LaunchedReplica, Recipe, State
 from engines.port import Replica, Spawn
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from engines.child_log import ChildLog
+from engines.launch.child_log import ChildLog
 
 
 def run(log: ChildLog, text: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.server import BODY_IDLE_S, HEAD_S, KEEP_ALIVE_S, LINGER_S, STALLED_S
-from tests.gateway.server.asked import CHAT, REFUSED
-from tests.gateway.server.door import Client, Desk, DoorLimits, SteppedLoop, request
+from gateway.http.connection import BODY_IDLE_S, HEAD_S, KEEP_ALIVE_S, LINGER_S, STALLED_S
+from tests.gateway.http.asked import CHAT, REFUSED
+from tests.gateway.http.door import Client, Desk, DoorLimits, SteppedLoop, request
 
 # -- deadlines ---------------------------------------------------------------------------------------------------------
 

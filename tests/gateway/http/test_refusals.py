@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.server import MAX_FRAMING_BYTES, MAX_HEADERS
-from tests.gateway.server.asked import CHAT, LAWFUL, REFUSED, cut, places
-from tests.gateway.server.door import Client, Desk, DoorLimits, request
+from gateway.http.connection import MAX_FRAMING_BYTES, MAX_HEADERS
+from tests.gateway.http.asked import CHAT, LAWFUL, REFUSED, cut, places
+from tests.gateway.http.door import Client, Desk, DoorLimits, request
 
 CHUNKED = CHAT + b"transfer-encoding: chunked\r\n\r\n"
 SMUGGLED = request(b"/smuggled", method=b"GET")

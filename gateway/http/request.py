@@ -8,7 +8,7 @@ from engines.model import Operation
 from engines.wire import FORMATS, WireFormat
 
 if TYPE_CHECKING:
-    from gateway.server import ClientConnection
+    from gateway.http.connection import ClientConnection
 
 OPERATIONS = {operation.value.encode(): operation for operation in Operation}
 

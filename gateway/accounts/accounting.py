@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from engines.model import Operation
 from gateway import clock
+from gateway.accounts.record import RequestRecord
 from gateway.errors import Failure
-from gateway.record import RequestRecord
-from gateway.request import OPERATIONS
+from gateway.http.request import OPERATIONS
 from gateway.telemetry.metrics import OTHER
 
 if TYPE_CHECKING:
     from gateway.flight import Flight
-    from gateway.request import Request
+    from gateway.http.request import Request
     from gateway.telemetry.metrics import Metrics
     from routing.outcome import Outcome
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.server import BODY_IDLE_S, HEAD_S, KEEP_ALIVE_S
-from tests.gateway.server.asked import LAST, LAWFUL, REFUSED, cut, places
-from tests.gateway.server.door import Client, Desk
+from gateway.http.connection import BODY_IDLE_S, HEAD_S, KEEP_ALIVE_S
+from tests.gateway.http.asked import LAST, LAWFUL, REFUSED, cut, places
+from tests.gateway.http.door import Client, Desk
 
 PIECES = [
     *(LAWFUL | LAST | REFUSED).values(),

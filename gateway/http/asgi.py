@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 import structlog
 
 from gateway.errors import Failure
-from gateway.request import Request, format_of
+from gateway.http.request import Request, format_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from engines.http_engine import HttpEngine
 from engines.model import Deadlines, Operation
 from engines.port import Replica, Spawn
+from gateway.accounts.prices import GpuMeter, PriceBook
+from gateway.fleet.snapshot import Line, Snapshot
 from gateway.identity import Keyring, Principal
-from gateway.prices import GpuMeter, PriceBook
 from gateway.settings import OpenAIEngine, Settings, SimulatorEngine, VllmEngine
-from gateway.snapshot import Line, Snapshot
 from routing.breaker import BreakerSettings
 from routing.fleet import Fleet, ModelSpec, TargetSpec, build_fleet
 from routing.replica import ReplicaTable

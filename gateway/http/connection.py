@@ -1,8 +1,8 @@
 """The HTTP/1.1 server side of one client connection.
 
-Inference requests are answered below ASGI, straight from these callbacks; every other path goes through `gateway.asgi`
-to the Starlette app on the same connection. One request at a time is in progress on a connection: pipelined ones wait
-in the order they came, with the socket unread once there are several.
+Inference requests are answered below ASGI, straight from these callbacks; every other path goes through
+`gateway.http.asgi` to the Starlette app on the same connection. One request at a time is in progress on a connection:
+pipelined ones wait in the order they came, with the socket unread once there are several.
 
 What is refused before anything else sees it, and closes the connection, since nothing after it can be trusted:
 a head over the limit (431), a body over the limit (413), two Host or content-length headers, content-length together
@@ -24,7 +24,7 @@ from engines.model import Operation
 from engines.outbox import outbox
 from engines.wire import FORMATS
 from gateway.errors import Failure
-from gateway.request import OPERATIONS, Request
+from gateway.http.request import OPERATIONS, Request
 
 KEEP_ALIVE_S = 75.0
 HEAD_S = 30.0

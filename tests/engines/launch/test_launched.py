@@ -12,12 +12,12 @@ from random import Random
 
 import pytest
 
-from engines import launched
-from engines.child_log import ChildLog
 from engines.errors import LaunchFailed
-from engines.launched import LaunchedReplica, Pace, State
-from engines.vllm_launch import Launch, vllm_command, vllm_explanation
-from tests.engines.launcher.conftest import QUICK, Workbench, alive, ask, gone
+from engines.launch import launched
+from engines.launch.child_log import ChildLog
+from engines.launch.launched import LaunchedReplica, Pace, State
+from engines.launch.vllm import Launch, vllm_command, vllm_explanation
+from tests.engines.launch.conftest import QUICK, Workbench, alive, ask, gone
 
 pytestmark = pytest.mark.anyio
 
@@ -271,8 +271,8 @@ async def test_a_child_dies_with_a_parent_that_was_killed(bench: Workbench) -> N
     # The middle process starts a child as the launcher does and tells its pid; then it is killed outright.
     middle = (
         "import asyncio, pathlib, sys\n"
-        "from engines.child import Child\n"
-        "from engines.child_log import ChildLog\n"
+        "from engines.launch.child import Child\n"
+        "from engines.launch.child_log import ChildLog\n"
         "async def main():\n"
         "    log = ChildLog(pathlib.Path(sys.argv[1]))\n"
         "    waits = 'print(1, flush=True); import signal; signal.pause()'\n"

@@ -14,8 +14,8 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from engines import tether
-from engines.child_log import ChildLog
+from engines.launch import tether
+from engines.launch.child_log import ChildLog
 
 
 class Child:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.model import Usage
-from gateway.prices import GpuMeter, PriceBook, PriceOverride, Rates
+from gateway.accounts.prices import GpuMeter, PriceBook, PriceOverride, Rates
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from engines.launched import Pace
-from engines.vllm_launch import Launch, child_environment, vllm_command, vllm_environment, vllm_explanation
+from engines.launch.launched import Pace
+from engines.launch.vllm import Launch, child_environment, vllm_command, vllm_environment, vllm_explanation
 
 
 def test_the_command_runs_vllms_server_module_on_loopback() -> None:

@@ -1,0 +1,1 @@
+"""Servers that we start, watch and stop ourselves: vLLM by its command, the simulator by ours."""

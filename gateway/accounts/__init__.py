@@ -1,0 +1,1 @@
+"""What a request leaves behind: its record, its price, and what it counts for."""
