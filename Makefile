@@ -35,22 +35,22 @@ test-vllm: $(STAMP)  ## the gateway in front of real vLLM (CPU build, random-wei
 	$(BIN)/pytest -q -m vllm tests/vllm
 
 bench-path: $(STAMP)  ## what the path costs next to its peers; needs wrk
-	$(BIN)/python -m loadtests.path_bench $(ARGS)
+	$(BIN)/python -m loadtests.path $(ARGS)
 
 test-load: $(STAMP)  ## every scenario of loadtests/scenarios, about three minutes: what must hold when things break
 	$(BIN)/penstock-load scenario all --out load-scenarios $(ARGS)
 
 bench-load: $(STAMP)  ## what the load client itself can do on one core, under a minute
-	$(BIN)/python -m loadtests.limits $(ARGS)
+	$(BIN)/python -m loadtests.calibration.limits $(ARGS)
 
 bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peers, about ten minutes
 	$(BIN)/python -m loadtests.peers $(ARGS)
 
 bench-tools: $(STAMP)  ## our figures next to those of GuideLLM and vllm bench serve, on one simulator
-	$(BIN)/python -m loadtests.tools $(ARGS)
+	$(BIN)/python -m loadtests.calibration.tools $(ARGS)
 
 soak: $(STAMP)  ## ten minutes of full load; prints KiB/min
-	$(BIN)/python -m loadtests.path_bench --gateways penstock --rounds 0 --open-streams 0 --soak 10
+	$(BIN)/python -m loadtests.path --gateways penstock --rounds 0 --open-streams 0 --soak 10
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

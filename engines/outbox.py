@@ -2,7 +2,7 @@
 
 A loaded gateway finds some thirty sockets readable in one turn. Written at once, each answer wakes a peer that goes
 back to sleep before the next one is ready, and the kernel's send path and ours push each other out of the caches. Made
-one after the other, the same writes take 40 % less CPU per request (`loadtests.path_bench`, plain rounds, both sides
+one after the other, the same writes take 40 % less CPU per request (`make bench-path`, plain rounds, both sides
 in one run); with one socket in the turn nothing changes.
 
 Promises: the writes of a transport keep their order; a write waits for no timer and for at most `MAX_WAITING` others;

@@ -15,7 +15,8 @@ from engines.model import Deadlines, Operation
 from engines.wire import FORMATS
 from gateway import clock, envelope
 from gateway.errors import Failure
-from gateway.flight import Flight
+from gateway.fleet.snapshot import UNNAMED
+from gateway.flight import OPERATION_KEYS, Flight
 
 if TYPE_CHECKING:
     from gateway.fleet.snapshot import Snapshot
@@ -69,9 +70,10 @@ class Dispatcher:
             parsed = envelope.parse(request.body)
             assert parsed.model is not None
             model = parsed.model
-            route = snapshot.routes.get((operation, model))
-            if route is None or not principal.may_use(model):
-                raise self._no_route(operation, model, snapshot, principal)
+            route = snapshot.routes.get((model, UNNAMED))
+            spoken = OPERATION_KEYS[operation]
+            if route is None or spoken not in route.speakers or not principal.may_use(model):
+                raise self._no_route(operation, model, route, snapshot, principal)
             deadlines = self._deadlines(request, route, snapshot)
         except Failure as failure:
             self._settlement.refused(request, request_id, operation, model, key_id, failure, received_s)
@@ -96,15 +98,17 @@ class Dispatcher:
         flight.begin()
         return flight
 
-    def _no_route(self, operation: Operation, model: str, snapshot: Snapshot, principal: Principal) -> Failure:
+    def _no_route(
+        self, operation: Operation, model: str, route: ModelRoute | None, snapshot: Snapshot, principal: Principal
+    ) -> Failure:
         shown = model if len(model) <= 128 else model[:125] + "..."
-        if model not in snapshot.fleet.models:
+        if route is None:
             nearest = [near for near in snapshot.fleet.nearest(model) if principal.may_use(near)]
             hint = f"; did you mean {' or '.join(nearest)}?" if nearest else "; GET /v1/models lists the models"
             return Failure("model_not_found", f"the model {shown!r} does not exist{hint}", "model")
         if not principal.may_use(model):
             return Failure("model_not_allowed", f"this API key may not use the model {shown!r}", "model")
-        spoken = sorted(op.value for (op, name) in snapshot.routes if name == model)
+        spoken = sorted(route.speakers)
         return Failure(
             "unsupported_operation",
             f"no engine of model {shown!r} speaks {operation.value}; it speaks {', '.join(spoken) or 'nothing yet'}",
@@ -125,7 +129,8 @@ class Dispatcher:
                 )
             total_s = int(total) / 1e3
         read_s = _seconds(read)
-        usual = snapshot.lines[route.tiers[0][0]].deadlines if route.tiers else Deadlines()
+        first = next(route.endpoints(), None)
+        usual = snapshot.lines[first].deadlines if first is not None else Deadlines()
         if total_s is None and (read_s is None or (read_s >= usual.first_byte_s and read_s >= usual.idle_s)):
             return None
         bound = read_s if read_s is not None else float("inf")

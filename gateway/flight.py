@@ -68,6 +68,9 @@ _OUTCOMES: dict[type[EngineError], tuple[Outcome, str]] = {
     AnswerTruncated: (Outcome.CONNECTION_LOST, "answer_truncated"),
 }
 
+OPERATION_KEYS = {operation: operation.value for operation in Operation}
+"""What routing knows an operation by; asking an enum for its value costs 0.1 us each time."""
+
 
 class Settlement(Protocol):
     """Where a flight's account goes; see `gateway.accounts.accounting`."""
@@ -141,6 +144,7 @@ class Flight:
     ) -> None:
         self.request = request
         self.operation = operation
+        self._spoken = OPERATION_KEYS[operation]
         self.wire_format = FORMATS[operation]
         self.request_id = request_id
         self.principal = principal
@@ -160,7 +164,7 @@ class Flight:
     def begin(self) -> None:
         """Choose an endpoint and send."""
         self.route.budget.deposit()
-        decision = choose(self.route, self.received_s, self._rng)
+        decision = choose(self.route, self._spoken, self.received_s, self._rng)
         if decision is None:
             self.fail(self._nobody())
         else:
@@ -315,7 +319,7 @@ class Flight:
         self._record(outcome.verdict, now)
         self._release(now)
         if self._retry is None:
-            self._retry = retry.RetryState(self.route, self._deadline_s())
+            self._retry = retry.RetryState(self.route, self._spoken, self._deadline_s())
         retry_after_s = self._retry_after_s()
         failed = retry.Failure(line.endpoint, outcome, retry_after_s)
         verdict = retry.next(self._retry, failed, now, self._rng)
@@ -396,8 +400,8 @@ class Flight:
         now = clock.monotonic()
         waits = [
             endpoint.state.breaker.open_until - now
-            for tier in self.route.tiers
-            for endpoint in tier
+            for pool in self.route.speakers[self._spoken].pools
+            for endpoint in pool
             if not endpoint.state.breaker.closed
         ]
         return Failure(

@@ -12,7 +12,7 @@ def main() -> None:
     except ModuleNotFoundError:
         print("penstock-load needs its own dependencies: pip install 'penstock[load]'", file=sys.stderr)
         sys.exit(2)
-    from loadtests.cli import app
+    from loadtests.cli.commands import app
 
     app()
 

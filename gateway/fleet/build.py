@@ -16,7 +16,7 @@ from engines.http_engine import HttpEngine
 from engines.model import Deadlines, Operation
 from engines.port import Replica, Spawn
 from gateway.accounts.prices import GpuMeter, PriceBook
-from gateway.fleet.snapshot import Line, Snapshot
+from gateway.fleet.snapshot import UNNAMED, Line, Snapshot
 from gateway.identity import Keyring, Principal
 from gateway.settings import OpenAIEngine, Settings, SimulatorEngine, VllmEngine
 from routing.breaker import BreakerSettings
@@ -108,7 +108,7 @@ class SnapshotBuilder:
         self._workers = workers
         self._breaker: BreakerSettings | None = None
         self.table = ReplicaTable()
-        self._fleets: dict[Operation, Fleet] = {}
+        self._fleet: Fleet | None = None
         self._meters: dict[tuple[str, str], tuple[float, GpuMeter]] = {}
 
     def build(self, settings: Settings, digest: str, engines: Mapping[str, BuiltEngine], prices: PriceBook) -> Snapshot:
@@ -131,36 +131,28 @@ class SnapshotBuilder:
             budget_floor_per_s=settings.retry.budget_floor_per_s / self._workers,
             budget_cap=max(1.0, settings.retry.budget_cap / self._workers),
         )
-        whole = build_fleet(_specs(settings, engines, retry, None), table)
-        fleets: dict[Operation, Fleet] = {}
-        for operation in Operation:
-            specs = _specs(settings, engines, retry, operation)
-            fleets[operation] = build_fleet(specs, table, self._fleets.get(operation))
-        routes = {
-            (operation, name): route for operation, fleet in fleets.items() for name, route in fleet.models.items()
-        }
-        self._metrics.models = frozenset(whole.models)
+        fleet = build_fleet(_specs(settings, engines, retry), table, self._fleet)
+        self._metrics.models = frozenset(fleet.models)
         lines = {}
-        for route in routes.values():
-            for tier in route.tiers:
-                for endpoint in tier:
-                    built = engines[endpoint.engine]
-                    lines[endpoint] = Line(
-                        endpoint,
-                        built.engine,
-                        "",
-                        _deadlines(built.settings),
-                        self._metrics.series(route.name, endpoint.engine),
-                        prices.rates(_price_provider(built.settings), endpoint.model, endpoint.engine),
-                        self._meter(endpoint.state.key, built.settings.gpu_usd_per_hour),
-                    )
-        self.table, self._breaker, self._fleets = table, breaker, fleets
-        table.prune(whole.replica_keys())
+        for route in fleet.models.values():
+            for endpoint in route.endpoints():
+                built = engines[endpoint.engine]
+                lines[endpoint] = Line(
+                    endpoint,
+                    built.engine,
+                    UNNAMED,
+                    _deadlines(built.settings),
+                    self._metrics.series(route.name, endpoint.engine),
+                    prices.rates(_price_provider(built.settings), endpoint.model, endpoint.engine),
+                    self._meter(endpoint.state.key, built.settings.gpu_usd_per_hour),
+                )
+        self.table, self._breaker, self._fleet = table, breaker, fleet
+        table.prune(fleet.replica_keys())
         return Snapshot(
             keyring=_keyring(settings),
             limits=settings.limits,
-            fleet=whole,
-            routes=MappingProxyType(routes),
+            fleet=fleet,
+            routes=MappingProxyType({(name, UNNAMED): route for name, route in fleet.models.items()}),
             lines=MappingProxyType(lines),
             engines=MappingProxyType({name: built.engine for name, built in engines.items()}),
             digest=digest,
@@ -175,10 +167,10 @@ class SnapshotBuilder:
         return known[1]
 
 
-def _specs(
-    settings: Settings, engines: Mapping[str, BuiltEngine], retry: RetrySettings, operation: Operation | None
-) -> list[ModelSpec]:
-    """The models over the engines that speak `operation`; a model none of whose engines does is left out."""
+def _specs(settings: Settings, engines: Mapping[str, BuiltEngine], retry: RetrySettings) -> list[ModelSpec]:
+    spoken = {
+        name: frozenset(operation.value for operation in built.engine.operations) for name, built in engines.items()
+    }
     specs = []
     for name, model in settings.models.items():
         targets = tuple(
@@ -186,14 +178,13 @@ def _specs(
                 engine=target.engine,
                 model=target.model,
                 replicas=tuple(replica.id for replica in engines[target.engine].replicas),
+                operations=spoken[target.engine],
                 tier=target.tier,
                 weight=target.weight,
             )
             for target in model.targets
-            if operation is None or operation in engines[target.engine].engine.operations
         )
-        if targets:
-            specs.append(ModelSpec(name, targets, model.policy.name, retry))
+        specs.append(ModelSpec(name, targets, model.policy.name, retry))
     return specs
 
 

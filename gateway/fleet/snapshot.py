@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from engines.model import Deadlines, Operation
+from engines.model import Deadlines
 from engines.port import Engine
 from gateway.identity import Keyring
 from routing.fleet import Fleet
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from gateway.accounts.prices import GpuMeter, Rates
     from gateway.settings import Limits
     from gateway.telemetry.metrics import Series
+
+UNNAMED: Final = ""
+"""The arm of a model without an experiment."""
 
 
 class Line:
@@ -60,8 +63,8 @@ class Snapshot:
     keyring: Keyring
     limits: Limits
     fleet: Fleet
-    routes: Mapping[tuple[Operation, str], ModelRoute]
-    """By operation and public model: the route over the engines that speak the operation."""
+    routes: Mapping[tuple[str, str], ModelRoute]
+    """By public model and arm. A model without an experiment has one arm, `UNNAMED`."""
     lines: Mapping[Endpoint, Line]
     engines: Mapping[str, Engine]
     digest: str

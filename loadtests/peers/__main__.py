@@ -18,19 +18,19 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from loadtests.arrivals import Poisson
-from loadtests.columns import columns
-from loadtests.honesty import examine
-from loadtests.launched import Launched, free_port
 from loadtests.peers.commands import API_KEY
 from loadtests.peers.environments import PeerError
 from loadtests.peers.fleets import DEFAULT, MODEL, fleet_command
 from loadtests.peers.table import PeerRound, PeerRow, figures, table
-from loadtests.plan import Plan
-from loadtests.run import RunError, execute
+from loadtests.processes.launched import Launched, free_port
+from loadtests.run.run import RunError, execute
 from loadtests.scenario.facts import of_metrics
-from loadtests.slo import parse_slo
-from loadtests.window import fixed_window
+from loadtests.schedule.arrivals import Poisson
+from loadtests.schedule.plan import Plan
+from loadtests.statistics.columns import columns
+from loadtests.statistics.honesty import examine
+from loadtests.statistics.slo import parse_slo
+from loadtests.statistics.window import fixed_window
 from loadtests.workloads.spec import Prefixes, Synthetic
 
 READY_S = 90.0

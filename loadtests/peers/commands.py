@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtests.launched import free_port
-from loadtests.path_backend import MODEL
+from loadtests.path.backend import MODEL
 from loadtests.peers.environments import PeerError, ensure
+from loadtests.processes.launched import free_port
 
 API_KEY = "sk-bench-0123456789abcdef0123456789abcdef"
 NAMES = ("penstock", "bare", "vllm-router", "sglang-router", "litellm", "nginx", "direct")
@@ -111,7 +111,7 @@ def command(name: str, port: int, backend: str, work: Path, workers: int = 1) ->
         case "penstock":
             return _penstock(port, backend, work, workers)
         case "bare":
-            relay = ["-m", "loadtests.bare_relay", "--port", str(port), "--backend", backend]
+            relay = ["-m", "loadtests.path.bare_relay", "--port", str(port), "--backend", backend]
             return Command([sys.executable, *relay], {"PYTHONPATH": str(ROOT)})
         case "vllm-router":
             return _rust_router([str(ensure(name) / "vllm-router")], port, backend, "warning")

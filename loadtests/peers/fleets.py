@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadtests.launched import free_port
 from loadtests.peers.commands import API_KEY, Command
 from loadtests.peers.environments import PeerError, ensure
+from loadtests.processes.launched import free_port
 
 MODEL = "bench"
 DEFAULT = (

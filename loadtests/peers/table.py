@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from loadtests.columns import Columns, Floats
-from loadtests.intervals import nearest_rank, wilson
-from loadtests.slo import Slo
+from loadtests.statistics.columns import Columns, Floats
+from loadtests.statistics.intervals import nearest_rank, wilson
+from loadtests.statistics.slo import Slo
 
 HEADS = (
     "gateway",

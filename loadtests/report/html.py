@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from loadtests.honesty import ACHIEVED_LIMIT_RATIO, CPU_LIMIT_RATIO, SEND_LAG_P99_LIMIT_S, Honesty
-from loadtests.intervals import EXACT_BELOW
 from loadtests.report import plots
 from loadtests.report.model import Report
 from loadtests.report.units import NBSP, NONE, between, duration, exactly, interval, number, rate, share
-from loadtests.spread import Spread
-from loadtests.summary import Split, Summary
+from loadtests.statistics.honesty import ACHIEVED_LIMIT_RATIO, CPU_LIMIT_RATIO, SEND_LAG_P99_LIMIT_S, Honesty
+from loadtests.statistics.intervals import EXACT_BELOW
+from loadtests.statistics.spread import Spread
+from loadtests.statistics.summary import Split, Summary
 
 _HERE = Path(__file__).parent
 _LIMITS = {"ttft": "TTFT", "ttfo": "TTFO", "tpot": "TPOT", "e2e": "end to end", "stall": "stall"}

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from loadtests.columns import Columns
-from loadtests.histogram import LogHistogram
-from loadtests.honesty import Floor, Honesty, WorkerLoad, examine
 from loadtests.report.series import Distribution, TimeSeries, duration_distribution, gap_distribution, time_series
-from loadtests.slo import Slo
-from loadtests.summary import Summary, summarise
-from loadtests.window import Window, steady_window
+from loadtests.statistics.columns import Columns
+from loadtests.statistics.histogram import LogHistogram
+from loadtests.statistics.honesty import Floor, Honesty, WorkerLoad, examine
+from loadtests.statistics.slo import Slo
+from loadtests.statistics.summary import Summary, summarise
+from loadtests.statistics.window import Window, steady_window
 
 SCHEMA = "penstock.load-report"
 SCHEMA_VERSION = 1
@@ -57,7 +57,7 @@ def build_report(
 ) -> Report:
     """Judge, sum up and bin a run whose schedule began at `started_ns` and lasted `duration_s`.
 
-    `window` None: find the steady one. Pass `loadtests.window.fixed_window` for a load that drifts on purpose.
+    `window` None: find the steady one. Pass `statistics.window.fixed_window` for a load that drifts on purpose.
     """
     window = window or steady_window(run, started_ns, duration_s)
     inside = run.take(window.scheduled(run) & run.ok)

@@ -10,7 +10,7 @@ from loadtests.report.model import Report
 from loadtests.report.series import Distribution, Track
 from loadtests.report.svg import Axis, Chart, log_ticks, nice_ticks
 from loadtests.report.units import NBSP, duration, exactly, number, share
-from loadtests.spread import Spread
+from loadtests.statistics.spread import Spread
 
 _NAMES = {
     "ttft": "Time to first token",

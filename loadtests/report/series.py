@@ -14,10 +14,10 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
-from loadtests.columns import Bools, Columns, Floats, Ints
-from loadtests.histogram import LogHistogram
-from loadtests.intervals import nearest_rank
-from loadtests.window import sliced
+from loadtests.statistics.columns import Bools, Columns, Floats, Ints
+from loadtests.statistics.histogram import LogHistogram
+from loadtests.statistics.intervals import nearest_rank
+from loadtests.statistics.window import sliced
 
 MAX_SLICES = 100
 SLICE_REQUESTS = 25

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loadtests.intervals import Proportion
+from loadtests.statistics.intervals import Proportion
 
 NBSP = "\u00a0"
 NONE = "–"

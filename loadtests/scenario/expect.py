@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from loadtests.slo import parse_duration_s
+from loadtests.statistics.slo import parse_duration_s
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq,

@@ -6,12 +6,12 @@ import re
 
 import numpy as np
 
-from loadtests.columns import Columns
-from loadtests.record import Record
-from loadtests.slo import Slo
-from loadtests.spread import Spread
-from loadtests.summary import summarise
-from loadtests.window import Window
+from loadtests.client.record import Record
+from loadtests.statistics.columns import Columns
+from loadtests.statistics.slo import Slo
+from loadtests.statistics.spread import Spread
+from loadtests.statistics.summary import summarise
+from loadtests.statistics.window import Window
 
 Facts = dict[str, float | None]
 _SAMPLE = re.compile(r"^([\w:]+)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)

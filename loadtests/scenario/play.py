@@ -9,18 +9,18 @@ from time import monotonic_ns
 
 import msgspec
 
-from loadtests.columns import columns
-from loadtests.honesty import EXIT_INVALID, EXIT_VALID
-from loadtests.outcome import report_of, write
-from loadtests.plan import Plan
-from loadtests.run import Run, RunResult
+from loadtests.client.worker import Progress
+from loadtests.run.outcome import report_of, write
+from loadtests.run.run import Run, RunResult
 from loadtests.scenario.expect import Expectation, Verdict, judge
 from loadtests.scenario.facts import Facts, of_memory, of_metrics, of_window
 from loadtests.scenario.spec import Event, Scenario
 from loadtests.scenario.stage import Stage
-from loadtests.slo import parse_duration_s
-from loadtests.window import Window
-from loadtests.worker import Progress
+from loadtests.schedule.plan import Plan
+from loadtests.statistics.columns import columns
+from loadtests.statistics.honesty import EXIT_INVALID, EXIT_VALID
+from loadtests.statistics.slo import parse_duration_s
+from loadtests.statistics.window import Window
 
 EXIT_MISSED = 1
 Say = Callable[[str], None]

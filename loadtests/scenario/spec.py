@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 import yaml
 
-from loadtests.arrivals import parse_arrivals
-from loadtests.plan import Plan
 from loadtests.scenario.expect import Expectation, read_expectation
-from loadtests.slo import Slo, parse_duration_s, parse_slo
-from loadtests.workload import parse_spec, read_spec
+from loadtests.schedule.arrivals import parse_arrivals
+from loadtests.schedule.plan import Plan
+from loadtests.statistics.slo import Slo, parse_duration_s, parse_slo
+from loadtests.workloads.workload import parse_spec, read_spec
 
 NAMED = Path(__file__).resolve().parent.parent / "scenarios"
 MAX_FILE_BYTES = 1 << 20

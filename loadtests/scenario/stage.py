@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from loadtests.launched import Launched, free_port
+from loadtests.processes.launched import Launched, free_port
 from loadtests.scenario.spec import Scenario, SlowReaders, with_urls
 
 READY_S = 60.0
@@ -110,7 +110,7 @@ class Stage:
     # -- what is beside it -------------------------------------------------------------------------------------------
 
     def begin_readers(self, readers: SlowReaders) -> None:
-        argv = [sys.executable, "-P", "-m", "loadtests.slow_reader", self.url, "--model", readers.model]
+        argv = [sys.executable, "-P", "-m", "loadtests.scenario.slow_reader", self.url, "--model", readers.model]
         argv += ["--count", str(readers.count), "--tokens", str(readers.tokens)]
         argv += ["--bytes-per-s", str(readers.bytes_per_s)]
         self._readers = subprocess.Popen(

@@ -1,1 +1,1 @@
-"""The kinds of workload, one noun per file, and the named ones as YAML. `loadtests.workload` is the door."""
+"""The kinds of workload, one noun per file, and the named ones as YAML. `workload.py` is the door."""

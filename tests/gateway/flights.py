@@ -15,7 +15,7 @@ from gateway import envelope
 from gateway.accounts.accounting import Accounting
 from gateway.accounts.prices import GpuMeter
 from gateway.accounts.record import RequestRecord
-from gateway.fleet.snapshot import Line, Snapshot
+from gateway.fleet.snapshot import UNNAMED, Line, Snapshot
 from gateway.flight import Flight
 from gateway.http.connection import STATUS_LINES, ClientConnection
 from gateway.http.request import Request
@@ -243,6 +243,9 @@ class Ledger(Accounting):
         super().fell_back(model, source, target)
 
 
+SPOKEN = frozenset(operation.value for operation in Operation)
+
+
 class Bench:
     """Tiers of replicas (engine `t0` has `0`, `1`, ...), and flights over them."""
 
@@ -263,7 +266,7 @@ class Bench:
             FakeEngine(f"t{tier}", size, secrets, accepts_stream_options) for tier, size in enumerate(sizes)
         ]
         targets = tuple(
-            TargetSpec(engine.name, "up", tuple(replica.id for replica in engine.replicas), tier)
+            TargetSpec(engine.name, "up", tuple(replica.id for replica in engine.replicas), SPOKEN, tier)
             for tier, engine in enumerate(self.engines)
         )
         fleet = build_fleet([ModelSpec("m", targets, "round_robin", retry)], self.table)
@@ -275,7 +278,7 @@ class Bench:
             keyring=Keyring(),
             limits=Limits(),
             fleet=fleet,
-            routes={(operation, "m"): self.route for operation in Operation},
+            routes={("m", UNNAMED): self.route},
             lines={
                 endpoint: Line(
                     endpoint,
@@ -286,8 +289,7 @@ class Bench:
                     None,
                     self.meters[endpoint.state.key],
                 )
-                for tier in self.route.tiers
-                for endpoint in tier
+                for endpoint in self.route.endpoints()
             },
             engines=by_name,
             digest="",

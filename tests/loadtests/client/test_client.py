@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from loadtests.client import Client, Target
-from loadtests.record import Record
+from loadtests.client.client import Client, Target
+from loadtests.client.record import Record
 from loadtests.workloads.request import Request
 from tests.loadtests import wire
 

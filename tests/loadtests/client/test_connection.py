@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from loadtests import connection as module
-from loadtests.connection import Connection, Exchange
-from loadtests.record import Record
+from loadtests.client import connection as module
+from loadtests.client.connection import Connection, Exchange
+from loadtests.client.record import Record
 from tests.loadtests import wire
 
 

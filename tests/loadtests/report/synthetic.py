@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from loadtests.columns import columns
-from loadtests.histogram import LogHistogram
-from loadtests.honesty import Floor, WorkerLoad
-from loadtests.record import Record
+from loadtests.client.record import Record
 from loadtests.report.model import Report, build_report
-from loadtests.slo import Slo
+from loadtests.statistics.columns import columns
+from loadtests.statistics.histogram import LogHistogram
+from loadtests.statistics.honesty import Floor, WorkerLoad
+from loadtests.statistics.slo import Slo
 
 STARTED_NS = 5_000_000_000
 

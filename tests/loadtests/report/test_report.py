@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from loadtests.columns import columns
-from loadtests.histogram import LogHistogram
-from loadtests.record import Record
+from loadtests.client.record import Record
 from loadtests.report.html import render, write_html
 from loadtests.report.json import decode_report, encode_report, read_report, write_report
 from loadtests.report.model import Report, build_report
 from loadtests.report.svg import log_ticks, nice_ticks
 from loadtests.report.units import NBSP, between, duration, exactly, rate, share
+from loadtests.statistics.columns import columns
+from loadtests.statistics.histogram import LogHistogram
 from tests.loadtests.report.synthetic import synthetic_report
 from tests.loadtests.statistics.made import STARTED_NS, answered, failed
 

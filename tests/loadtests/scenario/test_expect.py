@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from loadtests.columns import columns
 from loadtests.scenario.expect import Expectation, judge, read_expectation
 from loadtests.scenario.facts import of_memory, of_metrics, of_window
-from loadtests.slo import Slo
-from loadtests.window import Window, fixed_window
+from loadtests.statistics.columns import columns
+from loadtests.statistics.slo import Slo
+from loadtests.statistics.window import Window, fixed_window
 from tests.loadtests.statistics.made import STARTED_NS, S, answered, failed
 
 MIB = 2**20

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from loadtests import cli
+from loadtests.cli import commands as cli
 from loadtests.scenario.play import lines, play
 from loadtests.scenario.spec import Scenario, named, read_scenario, with_urls
 from loadtests.scenario.stage import Stage, StageError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from loadtests.record import Record
+from loadtests.client.record import Record
 
 MS = 1_000_000
 S = 1_000_000_000

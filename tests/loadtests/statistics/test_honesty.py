@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from loadtests.columns import columns
-from loadtests.honesty import Floor, Honesty, WorkerLoad, examine
-from loadtests.record import Record
+from loadtests.client.record import Record
+from loadtests.statistics.columns import columns
+from loadtests.statistics.honesty import Floor, Honesty, WorkerLoad, examine
 from tests.loadtests.statistics.made import STARTED_NS, answered, failed
 
 CALM = WorkerLoad(0, [0.2] * 10, 0.001)

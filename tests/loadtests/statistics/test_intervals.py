@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loadtests.intervals import nearest_rank, percentile_ranks, wilson
-from loadtests.spread import spread
+from loadtests.statistics.intervals import nearest_rank, percentile_ranks, wilson
+from loadtests.statistics.spread import spread
 
 
 @pytest.mark.parametrize(

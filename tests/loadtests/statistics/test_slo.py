@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtests.columns import columns
-from loadtests.record import Record
-from loadtests.slo import Slo, parse_duration_s, parse_slo
+from loadtests.client.record import Record
+from loadtests.statistics.columns import columns
+from loadtests.statistics.slo import Slo, parse_duration_s, parse_slo
 from tests.loadtests.statistics.made import MS, answered, failed
 
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from loadtests.columns import columns
-from loadtests.histogram import LogHistogram
-from loadtests.slo import Slo
-from loadtests.summary import Summary, summarise
-from loadtests.window import fixed_window
+from loadtests.statistics.columns import columns
+from loadtests.statistics.histogram import LogHistogram
+from loadtests.statistics.slo import Slo
+from loadtests.statistics.summary import Summary, summarise
+from loadtests.statistics.window import fixed_window
 from tests.loadtests.statistics.made import MS, STARTED_NS, answered, failed
 
 

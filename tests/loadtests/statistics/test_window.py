@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loadtests.columns import columns
-from loadtests.record import Record
-from loadtests.window import Window, fixed_window, steady_window
+from loadtests.client.record import Record
+from loadtests.statistics.columns import columns
+from loadtests.statistics.window import Window, fixed_window, steady_window
 from tests.loadtests.statistics.made import STARTED_NS, answered
 
 COUNT = 4000

@@ -1,0 +1,83 @@
+"""The table says what the rounds say: medians, differences within a round, and no figure of an invalid row."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadtests.path.table import Memory, Round, Row, figures, foreign_cores, render, slope_per_min
+
+
+def _round(requests: int = 1000, cpu_s: float | None = 0.5, p50: float = 100, p99: float = 400) -> Round:
+    return Round(duration_s=2.0, requests=requests, cpu_s=cpu_s, p50_us=p50, p99_us=p99)
+
+
+def test_medians_are_of_the_rounds() -> None:
+    row = Row("g", plain=[_round(1000), _round(4000), _round(2000)], stream=[_round(100, cpu_s=0.1)])
+
+    shown = figures(row, None)
+
+    assert shown["requests_per_s"] == 1000
+    assert shown["cpu_us_per_request"] == 250
+    assert shown["streams_per_s"] == 50
+    assert shown["cpu_us_per_stream"] == 1000
+    assert shown["busy_cores_plain"] == 0.25
+
+
+def test_added_latency_is_taken_within_each_round_before_the_median() -> None:
+    row = Row("g", latency=[_round(p50=100, p99=1000), _round(p50=200, p99=1100), _round(p50=300, p99=1300)])
+    direct = Row("direct", latency=[_round(p50=40, p99=100), _round(p50=190, p99=500), _round(p50=50, p99=900)])
+
+    shown = figures(row, direct)
+
+    assert shown["added_p50_us"] == 60
+    assert shown["added_p99_us"] == 600
+
+
+def test_the_direct_row_shows_its_own_latency_and_no_cpu() -> None:
+    direct = Row("direct", plain=[_round(cpu_s=None)], latency=[_round(cpu_s=None, p50=70, p99=120)])
+
+    shown = figures(direct, direct)
+
+    assert (shown["added_p50_us"], shown["added_p99_us"]) == (70, 120)
+    assert shown["cpu_us_per_request"] is None
+
+
+def test_memory_is_growth_per_stream_in_kib() -> None:
+    memory = Memory(streams=100, before_bytes=50 * 2**20, open_bytes=53 * 2**20, after_bytes=51 * 2**20)
+
+    assert figures(Row("g", memory=memory), None)["kib_per_open_stream"] == 30.72
+
+
+@pytest.mark.parametrize(
+    ("samples", "slope"),
+    [
+        ([], 0.0),
+        ([(3.0, 9.0)], 0.0),
+        ([(1.0, 5.0), (1.0, 7.0)], 0.0),
+        ([(0.0, 10.0), (30.0, 20.0), (60.0, 30.0)], 20.0),
+    ],
+)
+def test_growth_is_the_least_squares_slope_per_minute(samples: list[tuple[float, float]], slope: float) -> None:
+    assert slope == slope_per_min(samples)
+
+
+def test_foreign_load_is_the_median_over_all_rounds() -> None:
+    rounds = [Round(2.0, 1, None, 1, 1, foreign_s) for foreign_s in (0.0, 1.0, 2.0)]
+
+    assert foreign_cores([Row("a", plain=rounds[:2]), Row("b", latency=rounds[2:])]) == 0.5
+    assert foreign_cores([Row("c")]) == 0.0
+
+
+def test_the_table_leaves_out_what_nobody_has_and_every_figure_of_an_invalid_row() -> None:
+    good = Row("good", plain=[_round(20_000)])
+    bad = Row("bad", plain=[_round(90_000)], problems=["plain: wrk counted 3 status errors"])
+
+    text = render([figures(good, None), figures(bad, None)])
+
+    assert text.splitlines() == [
+        "| gateway     |  req/s | CPU us/req |",
+        "| ----------- | -----: | ---------: |",
+        "| good        | 10,000 |       25.0 |",
+        "| bad INVALID |      - |          - |",
+        "bad: plain: wrk counted 3 status errors",
+    ]
