@@ -16,7 +16,7 @@ from types import MappingProxyType
 from routing.model import LEAST_LOAD, Endpoint, ReplicaKey
 from routing.pickers import picker_named
 from routing.replica import ReplicaTable
-from routing.route import DEFAULT_RETRY, ModelRoute, RetrySettings
+from routing.route import DEFAULT_RETRY, ModelRoute, RetrySettings, Tiers
 from routing.tokens import TokenEstimate
 
 _LONGEST_NAME_COMPARED = 64  # difflib is quadratic in this, and the name comes from the client
@@ -30,6 +30,8 @@ class TargetSpec:
     engine: str
     model: str
     replicas: tuple[str, ...]
+    operations: frozenset[str]
+    """What the engine speaks."""
     tier: int = 0
     weight: float = 1.0
     """Of each replica; see `Endpoint.weight`."""
@@ -65,13 +67,14 @@ class Fleet:
 
     def replica_keys(self) -> set[ReplicaKey]:
         """Every replica some model may be sent to; what `ReplicaTable.prune` should keep."""
-        return {endpoint.state.key for route in self.models.values() for tier in route.tiers for endpoint in tier}
+        return {endpoint.state.key for route in self.models.values() for endpoint in route.endpoints()}
 
 
 def build_fleet(spec: Sequence[ModelSpec], table: ReplicaTable, previous: Fleet | None = None) -> Fleet:
     """A new fleet. Raises ValueError, naming the model, for what cannot be built; `previous` stays usable then.
 
-    Targets of one tier are one pool. Tier numbers need not be consecutive; an engine without replicas adds nothing.
+    Targets of one tier are one pool. Tier numbers need not be consecutive; an engine without replicas leaves its pool
+    empty.
     Pass the fleet in use as `previous`, or budgets and token estimates start afresh.
     """
     models: dict[str, ModelRoute] = {}
@@ -81,9 +84,11 @@ def build_fleet(spec: Sequence[ModelSpec], table: ReplicaTable, previous: Fleet 
         _check(model)
         old = previous.models.get(model.name) if previous is not None else None
         keep_budget = old is not None and old.retry == model.retry
+        whole, speakers = _tiers(model, table)
         models[model.name] = ModelRoute(
             name=model.name,
-            tiers=_tiers(model, table),
+            whole=whole,
+            speakers=speakers,
             policy=model.policy,
             retry=model.retry,
             budget=old.budget if old is not None and keep_budget else model.retry.new_budget(),
@@ -107,14 +112,39 @@ def _check(model: ModelSpec) -> None:
             seen.add(identity)
 
 
-def _tiers(model: ModelSpec, table: ReplicaTable) -> tuple[tuple[Endpoint, ...], ...]:
-    numbers = sorted({target.tier for target in model.targets if target.replicas})
-    return tuple(
-        tuple(
-            Endpoint(target.engine, replica, target.model, position, target.weight, table.get((target.engine, replica)))
-            for target in model.targets
-            if target.tier == number
+def _tiers(model: ModelSpec, table: ReplicaTable) -> tuple[Tiers, Mapping[str, Tiers]]:
+    """The tiers of a model, whole and by operation. Operations that the same targets speak share theirs."""
+    position = {number: at for at, number in enumerate(sorted({target.tier for target in model.targets}))}
+    placed = [
+        [
+            Endpoint(
+                target.engine,
+                replica,
+                target.model,
+                position[target.tier],
+                target.weight,
+                table.get((target.engine, replica)),
+            )
             for replica in target.replicas
-        )
-        for position, number in enumerate(numbers)
-    )
+        ]
+        for target in model.targets
+    ]
+    made: dict[tuple[int, ...], Tiers] = {}
+
+    def over(chosen: tuple[int, ...]) -> Tiers:
+        tiers = made.get(chosen)
+        if tiers is None:
+            pools: list[list[Endpoint]] = [[] for _ in position]
+            for i in chosen:
+                pools[position[model.targets[i].tier]] += placed[i]
+            tiers = made[chosen] = Tiers(
+                tuple(tuple(pool) for pool in pools), tuple(picker_named(model.policy, pool) for pool in pools)
+            )
+        return tiers
+
+    speaking: dict[str, list[int]] = {}
+    for i, target in enumerate(model.targets):
+        for operation in target.operations:
+            speaking.setdefault(operation, []).append(i)
+    whole = over(tuple(range(len(model.targets))))
+    return whole, MappingProxyType({operation: over(tuple(chosen)) for operation, chosen in speaking.items()})

@@ -9,19 +9,24 @@ from routing.model import AGAIN, Decision, Endpoint
 from routing.route import ModelRoute
 
 
-def choose(route: ModelRoute, now: float, rng: random.Random, tried: Collection[Endpoint] = ()) -> Decision | None:
-    """An endpoint for a request, or None when nothing at all is available.
+def choose(
+    route: ModelRoute, operation: str, now: float, rng: random.Random, tried: Collection[Endpoint] = ()
+) -> Decision | None:
+    """An endpoint that speaks `operation`, or None when nothing at all is available.
 
     The first tier with an available endpoint not in `tried` is picked from. When every available one was tried, the
     first tier with any is picked from, and the reason is "again". Never an endpoint that is unhealthy, draining or
     refused by its breaker. Changes nothing but a round-robin's turn: the caller admits and charges, at the same `now`.
     """
-    for picker in route.pickers:
+    speakers = route.speakers.get(operation)
+    if speakers is None:
+        return None
+    for picker in speakers.pickers:
         decision = picker.pick(now, rng, tried)
         if decision is not None:
             return decision
     if tried:
-        for picker in route.pickers:
+        for picker in speakers.pickers:
             decision = picker.pick(now, rng)
             if decision is not None:
                 return Decision(decision.endpoint, AGAIN)

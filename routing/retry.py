@@ -57,13 +57,15 @@ AT_ONCE = Wait(0.0)
 class RetryState:
     """What one request has tried so far."""
 
-    __slots__ = ("_attempts", "_deadline_s", "_due_s", "_not_before_s", "_rounds", "route", "tried")
+    __slots__ = ("_attempts", "_deadline_s", "_due_s", "_not_before_s", "_rounds", "_speakers", "route", "tried")
 
-    def __init__(self, route: ModelRoute, deadline_s: float | None = None) -> None:
-        """`deadline_s` is the client's, on the clock of `now`; None when it set none."""
+    def __init__(self, route: ModelRoute, operation: str, deadline_s: float | None = None) -> None:
+        """`operation` is one that some target of the route speaks. `deadline_s` is the client's, on the clock of
+        `now`; None when it set none."""
         self.route = route
+        self._speakers = route.speakers[operation]
         self.tried: list[Endpoint] = []
-        self._attempts = [0] * len(route.tiers)
+        self._attempts = [0] * len(self._speakers.pools)
         self._deadline_s = float("inf") if deadline_s is None else deadline_s
         self._not_before_s: dict[Endpoint, float] = {}
         self._rounds = 0
@@ -77,14 +79,14 @@ class RetryState:
     def choose(self, now: float, rng: random.Random) -> Decision | None:
         """The endpoint of the next attempt, once the wait is over; None when all have become unavailable meanwhile."""
         for tier in self._open_tiers():
-            decision = self.route.pickers[tier].pick(now, rng, self.tried)
+            decision = self._speakers.pickers[tier].pick(now, rng, self.tried)
             if decision is not None:
                 return decision
         # A timer may fire a fraction of a millisecond early; that must not look like a Retry-After still running.
         due_s = max(now, self._due_s)
         early = [endpoint for endpoint, until_s in self._not_before_s.items() if until_s > due_s]
         for tier in self._open_tiers():
-            decision = self.route.pickers[tier].pick(now, rng, early)
+            decision = self._speakers.pickers[tier].pick(now, rng, early)
             if decision is not None:
                 return Decision(decision.endpoint, AGAIN)
         return None
@@ -108,7 +110,7 @@ class RetryState:
     def _untried_tier(self, now: float) -> int | None:
         """The first open tier with an available endpoint that was not tried."""
         for tier in self._open_tiers():
-            for endpoint in self.route.tiers[tier]:
+            for endpoint in self._speakers.pools[tier]:
                 if endpoint.state.available(now) and endpoint not in self.tried:
                     return tier
         return None

@@ -1,12 +1,17 @@
-"""A route: everything the request path needs to know of one public model. Immutable, but for what it has learned."""
+"""A route: everything the request path needs to know of one public model. Immutable, but for what it has learned.
+
+All operations of a model share its endpoints, its retry budget and its token estimate. What differs between them is
+which engines speak them, and so which endpoints of each tier may be asked: its `Tiers`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from routing.budget import RetryBudget
 from routing.model import Endpoint
-from routing.pickers import Picker, picker_named
+from routing.pickers import Picker
 from routing.tokens import TokenEstimate
 
 
@@ -41,18 +46,31 @@ DEFAULT_RETRY = RetrySettings()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Tiers:
+    """Pools of endpoints in the order in which they are asked. `Endpoint.tier` is the position of its pool."""
+
+    pools: tuple[tuple[Endpoint, ...], ...]
+    """A pool is empty while no target of its tier has a replica."""
+    pickers: tuple[Picker, ...]
+    """One per pool."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ModelRoute:
-    """One public model: pools of endpoints in the order in which they are asked."""
+    """One public model and whoever serves it."""
 
     name: str
-    tiers: tuple[tuple[Endpoint, ...], ...]
-    """Never an empty tier; no tiers at all when no target has a replica yet."""
+    whole: Tiers
+    """Every endpoint, whatever it speaks."""
+    speakers: Mapping[str, Tiers]
+    """Operation -> the endpoints that speak it, in the tiers of `whole`. Operations with the same speakers share one
+    object; one that no target speaks is not there."""
     policy: str
     retry: RetrySettings
     budget: RetryBudget
     tokens: TokenEstimate
-    pickers: tuple[Picker, ...] = field(init=False)
-    """One per tier."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "pickers", tuple(picker_named(self.policy, tier) for tier in self.tiers))
+    def endpoints(self) -> Iterator[Endpoint]:
+        """Every endpoint, tier by tier."""
+        for pool in self.whole.pools:
+            yield from pool

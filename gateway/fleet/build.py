@@ -16,13 +16,14 @@ from engines.http_engine import HttpEngine
 from engines.model import Deadlines, Operation
 from engines.port import Replica, Spawn
 from gateway.accounts.prices import GpuMeter, PriceBook
-from gateway.fleet.snapshot import Line, Snapshot
+from gateway.fleet.snapshot import UNNAMED, Serving, Snapshot, Upstream, Upstreams
 from gateway.identity import Keyring, Principal
 from gateway.settings import OpenAIEngine, Settings, SimulatorEngine, VllmEngine
 from routing.breaker import BreakerSettings
 from routing.fleet import Fleet, ModelSpec, TargetSpec, build_fleet
+from routing.model import Endpoint
 from routing.replica import ReplicaTable
-from routing.route import RetrySettings
+from routing.route import ModelRoute, RetrySettings
 
 if TYPE_CHECKING:
     from gateway.telemetry.metrics import Metrics
@@ -108,7 +109,7 @@ class SnapshotBuilder:
         self._workers = workers
         self._breaker: BreakerSettings | None = None
         self.table = ReplicaTable()
-        self._fleets: dict[Operation, Fleet] = {}
+        self._fleet: Fleet | None = None
         self._meters: dict[tuple[str, str], tuple[float, GpuMeter]] = {}
 
     def build(self, settings: Settings, digest: str, engines: Mapping[str, BuiltEngine], prices: PriceBook) -> Snapshot:
@@ -131,40 +132,40 @@ class SnapshotBuilder:
             budget_floor_per_s=settings.retry.budget_floor_per_s / self._workers,
             budget_cap=max(1.0, settings.retry.budget_cap / self._workers),
         )
-        whole = build_fleet(_specs(settings, engines, retry, None), table)
-        fleets: dict[Operation, Fleet] = {}
-        for operation in Operation:
-            specs = _specs(settings, engines, retry, operation)
-            fleets[operation] = build_fleet(specs, table, self._fleets.get(operation))
-        routes = {
-            (operation, name): route for operation, fleet in fleets.items() for name, route in fleet.models.items()
+        fleet = build_fleet(_specs(settings, engines, retry), table, self._fleet)
+        self._metrics.models = frozenset(fleet.models)
+        serving = {
+            (name, UNNAMED): Serving(route, self._upstreams(route, engines, prices))
+            for name, route in fleet.models.items()
         }
-        self._metrics.models = frozenset(whole.models)
-        lines = {}
-        for route in routes.values():
-            for tier in route.tiers:
-                for endpoint in tier:
-                    built = engines[endpoint.engine]
-                    lines[endpoint] = Line(
-                        endpoint,
-                        built.engine,
-                        "",
-                        _deadlines(built.settings),
-                        self._metrics.series(route.name, endpoint.engine),
-                        prices.rates(_price_provider(built.settings), endpoint.model, endpoint.engine),
-                        self._meter(endpoint.state.key, built.settings.gpu_usd_per_hour),
-                    )
-        self.table, self._breaker, self._fleets = table, breaker, fleets
-        table.prune(whole.replica_keys())
+        self.table, self._breaker, self._fleet = table, breaker, fleet
+        table.prune(fleet.replica_keys())
         return Snapshot(
             keyring=_keyring(settings),
             limits=settings.limits,
-            fleet=whole,
-            routes=MappingProxyType(routes),
-            lines=MappingProxyType(lines),
-            engines=MappingProxyType({name: built.engine for name, built in engines.items()}),
+            fleet=fleet,
+            serving=MappingProxyType(serving),
             digest=digest,
         )
+
+    def _upstreams(self, route: ModelRoute, engines: Mapping[str, BuiltEngine], prices: PriceBook) -> Upstreams:
+        """What is slow to make is made now: the price of a model may have to be looked for."""
+        shared = {}
+        for engine, model in {(endpoint.engine, endpoint.model) for endpoint in route.endpoints()}:
+            built = engines[engine]
+            shared[engine, model] = (
+                built,
+                _deadlines(built.settings),
+                self._metrics.series(route.name, engine),
+                prices.rates(_price_provider(built.settings), model, engine),
+            )
+
+        def make(endpoint: Endpoint) -> Upstream:
+            built, deadlines, series, rates = shared[endpoint.engine, endpoint.model]
+            meter = self._meter(endpoint.state.key, built.settings.gpu_usd_per_hour)
+            return Upstream(endpoint, built.engine, UNNAMED, deadlines, series, rates, meter)
+
+        return Upstreams(make)
 
     def _meter(self, key: tuple[str, str], usd_per_hour: float | None) -> GpuMeter | None:
         if not usd_per_hour:
@@ -175,10 +176,10 @@ class SnapshotBuilder:
         return known[1]
 
 
-def _specs(
-    settings: Settings, engines: Mapping[str, BuiltEngine], retry: RetrySettings, operation: Operation | None
-) -> list[ModelSpec]:
-    """The models over the engines that speak `operation`; a model none of whose engines does is left out."""
+def _specs(settings: Settings, engines: Mapping[str, BuiltEngine], retry: RetrySettings) -> list[ModelSpec]:
+    spoken = {
+        name: frozenset(operation.value for operation in built.engine.operations) for name, built in engines.items()
+    }
     specs = []
     for name, model in settings.models.items():
         targets = tuple(
@@ -186,14 +187,13 @@ def _specs(
                 engine=target.engine,
                 model=target.model,
                 replicas=tuple(replica.id for replica in engines[target.engine].replicas),
+                operations=spoken[target.engine],
                 tier=target.tier,
                 weight=target.weight,
             )
             for target in model.targets
-            if operation is None or operation in engines[target.engine].engine.operations
         )
-        if targets:
-            specs.append(ModelSpec(name, targets, model.policy.name, retry))
+        specs.append(ModelSpec(name, targets, model.policy.name, retry))
     return specs
 
 

@@ -271,8 +271,7 @@ class Worker:
         return any(
             endpoint.state.healthy and not endpoint.state.draining
             for route in self._dispatcher.snapshot.fleet.models.values()
-            for tier in route.tiers
-            for endpoint in tier
+            for endpoint in route.endpoints()
         )
 
     @property

@@ -15,7 +15,7 @@ from gateway import envelope
 from gateway.accounts.accounting import Accounting
 from gateway.accounts.prices import GpuMeter
 from gateway.accounts.record import RequestRecord
-from gateway.fleet.snapshot import Line, Snapshot
+from gateway.fleet.snapshot import UNNAMED, Serving, Snapshot, Upstream, Upstreams
 from gateway.flight import Flight
 from gateway.http.connection import STATUS_LINES, ClientConnection
 from gateway.http.request import Request
@@ -243,6 +243,9 @@ class Ledger(Accounting):
         super().fell_back(model, source, target)
 
 
+SPOKEN = frozenset(operation.value for operation in Operation)
+
+
 class Bench:
     """Tiers of replicas (engine `t0` has `0`, `1`, ...), and flights over them."""
 
@@ -263,7 +266,7 @@ class Bench:
             FakeEngine(f"t{tier}", size, secrets, accepts_stream_options) for tier, size in enumerate(sizes)
         ]
         targets = tuple(
-            TargetSpec(engine.name, "up", tuple(replica.id for replica in engine.replicas), tier)
+            TargetSpec(engine.name, "up", tuple(replica.id for replica in engine.replicas), SPOKEN, tier)
             for tier, engine in enumerate(self.engines)
         )
         fleet = build_fleet([ModelSpec("m", targets, "round_robin", retry)], self.table)
@@ -271,25 +274,25 @@ class Bench:
         self.metrics = Metrics(["m"])
         self.meters = {state.key: GpuMeter(3600.0) for state in self.table}
         by_name = {engine.name: engine for engine in self.engines}
-        self.snapshot = Snapshot(
-            keyring=Keyring(),
-            limits=Limits(),
-            fleet=fleet,
-            routes={(operation, "m"): self.route for operation in Operation},
-            lines={
-                endpoint: Line(
+        self.serving = Serving(
+            self.route,
+            Upstreams(
+                lambda endpoint: Upstream(
                     endpoint,
                     by_name[endpoint.engine],
-                    "",
+                    UNNAMED,
                     Deadlines(),
                     self.metrics.series("m", endpoint.engine),
                     None,
                     self.meters[endpoint.state.key],
                 )
-                for tier in self.route.tiers
-                for endpoint in tier
-            },
-            engines=by_name,
+            ),
+        )
+        self.snapshot = Snapshot(
+            keyring=Keyring(),
+            limits=Limits(),
+            fleet=fleet,
+            serving={("m", UNNAMED): self.serving},
             digest="",
         )
         self.ledger = Ledger(self.metrics)
@@ -318,8 +321,7 @@ class Bench:
             b"req-1",
             ANONYMOUS,
             envelope.parse(body),
-            self.route,
-            self.snapshot,
+            self.serving,
             self.ledger,
             cast("asyncio.AbstractEventLoop", self.loop),
             random.Random(7),

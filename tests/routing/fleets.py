@@ -10,6 +10,9 @@ from routing.model import Endpoint
 from routing.replica import ReplicaTable
 from routing.route import DEFAULT_RETRY, ModelRoute, RetrySettings
 
+OPERATION = "/v1/chat/completions"
+SPOKEN = frozenset({OPERATION})
+
 
 def route_of(
     *tiers: int,
@@ -23,17 +26,17 @@ def route_of(
     With `weights`, there is one tier of one replica per weight instead.
     """
     if weights:
-        targets = tuple(TargetSpec(f"w{i}", "up", ("0",), 0, weight) for i, weight in enumerate(weights))
+        targets = tuple(TargetSpec(f"w{i}", "up", ("0",), SPOKEN, 0, weight) for i, weight in enumerate(weights))
     else:
         targets = tuple(
-            TargetSpec(f"t{tier}", "up", tuple(str(i) for i in range(replicas)), tier)
+            TargetSpec(f"t{tier}", "up", tuple(str(i) for i in range(replicas)), SPOKEN, tier)
             for tier, replicas in enumerate(tiers)
         )
     return build_fleet([ModelSpec("m", targets, policy, retry)], ReplicaTable(breaker)).models["m"]
 
 
 def endpoints(route: ModelRoute) -> list[Endpoint]:
-    return [endpoint for tier in route.tiers for endpoint in tier]
+    return list(route.endpoints())
 
 
 def trip(breaker: Breaker, now: float, rng: random.Random) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from routing.policy import choose
-from tests.routing.fleets import route_of
+from tests.routing.fleets import OPERATION, route_of
 
 TOKENS_PER_S = 10_000.0
 REQUESTS = 3000
@@ -28,7 +28,7 @@ def simulate(policy: str, seed: int) -> Spread:
     """One prompt in ten is forty times as long as the others; load is about 80 % of what the replicas can do."""
     traffic, rng = random.Random(seed), random.Random(seed + 1)
     route = route_of(REPLICAS, policy=policy)
-    states = [endpoint.state for endpoint in route.tiers[0]]
+    states = [endpoint.state for endpoint in route.whole.pools[0]]
     free_at = dict.fromkeys((s.key for s in states), 0.0)
     running: list[tuple[float, int, tuple[str, str], int]] = []
     now = 0.0
@@ -40,7 +40,7 @@ def simulate(policy: str, seed: int) -> Spread:
         while running and running[0][0] <= now:
             _, _, key, done = heapq.heappop(running)
             next(s for s in states if s.key == key).release(done, 0)
-        decision = choose(route, now, rng)
+        decision = choose(route, OPERATION, now, rng)
         assert decision is not None
         state = decision.endpoint.state
         state.charge(tokens, 0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from routing.model import Endpoint
 from routing.pickers import PICKERS
 from routing.policy import choose
-from tests.routing.fleets import endpoints, route_of, trip
+from tests.routing.fleets import OPERATION, endpoints, route_of, trip
 
 POLICIES = sorted(PICKERS)
 
@@ -37,7 +37,7 @@ def test_the_choice_is_available_untried_if_possible_and_of_the_first_such_tier(
             usable.append(endpoint)
     fresh = [e for e in usable if e not in tried]
     for _ in range(3):
-        decision = choose(route, 0.0, rng, tried)
+        decision = choose(route, OPERATION, 0.0, rng, tried)
         if not usable:
             assert decision is None
             continue
@@ -57,25 +57,25 @@ def test_of_two_replicas_the_one_with_fewer_tokens_of_all_workers_is_taken(
     loads: list[int], remote: list[int], seed: int
 ) -> None:
     route = route_of(2)
-    for endpoint, own, others in zip(route.tiers[0], loads, remote, strict=True):
+    for endpoint, own, others in zip(route.whole.pools[0], loads, remote, strict=True):
         endpoint.state.in_flight_tokens, endpoint.state.remote_tokens = own, others
     totals = [own + others for own, others in zip(loads, remote, strict=True)]
-    decision = choose(route, 0.0, random.Random(seed))
+    decision = choose(route, OPERATION, 0.0, random.Random(seed))
     assert decision is not None
-    assert min(totals) == totals[route.tiers[0].index(decision.endpoint)]
+    assert min(totals) == totals[route.whole.pools[0].index(decision.endpoint)]
     assert decision.reason == "least_load"
 
 
 def test_equal_tokens_go_to_the_replica_with_fewer_requests() -> None:
     route, rng = route_of(2), random.Random(0)
-    a, b = route.tiers[0]
+    a, b = route.whole.pools[0]
     a.state.in_flight_requests = 1
-    assert {choose(route, 0.0, rng).endpoint for _ in range(50)} == {b}  # type: ignore[union-attr]
+    assert {choose(route, OPERATION, 0.0, rng).endpoint for _ in range(50)} == {b}  # type: ignore[union-attr]
 
 
 def test_least_load_never_takes_the_heaviest_of_a_pool() -> None:
     route, rng = route_of(5), random.Random(0)
-    for load, endpoint in enumerate(route.tiers[0]):
+    for load, endpoint in enumerate(route.whole.pools[0]):
         endpoint.state.in_flight_tokens = load
     seen = counts(route_picks(route, 5000, rng))
     # Of the 10 pairs, replica i is the lighter in 4 - i.
@@ -85,9 +85,9 @@ def test_least_load_never_takes_the_heaviest_of_a_pool() -> None:
 
 def test_least_load_never_takes_the_heaviest_of_what_is_left_of_a_pool() -> None:
     route, rng = route_of(4), random.Random(0)
-    for load, endpoint in enumerate(route.tiers[0]):
+    for load, endpoint in enumerate(route.whole.pools[0]):
         endpoint.state.in_flight_tokens = load
-    route.tiers[0][0].state.healthy = False
+    route.whole.pools[0][0].state.healthy = False
     seen = counts(route_picks(route, 3000, rng))
     # Of the 3 pairs, replica i is the lighter in 3 - i.
     assert [round(seen[str(i)] / 1000) for i in range(4)] == [0, 2, 1, 0]
@@ -97,7 +97,7 @@ def test_least_load_never_takes_the_heaviest_of_what_is_left_of_a_pool() -> None
 def route_picks(route: object, times: int, rng: random.Random) -> list[Endpoint]:
     picks = []
     for _ in range(times):
-        decision = choose(route, 0.0, rng)  # type: ignore[arg-type]
+        decision = choose(route, OPERATION, 0.0, rng)  # type: ignore[arg-type]
         assert decision is not None
         picks.append(decision.endpoint)
     return picks
@@ -111,7 +111,7 @@ def counts(picks: list[Endpoint]) -> Counter[str]:
 @pytest.mark.parametrize("broken", [0, 1])
 def test_idle_replicas_share_evenly_whether_or_not_one_is_broken(policy: str, broken: int) -> None:
     route, rng = route_of(5, policy=policy), random.Random(7)
-    for endpoint in route.tiers[0][:broken]:
+    for endpoint in route.whole.pools[0][:broken]:
         endpoint.state.healthy = False
     usable = 5 - broken
     seen = counts(route_picks(route, 4000, rng))
@@ -128,7 +128,7 @@ def test_idle_replicas_share_by_weight(policy: str) -> None:
 
 def test_least_load_compares_load_per_unit_of_weight() -> None:
     route, rng = route_of(weights=(4.0, 1.0)), random.Random(0)
-    big, small = route.tiers[0]
+    big, small = route.whole.pools[0]
     big.state.in_flight_tokens, small.state.in_flight_tokens = 399, 100
     assert set(route_picks(route, 20, rng)) == {big}
     big.state.in_flight_tokens = 401
@@ -138,7 +138,7 @@ def test_least_load_compares_load_per_unit_of_weight() -> None:
 def test_round_robin_takes_each_in_turn_and_passes_over_the_unusable() -> None:
     route, rng = route_of(3, policy="round_robin"), random.Random(0)
     assert [e.replica for e in route_picks(route, 5, rng)] == ["0", "1", "2", "0", "1"]
-    route.tiers[0][2].state.draining = True
+    route.whole.pools[0][2].state.draining = True
     assert [e.replica for e in route_picks(route, 4, rng)] == ["0", "1", "0", "1"]
 
 
@@ -149,8 +149,8 @@ def test_weighted_round_robin_interleaves() -> None:
 
 def test_the_only_usable_replica_is_named_as_such() -> None:
     route, rng = route_of(2), random.Random(0)
-    route.tiers[0][0].state.healthy = False
-    decision = choose(route, 0.0, rng)
+    route.whole.pools[0][0].state.healthy = False
+    decision = choose(route, OPERATION, 0.0, rng)
     assert repr(decision) == "Decision(t0/1, tier=0, only)"
 
 
@@ -160,6 +160,6 @@ def test_a_lower_tier_serves_only_while_the_first_cannot() -> None:
     trip(first.state.breaker, 0.0, rng)
     assert [e.engine for e in route_picks(route, 2, rng)] == ["t1", "t1"]
     assert second.state.available(0.0)
-    decision = choose(route, first.state.breaker.open_until, rng)
+    decision = choose(route, OPERATION, first.state.breaker.open_until, rng)
     assert decision is not None
     assert decision.endpoint is first

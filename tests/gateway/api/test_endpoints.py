@@ -161,8 +161,7 @@ async def test_ready_is_true_while_one_replica_can_be_asked(gateway: Gateway) ->
     everything = [
         ReplicaAt(endpoint.engine, endpoint.replica)
         for route in gateway.worker.dispatcher.snapshot.fleet.models.values()
-        for tier in route.tiers
-        for endpoint in tier
+        for endpoint in route.endpoints()
     ]
     assert {"llama", "hosted"} == {replica.engine for replica in everything}
     for down, status, said in [
