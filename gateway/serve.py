@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from engines.errors import LaunchFailed
-from gateway.control.plane import Plane, Source
+from gateway.control.plane import Plane
+from gateway.control.source import Source
 from gateway.supervisor import Supervisor
 from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
@@ -57,9 +58,8 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
     try:
         if workers == 1:
             worker = Worker(supervisor)
-            worker.join(LocalLink(lambda message: plane.receive("0", message)))
-            plane.attach("0", LocalLink(worker.receive))
-            problem = await plane.configured("0")
+            worker.join(LocalLink(plane.peer("0"), supervisor.spawn))
+            problem = await plane.attach("0", LocalLink(worker, supervisor.spawn))
             if problem:
                 raise StartFailed(problem)
             await plane.start()
@@ -70,7 +70,7 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
             from gateway.workers.processes import WorkerProcesses
 
             server_tls(settings)  # each worker makes its own; what is wrong with it is said here
-            await WorkerProcesses(plane, sockets, supervisor).start()
+            await WorkerProcesses(plane, sockets, supervisor, workers).start()
             await plane.start()
             if wait_for_engines:
                 await _engines(plane, stopping)
