@@ -9,7 +9,8 @@ import sys
 
 import uvloop
 
-from gateway.serve import server_tls, settle_memory
+from gateway.http.listen import server_tls
+from gateway.serve import settle_memory
 from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
 from gateway.workers.link import PipeLink
@@ -47,7 +48,7 @@ async def work(link_fd: int, listen_fd: int) -> None:
             supervisor.spawn("end", lambda: end(message.grace_s))
 
     async def begin(worker: Worker) -> None:
-        await worker.listen([listening], server_tls(worker.settings))
+        await worker.listen([listening], server_tls(worker.settings.server))
         settle_memory()
 
     async def end(grace_s: float) -> None:
