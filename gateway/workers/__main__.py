@@ -10,7 +10,8 @@ from collections.abc import Awaitable
 
 import uvloop
 
-from gateway.serve import StartFailed, server_tls, settle_memory
+from gateway.http.listen import CannotListen, server_tls
+from gateway.serve import settle_memory
 from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
 from gateway.workers.link import PipeLink
@@ -56,8 +57,8 @@ class Seat:
         telemetry = worker.settings.telemetry
         logs.configure(telemetry.log_level, telemetry.log_format)
         try:
-            await worker.listen([self._listening], server_tls(worker.settings))
-        except (OSError, StartFailed) as error:
+            await worker.listen([self._listening], server_tls(worker.settings.server))
+        except (OSError, CannotListen) as error:
             return f"cannot listen: {error}"
         self._begun = True
         settle_memory()

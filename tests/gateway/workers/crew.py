@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.control.plane import Plane
 from gateway.control.source import Source
-from gateway.serve import bind
+from gateway.http.listen import bind
 from gateway.supervisor import Supervisor
 from gateway.workers.link import Link
 from gateway.workers.messages import ToPlane, ToWorker
@@ -131,7 +131,7 @@ class Crew:
         self.file.write_text(configuration(self.url, self.data_dir, server=self.server, engine=self.engine))
         self.plane = WatchedPlane(Source(self.file), self.supervisor, workers=2)
         self.plane.watch = Watch()
-        self.sockets = bind(self.plane.settings, 2)
+        self.sockets = bind(self.plane.settings.server, 2)
         self.port: int = self.sockets[0].getsockname()[1]
         await WorkerProcesses(self.plane, self.sockets, self.supervisor, 2, orphan_s=self.orphan_s).start()
         await self.plane.start()

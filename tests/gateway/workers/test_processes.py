@@ -18,7 +18,7 @@ import trustme
 
 from gateway.control.plane import Plane
 from gateway.control.source import Source
-from gateway.serve import StartFailed, bind
+from gateway.http.listen import CannotListen, bind
 from gateway.settings import load_settings
 from gateway.supervisor import Supervisor
 from gateway.workers import processes
@@ -189,13 +189,13 @@ async def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
 
 def test_a_port_is_not_shared_with_another_gateway_of_several_workers(tmp_path: Path) -> None:
     text = configuration("http://127.0.0.1:9", tmp_path)
-    sockets = bind(load_settings(text, {}).settings, 2)
+    sockets = bind(load_settings(text, {}).settings.server, 2)
     try:
         for sock in sockets:
             sock.listen()
         taken = load_settings(text, {}, server={"port": sockets[0].getsockname()[1]}).settings
-        with pytest.raises(StartFailed, match="address already in use"):
-            bind(taken, 2)
+        with pytest.raises(CannotListen, match="address already in use"):
+            bind(taken.server, 2)
     finally:
         for sock in sockets:
             sock.close()
@@ -209,7 +209,7 @@ def one_plane(tmp_path: Path, text: str, **environ: str) -> tuple[Plane, Supervi
 
 async def refused(plane: Plane, supervisor: Supervisor) -> str:
     """Why the workers could not start."""
-    sockets = bind(plane.settings, 2)
+    sockets = bind(plane.settings.server, 2)
     try:
         with pytest.raises(WorkerFailed) as failed:
             async with asyncio.timeout(30):
