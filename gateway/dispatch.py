@@ -130,7 +130,7 @@ class Dispatcher:
             total_s = int(total) / 1e3
         read_s = _seconds(read)
         first = next(route.endpoints(), None)
-        usual = snapshot.lines[first].deadlines if first is not None else Deadlines()
+        usual = snapshot.upstreams[first].deadlines if first is not None else Deadlines()
         if total_s is None and (read_s is None or (read_s >= usual.first_byte_s and read_s >= usual.idle_s)):
             return None
         bound = read_s if read_s is not None else float("inf")

@@ -16,7 +16,7 @@ from engines.http_engine import HttpEngine
 from engines.model import Deadlines, Operation
 from engines.port import Replica, Spawn
 from gateway.accounts.prices import GpuMeter, PriceBook
-from gateway.fleet.snapshot import UNNAMED, Line, Snapshot
+from gateway.fleet.snapshot import UNNAMED, Snapshot, Upstream
 from gateway.identity import Keyring, Principal
 from gateway.settings import OpenAIEngine, Settings, SimulatorEngine, VllmEngine
 from routing.breaker import BreakerSettings
@@ -133,11 +133,11 @@ class SnapshotBuilder:
         )
         fleet = build_fleet(_specs(settings, engines, retry), table, self._fleet)
         self._metrics.models = frozenset(fleet.models)
-        lines = {}
+        upstreams = {}
         for route in fleet.models.values():
             for endpoint in route.endpoints():
                 built = engines[endpoint.engine]
-                lines[endpoint] = Line(
+                upstreams[endpoint] = Upstream(
                     endpoint,
                     built.engine,
                     UNNAMED,
@@ -153,7 +153,7 @@ class SnapshotBuilder:
             limits=settings.limits,
             fleet=fleet,
             routes=MappingProxyType({(name, UNNAMED): route for name, route in fleet.models.items()}),
-            lines=MappingProxyType(lines),
+            upstreams=MappingProxyType(upstreams),
             engines=MappingProxyType({name: built.engine for name, built in engines.items()}),
             digest=digest,
         )

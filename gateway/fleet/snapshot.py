@@ -26,8 +26,8 @@ UNNAMED: Final = ""
 """The arm of a model without an experiment."""
 
 
-class Line:
-    """Everything fixed about one endpoint of one public model."""
+class Upstream:
+    """One endpoint of one public model with everything the gateway needs to call it and to account for it."""
 
     __slots__ = ("arm", "deadlines", "endpoint", "engine", "headers", "meter", "rates", "series")
 
@@ -65,6 +65,6 @@ class Snapshot:
     fleet: Fleet
     routes: Mapping[tuple[str, str], ModelRoute]
     """By public model and arm. A model without an experiment has one arm, `UNNAMED`."""
-    lines: Mapping[Endpoint, Line]
+    upstreams: Mapping[Endpoint, Upstream]
     engines: Mapping[str, Engine]
     digest: str
