@@ -42,11 +42,10 @@ from routing.policy import choose
 if TYPE_CHECKING:
     from engines.port import Sink
     from gateway.envelope import Envelope
-    from gateway.fleet.snapshot import Snapshot
+    from gateway.fleet.snapshot import Serving
     from gateway.http.request import Request
     from gateway.identity import Principal
     from routing.model import Decision
-    from routing.route import ModelRoute
 
 OPERATION_KEYS = {operation: operation.value for operation in Operation}
 """What routing knows an operation by; asking an enum for its value costs 0.1 us each time."""
@@ -96,8 +95,7 @@ class Flight:
         request_id: bytes,
         principal: Principal,
         parsed: Envelope,
-        route: ModelRoute,
-        snapshot: Snapshot,
+        serving: Serving,
         settlement: Settlement,
         loop: asyncio.AbstractEventLoop,
         rng: random.Random,
@@ -109,9 +107,9 @@ class Flight:
         self.request_id = request_id
         self.principal = principal
         self.envelope = parsed
-        self.route = route
+        self.route = route = serving.route
         self.model = route.name
-        self._snapshot = snapshot
+        self._upstreams = serving.upstreams
         self._settlement = settlement
         self._loop = loop
         self._rng = rng
@@ -138,7 +136,7 @@ class Flight:
 
     def send(self, decision: Decision, now: float) -> None:
         """One more attempt, at an endpoint that was chosen at `now`."""
-        upstream = self._snapshot.upstreams[decision.endpoint]
+        upstream = self._upstreams[decision.endpoint]
         prompt = self.prompt
         try:
             body = prompt.body(upstream)

@@ -62,7 +62,7 @@ def alone(bench: Bench) -> tuple[Attempt, Reader]:
     (endpoint,) = bench.route.endpoints()
     facts = RequestFacts(Operation.CHAT.value, 10, 20)
     now = clock.monotonic()
-    attempt = Attempt(owner, bench.snapshot.upstreams[endpoint], facts, True, now, random.Random(1))
+    attempt = Attempt(owner, bench.serving.upstreams[endpoint], facts, True, now, random.Random(1))
     attempt.send(Operation.CHAT, b"{}", b"", None, now, 0.0)
     return attempt, owner
 
