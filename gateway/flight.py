@@ -429,7 +429,7 @@ class Flight:
                 return parse_retry_after(value)
         return None
 
-    # -- gateway.http.connection.Work ----------------------------------------------------------------------------------
+    # -- gateway.http.handler.Work ----------------------------------------------------------------------------------
 
     def client_gone(self) -> None:
         """The client left: stop the engine's work now."""

@@ -15,8 +15,8 @@ PRODUCT = ("gateway", "engines", "routing")
 IMPURE = {"asyncio", "socket", "time", "threading", "subprocess", "os", "uvloop", "selectors", "secrets"}
 NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc"}
 MAX_LINES = 400
-LONG = {"gateway/flight.py", "gateway/http/connection.py"}
-"""The state machine of one request, and that of one connection: a reader wants each in one place."""
+LONG = {"gateway/flight.py"}
+"""The state machine of one request: a reader wants it in one place."""
 
 
 @functools.cache

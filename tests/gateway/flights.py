@@ -17,8 +17,8 @@ from gateway.accounts.prices import GpuMeter
 from gateway.accounts.record import RequestRecord
 from gateway.fleet.snapshot import UNNAMED, Line, Snapshot
 from gateway.flight import Flight
-from gateway.http.connection import STATUS_LINES, ClientConnection
-from gateway.http.request import Request
+from gateway.http.answers import STATUS_LINES
+from gateway.http.request import Client, Request
 from gateway.identity import ANONYMOUS, Keyring
 from gateway.settings import Limits
 from gateway.telemetry.metrics import Metrics
@@ -311,9 +311,7 @@ class Bench:
         """A flight that has begun, and its client."""
         connection = FakeConnection()
         body = json.dumps({"model": "m", "stream": stream, **members}).encode()
-        request = Request(
-            cast("ClientConnection", connection), b"POST", "1.1", operation.value.encode(), b"", [], {}, body, True
-        )
+        request = Request(cast("Client", connection), b"POST", "1.1", operation.value.encode(), b"", [], {}, body, True)
         flight = Flight(
             request,
             operation,
