@@ -44,7 +44,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the gateway until SIGTERM or Ctrl-C."""
-    from gateway.control.plane import Source
+    from gateway.control.source import Source
     from gateway.serve import StartFailed, run
     from gateway.settings import ConfigError, format_problems
 
@@ -102,7 +102,7 @@ def _greet(url: str, settings: Settings) -> None:
 
 
 def _configure_logging(source: object) -> None:
-    from gateway.control.plane import Source
+    from gateway.control.source import Source
     from gateway.telemetry.logs import configure
 
     assert isinstance(source, Source)
