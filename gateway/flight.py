@@ -47,11 +47,10 @@ from routing.policy import choose
 
 if TYPE_CHECKING:
     from gateway.envelope import Envelope
-    from gateway.fleet.snapshot import Line, Snapshot
+    from gateway.fleet.snapshot import Serving, Upstream
     from gateway.http.request import Request
     from gateway.identity import Principal
     from routing.model import Decision, Endpoint
-    from routing.route import ModelRoute
 
 MAX_ERROR_BYTES = 64 * 1024
 """How much of an engine's error answer is kept; enough for any message, small enough to hold for every request."""
@@ -94,7 +93,7 @@ class Flight:
     """One request in progress. It is the `Sink` of its engine call and the `Work` of its connection."""
 
     # Defaults live on the class: setting forty attributes for each request would cost 2 us.
-    line: Line | None = None
+    line: Upstream | None = None
     """The endpoint of the attempt in progress, or of the last one."""
     deadlines: Deadlines | None = None
     """The client's own, when they are tighter than the engine's."""
@@ -135,8 +134,7 @@ class Flight:
         request_id: bytes,
         principal: Principal,
         parsed: Envelope,
-        route: ModelRoute,
-        snapshot: Snapshot,
+        serving: Serving,
         settlement: Settlement,
         loop: asyncio.AbstractEventLoop,
         rng: random.Random,
@@ -149,9 +147,9 @@ class Flight:
         self.request_id = request_id
         self.principal = principal
         self.envelope = parsed
-        self.route = route
+        self.route = route = serving.route
         self.model = route.name
-        self.snapshot = snapshot
+        self._upstreams = serving.upstreams
         self._settlement = settlement
         self._loop = loop
         self._rng = rng
@@ -172,7 +170,7 @@ class Flight:
 
     def _send(self, decision: Decision, now: float) -> None:
         endpoint = decision.endpoint
-        line = self.snapshot.lines[endpoint]
+        line = self._upstreams[endpoint]
         try:
             body = self._body_for(endpoint, line)
         except RecursionError:  # parsed a few frames above, it was just not too deep
@@ -209,7 +207,7 @@ class Flight:
             if self._paused:
                 exchange.pause()
 
-    def _body_for(self, endpoint: Endpoint, line: Line) -> bytes:
+    def _body_for(self, endpoint: Endpoint, line: Upstream) -> bytes:
         parsed = self.envelope
         streams = bool(parsed.stream) and self.operation in envelope.STREAMS_WITH_OPTIONS
         ask = streams and line.engine.accepts_stream_options and not envelope.asks_usage(parsed)
