@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from engines.errors import LaunchFailed
-from gateway.control.plane import Plane, Source
+from gateway.control.plane import Plane
+from gateway.control.source import Source
 from gateway.http.listen import CannotListen, bind, remove_socket_file, server_tls, url_of
 from gateway.supervisor import Supervisor
 from gateway.workers.link import LocalLink
@@ -59,9 +60,8 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
     try:
         if workers == 1:
             worker = Worker(supervisor)
-            worker.join(LocalLink(lambda message: plane.receive("0", message)))
-            plane.attach("0", LocalLink(worker.receive))
-            problem = await plane.configured("0")
+            worker.join(LocalLink(plane.peer("0"), supervisor.spawn))
+            problem = await plane.attach("0", LocalLink(worker, supervisor.spawn))
             if problem:
                 raise StartFailed(problem)
             await plane.start()
@@ -71,7 +71,7 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
         else:
             from gateway.workers.processes import WorkerProcesses
 
-            await WorkerProcesses(plane, sockets, supervisor).start()
+            await WorkerProcesses(plane, sockets, supervisor, workers).start()
             await plane.start()
             if wait_for_engines:
                 await _engines(plane, stopping)

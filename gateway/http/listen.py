@@ -63,7 +63,6 @@ def _bind_tcp(family: int, address: Any, *, shared: bool) -> socket.socket:
         sock.close()
         raise
     sock.setblocking(False)
-    sock.set_inheritable(True)
     return sock
 
 
@@ -88,7 +87,6 @@ def _bind_unix(path: str) -> socket.socket:
     except OSError as error:
         raise CannotListen(f"cannot listen on {path}: {(error.strerror or str(error)).lower()}") from None
     sock.setblocking(False)
-    sock.set_inheritable(True)
     return sock
 
 

@@ -19,7 +19,8 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.accounts.record import RequestRecord
-from gateway.control.plane import Plane, Source
+from gateway.control.plane import Plane
+from gateway.control.source import Source
 from gateway.http.listen import bind, server_tls, url_of
 from gateway.supervisor import Supervisor
 from gateway.workers.link import LocalLink
@@ -134,9 +135,8 @@ async def running_gateway(config: dict[str, Any] | str | pathlib.Path) -> AsyncI
     sockets = bind(plane.settings.server, 1)
     worker = Worker(supervisor)
     try:
-        worker.join(LocalLink(lambda message: plane.receive("0", message)))
-        plane.attach("0", LocalLink(worker.receive))
-        assert await plane.configured("0") == ""
+        worker.join(LocalLink(plane.peer("0"), supervisor.spawn))
+        assert await plane.attach("0", LocalLink(worker, supervisor.spawn)) == ""
         records = Records()
         worker._accounting.sinks = (*worker._accounting.sinks, records)
         await plane.start()

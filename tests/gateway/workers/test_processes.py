@@ -16,7 +16,8 @@ import pytest
 import structlog
 import trustme
 
-from gateway.control.plane import Plane, Source
+from gateway.control.plane import Plane
+from gateway.control.source import Source
 from gateway.http.listen import CannotListen, bind
 from gateway.settings import load_settings
 from gateway.supervisor import Supervisor
@@ -212,7 +213,7 @@ async def refused(plane: Plane, supervisor: Supervisor) -> str:
     try:
         with pytest.raises(WorkerFailed) as failed:
             async with asyncio.timeout(30):
-                await WorkerProcesses(plane, sockets, supervisor).start()
+                await WorkerProcesses(plane, sockets, supervisor, 2).start()
     finally:
         await supervisor.close()
         for sock in sockets:
@@ -248,3 +249,21 @@ async def test_a_worker_that_dies_at_once_stops_the_start(tmp_path: Path, monkey
     monkeypatch.setattr(sys, "executable", "/bin/false")
     plane, supervisor = one_plane(tmp_path, configuration("http://127.0.0.1:9", tmp_path))
     assert await refused(plane, supervisor) == "a worker ended while it started"
+
+
+async def test_a_worker_that_hangs_without_its_link_is_killed_and_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 0.01)
+    crew = Crew(tmp_path, orphan_s=0.05)
+    await crew.start()
+    try:
+        stopped, names = crew.pids[0], crew.plane.workers
+        os.kill(stopped, signal.SIGSTOP)
+        for name in names:
+            crew.plane.links.remove(name)  # as a link does that nobody reads any more
+        await gone(stopped)
+        await crew.plane.watch.until(lambda: len(crew.plane.workers) == 2)
+        assert {status for status, _ in await crew.chats_until(2)} == {200}
+    finally:
+        await crew.close()
