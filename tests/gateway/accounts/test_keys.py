@@ -42,7 +42,8 @@ def test_each_key_finds_its_own_principal_and_no_other(keys: list[tuple[str, boo
 
 def test_keys_of_the_configuration_keep_what_is_written() -> None:
     text = (
-        f"auth: {{keys: [{{id: a, sha256: {hashed('a')}}}, {{id: b, sha256: {hashed('b')}, models: [m], admin: true}}]}}\n"
+        "auth:\n  keys:\n"
+        f"  - {{id: a, sha256: {hashed('a')}}}\n  - {{id: b, sha256: {hashed('b')}, models: [m], admin: true}}\n"
         "engines: {e: {kind: openai, base_url: 'http://127.0.0.1:9/v1'}}\nmodels: {m: {targets: [{engine: e}]}}\n"
     )
     assert keys_of(load_settings(text, {}).settings) == [
