@@ -60,6 +60,9 @@ bench-load: $(STAMP)  ## what the load client itself can do on one core, under a
 bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peers, about ten minutes
 	$(BIN)/python -m loadtests.peers $(ARGS)
 
+bench-stall: $(STAMP)  ## the longest hold of the event loop, per cause, about a minute; needs wrk
+	$(BIN)/python -m loadtests.stall $(ARGS)
+
 bench-tools: $(STAMP)  ## our figures next to those of GuideLLM and vllm bench serve, on one simulator
 	$(BIN)/python -m loadtests.calibration.tools $(ARGS)
 
