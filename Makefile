@@ -12,7 +12,7 @@ WHEEL    := dist/compiled/.built
 COMPILED := .envs/compiled
 SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
 
-.PHONY: serve test smoke lint types unit test-timing test-vllm wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path soak format clean
+.PHONY: serve test smoke lint types unit test-timing test-vllm wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall soak format clean
 
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	$(BIN)/penstock serve --port $(PORT)

@@ -23,5 +23,5 @@ def test_a_body_has_its_size_and_is_a_chat(make: bodies.Maker, size: int) -> Non
 
 
 def test_sixteen_mebibytes_hold_over_a_million_keys_and_tools_with_a_property_named_model() -> None:
-    assert len(json.loads(bodies.many_keys(16 * bodies.MIB))["metadata"]) > 1_300_000
+    assert bodies.many_keys(16 * bodies.MIB).count(b'":""') > 1_300_000
     assert bodies.property_named_model(bodies.MIB).count(b'"model":{') > 5_000

@@ -9,6 +9,7 @@ from pathlib import Path
 from time import thread_time_ns
 
 import pytest
+import uvloop
 
 from loadtests.stall import hook
 from loadtests.stall.hook import Board, Turns
@@ -70,7 +71,7 @@ def test_a_reading_knows_nothing_of_what_was_before_it(tmp_path: Path) -> None:
 
 
 def test_every_loop_that_uvloop_makes_from_then_on_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hook.uvloop, "new_event_loop", hook.uvloop.new_event_loop)
+    monkeypatch.setattr(uvloop, "new_event_loop", uvloop.new_event_loop)
     board = Board(tmp_path / "board")
     hook.install(board)
 
@@ -78,7 +79,7 @@ def test_every_loop_that_uvloop_makes_from_then_on_is_watched(tmp_path: Path, mo
         for _ in range(3):
             await asyncio.sleep(0)
 
-    with asyncio.Runner(loop_factory=hook.uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
 
     assert board.turns >= 2

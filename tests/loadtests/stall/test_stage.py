@@ -20,9 +20,8 @@ def test_the_fleet_has_300_models_of_64_replicas_and_fits_a_configuration_file()
 
 
 def test_replacing_a_replica_changes_one_and_adds_the_model_that_tells() -> None:
-    before, after = (
-        config(Place.FLEET, "http://b", "http://p", Path("/w"), extra, n) for extra, n in (("", 0), ("x", 1))
-    )
+    before = config(Place.FLEET, "http://b", "http://p", Path("/w"))
+    after = config(Place.FLEET, "http://b", "http://p", Path("/w"), extra="x", replaced=1)
     changed = [name for name in before["engines"] if before["engines"][name] != after["engines"][name]]
     assert (["e000"], {"x"}) == (changed, after["models"].keys() - before["models"].keys())
     pairs = zip(before["engines"]["e000"]["replicas"], after["engines"]["e000"]["replicas"], strict=True)
@@ -35,5 +34,5 @@ def test_a_thousand_models_share_one_engine() -> None:
 
 
 def test_a_build_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(StallError, match="there is no .*/penstock"):
+    with pytest.raises(StallError, match=r"there is no .*/penstock"):
         program_of(tmp_path / "python")
