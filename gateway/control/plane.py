@@ -22,6 +22,7 @@ from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.source import Source
 from gateway.fleet.build import BuiltEngine, build_engines
 from gateway.settings import Settings
+from gateway.telemetry import logs
 from gateway.telemetry.metrics import LOOP_AGE, REPLICAS, Metrics
 from gateway.workers.link import Link
 from gateway.workers.messages import (
@@ -82,6 +83,7 @@ class Plane:
             self._metrics.config_reload(result, 0)
         self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
+        self._metrics.watch_dropped("process_log", logs.dropped)
 
     @property
     def settings(self) -> Settings:
