@@ -214,6 +214,7 @@ class Metrics:
         self._series: dict[tuple[str, str, str], Series] = {}
         self._counters: dict[Key, float] = {}
         self._watched: list[tuple[str, Callable[[], Reading]]] = []
+        self._totals: list[tuple[Key, Callable[[], float]]] = []
 
     def series(self, model: str, engine: str = "", arm: str = "") -> Series:
         """The one series of these labels. `engine` and `arm` are configured names, or empty when none was reached."""
@@ -248,6 +249,10 @@ class Metrics:
             raise KeyError(gauge)
         self._watched.append((gauge, read))
 
+    def watch_dropped(self, sink: str, read: Callable[[], int]) -> None:
+        """Ask `read` at every snapshot how many records `sink` has dropped since the process started."""
+        self._totals.append(((RECORDS_DROPPED, (sink,)), read))
+
     def snapshot(self) -> MetricsSnapshot:
         """A copy of everything at this moment."""
         gauges: dict[Key, float] = {}
@@ -255,7 +260,10 @@ class Metrics:
             for labels, value in read():
                 _combine(gauges, GAUGES, (name, labels), value)
         series = [self._series[key].copy() for key in sorted(self._series)]
-        return MetricsSnapshot(series, _samples(self._counters), _samples(gauges))
+        counters = self._counters.copy()
+        for key, total in self._totals:
+            _combine(counters, COUNTERS, key, total())
+        return MetricsSnapshot(series, _samples(counters), _samples(gauges))
 
     def _model(self, model: str) -> str:
         return model if model in self.models else OTHER

@@ -31,9 +31,10 @@ from gateway.http.asgi import AsgiWork
 from gateway.http.connection import ClientConnection, Limits, Work
 from gateway.http.request import Request
 from gateway.settings import ConfigError, Settings, load_settings
-from gateway.telemetry.access_log import AccessLog, TimeStamper
+from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.metrics import BREAKER_OPEN, LOOP_AGE, Metrics
 from gateway.telemetry.spans import Spans, otlp_spans
+from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers.changes import Changes
 from gateway.workers.link import Link
 from gateway.workers.messages import (
@@ -199,13 +200,13 @@ class Worker:
         telemetry = settings.telemetry
         if telemetry.access_log != "off":
             try:
-                self._access_log = AccessLog(
-                    telemetry.access_log, lambda lost: self.metrics.records_dropped("access_log", lost)
-                )
+                self._access_log = AccessLog(telemetry.access_log)
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
                 raise ValueError(f"telemetry.access_log: {telemetry.access_log} cannot be written: {reason}") from None
-            sinks.append(self._access_log)
+            access_log = self._access_log
+            self.metrics.watch_dropped("access_log", lambda: access_log.dropped)
+            sinks.append(access_log)
         otlp = telemetry.otlp
         self._spans = otlp_spans(
             otlp.endpoint if otlp is not None else None,
@@ -256,7 +257,7 @@ class Worker:
                         connection.work.error_kind = "draining"
                     connection.hang_up()
                 await self._idle.wait()  # each is settled, and written down, by the loss of its connection
-        self.close_sinks()
+        await asyncio.to_thread(self.close_sinks)
         self.drained.set()
 
     def close_sinks(self) -> None:
