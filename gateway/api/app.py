@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from engines.model import Operation
-from engines.wire import FORMATS
+from engines.wire import DIALECTS
 from gateway.errors import Failure
 from gateway.telemetry.exposition import CONTENT_TYPE
 from gateway.workers.questions import LinkError
@@ -87,7 +87,7 @@ def control_app(worker: Worker) -> Starlette:
 
 def _answer(failure: Failure) -> Response:
     response = Response(
-        failure.body(FORMATS[Operation.CHAT], ""), status_code=failure.status, media_type="application/json"
+        failure.body(DIALECTS[Operation.CHAT], ""), status_code=failure.status, media_type="application/json"
     )
     for line in failure.headers().split(b"\r\n"):
         name, _, value = line.partition(b": ")

@@ -22,7 +22,7 @@ import httptools
 from engines.lazy_timer import NEVER, LazyTimer
 from engines.model import Operation
 from engines.outbox import outbox
-from engines.wire import FORMATS
+from engines.wire import DIALECTS
 from gateway.errors import Failure
 from gateway.http.request import OPERATIONS, Request
 
@@ -464,7 +464,7 @@ class ClientConnection(asyncio.Protocol):
         request_id = self._handler.refused(failure, self._url)
         self._outbox.flush()
         operation = OPERATIONS.get(self._url.partition(b"?")[0], Operation.CHAT)
-        body = failure.body(FORMATS[operation], request_id.decode())
+        body = failure.body(DIALECTS[operation], request_id.decode())
         headers = b"content-type: application/json\r\nx-request-id: %b\r\n%b" % (request_id, failure.headers())
         length = b"content-length: %d\r\nconnection: close\r\n" % len(body)
         transport.write(b"%b%b%b\r\n%b" % (STATUS_LINES[failure.status], headers, length, body))
