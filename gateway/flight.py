@@ -318,7 +318,7 @@ class Flight:
             return None
         return self.received_s + deadlines.total_s
 
-    # -- gateway.http.connection.Work ----------------------------------------------------------------------------------
+    # -- gateway.http.handler.Work -------------------------------------------------------------------------------------
 
     def client_gone(self) -> None:
         """The client left: stop the engine's work now."""

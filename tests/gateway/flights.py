@@ -20,7 +20,7 @@ from gateway.accounts.record import RequestRecord
 from gateway.attempt import Attempt
 from gateway.fleet.snapshot import UNNAMED, Serving, Snapshot, Upstream, Upstreams
 from gateway.flight import Flight
-from gateway.http.connection import STATUS_LINES
+from gateway.http.answers import STATUS_LINES
 from gateway.http.request import Request
 from gateway.identity import ANONYMOUS, Keyring
 from gateway.settings import Limits
