@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
-from engines.wire import ApiError, WireFormat
+from engines.wire import ApiError, Dialect
 
 
 class Row(NamedTuple):
@@ -96,5 +96,5 @@ class Failure(Exception):
             lines += b"x-should-retry: true\r\n" if should_retry else b"x-should-retry: false\r\n"
         return lines
 
-    def body(self, wire_format: WireFormat, request_id: str) -> bytes:
-        return wire_format.error_body(self.api_error, request_id)
+    def body(self, dialect: Dialect, request_id: str) -> bytes:
+        return dialect.error_body(self.api_error, request_id)

@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engines.model import Operation
-from engines.wire import FORMATS
+from engines.wire import DIALECTS
 from gateway.errors import Failure
 
 
 def answer(failure: Failure) -> Response:
     """A failure as an answer."""
     response = Response(
-        failure.body(FORMATS[Operation.CHAT], ""), status_code=failure.status, media_type="application/json"
+        failure.body(DIALECTS[Operation.CHAT], ""), status_code=failure.status, media_type="application/json"
     )
     for line in failure.headers().split(b"\r\n"):
         name, _, value = line.partition(b": ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from engines.model import Operation
-from engines.wire import FORMATS, WireFormat
+from engines.wire import DIALECTS, Dialect
 
 OPERATIONS = {operation.value.encode(): operation for operation in Operation}
 
@@ -72,6 +72,6 @@ class Request:
         self.keep_alive = keep_alive
 
 
-def format_of(path: bytes) -> WireFormat:
+def dialect_of(path: bytes) -> Dialect:
     """The wire format in which a client of this path expects its errors."""
-    return FORMATS[OPERATIONS.get(path, Operation.CHAT)]
+    return DIALECTS[OPERATIONS.get(path, Operation.CHAT)]

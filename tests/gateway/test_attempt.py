@@ -8,7 +8,7 @@ import pytest
 
 from engines.errors import ConnectionLost
 from engines.model import Operation
-from engines.port import Headers, Sink
+from engines.port import Headers, Outgoing, Sink
 from gateway import clock
 from gateway.attempt import Attempt
 from routing.facts import RequestFacts
@@ -63,7 +63,7 @@ def alone(bench: Bench) -> tuple[Attempt, Reader]:
     facts = RequestFacts(Operation.CHAT.value, 10, 20)
     now = clock.monotonic()
     attempt = Attempt(owner, bench.serving.upstreams[endpoint], facts, True, now, random.Random(1))
-    attempt.send(Operation.CHAT, b"{}", b"", None, now, 0.0)
+    attempt.send(Outgoing(Operation.CHAT.value, b"", b"{}"), None, now, 0.0)
     return attempt, owner
 
 

@@ -14,7 +14,7 @@ import pytest
 from anthropic.types.shared.error_type import ErrorType
 
 from engines.model import Operation
-from engines.wire import FORMATS
+from engines.wire import DIALECTS
 from gateway.errors import TABLE, Failure
 from gateway.http.answers import STATUS_LINES
 
@@ -36,7 +36,7 @@ def response_of(kind: str, operation: Operation) -> httpx2.Response:
     for line in lines:
         name, _, value = line.partition(": ")
         headers.append((name, value))
-    body = failure.body(FORMATS[operation], "req-1")
+    body = failure.body(DIALECTS[operation], "req-1")
     return httpx2.Response(failure.status, headers=headers, content=body)
 
 
@@ -63,7 +63,7 @@ def anthropic_sdk() -> Iterator[tuple[anthropic.Anthropic, Say]]:
 @pytest.mark.parametrize("operation", [operation for operation in Operation if operation is not Operation.MESSAGES])
 def test_a_body_has_openai_s_four_members_in_every_format_but_anthropic_s(kind: str, operation: Operation) -> None:
     failure = failure_of(kind)
-    assert json.loads(failure.body(FORMATS[operation], "req-1")) == {
+    assert json.loads(failure.body(DIALECTS[operation], "req-1")) == {
         "error": {
             "message": failure.message,
             "type": TABLE[kind].type,
