@@ -53,9 +53,8 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: supervisor.spawn("reload", lambda: _reload(plane)))
     try:
-        certificate = server_certificate(
-            settings.server
-        )  # several workers make their own, but what is wrong with it is said here
+        # Several workers make their own, but what is wrong with it is said here.
+        certificate = server_certificate(settings.server)
         sockets = bind(settings.server, workers)
     except CannotListen as error:
         raise StartFailed(str(error)) from None

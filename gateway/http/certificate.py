@@ -21,10 +21,8 @@ class Certificate:
         """Read both. Raises BadCertificate."""
         self._cert = cert
         self._key = key
-        self._now = self._read()
-        self.context = _server_context()
-        """For whoever listens."""
-        self.context.load_cert_chain(cert, key, password="")
+        self._now = self.context = self._read()
+        """`context` is for whoever listens."""
         self.context.sni_callback = self._begun
 
     def renew(self) -> None:
@@ -35,16 +33,11 @@ class Certificate:
         handshake.context = self._now
 
     def _read(self) -> ssl.SSLContext:
-        context = _server_context()
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.set_alpn_protocols(["http/1.1"])
         try:
             # The password is for a key that needs one: without it OpenSSL would ask on the terminal, and wait.
             context.load_cert_chain(self._cert, self._key, password="")
         except (OSError, ssl.SSLError, ValueError) as error:
             raise BadCertificate(f"server.tls: the certificate or key cannot be used: {error}") from None
         return context
-
-
-def _server_context() -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["http/1.1"])
-    return context

@@ -31,7 +31,9 @@ from gateway.fleet.snapshot import Snapshot
 from gateway.flight import Flight
 from gateway.http.asgi import AsgiWork
 from gateway.http.certificate import BadCertificate, Certificate
-from gateway.http.connection import ClientConnection, Limits, Work
+from gateway.http.connection import ClientConnection
+from gateway.http.handler import Limits, Visitor, Work
+from gateway.http.head import Fields
 from gateway.http.request import Request
 from gateway.identity import Keyring
 from gateway.settings import ConfigError, Settings, load_settings
@@ -83,7 +85,7 @@ log = structlog.get_logger()
 
 
 class Worker:
-    """The data plane of one process. Satisfies `gateway.http.connection.Handler`."""
+    """The data plane of one process. Satisfies `gateway.http.handler.Handler`."""
 
     def __init__(self, supervisor: Supervisor, *, workers: int = 1) -> None:
         self._loop = asyncio.get_running_loop()
@@ -105,7 +107,7 @@ class Worker:
         self._keyring = Keyring()
         self._administering = 0
         self._app = control_app(self)
-        self._connections: set[ClientConnection] = set()
+        self._connections: set[Visitor] = set()
         self._servers: list[asyncio.Server] = []
         self._providers: dict[str, str] = {}
         """The provider of each engine, for spans; changed in place by a reload."""
@@ -299,8 +301,9 @@ class Worker:
             except TimeoutError:
                 log.warning("cut_off", streams=len(self._connections), after_s=grace_s)
                 for connection in list(self._connections):
-                    if isinstance(connection.work, Flight):
-                        connection.work.error_kind = "draining"
+                    work = connection.work
+                    if isinstance(work, Flight):
+                        work.error_kind = "draining"
                     connection.hang_up()
                 await self._idle.wait()  # each is settled, and written down, by the loss of its connection
         await asyncio.to_thread(self.close_sinks)
@@ -348,19 +351,19 @@ class Worker:
         assert self._dispatcher is not None
         return self._dispatcher
 
-    # -- gateway.http.connection.Handler -------------------------------------------------------------------------------
+    # -- gateway.http.handler.Handler ----------------------------------------------------------------------------------
 
     @property
     def limits(self) -> Limits:
         assert self._dispatcher is not None
         return self._dispatcher.snapshot.limits
 
-    def opened(self, connection: ClientConnection) -> bool:
-        self._connections.add(connection)
+    def opened(self, visitor: Visitor) -> bool:
+        self._connections.add(visitor)
         return len(self._connections) <= self.limits.connections
 
-    def lost(self, connection: ClientConnection) -> None:
-        self._connections.discard(connection)
+    def lost(self, visitor: Visitor) -> None:
+        self._connections.discard(visitor)
         if not self._connections:
             self._idle.set()
 
@@ -372,7 +375,7 @@ class Worker:
         self._supervisor.spawn("asgi", work.run)
         return work
 
-    def refused(self, failure: Failure, path: bytes) -> bytes:
+    def refused(self, failure: Failure, path: bytes, fields: Fields) -> bytes:
         request_id = self.dispatcher.new_id()
         self._accounting.turned_away(failure, path, request_id)
         return request_id
