@@ -16,6 +16,7 @@ from gateway.accounts.keys import keyring_of, keys_of
 from gateway.admin.app import admin_app
 from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
+from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.launches import Launches, is_launched
@@ -87,6 +88,7 @@ class Plane:
         )
         self._keyring = keyring_of(keys_of(self.settings))
         self._admin = admin_app(self)
+        self._certificates = CertificateWatch(self.settings.server.tls, self.links)
         self.stopping = False
         for result in ("applied", "refused"):
             self._metrics.config_reload(result, 0)
@@ -108,7 +110,7 @@ class Plane:
         await self._launches.apply(self.settings)
         self._rebuild_probes(self.settings)
         self._supervisor.loop("health", self.probe_all, lambda: self.settings.health.interval_s)
-        if self._reload.watched:
+        if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._load.share, LOAD_EVERY_S)
@@ -128,12 +130,15 @@ class Plane:
         await self._launches.stop()
 
     async def reload(self) -> bool:
-        """Read the configuration again (SIGHUP); returns whether what it says is in use."""
+        """Read the configuration again (SIGHUP); returns whether what it says is in use. So for the certificate."""
+        await self._certificates.look(again=True)
         return await self._reload.reload()
 
     async def watch_files(self) -> None:
-        """Reload when the content of the configuration's files has changed: the step of the reload loop."""
-        await self._reload.watch()
+        """Reload what has changed in the configuration's files or the certificate's: the step of the reload loop."""
+        await self._certificates.look()
+        if self._reload.watched:
+            await self._reload.watch()
 
     # -- workers -------------------------------------------------------------------------------------------------------
 

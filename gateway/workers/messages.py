@@ -79,6 +79,10 @@ class AdminAnswer(msgspec.Struct, tag="admin_answer"):
     body: bytes
 
 
+class RenewCertificate(msgspec.Struct, tag="renew_certificate"):
+    """Asks for `Renewed`: the files of `server.tls` have changed; show what they hold now."""
+
+
 class Drain(msgspec.Struct, tag="drain"):
     """Asks for `Drained`: accept nothing new, finish what runs, then exit."""
 
@@ -91,6 +95,12 @@ class Reopen(msgspec.Struct, tag="reopen"):
 
 class Configured(msgspec.Struct, tag="configured"):
     """The answer to `Configure`; `problem` is empty when the configuration is in use."""
+
+    problem: str = ""
+
+
+class Renewed(msgspec.Struct, tag="renewed"):
+    """The answer to `RenewCertificate`; `problem` is empty when the new one is shown."""
 
     problem: str = ""
 
@@ -134,5 +144,16 @@ class Drained(msgspec.Struct, tag="drained"):
     """Nothing is in progress any more."""
 
 
-ToWorker = Configure | Membership | RemoteLoad | AskCounters | Exposition | Keys | AdminAnswer | Drain | Reopen
-ToPlane = Configured | SeriesCounted | Counters | Load | AskExposition | AdminRequest | Drained
+ToWorker = (
+    Configure
+    | Membership
+    | RemoteLoad
+    | AskCounters
+    | Exposition
+    | Keys
+    | RenewCertificate
+    | AdminAnswer
+    | Drain
+    | Reopen
+)
+ToPlane = Configured | Renewed | SeriesCounted | Counters | Load | AskExposition | AdminRequest | Drained

@@ -10,7 +10,6 @@ import asyncio
 import os
 import pathlib
 import socket
-import ssl
 from collections.abc import Awaitable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,6 +30,7 @@ from gateway.fleet.build import BuiltEngine, SnapshotBuilder, build_engines, pro
 from gateway.fleet.snapshot import Snapshot
 from gateway.flight import Flight
 from gateway.http.asgi import AsgiWork
+from gateway.http.certificate import BadCertificate, Certificate
 from gateway.http.connection import ClientConnection
 from gateway.http.handler import Limits, Visitor, Work
 from gateway.http.head import Fields
@@ -60,6 +60,8 @@ from gateway.workers.messages import (
     Membership,
     RemoteLoad,
     RemoteTokens,
+    RenewCertificate,
+    Renewed,
     Reopen,
     ReplicaAt,
     ToPlane,
@@ -111,6 +113,7 @@ class Worker:
         """The provider of each engine, for spans; changed in place by a reload."""
         self._last_load: list[RemoteTokens] = []
         self._listening = False
+        self._certificate: Certificate | None = None
         self.draining = False
         self.drained = asyncio.Event()
         self._idle = asyncio.Event()
@@ -148,10 +151,21 @@ class Worker:
         match message:
             case AskCounters():
                 return await self._counting.answer()
+            case RenewCertificate():
+                return Renewed(await self._renew_certificate())
             case Drain():
                 await self.drain(message.grace_s)
                 return Drained()
         raise TypeError(f"{type(message).__name__} asks nothing")
+
+    async def _renew_certificate(self) -> str:
+        if self._certificate is None:
+            return ""
+        try:
+            await asyncio.to_thread(self._certificate.renew)
+        except BadCertificate as error:
+            return str(error)
+        return ""
 
     async def _configured(self, message: Configure) -> ToPlane:
         return Configured(self.configure(message))
@@ -253,8 +267,10 @@ class Worker:
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
-    async def listen(self, sockets: Iterable[socket.socket], tls: ssl.SSLContext | None = None) -> None:
-        """Accept connections on these bound sockets and begin the worker's loops."""
+    async def listen(self, sockets: Iterable[socket.socket], certificate: Certificate | None = None) -> None:
+        """Accept connections on these bound sockets, over TLS with a certificate, and begin the worker's loops."""
+        self._certificate = certificate
+        tls = certificate.context if certificate is not None else None
         for sock in sockets:
             server = await self._loop.create_server(
                 lambda: ClientConnection(self, self._loop), sock=sock, ssl=tls, backlog=4096

@@ -26,6 +26,8 @@ from gateway.workers.messages import (
     Membership,
     RemoteLoad,
     RemoteTokens,
+    RenewCertificate,
+    Renewed,
     Reopen,
     ReplicaAt,
     SeriesCounted,
@@ -53,11 +55,13 @@ TO_WORKER: list[ToWorker] = [
     Exposition(b"# HELP \xff"),
     Keys([Key("ab" * 32, "id", "t", ["m"], True, -1), Key("cd" * 32, "ü", "t", None, False, 0)]),
     AdminAnswer(200, [(b"x", b"\xff")], b"\xff"),
+    RenewCertificate(),
     Drain(30.0),
     Reopen(),
 ]
 TO_PLANE: list[ToPlane] = [
     Configured("port 80: permission denied"),
+    Renewed("no key"),
     SeriesCounted(counted().snapshot().series),
     Counters(*counted().others()),
     Load([RemoteTokens("e", "0", 12)]),
