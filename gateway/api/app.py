@@ -10,9 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from engines.model import Operation
-from engines.wire import FORMATS
 from gateway.errors import Failure
+from gateway.http.request import format_of
 from gateway.telemetry.exposition import CONTENT_TYPE
 from gateway.workers.questions import LinkError
 
@@ -28,14 +27,7 @@ def control_app(worker: Worker) -> Starlette:
     """The app of one worker."""
 
     def caller(request: Request) -> Principal:
-        authorization, api_key = request.headers.get("authorization"), request.headers.get("x-api-key")
-        principal = worker.dispatcher.snapshot.keyring.find(
-            authorization.encode("latin-1") if authorization is not None else None,
-            api_key.encode("latin-1") if api_key is not None else None,
-        )
-        if principal is None:
-            raise Failure("invalid_api_key", "an API key is needed here; send `Authorization: Bearer YOUR_KEY`")
-        return principal
+        return worker.dispatcher.snapshot.keyring.admit(dict(request.scope["headers"]))
 
     def card(name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": CREATED, "owned_by": "penstock"}
@@ -85,9 +77,11 @@ def control_app(worker: Worker) -> Starlette:
     return app
 
 
-def _answer(failure: Failure) -> Response:
+def _answer(request: Request, failure: Failure) -> Response:
     response = Response(
-        failure.body(FORMATS[Operation.CHAT], ""), status_code=failure.status, media_type="application/json"
+        failure.body(format_of(request.scope["raw_path"]), ""),
+        status_code=failure.status,
+        media_type="application/json",
     )
     for line in failure.headers().split(b"\r\n"):
         name, _, value = line.partition(b": ")
@@ -96,14 +90,14 @@ def _answer(failure: Failure) -> Response:
     return response
 
 
-async def _failed(_: Request, error: Exception) -> Response:
+async def _failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, Failure)
-    return _answer(error)
+    return _answer(request, error)
 
 
-async def _broken(_: Request, error: Exception) -> Response:
+async def _broken(request: Request, error: Exception) -> Response:
     # Starlette raises the error again after this answer, and `gateway.http.asgi` logs it.
-    return _answer(Failure("internal", "the gateway failed on this request; its log says why"))
+    return _answer(request, Failure("internal", "the gateway failed on this request; its log says why"))
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -111,5 +105,5 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     path = request.scope["path"][:200]  # not `request.url`, which trips over a strange Host
     if error.status_code == 405:
         allow = (error.headers or {}).get("Allow", "GET")
-        return _answer(Failure("method_not_allowed", f"{path} takes {allow}", allow=allow))
-    return _answer(Failure("not_found", f"there is nothing at {path!r}; the API is under /v1"))
+        return _answer(request, Failure("method_not_allowed", f"{path} takes {allow}", allow=allow))
+    return _answer(request, Failure("not_found", f"there is nothing at {path!r}; the API is under /v1"))

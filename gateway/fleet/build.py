@@ -203,7 +203,7 @@ def _deadlines(settings: EngineSettings) -> Deadlines:
 
 
 def _keyring(settings: Settings) -> Keyring:
-    return Keyring(
+    keys = (
         (
             key.sha256,
             Principal(
@@ -216,6 +216,7 @@ def _keyring(settings: Settings) -> Keyring:
         )
         for key in settings.auth.keys
     )
+    return Keyring(keys, any_host=settings.auth.open)
 
 
 def provider_of(settings: EngineSettings) -> str:

@@ -46,6 +46,7 @@ class ClientConnection(asyncio.Protocol):
         "_left_bytes",
         "_loop",
         "_outbox",
+        "_over_unix",
         "_patience",
         "_pipeline",
         "_reader",
@@ -74,6 +75,7 @@ class ClientConnection(asyncio.Protocol):
         """What is said after the requests before it are answered; what still comes is thrown away."""
         self.paused = False
         """Whether the client reads slower than we write."""
+        self._over_unix = False
         self._waits_for_go_on = False
         self._reading = True
         self._closing = False
@@ -95,6 +97,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast("asyncio.Transport", transport)  # uvloop registers no subclass
         self._answers.open(transport)
+        self._over_unix = isinstance(transport.get_extra_info("sockname"), (str, bytes))
         # Over the mark the engine is no longer read; what its last read brought (128 KiB at most) still comes on top.
         transport.set_write_buffer_limits(high=self._handler.limits.stream_buffer_bytes // 4)
         if not self._handler.opened(self):
@@ -160,8 +163,9 @@ class ClientConnection(asyncio.Protocol):
 
     # -- gateway.http.reader.Receiver ----------------------------------------------------------------------------------
 
-    def head_in(self, request: Request) -> None:
-        """A request's head is complete."""
+    def head_in(self, request: Request, length: int) -> None:
+        """A request's head is complete. Raises Failure for one whose body need not come."""
+        self._handler.admit(request, length=length, over_unix=self._over_unix)
         self._waits_for_go_on = (
             b"expect" in request.fields
             and request.version == "1.1"

@@ -64,6 +64,9 @@ class Handler(Protocol):
 
     def lost(self, visitor: Visitor) -> None: ...
 
+    def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
+        """A request's head is in, and its body (`head.read_length`) may come. Raises Failure when it may not."""
+
     def inference(self, request: Request, operation: Operation) -> Work | None:
         """Begin an inference request; None when it was answered at once."""
 

@@ -27,6 +27,7 @@ from gateway.dispatch import Dispatcher
 from gateway.errors import Failure
 from gateway.fleet.build import BuiltEngine, SnapshotBuilder, build_engines, provider_of
 from gateway.flight import Flight
+from gateway.http import visit
 from gateway.http.asgi import AsgiWork
 from gateway.http.connection import ClientConnection
 from gateway.http.handler import Limits, Visitor, Work
@@ -311,6 +312,9 @@ class Worker:
         if not self._connections:
             self._idle.set()
 
+    def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
+        visit.admit(request, self.dispatcher.snapshot.keyring, length=length, over_unix=over_unix)
+
     def inference(self, request: Request, operation: Operation) -> Work | None:
         return self.dispatcher.begin(request, operation)
 
@@ -320,7 +324,7 @@ class Worker:
         return work
 
     def refused(self, failure: Failure, path: bytes, fields: Fields) -> bytes:
-        request_id = self.dispatcher.new_id()
+        request_id = self.dispatcher.id_of(fields)
         self._accounting.turned_away(failure, path, request_id)
         return request_id
 

@@ -99,6 +99,9 @@ class FakeTransport:
         self._loop = loop
         self._half_closes = half_closes
 
+    def get_extra_info(self, name: str) -> object:
+        return {"sockname": ("127.0.0.1", 8080)}.get(name)
+
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
 
     def write(self, data: bytes) -> None:
@@ -175,6 +178,8 @@ class Desk:
     seen: list[Request] = field(default_factory=list)
     operations: list[Operation | None] = field(default_factory=list)
     works: list[FakeWork] = field(default_factory=list)
+    heads: list[tuple[bytes, int]] = field(default_factory=list)
+    """Path and length of the body of each head that was shown before its body came."""
     failures: list[Failure] = field(default_factory=list)
     open: set[Visitor] = field(default_factory=set)
     losses: int = 0
@@ -186,6 +191,11 @@ class Desk:
     def lost(self, visitor: Visitor) -> None:
         self.open.discard(visitor)
         self.losses += 1
+
+    def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
+        self.heads.append((request.path, length))
+        if request.fields.get(b"x-api-key") == b"stranger":
+            raise Failure("invalid_api_key", "the API key is not known to this gateway")
 
     def inference(self, request: Request, operation: Operation) -> FakeWork | None:
         return self._take(request, operation)
