@@ -43,6 +43,7 @@ class ClientConnection(asyncio.Protocol):
         "_body_since_s",
         "_closing",
         "_handler",
+        "_idle_since_s",
         "_left_bytes",
         "_loop",
         "_outbox",
@@ -81,11 +82,19 @@ class ClientConnection(asyncio.Protocol):
         self._closing = False
         self._left_bytes = 0
         self._body_since_s = 0.0
+        self._idle_since_s = 0.0
 
     @property
     def request(self) -> Request | None:
         """The request in progress."""
         return self._answers.request
+
+    @property
+    def idle_since_s(self) -> float | None:
+        """Since when nothing is in progress and nothing has come; None when something is, or it closes."""
+        if self._answers.request is not None or self._pipeline or self._reader.stage != BETWEEN or self._closing:
+            return None
+        return self._idle_since_s
 
     @property
     def unsent_bytes(self) -> int:
@@ -105,7 +114,8 @@ class ClientConnection(asyncio.Protocol):
                 Failure("too_many_connections", "the gateway has no room for another connection", retry_after_s=1)
             )
             return
-        self._timer.set(self._loop.time() + self._patience.keep_alive_s)
+        self._idle_since_s = now = self._loop.time()
+        self._timer.set(now + self._patience.keep_alive_s)
 
     def data_received(self, data: bytes) -> None:
         if self._closing or self._refusal is not None:
@@ -228,7 +238,7 @@ class ClientConnection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Close now if nothing is in progress; else after the answer in progress."""
-        if self._answers.request is None and not self._pipeline and self._reader.stage == BETWEEN:
+        if self.idle_since_s is not None:
             self._close()
 
     # -- what comes next -----------------------------------------------------------------------------------------------
@@ -269,6 +279,7 @@ class ClientConnection(asyncio.Protocol):
             self._body_since_s = now
             self._timer.set(self._patience.body_due_s(now, now, self._reader.body_bytes))
         elif self._reader.stage == BETWEEN:
+            self._idle_since_s = now
             self._timer.set(now + self._patience.keep_alive_s)
         else:
             self._timer.set(now + self._patience.head_s)
@@ -291,7 +302,7 @@ class ClientConnection(asyncio.Protocol):
         transport.write(b"%b%b%b\r\n%b" % (STATUS_LINES[failure.status], headers, length, body))
         # A close with unread input would reset the connection and could destroy the answer on its way: end our side,
         # and throw away what still comes for a moment (RFC 9112 section 9.6).
-        if transport.can_write_eof():
+        if transport.can_write_eof() and self._handler.lingers(self):
             self._closing = True
             self._left_bytes = transport.get_write_buffer_size()
             transport.write_eof()

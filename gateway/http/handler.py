@@ -43,6 +43,10 @@ class Visitor(Protocol):
     @property
     def work(self) -> Work | None: ...
 
+    @property
+    def idle_since_s(self) -> float | None:
+        """Since when, in loop time, it waits for a request of which nothing has come; None when it does not."""
+
     def drain(self) -> None:
         """Close now if nothing is in progress; else after the answer in progress."""
 
@@ -61,6 +65,9 @@ class Handler(Protocol):
 
     def opened(self, visitor: Visitor) -> bool:
         """Count the connection in; False when there are too many."""
+
+    def lingers(self, visitor: Visitor) -> bool:
+        """The connection was refused, and waits until its client has read that; False when it may not."""
 
     def lost(self, visitor: Visitor) -> None: ...
 

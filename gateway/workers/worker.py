@@ -29,6 +29,7 @@ from gateway.fleet.build import BuiltEngine, SnapshotBuilder, build_engines, pro
 from gateway.flight import Flight
 from gateway.http import visit
 from gateway.http.asgi import AsgiWork
+from gateway.http.clients import Clients
 from gateway.http.connection import ClientConnection
 from gateway.http.handler import Limits, Visitor, Work
 from gateway.http.head import Fields
@@ -91,7 +92,7 @@ class Worker:
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
         self._dispatcher: Dispatcher | None = None
         self._app = control_app(self)
-        self._connections: set[Visitor] = set()
+        self._connections = Clients()
         self._servers: list[asyncio.Server] = []
         self._providers: dict[str, str] = {}
         """The provider of each engine, for spans; changed in place by a reload."""
@@ -304,11 +305,16 @@ class Worker:
         return self._dispatcher.snapshot.limits
 
     def opened(self, visitor: Visitor) -> bool:
-        self._connections.add(visitor)
-        return len(self._connections) <= self.limits.connections
+        return self._connections.opened(visitor, self.limits.connections)
+
+    def lingers(self, visitor: Visitor) -> bool:
+        allowed = self._connections.lingers(visitor)
+        if not self._connections:
+            self._idle.set()
+        return allowed
 
     def lost(self, visitor: Visitor) -> None:
-        self._connections.discard(visitor)
+        self._connections.lost(visitor)
         if not self._connections:
             self._idle.set()
 

@@ -15,6 +15,7 @@ import h11
 
 from engines.model import Operation
 from gateway.errors import Failure
+from gateway.http.clients import Clients
 from gateway.http.connection import USUAL, ClientConnection
 from gateway.http.handler import Visitor
 from gateway.http.head import Fields
@@ -181,15 +182,17 @@ class Desk:
     heads: list[tuple[bytes, int]] = field(default_factory=list)
     """Path and length of the body of each head that was shown before its body came."""
     failures: list[Failure] = field(default_factory=list)
-    open: set[Visitor] = field(default_factory=set)
+    open: Clients = field(default_factory=Clients)
     losses: int = 0
 
     def opened(self, visitor: Visitor) -> bool:
-        self.open.add(visitor)
-        return len(self.open) <= self.limits.connections
+        return self.open.opened(visitor, self.limits.connections)
+
+    def lingers(self, visitor: Visitor) -> bool:
+        return self.open.lingers(visitor)
 
     def lost(self, visitor: Visitor) -> None:
-        self.open.discard(visitor)
+        self.open.lost(visitor)
         self.losses += 1
 
     def admit(self, request: Request, *, length: int, over_unix: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.http.clients import MAX_LINGERING
 from gateway.http.connection import USUAL
 from tests.gateway.http.asked import CHAT, REFUSED
 from tests.gateway.http.door import Client, Desk, DoorLimits, SteppedLoop, request
@@ -229,21 +230,72 @@ def test_reading_slowly_between_requests_is_nobody_s_business() -> None:
 # -- too many ----------------------------------------------------------------------------------------------------------
 
 
+def seats(count: int, *, holds: bool) -> tuple[Desk, SteppedLoop, list[Client]]:
+    """As many clients as there are seats, each a tenth of a second after the one before."""
+    desk, loop = Desk(DoorLimits(connections=count), holds=holds), SteppedLoop()
+    clients = []
+    for _ in range(count):
+        clients.append(Client(desk, loop))
+        loop.step(0.1)
+    return desk, loop, clients
+
+
 def test_one_connection_too_many_is_a_503_with_a_retry_after_and_room_is_made_by_leaving() -> None:
-    desk, loop = Desk(DoorLimits(connections=2)), SteppedLoop()
-    first, _ = Client(desk, loop), Client(desk, loop)
+    desk, loop, clients = seats(2, holds=True)
+    for client in clients:
+        client.send(request())
     third = Client(desk, loop)
     (answer,) = third.answers
     assert (answer.status, answer.error["code"]) == (503, "too_many_connections")
     assert answer.headers["retry-after"] == "1"
     assert [failure.kind for failure in desk.failures] == ["too_many_connections"]
     third.send(request())
-    assert desk.seen == []
+    assert len(desk.works) == 2
+    assert len(desk.open) == 2  # what lingers takes no seat
     loop.step(USUAL.linger_s + 1)
     assert third.lost
-    assert not first.over
-    first.leave()
-    assert [answer.status for answer in Client(desk, loop).send(request()).answers] == [200]
+    clients[0].reset()
+    assert len(Client(desk, loop).send(request()).desk.works) == 3
+
+
+def test_when_the_seats_are_taken_the_connection_idle_for_longest_gives_its_up() -> None:
+    desk, loop, clients = seats(3, holds=False)
+    clients[0].send(request())
+    late = Client(desk, loop)
+    loop.run()
+    assert [client.lost for client in clients] == [False, True, False]
+    assert [answer.status for answer in late.send(request()).answers] == [200]
+    assert desk.failures == []
+
+
+@pytest.mark.parametrize("busy", [request(), request(body=b"12345")[:-2], b"GET /he"], ids=["work", "body", "head"])
+def test_one_that_asks_for_something_keeps_its_seat(busy: bytes) -> None:
+    desk, loop, clients = seats(2, holds=True)
+    clients[0].send(busy)
+    Client(desk, loop)
+    loop.run()
+    assert [client.lost for client in clients] == [False, True]
+
+
+def test_a_flood_takes_the_seats_of_the_idle_and_of_nobody_else() -> None:
+    desk, loop, clients = seats(200, holds=True)
+    for client in clients[::2]:
+        client.send(request())
+    flood = [Client(desk, loop) for _ in range(300)]
+    loop.run()
+    assert [client.lost for client in clients] == [False, True] * 100
+    assert len(desk.open) == 200
+    assert len(desk.failures) == 0  # they push each other out, the oldest first
+    assert [client.lost for client in flood] == [True] * 200 + [False] * 100
+
+
+def test_only_so_many_refused_connections_linger() -> None:
+    desk, loop, clients = seats(1, holds=True)
+    clients[0].send(request())
+    refused = [Client(desk, loop) for _ in range(MAX_LINGERING + 10)]
+    assert sum(client.transport.ended for client in refused) == MAX_LINGERING
+    assert [client.transport.state for client in refused[MAX_LINGERING:]] == ["closed"] * 10
+    assert {len(client.answers) for client in refused} == {1}
 
 
 # -- draining ----------------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ class SocketDesk(Desk):
 
     def lost(self, visitor: Visitor) -> None:
         super().lost(visitor)
-        if not self.open:
+        if not list(self.open):
             self.emptied.set()
 
 
@@ -98,7 +98,7 @@ async def served(desk: SocketDesk, *, tls: bool = False, patience: Patience = US
         listening.close()
         for visitor in list(desk.open):
             visitor.hang_up()
-        if desk.open:
+        if list(desk.open):
             await asyncio.wait_for(desk.emptied.wait(), PATIENCE_S)
 
 
