@@ -281,8 +281,10 @@ def test_a_flood_takes_the_seats_of_the_idle_and_of_nobody_else() -> None:
     desk, loop, clients = seats(200, holds=True)
     for client in clients[::2]:
         client.send(request())
-    flood = [Client(desk, loop) for _ in range(300)]
-    loop.run()
+    flood = []
+    for _ in range(300):
+        flood.append(Client(desk, loop))
+        loop.step(0.01)
     assert [client.lost for client in clients] == [False, True] * 100
     assert len(desk.open) == 200
     assert len(desk.failures) == 0  # they push each other out, the oldest first
