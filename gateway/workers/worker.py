@@ -40,13 +40,14 @@ from gateway.telemetry.metrics import BREAKER_OPEN, LOOP_AGE, Metrics
 from gateway.telemetry.spans import Spans, otlp_spans
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers.changes import Changes
+from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
+from gateway.workers.counting import Counting
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AskCounters,
     AskExposition,
     Configure,
     Configured,
-    Counters,
     Drain,
     Drained,
     Exposition,
@@ -82,6 +83,7 @@ class Worker:
         self._link: Link[ToPlane] | None = None
         self._changes = Changes(supervisor.spawn)
         self.metrics = Metrics(())
+        self._counting = Counting(self.metrics, lambda message: self._tell(message, bulk=True))
         self._builder = SnapshotBuilder(self.metrics, workers)
         self._built: dict[str, BuiltEngine] = {}
         self._settings: Settings | None = None
@@ -132,7 +134,7 @@ class Worker:
     async def _answer(self, message: ToWorker) -> ToPlane:
         match message:
             case AskCounters():
-                return Counters(self.metrics.snapshot())
+                return await self._counting.answer()
             case Drain():
                 await self.drain(message.grace_s)
                 return Drained()
@@ -238,6 +240,7 @@ class Worker:
         self._supervisor.loop("prices", self._refresh_prices, PRICE_REFRESH_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._tell_load, LOAD_S)
+            self._supervisor.loop("counters", self._counting.tell, COUNTERS_EVERY_S)
 
     async def drain(self, grace_s: float) -> None:
         """Stop accepting, let what runs finish for `grace_s` at most, cut the rest, and say so."""
@@ -357,8 +360,11 @@ class Worker:
         tokens = [
             RemoteTokens(*state.key, state.in_flight_tokens) for state in self._builder.table if state.in_flight_tokens
         ]
-        if tokens != self._last_load and self._link is not None and self._link.tell(Load(tokens), bulk=True):
+        if tokens != self._last_load and self._tell(Load(tokens), bulk=True):
             self._last_load = tokens  # one that found no room is told again
+
+    def _tell(self, message: ToPlane, *, bulk: bool) -> bool:
+        return self._link is not None and self._link.tell(message, bulk=bulk)
 
     def _breakers(self) -> list[tuple[tuple[str, str], float]]:
         now = clock.monotonic()

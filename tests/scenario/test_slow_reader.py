@@ -41,7 +41,7 @@ async def stalled(gateway: Gateway, received: Received) -> Any:
     await gateway.until(lambda: any(connection.paused for connection in gateway.clients))
     (connection,) = (connection for connection in gateway.clients if connection.paused)
     flight: Any = connection.work
-    await gateway.until(lambda: flight._exchange.connection._pausing)
+    await gateway.until(lambda: flight.attempt.exchange.connection._pausing)
     last = -1
     while received.written_bytes != last:
         last = received.written_bytes
@@ -52,7 +52,7 @@ async def stalled(gateway: Gateway, received: Received) -> Any:
 
 def held_bytes(connection: Any, flight: Any) -> int:
     """Everything of the answer that is in our memory."""
-    relay = flight._exchange.sink
+    relay = flight.attempt.exchange.sink
     held = (
         len(relay._held) + sum(map(len, relay._out)) if isinstance(relay, StreamRelay) else sum(map(len, relay._parts))
     )
