@@ -95,6 +95,8 @@ class FakeTransport:
         self.stuck = False
         self.reading = True
         self.ended = False
+        self.peer_closed = False
+        self.writes_after_close = 0
         self.state = "open"
         self._lost = lost
         self._loop = loop
@@ -109,6 +111,10 @@ class FakeTransport:
         assert type(data) is bytes
         assert not self.ended, "written after the end"
         if self.state == "open":
+            self.writes_after_close += self.peer_closed
+            if self.writes_after_close > 1:  # the first one is answered by a reset, which the next one meets
+                self.abort()
+                return
             self.out += data
             if self.stuck:
                 self.unsent_bytes += len(data)
@@ -302,11 +308,17 @@ class Client:
             self._deliver()
         return self
 
-    def leave(self) -> None:
-        """Half-close, as a client that has nothing more to say."""
+    def half_close(self) -> None:
+        """End our side, as a client does that has nothing more to say and listens."""
         if not self.connection.eof_received():
             self.transport.close()
         self.loop.run()
+
+    def leave(self) -> None:
+        """Close, which looks the same to the server until it sends something."""
+        self.transport.peer_closed = True
+        self.half_close()
+        self.loop.step(0.1)
 
     def reset(self) -> None:
         self.transport.state = "aborted"

@@ -164,6 +164,79 @@ def test_a_client_that_leaves_before_its_request_is_whole_gets_nothing(sent: byt
     assert client.desk.seen == []
 
 
+@pytest.mark.parametrize("after_s", [0, 0.01, 1, 100])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_client_that_ends_only_its_side_gets_its_answers(count: int, after_s: float) -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(b"".join(request(body=b"%d" % number) for number in range(count)))
+    client.half_close()
+    for number in range(count):
+        client.loop.step(after_s)
+        desk.works[number].answer(b"answer %d" % number)
+        client.loop.run()
+    finals = [answer for answer in client.answers if answer.status != 100]
+    assert [answer.body for answer in finals] == [b"answer %d" % number for number in range(count)]
+    assert [answer.headers.get("connection") for answer in finals] == [None] * (count - 1) + ["close"]
+    assert client.lost
+    assert desk.works[0].told == []
+
+
+def test_a_stream_to_a_client_that_ended_its_side_is_whole() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request())
+    client.asker.begin_stream(200, b"", b"1")
+    client.half_close()
+    client.loop.step(0.2)
+    client.asker.write(b"2")
+    client.loop.step(100)
+    client.asker.end_stream(b"3")
+    client.loop.run()
+    assert [answer.body for answer in client.answers] == [b"123"]
+    assert client.lost
+    assert desk.works[0].told == []
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before its answer", "in its stream"])
+def test_a_client_that_has_gone_is_found_out_within_two_probes_while_nothing_else_is_sent(*, begun: bool) -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request())
+    if begun:
+        client.asker.begin_stream(200, b"", b"1")
+        client.loop.run()
+    client.transport.peer_closed = True
+    client.half_close()
+    assert desk.works[0].told == []
+    client.loop.step(0.06)
+    assert desk.works[0].told == ["gone"]
+    assert client.lost
+
+
+def test_http_1_0_has_no_probe_so_an_end_is_taken_for_a_close() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request(version=b"1.0"))
+    client.half_close()
+    assert desk.works[0].told == ["gone"]
+
+
+@pytest.mark.parametrize("probes", [0, 1, 2, 3])
+def test_probes_change_no_answer(probes: int) -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request() + request())
+    for _ in range(probes):
+        client.connection._answers.probe()
+    client.asker.begin_stream(200, b"", b"first")
+    for _ in range(probes):
+        client.connection._answers.probe()
+    client.asker.write(b"x" * 300)
+    for _ in range(probes):
+        client.connection._answers.probe()
+    client.asker.end_stream()
+    client.loop.run()
+    desk.works[1].answer(b"next")
+    assert [answer.status for answer in client.answers] == [100] * probes + [200, 200]
+    assert [answer.body for answer in client.answers][probes:] == [b"first" + b"x" * 300, b"next"]
+
+
 # -- slow readers ------------------------------------------------------------------------------------------------------
 
 
