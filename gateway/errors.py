@@ -34,6 +34,8 @@ TABLE: dict[str, Row] = {
     "invalid_api_key": Row(401, "authentication_error", "invalid_api_key"),
     "admin_not_allowed": Row(403, "permission_error", "admin_not_allowed"),
     "model_not_allowed": Row(403, "permission_error", "model_not_allowed"),
+    "foreign_host": Row(403, "permission_error", "foreign_host"),
+    "foreign_origin": Row(403, "permission_error", "foreign_origin"),
     "not_found": Row(404, "not_found_error", "not_found"),
     "model_not_found": Row(404, "not_found_error", "model_not_found"),
     "method_not_allowed": Row(405, "invalid_request_error", "method_not_allowed"),

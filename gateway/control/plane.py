@@ -86,7 +86,7 @@ class Plane:
             using=self._use,
             counted=self._metrics.config_reload,
         )
-        self._keyring = keyring_of(keys_of(self.settings))
+        self._keyring = keyring_of(keys_of(self.settings), any_host=self.settings.auth.open)
         self._admin = admin_app(self)
         self._certificates = CertificateWatch(self.settings.server.tls, self.links)
         self.stopping = False
@@ -243,7 +243,7 @@ class Plane:
 
     async def _use(self, settings: Settings) -> None:
         """Every worker uses these settings now."""
-        self._keyring = keyring_of(keys_of(settings))
+        self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
         self._rebuild_probes(settings)
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)

@@ -69,6 +69,8 @@ class Keys(msgspec.Struct, tag="keys"):
     """Only the API keys have changed: these are all there are now."""
 
     keys: list[Key]
+    open: bool = False
+    """`auth.open`: without keys, any Host is served."""
 
 
 class AdminAnswer(msgspec.Struct, tag="admin_answer"):

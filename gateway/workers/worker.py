@@ -29,8 +29,10 @@ from gateway.errors import Failure
 from gateway.fleet.build import BuiltEngine, SnapshotBuilder, build_engines, provider_of
 from gateway.fleet.snapshot import Snapshot
 from gateway.flight import Flight
+from gateway.http import visit
 from gateway.http.asgi import AsgiWork
 from gateway.http.certificate import BadCertificate, Certificate
+from gateway.http.clients import Clients
 from gateway.http.connection import ClientConnection
 from gateway.http.handler import Limits, Visitor, Work
 from gateway.http.head import Fields
@@ -107,7 +109,7 @@ class Worker:
         self._keyring = Keyring()
         self._administering = 0
         self._app = control_app(self)
-        self._connections: set[Visitor] = set()
+        self._connections = Clients()
         self._servers: list[asyncio.Server] = []
         self._providers: dict[str, str] = {}
         """The provider of each engine, for spans; changed in place by a reload."""
@@ -175,7 +177,7 @@ class Worker:
 
     async def _rekey(self, message: Keys) -> None:
         """New keys, and nothing else new: the next request meets them."""
-        self._keyring = keyring_of(message.keys)
+        self._keyring = keyring_of(message.keys, any_host=message.open)
         if self._dispatcher is not None:
             self._publish(self._dispatcher.snapshot)
 
@@ -359,13 +361,21 @@ class Worker:
         return self._dispatcher.snapshot.limits
 
     def opened(self, visitor: Visitor) -> bool:
-        self._connections.add(visitor)
-        return len(self._connections) <= self.limits.connections
+        return self._connections.opened(visitor, self.limits.connections)
 
-    def lost(self, visitor: Visitor) -> None:
-        self._connections.discard(visitor)
+    def lingers(self, visitor: Visitor) -> bool:
+        allowed = self._connections.lingers(visitor)
         if not self._connections:
             self._idle.set()
+        return allowed
+
+    def lost(self, visitor: Visitor) -> None:
+        self._connections.lost(visitor)
+        if not self._connections:
+            self._idle.set()
+
+    def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
+        visit.admit(request, self.dispatcher.snapshot.keyring, length=length, over_unix=over_unix)
 
     def inference(self, request: Request, operation: Operation) -> Work | None:
         return self.dispatcher.begin(request, operation)
@@ -376,7 +386,7 @@ class Worker:
         return work
 
     def refused(self, failure: Failure, path: bytes, fields: Fields) -> bytes:
-        request_id = self.dispatcher.new_id()
+        request_id = self.dispatcher.id_of(fields)
         self._accounting.turned_away(failure, path, request_id)
         return request_id
 
