@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import httptools
 
 from engines.errors import AnswerTruncated, BadAnswer, EngineError
+from engines.http1.coding import CODINGS, Decoder, Unpackable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,9 @@ WAITING: Final = 0
 STARTED: Final = 1
 HEAD: Final = 2
 BODY: Final = 3
-WHOLE: Final = 4
+CODED: Final = 4
+"""In a body that is compressed."""
+WHOLE: Final = 5
 
 
 def _nothing(data: bytes) -> None:
@@ -57,15 +60,18 @@ class Answer:
 
     __slots__ = (
         "_call",
+        "_decoder",
         "_headers",
         "_limits",
         "_parser",
         "_silent_bytes",
+        "_untrusted",
         "body_came",
         "excess",
         "feed",
         "head_bytes",
         "keep_alive",
+        "paused",
         "phase",
         "problem",
         "room_bytes",
@@ -80,6 +86,11 @@ class Answer:
         """Takes one read: the parser's own method, which spares a call for each chunk. What it raises is `broken`'s."""
         self._call: Call | None = None
         self._headers: list[tuple[bytes, bytes]] = []
+        self._decoder: Decoder | None = None
+        self._untrusted = False
+        """Whether the framing is one that HTTP/1.0 does not have."""
+        self.paused = False
+        """Whether the sink wants no more for now; only what is unpacked heeds it, the rest is not read at all."""
         self.head_bytes = 0
         """Size of the reads that brought the head; the connection counts them."""
         self._silent_bytes = 0
@@ -100,15 +111,54 @@ class Answer:
         """The next answer is the one to `call`."""
         self._call = call
         self._headers = []
+        self._decoder = None
+        self._untrusted = False
         self.head_bytes = self._silent_bytes = 0
         self.room_bytes = -1
         self.phase = WAITING
         self.until_close = self.body_came = False
 
+    @property
+    def held(self) -> bool:
+        """Whether part of the answer has come and waits to be unpacked."""
+        return self._decoder is not None and self._decoder.held
+
+    def unpack(self) -> None:
+        """Hand over what waits to be unpacked, as long as the sink wants it."""
+        decoder = self._decoder
+        try:
+            while decoder is not None and self._call is not None and not self.paused and self.problem is None:
+                piece = decoder.take()
+                if not piece:
+                    break
+                if self.phase == HEAD:
+                    self.phase = CODED
+                self.body_came = self.phase != WHOLE
+                self._call.sink.data(piece)
+        except Unpackable as error:
+            self._refuse(f"the engine's answer {error}")
+        if self.phase == WHOLE:
+            self._unpacked()
+
+    def end(self) -> None:
+        """The connection has ended: hand over what waits to be unpacked, wanted or not."""
+        if self._decoder is not None:
+            self.paused = False
+            self.unpack()
+            if self.until_close:
+                self._unpacked()
+
+    def _unpacked(self) -> None:
+        """The body has come to its end: see whether the coding has too."""
+        decoder = self._decoder
+        if decoder is not None and not decoder.held and decoder.cut_short:
+            self._refuse("the engine's answer is compressed and cut short")
+
     def close(self) -> None:
         """Read nothing more. The parser holds us, and we hold it: let go."""
         self._call = None
         self._parser = None
+        self._decoder = None
         self.body_came = False
         self.feed = _nothing
 
@@ -181,6 +231,7 @@ class Answer:
             if coding.lower() != b"chunked":
                 self._refuse("the engine used a transfer coding other than chunked")
                 return
+            self._untrusted = parser.get_http_version() == "1.0"  # RFC 9112 section 6.1
             if length is not None:
                 self._refuse("the engine sent both content-length and transfer-encoding")
                 return
@@ -196,6 +247,12 @@ class Answer:
         self.phase = HEAD
         self.excess = False
         self.until_close = coding is None and length is None and status not in (204, 304)
+        packed = fields.get(b"content-encoding")
+        if packed is not None:
+            packed = packed.lower()
+            if packed in CODINGS:
+                self._decoder = Decoder(packed, self.room_bytes if self.room_bytes >= 0 else None)
+                headers = [field for field in headers if field[0] not in (b"content-encoding", b"content-length")]
         call.sink.head(status, headers)
 
     def on_body(self, body: bytes) -> None:
@@ -204,6 +261,9 @@ class Answer:
             if self.phase == BODY:
                 self.body_came = True
                 call.sink.data(body)
+            elif self._decoder is not None and self.phase != WHOLE:
+                self._decoder.push(body)
+                self.unpack()
             elif self.phase == HEAD and self.problem is None:
                 self.phase = BODY
                 self.body_came = True
@@ -211,10 +271,12 @@ class Answer:
 
     def on_message_complete(self) -> None:
         parser = self._parser
-        if parser is not None and self.problem is None and self.phase in (HEAD, BODY):
+        if parser is not None and self.problem is None and HEAD <= self.phase < WHOLE:
             self.phase = WHOLE
             self.body_came = False
-            self.keep_alive = parser.should_keep_alive()  # the parser forgets once it has returned
+            if self._decoder is not None:
+                self._unpacked()
+            self.keep_alive = parser.should_keep_alive() and not self._untrusted  # the parser forgets afterwards
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

@@ -110,14 +110,17 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         if not self._pausing and self._transport is not None and not self.closed:
-            self._pausing = True
+            self._pausing = self._answer.paused = True
             self._transport.pause_reading()
             self._move_deadline()
 
     def resume(self) -> None:
         if self._pausing and self._transport is not None and not self.closed:
-            self._pausing = False
-            self._transport.resume_reading()
+            self._pausing = self._answer.paused = False
+            if self._answer.held:
+                self._loop.call_soon(self._unpack_on)  # whoever resumes is not called from within
+            else:
+                self._transport.resume_reading()
             self._move_deadline()
 
     def abort(self) -> None:
@@ -126,6 +129,13 @@ class Connection(asyncio.Protocol):
     def keep_idle(self, deadline: float) -> None:
         self.reused = True
         self._timer.set(deadline)
+
+    def dispose(self) -> None:
+        """Leave every cycle. The last thing that happens to a connection."""
+        self._timer.close()
+        self._answer.close()
+        self._transport = None
+        self._unsent = None
 
     # -- asyncio.Protocol ----------------------------------------------------------------------------------------------
 
@@ -163,10 +173,10 @@ class Connection(asyncio.Protocol):
                 self._report(error)
                 self._fail(AnswerTruncated("the engine's answer could not be read"))
         elif self._call is call:  # not aborted from within
-            if answer.phase == WHOLE:
-                self._finish()
-                return
             if answer.problem is None:
+                if answer.phase == WHOLE:
+                    self._whole(call)
+                    return
                 answer.no_body(len(data))
             if answer.problem is not None:
                 self._fail(answer.problem)
@@ -190,7 +200,14 @@ class Connection(asyncio.Protocol):
         self._home.lost(self)
         if call is not None and not call.finished:
             call.line = None
-            if answer.phase >= HEAD and answer.until_close and self._eof and exc is None:
+            try:
+                answer.end()
+            except Exception as error:
+                self._report(error)
+                answer.problem = AnswerTruncated("the engine's answer could not be read")
+            if answer.problem is not None:
+                call.fail(answer.problem)
+            elif answer.phase == WHOLE or (answer.phase >= HEAD and answer.until_close and self._eof and exc is None):
                 self._finish_closed(call)
             elif answer.phase >= BODY:
                 call.fail(AnswerTruncated("the engine closed the connection in the middle of its answer"))
@@ -198,10 +215,7 @@ class Connection(asyncio.Protocol):
                 call.fail(ConnectionLost("the engine closed the connection before answering"))
             else:
                 self._lost_unanswered(call)
-        self._timer.close()
-        answer.close()
-        self._transport = None
-        self._unsent = None
+        self.dispose()
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -229,6 +243,40 @@ class Connection(asyncio.Protocol):
                 self._fail(answer.problem)
         elif deadlines.total_s is None:
             self._idle_s = deadlines.idle_s
+
+    def _whole(self, call: Call) -> None:
+        """The answer has come; it may still wait to be unpacked."""
+        if not self._answer.held:
+            self._finish()
+            return
+        try:
+            call.sink.flush()
+        except Exception as error:
+            self._report(error)
+            self._fail(AnswerTruncated("the engine's answer could not be read"))
+
+    def _unpack_on(self) -> None:
+        """Unpack what waited while the call was paused; then read on."""
+        call, answer, transport = self._call, self._answer, self._transport
+        if call is None or transport is None or self._pausing:
+            return
+        try:
+            answer.unpack()
+            if answer.body_came:
+                answer.body_came = False
+                call.sink.flush()
+        except Exception as error:
+            self._report(error)
+            self._fail(AnswerTruncated("the engine's answer could not be read"))
+            return
+        if self._call is not call:
+            return
+        if answer.problem is not None:
+            self._fail(answer.problem)
+        elif answer.phase == WHOLE:
+            self._whole(call)
+        elif not self._pausing:
+            transport.resume_reading()
 
     def _unasked(self, call: Call) -> None:
         """Bytes came before the request left: no answer to it. It was never sent, so it may go elsewhere, once."""
@@ -270,7 +318,7 @@ class Connection(asyncio.Protocol):
             and not transport.is_closing()
         )
         if self._pausing:
-            self._pausing = False
+            self._pausing = answer.paused = False
             if keep:
                 transport.resume_reading()
         if keep:
