@@ -46,8 +46,8 @@ WAITING: Final = 0
 STARTED: Final = 1
 HEAD: Final = 2
 BODY: Final = 3
-CODED: Final = 4
-"""In a body that is compressed."""
+GUARDED: Final = 4
+"""In a body that is not passed on as it comes: it is unpacked, or secrets are looked for in it."""
 WHOLE: Final = 5
 
 
@@ -62,6 +62,7 @@ class Answer:
         "_call",
         "_decoder",
         "_headers",
+        "_kept",
         "_limits",
         "_parser",
         "_silent_bytes",
@@ -87,6 +88,8 @@ class Answer:
         self._call: Call | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._decoder: Decoder | None = None
+        self._kept = b""
+        """The end of what came, while it may be the beginning of a secret."""
         self._untrusted = False
         """Whether the framing is one that HTTP/1.0 does not have."""
         self.paused = False
@@ -112,6 +115,7 @@ class Answer:
         self._call = call
         self._headers = []
         self._decoder = None
+        self._kept = b""
         self._untrusted = False
         self.head_bytes = self._silent_bytes = 0
         self.room_bytes = -1
@@ -131,28 +135,51 @@ class Answer:
                 piece = decoder.take()
                 if not piece:
                     break
-                if self.phase == HEAD:
-                    self.phase = CODED
-                self.body_came = self.phase != WHOLE
-                self._call.sink.data(piece)
+                self._guard(self._call, piece)
         except Unpackable as error:
             self._refuse(f"the engine's answer {error}")
         if self.phase == WHOLE:
-            self._unpacked()
+            self._body_ended()
 
     def end(self) -> None:
         """The connection has ended: hand over what waits to be unpacked, wanted or not."""
         if self._decoder is not None:
             self.paused = False
             self.unpack()
-            if self.until_close:
-                self._unpacked()
+        if self.until_close:
+            self._body_ended()
 
-    def _unpacked(self) -> None:
-        """The body has come to its end: see whether the coding has too."""
-        decoder = self._decoder
-        if decoder is not None and not decoder.held and decoder.cut_short:
+    def _guard(self, call: Call, body: bytes) -> None:
+        """Hand over a piece of the body in which no secret is, nor the beginning of one at its end."""
+        secrets = call.secrets
+        if secrets is not None:
+            if self._kept:
+                body = self._kept + body
+                self._kept = b""
+            body = secrets.hide(body)
+            begun = secrets.begun(body)
+            if begun:
+                self._kept = body[-begun:]
+                body = body[:-begun]
+                if not body:
+                    return
+        if self.phase == HEAD:
+            self.phase = GUARDED
+        self.body_came = self.phase != WHOLE
+        call.sink.data(body)
+
+    def _body_ended(self) -> None:
+        """The body has come to its end: see whether its coding has too, and hand over what was kept."""
+        decoder, call = self._decoder, self._call
+        if decoder is not None and decoder.held:
+            return
+        if decoder is not None and decoder.cut_short:
             self._refuse("the engine's answer is compressed and cut short")
+        elif self._kept and call is not None and self.problem is None:
+            kept, self._kept = self._kept, b""
+            if self.phase == HEAD:
+                self.phase = GUARDED
+            call.sink.data(kept)
 
     def close(self) -> None:
         """Read nothing more. The parser holds us, and we hold it: let go."""
@@ -253,7 +280,7 @@ class Answer:
             if packed in CODINGS:
                 self._decoder = Decoder(packed, self.room_bytes if self.room_bytes >= 0 else None)
                 headers = [field for field in headers if field[0] not in (b"content-encoding", b"content-length")]
-        call.sink.head(status, headers)
+        call.sink.head(status, headers if call.secrets is None else call.secrets.hide_in(headers))
 
     def on_body(self, body: bytes) -> None:
         call = self._call
@@ -261,10 +288,14 @@ class Answer:
             if self.phase == BODY:
                 self.body_came = True
                 call.sink.data(body)
-            elif self._decoder is not None and self.phase != WHOLE:
+            elif self.problem is not None or self.phase == WHOLE:
+                pass
+            elif self._decoder is not None:
                 self._decoder.push(body)
                 self.unpack()
-            elif self.phase == HEAD and self.problem is None:
+            elif call.secrets is not None:
+                self._guard(call, body)
+            elif self.phase == HEAD:
                 self.phase = BODY
                 self.body_came = True
                 call.sink.data(body)
@@ -272,10 +303,10 @@ class Answer:
     def on_message_complete(self) -> None:
         parser = self._parser
         if parser is not None and self.problem is None and HEAD <= self.phase < WHOLE:
+            if self.phase != BODY:
+                self._body_ended()
             self.phase = WHOLE
             self.body_came = False
-            if self._decoder is not None:
-                self._unpacked()
             self.keep_alive = parser.should_keep_alive() and not self._untrusted  # the parser forgets afterwards
 
     # -- inside --------------------------------------------------------------------------------------------------------
