@@ -19,6 +19,7 @@ import httptools
 
 from engines.errors import AnswerTruncated, BadAnswer, EngineError
 from engines.http1.coding import CODINGS, Decoder, Unpackable
+from engines.http1.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,7 @@ STARTED: Final = 1
 HEAD: Final = 2
 BODY: Final = 3
 GUARDED: Final = 4
-"""In a body that is not passed on as it comes: it is unpacked, or secrets are looked for in it."""
+"""In a body that goes through a guard."""
 WHOLE: Final = 5
 
 
@@ -60,9 +61,7 @@ class Answer:
 
     __slots__ = (
         "_call",
-        "_decoder",
         "_headers",
-        "_kept",
         "_limits",
         "_parser",
         "_silent_bytes",
@@ -70,6 +69,7 @@ class Answer:
         "body_came",
         "excess",
         "feed",
+        "guard",
         "head_bytes",
         "keep_alive",
         "paused",
@@ -87,13 +87,12 @@ class Answer:
         """Takes one read: the parser's own method, which spares a call for each chunk. What it raises is `broken`'s."""
         self._call: Call | None = None
         self._headers: list[tuple[bytes, bytes]] = []
-        self._decoder: Decoder | None = None
-        self._kept = b""
-        """The end of what came, while it may be the beginning of a secret."""
+        self.guard: Guard | None = None
+        """Of a body that is not passed on as it comes."""
         self._untrusted = False
         """Whether the framing is one that HTTP/1.0 does not have."""
         self.paused = False
-        """Whether the sink wants no more for now; only what is unpacked heeds it, the rest is not read at all."""
+        """Whether the sink wants no more for now; only what a guard holds heeds it, the rest is not read at all."""
         self.head_bytes = 0
         """Size of the reads that brought the head; the connection counts them."""
         self._silent_bytes = 0
@@ -111,81 +110,48 @@ class Answer:
         self.keep_alive = False
 
     def expect(self, call: Call) -> None:
-        """The next answer is the one to `call`."""
+        """The next answer is the one to `call`. What is not reset is set with each head or costs the connection."""
         self._call = call
         self._headers = []
-        self._decoder = None
-        self._kept = b""
-        self._untrusted = False
         self.head_bytes = self._silent_bytes = 0
-        self.room_bytes = -1
         self.phase = WAITING
-        self.until_close = self.body_came = False
 
-    @property
-    def held(self) -> bool:
-        """Whether part of the answer has come and waits to be unpacked."""
-        return self._decoder is not None and self._decoder.held
-
-    def unpack(self) -> None:
-        """Hand over what waits to be unpacked, as long as the sink wants it."""
-        decoder = self._decoder
+    def hand_over(self) -> None:
+        """Pass on what waits in the guard, as long as the sink wants it."""
+        guard = self.guard
         try:
-            while decoder is not None and self._call is not None and not self.paused and self.problem is None:
-                piece = decoder.take()
+            while guard is not None and not self.paused:
+                piece = guard.take()
                 if not piece:
                     break
-                self._guard(self._call, piece)
+                self._pass_on(piece)
+                guard = self.guard  # gone if the call was aborted within
+            if guard is not None and self.phase == WHOLE and not guard.held:
+                self._pass_on(guard.rest())
         except Unpackable as error:
             self._refuse(f"the engine's answer {error}")
-        if self.phase == WHOLE:
-            self._body_ended()
 
-    def end(self) -> None:
-        """The connection has ended: hand over what waits to be unpacked, wanted or not."""
-        if self._decoder is not None:
+    def end(self, whole: bool) -> None:
+        """The connection has ended, and so has the body if `whole`: pass on what waits in the guard, wanted or not."""
+        if whole:
+            self.phase = WHOLE
+        if self.guard is not None:
             self.paused = False
-            self.unpack()
-        if self.until_close:
-            self._body_ended()
+            self.hand_over()
 
-    def _guard(self, call: Call, body: bytes) -> None:
-        """Hand over a piece of the body in which no secret is, nor the beginning of one at its end."""
-        secrets = call.secrets
-        if secrets is not None:
-            if self._kept:
-                body = self._kept + body
-                self._kept = b""
-            body = secrets.hide(body)
-            begun = secrets.begun(body)
-            if begun:
-                self._kept = body[-begun:]
-                body = body[:-begun]
-                if not body:
-                    return
-        if self.phase == HEAD:
-            self.phase = GUARDED
-        self.body_came = self.phase != WHOLE
-        call.sink.data(body)
-
-    def _body_ended(self) -> None:
-        """The body has come to its end: see whether its coding has too, and hand over what was kept."""
-        decoder, call = self._decoder, self._call
-        if decoder is not None and decoder.held:
-            return
-        if decoder is not None and decoder.cut_short:
-            self._refuse("the engine's answer is compressed and cut short")
-        elif self._kept and call is not None and self.problem is None:
-            kept, self._kept = self._kept, b""
+    def _pass_on(self, piece: bytes) -> None:
+        call = self._call
+        if call is not None and self.problem is None and piece:
             if self.phase == HEAD:
                 self.phase = GUARDED
-            call.sink.data(kept)
+            self.body_came = self.phase != WHOLE
+            call.sink.data(piece)
 
     def close(self) -> None:
         """Read nothing more. The parser holds us, and we hold it: let go."""
         self._call = None
         self._parser = None
-        self._decoder = None
+        self.guard = None
         self.body_came = False
         self.feed = _nothing
 
@@ -271,16 +237,26 @@ class Answer:
                 self._refuse(f"the engine answered with the status {status}, which is none")
                 return
             self.room_bytes = limits.error_bytes
+        else:
+            self.room_bytes = -1
         self.phase = HEAD
         self.excess = False
         self.until_close = coding is None and length is None and status not in (204, 304)
+        secrets = call.secrets
+        self.guard = None
         packed = fields.get(b"content-encoding")
         if packed is not None:
             packed = packed.lower()
             if packed in CODINGS:
-                self._decoder = Decoder(packed, self.room_bytes if self.room_bytes >= 0 else None)
+                most = self.room_bytes if self.room_bytes >= 0 else None
+                self.guard = Guard(Decoder(packed, most), secrets)
                 headers = [field for field in headers if field[0] not in (b"content-encoding", b"content-length")]
-        call.sink.head(status, headers if call.secrets is None else call.secrets.hide_in(headers))
+        if secrets is not None:
+            if self.guard is None:
+                self.guard = Guard(None, secrets)
+            call.sink.head(status, secrets.hide_in(headers))
+        else:
+            call.sink.head(status, headers)
 
     def on_body(self, body: bytes) -> None:
         call = self._call
@@ -290,11 +266,9 @@ class Answer:
                 call.sink.data(body)
             elif self.problem is not None or self.phase == WHOLE:
                 pass
-            elif self._decoder is not None:
-                self._decoder.push(body)
-                self.unpack()
-            elif call.secrets is not None:
-                self._guard(call, body)
+            elif self.guard is not None:
+                self.guard.push(body)
+                self.hand_over()
             elif self.phase == HEAD:
                 self.phase = BODY
                 self.body_came = True
@@ -303,10 +277,10 @@ class Answer:
     def on_message_complete(self) -> None:
         parser = self._parser
         if parser is not None and self.problem is None and HEAD <= self.phase < WHOLE:
-            if self.phase != BODY:
-                self._body_ended()
             self.phase = WHOLE
             self.body_came = False
+            if self.guard is not None:
+                self.hand_over()
             self.keep_alive = parser.should_keep_alive() and not self._untrusted  # the parser forgets afterwards
 
     # -- inside --------------------------------------------------------------------------------------------------------

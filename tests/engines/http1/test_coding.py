@@ -105,6 +105,12 @@ def test_a_body_that_ends_with_the_connection_is_unpacked_to_its_end() -> None:
     assert (sink.heard.end, sink.body) == ("done", TEXT)
 
 
+def test_a_reset_is_not_the_end_of_a_compressed_body_either() -> None:
+    bench, sink = heard(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n" + gzip.compress(TEXT))
+    bench.end(ConnectionResetError())
+    assert (sink.heard.end, sink.body) == ("AnswerTruncated", TEXT)
+
+
 def test_a_bomb_is_cut_and_told() -> None:
     bomb = gzip.compress(bytes(64 * 1024 * 1024))
     bench, sink = heard(*[answer(b"gzip", bomb)[at : at + 65536] for at in range(0, len(bomb) + 100, 65536)])

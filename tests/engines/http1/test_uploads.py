@@ -8,7 +8,8 @@ from typing import cast
 
 import pytest
 
-from engines.http1.connection import SMALL_BODY_BYTES, WRITE_BYTES, Connection
+from engines.http1.connection import SMALL_BODY_BYTES, Connection
+from engines.http1.upload import PIECE_BYTES
 from tests.engines.http1.bench import HEAD, Bench
 from tests.engines.http1.test_dialing import server_tls, trusting
 from tests.engines.http1.upstream import ANSWER, ended, send, until, upstream
@@ -37,7 +38,7 @@ async def test_a_large_request_waits_for_a_slow_engine_and_arrives_whole(tls: ss
 
         await until(look)
         assert held[-1] > 0  # it does wait
-        assert max(held) <= 2 * WRITE_BYTES
+        assert max(held) <= 2 * PIECE_BYTES
         peer.transport.resume_reading()
         request = HEAD[1:] + BODY
         await until(lambda: len(peer.received) == len(request))
@@ -49,7 +50,7 @@ async def test_a_large_request_waits_for_a_slow_engine_and_arrives_whole(tls: ss
 
 def test_a_large_body_is_handed_over_piece_by_piece_while_the_transport_takes_it() -> None:
     bench = Bench()
-    body = b"x" * (3 * WRITE_BYTES + 1)
+    body = b"x" * (3 * PIECE_BYTES + 1)
     bench.send(body=body, turn_ends=False)
     bench.connection.pause_writing()
     bench.loop.end_turn()
