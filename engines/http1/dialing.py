@@ -20,7 +20,7 @@ from engines.errors import ConnectFailed, NotSent, OutOfSockets
 from engines.http1.answer import LIMITS, Limits
 from engines.http1.connection import Connection
 from engines.http1.resolver import LookUp, Place, Resolver, look_up
-from engines.http1.slices import SLICE_BYTES, Slices
+from engines.http1.slices import BUFFER_BYTES, Slices
 
 if TYPE_CHECKING:
     from engines.http1.call import Home, Line
@@ -53,7 +53,7 @@ class Dialer:
         self._attempt_delay_s = attempt_delay_s
         self._loop = asyncio.get_running_loop()
         self._resolver = Resolver(origin.host, origin.port, look_up=look_up)
-        self._slice = memoryview(bytearray(2 * SLICE_BYTES + 256 if origin.tls is not None else 0))
+        self._slice = memoryview(bytearray(BUFFER_BYTES if origin.tls is not None else 0))
 
     async def dial(self, home: Home) -> Line:
         """A new connection that belongs to `home`. Raises OSError, ssl.SSLError included. It sets no time limit."""
