@@ -51,6 +51,7 @@ TABLE: dict[str, Row] = {
     "answer_truncated": Row(502, "server_error", "engine_answer_truncated", False),
     "no_finish_reason": Row(502, "server_error", "engine_answer_truncated", False),
     "connections_busy": Row(503, "server_error", "engine_connections_busy"),
+    "out_of_sockets": Row(503, "server_error", "gateway_out_of_sockets"),
     "no_replica": Row(503, "server_error", "no_replica_available"),
     "timeout": Row(504, "timeout_error", "timeout", False),
     # Ourselves.

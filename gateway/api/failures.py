@@ -24,9 +24,13 @@ def answer(path: bytes, failure: Failure) -> Response:
     return response
 
 
+def _told(request: Request, failure: Failure) -> Response:
+    return answer(request.scope.get("raw_path", b""), failure)
+
+
 async def _failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, Failure)
-    return answer(request.scope.get("raw_path", b""), error)
+    return _told(request, error)
 
 
 async def _broken(request: Request, error: Exception) -> Response:
