@@ -23,7 +23,11 @@ from gateway.control.source import Source
 from gateway.fleet.build import BuiltEngine, build_engines
 from gateway.settings import Settings
 from gateway.telemetry import logs
-from gateway.telemetry.metrics import LOOP_AGE, REPLICAS, Metrics
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
+from gateway.telemetry.metrics.families.loops import LOOP_AGE
+from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
+from gateway.telemetry.metrics.families.replicas import REPLICAS
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AskExposition,
@@ -76,14 +80,14 @@ class Plane:
             message=self._configuration,
             trial=self._try_to_build,
             using=self._use,
-            counted=self._metrics.config_reload,
+            counted=lambda result: self._metrics.count(CONFIG_RELOADS, result),
         )
         self.stopping = False
         for result in ("applied", "refused"):
-            self._metrics.config_reload(result, 0)
+            self._metrics.count(CONFIG_RELOADS, result, by=0)
         self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
-        self._metrics.watch_dropped("process_log", logs.dropped)
+        self._metrics.watch_count(RECORDS_DROPPED, ("process_log",), logs.dropped)
 
     @property
     def settings(self) -> Settings:
