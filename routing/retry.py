@@ -43,7 +43,7 @@ class GiveUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedAttempt:
     """One attempt that did not reach its first body byte. `retry_after_s` is what the answer's header asked for."""
 
     endpoint: Endpoint
@@ -91,7 +91,8 @@ class RetryState:
                 return Decision(decision.endpoint, AGAIN)
         return None
 
-    def _note(self, failure: Failure, now: float) -> None:
+    def note(self, failure: FailedAttempt, now: float) -> None:
+        """Take in a failure that nothing follows from, because another attempt is still on its way."""
         self.tried.append(failure.endpoint)
         self._attempts[failure.endpoint.tier] += 1
         after_s = failure.retry_after_s
@@ -134,9 +135,9 @@ class RetryState:
         return rng.random() * most_s
 
 
-def next(state: RetryState, failure: Failure, now: float, rng: random.Random) -> Wait | GiveUp:
+def next(state: RetryState, failure: FailedAttempt, now: float, rng: random.Random) -> Wait | GiveUp:
     """What to do after `failure`. Call it once per failed attempt; takes from the model's budget when it says Wait."""
-    state._note(failure, now)
+    state.note(failure, now)
     may = failure.outcome.retry
     if may is Retry.NEVER:
         return GiveUp("not_retryable")

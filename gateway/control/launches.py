@@ -14,11 +14,12 @@ from pathlib import Path
 import structlog
 
 from engines.collect import fetch
+from engines.http1.origin import parse_origin
 from engines.launch.launched import DRAIN_S, Pace, Recipe, State
 from engines.launch.launcher import Launcher
 from engines.launch.vllm import Launch, child_environment, vllm_command, vllm_environment, vllm_explanation
 from engines.model import Deadlines
-from engines.pool import Pool, parse_origin
+from engines.pool import Pool
 from engines.port import Replica, Spawn
 from engines.simulator.settings import SimulatorSettings, from_mapping
 from engines.simulator.settings import command as simulator_command

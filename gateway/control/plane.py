@@ -39,6 +39,7 @@ from gateway.workers.messages import (
     Load,
     Membership,
     ReplicaAt,
+    SeriesCounted,
     ToPlane,
     ToWorker,
 )
@@ -152,6 +153,8 @@ class Plane:
     def told(self, worker: str, message: ToPlane) -> None:
         """Act on one message of a worker."""
         match message:
+            case SeriesCounted():
+                self._counters.note_series(worker, message)
             case Counters():
                 self._counters.note(worker, message)
             case Load():

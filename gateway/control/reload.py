@@ -96,7 +96,7 @@ class Reload:
 
     async def watch(self) -> None:
         """The loop's step. Files are compared by content: a ConfigMap is a symlink whose times say nothing."""
-        fingerprint = self._source.fingerprint()
+        fingerprint = await asyncio.to_thread(self._source.fingerprint)
         if fingerprint != self._fingerprint:
             self._fingerprint = fingerprint  # first, so that a bad file is complained of once
             await self.reload()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.telemetry.metrics import MetricsSnapshot
+from gateway.telemetry.metrics import Sample, Series
 
 
 class ReplicaAt(msgspec.Struct, array_like=True, frozen=True):
@@ -80,10 +80,17 @@ class Configured(msgspec.Struct, tag="configured"):
     problem: str = ""
 
 
-class Counters(msgspec.Struct, tag="counters"):
-    """Everything this worker has counted so far."""
+class SeriesCounted(msgspec.Struct, tag="series_counted"):
+    """Series that have changed since they were told last, with everything they ever counted."""
 
-    metrics: MetricsSnapshot
+    series: list[Series]
+
+
+class Counters(msgspec.Struct, tag="counters"):
+    """The counters and gauges that belong to no series. As an answer: all series that have changed were told before."""
+
+    counters: list[Sample]
+    gauges: list[Sample]
 
 
 class Load(msgspec.Struct, tag="load"):
@@ -101,4 +108,4 @@ class Drained(msgspec.Struct, tag="drained"):
 
 
 ToWorker = Configure | Membership | RemoteLoad | AskCounters | Exposition | Drain | Reopen
-ToPlane = Configured | Counters | Load | AskExposition | Drained
+ToPlane = Configured | SeriesCounted | Counters | Load | AskExposition | Drained

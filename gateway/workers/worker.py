@@ -28,7 +28,9 @@ from gateway.errors import Failure
 from gateway.fleet.build import BuiltEngine, SnapshotBuilder, build_engines, provider_of
 from gateway.flight import Flight
 from gateway.http.asgi import AsgiWork
-from gateway.http.connection import ClientConnection, Limits, Work
+from gateway.http.connection import ClientConnection
+from gateway.http.handler import Limits, Visitor, Work
+from gateway.http.head import Fields
 from gateway.http.request import Request
 from gateway.settings import ConfigError, Settings, load_settings
 from gateway.telemetry.access_log import AccessLog
@@ -39,13 +41,14 @@ from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.spans import Spans, otlp_spans
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers.changes import Changes
+from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
+from gateway.workers.counting import Counting
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AskCounters,
     AskExposition,
     Configure,
     Configured,
-    Counters,
     Drain,
     Drained,
     Exposition,
@@ -72,7 +75,7 @@ log = structlog.get_logger()
 
 
 class Worker:
-    """The data plane of one process. Satisfies `gateway.http.connection.Handler`."""
+    """The data plane of one process. Satisfies `gateway.http.handler.Handler`."""
 
     def __init__(self, supervisor: Supervisor, *, workers: int = 1) -> None:
         self._loop = asyncio.get_running_loop()
@@ -81,6 +84,7 @@ class Worker:
         self._link: Link[ToPlane] | None = None
         self._changes = Changes(supervisor.spawn)
         self.metrics = Metrics(())
+        self._counting = Counting(self.metrics, lambda message: self._tell(message, bulk=True))
         self._builder = SnapshotBuilder(self.metrics, workers)
         self._built: dict[str, BuiltEngine] = {}
         self._settings: Settings | None = None
@@ -91,7 +95,7 @@ class Worker:
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
         self._dispatcher: Dispatcher | None = None
         self._app = control_app(self)
-        self._connections: set[ClientConnection] = set()
+        self._connections: set[Visitor] = set()
         self._servers: list[asyncio.Server] = []
         self._providers: dict[str, str] = {}
         """The provider of each engine, for spans; changed in place by a reload."""
@@ -131,7 +135,7 @@ class Worker:
     async def _answer(self, message: ToWorker) -> ToPlane:
         match message:
             case AskCounters():
-                return Counters(self.metrics.snapshot())
+                return await self._counting.answer()
             case Drain():
                 await self.drain(message.grace_s)
                 return Drained()
@@ -237,6 +241,7 @@ class Worker:
         self._supervisor.loop("prices", self._refresh_prices, PRICE_REFRESH_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._tell_load, LOAD_S)
+            self._supervisor.loop("counters", self._counting.tell, COUNTERS_EVERY_S)
 
     async def drain(self, grace_s: float) -> None:
         """Stop accepting, let what runs finish for `grace_s` at most, cut the rest, and say so."""
@@ -256,8 +261,9 @@ class Worker:
             except TimeoutError:
                 log.warning("cut_off", streams=len(self._connections), after_s=grace_s)
                 for connection in list(self._connections):
-                    if isinstance(connection.work, Flight):
-                        connection.work.error_kind = "draining"
+                    work = connection.work
+                    if isinstance(work, Flight):
+                        work.error_kind = "draining"
                     connection.hang_up()
                 await self._idle.wait()  # each is settled, and written down, by the loss of its connection
         await self._close_sinks()
@@ -295,19 +301,19 @@ class Worker:
         assert self._dispatcher is not None
         return self._dispatcher
 
-    # -- gateway.http.connection.Handler -------------------------------------------------------------------------------
+    # -- gateway.http.handler.Handler ----------------------------------------------------------------------------------
 
     @property
     def limits(self) -> Limits:
         assert self._dispatcher is not None
         return self._dispatcher.snapshot.limits
 
-    def opened(self, connection: ClientConnection) -> bool:
-        self._connections.add(connection)
+    def opened(self, visitor: Visitor) -> bool:
+        self._connections.add(visitor)
         return len(self._connections) <= self.limits.connections
 
-    def lost(self, connection: ClientConnection) -> None:
-        self._connections.discard(connection)
+    def lost(self, visitor: Visitor) -> None:
+        self._connections.discard(visitor)
         if not self._connections:
             self._idle.set()
 
@@ -319,7 +325,7 @@ class Worker:
         self._supervisor.spawn("asgi", work.run)
         return work
 
-    def refused(self, failure: Failure, path: bytes) -> bytes:
+    def refused(self, failure: Failure, path: bytes, fields: Fields) -> bytes:
         request_id = self.dispatcher.new_id()
         self._accounting.turned_away(failure, path, request_id)
         return request_id
@@ -347,8 +353,11 @@ class Worker:
         tokens = [
             RemoteTokens(*state.key, state.in_flight_tokens) for state in self._builder.table if state.in_flight_tokens
         ]
-        if tokens != self._last_load and self._link is not None and self._link.tell(Load(tokens), bulk=True):
+        if tokens != self._last_load and self._tell(Load(tokens), bulk=True):
             self._last_load = tokens  # one that found no room is told again
+
+    def _tell(self, message: ToPlane, *, bulk: bool) -> bool:
+        return self._link is not None and self._link.tell(message, bulk=bulk)
 
     def _breakers(self) -> list[tuple[tuple[str, str], float]]:
         now = clock.monotonic()

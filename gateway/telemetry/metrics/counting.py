@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from gateway.telemetry.metrics.family import Family
 from gateway.telemetry.metrics.series import Series
-from gateway.telemetry.metrics.snapshot import Key, MetricsSnapshot, combine, samples
+from gateway.telemetry.metrics.snapshot import Key, MetricsSnapshot, Sample, combine, samples
 
 OTHER = "other"
 """The label of every model outside the configuration."""
@@ -56,6 +56,14 @@ class Metrics:
 
     def snapshot(self) -> MetricsSnapshot:
         """A copy of everything at this moment."""
+        return MetricsSnapshot([self._series[key].copy() for key in sorted(self._series)], *self.others())
+
+    def all_series(self) -> list[Series]:
+        """Every series, as it counts: copy what you keep."""
+        return list(self._series.values())
+
+    def others(self) -> tuple[list[Sample], list[Sample]]:
+        """The counters and the gauges that belong to no series, at this moment."""
         gauges: dict[Key, float] = {}
         for family, read in self._gauges:
             for labels, value in read():
@@ -63,8 +71,7 @@ class Metrics:
         counters = self._counters.copy()
         for key, count in self._counts:
             combine(counters, key, count())
-        series = [self._series[key].copy() for key in sorted(self._series)]
-        return MetricsSnapshot(series, samples(counters), samples(gauges))
+        return samples(counters), samples(gauges)
 
     def _model(self, model: str) -> str:
         return model if model in self.models else OTHER

@@ -26,6 +26,7 @@ from gateway.workers.messages import (
     RemoteTokens,
     Reopen,
     ReplicaAt,
+    SeriesCounted,
     ToPlane,
     ToWorker,
 )
@@ -53,7 +54,8 @@ TO_WORKER: list[ToWorker] = [
 ]
 TO_PLANE: list[ToPlane] = [
     Configured("port 80: permission denied"),
-    Counters(counted().snapshot()),
+    SeriesCounted(counted().snapshot().series),
+    Counters(*counted().others()),
     Load([RemoteTokens("e", "0", 12)]),
     AskExposition(),
     Drained(),
