@@ -29,7 +29,11 @@ from gateway.fleet.build import BuiltEngine, build_engines
 from gateway.identity import Keyring
 from gateway.settings import Settings, is_loopback
 from gateway.telemetry import logs
-from gateway.telemetry.metrics import LOOP_AGE, REPLICAS, Metrics
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
+from gateway.telemetry.metrics.families.loops import LOOP_AGE
+from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
+from gateway.telemetry.metrics.families.replicas import REPLICAS
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AdminRequest,
@@ -84,17 +88,17 @@ class Plane:
             message=self._configuration,
             trial=self._try_to_build,
             using=self._use,
-            counted=self._metrics.config_reload,
+            counted=lambda result: self._metrics.count(CONFIG_RELOADS, result),
         )
         self._keyring = keyring_of(keys_of(self.settings), any_host=self.settings.auth.open)
         self._admin = admin_app(self)
         self._certificates = CertificateWatch(self.settings.server.tls, self.links)
         self.stopping = False
         for result in ("applied", "refused"):
-            self._metrics.config_reload(result, 0)
+            self._metrics.count(CONFIG_RELOADS, result, by=0)
         self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
-        self._metrics.watch_dropped("process_log", logs.dropped)
+        self._metrics.watch_count(RECORDS_DROPPED, ("process_log",), logs.dropped)
 
     @property
     def settings(self) -> Settings:

@@ -40,7 +40,10 @@ from gateway.http.request import Request
 from gateway.identity import Keyring
 from gateway.settings import ConfigError, Settings, load_settings
 from gateway.telemetry.access_log import AccessLog
-from gateway.telemetry.metrics import BREAKER_OPEN, LOOP_AGE, Metrics
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.loops import LOOP_AGE
+from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
+from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.spans import Spans, otlp_spans
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers.changes import Changes
@@ -252,7 +255,7 @@ class Worker:
                 reason = (error.strerror or str(error)).lower()
                 raise ValueError(f"telemetry.access_log: {telemetry.access_log} cannot be written: {reason}") from None
             access_log = self._access_log
-            self.metrics.watch_dropped("access_log", lambda: access_log.dropped)
+            self.metrics.watch_count(RECORDS_DROPPED, ("access_log",), lambda: access_log.dropped)
             sinks.append(access_log)
         otlp = telemetry.otlp
         self._spans = otlp_spans(
@@ -261,7 +264,7 @@ class Worker:
             otlp.service_name if otlp is not None else "penstock",
             os.environ,
             self._providers,
-            lambda lost: self.metrics.records_dropped("spans", lost),
+            lambda lost: self.metrics.count(RECORDS_DROPPED, "spans", by=lost),
         )
         if self._spans is not None:
             sinks.append(self._spans)

@@ -9,7 +9,9 @@ import pytest
 
 from engines.model import Usage
 from gateway.accounts.keys import Key
-from gateway.telemetry.metrics import BREAKER_OPEN, Metrics
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
+from gateway.telemetry.metrics.families.retries import RETRIES
 from gateway.workers.messages import (
     AdminAnswer,
     AdminRequest,
@@ -40,7 +42,7 @@ def counted() -> Metrics:
     metrics = Metrics(["m"])
     metrics.series("m", "e").settle(200, 0.25, 0.1, 0.01, 0.0001, Usage(3, 4), 0.5)
     metrics.series("other").error("no_replica")
-    metrics.retry("e", "overloaded")
+    metrics.count(RETRIES, "e", "overloaded")
     metrics.watch(BREAKER_OPEN, lambda: [(("e", "0"), 1.0)])
     return metrics
 
