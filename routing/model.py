@@ -7,7 +7,7 @@ from typing import Final
 
 from routing.replica import ReplicaKey, ReplicaState
 
-__all__ = ["AGAIN", "LEAST_LOAD", "ONLY", "RANDOM", "ROUND_ROBIN", "Decision", "Endpoint", "ReplicaKey"]
+__all__ = ["AGAIN", "LAST_RESORT", "LEAST_LOAD", "ONLY", "RANDOM", "ROUND_ROBIN", "Decision", "Endpoint", "ReplicaKey"]
 
 # Reasons of a decision: constants, because they go into records and labels.
 LEAST_LOAD: Final = "least_load"
@@ -15,6 +15,8 @@ ROUND_ROBIN: Final = "round_robin"
 RANDOM: Final = "random"
 ONLY: Final = "only"
 """No other endpoint of the tier could be used."""
+LAST_RESORT: Final = "last_resort"
+"""Nobody was available; what its probes say of this one, or its last refusal, may be wrong."""
 AGAIN: Final = "again"
 """Every endpoint that could be used had been tried."""
 

@@ -9,6 +9,9 @@
     BAD_ANSWER          failure   yes             the replica broke HTTP before the first body byte
     SERVER_ERROR        failure   yes             500, 502, 504 and the other 5xx
     FIRST_BYTE_TIMEOUT  failure   next tier only  see below
+    CREDENTIALS_REFUSED ignored   next engine     401, 402, 403, 407: ours, not the client's; the replica stands aside
+    UNKNOWN_MODEL       ignored   next target     404 that names the model: the target's name for it is wrong
+    UNSPOKEN            ignored   next target     404 or 405 without an error object: no such route there
     REQUEST_TIMEOUT     ignored   yes             408: about the connection, not the replica's health
     RATE_LIMITED        ignored   yes             429: the replica works as meant
     OVERLOADED          ignored   yes             503, 529 (RFC 9110 15.6.4: "temporary overload"); ejecting a full
@@ -20,6 +23,9 @@
 A first-byte timeout is not asked again in its tier: the prompt is probably still queued or in prefill there, the
 siblings of a saturated pool are as slow, and a second copy would double the load just then. A fallback tier is
 another pool, so it gets its chance if the client's deadline leaves time.
+
+"Next engine" and "next target" pass over every endpoint of the same engine, or of the same engine under the same model
+name: they would refuse for the same reason. Nothing was computed, so such a move is free.
 """
 
 from __future__ import annotations
@@ -34,6 +40,8 @@ class Retry(Enum):
 
     NEVER = "never"
     NEXT_TIER = "next_tier"
+    NEXT_ENGINE = "next_engine"
+    NEXT_TARGET = "next_target"
     YES = "yes"
     FREE_TO_MOVE = "free_to_move"
 
@@ -48,6 +56,9 @@ class Outcome(Enum):
     BAD_ANSWER = ("bad_answer", Verdict.FAILURE, Retry.YES)
     SERVER_ERROR = ("server_error", Verdict.FAILURE, Retry.YES)
     FIRST_BYTE_TIMEOUT = ("first_byte_timeout", Verdict.FAILURE, Retry.NEXT_TIER)
+    CREDENTIALS_REFUSED = ("credentials_refused", Verdict.IGNORED, Retry.NEXT_ENGINE)
+    UNKNOWN_MODEL = ("unknown_model", Verdict.IGNORED, Retry.NEXT_TARGET)
+    UNSPOKEN = ("unspoken", Verdict.IGNORED, Retry.NEXT_TARGET)
     REQUEST_TIMEOUT = ("request_timeout", Verdict.IGNORED, Retry.YES)
     RATE_LIMITED = ("rate_limited", Verdict.IGNORED, Retry.YES)
     OVERLOADED = ("overloaded", Verdict.IGNORED, Retry.YES)
@@ -63,6 +74,10 @@ class Outcome(Enum):
 
 
 _OF_STATUS = {
+    401: Outcome.CREDENTIALS_REFUSED,
+    402: Outcome.CREDENTIALS_REFUSED,
+    403: Outcome.CREDENTIALS_REFUSED,
+    407: Outcome.CREDENTIALS_REFUSED,
     408: Outcome.REQUEST_TIMEOUT,
     429: Outcome.RATE_LIMITED,
     501: Outcome.REFUSED_FOR_GOOD,

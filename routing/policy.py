@@ -6,6 +6,7 @@ import random
 from collections.abc import Collection
 
 from routing.model import AGAIN, Decision, Endpoint
+from routing.pickers import last_resort
 from routing.route import ModelRoute
 
 
@@ -15,8 +16,10 @@ def choose(
     """An endpoint that speaks `operation`, or None when nothing at all is available.
 
     The first tier with an available endpoint not in `tried` is picked from. When every available one was tried, the
-    first tier with any is picked from, and the reason is "again". Never an endpoint that is unhealthy, draining or
-    refused by its breaker. Changes nothing but a round-robin's turn: the caller admits and charges, at the same `now`.
+    first tier with any is picked from, and the reason is "again". When none is available at all, one that is unhealthy
+    or stands aside is asked before the client is told that there is nobody: when all are down, health is wrong. Never
+    an endpoint that is draining or refused by its breaker. Changes nothing but a round-robin's turn: the caller admits
+    and charges, at the same `now`.
     """
     speakers = route.speakers.get(operation)
     if speakers is None:
@@ -30,4 +33,8 @@ def choose(
             decision = picker.pick(now, rng)
             if decision is not None:
                 return Decision(decision.endpoint, AGAIN)
+    for pool in speakers.pools:
+        decision = last_resort(pool, now, rng)
+        if decision is not None:
+            return decision
     return None
