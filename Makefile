@@ -7,7 +7,12 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PORT   ?= 8080
 
-.PHONY: serve test smoke lint types unit test-timing test-vllm test-load bench-load bench-peers bench-tools bench-path soak format clean
+# The compiled wheel is built anew when any source has changed; see hatch_build.py.
+WHEEL    := dist/compiled/.built
+COMPILED := .envs/compiled
+SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
+
+.PHONY: serve test smoke lint types unit test-timing test-vllm wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path soak format clean
 
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	$(BIN)/penstock serve --port $(PORT)
@@ -22,7 +27,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm"
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled"
 
 smoke: $(STAMP)  ## `make serve` in a form that ends by itself: start, ask plain and streamed, stop
 	$(BIN)/python tests/smoke.py
@@ -33,6 +38,15 @@ test-timing: $(STAMP)  ## the few tests that assert durations; run on a quiet ma
 test-vllm: $(STAMP)  ## the gateway in front of real vLLM (CPU build, random-weight model made on the spot)
 	$(BIN)/python tests/vllm/install.py
 	$(BIN)/pytest -q -m vllm tests/vllm
+
+wheel-compiled: $(WHEEL)  ## the wheel whose hot modules are C, in dist/; needs a C compiler
+
+serve-compiled: $(COMPILED)/.installed  ## `make serve` from that wheel, in an environment of its own
+	$(COMPILED)/bin/penstock serve --port $(PORT)
+
+test-compiled: $(COMPILED)/.installed $(STAMP)  ## unit and scenario tests against that wheel
+	$(COMPILED)/bin/python -m pip install --quiet --group dev
+	$(COMPILED)/bin/python -m tests.compiled.run
 
 bench-path: $(STAMP)  ## what the path costs next to its peers; needs wrk
 	$(BIN)/python -m loadtests.path $(ARGS)
@@ -58,6 +72,18 @@ format: $(STAMP)
 
 clean:
 	rm -rf $(VENV) .envs build dist *.egg-info .mypy_cache .ruff_cache .hypothesis load-*/
+
+$(WHEEL): $(STAMP) hatch_build.py $(SOURCES)
+	rm -rf dist/compiled
+	PENSTOCK_COMPILE=1 $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist/compiled .
+	@touch $@
+
+$(COMPILED)/.installed: $(WHEEL)
+	test -d $(COMPILED) || $(PYTHON) -m venv $(COMPILED)
+	$(COMPILED)/bin/python -m pip install --quiet --upgrade pip
+	$(COMPILED)/bin/python -m pip install --quiet --force-reinstall --no-deps dist/compiled/*.whl
+	$(COMPILED)/bin/python -m pip install --quiet dist/compiled/*.whl
+	@touch $@
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Penstock needs Python 3.11 or newer; name one with PYTHON=python3.12")'

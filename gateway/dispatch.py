@@ -19,11 +19,10 @@ from gateway.fleet.snapshot import UNNAMED
 from gateway.flight import OPERATION_KEYS, Flight
 
 if TYPE_CHECKING:
-    from gateway.fleet.snapshot import Snapshot
+    from gateway.fleet.snapshot import Serving, Snapshot
     from gateway.flight import Settlement
     from gateway.http.request import Request
     from gateway.identity import Principal
-    from routing.route import ModelRoute
 
 _well_formed_id = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 MAX_TIMEOUT_MS = 24 * 3600 * 1000
@@ -70,11 +69,11 @@ class Dispatcher:
             parsed = envelope.parse(request.body)
             assert parsed.model is not None
             model = parsed.model
-            route = snapshot.routes.get((model, UNNAMED))
+            serving = snapshot.serving.get((model, UNNAMED))
             spoken = OPERATION_KEYS[operation]
-            if route is None or spoken not in route.speakers or not principal.may_use(model):
-                raise self._no_route(operation, model, route, snapshot, principal)
-            deadlines = self._deadlines(request, route, snapshot)
+            if serving is None or spoken not in serving.route.speakers or not principal.may_use(model):
+                raise self._no_route(operation, model, serving, snapshot, principal)
+            deadlines = self._deadlines(request, serving)
         except Failure as failure:
             self._settlement.refused(request, request_id, operation, model, key_id, failure, received_s)
             body = failure.body(FORMATS[operation], request_id.decode())
@@ -87,8 +86,7 @@ class Dispatcher:
             request_id,
             principal,
             parsed,
-            route,
-            snapshot,
+            serving,
             self._settlement,
             self._loop,
             self._rng,
@@ -99,22 +97,22 @@ class Dispatcher:
         return flight
 
     def _no_route(
-        self, operation: Operation, model: str, route: ModelRoute | None, snapshot: Snapshot, principal: Principal
+        self, operation: Operation, model: str, serving: Serving | None, snapshot: Snapshot, principal: Principal
     ) -> Failure:
         shown = model if len(model) <= 128 else model[:125] + "..."
-        if route is None:
+        if serving is None:
             nearest = [near for near in snapshot.fleet.nearest(model) if principal.may_use(near)]
             hint = f"; did you mean {' or '.join(nearest)}?" if nearest else "; GET /v1/models lists the models"
             return Failure("model_not_found", f"the model {shown!r} does not exist{hint}", "model")
         if not principal.may_use(model):
             return Failure("model_not_allowed", f"this API key may not use the model {shown!r}", "model")
-        spoken = sorted(route.speakers)
+        spoken = sorted(serving.route.speakers)
         return Failure(
             "unsupported_operation",
             f"no engine of model {shown!r} speaks {operation.value}; it speaks {', '.join(spoken) or 'nothing yet'}",
         )
 
-    def _deadlines(self, request: Request, route: ModelRoute, snapshot: Snapshot) -> Deadlines | None:
+    def _deadlines(self, request: Request, serving: Serving) -> Deadlines | None:
         """The client's own bounds, which each engine's own may yet tighten; None for nearly every request."""
         fields = request.fields
         total = fields.get(b"x-request-timeout-ms")
@@ -129,8 +127,8 @@ class Dispatcher:
                 )
             total_s = int(total) / 1e3
         read_s = _seconds(read)
-        first = next(route.endpoints(), None)
-        usual = snapshot.upstreams[first].deadlines if first is not None else Deadlines()
+        first = next(serving.route.endpoints(), None)
+        usual = serving.upstreams[first].deadlines if first is not None else Deadlines()
         if total_s is None and (read_s is None or (read_s >= usual.first_byte_s and read_s >= usual.idle_s)):
             return None
         bound = read_s if read_s is not None else float("inf")

@@ -24,6 +24,8 @@ import random
 from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
 from engines.model import Deadlines, Operation
 from engines.wire import FORMATS, ApiError
 from gateway import clock, envelope
@@ -34,6 +36,7 @@ from gateway.refusal import error_said, error_type
 from gateway.relay import PlainRelay, StreamRelay
 from gateway.reply import JSON, Reply
 from routing import retry
+from routing.blame import verdict_of
 from routing.breaker import Verdict
 from routing.facts import RequestFacts
 from routing.outcome import Outcome, outcome_of_status
@@ -42,11 +45,12 @@ from routing.policy import choose
 if TYPE_CHECKING:
     from engines.port import Sink
     from gateway.envelope import Envelope
-    from gateway.fleet.snapshot import Snapshot
+    from gateway.fleet.snapshot import Serving
     from gateway.http.request import Request
     from gateway.identity import Principal
     from routing.model import Decision
-    from routing.route import ModelRoute
+
+log = structlog.get_logger()
 
 OPERATION_KEYS = {operation: operation.value for operation in Operation}
 """What routing knows an operation by; asking an enum for its value costs 0.1 us each time."""
@@ -88,6 +92,8 @@ class Flight:
     _retry: retry.RetryState | None = None
     _retry_timer: asyncio.TimerHandle | None = None
     _paused = False
+    _blamed = False
+    """Whether one of its attempts was told as a failure of its replica."""
 
     def __init__(
         self,
@@ -96,8 +102,7 @@ class Flight:
         request_id: bytes,
         principal: Principal,
         parsed: Envelope,
-        route: ModelRoute,
-        snapshot: Snapshot,
+        serving: Serving,
         settlement: Settlement,
         loop: asyncio.AbstractEventLoop,
         rng: random.Random,
@@ -109,9 +114,9 @@ class Flight:
         self.request_id = request_id
         self.principal = principal
         self.envelope = parsed
-        self.route = route
+        self.route = route = serving.route
         self.model = route.name
-        self._snapshot = snapshot
+        self._upstreams = serving.upstreams
         self._settlement = settlement
         self._loop = loop
         self._rng = rng
@@ -138,7 +143,7 @@ class Flight:
 
     def send(self, decision: Decision, now: float) -> None:
         """One more attempt, at an endpoint that was chosen at `now`."""
-        upstream = self._snapshot.upstreams[decision.endpoint]
+        upstream = self._upstreams[decision.endpoint]
         prompt = self.prompt
         try:
             body = prompt.body(upstream)
@@ -172,6 +177,17 @@ class Flight:
         if streams:
             return StreamRelay(self, attempt, self.reply, self.wire_format)
         return PlainRelay(self, attempt, self.reply, self.wire_format)
+
+    def blame(self, attempt: Attempt, outcome: Outcome, now: float) -> Verdict:
+        """The first failure that this request may have caused counts; the rest may be its own."""
+        endpoint = attempt.upstream.endpoint
+        if outcome is Outcome.CREDENTIALS_REFUSED and endpoint.state.stand_aside(now):
+            log.warning("credentials_refused", engine=endpoint.engine, replica=endpoint.replica, status=attempt.status)
+        pools = self.route.speakers[self.facts.operation].pools
+        verdict = verdict_of(outcome, endpoint, pools, self._blamed, now)
+        if verdict is Verdict.FAILURE:
+            self._blamed = True
+        return verdict
 
     def failed_early(self, attempt: Attempt) -> None:
         """An attempt ended before its first body byte: again, or not."""
@@ -243,19 +259,22 @@ class Flight:
         """Tell the client what the engine said, unless that would tell it about us."""
         status = attempt.status
         upstream = attempt.upstream
-        if status in (401, 402, 403, 407):
+        if outcome is Outcome.CREDENTIALS_REFUSED:
             # Our credentials, not the client's: a provider's message may quote part of the key.
             self.fail(Failure("engine_auth", self._sentence("the engine refused the gateway's credentials")))
+            return
+        if outcome is Outcome.UNKNOWN_MODEL:
+            what = f"engine {upstream.endpoint.engine} does not know the model {upstream.endpoint.model!r}"
+            self.fail(Failure("engine_model", f"model {self.model!r}: {what}, which its target names"))
+            return
+        if outcome is Outcome.UNSPOKEN:
+            what = f"{upstream.endpoint.engine} does not speak {self.operation.value} for this model"
+            self.fail(Failure("unsupported_operation", f"model {self.model!r}: engine {what}"))
             return
         body = b"".join(attempt.error_parts or ())
         for secret in upstream.engine.secrets:
             body = body.replace(secret, b"***")
         said = error_said(body)
-        if said is not None and status in (404, 405):
-            # Not about the request: the server behind this engine has no such route for its model.
-            what = f"{upstream.endpoint.engine} does not speak {self.operation.value} for this model"
-            self.fail(Failure("unsupported_operation", f"model {self.model!r}: engine {what}"))
-            return
         if not self.reply.untold:  # by a comment
             self.fail(Failure("engine_error", self._sentence(f"the engine answered {status}{said or ''}")))
             return

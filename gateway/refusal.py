@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 from gateway import clock
+from routing.outcome import Outcome
 
 
 def error_said(body: bytes) -> str | None:
@@ -32,6 +33,24 @@ def error_said(body: bytes) -> str | None:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         pass
     return ""
+
+
+def outcome_of_not_found(body: bytes, model: str) -> Outcome:
+    """Whose a 404 or 405 is, asked for upstream model `model`.
+
+    One that names the model is the target's: its name is wrong there. One without an error object is the engine's: no
+    such route. Any other (an unknown `previous_response_id`) is the client's.
+    """
+    if error_said(body) is not None:
+        return Outcome.UNSPOKEN
+    try:
+        error = msgspec.json.decode(body)["error"]
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return Outcome.ANSWERED
+    said = error.get("message")
+    if error.get("code") == "model_not_found" or (isinstance(said, str) and model in said):
+        return Outcome.UNKNOWN_MODEL
+    return Outcome.ANSWERED
 
 
 def error_type(status: int) -> str:

@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import pathlib
 import resource
 import signal
-import socket
-import ssl
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
 from engines.errors import LaunchFailed
-from gateway.control.plane import Plane, Source
+from gateway.control.plane import Plane
+from gateway.control.source import Source
+from gateway.http.listen import CannotListen, bind, remove_socket_file, server_tls, url_of
 from gateway.supervisor import Supervisor
 from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
@@ -53,30 +52,32 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: supervisor.spawn("reload", lambda: _reload(plane)))
-    sockets = bind(settings, workers)
+    try:
+        tls = server_tls(settings.server)  # several workers make their own, but what is wrong with it is said here
+        sockets = bind(settings.server, workers)
+    except CannotListen as error:
+        raise StartFailed(str(error)) from None
     try:
         if workers == 1:
             worker = Worker(supervisor)
-            worker.join(LocalLink(lambda message: plane.receive("0", message)))
-            plane.attach("0", LocalLink(worker.receive))
-            problem = await plane.configured("0")
+            worker.join(LocalLink(plane.peer("0"), supervisor.spawn))
+            problem = await plane.attach("0", LocalLink(worker, supervisor.spawn))
             if problem:
                 raise StartFailed(problem)
             await plane.start()
             if wait_for_engines:
                 await _engines(plane, stopping)
-            await worker.listen(sockets, server_tls(settings))
+            await worker.listen(sockets, tls)
         else:
             from gateway.workers.processes import WorkerProcesses
 
-            server_tls(settings)  # each worker makes its own; what is wrong with it is said here
-            await WorkerProcesses(plane, sockets, supervisor).start()
+            await WorkerProcesses(plane, sockets, supervisor, workers).start()
             await plane.start()
             if wait_for_engines:
                 await _engines(plane, stopping)
         settle_memory()
         if not stopping.is_set():
-            started(url_of(sockets[0], settings), settings)
+            started(url_of(sockets[0], settings.server), settings)
         await stopping.wait()
         log.info("draining", grace_s=plane.settings.server.grace_s)
         if workers > 1:
@@ -88,7 +89,7 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
         for sock in sockets:
             sock.close()
         if settings.server.uds is not None:
-            _remove(settings.server.uds)
+            remove_socket_file(settings.server.uds)
 
 
 def settle_memory() -> None:
@@ -120,108 +121,6 @@ async def _engines(plane: Plane, stopping: asyncio.Event) -> None:
     finally:
         ready.cancel()
         stop.cancel()
-
-
-def bind(settings: Settings, workers: int) -> list[socket.socket]:
-    """One listening socket per worker on the same address; the kernel spreads connections over them (SO_REUSEPORT).
-
-    The parent keeps them, so a worker that is replaced loses no connection that waits in its queue.
-    """
-    server = settings.server
-    if server.uds is not None:
-        return [_bind_unix(server.uds)]
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except OSError as error:
-        raise StartFailed(f"server.host {server.host!r}: {(error.strerror or str(error)).lower()}") from None
-    sockets: list[socket.socket] = []
-    try:
-        if workers > 1:
-            # Sockets that share an address take any other that shares it, another gateway's too; a plain one does not.
-            _bind_tcp(family, address, shared=False).close()
-        for _ in range(workers):
-            sockets.append(_bind_tcp(family, address, shared=workers > 1))
-            address = sockets[0].getsockname()
-    except OSError as error:
-        for sock in sockets:
-            sock.close()
-        raise StartFailed(
-            f"cannot listen on {server.host}:{server.port}: {(error.strerror or str(error)).lower()}; "
-            "stop what listens there, or choose another with --port"
-        ) from None
-    return sockets
-
-
-def _bind_tcp(family: int, address: Any, *, shared: bool) -> socket.socket:
-    """A bound socket that does not listen yet. Raises OSError."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind(address)
-    except OSError:
-        sock.close()
-        raise
-    sock.setblocking(False)
-    sock.set_inheritable(True)
-    return sock
-
-
-def _bind_unix(path: str) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        # A socket file that nobody answers on is left over from a process that was killed.
-        sock.connect(path)
-    except FileNotFoundError:
-        pass
-    except ConnectionRefusedError:
-        _remove(path)
-    except OSError as error:
-        raise StartFailed(f"cannot listen on {path}: {(error.strerror or str(error)).lower()}") from None
-    else:
-        raise StartFailed(f"cannot listen on {path}: another process answers there")
-    finally:
-        sock.close()
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(path)
-    except OSError as error:
-        raise StartFailed(f"cannot listen on {path}: {(error.strerror or str(error)).lower()}") from None
-    sock.setblocking(False)
-    sock.set_inheritable(True)
-    return sock
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(OSError):
-        pathlib.Path(path).unlink()
-
-
-def server_tls(settings: Settings) -> ssl.SSLContext | None:
-    """The certificate we show, if any. Raises StartFailed."""
-    tls = settings.server.tls
-    if tls is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(tls.cert, tls.key)
-    except (OSError, ssl.SSLError) as error:
-        raise StartFailed(f"server.tls: the certificate or key cannot be used: {error}") from None
-    return context
-
-
-def url_of(sock: socket.socket, settings: Settings) -> str:
-    """Where clients find us, with the port really bound."""
-    if settings.server.uds is not None:
-        return f"unix:{settings.server.uds}"
-    host = settings.server.host
-    port = sock.getsockname()[1]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"{'https' if settings.server.tls else 'http'}://{shown}:{port}"
 
 
 def take_descriptors() -> None:

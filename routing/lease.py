@@ -41,7 +41,17 @@ class Series(Protocol):
 class Lease:
     """See the table above. `now` is on one clock throughout and must not run backwards."""
 
-    __slots__ = ("_held", "_mark", "_meter", "_output_tokens", "_prompt_tokens", "_series", "_state", "_ticket")
+    __slots__ = (
+        "_held",
+        "_mark",
+        "_meter",
+        "_output_tokens",
+        "_prompt_tokens",
+        "_series",
+        "_state",
+        "_ticket",
+        "_told",
+    )
 
     def __init__(
         self, state: ReplicaState, facts: RequestFacts, now: float, meter: Meter | None, series: Series
@@ -57,6 +67,7 @@ class Lease:
         self._series = series
         series.in_flight += 1
         self._held = True
+        self._told = False
 
     @property
     def held(self) -> bool:
@@ -72,8 +83,13 @@ class Lease:
         self._state.breaker.record(self._ticket, Verdict.SUCCESS, now, rng)
 
     def tell(self, verdict: Verdict, now: float, rng: random.Random, why: str = "") -> None:
-        """Tell the breaker how it went. After `first_byte` or `release` too: the ticket says which period it is of."""
-        self._state.breaker.record(self._ticket, verdict, now, rng, why)
+        """Tell the breaker how it ended; only the first call does anything, or a probe's place would be free twice.
+
+        `why` is the label of the outcome. After `first_byte` and after `release` too: the ticket says which period it is of.
+        """
+        if not self._told:
+            self._told = True
+            self._state.breaker.record(self._ticket, verdict, now, rng, why)
 
     def release(self, now: float) -> float | None:
         """Give back what is still held; returns the GPU cost in US dollars, None where nothing measures it.

@@ -103,6 +103,10 @@ def test_no_other_module_is_over_400_lines() -> None:
     assert {path for path, count in lines.items() if count > MAX_LINES} - LONG == set()
 
 
+def test_no_compiled_library_lies_beside_a_source_that_may_change() -> None:
+    assert [str(path) for name in (*PRODUCT, "loadtests") for path in (ROOT / name).rglob("*.so")] == []
+
+
 def test_every_module_of_the_product_says_what_it_promises() -> None:
     silent = [path for path, tree in modules(*PRODUCT) if tree.body and ast.get_docstring(tree) is None]
     assert silent == []

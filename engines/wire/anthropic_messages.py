@@ -138,4 +138,4 @@ def _shape(error: ApiError) -> dict[str, object]:
     return {"type": "error", "error": {"type": kind, "message": error.message}}
 
 
-FORMAT = AnthropicMessages()
+FORMAT: AnthropicMessages = AnthropicMessages()

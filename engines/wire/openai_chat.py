@@ -172,4 +172,4 @@ class OpenAIChat:
         return _encode({"error": shape})
 
 
-FORMAT = OpenAIChat()
+FORMAT: OpenAIChat = OpenAIChat()

@@ -130,4 +130,4 @@ class OpenAIResponses:
         return openai_chat.FORMAT.error_body(error, request_id)
 
 
-FORMAT = OpenAIResponses()
+FORMAT: OpenAIResponses = OpenAIResponses()

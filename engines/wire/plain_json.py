@@ -28,4 +28,4 @@ class PlainJson(OpenAIChat):
         return Finding(usage=answer.usage.normalised()) if answer.usage is not None else NOTHING
 
 
-FORMAT = PlainJson()
+FORMAT: PlainJson = PlainJson()

@@ -14,6 +14,7 @@ from engines.model import Operation
 from engines.wire import FORMATS
 from gateway.errors import Failure
 from gateway.telemetry.exposition import CONTENT_TYPE
+from gateway.workers.questions import LinkError
 
 if TYPE_CHECKING:
     from gateway.identity import Principal
@@ -60,13 +61,13 @@ def control_app(worker: Worker) -> Starlette:
     async def ready(_: Request) -> Response:
         if worker.ready:
             return JSONResponse({"status": "ready"})
-        status = "draining" if worker.draining else "no replica is available"
+        status = "draining" if worker.draining else "starting"
         return JSONResponse({"status": status}, status_code=503)
 
     async def metrics(_: Request) -> Response:
         try:
             text = await worker.exposition()
-        except TimeoutError:
+        except (LinkError, TimeoutError):
             return PlainTextResponse("the control plane did not answer in time\n", status_code=503)
         return Response(text, media_type=CONTENT_TYPE)
 

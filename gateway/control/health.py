@@ -1,4 +1,4 @@
-"""Active health: a free probe of each replica that has one, and the verdict over several of them.
+"""Active health: a free probe of each replica that has one, and what several of them in a row mean.
 
 A replica is down after `unhealthy_after` failed probes in a row and up after `healthy_after` good ones; it starts up,
 because the breaker notices sooner than we would. Providers have no free probe and are always up here.
@@ -6,45 +6,79 @@ because the breaker notices sooner than we would. Providers have no free probe a
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-ReplicaKey = tuple[str, str]
+import structlog
+
+from engines.port import Engine
+from gateway.settings import Health
+from routing.replica import ReplicaKey
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ProbeRun:
     """What the probes of one replica have said so far."""
 
     up: bool = True
-    run: int = 0
+    contrary: int = 0
     """Results in a row that contradict `up`."""
 
-    def after(self, healthy: bool, *, unhealthy_after: int, healthy_after: int) -> Verdict:
-        """The verdict with one more result."""
+    def after(self, healthy: bool, *, unhealthy_after: int, healthy_after: int) -> ProbeRun:
+        """The run with one more result."""
         if healthy == self.up:
-            return self if self.run == 0 else Verdict(self.up, 0)
-        run = self.run + 1
-        if run >= (healthy_after if healthy else unhealthy_after):
-            return Verdict(healthy, 0)
-        return Verdict(self.up, run)
+            return self if self.contrary == 0 else ProbeRun(self.up, 0)
+        contrary = self.contrary + 1
+        if contrary >= (healthy_after if healthy else unhealthy_after):
+            return ProbeRun(healthy, 0)
+        return ProbeRun(self.up, contrary)
 
 
 class HealthBoard:
-    """The verdicts of all replicas."""
+    """The probes of all replicas."""
 
     def __init__(self) -> None:
-        self._verdicts: dict[ReplicaKey, Verdict] = {}
+        self._runs: dict[ReplicaKey, ProbeRun] = {}
 
     def note(self, key: ReplicaKey, healthy: bool, *, unhealthy_after: int, healthy_after: int) -> bool:
         """Take in one result; returns whether the replica went up or down by it."""
-        before = self._verdicts.get(key, Verdict())
+        before = self._runs.get(key, ProbeRun())
         after = before.after(healthy, unhealthy_after=unhealthy_after, healthy_after=healthy_after)
-        self._verdicts[key] = after
+        self._runs[key] = after
         return before.up != after.up
 
     def keep(self, keys: set[ReplicaKey]) -> None:
         """Forget all other replicas."""
-        self._verdicts = {key: verdict for key, verdict in self._verdicts.items() if key in keys}
+        self._runs = {key: run for key, run in self._runs.items() if key in keys}
 
     def down(self) -> list[ReplicaKey]:
-        return [key for key, verdict in self._verdicts.items() if not verdict.up]
+        return [key for key, run in self._runs.items() if not run.up]
+
+
+class HealthLoop:
+    """Probes the replicas it is shown, and says when one goes down or comes up."""
+
+    def __init__(self, board: HealthBoard, watched: Callable[[], Collection[tuple[str, Engine]]]) -> None:
+        """`watched` are the engines to probe by name, asked anew in each round."""
+        self._board = board
+        self._watched = watched
+
+    async def probe_all(self, rule: Health) -> bool:
+        """One round of free probes; returns whether any replica went down or came up."""
+        keys: list[ReplicaKey] = []
+        probes = []
+        for name, engine in self._watched():
+            for replica in engine.replicas:
+                keys.append((name, replica.id))
+                probes.append(engine.probe(replica.id))
+        results = await asyncio.gather(*probes)
+        self._board.keep(set(keys))
+        changed = False
+        for key, healthy in zip(keys, results, strict=True):
+            if self._board.note(key, healthy, unhealthy_after=rule.unhealthy_after, healthy_after=rule.healthy_after):
+                changed = True
+                log.warning("replica_health", engine=key[0], replica=key[1], healthy=healthy)
+        return changed

@@ -16,13 +16,14 @@ from engines.http_engine import HttpEngine
 from engines.model import Deadlines, Operation
 from engines.port import Replica, Spawn
 from gateway.accounts.prices import GpuMeter, PriceBook
-from gateway.fleet.snapshot import UNNAMED, Snapshot, Upstream
+from gateway.fleet.snapshot import UNNAMED, Serving, Snapshot, Upstream, Upstreams
 from gateway.identity import Keyring, Principal
 from gateway.settings import OpenAIEngine, Settings, SimulatorEngine, VllmEngine
 from routing.breaker import BreakerSettings
 from routing.fleet import Fleet, ModelSpec, TargetSpec, build_fleet
+from routing.model import Endpoint
 from routing.replica import ReplicaTable
-from routing.route import RetrySettings
+from routing.route import ModelRoute, RetrySettings
 
 if TYPE_CHECKING:
     from gateway.telemetry.metrics import Metrics
@@ -133,30 +134,38 @@ class SnapshotBuilder:
         )
         fleet = build_fleet(_specs(settings, engines, retry), table, self._fleet)
         self._metrics.models = frozenset(fleet.models)
-        upstreams = {}
-        for route in fleet.models.values():
-            for endpoint in route.endpoints():
-                built = engines[endpoint.engine]
-                upstreams[endpoint] = Upstream(
-                    endpoint,
-                    built.engine,
-                    UNNAMED,
-                    _deadlines(built.settings),
-                    self._metrics.series(route.name, endpoint.engine),
-                    prices.rates(_price_provider(built.settings), endpoint.model, endpoint.engine),
-                    self._meter(endpoint.state.key, built.settings.gpu_usd_per_hour),
-                )
+        serving = {
+            (name, UNNAMED): Serving(route, self._upstreams(route, engines, prices))
+            for name, route in fleet.models.items()
+        }
         self.table, self._breaker, self._fleet = table, breaker, fleet
         table.prune(fleet.replica_keys())
         return Snapshot(
             keyring=_keyring(settings),
             limits=settings.limits,
             fleet=fleet,
-            routes=MappingProxyType({(name, UNNAMED): route for name, route in fleet.models.items()}),
-            upstreams=MappingProxyType(upstreams),
-            engines=MappingProxyType({name: built.engine for name, built in engines.items()}),
+            serving=MappingProxyType(serving),
             digest=digest,
         )
+
+    def _upstreams(self, route: ModelRoute, engines: Mapping[str, BuiltEngine], prices: PriceBook) -> Upstreams:
+        """What is slow to make is made now: the price of a model may have to be looked for."""
+        shared = {}
+        for engine, model in {(endpoint.engine, endpoint.model) for endpoint in route.endpoints()}:
+            built = engines[engine]
+            shared[engine, model] = (
+                built,
+                _deadlines(built.settings),
+                self._metrics.series(route.name, engine),
+                prices.rates(_price_provider(built.settings), model, engine),
+            )
+
+        def make(endpoint: Endpoint) -> Upstream:
+            built, deadlines, series, rates = shared[endpoint.engine, endpoint.model]
+            meter = self._meter(endpoint.state.key, built.settings.gpu_usd_per_hour)
+            return Upstream(endpoint, built.engine, UNNAMED, deadlines, series, rates, meter)
+
+        return Upstreams(make)
 
     def _meter(self, key: tuple[str, str], usd_per_hour: float | None) -> GpuMeter | None:
         if not usd_per_hour:

@@ -1,12 +1,13 @@
 """One version of the configuration, built whole and swapped with one assignment; requests finish on the one they began.
 
 Everything a request would otherwise look up or format is here as bytes and objects: the response header block, the
-metric series, the price rates and the deadlines of each endpoint.
+metric series, the price rates and the deadlines of each endpoint. A request keeps the `Serving` of its model, not the
+snapshot: what runs for an hour must not hold an hour-old configuration of everything else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -56,6 +57,35 @@ class Upstream:
             self.headers += b"x-penstock-arm: %b\r\n" % arm.encode()
 
 
+class Upstreams:
+    """The upstreams of one arm of one public model. Each is made when it is first asked for, and kept.
+
+    All of them at once would be 19,200 for 300 models on 64 replicas each, most of which never meet a request.
+    """
+
+    __slots__ = ("_made", "_make")
+
+    def __init__(self, make: Callable[[Endpoint], Upstream]) -> None:
+        self._make = make
+        self._made: dict[Endpoint, Upstream] = {}
+
+    def __getitem__(self, endpoint: Endpoint) -> Upstream:
+        upstream = self._made.get(endpoint)
+        if upstream is None:
+            upstream = self._made[endpoint] = self._make(endpoint)
+        return upstream
+
+
+class Serving:
+    """One arm of one public model: where its requests may go, and what is needed to send them there."""
+
+    __slots__ = ("route", "upstreams")
+
+    def __init__(self, route: ModelRoute, upstreams: Upstreams) -> None:
+        self.route = route
+        self.upstreams = upstreams
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What the request path reads; immutable, but for the states it refers to."""
@@ -63,8 +93,6 @@ class Snapshot:
     keyring: Keyring
     limits: Limits
     fleet: Fleet
-    routes: Mapping[tuple[str, str], ModelRoute]
+    serving: Mapping[tuple[str, str], Serving]
     """By public model and arm. A model without an experiment has one arm, `UNNAMED`."""
-    upstreams: Mapping[Endpoint, Upstream]
-    engines: Mapping[str, Engine]
     digest: str

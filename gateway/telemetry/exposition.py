@@ -11,7 +11,6 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from importlib.metadata import version
 from itertools import accumulate, islice
 from typing import NamedTuple
 
@@ -38,11 +37,11 @@ from gateway.telemetry.metrics import (
     Series,
 )
 from gateway.telemetry.process_stats import process_stats
+from gateway.version import PYTHON, VERSION, build
 
 __all__ = ["CONTENT_TYPE", "HELP", "render", "render_lines"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-VERSION = version("penstock")
 
 CHUNK_BLOCKS = 32
 """Lines, or whole histograms of one series, per chunk: at most 0.2 ms."""
@@ -70,7 +69,7 @@ class Described(NamedTuple):
 
 
 HELP: Mapping[str, Described] = {
-    BUILD: Described("gauge", "Always 1; the label says which version runs."),
+    BUILD: Described("gauge", "Always 1; the labels say which version runs, as compiled or as Python."),
     REQUESTS: Described(
         "counter", "Requests settled, by the status the client was told (499: it left before an answer)."
     ),
@@ -113,6 +112,9 @@ _HISTOGRAMS = (
 )
 
 
+_BUILD_LABELS = f'build="{build()}",python="{PYTHON}",version="{VERSION}"'
+
+
 def render(snapshot: MetricsSnapshot, pids: Iterable[int] = ()) -> bytes:
     """The text that answers a scrape, to be sent as `CONTENT_TYPE`.
 
@@ -135,7 +137,7 @@ def render_lines(snapshot: MetricsSnapshot, pids: Iterable[int] = ()) -> Iterato
 
 
 def _blocks(snapshot: MetricsSnapshot, pids: tuple[int, ...]) -> Iterator[str]:
-    yield f"{_head(BUILD)}{BUILD}{{{_pair('version', VERSION)}}} 1\n"
+    yield f"{_head(BUILD)}{BUILD}{{{_BUILD_LABELS}}} 1\n"
     yield from _requests(snapshot.series)
     yield from _histograms(snapshot.series)
     yield from _usage(snapshot.series)

@@ -1,4 +1,4 @@
-"""The entry of a worker process: `python -m gateway.workers LINK_FD LISTEN_FD`. Started by `processes`, not by hand."""
+"""The entry of a worker process: `python -m gateway.workers LINK_FD LISTEN_FD WORKERS`. Started by `processes`."""
 
 from __future__ import annotations
 
@@ -6,63 +6,83 @@ import asyncio
 import signal
 import socket
 import sys
+from collections.abc import Awaitable
 
 import uvloop
 
-from gateway.serve import server_tls, settle_memory
+from gateway.http.listen import CannotListen, server_tls
+from gateway.serve import settle_memory
 from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
 from gateway.workers.link import PipeLink
-from gateway.workers.messages import Configure, Drain, ToPlane, ToWorker
+from gateway.workers.messages import Configure, Configured, Drain, ToPlane, ToWorker
 from gateway.workers.worker import Worker
 
 ORPHAN_GRACE_S = 30.0
 
 
-async def work(link_fd: int, listen_fd: int) -> None:
+class Seat:
+    """One worker in its own process, as the control plane speaks to it."""
+
+    def __init__(self, worker: Worker, listening: socket.socket, supervisor: Supervisor) -> None:
+        self._worker = worker
+        self._listening = listening
+        self._supervisor = supervisor
+        self._begun = False
+        self.ended = asyncio.Event()
+
+    def told(self, message: ToWorker) -> None:
+        self._worker.told(message)
+
+    def asked(self, message: ToWorker) -> Awaitable[ToPlane]:
+        return self._answer(message, self._worker.asked(message))
+
+    def link_lost(self) -> None:
+        """The parent died: finish what runs, then end."""
+        if not self.ended.is_set():
+            self._supervisor.spawn("end", self._orphaned)
+
+    async def _answer(self, message: ToWorker, answering: Awaitable[ToPlane]) -> ToPlane:
+        answer = await answering
+        match message, answer:
+            case Configure(), Configured(problem="") if not self._begun:
+                return Configured(await self._begin())
+            case Drain(), _:
+                self.ended.set()
+        return answer
+
+    async def _begin(self) -> str:
+        """Listen, before anybody hears that we are here; returns why we cannot."""
+        worker = self._worker
+        telemetry = worker.settings.telemetry
+        logs.configure(telemetry.log_level, telemetry.log_format)
+        try:
+            await worker.listen([self._listening], server_tls(worker.settings.server))
+        except (OSError, CannotListen) as error:
+            return f"cannot listen: {error}"
+        self._begun = True
+        settle_memory()
+        return ""
+
+    async def _orphaned(self) -> None:
+        await self._worker.drain(ORPHAN_GRACE_S)
+        self.ended.set()
+
+
+async def work(link_fd: int, listen_fd: int, workers: int) -> None:
     """Serve until the control plane says drain, or is gone."""
-    loop = asyncio.get_running_loop()
     # The terminal sends Ctrl-C to the whole group; when to stop is the control plane's to say.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     supervisor = Supervisor()
-    listening = socket.socket(fileno=listen_fd)
-    ended = asyncio.Event()
-    first = True
-    worker: Worker | None = None
-
-    def receive(message: ToWorker) -> None:
-        nonlocal first, worker
-        if isinstance(message, Configure) and worker is None:
-            worker = Worker(supervisor, workers=message.workers)
-            worker.join(link)
-        assert worker is not None
-        worker.receive(message)
-        if first and worker.configured:
-            first = False
-            telemetry = worker.settings.telemetry
-            logs.configure(telemetry.log_level, telemetry.log_format)
-            supervisor.spawn("listen", lambda: begin(worker))
-        if isinstance(message, Drain):
-            supervisor.spawn("end", lambda: end(message.grace_s))
-
-    async def begin(worker: Worker) -> None:
-        await worker.listen([listening], server_tls(worker.settings))
-        settle_memory()
-
-    async def end(grace_s: float) -> None:
-        if worker is not None:
-            await worker.drain(grace_s)
-            await worker.drained.wait()
-        ended.set()
-
-    def orphaned() -> None:
-        if not ended.is_set():
-            supervisor.spawn("end", lambda: end(ORPHAN_GRACE_S))
-
-    link: PipeLink[ToPlane, ToWorker] = PipeLink(ToWorker, receive, orphaned)
-    await loop.create_connection(lambda: link, sock=socket.socket(fileno=link_fd))
-    await ended.wait()
+    worker = Worker(supervisor, workers=workers)
+    seat = Seat(worker, socket.socket(fileno=listen_fd), supervisor)
+    link: PipeLink[ToPlane] = PipeLink(
+        ToWorker, seat, supervisor.spawn, lambda: worker.metrics.records_dropped("link", 1)
+    )
+    worker.join(link)
+    await asyncio.get_running_loop().create_connection(lambda: link, sock=socket.socket(fileno=link_fd))
+    await seat.ended.wait()
     link.close()
     await asyncio.sleep(0)  # let the link's last bytes go
     await supervisor.close()
@@ -70,7 +90,7 @@ async def work(link_fd: int, listen_fd: int) -> None:
 
 def main() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work(int(sys.argv[1]), int(sys.argv[2])))
+        runner.run(work(*map(int, sys.argv[1:4])))
 
 
 if __name__ == "__main__":

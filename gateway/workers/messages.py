@@ -1,5 +1,7 @@
 """What the control plane and its workers say to each other. msgpack, never pickle; every message is complete.
 
+What asks and what answers is written at each; the numbers of questions are the link's (`gateway.workers.questions`).
+
 Lists of pairs rather than dictionaries keyed by tuples, because msgpack maps want plain keys.
 """
 
@@ -19,7 +21,7 @@ class ReplicaAt(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Configure(msgspec.Struct, tag="configure"):
-    """Use this configuration: the file's text, which the worker validates for itself, and what only we know."""
+    """Asks for `Configured`: use the file's text, which the worker validates for itself, and what only we know."""
 
     text: str
     base: str
@@ -33,7 +35,7 @@ class Configure(msgspec.Struct, tag="configure"):
     """Replicas that active probes find unhealthy."""
 
 
-class Fleet(msgspec.Struct, tag="fleet"):
+class Membership(msgspec.Struct, tag="membership"):
     """Launched replicas or their health changed."""
 
     launched: list[ReplicaAt]
@@ -53,20 +55,17 @@ class RemoteLoad(msgspec.Struct, tag="remote_load"):
 
 
 class AskCounters(msgspec.Struct, tag="ask_counters"):
-    """Answer with `Counters` of the same number."""
-
-    number: int
+    """Asks for `Counters`."""
 
 
 class Exposition(msgspec.Struct, tag="exposition"):
     """The answer to `AskExposition`."""
 
-    number: int
     text: bytes
 
 
 class Drain(msgspec.Struct, tag="drain"):
-    """Accept nothing new, finish what runs, then exit."""
+    """Asks for `Drained`: accept nothing new, finish what runs, then exit."""
 
     grace_s: float
 
@@ -84,7 +83,6 @@ class Configured(msgspec.Struct, tag="configured"):
 class Counters(msgspec.Struct, tag="counters"):
     """Everything this worker has counted so far."""
 
-    number: int
     metrics: MetricsSnapshot
 
 
@@ -95,14 +93,12 @@ class Load(msgspec.Struct, tag="load"):
 
 
 class AskExposition(msgspec.Struct, tag="ask_exposition"):
-    """Somebody scrapes this worker: answer with `Exposition` of the same number."""
-
-    number: int
+    """Asks for `Exposition`: somebody scrapes this worker."""
 
 
 class Drained(msgspec.Struct, tag="drained"):
     """Nothing is in progress any more."""
 
 
-ToWorker = Configure | Fleet | RemoteLoad | AskCounters | Exposition | Drain | Reopen
+ToWorker = Configure | Membership | RemoteLoad | AskCounters | Exposition | Drain | Reopen
 ToPlane = Configured | Counters | Load | AskExposition | Drained

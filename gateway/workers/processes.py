@@ -13,21 +13,22 @@ import itertools
 import os
 import socket
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from gateway.workers.link import PipeLink
+from gateway.workers.link import Link, Peer, PipeLink
 from gateway.workers.messages import ToPlane, ToWorker
 
 if TYPE_CHECKING:
-    from gateway.control.plane import Plane
     from gateway.supervisor import Supervisor
 
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 30.0
 STABLE_S = 60.0
+ORPHAN_S = 40.0
+"""Longer than a worker drains whose link is gone."""
 EXIT_S = 5.0
 """How long a worker that has been told to end may take after its link has closed; SIGTERM means nothing to it."""
 BACKLOG = 4096
@@ -39,10 +40,38 @@ class WorkerFailed(ValueError):
     """A worker could not start; the message is for the operator."""
 
 
+class Joinable(Protocol):
+    """What workers join: `gateway.control.plane.Plane`."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether workers that end are meant to."""
+
+    def peer(self, worker: str, lost: Callable[[], None]) -> Peer[ToPlane, ToWorker]:
+        """What acts on the messages of one worker; `lost` is called when its link ends."""
+
+    async def attach(self, worker: str, link: Link[ToWorker], pid: int | None = None) -> str | None:
+        """A worker is there; returns why it cannot use its configuration, an empty string, or None when it left."""
+
+    def detach(self, worker: str) -> None:
+        """A worker is gone."""
+
+
 class WorkerProcesses:
     """The worker processes of one gateway."""
 
-    def __init__(self, plane: Plane, sockets: Sequence[socket.socket], supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        plane: Joinable,
+        sockets: Sequence[socket.socket],
+        supervisor: Supervisor,
+        workers: int,
+        *,
+        orphan_s: float = ORPHAN_S,
+    ) -> None:
+        """`workers` share one socket, or have one each; `orphan_s` is what one may take to end without its link."""
+        self._workers = workers
+        self._orphan_s = orphan_s
         self._plane = plane
         self._sockets = sockets
         self._supervisor = supervisor
@@ -53,7 +82,7 @@ class WorkerProcesses:
         """Start one worker per socket and wait until each has its configuration. Raises WorkerFailed."""
         for sock in self._sockets:
             sock.listen(BACKLOG)  # from now on connections wait, whether or not their worker is there yet
-        seats = range(self._plane.settings.server.workers)
+        seats = range(self._workers)
         firsts: list[asyncio.Future[str]] = [asyncio.get_running_loop().create_future() for _ in seats]
         for seat, first in zip(seats, firsts, strict=True):
             self._supervisor.spawn(f"worker {seat}", functools.partial(self._keep, seat, first))
@@ -98,23 +127,24 @@ class WorkerProcesses:
                 "gateway.workers",
                 str(theirs.fileno()),
                 str(listening.fileno()),
+                str(self._workers),
                 pass_fds=(theirs.fileno(), listening.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
                 env=dict(os.environ),
             )
             theirs.close()
-            link: PipeLink[ToWorker, ToPlane] = PipeLink(
-                ToPlane, lambda message: self._plane.receive(name, message), lost.set
-            )
+            peer = self._plane.peer(name, lost.set)
+            link: PipeLink[ToWorker] = PipeLink(ToPlane, peer, self._supervisor.spawn)
             await loop.create_connection(lambda: link, sock=ours)
             joined = True
-            self._plane.attach(name, link, process.pid)
             try:
-                answered = asyncio.ensure_future(self._plane.configured(name))
+                answered = asyncio.ensure_future(self._plane.attach(name, link, process.pid))
                 ended = asyncio.ensure_future(process.wait())
                 await asyncio.wait({answered, ended}, return_when=asyncio.FIRST_COMPLETED)
-                problem = answered.result() if answered.done() else "a worker ended while it started"
+                problem = answered.result() if answered.done() else None
                 answered.cancel()
+                if problem is None:
+                    problem = "a worker ended while it started"
                 if not first.done():
                     first.set_result(problem)
                 elif problem and not ended.done():
@@ -122,6 +152,13 @@ class WorkerProcesses:
                     log.error("worker_refused", seat=seat, why=problem)
                     with contextlib.suppress(ProcessLookupError):
                         process.kill()
+                gone = asyncio.ensure_future(lost.wait())
+                await asyncio.wait({ended, gone}, return_when=asyncio.FIRST_COMPLETED)
+                gone.cancel()
+                # One whose link is gone drains and ends; one that hangs would hold its seat for ever.
+                if not (await asyncio.wait({ended}, timeout=self._orphan_s))[0]:
+                    log.error("worker_hangs", seat=seat)
+                    process.kill()
                 return await ended
             finally:
                 self._plane.detach(name)

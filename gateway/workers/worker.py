@@ -11,7 +11,7 @@ import os
 import pathlib
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ from gateway.settings import ConfigError, Settings, load_settings
 from gateway.telemetry.access_log import AccessLog, TimeStamper
 from gateway.telemetry.metrics import BREAKER_OPEN, LOOP_AGE, Metrics
 from gateway.telemetry.spans import Spans, otlp_spans
+from gateway.workers.changes import Changes
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AskCounters,
@@ -44,8 +45,8 @@ from gateway.workers.messages import (
     Drain,
     Drained,
     Exposition,
-    Fleet,
     Load,
+    Membership,
     RemoteLoad,
     RemoteTokens,
     Reopen,
@@ -53,6 +54,7 @@ from gateway.workers.messages import (
     ToPlane,
     ToWorker,
 )
+from gateway.workers.questions import LinkLost
 
 if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
@@ -73,6 +75,7 @@ class Worker:
         self._supervisor = supervisor
         self._workers = workers
         self._link: Link[ToPlane] | None = None
+        self._changes = Changes(supervisor.spawn)
         self.metrics = Metrics(())
         self._builder = SnapshotBuilder(self.metrics, workers)
         self._built: dict[str, BuiltEngine] = {}
@@ -88,8 +91,6 @@ class Worker:
         self._servers: list[asyncio.Server] = []
         self._providers: dict[str, str] = {}
         """The provider of each engine, for spans; changed in place by a reload."""
-        self._expositions: dict[int, asyncio.Future[bytes]] = {}
-        self._asked = 0
         self._last_load: list[RemoteTokens] = []
         self._listening = False
         self.draining = False
@@ -104,26 +105,42 @@ class Worker:
         """Speak to the control plane through this link from now on."""
         self._link = link
 
-    def receive(self, message: ToWorker) -> None:
+    def told(self, message: ToWorker) -> None:
         """Act on one message of the control plane."""
         match message:
-            case Configure():
-                self._tell(Configured(self.configure(message)))
-            case Fleet():
-                self._set_fleet(message.launched, message.down)
+            case Membership():
+                self._changes.put(lambda: self._member(message))
             case RemoteLoad():
                 self._set_remote(message.tokens)
-            case AskCounters():
-                self._tell(Counters(message.number, self.metrics.snapshot()))
-            case Exposition():
-                waiting = self._expositions.pop(message.number, None)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(message.text)
             case Reopen():
                 if self._access_log is not None:
                     self._access_log.reopen()
+
+    def asked(self, message: ToWorker) -> Awaitable[ToPlane]:
+        """Answer one question of the control plane. Changes are queued here, in the order they came."""
+        match message:
+            case Configure():
+                return self._changes.put(lambda: self._configured(message))
+            case _:
+                return self._answer(message)
+
+    async def _answer(self, message: ToWorker) -> ToPlane:
+        match message:
+            case AskCounters():
+                return Counters(self.metrics.snapshot())
             case Drain():
-                self._supervisor.spawn("drain", lambda: self.drain(message.grace_s))
+                await self.drain(message.grace_s)
+                return Drained()
+        raise TypeError(f"{type(message).__name__} asks nothing")
+
+    async def _configured(self, message: Configure) -> ToPlane:
+        return Configured(self.configure(message))
+
+    async def _member(self, message: Membership) -> None:
+        self._set_fleet(message.launched, message.down)
+
+    def link_lost(self) -> None:
+        """The control plane is gone. What that means is for the owner of the process to say."""
 
     def configure(self, message: Configure) -> str:
         """Use a new configuration; returns why not, or an empty string."""
@@ -220,6 +237,7 @@ class Worker:
     async def drain(self, grace_s: float) -> None:
         """Stop accepting, let what runs finish for `grace_s` at most, cut the rest, and say so."""
         if self.draining:
+            await self.drained.wait()
             return
         self.draining = True
         for server in self._servers:
@@ -239,7 +257,6 @@ class Worker:
                     connection.hang_up()
                 await self._idle.wait()  # each is settled, and written down, by the loss of its connection
         self.close_sinks()
-        self._tell(Drained())
         self.drained.set()
 
     def close_sinks(self) -> None:
@@ -265,14 +282,9 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether new requests are welcome and at least one replica can be asked."""
-        if self.draining or not self._listening or self._dispatcher is None:
-            return False
-        return any(
-            endpoint.state.healthy and not endpoint.state.draining
-            for route in self._dispatcher.snapshot.fleet.models.values()
-            for endpoint in route.endpoints()
-        )
+        """Whether new requests are welcome: configured, listening, not draining. What the replicas do is no part of
+        it, because the request that wakes a gateway scaled to zero must reach it."""
+        return self._dispatcher is not None and self._listening and not self.draining
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -311,16 +323,11 @@ class Worker:
     # -- loops and questions -------------------------------------------------------------------------------------------
 
     async def exposition(self) -> bytes:
-        """The metrics of the whole gateway as Prometheus text. Raises TimeoutError when the plane does not answer."""
-        self._asked = number = self._asked + 1
-        waiting: asyncio.Future[bytes] = self._loop.create_future()
-        self._expositions[number] = waiting
-        self._tell(AskExposition(number))
-        try:
-            async with asyncio.timeout(EXPOSITION_TIMEOUT_S):
-                return await waiting
-        finally:
-            self._expositions.pop(number, None)
+        """The metrics of the whole gateway as Prometheus text. Raises TimeoutError or LinkError without an answer."""
+        if self._link is None:
+            raise LinkLost("there is no control plane")
+        answer = await self._link.ask(AskExposition(), Exposition, timeout_s=EXPOSITION_TIMEOUT_S, bulk=True)
+        return answer.text
 
     async def _flush(self) -> None:
         if self._access_log is not None:
@@ -336,9 +343,8 @@ class Worker:
         tokens = [
             RemoteTokens(*state.key, state.in_flight_tokens) for state in self._builder.table if state.in_flight_tokens
         ]
-        if tokens != self._last_load:
-            self._last_load = tokens
-            self._tell(Load(tokens))
+        if tokens != self._last_load and self._link is not None and self._link.tell(Load(tokens), bulk=True):
+            self._last_load = tokens  # one that found no room is told again
 
     def _breakers(self) -> list[tuple[tuple[str, str], float]]:
         now = clock.monotonic()
@@ -346,10 +352,6 @@ class Worker:
             (state.key, float(not state.breaker.closed and not state.breaker.allows(now)))
             for state in self._builder.table
         ]
-
-    def _tell(self, message: ToPlane) -> None:
-        if self._link is not None:
-            self._link.send(message)
 
 
 def _by_engine(replicas: Iterable[ReplicaAt]) -> dict[str, list[Replica]]:

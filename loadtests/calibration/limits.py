@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from loadtests.calibration.null_server import MODEL, null_server
 from loadtests.client.record import RecordWriter
+from loadtests.processes.machine import alone
 from loadtests.run.outcome import report_of, write
 from loadtests.run.run import RunResult, execute, load_run
 from loadtests.schedule.arrivals import Constant, Poisson
@@ -106,7 +107,7 @@ def main(argv: list[str]) -> int:
         target="http://127.0.0.1", model=MODEL, duration_s=options.seconds, drain_s=5.0, cores=(cores[-1],), seed=1
     )
     met = True
-    with null_server(set(cores[:-1]) or set(cores)) as url, tempfile.TemporaryDirectory() as directory:
+    with alone(), null_server(set(cores[:-1]) or set(cores)) as url, tempfile.TemporaryDirectory() as directory:
         base, out = replace(base, target=url), Path(directory)
         for name, (said, good) in (
             (f"events, over {EVENTS_PER_S:,.0f}/s", events(base, out)),

@@ -26,6 +26,7 @@ from typing import Any
 from loadtests.calibration.floor import measure_floor
 from loadtests.peers.environments import ENVIRONMENTS, PeerError, ensure
 from loadtests.processes.launched import Launched, free_port
+from loadtests.processes.machine import alone
 from loadtests.run.run import RunError, execute
 from loadtests.schedule.arrivals import Constant
 from loadtests.schedule.plan import Plan
@@ -216,7 +217,7 @@ def main(argv: list[str]) -> int:
     simulate = shutil.which("penstock", path=str(Path(sys.executable).parent)) or "penstock"
     port = free_port()
     knobs = ["--model", MODEL, "--ttft-ms", str(options.ttft_ms), "--itl-ms", str(options.itl_ms)]
-    with tempfile.TemporaryDirectory() as directory:
+    with alone(), tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         floor_ms = measure_floor().ttft_p50_s * 1e3
         server = Launched(

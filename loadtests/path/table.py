@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from statistics import median
 
 
@@ -53,7 +54,8 @@ class Row:
     name: str
     plain: list[Round] = field(default_factory=list)
     stream: list[Round] = field(default_factory=list)
-    latency: list[Round] = field(default_factory=list)
+    latency: dict[int, list[Round]] = field(default_factory=dict)
+    """By number of connections."""
     memory: Memory | None = None
     soak_kib_per_min: float | None = None
     problems: list[str] = field(default_factory=list)
@@ -77,44 +79,73 @@ def _median(values: Sequence[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def figures(row: Row, direct: Row | None) -> dict[str, Figure]:
-    """The medians of a row. Added latency is gateway minus direct of the same round; for `direct` it is absolute."""
-    pairs: list[tuple[Round, Round | None]] = [(mine, None) for mine in row.latency]
-    if direct is not None and row is not direct:
-        pairs = list(zip(row.latency, direct.latency, strict=False))
-    added = [
-        (mine.p50_us - (base.p50_us if base else 0), mine.p99_us - (base.p99_us if base else 0)) for mine, base in pairs
-    ]
-    cpu = [one.cpu_s / one.duration_s if one.cpu_s is not None else None for one in row.plain]
+def _added(row: Row, direct: Row | None) -> dict[str, Figure]:
+    """Latency of the gateway less that of the direct path in the same round; for `direct` it is absolute."""
+    found: dict[str, Figure] = {}
+    for connections, rounds in row.latency.items():
+        if direct is None or row is direct:
+            pairs = [(mine.p50_us, mine.p99_us) for mine in rounds]
+        else:
+            both = zip(rounds, direct.latency.get(connections, []), strict=False)
+            pairs = [(mine.p50_us - base.p50_us, mine.p99_us - base.p99_us) for mine, base in both]
+        found[f"added_p50_us_{connections}"] = _median([p50 for p50, _ in pairs])
+        found[f"added_p99_us_{connections}"] = _median([p99 for _, p99 in pairs])
+    return found
+
+
+def _times(mine: float | None, theirs: float | None) -> float | None:
+    return mine / theirs if mine is not None and theirs else None
+
+
+def figures(row: Row, direct: Row | None, nginx: Row | None = None) -> dict[str, Figure]:
+    """The medians of a row; CPU also in units of nginx's of the same run, where it has a row."""
+    busy = [one.cpu_s / one.duration_s if one.cpu_s is not None else None for one in row.plain]
+    plain, stream = (_median([one.cpu_us for one in rounds]) for rounds in (row.plain, row.stream))
+    unit = (
+        (_median([one.cpu_us for one in nginx.plain]), _median([one.cpu_us for one in nginx.stream]))
+        if nginx is not None
+        else (None, None)
+    )
     return {
         "gateway": row.name,
         "requests_per_s": _median([one.per_s for one in row.plain]),
-        "cpu_us_per_request": _median([one.cpu_us for one in row.plain]),
+        "cpu_us_per_request": plain,
+        "cpu_nginx_per_request": _times(plain, unit[0]),
         "streams_per_s": _median([one.per_s for one in row.stream]),
-        "cpu_us_per_stream": _median([one.cpu_us for one in row.stream]),
-        "added_p50_us": _median([p50 for p50, _ in added]),
-        "added_p99_us": _median([p99 for _, p99 in added]),
+        "cpu_us_per_stream": stream,
+        "cpu_nginx_per_stream": _times(stream, unit[1]),
+        **_added(row, direct),
         "kib_per_open_stream": row.memory.kib_per_stream if row.memory else None,
         "rss_before_mib": row.memory.before_bytes / 2**20 if row.memory else None,
         "rss_open_mib": row.memory.open_bytes / 2**20 if row.memory else None,
         "rss_after_mib": row.memory.after_bytes / 2**20 if row.memory else None,
         "soak_kib_per_min": row.soak_kib_per_min,
-        "busy_cores_plain": _median(cpu),
+        "busy_cores_plain": _median(busy),
         "problem": "; ".join(row.problems) or None,
     }
 
 
-COLUMNS: Mapping[str, tuple[str, str]] = {
+BEFORE_LATENCY: Mapping[str, tuple[str, str]] = {
     "gateway": ("gateway", "s"),
     "requests_per_s": ("req/s", ",.0f"),
     "cpu_us_per_request": ("CPU us/req", ".1f"),
+    "cpu_nginx_per_request": ("x nginx", ".2f"),
     "streams_per_s": ("streams/s", ",.0f"),
     "cpu_us_per_stream": ("CPU us/stream", ".0f"),
-    "added_p50_us": ("+p50 us", ".0f"),
-    "added_p99_us": ("+p99 us", ".0f"),
+    "cpu_nginx_per_stream": ("x nginx", ".2f"),
+}
+AFTER_LATENCY: Mapping[str, tuple[str, str]] = {
     "kib_per_open_stream": ("KiB/open stream", ".1f"),
     "soak_kib_per_min": ("soak KiB/min", ".0f"),
 }
+
+
+def columns(rows: Sequence[Mapping[str, Figure]]) -> dict[str, tuple[str, str]]:
+    """Heading and format of every column somebody has a figure for; latency by connections, `+p99@4` at four."""
+    at = sorted({int(name.rsplit("_", 1)[1]) for row in rows for name in row if name.startswith("added_p50_us_")})
+    latency = {f"added_{q}_us_{n}": (f"+{q}@{n} us", ".0f") for n in at for q in ("p50", "p99")}
+    every = {**BEFORE_LATENCY, **latency, **AFTER_LATENCY}
+    return {name: form for name, form in every.items() if any(row.get(name) is not None for row in rows)}
 
 
 NOISE = 0.1
@@ -125,7 +156,7 @@ small."""
 
 def foreign_cores(rows: Sequence[Row]) -> float:
     """Median over all rounds of what other processes of the machine used."""
-    rounds = [one for row in rows for one in (*row.plain, *row.stream, *row.latency)]
+    rounds = [one for row in rows for one in (*row.plain, *row.stream, *chain(*row.latency.values()))]
     return median(one.foreign_s / one.duration_s for one in rounds) if rounds else 0.0
 
 
@@ -135,10 +166,11 @@ def _cell(figure: Figure, form: str) -> str:
 
 def render(rows: Sequence[Mapping[str, Figure]]) -> str:
     """A Markdown table with aligned columns; a column nobody has a figure for is left out; problems follow below."""
-    names = [name for name in COLUMNS if any(row[name] is not None for row in rows)]
-    lines = [[COLUMNS[name][0] for name in names]]
+    shown = columns(rows)
+    names = list(shown)
+    lines = [[heading for heading, _ in shown.values()]]
     for row in rows:
-        cells = [_cell(row[name], COLUMNS[name][1]) for name in names]
+        cells = [_cell(row.get(name), form) for name, (_, form) in shown.items()]
         if row["problem"]:
             cells = [f"{cells[0]} INVALID", *("-" for _ in cells[1:])]
         lines.append(cells)

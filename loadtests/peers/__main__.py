@@ -23,6 +23,7 @@ from loadtests.peers.environments import PeerError
 from loadtests.peers.fleets import DEFAULT, MODEL, fleet_command
 from loadtests.peers.table import PeerRound, PeerRow, figures, table
 from loadtests.processes.launched import Launched, free_port
+from loadtests.processes.machine import alone
 from loadtests.run.run import RunError, execute
 from loadtests.scenario.facts import of_metrics
 from loadtests.schedule.arrivals import Poisson
@@ -212,7 +213,7 @@ def parse_options(argv: list[str]) -> argparse.Namespace:
 
 def main(argv: list[str]) -> int:
     options = parse_options(argv)
-    with tempfile.TemporaryDirectory() as directory:
+    with alone(), tempfile.TemporaryDirectory() as directory:
         peers = Peers(options, Path(directory))
         peers.run()
     if options.json:

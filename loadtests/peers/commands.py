@@ -15,11 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadtests.path.backend import MODEL
-from loadtests.peers.environments import PeerError, ensure
+from loadtests.peers.environments import ENVIRONMENTS, PeerAbsent, PeerError, ensure
 from loadtests.processes.launched import free_port
 
 API_KEY = "sk-bench-0123456789abcdef0123456789abcdef"
-NAMES = ("penstock", "bare", "vllm-router", "sglang-router", "litellm", "nginx", "direct")
+PENSTOCKS = ("penstock", "penstock-compiled")
+NAMES = (
+    *PENSTOCKS,
+    *(f"{name}-no-log" for name in PENSTOCKS),
+    *("bare", "vllm-router", "sglang-router", "litellm", "nginx", "direct"),
+)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -31,26 +36,47 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-def penstock_config(backend: str, work: Path) -> dict[str, object]:
+def label(name: str) -> str:
+    """The name of the row: `penstock-compiled-no-log` is shown as `penstock compiled, no log`."""
+    plain = name.removesuffix("-no-log")
+    shown = plain.replace("-", " ") if plain in PENSTOCKS else plain
+    return f"{shown}, no log" if plain != name else shown
+
+
+def penstock_config(backend: str, work: Path, access_log: bool = True) -> dict[str, object]:
     """One vLLM replica, one model, one key, a GPU price (so that cost is computed). The access line goes to a file."""
     return {
         "auth": {"keys": [{"id": "bench", "sha256": hashlib.sha256(API_KEY.encode()).hexdigest()}]},
         "engines": {"fixed": {"kind": "vllm", "replicas": [{"url": backend}], "gpu_usd_per_hour": 2.5}},
         "models": {MODEL: {"targets": [{"engine": "fixed", "model": MODEL}]}},
-        "telemetry": {"access_log": str(work / "access.log")},
+        "telemetry": {"access_log": str(work / "access.log") if access_log else "off"},
         "data_dir": str(work / "data"),
     }
 
 
-def _penstock(port: int, backend: str, work: Path, workers: int) -> Command:
+def _pure() -> str:
     beside = Path(sys.executable).with_name("penstock")
     found = str(beside) if beside.exists() else shutil.which("penstock")
     if found is None:
         raise PeerError("penstock is not installed in this environment: pip install -e .")
-    home = work / f"penstock-{workers}"
+    return found
+
+
+def _compiled(python: Path | None) -> str:
+    """The command of the compiled wheel's environment. Raises PeerAbsent where there is none."""
+    found = (python or ENVIRONMENTS / "compiled" / "bin" / "python").with_name("penstock")
+    if not found.exists():
+        raise PeerAbsent(f"there is no {found}; `make wheel-compiled` builds it, --compiled-python names another")
+    return str(found)
+
+
+def _penstock(name: str, port: int, backend: str, work: Path, workers: int, compiled: Path | None) -> Command:
+    found = _compiled(compiled) if "compiled" in name else _pure()
+    home = work / f"{name}-{workers}"
     home.mkdir()
     config = home / "penstock.yaml"
-    config.write_text(json.dumps(penstock_config(backend, home), indent=1))  # JSON is YAML
+    made = penstock_config(backend, home, access_log=not name.endswith("-no-log"))
+    config.write_text(json.dumps(made, indent=1))  # JSON is YAML
     argv = [found, "serve", "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
     return Command([*argv, "--workers", str(workers)] if workers > 1 else argv)
 
@@ -91,7 +117,7 @@ http {{
 def _nginx(port: int, backend: str, work: Path) -> Command:
     found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if found is None:
-        raise PeerError("nginx is not installed: apt-get install nginx-light, or leave it out of --gateways")
+        raise PeerAbsent("nginx is not installed (apt-get install nginx-light)")
     config = work / "nginx.conf"
     config.write_text(_NGINX.format(work=work, port=port, backend=backend.removeprefix("http://")))
     return Command([found, "-c", str(config), "-p", str(work)])
@@ -102,14 +128,15 @@ def custom(template: str, port: int, backend: str) -> Command:
     return Command([word.replace("{port}", str(port)).replace("{backend}", backend) for word in shlex.split(template)])
 
 
-def command(name: str, port: int, backend: str, work: Path, workers: int = 1) -> Command:
+def command(name: str, port: int, backend: str, work: Path, workers: int = 1, compiled: Path | None = None) -> Command:
     """How to start `name` on loopback `port` in front of `backend`; builds its environment when needed.
 
-    Raises PeerError, in one line, when it cannot be had here.
+    `compiled` is the Python whose environment holds the compiled wheel; None: `.envs/compiled`. Raises PeerError, in
+    one line, when it cannot be had here, and PeerAbsent when it need not be.
     """
+    if name.removesuffix("-no-log") in PENSTOCKS:
+        return _penstock(name, port, backend, work, workers, compiled)
     match name:
-        case "penstock":
-            return _penstock(port, backend, work, workers)
         case "bare":
             relay = ["-m", "loadtests.path.bare_relay", "--port", str(port), "--backend", backend]
             return Command([sys.executable, *relay], {"PYTHONPATH": str(ROOT)})

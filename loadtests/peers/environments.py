@@ -20,6 +20,10 @@ class PeerError(Exception):
     """A peer cannot be had here; the message is one line for the user."""
 
 
+class PeerAbsent(PeerError):
+    """It is not installed, and a comparison without it is whole."""
+
+
 def reason(pip_output: str) -> str:
     """The line of pip's output that says why: its first ERROR, else its last line."""
     lines = [line.strip() for line in pip_output.splitlines() if line.strip()]

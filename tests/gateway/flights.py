@@ -16,7 +16,7 @@ from gateway.accounts.accounting import Accounting
 from gateway.accounts.prices import GpuMeter
 from gateway.accounts.record import RequestRecord
 from gateway.attempt import Attempt
-from gateway.fleet.snapshot import UNNAMED, Snapshot, Upstream
+from gateway.fleet.snapshot import UNNAMED, Serving, Snapshot, Upstream, Upstreams
 from gateway.flight import Flight
 from gateway.http.connection import STATUS_LINES
 from gateway.http.request import Request
@@ -283,24 +283,25 @@ class Bench:
         self.metrics = Metrics(["m"])
         self.meters = {state.key: GpuMeter(3600.0) for state in self.table}
         by_name = {engine.name: engine for engine in self.engines}
-        self.snapshot = Snapshot(
-            keyring=Keyring(),
-            limits=Limits(),
-            fleet=fleet,
-            routes={("m", UNNAMED): self.route},
-            upstreams={
-                endpoint: Upstream(
+        self.serving = Serving(
+            self.route,
+            Upstreams(
+                lambda endpoint: Upstream(
                     endpoint,
                     by_name[endpoint.engine],
-                    "",
+                    UNNAMED,
                     Deadlines(),
                     self.metrics.series("m", endpoint.engine),
                     None,
                     self.meters[endpoint.state.key],
                 )
-                for endpoint in self.route.endpoints()
-            },
-            engines=by_name,
+            ),
+        )
+        self.snapshot = Snapshot(
+            keyring=Keyring(),
+            limits=Limits(),
+            fleet=fleet,
+            serving={("m", UNNAMED): self.serving},
             digest="",
         )
         self.ledger = Ledger(self.metrics)
@@ -328,8 +329,7 @@ class Bench:
             b"req-1",
             ANONYMOUS,
             envelope.parse(body),
-            self.route,
-            self.snapshot,
+            self.serving,
             self.ledger,
             cast("asyncio.AbstractEventLoop", self.loop),
             random.Random(7),

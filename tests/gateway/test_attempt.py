@@ -11,6 +11,7 @@ from engines.model import Operation
 from engines.port import Headers, Sink
 from gateway import clock
 from gateway.attempt import Attempt
+from routing.breaker import Verdict
 from routing.facts import RequestFacts
 from routing.outcome import Outcome
 from tests.gateway.flights import JSON, SSE, Bench, FakeConnection, StepClock
@@ -34,6 +35,9 @@ class Reader:
         self.told.append(f"answering {attempt.status}")
         self.attempt = attempt
         return self
+
+    def blame(self, attempt: Attempt, outcome: Outcome, now: float) -> Verdict:
+        return outcome.verdict
 
     def failed_early(self, attempt: Attempt) -> None:
         assert attempt.outcome is not None
@@ -62,7 +66,7 @@ def alone(bench: Bench) -> tuple[Attempt, Reader]:
     (endpoint,) = bench.route.endpoints()
     facts = RequestFacts(Operation.CHAT.value, 10, 20)
     now = clock.monotonic()
-    attempt = Attempt(owner, bench.snapshot.upstreams[endpoint], facts, True, now, random.Random(1))
+    attempt = Attempt(owner, bench.serving.upstreams[endpoint], facts, True, now, random.Random(1))
     attempt.send(Operation.CHAT, b"{}", b"", None, now, 0.0)
     return attempt, owner
 

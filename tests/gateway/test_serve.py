@@ -7,7 +7,7 @@ import sys
 
 SERVE = """
 import os, resource, signal
-from gateway.control.plane import Source
+from gateway.control.source import Source
 from gateway.serve import run
 
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

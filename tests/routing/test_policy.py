@@ -24,7 +24,9 @@ def test_the_choice_is_available_untried_if_possible_and_of_the_first_such_tier(
     route = route_of(*sizes, policy=policy)
     everyone = endpoints(route)
     conditions = data.draw(
-        st.lists(st.sampled_from(["ok", "sick", "draining", "open"]), min_size=len(everyone), max_size=len(everyone))
+        st.lists(
+            st.sampled_from(["ok", "sick", "aside", "draining", "open"]), min_size=len(everyone), max_size=len(everyone)
+        )
     )
     tried = data.draw(st.lists(st.sampled_from(everyone), max_size=6))
     usable: list[Endpoint] = []
@@ -33,13 +35,26 @@ def test_the_choice_is_available_untried_if_possible_and_of_the_first_such_tier(
         endpoint.state.draining = condition == "draining"
         if condition == "open":
             trip(endpoint.state.breaker, 0.0, rng)
-        if condition == "ok":
+        if condition == "aside":
+            endpoint.state.stand_aside(0.0)
+    panic = {
+        tier for tier, pool in enumerate(route.whole.pools) if 0 < 2 * sum(e.state.healthy for e in pool) < len(pool)
+    }
+    for endpoint, condition in zip(everyone, conditions, strict=True):
+        if condition == "ok" or (endpoint.tier in panic and condition in ("sick", "aside")):
             usable.append(endpoint)
+    last = [e for e, condition in zip(everyone, conditions, strict=True) if condition in ("sick", "aside")]
     fresh = [e for e in usable if e not in tried]
     for _ in range(3):
         decision = choose(route, OPERATION, 0.0, rng, tried)
         if not usable:
-            assert decision is None
+            if last:
+                assert decision is not None
+                assert decision.endpoint in last
+                assert decision.tier == min(e.tier for e in last)
+                assert decision.reason == "last_resort"
+            else:
+                assert decision is None
             continue
         assert decision is not None
         assert decision.tier == min(e.tier for e in (fresh or usable))
@@ -163,3 +178,29 @@ def test_a_lower_tier_serves_only_while_the_first_cannot() -> None:
     decision = choose(route, OPERATION, first.state.breaker.open_until, rng)
     assert decision is not None
     assert decision.endpoint is first
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_when_fewer_than_half_are_up_what_probes_say_is_ignored(policy: str) -> None:
+    route, rng = route_of(5, policy=policy), random.Random(1)
+    for endpoint in endpoints(route)[2:]:
+        endpoint.state.healthy = False
+    asked = Counter(choice.endpoint.replica for _ in range(500) if (choice := choose(route, OPERATION, 0.0, rng)))
+    assert set("01234") == set(asked)
+    endpoints(route)[2].state.healthy = True
+    asked = Counter(choice.endpoint.replica for _ in range(500) if (choice := choose(route, OPERATION, 0.0, rng)))
+    assert set("012") == set(asked)
+
+
+def test_with_none_up_a_later_tier_comes_before_the_last_resort() -> None:
+    route, rng = route_of(2, 1), random.Random(1)
+    first, second, fallback = endpoints(route)
+    first.state.healthy = second.state.healthy = False
+    choice = choose(route, OPERATION, 0.0, rng)
+    assert choice is not None
+    assert (choice.endpoint, choice.reason) == (fallback, "only")
+    fallback.state.draining = True
+    choice = choose(route, OPERATION, 0.0, rng)
+    assert choice is not None
+    assert choice.endpoint in (first, second)
+    assert choice.reason == "last_resort"

@@ -19,8 +19,9 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.accounts.record import RequestRecord
-from gateway.control.plane import Plane, Source
-from gateway.serve import bind, server_tls, url_of
+from gateway.control.plane import Plane
+from gateway.control.source import Source
+from gateway.http.listen import bind, server_tls, url_of
 from gateway.supervisor import Supervisor
 from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
@@ -131,17 +132,16 @@ async def running_gateway(config: dict[str, Any] | str | pathlib.Path) -> AsyncI
         source = Source(None, text, server={"port": 0})
     supervisor = Supervisor()
     plane = Plane(source, supervisor, workers=1)
-    sockets = bind(plane.settings, 1)
+    sockets = bind(plane.settings.server, 1)
     worker = Worker(supervisor)
     try:
-        worker.join(LocalLink(lambda message: plane.receive("0", message)))
-        plane.attach("0", LocalLink(worker.receive))
-        assert await plane.configured("0") == ""
+        worker.join(LocalLink(plane.peer("0"), supervisor.spawn))
+        assert await plane.attach("0", LocalLink(worker, supervisor.spawn)) == ""
         records = Records()
         worker._accounting.sinks = (*worker._accounting.sinks, records)
         await plane.start()
-        await worker.listen(sockets, server_tls(plane.settings))
-        url = url_of(sockets[0], plane.settings)
+        await worker.listen(sockets, server_tls(plane.settings.server))
+        url = url_of(sockets[0], plane.settings.server)
         headers = {"authorization": f"Bearer {KEY}"}
         async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=20) as http:
             gateway = Gateway(url, worker, plane, records, http)

@@ -250,16 +250,16 @@ async def test_a_change_of_content_is_found_without_a_signal(tmp_path: pathlib.P
     async with running_upstream() as upstream:
         file = File(tmp_path, **one_model(upstream.url))
         async with running_gateway(file.path) as gateway:
-            await gateway.plane._reload_if_changed()
+            await gateway.plane.watch_files()
             file.path.touch()
-            await gateway.plane._reload_if_changed()
+            await gateway.plane.watch_files()
             unchanged = (await gateway.metrics()).value("penstock_config_reloads_total")
             file.write(models=models("fresh"))
-            await gateway.plane._reload_if_changed()
+            await gateway.plane.watch_files()
             answer = await gateway.chat("fresh")
             file.write(retry={"max_attempts": 0})
             for _ in range(3):
-                await gateway.plane._reload_if_changed()
+                await gateway.plane.watch_files()
             metrics = await gateway.metrics()
     assert 0 == unchanged
     assert 200 == answer.status_code

@@ -10,7 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from engines.model import Operation
-from gateway.workers.messages import Fleet, ReplicaAt
+from gateway.workers.messages import Membership, ReplicaAt, ToPlane
+from gateway.workers.questions import Answer, AskFailed, LinkFull, LinkLost
 from tests.gateway.http.door import read_answers
 from tests.scenario.gateway import KEY, Gateway
 
@@ -157,22 +158,17 @@ async def test_health_says_that_the_process_lives_whatever_its_engines_do(gatewa
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-async def test_ready_is_true_while_one_replica_can_be_asked(gateway: Gateway) -> None:
+async def test_ready_says_that_requests_are_welcome_whatever_the_replicas_do(gateway: Gateway) -> None:
     everything = [
         ReplicaAt(endpoint.engine, endpoint.replica)
         for route in gateway.worker.dispatcher.snapshot.fleet.models.values()
         for endpoint in route.endpoints()
     ]
     assert {"llama", "hosted"} == {replica.engine for replica in everything}
-    for down, status, said in [
-        ([], 200, "ready"),
-        (everything[:1], 200, "ready"),
-        (everything, 503, "no replica is available"),
-        ([], 200, "ready"),
-    ]:
-        gateway.worker.receive(Fleet([], down))
-        response = await gateway.http.get("/ready")
-        assert (response.status_code, response.json()) == (status, {"status": said})
+    gateway.worker.told(Membership([], everything))
+    await gateway.until(lambda: not any(state.healthy for state in gateway.worker._builder.table))
+    response = await gateway.http.get("/ready")  # the request that wakes a gateway scaled to zero must reach it
+    assert (response.status_code, response.json()) == (200, {"status": "ready"})
 
 
 async def test_ready_turns_false_when_the_gateway_drains_and_health_does_not(gateway: Gateway) -> None:
@@ -211,14 +207,32 @@ async def test_metrics_are_prometheus_text_and_count_what_was_refused(gateway: G
     assert kinds == {"model_not_found", "invalid_api_key", "invalid_http"}
 
 
-async def test_metrics_that_the_control_plane_does_not_give_are_a_503(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gateway.workers.worker.EXPOSITION_TIMEOUT_S", 0.01)
-    monkeypatch.setattr(gateway.worker, "_tell", lambda message: None)
-    response = await gateway.http.get("/metrics")
-    assert response.status_code == 503
-    monkeypatch.undo()
+class DeafLink:
+    """A link whose other end never answers."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def tell(self, message: ToPlane, *, bulk: bool = False) -> bool:
+        return True
+
+    def ask(
+        self, message: ToPlane, answer: type[Answer], *, timeout_s: float, bulk: bool = False
+    ) -> asyncio.Future[Answer]:
+        waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        waiting.set_exception(self._error)
+        return waiting
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), LinkLost(), LinkFull(), AskFailed("it is broken")], ids=repr)
+async def test_metrics_that_the_control_plane_does_not_give_are_a_503(gateway: Gateway, error: Exception) -> None:
+    link = gateway.worker._link
+    assert link is not None
+    gateway.worker.join(DeafLink(error))
+    assert (await gateway.http.get("/metrics")).status_code == 503
+    gateway.worker.join(link)
     assert (await gateway.http.get("/metrics")).status_code == 200
 
 

@@ -7,20 +7,16 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from gateway.control import plane as control
-from gateway.control.plane import Plane, Source
+from gateway.control.counters import CounterBoard
+from gateway.control.links import Links
 from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics, MetricsSnapshot
 from gateway.workers.link import LocalLink
-from gateway.workers.messages import AskCounters, Counters, ToWorker
+from gateway.workers.messages import AskCounters, Counters, ToPlane, ToWorker
 
 pytestmark = pytest.mark.anyio
 
 OURS = 4711
-FILE = """
-engines: {e: {kind: openai, base_url: "http://127.0.0.1:9/v1"}}
-models: {m: {targets: [{engine: e}]}}
-"""
 
 
 class Rendered:
@@ -40,38 +36,46 @@ class Rendered:
 
 @pytest.fixture
 def rendered(monkeypatch: pytest.MonkeyPatch) -> Rendered:
-    rendered = Rendered()
-    monkeypatch.setattr(control, "render_lines", rendered)
     monkeypatch.setattr("os.getpid", lambda: OURS)
-    return rendered
+    return Rendered()
 
 
-def join(plane: Plane, worker: str, pid: int | None = None) -> None:
-    def answer(message: ToWorker) -> None:
-        if isinstance(message, AskCounters):
-            plane.receive(worker, Counters(message.number, Metrics(()).snapshot()))
+class Counting:
+    """A worker that has counted nothing."""
 
-    plane.attach(worker, LocalLink(answer), pid)
+    def told(self, message: ToWorker) -> None:
+        raise AssertionError(message)
+
+    async def asked(self, message: ToWorker) -> ToPlane:
+        assert isinstance(message, AskCounters)
+        return Counters(Metrics(()).snapshot())
+
+    def link_lost(self) -> None: ...
+
+
+def joined(links: Links, worker: str, pid: int | None = None) -> None:
+    links.add(worker, LocalLink(Counting(), Supervisor().spawn), pid)
 
 
 async def test_a_scrape_gives_way_after_every_chunk(rendered: Rendered) -> None:
-    plane = Plane(Source(None, FILE, environ={}), Supervisor(), workers=1)
-    assert await plane.exposition() == b"a\nb\nc\n"
+    board = CounterBoard(Links(), Metrics(()), render=rendered)
+    assert await board.exposition() == b"a\nb\nc\n"
     assert rendered.order == ["a", "stream", "b", "stream", "c", "stream"]
 
 
 async def test_a_worker_in_our_own_process_is_measured_once(rendered: Rendered) -> None:
-    plane = Plane(Source(None, FILE, environ={}), Supervisor(), workers=1)
-    join(plane, "0")
-    await plane.exposition()
+    links = Links()
+    joined(links, "0")
+    await CounterBoard(links, Metrics(()), render=rendered).exposition()
     assert rendered.pids == [(OURS,)]
 
 
 async def test_worker_processes_are_measured_with_ours_until_they_leave(rendered: Rendered) -> None:
-    plane = Plane(Source(None, FILE, environ={}), Supervisor(), workers=2)
-    join(plane, "0.0", 21)
-    join(plane, "1.1", 22)
-    await plane.exposition()
-    plane.detach("0.0")
-    await plane.exposition()
+    links = Links()
+    joined(links, "0.0", 21)
+    joined(links, "1.1", 22)
+    board = CounterBoard(links, Metrics(()), render=rendered)
+    await board.exposition()
+    links.remove("0.0")
+    await board.exposition()
     assert rendered.pids == [(OURS, 21, 22), (OURS, 22)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.control.health import HealthBoard, Verdict
+from gateway.control.health import HealthBoard, ProbeRun
 
 results = st.lists(st.booleans(), max_size=40)
 limits = st.integers(1, 4)
@@ -26,16 +26,16 @@ def after(told: list[bool], unhealthy_after: int, healthy_after: int) -> list[bo
 
 @settings(deadline=None)
 @given(results, limits, limits)
-def test_a_verdict_changes_after_so_many_results_in_a_row(told: list[bool], down: int, up: int) -> None:
-    verdict, states = Verdict(), []
+def test_a_run_changes_after_so_many_results_in_a_row(told: list[bool], down: int, up: int) -> None:
+    run, states = ProbeRun(), []
     for healthy in told:
-        verdict = verdict.after(healthy, unhealthy_after=down, healthy_after=up)
-        states.append(verdict.up)
+        run = run.after(healthy, unhealthy_after=down, healthy_after=up)
+        states.append(run.up)
     assert states == after(told, down, up)
 
 
 def test_a_replica_starts_up() -> None:
-    assert Verdict().up
+    assert ProbeRun().up
     assert HealthBoard().down() == []
 
 

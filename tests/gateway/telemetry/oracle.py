@@ -10,7 +10,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from gateway.telemetry.exposition import HELP, VERSION
+from gateway import version
+from gateway.telemetry.exposition import HELP
 from gateway.telemetry.metrics import (
     COUNTERS,
     DURATION_BOUNDS_S,
@@ -46,8 +47,8 @@ class _Snapshot(Collector):
         self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
-        build = _gauge("penstock_build_info", "version")
-        build.add_metric([VERSION], 1)
+        build = _gauge("penstock_build_info", "build", "python", "version")
+        build.add_metric([version.build(), version.PYTHON, version.VERSION], 1)
         yield build
         yield from _requests(self._snapshot.series)
         yield from _histograms(self._snapshot.series)

@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as Line
 
 from engines.model import Usage
-from gateway.telemetry.exposition import CACHED_PAIRS, CHUNK_BLOCKS, CONTENT_TYPE, HELP, VERSION, render, render_lines
+from gateway import version
+from gateway.telemetry.exposition import CACHED_PAIRS, CHUNK_BLOCKS, CONTENT_TYPE, HELP, render, render_lines
 from gateway.telemetry.metrics import (
     BREAKER_OPEN,
     COUNTERS,
@@ -186,7 +187,9 @@ def test_what_is_not_finite_is_spelled_as_prometheus_reads_it() -> None:
 
 def test_the_build_and_this_process_are_shown() -> None:
     found = lines(MetricsSnapshot())
-    assert [(line.labels, line.value) for line in found["penstock_build_info"]] == [({"version": VERSION}, 1.0)]
+    assert [(line.labels, line.value) for line in found["penstock_build_info"]] == [
+        ({"build": version.build(), "python": version.PYTHON, "version": version.VERSION}, 1.0)
+    ]
     assert found["process_resident_memory_bytes"][0].value > 1_000_000
 
 

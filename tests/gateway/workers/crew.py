@@ -11,8 +11,9 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.control.plane import Plane, Source
-from gateway.serve import bind
+from gateway.control.plane import Plane
+from gateway.control.source import Source
+from gateway.http.listen import bind
 from gateway.supervisor import Supervisor
 from gateway.workers.link import Link
 from gateway.workers.messages import ToPlane, ToWorker
@@ -87,27 +88,36 @@ class WatchedPlane(Plane):
 
     watch: Watch
 
-    def attach(self, worker: str, link: Link[ToWorker], pid: int | None = None) -> None:
-        super().attach(worker, link, pid)
+    async def attach(self, worker: str, link: Link[ToWorker], pid: int | None = None) -> str | None:
+        problem = await super().attach(worker, link, pid)
         self.watch.changed()
+        return problem
 
-    def receive(self, worker: str, message: ToPlane) -> None:
-        super().receive(worker, message)
+    def told(self, worker: str, message: ToPlane) -> None:
+        super().told(worker, message)
         self.watch.changed()
 
     @property
     def workers(self) -> set[str]:
         """The workers that are there, by name; a replacement has a new one."""
-        return set(self._links)
+        return set(self.links)
 
 
 class Crew:
     """The parent's half of `penstock serve --workers 2`."""
 
-    def __init__(self, data_dir: Path, server: str = "", trust: ssl.SSLContext | None = None, engine: str = "") -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        server: str = "",
+        trust: ssl.SSLContext | None = None,
+        engine: str = "",
+        orphan_s: float = 40.0,
+    ) -> None:
         """`server` and `engine` are more keys of those sections; `trust` is for calls over TLS."""
         self.server = server
         self.engine = engine
+        self.orphan_s = orphan_s
         self.trust = trust
         self.upstream = Upstream()
         self.file = data_dir / "penstock.yaml"
@@ -121,9 +131,9 @@ class Crew:
         self.file.write_text(configuration(self.url, self.data_dir, server=self.server, engine=self.engine))
         self.plane = WatchedPlane(Source(self.file), self.supervisor, workers=2)
         self.plane.watch = Watch()
-        self.sockets = bind(self.plane.settings, 2)
+        self.sockets = bind(self.plane.settings.server, 2)
         self.port: int = self.sockets[0].getsockname()[1]
-        await WorkerProcesses(self.plane, self.sockets, self.supervisor).start()
+        await WorkerProcesses(self.plane, self.sockets, self.supervisor, 2, orphan_s=self.orphan_s).start()
         await self.plane.start()
 
     async def close(self) -> None:

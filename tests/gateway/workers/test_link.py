@@ -1,38 +1,181 @@
-"""A link delivers every message whole and in order, however the pipe cuts them, and closes on nonsense."""
+"""Links: what is told arrives in order, what is asked ends, and nonsense or a deaf end harms nobody else.
+
+The contract holds for both kinds: within one loop, and over a socket pair.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import socket
 import struct
-from typing import cast
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, cast
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import structlog
 
-from gateway.workers.link import MAX_MESSAGE_BYTES, LocalLink, PipeLink
-from gateway.workers.messages import AskExposition, Configured, Drained, Load, RemoteTokens, ToPlane
+from gateway.supervisor import Supervisor
+from gateway.workers.frames import MAX_MESSAGE_BYTES, Kind, Outgoing
+from gateway.workers.link import Link, LocalLink, PipeLink
+from gateway.workers.messages import AskExposition, Configured, Counters, Drained, Load, RemoteTokens, ToPlane
+from gateway.workers.questions import MAX_OPEN, AskFailed, LinkFull, LinkLost
+from tests.gateway.children import Watch
 
-messages = st.lists(
-    st.one_of(
-        st.builds(Configured, st.text(max_size=300)),
-        st.builds(Load, st.lists(st.builds(RemoteTokens, st.text(), st.text(), st.integers(0, 2**50)), max_size=3)),
-        st.builds(AskExposition, st.integers(0, 2**31)),
-        st.builds(Drained),
-    ),
-    max_size=6,
-)
+pytestmark = pytest.mark.anyio
+QUESTION = AskExposition()
+
+
+class FakePeer:
+    """Keeps what it is told, and answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.heard: list[ToPlane] = []
+        self.questions: list[asyncio.Future[ToPlane]] = []
+        self.losses = 0
+        self.watch = Watch()
+
+    def told(self, message: ToPlane) -> None:
+        self.heard.append(message)
+        self.watch.changed()
+        if message == Configured("raise"):
+            raise ValueError("told")
+
+    def asked(self, message: ToPlane) -> Awaitable[ToPlane]:
+        self.heard.append(message)
+        if message == Configured("raise"):
+            raise ValueError("asked")
+        answer: asyncio.Future[ToPlane] = asyncio.get_running_loop().create_future()
+        self.questions.append(answer)
+        self.watch.changed()
+        return answer
+
+    def link_lost(self) -> None:
+        self.losses += 1
+        self.watch.changed()
+
+
+class Pair:
+    """A link to a peer, of either kind."""
+
+    def __init__(self) -> None:
+        self.peer = FakePeer()
+        self.supervisor = Supervisor()
+        self.link: Link[ToPlane] = LocalLink(self.peer, self.supervisor.spawn)
+
+    async def over_sockets(self) -> None:
+        near, far = socket.socketpair()
+        ours: PipeLink[ToPlane] = PipeLink(ToPlane, FakePeer(), self.supervisor.spawn)
+        theirs: PipeLink[ToPlane] = PipeLink(ToPlane, self.peer, self.supervisor.spawn)
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: ours, sock=near)
+        await loop.create_connection(lambda: theirs, sock=far)
+        self.link = ours
+
+
+@pytest.fixture(params=["local", "pipe"])
+async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
+    pair = Pair()
+    if request.param == "pipe":
+        await pair.over_sockets()
+    with structlog.testing.capture_logs():
+        yield pair
+    pair.link.close()
+    await pair.supervisor.close()
+
+
+async def test_what_is_told_arrives_in_order_and_never_re_enters_its_sender(pair: Pair) -> None:
+    messages = [Load([RemoteTokens("e", str(number), number)]) for number in range(50)]
+    for message in messages:
+        assert pair.link.tell(message)
+    assert pair.peer.heard == []
+    await pair.peer.watch.until(lambda: len(pair.peer.heard) == 50)
+    assert pair.peer.heard == messages
+
+
+async def test_answers_find_their_questions_in_any_order(pair: Pair) -> None:
+    asked = [pair.link.ask(QUESTION, Configured, timeout_s=10.0) for _ in range(3)]
+    await pair.peer.watch.until(lambda: len(pair.peer.questions) == 3)
+    for number in (2, 0, 1):
+        pair.peer.questions[number].set_result(Configured(str(number)))
+    assert [await one for one in asked] == [Configured("0"), Configured("1"), Configured("2")]
+
+
+async def test_a_large_answer_arrives_whole(pair: Pair) -> None:
+    asked = pair.link.ask(QUESTION, Configured, timeout_s=10.0, bulk=True)
+    await pair.peer.watch.until(lambda: len(pair.peer.questions) == 1)
+    pair.peer.questions[0].set_result(Configured("x" * 1_000_000))
+    assert (await asked).problem == "x" * 1_000_000
+
+
+async def test_a_question_ends_with_its_time_and_a_late_answer_is_dropped(pair: Pair) -> None:
+    asked = pair.link.ask(QUESTION, Configured, timeout_s=0.0)
+    with pytest.raises(TimeoutError):
+        await asked
+    await pair.peer.watch.until(lambda: len(pair.peer.questions) == 1)
+    pair.peer.questions[0].set_result(Configured("late"))
+    again = pair.link.ask(QUESTION, Configured, timeout_s=10.0)
+    await pair.peer.watch.until(lambda: len(pair.peer.questions) == 2)
+    pair.peer.questions[1].set_result(Configured("in time"))
+    assert await again == Configured("in time")
+
+
+async def test_what_goes_wrong_at_the_other_end_is_told_to_whoever_asked(pair: Pair) -> None:
+    asked = pair.link.ask(QUESTION, Configured, timeout_s=10.0)
+    await pair.peer.watch.until(lambda: len(pair.peer.questions) == 1)
+    pair.peer.questions[0].set_exception(OSError("no disk"))
+    with pytest.raises(AskFailed, match="OSError: no disk"):
+        await asked
+    with pytest.raises(AskFailed, match="ValueError: asked"):
+        await pair.link.ask(Configured("raise"), Configured, timeout_s=10.0)
+
+
+async def test_an_answer_of_another_type_is_a_failure(pair: Pair) -> None:
+    asked = pair.link.ask(QUESTION, Counters, timeout_s=10.0)
+    await pair.peer.watch.until(lambda: len(pair.peer.questions) == 1)
+    pair.peer.questions[0].set_result(Configured())
+    with pytest.raises(AskFailed, match="answered with Configured, not Counters"):
+        await asked
+
+
+async def test_what_is_told_may_raise_and_the_link_goes_on(pair: Pair) -> None:
+    pair.link.tell(Configured("raise"))
+    pair.link.tell(Drained())
+    await pair.peer.watch.until(lambda: len(pair.peer.heard) == 2)
+    assert pair.peer.heard == [Configured("raise"), Drained()]
+
+
+async def test_a_closed_link_ends_its_questions_and_drops_what_is_told(pair: Pair) -> None:
+    asked = pair.link.ask(QUESTION, Configured, timeout_s=10.0)
+    pair.link.close()
+    with pytest.raises(LinkLost):
+        await asked
+    assert not pair.link.tell(Drained())
+    with pytest.raises(LinkLost):
+        await pair.link.ask(QUESTION, Configured, timeout_s=10.0)
+
+
+async def test_too_many_questions_at_once_are_refused(pair: Pair) -> None:
+    asked = [pair.link.ask(QUESTION, Configured, timeout_s=10.0) for _ in range(MAX_OPEN + 1)]
+    with pytest.raises(AskFailed, match="too many questions"):
+        await asked[-1]
+    for question in pair.peer.questions:
+        question.set_result(Configured())
+    assert [await one for one in asked[:-1]] == [Configured()] * MAX_OPEN
+
+
+# -- over a socket pair ------------------------------------------------------------------------------------------------
 
 
 class FakeTransport:
-    """Keeps what is written, and knows whether it was closed."""
+    """Keeps what is written, pauses its protocol when told, and knows whether it was closed."""
 
     def __init__(self) -> None:
         self.written = b""
         self.closed = False
+        self.aborted = False
+
+    def set_write_buffer_limits(self, high: int) -> None: ...
 
     def write(self, data: bytes) -> None:
         assert not self.closed
@@ -41,103 +184,99 @@ class FakeTransport:
     def close(self) -> None:
         self.closed = True
 
+    def abort(self) -> None:
+        self.closed = self.aborted = True
+
     def is_closing(self) -> bool:
         return self.closed
 
 
 class End:
-    """One end of a link on a fake transport, with all that it delivered."""
+    """One end of a link on a fake transport."""
 
-    def __init__(self) -> None:
-        self.delivered: list[ToPlane] = []
-        self.losses = 0
-        self.link: PipeLink[ToPlane, ToPlane] = PipeLink(ToPlane, self.delivered.append, self._lost)
+    def __init__(self, **bounds: int) -> None:
+        self.peer = FakePeer()
+        self.dropped: list[None] = []
+        self.link: PipeLink[ToPlane] = PipeLink(
+            ToPlane, self.peer, Supervisor().spawn, lambda: self.dropped.append(None), Outgoing(**bounds)
+        )
         self.transport = FakeTransport()
         self.link.connection_made(cast("asyncio.Transport", self.transport))
 
-    def _lost(self) -> None:
-        self.losses += 1
 
-
-@settings(deadline=None)
-@given(messages, st.lists(st.integers(0, 10_000), max_size=10))
-def test_messages_arrive_in_order_however_the_pipe_cuts_them(sent: list[ToPlane], cuts: list[int]) -> None:
-    one, other = End(), End()
-    for message in sent:
-        one.link.send(message)
-    stream = one.transport.written
-    places = sorted({cut % (len(stream) + 1) for cut in cuts} | {0, len(stream)})
-    for start, stop in itertools.pairwise(places):
-        other.link.data_received(stream[start:stop])
-    assert (other.delivered, other.transport.closed) == (sent, False)
-
-
-@settings(deadline=None)
-@given(st.binary(max_size=64))
-def test_any_bytes_are_messages_or_nonsense_and_never_an_exception(data: bytes) -> None:
-    end = End()
-    end.link.data_received(struct.pack(">I", len(data)) + data)
-    assert end.transport.closed == (end.delivered == [])
+def framed(body: bytes, kind: Kind = Kind.TELL) -> bytes:
+    return struct.pack(">BII", kind, 0, len(body)) + body
 
 
 NONSENSE = {
     "not msgpack": b"\xc1",
     "no tag": msgspec.msgpack.encode({"problem": ""}),
     "unknown tag": msgspec.msgpack.encode({"type": "pickle"}),
-    "wrong type": msgspec.msgpack.encode({"type": "ask_exposition", "number": "7"}),
-    "nested": b"\x82\xa4type\xa7drained\xa1x" + b"\x91" * 100_000,
+    "wrong type": msgspec.msgpack.encode({"type": "configured", "problem": 7}),
+    "nested": b"\x82\xa4type\xa7drained\xa1x" + b"\x91" * 60_000,
     "no text": b"\x81\xa4type\xa7\xff\xff\xff\xff\xff\xff\xff",
     "empty": b"",
 }
 
 
 @pytest.mark.parametrize("body", NONSENSE.values(), ids=NONSENSE)
-def test_nonsense_closes_the_link_and_nothing_after_it_is_delivered(body: bytes) -> None:
+@pytest.mark.parametrize("kind", [Kind.TELL, Kind.ASK, Kind.ANSWER])
+async def test_nonsense_closes_the_link_and_nothing_after_it_is_delivered(body: bytes, kind: Kind) -> None:
     end = End()
-    drained = msgspec.msgpack.encode(Drained())
-    end.link.data_received(struct.pack(">I", len(body)) + body + struct.pack(">I", len(drained)) + drained)
-    assert (end.transport.closed, end.delivered) == (True, [])
+    end.link.data_received(framed(body, kind) + framed(msgspec.msgpack.encode(Drained())))
+    assert (end.transport.closed, end.peer.heard) == (True, [])
 
 
-def test_an_oversized_message_closes_the_link_before_it_is_read() -> None:
+async def test_bulk_without_room_is_dropped_and_counted_and_control_still_goes() -> None:
+    end = End(bulk_bytes=150)
+    end.link.pause_writing()
+    assert end.link.tell(Configured("b" * 80), bulk=True)
+    assert not end.link.tell(Configured("c" * 80), bulk=True)
+    with pytest.raises(LinkFull):
+        await end.link.ask(Configured("d" * 80), Configured, timeout_s=10.0, bulk=True)
+    assert end.link.tell(Configured("now"))
+    assert (len(end.dropped), end.transport.written, end.transport.closed) == (2, b"", False)
+    end.link.resume_writing()
+    assert end.transport.written == framed(msgspec.msgpack.encode(Configured("now"))) + (
+        struct.pack(">BII", 0x10, 0, len(body := msgspec.msgpack.encode(Configured("b" * 80)))) + body
+    )
+    assert end.link.unsent_bytes == 0
+
+
+async def test_an_answer_without_room_is_refused_and_not_lost() -> None:
+    end, other = End(bulk_bytes=150), End()
+    asked = other.link.ask(QUESTION, Configured, timeout_s=10.0, bulk=True)
+    end.link.data_received(other.transport.written)
+    await end.peer.watch.until(lambda: len(end.peer.questions) == 1)
+    end.peer.questions[0].set_result(Configured("x" * 200))
+    while not end.transport.written:
+        await asyncio.sleep(0)
+    other.link.data_received(end.transport.written)
+    with pytest.raises(AskFailed, match="no room for the answer"):
+        await asked
+
+
+async def test_an_end_that_reads_no_control_any_more_is_given_up() -> None:
+    end = End(control_bytes=150)
+    end.link.pause_writing()
+    assert end.link.tell(Configured("x" * 80))
+    assert not end.link.tell(Configured("x" * 80))
+    assert end.transport.aborted
+
+
+async def test_a_message_that_is_too_large_is_not_sent_and_harms_no_other() -> None:
     end = End()
-    end.link.data_received(struct.pack(">I", MAX_MESSAGE_BYTES + 1))
-    assert end.transport.closed
+    assert not end.link.tell(Configured("x" * MAX_MESSAGE_BYTES))
+    assert end.link.tell(Configured())
+    assert not end.transport.closed
 
 
-def test_a_message_to_an_end_that_is_gone_is_dropped() -> None:
-    end = End()
-    end.link.close()
-    end.link.send(Drained())
-    end.link.connection_lost(None)
-    end.link.send(Drained())
-    assert (end.transport.written, end.losses) == (b"", 1)
-
-
-@pytest.mark.anyio
-async def test_the_other_end_hears_once_that_a_link_is_gone() -> None:
-    loop = asyncio.get_running_loop()
-    lost, delivered = asyncio.Event(), asyncio.Queue[ToPlane]()
-    ours, theirs = socket.socketpair()
-    near: PipeLink[ToPlane, ToPlane] = PipeLink(ToPlane, delivered.put_nowait, lost.set)
-    far: PipeLink[ToPlane, ToPlane] = PipeLink(ToPlane, delivered.put_nowait, asyncio.Event().set)
-    await loop.create_connection(lambda: near, sock=ours)
-    await loop.create_connection(lambda: far, sock=theirs)
-    far.send(Configured("x" * 1_000_000))
-    far.close()
-    assert await delivered.get() == Configured("x" * 1_000_000)
-    await lost.wait()
-
-
-@pytest.mark.anyio
-async def test_a_local_link_never_re_enters_its_sender() -> None:
-    delivered: list[ToPlane] = []
-    link: LocalLink[ToPlane] = LocalLink(delivered.append)
-    link.send(Drained())
-    assert delivered == []
-    await asyncio.sleep(0)
-    assert delivered == [Drained()]
-    link.close()
-    link.send(Drained())
-    await asyncio.sleep(0)
-    assert delivered == [Drained()]
+async def test_the_other_end_hears_once_that_a_link_is_gone_and_everything_before() -> None:
+    pair = Pair()
+    await pair.over_sockets()
+    for number in range(20):
+        pair.link.tell(Configured(str(number) * 100_000), bulk=True)
+    pair.link.close()
+    await pair.peer.watch.until(lambda: pair.peer.losses > 0)
+    told: list[Any] = [Configured(str(number) * 100_000) for number in range(20)]
+    assert (pair.peer.heard, pair.peer.losses) == (told, 1)

@@ -18,8 +18,8 @@ from gateway.workers.messages import (
     Drain,
     Drained,
     Exposition,
-    Fleet,
     Load,
+    Membership,
     RemoteLoad,
     RemoteTokens,
     Reopen,
@@ -42,18 +42,18 @@ TO_WORKER: list[ToWorker] = [
     Configure(
         "text: ü", "/etc", {"port": 0, "host": "::1"}, 2, [ReplicaAt("e", "0", "http://x")], [ReplicaAt("e", "1")]
     ),
-    Fleet([ReplicaAt("e", "0", "http://x")], []),
+    Membership([ReplicaAt("e", "0", "http://x")], []),
     RemoteLoad([RemoteTokens("e", "0", 2**40)]),
-    AskCounters(7),
-    Exposition(7, b"# HELP \xff"),
+    AskCounters(),
+    Exposition(b"# HELP \xff"),
     Drain(30.0),
     Reopen(),
 ]
 TO_PLANE: list[ToPlane] = [
     Configured("port 80: permission denied"),
-    Counters(7, counted().snapshot()),
+    Counters(counted().snapshot()),
     Load([RemoteTokens("e", "0", 12)]),
-    AskExposition(7),
+    AskExposition(),
     Drained(),
 ]
 

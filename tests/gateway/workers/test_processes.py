@@ -16,8 +16,9 @@ import pytest
 import structlog
 import trustme
 
-from gateway.control.plane import Plane, Source
-from gateway.serve import StartFailed, bind
+from gateway.control.plane import Plane
+from gateway.control.source import Source
+from gateway.http.listen import CannotListen, bind
 from gateway.settings import load_settings
 from gateway.supervisor import Supervisor
 from gateway.workers import processes
@@ -188,13 +189,13 @@ async def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
 
 def test_a_port_is_not_shared_with_another_gateway_of_several_workers(tmp_path: Path) -> None:
     text = configuration("http://127.0.0.1:9", tmp_path)
-    sockets = bind(load_settings(text, {}).settings, 2)
+    sockets = bind(load_settings(text, {}).settings.server, 2)
     try:
         for sock in sockets:
             sock.listen()
         taken = load_settings(text, {}, server={"port": sockets[0].getsockname()[1]}).settings
-        with pytest.raises(StartFailed, match="address already in use"):
-            bind(taken, 2)
+        with pytest.raises(CannotListen, match="address already in use"):
+            bind(taken.server, 2)
     finally:
         for sock in sockets:
             sock.close()
@@ -208,11 +209,11 @@ def one_plane(tmp_path: Path, text: str, **environ: str) -> tuple[Plane, Supervi
 
 async def refused(plane: Plane, supervisor: Supervisor) -> str:
     """Why the workers could not start."""
-    sockets = bind(plane.settings, 2)
+    sockets = bind(plane.settings.server, 2)
     try:
         with pytest.raises(WorkerFailed) as failed:
             async with asyncio.timeout(30):
-                await WorkerProcesses(plane, sockets, supervisor).start()
+                await WorkerProcesses(plane, sockets, supervisor, 2).start()
     finally:
         await supervisor.close()
         for sock in sockets:
@@ -248,3 +249,21 @@ async def test_a_worker_that_dies_at_once_stops_the_start(tmp_path: Path, monkey
     monkeypatch.setattr(sys, "executable", "/bin/false")
     plane, supervisor = one_plane(tmp_path, configuration("http://127.0.0.1:9", tmp_path))
     assert await refused(plane, supervisor) == "a worker ended while it started"
+
+
+async def test_a_worker_that_hangs_without_its_link_is_killed_and_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 0.01)
+    crew = Crew(tmp_path, orphan_s=0.05)
+    await crew.start()
+    try:
+        stopped, names = crew.pids[0], crew.plane.workers
+        os.kill(stopped, signal.SIGSTOP)
+        for name in names:
+            crew.plane.links.remove(name)  # as a link does that nobody reads any more
+        await gone(stopped)
+        await crew.plane.watch.until(lambda: len(crew.plane.workers) == 2)
+        assert {status for status, _ in await crew.chats_until(2)} == {200}
+    finally:
+        await crew.close()

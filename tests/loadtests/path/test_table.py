@@ -24,22 +24,42 @@ def test_medians_are_of_the_rounds() -> None:
 
 
 def test_added_latency_is_taken_within_each_round_before_the_median() -> None:
-    row = Row("g", latency=[_round(p50=100, p99=1000), _round(p50=200, p99=1100), _round(p50=300, p99=1300)])
-    direct = Row("direct", latency=[_round(p50=40, p99=100), _round(p50=190, p99=500), _round(p50=50, p99=900)])
+    mine = [_round(p50=100, p99=1000), _round(p50=200, p99=1100), _round(p50=300, p99=1300)]
+    theirs = [_round(p50=40, p99=100), _round(p50=190, p99=500), _round(p50=50, p99=900)]
+    row = Row("g", latency={4: mine, 16: mine[:1]})
 
-    shown = figures(row, direct)
+    shown = figures(row, Row("direct", latency={4: theirs, 16: theirs[2:]}))
 
-    assert shown["added_p50_us"] == 60
-    assert shown["added_p99_us"] == 600
+    assert (shown["added_p50_us_4"], shown["added_p99_us_4"]) == (60, 600)
+    assert (shown["added_p50_us_16"], shown["added_p99_us_16"]) == (50, 100)
 
 
 def test_the_direct_row_shows_its_own_latency_and_no_cpu() -> None:
-    direct = Row("direct", plain=[_round(cpu_s=None)], latency=[_round(cpu_s=None, p50=70, p99=120)])
+    direct = Row("direct", plain=[_round(cpu_s=None)], latency={1: [_round(cpu_s=None, p50=70, p99=120)]})
 
     shown = figures(direct, direct)
 
-    assert (shown["added_p50_us"], shown["added_p99_us"]) == (70, 120)
+    assert (shown["added_p50_us_1"], shown["added_p99_us_1"]) == (70, 120)
     assert shown["cpu_us_per_request"] is None
+
+
+def test_cpu_is_also_told_in_units_of_nginx_of_the_same_run() -> None:
+    nginx = Row("nginx", plain=[_round(cpu_s=0.1)], stream=[_round(100, cpu_s=0.2)])
+    row = Row("g", plain=[_round(cpu_s=0.25)], stream=[_round(100, cpu_s=0.1)])
+
+    shown = figures(row, None, nginx)
+
+    assert (shown["cpu_nginx_per_request"], shown["cpu_nginx_per_stream"]) == (2.5, 0.5)
+    assert figures(row, None)["cpu_nginx_per_request"] is None
+
+
+def test_each_number_of_connections_has_its_two_columns_in_order() -> None:
+    row = Row("g", latency={n: [_round(p50=n, p99=10 * n)] for n in (16, 1, 4)})
+
+    heads, _, cells = render([figures(row, None)]).splitlines()
+
+    assert heads == "| gateway | +p50@1 us | +p99@1 us | +p50@4 us | +p99@4 us | +p50@16 us | +p99@16 us |"
+    assert [cell.strip() for cell in cells.split("|")[2:-1]] == ["1", "10", "4", "40", "16", "160"]
 
 
 def test_memory_is_growth_per_stream_in_kib() -> None:
@@ -64,7 +84,7 @@ def test_growth_is_the_least_squares_slope_per_minute(samples: list[tuple[float,
 def test_foreign_load_is_the_median_over_all_rounds() -> None:
     rounds = [Round(2.0, 1, None, 1, 1, foreign_s) for foreign_s in (0.0, 1.0, 2.0)]
 
-    assert foreign_cores([Row("a", plain=rounds[:2]), Row("b", latency=rounds[2:])]) == 0.5
+    assert foreign_cores([Row("a", plain=rounds[:2]), Row("b", latency={4: rounds[2:]})]) == 0.5
     assert foreign_cores([Row("c")]) == 0.0
 
 

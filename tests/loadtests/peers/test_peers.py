@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -86,6 +87,32 @@ def test_penstock_is_started_with_keys_on_and_a_price(tmp_path: Path) -> None:
     assert made.argv[-4:] == ["--port", "8000", "--workers", "2"]
 
 
+def test_the_access_log_is_off_where_the_row_says_so(tmp_path: Path) -> None:
+    made = commands.command("penstock-no-log", 8000, "http://b:1", tmp_path)
+
+    config = json.loads(Path(made.argv[made.argv.index("--config") + 1]).read_text())
+    assert config["telemetry"]["access_log"] == "off"
+    assert commands.label("penstock-no-log") == "penstock, no log"
+
+
+def test_the_compiled_wheel_is_run_from_its_own_environment(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "penstock").touch()
+
+    made = commands.command("penstock-compiled", 1, "http://b:1", tmp_path, compiled=tmp_path / "bin" / "python")
+
+    assert made.argv[0] == str(tmp_path / "bin" / "penstock")
+    assert commands.label("penstock-compiled") == "penstock compiled"
+
+
+def test_what_need_not_be_installed_is_absent_and_not_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(environments.PeerAbsent, match=r"there is no .*/penstock; `make wheel-compiled` builds it"):
+        commands.command("penstock-compiled", 1, "http://b:1", tmp_path, compiled=tmp_path / "python")
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    with pytest.raises(environments.PeerAbsent, match="nginx is not installed"):
+        commands.command("nginx", 1, "http://b:1", tmp_path)
+
+
 def test_an_unknown_gateway_is_refused_with_the_known_names(tmp_path: Path) -> None:
-    with pytest.raises(environments.PeerError, match="no gateway is called tyk; known: penstock, bare"):
+    with pytest.raises(environments.PeerError, match="no gateway is called tyk; known: penstock, penstock-compiled"):
         commands.command("tyk", 8000, "http://b:1", tmp_path)

@@ -1,37 +1,32 @@
-"""The `penstock` command. Each subcommand loads only what it needs: a start is felt, and typer alone costs 0.1 s."""
+"""`penstock serve`: the gateway, until it is told to stop."""
 
 from __future__ import annotations
 
 import logging
-import os
 import pathlib
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.cli.ending import end
+
 if TYPE_CHECKING:
     from gateway.settings import Settings
 
-app = typer.Typer(
-    name="penstock",
-    help="One OpenAI-compatible endpoint in front of vLLM replicas and hosted LLM providers.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 
-ConfigFile = Annotated[pathlib.Path, typer.Argument(help="the configuration file", show_default=False)]
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(serve)
 
 
 def quickstart() -> pathlib.Path:
     """The configuration that runs when none is given: of the checkout, or packaged with the wheel."""
-    here = pathlib.Path(__file__).resolve().parent
+    here = pathlib.Path(__file__).resolve().parent.parent
     packaged = here / "quickstart.yaml"
     return packaged if packaged.exists() else here.parent / "configs" / "quickstart.yaml"
 
 
-@app.command()
 def serve(
     config: Annotated[
         pathlib.Path | None, typer.Option("--config", "-c", help="configuration file; without one, a simulated model")
@@ -49,12 +44,12 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the gateway until SIGTERM or Ctrl-C."""
-    from gateway.control.plane import Source
+    from gateway.control.source import Source
     from gateway.serve import StartFailed, run
     from gateway.settings import ConfigError, format_problems
 
     if vllm is not None and config is not None:
-        _exit("give --config or --vllm, not both: a configuration names its own engines", 2)
+        end("give --config or --vllm, not both: a configuration names its own engines", 2)
     server = {"host": host, "port": port, "workers": workers}
     overrides = {key: value for key, value in server.items() if value is not None}
     if vllm is not None:
@@ -65,55 +60,11 @@ def serve(
         _configure_logging(source)
         run(source, started=_greet, wait_for_engines=config is None)
     except ConfigError as error:
-        _exit(format_problems(error), 2)
+        end(format_problems(error), 2)
     except (StartFailed, OSError, ValueError) as error:
-        _exit(f"penstock: {error}", 1)
+        end(f"penstock: {error}", 1)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-
-
-@app.command("check-config")
-def check_config(file: ConfigFile) -> None:
-    """Report every error of a configuration at once, each with its key and what would be right."""
-    from gateway.settings import ConfigError, format_problems, load_settings
-
-    try:
-        loaded = load_settings(file, os.environ)
-    except ConfigError as error:
-        _exit(format_problems(error), 1)
-    for notice in loaded.notices:
-        print(f"note: {notice}")
-    print(f"{file}: ok, {len(loaded.settings.engines)} engines, {len(loaded.settings.models)} models")
-
-
-@app.command("print-config")
-def print_config(file: ConfigFile) -> None:
-    """Print the configuration in full, defaults filled in and secrets masked."""
-    from gateway.settings import ConfigError, format_problems, load_settings, masked_yaml
-
-    try:
-        loaded = load_settings(file, os.environ)
-    except ConfigError as error:
-        _exit(format_problems(error), 1)
-    print(masked_yaml(loaded.settings), end="")
-
-
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-)
-def simulate(context: typer.Context) -> None:
-    """Run a vLLM look-alike server, for example with --port 8000 --ttft-ms 40; --help lists all options."""
-    from engines.simulator.__main__ import main as simulator
-
-    raise typer.Exit(simulator(context.args) or 0)
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    from importlib.metadata import version as installed
-
-    print(f"penstock {installed('penstock')}")
 
 
 def vllm_config(model: str, python: str | None) -> str:
@@ -151,7 +102,7 @@ def _greet(url: str, settings: Settings) -> None:
 
 
 def _configure_logging(source: object) -> None:
-    from gateway.control.plane import Source
+    from gateway.control.source import Source
     from gateway.telemetry.logs import configure
 
     assert isinstance(source, Source)
@@ -159,13 +110,3 @@ def _configure_logging(source: object) -> None:
     telemetry = loaded.settings.telemetry
     configure(telemetry.log_level, telemetry.log_format)
     logging.captureWarnings(True)
-
-
-def _exit(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
-    raise typer.Exit(code)
-
-
-def main() -> None:
-    """The entry point."""
-    app()

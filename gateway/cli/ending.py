@@ -1,0 +1,14 @@
+"""How a command ends early."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import typer
+
+
+def end(message: str, code: int) -> NoReturn:
+    """Print `message` on stderr and end with `code`: 1 what was asked for failed, 2 it was asked for wrongly."""
+    print(message, file=sys.stderr)
+    raise typer.Exit(code)

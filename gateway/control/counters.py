@@ -1,0 +1,63 @@
+"""What all workers have counted, merged, and written out for a scrape."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Iterator
+
+import structlog
+
+from gateway.control.links import Links
+from gateway.telemetry.exposition import render_lines
+from gateway.telemetry.metrics import Accumulator, Metrics, MetricsSnapshot
+from gateway.workers.messages import AskCounters, Counters
+
+COUNTERS_TIMEOUT_S = 2.0
+
+log = structlog.get_logger()
+
+
+class CounterBoard:
+    """The counters of all workers, those that are gone among them."""
+
+    def __init__(
+        self,
+        links: Links,
+        own: Metrics,
+        *,
+        timeout_s: float = COUNTERS_TIMEOUT_S,
+        render: Callable[[MetricsSnapshot, Iterable[int]], Iterator[bytes]] = render_lines,
+    ) -> None:
+        """`own` are the control plane's; a worker that does not answer within `timeout_s` counts as last heard."""
+        self._links = links
+        self._own = own
+        self._timeout_s = timeout_s
+        self._render = render
+        self._accumulator = Accumulator()
+
+    def note(self, worker: str, counters: Counters) -> None:
+        """A worker told what it has counted."""
+        if worker in self._links:
+            self._accumulator.update(worker, counters.metrics)
+
+    def departed(self, worker: str) -> None:
+        """A worker is gone; what it counted stays counted."""
+        self._accumulator.departed(worker)
+
+    async def exposition(self) -> bytes:
+        """All metrics, of the workers and our own, as Prometheus text."""
+        late = []
+        answers = await self._links.ask_all(AskCounters(), Counters, timeout_s=self._timeout_s, bulk=True)
+        for worker, answer in answers.items():
+            if isinstance(answer, Counters):
+                self.note(worker, answer)
+            elif worker in self._links:
+                late.append(worker)
+        if late:
+            log.warning("stale_counters", workers=sorted(late))
+        text = []
+        for chunk in self._render(self._accumulator.total(self._own.snapshot()), (os.getpid(), *self._links.pids)):
+            text.append(chunk)
+            await asyncio.sleep(0)  # streams share this loop; all the text at once would hold them up for milliseconds
+        return b"".join(text)

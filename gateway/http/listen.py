@@ -1,0 +1,120 @@
+"""Where clients reach us: the listening sockets, the certificate we show, and the URL to tell.
+
+A socket is bound here and listens when its worker does; the parent keeps it, so a worker that is replaced loses no
+connection that waits in its queue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.settings.schema import Server
+
+
+class CannotListen(Exception):
+    """The address or the certificate cannot be used; the message is for the operator."""
+
+
+def bind(server: Server, workers: int) -> list[socket.socket]:
+    """One listening socket per worker on the same address; the kernel spreads connections over them (SO_REUSEPORT).
+
+    Raises CannotListen.
+    """
+    if server.uds is not None:
+        return [_bind_unix(server.uds)]
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise CannotListen(f"server.host {server.host!r}: {(error.strerror or str(error)).lower()}") from None
+    sockets: list[socket.socket] = []
+    try:
+        if workers > 1:
+            # Sockets that share an address take any other that shares it, another gateway's too; a plain one does not.
+            _bind_tcp(family, address, shared=False).close()
+        for _ in range(workers):
+            sockets.append(_bind_tcp(family, address, shared=workers > 1))
+            address = sockets[0].getsockname()
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        raise CannotListen(
+            f"cannot listen on {server.host}:{server.port}: {(error.strerror or str(error)).lower()}; "
+            "stop what listens there, or choose another with --port"
+        ) from None
+    return sockets
+
+
+def _bind_tcp(family: int, address: Any, *, shared: bool) -> socket.socket:
+    """A bound socket that does not listen yet. Raises OSError."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def _bind_unix(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # A socket file that nobody answers on is left over from a process that was killed.
+        sock.connect(path)
+    except FileNotFoundError:
+        pass
+    except ConnectionRefusedError:
+        remove_socket_file(path)
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {path}: {(error.strerror or str(error)).lower()}") from None
+    else:
+        raise CannotListen(f"cannot listen on {path}: another process answers there")
+    finally:
+        sock.close()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {path}: {(error.strerror or str(error)).lower()}") from None
+    sock.setblocking(False)
+    return sock
+
+
+def remove_socket_file(path: str) -> None:
+    """Remove what a unix socket leaves in the file system."""
+    with contextlib.suppress(OSError):
+        pathlib.Path(path).unlink()
+
+
+def server_tls(server: Server) -> ssl.SSLContext | None:
+    """The certificate we show, if any. Raises CannotListen."""
+    tls = server.tls
+    if tls is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(tls.cert, tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise CannotListen(f"server.tls: the certificate or key cannot be used: {error}") from None
+    return context
+
+
+def url_of(sock: socket.socket, server: Server) -> str:
+    """Where clients find us, with the port really bound."""
+    if server.uds is not None:
+        return f"unix:{server.uds}"
+    host = server.host
+    port = sock.getsockname()[1]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"{'https' if server.tls else 'http'}://{shown}:{port}"

@@ -1,0 +1,103 @@
+"""The compiled build: mypyc turns the modules of `[tool.penstock.compiled]` into one C library on the way to a wheel.
+
+It is off unless PENSTOCK_COMPILE is set, and off in editable installs: pure Python is what one develops and debugs, and
+what runs where there is no C compiler. The sources are the same. They are copied to a temporary directory and compiled
+there, so a working tree never holds a library beside a source that has changed since.
+
+The wheel keeps each `.py` beside its library: Python prefers the library, and tracebacks show the source.
+
+A warning of mypyc fails the build: it means code that compiles and does something else than Python would.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+SWITCH = "PENSTOCK_COMPILE"
+PACKAGES = ("gateway", "engines", "routing")
+COMPILERS = ["mypy[mypyc]>=1.19", "setuptools>=78", "types-pyyaml>=6.0"]
+"""Needed for a compiled wheel alone; beside them mypy reads the types of everything the project depends on."""
+
+_COMPILE = """
+import sys
+from mypyc.build import mypycify
+from setuptools import Distribution
+out, *files = sys.argv[1:]
+extensions = mypycify(["--config-file", "pyproject.toml", *files], opt_level="3", group_name="penstock")
+build = Distribution({"name": "penstock", "ext_modules": extensions}).get_command_obj("build_ext")
+build.build_lib, build.build_temp = out, "objects"
+build.ensure_finalized()
+build.run()
+"""
+
+
+class CompiledBuildHook(BuildHookInterface[Any]):
+    """Adds the compiled modules to a wheel and marks it as one for this platform."""
+
+    PLUGIN_NAME = "custom"
+
+    def dependencies(self) -> list[str]:
+        """What the build needs beside hatchling."""
+        if not switched_on():
+            return []
+        return [*COMPILERS, *self.metadata.core.dependencies]
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if not switched_on() or version == "editable":
+            return
+        root = Path(self.root)
+        self._out = tempfile.TemporaryDirectory(prefix="penstock-compiled-")
+        libraries = compile_modules(root, compiled_modules(root), Path(self._out.name))
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+        build_data["force_include"].update({str(path): str(name) for name, path in libraries.items()})
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        if hasattr(self, "_out"):
+            self._out.cleanup()
+
+
+def switched_on() -> bool:
+    """Whether a compiled wheel is asked for."""
+    return os.environ.get(SWITCH, "") not in ("", "0")
+
+
+def compiled_modules(root: Path) -> list[str]:
+    """The dotted names of `[tool.penstock.compiled]`: `modules`, and all of `packages` that is not `interpreted`."""
+    listed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["penstock"]["compiled"]
+    found = set(listed["modules"])
+    for package in listed["packages"]:
+        files = (root / package.replace(".", "/")).rglob("*.py")
+        found |= {".".join(file.relative_to(root).with_suffix("").parts) for file in files if file.stem != "__init__"}
+    return sorted(found - set(listed["interpreted"]))
+
+
+def compile_modules(root: Path, modules: Iterable[str], out: Path) -> dict[Path, Path]:
+    """Compile `modules` of the sources in `root` into `out`. Returns place in the wheel and file of each library.
+
+    Raises SystemExit with what the compiler said when it reported anything at all, a warning included.
+    """
+    files = [f"{module.replace('.', '/')}.py" for module in modules]
+    with tempfile.TemporaryDirectory(prefix="penstock-sources-") as sources:
+        shutil.copy(root / "pyproject.toml", sources)
+        for package in PACKAGES:
+            shutil.copytree(
+                root / package, Path(sources, package), ignore=shutil.ignore_patterns("__pycache__", "*.so")
+            )
+        done = subprocess.run(
+            [sys.executable, "-c", _COMPILE, str(out), *files], cwd=sources, capture_output=True, text=True, check=False
+        )
+    said = [line for line in done.stdout.splitlines() if ": error:" in line or ": warning:" in line]
+    if done.returncode or said:
+        raise SystemExit("\n".join(["mypyc does not compile this as it is:", *said, done.stderr[-4000:]]))
+    return {path.relative_to(out): path for path in sorted(out.rglob("*.so"))}

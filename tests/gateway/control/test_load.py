@@ -1,0 +1,58 @@
+"""Each worker knows what the others have in flight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.control.links import Links
+from gateway.control.load import LoadExchange
+from gateway.workers.messages import Load, RemoteLoad, RemoteTokens, ToWorker
+
+pytestmark = pytest.mark.anyio
+
+
+class Heard:
+    """A link that keeps what goes over it."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[ToWorker, bool]] = []
+
+    def tell(self, message: ToWorker, *, bulk: bool = False) -> bool:
+        self.messages.append((message, bulk))
+        return True
+
+    def ask(self, message: ToWorker, answer: type[Any], *, timeout_s: float, bulk: bool = False) -> Any:
+        raise AssertionError(message)
+
+    def close(self) -> None: ...
+
+
+def three() -> tuple[Links, LoadExchange, list[Heard]]:
+    links, heard = Links(), [Heard(), Heard(), Heard()]
+    for name, one in zip("abc", heard, strict=True):
+        links.add(name, one)
+    return links, LoadExchange(links), heard
+
+
+async def test_each_worker_is_told_what_the_others_have_in_flight() -> None:
+    _, exchange, heard = three()
+    exchange.note("a", Load([RemoteTokens("e", "0", 10), RemoteTokens("e", "1", 1)]))
+    exchange.note("b", Load([RemoteTokens("e", "0", 5)]))
+    await exchange.share()
+    assert [one.messages for one in heard] == [
+        [(RemoteLoad([RemoteTokens("e", "0", 5)]), True)],
+        [(RemoteLoad([RemoteTokens("e", "0", 10), RemoteTokens("e", "1", 1)]), True)],
+        [(RemoteLoad([RemoteTokens("e", "0", 15), RemoteTokens("e", "1", 1)]), True)],
+    ]
+
+
+async def test_what_a_dead_worker_had_in_flight_is_forgotten_and_what_it_says_later_ignored() -> None:
+    links, exchange, heard = three()
+    exchange.note("a", Load([RemoteTokens("e", "0", 10)]))
+    links.remove("a")
+    exchange.departed("a")
+    exchange.note("a", Load([RemoteTokens("e", "0", 10)]))
+    await exchange.share()
+    assert [one.messages for one in heard] == [[], [(RemoteLoad([]), True)], [(RemoteLoad([]), True)]]
