@@ -23,7 +23,9 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from routing.model import AGAIN, Decision, Endpoint
+from routing.facts import RequestFacts
+from routing.filters import passed_over
+from routing.model import Endpoint
 from routing.outcome import Outcome, Retry
 from routing.route import ModelRoute
 
@@ -68,6 +70,7 @@ class RetryState:
         "_barred",
         "_deadline_s",
         "_due_s",
+        "_facts",
         "_not_before_s",
         "_refusing",
         "_rounds",
@@ -76,11 +79,12 @@ class RetryState:
         "tried",
     )
 
-    def __init__(self, route: ModelRoute, operation: str, deadline_s: float | None = None) -> None:
-        """`operation` is one that some target of the route speaks. `deadline_s` is the client's, on the clock of
-        `now`; None when it set none."""
+    def __init__(self, route: ModelRoute, facts: RequestFacts, deadline_s: float | None = None) -> None:
+        """Some target of the route must speak the operation. `deadline_s` is the client's, on the clock of `now`; None
+        when it set none."""
         self.route = route
-        self._speakers = route.speakers[operation]
+        self._facts = facts
+        self._speakers = route.speakers[facts.operation]
         self.tried: list[Endpoint] = []
         self._refusing: set[Endpoint] = set()
         """Would refuse as their engine or target did: never asked again by this request."""
@@ -97,20 +101,22 @@ class RetryState:
         """Failed attempts so far."""
         return len(self.tried)
 
-    def choose(self, now: float, rng: random.Random) -> Decision | None:
+    def choose(self, now: float, rng: random.Random) -> Endpoint | None:
         """The endpoint of the next attempt, once the wait is over; None when all have become unavailable meanwhile."""
+        over = passed_over(self.route, self._facts, now)
+        skip = [*over, *self._barred]
         for tier in self._open_tiers():
-            decision = self._speakers.pickers[tier].pick(now, rng, self._barred)
-            if decision is not None:
-                return decision
+            endpoint = self._speakers.pickers[tier].pick(self._facts, now, rng, skip)
+            if endpoint is not None:
+                return endpoint
         # A timer may fire a fraction of a millisecond early; that must not look like a Retry-After still running.
         due_s = max(now, self._due_s)
         early = [endpoint for endpoint, until_s in self._not_before_s.items() if until_s > due_s]
-        early.extend(self._refusing)
+        skip = [*over, *early, *self._refusing]
         for tier in self._open_tiers():
-            decision = self._speakers.pickers[tier].pick(now, rng, early)
-            if decision is not None:
-                return Decision(decision.endpoint, AGAIN)
+            endpoint = self._speakers.pickers[tier].pick(self._facts, now, rng, skip)
+            if endpoint is not None:
+                return endpoint
         return None
 
     def note(self, failure: FailedAttempt, now: float) -> None:
@@ -141,9 +147,10 @@ class RetryState:
 
     def _untried_tier(self, now: float) -> int | None:
         """The first open tier with an available endpoint that was not tried."""
+        over = passed_over(self.route, self._facts, now)
         for tier in self._open_tiers():
             for endpoint in self._speakers.pools[tier]:
-                if endpoint.state.available(now) and endpoint not in self._barred:
+                if endpoint.state.available(now) and endpoint not in self._barred and endpoint not in over:
                     return tier
         return None
 

@@ -14,6 +14,7 @@ from loadtests.calibration.floor import measure_floor
 from loadtests.cli import options as opt
 from loadtests.cli import verdict
 from loadtests.cli.attended import attend
+from loadtests.cli.reach import reached
 from loadtests.report.json import read_report
 from loadtests.report.model import Report
 from loadtests.run.outcome import report_of, write
@@ -66,6 +67,8 @@ def run_command(
     max_in_flight: opt.MaxInFlight = 8192,
     header: opt.Headers = None,
     api_key_env: opt.ApiKeyEnv = "",
+    length_field: opt.LengthFieldName = None,
+    ignore_eos: opt.IgnoreEos = None,
     floor: opt.FloorWanted = True,
     out: opt.Out = Path("load-report"),
 ) -> None:
@@ -92,9 +95,11 @@ def run_command(
             max_in_flight=max_in_flight,
             headers=header,
             api_key_env=api_key_env,
+            length_field=length_field,
+            ignore_eos=ignore_eos,
         )
         warmup_s = None if warmup is None else parse_duration_s(warmup)
-        opt.reach(target)
+        plan = reached(plan)
         measured = measure_floor(plan.cores) if floor else None
         result = attend(plan, out, f"{plan.model} at {plan.target}")
         report = report_of(result, floor=measured, warmup_s=warmup_s)
@@ -125,6 +130,8 @@ def search_command(
     max_in_flight: opt.MaxInFlight = 8192,
     header: opt.Headers = None,
     api_key_env: opt.ApiKeyEnv = "",
+    length_field: opt.LengthFieldName = None,
+    ignore_eos: opt.IgnoreEos = None,
     out: opt.Out = Path("load-search"),
 ) -> None:
     """Find the highest rate that meets the SLO: double, then bisect. Writes search.json, and each probe's records."""
@@ -146,8 +153,10 @@ def search_command(
             max_in_flight=max_in_flight,
             headers=header,
             api_key_env=api_key_env,
+            length_field=length_field,
+            ignore_eos=ignore_eos,
         )
-        opt.reach(target)
+        plan = reached(plan)
         found = search(
             RateProbe(plan, out),
             start=start,
@@ -189,6 +198,8 @@ def compare_command(
     max_in_flight: opt.MaxInFlight = 8192,
     header: opt.Headers = None,
     api_key_env: opt.ApiKeyEnv = "",
+    length_field: opt.LengthFieldName = None,
+    ignore_eos: opt.IgnoreEos = None,
     out: opt.Out = Path("load-compare"),
 ) -> None:
     """Send one schedule to two targets, interleaved, and print paired differences with their intervals."""
@@ -209,12 +220,15 @@ def compare_command(
             max_in_flight=max_in_flight,
             headers=header,
             api_key_env=api_key_env,
+            length_field=length_field,
+            ignore_eos=ignore_eos,
         )
         if plan.make_workload().multi_turn:
             raise ValueError("compare pairs single requests: choose a workload without conversations")
-        opt.reach(a)
-        opt.reach(b)
-        legs = PairedLegs(plan, msgspec.structs.replace(plan, target=b, model=model_b or model), out)
+        plan_a, plan_b = reached(plan), reached(msgspec.structs.replace(plan, target=b, model=model_b or model))
+        both_vllm = plan_a.vllm and plan_b.vllm  # else they would not do the same work
+        side_a, side_b = (msgspec.structs.replace(side, vllm=both_vllm) for side in (plan_a, plan_b))
+        legs = PairedLegs(side_a, side_b, out)
         comparison = compare(run_paired(legs, rounds, seed), plan.slo, seed=seed)
     except (ValueError, OSError, RunError) as error:
         _fail(str(error))
@@ -225,6 +239,8 @@ def compare_command(
     if legs.spoiled:
         print("\nINVALID: do not use these numbers\n  " + "\n  ".join(legs.spoiled))
         raise typer.Exit(EXIT_INVALID)
+    if not comparison.both:
+        raise typer.Exit(EXIT_MISSED)
 
 
 @app.command("report")
@@ -277,7 +293,10 @@ def _conclude(report: Report, out: Path, require: float | None) -> None:
     print(f"\n  {out / 'report.html'}")
     if not report.honesty.valid:
         raise typer.Exit(report.honesty.exit_code)
-    attained = report.summary.attainment.ratio
+    summary = report.summary
+    if summary.scheduled and not summary.answered:
+        raise typer.Exit(EXIT_MISSED)
+    attained = summary.attainment.ratio
     if require is not None and (attained is None or attained < require):
         print(f"  required: {require:.4g} of the scheduled requests within the SLO")
         raise typer.Exit(EXIT_MISSED)

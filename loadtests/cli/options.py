@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +11,9 @@ from loadtests.client.client import Target
 from loadtests.schedule.arrivals import Arrivals, Replay, parse_arrivals
 from loadtests.schedule.plan import Plan
 from loadtests.statistics.slo import Slo, parse_duration_s, parse_slo
+from loadtests.workloads.request import LengthField
 
 DEFAULT_RATE = 10.0
-_REACH_S = 5.0
 
 Model = Annotated[str, typer.Option("--model", "-m", help="model name to ask for")]
 ArrivalsText = Annotated[
@@ -44,6 +43,14 @@ Timeout = Annotated[str, typer.Option(help="a request that takes longer has fail
 MaxInFlight = Annotated[int, typer.Option(help="above it arrivals are dropped and counted, never delayed")]
 Headers = Annotated[list[str] | None, typer.Option("--header", "-H", help="`Name: value`, repeatable")]
 ApiKeyEnv = Annotated[str, typer.Option(help="environment variable that holds the bearer token")]
+LengthFieldName = Annotated[
+    LengthField | None,
+    typer.Option("--length-field", help="what requests call the most tokens they want [default: the workload's]"),
+]
+IgnoreEos = Annotated[
+    bool | None,
+    typer.Option("--ignore-eos/--no-ignore-eos", help="of vLLM: answers never end early [default: where it is vLLM]"),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="directory for report.json, report.html and records.jsonl")]
 FloorWanted = Annotated[
     bool, typer.Option("--floor/--no-floor", help="first measure the client's own floor against a null server (6 s)")
@@ -76,6 +83,8 @@ def make_plan(
     max_in_flight: int = 8192,
     headers: list[str] | None = None,
     api_key_env: str = "",
+    length_field: LengthField | None = None,
+    ignore_eos: bool | None = None,
 ) -> Plan:
     """The plan behind a command line. Raises ValueError with one sentence."""
     Target.parse(target)
@@ -101,6 +110,8 @@ def make_plan(
         timeout_s=parse_duration_s(timeout),
         headers=dict(parse_header(header) for header in headers or ()),
         api_key_env=api_key_env,
+        length_field=length_field,
+        ignore_eos=ignore_eos,
         slo=parse_slo(slo) if slo else Slo(),
     )
     plan.spec()
@@ -121,12 +132,3 @@ def parse_header(text: str) -> tuple[str, str]:
     if not colon or not name.strip():
         raise ValueError(f"header `{text[:40]}`: write `Name: value`")
     return name.strip().lower(), value.strip()
-
-
-def reach(url: str) -> None:
-    """Raises ValueError when nobody listens: a run of thousand refused connections would say it less clearly."""
-    target = Target.parse(url)
-    try:
-        socket.create_connection((target.host, target.port), timeout=_REACH_S).close()
-    except OSError as error:
-        raise ValueError(f"nothing answers at {url}: {error.strerror or error}") from None

@@ -24,6 +24,7 @@ def text(report: Report) -> str:
         *_latency(summary),
         "",
         *_counted(summary),
+        *(f"    {kind:<12}{said}" for kind, said in report.examples.items()),
         f"  window        {report.window.why}",
     ]
     return "\n".join(lines).replace("\u00a0", " ")

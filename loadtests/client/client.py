@@ -7,6 +7,7 @@ pool that queues would hide its queue in the target's latency.
 Kinds of failure (`Record.error`); the first that happened counts:
 
 connect         no connection: refused, unresolved, no TLS, or not within connect_timeout_s
+client_limit    no descriptor, port or memory was left on this machine to connect with; the run is INVALID
 reset           the connection ended before the head of an answer
 bad_response    not HTTP; or 2xx with a plain body that is no JSON answer
 http_NNN        an answer with another status than 2xx
@@ -32,12 +33,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from loadtests.client.connection import Connection, Done, Exchange
+from loadtests.client.excerpt import Excerpts, is_ours
 from loadtests.client.record import Record
 from loadtests.workloads.request import Request
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """Where requests go. `base` is put before their path, unless the path begins with it."""
+    """Where requests go. `base` is put before their path; one that ends in `/v1` takes the place of the path's own."""
 
     host: str
     port: int
@@ -66,8 +68,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def path(self, path: str) -> str:
-        """The path on the wire: `/v1/x` under a base of `/v1` stays `/v1/x`."""
-        return path if self.base and path.startswith(self.base + "/") else self.base + path
+        """The path on the wire: `/v1/x` is `/api/v1/x` under `/api` and under `/api/v1`, as hosted bases are pasted."""
+        return self.base + (path.removeprefix("/v1") if self.base.endswith("/v1") else path)
 
 
 class Client:
@@ -93,6 +95,7 @@ class Client:
         self._dialing: set[asyncio.Task[None]] = set()
         self._none_left = asyncio.Event()
         self._heads: dict[str, bytes] = {}
+        self._excerpts = Excerpts((headers or {}).values())
         self._lines = ""
         for name, value in {"host": target.netloc, "content-type": "application/json", **(headers or {})}.items():
             if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum() or not value.isprintable():
@@ -182,8 +185,12 @@ class Client:
                     ssl=tls,
                     server_hostname=self.target.host if tls else None,
                 )
-        except (OSError, TimeoutError):
+        except TimeoutError:
             self.finish(exchange, "connect", "")
+            return
+        except OSError as error:
+            exchange.said = str(error).encode()
+            self.finish(exchange, "client_limit" if is_ours(error) else "connect", "")
             return
         if exchange.over:
             self.released(connection)
@@ -213,4 +220,6 @@ class Client:
         if exchange.timer is not None:
             exchange.timer.cancel()
         exchange.record.error = error
+        if error and exchange.said:
+            exchange.record.said = self._excerpts.of(exchange.said)
         exchange.done(exchange.record, text)

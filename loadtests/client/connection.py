@@ -20,6 +20,8 @@ from loadtests.client.sse import SseOverflow, SseReader
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """An unstreamed answer beyond this is `bad_response`."""
+_TOLD_PIECES = 16
+"""Pieces of a failed answer's body that are looked at to say what it was."""
 MAX_LABEL = 128
 """Characters kept of a response header."""
 
@@ -37,7 +39,7 @@ _LABELS = {
 class Exchange:
     """One request on its way."""
 
-    __slots__ = ("connection", "done", "keep_text", "over", "record", "stream", "timer")
+    __slots__ = ("connection", "done", "keep_text", "over", "record", "said", "stream", "timer")
 
     def __init__(self, record: Record, done: Done, *, stream: bool, keep_text: bool) -> None:
         self.record = record
@@ -47,6 +49,8 @@ class Exchange:
         self.timer: asyncio.TimerHandle | None = None
         self.connection: Connection | None = None
         self.over = False
+        self.said = b""
+        """What the target, or the operating system, said of a failure."""
 
 
 class Owner(Protocol):
@@ -92,6 +96,7 @@ class Connection(asyncio.Protocol):
         self._ck = 0
         self._bore = NOTHING
         self._failure = ""
+        self._telling = b""
         self.transport.write(wire)
 
     def give_up(self, error: str) -> None:
@@ -179,7 +184,10 @@ class Connection(asyncio.Protocol):
                 bears = self._read(name, data)
             except BadEvent:
                 self._failure = self._first_failure("bad_event")
+                self._telling = self._telling or data
                 continue
+            if self._deltas.failed:
+                self._telling = self._telling or data
             if bears:
                 if self._ck:
                     self._gaps.append(stamp - self._ck)
@@ -253,6 +261,8 @@ class Connection(asyncio.Protocol):
                 usage, record.finish_reason, text = answer.usage, answer.finish_reason, answer.text
         if usage is not None:
             _note(record, usage)
+        if error:
+            exchange.said = self._telling or b"".join(self._body[:_TOLD_PIECES])
         if self._keep and not self.transport.is_closing():
             self._owner.released(self)
         elif not self.transport.is_closing():
@@ -263,8 +273,7 @@ class Connection(asyncio.Protocol):
 def _note(record: Record, usage: Usage) -> None:
     record.tokens = usage.completion_tokens
     record.prompt_tokens = usage.prompt_tokens
-    if usage.prompt_tokens_details is not None:
-        record.cached_tokens = usage.prompt_tokens_details.cached_tokens
+    record.cached_tokens = usage.cached_tokens
 
 
 def _seconds(value: bytes) -> float | None:

@@ -49,19 +49,32 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _PromptDetails(msgspec.Struct):
+class Usage(msgspec.Struct):
+    """Tokens as the server counts them; None where it does not say a whole number."""
+
+    completion_tokens: int | None = None
+    prompt_tokens: int | None = None
     cached_tokens: int | None = None
 
 
-class Usage(msgspec.Struct):
-    completion_tokens: int | None = None
-    prompt_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
+def usage_of(said: Any) -> Usage | None:
+    """The counts in a `usage` of any shape. What is not understood is unknown: the answer is no worse for it."""
+    if not isinstance(said, dict):
+        return None
+    details = said.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else said.get("prompt_cache_hit_tokens")
+    return Usage(_count(said.get("completion_tokens")), _count(said.get("prompt_tokens")), _count(cached))
+
+
+def _count(said: Any) -> int | None:
+    if isinstance(said, float) and said.is_integer():
+        said = int(said)
+    return said if isinstance(said, int) and not isinstance(said, bool) and said >= 0 else None
 
 
 class _Event(msgspec.Struct):
     choices: list[_Choice] | None = None
-    usage: Usage | None = None
+    usage: Any = None
     error: Any = None
     object: str | None = None
 
@@ -122,7 +135,7 @@ class DeltaReader:
             self.failed = True
             return NOTHING
         if event.usage is not None:
-            self.usage = event.usage
+            self.usage = usage_of(event.usage) or self.usage
         bears = NOTHING
         for choice in event.choices or ():
             bears |= self._choice(choice)
@@ -210,7 +223,7 @@ class _PlainChoice(msgspec.Struct):
 
 class _Plain(msgspec.Struct):
     choices: list[_PlainChoice] | None = None
-    usage: Usage | None = None
+    usage: Any = None
     error: Any = None
 
 
@@ -225,7 +238,7 @@ def read_plain(body: bytes) -> PlainAnswer:
         raise BadEvent from None
     if plain.error:
         raise BadEvent
-    answer = PlainAnswer(usage=plain.usage)
+    answer = PlainAnswer(usage=usage_of(plain.usage))
     for choice in plain.choices or ():
         answer.finish_reason = choice.finish_reason or answer.finish_reason
         content = choice.text if choice.message is None else choice.message.content

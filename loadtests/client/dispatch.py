@@ -303,6 +303,6 @@ class ClosedLoop(Dispatcher):
 
     def _ended(self, record: Record, next_turn: Request | None, now_ns: int) -> None:
         think_ns = self._think_ns if next_turn is None else round(next_turn.think_s * 1e9)
-        if record.error == "connect":
+        if record.error in ("connect", "client_limit"):
             think_ns = max(think_ns, NO_CONNECTION_PAUSE_NS)
         self._put(now_ns + think_ns, next_turn)

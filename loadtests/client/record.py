@@ -35,7 +35,9 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     """First event with content or a tool call, not reasoning."""
     status: int = 0
     error: str = ""
-    """Empty, or the kind of failure; `loadtests.client.client` lists them and says what each means."""
+    """Empty, or the kind of failure; `client/client.py` lists them and says what each means."""
+    said: str = ""
+    """What the target said when it failed (`excerpt.py`); kept for the first of each kind that a worker sees."""
     chunks: int = 0
     """Content-bearing events. Not tokens."""
     tokens: int | None = None

@@ -100,6 +100,8 @@ class Tally:
         self._chunk_gaps = LogHistogram()
         self._latency = {name: LogHistogram() for name in LATENCIES}
         self._errors: dict[str, int] = {}
+        self._told: set[str] = set()
+        """Kinds of failure with an example."""
         self.done = self.failed = self.good = self.chunks = self.tokens = 0
 
     def take(self, record: Record) -> None:
@@ -107,6 +109,10 @@ class Tally:
         self.done += 1
         if record.error:
             self.failed += 1
+            if record.said:
+                if record.error in self._told:
+                    record.said = ""
+                self._told.add(record.error)
             self._errors[record.error] = self._errors.get(record.error, 0) + 1
         elif self._met_by(record):
             self.good += 1

@@ -71,6 +71,8 @@ class Board:
             for worker in sorted(self._cpu)
             if (busy := self._busy(worker)) > CPU_LIMIT_RATIO
         ]
+        if self.errors.get("client_limit"):
+            reasons.append(f"client-bound: {self.errors['client_limit']:,} requests found no descriptor or port")
         if self.over and self.scheduled and self.total("sent") < ACHIEVED_LIMIT_RATIO * self.scheduled:
             reasons.append(f"load not delivered: {self.total('sent'):,} of {self.scheduled:,} requests were sent")
         return [reason.replace(NBSP, " ") for reason in reasons]

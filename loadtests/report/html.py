@@ -7,7 +7,7 @@ measured, and only then the pictures.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def render(report: Report) -> str:
         _section("Latency", _latency(report.summary), _window_text(report)),
         _section("Over time", f'<div class="figures">{_over_time(report)}</div>'),
         _section("Distributions", f'<div class="figures">{_distributions(report)}</div>'),
-        _section("Failures", plots.error_bars(report) + plots.errors_over_time(report)),
+        _section("Failures", plots.error_bars(report) + _examples(report.examples) + plots.errors_over_time(report)),
         *(_section(f"By {by}", _splits(splits)) for by, splits in report.summary.splits.items()),
         _section("Tokens and answers", _counted(report.summary)),
         _section("What was run", _pairs(report.facts.items())),
@@ -256,6 +256,11 @@ def _counted(summary: Summary) -> str:
             ),
         ]
     )
+
+
+def _examples(examples: Mapping[str, str]) -> str:
+    """One example of each kind of failure: what the target said the first time."""
+    return _pairs([(kind, said) for kind, said in examples.items()])
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> str:

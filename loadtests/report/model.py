@@ -36,6 +36,8 @@ class Report(msgspec.Struct, frozen=True):
     summary: Summary
     series: TimeSeries
     distributions: list[Distribution]
+    examples: dict[str, str] = {}
+    """By kind of failure, what the target said the first time."""
     schema: str = SCHEMA
     schema_version: int = SCHEMA_VERSION
 
@@ -54,6 +56,7 @@ def build_report(
     chunk_gaps: LogHistogram | None = None,
     workers: Sequence[WorkerLoad] = (),
     floor: Floor | None = None,
+    examples: Mapping[str, str] | None = None,
 ) -> Report:
     """Judge, sum up and bin a run whose schedule began at `started_ns` and lasted `duration_s`.
 
@@ -78,4 +81,5 @@ def build_report(
         summary=summarise(run, window, slo, chunk_gaps),
         series=time_series(run, started_ns, duration_s),
         distributions=[distribution for distribution in distributions if distribution is not None],
+        examples=dict(examples or {}),
     )

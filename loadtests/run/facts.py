@@ -60,6 +60,18 @@ def workload(spec: WorkloadSpec) -> str:
     return said
 
 
+def ends(spec: WorkloadSpec) -> str:
+    """How the length of the answers is decided, in a few words; empty where nothing is generated."""
+    match spec:
+        case Mixed():
+            said = list(dict.fromkeys(filter(None, (ends(part.workload) for part in spec.parts))))
+            return "; ".join(said)
+        case Embeddings():
+            return ""
+        case _:
+            return f"{spec.length_field}, " + ("with ignore_eos" if spec.ignore_eos else "the model may stop before")
+
+
 def facts(plan: Plan) -> dict[str, str]:
     """Name and value of everything that decides what is sent, in the order to print."""
     spec = plan.spec()
@@ -73,6 +85,7 @@ def facts(plan: Plan) -> dict[str, str]:
         "Load": load(plan),
         "Duration": f"{plan.duration_s:g} s, then up to {plan.drain_s:g} s to drain",
         "Workload": named + workload(spec),
+        **({"Answer length": ends(spec)} if ends(spec) else {}),
         "Seed": str(plan.seed),
         "SLO": str(plan.slo),
         "Time limit": f"{plan.timeout_s:g} s per request, {plan.connect_timeout_s:g} s to connect",

@@ -55,7 +55,17 @@ def report_of(
         chunk_gaps=result.chunk_gaps(),
         workers=result.loads(),
         floor=floor,
+        examples=examples(result),
     )
+
+
+def examples(result: RunResult) -> dict[str, str]:
+    """For each kind of failure, what the target said the first time; kinds without a word are left out."""
+    found: dict[str, str] = {}
+    for record in result.records:
+        if record.said:
+            found.setdefault(record.error, record.said)
+    return found
 
 
 def write(report: Report, out: Path) -> None:

@@ -14,6 +14,8 @@ import msgspec
 
 from loadtests.schedule.arrivals import Arrivals, Offsets, Poisson, schedule
 from loadtests.statistics.slo import Slo
+from loadtests.workloads.request import LengthField
+from loadtests.workloads.spec import sent_to
 from loadtests.workloads.workload import Workload, WorkloadSpec, build, read_spec
 
 MAX_WORKERS = 64
@@ -37,6 +39,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     workload: str = "synthetic"
     """A name or a file; not looked at when `workload_spec` is given."""
     workload_spec: WorkloadSpec | None = None
+    vllm: bool = True
+    """Whether the target is taken for vLLM, where a workload does not say if it sends `ignore_eos`."""
+    ignore_eos: bool | None = None
+    length_field: LengthField | None = None
+    """These two outdo what the workload says, when they are given."""
     seed: int = 0
     salt: str = ""
     workers: int = 1
@@ -73,8 +80,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return self.users == 0
 
     def spec(self) -> WorkloadSpec:
-        """The workload as data. Raises ValueError."""
-        return self.workload_spec or read_spec(self.workload)
+        """The workload as data, as it is sent to this target. Raises ValueError."""
+        said = self.workload_spec or read_spec(self.workload)
+        return sent_to(said, vllm=self.vllm, ignore_eos=self.ignore_eos, length_field=self.length_field)
 
     def make_workload(self) -> Workload:
         """Raises ValueError with one sentence."""

@@ -114,6 +114,9 @@ def examine(
         for worker in judged
         if worker.cpu_p95_ratio is not None and worker.cpu_p95_ratio > CPU_LIMIT_RATIO
     ]
+    starved = int(run.error.equals("client_limit").sum())
+    if starved:
+        reasons.append(f"client-bound: {starved:,} requests found no descriptor or port left on this machine")
     if achieved_ratio is not None and achieved_ratio < ACHIEVED_LIMIT_RATIO:
         reasons.append(
             f"load not delivered: {in_time:,} of {scheduled:,} scheduled requests were sent in time"

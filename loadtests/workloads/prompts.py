@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from loadtests.workloads.draws import Lengths, draw, zipf
-from loadtests.workloads.spec import Amount, Prefixes, lengths
+from loadtests.workloads.request import Bodies
+from loadtests.workloads.spec import Amount, Prefixes, Sessions, Synthetic, TraceLengths, lengths
 from loadtests.workloads.words import Text
 
 GROUP, OWN_WORDS, OUTPUT_TOKENS, TURNS, THINK, INPUTS, PART = range(7)
@@ -67,3 +68,9 @@ def chat(prefix: str, own: str) -> dict[str, Any]:
 def completion(prefix: str, own: str) -> dict[str, Any]:
     """One text."""
     return {"prompt": f"{prefix} {own}" if prefix else own}
+
+
+def generation_bodies(spec: Synthetic | Sessions | TraceLengths, model: str) -> Bodies:
+    """The bodies of a kind that generates text; one that does not say is for vLLM."""
+    ignore_eos = True if spec.ignore_eos is None else spec.ignore_eos
+    return Bodies(model, stream=spec.stream, extra=spec.extra, ignore_eos=ignore_eos, length_field=spec.length_field)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+LengthField = Literal["max_tokens", "max_completion_tokens"]
+"""What a request calls the most tokens it wants. Newer hosted models refuse the older name."""
+
 _JSON = msgspec.json.Encoder()
 FIXED_FIELDS = frozenset(
-    {"model", "messages", "prompt", "input", "stream", "stream_options", "max_tokens", "min_tokens"}
+    {
+        *("model", "messages", "prompt", "input", "stream", "stream_options"),
+        *("max_tokens", "max_completion_tokens", "min_tokens"),
+    }
 )
 """What a workload decides itself; `extra` cannot."""
 
@@ -59,12 +65,21 @@ class Workload(ABC):
 class Bodies:
     """JSON bodies of one model. What is the same in all of them is decided here, once."""
 
-    def __init__(self, model: str, *, stream: bool, ignore_eos: bool, extra: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        model: str,
+        *,
+        stream: bool,
+        extra: Mapping[str, Any],
+        ignore_eos: bool = False,
+        length_field: LengthField = "max_tokens",
+    ) -> None:
         taken = sorted(FIXED_FIELDS & extra.keys())
         if taken:
             raise ValueError(f"extra has {', '.join(taken)}: the workload decides that itself")
         self.stream = stream
         self._ignore_eos = ignore_eos
+        self._length_field = length_field
         self._head = {"model": model}
         self._tail: dict[str, Any] = dict(extra)
         if stream:
@@ -73,7 +88,7 @@ class Bodies:
 
     def generation(self, asked: Mapping[str, Any], max_tokens: int) -> bytes:
         """A chat or text completion: `asked` is its messages or its prompt."""
-        limits: dict[str, Any] = {"max_tokens": max_tokens}
+        limits: dict[str, Any] = {self._length_field: max_tokens}
         if self._ignore_eos:
             limits |= {"min_tokens": max_tokens, "ignore_eos": True}
         return _JSON.encode({**self._head, **asked, **limits, **self._tail})

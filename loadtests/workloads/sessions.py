@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from loadtests.workloads.draws import draw
-from loadtests.workloads.prompts import OWN, THINK, TURNS, PrefixText, Turns, chat, user_message
-from loadtests.workloads.request import Bodies, Request, Workload
+from loadtests.workloads.prompts import OWN, THINK, TURNS, PrefixText, Turns, chat, generation_bodies, user_message
+from loadtests.workloads.request import Request, Workload
 from loadtests.workloads.spec import Sessions, lengths
 from loadtests.workloads.words import Text
 
@@ -40,7 +40,7 @@ class SessionsWorkload(Workload):
         self._prefixes = PrefixText(spec.prefixes, text, seed)
         self._sizes = Turns(spec.own_words, spec.output_tokens, seed)
         self._turns, self._think_ms = lengths(spec.turns), lengths(spec.think_ms)
-        self._bodies = Bodies(model, stream=spec.stream, ignore_eos=spec.ignore_eos, extra=spec.extra)
+        self._bodies = generation_bodies(spec, model)
         self._going_on: dict[str, _Conversation] = {}
         self.groups = self._prefixes.groups
 

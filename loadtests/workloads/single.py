@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from loadtests.traces import load_trace
 from loadtests.workloads.draws import draw
-from loadtests.workloads.prompts import BLOCK, INPUTS, OWN, PrefixText, Turns, chat, completion
+from loadtests.workloads.prompts import BLOCK, INPUTS, OWN, PrefixText, Turns, chat, completion, generation_bodies
 from loadtests.workloads.request import Bodies, Request, Workload
 from loadtests.workloads.spec import Embeddings, Synthetic, TraceLengths, lengths
 from loadtests.workloads.words import OPENING_WORDS, Text
@@ -21,7 +21,7 @@ class SyntheticWorkload(Workload):
         self._text = text
         self._prefixes = PrefixText(spec.prefixes, text, seed)
         self._turns = Turns(spec.own_words, spec.output_tokens, seed)
-        self._bodies = Bodies(model, stream=spec.stream, ignore_eos=spec.ignore_eos, extra=spec.extra)
+        self._bodies = generation_bodies(spec, model)
         self._path, self._asked = _APIS[spec.api]
         self._distinct = spec.distinct
         self.groups = self._prefixes.groups
@@ -53,7 +53,7 @@ class EmbeddingsWorkload(Workload):
         self._text = Text(seed, salt)
         self._turns = Turns(spec.own_words, 1, seed)
         self._inputs = lengths(spec.inputs)
-        self._bodies = Bodies(model, stream=False, ignore_eos=False, extra=spec.extra)
+        self._bodies = Bodies(model, stream=False, extra=spec.extra)
 
     def request(self, index: int) -> Request:
         """See Workload."""
@@ -78,7 +78,7 @@ class TraceWorkload(Workload):
         self._text = Text(seed, salt)
         self._rows = load_trace(spec.file, spec.block_tokens).rows
         self._block = spec.block_tokens
-        self._bodies = Bodies(model, stream=spec.stream, ignore_eos=spec.ignore_eos, extra=spec.extra)
+        self._bodies = generation_bodies(spec, model)
         self._path, self._asked = _APIS[spec.api]
         first_ids = dict.fromkeys(row.hash_ids[0] for row in self._rows if row.hash_ids)
         self._groups = {hash_id: group for group, hash_id in enumerate(first_ids)}

@@ -11,6 +11,7 @@ import msgspec
 
 from loadtests.traces import BLOCK_TOKENS
 from loadtests.workloads.draws import Lengths
+from loadtests.workloads.request import LengthField
 from loadtests.workloads.words import OPENING_WORDS
 
 Api = Literal["chat", "completions"]
@@ -59,9 +60,10 @@ class _Generation(_Kind, frozen=True, kw_only=True):
     """What all kinds that generate text have."""
 
     stream: bool = True
-    ignore_eos: bool = True
+    length_field: LengthField = "max_tokens"
+    ignore_eos: bool | None = None
     """Also send `ignore_eos` and `min_tokens`, which vLLM knows: every run then does the same work. Hosted providers
-    refuse them."""
+    refuse them. None: where the target is vLLM."""
     extra: dict[str, Any] = {}
     """More fields for every body."""
 
@@ -148,3 +150,28 @@ class Mixed(_Kind, frozen=True, tag="mixed"):
 
 
 WorkloadSpec = Synthetic | Sessions | Embeddings | TraceLengths | Mixed
+
+
+def sent_to(
+    spec: WorkloadSpec, *, vllm: bool, ignore_eos: bool | None = None, length_field: LengthField | None = None
+) -> WorkloadSpec:
+    """The workload as it is sent to a target that is vLLM, or not; what is not None outdoes what the workload says."""
+    match spec:
+        case Mixed():
+            parts = [
+                msgspec.structs.replace(
+                    part,
+                    workload=sent_to(part.workload, vllm=vllm, ignore_eos=ignore_eos, length_field=length_field),
+                )
+                for part in spec.parts
+            ]
+            return msgspec.structs.replace(spec, parts=tuple(parts))
+        case Embeddings():
+            return spec
+        case _:
+            wanted = spec.ignore_eos if ignore_eos is None else ignore_eos
+            return msgspec.structs.replace(
+                spec,
+                ignore_eos=vllm if wanted is None else wanted,
+                length_field=length_field or spec.length_field,
+            )

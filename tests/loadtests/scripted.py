@@ -42,12 +42,18 @@ class Scripted:
         self.bodies: list[bytes] = []
         self.sent_ns: list[list[int]] = []
         """For each request, in order of arrival, when each step was handed to the kernel."""
+        self.owner = "vllm"
+        """Who `GET /v1/models` says it is."""
         self._script = script
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
+                if head.startswith(b"GET "):
+                    listed = [{"id": "m", "object": "model", "owned_by": self.owner}]
+                    writer.write(wire.plain({"object": "list", "data": listed}))
+                    continue
                 length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
                 body = await reader.readexactly(length)
                 number = len(self.bodies)

@@ -24,6 +24,9 @@ from gateway.workers.messages import (
     Counters,
     Drain,
     Drained,
+    RenewCertificate,
+    Renewed,
+    SeriesCounted,
     ToPlane,
     ToWorker,
 )
@@ -76,8 +79,12 @@ class FakeWorker:
         match message:
             case Configure():
                 return Configured(self.problem)
+            case RenewCertificate():
+                return Renewed(self.problem)
             case AskCounters():
-                return Counters(self.metrics.snapshot())
+                snapshot = self.metrics.snapshot()
+                self.link.tell(SeriesCounted(snapshot.series))
+                return Counters(snapshot.counters, snapshot.gauges)
             case Drain():
                 return Drained()
         raise AssertionError(message)

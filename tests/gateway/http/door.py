@@ -15,7 +15,12 @@ import h11
 
 from engines.model import Operation
 from gateway.errors import Failure
-from gateway.http.connection import ClientConnection
+from gateway.http.clients import Clients
+from gateway.http.connection import USUAL, ClientConnection
+from gateway.http.handler import Visitor
+from gateway.http.head import Fields
+from gateway.http.patience import Patience
+from gateway.http.request import Client as Asker
 from gateway.http.request import Request
 
 CHAT = b"/v1/chat/completions"
@@ -23,7 +28,7 @@ CHAT = b"/v1/chat/completions"
 
 @dataclass
 class DoorLimits:
-    """Satisfies `gateway.http.connection.Limits`."""
+    """Satisfies `gateway.http.handler.Limits`."""
 
     body_bytes: int = 64 * 1024
     header_bytes: int = 4096
@@ -90,10 +95,15 @@ class FakeTransport:
         self.stuck = False
         self.reading = True
         self.ended = False
+        self.peer_closed = False
+        self.writes_after_close = 0
         self.state = "open"
         self._lost = lost
         self._loop = loop
         self._half_closes = half_closes
+
+    def get_extra_info(self, name: str) -> object:
+        return {"sockname": ("127.0.0.1", 8080)}.get(name)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
 
@@ -101,6 +111,10 @@ class FakeTransport:
         assert type(data) is bytes
         assert not self.ended, "written after the end"
         if self.state == "open":
+            self.writes_after_close += self.peer_closed
+            if self.writes_after_close > 1:  # the first one is answered by a reset, which the next one meets
+                self.abort()
+                return
             self.out += data
             if self.stuck:
                 self.unsent_bytes += len(data)
@@ -136,7 +150,7 @@ class FakeTransport:
 
 
 class FakeWork:
-    """Satisfies `gateway.http.connection.Work`; keeps what it was told."""
+    """Satisfies `gateway.http.handler.Work`; keeps what it was told."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -162,7 +176,7 @@ def echo(request: Request) -> bytes:
 
 @dataclass
 class Desk:
-    """Satisfies `gateway.http.connection.Handler`: answers with what was asked, at once or when the test says so."""
+    """Satisfies `gateway.http.handler.Handler`: answers with what was asked, at once or when the test says so."""
 
     limits: DoorLimits = field(default_factory=DoorLimits)
     draining: bool = False
@@ -171,17 +185,26 @@ class Desk:
     seen: list[Request] = field(default_factory=list)
     operations: list[Operation | None] = field(default_factory=list)
     works: list[FakeWork] = field(default_factory=list)
+    heads: list[tuple[bytes, int]] = field(default_factory=list)
+    """Path and length of the body of each head that was shown before its body came."""
     failures: list[Failure] = field(default_factory=list)
-    open: set[ClientConnection] = field(default_factory=set)
+    open: Clients = field(default_factory=Clients)
     losses: int = 0
 
-    def opened(self, connection: ClientConnection) -> bool:
-        self.open.add(connection)
-        return len(self.open) <= self.limits.connections
+    def opened(self, visitor: Visitor) -> bool:
+        return self.open.opened(visitor, self.limits.connections)
 
-    def lost(self, connection: ClientConnection) -> None:
-        self.open.discard(connection)
+    def lingers(self, visitor: Visitor) -> bool:
+        return self.open.lingers(visitor)
+
+    def lost(self, visitor: Visitor) -> None:
+        self.open.lost(visitor)
         self.losses += 1
+
+    def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
+        self.heads.append((request.path, length))
+        if request.fields.get(b"x-api-key") == b"stranger":
+            raise Failure("invalid_api_key", "the API key is not known to this gateway")
 
     def inference(self, request: Request, operation: Operation) -> FakeWork | None:
         return self._take(request, operation)
@@ -189,7 +212,7 @@ class Desk:
     def other(self, request: Request) -> FakeWork | None:
         return self._take(request, None)
 
-    def refused(self, failure: Failure, path: bytes) -> bytes:
+    def refused(self, failure: Failure, path: bytes, fields: Fields) -> bytes:
         self.failures.append(failure)
         return b"refused-%d" % len(self.failures)
 
@@ -259,10 +282,18 @@ def read_answers(wire: bytes, *, ended: bool = False, methods: list[str] | None 
 class Client:
     """One client and the connection it made."""
 
-    def __init__(self, desk: Desk | None = None, loop: SteppedLoop | None = None, *, half_closes: bool = True) -> None:
+    def __init__(
+        self,
+        desk: Desk | None = None,
+        loop: SteppedLoop | None = None,
+        *,
+        half_closes: bool = True,
+        patience: Patience = USUAL,
+    ) -> None:
         self.desk = desk or Desk()
         self.loop = loop or SteppedLoop()
-        self.connection = ClientConnection(self.desk, cast("asyncio.AbstractEventLoop", self.loop))
+        self.connection = ClientConnection(self.desk, cast("asyncio.AbstractEventLoop", self.loop), patience)
+        self.asker: Asker = self.connection._answers
         self.transport = FakeTransport(self._lost, self.loop, half_closes=half_closes)
         self.lost = False
         self._unread = b""
@@ -277,11 +308,17 @@ class Client:
             self._deliver()
         return self
 
-    def leave(self) -> None:
-        """Half-close, as a client that has nothing more to say."""
+    def half_close(self) -> None:
+        """End our side, as a client does that has nothing more to say and listens."""
         if not self.connection.eof_received():
             self.transport.close()
         self.loop.run()
+
+    def leave(self) -> None:
+        """Close, which looks the same to the server until it sends something."""
+        self.transport.peer_closed = True
+        self.half_close()
+        self.loop.step(0.1)
 
     def reset(self) -> None:
         self.transport.state = "aborted"

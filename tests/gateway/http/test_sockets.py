@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import pytest
 import trustme
 
-from gateway.http import connection as server
-from gateway.http.connection import ClientConnection
+from gateway.http.connection import USUAL, ClientConnection
+from gateway.http.handler import Visitor
+from gateway.http.patience import Patience
 from gateway.http.request import Request
 from tests.gateway.http.door import Answer, Desk, DoorLimits, FakeWork, read_answers, request
 
@@ -62,9 +63,9 @@ class SocketDesk(Desk):
         self.begun.put_nowait(work)
         return work
 
-    def lost(self, connection: ClientConnection) -> None:
-        super().lost(connection)
-        if not self.open:
+    def lost(self, visitor: Visitor) -> None:
+        super().lost(visitor)
+        if not list(self.open):
             self.emptied.set()
 
 
@@ -80,7 +81,7 @@ class Served:
 
 
 @asynccontextmanager
-async def served(desk: SocketDesk, *, tls: bool = False) -> AsyncIterator[Served]:
+async def served(desk: SocketDesk, *, tls: bool = False, patience: Patience = USUAL) -> AsyncIterator[Served]:
     loop = asyncio.get_running_loop()
     ours = theirs = None
     if tls:
@@ -89,15 +90,15 @@ async def served(desk: SocketDesk, *, tls: bool = False) -> AsyncIterator[Served
         authority.issue_cert("localhost").configure_cert(ours)
         theirs = ssl.create_default_context()
         authority.configure_trust(theirs)
-    listening = await loop.create_server(lambda: ClientConnection(desk, loop), "127.0.0.1", 0, ssl=ours)
+    listening = await loop.create_server(lambda: ClientConnection(desk, loop, patience), "127.0.0.1", 0, ssl=ours)
     try:
         host, port = listening.sockets[0].getsockname()
         yield Served(host, port, theirs)
     finally:
         listening.close()
-        for connection in list(desk.open):
-            connection.cut()
-        if desk.open:
+        for visitor in list(desk.open):
+            visitor.hang_up()
+        if list(desk.open):
             await asyncio.wait_for(desk.emptied.wait(), PATIENCE_S)
 
 
@@ -142,10 +143,9 @@ async def test_a_client_too_many_still_receives_its_503() -> None:
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
 
 
-async def test_a_client_that_stays_after_its_refusal_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "LINGER_S", 0.05)
+async def test_a_client_that_stays_after_its_refusal_is_cut_off() -> None:
     desk = SocketDesk()
-    async with served(desk) as to:
+    async with served(desk, patience=Patience(linger_s=0.05)) as to:
         reader, writer = await to.connect()
         writer.write(request(body=b"x" * 70_000)[:-60_000])
         answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
@@ -154,21 +154,18 @@ async def test_a_client_that_stays_after_its_refusal_is_cut_off(monkeypatch: pyt
     assert [one.status for one in read_answers(answer, ended=True)] == [413]
 
 
-async def test_a_head_that_stops_is_a_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_S", 0.05)
-    async with served(SocketDesk()) as to:
+async def test_a_head_that_stops_is_a_408() -> None:
+    async with served(SocketDesk(), patience=Patience(head_s=0.05)) as to:
         assert [answer.status for answer in await talk(to, b"GET / HTTP/1.1\r\nhost:")] == [408]
 
 
-async def test_a_body_that_stops_is_a_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "BODY_IDLE_S", 0.05)
-    async with served(SocketDesk()) as to:
+async def test_a_body_that_stops_is_a_408() -> None:
+    async with served(SocketDesk(), patience=Patience(body_idle_s=0.05)) as to:
         assert [answer.status for answer in await talk(to, request(body=b"12345")[:-1])] == [408]
 
 
-async def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "KEEP_ALIVE_S", 0.05)
-    async with served(SocketDesk()) as to:
+async def test_an_idle_connection_is_closed() -> None:
+    async with served(SocketDesk(), patience=Patience(keep_alive_s=0.05)) as to:
         assert [answer.status for answer in await talk(to, request())] == [200]
 
 
@@ -183,7 +180,7 @@ async def test_pipelined_requests_are_answered_in_order_and_the_last_one_closes(
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-@pytest.mark.parametrize("how", ["half-close", "reset"])
+@pytest.mark.parametrize("how", ["close", "reset"])
 async def test_a_client_that_leaves_is_told_to_the_work_exactly_once(how: str, *, tls: bool) -> None:
     desk = SocketDesk(holds=True)
     async with served(desk, tls=tls) as to:
@@ -193,8 +190,8 @@ async def test_a_client_that_leaves_is_told_to_the_work_exactly_once(how: str, *
         if how == "reset" and not tls:
             linger = struct.pack("ii", 1, 0)  # close() sends RST
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        if how == "half-close" and not tls:
-            writer.write_eof()
+        if how == "close":
+            writer.close()
         else:
             writer.transport.abort()
         await asyncio.wait_for(work.gone.wait(), PATIENCE_S)
@@ -204,13 +201,32 @@ async def test_a_client_that_leaves_is_told_to_the_work_exactly_once(how: str, *
     assert desk.losses == 1
 
 
-async def test_a_client_that_does_not_read_pauses_the_work_and_reading_resumes_it() -> None:
-    desk = SocketDesk(DoorLimits(stream_buffer_bytes=64 * 1024), holds=True)
+async def test_a_client_that_ends_only_its_side_is_answered() -> None:
+    desk = SocketDesk(holds=True)
     async with served(desk) as to:
+        reader, writer = await to.connect()
+        writer.write(request())
+        writer.write_eof()
+        work = await asyncio.wait_for(desk.begun.get(), PATIENCE_S)
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)).startswith(b"HTTP/1.1 100 ")
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)  # the second probe met no reset
+        work.answer(b"here you are")
+        (answer,) = (one for one in read_answers(await reader.read(), ended=True) if one.status == 200)
+        writer.close()
+    assert (answer.body, answer.headers["connection"]) == (b"here you are", "close")
+    assert work.told == []
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_a_client_that_does_not_read_pauses_the_work_and_reading_resumes_it(*, tls: bool) -> None:
+    desk = SocketDesk(DoorLimits(stream_buffer_bytes=64 * 1024), holds=True)
+    async with served(desk, tls=tls) as to:
         reader, writer = await to.connect()
         writer.write(request())
         work = await asyncio.wait_for(desk.begun.get(), PATIENCE_S)
         connection = work.request.connection
+        (visitor,) = desk.open
+        assert isinstance(visitor, ClientConnection)
         connection.begin_stream(200, b"", b"begin")
         sent_bytes = len(b"begin")
         while not work.paused.is_set():
@@ -219,6 +235,7 @@ async def test_a_client_that_does_not_read_pauses_the_work_and_reading_resumes_i
             await asyncio.sleep(0)
             assert sent_bytes < 100_000_000
         assert work.told == ["paused"]
+        assert 0 < visitor.unsent_bytes <= (16 + 65) * 1024  # the mark, and the write that passed it
         received = [await asyncio.wait_for(reader.read(1 << 20), PATIENCE_S)]
         while not work.resumed.is_set():
             received.append(await asyncio.wait_for(reader.read(1 << 20), PATIENCE_S))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,12 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.accounts.record import RequestRecord
-from gateway.telemetry.access_log import SLICE_RECORDS, AccessLog, TimeStamper
+from gateway.telemetry.access_log import SLICE_RECORDS, AccessLog
+from gateway.telemetry.time_stamp import TimeStamper
+from tests.gateway.telemetry.readers import Pipe
 from tests.gateway.telemetry.records import record
-
-
-def never(records: int) -> None:
-    raise AssertionError(records)
 
 
 def read(path: Path) -> list[RequestRecord]:
@@ -29,7 +23,7 @@ def read(path: Path) -> list[RequestRecord]:
 
 
 def test_a_line_is_the_record_in_its_field_order(tmp_path: Path) -> None:
-    log = AccessLog(str(tmp_path / "access.log"), never)
+    log = AccessLog(str(tmp_path / "access.log"))
     log.write(record("req-1", engine="llama", attempts=1, ttft_ms=12.5, input_tokens=3))
     log.flush()
     log.close(60)
@@ -42,7 +36,7 @@ def test_a_line_is_the_record_in_its_field_order(tmp_path: Path) -> None:
 
 
 def test_a_line_break_in_a_field_does_not_break_the_line(tmp_path: Path) -> None:
-    log = AccessLog(str(tmp_path / "access.log"), never)
+    log = AccessLog(str(tmp_path / "access.log"))
     log.write(record("a\nb\r\u2028", model="x"))
     log.close(60)
     assert (tmp_path / "access.log").read_bytes().count(b"\n") == 1
@@ -50,7 +44,7 @@ def test_a_line_break_in_a_field_does_not_break_the_line(tmp_path: Path) -> None
 
 
 def test_more_than_one_slice_arrives_whole_and_in_order(tmp_path: Path) -> None:
-    log = AccessLog(str(tmp_path / "access.log"), never)
+    log = AccessLog(str(tmp_path / "access.log"))
     written = [record(str(number)) for number in range(2 * SLICE_RECORDS + 1)]
     for one in written:
         log.write(one)
@@ -60,27 +54,16 @@ def test_more_than_one_slice_arrives_whole_and_in_order(tmp_path: Path) -> None:
 
 def test_it_appends_to_what_is_there(tmp_path: Path) -> None:
     for request_id in ("first", "second"):
-        log = AccessLog(str(tmp_path / "access.log"), never)
+        log = AccessLog(str(tmp_path / "access.log"))
         log.write(record(request_id))
         log.close(60)
     assert [one.request_id for one in read(tmp_path / "access.log")] == ["first", "second"]
 
 
-def test_reopen_follows_a_rotated_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = threading.Event()
-    real = os.write
-
-    def write(fd: int, data: bytes) -> int:
-        length = real(fd, data)
-        written.set()
-        return length
-
-    monkeypatch.setattr(os, "write", write)
+def test_reopen_follows_a_rotated_file_between_two_lines(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
-    log = AccessLog(str(path), never)
+    log = AccessLog(str(path))
     log.write(record("old"))
-    log.flush()
-    written.wait()
     path.rename(tmp_path / "access.log.1")
     log.reopen()
     log.write(record("new"))
@@ -92,7 +75,7 @@ def test_reopen_follows_a_rotated_file(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_path_that_cannot_be_reopened_goes_on_in_the_old_file(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()
-    log = AccessLog(str(folder / "access.log"), never)
+    log = AccessLog(str(folder / "access.log"))
     folder.rename(tmp_path / "moved")
     log.reopen()
     log.write(record("kept"))
@@ -102,17 +85,17 @@ def test_a_path_that_cannot_be_reopened_goes_on_in_the_old_file(tmp_path: Path) 
 
 def test_a_path_that_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        AccessLog(str(tmp_path / "nowhere" / "access.log"), never)
+        AccessLog(str(tmp_path / "nowhere" / "access.log"))
 
 
 def test_others_cannot_read_a_new_file(tmp_path: Path) -> None:
-    AccessLog(str(tmp_path / "access.log"), never).close(60)
+    AccessLog(str(tmp_path / "access.log")).close(60)
     assert (tmp_path / "access.log").stat().st_mode & 0o007 == 0
 
 
 @pytest.mark.parametrize("target", ["stdout", "stderr"])
 def test_standard_streams(target: str, capfd: pytest.CaptureFixture[str]) -> None:
-    log = AccessLog(target, never)
+    log = AccessLog(target)
     log.write(record("req-7"))
     log.close(60)
     captured = capfd.readouterr()
@@ -120,62 +103,48 @@ def test_standard_streams(target: str, capfd: pytest.CaptureFixture[str]) -> Non
 
 
 def test_off_writes_nothing_and_counts_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    log = AccessLog("off", never)
+    log = AccessLog("off")
     log.write(record())
     log.flush()
     log.close()
     assert capfd.readouterr() == ("", "")
 
 
-Write = Callable[[int, memoryview], int]
-
-
-def failing_writes(monkeypatch: pytest.MonkeyPatch, *script: int | OSError) -> None:
-    """Make the next writes take only so many bytes, or fail; then write as usual."""
-    real: Write = os.write
-    rest = list(script)
-
-    def write(fd: int, data: memoryview) -> int:
-        step = rest.pop(0) if rest and isinstance(data, memoryview) else None
-        if isinstance(step, OSError):
-            raise step
-        return real(fd, data if step is None else data[:step])
-
-    monkeypatch.setattr(os, "write", write)
-
-
-def test_a_full_disk_loses_lines_and_counts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dropped: list[int] = []
-    log = AccessLog(str(tmp_path / "access.log"), dropped.append)
-    failing_writes(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+def test_a_full_disk_loses_lines_and_counts_them(capfd: pytest.CaptureFixture[str]) -> None:
+    log = AccessLog("/dev/full")
     for number in range(SLICE_RECORDS + 5):
         log.write(record(str(number)))
     log.close(60)
-    assert dropped == [SLICE_RECORDS + 5]
-    assert read(tmp_path / "access.log") == []
+    assert log.dropped == SLICE_RECORDS + 5
+    assert capfd.readouterr().out.count("No space left on device") == 1
 
 
-def test_a_torn_line_does_not_swallow_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dropped: list[int] = []
-    log = AccessLog(str(tmp_path / "access.log"), dropped.append)
-    failing_writes(monkeypatch, 10, OSError(errno.ENOSPC, "No space left on device"))
-    log.write(record("torn"))
-    log.flush()
-    log.write(record("whole"))
+def test_a_reader_that_stands_still_costs_lines_and_each_is_counted() -> None:
+    pipe = Pipe()
+    log = AccessLog(pipe.path, bound_bytes=100_000)
+    offered = 20 * SLICE_RECORDS
+    for number in range(offered):
+        log.write(record(f"{number:0300d}"))
+        if number % SLICE_RECORDS == 0:
+            log.flush()
+    pipe.until_full()
+    log.close(0)
+    lines = pipe.read_what_is_there().splitlines()
+    pipe.close()
+    kept = [int(msgspec.json.decode(line, type=RequestRecord).request_id) for line in lines]
+    assert kept == list(range(len(lines)))
+    assert 0 < len(lines) < offered
+    assert log.dropped == offered - len(lines)
+
+
+def test_a_record_that_is_no_text_costs_its_own_line_only(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    log = AccessLog(str(tmp_path / "access.log"))
+    for request_id in ("before", "\ud800", "after"):
+        log.write(record(request_id))
     log.close(60)
-    torn, whole = (tmp_path / "access.log").read_bytes().splitlines()
-    assert len(torn) == 10
-    assert dropped == [1]
-    assert msgspec.json.decode(whole, type=RequestRecord) == record("whole")
-
-
-def test_short_and_refused_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = AccessLog(str(tmp_path / "access.log"), never)
-    failing_writes(monkeypatch, 3, BlockingIOError(errno.EAGAIN, "try again"), 4)
-    log.write(record("one"))
-    log.write(record("two"))
-    log.close(60)
-    assert [one.request_id for one in read(tmp_path / "access.log")] == ["one", "two"]
+    assert [one.request_id for one in read(tmp_path / "access.log")] == ["before", "after"]
+    assert log.dropped == 1
+    assert "a line of the access log is lost" in capfd.readouterr().out
 
 
 @given(st.integers(0, 4_000_000_000_000))

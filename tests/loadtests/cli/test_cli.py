@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import signal
 import subprocess
@@ -19,13 +20,15 @@ from typer.testing import CliRunner, Result
 from loadtests.cli import commands as cli
 from loadtests.cli.live import LiveTable, line, render
 from loadtests.cli.options import make_plan, parse_cores, parse_header
+from loadtests.cli.reach import owned_by_vllm
 from loadtests.client.worker import Progress
 from loadtests.schedule.arrivals import Gamma, Poisson, Replay
 from loadtests.schedule.plan import Plan
 from loadtests.statistics import honesty
 from loadtests.statistics.histogram import LogHistogram
 from loadtests.statistics.slo import Slo
-from tests.loadtests.scripted import scripted
+from tests.loadtests import wire
+from tests.loadtests.scripted import Step, scripted
 
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLE = str(ROOT / "loadtests" / "traces" / "samples" / "azure.csv")
@@ -143,6 +146,52 @@ def test_a_missed_requirement_is_status_1(tmp_path: Path) -> None:
         found = invoke("run", *words, "--slo", "ttft=1us", "--no-floor", "--require", 1.0, "--out", tmp_path)
     assert 1 == found.exit_code
     assert "required: 1 of the scheduled requests" in found.stdout
+
+
+def test_a_run_of_failures_shows_what_was_said_and_is_status_1(tmp_path: Path) -> None:
+    refusal = wire.plain({"error": {"message": "Unsupported parameter: max_tokens"}}, "400 Bad Request")
+    with scripted(lambda number, body: [Step(refusal)]) as server:
+        words = ("--target", server.url, "--model", "m", "--workload", "short", "--rate", 50, "--duration", "500ms")
+        found = invoke("run", *words, "--no-floor", "--out", tmp_path)
+    assert 1 == found.exit_code
+    assert found.stdout.count("Unsupported parameter: max_tokens") == 1
+    report = msgspec.json.decode((tmp_path / "report.json").read_bytes())
+    assert {"http_400": '{"error": {"message": "Unsupported parameter: max_tokens"}}'} == report["examples"]
+    assert "Unsupported parameter: max_tokens" in (tmp_path / "report.html").read_text()
+
+
+def test_a_comparison_without_one_pair_is_status_1(tmp_path: Path) -> None:
+    refusal = [Step(wire.plain({"error": "no"}, "400 Bad Request"))]
+    with scripted(lambda number, body: refusal) as a, scripted(lambda number, body: refusal) as b:
+        words = ("--model", "m", "--workload", "short", "--rate", 50, "--duration", "500ms", "--rounds", 1)
+        assert 1 == invoke("compare", a.url, b.url, *words, "--out", tmp_path).exit_code
+
+
+@pytest.mark.parametrize(
+    ("owner", "options", "fields"),
+    [
+        ("vllm", (), {"max_tokens", "min_tokens", "ignore_eos"}),
+        ("penstock", (), {"max_tokens", "min_tokens", "ignore_eos"}),
+        ("openai", (), {"max_tokens"}),
+        ("openai", ("--length-field", "max_completion_tokens"), {"max_completion_tokens"}),
+        ("openai", ("--ignore-eos",), {"max_tokens", "min_tokens", "ignore_eos"}),
+        ("vllm", ("--no-ignore-eos",), {"max_tokens"}),
+    ],
+)
+def test_the_target_and_the_options_decide_how_the_length_is_asked_for(
+    owner: str, options: tuple[str, ...], fields: set[str], tmp_path: Path
+) -> None:
+    with scripted() as server:
+        server.owner = owner
+        words = ("--target", server.url + "/v1", "--model", "m", "--rate", 20, "--duration", "200ms")
+        invoke("run", *words, *options, "--no-floor", "--arrivals", "constant", "--out", tmp_path)
+    lengths = {"max_tokens", "max_completion_tokens", "min_tokens", "ignore_eos"}
+    assert {frozenset(fields)} == {frozenset(json.loads(body).keys() & lengths) for body in server.bodies}
+
+
+@pytest.mark.parametrize("said", [b"", b"[]", b'{"data": 1}', b'{"data": [{"id": "other", "owned_by": "vllm"}]}'])
+def test_a_list_of_models_that_does_not_say_vllm_is_none(said: bytes) -> None:
+    assert not owned_by_vllm(said, "m")
 
 
 def test_ctrl_c_ends_a_run_early_with_its_report(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -168,6 +169,48 @@ async def test_nothing_is_sent_twice_when_the_server_hangs_up() -> None:
         await waiting
         assert ("reset", 1) == (kept.error, len(server.heads))
         await client.close()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EADDRNOTAVAIL])
+async def test_a_machine_without_descriptors_or_ports_is_its_own_kind_of_failure(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(Target.parse("http://127.0.0.1:1"))
+
+    async def none_left(*_: object, **__: object) -> None:
+        raise OSError(number, "none left")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", none_left)
+    kept = record()
+    await client.send(request(), kept)
+    assert ("client_limit", f"[Errno {number}] none left") == (kept.error, kept.said)
+
+
+async def test_what_a_refusal_said_is_kept_without_the_key_that_was_sent() -> None:
+    key = "token-0123456789abcdef"
+    async with Server(wire.plain({"error": f"no such key: {key}"}, "401 Unauthorized")) as server:
+        client = Client(Target.parse(server.url), headers={"authorization": f"Bearer {key}"})
+        kept = record()
+        await client.send(request(), kept)
+        assert ("http_401", '{"error": "no such key: [hidden]"}') == (kept.error, kept.said)
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    ("base", "path"),
+    [
+        ("", "/v1/embeddings"),
+        ("/v1", "/v1/embeddings"),
+        ("/v1/", "/v1/embeddings"),
+        ("/api/v1", "/api/v1/embeddings"),
+        ("/openai/v1", "/openai/v1/embeddings"),
+        ("/inference/v1/", "/inference/v1/embeddings"),
+        ("/tenant", "/tenant/v1/embeddings"),
+        ("/v1beta", "/v1beta/v1/embeddings"),
+    ],
+)
+def test_a_base_that_ends_in_v1_takes_the_place_of_the_paths_own(base: str, path: str) -> None:
+    assert path == Target.parse(f"https://api.example{base}").path("/v1/embeddings")
 
 
 @pytest.mark.parametrize("url", ["ftp://a", "http://", "http://u:p@h", "http://h?x=1", "http://h:99999", "h:80"])

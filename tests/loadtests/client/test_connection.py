@@ -57,6 +57,7 @@ class Owner:
 
     def finish(self, exchange: Exchange, error: str, text: str) -> None:
         exchange.record.error = error
+        self.said = exchange.said
         self.ended.append((error, text))
 
 
@@ -182,6 +183,23 @@ def test_an_error_in_the_stream_is_what_happened_even_if_the_connection_breaks_a
     script.feed(wire.head() + CONTENT + wire.chunked(wire.event({"error": {"message": "no"}})))
     script.lose()
     assert [("in_stream", "a")] == script.owner.ended
+
+
+TOLD = [
+    (wire.plain({"error": "boom"}, "500 Internal Server Error"), b'{"error": "boom"}'),
+    (wire.head("200 OK", "text/html", 4) + b"<no>", b"<no>"),
+    (wire.head() + CONTENT + wire.chunked(wire.event({"error": "full"})) + b"0\r\n\r\n", b'{"error":"full"}'),
+    (wire.head() + CONTENT + wire.chunked(b"data: {nonsense\n\n") + wire.chunked(b""), b"{nonsense"),
+    (wire.head() + CONTENT + wire.chunked(b""), b""),
+    (wire.head() + CONTENT + wire.chunked(wire.finish() + wire.DONE) + wire.chunked(b""), b""),
+]
+
+
+@pytest.mark.parametrize(("answer", "said"), TOLD)
+def test_a_failure_hands_over_what_the_target_said(clock: Clock, answer: bytes, said: bytes) -> None:
+    script = Script(clock)
+    script.feed(answer, 1)
+    assert said == script.owner.said
 
 
 def test_a_refusal_keeps_the_wait_it_asked_for(clock: Clock) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtests.client.delta import CONTENT, LEARN_LIMIT, NOTHING, REASONING, BadEvent, DeltaReader, read_plain
+from loadtests.client.delta import CONTENT, LEARN_LIMIT, NOTHING, REASONING, BadEvent, DeltaReader, Usage, read_plain
 
 
 def chunk(delta: dict[str, Any] | None = None, finish: str | None = None, **more: Any) -> bytes:
@@ -122,8 +122,7 @@ def test_the_last_usage_and_the_finish_reason_are_kept() -> None:
         reader.read(b"", event)
     usage = reader.usage
     assert usage is not None
-    assert usage.prompt_tokens_details is not None
-    assert (usage.completion_tokens, usage.prompt_tokens, usage.prompt_tokens_details.cached_tokens) == (9, 4, 2)
+    assert (usage.completion_tokens, usage.prompt_tokens, usage.cached_tokens) == (9, 4, 2)
     assert (reader.finish_reason, reader.done, reader.failed) == ("length", True, False)
 
 
@@ -159,3 +158,33 @@ def test_a_plain_answer_gives_usage_finish_reason_and_text() -> None:
 def test_a_plain_body_that_is_no_answer_is_refused(body: bytes) -> None:
     with pytest.raises(BadEvent):
         read_plain(body)
+
+
+ODD: list[tuple[object, Usage | None]] = [
+    ({"completion_tokens": 9, "prompt_tokens_details": []}, Usage(9)),
+    ({"completion_tokens": 9.0, "prompt_tokens": 4.5}, Usage(9)),
+    ({"completion_tokens": "9", "prompt_tokens": 4}, Usage(None, 4)),
+    ({"completion_tokens": True, "prompt_tokens": -1}, Usage()),
+    ({"prompt_tokens": 4, "prompt_cache_hit_tokens": 3}, Usage(None, 4, 3)),
+    ({"prompt_tokens_details": {"cached_tokens": {"total": 2}}}, Usage()),
+    ([1, 2], None),
+    ("many", None),
+    (0, None),
+]
+
+
+@pytest.mark.parametrize(("said", "known"), ODD)
+def test_an_odd_usage_is_unknown_tokens_and_no_failure(said: object, known: Usage | None) -> None:
+    reader = DeltaReader()
+    reader.read(b"", json.dumps({"choices": [], "usage": said}).encode())
+    plain = read_plain(json.dumps({"choices": [], "usage": said}).encode())
+
+    assert (known, known, False) == (reader.usage, plain.usage, reader.failed)
+
+
+def test_an_odd_usage_does_not_lose_one_that_was_understood() -> None:
+    reader = DeltaReader()
+    for said in ({"completion_tokens": 3}, "and so on"):
+        reader.read(b"", json.dumps({"choices": [], "usage": said}).encode())
+
+    assert Usage(3) == reader.usage

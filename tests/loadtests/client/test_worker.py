@@ -89,6 +89,13 @@ def test_a_second_holds_only_what_ended_in_it_and_the_gaps_of_all_are_kept(tmp_p
     assert (1, 2, 3) == (first["chunk_gap"].count, second["chunk_gap"].count, tally.chunk_gaps().count)
 
 
+def test_one_example_of_each_kind_of_failure_is_kept(tmp_path: Path) -> None:
+    records = [failed(n, kind, said=f"{kind} {n}") for n, kind in enumerate(("http_400", "http_429") * 3)]
+    tallied(records, tmp_path / "r.jsonl", Slo())
+    said = [record.said for record in read_records(tmp_path / "r.jsonl")]
+    assert ["http_400 0", "http_429 1", "", "", "", ""] == said
+
+
 def test_gaps_are_written_only_when_asked_for(tmp_path: Path) -> None:
     for keep in (False, True):
         with RecordWriter(tmp_path / "r.jsonl", keep_gaps=keep) as writer:

@@ -64,6 +64,9 @@ def test_a_late_or_busy_client_and_a_load_that_was_not_sent_are_invalid() -> Non
     assert [True, True, False] == [bool(board.reasons()) for board in (late, busy, short)]
     short.over = True
     assert ["load not delivered: 98 of 100 requests were sent"] == short.reasons()
+    starved = Board()
+    starved.errors["client_limit"] = 2
+    assert ["client-bound: 2 requests found no descriptor or port"] == starved.reasons()
     assert cells(late.honesty(), "Verdict")["value"].startswith("INVALID: client-bound: send lag p99 6")
 
 

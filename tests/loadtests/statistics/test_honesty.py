@@ -55,6 +55,12 @@ def test_load_that_was_not_delivered_makes_it_invalid() -> None:
             " client)"] == honesty.reasons  # fmt: skip
 
 
+def test_a_client_without_descriptors_or_ports_makes_it_invalid() -> None:
+    honesty = judged([*run(200), failed(200, "client_limit", at_ms=3)])
+    assert 3 == honesty.exit_code
+    assert ["client-bound: 1 requests found no descriptor or port left on this machine"] == honesty.reasons
+
+
 def test_a_slow_target_does_not_make_the_client_dishonest() -> None:
     assert judged([failed(n, "timeout", at_ms=n) for n in range(500)]).valid
 

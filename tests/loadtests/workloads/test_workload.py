@@ -20,7 +20,7 @@ from loadtests.traces import load_trace
 from loadtests.workloads.draws import Lengths, draw, mix, uniform, zipf
 from loadtests.workloads.mixed import MixedWorkload
 from loadtests.workloads.sessions import SessionsWorkload
-from loadtests.workloads.spec import Embeddings, Prefixes, Sessions, Synthetic, TraceLengths
+from loadtests.workloads.spec import Embeddings, Mixed, Part, Prefixes, Sessions, Synthetic, TraceLengths, sent_to
 from loadtests.workloads.words import OPENING_WORDS, TAPE_WORDS, WORDS, Text
 from loadtests.workloads.workload import (
     Request,
@@ -216,6 +216,29 @@ def test_hosted_providers_get_only_the_fields_they_know() -> None:
     body = json.loads(request.body)
     assert sorted(body) == ["max_tokens", "messages", "model", "temperature"]
     assert not request.stream
+
+
+def test_a_workload_names_the_field_of_the_length() -> None:
+    spec = parse_spec({"kind": "synthetic", "length_field": "max_completion_tokens", "output_tokens": 5})
+    body = json.loads(make(sent_to(spec, vllm=False)).request(0).body)
+    assert {"max_completion_tokens": 5} == {name: value for name, value in body.items() if "tokens" in name}
+    with pytest.raises(ValueError, match="length_field"):
+        parse_spec({"kind": "synthetic", "length_field": "max_output"})
+
+
+def test_only_vllm_is_sent_ignore_eos_unless_somebody_says_so() -> None:
+    silent, off = Synthetic(), Synthetic(ignore_eos=False)
+    mixed = Mixed(parts=(Part(workload=silent), Part(workload=off), Part(workload=Embeddings())))
+
+    def sent(vllm: bool, option: bool | None) -> list[object]:
+        spec = sent_to(mixed, vllm=vllm, ignore_eos=option)
+        assert isinstance(spec, Mixed)
+        return [getattr(part.workload, "ignore_eos", "none") for part in spec.parts]
+
+    assert [True, False, "none"] == sent(True, None)
+    assert [False, False, "none"] == sent(False, None)
+    assert [True, True, "none"] == sent(False, True)
+    assert [False, False, "none"] == sent(True, False)
 
 
 def test_a_text_completion_has_one_prompt() -> None:
