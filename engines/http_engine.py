@@ -13,12 +13,15 @@ from typing import Final
 from engines.collect import fetch
 from engines.errors import EngineError
 from engines.http1.origin import parse_origin
+from engines.http1.secrecy import Secrets
 from engines.model import Deadlines, Operation
 from engines.pool import Pool
 from engines.port import Exchange, Outgoing, Replica, Sink, Spawn
 from engines.wire import DIALECTS, Dialect
 
-USER_AGENT: Final = b"penstock"
+ALWAYS: Final = b"user-agent: penstock\r\naccept-encoding: identity\r\ncontent-type: application/json\r\n"
+"""What goes with every request. A compressed answer would only have to be unpacked: we read it, and a stream of small
+events gains nothing."""
 
 
 class HttpEngine:
@@ -27,6 +30,7 @@ class HttpEngine:
     __slots__ = (
         "_heads",
         "_health",
+        "_hidden",
         "_pools",
         "_probe_deadlines",
         "accepts_stream_options",
@@ -68,7 +72,8 @@ class HttpEngine:
             secret.encode() for secret in (api_key, *(headers or {}).values()) if secret and len(secret) >= 8
         )
         """What must never be seen in an answer that is passed on."""
-        fixed = b"user-agent: %b\r\ncontent-type: application/json\r\n" % USER_AGENT
+        self._hidden = Secrets(self.secrets) if self.secrets else None
+        fixed = ALWAYS
         if api_key:
             fixed += b"authorization: Bearer %b\r\n" % api_key.encode()
         for field, value in (headers or {}).items():
@@ -99,7 +104,7 @@ class HttpEngine:
         body = outgoing.body
         fixed = self._heads[replica_id, outgoing.path]
         head = b"%b%bcontent-length: %d\r\n\r\n" % (fixed, outgoing.headers, len(body))
-        return self._pools[replica_id].send(head, body, deadlines, sink)
+        return self._pools[replica_id].send(head, body, deadlines, sink, self._hidden)
 
     async def probe(self, replica_id: str) -> bool:
         head = self._health.get(replica_id)

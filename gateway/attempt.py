@@ -23,10 +23,11 @@ from engines.errors import (
     FirstByteTimeout,
     IdleTimeout,
     NoConnectionFree,
+    OutOfSockets,
     TotalTimeout,
 )
 from engines.model import Deadlines, Usage
-from gateway import clock
+from gateway import clock, shortage
 from gateway.retry_after import parse_retry_after
 from routing.breaker import Verdict
 from routing.lease import Lease
@@ -43,6 +44,7 @@ MAX_ERROR_BYTES: Final = 64 * 1024
 _OUTCOMES: dict[type[EngineError], tuple[Outcome, str]] = {
     ConnectFailed: (Outcome.CONNECT_FAILED, "connect_failed"),
     NoConnectionFree: (Outcome.OVERLOADED, "connections_busy"),
+    OutOfSockets: (Outcome.OVERLOADED, "out_of_sockets"),
     ConnectionLost: (Outcome.CONNECTION_LOST, "connection_lost"),
     FirstByteTimeout: (Outcome.FIRST_BYTE_TIMEOUT, "timeout"),
     TotalTimeout: (Outcome.OUT_OF_TIME, "timeout"),
@@ -158,9 +160,14 @@ class Attempt:
             self.fail(outcome_of_status(status), kind, f"the engine answered {status}")
 
     def failed(self, error: EngineError) -> None:
+        if self._error_size >= MAX_ERROR_BYTES and isinstance(error, BadAnswer):
+            self.done()  # an error answer without end: what is kept of it says enough
+            return
         outcome, kind = _OUTCOMES.get(type(error), (Outcome.CONNECTION_LOST, "engine_error"))
         if outcome is Outcome.FIRST_BYTE_TIMEOUT and not self.is_engines_fault(error):
             outcome = Outcome.OUT_OF_TIME
+        if isinstance(error, OutOfSockets):
+            shortage.tell(clock.monotonic(), str(error))
         self.error_parts = None
         self.status = 0
         self.fail(outcome, kind, str(error))

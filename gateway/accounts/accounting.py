@@ -14,6 +14,7 @@ from gateway.accounts.record import RequestRecord
 from gateway.errors import Failure
 from gateway.http.request import OPERATIONS
 from gateway.telemetry.metrics import OTHER
+from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
 
 if TYPE_CHECKING:
     from gateway.flight import Flight
@@ -159,7 +160,7 @@ class Accounting:
             sink.write(record)
 
     def retried(self, engine: str, outcome: Outcome) -> None:
-        self._metrics.retry(engine, outcome.value)
+        self._metrics.count(RETRIES, engine, outcome.value)
 
     def fell_back(self, model: str, source: str, target: str) -> None:
-        self._metrics.fallback(model, source, target)
+        self._metrics.count(FALLBACKS, model, source, target)

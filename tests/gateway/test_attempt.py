@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
+import structlog
 
-from engines.errors import ConnectionLost
+from engines.errors import ConnectionLost, OutOfSockets
 from engines.model import Operation
 from engines.port import Headers, Outgoing, Sink
 from gateway import clock
@@ -84,6 +85,17 @@ def test_an_attempt_that_fails_early_tells_its_owner_once_and_gives_back_first()
     attempt, owner = alone(bench)
     bench.calls[0].failed(ConnectionLost("closed"))
     assert (owner.told, attempt.outcome, bench.outstanding()) == (["connection_lost"], Outcome.CONNECTION_LOST, {})
+
+
+def test_a_gateway_without_sockets_blames_no_replica_and_says_so() -> None:
+    bench = Bench(StepClock())
+    attempt, owner = alone(bench)
+    with structlog.testing.capture_logs() as lines:
+        bench.calls[0].failed(OutOfSockets("the gateway can open no more connections: too many open files"))
+    (state,) = bench.table
+    assert (owner.told, attempt.error_kind, sum(state.breaker._bad)) == (["overloaded"], "out_of_sockets", 0)
+    assert [line["event"] for line in lines] == ["out_of_sockets"]
+    assert bench.outstanding() == {}
 
 
 def test_an_abandoned_attempt_tells_nobody_and_blames_nobody() -> None:

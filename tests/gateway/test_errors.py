@@ -126,7 +126,8 @@ def test_an_sdk_tries_again_where_that_may_help_and_not_where_we_have_tried_alre
     kind: str, openai_sdk: tuple[openai.OpenAI, Say]
 ) -> None:
     client, _ = openai_sdk
-    tries_again = {"request_timeout", "connections_busy", "no_replica", "draining", "too_many_connections", "internal"}
+    tries_again = {"request_timeout", "connections_busy", "out_of_sockets", "no_replica", "draining", "internal"}
+    tries_again |= {"too_many_connections", "control_plane_busy"}
     assert client._should_retry(response_of(kind, Operation.CHAT)) is (kind in tries_again)
 
 

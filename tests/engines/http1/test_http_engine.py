@@ -30,6 +30,7 @@ async def test_a_request_is_written_as_documented_to_the_byte() -> None:
             b"POST /studio/v1/chat/completions HTTP/1.1\r\n"
             b"host: " + up.origin.authority.encode() + b"\r\n"
             b"user-agent: penstock\r\n"
+            b"accept-encoding: identity\r\n"
             b"content-type: application/json\r\n"
             b"authorization: Bearer sk-0123456789\r\n"
             b"x-org: org-12345\r\n"
