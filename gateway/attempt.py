@@ -160,7 +160,7 @@ class Attempt:
             self.fail(outcome_of_status(status), kind, f"the engine answered {status}")
 
     def failed(self, error: EngineError) -> None:
-        if self._error_size >= MAX_ERROR_BYTES and isinstance(error, BadAnswer):
+        if self._error_size >= MAX_ERROR_BYTES and isinstance(error, (AnswerTruncated, BadAnswer)):
             self.done()  # an error answer without end: what is kept of it says enough
             return
         outcome, kind = _OUTCOMES.get(type(error), (Outcome.CONNECTION_LOST, "engine_error"))
