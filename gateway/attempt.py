@@ -26,15 +26,15 @@ from engines.errors import (
     OutOfSockets,
     TotalTimeout,
 )
-from engines.model import Deadlines, Operation, Usage
+from engines.model import Deadlines, Usage
 from gateway import clock, shortage
-from gateway.refusal import parse_retry_after
+from gateway.retry_after import parse_retry_after
 from routing.breaker import Verdict
 from routing.lease import Lease
 from routing.outcome import Outcome, outcome_of_status
 
 if TYPE_CHECKING:
-    from engines.port import Exchange, Headers, Sink
+    from engines.port import Exchange, Headers, Outgoing, Sink
     from gateway.fleet.snapshot import Upstream
     from routing.facts import RequestFacts
 
@@ -103,9 +103,7 @@ class Attempt:
         self.upstream = upstream
         self._lease = Lease(upstream.endpoint.state, facts, now, upstream.meter, upstream.series)
 
-    def send(
-        self, operation: Operation, body: bytes, headers: bytes, bounds: Deadlines | None, now: float, spent_s: float
-    ) -> None:
+    def send(self, outgoing: Outgoing, bounds: Deadlines | None, now: float, spent_s: float) -> None:
         """Call the engine. `bounds` are the client's, of whose whole time `spent_s` are gone.
 
         It may fail, and its owner make and send another attempt, before this returns.
@@ -122,7 +120,7 @@ class Attempt:
                 # Each attempt has what is left of the client's time, the whole of which runs from the request.
                 None if bounds.total_s is None else max(0.001, bounds.total_s - spent_s),
             )
-        exchange = upstream.engine.send(upstream.endpoint.replica, operation, body, headers, deadlines, self)
+        exchange = upstream.engine.send(upstream.endpoint.replica, outgoing, deadlines, self)
         if self._lease.held:
             self.exchange = exchange
 

@@ -9,7 +9,7 @@ import structlog
 
 from engines.errors import ConnectionLost, OutOfSockets
 from engines.model import Operation
-from engines.port import Headers, Sink
+from engines.port import Headers, Outgoing, Sink
 from gateway import clock
 from gateway.attempt import Attempt
 from routing.facts import RequestFacts
@@ -38,7 +38,7 @@ class Reader:
 
     def failed_early(self, attempt: Attempt) -> None:
         assert attempt.outcome is not None
-        self.told.append(attempt.outcome.label)
+        self.told.append(attempt.outcome.value)
 
     def head(self, status: int, headers: Headers) -> None:
         raise AssertionError
@@ -64,7 +64,7 @@ def alone(bench: Bench) -> tuple[Attempt, Reader]:
     facts = RequestFacts(Operation.CHAT.value, 10, 20)
     now = clock.monotonic()
     attempt = Attempt(owner, bench.serving.upstreams[endpoint], facts, True, now, random.Random(1))
-    attempt.send(Operation.CHAT, b"{}", b"", None, now, 0.0)
+    attempt.send(Outgoing(Operation.CHAT.value, b"", b"{}"), None, now, 0.0)
     return attempt, owner
 
 

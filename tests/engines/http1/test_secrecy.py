@@ -12,7 +12,7 @@ from engines.http1.call import Call
 from engines.http1.secrecy import Secrets
 from engines.http_engine import HttpEngine
 from engines.model import Operation
-from engines.port import Replica
+from engines.port import Outgoing, Replica
 from tests.engines.http1.bench import BODY, HEAD, PATIENT, Bench
 from tests.engines.http1.recorder import Recorder
 from tests.engines.http1.upstream import ended, upstream
@@ -91,7 +91,7 @@ async def test_an_engine_hides_its_own_key() -> None:
         url = f"http://{up.origin.authority}"
         engine = HttpEngine("one", "openai", [Replica("a", url)], frozenset(Operation), up.spawn, api_key=KEY.decode())
         sink = Recorder()
-        engine.send("a", Operation.CHAT, b"{}", b"", PATIENT, sink)
+        engine.send("a", Outgoing(Operation.CHAT.value, b"", b"{}"), PATIENT, sink)
         peer = await up.peer()
         await peer.request(10)
         peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\nx-key: %b\r\n\r\nyours: %b" % (KEY, KEY))

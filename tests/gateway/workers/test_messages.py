@@ -8,8 +8,13 @@ import msgspec
 import pytest
 
 from engines.model import Usage
-from gateway.telemetry.metrics import BREAKER_OPEN, Metrics
+from gateway.accounts.keys import Key
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
+from gateway.telemetry.metrics.families.retries import RETRIES
 from gateway.workers.messages import (
+    AdminAnswer,
+    AdminRequest,
     AskCounters,
     AskExposition,
     Configure,
@@ -18,10 +23,13 @@ from gateway.workers.messages import (
     Drain,
     Drained,
     Exposition,
+    Keys,
     Load,
     Membership,
     RemoteLoad,
     RemoteTokens,
+    RenewCertificate,
+    Renewed,
     Reopen,
     ReplicaAt,
     SeriesCounted,
@@ -34,7 +42,7 @@ def counted() -> Metrics:
     metrics = Metrics(["m"])
     metrics.series("m", "e").settle(200, 0.25, 0.1, 0.01, 0.0001, Usage(3, 4), 0.5)
     metrics.series("other").error("no_replica")
-    metrics.retry("e", "overloaded")
+    metrics.count(RETRIES, "e", "overloaded")
     metrics.watch(BREAKER_OPEN, lambda: [(("e", "0"), 1.0)])
     return metrics
 
@@ -47,15 +55,20 @@ TO_WORKER: list[ToWorker] = [
     RemoteLoad([RemoteTokens("e", "0", 2**40)]),
     AskCounters(),
     Exposition(b"# HELP \xff"),
+    Keys([Key("ab" * 32, "id", "t", ["m"], True, -1), Key("cd" * 32, "ü", "t", None, False, 0)]),
+    AdminAnswer(200, [(b"x", b"\xff")], b"\xff"),
+    RenewCertificate(),
     Drain(30.0),
     Reopen(),
 ]
 TO_PLANE: list[ToPlane] = [
     Configured("port 80: permission denied"),
+    Renewed("no key"),
     SeriesCounted(counted().snapshot().series),
     Counters(*counted().others()),
     Load([RemoteTokens("e", "0", 12)]),
     AskExposition(),
+    AdminRequest("GET", b"/admin/%ff", b"", [(b"x", b"\xff")], b"\xff"),
     Drained(),
 ]
 
