@@ -12,8 +12,9 @@ from typing import Final
 
 from engines.collect import fetch
 from engines.errors import EngineError
+from engines.http1.origin import parse_origin
 from engines.model import Deadlines, Operation
-from engines.pool import Pool, parse_origin
+from engines.pool import Pool
 from engines.port import Exchange, Replica, Sink, Spawn
 
 USER_AGENT: Final = b"penstock"

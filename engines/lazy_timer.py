@@ -14,6 +14,10 @@ from collections.abc import Callable
 NEVER = float("inf")
 
 
+def _nothing() -> None:
+    """What a closed timer calls."""
+
+
 class LazyTimer:
     """Calls `expired` once the event loop's clock has passed `deadline`; assign `deadline` through `set`."""
 
@@ -41,6 +45,11 @@ class LazyTimer:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+
+    def close(self) -> None:
+        """Cancel for good and let go of the owner, which holds the timer."""
+        self.cancel()
+        self._expired = _nothing
 
     def _fire(self) -> None:
         self._handle = None

@@ -7,90 +7,52 @@ close. A call over the bound waits its turn in line, under its own connect deadl
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import socket
-import ssl
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from typing import Any, cast
-from urllib.parse import urlsplit
+from typing import Final
 
 from engines.errors import ConnectFailed, NoConnectionFree, TotalTimeout
-from engines.http1 import Call, Connection
+from engines.http1.call import Call, Line
+from engines.http1.deadlines import ahead
+from engines.http1.dialing import Dialer, why_not
+from engines.http1.origin import Origin
 from engines.model import Deadlines
 from engines.port import Sink, Spawn
 
-IDLE_S = 30.0
+IDLE_S: Final = 30.0
 """Shorter than the keep-alive of common servers is impossible (uvicorn: 5 s), so a close may always cross our write;
 the connection's replay rule covers that."""
-RECEIVE_BUFFER_BYTES = 64 * 1024
-"""SO_RCVBUF. The kernel doubles it for its own book-keeping, so one read brings at most 128 KiB: with the client's
-64 KiB write buffer a paused stream holds under 256 KiB of ours. (uvloop would read 256,000 bytes at once.)"""
-TLS_BUFFER_BYTES = 16 * 1024
-"""Over this, what has come and is not yet decrypted stops the reading of a paused stream: one record. The loop's own
-256 KiB would come on top of all that, and with it the one read that passes the mark."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where to connect to: a TCP host and port, or a unix socket; TLS when `tls` is given."""
-
-    host: str
-    port: int
-    base_path: str = ""
-    uds: str | None = None
-    tls: ssl.SSLContext | None = field(default=None, compare=False)
-
-    @property
-    def authority(self) -> str:
-        """The Host header: brackets for IPv6, the port unless it is the scheme's own."""
-        if self.uds is not None:
-            return "localhost"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
-
-
-def parse_origin(url: str, tls: ssl.SSLContext | None = None) -> Origin:
-    """Read `http://host:port/base`, `https://...` or `unix:/path/to.sock`.
-
-    `tls` replaces the default context (system authorities, host name checked) of an https URL.
-    Raises ValueError with a sentence that says what is wrong.
-    """
-    if url.startswith("unix:"):
-        path = url.removeprefix("unix:").removeprefix("//")
-        if not path.startswith("/"):
-            raise ValueError(f"{url!r}: a unix socket URL is unix:/absolute/path.sock")
-        return Origin(host="localhost", port=80, uds=path)
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is not an http://, https:// or unix: URL")
-    if parts.query or parts.fragment or parts.username or parts.password:
-        raise ValueError("an engine URL has no user, password, query or fragment")
-    secure = parts.scheme == "https"
-    return Origin(
-        host=parts.hostname,
-        port=parts.port or (443 if secure else 80),
-        base_path=parts.path.rstrip("/"),
-        tls=(tls or ssl.create_default_context()) if secure else None,
-    )
+CLOSED_AT_ONCE: Final = 64
+"""How many stale connections are closed in one turn of the loop: about a millisecond's work."""
 
 
 class Pool:
-    """The connections to one origin."""
+    """The connections to one origin. Satisfies `engines.http1.call.Home`."""
 
-    __slots__ = ("_idle", "_limit", "_loop", "_open", "_spawn", "_waiting", "closing", "idle_s", "origin")
+    __slots__ = ("_dialer", "_idle", "_limit", "_loop", "_open", "_spawn", "_waiting", "closing", "idle_s")
 
-    def __init__(self, origin: Origin, spawn: Spawn, *, limit: int = 10_000, idle_s: float = IDLE_S) -> None:
-        self.origin = origin
+    def __init__(
+        self,
+        origin: Origin,
+        spawn: Spawn,
+        *,
+        limit: int = 10_000,
+        idle_s: float = IDLE_S,
+        dialer: Dialer | None = None,
+    ) -> None:
+        """`limit`: connections at most. `idle_s`: how long one is kept unused, in seconds."""
         self.idle_s = idle_s
         self.closing = False
+        self._dialer = dialer or Dialer(origin)
         self._spawn = spawn
         self._limit = limit
         self._loop = asyncio.get_running_loop()
-        self._idle: dict[Connection, None] = {}  # ordered: the last is the most recently used
+        self._idle: dict[Line, None] = {}  # ordered: the last is the most recently used
         self._open = 0  # connections that exist or are being made
         self._waiting: OrderedDict[Call, None] = OrderedDict()  # who gives up leaves in O(1)
+
+    @property
+    def origin(self) -> Origin:
+        return self._dialer.origin
 
     @property
     def open_connections(self) -> int:
@@ -100,6 +62,11 @@ class Pool:
     @property
     def idle_connections(self) -> int:
         return len(self._idle)
+
+    @property
+    def waiting_calls(self) -> int:
+        """Calls in line for a connection."""
+        return len(self._waiting)
 
     def send(self, head: bytes, body: bytes, deadlines: Deadlines, sink: Sink) -> Call:
         """Send one request; see `engines.port.Engine.send` for the rules."""
@@ -121,41 +88,58 @@ class Pool:
             bound = self._bound_s(call)
             self._loop.call_later(bound, self._give_up, call, bound)
 
-    def release(self, connection: Connection) -> None:
+    def release(self, line: Line) -> None:
         """Take back a connection that is open and free."""
         while self._waiting:
             call, _ = self._waiting.popitem(last=False)
             if not call.finished:
-                connection.reused = True
-                connection.send(call)
+                line.reused = True
+                line.idle_since = self._loop.time()
+                line.send(call)
                 return
         if self.closing:
-            connection.abort()
+            line.abort()
             return
-        connection.keep_idle(self._loop.time() + self.idle_s)
-        self._idle[connection] = None
+        line.idle_since = now = self._loop.time()
+        line.keep_idle(now + self.idle_s)
+        self._idle[line] = None
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, line: Line) -> None:
         """Forget a connection that has closed. Called at most once per connection by its close, again by its loss."""
-        self._idle.pop(connection, None)
-        if not connection.counted:
-            return
-        connection.counted = False
+        self._idle.pop(line, None)
+        if line.counted:
+            line.counted = False
+            self._one_less()
+
+    def stale(self, idle_since: float) -> None:
+        """Close the connections that have been idle since then or longer."""
+        old = [line for line in self._idle if line.idle_since <= idle_since]
+        for line in old:
+            del self._idle[line]
+        self._close_some(old)
+
+    def close(self) -> None:
+        """Close what is idle now, and what is busy when its call ends."""
+        self.closing = True
+        for line in list(self._idle):
+            line.abort()
+
+    def _close_some(self, lines: list[Line]) -> None:
+        for line in lines[:CLOSED_AT_ONCE]:
+            line.abort()
+        if len(lines) > CLOSED_AT_ONCE:
+            self._loop.call_soon(self._close_some, lines[CLOSED_AT_ONCE:])
+
+    def _one_less(self) -> None:
         self._open -= 1
         while self._waiting and self._open < self._limit:
             call, _ = self._waiting.popitem(last=False)
             if not call.finished:
                 self.send_fresh(call)
 
-    def close(self) -> None:
-        """Close what is idle now, and what is busy when its call ends."""
-        self.closing = True
-        for connection in list(self._idle):
-            connection.abort()
-
     def _give_up(self, call: Call, bound: float) -> None:
-        if call.connection is None and call in self._waiting:
-            del self._waiting[call]  # an aborted one too: its body must not wait for a connection to come free
+        if call.line is None and call in self._waiting:
+            del self._waiting[call]  # an aborted one too: its place must not wait for a connection to come free
             if call.finished:
                 return
             busy = f"all {self._limit} connections to the engine stayed busy for {bound:g} s"
@@ -164,10 +148,8 @@ class Pool:
     def _bound_s(self, call: Call) -> float:
         """How long the call may take to get its connection. Under `connect_s` it is the caller's whole time that
         bounds it: running out of that says nothing about the engine."""
-        deadlines = call.deadlines
-        if deadlines.total_s is None:
-            return deadlines.connect_s
-        return max(0.0, min(deadlines.connect_s, call.started_at + deadlines.total_s - self._loop.time()))
+        now = self._loop.time()
+        return max(0.0, ahead(call, now, call.deadlines.connect_s) - now)
 
     def _out_of_time(self, call: Call) -> bool:
         """Whether it was the caller's whole time that bounded the wait; that says nothing about the engine."""
@@ -175,96 +157,25 @@ class Pool:
         return total_s is not None and self._bound_s(call) < 0.001  # a timer may fire within its millisecond
 
     async def _connect(self, call: Call) -> None:
-        origin = self.origin
         bound = self._bound_s(call)
-        connection = Connection(self, self._loop)
         try:
             async with asyncio.timeout(bound):
-                sock = await self._dial()
-                server_hostname = origin.host if origin.tls is not None else None
-                if origin.uds is not None:
-                    await self._loop.create_unix_connection(lambda: connection, sock=sock)
-                else:
-                    transport, _ = await self._loop.create_connection(
-                        lambda: connection, sock=sock, ssl=origin.tls, server_hostname=server_hostname
-                    )
-                    if origin.tls is not None:
-                        cast("Any", transport).set_read_buffer_limits(high=TLS_BUFFER_BYTES)
+                line = await self._dialer.dial(self)
         except BaseException as error:
-            self.lost(connection)
+            self._one_less()
             if isinstance(error, TimeoutError) and self._out_of_time(call):
                 call.fail(TotalTimeout(f"no connection to the engine within {call.deadlines.total_s:g} s"))
             else:
-                call.fail(_connect_failure(error, bound))
+                call.fail(why_not(error, bound))
             if not isinstance(error, (OSError, TimeoutError)):
                 raise
             return
-        if connection.closed:
+        line.counted = not line.closed
+        if line.closed:
+            self._one_less()
             call.fail(ConnectFailed("the engine closed the connection at once"))
         elif call.finished:
             # The client left while we connected; the connection is as good as new for the next one.
-            self.release(connection)
+            self.release(line)
         else:
-            connection.send(call)
-
-    async def _addresses(self) -> list[tuple[int, Any]]:
-        """Family and address of each place the host name stands for."""
-        host, port = self.origin.host, self.origin.port
-        for family in (socket.AF_INET, socket.AF_INET6):
-            try:
-                socket.inet_pton(family, host)
-            except OSError:
-                continue
-            return [(family, (host, port))]  # a literal address needs no resolver thread
-        try:
-            found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except UnicodeError:
-            raise OSError("no host can have this name") from None
-        return [(family, address) for family, _, _, _, address in found]
-
-    async def _dial(self) -> socket.socket:
-        """A connected socket, with our options: each address of the name in turn."""
-        origin = self.origin
-        if origin.uds is not None:
-            candidates: list[tuple[int, Any]] = [(socket.AF_UNIX, origin.uds)]
-        else:
-            candidates = await self._addresses()
-        failure: OSError = OSError("the name has no address")
-        for family, address in candidates:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                sock.setblocking(False)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-                if family != socket.AF_UNIX:
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                await self._loop.sock_connect(sock, address)
-            except OSError as error:
-                sock.close()
-                failure = error
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
-        raise failure
-
-
-def _connect_failure(error: BaseException, bound_s: float) -> ConnectFailed | NoConnectionFree:
-    match error:
-        case OSError(errno=errno.EMFILE | errno.ENFILE | errno.EADDRNOTAVAIL | errno.ENOBUFS | errno.ENOMEM):
-            # Ours, not the engine's: blaming it would open the breakers of every replica at once.
-            why = os.strerror(error.errno or 0).lower()
-            return NoConnectionFree(f"the gateway can open no more connections: {why}")
-        case TimeoutError():
-            return ConnectFailed(f"no connection to the engine within {bound_s:g} s")
-        case ssl.SSLCertVerificationError():
-            return ConnectFailed(f"the engine's TLS certificate is not trusted: {error.verify_message}")
-        case ssl.SSLError():
-            return ConnectFailed("the TLS handshake with the engine failed")
-        case OSError():
-            # The loop's own words may hold the address, which is no client's business.
-            number = error.errno or 0
-            why = os.strerror(number) if number > 0 else "its name has no usable address"
-            return ConnectFailed(f"cannot connect to the engine: {why.lower()}")
-        case _:
-            return ConnectFailed("the connection attempt was cancelled")
+            line.send(call)

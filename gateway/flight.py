@@ -1,9 +1,11 @@
-"""The life of one inference request, from its last byte in to its settlement: a state machine driven by callbacks.
+"""The story of one inference request, from its last byte in to its settlement: a state machine driven by callbacks.
 
-    begin ─> attempt ──head, first body byte──> relay ──> settled
-               │  └─ failed before that ─> retry.next ─> attempt (at once, or by timer)
-               │                               └─ give up ─> answered with the failure ─> settled
-               └─ client gone: upstream aborted, settled (from any state)
+    begin ─> send ──first body byte of a 2xx──> answering ──> the relay ends it ──> settled
+              │  └─ failed before that ─> retry.next ─> send (at once, or by timer)
+              │                               └─ give up ─> the reply tells the failure ─> settled
+              └─ client gone: every attempt abandoned, settled (from any state)
+
+It owns its attempts (`gateway.attempt`: one engine call each), the retry state and the reply (`gateway.reply`).
 
 No task and no future per request: on uvloop they cost 7 us, more than routing, metrics and the access line together
 (measured). What must wait (a back-off) waits in a timer.
@@ -11,6 +13,7 @@ No task and no future per request: on uvloop they cost 7 us, more than routing, 
 Laws:
 - our own response head is held until the first body byte of a 2xx answer, so everything before it may be retried;
 - after that byte nothing is retried: a failure is told inside the stream;
+- of several attempts at once, the first to answer is the answer, and the others are abandoned at that moment;
 - `settle` runs exactly once, whatever happens, and gives back everything that was taken.
 """
 
@@ -21,51 +24,28 @@ import random
 from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
-from engines.errors import (
-    AnswerTruncated,
-    BadAnswer,
-    ClientStalled,
-    ConnectFailed,
-    ConnectionLost,
-    EngineError,
-    FirstByteTimeout,
-    IdleTimeout,
-    NoConnectionFree,
-    TotalTimeout,
-)
-from engines.model import Deadlines, Operation, Usage
-from engines.port import Exchange, Headers
+from engines.model import Deadlines, Operation
 from engines.wire import FORMATS, ApiError
 from gateway import clock, envelope
+from gateway.attempt import Attempt
 from gateway.errors import Failure
-from gateway.refusal import error_said, error_type, parse_retry_after
+from gateway.identity import ANONYMOUS, Principal
+from gateway.prompt import Prompt
+from gateway.refusal import error_said, error_type
 from gateway.relay import PlainRelay, StreamRelay
+from gateway.reply import JSON, Reply
 from routing import retry
 from routing.breaker import Verdict
+from routing.facts import RequestFacts
 from routing.outcome import Outcome, outcome_of_status
 from routing.policy import choose
 
 if TYPE_CHECKING:
+    from engines.port import Sink
     from gateway.envelope import Envelope
-    from gateway.fleet.snapshot import Serving, Upstream
+    from gateway.fleet.snapshot import Serving
     from gateway.http.request import Request
-    from gateway.identity import Principal
-    from routing.model import Decision, Endpoint
-
-MAX_ERROR_BYTES = 64 * 1024
-"""How much of an engine's error answer is kept; enough for any message, small enough to hold for every request."""
-
-_SUCCESS = Verdict.SUCCESS
-
-_OUTCOMES: dict[type[EngineError], tuple[Outcome, str]] = {
-    ConnectFailed: (Outcome.CONNECT_FAILED, "connect_failed"),
-    NoConnectionFree: (Outcome.OVERLOADED, "connections_busy"),
-    ConnectionLost: (Outcome.CONNECTION_LOST, "connection_lost"),
-    FirstByteTimeout: (Outcome.FIRST_BYTE_TIMEOUT, "timeout"),
-    TotalTimeout: (Outcome.OUT_OF_TIME, "timeout"),
-    BadAnswer: (Outcome.BAD_ANSWER, "bad_answer"),
-    AnswerTruncated: (Outcome.CONNECTION_LOST, "answer_truncated"),
-}
+    from routing.model import Endpoint
 
 OPERATION_KEYS = {operation: operation.value for operation in Operation}
 """What routing knows an operation by; asking an enum for its value costs 0.1 us each time."""
@@ -90,42 +70,23 @@ class Settlement(Protocol):
 
 
 class Flight:
-    """One request in progress. It is the `Sink` of its engine call and the `Work` of its connection."""
+    """One request in progress. It is the `Work` of its connection and the owner of its attempts."""
 
-    # Defaults live on the class: setting forty attributes for each request would cost 2 us.
-    line: Upstream | None = None
-    """The endpoint of the attempt in progress, or of the last one."""
+    # Defaults live on the class: setting them all for each request would cost 1 us.
     deadlines: Deadlines | None = None
     """The client's own, when they are tighter than the engine's."""
-    attempts = 0
+    attempt: Attempt | None = None
+    """The one that answers, or the last one sent."""
     first_dispatch_s = 0.0
-    dispatched_s = 0.0
-    first_byte_s = 0.0
-    last_content_s = 0.0
-    """When the finish reason came, which is with or right after the last content."""
     finished_s = 0.0
-    usage: Usage | None = None
     cost_usd: float | None = None
-    """GPU cost so far; the price of the tokens is added when the request is settled."""
-    finish_reason = ""
+    """Of GPU time, over all attempts; the price of the tokens is added when the request is settled."""
     error_kind = ""
     answer_status = 0
     settled = False
-    _exchange: Exchange | None = None
     _retry: retry.RetryState | None = None
     _retry_timer: asyncio.TimerHandle | None = None
-    _ticket = 0
-    _mark = 0.0
-    _status = 0
-    _upstream_headers: Headers = ()
-    _error_parts: list[bytes] | None = None
-    _error_size = 0
     _paused = False
-    _charged = False
-    """Whether the attempt in progress has taken what `_release` gives back."""
-    _body: tuple[str, bool, bool, bytes] | None = None
-    """The rewritten body and what it was written for."""
-    _forward = b""
 
     def __init__(
         self,
@@ -142,7 +103,6 @@ class Flight:
     ) -> None:
         self.request = request
         self.operation = operation
-        self._spoken = OPERATION_KEYS[operation]
         self.wire_format = FORMATS[operation]
         self.request_id = request_id
         self.principal = principal
@@ -154,251 +114,174 @@ class Flight:
         self._loop = loop
         self._rng = rng
         self.received_s = received_s
-        self.prompt_tokens = route.tokens.prompt_tokens(len(request.body))
-        self.output_tokens = route.tokens.output_tokens(parsed.output_limit)
+        self.attempts: list[Attempt] = []
+        self.prompt = prompt = Prompt(operation, request.body, parsed, request.fields, request_id)
+        facts = RequestFacts(
+            OPERATION_KEYS[operation],
+            route.tokens.prompt_tokens(len(request.body)),
+            route.tokens.output_tokens(parsed.output_limit),
+            prompt,
+        )
+        if principal is not ANONYMOUS:
+            facts.tenant, facts.priority = principal.tenant, principal.priority
+        self.facts = facts
+        self.reply = Reply(request.connection, self.wire_format, request_id)
 
-    # -- attempts ------------------------------------------------------------------------------------------------------
+    # -- the way up ----------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Choose an endpoint and send."""
         self.route.budget.deposit()
-        decision = choose(self.route, self._spoken, self.received_s, self._rng)
-        if decision is None:
+        if self.deadlines is not None:
+            self.facts.deadline_s = self._deadline_s()
+        endpoint = choose(self.route, self.facts, self.received_s, self._rng)
+        if endpoint is None:
             self.fail(self._nobody())
         else:
-            self._send(decision, self.received_s)
+            self.send(endpoint, self.received_s)
 
-    def _send(self, decision: Decision, now: float) -> None:
-        endpoint = decision.endpoint
-        line = self._upstreams[endpoint]
+    def send(self, endpoint: Endpoint, now: float) -> None:
+        """One more attempt, at an endpoint that was chosen at `now`."""
+        upstream = self._upstreams[endpoint]
+        prompt = self.prompt
         try:
-            body = self._body_for(endpoint, line)
+            body = prompt.body(upstream)
         except RecursionError:  # parsed a few frames above, it was just not too deep
             self.fail(Failure("invalid_json", envelope.DEPTH))
             return
-        self.line = line
-        state = endpoint.state
-        self._ticket = state.breaker.admit(now)
-        state.charge(self.prompt_tokens, self.output_tokens)
-        if line.meter is not None:
-            self._mark = line.meter.start(now)
-        line.series.in_flight += 1
-        self._charged = True
-        self.attempts = attempt = self.attempts + 1
-        self._status = 0
-        self._error_parts = None
-        self.first_byte_s = 0.0
-        self.dispatched_s = now = clock.monotonic()
-        if attempt == 1:
-            self.first_dispatch_s = now
-        deadlines = line.deadlines
-        bounds = self.deadlines
-        if bounds is not None:
-            deadlines = Deadlines(
-                deadlines.connect_s,
-                min(deadlines.first_byte_s, bounds.first_byte_s),
-                min(deadlines.idle_s, bounds.idle_s),
-                # Each attempt has what is left of the client's time, the whole of which runs from the request.
-                None if bounds.total_s is None else max(0.001, self.received_s + bounds.total_s - now),
-            )
-        exchange = line.engine.send(endpoint.replica, self.operation, body, self._headers_up(), deadlines, self)
-        if self.attempts == attempt and self._charged:  # a send may fail, and be retried, before it returns
-            self._exchange = exchange
-            if self._paused:
-                exchange.pause()
-
-    def _body_for(self, endpoint: Endpoint, line: Upstream) -> bytes:
-        parsed = self.envelope
-        streams = bool(parsed.stream) and self.operation in envelope.STREAMS_WITH_OPTIONS
-        ask = streams and line.engine.accepts_stream_options and not envelope.asks_usage(parsed)
-        drop = parsed.stream_options is not None and not line.engine.accepts_stream_options
-        if endpoint.model == parsed.model and not ask and not drop:
-            return self.request.body
-        known = self._body
-        if known is not None and known[:3] == (endpoint.model, ask, drop):
-            return known[3]
-        body = envelope.rewrite(self.request.body, endpoint.model, ask_usage=ask, drop_stream_options=drop)
-        self._body = (endpoint.model, ask, drop, body)
-        return body
-
-    def _headers_up(self) -> bytes:
-        if not self._forward:
-            fields = self.request.fields
-            block = b"x-request-id: %b\r\n" % self.request_id
-            if not FORWARDED.isdisjoint(fields):
-                for name in FORWARDED & fields.keys():
-                    block += b"%b: %b\r\n" % (name, fields[name])
-            self._forward = block
-        return self._forward
-
-    # -- engines.port.Sink, until the first body byte of a 2xx answer --------------------------------------------------
-
-    def head(self, status: int, headers: Headers) -> None:
-        self._status = status
-        self._upstream_headers = headers
-        if not 200 <= status < 300:
-            self._error_parts = []
-            self._error_size = 0
-
-    def data(self, data: bytes) -> None:
-        parts = self._error_parts
-        if parts is not None:
-            if self._error_size < MAX_ERROR_BYTES:
-                parts.append(data)
-                self._error_size += len(data)
-            return
-        self._first_byte()
-        relay = self._relay()
-        relay.data(data)
-
-    def flush(self) -> None:
-        pass  # an error answer is collected whole
-
-    def done(self) -> None:
-        self._exchange = None
-        if self._error_parts is None:
-            # A 2xx without a body: nothing that could be relayed, so it is answered (or retried) as a failure.
-            if self.envelope.stream:
-                self._failed(Outcome.CONNECTION_LOST, "answer_truncated", "the engine ended its stream before it began")
-            else:
-                self._first_byte()
-                self._relay().done()
-            return
-        status = self._status
-        outcome = outcome_of_status(status)
-        if status < 400:
-            self._error_parts = None
-            self._failed(Outcome.BAD_ANSWER, "bad_answer", f"the engine answered {status}; redirects are not followed")
-        elif outcome is Outcome.ANSWERED:
-            self._record(_SUCCESS)
-            self._pass_error(b"".join(self._error_parts or ()), outcome)
-        else:
-            self._failed(outcome, "engine_error", f"the engine answered {status}")
-
-    def failed(self, error: EngineError) -> None:
-        self._exchange = None
-        outcome, kind = _OUTCOMES.get(type(error), (Outcome.CONNECTION_LOST, "engine_error"))
-        if outcome is Outcome.FIRST_BYTE_TIMEOUT and not self.is_engines_fault(error):
-            outcome = Outcome.OUT_OF_TIME
-        self._error_parts = None
-        self._status = 0
-        self._failed(outcome, kind, str(error))
-
-    def _first_byte(self) -> None:
-        line = self.line
-        assert line is not None
-        self.first_byte_s = now = clock.monotonic()
-        line.endpoint.state.first_byte(self.prompt_tokens)
-        self._record(_SUCCESS, now)
-
-    def _relay(self) -> StreamRelay | PlainRelay:
-        """Hand the rest of the answer to the relay that fits it."""
-        streaming = False
-        if self.envelope.stream:
-            for name, value in self._upstream_headers:
-                if name == b"content-type":
-                    streaming = value.startswith(b"text/event-stream")
-        relay: StreamRelay | PlainRelay
-        if streaming:
-            relay = StreamRelay(self, self._status, self._upstream_headers)
-        else:
-            relay = PlainRelay(self, self._status, self._upstream_headers)
-        if self._exchange is not None:
-            self._exchange.sink = relay
-        return relay
-
-    # -- failing and retrying ------------------------------------------------------------------------------------------
-
-    def _failed(self, outcome: Outcome, kind: str, message: str) -> None:
-        """An attempt ended before its first body byte."""
+        attempt = Attempt(self, upstream, self.facts, bool(self.envelope.stream), now, self._rng)
+        self.attempt = attempt
+        self.attempts.append(attempt)
         now = clock.monotonic()
-        line = self.line
-        assert line is not None
-        self._record(outcome.verdict, now)
-        self._release(now)
+        if len(self.attempts) == 1:
+            self.first_dispatch_s = now
+        attempt.send(self.operation, body, prompt.headers(), self.deadlines, now, now - self.received_s)
+        if self._paused:
+            attempt.pause()
+
+    # -- gateway.attempt.Owner -----------------------------------------------------------------------------------------
+
+    def answering(self, attempt: Attempt) -> Sink:
+        """The first byte is here: from now on this attempt is the answer, and the relay that fits it takes the rest."""
+        self.attempt = attempt
+        if len(self.attempts) > 1:
+            for other in self.attempts:
+                if other is not attempt:
+                    other.abandon()
+        streams = self.reply.status != 0  # begun by a comment: whatever comes must now fit into events, or fail
+        if self.envelope.stream:
+            for name, value in attempt.headers:
+                if name == b"content-type":
+                    streams = streams or value.startswith(b"text/event-stream")
+        if streams:
+            return StreamRelay(self, attempt, self.reply, self.wire_format)
+        return PlainRelay(self, attempt, self.reply, self.wire_format)
+
+    def failed_early(self, attempt: Attempt) -> None:
+        """An attempt ended before its first body byte: again, or not."""
+        outcome = attempt.outcome
+        assert outcome is not None
+        if self.settled:
+            return
+        if outcome is Outcome.ANSWERED:  # and no attempt elsewhere would be answered otherwise
+            self._pass_error(attempt, outcome)
+            return
+        now = clock.monotonic()
         if self._retry is None:
-            self._retry = retry.RetryState(self.route, self._spoken, self._deadline_s())
-        retry_after_s = self._retry_after_s()
-        failed = retry.Failure(line.endpoint, outcome, retry_after_s)
+            self._retry = retry.RetryState(self.route, self.facts, self._deadline_s())
+        endpoint = attempt.upstream.endpoint
+        failed = retry.FailedAttempt(endpoint, outcome, attempt.retry_after_s())
+        if len(self.attempts) > 1 and any(not other.over for other in self.attempts):
+            self._retry.note(failed, now)  # another one is still on its way
+            return
         verdict = retry.next(self._retry, failed, now, self._rng)
         if isinstance(verdict, retry.Wait):
-            self._settlement.retried(line.endpoint.engine, outcome)
+            attempt.error_parts = None
+            self._settlement.retried(endpoint.engine, outcome)
             if verdict.seconds > 0:
                 self._retry_timer = self._loop.call_later(verdict.seconds, self._again)
             else:
                 self._again()
-        elif self._error_parts is not None:
-            self._pass_error(b"".join(self._error_parts), outcome)
+        elif attempt.error_parts is not None:
+            self._pass_error(attempt, outcome)
         else:
             retry_after_s = 1.0 if outcome is Outcome.OVERLOADED else None
-            self.fail(Failure(kind, self._sentence(message), retry_after_s=retry_after_s))
+            self.fail(Failure(attempt.error_kind, self._sentence(attempt.message), retry_after_s=retry_after_s))
 
     def _again(self) -> None:
         self._retry_timer = None
         if self.settled:
             return
         assert self._retry is not None
-        assert self.line is not None
+        assert self.attempt is not None
         now = clock.monotonic()
-        decision = self._retry.choose(now, self._rng)
-        if decision is None:
+        endpoint = self._retry.choose(now, self._rng)
+        if endpoint is None:
             self.fail(self._nobody())
             return
-        before = self.line.endpoint
-        if decision.tier > before.tier:
-            self._settlement.fell_back(self.model, before.engine, decision.endpoint.engine)
-        self._send(decision, now)
+        before = self.attempt.upstream.endpoint
+        if endpoint.tier > before.tier:
+            self._settlement.fell_back(self.model, before.engine, endpoint.engine)
+        self.send(endpoint, now)
 
-    def _pass_error(self, body: bytes, outcome: Outcome) -> None:
+    # -- failing -------------------------------------------------------------------------------------------------------
+
+    def fail(self, failure: Failure) -> None:
+        """Tell a failure of our own, and settle."""
+        self.error_kind = failure.kind
+        headers = self.head_down()
+        self.settle(self.reply.status_of(failure))
+        self.reply.fail(failure, headers)
+
+    def refuse_stream(self, status: int, body: bytes) -> None:
+        """The stream's first event is an error, and no byte of it has left: answer it as an error."""
+        attempt = self.attempt
+        assert attempt is not None
+        attempt.stop()
+        attempt.status = status
+        attempt.error_kind = "rate_limited" if status == 429 else f"engine_{status}"
+        attempt.error_parts = [body]
+        self._pass_error(attempt, outcome_of_status(status))
+
+    def _pass_error(self, attempt: Attempt, outcome: Outcome) -> None:
         """Tell the client what the engine said, unless that would tell it about us."""
-        line = self.line
-        assert line is not None
-        status = self._status
+        status = attempt.status
+        upstream = attempt.upstream
         if status in (401, 402, 403, 407):
             # Our credentials, not the client's: a provider's message may quote part of the key.
             self.fail(Failure("engine_auth", self._sentence("the engine refused the gateway's credentials")))
             return
-        retry_after_s = self._retry_after_s()
-        for secret in line.engine.secrets:
+        body = b"".join(attempt.error_parts or ())
+        for secret in upstream.engine.secrets:
             body = body.replace(secret, b"***")
-        headers = self.head_down()
+        said = error_said(body)
+        if said is not None and status in (404, 405):
+            # Not about the request: the server behind this engine has no such route for its model.
+            what = f"{upstream.endpoint.engine} does not speak {self.operation.value} for this model"
+            self.fail(Failure("unsupported_operation", f"model {self.model!r}: engine {what}"))
+            return
+        if not self.reply.untold:  # by a comment
+            self.fail(Failure("engine_error", self._sentence(f"the engine answered {status}{said or ''}")))
+            return
+        headers = JSON + self.head_down()
+        retry_after_s = attempt.retry_after_s()
         if retry_after_s is not None:
             headers += b"retry-after: %d\r\n" % max(1, ceil(retry_after_s))
         if outcome.verdict is Verdict.FAILURE:
             headers += b"x-should-retry: false\r\n"
-        said = error_said(body)
         if said is not None:
-            if status in (404, 405):
-                # Not about the request: the server behind this engine has no such route for its model.
-                what = f"{line.endpoint.engine} does not speak {self.operation.value} for this model"
-                self.fail(Failure("unsupported_operation", f"model {self.model!r}: engine {what}"))
-                return
             error = ApiError(self._sentence(f"the engine answered {status}{said}"), error_type(status), "engine_error")
             body = self.wire_format.error_body(error, self.request_id.decode())
-        self.error_kind = self.error_kind or ("rate_limited" if status == 429 else f"engine_{status}")
+        self.error_kind = self.error_kind or attempt.error_kind
         self.settle(status)
-        self.request.connection.respond(status, b"content-type: application/json\r\n" + headers, body)
-
-    def refuse_stream(self, status: int, body: bytes) -> None:
-        """The stream's first event is an error, and no byte of it has left: answer it as an error."""
-        self.abort_upstream()
-        self._status = status
-        self._pass_error(body, outcome_of_status(status))
-
-    def fail(self, failure: Failure) -> None:
-        """Answer with a failure of our own and settle."""
-        self.error_kind = failure.kind
-        body = failure.body(self.wire_format, self.request_id.decode())
-        headers = b"content-type: application/json\r\n" + failure.headers() + self.head_down()
-        self.settle(failure.status)
-        self.request.connection.respond(failure.status, headers, body)
+        self.reply.respond(status, headers, body)
 
     def _nobody(self) -> Failure:
         """No replica may be asked. The client may try again when the first breaker lets a probe through."""
         now = clock.monotonic()
         waits = [
             endpoint.state.breaker.open_until - now
-            for pool in self.route.speakers[self._spoken].pools
+            for pool in self.route.speakers[self.facts.operation].pools
             for endpoint in pool
             if not endpoint.state.breaker.closed
         ]
@@ -409,9 +292,11 @@ class Flight:
         )
 
     def _sentence(self, message: str) -> str:
-        line = self.line
-        engine = f" (engine {line.endpoint.engine}, attempt {self.attempts})" if line is not None else ""
-        return f"model {self.model!r}: {message}{engine}"
+        attempt = self.attempt
+        if attempt is None:
+            return f"model {self.model!r}: {message}"
+        engine = attempt.upstream.endpoint.engine
+        return f"model {self.model!r}: {message} (engine {engine}, attempt {len(self.attempts)})"
 
     def _deadline_s(self) -> float | None:
         deadlines = self.deadlines
@@ -419,65 +304,52 @@ class Flight:
             return None
         return self.received_s + deadlines.total_s
 
-    def _retry_after_s(self) -> float | None:
-        if self._status == 0:
-            return None
-        for name, value in self._upstream_headers:
-            if name == b"retry-after":
-                return parse_retry_after(value)
-        return None
-
-    # -- gateway.http.connection.Work ----------------------------------------------------------------------------------
+    # -- gateway.http.handler.Work -------------------------------------------------------------------------------------
 
     def client_gone(self) -> None:
         """The client left: stop the engine's work now."""
         if self.settled:
             return
-        if self._exchange is not None:
-            self._exchange.abort()
-            self._exchange = None
         if self._retry_timer is not None:
             self._retry_timer.cancel()
-        if self._charged:  # between attempts there is none to tell of: the last one has been told
-            self._record(Verdict.IGNORED)
+        for attempt in self.attempts:
+            attempt.abandon()
         self.error_kind = self.error_kind or "client_gone"
         self.settle(499)
 
     def client_paused(self) -> None:
         self._paused = True
-        if self._exchange is not None:
-            self._exchange.pause()
+        for attempt in self.attempts:
+            attempt.pause()
 
     def client_resumed(self) -> None:
         self._paused = False
-        if self._exchange is not None:
-            self._exchange.resume()
+        for attempt in self.attempts:
+            attempt.resume()
 
-    # -- settling ------------------------------------------------------------------------------------------------------
+    # -- what the relay asks, and how it ends --------------------------------------------------------------------------
 
-    def abort_upstream(self) -> None:
-        """Stop the engine's work; the answer goes no further."""
-        if self._exchange is not None:
-            self._exchange.abort()
-            self._exchange = None
+    @property
+    def asked_usage(self) -> bool:
+        """Whether the usage event is the client's: it asked for it, or every stream of its format has one."""
+        return self.operation not in envelope.STREAMS_WITH_OPTIONS or envelope.asks_usage(self.envelope)
 
-    def broke(self) -> None:
-        """The answer broke after its first byte: the replica's fault, told with the ticket of its success."""
-        self._record(Outcome.CUT_SHORT.verdict)
+    @property
+    def choices(self) -> int:
+        """How many choices must finish; 0 where an answer has just one end."""
+        return envelope.choices(self.request.body) if self.operation in envelope.STREAMS_WITH_OPTIONS else 0
 
-    def is_engines_fault(self, error: EngineError) -> bool:
-        """Whether an error counts against its replica: not when the client's own deadline or reading ended it."""
-        line, bounds = self.line, self.deadlines
-        assert line is not None
-        match error:
-            case TotalTimeout() | ClientStalled():
-                return False
-            case FirstByteTimeout():
-                return bounds is None or bounds.first_byte_s >= line.deadlines.first_byte_s
-            case IdleTimeout():
-                return bounds is None or bounds.idle_s >= line.deadlines.idle_s
-            case _:
-                return True
+    def head_down(self) -> bytes:
+        """The gateway's own response headers."""
+        attempt = self.attempt
+        if attempt is None:
+            return b"x-request-id: %b\r\n" % self.request_id
+        return b"x-request-id: %b\r\n%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %.3f\r\n" % (
+            self.request_id,
+            attempt.upstream.headers,
+            len(self.attempts),
+            (self.first_dispatch_s - self.received_s) * 1e3,
+        )
 
     def settle(self, status: int) -> None:
         """Close the account: called once for every request, by whoever ends it."""
@@ -486,53 +358,11 @@ class Flight:
         self.settled = True
         self.answer_status = status
         self.finished_s = now = clock.monotonic()
-        self._release(now)
-        # A call knows its sink, the sink its flight: without this cut each request would be garbage for the collector,
-        # which would stop all streams for 50 ms now and then (measured) to find it.
-        self._exchange = None
+        for attempt in self.attempts:
+            attempt.close(now)
+            cost_usd = attempt.gpu_cost_usd
+            if cost_usd is not None:
+                self.cost_usd = cost_usd + (self.cost_usd or 0.0)
         self._settlement.settle(self)
-
-    def _record(self, verdict: Verdict, now: float | None = None) -> None:
-        line = self.line
-        if line is not None:
-            at = clock.monotonic() if now is None else now
-            line.endpoint.state.breaker.record(self._ticket, verdict, at, self._rng)
-
-    def _release(self, now: float) -> None:
-        """Give back what `_send` took for the attempt in progress, if there is one."""
-        line = self.line
-        if line is None or not self._charged:
-            return
-        self._charged = False
-        if self.first_byte_s:
-            line.endpoint.state.release(0, self.output_tokens)
-        else:
-            line.endpoint.state.release(self.prompt_tokens, self.output_tokens)
-        line.series.in_flight -= 1
-        if line.meter is not None:
-            self.cost_usd = line.meter.finish(self._mark, now) + (self.cost_usd or 0.0)
-
-    def head_down(self) -> bytes:
-        """The gateway's own response headers."""
-        line = self.line
-        if line is None or not self.attempts:
-            return b"x-request-id: %b\r\n" % self.request_id
-        return b"x-request-id: %b\r\n%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %.3f\r\n" % (
-            self.request_id,
-            line.headers,
-            self.attempts,
-            (self.first_dispatch_s - self.received_s) * 1e3,
-        )
-
-
-FORWARDED = frozenset(
-    {
-        b"traceparent",
-        b"tracestate",
-        b"x-session-id",
-        b"anthropic-version",
-        b"anthropic-beta",
-        b"openai-beta",
-    }
-)
-"""Request headers that mean something to an engine. Credentials, cookies and hop-by-hop headers never go up."""
+        for attempt in self.attempts:
+            attempt.forget()

@@ -8,17 +8,19 @@ its engine said so. `PlainRelay` holds an answer until it is whole (then its cos
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from engines.errors import ClientStalled, EngineError, IdleTimeout, TotalTimeout
 from engines.sse import payload, split, whole_events
-from engines.wire import Finding
-from gateway import clock, envelope
+from engines.wire import Finding, WireFormat
+from gateway import clock
 from gateway.errors import Failure
+from gateway.reply import UNCACHED
 
 if TYPE_CHECKING:
     from engines.port import Headers
-    from gateway.flight import Flight
+    from gateway.attempt import Attempt
+    from gateway.reply import Reply
 
 NEVER_A_TAIL = b"\0"
 """No event ends so: nothing is ordinary yet."""
@@ -53,40 +55,69 @@ def passed_headers(headers: Headers) -> bytes:
     return block
 
 
+class Account(Protocol):
+    """The request that an answer is for: what it asked, and who closes its account."""
+
+    error_kind: str
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def settled(self) -> bool: ...
+    @property
+    def cost_usd(self) -> float | None:
+        """Known once it is settled."""
+
+    @property
+    def asked_usage(self) -> bool:
+        """Whether the usage event is the client's."""
+
+    @property
+    def choices(self) -> int:
+        """How many choices must finish; 0 where an answer has just one end."""
+
+    def head_down(self) -> bytes:
+        """The gateway's own response headers."""
+
+    def settle(self, status: int) -> None: ...
+
+    def fail(self, failure: Failure) -> None:
+        """Tell the client, in whatever way is still open, and settle."""
+
+    def refuse_stream(self, status: int, body: bytes) -> None:
+        """The stream's first event is an error, and nothing has left."""
+
+
 class StreamRelay:
     """A `Sink` for the events of one stream."""
 
     __slots__ = (
+        "_account",
         "_asked_usage",
-        "_connection",
+        "_attempt",
         "_ended",
         "_error",
         "_finished",
-        "_flight",
         "_format",
-        "_head",
         "_held",
         "_ordinary_tail",
         "_out",
+        "_reply",
     )
 
-    def __init__(self, flight: Flight, status: int, headers: Headers) -> None:
-        self._flight = flight
-        self._connection = flight.request.connection
-        self._format = flight.wire_format
-        self._head: tuple[int, bytes] | None = (
-            status,
-            passed_headers(headers) + b"cache-control: no-cache\r\nx-accel-buffering: no\r\n" + flight.head_down(),
-        )
+    def __init__(self, account: Account, attempt: Attempt, reply: Reply, wire_format: WireFormat) -> None:
+        self._account = account
+        self._attempt = attempt
+        self._reply = reply
+        self._format = wire_format
+        reply.begin(attempt.status, passed_headers(attempt.headers) + UNCACHED + account.head_down())
         self._held = b""
-        self._out: list[bytes] = []
-        """Whole events that leave when the read they came in is over."""
+        self._out = reply.events
         self._ordinary_tail = NEVER_A_TAIL
         self._ended = False
         self._error = False
         self._finished: frozenset[bytes] = frozenset()
-        parsed = flight.envelope
-        self._asked_usage = flight.operation not in envelope.STREAMS_WITH_OPTIONS or envelope.asks_usage(parsed)
+        self._asked_usage = account.asked_usage
 
     def head(self, status: int, headers: Headers) -> None:
         raise AssertionError("the head came before the relay")
@@ -119,17 +150,8 @@ class StreamRelay:
         self._out.append(data)
 
     def flush(self) -> None:
-        out = self._out
-        if not out:
-            return
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        if self._head is None:
-            self._connection.write(data)
-        else:
-            status, headers = self._head
-            self._head = None
-            self._connection.begin_stream(status, headers, data)
+        if self._out:
+            self._reply.flush()
 
     def done(self) -> None:
         if self._held:
@@ -137,8 +159,7 @@ class StreamRelay:
             rest, self._held = self._held.rstrip(b"\r\n"), b""
             if rest:
                 self.data(rest + b"\n\n")
-        flight = self._flight
-        if flight.settled:
+        if self._account.settled:
             return
         if not self._error and not self._is_whole():
             self._broken("no_finish_reason", "the engine's stream ended without a finish reason")
@@ -152,37 +173,36 @@ class StreamRelay:
         if self._error or self._is_whole():
             self.done()  # the engine had said how it ended; only the end of the body was lost
         else:
-            self._broken(kind_of(error), str(error), blame=self._flight.is_engines_fault(error))
+            self._broken(kind_of(error), str(error), blame=self._attempt.is_engines_fault(error))
 
     def _read(self, block: bytes) -> bytes:
         """Note what the events say; return those that pass."""
         passed: list[bytes] = []
-        flight = self._flight
+        account, attempt = self._account, self._attempt
         for event in split(block):
             finding = self._format.read_event(event)
             if finding.usage is not None:
                 usage = finding.usage
-                flight.usage = usage if flight.usage is None else flight.usage.merged(usage)
+                attempt.usage = usage if attempt.usage is None else attempt.usage.merged(usage)
                 if finding.usage_only:
                     if not self._asked_usage:
                         continue
-                    event = with_cost(event, flight)
+                    event = with_cost(event, attempt)
             if finding.finish_reason:
-                flight.finish_reason = finding.finish_reason
+                attempt.finish_reason = finding.finish_reason
                 self._finished |= finding.finished
-                flight.last_content_s = clock.monotonic()
+                attempt.last_content_s = clock.monotonic()
             if finding.error:
                 self._error = True
-                flight.error_kind = "engine_error"
-                if self._head is not None and not passed and not self._out:
+                account.error_kind = "engine_error"
+                if self._reply.untold and not passed:
                     # Nothing has left yet: this can still be an honest HTTP error.
-                    flight.refuse_stream(finding.error_status or 502, payload(event))
+                    account.refuse_stream(finding.error_status or 502, payload(event))
                     return b""
-                assert flight.line is not None
-                for secret in flight.line.engine.secrets:
+                for secret in attempt.upstream.engine.secrets:
                     event = event.replace(secret, b"***")
             if finding.ends:
-                if self._error or not flight.finish_reason:
+                if self._error or not attempt.finish_reason:
                     continue  # vLLM sends [DONE] after an error too: it must not claim success
                 self._ended = True
             passed.append(event)
@@ -190,50 +210,33 @@ class StreamRelay:
 
     def _is_whole(self) -> bool:
         """Whether the engine said how its answer ended: with its marker, or of each choice that was asked for."""
-        flight = self._flight
-        if self._ended or not flight.finish_reason:
+        if self._ended or not self._attempt.finish_reason:
             return self._ended
-        if flight.operation not in envelope.STREAMS_WITH_OPTIONS:
-            return True
-        return len(self._finished) >= envelope.choices(flight.request.body)
+        return len(self._finished) >= self._account.choices
 
     def _broken(self, kind: str, message: str, *, blame: bool = True) -> None:
         """Tell the client inside its stream, and end it without a success marker."""
-        flight = self._flight
         self._held = b""
-        failure = Failure(kind, f"model {flight.model!r}: {message}")
         if blame:
-            flight.broke()
-        flight.abort_upstream()
-        if self._head is not None and not self._out:
-            flight.fail(failure)
-            return
-        flight.error_kind = kind
-        self._out.append(self._format.error_event(failure.api_error))
-        self._finish()
+            self._attempt.broke()
+        self._attempt.stop()
+        self._account.fail(Failure(kind, f"model {self._account.model!r}: {message}"))
 
     def _finish(self) -> None:
-        out, connection = self._out, self._connection
-        last = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        self._flight.settle(200)
-        if self._head is not None:
-            connection.begin_stream(*self._head, last)
-            self._head = None
-            last = b""
-        connection.end_stream(last)
+        self._account.settle(200)
+        self._reply.end()
 
 
 class PlainRelay:
     """A `Sink` for an answer that is one document."""
 
-    __slots__ = ("_connection", "_flight", "_headers", "_length", "_parts", "_passing", "_size", "_status", "_tail")
+    __slots__ = ("_account", "_attempt", "_format", "_parts", "_passing", "_reply", "_size", "_tail")
 
-    def __init__(self, flight: Flight, status: int, headers: Headers) -> None:
-        self._flight = flight
-        self._connection = flight.request.connection
-        self._status = status
-        self._headers = headers
+    def __init__(self, account: Account, attempt: Attempt, reply: Reply, wire_format: WireFormat) -> None:
+        self._account = account
+        self._attempt = attempt
+        self._reply = reply
+        self._format = wire_format
         self._parts: list[bytes] = []
         self._size = 0
         self._passing = False
@@ -245,7 +248,7 @@ class PlainRelay:
     def data(self, data: bytes) -> None:
         if self._passing:
             self._tail = (self._tail + data)[-TAIL_BYTES:]
-            self._connection.write(data)
+            self._reply.pass_on(0, b"", data)
             return
         self._parts.append(data)
         self._size += len(data)
@@ -254,55 +257,47 @@ class PlainRelay:
             self._parts.clear()
             self._passing = True
             self._tail = whole[-TAIL_BYTES:]
-            self._connection.begin_stream(self._status, passed_headers(self._headers) + self._flight.head_down(), whole)
+            attempt = self._attempt
+            self._reply.pass_on(attempt.status, passed_headers(attempt.headers) + self._account.head_down(), whole)
 
     def flush(self) -> None:
         pass
 
     def done(self) -> None:
-        flight = self._flight
+        account, attempt = self._account, self._attempt
         if self._passing:
-            self._take(flight.wire_format.read_answer(usage_in(self._tail)))
-            flight.settle(self._status)
-            self._connection.end_stream()
+            self._take(self._format.read_answer(usage_in(self._tail)))
+            account.settle(attempt.status)
+            self._reply.end()
             return
         parts = self._parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._take(flight.wire_format.read_answer(body))
-        flight.settle(self._status)
-        headers = passed_headers(self._headers) + flight.head_down()
-        cost_usd = flight.cost_usd
+        self._take(self._format.read_answer(body))
+        account.settle(attempt.status)
+        headers = passed_headers(attempt.headers) + account.head_down()
+        cost_usd = account.cost_usd
         if cost_usd is not None:
             headers += b"x-penstock-cost-usd: %.9g\r\n" % cost_usd
-        self._connection.respond(self._status, headers, body)
+        self._reply.respond(attempt.status, headers, body)
 
     def failed(self, error: EngineError) -> None:
-        flight = self._flight
-        kind = kind_of(error)
-        if flight.is_engines_fault(error):
-            flight.broke()
-        if self._passing:
-            # A document cannot carry an error at its end: the missing last chunk is the sign.
-            flight.error_kind = kind
-            flight.settle(self._status)
-            self._connection.cut()
-        else:
-            flight.fail(Failure(kind, f"model {flight.model!r}: {error}"))
+        if self._attempt.is_engines_fault(error):
+            self._attempt.broke()
+        self._account.fail(Failure(kind_of(error), f"model {self._account.model!r}: {error}"))
 
     def _take(self, finding: Finding) -> None:
-        flight = self._flight
-        flight.usage = finding.usage
-        flight.finish_reason = finding.finish_reason
+        self._attempt.usage = finding.usage
+        self._attempt.finish_reason = finding.finish_reason
         if finding.error:
-            flight.error_kind = "engine_error"
+            self._account.error_kind = "engine_error"
 
 
-def with_cost(event: bytes, flight: Flight) -> bytes:
+def with_cost(event: bytes, attempt: Attempt) -> bytes:
     """The usage event with the price of the answer in it: a stream's head left before its cost was known."""
-    line, usage = flight.line, flight.usage
-    if line is None or line.rates is None or usage is None:
+    rates, usage = attempt.upstream.rates, attempt.usage
+    if rates is None or usage is None:
         return event
-    return event.replace(b'"usage":{"', b'"usage":{"cost_usd":%.9g,"' % line.rates.cost_usd(usage), 1)
+    return event.replace(b'"usage":{"', b'"usage":{"cost_usd":%.9g,"' % rates.cost_usd(usage), 1)
 
 
 def usage_in(tail: bytes) -> bytes:

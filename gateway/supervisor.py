@@ -7,6 +7,7 @@ tried again after a back-off, and the age of its last success is a metric, so a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -70,7 +71,7 @@ class Supervisor:
                 await step()
             except Exception as error:
                 failures += 1
-                log.error("loop_failed", loop=name, failures=failures, error=f"{type(error).__name__}: {error}")
+                _say("loop_failed", loop=name, failures=failures, error=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(min(MAX_BACKOFF_S, max(every_s(), 0.1) * 2.0 ** min(failures, 16)))
             else:
                 failures = 0
@@ -83,4 +84,10 @@ class Supervisor:
             return
         error = task.exception()
         if error is not None:
-            log.error("task_failed", task=name, exc_info=error)
+            _say("task_failed", task=name, exc_info=error)
+
+
+def _say(event: str, **fields: Any) -> None:
+    """Log an error. A log that fails (its reader is gone, its disk full) must end nothing that it tells of."""
+    with contextlib.suppress(Exception):
+        log.error(event, **fields)

@@ -40,28 +40,31 @@ class Accounting:
         self._format_time = format_time
 
     def settle(self, flight: Flight) -> None:
-        line = flight.line
-        usage = flight.usage
+        attempt = flight.attempt
+        usage = None
         received_s, finished_s = flight.received_s, flight.finished_s
         duration_s = finished_s - received_s
         ttft_s = tpot_s = overhead_s = None
-        engine = replica = arm = upstream_model = ""
+        engine = replica = arm = upstream_model = finish_reason = ""
         cost_usd = flight.cost_usd
-        if line is None:
+        if attempt is None:
             series = self._metrics.series(flight.model)
         else:
-            series = line.series
-            endpoint = line.endpoint
-            engine, replica, arm, upstream_model = endpoint.engine, endpoint.replica, line.arm, endpoint.model
+            upstream = attempt.upstream
+            series = upstream.series
+            endpoint = upstream.endpoint
+            engine, replica, arm, upstream_model = endpoint.engine, endpoint.replica, upstream.arm, endpoint.model
+            finish_reason = attempt.finish_reason
             overhead_s = flight.first_dispatch_s - received_s
+            usage = attempt.usage
             if usage is not None:
                 flight.route.tokens.learn(len(flight.request.body), usage.input_tokens, usage.output_tokens, finished_s)
-                if line.rates is not None:
-                    cost_usd = line.rates.cost_usd(usage) + (cost_usd or 0.0)
-            if flight.envelope.stream and flight.first_byte_s:
-                ttft_s = flight.first_byte_s - flight.dispatched_s
-                if usage is not None and usage.output_tokens > 1 and flight.last_content_s:
-                    tpot_s = (flight.last_content_s - flight.first_byte_s) / (usage.output_tokens - 1)
+                if upstream.rates is not None:
+                    cost_usd = upstream.rates.cost_usd(usage) + (cost_usd or 0.0)
+            if flight.envelope.stream and attempt.first_byte_s:
+                ttft_s = attempt.first_byte_s - attempt.dispatched_s
+                if usage is not None and usage.output_tokens > 1 and attempt.last_content_s:
+                    tpot_s = (attempt.last_content_s - attempt.first_byte_s) / (usage.output_tokens - 1)
         flight.cost_usd = cost_usd
         series.settle(flight.answer_status, duration_s, ttft_s, tpot_s, overhead_s, usage, cost_usd)
         if flight.error_kind:
@@ -88,9 +91,9 @@ class Accounting:
             replica,
             arm,
             upstream_model,
-            flight.attempts,
+            len(flight.attempts),
             flight.error_kind,
-            flight.finish_reason,
+            finish_reason,
             None if ttft_s is None else int(ttft_s * 1e6) / 1e3,
             None if tpot_s is None else int(tpot_s * 1e6) / 1e3,
             None if overhead_s is None else int(overhead_s * 1e6) / 1e3,
@@ -156,7 +159,7 @@ class Accounting:
             sink.write(record)
 
     def retried(self, engine: str, outcome: Outcome) -> None:
-        self._metrics.retry(engine, outcome.label)
+        self._metrics.retry(engine, outcome.value)
 
     def fell_back(self, model: str, source: str, target: str) -> None:
         self._metrics.fallback(model, source, target)

@@ -11,7 +11,7 @@ import structlog
 from gateway.control.links import Links
 from gateway.telemetry.exposition import render_lines
 from gateway.telemetry.metrics import Accumulator, Metrics, MetricsSnapshot
-from gateway.workers.messages import AskCounters, Counters
+from gateway.workers.messages import AskCounters, Counters, SeriesCounted
 
 COUNTERS_TIMEOUT_S = 2.0
 
@@ -36,10 +36,15 @@ class CounterBoard:
         self._render = render
         self._accumulator = Accumulator()
 
-    def note(self, worker: str, counters: Counters) -> None:
-        """A worker told what it has counted."""
+    def note_series(self, worker: str, told: SeriesCounted) -> None:
+        """A worker told of series that have changed."""
         if worker in self._links:
-            self._accumulator.update(worker, counters.metrics)
+            self._accumulator.update_series(worker, told.series)
+
+    def note(self, worker: str, told: Counters) -> None:
+        """A worker told what else it has counted."""
+        if worker in self._links:
+            self._accumulator.update_others(worker, told.counters, told.gauges)
 
     def departed(self, worker: str) -> None:
         """A worker is gone; what it counted stays counted."""

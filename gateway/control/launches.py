@@ -14,11 +14,12 @@ from pathlib import Path
 import structlog
 
 from engines.collect import fetch
+from engines.http1.origin import parse_origin
 from engines.launch.launched import DRAIN_S, Pace, Recipe, State
 from engines.launch.launcher import Launcher
 from engines.launch.vllm import Launch, child_environment, vllm_command, vllm_environment, vllm_explanation
 from engines.model import Deadlines
-from engines.pool import Pool, parse_origin
+from engines.pool import Pool
 from engines.port import Replica, Spawn
 from engines.simulator.settings import SimulatorSettings, from_mapping
 from engines.simulator.settings import command as simulator_command
@@ -73,6 +74,14 @@ class Launches:
             if state not in (State.READY, State.STOPPED):
                 counts[engine, state.value] = counts.get((engine, state.value), 0) + 1
         return counts
+
+    def each(self, engine: str) -> list[tuple[str, str]]:
+        """The replicas of one engine that have begun and not stopped, with the state of each."""
+        return [
+            (replica, state.value)
+            for (name, replica), state in self._states.items()
+            if name == engine and state is not State.STOPPED
+        ]
 
     async def started(self) -> None:
         """Wait until every replica has been ready once. Raises LaunchFailed for the first that was not."""

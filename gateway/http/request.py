@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from engines.model import Operation
 from engines.wire import FORMATS, WireFormat
 
-if TYPE_CHECKING:
-    from gateway.http.connection import ClientConnection
-
 OPERATIONS = {operation.value.encode(): operation for operation in Operation}
+
+
+class Client(Protocol):
+    """Whoever is to be answered. One answer: `respond`, or `begin_stream` and `write`s and then `end_stream` or `cut`.
+
+    Once it has gone, all of these do nothing.
+    """
+
+    def respond(self, status: int, headers: bytes, body: bytes) -> None:
+        """A whole answer in one write. `headers` is a block of complete header lines."""
+
+    def begin_stream(self, status: int, headers: bytes, first: bytes) -> None:
+        """The head of an answer of unknown length together with its first bytes."""
+
+    def write(self, data: bytes) -> None:
+        """More of the answer begun; `data` is not empty."""
+
+    def end_stream(self, last: bytes = b"") -> None:
+        """The answer is whole, with these last bytes."""
+
+    def cut(self) -> None:
+        """Break the answer off in a way that the client must notice."""
 
 
 class Request:
@@ -30,7 +49,7 @@ class Request:
 
     def __init__(
         self,
-        connection: ClientConnection,
+        connection: Client,
         method: bytes,
         version: str,
         path: bytes,

@@ -18,6 +18,7 @@ from gateway.settings.checks import check, targets_of
 from gateway.settings.document import MAX_BYTES, BadDocument, Document, read_document
 from gateway.settings.errors import ConfigError, Path, Problem, printable, show_path
 from gateway.settings.explain import explain, with_got
+from gateway.settings.files import NotReadable, read_regular
 from gateway.settings.optional import Kept, drop_optional, with_defaults
 from gateway.settings.references import Resolved, resolve_references
 from gateway.settings.schema import Settings
@@ -80,17 +81,12 @@ def load_settings(
 def read_source(path: pathlib.Path) -> str:
     """The text of a configuration file. Raises ConfigError."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        return data.decode("utf-8-sig") if len(data) <= MAX_BYTES else " " * len(data)
+        return read_regular(path, MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         problem = Problem("", "is not UTF-8 text", "save it as UTF-8", line=line)
-    except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-        problem = Problem("", f"cannot be read: {reason}", "check the path given to --config")
-    except ValueError:
-        problem = Problem("", "cannot be read: the path holds a NUL", "check the path given to --config")
+    except NotReadable as error:
+        problem = Problem("", f"cannot be read: {error}", "check the path given to --config")
     raise ConfigError((problem,), str(path))
 
 

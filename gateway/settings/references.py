@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import pathlib
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, printable, show_path
+from gateway.settings.files import NotReadable, read_regular
 
 MAX_FILE_BYTES = 64 * 1024
 """The largest secret file: a service-account document is about 2 KiB, a certificate chain 16."""
@@ -106,23 +106,12 @@ def _value(body: str, path: Path, environ: Mapping[str, str], base: pathlib.Path
 def _file(name: str, path: Path, base: pathlib.Path, resolved: Resolved) -> str | None:
     shown = printable(name)
     try:
-        file = base / name
-        # A pipe or a device could block or never end.
-        if not stat.S_ISREG(file.stat().st_mode):
-            reason = "it is not a regular file"
-        else:
-            with file.open("rb") as opened:
-                data = opened.read(MAX_FILE_BYTES + 1)
-            if len(data) <= MAX_FILE_BYTES:
-                # Editors and `echo` end a file with a newline, which no key has.
-                return data.decode("utf-8").rstrip("\r\n")
-            reason = f"it is larger than {MAX_FILE_BYTES // 1024} KiB"
+        # Editors and `echo` end a file with a newline, which no key has.
+        return read_regular(base / name, MAX_FILE_BYTES).decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
         reason = "it is not UTF-8 text"
-    except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-    except ValueError:
-        reason = "the path holds a NUL"
+    except NotReadable as error:
+        reason = str(error)
     hint = "mount the secret, or correct the path"
     _wrong(resolved, path, f"cannot read the file {shown}: {reason}", hint)
     return None

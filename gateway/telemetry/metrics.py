@@ -255,15 +255,22 @@ class Metrics:
 
     def snapshot(self) -> MetricsSnapshot:
         """A copy of everything at this moment."""
+        return MetricsSnapshot([self._series[key].copy() for key in sorted(self._series)], *self.others())
+
+    def all_series(self) -> list[Series]:
+        """Every series, as it counts: copy what you keep."""
+        return list(self._series.values())
+
+    def others(self) -> tuple[list[Sample], list[Sample]]:
+        """The counters and the gauges that belong to no series, at this moment."""
         gauges: dict[Key, float] = {}
         for name, read in self._watched:
             for labels, value in read():
                 _combine(gauges, GAUGES, (name, labels), value)
-        series = [self._series[key].copy() for key in sorted(self._series)]
         counters = self._counters.copy()
         for key, total in self._totals:
             _combine(counters, COUNTERS, key, total())
-        return MetricsSnapshot(series, _samples(counters), _samples(gauges))
+        return _samples(counters), _samples(gauges)
 
     def _model(self, model: str) -> str:
         return model if model in self.models else OTHER
@@ -300,26 +307,36 @@ class Accumulator:
     """
 
     def __init__(self) -> None:
+        self._series: dict[str, dict[tuple[str, str, str], Series]] = {}
         self._latest: dict[str, MetricsSnapshot] = {}
         self._departed = MetricsSnapshot()
 
     def update(self, worker: str, snapshot: MetricsSnapshot) -> None:
         """Take the worker's newest snapshot in place of its last."""
-        self._latest[worker] = snapshot
+        self._series[worker] = {series.key: series for series in snapshot.series}
+        self.update_others(worker, snapshot.counters, snapshot.gauges)
+
+    def update_series(self, worker: str, changed: Iterable[Series]) -> None:
+        """Take the newest of some series of a worker in place of what it told of them before."""
+        self._series.setdefault(worker, {}).update((series.key, series) for series in changed)
+
+    def update_others(self, worker: str, counters: list[Sample], gauges: list[Sample]) -> None:
+        """Take a worker's newest counters and gauges in place of its last; its series stay."""
+        self._latest[worker] = MetricsSnapshot([], counters, gauges)
 
     def departed(self, worker: str) -> None:
         """The worker is gone: keep what it counted, forget its gauges. Unknown names are fine."""
-        last = self._latest.pop(worker, None)
-        if last is None:
-            return
-        kept = merge([self._departed, MetricsSnapshot(last.series, last.counters)])
+        last = self._latest.pop(worker, MetricsSnapshot())
+        series_told = self._series.pop(worker, {})
+        kept = merge([self._departed, MetricsSnapshot(list(series_told.values()), last.counters)])
         for series in kept.series:
             series.in_flight = 0
         self._departed = kept
 
     def total(self, *own: MetricsSnapshot) -> MetricsSnapshot:
         """Everything ever counted, plus `own`, the parent's snapshot of itself."""
-        return merge([self._departed, *self._latest.values(), *own])
+        series = (MetricsSnapshot(list(told.values())) for told in self._series.values())
+        return merge([self._departed, *series, *self._latest.values(), *own])
 
 
 def _combine(into: dict[Key, float], families: Mapping[str, Family], key: Key, value: float) -> None:

@@ -100,15 +100,17 @@ class WorkerProcesses:
             name = f"{seat}.{next(self._numbers)}"
             try:
                 code = await self._run(seat, name, first)
-            except OSError as error:  # no memory or no descriptors: as good as a worker that died at once
+            except Exception as error:  # no memory, no descriptors, no log: as good as a worker that died at once
                 code = None
                 if not first.done():
-                    first.set_result(f"a worker could not be started: {(error.strerror or str(error)).lower()}")
+                    why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+                    first.set_result(f"a worker could not be started: {why.lower()}")
             if self._plane.stopping:
                 return
             failures = 0 if loop.time() - began_s > STABLE_S else failures + 1
             wait_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** (failures - 1)) if failures else 0.0
-            log.error("worker_died", seat=seat, code=code, again_in_s=wait_s)
+            with contextlib.suppress(Exception):  # a log that fails must not leave the seat empty
+                log.error("worker_died", seat=seat, code=code, again_in_s=wait_s)
             await asyncio.sleep(wait_s)
 
     async def _run(self, seat: int, name: str, first: asyncio.Future[str]) -> int:

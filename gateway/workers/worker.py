@@ -12,6 +12,7 @@ import pathlib
 import socket
 import ssl
 from collections.abc import Awaitable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -21,31 +22,40 @@ from engines.model import Operation
 from engines.port import Replica
 from gateway import clock
 from gateway.accounts.accounting import Accounting, RecordSink
+from gateway.accounts.keys import keyring_of
 from gateway.accounts.prices import PriceBook
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
 from gateway.errors import Failure
 from gateway.fleet.build import BuiltEngine, SnapshotBuilder, build_engines, provider_of
+from gateway.fleet.snapshot import Snapshot
 from gateway.flight import Flight
 from gateway.http.asgi import AsgiWork
-from gateway.http.connection import ClientConnection, Limits, Work
+from gateway.http.connection import ClientConnection
+from gateway.http.handler import Limits, Visitor, Work
+from gateway.http.head import Fields
 from gateway.http.request import Request
+from gateway.identity import Keyring
 from gateway.settings import ConfigError, Settings, load_settings
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.metrics import BREAKER_OPEN, LOOP_AGE, Metrics
 from gateway.telemetry.spans import Spans, otlp_spans
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers.changes import Changes
+from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
+from gateway.workers.counting import Counting
 from gateway.workers.link import Link
 from gateway.workers.messages import (
+    AdminAnswer,
+    AdminRequest,
     AskCounters,
     AskExposition,
     Configure,
     Configured,
-    Counters,
     Drain,
     Drained,
     Exposition,
+    Keys,
     Load,
     Membership,
     RemoteLoad,
@@ -55,7 +65,8 @@ from gateway.workers.messages import (
     ToPlane,
     ToWorker,
 )
-from gateway.workers.questions import LinkLost
+from gateway.workers.questions import LinkFull, LinkLost
+from routing.fleet import Fleet
 
 if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
@@ -63,13 +74,16 @@ if TYPE_CHECKING:
 FLUSH_S = 0.15
 LOAD_S = 0.1
 EXPOSITION_TIMEOUT_S = 5.0
+ADMIN_TIMEOUT_S = 30.0
+ADMIN_AT_ONCE = 16
+"""Each holds at most 1 MiB of a request and 8 of an answer."""
 PRICE_REFRESH_S = 3600.0
 
 log = structlog.get_logger()
 
 
 class Worker:
-    """The data plane of one process. Satisfies `gateway.http.connection.Handler`."""
+    """The data plane of one process. Satisfies `gateway.http.handler.Handler`."""
 
     def __init__(self, supervisor: Supervisor, *, workers: int = 1) -> None:
         self._loop = asyncio.get_running_loop()
@@ -78,6 +92,7 @@ class Worker:
         self._link: Link[ToPlane] | None = None
         self._changes = Changes(supervisor.spawn)
         self.metrics = Metrics(())
+        self._counting = Counting(self.metrics, lambda message: self._tell(message, bulk=True))
         self._builder = SnapshotBuilder(self.metrics, workers)
         self._built: dict[str, BuiltEngine] = {}
         self._settings: Settings | None = None
@@ -87,8 +102,10 @@ class Worker:
         self._spans: Spans | None = None
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
         self._dispatcher: Dispatcher | None = None
+        self._keyring = Keyring()
+        self._administering = 0
         self._app = control_app(self)
-        self._connections: set[ClientConnection] = set()
+        self._connections: set[Visitor] = set()
         self._servers: list[asyncio.Server] = []
         self._providers: dict[str, str] = {}
         """The provider of each engine, for spans; changed in place by a reload."""
@@ -111,6 +128,8 @@ class Worker:
         match message:
             case Membership():
                 self._changes.put(lambda: self._member(message))
+            case Keys():
+                self._changes.put(lambda: self._rekey(message))
             case RemoteLoad():
                 self._set_remote(message.tokens)
             case Reopen():
@@ -128,7 +147,7 @@ class Worker:
     async def _answer(self, message: ToWorker) -> ToPlane:
         match message:
             case AskCounters():
-                return Counters(self.metrics.snapshot())
+                return await self._counting.answer()
             case Drain():
                 await self.drain(message.grace_s)
                 return Drained()
@@ -139,6 +158,12 @@ class Worker:
 
     async def _member(self, message: Membership) -> None:
         self._set_fleet(message.launched, message.down)
+
+    async def _rekey(self, message: Keys) -> None:
+        """New keys, and nothing else new: the next request meets them."""
+        self._keyring = keyring_of(message.keys)
+        if self._dispatcher is not None:
+            self._publish(self._dispatcher.snapshot)
 
     def link_lost(self) -> None:
         """The control plane is gone. What that means is for the owner of the process to say."""
@@ -160,10 +185,8 @@ class Worker:
         self._providers.update({name: provider_of(section) for name, section in settings.engines.items()})
         self._settings, self._digest, self._prices = settings, loaded.digest, prices
         self._replace_engines(built)
-        if self._dispatcher is None:
-            self._dispatcher = Dispatcher(snapshot, self._accounting)
-        else:
-            self._dispatcher.snapshot = snapshot
+        self._keyring = snapshot.keyring
+        self._publish(snapshot)
         self._mark_down(message.down)
         return ""
 
@@ -173,9 +196,17 @@ class Worker:
             return
         built = build_engines(settings, _by_engine(launched), self._supervisor.spawn, self._built)
         if built != self._built:
-            dispatcher.snapshot = self._builder.build(settings, self._digest, built, prices)
+            self._publish(self._builder.build(settings, self._digest, built, prices))
             self._replace_engines(built)
         self._mark_down(down)
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        """New requests meet this from now on, with the keys of the moment: they may be newer than the snapshot's."""
+        snapshot = replace(snapshot, keyring=self._keyring)
+        if self._dispatcher is None:
+            self._dispatcher = Dispatcher(snapshot, self._accounting)
+        else:
+            self._dispatcher.snapshot = snapshot
 
     def _replace_engines(self, built: dict[str, BuiltEngine]) -> None:
         for name, old in self._built.items():
@@ -234,6 +265,7 @@ class Worker:
         self._supervisor.loop("prices", self._refresh_prices, PRICE_REFRESH_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._tell_load, LOAD_S)
+            self._supervisor.loop("counters", self._counting.tell, COUNTERS_EVERY_S)
 
     async def drain(self, grace_s: float) -> None:
         """Stop accepting, let what runs finish for `grace_s` at most, cut the rest, and say so."""
@@ -253,22 +285,23 @@ class Worker:
             except TimeoutError:
                 log.warning("cut_off", streams=len(self._connections), after_s=grace_s)
                 for connection in list(self._connections):
-                    if isinstance(connection.work, Flight):
-                        connection.work.error_kind = "draining"
+                    work = connection.work
+                    if isinstance(work, Flight):
+                        work.error_kind = "draining"
                     connection.hang_up()
                 await self._idle.wait()  # each is settled, and written down, by the loss of its connection
-        await asyncio.to_thread(self.close_sinks)
+        await self._close_sinks()
         self.drained.set()
 
-    def close_sinks(self) -> None:
-        """Write out what records are held. Blocks for a few seconds at most."""
+    async def _close_sinks(self) -> None:
+        """Write out what records are held. Takes a few seconds at most, in a thread: the loop has others to serve."""
+        access_log, self._access_log = self._access_log, None
+        spans, self._spans = self._spans, None
         self._accounting.sinks = ()
-        if self._access_log is not None:
-            self._access_log.close()
-            self._access_log = None
-        if self._spans is not None:
-            self._spans.close()
-            self._spans = None
+        if access_log is not None:
+            await asyncio.to_thread(access_log.close)
+        if spans is not None:
+            await asyncio.to_thread(spans.close)
 
     @property
     def settings(self) -> Settings:
@@ -288,23 +321,33 @@ class Worker:
         return self._dispatcher is not None and self._listening and not self.draining
 
     @property
+    def keyring(self) -> Keyring:
+        """The keys in use."""
+        return self._keyring
+
+    @property
+    def catalog(self) -> Fleet:
+        """The public models."""
+        return self.dispatcher.snapshot.fleet
+
+    @property
     def dispatcher(self) -> Dispatcher:
         assert self._dispatcher is not None
         return self._dispatcher
 
-    # -- gateway.http.connection.Handler -------------------------------------------------------------------------------
+    # -- gateway.http.handler.Handler ----------------------------------------------------------------------------------
 
     @property
     def limits(self) -> Limits:
         assert self._dispatcher is not None
         return self._dispatcher.snapshot.limits
 
-    def opened(self, connection: ClientConnection) -> bool:
-        self._connections.add(connection)
+    def opened(self, visitor: Visitor) -> bool:
+        self._connections.add(visitor)
         return len(self._connections) <= self.limits.connections
 
-    def lost(self, connection: ClientConnection) -> None:
-        self._connections.discard(connection)
+    def lost(self, visitor: Visitor) -> None:
+        self._connections.discard(visitor)
         if not self._connections:
             self._idle.set()
 
@@ -316,7 +359,7 @@ class Worker:
         self._supervisor.spawn("asgi", work.run)
         return work
 
-    def refused(self, failure: Failure, path: bytes) -> bytes:
+    def refused(self, failure: Failure, path: bytes, fields: Fields) -> bytes:
         request_id = self.dispatcher.new_id()
         self._accounting.turned_away(failure, path, request_id)
         return request_id
@@ -329,6 +372,16 @@ class Worker:
             raise LinkLost("there is no control plane")
         answer = await self._link.ask(AskExposition(), Exposition, timeout_s=EXPOSITION_TIMEOUT_S, bulk=True)
         return answer.text
+
+    async def administer(self, request: AdminRequest) -> AdminAnswer:
+        """What the control plane's admin API answers. Raises TimeoutError or LinkError without an answer."""
+        if self._link is None or self._administering >= ADMIN_AT_ONCE:
+            raise LinkFull("too many admin requests at once")
+        self._administering += 1
+        try:
+            return await self._link.ask(request, AdminAnswer, timeout_s=ADMIN_TIMEOUT_S, bulk=True)
+        finally:
+            self._administering -= 1
 
     async def _flush(self) -> None:
         if self._access_log is not None:
@@ -344,8 +397,11 @@ class Worker:
         tokens = [
             RemoteTokens(*state.key, state.in_flight_tokens) for state in self._builder.table if state.in_flight_tokens
         ]
-        if tokens != self._last_load and self._link is not None and self._link.tell(Load(tokens), bulk=True):
+        if tokens != self._last_load and self._tell(Load(tokens), bulk=True):
             self._last_load = tokens  # one that found no room is told again
+
+    def _tell(self, message: ToPlane, *, bulk: bool) -> bool:
+        return self._link is not None and self._link.tell(message, bulk=bulk)
 
     def _breakers(self) -> list[tuple[tuple[str, str], float]]:
         now = clock.monotonic()

@@ -15,15 +15,17 @@ from gateway import envelope
 from gateway.accounts.accounting import Accounting
 from gateway.accounts.prices import GpuMeter
 from gateway.accounts.record import RequestRecord
+from gateway.attempt import Attempt
 from gateway.fleet.snapshot import UNNAMED, Serving, Snapshot, Upstream, Upstreams
 from gateway.flight import Flight
-from gateway.http.connection import STATUS_LINES, ClientConnection
+from gateway.http.answers import STATUS_LINES
 from gateway.http.request import Request
 from gateway.identity import ANONYMOUS, Keyring
 from gateway.settings import Limits
 from gateway.telemetry.metrics import Metrics
 from routing.breaker import BreakerSettings
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
+from routing.policy import choose
 from routing.replica import ReplicaTable
 from routing.route import DEFAULT_RETRY, RetrySettings
 
@@ -227,6 +229,13 @@ class Ledger(Accounting):
         self.retries: list[str] = []
         self.fallbacks: list[tuple[str, str]] = []
 
+    @property
+    def answered(self) -> Attempt:
+        """The attempt that the only settled flight was answered by."""
+        (flight,) = self.settled
+        assert flight.attempt is not None
+        return flight.attempt
+
     def write(self, record: RequestRecord) -> None:
         self.records.append(record)
 
@@ -235,7 +244,7 @@ class Ledger(Accounting):
         super().settle(flight)
 
     def retried(self, engine: str, outcome: Any) -> None:
-        self.retries.append(outcome.label)
+        self.retries.append(outcome.value)
         super().retried(engine, outcome)
 
     def fell_back(self, model: str, source: str, target: str) -> None:
@@ -307,14 +316,13 @@ class Bench:
         *,
         stream: bool = True,
         deadlines: Deadlines | None = None,
+        fields: dict[bytes, bytes] | None = None,
         **members: object,
     ) -> tuple[Flight, FakeConnection]:
         """A flight that has begun, and its client."""
         connection = FakeConnection()
         body = json.dumps({"model": "m", "stream": stream, **members}).encode()
-        request = Request(
-            cast("ClientConnection", connection), b"POST", "1.1", operation.value.encode(), b"", [], {}, body, True
-        )
+        request = Request(connection, b"POST", "1.1", operation.value.encode(), b"", [], fields or {}, body, True)
         flight = Flight(
             request,
             operation,
@@ -330,6 +338,20 @@ class Bench:
         flight.deadlines = deadlines
         flight.begin()
         return flight, connection
+
+    def send_another(self, flight: Flight) -> None:
+        """A second attempt beside the one that runs, as hedging will make it."""
+        now_s = self.clock.now_s
+        tried = [attempt.upstream.endpoint for attempt in flight.attempts]
+        endpoint = choose(self.route, flight.facts, now_s, random.Random(7), tried)
+        assert endpoint is not None
+        flight.send(endpoint, now_s)
+
+    def forget(self) -> None:
+        """Let go of every call and every settled flight."""
+        self.ledger.settled.clear()
+        for engine in self.engines:
+            engine.calls.clear()
 
     def outstanding(self) -> dict[str, float]:
         """Everything taken and not given back, by what it is; empty when all is at rest."""

@@ -16,7 +16,7 @@ from anthropic.types.shared.error_type import ErrorType
 from engines.model import Operation
 from engines.wire import FORMATS
 from gateway.errors import TABLE, Failure
-from gateway.http.connection import STATUS_LINES
+from gateway.http.answers import STATUS_LINES
 
 RECORDED_ONLY = {"client_gone", "client_stalled"}
 ANSWERED = sorted(TABLE.keys() - RECORDED_ONLY)
@@ -127,6 +127,7 @@ def test_an_sdk_tries_again_where_that_may_help_and_not_where_we_have_tried_alre
 ) -> None:
     client, _ = openai_sdk
     tries_again = {"request_timeout", "connections_busy", "no_replica", "draining", "too_many_connections", "internal"}
+    tries_again.add("control_plane_busy")
     assert client._should_retry(response_of(kind, Operation.CHAT)) is (kind in tries_again)
 
 

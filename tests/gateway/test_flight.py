@@ -188,7 +188,7 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.call is not None)
     @rule(which=st.integers(0, 3))
     def failed(self, which: int) -> None:
-        in_body = self.flight.first_byte_s > 0
+        in_body = self.flight.attempt is not None and self.flight.attempt.first_byte_s > 0
         self.now_open().failed(AFTER[which] if in_body else BEFORE[1 + which])
 
     @precondition(lambda self: self.bench.loop.waiting)
@@ -428,7 +428,7 @@ def test_an_error_answer_is_kept_only_so_far() -> None:
     bench.calls[0].head(500, JSON)
     for _ in range(100):
         bench.calls[0].read(b"x" * 10_000)
-    assert sum(map(len, flight._error_parts or ())) <= 80_000
+    assert sum(map(len, flight.attempts[0].error_parts or ())) <= 80_000
     bench.calls[0].done()
     assert client.status == 500
 
@@ -468,12 +468,11 @@ def test_a_plain_request_is_not_given_stream_options() -> None:
 
 def test_only_headers_that_mean_something_to_an_engine_go_up() -> None:
     bench = Bench(StepClock(), 2)
-    flight, _ = bench.begin()
-    flight.request.fields.update(
-        {b"authorization": b"Bearer sk", b"cookie": b"a", b"traceparent": b"00-1", b"anthropic-version": b"2023"}
+    flight, _ = bench.begin(
+        fields={b"authorization": b"Bearer sk", b"cookie": b"a", b"traceparent": b"00-1", b"anthropic-version": b"2023"}
     )
-    flight._forward = b""
     bench.calls[0].failed(ConnectFailed("refused"))
+    assert bench.calls[0].headers == bench.calls[1].headers
     assert sorted(bench.calls[1].headers.split(b"\r\n")) == [
         b"",
         b"anthropic-version: 2023",
@@ -537,9 +536,9 @@ def test_the_prompts_share_is_given_back_at_the_first_byte() -> None:
     bench = Bench(StepClock())
     flight, _ = bench.begin()
     (state,) = bench.table
-    assert state.prefill_tokens == flight.prompt_tokens
+    assert state.prefill_tokens == flight.facts.prompt_tokens
     bench.calls[0].head()
-    assert state.prefill_tokens == flight.prompt_tokens
+    assert state.prefill_tokens == flight.facts.prompt_tokens
     bench.calls[0].read(b": ping\n\n")
-    assert (state.prefill_tokens, state.in_flight_tokens) == (0, flight.output_tokens)
+    assert (state.prefill_tokens, state.in_flight_tokens) == (0, flight.facts.output_tokens)
     flight.client_gone()

@@ -139,9 +139,9 @@ def test_usage_and_finish_are_read_whatever_the_style_of_the_json(
 
     client, bench = relayed(*in_reads(pieces(b"".join(events) + DONE, cuts), sizes))
 
-    (flight,) = bench.ledger.settled
-    assert flight.finish_reason == "length"
-    assert flight.usage == (Usage(9, last["completion_tokens"]) if last else None)
+    answered = bench.ledger.answered
+    assert answered.finish_reason == "length"
+    assert answered.usage == (Usage(9, last["completion_tokens"]) if last else None)
     assert (
         client.body == b"".join(event for event, value in zip(events, answer, strict=True) if value["choices"]) + DONE
     )
@@ -176,7 +176,7 @@ def test_azures_first_chunk_passes() -> None:
 def test_the_usage_event_is_withheld_from_whoever_did_not_ask(asked: Json) -> None:
     client, bench = relayed([chunk()], [FINISH, USAGE, DONE], **asked)
     assert client.body == chunk() + FINISH + DONE
-    assert bench.ledger.settled[0].usage == Usage(11, 7)
+    assert bench.ledger.answered.usage == Usage(11, 7)
 
 
 def test_only_named_headers_pass() -> None:
@@ -376,8 +376,8 @@ def priced(usage: Json, **members: object) -> bytes:
     """The usage event as it reaches a client who asked, of a model at one dollar a token."""
     bench = Bench(StepClock())
     flight, client = bench.begin(**ASKED)
-    assert flight.line is not None
-    flight.line.rates = Rates(Table((), (Row(1.0, 0.0, 0.0, 1.0, 0.0, 0.0),)))
+    assert flight.attempt is not None
+    flight.attempt.upstream.rates = Rates(Table((), (Row(1.0, 0.0, 0.0, 1.0, 0.0, 0.0),)))
     bench.calls[0].head()
     bench.calls[0].done(chunk(), FINISH, frame({"choices": [], "usage": usage, **members}), DONE)
     return split(client.body)[2]
@@ -420,14 +420,14 @@ def test_a_plain_answer_passes_whole_with_its_cost() -> None:
     client, bench = plain(body[:10], body[10:])
     assert (client.status, client.body, len(client.writes)) == (200, body, 1)
     assert client.headers["x-penstock-cost-usd"] == "0"
-    assert (bench.ledger.settled[0].usage, bench.ledger.settled[0].finish_reason) == (Usage(11, 7), "stop")
+    assert (bench.ledger.answered.usage, bench.ledger.answered.finish_reason) == (Usage(11, 7), "stop")
 
 
 def test_an_answer_too_large_to_hold_passes_and_its_usage_is_found_at_its_end() -> None:
     body = answer(relay.HOLD_BYTES + 100_000)
     client, bench = plain(*pieces(body, [1, 1000, relay.HOLD_BYTES, relay.HOLD_BYTES + 5]))
     assert (client.state, client.body == body) == ("answered", True)
-    assert bench.ledger.settled[0].usage == Usage(11, 7)
+    assert bench.ledger.answered.usage == Usage(11, 7)
 
 
 def test_a_large_answer_that_breaks_is_cut_off() -> None:

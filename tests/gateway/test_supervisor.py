@@ -145,3 +145,26 @@ def test_a_cancelled_piece_of_work_is_no_failure(logged: list[Any]) -> None:
 
     run_for(1.0, lambda supervisor: supervisor.spawn("x", gives_up))
     assert logged == []
+
+
+class BrokenLog:
+    """In the place of structlog's: whoever read it is gone."""
+
+    def error(self, event: str, **fields: Any) -> None:
+        raise BrokenPipeError(event)
+
+
+def test_a_log_that_fails_ends_no_loop_and_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.supervisor.log", BrokenLog())
+    step, unhandled = Step(True, True, False), []
+
+    async def fails() -> None:
+        raise ValueError("odd")
+
+    def begin(supervisor: Supervisor) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+        supervisor.loop("x", step, 1.0)
+        supervisor.spawn("chore", fails)
+
+    run_for(8.5, begin)
+    assert (step.ran_at_s, unhandled) == ([0.0, 2.0, 6.0, 7.0, 8.0], [])

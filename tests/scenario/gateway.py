@@ -108,6 +108,11 @@ class Gateway:
             while (await self.metrics()).value(name, **labels) != wanted:
                 pass
 
+    @property
+    def clients(self) -> list[Any]:
+        """The connections of clients; tests look inside."""
+        return list(self.worker._connections)
+
     def in_flight(self) -> dict[str, int]:
         """What is not 0 among the gauges and in the states of the replicas."""
         left = {
@@ -154,7 +159,7 @@ async def running_gateway(config: dict[str, Any] | str | pathlib.Path) -> AsyncI
         assert {} == gateway.in_flight()
     finally:
         for connection in list(worker._connections):
-            connection.cut()
+            connection.hang_up()
         await supervisor.close()
         while worker._connections:
             await asyncio.sleep(0)

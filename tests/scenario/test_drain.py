@@ -7,6 +7,7 @@ import asyncio
 import httpx
 import pytest
 
+from gateway.http.reader import BODY, HEAD
 from tests.scenario.gateway import KEY, one_model, running_gateway
 from tests.scenario.test_client_leaves import client_of, raw_request
 from tests.scenario.test_slow_reader import silent_client, stalled
@@ -66,7 +67,7 @@ async def test_ready_is_false_for_whoever_is_still_connected() -> None:
     async with running_upstream() as upstream, running_gateway(one_model(upstream.url)) as gateway:
         async with client_of(gateway) as (reader, writer):
             writer.write(b"GET /ready HTTP/1.1\r\nhost: x\r\n")
-            await gateway.until(lambda: any(one._head_bytes for one in gateway.worker._connections))
+            await gateway.until(lambda: any(one._reader.stage == HEAD for one in gateway.clients))
             draining = asyncio.ensure_future(gateway.plane.stop(30))
             await gateway.until(lambda: gateway.worker.draining)
             writer.write(b"\r\n")
@@ -81,7 +82,7 @@ async def test_a_request_that_is_on_its_way_in_is_still_served() -> None:
     async with running_upstream() as upstream, running_gateway(one_model(upstream.url)) as gateway:
         async with client_of(gateway) as (reader, writer):
             writer.write(request[:-5])
-            await gateway.until(lambda: any(one._body for one in gateway.worker._connections))
+            await gateway.until(lambda: any(one._reader.stage == BODY for one in gateway.clients))
             draining = asyncio.ensure_future(gateway.plane.stop(30))
             await gateway.until(lambda: gateway.worker.draining)
             writer.write(request[-5:])

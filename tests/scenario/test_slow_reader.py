@@ -38,10 +38,10 @@ async def silent_client(gateway: Gateway, request: bytes) -> AsyncIterator[socke
 
 async def stalled(gateway: Gateway, received: Received) -> Any:
     """The exchange with the engine, once it is paused and the engine can write no more."""
-    await gateway.until(lambda: any(connection._paused for connection in gateway.worker._connections))
-    (connection,) = (connection for connection in gateway.worker._connections if connection._paused)
+    await gateway.until(lambda: any(connection.paused for connection in gateway.clients))
+    (connection,) = (connection for connection in gateway.clients if connection.paused)
     flight: Any = connection.work
-    await gateway.until(lambda: flight._exchange.connection._pausing)
+    await gateway.until(lambda: flight.attempt.exchange.connection._pausing)
     last = -1
     while received.written_bytes != last:
         last = received.written_bytes
@@ -52,11 +52,11 @@ async def stalled(gateway: Gateway, received: Received) -> Any:
 
 def held_bytes(connection: Any, flight: Any) -> int:
     """Everything of the answer that is in our memory."""
-    relay = flight._exchange.sink
+    relay = flight.attempt.exchange.sink
     held = (
         len(relay._held) + sum(map(len, relay._out)) if isinstance(relay, StreamRelay) else sum(map(len, relay._parts))
     )
-    return held + int(connection._transport.get_write_buffer_size())
+    return held + int(connection.unsent_bytes)
 
 
 async def read_all(sock: socket.socket) -> bytes:
@@ -150,11 +150,10 @@ async def test_requests_in_the_pipe_wait_until_the_answers_before_them_are_read(
     big = plain(b'{"data": "%b"}' % (b"x" * 250_000))
     async with running_upstream(big) as upstream, running_gateway(one_model(upstream.url)) as gateway:
         async with silent_client(gateway, raw_request(stream=False) * 100) as sock:
-            await gateway.until(lambda: any(one._paused and one.request is None for one in gateway.worker._connections))
-            (connection,) = gateway.worker._connections
+            await gateway.until(lambda: any(one.paused and one.request is None for one in gateway.clients))
+            (connection,) = gateway.clients
             before = len(upstream.received)
-            assert connection._transport is not None
-            held = int(connection._transport.get_write_buffer_size())
+            held = int(connection.unsent_bytes)
             for _ in range(500):
                 await asyncio.sleep(0)
             assert before == len(upstream.received)

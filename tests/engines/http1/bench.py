@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-from engines.http1 import Call, Connection
+from engines.http1.call import Call, Line
+from engines.http1.connection import Connection
 from engines.model import Deadlines
-from engines.pool import Pool
 from tests.engines.http1.recorder import Recorder
 
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: engine\r\ncontent-length: 2\r\n\r\n"
@@ -34,6 +34,7 @@ class FakeLoop:
         self.soon: list[Callable[[], object]] = []
         self.handles: list[FakeHandle] = []
         self.made = 0
+        self.reported: list[BaseException] = []
 
     def time(self) -> float:
         return self.now
@@ -44,8 +45,11 @@ class FakeLoop:
         self.made += 1
         return handle
 
-    def call_soon(self, callback: Callable[[], object]) -> None:
-        self.soon.append(callback)
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+        self.soon.append(lambda: callback(*args))
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.reported.append(context["exception"])
 
     def end_turn(self) -> None:
         """Run what waits for the end of the turn."""
@@ -101,20 +105,25 @@ class FakeTransport:
 
 
 class FakePool:
-    """The three calls a connection makes to its pool."""
+    """The calls a connection makes to its pool."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.released = 0
         self.lost_calls = 0
         self.fresh: list[Call] = []
+        self.stale_since: list[float] = []
 
-    def release(self, connection: Connection) -> None:
-        assert not connection.closed
+    def release(self, line: Line) -> None:
+        assert not line.closed
         self.released += 1
-        connection.keep_idle(self.bench.loop.now + 30)
+        line.idle_since = self.bench.loop.now
+        line.keep_idle(self.bench.loop.now + 30)
 
-    def lost(self, connection: Connection) -> None:
+    def stale(self, idle_since: float) -> None:
+        self.stale_since.append(idle_since)
+
+    def lost(self, line: Line) -> None:
         self.lost_calls += 1
 
     def send_fresh(self, call: Call) -> None:
@@ -128,7 +137,7 @@ class Bench:
         self.loop = FakeLoop()
         self.pool = FakePool(self)
         self.transport = FakeTransport()
-        self.connection = Connection(cast("Pool", self.pool), self.loop.as_loop())
+        self.connection = Connection(self.pool, self.loop.as_loop())
         self.connection.connection_made(cast("asyncio.Transport", self.transport))
         self.is_lost = False
 
@@ -159,6 +168,8 @@ class Bench:
         """The transport's last word: the peer closed (or `error`), or we did."""
         if not self.is_lost:
             self.is_lost = True
+            if error is None and not self.transport.aborted:
+                self.connection.eof_received()
             self.connection.connection_lost(None if self.transport.aborted else error)
 
     @property

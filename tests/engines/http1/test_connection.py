@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from engines.errors import AnswerTruncated, BadAnswer, ConnectionLost
-from engines.http1 import REPLAY_WINDOW_S, SMALL_BODY_BYTES, Call
+from engines.http1.call import Call
+from engines.http1.connection import REPLAY_WINDOW_S, SMALL_BODY_BYTES
 from tests.engines.http1.bench import BODY, HEAD, PATIENT, Bench
 from tests.engines.http1.recorder import Recorder
 
@@ -150,7 +151,7 @@ def test_a_request_is_sent_anew_when_a_reused_connection_closes_at_the_write(err
     call, sink = bench.send()
     bench.end(error)
     assert bench.pool.fresh == [call]
-    assert (sink.calls, call.connection, call.finished) == ([], None, False)
+    assert (sink.calls, call.line, call.finished) == ([], None, False)
 
 
 def test_a_request_is_not_sent_anew_when_the_connection_closes_later() -> None:

@@ -16,8 +16,10 @@ import pytest
 import trustme
 
 from engines.errors import ConnectFailed, NoConnectionFree, TotalTimeout
+from engines.http1.dialing import Dialer
+from engines.http1.origin import Origin
 from engines.model import Deadlines
-from engines.pool import Origin, Pool
+from engines.pool import Pool
 from tests.engines.http1.bench import BODY, HEAD, PATIENT
 from tests.engines.http1.upstream import ANSWER, Upstream, ended, nobody_home, send, until, upstream
 
@@ -62,7 +64,7 @@ async def test_a_process_without_descriptors_does_not_blame_the_engine(monkeypat
 
     async with upstream() as up:
         pool = up.pool()
-        monkeypatch.setattr("engines.pool.socket.socket", no_more)
+        monkeypatch.setattr("engines.http1.dialing.socket.socket", no_more)
         _, sink = send(pool)
         await ended(sink)
         monkeypatch.undo()
@@ -87,7 +89,7 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
 
 
 async def test_a_host_name_is_tried_at_each_of_its_addresses() -> None:
-    class TwoAddresses(Pool):
+    class TwoAddresses(Dialer):
         __slots__ = ("dead_port",)
 
         dead_port: int
@@ -98,8 +100,9 @@ async def test_a_host_name_is_tried_at_each_of_its_addresses() -> None:
 
     with nobody_home() as dead:
         async with upstream() as up:
-            pool = TwoAddresses(up.origin, up.spawn)
-            pool.dead_port = dead.port
+            dialer = TwoAddresses(up.origin)
+            dialer.dead_port = dead.port
+            pool = Pool(up.origin, up.spawn, dialer=dialer)
             up.pools.append(pool)
             await answered(up, pool)
 

@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from engines.pool import parse_origin
+from engines.http1.origin import parse_origin
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 
 from engines.errors import ConnectFailed, ConnectionLost, NoConnectionFree, TotalTimeout
-from engines.http1 import Connection
+from engines.http1.call import Home, Line
+from engines.http1.dialing import Dialer
 from engines.model import Deadlines
 from engines.pool import Pool
 from tests.engines.http1.bench import BODY, HEAD
@@ -260,7 +259,7 @@ async def test_a_call_aborted_in_line_lets_its_body_go() -> None:
         send(pool)
         aborted.abort()
         await ended(gave_up)
-        assert len(pool._waiting) == 1
+        assert pool.waiting_calls == 1
         assert silent.calls == []
 
 
@@ -319,36 +318,32 @@ async def test_a_call_aborted_while_connecting_leaves_a_connection_for_the_next(
         assert (sink.calls, up.accepted) == ([], 1)
 
 
-class GreetedPool(Pool):
+class Greeted(Dialer):
     """Its peer speaks first, so every connection is closed by the time its call could use it."""
 
-    __slots__ = ("given_back", "up")
+    __slots__ = ("up",)
 
     up: Upstream
-    given_back: int
 
-    async def _dial(self) -> socket.socket:
-        sock = await super()._dial()
+    async def dial(self, home: Home) -> Line:
+        line = await super().dial(home)
         (await self.up.peer()).send(b"220 not your protocol")
-        return sock
-
-    def release(self, connection: Connection) -> None:
-        self.given_back += 1
-        super().release(connection)
+        await until(lambda: line.closed)
+        return line
 
 
 @pytest.mark.parametrize("aborted", [False, True])
 async def test_a_connection_that_closed_before_its_call_could_use_it_serves_nobody(aborted: bool) -> None:
     async with upstream() as up:
-        pool = GreetedPool(up.origin, up.spawn)
-        pool.up = up
-        pool.given_back = 0
+        dialer = Greeted(up.origin)
+        dialer.up = up
+        pool = Pool(up.origin, up.spawn, dialer=dialer)
         up.pools.append(pool)
         call, sink = send(pool)
         if aborted:
             call.abort()
         await until(up.tasks[-1].done)
-        assert (pool.open_connections, pool.idle_connections, pool.given_back) == (0, 0, 0)
+        assert (pool.open_connections, pool.idle_connections) == (0, 0)
         assert sink.calls == ([] if aborted else ["failed"])
 
 

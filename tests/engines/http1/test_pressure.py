@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from engines.errors import ClientStalled
+from engines.http1.connection import Connection
+from engines.http1.dialing import RECEIVE_BUFFER_BYTES, TLS_BUFFER_BYTES
 from engines.model import Deadlines
-from engines.pool import RECEIVE_BUFFER_BYTES, TLS_BUFFER_BYTES
 from tests.engines.http1.test_dialing import server_tls, trusting
 from tests.engines.http1.upstream import Peer, ended, send, until, upstream
 
@@ -68,7 +69,7 @@ async def test_a_paused_answer_holds_back_the_engine_and_loses_nothing(tls: ssl.
         assert 0 < received <= (4 if tls else 2) * RECEIVE_BUFFER_BYTES  # TLS hands on what it had decrypted
         assert flood.sent < SIZE / 2
         if tls:  # what has come and waits to be decrypted is in our memory too
-            transport: Any = call.connection and call.connection._transport
+            transport: Any = call.line and cast("Connection", call.line)._transport
             assert 0 < transport.get_read_buffer_size() <= TLS_BUFFER_BYTES + 2 * RECEIVE_BUFFER_BYTES
         while not sink.ended.is_set():
             flood.pour()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 
-import httptools
 import pytest
 
-from engines.http1 import MAX_HEAD_BYTES
+from engines.errors import AnswerTruncated, BadAnswer
+from engines.http1.answer import LIMITS
 from tests.engines.http1.bench import Bench
 from tests.engines.http1.recorder import Heard, Recorder
 
+MAX_HEAD_BYTES = LIMITS.head_bytes
 LENGTH = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -188,13 +189,13 @@ def a_bug_of_ours() -> None:
     raise KeyError("a bug of ours")
 
 
-@pytest.mark.parametrize("moment", ["on_head", "on_data"])
+@pytest.mark.parametrize("moment", ["on_head", "on_data", "on_flush"])
 def test_a_sink_that_raises_fails_the_call_and_the_mistake_is_not_hidden(moment: str) -> None:
     bench = Bench()
     _, sink = bench.send()
     setattr(sink, moment, a_bug_of_ours)
-    with pytest.raises(httptools.HttpParserCallbackError) as caught:
-        bench.feed(LENGTH + b"\r\nok")
-    assert isinstance(caught.value.__context__, KeyError)
+    bench.feed(LENGTH + b"\r\nok" if moment == "on_end" else LENGTH + b"\r\no")
+    assert [KeyError] == [type(fault) for fault in bench.loop.reported]
     assert sink.calls[-1] == "failed"
+    assert type(sink.error) is (BadAnswer if moment == "on_head" else AnswerTruncated)
     assert bench.transport.aborted

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
-from engines.http1 import Call
+from engines.http1.call import Call
+from engines.http1.origin import Origin
 from engines.model import Deadlines
-from engines.pool import Origin, Pool
+from engines.pool import Pool
 from tests.engines.http1.bench import BODY, HEAD, PATIENT
 from tests.engines.http1.recorder import Recorder
 

@@ -249,8 +249,10 @@ async def test_an_unknown_path_is_a_404_in_openai_s_shape(gateway: Gateway, meth
 
 
 @pytest.mark.parametrize("host", ["", "[", "[::1", "a:b:c", "a/b?c#d", "\u00e4", "a b", "x" * 2000])
-async def test_a_strange_host_breaks_nothing(gateway: Gateway, host: str) -> None:
-    for path, status in (("/nothing", 404), ("/health", 200), ("/v1/models", 401)):
+async def test_a_strange_host_is_a_400_or_breaks_nothing(gateway: Gateway, host: str) -> None:
+    valid = host in ("", "x" * 2000)
+    for path, served in (("/nothing", 404), ("/health", 200), ("/v1/models", 401)):
+        status = served if valid else 400
         wire = f"GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode("latin-1")
         (answer,) = read_answers(await raw(gateway, wire), ended=True)
         assert answer.status == status

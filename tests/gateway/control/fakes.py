@@ -24,6 +24,7 @@ from gateway.workers.messages import (
     Counters,
     Drain,
     Drained,
+    SeriesCounted,
     ToPlane,
     ToWorker,
 )
@@ -77,7 +78,9 @@ class FakeWorker:
             case Configure():
                 return Configured(self.problem)
             case AskCounters():
-                return Counters(self.metrics.snapshot())
+                snapshot = self.metrics.snapshot()
+                self.link.tell(SeriesCounted(snapshot.series))
+                return Counters(snapshot.counters, snapshot.gauges)
             case Drain():
                 return Drained()
         raise AssertionError(message)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.workers.messages import AskExposition, Counters, Exposition
+from gateway.workers.messages import AskExposition, Exposition, SeriesCounted
 from tests.gateway.control.fakes import Control
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quiet")]
@@ -60,7 +60,7 @@ async def test_a_worker_that_was_scraped_is_answered(gateway: Control) -> None:
 async def test_what_a_worker_tells_unasked_survives_its_death(gateway: Control) -> None:
     worker = gateway.workers[0]
     worker.served(3)
-    worker.link.tell(Counters(worker.metrics.snapshot()), bulk=True)
+    worker.link.tell(SeriesCounted(worker.metrics.snapshot().series), bulk=True)
     await asyncio.sleep(0)
     gateway.plane.detach("0.0")
     assert await gateway.count("penstock_requests_total") == 3

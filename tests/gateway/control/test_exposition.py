@@ -48,7 +48,7 @@ class Counting:
 
     async def asked(self, message: ToWorker) -> ToPlane:
         assert isinstance(message, AskCounters)
-        return Counters(Metrics(()).snapshot())
+        return Counters([], [])
 
     def link_lost(self) -> None: ...
 

@@ -11,7 +11,7 @@ import pytest
 from gateway.control.plane import Plane
 from gateway.control.source import Source
 from gateway.supervisor import Supervisor
-from gateway.workers.messages import Configure, Counters, Drain, Membership, ReplicaAt
+from gateway.workers.messages import Configure, Drain, Membership, ReplicaAt, SeriesCounted
 from tests.gateway.control.fakes import FILE, Control, FakeWorker
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quiet")]
@@ -115,6 +115,6 @@ async def test_what_a_worker_says_after_it_was_given_up_is_ignored(gateway: Cont
     worker = gateway.workers[0]
     worker.served(3)
     gateway.plane.detach("0.0")
-    gateway.plane.told("0.0", Counters(worker.metrics.snapshot()))
+    gateway.plane.told("0.0", SeriesCounted(worker.metrics.snapshot().series))
     gateway.plane.detach("0.0")
     assert await gateway.count("penstock_requests_total") == 0

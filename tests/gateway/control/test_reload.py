@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +164,12 @@ async def test_a_bad_file_is_reported_once_by_the_watch(gateway: Control, quiet:
     gateway.path.write_text(FILE.replace("{m:", "{n:"))
     await gateway.plane.watch_files()
     assert set(gateway.plane.settings.models) == {"n"}
+
+
+async def test_a_file_that_becomes_a_pipe_freezes_nothing_and_is_told_of(gateway: Control, quiet: list[Any]) -> None:
+    gateway.path.unlink()
+    os.mkfifo(gateway.path)
+    async with asyncio.timeout(10):
+        await gateway.plane.watch_files()
+        assert not await gateway.plane.reload()
+    assert "it is not a regular file" in next(line["why"] for line in quiet if line["event"] == "config_refused")

@@ -26,6 +26,16 @@ LAWFUL = {
     "every byte in the body": request(body=bytes(range(256))),
     "a request in the body": request(body=request(body=b"{}")),
     "keep-alive said": request(fields=b"connection: keep-alive\r\n", body=b"{}"),
+    "a websocket offered": request(fields=b"connection: upgrade\r\nupgrade: websocket\r\n", body=b"{}"),
+    "h2c offered, as Java does": request(
+        fields=b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n",
+        body=b'{"model":"m"}',
+    ),
+    "h2c offered, no body": request(b"/health", method=b"GET", fields=b"connection: upgrade\r\nupgrade: h2c\r\n"),
+    "h2c offered, chunked": CHAT
+    + b"connection: upgrade\r\nupgrade: h2c\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 9\r\n\r\n",
+    "HTTP/1.2": b"POST /v1/chat/completions HTTP/1.2\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}",
+    "blanks around values": CHAT + b"x-a: \t b \t\r\ntransfer-encoding: chunked  \r\n\r\n2\r\n{}\r\n0\r\n\r\n",
     "upgrade without connection": request(fields=b"upgrade: websocket\r\n", body=b"{}"),
 }
 """What leaves the connection open: several of these may follow each other."""
@@ -33,6 +43,8 @@ LAWFUL = {
 LAST = {
     "connection: close": request(fields=b"connection: close\r\n", body=b"{}"),
     "HTTP/1.0": request(version=b"1.0", body=b"{}"),
+    "h2c offered by HTTP/1.0": request(version=b"1.0", fields=b"connection: upgrade\r\nupgrade: h2c\r\n", body=b"{}"),
+    "h2c offered and close": request(fields=b"connection: close, upgrade\r\nupgrade: h2c\r\n", body=b"{}"),
     "HTTP/1.0 without host": b"GET /health HTTP/1.0\r\n\r\n",
 }
 """What ends the connection."""
@@ -45,12 +57,36 @@ WAITING = {
 
 HTTP10_EXPECT = request(version=b"1.0", fields=b"expect: 100-continue\r\n", body=b"{}")
 
+BAD_HOSTS = {
+    "a space": b"a b",
+    "a path": b"a/v1",
+    "a URL": b"http://a",
+    "a user": b"me@a",
+    "two ports": b"a:1:2",
+    "letters for a port": b"a:http",
+    "a signed port": b"a:+80",
+    "a port over 65535": b"a:65536",
+    "a list": b"a, b",
+    "an IPv6 address without brackets": b"::1",
+    "brackets around nothing": b"[]",
+    "brackets around a name": b"[cafe]",
+    "no closing bracket": b"[::1",
+    "something behind the bracket": b"[::1]a",
+    "a zone": b"[fe80::1%25eth0]",
+    "a bad escape": b"a%zz",
+    "a quote": b'"a"',
+    "a backslash": b"a\\b",
+    "bytes over 127": b"\xc3\xa4",
+}
+
 REFUSED = {
+    **{f"a Host with {what}": b"GET / HTTP/1.1\r\nhost: %b\r\n\r\n" % host for what, host in BAD_HOSTS.items()},
     "two hosts": b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
     "the same host twice": b"GET / HTTP/1.1\r\nhost: a\r\nHost: a\r\n\r\n",
     "no host": b"GET / HTTP/1.1\r\n\r\n",
     "two content-lengths": CHAT + b"content-length: 5\r\ncontent-length: 6\r\n\r\nhello",
     "the same content-length twice": CHAT + b"content-length: 5\r\ncontent-length: 5\r\n\r\nhello",
+    "a content-length of 4,000 zeros": CHAT + b"content-length: " + b"0" * 4000 + b"5\r\n\r\nhello",
     "a list of content-lengths": CHAT + b"content-length: 5, 5\r\n\r\nhello",
     "content-length, then chunked": CHAT + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "chunked, then content-length": CHAT + b"transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n",
@@ -84,17 +120,18 @@ REFUSED = {
     "no colon": CHAT + b"x-a\r\n\r\n",
     "an unknown method": b"FETCH / HTTP/1.1\r\nhost: a\r\n\r\n",
     "a method in lower case": b"get / HTTP/1.1\r\nhost: a\r\n\r\n",
-    "an absolute target": b"GET http://a/v1/models HTTP/1.1\r\nhost: a\r\n\r\n",
-    "an absolute target of an operation": b"POST http://a/v1/chat/completions HTTP/1.1\r\nhost: b\r\n\r\n",
-    "an asterisk": b"OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n",
     "CONNECT": b"CONNECT a:443 HTTP/1.1\r\nhost: a\r\n\r\n",
     "CONNECT to a path": b"CONNECT /v1/models HTTP/1.1\r\nhost: a\r\n\r\n",
-    "a websocket": CHAT + b"connection: upgrade\r\nupgrade: websocket\r\n\r\n",
-    "h2c": CHAT + b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAA\r\n\r\n",
+    "an asterisk with GET": b"GET * HTTP/1.1\r\nhost: a\r\n\r\n",
+    "a target that is an authority": b"GET a:80 HTTP/1.1\r\nhost: a\r\n\r\n",
+    "an absolute target of another scheme": b"GET ftp://a/ HTTP/1.1\r\nhost: a\r\n\r\n",
+    "an absolute target without a host": b"GET http:///v1/models HTTP/1.1\r\nhost: a\r\n\r\n",
+    "an absolute target with a user": b"GET http://me@a/v1/models HTTP/1.1\r\nhost: a\r\n\r\n",
+    "an absolute target without a Host": b"GET http://a/v1/models HTTP/1.1\r\n\r\n",
+    "CONNECT that offers a switch": b"CONNECT a:443 HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n",
     "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "HTTP/2.0 said": b"GET / HTTP/2.0\r\nhost: a\r\n\r\n",
     "HTTP/0.9 said": b"GET / HTTP/0.9\r\nhost: a\r\n\r\n",
-    "HTTP/1.2": b"GET / HTTP/1.2\r\nhost: a\r\n\r\n",
     "a space in the target": b"GET /a b HTTP/1.1\r\nhost: a\r\n\r\n",
     "bytes over 127 in the target": b"GET /\xc3\xa4 HTTP/1.1\r\nhost: a\r\n\r\n",
     "an answer": b"HTTP/1.1 200 OK\r\n\r\n",

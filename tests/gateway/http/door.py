@@ -15,7 +15,11 @@ import h11
 
 from engines.model import Operation
 from gateway.errors import Failure
-from gateway.http.connection import ClientConnection
+from gateway.http.connection import USUAL, ClientConnection
+from gateway.http.handler import Visitor
+from gateway.http.head import Fields
+from gateway.http.patience import Patience
+from gateway.http.request import Client as Asker
 from gateway.http.request import Request
 
 CHAT = b"/v1/chat/completions"
@@ -23,7 +27,7 @@ CHAT = b"/v1/chat/completions"
 
 @dataclass
 class DoorLimits:
-    """Satisfies `gateway.http.connection.Limits`."""
+    """Satisfies `gateway.http.handler.Limits`."""
 
     body_bytes: int = 64 * 1024
     header_bytes: int = 4096
@@ -136,7 +140,7 @@ class FakeTransport:
 
 
 class FakeWork:
-    """Satisfies `gateway.http.connection.Work`; keeps what it was told."""
+    """Satisfies `gateway.http.handler.Work`; keeps what it was told."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -162,7 +166,7 @@ def echo(request: Request) -> bytes:
 
 @dataclass
 class Desk:
-    """Satisfies `gateway.http.connection.Handler`: answers with what was asked, at once or when the test says so."""
+    """Satisfies `gateway.http.handler.Handler`: answers with what was asked, at once or when the test says so."""
 
     limits: DoorLimits = field(default_factory=DoorLimits)
     draining: bool = False
@@ -172,15 +176,15 @@ class Desk:
     operations: list[Operation | None] = field(default_factory=list)
     works: list[FakeWork] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    open: set[ClientConnection] = field(default_factory=set)
+    open: set[Visitor] = field(default_factory=set)
     losses: int = 0
 
-    def opened(self, connection: ClientConnection) -> bool:
-        self.open.add(connection)
+    def opened(self, visitor: Visitor) -> bool:
+        self.open.add(visitor)
         return len(self.open) <= self.limits.connections
 
-    def lost(self, connection: ClientConnection) -> None:
-        self.open.discard(connection)
+    def lost(self, visitor: Visitor) -> None:
+        self.open.discard(visitor)
         self.losses += 1
 
     def inference(self, request: Request, operation: Operation) -> FakeWork | None:
@@ -189,7 +193,7 @@ class Desk:
     def other(self, request: Request) -> FakeWork | None:
         return self._take(request, None)
 
-    def refused(self, failure: Failure, path: bytes) -> bytes:
+    def refused(self, failure: Failure, path: bytes, fields: Fields) -> bytes:
         self.failures.append(failure)
         return b"refused-%d" % len(self.failures)
 
@@ -259,10 +263,18 @@ def read_answers(wire: bytes, *, ended: bool = False, methods: list[str] | None 
 class Client:
     """One client and the connection it made."""
 
-    def __init__(self, desk: Desk | None = None, loop: SteppedLoop | None = None, *, half_closes: bool = True) -> None:
+    def __init__(
+        self,
+        desk: Desk | None = None,
+        loop: SteppedLoop | None = None,
+        *,
+        half_closes: bool = True,
+        patience: Patience = USUAL,
+    ) -> None:
         self.desk = desk or Desk()
         self.loop = loop or SteppedLoop()
-        self.connection = ClientConnection(self.desk, cast("asyncio.AbstractEventLoop", self.loop))
+        self.connection = ClientConnection(self.desk, cast("asyncio.AbstractEventLoop", self.loop), patience)
+        self.asker: Asker = self.connection._answers
         self.transport = FakeTransport(self._lost, self.loop, half_closes=half_closes)
         self.lost = False
         self._unread = b""

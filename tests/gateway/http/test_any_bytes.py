@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.http.connection import BODY_IDLE_S, HEAD_S, KEEP_ALIVE_S
+from gateway.http.connection import USUAL
 from tests.gateway.http.asked import LAST, LAWFUL, REFUSED, cut, places
 from tests.gateway.http.door import Client, Desk
 
@@ -66,7 +66,7 @@ def check(wire: bytes, places: list[int], *, holds: bool, leaves: bool) -> None:
     if leaves:
         client.leave()
     # What waits does not wait for ever.
-    client.loop.step(max(KEEP_ALIVE_S, HEAD_S, BODY_IDLE_S) + 10)
+    client.loop.step(max(USUAL.keep_alive_s, USUAL.head_s, USUAL.body_idle_s) + 10)
     assert client.lost
     assert set() == desk.open
     assert client.loop.timers == 0

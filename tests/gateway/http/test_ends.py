@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.http.connection import BODY_IDLE_S, HEAD_S, KEEP_ALIVE_S, LINGER_S, STALLED_S
+from gateway.http.connection import USUAL
 from tests.gateway.http.asked import CHAT, REFUSED
 from tests.gateway.http.door import Client, Desk, DoorLimits, SteppedLoop, request
 
@@ -13,7 +13,7 @@ from tests.gateway.http.door import Client, Desk, DoorLimits, SteppedLoop, reque
 
 def test_a_connection_that_says_nothing_is_closed_without_a_word() -> None:
     client = Client()
-    client.loop.step(KEEP_ALIVE_S - 1)
+    client.loop.step(USUAL.keep_alive_s - 1)
     assert not client.over
     client.loop.step(2)
     assert client.lost
@@ -24,9 +24,9 @@ def test_a_connection_that_says_nothing_is_closed_without_a_word() -> None:
 def test_a_connection_idle_after_an_answer_is_kept_for_the_keep_alive_time() -> None:
     client = Client()
     for _ in range(3):
-        client.loop.step(KEEP_ALIVE_S - 1)
+        client.loop.step(USUAL.keep_alive_s - 1)
         client.send(request())
-    client.loop.step(KEEP_ALIVE_S + 1)
+    client.loop.step(USUAL.keep_alive_s + 1)
     assert client.lost
     assert [answer.status for answer in client.answers] == [200, 200, 200]
 
@@ -40,26 +40,60 @@ def test_a_head_that_drips_in_is_a_408_however_steadily_it_drips() -> None:
         steps += 1
         if client.over:
             break
-    assert int(HEAD_S) == steps
+    assert int(USUAL.head_s) == steps
     (answer,) = client.answers
     assert (answer.status, answer.error["code"]) == (408, "request_timeout")
 
 
 def test_a_body_that_stops_is_a_408_and_one_that_flows_is_not() -> None:
-    wire = request(body=b"x" * 50)
-    client = Client().send(wire[:-50])
-    for _ in range(10):
-        client.loop.step(BODY_IDLE_S - 1)
-        client.send(b"xxx")
+    wire = request(body=b"x" * 64_000)
+    client = Client().send(wire[:-64_000], b"x" * 30_000)
+    client.loop.step(USUAL.body_idle_s - 1)
+    client.send(b"x" * 30_000)
+    client.loop.step(USUAL.body_idle_s - 1)
+    client.send(b"x")
     assert client.answers == []
-    client.loop.step(BODY_IDLE_S + 1)
+    client.loop.step(USUAL.body_idle_s + 1)
     assert [answer.status for answer in client.answers] == [408]
     assert client.desk.seen == []
 
 
+@pytest.mark.parametrize(("bytes_per_s", "status"), [(1100, 200), (700, 408)])
+def test_a_body_brings_a_kibibyte_a_second_or_is_a_408(bytes_per_s: int, status: int) -> None:
+    wire = request(body=b"x" * 60_000)
+    client = Client().send(wire[:-60_000])
+    sent = 0
+    while sent < 60_000 and not client.over:
+        client.loop.step(1)
+        client.send(wire[-60_000:][sent : sent + bytes_per_s])
+        sent += bytes_per_s
+    assert [answer.status for answer in client.answers] == [status]
+    if status == 408:
+        assert 30 == sent // bytes_per_s  # the ten seconds of grace are used up: 10 + 700 t / 1024 = t
+
+
+def test_a_body_that_brings_nothing_is_a_408_after_ten_seconds() -> None:
+    client = Client().send(request(body=b"x" * 50)[:-50])
+    client.loop.step(USUAL.body_free_s - 0.1)
+    assert client.answers == []
+    client.loop.step(0.2)
+    assert [answer.status for answer in client.answers] == [408]
+
+
+def test_a_pipelined_body_has_its_time_from_the_answer_before_it() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request() + request(body=b"12345")[:-1])
+    client.loop.step(1000)
+    desk.works[0].answer()
+    client.loop.step(USUAL.body_free_s - 0.1)
+    assert [answer.status for answer in client.answers] == [200]
+    client.loop.step(0.2)
+    assert [answer.status for answer in client.answers] == [200, 408]
+
+
 def test_a_pipelined_head_that_stops_is_ended_too() -> None:
     client = Client().send(request() + b"GET /health HT")
-    client.loop.step(KEEP_ALIVE_S + 1)
+    client.loop.step(USUAL.keep_alive_s + 1)
     assert [answer.status for answer in client.answers] == [200, 408]
 
 
@@ -78,9 +112,9 @@ def test_a_closing_connection_waits_for_a_client_that_reads_and_not_for_one_that
     assert client.over
     for _ in range(5):
         client.transport.unsent_bytes -= 100
-        client.loop.step(STALLED_S)
+        client.loop.step(USUAL.stalled_s)
         assert not client.lost
-    client.loop.step(STALLED_S)
+    client.loop.step(USUAL.stalled_s)
     assert client.lost
     assert client.transport.state == "aborted"
 
@@ -114,9 +148,9 @@ def test_an_answer_that_comes_after_its_client_left_is_dropped() -> None:
     client = Client(desk).send(request())
     client.reset()
     desk.works[0].answer()
-    client.connection.begin_stream(200, b"", b"x")
-    client.connection.end_stream()
-    client.connection.cut()
+    client.asker.begin_stream(200, b"", b"x")
+    client.asker.end_stream()
+    client.asker.cut()
     assert client.transport.out == b""
 
 
@@ -166,9 +200,9 @@ def test_a_client_that_never_reads_is_let_go_and_what_it_asked_for_besides_is_ne
     client.send(request() * 2)
     client.connection.pause_writing()
     desk.works[0].answer()
-    client.loop.step(KEEP_ALIVE_S + 1)
+    client.loop.step(USUAL.keep_alive_s + 1)
     assert client.over
-    client.loop.step(STALLED_S)
+    client.loop.step(USUAL.stalled_s)
     assert client.lost
     assert len(desk.seen) == 1
 
@@ -205,7 +239,7 @@ def test_one_connection_too_many_is_a_503_with_a_retry_after_and_room_is_made_by
     assert [failure.kind for failure in desk.failures] == ["too_many_connections"]
     third.send(request())
     assert desk.seen == []
-    loop.step(LINGER_S + 1)
+    loop.step(USUAL.linger_s + 1)
     assert third.lost
     assert not first.over
     first.leave()
@@ -239,11 +273,11 @@ def test_a_drain_lets_the_request_in_progress_finish_and_says_close() -> None:
 def test_a_drain_lets_a_stream_finish() -> None:
     desk = Desk(holds=True)
     client = Client(desk).send(request())
-    client.connection.begin_stream(200, b"", b"1")
+    client.asker.begin_stream(200, b"", b"1")
     desk.draining = True
     client.connection.drain()
-    client.connection.write(b"2")
-    client.connection.end_stream()
+    client.asker.write(b"2")
+    client.asker.end_stream()
     client.loop.run()
     assert [answer.body for answer in client.answers] == [b"12"]
     assert client.lost
@@ -282,13 +316,13 @@ def test_a_cut_ends_a_connection_that_waits_for_its_client_to_read() -> None:
     client.transport.stuck = True
     client.send(request(fields=b"connection: close\r\n"))
     assert not client.lost
-    client.connection.cut()
+    client.asker.cut()
     client.loop.run()
     assert client.lost
 
 
 def test_a_cut_ends_a_connection_that_lingers() -> None:
     client = Client().send(REFUSED["two hosts"])
-    client.connection.cut()
+    client.asker.cut()
     client.loop.run()
     assert client.lost

@@ -208,7 +208,7 @@ def test_any_status_that_an_engine_may_say_can_be_passed_on(status: int) -> None
 def test_a_stream_is_chunked_or_in_http_1_0_ended_by_the_close(version: bytes, ends: bool) -> None:
     desk = Desk(holds=True)
     client = Client(desk).send(request(version=version, fields=b"connection: keep-alive\r\n"))
-    connection = client.connection
+    connection = client.asker
     connection.begin_stream(200, b"content-type: text/event-stream\r\n", b"data: 1\n\n")
     connection.write(b"data: 2\n\n")
     connection.end_stream(b"data: [DONE]\n\n")
@@ -220,8 +220,8 @@ def test_a_stream_is_chunked_or_in_http_1_0_ended_by_the_close(version: bytes, e
 def test_a_stream_that_is_cut_never_looks_whole() -> None:
     desk = Desk(holds=True)
     client = Client(desk).send(request())
-    client.connection.begin_stream(200, b"", b"data: 1\n\n")
-    client.connection.cut()
+    client.asker.begin_stream(200, b"", b"data: 1\n\n")
+    client.asker.cut()
     client.loop.run()
     assert client.transport.out.endswith(b"\r\n9\r\ndata: 1\n\n\r\n")
     assert client.transport.state == "aborted"
@@ -235,3 +235,35 @@ def test_the_timers_of_a_busy_connection_do_not_pile_up() -> None:
     assert client.loop.timers <= 2
     client.reset()
     assert client.loop.timers == 0
+
+
+def test_the_authority_of_a_whole_url_replaces_the_host() -> None:
+    wire = b"POST http://real.example:81/v1/chat/completions?a=b HTTP/1.1\r\nx-a: 1\r\nhost: other\r\n\r\n"
+    client = Client().send(wire)
+    (seen,) = client.desk.seen
+    assert (seen.path, seen.query) == (b"/v1/chat/completions", b"a=b")
+    assert seen.headers == [(b"x-a", b"1"), (b"host", b"real.example:81")]
+    assert seen.fields == dict(seen.headers)
+    assert client.desk.operations == [Operation.CHAT]
+
+
+@pytest.mark.parametrize("target", [b"*", b"http://a"])
+def test_options_for_the_whole_server_is_answered_and_leaves_the_connection_open(target: bytes) -> None:
+    client = Client().send(b"OPTIONS %b HTTP/1.1\r\nhost: a\r\n\r\n" % target + request(body=b"next"))
+    assert [(answer.status, answer.headers.get("allow")) for answer in client.answers] == [
+        (204, "GET, HEAD, POST, OPTIONS"),
+        (200, None),
+    ]
+    assert [seen.body for seen in client.desk.seen] == [b"next"]
+
+
+OFFERS = [wire for name, wire in LAWFUL.items() if "offered" in name]
+
+
+@settings(deadline=None, max_examples=300)
+@given(wires=st.lists(st.sampled_from(OFFERS) | st.sampled_from(list(LAWFUL.values())), max_size=4), places=places)
+def test_an_offer_to_switch_protocols_is_ignored_wherever_reads_end(wires: list[bytes], places: list[int]) -> None:
+    wire = b"".join([OFFERS[1], *wires, OFFERS[1]])
+    client = Client().send(*cut(wire, places))
+    assert read_by_h11(wire) == client.desk.asked
+    assert not client.over

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import pytest
 import trustme
 
-from gateway.http import connection as server
-from gateway.http.connection import ClientConnection
+from gateway.http.connection import USUAL, ClientConnection
+from gateway.http.handler import Visitor
+from gateway.http.patience import Patience
 from gateway.http.request import Request
 from tests.gateway.http.door import Answer, Desk, DoorLimits, FakeWork, read_answers, request
 
@@ -62,8 +63,8 @@ class SocketDesk(Desk):
         self.begun.put_nowait(work)
         return work
 
-    def lost(self, connection: ClientConnection) -> None:
-        super().lost(connection)
+    def lost(self, visitor: Visitor) -> None:
+        super().lost(visitor)
         if not self.open:
             self.emptied.set()
 
@@ -80,7 +81,7 @@ class Served:
 
 
 @asynccontextmanager
-async def served(desk: SocketDesk, *, tls: bool = False) -> AsyncIterator[Served]:
+async def served(desk: SocketDesk, *, tls: bool = False, patience: Patience = USUAL) -> AsyncIterator[Served]:
     loop = asyncio.get_running_loop()
     ours = theirs = None
     if tls:
@@ -89,14 +90,14 @@ async def served(desk: SocketDesk, *, tls: bool = False) -> AsyncIterator[Served
         authority.issue_cert("localhost").configure_cert(ours)
         theirs = ssl.create_default_context()
         authority.configure_trust(theirs)
-    listening = await loop.create_server(lambda: ClientConnection(desk, loop), "127.0.0.1", 0, ssl=ours)
+    listening = await loop.create_server(lambda: ClientConnection(desk, loop, patience), "127.0.0.1", 0, ssl=ours)
     try:
         host, port = listening.sockets[0].getsockname()
         yield Served(host, port, theirs)
     finally:
         listening.close()
-        for connection in list(desk.open):
-            connection.cut()
+        for visitor in list(desk.open):
+            visitor.hang_up()
         if desk.open:
             await asyncio.wait_for(desk.emptied.wait(), PATIENCE_S)
 
@@ -142,10 +143,9 @@ async def test_a_client_too_many_still_receives_its_503() -> None:
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
 
 
-async def test_a_client_that_stays_after_its_refusal_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "LINGER_S", 0.05)
+async def test_a_client_that_stays_after_its_refusal_is_cut_off() -> None:
     desk = SocketDesk()
-    async with served(desk) as to:
+    async with served(desk, patience=Patience(linger_s=0.05)) as to:
         reader, writer = await to.connect()
         writer.write(request(body=b"x" * 70_000)[:-60_000])
         answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
@@ -154,21 +154,18 @@ async def test_a_client_that_stays_after_its_refusal_is_cut_off(monkeypatch: pyt
     assert [one.status for one in read_answers(answer, ended=True)] == [413]
 
 
-async def test_a_head_that_stops_is_a_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_S", 0.05)
-    async with served(SocketDesk()) as to:
+async def test_a_head_that_stops_is_a_408() -> None:
+    async with served(SocketDesk(), patience=Patience(head_s=0.05)) as to:
         assert [answer.status for answer in await talk(to, b"GET / HTTP/1.1\r\nhost:")] == [408]
 
 
-async def test_a_body_that_stops_is_a_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "BODY_IDLE_S", 0.05)
-    async with served(SocketDesk()) as to:
+async def test_a_body_that_stops_is_a_408() -> None:
+    async with served(SocketDesk(), patience=Patience(body_idle_s=0.05)) as to:
         assert [answer.status for answer in await talk(to, request(body=b"12345")[:-1])] == [408]
 
 
-async def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "KEEP_ALIVE_S", 0.05)
-    async with served(SocketDesk()) as to:
+async def test_an_idle_connection_is_closed() -> None:
+    async with served(SocketDesk(), patience=Patience(keep_alive_s=0.05)) as to:
         assert [answer.status for answer in await talk(to, request())] == [200]
 
 

@@ -134,7 +134,7 @@ def test_a_document_that_is_no_mapping_is_refused(text: str) -> None:
 def test_a_file_that_cannot_be_read_is_a_config_error(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: no such file or directory"):
         load_settings(tmp_path / "nope.yaml", {})
-    with pytest.raises(ConfigError, match="cannot be read: is a directory"):
+    with pytest.raises(ConfigError, match="cannot be read: it is not a regular file"):
         load_settings(tmp_path, {})
     bad = tmp_path / "bad.yaml"
     bad.write_bytes(b"engines:\n  a: \xff\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -93,10 +94,15 @@ async def test_a_replacement_that_cannot_use_the_configuration_is_told_and_tried
         await crew.close()
 
 
+async def test_every_worker_passes_the_admin_api_through(crew: Crew) -> None:
+    answers = [await crew.call("GET", "/admin/v1/replicas") for _ in range(20)]
+    assert {(status, json.loads(body)["data"][0]["replica"]) for status, _, body in answers} == {(200, "a")}
+
+
 async def test_the_loops_of_the_workers_are_shown_too(crew: Crew) -> None:
     _, _, text = await crew.call("GET", "/metrics")
     shown = set(re.findall(rb'penstock_loop_last_success_age_seconds{loop="([a-z_]+)"}', text))
-    assert shown == {b"config_reload", b"health", b"load_exchange", b"log_writer", b"prices"}
+    assert shown == {b"config_reload", b"counters", b"health", b"load_exchange", b"log_writer", b"prices"}
 
 
 async def test_a_reload_reaches_every_worker(crew: Crew) -> None:
@@ -267,3 +273,27 @@ async def test_a_worker_that_hangs_without_its_link_is_killed_and_replaced(
         assert {status for status, _ in await crew.chats_until(2)} == {200}
     finally:
         await crew.close()
+
+
+async def test_a_worker_that_is_killed_without_a_scrape_loses_nothing_it_has_told(crew: Crew) -> None:
+    before = await crew.chats_until(2)
+
+    def told() -> int:
+        total = crew.plane._counters._accumulator.total()
+        return sum(sum(series.codes.values()) for series in total.series)
+
+    await crew.plane.watch.until(lambda: told() == len(before))
+    killed = crew.pids[0]
+    os.kill(killed, signal.SIGKILL)
+    await gone(killed)
+    assert await crew.count("penstock_requests_total", model="m") == len(before)
+
+
+async def test_a_worker_that_cannot_listen_says_so_and_stops_the_start(tmp_path: Path) -> None:
+    certificate = trustme.CA().issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    server = f"tls: {{cert: '{tmp_path}/cert.pem', key: '{tmp_path}/key.pem'}}"
+    plane, supervisor = one_plane(tmp_path, configuration("http://127.0.0.1:9", tmp_path, server=server))
+    (tmp_path / "key.pem").write_text("no key")
+    assert "cannot listen: server.tls: the certificate or key cannot be used" in await refused(plane, supervisor)

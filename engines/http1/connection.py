@@ -1,0 +1,335 @@
+"""One keep-alive connection to one origin, one request at a time.
+
+    OPEN ──send──> BUSY ──answer whole, keep-alive──> OPEN
+      │              └─ answer whole, close / error / abort / deadline ──> CLOSED
+      └─ idle too long, closed by the peer, a byte nobody asked for ──> CLOSED
+
+Promises, each with a test:
+- the sink hears exactly one of `done` and `failed`, whatever it raises itself, and nothing after `abort`;
+- the connection goes back to its home only when both the request was wholly written and the answer wholly read;
+- a byte that arrives while no request is in flight closes the connection (it could only be a smuggled answer);
+- a large request is written as fast as the engine takes it and no faster;
+- once it is closed it is part of no cycle: what it held is freed at once.
+
+A body delimited by close ends where the peer said so (`eof_received`): over TLS that is its close_notify, and without
+one the answer is cut short, for anybody can cut a TCP connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, cast
+
+from engines.errors import AnswerTruncated, BadAnswer, ConnectionLost, EngineError
+from engines.http1.answer import BODY, HEAD, LIMITS, STARTED, WAITING, WHOLE, Answer, Limits
+from engines.http1.deadlines import ahead, overdue
+from engines.lazy_timer import NEVER, LazyTimer
+from engines.outbox import outbox
+
+if TYPE_CHECKING:
+    from engines.http1.call import Call, Home
+    from engines.port import Sink
+
+REPLAY_WINDOW_S: Final = 0.02
+"""A reused connection that closes, unanswered, this soon after the write was being closed as we wrote."""
+SMALL_BODY_BYTES: Final = 32 * 1024
+WRITE_BYTES: Final = 256 * 1024
+"""A large body is written in pieces of this size while the transport takes them: TLS encrypts each at once, and what is
+encrypted and not sent is a copy."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection. Satisfies `engines.http1.call.Line`."""
+
+    __slots__ = (
+        "_answer",
+        "_call",
+        "_eof",
+        "_home",
+        "_idle_s",
+        "_loop",
+        "_outbox",
+        "_pausing",
+        "_sent_at",
+        "_sent_before",
+        "_timer",
+        "_transport",
+        "_unsent",
+        "_writable",
+        "closed",
+        "counted",
+        "idle_since",
+        "reused",
+    )
+
+    def __init__(self, home: Home, loop: asyncio.AbstractEventLoop, limits: Limits = LIMITS) -> None:
+        self._home = home
+        self._loop = loop
+        self._outbox = outbox(loop)
+        self._transport: asyncio.Transport | None = None
+        self._answer = Answer(limits)
+        self._timer = LazyTimer(loop, self._expired)
+        self._call: Call | None = None
+        self.closed = False
+        self.counted = False
+        self.reused = False
+        self.idle_since = 0.0
+        self._sent_at = 0.0
+        self._sent_before = 0
+        """`Outbox.flushes` as it was when the request was written: while it is the same, not a byte of it has left."""
+        self._unsent: memoryview | None = None
+        """The part of a large body that the transport has not been given yet."""
+        self._writable = True
+        self._idle_s = 0.0
+        """How far each read moves the deadline; 0.0 when that takes more than an addition."""
+        self._pausing = self._eof = False
+
+    # -- what the home and the call use --------------------------------------------------------------------------------
+
+    def send(self, call: Call) -> None:
+        """Write the request. The connection must be open and free."""
+        transport = self._transport
+        assert transport is not None
+        self._call = call
+        call.line = self
+        self._answer.expect(call)
+        self._idle_s = 0.0
+        self._sent_at = now = self._loop.time()
+        deadlines = call.deadlines
+        deadline = now + deadlines.first_byte_s
+        self._timer.set(deadline if deadlines.total_s is None else ahead(call, now, deadlines.first_byte_s))
+        self._sent_before = self._outbox.flushes
+        body = call.body
+        # One buffer for a small request: a second one would cost a second write call to the kernel.
+        if len(body) <= SMALL_BODY_BYTES:
+            self._outbox.write(transport, call.head + body)
+        else:
+            self._outbox.write(transport, call.head)
+            self._unsent = memoryview(body)
+            self._loop.call_soon(self._write_on)  # after the outbox, which was told first
+
+    def pause(self) -> None:
+        if not self._pausing and self._transport is not None and not self.closed:
+            self._pausing = True
+            self._transport.pause_reading()
+            self._move_deadline()
+
+    def resume(self) -> None:
+        if self._pausing and self._transport is not None and not self.closed:
+            self._pausing = False
+            self._transport.resume_reading()
+            self._move_deadline()
+
+    def abort(self) -> None:
+        self._close()
+
+    def keep_idle(self, deadline: float) -> None:
+        self.reused = True
+        self._timer.set(deadline)
+
+    # -- asyncio.Protocol ----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports register no subclass
+
+    def data_received(self, data: bytes) -> None:
+        call = self._call
+        if call is None:
+            self._close()
+            return
+        answer = self._answer
+        if answer.phase < HEAD:
+            if self._sent_before == self._outbox.flushes:
+                self._unasked(call)
+                return
+            answer.phase = STARTED
+            answer.head_bytes += len(data)
+        try:
+            answer.feed(data)
+        except Exception as error:
+            fault = answer.broken(error)
+            if fault is not None:
+                self._report(fault)
+        if answer.body_came:
+            answer.body_came = False
+            # The timer stands at a later deadline or fires early and looks again: no need to touch it.
+            if self._idle_s and self._timer.deadline != NEVER:
+                self._timer.deadline = self._loop.time() + self._idle_s
+            else:
+                self._body_came(call, len(data))
+            try:
+                call.sink.flush()
+            except Exception as error:
+                self._report(error)
+                self._fail(AnswerTruncated("the engine's answer could not be read"))
+        elif self._call is call:  # not aborted from within
+            if answer.phase == WHOLE:
+                self._finish()
+                return
+            if answer.problem is None:
+                answer.no_body(len(data))
+            if answer.problem is not None:
+                self._fail(answer.problem)
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        return False
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        if self._unsent is not None:
+            self._write_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        call, self._call = self._call, None
+        answer = self._answer
+        self.closed = True
+        self._home.lost(self)
+        if call is not None and not call.finished:
+            call.line = None
+            if answer.phase >= HEAD and answer.until_close and self._eof and exc is None:
+                self._finish_closed(call)
+            elif answer.phase >= BODY:
+                call.fail(AnswerTruncated("the engine closed the connection in the middle of its answer"))
+            elif answer.phase > WAITING or not self.reused:
+                call.fail(ConnectionLost("the engine closed the connection before answering"))
+            else:
+                self._lost_unanswered(call)
+        self._timer.close()
+        answer.close()
+        self._transport = None
+        self._unsent = None
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _write_on(self) -> None:
+        """Hand over what is left of a large body, as far as the transport wants it."""
+        transport, unsent = self._transport, self._unsent
+        if unsent is None or transport is None or self.closed:
+            return
+        if self._sent_before == self._outbox.flushes:
+            self._outbox.flush()  # the head goes first
+        while self._writable and self._unsent is not None and not transport.is_closing():
+            piece = unsent[:WRITE_BYTES]
+            unsent = unsent[WRITE_BYTES:]
+            self._unsent = unsent if len(unsent) else None
+            transport.write(piece)
+
+    def _body_came(self, call: Call, size: int) -> None:
+        """The first read of a body, or one that takes more than moving a deadline."""
+        answer, deadlines = self._answer, call.deadlines
+        call.head = call.body = b""  # it cannot be sent anew any more
+        self._move_deadline()
+        if answer.room_bytes >= 0:
+            answer.error_body(size)
+            if answer.problem is not None:
+                self._fail(answer.problem)
+        elif deadlines.total_s is None:
+            self._idle_s = deadlines.idle_s
+
+    def _unasked(self, call: Call) -> None:
+        """Bytes came before the request left: no answer to it. It was never sent, so it may go elsewhere, once."""
+        self._close()
+        call.line = None
+        if call.replayed:
+            call.fail(BadAnswer("the engine speaks before it is asked"))
+        else:
+            call.replayed = True
+            self._home.send_fresh(call)
+
+    def _lost_unanswered(self, call: Call) -> None:
+        """A kept-alive connection closed without a byte: those that have been idle as long are as dead.
+
+        RFC 9110 section 9.2.2 forbids repeating a POST unless we know it was not acted on; one that closed while we
+        wrote is the one such case.
+        """
+        self._home.stale(self.idle_since)
+        if call.replayed or self._loop.time() - self._sent_at >= REPLAY_WINDOW_S:
+            call.fail(ConnectionLost("the engine closed the connection before answering"))
+        else:
+            call.replayed = True
+            self._home.send_fresh(call)
+
+    def _finish(self) -> None:
+        """Give the connection back and end the call; only after the parser has returned, so that bytes past the
+        answer can never be read as the answer to the next request."""
+        call, self._call = self._call, None
+        transport, answer = self._transport, self._answer
+        if call is None or transport is None:
+            return
+        keep = (
+            answer.keep_alive
+            and not answer.excess
+            and not answer.until_close
+            and not self.closed
+            and self._unsent is None
+            and transport.get_write_buffer_size() == 0
+            and not transport.is_closing()
+        )
+        if self._pausing:
+            self._pausing = False
+            if keep:
+                transport.resume_reading()
+        if keep:
+            self._home.release(self)
+        else:
+            self._close()
+        if not call.finished:
+            sink = call.finish()
+            try:
+                sink.done()
+            except Exception as error:
+                self._take_back(sink, error)
+
+    def _finish_closed(self, call: Call) -> None:
+        """End the call whose answer ended with the connection."""
+        sink = call.finish()
+        try:
+            sink.done()
+        except Exception as error:
+            self._take_back(sink, error)
+
+    def _take_back(self, sink: Sink, fault: Exception) -> None:
+        """The sink cannot live with an answer that ended so; then it must hear that the answer is bad."""
+        self._report(fault)
+        sink.failed(AnswerTruncated("the engine's answer could not be read"))
+
+    def _move_deadline(self) -> None:
+        call = self._call
+        if call is not None:
+            deadlines = call.deadlines
+            within_s = deadlines.idle_s if self._answer.phase >= BODY else deadlines.first_byte_s
+            self._timer.set(ahead(call, self._loop.time(), within_s))
+
+    def _expired(self) -> None:
+        call = self._call
+        if call is None:
+            self._close()
+        else:
+            begun = self._answer.phase >= BODY
+            self._fail(overdue(call, self._loop.time(), paused=self._pausing, begun=begun))
+
+    def _fail(self, error: EngineError | None) -> None:
+        call = self._call
+        self._close()
+        if call is not None and error is not None:
+            call.line = None
+            call.fail(error)
+
+    def _report(self, fault: BaseException) -> None:
+        """A sink raised: the call fails, and the mistake is not hidden."""
+        self._loop.call_exception_handler({"message": "an answer could not be taken", "exception": fault})
+
+    def _close(self) -> None:
+        self._call = None
+        self._answer.close()
+        self._timer.deadline = NEVER
+        if not self.closed:
+            self.closed = True
+            self._unsent = None
+            self._home.lost(self)
+            if self._transport is not None:
+                self._transport.abort()

@@ -1,0 +1,257 @@
+"""One engine call: what it took, what it was told, and how it ended.
+
+    sent ──head, first body byte of a 2xx──> answering: its owner names the sink that takes the rest
+      ├─ error answer, no answer ──────────> `outcome` is set, everything is given back, its owner is told
+      └─ abort (client gone, another attempt won) ──> everything is given back, nobody is told
+
+An attempt knows its owner only as a port, and no client at all: a flight may own several, and something that has no
+client (a copy of traffic, a probe that costs money) may own one. Its owner must call `close` in the end.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Final, Protocol
+
+from engines.errors import (
+    AnswerTruncated,
+    BadAnswer,
+    ClientStalled,
+    ConnectFailed,
+    ConnectionLost,
+    EngineError,
+    FirstByteTimeout,
+    IdleTimeout,
+    NoConnectionFree,
+    TotalTimeout,
+)
+from engines.model import Deadlines, Operation, Usage
+from gateway import clock
+from gateway.refusal import parse_retry_after
+from routing.breaker import Verdict
+from routing.lease import Lease
+from routing.outcome import Outcome, outcome_of_status
+
+if TYPE_CHECKING:
+    from engines.port import Exchange, Headers, Sink
+    from gateway.fleet.snapshot import Upstream
+    from routing.facts import RequestFacts
+
+MAX_ERROR_BYTES: Final = 64 * 1024
+"""How much of an engine's error answer is kept; enough for any message, small enough to hold for every request."""
+
+_OUTCOMES: dict[type[EngineError], tuple[Outcome, str]] = {
+    ConnectFailed: (Outcome.CONNECT_FAILED, "connect_failed"),
+    NoConnectionFree: (Outcome.OVERLOADED, "connections_busy"),
+    ConnectionLost: (Outcome.CONNECTION_LOST, "connection_lost"),
+    FirstByteTimeout: (Outcome.FIRST_BYTE_TIMEOUT, "timeout"),
+    TotalTimeout: (Outcome.OUT_OF_TIME, "timeout"),
+    BadAnswer: (Outcome.BAD_ANSWER, "bad_answer"),
+    AnswerTruncated: (Outcome.CONNECTION_LOST, "answer_truncated"),
+}
+
+
+class Owner(Protocol):
+    """Whom an attempt tells of its progress."""
+
+    def answering(self, attempt: Attempt) -> Sink:
+        """The first body byte of a 2xx is here (or its end, of one without a body); returns who takes it and the rest.
+
+        The prompt's share of the lease has been given back, and the breaker told of a success.
+        """
+
+    def failed_early(self, attempt: Attempt) -> None:
+        """It ended without a body byte of a 2xx: `outcome` and `error_kind` say how. Its lease has been given back."""
+
+
+class Attempt:
+    """One engine call. It is the call's `Sink` until its answer begins."""
+
+    # Defaults live on the class: setting them all for each attempt would cost 0.5 us.
+    exchange: Exchange | None = None
+    """The call while it runs."""
+    dispatched_s = 0.0
+    first_byte_s = 0.0
+    last_content_s = 0.0
+    """When the finish reason came, which is with or right after the last content."""
+    status = 0
+    """What the engine answered; 0 while, or because, it has not."""
+    headers: Headers = ()
+    outcome: Outcome | None = None
+    """How it ended, when it ended early."""
+    error_kind = ""
+    """The row of `gateway.errors` for that end."""
+    message = ""
+    """What went wrong, as one plain sentence; only for the client while `error_parts` is None."""
+    error_parts: list[bytes] | None = None
+    """The engine's error answer, as far as it is kept."""
+    usage: Usage | None = None
+    finish_reason = ""
+    gpu_cost_usd: float | None = None
+    _error_size = 0
+    _bounds: Deadlines | None = None
+
+    def __init__(
+        self, owner: Owner, upstream: Upstream, facts: RequestFacts, streams: bool, now: float, rng: random.Random
+    ) -> None:
+        """Takes a lease on `upstream`, which must be available at `now`. `streams`: a stream is asked for."""
+        self._owner: Owner | None = owner
+        self._rng = rng
+        self._streams = streams
+        self.upstream = upstream
+        self._lease = Lease(upstream.endpoint.state, facts, now, upstream.meter, upstream.series)
+
+    def send(
+        self, operation: Operation, body: bytes, headers: bytes, bounds: Deadlines | None, now: float, spent_s: float
+    ) -> None:
+        """Call the engine. `bounds` are the client's, of whose whole time `spent_s` are gone.
+
+        It may fail, and its owner make and send another attempt, before this returns.
+        """
+        self.dispatched_s = now
+        upstream = self.upstream
+        deadlines = upstream.deadlines
+        if bounds is not None:
+            self._bounds = bounds
+            deadlines = Deadlines(
+                deadlines.connect_s,
+                min(deadlines.first_byte_s, bounds.first_byte_s),
+                min(deadlines.idle_s, bounds.idle_s),
+                # Each attempt has what is left of the client's time, the whole of which runs from the request.
+                None if bounds.total_s is None else max(0.001, bounds.total_s - spent_s),
+            )
+        exchange = upstream.engine.send(upstream.endpoint.replica, operation, body, headers, deadlines, self)
+        if self._lease.held:
+            self.exchange = exchange
+
+    # -- engines.port.Sink, until the first body byte of a 2xx answer --------------------------------------------------
+
+    def head(self, status: int, headers: Headers) -> None:
+        self.status = status
+        self.headers = headers
+        if not 200 <= status < 300:
+            self.error_parts = []
+
+    def data(self, data: bytes) -> None:
+        parts = self.error_parts
+        if parts is None:
+            self._begin().data(data)
+        elif self._error_size < MAX_ERROR_BYTES:
+            parts.append(data)
+            self._error_size += len(data)
+
+    def flush(self) -> None:
+        pass  # an error answer is collected whole
+
+    def done(self) -> None:
+        if self.error_parts is None:
+            # A 2xx without a body: of a stream nothing that could be relayed.
+            if self._streams:
+                self.fail(Outcome.CONNECTION_LOST, "answer_truncated", "the engine ended its stream before it began")
+            else:
+                self._begin().done()
+            return
+        status = self.status
+        if status < 400:
+            self.error_parts = None
+            self.fail(Outcome.BAD_ANSWER, "bad_answer", f"the engine answered {status}; redirects are not followed")
+        else:
+            kind = "rate_limited" if status == 429 else f"engine_{status}"
+            self.fail(outcome_of_status(status), kind, f"the engine answered {status}")
+
+    def failed(self, error: EngineError) -> None:
+        outcome, kind = _OUTCOMES.get(type(error), (Outcome.CONNECTION_LOST, "engine_error"))
+        if outcome is Outcome.FIRST_BYTE_TIMEOUT and not self.is_engines_fault(error):
+            outcome = Outcome.OUT_OF_TIME
+        self.error_parts = None
+        self.status = 0
+        self.fail(outcome, kind, str(error))
+
+    def _begin(self) -> Sink:
+        self.first_byte_s = now = clock.monotonic()
+        self._lease.first_byte(now, self._rng)
+        assert self._owner is not None
+        sink = self._owner.answering(self)
+        if self.exchange is not None:
+            self.exchange.sink = sink
+        return sink
+
+    # -- ends ----------------------------------------------------------------------------------------------------------
+
+    def fail(self, outcome: Outcome, kind: str, message: str) -> None:
+        """It is over, and no byte of its answer will be used."""
+        self.outcome = outcome
+        self.error_kind = kind
+        self.message = message
+        now = clock.monotonic()
+        self._lease.tell(outcome.verdict, now, self._rng)
+        self.close(now)
+        if self._owner is not None:
+            self._owner.failed_early(self)
+
+    def abandon(self) -> None:
+        """Nobody wants it any more, which says nothing about the replica."""
+        if self._lease.held:
+            now = clock.monotonic()
+            self._lease.tell(Verdict.IGNORED, now, self._rng)
+            self.stop()
+            self.close(now)
+
+    def broke(self) -> None:
+        """The answer broke after its first byte: the replica's fault, told with the ticket of its success."""
+        self._lease.tell(Outcome.CUT_SHORT.verdict, clock.monotonic(), self._rng)
+
+    def stop(self) -> None:
+        """Stop the engine's work; its sink hears nothing more."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.abort()
+
+    def close(self, now: float) -> None:
+        """Give back what is still held. Safe to call twice."""
+        # A call knows its sink, the sink its flight: without this cut each request would be garbage for the collector,
+        # which would stop all streams for 50 ms now and then (measured) to find it.
+        self.exchange = None
+        if self._lease.held:
+            self.gpu_cost_usd = self._lease.release(now)
+
+    def forget(self) -> None:
+        """Its owner has read what it wanted; neither keeps the other alive from now on."""
+        self._owner = None
+
+    # -- what its owner and the relay ask ------------------------------------------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        """Whether everything has been given back."""
+        return not self._lease.held
+
+    def pause(self) -> None:
+        if self.exchange is not None:
+            self.exchange.pause()
+
+    def resume(self) -> None:
+        if self.exchange is not None:
+            self.exchange.resume()
+
+    def is_engines_fault(self, error: EngineError) -> bool:
+        """Whether an error counts against its replica: not when the client's own deadline or reading ended it."""
+        bounds = self._bounds
+        match error:
+            case TotalTimeout() | ClientStalled():
+                return False
+            case FirstByteTimeout():
+                return bounds is None or bounds.first_byte_s >= self.upstream.deadlines.first_byte_s
+            case IdleTimeout():
+                return bounds is None or bounds.idle_s >= self.upstream.deadlines.idle_s
+            case _:
+                return True
+
+    def retry_after_s(self) -> float | None:
+        """What the engine's answer asked for, in seconds."""
+        if self.status == 0:
+            return None
+        for name, value in self.headers:
+            if name == b"retry-after":
+                return parse_retry_after(value)
+        return None

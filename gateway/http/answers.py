@@ -1,0 +1,129 @@
+"""The answers to one connection's requests, one at a time, as the bytes that leave."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from engines.outbox import Outbox
+    from gateway.http.request import Request
+
+STATUS_LINES: Final = {status: b"HTTP/1.1 %d \r\n" % status for status in range(100, 1000)}  # an engine may say any
+STATUS_LINES.update({status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus})
+STATUS_LINES[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
+STATUS_LINES[529] = b"HTTP/1.1 529 Overloaded\r\n"
+
+KEPT: Final = b"connection: keep-alive\r\n"
+"""Told to HTTP/1.0 only, which would wait for the close otherwise (RFC 2068 section 19.7.1; `ab -k` does)."""
+CLOSED: Final = b"connection: close\r\n"
+
+
+class Owner(Protocol):
+    """The connection, as its answers see it."""
+
+    def stays_open(self, request: Request) -> bool:
+        """Whether another request may follow this one."""
+
+    def answered(self, request: Request) -> None:
+        """The answer to this request is whole."""
+
+    def cut_off(self) -> None:
+        """Close at once; whoever answers knows."""
+
+
+class Answers:
+    """Satisfies `gateway.http.request.Client`. It and its connection hold each other until `close`."""
+
+    __slots__ = ("_chunked", "_outbox", "_owner", "_transport", "begun", "request")
+
+    def __init__(self, owner: Owner, outbox: Outbox) -> None:
+        self._owner: Owner | None = owner
+        self._outbox = outbox
+        self._transport: asyncio.Transport | None = None
+        self._chunked = True
+        self.request: Request | None = None
+        """The request that is being answered."""
+        self.begun = False
+        """Whether the head of its answer has left."""
+
+    def open(self, transport: asyncio.Transport) -> None:
+        """Write here from now on."""
+        self._transport = transport
+
+    def close(self) -> None:
+        """The client has gone: whatever is answered from now on goes nowhere."""
+        self._owner = None
+        self._transport = None
+        self.request = None
+
+    def begin(self, request: Request) -> None:
+        """Answer this request next."""
+        self.request = request
+        self.begun = False
+
+    def respond(self, status: int, headers: bytes, body: bytes) -> None:
+        """Answer the request in progress in one write. `headers` is a block of complete header lines."""
+        request, transport, owner = self.request, self._transport, self._owner
+        if request is None or transport is None or owner is None:
+            return
+        close = (b"" if request.version == "1.1" else KEPT) if owner.stays_open(request) else CLOSED
+        size = len(body)
+        if (status != 200 and status in (204, 304)) or request.method == b"HEAD":
+            body = b""  # or the client would read it as the next answer
+        if status == 204:  # may not even state a length (RFC 9110 section 8.6)
+            answer = b"%b%b%b\r\n" % (STATUS_LINES[status], headers, close)
+        else:
+            answer = b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[status], headers, size, close, body)
+        self._outbox.write(transport, answer)
+        self.request = None
+        owner.answered(request)
+
+    def begin_stream(self, status: int, headers: bytes, first: bytes) -> None:
+        """Send the head of an answer of unknown length together with its first bytes."""
+        request, transport, owner = self.request, self._transport, self._owner
+        if request is None or transport is None or owner is None:
+            return
+        self.begun = True
+        self._chunked = request.version == "1.1"
+        if not self._chunked:
+            request.keep_alive = False  # HTTP/1.0 knows no chunks: the close is the end
+        close = b"" if owner.stays_open(request) else CLOSED
+        if self._chunked:
+            head = b"%b%btransfer-encoding: chunked\r\n%b\r\n" % (STATUS_LINES[status], headers, close)
+            data = b"%b%x\r\n%b\r\n" % (head, len(first), first) if first else head
+        else:
+            data = b"%b%b%b\r\n%b" % (STATUS_LINES[status], headers, close, first)
+        self._outbox.write(transport, data)
+
+    def write(self, data: bytes) -> None:
+        """Send more of the answer begun; `data` is not empty."""
+        transport = self._transport
+        if transport is not None:
+            self._outbox.write(transport, b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def end_stream(self, last: bytes = b"") -> None:
+        """The answer is whole, with these last bytes; they leave in one write with the end of the body."""
+        request, transport, owner = self.request, self._transport, self._owner
+        if request is None or transport is None or owner is None:
+            return
+        if self._chunked:
+            end = b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last) if last else b"0\r\n\r\n"
+            self._outbox.write(transport, end)
+        elif last:
+            self._outbox.write(transport, last)
+        self.request = None
+        owner.answered(request)
+
+    def cut(self) -> None:
+        """Break off an answer that cannot be ended in its own format: the client must see that it is not whole."""
+        owner = self._owner
+        if owner is not None:
+            owner.cut_off()
+
+    def go_on(self) -> None:
+        """Ask for the body of the request whose head is in (RFC 9110 section 10.1.1)."""
+        transport = self._transport
+        if transport is not None:
+            self._outbox.write(transport, b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -1,0 +1,74 @@
+"""What a connection needs from whoever answers, as ports: the worker implements them, and so do tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from engines.model import Operation
+    from gateway.errors import Failure
+    from gateway.http.head import Fields
+    from gateway.http.request import Request
+
+
+class Limits(Protocol):
+    """What the server must know of `limits`."""
+
+    @property
+    def body_bytes(self) -> int: ...
+    @property
+    def header_bytes(self) -> int: ...
+    @property
+    def stream_buffer_bytes(self) -> int: ...
+    @property
+    def connections(self) -> int: ...
+
+
+class Work(Protocol):
+    """Whatever is answering the request in progress."""
+
+    def client_gone(self) -> None:
+        """The connection is lost: stop at once."""
+
+    def client_paused(self) -> None:
+        """The client reads slower than we write."""
+
+    def client_resumed(self) -> None:
+        """It caught up."""
+
+
+class Visitor(Protocol):
+    """A connection, as whoever keeps count of them sees it."""
+
+    @property
+    def work(self) -> Work | None: ...
+
+    def drain(self) -> None:
+        """Close now if nothing is in progress; else after the answer in progress."""
+
+    def hang_up(self) -> None:
+        """Close at once, whatever is in progress."""
+
+
+class Handler(Protocol):
+    """What a connection hands its requests to."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def draining(self) -> bool: ...
+
+    def opened(self, visitor: Visitor) -> bool:
+        """Count the connection in; False when there are too many."""
+
+    def lost(self, visitor: Visitor) -> None: ...
+
+    def inference(self, request: Request, operation: Operation) -> Work | None:
+        """Begin an inference request; None when it was answered at once."""
+
+    def other(self, request: Request) -> Work | None:
+        """Begin any other request."""
+
+    def refused(self, failure: Failure, path: bytes, fields: Fields) -> bytes:
+        """A request was refused here, before it reached either; returns the id it is answered and recorded under."""

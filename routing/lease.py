@@ -1,0 +1,102 @@
+"""What one attempt takes of its replica, and gives back exactly once, however it ends.
+
+    taken at the send            given back
+    ---------------------------  ---------------------------------------------------------------------------------------
+    a ticket of the breaker      with a verdict, when the attempt is over or at its first body byte (`tell`)
+    the prompt's tokens          at the first body byte, when prefill is over (`first_byte`), or at the end
+    the output's tokens          at the end (`release`)
+    a place on the meter         at the end; what it cost comes back
+    one in flight of the series  at the end
+
+Whatever else an attempt will hold (a share of a queue, evidence for an arm) belongs here, so that there is one thing to
+give back and no path that forgets a part of it.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Protocol
+
+from routing.breaker import Verdict
+from routing.facts import RequestFacts
+from routing.replica import ReplicaState
+
+
+class Meter(Protocol):
+    """Shares the cost of a replica among what is in flight there."""
+
+    def start(self, now_s: float) -> float:
+        """One more is in flight; returns the mark that `finish` wants back."""
+
+    def finish(self, mark: float, now_s: float) -> float:
+        """The one that got `mark` is over; its cost in US dollars."""
+
+
+class Series(Protocol):
+    """Counts what is in flight, for whoever looks."""
+
+    in_flight: int
+
+
+class Lease:
+    """See the table above. `now` is on one clock throughout and must not run backwards."""
+
+    __slots__ = (
+        "_held",
+        "_mark",
+        "_meter",
+        "_output_tokens",
+        "_prompt_tokens",
+        "_series",
+        "_state",
+        "_ticket",
+        "_told",
+    )
+
+    def __init__(
+        self, state: ReplicaState, facts: RequestFacts, now: float, meter: Meter | None, series: Series
+    ) -> None:
+        """Take it all. Call it only for a replica that was available at the same `now`."""
+        self._state = state
+        self._prompt_tokens = prompt_tokens = facts.prompt_tokens
+        self._output_tokens = output_tokens = facts.output_tokens
+        self._ticket = state.breaker.admit(now)
+        state.charge(prompt_tokens, output_tokens)
+        self._meter = meter
+        self._mark = 0.0 if meter is None else meter.start(now)
+        self._series = series
+        series.in_flight += 1
+        self._held = True
+        self._told = False
+
+    @property
+    def held(self) -> bool:
+        """Whether it has not been given back."""
+        return self._held
+
+    def first_byte(self, now: float, rng: random.Random) -> None:
+        """Prefill is over, and the replica works."""
+        self._state.first_byte(self._prompt_tokens)
+        self._prompt_tokens = 0
+        self._state.breaker.record(self._ticket, Verdict.SUCCESS, now, rng)
+
+    def tell(self, verdict: Verdict, now: float, rng: random.Random) -> None:
+        """Tell the breaker how it ended; only the first call does anything, or a probe's place would be free twice.
+
+        After `first_byte` and after `release` too: the ticket says which period it is of.
+        """
+        if not self._told:
+            self._told = True
+            self._state.breaker.record(self._ticket, verdict, now, rng)
+
+    def release(self, now: float) -> float | None:
+        """Give back what is still held; returns the GPU cost in US dollars, None where nothing measures it.
+
+        Only the first call does anything; later ones return None.
+        """
+        if not self._held:
+            return None
+        self._held = False
+        self._state.release(self._prompt_tokens, self._output_tokens)
+        self._series.in_flight -= 1
+        return None if self._meter is None else self._meter.finish(self._mark, now)

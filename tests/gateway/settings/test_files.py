@@ -1,0 +1,49 @@
+"""Only regular files of a bounded size are read; nothing blocks and nothing is without end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import ConfigError, read_source
+from gateway.settings.files import NotReadable, read_regular
+
+
+def test_a_regular_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * 2048)
+    assert read_regular(file, 2048) == b"x" * 2048
+    with pytest.raises(NotReadable, match="it is larger than 1 KiB"):
+        read_regular(file, 2047)
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path, why in [
+        (tmp_path / "fifo", "it is not a regular file"),
+        (Path("/dev/zero"), "it is not a regular file"),
+        (tmp_path, "it is not a regular file"),
+        (tmp_path / "none", "no such file or directory"),
+        (tmp_path / "a\0b", "the path holds a NUL"),
+    ]:
+        with pytest.raises(NotReadable, match=why):
+            read_regular(path, 1024)
+
+
+def test_a_link_to_a_regular_file_is_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"text")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert read_regular(tmp_path / "link", 10) == b"text"
+
+
+def test_a_file_of_the_kernel_that_has_no_size_is_bounded_all_the_same() -> None:
+    with pytest.raises(NotReadable, match="larger than"):
+        read_regular(Path("/proc/self/status"), 10)
+
+
+def test_a_configuration_that_is_a_pipe_is_a_complaint(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "penstock.yaml")
+    with pytest.raises(ConfigError, match="cannot be read: it is not a regular file"):
+        read_source(tmp_path / "penstock.yaml")
