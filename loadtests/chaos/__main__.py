@@ -75,9 +75,7 @@ class Chaos:
         dropped = await asyncio.to_thread(stage.metric, "penstock_records_dropped_total")
         workers = len(stage.worker_pids())
         account = self.ledger.account(self.events.kills_s)
-        stage.stdout.block()
-        stage.stderr.block()
-        await clients.strangers(300)
+        unread_ratio = await self._without_readers()
         stop_s, code = await asyncio.to_thread(stage.stop)
         fifth = max(1, len(self.memory_mib) // 5)
         return Figures(
@@ -92,9 +90,29 @@ class Chaos:
             workers_wanted=stage.workers if stage.workers > 1 else 0,
             health_blocked_s=self.events.health_blocked_s,
             recovered_ratio=sum(status == 200 for status in recovered) / AFTERWARDS,
+            unread_ratio=unread_ratio,
             stop_s=stop_s,
             stop_code=code,
         )
+
+    async def _without_readers(self) -> float:
+        """Nobody reads standard output, the reader of standard error has gone; a reload, a lost worker, and requests.
+
+        What share of them was answered with 200.
+        """
+        stage, clients = self.stage, self.clients
+        stage.stdout.block()
+        stage.stderr.leave()
+        await clients.strangers(300)
+        stage.configure()
+        stage.reload()
+        if stage.workers > 1:
+            await self.events.worker_killed()
+            await asyncio.to_thread(stage.until_all_workers, SETTLE_S)
+        await asyncio.sleep(BETWEEN_S)
+        answered = [await clients.ask("chat", number % 2 == 0) for number in range(AFTERWARDS)]
+        there = stage.workers == 1 or len(stage.worker_pids()) == stage.workers
+        return sum(status == 200 for status in answered) / AFTERWARDS if there else 0.0
 
     async def _watch_memory(self) -> None:
         while True:

@@ -36,7 +36,7 @@ class Events:
             ("nobody reads standard output", self._stdout_blocked),
             ("an engine stands still", self._engine_stopped),
             ("the configuration changes", self._reloaded),
-            ("a worker is killed", self._worker_killed),
+            ("a worker is killed", self.worker_killed),
             ("nobody reads standard error", self._stderr_blocked),
             ("the configuration is wrong", self._reloaded_wrongly),
             ("a worker stands still", self._worker_stopped),
@@ -50,7 +50,8 @@ class Events:
     async def _engine_stopped(self) -> None:
         await self._still(self.stage.engines["b"].pid, 1.5)
 
-    async def _worker_killed(self) -> None:
+    async def worker_killed(self) -> None:
+        """The oldest, unless it is the only one."""
         pids = self.stage.worker_pids()
         if len(pids) < 2:
             return

@@ -12,7 +12,7 @@ MEMORY_MIB = 48.0
 HEALTH_S = 2.0
 """While nobody reads a log stream, nothing may wait for it; the bar is what a busy core may take."""
 STOP_S = 12.0
-"""From SIGTERM to the end, the grace period of five seconds included, with both streams unread."""
+"""From SIGTERM to the end, five seconds of grace included; standard output is unread, standard error broken."""
 RECOVERY = 1.0
 
 
@@ -34,6 +34,8 @@ class Figures:
     """The longest wait for /health while a log stream was not read."""
     recovered_ratio: float
     """Of plain requests after it all."""
+    unread_ratio: float
+    """The same when nobody reads standard output and the reader of standard error has gone."""
     stop_s: float
     stop_code: int | None
 
@@ -85,6 +87,11 @@ def laws(figures: Figures) -> list[Law]:
             "it serves again as before",
             f"{figures.recovered_ratio:.1%} answered with 200",
             figures.recovered_ratio >= RECOVERY,
+        ),
+        Law(
+            "it goes on when its log has lost its reader",
+            f"{figures.unread_ratio:.1%} answered with 200 after a reload and the loss of a worker",
+            figures.unread_ratio >= RECOVERY,
         ),
         Law(
             "it stops, although nobody reads its logs",

@@ -155,6 +155,12 @@ class Stage:
         """Children of the gateway, by age; with one worker there is none."""
         return sorted(stat.pid for stat in proc.family(self.pid, proc.read_all()) if stat.pid != self.pid)
 
+    def until_all_workers(self, timeout_s: float) -> None:
+        """Return when there are as many as there should be, or the time is over."""
+        deadline = time.monotonic() + timeout_s
+        while len(self.worker_pids()) < self.workers and time.monotonic() < deadline:
+            time.sleep(0.2)
+
     def rss_mib(self) -> float:
         return proc.rss_bytes(self.pid) / 2**20
 

@@ -1,13 +1,15 @@
-"""A reader of a process's output that can stop reading, as a full disk or a hung log shipper does."""
+"""A reader of a process's output that can stop reading, as a hung log shipper does, or leave, as a dead one does."""
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import threading
 from collections.abc import Callable
 
 READ_BYTES = 1 << 16
+LOOK_S = 0.1
 
 
 class Stream:
@@ -19,6 +21,7 @@ class Stream:
         self._on_line = on_line
         self._may_read = threading.Event()
         self._may_read.set()
+        self._gone = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.last = b""
         """The last line but empty ones."""
@@ -34,6 +37,12 @@ class Stream:
     def unblock(self) -> None:
         self._may_read.set()
 
+    def leave(self) -> None:
+        """Close the reading end: whoever writes from then on has a broken pipe. Returns when it is closed."""
+        self._gone = True
+        self._may_read.set()
+        self._thread.join()
+
     def ended(self, timeout_s: float) -> bool:
         """Whether the other side has closed its end, and everything is read."""
         self._thread.join(timeout_s)
@@ -43,6 +52,10 @@ class Stream:
         rest = b""
         while True:
             self._may_read.wait()
+            if self._gone:
+                break
+            if not select.select([self._read], [], [], LOOK_S)[0]:
+                continue
             data = os.read(self._read, READ_BYTES)
             if not data:
                 break

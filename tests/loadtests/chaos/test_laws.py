@@ -21,6 +21,7 @@ GOOD = Figures(
     workers_wanted=2,
     health_blocked_s=0.2,
     recovered_ratio=1.0,
+    unread_ratio=1.0,
     stop_s=2.0,
     stop_code=0,
 )
@@ -47,6 +48,7 @@ def test_a_good_end_breaks_no_law() -> None:
         ({"workers": 1}, "every worker is there"),
         ({"health_blocked_s": 4.8}, "an unread log stream holds nothing"),
         ({"recovered_ratio": 0.98}, "it serves again as before"),
+        ({"unread_ratio": 0.0}, "it goes on when its log has lost its reader"),
         ({"stop_s": 20.0}, "it stops, although nobody reads its logs"),
         ({"stop_code": None}, "it stops, although nobody reads its logs"),
     ],
@@ -63,5 +65,5 @@ def test_a_line_that_was_dropped_and_counted_is_not_lost() -> None:
 
 def test_the_table_says_what_was_found() -> None:
     text = render(laws(replace(GOOD, hung=3)))
-    assert "  BROKEN  every request comes to an end             3 did not" in text.splitlines()
-    assert len(text.splitlines()) == 10
+    assert "  BROKEN  every request comes to an end                3 did not" in text.splitlines()
+    assert len(text.splitlines()) == 11

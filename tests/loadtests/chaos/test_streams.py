@@ -8,6 +8,8 @@ import struct
 import termios
 import threading
 
+import pytest
+
 from loadtests.chaos.streams import Stream, request_id
 
 
@@ -57,6 +59,17 @@ def test_a_blocked_stream_fills_its_pipe() -> None:
     os.close(end)
     assert stream.ended(10)
     assert len(lines.seen) == 100
+
+
+def test_when_the_reader_has_left_the_pipe_is_broken() -> None:
+    stream = Stream(Lines())
+    end = os.dup(stream.write)
+    stream.started()
+    stream.leave()
+    with pytest.raises(BrokenPipeError):
+        os.write(end, b"anybody?\n")
+    os.close(end)
+    assert stream.ended(0)
 
 
 def test_only_access_lines_have_a_request_id() -> None:
