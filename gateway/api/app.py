@@ -62,16 +62,7 @@ def control_app(gateway: Serving) -> Starlette:
     """The app of one worker."""
 
     def caller(request: Request) -> Principal:
-        authorization, api_key = request.headers.get("authorization"), request.headers.get("x-api-key")
-        principal = gateway.keyring.find(
-            authorization.encode("latin-1") if authorization is not None else None,
-            api_key.encode("latin-1") if api_key is not None else None,
-        )
-        if principal is None:
-            if authorization is not None or api_key is not None:
-                raise Failure("invalid_api_key", "the API key is not known to this gateway")
-            raise Failure("invalid_api_key", "an API key is needed here; send `Authorization: Bearer YOUR_KEY`")
-        return principal
+        return gateway.keyring.admit(dict(request.scope["headers"]))
 
     def card(name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": CREATED, "owned_by": "penstock"}

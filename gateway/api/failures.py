@@ -9,16 +9,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from engines.model import Operation
-from engines.wire import FORMATS
 from gateway.errors import Failure
+from gateway.http.request import dialect_of
 
 
-def answer(failure: Failure) -> Response:
-    """A failure as an answer."""
-    response = Response(
-        failure.body(FORMATS[Operation.CHAT], ""), status_code=failure.status, media_type="application/json"
-    )
+def answer(path: bytes, failure: Failure) -> Response:
+    """A failure as an answer, in the format that a client of this path expects."""
+    body = failure.body(dialect_of(path), "")
+    response = Response(body, status_code=failure.status, media_type="application/json")
     for line in failure.headers().split(b"\r\n"):
         name, _, value = line.partition(b": ")
         if name:
@@ -26,14 +24,20 @@ def answer(failure: Failure) -> Response:
     return response
 
 
-async def _failed(_: Request, error: Exception) -> Response:
+def _told(request: Request, failure: Failure) -> Response:
+    return answer(request.scope.get("raw_path", b""), failure)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, Failure)
-    return answer(error)
+    return _told(request, error)
 
 
-async def _broken(_: Request, error: Exception) -> Response:
+async def _broken(request: Request, error: Exception) -> Response:
     # Starlette raises the error again after this answer, and whoever runs the app logs it.
-    return answer(Failure("internal", "the gateway failed on this request; its log says why"))
+    return answer(
+        request.scope.get("raw_path", b""), Failure("internal", "the gateway failed on this request; its log says why")
+    )
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -41,8 +45,12 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     path = request.scope["path"][:200]  # not `request.url`, which trips over a strange Host
     if error.status_code == 405:
         allow = (error.headers or {}).get("Allow", "GET")
-        return answer(Failure("method_not_allowed", f"{path} takes {allow}", allow=allow))
-    return answer(Failure("not_found", f"there is nothing at {path!r}; the API is under /v1"))
+        return answer(
+            request.scope.get("raw_path", b""), Failure("method_not_allowed", f"{path} takes {allow}", allow=allow)
+        )
+    return answer(
+        request.scope.get("raw_path", b""), Failure("not_found", f"there is nothing at {path!r}; the API is under /v1")
+    )
 
 
 HANDLERS: Mapping[Any, Any] = {Failure: _failed, HTTPException: _http_exception, Exception: _broken}
