@@ -26,8 +26,8 @@ class Events:
         self.stage, self.clients = stage, clients
         self.kills_s: list[float] = []
         """When workers were killed, on the monotonic clock."""
-        self.health_blocked_s = 0.0
-        """The longest wait for /health while a log stream was not read."""
+        self.stdout_wait_s = self.stderr_wait_s = 0.0
+        """The longest wait for /health while that stream was not read."""
 
     def all(self) -> list[tuple[str, Event]]:
         """Name and deed, in the order of a round."""
@@ -83,19 +83,21 @@ class Events:
         self.stage.reload()
 
     async def _stdout_blocked(self) -> None:
-        await self._blocked(self.stage.stdout)
+        self.stdout_wait_s = max(self.stdout_wait_s, await self._blocked(self.stage.stdout))
 
     async def _stderr_blocked(self) -> None:
-        await self._blocked(self.stage.stderr)
+        self.stderr_wait_s = max(self.stderr_wait_s, await self._blocked(self.stage.stderr))
 
-    async def _blocked(self, stream: Stream) -> None:
+    async def _blocked(self, stream: Stream) -> float:
+        longest_s = 0.0
         stream.block()
         try:
             end_s = time.monotonic() + BLOCKED_S
             strangers = asyncio.ensure_future(self.clients.strangers(STRANGERS))
             while time.monotonic() < end_s:
-                self.health_blocked_s = max(self.health_blocked_s, await asyncio.to_thread(self.stage.health_s))
+                longest_s = max(longest_s, await asyncio.to_thread(self.stage.health_s))
                 await asyncio.sleep(0.1)
         finally:
             stream.unblock()
         await strangers
+        return longest_s
