@@ -9,10 +9,11 @@ import asyncio
 import os
 import random
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from engines.model import Deadlines, Operation
-from engines.wire import FORMATS
+from engines.wire import DIALECTS
 from gateway import clock, envelope
 from gateway.errors import Failure
 from gateway.fleet.snapshot import UNNAMED
@@ -42,8 +43,11 @@ class Dispatcher:
         self._prefix = b"req-" + os.urandom(6).hex().encode()
         self._count = 0
 
-    def new_id(self) -> bytes:
-        """An id for a request that brings none."""
+    def id_of(self, fields: Mapping[bytes, bytes]) -> bytes:
+        """The id that a request brings, where it is well-formed; else a new one."""
+        request_id = fields.get(b"x-request-id")
+        if request_id is not None and _well_formed_id(request_id) is not None:
+            return request_id
         self._count += 1
         return b"%b%08x" % (self._prefix, self._count)
 
@@ -52,19 +56,15 @@ class Dispatcher:
         received_s = clock.monotonic()
         snapshot = self.snapshot
         fields = request.fields
-        request_id = fields.get(b"x-request-id")
-        if request_id is None or _well_formed_id(request_id) is None:
-            request_id = self.new_id()
+        request_id = self.id_of(fields)
+        principal = request.principal
+        assert principal is not None, "the door lets nobody in unknown"
         model = ""
-        key_id = ""
+        key_id = principal.key_id
         try:
-            principal = snapshot.keyring.find(fields.get(b"authorization"), fields.get(b"x-api-key"))
-            if principal is None:
-                raise _bad_key(fields)
-            key_id = principal.key_id
             if request.method != b"POST":
                 raise Failure("method_not_allowed", f"{operation.value} takes POST", allow="POST")
-            if b"content-encoding" in fields:
+            if fields.get(b"content-encoding", b"").lower() not in (b"", b"identity"):
                 raise Failure("unsupported_encoding", "send the body without a content-encoding")
             parsed = envelope.parse(request.body)
             assert parsed.model is not None
@@ -76,7 +76,7 @@ class Dispatcher:
             deadlines = self._deadlines(request, serving)
         except Failure as failure:
             self._settlement.refused(request, request_id, operation, model, key_id, failure, received_s)
-            body = failure.body(FORMATS[operation], request_id.decode())
+            body = failure.body(DIALECTS[operation], request_id.decode())
             headers = b"content-type: application/json\r\nx-request-id: %b\r\n%b" % (request_id, failure.headers())
             request.connection.respond(failure.status, headers, body)
             return None
@@ -143,9 +143,3 @@ def _seconds(value: bytes | None) -> float | None:
     except ValueError:
         return None
     return seconds if 0 < seconds < 1e9 else None
-
-
-def _bad_key(fields: dict[bytes, bytes]) -> Failure:
-    if b"authorization" not in fields and b"x-api-key" not in fields:
-        return Failure("invalid_api_key", "no API key was given; send `Authorization: Bearer YOUR_KEY`")
-    return Failure("invalid_api_key", "the API key is not known to this gateway")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
-from engines.wire import ApiError, WireFormat
+from engines.wire import ApiError, Dialect
 
 
 class Row(NamedTuple):
@@ -32,7 +32,10 @@ TABLE: dict[str, Row] = {
     "unsupported_operation": Row(400, "invalid_request_error", "unsupported_operation"),
     "unsupported_encoding": Row(415, "invalid_request_error", "unsupported_content_encoding"),
     "invalid_api_key": Row(401, "authentication_error", "invalid_api_key"),
+    "admin_not_allowed": Row(403, "permission_error", "admin_not_allowed"),
     "model_not_allowed": Row(403, "permission_error", "model_not_allowed"),
+    "foreign_host": Row(403, "permission_error", "foreign_host"),
+    "foreign_origin": Row(403, "permission_error", "foreign_origin"),
     "not_found": Row(404, "not_found_error", "not_found"),
     "model_not_found": Row(404, "not_found_error", "model_not_found"),
     "method_not_allowed": Row(405, "invalid_request_error", "method_not_allowed"),
@@ -48,10 +51,12 @@ TABLE: dict[str, Row] = {
     "answer_truncated": Row(502, "server_error", "engine_answer_truncated", False),
     "no_finish_reason": Row(502, "server_error", "engine_answer_truncated", False),
     "connections_busy": Row(503, "server_error", "engine_connections_busy"),
+    "out_of_sockets": Row(503, "server_error", "gateway_out_of_sockets"),
     "no_replica": Row(503, "server_error", "no_replica_available"),
     "timeout": Row(504, "timeout_error", "timeout", False),
     # Ourselves.
     "draining": Row(503, "server_error", "shutting_down"),
+    "control_plane_busy": Row(503, "server_error", "control_plane_busy"),
     "too_many_connections": Row(503, "server_error", "too_many_connections"),
     "internal": Row(500, "server_error", "internal_error"),
     # Never answered, only recorded.
@@ -94,5 +99,5 @@ class Failure(Exception):
             lines += b"x-should-retry: true\r\n" if should_retry else b"x-should-retry: false\r\n"
         return lines
 
-    def body(self, wire_format: WireFormat, request_id: str) -> bytes:
-        return wire_format.error_body(self.api_error, request_id)
+    def body(self, dialect: Dialect, request_id: str) -> bytes:
+        return dialect.error_body(self.api_error, request_id)

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-MAX_KEY_BYTES = 4096
+from gateway.errors import Failure
+
+MAX_KEY_BYTES: Final = 4096
+BLANKS: Final = b" \t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +38,32 @@ ANONYMOUS = Principal(key_id="", tenant="", admin=False)
 class Keyring:
     """The configured keys. An empty keyring is open: every caller is `ANONYMOUS`."""
 
-    __slots__ = ("_by_digest",)
+    __slots__ = ("_by_digest", "any_host")
 
-    def __init__(self, keys: Iterable[tuple[str, Principal]] = ()) -> None:
-        """`keys` are pairs of the key's SHA-256 in hex and whom it stands for."""
+    def __init__(self, keys: Iterable[tuple[str, Principal]] = (), *, any_host: bool = False) -> None:
+        """`keys` are pairs of the key's SHA-256 in hex and whom it stands for; `any_host` is `auth.open`."""
         self._by_digest = {(known := bytes.fromhex(digest)): (known, principal) for digest, principal in keys}
+        self.any_host = any_host
 
     @property
     def is_open(self) -> bool:
         return not self._by_digest
 
+    def admit(self, fields: Mapping[bytes, bytes]) -> Principal:
+        """The caller, from a request's headers. Raises Failure when it is none we know."""
+        authorization, api_key = fields.get(b"authorization"), fields.get(b"x-api-key")
+        principal = self.find(authorization, api_key)
+        if principal is not None:
+            return principal
+        if key_shown(authorization, api_key):
+            raise Failure("invalid_api_key", "the API key is not known to this gateway")
+        raise Failure("invalid_api_key", "no API key was given; send `Authorization: Bearer YOUR_KEY`")
+
     def find(self, authorization: bytes | None, api_key: bytes | None) -> Principal | None:
         """The caller, from `Authorization: Bearer KEY` or `x-api-key: KEY`; None when the key is missing or unknown."""
         if not self._by_digest:
             return ANONYMOUS
-        if authorization is not None:
-            key = authorization[7:] if authorization[:7].lower() == b"bearer " else b""
-        else:
-            key = api_key or b""
+        key = key_shown(authorization, api_key)
         if not key or len(key) > MAX_KEY_BYTES:
             return None
         digest = hashlib.sha256(key).digest()
@@ -59,3 +71,18 @@ class Keyring:
         if found is None or not hmac.compare_digest(found[0], digest):
             return None
         return found[1]
+
+
+def key_shown(authorization: bytes | None, api_key: bytes | None) -> bytes:
+    """The key that these headers hold, without the blanks around it; empty when they hold none.
+
+    An Authorization that holds no bearer token (RFC 6750 section 2.1) does not hide an `x-api-key`: SDKs send an empty
+    one beside it, and a proxy's password may be there.
+    """
+    if authorization is not None:
+        authorization = authorization.strip(BLANKS)
+        if authorization[:7].lower() == b"bearer ":
+            key = authorization[7:].lstrip(BLANKS)
+            if key:
+                return key
+    return api_key.strip(BLANKS) if api_key is not None else b""

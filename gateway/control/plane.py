@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from engines.port import Engine
+from gateway.accounts.keys import keyring_of, keys_of
+from gateway.admin.app import admin_app
+from gateway.admin.passing import passed
+from gateway.admin.replicas import ReplicaStatus
+from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.launches import Launches, is_launched
@@ -21,7 +26,8 @@ from gateway.control.load import LoadExchange
 from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.source import Source
 from gateway.fleet.build import BuiltEngine, build_engines
-from gateway.settings import Settings
+from gateway.identity import Keyring
+from gateway.settings import Settings, is_loopback
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
@@ -30,6 +36,7 @@ from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.metrics.families.replicas import REPLICAS
 from gateway.workers.link import Link
 from gateway.workers.messages import (
+    AdminRequest,
     AskExposition,
     Configure,
     Counters,
@@ -83,6 +90,9 @@ class Plane:
             using=self._use,
             counted=lambda result: self._metrics.count(CONFIG_RELOADS, result),
         )
+        self._keyring = keyring_of(keys_of(self.settings), any_host=self.settings.auth.open)
+        self._admin = admin_app(self)
+        self._certificates = CertificateWatch(self.settings.server.tls, self.links)
         self.stopping = False
         for result in ("applied", "refused"):
             self._metrics.count(CONFIG_RELOADS, result, by=0)
@@ -104,7 +114,7 @@ class Plane:
         await self._launches.apply(self.settings)
         self._rebuild_probes(self.settings)
         self._supervisor.loop("health", self.probe_all, lambda: self.settings.health.interval_s)
-        if self._reload.watched:
+        if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._load.share, LOAD_EVERY_S)
@@ -124,12 +134,15 @@ class Plane:
         await self._launches.stop()
 
     async def reload(self) -> bool:
-        """Read the configuration again (SIGHUP); returns whether what it says is in use."""
+        """Read the configuration again (SIGHUP); returns whether what it says is in use. So for the certificate."""
+        await self._certificates.look(again=True)
         return await self._reload.reload()
 
     async def watch_files(self) -> None:
-        """Reload when the content of the configuration's files has changed: the step of the reload loop."""
-        await self._reload.watch()
+        """Reload what has changed in the configuration's files or the certificate's: the step of the reload loop."""
+        await self._certificates.look()
+        if self._reload.watched:
+            await self._reload.watch()
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
@@ -165,11 +178,38 @@ class Plane:
         match message:
             case AskExposition():
                 return Exposition(await self.exposition())
+            case AdminRequest():
+                return await passed(self._admin, message)
         raise TypeError(f"{type(message).__name__} asks nothing")
 
     async def exposition(self) -> bytes:
         """All metrics, of the workers and our own, as Prometheus text. A late worker counts as last heard."""
         return await self._counters.exposition()
+
+    # -- gateway.admin -------------------------------------------------------------------------------------------------
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys in use."""
+        return self._keyring
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine can reach the gateway."""
+        server = self.settings.server
+        return server.uds is not None or is_loopback(server.host)
+
+    def replicas(self) -> list[ReplicaStatus]:
+        """Every replica, in the order of the configuration; launched ones that are not ready by their state."""
+        down, found = set(self._board.down()), []
+        for name, built in self._built.items():
+            if is_launched(built.settings):
+                found += [ReplicaStatus(name, replica, state) for replica, state in self._launches.each(name)]
+            else:
+                for replica in built.replicas:
+                    state = "unhealthy" if (name, replica.id) in down else "ready"
+                    found.append(ReplicaStatus(name, replica.id, state))
+        return found
 
     # -- engines -------------------------------------------------------------------------------------------------------
 
@@ -207,6 +247,7 @@ class Plane:
 
     async def _use(self, settings: Settings) -> None:
         """Every worker uses these settings now."""
+        self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
         self._rebuild_probes(settings)
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)

@@ -17,6 +17,7 @@ STATUS_LINES[529] = b"HTTP/1.1 529 Overloaded\r\n"
 
 KEPT: Final = b"connection: keep-alive\r\n"
 """Told to HTTP/1.0 only, which would wait for the close otherwise (RFC 2068 section 19.7.1; `ab -k` does)."""
+GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSED: Final = b"connection: close\r\n"
 
 
@@ -126,4 +127,11 @@ class Answers:
         """Ask for the body of the request whose head is in (RFC 9110 section 10.1.1)."""
         transport = self._transport
         if transport is not None:
-            self._outbox.write(transport, b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._outbox.write(transport, GO_ON)
+
+    def probe(self) -> None:
+        """Send what changes no answer: before its head a 100, which any client skips (RFC 9110 section 15.2), and in
+        a chunked body a zero in front of the size of the next chunk (RFC 9112 section 7.1: one digit or more)."""
+        transport = self._transport
+        if transport is not None and (self._chunked or not self.begun):
+            self._outbox.write(transport, b"0" if self.begun else GO_ON)

@@ -21,7 +21,8 @@ from gateway.http.answers import STATUS_LINES, Answers
 from gateway.http.head import path_of
 from gateway.http.patience import Patience
 from gateway.http.reader import BETWEEN, BODY, RequestReader
-from gateway.http.request import OPERATIONS, format_of
+from gateway.http.request import OPERATIONS, dialect_of
+from gateway.http.slices import SlicedTransport
 
 if TYPE_CHECKING:
     from gateway.http.handler import Handler, Work
@@ -32,6 +33,8 @@ MAX_WAITING: Final = 8
 MAX_WAITING_BODY_BYTES: Final = 64 * 1024
 """A larger one fills the line alone."""
 USUAL: Final = Patience()
+PROBES: Final = (0.05, 0.5, 5.0)
+"""One round trip is enough; the second covers a slow network, the third a bad one."""
 ALLOWED: Final = b"allow: GET, HEAD, POST, OPTIONS\r\n"
 
 
@@ -43,14 +46,18 @@ class ClientConnection(asyncio.Protocol):
         "_body_since_s",
         "_closing",
         "_handler",
+        "_idle_since_s",
         "_left_bytes",
         "_loop",
         "_outbox",
+        "_over_unix",
         "_patience",
         "_pipeline",
+        "_probes",
         "_reader",
         "_reading",
         "_refusal",
+        "_slices",
         "_timer",
         "_transport",
         "_waits_for_go_on",
@@ -74,16 +81,29 @@ class ClientConnection(asyncio.Protocol):
         """What is said after the requests before it are answered; what still comes is thrown away."""
         self.paused = False
         """Whether the client reads slower than we write."""
+        self._over_unix = False
         self._waits_for_go_on = False
+        self._slices: SlicedTransport | None = None
+        """What the transport is over TLS."""
+        self._probes: tuple[float, ...] | None = None
+        """After the client has ended its side: in how many seconds each to see whether it still listens."""
         self._reading = True
         self._closing = False
         self._left_bytes = 0
         self._body_since_s = 0.0
+        self._idle_since_s = 0.0
 
     @property
     def request(self) -> Request | None:
         """The request in progress."""
         return self._answers.request
+
+    @property
+    def idle_since_s(self) -> float | None:
+        """Since when nothing is in progress and nothing has come; None when something is, or it closes."""
+        if self._answers.request is not None or self._pipeline or self._reader.stage != BETWEEN or self._closing:
+            return None
+        return self._idle_since_s
 
     @property
     def unsent_bytes(self) -> int:
@@ -93,16 +113,23 @@ class ClientConnection(asyncio.Protocol):
     # -- asyncio.Protocol ----------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport = cast("asyncio.Transport", transport)  # uvloop registers no subclass
-        self._answers.open(transport)
+        plain = cast("asyncio.Transport", transport)  # uvloop registers no subclass
+        share = 4
+        self._over_unix = isinstance(plain.get_extra_info("sockname"), (str, bytes))
+        if plain.get_extra_info("sslcontext") is not None:
+            self._slices = plain = SlicedTransport(plain, self)
+            share = 8  # what is handed over, and the 64 KiB that the socket's own transport takes, are not counted
+        self._transport = plain
+        self._answers.open(plain)
         # Over the mark the engine is no longer read; what its last read brought (128 KiB at most) still comes on top.
-        transport.set_write_buffer_limits(high=self._handler.limits.stream_buffer_bytes // 4)
+        plain.set_write_buffer_limits(high=self._handler.limits.stream_buffer_bytes // share)
         if not self._handler.opened(self):
             self._refuse(
                 Failure("too_many_connections", "the gateway has no room for another connection", retry_after_s=1)
             )
             return
-        self._timer.set(self._loop.time() + self._patience.keep_alive_s)
+        self._idle_since_s = now = self._loop.time()
+        self._timer.set(now + self._patience.keep_alive_s)
 
     def data_received(self, data: bytes) -> None:
         if self._closing or self._refusal is not None:
@@ -124,9 +151,45 @@ class ClientConnection(asyncio.Protocol):
                 self._timer.set(self._loop.time() + self._patience.head_s)
 
     def eof_received(self) -> bool:
-        return False
+        """The client says no more. True where it may still listen, and be answered."""
+        request, transport = self._answers.request, self._transport
+        if request is None and self._pipeline:
+            request = self._pipeline[0]
+        if request is None or request.version != "1.1" or transport is None or not transport.can_write_eof():
+            return False  # nothing is asked for, or (over TLS, in HTTP/1.0) we could not find out whether it listens
+        self._probes = PROBES
+        self._probe()
+        return True
 
     def pause_writing(self) -> None:
+        if self._slices is not None:
+            self._slices.full()
+        else:
+            self.slow()
+
+    def resume_writing(self) -> None:
+        if self._slices is not None:
+            self._slices.empty()
+        else:
+            self.caught_up()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self._timer.close()
+        self._pipeline.clear()
+        self._refusal = None
+        self._transport = self._slices = None
+        self._answers.close()
+        self._reader.close()
+        work, self.work = self.work, None
+        self._handler.lost(self)
+        if work is not None:
+            work.client_gone()
+
+    # -- gateway.http.slices.Paused ------------------------------------------------------------------------------------
+
+    def slow(self) -> None:
+        """The client takes less than is written."""
         self.paused = True
         if not self._closing:
             self._left_bytes = -1
@@ -135,7 +198,8 @@ class ClientConnection(asyncio.Protocol):
         if self.work is not None:
             self.work.client_paused()
 
-    def resume_writing(self) -> None:
+    def caught_up(self) -> None:
+        """It has taken enough for us to go on."""
         self.paused = False
         if self.work is not None:
             self._timer.deadline = NEVER
@@ -145,23 +209,11 @@ class ClientConnection(asyncio.Protocol):
         elif not self._closing:
             self._wait()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._closing = True
-        self._timer.close()
-        self._pipeline.clear()
-        self._refusal = None
-        self._transport = None
-        self._answers.close()
-        self._reader.close()
-        work, self.work = self.work, None
-        self._handler.lost(self)
-        if work is not None:
-            work.client_gone()
-
     # -- gateway.http.reader.Receiver ----------------------------------------------------------------------------------
 
-    def head_in(self, request: Request) -> None:
-        """A request's head is complete."""
+    def head_in(self, request: Request, length: int) -> None:
+        """A request's head is complete. Raises Failure for one whose body need not come."""
+        self._handler.admit(request, length=length, over_unix=self._over_unix)
         self._waits_for_go_on = (
             b"expect" in request.fields
             and request.version == "1.1"
@@ -188,6 +240,8 @@ class ClientConnection(asyncio.Protocol):
 
     def stays_open(self, request: Request) -> bool:
         """Whether another request may follow this one."""
+        if self._probes is not None and not self._pipeline:
+            return False  # the client has ended its side
         return request.keep_alive and not self._handler.draining
 
     def answered(self, request: Request) -> None:
@@ -224,7 +278,7 @@ class ClientConnection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Close now if nothing is in progress; else after the answer in progress."""
-        if self._answers.request is None and not self._pipeline and self._reader.stage == BETWEEN:
+        if self.idle_since_s is not None:
             self._close()
 
     # -- what comes next -----------------------------------------------------------------------------------------------
@@ -232,7 +286,10 @@ class ClientConnection(asyncio.Protocol):
     def _start(self, request: Request) -> None:
         answers = self._answers
         answers.begin(request)
-        self._timer.deadline = NEVER
+        if self._probes is None:
+            self._timer.deadline = NEVER
+        else:
+            self._probe()
         handler = self._handler
         operation = OPERATIONS.get(request.path)
         if operation is not None:
@@ -255,6 +312,17 @@ class ClientConnection(asyncio.Protocol):
             self._reading = True
             self._transport.resume_reading()
 
+    def _probe(self) -> None:
+        """Send what means nothing to a client that has ended its side: to one that has gone it is an error.
+
+        A client that closes and one that only says that it has no more to say (a shutdown) look the same from here,
+        until something is sent to it: the second answer of a kernel whose socket is gone ends this connection.
+        """
+        self._answers.probe()
+        if self._probes:
+            self._timer.set(self._loop.time() + self._probes[0])
+            self._probes = self._probes[1:]
+
     def _wait(self) -> None:
         """Nothing is in progress: wait for what comes next, or for the rest of it."""
         now = self._loop.time()
@@ -265,6 +333,7 @@ class ClientConnection(asyncio.Protocol):
             self._body_since_s = now
             self._timer.set(self._patience.body_due_s(now, now, self._reader.body_bytes))
         elif self._reader.stage == BETWEEN:
+            self._idle_since_s = now
             self._timer.set(now + self._patience.keep_alive_s)
         else:
             self._timer.set(now + self._patience.head_s)
@@ -281,13 +350,13 @@ class ClientConnection(asyncio.Protocol):
         path = path_of(self._reader.target)
         request_id = self._handler.refused(failure, path, self._reader.fields)
         self._outbox.flush()
-        body = failure.body(format_of(path), request_id.decode())
+        body = failure.body(dialect_of(path), request_id.decode())
         headers = b"content-type: application/json\r\nx-request-id: %b\r\n%b" % (request_id, failure.headers())
         length = b"content-length: %d\r\nconnection: close\r\n" % len(body)
         transport.write(b"%b%b%b\r\n%b" % (STATUS_LINES[failure.status], headers, length, body))
         # A close with unread input would reset the connection and could destroy the answer on its way: end our side,
         # and throw away what still comes for a moment (RFC 9112 section 9.6).
-        if transport.can_write_eof():
+        if transport.can_write_eof() and self._handler.lingers(self):
             self._closing = True
             self._left_bytes = transport.get_write_buffer_size()
             transport.write_eof()
@@ -317,7 +386,8 @@ class ClientConnection(asyncio.Protocol):
             else:
                 self.hang_up()
         elif self._answers.request is not None:
-            pass
+            if self._probes:
+                self._probe()
         elif self._reader.stage != BETWEEN:
             self._refuse(Failure("request_timeout", "the request did not arrive in time"))
         else:

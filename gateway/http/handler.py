@@ -43,6 +43,10 @@ class Visitor(Protocol):
     @property
     def work(self) -> Work | None: ...
 
+    @property
+    def idle_since_s(self) -> float | None:
+        """Since when, in loop time, it waits for a request of which nothing has come; None when it does not."""
+
     def drain(self) -> None:
         """Close now if nothing is in progress; else after the answer in progress."""
 
@@ -62,7 +66,13 @@ class Handler(Protocol):
     def opened(self, visitor: Visitor) -> bool:
         """Count the connection in; False when there are too many."""
 
+    def lingers(self, visitor: Visitor) -> bool:
+        """The connection was refused, and waits until its client has read that; False when it may not."""
+
     def lost(self, visitor: Visitor) -> None: ...
+
+    def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
+        """A request's head is in, and its body (`head.read_length`) may come. Raises Failure when it may not."""
 
     def inference(self, request: Request, operation: Operation) -> Work | None:
         """Begin an inference request; None when it was answered at once."""

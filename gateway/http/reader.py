@@ -38,8 +38,8 @@ BODY: Final = 2
 class Receiver(Protocol):
     """Who gets the requests."""
 
-    def head_in(self, request: Request) -> None:
-        """A request's head is complete. Raises Failure when its body need not come."""
+    def head_in(self, request: Request, length: int) -> None:
+        """A request's head is in, and says how long its body is. Raises Failure when that need not come."""
 
     def arrived(self, request: Request) -> None:
         """A request is whole."""
@@ -251,7 +251,7 @@ class RequestReader:
         self._offered = parser.should_upgrade()
         self.stage = BODY
         self._head_bytes = 0
-        receiver.head_in(request)
+        receiver.head_in(request, length)
 
     def _too_long(self) -> Failure:
         return Failure("headers_too_large", f"the request head is over {self._limit_bytes} bytes")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from engines.model import Operation
-from engines.wire import FORMATS, WireFormat
+from engines.wire import DIALECTS, Dialect
+
+if TYPE_CHECKING:
+    from gateway.identity import Principal
 
 OPERATIONS = {operation.value.encode(): operation for operation in Operation}
 
@@ -43,6 +46,7 @@ class Request:
         "keep_alive",
         "method",
         "path",
+        "principal",
         "query",
         "version",
     )
@@ -70,8 +74,13 @@ class Request:
         """The last value of each header."""
         self.body = body
         self.keep_alive = keep_alive
+        self.principal: Principal | None = None
+        """Who asks; known of every inference request and of whatever brings a body."""
 
 
-def format_of(path: bytes) -> WireFormat:
+def dialect_of(path: bytes) -> Dialect:
     """The wire format in which a client of this path expects its errors."""
-    return FORMATS[OPERATIONS.get(path, Operation.CHAT)]
+    operation = OPERATIONS.get(path)
+    if operation is None:
+        operation = Operation.MESSAGES if path.startswith(b"/v1/messages") else Operation.CHAT
+    return DIALECTS[operation]

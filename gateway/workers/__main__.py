@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 
 import uvloop
 
-from gateway.http.listen import CannotListen, server_tls
+from gateway.http.listen import CannotListen, server_certificate
 from gateway.serve import settle_memory
 from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
@@ -58,7 +58,7 @@ class Seat:
         telemetry = worker.settings.telemetry
         logs.configure(telemetry.log_level, telemetry.log_format)
         try:
-            await worker.listen([self._listening], server_tls(worker.settings.server))
+            await worker.listen([self._listening], server_certificate(worker.settings.server))
         except (OSError, CannotListen) as error:
             return f"cannot listen: {error}"
         self._begun = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.accounts.keys import Key
 from gateway.telemetry.metrics import Sample, Series
 
 
@@ -64,6 +65,26 @@ class Exposition(msgspec.Struct, tag="exposition"):
     text: bytes
 
 
+class Keys(msgspec.Struct, tag="keys"):
+    """Only the API keys have changed: these are all there are now."""
+
+    keys: list[Key]
+    open: bool = False
+    """`auth.open`: without keys, any Host is served."""
+
+
+class AdminAnswer(msgspec.Struct, tag="admin_answer"):
+    """The answer to `AdminRequest`: an HTTP response."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class RenewCertificate(msgspec.Struct, tag="renew_certificate"):
+    """Asks for `Renewed`: the files of `server.tls` have changed; show what they hold now."""
+
+
 class Drain(msgspec.Struct, tag="drain"):
     """Asks for `Drained`: accept nothing new, finish what runs, then exit."""
 
@@ -76,6 +97,12 @@ class Reopen(msgspec.Struct, tag="reopen"):
 
 class Configured(msgspec.Struct, tag="configured"):
     """The answer to `Configure`; `problem` is empty when the configuration is in use."""
+
+    problem: str = ""
+
+
+class Renewed(msgspec.Struct, tag="renewed"):
+    """The answer to `RenewCertificate`; `problem` is empty when the new one is shown."""
 
     problem: str = ""
 
@@ -99,6 +126,18 @@ class Load(msgspec.Struct, tag="load"):
     tokens: list[RemoteTokens]
 
 
+class AdminRequest(msgspec.Struct, tag="admin_request"):
+    """Asks for `AdminAnswer`: an HTTP request for `/admin`, passed through as it came."""
+
+    method: str
+    path: bytes
+    """As sent, percent-encoding and all."""
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    """Names in lower case, in order."""
+    body: bytes
+
+
 class AskExposition(msgspec.Struct, tag="ask_exposition"):
     """Asks for `Exposition`: somebody scrapes this worker."""
 
@@ -107,5 +146,16 @@ class Drained(msgspec.Struct, tag="drained"):
     """Nothing is in progress any more."""
 
 
-ToWorker = Configure | Membership | RemoteLoad | AskCounters | Exposition | Drain | Reopen
-ToPlane = Configured | SeriesCounted | Counters | Load | AskExposition | Drained
+ToWorker = (
+    Configure
+    | Membership
+    | RemoteLoad
+    | AskCounters
+    | Exposition
+    | Keys
+    | RenewCertificate
+    | AdminAnswer
+    | Drain
+    | Reopen
+)
+ToPlane = Configured | Renewed | SeriesCounted | Counters | Load | AskExposition | AdminRequest | Drained

@@ -10,8 +10,8 @@ import asyncio
 import os
 import pathlib
 import socket
-import ssl
 from collections.abc import Awaitable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -21,17 +21,23 @@ from engines.model import Operation
 from engines.port import Replica
 from gateway import clock
 from gateway.accounts.accounting import Accounting, RecordSink
+from gateway.accounts.keys import keyring_of
 from gateway.accounts.prices import PriceBook
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
 from gateway.errors import Failure
 from gateway.fleet.build import BuiltEngine, SnapshotBuilder, build_engines, provider_of
+from gateway.fleet.snapshot import Snapshot
 from gateway.flight import Flight
+from gateway.http import visit
 from gateway.http.asgi import AsgiWork
+from gateway.http.certificate import BadCertificate, Certificate
+from gateway.http.clients import Clients
 from gateway.http.connection import ClientConnection
 from gateway.http.handler import Limits, Visitor, Work
 from gateway.http.head import Fields
 from gateway.http.request import Request
+from gateway.identity import Keyring
 from gateway.settings import ConfigError, Settings, load_settings
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.metrics import Metrics
@@ -45,6 +51,8 @@ from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
 from gateway.workers.counting import Counting
 from gateway.workers.link import Link
 from gateway.workers.messages import (
+    AdminAnswer,
+    AdminRequest,
     AskCounters,
     AskExposition,
     Configure,
@@ -52,16 +60,20 @@ from gateway.workers.messages import (
     Drain,
     Drained,
     Exposition,
+    Keys,
     Load,
     Membership,
     RemoteLoad,
     RemoteTokens,
+    RenewCertificate,
+    Renewed,
     Reopen,
     ReplicaAt,
     ToPlane,
     ToWorker,
 )
-from gateway.workers.questions import LinkLost
+from gateway.workers.questions import LinkFull, LinkLost
+from routing.fleet import Fleet
 
 if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
@@ -69,6 +81,9 @@ if TYPE_CHECKING:
 FLUSH_S = 0.15
 LOAD_S = 0.1
 EXPOSITION_TIMEOUT_S = 5.0
+ADMIN_TIMEOUT_S = 30.0
+ADMIN_AT_ONCE = 16
+"""Each holds at most 1 MiB of a request and 8 of an answer."""
 PRICE_REFRESH_S = 3600.0
 
 log = structlog.get_logger()
@@ -94,13 +109,16 @@ class Worker:
         self._spans: Spans | None = None
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
         self._dispatcher: Dispatcher | None = None
+        self._keyring = Keyring()
+        self._administering = 0
         self._app = control_app(self)
-        self._connections: set[Visitor] = set()
+        self._connections = Clients()
         self._servers: list[asyncio.Server] = []
         self._providers: dict[str, str] = {}
         """The provider of each engine, for spans; changed in place by a reload."""
         self._last_load: list[RemoteTokens] = []
         self._listening = False
+        self._certificate: Certificate | None = None
         self.draining = False
         self.drained = asyncio.Event()
         self._idle = asyncio.Event()
@@ -118,6 +136,8 @@ class Worker:
         match message:
             case Membership():
                 self._changes.put(lambda: self._member(message))
+            case Keys():
+                self._changes.put(lambda: self._rekey(message))
             case RemoteLoad():
                 self._set_remote(message.tokens)
             case Reopen():
@@ -136,16 +156,33 @@ class Worker:
         match message:
             case AskCounters():
                 return await self._counting.answer()
+            case RenewCertificate():
+                return Renewed(await self._renew_certificate())
             case Drain():
                 await self.drain(message.grace_s)
                 return Drained()
         raise TypeError(f"{type(message).__name__} asks nothing")
+
+    async def _renew_certificate(self) -> str:
+        if self._certificate is None:
+            return ""
+        try:
+            await asyncio.to_thread(self._certificate.renew)
+        except BadCertificate as error:
+            return str(error)
+        return ""
 
     async def _configured(self, message: Configure) -> ToPlane:
         return Configured(self.configure(message))
 
     async def _member(self, message: Membership) -> None:
         self._set_fleet(message.launched, message.down)
+
+    async def _rekey(self, message: Keys) -> None:
+        """New keys, and nothing else new: the next request meets them."""
+        self._keyring = keyring_of(message.keys, any_host=message.open)
+        if self._dispatcher is not None:
+            self._publish(self._dispatcher.snapshot)
 
     def link_lost(self) -> None:
         """The control plane is gone. What that means is for the owner of the process to say."""
@@ -167,10 +204,8 @@ class Worker:
         self._providers.update({name: provider_of(section) for name, section in settings.engines.items()})
         self._settings, self._digest, self._prices = settings, loaded.digest, prices
         self._replace_engines(built)
-        if self._dispatcher is None:
-            self._dispatcher = Dispatcher(snapshot, self._accounting)
-        else:
-            self._dispatcher.snapshot = snapshot
+        self._keyring = snapshot.keyring
+        self._publish(snapshot)
         self._mark_down(message.down)
         return ""
 
@@ -180,9 +215,17 @@ class Worker:
             return
         built = build_engines(settings, _by_engine(launched), self._supervisor.spawn, self._built)
         if built != self._built:
-            dispatcher.snapshot = self._builder.build(settings, self._digest, built, prices)
+            self._publish(self._builder.build(settings, self._digest, built, prices))
             self._replace_engines(built)
         self._mark_down(down)
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        """New requests meet this from now on, with the keys of the moment: they may be newer than the snapshot's."""
+        snapshot = replace(snapshot, keyring=self._keyring)
+        if self._dispatcher is None:
+            self._dispatcher = Dispatcher(snapshot, self._accounting)
+        else:
+            self._dispatcher.snapshot = snapshot
 
     def _replace_engines(self, built: dict[str, BuiltEngine]) -> None:
         for name, old in self._built.items():
@@ -229,8 +272,10 @@ class Worker:
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
-    async def listen(self, sockets: Iterable[socket.socket], tls: ssl.SSLContext | None = None) -> None:
-        """Accept connections on these bound sockets and begin the worker's loops."""
+    async def listen(self, sockets: Iterable[socket.socket], certificate: Certificate | None = None) -> None:
+        """Accept connections on these bound sockets, over TLS with a certificate, and begin the worker's loops."""
+        self._certificate = certificate
+        tls = certificate.context if certificate is not None else None
         for sock in sockets:
             server = await self._loop.create_server(
                 lambda: ClientConnection(self, self._loop), sock=sock, ssl=tls, backlog=4096
@@ -297,6 +342,16 @@ class Worker:
         return self._dispatcher is not None and self._listening and not self.draining
 
     @property
+    def keyring(self) -> Keyring:
+        """The keys in use."""
+        return self._keyring
+
+    @property
+    def catalog(self) -> Fleet:
+        """The public models."""
+        return self.dispatcher.snapshot.fleet
+
+    @property
     def dispatcher(self) -> Dispatcher:
         assert self._dispatcher is not None
         return self._dispatcher
@@ -309,13 +364,21 @@ class Worker:
         return self._dispatcher.snapshot.limits
 
     def opened(self, visitor: Visitor) -> bool:
-        self._connections.add(visitor)
-        return len(self._connections) <= self.limits.connections
+        return self._connections.opened(visitor, self.limits.connections)
 
-    def lost(self, visitor: Visitor) -> None:
-        self._connections.discard(visitor)
+    def lingers(self, visitor: Visitor) -> bool:
+        allowed = self._connections.lingers(visitor)
         if not self._connections:
             self._idle.set()
+        return allowed
+
+    def lost(self, visitor: Visitor) -> None:
+        self._connections.lost(visitor)
+        if not self._connections:
+            self._idle.set()
+
+    def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
+        visit.admit(request, self.dispatcher.snapshot.keyring, length=length, over_unix=over_unix)
 
     def inference(self, request: Request, operation: Operation) -> Work | None:
         return self.dispatcher.begin(request, operation)
@@ -326,7 +389,7 @@ class Worker:
         return work
 
     def refused(self, failure: Failure, path: bytes, fields: Fields) -> bytes:
-        request_id = self.dispatcher.new_id()
+        request_id = self.dispatcher.id_of(fields)
         self._accounting.turned_away(failure, path, request_id)
         return request_id
 
@@ -338,6 +401,16 @@ class Worker:
             raise LinkLost("there is no control plane")
         answer = await self._link.ask(AskExposition(), Exposition, timeout_s=EXPOSITION_TIMEOUT_S, bulk=True)
         return answer.text
+
+    async def administer(self, request: AdminRequest) -> AdminAnswer:
+        """What the control plane's admin API answers. Raises TimeoutError or LinkError without an answer."""
+        if self._link is None or self._administering >= ADMIN_AT_ONCE:
+            raise LinkFull("too many admin requests at once")
+        self._administering += 1
+        try:
+            return await self._link.ask(request, AdminAnswer, timeout_s=ADMIN_TIMEOUT_S, bulk=True)
+        finally:
+            self._administering -= 1
 
     async def _flush(self) -> None:
         if self._access_log is not None:

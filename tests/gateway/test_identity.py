@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.errors import Failure
 from gateway.identity import ANONYMOUS, MAX_KEY_BYTES, Keyring, Principal
 
 KEY = b"sk-of-an-app"
@@ -71,11 +72,39 @@ def test_no_key_at_all_is_nobody() -> None:
     assert RING.find(None, b"") is None
 
 
-def test_of_two_headers_authorization_counts_right_or_wrong() -> None:
+def test_of_two_keys_the_bearer_one_counts_right_or_wrong() -> None:
     assert RING.find(b"Bearer " + KEY, b"other") is APP
     assert RING.find(b"Bearer " + KEY, b"wrong") is APP
     assert RING.find(b"Bearer wrong", KEY) is None
-    assert RING.find(b"Basic dXNlcg==", KEY) is None
+
+
+@pytest.mark.parametrize("authorization", [b"", b" ", b"Basic dXNlcg==", b"Bearer", b"Bearer ", b"Token x"])
+def test_an_authorization_without_a_bearer_key_does_not_hide_the_other_header(authorization: bytes) -> None:
+    assert RING.find(authorization, KEY) is APP
+
+
+@pytest.mark.parametrize("authorization", [b"Bearer   " + KEY, b" Bearer " + KEY + b" \t", b"bearer \t" + KEY])
+def test_blanks_around_a_key_are_no_part_of_it(authorization: bytes) -> None:
+    assert RING.find(authorization, None) is APP
+    assert RING.find(None, b"\t " + KEY + b" ") is APP
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({}, "no API key was given"),
+        ({b"authorization": b"Basic dXNlcg=="}, "no API key was given"),
+        ({b"authorization": b"Bearer "}, "no API key was given"),
+        ({b"authorization": b"Bearer wrong"}, "not known to this gateway"),
+        ({b"x-api-key": b"wrong"}, "not known to this gateway"),
+        ({b"authorization": b"", b"x-api-key": b"wrong"}, "not known to this gateway"),
+    ],
+)
+def test_a_wrong_key_and_none_are_told_apart(fields: dict[bytes, bytes], says: str) -> None:
+    with pytest.raises(Failure, match=says):
+        RING.admit(fields)
+    assert RING.admit({b"x-api-key": KEY}) is APP
+    assert Keyring().admit(fields) is ANONYMOUS
 
 
 @pytest.mark.parametrize(("size", "found"), [(MAX_KEY_BYTES, True), (MAX_KEY_BYTES + 1, False)])

@@ -15,6 +15,7 @@ import h11
 
 from engines.model import Operation
 from gateway.errors import Failure
+from gateway.http.clients import Clients
 from gateway.http.connection import USUAL, ClientConnection
 from gateway.http.handler import Visitor
 from gateway.http.head import Fields
@@ -94,10 +95,15 @@ class FakeTransport:
         self.stuck = False
         self.reading = True
         self.ended = False
+        self.peer_closed = False
+        self.writes_after_close = 0
         self.state = "open"
         self._lost = lost
         self._loop = loop
         self._half_closes = half_closes
+
+    def get_extra_info(self, name: str) -> object:
+        return {"sockname": ("127.0.0.1", 8080)}.get(name)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
 
@@ -105,6 +111,10 @@ class FakeTransport:
         assert type(data) is bytes
         assert not self.ended, "written after the end"
         if self.state == "open":
+            self.writes_after_close += self.peer_closed
+            if self.writes_after_close > 1:  # the first one is answered by a reset, which the next one meets
+                self.abort()
+                return
             self.out += data
             if self.stuck:
                 self.unsent_bytes += len(data)
@@ -175,17 +185,26 @@ class Desk:
     seen: list[Request] = field(default_factory=list)
     operations: list[Operation | None] = field(default_factory=list)
     works: list[FakeWork] = field(default_factory=list)
+    heads: list[tuple[bytes, int]] = field(default_factory=list)
+    """Path and length of the body of each head that was shown before its body came."""
     failures: list[Failure] = field(default_factory=list)
-    open: set[Visitor] = field(default_factory=set)
+    open: Clients = field(default_factory=Clients)
     losses: int = 0
 
     def opened(self, visitor: Visitor) -> bool:
-        self.open.add(visitor)
-        return len(self.open) <= self.limits.connections
+        return self.open.opened(visitor, self.limits.connections)
+
+    def lingers(self, visitor: Visitor) -> bool:
+        return self.open.lingers(visitor)
 
     def lost(self, visitor: Visitor) -> None:
-        self.open.discard(visitor)
+        self.open.lost(visitor)
         self.losses += 1
+
+    def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
+        self.heads.append((request.path, length))
+        if request.fields.get(b"x-api-key") == b"stranger":
+            raise Failure("invalid_api_key", "the API key is not known to this gateway")
 
     def inference(self, request: Request, operation: Operation) -> FakeWork | None:
         return self._take(request, operation)
@@ -289,11 +308,17 @@ class Client:
             self._deliver()
         return self
 
-    def leave(self) -> None:
-        """Half-close, as a client that has nothing more to say."""
+    def half_close(self) -> None:
+        """End our side, as a client does that has nothing more to say and listens."""
         if not self.connection.eof_received():
             self.transport.close()
         self.loop.run()
+
+    def leave(self) -> None:
+        """Close, which looks the same to the server until it sends something."""
+        self.transport.peer_closed = True
+        self.half_close()
+        self.loop.step(0.1)
 
     def reset(self) -> None:
         self.transport.state = "aborted"

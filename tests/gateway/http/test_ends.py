@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.http.clients import MAX_LINGERING
 from gateway.http.connection import USUAL
 from tests.gateway.http.asked import CHAT, REFUSED
 from tests.gateway.http.door import Client, Desk, DoorLimits, SteppedLoop, request
@@ -163,6 +164,79 @@ def test_a_client_that_leaves_before_its_request_is_whole_gets_nothing(sent: byt
     assert client.desk.seen == []
 
 
+@pytest.mark.parametrize("after_s", [0, 0.01, 1, 100])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_client_that_ends_only_its_side_gets_its_answers(count: int, after_s: float) -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(b"".join(request(body=b"%d" % number) for number in range(count)))
+    client.half_close()
+    for number in range(count):
+        client.loop.step(after_s)
+        desk.works[number].answer(b"answer %d" % number)
+        client.loop.run()
+    finals = [answer for answer in client.answers if answer.status != 100]
+    assert [answer.body for answer in finals] == [b"answer %d" % number for number in range(count)]
+    assert [answer.headers.get("connection") for answer in finals] == [None] * (count - 1) + ["close"]
+    assert client.lost
+    assert desk.works[0].told == []
+
+
+def test_a_stream_to_a_client_that_ended_its_side_is_whole() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request())
+    client.asker.begin_stream(200, b"", b"1")
+    client.half_close()
+    client.loop.step(0.2)
+    client.asker.write(b"2")
+    client.loop.step(100)
+    client.asker.end_stream(b"3")
+    client.loop.run()
+    assert [answer.body for answer in client.answers] == [b"123"]
+    assert client.lost
+    assert desk.works[0].told == []
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before its answer", "in its stream"])
+def test_a_client_that_has_gone_is_found_out_within_two_probes_while_nothing_else_is_sent(*, begun: bool) -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request())
+    if begun:
+        client.asker.begin_stream(200, b"", b"1")
+        client.loop.run()
+    client.transport.peer_closed = True
+    client.half_close()
+    assert desk.works[0].told == []
+    client.loop.step(0.06)
+    assert desk.works[0].told == ["gone"]
+    assert client.lost
+
+
+def test_http_1_0_has_no_probe_so_an_end_is_taken_for_a_close() -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request(version=b"1.0"))
+    client.half_close()
+    assert desk.works[0].told == ["gone"]
+
+
+@pytest.mark.parametrize("probes", [0, 1, 2, 3])
+def test_probes_change_no_answer(probes: int) -> None:
+    desk = Desk(holds=True)
+    client = Client(desk).send(request() + request())
+    for _ in range(probes):
+        client.connection._answers.probe()
+    client.asker.begin_stream(200, b"", b"first")
+    for _ in range(probes):
+        client.connection._answers.probe()
+    client.asker.write(b"x" * 300)
+    for _ in range(probes):
+        client.connection._answers.probe()
+    client.asker.end_stream()
+    client.loop.run()
+    desk.works[1].answer(b"next")
+    assert [answer.status for answer in client.answers] == [100] * probes + [200, 200]
+    assert [answer.body for answer in client.answers][probes:] == [b"first" + b"x" * 300, b"next"]
+
+
 # -- slow readers ------------------------------------------------------------------------------------------------------
 
 
@@ -229,21 +303,74 @@ def test_reading_slowly_between_requests_is_nobody_s_business() -> None:
 # -- too many ----------------------------------------------------------------------------------------------------------
 
 
+def seats(count: int, *, holds: bool) -> tuple[Desk, SteppedLoop, list[Client]]:
+    """As many clients as there are seats, each a tenth of a second after the one before."""
+    desk, loop = Desk(DoorLimits(connections=count), holds=holds), SteppedLoop()
+    clients = []
+    for _ in range(count):
+        clients.append(Client(desk, loop))
+        loop.step(0.1)
+    return desk, loop, clients
+
+
 def test_one_connection_too_many_is_a_503_with_a_retry_after_and_room_is_made_by_leaving() -> None:
-    desk, loop = Desk(DoorLimits(connections=2)), SteppedLoop()
-    first, _ = Client(desk, loop), Client(desk, loop)
+    desk, loop, clients = seats(2, holds=True)
+    for client in clients:
+        client.send(request())
     third = Client(desk, loop)
     (answer,) = third.answers
     assert (answer.status, answer.error["code"]) == (503, "too_many_connections")
     assert answer.headers["retry-after"] == "1"
     assert [failure.kind for failure in desk.failures] == ["too_many_connections"]
     third.send(request())
-    assert desk.seen == []
+    assert len(desk.works) == 2
+    assert len(desk.open) == 2  # what lingers takes no seat
     loop.step(USUAL.linger_s + 1)
     assert third.lost
-    assert not first.over
-    first.leave()
-    assert [answer.status for answer in Client(desk, loop).send(request()).answers] == [200]
+    clients[0].reset()
+    assert len(Client(desk, loop).send(request()).desk.works) == 3
+
+
+def test_when_the_seats_are_taken_the_connection_idle_for_longest_gives_its_up() -> None:
+    desk, loop, clients = seats(3, holds=False)
+    clients[0].send(request())
+    late = Client(desk, loop)
+    loop.run()
+    assert [client.lost for client in clients] == [False, True, False]
+    assert [answer.status for answer in late.send(request()).answers] == [200]
+    assert desk.failures == []
+
+
+@pytest.mark.parametrize("busy", [request(), request(body=b"12345")[:-2], b"GET /he"], ids=["work", "body", "head"])
+def test_one_that_asks_for_something_keeps_its_seat(busy: bytes) -> None:
+    desk, loop, clients = seats(2, holds=True)
+    clients[0].send(busy)
+    Client(desk, loop)
+    loop.run()
+    assert [client.lost for client in clients] == [False, True]
+
+
+def test_a_flood_takes_the_seats_of_the_idle_and_of_nobody_else() -> None:
+    desk, loop, clients = seats(200, holds=True)
+    for client in clients[::2]:
+        client.send(request())
+    flood = []
+    for _ in range(300):
+        flood.append(Client(desk, loop))
+        loop.step(0.01)
+    assert [client.lost for client in clients] == [False, True] * 100
+    assert len(desk.open) == 200
+    assert len(desk.failures) == 0  # they push each other out, the oldest first
+    assert [client.lost for client in flood] == [True] * 200 + [False] * 100
+
+
+def test_only_so_many_refused_connections_linger() -> None:
+    desk, loop, clients = seats(1, holds=True)
+    clients[0].send(request())
+    refused = [Client(desk, loop) for _ in range(MAX_LINGERING + 10)]
+    assert sum(client.transport.ended for client in refused) == MAX_LINGERING
+    assert [client.transport.state for client in refused[MAX_LINGERING:]] == ["closed"] * 10
+    assert {len(client.answers) for client in refused} == {1}
 
 
 # -- draining ----------------------------------------------------------------------------------------------------------

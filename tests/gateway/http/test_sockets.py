@@ -65,7 +65,7 @@ class SocketDesk(Desk):
 
     def lost(self, visitor: Visitor) -> None:
         super().lost(visitor)
-        if not self.open:
+        if not list(self.open):
             self.emptied.set()
 
 
@@ -98,7 +98,7 @@ async def served(desk: SocketDesk, *, tls: bool = False, patience: Patience = US
         listening.close()
         for visitor in list(desk.open):
             visitor.hang_up()
-        if desk.open:
+        if list(desk.open):
             await asyncio.wait_for(desk.emptied.wait(), PATIENCE_S)
 
 
@@ -180,7 +180,7 @@ async def test_pipelined_requests_are_answered_in_order_and_the_last_one_closes(
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-@pytest.mark.parametrize("how", ["half-close", "reset"])
+@pytest.mark.parametrize("how", ["close", "reset"])
 async def test_a_client_that_leaves_is_told_to_the_work_exactly_once(how: str, *, tls: bool) -> None:
     desk = SocketDesk(holds=True)
     async with served(desk, tls=tls) as to:
@@ -190,8 +190,8 @@ async def test_a_client_that_leaves_is_told_to_the_work_exactly_once(how: str, *
         if how == "reset" and not tls:
             linger = struct.pack("ii", 1, 0)  # close() sends RST
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        if how == "half-close" and not tls:
-            writer.write_eof()
+        if how == "close":
+            writer.close()
         else:
             writer.transport.abort()
         await asyncio.wait_for(work.gone.wait(), PATIENCE_S)
@@ -201,13 +201,32 @@ async def test_a_client_that_leaves_is_told_to_the_work_exactly_once(how: str, *
     assert desk.losses == 1
 
 
-async def test_a_client_that_does_not_read_pauses_the_work_and_reading_resumes_it() -> None:
-    desk = SocketDesk(DoorLimits(stream_buffer_bytes=64 * 1024), holds=True)
+async def test_a_client_that_ends_only_its_side_is_answered() -> None:
+    desk = SocketDesk(holds=True)
     async with served(desk) as to:
+        reader, writer = await to.connect()
+        writer.write(request())
+        writer.write_eof()
+        work = await asyncio.wait_for(desk.begun.get(), PATIENCE_S)
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)).startswith(b"HTTP/1.1 100 ")
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)  # the second probe met no reset
+        work.answer(b"here you are")
+        (answer,) = (one for one in read_answers(await reader.read(), ended=True) if one.status == 200)
+        writer.close()
+    assert (answer.body, answer.headers["connection"]) == (b"here you are", "close")
+    assert work.told == []
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_a_client_that_does_not_read_pauses_the_work_and_reading_resumes_it(*, tls: bool) -> None:
+    desk = SocketDesk(DoorLimits(stream_buffer_bytes=64 * 1024), holds=True)
+    async with served(desk, tls=tls) as to:
         reader, writer = await to.connect()
         writer.write(request())
         work = await asyncio.wait_for(desk.begun.get(), PATIENCE_S)
         connection = work.request.connection
+        (visitor,) = desk.open
+        assert isinstance(visitor, ClientConnection)
         connection.begin_stream(200, b"", b"begin")
         sent_bytes = len(b"begin")
         while not work.paused.is_set():
@@ -216,6 +235,7 @@ async def test_a_client_that_does_not_read_pauses_the_work_and_reading_resumes_i
             await asyncio.sleep(0)
             assert sent_bytes < 100_000_000
         assert work.told == ["paused"]
+        assert 0 < visitor.unsent_bytes <= (16 + 65) * 1024  # the mark, and the write that passed it
         received = [await asyncio.wait_for(reader.read(1 << 20), PATIENCE_S)]
         while not work.resumed.is_set():
             received.append(await asyncio.wait_for(reader.read(1 << 20), PATIENCE_S))

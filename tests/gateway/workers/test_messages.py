@@ -8,10 +8,13 @@ import msgspec
 import pytest
 
 from engines.model import Usage
+from gateway.accounts.keys import Key
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.metrics.families.retries import RETRIES
 from gateway.workers.messages import (
+    AdminAnswer,
+    AdminRequest,
     AskCounters,
     AskExposition,
     Configure,
@@ -20,10 +23,13 @@ from gateway.workers.messages import (
     Drain,
     Drained,
     Exposition,
+    Keys,
     Load,
     Membership,
     RemoteLoad,
     RemoteTokens,
+    RenewCertificate,
+    Renewed,
     Reopen,
     ReplicaAt,
     SeriesCounted,
@@ -49,15 +55,20 @@ TO_WORKER: list[ToWorker] = [
     RemoteLoad([RemoteTokens("e", "0", 2**40)]),
     AskCounters(),
     Exposition(b"# HELP \xff"),
+    Keys([Key("ab" * 32, "id", "t", ["m"], True, -1), Key("cd" * 32, "ü", "t", None, False, 0)]),
+    AdminAnswer(200, [(b"x", b"\xff")], b"\xff"),
+    RenewCertificate(),
     Drain(30.0),
     Reopen(),
 ]
 TO_PLANE: list[ToPlane] = [
     Configured("port 80: permission denied"),
+    Renewed("no key"),
     SeriesCounted(counted().snapshot().series),
     Counters(*counted().others()),
     Load([RemoteTokens("e", "0", 12)]),
     AskExposition(),
+    AdminRequest("GET", b"/admin/%ff", b"", [(b"x", b"\xff")], b"\xff"),
     Drained(),
 ]
 

@@ -1,0 +1,81 @@
+"""Who may come in, judged when a request's head is complete: nothing is buffered for a stranger.
+
+With keys, whoever brings a body shows one before it is read; a request without a body is judged by what it asks for.
+Without keys, a web page that the operator happens to look at could spend his provider's keys with a form's POST, or
+read answers by pointing a name of its own at 127.0.0.1 (DNS rebinding). So only loopback names are served then, unless
+the configuration says `open: true`, and a page of another origin never is. `/health` and `/ready` tell nobody anything.
+"""
+
+from __future__ import annotations
+
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import Failure
+from gateway.http.request import OPERATIONS
+
+if TYPE_CHECKING:
+    from gateway.http.head import Fields
+    from gateway.http.request import Request
+    from gateway.identity import Keyring
+
+PROBES: Final = frozenset({b"/health", b"/ready"})
+KEYS_OR_OPEN: Final = "configure auth.keys, or write `auth: {open: true}` to serve any name"
+
+
+def admit(request: Request, keyring: Keyring, *, length: int, over_unix: bool) -> None:
+    """Set the request's principal where it is known. `length` is `head.read_length`'s; 0 is no body.
+
+    Raises Failure for a stranger.
+    """
+    fields = request.fields
+    if keyring.is_open:
+        if request.path not in PROBES:
+            check_open(fields, any_host=keyring.any_host or over_unix)
+        request.principal = keyring.admit(fields)
+    elif length or request.path in OPERATIONS:
+        request.principal = keyring.admit(fields)
+
+
+def check_open(fields: Fields, *, any_host: bool) -> None:
+    """Whether a gateway without keys serves this Host and Origin. Raises Failure."""
+    host = fields.get(b"host", b"")
+    if not any_host and not is_loopback(host):
+        raise Failure(
+            "foreign_host",
+            f"this gateway has no keys and serves localhost only, not {host.decode('latin-1')[:128]!r}; {KEYS_OR_OPEN}",
+        )
+    origin = fields.get(b"origin")
+    if origin is not None and is_foreign(origin, host):
+        raise Failure(
+            "foreign_origin",
+            f"a web page of {origin.decode('latin-1')[:128]!r} may not use a gateway that has no keys; "
+            "configure auth.keys, and call it from the page's own server",
+        )
+
+
+def is_loopback(host: bytes) -> bool:
+    """Whether a Host (name or address, perhaps with a port) means this machine wherever it is resolved."""
+    name = _name_of(host)
+    if name == b"localhost" or name == b"localhost.":
+        return True
+    try:
+        if name.startswith(b"["):
+            return IPv6Address(name[1:-1].decode("latin-1")).is_loopback
+        return IPv4Address(name.decode("latin-1")).is_loopback
+    except AddressValueError:
+        return False
+
+
+def is_foreign(origin: bytes, host: bytes) -> bool:
+    """Whether a page of `origin` (RFC 6454) is neither our own nor of this machine. `null` is anybody's."""
+    scheme, mark, rest = origin.partition(b"://")
+    if not mark or scheme.lower() not in (b"http", b"https"):
+        return True
+    return rest.lower() != host.lower() and not is_loopback(rest)
+
+
+def _name_of(host: bytes) -> bytes:
+    if host.startswith(b"["):
+        return host[: host.find(b"]") + 1]
+    return host.partition(b":")[0].lower()
