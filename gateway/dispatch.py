@@ -20,8 +20,8 @@ from gateway.fleet.snapshot import UNNAMED
 from gateway.flight import OPERATION_KEYS, Flight
 
 if TYPE_CHECKING:
+    from gateway.accounts.settlement import Settlement
     from gateway.fleet.snapshot import Serving, Snapshot
-    from gateway.flight import Settlement
     from gateway.http.request import Request
     from gateway.identity import Principal
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -46,6 +46,7 @@ from routing.policy import choose
 
 if TYPE_CHECKING:
     from engines.port import Sink
+    from gateway.accounts.settlement import Settlement
     from gateway.envelope import Envelope
     from gateway.fleet.snapshot import Serving
     from gateway.http.request import Request
@@ -55,24 +56,6 @@ log = structlog.get_logger()
 
 OPERATION_KEYS = {operation: operation.value for operation in Operation}
 """What routing knows an operation by; asking an enum for its value costs 0.1 us each time."""
-
-
-class Settlement(Protocol):
-    """Where a flight's account goes; see `gateway.accounts.accounting`."""
-
-    def settle(self, flight: Flight) -> None: ...
-    def retried(self, engine: str, outcome: Outcome) -> None: ...
-    def fell_back(self, model: str, source: str, target: str) -> None: ...
-    def refused(
-        self,
-        request: Request,
-        request_id: bytes,
-        operation: Operation,
-        model: str,
-        key_id: str,
-        failure: Failure,
-        received_s: float,
-    ) -> None: ...
 
 
 class Flight:
@@ -300,7 +283,7 @@ class Flight:
     def _pass_error(self, attempt: Attempt, outcome: Outcome) -> None:
         """Tell the client what the engine said, unless that would tell it about us."""
         status = attempt.status
-        body = told(attempt, self.operation, self.dialect, self.model, self.request_id, self._sentence)
+        body = told(attempt, outcome, self.operation, self.dialect, self.model, self.request_id, self._sentence)
         if isinstance(body, Failure):
             self.fail(body)
         elif not self.reply.untold:  # by a comment

@@ -30,6 +30,7 @@ class _Answer(msgspec.Struct):
 
 def told(
     attempt: Attempt,
+    outcome: Outcome,
     operation: Operation,
     dialect: Dialect,
     model: str,
@@ -40,7 +41,7 @@ def told(
 
     `sentence` says of which model, engine and attempt a message is.
     """
-    status, outcome = attempt.status, attempt.outcome
+    status = attempt.status
     endpoint = attempt.upstream.endpoint
     if outcome is Outcome.CREDENTIALS_REFUSED:
         # Ours, not the client's: a provider's message may quote part of the key.

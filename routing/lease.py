@@ -85,7 +85,7 @@ class Lease:
     def tell(self, verdict: Verdict, now: float, rng: random.Random, why: str = "") -> None:
         """Tell the breaker how it ended; only the first call does anything, or a probe's place would be free twice.
 
-        `why` is the label of the outcome. After `first_byte` and after `release` too: the ticket says which period it is
+        `why` is the label of the outcome. After `first_byte` and `release` too: the ticket says which period it is
         of.
         """
         if not self._told:

@@ -30,7 +30,7 @@ class RecordSink(Protocol):
 
 
 class Accounting:
-    """Satisfies `gateway.flight.Settlement`."""
+    """Satisfies `gateway.accounts.settlement.Settlement`."""
 
     __slots__ = ("_format_time", "_metrics", "sinks")
 
