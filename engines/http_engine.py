@@ -15,6 +15,7 @@ from engines.errors import EngineError
 from engines.http1.origin import parse_origin
 from engines.http1.secrecy import Secrets
 from engines.model import Deadlines, Operation
+from engines.operations import SHAPES
 from engines.pool import Pool
 from engines.port import Exchange, Outgoing, Replica, Sink, Spawn
 from engines.wire import DIALECTS, Dialect
@@ -92,7 +93,7 @@ class HttpEngine:
             for operation in operations:
                 path = operation.value.removeprefix("/v1") if version_in_url else operation.value
                 self._heads[replica.id, operation.value] = (
-                    b"POST %b%b HTTP/1.1\r\n" % (base, path.encode()) + host + fixed
+                    b"%b %b%b HTTP/1.1\r\n" % (SHAPES[operation].method, base, path.encode()) + host + fixed
                 )
             if health_path is not None:
                 self._health[replica.id] = b"GET %b%b HTTP/1.1\r\n%b%b\r\n" % (base, health_path.encode(), host, fixed)

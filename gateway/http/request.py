@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.model import Operation
+from engines.operations import SHAPES, Paths
 from engines.wire import DIALECTS, Dialect
 
 if TYPE_CHECKING:
     from gateway.identity import Principal
 
-OPERATIONS = {operation.value.encode(): operation for operation in Operation}
+OPERATIONS: Final = Paths(SHAPES)
 
 
 class Client(Protocol):
