@@ -60,3 +60,6 @@ class Paths:
 
     def __contains__(self, path: bytes) -> bool:
         return self.get(path) is not None
+
+
+PATHS: Final = Paths(SHAPES)
