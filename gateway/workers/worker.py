@@ -20,7 +20,7 @@ import structlog
 from engines.model import Operation
 from engines.port import Replica
 from gateway import clock
-from gateway.accounts.accounting import Accounting, RecordSink
+from gateway.accounts.accounting import Accounting
 from gateway.accounts.keys import keyring_of
 from gateway.accounts.prices import PriceBook
 from gateway.api.app import control_app
@@ -39,12 +39,10 @@ from gateway.http.head import Fields
 from gateway.http.request import Request
 from gateway.identity import Keyring
 from gateway.settings import ConfigError, Settings, load_settings
-from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.loops import LOOP_AGE
-from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
-from gateway.telemetry.spans import Spans, otlp_spans
+from gateway.telemetry.sinks import FLUSH_S, Sinks
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers.changes import Changes
 from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
@@ -78,7 +76,6 @@ from routing.fleet import Fleet
 if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
 
-FLUSH_S = 0.15
 LOAD_S = 0.1
 EXPOSITION_TIMEOUT_S = 5.0
 ADMIN_TIMEOUT_S = 30.0
@@ -105,8 +102,6 @@ class Worker:
         self._settings: Settings | None = None
         self._digest = ""
         self._prices: PriceBook | None = None
-        self._access_log: AccessLog | None = None
-        self._spans: Spans | None = None
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
         self._dispatcher: Dispatcher | None = None
         self._keyring = Keyring()
@@ -116,6 +111,7 @@ class Worker:
         self._servers: list[asyncio.Server] = []
         self._providers: dict[str, str] = {}
         """The provider of each engine, for spans; changed in place by a reload."""
+        self._sinks = Sinks(self.metrics, self._providers)
         self._last_load: list[RemoteTokens] = []
         self._listening = False
         self._certificate: Certificate | None = None
@@ -141,8 +137,7 @@ class Worker:
             case RemoteLoad():
                 self._set_remote(message.tokens)
             case Reopen():
-                if self._access_log is not None:
-                    self._access_log.reopen()
+                self._sinks.reopen()
 
     def asked(self, message: ToWorker) -> Awaitable[ToPlane]:
         """Answer one question of the control plane. Changes are queued here, in the order they came."""
@@ -196,7 +191,7 @@ class Worker:
             built = build_engines(settings, launched, self._supervisor.spawn, self._built)
             prices = PriceBook(settings.prices, lambda: datetime.now(UTC))
             if self._settings is None:
-                self._open_sinks(settings)
+                self._accounting.sinks = self._sinks.open(settings.telemetry)
             snapshot = self._builder.build(settings, loaded.digest, built, prices)
         except (ConfigError, ValueError, OSError) as error:
             return str(error) or type(error).__name__
@@ -244,32 +239,6 @@ class Worker:
         for state in self._builder.table:
             state.remote_tokens = remote.get(state.key, 0)
 
-    def _open_sinks(self, settings: Settings) -> None:
-        """Access log and spans; they stay as they are for the life of the process. Raises ValueError."""
-        sinks: list[RecordSink] = []
-        telemetry = settings.telemetry
-        if telemetry.access_log != "off":
-            try:
-                self._access_log = AccessLog(telemetry.access_log)
-            except OSError as error:
-                reason = (error.strerror or str(error)).lower()
-                raise ValueError(f"telemetry.access_log: {telemetry.access_log} cannot be written: {reason}") from None
-            access_log = self._access_log
-            self.metrics.watch_count(RECORDS_DROPPED, ("access_log",), lambda: access_log.dropped)
-            sinks.append(access_log)
-        otlp = telemetry.otlp
-        self._spans = otlp_spans(
-            otlp.endpoint if otlp is not None else None,
-            {name: value.get_secret_value() for name, value in otlp.headers.items()} if otlp is not None else {},
-            otlp.service_name if otlp is not None else "penstock",
-            os.environ,
-            self._providers,
-            lambda lost: self.metrics.count(RECORDS_DROPPED, "spans", by=lost),
-        )
-        if self._spans is not None:
-            sinks.append(self._spans)
-        self._accounting.sinks = tuple(sinks)
-
     # -- life ----------------------------------------------------------------------------------------------------------
 
     async def listen(self, sockets: Iterable[socket.socket], certificate: Certificate | None = None) -> None:
@@ -282,7 +251,7 @@ class Worker:
             )
             self._servers.append(server)
         self._listening = True
-        self._supervisor.loop("log_writer", self._flush, FLUSH_S)
+        self._supervisor.loop("log_writer", self._sinks.flush, FLUSH_S)
         self._supervisor.loop("prices", self._refresh_prices, PRICE_REFRESH_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._tell_load, LOAD_S)
@@ -311,18 +280,9 @@ class Worker:
                         work.error_kind = "draining"
                     connection.hang_up()
                 await self._idle.wait()  # each is settled, and written down, by the loss of its connection
-        await self._close_sinks()
-        self.drained.set()
-
-    async def _close_sinks(self) -> None:
-        """Write out what records are held. Takes a few seconds at most, in a thread: the loop has others to serve."""
-        access_log, self._access_log = self._access_log, None
-        spans, self._spans = self._spans, None
         self._accounting.sinks = ()
-        if access_log is not None:
-            await asyncio.to_thread(access_log.close)
-        if spans is not None:
-            await asyncio.to_thread(spans.close)
+        await self._sinks.close()
+        self.drained.set()
 
     @property
     def settings(self) -> Settings:
@@ -411,12 +371,6 @@ class Worker:
             return await self._link.ask(request, AdminAnswer, timeout_s=ADMIN_TIMEOUT_S, bulk=True)
         finally:
             self._administering -= 1
-
-    async def _flush(self) -> None:
-        if self._access_log is not None:
-            self._access_log.flush()
-        if self._spans is not None:
-            self._spans.flush()
 
     async def _refresh_prices(self) -> None:
         if self._prices is not None:
