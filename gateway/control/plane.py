@@ -28,6 +28,7 @@ from gateway.control.source import Source
 from gateway.fleet.build import BuiltEngine, build_engines
 from gateway.identity import Keyring
 from gateway.settings import Settings, is_loopback
+from gateway.telemetry import logs
 from gateway.telemetry.metrics import LOOP_AGE, REPLICAS, Metrics
 from gateway.workers.link import Link
 from gateway.workers.messages import (
@@ -93,6 +94,7 @@ class Plane:
             self._metrics.config_reload(result, 0)
         self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
+        self._metrics.watch_dropped("process_log", logs.dropped)
 
     @property
     def settings(self) -> Settings:

@@ -306,18 +306,18 @@ class Worker:
                         work.error_kind = "draining"
                     connection.hang_up()
                 await self._idle.wait()  # each is settled, and written down, by the loss of its connection
-        await asyncio.to_thread(self.close_sinks)
+        await self._close_sinks()
         self.drained.set()
 
-    def close_sinks(self) -> None:
-        """Write out what records are held. Blocks for a few seconds at most."""
+    async def _close_sinks(self) -> None:
+        """Write out what records are held. Takes a few seconds at most, in a thread: the loop has others to serve."""
+        access_log, self._access_log = self._access_log, None
+        spans, self._spans = self._spans, None
         self._accounting.sinks = ()
-        if self._access_log is not None:
-            self._access_log.close()
-            self._access_log = None
-        if self._spans is not None:
-            self._spans.close()
-            self._spans = None
+        if access_log is not None:
+            await asyncio.to_thread(access_log.close)
+        if spans is not None:
+            await asyncio.to_thread(spans.close)
 
     @property
     def settings(self) -> Settings:
