@@ -100,5 +100,15 @@ def compile_modules(root: Path, modules: Iterable[str], out: Path) -> dict[Path,
     told = [line for line in done.stdout.splitlines() if ": error:" in line or ": warning:" in line]
     if done.returncode or told:
         told += [line for line in done.stderr.splitlines() if " error: " in line]  # the C compiler's own
-        raise SystemExit("\n".join(["mypyc does not compile this as it is:", *told, done.stderr[-2000:]]))
+        raise SystemExit(
+            "\n".join(
+                [
+                    "mypyc does not compile this as it is:",
+                    *told,
+                    f"exit status {done.returncode}",
+                    done.stdout[-500:],
+                    done.stderr[-2000:],
+                ]
+            )
+        )
     return {path.relative_to(out): path for path in sorted(out.rglob("*.so"))}
