@@ -18,6 +18,7 @@ from gateway.accounts.accounting import Accounting
 from gateway.accounts.prices import GpuMeter
 from gateway.accounts.record import RequestRecord
 from gateway.attempt import Attempt
+from gateway.errors import Failure
 from gateway.fleet.snapshot import UNNAMED, Serving, Snapshot, Upstream, Upstreams
 from gateway.flight import Flight
 from gateway.http.answers import STATUS_LINES
@@ -223,12 +224,12 @@ class FakeConnection:
         self.state = "cut"
 
 
-class Ledger(Accounting):
+class Ledger:
     """The real accounting, which also remembers each settlement."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.records: list[RequestRecord] = []
-        super().__init__(metrics, [self], lambda _: "2026-05-04T03:02:01.500Z")
+        self.accounting = Accounting(metrics, [self], lambda _: "2026-05-04T03:02:01.500Z")
         self.settled: list[Flight] = []
         self.retries: list[str] = []
         self.fallbacks: list[tuple[str, str]] = []
@@ -245,15 +246,27 @@ class Ledger(Accounting):
 
     def settle(self, flight: Flight) -> None:
         self.settled.append(flight)
-        super().settle(flight)
+        self.accounting.settle(flight)
 
     def retried(self, engine: str, outcome: Any) -> None:
         self.retries.append(outcome.value)
-        super().retried(engine, outcome)
+        self.accounting.retried(engine, outcome)
 
     def fell_back(self, model: str, source: str, target: str) -> None:
         self.fallbacks.append((source, target))
-        super().fell_back(model, source, target)
+        self.accounting.fell_back(model, source, target)
+
+    def refused(
+        self,
+        request: Request,
+        request_id: bytes,
+        operation: Operation,
+        model: str,
+        key_id: str,
+        failure: Failure,
+        received_s: float,
+    ) -> None:
+        self.accounting.refused(request, request_id, operation, model, key_id, failure, received_s)
 
 
 SPOKEN = frozenset(operation.value for operation in Operation)
