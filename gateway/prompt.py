@@ -89,8 +89,9 @@ class Prompt:
             fields = self._fields
             block = b"x-request-id: %b\r\n" % self._request_id
             if not FORWARDED.isdisjoint(fields):
-                for name in FORWARDED & fields.keys():
-                    block += b"%b: %b\r\n" % (name, fields[name])
+                for name, value in fields.items():
+                    if name in FORWARDED:
+                        block += b"%b: %b\r\n" % (name, value)
             self._block = block
         return block
 
