@@ -12,7 +12,7 @@ WHEEL    := dist/compiled/.built
 COMPILED := .envs/compiled
 SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
 
-.PHONY: serve test smoke lint types unit test-timing test-vllm wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path soak format clean
+.PHONY: serve test smoke lint types unit test-timing test-vllm wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall soak format clean
 
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	$(BIN)/penstock serve --port $(PORT)
@@ -59,6 +59,9 @@ bench-load: $(STAMP)  ## what the load client itself can do on one core, under a
 
 bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peers, about ten minutes
 	$(BIN)/python -m loadtests.peers $(ARGS)
+
+bench-stall: $(STAMP)  ## the longest hold of the event loop, per cause, about a minute; needs wrk
+	$(BIN)/python -m loadtests.stall $(ARGS)
 
 bench-tools: $(STAMP)  ## our figures next to those of GuideLLM and vllm bench serve, on one simulator
 	$(BIN)/python -m loadtests.calibration.tools $(ARGS)

@@ -13,6 +13,7 @@ import msgspec
 
 from engines.model import Operation
 from gateway.errors import Failure
+from routing.facts import Needs
 
 DEPTH = "the JSON is nested too deeply"
 
@@ -110,6 +111,32 @@ def choices(body: bytes) -> int:
     # A list of texts, or of lists of tokens, is as many prompts; a list of tokens is one.
     prompts = len(prompt) if isinstance(prompt, list) and prompt and bytes(prompt[0])[:1] in (b'"', b"[") else 1
     return prompts * (asked.n or 1)
+
+
+class _ResponseFormat(msgspec.Struct):
+    type: str = ""
+
+
+class _Needing(msgspec.Struct):
+    tools: list[msgspec.Raw] | None = None
+    response_format: _ResponseFormat | None = None
+    structured_outputs: dict[str, msgspec.Raw] | None = None
+
+
+_decode_needing = msgspec.json.Decoder(_Needing).decode
+
+
+def needs(body: bytes) -> Needs:
+    """What the request needs of an engine, as far as it can be read. Costs a parse: only for routes that want it."""
+    # An unescaped `"image` can only be a key or a type, whose quotes a text's would be escaped to.
+    images = any(sign in body for sign in (b'"image_url"', b'"input_image"', b'"image"'))
+    try:
+        asked = _decode_needing(body)
+    except (msgspec.DecodeError, RecursionError):
+        return Needs(images=images)
+    answer = asked.response_format
+    schema = bool(asked.structured_outputs) or (answer is not None and answer.type in ("json_schema", "json_object"))
+    return Needs(images=images, schema=schema, tools=bool(asked.tools))
 
 
 STREAMS_WITH_OPTIONS = frozenset({Operation.CHAT, Operation.COMPLETIONS})

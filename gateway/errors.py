@@ -32,6 +32,7 @@ TABLE: dict[str, Row] = {
     "unsupported_operation": Row(400, "invalid_request_error", "unsupported_operation"),
     "unsupported_encoding": Row(415, "invalid_request_error", "unsupported_content_encoding"),
     "invalid_api_key": Row(401, "authentication_error", "invalid_api_key"),
+    "admin_not_allowed": Row(403, "permission_error", "admin_not_allowed"),
     "model_not_allowed": Row(403, "permission_error", "model_not_allowed"),
     "foreign_host": Row(403, "permission_error", "foreign_host"),
     "foreign_origin": Row(403, "permission_error", "foreign_origin"),
@@ -54,6 +55,7 @@ TABLE: dict[str, Row] = {
     "timeout": Row(504, "timeout_error", "timeout", False),
     # Ourselves.
     "draining": Row(503, "server_error", "shutting_down"),
+    "control_plane_busy": Row(503, "server_error", "control_plane_busy"),
     "too_many_connections": Row(503, "server_error", "too_many_connections"),
     "internal": Row(500, "server_error", "internal_error"),
     # Never answered, only recorded.

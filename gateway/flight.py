@@ -29,6 +29,7 @@ from engines.wire import FORMATS, ApiError
 from gateway import clock, envelope
 from gateway.attempt import Attempt
 from gateway.errors import Failure
+from gateway.identity import ANONYMOUS, Principal
 from gateway.prompt import Prompt
 from gateway.refusal import error_said, error_type
 from gateway.relay import PlainRelay, StreamRelay
@@ -44,8 +45,7 @@ if TYPE_CHECKING:
     from gateway.envelope import Envelope
     from gateway.fleet.snapshot import Serving
     from gateway.http.request import Request
-    from gateway.identity import Principal
-    from routing.model import Decision
+    from routing.model import Endpoint
 
 OPERATION_KEYS = {operation: operation.value for operation in Operation}
 """What routing knows an operation by; asking an enum for its value costs 0.1 us each time."""
@@ -115,12 +115,16 @@ class Flight:
         self._rng = rng
         self.received_s = received_s
         self.attempts: list[Attempt] = []
-        self.facts = RequestFacts(
+        self.prompt = prompt = Prompt(operation, request.body, parsed, request.fields, request_id)
+        facts = RequestFacts(
             OPERATION_KEYS[operation],
             route.tokens.prompt_tokens(len(request.body)),
             route.tokens.output_tokens(parsed.output_limit),
+            prompt,
         )
-        self.prompt = Prompt(operation, request.body, parsed, request.fields, request_id)
+        if principal is not ANONYMOUS:
+            facts.tenant, facts.priority = principal.tenant, principal.priority
+        self.facts = facts
         self.reply = Reply(request.connection, self.wire_format, request_id)
 
     # -- the way up ----------------------------------------------------------------------------------------------------
@@ -128,15 +132,17 @@ class Flight:
     def begin(self) -> None:
         """Choose an endpoint and send."""
         self.route.budget.deposit()
-        decision = choose(self.route, self.facts.operation, self.received_s, self._rng)
-        if decision is None:
+        if self.deadlines is not None:
+            self.facts.deadline_s = self._deadline_s()
+        endpoint = choose(self.route, self.facts, self.received_s, self._rng)
+        if endpoint is None:
             self.fail(self._nobody())
         else:
-            self.send(decision, self.received_s)
+            self.send(endpoint, self.received_s)
 
-    def send(self, decision: Decision, now: float) -> None:
+    def send(self, endpoint: Endpoint, now: float) -> None:
         """One more attempt, at an endpoint that was chosen at `now`."""
-        upstream = self._upstreams[decision.endpoint]
+        upstream = self._upstreams[endpoint]
         prompt = self.prompt
         try:
             body = prompt.body(upstream)
@@ -182,7 +188,7 @@ class Flight:
             return
         now = clock.monotonic()
         if self._retry is None:
-            self._retry = retry.RetryState(self.route, self.facts.operation, self._deadline_s())
+            self._retry = retry.RetryState(self.route, self.facts, self._deadline_s())
         endpoint = attempt.upstream.endpoint
         failed = retry.FailedAttempt(endpoint, outcome, attempt.retry_after_s())
         if len(self.attempts) > 1 and any(not other.over for other in self.attempts):
@@ -209,14 +215,14 @@ class Flight:
         assert self._retry is not None
         assert self.attempt is not None
         now = clock.monotonic()
-        decision = self._retry.choose(now, self._rng)
-        if decision is None:
+        endpoint = self._retry.choose(now, self._rng)
+        if endpoint is None:
             self.fail(self._nobody())
             return
         before = self.attempt.upstream.endpoint
-        if decision.tier > before.tier:
-            self._settlement.fell_back(self.model, before.engine, decision.endpoint.engine)
-        self.send(decision, now)
+        if endpoint.tier > before.tier:
+            self._settlement.fell_back(self.model, before.engine, endpoint.engine)
+        self.send(endpoint, now)
 
     # -- failing -------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""A request on its way up: its body as it came, or as the chosen engine wants it.
+"""A request on its way up: its body as it came, or as the chosen engine wants it, and what can be read from it.
 
 A flight drops it at the first byte of the answer, and with it the only references to the prompt's bytes.
 """
@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Final
 from gateway import envelope
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engines.model import Operation
     from gateway.envelope import Envelope
     from gateway.fleet.snapshot import Upstream
+    from routing.facts import Needs
 
 FORWARDED: Final = frozenset(
     {
@@ -28,7 +31,10 @@ FORWARDED: Final = frozenset(
 
 
 class Prompt:
-    """What one request sends, by attempt. What was written for one attempt serves the next that needs the same."""
+    """What one request sends, by attempt. What was written for one attempt serves the next that needs the same.
+
+    It is the `routing.facts.FactSource` of its request.
+    """
 
     __slots__ = ("_body", "_envelope", "_fields", "_headers", "_request_id", "_streams", "_written")
 
@@ -71,3 +77,20 @@ class Prompt:
                     block += b"%b: %b\r\n" % (name, fields[name])
             self._headers = block
         return block
+
+    # -- routing.facts.FactSource --------------------------------------------------------------------------------------
+
+    def prefix(self) -> Sequence[int]:
+        return ()  # no picker compares prefixes yet
+
+    def session(self) -> str:
+        return self._fields.get(b"x-session-id", b"").decode("latin-1")
+
+    def adapter(self) -> str:
+        return ""  # an adapter is a model of its own until an engine says which it has loaded
+
+    def unit(self) -> str:
+        return ""  # no model has an experiment yet
+
+    def needs(self) -> Needs:
+        return envelope.needs(self._body)

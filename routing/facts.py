@@ -1,16 +1,115 @@
-"""What routing knows of one request. Plain values are there from the start; what costs something is asked for late."""
+"""What routing knows of one request.
+
+Plain values are there from the start. What costs something to know (hashes of the prompt, a look into a header or the
+body) is asked of a `FactSource` at most once, and only when a filter, a cost or a picker of the request's route wants
+it: a route that wants none pays nothing.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What an endpoint must be able to do for the request to make sense there."""
+
+    images: bool = False
+    """Its prompt holds images."""
+    schema: bool = False
+    """Its output must follow a JSON schema or grammar."""
+    tools: bool = False
+    """It offers tools to call."""
+
+
+NO_NEEDS: Final = Needs()
+
+
+class FactSource(Protocol):
+    """Where the facts come from that are asked for late. Each is asked at most once per request."""
+
+    def prefix(self) -> Sequence[int]:
+        """Hash chain over the blocks of the prompt's bytes: equal up to where two prompts are equal."""
+
+    def session(self) -> str:
+        """The conversation it belongs to; empty when it names none."""
+
+    def adapter(self) -> str:
+        """The adapter (LoRA) it wants; empty for the model as it is."""
+
+    def unit(self) -> str:
+        """Whom an experiment assigns: a user, a session, a request."""
+
+    def needs(self) -> Needs: ...
 
 
 class RequestFacts:
     """One request as a choice sees it."""
 
-    __slots__ = ("operation", "output_tokens", "prompt_tokens")
+    # Defaults live on the class: most requests set none of these.
+    arm = ""
+    """The arm of an experiment that the request was given, whatever becomes of it; empty where there is none."""
+    tenant = ""
+    priority = 0
+    """Higher goes first."""
+    deadline_s: float | None = None
+    """When its client gives up, on the clock of `now`; None when it did not say."""
+    _source: FactSource | None = None
+    _prefix: Sequence[int] | None = None
+    _session: str | None = None
+    _adapter: str | None = None
+    _unit: str | None = None
+    _needs: Needs | None = None
 
-    def __init__(self, operation: str, prompt_tokens: int, output_tokens: int) -> None:
+    def __init__(
+        self, operation: str, prompt_tokens: int, output_tokens: int, source: FactSource | None = None
+    ) -> None:
+        """Without a source, whatever is asked for late is empty."""
         self.operation = operation
         """The key of `ModelRoute.speakers`."""
         self.prompt_tokens = prompt_tokens
         """Estimated, before any tokenizer has seen it (`routing.tokens`)."""
         self.output_tokens = output_tokens
+        if source is not None:
+            self._source = source
+
+    def let_go(self) -> None:
+        """Forget the source, which may hold the prompt. What was asked before is still known."""
+        self._source = None
+
+    @property
+    def prefix(self) -> Sequence[int]:
+        known = self._prefix
+        if known is None:
+            known = self._prefix = self._source.prefix() if self._source is not None else ()
+        return known
+
+    @property
+    def session(self) -> str:
+        known = self._session
+        if known is None:
+            known = self._session = self._source.session() if self._source is not None else ""
+        return known
+
+    @property
+    def adapter(self) -> str:
+        known = self._adapter
+        if known is None:
+            known = self._adapter = self._source.adapter() if self._source is not None else ""
+        return known
+
+    @property
+    def unit(self) -> str:
+        known = self._unit
+        if known is None:
+            known = self._unit = self._source.unit() if self._source is not None else ""
+        return known
+
+    @property
+    def needs(self) -> Needs:
+        known = self._needs
+        if known is None:
+            known = self._needs = self._source.needs() if self._source is not None else NO_NEEDS
+        return known

@@ -39,29 +39,51 @@ class Retry(Enum):
 
 
 class Outcome(Enum):
-    """The end of one attempt; see the table above."""
+    """The end of one attempt; see the table above. The value is a metric label."""
 
-    ANSWERED = ("answered", Verdict.SUCCESS, Retry.NEVER)
-    REFUSED_FOR_GOOD = ("refused_for_good", Verdict.IGNORED, Retry.NEVER)
-    CONNECT_FAILED = ("connect_failed", Verdict.FAILURE, Retry.FREE_TO_MOVE)
-    CONNECTION_LOST = ("connection_lost", Verdict.FAILURE, Retry.YES)
-    BAD_ANSWER = ("bad_answer", Verdict.FAILURE, Retry.YES)
-    SERVER_ERROR = ("server_error", Verdict.FAILURE, Retry.YES)
-    FIRST_BYTE_TIMEOUT = ("first_byte_timeout", Verdict.FAILURE, Retry.NEXT_TIER)
-    REQUEST_TIMEOUT = ("request_timeout", Verdict.IGNORED, Retry.YES)
-    RATE_LIMITED = ("rate_limited", Verdict.IGNORED, Retry.YES)
-    OVERLOADED = ("overloaded", Verdict.IGNORED, Retry.YES)
-    CUT_SHORT = ("cut_short", Verdict.FAILURE, Retry.NEVER)
-    OUT_OF_TIME = ("out_of_time", Verdict.IGNORED, Retry.NEVER)
-    CLIENT_GONE = ("client_gone", Verdict.IGNORED, Retry.NEVER)
+    ANSWERED = "answered"
+    REFUSED_FOR_GOOD = "refused_for_good"
+    CONNECT_FAILED = "connect_failed"
+    CONNECTION_LOST = "connection_lost"
+    BAD_ANSWER = "bad_answer"
+    SERVER_ERROR = "server_error"
+    FIRST_BYTE_TIMEOUT = "first_byte_timeout"
+    REQUEST_TIMEOUT = "request_timeout"
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    CUT_SHORT = "cut_short"
+    OUT_OF_TIME = "out_of_time"
+    CLIENT_GONE = "client_gone"
 
-    def __init__(self, label: str, verdict: Verdict, retry: Retry) -> None:
-        self.label = label
-        """A metric label."""
-        self.verdict = verdict
-        self.retry = retry
+    # Members are singletons; Enum's own hash is a Python function.
+    __hash__ = object.__hash__
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it says about the replica."""
+        return _MEANING[self][0]
+
+    @property
+    def retry(self) -> Retry:
+        """Where the request may go."""
+        return _MEANING[self][1]
 
 
+_MEANING: dict[Outcome, tuple[Verdict, Retry]] = {
+    Outcome.ANSWERED: (Verdict.SUCCESS, Retry.NEVER),
+    Outcome.REFUSED_FOR_GOOD: (Verdict.IGNORED, Retry.NEVER),
+    Outcome.CONNECT_FAILED: (Verdict.FAILURE, Retry.FREE_TO_MOVE),
+    Outcome.CONNECTION_LOST: (Verdict.FAILURE, Retry.YES),
+    Outcome.BAD_ANSWER: (Verdict.FAILURE, Retry.YES),
+    Outcome.SERVER_ERROR: (Verdict.FAILURE, Retry.YES),
+    Outcome.FIRST_BYTE_TIMEOUT: (Verdict.FAILURE, Retry.NEXT_TIER),
+    Outcome.REQUEST_TIMEOUT: (Verdict.IGNORED, Retry.YES),
+    Outcome.RATE_LIMITED: (Verdict.IGNORED, Retry.YES),
+    Outcome.OVERLOADED: (Verdict.IGNORED, Retry.YES),
+    Outcome.CUT_SHORT: (Verdict.FAILURE, Retry.NEVER),
+    Outcome.OUT_OF_TIME: (Verdict.IGNORED, Retry.NEVER),
+    Outcome.CLIENT_GONE: (Verdict.IGNORED, Retry.NEVER),
+}
 _OF_STATUS = {
     408: Outcome.REQUEST_TIMEOUT,
     429: Outcome.RATE_LIMITED,

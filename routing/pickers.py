@@ -1,7 +1,7 @@
 """How one endpoint is picked from the pool of one tier.
 
 A picker is built once per pool, so anything that depends only on the pool is computed then. In the common case (all
-endpoints available, weights equal) a pick looks at two endpoints at most and allocates nothing but its `Decision`.
+endpoints available, weights equal) a pick looks at two endpoints at most and allocates nothing.
 
 Weights are relative capacity: loads are compared per unit of weight, and chances are proportional to weight.
 """
@@ -12,13 +12,16 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from routing.model import LEAST_LOAD, ONLY, RANDOM, ROUND_ROBIN, Decision, Endpoint
+from routing.facts import RequestFacts
+from routing.model import LEAST_LOAD, RANDOM, ROUND_ROBIN, Endpoint
 
 
 class Picker(Protocol):
     """Picks from the pool it was built for."""
 
-    def pick(self, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Decision | None:
+    def pick(
+        self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
+    ) -> Endpoint | None:
         """An endpoint that is available at `now` and not in `skip`; None when there is none."""
 
 
@@ -42,7 +45,9 @@ class LeastLoad:
         self._size = len(self._pool)
         self._even = _even(self._pool)
 
-    def pick(self, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Decision | None:
+    def pick(
+        self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
+    ) -> Endpoint | None:
         pool = self._pool
         if self._even and not skip and self._size > 1:
             # Both drawn from the whole pool and both usable: then the pair is a fair draw among the usable ones too.
@@ -53,20 +58,20 @@ class LeastLoad:
                 j = int(rng.random() * (self._size - 1))
                 a, b = pool[i], pool[j + 1 if j >= i else j]
             if a.state.available(now) and b.state.available(now):
-                return Decision(_lighter(a, b, rng), LEAST_LOAD)
+                return _lighter(a, b, rng)
         elif self._size == 1:  # a hosted provider, mostly
             (a,) = pool
-            return Decision(a, ONLY) if a.state.available(now) and a not in skip else None
+            return a if a.state.available(now) and a not in skip else None
         usable = _usable(pool, now, skip)
         if len(usable) < 2:
-            return Decision(usable[0], ONLY) if usable else None
+            return usable[0] if usable else None
         if len(usable) == 2:
             a, b = usable
         else:
             a = _draw(usable, rng)
             usable.remove(a)
             b = _draw(usable, rng)
-        return Decision(_lighter(a, b, rng), LEAST_LOAD)
+        return _lighter(a, b, rng)
 
 
 class RoundRobin:
@@ -80,7 +85,9 @@ class RoundRobin:
         self._next = 0
         self._credit = [0.0] * len(self._pool)
 
-    def pick(self, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Decision | None:
+    def pick(
+        self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
+    ) -> Endpoint | None:
         pool = self._pool
         if not self._even:
             return self._pick_smooth(now, skip)
@@ -90,10 +97,10 @@ class RoundRobin:
             endpoint = pool[i]
             if endpoint.state.available(now) and endpoint not in skip:
                 self._next = i + 1
-                return Decision(endpoint, ROUND_ROBIN if size > 1 else ONLY)
+                return endpoint
         return None
 
-    def _pick_smooth(self, now: float, skip: Collection[Endpoint]) -> Decision | None:
+    def _pick_smooth(self, now: float, skip: Collection[Endpoint]) -> Endpoint | None:
         best = -1
         total = 0.0
         for i, endpoint in enumerate(self._pool):
@@ -106,7 +113,7 @@ class RoundRobin:
         if best < 0:
             return None
         self._credit[best] -= total
-        return Decision(self._pool[best], ROUND_ROBIN)
+        return self._pool[best]
 
 
 class Random:
@@ -118,16 +125,18 @@ class Random:
         self._pool = tuple(pool)
         self._even = _even(self._pool)
 
-    def pick(self, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Decision | None:
+    def pick(
+        self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
+    ) -> Endpoint | None:
         pool = self._pool
         if self._even and not skip and len(pool) > 1:
             endpoint = pool[int(rng.random() * len(pool))]
             if endpoint.state.available(now):
-                return Decision(endpoint, RANDOM)
+                return endpoint
         usable = _usable(pool, now, skip)
         if len(usable) < 2:
-            return Decision(usable[0], ONLY) if usable else None
-        return Decision(_draw(usable, rng), RANDOM)
+            return usable[0] if usable else None
+        return _draw(usable, rng)
 
 
 PICKERS: dict[str, Callable[[Sequence[Endpoint]], Picker]] = {

@@ -1,33 +1,38 @@
-"""Which endpoint a request goes to: tiers in order, and within a tier the route's picker."""
+"""Which endpoint a request goes to: filters, then tiers in order, and within a tier the route's picker."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Collection
 
-from routing.model import AGAIN, Decision, Endpoint
+from routing.facts import RequestFacts
+from routing.filters import passed_over
+from routing.model import Endpoint
 from routing.route import ModelRoute
 
 
 def choose(
-    route: ModelRoute, operation: str, now: float, rng: random.Random, tried: Collection[Endpoint] = ()
-) -> Decision | None:
-    """An endpoint that speaks `operation`, or None when nothing at all is available.
+    route: ModelRoute, facts: RequestFacts, now: float, rng: random.Random, tried: Collection[Endpoint] = ()
+) -> Endpoint | None:
+    """An endpoint for the request, or None when nothing at all is available.
 
-    The first tier with an available endpoint not in `tried` is picked from. When every available one was tried, the
-    first tier with any is picked from, and the reason is "again". Never an endpoint that is unhealthy, draining or
-    refused by its breaker. Changes nothing but a round-robin's turn: the caller admits and charges, at the same `now`.
+    The first tier with an available endpoint not in `tried` is picked from; when every available one was tried, the
+    first tier with any. Never an endpoint that does not speak the operation, that a filter passes over, or that is
+    unhealthy, draining or refused by its breaker. Changes nothing but a round-robin's turn: the caller takes the
+    `Lease`, at the same `now`.
     """
-    speakers = route.speakers.get(operation)
+    speakers = route.speakers.get(facts.operation)
     if speakers is None:
         return None
+    over: Collection[Endpoint] = passed_over(route, facts, now) if route.filters else ()
+    skip = [*over, *tried] if over else tried
     for picker in speakers.pickers:
-        decision = picker.pick(now, rng, tried)
-        if decision is not None:
-            return decision
+        endpoint = picker.pick(facts, now, rng, skip)
+        if endpoint is not None:
+            return endpoint
     if tried:
         for picker in speakers.pickers:
-            decision = picker.pick(now, rng)
-            if decision is not None:
-                return Decision(decision.endpoint, AGAIN)
+            endpoint = picker.pick(facts, now, rng, over)
+            if endpoint is not None:
+                return endpoint
     return None

@@ -21,7 +21,9 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from routing.model import AGAIN, Decision, Endpoint
+from routing.facts import RequestFacts
+from routing.filters import passed_over
+from routing.model import Endpoint
 from routing.outcome import Outcome, Retry
 from routing.route import ModelRoute
 
@@ -57,13 +59,24 @@ AT_ONCE = Wait(0.0)
 class RetryState:
     """What one request has tried so far."""
 
-    __slots__ = ("_attempts", "_deadline_s", "_due_s", "_not_before_s", "_rounds", "_speakers", "route", "tried")
+    __slots__ = (
+        "_attempts",
+        "_deadline_s",
+        "_due_s",
+        "_facts",
+        "_not_before_s",
+        "_rounds",
+        "_speakers",
+        "route",
+        "tried",
+    )
 
-    def __init__(self, route: ModelRoute, operation: str, deadline_s: float | None = None) -> None:
-        """`operation` is one that some target of the route speaks. `deadline_s` is the client's, on the clock of
-        `now`; None when it set none."""
+    def __init__(self, route: ModelRoute, facts: RequestFacts, deadline_s: float | None = None) -> None:
+        """Some target of the route must speak the operation. `deadline_s` is the client's, on the clock of `now`; None
+        when it set none."""
         self.route = route
-        self._speakers = route.speakers[operation]
+        self._facts = facts
+        self._speakers = route.speakers[facts.operation]
         self.tried: list[Endpoint] = []
         self._attempts = [0] * len(self._speakers.pools)
         self._deadline_s = float("inf") if deadline_s is None else deadline_s
@@ -76,19 +89,21 @@ class RetryState:
         """Failed attempts so far."""
         return len(self.tried)
 
-    def choose(self, now: float, rng: random.Random) -> Decision | None:
+    def choose(self, now: float, rng: random.Random) -> Endpoint | None:
         """The endpoint of the next attempt, once the wait is over; None when all have become unavailable meanwhile."""
+        over = passed_over(self.route, self._facts, now)
+        skip = [*over, *self.tried]
         for tier in self._open_tiers():
-            decision = self._speakers.pickers[tier].pick(now, rng, self.tried)
-            if decision is not None:
-                return decision
+            endpoint = self._speakers.pickers[tier].pick(self._facts, now, rng, skip)
+            if endpoint is not None:
+                return endpoint
         # A timer may fire a fraction of a millisecond early; that must not look like a Retry-After still running.
         due_s = max(now, self._due_s)
-        early = [endpoint for endpoint, until_s in self._not_before_s.items() if until_s > due_s]
+        skip = [*over, *[endpoint for endpoint, until_s in self._not_before_s.items() if until_s > due_s]]
         for tier in self._open_tiers():
-            decision = self._speakers.pickers[tier].pick(now, rng, early)
-            if decision is not None:
-                return Decision(decision.endpoint, AGAIN)
+            endpoint = self._speakers.pickers[tier].pick(self._facts, now, rng, skip)
+            if endpoint is not None:
+                return endpoint
         return None
 
     def note(self, failure: FailedAttempt, now: float) -> None:
@@ -110,9 +125,10 @@ class RetryState:
 
     def _untried_tier(self, now: float) -> int | None:
         """The first open tier with an available endpoint that was not tried."""
+        over = passed_over(self.route, self._facts, now)
         for tier in self._open_tiers():
             for endpoint in self._speakers.pools[tier]:
-                if endpoint.state.available(now) and endpoint not in self.tried:
+                if endpoint.state.available(now) and endpoint not in self.tried and endpoint not in over:
                     return tier
         return None
 

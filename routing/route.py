@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from routing.budget import RetryBudget
 from routing.model import Endpoint
 from routing.pickers import Picker
 from routing.tokens import TokenEstimate
+
+if TYPE_CHECKING:
+    from routing.filters import Filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,10 @@ class ModelRoute:
     retry: RetrySettings
     budget: RetryBudget
     tokens: TokenEstimate
+    filters: tuple[Filter, ...] = ()
+    """Asked in this order, before anything is picked."""
+    keeps_prompt: bool = False
+    """Whether a feature of this route reads the prompt after the first byte of an answer; else it is dropped then."""
 
     def endpoints(self) -> Iterator[Endpoint]:
         """Every endpoint, tier by tier."""

@@ -159,7 +159,7 @@ class Accounting:
             sink.write(record)
 
     def retried(self, engine: str, outcome: Outcome) -> None:
-        self._metrics.retry(engine, outcome.label)
+        self._metrics.retry(engine, outcome.value)
 
     def fell_back(self, model: str, source: str, target: str) -> None:
         self._metrics.fallback(model, source, target)

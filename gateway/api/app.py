@@ -1,48 +1,83 @@
-"""The control app: GET endpoints for clients, orchestrators and Prometheus. Thin handlers over the worker's state."""
+"""The control app: GET endpoints for clients, orchestrators and Prometheus. Thin handlers over the worker's state.
+
+`/admin` is passed through to the control plane (`gateway.admin`), so that one port serves it whichever worker is asked.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from gateway.api.failures import HANDLERS
 from gateway.errors import Failure
-from gateway.http.request import format_of
+from gateway.identity import Keyring, Principal
 from gateway.telemetry.exposition import CONTENT_TYPE
+from gateway.workers.messages import AdminAnswer, AdminRequest
 from gateway.workers.questions import LinkError
-
-if TYPE_CHECKING:
-    from gateway.identity import Principal
-    from gateway.workers.worker import Worker
 
 CREATED = 0
 """OpenAI's model objects have a creation time; ours are names in a file, which have none."""
+ADMIN_BODY_BYTES = 1024 * 1024
+ADMIN_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-def control_app(worker: Worker) -> Starlette:
+class Catalog(Protocol):
+    """The public models: `routing.fleet.Fleet`."""
+
+    @property
+    def models(self) -> Mapping[str, object]: ...
+
+    def nearest(self, name: str) -> Sequence[str]:
+        """Names that `name` may have been meant for, best first."""
+
+
+class Serving(Protocol):
+    """What the app shows: `gateway.workers.worker.Worker`."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    @property
+    def draining(self) -> bool: ...
+
+    @property
+    def keyring(self) -> Keyring: ...
+
+    @property
+    def catalog(self) -> Catalog: ...
+
+    async def exposition(self) -> bytes:
+        """All metrics. Raises TimeoutError or LinkError without an answer of the control plane."""
+
+    async def administer(self, request: AdminRequest) -> AdminAnswer:
+        """What the admin API answers. Raises TimeoutError or LinkError without an answer of the control plane."""
+
+
+def control_app(gateway: Serving) -> Starlette:
     """The app of one worker."""
 
     def caller(request: Request) -> Principal:
-        return worker.dispatcher.snapshot.keyring.admit(dict(request.scope["headers"]))
+        return gateway.keyring.admit(dict(request.scope["headers"]))
 
     def card(name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": CREATED, "owned_by": "penstock"}
 
     async def models(request: Request) -> Response:
         principal = caller(request)
-        names = worker.dispatcher.snapshot.fleet.models
+        names = gateway.catalog.models
         return JSONResponse({"object": "list", "data": [card(name) for name in names if principal.may_use(name)]})
 
     async def model(request: Request) -> Response:
         principal = caller(request)
         name = request.path_params["name"]
-        fleet = worker.dispatcher.snapshot.fleet
-        if name not in fleet.models or not principal.may_use(name):
-            nearest = [near for near in fleet.nearest(name) if principal.may_use(near)]
+        catalog = gateway.catalog
+        if name not in catalog.models or not principal.may_use(name):
+            nearest = [near for near in catalog.nearest(name) if principal.may_use(near)]
             hint = f"; did you mean {' or '.join(nearest)}?" if nearest else "; GET /v1/models lists the models"
             raise Failure("model_not_found", f"the model {name[:128]!r} does not exist{hint}", "model")
         return JSONResponse(card(name))
@@ -51,17 +86,32 @@ def control_app(worker: Worker) -> Starlette:
         return JSONResponse({"status": "ok"})
 
     async def ready(_: Request) -> Response:
-        if worker.ready:
+        if gateway.ready:
             return JSONResponse({"status": "ready"})
-        status = "draining" if worker.draining else "starting"
+        status = "draining" if gateway.draining else "starting"
         return JSONResponse({"status": status}, status_code=503)
 
     async def metrics(_: Request) -> Response:
         try:
-            text = await worker.exposition()
+            text = await gateway.exposition()
         except (LinkError, TimeoutError):
             return PlainTextResponse("the control plane did not answer in time\n", status_code=503)
         return Response(text, media_type=CONTENT_TYPE)
+
+    async def admin(request: Request) -> Response:
+        body = await request.body()
+        if len(body) > ADMIN_BODY_BYTES:
+            raise Failure("body_too_large", f"an admin request holds at most {ADMIN_BODY_BYTES // 1024} KiB")
+        scope = request.scope
+        try:
+            answer = await gateway.administer(
+                AdminRequest(request.method, scope["raw_path"], scope["query_string"], list(scope["headers"]), body)
+            )
+        except (LinkError, TimeoutError):
+            raise Failure("control_plane_busy", "the control plane did not answer; try again") from None
+        response = Response(answer.body, status_code=answer.status)
+        response.raw_headers = list(answer.headers)
+        return response
 
     app = Starlette(
         routes=[
@@ -70,40 +120,9 @@ def control_app(worker: Worker) -> Starlette:
             Route("/health", health, methods=["GET"]),
             Route("/ready", ready, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
+            Route("/admin/{path:path}", admin, methods=ADMIN_METHODS),
         ],
-        exception_handlers={Failure: _failed, HTTPException: _http_exception, Exception: _broken},
+        exception_handlers=dict(HANDLERS),
     )
     app.router.redirect_slashes = False
     return app
-
-
-def _answer(request: Request, failure: Failure) -> Response:
-    response = Response(
-        failure.body(format_of(request.scope["raw_path"]), ""),
-        status_code=failure.status,
-        media_type="application/json",
-    )
-    for line in failure.headers().split(b"\r\n"):
-        name, _, value = line.partition(b": ")
-        if name:
-            response.headers[name.decode()] = value.decode()
-    return response
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Failure)
-    return _answer(request, error)
-
-
-async def _broken(request: Request, error: Exception) -> Response:
-    # Starlette raises the error again after this answer, and `gateway.http.asgi` logs it.
-    return _answer(request, Failure("internal", "the gateway failed on this request; its log says why"))
-
-
-async def _http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    path = request.scope["path"][:200]  # not `request.url`, which trips over a strange Host
-    if error.status_code == 405:
-        allow = (error.headers or {}).get("Allow", "GET")
-        return _answer(request, Failure("method_not_allowed", f"{path} takes {allow}", allow=allow))
-    return _answer(request, Failure("not_found", f"there is nothing at {path!r}; the API is under /v1"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import pathlib
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -44,6 +43,10 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the gateway until SIGTERM or Ctrl-C."""
+    from gateway.telemetry import logs
+
+    logs.start()
+
     from gateway.control.source import Source
     from gateway.serve import StartFailed, run
     from gateway.settings import ConfigError, format_problems
@@ -103,10 +106,9 @@ def _greet(url: str, settings: Settings) -> None:
 
 def _configure_logging(source: object) -> None:
     from gateway.control.source import Source
-    from gateway.telemetry.logs import configure
+    from gateway.telemetry import logs
 
     assert isinstance(source, Source)
     _, loaded = source.load()
     telemetry = loaded.settings.telemetry
-    configure(telemetry.log_level, telemetry.log_format)
-    logging.captureWarnings(True)
+    logs.configure(telemetry.log_level, telemetry.log_format)

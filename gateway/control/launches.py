@@ -75,6 +75,14 @@ class Launches:
                 counts[engine, state.value] = counts.get((engine, state.value), 0) + 1
         return counts
 
+    def each(self, engine: str) -> list[tuple[str, str]]:
+        """The replicas of one engine that have begun and not stopped, with the state of each."""
+        return [
+            (replica, state.value)
+            for (name, replica), state in self._states.items()
+            if name == engine and state is not State.STOPPED
+        ]
+
     async def started(self) -> None:
         """Wait until every replica has been ready once. Raises LaunchFailed for the first that was not."""
         await asyncio.gather(*(launcher.started() for _, launcher in self._launchers.values()))

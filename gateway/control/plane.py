@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from engines.port import Engine
+from gateway.accounts.keys import keyring_of, keys_of
+from gateway.admin.app import admin_app
+from gateway.admin.passing import passed
+from gateway.admin.replicas import ReplicaStatus
 from gateway.control.counters import CounterBoard
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.launches import Launches, is_launched
@@ -21,10 +25,13 @@ from gateway.control.load import LoadExchange
 from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.source import Source
 from gateway.fleet.build import BuiltEngine, build_engines
-from gateway.settings import Settings
+from gateway.identity import Keyring
+from gateway.settings import Settings, is_loopback
+from gateway.telemetry import logs
 from gateway.telemetry.metrics import LOOP_AGE, REPLICAS, Metrics
 from gateway.workers.link import Link
 from gateway.workers.messages import (
+    AdminRequest,
     AskExposition,
     Configure,
     Counters,
@@ -78,11 +85,14 @@ class Plane:
             using=self._use,
             counted=self._metrics.config_reload,
         )
+        self._keyring = keyring_of(keys_of(self.settings))
+        self._admin = admin_app(self)
         self.stopping = False
         for result in ("applied", "refused"):
             self._metrics.config_reload(result, 0)
         self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
+        self._metrics.watch_dropped("process_log", logs.dropped)
 
     @property
     def settings(self) -> Settings:
@@ -159,11 +169,38 @@ class Plane:
         match message:
             case AskExposition():
                 return Exposition(await self.exposition())
+            case AdminRequest():
+                return await passed(self._admin, message)
         raise TypeError(f"{type(message).__name__} asks nothing")
 
     async def exposition(self) -> bytes:
         """All metrics, of the workers and our own, as Prometheus text. A late worker counts as last heard."""
         return await self._counters.exposition()
+
+    # -- gateway.admin -------------------------------------------------------------------------------------------------
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys in use."""
+        return self._keyring
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine can reach the gateway."""
+        server = self.settings.server
+        return server.uds is not None or is_loopback(server.host)
+
+    def replicas(self) -> list[ReplicaStatus]:
+        """Every replica, in the order of the configuration; launched ones that are not ready by their state."""
+        down, found = set(self._board.down()), []
+        for name, built in self._built.items():
+            if is_launched(built.settings):
+                found += [ReplicaStatus(name, replica, state) for replica, state in self._launches.each(name)]
+            else:
+                for replica in built.replicas:
+                    state = "unhealthy" if (name, replica.id) in down else "ready"
+                    found.append(ReplicaStatus(name, replica.id, state))
+        return found
 
     # -- engines -------------------------------------------------------------------------------------------------------
 
@@ -201,6 +238,7 @@ class Plane:
 
     async def _use(self, settings: Settings) -> None:
         """Every worker uses these settings now."""
+        self._keyring = keyring_of(keys_of(settings))
         self._rebuild_probes(settings)
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import structlog
 
+from gateway.accounts.keys import keys_of
 from gateway.control.links import Links
 from gateway.control.source import Source
 from gateway.settings import ConfigError, Loaded, Settings
 from gateway.workers.link import Link
-from gateway.workers.messages import Configure, Configured, Reopen, ToWorker
+from gateway.workers.messages import Configure, Configured, Keys, Reopen, ToWorker
 from gateway.workers.questions import AskFailed, LinkError, LinkLost
 
 POLL_S = 2.0
@@ -116,7 +117,9 @@ class Reload:
             if loaded.digest == self.now.loaded.digest:
                 return True
             new = InUse(text, loaded)
-            if not await self._spread(new):
+            if only_keys_differ(self.settings, loaded.settings):
+                self._links.tell_all(Keys(keys_of(loaded.settings)))
+            elif not await self._spread(new):
                 self._counted("refused")
                 return False
             self.now = new
@@ -154,6 +157,11 @@ def _problem(answer: object) -> str:
     if isinstance(answer, Configured):
         return answer.problem
     return str(answer) if isinstance(answer, AskFailed) else ""
+
+
+def only_keys_differ(old: Settings, new: Settings) -> bool:
+    """Whether nothing but the API keys is new: then nothing needs to be built."""
+    return all(getattr(old, name) == getattr(new, name) for name in Settings.model_fields if name != "auth")
 
 
 def check_fixed(old: Settings, new: Settings) -> None:

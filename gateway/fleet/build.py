@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from engines.http_engine import HttpEngine
 from engines.model import Deadlines, Operation
 from engines.port import Replica, Spawn
+from gateway.accounts.keys import keyring_of, keys_of
 from gateway.accounts.prices import GpuMeter, PriceBook
 from gateway.fleet.snapshot import UNNAMED, Serving, Snapshot, Upstream, Upstreams
-from gateway.identity import Keyring, Principal
 from gateway.settings import OpenAIEngine, Settings, SimulatorEngine, VllmEngine
 from routing.breaker import BreakerSettings
 from routing.fleet import Fleet, ModelSpec, TargetSpec, build_fleet
@@ -141,7 +141,7 @@ class SnapshotBuilder:
         self.table, self._breaker, self._fleet = table, breaker, fleet
         table.prune(fleet.replica_keys())
         return Snapshot(
-            keyring=_keyring(settings),
+            keyring=keyring_of(keys_of(settings)),
             limits=settings.limits,
             fleet=fleet,
             serving=MappingProxyType(serving),
@@ -200,23 +200,6 @@ def _specs(settings: Settings, engines: Mapping[str, BuiltEngine], retry: RetryS
 def _deadlines(settings: EngineSettings) -> Deadlines:
     timeouts = settings.timeouts
     return Deadlines(timeouts.connect_s, timeouts.first_byte_s, timeouts.idle_s)
-
-
-def _keyring(settings: Settings) -> Keyring:
-    keys = (
-        (
-            key.sha256,
-            Principal(
-                key_id=key.id,
-                tenant=key.tenant,
-                models=None if "*" in key.models else frozenset(key.models),
-                admin=key.admin,
-                priority=key.priority,
-            ),
-        )
-        for key in settings.auth.keys
-    )
-    return Keyring(keys, any_host=settings.auth.open)
 
 
 def provider_of(settings: EngineSettings) -> str:

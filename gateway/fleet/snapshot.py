@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 from engines.model import Deadlines
 from engines.port import Engine
 from gateway.identity import Keyring
+from gateway.settings import Limits
 from routing.fleet import Fleet
 from routing.model import Endpoint
 from routing.route import ModelRoute
 
 if TYPE_CHECKING:
     from gateway.accounts.prices import GpuMeter, Rates
-    from gateway.settings import Limits
     from gateway.telemetry.metrics import Series
 
 UNNAMED: Final = ""

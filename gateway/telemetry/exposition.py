@@ -89,7 +89,9 @@ HELP: Mapping[str, Described] = {
     FALLBACKS: Described("counter", "Requests sent on to another engine before their first byte."),
     SHED: Described("counter", "Requests refused by admission control."),
     CONFIG_RELOADS: Described("counter", "Attempts to reload the configuration, by their result."),
-    RECORDS_DROPPED: Described("counter", "Request records that a sink could not take in time or could not write."),
+    RECORDS_DROPPED: Described(
+        "counter", "Records and log lines that a sink could not take in time or could not write."
+    ),
     BREAKER_OPEN: Described(
         "gauge", "1 while a circuit breaker keeps traffic from the replica, in any worker; else 0."
     ),

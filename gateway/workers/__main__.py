@@ -76,6 +76,7 @@ async def work(link_fd: int, listen_fd: int, workers: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     supervisor = Supervisor()
     worker = Worker(supervisor, workers=workers)
+    worker.metrics.watch_dropped("process_log", logs.dropped)
     seat = Seat(worker, socket.socket(fileno=listen_fd), supervisor)
     link: PipeLink[ToPlane] = PipeLink(
         ToWorker, seat, supervisor.spawn, lambda: worker.metrics.records_dropped("link", 1)
@@ -89,6 +90,7 @@ async def work(link_fd: int, listen_fd: int, workers: int) -> None:
 
 
 def main() -> None:
+    logs.start()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work(*map(int, sys.argv[1:4])))
 

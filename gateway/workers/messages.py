@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.accounts.keys import Key
 from gateway.telemetry.metrics import Sample, Series
 
 
@@ -64,6 +65,20 @@ class Exposition(msgspec.Struct, tag="exposition"):
     text: bytes
 
 
+class Keys(msgspec.Struct, tag="keys"):
+    """Only the API keys have changed: these are all there are now."""
+
+    keys: list[Key]
+
+
+class AdminAnswer(msgspec.Struct, tag="admin_answer"):
+    """The answer to `AdminRequest`: an HTTP response."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
 class Drain(msgspec.Struct, tag="drain"):
     """Asks for `Drained`: accept nothing new, finish what runs, then exit."""
 
@@ -99,6 +114,18 @@ class Load(msgspec.Struct, tag="load"):
     tokens: list[RemoteTokens]
 
 
+class AdminRequest(msgspec.Struct, tag="admin_request"):
+    """Asks for `AdminAnswer`: an HTTP request for `/admin`, passed through as it came."""
+
+    method: str
+    path: bytes
+    """As sent, percent-encoding and all."""
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    """Names in lower case, in order."""
+    body: bytes
+
+
 class AskExposition(msgspec.Struct, tag="ask_exposition"):
     """Asks for `Exposition`: somebody scrapes this worker."""
 
@@ -107,5 +134,5 @@ class Drained(msgspec.Struct, tag="drained"):
     """Nothing is in progress any more."""
 
 
-ToWorker = Configure | Membership | RemoteLoad | AskCounters | Exposition | Drain | Reopen
-ToPlane = Configured | SeriesCounted | Counters | Load | AskExposition | Drained
+ToWorker = Configure | Membership | RemoteLoad | AskCounters | Exposition | Keys | AdminAnswer | Drain | Reopen
+ToPlane = Configured | SeriesCounted | Counters | Load | AskExposition | AdminRequest | Drained

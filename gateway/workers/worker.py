@@ -12,6 +12,7 @@ import pathlib
 import socket
 import ssl
 from collections.abc import Awaitable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,13 @@ from engines.model import Operation
 from engines.port import Replica
 from gateway import clock
 from gateway.accounts.accounting import Accounting, RecordSink
+from gateway.accounts.keys import keyring_of
 from gateway.accounts.prices import PriceBook
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
 from gateway.errors import Failure
 from gateway.fleet.build import BuiltEngine, SnapshotBuilder, build_engines, provider_of
+from gateway.fleet.snapshot import Snapshot
 from gateway.flight import Flight
 from gateway.http import visit
 from gateway.http.asgi import AsgiWork
@@ -34,6 +37,7 @@ from gateway.http.connection import ClientConnection
 from gateway.http.handler import Limits, Visitor, Work
 from gateway.http.head import Fields
 from gateway.http.request import Request
+from gateway.identity import Keyring
 from gateway.settings import ConfigError, Settings, load_settings
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.metrics import BREAKER_OPEN, LOOP_AGE, Metrics
@@ -44,6 +48,8 @@ from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
 from gateway.workers.counting import Counting
 from gateway.workers.link import Link
 from gateway.workers.messages import (
+    AdminAnswer,
+    AdminRequest,
     AskCounters,
     AskExposition,
     Configure,
@@ -51,6 +57,7 @@ from gateway.workers.messages import (
     Drain,
     Drained,
     Exposition,
+    Keys,
     Load,
     Membership,
     RemoteLoad,
@@ -60,7 +67,8 @@ from gateway.workers.messages import (
     ToPlane,
     ToWorker,
 )
-from gateway.workers.questions import LinkLost
+from gateway.workers.questions import LinkFull, LinkLost
+from routing.fleet import Fleet
 
 if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
@@ -68,6 +76,9 @@ if TYPE_CHECKING:
 FLUSH_S = 0.15
 LOAD_S = 0.1
 EXPOSITION_TIMEOUT_S = 5.0
+ADMIN_TIMEOUT_S = 30.0
+ADMIN_AT_ONCE = 16
+"""Each holds at most 1 MiB of a request and 8 of an answer."""
 PRICE_REFRESH_S = 3600.0
 
 log = structlog.get_logger()
@@ -93,6 +104,8 @@ class Worker:
         self._spans: Spans | None = None
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
         self._dispatcher: Dispatcher | None = None
+        self._keyring = Keyring()
+        self._administering = 0
         self._app = control_app(self)
         self._connections = Clients()
         self._servers: list[asyncio.Server] = []
@@ -117,6 +130,8 @@ class Worker:
         match message:
             case Membership():
                 self._changes.put(lambda: self._member(message))
+            case Keys():
+                self._changes.put(lambda: self._rekey(message))
             case RemoteLoad():
                 self._set_remote(message.tokens)
             case Reopen():
@@ -146,6 +161,12 @@ class Worker:
     async def _member(self, message: Membership) -> None:
         self._set_fleet(message.launched, message.down)
 
+    async def _rekey(self, message: Keys) -> None:
+        """New keys, and nothing else new: the next request meets them."""
+        self._keyring = keyring_of(message.keys)
+        if self._dispatcher is not None:
+            self._publish(self._dispatcher.snapshot)
+
     def link_lost(self) -> None:
         """The control plane is gone. What that means is for the owner of the process to say."""
 
@@ -166,10 +187,8 @@ class Worker:
         self._providers.update({name: provider_of(section) for name, section in settings.engines.items()})
         self._settings, self._digest, self._prices = settings, loaded.digest, prices
         self._replace_engines(built)
-        if self._dispatcher is None:
-            self._dispatcher = Dispatcher(snapshot, self._accounting)
-        else:
-            self._dispatcher.snapshot = snapshot
+        self._keyring = snapshot.keyring
+        self._publish(snapshot)
         self._mark_down(message.down)
         return ""
 
@@ -179,9 +198,17 @@ class Worker:
             return
         built = build_engines(settings, _by_engine(launched), self._supervisor.spawn, self._built)
         if built != self._built:
-            dispatcher.snapshot = self._builder.build(settings, self._digest, built, prices)
+            self._publish(self._builder.build(settings, self._digest, built, prices))
             self._replace_engines(built)
         self._mark_down(down)
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        """New requests meet this from now on, with the keys of the moment: they may be newer than the snapshot's."""
+        snapshot = replace(snapshot, keyring=self._keyring)
+        if self._dispatcher is None:
+            self._dispatcher = Dispatcher(snapshot, self._accounting)
+        else:
+            self._dispatcher.snapshot = snapshot
 
     def _replace_engines(self, built: dict[str, BuiltEngine]) -> None:
         for name, old in self._built.items():
@@ -265,18 +292,18 @@ class Worker:
                         work.error_kind = "draining"
                     connection.hang_up()
                 await self._idle.wait()  # each is settled, and written down, by the loss of its connection
-        await asyncio.to_thread(self.close_sinks)
+        await self._close_sinks()
         self.drained.set()
 
-    def close_sinks(self) -> None:
-        """Write out what records are held. Blocks for a few seconds at most."""
+    async def _close_sinks(self) -> None:
+        """Write out what records are held. Takes a few seconds at most, in a thread: the loop has others to serve."""
+        access_log, self._access_log = self._access_log, None
+        spans, self._spans = self._spans, None
         self._accounting.sinks = ()
-        if self._access_log is not None:
-            self._access_log.close()
-            self._access_log = None
-        if self._spans is not None:
-            self._spans.close()
-            self._spans = None
+        if access_log is not None:
+            await asyncio.to_thread(access_log.close)
+        if spans is not None:
+            await asyncio.to_thread(spans.close)
 
     @property
     def settings(self) -> Settings:
@@ -294,6 +321,16 @@ class Worker:
         """Whether new requests are welcome: configured, listening, not draining. What the replicas do is no part of
         it, because the request that wakes a gateway scaled to zero must reach it."""
         return self._dispatcher is not None and self._listening and not self.draining
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys in use."""
+        return self._keyring
+
+    @property
+    def catalog(self) -> Fleet:
+        """The public models."""
+        return self.dispatcher.snapshot.fleet
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -322,7 +359,8 @@ class Worker:
             self._idle.set()
 
     def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
-        visit.admit(request, self.dispatcher.snapshot.keyring, length=length, over_unix=over_unix)
+        any_host = over_unix or self.settings.auth.open
+        visit.admit(request, self.dispatcher.snapshot.keyring, length=length, any_host=any_host)
 
     def inference(self, request: Request, operation: Operation) -> Work | None:
         return self.dispatcher.begin(request, operation)
@@ -345,6 +383,16 @@ class Worker:
             raise LinkLost("there is no control plane")
         answer = await self._link.ask(AskExposition(), Exposition, timeout_s=EXPOSITION_TIMEOUT_S, bulk=True)
         return answer.text
+
+    async def administer(self, request: AdminRequest) -> AdminAnswer:
+        """What the control plane's admin API answers. Raises TimeoutError or LinkError without an answer."""
+        if self._link is None or self._administering >= ADMIN_AT_ONCE:
+            raise LinkFull("too many admin requests at once")
+        self._administering += 1
+        try:
+            return await self._link.ask(request, AdminAnswer, timeout_s=ADMIN_TIMEOUT_S, bulk=True)
+        finally:
+            self._administering -= 1
 
     async def _flush(self) -> None:
         if self._access_log is not None:

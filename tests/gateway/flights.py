@@ -244,7 +244,7 @@ class Ledger(Accounting):
         super().settle(flight)
 
     def retried(self, engine: str, outcome: Any) -> None:
-        self.retries.append(outcome.label)
+        self.retries.append(outcome.value)
         super().retried(engine, outcome)
 
     def fell_back(self, model: str, source: str, target: str) -> None:
@@ -343,9 +343,9 @@ class Bench:
         """A second attempt beside the one that runs, as hedging will make it."""
         now_s = self.clock.now_s
         tried = [attempt.upstream.endpoint for attempt in flight.attempts]
-        decision = choose(self.route, flight.facts.operation, now_s, random.Random(7), tried)
-        assert decision is not None
-        flight.send(decision, now_s)
+        endpoint = choose(self.route, flight.facts, now_s, random.Random(7), tried)
+        assert endpoint is not None
+        flight.send(endpoint, now_s)
 
     def forget(self) -> None:
         """Let go of every call and every settled flight."""

@@ -37,7 +37,7 @@ class Reader:
 
     def failed_early(self, attempt: Attempt) -> None:
         assert attempt.outcome is not None
-        self.told.append(attempt.outcome.label)
+        self.told.append(attempt.outcome.value)
 
     def head(self, status: int, headers: Headers) -> None:
         raise AssertionError

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway import envelope
 from gateway.envelope import Envelope
 from gateway.errors import Failure
+from routing.facts import Needs
 
 RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 LONG_INTEGER = b"9" * 5000  # Python's own parser refuses to read over 4300 digits
@@ -375,3 +376,21 @@ def test_a_value_is_forwarded_as_it_was_written(value: bytes) -> None:
 
 def test_a_model_spelled_with_escapes_is_replaced_and_not_doubled() -> None:
     assert envelope.rewrite(b'{"\\u006dodel":"m","x":1}', "up") == b'{"model":"up","x":1}'
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({}, Needs()),
+        ({"tools": [{"type": "function"}]}, Needs(tools=True)),
+        ({"tools": []}, Needs()),
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, Needs(schema=True)),
+        ({"response_format": {"type": "text"}}, Needs()),
+        ({"structured_outputs": {"regex": "a+"}}, Needs(schema=True)),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, Needs(images=True)),
+        ({"messages": [{"role": "user", "content": 'say "image_url" to me'}]}, Needs()),
+        ({"tools": "odd", "messages": [{"content": [{"type": "input_image"}]}]}, Needs(images=True)),
+    ],
+)
+def test_what_a_request_needs_is_read_from_its_body(members: dict[str, object], expected: Needs) -> None:
+    assert envelope.needs(json.dumps({"model": "m", **members}).encode()) == expected

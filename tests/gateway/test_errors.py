@@ -127,6 +127,7 @@ def test_an_sdk_tries_again_where_that_may_help_and_not_where_we_have_tried_alre
 ) -> None:
     client, _ = openai_sdk
     tries_again = {"request_timeout", "connections_busy", "no_replica", "draining", "too_many_connections", "internal"}
+    tries_again.add("control_plane_busy")
     assert client._should_retry(response_of(kind, Operation.CHAT)) is (kind in tries_again)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from routing.breaker import Breaker, BreakerSettings, Verdict
+from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.model import Endpoint
 from routing.replica import ReplicaTable
@@ -12,6 +13,7 @@ from routing.route import DEFAULT_RETRY, ModelRoute, RetrySettings
 
 OPERATION = "/v1/chat/completions"
 SPOKEN = frozenset({OPERATION})
+FACTS = RequestFacts(OPERATION, 100, 100)
 
 
 def route_of(

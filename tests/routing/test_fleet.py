@@ -4,13 +4,14 @@ import random
 
 import pytest
 
+from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
-from routing.model import AGAIN, Endpoint
+from routing.model import Endpoint
 from routing.pickers import UnknownPolicyError
 from routing.policy import choose
 from routing.replica import ReplicaTable
 from routing.route import RetrySettings
-from tests.routing.fleets import OPERATION, SPOKEN, trip
+from tests.routing.fleets import FACTS, SPOKEN, trip
 
 
 def names(*models: str) -> list[ModelSpec]:
@@ -37,11 +38,11 @@ def test_an_engine_without_replicas_leaves_its_pool_empty_and_is_passed_over() -
     spec = ModelSpec("m", (TargetSpec("launching", "x", (), SPOKEN), TargetSpec("b", "y", ("0",), SPOKEN, tier=1)))
     route = build_fleet([spec], ReplicaTable()).models["m"]
     assert [[(e.engine, e.tier) for e in tier] for tier in route.whole.pools] == [[], [("b", 1)]]
-    chosen = choose(route, OPERATION, 0.0, random.Random(0))
+    chosen = choose(route, FACTS, 0.0, random.Random(0))
     assert chosen is not None
-    assert (chosen.endpoint.engine, chosen.tier) == ("b", 1)
+    assert (chosen.engine, chosen.tier) == ("b", 1)
     none = build_fleet([ModelSpec("m", (TargetSpec("launching", "x", (), SPOKEN),))], ReplicaTable()).models["m"]
-    assert choose(none, OPERATION, 0.0, random.Random(0)) is None
+    assert choose(none, FACTS, 0.0, random.Random(0)) is None
 
 
 def test_each_operation_is_asked_of_the_engines_that_speak_it_and_of_no_other() -> None:
@@ -57,9 +58,10 @@ def test_each_operation_is_asked_of_the_engines_that_speak_it_and_of_no_other() 
     rng = random.Random(0)
     asked: dict[str, set[tuple[str, int]]] = {}
     for operation in ("/chat", "/embed", "/score", "/rerank"):
-        tried: list[Endpoint] = []
-        while (decision := choose(route, operation, 0.0, rng, tried)) is not None and decision.reason != AGAIN:
-            tried.append(decision.endpoint)
+        facts = RequestFacts(operation, 1, 1)
+        tried: set[Endpoint] = set()
+        while (chosen := choose(route, facts, 0.0, rng, tried)) is not None and chosen not in tried:
+            tried.add(chosen)
         asked[operation] = {(endpoint.engine, endpoint.tier) for endpoint in tried}
     assert asked == {
         "/chat": {("chats", 0), ("does_all", 0)},

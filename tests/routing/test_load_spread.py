@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from routing.policy import choose
-from tests.routing.fleets import OPERATION, route_of
+from tests.routing.fleets import FACTS, route_of
 
 TOKENS_PER_S = 10_000.0
 REQUESTS = 3000
@@ -40,9 +40,9 @@ def simulate(policy: str, seed: int) -> Spread:
         while running and running[0][0] <= now:
             _, _, key, done = heapq.heappop(running)
             next(s for s in states if s.key == key).release(done, 0)
-        decision = choose(route, OPERATION, now, rng)
-        assert decision is not None
-        state = decision.endpoint.state
+        chosen = choose(route, FACTS, now, rng)
+        assert chosen is not None
+        state = chosen.state
         state.charge(tokens, 0)
         begins = max(now, free_at[state.key])
         free_at[state.key] = begins + tokens / TOKENS_PER_S

@@ -54,5 +54,7 @@ def test_only_these_outcomes_may_be_tried_again() -> None:
     }
 
 
-def test_labels_are_distinct() -> None:
-    assert len({o.label for o in Outcome}) == len(Outcome)
+def test_every_outcome_has_a_meaning_and_a_label_of_its_own() -> None:
+    assert {o.verdict for o in Outcome} == set(Verdict)
+    assert {o.retry for o in Outcome} == set(Retry)
+    assert len({o.value for o in Outcome}) == len(Outcome) == len(list(Outcome.__members__))

@@ -12,7 +12,7 @@ from routing.outcome import Outcome, Retry
 from routing.policy import choose
 from routing.retry import AT_ONCE, FailedAttempt, GiveUp, RetryState, Wait
 from routing.route import RetrySettings
-from tests.routing.fleets import OPERATION, endpoints, route_of, trip
+from tests.routing.fleets import FACTS, endpoints, route_of, trip
 
 RETRYABLE = [o for o in Outcome if o.retry is not Retry.NEVER]
 IN_TIER = [o for o in RETRYABLE if o.retry is not Retry.NEXT_TIER]
@@ -32,13 +32,13 @@ def test_laws_of_a_request_that_keeps_failing(data: st.DataObject, sizes: list[i
     route.budget._tokens = float(tokens)
     now = 1000.0
     deadline = now + data.draw(st.sampled_from([0.01, 1.0, 5.0, 60.0]))
-    state = RetryState(route, OPERATION, deadline)
+    state = RetryState(route, FACTS, deadline)
     not_before: dict[Endpoint, float] = {}
     asked: list[Endpoint] = []
     paid = 0
-    decision = choose(route, OPERATION, now, rng)
-    while decision is not None:
-        endpoint = decision.endpoint
+    chosen = choose(route, FACTS, now, rng)
+    while chosen is not None:
+        endpoint = chosen
         assert now >= not_before.get(endpoint, 0.0)
         asked.append(endpoint)
         outcome = data.draw(st.sampled_from(IN_TIER))
@@ -52,10 +52,10 @@ def test_laws_of_a_request_that_keeps_failing(data: st.DataObject, sizes: list[i
         assert verdict.seconds >= 0.0
         assert now + verdict.seconds < deadline
         now += verdict.seconds
-        decision = state.choose(now, rng)
-        assert decision is not None  # nothing else changed meanwhile
-        fallback = decision.tier > max(e.tier for e in asked)
-        free_move = outcome is Outcome.CONNECT_FAILED and decision.endpoint not in asked
+        chosen = state.choose(now, rng)
+        assert chosen is not None  # nothing else changed meanwhile
+        fallback = chosen.tier > max(e.tier for e in asked)
+        free_move = outcome is Outcome.CONNECT_FAILED and chosen not in asked
         paid += not (fallback or free_move)
     assert now < deadline
     assert paid == tokens - route.budget._tokens
@@ -67,7 +67,7 @@ def test_laws_of_a_request_that_keeps_failing(data: st.DataObject, sizes: list[i
 def test_an_outcome_no_attempt_can_better_ends_it(outcome: Outcome) -> None:
     route = route_of(2, 1)
     verdict = retry.next(
-        RetryState(route, OPERATION), FailedAttempt(route.whole.pools[0][0], outcome), 0.0, random.Random(0)
+        RetryState(route, FACTS), FailedAttempt(route.whole.pools[0][0], outcome), 0.0, random.Random(0)
     )
     assert verdict == GiveUp("not_retryable")
 
@@ -76,68 +76,66 @@ def test_an_outcome_no_attempt_can_better_ends_it(outcome: Outcome) -> None:
 def test_an_untried_sibling_is_asked_at_once(outcome: Outcome) -> None:
     route, rng = route_of(2), random.Random(0)
     a, b = endpoints(route)
-    state = RetryState(route, OPERATION)
+    state = RetryState(route, FACTS)
     assert retry.next(state, FailedAttempt(a, outcome, retry_after_s=5.0), 0.0, rng) == AT_ONCE
-    decision = state.choose(0.0, rng)
-    assert decision is not None
-    assert decision.endpoint is b
+    chosen = state.choose(0.0, rng)
+    assert chosen is not None
+    assert chosen is b
 
 
 def test_a_connect_failure_moves_on_even_when_the_budget_is_empty() -> None:
     route, rng = route_of(2, retry=NO_BUDGET), random.Random(0)
     a, b = endpoints(route)
-    state = RetryState(route, OPERATION)
+    state = RetryState(route, FACTS)
     assert retry.next(state, FailedAttempt(a, Outcome.CONNECT_FAILED), 0.0, rng) == AT_ONCE
     assert retry.next(state, FailedAttempt(b, Outcome.CONNECT_FAILED), 0.0, rng) == GiveUp("budget")
 
 
 def test_connect_failures_are_bounded_too() -> None:
     route, rng = route_of(10, retry=NO_BUDGET), random.Random(0)
-    state = RetryState(route, OPERATION)
+    state = RetryState(route, FACTS)
     verdicts = [retry.next(state, FailedAttempt(e, Outcome.CONNECT_FAILED), 0.0, rng) for e in route.whole.pools[0][:3]]
     assert verdicts == [AT_ONCE, AT_ONCE, GiveUp("exhausted")]
 
 
 def test_an_empty_budget_stops_retries_within_a_tier_but_not_the_fallback() -> None:
     route, rng = route_of(2, 2, retry=NO_BUDGET), random.Random(0)
-    state = RetryState(route, OPERATION)
+    state = RetryState(route, FACTS)
     assert retry.next(state, FailedAttempt(route.whole.pools[0][0], Outcome.SERVER_ERROR), 0.0, rng) == AT_ONCE
-    decision = state.choose(0.0, rng)
-    assert decision is not None
-    assert decision.tier == 1
-    assert retry.next(state, FailedAttempt(decision.endpoint, Outcome.SERVER_ERROR), 0.0, rng) == GiveUp("budget")
+    chosen = state.choose(0.0, rng)
+    assert chosen is not None
+    assert chosen.tier == 1
+    assert retry.next(state, FailedAttempt(chosen, Outcome.SERVER_ERROR), 0.0, rng) == GiveUp("budget")
 
 
 def test_a_fallback_gets_its_chance_after_three_attempts_in_a_large_tier() -> None:
     route, rng = route_of(10, 1), random.Random(0)
-    state = RetryState(route, OPERATION)
-    decision = choose(route, OPERATION, 0.0, rng)
+    state = RetryState(route, FACTS)
+    chosen = choose(route, FACTS, 0.0, rng)
     tiers = []
-    while decision is not None:
-        tiers.append(decision.tier)
+    while chosen is not None:
+        tiers.append(chosen.tier)
         if len(tiers) == 5:
             break
-        assert retry.next(state, FailedAttempt(decision.endpoint, Outcome.SERVER_ERROR), 0.0, rng) != GiveUp(
-            "exhausted"
-        )
-        decision = state.choose(0.0, rng)
+        assert retry.next(state, FailedAttempt(chosen, Outcome.SERVER_ERROR), 0.0, rng) != GiveUp("exhausted")
+        chosen = state.choose(0.0, rng)
     assert tiers == [0, 0, 0, 1, 1]
 
 
 def test_a_first_byte_timeout_goes_to_the_next_tier_and_nowhere_else() -> None:
     route, rng = route_of(3, 1), random.Random(0)
-    state = RetryState(route, OPERATION)
+    state = RetryState(route, FACTS)
     assert retry.next(state, FailedAttempt(route.whole.pools[0][0], Outcome.FIRST_BYTE_TIMEOUT), 0.0, rng) == AT_ONCE
-    decision = state.choose(0.0, rng)
-    assert decision is not None
-    assert decision.tier == 1
-    verdict = retry.next(state, FailedAttempt(decision.endpoint, Outcome.FIRST_BYTE_TIMEOUT), 0.0, rng)
+    chosen = state.choose(0.0, rng)
+    assert chosen is not None
+    assert chosen.tier == 1
+    verdict = retry.next(state, FailedAttempt(chosen, Outcome.FIRST_BYTE_TIMEOUT), 0.0, rng)
     assert verdict == GiveUp("not_retryable")
 
 
 def test_the_same_replica_is_asked_again_after_a_growing_jittered_wait() -> None:
     route, rng = route_of(1, retry=RetrySettings(max_attempts=12)), random.Random(3)
-    state = RetryState(route, OPERATION)
+    state = RetryState(route, FACTS)
     (only,) = endpoints(route)
     limits, waits = [], []
     for attempt in range(11):
@@ -153,7 +151,7 @@ def test_the_same_replica_is_asked_again_after_a_growing_jittered_wait() -> None
 
 def test_retry_after_is_never_undercut() -> None:
     route, rng = route_of(1), random.Random(0)
-    state = RetryState(route, OPERATION)
+    state = RetryState(route, FACTS)
     (only,) = endpoints(route)
     verdict = retry.next(state, FailedAttempt(only, Outcome.RATE_LIMITED, 4.0), 100.0, rng)
     assert verdict == Wait(4.0)
@@ -163,21 +161,19 @@ def test_retry_after_is_never_undercut() -> None:
 def test_of_several_limited_replicas_the_first_to_be_free_is_asked() -> None:
     route, rng = route_of(2), random.Random(0)
     a, b = endpoints(route)
-    state = RetryState(route, OPERATION)
+    state = RetryState(route, FACTS)
     assert retry.next(state, FailedAttempt(a, Outcome.RATE_LIMITED, 3.0), 0.0, rng) == AT_ONCE
     assert retry.next(state, FailedAttempt(b, Outcome.RATE_LIMITED, 8.0), 0.0, rng) == Wait(3.0)
     # A timer that fires a little early still finds its replica.
-    decision = state.choose(2.9995, rng)
-    assert decision is not None
-    assert (a, "again") == (decision.endpoint, decision.reason)
+    chosen = state.choose(2.9995, rng)
+    assert chosen is not None
+    assert chosen is a
 
 
 def test_a_longer_retry_after_than_the_limit_is_left_to_the_client() -> None:
     route = route_of(1)
     (only,) = endpoints(route)
-    verdict = retry.next(
-        RetryState(route, OPERATION), FailedAttempt(only, Outcome.OVERLOADED, 10.5), 0.0, random.Random(0)
-    )
+    verdict = retry.next(RetryState(route, FACTS), FailedAttempt(only, Outcome.OVERLOADED, 10.5), 0.0, random.Random(0))
     assert verdict == GiveUp("retry_after")
 
 
@@ -185,22 +181,22 @@ def test_a_wait_that_would_reach_the_deadline_is_not_begun() -> None:
     route = route_of(1)
     (only,) = endpoints(route)
     failure = FailedAttempt(only, Outcome.RATE_LIMITED, 4.0)
-    assert retry.next(RetryState(route, OPERATION, 4.0), failure, 0.0, random.Random(0)) == GiveUp("deadline")
-    assert retry.next(RetryState(route, OPERATION, 4.001), failure, 0.0, random.Random(0)) == Wait(4.0)
+    assert retry.next(RetryState(route, FACTS, 4.0), failure, 0.0, random.Random(0)) == GiveUp("deadline")
+    assert retry.next(RetryState(route, FACTS, 4.001), failure, 0.0, random.Random(0)) == Wait(4.0)
 
 
 def test_after_the_deadline_not_even_a_sibling_is_asked() -> None:
     route = route_of(2)
     failure = FailedAttempt(route.whole.pools[0][0], Outcome.CONNECT_FAILED)
-    assert retry.next(RetryState(route, OPERATION, 5.0), failure, 5.0, random.Random(0)) == GiveUp("deadline")
+    assert retry.next(RetryState(route, FACTS, 5.0), failure, 5.0, random.Random(0)) == GiveUp("deadline")
 
 
 def test_waits_that_are_refused_cost_nothing() -> None:
     route, rng = route_of(1), random.Random(0)
     (only,) = endpoints(route)
     before = route.budget._tokens
-    retry.next(RetryState(route, OPERATION, 1.0), FailedAttempt(only, Outcome.RATE_LIMITED, 4.0), 0.0, rng)
-    retry.next(RetryState(route, OPERATION), FailedAttempt(only, Outcome.RATE_LIMITED, 40.0), 0.0, rng)
+    retry.next(RetryState(route, FACTS, 1.0), FailedAttempt(only, Outcome.RATE_LIMITED, 4.0), 0.0, rng)
+    retry.next(RetryState(route, FACTS), FailedAttempt(only, Outcome.RATE_LIMITED, 40.0), 0.0, rng)
     assert before == route.budget._tokens
 
 
@@ -209,7 +205,7 @@ def test_a_retry_after_of_nonsense_is_as_none(nonsense: float) -> None:
     route = route_of(1)
     (only,) = endpoints(route)
     verdicts = [
-        retry.next(RetryState(route, OPERATION), FailedAttempt(only, Outcome.OVERLOADED, after), 0.0, random.Random(0))
+        retry.next(RetryState(route, FACTS), FailedAttempt(only, Outcome.OVERLOADED, after), 0.0, random.Random(0))
         for after in (nonsense, None)
     ]
     assert verdicts[0] == verdicts[1]
@@ -218,7 +214,7 @@ def test_a_retry_after_of_nonsense_is_as_none(nonsense: float) -> None:
 def test_when_everything_breaks_during_the_wait_there_is_no_choice() -> None:
     route, rng = route_of(1), random.Random(0)
     (only,) = endpoints(route)
-    state = RetryState(route, OPERATION)
+    state = RetryState(route, FACTS)
     assert isinstance(retry.next(state, FailedAttempt(only, Outcome.SERVER_ERROR), 0.0, rng), Wait)
     trip(only.state.breaker, 0.0, rng)
     assert state.choose(0.1, rng) is None
@@ -228,7 +224,7 @@ def test_a_replica_whose_breaker_opened_is_not_waited_for() -> None:
     route, rng = route_of(1), random.Random(0)
     (only,) = endpoints(route)
     trip(only.state.breaker, 0.0, rng)
-    assert retry.next(RetryState(route, OPERATION), FailedAttempt(only, Outcome.SERVER_ERROR), 0.0, rng) == GiveUp(
+    assert retry.next(RetryState(route, FACTS), FailedAttempt(only, Outcome.SERVER_ERROR), 0.0, rng) == GiveUp(
         "exhausted"
     )
 

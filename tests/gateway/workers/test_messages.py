@@ -8,8 +8,11 @@ import msgspec
 import pytest
 
 from engines.model import Usage
+from gateway.accounts.keys import Key
 from gateway.telemetry.metrics import BREAKER_OPEN, Metrics
 from gateway.workers.messages import (
+    AdminAnswer,
+    AdminRequest,
     AskCounters,
     AskExposition,
     Configure,
@@ -18,6 +21,7 @@ from gateway.workers.messages import (
     Drain,
     Drained,
     Exposition,
+    Keys,
     Load,
     Membership,
     RemoteLoad,
@@ -47,6 +51,8 @@ TO_WORKER: list[ToWorker] = [
     RemoteLoad([RemoteTokens("e", "0", 2**40)]),
     AskCounters(),
     Exposition(b"# HELP \xff"),
+    Keys([Key("ab" * 32, "id", "t", ["m"], True, -1), Key("cd" * 32, "ü", "t", None, False, 0)]),
+    AdminAnswer(200, [(b"x", b"\xff")], b"\xff"),
     Drain(30.0),
     Reopen(),
 ]
@@ -56,6 +62,7 @@ TO_PLANE: list[ToPlane] = [
     Counters(*counted().others()),
     Load([RemoteTokens("e", "0", 12)]),
     AskExposition(),
+    AdminRequest("GET", b"/admin/%ff", b"", [(b"x", b"\xff")], b"\xff"),
     Drained(),
 ]
 

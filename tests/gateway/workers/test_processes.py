@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -91,6 +92,11 @@ async def test_a_replacement_that_cannot_use_the_configuration_is_told_and_tried
         assert {status for status, _ in await crew.chats_until(2)} == {200}
     finally:
         await crew.close()
+
+
+async def test_every_worker_passes_the_admin_api_through(crew: Crew) -> None:
+    answers = [await crew.call("GET", "/admin/v1/replicas") for _ in range(20)]
+    assert {(status, json.loads(body)["data"][0]["replica"]) for status, _, body in answers} == {(200, "a")}
 
 
 async def test_the_loops_of_the_workers_are_shown_too(crew: Crew) -> None:

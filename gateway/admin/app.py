@@ -1,0 +1,87 @@
+"""The admin app: who may ask, what they may ask, and a line in the log of who did what.
+
+A key with `admin: true` may. A gateway without keys is open, but its admin API only where nobody from elsewhere can
+reach it: on loopback, or on a unix socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.admin.replicas import Replicas, replica_routes
+from gateway.api.failures import HANDLERS
+from gateway.errors import Failure
+from gateway.identity import Keyring, Principal
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+log = structlog.get_logger()
+
+
+class Administered(Replicas, Protocol):
+    """What the admin API is about: `gateway.control.plane.Plane`."""
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys in use."""
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine can reach the gateway."""
+
+
+def admin_app(gateway: Administered) -> Starlette:
+    """The app."""
+    routes: Sequence[tuple[str, str, Handler]] = [*replica_routes(gateway)]
+    app = Starlette(
+        routes=[Route(path, _guarded(gateway, handler), methods=[method]) for method, path, handler in routes],
+        exception_handlers=dict(HANDLERS),
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _guarded(gateway: Administered, handler: Handler) -> Handler:
+    """The handler for those who may, and a log line for each who did."""
+
+    async def guarded(request: Request) -> Response:
+        principal = _allowed(gateway, request)
+        response = await handler(request)
+        log.info(
+            "admin",
+            key=principal.key_id or "(open)",
+            method=request.method,
+            path=request.scope["path"][:200],
+            status=response.status_code,
+        )
+        return response
+
+    return guarded
+
+
+def _allowed(gateway: Administered, request: Request) -> Principal:
+    """Who asks. Raises Failure for anybody who may not."""
+    authorization, api_key = request.headers.get("authorization"), request.headers.get("x-api-key")
+    principal = gateway.keyring.find(
+        authorization.encode("latin-1") if authorization is not None else None,
+        api_key.encode("latin-1") if api_key is not None else None,
+    )
+    if principal is None:
+        raise Failure("invalid_api_key", "the admin API needs a key with `admin: true`: `Authorization: Bearer KEY`")
+    if gateway.keyring.is_open:
+        if gateway.local:
+            return principal
+        raise Failure(
+            "admin_not_allowed",
+            "this gateway has no keys and can be reached from elsewhere; its admin API needs a key with `admin: true`",
+        )
+    if not principal.admin:
+        raise Failure("admin_not_allowed", f"the key {principal.key_id!r} has no `admin: true` in the configuration")
+    return principal

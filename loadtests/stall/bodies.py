@@ -1,0 +1,53 @@
+"""Bodies that are hard to read, each of a wanted size: JSON chat requests for the model `bench`. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+MIB = 1024 * 1024
+_HEAD = '{"model":"bench","messages":[{"role":"user","content":"hello"}]'
+
+Maker = Callable[[int], bytes]
+
+
+def long_message(size: int) -> bytes:
+    """One message that is nearly all of it."""
+    head, tail = '{"model":"bench","messages":[{"role":"user","content":"', '"}]}'
+    return (head + "a" * (size - len(head) - len(tail)) + tail).encode()
+
+
+def property_named_model(size: int) -> bytes:
+    """Tools with a property named `model`, as a schema of cars has one: what a gateway looks for, where it is not."""
+    properties = {"model": {"type": "string"}, "year": {"type": "integer"}}
+    function = {"name": "buy_car", "parameters": {"type": "object", "properties": properties}}
+    tool = json.dumps({"type": "function", "function": function}, separators=(",", ":"))
+    head, tail = _HEAD + ',"tools":[', "]}"
+    count = (size - len(head) - len(tail) + 1) // (len(tool) + 1)
+    return _padded((head + ",".join([tool] * count) + tail).encode(), size)
+
+
+def many_keys(size: int) -> bytes:
+    """An object of as many keys as fit beside the message; 1.3 million in 16 MiB."""
+    head, tail = _HEAD + ',"metadata":{', "}}"
+    room = size - len(head) - len(tail)
+    pairs: list[str] = []
+    while room > 0:
+        pair = f'"{len(pairs):x}":""'
+        room -= len(pair) + 1
+        pairs.append(pair)
+    pairs = pairs[:-1] or pairs
+    return _padded((head + ",".join(pairs) + tail).encode(), size)
+
+
+def many_objects(size: int) -> bytes:
+    """Messages of several parts, as an agent's history has them."""
+    part = '{"type":"text","text":"hello"}'
+    head, tail = '{"model":"bench","messages":[{"role":"user","content":[', "]}]}"
+    count = (size - len(head) - len(tail) + 1) // (len(part) + 1)
+    return _padded((head + ",".join([part] * count) + tail).encode(), size)
+
+
+def _padded(body: bytes, size: int) -> bytes:
+    """Blanks before the last brace: JSON means the same with them."""
+    return body[:-1] + b" " * (size - len(body)) + body[-1:]

@@ -1,0 +1,139 @@
+"""The gateways that are watched, each under the hook, in front of engines that always answer the same."""
+
+from __future__ import annotations
+
+import enum
+import json
+import shutil
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from loadtests.peers.commands import API_KEY, ROOT, penstock_config
+from loadtests.processes.launched import Launched, free_port
+from loadtests.stall.hook import Board
+from loadtests.stall.table import Reading
+
+READY_S = 120.0
+MODELS, FLEET, REPLICAS = 1000, 300, 64
+
+
+class StallError(Exception):
+    """It could not be measured; the message is for the user."""
+
+
+class Place(enum.Enum):
+    """Which gateway something happens to."""
+
+    SMALL = "one model"
+    MODELS = "1,000 models on one engine"
+    FLEET = "300 models, each on an engine of 64 replicas"
+
+
+def engine(log: Path, module: str, cores: set[int]) -> tuple[Launched, str]:
+    """An engine of ours, by module name, and its URL. Raises StallError."""
+    process = Launched([sys.executable, "-m", module], cores, log, {"PYTHONPATH": str(ROOT)})
+    deadline = time.monotonic() + READY_S
+    while not log.read_text().strip().isdigit():
+        if not process.running() or time.monotonic() > deadline:
+            raise StallError(f"{module} did not start: {process.log_tail()}")
+        time.sleep(0.02)
+    return process, f"http://127.0.0.1:{log.read_text().strip()}"
+
+
+def config(place: Place, backend: str, pieces: str, work: Path, extra: str = "", replaced: int = 0) -> dict[str, Any]:
+    """The configuration of a place; `extra` is one model more, `replaced` another address of one replica."""
+    made: dict[str, Any] = penstock_config(backend, work)
+    target = {"engine": "fixed", "model": "bench"}
+    if place is Place.SMALL:
+        made["engines"]["pieces"] = {"kind": "vllm", "replicas": [{"url": pieces}]}
+        made["models"]["pieces"] = {"targets": [{"engine": "pieces", "model": "bench"}]}
+    elif place is Place.MODELS:
+        made["models"] = {f"m{number:04d}": {"targets": [target]} for number in range(MODELS)}
+    else:
+        made["health"] = {"interval_s": 600}
+        engines, models = {}, {}
+        for number in range(FLEET):
+            replicas = [{"id": f"{each}", "url": f"{backend}/{each}"} for each in range(REPLICAS)]
+            if replaced and not number:
+                replicas[-1] = {"id": f"new-{replaced}", "url": f"{backend}/new"}
+            engines[f"e{number:03d}"] = {"kind": "vllm", "replicas": replicas}
+            models[f"m{number:03d}"] = {"targets": [{"engine": f"e{number:03d}", "model": "bench"}]}
+        made["engines"], made["models"] = made["engines"] | engines, {"bench": {"targets": [target]}} | models
+    if extra:
+        made["models"][extra] = {"targets": [target]}
+    return made
+
+
+class Watched:
+    """A gateway under the hook. Stop it with `stop`."""
+
+    def __init__(
+        self, place: Place, work: Path, backend: str, pieces: str, program: str, cores: set[int], load_cores: set[int]
+    ) -> None:
+        """Starts it and waits until it answers. Raises StallError."""
+        work.mkdir()
+        self.place, self.load_cores = place, load_cores
+        self.port = free_port()
+        self.changes = 0
+        self._made = place, backend, pieces, work
+        self._config = work / "penstock.yaml"
+        self.configure()
+        self.models = list(json.loads(self._config.read_text())["models"])
+        self.board = Board(work / "board")
+        # The program's own interpreter runs the hook, so that the build that is measured is the one that was named.
+        shebang = Path(program).read_text(errors="replace").splitlines()[0].removeprefix("#!").strip()
+        argv = [shebang, "-c", f"import sys; sys.path.append({str(ROOT)!r}); from loadtests.stall.hook import main"]
+        argv[-1] += "; main(sys.argv[1:])"
+        argv += [str(work / "board"), program, "serve", "--config", str(self._config)]
+        self.process = Launched([*argv, "--port", str(self.port)], cores, work / "gateway.log")
+        self._until_ready()
+
+    def configure(self, extra_model: str = "", replaced_replica: int = 0) -> None:
+        """Write the configuration anew."""
+        partial = self._config.with_suffix(".partial")
+        text = json.dumps(config(*self._made, extra=extra_model, replaced=replaced_replica), separators=(",", ":"))
+        partial.write_text(text)  # JSON is YAML
+        partial.replace(self._config)
+
+    def watch(self) -> None:
+        """Begin a reading."""
+        self.board.reset()
+        deadline = time.monotonic() + READY_S
+        while not self.board.fresh:
+            if not self.process.running() or time.monotonic() > deadline:
+                raise StallError(f"the loop does not turn: {self.process.log_tail()}")
+            time.sleep(0.001)
+
+    def reading(self) -> Reading:
+        board = self.board
+        return Reading(board.longest_cpu_ms, board.longest_wall_ms, board.cpu_s, board.turns)
+
+    def stop(self) -> None:
+        self.process.stop()
+
+    def _until_ready(self) -> None:
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            if not self.process.running():
+                raise StallError(f"the gateway ended: {self.process.log_tail()}")
+            try:
+                request = urllib.request.Request(f"http://127.0.0.1:{self.port}/ready")
+                request.add_header("authorization", f"Bearer {API_KEY}")
+                urllib.request.urlopen(request, timeout=2).close()
+            except OSError:
+                time.sleep(0.05)
+                continue
+            return
+        raise StallError(f"not ready after {READY_S:g} s: {self.process.log_tail()}")
+
+
+def program_of(python: Path | None) -> str:
+    """The `penstock` beside an interpreter; None: beside this one. Raises StallError."""
+    beside = (python or Path(sys.executable)).with_name("penstock")
+    found = str(beside) if beside.exists() else (None if python else shutil.which("penstock"))
+    if found is None:
+        raise StallError(f"there is no {beside}")
+    return found

@@ -1,0 +1,36 @@
+"""Filters: what an endpoint cannot do for this request, said before anything is compared or picked.
+
+A filter never ranks. It says why it passes an endpoint over, in words for an operator, and an endpoint that any filter
+passes over is not asked, on the first attempt or a later one. A route has no filters unless a feature adds them.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from routing.facts import RequestFacts
+from routing.model import Endpoint
+from routing.route import ModelRoute
+
+
+class Filter(Protocol):
+    """One reason for which endpoints may be passed over."""
+
+    def passes_over(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> str:
+        """Why the endpoint is no place for the request; empty when this filter has nothing against it."""
+
+
+def passed_over(route: ModelRoute, facts: RequestFacts, now: float) -> dict[Endpoint, str]:
+    """The endpoints that speak the operation and are passed over all the same, each with the first filter's reason."""
+    reasons: dict[Endpoint, str] = {}
+    speakers = route.speakers.get(facts.operation)
+    if not route.filters or speakers is None:
+        return reasons
+    for pool in speakers.pools:
+        for endpoint in pool:
+            for rule in route.filters:
+                reason = rule.passes_over(endpoint, facts, now)
+                if reason:
+                    reasons[endpoint] = reason
+                    break
+    return reasons

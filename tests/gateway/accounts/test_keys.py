@@ -1,0 +1,95 @@
+"""Keys are replaced while requests run, without a new snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from gateway.accounts.keys import Key, keyring_of, keys_of
+from gateway.settings import load_settings
+from gateway.workers.messages import Keys
+from tests.scenario.gateway import KEY, one_model, running_gateway
+from tests.scenario.upstream import DONE, WHOLE_STREAM, WORDS, running_upstream, stream
+
+NEW = "sk-new"
+
+
+def hashed(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+@hypothesis_settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.text(min_size=1, max_size=20), st.booleans(), st.integers(-5, 5)), unique_by=lambda k: k[0])
+)
+def test_each_key_finds_its_own_principal_and_no_other(keys: list[tuple[str, bool, int]]) -> None:
+    keyring = keyring_of(
+        Key(hashed(key), str(at), "t", ["m"] if admin else None, admin, priority)
+        for at, (key, admin, priority) in enumerate(keys)
+    )
+    assert keyring.is_open == (not keys)
+    for at, (key, admin, priority) in enumerate(keys):
+        found = keyring.find(None, key.encode())
+        assert found is not None
+        assert (found.key_id, found.admin, found.priority) == (str(at), admin, priority)
+        assert [found.may_use(model) for model in ("m", "n")] == [True, not admin]
+
+
+def test_keys_of_the_configuration_keep_what_is_written() -> None:
+    text = (
+        "auth:\n  keys:\n"
+        f"  - {{id: a, sha256: {hashed('a')}}}\n  - {{id: b, sha256: {hashed('b')}, models: [m], admin: true}}\n"
+        "engines: {e: {kind: openai, base_url: 'http://127.0.0.1:9/v1'}}\nmodels: {m: {targets: [{engine: e}]}}\n"
+    )
+    assert keys_of(load_settings(text, {}).settings) == [
+        Key(hashed("a"), "a", "default", None, False, 0),
+        Key(hashed("b"), "b", "default", ["m"], True, 0),
+    ]
+
+
+@pytest.mark.anyio
+async def test_new_keys_hold_from_the_next_request_on_and_what_runs_goes_on() -> None:
+    gate = asyncio.Event()
+    async with running_upstream(stream(WORDS[0], gate, *WHOLE_STREAM[1:])) as upstream:
+        async with running_gateway(one_model(upstream.url)) as gateway:
+            running = asyncio.ensure_future(gateway.chat(stream=True))
+            await upstream.request()
+            serving = gateway.worker.dispatcher.snapshot.serving
+            gateway.worker.told(Keys([Key(hashed(NEW), "new", "testers", None, False, 0)]))
+            await gateway.until(lambda: gateway.worker.keyring.find(None, NEW.encode()))
+            old = await gateway.http.get("/v1/models")
+            new = await gateway.http.get("/v1/models", headers={"authorization": f"Bearer {NEW}"})
+            assert gateway.worker.dispatcher.snapshot.serving is serving
+            gate.set()
+            answer = await running
+            refused = await gateway.chat()
+    assert (old.status_code, new.status_code, refused.status_code) == (401, 200, 401)
+    assert "not known" in old.json()["error"]["message"]
+    assert answer.content.endswith(DONE)
+
+
+@pytest.mark.anyio
+async def test_a_file_in_which_only_keys_are_new_builds_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.mktemp("keys") / "penstock.yaml"
+    text = (
+        "server: {port: 0}\ntelemetry: {access_log: off}\n"
+        "auth: {keys: [{id: a, sha256: HASH}]}\n"
+        "engines: {e: {kind: openai, base_url: 'http://127.0.0.1:9/v1'}}\nmodels: {m: {targets: [{engine: e}]}}\n"
+    )
+    file.write_text(text.replace("HASH", hashed(KEY)))
+    async with running_gateway(file) as gateway:
+        serving = gateway.worker.dispatcher.snapshot.serving
+        file.write_text(text.replace("HASH", hashed(NEW)))
+        assert await gateway.plane.reload()
+        answers = [
+            (await gateway.http.get("/v1/models", headers={"authorization": f"Bearer {key}"})).status_code
+            for key in (KEY, NEW)
+        ]
+        kept = gateway.worker.dispatcher.snapshot.serving is serving
+        assert gateway.plane.keyring.find(None, NEW.encode()) is not None
+    assert (answers, kept) == ([401, 200], True)

@@ -1,0 +1,38 @@
+"""The configurations of the places have the size that is claimed, and a change of one replica is one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from loadtests.stall.stage import Place, StallError, config, program_of
+
+MAX_CONFIG_BYTES = 1 << 20
+
+
+def test_the_fleet_has_300_models_of_64_replicas_and_fits_a_configuration_file() -> None:
+    made = config(Place.FLEET, "http://127.0.0.1:12345", "http://p", Path("/w"))
+    assert (301, 301) == (len(made["models"]), len(made["engines"]))
+    assert {64} == {len(made["engines"][f"e{number:03d}"]["replicas"]) for number in range(300)}
+    assert len(json.dumps(made, separators=(",", ":"))) < MAX_CONFIG_BYTES
+
+
+def test_replacing_a_replica_changes_one_and_adds_the_model_that_tells() -> None:
+    before = config(Place.FLEET, "http://b", "http://p", Path("/w"))
+    after = config(Place.FLEET, "http://b", "http://p", Path("/w"), extra="x", replaced=1)
+    changed = [name for name in before["engines"] if before["engines"][name] != after["engines"][name]]
+    assert (["e000"], {"x"}) == (changed, after["models"].keys() - before["models"].keys())
+    pairs = zip(before["engines"]["e000"]["replicas"], after["engines"]["e000"]["replicas"], strict=True)
+    assert 1 == sum(old != new for old, new in pairs)
+
+
+def test_a_thousand_models_share_one_engine() -> None:
+    made = config(Place.MODELS, "http://b", "http://p", Path("/w"))
+    assert (1000, 1) == (len(made["models"]), len(made["engines"]))
+
+
+def test_a_build_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StallError, match=r"there is no .*/penstock"):
+        program_of(tmp_path / "python")
