@@ -13,7 +13,7 @@ MAX_BYTES = 4 * 1024 * 1024
 
 
 class Collector:
-    """A `Sink` that keeps everything, up to `max_bytes`."""
+    """A `Sink` that keeps everything up to `max_bytes`, and waits for no more than that."""
 
     __slots__ = ("_max_bytes", "_parts", "_size", "answer", "headers", "status")
 
@@ -34,16 +34,15 @@ class Collector:
         self._size += len(data)
         if self._size <= self._max_bytes:
             self._parts.append(data)
+        elif not self.answer.done():
+            self._parts.clear()
+            self.answer.set_exception(BadAnswer(f"the answer is over {self._max_bytes} bytes"))
 
     def flush(self) -> None:
         pass
 
     def done(self) -> None:
-        if self.answer.done():
-            return
-        if self._size > self._max_bytes:
-            self.answer.set_exception(BadAnswer(f"the answer is over {self._max_bytes} bytes"))
-        else:
+        if not self.answer.done():
             self.answer.set_result(b"".join(self._parts))
 
     def failed(self, error: EngineError) -> None:

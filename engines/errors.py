@@ -3,7 +3,8 @@
     EngineError
     ├── NotSent             nothing reached the engine: safe to send elsewhere
     │   ├── ConnectFailed       refused, unreachable, TLS or DNS failure, connect deadline
-    │   └── NoConnectionFree    ours are all busy, or the process may open no more: the engine is not to blame
+    │   ├── NoConnectionFree    ours are all busy: the engine is not to blame
+    │   └── OutOfSockets        this process or machine can open no more: no engine is to blame
     ├── Unanswered          sent, but no body byte of a 2xx came back: the retry policy decides
     │   ├── ConnectionLost      closed or reset before the first body byte
     │   └── FirstByteTimeout
@@ -34,7 +35,14 @@ class ConnectFailed(NotSent):
 
 
 class NoConnectionFree(NotSent):
-    """Every connection we may have to this engine stayed busy, or this process has no descriptor left for another."""
+    """Every connection we may have to this engine stayed busy."""
+
+
+class OutOfSockets(NotSent):
+    """This process or machine has no descriptor, local port or memory left for another connection, to whatever engine.
+
+    It says nothing about a replica: blaming one would open the breakers of all of them at once.
+    """
 
 
 class Unanswered(EngineError):

@@ -1,7 +1,7 @@
 """An engine that speaks OpenAI-shaped HTTP: vLLM, its simulator, and every provider with an OpenAI-compatible door.
 
 Everything that does not change from one request to the next is bytes before the first request comes: the request line,
-Host, credentials and fixed headers of each (replica, operation).
+Host, credentials and fixed headers of each (replica, path).
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from typing import Final
 from engines.collect import fetch
 from engines.errors import EngineError
 from engines.http1.origin import parse_origin
+from engines.http1.secrecy import Secrets
 from engines.model import Deadlines, Operation
 from engines.pool import Pool
-from engines.port import Exchange, Replica, Sink, Spawn
+from engines.port import Exchange, Outgoing, Replica, Sink, Spawn
+from engines.wire import DIALECTS, Dialect
 
-USER_AGENT: Final = b"penstock"
+ALWAYS: Final = b"user-agent: penstock\r\naccept-encoding: identity\r\ncontent-type: application/json\r\n"
+"""What goes with every request. A compressed answer would only have to be unpacked: we read it, and a stream of small
+events gains nothing."""
 
 
 class HttpEngine:
@@ -26,6 +30,7 @@ class HttpEngine:
     __slots__ = (
         "_heads",
         "_health",
+        "_hidden",
         "_pools",
         "_probe_deadlines",
         "accepts_stream_options",
@@ -67,13 +72,14 @@ class HttpEngine:
             secret.encode() for secret in (api_key, *(headers or {}).values()) if secret and len(secret) >= 8
         )
         """What must never be seen in an answer that is passed on."""
-        fixed = b"user-agent: %b\r\ncontent-type: application/json\r\n" % USER_AGENT
+        self._hidden = Secrets(self.secrets) if self.secrets else None
+        fixed = ALWAYS
         if api_key:
             fixed += b"authorization: Bearer %b\r\n" % api_key.encode()
         for field, value in (headers or {}).items():
             fixed += b"%b: %b\r\n" % (field.lower().encode(), value.encode())
         self._pools: dict[str, Pool] = {}
-        self._heads: dict[tuple[str, Operation], bytes] = {}
+        self._heads: dict[tuple[str, str], bytes] = {}
         self._health: dict[str, bytes] = {}
         self._probe_deadlines = Deadlines(
             connect_s=probe_timeout_s, first_byte_s=probe_timeout_s, idle_s=probe_timeout_s, total_s=probe_timeout_s
@@ -85,15 +91,20 @@ class HttpEngine:
             base = origin.base_path.encode()
             for operation in operations:
                 path = operation.value.removeprefix("/v1") if version_in_url else operation.value
-                self._heads[replica.id, operation] = b"POST %b%b HTTP/1.1\r\n" % (base, path.encode()) + host + fixed
+                self._heads[replica.id, operation.value] = (
+                    b"POST %b%b HTTP/1.1\r\n" % (base, path.encode()) + host + fixed
+                )
             if health_path is not None:
                 self._health[replica.id] = b"GET %b%b HTTP/1.1\r\n%b%b\r\n" % (base, health_path.encode(), host, fixed)
 
-    def send(
-        self, replica_id: str, operation: Operation, body: bytes, headers: bytes, deadlines: Deadlines, sink: Sink
-    ) -> Exchange:
-        head = b"%b%bcontent-length: %d\r\n\r\n" % (self._heads[replica_id, operation], headers, len(body))
-        return self._pools[replica_id].send(head, body, deadlines, sink)
+    def dialect(self, operation: Operation) -> Dialect:
+        return DIALECTS[operation]
+
+    def send(self, replica_id: str, outgoing: Outgoing, deadlines: Deadlines, sink: Sink) -> Exchange:
+        body = outgoing.body
+        fixed = self._heads[replica_id, outgoing.path]
+        head = b"%b%bcontent-length: %d\r\n\r\n" % (fixed, outgoing.headers, len(body))
+        return self._pools[replica_id].send(head, body, deadlines, sink, self._hidden)
 
     async def probe(self, replica_id: str) -> bool:
         head = self._health.get(replica_id)

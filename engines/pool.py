@@ -15,6 +15,7 @@ from engines.http1.call import Call, Line
 from engines.http1.deadlines import ahead
 from engines.http1.dialing import Dialer, why_not
 from engines.http1.origin import Origin
+from engines.http1.secrecy import Secrets
 from engines.model import Deadlines
 from engines.port import Sink, Spawn
 
@@ -68,9 +69,9 @@ class Pool:
         """Calls in line for a connection."""
         return len(self._waiting)
 
-    def send(self, head: bytes, body: bytes, deadlines: Deadlines, sink: Sink) -> Call:
-        """Send one request; see `engines.port.Engine.send` for the rules."""
-        call = Call(head, body, deadlines, sink, self._loop.time())
+    def send(self, head: bytes, body: bytes, deadlines: Deadlines, sink: Sink, secrets: Secrets | None = None) -> Call:
+        """Send one request; see `engines.port.Engine.send` for the rules. `secrets` are kept out of its answer."""
+        call = Call(head, body, deadlines, sink, self._loop.time(), secrets)
         if self._idle:
             connection, _ = self._idle.popitem()
             connection.send(call)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from engines.errors import EngineError
 from engines.model import Deadlines, Operation
+from engines.wire.dialect import Dialect
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Header fields in the order received, names in lower case."""
@@ -64,6 +65,19 @@ class Replica:
     url: str
 
 
+class Outgoing:
+    """One request as an engine is to send it. A plain class: a frozen dataclass costs three times as much to make."""
+
+    __slots__ = ("body", "headers", "path")
+
+    def __init__(self, path: str, headers: bytes, body: bytes) -> None:
+        self.path = path
+        """As `Operation.value` spells it; an engine puts its own base before it."""
+        self.headers = headers
+        """A block of complete `name: value\\r\\n` lines, added to the engine's own."""
+        self.body = body
+
+
 class Engine(Protocol):
     """One named engine of the configuration: a set of replicas that serve the same models."""
 
@@ -88,16 +102,11 @@ class Engine(Protocol):
     @property
     def replicas(self) -> tuple[Replica, ...]: ...
 
-    def send(
-        self,
-        replica_id: str,
-        operation: Operation,
-        body: bytes,
-        headers: bytes,
-        deadlines: Deadlines,
-        sink: Sink,
-    ) -> Exchange:
-        """Send one request. `headers` is a block of complete `name: value\\r\\n` lines added to the engine's own.
+    def dialect(self, operation: Operation) -> Dialect:
+        """The wire format in which this engine answers one of its operations."""
+
+    def send(self, replica_id: str, outgoing: Outgoing, deadlines: Deadlines, sink: Sink) -> Exchange:
+        """Send one request.
 
         Never raises for I/O: whatever happens is told to the sink.
         """

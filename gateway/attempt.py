@@ -23,17 +23,18 @@ from engines.errors import (
     FirstByteTimeout,
     IdleTimeout,
     NoConnectionFree,
+    OutOfSockets,
     TotalTimeout,
 )
-from engines.model import Deadlines, Operation, Usage
-from gateway import clock
-from gateway.refusal import parse_retry_after
+from engines.model import Deadlines, Usage
+from gateway import clock, shortage
+from gateway.retry_after import parse_retry_after
 from routing.breaker import Verdict
 from routing.lease import Lease
 from routing.outcome import Outcome, outcome_of_status
 
 if TYPE_CHECKING:
-    from engines.port import Exchange, Headers, Sink
+    from engines.port import Exchange, Headers, Outgoing, Sink
     from gateway.fleet.snapshot import Upstream
     from routing.facts import RequestFacts
 
@@ -43,6 +44,7 @@ MAX_ERROR_BYTES: Final = 64 * 1024
 _OUTCOMES: dict[type[EngineError], tuple[Outcome, str]] = {
     ConnectFailed: (Outcome.CONNECT_FAILED, "connect_failed"),
     NoConnectionFree: (Outcome.OVERLOADED, "connections_busy"),
+    OutOfSockets: (Outcome.OVERLOADED, "out_of_sockets"),
     ConnectionLost: (Outcome.CONNECTION_LOST, "connection_lost"),
     FirstByteTimeout: (Outcome.FIRST_BYTE_TIMEOUT, "timeout"),
     TotalTimeout: (Outcome.OUT_OF_TIME, "timeout"),
@@ -101,9 +103,7 @@ class Attempt:
         self.upstream = upstream
         self._lease = Lease(upstream.endpoint.state, facts, now, upstream.meter, upstream.series)
 
-    def send(
-        self, operation: Operation, body: bytes, headers: bytes, bounds: Deadlines | None, now: float, spent_s: float
-    ) -> None:
+    def send(self, outgoing: Outgoing, bounds: Deadlines | None, now: float, spent_s: float) -> None:
         """Call the engine. `bounds` are the client's, of whose whole time `spent_s` are gone.
 
         It may fail, and its owner make and send another attempt, before this returns.
@@ -120,7 +120,7 @@ class Attempt:
                 # Each attempt has what is left of the client's time, the whole of which runs from the request.
                 None if bounds.total_s is None else max(0.001, bounds.total_s - spent_s),
             )
-        exchange = upstream.engine.send(upstream.endpoint.replica, operation, body, headers, deadlines, self)
+        exchange = upstream.engine.send(upstream.endpoint.replica, outgoing, deadlines, self)
         if self._lease.held:
             self.exchange = exchange
 
@@ -163,6 +163,8 @@ class Attempt:
         outcome, kind = _OUTCOMES.get(type(error), (Outcome.CONNECTION_LOST, "engine_error"))
         if outcome is Outcome.FIRST_BYTE_TIMEOUT and not self.is_engines_fault(error):
             outcome = Outcome.OUT_OF_TIME
+        if isinstance(error, OutOfSockets):
+            shortage.tell(clock.monotonic(), str(error))
         self.error_parts = None
         self.status = 0
         self.fail(outcome, kind, str(error))

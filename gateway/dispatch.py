@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from engines.model import Deadlines, Operation
-from engines.wire import FORMATS
+from engines.wire import DIALECTS
 from gateway import clock, envelope
 from gateway.errors import Failure
 from gateway.fleet.snapshot import UNNAMED
@@ -76,7 +76,7 @@ class Dispatcher:
             deadlines = self._deadlines(request, serving)
         except Failure as failure:
             self._settlement.refused(request, request_id, operation, model, key_id, failure, received_s)
-            body = failure.body(FORMATS[operation], request_id.decode())
+            body = failure.body(DIALECTS[operation], request_id.decode())
             headers = b"content-type: application/json\r\nx-request-id: %b\r\n%b" % (request_id, failure.headers())
             request.connection.respond(failure.status, headers, body)
             return None

@@ -18,6 +18,9 @@ from routing.facts import Needs
 DEPTH = "the JSON is nested too deeply"
 
 
+_ONE = msgspec.Raw(b"1")
+
+
 class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
@@ -31,6 +34,7 @@ class Envelope(msgspec.Struct):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     max_output_tokens: int | None = None
+    n: msgspec.Raw = _ONE  # whatever it is, it is the engine's to judge
 
     @property
     def output_limit(self) -> int | None:
@@ -47,11 +51,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Several(msgspec.Struct):
-    n: int | None = None
     prompt: str | list[msgspec.Raw] | None = None
 
 
 _decode_several = msgspec.json.Decoder(_Several).decode
+_decode_count = msgspec.json.Decoder(int).decode
 
 
 def parse(body: bytes) -> Envelope:
@@ -101,16 +105,23 @@ def asks_usage(envelope: Envelope) -> bool:
     return envelope.stream_options is not None and bool(envelope.stream_options.include_usage)
 
 
-def choices(body: bytes) -> int:
-    """How many choices a chat or completions request asks for. Not of the fields that `parse` reads: few need it."""
-    try:
-        asked = _decode_several(body)
-    except (msgspec.DecodeError, RecursionError):
-        return 1
-    prompt = asked.prompt
-    # A list of texts, or of lists of tokens, is as many prompts; a list of tokens is one.
-    prompts = len(prompt) if isinstance(prompt, list) and prompt and bytes(prompt[0])[:1] in (b'"', b"[") else 1
-    return prompts * (asked.n or 1)
+def choices(envelope: Envelope, body: bytes) -> int:
+    """How many choices a chat or completions request asks for; at least 1."""
+    count = 1
+    if envelope.n is not _ONE:
+        try:
+            count = _decode_count(envelope.n) or 1
+        except msgspec.DecodeError:
+            count = 1
+    if b'"prompt"' in body:  # several prompts, of legacy completions
+        try:
+            prompt = _decode_several(body).prompt
+        except (msgspec.DecodeError, RecursionError):
+            return 1
+        # A list of texts, or of lists of tokens, is as many prompts; a list of tokens is one.
+        if isinstance(prompt, list) and prompt and bytes(prompt[0])[:1] in (b'"', b"["):
+            count *= len(prompt)
+    return max(1, count)
 
 
 class _ResponseFormat(msgspec.Struct):

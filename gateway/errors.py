@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
-from engines.wire import ApiError, WireFormat
+from engines.wire import ApiError, Dialect
 
 
 class Row(NamedTuple):
@@ -51,6 +51,7 @@ TABLE: dict[str, Row] = {
     "answer_truncated": Row(502, "server_error", "engine_answer_truncated", False),
     "no_finish_reason": Row(502, "server_error", "engine_answer_truncated", False),
     "connections_busy": Row(503, "server_error", "engine_connections_busy"),
+    "out_of_sockets": Row(503, "server_error", "gateway_out_of_sockets"),
     "no_replica": Row(503, "server_error", "no_replica_available"),
     "timeout": Row(504, "timeout_error", "timeout", False),
     # Ourselves.
@@ -98,5 +99,5 @@ class Failure(Exception):
             lines += b"x-should-retry: true\r\n" if should_retry else b"x-should-retry: false\r\n"
         return lines
 
-    def body(self, wire_format: WireFormat, request_id: str) -> bytes:
-        return wire_format.error_body(self.api_error, request_id)
+    def body(self, dialect: Dialect, request_id: str) -> bytes:
+        return dialect.error_body(self.api_error, request_id)

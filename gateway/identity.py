@@ -38,11 +38,12 @@ ANONYMOUS = Principal(key_id="", tenant="", admin=False)
 class Keyring:
     """The configured keys. An empty keyring is open: every caller is `ANONYMOUS`."""
 
-    __slots__ = ("_by_digest",)
+    __slots__ = ("_by_digest", "any_host")
 
-    def __init__(self, keys: Iterable[tuple[str, Principal]] = ()) -> None:
-        """`keys` are pairs of the key's SHA-256 in hex and whom it stands for."""
+    def __init__(self, keys: Iterable[tuple[str, Principal]] = (), *, any_host: bool = False) -> None:
+        """`keys` are pairs of the key's SHA-256 in hex and whom it stands for; `any_host` is `auth.open`."""
         self._by_digest = {(known := bytes.fromhex(digest)): (known, principal) for digest, principal in keys}
+        self.any_host = any_host
 
     @property
     def is_open(self) -> bool:

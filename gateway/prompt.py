@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from engines.port import Outgoing
 from gateway import envelope
 
 if TYPE_CHECKING:
@@ -36,46 +37,61 @@ class Prompt:
     It is the `routing.facts.FactSource` of its request.
     """
 
-    __slots__ = ("_body", "_envelope", "_fields", "_headers", "_request_id", "_streams", "_written")
+    __slots__ = ("_block", "_envelope", "_fields", "_path", "_request_id", "_with_options", "_written", "body")
 
     def __init__(
         self, operation: Operation, body: bytes, parsed: Envelope, fields: dict[bytes, bytes], request_id: bytes
     ) -> None:
-        self._body = body
+        self.body = body
         self._envelope = parsed
         self._fields = fields
         self._request_id = request_id
-        self._streams = bool(parsed.stream) and operation in envelope.STREAMS_WITH_OPTIONS
-        self._headers = b""
+        self._path = operation.value
+        self._with_options = operation in envelope.STREAMS_WITH_OPTIONS
+        self._block = b""
         self._written: tuple[str, bool, bool, bytes] | None = None
         """The rewritten body, after what it was written for."""
 
-    def body(self, upstream: Upstream) -> bytes:
-        """The body for this endpoint. Raises RecursionError for one that is nested too deeply to be opened."""
+    def outgoing(self, upstream: Upstream) -> Outgoing:
+        """What is sent to this endpoint. Raises RecursionError for a body nested too deeply to be opened."""
+        return Outgoing(self._path, self._headers(), self._body_for(upstream))
+
+    @property
+    def asked_usage(self) -> bool:
+        """Whether the usage event is the client's: it asked for it, or every stream of its format has one."""
+        return not self._with_options or envelope.asks_usage(self._envelope)
+
+    @property
+    def choices(self) -> int:
+        """How many choices must finish before the answer is whole."""
+        if not self._with_options:
+            return 1
+        return envelope.choices(self._envelope, self.body)
+
+    def _body_for(self, upstream: Upstream) -> bytes:
         parsed = self._envelope
         takes_options = upstream.engine.accepts_stream_options
-        ask = self._streams and takes_options and not envelope.asks_usage(parsed)
+        ask = bool(parsed.stream) and self._with_options and takes_options and not envelope.asks_usage(parsed)
         drop = not takes_options and parsed.stream_options is not None
         model = upstream.endpoint.model
         if not ask and not drop and model == parsed.model:
-            return self._body
+            return self.body
         written = self._written
         if written is not None and written[:3] == (model, ask, drop):
             return written[3]
-        body = envelope.rewrite(self._body, model, ask_usage=ask, drop_stream_options=drop)
+        body = envelope.rewrite(self.body, model, ask_usage=ask, drop_stream_options=drop)
         self._written = (model, ask, drop, body)
         return body
 
-    def headers(self) -> bytes:
-        """The header lines that go up with it."""
-        block = self._headers
+    def _headers(self) -> bytes:
+        block = self._block
         if not block:
             fields = self._fields
             block = b"x-request-id: %b\r\n" % self._request_id
             if not FORWARDED.isdisjoint(fields):
                 for name in FORWARDED & fields.keys():
                     block += b"%b: %b\r\n" % (name, fields[name])
-            self._headers = block
+            self._block = block
         return block
 
     # -- routing.facts.FactSource --------------------------------------------------------------------------------------
@@ -93,4 +109,4 @@ class Prompt:
         return ""  # no model has an experiment yet
 
     def needs(self) -> Needs:
-        return envelope.needs(self._body)
+        return envelope.needs(self.body)

@@ -1,54 +1,62 @@
-"""An engine's refusal, read so that it can be told to a client: what it says, of which type, and when to try again."""
+"""An engine's error answer, told to a client: as it came where the client can read it, and never what is about us."""
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable
+from math import ceil
+from typing import TYPE_CHECKING
 
-import msgspec
+from engines.wire import ApiError
+from gateway.errors import Failure
+from routing.breaker import Verdict
 
-from gateway import clock
+if TYPE_CHECKING:
+    from engines.model import Operation
+    from engines.wire import Dialect
+    from gateway.attempt import Attempt
+    from routing.outcome import Outcome
+
+ABOUT_US = (401, 402, 403, 407)
+"""Our credentials, not the client's: a provider's message may quote part of the key."""
 
 
-def error_said(body: bytes) -> str | None:
-    """What an error answer says, to be put into our own shape; None when it has the shape that clients read already.
+def told(
+    attempt: Attempt,
+    operation: Operation,
+    dialect: Dialect,
+    model: str,
+    request_id: bytes,
+    sentence: Callable[[str], str],
+) -> bytes | Failure:
+    """The body that a client of `dialect` is told, or the failure of ours that stands in its place.
 
-    That shape is `{"error": {...}}`, which Anthropic's shares. FastAPI says `{"detail": "..."}`, or in place of the
-    text a list of what is wrong with which field; others say `message`; Gemini puts the usual shape into a list.
+    `sentence` says of which model, engine and attempt a message is.
     """
-    try:
-        answer = msgspec.json.decode(body)
-        if isinstance(answer, list) and answer and isinstance(answer[0], dict):
-            answer = answer[0].get("error")
-        elif isinstance(answer, dict) and isinstance(answer.get("error"), dict):
-            return None
-        if not isinstance(answer, dict):
-            return ""
-        for key in ("message", "detail", "error"):
-            said = answer.get(key)
-            if isinstance(said, (list, dict)) and said:
-                said = msgspec.json.encode(said).decode()
-            if isinstance(said, str):
-                return f": {said[:500]}"
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        pass
-    return ""
+    status = attempt.status
+    if status in ABOUT_US:
+        return Failure("engine_auth", sentence("the engine refused the gateway's credentials"))
+    engine = attempt.upstream.engine
+    body = b"".join(attempt.error_parts or ())
+    for secret in engine.secrets:
+        body = body.replace(secret, b"***")
+    spoken = engine.dialect(operation)
+    said = spoken.read_error(status, body)
+    if said.native and spoken is dialect:
+        return body
+    if not said.native and status in (404, 405):
+        # Not about the request: the server behind this engine has no such route for its model.
+        what = f"{engine.name} does not speak {operation.value} for this model"
+        return Failure("unsupported_operation", f"model {model!r}: engine {what}")
+    words = f"the engine answered {status}" + (f": {said.message}" if said.message else "")
+    return dialect.error_body(ApiError(sentence(words), said.type, "engine_error"), request_id.decode())
 
 
-def error_type(status: int) -> str:
-    """OpenAI's type of an error that an engine told with this status, and without a type of its own."""
-    if status >= 500:
-        return "server_error"
-    return "rate_limit_error" if status == 429 else "invalid_request_error"
-
-
-def parse_retry_after(value: bytes) -> float | None:
-    """Seconds from a Retry-After header (RFC 9110 section 10.2.3): a number, or a date from now."""
-    text = value.decode("latin-1").strip()
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(text).timestamp() - clock.wall()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return min(max(0.0, seconds), 86_400.0) if seconds == seconds else None
+def refusal_headers(attempt: Attempt, outcome: Outcome) -> bytes:
+    """The header lines that belong to an engine's refusal."""
+    lines = b""
+    retry_after_s = attempt.retry_after_s()
+    if retry_after_s is not None:
+        lines += b"retry-after: %d\r\n" % max(1, ceil(retry_after_s))
+    if outcome.verdict is Verdict.FAILURE:
+        lines += b"x-should-retry: false\r\n"
+    return lines

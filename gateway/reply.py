@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engines.wire import WireFormat
+    from engines.wire import Dialect, Reader
     from gateway.errors import Failure
     from gateway.http.request import Client
 
@@ -26,11 +26,22 @@ UNCACHED = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 class Reply:
     """See the table above. Order of the writes is the order of the calls."""
 
-    __slots__ = ("_client", "_document", "_format", "_head", "_head_status", "_request_id", "_status", "events")
+    __slots__ = (
+        "_client",
+        "_dialect",
+        "_document",
+        "_head",
+        "_head_status",
+        "_reader",
+        "_request_id",
+        "_status",
+        "events",
+    )
 
-    def __init__(self, client: Client, wire_format: WireFormat, request_id: bytes) -> None:
+    def __init__(self, client: Client, dialect: Dialect, request_id: bytes) -> None:
         self._client = client
-        self._format = wire_format
+        self._dialect = dialect
+        self._reader: Reader | None = None
         self._request_id = request_id
         self.events: list[bytes] = []
         """Whole events that leave together at the next `flush`, `end` or `fail`."""
@@ -68,8 +79,12 @@ class Reply:
 
     # -- events --------------------------------------------------------------------------------------------------------
 
-    def begin(self, status: int, headers: bytes) -> None:
-        """The answer is a stream with this head, unless a comment has begun it already."""
+    def begin(self, status: int, headers: bytes, reader: Reader) -> None:
+        """The answer is a stream with this head, unless a comment has begun it already.
+
+        `reader` has read whatever passes, so it knows what an error event must follow.
+        """
+        self._reader = reader
         self._head_status = status
         self._head = headers
 
@@ -118,11 +133,12 @@ class Reply:
     def fail(self, failure: Failure, headers: bytes) -> None:
         """Tell the failure in the way that is still open. `headers` are for the case that the head is still held."""
         if self.untold:
-            body = failure.body(self._format, self._request_id.decode())
+            body = failure.body(self._dialect, self._request_id.decode())
             self.respond(failure.status, JSON + failure.headers() + headers, body)
         elif self._document:
             # A document cannot carry an error at its end: the missing last chunk is the sign.
             self._client.cut()
         else:
-            self.events.append(self._format.error_event(failure.api_error))
+            reader = self._reader or self._dialect.reader()
+            self.events.append(reader.error_event(failure.api_error))
             self.end()

@@ -20,7 +20,7 @@ import structlog
 from engines.errors import LaunchFailed
 from gateway.control.plane import Plane
 from gateway.control.source import Source
-from gateway.http.listen import CannotListen, bind, remove_socket_file, server_tls, url_of
+from gateway.http.listen import CannotListen, bind, remove_socket_file, server_certificate, url_of
 from gateway.supervisor import Supervisor
 from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
@@ -53,7 +53,8 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: supervisor.spawn("reload", lambda: _reload(plane)))
     try:
-        tls = server_tls(settings.server)  # several workers make their own, but what is wrong with it is said here
+        # Several workers make their own, but what is wrong with it is said here.
+        certificate = server_certificate(settings.server)
         sockets = bind(settings.server, workers)
     except CannotListen as error:
         raise StartFailed(str(error)) from None
@@ -67,7 +68,7 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
             await plane.start()
             if wait_for_engines:
                 await _engines(plane, stopping)
-            await worker.listen(sockets, tls)
+            await worker.listen(sockets, certificate)
         else:
             from gateway.workers.processes import WorkerProcesses
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Final
 import httptools
 
 from engines.errors import AnswerTruncated, BadAnswer, EngineError
+from engines.http1.coding import CODINGS, Decoder, Unpackable
+from engines.http1.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +47,9 @@ WAITING: Final = 0
 STARTED: Final = 1
 HEAD: Final = 2
 BODY: Final = 3
-WHOLE: Final = 4
+GUARDED: Final = 4
+"""In a body that goes through a guard."""
+WHOLE: Final = 5
 
 
 def _nothing(data: bytes) -> None:
@@ -61,11 +65,14 @@ class Answer:
         "_limits",
         "_parser",
         "_silent_bytes",
+        "_untrusted",
         "body_came",
         "excess",
         "feed",
+        "guard",
         "head_bytes",
         "keep_alive",
+        "paused",
         "phase",
         "problem",
         "room_bytes",
@@ -80,6 +87,12 @@ class Answer:
         """Takes one read: the parser's own method, which spares a call for each chunk. What it raises is `broken`'s."""
         self._call: Call | None = None
         self._headers: list[tuple[bytes, bytes]] = []
+        self.guard: Guard | None = None
+        """Of a body that is not passed on as it comes."""
+        self._untrusted = False
+        """Whether the framing is one that HTTP/1.0 does not have."""
+        self.paused = False
+        """Whether the sink wants no more for now; only what a guard holds heeds it, the rest is not read at all."""
         self.head_bytes = 0
         """Size of the reads that brought the head; the connection counts them."""
         self._silent_bytes = 0
@@ -97,18 +110,48 @@ class Answer:
         self.keep_alive = False
 
     def expect(self, call: Call) -> None:
-        """The next answer is the one to `call`."""
+        """The next answer is the one to `call`. What is not reset is set with each head or costs the connection."""
         self._call = call
         self._headers = []
         self.head_bytes = self._silent_bytes = 0
-        self.room_bytes = -1
         self.phase = WAITING
-        self.until_close = self.body_came = False
+
+    def hand_over(self) -> None:
+        """Pass on what waits in the guard, as long as the sink wants it."""
+        guard = self.guard
+        try:
+            while guard is not None and not self.paused:
+                piece = guard.take()
+                if not piece:
+                    break
+                self._pass_on(piece)
+                guard = self.guard  # gone if the call was aborted within
+            if guard is not None and self.phase == WHOLE and not guard.held:
+                self._pass_on(guard.rest())
+        except Unpackable as error:
+            self._refuse(f"the engine's answer {error}")
+
+    def end(self, whole: bool) -> None:
+        """The connection has ended, and so has the body if `whole`: pass on what waits in the guard, wanted or not."""
+        if whole:
+            self.phase = WHOLE
+        if self.guard is not None:
+            self.paused = False
+            self.hand_over()
+
+    def _pass_on(self, piece: bytes) -> None:
+        call = self._call
+        if call is not None and self.problem is None and piece:
+            if self.phase == HEAD:
+                self.phase = GUARDED
+            self.body_came = self.phase != WHOLE
+            call.sink.data(piece)
 
     def close(self) -> None:
         """Read nothing more. The parser holds us, and we hold it: let go."""
         self._call = None
         self._parser = None
+        self.guard = None
         self.body_came = False
         self.feed = _nothing
 
@@ -181,6 +224,7 @@ class Answer:
             if coding.lower() != b"chunked":
                 self._refuse("the engine used a transfer coding other than chunked")
                 return
+            self._untrusted = parser.get_http_version() == "1.0"  # RFC 9112 section 6.1
             if length is not None:
                 self._refuse("the engine sent both content-length and transfer-encoding")
                 return
@@ -193,10 +237,26 @@ class Answer:
                 self._refuse(f"the engine answered with the status {status}, which is none")
                 return
             self.room_bytes = limits.error_bytes
+        else:
+            self.room_bytes = -1
         self.phase = HEAD
         self.excess = False
         self.until_close = coding is None and length is None and status not in (204, 304)
-        call.sink.head(status, headers)
+        secrets = call.secrets
+        self.guard = None
+        packed = fields.get(b"content-encoding")
+        if packed is not None:
+            packed = packed.lower()
+            if packed in CODINGS:
+                most = self.room_bytes if self.room_bytes >= 0 else None
+                self.guard = Guard(Decoder(packed, most), secrets)
+                headers = [field for field in headers if field[0] not in (b"content-encoding", b"content-length")]
+        if secrets is not None:
+            if self.guard is None:
+                self.guard = Guard(None, secrets)
+            call.sink.head(status, secrets.hide_in(headers))
+        else:
+            call.sink.head(status, headers)
 
     def on_body(self, body: bytes) -> None:
         call = self._call
@@ -204,17 +264,24 @@ class Answer:
             if self.phase == BODY:
                 self.body_came = True
                 call.sink.data(body)
-            elif self.phase == HEAD and self.problem is None:
+            elif self.problem is not None or self.phase == WHOLE:
+                pass
+            elif self.guard is not None:
+                self.guard.push(body)
+                self.hand_over()
+            elif self.phase == HEAD:
                 self.phase = BODY
                 self.body_came = True
                 call.sink.data(body)
 
     def on_message_complete(self) -> None:
         parser = self._parser
-        if parser is not None and self.problem is None and self.phase in (HEAD, BODY):
+        if parser is not None and self.problem is None and HEAD <= self.phase < WHOLE:
             self.phase = WHOLE
             self.body_came = False
-            self.keep_alive = parser.should_keep_alive()  # the parser forgets once it has returned
+            if self.guard is not None:
+                self.hand_over()
+            self.keep_alive = parser.should_keep_alive() and not self._untrusted  # the parser forgets afterwards
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

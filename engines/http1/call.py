@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from engines.errors import EngineError
 
 if TYPE_CHECKING:
+    from engines.http1.secrecy import Secrets
     from engines.model import Deadlines
     from engines.port import Headers, Sink
 
@@ -77,14 +78,24 @@ class Call:
     Once it is finished it holds neither its sink, which holds it, nor the request.
     """
 
-    __slots__ = ("body", "deadlines", "finished", "head", "line", "replayed", "sink", "started_at")
+    __slots__ = ("body", "deadlines", "finished", "head", "line", "replayed", "secrets", "sink", "started_at")
 
-    def __init__(self, head: bytes, body: bytes, deadlines: Deadlines, sink: Sink, started_at: float) -> None:
+    def __init__(
+        self,
+        head: bytes,
+        body: bytes,
+        deadlines: Deadlines,
+        sink: Sink,
+        started_at: float,
+        secrets: Secrets | None = None,
+    ) -> None:
+        """`secrets`: what the answer must not tell; None when there is nothing to hide."""
         self.head = head
         self.body = body
         self.deadlines = deadlines
         self.sink = sink
         self.started_at = started_at
+        self.secrets = secrets
         self.line: Line | None = None
         self.replayed = False
         self.finished = False

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, cast
 from engines.errors import AnswerTruncated, BadAnswer, ConnectionLost, EngineError
 from engines.http1.answer import BODY, HEAD, LIMITS, STARTED, WAITING, WHOLE, Answer, Limits
 from engines.http1.deadlines import ahead, overdue
+from engines.http1.upload import Upload
 from engines.lazy_timer import NEVER, LazyTimer
 from engines.outbox import outbox
 
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 REPLAY_WINDOW_S: Final = 0.02
 """A reused connection that closes, unanswered, this soon after the write was being closed as we wrote."""
 SMALL_BODY_BYTES: Final = 32 * 1024
-WRITE_BYTES: Final = 256 * 1024
-"""A large body is written in pieces of this size while the transport takes them: TLS encrypts each at once, and what is
-encrypted and not sent is a copy."""
 
 
 class Connection(asyncio.Protocol):
@@ -54,8 +52,7 @@ class Connection(asyncio.Protocol):
         "_sent_before",
         "_timer",
         "_transport",
-        "_unsent",
-        "_writable",
+        "_upload",
         "closed",
         "counted",
         "idle_since",
@@ -77,9 +74,8 @@ class Connection(asyncio.Protocol):
         self._sent_at = 0.0
         self._sent_before = 0
         """`Outbox.flushes` as it was when the request was written: while it is the same, not a byte of it has left."""
-        self._unsent: memoryview | None = None
-        """The part of a large body that the transport has not been given yet."""
-        self._writable = True
+        self._upload: Upload | None = None
+        """Of a large request."""
         self._idle_s = 0.0
         """How far each read moves the deadline; 0.0 when that takes more than an addition."""
         self._pausing = self._eof = False
@@ -105,19 +101,23 @@ class Connection(asyncio.Protocol):
             self._outbox.write(transport, call.head + body)
         else:
             self._outbox.write(transport, call.head)
-            self._unsent = memoryview(body)
-            self._loop.call_soon(self._write_on)  # after the outbox, which was told first
+            self._upload = upload = Upload(transport, self._outbox, body)
+            self._loop.call_soon(upload.write)  # after the outbox, which was told first
 
     def pause(self) -> None:
         if not self._pausing and self._transport is not None and not self.closed:
-            self._pausing = True
+            self._pausing = self._answer.paused = True
             self._transport.pause_reading()
             self._move_deadline()
 
     def resume(self) -> None:
         if self._pausing and self._transport is not None and not self.closed:
-            self._pausing = False
-            self._transport.resume_reading()
+            self._pausing = self._answer.paused = False
+            guard = self._answer.guard
+            if guard is not None and guard.held:
+                self._loop.call_soon(self._hand_over)  # whoever resumes is not called from within
+            else:
+                self._transport.resume_reading()
             self._move_deadline()
 
     def abort(self) -> None:
@@ -126,6 +126,13 @@ class Connection(asyncio.Protocol):
     def keep_idle(self, deadline: float) -> None:
         self.reused = True
         self._timer.set(deadline)
+
+    def dispose(self) -> None:
+        """Leave every cycle. The last thing that happens to a connection."""
+        self._timer.close()
+        self._answer.close()
+        self._stop_upload()
+        self._transport = None
 
     # -- asyncio.Protocol ----------------------------------------------------------------------------------------------
 
@@ -160,14 +167,17 @@ class Connection(asyncio.Protocol):
             try:
                 call.sink.flush()
             except Exception as error:
-                self._report(error)
-                self._fail(AnswerTruncated("the engine's answer could not be read"))
+                self._unreadable(error)
         elif self._call is call:  # not aborted from within
-            if answer.phase == WHOLE:
-                self._finish()
-                return
             if answer.problem is None:
-                answer.no_body(len(data))
+                if answer.phase != WHOLE:
+                    answer.no_body(len(data))
+                elif answer.guard is None:
+                    self._finish()
+                    return
+                else:
+                    self._whole(call)
+                    return
             if answer.problem is not None:
                 self._fail(answer.problem)
 
@@ -176,12 +186,12 @@ class Connection(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        self._writable = False
+        if self._upload is not None:
+            self._upload.pause()
 
     def resume_writing(self) -> None:
-        self._writable = True
-        if self._unsent is not None:
-            self._write_on()
+        if self._upload is not None:
+            self._upload.go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         call, self._call = self._call, None
@@ -190,7 +200,14 @@ class Connection(asyncio.Protocol):
         self._home.lost(self)
         if call is not None and not call.finished:
             call.line = None
-            if answer.phase >= HEAD and answer.until_close and self._eof and exc is None:
+            try:
+                answer.end(answer.phase >= HEAD and answer.until_close and self._eof and exc is None)
+            except Exception as error:
+                self._report(error)
+                answer.problem = AnswerTruncated("the engine's answer could not be read")
+            if answer.problem is not None:
+                call.fail(answer.problem)
+            elif answer.phase == WHOLE:
                 self._finish_closed(call)
             elif answer.phase >= BODY:
                 call.fail(AnswerTruncated("the engine closed the connection in the middle of its answer"))
@@ -198,25 +215,9 @@ class Connection(asyncio.Protocol):
                 call.fail(ConnectionLost("the engine closed the connection before answering"))
             else:
                 self._lost_unanswered(call)
-        self._timer.close()
-        answer.close()
-        self._transport = None
-        self._unsent = None
+        self.dispose()
 
     # -- inside --------------------------------------------------------------------------------------------------------
-
-    def _write_on(self) -> None:
-        """Hand over what is left of a large body, as far as the transport wants it."""
-        transport, unsent = self._transport, self._unsent
-        if unsent is None or transport is None or self.closed:
-            return
-        if self._sent_before == self._outbox.flushes:
-            self._outbox.flush()  # the head goes first
-        while self._writable and self._unsent is not None and not transport.is_closing():
-            piece = unsent[:WRITE_BYTES]
-            unsent = unsent[WRITE_BYTES:]
-            self._unsent = unsent if len(unsent) else None
-            transport.write(piece)
 
     def _body_came(self, call: Call, size: int) -> None:
         """The first read of a body, or one that takes more than moving a deadline."""
@@ -229,6 +230,39 @@ class Connection(asyncio.Protocol):
                 self._fail(answer.problem)
         elif deadlines.total_s is None:
             self._idle_s = deadlines.idle_s
+
+    def _whole(self, call: Call) -> None:
+        """A guarded answer has come; part of it may still wait in the guard."""
+        guard = self._answer.guard
+        if guard is None or not guard.held:
+            self._finish()
+            return
+        try:
+            call.sink.flush()
+        except Exception as error:
+            self._unreadable(error)
+
+    def _hand_over(self) -> None:
+        """Pass on what waited in the guard while the call was paused; then read on."""
+        call, answer, transport = self._call, self._answer, self._transport
+        if call is None or transport is None or self._pausing:
+            return
+        try:
+            answer.hand_over()
+            if answer.body_came:
+                answer.body_came = False
+                call.sink.flush()
+        except Exception as error:
+            self._unreadable(error)
+            return
+        if self._call is not call:
+            return
+        if answer.problem is not None:
+            self._fail(answer.problem)
+        elif answer.phase == WHOLE:
+            self._whole(call)
+        elif not self._pausing:
+            transport.resume_reading()
 
     def _unasked(self, call: Call) -> None:
         """Bytes came before the request left: no answer to it. It was never sent, so it may go elsewhere, once."""
@@ -253,6 +287,11 @@ class Connection(asyncio.Protocol):
             call.replayed = True
             self._home.send_fresh(call)
 
+    def _stop_upload(self) -> None:
+        if self._upload is not None:
+            self._upload.stop()
+            self._upload = None
+
     def _finish(self) -> None:
         """Give the connection back and end the call; only after the parser has returned, so that bytes past the
         answer can never be read as the answer to the next request."""
@@ -265,15 +304,16 @@ class Connection(asyncio.Protocol):
             and not answer.excess
             and not answer.until_close
             and not self.closed
-            and self._unsent is None
+            and (self._upload is None or self._upload.handed_over)
             and transport.get_write_buffer_size() == 0
             and not transport.is_closing()
         )
         if self._pausing:
-            self._pausing = False
+            self._pausing = answer.paused = False
             if keep:
                 transport.resume_reading()
         if keep:
+            self._upload = None
             self._home.release(self)
         else:
             self._close()
@@ -319,6 +359,11 @@ class Connection(asyncio.Protocol):
             call.line = None
             call.fail(error)
 
+    def _unreadable(self, fault: Exception) -> None:
+        """A sink raised in the middle of its answer."""
+        self._report(fault)
+        self._fail(AnswerTruncated("the engine's answer could not be read"))
+
     def _report(self, fault: BaseException) -> None:
         """A sink raised: the call fails, and the mistake is not hidden."""
         self._loop.call_exception_handler({"message": "an answer could not be taken", "exception": fault})
@@ -329,7 +374,7 @@ class Connection(asyncio.Protocol):
         self._timer.deadline = NEVER
         if not self.closed:
             self.closed = True
-            self._unsent = None
+            self._stop_upload()
             self._home.lost(self)
             if self._transport is not None:
                 self._transport.abort()

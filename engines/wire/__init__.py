@@ -1,23 +1,23 @@
-"""Wire formats: what a stream's events mean, one module per format.
+"""Wire formats: what a stream's events, a plain answer and an error mean, one package per format.
 
-I want to ... read a new format's usage, ending and errors / edit: a module here, and `FORMATS` below /
-test: tests/engines/wire.
+I want to ... read a new format's usage, ending and errors / edit: a package here, and `DIALECTS` below /
+test: tests/engines/wire. In each package `shapes.py` holds what is parsed and `dialect.py` what it means.
 """
 
 from engines.model import Operation
 from engines.wire import anthropic_messages, openai_chat, openai_responses, plain_json
-from engines.wire.format import ApiError, Finding, WireFormat
+from engines.wire.dialect import ApiError, Dialect, Finding, Reader, Refusal
 
-FORMATS: dict[Operation, WireFormat] = {
-    Operation.CHAT: openai_chat.FORMAT,
-    Operation.COMPLETIONS: openai_chat.FORMAT,
-    Operation.RESPONSES: openai_responses.FORMAT,
-    Operation.MESSAGES: anthropic_messages.FORMAT,
-    Operation.EMBEDDINGS: plain_json.FORMAT,
-    Operation.RERANK: plain_json.FORMAT,
-    Operation.SCORE: plain_json.FORMAT,
-    Operation.TOKENIZE: plain_json.FORMAT,
-    Operation.DETOKENIZE: plain_json.FORMAT,
+DIALECTS: dict[Operation, Dialect] = {
+    Operation.CHAT: openai_chat.DIALECT,
+    Operation.COMPLETIONS: openai_chat.DIALECT,
+    Operation.RESPONSES: openai_responses.DIALECT,
+    Operation.MESSAGES: anthropic_messages.DIALECT,
+    Operation.EMBEDDINGS: plain_json.DIALECT,
+    Operation.RERANK: plain_json.DIALECT,
+    Operation.SCORE: plain_json.DIALECT,
+    Operation.TOKENIZE: plain_json.DIALECT,
+    Operation.DETOKENIZE: plain_json.DIALECT,
 }
 
-__all__ = ["FORMATS", "ApiError", "Finding", "WireFormat"]
+__all__ = ["DIALECTS", "ApiError", "Dialect", "Finding", "Reader", "Refusal"]

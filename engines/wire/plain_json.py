@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from engines.wire.format import NOTHING, Finding
-from engines.wire.openai_chat import OpenAIChat, WireUsage
+from engines.wire.dialect import NOTHING, Finding
+from engines.wire.openai_chat.dialect import OpenAIChat
+from engines.wire.openai_chat.shapes import WireUsage
 
 
 class _Answer(msgspec.Struct):
@@ -28,4 +29,4 @@ class PlainJson(OpenAIChat):
         return Finding(usage=answer.usage.normalised()) if answer.usage is not None else NOTHING
 
 
-FORMAT: PlainJson = PlainJson()
+DIALECT: PlainJson = PlainJson()

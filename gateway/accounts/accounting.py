@@ -14,6 +14,7 @@ from gateway.accounts.record import RequestRecord
 from gateway.errors import Failure
 from gateway.http.request import OPERATIONS
 from gateway.telemetry.metrics import OTHER
+from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
 
 if TYPE_CHECKING:
     from gateway.flight import Flight
@@ -58,10 +59,10 @@ class Accounting:
             overhead_s = flight.first_dispatch_s - received_s
             usage = attempt.usage
             if usage is not None:
-                flight.route.tokens.learn(len(flight.request.body), usage.input_tokens, usage.output_tokens, finished_s)
+                flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s)
                 if upstream.rates is not None:
                     cost_usd = upstream.rates.cost_usd(usage) + (cost_usd or 0.0)
-            if flight.envelope.stream and attempt.first_byte_s:
+            if flight.streams and attempt.first_byte_s:
                 ttft_s = attempt.first_byte_s - attempt.dispatched_s
                 if usage is not None and usage.output_tokens > 1 and attempt.last_content_s:
                     tpot_s = (attempt.last_content_s - attempt.first_byte_s) / (usage.output_tokens - 1)
@@ -86,7 +87,7 @@ class Accounting:
             flight.model,
             flight.answer_status,
             int(duration_s * 1e6) / 1e3,
-            bool(flight.envelope.stream),
+            flight.streams,
             engine,
             replica,
             arm,
@@ -159,7 +160,7 @@ class Accounting:
             sink.write(record)
 
     def retried(self, engine: str, outcome: Outcome) -> None:
-        self._metrics.retry(engine, outcome.value)
+        self._metrics.count(RETRIES, engine, outcome.value)
 
     def fell_back(self, model: str, source: str, target: str) -> None:
-        self._metrics.fallback(model, source, target)
+        self._metrics.count(FALLBACKS, model, source, target)

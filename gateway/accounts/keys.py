@@ -34,9 +34,9 @@ def keys_of(settings: Settings) -> list[Key]:
     ]
 
 
-def keyring_of(keys: Iterable[Key]) -> Keyring:
-    """The keyring of these keys; of none, an open one."""
-    return Keyring(
+def keyring_of(keys: Iterable[Key], *, any_host: bool = False) -> Keyring:
+    """The keyring of these keys; of none, an open one. `any_host` is `auth.open`."""
+    principals = (
         (
             key.sha256,
             Principal(
@@ -49,3 +49,4 @@ def keyring_of(keys: Iterable[Key]) -> Keyring:
         )
         for key in keys
     )
+    return Keyring(principals, any_host=any_host)

@@ -47,7 +47,7 @@ async def passed(app: App, request: AdminRequest, *, most_bytes: int = MAX_ANSWE
         await app(_scope(request), receive, send)
     except Exception:
         log.exception("internal_error", path=request.path.decode("latin-1"))
-        failed = failure_answer(Failure("internal", "the gateway failed on this request; its log says why"))
+        failed = failure_answer(b"", Failure("internal", "the gateway failed on this request; its log says why"))
         return AdminAnswer(failed.status_code, list(failed.raw_headers), bytes(failed.body))
     return AdminAnswer(status, headers, b"".join(parts))
 

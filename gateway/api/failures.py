@@ -1,4 +1,4 @@
-"""How the Starlette apps say what went wrong: the one table of `gateway.errors`, in the shape of the path."""
+"""How the Starlette apps say what went wrong: the one table of `gateway.errors`, in OpenAI's shape."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import Failure
-from gateway.http.request import format_of
+from gateway.http.request import dialect_of
 
 
-def answer(failure: Failure, path: str = "") -> Response:
-    """A failure as an answer, in the shape that clients of this path read."""
-    body = failure.body(format_of(path.encode("utf-8", "replace")), "")
+def answer(path: bytes, failure: Failure) -> Response:
+    """A failure as an answer, in the format that a client of this path expects."""
+    body = failure.body(dialect_of(path), "")
     response = Response(body, status_code=failure.status, media_type="application/json")
     for line in failure.headers().split(b"\r\n"):
         name, _, value = line.partition(b": ")
@@ -24,14 +24,20 @@ def answer(failure: Failure, path: str = "") -> Response:
     return response
 
 
+def _told(request: Request, failure: Failure) -> Response:
+    return answer(request.scope.get("raw_path", b""), failure)
+
+
 async def _failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, Failure)
-    return answer(error, request.scope["path"])
+    return _told(request, error)
 
 
 async def _broken(request: Request, error: Exception) -> Response:
     # Starlette raises the error again after this answer, and whoever runs the app logs it.
-    return answer(Failure("internal", "the gateway failed on this request; its log says why"), request.scope["path"])
+    return answer(
+        request.scope.get("raw_path", b""), Failure("internal", "the gateway failed on this request; its log says why")
+    )
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -39,8 +45,12 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     path = request.scope["path"][:200]  # not `request.url`, which trips over a strange Host
     if error.status_code == 405:
         allow = (error.headers or {}).get("Allow", "GET")
-        return answer(Failure("method_not_allowed", f"{path} takes {allow}", allow=allow), request.scope["path"])
-    return answer(Failure("not_found", f"there is nothing at {path!r}; the API is under /v1"), request.scope["path"])
+        return answer(
+            request.scope.get("raw_path", b""), Failure("method_not_allowed", f"{path} takes {allow}", allow=allow)
+        )
+    return answer(
+        request.scope.get("raw_path", b""), Failure("not_found", f"there is nothing at {path!r}; the API is under /v1")
+    )
 
 
 HANDLERS: Mapping[Any, Any] = {Failure: _failed, HTTPException: _http_exception, Exception: _broken}

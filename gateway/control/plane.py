@@ -16,6 +16,7 @@ from gateway.accounts.keys import keyring_of, keys_of
 from gateway.admin.app import admin_app
 from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
+from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.launches import Launches, is_launched
@@ -28,7 +29,11 @@ from gateway.fleet.build import BuiltEngine, build_engines
 from gateway.identity import Keyring
 from gateway.settings import Settings, is_loopback
 from gateway.telemetry import logs
-from gateway.telemetry.metrics import LOOP_AGE, REPLICAS, Metrics
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
+from gateway.telemetry.metrics.families.loops import LOOP_AGE
+from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
+from gateway.telemetry.metrics.families.replicas import REPLICAS
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AdminRequest,
@@ -83,16 +88,17 @@ class Plane:
             message=self._configuration,
             trial=self._try_to_build,
             using=self._use,
-            counted=self._metrics.config_reload,
+            counted=lambda result: self._metrics.count(CONFIG_RELOADS, result),
         )
-        self._keyring = keyring_of(keys_of(self.settings))
+        self._keyring = keyring_of(keys_of(self.settings), any_host=self.settings.auth.open)
         self._admin = admin_app(self)
+        self._certificates = CertificateWatch(self.settings.server.tls, self.links)
         self.stopping = False
         for result in ("applied", "refused"):
-            self._metrics.config_reload(result, 0)
+            self._metrics.count(CONFIG_RELOADS, result, by=0)
         self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
-        self._metrics.watch_dropped("process_log", logs.dropped)
+        self._metrics.watch_count(RECORDS_DROPPED, ("process_log",), logs.dropped)
 
     @property
     def settings(self) -> Settings:
@@ -108,7 +114,7 @@ class Plane:
         await self._launches.apply(self.settings)
         self._rebuild_probes(self.settings)
         self._supervisor.loop("health", self.probe_all, lambda: self.settings.health.interval_s)
-        if self._reload.watched:
+        if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._load.share, LOAD_EVERY_S)
@@ -128,12 +134,15 @@ class Plane:
         await self._launches.stop()
 
     async def reload(self) -> bool:
-        """Read the configuration again (SIGHUP); returns whether what it says is in use."""
+        """Read the configuration again (SIGHUP); returns whether what it says is in use. So for the certificate."""
+        await self._certificates.look(again=True)
         return await self._reload.reload()
 
     async def watch_files(self) -> None:
-        """Reload when the content of the configuration's files has changed: the step of the reload loop."""
-        await self._reload.watch()
+        """Reload what has changed in the configuration's files or the certificate's: the step of the reload loop."""
+        await self._certificates.look()
+        if self._reload.watched:
+            await self._reload.watch()
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
@@ -238,7 +247,7 @@ class Plane:
 
     async def _use(self, settings: Settings) -> None:
         """Every worker uses these settings now."""
-        self._keyring = keyring_of(keys_of(settings))
+        self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
         self._rebuild_probes(settings)
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)

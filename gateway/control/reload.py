@@ -118,7 +118,7 @@ class Reload:
                 return True
             new = InUse(text, loaded)
             if only_keys_differ(self.settings, loaded.settings):
-                self._links.tell_all(Keys(keys_of(loaded.settings)))
+                self._links.tell_all(Keys(keys_of(loaded.settings), loaded.settings.auth.open))
             elif not await self._spread(new):
                 self._counted("refused")
                 return False

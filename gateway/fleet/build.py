@@ -141,7 +141,7 @@ class SnapshotBuilder:
         self.table, self._breaker, self._fleet = table, breaker, fleet
         table.prune(fleet.replica_keys())
         return Snapshot(
-            keyring=keyring_of(keys_of(settings)),
+            keyring=keyring_of(keys_of(settings), any_host=settings.auth.open),
             limits=settings.limits,
             fleet=fleet,
             serving=MappingProxyType(serving),

@@ -22,6 +22,7 @@ from routing.route import ModelRoute
 if TYPE_CHECKING:
     from gateway.accounts.prices import GpuMeter, Rates
     from gateway.telemetry.metrics import Series
+    from gateway.transforms import NewEventTransform, RequestTransform
 
 UNNAMED: Final = ""
 """The arm of a model without an experiment."""
@@ -79,11 +80,20 @@ class Upstreams:
 class Serving:
     """One arm of one public model: where its requests may go, and what is needed to send them there."""
 
-    __slots__ = ("route", "upstreams")
+    __slots__ = ("event_transforms", "request_transforms", "route", "upstreams")
 
-    def __init__(self, route: ModelRoute, upstreams: Upstreams) -> None:
+    def __init__(
+        self,
+        route: ModelRoute,
+        upstreams: Upstreams,
+        request_transforms: tuple[RequestTransform, ...] = (),
+        event_transforms: tuple[NewEventTransform, ...] = (),
+    ) -> None:
+        """Transforms are applied in this order; see `gateway.transforms`."""
         self.route = route
         self.upstreams = upstreams
+        self.request_transforms = request_transforms
+        self.event_transforms = event_transforms
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 import structlog
 
 from gateway.errors import Failure
-from gateway.http.request import Request, format_of
+from gateway.http.request import Request, dialect_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -80,7 +80,7 @@ class AsgiWork:
                 request.connection.cut()
             elif not self._whole:
                 failure = Failure("internal", "the gateway failed on this request; its log says why")
-                body = failure.body(format_of(request.path), "")
+                body = failure.body(dialect_of(request.path), "")
                 request.connection.respond(failure.status, b"content-type: application/json\r\n", body)
 
     def client_gone(self) -> None:

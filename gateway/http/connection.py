@@ -21,7 +21,7 @@ from gateway.http.answers import STATUS_LINES, Answers
 from gateway.http.head import path_of
 from gateway.http.patience import Patience
 from gateway.http.reader import BETWEEN, BODY, RequestReader
-from gateway.http.request import OPERATIONS, format_of
+from gateway.http.request import OPERATIONS, dialect_of
 from gateway.http.slices import SlicedTransport
 
 if TYPE_CHECKING:
@@ -350,7 +350,7 @@ class ClientConnection(asyncio.Protocol):
         path = path_of(self._reader.target)
         request_id = self._handler.refused(failure, path, self._reader.fields)
         self._outbox.flush()
-        body = failure.body(format_of(path), request_id.decode())
+        body = failure.body(dialect_of(path), request_id.decode())
         headers = b"content-type: application/json\r\nx-request-id: %b\r\n%b" % (request_id, failure.headers())
         length = b"content-length: %d\r\nconnection: close\r\n" % len(body)
         transport.write(b"%b%b%b\r\n%b" % (STATUS_LINES[failure.status], headers, length, body))

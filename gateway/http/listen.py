@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import socket
-import ssl
 from typing import TYPE_CHECKING, Any
+
+from gateway.http.certificate import BadCertificate, Certificate
 
 if TYPE_CHECKING:
     from gateway.settings.schema import Server
@@ -96,18 +97,14 @@ def remove_socket_file(path: str) -> None:
         pathlib.Path(path).unlink()
 
 
-def server_tls(server: Server) -> ssl.SSLContext | None:
+def server_certificate(server: Server) -> Certificate | None:
     """The certificate we show, if any. Raises CannotListen."""
-    tls = server.tls
-    if tls is None:
+    if server.tls is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_cert_chain(tls.cert, tls.key)
-    except (OSError, ssl.SSLError) as error:
-        raise CannotListen(f"server.tls: the certificate or key cannot be used: {error}") from None
-    return context
+        return Certificate(server.tls.cert, server.tls.key)
+    except BadCertificate as error:
+        raise CannotListen(str(error)) from None
 
 
 def url_of(sock: socket.socket, server: Server) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from engines.model import Operation
-from engines.wire import FORMATS, WireFormat
+from engines.wire import DIALECTS, Dialect
 
 if TYPE_CHECKING:
     from gateway.identity import Principal
@@ -78,9 +78,9 @@ class Request:
         """Who asks; known of every inference request and of whatever brings a body."""
 
 
-def format_of(path: bytes) -> WireFormat:
+def dialect_of(path: bytes) -> Dialect:
     """The wire format in which a client of this path expects its errors."""
     operation = OPERATIONS.get(path)
     if operation is None:
         operation = Operation.MESSAGES if path.startswith(b"/v1/messages") else Operation.CHAT
-    return FORMATS[operation]
+    return DIALECTS[operation]

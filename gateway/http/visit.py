@@ -23,16 +23,15 @@ PROBES: Final = frozenset({b"/health", b"/ready"})
 KEYS_OR_OPEN: Final = "configure auth.keys, or write `auth: {open: true}` to serve any name"
 
 
-def admit(request: Request, keyring: Keyring, *, length: int, any_host: bool) -> None:
-    """Set the request's principal where it is known. `length` is `head.read_length`'s; 0 is no body. `any_host` says
-    that who has no keys serves any Host: the configuration says so, or it is asked over a unix socket.
+def admit(request: Request, keyring: Keyring, *, length: int, over_unix: bool) -> None:
+    """Set the request's principal where it is known. `length` is `head.read_length`'s; 0 is no body.
 
     Raises Failure for a stranger.
     """
     fields = request.fields
     if keyring.is_open:
         if request.path not in PROBES:
-            check_open(fields, any_host=any_host)
+            check_open(fields, any_host=keyring.any_host or over_unix)
         request.principal = keyring.admit(fields)
     elif length or request.path in OPERATIONS:
         request.principal = keyring.admit(fields)

@@ -10,10 +10,11 @@ from collections.abc import Awaitable
 
 import uvloop
 
-from gateway.http.listen import CannotListen, server_tls
+from gateway.http.listen import CannotListen, server_certificate
 from gateway.serve import settle_memory
 from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
+from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.workers.link import PipeLink
 from gateway.workers.messages import Configure, Configured, Drain, ToPlane, ToWorker
 from gateway.workers.worker import Worker
@@ -57,7 +58,7 @@ class Seat:
         telemetry = worker.settings.telemetry
         logs.configure(telemetry.log_level, telemetry.log_format)
         try:
-            await worker.listen([self._listening], server_tls(worker.settings.server))
+            await worker.listen([self._listening], server_certificate(worker.settings.server))
         except (OSError, CannotListen) as error:
             return f"cannot listen: {error}"
         self._begun = True
@@ -76,10 +77,10 @@ async def work(link_fd: int, listen_fd: int, workers: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     supervisor = Supervisor()
     worker = Worker(supervisor, workers=workers)
-    worker.metrics.watch_dropped("process_log", logs.dropped)
+    worker.metrics.watch_count(RECORDS_DROPPED, ("process_log",), logs.dropped)
     seat = Seat(worker, socket.socket(fileno=listen_fd), supervisor)
     link: PipeLink[ToPlane] = PipeLink(
-        ToWorker, seat, supervisor.spawn, lambda: worker.metrics.records_dropped("link", 1)
+        ToWorker, seat, supervisor.spawn, lambda: worker.metrics.count(RECORDS_DROPPED, "link")
     )
     worker.join(link)
     await asyncio.get_running_loop().create_connection(lambda: link, sock=socket.socket(fileno=link_fd))

@@ -69,6 +69,8 @@ class Keys(msgspec.Struct, tag="keys"):
     """Only the API keys have changed: these are all there are now."""
 
     keys: list[Key]
+    open: bool = False
+    """`auth.open`: without keys, any Host is served."""
 
 
 class AdminAnswer(msgspec.Struct, tag="admin_answer"):
@@ -77,6 +79,10 @@ class AdminAnswer(msgspec.Struct, tag="admin_answer"):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+
+
+class RenewCertificate(msgspec.Struct, tag="renew_certificate"):
+    """Asks for `Renewed`: the files of `server.tls` have changed; show what they hold now."""
 
 
 class Drain(msgspec.Struct, tag="drain"):
@@ -91,6 +97,12 @@ class Reopen(msgspec.Struct, tag="reopen"):
 
 class Configured(msgspec.Struct, tag="configured"):
     """The answer to `Configure`; `problem` is empty when the configuration is in use."""
+
+    problem: str = ""
+
+
+class Renewed(msgspec.Struct, tag="renewed"):
+    """The answer to `RenewCertificate`; `problem` is empty when the new one is shown."""
 
     problem: str = ""
 
@@ -134,5 +146,16 @@ class Drained(msgspec.Struct, tag="drained"):
     """Nothing is in progress any more."""
 
 
-ToWorker = Configure | Membership | RemoteLoad | AskCounters | Exposition | Keys | AdminAnswer | Drain | Reopen
-ToPlane = Configured | SeriesCounted | Counters | Load | AskExposition | AdminRequest | Drained
+ToWorker = (
+    Configure
+    | Membership
+    | RemoteLoad
+    | AskCounters
+    | Exposition
+    | Keys
+    | RenewCertificate
+    | AdminAnswer
+    | Drain
+    | Reopen
+)
+ToPlane = Configured | Renewed | SeriesCounted | Counters | Load | AskExposition | AdminRequest | Drained

@@ -10,7 +10,6 @@ import asyncio
 import os
 import pathlib
 import socket
-import ssl
 from collections.abc import Awaitable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,6 +31,7 @@ from gateway.fleet.snapshot import Snapshot
 from gateway.flight import Flight
 from gateway.http import visit
 from gateway.http.asgi import AsgiWork
+from gateway.http.certificate import BadCertificate, Certificate
 from gateway.http.clients import Clients
 from gateway.http.connection import ClientConnection
 from gateway.http.handler import Limits, Visitor, Work
@@ -40,7 +40,10 @@ from gateway.http.request import Request
 from gateway.identity import Keyring
 from gateway.settings import ConfigError, Settings, load_settings
 from gateway.telemetry.access_log import AccessLog
-from gateway.telemetry.metrics import BREAKER_OPEN, LOOP_AGE, Metrics
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.loops import LOOP_AGE
+from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
+from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.spans import Spans, otlp_spans
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers.changes import Changes
@@ -62,6 +65,8 @@ from gateway.workers.messages import (
     Membership,
     RemoteLoad,
     RemoteTokens,
+    RenewCertificate,
+    Renewed,
     Reopen,
     ReplicaAt,
     ToPlane,
@@ -113,6 +118,7 @@ class Worker:
         """The provider of each engine, for spans; changed in place by a reload."""
         self._last_load: list[RemoteTokens] = []
         self._listening = False
+        self._certificate: Certificate | None = None
         self.draining = False
         self.drained = asyncio.Event()
         self._idle = asyncio.Event()
@@ -150,10 +156,21 @@ class Worker:
         match message:
             case AskCounters():
                 return await self._counting.answer()
+            case RenewCertificate():
+                return Renewed(await self._renew_certificate())
             case Drain():
                 await self.drain(message.grace_s)
                 return Drained()
         raise TypeError(f"{type(message).__name__} asks nothing")
+
+    async def _renew_certificate(self) -> str:
+        if self._certificate is None:
+            return ""
+        try:
+            await asyncio.to_thread(self._certificate.renew)
+        except BadCertificate as error:
+            return str(error)
+        return ""
 
     async def _configured(self, message: Configure) -> ToPlane:
         return Configured(self.configure(message))
@@ -163,7 +180,7 @@ class Worker:
 
     async def _rekey(self, message: Keys) -> None:
         """New keys, and nothing else new: the next request meets them."""
-        self._keyring = keyring_of(message.keys)
+        self._keyring = keyring_of(message.keys, any_host=message.open)
         if self._dispatcher is not None:
             self._publish(self._dispatcher.snapshot)
 
@@ -238,7 +255,7 @@ class Worker:
                 reason = (error.strerror or str(error)).lower()
                 raise ValueError(f"telemetry.access_log: {telemetry.access_log} cannot be written: {reason}") from None
             access_log = self._access_log
-            self.metrics.watch_dropped("access_log", lambda: access_log.dropped)
+            self.metrics.watch_count(RECORDS_DROPPED, ("access_log",), lambda: access_log.dropped)
             sinks.append(access_log)
         otlp = telemetry.otlp
         self._spans = otlp_spans(
@@ -247,7 +264,7 @@ class Worker:
             otlp.service_name if otlp is not None else "penstock",
             os.environ,
             self._providers,
-            lambda lost: self.metrics.records_dropped("spans", lost),
+            lambda lost: self.metrics.count(RECORDS_DROPPED, "spans", by=lost),
         )
         if self._spans is not None:
             sinks.append(self._spans)
@@ -255,8 +272,10 @@ class Worker:
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
-    async def listen(self, sockets: Iterable[socket.socket], tls: ssl.SSLContext | None = None) -> None:
-        """Accept connections on these bound sockets and begin the worker's loops."""
+    async def listen(self, sockets: Iterable[socket.socket], certificate: Certificate | None = None) -> None:
+        """Accept connections on these bound sockets, over TLS with a certificate, and begin the worker's loops."""
+        self._certificate = certificate
+        tls = certificate.context if certificate is not None else None
         for sock in sockets:
             server = await self._loop.create_server(
                 lambda: ClientConnection(self, self._loop), sock=sock, ssl=tls, backlog=4096
@@ -359,8 +378,7 @@ class Worker:
             self._idle.set()
 
     def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
-        any_host = over_unix or self.settings.auth.open
-        visit.admit(request, self.dispatcher.snapshot.keyring, length=length, any_host=any_host)
+        visit.admit(request, self.dispatcher.snapshot.keyring, length=length, over_unix=over_unix)
 
     def inference(self, request: Request, operation: Operation) -> Work | None:
         return self.dispatcher.begin(request, operation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import random
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from typing import Any, cast
 
 from engines.errors import EngineError
 from engines.model import Deadlines, Operation
-from engines.port import Exchange, Headers, Replica, Sink
+from engines.port import Exchange, Headers, Outgoing, Replica, Sink
+from engines.wire import DIALECTS, Dialect
 from gateway import envelope
 from gateway.accounts.accounting import Accounting
 from gateway.accounts.prices import GpuMeter
@@ -23,6 +25,7 @@ from gateway.http.request import Request
 from gateway.identity import ANONYMOUS, Keyring
 from gateway.settings import Limits
 from gateway.telemetry.metrics import Metrics
+from gateway.transforms import NewEventTransform, RequestTransform
 from routing.breaker import BreakerSettings
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.policy import choose
@@ -149,10 +152,11 @@ class FakeEngine:
         self.calls: list[FakeExchange] = []
         self.refusals: list[EngineError] = []
 
-    def send(
-        self, replica_id: str, operation: Operation, body: bytes, headers: bytes, deadlines: Deadlines, sink: Sink
-    ) -> Exchange:
-        call = FakeExchange(replica_id, body, headers, deadlines, sink)
+    def dialect(self, operation: Operation) -> Dialect:
+        return DIALECTS[operation]
+
+    def send(self, replica_id: str, outgoing: Outgoing, deadlines: Deadlines, sink: Sink) -> Exchange:
+        call = FakeExchange(replica_id, outgoing.body, outgoing.headers, deadlines, sink)
         self.calls.append(call)
         if self.refusals:
             call.failed(self.refusals.pop(0))
@@ -266,6 +270,9 @@ class Bench:
         breaker: BreakerSettings | None = None,
         secrets: tuple[bytes, ...] = (),
         accepts_stream_options: bool = True,
+        keeps_prompt: bool = False,
+        request_transforms: tuple[RequestTransform, ...] = (),
+        event_transforms: tuple[NewEventTransform, ...] = (),
     ) -> None:
         self.clock = clock
         self.loop = FakeLoop(clock)
@@ -279,7 +286,7 @@ class Bench:
             for tier, engine in enumerate(self.engines)
         )
         fleet = build_fleet([ModelSpec("m", targets, "round_robin", retry)], self.table)
-        self.route = fleet.models["m"]
+        self.route = dataclasses.replace(fleet.models["m"], keeps_prompt=keeps_prompt)
         self.metrics = Metrics(["m"])
         self.meters = {state.key: GpuMeter(3600.0) for state in self.table}
         by_name = {engine.name: engine for engine in self.engines}
@@ -296,6 +303,8 @@ class Bench:
                     self.meters[endpoint.state.key],
                 )
             ),
+            request_transforms,
+            event_transforms,
         )
         self.snapshot = Snapshot(
             keyring=Keyring(),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
+import structlog
 
-from engines.errors import ConnectionLost
+from engines.errors import ConnectionLost, OutOfSockets
 from engines.model import Operation
-from engines.port import Headers, Sink
+from engines.port import Headers, Outgoing, Sink
 from gateway import clock
 from gateway.attempt import Attempt
 from routing.facts import RequestFacts
@@ -63,7 +64,7 @@ def alone(bench: Bench) -> tuple[Attempt, Reader]:
     facts = RequestFacts(Operation.CHAT.value, 10, 20)
     now = clock.monotonic()
     attempt = Attempt(owner, bench.serving.upstreams[endpoint], facts, True, now, random.Random(1))
-    attempt.send(Operation.CHAT, b"{}", b"", None, now, 0.0)
+    attempt.send(Outgoing(Operation.CHAT.value, b"", b"{}"), None, now, 0.0)
     return attempt, owner
 
 
@@ -84,6 +85,17 @@ def test_an_attempt_that_fails_early_tells_its_owner_once_and_gives_back_first()
     attempt, owner = alone(bench)
     bench.calls[0].failed(ConnectionLost("closed"))
     assert (owner.told, attempt.outcome, bench.outstanding()) == (["connection_lost"], Outcome.CONNECTION_LOST, {})
+
+
+def test_a_gateway_without_sockets_blames_no_replica_and_says_so() -> None:
+    bench = Bench(StepClock())
+    attempt, owner = alone(bench)
+    with structlog.testing.capture_logs() as lines:
+        bench.calls[0].failed(OutOfSockets("the gateway can open no more connections: too many open files"))
+    (state,) = bench.table
+    assert (owner.told, attempt.error_kind, sum(state.breaker._bad)) == (["overloaded"], "out_of_sockets", 0)
+    assert [line["event"] for line in lines] == ["out_of_sockets"]
+    assert bench.outstanding() == {}
 
 
 def test_an_abandoned_attempt_tells_nobody_and_blames_nobody() -> None:

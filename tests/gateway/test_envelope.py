@@ -302,6 +302,9 @@ def test_whether_the_client_asks_for_usage(options: str, *, asks: bool) -> None:
         (b',"n":null', 1),
         (b',"n":0', 1),
         (b',"n":"3"', 1),
+        (b',"n":-2', 1),
+        (b',"n":1e9999', 1),
+        (b',"prompt":["a","b"],"n":null', 2),
         (b',"prompt":"text","n":2', 2),
         (b',"prompt":["a","b"]', 2),
         (b',"prompt":["a", "b"],"n":3', 6),
@@ -312,7 +315,8 @@ def test_whether_the_client_asks_for_usage(options: str, *, asks: bool) -> None:
     ],
 )
 def test_how_many_choices_are_asked_for(fields: bytes, choices: int) -> None:
-    assert envelope.choices(b'{"model":"m"%b}' % fields) == choices
+    body = b'{"model":"m"%b}' % fields
+    assert envelope.choices(envelope.parse(body), body) == choices
 
 
 # -- rewrite -----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 from anthropic.types.shared.error_type import ErrorType
 
 from engines.model import Operation
-from engines.wire import FORMATS
+from engines.wire import DIALECTS
 from gateway.errors import TABLE, Failure
 from gateway.http.answers import STATUS_LINES
 
@@ -36,7 +36,7 @@ def response_of(kind: str, operation: Operation) -> httpx2.Response:
     for line in lines:
         name, _, value = line.partition(": ")
         headers.append((name, value))
-    body = failure.body(FORMATS[operation], "req-1")
+    body = failure.body(DIALECTS[operation], "req-1")
     return httpx2.Response(failure.status, headers=headers, content=body)
 
 
@@ -63,7 +63,7 @@ def anthropic_sdk() -> Iterator[tuple[anthropic.Anthropic, Say]]:
 @pytest.mark.parametrize("operation", [operation for operation in Operation if operation is not Operation.MESSAGES])
 def test_a_body_has_openai_s_four_members_in_every_format_but_anthropic_s(kind: str, operation: Operation) -> None:
     failure = failure_of(kind)
-    assert json.loads(failure.body(FORMATS[operation], "req-1")) == {
+    assert json.loads(failure.body(DIALECTS[operation], "req-1")) == {
         "error": {
             "message": failure.message,
             "type": TABLE[kind].type,
@@ -126,8 +126,8 @@ def test_an_sdk_tries_again_where_that_may_help_and_not_where_we_have_tried_alre
     kind: str, openai_sdk: tuple[openai.OpenAI, Say]
 ) -> None:
     client, _ = openai_sdk
-    tries_again = {"request_timeout", "connections_busy", "no_replica", "draining", "too_many_connections", "internal"}
-    tries_again.add("control_plane_busy")
+    tries_again = {"request_timeout", "connections_busy", "out_of_sockets", "no_replica", "draining", "internal"}
+    tries_again |= {"too_many_connections", "control_plane_busy"}
     assert client._should_retry(response_of(kind, Operation.CHAT)) is (kind in tries_again)
 
 

@@ -233,7 +233,7 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def no_success_is_claimed_after_an_error(self) -> None:
-        if hasattr(self, "flight") and self.flight.envelope.stream and self.flight.operation is Operation.CHAT:
+        if hasattr(self, "flight") and self.flight.streams and self.flight.operation is Operation.CHAT:
             claims_no_false_success(self.client)
 
     def teardown(self) -> None:

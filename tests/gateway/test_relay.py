@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from engines.errors import AnswerTruncated, ClientStalled, EngineError, IdleTimeout, TotalTimeout
 from engines.model import Operation, Usage
 from engines.sse import split
-from gateway import clock, relay
+from gateway import clock
 from gateway.accounts.prices import Rates, Row, Table
+from gateway.relay.document import HOLD_BYTES, usage_in
+from gateway.relay.stream import MAX_EVENT_BYTES
 from tests.engines.test_sse import parsed, pieces, streams
 from tests.engines.wire.frames import Json, frame, shuffled, words
 from tests.gateway.flights import JSON, SSE, Bench, FakeConnection, StepClock
@@ -312,11 +314,11 @@ def test_a_break_after_the_engines_error_is_told_once() -> None:
     assert bench.ledger.settled[0].error_kind == "engine_error"
 
 
-def test_an_endless_event_is_an_error_and_the_engine_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "MAX_EVENT_BYTES", 100)
-    client, bench = relayed([chunk()], [b"data: " + b"x" * 60], [b"x" * 60], [b"x" * 60])
+def test_an_endless_event_is_an_error_and_the_engine_is_stopped() -> None:
+    part = b"x" * (MAX_EVENT_BYTES // 2)
+    client, bench = relayed([chunk()], [b"data: " + part], [part], [part])
     assert split(client.body)[0] == chunk()
-    assert b"over 100 bytes" in split(client.body)[1]
+    assert b"over %d bytes" % MAX_EVENT_BYTES in split(client.body)[1]
     assert bench.calls[0].aborted
 
 
@@ -424,14 +426,14 @@ def test_a_plain_answer_passes_whole_with_its_cost() -> None:
 
 
 def test_an_answer_too_large_to_hold_passes_and_its_usage_is_found_at_its_end() -> None:
-    body = answer(relay.HOLD_BYTES + 100_000)
-    client, bench = plain(*pieces(body, [1, 1000, relay.HOLD_BYTES, relay.HOLD_BYTES + 5]))
+    body = answer(HOLD_BYTES + 100_000)
+    client, bench = plain(*pieces(body, [1, 1000, HOLD_BYTES, HOLD_BYTES + 5]))
     assert (client.state, client.body == body) == ("answered", True)
     assert bench.ledger.answered.usage == Usage(11, 7)
 
 
 def test_a_large_answer_that_breaks_is_cut_off() -> None:
-    body = answer(relay.HOLD_BYTES + 100_000)
+    body = answer(HOLD_BYTES + 100_000)
     client, bench = plain(body[:-50], end=BREAKS[0][0])
     assert client.state == "cut"
     assert bench.ledger.settled[0].error_kind == "answer_truncated"
@@ -467,7 +469,7 @@ def test_a_plain_answer_to_a_streamed_request_passes_as_it_is() -> None:
     ],
 )
 def test_the_last_usage_of_a_tail_is_taken(tail: bytes, usage: bytes) -> None:
-    assert relay.usage_in(tail) == usage
+    assert usage_in(tail) == usage
 
 
 def test_the_oracle_reads_what_the_tests_write() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 
 import pytest
 
 from engines.model import Operation
-from engines.wire import FORMATS
+from engines.wire import DIALECTS
 from gateway import clock
 from gateway.errors import Failure
 from gateway.reply import EVENTS, Reply
@@ -29,12 +30,12 @@ LOST = Failure("connection_lost", "it is gone")
 
 def new() -> tuple[Reply, FakeConnection]:
     client = FakeConnection()
-    return Reply(client, FORMATS[Operation.CHAT], b"req-1"), client
+    return Reply(client, DIALECTS[Operation.CHAT], b"req-1"), client
 
 
 def test_while_the_head_is_held_a_failure_is_an_http_error() -> None:
     reply, client = new()
-    reply.begin(200, EVENTS + ID)
+    reply.begin(200, EVENTS + ID, DIALECTS[Operation.CHAT].reader())
     assert (reply.untold, reply.status_of(LOST)) == (True, 502)
     reply.fail(LOST, ID)
     assert (client.status, client.error["message"], client.state) == (502, "it is gone", "answered")
@@ -44,7 +45,7 @@ def test_while_the_head_is_held_a_failure_is_an_http_error() -> None:
 @pytest.mark.parametrize("left", [False, True])
 def test_after_an_event_a_failure_is_an_event_whether_it_has_left_or_waits(left: bool) -> None:
     reply, client = new()
-    reply.begin(200, EVENTS + ID)
+    reply.begin(200, EVENTS + ID, DIALECTS[Operation.CHAT].reader())
     reply.events.append(chunk())
     if left:
         reply.flush()
@@ -136,3 +137,32 @@ def test_a_settled_flight_is_freed_without_the_collector() -> None:
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("members", [{}, {"n": 1}, {"messages": [{"role": "user", "content": "x" * 32_000}]}])
+def test_a_stream_pins_neither_its_prompt_nor_its_fleet_once_something_has_left(members: dict[str, object]) -> None:
+    bench = Bench(StepClock())
+    at_rest = sys.getrefcount(bench.serving), sys.getrefcount(bench.route)
+    flight, client = bench.begin(**members)  # type: ignore[arg-type]
+    (call,) = bench.calls
+    body, written = flight.request.body, call.body
+    assert sys.getrefcount(bench.serving) > at_rest[0]
+    call.head()
+    call.read(chunk()[:20])  # an event that is not whole may still turn out to be an error
+    assert sys.getrefcount(body) > 2
+    call.read(chunk()[20:])
+    assert client.state == "streaming"
+    assert (sys.getrefcount(body), sys.getrefcount(written)) == (2, 3)  # ours, the call's and the question's
+    assert (sys.getrefcount(bench.serving), sys.getrefcount(bench.route)) == at_rest
+    call.done(FINISH, DONE)
+    assert (client.body, bench.outstanding()) == (chunk() + FINISH + DONE, {})
+
+
+def test_a_route_with_a_feature_that_reads_the_prompt_keeps_it() -> None:
+    bench = Bench(StepClock(), keeps_prompt=True)
+    flight, _ = bench.begin()
+    body = flight.request.body
+    bench.calls[0].head()
+    bench.calls[0].read(chunk())
+    assert flight.request.body is body
+    flight.client_gone()

@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.accounts.record import RequestRecord
 from gateway.control.plane import Plane
 from gateway.control.source import Source
-from gateway.http.listen import bind, server_tls, url_of
+from gateway.http.listen import bind, server_certificate, url_of
 from gateway.supervisor import Supervisor
 from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
@@ -145,7 +145,7 @@ async def running_gateway(config: dict[str, Any] | str | pathlib.Path) -> AsyncI
         records = Records()
         worker._accounting.sinks = (*worker._accounting.sinks, records)
         await plane.start()
-        await worker.listen(sockets, server_tls(plane.settings.server))
+        await worker.listen(sockets, server_certificate(plane.settings.server))
         url = url_of(sockets[0], plane.settings.server)
         headers = {"authorization": f"Bearer {KEY}"}
         async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=20) as http:

@@ -10,7 +10,7 @@ import pytest
 
 from engines.errors import AnswerTruncated, ConnectFailed, FirstByteTimeout, TotalTimeout
 from engines.model import Deadlines, Operation
-from engines.port import Engine, Exchange, Replica
+from engines.port import Engine, Exchange, Outgoing, Replica
 from tests.engines.contract.stands import Stand, openai, simulator, simulator_process, vllm
 from tests.engines.http1.recorder import Recorder
 from tests.engines.http1.upstream import ended, nobody_home, until
@@ -42,7 +42,7 @@ def ask(
 ) -> tuple[Exchange, Recorder]:
     sink = Recorder()
     body = json.dumps({**REQUEST, "stream": stream}).encode()
-    return engine.send(engine.replicas[0].id, Operation.CHAT, body, headers, deadlines, sink), sink
+    return engine.send(engine.replicas[0].id, Outgoing(Operation.CHAT.value, headers, body), deadlines, sink), sink
 
 
 async def test_a_plain_answer_arrives_whole_and_its_connection_serves_again(stand: Stand) -> None:
@@ -156,7 +156,7 @@ async def test_each_operation_it_claims_has_a_route_on_the_server(stand: Stand) 
     base = "/v1" if stand.engine.kind == "openai" else ""
     for operation in sorted(stand.engine.operations, key=lambda each: each.value):
         sink = Recorder()
-        stand.engine.send(stand.engine.replicas[0].id, operation, b"{}", b"", PATIENT, sink)
+        stand.engine.send(stand.engine.replicas[0].id, Outgoing(operation.value, b"", b"{}"), PATIENT, sink)
         await ended(sink)
         assert sink.status in (200, 400), operation  # an empty request may be refused, but not as unknown
     if base:

@@ -205,6 +205,22 @@ def test_an_aborted_request_is_not_sent_anew() -> None:
     assert (bench.pool.fresh, sink.calls) == ([], [])
 
 
+def test_what_has_been_idle_as_long_as_a_connection_that_was_lost_is_as_dead() -> None:
+    for late in (0.0, REPLAY_WINDOW_S):
+        bench = Bench()
+        bench.used_once()
+        since = bench.loop.now
+        bench.loop.advance(7)
+        bench.send()
+        bench.loop.advance(late)
+        bench.end()
+        assert bench.pool.stale_since == [since]
+    first = Bench()
+    first.send()
+    first.end()
+    assert first.pool.stale_since == []
+
+
 # Aborts
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from engines.http_engine import HttpEngine
 from engines.model import Operation
-from engines.port import Replica
+from engines.port import Outgoing, Replica
 from tests.engines.http1.bench import PATIENT
 from tests.engines.http1.recorder import Recorder
 from tests.engines.http1.upstream import ANSWER, Upstream, ended, until, upstream
@@ -25,11 +25,12 @@ async def test_a_request_is_written_as_documented_to_the_byte() -> None:
     async with upstream() as up:
         engine = engine_at(up, "/studio/v1", api_key=KEY, headers={"X-Org": "org-12345"}, version_in_url=True)
         sink = Recorder()
-        engine.send("a", Operation.CHAT, b'{"a":1}', b"x-request-id: 7\r\n", PATIENT, sink)
+        engine.send("a", Outgoing(Operation.CHAT.value, b"x-request-id: 7\r\n", b'{"a":1}'), PATIENT, sink)
         expected = (
             b"POST /studio/v1/chat/completions HTTP/1.1\r\n"
             b"host: " + up.origin.authority.encode() + b"\r\n"
             b"user-agent: penstock\r\n"
+            b"accept-encoding: identity\r\n"
             b"content-type: application/json\r\n"
             b"authorization: Bearer sk-0123456789\r\n"
             b"x-org: org-12345\r\n"
@@ -50,7 +51,7 @@ async def test_a_request_is_written_as_documented_to_the_byte() -> None:
 async def test_each_operation_has_its_path(operation: Operation, version_in_url: bool) -> None:
     async with upstream() as up:
         engine = engine_at(up, "/v1" if version_in_url else "", version_in_url=version_in_url)
-        engine.send("a", operation, b"", b"", PATIENT, Recorder())
+        engine.send("a", Outgoing(operation.value, b"", b""), PATIENT, Recorder())
         path = operation.value
         if version_in_url and not path.startswith("/v1/"):
             path = "/v1" + path
@@ -72,7 +73,7 @@ async def test_replicas_do_not_share_connections() -> None:
         engine = HttpEngine("two", "vllm", replicas, frozenset(Operation), first.spawn)
         for up, name in ((first, "a"), (second, "b"), (first, "a")):
             sink = Recorder()
-            engine.send(name, Operation.CHAT, b"", b"", PATIENT, sink)
+            engine.send(name, Outgoing(Operation.CHAT.value, b"", b""), PATIENT, sink)
             peer = up.latest or await up.peer()
             await peer.request(1)
             peer.send(ANSWER)

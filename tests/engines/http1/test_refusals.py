@@ -42,6 +42,10 @@ REFUSED = {
     "HTTP/0.9": b"<html>no head at all</html>",
     "TLS": b"\x15\x03\x03\x00\x02\x02\x28",
     "HTTP/2 settings": b"\x00\x00\x12\x04\x00\x00\x00\x00\x00",
+    "a content-length beyond reason": b"HTTP/1.1 200 OK\r\ncontent-length: 1099511627777\r\n\r\nok",
+    "a status over 599": b"HTTP/1.1 600 What\r\ncontent-length: 0\r\n\r\n",
+    "a status of 999": b"HTTP/1.1 999 What\r\ncontent-length: 0\r\n\r\n",
+    "a status under 100": b"HTTP/1.1 099 What\r\ncontent-length: 0\r\n\r\n",
     "a status of four digits": b"HTTP/1.1 2000 OK\r\ncontent-length: 0\r\n\r\n",
     "a status that is no number": b"HTTP/1.1 OK\r\ncontent-length: 0\r\n\r\n",
 }
@@ -176,13 +180,71 @@ def test_a_head_without_end_is_refused_at_the_limit(endless: bytes) -> None:
     assert sink.heard == Heard(0, (), b"", "BadAnswer")
 
 
-def test_trailers_are_not_kept_however_many_come() -> None:
+def test_a_content_length_of_many_zeros_is_read() -> None:
+    _, sink = fed(b"HTTP/1.1 200 OK\r\ncontent-length: " + b"0" * 5000 + b"2\r\n\r\nok")
+    assert sink.heard.end == "done"
+    assert sink.body == b"ok"
+
+
+def test_trailers_are_not_kept() -> None:
     bench, sink = fed(CHUNKED + b"2\r\nok\r\n0\r\n")
     for _ in range(1000):
         bench.feed(b"x-trailer: 1\r\n")
     bench.feed(b"\r\n")
     assert sink.heard == Heard(200, ((b"transfer-encoding", b"chunked"),), b"ok", "done")
     assert bench.reusable
+
+
+@pytest.mark.parametrize(
+    ("start", "endless"),
+    [
+        (b"2\r\nok\r\n0\r\n", b"x-trailer: 1\r\n" * 50),
+        (b"2\r\nok\r\n0\r\nx-trailer: ", b"y" * 1000),
+        (b"2\r\nok\r\n0\r\n", b"y" * 1000),
+        (b"2\r\nok\r\n2;", b"y" * 1000),
+    ],
+    ids=["trailers", "a trailer's value", "a trailer's name", "a chunk extension"],
+)
+def test_trailers_without_end_are_cut_at_the_limit(start: bytes, endless: bytes) -> None:
+    bench, sink = fed(CHUNKED + start)
+    fed_bytes = 0
+    while not bench.transport.aborted:
+        bench.feed(endless)
+        fed_bytes += len(endless)
+        assert fed_bytes <= LIMITS.silent_bytes + LIMITS.head_bytes + 1000
+    assert (sink.heard.end, sink.body) == ("AnswerTruncated", b"ok")
+    assert str(sink.error) == "the engine sent trailers without end"
+
+
+@pytest.mark.parametrize(
+    "framing", [b"transfer-encoding: chunked\r\n\r\n", b"content-length: 99999999\r\n\r\n", b"\r\n"]
+)
+def test_an_error_body_without_end_is_cut_at_the_limit_and_a_long_answer_is_not(framing: bytes) -> None:
+    piece = b"e" * 4096
+    wire = b"1000\r\n" + piece + b"\r\n" if b"chunked" in framing else piece
+    bench, sink = fed(b"HTTP/1.1 500 Oops\r\n" + framing)
+    for _ in range(LIMITS.error_bytes // len(piece) + 1):
+        bench.feed(wire)
+    assert (sink.heard.end, str(sink.error)) == ("AnswerTruncated", "the engine's error answer is over 1048576 bytes")
+    assert len(sink.body) <= LIMITS.error_bytes + 4096
+    assert bench.transport.aborted
+    bench, sink = fed(b"HTTP/1.1 200 OK\r\n" + framing)
+    for _ in range(LIMITS.error_bytes // len(piece) + 1):
+        bench.feed(wire)
+    assert not sink.ended.is_set()
+
+
+def test_a_chunked_answer_in_http_1_0_costs_the_connection() -> None:
+    """RFC 9112 section 6.1: its framing cannot be trusted."""
+    chunks = b"2\r\nok\r\n0\r\n\r\n"
+    bench, sink = fed(b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ntransfer-encoding: chunked\r\n\r\n" + chunks)
+    assert (sink.body, sink.heard.end) == (b"ok", "done")
+    assert (bench.pool.released, bench.transport.aborted) == (0, True)
+
+
+def test_a_redirect_is_an_answer_and_nobody_follows_it() -> None:
+    bench, sink = fed(b"HTTP/1.1 308 Permanent Redirect\r\nlocation: http://elsewhere/\r\ncontent-length: 0\r\n\r\n")
+    assert (sink.status, sink.heard.end, bench.transport.writes) == (308, "done", 1)
 
 
 def a_bug_of_ours() -> None:
@@ -199,3 +261,21 @@ def test_a_sink_that_raises_fails_the_call_and_the_mistake_is_not_hidden(moment:
     assert sink.calls[-1] == "failed"
     assert type(sink.error) is (BadAnswer if moment == "on_head" else AnswerTruncated)
     assert bench.transport.aborted
+
+
+def test_a_sink_that_cannot_live_with_the_end_hears_that_the_answer_is_bad() -> None:
+    for wire, closes in ((LENGTH + b"\r\nok", False), (b"HTTP/1.1 200 OK\r\n\r\nok", True)):
+        bench = Bench()
+        _, sink = bench.send()
+
+        def once(sink: Recorder = sink) -> None:
+            sink.on_end = None
+            a_bug_of_ours()
+
+        sink.on_end = once
+        bench.feed(wire)
+        if closes:
+            bench.end()
+        assert sink.calls[-2:] == ["done", "failed"]
+        assert [KeyError] == [type(fault) for fault in bench.loop.reported]
+        assert bench.loop.pending == [] or bench.reusable

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from engines.model import Usage
-from engines.wire.anthropic_messages import FORMAT
-from engines.wire.format import NOTHING, ApiError, Finding
+from engines.wire.anthropic_messages import DIALECT
+from engines.wire.dialect import NOTHING, ApiError, Finding
 from tests.engines.wire.frames import Json, frame
 
 
@@ -33,12 +33,12 @@ def start(**usage: object) -> bytes:
     ],
 )
 def test_content_says_nothing_else(sent: bytes) -> None:
-    assert FORMAT.read_event(sent) == NOTHING
+    assert DIALECT.reader().read(sent) == NOTHING
 
 
 def test_cache_reads_and_writes_are_added_to_the_input() -> None:
     sent = start(input_tokens=10, cache_creation_input_tokens=3, cache_read_input_tokens=100, output_tokens=1)
-    assert FORMAT.read_event(sent).usage == Usage(113, 1, cached_tokens=100, cache_write_tokens=3)
+    assert DIALECT.reader().read(sent).usage == Usage(113, 1, cached_tokens=100, cache_write_tokens=3)
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,16 @@ def test_cache_reads_and_writes_are_added_to_the_input() -> None:
     ],
 )
 def test_counts_left_out_are_zero(usage: Json, counted: Usage) -> None:
-    assert FORMAT.read_event(start(**usage)).usage == counted
+    assert DIALECT.reader().read(start(**usage)).usage == counted
 
 
 def test_the_two_reports_of_a_stream_make_one_usage() -> None:
-    first = FORMAT.read_event(start(input_tokens=10, cache_read_input_tokens=90, output_tokens=1)).usage
-    last = FORMAT.read_event(
-        event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 25})
-    ).usage
+    first = DIALECT.reader().read(start(input_tokens=10, cache_read_input_tokens=90, output_tokens=1)).usage
+    last = (
+        DIALECT.reader()
+        .read(event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 25}))
+        .usage
+    )
     assert first is not None
     assert last is not None
     assert first.merged(last) == Usage(100, 25, cached_tokens=90)
@@ -80,15 +82,15 @@ def test_the_two_reports_of_a_stream_make_one_usage() -> None:
 )
 def test_stop_reasons_in_openais_words(stop_reason: str | None, finish: str) -> None:
     sent = event("message_delta", delta={"stop_reason": stop_reason, "stop_sequence": None}, usage={"output_tokens": 2})
-    assert FORMAT.read_event(sent) == Finding(usage=Usage(0, 2), finish_reason=finish)
+    assert DIALECT.reader().read(sent) == Finding(usage=Usage(0, 2), finish_reason=finish)
 
 
 def test_message_stop_ends_the_stream() -> None:
-    assert FORMAT.read_event(event("message_stop")) == Finding(ends=True)
+    assert DIALECT.reader().read(event("message_stop")) == Finding(ends=True)
 
 
 def test_openais_end_marker_is_not_ours() -> None:
-    assert FORMAT.read_event(b"data: [DONE]\n\n") == NOTHING
+    assert DIALECT.reader().read(b"data: [DONE]\n\n") == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -102,8 +104,8 @@ def test_openais_end_marker_is_not_ours() -> None:
 )
 def test_an_error_event_is_found(error: Json | None, message: str) -> None:
     sent = event("error", error=error)
-    assert FORMAT.may_matter(sent)
-    assert FORMAT.read_event(sent) == Finding(error=message)
+    assert DIALECT.reader().may_matter(sent)
+    assert DIALECT.reader().read(sent) == Finding(error=message)
 
 
 def test_a_plain_answer_is_read_like_a_stream() -> None:
@@ -114,19 +116,21 @@ def test_a_plain_answer_is_read_like_a_stream() -> None:
         "usage": {"input_tokens": 5, "cache_read_input_tokens": 2, "output_tokens": 3},
     }
     finding = Finding(usage=Usage(7, 3, cached_tokens=2), finish_reason="length")
-    assert FORMAT.read_answer(json.dumps(answer).encode()) == finding
+    assert DIALECT.read_answer(json.dumps(answer).encode()) == finding
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"usage":null,"stop_reason":null}', b"\xff"])
 def test_an_answer_that_says_nothing_is_no_failure(body: bytes) -> None:
-    assert FORMAT.read_answer(body) == NOTHING
+    assert DIALECT.read_answer(body) == NOTHING
 
 
 def test_our_errors_have_anthropics_shape_and_types() -> None:
     known = ApiError("slow down", "rate_limit_error")
-    assert FORMAT.error_event(known) == event("error", error={"type": "rate_limit_error", "message": "slow down"})
+    assert DIALECT.reader().error_event(known) == event(
+        "error", error={"type": "rate_limit_error", "message": "slow down"}
+    )
     unknown = ApiError("it broke", "server_error", "engine_answer_truncated")
-    assert json.loads(FORMAT.error_body(unknown, "req-1")) == {
+    assert json.loads(DIALECT.error_body(unknown, "req-1")) == {
         "type": "error",
         "error": {"type": "api_error", "message": "it broke"},
         "request_id": "req-1",

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from engines.model import Operation
 from engines.sse import split
-from engines.wire import FORMATS, ApiError, WireFormat
-from engines.wire.format import NOTHING
+from engines.wire import DIALECTS, ApiError, Dialect
+from engines.wire.dialect import NOTHING
 from tests.engines.wire.frames import Json, counts, frame, framed, shuffled, words
 
 relaxed = settings(deadline=None, max_examples=200)
 CHAT, RESPONSES, MESSAGES = (
-    FORMATS[operation] for operation in (Operation.CHAT, Operation.RESPONSES, Operation.MESSAGES)
+    DIALECTS[operation] for operation in (Operation.CHAT, Operation.RESPONSES, Operation.MESSAGES)
 )
-EACH = pytest.mark.parametrize("wire", sorted(set(FORMATS.values()), key=repr), ids=lambda wire: type(wire).__name__)
+EACH = pytest.mark.parametrize("wire", sorted(set(DIALECTS.values()), key=repr), ids=lambda wire: type(wire).__name__)
 
 
 def objects(**members: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:
@@ -109,21 +109,23 @@ response_events = objects(
 @relaxed
 @given(st.lists(framed(chunks), min_size=1, max_size=4))
 def test_a_block_of_chat_chunks_that_holds_something_may_matter(events: list[bytes]) -> None:
-    assert CHAT.may_matter(b"".join(events)) or [CHAT.read_event(event) for event in events] == [NOTHING] * len(events)
+    assert CHAT.reader().may_matter(b"".join(events)) or [CHAT.reader().read(event) for event in events] == [
+        NOTHING
+    ] * len(events)
 
 
 @relaxed
 @given(st.lists(framed(response_events, named=True), min_size=1, max_size=4))
 def test_a_block_of_response_events_that_holds_something_may_matter(events: list[bytes]) -> None:
-    found = [RESPONSES.read_event(event) for event in events]
-    assert RESPONSES.may_matter(b"".join(events)) or found == [NOTHING] * len(events)
+    found = [RESPONSES.reader().read(event) for event in events]
+    assert RESPONSES.reader().may_matter(b"".join(events)) or found == [NOTHING] * len(events)
 
 
 @relaxed
 @given(st.lists(framed(message_events, named=True), min_size=1, max_size=4))
 def test_a_block_of_message_events_that_holds_something_may_matter(events: list[bytes]) -> None:
-    found = [MESSAGES.read_event(event) for event in events]
-    assert MESSAGES.may_matter(b"".join(events)) or found == [NOTHING] * len(events)
+    found = [MESSAGES.reader().read(event) for event in events]
+    assert MESSAGES.reader().may_matter(b"".join(events)) or found == [NOTHING] * len(events)
 
 
 @relaxed
@@ -134,46 +136,46 @@ def test_an_event_that_ends_like_an_ordinary_one_is_ordinary(texts: list[str], s
         value = {"id": "x", "choices": [choice], "usage": usage}
         return frame(shuffled(value, random.Random(order)), style)
 
-    tail = CHAT.ordinary_tail(chunk("once"))
+    tail = CHAT.reader().ordinary_tail(chunk("once"))
     told = [
         event for text in texts for event in (chunk(text), chunk(text, {"prompt_tokens": 3}), chunk(text, None, "stop"))
     ]
-    found = [CHAT.read_event(event) for event in told if tail and event.endswith(tail)]
+    found = [CHAT.reader().read(event) for event in told if tail and event.endswith(tail)]
     assert [(finding.finish_reason, finding.error, finding.ends) for finding in found] == [("", "", False)] * len(found)
 
 
 def test_the_usual_orders_of_keys_have_an_ordinary_tail() -> None:
     vllm = {"id": "x", "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": None}], "usage": None}
-    assert CHAT.ordinary_tail(frame(vllm)) == b'"finish_reason":null}],"usage":null}\n\n'
+    assert CHAT.reader().ordinary_tail(frame(vllm)) == b'"finish_reason":null}],"usage":null}\n\n'
 
 
 @EACH
 @relaxed
 @given(st.binary(max_size=200))
-def test_any_bytes_can_be_read(wire: WireFormat, data: bytes) -> None:
+def test_any_bytes_can_be_read(wire: Dialect, data: bytes) -> None:
     for event in (data, b"data: " + data + b"\n\n", b'data: {"type":"error","error":' + data + b"}\n\n"):
-        wire.may_matter(event)
-        wire.read_event(event)
-        wire.ordinary_tail(event)
+        wire.reader().may_matter(event)
+        wire.reader().read(event)
+        wire.reader().ordinary_tail(event)
     wire.read_answer(data)
 
 
 @EACH
-def test_a_document_nested_100000_deep_reads_as_nothing(wire: WireFormat) -> None:
+def test_a_document_nested_100000_deep_reads_as_nothing(wire: Dialect) -> None:
     deep = b'{"usage":' + b"[" * 100_000
-    assert (wire.read_event(b"data: " + deep + b"\n\n"), wire.read_answer(deep)) == (NOTHING, NOTHING)
+    assert (wire.reader().read(b"data: " + deep + b"\n\n"), wire.read_answer(deep)) == (NOTHING, NOTHING)
 
 
 @EACH
 @relaxed
 @given(words.filter(bool), st.one_of(st.none(), words))
-def test_a_client_of_the_format_reads_our_error_as_an_error(wire: WireFormat, message: str, code: str | None) -> None:
-    event = wire.error_event(ApiError(message=message, type="server_error", code=code))
+def test_a_client_of_the_format_reads_our_error_as_an_error(wire: Dialect, message: str, code: str | None) -> None:
+    event = wire.reader().error_event(ApiError(message=message, type="server_error", code=code))
     assert [event] == split(event)
-    assert wire.may_matter(event)
-    assert message == wire.read_event(event).error
+    assert wire.reader().may_matter(event)
+    assert message == wire.reader().read(event).error
 
 
 @EACH
-def test_a_finished_stream_ends_as_its_format_says(wire: WireFormat) -> None:
-    assert wire.end_marker == b"" or wire.read_event(wire.end_marker).ends
+def test_a_finished_stream_ends_as_its_format_says(wire: Dialect) -> None:
+    assert wire.end_marker == b"" or wire.reader().read(wire.end_marker).ends

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 
 from engines.model import Usage
-from engines.wire.format import NOTHING, ApiError, Finding
-from engines.wire.openai_chat import FORMAT
+from engines.wire.dialect import NOTHING, ApiError, Finding
+from engines.wire.openai_chat import DIALECT
 from tests.engines.wire.frames import Json, frame, words
 
 
@@ -66,57 +66,57 @@ OPENAI_USAGE = {
     ],
 )
 def test_content_says_nothing_else(value: Json) -> None:
-    assert FORMAT.read_event(frame(value)) == NOTHING
+    assert DIALECT.reader().read(frame(value)) == NOTHING
 
 
 def test_azures_first_chunk_without_choices_is_no_usage_event() -> None:
-    assert not FORMAT.read_event(frame(chunk(prompt_filter_results=[]))).usage_only
+    assert not DIALECT.reader().read(frame(chunk(prompt_filter_results=[]))).usage_only
 
 
 @settings(deadline=None)
 @given(words)
 def test_content_that_quotes_a_chunk_is_content(text: str) -> None:
     event = frame(chunk(choice({"content": text})))
-    assert FORMAT.read_event(event) == NOTHING
+    assert DIALECT.reader().read(event) == NOTHING
 
 
 def test_an_ordinary_chunk_is_not_read_at_all() -> None:
-    assert not FORMAT.may_matter(
+    assert not DIALECT.reader().may_matter(
         frame(chunk(choice({"content": 'it said "usage":{"error":1} and "finish_reason":"stop"'})))
     )
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter", "model_length"])
 def test_the_finish_reason_is_read(reason: str) -> None:
-    assert FORMAT.read_event(frame(chunk(choice(reason=reason)))) == Finding(finish_reason=reason, finished=FIRST)
+    assert DIALECT.reader().read(frame(chunk(choice(reason=reason)))) == Finding(finish_reason=reason, finished=FIRST)
 
 
 def test_a_finish_reason_counts_whichever_choice_has_it() -> None:
     event = frame(chunk(choice(), choice(reason="length", index=1), choice(index=2)))
-    assert FORMAT.read_event(event) == Finding(finish_reason="length", finished=frozenset({b"1"}))
+    assert DIALECT.reader().read(event) == Finding(finish_reason="length", finished=frozenset({b"1"}))
 
 
 @pytest.mark.parametrize("index", ["odd", None, [1], 10**30])
 def test_an_odd_index_does_not_hide_the_finish_reason(index: object) -> None:
     event = frame(chunk({"index": index, "delta": {}, "finish_reason": "stop"}))
-    assert FORMAT.read_event(event).finish_reason == "stop"
+    assert DIALECT.reader().read(event).finish_reason == "stop"
 
 
 def test_vllms_usage_chunk_is_usage_only() -> None:
     event = frame(chunk(usage=VLLM_USAGE, system_fingerprint="vllm-0.32"))
-    assert FORMAT.read_event(event) == Finding(usage=Usage(11, 7), usage_only=True)
+    assert DIALECT.reader().read(event) == Finding(usage=Usage(11, 7), usage_only=True)
 
 
 def test_usage_on_a_chunk_with_choices_is_not_usage_only() -> None:
     continuous = frame(chunk(choice({"content": "Hi"}), usage=VLLM_USAGE))
-    assert FORMAT.read_event(continuous) == Finding(usage=Usage(11, 7))
+    assert DIALECT.reader().read(continuous) == Finding(usage=Usage(11, 7))
     mistral = frame(chunk(choice({"content": ""}, "stop"), usage=VLLM_USAGE))
-    assert FORMAT.read_event(mistral) == Finding(usage=Usage(11, 7), finish_reason="stop", finished=FIRST)
+    assert DIALECT.reader().read(mistral) == Finding(usage=Usage(11, 7), finish_reason="stop", finished=FIRST)
 
 
 def test_cached_and_reasoning_tokens_are_part_of_the_counts() -> None:
     usage = Usage(100, 50, cached_tokens=64, reasoning_tokens=20)
-    assert FORMAT.read_event(frame(chunk(usage=OPENAI_USAGE))).usage == usage
+    assert DIALECT.reader().read(frame(chunk(usage=OPENAI_USAGE))).usage == usage
 
 
 @pytest.mark.parametrize(
@@ -132,12 +132,12 @@ def test_cached_and_reasoning_tokens_are_part_of_the_counts() -> None:
     ],
 )
 def test_counts_left_out_are_zero(sent: Json, usage: Usage) -> None:
-    assert FORMAT.read_event(frame(chunk(usage=sent))).usage == usage
+    assert DIALECT.reader().read(frame(chunk(usage=sent))).usage == usage
 
 
 @pytest.mark.parametrize("sent", [{"prompt_tokens": -1}, {"prompt_tokens": 10**30}, {"prompt_tokens": "9"}, 7, []])
 def test_usage_that_is_none_does_not_hide_the_finish_reason(sent: object) -> None:
-    assert FORMAT.read_event(frame(chunk(choice(reason="stop"), usage=sent))) == Finding(
+    assert DIALECT.reader().read(frame(chunk(choice(reason="stop"), usage=sent))) == Finding(
         finish_reason="stop", finished=FIRST
     )
 
@@ -146,12 +146,12 @@ def test_usage_that_is_none_does_not_hide_the_finish_reason(sent: object) -> Non
     "event", [b"data: [DONE]\n\n", b"data:[DONE]\n\n", b"data: [DONE]\r\n\r\n", b"data: [DONE] \n\n"]
 )
 def test_done_ends_the_stream(event: bytes) -> None:
-    assert FORMAT.may_matter(event)
-    assert FORMAT.read_event(event) == Finding(ends=True)
+    assert DIALECT.reader().may_matter(event)
+    assert DIALECT.reader().read(event) == Finding(ends=True)
 
 
 def test_done_in_content_ends_nothing() -> None:
-    assert FORMAT.read_event(frame(chunk(choice({"content": "data: [DONE]\n\n"})))) == NOTHING
+    assert DIALECT.reader().read(frame(chunk(choice({"content": "data: [DONE]\n\n"})))) == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -171,40 +171,43 @@ def test_done_in_content_ends_nothing() -> None:
     ],
 )
 def test_errors_are_found_whatever_their_shape(error: object, finding: Finding) -> None:
-    assert FORMAT.read_event(frame({"error": error})) == finding
-    assert FORMAT.read_answer(json.dumps({"error": error}).encode()) == finding
+    assert DIALECT.reader().read(frame({"error": error})) == finding
+    assert DIALECT.read_answer(json.dumps({"error": error}).encode()) == finding
 
 
 @pytest.mark.parametrize("error", [None, False, {}, "", 0])
 def test_what_the_sdks_take_for_no_error_is_none(error: object) -> None:
     event = frame(chunk(choice(reason="stop"), error=error))
-    assert FORMAT.read_event(event) == Finding(finish_reason="stop", finished=FIRST)
+    assert DIALECT.reader().read(event) == Finding(finish_reason="stop", finished=FIRST)
 
 
 @pytest.mark.parametrize("event", [b"data: {not json}\n\n", b": ping\n\n", b"event: ping\n\n", b"\n\n", b"data: 7\n\n"])
 def test_what_is_no_chunk_says_nothing(event: bytes) -> None:
-    assert FORMAT.read_event(event) == NOTHING
+    assert DIALECT.reader().read(event) == NOTHING
 
 
 def test_a_plain_answer_is_read_like_a_stream() -> None:
     body = json.dumps({"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": OPENAI_USAGE})
     usage = Usage(100, 50, cached_tokens=64, reasoning_tokens=20)
-    assert FORMAT.read_answer(body.encode()) == Finding(usage=usage, finish_reason="stop")
+    assert DIALECT.read_answer(body.encode()) == Finding(usage=usage, finish_reason="stop")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"not json", b'{"choices":[]}', b'{"choices":null,"usage":null}'])
 def test_an_answer_that_says_nothing_is_no_failure(body: bytes) -> None:
-    assert FORMAT.read_answer(body) == NOTHING
+    assert DIALECT.read_answer(body) == NOTHING
 
 
 def test_our_error_event_is_what_the_sdk_raises_on() -> None:
-    event = FORMAT.error_event(ApiError("it broke", "server_error", "engine_answer_truncated"))
+    event = DIALECT.reader().error_event(ApiError("it broke", "server_error", "engine_answer_truncated"))
     shape = {"message": "it broke", "type": "server_error", "param": None, "code": "engine_answer_truncated"}
     assert event == frame({"error": shape})
 
 
 def test_the_ordinary_tail_is_that_of_an_unfinished_choice() -> None:
-    assert FORMAT.ordinary_tail(frame(chunk(choice({"content": "x"})))) == b'"finish_reason":null}]}\n\n'
-    assert FORMAT.ordinary_tail(frame(chunk(choice(), usage=None))) == b'"finish_reason":null}],"usage":null}\n\n'
-    assert FORMAT.ordinary_tail(frame(chunk(prompt_filter_results=[]))) == b""
-    assert FORMAT.ordinary_tail(b": ping\n\n") == b""
+    assert DIALECT.reader().ordinary_tail(frame(chunk(choice({"content": "x"})))) == b'"finish_reason":null}]}\n\n'
+    assert (
+        DIALECT.reader().ordinary_tail(frame(chunk(choice(), usage=None)))
+        == b'"finish_reason":null}],"usage":null}\n\n'
+    )
+    assert DIALECT.reader().ordinary_tail(frame(chunk(prompt_filter_results=[]))) == b""
+    assert DIALECT.reader().ordinary_tail(b": ping\n\n") == b""

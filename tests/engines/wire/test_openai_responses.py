@@ -7,8 +7,8 @@ import json
 import pytest
 
 from engines.model import Usage
-from engines.wire.format import NOTHING, ApiError, Finding
-from engines.wire.openai_responses import FORMAT
+from engines.wire.dialect import NOTHING, ApiError, Finding
+from engines.wire.openai_responses import DIALECT
 from tests.engines.wire.frames import Json, frame
 
 USAGE = {
@@ -38,12 +38,12 @@ def ending(kind: str, **members: object) -> bytes:
     ids=lambda value: str(value["type"]),
 )
 def test_events_on_the_way_say_nothing(value: Json) -> None:
-    assert FORMAT.read_event(frame(value, name=value["type"])) == NOTHING
+    assert DIALECT.reader().read(frame(value, name=value["type"])) == NOTHING
 
 
 def test_a_completed_response_ends_the_stream_with_its_usage() -> None:
     event = ending("response.completed", status="completed", usage=USAGE)
-    assert FORMAT.read_event(event) == Finding(usage=COUNTED, finish_reason="stop", ends=True)
+    assert DIALECT.reader().read(event) == Finding(usage=COUNTED, finish_reason="stop", ends=True)
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_a_completed_response_ends_the_stream_with_its_usage() -> None:
 )
 def test_an_answer_cut_short_says_why_whatever_its_event_is_called(kind: str, reason: Json | None, finish: str) -> None:
     event = ending(kind, status="incomplete", incomplete_details=reason, usage=USAGE)
-    assert FORMAT.read_event(event) == Finding(usage=COUNTED, finish_reason=finish, ends=True)
+    assert DIALECT.reader().read(event) == Finding(usage=COUNTED, finish_reason=finish, ends=True)
 
 
 def test_a_failed_response_is_an_error_and_no_end() -> None:
     event = ending("response.failed", status="failed", error={"code": "server_error", "message": "it broke"})
-    assert FORMAT.read_event(event) == Finding(error="it broke")
-    assert FORMAT.read_event(ending("response.failed")) == Finding(error="the engine reported an error")
+    assert DIALECT.reader().read(event) == Finding(error="it broke")
+    assert DIALECT.reader().read(ending("response.failed")) == Finding(error="the engine reported an error")
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_a_failed_response_is_an_error_and_no_end() -> None:
     ],
 )
 def test_an_error_event_is_found(event: bytes, message: str) -> None:
-    assert FORMAT.may_matter(event)
-    assert FORMAT.read_event(event) == Finding(error=message)
+    assert DIALECT.reader().may_matter(event)
+    assert DIALECT.reader().read(event) == Finding(error=message)
 
 
 def test_the_format_has_no_done() -> None:
-    assert (FORMAT.end_marker, FORMAT.read_event(b"data: [DONE]\n\n")) == (b"", NOTHING)
+    assert (DIALECT.end_marker, DIALECT.reader().read(b"data: [DONE]\n\n")) == (b"", NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -98,15 +98,15 @@ def test_the_format_has_no_done() -> None:
     ],
 )
 def test_a_plain_answer_says_how_it_ended(answer: Json, finding: Finding) -> None:
-    assert FORMAT.read_answer(json.dumps(answer).encode()) == finding
+    assert DIALECT.read_answer(json.dumps(answer).encode()) == finding
 
 
 def test_our_error_event_has_the_shape_of_the_formats_own() -> None:
-    event = FORMAT.error_event(ApiError("it broke", "server_error", "engine_answer_truncated"))
+    event = DIALECT.reader().error_event(ApiError("it broke", "server_error", "engine_answer_truncated"))
     shape = {"type": "error", "code": "engine_answer_truncated", "message": "it broke", "param": None}
     assert event == frame(shape, name="error")
 
 
 def test_our_plain_errors_are_openais() -> None:
-    body = json.loads(FORMAT.error_body(ApiError("no", "server_error"), "req-1"))
+    body = json.loads(DIALECT.error_body(ApiError("no", "server_error"), "req-1"))
     assert body == {"error": {"message": "no", "type": "server_error", "param": None, "code": None}}

@@ -7,23 +7,23 @@ import json
 import pytest
 
 from engines.model import Operation, Usage
-from engines.wire import FORMATS
-from engines.wire.format import NOTHING, Finding
-from engines.wire.plain_json import FORMAT
+from engines.wire import DIALECTS
+from engines.wire.dialect import NOTHING, Finding
+from engines.wire.plain_json import DIALECT
 
 
 def test_every_operation_has_a_format() -> None:
-    assert set(FORMATS) == set(Operation)
+    assert set(DIALECTS) == set(Operation)
 
 
 def test_embeddings_report_their_input() -> None:
     body = {"object": "list", "data": [{"embedding": [0.1]}], "usage": {"prompt_tokens": 6, "total_tokens": 6}}
-    assert FORMAT.read_answer(json.dumps(body).encode()) == Finding(usage=Usage(6, 0))
+    assert DIALECT.read_answer(json.dumps(body).encode()) == Finding(usage=Usage(6, 0))
 
 
 def test_rerank_reports_a_total_alone() -> None:
     body = {"id": "r", "results": [], "usage": {"total_tokens": 58}}
-    assert FORMAT.read_answer(json.dumps(body).encode()) == Finding(usage=Usage(58, 0))
+    assert DIALECT.read_answer(json.dumps(body).encode()) == Finding(usage=Usage(58, 0))
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_rerank_reports_a_total_alone() -> None:
     ],
 )
 def test_answers_without_usage_say_nothing(body: bytes) -> None:
-    assert FORMAT.read_answer(body) == NOTHING
+    assert DIALECT.read_answer(body) == NOTHING

@@ -24,6 +24,8 @@ from gateway.workers.messages import (
     Counters,
     Drain,
     Drained,
+    RenewCertificate,
+    Renewed,
     SeriesCounted,
     ToPlane,
     ToWorker,
@@ -77,6 +79,8 @@ class FakeWorker:
         match message:
             case Configure():
                 return Configured(self.problem)
+            case RenewCertificate():
+                return Renewed(self.problem)
             case AskCounters():
                 snapshot = self.metrics.snapshot()
                 self.link.tell(SeriesCounted(snapshot.series))

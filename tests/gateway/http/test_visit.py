@@ -23,12 +23,12 @@ KEYED = Keyring([(hashlib.sha256(KEY).hexdigest(), APP)])
 
 
 def visit(
-    keyring: Keyring, path: bytes, fields: dict[bytes, bytes], *, length: int = 0, any_host: bool = False
+    keyring: Keyring, path: bytes, fields: dict[bytes, bytes], *, length: int = 0, over_unix: bool = False
 ) -> str | Principal | None:
     """Whom the request turned out to be from, or the kind of failure."""
     asked = Request(cast("Asker", None), b"POST", "1.1", path, b"", list(fields.items()), fields, b"", True)
     try:
-        admit(asked, keyring, length=length, any_host=any_host)
+        admit(asked, keyring, length=length, over_unix=over_unix)
     except Failure as failure:
         return failure.kind
     return asked.principal
@@ -62,16 +62,19 @@ def test_loopback_names_are_served_without_keys(host: bytes) -> None:
 def test_without_keys_any_other_host_is_a_403_on_every_path(host: bytes, path: bytes) -> None:
     assert not is_loopback(host)
     assert visit(Keyring(), path, {b"host": host}) == "foreign_host"
-    assert visit(Keyring(), path, {b"host": host}, any_host=True) is ANONYMOUS
+    assert visit(Keyring(any_host=True), path, {b"host": host}) is ANONYMOUS
+    assert visit(Keyring(), path, {b"host": host}, over_unix=True) is ANONYMOUS
 
 
 @pytest.mark.parametrize(
     "origin", [b"https://evil.example", b"null", b"http://localhost.evil.example", b"file://", b""]
 )
-@pytest.mark.parametrize("any_host", [False, True], ids=["loopback", "open"])
-def test_without_keys_no_page_of_another_origin_is_served(origin: bytes, *, any_host: bool) -> None:
-    fields = {b"host": b"localhost:8080", b"origin": origin}
-    assert visit(Keyring(), OPERATION, fields, any_host=any_host) == "foreign_origin"
+@pytest.mark.parametrize("keyring", [Keyring(), Keyring(any_host=True)], ids=["loopback", "open"])
+def test_without_keys_no_page_of_another_origin_is_served(keyring: Keyring, origin: bytes) -> None:
+    assert visit(keyring, OPERATION, {b"host": b"localhost:8080", b"origin": origin}) == "foreign_origin"
+    assert (
+        visit(keyring, OPERATION, {b"host": b"localhost:8080", b"origin": origin}, over_unix=True) == "foreign_origin"
+    )
 
 
 @pytest.mark.parametrize(

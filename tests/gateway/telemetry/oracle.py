@@ -11,21 +11,19 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from gateway import version
-from gateway.telemetry.exposition import HELP
-from gateway.telemetry.metrics import (
-    COUNTERS,
+from gateway.telemetry.metrics import MetricsSnapshot, Sample, Series
+from gateway.telemetry.metrics.families import BY_LABELS, BY_NAME
+from gateway.telemetry.metrics.family import Family
+from gateway.telemetry.metrics.series import (
     DURATION_BOUNDS_S,
-    GAUGES,
     OVERHEAD_BOUNDS_S,
     TPOT_BOUNDS_S,
     TTFT_BOUNDS_S,
-    Family,
     Histogram,
-    MetricsSnapshot,
-    Sample,
-    Series,
 )
 
+COUNTERS = {family.name: family for family in BY_LABELS if family.type == "counter"}
+GAUGES = {family.name: family for family in BY_LABELS if family.type == "gauge"}
 LABELS = ("model", "engine", "arm")
 HISTOGRAMS = (
     ("penstock_request_duration_seconds", "duration", DURATION_BOUNDS_S),
@@ -58,11 +56,11 @@ class _Snapshot(Collector):
 
 
 def _counter(name: str, *labels: str) -> CounterMetricFamily:
-    return CounterMetricFamily(name, HELP[name].text, None, labels)
+    return CounterMetricFamily(name, BY_NAME[name].text, None, labels)
 
 
 def _gauge(name: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, HELP[name].text, None, labels)
+    return GaugeMetricFamily(name, BY_NAME[name].text, None, labels)
 
 
 def _requests(all_series: list[Series]) -> Iterator[Metric]:
@@ -92,7 +90,7 @@ def _requests(all_series: list[Series]) -> Iterator[Metric]:
 
 def _histograms(all_series: list[Series]) -> Iterator[Metric]:
     for name, attribute, bounds in HISTOGRAMS:
-        family = HistogramMetricFamily(name, HELP[name].text, labels=LABELS)
+        family = HistogramMetricFamily(name, BY_NAME[name].text, labels=LABELS)
         les = [*map(floatToGoString, bounds), "+Inf"]
         for series in all_series:
             histogram: Histogram = getattr(series, attribute)
@@ -119,7 +117,7 @@ def _others(
     families: Mapping[str, Family],
     metric: type[CounterMetricFamily] | type[GaugeMetricFamily],
 ) -> Iterator[Metric]:
-    made = {name: metric(name, HELP[name].text, None, family.labels) for name, family in families.items()}
+    made = {name: metric(name, BY_NAME[name].text, None, family.labels) for name, family in families.items()}
     for sample in samples:
         made[sample.name].add_metric(sample.labels, sample.value)
     yield from made.values()

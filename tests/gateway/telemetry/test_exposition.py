@@ -14,27 +14,25 @@ from prometheus_client.samples import Sample as Line
 
 from engines.model import Usage
 from gateway import version
-from gateway.telemetry.exposition import CACHED_PAIRS, CHUNK_BLOCKS, CONTENT_TYPE, HELP, render, render_lines
-from gateway.telemetry.metrics import (
-    BREAKER_OPEN,
-    COUNTERS,
+from gateway.telemetry.exposition import CHUNK_BLOCKS, CONTENT_TYPE, render, render_lines
+from gateway.telemetry.metrics import Metrics, MetricsSnapshot, Sample, Series, merge
+from gateway.telemetry.metrics.families import BY_NAME
+from gateway.telemetry.metrics.families.admission import QUEUE_TOKENS, SHED
+from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
+from gateway.telemetry.metrics.families.loops import LOOP_AGE
+from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
+from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN, REPLICAS
+from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
+from gateway.telemetry.metrics.family import Family
+from gateway.telemetry.metrics.series import (
     DURATION_BOUNDS_S,
-    GAUGES,
-    LOOP_AGE,
     OVERHEAD_BOUNDS_S,
-    QUEUE_TOKENS,
-    REPLICAS,
     TPOT_BOUNDS_S,
     TTFT_BOUNDS_S,
-    Family,
     Histogram,
-    Metrics,
-    MetricsSnapshot,
-    Sample,
-    Series,
-    merge,
 )
-from tests.gateway.telemetry.oracle import expected_text
+from gateway.telemetry.metrics.text import CACHED_PAIRS
+from tests.gateway.telemetry.oracle import COUNTERS, GAUGES, expected_text
 
 TYPES = re.compile(r"^# TYPE .*", re.MULTILINE)
 ROUTE = {"model": "chat", "engine": "llama", "arm": "control"}
@@ -107,11 +105,11 @@ def test_histograms_have_the_published_buckets_and_are_cumulative() -> None:
 
 def test_the_other_counters_and_gauges() -> None:
     metrics = Metrics(["chat"])
-    metrics.retry("llama", "timeout")
-    metrics.fallback("chat", "llama", "openai")
-    metrics.shed("chat", "queue_full")
-    metrics.config_reload("applied")
-    metrics.records_dropped("spans", 3)
+    metrics.count(RETRIES, "llama", "timeout")
+    metrics.count(FALLBACKS, "chat", "llama", "openai")
+    metrics.count(SHED, "chat", "queue_full")
+    metrics.count(CONFIG_RELOADS, "applied")
+    metrics.count(RECORDS_DROPPED, "spans", by=3)
     metrics.watch(BREAKER_OPEN, lambda: [(("llama", "r1"), 1.0)])
     metrics.watch(QUEUE_TOKENS, lambda: [(("chat",), 512.0)])
     metrics.watch(REPLICAS, lambda: [(("llama", "up"), 2.0)])
@@ -179,9 +177,9 @@ def test_a_name_that_is_no_unicode_does_not_cost_the_scrape() -> None:
 
 def test_what_is_not_finite_is_spelled_as_prometheus_reads_it() -> None:
     ages = [("a", math.inf), ("b", -math.inf), ("c", math.nan), ("d", 1e300), ("e", -0.5)]
-    snapshot = MetricsSnapshot(gauges=[Sample(LOOP_AGE, (loop,), age) for loop, age in ages])
+    snapshot = MetricsSnapshot(gauges=[Sample(LOOP_AGE.name, (loop,), age) for loop, age in ages])
     text = render(snapshot).decode()
-    found = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(LOOP_AGE)]
+    found = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(LOOP_AGE.name)]
     assert found == ["+Inf", "-Inf", "NaN", "1e+300", "-0.5"]
 
 
@@ -206,7 +204,7 @@ def test_the_processes_asked_for_are_measured() -> None:
 def test_every_family_has_a_help_text() -> None:
     families = list(text_string_to_metric_families(render(worker().snapshot()).decode()))
     assert [family.name for family in families if not family.documentation.endswith(".")] == []
-    assert sorted(HELP) == sorted({line.split()[2] for line in TYPES.findall(render(MetricsSnapshot()).decode())})
+    assert sorted(BY_NAME) == sorted({line.split()[2] for line in TYPES.findall(render(MetricsSnapshot()).decode())})
     assert CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -264,16 +262,19 @@ snapshots = st.builds(MetricsSnapshot, st.lists(series, max_size=3), samples(COU
 
 
 def without_processes(text: bytes) -> str:
-    return text.decode().partition("# HELP process_")[0]
+    kept = [line for line in text.decode().split("\n") if not re.match("(# (HELP|TYPE) )?process_", line)]
+    return "\n".join(kept)
 
 
-def meaning(text: str) -> list[tuple[str, str]]:
-    """Each line up to its value, byte for byte, and the value as a number; comments whole."""
-    found: list[tuple[str, str]] = []
+def meaning(text: str) -> list[list[tuple[str, str]]]:
+    """By family: each line up to its value, byte for byte, and the value as a number; comments whole."""
+    found: list[list[tuple[str, str]]] = []
     for line in text.removesuffix("\n").split("\n"):
         head, _, value = line.rpartition(" ")
-        found.append((line, "") if line.startswith("#") else (head, repr(float(value))))
-    return found
+        if line.startswith("# HELP"):
+            found.append([])
+        found[-1].append((line, "") if line.startswith("#") else (head, repr(float(value))))
+    return sorted(found)
 
 
 @given(snapshots)

@@ -11,22 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.model import Usage
-from gateway.telemetry.metrics import (
-    BREAKER_OPEN,
-    DURATION_BOUNDS_S,
-    LOOP_AGE,
-    OVERHEAD_BOUNDS_S,
-    QUEUE_TOKENS,
-    REPLICAS,
-    TPOT_BOUNDS_S,
-    TTFT_BOUNDS_S,
-    Accumulator,
-    Metrics,
-    MetricsSnapshot,
-    Reading,
-    Sample,
-    merge,
-)
+from gateway.telemetry.metrics import Accumulator, Metrics, MetricsSnapshot, Reading, Sample, merge
+from gateway.telemetry.metrics.families.admission import QUEUE_TOKENS, SHED
+from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
+from gateway.telemetry.metrics.families.loops import LOOP_AGE
+from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
+from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN, REPLICAS
+from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
+from gateway.telemetry.metrics.series import DURATION_BOUNDS_S, OVERHEAD_BOUNDS_S, TPOT_BOUNDS_S, TTFT_BOUNDS_S
 
 MODELS = ("chat", "code")
 
@@ -94,8 +86,8 @@ def test_unconfigured_models_share_the_label_other() -> None:
     metrics = Metrics(MODELS)
     assert metrics.series("gpt-9000") is metrics.series("")
     assert metrics.series("gpt-9000").model == "other"
-    metrics.shed("gpt-9000", "queue_full")
-    metrics.fallback("gpt-9000", "llama", "openai")
+    metrics.count(SHED, "gpt-9000", "queue_full")
+    metrics.count(FALLBACKS, "gpt-9000", "llama", "openai")
     assert metrics.snapshot().counters == [
         Sample("penstock_fallbacks_total", ("other", "llama", "openai"), 1),
         Sample("penstock_shed_total", ("other", "queue_full"), 1),
@@ -110,10 +102,10 @@ def test_a_model_that_a_reload_adds_gets_its_own_label() -> None:
 
 def test_each_counter_carries_its_labels() -> None:
     metrics = Metrics(MODELS)
-    metrics.retry("llama", "connect_failed")
-    metrics.retry("llama", "connect_failed")
-    metrics.config_reload("refused")
-    metrics.records_dropped("access_log", 7)
+    metrics.count(RETRIES, "llama", "connect_failed")
+    metrics.count(RETRIES, "llama", "connect_failed")
+    metrics.count(CONFIG_RELOADS, "refused")
+    metrics.count(RECORDS_DROPPED, "access_log", by=7)
     assert metrics.snapshot().counters == [
         Sample("penstock_config_reloads_total", ("refused",), 1),
         Sample("penstock_records_dropped_total", ("access_log",), 7),
@@ -127,12 +119,25 @@ def test_gauges_are_read_at_the_snapshot() -> None:
     metrics.watch(BREAKER_OPEN, lambda: [(("llama", replica), value) for replica, value in state.items()])
     assert [sample.value for sample in metrics.snapshot().gauges] == [1.0, 0.0]
     del state["r1"]
-    assert metrics.snapshot().gauges == [Sample(BREAKER_OPEN, ("llama", "r2"), 0.0)]
+    assert metrics.snapshot().gauges == [Sample(BREAKER_OPEN.name, ("llama", "r2"), 0.0)]
 
 
-def test_an_unknown_gauge_is_refused_at_once() -> None:
-    with pytest.raises(KeyError):
-        Metrics(MODELS).watch("penstock_nonsense", constant())
+def test_a_counter_is_no_gauge_and_labels_that_do_not_fit_are_refused_at_once() -> None:
+    metrics = Metrics(MODELS)
+    with pytest.raises(ValueError, match="penstock_retries_total"):
+        metrics.watch(RETRIES, constant())
+    with pytest.raises(ValueError, match="zip"):
+        metrics.count(RETRIES, "llama")
+
+
+def test_a_count_that_somebody_else_keeps_is_read_at_the_snapshot() -> None:
+    metrics = Metrics(MODELS)
+    dropped = [0]
+    metrics.watch_count(RECORDS_DROPPED, ("access_log",), lambda: dropped[0])
+    assert metrics.snapshot().counters == [Sample(RECORDS_DROPPED.name, ("access_log",), 0)]
+    dropped[0] = 4
+    metrics.count(RECORDS_DROPPED, "access_log", by=3)
+    assert metrics.snapshot().counters == [Sample(RECORDS_DROPPED.name, ("access_log",), 7)]
 
 
 def test_gauges_of_workers_combine_by_their_meaning() -> None:
@@ -147,10 +152,10 @@ def test_gauges_of_workers_combine_by_their_meaning() -> None:
         snapshots.append(metrics.snapshot())
     merged = merge(snapshots)
     assert {sample.name: sample.value for sample in merged.gauges} == {
-        BREAKER_OPEN: 1.0,
-        QUEUE_TOKENS: 6.0,
-        REPLICAS: 3.0,
-        LOOP_AGE: 3.0,
+        BREAKER_OPEN.name: 1.0,
+        QUEUE_TOKENS.name: 6.0,
+        REPLICAS.name: 3.0,
+        LOOP_AGE.name: 3.0,
     }
     assert merged.series[0].in_flight == 6
 
@@ -209,9 +214,9 @@ def _apply(metrics: Metrics, events: Iterable[tuple[Any, ...]]) -> MetricsSnapsh
         elif name == "error":
             metrics.series("chat", "llama").error(rest[0])
         elif name == "retry":
-            metrics.retry("llama", rest[0])
+            metrics.count(RETRIES, "llama", rest[0])
         elif name == "dropped":
-            metrics.records_dropped("spans", rest[0])
+            metrics.count(RECORDS_DROPPED, "spans", by=rest[0])
         else:
             metrics.series("code", "llama").in_flight += 1
     return metrics.snapshot()
@@ -247,7 +252,7 @@ def test_counters_do_not_go_backwards_when_a_worker_is_replaced() -> None:
     first = Metrics(MODELS)
     first.series("chat", "llama").settle(200, 1.0)
     first.series("chat", "llama").in_flight = 3
-    first.retry("llama", "timeout")
+    first.count(RETRIES, "llama", "timeout")
     first.watch(BREAKER_OPEN, constant((("llama", "r1"), 1.0)))
     total.update("worker-1", first.snapshot())
     total.departed("worker-1")
@@ -268,7 +273,7 @@ def test_only_the_latest_snapshot_of_a_worker_counts() -> None:
         metrics.series("chat", "llama").settle(200, 1.0)
         total.update("worker-1", metrics.snapshot())
     parent = Metrics(MODELS)
-    parent.config_reload("applied")
+    parent.count(CONFIG_RELOADS, "applied")
     merged = total.total(parent.snapshot())
     assert merged.series[0].codes == {200: 3}
     assert merged.counters == [Sample("penstock_config_reloads_total", ("applied",), 1)]

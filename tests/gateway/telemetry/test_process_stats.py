@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
-from gateway.telemetry.exposition import HELP
+from gateway.telemetry.metrics.families import BY_NAME
 from gateway.telemetry.process_stats import process_stats
 
 GONE = 2**31 - 1
@@ -119,5 +119,5 @@ def test_names_types_and_help_are_those_every_prometheus_client_uses(proc: Path)
     heads = [line for line in generate_latest(registry).decode().splitlines() if line.startswith("#")]
     expected: list[str] = []
     for name in process_stats([7], proc):
-        expected += f"# HELP {name} {HELP[name].text}", f"# TYPE {name} {HELP[name].type}"
+        expected += f"# HELP {name} {BY_NAME[name].text}", f"# TYPE {name} {BY_NAME[name].type}"
     assert heads == expected

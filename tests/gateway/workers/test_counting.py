@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.telemetry.metrics import Accumulator, Metrics, merge
+from gateway.telemetry.metrics.families.retries import RETRIES
 from gateway.workers.counting import AT_ONCE, Counting
 from gateway.workers.messages import Counters, SeriesCounted, ToPlane
 
@@ -88,7 +89,7 @@ def test_what_was_heard_adds_up_to_what_was_counted(steps: list[tuple[int, bool,
     counting = Counting(metrics, ear)
     for model, tells, deaf in steps:
         metrics.series(f"m{model}", "e").settle(200, 0.25)
-        metrics.retry("e", "overloaded")
+        metrics.count(RETRIES, "e", "overloaded")
         ear.deaf = deaf
         if tells:
             run(counting.tell())

@@ -9,7 +9,9 @@ import pytest
 
 from engines.model import Usage
 from gateway.accounts.keys import Key
-from gateway.telemetry.metrics import BREAKER_OPEN, Metrics
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
+from gateway.telemetry.metrics.families.retries import RETRIES
 from gateway.workers.messages import (
     AdminAnswer,
     AdminRequest,
@@ -26,6 +28,8 @@ from gateway.workers.messages import (
     Membership,
     RemoteLoad,
     RemoteTokens,
+    RenewCertificate,
+    Renewed,
     Reopen,
     ReplicaAt,
     SeriesCounted,
@@ -38,7 +42,7 @@ def counted() -> Metrics:
     metrics = Metrics(["m"])
     metrics.series("m", "e").settle(200, 0.25, 0.1, 0.01, 0.0001, Usage(3, 4), 0.5)
     metrics.series("other").error("no_replica")
-    metrics.retry("e", "overloaded")
+    metrics.count(RETRIES, "e", "overloaded")
     metrics.watch(BREAKER_OPEN, lambda: [(("e", "0"), 1.0)])
     return metrics
 
@@ -53,11 +57,13 @@ TO_WORKER: list[ToWorker] = [
     Exposition(b"# HELP \xff"),
     Keys([Key("ab" * 32, "id", "t", ["m"], True, -1), Key("cd" * 32, "ü", "t", None, False, 0)]),
     AdminAnswer(200, [(b"x", b"\xff")], b"\xff"),
+    RenewCertificate(),
     Drain(30.0),
     Reopen(),
 ]
 TO_PLANE: list[ToPlane] = [
     Configured("port 80: permission denied"),
+    Renewed("no key"),
     SeriesCounted(counted().snapshot().series),
     Counters(*counted().others()),
     Load([RemoteTokens("e", "0", 12)]),

@@ -1,16 +1,15 @@
-"""Anthropic Messages (anthropic types/*, _streaming.py), which vLLM also serves.
-
-A stream is message_start (with the input's usage), content blocks, message_delta (stop_reason and cumulative usage)
-and message_stop; `ping` and `error` may come at any time. Usage counts exclude what the cache served, so we add it.
-"""
+"""What the events, answers and errors of Anthropic Messages mean. See the package's docstring."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
-from engines.model import Usage
 from engines.sse import payload
-from engines.wire.format import NOTHING, ApiError, Count, Finding
+from engines.wire import refusals
+from engines.wire.anthropic_messages.shapes import decode_event, decode_message
+from engines.wire.dialect import NOTHING, ApiError, Finding, Reader, Refusal
 
 _encode = msgspec.json.Encoder().encode
 
@@ -34,54 +33,17 @@ _ERROR_TYPES = {
 }
 
 
-class _OutputDetails(msgspec.Struct):
-    thinking_tokens: Count | None = None
+class MessagesReader:
+    """One stream of named events."""
 
+    __slots__ = ("_finished",)
 
-class _Usage(msgspec.Struct):
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    cache_creation_input_tokens: Count | None = None
-    cache_read_input_tokens: Count | None = None
-    output_tokens_details: _OutputDetails | None = None
+    def __init__(self) -> None:
+        self._finished = False
 
-    def normalised(self) -> Usage:
-        read, written = self.cache_read_input_tokens or 0, self.cache_creation_input_tokens or 0
-        details = self.output_tokens_details
-        return Usage(
-            input_tokens=(self.input_tokens or 0) + read + written,
-            output_tokens=self.output_tokens or 0,
-            cached_tokens=read,
-            cache_write_tokens=written,
-            reasoning_tokens=(details.thinking_tokens or 0) if details else 0,
-        )
-
-
-class _Message(msgspec.Struct):
-    usage: _Usage | None = None
-    stop_reason: str | None = None
-
-
-class _Error(msgspec.Struct):
-    message: str | None = None
-
-
-class _Event(msgspec.Struct):
-    type: str = ""
-    message: _Message | None = None
-    delta: _Message | None = None
-    usage: _Usage | None = None
-    error: _Error | None = None
-
-
-_decode_event = msgspec.json.Decoder(_Event).decode
-_decode_message = msgspec.json.Decoder(_Message).decode
-
-
-class AnthropicMessages:
-    """See the module's docstring."""
-
-    end_marker = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+    @property
+    def finished(self) -> bool:
+        return self._finished
 
     def may_matter(self, block: bytes) -> bool:
         return b'"message_' in block or b"event: message_" in block or b"event: error" in block or b'"error"' in block
@@ -89,12 +51,12 @@ class AnthropicMessages:
     def ordinary_tail(self, event: bytes) -> bytes:
         return b""  # the kind of an event is said at its start
 
-    def read_event(self, event: bytes) -> Finding:
+    def read(self, event: bytes) -> Finding:
         data = payload(event)
         if not data or data.startswith(b"[DONE]"):
             return NOTHING
         try:
-            parsed = _decode_event(data)
+            parsed = decode_event(data)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return NOTHING
         match parsed.type:
@@ -104,6 +66,8 @@ class AnthropicMessages:
             case "message_delta":
                 stop = (parsed.delta.stop_reason if parsed.delta else None) or ""
                 usage = parsed.usage
+                if stop:
+                    self._finished = True
                 return Finding(
                     usage=usage.normalised() if usage else None,
                     finish_reason=_FINISH.get(stop, stop),
@@ -115,9 +79,24 @@ class AnthropicMessages:
             case _:
                 return NOTHING
 
+    def error_event(self, error: ApiError) -> bytes:
+        return b"event: error\ndata: " + _encode(_shape(error)) + b"\n\n"
+
+
+class AnthropicMessages:
+    """See the package's docstring."""
+
+    end_marker: Final = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
+    def reader(self, choices: int = 1) -> Reader:
+        return MessagesReader()
+
+    def with_cost(self, event: bytes, cost_usd: float) -> bytes:
+        return event  # no event holds only usage
+
     def read_answer(self, body: bytes) -> Finding:
         try:
-            message = _decode_message(body)
+            message = decode_message(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return NOTHING
         stop = message.stop_reason or ""
@@ -126,8 +105,8 @@ class AnthropicMessages:
             finish_reason=_FINISH.get(stop, stop),
         )
 
-    def error_event(self, error: ApiError) -> bytes:
-        return b"event: error\ndata: " + _encode(_shape(error)) + b"\n\n"
+    def read_error(self, status: int, body: bytes) -> Refusal:
+        return refusals.read_error(status, body)
 
     def error_body(self, error: ApiError, request_id: str) -> bytes:
         return _encode(_shape(error) | {"request_id": request_id})
@@ -138,4 +117,4 @@ def _shape(error: ApiError) -> dict[str, object]:
     return {"type": "error", "error": {"type": kind, "message": error.message}}
 
 
-FORMAT: AnthropicMessages = AnthropicMessages()
+DIALECT: AnthropicMessages = AnthropicMessages()

@@ -1,0 +1,61 @@
+"""Keeps an engine's credentials out of what it says: in any header and any body, wherever the reads split it.
+
+Providers repeat the key they refuse, debug proxies repeat the whole request. A key has no business with any client.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from engines.port import Headers
+
+HIDDEN: Final = b"***"
+MIN_BYTES: Final = 8
+"""A shorter word (`eu`, `v1`) is no secret, and would blot ordinary text out."""
+
+
+class Secrets:
+    """The words that must not be passed on. Immutable: all calls to an engine share one."""
+
+    __slots__ = ("_inner", "words")
+
+    def __init__(self, words: Iterable[bytes]) -> None:
+        """Words under `MIN_BYTES` are left out; each is also found as JSON would escape it."""
+        found: dict[bytes, None] = {}
+        for word in words:
+            if len(word) >= MIN_BYTES:
+                text = json.dumps(word.decode("latin-1"), ensure_ascii=False)[1:-1]
+                for form in (word, text.encode("latin-1"), text.replace("/", "\\/").encode("latin-1")):
+                    found[form] = None
+        self.words = tuple(sorted(found, key=len, reverse=True))  # one may be the beginning of another
+        self._inner = frozenset(byte for word in self.words for byte in word[:-1])
+
+    def hide(self, data: bytes) -> bytes:
+        """`data` without any of them. One search each when there is none."""
+        for word in self.words:
+            if word in data:
+                data = data.replace(word, HIDDEN)
+        return data
+
+    def begun(self, data: bytes) -> int:
+        """How many bytes at the end of `data` may be the beginning of one of them."""
+        if not data or data[-1] not in self._inner:
+            return 0
+        longest = 0
+        for word in self.words:
+            for size in range(min(len(word) - 1, len(data)), longest, -1):
+                if data.endswith(word[:size]):
+                    longest = size
+                    break
+        return longest
+
+    def hide_in(self, headers: Headers) -> Headers:
+        """The header fields without any of them."""
+        together = b"\n".join([value for _, value in headers])
+        for word in self.words:
+            if word in together:
+                return [(name, self.hide(value)) for name, value in headers]
+        return headers

@@ -1,0 +1,52 @@
+"""What is parsed of a message: of each object the members we act on."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engines.model import Usage
+from engines.wire.dialect import Count
+
+
+class OutputDetails(msgspec.Struct):
+    thinking_tokens: Count | None = None
+
+
+class WireUsage(msgspec.Struct):
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    output_tokens_details: OutputDetails | None = None
+
+    def normalised(self) -> Usage:
+        read, written = self.cache_read_input_tokens or 0, self.cache_creation_input_tokens or 0
+        details = self.output_tokens_details
+        return Usage(
+            input_tokens=(self.input_tokens or 0) + read + written,
+            output_tokens=self.output_tokens or 0,
+            cached_tokens=read,
+            cache_write_tokens=written,
+            reasoning_tokens=(details.thinking_tokens or 0) if details else 0,
+        )
+
+
+class Message(msgspec.Struct):
+    usage: WireUsage | None = None
+    stop_reason: str | None = None
+
+
+class Error(msgspec.Struct):
+    message: str | None = None
+
+
+class Event(msgspec.Struct):
+    type: str = ""
+    message: Message | None = None
+    delta: Message | None = None
+    usage: WireUsage | None = None
+    error: Error | None = None
+
+
+decode_event = msgspec.json.Decoder(Event).decode
+decode_message = msgspec.json.Decoder(Message).decode

@@ -1,0 +1,106 @@
+"""What the gateway needs to know of a wire format, and nothing more; whatever is particular to one is in its package.
+
+A request has two: the client's and the engine's. They are the same one where bytes pass as they came.
+
+An ordinary event passes unread. `may_matter` is the cheap question, asked of every block; only a block that says yes
+is split and its events read. A reader must never say no to a block that holds usage, a finish reason, an error or
+its end marker; it may say yes too often.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Final, Protocol
+
+import msgspec
+
+from engines.model import Usage
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""Tokens. Counters that add these up never go backwards and fit every format they are written in."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What one event (or one plain answer) says besides content."""
+
+    usage: Usage | None = None
+    finish_reason: str = ""
+    finished: frozenset[bytes] = frozenset()
+    """Of a format with several choices: the indices of those that the reason is for."""
+    error: str = ""
+    """The engine's own message, when the event is an error."""
+    error_status: int = 0
+    """The HTTP status it would have had, where the engine says so."""
+    ends: bool = False
+    """The event is the format's success marker."""
+    usage_only: bool = False
+    """The event carries usage and nothing a client did not ask for."""
+
+
+NOTHING: Final = Finding()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiError:
+    """An error in OpenAI's terms; each format says it in its own shape."""
+
+    message: str
+    type: str
+    code: str | None = None
+    param: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error answer of an engine, as far as it can be understood."""
+
+    message: str
+    """What it says, shortened; empty when it says nothing that can be read."""
+    type: str
+    code: str = ""
+    native: bool = False
+    """Whether its body has the shape that clients of the format read, so that it may pass as it is."""
+
+
+class Reader(Protocol):
+    """Reads the events of one stream, in order, and remembers what its format makes the end depend on."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the engine has said how each choice that was asked for ends."""
+
+    def may_matter(self, block: bytes) -> bool:
+        """Whether the block of whole events can hold anything but ordinary content."""
+
+    def ordinary_tail(self, event: bytes) -> bytes:
+        """How an event must end, this one not having mattered, for none that ends so and has no other before it to
+        matter either; empty when no ending can promise that."""
+
+    def read(self, event: bytes) -> Finding:
+        """Read one event, its blank line included. Malformed events read as NOTHING."""
+
+    def error_event(self, error: ApiError) -> bytes:
+        """The event that tells a client of this format that its stream has failed, after what was read so far."""
+
+
+class Dialect(Protocol):
+    """One wire format, both as a stream of events and as a plain answer."""
+
+    @property
+    def end_marker(self) -> bytes:
+        """What we add after a finished stream whose engine left its own marker out; empty where we never may."""
+
+    def reader(self, choices: int = 1) -> Reader:
+        """A reader for one stream, to a request that asked for so many choices."""
+
+    def with_cost(self, event: bytes, cost_usd: float) -> bytes:
+        """An event that holds only usage, with the price of the answer in it where the format has a place for it."""
+
+    def read_answer(self, body: bytes) -> Finding:
+        """Read a plain 2xx answer."""
+
+    def read_error(self, status: int, body: bytes) -> Refusal:
+        """Read an error answer."""
+
+    def error_body(self, error: ApiError, request_id: str) -> bytes:
+        """What tells a client of this format of an error, in a plain answer."""

@@ -1,0 +1,126 @@
+"""What the events, answers and errors of OpenAI chat mean. See the package's docstring."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from engines.sse import payload
+from engines.wire import refusals
+from engines.wire.dialect import NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.openai_chat.shapes import decode_chunk, decode_error, is_truthy
+
+DONE: Final = b"data: [DONE]\n\n"
+
+_encode = msgspec.json.Encoder().encode
+
+
+def error_finding(raw: bytes | msgspec.Raw) -> Finding:
+    """What an `error` member says, whatever its shape. vLLM puts the HTTP status in `code`."""
+    try:
+        error = decode_error(raw)
+    except msgspec.DecodeError:
+        return Finding(error="the engine reported an error")
+    status = error.code if isinstance(error.code, int) and 400 <= error.code < 600 else 0
+    return Finding(error=error.message or "the engine reported an error", error_status=status)
+
+
+def error_body(error: ApiError) -> bytes:
+    """OpenAI's error object."""
+    shape = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    return _encode({"error": shape})
+
+
+class ChatReader:
+    """One stream of chunks."""
+
+    __slots__ = ("_choices", "_finished")
+
+    def __init__(self, choices: int) -> None:
+        self._choices = choices
+        self._finished: set[bytes] = set()
+
+    @property
+    def finished(self) -> bool:
+        return len(self._finished) >= self._choices
+
+    def may_matter(self, block: bytes) -> bool:
+        # An ordinary chunk says `"finish_reason":null`. JSON strings escape their quotes, so none of these bytes can
+        # be content.
+        return (
+            b'"finish_reason":"' in block
+            or b'"usage":{' in block
+            or b'"error":' in block
+            or b"[DONE]" in block
+            or b'": ' in block  # spaced JSON: let the parser decide
+        )
+
+    def ordinary_tail(self, event: bytes) -> bytes:
+        # The end of the last choice and of the object: `"finish_reason":null}]}` and the like. What could matter is in
+        # a chunk whose last choice has a reason, or in one without choices; neither ends like this.
+        at = event.rfind(b'"finish_reason":null')
+        return event[at:] if at >= 0 and event.endswith(b"}\n\n") else b""
+
+    def read(self, event: bytes) -> Finding:
+        data = payload(event)
+        if data.startswith(b"[DONE]"):
+            return Finding(ends=True)
+        if not data:
+            return NOTHING
+        try:
+            chunk = decode_chunk(data)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return NOTHING
+        if is_truthy(chunk.error):
+            return error_finding(chunk.error)
+        reason = ""
+        finished: set[bytes] = set()
+        for choice in chunk.choices or ():
+            if choice.finish_reason:
+                reason = choice.finish_reason
+                finished.add(bytes(choice.index))
+        if finished:
+            self._finished |= finished
+        usage = chunk.usage.normalised() if chunk.usage is not None else None
+        if not reason and usage is None:
+            return NOTHING
+        usage_only = usage is not None and not chunk.choices
+        return Finding(usage=usage, finish_reason=reason, finished=frozenset(finished), usage_only=usage_only)
+
+    def error_event(self, error: ApiError) -> bytes:
+        return b"data: " + error_body(error) + b"\n\n"
+
+
+class OpenAIChat:
+    """See the package's docstring."""
+
+    end_marker: Final = DONE
+
+    def reader(self, choices: int = 1) -> Reader:
+        return ChatReader(choices)
+
+    def with_cost(self, event: bytes, cost_usd: float) -> bytes:
+        return event.replace(b'"usage":{"', b'"usage":{"cost_usd":%.9g,"' % cost_usd, 1)
+
+    def read_answer(self, body: bytes) -> Finding:
+        try:
+            answer = decode_chunk(body)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return NOTHING
+        if is_truthy(answer.error):
+            return error_finding(answer.error)
+        choices = answer.choices
+        return Finding(
+            usage=answer.usage.normalised() if answer.usage is not None else None,
+            finish_reason=(choices[0].finish_reason or "") if choices else "",
+        )
+
+    def read_error(self, status: int, body: bytes) -> Refusal:
+        return refusals.read_error(status, body)
+
+    def error_body(self, error: ApiError, request_id: str) -> bytes:
+        return error_body(error)
+
+
+DIALECT: OpenAIChat = OpenAIChat()

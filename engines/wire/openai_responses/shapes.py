@@ -1,0 +1,56 @@
+"""What is parsed of a response: of each object the members we act on."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engines.model import Usage
+from engines.wire.dialect import Count
+
+
+class Details(msgspec.Struct):
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
+
+
+class WireUsage(msgspec.Struct):
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    input_tokens_details: Details | None = None
+    output_tokens_details: Details | None = None
+
+    def normalised(self) -> Usage:
+        before, after = self.input_tokens_details, self.output_tokens_details
+        return Usage(
+            input_tokens=self.input_tokens or 0,
+            output_tokens=self.output_tokens or 0,
+            cached_tokens=(before.cached_tokens or 0) if before else 0,
+            cache_write_tokens=(before.cache_write_tokens or 0) if before else 0,
+            reasoning_tokens=(after.reasoning_tokens or 0) if after else 0,
+        )
+
+
+class Incomplete(msgspec.Struct):
+    reason: str | None = None
+
+
+class Error(msgspec.Struct):
+    message: str | None = None
+
+
+class Response(msgspec.Struct):
+    status: str | None = None
+    usage: WireUsage | None = None
+    incomplete_details: Incomplete | None = None
+    error: Error | None = None
+
+
+class Event(msgspec.Struct):
+    type: str = ""
+    response: Response | None = None
+    message: str | None = None
+
+
+decode_event = msgspec.json.Decoder(Event).decode
+decode_response = msgspec.json.Decoder(Response).decode

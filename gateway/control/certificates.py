@@ -1,0 +1,68 @@
+"""The watch over `server.tls`: a certificate that is rotated is read again by every worker, without a restart.
+
+Files are compared by content, as the configuration is. A pair that does not fit (the key not yet written, say) is
+refused here, told of once, and looked at again when either file changes, or at SIGHUP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import pathlib
+
+import structlog
+
+from gateway.control.links import Links
+from gateway.http.certificate import BadCertificate, Certificate
+from gateway.settings import Tls
+from gateway.settings.files import NotReadable, read_regular
+from gateway.workers.messages import RenewCertificate, Renewed
+
+MAX_PEM_BYTES = 1024 * 1024
+RENEW_TIMEOUT_S = 10.0
+
+log = structlog.get_logger()
+
+
+class CertificateWatch:
+    """What the certificate's files held when they were last tried, and when they were last taken."""
+
+    def __init__(self, tls: Tls | None, links: Links) -> None:
+        self._tls = tls
+        self._links = links
+        self._taken = self._tried = b"" if tls is None else _content(tls)
+
+    async def look(self, *, again: bool = False) -> None:
+        """Have the workers read the pair if it has changed; `again`: also one that was refused before."""
+        if self._tls is None:
+            return
+        content = await asyncio.to_thread(_content, self._tls)
+        if content == (self._taken if again else self._tried):
+            return
+        self._tried = content
+        try:
+            await asyncio.to_thread(Certificate, self._tls.cert, self._tls.key)
+        except BadCertificate as error:
+            log.error("certificate_refused", why=str(error))
+            return
+        problems = [
+            answer.problem if isinstance(answer, Renewed) else str(answer) or type(answer).__name__
+            for answer in (await self._links.ask_all(RenewCertificate(), Renewed, timeout_s=RENEW_TIMEOUT_S)).values()
+        ]
+        refused = [problem for problem in problems if problem]
+        if refused:
+            log.error("certificate_refused", why=refused[0], workers=len(refused))
+            return
+        self._taken = content
+        log.info("certificate_renewed")
+
+
+def _content(tls: Tls) -> bytes:
+    digest = hashlib.sha256()
+    for name in (tls.cert, tls.key):
+        try:
+            data = read_regular(pathlib.Path(name), MAX_PEM_BYTES)
+        except NotReadable as error:
+            data = str(error).encode()
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.digest()

@@ -1,0 +1,45 @@
+"""What a relay asks of the request whose answer it carries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from engines.errors import ClientStalled, EngineError, IdleTimeout, TotalTimeout
+
+if TYPE_CHECKING:
+    from gateway.errors import Failure
+
+
+class Account(Protocol):
+    """The request that an answer is for, and who closes its account."""
+
+    error_kind: str
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def settled(self) -> bool: ...
+    @property
+    def cost_usd(self) -> float | None:
+        """Known once it is settled."""
+
+    def head_down(self) -> bytes:
+        """The gateway's own response headers."""
+
+    def committed(self) -> None:
+        """Something of the answer leaves now: no other attempt will be made."""
+
+    def settle(self, status: int) -> None: ...
+
+    def fail(self, failure: Failure) -> None:
+        """Tell the client, in whatever way is still open, and settle."""
+
+    def refuse_stream(self, status: int, body: bytes) -> None:
+        """The stream's first event is an error, and nothing has left."""
+
+
+def kind_of(error: EngineError) -> str:
+    """The row of `gateway.errors` for an answer that broke after its first byte."""
+    if isinstance(error, ClientStalled):
+        return "client_stalled"
+    return "timeout" if isinstance(error, (IdleTimeout, TotalTimeout)) else "answer_truncated"

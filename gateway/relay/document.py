@@ -1,0 +1,95 @@
+"""An answer that is one document. It is held until it is whole (then its cost is known when its head leaves), up to
+`HOLD_BYTES`; a larger one passes through.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from engines.wire import Dialect, Finding
+from gateway.errors import Failure
+from gateway.relay.account import Account, kind_of
+from gateway.relay.headers import passed_headers
+
+if TYPE_CHECKING:
+    from engines.errors import EngineError
+    from engines.port import Headers
+    from gateway.attempt import Attempt
+    from gateway.reply import Reply
+
+HOLD_BYTES: Final = 256 * 1024
+TAIL_BYTES: Final = 16 * 1024
+"""Of an answer too large to hold, this much of its end is kept to find the usage in."""
+
+
+class DocumentRelay:
+    """A `Sink` for one document."""
+
+    __slots__ = ("_account", "_attempt", "_dialect", "_parts", "_passing", "_reply", "_size", "_tail")
+
+    def __init__(self, account: Account, attempt: Attempt, reply: Reply, dialect: Dialect) -> None:
+        """`dialect` is the engine's."""
+        self._account = account
+        self._attempt = attempt
+        self._reply = reply
+        self._dialect = dialect
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._passing = False
+        self._tail = b""
+
+    def head(self, status: int, headers: Headers) -> None:
+        raise AssertionError("the head came before the relay")
+
+    def data(self, data: bytes) -> None:
+        if self._passing:
+            self._tail = (self._tail + data)[-TAIL_BYTES:]
+            self._reply.pass_on(0, b"", data)
+            return
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > HOLD_BYTES:
+            whole = b"".join(self._parts)
+            self._parts.clear()
+            self._passing = True
+            self._tail = whole[-TAIL_BYTES:]
+            self._account.committed()
+            attempt = self._attempt
+            self._reply.pass_on(attempt.status, passed_headers(attempt.headers) + self._account.head_down(), whole)
+
+    def flush(self) -> None:
+        pass
+
+    def done(self) -> None:
+        account, attempt = self._account, self._attempt
+        if self._passing:
+            self._take(self._dialect.read_answer(usage_in(self._tail)))
+            account.settle(attempt.status)
+            self._reply.end()
+            return
+        parts = self._parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._take(self._dialect.read_answer(body))
+        account.settle(attempt.status)
+        headers = passed_headers(attempt.headers) + account.head_down()
+        cost_usd = account.cost_usd
+        if cost_usd is not None:
+            headers += b"x-penstock-cost-usd: %.9g\r\n" % cost_usd
+        self._reply.respond(attempt.status, headers, body)
+
+    def failed(self, error: EngineError) -> None:
+        if self._attempt.is_engines_fault(error):
+            self._attempt.broke()
+        self._account.fail(Failure(kind_of(error), f"model {self._account.model!r}: {error}"))
+
+    def _take(self, finding: Finding) -> None:
+        self._attempt.usage = finding.usage
+        self._attempt.finish_reason = finding.finish_reason
+        if finding.error:
+            self._account.error_kind = "engine_error"
+
+
+def usage_in(tail: bytes) -> bytes:
+    """The last `usage` member of a document whose end is `tail`, as a document of its own (it may not parse)."""
+    at = tail.rfind(b'"usage"')
+    return b"{" + tail[at:] if at >= 0 else b"{}"

@@ -1,0 +1,32 @@
+"""Which of an engine's response headers are the client's business."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from engines.port import Headers
+
+PASSED: Final = frozenset(
+    {
+        b"content-type",
+        b"openai-processing-ms",
+        b"openai-version",
+        b"openai-organization",
+        b"request-id",
+        b"endpoint-load-metrics",
+        b"content-encoding",
+    }
+)
+"""`x-ratelimit-*` and `anthropic-ratelimit-*` are too."""
+USUAL: Final = frozenset({b"date", b"server", b"content-length", b"transfer-encoding", b"connection", b"vary"})
+"""What nearly every engine sends and no client of ours should see; only spares a search."""
+
+
+def passed_headers(headers: Headers) -> bytes:
+    """The engine's headers that go to the client, as a block."""
+    block = b""
+    for name, value in headers:
+        if name not in USUAL and (name in PASSED or b"ratelimit-" in name):
+            block += b"%b: %b\r\n" % (name, value)
+    return block

@@ -1,0 +1,115 @@
+"""Judging a stream: which events may pass, and whether the answer is one.
+
+The one rule that every format shares: a stream succeeds only if its engine said so. After an error no success marker
+passes; a stream that ends without a finish reason ends in an error of ours; a marker that the engine forgot is added.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engines.errors import EngineError
+from engines.sse import payload
+from engines.wire import Dialect, Finding, Reader
+from gateway import clock
+from gateway.errors import Failure
+from gateway.relay.account import Account, kind_of
+
+if TYPE_CHECKING:
+    from gateway.attempt import Attempt
+    from gateway.reply import Reply
+
+
+class Judge:
+    """Judges one stream, and ends it. Knows findings, not formats."""
+
+    __slots__ = ("_account", "_asked_usage", "_attempt", "_dialect", "_ended", "_error", "_reader", "_reply")
+
+    def __init__(
+        self, account: Account, attempt: Attempt, reply: Reply, dialect: Dialect, reader: Reader, asked_usage: bool
+    ) -> None:
+        """`dialect` is the client's, `reader` reads the engine's. `asked_usage`: the usage event is the client's."""
+        self._account = account
+        self._attempt = attempt
+        self._reply = reply
+        self._dialect = dialect
+        self._reader = reader
+        self._asked_usage = asked_usage
+        self._ended = False
+        self._error = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the answer has ended; nothing of the stream is wanted any more."""
+        return self._account.settled
+
+    def committed(self) -> None:
+        """Something leaves."""
+        self._account.committed()
+
+    def weigh(self, event: bytes, finding: Finding) -> bytes:
+        """Note what an event says; returns it as it may pass, or nothing. The stream may be `over` after it."""
+        attempt = self._attempt
+        if finding.usage is not None:
+            usage = finding.usage
+            attempt.usage = usage if attempt.usage is None else attempt.usage.merged(usage)
+            if finding.usage_only:
+                if not self._asked_usage:
+                    return b""
+                event = self._priced(event)
+        if finding.finish_reason:
+            attempt.finish_reason = finding.finish_reason
+            attempt.last_content_s = clock.monotonic()
+        if finding.error:
+            self._error = True
+            self._account.error_kind = "engine_error"
+            if self._reply.untold:
+                # Nothing has left yet: this can still be an honest HTTP error.
+                self._account.refuse_stream(finding.error_status or 502, payload(event))
+                return b""
+            for secret in attempt.upstream.engine.secrets:
+                event = event.replace(secret, b"***")
+        if finding.ends:
+            if self._error or not attempt.finish_reason:
+                return b""  # vLLM sends [DONE] after an error too: it must not claim success
+            self._ended = True
+        return event
+
+    def done(self) -> None:
+        """The body ended as its framing promised."""
+        if self._error or self._is_whole():
+            self._finish()
+        else:
+            self.broke("no_finish_reason", "the engine's stream ended without a finish reason")
+
+    def failed(self, error: EngineError) -> None:
+        """The body did not end as promised."""
+        if self._error or self._is_whole():
+            self._finish()  # the engine had said how it ended; only the end of the body was lost
+        else:
+            self.broke(kind_of(error), str(error), blame=self._attempt.is_engines_fault(error))
+
+    def broke(self, kind: str, message: str, *, blame: bool = True) -> None:
+        """Tell the client inside its stream, and end it without a success marker."""
+        if blame:
+            self._attempt.broke()
+        self._attempt.stop()
+        self._account.fail(Failure(kind, f"model {self._account.model!r}: {message}"))
+
+    def _finish(self) -> None:
+        reply = self._reply
+        if not self._error and not self._ended and self._dialect.end_marker:
+            reply.events.append(self._dialect.end_marker)
+        self._account.settle(200)
+        reply.end()
+
+    def _is_whole(self) -> bool:
+        """Whether the engine said how its answer ended: with its marker, or of each choice that was asked for."""
+        return self._ended or self._reader.finished
+
+    def _priced(self, event: bytes) -> bytes:
+        """The usage event with the price of the answer in it: a stream's head left before its cost was known."""
+        rates, usage = self._attempt.upstream.rates, self._attempt.usage
+        if rates is None or usage is None:
+            return event
+        return self._dialect.with_cost(event, rates.cost_usd(usage))

@@ -1,0 +1,38 @@
+"""Says that this process can open no more connections: one line a spell, however many requests it fails."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+QUIET_S: Final = 60.0
+"""A spell is over when so long nothing was short."""
+
+log = structlog.get_logger()
+
+
+class Shortage:
+    """Of descriptors, local ports or memory."""
+
+    __slots__ = ("_last_s", "spells")
+
+    def __init__(self) -> None:
+        self._last_s = -QUIET_S
+        self.spells = 0
+
+    def tell(self, now: float, why: str) -> None:
+        """A connection could not be opened at `now` (monotonic seconds), because of `why`."""
+        begins = now - self._last_s >= QUIET_S
+        self._last_s = now
+        if begins:
+            self.spells += 1
+            log.error("out_of_sockets", why=why, counted_as='penstock_errors_total{kind="out_of_sockets"}')
+
+
+_process = Shortage()
+
+
+def tell(now: float, why: str) -> None:
+    """What `Shortage.tell` does, for the process."""
+    _process.tell(now, why)

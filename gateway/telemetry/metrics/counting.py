@@ -1,0 +1,82 @@
+"""The numbers of one worker. Families outside `Series` are counted by name and labels: rare, so a look-up does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from gateway.telemetry.metrics.family import Family
+from gateway.telemetry.metrics.series import Series
+from gateway.telemetry.metrics.snapshot import Key, MetricsSnapshot, Sample, combine, samples
+
+OTHER = "other"
+"""The label of every model outside the configuration."""
+
+Reading = Iterable[tuple[tuple[str, ...], float]]
+"""(label values, value) pairs of one gauge."""
+
+
+class Metrics:
+    """The numbers of this worker. Not thread-safe: everything here belongs to the event loop's thread."""
+
+    def __init__(self, models: Iterable[str]) -> None:
+        """`models` are the configured public names; assign `models` again when a reload changes them."""
+        self.models = frozenset(models)
+        self._series: dict[tuple[str, str, str], Series] = {}
+        self._counters: dict[Key, float] = {}
+        self._gauges: list[tuple[Family, Callable[[], Reading]]] = []
+        self._counts: list[tuple[Key, Callable[[], int]]] = []
+
+    def series(self, model: str, engine: str = "", arm: str = "") -> Series:
+        """The one series of these labels. `engine` and `arm` are configured names, or empty when none was reached."""
+        key = self._model(model), engine, arm
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = Series(*key)
+        return series
+
+    def count(self, family: Family, *labels: str, by: int = 1) -> None:
+        """Add to a counter; `by` 0 shows it before its first, which an alert could not see else."""
+        key = family.name, self._bounded(family, labels)
+        self._counters[key] = self._counters.get(key, 0) + by
+
+    def watch(self, gauge: Family, read: Callable[[], Reading]) -> None:
+        """Ask `read` for the gauge's current values at every snapshot.
+
+        Reading late is what survives a reload: `read` looks at the current state, and what is gone is not reported.
+
+        Raises ValueError when it is no gauge.
+        """
+        if gauge.type != "gauge":
+            raise ValueError(f"{gauge.name} is a {gauge.type}")
+        self._gauges.append((gauge, read))
+
+    def watch_count(self, counter: Family, labels: tuple[str, ...], read: Callable[[], int]) -> None:
+        """Ask `read` at every snapshot how often something has happened since the process started."""
+        self._counts.append(((counter.name, labels), read))
+
+    def snapshot(self) -> MetricsSnapshot:
+        """A copy of everything at this moment."""
+        return MetricsSnapshot([self._series[key].copy() for key in sorted(self._series)], *self.others())
+
+    def all_series(self) -> list[Series]:
+        """Every series, as it counts: copy what you keep."""
+        return list(self._series.values())
+
+    def others(self) -> tuple[list[Sample], list[Sample]]:
+        """The counters and the gauges that belong to no series, at this moment."""
+        gauges: dict[Key, float] = {}
+        for family, read in self._gauges:
+            for labels, value in read():
+                combine(gauges, (family.name, labels), value)
+        counters = self._counters.copy()
+        for key, count in self._counts:
+            combine(counters, key, count())
+        return samples(counters), samples(gauges)
+
+    def _model(self, model: str) -> str:
+        return model if model in self.models else OTHER
+
+    def _bounded(self, family: Family, labels: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(
+            self._model(value) if name == "model" else value for name, value in zip(family.labels, labels, strict=True)
+        )

@@ -1,0 +1,16 @@
+"""The replicas of an engine, and what keeps traffic from them."""
+
+from __future__ import annotations
+
+from gateway.telemetry.metrics.family import gauge, most
+
+REPLICAS = gauge("penstock_replicas", "Replicas of the engine, by state.", "engine", "state", combine=most)
+BREAKER_OPEN = gauge(
+    "penstock_breaker_open",
+    "1 while a circuit breaker keeps traffic from the replica, in any worker; else 0.",
+    "engine",
+    "replica",
+    combine=most,
+)
+
+FAMILIES = (REPLICAS, BREAKER_OPEN)
