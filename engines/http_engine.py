@@ -1,22 +1,23 @@
 """An engine that speaks OpenAI-shaped HTTP: vLLM, its simulator, and every provider with an OpenAI-compatible door.
 
-Everything that does not change from one request to the next is bytes before the first request comes: the request line,
-Host, credentials and fixed headers of each (replica, path).
+Everything that does not change from one request to the next is bytes after the first: the request line, Host,
+credentials and fixed headers of each (replica, path). Replicas come and go one at a time, and the others notice
+nothing.
 """
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
 from engines.collect import fetch
-from engines.errors import EngineError
-from engines.http1.origin import parse_origin
+from engines.errors import ConnectFailed, EngineError
 from engines.http1.secrecy import Secrets
 from engines.model import Deadlines, Operation
 from engines.pool import Pool
-from engines.port import Exchange, Outgoing, Replica, Sink, Spawn
+from engines.pools import SYSTEM, Pools, Trust
+from engines.port import Exchange, Outgoing, Replica, Sink
 from engines.wire import DIALECTS, Dialect
 
 ALWAYS: Final = b"user-agent: penstock\r\naccept-encoding: identity\r\ncontent-type: application/json\r\n"
@@ -24,103 +25,170 @@ ALWAYS: Final = b"user-agent: penstock\r\naccept-encoding: identity\r\ncontent-t
 events gains nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """What one engine is, but for its name and its replicas; equal settings need no new engine."""
+
+    kind: str
+    operations: frozenset[Operation]
+    api_key: str | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Names and values of more request headers."""
+    trust: Trust = SYSTEM
+    connections: int = 10_000
+    """At most so many to each replica."""
+    version_in_url: bool = False
+    """Replica URLs end in `/v1` (or what stands for it), so paths are sent without theirs."""
+    health_path: str | None = None
+    """A free GET endpoint that answers 200 when the replica is up; None where there is none."""
+    probe_timeout_s: float = 2.0
+    accepts_stream_options: bool = True
+
+
+class _Server:
+    """One replica: its connections, and the heads of requests to it."""
+
+    __slots__ = ("base", "heads", "host", "pool", "replica")
+
+    def __init__(self, replica: Replica, pool: Pool, host: bytes, base: bytes) -> None:
+        self.replica = replica
+        self.pool = pool
+        self.host = host
+        self.base = base
+        self.heads: dict[str, bytes] = {}
+        """By the path of the request."""
+
+
 class HttpEngine:
     """One named engine of OpenAI-shaped HTTP servers. Satisfies `engines.port.Engine`."""
 
     __slots__ = (
-        "_heads",
-        "_health",
+        "_closed",
+        "_fixed",
         "_hidden",
         "_pools",
         "_probe_deadlines",
+        "_servers",
         "accepts_stream_options",
         "kind",
         "name",
         "operations",
-        "replicas",
         "secrets",
+        "settings",
     )
 
-    def __init__(
-        self,
-        name: str,
-        kind: str,
-        replicas: Sequence[Replica],
-        operations: frozenset[Operation],
-        spawn: Spawn,
-        *,
-        api_key: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        tls: ssl.SSLContext | None = None,
-        connections: int = 10_000,
-        version_in_url: bool = False,
-        health_path: str | None = None,
-        probe_timeout_s: float = 2.0,
-        accepts_stream_options: bool = True,
-    ) -> None:
-        """`version_in_url`: replica URLs end in `/v1` (or what stands for it), so paths are sent without theirs.
-
-        `health_path`: a free GET endpoint that answers 200 when the replica is up; None where there is none.
-        Raises ValueError for a URL that cannot be used.
-        """
+    def __init__(self, name: str, settings: HttpSettings, pools: Pools, replicas: Iterable[Replica] = ()) -> None:
+        """Raises ValueError for a replica's URL that cannot be used."""
         self.name = name
-        self.kind = kind
-        self.replicas = tuple(replicas)
-        self.operations = operations
-        self.accepts_stream_options = accepts_stream_options
+        self.settings = settings
+        self.kind = settings.kind
+        self.operations = settings.operations
+        self.accepts_stream_options = settings.accepts_stream_options
         self.secrets = tuple(
-            secret.encode() for secret in (api_key, *(headers or {}).values()) if secret and len(secret) >= 8
+            secret.encode()
+            for secret in (settings.api_key, *(value for _, value in settings.headers))
+            if secret and len(secret) >= 8
         )
         """What must never be seen in an answer that is passed on."""
         self._hidden = Secrets(self.secrets) if self.secrets else None
         fixed = ALWAYS
-        if api_key:
-            fixed += b"authorization: Bearer %b\r\n" % api_key.encode()
-        for field, value in (headers or {}).items():
-            fixed += b"%b: %b\r\n" % (field.lower().encode(), value.encode())
-        self._pools: dict[str, Pool] = {}
-        self._heads: dict[tuple[str, str], bytes] = {}
-        self._health: dict[str, bytes] = {}
-        self._probe_deadlines = Deadlines(
-            connect_s=probe_timeout_s, first_byte_s=probe_timeout_s, idle_s=probe_timeout_s, total_s=probe_timeout_s
-        )
-        for replica in self.replicas:
-            origin = parse_origin(replica.url, tls)
-            self._pools[replica.id] = Pool(origin, spawn, limit=connections)
-            host = b"host: %b\r\n" % origin.authority.encode()
-            base = origin.base_path.encode()
-            for operation in operations:
-                path = operation.value.removeprefix("/v1") if version_in_url else operation.value
-                self._heads[replica.id, operation.value] = (
-                    b"POST %b%b HTTP/1.1\r\n" % (base, path.encode()) + host + fixed
-                )
-            if health_path is not None:
-                self._health[replica.id] = b"GET %b%b HTTP/1.1\r\n%b%b\r\n" % (base, health_path.encode(), host, fixed)
+        if settings.api_key:
+            fixed += b"authorization: Bearer %b\r\n" % settings.api_key.encode()
+        for name_, value in settings.headers:
+            fixed += b"%b: %b\r\n" % (name_.lower().encode(), value.encode())
+        self._fixed = fixed
+        self._closed = False
+        self._pools = pools
+        self._servers: dict[str, _Server] = {}
+        timeout_s = settings.probe_timeout_s
+        self._probe_deadlines = Deadlines(timeout_s, timeout_s, timeout_s, timeout_s)
+        try:
+            for replica in replicas:
+                self.add(replica)
+        except ValueError:
+            self.let_go()
+            raise
+
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        return tuple(server.replica for server in self._servers.values())
+
+    def add(self, replica: Replica) -> None:
+        """One more replica, or a new place of the one with this id. Raises ValueError for a URL that cannot be used."""
+        settings = self.settings
+        origin = self._pools.origin(replica.url, settings.trust)
+        pool = self._pools.take(origin, settings.connections)
+        host = b"host: %b\r\n" % origin.authority.encode()
+        old = self._servers.get(replica.id)
+        self._servers[replica.id] = _Server(replica, pool, host, origin.base_path.encode())
+        if old is not None:
+            self._pools.give_back(old.pool)
+
+    def remove(self, replica_id: str) -> None:
+        """This replica takes no more calls; those in flight end on their own. Unknown ids are fine."""
+        server = self._servers.pop(replica_id, None)
+        if server is not None:
+            self._pools.give_back(server.pool)
 
     def dialect(self, operation: Operation) -> Dialect:
         return DIALECTS[operation]
 
     def send(self, replica_id: str, outgoing: Outgoing, deadlines: Deadlines, sink: Sink) -> Exchange:
+        server = self._servers.get(replica_id)
+        if server is None:
+            return _Nowhere(sink)
+        path = outgoing.path
+        fixed = server.heads.get(path)
+        if fixed is None:
+            fixed = server.heads[path] = self._head(server, path)
         body = outgoing.body
-        fixed = self._heads[replica_id, outgoing.path]
         head = b"%b%bcontent-length: %d\r\n\r\n" % (fixed, outgoing.headers, len(body))
-        return self._pools[replica_id].send(head, body, deadlines, sink, self._hidden)
+        return server.pool.send(head, body, deadlines, sink, self._hidden)
+
+    def _head(self, server: _Server, path: str) -> bytes:
+        if self.settings.version_in_url:
+            path = path.removeprefix("/v1")
+        return b"POST %b%b HTTP/1.1\r\n%b%b" % (server.base, path.encode(), server.host, self._fixed)
 
     async def probe(self, replica_id: str) -> bool:
-        head = self._health.get(replica_id)
-        if head is None:
+        path = self.settings.health_path
+        server = self._servers.get(replica_id)
+        if path is None or server is None:
             return True
+        head = b"GET %b%b HTTP/1.1\r\n%b%b\r\n" % (server.base, path.encode(), server.host, self._fixed)
         try:
-            status, _ = await fetch(self._pools[replica_id], head, deadlines=self._probe_deadlines)
+            status, _ = await fetch(server.pool, head, deadlines=self._probe_deadlines)
         except EngineError:
             return False
         return status == 200
 
     async def close(self) -> None:
-        for pool in self._pools.values():
-            pool.close()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Nobody will choose this engine any more. A call that was choosing already is sent all the same."""
+        if not self._closed:
+            self._closed = True
+            for server in self._servers.values():
+                self._pools.give_back(server.pool)
 
     @property
     def open_connections(self) -> int:
         """Connections that exist or are being made, over all replicas."""
-        return sum(pool.open_connections for pool in self._pools.values())
+        return sum(server.pool.open_connections for server in self._servers.values())
+
+
+class _Nowhere:
+    """A call to a replica that has left between the choice and the send: nothing was sent, so any other will do."""
+
+    __slots__ = ("sink",)
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        sink.failed(ConnectFailed("the replica has left"))
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def abort(self) -> None: ...

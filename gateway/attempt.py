@@ -160,6 +160,9 @@ class Attempt:
             self.fail(outcome_of_status(status), kind, f"the engine answered {status}")
 
     def failed(self, error: EngineError) -> None:
+        if self._error_size >= MAX_ERROR_BYTES and isinstance(error, (AnswerTruncated, BadAnswer)):
+            self.done()  # an error answer without end: what is kept of it says enough
+            return
         outcome, kind = _OUTCOMES.get(type(error), (Outcome.CONNECTION_LOST, "engine_error"))
         if outcome is Outcome.FIRST_BYTE_TIMEOUT and not self.is_engines_fault(error):
             outcome = Outcome.OUT_OF_TIME

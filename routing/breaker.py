@@ -139,6 +139,26 @@ class Breaker:
         else:
             self._probes -= 1
 
+    def retune(self, settings: BreakerSettings, now: float) -> None:
+        """Go by other settings from `now` on. What was counted, the state and the probes in flight stay.
+
+        A window of another length takes the counts over as if they were of now. An open breaker does not stay open for
+        longer than the new settings ever would keep it.
+        """
+        old, self._settings = self._settings, settings
+        if (settings.window_s, settings.buckets) != (old.window_s, old.buckets):
+            if now >= self._bucket_end_s:
+                self._turn(now)
+            good, bad = sum(self._good), sum(self._bad)
+            self._good, self._bad = [0] * settings.buckets, [0] * settings.buckets
+            self._good[0], self._bad[0] = good, bad
+            self._slot = 0
+            self._bucket_s = settings.window_s / settings.buckets
+            self._bucket = int(now // self._bucket_s)
+            self._bucket_end_s = (self._bucket + 1) * self._bucket_s
+        if not self.closed:
+            self.open_until = min(self.open_until, now + settings.max_open_s * (1.0 + settings.jitter_ratio))
+
     def _failed_while_closed(self, now: float, rng: random.Random) -> None:
         if now >= self._bucket_end_s:
             self._turn(now)

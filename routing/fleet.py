@@ -1,8 +1,9 @@
 """The fleet: an immutable snapshot of which endpoints serve which public models.
 
-A reload builds a complete new fleet and swaps one reference; requests in flight finish on the old one. What has been
-learned survives: replica states are looked up by key in the table, retry budgets and token estimates are taken over
-from the previous fleet by model name.
+It changes by difference: whoever owns it builds anew the routes of the models that changed (`build_route`, one small
+step each) and makes a new `Fleet` of those and the others; requests in flight finish on the old one. What has been
+learned survives: replica states are looked up by key in the table; endpoints, retry budgets and token estimates are
+taken over from the model's previous route.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from routing.model import LEAST_LOAD, Endpoint, ReplicaKey
+from routing.model import LEAST_LOAD, Endpoint
 from routing.pickers import picker_named
 from routing.replica import ReplicaTable
 from routing.route import DEFAULT_RETRY, ModelRoute, RetrySettings, Tiers
@@ -65,36 +66,39 @@ class Fleet:
         spelled = {known[:_LONGEST_NAME_COMPARED].lower(): known for known in reversed(by_length)}
         return [spelled[match] for match in difflib.get_close_matches(wanted, spelled, n)]
 
-    def replica_keys(self) -> set[ReplicaKey]:
-        """Every replica some model may be sent to; what `ReplicaTable.prune` should keep."""
-        return {endpoint.state.key for route in self.models.values() for endpoint in route.endpoints()}
-
 
 def build_fleet(spec: Sequence[ModelSpec], table: ReplicaTable, previous: Fleet | None = None) -> Fleet:
-    """A new fleet. Raises ValueError, naming the model, for what cannot be built; `previous` stays usable then.
+    """A fleet of exactly these models. Raises ValueError, naming the model, for what cannot be built.
 
-    Targets of one tier are one pool. Tier numbers need not be consecutive; an engine without replicas leaves its pool
-    empty.
     Pass the fleet in use as `previous`, or budgets and token estimates start afresh.
     """
     models: dict[str, ModelRoute] = {}
     for model in spec:
         if model.name in models:
             raise ValueError(f"model {model.name!r} is defined twice")
-        _check(model)
         old = previous.models.get(model.name) if previous is not None else None
-        keep_budget = old is not None and old.retry == model.retry
-        whole, speakers = _tiers(model, table)
-        models[model.name] = ModelRoute(
-            name=model.name,
-            whole=whole,
-            speakers=speakers,
-            policy=model.policy,
-            retry=model.retry,
-            budget=old.budget if old is not None and keep_budget else model.retry.new_budget(),
-            tokens=old.tokens if old is not None else TokenEstimate(),
-        )
+        models[model.name] = build_route(model, table, old)
     return Fleet(models)
+
+
+def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = None) -> ModelRoute:
+    """The route of one model. Raises ValueError, naming the model, for what cannot be built.
+
+    Targets of one tier are one pool. Tier numbers need not be consecutive; an engine without replicas leaves its pool
+    empty. `old` is the model's route in use: its budget, its estimate and the endpoints that stay the same are kept.
+    """
+    _check(model)
+    whole, speakers = _tiers(model, table, old)
+    keep_budget = old is not None and old.retry == model.retry
+    return ModelRoute(
+        name=model.name,
+        whole=whole,
+        speakers=speakers,
+        policy=model.policy,
+        retry=model.retry,
+        budget=old.budget if old is not None and keep_budget else model.retry.new_budget(),
+        tokens=old.tokens if old is not None else TokenEstimate(),
+    )
 
 
 def _check(model: ModelSpec) -> None:
@@ -112,23 +116,28 @@ def _check(model: ModelSpec) -> None:
             seen.add(identity)
 
 
-def _tiers(model: ModelSpec, table: ReplicaTable) -> tuple[Tiers, Mapping[str, Tiers]]:
+_Place = tuple[str, str, str, int, float]
+"""Engine, replica, upstream model, tier and weight: an endpoint with the same ones stays the same object."""
+
+
+def _tiers(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None) -> tuple[Tiers, Mapping[str, Tiers]]:
     """The tiers of a model, whole and by operation. Operations that the same targets speak share theirs."""
+    known: dict[_Place, Endpoint] = {}
+    if old is not None:
+        for one in old.endpoints():
+            known[one.engine, one.replica, one.model, one.tier, one.weight] = one
     position = {number: at for at, number in enumerate(sorted({target.tier for target in model.targets}))}
-    placed = [
-        [
-            Endpoint(
-                target.engine,
-                replica,
-                target.model,
-                position[target.tier],
-                target.weight,
-                table.get((target.engine, replica)),
-            )
-            for replica in target.replicas
-        ]
-        for target in model.targets
-    ]
+    placed: list[list[Endpoint]] = []
+    for target in model.targets:
+        endpoints = []
+        for replica in target.replicas:
+            place = (target.engine, replica, target.model, position[target.tier], target.weight)
+            state = table.get((target.engine, replica))
+            endpoint = known.get(place)
+            if endpoint is None or endpoint.state is not state:
+                endpoint = Endpoint(*place, state)
+            endpoints.append(endpoint)
+        placed.append(endpoints)
     made: dict[tuple[int, ...], Tiers] = {}
 
     def over(chosen: tuple[int, ...]) -> Tiers:

@@ -14,7 +14,7 @@ charged clamps at zero, because a wrong counter must not stop traffic, and warns
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from routing.breaker import Breaker, BreakerSettings
 
@@ -84,30 +84,51 @@ class ReplicaState:
 
 
 class ReplicaTable:
-    """All replica states of one worker, by key. It outlives every fleet built from it."""
+    """All replica states of one worker, by key. It outlives every fleet built from it, and changes by difference."""
 
-    __slots__ = ("_breaker", "_states")
+    __slots__ = ("_breaker", "_leaving", "_states")
 
     def __init__(self, breaker: BreakerSettings | None = None) -> None:
         self._breaker = breaker or BreakerSettings()
         self._states: dict[ReplicaKey, ReplicaState] = {}
+        self._leaving: dict[ReplicaKey, None] = {}
 
     def get(self, key: ReplicaKey) -> ReplicaState:
-        """The state of `key`, made on first use."""
+        """The state of `key`, made on first use. One that was to be forgotten stays after all."""
         state = self._states.get(key)
         if state is None:
             state = self._states[key] = ReplicaState(key, Breaker(self._breaker))
+        elif self._leaving:
+            self._leaving.pop(key, None)
         return state
 
-    def prune(self, keep: Collection[ReplicaKey]) -> list[ReplicaKey]:
-        """Forget replicas not in `keep` that have nothing in flight; returns their keys.
+    def find(self, key: ReplicaKey) -> ReplicaState | None:
+        """The state of `key` if there is one."""
+        return self._states.get(key)
+
+    def leave(self, key: ReplicaKey) -> None:
+        """No fleet has this replica any more: it gets nothing new, and `sweep` forgets it. Unknown keys are fine."""
+        state = self._states.get(key)
+        if state is not None:
+            state.draining = True
+            self._leaving[key] = None
+
+    def sweep(self) -> list[ReplicaKey]:
+        """Forget those that left and have nothing in flight; returns their keys.
 
         One with work in flight stays until a later call, so that a replica which comes back is not taken for idle.
         """
-        gone = [k for k, state in self._states.items() if k not in keep and state.in_flight_requests == 0]
+        gone = [key for key in self._leaving if self._states[key].in_flight_requests == 0]
         for key in gone:
-            del self._states[key]
+            del self._leaving[key], self._states[key]
         return gone
+
+    def retune(self, breaker: BreakerSettings, now: float) -> Iterator[None]:
+        """Put other breaker settings in force, a step for each replica; see `Breaker.retune`."""
+        self._breaker = breaker
+        for state in tuple(self._states.values()):
+            state.breaker.retune(breaker, now)
+            yield
 
     def __iter__(self) -> Iterator[ReplicaState]:
         return iter(tuple(self._states.values()))

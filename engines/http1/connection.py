@@ -224,11 +224,10 @@ class Connection(asyncio.Protocol):
         answer, deadlines = self._answer, call.deadlines
         call.head = call.body = b""  # it cannot be sent anew any more
         self._move_deadline()
-        if answer.room_bytes >= 0:
-            answer.error_body(size)
-            if answer.problem is not None:
-                self._fail(answer.problem)
-        elif deadlines.total_s is None:
+        if answer.is_enough(size):
+            self._close()
+            self._finish_closed(call)
+        elif answer.room_bytes < 0 and deadlines.total_s is None:
             self._idle_s = deadlines.idle_s
 
     def _whole(self, call: Call) -> None:
@@ -325,7 +324,7 @@ class Connection(asyncio.Protocol):
                 self._take_back(sink, error)
 
     def _finish_closed(self, call: Call) -> None:
-        """End the call whose answer ended with the connection."""
+        """End the call whose answer is whole, or as whole as we want it, and whose connection has closed."""
         sink = call.finish()
         try:
             sink.done()

@@ -9,7 +9,7 @@ tiers) is priced as plain tokens or not at all.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -55,7 +55,7 @@ class Table(NamedTuple):
 
 
 class Rates:
-    """The price of one model, held by its route. `PriceBook.refresh` swaps its table in one assignment."""
+    """The price of one model, held by whoever sends it requests. `PriceBook.refresh` swaps its table at once."""
 
     __slots__ = ("table",)
 
@@ -89,8 +89,16 @@ class Rates:
         )
 
 
+_Key = tuple[str, str]
+"""Provider and upstream model; or, of an operator's price, an empty string and its key in the configuration."""
+
+
 class PriceBook:
-    """Finds and compiles rates. Each (provider, model) is compiled at most once between two refreshes."""
+    """Finds and compiles rates, each once.
+
+    To look one up in the library is slow (0.3 s for the first, which imports it), so `prepare` and `refresh` may run in
+    another thread: each replaces one reference when it is done, and the loop reads what was there before until then.
+    """
 
     def __init__(self, overrides: Mapping[str, PriceOverride], now: Callable[[], datetime]) -> None:
         """Take the operator's prices.
@@ -101,33 +109,50 @@ class PriceBook:
         """
         self._overrides = overrides
         self._now = now
-        self._compiled: dict[tuple[str, str], Rates | None] = {}
+        self._compiled: Mapping[_Key, Rates | None] = {}
+
+    def prepare(self, wanted: Iterable[tuple[str, str, str]]) -> None:
+        """Compile what `rates` will be asked for, and forget all else. What is known stays the same object."""
+        known = self._compiled
+        keys = {self._key(*one) for one in wanted}
+        self._compiled = {key: known[key] if key in known else self._compile(key) for key in keys}
 
     def rates(self, provider: str, upstream_model: str, engine: str) -> Rates | None:
-        """The rates of a model as an engine is asked for it, or None when nobody prices it.
+        """The rates of a model as an engine is asked for it, or None when nobody prices it. Slow if not prepared.
 
         Args:
             provider: as `engines.providers` names it; empty for our own engines, which only an override prices.
             upstream_model: the model name sent to the engine.
             engine: the engine's name in the configuration.
         """
-        override = self._overrides.get(f"{engine}/{upstream_model}") or self._overrides.get(upstream_model)
-        if override is not None:
-            return Rates(_override_table(override))
-        if not provider:
-            return None
-        key = provider, upstream_model
+        key = self._key(provider, upstream_model, engine)
         if key not in self._compiled:
-            table = _library_table(provider, upstream_model, self._now())
-            self._compiled[key] = None if table is None else Rates(table)
+            self._compiled = {**self._compiled, key: self._compile(key)}
         return self._compiled[key]
 
     def refresh(self) -> None:
         """Compile again in place, so that held rates follow dated and time-of-day prices. Run it hourly."""
-        for (provider, upstream_model), rates in self._compiled.items():
-            table = _library_table(provider, upstream_model, self._now())
+        for key, rates in self._compiled.items():
+            table = self._table(key)
             if rates is not None and table is not None:
                 rates.table = table
+
+    def _key(self, provider: str, upstream_model: str, engine: str) -> _Key:
+        for override in (f"{engine}/{upstream_model}", upstream_model):
+            if override in self._overrides:
+                return "", override
+        # Without a provider nothing but an override prices it, and an override's key is never empty.
+        return (provider, upstream_model) if provider else ("", "")
+
+    def _compile(self, key: _Key) -> Rates | None:
+        table = self._table(key)
+        return None if table is None else Rates(table)
+
+    def _table(self, key: _Key) -> Table | None:
+        provider, name = key
+        if provider:
+            return _library_table(provider, name, self._now())
+        return _override_table(self._overrides[name]) if name else None
 
 
 class GpuMeter:

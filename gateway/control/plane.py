@@ -6,26 +6,27 @@ it does lives beside it, a file each: `reload`, `health`, `counters`, `load`, `l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import structlog
 
-from engines.port import Engine
 from gateway.accounts.keys import keyring_of, keys_of
 from gateway.admin.app import admin_app
 from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
 from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
+from gateway.control.engines import Engines
 from gateway.control.health import HealthBoard, HealthLoop
-from gateway.control.launches import Launches, is_launched
+from gateway.control.launches import Launches
 from gateway.control.links import Links
 from gateway.control.load import EVERY_S as LOAD_EVERY_S
 from gateway.control.load import LoadExchange
 from gateway.control.reload import POLL_S, InUse, Reload
+from gateway.control.roster import COALESCE_S, Roster
 from gateway.control.source import Source
-from gateway.fleet.build import BuiltEngine, build_engines
+from gateway.fleet.members import Member
 from gateway.identity import Keyring
 from gateway.settings import Settings, is_loopback
 from gateway.telemetry import logs
@@ -44,8 +45,7 @@ from gateway.workers.messages import (
     Drained,
     Exposition,
     Load,
-    Membership,
-    ReplicaAt,
+    MembersChanged,
     SeriesCounted,
     ToPlane,
     ToWorker,
@@ -69,8 +69,12 @@ class Plane:
         *,
         workers: int,
         counters: Callable[[Links, Metrics], CounterBoard] = CounterBoard,
+        coalesce_s: float = COALESCE_S,
     ) -> None:
-        """Raises ConfigError when there is no configuration to begin with."""
+        """Raises ConfigError when there is no configuration to begin with.
+
+        `coalesce_s`: for so many seconds changes of replicas are gathered before workers hear of them.
+        """
         self._source = source
         self._supervisor = supervisor
         self._workers = workers
@@ -78,15 +82,16 @@ class Plane:
         self._metrics = Metrics(())
         self._counters = counters(self.links, self._metrics)
         self._load = LoadExchange(self.links)
-        self._launches = Launches(supervisor.spawn, self._membership_changed)
+        self._roster = Roster(self._tell_members, coalesce_s)
+        self._engines = Engines(supervisor.spawn, self._roster)
+        self._launches = Launches(supervisor.spawn, self._launched)
         self._board = HealthBoard()
-        self._health = HealthLoop(self._board, self._probed)
-        self._built: dict[str, BuiltEngine] = {}
+        self._health = HealthLoop(self._board, self._engines.probed)
         self._reload = Reload(
             source,
             self.links,
             message=self._configuration,
-            trial=self._try_to_build,
+            trial=self._engines.check,
             using=self._use,
             counted=lambda result: self._metrics.count(CONFIG_RELOADS, result),
         )
@@ -111,8 +116,7 @@ class Plane:
         """Launch what is to be launched and begin the loops; does not wait for engines."""
         for notice in self._reload.now.loaded.notices:
             log.info("config_notice", notice=notice)
-        await self._launches.apply(self.settings)
-        self._rebuild_probes(self.settings)
+        await self._use(self.settings)
         self._supervisor.loop("health", self.probe_all, lambda: self.settings.health.interval_s)
         if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
@@ -122,6 +126,7 @@ class Plane:
     async def engines_started(self) -> None:
         """Wait until every launched replica has been ready once. Raises LaunchFailed."""
         await self._launches.started()
+        self._roster.tell_now()
 
     async def stop(self, grace_s: float | None = None) -> None:
         """Drain every worker, then stop what was launched. None is the grace period of the configuration in use."""
@@ -201,14 +206,16 @@ class Plane:
 
     def replicas(self) -> list[ReplicaStatus]:
         """Every replica, in the order of the configuration; launched ones that are not ready by their state."""
-        down, found = set(self._board.down()), []
-        for name, built in self._built.items():
-            if is_launched(built.settings):
-                found += [ReplicaStatus(name, replica, state) for replica, state in self._launches.each(name)]
-            else:
-                for replica in built.replicas:
-                    state = "unhealthy" if (name, replica.id) in down else "ready"
-                    found.append(ReplicaStatus(name, replica.id, state))
+        found: list[ReplicaStatus] = []
+        for engine in self.settings.engines:
+            listed = self._roster.statuses(engine)
+            known = {status.replica for status in listed}
+            found += listed
+            found += [
+                ReplicaStatus(engine, replica, state)
+                for replica, state in self._launches.each(engine)
+                if replica not in known
+            ]
         return found
 
     # -- engines -------------------------------------------------------------------------------------------------------
@@ -216,10 +223,17 @@ class Plane:
     async def probe_all(self) -> None:
         """The step of the health loop."""
         if await self._health.probe_all(self.settings.health):
-            self._membership_changed()
+            self._roster.down(self._board.down())
 
-    def _membership_changed(self) -> None:
-        self.links.tell_all(Membership(self._launched(), self._down()))
+    def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:
+        """Send a replica nothing new, or again, in every worker; returns whether there is such a replica."""
+        return self._roster.drain(engine, replica, draining)
+
+    def _launched(self) -> None:
+        self._engines.observed(self._launches.ready())
+
+    def _tell_members(self, members: list[Member]) -> None:
+        self.links.tell_all(MembersChanged(members))
 
     def _configuration(self, configuration: InUse) -> Configure:
         return Configure(
@@ -227,56 +241,19 @@ class Plane:
             base=str(self._source.base),
             server=self._source.server,
             workers=self._workers,
-            launched=self._launched(),
-            down=self._down(),
+            members=self._roster.members(),
         )
-
-    def _launched(self) -> list[ReplicaAt]:
-        return [
-            ReplicaAt(engine, replica.id, replica.url)
-            for engine, replicas in self._launches.ready().items()
-            for replica in replicas
-        ]
-
-    def _down(self) -> list[ReplicaAt]:
-        return [ReplicaAt(engine, replica) for engine, replica in self._board.down()]
-
-    def _try_to_build(self, settings: Settings) -> None:
-        """Only to see whether the engines can be built; nothing is connected yet. Raises ValueError or OSError."""
-        build_engines(settings, self._launches.ready(), self._supervisor.spawn, self._built)
 
     async def _use(self, settings: Settings) -> None:
         """Every worker uses these settings now."""
         self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
-        self._rebuild_probes(settings)
+        await self._engines.use(settings)
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)
 
-    def _rebuild_probes(self, settings: Settings) -> None:
-        old, self._built = self._built, build_engines(settings, {}, self._supervisor.spawn, self._built)
-        for name, built in old.items():
-            new = self._built.get(name)
-            if new is None or new.engine is not built.engine:
-                self._supervisor.spawn("close engine", built.engine.close)
-
-    def _probed(self) -> Collection[tuple[str, Engine]]:
-        """The engines whose replicas are written down; launched ones are watched by their launcher."""
-        return [(name, built.engine) for name, built in self._built.items() if not is_launched(built.settings)]
-
     def _replica_states(self) -> list[tuple[tuple[str, str], float]]:
-        down = set(self._board.down())
-        states: dict[tuple[str, str], float] = {}
-        for name, built in self._built.items():
-            if is_launched(built.settings):
-                ready = len(self._launches.ready().get(name, ()))
-                states[name, "ready"] = float(ready)
-            else:
-                unhealthy = sum(1 for replica in built.replicas if (name, replica.id) in down)
-                states[name, "ready"] = float(len(built.replicas) - unhealthy)
-                states[name, "unhealthy"] = float(unhealthy)
-        for (engine, state), count in self._launches.states().items():
-            states[engine, state] = float(count)
-        return list(states.items())
+        states = {**self._roster.states(), **self._launches.states()}
+        return [(key, float(count)) for key, count in states.items()]
 
 
 class FromWorker:

@@ -47,7 +47,7 @@ class Reload:
         links: Links,
         *,
         message: Callable[[InUse], Configure],
-        trial: Callable[[Settings], None],
+        trial: Callable[[Settings], Awaitable[None]],
         using: Callable[[Settings], Awaitable[None]],
         counted: Callable[[str], None],
     ) -> None:
@@ -109,7 +109,7 @@ class Reload:
             try:
                 text, loaded = await asyncio.to_thread(self._source.load)
                 check_fixed(self.settings, loaded.settings)
-                self._trial(loaded.settings)
+                await self._trial(loaded.settings)
             except (ConfigError, ValueError, OSError) as error:
                 self._counted("refused")
                 log.error("config_refused", why=str(error))

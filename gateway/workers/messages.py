@@ -10,15 +10,8 @@ from __future__ import annotations
 import msgspec
 
 from gateway.accounts.keys import Key
+from gateway.fleet.members import Member
 from gateway.telemetry.metrics import Sample, Series
-
-
-class ReplicaAt(msgspec.Struct, array_like=True, frozen=True):
-    """Where one replica is."""
-
-    engine: str
-    replica: str
-    url: str = ""
 
 
 class Configure(msgspec.Struct, tag="configure"):
@@ -30,17 +23,15 @@ class Configure(msgspec.Struct, tag="configure"):
     server: dict[str, str | int]
     """Command-line overrides of the `server` section."""
     workers: int
-    launched: list[ReplicaAt]
-    """Ready replicas of launched engines."""
-    down: list[ReplicaAt]
-    """Replicas that active probes find unhealthy."""
+    members: list[Member]
+    """All that is known of replicas beyond the text: who serves engines that it names no replicas for, who is down, who
+    drains."""
 
 
-class Membership(msgspec.Struct, tag="membership"):
-    """Launched replicas or their health changed."""
+class MembersChanged(msgspec.Struct, tag="members_changed"):
+    """What is new of these replicas; the others are as they were."""
 
-    launched: list[ReplicaAt]
-    down: list[ReplicaAt]
+    members: list[Member]
 
 
 class RemoteTokens(msgspec.Struct, array_like=True, frozen=True):
@@ -148,7 +139,7 @@ class Drained(msgspec.Struct, tag="drained"):
 
 ToWorker = (
     Configure
-    | Membership
+    | MembersChanged
     | RemoteLoad
     | AskCounters
     | Exposition

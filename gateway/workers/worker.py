@@ -12,22 +12,21 @@ import pathlib
 import socket
 from collections.abc import Awaitable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
 from engines.model import Operation
-from engines.port import Replica
 from gateway import clock
-from gateway.accounts.accounting import Accounting, RecordSink
+from gateway.accounts.accounting import Accounting
 from gateway.accounts.keys import keyring_of
-from gateway.accounts.prices import PriceBook
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
 from gateway.errors import Failure
-from gateway.fleet.build import BuiltEngine, SnapshotBuilder, build_engines, provider_of
+from gateway.fleet.live import LiveFleet
+from gateway.fleet.prepared import prepare
 from gateway.fleet.snapshot import Snapshot
+from gateway.fleet.steps import in_slices
 from gateway.flight import Flight
 from gateway.http import visit
 from gateway.http.asgi import AsgiWork
@@ -38,13 +37,10 @@ from gateway.http.handler import Limits, Visitor, Work
 from gateway.http.head import Fields
 from gateway.http.request import Request
 from gateway.identity import Keyring
-from gateway.settings import ConfigError, Settings, load_settings
-from gateway.telemetry.access_log import AccessLog
+from gateway.settings import ConfigError, Settings
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.loops import LOOP_AGE
-from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
-from gateway.telemetry.spans import Spans, otlp_spans
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers.changes import Changes
 from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
@@ -62,17 +58,17 @@ from gateway.workers.messages import (
     Exposition,
     Keys,
     Load,
-    Membership,
+    MembersChanged,
     RemoteLoad,
     RemoteTokens,
     RenewCertificate,
     Renewed,
     Reopen,
-    ReplicaAt,
     ToPlane,
     ToWorker,
 )
 from gateway.workers.questions import LinkFull, LinkLost
+from gateway.workers.sinks import Sinks
 from routing.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -100,22 +96,17 @@ class Worker:
         self._changes = Changes(supervisor.spawn)
         self.metrics = Metrics(())
         self._counting = Counting(self.metrics, lambda message: self._tell(message, bulk=True))
-        self._builder = SnapshotBuilder(self.metrics, workers)
-        self._built: dict[str, BuiltEngine] = {}
-        self._settings: Settings | None = None
-        self._digest = ""
-        self._prices: PriceBook | None = None
-        self._access_log: AccessLog | None = None
-        self._spans: Spans | None = None
+        self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers)
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
+        self._sinks = Sinks(self.metrics, self._accounting)
         self._dispatcher: Dispatcher | None = None
         self._keyring = Keyring()
+        self._written_keyring = self._keyring
+        """That of the configuration; keys may have been told since."""
         self._administering = 0
         self._app = control_app(self)
         self._connections = Clients()
         self._servers: list[asyncio.Server] = []
-        self._providers: dict[str, str] = {}
-        """The provider of each engine, for spans; changed in place by a reload."""
         self._last_load: list[RemoteTokens] = []
         self._listening = False
         self._certificate: Certificate | None = None
@@ -134,15 +125,14 @@ class Worker:
     def told(self, message: ToWorker) -> None:
         """Act on one message of the control plane."""
         match message:
-            case Membership():
-                self._changes.put(lambda: self._member(message))
+            case MembersChanged():
+                self._changes.put(lambda: self._change_members(message))
             case Keys():
                 self._changes.put(lambda: self._rekey(message))
             case RemoteLoad():
-                self._set_remote(message.tokens)
+                self.fleet.set_remote({(one.engine, one.replica): one.tokens for one in message.tokens})
             case Reopen():
-                if self._access_log is not None:
-                    self._access_log.reopen()
+                self._sinks.reopen()
 
     def asked(self, message: ToWorker) -> Awaitable[ToPlane]:
         """Answer one question of the control plane. Changes are queued here, in the order they came."""
@@ -173,10 +163,7 @@ class Worker:
         return ""
 
     async def _configured(self, message: Configure) -> ToPlane:
-        return Configured(self.configure(message))
-
-    async def _member(self, message: Membership) -> None:
-        self._set_fleet(message.launched, message.down)
+        return Configured(await self.configure(message))
 
     async def _rekey(self, message: Keys) -> None:
         """New keys, and nothing else new: the next request meets them."""
@@ -187,37 +174,35 @@ class Worker:
     def link_lost(self) -> None:
         """The control plane is gone. What that means is for the owner of the process to say."""
 
-    def configure(self, message: Configure) -> str:
+    async def configure(self, message: Configure) -> str:
         """Use a new configuration; returns why not, or an empty string."""
+        fleet = self.fleet
+        base = pathlib.Path(message.base)
         try:
-            loaded = load_settings(message.text, os.environ, server=message.server, base=pathlib.Path(message.base))
-            settings = loaded.settings
-            launched = _by_engine(message.launched)
-            built = build_engines(settings, launched, self._supervisor.spawn, self._built)
-            prices = PriceBook(settings.prices, lambda: datetime.now(UTC))
-            if self._settings is None:
-                self._open_sinks(settings)
-            snapshot = self._builder.build(settings, loaded.digest, built, prices)
+            prepared = await asyncio.to_thread(
+                prepare, message.text, os.environ, message.server, base, fleet.pools.contexts, fleet.prepared
+            )
+            settings = prepared.settings
+            if fleet.prepared is None:
+                self._sinks.open(settings)
+            await in_slices(fleet.configure(prepared, message.members))
         except (ConfigError, ValueError, OSError) as error:
             return str(error) or type(error).__name__
-        self._providers.clear()
-        self._providers.update({name: provider_of(section) for name, section in settings.engines.items()})
-        self._settings, self._digest, self._prices = settings, loaded.digest, prices
-        self._replace_engines(built)
-        self._keyring = snapshot.keyring
-        self._publish(snapshot)
-        self._mark_down(message.down)
+        self._sinks.use(settings)
         return ""
 
-    def _set_fleet(self, launched: list[ReplicaAt], down: list[ReplicaAt]) -> None:
-        settings, prices, dispatcher = self._settings, self._prices, self._dispatcher
-        if settings is None or prices is None or dispatcher is None:
+    async def _change_members(self, message: MembersChanged) -> None:
+        if self.fleet.prepared is None:
             return
-        built = build_engines(settings, _by_engine(launched), self._supervisor.spawn, self._built)
-        if built != self._built:
-            self._publish(self._builder.build(settings, self._digest, built, prices))
-            self._replace_engines(built)
-        self._mark_down(down)
+        try:
+            await in_slices(self.fleet.change(message.members))
+        except (ValueError, OSError) as error:
+            log.error("members_refused", why=str(error))
+
+    def _fleet_built(self, snapshot: Snapshot) -> None:
+        if snapshot.keyring is not self._written_keyring:  # a new configuration's, and newer than what was told
+            self._written_keyring = self._keyring = snapshot.keyring
+        self._publish(snapshot)
 
     def _publish(self, snapshot: Snapshot) -> None:
         """New requests meet this from now on, with the keys of the moment: they may be newer than the snapshot's."""
@@ -226,49 +211,6 @@ class Worker:
             self._dispatcher = Dispatcher(snapshot, self._accounting)
         else:
             self._dispatcher.snapshot = snapshot
-
-    def _replace_engines(self, built: dict[str, BuiltEngine]) -> None:
-        for name, old in self._built.items():
-            new = built.get(name)
-            if new is None or new.engine is not old.engine:
-                self._supervisor.spawn("close engine", old.engine.close)
-        self._built = built
-
-    def _mark_down(self, down: Iterable[ReplicaAt]) -> None:
-        unhealthy = {(one.engine, one.replica) for one in down}
-        for state in self._builder.table:
-            state.healthy = state.key not in unhealthy
-
-    def _set_remote(self, tokens: Iterable[RemoteTokens]) -> None:
-        remote = {(one.engine, one.replica): one.tokens for one in tokens}
-        for state in self._builder.table:
-            state.remote_tokens = remote.get(state.key, 0)
-
-    def _open_sinks(self, settings: Settings) -> None:
-        """Access log and spans; they stay as they are for the life of the process. Raises ValueError."""
-        sinks: list[RecordSink] = []
-        telemetry = settings.telemetry
-        if telemetry.access_log != "off":
-            try:
-                self._access_log = AccessLog(telemetry.access_log)
-            except OSError as error:
-                reason = (error.strerror or str(error)).lower()
-                raise ValueError(f"telemetry.access_log: {telemetry.access_log} cannot be written: {reason}") from None
-            access_log = self._access_log
-            self.metrics.watch_count(RECORDS_DROPPED, ("access_log",), lambda: access_log.dropped)
-            sinks.append(access_log)
-        otlp = telemetry.otlp
-        self._spans = otlp_spans(
-            otlp.endpoint if otlp is not None else None,
-            {name: value.get_secret_value() for name, value in otlp.headers.items()} if otlp is not None else {},
-            otlp.service_name if otlp is not None else "penstock",
-            os.environ,
-            self._providers,
-            lambda lost: self.metrics.count(RECORDS_DROPPED, "spans", by=lost),
-        )
-        if self._spans is not None:
-            sinks.append(self._spans)
-        self._accounting.sinks = tuple(sinks)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -311,24 +253,14 @@ class Worker:
                         work.error_kind = "draining"
                     connection.hang_up()
                 await self._idle.wait()  # each is settled, and written down, by the loss of its connection
-        await self._close_sinks()
+        await self._sinks.close()
         self.drained.set()
-
-    async def _close_sinks(self) -> None:
-        """Write out what records are held. Takes a few seconds at most, in a thread: the loop has others to serve."""
-        access_log, self._access_log = self._access_log, None
-        spans, self._spans = self._spans, None
-        self._accounting.sinks = ()
-        if access_log is not None:
-            await asyncio.to_thread(access_log.close)
-        if spans is not None:
-            await asyncio.to_thread(spans.close)
 
     @property
     def settings(self) -> Settings:
         """The configuration in use."""
-        assert self._settings is not None
-        return self._settings
+        assert self.fleet.prepared is not None
+        return self.fleet.prepared.settings
 
     @property
     def configured(self) -> bool:
@@ -413,18 +345,15 @@ class Worker:
             self._administering -= 1
 
     async def _flush(self) -> None:
-        if self._access_log is not None:
-            self._access_log.flush()
-        if self._spans is not None:
-            self._spans.flush()
+        self._sinks.flush()
 
     async def _refresh_prices(self) -> None:
-        if self._prices is not None:
-            await asyncio.to_thread(self._prices.refresh)
+        if self.fleet.prepared is not None:
+            await asyncio.to_thread(self.fleet.prepared.prices.refresh)
 
     async def _tell_load(self) -> None:
         tokens = [
-            RemoteTokens(*state.key, state.in_flight_tokens) for state in self._builder.table if state.in_flight_tokens
+            RemoteTokens(*state.key, state.in_flight_tokens) for state in self.fleet.table if state.in_flight_tokens
         ]
         if tokens != self._last_load and self._tell(Load(tokens), bulk=True):
             self._last_load = tokens  # one that found no room is told again
@@ -433,15 +362,8 @@ class Worker:
         return self._link is not None and self._link.tell(message, bulk=bulk)
 
     def _breakers(self) -> list[tuple[tuple[str, str], float]]:
+        self.fleet.sweep()  # what has left and is idle by now is shown no more
         now = clock.monotonic()
         return [
-            (state.key, float(not state.breaker.closed and not state.breaker.allows(now)))
-            for state in self._builder.table
+            (state.key, float(not state.breaker.closed and not state.breaker.allows(now))) for state in self.fleet.table
         ]
-
-
-def _by_engine(replicas: Iterable[ReplicaAt]) -> dict[str, list[Replica]]:
-    launched: dict[str, list[Replica]] = {}
-    for one in replicas:
-        launched.setdefault(one.engine, []).append(Replica(one.replica, one.url))
-    return launched

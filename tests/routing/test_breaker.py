@@ -235,3 +235,47 @@ def test_admitting_where_it_does_not_allow_is_loud() -> None:
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be"):
         BreakerSettings(**wrong)  # type: ignore[arg-type]  # the point of the test
+
+
+# -- other settings while it runs ------------------------------------------------------------------------------------
+
+
+def test_new_thresholds_judge_what_was_counted_under_the_old_ones() -> None:
+    rng = random.Random(0)
+    breaker = Breaker(BreakerSettings(min_failures=5))
+    for _ in range(3):
+        breaker.record(breaker.admit(1.0), Verdict.FAILURE, 1.0, rng)
+    breaker.retune(BreakerSettings(min_failures=4), 1.0)
+    assert breaker.closed
+    breaker.record(breaker.admit(1.0), Verdict.FAILURE, 1.0, rng)
+    assert not breaker.closed
+
+
+def test_a_window_of_another_length_takes_the_counts_over_and_drops_what_is_too_old() -> None:
+    rng = random.Random(0)
+    breaker = Breaker(BreakerSettings(window_s=10.0, min_failures=5))
+    for now in (0.0, 95.0, 96.0, 97.0):
+        breaker.record(breaker.admit(now), Verdict.FAILURE, now, rng)
+    breaker.retune(BreakerSettings(window_s=60.0, buckets=3, min_failures=4), 98.0)
+    assert breaker.closed  # three of the four are in the window
+    breaker.record(breaker.admit(99.0), Verdict.FAILURE, 99.0, rng)
+    assert not breaker.closed
+
+
+def test_a_probe_in_flight_is_still_counted_and_its_outcome_still_heard() -> None:
+    rng = random.Random(0)
+    breaker = Breaker(BreakerSettings(min_failures=1, open_s=5.0, jitter_ratio=0.0))
+    breaker.record(breaker.admit(0.0), Verdict.FAILURE, 0.0, rng)
+    ticket = breaker.admit(5.0)
+    breaker.retune(BreakerSettings(min_failures=2, jitter_ratio=0.0), 5.0)
+    assert not breaker.allows(6.0)
+    breaker.record(ticket, Verdict.SUCCESS, 6.0, rng)
+    assert breaker.closed
+
+
+def test_an_open_breaker_stays_open_no_longer_than_the_new_settings_ever_would() -> None:
+    rng = random.Random(0)
+    breaker = Breaker(BreakerSettings(min_failures=1, open_s=600.0, max_open_s=600.0, jitter_ratio=0.0))
+    breaker.record(breaker.admit(0.0), Verdict.FAILURE, 0.0, rng)
+    breaker.retune(BreakerSettings(min_failures=1, open_s=1.0, max_open_s=10.0, jitter_ratio=0.0), 100.0)
+    assert breaker.open_until == 110.0

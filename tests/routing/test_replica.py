@@ -103,12 +103,14 @@ def test_the_table_gives_one_state_per_key() -> None:
     assert [s.key for s in table] == [("e", "0"), ("e", "1")]
 
 
-def test_pruning_keeps_what_is_wanted_and_what_is_busy() -> None:
+def test_what_left_is_forgotten_once_it_has_nothing_in_flight() -> None:
     table = ReplicaTable()
     wanted, idle, busy = table.get(("e", "wanted")), table.get(("e", "idle")), table.get(("e", "busy"))
     busy.charge(1, 1)
-    assert table.prune({wanted.key}) == [idle.key]
+    table.leave(idle.key)
+    table.leave(busy.key)
+    assert table.sweep() == [idle.key]
     assert list(table) == [wanted, busy]
     busy.release(1, 1)
-    assert table.prune({wanted.key}) == [busy.key]
+    assert table.sweep() == [busy.key]
     assert len(table) == 1

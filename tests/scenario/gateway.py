@@ -120,7 +120,7 @@ class Gateway:
             for series in self.worker.metrics.snapshot().series
             if series.in_flight
         }
-        for state in self.worker._builder.table:
+        for state in self.worker.fleet.table:
             for what in ("in_flight_requests", "in_flight_tokens", "prefill_tokens"):
                 if count := getattr(state, what):
                     left[f"{what} of {state.key}"] = count

@@ -156,7 +156,7 @@ async def test_a_probe_whose_client_leaves_gives_its_place_back() -> None:
         upstream.then(refusal(500), Answer(before=End.HANG))
         async with running_gateway(one_model(upstream.url, retry={"max_attempts": 1}, **STRICT)) as gateway:
             await gateway.chat()
-            (state,) = gateway.worker._builder.table
+            (state,) = gateway.worker.fleet.table
             state.breaker.open_until = 0.0
             async with client_of(gateway) as (_, writer):
                 writer.write(raw_request(stream=False))

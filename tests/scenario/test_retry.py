@@ -117,7 +117,7 @@ async def test_failures_open_the_breaker_and_a_good_probe_closes_it() -> None:
             statuses = [(await gateway.chat()).status_code for _ in range(5)]
             refused = await gateway.chat()
             opened = await gateway.metrics()
-            (state,) = gateway.worker._builder.table
+            (state,) = gateway.worker.fleet.table
             # The clock is the process's own: bring the end of the open time here in place of waiting for it.
             state.breaker.open_until = 0.0
             probe = await gateway.chat()
@@ -138,7 +138,7 @@ async def test_only_one_probe_is_let_through_while_half_open() -> None:
         config = one_model(upstream.url, breaker={"min_failures": 1}, retry={"max_attempts": 1})
         async with running_gateway(config) as gateway:
             await gateway.chat()
-            (state,) = gateway.worker._builder.table
+            (state,) = gateway.worker.fleet.table
             state.breaker.open_until = 0.0
             upstream._script.appendleft(Answer([b"{}"], before=gate))
             probe = asyncio.ensure_future(gateway.chat())

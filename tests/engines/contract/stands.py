@@ -15,10 +15,11 @@ from typing import Any
 import httpx
 
 from engines.http_engine import HttpEngine
+from engines.pools import Pools
 from engines.port import Replica
 from engines.simulator import SimulatorSettings, command
 from engines.simulator.server import serve
-from gateway.fleet.build import EngineSettings, build_engine, replicas_of
+from gateway.fleet.specs import EngineSettings, http_settings, written_replicas
 from gateway.settings import OpenAIEngine, SimulatorEngine, VllmEngine
 from tests.engines.contract.scripted import KEY, ScriptedOpenAI, scripted
 from tests.engines.http1.upstream import PATIENCE_S, until
@@ -33,11 +34,11 @@ class Stand:
     def __init__(self, settings: EngineSettings, launched: Mapping[str, list[Replica]]) -> None:
         self.settings = settings
         self.tasks: list[asyncio.Task[None]] = []
-        self.replicas = replicas_of("one", settings, launched)
+        self.replicas = written_replicas(settings) or tuple(launched["one"])
         self.engine = self.build(self.replicas)
 
     def build(self, replicas: tuple[Replica, ...]) -> HttpEngine:
-        return build_engine("one", self.settings, replicas, self.spawn, probe_timeout_s=PATIENCE_S)
+        return HttpEngine("one", http_settings(self.settings, PATIENCE_S), Pools(self.spawn), replicas)
 
     def spawn(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self.tasks.append(asyncio.get_running_loop().create_task(work(), name=name))

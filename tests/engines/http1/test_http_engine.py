@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engines.http_engine import HttpEngine
+from engines.http_engine import HttpEngine, HttpSettings
 from engines.model import Operation
+from engines.pools import Pools
 from engines.port import Outgoing, Replica
 from tests.engines.http1.bench import PATIENT
 from tests.engines.http1.recorder import Recorder
@@ -18,12 +19,13 @@ KEY = "sk-0123456789"
 
 def engine_at(up: Upstream, base_path: str = "", **options: object) -> HttpEngine:
     url = f"http://{up.origin.authority}{base_path}"
-    return HttpEngine("one", "openai", [Replica("a", url)], frozenset(Operation), up.spawn, **options)  # type: ignore[arg-type]
+    settings = HttpSettings("openai", frozenset(Operation), **options)  # type: ignore[arg-type]
+    return HttpEngine("one", settings, Pools(up.spawn), [Replica("a", url)])
 
 
 async def test_a_request_is_written_as_documented_to_the_byte() -> None:
     async with upstream() as up:
-        engine = engine_at(up, "/studio/v1", api_key=KEY, headers={"X-Org": "org-12345"}, version_in_url=True)
+        engine = engine_at(up, "/studio/v1", api_key=KEY, headers=(("X-Org", "org-12345"),), version_in_url=True)
         sink = Recorder()
         engine.send("a", Outgoing(Operation.CHAT.value, b"x-request-id: 7\r\n", b'{"a":1}'), PATIENT, sink)
         expected = (
@@ -61,7 +63,7 @@ async def test_each_operation_has_its_path(operation: Operation, version_in_url:
 
 async def test_secrets_are_what_must_be_hidden_and_short_words_are_not() -> None:
     async with upstream() as up:
-        engine = engine_at(up, api_key=KEY, headers={"x-org": "org-12345", "x-region": "eu"})
+        engine = engine_at(up, api_key=KEY, headers=(("x-org", "org-12345"), ("x-region", "eu")))
         assert engine.secrets == (b"sk-0123456789", b"org-12345")
         assert KEY not in repr(engine)
         assert engine_at(up).secrets == ()
@@ -70,7 +72,7 @@ async def test_secrets_are_what_must_be_hidden_and_short_words_are_not() -> None
 async def test_replicas_do_not_share_connections() -> None:
     async with upstream() as first, upstream() as second:
         replicas = [Replica(name, f"http://{up.origin.authority}") for name, up in (("a", first), ("b", second))]
-        engine = HttpEngine("two", "vllm", replicas, frozenset(Operation), first.spawn)
+        engine = HttpEngine("two", HttpSettings("vllm", frozenset(Operation)), Pools(first.spawn), replicas)
         for up, name in ((first, "a"), (second, "b"), (first, "a")):
             sink = Recorder()
             engine.send(name, Outgoing(Operation.CHAT.value, b"", b""), PATIENT, sink)
@@ -114,4 +116,4 @@ async def test_a_probe_that_hangs_is_unhealthy_and_closes_its_connection() -> No
 async def test_a_url_that_cannot_be_used_is_refused_when_the_engine_is_built(url: str) -> None:
     async with upstream() as up:
         with pytest.raises(ValueError, match=r"URL"):
-            HttpEngine("one", "openai", [Replica("a", url)], frozenset(Operation), up.spawn)
+            HttpEngine("one", HttpSettings("openai", frozenset(Operation)), Pools(up.spawn), [Replica("a", url)])

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from engines.http1.call import Call
 from engines.http1.secrecy import Secrets
-from engines.http_engine import HttpEngine
+from engines.http_engine import HttpEngine, HttpSettings
 from engines.model import Operation
+from engines.pools import Pools
 from engines.port import Outgoing, Replica
 from tests.engines.http1.bench import BODY, HEAD, PATIENT, Bench
 from tests.engines.http1.recorder import Recorder
@@ -89,7 +90,8 @@ def test_short_words_are_no_secrets() -> None:
 async def test_an_engine_hides_its_own_key() -> None:
     async with upstream() as up:
         url = f"http://{up.origin.authority}"
-        engine = HttpEngine("one", "openai", [Replica("a", url)], frozenset(Operation), up.spawn, api_key=KEY.decode())
+        settings = HttpSettings("openai", frozenset(Operation), api_key=KEY.decode())
+        engine = HttpEngine("one", settings, Pools(up.spawn), [Replica("a", url)])
         sink = Recorder()
         engine.send("a", Outgoing(Operation.CHAT.value, b"", b"{}"), PATIENT, sink)
         peer = await up.peer()

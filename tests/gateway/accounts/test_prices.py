@@ -265,3 +265,32 @@ def test_costs_add_up_to_the_busy_time(spells: list[tuple[int, int]]) -> None:
 
 def test_no_price_is_not_made_of_nothing() -> None:
     assert isinstance(book(m=Price(0.0, 0.0)).rates("", "m", "e"), Rates)
+
+
+def test_what_is_prepared_is_kept_and_what_is_no_longer_wanted_is_forgotten() -> None:
+    prices = book(m=Price(1.0, 1.0))
+    prices.prepare([("openai", "gpt-5-mini", "a"), ("", "m", "own"), ("", "unpriced", "own")])
+    hosted, own = prices.rates("openai", "gpt-5-mini", "a"), prices.rates("", "m", "own")
+    assert (hosted is not None, own is not None, prices.rates("", "unpriced", "own")) == (True, True, None)
+    prices.prepare([("openai", "gpt-5-mini", "b")])
+    assert prices.rates("openai", "gpt-5-mini", "b") is hosted
+    assert prices.rates("", "m", "own") is not own
+
+
+def test_a_model_asked_for_in_the_middle_of_a_refresh_does_not_break_it() -> None:
+    asked: list[Rates | None] = []
+
+    def now() -> datetime:
+        if refreshing and not asked:
+            asked.append(None)
+            asked.append(prices.rates("anthropic", "claude-sonnet-4-5", "a"))
+        return NOW
+
+    refreshing = False
+    prices = PriceBook({}, now)
+    held = [prices.rates("openai", model, "a") for model in ("gpt-5-mini", "gpt-5-nano")]
+    before = [rates.table for rates in held if rates is not None]
+    refreshing = True
+    prices.refresh()
+    assert before == [rates.table for rates in held if rates is not None]
+    assert asked[1] is not None

@@ -10,7 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from engines.model import Operation
-from gateway.workers.messages import Membership, ReplicaAt, ToPlane
+from gateway.fleet.members import Member
+from gateway.workers.messages import MembersChanged, ToPlane
 from gateway.workers.questions import Answer, AskFailed, LinkFull, LinkLost
 from tests.gateway.http.door import read_answers
 from tests.scenario.gateway import KEY, Gateway
@@ -160,13 +161,13 @@ async def test_health_says_that_the_process_lives_whatever_its_engines_do(gatewa
 
 async def test_ready_says_that_requests_are_welcome_whatever_the_replicas_do(gateway: Gateway) -> None:
     everything = [
-        ReplicaAt(endpoint.engine, endpoint.replica)
+        Member(endpoint.engine, endpoint.replica, healthy=False)
         for route in gateway.worker.dispatcher.snapshot.fleet.models.values()
         for endpoint in route.endpoints()
     ]
     assert {"llama", "hosted"} == {replica.engine for replica in everything}
-    gateway.worker.told(Membership([], everything))
-    await gateway.until(lambda: not any(state.healthy for state in gateway.worker._builder.table))
+    gateway.worker.told(MembersChanged(everything))
+    await gateway.until(lambda: not any(state.healthy for state in gateway.worker.fleet.table))
     response = await gateway.http.get("/ready")  # the request that wakes a gateway scaled to zero must reach it
     assert (response.status_code, response.json()) == (200, {"status": "ready"})
 

@@ -10,8 +10,9 @@ import pytest
 
 from gateway.control.plane import Plane
 from gateway.control.source import Source
+from gateway.fleet.members import Member
 from gateway.supervisor import Supervisor
-from gateway.workers.messages import Configure, Drain, Membership, ReplicaAt, SeriesCounted
+from gateway.workers.messages import Configure, Drain, MembersChanged, SeriesCounted
 from tests.gateway.control.fakes import FILE, Control, FakeWorker
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quiet")]
@@ -32,6 +33,12 @@ async def server(handler: Callable[[], bool]) -> tuple[asyncio.Server, str]:
     return listening, f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
 
 
+async def settled() -> None:
+    """Let timers of no length and what they call have their turn."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 async def test_workers_hear_when_a_replica_goes_down_and_comes_up_and_not_otherwise(tmp_path: Path) -> None:
     results = [True, True, False, False, False, True, True]
     told = iter(results)
@@ -43,21 +50,24 @@ async def test_workers_hear_when_a_replica_goes_down_and_comes_up_and_not_otherw
         "health: {interval_s: 3600, timeout_s: 10, unhealthy_after: 2, healthy_after: 1}\n"
     )
     supervisor = Supervisor()
-    plane = Plane(Source(file, environ={}), supervisor, workers=1)
+    plane = Plane(Source(file, environ={}), supervisor, workers=1, coalesce_s=0.0)
     worker = FakeWorker(plane, "0", supervisor)
     await worker.join()
-    plane._rebuild_probes(plane.settings)
+    await plane._use(plane.settings)
     heard: list[int] = []
     try:
         for _ in results:
             await plane.probe_all()
-            await asyncio.sleep(0)
-            heard.append(len(worker.all_heard(Membership)))
+            await settled()
+            heard.append(len(worker.all_heard(MembersChanged)))
         assert heard == [0, 0, 0, 1, 1, 2, 2]
-        assert worker.all_heard(Membership) == [Membership([], [ReplicaAt("e", "a")]), Membership([], [])]
+        assert worker.all_heard(MembersChanged) == [
+            MembersChanged([Member("e", "a", healthy=False)]),
+            MembersChanged([Member("e", "a")]),
+        ]
         late = FakeWorker(plane, "1", supervisor)
         await late.join()
-        assert late.all_heard(Configure)[0].down == []
+        assert late.all_heard(Configure)[0].members == []
     finally:
         listening.close()
         await supervisor.close()
@@ -74,12 +84,12 @@ async def test_a_new_probe_timeout_holds_from_the_reload_on(tmp_path: Path) -> N
     file.write_text(text.replace("TIMEOUT", "10"))
     supervisor = Supervisor()
     plane = Plane(Source(file, environ={}), supervisor, workers=1)
-    plane._rebuild_probes(plane.settings)
+    await plane._use(plane.settings)
     try:
-        before = plane._built["e"].engine
+        before = dict(plane._engines.probed())["e"]
         file.write_text(text.replace("TIMEOUT", "20"))
         assert await plane.reload()
-        assert plane._built["e"].engine is not before
+        assert dict(plane._engines.probed())["e"] is not before
         assert await plane.reload()
     finally:
         listening.close()

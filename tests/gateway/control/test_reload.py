@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_worker_is_told_everything_when_it_joins(gateway: Control) -> None:
-    assert gateway.workers[0].heard == [Configure(FILE, str(gateway.path.parent), {}, 2, [], [])]
+    assert gateway.workers[0].heard == [Configure(FILE, str(gateway.path.parent), {}, 2, [])]
 
 
 async def test_why_a_worker_refused_is_told(gateway: Control) -> None:

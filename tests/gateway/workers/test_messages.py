@@ -9,6 +9,7 @@ import pytest
 
 from engines.model import Usage
 from gateway.accounts.keys import Key
+from gateway.fleet.members import Member
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.metrics.families.retries import RETRIES
@@ -25,13 +26,12 @@ from gateway.workers.messages import (
     Exposition,
     Keys,
     Load,
-    Membership,
+    MembersChanged,
     RemoteLoad,
     RemoteTokens,
     RenewCertificate,
     Renewed,
     Reopen,
-    ReplicaAt,
     SeriesCounted,
     ToPlane,
     ToWorker,
@@ -49,9 +49,13 @@ def counted() -> Metrics:
 
 TO_WORKER: list[ToWorker] = [
     Configure(
-        "text: ü", "/etc", {"port": 0, "host": "::1"}, 2, [ReplicaAt("e", "0", "http://x")], [ReplicaAt("e", "1")]
+        "text: ü",
+        "/etc",
+        {"port": 0, "host": "::1"},
+        2,
+        [Member("e", "0", "http://x"), Member("e", "1", healthy=False)],
     ),
-    Membership([ReplicaAt("e", "0", "http://x")], []),
+    MembersChanged([Member("e", "0", draining=True), Member("e", "1", gone=True)]),
     RemoteLoad([RemoteTokens("e", "0", 2**40)]),
     AskCounters(),
     Exposition(b"# HELP \xff"),

@@ -1,0 +1,78 @@
+"""The engines as the control plane needs them: whom to probe, who their members are, and whether they can be built."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from engines.pools import Pools
+from engines.port import Engine, Replica, Spawn
+from gateway.control.membership import Observed, Written
+from gateway.control.roster import Roster
+from gateway.fleet.engines import Built, Draft
+from gateway.fleet.specs import http_settings, trust_of, trusts_of, written_replicas
+from gateway.fleet.steps import in_slices
+from gateway.settings import Settings
+
+_AT_ONCE = 32
+"""URLs to a step."""
+
+
+class Engines:
+    """See the module. Its work is done in steps: with one worker the streams share its loop."""
+
+    def __init__(self, spawn: Spawn, roster: Roster) -> None:
+        self._roster = roster
+        self._pools = Pools(spawn)
+        self._written: dict[str, Built] = {}
+        """Those whose replicas the configuration writes down; launched ones are watched by their launcher."""
+        self._observed: dict[str, Observed] = {}
+
+    async def check(self, settings: Settings) -> None:
+        """See whether all engines can be built. Raises ValueError or OSError for one that cannot."""
+        await asyncio.to_thread(self._pools.contexts.prepare, trusts_of(settings))
+        await in_slices(self._check(settings))
+
+    async def use(self, settings: Settings) -> None:
+        """These settings are in use from now on."""
+        await in_slices(self._use(settings))
+
+    def probed(self) -> Collection[tuple[str, Engine]]:
+        """The engines to probe, by name."""
+        return [(name, built.engine) for name, built in self._written.items()]
+
+    def observed(self, found: Mapping[str, Iterable[Replica]]) -> None:
+        """The replicas that were found, of each engine whose replicas the configuration does not write down."""
+        for name, replicas in found.items():
+            source = self._observed.get(name)
+            if source is not None:
+                source.found(replicas)
+
+    def _check(self, settings: Settings) -> Iterator[None]:
+        for section in settings.engines.values():
+            trust = trust_of(section)
+            for at, replica in enumerate(written_replicas(section) or (), 1):
+                self._pools.origin(replica.url, trust)
+                if at % _AT_ONCE == 0:
+                    yield
+            yield
+
+    def _use(self, settings: Settings) -> Iterator[None]:
+        draft = Draft(self._pools, self._written)
+        timeout_s = settings.health.timeout_s
+        observed: dict[str, Observed] = {}
+        for name, section in settings.engines.items():
+            replicas = written_replicas(section)
+            if replicas is None:
+                observed[name] = self._observed.get(name) or Observed()
+                self._roster.enroll(name, observed[name])
+            else:
+                yield from draft.put(name, http_settings(section, timeout_s), replicas)
+                self._roster.enroll(name, Written(replicas))
+            yield
+        for name in self._roster.engines():
+            if name not in settings.engines:
+                self._roster.dismiss(name)
+                yield
+        self._written, self._observed = draft.engines, observed
+        yield from draft.commit()

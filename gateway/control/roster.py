@@ -1,0 +1,173 @@
+"""Who serves each engine, as the control plane knows it: members from every source, their health, and who drains.
+
+Workers are told by difference: the first change goes out at once, and what changes within the 50 ms after it as one
+message. Each replica's whole truth is in it, so that one that is told twice does no harm. A worker that joins is told
+everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from engines.port import Replica
+from gateway.admin.replicas import ReplicaStatus
+from gateway.control.membership import Difference, Membership
+from gateway.fleet.members import Member
+from routing.replica import ReplicaKey
+
+COALESCE_S: Final = 0.05
+"""Long enough that most of a deployment's replicas go out together, short enough that nobody waits for one of them."""
+
+
+class Roster:
+    """See the module. Nothing here looks at every replica but at those that a call is about."""
+
+    def __init__(self, tell: Callable[[list[Member]], None], coalesce_s: float = COALESCE_S) -> None:
+        """`tell` is given what is new, at most once in `coalesce_s` seconds."""
+        self._tell = tell
+        self._coalesce_s = coalesce_s
+        self._sources: dict[str, Membership] = {}
+        self._listed: dict[str, dict[str, Replica]] = {}
+        self._down: set[ReplicaKey] = set()
+        self._leaving: set[ReplicaKey] = set()
+        """Those of which their source says that they drain."""
+        self._held: set[ReplicaKey] = set()
+        """Those that somebody asked to drain."""
+        self._news: dict[ReplicaKey, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._told_s = float("-inf")
+
+    # -- members -------------------------------------------------------------------------------------------------------
+
+    def enroll(self, engine: str, source: Membership) -> None:
+        """The engine's replicas come from this source from now on. The same source twice changes nothing."""
+        if self._sources.get(engine) == source:
+            return
+        before = self._listed.get(engine, {})
+        was_told = engine in self._sources and not self._sources[engine].written
+        self._sources[engine] = source
+        self._listed[engine] = {}
+        source.watch(lambda difference: self._differs(engine, source, difference))
+        for id in before:
+            if id not in self._listed[engine]:
+                self._forget(engine, id, was_told)
+
+    def dismiss(self, engine: str) -> None:
+        """The engine is no more. Unknown names are fine."""
+        source = self._sources.pop(engine, None)
+        for id in self._listed.pop(engine, {}):
+            self._forget(engine, id, source is not None and not source.written)
+
+    def engines(self) -> tuple[str, ...]:
+        """The engines that have a source."""
+        return tuple(self._sources)
+
+    def _differs(self, engine: str, source: Membership, difference: Difference) -> None:
+        if self._sources.get(engine) is not source:
+            return  # one that was replaced has nothing to say
+        listed = self._listed[engine]
+        for replica in difference.added:
+            listed[replica.id] = replica
+            if not source.written:
+                self._note(engine, replica.id)
+        for id in difference.removed:
+            if listed.pop(id, None) is not None:
+                self._forget(engine, id, not source.written)
+        for id in difference.draining:
+            self._mark(self._leaving, engine, id, True)
+        for id in difference.resumed:
+            self._mark(self._leaving, engine, id, False)
+
+    def _forget(self, engine: str, id: str, tell: bool) -> None:
+        """What workers read in the configuration they also read the end of; of the rest they are told."""
+        for marks in (self._down, self._leaving, self._held):
+            marks.discard((engine, id))
+        if tell:
+            self._note(engine, id)
+
+    # -- what keeps requests away --------------------------------------------------------------------------------------
+
+    def down(self, keys: Iterable[ReplicaKey]) -> None:
+        """These replicas are unhealthy, and all others are not."""
+        now = set(keys)
+        for engine, id in sorted(now ^ self._down):
+            self._mark(self._down, engine, id, (engine, id) in now)
+
+    def drain(self, engine: str, replica: str, draining: bool = True) -> bool:
+        """Send a replica nothing new, or again; returns whether there is such a replica. What it has, it finishes."""
+        if replica not in self._listed.get(engine, {}):
+            return False
+        self._mark(self._held, engine, replica, draining)
+        return True
+
+    def _mark(self, marks: set[ReplicaKey], engine: str, id: str, on: bool) -> None:
+        key = engine, id
+        if on == (key in marks) or (on and id not in self._listed.get(engine, {})):
+            return
+        (marks.add if on else marks.discard)(key)
+        self._note(engine, id)
+
+    # -- telling -------------------------------------------------------------------------------------------------------
+
+    def members(self) -> list[Member]:
+        """All that the configuration does not say: what a worker that joins is told."""
+        found = [
+            (engine, id)
+            for engine, source in self._sources.items()
+            if not source.written
+            for id in self._listed[engine]
+        ]
+        marked = self._down | self._leaving | self._held
+        return [self._member(*key) for key in (*found, *sorted(marked.difference(found)))]
+
+    def statuses(self, engine: str) -> list[ReplicaStatus]:
+        """How each replica of one engine is."""
+        return [
+            ReplicaStatus(
+                engine,
+                id,
+                "ready" if (engine, id) not in self._down else "unhealthy",
+                (engine, id) in self._leaving or (engine, id) in self._held,
+            )
+            for id in self._listed.get(engine, {})
+        ]
+
+    def states(self) -> dict[tuple[str, str], int]:
+        """How many replicas of each engine are in each state: `ready`, `unhealthy` or `draining`."""
+        counts: dict[tuple[str, str], int] = {}
+        for engine, listed in self._listed.items():
+            counts[engine, "ready"] = len(listed)
+            counts[engine, "unhealthy"] = counts[engine, "draining"] = 0
+        draining = self._leaving | self._held
+        for state, keys in (("draining", draining), ("unhealthy", self._down - draining)):
+            for engine, _ in keys:
+                counts[engine, state] += 1
+                counts[engine, "ready"] -= 1
+        return counts
+
+    def _member(self, engine: str, id: str) -> Member:
+        replica = self._listed.get(engine, {}).get(id)
+        if replica is None:
+            return Member(engine, id, gone=True)
+        key = engine, id
+        url = "" if self._sources[engine].written else replica.url
+        return Member(engine, id, url, key not in self._down, key in self._leaving or key in self._held)
+
+    def _note(self, engine: str, id: str) -> None:
+        self._news[engine, id] = None
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            wait_s = max(0.0, self._told_s + self._coalesce_s - loop.time())
+            self._timer = loop.call_later(wait_s, self.tell_now)
+
+    def tell_now(self) -> None:
+        """Tell what is new, if anything is, without waiting for more of it."""
+        if self._timer is None:
+            return
+        self._timer.cancel()
+        self._timer = None
+        self._told_s = asyncio.get_running_loop().time()
+        news, self._news = self._news, {}
+        self._tell([self._member(*key) for key in news])

@@ -1,0 +1,277 @@
+"""The fleet of one worker as it lives: it takes whole configurations and single changes, and publishes snapshots.
+
+Promise: what a change does not touch stays the same objects, warm connections and all, and what results is equal to
+a fleet built from scratch. Only the models of changed engines are built anew. Both `configure` and `change` are work in
+steps (`gateway.fleet.steps`), each well under a millisecond: the streams share the loop. One of them runs at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from engines.model import Deadlines
+from engines.pools import Pools
+from engines.port import Engine, Replica, Spawn
+from gateway import clock
+from gateway.accounts.prices import GpuMeter, PriceBook, Rates
+from gateway.fleet.engines import Built, Draft
+from gateway.fleet.members import Member
+from gateway.fleet.prepared import Prepared
+from gateway.fleet.snapshot import UNNAMED, Serving, Snapshot, Upstream, Upstreams
+from gateway.fleet.specs import (
+    EngineSettings,
+    breaker_settings,
+    deadlines_of,
+    http_settings,
+    model_spec,
+    price_provider,
+    retry_settings,
+    written_replicas,
+)
+from routing.fleet import Fleet, ModelSpec, build_route
+from routing.model import Endpoint
+from routing.replica import ReplicaKey, ReplicaState, ReplicaTable
+from routing.route import RetrySettings
+
+if TYPE_CHECKING:
+    from gateway.settings import Model, Settings
+    from gateway.telemetry.metrics import Metrics
+
+_AT_ONCE = 32
+"""Replica states to a step."""
+
+Terms = tuple[Engine, Deadlines, Rates | None, float | None]
+"""What the upstreams of one target share: its engine, time limits, price, and the US dollars of a replica's hour."""
+
+
+class _Served:
+    """One public model in use, and what it was built from."""
+
+    __slots__ = ("serving", "spec", "terms")
+
+    def __init__(self, spec: ModelSpec, terms: Mapping[tuple[str, str], Terms], serving: Serving) -> None:
+        self.spec = spec
+        self.terms = terms
+        self.serving = serving
+
+
+class LiveFleet:
+    """Owns what outlives snapshots: connections, replica states, meters. See the module."""
+
+    def __init__(
+        self, metrics: Metrics, spawn: Spawn, publish: Callable[[Snapshot], None], *, workers: int = 1
+    ) -> None:
+        """`publish` is given each new snapshot, and sees to it that no request begins on an older one."""
+        self.table = ReplicaTable()
+        self.pools = Pools(spawn)
+        self._metrics = metrics
+        self._publish = publish
+        self._workers = workers
+        self.prepared: Prepared | None = None
+        """The configuration in use."""
+        self._told: dict[str, dict[str, Member]] = {}
+        self._engines: dict[str, Built] = {}
+        self._models: dict[str, _Served] = {}
+        self._remote: Mapping[ReplicaKey, int] = {}
+        self._meters: dict[ReplicaKey, tuple[float, GpuMeter]] = {}
+
+    def configure(self, prepared: Prepared, members: Iterable[Member]) -> Iterator[None]:
+        """Use a configuration, in steps. `members` is all that is known of replicas beyond it.
+
+        Raises ValueError or OSError, naming what is wrong, for one that cannot be used; then nothing has changed.
+        """
+        settings, prices = prepared.settings, prepared.prices
+        breaker = breaker_settings(settings)
+        retry = retry_settings(settings, self._workers)
+        if not len(self.table):
+            self.table = ReplicaTable(breaker)
+        told: dict[str, dict[str, Member]] = {}
+        for at, member in enumerate(members, 1):
+            told.setdefault(member.engine, {})[member.replica] = member
+            if at % _AT_ONCE == 0:
+                yield
+        self._told = told
+        draft = Draft(self.pools, self._engines)
+        models: dict[str, _Served] = {}
+        self._metrics.models = frozenset((*self._models, *settings.models))  # their series are made below
+        try:
+            for name, section in settings.engines.items():
+                yield from self._put(draft, name, section)
+                yield
+            for name, model in settings.models.items():
+                models[name] = self._serve(name, model, settings, draft.engines, prices, retry)
+                yield
+        except BaseException:
+            self._undo(draft)
+            raise
+        before, self.prepared = self.prepared, prepared
+        yield from self._use(draft, models)
+        if before is not None and breaker_settings(before.settings) != breaker:
+            yield from self.table.retune(breaker, clock.monotonic())
+
+    def change(self, members: Iterable[Member]) -> Iterator[None]:
+        """Take in what is new of some replicas, in steps.
+
+        Raises ValueError for a URL that cannot be used; then no replica has joined or left.
+        """
+        assert self.prepared is not None
+        settings, prices = self.prepared.settings, self.prepared.prices
+        touched: dict[str, None] = {}
+        for at, member in enumerate(members, 1):
+            if self._take_in(member, settings):
+                touched[member.engine] = None
+            if at % _AT_ONCE == 0:
+                yield
+        if not touched:
+            return
+        retry = retry_settings(settings, self._workers)
+        draft = Draft(self.pools, self._engines)
+        models = dict(self._models)
+        try:
+            for name in touched:
+                yield from self._put(draft, name, settings.engines[name])
+                yield
+            draft.keep_the_others()
+            for name, model in settings.models.items():
+                if any(target.engine in touched for target in model.targets):
+                    models[name] = self._serve(name, model, settings, draft.engines, prices, retry)
+                    yield
+        except BaseException:
+            self._undo(draft)
+            raise
+        yield from self._use(draft, models)
+
+    def sweep(self) -> None:
+        """Forget replicas that have left and have finished what they had, with all that was kept for them."""
+        for key in self.table.sweep():
+            self._meters.pop(key, None)
+
+    def set_remote(self, tokens: Mapping[ReplicaKey, int]) -> None:
+        """Tokens in flight at other workers; a replica not among them has none."""
+        for key in self._remote.keys() - tokens.keys():
+            state = self.table.find(key)
+            if state is not None:
+                state.remote_tokens = 0
+        for key, count in tokens.items():
+            state = self.table.find(key)
+            if state is not None:
+                state.remote_tokens = count
+        self._remote = tokens
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def _take_in(self, member: Member, settings: Settings) -> bool:
+        """Note one fact; returns whether its engine's replicas are others than before."""
+        told = self._told.setdefault(member.engine, {})
+        if member.gone:
+            told.pop(member.replica, None)
+        else:
+            told[member.replica] = member
+        built, section = self._engines.get(member.engine), settings.engines.get(member.engine)
+        written = section is not None and written_replicas(section) is not None
+        state = self.table.find((member.engine, member.replica))
+        if state is not None:
+            _mark(state, None if member.gone and written else member)
+        if built is None or written:
+            return False
+        known = built.replicas.get(member.replica)
+        return known is not None if member.gone else known is None or known.url != member.url
+
+    def _put(self, draft: Draft, name: str, section: EngineSettings) -> Iterator[None]:
+        """One engine, and a state for each of its replicas."""
+        told = self._told.get(name, {})
+        replicas = written_replicas(section)
+        if replicas is None:
+            # In the order of their names, so that the order of their coming does not matter.
+            ids = sorted((member.replica for member in told.values() if member.url), key=lambda id: (len(id), id))
+            replicas = tuple(Replica(id, told[id].url) for id in ids)
+        yield from draft.put(name, http_settings(section), replicas)
+        for at, replica in enumerate(replicas, 1):
+            _mark(self.table.get((name, replica.id)), told.get(replica.id))
+            if at % _AT_ONCE == 0:
+                yield
+
+    def _serve(
+        self,
+        name: str,
+        model: Model,
+        settings: Settings,
+        engines: Mapping[str, Built],
+        prices: PriceBook,
+        retry: RetrySettings,
+    ) -> _Served:
+        """One model: the one in use, if nothing of it has changed."""
+        old = self._models.get(name)
+        spec = model_spec(name, model, engines, retry)
+        terms = {}
+        for target in model.targets:
+            section = settings.engines[target.engine]
+            rates = prices.rates(price_provider(section), target.model, target.engine)
+            engine = engines[target.engine].engine
+            terms[target.engine, target.model] = engine, deadlines_of(section), rates, section.gpu_usd_per_hour
+        same = old is not None and old.spec == spec
+        if old is not None and same and old.terms == terms:
+            return old
+        before = old.serving.route if old is not None else None
+        route = before if before is not None and same else build_route(spec, self.table, before)
+        return _Served(spec, terms, Serving(route, self._upstreams(name, terms)))
+
+    def _upstreams(self, model: str, terms: Mapping[tuple[str, str], Terms]) -> Upstreams:
+        # Made now, so that metrics show a model before its first request, which an alert could not see else.
+        series = {engine: self._metrics.series(model, engine) for engine, _ in terms}
+
+        def make(endpoint: Endpoint) -> Upstream:
+            engine, deadlines, rates, usd_per_hour = terms[endpoint.engine, endpoint.model]
+            meter = self._meter(endpoint.state.key, usd_per_hour)
+            return Upstream(endpoint, engine, UNNAMED, deadlines, series[endpoint.engine], rates, meter)
+
+        return Upstreams(make)
+
+    def _meter(self, key: ReplicaKey, usd_per_hour: float | None) -> GpuMeter | None:
+        if not usd_per_hour:
+            return None
+        known = self._meters.get(key)
+        if known is None or known[0] != usd_per_hour:
+            known = self._meters[key] = (usd_per_hour, GpuMeter(usd_per_hour, self._workers))
+        return known[1]
+
+    def _use(self, draft: Draft, models: dict[str, _Served]) -> Iterator[None]:
+        """Publish what was built, then let go of what it does without."""
+        prepared = self.prepared
+        assert prepared is not None
+        self._engines, self._models = draft.engines, models
+        self._metrics.models = frozenset(models)
+        self._publish(
+            Snapshot(
+                keyring=prepared.keyring,
+                limits=prepared.settings.limits,
+                fleet=Fleet({name: served.serving.route for name, served in models.items()}),
+                serving=MappingProxyType({(name, UNNAMED): served.serving for name, served in models.items()}),
+                digest=prepared.digest,
+            )
+        )
+        yield
+        for at, key in enumerate(draft.left(), 1):
+            self.table.leave(key)
+            if at % _AT_ONCE == 0:
+                yield
+        yield from draft.commit()
+        self.sweep()
+
+    def _undo(self, draft: Draft) -> None:
+        draft.undo()
+        self._metrics.models = frozenset(self._models)
+        for name, built in draft.engines.items():
+            old = self._engines.get(name)
+            for replica in built.ids:
+                if old is None or replica not in old.replicas:
+                    self.table.leave((name, replica))
+        self.sweep()
+
+
+def _mark(state: ReplicaState, told: Member | None) -> None:
+    """Replicas of whom nothing was told are well."""
+    state.healthy = told is None or told.healthy
+    state.draining = told is not None and (told.draining or told.gone)

@@ -1,0 +1,50 @@
+"""The part of a new configuration that is slow and needs no event loop: it is read in another thread."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from engines.pools import Contexts
+from gateway.accounts.keys import keyring_of, keys_of
+from gateway.accounts.prices import PriceBook
+from gateway.fleet.specs import priced, trusts_of
+from gateway.identity import Keyring
+from gateway.settings import Settings, load_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A configuration, and what was made of it."""
+
+    settings: Settings
+    digest: str
+    keyring: Keyring
+    prices: PriceBook
+
+
+def prepare(
+    text: str,
+    environ: Mapping[str, str],
+    server: Mapping[str, Any],
+    base: pathlib.Path,
+    contexts: Contexts,
+    before: Prepared | None,
+) -> Prepared:
+    """Read a configuration as `load_settings` does, look its prices up and make its TLS contexts.
+
+    `before` is what is in use: prices that are the same stay the same objects. Raises ConfigError, or ValueError or
+    OSError for a file of authorities that cannot be used.
+    """
+    loaded = load_settings(text, environ, server=server, base=base)
+    settings = loaded.settings
+    if before is not None and before.settings.prices == settings.prices:
+        prices = before.prices
+    else:
+        prices = PriceBook(settings.prices, lambda: datetime.now(UTC))
+    prices.prepare(priced(settings))
+    contexts.prepare(trusts_of(settings))
+    return Prepared(settings, loaded.digest, keyring_of(keys_of(settings), any_host=settings.auth.open), prices)

@@ -1,0 +1,51 @@
+"""Work that would hold up the streams, done in small steps between them.
+
+Building is written as a generator that yields between steps of well under a millisecond; `in_slices` runs as many of
+them as fit into a slice and then lets the loop turn. So no turn of the loop is held longer than a slice and one step.
+
+The garbage collector is made to keep to that too. Left alone it would wait for its threshold and then look through all
+that a large change has built, 11 ms at a time for 19,200 replicas (measured): so each slice has its own objects looked
+through while they are few, and what a large change leaves is set aside for good, as the start-up's objects are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Iterator
+from typing import Final
+
+from gateway import clock
+
+SLICE_S: Final = 0.0005
+_YOUNG: Final = 1_000
+"""Objects that a slice may leave unseen; to look through them takes 0.1 ms."""
+_LARGE: Final = 32
+"""Collections that make a change a large one: it built more than 32,000 objects."""
+
+
+async def in_slices(steps: Iterator[None], slice_s: float = SLICE_S) -> None:
+    """Run all steps, letting the loop turn after each `slice_s` seconds. Raises what a step raises."""
+    for _ in slices(steps, slice_s):
+        await asyncio.sleep(0)
+
+
+def slices(steps: Iterator[None], slice_s: float = SLICE_S) -> Iterator[None]:
+    """Run all steps, yielding after each `slice_s` seconds."""
+    collected = 0
+    until_s = clock.monotonic() + slice_s
+    for _ in steps:
+        if clock.monotonic() >= until_s:
+            if gc.isenabled() and gc.get_count()[0] > _YOUNG:
+                gc.collect(0)
+                collected += 1
+            yield
+            until_s = clock.monotonic() + slice_s
+    if collected > _LARGE:
+        gc.freeze()
+
+
+def at_once(steps: Iterator[None]) -> None:
+    """Run all steps now, where no stream is held up. Raises what a step raises."""
+    for _ in steps:
+        pass

@@ -1,0 +1,77 @@
+"""Where the records of one worker go: the access log and the spans, as the configuration says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from gateway.fleet.specs import provider_of
+from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
+from gateway.telemetry.spans import Spans, otlp_spans
+
+if TYPE_CHECKING:
+    from gateway.accounts.accounting import Accounting
+    from gateway.settings import Settings
+    from gateway.telemetry.metrics import Metrics
+
+
+class Sinks:
+    """Opened once, for the life of the process."""
+
+    def __init__(self, metrics: Metrics, accounting: Accounting) -> None:
+        self._metrics = metrics
+        self._accounting = accounting
+        self._access_log: AccessLog | None = None
+        self._spans: Spans | None = None
+        self._providers: dict[str, str] = {}
+        """The provider of each engine, for spans; changed in place by a reload."""
+
+    def open(self, settings: Settings) -> None:
+        """Raises ValueError for an access log that cannot be written."""
+        telemetry = settings.telemetry
+        if telemetry.access_log != "off":
+            try:
+                access_log = self._access_log = AccessLog(telemetry.access_log)
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise ValueError(f"telemetry.access_log: {telemetry.access_log} cannot be written: {reason}") from None
+            self._metrics.watch_count(RECORDS_DROPPED, ("access_log",), lambda: access_log.dropped)
+        otlp = telemetry.otlp
+        self._spans = otlp_spans(
+            otlp.endpoint if otlp is not None else None,
+            {name: value.get_secret_value() for name, value in otlp.headers.items()} if otlp is not None else {},
+            otlp.service_name if otlp is not None else "penstock",
+            os.environ,
+            self._providers,
+            lambda lost: self._metrics.count(RECORDS_DROPPED, "spans", by=lost),
+        )
+        self._accounting.sinks = tuple(sink for sink in (self._access_log, self._spans) if sink is not None)
+
+    def use(self, settings: Settings) -> None:
+        """Name engines as this configuration does."""
+        self._providers.clear()
+        self._providers.update({name: provider_of(section) for name, section in settings.engines.items()})
+
+    def reopen(self) -> None:
+        """Open log files anew: they were rotated."""
+        if self._access_log is not None:
+            self._access_log.reopen()
+
+    def flush(self) -> None:
+        """Let go of what is held, without waiting."""
+        if self._access_log is not None:
+            self._access_log.flush()
+        if self._spans is not None:
+            self._spans.flush()
+
+    async def close(self) -> None:
+        """Write out what records are held. Takes a few seconds at most, in a thread: the loop has others to serve."""
+        access_log, self._access_log = self._access_log, None
+        spans, self._spans = self._spans, None
+        self._accounting.sinks = ()
+        if access_log is not None:
+            await asyncio.to_thread(access_log.close)
+        if spans is not None:
+            await asyncio.to_thread(spans.close)

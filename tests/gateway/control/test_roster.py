@@ -1,0 +1,191 @@
+"""What workers hear of replicas: differences only, gathered, and enough to know everything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engines.port import Replica
+from gateway.control.membership import Difference, Observed, Written
+from gateway.control.roster import Roster
+from gateway.fleet.members import Member
+
+pytestmark = pytest.mark.anyio
+
+
+def at(id: str, port: int = 1) -> Replica:
+    return Replica(id, f"http://h:{port}")
+
+
+async def turns() -> None:
+    """Let timers of no length and what they call have their turn."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+class Told:
+    """A roster whose news is told as soon as the loop turns, and what it told."""
+
+    def __init__(self) -> None:
+        self.heard: list[list[Member]] = []
+        self.roster = Roster(self.heard.append, 0.0)
+
+
+def test_a_look_is_told_by_what_differs_from_the_last_one() -> None:
+    found = Observed()
+    told: list[Difference] = []
+    found.found([at("a")])
+    found.watch(told.append)
+    found.found([at("a"), at("b")])
+    found.found([at("a"), at("b")])
+    found.found([at("a", 2), at("b")], draining=["b", "unknown"])
+    found.found([at("a", 2), at("b")])
+    found.found([at("b")])
+    assert told == [
+        Difference(added=(at("a"),)),
+        Difference(added=(at("b"),)),
+        Difference(added=(at("a", 2),), draining=("b",)),
+        Difference(resumed=("b",)),
+        Difference(removed=("a",)),
+    ]
+
+
+async def test_changes_of_one_moment_are_one_message_with_the_whole_truth_of_each_replica() -> None:
+    told = Told()
+    found = Observed()
+    told.roster.enroll("e", found)
+    found.found([at("a")])
+    found.found([at("a"), at("b")])
+    told.roster.down([("e", "b")])
+    assert told.roster.drain("e", "b")
+    found.found([at("b")])
+    await turns()
+    assert told.heard == [[Member("e", "a", gone=True), Member("e", "b", "http://h:1", healthy=False, draining=True)]]
+
+
+async def test_of_written_replicas_only_what_keeps_requests_away_is_told() -> None:
+    told = Told()
+    told.roster.enroll("e", Written((at("a"), at("b"))))
+    await turns()
+    assert told.heard == []
+    assert told.roster.members() == []
+    assert told.roster.drain("e", "a")
+    await turns()
+    assert told.heard == [[Member("e", "a", draining=True)]]
+    assert told.roster.members() == [Member("e", "a", draining=True)]
+    assert told.roster.drain("e", "a", draining=False)
+    told.roster.down([("e", "b")])
+    await turns()
+    assert told.heard[1] == [Member("e", "a"), Member("e", "b", healthy=False)]
+    assert told.roster.states() == {("e", "ready"): 1, ("e", "unhealthy"): 1, ("e", "draining"): 0}
+
+
+async def test_nobody_drains_who_is_not_there() -> None:
+    told = Told()
+    told.roster.enroll("e", Written((at("a"),)))
+    assert not told.roster.drain("e", "b")
+    assert not told.roster.drain("x", "a")
+    await turns()
+    assert told.heard == []
+
+
+async def test_a_replica_asked_to_drain_goes_on_draining_when_its_source_says_that_it_does_not() -> None:
+    told = Told()
+    found = Observed()
+    told.roster.enroll("e", found)
+    found.found([at("a")], draining=["a"])
+    told.roster.drain("e", "a")
+    found.found([at("a")])
+    await turns()
+    assert told.heard == [[Member("e", "a", "http://h:1", draining=True)]]
+
+
+async def test_an_engine_that_is_dismissed_takes_its_observed_replicas_along() -> None:
+    told = Told()
+    found = Observed()
+    told.roster.enroll("e", found)
+    told.roster.enroll("w", Written((at("x"),)))
+    found.found([at("a")])
+    told.roster.dismiss("e")
+    told.roster.dismiss("w")
+    told.roster.dismiss("nobody")
+    found.found([at("a"), at("b")])
+    await turns()
+    assert told.heard == [[Member("e", "a", gone=True)]]
+    assert told.roster.members() == []
+
+
+async def test_a_reload_that_keeps_a_replica_keeps_what_was_known_of_it() -> None:
+    told = Told()
+    told.roster.enroll("e", Written((at("a"), at("b"))))
+    told.roster.down([("e", "a"), ("e", "b")])
+    told.roster.enroll("e", Written((at("a"), at("c"))))
+    assert told.roster.members() == [Member("e", "a", healthy=False)]
+
+
+Step = Callable[[Roster, dict[str, Observed]], object]
+IDS = st.lists(st.sampled_from("abc"), unique=True)
+STEPS: st.SearchStrategy[Step] = st.one_of(
+    st.builds(
+        lambda engine, ids, port, draining: (
+            lambda roster, found: found[engine].found([at(id, port) for id in ids], draining)
+        ),
+        st.sampled_from("xy"),
+        IDS,
+        st.integers(1, 2),
+        IDS,
+    ),
+    st.builds(lambda ids: lambda roster, found: roster.down([("x", id) for id in ids]), IDS),
+    st.builds(lambda id, on: lambda roster, found: roster.drain("y", id, on), st.sampled_from("abc"), st.booleans()),
+    st.builds(lambda ids: lambda roster, found: roster.enroll("w", Written(tuple(map(at, ids)))), IDS),
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(rounds=st.lists(st.lists(STEPS, max_size=4), max_size=6))
+def test_who_hears_every_difference_knows_what_one_that_joins_late_is_told(rounds: list[list[Step]]) -> None:
+    async def play() -> None:
+        told = Told()
+        found = {"x": Observed(), "y": Observed()}
+        for engine, source in found.items():
+            told.roster.enroll(engine, source)
+        known: dict[tuple[str, str], Member] = {}
+        for steps in rounds:
+            for step in steps:
+                step(told.roster, found)
+            await turns()
+            for message in told.heard:
+                for member in message:
+                    known[member.engine, member.replica] = member
+            told.heard.clear()
+            # A written one that is well, and one that is gone, are as if nothing had been said of them.
+            beyond = {
+                key: member
+                for key, member in known.items()
+                if not member.gone and (member.url or not member.healthy or member.draining)
+            }
+            assert beyond == {(member.engine, member.replica): member for member in told.roster.members()}
+
+    asyncio.run(play())
+
+
+async def test_the_first_change_goes_out_at_once_and_those_soon_after_it_together() -> None:
+    heard: list[list[Member]] = []
+    roster = Roster(heard.append, 3600.0)
+    found = Observed()
+    roster.enroll("e", found)
+    found.found([at("a")])
+    await turns()
+    assert [[member.replica for member in members] for members in heard] == [["a"]]
+    found.found([at("a"), at("b")])
+    await turns()
+    found.found([at("a"), at("b"), at("c")])
+    await turns()
+    assert len(heard) == 1
+    roster.tell_now()
+    roster.tell_now()
+    assert [[member.replica for member in members] for members in heard] == [["a"], ["b", "c"]]

@@ -1,0 +1,294 @@
+"""A fleet that lives through differences is the fleet that would have been built from scratch, and loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from gateway.fleet.members import Member
+from gateway.fleet.snapshot import UNNAMED
+from routing.route import Tiers
+from tests.gateway.fleet.fleets import Fleets
+
+pytestmark = pytest.mark.anyio
+
+WRITTEN = ("w0", "w1")
+TOLD = ("t0", "t1")
+IDS = ("a", "b", "c")
+
+
+def document(engines: dict[str, dict[str, Any]], models: dict[str, dict[str, Any]], **more: Any) -> str:
+    return json.dumps({"engines": engines, "models": models, **more})
+
+
+def written(*ids: str, **more: Any) -> dict[str, Any]:
+    return {"kind": "vllm", "replicas": [{"id": id, "url": f"http://{id}.test:8000"} for id in ids], **more}
+
+
+def told(**more: Any) -> dict[str, Any]:
+    return {"kind": "vllm", "launch": {"model": "x"}, **more}
+
+
+def seen(fleets: Fleets) -> dict[str, Any]:
+    """Everything that decides about a request, as plain values."""
+
+    def pools(tiers: Tiers) -> list[Any]:
+        assert [len(pool) for pool in tiers.pools] == [len(picker._pool) for picker in tiers.pickers]  # type: ignore[attr-defined]
+        return [
+            [(e.engine, e.replica, e.model, e.tier, e.weight, e.state.healthy, e.state.draining) for e in pool]
+            for pool in tiers.pools
+        ]
+
+    live, snapshot = fleets.live, fleets.snapshot
+    models = {}
+    for (name, arm), serving in snapshot.serving.items():
+        route = serving.route
+        assert snapshot.fleet.models[name] is route
+        upstreams = [serving.upstreams[endpoint] for endpoint in route.endpoints()]
+        models[name, arm] = {
+            "policy": route.policy,
+            "retry": route.retry,
+            "whole": pools(route.whole),
+            "speakers": {operation: pools(tiers) for operation, tiers in route.speakers.items()},
+            "states": all(e.state is live.table.find((e.engine, e.replica)) for e in route.endpoints()),
+            "upstreams": [
+                (u.deadlines, u.rates and u.rates.table, u.meter is not None, u.series.key, u.headers)
+                for u in upstreams
+            ],
+            "engines": all(u.engine is live._engines[u.endpoint.engine].engine for u in upstreams),
+        }
+    return {
+        "models": models,
+        "engines": {
+            name: (built.engine.settings, built.replicas, set(built.engine.replicas) == set(built.replicas.values()))
+            for name, built in live._engines.items()
+        },
+        "states": {
+            state.key: (state.healthy, state.draining, state.breaker._settings.min_failures) for state in live.table
+        },
+        "connections": sorted((key[:3], users) for key, users in live.pools._users.values()),
+        "forgotten": live._meters.keys() <= {state.key for state in live.table},
+        "metrics": fleets.metrics.models,
+        "limits": snapshot.limits,
+        "digest": snapshot.digest,
+    }
+
+
+@st.composite
+def configurations(draw: st.DrawFn) -> str:
+    engines: dict[str, dict[str, Any]] = {}
+    changing: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+        [{}, {"api_key": "sk-1"}, {"timeouts": {"idle_s": 7}}, {"gpu_usd_per_hour": 2}, {"connections": 5}]
+    )
+    for name in draw(st.lists(st.sampled_from(WRITTEN), unique=True)):
+        ids = draw(st.lists(st.sampled_from(IDS), unique=True, min_size=1))
+        engines[name] = written(*(f"{name}-{id}" for id in ids), **draw(changing))
+    for name in draw(st.lists(st.sampled_from(TOLD), unique=True)):
+        engines[name] = told(**draw(changing))
+    engines["hosted"] = {"kind": "openai", "base_url": "http://hosted.test/v1", "operations": ["chat", "embeddings"]}
+    models = {}
+    for name in draw(st.lists(st.sampled_from(["m0", "m1", "m2"]), unique=True, min_size=1)):
+        chosen = draw(st.lists(st.sampled_from(sorted(engines)), unique=True, min_size=1, max_size=3))
+        models[name] = {
+            "targets": [
+                {"engine": engine, "tier": draw(st.integers(0, 2)), "weight": draw(st.sampled_from([1, 2]))}
+                for engine in chosen
+            ],
+            "policy": {"name": draw(st.sampled_from(["least_load", "round_robin"]))},
+        }
+    return document(engines, models, breaker={"min_failures": draw(st.integers(1, 2))})
+
+
+def members() -> st.SearchStrategy[Member]:
+    facts = {"healthy": st.booleans(), "draining": st.booleans()}
+    of_written = st.builds(
+        lambda engine, id, healthy, draining: Member(engine, f"{engine}-{id}", "", healthy, draining),
+        st.sampled_from(WRITTEN),
+        st.sampled_from(IDS),
+        **facts,
+    )
+    of_told = st.builds(
+        lambda engine, id, port, gone, healthy, draining: (
+            Member(engine, id, gone=True) if gone else Member(engine, id, f"http://h:{port}", healthy, draining)
+        ),
+        st.sampled_from(TOLD),
+        st.sampled_from(IDS),
+        st.integers(1, 3),
+        st.booleans(),
+        **facts,
+    )
+    return of_written | of_told
+
+
+@settings(deadline=None, max_examples=60, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
+@given(
+    first=configurations(),
+    steps=st.lists(configurations() | st.lists(members(), min_size=1, max_size=5), max_size=8),
+)
+def test_any_sequence_of_differences_equals_a_build_from_scratch(first: str, steps: list[str | list[Member]]) -> None:
+    async def play() -> None:
+        fleets, text = Fleets(), first
+        known: dict[tuple[str, str], Member] = {}
+        fleets.configure(text)
+        for step in steps:
+            if isinstance(step, str):
+                text = step
+                fleets.configure(text, known.values())
+            else:
+                for member in step:
+                    if member.gone:
+                        known.pop((member.engine, member.replica), None)
+                    else:
+                        known[member.engine, member.replica] = member
+                fleets.change(*step)
+            scratch = Fleets()
+            scratch.configure(text, known.values())
+            one, other = seen(fleets), seen(scratch)
+            assert {key: one[key] for key in one if one[key] != other[key]} == {}
+
+    asyncio.run(play())
+
+
+TWO = document(
+    {"w0": written("a", "b"), "t0": told()},
+    {"mine": {"targets": [{"engine": "t0"}]}, "other": {"targets": [{"engine": "w0"}]}},
+)
+
+
+async def test_one_replica_more_leaves_every_other_object_as_it_was() -> None:
+    fleets = Fleets()
+    fleets.configure(TWO, [Member("t0", "t0-0", "http://h:1"), Member("t0", "t0-1", "http://h:2")])
+    before = fleets.snapshot
+    pools = set(fleets.live.pools._users)
+    fleets.change(Member("t0", "t0-2", "http://h:3"))
+    after = fleets.snapshot
+    assert after.serving["other", UNNAMED] is before.serving["other", UNNAMED]
+    old, new = before.serving["mine", UNNAMED].route, after.serving["mine", UNNAMED].route
+    assert list(old.endpoints()) == list(new.endpoints())[:2]
+    assert (new.budget, new.tokens) == (old.budget, old.tokens)
+    assert pools < set(fleets.live.pools._users)
+    engine = fleets.live._engines["t0"].engine
+    assert [serving.upstreams[e].engine for serving in (before.serving["mine", UNNAMED],) for e in old.endpoints()] == [
+        engine,
+        engine,
+    ]
+
+
+async def test_what_nothing_changed_about_is_not_published_again() -> None:
+    fleets = Fleets()
+    fleets.configure(TWO, [Member("t0", "t0-0", "http://h:1")])
+    fleets.change(Member("t0", "t0-0", "http://h:1", healthy=False), Member("w0", "a", draining=True))
+    assert len(fleets.published) == 1
+    (endpoint,) = fleets.snapshot.serving["mine", UNNAMED].route.endpoints()
+    assert (endpoint.state.healthy, endpoint.state.draining) == (False, False)
+    first, second = fleets.snapshot.serving["other", UNNAMED].route.endpoints()
+    assert [first.state.draining, second.state.draining] == [True, False]
+
+
+async def test_a_replica_that_cannot_be_built_changes_nothing() -> None:
+    fleets = Fleets()
+    fleets.configure(TWO, [Member("t0", "t0-0", "http://h:1"), Member("t0", "t0-1", "http://h:2")])
+    before, published = seen(fleets), len(fleets.published)
+    with pytest.raises(ValueError, match="URL"):
+        fleets.change(
+            Member("t0", "t0-0", "http://h:9"), Member("t0", "t0-5", "http://h:5"), Member("t0", "t0-6", "ftp://h")
+        )
+    assert len(fleets.published) == published
+    assert seen(fleets) == before
+
+
+async def test_a_configuration_that_fails_half_way_takes_back_what_it_added() -> None:
+    fleets = Fleets()
+    fleets.configure(TWO, [Member("t0", "t0-0", "http://h:1")])
+    before = seen(fleets)
+    more = document(
+        {"w0": written("a", "c"), "w1": written("z"), "t0": told(api_key="sk-2")},
+        {"new": {"targets": [{"engine": "w1"}]}, "mine": {"targets": [{"engine": "t0"}]}},
+    )
+    with pytest.raises(ValueError, match="URL"):
+        fleets.configure(more, [Member("t0", "t0-0", "ftp://h")])
+    assert seen(fleets) == before
+
+
+async def test_a_replica_that_left_gets_nothing_new_and_is_forgotten_with_its_meter_when_it_is_idle() -> None:
+    fleets = Fleets()
+    text = document({"t0": told(gpu_usd_per_hour=2)}, {"m": {"targets": [{"engine": "t0"}]}})
+    fleets.configure(text, [Member("t0", "0", "http://h:1")])
+    serving = fleets.snapshot.serving["m", UNNAMED]
+    (endpoint,) = serving.route.endpoints()
+    meter = serving.upstreams[endpoint].meter
+    assert meter is not None
+    endpoint.state.charge(5, 5)
+    fleets.change(Member("t0", "0", gone=True))
+    assert not endpoint.state.available(0.0)
+    assert (list(fleets.live.table), list(fleets.live._meters)) == ([endpoint.state], [("t0", "0")])
+    fleets.change(Member("t0", "0", "http://h:1"))
+    (back,) = fleets.snapshot.serving["m", UNNAMED].route.endpoints()
+    assert back.state is endpoint.state
+    assert back.state.available(0.0)
+    assert fleets.snapshot.serving["m", UNNAMED].upstreams[back].meter is meter
+    fleets.change(Member("t0", "0", gone=True))
+    endpoint.state.release(5, 5)
+    fleets.live.sweep()
+    assert (list(fleets.live.table), list(fleets.live._meters)) == ([], [])
+
+
+async def test_a_changed_breaker_key_keeps_what_is_in_flight_and_holds_for_every_replica() -> None:
+    fleets = Fleets()
+    text = document({"w0": written("a", "b")}, {"m": {"targets": [{"engine": "w0"}]}})
+    fleets.configure(text)
+    states = list(fleets.live.table)
+    states[0].charge(10, 20)
+    fleets.configure(json.dumps({**json.loads(text), "breaker": {"min_failures": 1, "window_s": 60}}))
+    assert list(fleets.live.table) == states
+    assert (states[0].in_flight_requests, states[0].in_flight_tokens) == (1, 30)
+    assert [state.breaker._settings.min_failures for state in states] == [1, 1]
+
+
+async def test_tokens_of_other_workers_are_told_by_difference() -> None:
+    fleets = Fleets()
+    fleets.configure(document({"w0": written("a", "b")}, {"m": {"targets": [{"engine": "w0"}]}}))
+    a, b = fleets.live.table
+    fleets.live.set_remote({("w0", "a"): 7, ("gone", "x"): 1})
+    assert (a.remote_tokens, b.remote_tokens) == (7, 0)
+    fleets.live.set_remote({("w0", "b"): 9})
+    assert (a.remote_tokens, b.remote_tokens) == (0, 9)
+
+
+async def test_a_new_time_limit_or_price_keeps_connections_and_the_route() -> None:
+    fleets = Fleets()
+    fleets.configure(TWO)
+    route, engine = fleets.snapshot.serving["other", UNNAMED].route, fleets.live._engines["w0"].engine
+    changed = json.loads(TWO)
+    changed["engines"]["w0"] |= {"timeouts": {"idle_s": 3}, "gpu_usd_per_hour": 1}
+    fleets.configure(json.dumps(changed))
+    serving = fleets.snapshot.serving["other", UNNAMED]
+    assert serving.route is route
+    upstream = serving.upstreams[next(route.endpoints())]
+    assert (upstream.engine, upstream.deadlines.idle_s, upstream.meter is not None) == (engine, 3.0, True)
+
+
+async def test_a_new_key_keeps_the_pools() -> None:
+    fleets = Fleets()
+    fleets.configure(TWO)
+    pools, engine = dict(fleets.live.pools._users), fleets.live._engines["w0"].engine
+    changed = json.loads(TWO)
+    changed["engines"]["w0"]["api_key"] = "sk-new"
+    fleets.configure(json.dumps(changed))
+    assert fleets.live._engines["w0"].engine is not engine
+    assert fleets.live.pools._users == pools
+    assert not any(pool.closing for pool in pools)
+
+
+async def test_metrics_show_a_model_before_its_first_request_under_its_own_name() -> None:
+    fleets = Fleets()
+    fleets.configure(TWO)
+    assert [(series.model, series.engine) for series in fleets.metrics.snapshot().series] == [
+        ("mine", "t0"),
+        ("other", "w0"),
+    ]
