@@ -173,6 +173,8 @@ def main(argv: list[str]) -> int:
         f"answered: {statuses}; cut {counts.cut}, no connection {counts.refused}; abandoned uploads {counts.uploads},"
         f" slow readers {counts.slow}, garbage {counts.garbage}"
     )
+    if options.workers > 1:
+        print(f"while a killed worker was replaced, /health took {chaos.events.seat_wait_s:.2f} s at most")
     print(render(found))
     if options.json:
         options.json.write_text(json.dumps(asdict(figures), indent=1) + "\n")

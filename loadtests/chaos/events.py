@@ -15,6 +15,7 @@ from loadtests.chaos.streams import Stream
 
 BLOCKED_S = 3.0
 STRANGERS = 100
+REPLACED_S = 20.0
 
 Event = Callable[[], Awaitable[None]]
 
@@ -28,6 +29,8 @@ class Events:
         """When workers were killed, on the monotonic clock."""
         self.stdout_wait_s = self.stderr_wait_s = 0.0
         """The longest wait for /health while that stream was not read."""
+        self.seat_wait_s = 0.0
+        """The same while a killed worker was being replaced."""
 
     def all(self) -> list[tuple[str, Event]]:
         """Name and deed, in the order of a round."""
@@ -36,8 +39,8 @@ class Events:
             ("nobody reads standard output", self._stdout_blocked),
             ("an engine stands still", self._engine_stopped),
             ("the configuration changes", self._reloaded),
-            ("a worker is killed", self.worker_killed),
             ("nobody reads standard error", self._stderr_blocked),
+            ("a worker is killed", self._worker_lost),
             ("the configuration is wrong", self._reloaded_wrongly),
             ("a worker stands still", self._worker_stopped),
         ]
@@ -58,6 +61,17 @@ class Events:
         self.kills_s.append(time.monotonic())
         with contextlib.suppress(ProcessLookupError):
             os.kill(pids[0], signal.SIGKILL)
+
+    async def _worker_lost(self) -> None:
+        """Killed, and replaced before anything else happens: clients in its seat wait for that."""
+        await self.worker_killed()
+        replaced = asyncio.ensure_future(asyncio.to_thread(self.stage.until_all_workers, REPLACED_S))
+        while not replaced.done():
+            self.seat_wait_s = max(self.seat_wait_s, await asyncio.to_thread(self.stage.health_s))
+            await asyncio.sleep(0.1)
+        for _ in range(10):  # it is there, and may not listen yet
+            self.seat_wait_s = max(self.seat_wait_s, await asyncio.to_thread(self.stage.health_s))
+            await asyncio.sleep(0.1)
 
     async def _worker_stopped(self) -> None:
         await self._still((self.stage.worker_pids() or [self.stage.pid])[-1], 1.0)

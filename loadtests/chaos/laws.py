@@ -81,8 +81,8 @@ def laws(figures: Figures) -> list[Law]:
         ),
         Law(
             "an unread log stream holds nothing",
-            f"/health took {figures.stdout_wait_s:.2f} s with standard output unread, {figures.stderr_wait_s:.2f} s"
-            f" with standard error, bar {HEALTH_S:g}",
+            f"/health took {figures.stdout_wait_s:.2f} s with stdout unread, {figures.stderr_wait_s:.2f} s with"
+            f" stderr, bar {HEALTH_S:g}",
             max(figures.stdout_wait_s, figures.stderr_wait_s) <= HEALTH_S,
         ),
         Law(

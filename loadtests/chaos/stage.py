@@ -158,7 +158,7 @@ class Stage:
     def until_all_workers(self, timeout_s: float) -> None:
         """Return when there are as many as there should be, or the time is over."""
         deadline = time.monotonic() + timeout_s
-        while len(self.worker_pids()) < self.workers and time.monotonic() < deadline:
+        while self.workers > 1 and len(self.worker_pids()) < self.workers and time.monotonic() < deadline:
             time.sleep(0.2)
 
     def rss_mib(self) -> float:
