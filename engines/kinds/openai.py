@@ -20,6 +20,7 @@ OperationName = Literal[
 class OpenAIEngine(EngineSection):
     """A provider or server that speaks OpenAI's API."""
 
+    row: ClassVar[str] = "openai"
     kind: Literal["openai"]
     provider: Name | None = Field(default=None, description=f"one of {', '.join(PROVIDERS)}")
     base_url: Url | None = Field(default=None, description="with the version, for example https://api.openai.com/v1")

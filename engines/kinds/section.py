@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
 from engines.http_engine import HttpSettings
 from engines.launch.launched import Pace
@@ -83,6 +83,8 @@ class LaunchPlan:
 class EngineSection(Section):
     """What every kind takes, and what every kind says of itself."""
 
+    row: ClassVar[str]
+    """Its `kind` in the configuration, and its row in `engines.registry`."""
     health_path: ClassVar[str | None] = None
     """A free GET endpoint that answers 200 when a replica is up; None where there is none."""
     version_in_url: ClassVar[bool] = False
@@ -108,7 +110,7 @@ class EngineSection(Section):
 
     @property
     def spoken(self) -> frozenset[Operation]:
-        """The operations to offer. By default all: what a server's model cannot do, it refuses with a 400 of its own."""
+        """The operations to offer. By default all: what its model cannot do, a server refuses by itself."""
         return frozenset(Operation)
 
     @property
@@ -135,10 +137,10 @@ class EngineSection(Section):
         """
         return None
 
-    def http_settings(self, kind: str, probe_timeout_s: float = 2.0) -> HttpSettings:
-        """What an engine is built from, but for its name and replicas. `kind` is its row in `engines.registry`."""
+    def http_settings(self, probe_timeout_s: float = 2.0) -> HttpSettings:
+        """What an engine is built from, but for its name and replicas."""
         return HttpSettings(
-            kind=kind,
+            kind=self.row,
             operations=self.spoken,
             api_key=self.api_key.get_secret_value() if self.api_key is not None else None,
             headers=tuple((name, value.get_secret_value()) for name, value in self.headers.items()),

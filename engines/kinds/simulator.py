@@ -33,6 +33,7 @@ Milliseconds = Annotated[Number, Field(ge=0, le=600_000)]
 class SimulatorEngine(EngineSection):
     """vLLM look-alikes, started here. A parameter left out takes the simulator's own default."""
 
+    row: ClassVar[str] = "simulator"
     kind: Literal["simulator"]
     replicas: Whole = Field(default=1, ge=1, le=64, description="how many look-alikes to start, 1 to 64")
     ttft_ms: Milliseconds | None = Field(default=None, description="milliseconds to the first token, 0 to 600000")

@@ -42,6 +42,7 @@ class LaunchSection(Section):
 class VllmEngine(EngineSection):
     """vLLM servers: running ones by URL, or launched here."""
 
+    row: ClassVar[str] = "vllm"
     kind: Literal["vllm"]
     replicas: Replicas | None = Field(default=None, description="the running servers: [{url: http://10.0.0.1:8000}]")
     launch: LaunchSection | None = Field(default=None, description="{model: Qwen/Qwen3-0.6B}: start vLLM here")

@@ -71,7 +71,7 @@ def vllm_explanation(server: VllmServer) -> Callable[[str], str]:
         if _MISSING_VLLM.search(tail):
             return f"vllm is not installed in {server.python}; install it there or set launch.python (--vllm-python)"
         if found := _CANNOT_RUN.search(tail):
-            return f"{found[1]} cannot be run ({found[2]}); set server.python to the Python that has vllm"
+            return f"{found[1]} cannot be run ({found[2]}); set launch.python to the Python that has vllm"
         return ""
 
     return explain
