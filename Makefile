@@ -12,7 +12,7 @@ WHEEL    := dist/compiled/.built
 COMPILED := .envs/compiled
 SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
 
-.PHONY: serve test smoke lint types unit test-timing test-vllm wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall soak format clean
+.PHONY: serve test smoke lint types unit test-timing test-vllm wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall soak soak-chaos format clean
 
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	$(BIN)/penstock serve --port $(PORT)
@@ -68,6 +68,9 @@ bench-tools: $(STAMP)  ## our figures next to those of GuideLLM and vllm bench s
 
 soak: $(STAMP)  ## ten minutes of full load; prints KiB/min
 	$(BIN)/python -m loadtests.path --gateways penstock --rounds 0 --open-streams 0 --soak 10
+
+soak-chaos: $(STAMP)  ## ten minutes in which everything goes wrong; ARGS='--minutes 1' for a short one
+	$(BIN)/python -m loadtests.chaos $(ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

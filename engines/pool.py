@@ -23,7 +23,7 @@ IDLE_S: Final = 30.0
 """Shorter than the keep-alive of common servers is impossible (uvicorn: 5 s), so a close may always cross our write;
 the connection's replay rule covers that."""
 CLOSED_AT_ONCE: Final = 64
-"""How many stale connections are closed in one turn of the loop: about a millisecond's work."""
+"""How many connections are closed in one turn of the loop: about a millisecond's work."""
 
 
 class Pool:
@@ -120,10 +120,10 @@ class Pool:
         self._close_some(old)
 
     def close(self) -> None:
-        """Close what is idle now, and what is busy when its call ends."""
+        """Close what is idle, some in each turn of the loop, and what is busy when its call ends."""
         self.closing = True
-        for line in list(self._idle):
-            line.abort()
+        idle, self._idle = list(self._idle), {}
+        self._close_some(idle)
 
     def _close_some(self, lines: list[Line]) -> None:
         for line in lines[:CLOSED_AT_ONCE]:

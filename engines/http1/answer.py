@@ -35,7 +35,7 @@ class Limits:
     silent_bytes: int = 64 * 1024
     """Bytes after the head that bring no body: trailers, chunk extensions."""
     error_bytes: int = 1024 * 1024
-    """The body of an answer whose status is 400 or more."""
+    """The body of an answer whose status is 400 or more; it ends there, for its status is what matters."""
     length_bytes: int = 1 << 40
     """A content-length over this is no length."""
 
@@ -166,12 +166,12 @@ class Answer:
             self._refuse(f"the engine's answer is not valid HTTP: {error}")
         return None
 
-    def error_body(self, size: int) -> None:
-        """The last read, of this many bytes, belongs to the body of an error; see whether it goes on without end."""
-        self.room_bytes -= size
+    def is_enough(self, size: int) -> bool:
+        """Whether the last read, of this many bytes, is all we want of the body of an error."""
         if self.room_bytes < 0:
-            self.room_bytes = 0
-            self._refuse(f"the engine's error answer is over {self._limits.error_bytes} bytes")
+            return False
+        self.room_bytes = max(0, self.room_bytes - size)
+        return self.room_bytes == 0
 
     def no_body(self, size: int) -> None:
         """The last read, of this many bytes, brought no body; see whether it goes on without end."""

@@ -35,9 +35,7 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 async def _broken(request: Request, error: Exception) -> Response:
     # Starlette raises the error again after this answer, and whoever runs the app logs it.
-    return answer(
-        request.scope.get("raw_path", b""), Failure("internal", "the gateway failed on this request; its log says why")
-    )
+    return _told(request, Failure("internal", "the gateway failed on this request; its log says why"))
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -45,12 +43,8 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     path = request.scope["path"][:200]  # not `request.url`, which trips over a strange Host
     if error.status_code == 405:
         allow = (error.headers or {}).get("Allow", "GET")
-        return answer(
-            request.scope.get("raw_path", b""), Failure("method_not_allowed", f"{path} takes {allow}", allow=allow)
-        )
-    return answer(
-        request.scope.get("raw_path", b""), Failure("not_found", f"there is nothing at {path!r}; the API is under /v1")
-    )
+        return _told(request, Failure("method_not_allowed", f"{path} takes {allow}", allow=allow))
+    return _told(request, Failure("not_found", f"there is nothing at {path!r}; the API is under /v1"))
 
 
 HANDLERS: Mapping[Any, Any] = {Failure: _failed, HTTPException: _http_exception, Exception: _broken}

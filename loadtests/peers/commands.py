@@ -66,7 +66,7 @@ def _compiled(python: Path | None) -> str:
     """The command of the compiled wheel's environment. Raises PeerAbsent where there is none."""
     found = (python or ENVIRONMENTS / "compiled" / "bin" / "python").with_name("penstock")
     if not found.exists():
-        raise PeerAbsent(f"there is no {found}; `make wheel-compiled` builds it, --compiled-python names another")
+        raise PeerAbsent(f"there is no {found}; `make test-compiled` builds it, --compiled-python names another")
     return str(found)
 
 

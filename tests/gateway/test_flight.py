@@ -542,3 +542,13 @@ def test_the_prompts_share_is_given_back_at_the_first_byte() -> None:
     bench.calls[0].read(b": ping\n\n")
     assert (state.prefill_tokens, state.in_flight_tokens) == (0, flight.facts.output_tokens)
     flight.client_gone()
+
+
+def test_an_error_answer_without_end_that_is_cut_is_told_with_its_status() -> None:
+    bench = Bench(StepClock(), retry=NO_RETRY)
+    _, client = bench.begin(stream=False)
+    bench.calls[0].head(500, JSON)
+    for _ in range(10):
+        bench.calls[0].read(b"x" * 10_000)
+    bench.calls[0].failed(AnswerTruncated("the engine's error answer is over 1048576 bytes"))
+    assert (client.status, client.error["code"], bench.outstanding()) == (500, "engine_error", {})

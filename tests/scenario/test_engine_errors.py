@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.scenario.gateway import Gateway, events_of, one_model, running_gateway
@@ -179,3 +181,25 @@ async def test_rate_limit_headers_pass_and_the_engines_private_ones_do_not() -> 
     assert headers[:3] == [(name, answer.headers[name]) for name, _ in headers[:3]]
     for name, _ in headers[3:]:
         assert name not in answer.headers
+
+
+async def test_an_error_object_that_is_not_utf_8_ends_the_call_and_hangs_nobody() -> None:
+    for body in (b'{"error":{"message":"\xff"}}', b'{"error":"\xff\xfe"}'):
+        async with running_upstream(plain(body, 200)) as upstream:
+            async with running_gateway(with_secrets(upstream.url)) as gateway:
+                async with asyncio.timeout(10):
+                    answer = await gateway.chat()
+                record = await gateway.records.of()
+        assert (answer.status_code, record.status) in {(502, 502), (200, 200)}
+
+
+async def test_a_key_that_an_engine_repeats_in_a_200_is_hidden_in_body_stream_and_headers() -> None:
+    plain_answer = Answer([b'{"choices":[],"seen":"' + SECRET.encode() + b'"}'], headers=[("openai-version", SECRET)])
+    split = [event({"choices": [{"delta": {"content": SECRET}, "finish_reason": "stop"}]}), b"data: [DONE]\n\n"]
+    for answer, streams in ((plain_answer, False), (stream(*split), True)):
+        async with running_upstream(answer) as upstream:
+            async with running_gateway(with_secrets(upstream.url)) as gateway:
+                got = await gateway.chat(stream=streams)
+        assert got.status_code == 200
+        assert "***" in got.text
+        assert SECRET not in got.text + str(got.headers)

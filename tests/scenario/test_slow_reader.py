@@ -41,7 +41,7 @@ async def stalled(gateway: Gateway, received: Received) -> Any:
     await gateway.until(lambda: any(connection.paused for connection in gateway.clients))
     (connection,) = (connection for connection in gateway.clients if connection.paused)
     flight: Any = connection.work
-    await gateway.until(lambda: flight.attempt.exchange.connection._pausing)
+    await gateway.until(lambda: flight.attempt.exchange.line._pausing)
     last = -1
     while received.written_bytes != last:
         last = received.written_bytes

@@ -20,7 +20,7 @@ def error_finding(raw: bytes | msgspec.Raw) -> Finding:
     """What an `error` member says, whatever its shape. vLLM puts the HTTP status in `code`."""
     try:
         error = decode_error(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return Finding(error="the engine reported an error")
     status = error.code if isinstance(error.code, int) and 400 <= error.code < 600 else 0
     return Finding(error=error.message or "the engine reported an error", error_status=status)

@@ -168,6 +168,17 @@ async def test_connections_idle_as_long_as_a_lost_one_are_closed_some_in_a_turn_
         assert [False, False] == [line.closed for line in lines[-2:]]
 
 
+async def test_closing_a_large_pool_takes_many_short_steps() -> None:
+    async with upstream() as up:
+        pool = up.pool()
+        lines = [FakeLine(pool) for _ in range(10 * CLOSED_AT_ONCE)]
+        for line in lines:
+            pool.release(line)
+        pool.close()
+        assert (pool.idle_connections, sum(line.closed for line in lines)) == (0, CLOSED_AT_ONCE)
+        await until(lambda: all(line.closed for line in lines))
+
+
 async def test_a_loss_at_the_write_takes_the_connections_idle_as_long_with_it() -> None:
     async with upstream() as up:
         pool = up.pool()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Callable
 
 import pytest
 
@@ -219,13 +221,13 @@ def test_trailers_without_end_are_cut_at_the_limit(start: bytes, endless: bytes)
 @pytest.mark.parametrize(
     "framing", [b"transfer-encoding: chunked\r\n\r\n", b"content-length: 99999999\r\n\r\n", b"\r\n"]
 )
-def test_an_error_body_without_end_is_cut_at_the_limit_and_a_long_answer_is_not(framing: bytes) -> None:
+def test_an_error_body_without_end_ends_at_the_limit_and_a_long_answer_does_not(framing: bytes) -> None:
     piece = b"e" * 4096
     wire = b"1000\r\n" + piece + b"\r\n" if b"chunked" in framing else piece
     bench, sink = fed(b"HTTP/1.1 500 Oops\r\n" + framing)
     for _ in range(LIMITS.error_bytes // len(piece) + 1):
         bench.feed(wire)
-    assert (sink.heard.end, str(sink.error)) == ("AnswerTruncated", "the engine's error answer is over 1048576 bytes")
+    assert (sink.status, sink.heard.end) == (500, "done")
     assert len(sink.body) <= LIMITS.error_bytes + 4096
     assert bench.transport.aborted
     bench, sink = fed(b"HTTP/1.1 200 OK\r\n" + framing)
@@ -279,3 +281,20 @@ def test_a_sink_that_cannot_live_with_the_end_hears_that_the_answer_is_bad() -> 
         assert sink.calls[-2:] == ["done", "failed"]
         assert [KeyError] == [type(fault) for fault in bench.loop.reported]
         assert bench.loop.pending == [] or bench.reusable
+
+
+@pytest.mark.parametrize("moment", ["lost", "late", "refused"])
+def test_a_sink_that_raises_at_a_failure_leaves_nothing_behind(moment: str) -> None:
+    bench = Bench()
+    _, sink = bench.send()
+    sink.on_end = a_bug_of_ours
+    ends: dict[str, Callable[[], object]] = {
+        "lost": bench.end,
+        "late": lambda: bench.loop.advance(10_000),
+        "refused": lambda: bench.feed(b"junk"),
+    }
+    with pytest.raises(KeyError):
+        ends[moment]()
+    with contextlib.suppress(KeyError):
+        bench.end()
+    assert (sink.calls, bench.loop.pending, bench.reusable) == (["failed"], [], False)

@@ -155,7 +155,8 @@ class Crew:
         """One request on a connection of its own. Raises OSError, or IncompleteReadError when it is cut off."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.trust)
         try:
-            request = f"{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+            fields = f"host: 127.0.0.1\r\nconnection: close\r\ncontent-length: {len(body)}"
+            request = f"{method} {path} HTTP/1.1\r\n{fields}\r\n\r\n"
             writer.write(request.encode() + body)
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in head[1:] if line}
