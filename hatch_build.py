@@ -97,7 +97,8 @@ def compile_modules(root: Path, modules: Iterable[str], out: Path) -> dict[Path,
         done = subprocess.run(
             [sys.executable, "-c", _COMPILE, str(out), *files], cwd=sources, capture_output=True, text=True, check=False
         )
-    said = [line for line in done.stdout.splitlines() if ": error:" in line or ": warning:" in line]
-    if done.returncode or said:
-        raise SystemExit("\n".join(["mypyc does not compile this as it is:", *said, done.stderr[-4000:]]))
+    told = [line for line in done.stdout.splitlines() if ": error:" in line or ": warning:" in line]
+    if done.returncode or told:
+        told += [line for line in done.stderr.splitlines() if " error: " in line]  # the C compiler's own
+        raise SystemExit("\n".join(["mypyc does not compile this as it is:", *told, done.stderr[-2000:]]))
     return {path.relative_to(out): path for path in sorted(out.rglob("*.so"))}
