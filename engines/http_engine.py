@@ -15,6 +15,7 @@ from engines.collect import fetch
 from engines.errors import ConnectFailed, EngineError
 from engines.http1.secrecy import Secrets
 from engines.model import Deadlines, Operation
+from engines.operations import PATHS, SHAPES
 from engines.pool import Pool
 from engines.pools import SYSTEM, Pools, Trust
 from engines.port import Exchange, Outgoing, Replica, Sink
@@ -146,9 +147,11 @@ class HttpEngine:
         return server.pool.send(head, body, deadlines, sink, self._hidden)
 
     def _head(self, server: _Server, path: str) -> bytes:
+        operation = PATHS.get(path.encode())
+        method = SHAPES[operation].method if operation is not None else b"POST"
         if self.settings.version_in_url:
             path = path.removeprefix("/v1")
-        return b"POST %b%b HTTP/1.1\r\n%b%b" % (server.base, path.encode(), server.host, self._fixed)
+        return b"%b %b%b HTTP/1.1\r\n%b%b" % (method, server.base, path.encode(), server.host, self._fixed)
 
     async def probe(self, replica_id: str) -> bool:
         path = self.settings.health_path

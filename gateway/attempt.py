@@ -28,6 +28,7 @@ from engines.errors import (
 )
 from engines.model import Deadlines, Usage
 from gateway import clock, shortage
+from gateway.refusal import outcome_of_not_found
 from gateway.retry_after import parse_retry_after
 from routing.breaker import Verdict
 from routing.lease import Lease
@@ -61,6 +62,9 @@ class Owner(Protocol):
 
         The prompt's share of the lease has been given back, and the breaker told of a success.
         """
+
+    def blame(self, attempt: Attempt, outcome: Outcome, now: float) -> Verdict:
+        """What the replica's breaker should hear of this end; see `routing.blame`."""
 
     def failed_early(self, attempt: Attempt) -> None:
         """It ended without a body byte of a 2xx: `outcome` and `error_kind` say how. Its lease has been given back."""
@@ -157,7 +161,10 @@ class Attempt:
             self.fail(Outcome.BAD_ANSWER, "bad_answer", f"the engine answered {status}; redirects are not followed")
         else:
             kind = "rate_limited" if status == 429 else f"engine_{status}"
-            self.fail(outcome_of_status(status), kind, f"the engine answered {status}")
+            outcome = outcome_of_status(status)
+            if status == 404 or status == 405:
+                outcome = outcome_of_not_found(b"".join(self.error_parts), self.upstream.endpoint.model)
+            self.fail(outcome, kind, f"the engine answered {status}")
 
     def failed(self, error: EngineError) -> None:
         if self._error_size >= MAX_ERROR_BYTES and isinstance(error, (AnswerTruncated, BadAnswer)):
@@ -189,7 +196,9 @@ class Attempt:
         self.error_kind = kind
         self.message = message
         now = clock.monotonic()
-        self._lease.tell(outcome.verdict, now, self._rng)
+        owner = self._owner
+        verdict = outcome.verdict if owner is None else owner.blame(self, outcome, now)
+        self._lease.tell(verdict, now, self._rng, outcome.value)
         self.close(now)
         if self._owner is not None:
             self._owner.failed_early(self)
@@ -204,7 +213,10 @@ class Attempt:
 
     def broke(self) -> None:
         """The answer broke after its first byte: the replica's fault, told with the ticket of its success."""
-        self._lease.tell(Outcome.CUT_SHORT.verdict, clock.monotonic(), self._rng)
+        now = clock.monotonic()
+        owner, outcome = self._owner, Outcome.CUT_SHORT
+        verdict = outcome.verdict if owner is None else owner.blame(self, outcome, now)
+        self._lease.tell(verdict, now, self._rng, outcome.value)
 
     def stop(self) -> None:
         """Stop the engine's work; its sink hears nothing more."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from engines.model import Deadlines, Operation
+from engines.operations import SHAPES
 from engines.wire import DIALECTS
 from gateway import clock, envelope
 from gateway.errors import Failure
@@ -20,8 +21,8 @@ from gateway.fleet.snapshot import UNNAMED
 from gateway.flight import OPERATION_KEYS, Flight
 
 if TYPE_CHECKING:
+    from gateway.accounts.settlement import Settlement
     from gateway.fleet.snapshot import Serving, Snapshot
-    from gateway.flight import Settlement
     from gateway.http.request import Request
     from gateway.identity import Principal
 
@@ -62,8 +63,10 @@ class Dispatcher:
         model = ""
         key_id = principal.key_id
         try:
-            if request.method != b"POST":
-                raise Failure("method_not_allowed", f"{operation.value} takes POST", allow="POST")
+            method = SHAPES[operation].method
+            if request.method != method:
+                allowed = method.decode()
+                raise Failure("method_not_allowed", f"{operation.value} takes {allowed}", allow=allowed)
             if fields.get(b"content-encoding", b"").lower() not in (b"", b"identity"):
                 raise Failure("unsupported_encoding", "send the body without a content-encoding")
             parsed = envelope.parse(request.body)

@@ -45,6 +45,7 @@ TABLE: dict[str, Row] = {
     # The engines.
     "engine_error": Row(502, "server_error", "engine_error", False),
     "engine_auth": Row(502, "server_error", "engine_auth", False),
+    "engine_model": Row(502, "server_error", "engine_model_not_found", False),
     "connect_failed": Row(502, "server_error", "engine_unreachable", False),
     "connection_lost": Row(502, "server_error", "engine_connection_lost", False),
     "bad_answer": Row(502, "server_error", "engine_bad_answer", False),

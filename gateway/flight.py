@@ -21,7 +21,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+import structlog
 
 from engines.model import Deadlines, Operation
 from engines.wire import DIALECTS
@@ -36,37 +38,24 @@ from gateway.relay.headers import passed_headers
 from gateway.relay.judge import Judge
 from gateway.reply import JSON, UNCACHED, Reply
 from routing import retry
+from routing.blame import verdict_of
+from routing.breaker import Verdict
 from routing.facts import RequestFacts
 from routing.outcome import Outcome, outcome_of_status
 from routing.policy import choose
 
 if TYPE_CHECKING:
     from engines.port import Sink
+    from gateway.accounts.settlement import Settlement
     from gateway.envelope import Envelope
     from gateway.fleet.snapshot import Serving
     from gateway.http.request import Request
     from routing.model import Endpoint
 
+log = structlog.get_logger()
+
 OPERATION_KEYS = {operation: operation.value for operation in Operation}
 """What routing knows an operation by; asking an enum for its value costs 0.1 us each time."""
-
-
-class Settlement(Protocol):
-    """Where a flight's account goes; see `gateway.accounts.accounting`."""
-
-    def settle(self, flight: Flight) -> None: ...
-    def retried(self, engine: str, outcome: Outcome) -> None: ...
-    def fell_back(self, model: str, source: str, target: str) -> None: ...
-    def refused(
-        self,
-        request: Request,
-        request_id: bytes,
-        operation: Operation,
-        model: str,
-        key_id: str,
-        failure: Failure,
-        received_s: float,
-    ) -> None: ...
 
 
 class Flight:
@@ -87,6 +76,10 @@ class Flight:
     _retry: retry.RetryState | None = None
     _retry_timer: asyncio.TimerHandle | None = None
     _paused = False
+    _pools: tuple[tuple[Endpoint, ...], ...] = ()
+    """Who else might have answered; kept of the fleet of that moment when the rest is let go."""
+    _blamed = False
+    """Whether one of its attempts was told as a failure of its replica."""
 
     def __init__(
         self,
@@ -207,6 +200,19 @@ class Flight:
             return StreamRelay(judge, reader, self.reply)
         return StreamRelay(judge, reader, self.reply, tuple([new() for new in serving.event_transforms]))
 
+    def blame(self, attempt: Attempt, outcome: Outcome, now: float) -> Verdict:
+        """The first failure that this request may have caused counts; the rest may be its own."""
+        endpoint = attempt.upstream.endpoint
+        if outcome is Outcome.CREDENTIALS_REFUSED and endpoint.state.stand_aside(now):
+            log.warning("credentials_refused", engine=endpoint.engine, replica=endpoint.replica, status=attempt.status)
+        pools = self._pools
+        if self._serving is not None:
+            pools = self._serving.route.speakers[self.facts.operation].pools
+        verdict = verdict_of(outcome, endpoint, pools, self._blamed, now)
+        if verdict is Verdict.FAILURE:
+            self._blamed = True
+        return verdict
+
     def failed_early(self, attempt: Attempt) -> None:
         """An attempt ended before its first body byte: again, or not."""
         outcome, serving = attempt.outcome, self._serving
@@ -277,7 +283,7 @@ class Flight:
     def _pass_error(self, attempt: Attempt, outcome: Outcome) -> None:
         """Tell the client what the engine said, unless that would tell it about us."""
         status = attempt.status
-        body = told(attempt, self.operation, self.dialect, self.model, self.request_id, self._sentence)
+        body = told(attempt, outcome, self.operation, self.dialect, self.model, self.request_id, self._sentence)
         if isinstance(body, Failure):
             self.fail(body)
         elif not self.reply.untold:  # by a comment
@@ -362,7 +368,10 @@ class Flight:
         """
         serving, self._serving = self._serving, None
         self._retry = None
-        if serving is not None and not serving.route.keeps_prompt:
+        if serving is None:
+            return
+        self._pools = serving.route.speakers[self.facts.operation].pools
+        if not serving.route.keeps_prompt:
             self._prompt = None
             self.facts.let_go()
             self.request.body = b""

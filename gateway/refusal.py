@@ -6,22 +6,31 @@ from collections.abc import Callable
 from math import ceil
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from engines.wire import ApiError
 from gateway.errors import Failure
 from routing.breaker import Verdict
+from routing.outcome import Outcome
 
 if TYPE_CHECKING:
     from engines.model import Operation
     from engines.wire import Dialect
     from gateway.attempt import Attempt
-    from routing.outcome import Outcome
 
-ABOUT_US = (401, 402, 403, 407)
-"""Our credentials, not the client's: a provider's message may quote part of the key."""
+
+class _Error(msgspec.Struct):
+    message: object = None
+    code: object = None
+
+
+class _Answer(msgspec.Struct):
+    error: _Error
 
 
 def told(
     attempt: Attempt,
+    outcome: Outcome,
     operation: Operation,
     dialect: Dialect,
     model: str,
@@ -33,8 +42,16 @@ def told(
     `sentence` says of which model, engine and attempt a message is.
     """
     status = attempt.status
-    if status in ABOUT_US:
+    endpoint = attempt.upstream.endpoint
+    if outcome is Outcome.CREDENTIALS_REFUSED:
+        # Ours, not the client's: a provider's message may quote part of the key.
         return Failure("engine_auth", sentence("the engine refused the gateway's credentials"))
+    if outcome is Outcome.UNKNOWN_MODEL:
+        what = f"engine {endpoint.engine} does not know the model {endpoint.model!r} that its target names"
+        return Failure("engine_model", f"model {model!r}: {what}")
+    if outcome is Outcome.UNSPOKEN:
+        what = f"engine {endpoint.engine} does not speak {operation.value} for this model"
+        return Failure("unsupported_operation", f"model {model!r}: {what}")
     engine = attempt.upstream.engine
     body = b"".join(attempt.error_parts or ())
     for secret in engine.secrets:
@@ -43,12 +60,23 @@ def told(
     said = spoken.read_error(status, body)
     if said.native and spoken is dialect:
         return body
-    if not said.native and status in (404, 405):
-        # Not about the request: the server behind this engine has no such route for its model.
-        what = f"{engine.name} does not speak {operation.value} for this model"
-        return Failure("unsupported_operation", f"model {model!r}: engine {what}")
     words = f"the engine answered {status}" + (f": {said.message}" if said.message else "")
     return dialect.error_body(ApiError(sentence(words), said.type, "engine_error"), request_id.decode())
+
+
+def outcome_of_not_found(body: bytes, model: str) -> Outcome:
+    """Whose a 404 or 405 is, asked for upstream model `model`.
+
+    One that names the model is the target's: its name is wrong there. One without an error object is the engine's: it
+    has no such route. Any other (an unknown `previous_response_id`) is the client's.
+    """
+    try:
+        error = msgspec.json.decode(body, type=_Answer).error
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return Outcome.UNSPOKEN
+    if error.code == "model_not_found" or (isinstance(error.message, str) and model in error.message):
+        return Outcome.UNKNOWN_MODEL
+    return Outcome.ANSWERED
 
 
 def refusal_headers(attempt: Attempt, outcome: Outcome) -> bytes:

@@ -30,6 +30,7 @@ Which outcomes are failures is decided in `routing.outcome`; overload and depart
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -41,6 +42,9 @@ class Verdict(Enum):
     FAILURE = "failure"
     IGNORED = "ignored"
 
+
+Told = Callable[[bool, str, float], None]
+"""(whether it is closed now, why, the open time in seconds)"""
 
 _SUCCESS, _FAILURE = Verdict.SUCCESS, Verdict.FAILURE
 
@@ -81,13 +85,16 @@ class Breaker:
         "_probes",
         "_settings",
         "_slot",
+        "_told",
         "_trips",
         "closed",
         "open_until",
     )
 
-    def __init__(self, settings: BreakerSettings) -> None:
+    def __init__(self, settings: BreakerSettings, told: Told | None = None) -> None:
+        """`told` hears of each change of state, for the log."""
         self._settings = settings
+        self._told = told
         self._bucket_s = settings.window_s / settings.buckets
         self._good = [0] * settings.buckets
         self._bad = [0] * settings.buckets
@@ -117,8 +124,8 @@ class Breaker:
             self._probes += 1
         return self._period
 
-    def record(self, ticket: int, verdict: Verdict, now: float, rng: random.Random) -> None:
-        """Tell how an admitted request went.
+    def record(self, ticket: int, verdict: Verdict, now: float, rng: random.Random, why: str = "") -> None:
+        """Tell how an admitted request went; `why` is the label of its outcome.
 
         A success may be told at the first body byte, so that a probe does not hold its place for a whole answer; if
         the answer breaks later, a failure may be told with the same ticket.
@@ -131,11 +138,11 @@ class Breaker:
             self._good[self._slot] += 1
         elif self.closed:
             if verdict is _FAILURE:
-                self._failed_while_closed(now, rng)
+                self._failed_while_closed(now, rng, why)
         elif verdict is _SUCCESS:
             self._close()
         elif verdict is _FAILURE:
-            self._open(now, rng)
+            self._open(now, rng, why)
         else:
             self._probes -= 1
 
@@ -159,16 +166,16 @@ class Breaker:
         if not self.closed:
             self.open_until = min(self.open_until, now + settings.max_open_s * (1.0 + settings.jitter_ratio))
 
-    def _failed_while_closed(self, now: float, rng: random.Random) -> None:
+    def _failed_while_closed(self, now: float, rng: random.Random, why: str) -> None:
         if now >= self._bucket_end_s:
             self._turn(now)
         self._bad[self._slot] += 1
         failures = sum(self._bad)
         total = failures + sum(self._good)
         if failures >= self._settings.min_failures and failures >= self._settings.failure_ratio * total:
-            self._open(now, rng)
+            self._open(now, rng, f"{failures} of {total} failed, the last by {why}" if why else "")
 
-    def _open(self, now: float, rng: random.Random) -> None:
+    def _open(self, now: float, rng: random.Random, why: str) -> None:
         settings = self._settings
         # The exponent is bounded so that a replica dead for a week does not overflow a float.
         open_s = min(settings.max_open_s, settings.open_s * 2.0 ** min(self._trips, 32))
@@ -177,6 +184,8 @@ class Breaker:
         self._period += 1
         self._probes = 0
         self.closed = False
+        if self._told is not None:
+            self._told(False, why, self.open_until - now)
 
     def _close(self) -> None:
         self._good = [0] * self._settings.buckets
@@ -186,6 +195,8 @@ class Breaker:
         self._probes = 0
         self.closed = True
         self.open_until = 0.0
+        if self._told is not None:
+            self._told(True, "a probe was answered", 0.0)
 
     def _turn(self, now: float) -> None:
         """Move to the bucket of `now`, emptying those passed on the way."""

@@ -78,16 +78,19 @@ class Lease:
         """Prefill is over, and the replica works."""
         self._state.first_byte(self._prompt_tokens)
         self._prompt_tokens = 0
+        if self._state.aside_until_s:
+            self._state.stand_in()
         self._state.breaker.record(self._ticket, Verdict.SUCCESS, now, rng)
 
-    def tell(self, verdict: Verdict, now: float, rng: random.Random) -> None:
+    def tell(self, verdict: Verdict, now: float, rng: random.Random, why: str = "") -> None:
         """Tell the breaker how it ended; only the first call does anything, or a probe's place would be free twice.
 
-        After `first_byte` and after `release` too: the ticket says which period it is of.
+        `why` is the label of the outcome. After `first_byte` and `release` too: the ticket says which period it is
+        of.
         """
         if not self._told:
             self._told = True
-            self._state.breaker.record(self._ticket, verdict, now, rng)
+            self._state.breaker.record(self._ticket, verdict, now, rng, why)
 
     def release(self, now: float) -> float | None:
         """Give back what is still held; returns the GPU cost in US dollars, None where nothing measures it.

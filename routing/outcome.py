@@ -9,6 +9,9 @@
     BAD_ANSWER          failure   yes             the replica broke HTTP before the first body byte
     SERVER_ERROR        failure   yes             500, 502, 504 and the other 5xx
     FIRST_BYTE_TIMEOUT  failure   next tier only  see below
+    CREDENTIALS_REFUSED ignored   next engine     401, 402, 403, 407: ours, not the client's; the replica stands aside
+    UNKNOWN_MODEL       ignored   next target     404 that names the model: the target's name for it is wrong
+    UNSPOKEN            ignored   next target     404 or 405 without an error object: no such route there
     REQUEST_TIMEOUT     ignored   yes             408: about the connection, not the replica's health
     RATE_LIMITED        ignored   yes             429: the replica works as meant
     OVERLOADED          ignored   yes             503, 529 (RFC 9110 15.6.4: "temporary overload"); ejecting a full
@@ -20,6 +23,9 @@
 A first-byte timeout is not asked again in its tier: the prompt is probably still queued or in prefill there, the
 siblings of a saturated pool are as slow, and a second copy would double the load just then. A fallback tier is
 another pool, so it gets its chance if the client's deadline leaves time.
+
+"Next engine" and "next target" pass over every endpoint of the same engine, or of the same engine under the same model
+name: they would refuse for the same reason. Nothing was computed, so such a move is free.
 """
 
 from __future__ import annotations
@@ -34,6 +40,8 @@ class Retry(Enum):
 
     NEVER = "never"
     NEXT_TIER = "next_tier"
+    NEXT_ENGINE = "next_engine"
+    NEXT_TARGET = "next_target"
     YES = "yes"
     FREE_TO_MOVE = "free_to_move"
 
@@ -48,6 +56,9 @@ class Outcome(Enum):
     BAD_ANSWER = "bad_answer"
     SERVER_ERROR = "server_error"
     FIRST_BYTE_TIMEOUT = "first_byte_timeout"
+    CREDENTIALS_REFUSED = "credentials_refused"
+    UNKNOWN_MODEL = "unknown_model"
+    UNSPOKEN = "unspoken"
     REQUEST_TIMEOUT = "request_timeout"
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
@@ -77,6 +88,9 @@ _MEANING: dict[Outcome, tuple[Verdict, Retry]] = {
     Outcome.BAD_ANSWER: (Verdict.FAILURE, Retry.YES),
     Outcome.SERVER_ERROR: (Verdict.FAILURE, Retry.YES),
     Outcome.FIRST_BYTE_TIMEOUT: (Verdict.FAILURE, Retry.NEXT_TIER),
+    Outcome.CREDENTIALS_REFUSED: (Verdict.IGNORED, Retry.NEXT_ENGINE),
+    Outcome.UNKNOWN_MODEL: (Verdict.IGNORED, Retry.NEXT_TARGET),
+    Outcome.UNSPOKEN: (Verdict.IGNORED, Retry.NEXT_TARGET),
     Outcome.REQUEST_TIMEOUT: (Verdict.IGNORED, Retry.YES),
     Outcome.RATE_LIMITED: (Verdict.IGNORED, Retry.YES),
     Outcome.OVERLOADED: (Verdict.IGNORED, Retry.YES),
@@ -85,6 +99,10 @@ _MEANING: dict[Outcome, tuple[Verdict, Retry]] = {
     Outcome.CLIENT_GONE: (Verdict.IGNORED, Retry.NEVER),
 }
 _OF_STATUS = {
+    401: Outcome.CREDENTIALS_REFUSED,
+    402: Outcome.CREDENTIALS_REFUSED,
+    403: Outcome.CREDENTIALS_REFUSED,
+    407: Outcome.CREDENTIALS_REFUSED,
     408: Outcome.REQUEST_TIMEOUT,
     429: Outcome.RATE_LIMITED,
     501: Outcome.REFUSED_FOR_GOOD,

@@ -92,10 +92,17 @@ class RoundRobin:
         if not self._even:
             return self._pick_smooth(now, skip)
         size = len(pool)
+        panic = False
         for step in range(size):
             i = (self._next + step) % size
             endpoint = pool[i]
-            if endpoint.state.available(now) and endpoint not in skip:
+            if not endpoint.state.available(now):
+                if not (panic or _is_panic(pool)):
+                    continue
+                panic = True
+                if not endpoint.state.last_resort(now):
+                    continue
+            if endpoint not in skip:
                 self._next = i + 1
                 return endpoint
         return None
@@ -103,8 +110,9 @@ class RoundRobin:
     def _pick_smooth(self, now: float, skip: Collection[Endpoint]) -> Endpoint | None:
         best = -1
         total = 0.0
+        usable = _usable(self._pool, now, skip)
         for i, endpoint in enumerate(self._pool):
-            if not endpoint.state.available(now) or endpoint in skip:
+            if endpoint not in usable:
                 continue
             total += endpoint.weight
             self._credit[i] += endpoint.weight
@@ -159,8 +167,28 @@ def _even(pool: Sequence[Endpoint]) -> bool:
     return all(endpoint.weight == pool[0].weight for endpoint in pool)
 
 
+def last_resort(
+    pool: Sequence[Endpoint], now: float, rng: random.Random, skip: Collection[Endpoint] = ()
+) -> Endpoint | None:
+    """One of a pool in which nobody is available, but for reasons that may be wrong; None when there is none."""
+    left = [endpoint for endpoint in pool if endpoint.state.last_resort(now) and endpoint not in skip]
+    return _draw(left, rng) if left else None
+
+
 def _usable(pool: Sequence[Endpoint], now: float, skip: Collection[Endpoint]) -> list[Endpoint]:
+    if _is_panic(pool):
+        return [endpoint for endpoint in pool if endpoint.state.last_resort(now) and endpoint not in skip]
     return [endpoint for endpoint in pool if endpoint.state.available(now) and endpoint not in skip]
+
+
+def _is_panic(pool: Sequence[Endpoint]) -> bool:
+    """Whether some, but fewer than half of a pool are up: then what probes say is ignored.
+
+    The few would topple under the load of all, and so many at once are rather our fault than theirs (Envoy's panic
+    threshold). With none up a later tier comes first; `routing.policy` asks these when there is none.
+    """
+    up = sum([endpoint.state.healthy for endpoint in pool])
+    return 0 < 2 * up < len(pool)
 
 
 def _draw(endpoints: Sequence[Endpoint], rng: random.Random) -> Endpoint:

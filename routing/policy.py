@@ -8,6 +8,7 @@ from collections.abc import Collection
 from routing.facts import RequestFacts
 from routing.filters import passed_over
 from routing.model import Endpoint
+from routing.pickers import last_resort
 from routing.route import ModelRoute
 
 
@@ -17,9 +18,10 @@ def choose(
     """An endpoint for the request, or None when nothing at all is available.
 
     The first tier with an available endpoint not in `tried` is picked from; when every available one was tried, the
-    first tier with any. Never an endpoint that does not speak the operation, that a filter passes over, or that is
-    unhealthy, draining or refused by its breaker. Changes nothing but a round-robin's turn: the caller takes the
-    `Lease`, at the same `now`.
+    first tier with any. When none is available at all, one that is unhealthy or stands aside is asked before the client
+    is told that there is nobody: when all are down, health is wrong. Never an endpoint that does not speak the
+    operation, that a filter passes over, that is draining or that its breaker refuses. Changes nothing but a
+    round-robin's turn: the caller takes the `Lease`, at the same `now`.
     """
     speakers = route.speakers.get(facts.operation)
     if speakers is None:
@@ -35,4 +37,8 @@ def choose(
             endpoint = picker.pick(facts, now, rng, over)
             if endpoint is not None:
                 return endpoint
+    for pool in speakers.pools:
+        endpoint = last_resort(pool, now, rng, over)
+        if endpoint is not None:
+            return endpoint
     return None

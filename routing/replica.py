@@ -14,9 +14,14 @@ charged clamps at zero, because a wrong counter must not stop traffic, and warns
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Final
 
-from routing.breaker import Breaker, BreakerSettings
+from routing.breaker import Breaker, BreakerSettings, Told
+
+LEAST_ASIDE_S: Final = 60.0
+MOST_ASIDE_S: Final = 600.0
+"""A key that was revoked does not come back by itself, but one whose quota is used up does."""
 
 ReplicaKey = tuple[str, str]
 """(engine name, replica id)"""
@@ -26,6 +31,8 @@ class ReplicaState:
     """One replica as this worker sees it. Mutable, owned by one thread, written by the request path and the loops."""
 
     __slots__ = (
+        "_aside_s",
+        "aside_until_s",
         "breaker",
         "draining",
         "healthy",
@@ -50,10 +57,37 @@ class ReplicaState:
         """What active probes say; True where there are none."""
         self.draining = False
         """It finishes what it has and gets nothing new."""
+        self.aside_until_s = 0.0
+        """Until then it is asked only when nothing else is left."""
+        self._aside_s = 0.0
 
     def available(self, now: float) -> bool:
         """Whether a new request may be sent here at `now`."""
-        return self.healthy and not self.draining and (self.breaker.closed or self.breaker.allows(now))
+        return (
+            self.healthy
+            and not self.draining
+            and self.aside_until_s <= now
+            and (self.breaker.closed or self.breaker.allows(now))
+        )
+
+    def last_resort(self, now: float) -> bool:
+        """Whether it may be asked when nobody is available: what probes say, and an old refusal, may be wrong."""
+        return not self.draining and (self.breaker.closed or self.breaker.allows(now))
+
+    def stand_aside(self, now: float) -> bool:
+        """It refuses our credentials, and will go on to: prefer any other, for 60 s, then twice as long, up to 10 min.
+
+        Returns whether that is new: of requests that were on their way together, only the first one counts.
+        """
+        if now < self.aside_until_s:
+            return False
+        self._aside_s = min(MOST_ASIDE_S, max(LEAST_ASIDE_S, 2.0 * self._aside_s))
+        self.aside_until_s = now + self._aside_s
+        return True
+
+    def stand_in(self) -> None:
+        """It answered."""
+        self.aside_until_s = self._aside_s = 0.0
 
     def charge(self, prompt_tokens: int, output_tokens: int) -> None:
         """A request is being sent here."""
@@ -86,9 +120,15 @@ class ReplicaState:
 class ReplicaTable:
     """All replica states of one worker, by key. It outlives every fleet built from it, and changes by difference."""
 
-    __slots__ = ("_breaker", "_leaving", "_states")
+    __slots__ = ("_breaker", "_changed", "_leaving", "_states")
 
-    def __init__(self, breaker: BreakerSettings | None = None) -> None:
+    def __init__(
+        self,
+        breaker: BreakerSettings | None = None,
+        changed: Callable[[ReplicaKey, bool, str, float], None] | None = None,
+    ) -> None:
+        """`changed(key, closed, why, open_s)` hears when a breaker opens or closes."""
+        self._changed = changed
         self._breaker = breaker or BreakerSettings()
         self._states: dict[ReplicaKey, ReplicaState] = {}
         self._leaving: dict[ReplicaKey, None] = {}
@@ -97,10 +137,16 @@ class ReplicaTable:
         """The state of `key`, made on first use. One that was to be forgotten stays after all."""
         state = self._states.get(key)
         if state is None:
-            state = self._states[key] = ReplicaState(key, Breaker(self._breaker))
+            state = self._states[key] = ReplicaState(key, Breaker(self._breaker, self._told_of(key)))
         elif self._leaving:
             self._leaving.pop(key, None)
         return state
+
+    def _told_of(self, key: ReplicaKey) -> Told | None:
+        changed = self._changed
+        if changed is None:
+            return None
+        return lambda closed, why, open_s: changed(key, closed, why, open_s)
 
     def find(self, key: ReplicaKey) -> ReplicaState | None:
         """The state of `key` if there is one."""

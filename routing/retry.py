@@ -6,7 +6,9 @@ Rules, in the order they are applied:
    would only add latency. It costs a token of the model's retry budget, except
    - a move to a tier deeper than any tried: a fallback always gets its chance. The load this adds is bounded by the
      number of tiers, and it lands on a pool that is not known to be in trouble;
-   - after a connect failure: nothing was sent, so no load is added.
+   - after a connect failure: nothing was sent, so no load is added;
+   - after a refusal that is the target's or the engine's (a wrong model name, a revoked key): nothing was computed.
+     Whatever would refuse for the same reason is passed over, tried or not.
 3. With none untried, one that was tried is asked again, after a full-jitter exponential back-off (Brooker, "Exponential
    Backoff And Jitter", 2015) and never before its own Retry-After. It costs a token. A Retry-After over the limit ends
    it: the client is told and decides.
@@ -54,6 +56,10 @@ class FailedAttempt:
 
 
 AT_ONCE = Wait(0.0)
+_FREE = (Retry.FREE_TO_MOVE, Retry.NEXT_ENGINE, Retry.NEXT_TARGET)
+"""No work was done, so that a move adds no load."""
+_ELSEWHERE_ONLY = (Retry.NEXT_TIER, Retry.NEXT_ENGINE, Retry.NEXT_TARGET)
+"""Waiting would not help."""
 
 
 class RetryState:
@@ -61,10 +67,12 @@ class RetryState:
 
     __slots__ = (
         "_attempts",
+        "_barred",
         "_deadline_s",
         "_due_s",
         "_facts",
         "_not_before_s",
+        "_refusing",
         "_rounds",
         "_speakers",
         "route",
@@ -78,6 +86,10 @@ class RetryState:
         self._facts = facts
         self._speakers = route.speakers[facts.operation]
         self.tried: list[Endpoint] = []
+        self._refusing: set[Endpoint] = set()
+        """Would refuse as their engine or target did: never asked again by this request."""
+        self._barred: list[Endpoint] = []
+        """Tried, or refusing."""
         self._attempts = [0] * len(self._speakers.pools)
         self._deadline_s = float("inf") if deadline_s is None else deadline_s
         self._not_before_s: dict[Endpoint, float] = {}
@@ -92,14 +104,15 @@ class RetryState:
     def choose(self, now: float, rng: random.Random) -> Endpoint | None:
         """The endpoint of the next attempt, once the wait is over; None when all have become unavailable meanwhile."""
         over = passed_over(self.route, self._facts, now)
-        skip = [*over, *self.tried]
+        skip = [*over, *self._barred]
         for tier in self._open_tiers():
             endpoint = self._speakers.pickers[tier].pick(self._facts, now, rng, skip)
             if endpoint is not None:
                 return endpoint
         # A timer may fire a fraction of a millisecond early; that must not look like a Retry-After still running.
         due_s = max(now, self._due_s)
-        skip = [*over, *[endpoint for endpoint, until_s in self._not_before_s.items() if until_s > due_s]]
+        early = [endpoint for endpoint, until_s in self._not_before_s.items() if until_s > due_s]
+        skip = [*over, *early, *self._refusing]
         for tier in self._open_tiers():
             endpoint = self._speakers.pickers[tier].pick(self._facts, now, rng, skip)
             if endpoint is not None:
@@ -109,11 +122,20 @@ class RetryState:
     def note(self, failure: FailedAttempt, now: float) -> None:
         """Take in a failure that nothing follows from, because another attempt is still on its way."""
         self.tried.append(failure.endpoint)
+        self._barred.append(failure.endpoint)
         self._attempts[failure.endpoint.tier] += 1
         after_s = failure.retry_after_s
         if after_s is not None and after_s > 0:
             until_s = max(now + after_s, self._not_before_s.get(failure.endpoint, 0.0))
             self._not_before_s[failure.endpoint] = until_s
+
+    def pass_over(self, refusing: Endpoint, *, same_model: bool) -> None:
+        """Bar every endpoint of the engine that refused; `same_model`: only under the name it was asked for."""
+        for pool in self._speakers.pools:
+            for endpoint in pool:
+                if endpoint.engine == refusing.engine and (endpoint.model == refusing.model or not same_model):
+                    self._refusing.add(endpoint)
+                    self._barred.append(endpoint)
 
     def _open_tiers(self) -> list[int]:
         limit = self.route.retry.max_attempts
@@ -128,7 +150,7 @@ class RetryState:
         over = passed_over(self.route, self._facts, now)
         for tier in self._open_tiers():
             for endpoint in self._speakers.pools[tier]:
-                if endpoint.state.available(now) and endpoint not in self.tried and endpoint not in over:
+                if endpoint.state.available(now) and endpoint not in self._barred and endpoint not in over:
                     return tier
         return None
 
@@ -139,7 +161,7 @@ class RetryState:
             (
                 self._not_before_s.get(endpoint, now)
                 for endpoint in self.tried
-                if endpoint.tier in tiers and endpoint.state.available(now)
+                if endpoint.tier in tiers and endpoint not in self._refusing and endpoint.state.available(now)
             ),
             default=None,
         )
@@ -163,13 +185,15 @@ def next(state: RetryState, failure: FailedAttempt, now: float, rng: random.Rand
     deepest = max(endpoint.tier for endpoint in state.tried)
     if may is Retry.NEXT_TIER:
         state._close_tiers_to(deepest)
+    elif may is Retry.NEXT_ENGINE or may is Retry.NEXT_TARGET:
+        state.pass_over(failure.endpoint, same_model=may is Retry.NEXT_TARGET)
     tier = state._untried_tier(now)
     if tier is not None:
-        if tier > deepest or may is Retry.FREE_TO_MOVE or budget.withdraw(now):
+        if tier > deepest or may in _FREE or budget.withdraw(now):
             return AT_ONCE
         state._close_tiers_to(deepest)
         return GiveUp("budget") if state._untried_tier(now) is None else AT_ONCE
-    if may is Retry.NEXT_TIER:
+    if may in _ELSEWHERE_ONLY:
         return GiveUp("not_retryable")
     again_s = state._again_at_s(now)
     if again_s is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from engines.errors import EngineError
+from engines.errors import AnswerTruncated, EngineError
 
 if TYPE_CHECKING:
     from engines.http1.secrecy import Secrets
@@ -123,6 +123,17 @@ class Call:
         self.sink = NOBODY
         self.head = self.body = b""
         return sink
+
+    def complete(self) -> Exception | None:
+        """Tell the sink that its answer is whole. If it cannot live with one that ended so, it hears that the answer is
+        bad, and what it raised is returned."""
+        sink = self.finish()
+        try:
+            sink.done()
+        except Exception as error:
+            sink.failed(AnswerTruncated("the engine's answer could not be read"))
+            return error
+        return None
 
     def fail(self, error: EngineError) -> None:
         """Tell the sink, once."""

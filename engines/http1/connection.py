@@ -29,7 +29,6 @@ from engines.outbox import outbox
 
 if TYPE_CHECKING:
     from engines.http1.call import Call, Home
-    from engines.port import Sink
 
 REPLAY_WINDOW_S: Final = 0.02
 """A reused connection that closes, unanswered, this soon after the write was being closed as we wrote."""
@@ -154,9 +153,7 @@ class Connection(asyncio.Protocol):
         try:
             answer.feed(data)
         except Exception as error:
-            fault = answer.broken(error)
-            if fault is not None:
-                self._report(fault)
+            self._report(answer.broken(error))
         if answer.body_came:
             answer.body_came = False
             # The timer stands at a later deadline or fires early and looks again: no need to touch it.
@@ -195,29 +192,35 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         call, self._call = self._call, None
-        answer = self._answer
         self.closed = True
         self._home.lost(self)
-        if call is not None and not call.finished:
-            call.line = None
-            try:
-                answer.end(answer.phase >= HEAD and answer.until_close and self._eof and exc is None)
-            except Exception as error:
-                self._report(error)
-                answer.problem = AnswerTruncated("the engine's answer could not be read")
-            if answer.problem is not None:
-                call.fail(answer.problem)
-            elif answer.phase == WHOLE:
-                self._finish_closed(call)
-            elif answer.phase >= BODY:
-                call.fail(AnswerTruncated("the engine closed the connection in the middle of its answer"))
-            elif answer.phase > WAITING or not self.reused:
-                call.fail(ConnectionLost("the engine closed the connection before answering"))
-            else:
-                self._lost_unanswered(call)
-        self.dispose()
+        try:
+            if call is not None and not call.finished:
+                self._lost(call, self._eof and exc is None)
+        finally:
+            self.dispose()
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _lost(self, call: Call, ended: bool) -> None:
+        """End the call whose connection has closed; `ended`: the peer said that it was done."""
+        answer = self._answer
+        call.line = None
+        try:
+            answer.end(ended and answer.phase >= HEAD and answer.until_close)
+        except Exception as error:
+            self._report(error)
+            answer.problem = AnswerTruncated("the engine's answer could not be read")
+        if answer.problem is not None:
+            call.fail(answer.problem)
+        elif answer.phase == WHOLE:
+            self._report(call.complete())
+        elif answer.phase >= BODY:
+            call.fail(AnswerTruncated("the engine closed the connection in the middle of its answer"))
+        elif answer.phase > WAITING or not self.reused:
+            call.fail(ConnectionLost("the engine closed the connection before answering"))
+        else:
+            self._lost_unanswered(call)
 
     def _body_came(self, call: Call, size: int) -> None:
         """The first read of a body, or one that takes more than moving a deadline."""
@@ -226,7 +229,7 @@ class Connection(asyncio.Protocol):
         self._move_deadline()
         if answer.is_enough(size):
             self._close()
-            self._finish_closed(call)
+            self._report(call.complete())
         elif answer.room_bytes < 0 and deadlines.total_s is None:
             self._idle_s = deadlines.idle_s
 
@@ -317,24 +320,9 @@ class Connection(asyncio.Protocol):
         else:
             self._close()
         if not call.finished:
-            sink = call.finish()
-            try:
-                sink.done()
-            except Exception as error:
-                self._take_back(sink, error)
-
-    def _finish_closed(self, call: Call) -> None:
-        """End the call whose answer is whole, or as whole as we want it, and whose connection has closed."""
-        sink = call.finish()
-        try:
-            sink.done()
-        except Exception as error:
-            self._take_back(sink, error)
-
-    def _take_back(self, sink: Sink, fault: Exception) -> None:
-        """The sink cannot live with an answer that ended so; then it must hear that the answer is bad."""
-        self._report(fault)
-        sink.failed(AnswerTruncated("the engine's answer could not be read"))
+            fault = call.complete()
+            if fault is not None:
+                self._report(fault)
 
     def _move_deadline(self) -> None:
         call = self._call
@@ -363,8 +351,10 @@ class Connection(asyncio.Protocol):
         self._report(fault)
         self._fail(AnswerTruncated("the engine's answer could not be read"))
 
-    def _report(self, fault: BaseException) -> None:
-        """A sink raised: the call fails, and the mistake is not hidden."""
+    def _report(self, fault: BaseException | None) -> None:
+        """If a sink raised, its call has failed, and the mistake is not hidden."""
+        if fault is None:
+            return
         self._loop.call_exception_handler({"message": "an answer could not be taken", "exception": fault})
 
     def _close(self) -> None:

@@ -23,6 +23,10 @@ KEEP_S: Final = 5.0
 """Names of services that scale change their addresses within seconds."""
 
 
+THREADS: Final = threading.Semaphore(256)
+"""Of all lookups of the process: when so many hang at once, it is the resolver that is dead and not a name."""
+
+
 def look_up(host: str, port: int) -> list[Place]:
     """Ask the system. Blocks. Raises OSError, or UnicodeError for what can be no name."""
     return [(family, address) for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
@@ -40,10 +44,19 @@ def literal(host: str, port: int) -> list[Place]:
 class Resolver:
     """The addresses of one host name."""
 
-    __slots__ = ("_fresh_until", "_host", "_keep_s", "_look_up", "_loop", "_places", "_port", "_running")
+    __slots__ = ("_fresh_until", "_host", "_keep_s", "_look_up", "_loop", "_places", "_port", "_running", "_threads")
 
-    def __init__(self, host: str, port: int, *, look_up: LookUp = look_up, keep_s: float = KEEP_S) -> None:
-        """`keep_s`: how long what was found is used again, in seconds."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        look_up: LookUp = look_up,
+        keep_s: float = KEEP_S,
+        threads: threading.Semaphore = THREADS,
+    ) -> None:
+        """`keep_s`: how long what was found is used again, in seconds. `threads`: how many may run, with others'."""
+        self._threads = threads
         self._host = host
         self._port = port
         self._look_up = look_up
@@ -67,9 +80,12 @@ class Resolver:
     def _start(self) -> asyncio.Future[list[Place] | OSError]:
         found: asyncio.Future[list[Place] | OSError] = self._loop.create_future()
         thread = threading.Thread(target=self._run, args=(found,), name=f"resolve {self._host}", daemon=True)
+        if not self._threads.acquire(blocking=False):
+            raise OSError(errno.ENOMEM, "too many lookups hang")
         try:
             thread.start()
         except RuntimeError:
+            self._threads.release()
             raise OSError(errno.ENOMEM, "no thread could be started") from None
         return found
 
@@ -78,7 +94,7 @@ class Resolver:
         outcome: list[Place] | OSError
         try:
             outcome = self._look_up(self._host, self._port)
-        except UnicodeError:
+        except (ValueError, OverflowError):  # UnicodeError is one
             outcome = NoAddress("no host can have this name")
         except OSError:
             outcome = NoAddress("the name has no address")
@@ -86,6 +102,7 @@ class Resolver:
                 socket.socket().close()  # the system's resolver hides that it had no descriptor to ask with
             except OSError as error:
                 outcome = OSError(error.errno, error.strerror)
+        self._threads.release()
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._found, found, outcome)
 

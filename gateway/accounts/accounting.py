@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from engines.model import Operation
+from engines.operations import PATHS
 from gateway import clock
 from gateway.accounts.record import RequestRecord
 from gateway.errors import Failure
-from gateway.http.request import OPERATIONS
 from gateway.telemetry.metrics import OTHER
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
 
@@ -30,7 +30,7 @@ class RecordSink(Protocol):
 
 
 class Accounting:
-    """Satisfies `gateway.flight.Settlement`."""
+    """Satisfies `gateway.accounts.settlement.Settlement`."""
 
     __slots__ = ("_format_time", "_metrics", "sinks")
 
@@ -146,7 +146,7 @@ class Accounting:
         series = self._metrics.series("")
         series.settle(failure.status, 0.0)
         series.error(failure.kind)
-        operation = OPERATIONS.get(path.partition(b"?")[0])
+        operation = PATHS.get(path.partition(b"?")[0])
         record = RequestRecord(
             time=self._format_time(clock.wall()),
             request_id=request_id.decode(),

@@ -16,6 +16,7 @@ from engines.pools import Pools
 from engines.port import Engine, Replica, Spawn
 from gateway import clock
 from gateway.accounts.prices import GpuMeter, PriceBook, Rates
+from gateway.fleet.breakers import breaker_changed
 from gateway.fleet.engines import Built, Draft
 from gateway.fleet.members import Member
 from gateway.fleet.prepared import Prepared
@@ -64,7 +65,7 @@ class LiveFleet:
         self, metrics: Metrics, spawn: Spawn, publish: Callable[[Snapshot], None], *, workers: int = 1
     ) -> None:
         """`publish` is given each new snapshot, and sees to it that no request begins on an older one."""
-        self.table = ReplicaTable()
+        self.table = ReplicaTable(changed=breaker_changed)
         self.pools = Pools(spawn)
         self._metrics = metrics
         self._publish = publish
@@ -86,7 +87,7 @@ class LiveFleet:
         breaker = breaker_settings(settings)
         retry = retry_settings(settings, self._workers)
         if not len(self.table):
-            self.table = ReplicaTable(breaker)
+            self.table = ReplicaTable(breaker, breaker_changed)
         told: dict[str, dict[str, Member]] = {}
         for at, member in enumerate(members, 1):
             told.setdefault(member.engine, {})[member.replica] = member

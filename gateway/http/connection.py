@@ -15,13 +15,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
 from engines.lazy_timer import NEVER, LazyTimer
+from engines.operations import PATHS
 from engines.outbox import outbox
 from gateway.errors import Failure
 from gateway.http.answers import STATUS_LINES, Answers
 from gateway.http.head import path_of
 from gateway.http.patience import Patience
 from gateway.http.reader import BETWEEN, BODY, RequestReader
-from gateway.http.request import OPERATIONS, dialect_of
+from gateway.http.request import dialect_of
 from gateway.http.slices import SlicedTransport
 
 if TYPE_CHECKING:
@@ -291,7 +292,7 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._probe()
         handler = self._handler
-        operation = OPERATIONS.get(request.path)
+        operation = PATHS.get(request.path)
         if operation is not None:
             work = handler.inference(request, operation)
         elif request.path == b"*":

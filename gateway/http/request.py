@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from engines.model import Operation
+from engines.operations import PATHS
 from engines.wire import DIALECTS, Dialect
 
 if TYPE_CHECKING:
     from gateway.identity import Principal
-
-OPERATIONS = {operation.value.encode(): operation for operation in Operation}
 
 
 class Client(Protocol):
@@ -80,7 +79,7 @@ class Request:
 
 def dialect_of(path: bytes) -> Dialect:
     """The wire format in which a client of this path expects its errors."""
-    operation = OPERATIONS.get(path)
+    operation = PATHS.get(path)
     if operation is None:
         operation = Operation.MESSAGES if path.startswith(b"/v1/messages") else Operation.CHAT
     return DIALECTS[operation]

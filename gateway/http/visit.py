@@ -11,8 +11,8 @@ from __future__ import annotations
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Final
 
+from engines.operations import PATHS
 from gateway.errors import Failure
-from gateway.http.request import OPERATIONS
 
 if TYPE_CHECKING:
     from gateway.http.head import Fields
@@ -33,7 +33,7 @@ def admit(request: Request, keyring: Keyring, *, length: int, over_unix: bool) -
         if request.path not in PROBES:
             check_open(fields, any_host=keyring.any_host or over_unix)
         request.principal = keyring.admit(fields)
-    elif length or request.path in OPERATIONS:
+    elif length or request.path in PATHS:
         request.principal = keyring.admit(fields)
 
 

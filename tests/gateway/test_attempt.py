@@ -12,6 +12,7 @@ from engines.model import Operation
 from engines.port import Headers, Outgoing, Sink
 from gateway import clock
 from gateway.attempt import Attempt
+from routing.breaker import Verdict
 from routing.facts import RequestFacts
 from routing.outcome import Outcome
 from tests.gateway.flights import JSON, SSE, Bench, FakeConnection, StepClock
@@ -35,6 +36,9 @@ class Reader:
         self.told.append(f"answering {attempt.status}")
         self.attempt = attempt
         return self
+
+    def blame(self, attempt: Attempt, outcome: Outcome, now: float) -> Verdict:
+        return outcome.verdict
 
     def failed_early(self, attempt: Attempt) -> None:
         assert attempt.outcome is not None

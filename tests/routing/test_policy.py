@@ -25,7 +25,9 @@ def test_the_choice_is_available_untried_if_possible_and_of_the_first_such_tier(
     route = route_of(*sizes, policy=policy)
     everyone = endpoints(route)
     conditions = data.draw(
-        st.lists(st.sampled_from(["ok", "sick", "draining", "open"]), min_size=len(everyone), max_size=len(everyone))
+        st.lists(
+            st.sampled_from(["ok", "sick", "aside", "draining", "open"]), min_size=len(everyone), max_size=len(everyone)
+        )
     )
     tried = data.draw(st.lists(st.sampled_from(everyone), max_size=6))
     usable: list[Endpoint] = []
@@ -34,13 +36,24 @@ def test_the_choice_is_available_untried_if_possible_and_of_the_first_such_tier(
         endpoint.state.draining = condition == "draining"
         if condition == "open":
             trip(endpoint.state.breaker, 0.0, rng)
-        if condition == "ok":
+        if condition == "aside":
+            endpoint.state.stand_aside(0.0)
+    panic = {
+        tier for tier, pool in enumerate(route.whole.pools) if 0 < 2 * sum(e.state.healthy for e in pool) < len(pool)
+    }
+    for endpoint, condition in zip(everyone, conditions, strict=True):
+        if condition == "ok" or (endpoint.tier in panic and condition in ("sick", "aside")):
             usable.append(endpoint)
+    last = [e for e, condition in zip(everyone, conditions, strict=True) if condition in ("sick", "aside")]
     fresh = [e for e in usable if e not in tried]
     for _ in range(3):
         chosen = choose(route, FACTS, 0.0, rng, tried)
         if not usable:
-            assert chosen is None
+            if last:
+                assert chosen in last
+                assert chosen.tier == min(e.tier for e in last)
+            else:
+                assert chosen is None
             continue
         assert chosen is not None
         assert chosen.tier == min(e.tier for e in (fresh or usable))
@@ -153,5 +166,23 @@ def test_a_lower_tier_serves_only_while_the_first_cannot() -> None:
     assert [e.engine for e in route_picks(route, 2, rng)] == ["t1", "t1"]
     assert second.state.available(0.0)
     chosen = choose(route, FACTS, first.state.breaker.open_until, rng)
-    assert chosen is not None
     assert chosen is first
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_when_fewer_than_half_are_up_what_probes_say_is_ignored(policy: str) -> None:
+    route, rng = route_of(5, policy=policy), random.Random(1)
+    for endpoint in endpoints(route)[2:]:
+        endpoint.state.healthy = False
+    assert set("01234") == {e.replica for e in route_picks(route, 500, rng)}
+    endpoints(route)[2].state.healthy = True
+    assert set("012") == {e.replica for e in route_picks(route, 500, rng)}
+
+
+def test_with_none_up_a_later_tier_comes_before_the_last_resort() -> None:
+    route, rng = route_of(2, 1), random.Random(1)
+    first, second, fallback = endpoints(route)
+    first.state.healthy = second.state.healthy = False
+    assert choose(route, FACTS, 0.0, rng) is fallback
+    fallback.state.draining = True
+    assert choose(route, FACTS, 0.0, rng) in (first, second)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from routing.breaker import Breaker, BreakerSettings
-from routing.replica import ReplicaState, ReplicaTable
+from routing.breaker import Breaker, BreakerSettings, Verdict
+from routing.replica import ReplicaKey, ReplicaState, ReplicaTable
 
 TOKENS = st.integers(0, 10_000)
 
@@ -114,3 +116,33 @@ def test_what_left_is_forgotten_once_it_has_nothing_in_flight() -> None:
     busy.release(1, 1)
     assert table.sweep() == [busy.key]
     assert len(table) == 1
+
+
+def test_one_that_refuses_our_credentials_stands_aside_a_minute_then_twice_as_long_up_to_ten() -> None:
+    state = ReplicaTable().get(("e", "r"))
+    now, waits = 0.0, []
+    for _ in range(6):
+        assert state.stand_aside(now)
+        assert not state.stand_aside(now)  # the others that were on their way with it
+        assert not state.available(now)
+        assert state.last_resort(now)
+        waits.append(state.aside_until_s - now)
+        now = state.aside_until_s
+        assert state.available(now)
+    assert waits == [60.0, 120.0, 240.0, 480.0, 600.0, 600.0]
+    state.stand_in()
+    assert state.stand_aside(now)
+    assert state.aside_until_s == now + 60.0
+
+
+def test_the_table_tells_of_a_breaker_that_opens_and_closes_and_why() -> None:
+    told: list[tuple[ReplicaKey, bool, str, float]] = []
+    table = ReplicaTable(BreakerSettings(jitter_ratio=0.0), lambda *what: told.append(what))
+    breaker, rng = table.get(("e", "r")).breaker, random.Random(0)
+    for _ in range(5):
+        breaker.record(breaker.admit(0.0), Verdict.FAILURE, 0.0, rng, "server_error")
+    breaker.record(breaker.admit(5.0), Verdict.SUCCESS, 5.0, rng)
+    assert told == [
+        (("e", "r"), False, "5 of 5 failed, the last by server_error", 5.0),
+        (("e", "r"), True, "a probe was answered", 0.0),
+    ]

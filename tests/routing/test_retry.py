@@ -7,15 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing import retry
+from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.model import Endpoint
 from routing.outcome import Outcome, Retry
 from routing.policy import choose
+from routing.replica import ReplicaTable
 from routing.retry import AT_ONCE, FailedAttempt, GiveUp, RetryState, Wait
-from routing.route import RetrySettings
-from tests.routing.fleets import FACTS, endpoints, route_of, trip
+from routing.route import ModelRoute, RetrySettings
+from tests.routing.fleets import FACTS, SPOKEN, endpoints, route_of, trip
 
 RETRYABLE = [o for o in Outcome if o.retry is not Retry.NEVER]
-IN_TIER = [o for o in RETRYABLE if o.retry is not Retry.NEXT_TIER]
+IN_TIER = [o for o in RETRYABLE if o.retry in (Retry.YES, Retry.FREE_TO_MOVE)]
 NO_BUDGET = RetrySettings(budget_per_request=0.0, budget_floor_per_s=0.0)
 
 
@@ -233,3 +235,46 @@ def test_a_replica_whose_breaker_opened_is_not_waited_for() -> None:
 def test_retry_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must"):
         RetrySettings(**wrong)  # type: ignore[arg-type]  # the point of the test
+
+
+def pool_of(*targets: tuple[str, str, int, int]) -> tuple[ModelRoute, list[Endpoint]]:
+    """A route of these (engine, model, tier, replicas)."""
+    specs = [
+        TargetSpec(engine, model, tuple(str(i) for i in range(replicas)), SPOKEN, tier)
+        for engine, model, tier, replicas in targets
+    ]
+    route = build_fleet([ModelSpec("m", tuple(specs), retry=NO_BUDGET)], ReplicaTable()).models["m"]
+    return route, endpoints(route)
+
+
+def asked_after(route: ModelRoute, first: Endpoint, outcome: Outcome) -> list[Endpoint]:
+    """Every endpoint that is asked when all of them end as the first did."""
+    state, rng = RetryState(route, FACTS), random.Random(0)
+    asked = [first]
+    while retry.next(state, FailedAttempt(asked[-1], outcome), 0.0, rng) == AT_ONCE:
+        chosen = state.choose(0.0, rng)
+        assert chosen is not None
+        asked.append(chosen)
+    return asked
+
+
+def test_a_wrong_model_name_is_tried_once_under_each_name_and_costs_no_budget() -> None:
+    route, (a, _, b, c) = pool_of(("vllm", "wrong", 0, 2), ("vllm", "right", 0, 1), ("openai", "wrong", 1, 1))
+    assert [a, b, c] == asked_after(route, a, Outcome.UNKNOWN_MODEL)
+    assert [a, b, c] == asked_after(route, a, Outcome.UNSPOKEN)
+
+
+def test_refused_credentials_are_tried_once_per_engine_and_cost_no_budget() -> None:
+    route, (a, _, _, c, d) = pool_of(
+        ("openai", "x", 0, 2), ("openai", "y", 0, 1), ("azure", "x", 0, 1), ("vllm", "x", 1, 1)
+    )
+    assert [a, c, d] == asked_after(route, a, Outcome.CREDENTIALS_REFUSED)
+
+
+def test_what_refused_is_not_asked_again_after_a_wait() -> None:
+    route, (a, b) = pool_of(("vllm", "wrong", 0, 1), ("openai", "right", 0, 1))
+    state, rng = RetryState(route, FACTS), random.Random(0)
+    assert retry.next(state, FailedAttempt(a, Outcome.UNKNOWN_MODEL), 0.0, rng) == AT_ONCE
+    route.budget._tokens = 9.0
+    assert isinstance(retry.next(state, FailedAttempt(b, Outcome.RATE_LIMITED), 0.0, rng), Wait)
+    assert state.choose(10.0, rng) is b

@@ -73,8 +73,8 @@ async def test_a_hang_is_not_asked_again_in_its_own_tier() -> None:
 
 
 async def test_hangs_open_the_breaker() -> None:
-    async with running_upstream(HANG) as hung:
-        config = one_model(quick(hung.url, first_byte_s=0.02), breaker={"min_failures": 2})
+    async with running_upstream(HANG) as hung, running_upstream() as alive:
+        config = one_model(quick(hung.url, first_byte_s=0.02), alive.url, breaker={"min_failures": 2})
         async with running_gateway(config) as gateway:
             for _ in range(2):
                 await gateway.chat()

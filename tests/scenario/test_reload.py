@@ -210,8 +210,8 @@ async def test_an_engine_keeps_its_warm_connections_whether_or_not_it_changed(tm
 
 
 async def test_what_was_learned_of_a_replica_survives(tmp_path: pathlib.Path) -> None:
-    async with running_upstream(refusal(500)) as upstream:
-        file = File(tmp_path, **one_model(upstream.url, breaker={"min_failures": 1}))
+    async with running_upstream(refusal(500)) as upstream, running_upstream() as alive:
+        file = File(tmp_path, **one_model(upstream.url, alive.url, breaker={"min_failures": 1}))
         async with running_gateway(file.path) as gateway:
             await gateway.chat()
             file.write(models=models("chat", "fresh"))

@@ -110,35 +110,33 @@ async def test_overload_never_opens_the_breaker(status: int) -> None:
 
 
 async def test_failures_open_the_breaker_and_a_good_probe_closes_it() -> None:
-    async with running_upstream() as upstream:
+    async with running_upstream() as upstream, running_upstream() as fallback:
         upstream.then(*[refusal(500)] * 5)
         retry = {"max_attempts": 1}
-        async with running_gateway(one_model(upstream.url, retry=retry)) as gateway:
-            statuses = [(await gateway.chat()).status_code for _ in range(5)]
-            refused = await gateway.chat()
+        async with running_gateway(one_model(upstream.url, fallback.url, retry=retry)) as gateway:
+            attempts = [(await gateway.chat()).headers["x-penstock-attempts"] for _ in range(6)]
+            asked = len(upstream.received)
             opened = await gateway.metrics()
-            (state,) = gateway.worker.fleet.table
+            state = next(state for state in gateway.worker.fleet.table if state.key[0] == "a")
             # The clock is the process's own: bring the end of the open time here in place of waiting for it.
             state.breaker.open_until = 0.0
             probe = await gateway.chat()
             closed = await gateway.metrics()
-    assert [500] * 5 == statuses
-    assert (503, "no_replica_available") == (refused.status_code, refused.json()["error"]["code"])
-    assert 1 <= int(refused.headers["retry-after"]) <= 6
+    assert (["2"] * 5 + ["1"], 5) == (attempts, asked)
     assert {("a", upstream.address): 1.0} == opened.labelled("penstock_breaker_open", "engine", "replica")
-    assert 200 == probe.status_code
+    assert (200, "a") == (probe.status_code, probe.headers["x-penstock-engine"])
     assert {} == closed.labelled("penstock_breaker_open", "engine", "replica")
     assert 6 == len(upstream.received)
 
 
 async def test_only_one_probe_is_let_through_while_half_open() -> None:
     gate = asyncio.Event()
-    async with running_upstream() as upstream:
+    async with running_upstream() as upstream, running_upstream() as fallback:
         upstream.then(refusal(500), plain())
-        config = one_model(upstream.url, breaker={"min_failures": 1}, retry={"max_attempts": 1})
+        config = one_model(upstream.url, fallback.url, breaker={"min_failures": 1}, retry={"max_attempts": 1})
         async with running_gateway(config) as gateway:
             await gateway.chat()
-            (state,) = gateway.worker.fleet.table
+            state = next(state for state in gateway.worker.fleet.table if state.key[0] == "a")
             state.breaker.open_until = 0.0
             upstream._script.appendleft(Answer([b"{}"], before=gate))
             probe = asyncio.ensure_future(gateway.chat())
@@ -146,8 +144,8 @@ async def test_only_one_probe_is_let_through_while_half_open() -> None:
             beside = await gateway.chat()
             gate.set()
             answer = await probe
-    assert 503 == beside.status_code
-    assert 200 == answer.status_code
+    assert (200, "b") == (beside.status_code, beside.headers["x-penstock-engine"])
+    assert (200, "a") == (answer.status_code, answer.headers["x-penstock-engine"])
     assert 2 == len(upstream.received)
 
 

@@ -117,8 +117,8 @@ async def test_a_kill_in_the_middle_is_told_inside_the_stream_and_claims_no_succ
 
 
 async def test_broken_streams_open_the_breaker() -> None:
-    async with running_upstream(stream(*WORDS, End.CLOSE)) as upstream:
-        async with running_gateway(one_model(upstream.url, breaker={"min_failures": 2})) as gateway:
+    async with running_upstream(stream(*WORDS, End.CLOSE)) as upstream, running_upstream() as other:
+        async with running_gateway(one_model(upstream.url, other.url, breaker={"min_failures": 2})) as gateway:
             for _ in range(2):
                 await gateway.chat(stream=True)
             metrics = await gateway.metrics()

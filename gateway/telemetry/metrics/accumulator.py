@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from gateway.telemetry.metrics.series import Series
 from gateway.telemetry.metrics.snapshot import MetricsSnapshot, Sample, merge
 
@@ -38,8 +40,7 @@ class Accumulator:
         last = self._latest.pop(worker, MetricsSnapshot())
         series_told = self._series.pop(worker, {})
         kept = merge([self._departed, MetricsSnapshot(list(series_told.values()), last.counters)])
-        for series in kept.series:
-            series.in_flight = 0
+        kept.series = [msgspec.structs.replace(series, in_flight=0) for series in kept.series]
         self._departed = kept
 
     def total(self, *own: MetricsSnapshot) -> MetricsSnapshot:

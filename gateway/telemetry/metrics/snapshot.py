@@ -33,7 +33,11 @@ class MetricsSnapshot(msgspec.Struct):
 
 
 def merge(snapshots: Iterable[MetricsSnapshot]) -> MetricsSnapshot:
-    """One snapshot of several workers: counters, in-flight and queues add up, the other gauges take the maximum."""
+    """One snapshot of several workers: counters, in-flight and queues add up, the other gauges take the maximum.
+
+    It leaves its parts alone and shares with them the series that only one of them has: not to be changed.
+    """
+    summed: set[tuple[str, str, str]] = set()
     series: dict[tuple[str, str, str], Series] = {}
     counters: dict[Key, float] = {}
     gauges: dict[Key, float] = {}
@@ -41,9 +45,12 @@ def merge(snapshots: Iterable[MetricsSnapshot]) -> MetricsSnapshot:
         for one in snapshot.series:
             seen = series.get(one.key)
             if seen is None:
-                series[one.key] = one.copy()
-            else:
-                seen.add(one)
+                series[one.key] = one
+                continue
+            if one.key not in summed:
+                summed.add(one.key)
+                seen = series[one.key] = seen.copy()
+            seen.add(one)
         for sample in snapshot.counters:
             combine(counters, (sample.name, sample.labels), sample.value)
         for sample in snapshot.gauges:

@@ -21,7 +21,7 @@ import trustme
 from engines.errors import ConnectFailed, OutOfSockets, TotalTimeout
 from engines.http1.dialing import Dialer, take_turns, why_not
 from engines.http1.origin import Origin
-from engines.http1.resolver import LookUp, Place
+from engines.http1.resolver import LookUp, Place, Resolver
 from engines.model import Deadlines
 from engines.pool import Pool
 from tests.engines.http1.bench import BODY, HEAD, PATIENT
@@ -191,6 +191,24 @@ async def test_a_lookup_that_hangs_holds_one_thread_and_ends_at_the_connect_dead
         release.set()
         assert str((await ended(late)).error) == "cannot connect to the engine: its name has no usable address"
         assert asked == ["resolve engine.test"]  # it waited for the lookup that was on its way
+
+
+async def test_when_too_many_lookups_hang_no_engine_is_blamed() -> None:
+    release = threading.Event()
+
+    def hangs(host: str, port: int) -> list[Place]:
+        release.wait()
+        return [(socket.AF_INET, ("127.0.0.1", port))]
+
+    threads = threading.Semaphore(1)
+    first, second = (Resolver(name, 1, look_up=hangs, threads=threads) for name in ("one.test", "two.test"))
+    hung = asyncio.ensure_future(first.places())
+    await asyncio.sleep(0)
+    with pytest.raises(OSError, match="too many lookups hang") as caught:
+        await second.places()
+    assert type(why_not(caught.value, 1.0)) is OutOfSockets
+    release.set()
+    assert await hung == [(socket.AF_INET, ("127.0.0.1", 1))] == await second.places()
 
 
 async def test_a_name_that_was_found_is_not_looked_up_again_at_once_and_a_failure_is_not_kept() -> None:

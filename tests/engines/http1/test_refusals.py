@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Callable
 
 import pytest
 
@@ -279,3 +281,20 @@ def test_a_sink_that_cannot_live_with_the_end_hears_that_the_answer_is_bad() -> 
         assert sink.calls[-2:] == ["done", "failed"]
         assert [KeyError] == [type(fault) for fault in bench.loop.reported]
         assert bench.loop.pending == [] or bench.reusable
+
+
+@pytest.mark.parametrize("moment", ["lost", "late", "refused"])
+def test_a_sink_that_raises_at_a_failure_leaves_nothing_behind(moment: str) -> None:
+    bench = Bench()
+    _, sink = bench.send()
+    sink.on_end = a_bug_of_ours
+    ends: dict[str, Callable[[], object]] = {
+        "lost": bench.end,
+        "late": lambda: bench.loop.advance(10_000),
+        "refused": lambda: bench.feed(b"junk"),
+    }
+    with pytest.raises(KeyError):
+        ends[moment]()
+    with contextlib.suppress(KeyError):
+        bench.end()
+    assert (sink.calls, bench.loop.pending, bench.reusable) == (["failed"], [], False)

@@ -1,0 +1,30 @@
+"""Where the account of a request goes, as the request path sees it; `gateway.accounts.accounting` keeps it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from engines.model import Operation
+    from gateway.errors import Failure
+    from gateway.flight import Flight
+    from gateway.http.request import Request
+    from routing.outcome import Outcome
+
+
+class Settlement(Protocol):
+    """Where a flight's account goes; see `gateway.accounts.accounting`."""
+
+    def settle(self, flight: Flight) -> None: ...
+    def retried(self, engine: str, outcome: Outcome) -> None: ...
+    def fell_back(self, model: str, source: str, target: str) -> None: ...
+    def refused(
+        self,
+        request: Request,
+        request_id: bytes,
+        operation: Operation,
+        model: str,
+        key_id: str,
+        failure: Failure,
+        received_s: float,
+    ) -> None: ...
