@@ -34,7 +34,7 @@ MAX_WAITING: Final = 8
 MAX_WAITING_BODY_BYTES: Final = 64 * 1024
 """A larger one fills the line alone."""
 USUAL: Final = Patience()
-PROBES: Final = (0.05, 0.5, 5.0)
+PROBES: Final[tuple[float, ...]] = (0.05, 0.5, 5.0)
 """One round trip is enough; the second covers a slow network, the third a bad one."""
 ALLOWED: Final = b"allow: GET, HEAD, POST, OPTIONS\r\n"
 
