@@ -87,7 +87,7 @@ class HttpEngine:
         self.accepts_stream_options = settings.accepts_stream_options
         self.secrets = tuple(
             secret.encode()
-            for secret in (settings.api_key, *(value for _, value in settings.headers))
+            for secret in (settings.api_key, *[value for _, value in settings.headers])
             if secret and len(secret) >= 8
         )
         """What must never be seen in an answer that is passed on."""
