@@ -6,13 +6,13 @@ opened one level deep, its values left as raw bytes, and closed again: about 1 u
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
 
 from engines.model import Operation
 from gateway.errors import Failure
+from gateway.one_model import names_model_once
 from routing.facts import Needs
 
 DEPTH = "the JSON is nested too deeply"
@@ -80,9 +80,7 @@ def parse(body: bytes) -> Envelope:
         raise Failure("invalid_json", DEPTH) from None
     if not envelope.model:
         raise Failure("invalid_field", "`model` is missing; name one of the models that GET /v1/models lists", "model")
-    # The second test is for a `model` spelled with \u escapes: all its letters are U+006x, which nobody escapes.
-    if body.count(b'"model"') != 1 or b"\\u006" in body:
-        _refuse_duplicate_model(body)
+    _refuse_duplicate_model(body)
     return envelope
 
 
@@ -164,18 +162,12 @@ def _invalid_field(message: str) -> Failure:
 
 
 def _refuse_duplicate_model(body: bytes) -> None:
-    """Two `model` members could mean two things to two parsers; which one was allowed would be anyone's guess."""
-
-    def count(pairs: list[tuple[str, Any]]) -> int:
-        return sum(1 for key, _ in pairs if key == "model")
-
+    """Which of the two was allowed would be anyone's guess."""
     try:
-        # The hook runs for inner objects first; what remains at the end is the outermost count.
-        # Integers stay text: Python refuses to read those of more than 4300 digits, which are not ours to judge.
-        outermost = json.loads(body, object_pairs_hook=count, parse_int=str)
+        once = names_model_once(body)
     except RecursionError:
         raise Failure("invalid_json", DEPTH) from None
     except ValueError as error:
         raise Failure("invalid_json", f"the body is not valid JSON: {error}") from None
-    if outermost != 1:
+    if not once:
         raise Failure("duplicate_model", "`model` is given more than once", "model")

@@ -19,15 +19,6 @@ if TYPE_CHECKING:
     from gateway.attempt import Attempt
 
 
-class _Error(msgspec.Struct):
-    message: object = None
-    code: object = None
-
-
-class _Answer(msgspec.Struct):
-    error: _Error
-
-
 def told(
     attempt: Attempt,
     outcome: Outcome,
@@ -71,10 +62,14 @@ def outcome_of_not_found(body: bytes, model: str) -> Outcome:
     has no such route. Any other (an unknown `previous_response_id`) is the client's.
     """
     try:
-        error = msgspec.json.decode(body, type=_Answer).error
+        answer = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return Outcome.UNSPOKEN
-    if error.code == "model_not_found" or (isinstance(error.message, str) and model in error.message):
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if not isinstance(error, dict):
+        return Outcome.UNSPOKEN
+    said = error.get("message")
+    if error.get("code") == "model_not_found" or (isinstance(said, str) and model in said):
         return Outcome.UNKNOWN_MODEL
     return Outcome.ANSWERED
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from routing.replica import ReplicaKey, ReplicaState
-
-__all__ = ["LEAST_LOAD", "RANDOM", "ROUND_ROBIN", "Endpoint", "ReplicaKey"]
+from routing.replica import ReplicaState
 
 # The names of the policies, in the configuration and wherever else they are told.
 LEAST_LOAD: Final = "least_load"

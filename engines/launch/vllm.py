@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engines.launch.launched import DRAIN_S
@@ -21,29 +21,27 @@ _CANNOT_RUN = re.compile(r"^(.+) cannot be run: (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
-    """The `launch:` section of an engine."""
+class VllmServer:
+    """What one launched vLLM server is."""
 
     model: str
     """A local directory or a model name, as vLLM takes it."""
-    replicas: int = 1
     args: tuple[str, ...] = ()
     """More arguments of vLLM's server; they come last, so they win."""
     python: str = sys.executable
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
-    start_timeout_s: float = 600.0
 
 
-def vllm_command(launch: Launch, port: int, served_name: str) -> tuple[str, ...]:
-    """The argument vector of a vLLM server on 127.0.0.1:`port` that calls its model `served_name`."""
-    python = launch.python or sys.executable
+def vllm_command(server: VllmServer, port: int, served: Sequence[str]) -> tuple[str, ...]:
+    """The argument vector of a vLLM server on 127.0.0.1:`port` that calls its model by each of `served`."""
+    python = server.python or sys.executable
     return (
         *(python, "-m", SERVER_MODULE),
         *("--host", "127.0.0.1", "--port", str(port)),
-        *("--model", launch.model, "--served-model-name", served_name),
+        *("--model", server.model, "--served-model-name", *served),
         # Its default, 0, cuts what is in progress when a reload restarts or removes the engine. Since vLLM 0.18.
         *("--shutdown-timeout", str(DRAIN_S)),
-        *launch.args,
+        *server.args,
     )
 
 
@@ -57,21 +55,21 @@ def child_environment(inherited: Mapping[str, str], extra: Mapping[str, str]) ->
     return {**kept, **extra}
 
 
-def vllm_environment(launch: Launch, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+def vllm_environment(server: VllmServer, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment of a vLLM server.
 
     `python -m` would put the current directory first on the path, where a folder such as `engines/` could shadow a
     package that vLLM imports; PYTHONSAFEPATH prevents that.
     """
-    return child_environment(inherited, {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **launch.env})
+    return child_environment(inherited, {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **server.env})
 
 
-def vllm_explanation(launch: Launch) -> Callable[[str], str]:
+def vllm_explanation(server: VllmServer) -> Callable[[str], str]:
     """A function from the last lines of a failed server's log to one clear sentence, or an empty string."""
 
     def explain(tail: str) -> str:
         if _MISSING_VLLM.search(tail):
-            return f"vllm is not installed in {launch.python}; install it there or set launch.python (--vllm-python)"
+            return f"vllm is not installed in {server.python}; install it there or set launch.python (--vllm-python)"
         if found := _CANNOT_RUN.search(tail):
             return f"{found[1]} cannot be run ({found[2]}); set launch.python to the Python that has vllm"
         return ""

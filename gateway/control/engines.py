@@ -10,7 +10,7 @@ from engines.port import Engine, Replica, Spawn
 from gateway.control.membership import Observed, Written
 from gateway.control.roster import Roster
 from gateway.fleet.engines import Built, Draft
-from gateway.fleet.specs import http_settings, trust_of, trusts_of, written_replicas
+from gateway.fleet.specs import trusts_of
 from gateway.fleet.steps import in_slices
 from gateway.settings import Settings
 
@@ -50,8 +50,8 @@ class Engines:
 
     def _check(self, settings: Settings) -> Iterator[None]:
         for section in settings.engines.values():
-            trust = trust_of(section)
-            for at, replica in enumerate(written_replicas(section) or (), 1):
+            trust = section.trust
+            for at, replica in enumerate(section.written_replicas() or (), 1):
                 self._pools.origin(replica.url, trust)
                 if at % _AT_ONCE == 0:
                     yield
@@ -62,12 +62,12 @@ class Engines:
         timeout_s = settings.health.timeout_s
         observed: dict[str, Observed] = {}
         for name, section in settings.engines.items():
-            replicas = written_replicas(section)
+            replicas = section.written_replicas()
             if replicas is None:
                 observed[name] = self._observed.get(name) or Observed()
                 self._roster.enroll(name, observed[name])
             else:
-                yield from draft.put(name, http_settings(section, timeout_s), replicas)
+                yield from draft.put(name, section.http_settings(timeout_s), replicas)
                 self._roster.enroll(name, Written(replicas))
             yield
         for name in self._roster.engines():

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from engines.kinds.section import EngineSection
 from engines.model import Deadlines
 from engines.pools import Pools
 from engines.port import Engine, Replica, Spawn
@@ -22,14 +23,10 @@ from gateway.fleet.members import Member
 from gateway.fleet.prepared import Prepared
 from gateway.fleet.snapshot import UNNAMED, Serving, Snapshot, Upstream, Upstreams
 from gateway.fleet.specs import (
-    EngineSettings,
     breaker_settings,
     deadlines_of,
-    http_settings,
     model_spec,
-    price_provider,
     retry_settings,
-    written_replicas,
 )
 from routing.fleet import Fleet, ModelSpec, build_route
 from routing.model import Endpoint
@@ -171,7 +168,7 @@ class LiveFleet:
         else:
             told[member.replica] = member
         built, section = self._engines.get(member.engine), settings.engines.get(member.engine)
-        written = section is not None and written_replicas(section) is not None
+        written = section is not None and section.written_replicas() is not None
         state = self.table.find((member.engine, member.replica))
         if state is not None:
             _mark(state, None if member.gone and written else member)
@@ -180,15 +177,15 @@ class LiveFleet:
         known = built.replicas.get(member.replica)
         return known is not None if member.gone else known is None or known.url != member.url
 
-    def _put(self, draft: Draft, name: str, section: EngineSettings) -> Iterator[None]:
+    def _put(self, draft: Draft, name: str, section: EngineSection) -> Iterator[None]:
         """One engine, and a state for each of its replicas."""
         told = self._told.get(name, {})
-        replicas = written_replicas(section)
+        replicas = section.written_replicas()
         if replicas is None:
             # In the order of their names, so that the order of their coming does not matter.
             ids = sorted((member.replica for member in told.values() if member.url), key=lambda id: (len(id), id))
             replicas = tuple(Replica(id, told[id].url) for id in ids)
-        yield from draft.put(name, http_settings(section), replicas)
+        yield from draft.put(name, section.http_settings(), replicas)
         for at, replica in enumerate(replicas, 1):
             _mark(self.table.get((name, replica.id)), told.get(replica.id))
             if at % _AT_ONCE == 0:
@@ -209,7 +206,7 @@ class LiveFleet:
         terms = {}
         for target in model.targets:
             section = settings.engines[target.engine]
-            rates = prices.rates(price_provider(section), target.model, target.engine)
+            rates = prices.rates(section.price_provider, target.model, target.engine)
             engine = engines[target.engine].engine
             terms[target.engine, target.model] = engine, deadlines_of(section), rates, section.gpu_usd_per_hour
         same = old is not None and old.spec == spec
@@ -242,6 +239,7 @@ class LiveFleet:
         """Publish what was built, then let go of what it does without."""
         prepared = self.prepared
         assert prepared is not None
+        before = self._models
         self._engines, self._models = draft.engines, models
         self._metrics.models = frozenset(models)
         self._publish(
@@ -259,6 +257,9 @@ class LiveFleet:
             if at % _AT_ONCE == 0:
                 yield
         yield from draft.commit()
+        while before:  # to free 300 routes at once would take 2 ms
+            before.popitem()
+            yield
         self.sweep()
 
     def _undo(self, draft: Draft) -> None:

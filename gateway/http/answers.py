@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from engines.outbox import Outbox
+    from engines.wire import Dialect
+    from gateway.errors import Failure
     from gateway.http.request import Request
 
 STATUS_LINES: Final = {status: b"HTTP/1.1 %d \r\n" % status for status in range(100, 1000)}  # an engine may say any
@@ -19,6 +21,13 @@ KEPT: Final = b"connection: keep-alive\r\n"
 """Told to HTTP/1.0 only, which would wait for the close otherwise (RFC 2068 section 19.7.1; `ab -k` does)."""
 GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSED: Final = b"connection: close\r\n"
+
+
+def refusal(failure: Failure, dialect: Dialect, request_id: bytes) -> bytes:
+    """The answer to what is refused before it is a request, and the last one of its connection."""
+    body = failure.body(dialect, request_id.decode())
+    headers = b"content-type: application/json\r\nx-request-id: %b\r\n%b" % (request_id, failure.headers())
+    return b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[failure.status], headers, len(body), CLOSED, body)
 
 
 class Owner(Protocol):

@@ -22,13 +22,15 @@ OLDEST: Final = 64
 class Clients:
     """Has a length, which is the seats taken; iterates over all, those that linger too."""
 
-    __slots__ = ("_lingering", "_oldest", "_refused", "_seated")
+    __slots__ = ("_lingering", "_oldest", "_refused", "_seated", "handshakes")
 
     def __init__(self) -> None:
         self._seated: set[Visitor] = set()
         self._lingering: set[Visitor] = set()
         self._oldest: list[tuple[float, Visitor]] = []
         """The longest idle last, as they were when all were looked at."""
+        self.handshakes = 0
+        """Connections over TLS that have not shaken hands; each has a seat."""
         self._refused = 0
         """How many found no seat since nobody idle was found."""
 
@@ -44,6 +46,17 @@ class Clients:
             return False
         self._seated.add(visitor)
         return True
+
+    def arriving(self, seats: int) -> bool:
+        """Keep a seat for a connection that begins its handshake; False when none is free and nobody is idle."""
+        if len(self._seated) + self.handshakes >= seats and not self._make_room():
+            return False
+        self.handshakes += 1
+        return True
+
+    def arrived(self) -> None:
+        """A handshake is over; if it went well the connection was `opened`."""
+        self.handshakes -= 1
 
     def lingers(self, visitor: Visitor) -> bool:
         """It was refused, and wants to wait until its client has read that. False when too many wait already."""

@@ -14,16 +14,16 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
-from engines.lazy_timer import NEVER, LazyTimer
 from engines.operations import PATHS
 from engines.outbox import outbox
 from gateway.errors import Failure
-from gateway.http.answers import STATUS_LINES, Answers
+from gateway.http.answers import Answers, refusal
 from gateway.http.head import path_of
 from gateway.http.patience import Patience
 from gateway.http.reader import BETWEEN, BODY, RequestReader
 from gateway.http.request import dialect_of
 from gateway.http.slices import SlicedTransport
+from gateway.http.watch import Watch
 
 if TYPE_CHECKING:
     from gateway.http.handler import Handler, Work
@@ -44,24 +44,20 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_answers",
-        "_body_since_s",
         "_closing",
         "_handler",
-        "_idle_since_s",
-        "_left_bytes",
         "_loop",
         "_outbox",
         "_over_unix",
-        "_patience",
         "_pipeline",
         "_probes",
         "_reader",
         "_reading",
         "_refusal",
         "_slices",
-        "_timer",
         "_transport",
         "_waits_for_go_on",
+        "_watch",
         "paused",
         "work",
     )
@@ -69,9 +65,8 @@ class ClientConnection(asyncio.Protocol):
     def __init__(self, handler: Handler, loop: asyncio.AbstractEventLoop, patience: Patience = USUAL) -> None:
         self._handler = handler
         self._loop = loop
-        self._patience = patience
         self._outbox = outbox(loop)
-        self._timer = LazyTimer(loop, self._expired)
+        self._watch = Watch(loop, patience, self._expired)
         self._answers = Answers(self, self._outbox)
         self._reader = RequestReader(self, self._answers, handler.limits)
         self._transport: asyncio.Transport | None = None
@@ -90,9 +85,6 @@ class ClientConnection(asyncio.Protocol):
         """After the client has ended its side: in how many seconds each to see whether it still listens."""
         self._reading = True
         self._closing = False
-        self._left_bytes = 0
-        self._body_since_s = 0.0
-        self._idle_since_s = 0.0
 
     @property
     def request(self) -> Request | None:
@@ -104,7 +96,7 @@ class ClientConnection(asyncio.Protocol):
         """Since when nothing is in progress and nothing has come; None when something is, or it closes."""
         if self._answers.request is not None or self._pipeline or self._reader.stage != BETWEEN or self._closing:
             return None
-        return self._idle_since_s
+        return self._watch.idle_since_s
 
     @property
     def unsent_bytes(self) -> int:
@@ -129,8 +121,7 @@ class ClientConnection(asyncio.Protocol):
                 Failure("too_many_connections", "the gateway has no room for another connection", retry_after_s=1)
             )
             return
-        self._idle_since_s = now = self._loop.time()
-        self._timer.set(now + self._patience.keep_alive_s)
+        self._watch.idle()
 
     def data_received(self, data: bytes) -> None:
         if self._closing or self._refusal is not None:
@@ -143,13 +134,9 @@ class ClientConnection(asyncio.Protocol):
         elif self._answers.request is None and not self._closing:
             stage = reader.stage
             if stage == BODY:
-                # Part of a body is in, and nothing is in progress.
-                now = self._loop.time()
-                if before != BODY:
-                    self._body_since_s = now
-                self._timer.set(self._patience.body_due_s(self._body_since_s, now, reader.body_bytes))
+                self._watch.body(reader.body_bytes, begins=before != BODY)
             elif stage != before and stage != BETWEEN:
-                self._timer.set(self._loop.time() + self._patience.head_s)
+                self._watch.head()
 
     def eof_received(self) -> bool:
         """The client says no more. True where it may still listen, and be answered."""
@@ -176,7 +163,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
-        self._timer.close()
+        self._watch.close()
         self._pipeline.clear()
         self._refusal = None
         self._transport = self._slices = None
@@ -193,9 +180,7 @@ class ClientConnection(asyncio.Protocol):
         """The client takes less than is written."""
         self.paused = True
         if not self._closing:
-            self._left_bytes = -1
-            wait_s = self._patience.stalled_s if self._answers.request is None else self._patience.unread_s
-            self._timer.set(self._loop.time() + wait_s)
+            self._watch.unread(working=self._answers.request is not None)
         if self.work is not None:
             self.work.client_paused()
 
@@ -203,7 +188,7 @@ class ClientConnection(asyncio.Protocol):
         """It has taken enough for us to go on."""
         self.paused = False
         if self.work is not None:
-            self._timer.deadline = NEVER
+            self._watch.off()
             self.work.client_resumed()
         elif self._pipeline:
             self._next()
@@ -254,7 +239,7 @@ class ClientConnection(asyncio.Protocol):
             # Through the loop, so that a long pipeline of short answers does not become a deep stack.
             self._loop.call_soon(self._next)
             if self.paused:
-                self._timer.set(self._loop.time() + self._patience.stalled_s)
+                self._watch.unread(working=False)
         elif self._refusal is not None:
             refusal, self._refusal = self._refusal, None
             self._refuse(refusal)
@@ -274,7 +259,7 @@ class ClientConnection(asyncio.Protocol):
         if transport is not None:
             self._outbox.flush()  # what was written goes first
             self._closing = True
-            self._timer.cancel()
+            self._watch.off()
             transport.abort()
 
     def drain(self) -> None:
@@ -288,7 +273,7 @@ class ClientConnection(asyncio.Protocol):
         answers = self._answers
         answers.begin(request)
         if self._probes is None:
-            self._timer.deadline = NEVER
+            self._watch.off()
         else:
             self._probe()
         handler = self._handler
@@ -321,23 +306,20 @@ class ClientConnection(asyncio.Protocol):
         """
         self._answers.probe()
         if self._probes:
-            self._timer.set(self._loop.time() + self._probes[0])
+            self._watch.later(self._probes[0])
             self._probes = self._probes[1:]
 
     def _wait(self) -> None:
         """Nothing is in progress: wait for what comes next, or for the rest of it."""
-        now = self._loop.time()
-        if self._reader.stage == BODY:
+        if self._reader.stage == BETWEEN:
+            self._watch.idle()
+        elif self._reader.stage == BODY:
             if self._waits_for_go_on:
                 self._waits_for_go_on = False
                 self._answers.go_on()
-            self._body_since_s = now
-            self._timer.set(self._patience.body_due_s(now, now, self._reader.body_bytes))
-        elif self._reader.stage == BETWEEN:
-            self._idle_since_s = now
-            self._timer.set(now + self._patience.keep_alive_s)
+            self._watch.body(self._reader.body_bytes, begins=True)
         else:
-            self._timer.set(now + self._patience.head_s)
+            self._watch.head()
 
     # -- ending --------------------------------------------------------------------------------------------------------
 
@@ -351,18 +333,14 @@ class ClientConnection(asyncio.Protocol):
         path = path_of(self._reader.target)
         request_id = self._handler.refused(failure, path, self._reader.fields)
         self._outbox.flush()
-        body = failure.body(dialect_of(path), request_id.decode())
-        headers = b"content-type: application/json\r\nx-request-id: %b\r\n%b" % (request_id, failure.headers())
-        length = b"content-length: %d\r\nconnection: close\r\n" % len(body)
-        transport.write(b"%b%b%b\r\n%b" % (STATUS_LINES[failure.status], headers, length, body))
+        transport.write(refusal(failure, dialect_of(path), request_id))
         # A close with unread input would reset the connection and could destroy the answer on its way: end our side,
         # and throw away what still comes for a moment (RFC 9112 section 9.6).
         if transport.can_write_eof() and self._handler.lingers(self):
             self._closing = True
-            self._left_bytes = transport.get_write_buffer_size()
+            self._watch.linger(transport.get_write_buffer_size())
             transport.write_eof()
             transport.resume_reading()
-            self._timer.set(self._loop.time() + self._patience.linger_s)
         else:
             self._close()
 
@@ -372,19 +350,13 @@ class ClientConnection(asyncio.Protocol):
             self._outbox.flush()  # what was written goes first
             self._closing = True
             transport.close()
-            self._left_bytes = transport.get_write_buffer_size()
-            self._timer.set(self._loop.time() + self._patience.stalled_s)
+            self._watch.closing(transport.get_write_buffer_size())
 
     def _expired(self) -> None:
         """The deadline of the state we are in has passed."""
         if self._closing or self.paused:
-            left_bytes = self.unsent_bytes
-            if 0 < left_bytes and not 0 <= self._left_bytes <= left_bytes:
-                self._left_bytes = left_bytes
-                working = self._answers.request is not None and not self._closing
-                wait_s = self._patience.unread_s if working else self._patience.stalled_s
-                self._timer.set(self._loop.time() + wait_s)
-            else:
+            working = self._answers.request is not None and not self._closing
+            if not self._watch.still_reads(self.unsent_bytes, working=working):
                 self.hang_up()
         elif self._answers.request is not None:
             if self._probes:

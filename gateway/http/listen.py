@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.http.certificate import BadCertificate, Certificate
 
 if TYPE_CHECKING:
-    from gateway.settings.schema import Server
+    from gateway.settings.sections.server import Server
 
 
 class CannotListen(Exception):

@@ -26,7 +26,10 @@ class Paused(Protocol):
 
 
 class SlicedTransport(asyncio.Transport):
-    """A transport over another, whose protocol passes `pause_writing` and `resume_writing` on as `full` and `empty`."""
+    """A transport over another, whose protocol passes `pause_writing` and `resume_writing` on as `full` and `empty`.
+
+    This module stays interpreted: the base has a slot of its own, which a compiled class would not leave room for.
+    """
 
     __slots__ = ("_closing", "_full", "_inner", "_mark_bytes", "_owner", "_slow", "_waiting", "_waiting_bytes")
 

@@ -25,7 +25,7 @@ TAIL_BYTES: Final = 16 * 1024
 class DocumentRelay:
     """A `Sink` for one document."""
 
-    __slots__ = ("_account", "_attempt", "_dialect", "_parts", "_passing", "_reply", "_size", "_tail")
+    __slots__ = ("_account", "_attempt", "_dialect", "_held", "_more", "_parts", "_passing", "_reply", "_tail")
 
     def __init__(self, account: Account, attempt: Attempt, reply: Reply, dialect: Dialect) -> None:
         """`dialect` is the engine's."""
@@ -33,8 +33,11 @@ class DocumentRelay:
         self._attempt = attempt
         self._reply = reply
         self._dialect = dialect
+        self._held = b""
+        self._more: bytearray | None = None
+        """What has come after the first piece, in one: a list would hold fifty bytes more for each, perhaps of one."""
         self._parts: list[bytes] = []
-        self._size = 0
+        """Of an answer that passes, what the read in progress has brought: it leaves together."""
         self._passing = False
         self._tail = b""
 
@@ -43,14 +46,18 @@ class DocumentRelay:
 
     def data(self, data: bytes) -> None:
         if self._passing:
-            self._tail = (self._tail + data)[-TAIL_BYTES:]
-            self._reply.pass_on(0, b"", data)
+            self._parts.append(data)
             return
-        self._parts.append(data)
-        self._size += len(data)
-        if self._size > HOLD_BYTES:
-            whole = b"".join(self._parts)
-            self._parts.clear()
+        if self._more is not None:
+            self._more += data
+        elif self._held:
+            self._more = bytearray(self._held)
+            self._more += data
+            self._held = b""
+        else:
+            self._held = data
+        if len(self._held if self._more is None else self._more) > HOLD_BYTES:
+            whole = self._whole()
             self._passing = True
             self._tail = whole[-TAIL_BYTES:]
             self._account.committed()
@@ -58,17 +65,22 @@ class DocumentRelay:
             self._reply.pass_on(attempt.status, passed_headers(attempt.headers) + self._account.head_down(), whole)
 
     def flush(self) -> None:
-        pass
+        parts = self._parts
+        if parts:
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            parts.clear()
+            self._tail = (self._tail + data)[-TAIL_BYTES:]
+            self._reply.pass_on(0, b"", data)
 
     def done(self) -> None:
         account, attempt = self._account, self._attempt
         if self._passing:
+            self.flush()
             self._take(self._dialect.read_answer(usage_in(self._tail)))
             account.settle(attempt.status)
             self._reply.end()
             return
-        parts = self._parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        body = self._whole()
         self._take(self._dialect.read_answer(body))
         account.settle(attempt.status)
         headers = passed_headers(attempt.headers) + account.head_down()
@@ -81,6 +93,12 @@ class DocumentRelay:
         if self._attempt.is_engines_fault(error):
             self._attempt.broke()
         self._account.fail(Failure(kind_of(error), f"model {self._account.model!r}: {error}"))
+
+    def _whole(self) -> bytes:
+        """All that is held, which is let go."""
+        whole = self._held if self._more is None else bytes(self._more)
+        self._held, self._more = b"", None
+        return whole
 
     def _take(self, finding: Finding) -> None:
         self._attempt.usage = finding.usage

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from engines.providers import GENERIC, PROVIDERS, provider_at
+from engines.settings.fields import address, check_host, check_url
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
-from gateway.settings.fields import address, check_host, check_url
 
 Report = Callable[[Path, str, str], None]
 

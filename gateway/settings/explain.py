@@ -15,9 +15,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from gateway.settings.engine import KINDS
+from engines.registry import KINDS
+from engines.settings.fields import NAME_RULE
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
-from gateway.settings.fields import NAME_RULE
 from gateway.settings.schema import Settings
 
 _MAY_BE_SECRET = frozenset({"api_key", "headers", "env", "sha256", "args"})

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from gateway.settings.engine import Replica
+from engines.kinds.section import ReplicaSection
 from gateway.settings.errors import Path
 from gateway.settings.schema import Settings
 
@@ -34,7 +34,7 @@ def _plain(value: Any, path: Path, references: dict[Path, str]) -> Any:
         return references[path]
     if isinstance(value, SecretStr):
         return MASK
-    if isinstance(value, Replica) and "id" not in value.model_fields_set and (*path, "url") in references:
+    if isinstance(value, ReplicaSection) and "id" not in value.model_fields_set and (*path, "url") in references:
         # The default id is part of the URL, and the URL is not ours to show.
         return {"url": references[(*path, "url")]}
     if isinstance(value, BaseModel):

@@ -64,6 +64,11 @@ class AccessLog:
         """Lines that were not written and never will be."""
         return self._unwritable + (self._outlet.dropped if self._outlet is not None else 0)
 
+    @property
+    def backlog_bytes(self) -> int:
+        """What was passed on and is not written yet."""
+        return self._outlet.backlog_bytes if self._outlet is not None else 0
+
     def flush(self) -> None:
         """Pass on what was written so far; call it each 100 to 200 ms. Never blocks."""
         if self._records:

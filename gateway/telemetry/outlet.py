@@ -3,7 +3,8 @@
 Law: neither a pipe that nobody reads, nor one whose reader is gone, a full disk, a slow file or a FIFO may hold a
 request, an event loop or the stop. So a thread writes, and it makes system calls only: what it would compute, it would
 compute under the interpreter lock, and a thread that holds that for more than 50 us is felt in the loop's p99 (one that
-encoded its lines added 2 ms at 4 connections). Lines come encoded, joined into blocks of some 64 KiB, one wake-up each.
+encoded its lines ran for 2 ms per 3,000 of them and added as much to p99 at 4 connections; now it runs for 0.2 ms,
+16 us at a time). Lines come encoded, joined into blocks of some 64 KiB, one wake-up each.
 
 Every line offered is written or counted in `dropped`, never both. When lines were lost and the backlog is gone,
 `on_return` tells how many, once.
@@ -74,13 +75,18 @@ class Outlet:
         return self._refused + self._lost
 
     @property
+    def backlog_bytes(self) -> int:
+        """What waits or is being written."""
+        return self._offered_bytes - self._finished_bytes
+
+    @property
     def alive(self) -> bool:
         """Whether the thread still runs; after `close`, that it is stuck in a system call."""
         return self._thread.is_alive()
 
     def put(self, block: bytes) -> None:
         """Take a block of whole lines, or drop it when too much waits. Never blocks."""
-        if self._closed or self._offered_bytes - self._finished_bytes + len(block) > self._bound_bytes:
+        if self._closed or self.backlog_bytes + len(block) > self._bound_bytes:
             self._refused += block.count(b"\n")
         elif block:
             self._offered_bytes += len(block)

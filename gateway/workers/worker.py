@@ -34,6 +34,7 @@ from gateway.http.certificate import BadCertificate, Certificate
 from gateway.http.clients import Clients
 from gateway.http.connection import ClientConnection
 from gateway.http.handler import Limits, Visitor, Work
+from gateway.http.handshakes import TlsListener
 from gateway.http.head import Fields
 from gateway.http.request import Request
 from gateway.identity import Keyring
@@ -106,7 +107,7 @@ class Worker:
         self._administering = 0
         self._app = control_app(self)
         self._connections = Clients()
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | TlsListener] = []
         self._last_load: list[RemoteTokens] = []
         self._listening = False
         self._certificate: Certificate | None = None
@@ -217,12 +218,13 @@ class Worker:
     async def listen(self, sockets: Iterable[socket.socket], certificate: Certificate | None = None) -> None:
         """Accept connections on these bound sockets, over TLS with a certificate, and begin the worker's loops."""
         self._certificate = certificate
-        tls = certificate.context if certificate is not None else None
         for sock in sockets:
-            server = await self._loop.create_server(
-                lambda: ClientConnection(self, self._loop), sock=sock, ssl=tls, backlog=4096
-            )
-            self._servers.append(server)
+            if certificate is not None:
+                self._servers.append(
+                    TlsListener(sock, certificate.context, self._connection, self, self._supervisor.spawn)
+                )
+            else:
+                self._servers.append(await self._loop.create_server(self._connection, sock=sock, backlog=4096))
         self._listening = True
         self._supervisor.loop("log_writer", self._flush, FLUSH_S)
         self._supervisor.loop("prices", self._refresh_prices, PRICE_REFRESH_S, at_once=False)
@@ -294,6 +296,17 @@ class Worker:
     def limits(self) -> Limits:
         assert self._dispatcher is not None
         return self._dispatcher.snapshot.limits
+
+    def _connection(self) -> ClientConnection:
+        return ClientConnection(self, self._loop)
+
+    def arriving(self) -> bool:
+        """A client begins a TLS handshake; False when there is no room for it."""
+        return self._connections.arriving(self.limits.connections)
+
+    def arrived(self) -> None:
+        """A TLS handshake is over."""
+        self._connections.arrived()
 
     def opened(self, visitor: Visitor) -> bool:
         return self._connections.opened(visitor, self.limits.connections)

@@ -52,7 +52,7 @@ class Served:
     def streaming(self) -> socket.socket:
         """A stream that does not end; asked for until the worker has heard that its engine is ready."""
         body = json.dumps({"model": "chat", "stream": True, "max_tokens": 10_000, "ignore_eos": True, "messages": ASK})
-        request = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+        request = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(body)}\r\n\r\n{body}"
         while True:
             stream = self.connected()
             stream.sendall(request.encode())
@@ -87,7 +87,7 @@ def test_who_comes_while_a_launched_engine_still_works_is_turned_away_at_once(tm
             with contextlib.suppress(ConnectionRefusedError):
                 while True:  # one that was accepted in the last moment is served or hung up on, never left waiting
                     with gateway.connected() as late:
-                        late.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                        late.sendall(b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")
                         with contextlib.suppress(ConnectionResetError):
                             late.recv(1)
             assert gateway.process.poll() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import msgspec
@@ -398,3 +399,36 @@ def test_a_model_spelled_with_escapes_is_replaced_and_not_doubled() -> None:
 )
 def test_what_a_request_needs_is_read_from_its_body(members: dict[str, object], expected: Needs) -> None:
     assert envelope.needs(json.dumps({"model": "m", **members}).encode()) == expected
+
+
+MEMBER = st.sampled_from(["model", "mode\\u006c", "\\u006dodel", "Model", "x"])
+VALUE = st.recursive(
+    st.sampled_from(['"model"', "1", "null", '"m"']),
+    lambda inner: st.lists(st.tuples(MEMBER, inner), max_size=3).map(
+        lambda pairs: "{" + ",".join(f'"{name}":{value}' for name, value in pairs) + "}"
+    ),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(MEMBER, st.just('"m"') | VALUE), max_size=5))
+def test_the_model_is_counted_as_a_reader_of_every_object_would(members: list[tuple[str, str]]) -> None:
+    pairs = [(name, '"m"' if json.loads(f'"{name}"') == "model" else value) for name, value in members]
+    body = "{" + ",".join(f'"{name}":{value}' for name, value in pairs) + "}"
+    times = sum(json.loads(f'"{name}"') == "model" for name, _ in pairs)
+    result = parsed_or_refused(body.encode())
+    kind = result.kind if isinstance(result, Failure) else ""
+    assert kind == ("" if times == 1 else "duplicate_model" if times else "invalid_field")
+
+
+def test_tools_with_a_property_named_model_are_no_second_model_and_cost_no_hook_per_object() -> None:
+    tool = b'{"type":"function","function":{"name":"f","parameters":{"properties":{"model":{"type":"string"}}}}}'
+    body = b'{"tools":[%b],"model":"m"}' % b",".join([tool] * 20_000)
+    calls: list[str] = []
+    sys.setprofile(lambda frame, event, arg: calls.append(event) if event == "call" else None)
+    try:
+        envelope.parse(body)
+    finally:
+        sys.setprofile(None)
+    assert len(calls) < 20

@@ -431,6 +431,15 @@ def test_an_answer_too_large_to_hold_passes_and_its_usage_is_found_at_its_end() 
     assert bench.ledger.answered.usage == Usage(11, 7)
 
 
+def test_the_pieces_of_one_read_of_a_large_answer_leave_together() -> None:
+    body = answer(HOLD_BYTES + 100_000)
+    held, rest = body[: HOLD_BYTES + 1], body[HOLD_BYTES + 1 :]
+    client, bench = plain(held, *[rest[at : at + 100] for at in range(0, len(rest), 100)])
+    assert (client.state, client.body == body) == ("answered", True)
+    assert [len(write) for write in client.writes if write] == [len(held), len(rest)]
+    assert bench.ledger.answered.usage == Usage(11, 7)
+
+
 def test_a_large_answer_that_breaks_is_cut_off() -> None:
     body = answer(HOLD_BYTES + 100_000)
     client, bench = plain(body[:-50], end=BREAKS[0][0])

@@ -54,7 +54,9 @@ def held_bytes(connection: Any, flight: Any) -> int:
     """Everything of the answer that is in our memory."""
     relay = flight.attempt.exchange.sink
     held = (
-        len(relay._held) + sum(map(len, relay._out)) if isinstance(relay, StreamRelay) else sum(map(len, relay._parts))
+        len(relay._held) + sum(map(len, relay._out))
+        if isinstance(relay, StreamRelay)
+        else len(relay._held) + len(relay._more or b"") + sum(map(len, relay._parts))
     )
     return held + int(connection.unsent_bytes)
 

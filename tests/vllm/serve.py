@@ -19,7 +19,7 @@ import httpx
 
 from engines.launch.launched import Pace, Recipe, State
 from engines.launch.launcher import Launcher
-from engines.launch.vllm import Launch, vllm_command, vllm_environment, vllm_explanation
+from engines.launch.vllm import VllmServer, vllm_command, vllm_environment, vllm_explanation
 from engines.port import Replica
 
 # Eager, because compiling costs minutes and the model is not worth it; a tool parser, so that tools work.
@@ -41,14 +41,14 @@ async def healthy(url: str) -> bool:
 async def main(model: str, python: str, log_dir: Path) -> None:
     """Launch the server, tell its URL once it is ready, stop it on SIGINT or SIGTERM."""
     loop = asyncio.get_running_loop()
-    launch = Launch(model, args=ARGS, python=python, env=ENV, start_timeout_s=300)
+    launch = VllmServer(model, args=ARGS, python=python, env=ENV)
 
     def tell(replica: Replica, state: State, reason: str) -> None:
         line = f"PENSTOCK_VLLM_URL={replica.url}" if state is State.READY else f"{state.value} {reason}"
         print(line, flush=True)  # noqa: T201  its output
 
     def command(port: int) -> tuple[str, ...]:
-        return vllm_command(launch, port, "tiny")
+        return vllm_command(launch, port, ["tiny"])
 
     tasks: list[asyncio.Task[None]] = []
 
@@ -62,7 +62,7 @@ async def main(model: str, python: str, log_dir: Path) -> None:
         probe=healthy,
         on_change=tell,
         rng=Random(),
-        pace=Pace(start_timeout_s=launch.start_timeout_s),
+        pace=Pace(start_timeout_s=300.0),
         explain=vllm_explanation(launch),
     )
     launcher = Launcher("vllm", recipe, spawn)

@@ -15,12 +15,14 @@ from typing import Any
 import httpx
 
 from engines.http_engine import HttpEngine
+from engines.kinds.openai import OpenAIEngine
+from engines.kinds.section import EngineSection
+from engines.kinds.simulator import SimulatorEngine
+from engines.kinds.vllm import VllmEngine
 from engines.pools import Pools
 from engines.port import Replica
 from engines.simulator import SimulatorSettings, command
 from engines.simulator.server import serve
-from gateway.fleet.specs import EngineSettings, http_settings, written_replicas
-from gateway.settings import OpenAIEngine, SimulatorEngine, VllmEngine
 from tests.engines.contract.scripted import KEY, ScriptedOpenAI, scripted
 from tests.engines.http1.upstream import PATIENCE_S, until
 
@@ -31,14 +33,14 @@ FAILURES = {"refuse": "rate_limit", "hang": "hang", "cut": "disconnect_mid_strea
 class Stand:
     """An engine and the server behind it."""
 
-    def __init__(self, settings: EngineSettings, launched: Mapping[str, list[Replica]]) -> None:
+    def __init__(self, settings: EngineSection, launched: Mapping[str, list[Replica]]) -> None:
         self.settings = settings
         self.tasks: list[asyncio.Task[None]] = []
-        self.replicas = written_replicas(settings) or tuple(launched["one"])
+        self.replicas = settings.written_replicas() or tuple(launched["one"])
         self.engine = self.build(self.replicas)
 
     def build(self, replicas: tuple[Replica, ...]) -> HttpEngine:
-        return HttpEngine("one", http_settings(self.settings, PATIENCE_S), Pools(self.spawn), replicas)
+        return HttpEngine("one", self.settings.http_settings(PATIENCE_S), Pools(self.spawn), replicas)
 
     def spawn(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self.tasks.append(asyncio.get_running_loop().create_task(work(), name=name))
@@ -68,7 +70,7 @@ class Stand:
 class SimulatorStand(Stand):
     """Behind `vllm` and `simulator`: the simulated server, told what to do through its admin endpoint."""
 
-    def __init__(self, settings: EngineSettings, launched: Mapping[str, list[Replica]], admin: httpx.AsyncClient):
+    def __init__(self, settings: EngineSection, launched: Mapping[str, list[Replica]], admin: httpx.AsyncClient):
         super().__init__(settings, launched)
         self._admin = admin
         self.asked_before = 0
@@ -93,7 +95,7 @@ class SimulatorStand(Stand):
 class OpenAIStand(Stand):
     """Behind `openai`: a scripted server."""
 
-    def __init__(self, settings: EngineSettings, server: ScriptedOpenAI) -> None:
+    def __init__(self, settings: EngineSection, server: ScriptedOpenAI) -> None:
         super().__init__(settings, {})
         self.server = server
 

@@ -165,7 +165,7 @@ async def test_each_operation_it_claims_has_a_route_on_the_server(stand: Stand) 
 
 
 async def test_it_says_who_it_is(stand: Stand) -> None:
-    assert (stand.engine.name, stand.engine.kind) == ("one", stand.settings.kind)
+    assert (stand.engine.name, stand.engine.kind) == ("one", stand.settings.row)
     assert stand.engine.accepts_stream_options is True
     key = stand.settings.api_key
     assert stand.engine.secrets == ((key.get_secret_value().encode(),) if key else ())

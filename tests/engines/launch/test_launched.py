@@ -16,7 +16,7 @@ from engines.errors import LaunchFailed
 from engines.launch import launched
 from engines.launch.child_log import ChildLog
 from engines.launch.launched import LaunchedReplica, Pace, State
-from engines.launch.vllm import Launch, vllm_command, vllm_explanation
+from engines.launch.vllm import VllmServer, vllm_command, vllm_explanation
 from tests.engines.launch.conftest import QUICK, Workbench, alive, ask, gone
 
 pytestmark = pytest.mark.anyio
@@ -62,8 +62,8 @@ async def test_a_failing_child_is_tried_again_and_again(bench: Workbench) -> Non
 
 
 async def test_missing_vllm_is_one_clear_sentence(bench: Workbench) -> None:
-    launch = Launch("some/model", python=sys.executable)
-    launcher = bench.launcher(command=lambda port: vllm_command(launch, port, "m"), explain=vllm_explanation(launch))
+    launch = VllmServer("some/model", python=sys.executable)
+    launcher = bench.launcher(command=lambda port: vllm_command(launch, port, ["m"]), explain=vllm_explanation(launch))
     await launcher.scale_to(1)
     with pytest.raises(LaunchFailed) as failed:
         await launcher.started()
@@ -73,8 +73,8 @@ async def test_missing_vllm_is_one_clear_sentence(bench: Workbench) -> None:
 
 
 async def test_a_missing_python_is_one_clear_sentence(bench: Workbench) -> None:
-    launch = Launch("some/model", python="/nowhere/python")
-    launcher = bench.launcher(command=lambda port: vllm_command(launch, port, "m"), explain=vllm_explanation(launch))
+    launch = VllmServer("some/model", python="/nowhere/python")
+    launcher = bench.launcher(command=lambda port: vllm_command(launch, port, ["m"]), explain=vllm_explanation(launch))
     await launcher.scale_to(1)
     with pytest.raises(LaunchFailed) as failed:
         await launcher.started()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from random import Random
 
 from engines.launch.launched import Pace
-from engines.launch.vllm import Launch, child_environment, vllm_command, vllm_environment, vllm_explanation
+from engines.launch.vllm import VllmServer, child_environment, vllm_command, vllm_environment, vllm_explanation
 
 
 def test_the_command_runs_vllms_server_module_on_loopback() -> None:
-    launch = Launch("org/model", args=("--max-model-len", "8192"), python="/opt/vllm/bin/python")
-    assert vllm_command(launch, 1234, "local") == (
+    launch = VllmServer("org/model", args=("--max-model-len", "8192"), python="/opt/vllm/bin/python")
+    assert vllm_command(launch, 1234, ["local"]) == (
         *("/opt/vllm/bin/python", "-m", "vllm.entrypoints.openai.api_server"),
         *("--host", "127.0.0.1", "--port", "1234"),
         *("--model", "org/model", "--served-model-name", "local"),
@@ -30,7 +30,7 @@ def test_a_child_inherits_no_api_key_but_gets_the_one_meant_for_it() -> None:
 
 
 def test_vllm_does_not_import_from_the_current_directory() -> None:
-    assert vllm_environment(Launch("m", env={"A": "1"}), {}) == {
+    assert vllm_environment(VllmServer("m", env={"A": "1"}), {}) == {
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
         "A": "1",
@@ -38,11 +38,11 @@ def test_vllm_does_not_import_from_the_current_directory() -> None:
 
 
 def test_an_environment_is_not_shown_by_repr() -> None:
-    assert "hunter2" not in repr(Launch("m", env={"VLLM_API_KEY": "hunter2"}))
+    assert "hunter2" not in repr(VllmServer("m", env={"VLLM_API_KEY": "hunter2"}))
 
 
 def test_only_a_missing_vllm_is_explained_as_such() -> None:
-    explain = vllm_explanation(Launch("m", python="/p"))
+    explain = vllm_explanation(VllmServer("m", python="/p"))
     missing = "vllm is not installed in /p; install it there or set launch.python (--vllm-python)"
     assert explain("/p: Error while finding module specification (ModuleNotFoundError: No module named 'vllm')") == (
         missing

@@ -64,5 +64,6 @@ def test_a_printed_configuration_is_in_full() -> None:
 
 
 def test_serving_one_configuration_by_two_names_is_refused(tmp_path: Path) -> None:
-    code, said = run("serve", "--config", str(tmp_path / "x.yaml"), "--vllm", "some/model")
-    assert (code, said.startswith("give --config or --vllm")) == (2, True)
+    command = [sys.executable, "-m", "gateway", "serve", "--config", str(tmp_path / "x.yaml"), "--vllm", "some/model"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.startswith("give --config or --vllm")) == (2, True)

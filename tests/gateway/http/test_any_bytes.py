@@ -88,3 +88,24 @@ def test_pieces_of_requests_in_any_order(wire: bytes, places: list[int], *, hold
 @given(wire=st.lists(damaged(), min_size=1, max_size=3).map(b"".join), places=places, holds=st.booleans())
 def test_damaged_requests(wire: bytes, places: list[int], *, holds: bool) -> None:
     check(wire, places, holds=holds, leaves=False)
+
+
+@settings(deadline=None, max_examples=200)
+@given(wire=soup, places=places, holds=st.booleans(), paused_after=st.integers(0, 12))
+def test_a_client_that_stops_reading_holds_its_connection_for_no_more_than_minutes_in_any_state(
+    wire: bytes, places: list[int], *, holds: bool, paused_after: int
+) -> None:
+    desk = Desk(holds=holds)
+    client = Client(desk)
+    client.transport.stuck = True
+    for number, piece in enumerate(cut(wire, places)):
+        if number == paused_after:
+            client.transport.unsent_bytes += 1  # what makes a transport pause
+            client.connection.pause_writing()
+        client.send(piece)
+    if desk.works and not client.lost and paused_after % 2:
+        desk.works[0].answer()
+    client.loop.step(4 * USUAL.unread_s)
+    if not (client.connection.request is not None and not client.connection.paused):  # its work has its own bounds
+        assert client.lost
+        assert client.loop.timers == 0

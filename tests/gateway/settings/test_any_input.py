@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.registry import KINDS
 from gateway.settings import ConfigError, Loaded, format_problems, load_settings, masked_yaml
-from gateway.settings.engine import KINDS
 from gateway.settings.schema import Settings
 
 WORDS = sorted(

@@ -9,18 +9,18 @@ from typing import Any, ClassVar
 
 import pytest
 
+from engines.kinds.openai import OpenAIEngine
+from engines.kinds.section import ReplicaSection
+from engines.kinds.simulator import SimulatorEngine
+from engines.kinds.vllm import VllmEngine
 from engines.model import Operation
 from gateway.settings import (
     ConfigError,
-    OpenAIEngine,
     Problem,
     Settings,
-    SimulatorEngine,
-    VllmEngine,
     is_loopback,
     load_settings,
 )
-from gateway.settings.engine import Replica
 from gateway.settings.errors import MOST_PROBLEMS, show_path
 
 SHA = hashlib.sha256(b"key").hexdigest()
@@ -58,7 +58,7 @@ def test_two_sections_are_enough_and_the_rest_has_defaults() -> None:
     settings = load(config())
     engine = settings.engines["llama"]
     assert isinstance(engine, VllmEngine)
-    assert (Replica(url="http://10.0.0.1:8000", id="10.0.0.1:8000"),) == engine.replicas
+    assert (ReplicaSection(url="http://10.0.0.1:8000", id="10.0.0.1:8000"),) == engine.replicas
     target = settings.models["chat"].targets[0]
     assert (target.engine, target.model, target.tier, target.weight) == ("llama", "chat", 0, 1.0)
     assert (

@@ -9,12 +9,14 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
+from engines.kinds.openai import OperationName
+from engines.kinds.simulator import FailureName, SimulatorEngine
 from engines.model import Operation
 from engines.providers import PROVIDERS
+from engines.registry import KINDS
 from engines.simulator.failures import FailureKind
 from engines.simulator.settings import SimulatorSettings
-from gateway.settings import ConfigError, Policy, SimulatorEngine, load_settings
-from gateway.settings.engine import KINDS, FailureName, OperationName
+from gateway.settings import ConfigError, Policy, load_settings
 from gateway.settings.explain import _model, _options
 from gateway.settings.schema import Settings
 from routing.pickers import PICKERS

@@ -26,13 +26,15 @@ def test_an_event_is_one_line() -> None:
 
 
 def test_what_libraries_log_and_warn_of_are_events() -> None:
-    logged, warned = events(
+    logged, exported, warned = events(
         "import logging, warnings\n"
         "logging.getLogger('asyncio').error('took %s', 'long')\n"
+        "logging.getLogger('opentelemetry.exporter.otlp').error('Failed to export span batch code: %d', 503)\n"
         "logging.getLogger('httpx').info('too much to tell')\n"
         "warnings.warn('old', UserWarning)\n"
     )
     assert (logged["event"], logged["logger"], logged["level"]) == ("took long", "asyncio", "error")
+    assert (exported["event"], exported["level"]) == ("Failed to export span batch code: 503", "error")
     assert "UserWarning: old" in warned["event"]
     assert (warned["logger"], warned["level"]) == ("py.warnings", "warning")
 

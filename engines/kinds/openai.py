@@ -1,0 +1,66 @@
+"""A provider or server that speaks OpenAI's API."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from engines.kinds.section import EngineSection, Replicas, ReplicaSection
+from engines.model import Operation
+from engines.port import Replica
+from engines.providers import PROVIDERS, Provider, provider_at
+from engines.settings.fields import Name, Url
+
+OperationName = Literal[
+    "chat", "completions", "embeddings", "responses", "messages", "rerank", "score", "tokenize", "detokenize"
+]
+
+
+class OpenAIEngine(EngineSection):
+    """A provider or server that speaks OpenAI's API."""
+
+    row: ClassVar[str] = "openai"
+    kind: Literal["openai"]
+    provider: Name | None = Field(default=None, description=f"one of {', '.join(PROVIDERS)}")
+    base_url: Url | None = Field(default=None, description="with the version, for example https://api.openai.com/v1")
+    replicas: Replicas | None = Field(default=None, description="several servers in place of base_url: [{url: ...}]")
+    operations: tuple[OperationName, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="what it speaks, if the provider's usual list is wrong: [chat, embeddings]",
+    )
+
+    @property
+    def preset(self) -> Provider:
+        """The provider named; else the one at `base_url`; else generic, or OpenAI when nothing at all is written."""
+        if self.provider is not None:
+            return PROVIDERS[self.provider]
+        if self.base_url is not None:
+            return provider_at(self.base_url)
+        return PROVIDERS["generic" if self.replicas else "openai"]
+
+    @property
+    def servers(self) -> tuple[ReplicaSection, ...]:
+        """The replicas; a `base_url` is one."""
+        return self.replicas or (ReplicaSection(url=self.base_url or self.preset.base_url),)
+
+    @property
+    def spoken(self) -> frozenset[Operation]:
+        """The operations to offer."""
+        if self.operations is None:
+            return self.preset.operations
+        return frozenset(Operation[name.upper()] for name in self.operations)
+
+    version_in_url: ClassVar[bool] = True
+
+    @property
+    def price_provider(self) -> str:
+        return self.preset.name
+
+    @property
+    def accepts_stream_options(self) -> bool:
+        return not self.preset.no_stream_options
+
+    def written_replicas(self) -> tuple[Replica, ...] | None:
+        return tuple(Replica(one.id, one.url) for one in self.servers)

@@ -1,0 +1,153 @@
+"""What every kind of engine has in the configuration: which servers there are and how to reach them.
+
+Promise: every replica has an id that is unique within its engine and fit for a header. Rules that span keys (replicas
+or launch, known providers, duplicates) are in `checks`, so that one run reports them beside everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+from pydantic import Field, model_validator
+
+from engines.http_engine import HttpSettings
+from engines.launch.launched import Pace
+from engines.model import Operation
+from engines.pools import Trust
+from engines.port import Replica
+from engines.settings.fields import (
+    Headers,
+    Name,
+    Seconds,
+    Secret,
+    Section,
+    Text,
+    Url,
+    Usd,
+    Whole,
+    address,
+)
+
+
+class Timeouts(Section):
+    """Bounds on one call to an engine; a client's own shorter deadline always wins."""
+
+    connect_s: Seconds = Field(default=5.0, description="seconds to connect, TLS included; 5 is usual")
+    first_byte_s: Seconds = Field(
+        default=600.0, description="seconds from the request to the first body byte; 600 is usual"
+    )
+    idle_s: Seconds = Field(
+        default=120.0, description="seconds without a byte in the middle of an answer; 120 is usual"
+    )
+
+
+class ReplicaSection(Section):
+    """One server."""
+
+    url: Url = Field(description="for example http://10.0.0.1:8000, or unix:/run/engine.sock")
+    id: Name = Field(
+        default="", description="a short name shown in headers and metrics; left out, it is host:port of the url"
+    )
+
+    @model_validator(mode="after")
+    def _default_id(self) -> ReplicaSection:
+        if not self.id:
+            # Frozen is for users of the settings; the section is still being made here.
+            self.__dict__["id"] = address(self.url)
+        return self
+
+
+Replicas = Annotated[
+    tuple[ReplicaSection, ...],
+    Field(min_length=1, max_length=1024, description="a list such as [{url: http://10.0.0.1:8000}]"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPlan:
+    """How the servers of a launched engine are started."""
+
+    replicas: int
+    identity: object
+    """What a running server was started from; a change of anything else (a price, a timeout) does not restart it."""
+    command: Callable[[int], Sequence[str]]
+    """The argument vector of a server on the given loopback port."""
+    env: Mapping[str, str] = field(repr=False)
+    pace: Pace
+    explain: Callable[[str], str] = lambda _tail: ""
+    """One sentence for a failure it recognises in the log's last lines, else empty."""
+
+
+class EngineSection(Section):
+    """What every kind takes, and what every kind says of itself."""
+
+    row: ClassVar[str]
+    """Its `kind` in the configuration, and its row in `engines.registry`."""
+    health_path: ClassVar[str | None] = None
+    """A free GET endpoint that answers 200 when a replica is up; None where there is none."""
+    version_in_url: ClassVar[bool] = False
+    """Whether replica URLs end in `/v1`, or what stands for it."""
+
+    api_key: Secret | None = Field(default=None, description="the engine's key, best as ${NAME} or ${file:/path}")
+    headers: Headers = Field(default_factory=dict, description="more request headers, name: text")
+    timeouts: Timeouts = Field(default=Timeouts(), description="{connect_s, first_byte_s, idle_s}")
+    # A bound against running wild, not a queue: vLLM counts and orders what waits, a line in here would do neither.
+    connections: Whole = Field(
+        default=16_384, ge=1, le=65_535, description="most connections per replica and worker, 1 to 65535"
+    )
+    gpu_usd_per_hour: Usd | None = Field(
+        default=None, description="what one replica costs per hour, for the cost figures"
+    )
+    optional: bool = Field(
+        default=False, description="true drops the engine, with a log line, while its ${NAME} is not set"
+    )
+    verify_tls: bool = Field(default=True, description="false accepts any certificate: for tests only")
+    ca_file: Text | None = Field(
+        default=None, description="a PEM file with the certificate authority of a private engine"
+    )
+
+    @property
+    def spoken(self) -> frozenset[Operation]:
+        """The operations to offer. By default all: what its model cannot do, a server refuses by itself."""
+        return frozenset(Operation)
+
+    @property
+    def price_provider(self) -> str:
+        """Under which provider the price table lists this engine's models; empty for engines of our own."""
+        return ""
+
+    @property
+    def accepts_stream_options(self) -> bool:
+        return True
+
+    @property
+    def trust(self) -> Trust:
+        return Trust(self.verify_tls, self.ca_file)
+
+    def written_replicas(self) -> tuple[Replica, ...] | None:
+        """The replicas that the section writes down; None where they are launched or found."""
+        return None
+
+    def launch_plan(self, served: Sequence[str], environ: Mapping[str, str]) -> LaunchPlan | None:
+        """How to start its servers, under the names that targets ask for; None where we do not start them.
+
+        `environ` is the gateway's own environment.
+        """
+        return None
+
+    def http_settings(self, probe_timeout_s: float = 2.0) -> HttpSettings:
+        """What an engine is built from, but for its name and replicas."""
+        return HttpSettings(
+            kind=self.row,
+            operations=self.spoken,
+            api_key=self.api_key.get_secret_value() if self.api_key is not None else None,
+            headers=tuple((name, value.get_secret_value()) for name, value in self.headers.items()),
+            trust=self.trust,
+            connections=self.connections,
+            version_in_url=self.version_in_url,
+            health_path=self.health_path,
+            probe_timeout_s=probe_timeout_s,
+            accepts_stream_options=self.accepts_stream_options,
+        )

@@ -1,0 +1,25 @@
+"""Every kind of engine, a row each: the `kind` that the configuration writes, and its section.
+
+The section says the rest (`engines.kinds.section.EngineSection`): operations, what an engine is built from, where its
+replicas come from, its health path and its price provider. Nothing outside asks of what kind an engine is.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from engines.kinds.openai import OpenAIEngine
+from engines.kinds.section import EngineSection
+from engines.kinds.simulator import SimulatorEngine
+from engines.kinds.vllm import VllmEngine
+
+KINDS: Final[dict[str, type[EngineSection]]] = {
+    "vllm": VllmEngine,
+    "openai": OpenAIEngine,
+    "simulator": SimulatorEngine,
+}
+
+AnyEngine = Annotated[VllmEngine | OpenAIEngine | SimulatorEngine, Field(discriminator="kind")]
+"""One section of `engines`, told apart by its `kind`."""

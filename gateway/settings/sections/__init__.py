@@ -1,0 +1,1 @@
+"""The sections of the configuration, a file each; those of engines are in `engines/kinds`."""

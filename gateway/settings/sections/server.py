@@ -1,0 +1,31 @@
+"""Where the gateway listens, and what it shows there."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from engines.settings.fields import Host, Number, Section, Text, Whole
+
+
+class Tls(Section):
+    """The certificate the gateway itself shows."""
+
+    cert: Text = Field(description="a PEM file with the certificate and its chain")
+    key: Text = Field(description="a PEM file with the private key")
+
+
+class Server(Section):
+    """Where to listen."""
+
+    host: Host = Field(default="127.0.0.1", description="an address or host name; 0.0.0.0 listens on every interface")
+    port: Whole = Field(default=8080, ge=0, le=65_535, description="a TCP port, 1 to 65535; 0 takes a free one")
+    grace_s: Annotated[Number, Field(ge=0, le=86_400)] = Field(
+        default=30.0, description="seconds that running streams get to finish after SIGTERM; 30 is usual"
+    )
+    uds: Text | None = Field(default=None, description="a unix socket path to listen on in place of host and port")
+    tls: Tls | None = Field(default=None, description="{cert: file, key: file}")
+    workers: Whole = Field(
+        default=1, ge=1, le=256, description="worker processes, 1 to 256; at most one per core is useful"
+    )

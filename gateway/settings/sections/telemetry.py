@@ -1,0 +1,30 @@
+"""Logs and spans."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from engines.settings.fields import Headers, Section, Text, Url
+
+
+class Otlp(Section):
+    """Where spans go, over OTLP/HTTP."""
+
+    endpoint: Url = Field(description="for example http://localhost:4318")
+    headers: Headers = Field(default_factory=dict, description="name: text, for example a token of the collector")
+    service_name: Text = Field(default="penstock", description="what the spans are filed under")
+
+
+class Telemetry(Section):
+    """Logs and spans. Metrics are always at /metrics."""
+
+    access_log: Text = Field(default="stdout", description="stdout, stderr, off, or a file path")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error"
+    )
+    log_format: Literal["json", "console"] = Field(default="json", description="json or console")
+    otlp: Otlp | None = Field(
+        default=None, description="{endpoint: http://localhost:4318}; left out, no spans are made"
+    )

@@ -1,0 +1,65 @@
+"""What a worker makes of what it is told about replicas."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import structlog
+
+from gateway.fleet.members import Member
+from gateway.supervisor import Supervisor
+from gateway.workers.messages import Configure, MembersChanged
+from gateway.workers.worker import Worker
+from routing.model import Endpoint
+
+pytestmark = pytest.mark.anyio
+
+TEXT = """
+telemetry: {access_log: "off"}
+engines: {e: {kind: vllm, launch: {model: x}}}
+models: {m: {targets: [{engine: e}]}}
+"""
+
+
+async def until(worker: Worker, replicas: list[str]) -> None:
+    async with asyncio.timeout(10):
+        while [endpoint.replica for endpoint in endpoints(worker)] != replicas:
+            await asyncio.sleep(0)
+
+
+def endpoints(worker: Worker) -> list[Endpoint]:
+    return list(worker.dispatcher.snapshot.fleet.models["m"].endpoints())
+
+
+async def test_replicas_join_and_leave_in_the_order_in_which_it_is_told(tmp_path: Path) -> None:
+    supervisor = Supervisor()
+    worker = Worker(supervisor)
+    try:
+        worker.told(MembersChanged([Member("e", "early", "http://h:1")]))  # there is nothing yet that it could be of
+        assert await worker.configure(Configure(TEXT, str(tmp_path), {}, 1, [Member("e", "a", "http://h:1")])) == ""
+        await until(worker, ["a"])
+        worker.told(MembersChanged([Member("e", "b", "http://h:2"), Member("e", "c", "http://h:3")]))
+        worker.told(MembersChanged([Member("e", "a", gone=True), Member("e", "c", gone=True)]))
+        await until(worker, ["b"])
+    finally:
+        await supervisor.close()
+
+
+async def test_a_replica_that_cannot_be_used_is_told_of_and_keeps_no_other_from_joining(tmp_path: Path) -> None:
+    supervisor = Supervisor()
+    worker = Worker(supervisor)
+    try:
+        assert await worker.configure(Configure(TEXT, str(tmp_path), {}, 1, [])) == ""
+        with structlog.testing.capture_logs() as logs:
+            worker.told(MembersChanged([Member("e", "a", "ftp://h")]))
+            async with asyncio.timeout(10):
+                while not logs:
+                    await asyncio.sleep(0)
+        assert logs[0]["event"] == "members_refused"
+        assert "URL" in logs[0]["why"]
+        worker.told(MembersChanged([Member("e", "a", gone=True), Member("e", "b", "http://h:2")]))
+        await until(worker, ["b"])
+    finally:
+        await supervisor.close()
