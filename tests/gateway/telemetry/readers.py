@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import select
+import termios
 import threading
 from collections.abc import Callable
+
+from gateway.telemetry.outlet import Outlet
 
 
 class Pipe:
@@ -31,12 +36,17 @@ class Pipe:
         finally:
             os.set_blocking(self.write_fd, True)
 
-    def until_full(self) -> None:
-        """Let its writer run until it can only be stuck."""
+    def until_full(self, outlet: Outlet) -> None:
+        """Let its writer run until it can only be stuck: no room is left, and it has noted all that it has written."""
         room = select.poll()
         room.register(self.write_fd, select.POLLOUT)
-        while room.poll(0):
+        while room.poll(0) or self._held() != outlet._finished_bytes + outlet._hand[1]:
             os.sched_yield()
+
+    def _held(self) -> int:
+        count = array.array("i", [0])
+        fcntl.ioctl(self.read_fd, termios.FIONREAD, count)
+        return count[0]
 
     def read_what_is_there(self) -> bytes:
         os.set_blocking(self.read_fd, False)

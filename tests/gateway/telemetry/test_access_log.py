@@ -127,7 +127,8 @@ def test_a_reader_that_stands_still_costs_lines_and_each_is_counted() -> None:
         log.write(record(f"{number:0300d}"))
         if number % SLICE_RECORDS == 0:
             log.flush()
-    pipe.until_full()
+    assert log._outlet is not None
+    pipe.until_full(log._outlet)
     log.close(0)
     lines = pipe.read_what_is_there().splitlines()
     pipe.close()

@@ -46,7 +46,7 @@ def test_a_pipe_that_nobody_reads_holds_nobody_and_each_line_is_written_or_count
     out = outlet(pipe.path, told, bound_bytes=200_000)
     for number in range(5000):
         out.put(line(number))
-    pipe.until_full()
+    pipe.until_full(out)
     out.close(0)
     assert out.alive  # in a write that nobody will ever let go on
     written = pipe.read_what_is_there()
