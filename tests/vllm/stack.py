@@ -67,7 +67,9 @@ def _is_ready(gateway: Gateway, output: Path) -> bool:
     code = gateway.process.poll()
     assert code is None, f"the gateway exited with code {code}:\n{output.read_text()[-4000:]}"
     with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{gateway.url}/ready").status_code == 200
+        # `/ready` does not wait for replicas: the request that wakes a gateway scaled to zero must reach it.
+        if httpx.get(f"{gateway.url}/ready").status_code == 200:
+            return metric(gateway.url, "penstock_replicas", engine="local", state="ready") > 0
     return False
 
 
@@ -75,7 +77,7 @@ def _is_ready(gateway: Gateway, output: Path) -> bool:
 def running_gateway(
     directory: Path, engine: Mapping[str, Any], within_s: float, env: Mapping[str, str] | None = None
 ) -> Iterator[Gateway]:
-    """`penstock serve` with the engine `local`, from ready to its clean end by SIGTERM."""
+    """`penstock serve` with the engine `local`, from its first ready replica to its clean end by SIGTERM."""
     directory.mkdir(parents=True, exist_ok=True)
     config, output, data_dir = directory / "penstock.yaml", directory / "output.txt", directory / "data"
     document = {"auth": AUTH, "engines": {"local": engine}, "models": MODELS, "data_dir": str(data_dir)}
