@@ -6,14 +6,7 @@ import msgspec
 
 from engines.wire.dialect import NOTHING, Finding
 from engines.wire.openai_chat.dialect import OpenAIChat
-from engines.wire.openai_chat.shapes import WireUsage
-
-
-class _Answer(msgspec.Struct):
-    usage: WireUsage | None = None
-
-
-_decode = msgspec.json.Decoder(_Answer).decode
+from engines.wire.openai_chat.shapes import decode_counted
 
 
 class PlainJson(OpenAIChat):
@@ -23,7 +16,7 @@ class PlainJson(OpenAIChat):
         if b'"usage"' not in body:
             return NOTHING
         try:
-            answer = _decode(body)
+            answer = decode_counted(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return NOTHING
         return Finding(usage=answer.usage.normalised()) if answer.usage is not None else NOTHING

@@ -66,6 +66,12 @@ class Bare(msgspec.Struct):
     error: msgspec.Raw = NULL
 
 
+class Counted(msgspec.Struct):
+    """A plain answer of which the usage alone is understood: embeddings, rerank, score, tokenize."""
+
+    usage: WireUsage | None = None
+
+
 class ErrorObject(msgspec.Struct):
     """What we read of OpenAI's error object, as engines send it."""
 
@@ -75,6 +81,7 @@ class ErrorObject(msgspec.Struct):
 
 decode_whole = msgspec.json.Decoder(Chunk).decode
 decode_bare = msgspec.json.Decoder(Bare).decode
+decode_counted = msgspec.json.Decoder(Counted).decode
 decode_error = msgspec.json.Decoder(ErrorObject).decode
 
 
