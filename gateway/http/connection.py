@@ -28,6 +28,7 @@ from gateway.http.watch import Watch
 if TYPE_CHECKING:
     from gateway.http.handler import Handler, Work
     from gateway.http.request import Request
+    from gateway.identity import Keyring
 
 MAX_WAITING: Final = 8
 """Pipelined requests that may wait before the socket is left unread, which hides from us that its client has gone."""
@@ -209,6 +210,10 @@ class ClientConnection(asyncio.Protocol):
             self._waits_for_go_on = False
             self._answers.go_on()
 
+    def still_admits(self, keyring: Keyring) -> bool:
+        """Whether a head that this keyring let in may come in again, unread."""
+        return self._handler.still_admits(keyring)
+
     def arrived(self, request: Request) -> None:
         """A request is whole: begin it, or put it into the line."""
         if self._closing:
@@ -217,6 +222,7 @@ class ClientConnection(asyncio.Protocol):
             self._start(request)
             return
         self._pipeline.append(request)
+        self._waits_for_go_on = False  # it came without waiting
         full = len(self._pipeline) >= MAX_WAITING or len(request.body) > MAX_WAITING_BODY_BYTES
         if full and self._reading and self._transport is not None:
             self._reading = False
