@@ -239,7 +239,7 @@ class ClientConnection(asyncio.Protocol):
     def answered(self, request: Request) -> None:
         """The answer to this request is whole."""
         self.work = None
-        if not self.stays_open(request):
+        if not request.keep_alive:
             self._close()
         elif self._pipeline:
             # Through the loop, so that a long pipeline of short answers does not become a deep stack.
@@ -278,10 +278,9 @@ class ClientConnection(asyncio.Protocol):
     def _start(self, request: Request) -> None:
         answers = self._answers
         answers.begin(request)
-        if self._probes is None:
-            self._watch.off()
-        else:
+        if self._probes is not None:
             self._probe()
+        # What the watch still waits for means nothing now: it has until the answer to be set anew (`_expired`).
         handler = self._handler
         operation = PATHS.get(request.path)
         if operation is not None:
