@@ -75,7 +75,6 @@ class Plane:
 
         `coalesce_s`: for so many seconds changes of replicas are gathered before workers hear of them.
         """
-        self._source = source
         self._supervisor = supervisor
         self._workers = workers
         self.links = Links()
@@ -114,7 +113,7 @@ class Plane:
 
     async def start(self) -> None:
         """Launch what is to be launched and begin the loops; does not wait for engines."""
-        for notice in self._reload.now.loaded.notices:
+        for notice in self._reload.now.sealed.notices:
             log.info("config_notice", notice=notice)
         await self._use(self.settings)
         self._supervisor.loop("health", self.probe_all, lambda: self.settings.health.interval_s)
@@ -237,9 +236,7 @@ class Plane:
 
     def _configuration(self, configuration: InUse) -> Configure:
         return Configure(
-            text=configuration.text,
-            base=str(self._source.base),
-            server=self._source.server,
+            sealed=configuration.sealed,
             workers=self._workers,
             members=self._roster.members(),
         )

@@ -8,9 +8,12 @@ import pathlib
 import re
 from collections.abc import Mapping
 
+from gateway.control.reader import Wanted
+from gateway.control.reading import Reading, in_thread
 from gateway.settings import Loaded, load_settings, read_source
 from gateway.settings.document import MAX_BYTES
 from gateway.settings.files import NotReadable, read_regular
+from gateway.settings.sealed import Sealed
 
 
 class Source:
@@ -23,10 +26,13 @@ class Source:
         *,
         server: Mapping[str, str | int] | None = None,
         environ: Mapping[str, str] | None = None,
+        reading: Reading = in_thread,
     ) -> None:
+        """`reading` is how a running gateway reads it again."""
         self.path = path
         self._text = text
         self.server = dict(server or {})
+        self._reading = reading
         self._environ = os.environ if environ is None else environ
 
     @property
@@ -52,10 +58,21 @@ class Source:
             return []
         return [self.base / name for name in re.findall(r"\$\{file:([^}]+)\}", text)]
 
-    def load(self) -> tuple[str, Loaded]:
-        """Read and check it. Raises ConfigError."""
-        # Read once: what the workers are sent is what was checked here.
+    def load(self) -> Loaded:
+        """Read and check it here and now, before there is anybody to hold up. Raises ConfigError."""
         text = self._text if self.path is None else read_source(self.path)
         assert text is not None
         name = None if self.path is None else str(self.path)
-        return text, load_settings(text, self._environ, server=self.server, base=self.base, name=name)
+        return load_settings(text, self._environ, server=self.server, base=self.base, name=name)
+
+    async def read(self) -> Sealed:
+        """Read and check it while streams run. Raises ConfigError."""
+        return await self._reading(
+            Wanted(
+                path=None if self.path is None else os.fsencode(self.path),
+                text=self._text,
+                base=os.fsencode(self.base),
+                server=self.server,
+                environ=[(os.fsencode(name), os.fsencode(value)) for name, value in self._environ.items()],
+            )
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import pathlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -33,6 +33,8 @@ class Loaded:
     """Sentences to log: engines left out, engines and prices nothing uses."""
     digest: str
     """Hex hash of the text and of everything its references brought in: equal digests, equal settings."""
+    tree: Mapping[str, Any] = field(repr=False)
+    """The values that were checked, references replaced: for `gateway.settings.sealed`. Secrets stand in it."""
 
 
 def load_settings(
@@ -75,7 +77,7 @@ def load_settings(
         raise ConfigError(_finish(problems, tree, document), name)
     settings._references = {kept.moved(path): text for path, text in resolved.references.items() if kept.has(path)}
     notices = (*kept.notices, *_unused(whole, kept))
-    return Loaded(settings, notices, _digest(text, overrides, resolved))
+    return Loaded(settings, notices, _digest(text, overrides, resolved), kept.tree)
 
 
 def read_source(path: pathlib.Path) -> str:

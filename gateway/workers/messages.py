@@ -11,17 +11,14 @@ import msgspec
 
 from gateway.accounts.keys import Key
 from gateway.fleet.members import Member
+from gateway.settings.sealed import Sealed
 from gateway.telemetry.metrics import Sample, Series
 
 
 class Configure(msgspec.Struct, tag="configure"):
-    """Asks for `Configured`: use the file's text, which the worker validates for itself, and what only we know."""
+    """Asks for `Configured`: use a configuration that was read and checked, and what only we know."""
 
-    text: str
-    base: str
-    """The directory that file references are relative to."""
-    server: dict[str, str | int]
-    """Command-line overrides of the `server` section."""
+    sealed: Sealed
     workers: int
     members: list[Member]
     """All that is known of replicas beyond the text: who serves engines that it names no replicas for, who is down, who

@@ -7,8 +7,6 @@ that configures it builds a complete new snapshot first and then swaps it in; on
 from __future__ import annotations
 
 import asyncio
-import os
-import pathlib
 import socket
 from collections.abc import Awaitable, Iterable
 from dataclasses import replace
@@ -39,6 +37,7 @@ from gateway.http.head import Fields
 from gateway.http.request import Request
 from gateway.identity import Keyring
 from gateway.settings import ConfigError, Settings
+from gateway.settings.sealed import Sealed, opened
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.loops import LOOP_AGE
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
@@ -98,6 +97,8 @@ class Worker:
         self.metrics = Metrics(())
         self._counting = Counting(self.metrics, lambda message: self._tell(message, bulk=True))
         self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers)
+        self._sealed: tuple[Sealed, Settings] | None = None
+        """The configuration in use as it came, so that the next is made of what has changed."""
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
         self._sinks = Sinks(self.metrics, self._accounting)
         self._dispatcher: Dispatcher | None = None
@@ -178,17 +179,16 @@ class Worker:
     async def configure(self, message: Configure) -> str:
         """Use a new configuration; returns why not, or an empty string."""
         fleet = self.fleet
-        base = pathlib.Path(message.base)
         try:
-            prepared = await asyncio.to_thread(
-                prepare, message.text, os.environ, message.server, base, fleet.pools.contexts, fleet.prepared
-            )
-            settings = prepared.settings
+            loaded = await opened(message.sealed, self._sealed)
+            settings = loaded.settings
+            prepared = await asyncio.to_thread(prepare, loaded, fleet.pools.contexts, fleet.prepared)
             if fleet.prepared is None:
                 self._sinks.open(settings)
             await in_slices(fleet.configure(prepared, message.members))
         except (ConfigError, ValueError, OSError) as error:
             return str(error) or type(error).__name__
+        self._sealed = message.sealed, settings
         self._sinks.use(settings)
         return ""
 

@@ -10,6 +10,7 @@ import pytest
 from engines.model import Usage
 from gateway.accounts.keys import Key
 from gateway.fleet.members import Member
+from gateway.settings.sealed import Part, Sealed
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.metrics.families.retries import RETRIES
@@ -47,14 +48,9 @@ def counted() -> Metrics:
     return metrics
 
 
+SEALED = Sealed([Part("engines", "ü", b"\x80"), Part("auth", "", b"\xff")], ["engine ü serves no model"], "ab")
 TO_WORKER: list[ToWorker] = [
-    Configure(
-        "text: ü",
-        "/etc",
-        {"port": 0, "host": "::1"},
-        2,
-        [Member("e", "0", "http://x"), Member("e", "1", healthy=False)],
-    ),
+    Configure(SEALED, 2, [Member("e", "0", "http://x"), Member("e", "1", healthy=False)]),
     MembersChanged([Member("e", "0", draining=True), Member("e", "1", gone=True)]),
     RemoteLoad([RemoteTokens("e", "0", 2**40)]),
     AskCounters(),
