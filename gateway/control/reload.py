@@ -16,6 +16,7 @@ from gateway.accounts.keys import keys_of
 from gateway.control.links import Links
 from gateway.control.source import Source
 from gateway.settings import ConfigError, Settings
+from gateway.settings.load import ca_files
 from gateway.settings.sealed import Sealed, opened, seal
 from gateway.workers.link import Link
 from gateway.workers.messages import Configure, Configured, Keys, Reopen, ToWorker
@@ -66,7 +67,7 @@ class Reload:
         self._counted = counted
         loaded = source.load()
         self.now = InUse(seal(loaded), loaded.settings)
-        self._fingerprint = source.fingerprint() if source.path is not None else b""
+        self._fingerprint = source.fingerprint(ca_files(loaded.settings)) if source.path is not None else b""
         self._one = asyncio.Lock()
 
     @property
@@ -95,7 +96,7 @@ class Reload:
 
     async def watch(self) -> None:
         """The loop's step. Files are compared by content: a ConfigMap is a symlink whose times say nothing."""
-        fingerprint = await asyncio.to_thread(self._source.fingerprint)
+        fingerprint = await asyncio.to_thread(self._source.fingerprint, ca_files(self.settings))
         if fingerprint != self._fingerprint:
             self._fingerprint = fingerprint  # first, so that a bad file is complained of once
             await self.reload()
@@ -113,7 +114,7 @@ class Reload:
                 self._counted("refused")
                 log.error("config_refused", why=str(error))
                 return False
-            if sealed.digest == self.now.sealed.digest:
+            if sealed.same(self.now.sealed):
                 return True
             if sealed.differs_only_in(self.now.sealed, "auth"):  # then nothing needs to be built
                 self._links.tell_all(Keys(keys_of(new.settings), new.settings.auth.open))

@@ -6,13 +6,14 @@ import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gateway.control.reader import Wanted
 from gateway.control.reading import Reading, in_thread
 from gateway.settings import Loaded, load_settings, read_source
 from gateway.settings.document import MAX_BYTES
 from gateway.settings.files import NotReadable, read_regular
+from gateway.settings.load import ca_content
 from gateway.settings.sealed import Sealed
 
 
@@ -39,8 +40,11 @@ class Source:
     def base(self) -> pathlib.Path:
         return self.path.parent if self.path is not None else pathlib.Path()
 
-    def fingerprint(self) -> bytes:
-        """Changes when the file does, or a file it refers to. Blocks as long as the disk does: call it in a thread."""
+    def fingerprint(self, authorities: Iterable[str] = ()) -> bytes:
+        """Changes when the file does, or a file it refers to, or one of `authorities` (`ca_file` of engines).
+
+        Blocks as long as the disk does: call it in a thread.
+        """
         assert self.path is not None
         digest = hashlib.sha256()
         for path in (self.path, *self._referenced(self.path)):
@@ -48,6 +52,9 @@ class Source:
                 content = read_regular(path, MAX_BYTES)
             except NotReadable as error:
                 content = str(error).encode()
+            digest.update(len(content).to_bytes(8, "big") + content)
+        for name in authorities:
+            content = ca_content(name)
             digest.update(len(content).to_bytes(8, "big") + content)
         return digest.digest()
 

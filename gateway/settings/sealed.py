@@ -44,10 +44,15 @@ class Sealed(msgspec.Struct, frozen=True):
     parts: list[Part]
     notices: list[str]
     digest: str
+    authorities: str
+
+    def same(self, other: Sealed) -> bool:
+        """Whether there is nothing to change: neither a setting nor a certificate authority."""
+        return (self.digest, self.authorities) == (other.digest, other.authorities)
 
     def differs_only_in(self, other: Sealed, section: str) -> bool:
         """Whether all of the configuration but this section is as in `other`."""
-        return [part for part in self.parts if part.section != section] == [
+        return self.authorities == other.authorities and [part for part in self.parts if part.section != section] == [
             part for part in other.parts if part.section != section
         ]
 
@@ -61,7 +66,7 @@ def seal(loaded: Loaded) -> Sealed:
             parts += [Part(section, name, encode(entry)) for name, entry in (value or {}).items()]
         else:
             parts.append(Part(section, "", encode(value)))
-    return Sealed(parts, list(loaded.notices), loaded.digest)
+    return Sealed(parts, list(loaded.notices), loaded.digest, loaded.authorities)
 
 
 async def opened(sealed: Sealed, before: tuple[Sealed, Settings] | None = None) -> Loaded:
@@ -89,9 +94,9 @@ class Opening:
         known: dict[tuple[str, str], bytes] = {}
         used: dict[str, Any] = {}
         if self._before is not None:
-            old, settings = self._before
+            old, in_use = self._before
             known = {(part.section, part.name): part.data for part in old.parts if part.name}
-            used = {section: getattr(settings, section) for section in adapters}
+            used = {section: getattr(in_use, section) for section in adapters}
             yield
         fields: dict[str, Any] = {}
         rest: dict[str, Any] = {}
@@ -108,7 +113,9 @@ class Opening:
         whole = Settings.model_validate({**rest, "engines": {}, "models": {}})
         yield
         notices = tuple(self._sealed.notices)
-        self.loaded = Loaded(whole.model_copy(update=fields), notices, self._sealed.digest, {})
+        self.loaded = Loaded(
+            whole.model_copy(update=fields), notices, self._sealed.digest, {}, self._sealed.authorities
+        )
 
 
 def _entry(adapter: TypeAdapter[Any], value: Any) -> Generator[None, None, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from gateway.control.plane import Plane
 from gateway.control.source import Source
@@ -183,3 +184,17 @@ async def test_a_file_that_becomes_a_pipe_freezes_nothing_and_is_told_of(gateway
         await gateway.plane.watch_files()
         assert not await gateway.plane.reload()
     assert "it is not a regular file" in next(line["why"] for line in quiet if line["event"] == "config_refused")
+
+
+async def test_a_changed_file_of_authorities_reaches_every_worker_though_no_text_has_changed(gateway: Control) -> None:
+    authorities = gateway.path.with_name("ca.pem")
+    trustme.CA().cert_pem.write_to_path(authorities)
+    gateway.path.write_text(FILE.replace("kind: openai", f"kind: openai, ca_file: '{authorities}'"))
+    assert await gateway.plane.reload()
+    await gateway.plane.watch_files()
+    assert [len(digests(worker)) for worker in gateway.workers] == [2, 2]
+    trustme.CA().cert_pem.write_to_path(authorities)
+    await gateway.plane.watch_files()
+    assert [len(digests(worker)) for worker in gateway.workers] == [3, 3]
+    await gateway.plane.watch_files()
+    assert [len(digests(worker)) for worker in gateway.workers] == [3, 3]

@@ -105,7 +105,7 @@ def test_what_is_the_same_as_before_is_the_same_object() -> None:
 
 def test_a_part_that_was_tampered_with_is_refused() -> None:
     sealed = seal(load(SMALL))
-    bad = Sealed([Part("engines", "e", b"\x81\xa4kind\xa5other"), *sealed.parts[1:]], [], "x")
+    bad = Sealed([Part("engines", "e", b"\x81\xa4kind\xa5other"), *sealed.parts[1:]], [], "x", "")
     with pytest.raises(ValueError, match="kind"):
         asyncio.run(opened(bad))
 

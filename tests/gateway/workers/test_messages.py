@@ -48,7 +48,7 @@ def counted() -> Metrics:
     return metrics
 
 
-SEALED = Sealed([Part("engines", "ü", b"\x80"), Part("auth", "", b"\xff")], ["engine ü serves no model"], "ab")
+SEALED = Sealed([Part("engines", "ü", b"\x80"), Part("auth", "", b"\xff")], ["engine ü serves no model"], "ab", "cd")
 TO_WORKER: list[ToWorker] = [
     Configure(SEALED, 2, [Member("e", "0", "http://x"), Member("e", "1", healthy=False)]),
     MembersChanged([Member("e", "0", draining=True), Member("e", "1", gone=True)]),
