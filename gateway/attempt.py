@@ -29,7 +29,7 @@ from engines.errors import (
 from engines.model import Deadlines, Usage
 from gateway import clock, shortage
 from gateway.refusal import outcome_of_not_found
-from gateway.retry_after import parse_retry_after
+from gateway.retry_after import retry_after_s
 from routing.breaker import Verdict
 from routing.lease import Lease
 from routing.outcome import Outcome, outcome_of_status
@@ -151,7 +151,7 @@ class Attempt:
         if self.error_parts is None:
             # A 2xx without a body: of a stream nothing that could be relayed.
             if self._streams:
-                self.fail(Outcome.CONNECTION_LOST, "answer_truncated", "the engine ended its stream before it began")
+                self.fail(Outcome.BAD_ANSWER, "answer_truncated", "the engine ended its stream before it began")
             else:
                 self._begin().done()
             return
@@ -266,9 +266,4 @@ class Attempt:
 
     def retry_after_s(self) -> float | None:
         """What the engine's answer asked for, in seconds."""
-        if self.status == 0:
-            return None
-        for name, value in self.headers:
-            if name == b"retry-after":
-                return parse_retry_after(value)
-        return None
+        return retry_after_s(self.headers) if self.status else None

@@ -29,7 +29,7 @@ from engines.model import Deadlines, Operation
 from engines.wire import DIALECTS
 from gateway import clock, envelope
 from gateway.attempt import Attempt
-from gateway.errors import Failure
+from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.identity import ANONYMOUS, Principal
 from gateway.prompt import Prompt
 from gateway.refusal import refusal_headers, told
@@ -267,6 +267,8 @@ class Flight:
         """Tell a failure of our own, and settle."""
         self.error_kind = failure.kind
         headers = self.head_down()
+        if len(self.attempts) > 1 and TABLE[failure.kind].retried_here:
+            headers += TRIED_ENOUGH
         self.settle(self.reply.status_of(failure))
         self.reply.fail(failure, headers)
 
@@ -289,7 +291,7 @@ class Flight:
         elif not self.reply.untold:  # by a comment
             self.fail(Failure("engine_error", self._sentence(attempt.message)))
         else:
-            headers = JSON + self.head_down() + refusal_headers(attempt, outcome)
+            headers = JSON + self.head_down() + refusal_headers(attempt, outcome, len(self.attempts))
             self.error_kind = self.error_kind or attempt.error_kind
             self.settle(status)
             self.reply.respond(status, headers, body)

@@ -2,6 +2,7 @@
 
 Rules, in the order they are applied:
 1. An outcome that no attempt can better ends it, and so does the client's deadline. No wait ever reaches the deadline.
+   So does a connection lost after the send, unless `after_send`: the engine may have done the work, and charge for it.
 2. An untried endpoint that is available is asked at once: other replicas are not known to be in trouble, and waiting
    would only add latency. It costs a token of the model's retry budget, except
    - a move to a tier deeper than any tried: a fallback always gets its chance. The load this adds is bounded by the
@@ -11,7 +12,7 @@ Rules, in the order they are applied:
      Whatever would refuse for the same reason is passed over, tried or not.
 3. With none untried, one that was tried is asked again, after a full-jitter exponential back-off (Brooker, "Exponential
    Backoff And Jitter", 2015) and never before its own Retry-After. It costs a token. A Retry-After over the limit ends
-   it: the client is told and decides.
+   it: the client is told at once and decides. SDKs wait by themselves, and a wait here would come on top of theirs.
 4. No tier is asked more than `max_attempts` times by one request.
 
 Nothing here is built for a request that succeeds: make the `RetryState` at its first failure.
@@ -177,7 +178,7 @@ def next(state: RetryState, failure: FailedAttempt, now: float, rng: random.Rand
     """What to do after `failure`. Call it once per failed attempt; takes from the model's budget when it says Wait."""
     state.note(failure, now)
     may = failure.outcome.retry
-    if may is Retry.NEVER:
+    if may is Retry.NEVER or (may is Retry.IF_ALLOWED and not state.route.retry.after_send):
         return GiveUp("not_retryable")
     if now >= state._deadline_s:
         return GiveUp("deadline")
