@@ -10,6 +10,7 @@
     BAD_ANSWER          failure   yes             the replica broke HTTP before the first body byte
     SERVER_ERROR        failure   yes             500, 502, 504 and the other 5xx
     FIRST_BYTE_TIMEOUT  failure   next tier only  see below
+    TOO_SLOW            ignored   next tier only  the client would leave before it answers; it may be in a hurry
     CREDENTIALS_REFUSED ignored   next engine     401, 402, 403, 407: ours, not the client's; the replica stands aside
     UNKNOWN_MODEL       ignored   next target     404 that names the model: the target's name for it is wrong
     UNSPOKEN            ignored   next target     404 or 405 without an error object: no such route there
@@ -58,6 +59,7 @@ class Outcome(Enum):
     BAD_ANSWER = "bad_answer"
     SERVER_ERROR = "server_error"
     FIRST_BYTE_TIMEOUT = "first_byte_timeout"
+    TOO_SLOW = "too_slow"
     CREDENTIALS_REFUSED = "credentials_refused"
     UNKNOWN_MODEL = "unknown_model"
     UNSPOKEN = "unspoken"
@@ -90,6 +92,7 @@ _MEANING: dict[Outcome, tuple[Verdict, Retry]] = {
     Outcome.BAD_ANSWER: (Verdict.FAILURE, Retry.YES),
     Outcome.SERVER_ERROR: (Verdict.FAILURE, Retry.YES),
     Outcome.FIRST_BYTE_TIMEOUT: (Verdict.FAILURE, Retry.NEXT_TIER),
+    Outcome.TOO_SLOW: (Verdict.IGNORED, Retry.NEXT_TIER),
     Outcome.CREDENTIALS_REFUSED: (Verdict.IGNORED, Retry.NEXT_ENGINE),
     Outcome.UNKNOWN_MODEL: (Verdict.IGNORED, Retry.NEXT_TARGET),
     Outcome.UNSPOKEN: (Verdict.IGNORED, Retry.NEXT_TARGET),

@@ -174,6 +174,25 @@ class RetryState:
         return rng.random() * most_s
 
 
+def deeper_tier_left(
+    route: ModelRoute, facts: RequestFacts, tier: int, now: float, state: RetryState | None = None
+) -> bool:
+    """Whether an attempt in `tier` that is too slow could be followed by one in a deeper tier than any tried."""
+    pools = route.speakers[facts.operation].pools
+    barred: list[Endpoint] = []
+    if state is not None:
+        tier = max(tier, max([endpoint.tier for endpoint in state.tried], default=0))
+        barred = state._barred
+    if tier + 1 >= len(pools):
+        return False
+    over = passed_over(route, facts, now)
+    for pool in pools[tier + 1 :]:
+        for endpoint in pool:
+            if endpoint.state.available(now) and endpoint not in barred and endpoint not in over:
+                return True
+    return False
+
+
 def next(state: RetryState, failure: FailedAttempt, now: float, rng: random.Random) -> Wait | GiveUp:
     """What to do after `failure`. Call it once per failed attempt; takes from the model's budget when it says Wait."""
     state.note(failure, now)

@@ -424,12 +424,56 @@ def test_each_attempt_has_what_is_left_of_the_clients_time(now: StepClock) -> No
     assert [call.deadlines.total_s for call in bench.calls] == [10.0, 6.0]
 
 
+def bounds_of(*tiers: int, read_s: float) -> list[tuple[float, float]]:
+    """First byte and idle bounds of the attempts of a request whose every attempt is too slow."""
+    stepped = clock.monotonic
+    assert isinstance(stepped, StepClock)
+    bench = Bench(stepped, *tiers, retry=DEFAULT_RETRY)
+    bench.begin(deadlines=Deadlines(float("inf"), read_s, read_s))
+    for engine in bench.engines:
+        for call in engine.calls:
+            stepped.now_s += call.deadlines.first_byte_s
+            call.failed(FirstByteTimeout("too slow"))
+    return [(round(call.deadlines.first_byte_s, 6), call.deadlines.idle_s) for call in bench.calls]
+
+
+def test_an_attempt_takes_a_part_of_the_sdks_time_while_a_fallback_is_left_and_the_last_one_more_than_all() -> None:
+    assert bounds_of(2, read_s=100.0) == [(105.0, 105.0)]
+    assert bounds_of(1, 1, read_s=100.0) == [(60.0, 105.0), (45.0, 105.0)]
+    assert bounds_of(1, 1, 1, read_s=100.0) == [(60.0, 105.0), (24.0, 105.0), (21.0, 105.0)]
+
+
+def test_an_engines_own_bound_holds_where_it_is_tighter_and_is_never_met_by_the_sdks_at_once() -> None:
+    assert bounds_of(1, read_s=1000.0) == [(600.0, 120.0)]
+    assert bounds_of(1, read_s=600.0) == [(605.0, 120.0)]  # what both have by default
+    assert bounds_of(1, 1, read_s=2000.0)[0] == (600.0, 120.0)
+
+
+def test_too_slow_for_the_client_says_nothing_about_a_replica() -> None:
+    bench = Bench(StepClock(), 1, 1, breaker=BreakerSettings(min_failures=1))
+    _, client = bench.begin(stream=False, deadlines=Deadlines(float("inf"), 10.0, 10.0))
+    bench.calls[0].failed(FirstByteTimeout("too slow"))
+    assert bench.ledger.retries == ["too_slow"]
+    bench.calls[1].failed(FirstByteTimeout("too slow"))
+    assert (client.status, client.error["code"], bench.outstanding()) == (504, "timeout", {})
+    assert all(state.breaker.closed and not sum(state.breaker._bad) for state in bench.table)
+
+
+def test_a_fallback_that_cannot_be_asked_is_none(now: StepClock) -> None:
+    bench = Bench(now, 1, 1)
+    next(state for state in bench.table if state.key[0] == "t1").draining = True
+    flight, _ = bench.begin(deadlines=Deadlines(float("inf"), 100.0, 100.0))
+    assert bench.calls[0].deadlines.first_byte_s == 105.0
+    flight.client_gone()
+
+
 def test_a_model_without_a_replica_says_when_to_come_back(now: StepClock) -> None:
     bench = Bench(now, breaker=BreakerSettings(min_failures=1, open_s=30.0, jitter_ratio=0.0))
     (state,) = bench.table
     state.breaker.record(state.breaker.admit(now.now_s), Verdict.FAILURE, now.now_s, random.Random(1))
     _, client = bench.begin()
     assert (client.status, client.error["code"], client.headers["retry-after"]) == (503, "no_replica_available", "30")
+    assert client.error["message"] == "no replica of model 'm' is available at the moment; try again in 30 s"
     assert "x-should-retry" not in client.headers
 
 
