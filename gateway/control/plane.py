@@ -6,7 +6,7 @@ it does lives beside it, a file each: `reload`, `health`, `counters`, `load`, `l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -44,6 +44,7 @@ from gateway.workers.messages import (
     Drain,
     Drained,
     Exposition,
+    ExpositionPart,
     Load,
     MembersChanged,
     SeriesCounted,
@@ -177,18 +178,22 @@ class Plane:
             case Load():
                 self._load.note(worker, message)
 
-    async def asked(self, message: ToPlane) -> ToWorker:
+    async def asked(self, worker: str, message: ToPlane) -> ToWorker:
         """Answer one question of a worker."""
         match message:
             case AskExposition():
-                return Exposition(await self.exposition())
+                parts = 0
+                async for text in self.exposition():
+                    self.links.tell(worker, ExpositionPart(message.scrape, text), bulk=True)
+                    parts += 1  # one that found no room is missed by the worker
+                return Exposition(parts)
             case AdminRequest():
                 return await passed(self._admin, message)
         raise TypeError(f"{type(message).__name__} asks nothing")
 
-    async def exposition(self) -> bytes:
+    def exposition(self) -> AsyncIterator[bytes]:
         """All metrics, of the workers and our own, as Prometheus text. A late worker counts as last heard."""
-        return await self._counters.exposition()
+        return self._counters.exposition()
 
     # -- gateway.admin -------------------------------------------------------------------------------------------------
 
@@ -265,7 +270,7 @@ class FromWorker:
         self._plane.told(self._worker, message)
 
     async def asked(self, message: ToPlane) -> ToWorker:
-        return await self._plane.asked(message)
+        return await self._plane.asked(self._worker, message)
 
     def link_lost(self) -> None:
         self._lost()

@@ -47,10 +47,17 @@ class AskCounters(msgspec.Struct, tag="ask_counters"):
     """Asks for `Counters`."""
 
 
-class Exposition(msgspec.Struct, tag="exposition"):
-    """The answer to `AskExposition`."""
+class ExpositionPart(msgspec.Struct, tag="exposition_part"):
+    """Some lines of the answer to one scrape. Parts, because to copy 7 MB at once holds the streams up for 7 ms."""
 
+    scrape: int
     text: bytes
+
+
+class Exposition(msgspec.Struct, tag="exposition"):
+    """The answer to `AskExposition`: so many parts were told before it."""
+
+    parts: int
 
 
 class Keys(msgspec.Struct, tag="keys"):
@@ -127,7 +134,9 @@ class AdminRequest(msgspec.Struct, tag="admin_request"):
 
 
 class AskExposition(msgspec.Struct, tag="ask_exposition"):
-    """Asks for `Exposition`: somebody scrapes this worker."""
+    """Asks for `Exposition`, and the parts before it: somebody scrapes this worker, which calls it by this number."""
+
+    scrape: int
 
 
 class Drained(msgspec.Struct, tag="drained"):
@@ -139,6 +148,7 @@ ToWorker = (
     | MembersChanged
     | RemoteLoad
     | AskCounters
+    | ExpositionPart
     | Exposition
     | Keys
     | RenewCertificate

@@ -50,12 +50,11 @@ from gateway.workers.messages import (
     AdminAnswer,
     AdminRequest,
     AskCounters,
-    AskExposition,
     Configure,
     Configured,
     Drain,
     Drained,
-    Exposition,
+    ExpositionPart,
     Keys,
     Load,
     MembersChanged,
@@ -68,6 +67,7 @@ from gateway.workers.messages import (
     ToWorker,
 )
 from gateway.workers.questions import LinkFull, LinkLost
+from gateway.workers.scrapes import Scrapes
 from gateway.workers.sinks import Sinks
 from routing.fleet import Fleet
 
@@ -76,7 +76,6 @@ if TYPE_CHECKING:
 
 FLUSH_S = 0.15
 LOAD_S = 0.1
-EXPOSITION_TIMEOUT_S = 5.0
 ADMIN_TIMEOUT_S = 30.0
 ADMIN_AT_ONCE = 16
 """Each holds at most 1 MiB of a request and 8 of an answer."""
@@ -94,6 +93,7 @@ class Worker:
         self._workers = workers
         self._link: Link[ToPlane] | None = None
         self._changes = Changes(supervisor.spawn)
+        self._scrapes = Scrapes()
         self.metrics = Metrics(())
         self._counting = Counting(self.metrics, lambda message: self._tell(message, bulk=True))
         self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers)
@@ -133,6 +133,8 @@ class Worker:
                 self._changes.put(lambda: self._rekey(message))
             case RemoteLoad():
                 self.fleet.set_remote({(one.engine, one.replica): one.tokens for one in message.tokens})
+            case ExpositionPart():
+                self._scrapes.told(message)
             case Reopen():
                 self._sinks.reopen()
 
@@ -340,12 +342,11 @@ class Worker:
 
     # -- loops and questions -------------------------------------------------------------------------------------------
 
-    async def exposition(self) -> bytes:
+    async def exposition(self) -> list[bytes]:
         """The metrics of the whole gateway as Prometheus text. Raises TimeoutError or LinkError without an answer."""
         if self._link is None:
             raise LinkLost("there is no control plane")
-        answer = await self._link.ask(AskExposition(), Exposition, timeout_s=EXPOSITION_TIMEOUT_S, bulk=True)
-        return answer.text
+        return await self._scrapes.ask(self._link)
 
     async def administer(self, request: AdminRequest) -> AdminAnswer:
         """What the control plane's admin API answers. Raises TimeoutError or LinkError without an answer."""

@@ -82,7 +82,7 @@ async def test_a_file_that_cannot_be_used_changes_nothing_and_says_why(
 
 
 async def test_both_results_of_a_reload_are_there_before_the_first(gateway: Control) -> None:
-    text = (await gateway.plane.exposition()).decode()  # a counter that begins at 1 has never increased
+    text = (await gateway.exposition()).decode()  # a counter that begins at 1 has never increased
     assert [line for line in text.splitlines() if line.startswith("penstock_config_reloads_total{")] == [
         'penstock_config_reloads_total{result="applied"} 0',
         'penstock_config_reloads_total{result="refused"} 0',
