@@ -28,8 +28,9 @@ from engines.errors import (
 )
 from engines.model import Deadlines, Usage
 from gateway import clock, shortage
+from gateway.client_time import within
 from gateway.refusal import outcome_of_not_found
-from gateway.retry_after import parse_retry_after
+from gateway.retry_after import retry_after_s
 from routing.breaker import Verdict
 from routing.lease import Lease
 from routing.outcome import Outcome, outcome_of_status
@@ -97,6 +98,8 @@ class Attempt:
     gpu_cost_usd: float | None = None
     _error_size = 0
     _bounds: Deadlines | None = None
+    """Those in force, where the client told its own."""
+    _fallback = False
 
     def __init__(
         self, owner: Owner, upstream: Upstream, facts: RequestFacts, streams: bool, now: float, rng: random.Random
@@ -108,8 +111,11 @@ class Attempt:
         self.upstream = upstream
         self._lease = Lease(upstream.endpoint.state, facts, now, upstream.meter, upstream.series)
 
-    def send(self, outgoing: Outgoing, bounds: Deadlines | None, now: float, spent_s: float) -> None:
-        """Call the engine. `bounds` are the client's, of whose whole time `spent_s` are gone.
+    def send(
+        self, outgoing: Outgoing, bounds: Deadlines | None, now: float, spent_s: float, fallback: bool = False
+    ) -> None:
+        """Call the engine. `bounds` are the client's, of whose time `spent_s` are gone; `fallback`: a deeper tier may
+        still be asked.
 
         It may fail, and its owner make and send another attempt, before this returns.
         """
@@ -117,14 +123,9 @@ class Attempt:
         upstream = self.upstream
         deadlines = upstream.deadlines
         if bounds is not None:
-            self._bounds = bounds
-            deadlines = Deadlines(
-                deadlines.connect_s,
-                min(deadlines.first_byte_s, bounds.first_byte_s),
-                min(deadlines.idle_s, bounds.idle_s),
-                # Each attempt has what is left of the client's time, the whole of which runs from the request.
-                None if bounds.total_s is None else max(0.001, bounds.total_s - spent_s),
-            )
+            # Each attempt has what is left of the client's time, the whole of which runs from the request.
+            self._bounds = deadlines = within(deadlines, bounds, spent_s, fallback)
+            self._fallback = fallback
         exchange = upstream.engine.send(upstream.endpoint.replica, outgoing, deadlines, self)
         if self._lease.held:
             self.exchange = exchange
@@ -152,7 +153,7 @@ class Attempt:
         if self.error_parts is None:
             # A 2xx without a body: of a stream nothing that could be relayed.
             if self._streams:
-                self.fail(Outcome.CONNECTION_LOST, "answer_truncated", "the engine ended its stream before it began")
+                self.fail(Outcome.BAD_ANSWER, "answer_truncated", "the engine ended its stream before it began")
             else:
                 self._begin().done()
             return
@@ -169,7 +170,7 @@ class Attempt:
             return
         outcome, kind = _OUTCOMES.get(type(error), (Outcome.CONNECTION_LOST, "engine_error"))
         if outcome is Outcome.FIRST_BYTE_TIMEOUT and not self.is_engines_fault(error):
-            outcome = Outcome.OUT_OF_TIME
+            outcome = Outcome.TOO_SLOW if self._fallback else Outcome.OUT_OF_TIME
         if isinstance(error, OutOfSockets):
             shortage.tell(clock.monotonic(), str(error))
         self.error_parts = None
@@ -277,17 +278,12 @@ class Attempt:
             case TotalTimeout() | ClientStalled():
                 return False
             case FirstByteTimeout():
-                return bounds is None or bounds.first_byte_s >= self.upstream.deadlines.first_byte_s
+                return bounds is None or bounds.first_byte_s == self.upstream.deadlines.first_byte_s
             case IdleTimeout():
-                return bounds is None or bounds.idle_s >= self.upstream.deadlines.idle_s
+                return bounds is None or bounds.idle_s == self.upstream.deadlines.idle_s
             case _:
                 return True
 
     def retry_after_s(self) -> float | None:
         """What the engine's answer asked for, in seconds."""
-        if self.status == 0:
-            return None
-        for name, value in self.headers:
-            if name == b"retry-after":
-                return parse_retry_after(value)
-        return None
+        return retry_after_s(self.headers) if self.status else None

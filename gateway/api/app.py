@@ -108,7 +108,8 @@ def control_app(gateway: Serving) -> Starlette:
                 AdminRequest(request.method, scope["raw_path"], scope["query_string"], list(scope["headers"]), body)
             )
         except (LinkError, TimeoutError):
-            raise Failure("control_plane_busy", "the control plane did not answer; try again") from None
+            busy = "the control plane did not answer; try again in 1 s"
+            raise Failure("control_plane_busy", busy, retry_after_s=1.0) from None
         response = Response(answer.body, status_code=answer.status)
         response.raw_headers = list(answer.headers)
         return response
