@@ -61,7 +61,8 @@ class Owner(Protocol):
     def answering(self, attempt: Attempt) -> Sink:
         """The first body byte of a 2xx is here (or its end, of one without a body); returns who takes it and the rest.
 
-        The prompt's share of the lease has been given back, and the breaker told of a success.
+        The prompt's share of the lease has been given back. Whoever takes it says `works` once something of it is
+        used, or `refuse` when it turns out to be an error.
         """
 
     def blame(self, attempt: Attempt, outcome: Outcome, now: float) -> Verdict:
@@ -161,11 +162,7 @@ class Attempt:
             self.error_parts = None
             self.fail(Outcome.BAD_ANSWER, "bad_answer", f"the engine answered {status}; redirects are not followed")
         else:
-            kind = "rate_limited" if status == 429 else f"engine_{status}"
-            outcome = outcome_of_status(status)
-            if status == 404 or status == 405:
-                outcome = outcome_of_not_found(b"".join(self.error_parts), self.upstream.endpoint.model)
-            self.fail(outcome, kind, f"the engine answered {status}")
+            self._fail_with(status, self.error_parts)
 
     def failed(self, error: EngineError) -> None:
         if self._error_size >= MAX_ERROR_BYTES and isinstance(error, (AnswerTruncated, BadAnswer)):
@@ -181,15 +178,44 @@ class Attempt:
         self.fail(outcome, kind, str(error))
 
     def _begin(self) -> Sink:
-        self.first_byte_s = now = clock.monotonic()
-        self._lease.first_byte(now, self._rng)
+        self.first_byte_s = clock.monotonic()
+        self._lease.first_byte()
         assert self._owner is not None
         sink = self._owner.answering(self)
         if self.exchange is not None:
             self.exchange.sink = sink
         return sink
 
+    # -- what the relay says of the answer -----------------------------------------------------------------------------
+
+    def works(self) -> None:
+        """Something of the answer is used. Safe to call again."""
+        self._lease.works(self.first_byte_s, self._rng)
+
+    def refuse(self, status: int, body: bytes) -> None:
+        """Its 200 was an error, and nothing of it is used: it failed as an answer with this status does."""
+        self.stop()
+        self.first_byte_s = 0.0
+        self.usage = None
+        self.status = status
+        self.error_parts = [body[:MAX_ERROR_BYTES]]
+        self._fail_with(status, self.error_parts)
+
+    def broke(self, outcome: Outcome = Outcome.CUT_SHORT) -> None:
+        """The answer broke, or was an error, after something of it was used."""
+        now = clock.monotonic()
+        owner = self._owner
+        verdict = outcome.verdict if owner is None else owner.blame(self, outcome, now)
+        self._lease.tell(verdict, now, self._rng, outcome.value)
+
     # -- ends ----------------------------------------------------------------------------------------------------------
+
+    def _fail_with(self, status: int, error_parts: list[bytes]) -> None:
+        kind = "rate_limited" if status == 429 else f"engine_{status}"
+        outcome = outcome_of_status(status)
+        if status == 404 or status == 405:
+            outcome = outcome_of_not_found(b"".join(error_parts), self.upstream.endpoint.model)
+        self.fail(outcome, kind, f"the engine answered {status}")
 
     def fail(self, outcome: Outcome, kind: str, message: str) -> None:
         """It is over, and no byte of its answer will be used."""
@@ -211,13 +237,6 @@ class Attempt:
             self._lease.tell(Verdict.IGNORED, now, self._rng)
             self.stop()
             self.close(now)
-
-    def broke(self) -> None:
-        """The answer broke after its first byte: the replica's fault, told with the ticket of its success."""
-        now = clock.monotonic()
-        owner, outcome = self._owner, Outcome.CUT_SHORT
-        verdict = outcome.verdict if owner is None else owner.blame(self, outcome, now)
-        self._lease.tell(verdict, now, self._rng, outcome.value)
 
     def stop(self) -> None:
         """Stop the engine's work; its sink hears nothing more."""

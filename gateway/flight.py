@@ -42,7 +42,7 @@ from routing import retry
 from routing.blame import verdict_of
 from routing.breaker import Verdict
 from routing.facts import RequestFacts
-from routing.outcome import Outcome, outcome_of_status
+from routing.outcome import Outcome
 from routing.policy import choose
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class Flight:
         if self.streams:
             for name, value in attempt.headers:
                 if name == b"content-type":
-                    streams = streams or value.startswith(b"text/event-stream")
+                    streams = streams or value[:17].lower() == b"text/event-stream"
         spoken = attempt.upstream.engine.dialect(self.operation)
         if not streams:
             return DocumentRelay(self, attempt, self.reply, spoken)
@@ -281,16 +281,6 @@ class Flight:
             headers += TRIED_ENOUGH
         self.settle(self.reply.status_of(failure))
         self.reply.fail(failure, headers)
-
-    def refuse_stream(self, status: int, body: bytes) -> None:
-        """The stream's first event is an error, and no byte of it has left: answer it as an error."""
-        attempt = self.attempt
-        assert attempt is not None
-        attempt.stop()
-        attempt.status = status
-        attempt.error_kind = "rate_limited" if status == 429 else f"engine_{status}"
-        attempt.error_parts = [body]
-        self._pass_error(attempt, outcome_of_status(status))
 
     def _pass_error(self, attempt: Attempt, outcome: Outcome) -> None:
         """Tell the client what the engine said, unless that would tell it about us."""

@@ -26,13 +26,14 @@ from gateway.control.load import LoadExchange
 from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.roster import COALESCE_S, Roster
 from gateway.control.source import Source
+from gateway.control.targets import TargetCheck
 from gateway.fleet.members import Member
 from gateway.identity import Keyring
 from gateway.settings import Settings, is_loopback
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
-from gateway.telemetry.metrics.families.loops import LOOP_AGE
+from gateway.telemetry.metrics.families.loops import LOOP_AGE, PROBES_UNSENT
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.metrics.families.replicas import REPLICAS
 from gateway.workers.link import Link
@@ -86,7 +87,10 @@ class Plane:
         self._engines = Engines(supervisor.spawn, self._roster)
         self._launches = Launches(supervisor.spawn, self._launched)
         self._board = HealthBoard()
-        self._health = HealthLoop(self._board, self._engines.probed)
+        self._health = HealthLoop(
+            self._board, self._engines.probed, lambda engine: self._metrics.count(PROBES_UNSENT, engine)
+        )
+        self._targets = TargetCheck(self._engines.probed)
         self._reload = Reload(
             source,
             self.links,
@@ -228,6 +232,7 @@ class Plane:
         """The step of the health loop."""
         if await self._health.probe_all(self.settings.health):
             self._roster.down(self._board.down())
+        await self._targets.look(self._board.down())  # after the probes, on their connections
 
     def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:
         """Send a replica nothing new, or again, in every worker; returns whether there is such a replica."""
@@ -250,6 +255,7 @@ class Plane:
         """Every worker uses these settings now."""
         self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
         await self._engines.use(settings)
+        self._targets.use(settings)
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)
 
