@@ -9,7 +9,7 @@ from pydantic import Field
 from engines.kinds.section import EngineSection, Replicas, ReplicaSection
 from engines.model import Operation
 from engines.port import Replica
-from engines.providers import PROVIDERS, Provider, provider_at
+from engines.providers import GENERIC, PROVIDERS, Provider, provider_at
 from engines.settings.fields import Name, Url
 
 OperationName = Literal[
@@ -57,6 +57,10 @@ class OpenAIEngine(EngineSection):
     @property
     def price_provider(self) -> str:
         return self.preset.name
+
+    @property
+    def lists_models(self) -> bool:
+        return self.preset is GENERIC
 
     @property
     def accepts_stream_options(self) -> bool:

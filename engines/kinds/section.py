@@ -87,6 +87,8 @@ class EngineSection(Section):
     """Its `kind` in the configuration, and its row in `engines.registry`."""
     health_path: ClassVar[str | None] = None
     """A free GET endpoint that answers 200 when a replica is up; None where there is none."""
+    models_path: ClassVar[str | None] = "/v1/models"
+    """A GET endpoint that lists the models."""
     version_in_url: ClassVar[bool] = False
     """Whether replica URLs end in `/v1`, or what stands for it."""
 
@@ -123,6 +125,11 @@ class EngineSection(Section):
         return True
 
     @property
+    def lists_models(self) -> bool:
+        """Whether asking for the list of models costs nothing and may be done unasked."""
+        return not self.price_provider
+
+    @property
     def trust(self) -> Trust:
         return Trust(self.verify_tls, self.ca_file)
 
@@ -148,6 +155,7 @@ class EngineSection(Section):
             connections=self.connections,
             version_in_url=self.version_in_url,
             health_path=self.health_path,
+            models_path=self.models_path if self.lists_models else None,
             probe_timeout_s=probe_timeout_s,
             accepts_stream_options=self.accepts_stream_options,
         )

@@ -28,9 +28,11 @@ class Finding(msgspec.Struct, frozen=True):
     finished: frozenset[bytes] = frozenset()
     """Of a format with several choices: the indices of those that the reason is for."""
     error: str = ""
-    """The engine's own message, when the event is an error."""
+    """The engine's own message, when the event (or the answer) is an error."""
     error_status: int = 0
-    """The HTTP status it would have had, where the engine says so."""
+    """The HTTP status that the error names, where it names one."""
+    restated: bytes = b""
+    """The event as a client of the format must see it, where the engine left out what makes its readers stop."""
     ends: bool = False
     """The event is the format's success marker."""
     usage_only: bool = False

@@ -118,9 +118,8 @@ class ClientConnection(asyncio.Protocol):
         # Over the mark the engine is no longer read; what its last read brought (128 KiB at most) still comes on top.
         plain.set_write_buffer_limits(high=self._handler.limits.stream_buffer_bytes // share)
         if not self._handler.opened(self):
-            self._refuse(
-                Failure("too_many_connections", "the gateway has no room for another connection", retry_after_s=1)
-            )
+            full = "the gateway has no room for another connection; try again in 1 s"
+            self._refuse(Failure("too_many_connections", full, retry_after_s=1))
             return
         self._watch.idle()
 

@@ -10,6 +10,7 @@ from engines.sse import payload
 from engines.wire import refusals
 from engines.wire.anthropic_messages.shapes import decode_event, decode_message
 from engines.wire.dialect import NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.openai_chat.shapes import is_truthy
 
 _encode = msgspec.json.Encoder().encode
 
@@ -58,7 +59,9 @@ class MessagesReader:
         try:
             parsed = decode_event(data)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return NOTHING
+            return refusals.stray_error(data) or NOTHING
+        if parsed.type == "error" or is_truthy(parsed.error):
+            return refusals.error_finding(data)
         match parsed.type:
             case "message_start":
                 usage = parsed.message.usage if parsed.message else None
@@ -74,8 +77,6 @@ class MessagesReader:
                 )
             case "message_stop":
                 return Finding(ends=True)
-            case "error":
-                return Finding(error=(parsed.error and parsed.error.message) or "the engine reported an error")
             case _:
                 return NOTHING
 
@@ -98,7 +99,9 @@ class AnthropicMessages:
         try:
             message = decode_message(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return NOTHING
+            return refusals.stray_error(body) or NOTHING
+        if is_truthy(message.error):
+            return refusals.error_finding(body)
         stop = message.stop_reason or ""
         return Finding(
             usage=message.usage.normalised() if message.usage is not None else None,

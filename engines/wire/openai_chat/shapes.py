@@ -66,16 +66,8 @@ class Bare(msgspec.Struct):
     error: msgspec.Raw = NULL
 
 
-class ErrorObject(msgspec.Struct):
-    """What we read of OpenAI's error object, as engines send it."""
-
-    message: str | None = None
-    code: str | int | None = None
-
-
 decode_whole = msgspec.json.Decoder(Chunk).decode
 decode_bare = msgspec.json.Decoder(Bare).decode
-decode_error = msgspec.json.Decoder(ErrorObject).decode
 
 
 def decode_chunk(data: bytes) -> Chunk | Bare:

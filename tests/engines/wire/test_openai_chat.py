@@ -161,18 +161,46 @@ def test_done_in_content_ends_nothing() -> None:
             {"message": "too long", "type": "BadRequestError", "param": "input_tokens", "code": 400},
             Finding(error="too long", error_status=400),
         ),
-        ({"message": "no", "type": "server_error", "param": None, "code": "x"}, Finding(error="no")),
+        (
+            {"message": "no", "type": "server_error", "param": None, "code": "x"},
+            Finding(error="no", error_status=500),
+        ),
+        ({"message": "no", "type": "odd", "code": "x"}, Finding(error="no")),
         ({"message": "no", "code": 7}, Finding(error="no")),
         ({"message": "no", "param": ["odd"], "code": 500}, Finding(error="no", error_status=500)),
         ({"code": 429}, Finding(error="the engine reported an error", error_status=429)),
-        ("boom", Finding(error="the engine reported an error")),
-        (["boom"], Finding(error="the engine reported an error")),
-        ({"message": {"odd": 1}}, Finding(error="the engine reported an error")),
+        ("boom", Finding(error="boom")),
+        (["boom"], Finding(error='["boom"]')),
+        ({"message": {"odd": 1}}, Finding(error='{"odd":1}')),
     ],
 )
 def test_errors_are_found_whatever_their_shape(error: object, finding: Finding) -> None:
     assert DIALECT.reader().read(frame({"error": error})) == finding
     assert DIALECT.read_answer(json.dumps({"error": error}).encode()) == finding
+
+
+@pytest.mark.parametrize(
+    ("answer", "finding"),
+    [
+        ({"error": "rate limited", "status": 429}, Finding(error="rate limited", error_status=429)),
+        ({"error": {"message": "no"}, "code": 503}, Finding(error="no", error_status=503)),
+        (
+            [{"error": {"code": 429, "message": "no", "status": "RESOURCE_EXHAUSTED"}}],
+            Finding(error="no", error_status=429),
+        ),
+        (
+            {"object": "error", "message": "no", "type": "BadRequestError", "param": None, "code": 400},
+            Finding(error="no", error_status=400),
+        ),
+    ],
+    ids=["text", "beside", "in a list", "flat"],
+)
+def test_errors_are_found_wherever_they_stand(answer: object, finding: Finding) -> None:
+    body = json.dumps(answer).encode()
+    event = b"data: " + body + b"\n\n"
+    assert DIALECT.reader().may_matter(event)
+    assert DIALECT.reader().read(event) == finding
+    assert DIALECT.read_answer(body) == finding
 
 
 @pytest.mark.parametrize("error", [None, False, {}, "", 0])

@@ -24,7 +24,9 @@ async def server(handler: Callable[[], bool]) -> tuple[asyncio.Server, str]:
     """A server whose every answer is 200 or 503, as `handler` says."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        if b"/health" not in await reader.readuntil(b"\r\n\r\n"):
+            writer.close()
+            return
         status = b"200 OK" if handler() else b"503 Service Unavailable"
         writer.write(b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status)
         writer.close()
