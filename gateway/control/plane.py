@@ -6,7 +6,7 @@ it does lives beside it, a file each: `reload`, `health`, `counters`, `load`, `l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -45,6 +45,7 @@ from gateway.workers.messages import (
     Drain,
     Drained,
     Exposition,
+    ExpositionPart,
     Load,
     MembersChanged,
     SeriesCounted,
@@ -76,7 +77,6 @@ class Plane:
 
         `coalesce_s`: for so many seconds changes of replicas are gathered before workers hear of them.
         """
-        self._source = source
         self._supervisor = supervisor
         self._workers = workers
         self.links = Links()
@@ -118,7 +118,7 @@ class Plane:
 
     async def start(self) -> None:
         """Launch what is to be launched and begin the loops; does not wait for engines."""
-        for notice in self._reload.now.loaded.notices:
+        for notice in self._reload.now.sealed.notices:
             log.info("config_notice", notice=notice)
         await self._use(self.settings)
         self._supervisor.loop("health", self.probe_all, lambda: self.settings.health.interval_s)
@@ -182,18 +182,22 @@ class Plane:
             case Load():
                 self._load.note(worker, message)
 
-    async def asked(self, message: ToPlane) -> ToWorker:
+    async def asked(self, worker: str, message: ToPlane) -> ToWorker:
         """Answer one question of a worker."""
         match message:
             case AskExposition():
-                return Exposition(await self.exposition())
+                parts = 0
+                async for text in self.exposition():
+                    self.links.tell(worker, ExpositionPart(message.scrape, text), bulk=True)
+                    parts += 1  # one that found no room is missed by the worker
+                return Exposition(parts)
             case AdminRequest():
                 return await passed(self._admin, message)
         raise TypeError(f"{type(message).__name__} asks nothing")
 
-    async def exposition(self) -> bytes:
+    def exposition(self) -> AsyncIterator[bytes]:
         """All metrics, of the workers and our own, as Prometheus text. A late worker counts as last heard."""
-        return await self._counters.exposition()
+        return self._counters.exposition()
 
     # -- gateway.admin -------------------------------------------------------------------------------------------------
 
@@ -242,9 +246,7 @@ class Plane:
 
     def _configuration(self, configuration: InUse) -> Configure:
         return Configure(
-            text=configuration.text,
-            base=str(self._source.base),
-            server=self._source.server,
+            sealed=configuration.sealed,
             workers=self._workers,
             members=self._roster.members(),
         )
@@ -274,7 +276,7 @@ class FromWorker:
         self._plane.told(self._worker, message)
 
     async def asked(self, message: ToPlane) -> ToWorker:
-        return await self._plane.asked(message)
+        return await self._plane.asked(self._worker, message)
 
     def link_lost(self) -> None:
         self._lost()
