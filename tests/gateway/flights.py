@@ -168,6 +168,9 @@ class FakeEngine:
     async def probe(self, replica_id: str) -> bool:
         return True
 
+    async def models(self, replica_id: str) -> tuple[str, ...] | None:
+        return None
+
     async def close(self) -> None: ...
 
 
