@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engines.collect import fetch
-from engines.errors import ConnectFailed, EngineError
+from engines.errors import ConnectFailed, EngineError, OutOfSockets
 from engines.http1.secrecy import Secrets
 from engines.model import Deadlines, Operation
+from engines.model_list import model_names
 from engines.operations import PATHS, SHAPES
 from engines.pool import Pool
 from engines.pools import SYSTEM, Pools, Trust
@@ -42,6 +43,8 @@ class HttpSettings:
     """Replica URLs end in `/v1` (or what stands for it), so paths are sent without theirs."""
     health_path: str | None = None
     """A free GET endpoint that answers 200 when the replica is up; None where there is none."""
+    models_path: str | None = None
+    """A free GET endpoint that lists the models, with its version; None where there is none."""
     probe_timeout_s: float = 2.0
     accepts_stream_options: bool = True
 
@@ -161,9 +164,24 @@ class HttpEngine:
         head = b"GET %b%b HTTP/1.1\r\n%b%b\r\n" % (server.base, path.encode(), server.host, self._fixed)
         try:
             status, _ = await fetch(server.pool, head, deadlines=self._probe_deadlines)
+        except OutOfSockets:
+            raise
         except EngineError:
             return False
         return status == 200
+
+    async def models(self, replica_id: str) -> tuple[str, ...] | None:
+        path = self.settings.models_path
+        server = self._servers.get(replica_id)
+        if path is None or server is None:
+            return None
+        if self.settings.version_in_url:
+            path = path.removeprefix("/v1")
+        head = b"GET %b%b HTTP/1.1\r\n%b%b\r\n" % (server.base, path.encode(), server.host, self._fixed)
+        status, body = await fetch(server.pool, head, deadlines=self._probe_deadlines)
+        if self._hidden is not None:
+            body = self._hidden.hide(body)
+        return model_names(body) if status == 200 else None
 
     async def close(self) -> None:
         self.let_go()

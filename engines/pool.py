@@ -12,6 +12,7 @@ from typing import Final
 
 from engines.errors import ConnectFailed, NoConnectionFree, TotalTimeout
 from engines.http1.call import Call, Line
+from engines.http1.deadlines import left_s
 from engines.http1.dialing import Dialer, why_not
 from engines.http1.origin import Origin
 from engines.http1.secrecy import Secrets
@@ -148,10 +149,7 @@ class Pool:
     def _bound_s(self, call: Call) -> float:
         """How long the call may take to get its connection. Under `connect_s` it is the caller's whole time that
         bounds it: running out of that says nothing about the engine."""
-        connect_s, total_s = call.deadlines.connect_s, call.deadlines.total_s
-        if total_s is None:
-            return connect_s  # exactly: a difference of two times would be less by a rounding
-        return min(connect_s, max(0.0, call.started_at + total_s - self._loop.time()))
+        return left_s(call, self._loop.time(), call.deadlines.connect_s)
 
     def _out_of_time(self, call: Call) -> bool:
         """Whether it was the caller's whole time that bounded the wait; that says nothing about the engine."""

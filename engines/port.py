@@ -112,7 +112,14 @@ class Engine(Protocol):
         """
 
     async def probe(self, replica_id: str) -> bool:
-        """Ask a free endpoint whether the replica is up. Engines without one answer True; never a paid call."""
+        """Ask a free endpoint whether the replica is up. Engines without one answer True; never a paid call.
+
+        Raises OutOfSockets when we could not ask, which says nothing about the replica.
+        """
+
+    async def models(self, replica_id: str) -> tuple[str, ...] | None:
+        """The names of the models that the replica lists; None where it has no free list. Raises EngineError when it
+        does not answer."""
 
     async def close(self) -> None:
         """Close idle connections; calls in flight go on and close theirs when they end."""

@@ -28,8 +28,9 @@ from engines.errors import (
 )
 from engines.model import Deadlines, Usage
 from gateway import clock, shortage
+from gateway.client_time import within
 from gateway.refusal import outcome_of_not_found
-from gateway.retry_after import parse_retry_after
+from gateway.retry_after import retry_after_s
 from routing.breaker import Verdict
 from routing.lease import Lease
 from routing.outcome import Outcome, outcome_of_status
@@ -60,7 +61,8 @@ class Owner(Protocol):
     def answering(self, attempt: Attempt) -> Sink:
         """The first body byte of a 2xx is here (or its end, of one without a body); returns who takes it and the rest.
 
-        The prompt's share of the lease has been given back, and the breaker told of a success.
+        The prompt's share of the lease has been given back. Whoever takes it says `works` once something of it is
+        used, or `refuse` when it turns out to be an error.
         """
 
     def blame(self, attempt: Attempt, outcome: Outcome, now: float) -> Verdict:
@@ -92,10 +94,14 @@ class Attempt:
     error_parts: list[bytes] | None = None
     """The engine's error answer, as far as it is kept."""
     usage: Usage | None = None
+    content_events = 0
+    """Events of a stream with content so far."""
     finish_reason = ""
     gpu_cost_usd: float | None = None
     _error_size = 0
     _bounds: Deadlines | None = None
+    """Those in force, where the client told its own."""
+    _fallback = False
 
     def __init__(
         self, owner: Owner, upstream: Upstream, facts: RequestFacts, streams: bool, now: float, rng: random.Random
@@ -107,8 +113,11 @@ class Attempt:
         self.upstream = upstream
         self._lease = Lease(upstream.endpoint.state, facts, now, upstream.meter, upstream.series)
 
-    def send(self, outgoing: Outgoing, bounds: Deadlines | None, now: float, spent_s: float) -> None:
-        """Call the engine. `bounds` are the client's, of whose whole time `spent_s` are gone.
+    def send(
+        self, outgoing: Outgoing, bounds: Deadlines | None, now: float, spent_s: float, fallback: bool = False
+    ) -> None:
+        """Call the engine. `bounds` are the client's, of whose time `spent_s` are gone; `fallback`: a deeper tier may
+        still be asked.
 
         It may fail, and its owner make and send another attempt, before this returns.
         """
@@ -116,14 +125,9 @@ class Attempt:
         upstream = self.upstream
         deadlines = upstream.deadlines
         if bounds is not None:
-            self._bounds = bounds
-            deadlines = Deadlines(
-                deadlines.connect_s,
-                min(deadlines.first_byte_s, bounds.first_byte_s),
-                min(deadlines.idle_s, bounds.idle_s),
-                # Each attempt has what is left of the client's time, the whole of which runs from the request.
-                None if bounds.total_s is None else max(0.001, bounds.total_s - spent_s),
-            )
+            # Each attempt has what is left of the client's time, the whole of which runs from the request.
+            self._bounds = deadlines = within(deadlines, bounds, spent_s, fallback)
+            self._fallback = fallback
         exchange = upstream.engine.send(upstream.endpoint.replica, outgoing, deadlines, self)
         if self._lease.held:
             self.exchange = exchange
@@ -151,7 +155,7 @@ class Attempt:
         if self.error_parts is None:
             # A 2xx without a body: of a stream nothing that could be relayed.
             if self._streams:
-                self.fail(Outcome.CONNECTION_LOST, "answer_truncated", "the engine ended its stream before it began")
+                self.fail(Outcome.BAD_ANSWER, "answer_truncated", "the engine ended its stream before it began")
             else:
                 self._begin().done()
             return
@@ -160,11 +164,7 @@ class Attempt:
             self.error_parts = None
             self.fail(Outcome.BAD_ANSWER, "bad_answer", f"the engine answered {status}; redirects are not followed")
         else:
-            kind = "rate_limited" if status == 429 else f"engine_{status}"
-            outcome = outcome_of_status(status)
-            if status == 404 or status == 405:
-                outcome = outcome_of_not_found(b"".join(self.error_parts), self.upstream.endpoint.model)
-            self.fail(outcome, kind, f"the engine answered {status}")
+            self._fail_with(status, self.error_parts)
 
     def failed(self, error: EngineError) -> None:
         if self._error_size >= MAX_ERROR_BYTES and isinstance(error, (AnswerTruncated, BadAnswer)):
@@ -172,7 +172,7 @@ class Attempt:
             return
         outcome, kind = _OUTCOMES.get(type(error), (Outcome.CONNECTION_LOST, "engine_error"))
         if outcome is Outcome.FIRST_BYTE_TIMEOUT and not self.is_engines_fault(error):
-            outcome = Outcome.OUT_OF_TIME
+            outcome = Outcome.TOO_SLOW if self._fallback else Outcome.OUT_OF_TIME
         if isinstance(error, OutOfSockets):
             shortage.tell(clock.monotonic(), str(error))
         self.error_parts = None
@@ -180,15 +180,44 @@ class Attempt:
         self.fail(outcome, kind, str(error))
 
     def _begin(self) -> Sink:
-        self.first_byte_s = now = clock.monotonic()
-        self._lease.first_byte(now, self._rng)
+        self.first_byte_s = clock.monotonic()
+        self._lease.first_byte()
         assert self._owner is not None
         sink = self._owner.answering(self)
         if self.exchange is not None:
             self.exchange.sink = sink
         return sink
 
+    # -- what the relay says of the answer -----------------------------------------------------------------------------
+
+    def works(self) -> None:
+        """Something of the answer is used. Safe to call again."""
+        self._lease.works(self.first_byte_s, self._rng)
+
+    def refuse(self, status: int, body: bytes) -> None:
+        """Its 200 was an error, and nothing of it is used: it failed as an answer with this status does."""
+        self.stop()
+        self.first_byte_s = 0.0
+        self.usage = None
+        self.status = status
+        self.error_parts = [body[:MAX_ERROR_BYTES]]
+        self._fail_with(status, self.error_parts)
+
+    def broke(self, outcome: Outcome = Outcome.CUT_SHORT) -> None:
+        """The answer broke, or was an error, after something of it was used."""
+        now = clock.monotonic()
+        owner = self._owner
+        verdict = outcome.verdict if owner is None else owner.blame(self, outcome, now)
+        self._lease.tell(verdict, now, self._rng, outcome.value)
+
     # -- ends ----------------------------------------------------------------------------------------------------------
+
+    def _fail_with(self, status: int, error_parts: list[bytes]) -> None:
+        kind = "rate_limited" if status == 429 else f"engine_{status}"
+        outcome = outcome_of_status(status)
+        if status == 404 or status == 405:
+            outcome = outcome_of_not_found(b"".join(error_parts), self.upstream.endpoint.model)
+        self.fail(outcome, kind, f"the engine answered {status}")
 
     def fail(self, outcome: Outcome, kind: str, message: str) -> None:
         """It is over, and no byte of its answer will be used."""
@@ -210,13 +239,6 @@ class Attempt:
             self._lease.tell(Verdict.IGNORED, now, self._rng)
             self.stop()
             self.close(now)
-
-    def broke(self) -> None:
-        """The answer broke after its first byte: the replica's fault, told with the ticket of its success."""
-        now = clock.monotonic()
-        owner, outcome = self._owner, Outcome.CUT_SHORT
-        verdict = outcome.verdict if owner is None else owner.blame(self, outcome, now)
-        self._lease.tell(verdict, now, self._rng, outcome.value)
 
     def stop(self) -> None:
         """Stop the engine's work; its sink hears nothing more."""
@@ -258,17 +280,12 @@ class Attempt:
             case TotalTimeout() | ClientStalled():
                 return False
             case FirstByteTimeout():
-                return bounds is None or bounds.first_byte_s >= self.upstream.deadlines.first_byte_s
+                return bounds is None or bounds.first_byte_s == self.upstream.deadlines.first_byte_s
             case IdleTimeout():
-                return bounds is None or bounds.idle_s >= self.upstream.deadlines.idle_s
+                return bounds is None or bounds.idle_s == self.upstream.deadlines.idle_s
             case _:
                 return True
 
     def retry_after_s(self) -> float | None:
         """What the engine's answer asked for, in seconds."""
-        if self.status == 0:
-            return None
-        for name, value in self.headers:
-            if name == b"retry-after":
-                return parse_retry_after(value)
-        return None
+        return retry_after_s(self.headers) if self.status else None

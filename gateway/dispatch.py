@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 
 _well_formed_id = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 MAX_TIMEOUT_MS = 24 * 3600 * 1000
+MOST_READ_TIMEOUTS = 64
+"""An SDK says one value with every request; whoever says a new one each time fills no more than this."""
 
 
 class Dispatcher:
     """Begins flights on the snapshot of the moment. `snapshot` is replaced whole, by assignment."""
 
-    __slots__ = ("_count", "_loop", "_prefix", "_rng", "_settlement", "snapshot")
+    __slots__ = ("_count", "_loop", "_prefix", "_read_timeouts", "_rng", "_settlement", "snapshot")
 
     def __init__(self, snapshot: Snapshot, settlement: Settlement, rng: random.Random | None = None) -> None:
         self.snapshot = snapshot
@@ -43,6 +45,7 @@ class Dispatcher:
         # Unique over processes and restarts, for the price of a counter.
         self._prefix = b"req-" + os.urandom(6).hex().encode()
         self._count = 0
+        self._read_timeouts: dict[bytes, Deadlines] = {}
 
     def id_of(self, fields: Mapping[bytes, bytes]) -> bytes:
         """The id that a request brings, where it is well-formed; else a new one."""
@@ -76,7 +79,7 @@ class Dispatcher:
             spoken = OPERATION_KEYS[operation]
             if serving is None or spoken not in serving.route.speakers or not principal.may_use(model):
                 raise self._no_route(operation, model, serving, snapshot, principal)
-            deadlines = self._deadlines(request, serving)
+            deadlines = self._deadlines(request)
         except Failure as failure:
             self._settlement.refused(request, request_id, operation, model, key_id, failure, received_s)
             body = failure.body(DIALECTS[operation], request_id.decode())
@@ -115,27 +118,29 @@ class Dispatcher:
             f"no engine of model {shown!r} speaks {operation.value}; it speaks {', '.join(spoken) or 'nothing yet'}",
         )
 
-    def _deadlines(self, request: Request, serving: Serving) -> Deadlines | None:
-        """The client's own bounds, which each engine's own may yet tighten; None for nearly every request."""
+    def _deadlines(self, request: Request) -> Deadlines | None:
+        """What the client says of its own time; None where it says nothing."""
         fields = request.fields
         total = fields.get(b"x-request-timeout-ms")
         read = fields.get(b"x-stainless-read-timeout")
-        if total is None and read is None:
-            return None
-        total_s = None
-        if total is not None:
-            if not total.isdigit() or len(total) > 12 or not 1 <= int(total) <= MAX_TIMEOUT_MS:
-                raise Failure(
-                    "invalid_field", f"x-request-timeout-ms must be a whole number from 1 to {MAX_TIMEOUT_MS}"
-                )
-            total_s = int(total) / 1e3
-        read_s = _seconds(read)
-        first = next(serving.route.endpoints(), None)
-        usual = serving.upstreams[first].deadlines if first is not None else Deadlines()
-        if total_s is None and (read_s is None or (read_s >= usual.first_byte_s and read_s >= usual.idle_s)):
-            return None
-        bound = read_s if read_s is not None else float("inf")
-        return Deadlines(connect_s=float("inf"), first_byte_s=bound, idle_s=bound, total_s=total_s)
+        if total is None:
+            return None if read is None else self._reading(read)
+        if not total.isdigit() or len(total) > 12 or not 1 <= int(total) <= MAX_TIMEOUT_MS:
+            raise Failure("invalid_field", f"x-request-timeout-ms must be a whole number from 1 to {MAX_TIMEOUT_MS}")
+        bound = _seconds(read) or float("inf")
+        return Deadlines(float("inf"), bound, bound, int(total) / 1e3)
+
+    def _reading(self, value: bytes) -> Deadlines | None:
+        """The bounds of a client that waits so long for each byte: made once for all that say the same."""
+        known = self._read_timeouts.get(value)
+        if known is None:
+            bound = _seconds(value)
+            if bound is None:
+                return None
+            known = Deadlines(float("inf"), bound, bound)
+            if len(self._read_timeouts) < MOST_READ_TIMEOUTS and len(value) <= 16:
+                self._read_timeouts[value] = known
+        return known
 
 
 def _seconds(value: bytes | None) -> float | None:

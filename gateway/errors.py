@@ -4,14 +4,14 @@ A message says what happened, to which model, and what to do about it. It never 
 stack trace. `kind` is the label of `penstock_errors_total` and the `error` field of the access line.
 
 `x-should-retry` tells OpenAI's SDKs what to do (openai-python `_base_client.py`): `false` only where we have already
-spent the retries, never on 429 or 503, whose Retry-After the SDK must be free to honour.
+tried again in their place, never on 429 or 503, whose Retry-After the SDK must be free to honour.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from engines.wire import ApiError, Dialect
 
@@ -20,7 +20,12 @@ class Row(NamedTuple):
     status: int
     type: str
     code: str | None
-    should_retry: bool | None = None
+    retried_here: bool = False
+    """Once we have tried again, a client that tries again too would only multiply the load."""
+
+
+TRIED_ENOUGH: Final = b"x-should-retry: false\r\n"
+"""For a client whose request had more than one attempt here. After a single one its own retries are worth as much."""
 
 
 TABLE: dict[str, Row] = {
@@ -43,18 +48,18 @@ TABLE: dict[str, Row] = {
     "body_too_large": Row(413, "request_too_large", "request_too_large"),
     "headers_too_large": Row(431, "invalid_request_error", "headers_too_large"),
     # The engines.
-    "engine_error": Row(502, "server_error", "engine_error", False),
-    "engine_auth": Row(502, "server_error", "engine_auth", False),
-    "engine_model": Row(502, "server_error", "engine_model_not_found", False),
-    "connect_failed": Row(502, "server_error", "engine_unreachable", False),
-    "connection_lost": Row(502, "server_error", "engine_connection_lost", False),
-    "bad_answer": Row(502, "server_error", "engine_bad_answer", False),
-    "answer_truncated": Row(502, "server_error", "engine_answer_truncated", False),
-    "no_finish_reason": Row(502, "server_error", "engine_answer_truncated", False),
+    "engine_error": Row(502, "server_error", "engine_error", True),
+    "engine_auth": Row(502, "server_error", "engine_auth", True),
+    "engine_model": Row(502, "server_error", "engine_model_not_found", True),
+    "connect_failed": Row(502, "server_error", "engine_unreachable", True),
+    "connection_lost": Row(502, "server_error", "engine_connection_lost", True),
+    "bad_answer": Row(502, "server_error", "engine_bad_answer", True),
+    "answer_truncated": Row(502, "server_error", "engine_answer_truncated", True),
+    "no_finish_reason": Row(502, "server_error", "engine_answer_truncated", True),
     "connections_busy": Row(503, "server_error", "engine_connections_busy"),
     "out_of_sockets": Row(503, "server_error", "gateway_out_of_sockets"),
     "no_replica": Row(503, "server_error", "no_replica_available"),
-    "timeout": Row(504, "timeout_error", "timeout", False),
+    "timeout": Row(504, "timeout_error", "timeout", True),
     # Ourselves.
     "draining": Row(503, "server_error", "shutting_down"),
     "control_plane_busy": Row(503, "server_error", "control_plane_busy"),
@@ -95,9 +100,6 @@ class Failure(Exception):
             lines += b"allow: %b\r\n" % self.allow.encode()
         if self.kind == "invalid_api_key":
             lines += b"www-authenticate: Bearer\r\n"  # RFC 9110 section 15.5.2: a 401 must say what would be right
-        should_retry = TABLE[self.kind].should_retry
-        if should_retry is not None:
-            lines += b"x-should-retry: true\r\n" if should_retry else b"x-should-retry: false\r\n"
         return lines
 
     def body(self, dialect: Dialect, request_id: str) -> bytes:

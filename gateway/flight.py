@@ -28,8 +28,9 @@ import structlog
 from engines.model import Deadlines, Operation
 from engines.wire import DIALECTS
 from gateway import clock, envelope
+from gateway.absence import nobody
 from gateway.attempt import Attempt
-from gateway.errors import Failure
+from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.identity import ANONYMOUS, Principal
 from gateway.prompt import Prompt
 from gateway.refusal import refusal_headers, told
@@ -41,7 +42,7 @@ from routing import retry
 from routing.blame import verdict_of
 from routing.breaker import Verdict
 from routing.facts import RequestFacts
-from routing.outcome import Outcome, outcome_of_status
+from routing.outcome import Outcome
 from routing.policy import choose
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Flight:
 
     # Defaults live on the class: setting them all for each request would cost 1 us.
     deadlines: Deadlines | None = None
-    """The client's own, when they are tighter than the engine's."""
+    """The client's own, where it told any; see `gateway.client_time`."""
     attempt: Attempt | None = None
     """The one that answers, or the last one sent."""
     first_dispatch_s = 0.0
@@ -157,7 +158,14 @@ class Flight:
         now = clock.monotonic()
         if len(self.attempts) == 1:
             self.first_dispatch_s = now
-        attempt.send(outgoing, self.deadlines, now, now - self.received_s)
+        bounds = self.deadlines
+        # Who told no read timeout waits as long as the engine may take.
+        fallback = (
+            bounds is not None
+            and bounds.first_byte_s < float("inf")
+            and retry.deeper_tier_left(serving.route, self.facts, endpoint.tier, now, self._retry)
+        )
+        attempt.send(outgoing, bounds, now, now - self.received_s, fallback)
         if self._paused:
             attempt.pause()
 
@@ -186,7 +194,7 @@ class Flight:
         if self.streams:
             for name, value in attempt.headers:
                 if name == b"content-type":
-                    streams = streams or value.startswith(b"text/event-stream")
+                    streams = streams or value[:17].lower() == b"text/event-stream"
         spoken = attempt.upstream.engine.dialect(self.operation)
         if not streams:
             return DocumentRelay(self, attempt, self.reply, spoken)
@@ -197,8 +205,8 @@ class Flight:
         self.reply.begin(attempt.status, passed_headers(attempt.headers) + UNCACHED + self.head_down(), reader)
         judge = Judge(self, attempt, self.reply, self.dialect, reader, prompt.asked_usage)
         if not serving.event_transforms:
-            return StreamRelay(judge, reader, self.reply)
-        return StreamRelay(judge, reader, self.reply, tuple([new() for new in serving.event_transforms]))
+            return StreamRelay(attempt, judge, reader, self.reply)
+        return StreamRelay(attempt, judge, reader, self.reply, tuple([new() for new in serving.event_transforms]))
 
     def blame(self, attempt: Attempt, outcome: Outcome, now: float) -> Verdict:
         """The first failure that this request may have caused counts; the rest may be its own."""
@@ -242,8 +250,10 @@ class Flight:
         elif attempt.error_parts is not None:
             self._pass_error(attempt, outcome)
         else:
-            retry_after_s = 1.0 if outcome is Outcome.OVERLOADED else None
-            self.fail(Failure(attempt.error_kind, self._sentence(attempt.message), retry_after_s=retry_after_s))
+            overloaded = outcome is Outcome.OVERLOADED
+            message = f"{attempt.message}; try again in 1 s" if overloaded else attempt.message
+            again_s = 1.0 if overloaded else None
+            self.fail(Failure(attempt.error_kind, self._sentence(message), retry_after_s=again_s))
 
     def _again(self) -> None:
         self._retry_timer = None
@@ -267,18 +277,10 @@ class Flight:
         """Tell a failure of our own, and settle."""
         self.error_kind = failure.kind
         headers = self.head_down()
+        if len(self.attempts) > 1 and TABLE[failure.kind].retried_here:
+            headers += TRIED_ENOUGH
         self.settle(self.reply.status_of(failure))
         self.reply.fail(failure, headers)
-
-    def refuse_stream(self, status: int, body: bytes) -> None:
-        """The stream's first event is an error, and no byte of it has left: answer it as an error."""
-        attempt = self.attempt
-        assert attempt is not None
-        attempt.stop()
-        attempt.status = status
-        attempt.error_kind = "rate_limited" if status == 429 else f"engine_{status}"
-        attempt.error_parts = [body]
-        self._pass_error(attempt, outcome_of_status(status))
 
     def _pass_error(self, attempt: Attempt, outcome: Outcome) -> None:
         """Tell the client what the engine said, unless that would tell it about us."""
@@ -289,27 +291,15 @@ class Flight:
         elif not self.reply.untold:  # by a comment
             self.fail(Failure("engine_error", self._sentence(attempt.message)))
         else:
-            headers = JSON + self.head_down() + refusal_headers(attempt, outcome)
+            headers = JSON + self.head_down() + refusal_headers(attempt, outcome, len(self.attempts))
             self.error_kind = self.error_kind or attempt.error_kind
             self.settle(status)
             self.reply.respond(status, headers, body)
 
     def _nobody(self) -> Failure:
-        """No replica may be asked. The client may try again when the first breaker lets a probe through."""
         serving = self._serving
         assert serving is not None
-        now = clock.monotonic()
-        waits = [
-            endpoint.state.breaker.open_until - now
-            for pool in serving.route.speakers[self.facts.operation].pools
-            for endpoint in pool
-            if not endpoint.state.breaker.closed
-        ]
-        return Failure(
-            "no_replica",
-            f"no replica of model {self.model!r} is available at the moment; try again shortly",
-            retry_after_s=max(1.0, min(waits, default=1.0)),
-        )
+        return nobody(self.model, serving.route.speakers[self.facts.operation].pools, clock.monotonic())
 
     def _sentence(self, message: str) -> str:
         attempt = self.attempt

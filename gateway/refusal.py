@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engines.wire import ApiError
-from gateway.errors import Failure
+from gateway.errors import TRIED_ENOUGH, Failure
+from gateway.relay.headers import passed_headers
 from routing.breaker import Verdict
 from routing.outcome import Outcome
 
@@ -74,12 +75,15 @@ def outcome_of_not_found(body: bytes, model: str) -> Outcome:
     return Outcome.ANSWERED
 
 
-def refusal_headers(attempt: Attempt, outcome: Outcome) -> bytes:
-    """The header lines that belong to an engine's refusal."""
-    lines = b""
+def refusal_headers(attempt: Attempt, outcome: Outcome, attempts: int) -> bytes:
+    """The header lines that belong to an engine's refusal, the last of so many `attempts`: when to come back, and what
+    is left of the limits."""
+    lines = passed_headers([(name, value) for name, value in attempt.headers if b"ratelimit-" in name])
     retry_after_s = attempt.retry_after_s()
     if retry_after_s is not None:
         lines += b"retry-after: %d\r\n" % max(1, ceil(retry_after_s))
-    if outcome.verdict is Verdict.FAILURE:
-        lines += b"x-should-retry: false\r\n"
+        if any(name == b"retry-after-ms" for name, _ in attempt.headers):
+            lines += b"retry-after-ms: %d\r\n" % ceil(retry_after_s * 1e3)
+    if attempts > 1 and outcome.verdict is Verdict.FAILURE:
+        lines += TRIED_ENOUGH
     return lines

@@ -43,8 +43,7 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
         StartFailed: an address is taken, or a launched engine does not come up.
     """
     supervisor = Supervisor()
-    _, loaded = source.load()
-    workers = loaded.settings.server.workers
+    workers = source.load().settings.server.workers
     plane = Plane(source, supervisor, workers=workers)
     settings = plane.settings
     stopping = asyncio.Event()

@@ -8,6 +8,7 @@ import structlog
 
 QUIET_S: Final = 60.0
 """A spell is over when so long nothing was short."""
+REQUESTS: Final = 'penstock_errors_total{kind="out_of_sockets"}'
 
 log = structlog.get_logger()
 
@@ -21,18 +22,19 @@ class Shortage:
         self._last_s = -QUIET_S
         self.spells = 0
 
-    def tell(self, now: float, why: str) -> None:
-        """A connection could not be opened at `now` (monotonic seconds), because of `why`."""
+    def tell(self, now: float, why: str, counted_as: str = REQUESTS) -> None:
+        """A connection could not be opened at `now` (monotonic seconds), because of `why`; the metric `counted_as` has
+        how many."""
         begins = now - self._last_s >= QUIET_S
         self._last_s = now
         if begins:
             self.spells += 1
-            log.error("out_of_sockets", why=why, counted_as='penstock_errors_total{kind="out_of_sockets"}')
+            log.error("out_of_sockets", why=why, counted_as=counted_as)
 
 
 _process = Shortage()
 
 
-def tell(now: float, why: str) -> None:
+def tell(now: float, why: str, counted_as: str = REQUESTS) -> None:
     """What `Shortage.tell` does, for the process."""
-    _process.tell(now, why)
+    _process.tell(now, why, counted_as)

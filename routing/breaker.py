@@ -124,13 +124,16 @@ class Breaker:
             self._probes += 1
         return self._period
 
-    def record(self, ticket: int, verdict: Verdict, now: float, rng: random.Random, why: str = "") -> None:
+    def record(
+        self, ticket: int, verdict: Verdict, now: float, rng: random.Random, why: str = "", *, again: bool = False
+    ) -> None:
         """Tell how an admitted request went; `why` is the label of its outcome.
 
-        A success may be told at the first body byte, so that a probe does not hold its place for a whole answer; if
-        the answer breaks later, a failure may be told with the same ticket.
+        A success may be told when the answer begins to be used, so that a probe does not hold its place for all of it;
+        if the answer breaks later, a failure is told with the same ticket. `again` says that there was such a success:
+        a request counts once.
         """
-        if ticket != self._period:
+        if ticket != self._period or (again and verdict is not _FAILURE):
             return
         if verdict is _SUCCESS and self.closed:
             if now >= self._bucket_end_s:
@@ -138,6 +141,8 @@ class Breaker:
             self._good[self._slot] += 1
         elif self.closed:
             if verdict is _FAILURE:
+                if again:
+                    self._take_back()
                 self._failed_while_closed(now, rng, why)
         elif verdict is _SUCCESS:
             self._close()
@@ -165,6 +170,15 @@ class Breaker:
             self._bucket_end_s = (self._bucket + 1) * self._bucket_s
         if not self.closed:
             self.open_until = min(self.open_until, now + settings.max_open_s * (1.0 + settings.jitter_ratio))
+
+    def _take_back(self) -> None:
+        """One success was none: one of the newest that are still counted."""
+        buckets = len(self._good)
+        for age in range(buckets):
+            slot = (self._slot - age) % buckets
+            if self._good[slot]:
+                self._good[slot] -= 1
+                return
 
     def _failed_while_closed(self, now: float, rng: random.Random, why: str) -> None:
         if now >= self._bucket_end_s:

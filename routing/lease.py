@@ -2,7 +2,7 @@
 
     taken at the send            given back
     ---------------------------  ---------------------------------------------------------------------------------------
-    a ticket of the breaker      with a verdict, when the attempt is over or at its first body byte (`tell`)
+    a ticket of the breaker      with a success once its answer is used (`works`), or with how it ended (`tell`)
     the prompt's tokens          at the first body byte, when prefill is over (`first_byte`), or at the end
     the output's tokens          at the end (`release`)
     a place on the meter         at the end; what it cost comes back
@@ -51,6 +51,7 @@ class Lease:
         "_state",
         "_ticket",
         "_told",
+        "_works",
     )
 
     def __init__(
@@ -68,16 +69,24 @@ class Lease:
         series.in_flight += 1
         self._held = True
         self._told = False
+        self._works = False
 
     @property
     def held(self) -> bool:
         """Whether it has not been given back."""
         return self._held
 
-    def first_byte(self, now: float, rng: random.Random) -> None:
-        """Prefill is over, and the replica works."""
+    def first_byte(self) -> None:
+        """Prefill is over. It says nothing yet of how the replica does: the first event may be an error."""
         self._state.first_byte(self._prompt_tokens)
         self._prompt_tokens = 0
+
+    def works(self, now: float, rng: random.Random) -> None:
+        """Something of its answer is used, so the replica works. Only the first call does anything, and none after
+        `tell`."""
+        if self._works or self._told:
+            return
+        self._works = True
         if self._state.aside_until_s:
             self._state.stand_in()
         self._state.breaker.record(self._ticket, Verdict.SUCCESS, now, rng)
@@ -85,12 +94,12 @@ class Lease:
     def tell(self, verdict: Verdict, now: float, rng: random.Random, why: str = "") -> None:
         """Tell the breaker how it ended; only the first call does anything, or a probe's place would be free twice.
 
-        `why` is the label of the outcome. After `first_byte` and `release` too: the ticket says which period it is
-        of.
+        `why` is the label of the outcome. After `works` and `release` too: the ticket says which period it is of, and
+        a failure takes the place of the success.
         """
         if not self._told:
             self._told = True
-            self._state.breaker.record(self._ticket, verdict, now, rng, why)
+            self._state.breaker.record(self._ticket, verdict, now, rng, why, again=self._works)
 
     def release(self, now: float) -> float | None:
         """Give back what is still held; returns the GPU cost in US dollars, None where nothing measures it.

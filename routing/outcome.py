@@ -5,10 +5,12 @@
     ANSWERED            success   never           the replica works; a 4xx is about the request
     REFUSED_FOR_GOOD    ignored   never           501, 505: no other attempt would differ
     CONNECT_FAILED      failure   free to move    nothing was sent, so moving on adds no load anywhere
-    CONNECTION_LOST     failure   yes             before the first body byte: the client has seen nothing
+    CONNECTION_LOST     failure   if allowed      after the send, before the first body byte: the client has seen
+                                                  nothing, but the engine may have done the work (`after_send`)
     BAD_ANSWER          failure   yes             the replica broke HTTP before the first body byte
     SERVER_ERROR        failure   yes             500, 502, 504 and the other 5xx
     FIRST_BYTE_TIMEOUT  failure   next tier only  see below
+    TOO_SLOW            ignored   next tier only  the client would leave before it answers; it may be in a hurry
     CREDENTIALS_REFUSED ignored   next engine     401, 402, 403, 407: ours, not the client's; the replica stands aside
     UNKNOWN_MODEL       ignored   next target     404 that names the model: the target's name for it is wrong
     UNSPOKEN            ignored   next target     404 or 405 without an error object: no such route there
@@ -42,6 +44,7 @@ class Retry(Enum):
     NEXT_TIER = "next_tier"
     NEXT_ENGINE = "next_engine"
     NEXT_TARGET = "next_target"
+    IF_ALLOWED = "if_allowed"
     YES = "yes"
     FREE_TO_MOVE = "free_to_move"
 
@@ -56,6 +59,7 @@ class Outcome(Enum):
     BAD_ANSWER = "bad_answer"
     SERVER_ERROR = "server_error"
     FIRST_BYTE_TIMEOUT = "first_byte_timeout"
+    TOO_SLOW = "too_slow"
     CREDENTIALS_REFUSED = "credentials_refused"
     UNKNOWN_MODEL = "unknown_model"
     UNSPOKEN = "unspoken"
@@ -84,10 +88,11 @@ _MEANING: dict[Outcome, tuple[Verdict, Retry]] = {
     Outcome.ANSWERED: (Verdict.SUCCESS, Retry.NEVER),
     Outcome.REFUSED_FOR_GOOD: (Verdict.IGNORED, Retry.NEVER),
     Outcome.CONNECT_FAILED: (Verdict.FAILURE, Retry.FREE_TO_MOVE),
-    Outcome.CONNECTION_LOST: (Verdict.FAILURE, Retry.YES),
+    Outcome.CONNECTION_LOST: (Verdict.FAILURE, Retry.IF_ALLOWED),
     Outcome.BAD_ANSWER: (Verdict.FAILURE, Retry.YES),
     Outcome.SERVER_ERROR: (Verdict.FAILURE, Retry.YES),
     Outcome.FIRST_BYTE_TIMEOUT: (Verdict.FAILURE, Retry.NEXT_TIER),
+    Outcome.TOO_SLOW: (Verdict.IGNORED, Retry.NEXT_TIER),
     Outcome.CREDENTIALS_REFUSED: (Verdict.IGNORED, Retry.NEXT_ENGINE),
     Outcome.UNKNOWN_MODEL: (Verdict.IGNORED, Retry.NEXT_TARGET),
     Outcome.UNSPOKEN: (Verdict.IGNORED, Retry.NEXT_TARGET),

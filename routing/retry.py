@@ -2,6 +2,7 @@
 
 Rules, in the order they are applied:
 1. An outcome that no attempt can better ends it, and so does the client's deadline. No wait ever reaches the deadline.
+   So does a connection lost after the send, unless `after_send`: the engine may have done the work, and charge for it.
 2. An untried endpoint that is available is asked at once: other replicas are not known to be in trouble, and waiting
    would only add latency. It costs a token of the model's retry budget, except
    - a move to a tier deeper than any tried: a fallback always gets its chance. The load this adds is bounded by the
@@ -11,7 +12,7 @@ Rules, in the order they are applied:
      Whatever would refuse for the same reason is passed over, tried or not.
 3. With none untried, one that was tried is asked again, after a full-jitter exponential back-off (Brooker, "Exponential
    Backoff And Jitter", 2015) and never before its own Retry-After. It costs a token. A Retry-After over the limit ends
-   it: the client is told and decides.
+   it: the client is told at once and decides. SDKs wait by themselves, and a wait here would come on top of theirs.
 4. No tier is asked more than `max_attempts` times by one request.
 
 Nothing here is built for a request that succeeds: make the `RetryState` at its first failure.
@@ -173,11 +174,30 @@ class RetryState:
         return rng.random() * most_s
 
 
+def deeper_tier_left(
+    route: ModelRoute, facts: RequestFacts, tier: int, now: float, state: RetryState | None = None
+) -> bool:
+    """Whether an attempt in `tier` that is too slow could be followed by one in a deeper tier than any tried."""
+    pools = route.speakers[facts.operation].pools
+    barred: list[Endpoint] = []
+    if state is not None:
+        tier = max(tier, max([endpoint.tier for endpoint in state.tried], default=0))
+        barred = state._barred
+    if tier + 1 >= len(pools):
+        return False
+    over = passed_over(route, facts, now)
+    for pool in pools[tier + 1 :]:
+        for endpoint in pool:
+            if endpoint.state.available(now) and endpoint not in barred and endpoint not in over:
+                return True
+    return False
+
+
 def next(state: RetryState, failure: FailedAttempt, now: float, rng: random.Random) -> Wait | GiveUp:
     """What to do after `failure`. Call it once per failed attempt; takes from the model's budget when it says Wait."""
     state.note(failure, now)
     may = failure.outcome.retry
-    if may is Retry.NEVER:
+    if may is Retry.NEVER or (may is Retry.IF_ALLOWED and not state.route.retry.after_send):
         return GiveUp("not_retryable")
     if now >= state._deadline_s:
         return GiveUp("deadline")

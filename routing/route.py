@@ -30,8 +30,11 @@ class RetrySettings:
     """Attempts per tier, the first included."""
     base_backoff_s: float = 0.025
     max_backoff_s: float = 2.0
-    max_retry_after_s: float = 10.0
-    """A longer Retry-After is the client's to wait for, not ours."""
+    max_retry_after_s: float = 0.1
+    """A longer Retry-After is the client's to wait for, not ours: SDKs wait by themselves, and where both wait, three
+    tries of each make nine calls."""
+    after_send: bool = False
+    """Whether a request that an engine had taken when its connection was lost is sent again: it may be billed twice."""
     budget_per_request: float = 0.2
     budget_floor_per_s: float = 10.0
     budget_cap: float = 100.0

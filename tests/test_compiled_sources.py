@@ -26,12 +26,19 @@ def bases(one: ast.ClassDef) -> set[str]:
 
 
 def parsed_structs(modules: Iterable[ast.Module]) -> list[str]:
-    """Structs with a field that is more than the name of a class: the compiler replaces its type with `type`."""
+    """Structs with a field that is more than the name of a class, or has a default that is no literal.
+
+    The compiler replaces the type of the one with `type`, and leaves out the default of the other.
+    """
     return [
         one.name
         for one in classes(modules)
         if "Struct" in bases(one)
-        and any(isinstance(line, ast.AnnAssign) and isinstance(line.annotation, ast.BinOp) for line in one.body)
+        and any(
+            isinstance(line, ast.AnnAssign)
+            and (isinstance(line.annotation, ast.BinOp) or not isinstance(line.value, ast.Constant | None))
+            for line in one.body
+        )
     ]
 
 
@@ -62,6 +69,12 @@ def unset_defaults(modules: Iterable[ast.Module]) -> list[str]:
 WRONG = """
 class Answer(msgspec.Struct):
     usage: Usage | None = None
+class Bare(msgspec.Struct):
+    size: int
+    error: Raw = NULL
+class Good(msgspec.Struct):
+    size: int
+    more: int = 0
 class Kind(Enum):
     ONE = 1
     def __init__(self, value: int) -> None: ...
@@ -74,7 +87,7 @@ class Facts:
 
 @pytest.mark.parametrize(
     ("look", "found"),
-    [(parsed_structs, ["Answer"]), (enums_that_initialise, ["Kind"]), (unset_defaults, ["Facts.source"])],
+    [(parsed_structs, ["Answer", "Bare"]), (enums_that_initialise, ["Kind"]), (unset_defaults, ["Facts.source"])],
 )
 def test_the_walk_sees_what_it_looks_for(look: object, found: list[str]) -> None:
     assert callable(look)

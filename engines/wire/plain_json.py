@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import msgspec
 
+from engines.wire import refusals
 from engines.wire.dialect import NOTHING, Finding
 from engines.wire.openai_chat.dialect import OpenAIChat
-from engines.wire.openai_chat.shapes import decode_counted
+from engines.wire.openai_chat.shapes import decode_plain, is_truthy
+
+ERROR_WITHIN_BYTES = 1024
+"""An answer that is an error says so early; a megabyte of embeddings is not searched for it."""
 
 
 class PlainJson(OpenAIChat):
     """OpenAI's errors and usage without its finish reasons."""
 
     def read_answer(self, body: bytes) -> Finding:
-        if b'"usage"' not in body:
+        if b'"usage"' not in body and body.find(b'"error"', 0, ERROR_WITHIN_BYTES) < 0:
             return NOTHING
         try:
-            answer = decode_counted(body)
+            answer = decode_plain(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return NOTHING
+            return refusals.stray_error(body) or NOTHING
+        if is_truthy(answer.error):
+            return refusals.error_finding(body)
         return Finding(usage=answer.usage.normalised()) if answer.usage is not None else NOTHING
 
 

@@ -2,43 +2,71 @@
 
 The shape that clients read is `{"error": {...}}`, which Anthropic's shares. FastAPI says `{"detail": "..."}`, or in
 place of the text a list of what is wrong with which field; others say `message`; Gemini puts the usual shape into a
-list.
+list; an event of Responses is flat, or has it in its `response`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-from engines.wire.dialect import Refusal
+from engines.wire.dialect import Finding, Refusal
+from engines.wire.statuses import named_status
 
 MAX_SAID = 500
 """Characters of a foreign error that are told."""
+UNSAID = "the engine reported an error"
 
 
 def read_error(status: int, body: bytes) -> Refusal:
     """Read an error answer with this status, whoever sent it."""
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        answer = None
+    answer = decoded(body)
     if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
         error = answer["error"]
-        code = error.get("code")
         return Refusal(
             message=_text(error.get("message")),
             type=_text(error.get("type")) or error_type(status),
-            code=str(code) if isinstance(code, (str, int)) else "",
+            code=_code(error),
             native=True,
         )
     if isinstance(answer, list) and answer and isinstance(answer[0], dict):
         answer = answer[0].get("error")
+    elif isinstance(answer, dict) and isinstance(answer.get("response"), dict):
+        answer = answer["response"].get("error")
+    if not isinstance(answer, dict):
+        return Refusal(message="", type=error_type(status))
     said = ""
-    if isinstance(answer, dict):
-        for key in ("message", "detail", "error"):
-            said = _text(answer.get(key))
-            if said:
-                break
-    return Refusal(message=said, type=error_type(status))
+    for key in ("message", "detail", "error"):
+        said = _text(answer.get(key))
+        if said:
+            break
+    return Refusal(message=said, type=error_type(status), code=_code(answer))
+
+
+def error_finding(data: bytes) -> Finding:
+    """What an event, or the body of a 200, says that is known to be an error."""
+    answer = decoded(data)
+    if isinstance(answer, list) and answer:
+        answer = answer[0]
+    if not isinstance(answer, dict):
+        return Finding(error=UNSAID)
+    error = answer.get("error")
+    if not error and isinstance(answer.get("response"), dict):
+        error = answer["response"].get("error")
+    if isinstance(error, dict):
+        return Finding(error=_text(error.get("message")) or UNSAID, error_status=named_status(error, answer))
+    return Finding(error=_text(error or answer.get("message")) or UNSAID, error_status=named_status(answer))
+
+
+def stray_error(data: bytes) -> Finding | None:
+    """The error in an event, or the body of a 200, of no shape that its format has; None when it is not one."""
+    answer = decoded(data)
+    if isinstance(answer, list) and answer:
+        answer = answer[0]
+    if isinstance(answer, dict) and (answer.get("error") or answer.get("object") == "error"):
+        return error_finding(data)
+    return None
 
 
 def error_type(status: int) -> str:
@@ -46,6 +74,19 @@ def error_type(status: int) -> str:
     if status >= 500:
         return "server_error"
     return "rate_limit_error" if status == 429 else "invalid_request_error"
+
+
+def decoded(body: bytes) -> Any:
+    """The document; None when it is none, or too deep."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+def _code(error: dict[str, Any]) -> str:
+    code = error.get("code")
+    return str(code) if isinstance(code, (str, int)) else ""
 
 
 def _text(said: object) -> str:

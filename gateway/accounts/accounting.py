@@ -59,7 +59,8 @@ class Accounting:
             overhead_s = flight.first_dispatch_s - received_s
             usage = attempt.usage
             if usage is not None:
-                flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s)
+                if not flight.error_kind:
+                    flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s)
                 if upstream.rates is not None:
                     cost_usd = upstream.rates.cost_usd(usage) + (cost_usd or 0.0)
             if flight.streams and attempt.first_byte_s:

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from gateway.api.failures import HANDLERS
@@ -51,7 +52,7 @@ class Serving(Protocol):
     @property
     def catalog(self) -> Catalog: ...
 
-    async def exposition(self) -> bytes:
+    async def exposition(self) -> Sequence[bytes]:
         """All metrics. Raises TimeoutError or LinkError without an answer of the control plane."""
 
     async def administer(self, request: AdminRequest) -> AdminAnswer:
@@ -93,10 +94,10 @@ def control_app(gateway: Serving) -> Starlette:
 
     async def metrics(_: Request) -> Response:
         try:
-            text = await gateway.exposition()
+            parts = await gateway.exposition()
         except (LinkError, TimeoutError):
             return PlainTextResponse("the control plane did not answer in time\n", status_code=503)
-        return Response(text, media_type=CONTENT_TYPE)
+        return StreamingResponse(_in_turns(parts), media_type=CONTENT_TYPE)
 
     async def admin(request: Request) -> Response:
         body = await request.body()
@@ -108,7 +109,8 @@ def control_app(gateway: Serving) -> Starlette:
                 AdminRequest(request.method, scope["raw_path"], scope["query_string"], list(scope["headers"]), body)
             )
         except (LinkError, TimeoutError):
-            raise Failure("control_plane_busy", "the control plane did not answer; try again") from None
+            busy = "the control plane did not answer; try again in 1 s"
+            raise Failure("control_plane_busy", busy, retry_after_s=1.0) from None
         response = Response(answer.body, status_code=answer.status)
         response.raw_headers = list(answer.headers)
         return response
@@ -126,3 +128,10 @@ def control_app(gateway: Serving) -> Starlette:
     )
     app.router.redirect_slashes = False
     return app
+
+
+async def _in_turns(parts: Sequence[bytes]) -> AsyncIterator[bytes]:
+    """One part to a turn of the loop, which has streams to serve."""
+    for part in parts:
+        yield part
+        await asyncio.sleep(0)

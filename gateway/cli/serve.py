@@ -47,6 +47,7 @@ def serve(
 
     logs.start()
 
+    from gateway.control.reading import in_child
     from gateway.control.source import Source
     from gateway.serve import StartFailed, run
     from gateway.settings import ConfigError, format_problems
@@ -58,7 +59,7 @@ def serve(
     if vllm is not None:
         source = Source(None, vllm_config(vllm, vllm_python), server=overrides)
     else:
-        source = Source(config or quickstart(), server=overrides)
+        source = Source(config or quickstart(), server=overrides, reading=in_child)
     try:
         _configure_logging(source)
         run(source, started=_greet, wait_for_engines=config is None)
@@ -109,6 +110,5 @@ def _configure_logging(source: object) -> None:
     from gateway.telemetry import logs
 
     assert isinstance(source, Source)
-    _, loaded = source.load()
-    telemetry = loaded.settings.telemetry
+    telemetry = source.load().settings.telemetry
     logs.configure(telemetry.log_level, telemetry.log_format)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 import structlog
 
@@ -50,8 +50,8 @@ class CounterBoard:
         """A worker is gone; what it counted stays counted."""
         self._accumulator.departed(worker)
 
-    async def exposition(self) -> bytes:
-        """All metrics, of the workers and our own, as Prometheus text."""
+    async def exposition(self) -> AsyncIterator[bytes]:
+        """All metrics, of the workers and our own, as Prometheus text, in pieces between which the loop turns."""
         late = []
         answers = await self._links.ask_all(AskCounters(), Counters, timeout_s=self._timeout_s, bulk=True)
         for worker, answer in answers.items():
@@ -61,8 +61,6 @@ class CounterBoard:
                 late.append(worker)
         if late:
             log.warning("stale_counters", workers=sorted(late))
-        text = []
         for chunk in self._render(self._accumulator.total(self._own.snapshot()), (os.getpid(), *self._links.pids)):
-            text.append(chunk)
+            yield chunk
             await asyncio.sleep(0)  # streams share this loop; all the text at once would hold them up for milliseconds
-        return b"".join(text)

@@ -6,7 +6,7 @@ it does lives beside it, a file each: `reload`, `health`, `counters`, `load`, `l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -26,13 +26,14 @@ from gateway.control.load import LoadExchange
 from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.roster import COALESCE_S, Roster
 from gateway.control.source import Source
+from gateway.control.targets import TargetCheck
 from gateway.fleet.members import Member
 from gateway.identity import Keyring
 from gateway.settings import Settings, is_loopback
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
-from gateway.telemetry.metrics.families.loops import LOOP_AGE
+from gateway.telemetry.metrics.families.loops import LOOP_AGE, PROBES_UNSENT
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.metrics.families.replicas import REPLICAS
 from gateway.workers.link import Link
@@ -44,6 +45,7 @@ from gateway.workers.messages import (
     Drain,
     Drained,
     Exposition,
+    ExpositionPart,
     Load,
     MembersChanged,
     SeriesCounted,
@@ -75,7 +77,6 @@ class Plane:
 
         `coalesce_s`: for so many seconds changes of replicas are gathered before workers hear of them.
         """
-        self._source = source
         self._supervisor = supervisor
         self._workers = workers
         self.links = Links()
@@ -86,7 +87,10 @@ class Plane:
         self._engines = Engines(supervisor.spawn, self._roster)
         self._launches = Launches(supervisor.spawn, self._launched)
         self._board = HealthBoard()
-        self._health = HealthLoop(self._board, self._engines.probed)
+        self._health = HealthLoop(
+            self._board, self._engines.probed, lambda engine: self._metrics.count(PROBES_UNSENT, engine)
+        )
+        self._targets = TargetCheck(self._engines.probed)
         self._reload = Reload(
             source,
             self.links,
@@ -114,7 +118,7 @@ class Plane:
 
     async def start(self) -> None:
         """Launch what is to be launched and begin the loops; does not wait for engines."""
-        for notice in self._reload.now.loaded.notices:
+        for notice in self._reload.now.sealed.notices:
             log.info("config_notice", notice=notice)
         await self._use(self.settings)
         self._supervisor.loop("health", self.probe_all, lambda: self.settings.health.interval_s)
@@ -178,18 +182,22 @@ class Plane:
             case Load():
                 self._load.note(worker, message)
 
-    async def asked(self, message: ToPlane) -> ToWorker:
+    async def asked(self, worker: str, message: ToPlane) -> ToWorker:
         """Answer one question of a worker."""
         match message:
             case AskExposition():
-                return Exposition(await self.exposition())
+                parts = 0
+                async for text in self.exposition():
+                    self.links.tell(worker, ExpositionPart(message.scrape, text), bulk=True)
+                    parts += 1  # one that found no room is missed by the worker
+                return Exposition(parts)
             case AdminRequest():
                 return await passed(self._admin, message)
         raise TypeError(f"{type(message).__name__} asks nothing")
 
-    async def exposition(self) -> bytes:
+    def exposition(self) -> AsyncIterator[bytes]:
         """All metrics, of the workers and our own, as Prometheus text. A late worker counts as last heard."""
-        return await self._counters.exposition()
+        return self._counters.exposition()
 
     # -- gateway.admin -------------------------------------------------------------------------------------------------
 
@@ -224,6 +232,7 @@ class Plane:
         """The step of the health loop."""
         if await self._health.probe_all(self.settings.health):
             self._roster.down(self._board.down())
+        await self._targets.look(self._board.down())  # after the probes, on their connections
 
     def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:
         """Send a replica nothing new, or again, in every worker; returns whether there is such a replica."""
@@ -237,9 +246,7 @@ class Plane:
 
     def _configuration(self, configuration: InUse) -> Configure:
         return Configure(
-            text=configuration.text,
-            base=str(self._source.base),
-            server=self._source.server,
+            sealed=configuration.sealed,
             workers=self._workers,
             members=self._roster.members(),
         )
@@ -248,6 +255,7 @@ class Plane:
         """Every worker uses these settings now."""
         self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
         await self._engines.use(settings)
+        self._targets.use(settings)
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)
 
@@ -268,7 +276,7 @@ class FromWorker:
         self._plane.told(self._worker, message)
 
     async def asked(self, message: ToPlane) -> ToWorker:
-        return await self._plane.asked(message)
+        return await self._plane.asked(self._worker, message)
 
     def link_lost(self) -> None:
         self._lost()

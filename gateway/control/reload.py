@@ -15,7 +15,9 @@ import structlog
 from gateway.accounts.keys import keys_of
 from gateway.control.links import Links
 from gateway.control.source import Source
-from gateway.settings import ConfigError, Loaded, Settings
+from gateway.settings import ConfigError, Settings
+from gateway.settings.load import ca_files
+from gateway.settings.sealed import Sealed, opened, seal
 from gateway.workers.link import Link
 from gateway.workers.messages import Configure, Configured, Keys, Reopen, ToWorker
 from gateway.workers.questions import AskFailed, LinkError, LinkLost
@@ -28,14 +30,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class InUse:
-    """One configuration as it was read."""
+    """One configuration: as data, which workers are sent, and as settings."""
 
-    text: str
-    loaded: Loaded
-
-    @property
-    def settings(self) -> Settings:
-        return self.loaded.settings
+    sealed: Sealed
+    settings: Settings
 
 
 class Reload:
@@ -67,8 +65,9 @@ class Reload:
         self._trial = trial
         self._using = using
         self._counted = counted
-        self.now = InUse(*source.load())
-        self._fingerprint = source.fingerprint() if source.path is not None else b""
+        loaded = source.load()
+        self.now = InUse(seal(loaded), loaded.settings)
+        self._fingerprint = source.fingerprint(ca_files(loaded.settings)) if source.path is not None else b""
         self._one = asyncio.Lock()
 
     @property
@@ -97,7 +96,7 @@ class Reload:
 
     async def watch(self) -> None:
         """The loop's step. Files are compared by content: a ConfigMap is a symlink whose times say nothing."""
-        fingerprint = await asyncio.to_thread(self._source.fingerprint)
+        fingerprint = await asyncio.to_thread(self._source.fingerprint, ca_files(self.settings))
         if fingerprint != self._fingerprint:
             self._fingerprint = fingerprint  # first, so that a bad file is complained of once
             await self.reload()
@@ -107,27 +106,27 @@ class Reload:
         async with self._one:
             self._links.tell_all(Reopen())
             try:
-                text, loaded = await asyncio.to_thread(self._source.load)
-                check_fixed(self.settings, loaded.settings)
-                await self._trial(loaded.settings)
+                sealed = await self._source.read()
+                new = InUse(sealed, (await opened(sealed, (self.now.sealed, self.settings))).settings)
+                check_fixed(self.settings, new.settings)
+                await self._trial(new.settings)
             except (ConfigError, ValueError, OSError) as error:
                 self._counted("refused")
                 log.error("config_refused", why=str(error))
                 return False
-            if loaded.digest == self.now.loaded.digest:
+            if sealed.same(self.now.sealed):
                 return True
-            new = InUse(text, loaded)
-            if only_keys_differ(self.settings, loaded.settings):
-                self._links.tell_all(Keys(keys_of(loaded.settings), loaded.settings.auth.open))
+            if sealed.differs_only_in(self.now.sealed, "auth"):  # then nothing needs to be built
+                self._links.tell_all(Keys(keys_of(new.settings), new.settings.auth.open))
             elif not await self._spread(new):
                 self._counted("refused")
                 return False
             self.now = new
-            for notice in loaded.notices:
+            for notice in sealed.notices:
                 log.info("config_notice", notice=notice)
-            await self._using(loaded.settings)
+            await self._using(new.settings)
             self._counted("applied")
-            log.info("config_applied", digest=loaded.digest[:12])
+            log.info("config_applied", digest=sealed.digest[:12])
             return True
 
     async def _spread(self, new: InUse) -> bool:
@@ -157,11 +156,6 @@ def _problem(answer: object) -> str:
     if isinstance(answer, Configured):
         return answer.problem
     return str(answer) if isinstance(answer, AskFailed) else ""
-
-
-def only_keys_differ(old: Settings, new: Settings) -> bool:
-    """Whether nothing but the API keys is new: then nothing needs to be built."""
-    return all(getattr(old, name) == getattr(new, name) for name in Settings.model_fields if name != "auth")
 
 
 def check_fixed(old: Settings, new: Settings) -> None:

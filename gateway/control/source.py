@@ -6,11 +6,15 @@ import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from gateway.control.reader import Wanted
+from gateway.control.reading import Reading, in_thread
 from gateway.settings import Loaded, load_settings, read_source
 from gateway.settings.document import MAX_BYTES
 from gateway.settings.files import NotReadable, read_regular
+from gateway.settings.load import ca_content
+from gateway.settings.sealed import Sealed
 
 
 class Source:
@@ -23,18 +27,24 @@ class Source:
         *,
         server: Mapping[str, str | int] | None = None,
         environ: Mapping[str, str] | None = None,
+        reading: Reading = in_thread,
     ) -> None:
+        """`reading` is how a running gateway reads it again."""
         self.path = path
         self._text = text
         self.server = dict(server or {})
+        self._reading = reading
         self._environ = os.environ if environ is None else environ
 
     @property
     def base(self) -> pathlib.Path:
         return self.path.parent if self.path is not None else pathlib.Path()
 
-    def fingerprint(self) -> bytes:
-        """Changes when the file does, or a file it refers to. Blocks as long as the disk does: call it in a thread."""
+    def fingerprint(self, authorities: Iterable[str] = ()) -> bytes:
+        """Changes when the file does, or a file it refers to, or one of `authorities` (`ca_file` of engines).
+
+        Blocks as long as the disk does: call it in a thread.
+        """
         assert self.path is not None
         digest = hashlib.sha256()
         for path in (self.path, *self._referenced(self.path)):
@@ -42,6 +52,9 @@ class Source:
                 content = read_regular(path, MAX_BYTES)
             except NotReadable as error:
                 content = str(error).encode()
+            digest.update(len(content).to_bytes(8, "big") + content)
+        for name in authorities:
+            content = ca_content(name)
             digest.update(len(content).to_bytes(8, "big") + content)
         return digest.digest()
 
@@ -52,10 +65,21 @@ class Source:
             return []
         return [self.base / name for name in re.findall(r"\$\{file:([^}]+)\}", text)]
 
-    def load(self) -> tuple[str, Loaded]:
-        """Read and check it. Raises ConfigError."""
-        # Read once: what the workers are sent is what was checked here.
+    def load(self) -> Loaded:
+        """Read and check it here and now, before there is anybody to hold up. Raises ConfigError."""
         text = self._text if self.path is None else read_source(self.path)
         assert text is not None
         name = None if self.path is None else str(self.path)
-        return text, load_settings(text, self._environ, server=self.server, base=self.base, name=name)
+        return load_settings(text, self._environ, server=self.server, base=self.base, name=name)
+
+    async def read(self) -> Sealed:
+        """Read and check it while streams run. Raises ConfigError."""
+        return await self._reading(
+            Wanted(
+                path=None if self.path is None else os.fsencode(self.path),
+                text=self._text,
+                base=os.fsencode(self.base),
+                server=self.server,
+                environ=[(os.fsencode(name), os.fsencode(value)) for name, value in self._environ.items()],
+            )
+        )

@@ -7,6 +7,7 @@ go within it.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable, Iterator, Mapping
 
 from engines.http_engine import HttpEngine, HttpSettings
@@ -20,10 +21,12 @@ _AT_ONCE = 16
 class Built:
     """One engine with its replicas, by id, in the order in which pools list them."""
 
-    __slots__ = ("engine", "ids", "replicas", "spoken")
+    __slots__ = ("context", "engine", "ids", "replicas", "spoken")
 
-    def __init__(self, engine: HttpEngine, replicas: dict[str, Replica]) -> None:
+    def __init__(self, engine: HttpEngine, replicas: dict[str, Replica], context: ssl.SSLContext | None) -> None:
+        """`context` is what its https replicas were added with: another one once a file of authorities has changed."""
         self.engine = engine
+        self.context = context
         self.replicas = replicas
         self.ids = tuple(replicas)
         self.spoken = frozenset(operation.value for operation in engine.operations)
@@ -45,7 +48,10 @@ class Draft:
         """An engine that is to be, in steps. Raises ValueError for a replica's URL that cannot be used."""
         wanted = {replica.id: replica for replica in replicas}
         old = self._now.get(name)
-        if old is not None and old.engine.settings == settings:
+        https = any(replica.url.startswith("https:") for replica in wanted.values())
+        context = self._pools.contexts.get(settings.trust) if https else None
+        renewed = old is not None and None not in (old.context, context) and old.context is not context
+        if old is not None and old.engine.settings == settings and not renewed:
             if list(old.replicas.items()) == list(wanted.items()):
                 self.engines[name] = old
                 return
@@ -60,7 +66,7 @@ class Draft:
                 self._added.append((engine, replica.id, known.get(replica.id)))
             if at % _AT_ONCE == 0:
                 yield
-        self.engines[name] = Built(engine, wanted)
+        self.engines[name] = Built(engine, wanted, context)
 
     def keep_the_others(self) -> None:
         """What was not `put` stays as it is."""

@@ -1,20 +1,17 @@
-"""The part of a new configuration that is slow and needs no event loop: it is read in another thread."""
+"""The part of a new configuration that is slow and needs no event loop: it is made in another thread."""
 
 from __future__ import annotations
 
 import gc
-import pathlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from engines.pools import Contexts
 from gateway.accounts.keys import keyring_of, keys_of
 from gateway.accounts.prices import PriceBook
 from gateway.fleet.specs import priced, trusts_of
 from gateway.identity import Keyring
-from gateway.settings import Settings, load_settings
+from gateway.settings import Loaded, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +24,12 @@ class Prepared:
     prices: PriceBook
 
 
-def prepare(
-    text: str,
-    environ: Mapping[str, str],
-    server: Mapping[str, Any],
-    base: pathlib.Path,
-    contexts: Contexts,
-    before: Prepared | None,
-) -> Prepared:
-    """Read a configuration as `load_settings` does, look its prices up and make its TLS contexts.
+def prepare(loaded: Loaded, contexts: Contexts, before: Prepared | None) -> Prepared:
+    """Look the prices of a configuration up and make its TLS contexts.
 
-    `before` is what is in use: prices that are the same stay the same objects. Raises ConfigError, or ValueError or
-    OSError for a file of authorities that cannot be used.
+    `before` is what is in use: prices that are the same stay the same objects. Raises ValueError or OSError for a file
+    of authorities that cannot be used.
     """
-    loaded = load_settings(text, environ, server=server, base=base)
     settings = loaded.settings
     if before is not None and before.settings.prices == settings.prices:
         prices = before.prices

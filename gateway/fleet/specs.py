@@ -79,6 +79,7 @@ def retry_settings(settings: Settings, workers: int) -> RetrySettings:
         base_backoff_s=retry.base_backoff_s,
         max_backoff_s=retry.max_backoff_s,
         max_retry_after_s=retry.max_retry_after_s,
+        after_send=retry.after_send,
         budget_per_request=retry.budget_ratio,
         budget_floor_per_s=retry.budget_floor_per_s / workers,
         budget_cap=max(1.0, retry.budget_cap / workers),

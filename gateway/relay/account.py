@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.errors import ClientStalled, EngineError, IdleTimeout, TotalTimeout
 
 if TYPE_CHECKING:
     from gateway.errors import Failure
+
+UNNAMED: Final = 502
+"""The status of an error in a 200 that names none: the engine failed, and does not say why."""
 
 
 class Account(Protocol):
@@ -33,9 +36,6 @@ class Account(Protocol):
 
     def fail(self, failure: Failure) -> None:
         """Tell the client, in whatever way is still open, and settle."""
-
-    def refuse_stream(self, status: int, body: bytes) -> None:
-        """The stream's first event is an error, and nothing has left."""
 
 
 def kind_of(error: EngineError) -> str:

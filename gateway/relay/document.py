@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from engines.wire import Dialect, Finding
 from gateway.errors import Failure
-from gateway.relay.account import Account, kind_of
+from gateway.relay.account import UNNAMED, Account, kind_of
 from gateway.relay.headers import passed_headers
 
 if TYPE_CHECKING:
@@ -60,8 +60,9 @@ class DocumentRelay:
             whole = self._whole()
             self._passing = True
             self._tail = whole[-TAIL_BYTES:]
-            self._account.committed()
             attempt = self._attempt
+            attempt.works()
+            self._account.committed()
             self._reply.pass_on(attempt.status, passed_headers(attempt.headers) + self._account.head_down(), whole)
 
     def flush(self) -> None:
@@ -81,7 +82,12 @@ class DocumentRelay:
             self._reply.end()
             return
         body = self._whole()
-        self._take(self._dialect.read_answer(body))
+        finding = self._dialect.read_answer(body)
+        if finding.error:
+            attempt.refuse(finding.error_status or UNNAMED, body)
+            return
+        self._take(finding)
+        attempt.works()
         account.settle(attempt.status)
         headers = passed_headers(attempt.headers) + account.head_down()
         cost_usd = account.cost_usd
@@ -92,6 +98,8 @@ class DocumentRelay:
     def failed(self, error: EngineError) -> None:
         if self._attempt.is_engines_fault(error):
             self._attempt.broke()
+        else:
+            self._attempt.works()
         self._account.fail(Failure(kind_of(error), f"model {self._account.model!r}: {error}"))
 
     def _whole(self) -> bytes:
@@ -103,8 +111,6 @@ class DocumentRelay:
     def _take(self, finding: Finding) -> None:
         self._attempt.usage = finding.usage
         self._attempt.finish_reason = finding.finish_reason
-        if finding.error:
-            self._account.error_kind = "engine_error"
 
 
 def usage_in(tail: bytes) -> bytes:

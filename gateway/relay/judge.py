@@ -2,6 +2,7 @@
 
 The one rule that every format shares: a stream succeeds only if its engine said so. After an error no success marker
 passes; a stream that ends without a finish reason ends in an error of ours; a marker that the engine forgot is added.
+An error before anything has left is none of the client's business yet: the attempt has failed as with that HTTP status.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from engines.sse import payload
 from engines.wire import Dialect, Finding, Reader
 from gateway import clock
 from gateway.errors import Failure
-from gateway.relay.account import Account, kind_of
+from gateway.relay.account import UNNAMED, Account, kind_of
+from routing.outcome import Outcome, outcome_of_status
 
 if TYPE_CHECKING:
     from gateway.attempt import Attempt
@@ -23,7 +25,17 @@ if TYPE_CHECKING:
 class Judge:
     """Judges one stream, and ends it. Knows findings, not formats."""
 
-    __slots__ = ("_account", "_asked_usage", "_attempt", "_dialect", "_ended", "_error", "_reader", "_reply")
+    __slots__ = (
+        "_account",
+        "_asked_usage",
+        "_attempt",
+        "_dialect",
+        "_ended",
+        "_error",
+        "_marked",
+        "_reader",
+        "_reply",
+    )
 
     def __init__(
         self, account: Account, attempt: Attempt, reply: Reply, dialect: Dialect, reader: Reader, asked_usage: bool
@@ -37,14 +49,17 @@ class Judge:
         self._asked_usage = asked_usage
         self._ended = False
         self._error = False
+        self._marked = False
+        """Whether the success marker came, be it believed or not."""
 
     @property
     def over(self) -> bool:
         """Whether the answer has ended; nothing of the stream is wanted any more."""
-        return self._account.settled
+        return self._attempt.over
 
     def committed(self) -> None:
         """Something leaves."""
+        self._attempt.works()
         self._account.committed()
 
     def weigh(self, event: bytes, finding: Finding) -> bytes:
@@ -61,15 +76,20 @@ class Judge:
             attempt.finish_reason = finding.finish_reason
             attempt.last_content_s = clock.monotonic()
         if finding.error:
+            status = finding.error_status or UNNAMED
+            if self._reply.untold:
+                attempt.refuse(status, payload(event))
+                return b""
+            event = finding.restated or event
             self._error = True
             self._account.error_kind = "engine_error"
-            if self._reply.untold:
-                # Nothing has left yet: this can still be an honest HTTP error.
-                self._account.refuse_stream(finding.error_status or 502, payload(event))
-                return b""
+            outcome = outcome_of_status(status)
+            if outcome is not Outcome.ANSWERED:
+                attempt.broke(outcome)
             for secret in attempt.upstream.engine.secrets:
                 event = event.replace(secret, b"***")
         if finding.ends:
+            self._marked = True
             if self._error or not attempt.finish_reason:
                 return b""  # vLLM sends [DONE] after an error too: it must not claim success
             self._ended = True
@@ -80,7 +100,8 @@ class Judge:
         if self._error or self._is_whole():
             self._finish()
         else:
-            self.broke("no_finish_reason", "the engine's stream ended without a finish reason")
+            # With its marker it is a habit of its provider, that would take all its models away; without, it was cut.
+            self.broke("no_finish_reason", "the engine's stream ended without a finish reason", blame=not self._marked)
 
     def failed(self, error: EngineError) -> None:
         """The body did not end as promised."""
@@ -93,11 +114,14 @@ class Judge:
         """Tell the client inside its stream, and end it without a success marker."""
         if blame:
             self._attempt.broke()
+        else:
+            self._attempt.works()
         self._attempt.stop()
         self._account.fail(Failure(kind, f"model {self._account.model!r}: {message}"))
 
     def _finish(self) -> None:
         reply = self._reply
+        self._attempt.works()
         if not self._error and not self._ended and self._dialect.end_marker:
             reply.events.append(self._dialect.end_marker)
         self._account.settle(200)

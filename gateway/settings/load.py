@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import pathlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -23,6 +23,9 @@ from gateway.settings.optional import Kept, drop_optional, with_defaults
 from gateway.settings.references import Resolved, resolve_references
 from gateway.settings.schema import Settings
 
+MAX_CA_BYTES: Final = 4 * 1024 * 1024
+"""The authorities of a whole system are 0.2 MiB."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -33,6 +36,10 @@ class Loaded:
     """Sentences to log: engines left out, engines and prices nothing uses."""
     digest: str
     """Hex hash of the text and of everything its references brought in: equal digests, equal settings."""
+    tree: Mapping[str, Any] = field(repr=False)
+    """The values that were checked, references replaced: for `gateway.settings.sealed`. Secrets stand in it."""
+    authorities: str
+    """Hex hash of what the engines' `ca_file`s hold; empty without one."""
 
 
 def load_settings(
@@ -75,7 +82,7 @@ def load_settings(
         raise ConfigError(_finish(problems, tree, document), name)
     settings._references = {kept.moved(path): text for path, text in resolved.references.items() if kept.has(path)}
     notices = (*kept.notices, *_unused(whole, kept))
-    return Loaded(settings, notices, _digest(text, overrides, resolved))
+    return Loaded(settings, notices, _digest(text, overrides, resolved), kept.tree, _authorities(settings))
 
 
 def read_source(path: pathlib.Path) -> str:
@@ -157,9 +164,27 @@ def _unused(whole: dict[str, Any], kept: Kept) -> list[str]:
     return notices
 
 
+def ca_files(settings: Settings) -> list[str]:
+    """The files of authorities that engines name, each once."""
+    return sorted({section.ca_file for section in settings.engines.values() if section.ca_file is not None})
+
+
 def _digest(text: str, overrides: dict[str, Any], resolved: Resolved) -> str:
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
     for part in (*resolved.values, repr(sorted(overrides.items()))):
         data = part.encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()
+
+
+def _authorities(settings: Settings) -> str:
+    contents = [hashlib.sha256(ca_content(name)).hexdigest() for name in ca_files(settings)]
+    return hashlib.sha256("".join(contents).encode()).hexdigest() if contents else ""
+
+
+def ca_content(name: str) -> bytes:
+    """What a file of authorities holds, or why it cannot be read: whoever makes a TLS context of it will say so too."""
+    try:
+        return read_regular(pathlib.Path(name), MAX_CA_BYTES)
+    except NotReadable as error:
+        return str(error).encode()

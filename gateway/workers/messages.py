@@ -11,17 +11,14 @@ import msgspec
 
 from gateway.accounts.keys import Key
 from gateway.fleet.members import Member
+from gateway.settings.sealed import Sealed
 from gateway.telemetry.metrics import Sample, Series
 
 
 class Configure(msgspec.Struct, tag="configure"):
-    """Asks for `Configured`: use the file's text, which the worker validates for itself, and what only we know."""
+    """Asks for `Configured`: use a configuration that was read and checked, and what only we know."""
 
-    text: str
-    base: str
-    """The directory that file references are relative to."""
-    server: dict[str, str | int]
-    """Command-line overrides of the `server` section."""
+    sealed: Sealed
     workers: int
     members: list[Member]
     """All that is known of replicas beyond the text: who serves engines that it names no replicas for, who is down, who
@@ -50,10 +47,17 @@ class AskCounters(msgspec.Struct, tag="ask_counters"):
     """Asks for `Counters`."""
 
 
-class Exposition(msgspec.Struct, tag="exposition"):
-    """The answer to `AskExposition`."""
+class ExpositionPart(msgspec.Struct, tag="exposition_part"):
+    """Some lines of the answer to one scrape. Parts, because to copy 7 MB at once holds the streams up for 7 ms."""
 
+    scrape: int
     text: bytes
+
+
+class Exposition(msgspec.Struct, tag="exposition"):
+    """The answer to `AskExposition`: so many parts were told before it."""
+
+    parts: int
 
 
 class Keys(msgspec.Struct, tag="keys"):
@@ -130,7 +134,9 @@ class AdminRequest(msgspec.Struct, tag="admin_request"):
 
 
 class AskExposition(msgspec.Struct, tag="ask_exposition"):
-    """Asks for `Exposition`: somebody scrapes this worker."""
+    """Asks for `Exposition`, and the parts before it: somebody scrapes this worker, which calls it by this number."""
+
+    scrape: int
 
 
 class Drained(msgspec.Struct, tag="drained"):
@@ -142,6 +148,7 @@ ToWorker = (
     | MembersChanged
     | RemoteLoad
     | AskCounters
+    | ExpositionPart
     | Exposition
     | Keys
     | RenewCertificate

@@ -7,8 +7,6 @@ that configures it builds a complete new snapshot first and then swaps it in; on
 from __future__ import annotations
 
 import asyncio
-import os
-import pathlib
 import socket
 from collections.abc import Awaitable, Iterable
 from dataclasses import replace
@@ -39,6 +37,7 @@ from gateway.http.head import Fields
 from gateway.http.request import Request
 from gateway.identity import Keyring
 from gateway.settings import ConfigError, Settings
+from gateway.settings.sealed import Sealed, opened
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.loops import LOOP_AGE
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
@@ -51,12 +50,11 @@ from gateway.workers.messages import (
     AdminAnswer,
     AdminRequest,
     AskCounters,
-    AskExposition,
     Configure,
     Configured,
     Drain,
     Drained,
-    Exposition,
+    ExpositionPart,
     Keys,
     Load,
     MembersChanged,
@@ -69,6 +67,7 @@ from gateway.workers.messages import (
     ToWorker,
 )
 from gateway.workers.questions import LinkFull, LinkLost
+from gateway.workers.scrapes import Scrapes
 from gateway.workers.sinks import Sinks
 from routing.fleet import Fleet
 
@@ -77,7 +76,6 @@ if TYPE_CHECKING:
 
 FLUSH_S = 0.15
 LOAD_S = 0.1
-EXPOSITION_TIMEOUT_S = 5.0
 ADMIN_TIMEOUT_S = 30.0
 ADMIN_AT_ONCE = 16
 """Each holds at most 1 MiB of a request and 8 of an answer."""
@@ -95,9 +93,12 @@ class Worker:
         self._workers = workers
         self._link: Link[ToPlane] | None = None
         self._changes = Changes(supervisor.spawn)
+        self._scrapes = Scrapes()
         self.metrics = Metrics(())
         self._counting = Counting(self.metrics, lambda message: self._tell(message, bulk=True))
         self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers)
+        self._sealed: tuple[Sealed, Settings] | None = None
+        """The configuration in use as it came, so that the next is made of what has changed."""
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
         self._sinks = Sinks(self.metrics, self._accounting)
         self._dispatcher: Dispatcher | None = None
@@ -132,6 +133,8 @@ class Worker:
                 self._changes.put(lambda: self._rekey(message))
             case RemoteLoad():
                 self.fleet.set_remote({(one.engine, one.replica): one.tokens for one in message.tokens})
+            case ExpositionPart():
+                self._scrapes.told(message)
             case Reopen():
                 self._sinks.reopen()
 
@@ -178,17 +181,16 @@ class Worker:
     async def configure(self, message: Configure) -> str:
         """Use a new configuration; returns why not, or an empty string."""
         fleet = self.fleet
-        base = pathlib.Path(message.base)
         try:
-            prepared = await asyncio.to_thread(
-                prepare, message.text, os.environ, message.server, base, fleet.pools.contexts, fleet.prepared
-            )
-            settings = prepared.settings
+            loaded = await opened(message.sealed, self._sealed)
+            settings = loaded.settings
+            prepared = await asyncio.to_thread(prepare, loaded, fleet.pools.contexts, fleet.prepared)
             if fleet.prepared is None:
                 self._sinks.open(settings)
             await in_slices(fleet.configure(prepared, message.members))
         except (ConfigError, ValueError, OSError) as error:
             return str(error) or type(error).__name__
+        self._sealed = message.sealed, settings
         self._sinks.use(settings)
         return ""
 
@@ -325,6 +327,9 @@ class Worker:
     def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
         visit.admit(request, self.dispatcher.snapshot.keyring, length=length, over_unix=over_unix)
 
+    def still_admits(self, keyring: Keyring) -> bool:
+        return self._dispatcher is not None and self._dispatcher.snapshot.keyring is keyring
+
     def inference(self, request: Request, operation: Operation) -> Work | None:
         return self.dispatcher.begin(request, operation)
 
@@ -340,12 +345,11 @@ class Worker:
 
     # -- loops and questions -------------------------------------------------------------------------------------------
 
-    async def exposition(self) -> bytes:
+    async def exposition(self) -> list[bytes]:
         """The metrics of the whole gateway as Prometheus text. Raises TimeoutError or LinkError without an answer."""
         if self._link is None:
             raise LinkLost("there is no control plane")
-        answer = await self._link.ask(AskExposition(), Exposition, timeout_s=EXPOSITION_TIMEOUT_S, bulk=True)
-        return answer.text
+        return await self._scrapes.ask(self._link)
 
     async def administer(self, request: AdminRequest) -> AdminAnswer:
         """What the control plane's admin API answers. Raises TimeoutError or LinkError without an answer."""

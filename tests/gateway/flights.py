@@ -31,11 +31,13 @@ from routing.breaker import BreakerSettings
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.policy import choose
 from routing.replica import ReplicaTable
-from routing.route import DEFAULT_RETRY, RetrySettings
+from routing.route import RetrySettings
 
 SSE: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"),)
 JSON: Headers = ((b"content-type", b"application/json"),)
 NO_RETRY = RetrySettings(max_attempts=1)
+KEEN = RetrySettings(max_retry_after_s=10.0, after_send=True)
+"""Tries again wherever it may at all."""
 
 
 class StepClock:
@@ -166,6 +168,9 @@ class FakeEngine:
     async def probe(self, replica_id: str) -> bool:
         return True
 
+    async def models(self, replica_id: str) -> tuple[str, ...] | None:
+        return None
+
     async def close(self) -> None: ...
 
 
@@ -279,7 +284,7 @@ class Bench:
         self,
         clock: StepClock,
         *tiers: int,
-        retry: RetrySettings = DEFAULT_RETRY,
+        retry: RetrySettings = KEEN,
         breaker: BreakerSettings | None = None,
         secrets: tuple[bytes, ...] = (),
         accepts_stream_options: bool = True,

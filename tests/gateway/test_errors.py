@@ -15,7 +15,7 @@ from anthropic.types.shared.error_type import ErrorType
 
 from engines.model import Operation
 from engines.wire import DIALECTS
-from gateway.errors import TABLE, Failure
+from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.http.answers import STATUS_LINES
 
 RECORDED_ONLY = {"client_gone", "client_stalled"}
@@ -122,19 +122,22 @@ def test_the_anthropic_sdk_reads_a_type_it_knows_and_the_message(
 
 
 @KINDS
-def test_an_sdk_tries_again_where_that_may_help_and_not_where_we_have_tried_already(
+def test_an_sdk_tries_again_where_that_may_help_unless_we_have_tried_again_already(
     kind: str, openai_sdk: tuple[openai.OpenAI, Say]
 ) -> None:
     client, _ = openai_sdk
-    tries_again = {"request_timeout", "connections_busy", "out_of_sockets", "no_replica", "draining", "internal"}
-    tries_again |= {"too_many_connections", "control_plane_busy"}
-    assert client._should_retry(response_of(kind, Operation.CHAT)) is (kind in tries_again)
+    response = response_of(kind, Operation.CHAT)
+    assert client._should_retry(response) is (TABLE[kind].status in (408, *range(500, 600)))
+    if TABLE[kind].retried_here:
+        name, _, value = TRIED_ENOUGH.decode().strip().partition(": ")
+        response.headers[name] = value
+        assert not client._should_retry(response)
 
 
 def test_overload_is_never_told_not_to_try_again() -> None:
     for kind, row in TABLE.items():
         if row.status in (429, 503):
-            assert row.should_retry is None, kind
+            assert not row.retried_here, kind
 
 
 @pytest.mark.parametrize("kind", TABLE)

@@ -33,6 +33,7 @@ from engines.port import Headers
 from gateway import clock
 from gateway.errors import TABLE
 from routing.breaker import BreakerSettings, Verdict
+from routing.route import DEFAULT_RETRY, RetrySettings
 from tests.engines.test_sse import parsed
 from tests.gateway.flights import JSON, NO_RETRY, SSE, Bench, FakeConnection, FakeExchange, StepClock
 from tests.gateway.test_relay import DONE, ERROR, FINISH, USAGE, answer, chunk
@@ -339,7 +340,80 @@ def test_when_every_attempt_is_spent_the_last_failure_is_told() -> None:
     bench.calls[0].failed(ConnectFailed("no connection to the engine within 5 s"))
     assert (client.status, client.error["code"]) == (502, "engine_unreachable")
     assert client.error["message"] == "model 'm': no connection to the engine within 5 s (engine t0, attempt 1)"
-    assert client.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("status", [401, 500, 502, 504, None])
+def test_only_a_client_in_whose_place_we_have_tried_again_is_told_not_to(status: int | None) -> None:
+    for attempts in (1, 2):
+        bench = Bench(StepClock(), *[1] * attempts, retry=NO_RETRY)
+        _, client = bench.begin(stream=False)
+        for call in (engine.calls[0] for engine in bench.engines):
+            if status is None:
+                call.failed(ConnectFailed("refused"))
+            else:
+                call.answer(status, b"")
+        assert client.headers["x-penstock-attempts"] == str(attempts)
+        assert client.headers.get("x-should-retry") == (None if attempts == 1 else "false")
+
+
+@pytest.mark.parametrize("status", [429, 503, 529])
+def test_a_client_may_try_again_after_any_number_of_overloads(status: int) -> None:
+    bench = Bench(StepClock(), 1, 1, retry=NO_RETRY)
+    _, client = bench.begin(stream=False)
+    for engine in bench.engines:
+        engine.calls[0].answer(status, OVERLOADED)
+    assert (client.status, client.headers["x-penstock-attempts"]) == (status, "2")
+    assert "x-should-retry" not in client.headers
+
+
+def test_a_refusal_keeps_what_it_says_of_limits_and_nothing_else_of_the_engine() -> None:
+    limits = {
+        "x-ratelimit-remaining-tokens": "0",
+        "x-ratelimit-reset-tokens": "6m0s",
+        "anthropic-ratelimit-requests-limit": "50",
+        "retry-after-ms": "1250",
+    }
+    private = {"server": "uvicorn", "set-cookie": "a=1", "x-envoy-upstream": "10.0.0.9"}
+    sent = [(name.encode(), value.encode()) for name, value in {**limits, **private, "retry-after": "9"}.items()]
+    for status in (400, 429, 503):
+        headers = told(status, OVERLOADED, (*JSON, *sent))[1]
+        assert limits == {name: headers[name] for name in limits}
+        assert headers["retry-after"] == "2"
+        assert not private.keys() & headers.keys()
+
+
+def test_an_exact_retry_after_is_what_we_wait_for_ourselves() -> None:
+    bench = Bench(StepClock())
+    bench.begin(stream=False)
+    at_s = bench.clock.now_s
+    bench.calls[0].answer(429, OVERLOADED, (*JSON, (b"retry-after", b"60"), (b"retry-after-ms", b"1250")))
+    (timer,) = bench.loop.waiting
+    assert timer.due_s == at_s + 1.25
+    bench.loop.fire()
+    bench.calls[1].answer(200, answer())
+
+
+def test_a_rate_limit_of_every_engine_is_the_clients_to_wait_for() -> None:
+    bench = Bench(StepClock(), 2, 1, retry=DEFAULT_RETRY)
+    _, client = bench.begin(stream=False)
+    for asked in range(3):
+        bench.calls[asked].answer(429, OVERLOADED, (*JSON, (b"retry-after", b"1")))
+    assert (client.status, client.headers["retry-after"], client.headers["x-penstock-attempts"]) == (429, "1", "3")
+    assert bench.loop.waiting == []
+
+
+def test_a_request_that_an_engine_had_taken_is_sent_again_only_where_the_operator_says_so() -> None:
+    for retry, asked in ((DEFAULT_RETRY, 1), (RetrySettings(after_send=True), 2)):
+        bench = Bench(StepClock(), 1, 1, retry=retry)
+        _, client = bench.begin(stream=False)
+        bench.calls[0].failed(ConnectionLost("the engine closed the connection before answering"))
+        assert len(bench.calls) == asked
+        if asked == 1:
+            assert (client.status, client.error["code"]) == (502, "engine_connection_lost")
+            assert "x-should-retry" not in client.headers
+        else:
+            bench.calls[1].answer(200, answer())
+            assert client.status == 200
 
 
 def test_each_attempt_has_what_is_left_of_the_clients_time(now: StepClock) -> None:
@@ -350,12 +424,56 @@ def test_each_attempt_has_what_is_left_of_the_clients_time(now: StepClock) -> No
     assert [call.deadlines.total_s for call in bench.calls] == [10.0, 6.0]
 
 
+def bounds_of(*tiers: int, read_s: float) -> list[tuple[float, float]]:
+    """First byte and idle bounds of the attempts of a request whose every attempt is too slow."""
+    stepped = clock.monotonic
+    assert isinstance(stepped, StepClock)
+    bench = Bench(stepped, *tiers, retry=DEFAULT_RETRY)
+    bench.begin(deadlines=Deadlines(float("inf"), read_s, read_s))
+    for engine in bench.engines:
+        for call in engine.calls:
+            stepped.now_s += call.deadlines.first_byte_s
+            call.failed(FirstByteTimeout("too slow"))
+    return [(round(call.deadlines.first_byte_s, 6), call.deadlines.idle_s) for call in bench.calls]
+
+
+def test_an_attempt_takes_a_part_of_the_sdks_time_while_a_fallback_is_left_and_the_last_one_more_than_all() -> None:
+    assert bounds_of(2, read_s=100.0) == [(105.0, 105.0)]
+    assert bounds_of(1, 1, read_s=100.0) == [(60.0, 105.0), (45.0, 105.0)]
+    assert bounds_of(1, 1, 1, read_s=100.0) == [(60.0, 105.0), (24.0, 105.0), (21.0, 105.0)]
+
+
+def test_an_engines_own_bound_holds_where_it_is_tighter_and_is_never_met_by_the_sdks_at_once() -> None:
+    assert bounds_of(1, read_s=1000.0) == [(600.0, 120.0)]
+    assert bounds_of(1, read_s=600.0) == [(605.0, 120.0)]  # what both have by default
+    assert bounds_of(1, 1, read_s=2000.0)[0] == (600.0, 120.0)
+
+
+def test_too_slow_for_the_client_says_nothing_about_a_replica() -> None:
+    bench = Bench(StepClock(), 1, 1, breaker=BreakerSettings(min_failures=1))
+    _, client = bench.begin(stream=False, deadlines=Deadlines(float("inf"), 10.0, 10.0))
+    bench.calls[0].failed(FirstByteTimeout("too slow"))
+    assert bench.ledger.retries == ["too_slow"]
+    bench.calls[1].failed(FirstByteTimeout("too slow"))
+    assert (client.status, client.error["code"], bench.outstanding()) == (504, "timeout", {})
+    assert all(state.breaker.closed and not sum(state.breaker._bad) for state in bench.table)
+
+
+def test_a_fallback_that_cannot_be_asked_is_none(now: StepClock) -> None:
+    bench = Bench(now, 1, 1)
+    next(state for state in bench.table if state.key[0] == "t1").draining = True
+    flight, _ = bench.begin(deadlines=Deadlines(float("inf"), 100.0, 100.0))
+    assert bench.calls[0].deadlines.first_byte_s == 105.0
+    flight.client_gone()
+
+
 def test_a_model_without_a_replica_says_when_to_come_back(now: StepClock) -> None:
     bench = Bench(now, breaker=BreakerSettings(min_failures=1, open_s=30.0, jitter_ratio=0.0))
     (state,) = bench.table
     state.breaker.record(state.breaker.admit(now.now_s), Verdict.FAILURE, now.now_s, random.Random(1))
     _, client = bench.begin()
     assert (client.status, client.error["code"], client.headers["retry-after"]) == (503, "no_replica_available", "30")
+    assert client.error["message"] == "no replica of model 'm' is available at the moment; try again in 30 s"
     assert "x-should-retry" not in client.headers
 
 
@@ -412,10 +530,9 @@ def test_a_rate_limit_passes_under_its_own_name() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>Bad gateway</html>", b'{"oops":1}', b"[1]", b"\xff"])
 def test_an_error_without_an_error_object_gets_one(body: bytes) -> None:
-    status, headers, got, _ = told(502, body)
+    status, _, got, _ = told(502, body)
     error = json.loads(got)["error"]
     assert (status, error["message"]) == (502, "model 'm': the engine answered 502 (engine t0, attempt 1)")
-    assert headers["x-should-retry"] == "false"
 
 
 def test_a_status_that_has_no_name_passes() -> None:
@@ -437,7 +554,7 @@ def test_an_answer_without_a_body_is_retried_when_a_stream_was_asked_for() -> No
     bench = Bench(StepClock(), 2)
     bench.begin()
     bench.calls[0].answer(200, b"", SSE)
-    assert bench.ledger.retries == ["connection_lost"]
+    assert bench.ledger.retries == ["bad_answer"]
     bench.calls[1].failed(ConnectFailed("refused"))
 
 

@@ -17,9 +17,10 @@ from gateway import clock
 from gateway.accounts.prices import Rates, Row, Table
 from gateway.relay.document import HOLD_BYTES, usage_in
 from gateway.relay.stream import MAX_EVENT_BYTES
-from tests.engines.test_sse import parsed, pieces, streams
+from routing.breaker import BreakerSettings, Verdict
+from tests.engines.test_sse import ended, parsed, pieces, streams
 from tests.engines.wire.frames import Json, frame, shuffled, words
-from tests.gateway.flights import JSON, SSE, Bench, FakeConnection, StepClock
+from tests.gateway.flights import JSON, NO_RETRY, SSE, Bench, FakeConnection, StepClock
 
 relaxed = settings(deadline=None)
 DONE = b"data: [DONE]\n\n"
@@ -56,8 +57,8 @@ def stepping(monkeypatch: pytest.MonkeyPatch) -> StepClock:
 def relayed(
     *reads: list[bytes], operation: Operation = Operation.CHAT, end: EngineError | None = None, **members: Any
 ) -> tuple[FakeConnection, Bench]:
-    """A stream of these reads, each of some pieces, ended by its framing or by an error."""
-    bench = Bench(StepClock())
+    """A stream of these reads, each of some pieces, ended by its framing or by an error; nothing is tried again."""
+    bench = Bench(StepClock(), retry=NO_RETRY)
     _, client = bench.begin(operation, **members)
     (call,) = bench.calls
     call.head()
@@ -147,6 +148,49 @@ def test_usage_and_finish_are_read_whatever_the_style_of_the_json(
     assert (
         client.body == b"".join(event for event, value in zip(events, answer, strict=True) if value["choices"]) + DONE
     )
+
+
+@relaxed
+@given(
+    texts=st.lists(words, min_size=1, max_size=4),
+    ends=st.lists(st.sampled_from(["\n", "\r\n", "\r"]), min_size=1, max_size=7),
+    mark=st.booleans(),
+    cuts=st.lists(st.integers(0, 10_000), max_size=8),
+    sizes=st.lists(st.integers(1, 3), max_size=8),
+)
+def test_any_legal_framing_in_any_pieces_is_the_same_answer(
+    texts: list[str], ends: list[str], mark: bool, cuts: list[int], sizes: list[int]
+) -> None:
+    usual = b"".join(chunk(text) for text in texts) + FINISH + USAGE + DONE
+    lines = usual.decode().split("\n")[:-1]
+    framed = ended(lines, (ends * len(lines))[: len(lines)]).encode()
+    client, bench = relayed(*in_reads(pieces(b"\xef\xbb\xbf" * mark + framed, cuts), sizes))
+    assert parsed(client.body) == parsed(usual.replace(USAGE, b""))
+    assert not client.body.startswith(b"\xef")
+    answered = bench.ledger.answered
+    assert (answered.usage, answered.finish_reason) == (Usage(11, 7), "stop")
+    assert answered.content_events == sum(text != "" for text in texts)
+
+
+def test_usage_before_the_choices_and_the_end_of_an_earlier_choice_are_seen() -> None:
+    usage = {"prompt_tokens": 11, "completion_tokens": 7}
+    before = frame({"id": "c1", "usage": usage, "choices": [{"index": 0, "delta": {}, "finish_reason": None}]})
+    client, bench = relayed([frame(json.loads(chunk()[6:]) | {"id": "c1"})], [before], [FINISH, DONE])
+    assert bench.ledger.answered.usage == Usage(11, 7)
+    both = [{"index": 0, "delta": {}, "finish_reason": "stop"}, {"index": 1, "delta": {}, "finish_reason": None}]
+    second = frame({"id": "c1", "choices": [{"index": 1, "delta": {}, "finish_reason": "length"}]})
+    ordinary = frame({"id": "c1", "choices": [{"index": 1, "delta": {"content": "a"}, "finish_reason": None}]})
+    client, bench = relayed([ordinary], [ordinary], [frame({"id": "c1", "choices": both})], [second], n=2)
+    assert (bench.ledger.settled[0].error_kind, client.body.endswith(second + DONE)) == ("", True)
+
+
+def test_a_media_type_compares_without_case() -> None:
+    bench = Bench(StepClock())
+    _, client = bench.begin()
+    bench.calls[0].head(200, ((b"content-type", b"Text/Event-Stream; Charset=UTF-8"),))
+    bench.calls[0].read(chunk())
+    assert client.body == chunk()
+    bench.calls[0].done(FINISH)
 
 
 def test_pieces_of_one_read_leave_in_one_write_and_no_read_waits_for_the_next() -> None:
@@ -350,7 +394,7 @@ def test_a_status_nobody_has_heard_of_can_be_told() -> None:
 
 
 def test_secrets_are_taken_out_of_a_first_error() -> None:
-    bench = Bench(StepClock(), secrets=(b"sk-secret-key",))
+    bench = Bench(StepClock(), secrets=(b"sk-secret-key",), retry=NO_RETRY)
     _, client = bench.begin()
     bench.calls[0].head()
     bench.calls[0].read(frame({"error": {"message": "key sk-secret-key is no good", "code": 500}}))
@@ -360,14 +404,165 @@ def test_secrets_are_taken_out_of_a_first_error() -> None:
 def test_an_error_event_of_responses_becomes_an_error_object() -> None:
     event = frame({"type": "error", "code": "server_error", "message": "it broke", "param": None}, name="error")
     client, _ = relayed([event], operation=Operation.RESPONSES)
-    assert client.status == 502
+    assert client.status == 500
     assert "it broke" in client.error["message"]
 
 
 def test_an_error_event_of_messages_is_an_error_object_already() -> None:
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
     client, _ = relayed([frame(error, name="error")], operation=Operation.MESSAGES)
-    assert (client.status, json.loads(client.body)) == (502, error)
+    assert (client.status, json.loads(client.body)) == (529, error)
+
+
+KINDS: list[tuple[Operation, Json, int]] = [
+    (Operation.CHAT, {"error": {"message": "no", "type": "InternalServerError", "code": 500}}, 500),
+    (Operation.CHAT, {"error": {"message": "no", "type": "rate_limit_error", "code": None}}, 429),
+    (Operation.COMPLETIONS, {"error": {"message": "no", "code": "429"}}, 429),
+    (Operation.EMBEDDINGS, {"error": {"message": "no", "type": "server_error"}}, 500),
+    (Operation.MESSAGES, {"type": "error", "error": {"type": "overloaded_error", "message": "no"}}, 529),
+    (Operation.MESSAGES, {"type": "error", "error": {"type": "api_error", "message": "no"}}, 500),
+    (Operation.RESPONSES, {"error": {"message": "no", "type": "server_error"}}, 500),
+]
+NOT_RETRIED: list[tuple[Operation, Json]] = [
+    (Operation.CHAT, {"error": {"message": "no", "type": "BadRequestError", "code": 400}}),
+    (Operation.CHAT, {"error": {"message": "no", "type": "invalid_request_error", "code": "context_length_exceeded"}}),
+    (Operation.CHAT, {"error": {"message": "This model's maximum context length is 8192 tokens."}}),
+    (Operation.MESSAGES, {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}),
+]
+
+
+@pytest.mark.parametrize(("operation", "error", "status"), KINDS)
+@pytest.mark.parametrize("way", ["event", "document", "document for a stream"])
+def test_an_error_in_a_200_is_a_failed_attempt_with_its_status(
+    operation: Operation, error: Json, status: int, way: str
+) -> None:
+    """Retry, fallback, breaker and the client are told what an HTTP answer with that status would have told them."""
+    ends = []
+    for named in (False, True):
+        bench = Bench(StepClock(), 1, 1, retry=NO_RETRY)
+        _, client = bench.begin(operation, stream=way != "document")
+        for tier in (0, 1):
+            call = bench.calls[tier]
+            body = json.dumps(error).encode()
+            if named:
+                call.answer(status, body)
+            elif way == "event":
+                call.head()
+                call.read(frame(error, name=str(error.get("type", ""))))
+            else:
+                call.answer(200, body)
+        (record,) = bench.ledger.records
+        failures = [sum(state.breaker._bad) for state in bench.table]
+        successes = [sum(state.breaker._good) for state in bench.table]
+        told = (client.status, json.loads(client.body), record.status, record.error, record.ttft_ms)
+        ends.append((told, failures, successes, bench.ledger.retries, bench.ledger.fallbacks, bench.outstanding()))
+        assert client.headers["x-penstock-attempts"] == "2"
+    assert ends[0] == ends[1]
+    assert ends[0][0][:2] == (status, error)
+
+
+@pytest.mark.parametrize(("operation", "error"), NOT_RETRIED)
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_error_in_a_200_that_the_request_made_is_the_clients(
+    operation: Operation, error: Json, stream: bool
+) -> None:
+    bench = Bench(StepClock(), 2)
+    _, client = bench.begin(operation, stream=stream)
+    if stream:
+        bench.calls[0].head()
+        bench.calls[0].read(frame(error))
+    else:
+        bench.calls[0].answer(200, json.dumps(error).encode())
+    assert (client.status, json.loads(client.body)) == (400, error)
+    assert [sum(state.breaker._bad) for state in bench.table] == [0, 0]
+
+
+def test_what_another_replica_answers_after_a_first_error_is_the_answer() -> None:
+    bench = Bench(StepClock(), 2)
+    _, client = bench.begin()
+    bench.calls[0].head()
+    bench.calls[0].read(ERROR + DONE)
+    assert (bench.calls[0].aborted, client.state) == (True, "waiting")
+    bench.calls[1].head()
+    bench.calls[1].done(chunk(), FINISH, DONE)
+    assert (client.status, client.body) == (200, chunk() + FINISH + DONE)
+    (record,) = bench.ledger.records
+    assert (record.error, record.attempts, bench.ledger.retries) == ("", 2, ["server_error"])
+    assert [(sum(state.breaker._bad), sum(state.breaker._good)) for state in bench.table] == [(1, 0), (0, 1)]
+
+
+def test_a_probe_whose_stream_begins_with_an_error_opens_the_breaker_again(now: StepClock) -> None:
+    bench = Bench(now, 2, breaker=BreakerSettings(min_failures=1, jitter_ratio=0.0))
+    state = next(iter(bench.table))
+    state.breaker.record(state.breaker.admit(1000.0), Verdict.FAILURE, 1000.0, random.Random(1))
+    now.now_s = 1005.0
+    while not state.breaker._probes:
+        bench.begin()
+    probe = bench.engines[0].calls[-1]
+    probe.head()
+    probe.read(ERROR)
+    assert (state.breaker.closed, state.breaker.open_until) == (False, 1015.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "failures"),
+    [
+        ({"message": "no", "code": 500}, 1),
+        ({"message": "no"}, 1),
+        ({"message": "no", "code": 503}, 0),
+        ({"message": "too long", "code": 400}, 0),
+    ],
+)
+def test_an_error_after_something_has_left_takes_the_place_of_the_success(error: Json, failures: int) -> None:
+    bench = Bench(StepClock(), 2)
+    _, client = bench.begin()
+    bench.calls[0].head()
+    bench.calls[0].read(chunk())
+    assert [sum(state.breaker._good) for state in bench.table] == [1, 0]
+    bench.calls[0].read(frame({"error": error}))
+    bench.calls[0].done(DONE)
+    assert client.body == chunk() + frame({"error": error})
+    state = next(iter(bench.table))
+    assert (sum(state.breaker._bad), sum(state.breaker._good)) == (failures, 1 - failures)
+    assert bench.ledger.records[0].error == "engine_error"
+
+
+@pytest.mark.parametrize(("ending", "failures"), [([DONE], 0), ([], 1)])
+def test_a_marker_without_a_finish_reason_is_a_habit_and_a_stream_without_either_was_cut(
+    ending: list[bytes], failures: int
+) -> None:
+    bench = Bench(StepClock(), 2)
+    _, client = bench.begin()
+    bench.calls[0].head()
+    bench.calls[0].read(chunk())
+    bench.calls[0].done(*ending)
+    state = next(iter(bench.table))
+    assert (sum(state.breaker._bad), sum(state.breaker._good)) == (failures, 1 - failures)
+    assert b"engine_answer_truncated" in client.body
+    assert bench.ledger.records[0].error == "no_finish_reason"
+
+
+def test_a_message_stop_without_a_stop_reason_is_a_habit_too() -> None:
+    bench = Bench(StepClock(), 2)
+    _, client = bench.begin(Operation.MESSAGES)
+    bench.calls[0].head()
+    bench.calls[0].read(frame({"type": "content_block_delta"}, name="content_block_delta"))
+    bench.calls[0].done(frame({"type": "message_stop"}, name="message_stop"))
+    assert [sum(state.breaker._bad) for state in bench.table] == [0, 0]
+    assert b"ended without a finish reason" in client.body
+
+
+def test_a_failed_answer_teaches_nothing_about_the_length_of_answers() -> None:
+    lengths = []
+    for ending in ([FINISH, USAGE], [USAGE, ERROR]):
+        bench = Bench(StepClock(), 2)
+        flight, _ = bench.begin(**ASKED)
+        before = flight.tokens.output_tokens()
+        bench.calls[0].head()
+        bench.calls[0].read(chunk(), *ending)
+        bench.calls[0].done(DONE)
+        lengths.append(flight.tokens.output_tokens() == before)
+    assert lengths == [False, True]
 
 
 # -- the price in the usage event ------------------------------------------------------------------------------------

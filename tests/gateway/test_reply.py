@@ -39,7 +39,7 @@ def test_while_the_head_is_held_a_failure_is_an_http_error() -> None:
     assert (reply.untold, reply.status_of(LOST)) == (True, 502)
     reply.fail(LOST, ID)
     assert (client.status, client.error["message"], client.state) == (502, "it is gone", "answered")
-    assert (client.headers["x-request-id"], client.headers["x-should-retry"]) == ("req-1", "false")
+    assert client.headers["x-request-id"] == "req-1"
 
 
 @pytest.mark.parametrize("left", [False, True])

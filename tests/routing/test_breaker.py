@@ -279,3 +279,15 @@ def test_an_open_breaker_stays_open_no_longer_than_the_new_settings_ever_would()
     breaker.record(breaker.admit(0.0), Verdict.FAILURE, 0.0, rng)
     breaker.retune(BreakerSettings(min_failures=1, open_s=1.0, max_open_s=10.0, jitter_ratio=0.0), 100.0)
     assert breaker.open_until == 110.0
+
+
+def test_a_failure_after_the_success_of_the_same_request_takes_its_place() -> None:
+    breaker = Breaker(BreakerSettings(min_failures=3, failure_ratio=0.75, jitter_ratio=0.0))
+    rng = random.Random(1)
+    for second in range(3):
+        ticket = breaker.admit(float(second))
+        breaker.record(ticket, Verdict.SUCCESS, float(second), rng)
+        breaker.record(ticket, Verdict.IGNORED, float(second), rng, again=True)
+        assert breaker.closed
+        breaker.record(ticket, Verdict.FAILURE, second + 3.5, rng, again=True)  # in a later bucket than its success
+    assert (breaker.closed, breaker.open_until) == (False, 10.5)

@@ -51,6 +51,7 @@ def test_only_these_outcomes_may_be_tried_again() -> None:
         Outcome.BAD_ANSWER,
         Outcome.SERVER_ERROR,
         Outcome.FIRST_BYTE_TIMEOUT,
+        Outcome.TOO_SLOW,
         Outcome.CREDENTIALS_REFUSED,
         Outcome.UNKNOWN_MODEL,
         Outcome.UNSPOKEN,

@@ -18,6 +18,7 @@ from tests.routing.fleets import FACTS, SPOKEN, endpoints, route_of, trip
 
 RETRYABLE = [o for o in Outcome if o.retry is not Retry.NEVER]
 IN_TIER = [o for o in RETRYABLE if o.retry in (Retry.YES, Retry.FREE_TO_MOVE)]
+PATIENT = RetrySettings(max_retry_after_s=10.0)
 NO_BUDGET = RetrySettings(budget_per_request=0.0, budget_floor_per_s=0.0)
 
 
@@ -29,7 +30,10 @@ def test_laws_of_a_request_that_keeps_failing(data: st.DataObject, sizes: list[i
     rng = random.Random(seed)
     tokens = data.draw(st.integers(0, 4))
     route = route_of(
-        *sizes, retry=RetrySettings(budget_per_request=0.0, budget_floor_per_s=0.0, budget_cap=float(tokens or 1))
+        *sizes,
+        retry=RetrySettings(
+            max_retry_after_s=10.0, budget_per_request=0.0, budget_floor_per_s=0.0, budget_cap=float(tokens or 1)
+        ),
     )
     route.budget._tokens = float(tokens)
     now = 1000.0
@@ -152,7 +156,7 @@ def test_the_same_replica_is_asked_again_after_a_growing_jittered_wait() -> None
 
 
 def test_retry_after_is_never_undercut() -> None:
-    route, rng = route_of(1), random.Random(0)
+    route, rng = route_of(1, retry=PATIENT), random.Random(0)
     state = RetryState(route, FACTS)
     (only,) = endpoints(route)
     verdict = retry.next(state, FailedAttempt(only, Outcome.RATE_LIMITED, 4.0), 100.0, rng)
@@ -161,7 +165,7 @@ def test_retry_after_is_never_undercut() -> None:
 
 
 def test_of_several_limited_replicas_the_first_to_be_free_is_asked() -> None:
-    route, rng = route_of(2), random.Random(0)
+    route, rng = route_of(2, retry=PATIENT), random.Random(0)
     a, b = endpoints(route)
     state = RetryState(route, FACTS)
     assert retry.next(state, FailedAttempt(a, Outcome.RATE_LIMITED, 3.0), 0.0, rng) == AT_ONCE
@@ -180,7 +184,7 @@ def test_a_longer_retry_after_than_the_limit_is_left_to_the_client() -> None:
 
 
 def test_a_wait_that_would_reach_the_deadline_is_not_begun() -> None:
-    route = route_of(1)
+    route = route_of(1, retry=PATIENT)
     (only,) = endpoints(route)
     failure = FailedAttempt(only, Outcome.RATE_LIMITED, 4.0)
     assert retry.next(RetryState(route, FACTS, 4.0), failure, 0.0, random.Random(0)) == GiveUp("deadline")
@@ -194,7 +198,7 @@ def test_after_the_deadline_not_even_a_sibling_is_asked() -> None:
 
 
 def test_waits_that_are_refused_cost_nothing() -> None:
-    route, rng = route_of(1), random.Random(0)
+    route, rng = route_of(1, retry=PATIENT), random.Random(0)
     (only,) = endpoints(route)
     before = route.budget._tokens
     retry.next(RetryState(route, FACTS, 1.0), FailedAttempt(only, Outcome.RATE_LIMITED, 4.0), 0.0, rng)
@@ -229,6 +233,21 @@ def test_a_replica_whose_breaker_opened_is_not_waited_for() -> None:
     assert retry.next(RetryState(route, FACTS), FailedAttempt(only, Outcome.SERVER_ERROR), 0.0, rng) == GiveUp(
         "exhausted"
     )
+
+
+def test_unless_told_otherwise_a_retry_after_of_a_second_is_the_clients() -> None:
+    route = route_of(1)
+    (only,) = endpoints(route)
+    failure = FailedAttempt(only, Outcome.RATE_LIMITED, 1.0)
+    assert retry.next(RetryState(route, FACTS), failure, 0.0, random.Random(0)) == GiveUp("retry_after")
+
+
+@pytest.mark.parametrize("after_send", [False, True])
+def test_a_connection_lost_after_the_send_ends_it_unless_it_may_be_billed_twice(after_send: bool) -> None:
+    route = route_of(2, 1, retry=RetrySettings(after_send=after_send))
+    state = RetryState(route, FACTS)
+    verdict = retry.next(state, FailedAttempt(route.whole.pools[0][0], Outcome.CONNECTION_LOST), 0.0, random.Random(0))
+    assert verdict == (AT_ONCE if after_send else GiveUp("not_retryable"))
 
 
 @pytest.mark.parametrize("wrong", [{"max_attempts": 0}, {"base_backoff_s": 3.0}, {"max_retry_after_s": -1.0}])

@@ -177,11 +177,13 @@ async def test_a_tier_whose_breaker_is_open_is_passed_over_without_an_attempt() 
 @pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
 @pytest.mark.parametrize("headers_went", [False, True])
 @pytest.mark.parametrize("streaming", [False, True])
-async def test_a_kill_before_the_first_byte_goes_unnoticed(end: End, headers_went: bool, streaming: bool) -> None:
+async def test_a_kill_before_the_first_byte_goes_unnoticed_where_requests_may_be_sent_twice(
+    end: End, headers_went: bool, streaming: bool
+) -> None:
     whole = stream() if streaming else plain()
     killed = Answer([end], headers=whole.headers) if headers_went else Answer(before=end)
     async with running_upstream(killed) as dying, running_upstream(whole) as alive:
-        async with running_gateway(one_model(dying.url, alive.url)) as gateway:
+        async with running_gateway(one_model(dying.url, alive.url, retry={"after_send": True})) as gateway:
             answer = await gateway.chat(stream=streaming)
             metrics = await gateway.metrics()
     assert (200, "2") == (answer.status_code, answer.headers["x-penstock-attempts"])
@@ -189,6 +191,16 @@ async def test_a_kill_before_the_first_byte_goes_unnoticed(end: End, headers_wen
     assert {("a", "connection_lost"): 1.0} == metrics.labelled("penstock_retries_total", "engine", "reason")
     if streaming:
         assert [*WHOLE_STREAM[:4], WHOLE_STREAM[5]] == [part + b"\n\n" for part in answer.content.split(b"\n\n")[:-1]]
+
+
+@pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
+async def test_a_request_that_a_killed_engine_had_taken_is_left_to_the_client(end: End) -> None:
+    async with running_upstream(Answer(before=end)) as dying, running_upstream() as alive:
+        async with running_gateway(one_model(dying.url, alive.url)) as gateway:
+            answer = await gateway.chat()
+    assert (502, "engine_connection_lost") == (answer.status_code, answer.json()["error"]["code"])
+    assert "x-should-retry" not in answer.headers
+    assert [] == alive.received
 
 
 async def test_an_answer_that_is_not_http_is_retried_elsewhere() -> None:

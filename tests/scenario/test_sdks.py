@@ -15,6 +15,7 @@ import pytest
 from engines.simulator.failures import FailureKind
 from tests.engines.simulator.conftest import simulator
 from tests.scenario.gateway import HELLO, KEY, Gateway, one_model, running_gateway
+from tests.scenario.upstream import refusal, running_upstream
 
 pytestmark = pytest.mark.anyio
 
@@ -147,6 +148,34 @@ async def test_an_engines_failure_keeps_its_class(kind: FailureKind, expected: t
             await client.chat.completions.create(model="chat", messages=MESSAGES, timeout=5)
 
 
+class Unhurried(openai.AsyncOpenAI):
+    """Notes how long it would wait before each retry, and does not."""
+
+    waits: list[float]
+
+    def _calculate_retry_timeout(self, remaining_retries: int, options: Any, response_headers: Any = None) -> float:
+        self.waits.append(super()._calculate_retry_timeout(remaining_retries, options, response_headers))
+        return 0.0
+
+
+@pytest.mark.parametrize("status", [429, 503, 529])
+async def test_when_every_engine_is_limited_only_the_sdk_waits_as_it_would_without_us(status: int) -> None:
+    limited = refusal(status, "slow down", ("retry-after", "1"))
+    waits: dict[str, list[float]] = {}
+    async with running_upstream(limited) as one, running_upstream(limited) as two:
+        async with running_gateway(one_model(one.url, two.url)) as gateway:
+            for url in (one.url, gateway.url):
+                async with Unhurried(base_url=f"{url}/v1", api_key=KEY, max_retries=2) as client:
+                    waits[url] = client.waits = []
+                    with pytest.raises(openai.APIStatusError) as raised:
+                        await client.chat.completions.create(model="chat", messages=MESSAGES)
+                    assert status == raised.value.status_code
+            attempts = [record.attempts for record in gateway.records.all]
+    assert [1.0, 1.0] == waits[one.url] == waits[gateway.url]
+    assert [2, 2, 2] == attempts  # both engines, each once, and nothing waited for in between
+    assert [3 + 3, 3] == [len(one.received), len(two.received)]
+
+
 async def test_a_stream_that_breaks_raises_in_the_loop_that_reads_it() -> None:
     async with (
         simulated(failure_rate=1.0, failure_kinds=(FailureKind.STREAM_ERROR,)) as gateway,
@@ -159,9 +188,9 @@ async def test_a_stream_that_breaks_raises_in_the_loop_that_reads_it() -> None:
                 pass
 
 
-async def test_the_sdks_read_timeout_bounds_the_first_byte_and_frees_the_engine() -> None:
+async def test_an_sdk_whose_time_is_up_leaves_and_so_frees_the_engine() -> None:
     async with simulated(failure_rate=1.0, failure_kinds=(FailureKind.HANG,)) as gateway, sdk(gateway) as client:
-        with pytest.raises((openai.APITimeoutError, openai.InternalServerError)):
+        with pytest.raises(openai.APITimeoutError):
             await client.chat.completions.create(model="chat", messages=MESSAGES, timeout=0.2)
         record = await gateway.records.of()
-        assert record.status in (499, 504)
+        assert (499, "client_gone") == (record.status, record.error)

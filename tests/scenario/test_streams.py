@@ -217,7 +217,7 @@ async def test_an_error_as_the_first_event_is_an_http_error() -> None:
             record = await gateway.records.of()
     assert (500, "application/json") == (answer.status_code, answer.headers["content-type"])
     assert "the engine broke" == answer.json()["error"]["message"]
-    assert (500, "engine_error") == (record.status, record.error)
+    assert (500, "engine_500") == (record.status, record.error)
 
 
 async def test_an_event_without_end_is_an_error_and_not_a_growing_buffer() -> None:

@@ -1,7 +1,8 @@
 """A scripted upstream: it says exactly what a test tells it to, piece by piece, and remembers what it was told.
 
 Raw bytes on asyncio, sharing no code with the gateway, so that both cannot be wrong in the same way. Each request takes
-the next `Answer` of the script, or `always` when the script is at its end; GET /health is always 200 and never counted.
+the next `Answer` of the script, or `always` when the script is at its end; GET /health is always 200,
+GET /v1/models lists `models`, and neither is counted.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ class Upstream:
     def __init__(self, always: Answer) -> None:
         self.always: Answer | Callable[[Received], Answer] = always
         self.received: list[Received] = []
+        self.models = ["upstream-model"]
+        self.asked_for_models = 0
         self.open_connections = 0
         self.connections_made = 0
         self.url = ""
@@ -164,6 +167,12 @@ class _Connection(asyncio.Protocol):
         method, path, _ = line.split(" ")
         if method == "GET" and path == "/health":
             self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            self._next()
+            return
+        if method == "GET" and path == "/v1/models":
+            self._upstream.asked_for_models += 1
+            listed = json.dumps({"object": "list", "data": [{"id": id} for id in self._upstream.models]}).encode()
+            self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(listed), listed))
             self._next()
             return
         received = Received(path, headers, rest[:length], gone=self._gone)

@@ -9,7 +9,8 @@ import msgspec
 from engines.sse import payload
 from engines.wire import refusals
 from engines.wire.anthropic_messages.shapes import decode_event, decode_message
-from engines.wire.dialect import NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.openai_chat.shapes import is_truthy
 
 _encode = msgspec.json.Encoder().encode
 
@@ -48,8 +49,11 @@ class MessagesReader:
     def may_matter(self, block: bytes) -> bool:
         return b'"message_' in block or b"event: message_" in block or b"event: error" in block or b'"error"' in block
 
-    def ordinary_tail(self, event: bytes) -> bytes:
-        return b""  # the kind of an event is said at its start
+    def ordinary(self, event: bytes) -> tuple[bytes, bytes]:
+        return NEVER  # an event has a line for its name
+
+    def contents(self, block: bytes) -> int:
+        return block.count(b'"content_block_delta"')
 
     def read(self, event: bytes) -> Finding:
         data = payload(event)
@@ -58,7 +62,9 @@ class MessagesReader:
         try:
             parsed = decode_event(data)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return NOTHING
+            return refusals.stray_error(data) or NOTHING
+        if parsed.type == "error" or is_truthy(parsed.error):
+            return refusals.error_finding(data)
         match parsed.type:
             case "message_start":
                 usage = parsed.message.usage if parsed.message else None
@@ -74,8 +80,6 @@ class MessagesReader:
                 )
             case "message_stop":
                 return Finding(ends=True)
-            case "error":
-                return Finding(error=(parsed.error and parsed.error.message) or "the engine reported an error")
             case _:
                 return NOTHING
 
@@ -98,7 +102,9 @@ class AnthropicMessages:
         try:
             message = decode_message(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return NOTHING
+            return refusals.stray_error(body) or NOTHING
+        if is_truthy(message.error):
+            return refusals.error_finding(body)
         stop = message.stop_reason or ""
         return Finding(
             usage=message.usage.normalised() if message.usage is not None else None,

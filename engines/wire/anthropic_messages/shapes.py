@@ -6,6 +6,7 @@ import msgspec
 
 from engines.model import Usage
 from engines.wire.dialect import Count
+from engines.wire.openai_chat.shapes import NULL
 
 
 class OutputDetails(msgspec.Struct):
@@ -34,10 +35,7 @@ class WireUsage(msgspec.Struct):
 class Message(msgspec.Struct):
     usage: WireUsage | None = None
     stop_reason: str | None = None
-
-
-class Error(msgspec.Struct):
-    message: str | None = None
+    error: msgspec.Raw = NULL
 
 
 class Event(msgspec.Struct):
@@ -45,7 +43,7 @@ class Event(msgspec.Struct):
     message: Message | None = None
     delta: Message | None = None
     usage: WireUsage | None = None
-    error: Error | None = None
+    error: msgspec.Raw = NULL
 
 
 decode_event = msgspec.json.Decoder(Event).decode

@@ -8,22 +8,13 @@ import msgspec
 
 from engines.sse import payload
 from engines.wire import refusals
-from engines.wire.dialect import NOTHING, ApiError, Finding, Reader, Refusal
-from engines.wire.openai_chat.shapes import decode_chunk, decode_error, is_truthy
+from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.openai_chat.shapes import decode_chunk, is_truthy
 
+_CHOICES: Final = b'"choices":[{'
 DONE: Final = b"data: [DONE]\n\n"
 
 _encode = msgspec.json.Encoder().encode
-
-
-def error_finding(raw: bytes | msgspec.Raw) -> Finding:
-    """What an `error` member says, whatever its shape. vLLM puts the HTTP status in `code`."""
-    try:
-        error = decode_error(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return Finding(error="the engine reported an error")
-    status = error.code if isinstance(error.code, int) and 400 <= error.code < 600 else 0
-    return Finding(error=error.message or "the engine reported an error", error_status=status)
 
 
 def error_body(error: ApiError) -> bytes:
@@ -51,16 +42,22 @@ class ChatReader:
         return (
             b'"finish_reason":"' in block
             or b'"usage":{' in block
-            or b'"error":' in block
+            or b'"error"' in block
             or b"[DONE]" in block
             or b'": ' in block  # spaced JSON: let the parser decide
         )
 
-    def ordinary_tail(self, event: bytes) -> bytes:
-        # The end of the last choice and of the object: `"finish_reason":null}]}` and the like. What could matter is in
-        # a chunk whose last choice has a reason, or in one without choices; neither ends like this.
-        at = event.rfind(b'"finish_reason":null')
-        return event[at:] if at >= 0 and event.endswith(b"}\n\n") else b""
+    def ordinary(self, event: bytes) -> tuple[bytes, bytes]:
+        # The object up to its choices, and from the reason of the last one to its end: `"finish_reason":null}]}` and
+        # the like. What could matter would be in either, as long as a chunk has one choice.
+        choices, reason = event.find(_CHOICES), event.rfind(b'"finish_reason":null')
+        if self._choices > 1 or not 0 <= choices < reason or not event.startswith(b"data: {"):
+            return NEVER
+        return event[: choices + len(_CHOICES)], event[reason:]
+
+    def contents(self, block: bytes) -> int:
+        nothing = block.count(b'"content":""') + block.count(b'"delta":{}') + block.count(b'"choices":[]')
+        return max(0, block.count(b'"choices"') - nothing)
 
     def read(self, event: bytes) -> Finding:
         data = payload(event)
@@ -71,9 +68,9 @@ class ChatReader:
         try:
             chunk = decode_chunk(data)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return NOTHING
+            return refusals.stray_error(data) or NOTHING
         if is_truthy(chunk.error):
-            return error_finding(chunk.error)
+            return refusals.error_finding(data)
         reason = ""
         finished: set[bytes] = set()
         for choice in chunk.choices or ():
@@ -84,7 +81,7 @@ class ChatReader:
             self._finished |= finished
         usage = chunk.usage.normalised() if chunk.usage is not None else None
         if not reason and usage is None:
-            return NOTHING
+            return NOTHING if chunk.choices else refusals.stray_error(data) or NOTHING
         usage_only = usage is not None and not chunk.choices
         return Finding(usage=usage, finish_reason=reason, finished=frozenset(finished), usage_only=usage_only)
 
@@ -107,10 +104,12 @@ class OpenAIChat:
         try:
             answer = decode_chunk(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return NOTHING
+            return refusals.stray_error(body) or NOTHING
         if is_truthy(answer.error):
-            return error_finding(answer.error)
+            return refusals.error_finding(body)
         choices = answer.choices
+        if choices is None and answer.usage is None:
+            return refusals.stray_error(body) or NOTHING
         return Finding(
             usage=answer.usage.normalised() if answer.usage is not None else None,
             finish_reason=(choices[0].finish_reason or "") if choices else "",

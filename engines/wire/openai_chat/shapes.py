@@ -66,23 +66,16 @@ class Bare(msgspec.Struct):
     error: msgspec.Raw = NULL
 
 
-class Counted(msgspec.Struct):
-    """A plain answer of which the usage alone is understood: embeddings, rerank, score, tokenize."""
+class Plain(msgspec.Struct):
+    """A plain answer of which nothing but the usage and an error is understood: embeddings, rerank, scores, tokens."""
 
     usage: WireUsage | None = None
-
-
-class ErrorObject(msgspec.Struct):
-    """What we read of OpenAI's error object, as engines send it."""
-
-    message: str | None = None
-    code: str | int | None = None
+    error: msgspec.Raw = NULL
 
 
 decode_whole = msgspec.json.Decoder(Chunk).decode
+decode_plain = msgspec.json.Decoder(Plain).decode
 decode_bare = msgspec.json.Decoder(Bare).decode
-decode_counted = msgspec.json.Decoder(Counted).decode
-decode_error = msgspec.json.Decoder(ErrorObject).decode
 
 
 def decode_chunk(data: bytes) -> Chunk | Bare:

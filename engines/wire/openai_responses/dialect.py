@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from typing import Any, Final
 
 import msgspec
 
 from engines.sse import payload
 from engines.wire import openai_chat, refusals
-from engines.wire.dialect import NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.openai_chat.shapes import is_truthy
 from engines.wire.openai_responses.shapes import Response, decode_event, decode_response
 
 _encode = msgspec.json.Encoder().encode
 
 
-def _finding(response: Response) -> Finding:
+_sequence_numbers = re.compile(rb'"sequence_number":\s*(\d{1,15})[,}\s]').findall
+
+
+def _finding(response: Response, data: bytes) -> Finding:
+    """What the response says that `data`, an event or a plain answer, holds."""
     usage = response.usage.normalised() if response.usage is not None else None
-    if response.status == "failed":
-        return Finding(usage=usage, error=(response.error and response.error.message) or "the engine reported an error")
+    if response.status == "failed" or is_truthy(response.error):
+        said = refusals.error_finding(data)
+        return Finding(usage=usage, error=said.error, error_status=said.error_status)
     if response.status == "incomplete":
         reason = response.incomplete_details.reason if response.incomplete_details else None
         return Finding(
@@ -31,16 +38,22 @@ def _finding(response: Response) -> Finding:
 class ResponsesReader:
     """One stream of named events."""
 
-    __slots__ = ("_finished",)
+    __slots__ = ("_earlier", "_finished", "_last", "_number")
 
     def __init__(self) -> None:
         self._finished = False
+        self._last = self._earlier = b""
+        """The last two blocks that were no comments: they have the last sequence number, should it be wanted."""
+        self._number = -1
+        """The last one in an event that was read."""
 
     @property
     def finished(self) -> bool:
         return self._finished
 
     def may_matter(self, block: bytes) -> bool:
+        if not block.startswith(b":"):
+            self._earlier, self._last = self._last, block
         return (
             b"response.completed" in block
             or b"response.incomplete" in block
@@ -49,19 +62,23 @@ class ResponsesReader:
             or b'"error"' in block
         )
 
-    def ordinary_tail(self, event: bytes) -> bytes:
-        return b""  # the kind of an event is said at its start
+    def ordinary(self, event: bytes) -> tuple[bytes, bytes]:
+        return NEVER  # an event has a line for its name
+
+    def contents(self, block: bytes) -> int:
+        return block.count(b'.delta"')
 
     def read(self, event: bytes) -> Finding:
+        self._number = max(self._number, _last_number(event))
         data = payload(event)
         if not data or data.startswith(b"[DONE]"):
             return NOTHING
         try:
             parsed = decode_event(data)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return NOTHING
-        if parsed.type == "error":
-            return Finding(error=parsed.message or "the engine reported an error")
+            return refusals.stray_error(data) or NOTHING
+        if parsed.type == "error" or (not parsed.type and is_truthy(parsed.error)):
+            return self._restated(refusals.error_finding(data), data)
         if parsed.response is None or parsed.type not in (
             "response.completed",
             "response.incomplete",
@@ -71,14 +88,40 @@ class ResponsesReader:
         # vLLM says `response.completed` of an answer cut by its length, whose status is "incomplete".
         if parsed.type != "response.completed" or parsed.response.status not in ("incomplete", "failed"):
             parsed.response.status = parsed.type.removeprefix("response.")
-        finding = _finding(parsed.response)
+        finding = _finding(parsed.response, data)
         if finding.finish_reason:
             self._finished = True
         return finding
 
     def error_event(self, error: ApiError) -> bytes:
-        event = {"type": "error", "code": error.code or error.type, "message": error.message, "param": error.param}
-        return b"event: error\ndata: " + _encode(event) + b"\n\n"
+        code = error.code or error.type
+        said = {"type": error.type, "code": code, "message": error.message, "param": error.param}
+        return _error_event(said, self._next_number())
+
+    def _next_number(self) -> int:
+        return 1 + max(self._number, _last_number(self._earlier), _last_number(self._last))
+
+    def _restated(self, finding: Finding, data: bytes) -> Finding:
+        """With an event that SDKs raise on, where the engine's own has only the fields of the specification.
+
+        Iterating openai-python, langchain.js and pydantic-ai stop at a truthy `error` member, and at nothing else.
+        """
+        told = refusals.decoded(data)
+        if not isinstance(told, dict):
+            return finding
+        nested = told.get("error")
+        if isinstance(nested, dict) and nested and "sequence_number" in told and told.get("type"):
+            return finding
+        flat = nested if isinstance(nested, dict) and nested else told
+        said = {key: flat.get(key) for key in ("code", "message", "param")}
+        kind = flat.get("type")
+        said["type"] = (
+            kind if isinstance(kind, str) and kind != "error" else refusals.error_type(finding.error_status or 500)
+        )
+        said["message"] = said["message"] or finding.error
+        number = told.get("sequence_number")
+        restated = _error_event(said, number if isinstance(number, int) else self._next_number())
+        return msgspec.structs.replace(finding, restated=restated)
 
 
 class OpenAIResponses:
@@ -94,15 +137,29 @@ class OpenAIResponses:
 
     def read_answer(self, body: bytes) -> Finding:
         try:
-            return _finding(decode_response(body))
+            response = decode_response(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return NOTHING
+            return refusals.stray_error(body) or NOTHING
+        return _finding(response, body)
 
     def read_error(self, status: int, body: bytes) -> Refusal:
         return refusals.read_error(status, body)
 
     def error_body(self, error: ApiError, request_id: str) -> bytes:
         return openai_chat.DIALECT.error_body(error, request_id)
+
+
+def _last_number(block: bytes) -> int:
+    """The last sequence number in a block of events; -1 where it has none."""
+    numbers = _sequence_numbers(block)
+    return int(numbers[-1]) if numbers else -1
+
+
+def _error_event(said: dict[str, Any], number: int) -> bytes:
+    """The flat fields of the specification, and the `error` member that SDKs look for."""
+    error = {key: said[key] for key in ("type", "code", "message", "param")}
+    event = {"type": "error", "code": said["code"], "message": said["message"], "param": said["param"]}
+    return b"event: error\ndata: " + _encode(event | {"sequence_number": number, "error": error}) + b"\n\n"
 
 
 DIALECT: OpenAIResponses = OpenAIResponses()

@@ -6,6 +6,7 @@ import msgspec
 
 from engines.model import Usage
 from engines.wire.dialect import Count
+from engines.wire.openai_chat.shapes import NULL
 
 
 class Details(msgspec.Struct):
@@ -35,21 +36,17 @@ class Incomplete(msgspec.Struct):
     reason: str | None = None
 
 
-class Error(msgspec.Struct):
-    message: str | None = None
-
-
 class Response(msgspec.Struct):
     status: str | None = None
     usage: WireUsage | None = None
     incomplete_details: Incomplete | None = None
-    error: Error | None = None
+    error: msgspec.Raw = NULL
 
 
 class Event(msgspec.Struct):
     type: str = ""
     response: Response | None = None
-    message: str | None = None
+    error: msgspec.Raw = NULL
 
 
 decode_event = msgspec.json.Decoder(Event).decode

@@ -15,7 +15,11 @@ class Retry(Section):
     max_attempts: Whole = Field(default=3, ge=1, le=10, description="calls per tier, the first included, 1 to 10")
     base_backoff_s: Seconds = Field(default=0.025, description="seconds of the first back-off; it doubles each time")
     max_backoff_s: Seconds = Field(default=2.0, description="seconds of the longest back-off")
-    max_retry_after_s: Seconds = Field(default=10.0, description="a longer Retry-After is passed on to the client")
+    max_retry_after_s: Seconds = Field(default=0.1, description="a longer Retry-After goes to the client at once")
+    after_send: bool = Field(
+        default=False,
+        description="true repeats a request whose connection was lost after it was sent; it may be billed twice",
+    )
     budget_ratio: Ratio = Field(default=0.2, description="retries allowed per request of a model, 0 to 1")
     budget_floor_per_s: Annotated[Number, Field(ge=0, le=100_000)] = Field(
         default=10.0, description="retries per second of a model that are always allowed"

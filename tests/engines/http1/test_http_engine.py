@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+
 import pytest
 
+from engines.errors import OutOfSockets
 from engines.http_engine import HttpEngine, HttpSettings
 from engines.model import Operation
 from engines.pools import Pools
@@ -102,6 +106,49 @@ async def test_a_probe_is_a_get_of_the_health_path_and_only_200_is_healthy(statu
         peer.send(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % status)
         await until(lambda: bool(found))
         assert found == [healthy]
+        await engine.close()
+
+
+@pytest.mark.parametrize("version_in_url", [False, True])
+async def test_the_list_of_models_is_asked_for_under_the_version_and_is_read_only_from_a_200(
+    version_in_url: bool,
+) -> None:
+    base = "/in/v1" if version_in_url else "/in"
+    for status, names in ((200, ("a",)), (404, None)):
+        async with upstream() as up:
+            engine = engine_at(up, base, models_path="/v1/models", version_in_url=version_in_url)
+            found: list[tuple[str, ...] | None] = []
+
+            async def models(engine: HttpEngine = engine, found: list[tuple[str, ...] | None] = found) -> None:
+                found.append(await engine.models("a"))
+
+            up.spawn("models", models)
+            peer = await up.peer()
+            line = b"GET /in/v1/models HTTP/1.1\r\n"
+            assert await peer.request(len(line)) == line
+            peer.send(b'HTTP/1.1 %d X\r\ncontent-length: 21\r\n\r\n{"data":[{"id":"a"}]}' % status)
+            await until(lambda found=found: bool(found))  # type: ignore[misc]  # of this round
+            assert found == [names]
+            await engine.close()
+
+
+async def test_an_engine_without_a_free_list_is_not_asked() -> None:
+    async with upstream() as up:
+        assert await engine_at(up).models("a") is None
+        assert up.accepted == 0
+
+
+async def test_a_probe_without_a_descriptor_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with upstream() as up:
+        engine = engine_at(up, health_path="/health")
+
+        def none_left(*_: object) -> socket.socket:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        monkeypatch.setattr(socket, "socket", none_left)
+        with pytest.raises(OutOfSockets):
+            await engine.probe("a")
+        monkeypatch.undo()
         await engine.close()
 
 

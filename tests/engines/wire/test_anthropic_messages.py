@@ -94,18 +94,19 @@ def test_openais_end_marker_is_not_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "message"),
+    ("error", "message", "status"),
     [
-        ({"type": "overloaded_error", "message": "Overloaded"}, "Overloaded"),
-        ({"type": "BadRequestError", "message": "too long"}, "too long"),
-        ({"type": "api_error"}, "the engine reported an error"),
-        (None, "the engine reported an error"),
+        ({"type": "overloaded_error", "message": "Overloaded"}, "Overloaded", 529),
+        ({"type": "rate_limit_error", "message": "slower"}, "slower", 429),
+        ({"type": "BadRequestError", "message": "too long"}, "too long", 400),
+        ({"type": "api_error"}, "the engine reported an error", 500),
+        (None, "the engine reported an error", 0),
     ],
 )
-def test_an_error_event_is_found(error: Json | None, message: str) -> None:
+def test_an_error_event_is_found(error: Json | None, message: str, status: int) -> None:
     sent = event("error", error=error)
     assert DIALECT.reader().may_matter(sent)
-    assert DIALECT.reader().read(sent) == Finding(error=message)
+    assert DIALECT.reader().read(sent) == Finding(error=message, error_status=status)
 
 
 def test_a_plain_answer_is_read_like_a_stream() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from engines.model import Usage
-from engines.wire.dialect import NOTHING, ApiError, Finding
+from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding
 from engines.wire.openai_chat import DIALECT
 from tests.engines.wire.frames import Json, frame, words
 
@@ -161,18 +161,46 @@ def test_done_in_content_ends_nothing() -> None:
             {"message": "too long", "type": "BadRequestError", "param": "input_tokens", "code": 400},
             Finding(error="too long", error_status=400),
         ),
-        ({"message": "no", "type": "server_error", "param": None, "code": "x"}, Finding(error="no")),
+        (
+            {"message": "no", "type": "server_error", "param": None, "code": "x"},
+            Finding(error="no", error_status=500),
+        ),
+        ({"message": "no", "type": "odd", "code": "x"}, Finding(error="no")),
         ({"message": "no", "code": 7}, Finding(error="no")),
         ({"message": "no", "param": ["odd"], "code": 500}, Finding(error="no", error_status=500)),
         ({"code": 429}, Finding(error="the engine reported an error", error_status=429)),
-        ("boom", Finding(error="the engine reported an error")),
-        (["boom"], Finding(error="the engine reported an error")),
-        ({"message": {"odd": 1}}, Finding(error="the engine reported an error")),
+        ("boom", Finding(error="boom")),
+        (["boom"], Finding(error='["boom"]')),
+        ({"message": {"odd": 1}}, Finding(error='{"odd":1}')),
     ],
 )
 def test_errors_are_found_whatever_their_shape(error: object, finding: Finding) -> None:
     assert DIALECT.reader().read(frame({"error": error})) == finding
     assert DIALECT.read_answer(json.dumps({"error": error}).encode()) == finding
+
+
+@pytest.mark.parametrize(
+    ("answer", "finding"),
+    [
+        ({"error": "rate limited", "status": 429}, Finding(error="rate limited", error_status=429)),
+        ({"error": {"message": "no"}, "code": 503}, Finding(error="no", error_status=503)),
+        (
+            [{"error": {"code": 429, "message": "no", "status": "RESOURCE_EXHAUSTED"}}],
+            Finding(error="no", error_status=429),
+        ),
+        (
+            {"object": "error", "message": "no", "type": "BadRequestError", "param": None, "code": 400},
+            Finding(error="no", error_status=400),
+        ),
+    ],
+    ids=["text", "beside", "in a list", "flat"],
+)
+def test_errors_are_found_wherever_they_stand(answer: object, finding: Finding) -> None:
+    body = json.dumps(answer).encode()
+    event = b"data: " + body + b"\n\n"
+    assert DIALECT.reader().may_matter(event)
+    assert DIALECT.reader().read(event) == finding
+    assert DIALECT.read_answer(body) == finding
 
 
 @pytest.mark.parametrize("error", [None, False, {}, "", 0])
@@ -203,11 +231,20 @@ def test_our_error_event_is_what_the_sdk_raises_on() -> None:
     assert event == frame({"error": shape})
 
 
-def test_the_ordinary_tail_is_that_of_an_unfinished_choice() -> None:
-    assert DIALECT.reader().ordinary_tail(frame(chunk(choice({"content": "x"})))) == b'"finish_reason":null}]}\n\n'
-    assert (
-        DIALECT.reader().ordinary_tail(frame(chunk(choice(), usage=None)))
-        == b'"finish_reason":null}],"usage":null}\n\n'
-    )
-    assert DIALECT.reader().ordinary_tail(frame(chunk(prompt_filter_results=[]))) == b""
-    assert DIALECT.reader().ordinary_tail(b": ping\n\n") == b""
+HEAD = b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"tiny","choices":[{'
+
+
+def test_an_ordinary_event_begins_and_ends_as_one_with_an_unfinished_choice() -> None:
+    usual = frame(chunk(choice({"content": "x"})))
+    assert DIALECT.reader().ordinary(usual) == (HEAD, b'"finish_reason":null}]}\n\n')
+    null = frame(chunk(choice(), usage=None))
+    assert DIALECT.reader().ordinary(null) == (HEAD, b'"finish_reason":null}],"usage":null}\n\n')
+    assert DIALECT.reader(2).ordinary(usual) == NEVER  # the first of two choices may end in a chunk that ends like this
+    assert DIALECT.reader().ordinary(frame(chunk(prompt_filter_results=[]))) == NEVER
+    assert DIALECT.reader().ordinary(b": ping\n\n") == NEVER
+
+
+def test_the_pieces_of_content_are_counted() -> None:
+    role, end = frame(chunk(choice({"role": "assistant", "content": ""}))), frame(chunk(choice(reason="stop")))
+    assert DIALECT.reader().contents(role + frame(chunk(choice({"content": "a"}))) * 3 + end) == 3
+    assert DIALECT.reader().contents(b": ping\n\n" + end) == 0

@@ -63,7 +63,7 @@ def test_an_answer_cut_short_says_why_whatever_its_event_is_called(kind: str, re
 
 def test_a_failed_response_is_an_error_and_no_end() -> None:
     event = ending("response.failed", status="failed", error={"code": "server_error", "message": "it broke"})
-    assert DIALECT.reader().read(event) == Finding(error="it broke")
+    assert DIALECT.reader().read(event) == Finding(error="it broke", error_status=500)
     assert DIALECT.reader().read(ending("response.failed")) == Finding(error="the engine reported an error")
 
 
@@ -77,7 +77,8 @@ def test_a_failed_response_is_an_error_and_no_end() -> None:
 )
 def test_an_error_event_is_found(event: bytes, message: str) -> None:
     assert DIALECT.reader().may_matter(event)
-    assert DIALECT.reader().read(event) == Finding(error=message)
+    finding = DIALECT.reader().read(event)
+    assert (finding.error, finding.error_status) == (message, 0)
 
 
 def test_the_format_has_no_done() -> None:
@@ -93,6 +94,7 @@ def test_the_format_has_no_done() -> None:
             Finding(finish_reason="length", ends=True),
         ),
         ({"status": "failed", "error": {"message": "no"}}, Finding(error="no")),
+        ({"error": {"message": "no", "code": "rate_limit_exceeded"}}, Finding(error="no", error_status=429)),
         ({"status": "queued"}, Finding(finish_reason="queued")),
         ({}, NOTHING),
     ],
@@ -103,8 +105,69 @@ def test_a_plain_answer_says_how_it_ended(answer: Json, finding: Finding) -> Non
 
 def test_our_error_event_has_the_shape_of_the_formats_own() -> None:
     event = DIALECT.reader().error_event(ApiError("it broke", "server_error", "engine_answer_truncated"))
-    shape = {"type": "error", "code": "engine_answer_truncated", "message": "it broke", "param": None}
+    said = {"code": "engine_answer_truncated", "message": "it broke", "param": None}
+    shape = {"type": "error", **said, "sequence_number": 0, "error": {"type": "server_error", **said}}
     assert event == frame(shape, name="error")
+
+
+def delta(number: int, text: str = "a") -> bytes:
+    kind = "response.output_text.delta"
+    return frame({"type": kind, "delta": text, "sequence_number": number, "item_id": "m"}, name=kind)
+
+
+def number_of(event: bytes) -> int:
+    number = json.loads(event.split(b"data: ")[1])["sequence_number"]
+    assert isinstance(number, int)
+    return number
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_our_error_event_has_the_next_sequence_number(read: bool) -> None:
+    reader = DIALECT.reader()
+    for block in (delta(7), delta(8) + delta(9, 'x"sequence_number":44,'), b": ping\n\n"):
+        if read:
+            reader.read(block)
+        else:
+            assert not reader.may_matter(block)
+    event = reader.error_event(ApiError("it broke", "server_error"))
+    assert number_of(event) == 10
+
+
+@pytest.mark.parametrize(
+    ("sent", "restated"),
+    [
+        (
+            {"type": "error", "code": "x", "message": "no", "param": "p"},
+            {"type": "server_error", "code": "x", "message": "no", "param": "p"},
+        ),
+        ({"type": "error"}, {"type": "server_error", "message": "the engine reported an error"}),
+        ({"type": "error", "code": "rate_limit_exceeded", "message": "no"}, {"type": "rate_limit_error"}),
+        ({"error": {"message": "no", "type": "InternalServerError", "code": 500}}, {"type": "InternalServerError"}),
+        ({"type": "error", "error": {"message": "no", "type": "api_error"}}, {"type": "api_error", "message": "no"}),
+    ],
+)
+def test_an_error_event_of_an_engine_is_completed(sent: Json, restated: Json) -> None:
+    reader = DIALECT.reader()
+    assert not reader.may_matter(delta(3))
+    assert reader.may_matter(frame(sent, name="error"))
+    event = reader.read(frame(sent, name="error")).restated
+    told = json.loads(event.removeprefix(b"event: error\ndata: "))
+    assert (told["type"], told["sequence_number"]) == ("error", 4)
+    assert told["error"] | restated == told["error"]
+    assert {key: told[key] for key in ("code", "message", "param")} == {
+        key: told["error"][key] for key in ("code", "message", "param")
+    }
+
+
+def test_an_error_event_that_is_complete_passes_as_it_is() -> None:
+    error = {"type": "server_error", "code": "x", "message": "no", "param": None}
+    sent = {"type": "error", "code": "x", "message": "no", "param": None, "sequence_number": 3, "error": error}
+    assert DIALECT.reader().read(frame(sent, name="error")) == Finding(error="no", error_status=500)
+
+
+def test_a_number_that_the_engine_gave_its_error_stays() -> None:
+    sent = {"type": "error", "code": "x", "message": "no", "param": None, "sequence_number": 33}
+    assert number_of(DIALECT.reader().read(frame(sent)).restated) == 33
 
 
 def test_our_plain_errors_are_openais() -> None:

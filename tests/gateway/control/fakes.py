@@ -119,9 +119,12 @@ class Control:
         for worker in self.workers:
             assert await worker.join() == ""
 
+    async def exposition(self) -> bytes:
+        return b"".join([part async for part in self.plane.exposition()])
+
     async def count(self, name: str, **labels: str) -> float:
         """The sum of one metric's samples with these labels in the merged exposition."""
-        text = (await self.plane.exposition()).decode()
+        text = (await self.exposition()).decode()
         return sum(
             sample.value
             for family in text_string_to_metric_families(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.workers.messages import AskExposition, Exposition, SeriesCounted
+from gateway.workers.messages import AskExposition, Exposition, ExpositionPart, SeriesCounted
 from tests.gateway.control.fakes import Control
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quiet")]
@@ -53,8 +53,12 @@ async def test_a_worker_that_dies_while_it_is_asked_holds_nothing_up(gateway: Co
 
 
 async def test_a_worker_that_was_scraped_is_answered(gateway: Control) -> None:
-    answer = await gateway.workers[1].link.ask(AskExposition(), Exposition, timeout_s=10.0)
-    assert b"penstock_config_reloads_total" in answer.text
+    worker = gateway.workers[1]
+    answer = await worker.link.ask(AskExposition(7), Exposition, timeout_s=10.0)
+    parts = worker.all_heard(ExpositionPart)
+    assert (len(parts), {part.scrape for part in parts}) == (answer.parts, {7})
+    assert b"penstock_config_reloads_total" in b"".join(part.text for part in parts)
+    assert gateway.workers[0].all_heard(ExpositionPart) == []
 
 
 async def test_what_a_worker_tells_unasked_survives_its_death(gateway: Control) -> None:

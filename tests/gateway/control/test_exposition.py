@@ -57,16 +57,20 @@ def joined(links: Links, worker: str, pid: int | None = None) -> None:
     links.add(worker, LocalLink(Counting(), Supervisor().spawn), pid)
 
 
+async def whole(board: CounterBoard) -> bytes:
+    return b"".join([part async for part in board.exposition()])
+
+
 async def test_a_scrape_gives_way_after_every_chunk(rendered: Rendered) -> None:
     board = CounterBoard(Links(), Metrics(()), render=rendered)
-    assert await board.exposition() == b"a\nb\nc\n"
+    assert await whole(board) == b"a\nb\nc\n"
     assert rendered.order == ["a", "stream", "b", "stream", "c", "stream"]
 
 
 async def test_a_worker_in_our_own_process_is_measured_once(rendered: Rendered) -> None:
     links = Links()
     joined(links, "0")
-    await CounterBoard(links, Metrics(()), render=rendered).exposition()
+    await whole(CounterBoard(links, Metrics(()), render=rendered))
     assert rendered.pids == [(OURS,)]
 
 
@@ -75,7 +79,7 @@ async def test_worker_processes_are_measured_with_ours_until_they_leave(rendered
     joined(links, "0.0", 21)
     joined(links, "1.1", 22)
     board = CounterBoard(links, Metrics(()), render=rendered)
-    await board.exposition()
+    await whole(board)
     links.remove("0.0")
-    await board.exposition()
+    await whole(board)
     assert rendered.pids == [(OURS, 21, 22), (OURS, 22)]

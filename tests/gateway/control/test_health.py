@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.control.health import HealthBoard, ProbeRun
+from engines.errors import OutOfSockets
+from gateway.control.health import HealthBoard, HealthLoop, ProbeRun
+from gateway.settings import Health
+from tests.gateway.flights import FakeEngine
 
 results = st.lists(st.booleans(), max_size=40)
 limits = st.integers(1, 4)
@@ -64,3 +69,35 @@ def test_a_replica_that_is_gone_is_forgotten_and_comes_back_up() -> None:
     assert board.down() == []
     board.note(("e", "0"), False, unhealthy_after=2, healthy_after=1)
     assert board.down() == []
+
+
+class Probed(FakeEngine):
+    """Answers each probe as it is told to; None when we have no descriptor for it."""
+
+    def __init__(self, replicas: int) -> None:
+        super().__init__("e", replicas, (), True)
+        self.up: bool | None = True
+
+    async def probe(self, replica_id: str) -> bool:
+        if self.up is None:
+            raise OutOfSockets("the gateway can open no more connections: too many open files")
+        return self.up
+
+
+@pytest.mark.anyio
+async def test_a_gateway_without_descriptors_judges_no_replica_and_says_so_once() -> None:
+    board, engine, unsent = HealthBoard(), Probed(3), list[str]()
+    loop = HealthLoop(board, lambda: [("e", engine)], unsent.append)
+    rule = Health(unhealthy_after=2, healthy_after=2)
+    with structlog.testing.capture_logs() as lines:
+        engine.up = None
+        assert [await loop.probe_all(rule) for _ in range(4)] == [False] * 4
+    assert (board.down(), unsent) == ([], ["e"] * 12)
+    assert [line["event"] for line in lines] in (["out_of_sockets"], [])  # a spell of another test may last
+    engine.up = False
+    assert [await loop.probe_all(rule) for _ in range(2)] == [False, True]
+    engine.up = None
+    assert await loop.probe_all(rule) is False
+    assert board.down() == [("e", "0"), ("e", "1"), ("e", "2")]  # as they were
+    engine.up = True
+    assert [await loop.probe_all(rule) for _ in range(2)] == [False, True]

@@ -8,19 +8,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from gateway.control.plane import Plane
 from gateway.control.source import Source
-from gateway.settings import ConfigError, Settings
+from gateway.settings import ConfigError, Settings, load_settings
+from gateway.settings.sealed import seal
 from gateway.supervisor import Supervisor
 from gateway.workers.messages import Configure, Configured, Reopen
-from tests.gateway.control.fakes import FILE, Control
+from tests.gateway.control.fakes import FILE, Control, FakeWorker
 
 pytestmark = pytest.mark.anyio
 
 
+def digest(text: str) -> str:
+    return load_settings(text, {}).digest
+
+
+def digests(worker: FakeWorker) -> list[str]:
+    """What a worker was asked to use, in order."""
+    return [message.sealed.digest for message in worker.all_heard(Configure)]
+
+
 async def test_a_worker_is_told_everything_when_it_joins(gateway: Control) -> None:
-    assert gateway.workers[0].heard == [Configure(FILE, str(gateway.path.parent), {}, 2, [])]
+    assert gateway.workers[0].heard == [Configure(seal(load_settings(FILE, {})), 2, [])]
 
 
 async def test_why_a_worker_refused_is_told(gateway: Control) -> None:
@@ -40,7 +51,7 @@ async def test_a_new_file_reaches_every_worker_whole(gateway: Control) -> None:
     gateway.path.write_text(new)
     assert await gateway.plane.reload()
     for worker in gateway.workers:
-        assert [message.text for message in worker.all_heard(Configure)] == [FILE, new]
+        assert digests(worker) == [digest(FILE), digest(new)]
         assert len(worker.all_heard(Reopen)) == 1
     assert set(gateway.plane.settings.models) == {"n"}
     assert await gateway.count("penstock_config_reloads_total", result="applied") == 1
@@ -71,7 +82,7 @@ async def test_a_file_that_cannot_be_used_changes_nothing_and_says_why(
 
 
 async def test_both_results_of_a_reload_are_there_before_the_first(gateway: Control) -> None:
-    text = (await gateway.plane.exposition()).decode()  # a counter that begins at 1 has never increased
+    text = (await gateway.exposition()).decode()  # a counter that begins at 1 has never increased
     assert [line for line in text.splitlines() if line.startswith("penstock_config_reloads_total{")] == [
         'penstock_config_reloads_total{result="applied"} 0',
         'penstock_config_reloads_total{result="refused"} 0',
@@ -106,8 +117,8 @@ async def test_what_one_worker_refuses_is_taken_back_from_the_others(gateway: Co
     new = FILE + "health: {interval_s: 9}\n"
     gateway.path.write_text(new)
     assert not await gateway.plane.reload()
-    texts = [[message.text for message in worker.all_heard(Configure)] for worker in gateway.workers]
-    assert texts == [[FILE, new, FILE], [FILE, new]]
+    assert digests(gateway.workers[0]) == [digest(FILE), digest(new), digest(FILE)]
+    assert digests(gateway.workers[1]) == [digest(FILE), digest(new)]
 
 
 async def test_a_worker_that_dies_during_a_reload_holds_nothing_up(gateway: Control) -> None:
@@ -139,7 +150,7 @@ async def test_a_worker_that_joins_during_a_reload_gets_what_comes_of_it(gateway
     async with asyncio.timeout(10):
         assert await reloading
         assert await joining == ""
-    assert [message.text for message in newcomer.all_heard(Configure)] == [new]
+    assert digests(newcomer) == [digest(new)]
 
 
 async def test_an_engine_is_stopped_only_when_no_worker_sends_to_it_any_more(
@@ -173,3 +184,17 @@ async def test_a_file_that_becomes_a_pipe_freezes_nothing_and_is_told_of(gateway
         await gateway.plane.watch_files()
         assert not await gateway.plane.reload()
     assert "it is not a regular file" in next(line["why"] for line in quiet if line["event"] == "config_refused")
+
+
+async def test_a_changed_file_of_authorities_reaches_every_worker_though_no_text_has_changed(gateway: Control) -> None:
+    authorities = gateway.path.with_name("ca.pem")
+    trustme.CA().cert_pem.write_to_path(authorities)
+    gateway.path.write_text(FILE.replace("kind: openai", f"kind: openai, ca_file: '{authorities}'"))
+    assert await gateway.plane.reload()
+    await gateway.plane.watch_files()
+    assert [len(digests(worker)) for worker in gateway.workers] == [2, 2]
+    trustme.CA().cert_pem.write_to_path(authorities)
+    await gateway.plane.watch_files()
+    assert [len(digests(worker)) for worker in gateway.workers] == [3, 3]
+    await gateway.plane.watch_files()
+    assert [len(digests(worker)) for worker in gateway.workers] == [3, 3]

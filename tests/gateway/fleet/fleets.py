@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
-from pathlib import Path
 from typing import Any
 
-from engines.pools import Contexts
 from gateway.fleet.live import LiveFleet
 from gateway.fleet.members import Member
 from gateway.fleet.prepared import Prepared, prepare
 from gateway.fleet.snapshot import Snapshot
 from gateway.fleet.steps import at_once
+from gateway.settings import load_settings
 from gateway.telemetry.metrics import Metrics
 
 
@@ -32,7 +31,7 @@ class Fleets:
         return self.published[-1]
 
     def prepared(self, text: str, environ: dict[str, str] | None = None) -> Prepared:
-        return prepare(text, environ or {}, {}, Path(), Contexts(), self.live.prepared)
+        return prepare(load_settings(text, environ or {}), self.live.pools.contexts, self.live.prepared)
 
     def configure(self, text: str, members: Iterable[Member] = ()) -> None:
         at_once(self.live.configure(self.prepared(text), members))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from engines.port import Engine
 from gateway.fleet.members import Member
 from gateway.fleet.snapshot import UNNAMED
 from routing.route import Tiers
@@ -292,3 +295,27 @@ async def test_metrics_show_a_model_before_its_first_request_under_its_own_name(
         ("mine", "t0"),
         ("other", "w0"),
     ]
+
+
+async def test_a_changed_file_of_authorities_is_read_again_and_only_its_engines_are_others(tmp_path: Path) -> None:
+    authorities = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(authorities)
+    https = {"kind": "openai", "base_url": "https://private.test/v1", "ca_file": str(authorities)}
+    engines = {"private": https, "w0": written("a")}
+    text = document(engines, {name: {"targets": [{"engine": name}]} for name in engines})
+    fleets = Fleets()
+
+    def used() -> list[Engine]:
+        fleets.configure(text)
+        found = []
+        for name in engines:
+            serving = fleets.snapshot.serving[name, UNNAMED]
+            found += [serving.upstreams[endpoint].engine for endpoint in serving.route.endpoints()]
+        return found
+
+    private, other = used()
+    assert used() == [private, other]
+    trustme.CA().cert_pem.write_to_path(authorities)
+    renewed, other_then = used()
+    assert renewed is not private
+    assert other_then is other

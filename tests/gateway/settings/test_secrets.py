@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.settings import ConfigError, format_problems, load_settings, masked_yaml
+from gateway.settings.sealed import seal
 
 SECRET = "Zq7-hunter2-Zq7"
 ENV = {"S": SECRET, "URL": f"http://{SECRET}:8000"}
@@ -61,7 +62,13 @@ def test_print_config_shows_references_and_masks() -> None:
 
 def test_no_repr_shows_a_value() -> None:
     loaded = load_settings(json.dumps(EVERYWHERE), ENV)
-    values = [loaded, loaded.settings, *loaded.settings.engines.values(), *loaded.settings.models.values()]
+    values = [
+        loaded,
+        seal(loaded),
+        loaded.settings,
+        *loaded.settings.engines.values(),
+        *loaded.settings.models.values(),
+    ]
     for value in values:
         assert SECRET not in repr(value)
         assert SECRET not in str(value)

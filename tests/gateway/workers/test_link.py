@@ -23,7 +23,7 @@ from gateway.workers.questions import MAX_OPEN, AskFailed, LinkFull, LinkLost
 from tests.gateway.children import Watch
 
 pytestmark = pytest.mark.anyio
-QUESTION = AskExposition()
+QUESTION = AskExposition(1)
 
 
 class FakePeer:

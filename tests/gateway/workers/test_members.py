@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 import structlog
 
 from gateway.fleet.members import Member
+from gateway.settings import load_settings
+from gateway.settings.sealed import seal
 from gateway.supervisor import Supervisor
 from gateway.workers.messages import Configure, MembersChanged
 from gateway.workers.worker import Worker
@@ -16,11 +17,16 @@ from routing.model import Endpoint
 
 pytestmark = pytest.mark.anyio
 
-TEXT = """
+SEALED = seal(
+    load_settings(
+        """
 telemetry: {access_log: "off"}
 engines: {e: {kind: vllm, launch: {model: x}}}
 models: {m: {targets: [{engine: e}]}}
-"""
+""",
+        {},
+    )
+)
 
 
 async def until(worker: Worker, replicas: list[str]) -> None:
@@ -33,12 +39,12 @@ def endpoints(worker: Worker) -> list[Endpoint]:
     return list(worker.dispatcher.snapshot.fleet.models["m"].endpoints())
 
 
-async def test_replicas_join_and_leave_in_the_order_in_which_it_is_told(tmp_path: Path) -> None:
+async def test_replicas_join_and_leave_in_the_order_in_which_it_is_told() -> None:
     supervisor = Supervisor()
     worker = Worker(supervisor)
     try:
         worker.told(MembersChanged([Member("e", "early", "http://h:1")]))  # there is nothing yet that it could be of
-        assert await worker.configure(Configure(TEXT, str(tmp_path), {}, 1, [Member("e", "a", "http://h:1")])) == ""
+        assert await worker.configure(Configure(SEALED, 1, [Member("e", "a", "http://h:1")])) == ""
         await until(worker, ["a"])
         worker.told(MembersChanged([Member("e", "b", "http://h:2"), Member("e", "c", "http://h:3")]))
         worker.told(MembersChanged([Member("e", "a", gone=True), Member("e", "c", gone=True)]))
@@ -47,11 +53,11 @@ async def test_replicas_join_and_leave_in_the_order_in_which_it_is_told(tmp_path
         await supervisor.close()
 
 
-async def test_a_replica_that_cannot_be_used_is_told_of_and_keeps_no_other_from_joining(tmp_path: Path) -> None:
+async def test_a_replica_that_cannot_be_used_is_told_of_and_keeps_no_other_from_joining() -> None:
     supervisor = Supervisor()
     worker = Worker(supervisor)
     try:
-        assert await worker.configure(Configure(TEXT, str(tmp_path), {}, 1, [])) == ""
+        assert await worker.configure(Configure(SEALED, 1, [])) == ""
         with structlog.testing.capture_logs() as logs:
             worker.told(MembersChanged([Member("e", "a", "ftp://h")]))
             async with asyncio.timeout(10):

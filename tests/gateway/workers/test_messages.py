@@ -10,6 +10,7 @@ import pytest
 from engines.model import Usage
 from gateway.accounts.keys import Key
 from gateway.fleet.members import Member
+from gateway.settings.sealed import Part, Sealed
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.metrics.families.retries import RETRIES
@@ -24,6 +25,7 @@ from gateway.workers.messages import (
     Drain,
     Drained,
     Exposition,
+    ExpositionPart,
     Keys,
     Load,
     MembersChanged,
@@ -47,18 +49,14 @@ def counted() -> Metrics:
     return metrics
 
 
+SEALED = Sealed([Part("engines", "ü", b"\x80"), Part("auth", "", b"\xff")], ["engine ü serves no model"], "ab", "cd")
 TO_WORKER: list[ToWorker] = [
-    Configure(
-        "text: ü",
-        "/etc",
-        {"port": 0, "host": "::1"},
-        2,
-        [Member("e", "0", "http://x"), Member("e", "1", healthy=False)],
-    ),
+    Configure(SEALED, 2, [Member("e", "0", "http://x"), Member("e", "1", healthy=False)]),
     MembersChanged([Member("e", "0", draining=True), Member("e", "1", gone=True)]),
     RemoteLoad([RemoteTokens("e", "0", 2**40)]),
     AskCounters(),
-    Exposition(b"# HELP \xff"),
+    ExpositionPart(2**40, b"# HELP \xff"),
+    Exposition(3),
     Keys([Key("ab" * 32, "id", "t", ["m"], True, -1), Key("cd" * 32, "ü", "t", None, False, 0)]),
     AdminAnswer(200, [(b"x", b"\xff")], b"\xff"),
     RenewCertificate(),
@@ -71,7 +69,7 @@ TO_PLANE: list[ToPlane] = [
     SeriesCounted(counted().snapshot().series),
     Counters(*counted().others()),
     Load([RemoteTokens("e", "0", 12)]),
-    AskExposition(),
+    AskExposition(1),
     AdminRequest("GET", b"/admin/%ff", b"", [(b"x", b"\xff")], b"\xff"),
     Drained(),
 ]

@@ -71,23 +71,27 @@ async def test_a_killed_worker_is_replaced_and_nothing_counted_is_lost(crew: Cre
     assert other in crew.pids
 
 
-async def test_a_replacement_that_cannot_use_the_configuration_is_told_and_tried_again(
+async def test_a_replacement_that_cannot_listen_is_told_of_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: list[Any]
 ) -> None:
     monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 0.01)
-    secret = tmp_path / "key"
-    secret.write_text("secret-value")
-    crew = Crew(tmp_path, engine=f"api_key: '${{file:{secret}}}'")
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    crew = Crew(tmp_path, f"tls: {{cert: '{tmp_path}/cert.pem', key: '{tmp_path}/key.pem'}}", trust)
     await crew.start()
     try:
         await crew.chats_until(2)
-        secret.unlink()
+        (tmp_path / "key.pem").write_text("no key")
         names = crew.plane.workers
         os.kill(crew.pids[0], signal.SIGKILL)
         await crew.plane.watch.until(lambda: any(line["event"] == "worker_refused" for line in quiet))
         (refusal, *_) = [line for line in quiet if line["event"] == "worker_refused"]
-        assert f"cannot read the file {secret}" in refusal["why"]
-        secret.write_text("secret-value")
+        assert refusal["why"].startswith("cannot listen: server.tls: the certificate or key cannot be used")
+        certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
         await crew.plane.watch.until(lambda: len(crew.plane.workers) == 2 and not names >= crew.plane.workers)
         assert {status for status, _ in await crew.chats_until(2)} == {200}
     finally:
@@ -228,12 +232,22 @@ async def refused(plane: Plane, supervisor: Supervisor) -> str:
     return str(failed.value)
 
 
-async def test_a_worker_that_cannot_use_the_configuration_stops_the_start(tmp_path: Path) -> None:
-    text = configuration("http://127.0.0.1:9", tmp_path).replace("kind: vllm,", "kind: vllm, api_key: '${ONLY_HERE}',")
-    plane, supervisor = one_plane(tmp_path, text, ONLY_HERE="secret-value")
-    why = await refused(plane, supervisor)
-    assert "ONLY_HERE" in why
-    assert "secret-value" not in why
+async def test_a_replacement_needs_no_file_that_was_read_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 0.01)
+    secret = tmp_path / "key"
+    secret.write_text("secret-value")
+    crew = Crew(tmp_path, engine=f"api_key: '${{file:{secret}}}'")
+    await crew.start()
+    try:
+        secret.unlink()
+        names = crew.plane.workers
+        os.kill(crew.pids[0], signal.SIGKILL)
+        await crew.plane.watch.until(lambda: len(crew.plane.workers) == 2 and crew.plane.workers != names)
+        assert {status for status, _ in await crew.chats_until(2)} == {200}
+    finally:
+        await crew.close()
 
 
 async def test_an_access_log_that_cannot_be_written_is_told_by_its_key(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.telemetry.metrics.family import gauge, most
+from gateway.telemetry.metrics.family import counter, gauge, most
 
 LOOP_AGE = gauge(
     "penstock_loop_last_success_age_seconds",
@@ -11,4 +11,10 @@ LOOP_AGE = gauge(
     combine=most,  # the stalest shows
 )
 
-FAMILIES = (LOOP_AGE,)
+PROBES_UNSENT = counter(
+    "penstock_probes_unsent_total",
+    "Health probes that were not sent because the gateway could open no connection; they judge no replica.",
+    "engine",
+)
+
+FAMILIES = (LOOP_AGE, PROBES_UNSENT)

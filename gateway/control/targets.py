@@ -1,0 +1,89 @@
+"""Whether the models that targets name are there: each engine's own list against what the configuration asks of it.
+
+A wrong name is found at the first request otherwise, as a 404 that nobody can place. Engines are asked in the
+background, at start and after each reload, once they answer; what they lack is logged once. Those without a free list
+are not asked, and one whose answer is no list is taken to be right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from engines.errors import EngineError
+from engines.port import Engine
+from gateway.settings import Settings
+from routing.replica import ReplicaKey
+
+MOST_TRIES: Final = 10
+"""Of an engine that is well and does not answer this."""
+MOST_NAMES: Final = 20
+MOST_LETTERS: Final = 128
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Question:
+    models: dict[str, list[str]] = field(default_factory=dict)
+    """Upstream name -> the public models whose targets ask for it."""
+    tries: int = 0
+
+
+class TargetCheck:
+    """What is still to be compared."""
+
+    def __init__(self, watched: Callable[[], Collection[tuple[str, Engine]]]) -> None:
+        """`watched` are the engines whose replicas the configuration writes down, by name."""
+        self._watched = watched
+        self._open: dict[str, _Question] = {}
+
+    def use(self, settings: Settings) -> None:
+        """These settings are in use now: compare all of their targets anew."""
+        self._open = {}
+        for name, model in settings.models.items():
+            for target in model.targets:
+                question = self._open.setdefault(target.engine, _Question())
+                question.models.setdefault(target.model, []).append(name)
+
+    async def look(self, down: Collection[ReplicaKey]) -> None:
+        """Ask the engines that have not answered yet, one replica of each that is not `down`."""
+        if not self._open:
+            return
+        watched = dict(self._watched())
+        for name in self._open.keys() - watched.keys():  # launched ones serve under the names that targets ask for
+            del self._open[name]
+        await asyncio.gather(*[self._ask(name, watched[name], down) for name in list(self._open)])
+
+    async def _ask(self, name: str, engine: Engine, down: Collection[ReplicaKey]) -> None:
+        question = self._open[name]
+        replica = next((each.id for each in engine.replicas if (name, each.id) not in down), None)
+        if replica is None:
+            return
+        try:
+            listed = await engine.models(replica)
+        except EngineError:
+            question.tries += 1
+            if question.tries < MOST_TRIES:
+                return
+            listed = None
+        if self._open.get(name) is not question:
+            return  # there are other settings by now
+        del self._open[name]
+        if listed is None:
+            return
+        for model, public in question.models.items():
+            if model not in listed:
+                log.warning(
+                    "target_model_unknown",
+                    engine=name,
+                    replica=replica,
+                    model=model,
+                    targets_of=public[:MOST_NAMES],
+                    engine_has=[has[:MOST_LETTERS] for has in listed[:MOST_NAMES]],
+                    engine_has_models=len(listed),
+                )
