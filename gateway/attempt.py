@@ -94,6 +94,8 @@ class Attempt:
     error_parts: list[bytes] | None = None
     """The engine's error answer, as far as it is kept."""
     usage: Usage | None = None
+    content_events = 0
+    """Events of a stream with content so far."""
     finish_reason = ""
     gpu_cost_usd: float | None = None
     _error_size = 0

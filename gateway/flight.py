@@ -208,8 +208,8 @@ class Flight:
         self.reply.begin(attempt.status, passed_headers(attempt.headers) + UNCACHED + self.head_down(), reader)
         judge = Judge(self, attempt, self.reply, self.dialect, reader, prompt.asked_usage)
         if not serving.event_transforms:
-            return StreamRelay(judge, reader, self.reply)
-        return StreamRelay(judge, reader, self.reply, tuple([new() for new in serving.event_transforms]))
+            return StreamRelay(attempt, judge, reader, self.reply)
+        return StreamRelay(attempt, judge, reader, self.reply, tuple([new() for new in serving.event_transforms]))
 
     def blame(self, attempt: Attempt, outcome: Outcome, now: float) -> Verdict:
         """The first failure that this request may have caused counts; the rest may be its own."""

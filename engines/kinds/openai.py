@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from engines.kinds.section import EngineSection, Replicas, ReplicaSection
+from engines.kinds.section import EngineSection, Finding, Replicas, ReplicaSection
 from engines.model import Operation
 from engines.port import Replica
 from engines.providers import GENERIC, PROVIDERS, Provider, provider_at
@@ -30,6 +31,31 @@ class OpenAIEngine(EngineSection):
         min_length=1,
         description="what it speaks, if the provider's usual list is wrong: [chat, embeddings]",
     )
+
+    @classmethod
+    def findings(cls, written: Mapping[str, Any]) -> Iterator[Finding]:
+        provider, base_url, replicas = written.get("provider"), written.get("base_url"), written.get("replicas")
+        if base_url is not None and replicas is not None:
+            yield Finding((), "has both base_url and replicas", "keep one")
+        if provider is not None:
+            if isinstance(provider, str) and provider not in PROVIDERS:
+                yield Finding(("provider",), "is not a known provider", known=PROVIDERS)
+                return
+            preset = PROVIDERS.get(provider) if isinstance(provider, str) else None
+        elif isinstance(base_url, str):
+            preset = provider_at(base_url.rstrip("/"))
+        else:
+            preset = PROVIDERS["openai"]
+        if preset is GENERIC and base_url is None and replicas is None:
+            hint = "with its version, for example http://10.0.0.1:8000/v1"
+            yield Finding(("base_url",), "is missing", hint)
+        hosted = replicas is None and preset is not None and preset.base_url
+        if hosted and (base_url is None or str(base_url).rstrip("/") == hosted) and preset is not None:
+            headers = written.get("headers")
+            own = isinstance(headers, dict) and any(name.lower() == "authorization" for name in headers)
+            if written.get("api_key") is None and not own:
+                hint = f'{preset.name} wants one: api_key: "${{{preset.api_key_env}}}"'
+                yield Finding(("api_key",), "is missing", hint)
 
     @property
     def preset(self) -> Provider:

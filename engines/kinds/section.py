@@ -1,14 +1,14 @@
 """What every kind of engine has in the configuration: which servers there are and how to reach them.
 
 Promise: every replica has an id that is unique within its engine and fit for a header. Rules that span keys (replicas
-or launch, known providers, duplicates) are in `checks`, so that one run reports them beside everything else.
+or launch, known providers) are each kind's `findings`, so that one run reports them beside everything else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -80,6 +80,18 @@ class LaunchPlan:
     """One sentence for a failure it recognises in the log's last lines, else empty."""
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with a section as it is written, beyond the shape of each key."""
+
+    at: tuple[str | int, ...]
+    """Below the section; empty for the section itself."""
+    message: str
+    hint: str = ""
+    known: Collection[str] = ()
+    """Names of which one may have been meant: they make the hint."""
+
+
 class EngineSection(Section):
     """What every kind takes, and what every kind says of itself."""
 
@@ -109,6 +121,11 @@ class EngineSection(Section):
     ca_file: Text | None = Field(
         default=None, description="a PEM file with the certificate authority of a private engine"
     )
+
+    @classmethod
+    def findings(cls, written: Mapping[str, Any]) -> Iterator[Finding]:
+        """What the schema alone cannot see. Puts up with any shape, and quotes only names of keys."""
+        return iter(())
 
     @property
     def spoken(self) -> frozenset[Operation]:

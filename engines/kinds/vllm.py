@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from engines.kinds.section import EngineSection, LaunchPlan, Replicas
+from engines.kinds.section import EngineSection, Finding, LaunchPlan, Replicas
 from engines.launch.launched import Pace
 from engines.launch.vllm import VllmServer, vllm_command, vllm_environment, vllm_explanation
 from engines.port import Replica
@@ -19,6 +19,7 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
+_LAUNCHER_FLAGS = ("--host", "--port", "--uds", "--model", "--served-model-name")
 Argument = Annotated[Text, BeforeValidator(_as_text)]
 
 
@@ -48,6 +49,24 @@ class VllmEngine(EngineSection):
     launch: LaunchSection | None = Field(default=None, description="{model: Qwen/Qwen3-0.6B}: start vLLM here")
 
     health_path: ClassVar[str | None] = "/health"
+
+    @classmethod
+    def findings(cls, written: Mapping[str, Any]) -> Iterator[Finding]:
+        replicas, launch = written.get("replicas"), written.get("launch")
+        if replicas is None and launch is None:
+            hint = "replicas: [{url: http://10.0.0.1:8000}], or launch: {model: Qwen/Qwen3-0.6B}"
+            yield Finding((), "has neither replicas nor launch", hint)
+        elif replicas is not None and launch is not None:
+            yield Finding((), "has both replicas and launch", "make two engines; a model may have targets in both")
+        for at, replica in enumerate(replicas if isinstance(replicas, list) else []):
+            url = replica.get("url") if isinstance(replica, dict) else None
+            if isinstance(url, str) and url.startswith(("http:", "https:")) and url.rstrip("/").endswith("/v1"):
+                yield Finding(("replicas", at, "url"), "should be vLLM's root, without /v1", "http://host:port")
+        args = launch.get("args") if isinstance(launch, dict) else None
+        for at, arg in enumerate(args if isinstance(args, list) else []):
+            flag = next((f for f in _LAUNCHER_FLAGS if arg == f or str(arg).startswith(f + "=")), None)
+            if flag:
+                yield Finding(("launch", "args", at), f"sets {flag}, which the gateway chooses", "leave it out")
 
     def written_replicas(self) -> tuple[Replica, ...] | None:
         return None if self.replicas is None else tuple(Replica(one.id, one.url) for one in self.replicas)

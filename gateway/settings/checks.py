@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from engines.providers import GENERIC, PROVIDERS, provider_at
+from engines.registry import KINDS
 from engines.settings.fields import address, check_host, check_url
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
 
@@ -21,7 +21,6 @@ Report = Callable[[Path, str, str], None]
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 # A name such as 127.0.0.example must not pass for an address.
 _LOOPBACK_V4 = re.compile(r"127(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}")
-_LAUNCHER_FLAGS = ("--host", "--port", "--uds", "--model", "--served-model-name")
 
 
 class _EnoughError(Exception):
@@ -107,23 +106,15 @@ def _auth(tree: dict[str, Any], report: Report) -> None:
 
 def _engine(path: Path, engine: dict[str, Any], report: Report) -> None:
     kind = engine.get("kind")
-    replicas, launch = engine.get("replicas"), engine.get("launch")
+    section = KINDS.get(kind) if isinstance(kind, str) else None
     _file((*path, "ca_file"), engine.get("ca_file"), report)
-    if kind in ("vllm", "openai"):
-        _replicas((*path, "replicas"), replicas, kind, report)
-    if kind == "vllm":
-        if replicas is None and launch is None:
-            hint = "replicas: [{url: http://10.0.0.1:8000}], or launch: {model: Qwen/Qwen3-0.6B}"
-            report(path, "has neither replicas nor launch", hint)
-        elif replicas is not None and launch is not None:
-            report(path, "has both replicas and launch", "make two engines; a model may have targets in both")
-        args = launch.get("args") if isinstance(launch, dict) else None
-        for at, arg in enumerate(args if isinstance(args, list) else []):
-            flag = next((f for f in _LAUNCHER_FLAGS if arg == f or str(arg).startswith(f + "=")), None)
-            if flag:
-                report((*path, "launch", "args", at), f"sets {flag}, which the gateway chooses", "leave it out")
-    if kind == "openai":
-        _openai(path, engine, report)
+    if section is not None:
+        _replicas((*path, "replicas"), engine.get("replicas"), report)
+        for finding in section.findings(engine):
+            hint = finding.hint
+            if finding.known:
+                hint = _did_you_mean(str(engine.get(str(finding.at[-1]))), finding.known)
+            report((*path, *finding.at), finding.message, hint)
     headers = engine.get("headers")
     if engine.get("api_key") is not None and isinstance(headers, dict):
         for name in headers:
@@ -131,30 +122,7 @@ def _engine(path: Path, engine: dict[str, Any], report: Report) -> None:
                 report((*path, "headers", name), "does not go with api_key", "api_key already sends it; keep one")
 
 
-def _openai(path: Path, engine: dict[str, Any], report: Report) -> None:
-    provider, base_url, replicas = engine.get("provider"), engine.get("base_url"), engine.get("replicas")
-    if base_url is not None and replicas is not None:
-        report(path, "has both base_url and replicas", "keep one")
-    if provider is not None:
-        if isinstance(provider, str) and provider not in PROVIDERS:
-            report((*path, "provider"), "is not a known provider", _did_you_mean(provider, PROVIDERS))
-            return
-        preset = PROVIDERS.get(provider) if isinstance(provider, str) else None
-    elif isinstance(base_url, str):
-        preset = provider_at(base_url.rstrip("/"))
-    else:
-        preset = PROVIDERS["openai"]
-    if preset is GENERIC and base_url is None and replicas is None:
-        report((*path, "base_url"), "is missing", "with its version, for example http://10.0.0.1:8000/v1")
-    hosted = replicas is None and preset is not None and preset.base_url
-    if hosted and (base_url is None or str(base_url).rstrip("/") == hosted) and preset is not None:
-        headers = engine.get("headers")
-        own = isinstance(headers, dict) and any(name.lower() == "authorization" for name in headers)
-        if engine.get("api_key") is None and not own:
-            report((*path, "api_key"), "is missing", f'{preset.name} wants one: api_key: "${{{preset.api_key_env}}}"')
-
-
-def _replicas(path: Path, replicas: Any, kind: str, report: Report) -> None:
+def _replicas(path: Path, replicas: Any, report: Report) -> None:
     urls, ids = _Seen(report), _Seen(report)
     for index, replica in enumerate(replicas if isinstance(replicas, list) else []):
         url = replica.get("url") if isinstance(replica, dict) else None
@@ -164,8 +132,6 @@ def _replicas(path: Path, replicas: Any, kind: str, report: Report) -> None:
             own = replica.get("id")
             hint = "give each its own id" if own is not None else "it defaults to host:port; give each its own id"
             ids.add((*at, "id"), own or address(checked), hint)
-        if kind == "vllm" and checked.endswith("/v1"):
-            report((*at, "url"), "should be vLLM's root, without /v1", "http://host:port")
 
 
 def _models(tree: dict[str, Any], report: Report) -> None:
@@ -227,7 +193,7 @@ def _order(
         report((section, small[0]), f"is larger than {large[0]}", f"{large[0]} is {large[1]} unless written")
 
 
-def _did_you_mean(word: str, known: dict[str, Any]) -> str:
+def _did_you_mean(word: str, known: Collection[str]) -> str:
     near = nearest(word, known)
     if near:
         return f"did you mean {printable(near, 60)}?"

@@ -18,7 +18,7 @@ from gateway.accounts.prices import Rates, Row, Table
 from gateway.relay.document import HOLD_BYTES, usage_in
 from gateway.relay.stream import MAX_EVENT_BYTES
 from routing.breaker import BreakerSettings, Verdict
-from tests.engines.test_sse import parsed, pieces, streams
+from tests.engines.test_sse import ended, parsed, pieces, streams
 from tests.engines.wire.frames import Json, frame, shuffled, words
 from tests.gateway.flights import JSON, NO_RETRY, SSE, Bench, FakeConnection, StepClock
 
@@ -148,6 +148,49 @@ def test_usage_and_finish_are_read_whatever_the_style_of_the_json(
     assert (
         client.body == b"".join(event for event, value in zip(events, answer, strict=True) if value["choices"]) + DONE
     )
+
+
+@relaxed
+@given(
+    texts=st.lists(words, min_size=1, max_size=4),
+    ends=st.lists(st.sampled_from(["\n", "\r\n", "\r"]), min_size=1, max_size=7),
+    mark=st.booleans(),
+    cuts=st.lists(st.integers(0, 10_000), max_size=8),
+    sizes=st.lists(st.integers(1, 3), max_size=8),
+)
+def test_any_legal_framing_in_any_pieces_is_the_same_answer(
+    texts: list[str], ends: list[str], mark: bool, cuts: list[int], sizes: list[int]
+) -> None:
+    usual = b"".join(chunk(text) for text in texts) + FINISH + USAGE + DONE
+    lines = usual.decode().split("\n")[:-1]
+    framed = ended(lines, (ends * len(lines))[: len(lines)]).encode()
+    client, bench = relayed(*in_reads(pieces(b"\xef\xbb\xbf" * mark + framed, cuts), sizes))
+    assert parsed(client.body) == parsed(usual.replace(USAGE, b""))
+    assert not client.body.startswith(b"\xef")
+    answered = bench.ledger.answered
+    assert (answered.usage, answered.finish_reason) == (Usage(11, 7), "stop")
+    assert answered.content_events == sum(text != "" for text in texts)
+
+
+def test_usage_before_the_choices_and_the_end_of_an_earlier_choice_are_seen() -> None:
+    usage = {"prompt_tokens": 11, "completion_tokens": 7}
+    before = frame({"id": "c1", "usage": usage, "choices": [{"index": 0, "delta": {}, "finish_reason": None}]})
+    client, bench = relayed([frame(json.loads(chunk()[6:]) | {"id": "c1"})], [before], [FINISH, DONE])
+    assert bench.ledger.answered.usage == Usage(11, 7)
+    both = [{"index": 0, "delta": {}, "finish_reason": "stop"}, {"index": 1, "delta": {}, "finish_reason": None}]
+    second = frame({"id": "c1", "choices": [{"index": 1, "delta": {}, "finish_reason": "length"}]})
+    ordinary = frame({"id": "c1", "choices": [{"index": 1, "delta": {"content": "a"}, "finish_reason": None}]})
+    client, bench = relayed([ordinary], [ordinary], [frame({"id": "c1", "choices": both})], [second], n=2)
+    assert (bench.ledger.settled[0].error_kind, client.body.endswith(second + DONE)) == ("", True)
+
+
+def test_a_media_type_compares_without_case() -> None:
+    bench = Bench(StepClock())
+    _, client = bench.begin()
+    bench.calls[0].head(200, ((b"content-type", b"Text/Event-Stream; Charset=UTF-8"),))
+    bench.calls[0].read(chunk())
+    assert client.body == chunk()
+    bench.calls[0].done(FINISH)
 
 
 def test_pieces_of_one_read_leave_in_one_write_and_no_read_waits_for_the_next() -> None:

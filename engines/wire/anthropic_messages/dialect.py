@@ -9,7 +9,7 @@ import msgspec
 from engines.sse import payload
 from engines.wire import refusals
 from engines.wire.anthropic_messages.shapes import decode_event, decode_message
-from engines.wire.dialect import NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
 from engines.wire.openai_chat.shapes import is_truthy
 
 _encode = msgspec.json.Encoder().encode
@@ -49,8 +49,11 @@ class MessagesReader:
     def may_matter(self, block: bytes) -> bool:
         return b'"message_' in block or b"event: message_" in block or b"event: error" in block or b'"error"' in block
 
-    def ordinary_tail(self, event: bytes) -> bytes:
-        return b""  # the kind of an event is said at its start
+    def ordinary(self, event: bytes) -> tuple[bytes, bytes]:
+        return NEVER  # an event has a line for its name
+
+    def contents(self, block: bytes) -> int:
+        return block.count(b'"content_block_delta"')
 
     def read(self, event: bytes) -> Finding:
         data = payload(event)

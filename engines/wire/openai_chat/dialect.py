@@ -8,9 +8,10 @@ import msgspec
 
 from engines.sse import payload
 from engines.wire import refusals
-from engines.wire.dialect import NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
 from engines.wire.openai_chat.shapes import decode_chunk, is_truthy
 
+_CHOICES: Final = b'"choices":[{'
 DONE: Final = b"data: [DONE]\n\n"
 
 _encode = msgspec.json.Encoder().encode
@@ -46,11 +47,17 @@ class ChatReader:
             or b'": ' in block  # spaced JSON: let the parser decide
         )
 
-    def ordinary_tail(self, event: bytes) -> bytes:
-        # The end of the last choice and of the object: `"finish_reason":null}]}` and the like. What could matter is in
-        # a chunk whose last choice has a reason, or in one without choices; neither ends like this.
-        at = event.rfind(b'"finish_reason":null')
-        return event[at:] if at >= 0 and event.endswith(b"}\n\n") else b""
+    def ordinary(self, event: bytes) -> tuple[bytes, bytes]:
+        # The object up to its choices, and from the reason of the last one to its end: `"finish_reason":null}]}` and
+        # the like. What could matter would be in either, as long as a chunk has one choice.
+        choices, reason = event.find(_CHOICES), event.rfind(b'"finish_reason":null')
+        if self._choices > 1 or not 0 <= choices < reason or not event.startswith(b"data: {"):
+            return NEVER
+        return event[: choices + len(_CHOICES)], event[reason:]
+
+    def contents(self, block: bytes) -> int:
+        nothing = block.count(b'"content":""') + block.count(b'"delta":{}') + block.count(b'"choices":[]')
+        return max(0, block.count(b'"choices"') - nothing)
 
     def read(self, event: bytes) -> Finding:
         data = payload(event)

@@ -9,7 +9,7 @@ import msgspec
 
 from engines.sse import payload
 from engines.wire import openai_chat, refusals
-from engines.wire.dialect import NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
 from engines.wire.openai_chat.shapes import is_truthy
 from engines.wire.openai_responses.shapes import Response, decode_event, decode_response
 
@@ -62,8 +62,11 @@ class ResponsesReader:
             or b'"error"' in block
         )
 
-    def ordinary_tail(self, event: bytes) -> bytes:
-        return b""  # the kind of an event is said at its start
+    def ordinary(self, event: bytes) -> tuple[bytes, bytes]:
+        return NEVER  # an event has a line for its name
+
+    def contents(self, block: bytes) -> int:
+        return block.count(b'.delta"')
 
     def read(self, event: bytes) -> Finding:
         self._number = max(self._number, _last_number(event))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from engines.model import Usage
-from engines.wire.dialect import NOTHING, ApiError, Finding
+from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding
 from engines.wire.openai_chat import DIALECT
 from tests.engines.wire.frames import Json, frame, words
 
@@ -231,11 +231,20 @@ def test_our_error_event_is_what_the_sdk_raises_on() -> None:
     assert event == frame({"error": shape})
 
 
-def test_the_ordinary_tail_is_that_of_an_unfinished_choice() -> None:
-    assert DIALECT.reader().ordinary_tail(frame(chunk(choice({"content": "x"})))) == b'"finish_reason":null}]}\n\n'
-    assert (
-        DIALECT.reader().ordinary_tail(frame(chunk(choice(), usage=None)))
-        == b'"finish_reason":null}],"usage":null}\n\n'
-    )
-    assert DIALECT.reader().ordinary_tail(frame(chunk(prompt_filter_results=[]))) == b""
-    assert DIALECT.reader().ordinary_tail(b": ping\n\n") == b""
+HEAD = b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"tiny","choices":[{'
+
+
+def test_an_ordinary_event_begins_and_ends_as_one_with_an_unfinished_choice() -> None:
+    usual = frame(chunk(choice({"content": "x"})))
+    assert DIALECT.reader().ordinary(usual) == (HEAD, b'"finish_reason":null}]}\n\n')
+    null = frame(chunk(choice(), usage=None))
+    assert DIALECT.reader().ordinary(null) == (HEAD, b'"finish_reason":null}],"usage":null}\n\n')
+    assert DIALECT.reader(2).ordinary(usual) == NEVER  # the first of two choices may end in a chunk that ends like this
+    assert DIALECT.reader().ordinary(frame(chunk(prompt_filter_results=[]))) == NEVER
+    assert DIALECT.reader().ordinary(b": ping\n\n") == NEVER
+
+
+def test_the_pieces_of_content_are_counted() -> None:
+    role, end = frame(chunk(choice({"role": "assistant", "content": ""}))), frame(chunk(choice(reason="stop")))
+    assert DIALECT.reader().contents(role + frame(chunk(choice({"content": "a"}))) * 3 + end) == 3
+    assert DIALECT.reader().contents(b": ping\n\n" + end) == 0

@@ -19,7 +19,8 @@ from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
 from gateway.identity import Keyring
 from gateway.workers.messages import AdminRequest
-from tests.scenario.gateway import AUTH, Gateway, running_gateway
+from tests.scenario.gateway import AUTH, Gateway, one_model, running_gateway
+from tests.scenario.upstream import running_upstream
 
 pytestmark = pytest.mark.anyio
 
@@ -98,6 +99,70 @@ async def test_more_at_once_than_a_link_should_carry_is_refused(gateway: Gateway
     assert (await gateway.http.get("/admin/v1/replicas", headers=key(ADMIN))).status_code == 200
 
 
+# -- draining ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_replica_that_is_drained_gets_nothing_new_until_it_is_undrained() -> None:
+    async with running_upstream() as one, running_upstream() as two:
+        engine = {"kind": "vllm", "replicas": [{"url": one.url, "id": "rack/1"}, {"url": two.url, "id": "2:x"}]}
+        config = {**CONFIG, **one_model(engine)}
+        config["models"]["chat"]["policy"] = {"name": "round_robin"}
+        async with running_gateway(config) as gateway:
+            (state,) = [state for state in gateway.worker.fleet.table if state.key == ("a", "rack/1")]
+
+            async def asked(what: str) -> Any:
+                with structlog.testing.capture_logs() as lines:
+                    answer = await gateway.http.post(f"/admin/v1/replicas/a/rack/1/{what}", headers=key(ADMIN))
+                (line,) = [line for line in lines if line["event"] == "admin"]
+                assert (line["key"], line["method"], line["status"]) == ("ops", "POST", answer.status_code)
+                assert line["path"] == f"/admin/v1/replicas/a/rack/1/{what}"
+                await gateway.until(lambda: state.draining == (what == "drain"))
+                return answer.json()
+
+            for _ in range(2):  # the second time changes nothing
+                told = await asked("drain")
+                assert told == {"engine": "a", "replica": "rack/1", "state": "ready", "draining": True}
+            assert {(await gateway.chat()).headers["x-penstock-replica"] for _ in range(4)} == {"2:x"}
+            listed = (await gateway.http.get("/admin/v1/replicas", headers=key(ADMIN))).json()["data"]
+            assert [one["draining"] for one in listed] == [True, False]
+            assert (await asked("undrain"))["draining"] is False
+            assert {(await gateway.chat()).headers["x-penstock-replica"] for _ in range(4)} == {"2:x", "rack/1"}
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("llama/z/drain", "there is no replica 'llama/z'; GET /admin/v1/replicas lists"),
+        ("nobody/a/undrain", "there is no replica 'nobody/a'"),
+        ("llama/drain", "there is no replica 'llama'"),
+    ],
+)
+async def test_a_replica_that_is_not_there_cannot_be_drained(gateway: Gateway, path: str, says: str) -> None:
+    answer = await gateway.http.post(f"/admin/v1/replicas/{path}", headers=key(ADMIN))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+    assert answer.json()["error"]["message"].startswith(says)
+
+
+async def test_draining_needs_an_admin_key_and_a_post(gateway: Gateway) -> None:
+    path = "/admin/v1/replicas/llama/a/drain"
+    answers = [await gateway.http.post(path), await gateway.http.get(path, headers=key(ADMIN))]
+    assert [(answer.status_code, answer.json()["error"]["code"]) for answer in answers] == [
+        (403, "admin_not_allowed"),
+        (405, "method_not_allowed"),
+    ]
+    assert answers[1].headers["allow"] == "POST"
+    assert not any(state.draining for state in gateway.worker.fleet.table)
+
+
+async def test_a_replica_that_still_starts_is_told_to_take_nothing_yet() -> None:
+    transport = httpx.ASGITransport(app=admin_app(Administered(local=True)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        answer = await http.post("/admin/v1/replicas/e/1/drain")
+        drained = await http.post("/admin/v1/replicas/e/0/drain")
+    assert (answer.status_code, drained.status_code, drained.json()["draining"]) == (404, 200, True)
+    assert answer.json()["error"]["message"] == "the replica '1' of engine 'e' takes no requests: it is starting"
+
+
 # -- without keys ------------------------------------------------------------------------------------------------------
 
 
@@ -107,9 +172,15 @@ class Administered:
     def __init__(self, local: bool) -> None:
         self.keyring = Keyring()
         self.local = local
+        self.drained = False
 
     def replicas(self) -> list[ReplicaStatus]:
-        return [ReplicaStatus("e", "0", "ready")]
+        return [ReplicaStatus("e", "0", "ready", self.drained), ReplicaStatus("e", "1", "starting")]
+
+    def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:
+        if replica == "0":
+            self.drained = draining
+        return replica == "0"
 
 
 @pytest.mark.parametrize(("local", "status"), [(True, 200), (False, 403)])

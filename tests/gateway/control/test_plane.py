@@ -98,6 +98,25 @@ async def test_a_new_probe_timeout_holds_from_the_reload_on(tmp_path: Path) -> N
         await supervisor.close()
 
 
+# -- draining one replica --------------------------------------------------------------------------------------------
+
+
+async def test_every_worker_hears_that_a_replica_drains_and_one_that_joins_later_too(gateway: Control) -> None:
+    await gateway.plane._use(gateway.plane.settings)
+    (status,) = gateway.plane.replicas()
+    assert not gateway.plane.drain_replica("e", "nobody")
+    assert gateway.plane.drain_replica("e", status.replica)
+    drains = [Member("e", status.replica, draining=True)]
+    for worker in gateway.workers:
+        await worker.watch.until(lambda worker=worker: bool(worker.all_heard(MembersChanged)))  # type: ignore[misc]
+        assert worker.all_heard(MembersChanged) == [MembersChanged(drains)]
+    late = gateway.worker("2.2")
+    await late.join()
+    assert late.all_heard(Configure)[0].members == drains
+    (status,) = gateway.plane.replicas()
+    assert status.draining
+
+
 # -- the end ---------------------------------------------------------------------------------------------------------
 
 
