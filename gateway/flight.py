@@ -152,6 +152,9 @@ class Flight:
         except RecursionError:  # parsed a few frames above, it was just not too deep
             self.fail(Failure("invalid_json", envelope.DEPTH))
             return
+        except Failure as failure:
+            self.fail(failure)
+            return
         attempt = Attempt(self, upstream, self.facts, self.streams, now, self._rng)
         self.attempt = attempt
         self.attempts.append(attempt)
