@@ -354,6 +354,11 @@ class Flight:
             (self.first_dispatch_s - self.received_s) * 1e3,
         )
 
+    def gpu_cost_so_far_usd(self) -> float | None:
+        now = clock.monotonic()
+        costs = [cost for attempt in self.attempts if (cost := attempt.gpu_cost_so_far_usd(now)) is not None]
+        return sum(costs) if costs else None
+
     def committed(self) -> None:
         """The answer leaves, so nothing will be sent again: let go of the prompt, and of the fleet of that moment.
 
