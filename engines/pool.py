@@ -12,7 +12,7 @@ from typing import Final
 
 from engines.errors import ConnectFailed, NoConnectionFree, TotalTimeout
 from engines.http1.call import Call, Line
-from engines.http1.deadlines import ahead
+from engines.http1.deadlines import left_s
 from engines.http1.dialing import Dialer, why_not
 from engines.http1.origin import Origin
 from engines.http1.secrecy import Secrets
@@ -151,8 +151,7 @@ class Pool:
     def _bound_s(self, call: Call) -> float:
         """How long the call may take to get its connection. Under `connect_s` it is the caller's whole time that
         bounds it: running out of that says nothing about the engine."""
-        now = self._loop.time()
-        return max(0.0, ahead(call, now, call.deadlines.connect_s) - now)
+        return left_s(call, self._loop.time(), call.deadlines.connect_s)
 
     def _out_of_time(self, call: Call) -> bool:
         """Whether it was the caller's whole time that bounded the wait; that says nothing about the engine."""

@@ -1,19 +1,42 @@
 """Server-sent events as bytes: find where events end, without decoding them.
 
-The event stream is UTF-8 text in which a blank line ends an event (WHATWG HTML section 9.2.6). Engines end lines with
-`\\n` or `\\r\\n`; both are found, a lone `\\r` is not (nobody sends it, and it would make every test ambiguous).
+The event stream is UTF-8 text in which a blank line ends an event. A line ends with `\\n`, `\\r\\n` or `\\r`, each of
+them anywhere, and a byte-order mark may lead (WHATWG HTML section 9.2.5). One case is open when bytes are cut: a `\\r`
+at their end may be half of a `\\r\\n`. After a `\\r` it counts as a line end of its own (a stream that ends its lines
+so would wait for its next event otherwise); after a `\\n` the next byte is awaited. A `\\n` that comes after all is one
+more blank line.
 """
 
 from __future__ import annotations
 
+import re
+from typing import Final
 
-def whole_events(data: bytes) -> int:
-    """How many leading bytes of `data` are whole events (0 if none is complete)."""
-    if data.endswith((b"\n\n", b"\r\n\r\n")):
-        return len(data)
-    line_feeds = data.rfind(b"\n\n")
-    pairs = data.rfind(b"\r\n\r\n")
-    return max(line_feeds + 2 if line_feeds >= 0 else 0, pairs + 4 if pairs >= 0 else 0)
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+_end_of_event = re.compile(rb"\n(?:\n|\r\n?)|\r\r\n?").search
+
+
+def whole_events(data: bytes | bytearray, start: int = 0) -> int:
+    """How many leading bytes of `data` are whole events (0 if none is complete).
+
+    `start`: no event ends among the bytes before it, but for two bytes that may be the beginning of an end.
+    """
+    size = len(data)
+    if data.endswith(b"\n\n"):
+        return size
+    whole = data.rfind(b"\n\n", start) + 2
+    whole = 0 if whole == 1 else whole
+    if data.find(b"\r", start) < 0:
+        return whole
+    blank = data.rfind(b"\n\r", start)
+    if blank >= 0 and blank + 2 == size:
+        blank = data.rfind(b"\n\r", start, blank)
+    for at in (blank, data.rfind(b"\r\r", start)):
+        if at >= 0:
+            stop = at + 2
+            whole = max(whole, stop + 1 if data[stop : stop + 1] == b"\n" else stop)
+    return whole
 
 
 def split(block: bytes) -> list[bytes]:
@@ -21,10 +44,15 @@ def split(block: bytes) -> list[bytes]:
     events = []
     start = 0
     end = len(block)
+    plain = b"\r" not in block
     while start < end:
-        line_feeds = block.find(b"\n\n", start)
-        pairs = block.find(b"\r\n\r\n", start)
-        stop = min(line_feeds + 2 if line_feeds >= 0 else end, pairs + 4 if pairs >= 0 else end)
+        if plain:
+            stop = block.find(b"\n\n", start) + 2
+        else:
+            found = _end_of_event(block, start)
+            stop = 1 if found is None else found.end()
+        if stop == 1:
+            stop = end
         events.append(block[start:stop])
         start = stop
     return events
@@ -32,9 +60,6 @@ def split(block: bytes) -> list[bytes]:
 
 def payload(event: bytes) -> bytes:
     """The joined `data:` lines of one event; empty for a comment or an event without data."""
-    if event.startswith(b"data: ") and event.find(b"\n", 0, -2) < 0:
+    if event.startswith(b"data: ") and event.find(b"\n", 0, -2) < 0 and event.find(b"\r") < 0:
         return event[6:-2]
-    lines = [
-        line[5:].removeprefix(b" ") for line in event.replace(b"\r\n", b"\n").split(b"\n") if line.startswith(b"data:")
-    ]
-    return b"\n".join(lines)
+    return b"\n".join([line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")])

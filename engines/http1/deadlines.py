@@ -17,6 +17,13 @@ def ahead(call: Call, now: float, within_s: float) -> float:
     return deadline if total_s is None else min(deadline, call.started_at + total_s)
 
 
+def left_s(call: Call, now: float, within_s: float) -> float:
+    """The seconds to that time: `within_s` to the last bit unless the caller's whole time ends earlier, so that the two
+    can be told apart (a sum less one of its parts is not always the other)."""
+    total_s = call.deadlines.total_s
+    return within_s if total_s is None else min(within_s, max(0.0, call.started_at + total_s - now))
+
+
 def overdue(call: Call, now: float, *, paused: bool, begun: bool) -> EngineError:
     """Why the call ends, now that its deadline has passed. `begun`: a body byte has come."""
     deadlines = call.deadlines

@@ -40,6 +40,8 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 NOTHING: Final = Finding()
+NEVER: Final = (b"\0", b"\0")
+"""How no event begins or ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,12 @@ class Reader(Protocol):
     def may_matter(self, block: bytes) -> bool:
         """Whether the block of whole events can hold anything but ordinary content."""
 
-    def ordinary_tail(self, event: bytes) -> bytes:
-        """How an event must end, this one not having mattered, for none that ends so and has no other before it to
-        matter either; empty when no ending can promise that."""
+    def ordinary(self, event: bytes) -> tuple[bytes, bytes]:
+        """How an event must begin and end, this one not having mattered, for none of a single line that does so to
+        matter either, each of them one piece of content; `NEVER` when no head and tail can promise that."""
+
+    def contents(self, block: bytes) -> int:
+        """About how many pieces of content a block of events has, to estimate an unreported usage by."""
 
     def read(self, event: bytes) -> Finding:
         """Read one event, its blank line included. Malformed events read as NOTHING."""

@@ -37,7 +37,7 @@ class Owner(Protocol):
         """Whether another request may follow this one."""
 
     def answered(self, request: Request) -> None:
-        """The answer to this request is whole."""
+        """The answer to this request is whole; `keep_alive` says whether another may follow."""
 
     def cut_off(self) -> None:
         """Close at once; whoever answers knows."""
@@ -78,7 +78,8 @@ class Answers:
         request, transport, owner = self.request, self._transport, self._owner
         if request is None or transport is None or owner is None:
             return
-        close = (b"" if request.version == "1.1" else KEPT) if owner.stays_open(request) else CLOSED
+        request.keep_alive = open_after = owner.stays_open(request)
+        close = (b"" if request.version == "1.1" else KEPT) if open_after else CLOSED
         size = len(body)
         if (status != 200 and status in (204, 304)) or request.method == b"HEAD":
             body = b""  # or the client would read it as the next answer
@@ -124,6 +125,7 @@ class Answers:
         elif last:
             self._outbox.write(transport, last)
         self.request = None
+        request.keep_alive = owner.stays_open(request)
         owner.answered(request)
 
     def cut(self) -> None:

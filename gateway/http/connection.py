@@ -28,6 +28,7 @@ from gateway.http.watch import Watch
 if TYPE_CHECKING:
     from gateway.http.handler import Handler, Work
     from gateway.http.request import Request
+    from gateway.identity import Keyring
 
 MAX_WAITING: Final = 8
 """Pipelined requests that may wait before the socket is left unread, which hides from us that its client has gone."""
@@ -208,6 +209,10 @@ class ClientConnection(asyncio.Protocol):
             self._waits_for_go_on = False
             self._answers.go_on()
 
+    def still_admits(self, keyring: Keyring) -> bool:
+        """Whether a head that this keyring let in may come in again, unread."""
+        return self._handler.still_admits(keyring)
+
     def arrived(self, request: Request) -> None:
         """A request is whole: begin it, or put it into the line."""
         if self._closing:
@@ -216,6 +221,7 @@ class ClientConnection(asyncio.Protocol):
             self._start(request)
             return
         self._pipeline.append(request)
+        self._waits_for_go_on = False  # it came without waiting
         full = len(self._pipeline) >= MAX_WAITING or len(request.body) > MAX_WAITING_BODY_BYTES
         if full and self._reading and self._transport is not None:
             self._reading = False
@@ -232,7 +238,7 @@ class ClientConnection(asyncio.Protocol):
     def answered(self, request: Request) -> None:
         """The answer to this request is whole."""
         self.work = None
-        if not self.stays_open(request):
+        if not request.keep_alive:
             self._close()
         elif self._pipeline:
             # Through the loop, so that a long pipeline of short answers does not become a deep stack.
@@ -271,10 +277,9 @@ class ClientConnection(asyncio.Protocol):
     def _start(self, request: Request) -> None:
         answers = self._answers
         answers.begin(request)
-        if self._probes is None:
-            self._watch.off()
-        else:
+        if self._probes is not None:
             self._probe()
+        # What the watch still waits for means nothing now: it has until the answer to be set anew (`_expired`).
         handler = self._handler
         operation = PATHS.get(request.path)
         if operation is not None:

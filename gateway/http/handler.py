@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from gateway.errors import Failure
     from gateway.http.head import Fields
     from gateway.http.request import Request
+    from gateway.identity import Keyring
 
 
 class Limits(Protocol):
@@ -73,6 +74,9 @@ class Handler(Protocol):
 
     def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
         """A request's head is in, and its body (`head.read_length`) may come. Raises Failure when it may not."""
+
+    def still_admits(self, keyring: Keyring) -> bool:
+        """Whether a head that this keyring let in may come in again, unread."""
 
     def inference(self, request: Request, operation: Operation) -> Work | None:
         """Begin an inference request; None when it was answered at once."""

@@ -12,8 +12,10 @@ import httptools
 
 from gateway.errors import Failure
 from gateway.http.body import Body
+from gateway.http.familiar import Familiar, familiar, head_bytes
 from gateway.http.head import (
     HOST_ONCE,
+    MAX_LENGTH_DIGITS,
     Fields,
     Headers,
     check_host,
@@ -27,12 +29,17 @@ from gateway.http.request import Request
 if TYPE_CHECKING:
     from gateway.http.handler import Limits
     from gateway.http.request import Client
+    from gateway.identity import Keyring
 
 BETWEEN: Final = 0
 """Nothing of the next request is in."""
 HEAD: Final = 1
 BODY: Final = 2
 """The head is in, and was found good."""
+UNKNOWN: Final = -1
+"""How much is owed when that cannot be told: the parser may hold the beginning of another request."""
+MAX_UNMET: Final = 4
+"""A client whose heads differ (a trace, an id of its own) costs so many that are kept in vain, and then no more."""
 
 
 class Receiver(Protocol):
@@ -40,6 +47,9 @@ class Receiver(Protocol):
 
     def head_in(self, request: Request, length: int) -> None:
         """A request's head is in, and says how long its body is. Raises Failure when that need not come."""
+
+    def still_admits(self, keyring: Keyring) -> bool:
+        """Whether a head that this keyring let in may come in again, unread."""
 
     def arrived(self, request: Request) -> None:
         """A request is whole."""
@@ -50,19 +60,25 @@ class RequestReader:
 
     __slots__ = (
         "_body",
+        "_body_limit_bytes",
+        "_by_length",
         "_client",
         "_failure",
+        "_familiar",
         "_head_bytes",
         "_headers",
         "_known_host",
         "_limit_bytes",
         "_offered",
+        "_opening",
+        "_owed",
         "_parser",
         "_read_bytes",
         "_receiver",
         "_replaying",
         "_request",
         "_target",
+        "_unmet",
         "stage",
     )
 
@@ -70,6 +86,7 @@ class RequestReader:
         self._receiver: Receiver | None = receiver
         self._client: Client | None = client
         self._limit_bytes = limits.header_bytes
+        self._body_limit_bytes = limits.body_bytes
         self._body = Body(limits.body_bytes)
         self._parser: httptools.HttpRequestParser | None = self._new_parser()
         self._failure: Failure | None = None
@@ -85,6 +102,15 @@ class RequestReader:
         self._offered = False
         """Whether the request offers to switch protocols, which llhttp would do."""
         self._replaying = False
+        self._owed = 0
+        """How much of the request in progress has not come, or `UNKNOWN`; nothing, between two that came apart."""
+        self._by_length = False
+        """Whether its body is counted here, behind a familiar head, and not by the parser."""
+        self._familiar: Familiar | None = None
+        self._unmet = 0
+        """Heads kept since one was met again."""
+        self._opening = b""
+        """The read in progress, if it begins with a request, until the head of that is in."""
         self.stage = BETWEEN
 
     @property
@@ -113,6 +139,8 @@ class RequestReader:
         self._receiver = None
         self._client = None
         self._request = None
+        self._familiar = None
+        self._opening = b""
         self._failure = None
         self._body.drop()
 
@@ -121,6 +149,16 @@ class RequestReader:
         parser = self._parser
         if parser is None:
             return None
+        if self._by_length:
+            return self._more(data)
+        if self.stage == BETWEEN and self._owed == 0:
+            known, receiver = self._familiar, self._receiver
+            if known is not None and receiver is not None and known.met(data) and receiver.still_admits(known.keyring):
+                self._begin(known, data, receiver)
+                return None
+            self._opening = data
+        else:
+            self._owed -= len(data)
         if self.stage != BODY:
             self.stage = HEAD
             if not self._head_bytes:
@@ -150,8 +188,66 @@ class RequestReader:
                 # A head that began in the read that ended the request before it: `_read_bytes` bounds what is in.
                 self.stage = HEAD
                 self._head_bytes = len(self._target)
+            if self._opening:  # a head in several reads
+                self._opening = b""
+                self._owed = UNKNOWN
             return None
+        self._owed = UNKNOWN
         return self._go_on_without_upgrade(rest)
+
+    # -- heads that come again -----------------------------------------------------------------------------------------
+
+    def _learn(self, data: bytes, request: Request, length: int) -> int:
+        """Keep the head that this read begins with, if it can be. Returns what is owed of its request."""
+        size = head_bytes(data, len(request.headers))
+        owed = size + length - len(data)
+        if not size or length < 0 or owed < 0 or self._offered:
+            return UNKNOWN
+        if self._unmet < MAX_UNMET and size + MAX_LENGTH_DIGITS <= self._limit_bytes:
+            found = familiar(data[:size], request, self._body_limit_bytes)
+            if found is not None:
+                self._familiar = found
+                self._unmet += 1
+        return owed
+
+    def _begin(self, known: Familiar, data: bytes, receiver: Receiver) -> None:
+        """The head of a request has come again, and perhaps its body or a part of it."""
+        self._unmet = 0
+        client = self._client
+        assert client is not None
+        request = known.request(client)
+        at, length = known.body_at, known.length
+        if len(data) - at == length:
+            request.body = data[at:]
+            receiver.arrived(request)
+            return
+        self._request = request
+        self.stage = BODY
+        self._by_length = True
+        self._owed = length
+        self._body.begin(length)
+        if len(data) > at:
+            self._more(data[at:])
+
+    def _more(self, data: bytes) -> Failure | None:
+        """The next piece of a body behind such a head, and perhaps what follows it."""
+        owed, size = self._owed, len(data)
+        self._body.add(data if size <= owed else data[:owed])  # its length was within the limit
+        if size < owed:
+            self._owed = owed - size
+            return None
+        request, receiver = self._request, self._receiver
+        assert request is not None
+        assert receiver is not None
+        request.body = self._body.take()
+        self._request = None
+        self._by_length = False
+        self._owed = 0
+        self.stage = BETWEEN
+        receiver.arrived(request)
+        return self.feed(data[owed:]) if size > owed else None
+
+    # -- the parser ----------------------------------------------------------------------------------------------------
 
     def _new_parser(self) -> httptools.HttpRequestParser:
         parser = httptools.HttpRequestParser(self)
@@ -229,7 +325,9 @@ class RequestReader:
             if head_bytes > self._limit_bytes:
                 raise self._too_long()
         fields = read_fields(headers)
-        version = read_version(parser.get_http_version())
+        version = parser.get_http_version()
+        if version != "1.1":  # nearly every request says it
+            version = read_version(version)
         host = fields.get(b"host")
         if host is None:
             if version != "1.0":
@@ -252,6 +350,10 @@ class RequestReader:
         self.stage = BODY
         self._head_bytes = 0
         receiver.head_in(request, length)
+        opening = self._opening
+        if opening:
+            self._opening = b""
+            self._owed = self._learn(opening, request, length)
 
     def _too_long(self) -> Failure:
         return Failure("headers_too_large", f"the request head is over {self._limit_bytes} bytes")

@@ -9,7 +9,7 @@ from engines.operations import PATHS
 from engines.wire import DIALECTS, Dialect
 
 if TYPE_CHECKING:
-    from gateway.identity import Principal
+    from gateway.identity import Keyring, Principal
 
 
 class Client(Protocol):
@@ -38,6 +38,7 @@ class Request:
     """One whole request, head and body."""
 
     __slots__ = (
+        "admitted_by",
         "body",
         "connection",
         "fields",
@@ -75,6 +76,8 @@ class Request:
         self.keep_alive = keep_alive
         self.principal: Principal | None = None
         """Who asks; known of every inference request and of whatever brings a body."""
+        self.admitted_by: Keyring | None = None
+        """What found that out, and whether its head may come in at all."""
 
 
 def dialect_of(path: bytes) -> Dialect:

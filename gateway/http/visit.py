@@ -24,7 +24,7 @@ KEYS_OR_OPEN: Final = "configure auth.keys, or write `auth: {open: true}` to ser
 
 
 def admit(request: Request, keyring: Keyring, *, length: int, over_unix: bool) -> None:
-    """Set the request's principal where it is known. `length` is `head.read_length`'s; 0 is no body.
+    """Set the request's principal where it is known, and who found it. `length` is `head.read_length`'s; 0 is no body.
 
     Raises Failure for a stranger.
     """
@@ -32,9 +32,10 @@ def admit(request: Request, keyring: Keyring, *, length: int, over_unix: bool) -
     if keyring.is_open:
         if request.path not in PROBES:
             check_open(fields, any_host=keyring.any_host or over_unix)
-        request.principal = keyring.admit(fields)
-    elif length or request.path in PATHS:
-        request.principal = keyring.admit(fields)
+    elif not length and request.path not in PATHS:
+        return
+    request.principal = keyring.admit(fields)
+    request.admitted_by = keyring
 
 
 def check_open(fields: Fields, *, any_host: bool) -> None:

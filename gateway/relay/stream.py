@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from engines.sse import split, whole_events
+from engines.sse import BYTE_ORDER_MARK, split, whole_events
+from engines.wire.dialect import NEVER
 
 if TYPE_CHECKING:
     from engines.errors import EngineError
     from engines.port import Headers
     from engines.wire import Reader
+    from gateway.attempt import Attempt
     from gateway.relay.judge import Judge
     from gateway.reply import Reply
 
 EventTransform = Callable[[bytes], bytes]
 """Takes one whole event that may pass, returns what passes in its place: any whole events, or nothing."""
 
-NEVER_A_TAIL: Final = b"\0"
-"""No event ends so: nothing is ordinary yet."""
 MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 """A `response.completed` event repeats the whole answer, so events can be large; an endless one must still end."""
 
@@ -31,10 +31,13 @@ class StreamRelay:
     """A `Sink` for the events of one stream."""
 
     __slots__ = (
+        "_attempt",
         "_begun",
+        "_fresh",
         "_held",
         "_judge",
         "_max_event_bytes",
+        "_ordinary_head",
         "_ordinary_tail",
         "_out",
         "_reader",
@@ -44,6 +47,7 @@ class StreamRelay:
 
     def __init__(
         self,
+        attempt: Attempt,
         judge: Judge,
         reader: Reader,
         reply: Reply,
@@ -51,44 +55,74 @@ class StreamRelay:
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         """`reply` has its head already. With transforms every event is taken out of its block."""
+        self._attempt = attempt
         self._judge = judge
         self._reader = reader
         self._reply = reply
         self._out = reply.events
         self._transforms = transforms
         self._max_event_bytes = max_event_bytes
-        self._held = b""
-        self._ordinary_tail = NEVER_A_TAIL
+        self._held: bytearray | None = None
+        """The beginning of an event."""
+        self._fresh = True
+        self._ordinary_head, self._ordinary_tail = NEVER
         self._begun = False
 
     def head(self, status: int, headers: Headers) -> None:
         raise AssertionError("the head came before the relay")
 
     def data(self, data: bytes) -> None:
-        # Nearly every block is one event that ends as an ordinary one did before: two searches, 0.2 us.
-        if data.endswith(self._ordinary_tail) and not self._held and data.count(b"\n\n") == 1:
+        # Nearly every block is one event that begins and ends as an ordinary one did before: four searches, 0.2 us.
+        if (
+            data.endswith(self._ordinary_tail)
+            and data.startswith(self._ordinary_head)
+            and self._held is None
+            and data.find(b"\n", 0, -2) < 0
+            and data.find(b"\r") < 0
+        ):
             self._out.append(data)
+            self._attempt.content_events += 1
             return
+        if self._fresh:
+            data = self._begin(data)
         held = self._held
-        if held:
-            data = held + data
-        size = whole_events(data)
-        if size != len(data):
-            self._held = data[size:]
-            if len(self._held) > self._max_event_bytes:
-                self._held = b""
-                self._judge.broke("answer_truncated", f"the engine sent an event over {self._max_event_bytes} bytes")
-                return
-            if not size:
-                return
-            data = data[:size]
-        elif held:
-            self._held = b""
+        if held is None:
+            size = whole_events(data)
+            if size != len(data):
+                self._hold(bytearray(data[size:]))
+                data = data[:size]
+        else:
+            begun = len(held)
+            held += data
+            size = whole_events(held, max(0, begun - 2))  # only what is new: an event may be large, its pieces small
+            if size:
+                data = bytes(held[:size])
+                del held[:size]
+            self._hold(held)
+        if not size or self._judge.over:
+            return
+        self._attempt.content_events += self._reader.contents(data)
         if self._transforms or self._reader.may_matter(data):
             self._read(data)
         else:
-            self._ordinary_tail = self._reader.ordinary_tail(data) or NEVER_A_TAIL
+            self._ordinary_head, self._ordinary_tail = self._reader.ordinary(data)
             self._out.append(data)
+
+    def _begin(self, data: bytes) -> bytes:
+        """Take off the byte-order mark: it may only lead, and something of ours may have left before."""
+        if self._held is not None:
+            data, self._held = bytes(self._held) + data, None
+        if len(data) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(data):
+            self._held = bytearray(data)
+            return b""
+        self._fresh = False
+        return data.removeprefix(BYTE_ORDER_MARK)
+
+    def _hold(self, rest: bytearray) -> None:
+        self._held = rest or None
+        if len(rest) > self._max_event_bytes:
+            self._held = None
+            self._judge.broke("answer_truncated", f"the engine sent an event over {self._max_event_bytes} bytes")
 
     def flush(self) -> None:
         if self._out:
@@ -98,16 +132,16 @@ class StreamRelay:
             self._reply.flush()
 
     def done(self) -> None:
-        if self._held:
+        if self._held is not None:
             # Some servers leave the last blank line out; the body ended as promised, so the event is whole.
-            rest, self._held = self._held.rstrip(b"\r\n"), b""
+            rest, self._held = self._held.rstrip(b"\r\n"), None
             if rest:
-                self.data(rest + b"\n\n")
+                self.data(bytes(rest) + b"\n\n")
         if not self._judge.over:
             self._judge.done()
 
     def failed(self, error: EngineError) -> None:
-        self._held = b""
+        self._held = None
         self._judge.failed(error)
 
     def _read(self, block: bytes) -> None:

@@ -327,6 +327,9 @@ class Worker:
     def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
         visit.admit(request, self.dispatcher.snapshot.keyring, length=length, over_unix=over_unix)
 
+    def still_admits(self, keyring: Keyring) -> bool:
+        return self._dispatcher is not None and self._dispatcher.snapshot.keyring is keyring
+
     def inference(self, request: Request, operation: Operation) -> Work | None:
         return self.dispatcher.begin(request, operation)
 

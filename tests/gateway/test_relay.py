@@ -18,7 +18,7 @@ from gateway.accounts.prices import Rates, Row, Table
 from gateway.relay.document import HOLD_BYTES, usage_in
 from gateway.relay.stream import MAX_EVENT_BYTES
 from routing.breaker import BreakerSettings, Verdict
-from tests.engines.test_sse import parsed, pieces, streams
+from tests.engines.test_sse import ended, parsed, pieces, streams
 from tests.engines.wire.frames import Json, frame, shuffled, words
 from tests.gateway.flights import JSON, NO_RETRY, SSE, Bench, FakeConnection, StepClock
 
@@ -148,6 +148,49 @@ def test_usage_and_finish_are_read_whatever_the_style_of_the_json(
     assert (
         client.body == b"".join(event for event, value in zip(events, answer, strict=True) if value["choices"]) + DONE
     )
+
+
+@relaxed
+@given(
+    texts=st.lists(words, min_size=1, max_size=4),
+    ends=st.lists(st.sampled_from(["\n", "\r\n", "\r"]), min_size=1, max_size=7),
+    mark=st.booleans(),
+    cuts=st.lists(st.integers(0, 10_000), max_size=8),
+    sizes=st.lists(st.integers(1, 3), max_size=8),
+)
+def test_any_legal_framing_in_any_pieces_is_the_same_answer(
+    texts: list[str], ends: list[str], mark: bool, cuts: list[int], sizes: list[int]
+) -> None:
+    usual = b"".join(chunk(text) for text in texts) + FINISH + USAGE + DONE
+    lines = usual.decode().split("\n")[:-1]
+    framed = ended(lines, (ends * len(lines))[: len(lines)]).encode()
+    client, bench = relayed(*in_reads(pieces(b"\xef\xbb\xbf" * mark + framed, cuts), sizes))
+    assert parsed(client.body) == parsed(usual.replace(USAGE, b""))
+    assert not client.body.startswith(b"\xef")
+    answered = bench.ledger.answered
+    assert (answered.usage, answered.finish_reason) == (Usage(11, 7), "stop")
+    assert answered.content_events == sum(text != "" for text in texts)
+
+
+def test_usage_before_the_choices_and_the_end_of_an_earlier_choice_are_seen() -> None:
+    usage = {"prompt_tokens": 11, "completion_tokens": 7}
+    before = frame({"id": "c1", "usage": usage, "choices": [{"index": 0, "delta": {}, "finish_reason": None}]})
+    client, bench = relayed([frame(json.loads(chunk()[6:]) | {"id": "c1"})], [before], [FINISH, DONE])
+    assert bench.ledger.answered.usage == Usage(11, 7)
+    both = [{"index": 0, "delta": {}, "finish_reason": "stop"}, {"index": 1, "delta": {}, "finish_reason": None}]
+    second = frame({"id": "c1", "choices": [{"index": 1, "delta": {}, "finish_reason": "length"}]})
+    ordinary = frame({"id": "c1", "choices": [{"index": 1, "delta": {"content": "a"}, "finish_reason": None}]})
+    client, bench = relayed([ordinary], [ordinary], [frame({"id": "c1", "choices": both})], [second], n=2)
+    assert (bench.ledger.settled[0].error_kind, client.body.endswith(second + DONE)) == ("", True)
+
+
+def test_a_media_type_compares_without_case() -> None:
+    bench = Bench(StepClock())
+    _, client = bench.begin()
+    bench.calls[0].head(200, ((b"content-type", b"Text/Event-Stream; Charset=UTF-8"),))
+    bench.calls[0].read(chunk())
+    assert client.body == chunk()
+    bench.calls[0].done(FINISH)
 
 
 def test_pieces_of_one_read_leave_in_one_write_and_no_read_waits_for_the_next() -> None:
@@ -543,6 +586,75 @@ def test_the_price_of_the_answer_is_in_the_usage_event() -> None:
 
 def test_a_usage_of_nothing_stays_valid_json() -> None:
     assert json.loads(priced({})[6:]) == {"choices": [], "usage": {}}
+
+
+def test_the_gpus_share_of_every_attempt_is_in_the_usage_event(now: StepClock) -> None:
+    bench = Bench(now, 2)  # at a dollar a second
+    flight, client = bench.begin(**ASKED)
+    bench.calls[0].head()
+    now.now_s += 2.0
+    bench.calls[0].read(ERROR)
+    bench.calls[1].head()
+    bench.calls[1].read(chunk(), FINISH)
+    now.now_s += 3.0
+    bench.calls[1].done(USAGE, DONE)
+    assert json.loads(split(client.body)[2][6:])["usage"]["cost_usd"] == 5.0
+    assert flight.cost_usd == 5.0
+
+
+# -- usage that no engine reported -----------------------------------------------------------------------------------
+
+
+def metered(bench: Bench) -> tuple[int | None, int | None, str, str]:
+    (record,) = bench.ledger.records
+    return record.input_tokens, record.output_tokens, record.usage_source, record.error
+
+
+def test_a_client_that_leaves_before_the_usage_is_metered_by_the_pieces_it_had() -> None:
+    bench = Bench(StepClock())
+    flight, client = bench.begin()
+    bench.calls[0].head()
+    bench.calls[0].read(chunk(""))
+    for text in ("a", "b", "c"):
+        bench.calls[0].read(chunk(text), chunk(text))
+    before = flight.tokens.output_tokens()
+    flight.client_gone()
+    assert metered(bench) == (flight.facts.prompt_tokens, 6, "estimated", "client_gone")
+    assert (client.status, bench.ledger.records[0].status) == (200, 499)
+    assert flight.tokens.output_tokens() == before
+
+
+def test_what_an_engine_reported_of_a_cut_answer_is_kept_and_its_output_is_counted() -> None:
+    bench = Bench(StepClock())
+    flight, _ = bench.begin(Operation.MESSAGES)
+    start = {"type": "message_start", "message": {"usage": {"input_tokens": 11, "output_tokens": 1}}}
+    delta = frame({"type": "content_block_delta", "delta": {"text": "a"}}, name="content_block_delta")
+    bench.calls[0].head()
+    bench.calls[0].read(frame(start, name="message_start"), delta, delta, delta)
+    flight.client_gone()
+    assert metered(bench) == (11, 3, "estimated", "client_gone")
+
+
+def test_what_an_engine_reports_is_not_estimated() -> None:
+    _, bench = relayed([chunk("a")] * 9, [FINISH, USAGE, DONE])
+    assert metered(bench) == (11, 7, "reported", "")
+
+
+def test_a_stream_whose_engine_never_reports_is_metered_too() -> None:
+    _, bench = relayed([chunk("a")] * 9, [FINISH, DONE])
+    assert metered(bench)[1:] == (9, "estimated", "")
+
+
+def test_a_stream_without_content_used_nothing_that_is_known() -> None:
+    _, bench = relayed([ERROR])
+    assert metered(bench) == (None, None, "", "engine_500")
+
+
+@pytest.mark.parametrize("usage", [[], 7, {"prompt_tokens": 11, "completion_tokens": 7, "prompt_tokens_details": []}])
+@pytest.mark.parametrize("choices", [[], None])
+def test_a_usage_event_that_nobody_asked_for_stays_hidden_whatever_its_shape(usage: Any, choices: Any) -> None:
+    client, _ = relayed([chunk()], [FINISH, frame({"id": "c1", "choices": choices, "usage": usage}), DONE])
+    assert client.body == chunk() + FINISH + DONE
 
 
 # -- plain answers ---------------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def held_bytes(connection: Any, flight: Any) -> int:
     """Everything of the answer that is in our memory."""
     relay = flight.attempt.exchange.sink
     held = (
-        len(relay._held) + sum(map(len, relay._out))
+        len(relay._held or b"") + sum(map(len, relay._out))
         if isinstance(relay, StreamRelay)
         else len(relay._held) + len(relay._more or b"") + sum(map(len, relay._parts))
     )

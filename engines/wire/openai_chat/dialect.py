@@ -8,9 +8,10 @@ import msgspec
 
 from engines.sse import payload
 from engines.wire import refusals
-from engines.wire.dialect import NOTHING, ApiError, Finding, Reader, Refusal
-from engines.wire.openai_chat.shapes import decode_chunk, is_truthy
+from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.openai_chat.shapes import decode_chunk, decode_odd, is_truthy
 
+_CHOICES: Final = b'"choices":[{'
 DONE: Final = b"data: [DONE]\n\n"
 
 _encode = msgspec.json.Encoder().encode
@@ -20,6 +21,11 @@ def error_body(error: ApiError) -> bytes:
     """OpenAI's error object."""
     shape = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
     return _encode({"error": shape})
+
+
+def _odd_usage(data: bytes) -> Finding:
+    """Of a chunk without choices: a usage that is none is still nobody's who did not ask."""
+    return Finding(usage_only=True) if bytes(decode_odd(data).usage) != b"null" else NOTHING
 
 
 class ChatReader:
@@ -41,16 +47,24 @@ class ChatReader:
         return (
             b'"finish_reason":"' in block
             or b'"usage":{' in block
+            or b'"choices":[]' in block  # the usage event, whatever its usage is
+            or b'"choices":null' in block
             or b'"error"' in block
             or b"[DONE]" in block
             or b'": ' in block  # spaced JSON: let the parser decide
         )
 
-    def ordinary_tail(self, event: bytes) -> bytes:
-        # The end of the last choice and of the object: `"finish_reason":null}]}` and the like. What could matter is in
-        # a chunk whose last choice has a reason, or in one without choices; neither ends like this.
-        at = event.rfind(b'"finish_reason":null')
-        return event[at:] if at >= 0 and event.endswith(b"}\n\n") else b""
+    def ordinary(self, event: bytes) -> tuple[bytes, bytes]:
+        # The object up to its choices, and from the reason of the last one to its end: `"finish_reason":null}]}` and
+        # the like. What could matter would be in either, as long as a chunk has one choice.
+        choices, reason = event.find(_CHOICES), event.rfind(b'"finish_reason":null')
+        if self._choices > 1 or not 0 <= choices < reason or not event.startswith(b"data: {"):
+            return NEVER
+        return event[: choices + len(_CHOICES)], event[reason:]
+
+    def contents(self, block: bytes) -> int:
+        nothing = block.count(b'"content":""') + block.count(b'"delta":{}') + block.count(b'"choices":[]')
+        return max(0, block.count(b'"choices"') - nothing)
 
     def read(self, event: bytes) -> Finding:
         data = payload(event)
@@ -74,7 +88,7 @@ class ChatReader:
             self._finished |= finished
         usage = chunk.usage.normalised() if chunk.usage is not None else None
         if not reason and usage is None:
-            return NOTHING if chunk.choices else refusals.stray_error(data) or NOTHING
+            return NOTHING if chunk.choices else refusals.stray_error(data) or _odd_usage(data)
         usage_only = usage is not None and not chunk.choices
         return Finding(usage=usage, finish_reason=reason, finished=frozenset(finished), usage_only=usage_only)
 

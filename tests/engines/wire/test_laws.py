@@ -129,24 +129,31 @@ def test_a_block_of_message_events_that_holds_something_may_matter(events: list[
 
 
 @relaxed
-@given(st.lists(words, max_size=4), st.sampled_from(["compact", "compact ascii"]), st.integers(0, 99))
-def test_an_event_that_ends_like_an_ordinary_one_is_ordinary(texts: list[str], style: str, order: int) -> None:
-    def chunk(text: str, usage: Json | None = None, reason: str | None = None) -> bytes:
+@given(
+    st.lists(words, max_size=4), st.sampled_from(["compact", "compact ascii"]), st.integers(0, 99), st.integers(0, 99)
+)
+def test_an_event_that_begins_and_ends_like_an_ordinary_one_is_ordinary(
+    texts: list[str], style: str, order: int, later: int
+) -> None:
+    def chunk(text: str, usage: Json | None = None, reason: str | None = None, order: int = later) -> bytes:
         choice = {"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": reason}
         value = {"id": "x", "choices": [choice], "usage": usage}
         return frame(shuffled(value, random.Random(order)), style)
 
-    tail = CHAT.reader().ordinary_tail(chunk("once"))
+    head, tail = CHAT.reader().ordinary(chunk("once", order=order))
     told = [
         event for text in texts for event in (chunk(text), chunk(text, {"prompt_tokens": 3}), chunk(text, None, "stop"))
     ]
-    found = [CHAT.reader().read(event) for event in told if tail and event.endswith(tail)]
-    assert [(finding.finish_reason, finding.error, finding.ends) for finding in found] == [("", "", False)] * len(found)
+    found = [CHAT.reader().read(event) for event in told if event.startswith(head) and event.endswith(tail)]
+    assert found == [NOTHING] * len(found)
 
 
-def test_the_usual_orders_of_keys_have_an_ordinary_tail() -> None:
+def test_the_usual_orders_of_keys_have_an_ordinary_head_and_tail() -> None:
     vllm = {"id": "x", "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": None}], "usage": None}
-    assert CHAT.reader().ordinary_tail(frame(vllm)) == b'"finish_reason":null}],"usage":null}\n\n'
+    assert CHAT.reader().ordinary(frame(vllm)) == (
+        b'data: {"id":"x","choices":[{',
+        b'"finish_reason":null}],"usage":null}\n\n',
+    )
 
 
 @EACH
@@ -156,7 +163,8 @@ def test_any_bytes_can_be_read(wire: Dialect, data: bytes) -> None:
     for event in (data, b"data: " + data + b"\n\n", b'data: {"type":"error","error":' + data + b"}\n\n"):
         wire.reader().may_matter(event)
         wire.reader().read(event)
-        wire.reader().ordinary_tail(event)
+        wire.reader().ordinary(event)
+        wire.reader().contents(event)
     wire.read_answer(data)
 
 

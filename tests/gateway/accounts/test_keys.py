@@ -14,7 +14,7 @@ from gateway.accounts.keys import Key, keyring_of, keys_of
 from gateway.settings import load_settings
 from gateway.workers.messages import Keys
 from tests.scenario.gateway import KEY, one_model, running_gateway
-from tests.scenario.upstream import DONE, WHOLE_STREAM, WORDS, running_upstream, stream
+from tests.scenario.upstream import DONE, WHOLE_STREAM, WORDS, plain, running_upstream, stream
 
 NEW = "sk-new"
 
@@ -73,6 +73,17 @@ async def test_new_keys_hold_from_the_next_request_on_and_what_runs_goes_on() ->
     assert (old.status_code, new.status_code, refused.status_code) == (401, 200, 401)
     assert "not known" in old.json()["error"]["message"]
     assert answer.content.endswith(DONE)
+
+
+@pytest.mark.anyio
+async def test_a_key_that_was_withdrawn_is_refused_on_a_connection_that_knows_its_head() -> None:
+    async with running_upstream(plain()) as upstream:
+        async with running_gateway(one_model(upstream.url)) as gateway:
+            asked = [await gateway.chat(max_tokens=tokens) for tokens in (1, 10, 100)]
+            gateway.worker.told(Keys([Key(hashed(NEW), "new", "testers", None, False, 0)]))
+            asked.append(await gateway.chat(max_tokens=1))
+    assert [answer.status_code for answer in asked] == [200, 200, 200, 401]
+    assert "not known" in asked[-1].json()["error"]["message"]
 
 
 @pytest.mark.anyio

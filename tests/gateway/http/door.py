@@ -22,6 +22,7 @@ from gateway.http.head import Fields
 from gateway.http.patience import Patience
 from gateway.http.request import Client as Asker
 from gateway.http.request import Request
+from gateway.identity import ANONYMOUS, Keyring
 
 CHAT = b"/v1/chat/completions"
 
@@ -190,6 +191,8 @@ class Desk:
     failures: list[Failure] = field(default_factory=list)
     open: Clients = field(default_factory=Clients)
     losses: int = 0
+    keyring: Keyring | None = field(default_factory=Keyring)
+    """Whose word lets a head in again unread; None reads each."""
 
     def opened(self, visitor: Visitor) -> bool:
         return self.open.opened(visitor, self.limits.connections)
@@ -205,6 +208,11 @@ class Desk:
         self.heads.append((request.path, length))
         if request.fields.get(b"x-api-key") == b"stranger":
             raise Failure("invalid_api_key", "the API key is not known to this gateway")
+        request.principal = ANONYMOUS
+        request.admitted_by = self.keyring
+
+    def still_admits(self, keyring: Keyring) -> bool:
+        return self.keyring is keyring
 
     def inference(self, request: Request, operation: Operation) -> FakeWork | None:
         return self._take(request, operation)
