@@ -13,6 +13,8 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Final, Protocol
 
+import msgspec
+
 from engines.errors import (
     AnswerTruncated,
     BadAnswer,
@@ -199,6 +201,7 @@ class Attempt:
         self.stop()
         self.first_byte_s = 0.0
         self.usage = None
+        self.content_events = 0
         self.status = status
         self.error_parts = [body[:MAX_ERROR_BYTES]]
         self._fail_with(status, self.error_parts)
@@ -259,6 +262,22 @@ class Attempt:
         self._owner = None
 
     # -- what its owner and the relay ask ------------------------------------------------------------------------------
+
+    def gpu_cost_so_far_usd(self, now: float) -> float | None:
+        """What it has cost of GPU time, over or not; None where nothing measures it."""
+        return self._lease.cost_so_far_usd(now) if self._lease.held else self.gpu_cost_usd
+
+    def metered(self, prompt_tokens: int) -> Usage | None:
+        """Its usage; of a stream whose engine had not reported it when it ended, estimated.
+
+        A piece of content counts as a token, and the prompt as `prompt_tokens`, where nothing better is known.
+        """
+        usage, events = self.usage, self.content_events
+        if usage is None:
+            return Usage(prompt_tokens, events, source="estimated") if events else None
+        if events <= usage.output_tokens or self.finish_reason:
+            return usage
+        return msgspec.structs.replace(usage, output_tokens=events, source="estimated")
 
     @property
     def over(self) -> bool:

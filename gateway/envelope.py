@@ -1,11 +1,12 @@
 """The request body, parsed once and only as far as we act on it; the bytes themselves are what is forwarded.
 
-Unknown fields are never touched. When something must change (the model's name upstream, `stream_options`), the body is
-opened one level deep, its values left as raw bytes, and closed again: about 1 us for 2 KB, measured.
+Unknown fields are never touched. When something must change (the model's name upstream, `stream_options`), a small body
+is opened one level deep, its values left as raw bytes, and closed again; a large one is changed in its place.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -50,6 +51,29 @@ _decode_options = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 _encode = msgspec.json.Encoder().encode
 
 
+SMALL_BYTES = 16 * 1024
+MOST_MEMBERS = 16_384
+"""Of a large body that must be taken apart."""
+_IN_DOUBT = (
+    f"the body has more than {MOST_MEMBERS} members, too many to look for its `model` among them; "
+    "write `model` first and without escapes, and leave `stream_options` out"
+)
+_NAME = b'"model"'
+_MODEL = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.)*")')
+_FIRST = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"model"')
+_OPTIONS = b'"stream_options"'
+_ASKING = b',"stream_options":{"include_usage":true}}'
+_ESCAPES = (b"\\u005", b"\\u006", b"\\u007")
+"""What the name of either member would hold if it were written with escapes."""
+
+
+class _Modelled(msgspec.Struct):
+    model: str | None = None
+
+
+_decode_model = msgspec.json.Decoder(_Modelled).decode
+
+
 class _Several(msgspec.Struct):
     prompt: str | list[msgspec.Raw] | None = None
 
@@ -85,7 +109,18 @@ def parse(body: bytes) -> Envelope:
 
 
 def rewrite(body: bytes, model: str, *, ask_usage: bool = False, drop_stream_options: bool = False) -> bytes:
-    """The same body under another model name, asking for the usage event or without `stream_options`."""
+    """The same body under another model name, asking for the usage event or without `stream_options`.
+
+    A small body is taken apart into its members and closed again, about 1 us for 2 KB. A member costs 1 us too, so what
+    is larger is changed in its place, whatever else it holds. Raises Failure (400), which says how to write it, for a
+    body of more than `MOST_MEMBERS` whose text leaves in doubt which place that is.
+    """
+    if len(body) > SMALL_BYTES:
+        written = _changed_in_place(body, model, ask_usage=ask_usage)
+        if written is not None:
+            return written
+        if body.count(b":") > MOST_MEMBERS:  # there are no more members than colons
+            raise Failure("invalid_json", _IN_DOUBT, "model")
     members: dict[str, Any] = _decode_members(body)
     members["model"] = model
     if drop_stream_options:
@@ -96,6 +131,26 @@ def rewrite(body: bytes, model: str, *, ask_usage: bool = False, drop_stream_opt
         options["include_usage"] = True
         members["stream_options"] = options
     return _encode(members)
+
+
+def _changed_in_place(body: bytes, model: str, *, ask_usage: bool) -> bytes | None:
+    """None where it takes more than a look to say which text is the name, or where there are `stream_options`."""
+    if _OPTIONS in body or (b"\\" in body and any(escape in body for escape in _ESCAPES)):
+        return None
+    start = body.find(_NAME)
+    found = _MODEL.match(body, start) if start >= 0 else None
+    if found is None:
+        return None
+    name = _encode(model)
+    view = memoryview(body)
+    parts: list[bytes | memoryview] = [view[: found.start(1)], name, view[found.end(1) :]]
+    if ask_usage:
+        parts[2:] = [view[found.end(1) : body.rindex(b"}")], _ASKING]
+    written = b"".join(parts)
+    if body.find(_NAME, found.end()) < 0 or _FIRST.match(body):
+        return written
+    # The first of several is mostly the body's own: it is, if what was written there is what a reader finds.
+    return written if found[1] != name and _decode_model(written).model == model else None
 
 
 def asks_usage(envelope: Envelope) -> bool:

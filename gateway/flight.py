@@ -152,6 +152,9 @@ class Flight:
         except RecursionError:  # parsed a few frames above, it was just not too deep
             self.fail(Failure("invalid_json", envelope.DEPTH))
             return
+        except Failure as failure:
+            self.fail(failure)
+            return
         attempt = Attempt(self, upstream, self.facts, self.streams, now, self._rng)
         self.attempt = attempt
         self.attempts.append(attempt)
@@ -350,6 +353,11 @@ class Flight:
             len(self.attempts),
             (self.first_dispatch_s - self.received_s) * 1e3,
         )
+
+    def gpu_cost_so_far_usd(self) -> float | None:
+        now = clock.monotonic()
+        costs = [cost for attempt in self.attempts if (cost := attempt.gpu_cost_so_far_usd(now)) is not None]
+        return sum(costs) if costs else None
 
     def committed(self) -> None:
         """The answer leaves, so nothing will be sent again: let go of the prompt, and of the fleet of that moment.

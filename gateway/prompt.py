@@ -54,7 +54,8 @@ class Prompt:
         """The rewritten body, after what it was written for."""
 
     def outgoing(self, upstream: Upstream) -> Outgoing:
-        """What is sent to this endpoint. Raises RecursionError for a body nested too deeply to be opened."""
+        """What is sent to this endpoint. Raises RecursionError for a body nested too deeply to be opened,
+        and Failure for one of too many members."""
         return Outgoing(self._path, self._headers(), self._body_for(upstream))
 
     @property

@@ -28,6 +28,9 @@ class Meter(Protocol):
     def start(self, now_s: float) -> float:
         """One more is in flight; returns the mark that `finish` wants back."""
 
+    def cost_so_far_usd(self, mark: float, now_s: float) -> float:
+        """What the one that got `mark` has cost until now."""
+
     def finish(self, mark: float, now_s: float) -> float:
         """The one that got `mark` is over; its cost in US dollars."""
 
@@ -100,6 +103,10 @@ class Lease:
         if not self._told:
             self._told = True
             self._state.breaker.record(self._ticket, verdict, now, rng, why, again=self._works)
+
+    def cost_so_far_usd(self, now: float) -> float | None:
+        """The GPU cost until now, while it is held; None where nothing measures it."""
+        return None if self._meter is None else self._meter.cost_so_far_usd(self._mark, now)
 
     def release(self, now: float) -> float | None:
         """Give back what is still held; returns the GPU cost in US dollars, None where nothing measures it.

@@ -57,9 +57,9 @@ class Accounting:
             engine, replica, arm, upstream_model = endpoint.engine, endpoint.replica, upstream.arm, endpoint.model
             finish_reason = attempt.finish_reason
             overhead_s = flight.first_dispatch_s - received_s
-            usage = attempt.usage
+            usage = attempt.metered(flight.facts.prompt_tokens) if attempt.content_events else attempt.usage
             if usage is not None:
-                if not flight.error_kind:
+                if not flight.error_kind and usage.source == "reported":
                     flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s)
                 if upstream.rates is not None:
                     cost_usd = upstream.rates.cost_usd(usage) + (cost_usd or 0.0)

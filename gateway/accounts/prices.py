@@ -179,6 +179,11 @@ class GpuMeter:
         self._in_flight += 1
         return self._share_s
 
+    def cost_so_far_usd(self, mark: float, now_s: float) -> float:
+        """What the request that `start` gave `mark` has cost until now, in US dollars."""
+        self._advance(now_s)
+        return (self._share_s - mark) * self._usd_per_s
+
     def finish(self, mark: float, now_s: float) -> float:
         """The request that `start` gave `mark` has ended, in whatever way; its cost in US dollars."""
         self._advance(now_s)

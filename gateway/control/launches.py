@@ -40,8 +40,9 @@ class Launches:
     async def apply(self, settings: Settings) -> None:
         """Start, restart and stop what the configuration asks for. Does not wait for readiness."""
         wanted: dict[str, LaunchPlan] = {}
+        served = _served_names(settings)
         for name, section in settings.engines.items():
-            plan = section.launch_plan(_served_names(name, settings), os.environ)
+            plan = section.launch_plan(served.get(name) or ["default"], os.environ)
             if plan is not None:
                 wanted[name] = plan
         stale = [
@@ -118,9 +119,10 @@ class Launches:
         return status == 200
 
 
-def _served_names(name: str, settings: Settings) -> list[str]:
-    """Every name under which some target asks this engine for its model."""
-    names = dict.fromkeys(
-        target.model for model in settings.models.values() for target in model.targets if target.engine == name
-    )
-    return list(names) or ["default"]
+def _served_names(settings: Settings) -> dict[str, list[str]]:
+    """By engine, every name under which some target asks it for its model."""
+    names: dict[str, dict[str, None]] = {}
+    for model in settings.models.values():
+        for target in model.targets:
+            names.setdefault(target.engine, {})[target.model] = None
+    return {engine: list(found) for engine, found in names.items()}

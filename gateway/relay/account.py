@@ -26,6 +26,9 @@ class Account(Protocol):
     def cost_usd(self) -> float | None:
         """Known once it is settled."""
 
+    def gpu_cost_so_far_usd(self) -> float | None:
+        """Of all its attempts until now; None where nothing measures it."""
+
     def head_down(self) -> bytes:
         """The gateway's own response headers."""
 

@@ -68,10 +68,10 @@ class Judge:
         if finding.usage is not None:
             usage = finding.usage
             attempt.usage = usage if attempt.usage is None else attempt.usage.merged(usage)
-            if finding.usage_only:
-                if not self._asked_usage:
-                    return b""
-                event = self._priced(event)
+        if finding.usage_only:
+            if not self._asked_usage:
+                return b""
+            event = self._priced(event)
         if finding.finish_reason:
             attempt.finish_reason = finding.finish_reason
             attempt.last_content_s = clock.monotonic()
@@ -134,6 +134,7 @@ class Judge:
     def _priced(self, event: bytes) -> bytes:
         """The usage event with the price of the answer in it: a stream's head left before its cost was known."""
         rates, usage = self._attempt.upstream.rates, self._attempt.usage
-        if rates is None or usage is None:
-            return event
-        return self._dialect.with_cost(event, rates.cost_usd(usage))
+        cost_usd = self._account.gpu_cost_so_far_usd()
+        if rates is not None and usage is not None:
+            cost_usd = rates.cost_usd(usage) + (cost_usd or 0.0)
+        return event if cost_usd is None else self._dialect.with_cost(event, cost_usd)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gateway import envelope
@@ -323,9 +323,17 @@ def test_how_many_choices_are_asked_for(fields: bytes, choices: int) -> None:
 # -- rewrite -----------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=150)
-@given(body=bodies(), model=st.text(max_size=20))
-def test_a_rewrite_changes_the_model_and_not_a_byte_of_any_other_value_nor_the_order(body: bytes, model: str) -> None:
+LARGE = b" " * envelope.SMALL_BYTES
+"""Blanks behind a body: JSON means the same with them, and it is changed in its place."""
+either = st.sampled_from([b"", LARGE])
+
+
+@settings(deadline=None, max_examples=300)
+@given(body=bodies(), blanks=either, model=st.text(max_size=20))
+def test_a_rewrite_changes_the_model_and_not_a_byte_of_any_other_value_nor_the_order(
+    body: bytes, blanks: bytes, model: str
+) -> None:
+    body += blanks
     before, after = members(body), members(envelope.rewrite(body, model))
     assert list(before) == list(after)
     assert json.loads(after.pop("model")) == model
@@ -333,11 +341,13 @@ def test_a_rewrite_changes_the_model_and_not_a_byte_of_any_other_value_nor_the_o
     assert before == after
 
 
-@settings(deadline=None, max_examples=150)
-@given(body=bodies(), options=st.none() | st.dictionaries(names, values, max_size=4))
-def test_asking_for_usage_adds_one_option_and_changes_no_other(body: bytes, options: dict[str, Any] | None) -> None:
+@settings(deadline=None, max_examples=300)
+@given(body=bodies(), blanks=either, options=st.none() | st.dictionaries(names, values, max_size=4))
+def test_asking_for_usage_adds_one_option_and_changes_no_other(
+    body: bytes, blanks: bytes, options: dict[str, Any] | None
+) -> None:
     document = json.loads(body) | {"stream_options": options}
-    body = json.dumps(document).encode()
+    body = json.dumps(document).encode() + blanks
     before, after = members(body), members(envelope.rewrite(body, "up", ask_usage=True))
     assert list(before) == list(after)
     assert json.loads(after.pop("stream_options")) == {**(options or {}), "include_usage": True}
@@ -348,6 +358,49 @@ def test_asking_for_usage_adds_one_option_and_changes_no_other(body: bytes, opti
 def test_asking_for_usage_adds_the_options_at_the_end_when_there_are_none() -> None:
     body = envelope.rewrite(b'{"stream":true,"model":"m","x":1.0}', "up", ask_usage=True)
     assert body == b'{"stream":true,"model":"up","x":1.0,"stream_options":{"include_usage":true}}'
+
+
+@settings(deadline=None, max_examples=300)
+@given(body=bodies(), model=st.text(max_size=20))
+def test_a_large_body_is_changed_to_what_a_small_one_is(body: bytes, model: str) -> None:
+    assume(isinstance(json.loads(body).get("stream_options"), dict | None))  # what `parse` lets pass
+    for more in ({"ask_usage": True}, {"drop_stream_options": True}, {}):
+        small, large = envelope.rewrite(body, model, **more), envelope.rewrite(body + LARGE, model, **more)
+        assert members(small) == members(large)
+
+
+KEYS = b"".join(b',"k%d":0' % at for at in range(envelope.MOST_MEMBERS + 1))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"m"%b}' % KEYS,
+        b'{"messages":[]%b, "model" : "m" }' % KEYS,
+        b'{"model":"m"%b,"x":{"model":"nested"}}' % KEYS,
+        b'{"x":"\\"model\\""%b,"model":"m","y":{"model":{}}}' % KEYS,
+        b'{"x":"\\u00e9"%b,"model":"\\u0039"}' % KEYS,
+    ],
+)
+def test_a_body_of_many_members_is_not_taken_apart(body: bytes) -> None:
+    before, after = members(body), members(envelope.rewrite(body, "up", ask_usage=True))
+    assert after == before | {"model": b'"up"', "stream_options": b'{"include_usage":true}'}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"\\u006dodel":"m"%b}' % KEYS,
+        b'{"x":{"model":"nested"}%b,"model":"m"}' % KEYS,
+        b'{"model":"m"%b,"stream_options":{}}' % KEYS,
+    ],
+)
+def test_a_body_of_many_members_that_leaves_its_model_in_doubt_is_refused_and_says_what_is_right(body: bytes) -> None:
+    with pytest.raises(Failure) as refused:
+        envelope.rewrite(body, "up", ask_usage=True)
+    assert (refused.value.status, refused.value.param) == (400, "model")
+    assert "write `model` first" in refused.value.message
+    assert str(envelope.MOST_MEMBERS) in refused.value.message
 
 
 def test_options_that_an_engine_does_not_know_are_dropped() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -31,6 +32,7 @@ from engines.errors import (
 from engines.model import Deadlines, Operation
 from engines.port import Headers
 from gateway import clock
+from gateway.envelope import MOST_MEMBERS
 from gateway.errors import TABLE
 from routing.breaker import BreakerSettings, Verdict
 from routing.route import DEFAULT_RETRY, RetrySettings
@@ -669,3 +671,11 @@ def test_an_error_answer_without_end_that_is_cut_is_told_with_its_status() -> No
         bench.calls[0].read(b"x" * 10_000)
     bench.calls[0].failed(AnswerTruncated("the engine's error answer is over 1048576 bytes"))
     assert (client.status, client.error["code"], bench.outstanding()) == (500, "engine_error", {})
+
+
+def test_a_body_whose_model_cannot_be_exchanged_is_refused_and_nothing_is_held() -> None:
+    bench = Bench(StepClock())
+    many: dict[str, Any] = {f"k{at}": 0 for at in range(MOST_MEMBERS + 1)}
+    _, client = bench.begin(stream_options={"include_usage": False}, **many)
+    assert (client.status, client.error["code"], client.error["param"]) == (400, "invalid_json", "model")
+    assert (bench.calls, bench.outstanding()) == ([], {})

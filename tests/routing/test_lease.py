@@ -29,6 +29,9 @@ class Clock:
         self.marks.append(now_s)
         return now_s
 
+    def cost_so_far_usd(self, mark: float, now_s: float) -> float:
+        return now_s - mark
+
     def finish(self, mark: float, now_s: float) -> float:
         self.marks.remove(mark)
         return now_s - mark

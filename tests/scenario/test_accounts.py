@@ -53,6 +53,8 @@ async def test_a_known_mix_is_counted_exactly() -> None:
             await gateway.chat("nobody-knows-this-model")
             await gateway.http.post("/v1/chat/completions", content=b"{")
             metrics = await gateway.metrics()
+            cut = await gateway.records.of(8)
+    assert ("estimated", len(WORDS)) == (cut.usage_source, cut.output_tokens)
     requests = metrics.labelled("penstock_requests_total", "model", "engine", "code")
     assert {
         ("chat", "a", "200"): 7.0,
@@ -68,7 +70,8 @@ async def test_a_known_mix_is_counted_exactly() -> None:
         ("other", "", "model_not_found"): 1.0,
         ("other", "", "invalid_json"): 1.0,
     } == metrics.labelled("penstock_errors_total", "model", "engine", "kind")
-    assert {"input": 135.0, "output": 65.0, "cached": 40.0, "reasoning": 20.0} == {
+    input_tokens, output_tokens = 135.0 + (cut.input_tokens or 0), 65.0 + len(WORDS)
+    assert {"input": input_tokens, "output": output_tokens, "cached": 40.0, "reasoning": 20.0} == {
         kind: count for (kind,), count in metrics.labelled("penstock_tokens_total", "kind").items()
     }
     for histogram, count in (

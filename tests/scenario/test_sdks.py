@@ -15,7 +15,7 @@ import pytest
 from engines.simulator.failures import FailureKind
 from tests.engines.simulator.conftest import simulator
 from tests.scenario.gateway import HELLO, KEY, Gateway, one_model, running_gateway
-from tests.scenario.upstream import refusal, running_upstream
+from tests.scenario.upstream import End, refusal, running_upstream, stream
 
 pytestmark = pytest.mark.anyio
 
@@ -146,6 +146,29 @@ async def test_an_engines_failure_keeps_its_class(kind: FailureKind, expected: t
     async with simulated(failure_rate=1.0, failure_kinds=(kind,)) as gateway, sdk(gateway) as client:
         with pytest.raises(expected):
             await client.chat.completions.create(model="chat", messages=MESSAGES, timeout=5)
+
+
+def response_event(kind: str, number: int, **members: object) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, 'sequence_number': number, **members})}\n\n".encode()
+
+
+@pytest.mark.parametrize("ending", ["cut", "flat"])
+async def test_a_response_that_fails_in_its_stream_raises(ending: str) -> None:
+    delta = response_event("response.output_text.delta", 4, delta="a", item_id="m", output_index=0, content_index=0)
+    flat = b'event: error\ndata: {"type":"error","code":"server_error","message":"it broke","param":null}\n\n'
+    answer = stream(delta, *([End.CLOSE] if ending == "cut" else [flat]))
+    seen: list[str] = []
+
+    async def read(events: openai.AsyncStream[Any]) -> None:
+        async for event in events:
+            seen.append(event.type)  # noqa: PERF401 - it raises on the way
+
+    async with running_upstream(answer) as upstream:
+        async with running_gateway(one_model(upstream.url)) as gateway, sdk(gateway) as client:
+            events = await client.responses.create(model="chat", input="hello", stream=True)
+            with pytest.raises(openai.APIError, match="it broke" if ending == "flat" else "model 'chat'"):
+                await read(events)
+    assert ["response.output_text.delta"] == seen
 
 
 class Unhurried(openai.AsyncOpenAI):

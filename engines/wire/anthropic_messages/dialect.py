@@ -8,7 +8,7 @@ import msgspec
 
 from engines.sse import payload
 from engines.wire import refusals
-from engines.wire.anthropic_messages.shapes import decode_event, decode_message
+from engines.wire.anthropic_messages.shapes import decode_event, decode_message, usage_of
 from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
 from engines.wire.openai_chat.shapes import is_truthy
 
@@ -67,15 +67,14 @@ class MessagesReader:
             return refusals.error_finding(data)
         match parsed.type:
             case "message_start":
-                usage = parsed.message.usage if parsed.message else None
-                return Finding(usage=usage.normalised()) if usage else NOTHING
+                usage = usage_of(parsed.message.usage) if parsed.message else None
+                return Finding(usage=usage) if usage else NOTHING
             case "message_delta":
                 stop = (parsed.delta.stop_reason if parsed.delta else None) or ""
-                usage = parsed.usage
                 if stop:
                     self._finished = True
                 return Finding(
-                    usage=usage.normalised() if usage else None,
+                    usage=usage_of(parsed.usage),
                     finish_reason=_FINISH.get(stop, stop),
                 )
             case "message_stop":
@@ -107,7 +106,7 @@ class AnthropicMessages:
             return refusals.error_finding(body)
         stop = message.stop_reason or ""
         return Finding(
-            usage=message.usage.normalised() if message.usage is not None else None,
+            usage=usage_of(message.usage),
             finish_reason=_FINISH.get(stop, stop),
         )
 

@@ -6,6 +6,7 @@ import msgspec
 
 from engines.model import Usage
 from engines.wire.dialect import Count
+from engines.wire.odd_counts import counts_of
 from engines.wire.openai_chat.shapes import NULL
 
 
@@ -33,7 +34,7 @@ class WireUsage(msgspec.Struct):
 
 
 class Message(msgspec.Struct):
-    usage: WireUsage | None = None
+    usage: msgspec.Raw = NULL
     stop_reason: str | None = None
     error: msgspec.Raw = NULL
 
@@ -42,9 +43,22 @@ class Event(msgspec.Struct):
     type: str = ""
     message: Message | None = None
     delta: Message | None = None
-    usage: WireUsage | None = None
+    usage: msgspec.Raw = NULL
     error: msgspec.Raw = NULL
 
 
 decode_event = msgspec.json.Decoder(Event).decode
 decode_message = msgspec.json.Decoder(Message).decode
+_decode_usage = msgspec.json.Decoder(WireUsage | None).decode
+
+
+def usage_of(raw: msgspec.Raw) -> Usage | None:
+    """What a `usage` member says, as far as it can be understood; None when it is none."""
+    if raw is NULL:
+        return None
+    try:
+        usage = _decode_usage(raw)
+    except msgspec.ValidationError:
+        counts = counts_of(raw, "output_tokens_details")
+        usage = None if counts is None else msgspec.convert(counts, WireUsage)
+    return None if usage is None else usage.normalised()

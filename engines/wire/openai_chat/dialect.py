@@ -9,7 +9,7 @@ import msgspec
 from engines.sse import payload
 from engines.wire import refusals
 from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
-from engines.wire.openai_chat.shapes import decode_chunk, is_truthy
+from engines.wire.openai_chat.shapes import decode_chunk, decode_odd, is_truthy
 
 _CHOICES: Final = b'"choices":[{'
 DONE: Final = b"data: [DONE]\n\n"
@@ -21,6 +21,11 @@ def error_body(error: ApiError) -> bytes:
     """OpenAI's error object."""
     shape = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
     return _encode({"error": shape})
+
+
+def _odd_usage(data: bytes) -> Finding:
+    """Of a chunk without choices: a usage that is none is still nobody's who did not ask."""
+    return Finding(usage_only=True) if bytes(decode_odd(data).usage) != b"null" else NOTHING
 
 
 class ChatReader:
@@ -42,6 +47,8 @@ class ChatReader:
         return (
             b'"finish_reason":"' in block
             or b'"usage":{' in block
+            or b'"choices":[]' in block  # the usage event, whatever its usage is
+            or b'"choices":null' in block
             or b'"error"' in block
             or b"[DONE]" in block
             or b'": ' in block  # spaced JSON: let the parser decide
@@ -81,7 +88,7 @@ class ChatReader:
             self._finished |= finished
         usage = chunk.usage.normalised() if chunk.usage is not None else None
         if not reason and usage is None:
-            return NOTHING if chunk.choices else refusals.stray_error(data) or NOTHING
+            return NOTHING if chunk.choices else refusals.stray_error(data) or _odd_usage(data)
         usage_only = usage is not None and not chunk.choices
         return Finding(usage=usage, finish_reason=reason, finished=frozenset(finished), usage_only=usage_only)
 

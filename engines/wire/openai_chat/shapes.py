@@ -5,12 +5,11 @@ Their defaults are not all literals, so this module is not compiled.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import msgspec
 
 from engines.model import Usage
 from engines.wire.dialect import Count
+from engines.wire.odd_counts import counts_of
 
 
 class Details(msgspec.Struct):
@@ -27,17 +26,20 @@ class WireUsage(msgspec.Struct):
     total_tokens: Count | None = None
     prompt_tokens_details: Details | None = None
     completion_tokens_details: Details | None = None
+    prompt_cache_hit_tokens: Count | None = None
+    prompt_cache_miss_tokens: Count | None = None
 
     def normalised(self) -> Usage:
-        """As `Usage`: both conventions agree here, so this only fills the gaps."""
-        prompt = self.prompt_tokens
+        """As `Usage`: both conventions agree here, so this only fills the gaps. DeepSeek says what its cache had."""
+        prompt, hit = self.prompt_tokens, self.prompt_cache_hit_tokens or 0
         if prompt is None:
-            prompt = max(0, (self.total_tokens or 0) - (self.completion_tokens or 0))
+            prompt = hit + (self.prompt_cache_miss_tokens or 0)
+            prompt = prompt or max(0, (self.total_tokens or 0) - (self.completion_tokens or 0))
         before, after = self.prompt_tokens_details, self.completion_tokens_details
         return Usage(
             input_tokens=prompt,
             output_tokens=self.completion_tokens or 0,
-            cached_tokens=(before.cached_tokens or 0) if before else 0,
+            cached_tokens=((before.cached_tokens or 0) if before else 0) or hit,
             cache_write_tokens=(before.cache_write_tokens or 0) if before else 0,
             reasoning_tokens=(after.reasoning_tokens or 0) if after else 0,
         )
@@ -58,11 +60,11 @@ class Chunk(msgspec.Struct):
     error: msgspec.Raw = NULL  # not `Raw | None`, which takes null alone
 
 
-class Bare(msgspec.Struct):
-    """A chunk whose usage is nothing we understand: it can still say how the stream ends."""
+class Odd(msgspec.Struct):
+    """A chunk with something odd in it: each member is read for itself."""
 
-    choices: list[Choice] | None = None
-    usage: ClassVar[None] = None
+    choices: msgspec.Raw = NULL
+    usage: msgspec.Raw = NULL
     error: msgspec.Raw = NULL
 
 
@@ -75,15 +77,22 @@ class Plain(msgspec.Struct):
 
 decode_whole = msgspec.json.Decoder(Chunk).decode
 decode_plain = msgspec.json.Decoder(Plain).decode
-decode_bare = msgspec.json.Decoder(Bare).decode
+decode_odd = msgspec.json.Decoder(Odd).decode
+decode_choices = msgspec.json.Decoder(list[Choice] | None).decode
 
 
-def decode_chunk(data: bytes) -> Chunk | Bare:
-    """One event's object, or a plain answer. Raises as msgspec does."""
+def decode_chunk(data: bytes) -> Chunk:
+    """One event's object, or a plain answer; what is odd in it reads as if it were left out. Raises as msgspec does."""
     try:
         return decode_whole(data)
     except msgspec.ValidationError:
-        return decode_bare(data)
+        odd = decode_odd(data)
+    try:
+        choices = decode_choices(odd.choices)
+    except msgspec.ValidationError:
+        choices = [Choice()]  # something that is no usage event
+    counts = counts_of(odd.usage, "prompt_tokens_details", "completion_tokens_details")
+    return Chunk(choices, None if counts is None else msgspec.convert(counts, WireUsage), odd.error)
 
 
 def is_truthy(raw: msgspec.Raw) -> bool:

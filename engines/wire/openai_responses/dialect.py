@@ -11,7 +11,7 @@ from engines.sse import payload
 from engines.wire import openai_chat, refusals
 from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
 from engines.wire.openai_chat.shapes import is_truthy
-from engines.wire.openai_responses.shapes import Response, decode_event, decode_response
+from engines.wire.openai_responses.shapes import Response, decode_event, decode_response, usage_of
 
 _encode = msgspec.json.Encoder().encode
 
@@ -21,7 +21,7 @@ _sequence_numbers = re.compile(rb'"sequence_number":\s*(\d{1,15})[,}\s]').findal
 
 def _finding(response: Response, data: bytes) -> Finding:
     """What the response says that `data`, an event or a plain answer, holds."""
-    usage = response.usage.normalised() if response.usage is not None else None
+    usage = usage_of(response.usage)
     if response.status == "failed" or is_truthy(response.error):
         said = refusals.error_finding(data)
         return Finding(usage=usage, error=said.error, error_status=said.error_status)

@@ -6,6 +6,7 @@ import msgspec
 
 from engines.model import Usage
 from engines.wire.dialect import Count
+from engines.wire.odd_counts import counts_of
 from engines.wire.openai_chat.shapes import NULL
 
 
@@ -38,7 +39,7 @@ class Incomplete(msgspec.Struct):
 
 class Response(msgspec.Struct):
     status: str | None = None
-    usage: WireUsage | None = None
+    usage: msgspec.Raw = NULL
     incomplete_details: Incomplete | None = None
     error: msgspec.Raw = NULL
 
@@ -51,3 +52,16 @@ class Event(msgspec.Struct):
 
 decode_event = msgspec.json.Decoder(Event).decode
 decode_response = msgspec.json.Decoder(Response).decode
+_decode_usage = msgspec.json.Decoder(WireUsage | None).decode
+
+
+def usage_of(raw: msgspec.Raw) -> Usage | None:
+    """What a `usage` member says, as far as it can be understood; None when it is none."""
+    if raw is NULL:
+        return None
+    try:
+        usage = _decode_usage(raw)
+    except msgspec.ValidationError:
+        counts = counts_of(raw, "input_tokens_details", "output_tokens_details")
+        usage = None if counts is None else msgspec.convert(counts, WireUsage)
+    return None if usage is None else usage.normalised()

@@ -136,3 +136,15 @@ def test_our_errors_have_anthropics_shape_and_types() -> None:
         "error": {"type": "api_error", "message": "it broke"},
         "request_id": "req-1",
     }
+
+
+ODD: list[Json] = [{"output_tokens_details": []}, {"output_tokens": "9", "cache_read_input_tokens": "x"}]
+
+
+@pytest.mark.parametrize("members", ODD)
+def test_one_odd_member_of_usage_loses_nothing_else(members: Json) -> None:
+    usage = {"input_tokens": 40, "output_tokens": 9} | members
+    sent = frame({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage})
+    assert DIALECT.reader().read(sent) == Finding(usage=Usage(40, 9), finish_reason="stop")
+    body = json.dumps({"type": "message", "stop_reason": "end_turn", "usage": usage}).encode()
+    assert DIALECT.read_answer(body).usage == Usage(40, 9)

@@ -135,11 +135,42 @@ def test_counts_left_out_are_zero(sent: Json, usage: Usage) -> None:
     assert DIALECT.reader().read(frame(chunk(usage=sent))).usage == usage
 
 
-@pytest.mark.parametrize("sent", [{"prompt_tokens": -1}, {"prompt_tokens": 10**30}, {"prompt_tokens": "9"}, 7, []])
+@pytest.mark.parametrize("sent", [{"prompt_tokens": -1}, {"prompt_tokens": 10**30}, {"prompt_tokens": "x"}, 7, []])
 def test_usage_that_is_none_does_not_hide_the_finish_reason(sent: object) -> None:
     assert DIALECT.reader().read(frame(chunk(choice(reason="stop"), usage=sent))) == Finding(
         finish_reason="stop", finished=FIRST
     )
+
+
+ODD: list[tuple[Json, Usage]] = [
+    ({"prompt_tokens_details": []}, Usage(11, 7)),
+    ({"prompt_tokens_details": 3, "completion_tokens_details": "x"}, Usage(11, 7)),
+    ({"prompt_tokens_details": {"cached_tokens": 4.0}}, Usage(11, 7, cached_tokens=4)),
+    ({"prompt_tokens_details": {"cached_tokens": "odd"}, "completion_tokens": 7.0}, Usage(11, 7)),
+    ({"completion_tokens": "7", "total_tokens": []}, Usage(11, 7)),
+    ({"completion_tokens": 7.5}, Usage(11, 0)),
+    ({"completion_tokens": True}, Usage(11, 0)),
+    ({"prompt_cache_hit_tokens": 8, "prompt_cache_miss_tokens": 3}, Usage(11, 7, cached_tokens=8)),
+    ({"prompt_tokens": None, "prompt_cache_hit_tokens": 8, "prompt_cache_miss_tokens": 3}, Usage(11, 7, 8)),
+    ({"cost": 0.0001, "queue_time": "x", "is_byok": False}, Usage(11, 7)),
+]
+
+
+@pytest.mark.parametrize(("members", "usage"), ODD)
+@pytest.mark.parametrize("choices", [[], None, [choice(reason="stop")]], ids=["none", "null", "one"])
+def test_one_odd_member_of_usage_loses_nothing_else(members: Json, usage: Usage, choices: list[Json] | None) -> None:
+    value = chunk() | {"choices": choices, "usage": {"prompt_tokens": 11, "completion_tokens": 7} | members}
+    finding = DIALECT.reader().read(frame(value))
+    assert (finding.usage, finding.usage_only) == (usage, not choices)
+    assert DIALECT.read_answer(json.dumps(value).encode()).usage == usage
+
+
+@pytest.mark.parametrize("usage", [[], 7, "x", [1], {"prompt_tokens": -1}, {}])
+@pytest.mark.parametrize("choices", [[], None])
+def test_a_usage_event_is_one_whatever_its_usage_is(usage: object, choices: list[Json] | None) -> None:
+    event = frame(chunk() | {"choices": choices, "usage": usage})
+    assert DIALECT.reader().may_matter(event)
+    assert DIALECT.reader().read(event).usage_only
 
 
 @pytest.mark.parametrize(

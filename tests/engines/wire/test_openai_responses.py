@@ -173,3 +173,12 @@ def test_a_number_that_the_engine_gave_its_error_stays() -> None:
 def test_our_plain_errors_are_openais() -> None:
     body = json.loads(DIALECT.error_body(ApiError("no", "server_error"), "req-1"))
     assert body == {"error": {"message": "no", "type": "server_error", "param": None, "code": None}}
+
+
+@pytest.mark.parametrize("members", [{"input_tokens_details": []}, {"output_tokens": 9.0, "cost": "x"}])
+def test_one_odd_member_of_usage_loses_nothing_else(members: Json) -> None:
+    usage = {"input_tokens": 40, "output_tokens": 9} | members
+    event = ending("response.completed", status="completed", usage=usage)
+    assert DIALECT.reader().read(event) == Finding(usage=Usage(40, 9), finish_reason="stop", ends=True)
+    body = json.dumps({"status": "completed", "usage": usage}).encode()
+    assert DIALECT.read_answer(body).usage == Usage(40, 9)

@@ -1,0 +1,176 @@
+"""How many instructions the gateway takes for one plain request: a figure that no neighbour on the machine disturbs.
+
+    python -m loadtests.path.instructions            # with the four headers of wrk
+    python -m loadtests.path.instructions --sdk      # with the seventeen of openai-python
+
+The gateway runs under callgrind, which counts only while it is told to; backend and client do not. One kept connection
+asks N times; what the gateway does in as many seconds without requests (probes, scrapes) is taken off. Runs on a busy
+machine differ by some 2 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from loadtests.path import check
+from loadtests.peers import commands
+from loadtests.processes.launched import Launched, free_port
+
+START_S = 120.0
+WARM_UP = 300
+IDLE_S = 3.0
+SDK = (
+    b"accept-encoding: gzip, deflate\r\nconnection: keep-alive\r\naccept: application/json\r\n"
+    b"user-agent: OpenAI/Python 2.8.0\r\nx-stainless-lang: python\r\nx-stainless-package-version: 2.8.0\r\n"
+    b"x-stainless-os: Linux\r\nx-stainless-arch: x64\r\nx-stainless-runtime: CPython\r\n"
+    b"x-stainless-runtime-version: 3.11.7\r\nx-stainless-async: false\r\nx-stainless-retry-count: 0\r\n"
+    b"x-stainless-read-timeout: 600\r\n"
+)
+
+
+class CountError(Exception):
+    """There is no figure; the message is for the user."""
+
+
+def request(port: int, more: bytes = b"") -> bytes:
+    """The benchmark's chat request with these header lines more."""
+    body = check.body(stream=False).encode()
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:%d\r\nauthorization: Bearer %b\r\n" % (
+        port,
+        commands.API_KEY.encode(),
+    )
+    return b"%b%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (head, more, len(body), body)
+
+
+def read_answer(client: socket.socket) -> None:
+    """Read one whole answer. Raises CountError for one that is not a 200, or is cut off."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        got += _more(client)
+    head, _, body = got.partition(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    lengths = [int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length:")]
+    if lines[0].split(b" ")[1:2] != [b"200"] or len(lengths) != 1:
+        raise CountError(f"the gateway answered {head[:200]!r}")
+    while len(body) < lengths[0]:
+        body += _more(client)
+
+
+def _more(client: socket.socket) -> bytes:
+    data = client.recv(65536)
+    if not data:
+        raise CountError("the gateway closed the connection")
+    return data
+
+
+def total(dumps: list[str]) -> int:
+    """The instructions in these dumps of callgrind, one for each thread."""
+    return sum(int(line.split()[1]) for dump in dumps for line in dump.splitlines() if line.startswith("totals:"))
+
+
+class Counted:
+    """A gateway under callgrind."""
+
+    def __init__(self, work: Path, backend: str) -> None:
+        valgrind = shutil.which("valgrind")
+        if valgrind is None:
+            raise CountError("this needs valgrind: apt-get install valgrind")
+        self.port = free_port()
+        self._work = work
+        self._read: set[Path] = set()
+        self._looked_s = 0.0
+        config = work / "penstock.yaml"
+        config.write_text(json.dumps(commands.penstock_config(backend, work)))
+        argv = [valgrind, "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={work}/callgrind.%p"]
+        argv += ["--separate-threads=yes", sys.executable, "-m", "gateway", "serve", "--config", str(config)]
+        argv += ["--host", "127.0.0.1", "--port", str(self.port)]
+        self.process = Launched(argv, os.sched_getaffinity(0), work / "gateway.log", {"PYTHONHASHSEED": "0"})
+
+    def control(self, *arguments: str) -> None:
+        argv = ["callgrind_control", *arguments, str(self.process.pid)]
+        done = subprocess.run(argv, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise CountError(f"callgrind_control {' '.join(arguments)}: {done.stderr or done.stdout}")
+
+    def since(self) -> tuple[int, float]:
+        """Instructions and seconds since the last look."""
+        self.control("--dump")
+        before, self._looked_s = self._looked_s, time.monotonic()
+        new = set(self._work.glob("callgrind.*")) - self._read
+        self._read |= new
+        return total([path.read_text() for path in new]), self._looked_s - before
+
+    def until_ready(self) -> None:
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                check.check(f"http://127.0.0.1:{self.port}", commands.API_KEY)
+                return
+            except check.CheckError as error:
+                if not self.process.running() or time.monotonic() > deadline:
+                    raise CountError(f"the gateway does not serve ({error}):\n{self.process.log_tail()}") from None
+                time.sleep(0.3)
+
+
+def count(requests: int, more: bytes) -> float:
+    """Instructions per request. Raises CountError."""
+    with tempfile.TemporaryDirectory(prefix="instructions-") as found:
+        work = Path(found)
+        argv = [sys.executable, "-m", "loadtests.path.backend"]
+        port = str(free_port())
+        backend = Launched(
+            [*argv, "--port", port],
+            os.sched_getaffinity(0),
+            work / "backend.log",
+            {"PYTHONPATH": str(commands.ROOT)},
+        )
+        try:
+            gateway = Counted(work, f"http://127.0.0.1:{port}")
+            try:
+                gateway.until_ready()
+                with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+                    asked = request(gateway.port, more)
+
+                    gateway.control("--instr=on")
+                    for _ in range(WARM_UP):
+                        client.sendall(asked)
+                        read_answer(client)
+                    gateway.since()
+                    for _ in range(requests):
+                        client.sendall(asked)
+                        read_answer(client)
+                    busy, busy_s = gateway.since()
+                    time.sleep(IDLE_S)
+                    idle, idle_s = gateway.since()
+                    return (busy - idle / idle_s * busy_s) / requests
+            finally:
+                gateway.process.stop()
+        finally:
+            backend.stop()
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m loadtests.path.instructions", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--requests", type=int, default=1000, metavar="N")
+    parser.add_argument("--sdk", action="store_true", help="with the headers of openai-python")
+    options = parser.parse_args(argv)
+    try:
+        print(f"{count(options.requests, SDK if options.sdk else b''):,.0f} instructions per plain request")
+    except CountError as error:
+        print(f"instructions: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
