@@ -6,6 +6,7 @@ it does lives beside it, a file each: `reload`, `health`, `counters`, `load`, `l
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,8 @@ class Plane:
             self._board, self._engines.probed, lambda engine: self._metrics.count(PROBES_UNSENT, engine)
         )
         self._targets = TargetCheck(self._engines.probed)
+        self.looked = asyncio.Event()
+        """Set once all engines have been probed, and asked for their models, for the first time."""
         self._reload = Reload(
             source,
             self.links,
@@ -233,6 +236,7 @@ class Plane:
         if await self._health.probe_all(self.settings.health):
             self._roster.down(self._board.down())
         await self._targets.look(self._board.down())  # after the probes, on their connections
+        self.looked.set()
 
     def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:
         """Send a replica nothing new, or again, in every worker; returns whether there is such a replica."""
