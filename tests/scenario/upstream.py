@@ -130,6 +130,7 @@ class _Connection(asyncio.Protocol):
         self._writable.set()
         self._task: asyncio.Task[None] | None = None
         self._fresh = True
+        self._counted = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -139,7 +140,8 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone.set()
         self._writable.set()
-        self._upstream._count(-1)
+        if self._counted:
+            self._upstream._count(-1)
         if self._task is not None:
             self._task.cancel()
 
@@ -173,9 +175,10 @@ class _Connection(asyncio.Protocol):
             return
         if method == "GET" and path.endswith("/models"):
             self._upstream.asked_for_models += 1
-            if self._fresh:
-                self._upstream.connections_made -= 1  # the control plane's own
-                self._fresh = False
+            if self._fresh:  # the control plane's own
+                self._fresh, self._counted = False, False
+                self._upstream.connections_made -= 1
+                self._upstream._count(-1)
             listed = json.dumps({"object": "list", "data": [{"id": id} for id in self._upstream.models]}).encode()
             self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(listed), listed))
             self._next()
