@@ -95,6 +95,8 @@ class Plane:
             lambda engine: self._metrics.count(PROBES_UNSENT, engine),
         )
         self._targets = TargetCheck(self._engines.probed)
+        self.looked = asyncio.Event()
+        """Set once all engines have been probed, and asked for their models, for the first time."""
         self._reload = Reload(
             source,
             self.links,
@@ -236,6 +238,7 @@ class Plane:
         """The step of the health loop."""
         await self._health.probe_all(self.settings.health)
         await self._targets.look(self._board.down())  # after the probes, on their connections
+        self.looked.set()
 
     def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:
         """Send a replica nothing new, or again, in every worker; returns whether there is such a replica."""
