@@ -1,20 +1,28 @@
 """Where clients reach us: the listening sockets, the certificate we show, and the URL to tell.
 
 A socket is bound here and listens when its worker does; the parent keeps it, so a worker that is replaced loses no
-connection that waits in its queue.
+connection that waits in its queue; the other workers accept those meanwhile.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import pathlib
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway.http.certificate import BadCertificate, Certificate
+from gateway.http.handshakes import Seats, TlsListener
 
 if TYPE_CHECKING:
+    from engines.port import Spawn
     from gateway.settings.sections.server import Server
+
+
+Listener = asyncio.Server | TlsListener
+BACKLOG = 4096
 
 
 class CannotListen(Exception):
@@ -50,6 +58,22 @@ def bind(server: Server, workers: int) -> list[socket.socket]:
             "stop what listens there, or choose another with --port"
         ) from None
     return sockets
+
+
+async def accepting(
+    sock: socket.socket,
+    certificate: Certificate | None,
+    connect: Callable[[], asyncio.Protocol],
+    seats: Seats,
+    spawn: Spawn,
+) -> Listener:
+    """Accept connections on a bound socket, over TLS with a certificate. Raises OSError.
+
+    `connect` makes the protocol of each connection; `seats` counts handshakes.
+    """
+    if certificate is not None:
+        return TlsListener(sock, certificate.context, connect, seats, spawn)
+    return await asyncio.get_running_loop().create_server(connect, sock=sock, backlog=BACKLOG)
 
 
 def _bind_tcp(family: int, address: Any, *, shared: bool) -> socket.socket:

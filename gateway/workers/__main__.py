@@ -1,4 +1,7 @@
-"""The entry of a worker process: `python -m gateway.workers LINK_FD LISTEN_FD WORKERS`. Started by `processes`."""
+"""The entry of a worker process: `python -m gateway.workers LINK_FD WORKERS SEAT LISTEN_FD...`. Started by `processes`.
+
+The descriptors to listen on are those of all seats, in their order.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.workers.link import PipeLink
-from gateway.workers.messages import Configure, Configured, Drain, ToPlane, ToWorker
+from gateway.workers.messages import Configure, Configured, Cover, Drain, ToPlane, ToWorker
+from gateway.workers.seats import Seats
 from gateway.workers.worker import Worker
 
 ORPHAN_GRACE_S = 30.0
@@ -25,17 +29,23 @@ ORPHAN_GRACE_S = 30.0
 class Seat:
     """One worker in its own process, as the control plane speaks to it."""
 
-    def __init__(self, worker: Worker, listening: socket.socket, supervisor: Supervisor) -> None:
+    def __init__(self, worker: Worker, seats: Seats, supervisor: Supervisor) -> None:
         self._worker = worker
-        self._listening = listening
+        self._seats = seats
         self._supervisor = supervisor
         self._begun = False
         self.ended = asyncio.Event()
 
     def told(self, message: ToWorker) -> None:
-        self._worker.told(message)
+        match message:
+            case Cover():
+                self._seats.cover(message.seat, message.on)
+            case _:
+                self._worker.told(message)
 
     def asked(self, message: ToWorker) -> Awaitable[ToPlane]:
+        if isinstance(message, Drain):
+            self._seats.close()
         return self._answer(message, self._worker.asked(message))
 
     def link_lost(self) -> None:
@@ -58,7 +68,7 @@ class Seat:
         telemetry = worker.settings.telemetry
         logs.configure(telemetry.log_level, telemetry.log_format)
         try:
-            await worker.listen([self._listening], server_certificate(worker.settings.server))
+            await worker.listen([self._seats.own], server_certificate(worker.settings.server))
         except (OSError, CannotListen) as error:
             return f"cannot listen: {error}"
         self._begun = True
@@ -66,11 +76,12 @@ class Seat:
         return ""
 
     async def _orphaned(self) -> None:
+        self._seats.close()
         await self._worker.drain(ORPHAN_GRACE_S)
         self.ended.set()
 
 
-async def work(link_fd: int, listen_fd: int, workers: int) -> None:
+async def work(link_fd: int, workers: int, own: int, *listen_fds: int) -> None:
     """Serve until the control plane says drain, or is gone."""
     # The terminal sends Ctrl-C to the whole group; when to stop is the control plane's to say.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -78,7 +89,8 @@ async def work(link_fd: int, listen_fd: int, workers: int) -> None:
     supervisor = Supervisor()
     worker = Worker(supervisor, workers=workers)
     worker.metrics.watch_count(RECORDS_DROPPED, ("process_log",), logs.dropped)
-    seat = Seat(worker, socket.socket(fileno=listen_fd), supervisor)
+    sockets = [socket.socket(fileno=each) for each in listen_fds]
+    seat = Seat(worker, Seats(worker, sockets, own, supervisor.spawn), supervisor)
     link: PipeLink[ToPlane] = PipeLink(
         ToWorker, seat, supervisor.spawn, lambda: worker.metrics.count(RECORDS_DROPPED, "link")
     )
@@ -93,7 +105,7 @@ async def work(link_fd: int, listen_fd: int, workers: int) -> None:
 def main() -> None:
     logs.start()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work(*map(int, sys.argv[1:4])))
+        runner.run(work(*map(int, sys.argv[1:])))
 
 
 if __name__ == "__main__":

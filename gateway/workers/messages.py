@@ -143,6 +143,13 @@ class Drained(msgspec.Struct, tag="drained"):
     """Nothing is in progress any more."""
 
 
+class Cover(msgspec.Struct, tag="cover"):
+    """The worker of a seat is gone: accept its connections too; or it is there again."""
+
+    seat: int
+    on: bool
+
+
 ToWorker = (
     Configure
     | MembersChanged
@@ -155,5 +162,6 @@ ToWorker = (
     | AdminAnswer
     | Drain
     | Reopen
+    | Cover
 )
 ToPlane = Configured | Renewed | SeriesCounted | Counters | Load | AskExposition | AdminRequest | Drained

@@ -1,7 +1,8 @@
 """Several workers: one process each, on a listening socket of its own, joined to us by a socket pair.
 
-A worker that dies is replaced on the same socket (the connections in its queue wait), after a back-off that grows
-while it keeps dying. A worker whose parent dies sees its link close and drains.
+A worker that dies is replaced on the same socket, after a back-off that grows while it keeps dying; until its successor
+listens, the others accept the connections in its queue (`seats`). A worker whose parent dies sees its link close and
+drains.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from gateway.workers.link import Link, Peer, PipeLink
-from gateway.workers.messages import ToPlane, ToWorker
+from gateway.workers.messages import Cover, ToPlane, ToWorker
 
 if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
@@ -77,6 +78,8 @@ class WorkerProcesses:
         self._supervisor = supervisor
         self._numbers = itertools.count()
         self._stopping = False
+        self._there: dict[int, Link[ToWorker]] = {}
+        """The workers that listen, by seat."""
 
     async def start(self) -> None:
         """Start one worker per socket and wait until each has its configuration. Raises WorkerFailed."""
@@ -117,7 +120,7 @@ class WorkerProcesses:
         """One worker process from its start to its end; returns its exit code."""
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
-        listening = self._sockets[seat if seat < len(self._sockets) else 0]
+        listening = [sock.fileno() for sock in self._sockets]
         lost = asyncio.Event()
         process = None
         joined = False
@@ -127,10 +130,8 @@ class WorkerProcesses:
                 "-P",
                 "-m",
                 "gateway.workers",
-                str(theirs.fileno()),
-                str(listening.fileno()),
-                str(self._workers),
-                pass_fds=(theirs.fileno(), listening.fileno()),
+                *map(str, (theirs.fileno(), self._workers, seat % len(listening), *listening)),
+                pass_fds=(theirs.fileno(), *listening),
                 stdin=asyncio.subprocess.DEVNULL,
                 env=dict(os.environ),
             )
@@ -154,9 +155,12 @@ class WorkerProcesses:
                     log.error("worker_refused", seat=seat, why=problem)
                     with contextlib.suppress(ProcessLookupError):
                         process.kill()
+                if not problem:
+                    self._taken(seat, link)
                 gone = asyncio.ensure_future(lost.wait())
                 await asyncio.wait({ended, gone}, return_when=asyncio.FIRST_COMPLETED)
                 gone.cancel()
+                self._left(seat)
                 # One whose link is gone drains and ends; one that hangs would hold its seat for ever.
                 if not (await asyncio.wait({ended}, timeout=self._orphan_s))[0]:
                     log.error("worker_hangs", seat=seat)
@@ -171,6 +175,23 @@ class WorkerProcesses:
                 ours.close()  # and with it, should it run, the worker's link
             if process is not None and process.returncode is None:
                 await _gone(process)
+
+    def _taken(self, seat: int, link: Link[ToWorker]) -> None:
+        """A worker listens: the others need not accept for it, and it accepts for those that are not there."""
+        self._tell(Cover(seat, on=False))
+        self._there[seat] = link
+        for empty in range(len(self._sockets)):
+            if empty not in self._there:
+                link.tell(Cover(empty, on=True))
+
+    def _left(self, seat: int) -> None:
+        if self._there.pop(seat, None) is not None and not self._plane.stopping:
+            self._tell(Cover(seat, on=True))
+
+    def _tell(self, message: Cover) -> None:
+        if len(self._sockets) > 1:  # one socket is shared by all anyhow
+            for link in self._there.values():
+                link.tell(message)
 
 
 async def _gone(process: asyncio.subprocess.Process) -> None:

@@ -32,8 +32,8 @@ from gateway.http.certificate import BadCertificate, Certificate
 from gateway.http.clients import Clients
 from gateway.http.connection import ClientConnection
 from gateway.http.handler import Limits, Visitor, Work
-from gateway.http.handshakes import TlsListener
 from gateway.http.head import Fields
+from gateway.http.listen import Listener, accepting
 from gateway.http.request import Request
 from gateway.identity import Keyring
 from gateway.settings import ConfigError, Settings
@@ -108,7 +108,7 @@ class Worker:
         self._administering = 0
         self._app = control_app(self)
         self._connections = Clients()
-        self._servers: list[asyncio.Server | TlsListener] = []
+        self._servers: list[Listener] = []
         self._last_load: list[RemoteTokens] = []
         self._listening = False
         self._certificate: Certificate | None = None
@@ -221,18 +221,28 @@ class Worker:
         """Accept connections on these bound sockets, over TLS with a certificate, and begin the worker's loops."""
         self._certificate = certificate
         for sock in sockets:
-            if certificate is not None:
-                self._servers.append(
-                    TlsListener(sock, certificate.context, self._connection, self, self._supervisor.spawn)
-                )
-            else:
-                self._servers.append(await self._loop.create_server(self._connection, sock=sock, backlog=4096))
+            await self.accept(sock)
         self._listening = True
         self._supervisor.loop("log_writer", self._flush, FLUSH_S)
         self._supervisor.loop("prices", self._refresh_prices, PRICE_REFRESH_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._tell_load, LOAD_S)
             self._supervisor.loop("counters", self._counting.tell, COUNTERS_EVERY_S)
+
+    async def accept(self, sock: socket.socket) -> Listener:
+        """Accept connections on one more bound socket. Raises OSError."""
+        listener = await accepting(sock, self._certificate, self._connection, self, self._supervisor.spawn)
+        if self.draining:
+            listener.close()
+        else:
+            self._servers.append(listener)
+        return listener
+
+    def leave(self, listener: Listener) -> None:
+        """Accept no more there."""
+        if listener in self._servers:
+            self._servers.remove(listener)
+            listener.close()
 
     async def drain(self, grace_s: float) -> None:
         """Stop accepting, let what runs finish for `grace_s` at most, cut the rest, and say so."""

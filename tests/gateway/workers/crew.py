@@ -87,20 +87,24 @@ class WatchedPlane(Plane):
     """A control plane that can be waited for."""
 
     watch: Watch
+    workers: set[str]
+    """Those that listen, by name; a replacement has a new one."""
 
     async def attach(self, worker: str, link: Link[ToWorker], pid: int | None = None) -> str | None:
         problem = await super().attach(worker, link, pid)
+        if problem == "":
+            self.workers.add(worker)
         self.watch.changed()
         return problem
+
+    def detach(self, worker: str) -> None:
+        super().detach(worker)
+        self.workers.discard(worker)
+        self.watch.changed()
 
     def told(self, worker: str, message: ToPlane) -> None:
         super().told(worker, message)
         self.watch.changed()
-
-    @property
-    def workers(self) -> set[str]:
-        """The workers that are there, by name; a replacement has a new one."""
-        return set(self.links)
 
 
 class Crew:
@@ -130,7 +134,7 @@ class Crew:
         self.url = await self.upstream.start()
         self.file.write_text(configuration(self.url, self.data_dir, server=self.server, engine=self.engine))
         self.plane = WatchedPlane(Source(self.file), self.supervisor, workers=2)
-        self.plane.watch = Watch()
+        self.plane.watch, self.plane.workers = Watch(), set()
         self.sockets = bind(self.plane.settings.server, 2)
         self.port: int = self.sockets[0].getsockname()[1]
         await WorkerProcesses(self.plane, self.sockets, self.supervisor, 2, orphan_s=self.orphan_s).start()

@@ -22,6 +22,7 @@ from gateway.workers.messages import (
     Configure,
     Configured,
     Counters,
+    Cover,
     Drain,
     Drained,
     Exposition,
@@ -62,6 +63,7 @@ TO_WORKER: list[ToWorker] = [
     RenewCertificate(),
     Drain(30.0),
     Reopen(),
+    Cover(1, on=True),
 ]
 TO_PLANE: list[ToPlane] = [
     Configured("port 80: permission denied"),

@@ -59,7 +59,7 @@ async def test_a_killed_worker_is_replaced_and_nothing_counted_is_lost(crew: Cre
     before = await crew.chats_until(2)
     assert await crew.count("penstock_requests_total", model="m") == len(before)
     killed, other = crew.pids
-    names = crew.plane.workers
+    names = set(crew.plane.workers)
     os.kill(killed, signal.SIGKILL)
     await gone(killed)
     await crew.plane.watch.until(lambda: len(crew.plane.workers) == 2 and crew.plane.workers != names)
@@ -69,6 +69,45 @@ async def test_a_killed_worker_is_replaced_and_nothing_counted_is_lost(crew: Cre
     assert len({worker for _, worker in before + after}) == 3
     assert await crew.count("penstock_requests_total", model="m") == len(before) + len(after)
     assert other in crew.pids
+
+
+async def test_nobody_waits_for_the_successor_of_a_dead_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 3600.0)
+    monkeypatch.setattr(processes, "MAX_BACKOFF_S", 3600.0)
+    crew = Crew(tmp_path)
+    await crew.start()
+    try:
+        os.kill(crew.pids[0], signal.SIGKILL)
+        async with asyncio.timeout(30):  # 64 connections: that none finds the dead one's socket has a chance of 2^-64
+            answers = await asyncio.gather(*(crew.chat() for _ in range(64)))
+        assert {status for status, _ in answers} == {200}
+        assert len({worker for _, worker in answers}) == 1
+    finally:
+        await crew.close()
+
+
+async def test_a_worker_that_comes_while_a_seat_is_empty_accepts_there_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: list[Any]
+) -> None:
+    monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 3600.0)
+    monkeypatch.setattr(processes, "MAX_BACKOFF_S", 3600.0)
+    crew = Crew(tmp_path)
+    await crew.start()
+    try:
+        first, second = crew.pids
+        os.kill(first, signal.SIGKILL)
+        await crew.plane.watch.until(
+            lambda: any(line["event"] == "worker_died" for line in quiet)
+        )  # the back-off began
+        monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 0.01)
+        os.kill(second, signal.SIGKILL)
+        await crew.plane.watch.until(lambda: len(crew.plane.workers) == 0)
+        await crew.plane.watch.until(lambda: len(crew.plane.workers) == 1)
+        async with asyncio.timeout(30):
+            answers = await asyncio.gather(*(crew.chat() for _ in range(64)))
+        assert {status for status, _ in answers} == {200}
+    finally:
+        await crew.close()
 
 
 async def test_a_replacement_that_cannot_listen_is_told_of_and_tried_again(
@@ -86,7 +125,7 @@ async def test_a_replacement_that_cannot_listen_is_told_of_and_tried_again(
     try:
         await crew.chats_until(2)
         (tmp_path / "key.pem").write_text("no key")
-        names = crew.plane.workers
+        names = set(crew.plane.workers)
         os.kill(crew.pids[0], signal.SIGKILL)
         await crew.plane.watch.until(lambda: any(line["event"] == "worker_refused" for line in quiet))
         (refusal, *_) = [line for line in quiet if line["event"] == "worker_refused"]
@@ -242,7 +281,7 @@ async def test_a_replacement_needs_no_file_that_was_read_before(
     await crew.start()
     try:
         secret.unlink()
-        names = crew.plane.workers
+        names = set(crew.plane.workers)
         os.kill(crew.pids[0], signal.SIGKILL)
         await crew.plane.watch.until(lambda: len(crew.plane.workers) == 2 and crew.plane.workers != names)
         assert {status for status, _ in await crew.chats_until(2)} == {200}
@@ -278,12 +317,12 @@ async def test_a_worker_that_hangs_without_its_link_is_killed_and_replaced(
     crew = Crew(tmp_path, orphan_s=0.05)
     await crew.start()
     try:
-        stopped, names = crew.pids[0], crew.plane.workers
+        stopped, names = crew.pids[0], set(crew.plane.workers)
         os.kill(stopped, signal.SIGSTOP)
         for name in names:
             crew.plane.links.remove(name)  # as a link does that nobody reads any more
         await gone(stopped)
-        await crew.plane.watch.until(lambda: len(crew.plane.workers) == 2)
+        await crew.plane.watch.until(lambda: len(crew.plane.workers) == 2 and crew.plane.workers.isdisjoint(names))
         assert {status for status, _ in await crew.chats_until(2)} == {200}
     finally:
         await crew.close()
