@@ -44,8 +44,7 @@ wheel-compiled: $(WHEEL)  ## the wheel whose hot modules are C, in dist/; needs 
 serve-compiled: $(COMPILED)/.installed  ## `make serve` from that wheel, in an environment of its own
 	$(COMPILED)/bin/penstock serve --port $(PORT)
 
-test-compiled: $(COMPILED)/.installed $(STAMP)  ## unit and scenario tests against that wheel
-	$(COMPILED)/bin/python -m pip install --quiet --group dev
+test-compiled: $(COMPILED)/.tests  ## unit and scenario tests against that wheel
 	$(COMPILED)/bin/python -m tests.compiled.run
 
 bench-path: $(STAMP)  ## what the path costs next to its peers; needs wrk
@@ -87,8 +86,12 @@ $(WHEEL): $(STAMP) hatch_build.py $(SOURCES)
 $(COMPILED)/.installed: $(WHEEL)
 	test -d $(COMPILED) || $(PYTHON) -m venv $(COMPILED)
 	$(COMPILED)/bin/python -m pip install --quiet --upgrade pip
-	$(COMPILED)/bin/python -m pip install --quiet --force-reinstall --no-deps dist/compiled/*.whl
+	$(COMPILED)/bin/python -m pip uninstall --quiet --yes penstock 2>/dev/null
 	$(COMPILED)/bin/python -m pip install --quiet dist/compiled/*.whl
+	@touch $@
+
+$(COMPILED)/.tests: $(COMPILED)/.installed
+	$(COMPILED)/bin/python -m pip install --quiet --group dev
 	@touch $@
 
 $(STAMP): pyproject.toml

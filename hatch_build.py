@@ -29,13 +29,29 @@ COMPILERS = ["mypy[mypyc]>=1.19", "setuptools>=78", "types-pyyaml>=6.0"]
 """Needed for a compiled wheel alone; beside them mypy reads the types of everything the project depends on."""
 
 _COMPILE = """
-import sys
+import os, sys
+from concurrent.futures import ThreadPoolExecutor
 from mypyc.build import mypycify
 from setuptools import Distribution
+from setuptools.command.build_ext import build_ext
+
+class Build(build_ext):
+    def build_extensions(self):  # as many files at once as there are processors; setuptools takes one after another
+        compile_all = self.compiler.compile
+        def compile_each(sources, **options):
+            each = workers.map(lambda source: compile_all([source], **options), sources)
+            return [built for objects in each for built in objects]
+        with ThreadPoolExecutor(os.cpu_count()) as workers:
+            self.compiler.compile = compile_each
+            super().build_extensions()
+
 out, *files = sys.argv[1:]
-extensions = mypycify(["--config-file", "pyproject.toml", *files], opt_level="3", group_name="penstock")
-build = Distribution({"name": "penstock", "ext_modules": extensions}).get_command_obj("build_ext")
+extensions = mypycify(
+    ["--config-file", "pyproject.toml", *files], opt_level="3", multi_file=True, group_name="penstock"
+)
+build = Build(Distribution({"name": "penstock", "ext_modules": extensions}))
 build.build_lib, build.build_temp = out, "objects"
+build.parallel = os.cpu_count()
 build.ensure_finalized()
 build.run()
 """

@@ -56,7 +56,6 @@ class RequestFacts:
     """Higher goes first."""
     deadline_s: float | None = None
     """When its client gives up, on the clock of `now`; None when it did not say."""
-    _source: FactSource | None = None
     _prefix: Sequence[int] | None = None
     _session: str | None = None
     _adapter: str | None = None
@@ -72,8 +71,7 @@ class RequestFacts:
         self.prompt_tokens = prompt_tokens
         """Estimated, before any tokenizer has seen it (`routing.tokens`)."""
         self.output_tokens = output_tokens
-        if source is not None:
-            self._source = source
+        self._source = source
 
     def let_go(self) -> None:
         """Forget the source, which may hold the prompt. What was asked before is still known."""

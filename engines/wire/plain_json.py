@@ -7,18 +7,10 @@ import msgspec
 from engines.wire import refusals
 from engines.wire.dialect import NOTHING, Finding
 from engines.wire.openai_chat.dialect import OpenAIChat
-from engines.wire.openai_chat.shapes import NULL, WireUsage, is_truthy
+from engines.wire.openai_chat.shapes import decode_plain, is_truthy
 
 ERROR_WITHIN_BYTES = 1024
 """An answer that is an error says so early; a megabyte of embeddings is not searched for it."""
-
-
-class _Answer(msgspec.Struct):
-    usage: WireUsage | None = None
-    error: msgspec.Raw = NULL
-
-
-_decode = msgspec.json.Decoder(_Answer).decode
 
 
 class PlainJson(OpenAIChat):
@@ -28,7 +20,7 @@ class PlainJson(OpenAIChat):
         if b'"usage"' not in body and body.find(b'"error"', 0, ERROR_WITHIN_BYTES) < 0:
             return NOTHING
         try:
-            answer = _decode(body)
+            answer = decode_plain(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(body) or NOTHING
         if is_truthy(answer.error):

@@ -19,6 +19,19 @@ LIST = "compiled-modules.txt"
 """The dotted names of what must be compiled, one a line; it lies beside `tests/` while they run."""
 READ = ("tests", "configs", "pyproject.toml")
 RUN = ("tests/gateway", "tests/engines", "tests/routing", "tests/scenario")
+LEFT_OUT = (
+    "tests/engines/launch",
+    "tests/engines/simulator",
+    "tests/gateway/cli",
+    "tests/gateway/settings",
+    "tests/gateway/test_standard_streams.py",
+)
+"""What no compiled module has a part in; the same tests of the same code would take a fifth of the time."""
+LIGHT = (
+    *("-n", "auto", "--dist", "worksteal", "-m", "not timing and not vllm and not compiled"),
+    *RUN,
+    *(f"--ignore={path}" for path in LEFT_OUT),
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -35,8 +48,7 @@ def main(arguments: list[str]) -> int:
         (place / LIST).write_text("\n".join(compiled_modules(root)))
         code = _pytest(place, "-m", "compiled", "tests/compiled")
         if code == 0:
-            everything = ("-n", "auto", "--dist", "worksteal", "-m", "not timing and not vllm and not compiled", *RUN)
-            code = _pytest(place, *(arguments or everything))
+            code = _pytest(place, *(arguments or LIGHT))
     return code
 
 

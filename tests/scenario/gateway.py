@@ -146,6 +146,7 @@ async def running_gateway(config: dict[str, Any] | str | pathlib.Path) -> AsyncI
         worker._accounting.sinks = (*worker._accounting.sinks, records)
         await plane.start()
         await worker.listen(sockets, server_certificate(plane.settings.server))
+        await asyncio.wait_for(plane.looked.wait(), 20)  # or the gateway's own questions mix with a test's requests
         url = url_of(sockets[0], plane.settings.server)
         headers = {"authorization": f"Bearer {KEY}"}
         async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=20) as http:

@@ -143,7 +143,7 @@ async def test_while_it_waits_for_a_free_connection() -> None:
 
 async def test_while_a_retry_waits_its_turn() -> None:
     async with running_upstream(refusal(429, "wait", ("retry-after", "9"))) as upstream:
-        async with running_gateway(one_model(upstream.url, **STRICT)) as gateway:
+        async with running_gateway(one_model(upstream.url, retry={"max_retry_after_s": 10}, **STRICT)) as gateway:
             async with client_of(gateway) as (_, writer):
                 writer.write(raw_request(stream=False))
                 await gateway.metric(1, "penstock_retries_total")

@@ -2,7 +2,7 @@
 
 Raw bytes on asyncio, sharing no code with the gateway, so that both cannot be wrong in the same way. Each request takes
 the next `Answer` of the script, or `always` when the script is at its end; GET /health is always 200,
-GET /v1/models lists `models`, and neither is counted.
+GET .../models lists `models`, and neither is counted, nor is a connection made for the latter.
 """
 
 from __future__ import annotations
@@ -129,6 +129,8 @@ class _Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._task: asyncio.Task[None] | None = None
+        self._fresh = True
+        self._counted = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -138,7 +140,8 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone.set()
         self._writable.set()
-        self._upstream._count(-1)
+        if self._counted:
+            self._upstream._count(-1)
         if self._task is not None:
             self._task.cancel()
 
@@ -166,15 +169,21 @@ class _Connection(asyncio.Protocol):
         self._buffer = rest[length:]
         method, path, _ = line.split(" ")
         if method == "GET" and path == "/health":
+            self._fresh = False
             self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
             self._next()
             return
-        if method == "GET" and path == "/v1/models":
+        if method == "GET" and path.endswith("/models"):
             self._upstream.asked_for_models += 1
+            if self._fresh:  # the control plane's own
+                self._fresh, self._counted = False, False
+                self._upstream.connections_made -= 1
+                self._upstream._count(-1)
             listed = json.dumps({"object": "list", "data": [{"id": id} for id in self._upstream.models]}).encode()
             self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(listed), listed))
             self._next()
             return
+        self._fresh = False
         received = Received(path, headers, rest[:length], gone=self._gone)
         self._task = asyncio.get_running_loop().create_task(self._run(received, self._upstream._answer(received)))
         self._task.add_done_callback(self._ran)

@@ -68,7 +68,15 @@ class Odd(msgspec.Struct):
     error: msgspec.Raw = NULL
 
 
+class Plain(msgspec.Struct):
+    """A plain answer of which nothing but the usage and an error is understood: embeddings, rerank, scores, tokens."""
+
+    usage: WireUsage | None = None
+    error: msgspec.Raw = NULL
+
+
 decode_whole = msgspec.json.Decoder(Chunk).decode
+decode_plain = msgspec.json.Decoder(Plain).decode
 decode_odd = msgspec.json.Decoder(Odd).decode
 decode_choices = msgspec.json.Decoder(list[Choice] | None).decode
 
