@@ -25,7 +25,9 @@ class PlainJson(OpenAIChat):
             return refusals.stray_error(body) or NOTHING
         if is_truthy(answer.error):
             return refusals.error_finding(body)
-        return Finding(usage=answer.usage.normalised()) if answer.usage is not None else NOTHING
+        if answer.usage is None:
+            return refusals.stray_error(body) or NOTHING
+        return Finding(usage=answer.usage.normalised())
 
 
 DIALECT: PlainJson = PlainJson()
