@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from engines.pools import Pools
+from engines.pools import Pools, Trust
 from engines.port import Engine, Replica, Spawn
 from gateway.control.membership import Observed, Written
 from gateway.control.roster import Roster
 from gateway.fleet.engines import Built, Draft
-from gateway.fleet.specs import trusts_of
+from gateway.fleet.specs import gather_trusts
 from gateway.fleet.steps import in_slices
 from gateway.settings import Settings
 
@@ -30,7 +30,9 @@ class Engines:
 
     async def check(self, settings: Settings) -> None:
         """See whether all engines can be built. Raises ValueError or OSError for one that cannot."""
-        await asyncio.to_thread(self._pools.contexts.prepare, trusts_of(settings))
+        trusts: set[Trust] = set()
+        await in_slices(gather_trusts(settings, trusts))
+        await asyncio.to_thread(self._pools.contexts.prepare, trusts)
         await in_slices(self._check(settings))
 
     async def use(self, settings: Settings) -> None:

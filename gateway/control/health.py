@@ -2,20 +2,24 @@
 
 A replica is down after `unhealthy_after` failed probes in a row and up after `healthy_after` good ones; it starts up,
 because the breaker notices sooner than we would. Providers have no free probe and are always up here. A probe that we
-could not send, for want of descriptors, says nothing: every replica would go down by our own fault.
+could not send, for want of descriptors, says nothing: every replica would go down by our own fault. Workers hear of a
+replica within its round, which may be long (`pacing`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+import functools
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from dataclasses import dataclass
+from typing import Any, Final
 
 import structlog
 
 from engines.errors import OutOfSockets
 from engines.port import Engine
 from gateway import clock, shortage
+from gateway.control.pacing import paced
 from gateway.settings import Health
 from gateway.telemetry.metrics.families.loops import PROBES_UNSENT
 from routing.replica import ReplicaKey
@@ -41,17 +45,23 @@ class ProbeRun:
         return ProbeRun(self.up, contrary)
 
 
+_WELL: Final = ProbeRun()
+
+
 class HealthBoard:
-    """The probes of all replicas."""
+    """The probes of all replicas. Only what differs from a replica that was always up is kept."""
 
     def __init__(self) -> None:
         self._runs: dict[ReplicaKey, ProbeRun] = {}
 
     def note(self, key: ReplicaKey, healthy: bool, *, unhealthy_after: int, healthy_after: int) -> bool:
         """Take in one result; returns whether the replica went up or down by it."""
-        before = self._runs.get(key, ProbeRun())
+        before = self._runs.get(key, _WELL)
         after = before.after(healthy, unhealthy_after=unhealthy_after, healthy_after=healthy_after)
-        self._runs[key] = after
+        if after == _WELL:
+            self._runs.pop(key, None)
+        else:
+            self._runs[key] = after
         return before.up != after.up
 
     def keep(self, keys: set[ReplicaKey]) -> None:
@@ -69,38 +79,50 @@ class HealthLoop:
         self,
         board: HealthBoard,
         watched: Callable[[], Collection[tuple[str, Engine]]],
+        changed: Callable[[], None],
         unsent: Callable[[str], None] = lambda _engine: None,
     ) -> None:
-        """`watched` are the engines to probe by name, asked anew in each round; `unsent` is told the engine of each
-        probe that could not be sent."""
+        """`watched` are the engines to probe by name, asked anew in each round; `changed` is called when replicas have
+        gone down or come up, also within a round; `unsent` is told the engine of each probe that could not be sent."""
         self._board = board
         self._watched = watched
+        self._changed = changed
         self._unsent = unsent
+        self._news = False
+        self._took_s = 0.0
 
-    async def probe_all(self, rule: Health) -> bool:
-        """One round of free probes; returns whether any replica went down or came up."""
-        keys: list[ReplicaKey] = []
-        probes = []
+    def rest_s(self, interval_s: float) -> float:
+        """How long to wait for the next round, so that rounds begin every `interval_s`."""
+        return max(0.0, interval_s - self._took_s)
+
+    async def probe_all(self, rule: Health) -> None:
+        """One round of free probes."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        seen: set[ReplicaKey] = set()
+        await paced(self._probes(rule, seen), self._tell)
+        self._board.keep(seen)
+        self._took_s = loop.time() - began_s
+
+    def _probes(self, rule: Health, seen: set[ReplicaKey]) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
         for name, engine in self._watched():
             for replica in engine.replicas:
-                keys.append((name, replica.id))
-                probes.append(self._probe(name, engine, replica.id))
-        results = await asyncio.gather(*probes)
-        self._board.keep(set(keys))
-        changed = False
-        for key, healthy in zip(keys, results, strict=True):
-            if healthy is None:
-                continue
-            if self._board.note(key, healthy, unhealthy_after=rule.unhealthy_after, healthy_after=rule.healthy_after):
-                changed = True
-                log.warning("replica_health", engine=key[0], replica=key[1], healthy=healthy)
-        return changed
+                seen.add((name, replica.id))
+                yield functools.partial(self._probe, name, engine, replica.id, rule)
 
-    async def _probe(self, name: str, engine: Engine, replica: str) -> bool | None:
-        """Whether the replica is up; None when nobody knows."""
+    async def _probe(self, name: str, engine: Engine, replica: str, rule: Health) -> None:
         try:
-            return await engine.probe(replica)
+            healthy = await engine.probe(replica)
         except OutOfSockets as error:
             self._unsent(name)
             shortage.tell(clock.monotonic(), str(error), PROBES_UNSENT.name)
-            return None
+            return
+        key, down, up = (name, replica), rule.unhealthy_after, rule.healthy_after
+        if self._board.note(key, healthy, unhealthy_after=down, healthy_after=up):
+            self._news = True
+            log.warning("replica_health", engine=name, replica=replica, healthy=healthy)
+
+    def _tell(self) -> None:
+        if self._news:
+            self._news = False
+            self._changed()

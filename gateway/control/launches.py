@@ -41,6 +41,7 @@ class Launches:
         """Start, restart and stop what the configuration asks for. Does not wait for readiness."""
         wanted: dict[str, LaunchPlan] = {}
         served = _served_names(settings)
+        await asyncio.sleep(0)
         for name, section in settings.engines.items():
             plan = section.launch_plan(served.get(name) or ["default"], os.environ)
             if plan is not None:

@@ -89,7 +89,10 @@ class Plane:
         self._launches = Launches(supervisor.spawn, self._launched)
         self._board = HealthBoard()
         self._health = HealthLoop(
-            self._board, self._engines.probed, lambda engine: self._metrics.count(PROBES_UNSENT, engine)
+            self._board,
+            self._engines.probed,
+            lambda: self._roster.down(self._board.down()),
+            lambda engine: self._metrics.count(PROBES_UNSENT, engine),
         )
         self._targets = TargetCheck(self._engines.probed)
         self.looked = asyncio.Event()
@@ -124,7 +127,7 @@ class Plane:
         for notice in self._reload.now.sealed.notices:
             log.info("config_notice", notice=notice)
         await self._use(self.settings)
-        self._supervisor.loop("health", self.probe_all, lambda: self.settings.health.interval_s)
+        self._supervisor.loop("health", self.probe_all, lambda: self._health.rest_s(self.settings.health.interval_s))
         if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
         if self._workers > 1:
@@ -233,8 +236,7 @@ class Plane:
 
     async def probe_all(self) -> None:
         """The step of the health loop."""
-        if await self._health.probe_all(self.settings.health):
-            self._roster.down(self._board.down())
+        await self._health.probe_all(self.settings.health)
         await self._targets.look(self._board.down())  # after the probes, on their connections
         self.looked.set()
 
@@ -260,6 +262,7 @@ class Plane:
         self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
         await self._engines.use(settings)
         self._targets.use(settings)
+        await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)
 

@@ -7,7 +7,7 @@ are not asked, and one whose answer is no list is taken to be right.
 
 from __future__ import annotations
 
-import asyncio
+import functools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,6 +16,7 @@ import structlog
 
 from engines.errors import EngineError
 from engines.port import Engine
+from gateway.control.pacing import paced
 from gateway.settings import Settings
 from routing.replica import ReplicaKey
 
@@ -57,10 +58,12 @@ class TargetCheck:
         watched = dict(self._watched())
         for name in self._open.keys() - watched.keys():  # launched ones serve under the names that targets ask for
             del self._open[name]
-        await asyncio.gather(*[self._ask(name, watched[name], down) for name in list(self._open)])
+        await paced(functools.partial(self._ask, name, watched[name], down) for name in list(self._open))
 
     async def _ask(self, name: str, engine: Engine, down: Collection[ReplicaKey]) -> None:
-        question = self._open[name]
+        question = self._open.get(name)
+        if question is None:
+            return  # there are other settings by now
         replica = next((each.id for each in engine.replicas if (name, each.id) not in down), None)
         if replica is None:
             return

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+
 import pytest
 import structlog
 from hypothesis import given, settings
@@ -9,8 +12,11 @@ from hypothesis import strategies as st
 
 from engines.errors import OutOfSockets
 from gateway.control.health import HealthBoard, HealthLoop, ProbeRun
+from gateway.control.pacing import AT_ONCE, PAUSE_S, PER_TURN
 from gateway.settings import Health
+from routing.replica import ReplicaKey
 from tests.gateway.flights import FakeEngine
+from tests.gateway.virtual_time import in_virtual_time
 
 results = st.lists(st.booleans(), max_size=40)
 limits = st.integers(1, 4)
@@ -86,18 +92,94 @@ class Probed(FakeEngine):
 
 @pytest.mark.anyio
 async def test_a_gateway_without_descriptors_judges_no_replica_and_says_so_once() -> None:
-    board, engine, unsent = HealthBoard(), Probed(3), list[str]()
-    loop = HealthLoop(board, lambda: [("e", engine)], unsent.append)
+    board, engine, unsent, told = HealthBoard(), Probed(3), list[str](), list[list[ReplicaKey]]()
+    loop = HealthLoop(board, lambda: [("e", engine)], lambda: told.append(board.down()), unsent.append)
     rule = Health(unhealthy_after=2, healthy_after=2)
+
+    async def rounds(count: int) -> list[list[ReplicaKey]]:
+        told.clear()
+        for _ in range(count):
+            await loop.probe_all(rule)
+        return list(told)
+
+    every = [("e", "0"), ("e", "1"), ("e", "2")]
     with structlog.testing.capture_logs() as lines:
         engine.up = None
-        assert [await loop.probe_all(rule) for _ in range(4)] == [False] * 4
+        assert await rounds(4) == []
     assert (board.down(), unsent) == ([], ["e"] * 12)
     assert [line["event"] for line in lines] in (["out_of_sockets"], [])  # a spell of another test may last
     engine.up = False
-    assert [await loop.probe_all(rule) for _ in range(2)] == [False, True]
+    assert await rounds(2) == [every]
     engine.up = None
-    assert await loop.probe_all(rule) is False
-    assert board.down() == [("e", "0"), ("e", "1"), ("e", "2")]  # as they were
+    assert await rounds(1) == []
+    assert board.down() == every  # as they were
     engine.up = True
-    assert [await loop.probe_all(rule) for _ in range(2)] == [False, True]
+    assert await rounds(2) == [[]]
+
+
+class Slow(FakeEngine):
+    """Notes when each probe begins; an answer takes `answer_s`. The first replica is down."""
+
+    def __init__(self, name: str, replicas: int, answer_s: float) -> None:
+        super().__init__(name, replicas, (), True)
+        self.answer_s = answer_s
+        self.begun: list[float] = []
+        self.in_flight = self.most = 0
+
+    async def probe(self, replica_id: str) -> bool:
+        self.begun.append(asyncio.get_running_loop().time())
+        self.in_flight += 1
+        self.most = max(self.most, self.in_flight)
+        await asyncio.sleep(self.answer_s)
+        self.in_flight -= 1
+        return replica_id != "0"
+
+
+def probed(engine: Slow) -> list[tuple[float, list[ReplicaKey]]]:
+    """One round; when what was told, and at last what is known at its end."""
+    told: list[tuple[float, list[ReplicaKey]]] = []
+
+    async def work() -> None:
+        loop, board = asyncio.get_running_loop(), HealthBoard()
+        health = HealthLoop(board, lambda: [(engine.name, engine)], lambda: told.append((loop.time(), board.down())))
+        await health.probe_all(Health(unhealthy_after=1))
+        told.append((loop.time(), board.down()))
+
+    in_virtual_time(work)
+    return told
+
+
+def test_the_probes_of_a_large_fleet_begin_a_few_in_each_turn() -> None:
+    engine = Slow("e", 1000, 0.001)
+    probed(engine)
+    assert len(engine.begun) == 1000
+    assert max(Counter(engine.begun).values()) == PER_TURN
+    assert engine.begun[-1] == pytest.approx((1000 // PER_TURN - 1) * PAUSE_S)
+
+
+def test_replicas_that_are_silent_hold_no_more_than_so_many_probes() -> None:
+    engine = Slow("e", 1000, 60.0)
+    probed(engine)
+    assert (len(engine.begun), engine.most) == (1000, AT_ONCE)
+
+
+def test_workers_hear_of_a_replica_that_is_down_before_the_round_is_over() -> None:
+    (first_s, first), (end_s, down) = probed(Slow("e", 1000, 0.001))
+    assert first == [("e", "0")]
+    assert first_s == pytest.approx(PAUSE_S)
+    assert end_s > 100 * PAUSE_S
+    assert down == [("e", "0")]
+
+
+def test_rounds_begin_once_in_an_interval_and_at_once_when_one_took_longer() -> None:
+    async def work() -> None:
+        engine = Slow("e", 2, 2.0)
+        health = HealthLoop(HealthBoard(), lambda: [("e", engine)], lambda: None)
+        assert health.rest_s(5.0) == 5.0
+        await health.probe_all(Health())
+        assert health.rest_s(5.0) == 3.0
+        engine.answer_s = 7.0
+        await health.probe_all(Health())
+        assert health.rest_s(5.0) == 0.0
+
+    in_virtual_time(work)
