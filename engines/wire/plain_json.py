@@ -6,6 +6,7 @@ import msgspec
 
 from engines.wire import refusals
 from engines.wire.dialect import NOTHING, Finding
+from engines.wire.lone_surrogates import reading
 from engines.wire.openai_chat.dialect import OpenAIChat
 from engines.wire.openai_chat.shapes import decode_plain, is_truthy
 
@@ -20,7 +21,7 @@ class PlainJson(OpenAIChat):
         if b'"usage"' not in body and body.find(b'"error"', 0, ERROR_WITHIN_BYTES) < 0:
             return NOTHING
         try:
-            answer = decode_plain(body)
+            answer = reading(decode_plain, body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(body) or NOTHING
         if is_truthy(answer.error):
