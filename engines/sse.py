@@ -58,6 +58,12 @@ def split(block: bytes) -> list[bytes]:
     return events
 
 
+def says_something(event: bytes) -> bool:
+    """False for a comment, an event without data, and the pings that some formats have in place of comments."""
+    data = payload(event)
+    return bool(data) and data.replace(b" ", b"") != b'{"type":"ping"}'
+
+
 def payload(event: bytes) -> bytes:
     """The joined `data:` lines of one event; empty for a comment or an event without data."""
     if event.startswith(b"data: ") and event.find(b"\n", 0, -2) < 0 and event.find(b"\r") < 0:

@@ -157,7 +157,7 @@ class Attempt:
         if self.error_parts is None:
             # A 2xx without a body: of a stream nothing that could be relayed.
             if self._streams:
-                self.fail(Outcome.BAD_ANSWER, "answer_truncated", "the engine ended its stream before it began")
+                self.said_nothing()
             else:
                 self._begin().done()
             return
@@ -205,6 +205,11 @@ class Attempt:
         self.status = status
         self.error_parts = [body[:MAX_ERROR_BYTES]]
         self._fail_with(status, self.error_parts)
+
+    def said_nothing(self) -> None:
+        """Its stream ended before anything that could be told."""
+        self.first_byte_s = 0.0
+        self.fail(Outcome.BAD_ANSWER, "answer_truncated", "the engine ended its stream before it began")
 
     def broke(self, outcome: Outcome = Outcome.CUT_SHORT) -> None:
         """The answer broke, or was an error, after something of it was used."""

@@ -95,7 +95,9 @@ _IN_DOUBT = (
 )
 _HALVES = "the body has half of a surrogate pair beside text that cannot be told from it; write U+FFFD in its place"
 _NAME = b'"model"'
-_MODEL = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.)*")')
+MAX_NAME = 1024
+"""Of a longer text no more is looked at: a name has 128 characters, and each may be written as five (`\\u0061`)."""
+_MODEL = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.){0,%d}+")' % MAX_NAME)
 _FIRST = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"model"')
 _OPTIONS = b'"stream_options"'
 _ASKING = b',"stream_options":{"include_usage":true}}'
@@ -150,8 +152,10 @@ def parse(body: bytes) -> Envelope:
     return envelope
 
 
-def rewrite(body: bytes, model: str, *, ask_usage: bool = False, drop_stream_options: bool = False) -> bytes:
-    """The same body under another model name, asking for the usage event or without `stream_options`.
+def rewrite(body: bytes, model: str | None, *, ask_usage: bool = False, drop_stream_options: bool = False) -> bytes:
+    """The same body, asking for the usage event or without `stream_options`, under another model name.
+
+    `model` is not the one that it has; None leaves that.
 
     A small body is taken apart into its members and closed again, about 1 us for 2 KB. A member costs 1 us too, so what
     is larger is changed in its place, whatever else it holds. Raises Failure (400), which says how to write it, for a
@@ -171,7 +175,8 @@ def rewrite(body: bytes, model: str, *, ask_usage: bool = False, drop_stream_opt
             raise Failure("invalid_json", _HALVES) from None
         written = rewrite(hidden, model, ask_usage=ask_usage, drop_stream_options=drop_stream_options)
         return lone_surrogates.shown(written)
-    members["model"] = model
+    if model is not None:
+        members["model"] = model
     if drop_stream_options:
         members.pop("stream_options", None)
     elif ask_usage:
@@ -182,10 +187,12 @@ def rewrite(body: bytes, model: str, *, ask_usage: bool = False, drop_stream_opt
     return _encode(members)
 
 
-def _changed_in_place(body: bytes, model: str, *, ask_usage: bool) -> bytes | None:
+def _changed_in_place(body: bytes, model: str | None, *, ask_usage: bool) -> bytes | None:
     """None where it takes more than a look to say which text is the name, or where there are `stream_options`."""
     if _OPTIONS in body or (b"\\" in body and any(escape in body for escape in _ESCAPES)):
         return None
+    if model is None:  # where it stands does not matter, and a nested one is none of ours
+        return b"".join([memoryview(body)[: body.rindex(b"}")], _ASKING]) if ask_usage else body
     start = body.find(_NAME)
     found = _MODEL.match(body, start) if start >= 0 else None
     if found is None:

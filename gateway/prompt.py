@@ -79,12 +79,13 @@ class Prompt:
             takes_options = upstream.engine.accepts_stream_options
             ask = bool(parsed.stream) and self._with_options and takes_options and not envelope.asks_usage(parsed)
             drop = not takes_options and parsed.stream_options is not None
-        if not ask and not drop and model == parsed.model:
+        renamed = model if model != parsed.model else None
+        if renamed is None and not ask and not drop:
             return self.body
         written = self._written
         if written is not None and written[:3] == (model, ask, drop):
             return written[3]
-        body = envelope.rewrite(self.body, model, ask_usage=ask, drop_stream_options=drop)
+        body = envelope.rewrite(self.body, renamed, ask_usage=ask, drop_stream_options=drop)
         self._written = (model, ask, drop, body)
         return body
 

@@ -12,7 +12,7 @@ import gc
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -26,6 +26,7 @@ from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
 
 if TYPE_CHECKING:
+    from engines.port import Spawn
     from gateway.settings import Settings
 
 log = structlog.get_logger()
@@ -50,7 +51,7 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: supervisor.spawn("reload", lambda: _reload(plane)))
+    loop.add_signal_handler(signal.SIGHUP, Hangups(plane.reload, supervisor.spawn))
     try:
         # Several workers make their own, but what is wrong with it is said here.
         certificate = server_certificate(settings.server)
@@ -103,8 +104,28 @@ def settle_memory() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-async def _reload(plane: Plane) -> None:
-    await plane.reload()
+class Hangups:
+    """Reloads at SIGHUP. However many come while one runs, one more reads what all of them mean."""
+
+    def __init__(self, reload: Callable[[], Awaitable[bool]], spawn: Spawn) -> None:
+        self._reload = reload
+        self._spawn = spawn
+        self._asked = False
+        self._running = False
+
+    def __call__(self) -> None:
+        self._asked = True
+        if not self._running:
+            self._running = True
+            self._spawn("reload", self._answer)
+
+    async def _answer(self) -> None:
+        try:
+            while self._asked:
+                self._asked = False
+                await self._reload()
+        finally:
+            self._running = False
 
 
 async def _engines(plane: Plane, stopping: asyncio.Event) -> None:

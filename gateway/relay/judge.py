@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engines.errors import EngineError
-from engines.sse import payload
+from engines.sse import payload, says_something
 from engines.wire import Dialect, Finding, Reader
 from gateway import clock
 from gateway.errors import Failure
@@ -77,7 +77,7 @@ class Judge:
             attempt.last_content_s = clock.monotonic()
         if finding.error:
             status = finding.error_status or UNNAMED
-            if self._reply.untold:
+            if self._take_back():
                 attempt.refuse(status, payload(event))
                 return b""
             event = finding.restated or event
@@ -99,6 +99,8 @@ class Judge:
         """The body ended as its framing promised."""
         if self._error or self._is_whole():
             self._finish()
+        elif self._take_back():
+            self._attempt.said_nothing()
         else:
             # With its marker it is a habit of its provider, that would take all its models away; without, it was cut.
             self.broke("no_finish_reason", "the engine's stream ended without a finish reason", blame=not self._marked)
@@ -118,6 +120,14 @@ class Judge:
             self._attempt.works()
         self._attempt.stop()
         self._account.fail(Failure(kind, f"model {self._account.model!r}: {message}"))
+
+    def _take_back(self) -> bool:
+        """Whether nothing has been told: nothing has left, and what waits to, which is dropped, says nothing."""
+        reply = self._reply
+        if reply.status or any(says_something(event) for event in reply.events):
+            return False
+        reply.events.clear()
+        return True
 
     def _finish(self) -> None:
         reply = self._reply

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -366,6 +367,7 @@ either = st.sampled_from([b"", LARGE])
 def test_a_rewrite_changes_the_model_and_not_a_byte_of_any_other_value_nor_the_order(
     body: bytes, blanks: bytes, model: str
 ) -> None:
+    assume(json.loads(body)["model"] != model)
     body += blanks
     before, after = members(body), members(envelope.rewrite(body, model))
     assert list(before) == list(after)
@@ -396,10 +398,49 @@ def test_asking_for_usage_adds_the_options_at_the_end_when_there_are_none() -> N
 @settings(deadline=None, max_examples=300)
 @given(body=bodies(), model=st.text(max_size=20))
 def test_a_large_body_is_changed_to_what_a_small_one_is(body: bytes, model: str) -> None:
+    assume(json.loads(body)["model"] != model)
     assume(isinstance(json.loads(body).get("stream_options"), dict | None))  # what `parse` lets pass
     for more in ({"ask_usage": True}, {"drop_stream_options": True}, {}):
         small, large = envelope.rewrite(body, model, **more), envelope.rewrite(body + LARGE, model, **more)
         assert members(small) == members(large)
+
+
+@settings(deadline=None, max_examples=300)
+@given(body=bodies(), nested=bodies(), blanks=either, renamed=st.booleans())
+def test_a_nested_model_is_left_alone_whatever_its_name(
+    body: bytes, nested: bytes, blanks: bytes, renamed: bool
+) -> None:
+    text = b'{"tool":%b,%b' % (nested, body[body.index(b"{") + 1 :])
+    expected = members(text)
+    model = "up" if renamed else None
+    if renamed:
+        expected["model"] = b'"up"'
+    assume(isinstance(json.loads(body).get("stream_options"), dict | None))
+    after = members(envelope.rewrite(text + blanks, model, ask_usage=True))
+    assert json.loads(after.pop("stream_options"))["include_usage"] is True
+    expected.pop("stream_options", None)
+    assert after == expected
+
+
+def test_a_body_that_names_its_model_as_the_engine_does_is_only_asked_for_usage() -> None:
+    body = b'{"tool":{"model":"other"},"model":"same","x":1%b}' % LARGE
+    assert envelope.rewrite(body, None) == body
+    assert envelope.rewrite(body, None, ask_usage=True) == body[:-1] + b',"stream_options":{"include_usage":true}}'
+
+
+@pytest.mark.parametrize("piece", [b"y", b"\\n"])
+def test_a_text_that_is_too_long_to_be_a_name_is_not_looked_through(piece: bytes) -> None:
+    # As a pattern's repetition it would take a hundred bytes of memory for each of its own, and seconds.
+    text = piece * (2 * 1024 * 1024)
+    body = b'{"tool":{"model":"%b"},"model":"m"}' % text
+    tracemalloc.start()
+    try:
+        written = envelope.rewrite(body, "up")
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert members(written) == {"tool": b'{"model":"%b"}' % text, "model": b'"up"'}
+    assert most_bytes < 4 * len(body)
 
 
 KEYS = b"".join(b',"k%d":0' % at for at in range(envelope.MOST_MEMBERS + 1))

@@ -491,6 +491,42 @@ def test_what_another_replica_answers_after_a_first_error_is_the_answer() -> Non
     assert [(sum(state.breaker._bad), sum(state.breaker._good)) for state in bench.table] == [(1, 0), (0, 1)]
 
 
+NOTHING_SAID = [b": processing\n\n", b'event: ping\ndata: {"type": "ping"}\n\n', b"data:\r\n\r\n", b"event: x\n\n"]
+
+
+@pytest.mark.parametrize("said", [[one] for one in NOTHING_SAID] + [NOTHING_SAID])
+def test_an_error_behind_comments_and_pings_of_its_read_is_a_failed_attempt(said: list[bytes]) -> None:
+    bench = Bench(StepClock(), 2)
+    _, client = bench.begin()
+    bench.calls[0].head()
+    bench.calls[0].read(*said, ERROR + DONE)
+    assert (bench.calls[0].aborted, client.state) == (True, "waiting")
+    bench.calls[1].head()
+    bench.calls[1].done(chunk(), FINISH, DONE)
+    assert (client.status, client.body) == (200, chunk() + FINISH + DONE)
+    (record,) = bench.ledger.records
+    assert (record.error, record.attempts, bench.ledger.retries) == ("", 2, ["server_error"])
+
+
+def test_an_error_behind_a_comment_that_has_left_passes_inside_the_stream() -> None:
+    client, _ = relayed([NOTHING_SAID[0]], [ERROR, DONE])
+    assert (client.status, client.body) == (200, NOTHING_SAID[0] + ERROR)
+
+
+@pytest.mark.parametrize("said", [[], NOTHING_SAID])
+def test_a_stream_that_ends_with_nothing_in_it_is_a_failed_attempt(said: list[bytes]) -> None:
+    bench = Bench(StepClock(), 1, 1, retry=NO_RETRY)
+    _, client = bench.begin()
+    bench.calls[0].head()
+    bench.calls[0].done(*said, DONE)
+    bench.calls[1].head()
+    bench.calls[1].done(chunk(), FINISH, DONE)
+    assert (client.status, client.body) == (200, chunk() + FINISH + DONE)
+    (record,) = bench.ledger.records
+    assert (record.error, record.attempts, bench.ledger.retries) == ("", 2, ["bad_answer"])
+    assert bench.outstanding() == {}
+
+
 def test_a_probe_whose_stream_begins_with_an_error_opens_the_breaker_again(now: StepClock) -> None:
     bench = Bench(now, 2, breaker=BreakerSettings(min_failures=1, jitter_ratio=0.0))
     state = next(iter(bench.table))

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from gateway.serve import Hangups
 
 SERVE = """
 import os, resource, signal
@@ -30,3 +37,59 @@ run(Source(None, text, server={"port": 0}), started=started)
 def test_all_descriptors_that_the_machine_grants_are_taken() -> None:
     done = subprocess.run([sys.executable, "-c", SERVE], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[0] == "True"
+
+
+def test_however_many_hangups_come_while_one_reloads_one_more_reload_answers_them() -> None:
+    asyncio.run(_many_hangups())
+
+
+async def _many_hangups() -> None:
+    begun = 0
+    gate = asyncio.Event()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def reload() -> bool:
+        nonlocal begun
+        begun += 1
+        await gate.wait()
+        return True
+
+    def spawn(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        assert name == "reload"
+        tasks.append(asyncio.ensure_future(work()))
+
+    hangup = Hangups(reload, spawn)
+    for _ in range(200):
+        hangup()
+        await asyncio.sleep(0)
+    assert (begun, len(tasks)) == (1, 1)
+    gate.set()
+    await tasks[0]
+    assert begun == 2  # the file may have changed after the first had read it
+    hangup()
+    await tasks[1]
+    assert begun == 3
+
+
+def test_a_hangup_after_a_reload_that_failed_reloads_again() -> None:
+    asyncio.run(_failed_reload())
+
+
+async def _failed_reload() -> None:
+    begun = 0
+    tasks: list[asyncio.Task[None]] = []
+
+    async def reload() -> bool:
+        nonlocal begun
+        begun += 1
+        raise OSError("gone")
+
+    def spawn(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        tasks.append(asyncio.ensure_future(work()))
+
+    hangup = Hangups(reload, spawn)
+    for _ in range(2):
+        hangup()
+        with pytest.raises(OSError, match="gone"):
+            await tasks[-1]
+    assert begun == 2
