@@ -31,6 +31,10 @@ class Shortage:
             self.spells += 1
             log.error("out_of_sockets", why=why, counted_as=counted_as)
 
+    def over(self) -> None:
+        """The next one begins a spell."""
+        self._last_s = -QUIET_S
+
 
 _process = Shortage()
 
@@ -38,3 +42,8 @@ _process = Shortage()
 def tell(now: float, why: str, counted_as: str = REQUESTS) -> None:
     """What `Shortage.tell` does, for the process."""
     _process.tell(now, why, counted_as)
+
+
+def over() -> None:
+    """What `Shortage.over` does, for the process: tests share it."""
+    _process.over()
