@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from engines.model import Operation
+from engines.wire import lone_surrogates
 from gateway.errors import Failure
 from gateway.one_model import names_model_once
 from routing.facts import Needs
@@ -20,6 +21,7 @@ DEPTH = "the JSON is nested too deeply"
 
 
 _ONE = msgspec.Raw(b"1")
+_NULL = msgspec.Raw(b"null")
 
 
 class StreamOptions(msgspec.Struct):
@@ -45,7 +47,40 @@ class Envelope(msgspec.Struct):
         return self.max_tokens if self.max_tokens is not None else self.max_output_tokens
 
 
+class _Odd(msgspec.Struct):
+    """A body whose limit is no whole number, or is something else: the engine's to judge."""
+
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: msgspec.Raw = _NULL
+    max_completion_tokens: msgspec.Raw = _NULL
+    max_output_tokens: msgspec.Raw = _NULL
+    n: msgspec.Raw = _ONE
+
+    def envelope(self) -> Envelope:
+        return Envelope(
+            self.model,
+            self.stream,
+            self.stream_options,
+            _limit(self.max_tokens),
+            _limit(self.max_completion_tokens),
+            _limit(self.max_output_tokens),
+            self.n,
+        )
+
+
+def _limit(raw: msgspec.Raw) -> int | None:
+    """As far as it can be understood: what a request costs is guessed from it."""
+    try:
+        return int(_decode_number(raw))
+    except msgspec.DecodeError:
+        return None
+
+
 _decode = msgspec.json.Decoder(Envelope).decode
+_decode_odd = msgspec.json.Decoder(_Odd).decode
+_decode_number = msgspec.json.Decoder(float).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_options = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 _encode = msgspec.json.Encoder().encode
@@ -58,6 +93,7 @@ _IN_DOUBT = (
     f"the body has more than {MOST_MEMBERS} members, too many to look for its `model` among them; "
     "write `model` first and without escapes, and leave `stream_options` out"
 )
+_HALVES = "the body has half of a surrogate pair beside text that cannot be told from it; write U+FFFD in its place"
 _NAME = b'"model"'
 MAX_NAME = 1024
 """Of a longer text no more is looked at: a name has 128 characters, and each may be written as five (`\\u0061`)."""
@@ -95,10 +131,16 @@ def parse(body: bytes) -> Envelope:
         except UnicodeDecodeError as error:
             raise Failure("invalid_json", f"the body is not valid UTF-8 at byte {error.start}") from None
     try:
-        envelope = _decode(body)
+        try:
+            envelope = _decode(body)
+        except msgspec.ValidationError:
+            envelope = _decode_odd(body).envelope()
     except msgspec.ValidationError as error:
         raise _invalid_field(str(error)) from None
     except msgspec.DecodeError as error:
+        readable = lone_surrogates.replaced(body)
+        if readable is not None:
+            return parse(readable)
         # msgspec says where, except where a text ends too early.
         where = "" if "(byte " in str(error) else f" (byte {len(body)})"
         raise Failure("invalid_json", f"the body is not valid JSON: {error}{where}") from None
@@ -125,7 +167,14 @@ def rewrite(body: bytes, model: str | None, *, ask_usage: bool = False, drop_str
             return written
         if body.count(b":") > MOST_MEMBERS:  # there are no more members than colons
             raise Failure("invalid_json", _IN_DOUBT, "model")
-    members: dict[str, Any] = _decode_members(body)
+    try:
+        members: dict[str, Any] = _decode_members(body)
+    except msgspec.DecodeError:
+        hidden = lone_surrogates.hidden(body)
+        if hidden is None:
+            raise Failure("invalid_json", _HALVES) from None
+        written = rewrite(hidden, model, ask_usage=ask_usage, drop_stream_options=drop_stream_options)
+        return lone_surrogates.shown(written)
     if model is not None:
         members["model"] = model
     if drop_stream_options:
@@ -157,7 +206,7 @@ def _changed_in_place(body: bytes, model: str | None, *, ask_usage: bool) -> byt
     if body.find(_NAME, found.end()) < 0 or _FIRST.match(body):
         return written
     # The first of several is mostly the body's own: it is, if what was written there is what a reader finds.
-    return written if found[1] != name and _decode_model(written).model == model else None
+    return written if found[1] != name and lone_surrogates.reading(_decode_model, written).model == model else None
 
 
 def asks_usage(envelope: Envelope) -> bool:
@@ -175,7 +224,7 @@ def choices(envelope: Envelope, body: bytes) -> int:
             count = 1
     if b'"prompt"' in body:  # several prompts, of legacy completions
         try:
-            prompt = _decode_several(body).prompt
+            prompt = lone_surrogates.reading(_decode_several, body).prompt
         except (msgspec.DecodeError, RecursionError):
             return 1
         # A list of texts, or of lists of tokens, is as many prompts; a list of tokens is one.
@@ -202,7 +251,7 @@ def needs(body: bytes) -> Needs:
     # An unescaped `"image` can only be a key or a type, whose quotes a text's would be escaped to.
     images = any(sign in body for sign in (b'"image_url"', b'"input_image"', b'"image"'))
     try:
-        asked = _decode_needing(body)
+        asked = lone_surrogates.reading(_decode_needing, body)
     except (msgspec.DecodeError, RecursionError):
         return Needs(images=images)
     answer = asked.response_format

@@ -6,6 +6,7 @@ import msgspec
 
 from engines.wire import refusals
 from engines.wire.dialect import NOTHING, Finding
+from engines.wire.lone_surrogates import reading
 from engines.wire.openai_chat.dialect import OpenAIChat
 from engines.wire.openai_chat.shapes import decode_plain, is_truthy
 
@@ -20,12 +21,14 @@ class PlainJson(OpenAIChat):
         if b'"usage"' not in body and body.find(b'"error"', 0, ERROR_WITHIN_BYTES) < 0:
             return NOTHING
         try:
-            answer = decode_plain(body)
+            answer = reading(decode_plain, body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(body) or NOTHING
         if is_truthy(answer.error):
             return refusals.error_finding(body)
-        return Finding(usage=answer.usage.normalised()) if answer.usage is not None else NOTHING
+        if answer.usage is None:
+            return refusals.stray_error(body) or NOTHING
+        return Finding(usage=answer.usage.normalised())
 
 
 DIALECT: PlainJson = PlainJson()

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from engines.wire.dialect import Finding, Refusal
+from engines.wire.lone_surrogates import reading
 from engines.wire.statuses import named_status
 
 MAX_SAID = 500
@@ -79,7 +80,7 @@ def error_type(status: int) -> str:
 def decoded(body: bytes) -> Any:
     """The document; None when it is none, or too deep."""
     try:
-        return msgspec.json.decode(body)
+        return reading(msgspec.json.decode, body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
 

@@ -10,6 +10,7 @@ from engines.sse import payload
 from engines.wire import refusals
 from engines.wire.anthropic_messages.shapes import decode_event, decode_message, usage_of
 from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.lone_surrogates import reading
 from engines.wire.openai_chat.shapes import is_truthy
 
 _encode = msgspec.json.Encoder().encode
@@ -60,7 +61,7 @@ class MessagesReader:
         if not data or data.startswith(b"[DONE]"):
             return NOTHING
         try:
-            parsed = decode_event(data)
+            parsed = reading(decode_event, data)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(data) or NOTHING
         if parsed.type == "error" or is_truthy(parsed.error):
@@ -99,7 +100,7 @@ class AnthropicMessages:
 
     def read_answer(self, body: bytes) -> Finding:
         try:
-            message = decode_message(body)
+            message = reading(decode_message, body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(body) or NOTHING
         if is_truthy(message.error):

@@ -9,6 +9,7 @@ import msgspec
 from engines.sse import payload
 from engines.wire import refusals
 from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.lone_surrogates import reading
 from engines.wire.openai_chat.shapes import decode_chunk, decode_odd, is_truthy
 
 _CHOICES: Final = b'"choices":[{'
@@ -25,7 +26,7 @@ def error_body(error: ApiError) -> bytes:
 
 def _odd_usage(data: bytes) -> Finding:
     """Of a chunk without choices: a usage that is none is still nobody's who did not ask."""
-    return Finding(usage_only=True) if bytes(decode_odd(data).usage) != b"null" else NOTHING
+    return Finding(usage_only=True) if bytes(reading(decode_odd, data).usage) != b"null" else NOTHING
 
 
 class ChatReader:
@@ -73,7 +74,7 @@ class ChatReader:
         if not data:
             return NOTHING
         try:
-            chunk = decode_chunk(data)
+            chunk = reading(decode_chunk, data)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(data) or NOTHING
         if is_truthy(chunk.error):
@@ -109,7 +110,7 @@ class OpenAIChat:
 
     def read_answer(self, body: bytes) -> Finding:
         try:
-            answer = decode_chunk(body)
+            answer = reading(decode_chunk, body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(body) or NOTHING
         if is_truthy(answer.error):

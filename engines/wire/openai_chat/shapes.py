@@ -76,7 +76,7 @@ class Plain(msgspec.Struct):
 
 
 decode_whole = msgspec.json.Decoder(Chunk).decode
-decode_plain = msgspec.json.Decoder(Plain).decode
+decode_whole_plain = msgspec.json.Decoder(Plain).decode
 decode_odd = msgspec.json.Decoder(Odd).decode
 decode_choices = msgspec.json.Decoder(list[Choice] | None).decode
 
@@ -91,8 +91,21 @@ def decode_chunk(data: bytes) -> Chunk:
         choices = decode_choices(odd.choices)
     except msgspec.ValidationError:
         choices = [Choice()]  # something that is no usage event
+    return Chunk(choices, _usage_of(odd), odd.error)
+
+
+def decode_plain(data: bytes) -> Plain:
+    """An answer without choices; what is odd in its usage reads as if it were left out. Raises as msgspec does."""
+    try:
+        return decode_whole_plain(data)
+    except msgspec.ValidationError:
+        odd = decode_odd(data)
+    return Plain(_usage_of(odd), odd.error)
+
+
+def _usage_of(odd: Odd) -> WireUsage | None:
     counts = counts_of(odd.usage, "prompt_tokens_details", "completion_tokens_details")
-    return Chunk(choices, None if counts is None else msgspec.convert(counts, WireUsage), odd.error)
+    return None if counts is None else msgspec.convert(counts, WireUsage)
 
 
 def is_truthy(raw: msgspec.Raw) -> bool:

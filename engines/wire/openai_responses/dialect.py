@@ -10,6 +10,7 @@ import msgspec
 from engines.sse import payload
 from engines.wire import openai_chat, refusals
 from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.lone_surrogates import reading
 from engines.wire.openai_chat.shapes import is_truthy
 from engines.wire.openai_responses.shapes import Response, decode_event, decode_response, usage_of
 
@@ -74,7 +75,7 @@ class ResponsesReader:
         if not data or data.startswith(b"[DONE]"):
             return NOTHING
         try:
-            parsed = decode_event(data)
+            parsed = reading(decode_event, data)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(data) or NOTHING
         if parsed.type == "error" or (not parsed.type and is_truthy(parsed.error)):
@@ -137,7 +138,7 @@ class OpenAIResponses:
 
     def read_answer(self, body: bytes) -> Finding:
         try:
-            response = decode_response(body)
+            response = reading(decode_response, body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(body) or NOTHING
         return _finding(response, body)
