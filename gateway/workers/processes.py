@@ -115,6 +115,8 @@ class WorkerProcesses:
             with contextlib.suppress(Exception):  # a log that fails must not leave the seat empty
                 log.error("worker_died", seat=seat, code=code, again_in_s=wait_s)
             await asyncio.sleep(wait_s)
+            if self._plane.stopping:
+                return
 
     async def _run(self, seat: int, name: str, first: asyncio.Future[str]) -> int:
         """One worker process from its start to its end; returns its exit code."""
@@ -125,16 +127,24 @@ class WorkerProcesses:
         process = None
         joined = False
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-m",
-                "gateway.workers",
-                *map(str, (theirs.fileno(), self._workers, seat % len(listening), *listening)),
-                pass_fds=(theirs.fileno(), *listening),
-                stdin=asyncio.subprocess.DEVNULL,
-                env=dict(os.environ),
+            starting = asyncio.ensure_future(
+                asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "gateway.workers",
+                    *map(str, (theirs.fileno(), self._workers, seat % len(listening), *listening)),
+                    pass_fds=(theirs.fileno(), *listening),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    env=dict(os.environ),
+                )
             )
+            try:
+                process = await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                with contextlib.suppress(Exception):
+                    process = await starting  # it may run already, and nobody else would wait for its end
+                raise
             theirs.close()
             peer = self._plane.peer(name, lost.set)
             link: PipeLink[ToWorker] = PipeLink(ToPlane, peer, self._supervisor.spawn)

@@ -304,6 +304,36 @@ async def test_a_worker_that_cannot_be_started_stops_the_start(tmp_path: Path, m
     assert await refused(plane, supervisor) == "a worker could not be started: cannot allocate memory"
 
 
+async def test_a_worker_that_is_being_started_when_the_gateway_ends_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, begun, ready = asyncio.create_subprocess_exec, asyncio.Event(), asyncio.Event()
+    processes_begun: list[asyncio.subprocess.Process] = []
+
+    async def slow(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
+        processes_begun.append(await begin(*arguments, **options))
+        begun.set()
+        await ready.wait()
+        return processes_begun[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slow)
+    plane, supervisor = one_plane(tmp_path, configuration("http://127.0.0.1:9", tmp_path))
+    sockets = bind(plane.settings.server, 2)
+    starts = asyncio.ensure_future(WorkerProcesses(plane, sockets, supervisor, 1).start())
+    try:
+        await asyncio.wait_for(begun.wait(), 30)
+        end = asyncio.ensure_future(supervisor.close())
+        await asyncio.sleep(0)  # the cancellation is on its way
+        await asyncio.sleep(0)
+        ready.set()
+        await asyncio.wait_for(end, 30)
+        assert processes_begun[0].returncode is not None
+    finally:
+        starts.cancel()
+        for sock in sockets:
+            sock.close()
+
+
 async def test_a_worker_that_dies_at_once_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     plane, supervisor = one_plane(tmp_path, configuration("http://127.0.0.1:9", tmp_path))
