@@ -128,7 +128,7 @@ def _replicas(path: Path, replicas: Any, report: Report) -> None:
         url = replica.get("url") if isinstance(replica, dict) else None
         checked = check_url(url) if isinstance(url, str) and _passes(check_url, url) else ""
         at: Path = (*path, index)
-        if checked and urls.add((*at, "url"), checked, "list each server once; use weight for a larger share"):
+        if checked and urls.add((*at, "url"), checked, "list each server once"):
             own = replica.get("id")
             hint = "give each its own id" if own is not None else "it defaults to host:port; give each its own id"
             ids.add((*at, "id"), own or address(checked), hint)
