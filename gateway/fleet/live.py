@@ -202,7 +202,7 @@ class LiveFleet:
     ) -> _Served:
         """One model: the one in use, if nothing of it has changed."""
         old = self._models.get(name)
-        spec = model_spec(name, model, engines, retry)
+        spec = model_spec(name, model, engines, retry, self._workers)
         terms = {}
         for target in model.targets:
             section = settings.engines[target.engine]
