@@ -116,6 +116,12 @@ class ReplicaState:
         self.in_flight_tokens += prompt_tokens + output_tokens
         self.prefill_tokens += prompt_tokens
 
+    def set_remote(self, tokens: int, prefill_tokens: int, requests: int) -> None:
+        """What other workers have in flight here, as last told."""
+        self.remote_tokens = tokens
+        self.remote_prefill_tokens = prefill_tokens
+        self.remote_requests = requests
+
     def charge_plain(self, prompt_tokens: int, output_tokens: int, now: float) -> None:
         """A request is being sent here whose first byte will be its last: all of it is given back then."""
         self.in_flight_requests += 1
