@@ -1,0 +1,233 @@
+"""Whether a request of one model may go now, waits, or is refused.
+
+    offer ──room, and nobody waits──> ADMITTED
+      ├─ no room ─────> a Ticket: `next` gives it back when it is its turn, `withdraw` when its client has left
+      └─ no use ──────> a Refusal: the queue is full, or it could not be answered in time
+
+The line is ordered by priority, and among equals by start-time fair queueing over tenants: each is served in proportion
+to tokens, whoever sends more waits longer, and one who was idle has nothing saved up (Goyal, Vin and Cheng, "Start-time
+Fair Queueing", 1996; the fairness of deficit round robin without its quantum, at log n a request). It is bounded in
+tokens, and so is what one tenant may hold of it. An empty line costs one comparison.
+
+Keyed by the model's name and kept by nobody's snapshot: a request that waits is given to the fleet of the moment when
+its turn comes, replicas that came meanwhile included.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from routing.ewma import Ewma
+from routing.facts import RequestFacts
+
+LEAST_RETRY_S: Final = 1.0
+MOST_RETRY_S: Final = 60.0
+_RATE_DECAY_S: Final = 30.0
+_TAGS_KEPT: Final = 4096
+"""Tenants remembered while others wait; whoever was forgotten starts with the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionSettings:
+    """The line of one model, on one worker."""
+
+    queue_tokens: int = 2_000_000
+    """Prompt and expected output tokens that may wait; 0: nothing waits."""
+    tenant_ratio: float = 0.5
+    """Of those, what one tenant may hold."""
+    max_wait_s: float = 60.0
+
+
+class Reason(Enum):
+    """Why a request was refused."""
+
+    QUEUE_FULL = "queue_full"
+    TENANT_QUEUE_FULL = "tenant_queue_full"
+    TOO_LATE = "too_late"
+    WAITED_TOO_LONG = "waited_too_long"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Told to the client: why, and in how many seconds it may be otherwise."""
+
+    reason: Reason
+    retry_after_s: float
+
+
+class Ticket:
+    """One request in the line."""
+
+    __slots__ = ("deadline_s", "facts", "owner", "since_s", "tenant", "tokens", "waits")
+
+    def __init__(self, facts: RequestFacts, owner: object, now: float, deadline_s: float) -> None:
+        self.facts = facts
+        self.owner = owner
+        """Whoever offered it; the line only hands it back."""
+        self.since_s = now
+        self.deadline_s = deadline_s
+        """When it is no longer worth waiting."""
+        self.tenant = facts.tenant
+        self.tokens = facts.prompt_tokens + facts.output_tokens
+        self.waits = True
+
+
+ADMITTED: Final = None
+
+
+class Admission:
+    """The line of one model. Owned by one thread; `now` never runs backwards."""
+
+    __slots__ = (
+        "_bands",
+        "_finish",
+        "_heap",
+        "_held",
+        "_last_s",
+        "_order",
+        "_rate",
+        "_virtual",
+        "settings",
+        "waiting",
+        "waiting_tokens",
+    )
+
+    def __init__(self, settings: AdmissionSettings) -> None:
+        self.settings = settings
+        self.waiting = 0
+        self.waiting_tokens = 0
+        self._heap: list[tuple[int, float, int, Ticket]] = []
+        self._bands: dict[int, int] = {}
+        """Waiting tokens by priority."""
+        self._held: dict[str, int] = {}
+        """Waiting tokens by tenant."""
+        self._finish: dict[tuple[int, str], float] = {}
+        self._virtual: dict[int, float] = {}
+        """By priority: the start tag that was served last."""
+        self._order = 0
+        self._rate = Ewma(0.0, _RATE_DECAY_S, seed_weight=1e-9)
+        """Tokens a second that left the line while it was one."""
+        self._last_s = 0.0
+
+    def offer(
+        self, facts: RequestFacts, owner: object, now: float, room: bool, takes_s: float = 0.0
+    ) -> Ticket | Refusal | None:
+        """Whether it may go: None (`ADMITTED`), or it waits with the ticket, or is refused.
+
+        `room`: some endpoint that it may go to is not known to be full. `takes_s`: how long it will take once it goes,
+        as far as anybody knows.
+        """
+        if not self.waiting and room:
+            if facts.deadline_s is not None and now + takes_s > facts.deadline_s:
+                return Refusal(Reason.TOO_LATE, LEAST_RETRY_S)
+            return ADMITTED
+        settings = self.settings
+        tokens = facts.prompt_tokens + facts.output_tokens
+        if self.waiting_tokens + tokens > settings.queue_tokens:
+            return Refusal(Reason.QUEUE_FULL, self._retry_after_s(self.waiting_tokens))
+        held = self._held.get(facts.tenant, 0)
+        if held and held + tokens > settings.queue_tokens * settings.tenant_ratio:
+            return Refusal(Reason.TENANT_QUEUE_FULL, self._retry_after_s(held))
+        deadline_s = now + settings.max_wait_s
+        if facts.deadline_s is not None:
+            if now + self._wait_s(facts) + takes_s > facts.deadline_s:
+                return Refusal(Reason.TOO_LATE, self._retry_after_s(self.waiting_tokens))
+            deadline_s = min(deadline_s, facts.deadline_s - takes_s)
+        ticket = Ticket(facts, owner, now, deadline_s)
+        self._enter(ticket, now)
+        return ticket
+
+    def next(self, now: float) -> Ticket | None:
+        """The one whose turn it is, out of the line; None when nobody waits. Call it when there is room."""
+        heap = self._heap
+        while heap:
+            _, start, _, ticket = heapq.heappop(heap)
+            if not ticket.waits:
+                continue
+            self._leave(ticket)
+            self._virtual[ticket.facts.priority] = start
+            self._left(ticket.tokens, now)
+            return ticket
+        return None
+
+    def first(self) -> Ticket | None:
+        """The one whose turn is next, still in the line."""
+        heap = self._heap
+        while heap:
+            ticket = heap[0][3]
+            if ticket.waits:
+                return ticket
+            heapq.heappop(heap)
+        return None
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """It waits no more: its client has left, or its time is up. Safe to call again."""
+        if ticket.waits:
+            self._leave(ticket)
+            if len(self._heap) > 2 * self.waiting + 64:  # mostly those that left
+                self._heap = [entry for entry in self._heap if entry[3].waits]
+                heapq.heapify(self._heap)
+
+    def overdue(self, ticket: Ticket) -> Refusal:
+        """What one is told whose time was up while it waited."""
+        return Refusal(Reason.WAITED_TOO_LONG, self._retry_after_s(self.waiting_tokens))
+
+    def _enter(self, ticket: Ticket, now: float) -> None:
+        if not self.waiting:
+            self._last_s = now
+            self._finish.clear()
+            self._virtual.clear()
+        priority = ticket.facts.priority
+        place = priority, ticket.tenant
+        start = max(self._virtual.get(priority, 0.0), self._finish.get(place, 0.0))
+        if len(self._finish) >= _TAGS_KEPT and place not in self._finish:
+            self._finish.clear()
+        self._finish[place] = start + ticket.tokens
+        self._order += 1
+        heapq.heappush(self._heap, (-priority, start, self._order, ticket))
+        self.waiting += 1
+        self.waiting_tokens += ticket.tokens
+        self._bands[priority] = self._bands.get(priority, 0) + ticket.tokens
+        self._held[ticket.tenant] = self._held.get(ticket.tenant, 0) + ticket.tokens
+
+    def _leave(self, ticket: Ticket) -> None:
+        ticket.waits = False
+        self.waiting -= 1
+        self.waiting_tokens -= ticket.tokens
+        priority = ticket.facts.priority
+        self._bands[priority] -= ticket.tokens
+        if not self._bands[priority]:
+            del self._bands[priority]
+        held = self._held[ticket.tenant] - ticket.tokens
+        if held:
+            self._held[ticket.tenant] = held
+        else:
+            del self._held[ticket.tenant]
+
+    def _left(self, tokens: int, now: float) -> None:
+        took_s = now - self._last_s
+        self._last_s = now
+        if took_s > 0.0:
+            self._rate.add(tokens / took_s, now, weight=took_s)
+
+    def _wait_s(self, facts: RequestFacts) -> float:
+        """How long it would wait, as fast as the line has lately moved; 0 where it has not moved yet."""
+        rate = self._rate.value
+        if rate <= 0.0:
+            return 0.0
+        priority = facts.priority
+        ahead = sum([tokens for band, tokens in self._bands.items() if band > priority])
+        # Of its equals at most as much goes before it as of its own tenant, from each.
+        own = self._held.get(facts.tenant, 0) + facts.prompt_tokens + facts.output_tokens
+        ahead += min(self._bands.get(priority, 0), own * len(self._held))
+        return ahead / rate
+
+    def _retry_after_s(self, tokens: int) -> float:
+        """When so many tokens will have left."""
+        rate = self._rate.value
+        if rate <= 0.0:
+            return LEAST_RETRY_S
+        return min(MOST_RETRY_S, max(LEAST_RETRY_S, tokens / rate))

@@ -1,0 +1,180 @@
+"""The line of one model: its laws, and what tenants make of it."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from routing.admission import ADMITTED, LEAST_RETRY_S, Admission, AdmissionSettings, Reason, Refusal, Ticket
+from routing.facts import RequestFacts
+
+
+def asks(tokens: int = 100, tenant: str = "", priority: int = 0, deadline_s: float | None = None) -> RequestFacts:
+    facts = RequestFacts("chat", tokens, 0)
+    facts.tenant, facts.priority, facts.deadline_s = tenant, priority, deadline_s
+    return facts
+
+
+def waits(line: Admission, facts: RequestFacts, now: float = 0.0) -> Ticket:
+    ticket = line.offer(facts, None, now, room=False)
+    assert isinstance(ticket, Ticket)
+    return ticket
+
+
+def served(line: Admission, now: float = 0.0) -> list[Ticket]:
+    tickets = []
+    while (ticket := line.next(now)) is not None:
+        tickets.append(ticket)
+    return tickets
+
+
+def test_where_there_is_room_and_nobody_waits_it_goes() -> None:
+    assert Admission(AdmissionSettings()).offer(asks(), None, 0.0, room=True) is ADMITTED
+
+
+def test_whoever_comes_while_others_wait_waits_behind_them_even_if_there_is_room() -> None:
+    line = Admission(AdmissionSettings())
+    first = waits(line, asks())
+    second = line.offer(asks(), None, 0.0, room=True)
+    assert isinstance(second, Ticket)
+    assert served(line) == [first, second]
+
+
+def test_higher_priority_goes_first_and_within_one_it_is_first_come_first_served() -> None:
+    line = Admission(AdmissionSettings())
+    low, high, middle, late = (waits(line, asks(priority=priority)) for priority in (-1, 5, 0, 5))
+    assert served(line) == [high, late, middle, low]
+
+
+def test_the_line_is_bounded_in_tokens_and_says_when_to_come_again() -> None:
+    line = Admission(AdmissionSettings(queue_tokens=1000, tenant_ratio=1.0))
+    for _ in range(10):
+        waits(line, asks())
+    assert line.offer(asks(), None, 0.0, room=False) == Refusal(Reason.QUEUE_FULL, LEAST_RETRY_S)
+    for second in range(1, 6):  # 100 tokens in 4 s
+        line.next(4.0 * second)
+        waits(line, asks(), 4.0 * second)
+    refused = line.offer(asks(), None, 20.0, room=False)
+    assert isinstance(refused, Refusal)
+    assert refused.retry_after_s == pytest.approx(40.0, rel=0.01)
+
+
+def test_one_tenant_cannot_take_the_whole_line() -> None:
+    line = Admission(AdmissionSettings(queue_tokens=1000))
+    for _ in range(5):
+        waits(line, asks(tenant="flood"))
+    refused = line.offer(asks(tenant="flood"), None, 0.0, room=False)
+    assert isinstance(refused, Refusal)
+    assert refused.reason is Reason.TENANT_QUEUE_FULL
+    waits(line, asks(tenant="quiet"))
+
+
+def test_one_request_larger_than_a_tenants_part_still_finds_its_place() -> None:
+    line = Admission(AdmissionSettings(queue_tokens=1000))
+    waits(line, asks(tokens=900, tenant="a"))
+
+
+def test_without_a_queue_what_finds_no_room_is_refused() -> None:
+    refused = Admission(AdmissionSettings(queue_tokens=0)).offer(asks(), None, 0.0, room=False)
+    assert isinstance(refused, Refusal)
+
+
+def test_what_cannot_be_done_in_time_is_refused_at_once() -> None:
+    line = Admission(AdmissionSettings())
+    assert isinstance(line.offer(asks(deadline_s=5.0), None, 0.0, room=True, takes_s=6.0), Refusal)
+    assert line.offer(asks(deadline_s=5.0), None, 0.0, room=True, takes_s=4.0) is ADMITTED
+    for second in range(1, 11):  # the line moves at 100 tokens a second
+        waits(line, asks(), second - 1.0)
+        line.next(float(second))
+    for _ in range(8):
+        waits(line, asks(), 10.0)
+    assert isinstance(line.offer(asks(deadline_s=17.0), None, 10.0, room=False, takes_s=1.0), Refusal)
+    ticket = line.offer(asks(deadline_s=25.0), None, 10.0, room=False, takes_s=1.0)
+    assert isinstance(ticket, Ticket)
+    assert ticket.deadline_s == 24.0
+
+
+def test_a_tenants_wait_under_anothers_flood_is_as_if_the_flood_had_an_equal_share() -> None:
+    """One server, 100 tokens a second; the quiet tenant asks 30 of them, the flooder ten times what there is."""
+
+    def mean_wait_s(flood_per_s: float) -> float:
+        line, rng = Admission(AdmissionSettings(queue_tokens=10**9, tenant_ratio=1.0)), random.Random(3)
+        arrivals = [(rng.uniform(0, 300), "quiet", 100) for _ in range(90)]
+        arrivals += [(rng.uniform(0, 300), "flood", 100) for _ in range(int(flood_per_s * 300))]
+        arrivals.sort()
+        free_s, waited = 0.0, []
+        for at, (now, tenant, tokens) in enumerate(arrivals):
+            waits(line, asks(tokens, tenant), now)
+            until = arrivals[at + 1][0] if at + 1 < len(arrivals) else now
+            free_s = max(free_s, now)
+            while free_s <= until and (ticket := line.next(free_s)) is not None:
+                if ticket.tenant == "quiet":
+                    waited.append(free_s - ticket.since_s)
+                free_s += ticket.tokens / 100.0
+        return sum(waited) / len(waited)
+
+    assert mean_wait_s(10.0) <= 2.0 * mean_wait_s(0.5)
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("offer"), st.integers(1, 400), st.sampled_from("abc"), st.integers(-1, 2)),
+        st.tuples(st.just("next"), st.integers(0, 3)),
+        st.tuples(st.just("withdraw"), st.integers(0, 50)),
+    ),
+    max_size=80,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(steps=steps)
+def test_everybody_leaves_once_and_nothing_is_left_behind(steps: list[tuple[object, ...]]) -> None:
+    line = Admission(AdmissionSettings(queue_tokens=5000))
+    inside: list[Ticket] = []
+    now = 0.0
+    for step in steps:
+        if step[0] == "offer":
+            _, tokens, tenant, priority = step
+            assert isinstance(tokens, int)
+            assert isinstance(priority, int)
+            answer = line.offer(asks(tokens, str(tenant), priority), None, now, room=False)
+            if isinstance(answer, Ticket):
+                inside.append(answer)
+        elif step[0] == "next":
+            now += float(str(step[1]))
+            ticket = line.next(now)
+            assert (ticket is None) == (not inside)
+            if ticket is not None:
+                assert ticket.facts.priority == max(one.facts.priority for one in inside)
+                inside.remove(ticket)
+        elif inside:
+            ticket = inside.pop(int(str(step[1])) % len(inside))
+            line.withdraw(ticket)
+            line.withdraw(ticket)
+        assert line.waiting == len(inside)
+        assert line.waiting_tokens == sum(one.tokens for one in inside) <= 5000
+    order = served(line, now)
+    assert sorted(map(id, order)) == sorted(map(id, inside))
+    assert (line.waiting, line.waiting_tokens, line._held, line._bands) == (0, 0, {}, {})
+
+
+@settings(deadline=None, max_examples=100)
+@given(sizes=st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 300)), min_size=10, max_size=60))
+def test_backlogged_tenants_are_served_alike_but_for_one_request(sizes: list[tuple[str, int]]) -> None:
+    """Goyal's bound: over any span in which both wait, the tokens served differ by at most two requests."""
+    line = Admission(AdmissionSettings(queue_tokens=10**9, tenant_ratio=1.0))
+    left: dict[str, int] = defaultdict(int)
+    for tenant, tokens in sizes:
+        waits(line, asks(tokens, tenant))
+        left[tenant] += 1
+    done: dict[str, int] = defaultdict(int)
+    for ticket in served(line):
+        if min(left.values()) == 0 or len(left) < 2:
+            break
+        done[ticket.tenant] += ticket.tokens
+        left[ticket.tenant] -= 1
+        assert abs(done["a"] - done["b"]) <= 2 * max(tokens for _, tokens in sizes)
