@@ -15,7 +15,7 @@ import msgspec
 from engines.model import Operation
 from engines.wire import lone_surrogates
 from gateway.errors import Failure
-from gateway.one_model import Name, names_model_once, reading_once
+from gateway.one_model import Name, NamedTwice, names_model_once, reading_once
 from routing.facts import Needs
 
 DEPTH = "the JSON is nested too deeply"
@@ -177,7 +177,10 @@ def _check_text(body: bytes) -> None:
 
 def _read_large(body: bytes) -> Envelope:
     """At one look, for a second one takes 25 ms for 16 MiB. Raises ValidationError where the model is not one text."""
-    read, model = reading_once(_decode_large, body)
+    try:
+        read, model = reading_once(_decode_large, body)
+    except NamedTwice:
+        raise _twice() from None
     return read.envelope(model)
 
 
@@ -318,4 +321,8 @@ def _refuse_duplicate_model(body: bytes) -> None:
     except ValueError as error:
         raise Failure("invalid_json", f"the body is not valid JSON: {error}") from None
     if not once:
-        raise Failure("duplicate_model", "`model` is given more than once", "model")
+        raise _twice()
+
+
+def _twice() -> Failure:
+    return Failure("duplicate_model", "`model` is given more than once", "model")

@@ -31,10 +31,14 @@ class Name(enum.Enum):
 
     @classmethod
     def _missing_(cls, value: object) -> Name:
-        if _texts:
-            raise ValueError("a second model")  # a million of them would take half a second
         _texts.append(str(value))
+        if len(_texts) > 1:
+            raise ValueError("a second model")  # a million of them would take half a second
         return cls.ANY
+
+
+class NamedTwice(Exception):
+    """A body has two models."""
 
 
 class _Named(msgspec.Struct):
@@ -47,10 +51,15 @@ _look = msgspec.json.Decoder(_Named).decode
 def reading_once(decode: Callable[[bytes], T], body: bytes) -> tuple[T, str]:
     """What a decoder of a struct with a `Name` makes of a body, and the text of its one model.
 
-    Raises ValidationError where the model is not one text, and else as the decoder does.
+    Raises NamedTwice at a second text, ValidationError where the model is none, and else as the decoder does.
     """
     _texts.clear()
-    read = decode(body)
+    try:
+        read = decode(body)
+    except msgspec.ValidationError:
+        if len(_texts) > 1:
+            raise NamedTwice from None
+        raise
     return read, _texts[0]
 
 
@@ -60,6 +69,6 @@ def names_model_once(body: bytes) -> bool:
         return True
     try:
         reading_once(_look, body)
-    except msgspec.ValidationError:
+    except (NamedTwice, msgspec.ValidationError):
         return False
     return True

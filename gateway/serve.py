@@ -98,11 +98,11 @@ def settle_memory() -> None:
 
     Reference counts free what a request used; with the default threshold of 700 the collector would still look for
     cycles every few dozen requests, 6 % of all CPU and a millisecond at a time (measured). What it does look through
-    must not hold the streams: 5,000 objects take 1 ms, and what a few such passes have left is looked through in 5.
+    must not hold the streams: 4,000 objects take 0.8 ms, and what a few such passes have left is looked through in 3.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(5_000, 3, 100)
+    gc.set_threshold(4_000, 2, 200)
 
 
 class Hangups:

