@@ -273,6 +273,13 @@ async def refused(plane: Plane, supervisor: Supervisor) -> str:
     return str(failed.value)
 
 
+def test_a_seat_waits_longer_while_its_workers_die_as_they_start_and_not_at_all_for_one_that_served() -> None:
+    backoff = processes.Backoff()
+    assert [backoff.next_s(0.0) for _ in range(8)] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert {backoff.next_s(9.9) for _ in range(2000)} == {30.0}
+    assert [backoff.next_s(10.0), backoff.next_s(10.0), backoff.next_s(3.0)] == [0.0, 0.0, 0.5]
+
+
 async def test_a_replacement_needs_no_file_that_was_read_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
