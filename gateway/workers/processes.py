@@ -33,6 +33,7 @@ ORPHAN_S = 40.0
 EXIT_S = 5.0
 """How long a worker that has been told to end may take after its link has closed; SIGTERM means nothing to it."""
 BACKLOG = 4096
+COMMAND = (sys.executable, "-P", "-m", "gateway.workers")
 
 log = structlog.get_logger()
 
@@ -58,6 +59,11 @@ class Joinable(Protocol):
         """A worker is gone."""
 
 
+def backoff_s(failures: int) -> float:
+    """How long a seat waits for its next worker after this many that died soon, one after another."""
+    return min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** (failures - 1)) if failures else 0.0
+
+
 class WorkerProcesses:
     """The worker processes of one gateway."""
 
@@ -68,11 +74,20 @@ class WorkerProcesses:
         supervisor: Supervisor,
         workers: int,
         *,
+        command: Sequence[str] = COMMAND,
+        backoff_s: Callable[[int], float] = backoff_s,
         orphan_s: float = ORPHAN_S,
+        exit_s: float = EXIT_S,
     ) -> None:
-        """`workers` share one socket, or have one each; `orphan_s` is what one may take to end without its link."""
+        """`workers` share one socket, or have one each.
+
+        `orphan_s` is what one may take to end without its link, and `exit_s` what one may that has been told to.
+        """
         self._workers = workers
+        self._command = command
+        self._backoff_s = backoff_s
         self._orphan_s = orphan_s
+        self._exit_s = exit_s
         self._plane = plane
         self._sockets = sockets
         self._supervisor = supervisor
@@ -111,7 +126,7 @@ class WorkerProcesses:
             if self._plane.stopping:
                 return
             failures = 0 if loop.time() - began_s > STABLE_S else failures + 1
-            wait_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** (failures - 1)) if failures else 0.0
+            wait_s = self._backoff_s(failures)
             with contextlib.suppress(Exception):  # a log that fails must not leave the seat empty
                 log.error("worker_died", seat=seat, code=code, again_in_s=wait_s)
             await asyncio.sleep(wait_s)
@@ -129,10 +144,7 @@ class WorkerProcesses:
         try:
             starting = asyncio.ensure_future(
                 asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "gateway.workers",
+                    *self._command,
                     *map(str, (theirs.fileno(), self._workers, seat % len(listening), *listening)),
                     pass_fds=(theirs.fileno(), *listening),
                     stdin=asyncio.subprocess.DEVNULL,
@@ -184,7 +196,7 @@ class WorkerProcesses:
             if not joined:
                 ours.close()  # and with it, should it run, the worker's link
             if process is not None and process.returncode is None:
-                await _gone(process)
+                await _gone(process, self._exit_s)
 
     def _taken(self, seat: int, link: Link[ToWorker]) -> None:
         """A worker listens: the others need not accept for it, and it accepts for those that are not there."""
@@ -204,10 +216,10 @@ class WorkerProcesses:
                 link.tell(message)
 
 
-async def _gone(process: asyncio.subprocess.Process) -> None:
+async def _gone(process: asyncio.subprocess.Process, exit_s: float) -> None:
     """Wait for a worker that is about to end; one that hangs is killed, or it would hang the gateway's own end."""
     try:
-        async with asyncio.timeout(EXIT_S):
+        async with asyncio.timeout(exit_s):
             await process.wait()
     except TimeoutError:
         process.kill()
