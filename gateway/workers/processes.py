@@ -1,8 +1,8 @@
 """Several workers: one process each, on a listening socket of its own, joined to us by a socket pair.
 
-A worker that dies is replaced on the same socket, after a back-off that grows while it keeps dying; until its successor
-listens, the others accept the connections in its queue (`seats`). A worker whose parent dies sees its link close and
-drains.
+A worker that dies is replaced on the same socket: at once, or after a back-off that grows while its successors die as
+they start; until one listens, the others accept the connections in its queue (`seats`). A worker whose parent dies sees
+its link close and drains.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 30.0
-STABLE_S = 60.0
+STABLE_S = 10.0
+"""One that has listened for so long was no failure to start, and its seat is filled again at once: what kills workers
+again and again (memory, say) must not also keep their seats empty."""
 ORPHAN_S = 40.0
 """Longer than a worker drains whose link is gone."""
 EXIT_S = 5.0
@@ -40,6 +42,20 @@ log = structlog.get_logger()
 
 class WorkerFailed(ValueError):
     """A worker could not start; the message is for the operator."""
+
+
+class Backoff:
+    """How long one seat waits for its next worker."""
+
+    def __init__(self, first_s: float = FIRST_BACKOFF_S, most_s: float = MAX_BACKOFF_S) -> None:
+        self._first_s = first_s
+        self._most_s = most_s
+        self._failures = 0
+
+    def next_s(self, listened_s: float) -> float:
+        """After a worker that listened for so long; 0 for one that never did."""
+        self._failures = 0 if listened_s >= STABLE_S else self._failures + 1
+        return min(self._most_s, self._first_s * 2.0 ** min(self._failures - 1, 16)) if self._failures else 0.0
 
 
 class Joinable(Protocol):
@@ -59,11 +75,6 @@ class Joinable(Protocol):
         """A worker is gone."""
 
 
-def backoff_s(failures: int) -> float:
-    """How long a seat waits for its next worker after this many that died soon, one after another."""
-    return min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** (failures - 1)) if failures else 0.0
-
-
 class WorkerProcesses:
     """The worker processes of one gateway."""
 
@@ -75,17 +86,17 @@ class WorkerProcesses:
         workers: int,
         *,
         command: Sequence[str] = COMMAND,
-        backoff_s: Callable[[int], float] = backoff_s,
+        backoff: Callable[[], Backoff] = Backoff,
         orphan_s: float = ORPHAN_S,
         exit_s: float = EXIT_S,
     ) -> None:
-        """`workers` share one socket, or have one each.
+        """`workers` share one socket, or have one each. Each seat waits as a `backoff` of its own says.
 
         `orphan_s` is what one may take to end without its link, and `exit_s` what one may that has been told to.
         """
         self._workers = workers
         self._command = command
-        self._backoff_s = backoff_s
+        self._backoff = backoff
         self._orphan_s = orphan_s
         self._exit_s = exit_s
         self._plane = plane
@@ -95,6 +106,7 @@ class WorkerProcesses:
         self._stopping = False
         self._there: dict[int, Link[ToWorker]] = {}
         """The workers that listen, by seat."""
+        self._listens_since_s: dict[int, float] = {}
 
     async def start(self) -> None:
         """Start one worker per socket and wait until each has its configuration. Raises WorkerFailed."""
@@ -112,9 +124,8 @@ class WorkerProcesses:
     async def _keep(self, seat: int, first: asyncio.Future[str]) -> None:
         """Run the worker of one seat, again and again, until the gateway stops."""
         loop = asyncio.get_running_loop()
-        failures = 0
+        backoff = self._backoff()
         while not self._stopping:
-            began_s = loop.time()
             name = f"{seat}.{next(self._numbers)}"
             try:
                 code = await self._run(seat, name, first)
@@ -125,8 +136,8 @@ class WorkerProcesses:
                     first.set_result(f"a worker could not be started: {why.lower()}")
             if self._plane.stopping:
                 return
-            failures = 0 if loop.time() - began_s > STABLE_S else failures + 1
-            wait_s = self._backoff_s(failures)
+            now_s = loop.time()
+            wait_s = backoff.next_s(now_s - self._listens_since_s.pop(seat, now_s))
             with contextlib.suppress(Exception):  # a log that fails must not leave the seat empty
                 log.error("worker_died", seat=seat, code=code, again_in_s=wait_s)
             await asyncio.sleep(wait_s)
@@ -202,6 +213,7 @@ class WorkerProcesses:
         """A worker listens: the others need not accept for it, and it accepts for those that are not there."""
         self._tell(Cover(seat, on=False))
         self._there[seat] = link
+        self._listens_since_s[seat] = asyncio.get_running_loop().time()
         for empty in range(len(self._sockets)):
             if empty not in self._there:
                 link.tell(Cover(empty, on=True))

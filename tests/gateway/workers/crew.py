@@ -17,7 +17,7 @@ from gateway.http.listen import bind
 from gateway.supervisor import Supervisor
 from gateway.workers.link import Link
 from gateway.workers.messages import ToPlane, ToWorker
-from gateway.workers.processes import WorkerProcesses
+from gateway.workers.processes import Backoff, WorkerProcesses
 from tests.gateway.children import Watch, gone, pids
 
 COMMAND = "gateway.workers"
@@ -120,12 +120,12 @@ class Crew:
     ) -> None:
         """`server` and `engine` are more keys of those sections; `trust` is for calls over TLS.
 
-        `patience` is told to the processes: `backoff_s`, `orphan_s` and `exit_s`; a worker that dies is replaced soon
+        `patience` is told to the processes: `backoff`, `orphan_s` and `exit_s`; a worker that dies is replaced soon
         where it says nothing else.
         """
         self.server = server
         self.engine = engine
-        self.patience = {"backoff_s": lambda failures: 0.01, **patience}
+        self.patience = {"backoff": lambda: Backoff(first_s=0.01), **patience}
         self.trust = trust
         self.upstream = Upstream()
         self.file = data_dir / "penstock.yaml"

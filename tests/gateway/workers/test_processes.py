@@ -20,7 +20,7 @@ from gateway.control.source import Source
 from gateway.http.listen import CannotListen, bind
 from gateway.settings import load_settings
 from gateway.supervisor import Supervisor
-from gateway.workers.processes import MAX_BACKOFF_S, WorkerFailed, WorkerProcesses, backoff_s
+from gateway.workers.processes import Backoff, WorkerFailed, WorkerProcesses
 from tests.gateway.children import gone, pids
 from tests.gateway.workers.crew import COMMAND, Crew, configuration
 
@@ -45,7 +45,12 @@ async def test_nobody_waits_for_a_dead_worker_whether_another_was_there_or_comes
     tmp_path: Path, quiet: list[Any]
 ) -> None:
     waits_s = iter([3600.0, 0.01])
-    crew = Crew(tmp_path, backoff_s=lambda failures: next(waits_s))
+
+    class FirstLongThenShort(Backoff):
+        def next_s(self, listened_s: float) -> float:
+            return next(waits_s)
+
+    crew = Crew(tmp_path, backoff=FirstLongThenShort)
     await crew.start()
     try:
         first, second = crew.pids
@@ -165,11 +170,6 @@ def test_a_port_is_not_shared_with_another_gateway_of_several_workers(tmp_path: 
             sock.close()
 
 
-def test_a_seat_waits_longer_the_oftener_its_workers_die_and_not_at_all_after_a_long_life() -> None:
-    assert [backoff_s(failures) for failures in (0, 1, 2, 3)] == [0.0, 0.5, 1.0, 2.0]
-    assert backoff_s(1000) == MAX_BACKOFF_S
-
-
 def one_plane(tmp_path: Path, text: str, **environ: str) -> tuple[Plane, Supervisor]:
     (tmp_path / "penstock.yaml").write_text(text)
     supervisor = Supervisor()
@@ -189,6 +189,13 @@ async def refused(plane: Plane, supervisor: Supervisor, **options: Any) -> str:
             sock.close()
     assert pids(COMMAND) == []
     return str(failed.value)
+
+
+def test_a_seat_waits_longer_while_its_workers_die_as_they_start_and_not_at_all_for_one_that_served() -> None:
+    backoff = Backoff()
+    assert [backoff.next_s(0.0) for _ in range(8)] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert {backoff.next_s(9.9) for _ in range(2000)} == {30.0}
+    assert [backoff.next_s(10.0), backoff.next_s(10.0), backoff.next_s(3.0)] == [0.0, 0.0, 0.5]
 
 
 async def test_a_replacement_needs_no_file_that_was_read_before(tmp_path: Path) -> None:
