@@ -35,6 +35,7 @@ ORPHAN_S = 40.0
 EXIT_S = 5.0
 """How long a worker that has been told to end may take after its link has closed; SIGTERM means nothing to it."""
 BACKLOG = 4096
+COMMAND = (sys.executable, "-P", "-m", "gateway.workers")
 
 log = structlog.get_logger()
 
@@ -46,13 +47,15 @@ class WorkerFailed(ValueError):
 class Backoff:
     """How long one seat waits for its next worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, first_s: float = FIRST_BACKOFF_S, most_s: float = MAX_BACKOFF_S) -> None:
+        self._first_s = first_s
+        self._most_s = most_s
         self._failures = 0
 
     def next_s(self, listened_s: float) -> float:
         """After a worker that listened for so long; 0 for one that never did."""
         self._failures = 0 if listened_s >= STABLE_S else self._failures + 1
-        return min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(self._failures - 1, 16)) if self._failures else 0.0
+        return min(self._most_s, self._first_s * 2.0 ** min(self._failures - 1, 16)) if self._failures else 0.0
 
 
 class Joinable(Protocol):
@@ -82,11 +85,20 @@ class WorkerProcesses:
         supervisor: Supervisor,
         workers: int,
         *,
+        command: Sequence[str] = COMMAND,
+        backoff: Callable[[], Backoff] = Backoff,
         orphan_s: float = ORPHAN_S,
+        exit_s: float = EXIT_S,
     ) -> None:
-        """`workers` share one socket, or have one each; `orphan_s` is what one may take to end without its link."""
+        """`workers` share one socket, or have one each. Each seat waits as a `backoff` of its own says.
+
+        `orphan_s` is what one may take to end without its link, and `exit_s` what one may that has been told to.
+        """
         self._workers = workers
+        self._command = command
+        self._backoff = backoff
         self._orphan_s = orphan_s
+        self._exit_s = exit_s
         self._plane = plane
         self._sockets = sockets
         self._supervisor = supervisor
@@ -112,7 +124,7 @@ class WorkerProcesses:
     async def _keep(self, seat: int, first: asyncio.Future[str]) -> None:
         """Run the worker of one seat, again and again, until the gateway stops."""
         loop = asyncio.get_running_loop()
-        backoff = Backoff()
+        backoff = self._backoff()
         while not self._stopping:
             name = f"{seat}.{next(self._numbers)}"
             try:
@@ -143,10 +155,7 @@ class WorkerProcesses:
         try:
             starting = asyncio.ensure_future(
                 asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "gateway.workers",
+                    *self._command,
                     *map(str, (theirs.fileno(), self._workers, seat % len(listening), *listening)),
                     pass_fds=(theirs.fileno(), *listening),
                     stdin=asyncio.subprocess.DEVNULL,
@@ -198,7 +207,7 @@ class WorkerProcesses:
             if not joined:
                 ours.close()  # and with it, should it run, the worker's link
             if process is not None and process.returncode is None:
-                await _gone(process)
+                await _gone(process, self._exit_s)
 
     def _taken(self, seat: int, link: Link[ToWorker]) -> None:
         """A worker listens: the others need not accept for it, and it accepts for those that are not there."""
@@ -219,10 +228,10 @@ class WorkerProcesses:
                 link.tell(message)
 
 
-async def _gone(process: asyncio.subprocess.Process) -> None:
+async def _gone(process: asyncio.subprocess.Process, exit_s: float) -> None:
     """Wait for a worker that is about to end; one that hangs is killed, or it would hang the gateway's own end."""
     try:
-        async with asyncio.timeout(EXIT_S):
+        async with asyncio.timeout(exit_s):
             await process.wait()
     except TimeoutError:
         process.kill()

@@ -280,7 +280,7 @@ def meaning(text: str) -> list[list[tuple[str, str]]]:
 
 
 @given(snapshots)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 def test_every_line_is_the_one_prometheus_client_would_write(snapshot: MetricsSnapshot) -> None:
     assert meaning(without_processes(render(snapshot))) == meaning(expected_text(snapshot))
 
