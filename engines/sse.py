@@ -65,7 +65,7 @@ def split(block: bytes) -> list[bytes]:
 def says_something(event: bytes) -> bool:
     """False for a comment, an event without data, and the pings that some formats have in place of comments."""
     data = payload(event)
-    return bool(data) and (len(data) > _LONGEST_PING or data.replace(b" ", b"") != b'{"type":"ping"}')
+    return len(data) > _LONGEST_PING or (bool(data) and data.replace(b" ", b"") != b'{"type":"ping"}')
 
 
 def payload(event: bytes) -> bytes:

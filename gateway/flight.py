@@ -12,7 +12,7 @@ No task and no future per request: on uvloop they cost 7 us, more than routing, 
 
 Laws:
 - our own response head is held until the first body byte of a 2xx answer, so everything before it may be retried;
-- after that byte nothing is retried: a failure is told inside the stream;
+- after that byte nothing but an error behind comments alone is retried: a failure is told inside the stream;
 - of several attempts at once, the first to answer is the answer, and the others are abandoned at that moment;
 - `settle` runs exactly once, whatever happens, and gives back everything that was taken.
 """
@@ -291,13 +291,16 @@ class Flight:
         body = told(attempt, outcome, self.operation, self.dialect, self.model, self.request_id, self._sentence)
         if isinstance(body, Failure):
             self.fail(body)
-        elif not self.reply.untold:  # by a comment
-            self.fail(Failure("engine_error", self._sentence(attempt.message)))
-        else:
-            headers = JSON + self.head_down() + refusal_headers(attempt, outcome, len(self.attempts))
-            self.error_kind = self.error_kind or attempt.error_kind
+            return
+        self.error_kind = self.error_kind or attempt.error_kind
+        if self.reply.untold:
+            free_in_s = None if self._retry is None else self._retry.free_in_s(clock.monotonic())
+            headers = JSON + self.head_down() + refusal_headers(attempt, outcome, len(self.attempts), free_in_s)
             self.settle(status)
             self.reply.respond(status, headers, body)
+        else:  # by a comment
+            self.settle(self.reply.status)
+            self.reply.pass_error(body, attempt.error_event)
 
     def _nobody(self) -> Failure:
         serving = self._serving
@@ -358,6 +361,9 @@ class Flight:
         now = clock.monotonic()
         costs = [cost for attempt in self.attempts if (cost := attempt.gpu_cost_so_far_usd(now)) is not None]
         return sum(costs) if costs else None
+
+    def commented(self) -> bool:
+        return self.attempt is not None and self.attempt.hold_prompt(self._settlement.held, self.prompt_bytes)
 
     def committed(self) -> None:
         """The answer leaves, so nothing will be sent again: let go of the prompt, and of the fleet of that moment.

@@ -8,12 +8,17 @@ if TYPE_CHECKING:
     from engines.model import Operation
     from gateway.errors import Failure
     from gateway.flight import Flight
+    from gateway.held_prompts import HeldPrompts
     from gateway.http.request import Request
     from routing.outcome import Outcome
 
 
 class Settlement(Protocol):
     """Where a flight's account goes; see `gateway.accounts.accounting`."""
+
+    @property
+    def held(self) -> HeldPrompts:
+        """The worker's."""
 
     def settle(self, flight: Flight) -> None: ...
     def retried(self, engine: str, outcome: Outcome) -> None: ...
