@@ -102,14 +102,6 @@ def test_standard_streams(target: str, capfd: pytest.CaptureFixture[str]) -> Non
     assert json.loads(getattr(captured, target.removeprefix("std")))["request_id"] == "req-7"
 
 
-def test_off_writes_nothing_and_counts_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    log = AccessLog("off")
-    log.write(record())
-    log.flush()
-    log.close()
-    assert capfd.readouterr() == ("", "")
-
-
 def test_a_full_disk_loses_lines_and_counts_them(capfd: pytest.CaptureFixture[str]) -> None:
     log = AccessLog("/dev/full")
     for number in range(SLICE_RECORDS + 5):

@@ -287,7 +287,7 @@ def test_every_line_is_the_one_prometheus_client_would_write(snapshot: MetricsSn
 @settings(deadline=None)
 def test_any_name_is_read_back_as_it_was(model: str, engine: str, kind: str) -> None:
     one = Series(model, engine, "")
-    one.error(kind)
+    one.errors[kind] = 1
     assert values(MetricsSnapshot([one]), "penstock_errors_total") == [
         ({"model": model, "engine": engine, "kind": kind}, 1.0)
     ]
