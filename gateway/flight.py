@@ -12,7 +12,7 @@ No task and no future per request: on uvloop they cost 7 us, more than routing, 
 
 Laws:
 - our own response head is held until the first body byte of a 2xx answer, so everything before it may be retried;
-- after that byte nothing is retried: a failure is told inside the stream;
+- after that byte nothing but an error behind comments alone is retried: a failure is told inside the stream;
 - of several attempts at once, the first to answer is the answer, and the others are abandoned at that moment;
 - `settle` runs exactly once, whatever happens, and gives back everything that was taken.
 """
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -40,6 +40,7 @@ from gateway.relay.account import Account
 from gateway.relay.headers import passed_headers
 from gateway.relay.judge import Judge
 from gateway.reply import JSON, UNCACHED, Reply
+from gateway.telemetry.time_stamp import milliseconds
 from routing import retry
 from routing.blame import verdict_of
 from routing.breaker import Verdict
@@ -59,8 +60,6 @@ log = structlog.get_logger()
 
 OPERATION_KEYS = {operation: operation.value for operation in Operation}
 """What routing knows an operation by; asking an enum for its value costs 0.1 us each time."""
-_THOUSANDTHS: Final = tuple(b".%03d\r\n" % thousandths for thousandths in range(1000))
-"""Ends a header line; to format a float costs the compiled build four times as much."""
 
 
 class Flight(Owner, Account, Work):
@@ -295,13 +294,15 @@ class Flight(Owner, Account, Work):
         body = told(attempt, outcome, self.operation, self.dialect, self.model, self.request_id, self._sentence)
         if isinstance(body, Failure):
             self.fail(body)
-        elif not self.reply.untold:  # by a comment
-            self.fail(Failure("engine_error", self._sentence(attempt.message)))
-        else:
+            return
+        self.error_kind = self.error_kind or attempt.error_kind
+        if self.reply.untold:
             headers = JSON + self.head_down() + refusal_headers(attempt, outcome, len(self.attempts))
-            self.error_kind = self.error_kind or attempt.error_kind
             self.settle(status)
             self.reply.respond(status, headers, body)
+        else:  # by a comment
+            self.settle(self.reply.status)
+            self.reply.pass_error(body, attempt.error_event)
 
     def _nobody(self) -> Failure:
         serving = self._serving
@@ -351,19 +352,20 @@ class Flight(Owner, Account, Work):
         attempt = self.attempt
         if attempt is None:
             return b"x-request-id: %b\r\n" % self.request_id
-        overhead_us = int((self.first_dispatch_s - self.received_s) * 1e6 + 0.5)
-        return b"x-request-id: %b\r\n%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %d%b" % (
+        return b"x-request-id: %b\r\n%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % (
             self.request_id,
             attempt.upstream.headers,
             len(self.attempts),
-            overhead_us // 1000,
-            _THOUSANDTHS[overhead_us % 1000],
+            milliseconds(self.first_dispatch_s - self.received_s),
         )
 
     def gpu_cost_so_far_usd(self) -> float | None:
         now = clock.monotonic()
         costs = [cost for attempt in self.attempts if (cost := attempt.gpu_cost_so_far_usd(now)) is not None]
         return sum(costs) if costs else None
+
+    def commented(self) -> bool:
+        return self.attempt is not None and self.attempt.hold_prompt(self._settlement.held, self.prompt_bytes)
 
     def committed(self) -> None:
         """The answer leaves, so nothing will be sent again: let go of the prompt, and of the fleet of that moment.

@@ -14,7 +14,9 @@ from gateway import clock
 from gateway.accounts.record import RequestRecord
 from gateway.accounts.settlement import RecordSink, Settlement
 from gateway.errors import Failure
+from gateway.held_prompts import HeldPrompts
 from gateway.telemetry.metrics import OTHER
+from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
 
 if TYPE_CHECKING:
@@ -27,13 +29,20 @@ if TYPE_CHECKING:
 class Accounting(Settlement):
     """See `gateway.accounts.settlement.Settlement`."""
 
-    __slots__ = ("_format_time", "_metrics", "sinks")
+    __slots__ = ("_format_time", "_held", "_metrics", "sinks")
 
     def __init__(self, metrics: Metrics, sinks: Sequence[RecordSink], format_time: Callable[[float], str]) -> None:
         """`format_time` turns Unix seconds into the record's time."""
         self._metrics = metrics
         self.sinks = tuple(sinks)
         self._format_time = format_time
+        self._held = HeldPrompts()
+        metrics.watch(PROMPTS_HELD, lambda: [((), float(self._held.bytes))])
+
+    @property
+    def held(self) -> HeldPrompts:
+        """Of the streams that have sent nothing but comments."""
+        return self._held
 
     def settle(self, flight: Flight) -> None:
         attempt = flight.attempt

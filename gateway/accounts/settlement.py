@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from gateway.accounts.record import RequestRecord
     from gateway.errors import Failure
     from gateway.flight import Flight
+    from gateway.held_prompts import HeldPrompts
     from gateway.http.request import Request
     from routing.outcome import Outcome
 
@@ -17,6 +18,10 @@ class Settlement(Protocol):
     """Where a flight's account goes; see `gateway.accounts.accounting`."""
 
     __slots__ = ()
+
+    @property
+    def held(self) -> HeldPrompts:
+        """The worker's."""
 
     def settle(self, flight: Flight) -> None: ...
     def retried(self, engine: str, outcome: Outcome) -> None: ...

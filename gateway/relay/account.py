@@ -27,6 +27,9 @@ class Account(Protocol):
     def head_down(self) -> bytes:
         """The gateway's own response headers."""
 
+    def commented(self) -> bool:
+        """Comments alone have left; whether another attempt can still be made, should the answer turn out an error."""
+
     def committed(self) -> None:
         """Something of the answer leaves now: no other attempt will be made."""
 

@@ -127,8 +127,7 @@ class StreamRelay:
     def flush(self) -> None:
         if self._out:
             if not self._begun:
-                self._begun = True
-                self._judge.committed()
+                self._begun = self._judge.begins(self._out)
             self._reply.flush()
 
     def done(self) -> None:

@@ -94,7 +94,7 @@ def claims_no_false_success(client: FakeConnection) -> None:
         assert not any(data.startswith('{"error"') for earlier in before for data in earlier)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(
     reads=st.lists(st.lists(st.sampled_from(PIECES), min_size=1, max_size=3), max_size=5),
     end=st.sampled_from([None, *AFTER]),

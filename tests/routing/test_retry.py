@@ -22,7 +22,7 @@ PATIENT = RetrySettings(max_retry_after_s=10.0)
 NO_BUDGET = RetrySettings(budget_per_request=0.0, budget_floor_per_s=0.0)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None)
 @given(data=st.data(), sizes=st.lists(st.integers(1, 4), min_size=1, max_size=3), seed=st.integers(0, 1000))
 def test_laws_of_a_request_that_keeps_failing(data: st.DataObject, sizes: list[int], seed: int) -> None:
     """Whatever fails in whatever order: the waits end before the deadline, each tier is asked at most three times and

@@ -12,7 +12,7 @@ OTHER = "other"
 """The label of every model outside the configuration."""
 
 Reading = Iterable[tuple[tuple[str, ...], float]]
-"""(label values, value) pairs of one gauge."""
+"""(label values, value) pairs of one family."""
 
 
 class Metrics:
@@ -24,7 +24,7 @@ class Metrics:
         self._tallies: dict[tuple[str, str, str], Tally] = {}
         self._counters: dict[Key, float] = {}
         self._gauges: list[tuple[Family, Callable[[], Reading]]] = []
-        self._counts: list[tuple[Key, Callable[[], int]]] = []
+        self._counts: list[tuple[Family, Callable[[], Reading]]] = []
 
     def series(self, model: str, engine: str = "", arm: str = "") -> Tally:
         """What counts the one series of these labels. `engine` and `arm` are configured names, or empty when none was
@@ -53,7 +53,16 @@ class Metrics:
 
     def watch_count(self, counter: Family, labels: tuple[str, ...], read: Callable[[], int]) -> None:
         """Ask `read` at every snapshot how often something has happened since the process started."""
-        self._counts.append(((counter.name, labels), read))
+        self.watch_counts(counter, lambda: [(labels, read())])
+
+    def watch_counts(self, counter: Family, read: Callable[[], Reading]) -> None:
+        """Ask `read` at every snapshot how often something has happened, under which labels, since the process started.
+
+        Raises ValueError when it is no counter.
+        """
+        if counter.type != "counter":
+            raise ValueError(f"{counter.name} is a {counter.type}")
+        self._counts.append((counter, read))
 
     def snapshot(self) -> MetricsSnapshot:
         """A copy of everything at this moment."""
@@ -70,8 +79,9 @@ class Metrics:
             for labels, value in read():
                 combine(gauges, (family.name, labels), value)
         counters = self._counters.copy()
-        for key, count in self._counts:
-            combine(counters, key, count())
+        for family, read in self._counts:
+            for labels, value in read():
+                combine(counters, (family.name, labels), value)
         return samples(counters), samples(gauges)
 
     def _model(self, model: str) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.accounts.record import RequestRecord
 from gateway.telemetry.access_log import SLICE_RECORDS, AccessLog
-from gateway.telemetry.time_stamp import TimeStamper
+from gateway.telemetry.time_stamp import TimeStamper, milliseconds
 from tests.gateway.telemetry.readers import Pipe
 from tests.gateway.telemetry.records import record
 
@@ -154,3 +154,9 @@ def test_a_time_stamp_carries_into_the_next_second() -> None:
     assert stamper.format(59.9994) == "1970-01-01T00:00:59.999Z"
     assert stamper.format(59.9996) == "1970-01-01T00:01:00.000Z"
     assert stamper.format(59.5) == "1970-01-01T00:00:59.500Z"
+
+
+@given(st.integers(0, 10_000_000_000))
+@settings(deadline=None)
+def test_a_span_in_a_header_is_milliseconds_with_three_decimals(us: int) -> None:
+    assert milliseconds(us / 1e6) == b"%d.%03d" % divmod(us, 1000)
