@@ -14,6 +14,8 @@ from typing import Final
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
+_LONGEST_PING: Final = 64
+
 _end_of_event = re.compile(rb"\n(?:\n|\r\n?)|\r\r\n?").search
 
 
@@ -61,7 +63,7 @@ def split(block: bytes) -> list[bytes]:
 def says_something(event: bytes) -> bool:
     """False for a comment, an event without data, and the pings that some formats have in place of comments."""
     data = payload(event)
-    return bool(data) and data.replace(b" ", b"") != b'{"type":"ping"}'
+    return len(data) > _LONGEST_PING or (bool(data) and data.replace(b" ", b"") != b'{"type":"ping"}')
 
 
 def payload(event: bytes) -> bytes:

@@ -218,7 +218,8 @@ class Attempt:
             held.release(self._held_bytes)
 
     def refuse(self, status: int, body: bytes, event: bytes = b"") -> None:
-        """Its 200 was an error, and nothing of it is used: it failed as an answer with this status does.
+        """Its 200 was an error, and nothing of it is used: it failed as an answer with this status does. All of it is
+        kept: cut anywhere it could not be read.
 
         `event`: what tells it inside a stream, where it came in one.
         """
@@ -228,7 +229,7 @@ class Attempt:
         self.usage = None
         self.content_events = 0
         self.status = status
-        self.error_parts = [body[:MAX_ERROR_BYTES]]
+        self.error_parts = [body]
         self._fail_with(status, self.error_parts)
 
     def said_nothing(self) -> None:

@@ -297,7 +297,8 @@ class Flight(Owner, Account, Work):
             return
         self.error_kind = self.error_kind or attempt.error_kind
         if self.reply.untold:
-            headers = JSON + self.head_down() + refusal_headers(attempt, outcome, len(self.attempts))
+            free_in_s = None if self._retry is None else self._retry.free_in_s(clock.monotonic())
+            headers = JSON + self.head_down() + refusal_headers(attempt, outcome, len(self.attempts), free_in_s)
             self.settle(status)
             self.reply.respond(status, headers, body)
         else:  # by a comment

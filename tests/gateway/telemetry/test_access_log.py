@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,9 +78,18 @@ def test_a_path_that_cannot_be_reopened_goes_on_in_the_old_file(tmp_path: Path) 
     folder.mkdir()
     log = AccessLog(str(folder / "access.log"))
     folder.rename(tmp_path / "moved")
-    log.reopen()
-    log.write(record("kept"))
-    log.close(60)
+    with structlog.testing.capture_logs() as said:
+        log.reopen()
+        log.write(record("kept"))
+        log.close(60)
+    assert [(line["event"], line["reason"], line["target"]) for line in said] == [
+        (
+            "the access log cannot be opened anew and goes on in its old file",
+            "No such file or directory",
+            str(folder / "access.log"),
+        )
+    ]
+    assert log.dropped == 0
     assert [one.request_id for one in read(tmp_path / "moved" / "access.log")] == ["kept"]
 
 
