@@ -43,11 +43,7 @@ from tests.gateway.test_relay import DONE, ERROR, FINISH, USAGE, answer, chunk
 OVERLOADED = json.dumps({"error": {"message": "full", "type": "overloaded", "param": None, "code": 503}}).encode()
 
 
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> StepClock:
-    stepped = StepClock()
-    monkeypatch.setattr(clock, "monotonic", stepped)
-    return stepped
+pytestmark = pytest.mark.usefixtures("now")
 
 
 # -- every order of events -------------------------------------------------------------------------------------------

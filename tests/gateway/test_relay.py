@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from engines.errors import AnswerTruncated, ClientStalled, EngineError, IdleTimeout, TotalTimeout
 from engines.model import Operation, Usage
 from engines.sse import split
-from gateway import clock
 from gateway.accounts.prices import Rates, Row, Table
 from gateway.relay.document import ERROR_BYTES, HOLD_BYTES, usage_in
 from gateway.relay.stream import MAX_EVENT_BYTES
@@ -44,15 +43,7 @@ SUCCESS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> StepClock:
-    return stepping(monkeypatch)
-
-
-def stepping(monkeypatch: pytest.MonkeyPatch) -> StepClock:
-    stepped = StepClock()
-    monkeypatch.setattr(clock, "monotonic", stepped)
-    return stepped
+pytestmark = pytest.mark.usefixtures("now")
 
 
 def relayed(
