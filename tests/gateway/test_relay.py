@@ -349,6 +349,21 @@ def test_a_break_after_the_engines_error_is_told_once() -> None:
     assert bench.ledger.settled[0].error_kind == "engine_error"
 
 
+def test_a_large_event_in_small_pieces_is_read_with_what_comes_behind_it() -> None:
+    large = frame({"id": "c1", "choices": [{"index": 0, "delta": {"content": "a" * 300_000}, "finish_reason": "stop"}]})
+    parts = [large[at : at + 4096] for at in range(0, len(large), 4096)]
+    client, bench = relayed([chunk()], *[[part] for part in parts[:-1]], [parts[-1] + USAGE + DONE])
+    assert client.body == chunk() + large + DONE
+    assert metered(bench) == (11, 7, "reported", "")
+
+
+def test_a_large_event_of_nothing_but_content_counts_as_a_piece_of_it() -> None:
+    large = chunk("a" * 300_000)
+    client, bench = relayed([large[:280_000]], [large[280_000:] + FINISH + DONE])
+    assert client.body == large + FINISH + DONE
+    assert metered(bench)[1:] == (1, "estimated", "")
+
+
 def test_an_endless_event_is_an_error_and_the_engine_is_stopped() -> None:
     part = b"x" * (MAX_EVENT_BYTES // 2)
     client, bench = relayed([chunk()], [b"data: " + part], [part], [part])
