@@ -61,6 +61,8 @@ _OUTCOMES: dict[type[EngineError], tuple[Outcome, str]] = {
 class Owner(Protocol):
     """Whom an attempt tells of its progress."""
 
+    __slots__ = ()
+
     def answering(self, attempt: Attempt) -> Sink:
         """The first body byte of a 2xx is here (or its end, of one without a body); returns who takes it and the rest.
 

@@ -296,7 +296,7 @@ def test_a_family_without_labels_has_no_braces() -> None:
 @settings(deadline=None)
 def test_any_name_is_read_back_as_it_was(model: str, engine: str, kind: str) -> None:
     one = Series(model, engine, "")
-    one.error(kind)
+    one.errors[kind] = 1
     assert values(MetricsSnapshot([one]), "penstock_errors_total") == [
         ({"model": model, "engine": engine, "kind": kind}, 1.0)
     ]
