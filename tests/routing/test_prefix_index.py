@@ -222,6 +222,18 @@ def test_the_collector_has_nothing_to_visit() -> None:
     assert len(gc.get_objects()) - before < 20
 
 
+def test_a_shared_beginning_that_was_evicted_block_by_block_is_one_stretch_again_when_it_is_sent() -> None:
+    shared = (1,) * 30
+    index = index_of((0, shared), (1, shared))
+    for limit in range(30, 0, -1):
+        index.limit(1, limit)
+    assert 2 + 30 == index.stretches
+    index.limit(1, 30)
+    index.add(keys(shared), 1)
+    assert 2 + 1 == index.stretches
+    assert [(30, 0b11)] == index.match(keys(shared)).points
+
+
 CHAINS_OF_FEW_KEYS = st.lists(st.integers(0, 6), max_size=8)
 """No chain of hashes: keys that collide within a prompt, and between prompts that share nothing."""
 
