@@ -65,7 +65,7 @@ class PrefixIndex:
     def open(self, limit_blocks: int | None = None) -> int:
         """A slot for a replica whose cache has room for so many blocks (None: nobody knows). The lowest one free."""
         slot = heappop(self._free) if self._free else len(self._holdings) + len(self._leaving)
-        self._holdings[slot] = Holding(slot, UNLIMITED if limit_blocks is None else limit_blocks)
+        self._holdings[slot] = Holding(slot, UNLIMITED if limit_blocks is None else limit_blocks, self._spans)
         self._open |= 1 << slot
         return slot
 
@@ -136,7 +136,7 @@ class PrefixIndex:
         self._keep_limit(holding)
         while self.pairs > self.capacity_pairs or self.stretches > self.most_stretches:
             if not self.runs:  # spans that nobody holds: only colliding keys leave them
-                self._spans = Spans()
+                self._spans.clear()
                 break
             self._forget_oldest()
 
