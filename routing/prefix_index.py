@@ -82,8 +82,8 @@ class PrefixIndex:
         self._leaving.append(holding)
         self.sweep(0)
 
-    def sweep(self, runs: int = 128) -> bool:
-        """Forget at most so many runs of slots that left (128: half a millisecond). Returns whether any remain."""
+    def sweep(self, runs: int = 64) -> bool:
+        """Forget at most so many runs of slots that left (64: half a millisecond). Returns whether any remain."""
         while self._leaving:
             holding = self._leaving[-1]
             while holding.runs:
