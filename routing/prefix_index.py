@@ -14,6 +14,7 @@ long one. Who is over a bound forgets: the slot what it used least recently, the
 At 10 million pairs of prompts of 64 blocks that share nothing: 13 bytes a pair, 126 MiB, 8 of them the keys, which both
 views share until one of them is cut. A stretch by itself costs about 200 bytes, so that prompts of 11 blocks come to 46
 bytes a pair, and the worst to 440 MiB for that capacity. Nothing is reserved: an index that holds nothing takes 44 KiB.
+An add forgets a run in about 3 us: only 512 KiB that take the place of 2,048 prompts of one block take over 2 ms (6).
 Figures: `python -m tests.timing.prefix_index`.
 """
 
