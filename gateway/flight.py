@@ -101,7 +101,7 @@ class Flight:
         """The client's."""
         self.request_id = request_id
         self.principal = principal
-        self.streams = bool(parsed.stream)
+        self.streams = parsed.stream
         self._settlement = settlement
         self._loop = loop
         self._rng = rng

@@ -326,7 +326,7 @@ def test_an_output_limit_is_read_under_each_name_and_refused_under_none(fields: 
 )
 def test_whether_the_client_asks_for_usage(options: str, *, asks: bool) -> None:
     parsed = envelope.parse(f'{{"model":"m","stream_options":{options}}}'.encode())
-    assert envelope.asks_usage(parsed) is asks
+    assert parsed.asks_usage is asks
 
 
 @pytest.mark.parametrize(
