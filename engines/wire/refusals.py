@@ -7,7 +7,7 @@ list; an event of Responses is flat, or has it in its `response`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +18,8 @@ from engines.wire.statuses import named_status
 MAX_SAID = 500
 """Characters of a foreign error that are told."""
 UNSAID = "the engine reported an error"
+NULL: Final = msgspec.Raw(b"null")
+"""A member that is not there."""
 
 
 def read_error(status: int, body: bytes) -> Refusal:
@@ -68,6 +70,11 @@ def stray_error(data: bytes) -> Finding | None:
     if isinstance(answer, dict) and (answer.get("error") or answer.get("object") == "error"):
         return error_finding(data)
     return None
+
+
+def is_truthy(raw: msgspec.Raw) -> bool:
+    """Whether an `error` member says that there is one."""
+    return raw is not NULL and bytes(raw) not in (b"null", b"false", b"{}", b'""', b"0")
 
 
 def error_type(status: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from engines.port import Sink
 from engines.sse import BYTE_ORDER_MARK, split, whole_events
 from engines.wire.dialect import NEVER
 
@@ -27,8 +28,8 @@ MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 """A `response.completed` event repeats the whole answer, so events can be large; an endless one must still end."""
 
 
-class StreamRelay:
-    """A `Sink` for the events of one stream."""
+class StreamRelay(Sink):
+    """Takes the events of one stream."""
 
     __slots__ = (
         "_attempt",
