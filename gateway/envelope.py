@@ -42,11 +42,11 @@ class Envelope:
 
     def __init__(self, body: Body, model: str) -> None:
         self.model: Final = model
-        self.stream: Final = bool(body.stream)
+        self.stream: Final = body.stream is True
         options = body.stream_options
         self.has_options: Final = options is not None
         """Whether it has `stream_options`."""
-        self.asks_usage: Final = options is not None and bool(options.include_usage)
+        self.asks_usage: Final = options is not None and options.include_usage is True
         """Whether the client itself asked for the usage event."""
         limit = body.max_completion_tokens
         if limit is None:

@@ -39,7 +39,7 @@ class PlainJson(OpenAIChat):
         usage = answer.usage
         if usage is None:
             return refusals.stray_error(body) or NOTHING
-        return Finding(usage=normalised(usage))
+        return Finding(normalised(usage))
 
 
 DIALECT: PlainJson = PlainJson()

@@ -44,12 +44,12 @@ def normalised(usage: WireUsage) -> Usage:
         prompt = hit + (usage.prompt_cache_miss_tokens or 0)
         prompt = prompt or max(0, (usage.total_tokens or 0) - completion)
     before, after = usage.prompt_tokens_details, usage.completion_tokens_details
-    return Usage(
-        input_tokens=prompt,
-        output_tokens=completion,
-        cached_tokens=((before.cached_tokens or 0) if before else 0) or hit,
-        cache_write_tokens=(before.cache_write_tokens or 0) if before else 0,
-        reasoning_tokens=(after.reasoning_tokens or 0) if after else 0,
+    return Usage(  # by position: of names, an interpreted call makes a dict first
+        prompt,
+        completion,
+        ((before.cached_tokens or 0) if before else 0) or hit,
+        (before.cache_write_tokens or 0) if before else 0,
+        (after.reasoning_tokens or 0) if after else 0,
     )
 
 
@@ -167,8 +167,8 @@ class OpenAIChat(Dialect):
         if choices is None and usage is None:
             return refusals.stray_error(body) or NOTHING
         return Finding(
-            usage=normalised(usage) if usage is not None else None,
-            finish_reason=(choices[0].finish_reason or "") if choices else "",
+            normalised(usage) if usage is not None else None,
+            (choices[0].finish_reason or "") if choices else "",
         )
 
     def read_error(self, status: int, body: bytes) -> Refusal:
