@@ -60,6 +60,8 @@ _OUTCOMES: dict[type[EngineError], tuple[Outcome, str]] = {
 class Owner(Protocol):
     """Whom an attempt tells of its progress."""
 
+    __slots__ = ()
+
     def answering(self, attempt: Attempt) -> Sink:
         """The first body byte of a 2xx is here (or its end, of one without a body); returns who takes it and the rest.
 
@@ -215,7 +217,8 @@ class Attempt(Sink):
             held.release(self._held_bytes)
 
     def refuse(self, status: int, body: bytes, event: bytes = b"") -> None:
-        """Its 200 was an error, and nothing of it is used: it failed as an answer with this status does.
+        """Its 200 was an error, and nothing of it is used: it failed as an answer with this status does. All of it is
+        kept: cut anywhere it could not be read.
 
         `event`: what tells it inside a stream, where it came in one.
         """
@@ -225,7 +228,7 @@ class Attempt(Sink):
         self.usage = None
         self.content_events = 0
         self.status = status
-        self.error_parts = [body[:MAX_ERROR_BYTES]]
+        self.error_parts = [body]
         self._fail_with(status, self.error_parts)
 
     def said_nothing(self) -> None:

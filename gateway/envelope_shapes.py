@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.one_model import Name
+
 NULL = msgspec.Raw(b"null")
 ONE = msgspec.Raw(b"1")
 
@@ -25,10 +27,9 @@ class Body(msgspec.Struct):
     n: msgspec.Raw = ONE  # whatever it is, it is the engine's to judge
 
 
-class OddBody(msgspec.Struct):
-    """One whose limit is no whole number, or is something else: the engine's to judge."""
+class LooseBody(msgspec.Struct):
+    """Everything but the model, where a limit may be no whole number, or something else: the engine's to judge."""
 
-    model: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: msgspec.Raw = NULL
@@ -36,10 +37,10 @@ class OddBody(msgspec.Struct):
     max_output_tokens: msgspec.Raw = NULL
     n: msgspec.Raw = ONE
 
-    def body(self) -> Body:
+    def body(self, model: str | None) -> Body:
         """With the limits as far as they can be understood: what a request costs is guessed from them."""
         return Body(
-            self.model,
+            model,
             self.stream,
             self.stream_options,
             _limit(self.max_tokens),
@@ -47,6 +48,14 @@ class OddBody(msgspec.Struct):
             _limit(self.max_output_tokens),
             self.n,
         )
+
+
+class OddBody(LooseBody):
+    model: str | None = None
+
+
+class LargeBody(LooseBody, kw_only=True):
+    model: Name
 
 
 def _limit(raw: msgspec.Raw) -> int | None:
@@ -80,6 +89,7 @@ class Needing(msgspec.Struct):
 
 decode_body = msgspec.json.Decoder(Body).decode
 decode_odd_body = msgspec.json.Decoder(OddBody).decode
+decode_large_body = msgspec.json.Decoder(LargeBody).decode
 decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_options = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 decode_model = msgspec.json.Decoder(Modelled).decode

@@ -196,7 +196,7 @@ class Answer:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.phase < HEAD:  # later ones are trailers: nobody asked for them
-            name = name.lower()
+            name, value = name.lower(), value.rstrip(b" \t")  # the parser leaves what stands behind
             self._headers.append((name, value))
             self._fields[name] = value
 

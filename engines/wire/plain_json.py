@@ -9,10 +9,7 @@ from engines.wire.dialect import NOTHING, Finding
 from engines.wire.lone_surrogates import reading
 from engines.wire.openai_chat.dialect import OpenAIChat, normalised, odd_usage_of
 from engines.wire.openai_chat.shapes import Plain, decode_odd, decode_whole_plain
-from engines.wire.refusals import is_truthy
-
-ERROR_WITHIN_BYTES = 1024
-"""An answer that is an error says so early; a megabyte of embeddings is not searched for it."""
+from engines.wire.refusals import ERROR_WITHIN_BYTES, is_truthy
 
 
 def _decode_plain(data: bytes) -> Plain:

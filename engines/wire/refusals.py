@@ -7,6 +7,7 @@ list; an event of Responses is flat, or has it in its `response`.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,13 @@ MAX_SAID = 500
 UNSAID = "the engine reported an error"
 NULL: Final = msgspec.Raw(b"null")
 """A member that is not there."""
+ERROR_WITHIN_BYTES: Final = 1024
+"""An answer that is an error says so early; a megabyte of embeddings is not searched for it."""
+_STRING = rb'"(?:[^"\\]|\\.)*"'
+_begins_an_error = re.compile(
+    rb"\s*(?:\[\s*)?\{(?:\s*" + _STRING + rb"\s*:\s*(?:" + _STRING + rb'|[^\s{}\[\]",]+)\s*,)*\s*'
+    rb'"(?:error"\s*:\s*(?:\{\s*"|\[\s*[^\s\]]|"[^"])|object"\s*:\s*"error")'
+).match
 
 
 def read_error(status: int, body: bytes) -> Refusal:
@@ -75,6 +83,12 @@ def stray_error(data: bytes) -> Finding | None:
 def is_truthy(raw: msgspec.Raw) -> bool:
     """Whether an `error` member says that there is one."""
     return raw is not NULL and bytes(raw) not in (b"null", b"false", b"{}", b'""', b"0")
+
+
+def begins_an_error(beginning: bytes) -> bool:
+    """Whether a document that begins so, of which the rest is not here, is an error: among its first members, before
+    any that holds others, is an `error` that is not empty."""
+    return _begins_an_error(beginning) is not None
 
 
 def error_type(status: int) -> str:

@@ -6,12 +6,13 @@ Runs once per request, with everything it needs already resolved; nothing here w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from engines.model import Operation
 from engines.operations import PATHS
 from gateway import clock
 from gateway.accounts.record import RequestRecord
+from gateway.accounts.settlement import RecordSink, Settlement
 from gateway.errors import Failure
 from gateway.held_prompts import HeldPrompts
 from gateway.telemetry.metrics import OTHER
@@ -25,14 +26,8 @@ if TYPE_CHECKING:
     from routing.outcome import Outcome
 
 
-class RecordSink(Protocol):
-    """Takes records without waiting; drops and counts what it cannot hold."""
-
-    def write(self, record: RequestRecord) -> None: ...
-
-
-class Accounting:
-    """Satisfies `gateway.accounts.settlement.Settlement`."""
+class Accounting(Settlement):
+    """See `gateway.accounts.settlement.Settlement`."""
 
     __slots__ = ("_format_time", "_held", "_metrics", "sinks")
 

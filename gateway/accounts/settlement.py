@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from engines.model import Operation
+    from gateway.accounts.record import RequestRecord
     from gateway.errors import Failure
     from gateway.flight import Flight
     from gateway.held_prompts import HeldPrompts
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 class Settlement(Protocol):
     """Where a flight's account goes; see `gateway.accounts.accounting`."""
+
+    __slots__ = ()
 
     @property
     def held(self) -> HeldPrompts:
@@ -33,3 +36,12 @@ class Settlement(Protocol):
         failure: Failure,
         received_s: float,
     ) -> None: ...
+
+
+class RecordSink(Protocol):
+    """Takes records without waiting; drops and counts what it cannot hold."""
+
+    __slots__ = ()
+
+    def write(self, record: RequestRecord) -> None:
+        """Take one record, which does not change from now on."""

@@ -91,7 +91,7 @@ class Plane:
         self._health = HealthLoop(
             self._board,
             self._engines.probed,
-            lambda: self._roster.down(self._board.down()),
+            lambda: self._roster.down(self._board.down),
             lambda engine: self._metrics.count(PROBES_UNSENT, engine),
         )
         self._targets = TargetCheck(self._engines.probed)
@@ -238,7 +238,7 @@ class Plane:
     async def probe_all(self) -> None:
         """The step of the health loop."""
         await self._health.probe_all(self.settings.health)
-        await self._targets.look(self._board.down())  # after the probes, on their connections
+        await self._targets.look(self._board.down)  # after the probes, on their connections
         self.looked.set()
 
     def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:

@@ -63,8 +63,12 @@ class Judge:
 
     def begins(self, events: list[bytes]) -> bool:
         """Whether the answer begins with these, which leave now: behind comments it may still be another's."""
-        if not any(says_something(event) for event in events) and self._account.commented():
-            return False
+        for event in events:  # nearly always the first one says something
+            if says_something(event):
+                break
+        else:
+            if self._account.commented():
+                return False
         self._told = True
         self._attempt.works()
         self._account.committed()

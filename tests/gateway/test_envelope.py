@@ -559,3 +559,28 @@ def test_tools_with_a_property_named_model_are_no_second_model_and_cost_no_hook_
     finally:
         sys.setprofile(None)
     assert len(calls) < 20
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(MEMBER, VALUE), max_size=5), bodies())
+def test_a_large_body_is_parsed_as_a_small_one_is(members: list[tuple[str, str]], sound: bytes) -> None:
+    odd = "{" + ",".join(f'"{name}":{value}' for name, value in members) + "}"
+    for body in (odd.encode(), sound):
+        small, large = parsed_or_refused(body), parsed_or_refused(body + LARGE)
+        if isinstance(small, Failure):
+            assert isinstance(large, Failure)
+            if large.kind != "duplicate_model":  # of a large one no more is read then
+                assert (small.kind, small.param, small.message) == (large.kind, large.param, large.message)
+        else:
+            assert small == large
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_text_is_checked_wherever_a_large_body_is_cut_for_it(shift: int) -> None:
+    text = "a" * shift + "\U0001f600" * 200_000
+    body = json.dumps({"model": "m", "x": text}, ensure_ascii=False).encode()
+    assert envelope.parse(body).model == "m"
+    for broken in (body[:500_000] + b"\xff" + body[500_001:], body + b"\xf0\x9f"):
+        with pytest.raises(UnicodeDecodeError) as expected:
+            broken.decode()
+        assert refusal(broken).message == f"the body is not valid UTF-8 at byte {expected.value.start}"

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from engines.errors import AnswerTruncated, ClientStalled, EngineError, IdleTimeout, TotalTimeout
 from engines.model import Operation, Usage
 from engines.sse import split
-from gateway import clock
 from gateway.accounts.prices import Rates, Row, Table
-from gateway.relay.document import HOLD_BYTES, usage_in
+from gateway.relay.document import ERROR_BYTES, HOLD_BYTES, usage_in
 from gateway.relay.stream import MAX_EVENT_BYTES
 from routing.breaker import BreakerSettings, Verdict
+from routing.route import RetrySettings
 from tests.engines.test_sse import ended, parsed, pieces, streams
 from tests.engines.wire.frames import Json, frame, shuffled, words
-from tests.gateway.flights import HELD_BYTES, JSON, NO_RETRY, SSE, Bench, FakeConnection, StepClock
+from tests.gateway.flights import HELD_BYTES, JSON, KEEN, NO_RETRY, SSE, Bench, FakeConnection, StepClock
 
 relaxed = settings(deadline=None)
 DONE = b"data: [DONE]\n\n"
@@ -43,15 +43,7 @@ SUCCESS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> StepClock:
-    return stepping(monkeypatch)
-
-
-def stepping(monkeypatch: pytest.MonkeyPatch) -> StepClock:
-    stepped = StepClock()
-    monkeypatch.setattr(clock, "monotonic", stepped)
-    return stepped
+pytestmark = pytest.mark.usefixtures("now")
 
 
 def relayed(
@@ -355,6 +347,21 @@ def test_a_break_after_the_engines_error_is_told_once() -> None:
     client, bench = relayed([chunk(), ERROR], end=BREAKS[0][0])
     assert client.body.count(b'"error"') == 1
     assert bench.ledger.settled[0].error_kind == "engine_error"
+
+
+def test_a_large_event_in_small_pieces_is_read_with_what_comes_behind_it() -> None:
+    large = frame({"id": "c1", "choices": [{"index": 0, "delta": {"content": "a" * 300_000}, "finish_reason": "stop"}]})
+    parts = [large[at : at + 4096] for at in range(0, len(large), 4096)]
+    client, bench = relayed([chunk()], *[[part] for part in parts[:-1]], [parts[-1] + USAGE + DONE])
+    assert client.body == chunk() + large + DONE
+    assert metered(bench) == (11, 7, "reported", "")
+
+
+def test_a_large_event_of_nothing_but_content_counts_as_a_piece_of_it() -> None:
+    large = chunk("a" * 300_000)
+    client, bench = relayed([large[:280_000]], [large[280_000:] + FINISH + DONE])
+    assert client.body == large + FINISH + DONE
+    assert metered(bench)[1:] == (1, "estimated", "")
 
 
 def test_an_endless_event_is_an_error_and_the_engine_is_stopped() -> None:
@@ -804,15 +811,17 @@ def test_a_usage_event_that_nobody_asked_for_stays_hidden_whatever_its_shape(usa
 # -- plain answers ---------------------------------------------------------------------------------------------------
 
 
-def plain(*parts: bytes, end: EngineError | None = None, status: int = 200) -> tuple[FakeConnection, Bench]:
-    bench = Bench(StepClock())
+def plain(
+    *parts: bytes, end: EngineError | None = None, status: int = 200, retry: RetrySettings = KEEN
+) -> tuple[FakeConnection, Bench]:
+    bench = Bench(StepClock(), retry=retry)
     _, client = bench.begin(stream=False)
     (call,) = bench.calls
     call.head(status, JSON)
     call.read(*parts)
-    if end is None:
+    if call.open and end is None:
         call.done()
-    else:
+    elif end is not None:
         call.failed(end)
     assert len(bench.ledger.settled) == 1
     assert bench.outstanding() == {}
@@ -846,6 +855,45 @@ def test_the_pieces_of_one_read_of_a_large_answer_leave_together() -> None:
     assert (client.state, client.body == body) == ("answered", True)
     assert [len(write) for write in client.writes if write] == [len(held), len(rest)]
     assert bench.ledger.answered.usage == Usage(11, 7)
+
+
+def large_error(size: int, **members: Any) -> bytes:
+    return json.dumps({"error": {"message": "x" * size, "code": 503, **members}}).encode()
+
+
+@pytest.mark.parametrize("cuts", [[], [HOLD_BYTES + 1], [100, HOLD_BYTES + 1, HOLD_BYTES + 2]])
+def test_an_error_too_large_to_hold_is_a_failed_attempt_with_the_status_it_names(cuts: list[int]) -> None:
+    bench = Bench(StepClock(), 1, 1, retry=NO_RETRY)
+    _, client = bench.begin(stream=False)
+    bench.calls[0].head(200, JSON)
+    for piece in pieces(large_error(HOLD_BYTES + 100_000), cuts):
+        bench.calls[0].read(piece)
+    assert client.state == "waiting"
+    bench.calls[0].done()
+    bench.calls[1].answer(200, answer())
+    assert (client.status, client.body) == (200, answer())
+    (record,) = bench.ledger.records
+    assert (record.error, record.attempts, bench.ledger.retries) == ("", 2, ["overloaded"])
+    assert bench.outstanding() == {}
+
+
+def test_an_error_too_large_to_hold_for_which_nobody_is_left_is_told_as_it_came() -> None:
+    body = large_error(HOLD_BYTES + 100_000)
+    client, bench = plain(body, retry=NO_RETRY)
+    assert (client.status, client.body == body) == (503, True)
+    assert bench.ledger.records[0].error == "engine_503"
+
+
+def test_an_error_without_end_is_refused_and_its_engine_stopped() -> None:
+    begun = large_error(2 * ERROR_BYTES)[: ERROR_BYTES + 1]
+    client, bench = plain(begun[:-1], begun[-1:], retry=NO_RETRY)
+    assert (client.status, client.error["code"], bench.calls[0].aborted) == (502, "engine_error", True)
+
+
+def test_a_large_answer_whose_error_is_null_passes() -> None:
+    body = b'{"id":"r","error":null,"status":"completed","output":"' + b"x" * HOLD_BYTES + b'"}'
+    client, bench = plain(body)
+    assert (client.status, client.body == body, bench.ledger.records[0].error) == (200, True, "")
 
 
 def test_a_large_answer_that_breaks_is_cut_off() -> None:

@@ -10,19 +10,13 @@ import pytest
 
 from engines.model import Operation
 from engines.wire import DIALECTS
-from gateway import clock
 from gateway.errors import Failure
 from gateway.reply import EVENTS, Reply
 from routing.route import RetrySettings
 from tests.gateway.flights import JSON, KEEN, NO_RETRY, Bench, FakeConnection, StepClock
 from tests.gateway.test_relay import DONE, FINISH, answer, chunk
 
-
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> StepClock:
-    stepped = StepClock()
-    monkeypatch.setattr(clock, "monotonic", stepped)
-    return stepped
+pytestmark = pytest.mark.usefixtures("now")
 
 
 ID = b"x-request-id: req-1\r\n"

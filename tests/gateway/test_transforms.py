@@ -9,18 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.port import Headers
-from gateway import clock
 from gateway.errors import Failure
 from routing.facts import RequestFacts
 from tests.gateway.flights import NO_RETRY, SSE, Bench, StepClock
 from tests.gateway.test_relay import DONE, ERROR, FINISH, USAGE, chunk, in_reads
 
-
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> StepClock:
-    stepped = StepClock()
-    monkeypatch.setattr(clock, "monotonic", stepped)
-    return stepped
+pytestmark = pytest.mark.usefixtures("now")
 
 
 class Adds:

@@ -20,6 +20,7 @@ from gateway.telemetry.metrics.families import BY_NAME
 from gateway.telemetry.metrics.families.admission import QUEUE_TOKENS, SHED
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
 from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS
+from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN, REPLICAS
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
@@ -285,11 +286,17 @@ def test_every_line_is_the_one_prometheus_client_would_write(snapshot: MetricsSn
     assert meaning(without_processes(render(snapshot))) == meaning(expected_text(snapshot))
 
 
+def test_a_family_without_labels_has_no_braces() -> None:
+    assert b"\npenstock_prompts_held_bytes 5.0\n" in render(
+        MetricsSnapshot([], [], [Sample(PROMPTS_HELD.name, (), 5.0)])
+    )
+
+
 @given(names, names, names)
 @settings(deadline=None)
 def test_any_name_is_read_back_as_it_was(model: str, engine: str, kind: str) -> None:
     one = Series(model, engine, "")
-    one.error(kind)
+    one.errors[kind] = 1
     assert values(MetricsSnapshot([one]), "penstock_errors_total") == [
         ({"model": model, "engine": engine, "kind": kind}, 1.0)
     ]

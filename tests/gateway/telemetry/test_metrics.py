@@ -57,19 +57,25 @@ def test_what_is_not_known_is_counted_nowhere() -> None:
     assert (series.input_tokens, series.cost_usd) == (0, 0.0)
 
 
-@given(st.floats(min_value=0, max_value=1000, allow_nan=False))
+durations = st.floats(min_value=0, max_value=1000, allow_nan=False)
+bounds_of_all = st.sampled_from([*DURATION_BOUNDS_S, *TTFT_BOUNDS_S, *TPOT_BOUNDS_S, *OVERHEAD_BOUNDS_S])
+
+
+@given(st.lists(durations | bounds_of_all, max_size=8))
 @settings(deadline=None)
-def test_a_value_falls_into_the_first_bucket_whose_bound_is_not_below_it(value: float) -> None:
+def test_each_value_falls_into_the_first_bucket_whose_bound_is_not_below_it(values: list[float]) -> None:
     series = Metrics(MODELS).series("chat")
-    series.settle(200, value, value, value, value)
+    for value in values:
+        series.settle(200, value, value, value, value)
     for histogram, bounds in (
         (series.duration, DURATION_BOUNDS_S),
         (series.ttft, TTFT_BOUNDS_S),
         (series.tpot, TPOT_BOUNDS_S),
         (series.overhead, OVERHEAD_BOUNDS_S),
     ):
-        expected = next((i for i, bound in enumerate(bounds) if value <= bound), len(bounds))
-        assert histogram.counts == [int(i == expected) for i in range(len(bounds) + 1)]
+        slots = [next((i for i, bound in enumerate(bounds) if value <= bound), len(bounds)) for value in values]
+        assert histogram.counts == [slots.count(i) for i in range(len(bounds) + 1)]
+        assert histogram.sum == pytest.approx(sum(values))
 
 
 def test_bounds_rise() -> None:
