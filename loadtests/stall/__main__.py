@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 
 from loadtests.path.wrk import WrkError
 from loadtests.processes.machine import alone
@@ -59,8 +60,8 @@ Found = dict[str, list[Row]]
 """The rows of each build."""
 
 
-def run(options: argparse.Namespace, work: Path) -> tuple[Found, float]:
-    """All causes, one gateway after the other, and what the bare relay takes for a request, in us.
+def run(options: argparse.Namespace, work: Path) -> tuple[Found, list[float]]:
+    """All causes, one gateway after the other, and the readings of what the bare relay takes for a request, in us.
 
     Raises StallError when something cannot be started.
     """
@@ -93,7 +94,7 @@ def run(options: argparse.Namespace, work: Path) -> tuple[Found, float]:
                         rows[cause.name] = measure(cause, watched)
                 yardstick.read()
             found[build] = [rows[cause.name] for cause in wanted]
-    return found, yardstick.bare_us
+    return found, yardstick.readings_us
 
 
 def main(argv: list[str]) -> int:
@@ -101,16 +102,17 @@ def main(argv: list[str]) -> int:
     options = parse_options(argv)
     with alone(), tempfile.TemporaryDirectory(prefix="bench-stall-") as work:
         try:
-            found, bare_us = run(options, Path(work))
+            found, readings_us = run(options, Path(work))
         except (StallError, WrkError) as error:
             print(f"bench-stall: {error}", file=sys.stderr)
             return 2
+    bare_us = median(readings_us)
     here = scale(bare_us)
     for build, rows in found.items():
         print(f"{build}:\n{render(rows, here)}")
-    print(
-        f"The bare relay took {bare_us:.1f} us per request: bars are scaled by {here:.2f} ({bare_us:.1f} / {BARE_US})."
-    )
+    readings = f"the median of {min(readings_us):.1f} to {max(readings_us):.1f}"
+    print(f"The bare relay took {bare_us:.1f} us per request ({readings}).")
+    print(f"Bars here are those written times {bare_us:.1f} / {BARE_US} = {here:.2f}; a busy machine has wide ones.")
     return 0 if all(row.verdict(here) == "met" for rows in found.values() for row in rows) else 1
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from loadtests.peers.commands import API_KEY, ROOT, penstock_config
 from loadtests.peers.environments import ENVIRONMENTS
 from loadtests.processes.launched import Launched, free_port
+from loadtests.stall import hook
 from loadtests.stall.hook import Board
 from loadtests.stall.table import Reading
 
@@ -90,11 +91,10 @@ class Watched:
         self.configure()
         self.models = list(json.loads(self._config.read_text())["models"])
         self.board = Board(work / "board")
-        # The program's own interpreter runs the hook, so that the build that is measured is the one that was named.
+        # The program's own interpreter runs the hook, and finds no package in the working directory (-P): so the build
+        # that is measured is the one that was named, and not the sources beside it.
         shebang = Path(program).read_text(errors="replace").splitlines()[0].removeprefix("#!").strip()
-        argv = [shebang, "-c", f"import sys; sys.path.append({str(ROOT)!r}); from loadtests.stall.hook import main"]
-        argv[-1] += "; main(sys.argv[1:])"
-        argv += [str(work / "board"), program, "serve", "--config", str(self._config)]
+        argv = [shebang, "-P", hook.__file__, str(work / "board"), program, "serve", "--config", str(self._config)]
         self.process = Launched([*argv, "--port", str(self.port)], cores, work / "gateway.log")
         until(self._ready, self.process)
 
@@ -127,12 +127,12 @@ class Watched:
         return True
 
 
-def builds(python: Path | None) -> dict[str, str]:
+def builds(python: Path | None, environments: Path = ENVIRONMENTS) -> dict[str, str]:
     """The programs to measure, by name: that beside `python`, or ours and, where it is installed, the compiled one."""
     if python is not None:
         return {"penstock": program_of(python)}
     found = {"penstock": program_of(None)}
-    compiled = ENVIRONMENTS / "compiled" / "bin" / "penstock"
+    compiled = environments / "compiled" / "bin" / "penstock"
     return found | {"penstock compiled": str(compiled)} if compiled.exists() else found
 
 

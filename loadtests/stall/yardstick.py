@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from statistics import median
 
 from loadtests.path import check, wrk
 from loadtests.peers.commands import API_KEY, ROOT
@@ -44,11 +43,6 @@ class Yardstick:
         if result.errors or not result.requests:
             raise StallError(f"the bare relay: {result.problem(0)}")
         self.readings_us.append((self.process.cpu_s() - before) / result.requests * 1e6)
-
-    @property
-    def bare_us(self) -> float:
-        """The median of what was read."""
-        return median(self.readings_us)
 
     def stop(self) -> None:
         self.process.stop()
