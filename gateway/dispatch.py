@@ -79,7 +79,6 @@ class Dispatcher:
             if fields.get(b"content-encoding", b"").lower() not in (b"", b"identity"):
                 raise Failure("unsupported_encoding", "send the body without a content-encoding")
             parsed = envelope.parse(request.body)
-            assert parsed.model is not None
             model = parsed.model
             serving = snapshot.serving.get((model, UNNAMED))
             spoken = OPERATION_KEYS[operation]

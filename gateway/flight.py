@@ -104,7 +104,7 @@ class Flight(Owner, Account, Work):
         """The client's."""
         self.request_id = request_id
         self.principal = principal
-        self.streams = bool(parsed.stream)
+        self.streams = parsed.stream
         self._settlement = settlement
         self._loop = loop
         self._rng = rng

@@ -148,7 +148,7 @@ _Place = tuple[str, str, str, int, float]
 """Engine, replica, upstream model, tier and weight: an endpoint with the same ones stays the same object."""
 
 
-def _tiers(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None) -> tuple[Tiers, Mapping[str, Tiers]]:
+def _tiers(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None) -> tuple[Tiers, dict[str, Tiers]]:
     """The tiers of a model, whole and by operation. Operations that the same targets speak share theirs."""
     known: dict[_Place, Endpoint] = {}
     if old is not None:
@@ -184,4 +184,4 @@ def _tiers(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None) -> tup
         for operation in target.operations:
             speaking.setdefault(operation, []).append(i)
     whole = over(tuple(range(len(model.targets))))
-    return whole, MappingProxyType({operation: over(tuple(chosen)) for operation, chosen in speaking.items()})
+    return whole, {operation: over(tuple(chosen)) for operation, chosen in speaking.items()}
