@@ -19,7 +19,7 @@ from engines.model_list import model_names
 from engines.operations import PATHS, SHAPES
 from engines.pool import Pool
 from engines.pools import SYSTEM, Pools, Trust
-from engines.port import Exchange, Outgoing, Replica, Sink
+from engines.port import Engine, Exchange, Outgoing, Replica, Sink
 from engines.wire import DIALECTS, Dialect
 
 ALWAYS: Final = b"user-agent: penstock\r\naccept-encoding: identity\r\ncontent-type: application/json\r\n"
@@ -63,8 +63,8 @@ class _Server:
         """By the path of the request."""
 
 
-class HttpEngine:
-    """One named engine of OpenAI-shaped HTTP servers. Satisfies `engines.port.Engine`."""
+class HttpEngine(Engine):
+    """One named engine of OpenAI-shaped HTTP servers."""
 
     __slots__ = (
         "_closed",
@@ -73,11 +73,6 @@ class HttpEngine:
         "_pools",
         "_probe_deadlines",
         "_servers",
-        "accepts_stream_options",
-        "kind",
-        "name",
-        "operations",
-        "secrets",
         "settings",
     )
 
@@ -93,7 +88,6 @@ class HttpEngine:
             for secret in (settings.api_key, *[value for _, value in settings.headers])
             if secret and len(secret) >= 8
         )
-        """What must never be seen in an answer that is passed on."""
         self._hidden = Secrets(self.secrets) if self.secrets else None
         fixed = ALWAYS
         if settings.api_key:
@@ -199,10 +193,10 @@ class HttpEngine:
         return sum(server.pool.open_connections for server in self._servers.values())
 
 
-class _Nowhere:
+class _Nowhere(Exchange):
     """A call to a replica that has left between the choice and the send: nothing was sent, so any other will do."""
 
-    __slots__ = ("sink",)
+    __slots__ = ()
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink

@@ -7,6 +7,9 @@ is half of what relaying a chunk costs altogether.
 Order of calls on one sink: head -> (data+ flush)* -> data* -> (done | failed), or failed alone. Only `data` and `flush`
 are called more than once.
 No call is made after `done`, `failed` or `Exchange.abort`. `failed` may come from within `Engine.send`.
+
+What the request path meets names its port as a base: compiled, a call through the port is then a jump, where it would
+otherwise be looked up by name. Fakes need not.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 class Sink(Protocol):
     """Receives one answer, piece by piece."""
 
+    __slots__ = ()
+
     def head(self, status: int, headers: Headers) -> None:
         """The final (non-1xx) status and headers."""
 
@@ -44,6 +49,8 @@ class Sink(Protocol):
 
 class Exchange(Protocol):
     """One request in flight. Assign `sink` to hand the rest of the answer to another sink."""
+
+    __slots__ = ("sink",)
 
     sink: Sink
 
@@ -81,23 +88,16 @@ class Outgoing:
 class Engine(Protocol):
     """One named engine of the configuration: a set of replicas that serve the same models."""
 
-    @property
-    def name(self) -> str: ...
+    __slots__ = ("accepts_stream_options", "kind", "name", "operations", "secrets")
 
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def operations(self) -> frozenset[Operation]:
-        """What this engine speaks; anything else is a 400 that names the engine."""
-
-    @property
-    def accepts_stream_options(self) -> bool:
-        """Whether `stream_options` may be sent; where not, the engine reports usage unasked or not at all."""
-
-    @property
-    def secrets(self) -> tuple[bytes, ...]:
-        """Byte strings that must never appear in anything passed to a client."""
+    name: str
+    kind: str
+    operations: frozenset[Operation]
+    """What this engine speaks; anything else is a 400 that names the engine."""
+    accepts_stream_options: bool
+    """Whether `stream_options` may be sent; where not, the engine reports usage unasked or not at all."""
+    secrets: tuple[bytes, ...]
+    """Byte strings that must never appear in anything passed to a client."""
 
     @property
     def replicas(self) -> tuple[Replica, ...]: ...

@@ -13,8 +13,6 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Final, Protocol
 
-import msgspec
-
 from engines.errors import (
     AnswerTruncated,
     BadAnswer,
@@ -29,6 +27,7 @@ from engines.errors import (
     TotalTimeout,
 )
 from engines.model import Deadlines, Usage
+from engines.port import Sink
 from gateway import clock, shortage
 from gateway.client_time import within
 from gateway.refusal import outcome_of_not_found
@@ -38,7 +37,7 @@ from routing.lease import Lease
 from routing.outcome import Outcome, outcome_of_status
 
 if TYPE_CHECKING:
-    from engines.port import Exchange, Headers, Outgoing, Sink
+    from engines.port import Exchange, Headers, Outgoing
     from gateway.fleet.snapshot import Upstream
     from gateway.held_prompts import HeldPrompts
     from routing.facts import RequestFacts
@@ -77,12 +76,10 @@ class Owner(Protocol):
         """It ended without a body byte of a 2xx: `outcome` and `error_kind` say how. Its lease has been given back."""
 
 
-class Attempt:
+class Attempt(Sink):
     """One engine call. It is the call's `Sink` until its answer begins."""
 
     # Defaults live on the class: setting them all for each attempt would cost 0.5 us.
-    exchange: Exchange | None = None
-    """The call while it runs."""
     dispatched_s = 0.0
     first_byte_s = 0.0
     last_content_s = 0.0
@@ -117,6 +114,8 @@ class Attempt:
     ) -> None:
         """Takes a lease on `upstream`, which must be available at `now`. `streams`: a stream is asked for."""
         self._owner: Owner | None = owner
+        self.exchange: Exchange | None = None
+        """The call while it runs."""
         self._rng = rng
         self._streams = streams
         self.upstream = upstream
@@ -309,7 +308,7 @@ class Attempt:
             return Usage(prompt_tokens, events, source="estimated") if events else None
         if events <= usage.output_tokens or self.finish_reason:
             return usage
-        return msgspec.structs.replace(usage, output_tokens=events, source="estimated")
+        return usage.estimated(events)
 
     @property
     def over(self) -> bool:

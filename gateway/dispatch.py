@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from gateway.http.request import Request
     from gateway.identity import Principal
 
-_well_formed_id = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
-MAX_TIMEOUT_MS = 24 * 3600 * 1000
-MOST_READ_TIMEOUTS = 64
+_well_formed_id: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
+MAX_TIMEOUT_MS: Final = 24 * 3600 * 1000
+MOST_READ_TIMEOUTS: Final = 64
 """An SDK says one value with every request; whoever says a new one each time fills no more than this."""
 _PAIRS: Final = tuple(b"%02x" % low for low in range(256))
 """The last two digits of an id of ours; those before them are formatted once for 256 ids."""
@@ -79,7 +79,6 @@ class Dispatcher:
             if fields.get(b"content-encoding", b"").lower() not in (b"", b"identity"):
                 raise Failure("unsupported_encoding", "send the body without a content-encoding")
             parsed = envelope.parse(request.body)
-            assert parsed.model is not None
             model = parsed.model
             serving = snapshot.serving.get((model, UNNAMED))
             spoken = OPERATION_KEYS[operation]

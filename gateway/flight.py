@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-OPERATION_KEYS = {operation: operation.value for operation in Operation}
+OPERATION_KEYS: Final = {operation: operation.value for operation in Operation}
 """What routing knows an operation by; asking an enum for its value costs 0.1 us each time."""
 
 
@@ -104,7 +104,7 @@ class Flight(Owner, Account, Work):
         """The client's."""
         self.request_id = request_id
         self.principal = principal
-        self.streams = bool(parsed.stream)
+        self.streams = parsed.stream
         self._settlement = settlement
         self._loop = loop
         self._rng = rng

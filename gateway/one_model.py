@@ -15,10 +15,6 @@ from typing import TypeVar
 
 import msgspec
 
-_NAME = b'"model"'
-_ESCAPE = b"\\u006"
-"""What an escaped `model` must hold: all its letters are U+006x, which nobody escapes."""
-
 T = TypeVar("T")
 _texts: list[str] = []
 """What the look in progress has found."""
@@ -65,8 +61,6 @@ def reading_once(decode: Callable[[bytes], T], body: bytes) -> tuple[T, str]:
 
 def names_model_once(body: bytes) -> bool:
     """Of a body that was decoded already and has a text as its `model`: what is no text is another one."""
-    if body.count(_NAME) == 1 and not (b"\\" in body and _ESCAPE in body):
-        return True
     try:
         reading_once(_look, body)
     except (NamedTwice, msgspec.ValidationError):

@@ -62,7 +62,7 @@ class Prompt:
     @property
     def asked_usage(self) -> bool:
         """Whether the usage event is the client's: it asked for it, or every stream of its format has one."""
-        return not self._with_options or envelope.asks_usage(self._envelope)
+        return not self._with_options or self._envelope.asks_usage
 
     @property
     def choices(self) -> int:
@@ -74,12 +74,12 @@ class Prompt:
     def _body_for(self, upstream: Upstream) -> bytes:
         parsed = self._envelope
         model = upstream.endpoint.model
-        if not parsed.stream and parsed.stream_options is None:
+        if not parsed.stream and not parsed.has_options:
             ask = drop = False
         else:
             takes_options = upstream.engine.accepts_stream_options
-            ask = bool(parsed.stream) and self._with_options and takes_options and not envelope.asks_usage(parsed)
-            drop = not takes_options and parsed.stream_options is not None
+            ask = parsed.stream and self._with_options and takes_options and not parsed.asks_usage
+            drop = not takes_options and parsed.has_options
         renamed = model if model != parsed.model else None
         if renamed is None and not ask and not drop:
             return self.body

@@ -10,7 +10,7 @@ Nothing here knows an engine, so an answer may begin (with a comment, while a re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engines.wire import ApiError
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from gateway.errors import Failure
     from gateway.http.request import Client
 
-JSON = b"content-type: application/json\r\n"
-EVENTS = b"content-type: text/event-stream\r\n"
-UNCACHED = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
+JSON: Final = b"content-type: application/json\r\n"
+EVENTS: Final = b"content-type: text/event-stream\r\n"
+UNCACHED: Final = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 """A stream must reach its reader piece by piece; nginx and others would collect it."""
 
 

@@ -161,7 +161,7 @@ _Place = tuple[str, str, str, int, float, float, float]
 
 def _tiers(
     model: ModelSpec, terms: Terms | None, table: ReplicaTable, old: ModelRoute | None
-) -> tuple[Tiers, Mapping[str, Tiers]]:
+) -> tuple[Tiers, dict[str, Tiers]]:
     """The tiers of a model, whole and by operation. Operations that the same targets speak share theirs."""
     known: dict[_Place, Endpoint] = {}
     if old is not None:
@@ -200,4 +200,4 @@ def _tiers(
         for operation in target.operations:
             speaking.setdefault(operation, []).append(i)
     whole = over(tuple(range(len(model.targets))))
-    return whole, MappingProxyType({operation: over(tuple(chosen)) for operation, chosen in speaking.items()})
+    return whole, {operation: over(tuple(chosen)) for operation, chosen in speaking.items()}

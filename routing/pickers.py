@@ -32,6 +32,8 @@ from routing.usable import draw, is_panic, usable
 class Picker(Protocol):
     """Picks from the pool it was built for."""
 
+    __slots__ = ()
+
     def pick(
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
     ) -> Endpoint | None:
@@ -49,7 +51,7 @@ class UnknownPolicyError(ValueError):
     """The configuration names a policy that does not exist."""
 
 
-class LeastLoad:
+class LeastLoad(Picker):
     """Power of two choices on in-flight tokens (Mitzenmacher, "The Power of Two Choices", 2001).
 
     Two distinct endpoints are drawn at random and the one with fewer tokens in flight (ours and, as last told, other
@@ -97,7 +99,7 @@ class LeastLoad:
         return _lighter(a, b, rng)
 
 
-class RoundRobin:
+class RoundRobin(Picker):
     """Each usable endpoint in turn. With unequal weights, nginx's smooth weighted order (a a b a, not a a a b)."""
 
     __slots__ = ("_credit", "_even", "_next", "_pool")
@@ -150,7 +152,7 @@ class RoundRobin:
         return self._pool[best]
 
 
-class Random:
+class Random(Picker):
     """Any usable endpoint, with a chance proportional to its weight."""
 
     __slots__ = ("_even", "_pool")

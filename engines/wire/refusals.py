@@ -19,6 +19,8 @@ from engines.wire.statuses import named_status
 MAX_SAID = 500
 """Characters of a foreign error that are told."""
 UNSAID = "the engine reported an error"
+NULL: Final = msgspec.Raw(b"null")
+"""A member that is not there."""
 ERROR_WITHIN_BYTES: Final = 1024
 """An answer that is an error says so early; a megabyte of embeddings is not searched for it."""
 _STRING = rb'"(?:[^"\\]|\\.)*"'
@@ -76,6 +78,11 @@ def stray_error(data: bytes) -> Finding | None:
     if isinstance(answer, dict) and (answer.get("error") or answer.get("object") == "error"):
         return error_finding(data)
     return None
+
+
+def is_truthy(raw: msgspec.Raw) -> bool:
+    """Whether an `error` member says that there is one."""
+    return raw is not NULL and bytes(raw) not in (b"null", b"false", b"{}", b'""', b"0")
 
 
 def begins_an_error(beginning: bytes) -> bool:

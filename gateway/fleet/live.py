@@ -8,7 +8,6 @@ steps (`gateway.fleet.steps`), each well under a millisecond: the streams share 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from engines.kinds.section import EngineSection
@@ -250,7 +249,7 @@ class LiveFleet:
                 keyring=prepared.keyring,
                 limits=prepared.settings.limits,
                 fleet=Fleet({name: served.serving.route for name, served in models.items()}),
-                serving=MappingProxyType({(name, UNNAMED): served.serving for name, served in models.items()}),
+                serving={(name, UNNAMED): served.serving for name, served in models.items()},
                 digest=prepared.digest,
             )
         )

@@ -7,7 +7,7 @@ snapshot: what runs for an hour must not hold an hour-old configuration of every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -103,6 +103,6 @@ class Snapshot:
     keyring: Keyring
     limits: Limits
     fleet: Fleet
-    serving: Mapping[tuple[str, str], Serving]
-    """By public model and arm. A model without an experiment has one arm, `UNNAMED`."""
+    serving: dict[tuple[str, str], Serving]
+    """By public model and arm. Never changed. A model without an experiment has one arm, `UNNAMED`."""
     digest: str

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from engines.port import Sink
 from engines.wire import Dialect, Finding
 from engines.wire.refusals import ERROR_WITHIN_BYTES, begins_an_error
 from gateway.errors import Failure
@@ -26,8 +27,8 @@ TAIL_BYTES: Final = 16 * 1024
 """Of an answer too large to hold, this much of its end is kept to find the usage in."""
 
 
-class DocumentRelay:
-    """A `Sink` for one document."""
+class DocumentRelay(Sink):
+    """Takes one document."""
 
     __slots__ = ("_account", "_attempt", "_dialect", "_held", "_more", "_parts", "_passing", "_reply", "_tail")
 

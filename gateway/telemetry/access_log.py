@@ -9,6 +9,8 @@ costs more than the encoding, so slices are joined to blocks of `BLOCK_BYTES`; w
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 import structlog
 
@@ -18,8 +20,8 @@ from gateway.telemetry.line_bound import CUTS, LINE_BYTES, all_fit, cut
 from gateway.telemetry.outlet import BOUND_BYTES, Outlet
 from gateway.telemetry.target import Target
 
-SLICE_RECORDS = 32
-BLOCK_BYTES = 64 * 1024
+SLICE_RECORDS: Final = 32
+BLOCK_BYTES: Final = 64 * 1024
 
 _log = structlog.get_logger("gateway.telemetry")
 

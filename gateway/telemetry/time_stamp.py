@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
-_MILLISECONDS = tuple(f".{ms:03d}Z" for ms in range(1000))
-_THOUSANDTHS = tuple(b".%03d" % thousandths for thousandths in range(1000))
+_MILLISECONDS: Final = tuple(f".{ms:03d}Z" for ms in range(1000))
+_THOUSANDTHS: Final = tuple(b".%03d" % thousandths for thousandths in range(1000))
 
 
 def milliseconds(seconds: float) -> bytes:
