@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engines.errors import EngineError
+from engines.loads.load import EngineLoad
 from engines.model import Deadlines, Operation
 from engines.wire.dialect import Dialect
 
@@ -120,6 +121,10 @@ class Engine(Protocol):
     async def models(self, replica_id: str) -> tuple[str, ...] | None:
         """The names of the models that the replica lists; None where it has no free list. Raises EngineError when it
         does not answer."""
+
+    async def load(self, replica_id: str) -> EngineLoad | None:
+        """What the replica says of its own load; None where it says nothing. Raises EngineError when it does not
+        answer."""
 
     async def close(self) -> None:
         """Close idle connections; calls in flight go on and close theirs when they end."""
