@@ -16,11 +16,15 @@ give back and no path that forgets a part of it.
 from __future__ import annotations
 
 import random
-from typing import Protocol
+from typing import Final, Protocol
 
 from routing.breaker import Verdict
 from routing.facts import RequestFacts
+from routing.outcome import Outcome
 from routing.replica import ReplicaState
+
+FULL: Final = frozenset({Outcome.OVERLOADED.value, Outcome.RATE_LIMITED.value})
+"""How a replica without room ends an attempt. It has not failed, and yet is not as idle as it looks."""
 
 
 class Meter(Protocol):
@@ -110,6 +114,8 @@ class Lease:
             self._state.prefill.learn(self._ahead_tokens, (now - self._taken_s) * 1e3, now)
         if self._state.aside_until_s:
             self._state.stand_in()
+        if self._state.failed_until_s:
+            self._state.recover(now)
         self._state.breaker.record(self._ticket, Verdict.SUCCESS, now, rng)
 
     def tell(self, verdict: Verdict, now: float, rng: random.Random, why: str = "") -> None:
@@ -120,6 +126,8 @@ class Lease:
         """
         if not self._told:
             self._told = True
+            if verdict is Verdict.FAILURE or why in FULL:
+                self._state.failed(now)
             self._state.breaker.record(self._ticket, verdict, now, rng, why, again=self._works)
 
     def cost_so_far_usd(self, now: float) -> float | None:

@@ -22,10 +22,16 @@ from typing import Final
 from routing.breaker import Breaker, BreakerSettings, Told
 from routing.prefix_index import PrefixIndex
 from routing.rates import PrefillRate
+from routing.reported import INTERVAL_S, ReportedLoad
 
 LEAST_ASIDE_S: Final = 60.0
 MOST_ASIDE_S: Final = 600.0
 """A key that was revoked does not come back by itself, but one whose quota is used up does."""
+
+FAILED_S: Final = 1.0
+"""For so long a request that failed counts as if it were still to be answered. One that fails at once leaves nothing in
+flight, and its replica would look idle; it takes the breaker some failures to see it."""
+MOST_FAILED_S: Final = 10.0
 
 NO_SLOT: Final = -1
 SEED_CACHE_BLOCKS: Final = 8192
@@ -42,7 +48,9 @@ class ReplicaState:
         "_aside_s",
         "aside_until_s",
         "breaker",
+        "cache_tokens",
         "draining",
+        "failed_until_s",
         "healthy",
         "in_flight_requests",
         "in_flight_tokens",
@@ -53,6 +61,7 @@ class ReplicaState:
         "remote_prefill_tokens",
         "remote_requests",
         "remote_tokens",
+        "reported",
         "slot",
     )
 
@@ -72,6 +81,12 @@ class ReplicaState:
         self.remote_prefill_tokens = 0
         self.remote_requests = 0
         self.prefill = PrefillRate()
+        self.reported = ReportedLoad()
+        """What its engine says of its load."""
+        self.cache_tokens = 0
+        """What its KV cache has room for; 0 until it has told."""
+        self.failed_until_s = 0.0
+        """When what has failed here lately is over and done with."""
         self.slot = NO_SLOT
         """Where the prefix index keeps what it holds; `NO_SLOT` until a policy wants to know."""
         self.healthy = True
@@ -121,6 +136,27 @@ class ReplicaState:
         self.remote_tokens = tokens
         self.remote_prefill_tokens = prefill_tokens
         self.remote_requests = requests
+
+    def tell(
+        self,
+        running: int | None,
+        waiting: int | None,
+        kv_usage: float | None,
+        now: float,
+        interval_s: float = INTERVAL_S,
+    ) -> None:
+        """Its engine said this of its load; None is what it did not say."""
+        known = self.in_flight_requests + self.remote_requests
+        self.reported.tell(running, waiting, kv_usage, known, now, interval_s)
+
+    def failed(self, now: float) -> None:
+        """A request failed here, or was refused for want of room."""
+        self.failed_until_s = min(now + MOST_FAILED_S, max(now, self.failed_until_s) + FAILED_S)
+
+    def recover(self, now: float) -> None:
+        """A request was answered: what failed before it weighs half."""
+        left_s = (self.failed_until_s - now) / 2.0
+        self.failed_until_s = now + left_s if left_s > 0.01 else 0.0
 
     def charge_plain(self, prompt_tokens: int, output_tokens: int, now: float) -> None:
         """A request is being sent here whose first byte will be its last: all of it is given back then."""
