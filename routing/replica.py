@@ -37,6 +37,9 @@ NO_SLOT: Final = -1
 SEED_CACHE_BLOCKS: Final = 8192
 """What a replica's KV cache is taken to hold until it has told: 2 MiB of text, half a million tokens."""
 
+FIT_RATIO: Final = 0.1
+"""The size of a cache in bytes of prompts is a guess: for less than that the index is not changed."""
+
 ReplicaKey = tuple[str, str]
 """(engine name, replica id)"""
 
@@ -48,6 +51,7 @@ class ReplicaState:
         "_aside_s",
         "aside_until_s",
         "breaker",
+        "cache_blocks",
         "cache_tokens",
         "draining",
         "failed_until_s",
@@ -85,6 +89,8 @@ class ReplicaState:
         """What its engine says of its load."""
         self.cache_tokens = 0
         """What its KV cache has room for; 0 until it has told."""
+        self.cache_blocks = SEED_CACHE_BLOCKS
+        """What that is taken to be in blocks of the prefix index."""
         self.failed_until_s = 0.0
         """When what has failed here lately is over and done with."""
         self.slot = NO_SLOT
@@ -255,6 +261,24 @@ class ReplicaTable:
         if state.slot == NO_SLOT:
             state.slot = self.prefixes.open(SEED_CACHE_BLOCKS)
         return state.slot
+
+    def fit(self, state: ReplicaState, blocks: int) -> Iterator[None]:
+        """The replica's cache has room for so many blocks of the prefix index, by what we know now. In steps."""
+        if state.slot == NO_SLOT or abs(blocks - state.cache_blocks) <= FIT_RATIO * state.cache_blocks:
+            return
+        yield from self._shed(state, blocks)
+        if self._states.get(state.key) is state:
+            state.cache_blocks = blocks
+            self.prefixes.limit(state.slot, blocks)
+
+    def void(self, state: ReplicaState) -> Iterator[None]:
+        """The replica has started anew, with an empty cache. In steps."""
+        if state.slot != NO_SLOT:
+            yield from self._shed(state, 0)
+
+    def _shed(self, state: ReplicaState, keep: int) -> Iterator[None]:
+        while self._states.get(state.key) is state and self.prefixes.shed(state.slot, keep):
+            yield
 
     def retune(self, breaker: BreakerSettings, now: float) -> Iterator[None]:
         """Put other breaker settings in force, a step for each replica; see `Breaker.retune`."""

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from engines.model import Operation
-from gateway import clock
 from gateway.accounts.accounting import Accounting
 from gateway.accounts.keys import keyring_of
 from gateway.api.app import control_app
@@ -57,6 +56,7 @@ from gateway.workers.messages import (
     ExpositionPart,
     Keys,
     Load,
+    LoadReports,
     MembersChanged,
     RemoteLoad,
     RenewCertificate,
@@ -115,7 +115,7 @@ class Worker:
         self.draining = False
         self.drained = asyncio.Event()
         self._idle = asyncio.Event()
-        self.metrics.watch(BREAKER_OPEN, self._breakers)
+        self.metrics.watch(BREAKER_OPEN, self.fleet.open_breakers)
         self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
 
     # -- configuration -------------------------------------------------------------------------------------------------
@@ -132,12 +132,9 @@ class Worker:
             case Keys():
                 self._changes.put(lambda: self._rekey(message))
             case RemoteLoad():
-                self.fleet.set_remote(
-                    {
-                        (one.engine, one.replica): (one.tokens, one.prefill_tokens, one.requests)
-                        for one in message.replicas
-                    }
-                )
+                self.fleet.set_remote({(one.engine, one.replica): one.figures for one in message.replicas})
+            case LoadReports():
+                self._changes.put(lambda: in_slices(self.fleet.take_reports(message.reports, message.interval_s)))
             case ExpositionPart():
                 self._scrapes.told(message)
             case Reopen():
@@ -394,10 +391,3 @@ class Worker:
 
     def _tell(self, message: ToPlane, *, bulk: bool) -> bool:
         return self._link is not None and self._link.tell(message, bulk=bulk)
-
-    def _breakers(self) -> list[tuple[tuple[str, str], float]]:
-        self.fleet.sweep()  # what has left and is idle by now is shown no more
-        now = clock.monotonic()
-        return [
-            (state.key, float(not state.breaker.closed and not state.breaker.allows(now))) for state in self.fleet.table
-        ]
