@@ -50,6 +50,8 @@ class HttpSettings:
     """A free GET endpoint that lists the models, with its version; None where there is none."""
     load_path: str | None = None
     """A free GET endpoint with metrics that tell the load; None where there is none."""
+    tells_load: bool = False
+    """Whether an answer tells the load when it is asked to."""
     probe_timeout_s: float = 2.0
     accepts_stream_options: bool = True
 
@@ -84,6 +86,7 @@ class HttpEngine:
         "operations",
         "secrets",
         "settings",
+        "tells_load",
     )
 
     def __init__(self, name: str, settings: HttpSettings, pools: Pools, replicas: Iterable[Replica] = ()) -> None:
@@ -93,6 +96,7 @@ class HttpEngine:
         self.kind = settings.kind
         self.operations = settings.operations
         self.accepts_stream_options = settings.accepts_stream_options
+        self.tells_load = settings.tells_load
         self.secrets = tuple(
             secret.encode()
             for secret in (settings.api_key, *[value for _, value in settings.headers])

@@ -97,6 +97,10 @@ class Engine(Protocol):
         """Whether `stream_options` may be sent; where not, the engine reports usage unasked or not at all."""
 
     @property
+    def tells_load(self) -> bool:
+        """Whether an answer tells the replica's load when the request asks for it (`engines.loads.header`)."""
+
+    @property
     def secrets(self) -> tuple[bytes, ...]:
         """Byte strings that must never appear in anything passed to a client."""
 

@@ -14,6 +14,8 @@ RANDOM: Final = "random"
 LATENCY: Final = "latency"
 PREFIX: Final = "prefix"
 
+COSTED: Final = frozenset({LATENCY, PREFIX})
+"""Those that ask how much replicas have to do beyond what we sent them."""
 PREFIXED: Final = frozenset({PREFIX})
 """Those that ask what caches hold."""
 

@@ -22,7 +22,7 @@ from typing import Final
 from routing.breaker import Breaker, BreakerSettings, Told
 from routing.prefix_index import PrefixIndex
 from routing.rates import PrefillRate
-from routing.reported import INTERVAL_S, ReportedLoad
+from routing.reported import ReportedLoad
 
 LEAST_ASIDE_S: Final = 60.0
 MOST_ASIDE_S: Final = 600.0
@@ -50,6 +50,7 @@ class ReplicaState:
     __slots__ = (
         "_aside_s",
         "aside_until_s",
+        "ask_load_s",
         "breaker",
         "cache_blocks",
         "cache_tokens",
@@ -87,6 +88,8 @@ class ReplicaState:
         self.prefill = PrefillRate()
         self.reported = ReportedLoad()
         """What its engine says of its load."""
+        self.ask_load_s = 0.0
+        """When the next request may ask it to tell its load with the answer."""
         self.cache_tokens = 0
         """What its KV cache has room for; 0 until it has told."""
         self.cache_blocks = SEED_CACHE_BLOCKS
@@ -149,9 +152,9 @@ class ReplicaState:
         waiting: int | None,
         kv_usage: float | None,
         now: float,
-        interval_s: float = INTERVAL_S,
+        interval_s: float | None = None,
     ) -> None:
-        """Its engine said this of its load; None is what it did not say."""
+        """Its engine said this of its load; see `ReportedLoad.tell`."""
         known = self.in_flight_requests + self.remote_requests
         self.reported.tell(running, waiting, kv_usage, known, now, interval_s)
 

@@ -51,14 +51,16 @@ class ReportedLoad:
         kv_usage: float | None,
         known_requests: int,
         now: float,
-        interval_s: float = INTERVAL_S,
+        interval_s: float | None = None,
     ) -> None:
         """The engine has so many requests, and `known_requests` are in flight there by all that we know.
 
         None is what it does not tell. One that tells only of those that wait says nothing new of the others.
+        `interval_s` is when the next report is to come; None for one that comes beside those.
         """
         self._told_s = now
-        self._interval_s = interval_s
+        if interval_s is not None:
+            self._interval_s = interval_s
         self._running, self._waiting, self._kv_usage = running, waiting, kv_usage
         if running is None:
             # Who waits may be ours, all of them: only what is more than ours for certain is foreign.

@@ -29,7 +29,7 @@ from gateway.fleet.specs import (
     retry_settings,
 )
 from routing.fleet import Fleet, ModelSpec, build_route
-from routing.model import Endpoint
+from routing.model import COSTED, Endpoint
 from routing.prefix_chain import BLOCK_BYTES
 from routing.replica import ReplicaKey, ReplicaState, ReplicaTable
 from routing.route import ModelRoute, RetrySettings
@@ -250,16 +250,17 @@ class LiveFleet:
             return old
         before = old.serving.route if old is not None else None
         route = before if before is not None and same else build_route(spec, self.table, before)
-        return _Served(spec, terms, Serving(route, self._upstreams(name, terms)))
+        return _Served(spec, terms, Serving(route, self._upstreams(name, terms, spec.policy in COSTED)))
 
-    def _upstreams(self, model: str, terms: Mapping[tuple[str, str], Terms]) -> Upstreams:
+    def _upstreams(self, model: str, terms: Mapping[tuple[str, str], Terms], asks_load: bool) -> Upstreams:
         # Made now, so that metrics show a model before its first request, which an alert could not see else.
         series = {engine: self._metrics.series(model, engine) for engine, _ in terms}
 
         def make(endpoint: Endpoint) -> Upstream:
             engine, deadlines, rates, usd_per_hour = terms[endpoint.engine, endpoint.model]
             meter = self._meter(endpoint.state.key, usd_per_hour)
-            return Upstream(endpoint, engine, UNNAMED, deadlines, series[endpoint.engine], rates, meter)
+            asks = asks_load and engine.tells_load
+            return Upstream(endpoint, engine, UNNAMED, deadlines, series[endpoint.engine], rates, meter, asks)
 
         return Upstreams(make)
 

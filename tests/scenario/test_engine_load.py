@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from gateway import clock
+from gateway.attempt import ASK_LOAD_S
 from tests.scenario.gateway import Gateway, document, running_gateway
-from tests.scenario.upstream import running_upstream
+from tests.scenario.upstream import WHOLE_STREAM, Answer, Received, plain, running_upstream
 
 pytestmark = pytest.mark.anyio
 
@@ -18,7 +19,7 @@ def served_by(*urls: str, policy: str = "latency", **health: float) -> dict[str,
     return document(
         engines={"e": {"kind": "vllm", "replicas": replicas}},
         models={"chat": {"targets": [{"engine": "e"}], "policy": {"name": policy}}},
-        health={"interval_s": 3600, "load_interval_s": 0.02, "timeout_s": 1, **health},
+        health={"interval_s": 3600, "load_interval_s": 0.4, "timeout_s": 1, **health},
     )
 
 
@@ -108,3 +109,40 @@ async def test_a_launched_engine_is_asked_too() -> None:
         await gateway.plane.engines_started()
         await gateway.until(lambda: any(one.cache_tokens for one in gateway.worker.fleet.table))
         assert (await gateway.chat(max_tokens=4)).status_code == 200
+
+
+TOLD = ("endpoint-load-metrics", "TEXT named_metrics.kv_cache_usage_perc=0.5, named_metrics.num_requests_waiting=40.0")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_that_is_asked_to_tells_the_load_to_us_and_not_to_the_client(stream: bool) -> None:
+    def telling(received: Received) -> Answer:
+        asked = received.header("endpoint-load-metrics-format") == "TEXT"
+        told = (TOLD,) if asked else ()
+        return (
+            Answer(WHOLE_STREAM, headers=[("content-type", "text/event-stream"), *told])
+            if stream
+            else plain(None, 200, *told)
+        )
+
+    async with running_upstream(telling) as upstream, running_upstream() as other:
+        async with running_gateway(served_by(upstream.url, other.url, load_interval_s=3600)) as gateway:
+            while not upstream.received:
+                answer = await gateway.chat(stream=stream, headers={"endpoint-load-metrics-format": "JSON"})
+                assert answer.status_code == 200
+                assert "endpoint-load-metrics" not in answer.headers
+            told = state(gateway, "0").reported
+            assert told.waiting(clock.monotonic()) == 40
+            assert 38 < told.foreign_requests(clock.monotonic()) < 40  # one of them was this one
+
+
+async def test_only_now_and_then_an_answer_is_asked_to_and_only_where_somebody_wants_to_know() -> None:
+    for policy, asks in (("latency", 1), ("least_load", 0)):
+        async with running_upstream() as upstream:
+            async with running_gateway(served_by(upstream.url, policy=policy)) as gateway:
+                began_s = clock.monotonic()
+                for _ in range(10):
+                    await answered(gateway)
+                most = 1 + int((clock.monotonic() - began_s) / ASK_LOAD_S)
+                asked = [one for one in upstream.received if one.header("endpoint-load-metrics-format")]
+                assert asks <= len(asked) <= asks * most
