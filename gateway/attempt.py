@@ -305,6 +305,13 @@ class Attempt:
             return usage
         return msgspec.structs.replace(usage, output_tokens=events, source="estimated")
 
+    def compare(self, prompt_tokens: int, usage: Usage, now: float) -> None:
+        """Note how far what was predicted to be cached was from what was reported; `prompt_tokens` is the estimate."""
+        predicted = self._lease.cached_tokens
+        if predicted >= 0 and usage.input_tokens > 0:
+            scaled = predicted * usage.input_tokens / prompt_tokens
+            self.upstream.endpoint.state.tally.take(scaled, usage.cached_tokens, usage.input_tokens, now)
+
     @property
     def over(self) -> bool:
         """Whether everything has been given back."""

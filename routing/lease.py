@@ -63,6 +63,7 @@ class Lease:
         "_ticket",
         "_told",
         "_works",
+        "cached_tokens",
     )
 
     def __init__(
@@ -73,7 +74,12 @@ class Lease:
         self._taken_s = now
         self._ahead_tokens = 0.0
         self._streams = streams = facts.streams
-        prompt_tokens = facts.prompt_tokens if facts.match is None else facts.uncached_tokens(state.slot)
+        prompt_tokens = facts.prompt_tokens
+        self.cached_tokens = -1
+        """Tokens of the prompt that the replica is believed to hold; -1 where nobody asked."""
+        if facts.match is not None:
+            prompt_tokens = facts.uncached_tokens(state.slot)
+            self.cached_tokens = facts.prompt_tokens - prompt_tokens
         output_tokens = facts.output_tokens
         self._ticket = state.breaker.admit(now)
         if streams:

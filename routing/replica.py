@@ -21,6 +21,7 @@ from typing import Final
 
 from routing.breaker import Breaker, BreakerSettings, Told
 from routing.prefix_index import PrefixIndex
+from routing.prefix_tally import PrefixTally
 from routing.rates import PrefillRate
 from routing.reported import ReportedLoad
 
@@ -68,6 +69,7 @@ class ReplicaState:
         "remote_tokens",
         "reported",
         "slot",
+        "tally",
     )
 
     def __init__(self, key: ReplicaKey, breaker: Breaker) -> None:
@@ -94,6 +96,8 @@ class ReplicaState:
         """What its KV cache has room for; 0 until it has told."""
         self.cache_blocks = SEED_CACHE_BLOCKS
         """What that is taken to be in blocks of the prefix index."""
+        self.tally = PrefixTally()
+        """How good the guesses at what it has cached are."""
         self.failed_until_s = 0.0
         """When what has failed here lately is over and done with."""
         self.slot = NO_SLOT

@@ -21,6 +21,7 @@ from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
 from gateway.errors import Failure
 from gateway.fleet.live import LiveFleet
+from gateway.fleet.predictions import watch_predictions
 from gateway.fleet.prepared import prepare
 from gateway.fleet.snapshot import Snapshot
 from gateway.fleet.steps import in_slices
@@ -116,6 +117,7 @@ class Worker:
         self.drained = asyncio.Event()
         self._idle = asyncio.Event()
         self.metrics.watch(BREAKER_OPEN, self.fleet.open_breakers)
+        watch_predictions(self.metrics, lambda: self.fleet.table)
         self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
 
     # -- configuration -------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from gateway import clock
 from gateway.attempt import ASK_LOAD_S
 from tests.scenario.gateway import Gateway, document, running_gateway
-from tests.scenario.upstream import WHOLE_STREAM, Answer, Received, plain, running_upstream
+from tests.scenario.upstream import WHOLE_STREAM, Answer, Received, completion, plain, running_upstream
 
 pytestmark = pytest.mark.anyio
 
@@ -146,3 +146,27 @@ async def test_only_now_and_then_an_answer_is_asked_to_and_only_where_somebody_w
                 most = 1 + int((clock.monotonic() - began_s) / ASK_LOAD_S)
                 asked = [one for one in upstream.received if one.header("endpoint-load-metrics-format")]
                 assert asks <= len(asked) <= asks * most
+
+
+async def test_predictions_are_compared_with_what_the_engine_reports() -> None:
+    long = [{"role": "user", "content": "Once upon a time, " * 300}]
+
+    def reporting(received: Received) -> Answer:
+        cached = 1000 if len(upstream.received) > 1 else 0
+        details = {"prompt_tokens_details": {"cached_tokens": cached}} if upstream.page == b"reports" else {}
+        return plain(completion(usage={"prompt_tokens": 1300, "completion_tokens": 3, "total_tokens": 1303, **details}))
+
+    for page_, reported in ((b"reports", 1), (b"", 0)):
+        async with running_upstream(reporting) as upstream:
+            upstream.page = page_
+            async with running_gateway(served_by(upstream.url, policy="prefix")) as gateway:
+                for _ in range(2):
+                    assert (await gateway.chat(messages=long)).status_code == 200
+                shown = await gateway.metrics()
+                found = shown.labelled("penstock_prefix_reported", "engine", "replica")
+                assert found == ({("e", "0"): 1.0} if reported else {})
+                error = shown.value("penstock_prefix_predicted_error_tokens", engine="e", replica="0")
+                ratio = shown.value("penstock_prefix_predicted_error_ratio", engine="e", replica="0")
+                assert ratio == pytest.approx(error / 1300)
+                # All but the last block was predicted, so some 1,240 tokens, where 1,000 are reported.
+                assert (200 < error < 300) if reported else (error == 0)
