@@ -44,7 +44,7 @@ def test_shedding_forgets_the_least_recent_in_bounded_steps(sizes: list[int], ke
 def test_a_smaller_cache_is_fitted_in_steps_and_keeps_what_came_last() -> None:
     table, state = filled(prompts=1000)
     steps = sum(1 for _ in table.fit(state, 100))
-    assert steps > 3
+    assert steps == 3
     assert table.prefixes.held(state.slot) == 100
     assert state.cache_blocks == 100
     table.prefixes.add([1, 2, 3], state.slot)
