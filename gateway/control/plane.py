@@ -180,8 +180,9 @@ class Plane:
 
         Returns why it cannot use it, an empty string, or None when it left.
         """
+        problem = await self._reload.joined(worker, link, pid)
         self._loads.tell_again()
-        return await self._reload.joined(worker, link, pid)
+        return problem
 
     def detach(self, worker: str) -> None:
         """A worker is gone; what it counted stays counted."""
