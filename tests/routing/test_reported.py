@@ -166,9 +166,10 @@ def test_a_replica_whose_metrics_are_gone_is_chosen_like_any_other() -> None:
     assert abs(split.count(told.replica) - split.count(silent.replica)) <= 2
 
 
+@pytest.mark.parametrize("policy", ["latency", "prefix", "least_load"])
 @pytest.mark.parametrize(("verdict", "why"), [(Verdict.FAILURE, "server_error"), (Verdict.IGNORED, "overloaded")])
-def test_a_replica_that_fails_at_once_does_not_look_idle(verdict: Verdict, why: str) -> None:
-    route, rng = route_of(4, policy="latency", breaker=NEVER_OPENS), random.Random(1)
+def test_a_replica_that_fails_at_once_does_not_look_idle(verdict: Verdict, why: str, policy: str) -> None:
+    route, rng = route_of(4, policy=policy, breaker=NEVER_OPENS), random.Random(1)
     bad = route.whole.pools[0][0]
     lost = 0
     leases: list[tuple[float, Lease]] = []
@@ -190,6 +191,17 @@ def test_a_replica_that_fails_at_once_does_not_look_idle(verdict: Verdict, why: 
         else:
             leases.append((now + 1.0, lease))
     assert 1 <= lost <= 10 / FAILED_S + 2  # and not a quarter of them, or all
+
+
+def test_when_all_fail_least_load_decides_by_load() -> None:
+    route, rng = route_of(2, policy="least_load", breaker=NEVER_OPENS), random.Random(1)
+    a, b = route.whole.pools[0]
+    for number, one in enumerate((a, b)):
+        one.state.failed(number / 10)
+    a.state.charge(1000, 1000)
+    assert choose(route, FACTS, 0.2, rng) is b
+    assert choose(route, FACTS, 1.05, rng) is a  # whose failure is over, while the other's is not
+    assert choose(route, FACTS, 2.0, rng) is b
 
 
 def test_one_failure_among_answers_is_soon_forgotten() -> None:
