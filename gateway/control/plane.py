@@ -36,7 +36,7 @@ from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
 from gateway.telemetry.metrics.families.engine_load import ENGINE_KV_USAGE, ENGINE_WAITING
-from gateway.telemetry.metrics.families.loops import LOOP_AGE, PROBES_UNSENT
+from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS, PROBES_UNSENT
 from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.metrics.families.replicas import REPLICAS
@@ -96,7 +96,7 @@ class Plane:
         self._health = HealthLoop(
             self._board,
             self._engines.probed,
-            lambda: self._roster.down(self._board.down()),
+            lambda: self._roster.down(self._board.down),
             lambda engine: self._metrics.count(PROBES_UNSENT, engine),
         )
         self._loads = EngineLoads(self._engines.telling, self._tell_loads)
@@ -118,6 +118,7 @@ class Plane:
         for result in ("applied", "refused"):
             self._metrics.count(CONFIG_RELOADS, result, by=0)
         self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
+        self._metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in supervisor.restarts().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
         self._metrics.watch(ENGINE_WAITING, self._loads.waiting)
         self._metrics.watch(ENGINE_KV_USAGE, self._loads.kv_usages)
@@ -249,7 +250,7 @@ class Plane:
     async def probe_all(self) -> None:
         """The step of the health loop."""
         await self._health.probe_all(self.settings.health)
-        await self._targets.look(self._board.down())  # after the probes, on their connections
+        await self._targets.look(self._board.down)  # after the probes, on their connections
         self.looked.set()
 
     async def ask_loads(self) -> None:
