@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engines.errors import EngineError
+from engines.loads.load import EngineLoad
 from engines.model import Deadlines, Operation
 from engines.wire.dialect import Dialect
 
@@ -88,12 +89,14 @@ class Outgoing:
 class Engine(Protocol):
     """One named engine of the configuration: a set of replicas that serve the same models."""
 
-    __slots__ = ("accepts_stream_options", "kind", "name", "operations", "secrets")
+    __slots__ = ("accepts_stream_options", "kind", "name", "operations", "secrets", "tells_load")
 
     name: str
     kind: str
     operations: frozenset[Operation]
     """What this engine speaks; anything else is a 400 that names the engine."""
+    tells_load: bool
+    """Whether an answer tells the replica's load when the request asks for it (`engines.loads.header`)."""
     accepts_stream_options: bool
     """Whether `stream_options` may be sent; where not, the engine reports usage unasked or not at all."""
     secrets: tuple[bytes, ...]
@@ -120,6 +123,10 @@ class Engine(Protocol):
     async def models(self, replica_id: str) -> tuple[str, ...] | None:
         """The names of the models that the replica lists; None where it has no free list. Raises EngineError when it
         does not answer."""
+
+    async def load(self, replica_id: str) -> EngineLoad | None:
+        """What the replica says of its own load; None where it says nothing. Raises EngineError when it does not
+        answer."""
 
     async def close(self) -> None:
         """Close idle connections; calls in flight go on and close theirs when they end."""

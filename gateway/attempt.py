@@ -26,6 +26,7 @@ from engines.errors import (
     OutOfSockets,
     TotalTimeout,
 )
+from engines.loads.header import ASK, HEADER, read_header
 from engines.model import Deadlines, Usage
 from engines.port import Sink
 from gateway import clock, shortage
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 MAX_ERROR_BYTES: Final = 64 * 1024
 """How much of an engine's error answer is kept; enough for any message, small enough to hold for every request."""
+
+ASK_LOAD_S: Final = 0.25
+"""Of one replica, by one worker. What the engine has to do for it is told in `engines.loads.header`."""
 
 _OUTCOMES: dict[type[EngineError], tuple[Outcome, str]] = {
     ConnectFailed: (Outcome.CONNECT_FAILED, "connect_failed"),
@@ -102,6 +106,7 @@ class Attempt(Sink):
     """Events of a stream with content so far."""
     finish_reason = ""
     gpu_cost_usd: float | None = None
+    _asked_load = False
     _held: HeldPrompts | None = None
     _held_bytes = 0
     _error_size = 0
@@ -136,6 +141,10 @@ class Attempt(Sink):
             # Each attempt has what is left of the client's time, the whole of which runs from the request.
             self._bounds = deadlines = within(deadlines, bounds, spent_s, fallback)
             self._fallback = fallback
+        if upstream.asks_load and now >= upstream.endpoint.state.ask_load_s:
+            upstream.endpoint.state.ask_load_s = now + ASK_LOAD_S
+            outgoing.headers += ASK
+            self._asked_load = True
         exchange = upstream.engine.send(upstream.endpoint.replica, outgoing, deadlines, self)
         if self._lease.held:
             self.exchange = exchange
@@ -147,6 +156,8 @@ class Attempt(Sink):
         self.headers = headers
         if not 200 <= status < 300:
             self.error_parts = []
+        if self._asked_load:
+            self._hear_load(headers)
 
     def data(self, data: bytes) -> None:
         parts = self.error_parts
@@ -186,6 +197,16 @@ class Attempt(Sink):
         self.error_parts = None
         self.status = 0
         self.fail(outcome, kind, str(error))
+
+    def _hear_load(self, headers: Headers) -> None:
+        """vLLM tells it before prefill, so while the request is still among those that it counts."""
+        for name, value in headers:
+            if name == HEADER:
+                load = read_header(value)
+                if load is not None:
+                    state = self.upstream.endpoint.state
+                    state.tell(load.running, load.waiting, load.kv_usage, clock.monotonic())
+                return
 
     def _begin(self) -> Sink:
         self.first_byte_s = clock.monotonic()
@@ -309,6 +330,13 @@ class Attempt(Sink):
         if events <= usage.output_tokens or self.finish_reason:
             return usage
         return usage.estimated(events)
+
+    def compare(self, prompt_tokens: int, usage: Usage, now: float) -> None:
+        """Note how far what was predicted to be cached was from what was reported; `prompt_tokens` is the estimate."""
+        predicted = self._lease.cached_tokens
+        if predicted >= 0 and usage.input_tokens > 0:
+            scaled = predicted * usage.input_tokens / prompt_tokens
+            self.upstream.endpoint.state.tally.take(scaled, usage.cached_tokens, usage.input_tokens, now)
 
     @property
     def over(self) -> bool:

@@ -32,7 +32,6 @@ from gateway.absence import nobody
 from gateway.attempt import Attempt, Owner
 from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.http.handler import Work
-from gateway.identity import ANONYMOUS, Principal
 from gateway.prompt import Prompt
 from gateway.refusal import refusal_headers, told
 from gateway.relay import DocumentRelay, StreamRelay
@@ -44,7 +43,6 @@ from gateway.telemetry.time_stamp import milliseconds
 from routing import retry
 from routing.blame import verdict_of
 from routing.breaker import Verdict
-from routing.facts import RequestFacts
 from routing.outcome import Outcome
 from routing.policy import choose
 
@@ -54,6 +52,7 @@ if TYPE_CHECKING:
     from gateway.envelope import Envelope
     from gateway.fleet.snapshot import Serving
     from gateway.http.request import Request
+    from gateway.identity import Principal
     from routing.model import Endpoint
 
 log = structlog.get_logger()
@@ -115,17 +114,8 @@ class Flight(Owner, Account, Work):
         self._serving: Serving | None = serving
         self._prompt: Prompt | None = Prompt(operation, request.body, parsed, request.fields, request_id)
         self.model = serving.route.name
-        self.tokens = tokens = serving.route.tokens
-        self.facts = RequestFacts(
-            OPERATION_KEYS[operation],
-            tokens.prompt_tokens(self.prompt_bytes),
-            tokens.output_tokens(parsed.output_limit),
-            self._prompt,
-        )
-        if not parsed.stream:
-            self.facts.streams = False
-        if principal is not ANONYMOUS:
-            self.facts.tenant, self.facts.priority = principal.tenant, principal.priority
+        self.tokens = serving.route.tokens
+        self.facts = self._prompt.facts(OPERATION_KEYS[operation], self.tokens, principal)
         self.reply = Reply(request.connection, self.dialect, request_id)
 
     # -- the way up ----------------------------------------------------------------------------------------------------

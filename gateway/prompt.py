@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 from engines.operations import SHAPES
 from engines.port import Outgoing
 from gateway import envelope
+from gateway.identity import ANONYMOUS
 from gateway.prefixes import conversation, prefix_chain
+from routing.facts import RequestFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from engines.model import Operation
     from gateway.envelope import Envelope
     from gateway.fleet.snapshot import Upstream
+    from gateway.identity import Principal
     from routing.facts import Needs
+    from routing.tokens import TokenEstimate
 
 FORWARDED: Final = frozenset(
     {
@@ -53,6 +57,17 @@ class Prompt:
         self._block = b""
         self._written: tuple[str, bool, bool, bytes] | None = None
         """The rewritten body, after what it was written for."""
+
+    def facts(self, operation: str, tokens: TokenEstimate, principal: Principal) -> RequestFacts:
+        """The request as routing sees it. `operation` is the key of its speakers."""
+        parsed = self._envelope
+        prompt_tokens = tokens.prompt_tokens(len(self.body))
+        facts = RequestFacts(operation, prompt_tokens, tokens.output_tokens(parsed.output_limit), self)
+        if not parsed.stream:
+            facts.streams = False
+        if principal is not ANONYMOUS:
+            facts.tenant, facts.priority = principal.tenant, principal.priority
+        return facts
 
     def outgoing(self, upstream: Upstream) -> Outgoing:
         """What is sent to this endpoint. Raises RecursionError for a body nested too deeply to be opened,

@@ -6,7 +6,9 @@
                comes next, and a cache filled twice holds half as much
     eviction   the same once more where the cache is full, since something else will have to be prefilled again then;
                less of it where it is less full, so that caches fill alike
-    load       `LOAD_MS` for each request in flight: they decode together
+    load       `LOAD_MS` for each request in flight, foreign ones included: they decode together; and for each foreign
+               one that waits, what a prompt of `WAITING_TOKENS` takes
+    failures   until `failed_until_s`: a replica that fails at once has nothing in flight, and is not idle
     affinity   less on the replica that others, who share no index with us, would send the same new prefix to, or that
                a conversation belongs to
     start      where engines differ: what a request takes on each without any of the above
@@ -39,6 +41,8 @@ from routing.usable import draw, usable
 OTHERS: Final = 4.0
 EVICTION: Final = 1.0
 LOAD_MS: Final = 1.0
+WAITING_TOKENS: Final = 1000
+"""Nobody knows the prompts of others."""
 AFFINITY: Final = 4.0
 """At infinitely many peers; with one that knows everything there is none."""
 
@@ -46,7 +50,7 @@ LATENESS: Final = 10.0
 RECOVERED: Final = 0.7
 
 _LOOK_AGAIN_S: Final = 0.1
-"""How old the pool's mean rate, and who is full, may be."""
+"""How old the pool's mean rate, who is full, and what engines say of their load may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class LeastCost:
     __slots__ = (
         "_by_slot",
         "_even",
+        "_foreign_ms",
         "_index",
         "_mixed",
         "_ms_per_usd",
@@ -107,6 +112,7 @@ class LeastCost:
             self._ring = HashRing([f"{one.engine}/{one.replica}/{one.model}" for one in self._pool])
         self._places = list(range(len(self._pool)))
         self._per_token = [0.0] * len(self._pool)
+        self._foreign_ms = [0.0] * len(self._pool)
         self._next_s = float("-inf")
 
     def pick(
@@ -143,8 +149,11 @@ class LeastCost:
             ahead = state.prefill_tokens + state.remote_prefill_tokens
             uncached = tokens - cached[at] if cached else tokens
             load_ms = ahead * ms_per_token + LOAD_MS * (state.in_flight_requests + state.remote_requests)
+            load_ms += self._foreign_ms[at]
             if state.plain_until_s > now:
                 load_ms += (state.plain_until_s - now) * 1e3
+            if state.failed_until_s > now:
+                load_ms += (state.failed_until_s - now) * 1e3
             if not self._even:
                 load_ms /= endpoint.weight
             cost = load_ms + uncached * (ms_per_token + self._per_token[at])
@@ -176,7 +185,8 @@ class LeastCost:
     def _ttft_ms(self, endpoint: Endpoint, uncached: int, now: float) -> float:
         """When the first token should come, as far as what is known tells."""
         state = endpoint.state
-        return state.prefill.base_ms + (state.ahead_tokens(now) + uncached) * state.prefill.ms_per_token
+        ahead = state.ahead_tokens(now) + WAITING_TOKENS * state.reported.foreign_waiting(now)
+        return state.prefill.base_ms + (ahead + uncached) * state.prefill.ms_per_token
 
     def _cached(self, facts: RequestFacts) -> list[int]:
         """Tokens of the prompt that each endpoint's replica holds; empty where nobody holds any."""
@@ -214,13 +224,16 @@ class LeastCost:
         return ring.place(chain[known]), new * self._stay * self._mean_ms_per_token()
 
     def _look(self, now: float) -> None:
-        """Read what changes slowly: the pool's mean rate, and whose cache is full."""
+        """Read what changes slowly: the pool's mean rate, whose cache is full, and what engines say of their load."""
         self._next_s = now + _LOOK_AGAIN_S
         mean = self._mean_ms_per_token()
         index = self._index
         for at, state in enumerate(self._states):
             full = 0.0 if index is None else min(1.0, index.fullness(state.slot))
             self._per_token[at] = mean * (OTHERS + EVICTION * full)
+            self._foreign_ms[at] = LOAD_MS * state.reported.foreign_requests(now) + (
+                WAITING_TOKENS * state.prefill.ms_per_token * state.reported.foreign_waiting(now)
+            )
 
     def _mean_ms_per_token(self) -> float:
         return sum([state.prefill.ms_per_token for state in self._states]) / len(self._states)

@@ -102,6 +102,17 @@ class PrefixIndex:
         holding.limit = blocks
         self._keep_limit(holding)
 
+    def shed(self, slot: int, keep: int, runs: int = 128) -> bool:
+        """Forget what the slot used least recently until it holds `keep` blocks, but at most so many runs (128: about
+        half a millisecond). Returns whether there is more to forget."""
+        holding = self._holdings[slot]
+        while holding.blocks > keep:
+            if runs <= 0:
+                return True
+            runs -= 1
+            self._forget(holding, holding.blocks - keep)
+        return False
+
     def held(self, slot: int) -> int:
         """Blocks that the slot holds."""
         return self._holdings[slot].blocks

@@ -79,6 +79,8 @@ class SimulatorEngine(EngineSection):
         return {name: value for name in sorted(own) if (value := getattr(self, name)) is not None}
 
     health_path: ClassVar[str | None] = "/health"
+    load_path: ClassVar[str | None] = "/metrics"
+    tells_load: ClassVar[bool] = True
 
     def launch_plan(self, served: Sequence[str], environ: Mapping[str, str]) -> LaunchPlan | None:
         simulated = from_mapping({**self.parameters, "models": tuple(served), "shutdown_timeout_s": DRAIN_S})

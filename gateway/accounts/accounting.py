@@ -65,6 +65,8 @@ class Accounting(Settlement):
             if usage is not None:
                 if not flight.error_kind and usage.source == "reported":
                     flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s)
+                    if upstream.endpoint.state.slot >= 0:
+                        attempt.compare(flight.facts.prompt_tokens, usage, finished_s)
                 if upstream.rates is not None:
                     cost_usd = upstream.rates.cost_usd(usage) + (cost_usd or 0.0)
             if flight.streams and attempt.first_byte_s:

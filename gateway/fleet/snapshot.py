@@ -31,7 +31,7 @@ UNNAMED: Final = ""
 class Upstream:
     """One endpoint of one public model with everything the gateway needs to call it and to account for it."""
 
-    __slots__ = ("arm", "deadlines", "endpoint", "engine", "headers", "meter", "rates", "series")
+    __slots__ = ("arm", "asks_load", "deadlines", "endpoint", "engine", "headers", "meter", "rates", "series")
 
     def __init__(
         self,
@@ -42,7 +42,9 @@ class Upstream:
         series: Tally,
         rates: Rates | None,
         meter: GpuMeter | None,
+        asks_load: bool = False,
     ) -> None:
+        """`asks_load`: now and then a request asks the engine to tell its load with the answer."""
         self.endpoint = endpoint
         self.engine = engine
         self.arm = arm
@@ -50,6 +52,7 @@ class Upstream:
         self.series = series
         self.rates = rates
         self.meter = meter
+        self.asks_load = asks_load
         self.headers = b"x-penstock-engine: %b\r\nx-penstock-replica: %b\r\n" % (
             endpoint.engine.encode(),
             endpoint.replica.encode(),

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway import clock
 from gateway.accounts.accounting import Accounting
 from gateway.accounts.keys import keyring_of
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
 from gateway.fleet.live import LiveFleet
+from gateway.fleet.predictions import watch_predictions
 from gateway.fleet.prepared import prepare
 from gateway.fleet.snapshot import Snapshot
 from gateway.fleet.steps import in_slices
@@ -49,6 +49,7 @@ from gateway.workers.messages import (
     ExpositionPart,
     Keys,
     Load,
+    LoadReports,
     MembersChanged,
     RemoteLoad,
     RenewCertificate,
@@ -105,7 +106,8 @@ class Worker:
         self._listening = False
         self._certificate: Certificate | None = None
         self.drained = asyncio.Event()
-        self.metrics.watch(BREAKER_OPEN, self._breakers)
+        self.metrics.watch(BREAKER_OPEN, self.fleet.open_breakers)
+        watch_predictions(self.metrics, lambda: self.fleet.table)
         self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
 
     # -- configuration -------------------------------------------------------------------------------------------------
@@ -122,12 +124,9 @@ class Worker:
             case Keys():
                 self._changes.put(lambda: self._rekey(message))
             case RemoteLoad():
-                self.fleet.set_remote(
-                    {
-                        (one.engine, one.replica): (one.tokens, one.prefill_tokens, one.requests)
-                        for one in message.replicas
-                    }
-                )
+                self.fleet.set_remote({(one.engine, one.replica): one.figures for one in message.replicas})
+            case LoadReports():
+                self._changes.put(lambda: in_slices(self.fleet.take_reports(message.reports, message.interval_s)))
             case ExpositionPart():
                 self._scrapes.told(message)
             case Reopen():
@@ -340,10 +339,3 @@ class Worker:
 
     def _tell(self, message: ToPlane, *, bulk: bool) -> bool:
         return self._link is not None and self._link.tell(message, bulk=bulk)
-
-    def _breakers(self) -> list[tuple[tuple[str, str], float]]:
-        self.fleet.sweep()  # what has left and is idle by now is shown no more
-        now = clock.monotonic()
-        return [
-            (state.key, float(not state.breaker.closed and not state.breaker.allows(now))) for state in self.fleet.table
-        ]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from engines.errors import EngineError
+from engines.loads import EngineLoad
 from engines.model import Deadlines, Operation
 from engines.port import Exchange, Headers, Outgoing, Replica, Sink
 from engines.wire import DIALECTS, Dialect
@@ -147,6 +148,7 @@ class FakeEngine:
 
     kind = "vllm"
     operations = frozenset(Operation)
+    tells_load = False
 
     def __init__(self, name: str, replicas: int, secrets: tuple[bytes, ...], accepts_stream_options: bool) -> None:
         self.name = name
@@ -170,6 +172,9 @@ class FakeEngine:
         return True
 
     async def models(self, replica_id: str) -> tuple[str, ...] | None:
+        return None
+
+    async def load(self, replica_id: str) -> EngineLoad | None:
         return None
 
     async def close(self) -> None: ...
