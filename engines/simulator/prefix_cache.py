@@ -45,17 +45,23 @@ class BlockCache:
     def usage_ratio(self) -> float:
         return self.used / self.capacity
 
-    def allocate(self, keys: Sequence[int], private: int) -> int | None:
-        """Hold a prompt's shareable blocks and `private` others; how many leading ones were cached.
-
-        None, with nothing changed, when the blocks are not there.
-        """
+    def cached(self, keys: Sequence[int]) -> int:
+        """How many of the leading blocks are there. Changes nothing, and no block is younger for it."""
         held, idle = self._held, self._idle
         hits = 0
         for key in keys:
             if key not in held and key not in idle:
                 break
             hits += 1
+        return hits
+
+    def allocate(self, keys: Sequence[int], private: int) -> int | None:
+        """Hold a prompt's shareable blocks and `private` others; how many leading ones were cached.
+
+        None, with nothing changed, when the blocks are not there.
+        """
+        held, idle = self._held, self._idle
+        hits = self.cached(keys)
         # A later block can outlive an earlier one: still no new block, but no hit either.
         new = private
         for key in keys:
