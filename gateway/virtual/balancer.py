@@ -1,0 +1,73 @@
+"""How a policy joins the modelled gateways: a picker of routing's own kind, and what else it is told.
+
+A picker chooses and changes nothing, so a policy that remembers where prompts went, or counts in its own way, is told
+of each call by its `Watcher`; one that reads `/metrics` says how often.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.virtual.replicas import Gpu, Scrape, TrueCaches
+from gateway.virtual.trace import Call
+from routing.facts import RequestFacts
+from routing.model import Endpoint
+from routing.pickers import Picker, picker_named
+
+
+class Watcher(Protocol):
+    """Hears what becomes of the calls of one gateway; `replica` is the place in the pool."""
+
+    def sent(self, call: Call, facts: RequestFacts, replica: int, now: float) -> None: ...
+
+    def first_token(self, call: Call, replica: int, now: float) -> None: ...
+
+    def ended(self, call: Call, replica: int, now: float) -> None: ...
+
+
+class Deaf:
+    """A watcher that nothing interests; the others override what does."""
+
+    def sent(self, call: Call, facts: RequestFacts, replica: int, now: float) -> None:
+        """See Watcher, as for the two below."""
+
+    def first_token(self, call: Call, replica: int, now: float) -> None: ...
+
+    def ended(self, call: Call, replica: int, now: float) -> None: ...
+
+
+class Scraper(Protocol):
+    """Reads the replicas' metrics, in the order of the pool."""
+
+    def scraped(self, scrapes: Sequence[Scrape], now: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Balancer:
+    """What one gateway's policy is made of."""
+
+    picker: Picker
+    watcher: Watcher | None = None
+    scraper: Scraper | None = None
+    scrape_s: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a policy may be built from. Only policies that say so look at the true caches and rates."""
+
+    pool: tuple[Endpoint, ...]
+    gpus: tuple[Gpu, ...]
+    caches: TrueCaches
+    rng: random.Random
+
+
+Build = Callable[[Surroundings], Balancer]
+
+
+def of_routing(name: str) -> Build:
+    """A policy of routing itself, by its name in the configuration."""
+    return lambda around: Balancer(picker_named(name, around.pool))
