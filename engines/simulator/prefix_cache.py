@@ -61,33 +61,35 @@ class BlockCache:
         None, with nothing changed, when the blocks are not there.
         """
         held, idle = self._held, self._idle
-        hits = self.cached(keys)
+        room = self.capacity - len(held) - self._private - private
         # A later block can outlive an earlier one: still no new block, but no hit either.
-        new = private
-        for key in keys:
-            if key not in held:
-                new += 1
-        if self.used + new > self.capacity:
+        if room < len(keys) and room < sum([key not in held for key in keys]):
             return None
+        hits, leading = 0, True
         for key in keys:
-            idle.pop(key, None)
-            held[key] = held.get(key, 0) + 1
+            users = held.get(key)
+            if users is not None:
+                held[key] = users + 1
+            else:
+                held[key] = 1
+                leading = key in idle and leading
+                idle.pop(key, None)
+            hits += leading
         self._private += private
-        while self.used + len(idle) > self.capacity:
+        for _ in range(len(held) + self._private + len(idle) - self.capacity):
             idle.popitem(last=False)
         return hits
 
     def release(self, keys: Sequence[int], private: int) -> None:
         """Give back what `allocate` held. The prompt's blocks stay cached, its tail the first to go."""
         self._private -= private
-        held = self._held
+        held, idle = self._held, self._idle
         for key in reversed(keys):
-            users = held[key] - 1
+            users = held.pop(key) - 1
             if users:
                 held[key] = users
             else:
-                del held[key]
-                self._idle[key] = None
+                idle[key] = None
 
     def clear_idle(self) -> None:
         """Forget all cached prefixes that nothing uses."""

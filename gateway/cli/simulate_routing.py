@@ -58,6 +58,8 @@ def simulate_routing(
             duration_s=duration,
             crew=Crew(gateways, tell_ms / 1000),
         )
+        if against and against not in plan.policies:
+            raise ValueError(f"{against} is not among the policies that are compared")
         results = compare(plan, jobs or len(os.sched_getaffinity(0)), lambda line: print(line, file=sys.stderr))
     except (ValueError, OSError) as error:
         end(f"simulate-routing: {error}", 2)

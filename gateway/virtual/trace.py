@@ -40,7 +40,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     arrival_ms: Annotated[float, Meta(ge=0, lt=1e12)]
     input_tokens: Tokens
     output_tokens: Tokens
-    prefix_ids: tuple[Annotated[int, Meta(ge=0, lt=2**63)], ...] = ()
+    prefix_ids: tuple[Annotated[int, Meta(ge=0, le=2**63 - 1)], ...] = ()
     session: str = ""
     tenant: str = ""
     priority: int = 0

@@ -14,11 +14,11 @@ class BlockIndex:
         self._most = list(most_blocks)
         self._having: dict[int, int] = {}  # block -> bit mask of replicas
 
-    def depths(self, chain: Sequence[int]) -> list[int]:
+    def depths(self, chain: Sequence[int], now: float) -> list[int]:
         """Leading blocks that each replica has."""
         return leading(self._having, chain, len(self._lru))
 
-    def add(self, chain: Sequence[int], replica: int) -> None:
+    def add(self, chain: Sequence[int], replica: int, now: float) -> None:
         """The replica was sent these; the oldest blocks over its bound are forgotten."""
         lru, having, bit = self._lru[replica], self._having, 1 << replica
         for block in chain:

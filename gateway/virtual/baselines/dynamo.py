@@ -4,7 +4,7 @@
 
 `active_prefill_blocks` are those of requests before their first token, less what was cached; `decode_blocks` the
 different blocks of all active requests, this one among them. Temperature 0; equals by chance. What is cached it learns
-from the engines' KV events, so that it is given the true caches here, without their delay.
+from the engines' KV events, and predicts for 5 s what it has just sent.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from collections.abc import Collection, Sequence
 from gateway.virtual.balancer import Balancer, Deaf, Surroundings
 from gateway.virtual.baselines.block_index import ActiveBlocks
 from gateway.virtual.baselines.least import fewest
-from gateway.virtual.replicas import TrueCaches
+from gateway.virtual.baselines.told_caches import ToldCaches
 from gateway.virtual.trace import BLOCK_TOKENS, Call
 from routing.facts import RequestFacts
 from routing.model import Endpoint
 
 PREFILL_LOAD_SCALE = 1.0
+PREDICTED_S = 5.0
 
 
 class Dynamo(Deaf):
     """Picker and watcher in one."""
 
-    def __init__(self, pool: Sequence[Endpoint], caches: TrueCaches) -> None:
+    def __init__(self, pool: Sequence[Endpoint], caches: ToldCaches) -> None:
         self._pool = tuple(pool)
         self._caches = caches
         self._active = ActiveBlocks(len(self._pool))
@@ -40,7 +41,7 @@ class Dynamo(Deaf):
         """See routing.pickers.Picker."""
         chain = facts.prefix
         incoming = -(-facts.prompt_tokens // BLOCK_TOKENS)
-        self._depths = self._caches.depths(chain)
+        self._depths = self._caches.depths(chain, now)
         costs = [
             PREFILL_LOAD_SCALE * max(prefill + incoming - cached, 0) + active + incoming - shared
             for prefill, cached, active, shared in zip(
@@ -52,6 +53,7 @@ class Dynamo(Deaf):
     def sent(self, call: Call, facts: RequestFacts, replica: int, now: float) -> None:
         """See gateway.virtual.balancer.Watcher, as for the two below."""
         computed = _blocks(call) - self._depths[replica]
+        self._caches.add(call.chain, replica, now)
         self._computing[call.index] = computed
         self._prefill[replica] += computed
         self._active.add(call.chain, _blocks(call) - len(call.chain), replica)
@@ -68,5 +70,5 @@ def _blocks(call: Call) -> int:
 
 
 def dynamo(around: Surroundings) -> Balancer:
-    both = Dynamo(around.pool, around.caches)
+    both = Dynamo(around.pool, ToldCaches(around.caches, len(around.pool), PREDICTED_S))
     return Balancer(both, both)

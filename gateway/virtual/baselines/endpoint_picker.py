@@ -1,6 +1,6 @@
 """llm-d's endpoint picker (EPP), default weights: queue 2, KV cache 2, prefix 3, and the highest sum wins.
 
-    prefix  matched / prompt, from an LRU of what it sent each pod, sized from `vllm:cache_config_info`
+    prefix  matched / prompt, from an LRU of what it sent, sized from `vllm:cache_config_info`, or from KV events
     queue   (max - q) / (max - min) of vllm:num_requests_waiting; all equal is 1
     kv      1 - usage
 
@@ -15,7 +15,8 @@ from collections.abc import Collection, Sequence
 from gateway.virtual.balancer import Balancer, Deaf, Surroundings
 from gateway.virtual.baselines.block_index import BlockIndex
 from gateway.virtual.baselines.least import fewest
-from gateway.virtual.replicas import Scrape, TrueCaches
+from gateway.virtual.baselines.told_caches import ToldCaches
+from gateway.virtual.replicas import Scrape
 from gateway.virtual.trace import BLOCK_TOKENS, Call
 from routing.facts import RequestFacts
 from routing.model import Endpoint
@@ -24,16 +25,15 @@ QUEUE_WEIGHT = 2.0
 KV_WEIGHT = 2.0
 PREFIX_WEIGHT = 3.0
 SCRAPE_S = 0.05
+PREDICTED_S = 2.0
 
 
 class EndpointPicker(Deaf):
     """Picker, watcher and scraper in one."""
 
-    def __init__(self, pool: Sequence[Endpoint], sent: BlockIndex, caches: TrueCaches | None = None) -> None:
-        """With `caches` it is told what they hold, as by KV events, and does not rely on what it sent."""
+    def __init__(self, pool: Sequence[Endpoint], index: BlockIndex | ToldCaches) -> None:
         self._pool = tuple(pool)
-        self._sent = sent
-        self._known = caches or sent
+        self._index = index
         self._loads = [QUEUE_WEIGHT + KV_WEIGHT] * len(self._pool)
 
     def scraped(self, scrapes: Sequence[Scrape], now: float) -> None:
@@ -50,24 +50,23 @@ class EndpointPicker(Deaf):
     ) -> Endpoint | None:
         """See routing.pickers.Picker."""
         per_block = PREFIX_WEIGHT * BLOCK_TOKENS / facts.prompt_tokens
-        depths = self._known.depths(facts.prefix)
+        depths = self._index.depths(facts.prefix, now)
         costs = [-per_block * depth - load for depth, load in zip(depths, self._loads, strict=True)]
         return fewest(self._pool, costs, rng)
 
     def sent(self, call: Call, facts: RequestFacts, replica: int, now: float) -> None:
         """See gateway.virtual.balancer.Watcher."""
-        self._sent.add(call.chain, replica)
-
-
-def _sent(around: Surroundings) -> BlockIndex:
-    return BlockIndex(len(around.pool), [gpu.cache_tokens // BLOCK_TOKENS for gpu in around.gpus])
+        self._index.add(call.chain, replica, now)
 
 
 def endpoint_picker(around: Surroundings) -> Balancer:
-    one = EndpointPicker(around.pool, _sent(around))
+    """The approximate one: what it sent is what it knows."""
+    blocks = [gpu.cache_tokens // BLOCK_TOKENS for gpu in around.gpus]
+    one = EndpointPicker(around.pool, BlockIndex(len(around.pool), blocks))
     return Balancer(one, one, one, SCRAPE_S)
 
 
 def endpoint_picker_precise(around: Surroundings) -> Balancer:
-    one = EndpointPicker(around.pool, _sent(around), around.caches)
+    """The precise one, which hears KV events."""
+    one = EndpointPicker(around.pool, ToldCaches(around.caches, len(around.pool), PREDICTED_S))
     return Balancer(one, one, one, SCRAPE_S)
