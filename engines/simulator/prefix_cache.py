@@ -46,14 +46,20 @@ class BlockCache:
         return self.used / self.capacity
 
     def cached(self, keys: Sequence[int]) -> int:
-        """How many of the leading blocks are there. Changes nothing, and no block is younger for it."""
+        """How many of the leading blocks are there. Changes nothing, and no block is younger for it.
+
+        Bisected: a prompt's tail is the first to go, so where a block is, those before it are.
+        """
         held, idle = self._held, self._idle
-        hits = 0
-        for key in keys:
-            if key not in held and key not in idle:
-                break
-            hits += 1
-        return hits
+        low, high = 0, len(keys)
+        while low < high:
+            middle = (low + high) // 2
+            key = keys[middle]
+            if key in held or key in idle:
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
     def allocate(self, keys: Sequence[int], private: int) -> int | None:
         """Hold a prompt's shareable blocks and `private` others; how many leading ones were cached.

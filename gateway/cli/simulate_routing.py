@@ -34,7 +34,7 @@ def simulate_routing(
         str, typer.Option(help="the policy that the others are compared with; none: ours", show_default=False)
     ] = "",
     seeds: Annotated[int, typer.Option(min=1, help="how many times, each with other arrivals")] = 3,
-    duration: Annotated[float, typer.Option(help="virtual seconds of arrivals; a trace has its own")] = 40.0,
+    duration: Annotated[float, typer.Option(help="virtual seconds of arrivals; a trace has its own")] = 20.0,
     gateways: Annotated[int, typer.Option(min=1, help="gateways or workers that share nothing")] = 1,
     tell_ms: Annotated[
         float, typer.Option(min=0, help="how often each hears of the others' load in flight; 0: never")

@@ -14,8 +14,8 @@ from typing import Protocol
 from gateway.virtual.replicas import Gpu, Scrape, TrueCaches
 from gateway.virtual.trace import Call
 from routing.facts import RequestFacts
-from routing.model import Endpoint
-from routing.pickers import Picker, picker_named
+from routing.model import LEAST_LOAD, Endpoint
+from routing.pickers import Picker
 
 
 class Watcher(Protocol):
@@ -68,6 +68,10 @@ class Surroundings:
 Build = Callable[[Surroundings], Balancer]
 
 
-def of_routing(name: str) -> Build:
-    """A policy of routing itself, by its name in the configuration."""
-    return lambda around: Balancer(picker_named(name, around.pool))
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One way to choose: a policy of routing itself by its name in the configuration, or another's rule."""
+
+    routing: str = LEAST_LOAD
+    rule: Build | None = None
+    """Takes the place of routing's picker."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engines.simulator.core import Admission, SimRequest, SimulatorCore
-from gateway.virtual.balancer import Build
+from gateway.virtual.balancer import Policy
 from gateway.virtual.gateways import ModelledGateway, Sent, tell
 from gateway.virtual.replicas import Gpu, TrueCaches, cores_of, scrape
 from gateway.virtual.trace import Call, seeded
@@ -47,10 +47,12 @@ ALONE = Crew()
 class ModelledFleet:
     """One run: made, played once, looked at."""
 
-    def __init__(self, gpus: Sequence[Gpu], build: Build, seed: int, crew: Crew = ALONE) -> None:
+    def __init__(self, gpus: Sequence[Gpu], policy: Policy, seed: int, crew: Crew = ALONE) -> None:
         self.cores: list[SimulatorCore] = cores_of(gpus, seed)
         caches = TrueCaches(self.cores)
-        self.gateways = [ModelledGateway(build, gpus, caches, seeded(seed, "gateway", i)) for i in range(crew.gateways)]
+        self.gateways = [
+            ModelledGateway(policy, gpus, caches, seeded(seed, "gateway", i)) for i in range(crew.gateways)
+        ]
         self._crew = crew
         self._seed = seed
         self._events: list[tuple[float, int]] = []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from gateway.virtual.balancer import Balancer, Build, Surroundings
+from gateway.virtual.balancer import Balancer, Policy, Surroundings
 from gateway.virtual.replicas import Gpu, Scrape, TrueCaches
 from gateway.virtual.trace import BYTES_PER_TOKEN, Call
 from routing.facts import RequestFacts
@@ -44,16 +44,19 @@ class Sent:
 class ModelledGateway:
     """Shares nothing with its like but what `tell` carries over."""
 
-    def __init__(self, build: Build, gpus: Sequence[Gpu], caches: TrueCaches, rng: random.Random) -> None:
+    def __init__(self, policy: Policy, gpus: Sequence[Gpu], caches: TrueCaches, rng: random.Random) -> None:
         self.table = ReplicaTable()
         names = tuple(str(i) for i in range(len(gpus)))
-        spec = ModelSpec(MODEL, (TargetSpec("fleet", MODEL, names, frozenset({OPERATION})),))
+        spec = ModelSpec(MODEL, (TargetSpec("fleet", MODEL, names, frozenset({OPERATION})),), policy.routing)
         route = build_route(spec, self.table)
         self.pool: tuple[Endpoint, ...] = route.whole.pools[0]
         self._place = {endpoint: i for i, endpoint in enumerate(self.pool)}
-        self.balancer: Balancer = build(Surroundings(self.pool, tuple(gpus), caches, rng))
-        tiers = Tiers((self.pool,), (self.balancer.picker,))
-        self._route = replace(route, whole=tiers, speakers={OPERATION: tiers})
+        self.balancer = Balancer(route.whole.pickers[0])
+        if policy.rule is not None:
+            self.balancer = policy.rule(Surroundings(self.pool, tuple(gpus), caches, rng))
+            tiers = Tiers((self.pool,), (self.balancer.picker,))
+            route = replace(route, whole=tiers, speakers={OPERATION: tiers})
+        self._route = route
         self._rng = rng
         self.series = InFlight()
 

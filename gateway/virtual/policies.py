@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from gateway.virtual.balancer import Build, of_routing
+from gateway.virtual.balancer import Policy
 from gateway.virtual.baselines.cache_aware import cache_aware
 from gateway.virtual.baselines.dynamo import dynamo
 from gateway.virtual.baselines.endpoint_picker import endpoint_picker, endpoint_picker_precise
 from gateway.virtual.baselines.least import least_requests, least_tokens
-from gateway.virtual.oracle import oracle
+from gateway.virtual.oracle import ORACLE
 from routing.model import LEAST_LOAD, ROUND_ROBIN
 
-POLICIES: dict[str, Build] = {
-    ROUND_ROBIN: of_routing(ROUND_ROBIN),
-    LEAST_LOAD: of_routing(LEAST_LOAD),
-    "least_requests": least_requests,
-    "least_tokens": least_tokens,
-    "sglang_cache_aware": cache_aware,
-    "llm_d_epp": endpoint_picker,
-    "llm_d_epp_precise": endpoint_picker_precise,
-    "dynamo": dynamo,
-    "oracle": oracle,
+POLICIES: dict[str, Policy] = {
+    ROUND_ROBIN: Policy(ROUND_ROBIN),
+    LEAST_LOAD: Policy(LEAST_LOAD),
+    "least_requests": Policy(rule=least_requests),
+    "least_tokens": Policy(rule=least_tokens),
+    "sglang_cache_aware": Policy(rule=cache_aware),
+    "llm_d_epp": Policy(rule=endpoint_picker),
+    "llm_d_epp_precise": Policy(rule=endpoint_picker_precise),
+    "dynamo": Policy(rule=dynamo),
+    "oracle": ORACLE,
 }
 
 TWINS = {"llm_d_epp": "llm_d_epp_precise"}
@@ -29,9 +29,9 @@ OURS = LEAST_LOAD
 """Whom the others are compared with, unless it is said otherwise."""
 
 
-def policy_named(name: str) -> Build:
+def policy_named(name: str) -> Policy:
     """The policy of a name. Raises ValueError, naming the known ones."""
-    build = POLICIES.get(name)
-    if build is None:
+    policy = POLICIES.get(name)
+    if policy is None:
         raise ValueError(f"unknown policy {name[:64]!r}; known policies: {', '.join(POLICIES)}")
-    return build
+    return policy

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from gateway.virtual.figures import figures_of
 from gateway.virtual.fleet import ModelledFleet
-from gateway.virtual.oracle import oracle
+from gateway.virtual.oracle import ORACLE
 from gateway.virtual.replicas import Gpu
 from gateway.virtual.scenarios import Scenario
 from gateway.virtual.trace import calls_of
@@ -35,7 +35,7 @@ def keeps_up(scenario: Scenario, fleet: Sequence[Gpu], rate_per_s: float, durati
     calls = calls_of(scenario.workload(SEED, rate_per_s, duration_s))
     if not calls:
         return True
-    outcomes = ModelledFleet(fleet, oracle, SEED).play(calls)
+    outcomes = ModelledFleet(fleet, ORACLE, SEED).play(calls)
     return figures_of(outcomes, fleet, scenario.ttft_slo_s).good_ratio >= WANTED_GOOD_RATIO
 
 
