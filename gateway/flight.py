@@ -119,6 +119,8 @@ class Flight:
             tokens.output_tokens(parsed.output_limit),
             self._prompt,
         )
+        if not parsed.stream:
+            self.facts.streams = False
         if principal is not ANONYMOUS:
             self.facts.tenant, self.facts.priority = principal.tenant, principal.priority
         self.reply = Reply(request.connection, self.dialect, request_id)
@@ -169,6 +171,8 @@ class Flight:
             and retry.deeper_tier_left(serving.route, self.facts, endpoint.tier, now, self._retry)
         )
         attempt.send(outgoing, bounds, now, now - self.received_s, fallback)
+        if serving.route.prefixes is not None:
+            serving.route.sent(self.facts, endpoint)
         if self._paused:
             attempt.pause()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from engines.operations import SHAPES
 from engines.port import Outgoing
 from gateway import envelope
+from gateway.prefixes import prefix_chain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,7 @@ class Prompt:
     # -- routing.facts.FactSource --------------------------------------------------------------------------------------
 
     def prefix(self) -> Sequence[int]:
-        return ()  # no picker compares prefixes yet
+        return prefix_chain(self._envelope.model or "", self.body)
 
     def session(self) -> str:
         return self._fields.get(b"x-session-id", b"").decode("latin-1")

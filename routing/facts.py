@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from routing.prefix_index import PrefixIndex
+from routing.prefix_match import Match
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -56,6 +59,10 @@ class RequestFacts:
     """Higher goes first."""
     deadline_s: float | None = None
     """When its client gives up, on the clock of `now`; None when it did not say."""
+    streams = True
+    """Whether its answer comes in pieces. The first byte of one that does not says when all of it is done."""
+    match: Match | None = None
+    """Who held how much of the prompt when it was looked up; None until a picker wanted to know."""
     _prefix: Sequence[int] | None = None
     _session: str | None = None
     _adapter: str | None = None
@@ -74,8 +81,9 @@ class RequestFacts:
         self._source = source
 
     def let_go(self) -> None:
-        """Forget the source, which may hold the prompt. What was asked before is still known."""
+        """Forget the source, which may hold the prompt, and the prompt's keys. What else was asked is still known."""
         self._source = None
+        self._prefix = self.match = None
 
     @property
     def prefix(self) -> Sequence[int]:
@@ -83,6 +91,30 @@ class RequestFacts:
         if known is None:
             known = self._prefix = self._source.prefix() if self._source is not None else ()
         return known
+
+    def matched(self, index: PrefixIndex) -> Match:
+        """Who holds how much of the prompt. It is looked up once: a later attempt decides by the same."""
+        known = self.match
+        if known is None:
+            known = self.match = index.match(self.prefix)
+        return known
+
+    @property
+    def deepest(self) -> int:
+        """How many blocks of the prompt are held anywhere."""
+        match = self.match
+        return match.points[-1][0] if match is not None and match.points else 0
+
+    def tokens_of(self, blocks: int) -> int:
+        """The tokens of so many blocks of the prompt. The last block, which is not full, is never held."""
+        return self.prompt_tokens * blocks // (len(self.prefix) + 1)
+
+    def uncached_tokens(self, slot: int) -> int:
+        """What the replica at this place of the index has to prefill; at least 1."""
+        match = self.match
+        if match is None or not match.points:
+            return self.prompt_tokens
+        return max(1, self.prompt_tokens - self.tokens_of(match.depth_of(slot)))
 
     @property
     def session(self) -> str:

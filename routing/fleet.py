@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from routing.model import LEAST_LOAD, Endpoint
+from routing.model import LEAST_LOAD, PREFIXED, Endpoint
 from routing.pickers import picker_named
 from routing.replica import ReplicaTable
 from routing.route import DEFAULT_RETRY, ModelRoute, RetrySettings, Tiers
@@ -46,6 +46,8 @@ class ModelSpec:
     targets: tuple[TargetSpec, ...]
     policy: str = LEAST_LOAD
     retry: RetrySettings = DEFAULT_RETRY
+    peers: int = 1
+    """Workers and gateways that choose among the same replicas, each by itself; this one included."""
 
 
 class Fleet:
@@ -87,7 +89,7 @@ def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = 
     Targets of one tier are one pool. Tier numbers need not be consecutive; an engine without replicas leaves its pool
     empty. `old` is the model's route in use: its budget, its estimate and the endpoints that stay the same are kept.
     """
-    _check(model)
+    _check(model, table)
     whole, speakers = _tiers(model, table, old)
     keep_budget = old is not None and old.retry == model.retry
     return ModelRoute(
@@ -98,11 +100,12 @@ def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = 
         retry=model.retry,
         budget=old.budget if old is not None and keep_budget else model.retry.new_budget(),
         tokens=old.tokens if old is not None else TokenEstimate(),
+        prefixes=table.prefixes if model.policy in PREFIXED else None,
     )
 
 
-def _check(model: ModelSpec) -> None:
-    picker_named(model.policy, ())
+def _check(model: ModelSpec, table: ReplicaTable) -> None:
+    picker_named(model.policy, (), table)
     seen: set[tuple[str, str, str, int]] = set()
     for target in model.targets:
         if not (target.weight > 0 and math.isfinite(target.weight)):
@@ -147,7 +150,8 @@ def _tiers(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None) -> tup
             for i in chosen:
                 pools[position[model.targets[i].tier]] += placed[i]
             tiers = made[chosen] = Tiers(
-                tuple(tuple(pool) for pool in pools), tuple(picker_named(model.policy, pool) for pool in pools)
+                tuple(tuple(pool) for pool in pools),
+                tuple(picker_named(model.policy, pool, table, model.peers) for pool in pools),
             )
         return tiers
 

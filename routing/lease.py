@@ -3,7 +3,8 @@
     taken at the send            given back
     ---------------------------  ---------------------------------------------------------------------------------------
     a ticket of the breaker      with a success once its answer is used (`works`), or with how it ended (`tell`)
-    the prompt's tokens          at the first body byte, when prefill is over (`first_byte`), or at the end
+    the prompt's tokens          at the first body byte, when prefill is over (`first_byte`), or at the end; only those
+                                 that the replica is not believed to hold
     the output's tokens          at the end (`release`)
     a place on the meter         at the end; what it cost comes back
     one in flight of the series  at the end
@@ -45,6 +46,7 @@ class Lease:
     """See the table above. `now` is on one clock throughout and must not run backwards."""
 
     __slots__ = (
+        "_ahead_tokens",
         "_held",
         "_mark",
         "_meter",
@@ -52,6 +54,8 @@ class Lease:
         "_prompt_tokens",
         "_series",
         "_state",
+        "_streams",
+        "_taken_s",
         "_ticket",
         "_told",
         "_works",
@@ -62,10 +66,21 @@ class Lease:
     ) -> None:
         """Take it all. Call it only for a replica that was available at the same `now`."""
         self._state = state
-        self._prompt_tokens = prompt_tokens = facts.prompt_tokens
-        self._output_tokens = output_tokens = facts.output_tokens
+        self._taken_s = now
+        self._ahead_tokens = 0.0
+        self._streams = streams = facts.streams
+        prompt_tokens = facts.prompt_tokens if facts.match is None else facts.uncached_tokens(state.slot)
+        output_tokens = facts.output_tokens
         self._ticket = state.breaker.admit(now)
-        state.charge(prompt_tokens, output_tokens)
+        if streams:
+            state.charge(prompt_tokens, output_tokens)
+            self._ahead_tokens = state.ahead_tokens(now)
+        else:
+            state.charge_plain(prompt_tokens, output_tokens, now)
+            output_tokens += prompt_tokens
+            prompt_tokens = 0
+        self._prompt_tokens = prompt_tokens
+        self._output_tokens = output_tokens
         self._meter = meter
         self._mark = 0.0 if meter is None else meter.start(now)
         self._series = series
@@ -81,15 +96,18 @@ class Lease:
 
     def first_byte(self) -> None:
         """Prefill is over. It says nothing yet of how the replica does: the first event may be an error."""
-        self._state.first_byte(self._prompt_tokens)
-        self._prompt_tokens = 0
+        if self._streams:
+            self._state.first_byte(self._prompt_tokens)
+            self._prompt_tokens = 0
 
     def works(self, now: float, rng: random.Random) -> None:
-        """Something of its answer is used, so the replica works. Only the first call does anything, and none after
-        `tell`."""
+        """Something of its answer is used, so the replica works; the answer began at `now`. Only the first call does
+        anything, and none after `tell`."""
         if self._works or self._told:
             return
         self._works = True
+        if self._streams:
+            self._state.prefill.learn(self._ahead_tokens, (now - self._taken_s) * 1e3, now)
         if self._state.aside_until_s:
             self._state.stand_in()
         self._state.breaker.record(self._ticket, Verdict.SUCCESS, now, rng)

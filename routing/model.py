@@ -11,6 +11,11 @@ from routing.replica import ReplicaState
 LEAST_LOAD: Final = "least_load"
 ROUND_ROBIN: Final = "round_robin"
 RANDOM: Final = "random"
+LATENCY: Final = "latency"
+PREFIX: Final = "prefix"
+
+PREFIXED: Final = frozenset({PREFIX})
+"""Those that ask what caches hold."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,8 +12,11 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+from routing.costs import LeastCost
 from routing.facts import RequestFacts
-from routing.model import LEAST_LOAD, RANDOM, ROUND_ROBIN, Endpoint
+from routing.model import LATENCY, LEAST_LOAD, PREFIX, RANDOM, ROUND_ROBIN, Endpoint
+from routing.replica import ReplicaTable
+from routing.usable import draw, is_panic, usable
 
 
 class Picker(Protocol):
@@ -62,15 +65,15 @@ class LeastLoad:
         elif self._size == 1:  # a hosted provider, mostly
             (a,) = pool
             return a if a.state.available(now) and a not in skip else None
-        usable = _usable(pool, now, skip)
-        if len(usable) < 2:
-            return usable[0] if usable else None
-        if len(usable) == 2:
-            a, b = usable
+        left = usable(pool, now, skip)
+        if len(left) < 2:
+            return left[0] if left else None
+        if len(left) == 2:
+            a, b = left
         else:
-            a = _draw(usable, rng)
-            usable.remove(a)
-            b = _draw(usable, rng)
+            a = draw(left, rng)
+            left.remove(a)
+            b = draw(left, rng)
         return _lighter(a, b, rng)
 
 
@@ -97,7 +100,7 @@ class RoundRobin:
             i = (self._next + step) % size
             endpoint = pool[i]
             if not endpoint.state.available(now):
-                if not (panic or _is_panic(pool)):
+                if not (panic or is_panic(pool)):
                     continue
                 panic = True
                 if not endpoint.state.last_resort(now):
@@ -110,9 +113,9 @@ class RoundRobin:
     def _pick_smooth(self, now: float, skip: Collection[Endpoint]) -> Endpoint | None:
         best = -1
         total = 0.0
-        usable = _usable(self._pool, now, skip)
+        left = usable(self._pool, now, skip)
         for i, endpoint in enumerate(self._pool):
-            if endpoint not in usable:
+            if endpoint not in left:
                 continue
             total += endpoint.weight
             self._credit[i] += endpoint.weight
@@ -141,64 +144,35 @@ class Random:
             endpoint = pool[int(rng.random() * len(pool))]
             if endpoint.state.available(now):
                 return endpoint
-        usable = _usable(pool, now, skip)
-        if len(usable) < 2:
-            return usable[0] if usable else None
-        return _draw(usable, rng)
+        left = usable(pool, now, skip)
+        if len(left) < 2:
+            return left[0] if left else None
+        return draw(left, rng)
 
 
-PICKERS: dict[str, Callable[[Sequence[Endpoint]], Picker]] = {
-    LEAST_LOAD: LeastLoad,
-    ROUND_ROBIN: RoundRobin,
-    RANDOM: Random,
+PICKERS: dict[str, Callable[[Sequence[Endpoint], ReplicaTable, int], Picker]] = {
+    LEAST_LOAD: lambda pool, table, peers: LeastLoad(pool),
+    ROUND_ROBIN: lambda pool, table, peers: RoundRobin(pool),
+    RANDOM: lambda pool, table, peers: Random(pool),
+    LATENCY: lambda pool, table, peers: LeastCost(pool, table, prefix=False, peers=peers),
+    PREFIX: lambda pool, table, peers: LeastCost(pool, table, prefix=True, peers=peers),
 }
 """Policy name in the configuration -> how to build its picker for a pool."""
 
 
-def picker_named(name: str, pool: Sequence[Endpoint]) -> Picker:
-    """The picker of policy `name` for `pool`. Raises UnknownPolicyError, naming the known ones."""
+def picker_named(name: str, pool: Sequence[Endpoint], table: ReplicaTable, peers: int = 1) -> Picker:
+    """The picker of policy `name` for `pool`, whose replicas are in `table`; `peers` decide over the same pool.
+
+    Raises UnknownPolicyError, naming the known ones.
+    """
     build = PICKERS.get(name)
     if build is None:
         raise UnknownPolicyError(f"unknown policy {name[:64]!r}; known policies: {', '.join(sorted(PICKERS))}")
-    return build(pool)
+    return build(pool, table, peers)
 
 
 def _even(pool: Sequence[Endpoint]) -> bool:
     return all(endpoint.weight == pool[0].weight for endpoint in pool)
-
-
-def last_resort(
-    pool: Sequence[Endpoint], now: float, rng: random.Random, skip: Collection[Endpoint] = ()
-) -> Endpoint | None:
-    """One of a pool in which nobody is available, but for reasons that may be wrong; None when there is none."""
-    left = [endpoint for endpoint in pool if endpoint.state.last_resort(now) and endpoint not in skip]
-    return _draw(left, rng) if left else None
-
-
-def _usable(pool: Sequence[Endpoint], now: float, skip: Collection[Endpoint]) -> list[Endpoint]:
-    if _is_panic(pool):
-        return [endpoint for endpoint in pool if endpoint.state.last_resort(now) and endpoint not in skip]
-    return [endpoint for endpoint in pool if endpoint.state.available(now) and endpoint not in skip]
-
-
-def _is_panic(pool: Sequence[Endpoint]) -> bool:
-    """Whether some, but fewer than half of a pool are up: then what probes say is ignored.
-
-    The few would topple under the load of all, and so many at once are rather our fault than theirs (Envoy's panic
-    threshold). With none up a later tier comes first; `routing.policy` asks these when there is none.
-    """
-    up = sum([endpoint.state.healthy for endpoint in pool])
-    return 0 < 2 * up < len(pool)
-
-
-def _draw(endpoints: Sequence[Endpoint], rng: random.Random) -> Endpoint:
-    """One endpoint, with a chance proportional to its weight."""
-    left = rng.random() * sum(endpoint.weight for endpoint in endpoints)
-    for endpoint in endpoints:
-        left -= endpoint.weight
-        if left < 0.0:
-            return endpoint
-    return endpoints[-1]  # rounding of the sum
 
 
 def _lighter(a: Endpoint, b: Endpoint, rng: random.Random) -> Endpoint:

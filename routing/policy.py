@@ -8,8 +8,8 @@ from collections.abc import Collection
 from routing.facts import RequestFacts
 from routing.filters import passed_over
 from routing.model import Endpoint
-from routing.pickers import last_resort
 from routing.route import ModelRoute
+from routing.usable import last_resort
 
 
 def choose(

@@ -7,6 +7,8 @@ Accounting of one attempt, in tokens (estimates; `routing.tokens`):
     release(0, output)          at the end             -1 request, - output
     release(prompt, output)     at the end, if there was no first byte
 
+The prompt's share is what the replica has to prefill: what it is believed to hold already is not charged.
+
 The same numbers must come back as were charged, each exactly once: the caller keeps them. Giving back more than was
 charged clamps at zero, because a wrong counter must not stop traffic, and warns, because warnings are errors in tests.
 """
@@ -18,10 +20,16 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from routing.breaker import Breaker, BreakerSettings, Told
+from routing.prefix_index import PrefixIndex
+from routing.rates import PrefillRate
 
 LEAST_ASIDE_S: Final = 60.0
 MOST_ASIDE_S: Final = 600.0
 """A key that was revoked does not come back by itself, but one whose quota is used up does."""
+
+NO_SLOT: Final = -1
+SEED_CACHE_BLOCKS: Final = 8192
+"""What a replica's KV cache is taken to hold until it has told: 2 MiB of text, half a million tokens."""
 
 ReplicaKey = tuple[str, str]
 """(engine name, replica id)"""
@@ -39,8 +47,13 @@ class ReplicaState:
         "in_flight_requests",
         "in_flight_tokens",
         "key",
+        "plain_until_s",
+        "prefill",
         "prefill_tokens",
+        "remote_prefill_tokens",
+        "remote_requests",
         "remote_tokens",
+        "slot",
     )
 
     def __init__(self, key: ReplicaKey, breaker: Breaker) -> None:
@@ -53,6 +66,14 @@ class ReplicaState:
         """The prompt share of `in_flight_tokens`."""
         self.remote_tokens = 0
         """`in_flight_tokens` of the other workers, as last told."""
+        self.plain_until_s = 0.0
+        """When the prompts of plain answers sent so far will be prefilled, by the rate that the replica is known for:
+        nothing tells of it before the answer is whole."""
+        self.remote_prefill_tokens = 0
+        self.remote_requests = 0
+        self.prefill = PrefillRate()
+        self.slot = NO_SLOT
+        """Where the prefix index keeps what it holds; `NO_SLOT` until a policy wants to know."""
         self.healthy = True
         """What active probes say; True where there are none."""
         self.draining = False
@@ -95,6 +116,25 @@ class ReplicaState:
         self.in_flight_tokens += prompt_tokens + output_tokens
         self.prefill_tokens += prompt_tokens
 
+    def set_remote(self, tokens: int, prefill_tokens: int, requests: int) -> None:
+        """What other workers have in flight here, as last told."""
+        self.remote_tokens = tokens
+        self.remote_prefill_tokens = prefill_tokens
+        self.remote_requests = requests
+
+    def charge_plain(self, prompt_tokens: int, output_tokens: int, now: float) -> None:
+        """A request is being sent here whose first byte will be its last: all of it is given back then."""
+        self.in_flight_requests += 1
+        self.in_flight_tokens += prompt_tokens + output_tokens
+        self.plain_until_s = max(now, self.plain_until_s) + prompt_tokens * self.prefill.ms_per_token * 1e-3
+
+    def ahead_tokens(self, now: float) -> float:
+        """What it has to prefill before it comes to a request that is sent now, or with it once that is charged."""
+        ahead = float(self.prefill_tokens + self.remote_prefill_tokens)
+        if self.plain_until_s > now:
+            ahead += (self.plain_until_s - now) * 1e3 / self.prefill.ms_per_token
+        return ahead
+
     def first_byte(self, prompt_tokens: int) -> None:
         """The request's prefill is over."""
         self.in_flight_tokens -= prompt_tokens
@@ -120,7 +160,7 @@ class ReplicaState:
 class ReplicaTable:
     """All replica states of one worker, by key. It outlives every fleet built from it, and changes by difference."""
 
-    __slots__ = ("_breaker", "_changed", "_leaving", "_states")
+    __slots__ = ("_breaker", "_changed", "_leaving", "_states", "prefixes")
 
     def __init__(
         self,
@@ -132,6 +172,8 @@ class ReplicaTable:
         self._breaker = breaker or BreakerSettings()
         self._states: dict[ReplicaKey, ReplicaState] = {}
         self._leaving: dict[ReplicaKey, None] = {}
+        self.prefixes = PrefixIndex()
+        """Who holds which prompts. It takes no memory until a policy fills it."""
 
     def get(self, key: ReplicaKey) -> ReplicaState:
         """The state of `key`, made on first use. One that was to be forgotten stays after all."""
@@ -166,8 +208,17 @@ class ReplicaTable:
         """
         gone = [key for key in self._leaving if self._states[key].in_flight_requests == 0]
         for key in gone:
+            slot = self._states[key].slot
+            if slot != NO_SLOT:
+                self.prefixes.drop(slot)
             del self._leaving[key], self._states[key]
         return gone
+
+    def slot_of(self, state: ReplicaState) -> int:
+        """The place of a replica in the prefix index, from now on."""
+        if state.slot == NO_SLOT:
+            state.slot = self.prefixes.open(SEED_CACHE_BLOCKS)
+        return state.slot
 
     def retune(self, breaker: BreakerSettings, now: float) -> Iterator[None]:
         """Put other breaker settings in force, a step for each replica; see `Breaker.retune`."""

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from routing.budget import RetryBudget
+from routing.facts import RequestFacts
 from routing.model import Endpoint
 from routing.pickers import Picker
+from routing.prefix_index import PrefixIndex
+from routing.replica import NO_SLOT
 from routing.tokens import TokenEstimate
 
 if TYPE_CHECKING:
@@ -76,10 +79,17 @@ class ModelRoute:
     retry: RetrySettings
     budget: RetryBudget
     tokens: TokenEstimate
+    prefixes: PrefixIndex | None = None
+    """Where the policy notes who was sent which prompt; None where it does not want to know."""
     filters: tuple[Filter, ...] = ()
     """Asked in this order, before anything is picked."""
     keeps_prompt: bool = False
     """Whether a feature of this route reads the prompt after the first byte of an answer; else it is dropped then."""
+
+    def sent(self, facts: RequestFacts, endpoint: Endpoint) -> None:
+        """The request has gone to the endpoint, whose replica will hold its prompt."""
+        if self.prefixes is not None and endpoint.state.slot != NO_SLOT:
+            self.prefixes.add(facts.prefix, endpoint.state.slot)
 
     def endpoints(self) -> Iterator[Endpoint]:
         """Every endpoint, tier by tier."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.control.links import Links
-from gateway.workers.messages import Load, RemoteLoad, RemoteTokens
+from gateway.workers.messages import Load, RemoteLoad, ReplicaLoad
 
 EVERY_S = 0.1
 
@@ -13,11 +13,11 @@ class LoadExchange:
 
     def __init__(self, links: Links) -> None:
         self._links = links
-        self._loads: dict[str, list[RemoteTokens]] = {}
+        self._loads: dict[str, list[ReplicaLoad]] = {}
 
     def note(self, worker: str, load: Load) -> None:
         if worker in self._links:
-            self._loads[worker] = load.tokens
+            self._loads[worker] = load.replicas
 
     def departed(self, worker: str) -> None:
         """What it had in flight is gone with it."""
@@ -26,10 +26,11 @@ class LoadExchange:
     async def share(self) -> None:
         """The loop's step: tell each worker what the others have in flight. One that finds no room comes again."""
         for worker in self._links:
-            total: dict[tuple[str, str], int] = {}
-            for other, tokens in self._loads.items():
+            total: dict[tuple[str, str], ReplicaLoad] = {}
+            for other, loads in self._loads.items():
                 if other != worker:
-                    for one in tokens:
+                    for one in loads:
                         key = one.engine, one.replica
-                        total[key] = total.get(key, 0) + one.tokens
-            self._links.tell(worker, RemoteLoad([RemoteTokens(*key, count) for key, count in total.items()]), bulk=True)
+                        known = total.get(key)
+                        total[key] = one if known is None else known.with_more(one)
+            self._links.tell(worker, RemoteLoad(list(total.values())), bulk=True)

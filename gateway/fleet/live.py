@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from gateway.settings import Model, Settings
     from gateway.telemetry.metrics import Metrics
 
+RemoteLoad = tuple[int, int, int]
+"""Tokens, those of them that are to be prefilled, and requests."""
 _AT_ONCE = 32
 """Replica states to a step."""
 
@@ -72,7 +74,7 @@ class LiveFleet:
         self._told: dict[str, dict[str, Member]] = {}
         self._engines: dict[str, Built] = {}
         self._models: dict[str, _Served] = {}
-        self._remote: Mapping[ReplicaKey, int] = {}
+        self._remote: Mapping[ReplicaKey, RemoteLoad] = {}
         self._meters: dict[ReplicaKey, tuple[float, GpuMeter]] = {}
 
     def configure(self, prepared: Prepared, members: Iterable[Member]) -> Iterator[None]:
@@ -146,17 +148,17 @@ class LiveFleet:
         for key in self.table.sweep():
             self._meters.pop(key, None)
 
-    def set_remote(self, tokens: Mapping[ReplicaKey, int]) -> None:
-        """Tokens in flight at other workers; a replica not among them has none."""
-        for key in self._remote.keys() - tokens.keys():
+    def set_remote(self, loads: Mapping[ReplicaKey, RemoteLoad]) -> None:
+        """What other workers have in flight; at a replica not among them, nothing."""
+        for key in self._remote.keys() - loads.keys():
             state = self.table.find(key)
             if state is not None:
-                state.remote_tokens = 0
-        for key, count in tokens.items():
+                state.set_remote(0, 0, 0)
+        for key, load in loads.items():
             state = self.table.find(key)
             if state is not None:
-                state.remote_tokens = count
-        self._remote = tokens
+                state.set_remote(*load)
+        self._remote = loads
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -202,7 +204,7 @@ class LiveFleet:
     ) -> _Served:
         """One model: the one in use, if nothing of it has changed."""
         old = self._models.get(name)
-        spec = model_spec(name, model, engines, retry)
+        spec = model_spec(name, model, engines, retry, self._workers)
         terms = {}
         for target in model.targets:
             section = settings.engines[target.engine]

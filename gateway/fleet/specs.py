@@ -50,7 +50,9 @@ def priced(settings: Settings) -> list[tuple[str, str, str]]:
     ]
 
 
-def model_spec(name: str, model: Model, engines: Mapping[str, Built], retry: RetrySettings) -> ModelSpec:
+def model_spec(
+    name: str, model: Model, engines: Mapping[str, Built], retry: RetrySettings, workers: int = 1
+) -> ModelSpec:
     """One public model over these engines."""
     targets = tuple(
         TargetSpec(
@@ -63,7 +65,7 @@ def model_spec(name: str, model: Model, engines: Mapping[str, Built], retry: Ret
         )
         for target in model.targets
     )
-    return ModelSpec(name, targets, model.policy.name, retry)
+    return ModelSpec(name, targets, model.policy.name, retry, peers=workers)
 
 
 def breaker_settings(settings: Settings) -> BreakerSettings:

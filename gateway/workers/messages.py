@@ -31,16 +31,29 @@ class MembersChanged(msgspec.Struct, tag="members_changed"):
     members: list[Member]
 
 
-class RemoteTokens(msgspec.Struct, array_like=True, frozen=True):
+class ReplicaLoad(msgspec.Struct, array_like=True, frozen=True):
+    """What a worker, or all others together, have in flight at one replica."""
+
     engine: str
     replica: str
     tokens: int
+    prefill_tokens: int
+    requests: int
+
+    def with_more(self, more: ReplicaLoad) -> ReplicaLoad:
+        return ReplicaLoad(
+            self.engine,
+            self.replica,
+            self.tokens + more.tokens,
+            self.prefill_tokens + more.prefill_tokens,
+            self.requests + more.requests,
+        )
 
 
 class RemoteLoad(msgspec.Struct, tag="remote_load"):
-    """Tokens in flight at the other workers; a replica not listed has none."""
+    """What the other workers have in flight; at a replica not listed, nothing."""
 
-    tokens: list[RemoteTokens]
+    replicas: list[ReplicaLoad]
 
 
 class AskCounters(msgspec.Struct, tag="ask_counters"):
@@ -116,9 +129,9 @@ class Counters(msgspec.Struct, tag="counters"):
 
 
 class Load(msgspec.Struct, tag="load"):
-    """Tokens in flight at this worker."""
+    """What this worker has in flight; at a replica not listed, nothing."""
 
-    tokens: list[RemoteTokens]
+    replicas: list[ReplicaLoad]
 
 
 class AdminRequest(msgspec.Struct, tag="admin_request"):

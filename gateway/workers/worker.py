@@ -59,10 +59,10 @@ from gateway.workers.messages import (
     Load,
     MembersChanged,
     RemoteLoad,
-    RemoteTokens,
     RenewCertificate,
     Renewed,
     Reopen,
+    ReplicaLoad,
     ToPlane,
     ToWorker,
 )
@@ -109,7 +109,7 @@ class Worker:
         self._app = control_app(self)
         self._connections = Clients()
         self._servers: list[Listener] = []
-        self._last_load: list[RemoteTokens] = []
+        self._last_load: list[ReplicaLoad] = []
         self._listening = False
         self._certificate: Certificate | None = None
         self.draining = False
@@ -132,7 +132,12 @@ class Worker:
             case Keys():
                 self._changes.put(lambda: self._rekey(message))
             case RemoteLoad():
-                self.fleet.set_remote({(one.engine, one.replica): one.tokens for one in message.tokens})
+                self.fleet.set_remote(
+                    {
+                        (one.engine, one.replica): (one.tokens, one.prefill_tokens, one.requests)
+                        for one in message.replicas
+                    }
+                )
             case ExpositionPart():
                 self._scrapes.told(message)
             case Reopen():
@@ -379,11 +384,13 @@ class Worker:
             await asyncio.to_thread(self.fleet.prepared.prices.refresh)
 
     async def _tell_load(self) -> None:
-        tokens = [
-            RemoteTokens(*state.key, state.in_flight_tokens) for state in self.fleet.table if state.in_flight_tokens
+        loads = [
+            ReplicaLoad(*state.key, state.in_flight_tokens, state.prefill_tokens, state.in_flight_requests)
+            for state in self.fleet.table
+            if state.in_flight_requests
         ]
-        if tokens != self._last_load and self._tell(Load(tokens), bulk=True):
-            self._last_load = tokens  # one that found no room is told again
+        if loads != self._last_load and self._tell(Load(loads), bulk=True):
+            self._last_load = loads  # one that found no room is told again
 
     def _tell(self, message: ToPlane, *, bulk: bool) -> bool:
         return self._link is not None and self._link.tell(message, bulk=bulk)

@@ -22,6 +22,7 @@ def route_of(
     retry: RetrySettings = DEFAULT_RETRY,
     weights: tuple[float, ...] = (),
     breaker: BreakerSettings | None = None,
+    peers: int = 1,
 ) -> ModelRoute:
     """A route with this many replicas per tier: engine `t0` has replicas `0`, `1`, ...
 
@@ -34,7 +35,7 @@ def route_of(
             TargetSpec(f"t{tier}", "up", tuple(str(i) for i in range(replicas)), SPOKEN, tier)
             for tier, replicas in enumerate(tiers)
         )
-    return build_fleet([ModelSpec("m", targets, policy, retry)], ReplicaTable(breaker)).models["m"]
+    return build_fleet([ModelSpec("m", targets, policy, retry, peers)], ReplicaTable(breaker)).models["m"]
 
 
 def endpoints(route: ModelRoute) -> list[Endpoint]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from routing import retry
 from routing.facts import NO_NEEDS, Needs, RequestFacts
 from routing.filters import passed_over
-from routing.model import Endpoint
+from routing.model import PREFIXED, Endpoint
 from routing.outcome import Outcome
 from routing.pickers import PICKERS
 from routing.policy import choose
@@ -121,17 +121,17 @@ class Prompt:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_no_policy_of_today_asks_for_what_costs(policy: str) -> None:
+def test_a_policy_asks_for_what_costs_only_where_it_wants_it(policy: str) -> None:
     source = Prompt()
     choose(route_of(3, policy=policy), RequestFacts(OPERATION, 1, 1, source), 0.0, random.Random(1))
-    assert source.asked == []
+    assert source.asked == (["prefix"] if policy in PREFIXED else [])
 
 
-def test_a_late_fact_is_asked_once_and_stays_known_when_the_prompt_is_gone() -> None:
+def test_a_late_fact_is_asked_once_and_stays_known_without_the_prompt_unless_it_is_as_large() -> None:
     source = Prompt(Needs(tools=True))
     facts = RequestFacts(OPERATION, 1, 1, source)
     for _ in range(2):
         assert (facts.prefix, facts.session, facts.adapter, facts.needs) == ((1, 2), "s", "a", Needs(tools=True))
     facts.let_go()
-    assert (facts.prefix, facts.session, facts.unit) == ((1, 2), "s", "")
+    assert (facts.prefix, facts.session, facts.unit) == ((), "s", "")  # keys are as long as the prompt
     assert source.asked == ["prefix", "session", "adapter", "needs"]

@@ -21,8 +21,10 @@ class Target(Section):
 class Policy(Section):
     """How a replica is picked within a tier."""
 
-    name: Literal["least_load", "round_robin", "random"] = Field(
-        default="least_load", description="least_load (power of two choices on tokens in flight), round_robin or random"
+    name: Literal["least_load", "prefix", "latency", "round_robin", "random"] = Field(
+        default="least_load",
+        description="prefix (cached prompts and load in one cost), latency (the same without caches), least_load "
+        "(power of two choices on tokens in flight), round_robin or random",
     )
 
 

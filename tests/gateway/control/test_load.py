@@ -8,7 +8,7 @@ import pytest
 
 from gateway.control.links import Links
 from gateway.control.load import LoadExchange
-from gateway.workers.messages import Load, RemoteLoad, RemoteTokens, ToWorker
+from gateway.workers.messages import Load, RemoteLoad, ReplicaLoad, ToWorker
 
 pytestmark = pytest.mark.anyio
 
@@ -38,21 +38,21 @@ def three() -> tuple[Links, LoadExchange, list[Heard]]:
 
 async def test_each_worker_is_told_what_the_others_have_in_flight() -> None:
     _, exchange, heard = three()
-    exchange.note("a", Load([RemoteTokens("e", "0", 10), RemoteTokens("e", "1", 1)]))
-    exchange.note("b", Load([RemoteTokens("e", "0", 5)]))
+    exchange.note("a", Load([ReplicaLoad("e", "0", 10, 1, 2), ReplicaLoad("e", "1", 1, 1, 2)]))
+    exchange.note("b", Load([ReplicaLoad("e", "0", 5, 1, 2)]))
     await exchange.share()
     assert [one.messages for one in heard] == [
-        [(RemoteLoad([RemoteTokens("e", "0", 5)]), True)],
-        [(RemoteLoad([RemoteTokens("e", "0", 10), RemoteTokens("e", "1", 1)]), True)],
-        [(RemoteLoad([RemoteTokens("e", "0", 15), RemoteTokens("e", "1", 1)]), True)],
+        [(RemoteLoad([ReplicaLoad("e", "0", 5, 1, 2)]), True)],
+        [(RemoteLoad([ReplicaLoad("e", "0", 10, 1, 2), ReplicaLoad("e", "1", 1, 1, 2)]), True)],
+        [(RemoteLoad([ReplicaLoad("e", "0", 15, 2, 4), ReplicaLoad("e", "1", 1, 1, 2)]), True)],
     ]
 
 
 async def test_what_a_dead_worker_had_in_flight_is_forgotten_and_what_it_says_later_ignored() -> None:
     links, exchange, heard = three()
-    exchange.note("a", Load([RemoteTokens("e", "0", 10)]))
+    exchange.note("a", Load([ReplicaLoad("e", "0", 10, 1, 2)]))
     links.remove("a")
     exchange.departed("a")
-    exchange.note("a", Load([RemoteTokens("e", "0", 10)]))
+    exchange.note("a", Load([ReplicaLoad("e", "0", 10, 1, 2)]))
     await exchange.share()
     assert [one.messages for one in heard] == [[], [(RemoteLoad([]), True)], [(RemoteLoad([]), True)]]

@@ -257,9 +257,9 @@ async def test_tokens_of_other_workers_are_told_by_difference() -> None:
     fleets = Fleets()
     fleets.configure(document({"w0": written("a", "b")}, {"m": {"targets": [{"engine": "w0"}]}}))
     a, b = fleets.live.table
-    fleets.live.set_remote({("w0", "a"): 7, ("gone", "x"): 1})
+    fleets.live.set_remote({("w0", "a"): (7, 3, 2), ("gone", "x"): (1, 1, 1)})
     assert (a.remote_tokens, b.remote_tokens) == (7, 0)
-    fleets.live.set_remote({("w0", "b"): 9})
+    fleets.live.set_remote({("w0", "b"): (9, 4, 1)})
     assert (a.remote_tokens, b.remote_tokens) == (0, 9)
 
 

@@ -18,7 +18,7 @@ import structlog
 from gateway.supervisor import Supervisor
 from gateway.workers.frames import MAX_MESSAGE_BYTES, Kind, Outgoing
 from gateway.workers.link import Link, LocalLink, PipeLink
-from gateway.workers.messages import AskExposition, Configured, Counters, Drained, Load, RemoteTokens, ToPlane
+from gateway.workers.messages import AskExposition, Configured, Counters, Drained, Load, ReplicaLoad, ToPlane
 from gateway.workers.questions import MAX_OPEN, AskFailed, LinkFull, LinkLost
 from tests.gateway.children import Watch
 
@@ -85,7 +85,7 @@ async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
 
 
 async def test_what_is_told_arrives_in_order_and_never_re_enters_its_sender(pair: Pair) -> None:
-    messages = [Load([RemoteTokens("e", str(number), number)]) for number in range(50)]
+    messages = [Load([ReplicaLoad("e", str(number), number, 1, 2)]) for number in range(50)]
     for message in messages:
         assert pair.link.tell(message)
     assert pair.peer.heard == []

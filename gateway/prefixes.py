@@ -1,0 +1,44 @@
+"""The part of a request body that an engine's cache may know from before, as keys for routing.
+
+Bodies of all formats are read alike: whatever of `messages`, `prompt` and `input` there is, is the prompt. What a chat
+template puts before it (tools, the system prompt) must be equal before a prompt can be, and so must the model, the
+adapter and the cache's salt.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engines.wire import lone_surrogates
+from routing.prefix_chain import chain, seed
+
+_ABSENT = msgspec.Raw(b"")
+
+
+class _Prompted(msgspec.Struct):
+    messages: msgspec.Raw = _ABSENT
+    prompt: msgspec.Raw = _ABSENT
+    input: msgspec.Raw = _ABSENT
+    system: msgspec.Raw = _ABSENT
+    instructions: msgspec.Raw = _ABSENT
+    tools: msgspec.Raw = _ABSENT
+    cache_salt: msgspec.Raw = _ABSENT
+
+
+_decode = msgspec.json.Decoder(_Prompted).decode
+
+
+def prefix_chain(model: str, body: bytes) -> list[int]:
+    """The keys of the prompt's blocks (`routing.prefix_chain`); none for a body without a prompt.
+
+    The bytes are hashed as they stand: a conversation that a client writes differently each time is not found again.
+    """
+    try:
+        parts = lone_surrogates.reading(_decode, body)
+    except (msgspec.DecodeError, RecursionError):
+        return []  # it was read before, so that much is not wrong with it; and no answer hangs on this
+    raw = parts.messages or parts.input or parts.prompt
+    if not raw:
+        return []
+    key = seed(model.encode(), parts.system, parts.instructions, parts.tools, parts.cache_salt)
+    return chain(memoryview(raw)[:-1], key)  # without the bracket or quote that ends what a longer one would go on

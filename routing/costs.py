@@ -1,0 +1,162 @@
+"""The cost of an endpoint for a request, in milliseconds, and the pickers that take the cheapest one.
+
+    queue      what has to be prefilled there before it, at the rate the replica was seen to prefill at
+    prefill    what of its own prompt is not in the replica's cache, at the same rate
+    others     the same again, `OTHERS` times, at the pool's mean rate: a prefill done twice is time taken from whoever
+               comes next, and a cache filled twice holds half as much
+    eviction   the same once more where the cache is full, since something else will have to be prefilled again then;
+               less of it where it is less full, so that caches fill alike
+    load       `LOAD_MS` for each request in flight: they decode together
+    affinity   less on the replica that others, who share no index with us, would send the same new prefix to
+
+One unit, so that no score has to be weighed against another: `uncached tokens * (1 + load)` of SGLang's lmetric and the
+linear cost of NVIDIA Dynamo are the same idea without the terms for others, and give up affinity too early: with what a
+request costs its successors left out, a hot prefix is computed again on every replica that happens to be idle.
+`python -m gateway.virtual` compares.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from routing.facts import RequestFacts
+from routing.model import Endpoint
+from routing.prefix_index import PrefixIndex
+from routing.prefix_match import slots_in
+from routing.replica import ReplicaTable
+from routing.ring import HashRing
+from routing.usable import draw, usable
+
+OTHERS: Final = 4.0
+EVICTION: Final = 1.0
+LOAD_MS: Final = 1.0
+AFFINITY: Final = 4.0
+"""At infinitely many peers; with one that knows everything there is none."""
+
+_LOOK_AGAIN_S: Final = 0.1
+"""How old the pool's mean rate, and who is full, may be."""
+
+
+class LeastCost:
+    """The endpoint with the least cost. Ties go to the first one after a random place, drawn by weight; what a replica
+    has to do weighs less where its weight is more."""
+
+    __slots__ = (
+        "_by_slot",
+        "_even",
+        "_index",
+        "_next_s",
+        "_per_token",
+        "_places",
+        "_pool",
+        "_ring",
+        "_states",
+        "_stay",
+    )
+
+    def __init__(self, pool: Sequence[Endpoint], table: ReplicaTable, *, prefix: bool, peers: int = 1) -> None:
+        """`prefix`: whether what caches hold counts. `peers` decide over the same pool and share no index, ourselves
+        included."""
+        self._pool = tuple(pool)
+        self._states = tuple([endpoint.state for endpoint in pool])
+        self._even = all(endpoint.weight == pool[0].weight for endpoint in pool)
+        self._index: PrefixIndex | None = table.prefixes if prefix else None
+        self._by_slot: dict[int, list[int]] = {}
+        self._stay = AFFINITY * (1.0 - 1.0 / max(1, peers))
+        self._ring: HashRing | None = None
+        if prefix:
+            for at, endpoint in enumerate(self._pool):
+                self._by_slot.setdefault(table.slot_of(endpoint.state), []).append(at)
+            if self._stay and self._pool:
+                self._ring = HashRing([f"{one.engine}/{one.replica}/{one.model}" for one in self._pool])
+        self._places = list(range(len(self._pool)))
+        self._per_token = [0.0] * len(self._pool)
+        self._next_s = float("-inf")
+
+    def pick(
+        self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
+    ) -> Endpoint | None:
+        pool = self._pool
+        size = len(pool)
+        if size == 1:  # a hosted provider, mostly; but what it was sent is worth knowing when others join
+            only = usable(pool, now, skip)
+            if self._index is not None:
+                facts.matched(self._index)
+            return only[0] if only else None
+        if now >= self._next_s:
+            self._look(now)
+        cached = self._cached(facts)
+        asked = usable(pool, now, skip)
+        if not asked:
+            return None
+        places = self._places if len(asked) == size else [at for at, one in enumerate(pool) if one in asked]
+        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts, cached)
+        tokens = facts.prompt_tokens
+        if self._even:
+            start = int(rng.random() * len(places))
+        else:
+            first = draw(asked, rng)
+            start = next(step for step, at in enumerate(places) if pool[at] is first)
+        best: Endpoint | None = None
+        least = 0.0
+        for step in range(start - len(places), start):
+            at = places[step]
+            endpoint = pool[at]
+            state = self._states[at]
+            ms_per_token = state.prefill.ms_per_token
+            ahead = state.prefill_tokens + state.remote_prefill_tokens
+            uncached = tokens - cached[at] if cached else tokens
+            load_ms = ahead * ms_per_token + LOAD_MS * (state.in_flight_requests + state.remote_requests)
+            if state.plain_until_s > now:
+                load_ms += (state.plain_until_s - now) * 1e3
+            if not self._even:
+                load_ms /= endpoint.weight
+            cost = load_ms + uncached * (ms_per_token + self._per_token[at])
+            if at == favoured:
+                cost -= favour_ms
+            if best is None or cost < least:
+                best, least = endpoint, cost
+        return best
+
+    def _cached(self, facts: RequestFacts) -> list[int]:
+        """Tokens of the prompt that each endpoint's replica holds; empty where nobody holds any."""
+        index = self._index
+        if index is None:
+            return []
+        match = facts.matched(index)
+        if not match.points:
+            return []
+        cached = [0] * len(self._pool)
+        for depth, mask in match.points:
+            tokens = facts.tokens_of(depth)
+            for slot in slots_in(mask):
+                for at in self._by_slot.get(slot, ()):
+                    cached[at] = tokens
+        return cached
+
+    def _favour(self, ring: HashRing, facts: RequestFacts, cached: list[int]) -> tuple[int, float]:
+        """The place that every peer would send what is new of this prompt to, and what that is worth in milliseconds.
+
+        It hangs on the first block that nobody is known to hold: on what a conversation has of its own, whatever
+        system prompt all of them share.
+        """
+        chain = facts.prefix
+        known = facts.deepest
+        if known >= len(chain):
+            return -1, 0.0
+        new = facts.prompt_tokens - (max(cached) if cached else 0)
+        return ring.place(chain[known]), new * self._stay * self._mean_ms_per_token()
+
+    def _look(self, now: float) -> None:
+        """Read what changes slowly: the pool's mean rate, and whose cache is full."""
+        self._next_s = now + _LOOK_AGAIN_S
+        mean = self._mean_ms_per_token()
+        index = self._index
+        for at, state in enumerate(self._states):
+            full = 0.0 if index is None else min(1.0, index.fullness(state.slot))
+            self._per_token[at] = mean * (OTHERS + EVICTION * full)
+
+    def _mean_ms_per_token(self) -> float:
+        return sum([state.prefill.ms_per_token for state in self._states]) / len(self._states)

@@ -1,0 +1,87 @@
+"""What one slot of the prefix index holds, and in which order it forgets it: least recently used first.
+
+Whenever a slot is sent a prompt, all blocks of it were used just now, the first block last. Each such use leaves one
+run: the blocks that no later use has taken over. Uses begin at the root, so what a later one takes over is always the
+beginning of a run, and what is left is its tail, as old as it was. Forgetting goes from the tail of the oldest run on,
+which is exactly the order of least recent use, block by block; and as whatever follows a block was never used later
+than the block, nothing is ever forgotten before what follows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final
+
+from routing.prefix_spans import KEY_BYTES, common, key_at
+
+MOST_RUNS: Final = 32_768
+"""Of one slot. Its two tables grow at once: this keeps that under a millisecond."""
+LOOK_AHEAD: Final = 32
+"""Oldest runs found at once. A dict that loses its oldest entries walks over the gap they leave to find the next."""
+
+
+class Holding:
+    """The runs of one slot, each known by a stamp that grows with every use, and by the key of its first block."""
+
+    def __init__(self, slot: int, limit: int) -> None:
+        self.slot = slot
+        self.bit = 1 << slot
+        self.limit = limit
+        """Blocks it may hold."""
+        self.blocks = 0
+        self.runs: dict[int, bytes] = {}
+        """By stamp, ascending: packed keys."""
+        self.stamps: dict[int, int] = {}
+        """By the first key of a run."""
+        self.ranked = False
+        """Whether the index has it among those it may take the oldest run from."""
+        self.has_holes = False
+        """Whether something was forgotten before what followed it."""
+        self._oldest: list[int] = []
+
+    def use(self, chain: Sequence[int], packed: bytes, stamp: int) -> None:
+        """The whole chain, which is not empty, is used at `stamp`, later than anything before."""
+        at = 0
+        while at < len(chain):
+            of = self.stamps.pop(chain[at], -1)
+            if of < 0:
+                break
+            run = self.runs[of]
+            taken = common(run, chain, at)
+            self._leave(of, run[taken * KEY_BYTES :])
+            self.blocks -= taken
+            at += taken
+        self.runs[stamp] = packed
+        self.stamps[chain[0]] = stamp
+        self.blocks += len(chain)
+
+    def _leave(self, stamp: int, tail: bytes) -> None:
+        """Only the tail is left of a run whose first key is forgotten already."""
+        if tail:
+            self.runs[stamp] = tail
+            self.stamps[key_at(tail, 0)[0]] = stamp
+        else:
+            del self.runs[stamp]
+
+    def shorten(self, stamp: int, keep: int) -> None:
+        """Only the first `keep` blocks are left of a run."""
+        run = self.runs[stamp]
+        self.blocks -= len(run) // KEY_BYTES - keep
+        if keep:
+            self.runs[stamp] = run[: keep * KEY_BYTES]
+        else:
+            del self.runs[stamp]
+            head = key_at(run, 0)[0]
+            if self.stamps.get(head) == stamp:
+                del self.stamps[head]
+
+    def oldest(self) -> int:
+        """The stamp of the oldest run. There is one."""
+        while self._oldest:
+            if self._oldest[-1] in self.runs:
+                return self._oldest[-1]
+            self._oldest.pop()
+        self._oldest = list(islice(self.runs, LOOK_AHEAD))
+        self._oldest.reverse()
+        return self._oldest[-1]

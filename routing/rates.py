@@ -1,0 +1,83 @@
+"""How fast a replica prefills, learned from how long it takes to its first tokens.
+
+Time to the first token is taken to be a line over the tokens that had to be prefilled before it, one's own and those
+ahead: `base + slope * tokens`. The line is fitted by least squares over samples that fade (weight falls by e every
+`DECAY_S`), so a replica that changes is followed within a minute, and unlike GPUs in one pool find their share by
+themselves. A few samples' worth of a plausible line stands in until there is something better.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+DECAY_S: Final = 60.0
+SPACING_S: Final = 0.05
+"""At most one sample per so much once warm: more say nothing new, and each costs 1 us."""
+_WARM_SAMPLES: Final = 30
+
+# What is assumed of a replica that nobody has asked yet: an 8B model on one current data-centre GPU.
+SEED_BASE_MS: Final = 20.0
+SEED_MS_PER_TOKEN: Final = 0.1
+_SEED_TOKENS: Final = (0.0, 4000.0)
+_SEED_WEIGHT: Final = 1.0
+"""Of each of the two points that the assumed line is made of."""
+
+_LEAST_MS_PER_TOKEN: Final = 0.0005
+_MOST_MS_PER_TOKEN: Final = 100.0
+_MOST_MS: Final = 600_000.0
+
+
+class PrefillRate:
+    """The line of one replica. Reading it is reading two attributes."""
+
+    __slots__ = ("_at_s", "_next_s", "_samples", "_weight", "_x", "_xx", "_xy", "_y", "base_ms", "ms_per_token")
+
+    def __init__(self) -> None:
+        self.base_ms = SEED_BASE_MS
+        """Of a request without a prompt, on a replica with nothing to prefill."""
+        self.ms_per_token = SEED_MS_PER_TOKEN
+        self._at_s = 0.0
+        self._next_s = float("-inf")
+        self._samples = 0
+        self._weight = self._x = self._y = self._xx = self._xy = 0.0
+        for tokens in _SEED_TOKENS:
+            self._take(tokens, SEED_BASE_MS + SEED_MS_PER_TOKEN * tokens, _SEED_WEIGHT)
+
+    @property
+    def learned(self) -> bool:
+        """Whether it rests on what the replica did."""
+        return self._samples > 0
+
+    def learn(self, tokens: float, ttft_ms: float, now: float) -> None:
+        """The first token of a request came after `ttft_ms`, with so many tokens to prefill until then."""
+        if now < self._next_s or not 0.0 <= ttft_ms <= _MOST_MS or tokens < 0.0:
+            return
+        self._samples += 1
+        if self._samples > _WARM_SAMPLES:
+            self._next_s = now + SPACING_S
+        if self._samples > 1 and now > self._at_s:
+            keep = math.exp((self._at_s - now) / DECAY_S)
+            self._weight *= keep
+            self._x *= keep
+            self._y *= keep
+            self._xx *= keep
+            self._xy *= keep
+        self._at_s = now
+        self._take(tokens, ttft_ms, 1.0)
+        self._fit()
+
+    def _take(self, tokens: float, ttft_ms: float, weight: float) -> None:
+        self._weight += weight
+        self._x += weight * tokens
+        self._y += weight * ttft_ms
+        self._xx += weight * tokens * tokens
+        self._xy += weight * tokens * ttft_ms
+
+    def _fit(self) -> None:
+        spread = self._weight * self._xx - self._x * self._x
+        # Samples that all had the same number of tokens say nothing of the slope: it stays.
+        if spread > 1e-3 * self._weight * self._xx:
+            slope = (self._weight * self._xy - self._x * self._y) / spread
+            self.ms_per_token = min(_MOST_MS_PER_TOKEN, max(_LEAST_MS_PER_TOKEN, slope))
+        self.base_ms = max(0.0, (self._y - self.ms_per_token * self._x) / self._weight)

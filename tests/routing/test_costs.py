@@ -1,0 +1,216 @@
+"""The laws of the cost, and stories of the policies made of it."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from routing.facts import NO_NEEDS, Needs, RequestFacts
+from routing.lease import Lease
+from routing.model import Endpoint
+from routing.policy import choose
+from routing.prefix_chain import chain, seed
+from routing.replica import ReplicaState
+from routing.route import ModelRoute
+from tests.routing.fleets import OPERATION, route_of
+
+KEY = seed(b"m")
+
+
+class Told:
+    """A request's source that has only a prompt."""
+
+    def __init__(self, prompt: bytes) -> None:
+        self._prompt = prompt
+
+    def prefix(self) -> Sequence[int]:
+        return chain(self._prompt, KEY)
+
+    def session(self) -> str:
+        return ""
+
+    def adapter(self) -> str:
+        return ""
+
+    def unit(self) -> str:
+        return ""
+
+    def needs(self) -> Needs:
+        return NO_NEEDS
+
+
+class Counted:
+    in_flight = 0
+
+
+def asks(prompt: bytes, output_tokens: int = 32) -> RequestFacts:
+    return RequestFacts(OPERATION, max(1, len(prompt) // 4), output_tokens, Told(prompt))
+
+
+def sent(
+    route: ModelRoute, prompt: bytes, now: float = 0.0, rng: random.Random | None = None
+) -> tuple[Endpoint, Lease]:
+    facts = asks(prompt)
+    endpoint = choose(route, facts, now, rng or random.Random(0))
+    assert endpoint is not None
+    lease = Lease(endpoint.state, facts, now, None, Counted())
+    route.sent(facts, endpoint)
+    return endpoint, lease
+
+
+def text(name: str, size: int = 12_000) -> bytes:
+    return (name.encode() * size)[:size]
+
+
+def test_a_prompt_goes_where_its_beginning_went() -> None:
+    route, rng = route_of(4, policy="prefix"), random.Random(1)
+    homes: dict[str, Endpoint] = {}
+    for turn in range(5):
+        leases = []
+        for name in ("alpha", "beta", "gamma", "delta"):
+            endpoint, lease = sent(route, text(name) + b"x" * 300 * turn, turn * 10.0, rng)
+            assert homes.setdefault(name, endpoint) is endpoint
+            leases.append(lease)
+        for lease in leases:
+            lease.first_byte()
+            lease.release(turn * 10.0 + 1.0)
+    assert len(set(homes.values())) == 4  # each was new while the others' homes had something to prefill
+
+
+def test_only_what_is_not_cached_is_charged_and_all_of_it_comes_back() -> None:
+    route = route_of(1, policy="prefix")
+    state = route.whole.pools[0][0].state
+    _, first = sent(route, text("a"))
+    assert state.prefill_tokens == 3000
+    _, second = sent(route, text("a") + b"more" * 64)
+    assert 3000 < state.prefill_tokens < 3200
+    second.first_byte()
+    first.release(1.0)
+    second.release(1.0)
+    assert (state.prefill_tokens, state.in_flight_tokens, state.in_flight_requests) == (0, 0, 0)
+
+
+def test_a_hot_prefix_spreads_when_its_home_has_more_to_do_than_it_costs_to_compute_again() -> None:
+    route, rng = route_of(2, policy="prefix"), random.Random(1)
+    home, _ = sent(route, text("hot"), 0.0, rng)
+    (other,) = [one for one in route.whole.pools[0] if one is not home]
+    home.state.prefill_tokens = 4 * 3000
+    assert sent(route, text("hot"), 0.0, rng)[0] is home
+    home.state.prefill_tokens = 7 * 3000
+    assert sent(route, text("hot"), 0.0, rng)[0] is other
+
+
+def test_of_unlike_replicas_the_faster_is_given_more() -> None:
+    route, rng = route_of(2, policy="latency"), random.Random(1)
+    slow, fast = route.whole.pools[0]
+    slow.state.prefill.ms_per_token, fast.state.prefill.ms_per_token = 0.3, 0.1
+    took = Counter(sent(route, text(f"{i}", 4000), 0.0, rng)[0].replica for i in range(400))
+    assert took[fast.replica] / took[slow.replica] == pytest.approx(3.0, rel=0.1)
+
+
+def test_a_full_cache_is_spared_for_one_with_room() -> None:
+    route, rng = route_of(2, policy="prefix"), random.Random(1)
+    a, b = route.whole.pools[0]
+    assert route.prefixes is not None
+    route.prefixes.limit(a.state.slot, 40)
+    route.prefixes.add(chain(text("old"), KEY), a.state.slot)
+    assert {sent(route, text(f"new{i}", 600), 100.0 * i, rng)[0] for i in range(20)} == {
+        b
+    } or a.state.in_flight_requests
+
+
+def test_peers_that_share_no_index_send_a_new_prefix_to_the_same_place() -> None:
+    def homes(peers: int) -> float:
+        workers = [route_of(4, policy="prefix", peers=peers) for _ in range(2)]
+        same = 0
+        for i in range(100):
+            chosen = []
+            for number, route in enumerate(workers):
+                endpoint, lease = sent(route, text(f"p{i}", 3000), float(i), random.Random(1000 * number + i))
+                lease.release(float(i))
+                chosen.append(endpoint.replica)
+            same += chosen[0] == chosen[1]
+        return same / 100
+
+    assert homes(2) == 1.0
+    assert homes(1) < 0.6
+
+
+def test_a_plain_answers_prompt_counts_as_ahead_for_as_long_as_its_prefill_should_take() -> None:
+    route = route_of(1, policy="latency")
+    state = route.whole.pools[0][0].state
+    facts = asks(text("a"))
+    facts.streams = False
+    lease = Lease(state, facts, 0.0, None, Counted())
+    assert state.ahead_tokens(0.0) == pytest.approx(3000.0)
+    assert state.ahead_tokens(0.15) == pytest.approx(1500.0)
+    assert state.ahead_tokens(1.0) == 0.0
+    lease.first_byte()
+    lease.works(20.0, random.Random(1))
+    lease.release(20.0)
+    assert (state.prefill_tokens, state.in_flight_tokens, state.prefill.learned) == (0, 0, False)
+
+
+def test_a_replica_that_fails_fast_is_not_learned_to_be_fast() -> None:
+    route = route_of(1, policy="latency")
+    state = route.whole.pools[0][0].state
+    lease = Lease(state, asks(text("a")), 0.0, None, Counted())
+    lease.first_byte()  # of a 200 whose first event is an error
+    lease.release(0.001)
+    assert not state.prefill.learned
+
+
+numbers = st.integers(0, 50_000)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    loads=st.lists(st.tuples(numbers, st.integers(0, 300)), min_size=2, max_size=8),
+    more=st.tuples(numbers, st.integers(0, 300)),
+    seed=st.integers(0, 99),
+    policy=st.sampled_from(["latency", "prefix"]),
+)
+def test_a_replica_that_was_not_chosen_is_not_chosen_for_having_more_to_do(
+    loads: list[tuple[int, int]], more: tuple[int, int], seed: int, policy: str
+) -> None:
+    route = route_of(len(loads), policy=policy)
+    pool = route.whole.pools[0]
+    for endpoint, (tokens, requests) in zip(pool, loads, strict=True):
+        load(endpoint.state, tokens, requests)
+    before = choose(route, asks(text("x")), 0.0, random.Random(seed))
+    assert before is not None
+    (loser, *_) = [one for one in pool if one is not before]
+    load(loser.state, loser.state.prefill_tokens + more[0], loser.state.in_flight_requests + more[1])
+    assert choose(route, asks(text("x")), 0.0, random.Random(seed)) is before
+
+
+@settings(deadline=None, max_examples=100)
+@given(prompts=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3000)), max_size=12), seed=st.integers(0, 9))
+def test_a_choice_changes_nothing(prompts: list[tuple[str, int]], seed: int) -> None:
+    route, rng = route_of(3, policy="prefix"), random.Random(seed)
+    for name, size in prompts:
+        sent(route, text(name, size), 0.0, rng)
+    assert route.prefixes is not None
+
+    def everything() -> list[object]:
+        index = route.prefixes
+        assert index is not None
+        return [
+            (one.state.in_flight_tokens, one.state.prefill_tokens, index.held(one.state.slot))
+            for one in route.whole.pools[0]
+        ]
+
+    before = everything()
+    facts = [choose(route, asks(text(name, size)), 0.0, random.Random(seed)) for name, size in prompts]
+    assert facts == [choose(route, asks(text(name, size)), 0.0, random.Random(seed)) for name, size in prompts]
+    assert everything() == before
+
+
+def load(state: ReplicaState, tokens: int, requests: int) -> None:
+    state.prefill_tokens = state.in_flight_tokens = tokens
+    state.in_flight_requests = requests
