@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.virtual.foresight import Foresight
 from gateway.virtual.replicas import Gpu, Scrape, TrueCaches
 from gateway.virtual.trace import Call
 from routing.facts import RequestFacts
@@ -62,6 +63,7 @@ class Surroundings:
     pool: tuple[Endpoint, ...]
     gpus: tuple[Gpu, ...]
     caches: TrueCaches
+    foresight: Foresight
     rng: random.Random
 
 
@@ -75,3 +77,5 @@ class Policy:
     routing: str = LEAST_LOAD
     rule: Build | None = None
     """Takes the place of routing's picker."""
+    foresees: bool = False
+    """Whether what caches hold is told to it as it is, and not left to what it remembers."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from engines.simulator.core import Admission, SimRequest, SimulatorCore
 from gateway.virtual.balancer import Policy
+from gateway.virtual.foresight import Foresight
 from gateway.virtual.gateways import ModelledGateway, Sent, tell
 from gateway.virtual.replicas import Gpu, TrueCaches, cores_of, scrape
 from gateway.virtual.trace import Call, seeded
@@ -50,8 +51,10 @@ class ModelledFleet:
     def __init__(self, gpus: Sequence[Gpu], policy: Policy, seed: int, crew: Crew = ALONE) -> None:
         self.cores: list[SimulatorCore] = cores_of(gpus, seed)
         caches = TrueCaches(self.cores)
+        foresight = Foresight(caches, len(self.cores))
         self.gateways = [
-            ModelledGateway(policy, gpus, caches, seeded(seed, "gateway", i)) for i in range(crew.gateways)
+            ModelledGateway(policy, gpus, caches, foresight, seeded(seed, "gateway", i), crew.gateways)
+            for i in range(crew.gateways)
         ]
         self._crew = crew
         self._seed = seed

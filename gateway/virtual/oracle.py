@@ -15,9 +15,9 @@ import random
 from collections.abc import Collection, Sequence
 
 from gateway.virtual.balancer import Balancer, Deaf, Policy, Surroundings
-from gateway.virtual.baselines.block_index import ActiveBlocks
 from gateway.virtual.baselines.least import fewest
-from gateway.virtual.replicas import Gpu, TrueCaches
+from gateway.virtual.foresight import Foresight
+from gateway.virtual.replicas import Gpu
 from gateway.virtual.trace import BLOCK_TOKENS, Call
 from routing.facts import RequestFacts
 from routing.model import Endpoint
@@ -28,12 +28,11 @@ UNCACHED_WEIGHT = 8.0
 class Oracle(Deaf):
     """Picker and watcher in one."""
 
-    def __init__(self, pool: Sequence[Endpoint], gpus: Sequence[Gpu], caches: TrueCaches) -> None:
+    def __init__(self, pool: Sequence[Endpoint], gpus: Sequence[Gpu], foresight: Foresight) -> None:
         self._pool = tuple(pool)
         self._s_per_token = [1 / gpu.prefill_tokens_per_s for gpu in gpus]
-        self._caches = caches
         self._queued_tokens = [0] * len(self._pool)
-        self._coming = ActiveBlocks(len(self._pool))
+        self._foresight = foresight
         self._uncached: list[int] = []
         self._computing: dict[int, int] = {}
 
@@ -41,10 +40,7 @@ class Oracle(Deaf):
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
     ) -> Endpoint | None:
         """See routing.pickers.Picker."""
-        chain = facts.prefix
-        coming = self._coming.shared(chain)
-        there = self._caches.depths(chain)
-        self._uncached = [facts.prompt_tokens - BLOCK_TOKENS * max(a, b) for a, b in zip(there, coming, strict=True)]
+        self._uncached = [facts.prompt_tokens - BLOCK_TOKENS * depth for depth in self._foresight.depths(facts.prefix)]
         costs = [
             (queued + UNCACHED_WEIGHT * uncached) * each
             for queued, uncached, each in zip(self._queued_tokens, self._uncached, self._s_per_token, strict=True)
@@ -56,15 +52,13 @@ class Oracle(Deaf):
         uncached = self._uncached[replica]
         self._computing[call.index] = uncached
         self._queued_tokens[replica] += uncached
-        self._coming.add(call.chain, 0, replica)
 
     def first_token(self, call: Call, replica: int, now: float) -> None:
         self._queued_tokens[replica] -= self._computing.pop(call.index)
-        self._coming.remove(call.chain, 0, replica)
 
 
 def oracle(around: Surroundings) -> Balancer:
-    both = Oracle(around.pool, around.gpus, around.caches)
+    both = Oracle(around.pool, around.gpus, around.foresight)
     return Balancer(both, both)
 
 

@@ -8,11 +8,14 @@ from gateway.virtual.baselines.dynamo import dynamo
 from gateway.virtual.baselines.endpoint_picker import endpoint_picker, endpoint_picker_precise
 from gateway.virtual.baselines.least import least_requests, least_tokens
 from gateway.virtual.oracle import ORACLE
-from routing.model import LEAST_LOAD, ROUND_ROBIN
+from routing.model import LATENCY, LEAST_LOAD, PREFIX, ROUND_ROBIN
 
 POLICIES: dict[str, Policy] = {
     ROUND_ROBIN: Policy(ROUND_ROBIN),
     LEAST_LOAD: Policy(LEAST_LOAD),
+    LATENCY: Policy(LATENCY),
+    PREFIX: Policy(PREFIX),
+    "prefix_told": Policy(PREFIX, foresees=True),
     "least_requests": Policy(rule=least_requests),
     "least_tokens": Policy(rule=least_tokens),
     "sglang_cache_aware": Policy(rule=cache_aware),
@@ -22,10 +25,10 @@ POLICIES: dict[str, Policy] = {
     "oracle": ORACLE,
 }
 
-TWINS = {"llm_d_epp": "llm_d_epp_precise"}
+TWINS = {PREFIX: "prefix_told", "llm_d_epp": "llm_d_epp_precise"}
 """A policy that remembers what it sent, and the same one that is told what the caches hold."""
 
-OURS = LEAST_LOAD
+OURS = PREFIX
 """Whom the others are compared with, unless it is said otherwise."""
 
 
