@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from loadtests.client.record import Record, read_records
+from loadtests.client.record import read_records
 from loadtests.traces.load import load_trace
 from loadtests.traces.trace import BLOCK_TOKENS as MOONCAKE_TOKENS
 from loadtests.traces.trace import Row, TraceError
