@@ -25,7 +25,18 @@ class _Prompted(msgspec.Struct):
     cache_salt: msgspec.Raw = _ABSENT
 
 
+class _Conversing(msgspec.Struct):
+    prompt_cache_key: str | None = None
+    messages: list[msgspec.Raw] | None = None
+    input: str | list[msgspec.Raw] | None = None
+    instructions: msgspec.Raw = _ABSENT
+    system: msgspec.Raw = _ABSENT
+
+
 _decode = msgspec.json.Decoder(_Prompted).decode
+_decode_conversing = msgspec.json.Decoder(_Conversing).decode
+_BEGINNING = 2
+"""Messages: the system's and the first of the user's. What follows comes later in some requests than in others."""
 
 
 def prefix_chain(model: str, body: bytes) -> list[int]:
@@ -42,3 +53,21 @@ def prefix_chain(model: str, body: bytes) -> list[int]:
         return []
     key = seed(model.encode(), parts.system, parts.instructions, parts.tools, parts.cache_salt)
     return chain(memoryview(raw)[:-1], key)  # without the bracket or quote that ends what a longer one would go on
+
+
+def conversation(body: bytes) -> str:
+    """What all requests of one conversation have in common and hardly any other has; empty where there is none.
+
+    OpenAI's `prompt_cache_key` where it is told, else a hash of how the conversation begins.
+    """
+    try:
+        asked = lone_surrogates.reading(_decode_conversing, body)
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+    if asked.prompt_cache_key:
+        return asked.prompt_cache_key
+    messages = asked.messages if asked.messages is not None else asked.input
+    if not isinstance(messages, list) or not messages:
+        return ""
+    beginning = [bytes(message) for message in messages[:_BEGINNING]]
+    return f"{seed(asked.system, asked.instructions, *beginning):016x}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from engines.operations import SHAPES
 from engines.port import Outgoing
 from gateway import envelope
-from gateway.prefixes import prefix_chain
+from gateway.prefixes import conversation, prefix_chain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +108,8 @@ class Prompt:
         return prefix_chain(self._envelope.model or "", self.body)
 
     def session(self) -> str:
-        return self._fields.get(b"x-session-id", b"").decode("latin-1")
+        named = self._fields.get(b"x-session-id")
+        return named.decode("latin-1") if named else conversation(self.body)
 
     def adapter(self) -> str:
         return ""  # an adapter is a model of its own until an engine says which it has loaded

@@ -7,7 +7,11 @@
     eviction   the same once more where the cache is full, since something else will have to be prefilled again then;
                less of it where it is less full, so that caches fill alike
     load       `LOAD_MS` for each request in flight: they decode together
-    affinity   less on the replica that others, who share no index with us, would send the same new prefix to
+    affinity   less on the replica that others, who share no index with us, would send the same new prefix to, or that
+               a conversation belongs to
+    start      where engines differ: what a request takes on each without any of the above
+    price      what the tokens cost there, at so many milliseconds a US dollar
+    lateness   `LATENESS` times what it would be later than the model's objective
 
 One unit, so that no score has to be weighed against another: `uncached tokens * (1 + load)` of SGLang's lmetric and the
 linear cost of NVIDIA Dynamo are the same idea without the terms for others, and give up affinity too early: with what a
@@ -19,7 +23,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
+
+from xxhash import xxh3_64_intdigest
 
 from routing.facts import RequestFacts
 from routing.model import Endpoint
@@ -35,8 +42,26 @@ LOAD_MS: Final = 1.0
 AFFINITY: Final = 4.0
 """At infinitely many peers; with one that knows everything there is none."""
 
+LATENESS: Final = 10.0
+RECOVERED: Final = 0.7
+
 _LOOK_AGAIN_S: Final = 0.1
 """How old the pool's mean rate, and who is full, may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What counts: a policy. Queue, prefill, others and load always do."""
+
+    caches: bool = False
+    """What each replica's cache holds of the prompt, by an index of what it was sent."""
+    session: bool = False
+    """A conversation stays where it is as long as that costs less than to prefill it elsewhere. Needs no index, so
+    everybody who chooses agrees without talking."""
+    ms_per_usd: float = 0.0
+    """How many milliseconds a US dollar is worth."""
+    slo_ttft_ms: float | None = None
+    """When the first token is due. Where a pool would be later than that, the next one is asked (`late`)."""
 
 
 class LeastCost:
@@ -47,30 +72,39 @@ class LeastCost:
         "_by_slot",
         "_even",
         "_index",
+        "_mixed",
+        "_ms_per_usd",
         "_next_s",
+        "_overflowing",
         "_per_token",
         "_places",
         "_pool",
         "_ring",
+        "_session",
+        "_slo_ms",
         "_states",
         "_stay",
     )
 
-    def __init__(self, pool: Sequence[Endpoint], table: ReplicaTable, *, prefix: bool, peers: int = 1) -> None:
-        """`prefix`: whether what caches hold counts. `peers` decide over the same pool and share no index, ourselves
-        included."""
+    def __init__(self, pool: Sequence[Endpoint], table: ReplicaTable, terms: Terms, peers: int = 1) -> None:
+        """`peers` choose from the same pool and share no index, ourselves included."""
         self._pool = tuple(pool)
         self._states = tuple([endpoint.state for endpoint in pool])
         self._even = all(endpoint.weight == pool[0].weight for endpoint in pool)
-        self._index: PrefixIndex | None = table.prefixes if prefix else None
+        self._mixed = len({endpoint.engine for endpoint in pool}) > 1
+        self._session = terms.session
+        self._ms_per_usd = terms.ms_per_usd
+        self._slo_ms = terms.slo_ttft_ms
+        self._overflowing = False
+        self._index: PrefixIndex | None = table.prefixes if terms.caches else None
         self._by_slot: dict[int, list[int]] = {}
         self._stay = AFFINITY * (1.0 - 1.0 / max(1, peers))
         self._ring: HashRing | None = None
-        if prefix:
+        if terms.caches:
             for at, endpoint in enumerate(self._pool):
                 self._by_slot.setdefault(table.slot_of(endpoint.state), []).append(at)
-            if self._stay and self._pool:
-                self._ring = HashRing([f"{one.engine}/{one.replica}/{one.model}" for one in self._pool])
+        if self._pool and (terms.session or (terms.caches and self._stay)):
+            self._ring = HashRing([f"{one.engine}/{one.replica}/{one.model}" for one in self._pool])
         self._places = list(range(len(self._pool)))
         self._per_token = [0.0] * len(self._pool)
         self._next_s = float("-inf")
@@ -116,9 +150,33 @@ class LeastCost:
             cost = load_ms + uncached * (ms_per_token + self._per_token[at])
             if at == favoured:
                 cost -= favour_ms
+            if self._mixed:
+                cost += state.prefill.base_ms
+            if self._ms_per_usd:
+                cost += self._ms_per_usd * _usd(endpoint, facts)
+            if self._slo_ms is not None:
+                cost += LATENESS * max(0.0, self._ttft_ms(endpoint, uncached, now) - self._slo_ms)
             if best is None or cost < least:
                 best, least = endpoint, cost
         return best
+
+    def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
+        """Whether this pool is too busy: its best endpoint would miss the objective.
+
+        Once it has, it is until the prediction is `RECOVERED` of the objective or less, so that the next pool is not
+        asked for every other request.
+        """
+        if self._slo_ms is None:
+            return False
+        uncached = facts.prompt_tokens if self._index is None else facts.uncached_tokens(endpoint.state.slot)
+        due_ms = self._slo_ms * RECOVERED if self._overflowing else self._slo_ms
+        self._overflowing = self._ttft_ms(endpoint, uncached, now) > due_ms
+        return self._overflowing
+
+    def _ttft_ms(self, endpoint: Endpoint, uncached: int, now: float) -> float:
+        """When the first token should come, as far as what is known tells."""
+        state = endpoint.state
+        return state.prefill.base_ms + (state.ahead_tokens(now) + uncached) * state.prefill.ms_per_token
 
     def _cached(self, facts: RequestFacts) -> list[int]:
         """Tokens of the prompt that each endpoint's replica holds; empty where nobody holds any."""
@@ -137,11 +195,17 @@ class LeastCost:
         return cached
 
     def _favour(self, ring: HashRing, facts: RequestFacts, cached: list[int]) -> tuple[int, float]:
-        """The place that every peer would send what is new of this prompt to, and what that is worth in milliseconds.
+        """The place that every peer would send the prompt, or what is new of it, to, and what that is worth in ms.
 
-        It hangs on the first block that nobody is known to hold: on what a conversation has of its own, whatever
-        system prompt all of them share.
+        Without sessions it hangs on the first block that nobody is known to hold: on what a conversation has of its
+        own, whatever system prompt all of them share.
         """
+        if self._session:
+            session = facts.session
+            if not session:
+                return -1, 0.0
+            whole = facts.prompt_tokens * (1.0 + OTHERS) * self._mean_ms_per_token()
+            return ring.place(xxh3_64_intdigest(session.encode())), whole
         chain = facts.prefix
         known = facts.deepest
         if known >= len(chain):
@@ -160,3 +224,7 @@ class LeastCost:
 
     def _mean_ms_per_token(self) -> float:
         return sum([state.prefill.ms_per_token for state in self._states]) / len(self._states)
+
+
+def _usd(endpoint: Endpoint, facts: RequestFacts) -> float:
+    return facts.prompt_tokens * endpoint.usd_per_input_token + facts.output_tokens * endpoint.usd_per_output_token

@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from routing.model import LEAST_LOAD, PREFIXED, Endpoint
-from routing.pickers import picker_named
+from routing.costs import Terms
+from routing.model import LEAST_LOAD, Endpoint
+from routing.pickers import build_picker, terms_of
 from routing.replica import ReplicaTable
 from routing.route import DEFAULT_RETRY, ModelRoute, RetrySettings, Tiers
 from routing.tokens import TokenEstimate
@@ -36,6 +37,8 @@ class TargetSpec:
     tier: int = 0
     weight: float = 1.0
     """Of each replica; see `Endpoint.weight`."""
+    usd_per_input_token: float = 0.0
+    usd_per_output_token: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,10 @@ class ModelSpec:
     targets: tuple[TargetSpec, ...]
     policy: str = LEAST_LOAD
     retry: RetrySettings = DEFAULT_RETRY
+    ms_per_usd: float | None = None
+    """What a US dollar is worth to the policy; None for the policy's own idea of it."""
+    slo_ttft_ms: float | None = None
+    """When the first token is due."""
     peers: int = 1
     """Workers and gateways that choose among the same replicas, each by itself; this one included."""
 
@@ -89,8 +96,9 @@ def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = 
     Targets of one tier are one pool. Tier numbers need not be consecutive; an engine without replicas leaves its pool
     empty. `old` is the model's route in use: its budget, its estimate and the endpoints that stay the same are kept.
     """
-    _check(model, table)
-    whole, speakers = _tiers(model, table, old)
+    terms = terms_of(model.policy, model.ms_per_usd, model.slo_ttft_ms)
+    _check(model)
+    whole, speakers = _tiers(model, terms, table, old)
     keep_budget = old is not None and old.retry == model.retry
     return ModelRoute(
         name=model.name,
@@ -100,12 +108,12 @@ def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = 
         retry=model.retry,
         budget=old.budget if old is not None and keep_budget else model.retry.new_budget(),
         tokens=old.tokens if old is not None else TokenEstimate(),
-        prefixes=table.prefixes if model.policy in PREFIXED else None,
+        overflows=terms is not None and terms.slo_ttft_ms is not None,
+        prefixes=table.prefixes if terms is not None and terms.caches else None,
     )
 
 
-def _check(model: ModelSpec, table: ReplicaTable) -> None:
-    picker_named(model.policy, (), table)
+def _check(model: ModelSpec) -> None:
     seen: set[tuple[str, str, str, int]] = set()
     for target in model.targets:
         if not (target.weight > 0 and math.isfinite(target.weight)):
@@ -119,26 +127,30 @@ def _check(model: ModelSpec, table: ReplicaTable) -> None:
             seen.add(identity)
 
 
-_Place = tuple[str, str, str, int, float]
-"""Engine, replica, upstream model, tier and weight: an endpoint with the same ones stays the same object."""
+_Place = tuple[str, str, str, int, float, float, float]
+"""Engine, replica, upstream model, tier, weight and prices: an endpoint with the same ones stays the same object."""
 
 
-def _tiers(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None) -> tuple[Tiers, Mapping[str, Tiers]]:
+def _tiers(
+    model: ModelSpec, terms: Terms | None, table: ReplicaTable, old: ModelRoute | None
+) -> tuple[Tiers, Mapping[str, Tiers]]:
     """The tiers of a model, whole and by operation. Operations that the same targets speak share theirs."""
     known: dict[_Place, Endpoint] = {}
     if old is not None:
         for one in old.endpoints():
-            known[one.engine, one.replica, one.model, one.tier, one.weight] = one
+            prices = one.usd_per_input_token, one.usd_per_output_token
+            known[one.engine, one.replica, one.model, one.tier, one.weight, *prices] = one
     position = {number: at for at, number in enumerate(sorted({target.tier for target in model.targets}))}
     placed: list[list[Endpoint]] = []
     for target in model.targets:
         endpoints = []
+        prices = target.usd_per_input_token, target.usd_per_output_token
         for replica in target.replicas:
-            place = (target.engine, replica, target.model, position[target.tier], target.weight)
+            place = (target.engine, replica, target.model, position[target.tier], target.weight, *prices)
             state = table.get((target.engine, replica))
             endpoint = known.get(place)
             if endpoint is None or endpoint.state is not state:
-                endpoint = Endpoint(*place, state)
+                endpoint = Endpoint(*place[:5], state, *prices)
             endpoints.append(endpoint)
         placed.append(endpoints)
     made: dict[tuple[int, ...], Tiers] = {}
@@ -151,7 +163,7 @@ def _tiers(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None) -> tup
                 pools[position[model.targets[i].tier]] += placed[i]
             tiers = made[chosen] = Tiers(
                 tuple(tuple(pool) for pool in pools),
-                tuple(picker_named(model.policy, pool, table, model.peers) for pool in pools),
+                tuple(build_picker(model.policy, terms, pool, table, model.peers) for pool in pools),
             )
         return tiers
 

@@ -13,8 +13,11 @@ ROUND_ROBIN: Final = "round_robin"
 RANDOM: Final = "random"
 LATENCY: Final = "latency"
 PREFIX: Final = "prefix"
+SESSION: Final = "session"
+CHEAPEST: Final = "cheapest"
+SLO: Final = "slo"
 
-PREFIXED: Final = frozenset({PREFIX})
+PREFIXED: Final = frozenset({PREFIX, CHEAPEST, SLO})
 """Those that ask what caches hold."""
 
 
@@ -31,3 +34,6 @@ class Endpoint:
     weight: float
     """Relative capacity of this replica: at weight 2 it is given twice the load of one at weight 1."""
     state: ReplicaState
+    usd_per_input_token: float = 0.0
+    usd_per_output_token: float = 0.0
+    """What an engine charges; of our own engines nothing, since a GPU costs the same whether it works or not."""

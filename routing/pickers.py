@@ -10,11 +10,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
-from routing.costs import LeastCost
+from routing.costs import LeastCost, Terms
 from routing.facts import RequestFacts
-from routing.model import LATENCY, LEAST_LOAD, PREFIX, RANDOM, ROUND_ROBIN, Endpoint
+from routing.model import (
+    CHEAPEST,
+    LATENCY,
+    LEAST_LOAD,
+    PREFIX,
+    RANDOM,
+    ROUND_ROBIN,
+    SESSION,
+    SLO,
+    Endpoint,
+)
 from routing.replica import ReplicaTable
 from routing.usable import draw, is_panic, usable
 
@@ -26,6 +36,13 @@ class Picker(Protocol):
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
     ) -> Endpoint | None:
         """An endpoint that is available at `now` and not in `skip`; None when there is none."""
+
+    def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
+        """Whether the one just picked would answer later than it should, so that the next tier's may be asked."""
+
+
+CHEAPEST_MS_PER_USD: Final = 1e7
+"""A thousand tokens of a cheap hosted model, 0.1 cents, weigh as much as 10 s: price decides, time between equals."""
 
 
 class UnknownPolicyError(ValueError):
@@ -47,6 +64,9 @@ class LeastLoad:
         self._pool = tuple(pool)
         self._size = len(self._pool)
         self._even = _even(self._pool)
+
+    def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
+        return False  # it knows no objective
 
     def pick(
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
@@ -87,6 +107,9 @@ class RoundRobin:
         self._even = _even(self._pool)
         self._next = 0
         self._credit = [0.0] * len(self._pool)
+
+    def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
+        return False  # it knows no objective
 
     def pick(
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
@@ -136,6 +159,9 @@ class Random:
         self._pool = tuple(pool)
         self._even = _even(self._pool)
 
+    def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
+        return False  # it knows no objective
+
     def pick(
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
     ) -> Endpoint | None:
@@ -150,25 +176,48 @@ class Random:
         return draw(left, rng)
 
 
-PICKERS: dict[str, Callable[[Sequence[Endpoint], ReplicaTable, int], Picker]] = {
-    LEAST_LOAD: lambda pool, table, peers: LeastLoad(pool),
-    ROUND_ROBIN: lambda pool, table, peers: RoundRobin(pool),
-    RANDOM: lambda pool, table, peers: Random(pool),
-    LATENCY: lambda pool, table, peers: LeastCost(pool, table, prefix=False, peers=peers),
-    PREFIX: lambda pool, table, peers: LeastCost(pool, table, prefix=True, peers=peers),
+PICKERS: dict[str, Callable[[Sequence[Endpoint]], Picker]] = {
+    LEAST_LOAD: LeastLoad,
+    ROUND_ROBIN: RoundRobin,
+    RANDOM: Random,
 }
-"""Policy name in the configuration -> how to build its picker for a pool."""
+"""Policies that compare nothing but load: name in the configuration -> how to build its picker for a pool."""
+
+TERMS: dict[str, Terms] = {
+    LATENCY: Terms(),
+    PREFIX: Terms(caches=True),
+    SESSION: Terms(session=True),
+    CHEAPEST: Terms(caches=True, ms_per_usd=CHEAPEST_MS_PER_USD),
+    SLO: Terms(caches=True),
+}
+"""Policies that take the endpoint of least cost: name in the configuration -> what counts."""
+
+POLICIES: tuple[str, ...] = (*sorted(PICKERS), *sorted(TERMS))
 
 
-def picker_named(name: str, pool: Sequence[Endpoint], table: ReplicaTable, peers: int = 1) -> Picker:
-    """The picker of policy `name` for `pool`, whose replicas are in `table`; `peers` decide over the same pool.
+def terms_of(policy: str, ms_per_usd: float | None, slo_ttft_ms: float | None) -> Terms | None:
+    """What counts under a policy; None for one that compares only load. Raises UnknownPolicyError, naming the known.
 
-    Raises UnknownPolicyError, naming the known ones.
+    A model's objective makes requests overflow only under `slo`; under all others it is for whoever reads figures.
     """
-    build = PICKERS.get(name)
-    if build is None:
-        raise UnknownPolicyError(f"unknown policy {name[:64]!r}; known policies: {', '.join(sorted(PICKERS))}")
-    return build(pool, table, peers)
+    terms = TERMS.get(policy)
+    if terms is None:
+        if policy not in PICKERS:
+            raise UnknownPolicyError(f"unknown policy {policy[:64]!r}; known policies: {', '.join(POLICIES)}")
+        return None
+    return Terms(
+        terms.caches,
+        terms.session,
+        terms.ms_per_usd if ms_per_usd is None else ms_per_usd,
+        slo_ttft_ms if policy == SLO else None,
+    )
+
+
+def build_picker(
+    policy: str, terms: Terms | None, pool: Sequence[Endpoint], table: ReplicaTable, peers: int = 1
+) -> Picker:
+    """The picker for `pool`, whose replicas are in `table`; `peers` choose from the same pool, ourselves included."""
+    return PICKERS[policy](pool) if terms is None else LeastCost(pool, table, terms, peers)
 
 
 def _even(pool: Sequence[Endpoint]) -> bool:

@@ -18,9 +18,10 @@ def choose(
     """An endpoint for the request, or None when nothing at all is available.
 
     The first tier with an available endpoint not in `tried` is picked from; when every available one was tried, the
-    first tier with any. When none is available at all, one that is unhealthy or stands aside is asked before the client
-    is told that there is nobody: when all are down, health is wrong. Never an endpoint that does not speak the
-    operation, that a filter passes over, that is draining or that its breaker refuses. Changes nothing but a
+    first tier with any. Where the policy keeps an objective, a tier that would miss it is passed over for a later one
+    that would not. When none is available at all, one that is unhealthy or stands aside is asked before the client is
+    told that there is nobody: when all are down, health is wrong. Never an endpoint that does not speak the operation,
+    that a filter passes over, that is draining or that its breaker refuses. Changes nothing but a
     round-robin's turn: the caller takes the `Lease`, at the same `now`.
     """
     speakers = route.speakers.get(facts.operation)
@@ -28,10 +29,15 @@ def choose(
         return None
     over: Collection[Endpoint] = passed_over(route, facts, now) if route.filters else ()
     skip = [*over, *tried] if over else tried
+    late: Endpoint | None = None
     for picker in speakers.pickers:
         endpoint = picker.pick(facts, now, rng, skip)
         if endpoint is not None:
-            return endpoint
+            if not route.overflows or not picker.late(endpoint, facts, now):
+                return endpoint
+            late = late or endpoint
+    if late is not None:
+        return late
     if tried:
         for picker in speakers.pickers:
             endpoint = picker.pick(facts, now, rng, over)

@@ -82,7 +82,7 @@ class PrefixIndex:
         self.sweep(0)
 
     def sweep(self, runs: int = 128) -> bool:
-        """Forget at most so many runs of slots that left (128: about half a millisecond). Returns whether any remain."""
+        """Forget at most so many runs of slots that left (128: half a millisecond). Returns whether any remain."""
         while self._leaving:
             holding = self._leaving[-1]
             while holding.runs:
@@ -143,7 +143,7 @@ class PrefixIndex:
     def cut(self, chain: Sequence[int], slot: int, depth: int) -> None:
         """The replica says that it holds at most the first `depth` blocks of the chain.
 
-        Other prompts that branched off beyond are not found any more, and are forgotten when their turn comes.
+        Other prompts that branched off beyond are no longer found either, and are forgotten when their turn comes.
         """
         holding = self._holdings[slot]
         at = 0

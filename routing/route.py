@@ -79,6 +79,8 @@ class ModelRoute:
     retry: RetrySettings
     budget: RetryBudget
     tokens: TokenEstimate
+    overflows: bool = False
+    """Whether a tier that would be late is passed over for the next."""
     prefixes: PrefixIndex | None = None
     """Where the policy notes who was sent which prompt; None where it does not want to know."""
     filters: tuple[Filter, ...] = ()

@@ -204,13 +204,14 @@ class LiveFleet:
     ) -> _Served:
         """One model: the one in use, if nothing of it has changed."""
         old = self._models.get(name)
-        spec = model_spec(name, model, engines, retry, self._workers)
-        terms = {}
+        terms: dict[tuple[str, str], Terms] = {}
         for target in model.targets:
             section = settings.engines[target.engine]
             rates = prices.rates(section.price_provider, target.model, target.engine)
             engine = engines[target.engine].engine
             terms[target.engine, target.model] = engine, deadlines_of(section), rates, section.gpu_usd_per_hour
+        rates_of = {place: one[2] for place, one in terms.items()}
+        spec = model_spec(name, model, engines, rates_of, retry, self._workers)
         same = old is not None and old.spec == spec
         if old is not None and same and old.terms == terms:
             return old

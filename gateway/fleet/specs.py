@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from engines.kinds.section import EngineSection
 from engines.model import Deadlines
 from engines.pools import SYSTEM, Trust
+from gateway.accounts.prices import Rates
 from gateway.fleet.engines import Built
 from gateway.fleet.steps import at_once
 from gateway.settings import Model, Settings
@@ -51,9 +52,14 @@ def priced(settings: Settings) -> list[tuple[str, str, str]]:
 
 
 def model_spec(
-    name: str, model: Model, engines: Mapping[str, Built], retry: RetrySettings, workers: int = 1
+    name: str,
+    model: Model,
+    engines: Mapping[str, Built],
+    rates: Mapping[tuple[str, str], Rates | None],
+    retry: RetrySettings,
+    workers: int = 1,
 ) -> ModelSpec:
-    """One public model over these engines."""
+    """One public model over these engines; `rates` by engine and upstream model."""
     targets = tuple(
         TargetSpec(
             engine=target.engine,
@@ -62,10 +68,27 @@ def model_spec(
             operations=engines[target.engine].spoken,
             tier=target.tier,
             weight=target.weight,
+            **_prices(rates[target.engine, target.model]),
         )
         for target in model.targets
     )
-    return ModelSpec(name, targets, model.policy.name, retry, peers=workers)
+    return ModelSpec(
+        name,
+        targets,
+        model.policy.name,
+        retry,
+        ms_per_usd=model.policy.ms_per_usd,
+        slo_ttft_ms=model.slo.ttft_ms,
+        peers=workers,
+    )
+
+
+def _prices(rates: Rates | None) -> dict[str, float]:
+    """As of now, of a prompt below all thresholds: good enough to compare engines by."""
+    if rates is None:
+        return {}
+    row = rates.table.rows[0]
+    return {"usd_per_input_token": row.per_input, "usd_per_output_token": row.per_output}
 
 
 def breaker_settings(settings: Settings) -> BreakerSettings:

@@ -137,6 +137,8 @@ def _replicas(path: Path, replicas: Any, report: Report) -> None:
 def _models(tree: dict[str, Any], report: Report) -> None:
     engines = _mapping(tree, "engines")
     for name, model in _mapping(tree, "models").items():
+        if isinstance(model, dict):
+            _policy(("models", name), model, report)
         targets = model.get("targets") if isinstance(model, dict) else None
         seen = _Seen(report)
         for index, target in enumerate(targets if isinstance(targets, list) else []):
@@ -148,6 +150,13 @@ def _models(tree: dict[str, Any], report: Report) -> None:
                 report((*path, "engine"), "is not an engine of this file", _did_you_mean(engine, engines))
             elif isinstance(engine, str):
                 seen.add(path, (engine, str(target.get("model", name))), "use weight for a larger share")
+
+
+def _policy(path: Path, model: dict[str, Any], report: Report) -> None:
+    policy, slo = model.get("policy"), model.get("slo")
+    wants = isinstance(policy, dict) and policy.get("name") == "slo"
+    if wants and (slo is None or (isinstance(slo, dict) and slo.get("ttft_ms") is None)):
+        report((*path, "policy", "name"), "needs to know when the first token is due", "add slo: {ttft_ms: 500}")
 
 
 class _Seen:

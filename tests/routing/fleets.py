@@ -35,7 +35,7 @@ def route_of(
             TargetSpec(f"t{tier}", "up", tuple(str(i) for i in range(replicas)), SPOKEN, tier)
             for tier, replicas in enumerate(tiers)
         )
-    return build_fleet([ModelSpec("m", targets, policy, retry, peers)], ReplicaTable(breaker)).models["m"]
+    return build_fleet([ModelSpec("m", targets, policy, retry, peers=peers)], ReplicaTable(breaker)).models["m"]
 
 
 def endpoints(route: ModelRoute) -> list[Endpoint]:

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.facts import NO_NEEDS, Needs, RequestFacts
+from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.lease import Lease
 from routing.model import Endpoint
 from routing.policy import choose
 from routing.prefix_chain import chain, seed
-from routing.replica import ReplicaState
+from routing.replica import ReplicaState, ReplicaTable
 from routing.route import ModelRoute
-from tests.routing.fleets import OPERATION, route_of
+from tests.routing.fleets import OPERATION, SPOKEN, route_of
 
 KEY = seed(b"m")
 
@@ -131,13 +132,15 @@ def test_peers_that_share_no_index_send_a_new_prefix_to_the_same_place() -> None
         for i in range(100):
             chosen = []
             for number, route in enumerate(workers):
+                _, other = sent(route, text(f"{number} alone {i}", 2000), float(i), random.Random(1000 * number + i))
+                other.release(float(i))
                 endpoint, lease = sent(route, text(f"p{i}", 3000), float(i), random.Random(1000 * number + i))
                 lease.release(float(i))
                 chosen.append(endpoint.replica)
             same += chosen[0] == chosen[1]
         return same / 100
 
-    assert homes(2) == 1.0
+    assert homes(2) > 0.95
     assert homes(1) < 0.6
 
 
@@ -214,3 +217,100 @@ def test_a_choice_changes_nothing(prompts: list[tuple[str, int]], seed: int) -> 
 def load(state: ReplicaState, tokens: int, requests: int) -> None:
     state.prefill_tokens = state.in_flight_tokens = tokens
     state.in_flight_requests = requests
+
+
+def test_of_equal_engines_the_cheaper_is_asked_until_it_costs_more_time_than_it_saves() -> None:
+    def choice(policy: str, ms_per_usd: float | None, busy_tokens: int) -> str:
+        dear = TargetSpec("dear", "up", ("0",), SPOKEN, 0, 1.0, 3e-6, 15e-6)
+        cheap = TargetSpec("cheap", "up", ("0",), SPOKEN, 0, 1.0, 1e-7, 4e-7)
+        spec = ModelSpec("m", (dear, cheap), policy, ms_per_usd=ms_per_usd)
+        route = build_fleet([spec], ReplicaTable()).models["m"]
+        _, place = route.whole.pools[0]
+        place.state.prefill_tokens = busy_tokens
+        chosen = choose(route, asks(text("x")), 0.0, random.Random(1))
+        assert chosen is not None
+        return chosen.engine
+
+    assert choice("cheapest", None, 20_000) == "cheap"
+    assert choice("latency", 1e5, 0) == "cheap"
+    assert choice("latency", 1e5, 20_000) == "dear"  # 2 s more to wait for 0.9 cents less
+    assert choice("latency", 0.0, 1000) == "dear"
+
+
+def overflowing(slo_ttft_ms: float = 500.0) -> ModelRoute:
+    own = TargetSpec("own", "up", ("0", "1"), SPOKEN, 0)
+    hosted = TargetSpec("hosted", "up", ("api",), SPOKEN, 1, 1.0, 3e-6, 15e-6)
+    spec = ModelSpec("m", (own, hosted), "slo", slo_ttft_ms=slo_ttft_ms)
+    return build_fleet([spec], ReplicaTable()).models["m"]
+
+
+def test_what_our_own_would_answer_late_overflows_and_comes_back_once_they_have_recovered() -> None:
+    route = overflowing()
+    own = route.whole.pools[0]
+
+    def engine(waiting_tokens: int) -> str:
+        for endpoint in own:
+            endpoint.state.prefill_tokens = waiting_tokens
+        chosen = choose(route, asks(b"short"), 0.0, random.Random(1))
+        assert chosen is not None
+        return chosen.engine
+
+    # 20 ms, and 0.1 ms a token: the objective of 500 ms is met up to 4,800 tokens, 70 % of it up to 3,300.
+    told = [engine(tokens) for tokens in (0, 4700, 4900, 4700, 3400, 3200, 4700)]
+    assert told == ["own", "own", "hosted", "hosted", "hosted", "own", "own"]
+
+
+def test_when_every_tier_would_be_late_the_first_serves() -> None:
+    route = overflowing()
+    for endpoint in route.endpoints():
+        endpoint.state.prefill_tokens = 100_000
+    hosted = route.whole.pools[1][0]
+    hosted.state.prefill.base_ms = 10_000.0
+    chosen = choose(route, asks(b"short"), 0.0, random.Random(1))
+    assert chosen is not None
+    assert chosen.engine == "own"
+
+
+def test_another_policy_keeps_to_its_tier_whatever_the_objective() -> None:
+    spec = ModelSpec(
+        "m",
+        (TargetSpec("own", "up", ("0",), SPOKEN, 0), TargetSpec("hosted", "up", ("api",), SPOKEN, 1)),
+        "prefix",
+        slo_ttft_ms=1.0,
+    )
+    route = build_fleet([spec], ReplicaTable()).models["m"]
+    route.whole.pools[0][0].state.prefill_tokens = 100_000
+    chosen = choose(route, asks(b"short"), 0.0, random.Random(1))
+    assert chosen is not None
+    assert chosen.engine == "own"
+
+
+class Session(Told):
+    """A request that names its session."""
+
+    def __init__(self, session: str) -> None:
+        super().__init__(b"")
+        self._session = session
+
+    def session(self) -> str:
+        return self._session
+
+
+def test_sessions_have_homes_that_everybody_agrees_on_and_leave_them_only_when_it_pays() -> None:
+    gateways = [route_of(5, policy="session") for _ in range(2)]
+    homes: Counter[str] = Counter()
+    for number in range(200):
+        facts = [RequestFacts(OPERATION, 1000, 32, Session(f"s{number}")) for _ in gateways]
+        chosen = [
+            choose(route, each, 0.0, random.Random(n))
+            for n, (route, each) in enumerate(zip(gateways, facts, strict=True))
+        ]
+        names = {one.replica for one in chosen if one is not None}
+        assert len(names) == 1
+        homes.update(names)
+    assert len(homes) == 5
+    route = gateways[0]
+    home = choose(route, RequestFacts(OPERATION, 1000, 32, Session("s0")), 0.0, random.Random(1))
+    assert home is not None
+    home.state.prefill_tokens = 5500
+    assert choose(route, RequestFacts(OPERATION, 1000, 32, Session("s0")), 0.0, random.Random(1)) is not home

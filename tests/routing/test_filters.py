@@ -12,14 +12,12 @@ from hypothesis import strategies as st
 from routing import retry
 from routing.facts import NO_NEEDS, Needs, RequestFacts
 from routing.filters import passed_over
-from routing.model import PREFIXED, Endpoint
+from routing.model import PREFIXED, SESSION, Endpoint
 from routing.outcome import Outcome
-from routing.pickers import PICKERS
+from routing.pickers import POLICIES
 from routing.policy import choose
 from routing.retry import FailedAttempt, GiveUp, RetryState
 from tests.routing.fleets import FACTS, OPERATION, endpoints, route_of
-
-POLICIES = sorted(PICKERS)
 
 
 class Only:
@@ -124,7 +122,7 @@ class Prompt:
 def test_a_policy_asks_for_what_costs_only_where_it_wants_it(policy: str) -> None:
     source = Prompt()
     choose(route_of(3, policy=policy), RequestFacts(OPERATION, 1, 1, source), 0.0, random.Random(1))
-    assert source.asked == (["prefix"] if policy in PREFIXED else [])
+    assert source.asked == (["prefix"] if policy in PREFIXED else ["session"] if policy == SESSION else [])
 
 
 def test_a_late_fact_is_asked_once_and_stays_known_without_the_prompt_unless_it_is_as_large() -> None:

@@ -7,7 +7,7 @@ import pytest
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.model import Endpoint
-from routing.pickers import UnknownPolicyError
+from routing.pickers import POLICIES, UnknownPolicyError
 from routing.policy import choose
 from routing.replica import ReplicaTable
 from routing.route import RetrySettings
@@ -117,7 +117,7 @@ def test_a_request_in_flight_finishes_on_the_old_fleet() -> None:
 def test_an_unknown_policy_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownPolicyError) as caught:
         build_fleet([ModelSpec("m", (), "leest_load")], ReplicaTable())
-    assert str(caught.value) == "unknown policy 'leest_load'; known policies: least_load, random, round_robin"
+    assert str(caught.value) == "unknown policy 'leest_load'; known policies: " + ", ".join(POLICIES)
 
 
 def test_the_same_endpoint_twice_in_a_tier_is_refused() -> None:

@@ -8,12 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.model import Endpoint
-from routing.pickers import PICKERS
+from routing.pickers import POLICIES
 from routing.policy import choose
 from routing.route import ModelRoute
 from tests.routing.fleets import FACTS, endpoints, route_of, trip
-
-POLICIES = sorted(PICKERS)
 
 
 @settings(deadline=None, max_examples=300)

@@ -21,11 +21,25 @@ class Target(Section):
 class Policy(Section):
     """How a replica is picked within a tier."""
 
-    name: Literal["least_load", "prefix", "latency", "round_robin", "random"] = Field(
+    name: Literal["least_load", "prefix", "latency", "session", "cheapest", "slo", "round_robin", "random"] = Field(
         default="least_load",
-        description="prefix (cached prompts and load in one cost), latency (the same without caches), least_load "
-        "(power of two choices on tokens in flight), round_robin or random",
+        description="least_load (tokens in flight), prefix (least time, with what caches hold), latency (least time), "
+        "session (conversations stay), cheapest, slo (prefix, and the next tier where this one would be late), "
+        "round_robin or random",
     )
+    ms_per_usd: Number | None = Field(
+        default=None,
+        ge=0,
+        le=1e12,
+        description="milliseconds that a US dollar is worth, where time and price are weighed; 0 leaves price out",
+    )
+
+
+class Objective(Section):
+    """What the model's clients are to notice."""
+
+    ttft_ms: Number | None = Field(default=None, gt=0, le=3_600_000, description="milliseconds to the first token")
+    tpot_ms: Number | None = Field(default=None, gt=0, le=3_600_000, description="milliseconds per token after it")
 
 
 class Model(Section):
@@ -35,3 +49,4 @@ class Model(Section):
         min_length=1, max_length=256, description="a list such as [{engine: llama, model: meta-llama/Llama-3.1-8B}]"
     )
     policy: Policy = Field(default=Policy(), description="{name: least_load}")
+    slo: Objective = Field(default=Objective(), description="{ttft_ms: 500, tpot_ms: 50}")

@@ -19,14 +19,14 @@ from engines.simulator.settings import SimulatorSettings
 from gateway.settings import ConfigError, Policy, load_settings
 from gateway.settings.explain import _model, _options
 from gateway.settings.schema import Settings
-from routing.pickers import PICKERS
+from routing.pickers import POLICIES
 
 CONFIGS = pathlib.Path(__file__).parents[3] / "configs"
 
 
 def test_operations_policies_and_failures_are_those_of_the_code() -> None:
     assert {operation.name.lower() for operation in Operation} == set(typing.get_args(OperationName))
-    assert set(PICKERS) == set(typing.get_args(Policy.model_fields["name"].annotation))
+    assert set(POLICIES) == set(typing.get_args(Policy.model_fields["name"].annotation))
     assert {kind.value for kind in FailureKind} == set(typing.get_args(FailureName))
 
 
