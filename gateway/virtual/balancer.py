@@ -29,8 +29,16 @@ class Watcher(Protocol):
     def ended(self, call: Call, replica: int, now: float) -> None: ...
 
 
-class Deaf:
-    """A watcher that nothing interests; the others override what does."""
+class Rule:
+    """Somebody else's rule: it knows no objective, so that no later tier is asked for it."""
+
+    def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
+        """See routing.pickers.Picker."""
+        return False
+
+
+class WatchingRule(Rule):
+    """A rule that hears what becomes of its calls; whoever is one overrides what interests it."""
 
     def sent(self, call: Call, facts: RequestFacts, replica: int, now: float) -> None:
         """See Watcher, as for the two below."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
-from gateway.virtual.balancer import Balancer, Deaf, Policy, Surroundings
+from gateway.virtual.balancer import Balancer, Policy, Surroundings, WatchingRule
 from gateway.virtual.baselines.least import fewest
 from gateway.virtual.foresight import Foresight
 from gateway.virtual.replicas import Gpu
@@ -25,7 +25,7 @@ from routing.model import Endpoint
 UNCACHED_WEIGHT = 8.0
 
 
-class Oracle(Deaf):
+class Oracle(WatchingRule):
     """Picker and watcher in one."""
 
     def __init__(self, pool: Sequence[Endpoint], gpus: Sequence[Gpu], foresight: Foresight) -> None:

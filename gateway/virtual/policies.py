@@ -8,13 +8,14 @@ from gateway.virtual.baselines.dynamo import dynamo
 from gateway.virtual.baselines.endpoint_picker import endpoint_picker, endpoint_picker_precise
 from gateway.virtual.baselines.least import least_requests, least_tokens
 from gateway.virtual.oracle import ORACLE
-from routing.model import LATENCY, LEAST_LOAD, PREFIX, ROUND_ROBIN
+from routing.model import LATENCY, LEAST_LOAD, PREFIX, ROUND_ROBIN, SESSION
 
 POLICIES: dict[str, Policy] = {
     ROUND_ROBIN: Policy(ROUND_ROBIN),
     LEAST_LOAD: Policy(LEAST_LOAD),
     LATENCY: Policy(LATENCY),
     PREFIX: Policy(PREFIX),
+    SESSION: Policy(SESSION),
     "prefix_told": Policy(PREFIX, foresees=True),
     "least_requests": Policy(rule=least_requests),
     "least_tokens": Policy(rule=least_tokens),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
-from gateway.virtual.balancer import Balancer, Deaf, Surroundings
+from gateway.virtual.balancer import Balancer, Surroundings, WatchingRule
 from gateway.virtual.trace import BLOCK_TOKENS, BYTES_PER_TOKEN, Call
 from routing.facts import RequestFacts
 from routing.model import Endpoint
@@ -76,7 +76,7 @@ class Tree:
                     del self._workers[block]
 
 
-class CacheAware(Deaf):
+class CacheAware(WatchingRule):
     """Picker and watcher in one, as the original is."""
 
     def __init__(self, pool: Sequence[Endpoint], max_tree_chars: int = MAX_TREE_CHARS) -> None:

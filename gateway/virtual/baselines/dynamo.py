@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
-from gateway.virtual.balancer import Balancer, Deaf, Surroundings
+from gateway.virtual.balancer import Balancer, Surroundings, WatchingRule
 from gateway.virtual.baselines.block_index import ActiveBlocks
 from gateway.virtual.baselines.least import fewest
 from gateway.virtual.baselines.told_caches import ToldCaches
@@ -24,7 +24,7 @@ PREFILL_LOAD_SCALE = 1.0
 PREDICTED_S = 5.0
 
 
-class Dynamo(Deaf):
+class Dynamo(WatchingRule):
     """Picker and watcher in one."""
 
     def __init__(self, pool: Sequence[Endpoint], caches: ToldCaches) -> None:

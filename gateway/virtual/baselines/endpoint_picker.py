@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
-from gateway.virtual.balancer import Balancer, Deaf, Surroundings
+from gateway.virtual.balancer import Balancer, Surroundings, WatchingRule
 from gateway.virtual.baselines.block_index import BlockIndex
 from gateway.virtual.baselines.least import fewest
 from gateway.virtual.baselines.told_caches import ToldCaches
@@ -28,7 +28,7 @@ SCRAPE_S = 0.05
 PREDICTED_S = 2.0
 
 
-class EndpointPicker(Deaf):
+class EndpointPicker(WatchingRule):
     """Picker, watcher and scraper in one."""
 
     def __init__(self, pool: Sequence[Endpoint], index: BlockIndex | ToldCaches) -> None:

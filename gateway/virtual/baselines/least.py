@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
-from gateway.virtual.balancer import Balancer, Surroundings
+from gateway.virtual.balancer import Balancer, Rule, Surroundings
 from routing.facts import RequestFacts
 from routing.model import Endpoint
 
 
-class LeastRequests:
+class LeastRequests(Rule):
     """The fewest requests in flight, by chance among equals: what proxies call least connections."""
 
     def __init__(self, pool: Sequence[Endpoint]) -> None:
@@ -23,7 +23,7 @@ class LeastRequests:
         return fewest(self._pool, [endpoint.state.in_flight_requests for endpoint in self._pool], rng)
 
 
-class LeastTokens:
+class LeastTokens(Rule):
     """The fewest tokens in flight: the minimum that least_load's two choices stand for."""
 
     def __init__(self, pool: Sequence[Endpoint]) -> None:

@@ -11,7 +11,7 @@ from gateway.virtual.workloads import shared_prompts
 SMALL = Gpu(cache_tokens=8_000)
 
 
-def shared_calls(rate_per_s: float = 60.0, duration_s: float = 4.0, seed: int = 1) -> list[Call]:
+def shared_calls(rate_per_s: float = 60.0, duration_s: float = 2.0, seed: int = 1) -> list[Call]:
     return calls_of(shared_prompts(seed, rate_per_s, duration_s, prefixes=8, prefix_tokens=1024))
 
 

@@ -36,7 +36,7 @@ def test_every_call_ends_once_and_nothing_stays_in_flight(policy: str, crew: Cre
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_same_seed_gives_the_same_outcomes(policy: str) -> None:
-    calls = shared_calls(duration_s=2.0)
+    calls = shared_calls(duration_s=1.0)
     crew = Crew(2, 0.1)
     assert told(fleet_of(policy, crew=crew).play(calls)) == told(fleet_of(policy, crew=crew).play(calls))
 
