@@ -29,7 +29,9 @@ def simulate_routing(
     loads: Annotated[
         str, typer.Option(help="shares of saturation; `recorded` plays a trace at its own times")
     ] = "0.5,0.9,1.2",
-    policies: Annotated[str, typer.Option(help="names with commas between them; none: all", show_default=False)] = "",
+    policies: Annotated[
+        str, typer.Option(help="names with commas between them; none: ours and the field's", show_default=False)
+    ] = "",
     against: Annotated[
         str, typer.Option(help="the policy that the others are compared with; none: ours", show_default=False)
     ] = "",
@@ -44,7 +46,7 @@ def simulate_routing(
     """Compare routing policies, ours and the field's, on modelled vLLM replicas, in virtual time."""
     from gateway.virtual.compare import Plan, compare
     from gateway.virtual.fleet import Crew
-    from gateway.virtual.policies import OURS, POLICIES, TWINS
+    from gateway.virtual.policies import OURS, TWINS, USUAL
     from gateway.virtual.scenarios import DEFAULT
     from gateway.virtual.table import table
 
@@ -53,7 +55,7 @@ def simulate_routing(
             scenarios=tuple(traffic or DEFAULT),
             replicas=tuple(int(one) for one in _listed(replicas)),
             loads=tuple(None if one == "recorded" else float(one) for one in _listed(loads)),
-            policies=tuple(_listed(policies)) or tuple(POLICIES),
+            policies=tuple(_listed(policies)) or USUAL,
             seeds=seeds,
             duration_s=duration,
             crew=Crew(gateways, tell_ms / 1000),

@@ -29,6 +29,18 @@ POLICIES: dict[str, Policy] = {
 TWINS = {PREFIX: "prefix_told", "llm_d_epp": "llm_d_epp_precise"}
 """A policy that remembers what it sent, and the same one that is told what the caches hold."""
 
+USUAL = (
+    PREFIX,
+    "prefix_told",
+    LEAST_LOAD,
+    ROUND_ROBIN,
+    "least_requests",
+    "sglang_cache_aware",
+    "llm_d_epp",
+    "dynamo",
+)
+"""Those that are compared unless others are named: ours, and whom it has to beat."""
+
 OURS = PREFIX
 """Whom the others are compared with, unless it is said otherwise."""
 
