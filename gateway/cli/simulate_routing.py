@@ -65,6 +65,8 @@ def simulate_routing(
         results = compare(plan, jobs or len(os.sched_getaffinity(0)), lambda line: print(line, file=sys.stderr))
     except (ValueError, OSError) as error:
         end(f"simulate-routing: {error}", 2)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
     print(table(plan, results, against or OURS, TWINS), end="")
 
 

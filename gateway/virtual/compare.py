@@ -13,7 +13,7 @@ from typing import Any
 from gateway.virtual.figures import Figures, figures_of
 from gateway.virtual.fleet import ALONE, Crew, ModelledFleet
 from gateway.virtual.policies import policy_named
-from gateway.virtual.saturation import saturation_per_s
+from gateway.virtual.saturation import saturations_per_s
 from gateway.virtual.scenarios import scenario_named
 from gateway.virtual.trace import calls_of
 
@@ -84,8 +84,10 @@ def compare(plan: Plan, jobs: int = 1, say: Say = lambda _: None) -> list[Result
     """Run it all; the results are in the order of the plan and do not depend on the number of jobs."""
     with _pool(jobs) as run:
         places = [(scenario, replicas) for scenario in plan.scenarios for replicas in plan.replicas]
-        sought = [(place, *place, plan.duration_s) for place in places if any(plan.loads)]
-        saturated = dict(run(_saturation, sought))
+        saturated: dict[tuple[str, int], float] = {}
+        sought = [(scenario, scenario, plan.replicas, plan.duration_s) for scenario in plan.scenarios]
+        for scenario, found in run(_saturations, sought if any(plan.loads) else ()):
+            saturated |= {(scenario, replicas): rate for replicas, rate in found.items()}
         for (scenario, replicas), rate in sorted(saturated.items()):
             say(f"{scenario}, {replicas} replicas: 100 % is {rate:.1f} requests/s")
         results = {
@@ -106,8 +108,8 @@ def compare(plan: Plan, jobs: int = 1, say: Say = lambda _: None) -> list[Result
     return list(results.values())
 
 
-def _saturation(scenario: str, replicas: int, duration_s: float) -> float:
-    return saturation_per_s(scenario_named(scenario), replicas, duration_s)
+def _saturations(scenario: str, sizes: Sequence[int], duration_s: float) -> dict[int, float]:
+    return saturations_per_s(scenario_named(scenario), sizes, duration_s)
 
 
 def _one_seed(

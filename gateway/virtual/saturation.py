@@ -8,6 +8,7 @@ does so without seeing them. Whose rate it is never depends on the policies that
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from gateway.virtual.figures import figures_of
 from gateway.virtual.fleet import ModelledFleet
@@ -19,18 +20,24 @@ from gateway.virtual.trace import calls_of
 WANTED_GOOD_RATIO = 0.9
 TOLERANCE = 0.02
 """Of the rate: closer than the interval of any figure at it."""
+FARTHEST = 2.0**12
+"""How many times the guess, or what part of it, is looked at."""
 SEED = 0
 """No comparison uses it, so that the rate is not fitted to what is then measured."""
 
 
-def saturation_per_s(scenario: Scenario, replicas: int, duration_s: float) -> float:
-    """Requests per second of a fleet of that many replicas."""
-    fleet = scenario.fleet(replicas)
-    guess = scenario.recorded_rate_per_s or 8.0 * replicas
-    return highest(lambda rate: keeps_up(scenario, fleet, rate, duration_s), guess)
+def saturations_per_s(scenario: Scenario, sizes: Sequence[int], duration_s: float) -> dict[int, float]:
+    """Requests per second of a fleet of each size."""
+    found: dict[int, float] = {}
+    each, step = (scenario.recorded_rate_per_s or 8.0 * min(sizes)) / min(sizes), 2.0
+    for replicas in sorted(set(sizes)):
+        fleet = scenario.fleet(replicas)
+        found[replicas] = highest(partial(keeps_up, scenario, fleet, duration_s), each * replicas, step)
+        each, step = found[replicas] / replicas, 1.25  # a larger fleet does a little better, seldom by more
+    return found
 
 
-def keeps_up(scenario: Scenario, fleet: Sequence[Gpu], rate_per_s: float, duration_s: float) -> bool:
+def keeps_up(scenario: Scenario, fleet: Sequence[Gpu], duration_s: float, rate_per_s: float) -> bool:
     """Whether the oracle meets the SLO often enough at this rate."""
     calls = calls_of(scenario.workload(SEED, rate_per_s, duration_s))
     if not calls:
@@ -39,14 +46,21 @@ def keeps_up(scenario: Scenario, fleet: Sequence[Gpu], rate_per_s: float, durati
     return figures_of(outcomes, fleet, scenario.ttft_slo_s).good_ratio >= WANTED_GOOD_RATIO
 
 
-def highest(passes: Callable[[float], bool], guess: float) -> float:
-    """The highest rate that passes, within the tolerance: doubled or halved from the guess, then bisected."""
+def highest(passes: Callable[[float], bool], guess: float, step: float = 2.0) -> float:
+    """The highest rate that passes, within the tolerance: in steps up or down from the guess, then bisected.
+
+    Raises ValueError when there is none, because all rates pass or none does.
+    """
     low = guess
     while not passes(low):
-        low /= 2
-    high = low * 2
+        low /= step
+        if low < guess / FARTHEST:
+            raise ValueError("no rate is low enough: a call by itself takes longer than the SLO allows")
+    high = low * step
     while passes(high):
-        low, high = high, high * 2
+        low, high = high, high * step
+        if high > guess * FARTHEST:
+            raise ValueError("no rate is too high: there are too few calls to saturate so many replicas")
     while high - low > TOLERANCE * low:
         middle = (low + high) / 2
         if passes(middle):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ SCENARIOS: dict[str, Scenario] = {
 DEFAULT = ("shared-prompts", "chat", "no-sharing")
 
 
+@functools.lru_cache(maxsize=8)  # a long recording is read once
 def scenario_named(name: str) -> Scenario:
     """A scenario by name, or the trace in a file of that name. Raises ValueError and OSError."""
     known = SCENARIOS.get(name)

@@ -47,6 +47,11 @@ def test_every_policy_meets_the_same_calls_and_the_same_plan_gives_the_same_tabl
     assert len(said) == 1 + 4
 
 
+def test_more_processes_give_the_same_results() -> None:
+    plan = plan_of(loads=(0.9,), policies=("prefix",), duration_s=2.0)
+    assert [one.figures for one in compare(plan)] == [one.figures for one in compare(plan, jobs=2)]
+
+
 def test_a_policy_that_looks_at_prefixes_finds_more_of_them_than_one_that_does_not() -> None:
     (result,) = compare(plan_of(loads=(0.9,), seeds=1, duration_s=8.0))
     hits = {policy: seeds[1].hit_ratio for policy, seeds in result.figures.items()}
