@@ -141,4 +141,7 @@ def _pool(jobs: int) -> Iterator[_Run]:
             for future in as_completed(keys):
                 yield keys[future], future.result()
 
-        yield run
+        try:
+            yield run
+        finally:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C, what has begun is waited for and no more
