@@ -86,4 +86,4 @@ class Policy:
     rule: Build | None = None
     """Takes the place of routing's picker."""
     foresees: bool = False
-    """Whether what caches hold is told to it as it is, and not left to what it remembers."""
+    """Whether it knows what the caches will hold; a policy of routing is told so in place of what it remembers."""

@@ -62,4 +62,4 @@ def oracle(around: Surroundings) -> Balancer:
     return Balancer(both, both)
 
 
-ORACLE = Policy(rule=oracle)
+ORACLE = Policy(rule=oracle, foresees=True)
