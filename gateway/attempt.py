@@ -40,6 +40,7 @@ from routing.outcome import Outcome, outcome_of_status
 if TYPE_CHECKING:
     from engines.port import Exchange, Headers, Outgoing, Sink
     from gateway.fleet.snapshot import Upstream
+    from gateway.held_prompts import HeldPrompts
     from routing.facts import RequestFacts
 
 MAX_ERROR_BYTES: Final = 64 * 1024
@@ -59,6 +60,8 @@ _OUTCOMES: dict[type[EngineError], tuple[Outcome, str]] = {
 
 class Owner(Protocol):
     """Whom an attempt tells of its progress."""
+
+    __slots__ = ()
 
     def answering(self, attempt: Attempt) -> Sink:
         """The first body byte of a 2xx is here (or its end, of one without a body); returns who takes it and the rest.
@@ -95,11 +98,15 @@ class Attempt:
     """What went wrong, as one plain sentence; only for the client while `error_parts` is None."""
     error_parts: list[bytes] | None = None
     """The engine's error answer, as far as it is kept."""
+    error_event = b""
+    """That answer as the client's stream would hold it, where it came as an event."""
     usage: Usage | None = None
     content_events = 0
     """Events of a stream with content so far."""
     finish_reason = ""
     gpu_cost_usd: float | None = None
+    _held: HeldPrompts | None = None
+    _held_bytes = 0
     _error_size = 0
     _bounds: Deadlines | None = None
     """Those in force, where the client told its own."""
@@ -195,15 +202,34 @@ class Attempt:
     def works(self) -> None:
         """Something of the answer is used. Safe to call again."""
         self._lease.works(self.first_byte_s, self._rng)
+        if self._held is not None:
+            self._release_prompt()
 
-    def refuse(self, status: int, body: bytes) -> None:
-        """Its 200 was an error, and nothing of it is used: it failed as an answer with this status does."""
+    def hold_prompt(self, held: HeldPrompts, size: int) -> bool:
+        """Have the prompt, of so many bytes, counted as kept behind comments, until it works or is over; False when
+        there is no room for it. Safe to call again."""
+        if self._held is None and held.hold(size):
+            self._held, self._held_bytes = held, size
+        return self._held is not None
+
+    def _release_prompt(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.release(self._held_bytes)
+
+    def refuse(self, status: int, body: bytes, event: bytes = b"") -> None:
+        """Its 200 was an error, and nothing of it is used: it failed as an answer with this status does. All of it is
+        kept: cut anywhere it could not be read.
+
+        `event`: what tells it inside a stream, where it came in one.
+        """
+        self.error_event = event
         self.stop()
         self.first_byte_s = 0.0
         self.usage = None
         self.content_events = 0
         self.status = status
-        self.error_parts = [body[:MAX_ERROR_BYTES]]
+        self.error_parts = [body]
         self._fail_with(status, self.error_parts)
 
     def said_nothing(self) -> None:
@@ -261,6 +287,7 @@ class Attempt:
         self.exchange = None
         if self._lease.held:
             self.gpu_cost_usd = self._lease.release(now)
+            self._release_prompt()
 
     def forget(self) -> None:
         """Its owner has read what it wanted; neither keeps the other alive from now on."""

@@ -7,6 +7,7 @@ is opened one level deep, its values left as raw bytes, and closed again; a larg
 from __future__ import annotations
 
 import re
+from codecs import utf_8_decode
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from engines.model import Operation
 from engines.wire import lone_surrogates
 from gateway.errors import Failure
-from gateway.one_model import names_model_once
+from gateway.one_model import Name, NamedTwice, names_model_once, reading_once
 from routing.facts import Needs
 
 DEPTH = "the JSON is nested too deeply"
@@ -47,10 +48,9 @@ class Envelope(msgspec.Struct):
         return self.max_tokens if self.max_tokens is not None else self.max_output_tokens
 
 
-class _Odd(msgspec.Struct):
-    """A body whose limit is no whole number, or is something else: the engine's to judge."""
+class _Loose(msgspec.Struct):
+    """Everything but the model, where a limit may be no whole number, or something else: the engine's to judge."""
 
-    model: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: msgspec.Raw = _NULL
@@ -58,9 +58,9 @@ class _Odd(msgspec.Struct):
     max_output_tokens: msgspec.Raw = _NULL
     n: msgspec.Raw = _ONE
 
-    def envelope(self) -> Envelope:
+    def envelope(self, model: str | None) -> Envelope:
         return Envelope(
-            self.model,
+            model,
             self.stream,
             self.stream_options,
             _limit(self.max_tokens),
@@ -68,6 +68,14 @@ class _Odd(msgspec.Struct):
             _limit(self.max_output_tokens),
             self.n,
         )
+
+
+class _Odd(_Loose):
+    model: str | None = None
+
+
+class _Large(_Loose, kw_only=True):
+    model: Name
 
 
 def _limit(raw: msgspec.Raw) -> int | None:
@@ -80,6 +88,7 @@ def _limit(raw: msgspec.Raw) -> int | None:
 
 _decode = msgspec.json.Decoder(Envelope).decode
 _decode_odd = msgspec.json.Decoder(_Odd).decode
+_decode_large = msgspec.json.Decoder(_Large).decode
 _decode_number = msgspec.json.Decoder(float).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_options = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
@@ -87,6 +96,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 SMALL_BYTES = 16 * 1024
+_PIECE_BYTES = 256 * 1024
 MOST_MEMBERS = 16_384
 """Of a large body that must be taken apart."""
 _IN_DOUBT = (
@@ -125,16 +135,17 @@ def parse(body: bytes) -> Envelope:
     if not body:
         raise Failure("invalid_json", "the request body is empty; send a JSON object")
     if not body.isascii():
-        # msgspec does not look into what it skips (a trap: `Raw` accepts invalid UTF-8).
-        try:
-            body.decode()
-        except UnicodeDecodeError as error:
-            raise Failure("invalid_json", f"the body is not valid UTF-8 at byte {error.start}") from None
+        _check_text(body)
+    once = False
     try:
         try:
-            envelope = _decode(body)
+            if len(body) <= SMALL_BYTES:
+                envelope = _decode(body)
+            else:
+                envelope, once = _read_large(body), True
         except msgspec.ValidationError:
-            envelope = _decode_odd(body).envelope()
+            odd = _decode_odd(body)
+            envelope = odd.envelope(odd.model)
     except msgspec.ValidationError as error:
         raise _invalid_field(str(error)) from None
     except msgspec.DecodeError as error:
@@ -148,21 +159,43 @@ def parse(body: bytes) -> Envelope:
         raise Failure("invalid_json", DEPTH) from None
     if not envelope.model:
         raise Failure("invalid_field", "`model` is missing; name one of the models that GET /v1/models lists", "model")
-    _refuse_duplicate_model(body)
+    if not once:
+        _refuse_duplicate_model(body)
     return envelope
+
+
+def _check_text(body: bytes) -> None:
+    """msgspec does not look into what it skips (a trap: `Raw` accepts invalid UTF-8)."""
+    view, size, at = memoryview(body), len(body), 0
+    try:
+        while at < size:  # in pieces that stay in a cache: in one, 16 MiB take twice as long
+            _, read = utf_8_decode(view[at : at + _PIECE_BYTES], "strict", at + _PIECE_BYTES >= size)
+            at += read
+    except UnicodeDecodeError as error:
+        raise Failure("invalid_json", f"the body is not valid UTF-8 at byte {at + error.start}") from None
+
+
+def _read_large(body: bytes) -> Envelope:
+    """At one look, for a second one takes 25 ms for 16 MiB. Raises ValidationError where the model is not one text."""
+    try:
+        read, model = reading_once(_decode_large, body)
+    except NamedTwice:
+        raise _twice() from None
+    return read.envelope(model)
 
 
 def rewrite(body: bytes, model: str | None, *, ask_usage: bool = False, drop_stream_options: bool = False) -> bytes:
     """The same body, asking for the usage event or without `stream_options`, under another model name.
 
-    `model` is not the one that it has; None leaves that.
+    The body was parsed. `model` is not the one that it has; None leaves that.
 
     A small body is taken apart into its members and closed again, about 1 us for 2 KB. A member costs 1 us too, so what
     is larger is changed in its place, whatever else it holds. Raises Failure (400), which says how to write it, for a
     body of more than `MOST_MEMBERS` whose text leaves in doubt which place that is.
     """
     if len(body) > SMALL_BYTES:
-        written = _changed_in_place(body, model, ask_usage=ask_usage)
+        stay = not (ask_usage or drop_stream_options)
+        written = _changed_in_place(body, model, ask_usage=ask_usage, options_stay=stay)
         if written is not None:
             return written
         if body.count(b":") > MOST_MEMBERS:  # there are no more members than colons
@@ -187,10 +220,17 @@ def rewrite(body: bytes, model: str | None, *, ask_usage: bool = False, drop_str
     return _encode(members)
 
 
-def _changed_in_place(body: bytes, model: str | None, *, ask_usage: bool) -> bytes | None:
-    """None where it takes more than a look to say which text is the name, or where there are `stream_options`."""
-    if _OPTIONS in body or (b"\\" in body and any(escape in body for escape in _ESCAPES)):
-        return None
+def _changed_in_place(body: bytes, model: str | None, *, ask_usage: bool, options_stay: bool) -> bytes | None:
+    """None where it takes more than a look to say which text is the name, or that no `stream_options` are there.
+
+    From the end a text is searched for in half the time: 4 ms for 16 MiB.
+    """
+    leads = _FIRST.match(body) is not None  # then it is the body's own, for the body has but one
+    if not (leads and options_stay):
+        if b"\\" in body and any(body.rfind(escape) >= 0 for escape in _ESCAPES):
+            return None
+        if not options_stay and body.rfind(_OPTIONS) >= 0:
+            return None
     if model is None:  # where it stands does not matter, and a nested one is none of ours
         return b"".join([memoryview(body)[: body.rindex(b"}")], _ASKING]) if ask_usage else body
     start = body.find(_NAME)
@@ -203,7 +243,7 @@ def _changed_in_place(body: bytes, model: str | None, *, ask_usage: bool) -> byt
     if ask_usage:
         parts[2:] = [view[found.end(1) : body.rindex(b"}")], _ASKING]
     written = b"".join(parts)
-    if body.find(_NAME, found.end()) < 0 or _FIRST.match(body):
+    if leads or body.rfind(_NAME) == start:
         return written
     # The first of several is mostly the body's own: it is, if what was written there is what a reader finds.
     return written if found[1] != name and lone_surrogates.reading(_decode_model, written).model == model else None
@@ -281,4 +321,8 @@ def _refuse_duplicate_model(body: bytes) -> None:
     except ValueError as error:
         raise Failure("invalid_json", f"the body is not valid JSON: {error}") from None
     if not once:
-        raise Failure("duplicate_model", "`model` is given more than once", "model")
+        raise _twice()
+
+
+def _twice() -> Failure:
+    return Failure("duplicate_model", "`model` is given more than once", "model")

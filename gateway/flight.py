@@ -12,7 +12,7 @@ No task and no future per request: on uvloop they cost 7 us, more than routing, 
 
 Laws:
 - our own response head is held until the first body byte of a 2xx answer, so everything before it may be retried;
-- after that byte nothing is retried: a failure is told inside the stream;
+- after that byte nothing but an error behind comments alone is retried: a failure is told inside the stream;
 - of several attempts at once, the first to answer is the answer, and the others are abandoned at that moment;
 - `settle` runs exactly once, whatever happens, and gives back everything that was taken.
 """
@@ -29,15 +29,18 @@ from engines.model import Deadlines, Operation
 from engines.wire import DIALECTS
 from gateway import clock, envelope
 from gateway.absence import nobody
-from gateway.attempt import Attempt
+from gateway.attempt import Attempt, Owner
 from gateway.errors import TABLE, TRIED_ENOUGH, Failure
+from gateway.http.handler import Work
 from gateway.identity import ANONYMOUS, Principal
 from gateway.prompt import Prompt
 from gateway.refusal import refusal_headers, told
 from gateway.relay import DocumentRelay, StreamRelay
+from gateway.relay.account import Account
 from gateway.relay.headers import passed_headers
 from gateway.relay.judge import Judge
 from gateway.reply import JSON, UNCACHED, Reply
+from gateway.telemetry.time_stamp import milliseconds
 from routing import retry
 from routing.blame import verdict_of
 from routing.breaker import Verdict
@@ -59,8 +62,8 @@ OPERATION_KEYS = {operation: operation.value for operation in Operation}
 """What routing knows an operation by; asking an enum for its value costs 0.1 us each time."""
 
 
-class Flight:
-    """One request in progress. It is the `Work` of its connection and the owner of its attempts."""
+class Flight(Owner, Account, Work):
+    """One request in progress: the work of its connection, the owner of its attempts, the account of its relay."""
 
     # Defaults live on the class: setting them all for each request would cost 1 us.
     deadlines: Deadlines | None = None
@@ -295,13 +298,16 @@ class Flight:
         body = told(attempt, outcome, self.operation, self.dialect, self.model, self.request_id, self._sentence)
         if isinstance(body, Failure):
             self.fail(body)
-        elif not self.reply.untold:  # by a comment
-            self.fail(Failure("engine_error", self._sentence(attempt.message)))
-        else:
-            headers = JSON + self.head_down() + refusal_headers(attempt, outcome, len(self.attempts))
-            self.error_kind = self.error_kind or attempt.error_kind
+            return
+        self.error_kind = self.error_kind or attempt.error_kind
+        if self.reply.untold:
+            free_in_s = None if self._retry is None else self._retry.free_in_s(clock.monotonic())
+            headers = JSON + self.head_down() + refusal_headers(attempt, outcome, len(self.attempts), free_in_s)
             self.settle(status)
             self.reply.respond(status, headers, body)
+        else:  # by a comment
+            self.settle(self.reply.status)
+            self.reply.pass_error(body, attempt.error_event)
 
     def _nobody(self) -> Failure:
         serving = self._serving
@@ -351,17 +357,20 @@ class Flight:
         attempt = self.attempt
         if attempt is None:
             return b"x-request-id: %b\r\n" % self.request_id
-        return b"x-request-id: %b\r\n%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %.3f\r\n" % (
+        return b"x-request-id: %b\r\n%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % (
             self.request_id,
             attempt.upstream.headers,
             len(self.attempts),
-            (self.first_dispatch_s - self.received_s) * 1e3,
+            milliseconds(self.first_dispatch_s - self.received_s),
         )
 
     def gpu_cost_so_far_usd(self) -> float | None:
         now = clock.monotonic()
         costs = [cost for attempt in self.attempts if (cost := attempt.gpu_cost_so_far_usd(now)) is not None]
         return sum(costs) if costs else None
+
+    def commented(self) -> bool:
+        return self.attempt is not None and self.attempt.hold_prompt(self._settlement.held, self.prompt_bytes)
 
     def committed(self) -> None:
         """The answer leaves, so nothing will be sent again: let go of the prompt, and of the fleet of that moment.

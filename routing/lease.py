@@ -26,6 +26,8 @@ from routing.replica import ReplicaState
 class Meter(Protocol):
     """Shares the cost of a replica among what is in flight there."""
 
+    __slots__ = ()
+
     def start(self, now_s: float) -> float:
         """One more is in flight; returns the mark that `finish` wants back."""
 

@@ -192,7 +192,7 @@ class Answer:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.phase < HEAD:  # later ones are trailers: nobody asked for them
-            self._headers.append((name.lower(), value))
+            self._headers.append((name.lower(), value.rstrip(b" \t")))  # the parser leaves what stands behind
 
     def on_headers_complete(self) -> None:
         call, parser = self._call, self._parser

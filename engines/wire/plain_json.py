@@ -9,9 +9,7 @@ from engines.wire.dialect import NOTHING, Finding
 from engines.wire.lone_surrogates import reading
 from engines.wire.openai_chat.dialect import OpenAIChat
 from engines.wire.openai_chat.shapes import decode_plain, is_truthy
-
-ERROR_WITHIN_BYTES = 1024
-"""An answer that is an error says so early; a megabyte of embeddings is not searched for it."""
+from engines.wire.refusals import ERROR_WITHIN_BYTES
 
 
 class PlainJson(OpenAIChat):

@@ -34,7 +34,7 @@ from gateway.settings import Settings, is_loopback
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
-from gateway.telemetry.metrics.families.loops import LOOP_AGE, PROBES_UNSENT
+from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS, PROBES_UNSENT
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.metrics.families.replicas import REPLICAS
 from gateway.workers.link import Link
@@ -91,7 +91,7 @@ class Plane:
         self._health = HealthLoop(
             self._board,
             self._engines.probed,
-            lambda: self._roster.down(self._board.down()),
+            lambda: self._roster.down(self._board.down),
             lambda engine: self._metrics.count(PROBES_UNSENT, engine),
         )
         self._targets = TargetCheck(self._engines.probed)
@@ -112,6 +112,7 @@ class Plane:
         for result in ("applied", "refused"):
             self._metrics.count(CONFIG_RELOADS, result, by=0)
         self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
+        self._metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in supervisor.restarts().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
         self._metrics.watch_count(RECORDS_DROPPED, ("process_log",), logs.dropped)
 
@@ -237,7 +238,7 @@ class Plane:
     async def probe_all(self) -> None:
         """The step of the health loop."""
         await self._health.probe_all(self.settings.health)
-        await self._targets.look(self._board.down())  # after the probes, on their connections
+        await self._targets.look(self._board.down)  # after the probes, on their connections
         self.looked.set()
 
     def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:

@@ -21,7 +21,7 @@ from routing.route import ModelRoute
 
 if TYPE_CHECKING:
     from gateway.accounts.prices import GpuMeter, Rates
-    from gateway.telemetry.metrics import Series
+    from gateway.telemetry.metrics import Tally
     from gateway.transforms import NewEventTransform, RequestTransform
 
 UNNAMED: Final = ""
@@ -39,7 +39,7 @@ class Upstream:
         engine: Engine,
         arm: str,
         deadlines: Deadlines,
-        series: Series,
+        series: Tally,
         rates: Rates | None,
         meter: GpuMeter | None,
     ) -> None:

@@ -188,7 +188,7 @@ STEP = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 @given(
     steps=st.lists(STEP, max_size=40),
     factor=st.sampled_from([1.0, 3.0]),
