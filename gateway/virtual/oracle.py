@@ -1,12 +1,12 @@
 """The oracle: the least cost by what the caches and the queues really hold. No gateway can know this.
 
-    cost = (tokens its earlier calls have still to compute + 8 * own uncached tokens) / the replica's true rate
+    cost = (tokens its earlier calls have still to compute + weight * own uncached tokens) / the replica's true rate
 
 An uncached token costs more than the time of its own call: all behind it wait too, and what it puts into the cache
-pushes something out that somebody comes back for. At weight 1, which is the least TTFT of the one call, prefixes spread
-over all replicas until nothing is found again: at 80 requests/s of the shared prompts on 4 replicas 55 % of calls are
-good, at any weight from 2 to 32 all of them. It is no upper bound of what is possible; it is what saturation is
-measured with.
+pushes something out that somebody comes back for. At weight 1, the least TTFT of the one call, prefixes spread over all
+replicas until nothing is found again. Where the caches together are scarce a high weight is best, and where they have
+room for copies of what is hot, a low one; so there are two oracles, and saturation is measured with whichever does
+better. Neither is an upper bound of what is possible.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ from gateway.virtual.trace import BLOCK_TOKENS, Call
 from routing.facts import RequestFacts
 from routing.model import Endpoint
 
-UNCACHED_WEIGHT = 8.0
+SCARCE, ROOMY = 8.0, 1.5
+"""The weights."""
 
 
 class Oracle(WatchingRule):
     """Picker and watcher in one."""
 
-    def __init__(self, pool: Sequence[Endpoint], gpus: Sequence[Gpu], foresight: Foresight) -> None:
+    def __init__(self, pool: Sequence[Endpoint], gpus: Sequence[Gpu], foresight: Foresight, weight: float) -> None:
         self._pool = tuple(pool)
+        self._weight = weight
         self._s_per_token = [1 / gpu.prefill_tokens_per_s for gpu in gpus]
         self._queued_tokens = [0] * len(self._pool)
         self._foresight = foresight
@@ -42,7 +44,7 @@ class Oracle(WatchingRule):
         """See routing.pickers.Picker."""
         self._uncached = [facts.prompt_tokens - BLOCK_TOKENS * depth for depth in self._foresight.depths(facts.prefix)]
         costs = [
-            (queued + UNCACHED_WEIGHT * uncached) * each
+            (queued + self._weight * uncached) * each
             for queued, uncached, each in zip(self._queued_tokens, self._uncached, self._s_per_token, strict=True)
         ]
         return fewest(self._pool, costs, rng)
@@ -57,9 +59,14 @@ class Oracle(WatchingRule):
         self._queued_tokens[replica] -= self._computing.pop(call.index)
 
 
-def oracle(around: Surroundings) -> Balancer:
-    both = Oracle(around.pool, around.gpus, around.foresight)
-    return Balancer(both, both)
+def oracle(weight: float) -> Policy:
+    """The oracle of that weight."""
+
+    def build(around: Surroundings) -> Balancer:
+        both = Oracle(around.pool, around.gpus, around.foresight, weight)
+        return Balancer(both, both)
+
+    return Policy(rule=build, foresees=True)
 
 
-ORACLE = Policy(rule=oracle, foresees=True)
+ORACLES = (oracle(SCARCE), oracle(ROOMY))

@@ -7,7 +7,7 @@ from gateway.virtual.baselines.cache_aware import cache_aware
 from gateway.virtual.baselines.dynamo import dynamo
 from gateway.virtual.baselines.endpoint_picker import endpoint_picker, endpoint_picker_precise
 from gateway.virtual.baselines.least import least_requests, least_tokens
-from gateway.virtual.oracle import ORACLE
+from gateway.virtual.oracle import ROOMY, SCARCE, oracle
 from routing.model import LATENCY, LEAST_LOAD, PREFIX, ROUND_ROBIN, SESSION
 
 POLICIES: dict[str, Policy] = {
@@ -23,7 +23,8 @@ POLICIES: dict[str, Policy] = {
     "llm_d_epp": Policy(rule=endpoint_picker),
     "llm_d_epp_precise": Policy(rule=endpoint_picker_precise),
     "dynamo": Policy(rule=dynamo),
-    "oracle": ORACLE,
+    "oracle": oracle(SCARCE),
+    "oracle_roomy": oracle(ROOMY),
 }
 
 TWINS = {PREFIX: "prefix_told", "llm_d_epp": "llm_d_epp_precise"}

@@ -47,7 +47,7 @@ def _preamble(plan: Plan) -> list[str]:
         gateways = f"{crew.gateways} gateways that hear of the others' load every {crew.tell_s * 1000:g} ms"
     return [
         f"Virtual time, {gateways}; means of {plan.seeds} seeds of {plan.duration_s:g} s, a quarter of it warm-up.",
-        f"Saturation is the highest rate at which the oracle (true caches, queues and rates) keeps"
+        f"Saturation is the highest rate at which an oracle (true caches, queues and rates) keeps"
         f" {WANTED_GOOD_RATIO:.0%} good.",
         "Every policy meets the same requests at the same times; brackets are 95 % intervals of paired comparisons.",
     ]
