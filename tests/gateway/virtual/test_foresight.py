@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from gateway.virtual.fleet import ModelledFleet
 from gateway.virtual.foresight import Foresight
+from gateway.virtual.oracle import SCARCE, oracle
 from gateway.virtual.policies import policy_named
 from gateway.virtual.replicas import H100, TrueCaches, cores_of
 from gateway.virtual.trace import Arrival, Call, calls_of
+from gateway.virtual.workloads import shared_prompts
 
 
 def call_of(*ids: int) -> Call:
@@ -32,3 +34,12 @@ def test_of_a_burst_of_equal_prompts_all_follow_the_first_whether_caches_are_tol
         outcomes = ModelledFleet((H100,) * 4, policy_named(name), 1).play(calls_of(burst))
         assert len({one.replica for one in outcomes}) == 1
         assert [one.cached_tokens for one in outcomes] == [0, *[2560] * 5]
+
+
+def test_the_least_ttft_of_each_call_by_itself_finds_less_again_than_a_cost_that_counts_those_after_it() -> None:
+    calls = calls_of(shared_prompts(1, 90.0, 6.0))
+    hits = []
+    for weight in (1.0, SCARCE):
+        outcomes = ModelledFleet((H100,) * 4, oracle(weight), 1).play(calls)
+        hits.append(sum(one.cached_tokens for one in outcomes))
+    assert hits[1] > 1.1 * hits[0]
