@@ -18,7 +18,7 @@
 One unit, so that no score has to be weighed against another: `uncached tokens * (1 + load)` of SGLang's lmetric and the
 linear cost of NVIDIA Dynamo are the same idea without the terms for others, and give up affinity too early: with what a
 request costs its successors left out, a hot prefix is computed again on every replica that happens to be idle.
-`python -m gateway.virtual` compares.
+`penstock simulate-routing` compares.
 """
 
 from __future__ import annotations

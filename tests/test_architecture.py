@@ -81,6 +81,14 @@ def test_load_tests_import_nothing_of_the_product() -> None:
     assert importers(set(PRODUCT), "loadtests") == []
 
 
+def test_the_simulators_core_meets_routing_in_virtual_time_alone() -> None:
+    joined = [
+        path for path in paths("gateway") if any(name.startswith("engines.simulator.core") for name in imports(path))
+    ]
+    assert joined != []
+    assert [path for path in joined if not path.startswith("gateway/virtual/")] == []
+
+
 def test_httpx_is_imported_in_one_file_at_most() -> None:
     assert len({line.split(":")[0] for line in importers({"httpx"}, *PRODUCT)}) <= 1
 
