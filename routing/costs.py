@@ -9,8 +9,8 @@
     load       `LOAD_MS` for each request in flight, foreign ones included: they decode together; and for each foreign
                one that waits, what a prompt of `WAITING_TOKENS` takes
     failures   until `failed_until_s`: a replica that fails at once has nothing in flight, and is not idle
-    affinity   less on the replica that others, who share no index with us, would send the same new prefix to, or that
-               a conversation belongs to
+    affinity   less on the home of the prompt: of its conversation, or, where several choose who share no index, of its
+               beginning. They know too little of each other to meet anywhere else
     start      where engines differ: what a request takes on each without any of the above
     price      what the tokens cost there, at so many milliseconds a US dollar
     lateness   `LATENESS` times what it would be later than the model's objective
@@ -43,8 +43,10 @@ EVICTION: Final = 1.0
 LOAD_MS: Final = 1.0
 WAITING_TOKENS: Final = 1000
 """Nobody knows the prompts of others."""
-AFFINITY: Final = 4.0
-"""At infinitely many peers; with one that knows everything there is none."""
+AFFINITY: Final = 16.0
+"""Times the prefill of the prompt, at infinitely many peers; with one that knows everything there is none."""
+HOME_BLOCKS: Final = 16
+"""4 KiB: what tells most prompts apart, and most of a conversation's turns not."""
 
 LATENESS: Final = 10.0
 RECOVERED: Final = 0.7
@@ -132,7 +134,7 @@ class LeastCost:
         if not asked:
             return None
         places = self._places if len(asked) == size else [at for at, one in enumerate(pool) if one in asked]
-        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts, cached)
+        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts)
         tokens = facts.prompt_tokens
         if self._even:
             start = int(rng.random() * len(places))
@@ -204,11 +206,11 @@ class LeastCost:
                     cached[at] = tokens
         return cached
 
-    def _favour(self, ring: HashRing, facts: RequestFacts, cached: list[int]) -> tuple[int, float]:
-        """The place that every peer would send the prompt, or what is new of it, to, and what that is worth in ms.
+    def _favour(self, ring: HashRing, facts: RequestFacts) -> tuple[int, float]:
+        """The home that every peer would give the prompt, and what being sent there is worth in milliseconds.
 
-        Without sessions it hangs on the first block that nobody is known to hold: on what a conversation has of its
-        own, whatever system prompt all of them share.
+        Without sessions it hangs on the block that ends the first `HOME_BLOCKS`, or on the first one that is not held
+        by most of the pool anyway: on what a conversation has of its own, whatever system prompt all of them share.
         """
         if self._session:
             session = facts.session
@@ -217,11 +219,12 @@ class LeastCost:
             whole = facts.prompt_tokens * (1.0 + OTHERS) * self._mean_ms_per_token()
             return ring.place(xxh3_64_intdigest(session.encode())), whole
         chain = facts.prefix
-        known = facts.deepest
-        if known >= len(chain):
+        common = facts.held_by(len(self._pool) // 2 + 1)
+        if common >= len(chain):
             return -1, 0.0
-        new = facts.prompt_tokens - (max(cached) if cached else 0)
-        return ring.place(chain[known]), new * self._stay * self._mean_ms_per_token()
+        own = facts.prompt_tokens - facts.tokens_of(common)
+        home = chain[min(len(chain) - 1, max(common, HOME_BLOCKS - 1))]
+        return ring.place(home), own * self._stay * self._mean_ms_per_token()
 
     def _look(self, now: float) -> None:
         """Read what changes slowly: the pool's mean rate, whose cache is full, and what engines say of their load."""
