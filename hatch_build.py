@@ -49,6 +49,9 @@ out, *files = sys.argv[1:]
 extensions = mypycify(
     ["--config-file", "pyproject.toml", *files], opt_level="3", multi_file=True, group_name="penstock"
 )
+for extension in extensions if os.name == "posix" else ():
+    # What the modules of one library call of each other is called, or inlined, and not looked up in a table of symbols.
+    extension.extra_compile_args.append("-fvisibility=hidden")
 build = Build(Distribution({"name": "penstock", "ext_modules": extensions}))
 build.build_lib, build.build_temp = out, "objects"
 build.parallel = os.cpu_count()

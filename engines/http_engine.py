@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,12 +15,14 @@ from typing import Final
 from engines.collect import fetch
 from engines.errors import ConnectFailed, EngineError, OutOfSockets
 from engines.http1.secrecy import Secrets
+from engines.loads.load import EngineLoad
+from engines.loads.metrics import MetricsReader
 from engines.model import Deadlines, Operation
 from engines.model_list import model_names
 from engines.operations import PATHS, SHAPES
 from engines.pool import Pool
 from engines.pools import SYSTEM, Pools, Trust
-from engines.port import Exchange, Outgoing, Replica, Sink
+from engines.port import Engine, Exchange, Outgoing, Replica, Sink
 from engines.wire import DIALECTS, Dialect
 
 ALWAYS: Final = b"user-agent: penstock\r\naccept-encoding: identity\r\ncontent-type: application/json\r\n"
@@ -45,6 +48,10 @@ class HttpSettings:
     """A free GET endpoint that answers 200 when the replica is up; None where there is none."""
     models_path: str | None = None
     """A free GET endpoint that lists the models, with its version; None where there is none."""
+    load_path: str | None = None
+    """A free GET endpoint with metrics that tell the load; None where there is none."""
+    tells_load: bool = False
+    """Whether an answer tells the load when it is asked to."""
     probe_timeout_s: float = 2.0
     accepts_stream_options: bool = True
 
@@ -63,8 +70,8 @@ class _Server:
         """By the path of the request."""
 
 
-class HttpEngine:
-    """One named engine of OpenAI-shaped HTTP servers. Satisfies `engines.port.Engine`."""
+class HttpEngine(Engine):
+    """One named engine of OpenAI-shaped HTTP servers."""
 
     __slots__ = (
         "_closed",
@@ -73,11 +80,6 @@ class HttpEngine:
         "_pools",
         "_probe_deadlines",
         "_servers",
-        "accepts_stream_options",
-        "kind",
-        "name",
-        "operations",
-        "secrets",
         "settings",
     )
 
@@ -88,12 +90,12 @@ class HttpEngine:
         self.kind = settings.kind
         self.operations = settings.operations
         self.accepts_stream_options = settings.accepts_stream_options
+        self.tells_load = settings.tells_load
         self.secrets = tuple(
             secret.encode()
             for secret in (settings.api_key, *[value for _, value in settings.headers])
             if secret and len(secret) >= 8
         )
-        """What must never be seen in an answer that is passed on."""
         self._hidden = Secrets(self.secrets) if self.secrets else None
         fixed = ALWAYS
         if settings.api_key:
@@ -161,9 +163,8 @@ class HttpEngine:
         server = self._servers.get(replica_id)
         if path is None or server is None:
             return True
-        head = b"GET %b%b HTTP/1.1\r\n%b%b\r\n" % (server.base, path.encode(), server.host, self._fixed)
         try:
-            status, _ = await fetch(server.pool, head, deadlines=self._probe_deadlines)
+            status, _ = await self._get(server, path)
         except OutOfSockets:
             raise
         except EngineError:
@@ -177,11 +178,28 @@ class HttpEngine:
             return None
         if self.settings.version_in_url:
             path = path.removeprefix("/v1")
-        head = b"GET %b%b HTTP/1.1\r\n%b%b\r\n" % (server.base, path.encode(), server.host, self._fixed)
-        status, body = await fetch(server.pool, head, deadlines=self._probe_deadlines)
+        status, body = await self._get(server, path)
         if self._hidden is not None:
             body = self._hidden.hide(body)
         return model_names(body) if status == 200 else None
+
+    async def load(self, replica_id: str) -> EngineLoad | None:
+        path = self.settings.load_path
+        server = self._servers.get(replica_id)
+        if path is None or server is None:
+            return None
+        status, body = await self._get(server, path)
+        if status != 200:
+            return None
+        reader = MetricsReader(body)
+        for _ in reader.steps():
+            await asyncio.sleep(0)  # streams may share this loop
+        return reader.load
+
+    async def _get(self, server: _Server, path: str) -> tuple[int, bytes]:
+        """Ask for one small answer of the server's. Raises EngineError."""
+        head = b"GET %b%b HTTP/1.1\r\n%b%b\r\n" % (server.base, path.encode(), server.host, self._fixed)
+        return await fetch(server.pool, head, deadlines=self._probe_deadlines)
 
     async def close(self) -> None:
         self.let_go()
@@ -199,10 +217,10 @@ class HttpEngine:
         return sum(server.pool.open_connections for server in self._servers.values())
 
 
-class _Nowhere:
+class _Nowhere(Exchange):
     """A call to a replica that has left between the choice and the send: nothing was sent, so any other will do."""
 
-    __slots__ = ("sink",)
+    __slots__ = ()
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
-
-import msgspec
+from typing import Final, Literal
 
 
 class Operation(Enum):
@@ -26,29 +24,79 @@ class Operation(Enum):
     __hash__ = object.__hash__
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Token counts of one answer, normalised to OpenAI's meaning.
+class Usage:
+    """Token counts of one answer, normalised to OpenAI's meaning. Immutable.
 
     `input_tokens` includes cached ones, `output_tokens` includes reasoning ones
     (Anthropic's own counts exclude the cache; its codec adds them up).
+
+    A plain class: compiled, a frozen dataclass or a msgspec struct costs ten times as much to make and to read.
     """
 
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-    source: Literal["reported", "estimated"] = "reported"
+    __slots__ = (
+        "cache_write_tokens",
+        "cached_tokens",
+        "input_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+        "source",
+    )
+
+    def __init__(
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        cached_tokens: int = 0,
+        cache_write_tokens: int = 0,
+        reasoning_tokens: int = 0,
+        source: Literal["reported", "estimated"] = "reported",
+    ) -> None:
+        self.input_tokens: Final = input_tokens
+        self.output_tokens: Final = output_tokens
+        self.cached_tokens: Final = cached_tokens
+        self.cache_write_tokens: Final = cache_write_tokens
+        self.reasoning_tokens: Final = reasoning_tokens
+        self.source: Final = source
 
     def merged(self, later: Usage) -> Usage:
         """With a later report of the same answer. Reports are cumulative, but each may leave counts out."""
         return Usage(
-            input_tokens=max(self.input_tokens, later.input_tokens),
-            output_tokens=max(self.output_tokens, later.output_tokens),
-            cached_tokens=max(self.cached_tokens, later.cached_tokens),
-            cache_write_tokens=max(self.cache_write_tokens, later.cache_write_tokens),
-            reasoning_tokens=max(self.reasoning_tokens, later.reasoning_tokens),
+            max(self.input_tokens, later.input_tokens),
+            max(self.output_tokens, later.output_tokens),
+            max(self.cached_tokens, later.cached_tokens),
+            max(self.cache_write_tokens, later.cache_write_tokens),
+            max(self.reasoning_tokens, later.reasoning_tokens),
         )
+
+    def estimated(self, output_tokens: int) -> Usage:
+        """With so many output tokens, which nobody reported."""
+        return Usage(
+            self.input_tokens,
+            output_tokens,
+            self.cached_tokens,
+            self.cache_write_tokens,
+            self.reasoning_tokens,
+            "estimated",
+        )
+
+    def _counts(self) -> tuple[int, int, int, int, int, str]:
+        return (
+            self.input_tokens,
+            self.output_tokens,
+            self.cached_tokens,
+            self.cache_write_tokens,
+            self.reasoning_tokens,
+            self.source,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Usage) and self._counts() == other._counts()
+
+    def __hash__(self) -> int:
+        return hash(self._counts())
+
+    def __repr__(self) -> str:
+        return f"Usage{self._counts()!r}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import Final
 
 from engines.errors import ConnectFailed, NoConnectionFree, TotalTimeout
-from engines.http1.call import Call, Line
+from engines.http1.call import Call, Home, Line
 from engines.http1.deadlines import left_s
 from engines.http1.dialing import Dialer, why_not
 from engines.http1.origin import Origin
@@ -26,8 +26,8 @@ CLOSED_AT_ONCE: Final = 64
 """How many connections are closed in one turn of the loop: about a millisecond's work."""
 
 
-class Pool:
-    """The connections to one origin. Satisfies `engines.http1.call.Home`."""
+class Pool(Home):
+    """The connections to one origin."""
 
     __slots__ = ("_dialer", "_idle", "_limit", "_loop", "_open", "_spawn", "_waiting", "closing", "idle_s")
 

@@ -7,6 +7,9 @@ is half of what relaying a chunk costs altogether.
 Order of calls on one sink: head -> (data+ flush)* -> data* -> (done | failed), or failed alone. Only `data` and `flush`
 are called more than once.
 No call is made after `done`, `failed` or `Exchange.abort`. `failed` may come from within `Engine.send`.
+
+What the request path meets names its port as a base: compiled, a call through the port is then a jump, where it would
+otherwise be looked up by name. Fakes need not.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engines.errors import EngineError
+from engines.loads.load import EngineLoad
 from engines.model import Deadlines, Operation
 from engines.wire.dialect import Dialect
 
@@ -25,6 +29,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 class Sink(Protocol):
     """Receives one answer, piece by piece."""
+
+    __slots__ = ()
 
     def head(self, status: int, headers: Headers) -> None:
         """The final (non-1xx) status and headers."""
@@ -44,6 +50,8 @@ class Sink(Protocol):
 
 class Exchange(Protocol):
     """One request in flight. Assign `sink` to hand the rest of the answer to another sink."""
+
+    __slots__ = ("sink",)
 
     sink: Sink
 
@@ -81,23 +89,18 @@ class Outgoing:
 class Engine(Protocol):
     """One named engine of the configuration: a set of replicas that serve the same models."""
 
-    @property
-    def name(self) -> str: ...
+    __slots__ = ("accepts_stream_options", "kind", "name", "operations", "secrets", "tells_load")
 
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def operations(self) -> frozenset[Operation]:
-        """What this engine speaks; anything else is a 400 that names the engine."""
-
-    @property
-    def accepts_stream_options(self) -> bool:
-        """Whether `stream_options` may be sent; where not, the engine reports usage unasked or not at all."""
-
-    @property
-    def secrets(self) -> tuple[bytes, ...]:
-        """Byte strings that must never appear in anything passed to a client."""
+    name: str
+    kind: str
+    operations: frozenset[Operation]
+    """What this engine speaks; anything else is a 400 that names the engine."""
+    tells_load: bool
+    """Whether an answer tells the replica's load when the request asks for it (`engines.loads.header`)."""
+    accepts_stream_options: bool
+    """Whether `stream_options` may be sent; where not, the engine reports usage unasked or not at all."""
+    secrets: tuple[bytes, ...]
+    """Byte strings that must never appear in anything passed to a client."""
 
     @property
     def replicas(self) -> tuple[Replica, ...]: ...
@@ -120,6 +123,10 @@ class Engine(Protocol):
     async def models(self, replica_id: str) -> tuple[str, ...] | None:
         """The names of the models that the replica lists; None where it has no free list. Raises EngineError when it
         does not answer."""
+
+    async def load(self, replica_id: str) -> EngineLoad | None:
+        """What the replica says of its own load; None where it says nothing. Raises EngineError when it does not
+        answer."""
 
     async def close(self) -> None:
         """Close idle connections; calls in flight go on and close theirs when they end."""

@@ -14,6 +14,10 @@ from typing import Final
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
+MOST_LINES: Final = 65_536
+"""Of one event: they take 7 ms to read, and an event of 7 MiB may have millions."""
+_LONGEST_PING: Final = 64
+
 _end_of_event = re.compile(rb"\n(?:\n|\r\n?)|\r\r\n?").search
 
 
@@ -61,11 +65,13 @@ def split(block: bytes) -> list[bytes]:
 def says_something(event: bytes) -> bool:
     """False for a comment, an event without data, and the pings that some formats have in place of comments."""
     data = payload(event)
-    return bool(data) and data.replace(b" ", b"") != b'{"type":"ping"}'
+    return len(data) > _LONGEST_PING or (bool(data) and data.replace(b" ", b"") != b'{"type":"ping"}')
 
 
 def payload(event: bytes) -> bytes:
-    """The joined `data:` lines of one event; empty for a comment or an event without data."""
+    """The joined `data:` lines of one event; empty for a comment, an event without data, and one of too many lines."""
     if event.startswith(b"data: ") and event.find(b"\n", 0, -2) < 0 and event.find(b"\r") < 0:
         return event[6:-2]
+    if len(event) > MOST_LINES and event.count(b"\n") + event.count(b"\r") > MOST_LINES:
+        return b""
     return b"\n".join([line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")])

@@ -13,8 +13,6 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Final, Protocol
 
-import msgspec
-
 from engines.errors import (
     AnswerTruncated,
     BadAnswer,
@@ -28,7 +26,9 @@ from engines.errors import (
     OutOfSockets,
     TotalTimeout,
 )
+from engines.loads.header import ASK, HEADER, read_header
 from engines.model import Deadlines, Usage
+from engines.port import Sink
 from gateway import clock, shortage
 from gateway.client_time import within
 from gateway.refusal import outcome_of_not_found
@@ -38,12 +38,16 @@ from routing.lease import Lease
 from routing.outcome import Outcome, outcome_of_status
 
 if TYPE_CHECKING:
-    from engines.port import Exchange, Headers, Outgoing, Sink
+    from engines.port import Exchange, Headers, Outgoing
     from gateway.fleet.snapshot import Upstream
+    from gateway.held_prompts import HeldPrompts
     from routing.facts import RequestFacts
 
 MAX_ERROR_BYTES: Final = 64 * 1024
 """How much of an engine's error answer is kept; enough for any message, small enough to hold for every request."""
+
+ASK_LOAD_S: Final = 0.25
+"""Of one replica, by one worker. What the engine has to do for it is told in `engines.loads.header`."""
 
 _OUTCOMES: dict[type[EngineError], tuple[Outcome, str]] = {
     ConnectFailed: (Outcome.CONNECT_FAILED, "connect_failed"),
@@ -60,6 +64,8 @@ _OUTCOMES: dict[type[EngineError], tuple[Outcome, str]] = {
 class Owner(Protocol):
     """Whom an attempt tells of its progress."""
 
+    __slots__ = ()
+
     def answering(self, attempt: Attempt) -> Sink:
         """The first body byte of a 2xx is here (or its end, of one without a body); returns who takes it and the rest.
 
@@ -74,12 +80,10 @@ class Owner(Protocol):
         """It ended without a body byte of a 2xx: `outcome` and `error_kind` say how. Its lease has been given back."""
 
 
-class Attempt:
+class Attempt(Sink):
     """One engine call. It is the call's `Sink` until its answer begins."""
 
     # Defaults live on the class: setting them all for each attempt would cost 0.5 us.
-    exchange: Exchange | None = None
-    """The call while it runs."""
     dispatched_s = 0.0
     first_byte_s = 0.0
     last_content_s = 0.0
@@ -95,11 +99,16 @@ class Attempt:
     """What went wrong, as one plain sentence; only for the client while `error_parts` is None."""
     error_parts: list[bytes] | None = None
     """The engine's error answer, as far as it is kept."""
+    error_event = b""
+    """That answer as the client's stream would hold it, where it came as an event."""
     usage: Usage | None = None
     content_events = 0
     """Events of a stream with content so far."""
     finish_reason = ""
     gpu_cost_usd: float | None = None
+    _asked_load = False
+    _held: HeldPrompts | None = None
+    _held_bytes = 0
     _error_size = 0
     _bounds: Deadlines | None = None
     """Those in force, where the client told its own."""
@@ -110,6 +119,8 @@ class Attempt:
     ) -> None:
         """Takes a lease on `upstream`, which must be available at `now`. `streams`: a stream is asked for."""
         self._owner: Owner | None = owner
+        self.exchange: Exchange | None = None
+        """The call while it runs."""
         self._rng = rng
         self._streams = streams
         self.upstream = upstream
@@ -130,6 +141,10 @@ class Attempt:
             # Each attempt has what is left of the client's time, the whole of which runs from the request.
             self._bounds = deadlines = within(deadlines, bounds, spent_s, fallback)
             self._fallback = fallback
+        if upstream.asks_load and now >= upstream.endpoint.state.ask_load_s:
+            upstream.endpoint.state.ask_load_s = now + ASK_LOAD_S
+            outgoing.headers += ASK
+            self._asked_load = True
         exchange = upstream.engine.send(upstream.endpoint.replica, outgoing, deadlines, self)
         if self._lease.held:
             self.exchange = exchange
@@ -141,6 +156,8 @@ class Attempt:
         self.headers = headers
         if not 200 <= status < 300:
             self.error_parts = []
+        if self._asked_load:
+            self._hear_load(headers)
 
     def data(self, data: bytes) -> None:
         parts = self.error_parts
@@ -181,6 +198,16 @@ class Attempt:
         self.status = 0
         self.fail(outcome, kind, str(error))
 
+    def _hear_load(self, headers: Headers) -> None:
+        """vLLM tells it before prefill, so while the request is still among those that it counts."""
+        for name, value in headers:
+            if name == HEADER:
+                load = read_header(value)
+                if load is not None:
+                    state = self.upstream.endpoint.state
+                    state.tell(load.running, load.waiting, load.kv_usage, clock.monotonic())
+                return
+
     def _begin(self) -> Sink:
         self.first_byte_s = clock.monotonic()
         self._lease.first_byte()
@@ -195,15 +222,34 @@ class Attempt:
     def works(self) -> None:
         """Something of the answer is used. Safe to call again."""
         self._lease.works(self.first_byte_s, self._rng)
+        if self._held is not None:
+            self._release_prompt()
 
-    def refuse(self, status: int, body: bytes) -> None:
-        """Its 200 was an error, and nothing of it is used: it failed as an answer with this status does."""
+    def hold_prompt(self, held: HeldPrompts, size: int) -> bool:
+        """Have the prompt, of so many bytes, counted as kept behind comments, until it works or is over; False when
+        there is no room for it. Safe to call again."""
+        if self._held is None and held.hold(size):
+            self._held, self._held_bytes = held, size
+        return self._held is not None
+
+    def _release_prompt(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.release(self._held_bytes)
+
+    def refuse(self, status: int, body: bytes, event: bytes = b"") -> None:
+        """Its 200 was an error, and nothing of it is used: it failed as an answer with this status does. All of it is
+        kept: cut anywhere it could not be read.
+
+        `event`: what tells it inside a stream, where it came in one.
+        """
+        self.error_event = event
         self.stop()
         self.first_byte_s = 0.0
         self.usage = None
         self.content_events = 0
         self.status = status
-        self.error_parts = [body[:MAX_ERROR_BYTES]]
+        self.error_parts = [body]
         self._fail_with(status, self.error_parts)
 
     def said_nothing(self) -> None:
@@ -261,6 +307,7 @@ class Attempt:
         self.exchange = None
         if self._lease.held:
             self.gpu_cost_usd = self._lease.release(now)
+            self._release_prompt()
 
     def forget(self) -> None:
         """Its owner has read what it wanted; neither keeps the other alive from now on."""
@@ -282,7 +329,14 @@ class Attempt:
             return Usage(prompt_tokens, events, source="estimated") if events else None
         if events <= usage.output_tokens or self.finish_reason:
             return usage
-        return msgspec.structs.replace(usage, output_tokens=events, source="estimated")
+        return usage.estimated(events)
+
+    def compare(self, prompt_tokens: int, usage: Usage, now: float) -> None:
+        """Note how far what was predicted to be cached was from what was reported; `prompt_tokens` is the estimate."""
+        predicted = self._lease.cached_tokens
+        if predicted >= 0 and usage.input_tokens > 0:
+            scaled = predicted * usage.input_tokens / prompt_tokens
+            self.upstream.endpoint.state.tally.take(scaled, usage.cached_tokens, usage.input_tokens, now)
 
     @property
     def over(self) -> bool:

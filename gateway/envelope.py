@@ -7,86 +7,59 @@ is opened one level deep, its values left as raw bytes, and closed again; a larg
 from __future__ import annotations
 
 import re
-from typing import Any
+from codecs import utf_8_decode
+from typing import Any, Final
 
 import msgspec
 
 from engines.model import Operation
 from engines.wire import lone_surrogates
+from gateway.envelope_shapes import (
+    ONE,
+    Body,
+    decode_body,
+    decode_count,
+    decode_large_body,
+    decode_members,
+    decode_model,
+    decode_needing,
+    decode_odd_body,
+    decode_options,
+    decode_several,
+)
 from gateway.errors import Failure
-from gateway.one_model import names_model_once
+from gateway.one_model import NamedTwice, names_model_once, reading_once
 from routing.facts import Needs
 
 DEPTH = "the JSON is nested too deeply"
 
 
-_ONE = msgspec.Raw(b"1")
-_NULL = msgspec.Raw(b"null")
-
-
-class StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
-
-
-class Envelope(msgspec.Struct):
-    """The fields of any operation's body that the gateway acts on."""
-
-    model: str | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    max_output_tokens: int | None = None
-    n: msgspec.Raw = _ONE  # whatever it is, it is the engine's to judge
-
-    @property
-    def output_limit(self) -> int | None:
-        """The request's own bound on output tokens, whichever name it used."""
-        if self.max_completion_tokens is not None:
-            return self.max_completion_tokens
-        return self.max_tokens if self.max_tokens is not None else self.max_output_tokens
-
-
-class _Odd(msgspec.Struct):
-    """A body whose limit is no whole number, or is something else: the engine's to judge."""
-
-    model: str | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    max_tokens: msgspec.Raw = _NULL
-    max_completion_tokens: msgspec.Raw = _NULL
-    max_output_tokens: msgspec.Raw = _NULL
-    n: msgspec.Raw = _ONE
-
-    def envelope(self) -> Envelope:
-        return Envelope(
-            self.model,
-            self.stream,
-            self.stream_options,
-            _limit(self.max_tokens),
-            _limit(self.max_completion_tokens),
-            _limit(self.max_output_tokens),
-            self.n,
-        )
-
-
-def _limit(raw: msgspec.Raw) -> int | None:
-    """As far as it can be understood: what a request costs is guessed from it."""
-    try:
-        return int(_decode_number(raw))
-    except msgspec.DecodeError:
-        return None
-
-
-_decode = msgspec.json.Decoder(Envelope).decode
-_decode_odd = msgspec.json.Decoder(_Odd).decode
-_decode_number = msgspec.json.Decoder(float).decode
-_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_options = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 _encode = msgspec.json.Encoder().encode
 
 
+class Envelope:
+    """What the gateway acts on of any operation's body. Compiled, it costs a tenth of a struct to read."""
+
+    __slots__ = ("asks_usage", "has_options", "model", "n", "output_limit", "stream")
+
+    def __init__(self, body: Body, model: str) -> None:
+        self.model: Final = model
+        self.stream: Final = body.stream is True
+        options = body.stream_options
+        self.has_options: Final = options is not None
+        """Whether it has `stream_options`."""
+        self.asks_usage: Final = options is not None and options.include_usage is True
+        """Whether the client itself asked for the usage event."""
+        limit = body.max_completion_tokens
+        if limit is None:
+            limit = body.max_tokens
+        self.output_limit: Final = body.max_output_tokens if limit is None else limit
+        """The request's own bound on output tokens, whichever name it used."""
+        self.n: Final = body.n
+
+
 SMALL_BYTES = 16 * 1024
+_PIECE_BYTES = 256 * 1024
 MOST_MEMBERS = 16_384
 """Of a large body that must be taken apart."""
 _IN_DOUBT = (
@@ -94,30 +67,17 @@ _IN_DOUBT = (
     "write `model` first and without escapes, and leave `stream_options` out"
 )
 _HALVES = "the body has half of a surrogate pair beside text that cannot be told from it; write U+FFFD in its place"
-_NAME = b'"model"'
+_NAME: Final = b'"model"'
 MAX_NAME = 1024
 """Of a longer text no more is looked at: a name has 128 characters, and each may be written as five (`\\u0061`)."""
 _MODEL = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.){0,%d}+")' % MAX_NAME)
 _FIRST = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"model"')
-_OPTIONS = b'"stream_options"'
+_OPTIONS: Final = b'"stream_options"'
 _ASKING = b',"stream_options":{"include_usage":true}}'
 _ESCAPES = (b"\\u005", b"\\u006", b"\\u007")
 """What the name of either member would hold if it were written with escapes."""
-
-
-class _Modelled(msgspec.Struct):
-    model: str | None = None
-
-
-_decode_model = msgspec.json.Decoder(_Modelled).decode
-
-
-class _Several(msgspec.Struct):
-    prompt: str | list[msgspec.Raw] | None = None
-
-
-_decode_several = msgspec.json.Decoder(_Several).decode
-_decode_count = msgspec.json.Decoder(int).decode
+_ESCAPE: Final = b"\\u006"
+"""What an escaped `model` must hold: all its letters are U+006x, which nobody escapes."""
 
 
 def parse(body: bytes) -> Envelope:
@@ -125,16 +85,17 @@ def parse(body: bytes) -> Envelope:
     if not body:
         raise Failure("invalid_json", "the request body is empty; send a JSON object")
     if not body.isascii():
-        # msgspec does not look into what it skips (a trap: `Raw` accepts invalid UTF-8).
-        try:
-            body.decode()
-        except UnicodeDecodeError as error:
-            raise Failure("invalid_json", f"the body is not valid UTF-8 at byte {error.start}") from None
+        _check_text(body)
+    once = False
     try:
         try:
-            envelope = _decode(body)
+            if len(body) <= SMALL_BYTES:
+                read = decode_body(body)
+            else:
+                read, once = _read_large(body), True
         except msgspec.ValidationError:
-            envelope = _decode_odd(body).envelope()
+            odd = decode_odd_body(body)
+            read = odd.body(odd.model)
     except msgspec.ValidationError as error:
         raise _invalid_field(str(error)) from None
     except msgspec.DecodeError as error:
@@ -146,29 +107,52 @@ def parse(body: bytes) -> Envelope:
         raise Failure("invalid_json", f"the body is not valid JSON: {error}{where}") from None
     except RecursionError:
         raise Failure("invalid_json", DEPTH) from None
-    if not envelope.model:
+    model = read.model
+    if not model:
         raise Failure("invalid_field", "`model` is missing; name one of the models that GET /v1/models lists", "model")
-    _refuse_duplicate_model(body)
-    return envelope
+    if not once:
+        _refuse_duplicate_model(body)
+    return Envelope(read, model)
+
+
+def _check_text(body: bytes) -> None:
+    """msgspec does not look into what it skips (a trap: `Raw` accepts invalid UTF-8)."""
+    view, size, at = memoryview(body), len(body), 0
+    try:
+        while at < size:  # in pieces that stay in a cache: in one, 16 MiB take twice as long
+            _, read = utf_8_decode(view[at : at + _PIECE_BYTES], "strict", at + _PIECE_BYTES >= size)
+            at += read
+    except UnicodeDecodeError as error:
+        raise Failure("invalid_json", f"the body is not valid UTF-8 at byte {at + error.start}") from None
+
+
+def _read_large(body: bytes) -> Body:
+    """At one look, for a second one takes 25 ms for 16 MiB. Raises ValidationError where the model is not one text."""
+    try:
+        read, model = reading_once(decode_large_body, body)
+    except NamedTwice:
+        raise _twice() from None
+    return read.body(model)
 
 
 def rewrite(body: bytes, model: str | None, *, ask_usage: bool = False, drop_stream_options: bool = False) -> bytes:
     """The same body, asking for the usage event or without `stream_options`, under another model name.
 
-    `model` is not the one that it has; None leaves that.
+    The body was parsed. `model` is not the one that it has; None leaves that.
 
     A small body is taken apart into its members and closed again, about 1 us for 2 KB. A member costs 1 us too, so what
     is larger is changed in its place, whatever else it holds. Raises Failure (400), which says how to write it, for a
     body of more than `MOST_MEMBERS` whose text leaves in doubt which place that is.
     """
     if len(body) > SMALL_BYTES:
-        written = _changed_in_place(body, model, ask_usage=ask_usage)
+        stay = not (ask_usage or drop_stream_options)
+        written = _changed_in_place(body, model, ask_usage=ask_usage, options_stay=stay)
         if written is not None:
             return written
         if body.count(b":") > MOST_MEMBERS:  # there are no more members than colons
             raise Failure("invalid_json", _IN_DOUBT, "model")
     try:
-        members: dict[str, Any] = _decode_members(body)
+        members: dict[str, Any] = decode_members(body)
     except msgspec.DecodeError:
         hidden = lone_surrogates.hidden(body)
         if hidden is None:
@@ -181,16 +165,23 @@ def rewrite(body: bytes, model: str | None, *, ask_usage: bool = False, drop_str
         members.pop("stream_options", None)
     elif ask_usage:
         raw = members.get("stream_options")
-        options: dict[str, Any] = (_decode_options(raw) if raw is not None else None) or {}
+        options: dict[str, Any] = (decode_options(raw) if raw is not None else None) or {}
         options["include_usage"] = True
         members["stream_options"] = options
     return _encode(members)
 
 
-def _changed_in_place(body: bytes, model: str | None, *, ask_usage: bool) -> bytes | None:
-    """None where it takes more than a look to say which text is the name, or where there are `stream_options`."""
-    if _OPTIONS in body or (b"\\" in body and any(escape in body for escape in _ESCAPES)):
-        return None
+def _changed_in_place(body: bytes, model: str | None, *, ask_usage: bool, options_stay: bool) -> bytes | None:
+    """None where it takes more than a look to say which text is the name, or that no `stream_options` are there.
+
+    From the end a text is searched for in half the time: 4 ms for 16 MiB.
+    """
+    leads = _FIRST.match(body) is not None  # then it is the body's own, for the body has but one
+    if not (leads and options_stay):
+        if b"\\" in body and any(body.rfind(escape) >= 0 for escape in _ESCAPES):
+            return None
+        if not options_stay and body.rfind(_OPTIONS) >= 0:
+            return None
     if model is None:  # where it stands does not matter, and a nested one is none of ours
         return b"".join([memoryview(body)[: body.rindex(b"}")], _ASKING]) if ask_usage else body
     start = body.find(_NAME)
@@ -203,28 +194,23 @@ def _changed_in_place(body: bytes, model: str | None, *, ask_usage: bool) -> byt
     if ask_usage:
         parts[2:] = [view[found.end(1) : body.rindex(b"}")], _ASKING]
     written = b"".join(parts)
-    if body.find(_NAME, found.end()) < 0 or _FIRST.match(body):
+    if leads or body.rfind(_NAME) == start:
         return written
     # The first of several is mostly the body's own: it is, if what was written there is what a reader finds.
-    return written if found[1] != name and lone_surrogates.reading(_decode_model, written).model == model else None
-
-
-def asks_usage(envelope: Envelope) -> bool:
-    """Whether the client itself asked for the usage event."""
-    return envelope.stream_options is not None and bool(envelope.stream_options.include_usage)
+    return written if found[1] != name and lone_surrogates.reading(decode_model, written).model == model else None
 
 
 def choices(envelope: Envelope, body: bytes) -> int:
     """How many choices a chat or completions request asks for; at least 1."""
     count = 1
-    if envelope.n is not _ONE:
+    if envelope.n is not ONE:
         try:
-            count = _decode_count(envelope.n) or 1
+            count = decode_count(envelope.n) or 1
         except msgspec.DecodeError:
             count = 1
     if b'"prompt"' in body:  # several prompts, of legacy completions
         try:
-            prompt = lone_surrogates.reading(_decode_several, body).prompt
+            prompt = lone_surrogates.reading(decode_several, body).prompt
         except (msgspec.DecodeError, RecursionError):
             return 1
         # A list of texts, or of lists of tokens, is as many prompts; a list of tokens is one.
@@ -233,25 +219,12 @@ def choices(envelope: Envelope, body: bytes) -> int:
     return max(1, count)
 
 
-class _ResponseFormat(msgspec.Struct):
-    type: str = ""
-
-
-class _Needing(msgspec.Struct):
-    tools: list[msgspec.Raw] | None = None
-    response_format: _ResponseFormat | None = None
-    structured_outputs: dict[str, msgspec.Raw] | None = None
-
-
-_decode_needing = msgspec.json.Decoder(_Needing).decode
-
-
 def needs(body: bytes) -> Needs:
     """What the request needs of an engine, as far as it can be read. Costs a parse: only for routes that want it."""
     # An unescaped `"image` can only be a key or a type, whose quotes a text's would be escaped to.
     images = any(sign in body for sign in (b'"image_url"', b'"input_image"', b'"image"'))
     try:
-        asked = lone_surrogates.reading(_decode_needing, body)
+        asked = lone_surrogates.reading(decode_needing, body)
     except (msgspec.DecodeError, RecursionError):
         return Needs(images=images)
     answer = asked.response_format
@@ -274,6 +247,8 @@ def _invalid_field(message: str) -> Failure:
 
 def _refuse_duplicate_model(body: bytes) -> None:
     """Which of the two was allowed would be anyone's guess."""
+    if body.count(_NAME) == 1 and not (b"\\" in body and _ESCAPE in body):
+        return
     try:
         once = names_model_once(body)
     except RecursionError:
@@ -281,4 +256,8 @@ def _refuse_duplicate_model(body: bytes) -> None:
     except ValueError as error:
         raise Failure("invalid_json", f"the body is not valid JSON: {error}") from None
     if not once:
-        raise Failure("duplicate_model", "`model` is given more than once", "model")
+        raise _twice()
+
+
+def _twice() -> Failure:
+    return Failure("duplicate_model", "`model` is given more than once", "model")

@@ -12,7 +12,7 @@ No task and no future per request: on uvloop they cost 7 us, more than routing, 
 
 Laws:
 - our own response head is held until the first body byte of a 2xx answer, so everything before it may be retried;
-- after that byte nothing is retried: a failure is told inside the stream;
+- after that byte nothing but an error behind comments alone is retried: a failure is told inside the stream;
 - of several attempts at once, the first to answer is the answer, and the others are abandoned at that moment;
 - `settle` runs exactly once, whatever happens, and gives back everything that was taken.
 """
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -29,19 +29,20 @@ from engines.model import Deadlines, Operation
 from engines.wire import DIALECTS
 from gateway import clock, envelope
 from gateway.absence import nobody
-from gateway.attempt import Attempt
+from gateway.attempt import Attempt, Owner
 from gateway.errors import TABLE, TRIED_ENOUGH, Failure
-from gateway.identity import ANONYMOUS, Principal
+from gateway.http.handler import Work
 from gateway.prompt import Prompt
 from gateway.refusal import refusal_headers, told
 from gateway.relay import DocumentRelay, StreamRelay
+from gateway.relay.account import Account
 from gateway.relay.headers import passed_headers
 from gateway.relay.judge import Judge
 from gateway.reply import JSON, UNCACHED, Reply
+from gateway.telemetry.time_stamp import milliseconds
 from routing import retry
 from routing.blame import verdict_of
 from routing.breaker import Verdict
-from routing.facts import RequestFacts
 from routing.outcome import Outcome
 from routing.policy import choose
 
@@ -51,16 +52,17 @@ if TYPE_CHECKING:
     from gateway.envelope import Envelope
     from gateway.fleet.snapshot import Serving
     from gateway.http.request import Request
+    from gateway.identity import Principal
     from routing.model import Endpoint
 
 log = structlog.get_logger()
 
-OPERATION_KEYS = {operation: operation.value for operation in Operation}
+OPERATION_KEYS: Final = {operation: operation.value for operation in Operation}
 """What routing knows an operation by; asking an enum for its value costs 0.1 us each time."""
 
 
-class Flight:
-    """One request in progress. It is the `Work` of its connection and the owner of its attempts."""
+class Flight(Owner, Account, Work):
+    """One request in progress: the work of its connection, the owner of its attempts, the account of its relay."""
 
     # Defaults live on the class: setting them all for each request would cost 1 us.
     deadlines: Deadlines | None = None
@@ -101,7 +103,7 @@ class Flight:
         """The client's."""
         self.request_id = request_id
         self.principal = principal
-        self.streams = bool(parsed.stream)
+        self.streams = parsed.stream
         self._settlement = settlement
         self._loop = loop
         self._rng = rng
@@ -112,17 +114,8 @@ class Flight:
         self._serving: Serving | None = serving
         self._prompt: Prompt | None = Prompt(operation, request.body, parsed, request.fields, request_id)
         self.model = serving.route.name
-        self.tokens = tokens = serving.route.tokens
-        self.facts = RequestFacts(
-            OPERATION_KEYS[operation],
-            tokens.prompt_tokens(self.prompt_bytes),
-            tokens.output_tokens(parsed.output_limit),
-            self._prompt,
-        )
-        if not parsed.stream:
-            self.facts.streams = False
-        if principal is not ANONYMOUS:
-            self.facts.tenant, self.facts.priority = principal.tenant, principal.priority
+        self.tokens = serving.route.tokens
+        self.facts = self._prompt.facts(OPERATION_KEYS[operation], self.tokens, principal)
         self.reply = Reply(request.connection, self.dialect, request_id)
 
     # -- the way up ----------------------------------------------------------------------------------------------------
@@ -295,13 +288,16 @@ class Flight:
         body = told(attempt, outcome, self.operation, self.dialect, self.model, self.request_id, self._sentence)
         if isinstance(body, Failure):
             self.fail(body)
-        elif not self.reply.untold:  # by a comment
-            self.fail(Failure("engine_error", self._sentence(attempt.message)))
-        else:
-            headers = JSON + self.head_down() + refusal_headers(attempt, outcome, len(self.attempts))
-            self.error_kind = self.error_kind or attempt.error_kind
+            return
+        self.error_kind = self.error_kind or attempt.error_kind
+        if self.reply.untold:
+            free_in_s = None if self._retry is None else self._retry.free_in_s(clock.monotonic())
+            headers = JSON + self.head_down() + refusal_headers(attempt, outcome, len(self.attempts), free_in_s)
             self.settle(status)
             self.reply.respond(status, headers, body)
+        else:  # by a comment
+            self.settle(self.reply.status)
+            self.reply.pass_error(body, attempt.error_event)
 
     def _nobody(self) -> Failure:
         serving = self._serving
@@ -351,17 +347,20 @@ class Flight:
         attempt = self.attempt
         if attempt is None:
             return b"x-request-id: %b\r\n" % self.request_id
-        return b"x-request-id: %b\r\n%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %.3f\r\n" % (
+        return b"x-request-id: %b\r\n%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % (
             self.request_id,
             attempt.upstream.headers,
             len(self.attempts),
-            (self.first_dispatch_s - self.received_s) * 1e3,
+            milliseconds(self.first_dispatch_s - self.received_s),
         )
 
     def gpu_cost_so_far_usd(self) -> float | None:
         now = clock.monotonic()
         costs = [cost for attempt in self.attempts if (cost := attempt.gpu_cost_so_far_usd(now)) is not None]
         return sum(costs) if costs else None
+
+    def commented(self) -> bool:
+        return self.attempt is not None and self.attempt.hold_prompt(self._settlement.held, self.prompt_bytes)
 
     def committed(self) -> None:
         """The answer leaves, so nothing will be sent again: let go of the prompt, and of the fleet of that moment.

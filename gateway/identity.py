@@ -32,7 +32,7 @@ class Principal:
         return self.models is None or model in self.models
 
 
-ANONYMOUS = Principal(key_id="", tenant="", admin=False)
+ANONYMOUS: Final = Principal(key_id="", tenant="", admin=False)
 
 
 class Keyring:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 from engines.operations import SHAPES
 from engines.port import Outgoing
 from gateway import envelope
+from gateway.identity import ANONYMOUS
 from gateway.prefixes import conversation, prefix_chain
+from routing.facts import RequestFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from engines.model import Operation
     from gateway.envelope import Envelope
     from gateway.fleet.snapshot import Upstream
+    from gateway.identity import Principal
     from routing.facts import Needs
+    from routing.tokens import TokenEstimate
 
 FORWARDED: Final = frozenset(
     {
@@ -54,6 +58,17 @@ class Prompt:
         self._written: tuple[str, bool, bool, bytes] | None = None
         """The rewritten body, after what it was written for."""
 
+    def facts(self, operation: str, tokens: TokenEstimate, principal: Principal) -> RequestFacts:
+        """The request as routing sees it. `operation` is the key of its speakers."""
+        parsed = self._envelope
+        prompt_tokens = tokens.prompt_tokens(len(self.body))
+        facts = RequestFacts(operation, prompt_tokens, tokens.output_tokens(parsed.output_limit), self)
+        if not parsed.stream:
+            facts.streams = False
+        if principal is not ANONYMOUS:
+            facts.tenant, facts.priority = principal.tenant, principal.priority
+        return facts
+
     def outgoing(self, upstream: Upstream) -> Outgoing:
         """What is sent to this endpoint. Raises RecursionError for a body nested too deeply to be opened,
         and Failure for one of too many members."""
@@ -62,7 +77,7 @@ class Prompt:
     @property
     def asked_usage(self) -> bool:
         """Whether the usage event is the client's: it asked for it, or every stream of its format has one."""
-        return not self._with_options or envelope.asks_usage(self._envelope)
+        return not self._with_options or self._envelope.asks_usage
 
     @property
     def choices(self) -> int:
@@ -74,12 +89,12 @@ class Prompt:
     def _body_for(self, upstream: Upstream) -> bytes:
         parsed = self._envelope
         model = upstream.endpoint.model
-        if not parsed.stream and parsed.stream_options is None:
+        if not parsed.stream and not parsed.has_options:
             ask = drop = False
         else:
             takes_options = upstream.engine.accepts_stream_options
-            ask = bool(parsed.stream) and self._with_options and takes_options and not envelope.asks_usage(parsed)
-            drop = not takes_options and parsed.stream_options is not None
+            ask = parsed.stream and self._with_options and takes_options and not parsed.asks_usage
+            drop = not takes_options and parsed.has_options
         renamed = model if model != parsed.model else None
         if renamed is None and not ask and not drop:
             return self.body

@@ -75,12 +75,15 @@ def outcome_of_not_found(body: bytes, model: str) -> Outcome:
     return Outcome.ANSWERED
 
 
-def refusal_headers(attempt: Attempt, outcome: Outcome, attempts: int) -> bytes:
+def refusal_headers(attempt: Attempt, outcome: Outcome, attempts: int, free_in_s: float | None) -> bytes:
     """The header lines that belong to an engine's refusal, the last of so many `attempts`: when to come back, and what
-    is left of the limits."""
+    is left of the limits. `free_in_s`: when the first of the engines that refused serves again, which may be another.
+    """
     lines = passed_headers([(name, value) for name, value in attempt.headers if b"ratelimit-" in name])
     retry_after_s = attempt.retry_after_s()
     if retry_after_s is not None:
+        if free_in_s is not None:
+            retry_after_s = min(retry_after_s, free_in_s)
         lines += b"retry-after: %d\r\n" % max(1, ceil(retry_after_s))
         if any(name == b"retry-after-ms" for name, _ in attempt.headers):
             lines += b"retry-after-ms: %d\r\n" % ceil(retry_after_s * 1e3)

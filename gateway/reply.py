@@ -10,16 +10,18 @@ Nothing here knows an engine, so an answer may begin (with a comment, while a re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from engines.wire import ApiError
 
 if TYPE_CHECKING:
     from engines.wire import Dialect, Reader
     from gateway.errors import Failure
     from gateway.http.request import Client
 
-JSON = b"content-type: application/json\r\n"
-EVENTS = b"content-type: text/event-stream\r\n"
-UNCACHED = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
+JSON: Final = b"content-type: application/json\r\n"
+EVENTS: Final = b"content-type: text/event-stream\r\n"
+UNCACHED: Final = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 """A stream must reach its reader piece by piece; nginx and others would collect it."""
 
 
@@ -139,6 +141,18 @@ class Reply:
             # A document cannot carry an error at its end: the missing last chunk is the sign.
             self._client.cut()
         else:
-            reader = self._reader or self._dialect.reader()
-            self.events.append(reader.error_event(failure.api_error))
+            self._fail_inside(failure.api_error)
+
+    def pass_error(self, body: bytes, event: bytes) -> None:
+        """Tell an engine's error after a comment has left: by `event`, or else what `body` says, as an error answer."""
+        if event:
+            self.events.append(event)
             self.end()
+        else:
+            said = self._dialect.read_error(self._status, body)
+            self._fail_inside(ApiError(said.message, said.type, said.code or None))
+
+    def _fail_inside(self, error: ApiError) -> None:
+        reader = self._reader or self._dialect.reader()
+        self.events.append(reader.error_event(error))
+        self.end()

@@ -6,9 +6,11 @@
                comes next, and a cache filled twice holds half as much
     eviction   the same once more where the cache is full, since something else will have to be prefilled again then;
                less of it where it is less full, so that caches fill alike
-    load       `LOAD_MS` for each request in flight: they decode together
-    affinity   less on the replica that others, who share no index with us, would send the same new prefix to, or that
-               a conversation belongs to
+    load       `LOAD_MS` for each request in flight, foreign ones included: they decode together; and for each foreign
+               one that waits, what a prompt of `WAITING_TOKENS` takes
+    failures   until `failed_until_s`: a replica that fails at once has nothing in flight, and is not idle
+    affinity   less on the home of the prompt: of its conversation, or, where several choose who share no index, of its
+               beginning. They know too little of each other to meet anywhere else
     start      where engines differ: what a request takes on each without any of the above
     price      what the tokens cost there, at so many milliseconds a US dollar
     lateness   `LATENESS` times what it would be later than the model's objective
@@ -16,7 +18,7 @@
 One unit, so that no score has to be weighed against another: `uncached tokens * (1 + load)` of SGLang's lmetric and the
 linear cost of NVIDIA Dynamo are the same idea without the terms for others, and give up affinity too early: with what a
 request costs its successors left out, a hot prefix is computed again on every replica that happens to be idle.
-`python -m gateway.virtual` compares.
+`penstock simulate-routing` compares.
 """
 
 from __future__ import annotations
@@ -39,14 +41,18 @@ from routing.usable import draw, usable
 OTHERS: Final = 4.0
 EVICTION: Final = 1.0
 LOAD_MS: Final = 1.0
-AFFINITY: Final = 4.0
-"""At infinitely many peers; with one that knows everything there is none."""
+WAITING_TOKENS: Final = 1000
+"""Nobody knows the prompts of others."""
+AFFINITY: Final = 16.0
+"""Times the prefill of the prompt, at infinitely many peers; with one that knows everything there is none."""
+HOME_BLOCKS: Final = 16
+"""4 KiB: what tells most prompts apart, and most of a conversation's turns not."""
 
 LATENESS: Final = 10.0
 RECOVERED: Final = 0.7
 
 _LOOK_AGAIN_S: Final = 0.1
-"""How old the pool's mean rate, and who is full, may be."""
+"""How old the pool's mean rate, who is full, and what engines say of their load may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ class LeastCost:
     __slots__ = (
         "_by_slot",
         "_even",
+        "_foreign_ms",
         "_index",
         "_mixed",
         "_ms_per_usd",
@@ -107,6 +114,7 @@ class LeastCost:
             self._ring = HashRing([f"{one.engine}/{one.replica}/{one.model}" for one in self._pool])
         self._places = list(range(len(self._pool)))
         self._per_token = [0.0] * len(self._pool)
+        self._foreign_ms = [0.0] * len(self._pool)
         self._next_s = float("-inf")
 
     def pick(
@@ -126,7 +134,7 @@ class LeastCost:
         if not asked:
             return None
         places = self._places if len(asked) == size else [at for at, one in enumerate(pool) if one in asked]
-        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts, cached)
+        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts)
         tokens = facts.prompt_tokens
         if self._even:
             start = int(rng.random() * len(places))
@@ -143,8 +151,11 @@ class LeastCost:
             ahead = state.prefill_tokens + state.remote_prefill_tokens
             uncached = tokens - cached[at] if cached else tokens
             load_ms = ahead * ms_per_token + LOAD_MS * (state.in_flight_requests + state.remote_requests)
+            load_ms += self._foreign_ms[at]
             if state.plain_until_s > now:
                 load_ms += (state.plain_until_s - now) * 1e3
+            if state.failed_until_s > now:
+                load_ms += (state.failed_until_s - now) * 1e3
             if not self._even:
                 load_ms /= endpoint.weight
             cost = load_ms + uncached * (ms_per_token + self._per_token[at])
@@ -176,7 +187,8 @@ class LeastCost:
     def _ttft_ms(self, endpoint: Endpoint, uncached: int, now: float) -> float:
         """When the first token should come, as far as what is known tells."""
         state = endpoint.state
-        return state.prefill.base_ms + (state.ahead_tokens(now) + uncached) * state.prefill.ms_per_token
+        ahead = state.ahead_tokens(now) + WAITING_TOKENS * state.reported.foreign_waiting(now)
+        return state.prefill.base_ms + (ahead + uncached) * state.prefill.ms_per_token
 
     def _cached(self, facts: RequestFacts) -> list[int]:
         """Tokens of the prompt that each endpoint's replica holds; empty where nobody holds any."""
@@ -194,11 +206,11 @@ class LeastCost:
                     cached[at] = tokens
         return cached
 
-    def _favour(self, ring: HashRing, facts: RequestFacts, cached: list[int]) -> tuple[int, float]:
-        """The place that every peer would send the prompt, or what is new of it, to, and what that is worth in ms.
+    def _favour(self, ring: HashRing, facts: RequestFacts) -> tuple[int, float]:
+        """The home that every peer would give the prompt, and what being sent there is worth in milliseconds.
 
-        Without sessions it hangs on the first block that nobody is known to hold: on what a conversation has of its
-        own, whatever system prompt all of them share.
+        Without sessions it hangs on the block that ends the first `HOME_BLOCKS`, or on the first one that is not held
+        by most of the pool anyway: on what a conversation has of its own, whatever system prompt all of them share.
         """
         if self._session:
             session = facts.session
@@ -207,20 +219,24 @@ class LeastCost:
             whole = facts.prompt_tokens * (1.0 + OTHERS) * self._mean_ms_per_token()
             return ring.place(xxh3_64_intdigest(session.encode())), whole
         chain = facts.prefix
-        known = facts.deepest
-        if known >= len(chain):
+        common = facts.held_by(len(self._pool) // 2 + 1)
+        if common >= len(chain):
             return -1, 0.0
-        new = facts.prompt_tokens - (max(cached) if cached else 0)
-        return ring.place(chain[known]), new * self._stay * self._mean_ms_per_token()
+        own = facts.prompt_tokens - facts.tokens_of(common)
+        home = chain[min(len(chain) - 1, max(common, HOME_BLOCKS - 1))]
+        return ring.place(home), own * self._stay * self._mean_ms_per_token()
 
     def _look(self, now: float) -> None:
-        """Read what changes slowly: the pool's mean rate, and whose cache is full."""
+        """Read what changes slowly: the pool's mean rate, whose cache is full, and what engines say of their load."""
         self._next_s = now + _LOOK_AGAIN_S
         mean = self._mean_ms_per_token()
         index = self._index
         for at, state in enumerate(self._states):
             full = 0.0 if index is None else min(1.0, index.fullness(state.slot))
             self._per_token[at] = mean * (OTHERS + EVICTION * full)
+            self._foreign_ms[at] = LOAD_MS * state.reported.foreign_requests(now) + (
+                WAITING_TOKENS * state.prefill.ms_per_token * state.reported.foreign_waiting(now)
+            )
 
     def _mean_ms_per_token(self) -> float:
         return sum([state.prefill.ms_per_token for state in self._states]) / len(self._states)

@@ -99,11 +99,16 @@ class RequestFacts:
             known = self.match = index.match(self.prefix)
         return known
 
-    @property
-    def deepest(self) -> int:
-        """How many blocks of the prompt are held anywhere."""
+    def held_by(self, replicas: int) -> int:
+        """How many blocks of the prompt at least so many replicas hold."""
         match = self.match
-        return match.points[-1][0] if match is not None and match.points else 0
+        blocks = 0
+        if match is not None:
+            for depth, mask in match.points:
+                if mask.bit_count() < replicas:
+                    break
+                blocks = depth
+        return blocks
 
     def tokens_of(self, blocks: int) -> int:
         """The tokens of so many blocks of the prompt. The last block, which is not full, is never held."""

@@ -9,9 +9,12 @@ taken over from the model's previous route.
 from __future__ import annotations
 
 import difflib
+import heapq
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 from routing.costs import Terms
@@ -23,6 +26,7 @@ from routing.tokens import TokenEstimate
 
 _LONGEST_NAME_COMPARED = 64  # difflib is quadratic in this, and the name comes from the client
 _MOST_NAMES_COMPARED = 200
+_MOST_NAMES_ALIGNED = 8  # each takes 50 us, and a client may ask for a thousand names that nobody has
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +64,44 @@ class ModelSpec:
 class Fleet:
     """All routes by public model name."""
 
-    __slots__ = ("models",)
+    __slots__ = ("_by_length", "models")
 
     def __init__(self, models: Mapping[str, ModelRoute]) -> None:
         self.models: Mapping[str, ModelRoute] = MappingProxyType(dict(models))
+        self._by_length: list[str] = []
+        """The names, once somebody has asked for one that is not among them."""
 
     def nearest(self, name: str, n: int = 3) -> list[str]:
         """Up to `n` model names that `name` may have been meant for, best first.
 
-        Case is ignored. Bounded whatever the client sends: only names of similar length are compared, 200 at most.
+        Case is ignored. Bounded whatever the client sends: of the 200 names of the most similar length, the 8 that
+        share the most letters and pairs of letters with it are compared; 0.5 ms.
         """
         wanted = name[:_LONGEST_NAME_COMPARED].lower()
-        by_length = sorted(self.models, key=lambda known: abs(len(known) - len(wanted)))[:_MOST_NAMES_COMPARED]
-        spelled = {known[:_LONGEST_NAME_COMPARED].lower(): known for known in reversed(by_length)}
-        return [spelled[match] for match in difflib.get_close_matches(wanted, spelled, n)]
+        spelled = {known[:_LONGEST_NAME_COMPARED].lower(): known for known in reversed(self._as_long_as(wanted))}
+        shape = _shape(wanted)
+        closest = max(n, _MOST_NAMES_ALIGNED)
+        likely = heapq.nlargest(closest, reversed(spelled), key=lambda known: len(shape & _known_shape(known)))
+        return [spelled[match] for match in difflib.get_close_matches(wanted, likely, n)]
+
+    def _as_long_as(self, wanted: str) -> list[str]:
+        """The names whose length is the most similar."""
+        if not self._by_length:
+            self._by_length = sorted(self.models, key=len)
+        length = len(wanted)
+        at = bisect_left(self._by_length, length, key=len)
+        around = self._by_length[max(0, at - _MOST_NAMES_COMPARED) : at + _MOST_NAMES_COMPARED]
+        around.sort(key=lambda known: abs(len(known) - length))
+        return around[:_MOST_NAMES_COMPARED]
+
+
+def _shape(name: str) -> frozenset[str]:
+    """Its letters and pairs of letters."""
+    return frozenset([*name, *[name[at : at + 2] for at in range(len(name) - 1)]])
+
+
+_known_shape = lru_cache(maxsize=4096)(_shape)
+"""Of names that are configured, never of a client's."""
 
 
 def build_fleet(spec: Sequence[ModelSpec], table: ReplicaTable, previous: Fleet | None = None) -> Fleet:
@@ -133,7 +161,7 @@ _Place = tuple[str, str, str, int, float, float, float]
 
 def _tiers(
     model: ModelSpec, terms: Terms | None, table: ReplicaTable, old: ModelRoute | None
-) -> tuple[Tiers, Mapping[str, Tiers]]:
+) -> tuple[Tiers, dict[str, Tiers]]:
     """The tiers of a model, whole and by operation. Operations that the same targets speak share theirs."""
     known: dict[_Place, Endpoint] = {}
     if old is not None:
@@ -172,4 +200,4 @@ def _tiers(
         for operation in target.operations:
             speaking.setdefault(operation, []).append(i)
     whole = over(tuple(range(len(model.targets))))
-    return whole, MappingProxyType({operation: over(tuple(chosen)) for operation, chosen in speaking.items()})
+    return whole, {operation: over(tuple(chosen)) for operation, chosen in speaking.items()}

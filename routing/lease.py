@@ -16,15 +16,21 @@ give back and no path that forgets a part of it.
 from __future__ import annotations
 
 import random
-from typing import Protocol
+from typing import Final, Protocol
 
 from routing.breaker import Verdict
 from routing.facts import RequestFacts
+from routing.outcome import Outcome
 from routing.replica import ReplicaState
+
+FULL: Final = frozenset({Outcome.OVERLOADED.value, Outcome.RATE_LIMITED.value})
+"""How a replica without room ends an attempt. It has not failed, and yet is not as idle as it looks."""
 
 
 class Meter(Protocol):
     """Shares the cost of a replica among what is in flight there."""
+
+    __slots__ = ()
 
     def start(self, now_s: float) -> float:
         """One more is in flight; returns the mark that `finish` wants back."""
@@ -59,6 +65,7 @@ class Lease:
         "_ticket",
         "_told",
         "_works",
+        "cached_tokens",
     )
 
     def __init__(
@@ -69,7 +76,12 @@ class Lease:
         self._taken_s = now
         self._ahead_tokens = 0.0
         self._streams = streams = facts.streams
-        prompt_tokens = facts.prompt_tokens if facts.match is None else facts.uncached_tokens(state.slot)
+        prompt_tokens = facts.prompt_tokens
+        self.cached_tokens = -1
+        """Tokens of the prompt that the replica is believed to hold; -1 where nobody asked."""
+        if facts.match is not None:
+            prompt_tokens = facts.uncached_tokens(state.slot)
+            self.cached_tokens = facts.prompt_tokens - prompt_tokens
         output_tokens = facts.output_tokens
         self._ticket = state.breaker.admit(now)
         if streams:
@@ -77,8 +89,6 @@ class Lease:
             self._ahead_tokens = state.ahead_tokens(now)
         else:
             state.charge_plain(prompt_tokens, output_tokens, now)
-            output_tokens += prompt_tokens
-            prompt_tokens = 0
         self._prompt_tokens = prompt_tokens
         self._output_tokens = output_tokens
         self._meter = meter
@@ -110,6 +120,8 @@ class Lease:
             self._state.prefill.learn(self._ahead_tokens, (now - self._taken_s) * 1e3, now)
         if self._state.aside_until_s:
             self._state.stand_in()
+        if self._state.failed_until_s:
+            self._state.recover(now)
         self._state.breaker.record(self._ticket, Verdict.SUCCESS, now, rng)
 
     def tell(self, verdict: Verdict, now: float, rng: random.Random, why: str = "") -> None:
@@ -120,6 +132,8 @@ class Lease:
         """
         if not self._told:
             self._told = True
+            if verdict is Verdict.FAILURE or why in FULL:
+                self._state.failed(now)
             self._state.breaker.record(self._ticket, verdict, now, rng, why, again=self._works)
 
     def cost_so_far_usd(self, now: float) -> float | None:
@@ -134,6 +148,9 @@ class Lease:
         if not self._held:
             return None
         self._held = False
-        self._state.release(self._prompt_tokens, self._output_tokens)
+        if self._streams:
+            self._state.release(self._prompt_tokens, self._output_tokens)
+        else:
+            self._state.release_plain(self._prompt_tokens, self._output_tokens, now)
         self._series.in_flight -= 1
         return None if self._meter is None else self._meter.finish(self._mark, now)

@@ -32,6 +32,8 @@ from routing.usable import draw, is_panic, usable
 class Picker(Protocol):
     """Picks from the pool it was built for."""
 
+    __slots__ = ()
+
     def pick(
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
     ) -> Endpoint | None:
@@ -49,13 +51,13 @@ class UnknownPolicyError(ValueError):
     """The configuration names a policy that does not exist."""
 
 
-class LeastLoad:
+class LeastLoad(Picker):
     """Power of two choices on in-flight tokens (Mitzenmacher, "The Power of Two Choices", 2001).
 
     Two distinct endpoints are drawn at random and the one with fewer tokens in flight (ours and, as last told, other
     workers') is taken; then fewer requests; then chance. Tokens rather than requests because prompts differ by a
     factor of a thousand. Two rather than the minimum of all because several workers with slightly old figures would
-    all rush to the same minimum.
+    all rush to the same minimum. One that has failed just now loses to one that has not: it only looks idle.
     """
 
     __slots__ = ("_even", "_pool", "_size")
@@ -81,7 +83,7 @@ class LeastLoad:
                 j = int(rng.random() * (self._size - 1))
                 a, b = pool[i], pool[j + 1 if j >= i else j]
             if a.state.available(now) and b.state.available(now):
-                return _lighter(a, b, rng)
+                return _lighter(a, b, now, rng)
         elif self._size == 1:  # a hosted provider, mostly
             (a,) = pool
             return a if a.state.available(now) and a not in skip else None
@@ -94,10 +96,10 @@ class LeastLoad:
             a = draw(left, rng)
             left.remove(a)
             b = draw(left, rng)
-        return _lighter(a, b, rng)
+        return _lighter(a, b, now, rng)
 
 
-class RoundRobin:
+class RoundRobin(Picker):
     """Each usable endpoint in turn. With unequal weights, nginx's smooth weighted order (a a b a, not a a a b)."""
 
     __slots__ = ("_credit", "_even", "_next", "_pool")
@@ -150,7 +152,7 @@ class RoundRobin:
         return self._pool[best]
 
 
-class Random:
+class Random(Picker):
     """Any usable endpoint, with a chance proportional to its weight."""
 
     __slots__ = ("_even", "_pool")
@@ -224,8 +226,12 @@ def _even(pool: Sequence[Endpoint]) -> bool:
     return all(endpoint.weight == pool[0].weight for endpoint in pool)
 
 
-def _lighter(a: Endpoint, b: Endpoint, rng: random.Random) -> Endpoint:
+def _lighter(a: Endpoint, b: Endpoint, now: float, rng: random.Random) -> Endpoint:
     sa, sb = a.state, b.state
+    if sa.failed_until_s != sb.failed_until_s:  # mostly, both are 0
+        failing = sa.failed_until_s > now
+        if failing != (sb.failed_until_s > now):
+            return b if failing else a
     # Cross-multiplied, so that equal integer loads compare as equal without a division.
     load_a = (sa.in_flight_tokens + sa.remote_tokens) * b.weight
     load_b = (sb.in_flight_tokens + sb.remote_tokens) * a.weight

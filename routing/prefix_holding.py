@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
-from routing.prefix_spans import KEY_BYTES, common, key_at
+from routing.prefix_spans import KEY_BYTES, Spans, common, key_at
 
 MOST_RUNS: Final = 32_768
 """Of one slot. Its two tables grow at once: this keeps that under a millisecond."""
@@ -24,7 +24,7 @@ LOOK_AHEAD: Final = 32
 class Holding:
     """The runs of one slot, each known by a stamp that grows with every use, and by the key of its first block."""
 
-    def __init__(self, slot: int, limit: int) -> None:
+    def __init__(self, slot: int, limit: int, spans: Spans) -> None:
         self.slot = slot
         self.bit = 1 << slot
         self.limit = limit
@@ -39,6 +39,8 @@ class Holding:
         self.has_holes = False
         """Whether something was forgotten before what followed it."""
         self._oldest: list[int] = []
+        self._spans = spans
+        """They are told where runs begin."""
 
     def use(self, chain: Sequence[int], packed: bytes, stamp: int) -> None:
         """The whole chain, which is not empty, is used at `stamp`, later than anything before."""
@@ -48,19 +50,23 @@ class Holding:
             if of < 0:
                 break
             run = self.runs[of]
+            self._spans.run_ends(chain[at])
             taken = common(run, chain, at)
             self._leave(of, run[taken * KEY_BYTES :])
             self.blocks -= taken
             at += taken
         self.runs[stamp] = packed
         self.stamps[chain[0]] = stamp
+        self._spans.run_begins(chain[0])
         self.blocks += len(chain)
 
     def _leave(self, stamp: int, tail: bytes) -> None:
         """Only the tail is left of a run whose first key is forgotten already."""
         if tail:
             self.runs[stamp] = tail
-            self.stamps[key_at(tail, 0)[0]] = stamp
+            head = key_at(tail, 0)[0]
+            self.stamps[head] = stamp
+            self._spans.run_begins(head)
         else:
             del self.runs[stamp]
 
@@ -73,6 +79,7 @@ class Holding:
         else:
             del self.runs[stamp]
             head = key_at(run, 0)[0]
+            self._spans.run_ends(head)
             if self.stamps.get(head) == stamp:
                 del self.stamps[head]
 

@@ -8,12 +8,14 @@ of two views of the same (block, slot) pairs, both in stretches of a chain rathe
     holdings  (`routing.prefix_holding`)  by slot and last use: what is forgotten first
 
 so that a step costs what a prompt has stretches, not what it has blocks. It is bounded three times: each slot by its
-`limit`, all pairs by `capacity_pairs`, and all stretches by a sixth of that, since a short one costs as much as a long
-one. Who is over a bound forgets: the slot what it used least recently, the index what any slot did.
+`limit`, all pairs by `capacity_pairs`, and all stretches by a seventh of that, since a short one costs as much as a
+long one. Who is over a bound forgets: the slot what it used least recently, the index what any slot did.
 
-At 10 million pairs of prompts of 64 blocks that share nothing: 24 bytes a pair, 16 of them the keys. Where prefixes are
-shared it is less, down to 8; a stretch by itself costs about 200 bytes. Nothing is reserved: an index that holds
-nothing takes 50 KiB. Figures: `python -m tests.timing.prefix_index`.
+At 10 million pairs of prompts of 64 blocks that share nothing: 13 bytes a pair, 126 MiB, 8 of them the keys, which both
+views share until one of them is cut. A stretch by itself costs about 200 bytes, so that prompts of 11 blocks come to 46
+bytes a pair, and the worst to 440 MiB for that capacity. Nothing is reserved: an index that holds nothing takes 44 KiB.
+An add forgets a run in about 3 us: only 512 KiB that take the place of 2,048 prompts of one block take over 2 ms (6).
+Figures: `python -m tests.timing.prefix_index`.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ from routing.prefix_match import Match
 from routing.prefix_spans import KEY_BYTES, Spans, common
 
 UNLIMITED: Final = 1 << 62
-STRETCH_PAIRS: Final = 6
-"""Pairs of the capacity for each stretch: runs, each with a span, of 12 blocks or more use all of it."""
+STRETCH_PAIRS: Final = 7
+"""Pairs of the capacity for each stretch: runs, each with a span, of 14 blocks or more use all of it."""
 FEWEST_STRETCHES: Final = 1024
 SWEPT_BY_AN_ADD: Final = 4
 """Runs of slots that left, forgotten by the way: about 2 us each."""
@@ -40,7 +42,7 @@ class PrefixIndex:
     """What the slots hold. Owned by one thread; pure, and as deterministic as the calls it gets."""
 
     def __init__(self, capacity_pairs: int = 1_000_000) -> None:
-        """1 million pairs are 16 replicas of 4 million tokens each, and at most 60 MiB."""
+        """1 million pairs are 16 replicas of 4 million tokens each, and at most 44 MiB."""
         self.capacity_pairs = capacity_pairs
         self.most_stretches = max(FEWEST_STRETCHES, capacity_pairs // STRETCH_PAIRS)
         self.pairs = 0
@@ -65,7 +67,7 @@ class PrefixIndex:
     def open(self, limit_blocks: int | None = None) -> int:
         """A slot for a replica whose cache has room for so many blocks (None: nobody knows). The lowest one free."""
         slot = heappop(self._free) if self._free else len(self._holdings) + len(self._leaving)
-        self._holdings[slot] = Holding(slot, UNLIMITED if limit_blocks is None else limit_blocks)
+        self._holdings[slot] = Holding(slot, UNLIMITED if limit_blocks is None else limit_blocks, self._spans)
         self._open |= 1 << slot
         return slot
 
@@ -81,8 +83,8 @@ class PrefixIndex:
         self._leaving.append(holding)
         self.sweep(0)
 
-    def sweep(self, runs: int = 128) -> bool:
-        """Forget at most so many runs of slots that left (128: half a millisecond). Returns whether any remain."""
+    def sweep(self, runs: int = 64) -> bool:
+        """Forget at most so many runs of slots that left (64: half a millisecond). Returns whether any remain."""
         while self._leaving:
             holding = self._leaving[-1]
             while holding.runs:
@@ -99,6 +101,17 @@ class PrefixIndex:
         holding = self._holdings[slot]
         holding.limit = blocks
         self._keep_limit(holding)
+
+    def shed(self, slot: int, keep: int, runs: int = 128) -> bool:
+        """Forget what the slot used least recently until it holds `keep` blocks, but at most so many runs (128: about
+        half a millisecond). Returns whether there is more to forget."""
+        holding = self._holdings[slot]
+        while holding.blocks > keep:
+            if runs <= 0:
+                return True
+            runs -= 1
+            self._forget(holding, holding.blocks - keep)
+        return False
 
     def held(self, slot: int) -> int:
         """Blocks that the slot holds."""
@@ -136,7 +149,7 @@ class PrefixIndex:
         self._keep_limit(holding)
         while self.pairs > self.capacity_pairs or self.stretches > self.most_stretches:
             if not self.runs:  # spans that nobody holds: only colliding keys leave them
-                self._spans = Spans()
+                self._spans.clear()
                 break
             self._forget_oldest()
 

@@ -4,8 +4,9 @@ A span is a stretch of consecutive blocks of one chain that the same slots hold:
 mask of slots, both found by the key of its first block. Spans know neither parents nor children. A chain is walked by
 its own keys: where it leaves a span, or the span ends, the next key of the chain is the first of another span or of
 none. So a branch needs no cut, and a prompt costs as many steps as its holders differ along it, two or three, not as
-many as it has blocks. A span is cut in two where a slot comes to hold, or stops holding, a part of it; what only one
-slot holds is put together again when that slot adds to it.
+many as it has blocks. A span is cut in two where a slot comes to hold, or stops holding, a part of it. Two in a row
+that the same slots hold are joined when next a slot is sent them, unless a run (`routing.prefix_holding`) begins
+between the two: a run is found by its first key, so a span begins wherever a run does.
 
 A key stands for all the keys before it, so two stretches that agree in their last block agree in all of them: comparing
 is one look, and where they part is found by bisection.
@@ -47,7 +48,29 @@ class Spans:
     def __init__(self) -> None:
         self._keys: list[dict[int, bytes]] = [{} for _ in range(SHARD_MASK + 1)]
         self._masks: list[dict[int, int]] = [{} for _ in range(SHARD_MASK + 1)]
+        self._begun: list[dict[int, int]] = [{} for _ in range(SHARD_MASK + 1)]
         self.count = 0
+
+    def clear(self) -> None:
+        """Nobody holds anything."""
+        for shard in range(SHARD_MASK + 1):
+            self._keys[shard].clear()
+            self._masks[shard].clear()
+            self._begun[shard].clear()
+        self.count = 0
+
+    def run_begins(self, head: int) -> None:
+        """A run begins with this key."""
+        begun = self._begun[head & SHARD_MASK]
+        begun[head] = begun.get(head, 0) + 1
+
+    def run_ends(self, head: int) -> None:
+        """A run that began with this key does so no more."""
+        begun = self._begun[head & SHARD_MASK]
+        if begun[head] == 1:
+            del begun[head]
+        else:
+            begun[head] -= 1
 
     def match(self, chain: Sequence[int], slots: int) -> list[tuple[int, int]]:
         """`Match.points` of the chain, of the slots in the mask `slots` alone."""
@@ -73,6 +96,7 @@ class Spans:
     def hold(self, chain: Sequence[int], packed: bytes, bit: int) -> None:
         """The slot of `bit` holds the whole chain, whose keys are also in `packed`."""
         at, end = 0, len(chain)
+        before, held_before = 0, 0
         while at < end:
             head = chain[at]
             shard = head & SHARD_MASK
@@ -83,8 +107,12 @@ class Spans:
             if mask == bit:
                 break
             at += self._cut(head, keys, common(keys, chain, at))
-            if not mask & bit:
-                self._masks[shard][head] = mask | bit
+            mask |= bit
+            self._masks[shard][head] = mask
+            if mask == held_before and head not in self._begun[shard] and head != before:
+                self._keys[before & SHARD_MASK][before] += self._remove(head)
+            else:
+                before, held_before = head, mask
         if at < end:
             self._hold_alone(chain, packed, at, bit)
 
@@ -138,6 +166,7 @@ class Spans:
         self._keys[shard][head] = keys
         self._masks[shard][head] = mask
 
-    def _remove(self, head: int) -> None:
-        del self._keys[head & SHARD_MASK][head], self._masks[head & SHARD_MASK][head]
+    def _remove(self, head: int) -> bytes:
         self.count -= 1
+        del self._masks[head & SHARD_MASK][head]
+        return self._keys[head & SHARD_MASK].pop(head)

@@ -21,15 +21,25 @@ from typing import Final
 
 from routing.breaker import Breaker, BreakerSettings, Told
 from routing.prefix_index import PrefixIndex
+from routing.prefix_tally import PrefixTally
 from routing.rates import PrefillRate
+from routing.reported import ReportedLoad
 
 LEAST_ASIDE_S: Final = 60.0
 MOST_ASIDE_S: Final = 600.0
 """A key that was revoked does not come back by itself, but one whose quota is used up does."""
 
+FAILED_S: Final = 1.0
+"""For so long a request that failed counts as if it were still to be answered. One that fails at once leaves nothing in
+flight, and its replica would look idle; it takes the breaker some failures to see it."""
+MOST_FAILED_S: Final = 10.0
+
 NO_SLOT: Final = -1
 SEED_CACHE_BLOCKS: Final = 8192
 """What a replica's KV cache is taken to hold until it has told: 2 MiB of text, half a million tokens."""
+
+FIT_RATIO: Final = 0.1
+"""The size of a cache in bytes of prompts is a guess: for less than that the index is not changed."""
 
 ReplicaKey = tuple[str, str]
 """(engine name, replica id)"""
@@ -41,19 +51,26 @@ class ReplicaState:
     __slots__ = (
         "_aside_s",
         "aside_until_s",
+        "ask_load_s",
         "breaker",
+        "cache_blocks",
+        "cache_tokens",
         "draining",
+        "failed_until_s",
         "healthy",
         "in_flight_requests",
         "in_flight_tokens",
         "key",
+        "plain_tokens",
         "plain_until_s",
         "prefill",
         "prefill_tokens",
         "remote_prefill_tokens",
         "remote_requests",
         "remote_tokens",
+        "reported",
         "slot",
+        "tally",
     )
 
     def __init__(self, key: ReplicaKey, breaker: Breaker) -> None:
@@ -66,12 +83,26 @@ class ReplicaState:
         """The prompt share of `in_flight_tokens`."""
         self.remote_tokens = 0
         """`in_flight_tokens` of the other workers, as last told."""
+        self.plain_tokens = 0
+        """Prompts of plain answers that are in flight, prefilled or not."""
         self.plain_until_s = 0.0
         """When the prompts of plain answers sent so far will be prefilled, by the rate that the replica is known for:
         nothing tells of it before the answer is whole."""
         self.remote_prefill_tokens = 0
         self.remote_requests = 0
         self.prefill = PrefillRate()
+        self.reported = ReportedLoad()
+        """What its engine says of its load."""
+        self.ask_load_s = 0.0
+        """When the next request may ask it to tell its load with the answer."""
+        self.cache_tokens = 0
+        """What its KV cache has room for; 0 until it has told."""
+        self.cache_blocks = SEED_CACHE_BLOCKS
+        """What that is taken to be in blocks of the prefix index."""
+        self.tally = PrefixTally()
+        """How good the guesses at what it has cached are."""
+        self.failed_until_s = 0.0
+        """When what has failed here lately is over and done with."""
         self.slot = NO_SLOT
         """Where the prefix index keeps what it holds; `NO_SLOT` until a policy wants to know."""
         self.healthy = True
@@ -122,11 +153,40 @@ class ReplicaState:
         self.remote_prefill_tokens = prefill_tokens
         self.remote_requests = requests
 
+    def tell(
+        self,
+        running: int | None,
+        waiting: int | None,
+        kv_usage: float | None,
+        now: float,
+        interval_s: float | None = None,
+    ) -> None:
+        """Its engine said this of its load; see `ReportedLoad.tell`."""
+        known = self.in_flight_requests + self.remote_requests
+        self.reported.tell(running, waiting, kv_usage, known, now, interval_s)
+
+    def failed(self, now: float) -> None:
+        """A request failed here, or was refused for want of room."""
+        self.failed_until_s = min(now + MOST_FAILED_S, max(now, self.failed_until_s) + FAILED_S)
+
+    def recover(self, now: float) -> None:
+        """A request was answered: what failed before it weighs half."""
+        left_s = (self.failed_until_s - now) / 2.0
+        self.failed_until_s = now + left_s if left_s > 0.01 else 0.0
+
     def charge_plain(self, prompt_tokens: int, output_tokens: int, now: float) -> None:
         """A request is being sent here whose first byte will be its last: all of it is given back then."""
         self.in_flight_requests += 1
         self.in_flight_tokens += prompt_tokens + output_tokens
+        self.plain_tokens += prompt_tokens
         self.plain_until_s = max(now, self.plain_until_s) + prompt_tokens * self.prefill.ms_per_token * 1e-3
+
+    def release_plain(self, prompt_tokens: int, output_tokens: int, now: float) -> None:
+        """A request that was charged with `charge_plain` is over, so its prompt and whatever was before it are done."""
+        self.plain_tokens -= prompt_tokens
+        left_s = self.plain_tokens * self.prefill.ms_per_token * 1e-3
+        self.plain_until_s = min(self.plain_until_s, now + left_s) if self.plain_tokens > 0 else 0.0
+        self.release(0, prompt_tokens + output_tokens)
 
     def ahead_tokens(self, now: float) -> float:
         """What it has to prefill before it comes to a request that is sent now, or with it once that is charged."""
@@ -219,6 +279,24 @@ class ReplicaTable:
         if state.slot == NO_SLOT:
             state.slot = self.prefixes.open(SEED_CACHE_BLOCKS)
         return state.slot
+
+    def fit(self, state: ReplicaState, blocks: int) -> Iterator[None]:
+        """The replica's cache has room for so many blocks of the prefix index, by what we know now. In steps."""
+        if state.slot == NO_SLOT or abs(blocks - state.cache_blocks) <= FIT_RATIO * state.cache_blocks:
+            return
+        yield from self._shed(state, blocks)
+        if self._states.get(state.key) is state:
+            state.cache_blocks = blocks
+            self.prefixes.limit(state.slot, blocks)
+
+    def void(self, state: ReplicaState) -> Iterator[None]:
+        """The replica has started anew, with an empty cache. In steps."""
+        if state.slot != NO_SLOT:
+            yield from self._shed(state, 0)
+
+    def _shed(self, state: ReplicaState, keep: int) -> Iterator[None]:
+        while self._states.get(state.key) is state and self.prefixes.shed(state.slot, keep):
+            yield
 
     def retune(self, breaker: BreakerSettings, now: float) -> Iterator[None]:
         """Put other breaker settings in force, a step for each replica; see `Breaker.retune`."""

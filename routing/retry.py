@@ -130,6 +130,12 @@ class RetryState:
             until_s = max(now + after_s, self._not_before_s.get(failure.endpoint, 0.0))
             self._not_before_s[failure.endpoint] = until_s
 
+    def free_in_s(self, now: float) -> float | None:
+        """In how long the first of those that asked to be left alone serves again; None when none did."""
+        if not self._not_before_s:
+            return None
+        return max(0.0, min(self._not_before_s.values()) - now)
+
     def pass_over(self, refusing: Endpoint, *, same_model: bool) -> None:
         """Bar every endpoint of the engine that refused; `same_model`: only under the name it was asked for."""
         for pool in self._speakers.pools:

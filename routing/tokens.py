@@ -40,6 +40,11 @@ class TokenEstimate:
         """Estimated prompt tokens of a request of this many bytes; at least 1."""
         return int(prompt_bytes * self._tokens_per_byte) or 1
 
+    @property
+    def bytes_per_token(self) -> float:
+        """Of prompts, as requests spell them."""
+        return 1.0 / self._tokens_per_byte
+
     def output_tokens(self, max_tokens: int | None = None) -> int:
         """Expected output tokens of a request with this limit (None: no limit); at least 1."""
         expected = self._output_tokens

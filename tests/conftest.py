@@ -1,6 +1,22 @@
-"""Shared by every test: asynchronous ones run on uvloop, as the gateway does."""
+"""Shared by every test: asynchronous ones run on uvloop, as the gateway does.
+
+A property is tried with as many examples as the profile says, unless it names a number of its own.
+`pytest --hypothesis-profile deep` tries ten times as many.
+"""
+
+import gc
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("light", settings.default, deadline=None)  # where `CI` is set, the same ones each time
+settings.register_profile("deep", settings.default, deadline=None, max_examples=1000)
+settings.load_profile("light")
+
+
+def pytest_collection_finish() -> None:
+    """What five thousand collected tests are made of stays: no test's garbage collection need walk it."""
+    gc.freeze()
 
 
 @pytest.fixture

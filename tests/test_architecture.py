@@ -17,37 +17,41 @@ NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc"}
 MAX_LINES = 400
 
 
+def paths(*packages: str) -> list[str]:
+    """Each module's path, relative to the checkout."""
+    return [str(path.relative_to(ROOT)) for name in packages for path in sorted((ROOT / name).rglob("*.py"))]
+
+
 @functools.cache
-def modules(*packages: str) -> tuple[tuple[str, ast.Module], ...]:
-    """Path, relative to the checkout, and syntax tree of each module."""
-    paths = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
-    return tuple((str(path.relative_to(ROOT)), ast.parse(path.read_bytes())) for path in paths)
+def tree(path: str) -> ast.Module:
+    return ast.parse((ROOT / path).read_bytes())
 
 
-def imports(tree: ast.Module) -> Iterator[str]:
+@functools.cache
+def imports(path: str) -> list[str]:
     """Every module that is imported, and every name taken from one, as `module.name`."""
-    for node in ast.walk(tree):
+    names: list[str] = []
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports say the whole name"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += (f"{node.module}.{alias.name}" for alias in node.names)
+    return names
 
 
 def importers(of: set[str], *packages: str) -> list[str]:
     """`file: import` for each import of one of these top-level packages."""
-    return [
-        f"{path}: {name}" for path, tree in modules(*packages) for name in imports(tree) if name.split(".")[0] in of
-    ]
+    return [f"{path}: {name}" for path in paths(*packages) for name in imports(path) if name.split(".")[0] in of]
 
 
-def calls(tree: ast.Module) -> Iterator[str]:
+def calls(path: str) -> Iterator[str]:
     """Every call of a dotted name, as it is written."""
-    return (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return (ast.unparse(node.func) for node in ast.walk(tree(path)) if isinstance(node, ast.Call))
 
 
 def test_the_walk_sees_what_it_judges() -> None:
-    assert {"gateway/flight.py", "engines/pool.py", "routing/retry.py"} <= {path for path, _ in modules(*PRODUCT)}
+    assert {"gateway/flight.py", "engines/pool.py", "routing/retry.py"} <= set(paths(*PRODUCT))
     assert "gateway/flight.py: routing.retry" in importers({"routing"}, "gateway")
 
 
@@ -60,8 +64,8 @@ def test_routing_reads_no_clock_no_socket_and_no_loop() -> None:
 
 
 def test_routing_draws_only_from_a_generator_it_is_given() -> None:
-    taken = {name for _, tree in modules("routing") for name in imports(tree) if name.startswith("random.")}
-    made = [f"{path}: {call}" for path, tree in modules("routing") for call in calls(tree) if call[:7] == "random."]
+    taken = {name for path in paths("routing") for name in imports(path) if name.startswith("random.")}
+    made = [f"{path}: {call}" for path in paths("routing") for call in calls(path) if call[:7] == "random."]
     assert (taken, made) == (set(), [])
 
 
@@ -77,6 +81,14 @@ def test_load_tests_import_nothing_of_the_product() -> None:
     assert importers(set(PRODUCT), "loadtests") == []
 
 
+def test_the_simulators_core_meets_routing_in_virtual_time_alone() -> None:
+    joined = [
+        path for path in paths("gateway") if any(name.startswith("engines.simulator.core") for name in imports(path))
+    ]
+    assert joined != []
+    assert [path for path in joined if not path.startswith("gateway/virtual/")] == []
+
+
 def test_httpx_is_imported_in_one_file_at_most() -> None:
     assert len({line.split(":")[0] for line in importers({"httpx"}, *PRODUCT)}) <= 1
 
@@ -84,20 +96,20 @@ def test_httpx_is_imported_in_one_file_at_most() -> None:
 def test_background_tasks_are_made_by_the_supervisor_alone() -> None:
     makers = [
         f"{path}: {call}"
-        for path, tree in modules(*PRODUCT)
-        for call in calls(tree)
+        for path in paths(*PRODUCT)
+        for call in calls(path)
         if call.endswith(".create_task") and call != "group.create_task"  # a task group waits for its own
     ]
     assert makers == ["gateway/supervisor.py: self._loop.create_task"]
 
 
 def test_every_module_is_named_for_a_thing() -> None:
-    places = [Path(path) for path, _ in modules(*PRODUCT, "loadtests", "tests")]
+    places = [Path(path) for path in paths(*PRODUCT, "loadtests", "tests")]
     assert [str(place) for place in places if NAMELESS & {*place.parts[:-1], place.stem}] == []
 
 
 def test_no_module_is_over_400_lines() -> None:
-    lines = {path: (ROOT / path).read_bytes().count(b"\n") for path, _ in modules(*PRODUCT, "loadtests")}
+    lines = {path: (ROOT / path).read_bytes().count(b"\n") for path in paths(*PRODUCT, "loadtests")}
     assert {path for path, count in lines.items() if count > MAX_LINES} == set()
 
 
@@ -106,5 +118,5 @@ def test_no_compiled_library_lies_beside_a_source_that_may_change() -> None:
 
 
 def test_every_module_of_the_product_says_what_it_promises() -> None:
-    silent = [path for path, tree in modules(*PRODUCT) if tree.body and ast.get_docstring(tree) is None]
+    silent = [path for path in paths(*PRODUCT) if tree(path).body and ast.get_docstring(tree(path)) is None]
     assert silent == []

@@ -61,6 +61,7 @@ class Answer:
 
     __slots__ = (
         "_call",
+        "_fields",
         "_headers",
         "_limits",
         "_parser",
@@ -87,6 +88,8 @@ class Answer:
         """Takes one read: the parser's own method, which spares a call for each chunk. What it raises is `broken`'s."""
         self._call: Call | None = None
         self._headers: list[tuple[bytes, bytes]] = []
+        self._fields: dict[bytes, bytes] = {}
+        """The same by name, the last of each; filled on the way, for `dict(headers)` takes as long as the parser."""
         self.guard: Guard | None = None
         """Of a body that is not passed on as it comes."""
         self._untrusted = False
@@ -113,6 +116,7 @@ class Answer:
         """The next answer is the one to `call`. What is not reset is set with each head or costs the connection."""
         self._call = call
         self._headers = []
+        self._fields = {}
         self.head_bytes = self._silent_bytes = 0
         self.phase = WAITING
 
@@ -192,7 +196,9 @@ class Answer:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.phase < HEAD:  # later ones are trailers: nobody asked for them
-            self._headers.append((name.lower(), value))
+            name, value = name.lower(), value.rstrip(b" \t")  # the parser leaves what stands behind
+            self._headers.append((name, value))
+            self._fields[name] = value
 
     def on_headers_complete(self) -> None:
         call, parser = self._call, self._parser
@@ -206,13 +212,14 @@ class Answer:
             elif status < 100:
                 self._refuse(f"the engine answered with the status {status:03d}, which is none")
             self._headers = []
+            self._fields = {}
             return
         headers = self._headers
         limits = self._limits
         if self.head_bytes > limits.head_bytes and sum([len(n) + len(v) + 4 for n, v in headers]) > limits.head_bytes:
             self._refuse(self._too_long())
             return
-        fields = dict(headers)
+        fields = self._fields
         coding = fields.get(b"transfer-encoding")
         length = fields.get(b"content-length")
         if len(fields) != len(headers):

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.errors import AnswerTruncated, EngineError
+from engines.port import Exchange, Sink
 
 if TYPE_CHECKING:
     from engines.http1.secrecy import Secrets
     from engines.model import Deadlines
-    from engines.port import Headers, Sink
+    from engines.port import Headers
 
 
 class Line(Protocol):
     """A connection, as its call and its owner see it."""
+
+    __slots__ = ("closed", "counted", "idle_since", "reused")
 
     closed: bool
     counted: bool
@@ -40,6 +43,8 @@ class Line(Protocol):
 class Home(Protocol):
     """The owner of connections, as a connection sees it."""
 
+    __slots__ = ()
+
     def release(self, line: Line) -> None:
         """Take back a connection that is open and free."""
 
@@ -53,8 +58,8 @@ class Home(Protocol):
         """Close the connections that have been idle since then or longer."""
 
 
-class Nobody:
-    """The `Sink` of a call that is over: it keeps nothing alive and hears nothing."""
+class Nobody(Sink):
+    """The sink of a call that is over: it keeps nothing alive and hears nothing."""
 
     __slots__ = ()
 
@@ -72,13 +77,13 @@ class Nobody:
 NOBODY: Final = Nobody()
 
 
-class Call:
-    """One request on its way: an `Exchange` that may still wait for a connection.
+class Call(Exchange):
+    """One request on its way, which may still wait for a connection.
 
     Once it is finished it holds neither its sink, which holds it, nor the request.
     """
 
-    __slots__ = ("body", "deadlines", "finished", "head", "line", "replayed", "secrets", "sink", "started_at")
+    __slots__ = ("body", "deadlines", "finished", "head", "line", "replayed", "secrets", "started_at")
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from engines.errors import AnswerTruncated, BadAnswer, ConnectionLost, EngineError
 from engines.http1.answer import BODY, HEAD, LIMITS, STARTED, WAITING, WHOLE, Answer, Limits
+from engines.http1.call import Line
 from engines.http1.deadlines import ahead, overdue
 from engines.http1.upload import Upload
 from engines.lazy_timer import NEVER, LazyTimer
@@ -35,8 +36,8 @@ REPLAY_WINDOW_S: Final = 0.02
 SMALL_BODY_BYTES: Final = 32 * 1024
 
 
-class Connection(asyncio.Protocol):
-    """One connection. Satisfies `engines.http1.call.Line`."""
+class Connection(asyncio.Protocol, Line):
+    """One connection."""
 
     __slots__ = (
         "_answer",
@@ -52,10 +53,6 @@ class Connection(asyncio.Protocol):
         "_timer",
         "_transport",
         "_upload",
-        "closed",
-        "counted",
-        "idle_since",
-        "reused",
     )
 
     def __init__(self, home: Home, loop: asyncio.AbstractEventLoop, limits: Limits = LIMITS) -> None:

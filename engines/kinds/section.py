@@ -101,6 +101,10 @@ class EngineSection(Section):
     """A free GET endpoint that answers 200 when a replica is up; None where there is none."""
     models_path: ClassVar[str | None] = "/v1/models"
     """A GET endpoint that lists the models."""
+    load_path: ClassVar[str | None] = None
+    """A free GET endpoint with metrics that tell a replica's load; None where there is none."""
+    tells_load: ClassVar[bool] = False
+    """Whether an answer tells the load when its request asks for it (`engines.loads.header`)."""
     version_in_url: ClassVar[bool] = False
     """Whether replica URLs end in `/v1`, or what stands for it."""
 
@@ -173,6 +177,8 @@ class EngineSection(Section):
             version_in_url=self.version_in_url,
             health_path=self.health_path,
             models_path=self.models_path if self.lists_models else None,
+            load_path=self.load_path,
+            tells_load=self.tells_load,
             probe_timeout_s=probe_timeout_s,
             accepts_stream_options=self.accepts_stream_options,
         )

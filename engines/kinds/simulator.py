@@ -43,6 +43,9 @@ class SimulatorEngine(EngineSection):
     prefill_ms_per_token: Milliseconds | None = Field(
         default=None, description="milliseconds per uncached prompt token"
     )
+    prefill_tokens_per_s: Number | None = Field(
+        default=None, ge=0, le=1e9, description="uncached prompt tokens per second, in turn; 0: side by side"
+    )
     time_factor_under_load: Number | None = Field(
         default=None, ge=1, le=1000, description="how many times slower with max_num_seqs running; 1 is no effect"
     )
@@ -79,6 +82,8 @@ class SimulatorEngine(EngineSection):
         return {name: value for name in sorted(own) if (value := getattr(self, name)) is not None}
 
     health_path: ClassVar[str | None] = "/health"
+    load_path: ClassVar[str | None] = "/metrics"
+    tells_load: ClassVar[bool] = True
 
     def launch_plan(self, served: Sequence[str], environ: Mapping[str, str]) -> LaunchPlan | None:
         simulated = from_mapping({**self.parameters, "models": tuple(served), "shutdown_timeout_s": DRAIN_S})

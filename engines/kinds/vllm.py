@@ -49,6 +49,8 @@ class VllmEngine(EngineSection):
     launch: LaunchSection | None = Field(default=None, description="{model: Qwen/Qwen3-0.6B}: start vLLM here")
 
     health_path: ClassVar[str | None] = "/health"
+    load_path: ClassVar[str | None] = "/metrics"
+    tells_load: ClassVar[bool] = True
 
     @classmethod
     def findings(cls, written: Mapping[str, Any]) -> Iterator[Finding]:

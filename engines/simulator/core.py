@@ -8,8 +8,14 @@ progress is measured in *work seconds*: how much time would have passed on an id
 `1 / factor` of real time, each request's next token sits at a fixed point of it, and a change of load only changes
 the clock's rate. That makes load exact at O(log n) per event, where re-timing every request would be O(n).
 
+**Prefill.** With `prefill_tokens_per_s` prompts are computed one after the other, as they came: vLLM gives each step's
+token budget to the first in the queue, so a long prompt that is not cached makes all behind it wait, while what
+decodes goes on beside it. A request stays in the waiting queue, holds no blocks and has not looked into the cache
+until those before it are computed: what they computed, it finds. Without the setting every prefill runs for itself.
+
 Simplifications: blocks for the whole output are reserved at admission, so there is no preemption, and only blocks of
-prompts are kept for later requests, not those of outputs; long prefills do not hold up others' decoding.
+prompts are kept for later requests, not those of outputs; long prefills do not slow others' decoding; a prefill that
+is cancelled leaves its blocks cached, as vLLM does with those of the step under way.
 """
 
 from __future__ import annotations
@@ -108,6 +114,8 @@ class SimulatorCore:
         self._live: dict[int, SimRequest] = {}
         self._waiting: OrderedDict[int, SimRequest] = OrderedDict()
         self._running = 0
+        self._prefilling: SimRequest | None = None
+        """Whose turn it is while prompts are computed one after the other."""
         self._events: list[Emitted] = []
         self._heap: list[tuple[float, int, SimRequest]] = []
         self._order = 0  # ties in the heap go to the earlier push
@@ -122,6 +130,8 @@ class SimulatorCore:
         self._ttft = (settings.ttft_ms / 1000, settings.ttft_std_ms / 1000)
         self._itl = (settings.itl_ms / 1000, settings.itl_std_ms / 1000)
         self._prefill_s_per_token = settings.prefill_ms_per_token / 1000
+        serial = settings.prefill_tokens_per_s
+        self._turn_s_per_token = 1 / serial if serial else 0.0
         self._refactor()
 
     @property
@@ -177,7 +187,7 @@ class SimulatorCore:
         return True
 
     def next_event_time(self) -> float | None:
-        """When `advance` next has something to say; None when nothing is under way."""
+        """When `advance` is next to be called; None when nothing is under way. It may then have nothing to say."""
         if self._events:
             return self._now_s
         heap = self._heap
@@ -205,10 +215,24 @@ class SimulatorCore:
             if at_s > now:
                 break
             self._now_s, self._work_s = at_s, work_s
-            self._emit(request, at_s, work_s)
+            if request is self._prefilling:
+                self._prefilled(request, work_s)
+            else:
+                self._emit(request, at_s, work_s)
         if now > self._now_s:
             self._work_s += (now - self._now_s) / self._factor
             self._now_s = now
+
+    def _prefilled(self, request: SimRequest, work_s: float) -> None:
+        """The turn of the request at the top of the heap is over."""
+        self._prefilling = None
+        self._order += 1
+        heapq.heapreplace(self._heap, (work_s + self._first_token_s(request), self._order, request))
+        self._admit()
+
+    def _first_token_s(self, request: SimRequest) -> float:
+        """What its first token takes beside a turn of prefill."""
+        return self._draw(self._ttft) + (request.prompt_tokens - request.cached_tokens) * self._prefill_s_per_token
 
     def _emit(self, request: SimRequest, at_s: float, work_s: float) -> None:
         """One event of the request at the top of the heap."""
@@ -242,7 +266,7 @@ class SimulatorCore:
             heapq.heapreplace(self._heap, (work_s + gap_work_s, self._order, request))
 
     def _start(self, request: SimRequest) -> bool:
-        if self._running >= self.settings.max_num_seqs:
+        if self._running >= self.settings.max_num_seqs or self._prefilling is not None:
             return False
         hits = self.cache.allocate(request.block_keys, request.private_blocks)
         if hits is None:
@@ -256,13 +280,19 @@ class SimulatorCore:
         request.started_s = self._now_s
         self._running += 1
         self._refactor()
-        prefill_s = (request.prompt_tokens - request.cached_tokens) * self._prefill_s_per_token
+        if self._turn_s_per_token:
+            self._prefilling = request
+            next_s = (request.prompt_tokens - request.cached_tokens) * self._turn_s_per_token
+        else:
+            next_s = self._first_token_s(request)
         self._order += 1
-        heapq.heappush(self._heap, (self._work_s + self._draw(self._ttft) + prefill_s, self._order, request))
+        heapq.heappush(self._heap, (self._work_s + next_s, self._order, request))
         return True
 
     def _end(self, request: SimRequest) -> None:
         request.ended = True
+        if request is self._prefilling:
+            self._prefilling = None
         del self._live[request.id]
         self.cache.release(request.block_keys, request.private_blocks)
         self._running -= 1

@@ -45,43 +45,57 @@ class BlockCache:
     def usage_ratio(self) -> float:
         return self.used / self.capacity
 
+    def cached(self, keys: Sequence[int]) -> int:
+        """How many of the leading blocks are there. Changes nothing, and no block is younger for it.
+
+        Bisected: a prompt's tail is the first to go, so where a block is, those before it are.
+        """
+        held, idle = self._held, self._idle
+        low, high = 0, len(keys)
+        while low < high:
+            middle = (low + high) // 2
+            key = keys[middle]
+            if key in held or key in idle:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
     def allocate(self, keys: Sequence[int], private: int) -> int | None:
         """Hold a prompt's shareable blocks and `private` others; how many leading ones were cached.
 
         None, with nothing changed, when the blocks are not there.
         """
         held, idle = self._held, self._idle
-        hits = 0
-        for key in keys:
-            if key not in held and key not in idle:
-                break
-            hits += 1
+        room = self.capacity - len(held) - self._private - private
         # A later block can outlive an earlier one: still no new block, but no hit either.
-        new = private
-        for key in keys:
-            if key not in held:
-                new += 1
-        if self.used + new > self.capacity:
+        if room < len(keys) and room < sum([key not in held for key in keys]):
             return None
+        hits, leading = 0, True
         for key in keys:
-            idle.pop(key, None)
-            held[key] = held.get(key, 0) + 1
+            users = held.get(key)
+            if users is not None:
+                held[key] = users + 1
+            else:
+                held[key] = 1
+                leading = key in idle and leading
+                idle.pop(key, None)
+            hits += leading
         self._private += private
-        while self.used + len(idle) > self.capacity:
+        for _ in range(len(held) + self._private + len(idle) - self.capacity):
             idle.popitem(last=False)
         return hits
 
     def release(self, keys: Sequence[int], private: int) -> None:
         """Give back what `allocate` held. The prompt's blocks stay cached, its tail the first to go."""
         self._private -= private
-        held = self._held
+        held, idle = self._held, self._idle
         for key in reversed(keys):
-            users = held[key] - 1
+            users = held.pop(key) - 1
             if users:
                 held[key] = users
             else:
-                del held[key]
-                self._idle[key] = None
+                idle[key] = None
 
     def clear_idle(self) -> None:
         """Forget all cached prefixes that nothing uses."""

@@ -52,6 +52,9 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     itl_ms: Annotated[float, _about("mean time between tokens")] = 8.0
     itl_std_ms: Annotated[float, _about("its standard deviation, at most 30 % of the mean")] = 0.0
     prefill_ms_per_token: Annotated[float, _about("added to TTFT for each prompt token not in the prefix cache")] = 0.0
+    prefill_tokens_per_s: Annotated[
+        float, _about("prompt tokens not in the prefix cache computed per second, prompt after prompt; 0: side by side")
+    ] = 0.0
     time_factor_under_load: Annotated[
         float, _about("how many times slower all is when max_num_seqs run; linear from 1 at one running")
     ] = 1.0
@@ -126,6 +129,7 @@ _AT_LEAST_ZERO = (
     "itl_ms",
     "itl_std_ms",
     "prefill_ms_per_token",
+    "prefill_tokens_per_s",
     "max_waiting_queue_length",
     "startup_delay_s",
     "shutdown_timeout_s",

@@ -18,25 +18,69 @@ from engines.model import Usage
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """Tokens. Counters that add these up never go backwards and fit every format they are written in."""
+NO_CHOICES: Final[frozenset[bytes]] = frozenset()
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """What one event (or one plain answer) says besides content."""
+class Finding:
+    """What one event (or one plain answer) says besides content. Immutable; a plain class for `Usage`'s reason."""
 
-    usage: Usage | None = None
-    finish_reason: str = ""
-    finished: frozenset[bytes] = frozenset()
-    """Of a format with several choices: the indices of those that the reason is for."""
-    error: str = ""
-    """The engine's own message, when the event (or the answer) is an error."""
-    error_status: int = 0
-    """The HTTP status that the error names, where it names one."""
-    restated: bytes = b""
-    """The event as a client of the format must see it, where the engine left out what makes its readers stop."""
-    ends: bool = False
-    """The event is the format's success marker."""
-    usage_only: bool = False
-    """The event carries usage and nothing a client did not ask for."""
+    __slots__ = (
+        "ends",
+        "error",
+        "error_status",
+        "finish_reason",
+        "finished",
+        "restated",
+        "usage",
+        "usage_only",
+    )
+
+    def __init__(
+        self,
+        usage: Usage | None = None,
+        finish_reason: str = "",
+        finished: frozenset[bytes] = NO_CHOICES,
+        error: str = "",
+        error_status: int = 0,
+        restated: bytes = b"",
+        ends: bool = False,
+        usage_only: bool = False,
+    ) -> None:
+        self.usage: Final = usage
+        self.finish_reason: Final = finish_reason
+        self.finished: Final = finished
+        """Of a format with several choices: the indices of those that the reason is for."""
+        self.error: Final = error
+        """The engine's own message, when the event (or the answer) is an error."""
+        self.error_status: Final = error_status
+        """The HTTP status that the error names, where it names one."""
+        self.restated: Final = restated
+        """The event as a client of the format must see it, where the engine left out what makes its readers stop."""
+        self.ends: Final = ends
+        """The event is the format's success marker."""
+        self.usage_only: Final = usage_only
+        """The event carries usage and nothing a client did not ask for."""
+
+    def _parts(self) -> tuple[object, ...]:
+        return (
+            self.usage,
+            self.finish_reason,
+            self.finished,
+            self.error,
+            self.error_status,
+            self.restated,
+            self.ends,
+            self.usage_only,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Finding) and self._parts() == other._parts()
+
+    def __hash__(self) -> int:
+        return hash(self._parts())
+
+    def __repr__(self) -> str:
+        return f"Finding{self._parts()!r}"
 
 
 NOTHING: Final = Finding()
@@ -69,6 +113,8 @@ class Refusal:
 class Reader(Protocol):
     """Reads the events of one stream, in order, and remembers what its format makes the end depend on."""
 
+    __slots__ = ()
+
     @property
     def finished(self) -> bool:
         """Whether the engine has said how each choice that was asked for ends."""
@@ -92,6 +138,8 @@ class Reader(Protocol):
 
 class Dialect(Protocol):
     """One wire format, both as a stream of events and as a plain answer."""
+
+    __slots__ = ()
 
     @property
     def end_marker(self) -> bytes:

@@ -13,14 +13,18 @@ from typing import Final, TypeVar
 import msgspec
 
 LARGEST_BYTES: Final = 4 * 1024 * 1024
-"""To look through one takes up to 7 ms a MiB; a larger one stays refused."""
-MOST: Final = 4096
-"""Escapes of surrogates that are looked at in one document, up to 3 us each; one of more stays refused."""
+"""To look through one takes 1 to 3 ms a MiB; a larger one stays refused."""
+MOST: Final = 2048
+"""Escapes of surrogates that are looked at in one document, 1 us each; one of more stays refused."""
 RUN_BYTES: Final = 64
 """How far back is looked for the backslashes that escape one another; a document with a longer run stays refused."""
 
-_HALF: Final = re.compile(rb"\\u[dD]([89a-fA-F])[0-9a-fA-F]{2}")
-_LOW: Final = b"cdefCDEF"
+_HALF: Final = re.compile(
+    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})|([c-fC-F])[0-9a-fA-F]{2})"
+)
+"""A high half that no low one follows; or a low one, of which that is its group."""
+_HIGH: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
+_BACKSLASH: Final = ord("\\")
 _UNKNOWN: Final = rb"\ufffd"
 _HIDDEN: Final = b"\\\\\x7f"
 """Stands for `\\ud`: as long, and text to a decoder."""
@@ -70,35 +74,33 @@ def _places(document: bytes) -> list[int]:
     """Where lone halves begin."""
     if len(document) > LARGEST_BYTES:
         return []
-    escapes = sorted([*_all(document, rb"\ud"), *_all(document, rb"\uD")])
-    if len(escapes) > MOST:
-        return []
     places: list[int] = []
-    expected = -1
-    for at in escapes:
-        match = _HALF.match(document, at)
-        if match is None:
-            continue
-        before = document[max(0, at - RUN_BYTES) : at]
-        run = len(before) - len(before.rstrip(b"\\"))
-        if run == RUN_BYTES:
-            return []
-        if run % 2:
-            continue  # its backslash is the text's
-        low = match[1] in _LOW
-        if low and at == expected:
-            places.pop()
-        else:
-            places.append(at)
-        expected = -1 if low else at + 6
+    left = MOST
+    find, half_at = document.rfind, _HALF.match
+    for text in (rb"\ud", rb"\uD"):  # no slower where a document is full of other escapes, as an expression would be
+        at = find(text)  # from the end, which takes half the time
+        while at >= 0:
+            if not left:
+                return []
+            left -= 1
+            half = half_at(document, at)
+            if half is not None:
+                run = _backslashes(document, at) if at and document[at - 1] == _BACKSLASH else 0
+                if run == RUN_BYTES:
+                    return []
+                # After an odd number its backslash is the text's.
+                if run % 2 == 0 and (half.lastindex is None or not _follows_high(document, at)):
+                    places.append(at)
+            at = find(text, 0, at)
     return places
 
 
-def _all(document: bytes, text: bytes) -> list[int]:
-    # No slower where a document is full of other escapes, as an expression would be.
-    found: list[int] = []
-    at = document.find(text)
-    while at >= 0 and len(found) <= MOST:
-        found.append(at)
-        at = document.find(text, at + 1)
-    return found
+def _backslashes(document: bytes, at: int) -> int:
+    """How many there are just before `at`, up to `RUN_BYTES`."""
+    before = document[max(0, at - RUN_BYTES) : at]
+    return len(before) - len(before.rstrip(b"\\"))
+
+
+def _follows_high(document: bytes, at: int) -> bool:
+    """Whether the other half of a low one ends where it begins."""
+    return at >= 6 and _HIGH.match(document, at - 6) is not None and _backslashes(document, at - 6) % 2 == 0

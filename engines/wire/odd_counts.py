@@ -1,17 +1,32 @@
-"""Usage that is not quite what its format says: each count that can be understood counts, the others are unknown.
+"""Usage that may not be quite what its format says: one odd member must not lose the rest.
 
-Only for what the typed parse refused; one odd member must not lose the rest.
+Each count that can be understood counts, the others are unknown.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
 from engines.wire.refusals import decoded
 
 MOST = 2**53
+
+W = TypeVar("W")
+
+
+def usage_of(raw: msgspec.Raw, decode: Callable[[msgspec.Raw], W | None], kind: type[W], *details: str) -> W | None:
+    """What a `usage` member says, as far as it can be understood; None when it says nothing.
+
+    `decode` takes one that is as its format's `kind` says; of any other, `details` are the members that hold counts.
+    """
+    try:
+        return decode(raw)
+    except msgspec.ValidationError:
+        counts = counts_of(raw, *details)
+        return None if counts is None else msgspec.convert(counts, kind)
 
 
 def counts_of(raw: bytes | msgspec.Raw, *details: str) -> dict[str, Any] | None:

@@ -7,11 +7,18 @@ import msgspec
 from engines.wire import refusals
 from engines.wire.dialect import NOTHING, Finding
 from engines.wire.lone_surrogates import reading
-from engines.wire.openai_chat.dialect import OpenAIChat
-from engines.wire.openai_chat.shapes import decode_plain, is_truthy
+from engines.wire.openai_chat.dialect import OpenAIChat, normalised, odd_usage_of
+from engines.wire.openai_chat.shapes import Plain, decode_odd, decode_whole_plain
+from engines.wire.refusals import ERROR_WITHIN_BYTES, is_truthy
 
-ERROR_WITHIN_BYTES = 1024
-"""An answer that is an error says so early; a megabyte of embeddings is not searched for it."""
+
+def _decode_plain(data: bytes) -> Plain:
+    """An answer without choices; what is odd in its usage reads as if it were left out. Raises as msgspec does."""
+    try:
+        return decode_whole_plain(data)
+    except msgspec.ValidationError:
+        odd = decode_odd(data)
+    return Plain(odd_usage_of(odd), odd.error)
 
 
 class PlainJson(OpenAIChat):
@@ -21,14 +28,15 @@ class PlainJson(OpenAIChat):
         if b'"usage"' not in body and body.find(b'"error"', 0, ERROR_WITHIN_BYTES) < 0:
             return NOTHING
         try:
-            answer = reading(decode_plain, body)
+            answer = reading(_decode_plain, body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(body) or NOTHING
         if is_truthy(answer.error):
             return refusals.error_finding(body)
-        if answer.usage is None:
+        usage = answer.usage
+        if usage is None:
             return refusals.stray_error(body) or NOTHING
-        return Finding(usage=answer.usage.normalised())
+        return Finding(normalised(usage))
 
 
 DIALECT: PlainJson = PlainJson()

@@ -7,7 +7,8 @@ list; an event of Responses is flat, or has it in its `response`.
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +19,15 @@ from engines.wire.statuses import named_status
 MAX_SAID = 500
 """Characters of a foreign error that are told."""
 UNSAID = "the engine reported an error"
+NULL: Final = msgspec.Raw(b"null")
+"""A member that is not there."""
+ERROR_WITHIN_BYTES: Final = 1024
+"""An answer that is an error says so early; a megabyte of embeddings is not searched for it."""
+_STRING = rb'"(?:[^"\\]|\\.)*"'
+_begins_an_error = re.compile(
+    rb"\s*(?:\[\s*)?\{(?:\s*" + _STRING + rb"\s*:\s*(?:" + _STRING + rb'|[^\s{}\[\]",]+)\s*,)*\s*'
+    rb'"(?:error"\s*:\s*(?:\{\s*"|\[\s*[^\s\]]|"[^"])|object"\s*:\s*"error")'
+).match
 
 
 def read_error(status: int, body: bytes) -> Refusal:
@@ -68,6 +78,17 @@ def stray_error(data: bytes) -> Finding | None:
     if isinstance(answer, dict) and (answer.get("error") or answer.get("object") == "error"):
         return error_finding(data)
     return None
+
+
+def is_truthy(raw: msgspec.Raw) -> bool:
+    """Whether an `error` member says that there is one."""
+    return raw is not NULL and bytes(raw) not in (b"null", b"false", b"{}", b'""', b"0")
+
+
+def begins_an_error(beginning: bytes) -> bool:
+    """Whether a document that begins so, of which the rest is not here, is an error: among its first members, before
+    any that holds others, is an `error` that is not empty."""
+    return _begins_an_error(beginning) is not None
 
 
 def error_type(status: int) -> str:

@@ -6,14 +6,17 @@ Runs once per request, with everything it needs already resolved; nothing here w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from engines.model import Operation
 from engines.operations import PATHS
 from gateway import clock
 from gateway.accounts.record import RequestRecord
+from gateway.accounts.settlement import RecordSink, Settlement
 from gateway.errors import Failure
+from gateway.held_prompts import HeldPrompts
 from gateway.telemetry.metrics import OTHER
+from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
 
 if TYPE_CHECKING:
@@ -23,22 +26,23 @@ if TYPE_CHECKING:
     from routing.outcome import Outcome
 
 
-class RecordSink(Protocol):
-    """Takes records without waiting; drops and counts what it cannot hold."""
+class Accounting(Settlement):
+    """See `gateway.accounts.settlement.Settlement`."""
 
-    def write(self, record: RequestRecord) -> None: ...
-
-
-class Accounting:
-    """Satisfies `gateway.accounts.settlement.Settlement`."""
-
-    __slots__ = ("_format_time", "_metrics", "sinks")
+    __slots__ = ("_format_time", "_held", "_metrics", "sinks")
 
     def __init__(self, metrics: Metrics, sinks: Sequence[RecordSink], format_time: Callable[[float], str]) -> None:
         """`format_time` turns Unix seconds into the record's time."""
         self._metrics = metrics
         self.sinks = tuple(sinks)
         self._format_time = format_time
+        self._held = HeldPrompts()
+        metrics.watch(PROMPTS_HELD, lambda: [((), float(self._held.bytes))])
+
+    @property
+    def held(self) -> HeldPrompts:
+        """Of the streams that have sent nothing but comments."""
+        return self._held
 
     def settle(self, flight: Flight) -> None:
         attempt = flight.attempt
@@ -61,6 +65,8 @@ class Accounting:
             if usage is not None:
                 if not flight.error_kind and usage.source == "reported":
                     flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s)
+                    if upstream.endpoint.state.slot >= 0:
+                        attempt.compare(flight.facts.prompt_tokens, usage, finished_s)
                 if upstream.rates is not None:
                     cost_usd = upstream.rates.cost_usd(usage) + (cost_usd or 0.0)
             if flight.streams and attempt.first_byte_s:

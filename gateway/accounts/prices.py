@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from engines.model import Usage
+from routing.lease import Meter
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice
@@ -155,7 +156,7 @@ class PriceBook:
         return _override_table(self._overrides[name]) if name else None
 
 
-class GpuMeter:
+class GpuMeter(Meter):
     """Shares the cost of one replica's GPUs among the requests it serves.
 
     While n requests are in flight each pays 1/n of the clock. Shares are the difference of two readings of one running

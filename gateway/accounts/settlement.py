@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from engines.model import Operation
+    from gateway.accounts.record import RequestRecord
     from gateway.errors import Failure
     from gateway.flight import Flight
+    from gateway.held_prompts import HeldPrompts
     from gateway.http.request import Request
     from routing.outcome import Outcome
 
 
 class Settlement(Protocol):
     """Where a flight's account goes; see `gateway.accounts.accounting`."""
+
+    __slots__ = ()
+
+    @property
+    def held(self) -> HeldPrompts:
+        """The worker's."""
 
     def settle(self, flight: Flight) -> None: ...
     def retried(self, engine: str, outcome: Outcome) -> None: ...
@@ -28,3 +36,12 @@ class Settlement(Protocol):
         failure: Failure,
         received_s: float,
     ) -> None: ...
+
+
+class RecordSink(Protocol):
+    """Takes records without waiting; drops and counts what it cannot hold."""
+
+    __slots__ = ()
+
+    def write(self, record: RequestRecord) -> None:
+        """Take one record, which does not change from now on."""

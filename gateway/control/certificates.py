@@ -15,7 +15,7 @@ import structlog
 from gateway.control.links import Links
 from gateway.http.certificate import BadCertificate, Certificate
 from gateway.settings import Tls
-from gateway.settings.files import NotReadable, read_regular
+from gateway.settings.files import NotNow, content_or_reason
 from gateway.workers.messages import RenewCertificate, Renewed
 
 MAX_PEM_BYTES = 1024 * 1024
@@ -36,7 +36,10 @@ class CertificateWatch:
         """Have the workers read the pair if it has changed; `again`: also one that was refused before."""
         if self._tls is None:
             return
-        content = await asyncio.to_thread(_content, self._tls)
+        try:
+            content = await asyncio.to_thread(_content, self._tls)
+        except NotNow:
+            return  # out of descriptors: they may be as they were, and the next look will tell
         if content == (self._taken if again else self._tried):
             return
         self._tried = content
@@ -58,11 +61,9 @@ class CertificateWatch:
 
 
 def _content(tls: Tls) -> bytes:
+    """Raises NotNow."""
     digest = hashlib.sha256()
     for name in (tls.cert, tls.key):
-        try:
-            data = read_regular(pathlib.Path(name), MAX_PEM_BYTES)
-        except NotReadable as error:
-            data = str(error).encode()
+        data = content_or_reason(pathlib.Path(name), MAX_PEM_BYTES)
         digest.update(len(data).to_bytes(8, "big") + data)
     return digest.digest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from engines.http_engine import HttpEngine, HttpSettings
 from engines.pools import Pools, Trust
 from engines.port import Engine, Replica, Spawn
 from gateway.control.membership import Observed, Written
@@ -25,7 +26,9 @@ class Engines:
         self._roster = roster
         self._pools = Pools(spawn)
         self._written: dict[str, Built] = {}
-        """Those whose replicas the configuration writes down; launched ones are watched by their launcher."""
+        """Those whose replicas the configuration writes down; the health of launched ones their launcher watches."""
+        self._found: dict[str, HttpEngine] = {}
+        """The others: launched ones, with the replicas that are ready."""
         self._observed: dict[str, Observed] = {}
 
     async def check(self, settings: Settings) -> None:
@@ -43,12 +46,19 @@ class Engines:
         """The engines to probe, by name."""
         return [(name, built.engine) for name, built in self._written.items()]
 
+    def telling(self) -> Collection[tuple[str, Engine]]:
+        """The engines that tell their load, by name: whoever starts their replicas."""
+        every = [*((name, built.engine) for name, built in self._written.items()), *self._found.items()]
+        return [(name, engine) for name, engine in every if engine.settings.load_path is not None]
+
     def observed(self, found: Mapping[str, Iterable[Replica]]) -> None:
         """The replicas that were found, of each engine whose replicas the configuration does not write down."""
         for name, replicas in found.items():
             source = self._observed.get(name)
             if source is not None:
-                source.found(replicas)
+                listed = tuple(replicas)
+                source.found(listed)
+                _have(self._found[name], listed)
 
     def _check(self, settings: Settings) -> Iterator[None]:
         for section in settings.engines.values():
@@ -63,10 +73,12 @@ class Engines:
         draft = Draft(self._pools, self._written)
         timeout_s = settings.health.timeout_s
         observed: dict[str, Observed] = {}
+        found: dict[str, HttpEngine] = {}
         for name, section in settings.engines.items():
             replicas = section.written_replicas()
             if replicas is None:
                 observed[name] = self._observed.get(name) or Observed()
+                found[name] = self._finding(name, section.http_settings(timeout_s))
                 self._roster.enroll(name, observed[name])
             else:
                 yield from draft.put(name, section.http_settings(timeout_s), replicas)
@@ -76,5 +88,25 @@ class Engines:
             if name not in settings.engines:
                 self._roster.dismiss(name)
                 yield
-        self._written, self._observed = draft.engines, observed
+        for name, engine in self._found.items():
+            if found.get(name) is not engine:
+                engine.let_go()
+        self._written, self._observed, self._found = draft.engines, observed, found
         yield from draft.commit()
+
+    def _finding(self, name: str, settings: HttpSettings) -> HttpEngine:
+        """The engine of replicas that are found: the one in use, if it is as it was."""
+        old = self._found.get(name)
+        if old is not None and old.settings == settings:
+            return old
+        return HttpEngine(name, settings, self._pools, () if old is None else old.replicas)
+
+
+def _have(engine: HttpEngine, replicas: tuple[Replica, ...]) -> None:
+    """Make these the engine's replicas."""
+    before = {replica.id: replica for replica in engine.replicas}
+    for replica in replicas:
+        if before.pop(replica.id, None) != replica:
+            engine.add(replica)
+    for id in before:
+        engine.remove(id)

@@ -20,11 +20,15 @@ from engines.errors import OutOfSockets
 from engines.port import Engine
 from gateway import clock, shortage
 from gateway.control.pacing import paced
+from gateway.fleet.steps import in_slices
 from gateway.settings import Health
 from gateway.telemetry.metrics.families.loops import PROBES_UNSENT
 from routing.replica import ReplicaKey
 
 log = structlog.get_logger()
+
+_AT_ONCE: Final = 256
+"""Replicas to a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class HealthBoard:
 
     def __init__(self) -> None:
         self._runs: dict[ReplicaKey, ProbeRun] = {}
+        self.down: set[ReplicaKey] = set()
+        """It changes with each note; whoever needs it as it was copies it."""
 
     def note(self, key: ReplicaKey, healthy: bool, *, unhealthy_after: int, healthy_after: int) -> bool:
         """Take in one result; returns whether the replica went up or down by it."""
@@ -62,14 +68,21 @@ class HealthBoard:
             self._runs.pop(key, None)
         else:
             self._runs[key] = after
+        (self.down.discard if after.up else self.down.add)(key)
         return before.up != after.up
 
-    def keep(self, keys: set[ReplicaKey]) -> None:
-        """Forget all other replicas."""
-        self._runs = {key: run for key, run in self._runs.items() if key in keys}
-
-    def down(self) -> list[ReplicaKey]:
-        return [key for key, run in self._runs.items() if not run.up]
+    def keep(self, keys: set[ReplicaKey]) -> Iterator[None]:
+        """Forget all other replicas, in steps: there may be 19,200. The set is empty afterwards."""
+        for at, key in enumerate(list(self._runs), 1):
+            if key not in keys:
+                del self._runs[key]
+                self.down.discard(key)
+            if at % _AT_ONCE == 0:
+                yield
+        while keys:  # to free so many at once would take 5 ms
+            for _ in range(min(len(keys), _AT_ONCE)):
+                keys.pop()
+            yield
 
 
 class HealthLoop:
@@ -101,7 +114,7 @@ class HealthLoop:
         began_s = loop.time()
         seen: set[ReplicaKey] = set()
         await paced(self._probes(rule, seen), self._tell)
-        self._board.keep(seen)
+        await in_slices(self._board.keep(seen))
         self._took_s = loop.time() - began_s
 
     def _probes(self, rule: Health, seen: set[ReplicaKey]) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:

@@ -1,7 +1,7 @@
 """The control plane: configuration, launched engines, health and merged metrics, for one worker or many.
 
 It never touches a request. It speaks to its workers by messages only, so one process and many run the same code. What
-it does lives beside it, a file each: `reload`, `health`, `counters`, `load`, `launches`; this file joins them.
+it does lives beside it, a file each: `reload`, `health`, `loads`, `counters`, `load`, `launches`; this file joins them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from gateway.control.launches import Launches
 from gateway.control.links import Links
 from gateway.control.load import EVERY_S as LOAD_EVERY_S
 from gateway.control.load import LoadExchange
+from gateway.control.loads import EngineLoads
 from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.roster import COALESCE_S, Roster
 from gateway.control.source import Source
@@ -34,7 +35,9 @@ from gateway.settings import Settings, is_loopback
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
-from gateway.telemetry.metrics.families.loops import LOOP_AGE, PROBES_UNSENT
+from gateway.telemetry.metrics.families.engine_load import ENGINE_KV_USAGE, ENGINE_WAITING
+from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS, PROBES_UNSENT
+from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.metrics.families.replicas import REPLICAS
 from gateway.workers.link import Link
@@ -48,6 +51,8 @@ from gateway.workers.messages import (
     Exposition,
     ExpositionPart,
     Load,
+    LoadReport,
+    LoadReports,
     MembersChanged,
     SeriesCounted,
     ToPlane,
@@ -91,9 +96,10 @@ class Plane:
         self._health = HealthLoop(
             self._board,
             self._engines.probed,
-            lambda: self._roster.down(self._board.down()),
+            lambda: self._roster.down(self._board.down),
             lambda engine: self._metrics.count(PROBES_UNSENT, engine),
         )
+        self._loads = EngineLoads(self._engines.telling, self._tell_loads)
         self._targets = TargetCheck(self._engines.probed)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
@@ -112,7 +118,11 @@ class Plane:
         for result in ("applied", "refused"):
             self._metrics.count(CONFIG_RELOADS, result, by=0)
         self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
+        self._metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in supervisor.restarts().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
+        self._metrics.watch(ENGINE_WAITING, self._loads.waiting)
+        self._metrics.watch(ENGINE_KV_USAGE, self._loads.kv_usages)
+        self._metrics.watch(PREFIX_HIT_RATIO, self._loads.hit_ratios)
         self._metrics.watch_count(RECORDS_DROPPED, ("process_log",), logs.dropped)
 
     @property
@@ -128,6 +138,7 @@ class Plane:
             log.info("config_notice", notice=notice)
         await self._use(self.settings)
         self._supervisor.loop("health", self.probe_all, lambda: self._health.rest_s(self.settings.health.interval_s))
+        self._supervisor.loop("engine_load", self.ask_loads, self._loads_rest_s, at_once=False)
         if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
         if self._workers > 1:
@@ -170,7 +181,9 @@ class Plane:
 
         Returns why it cannot use it, an empty string, or None when it left.
         """
-        return await self._reload.joined(worker, link, pid)
+        problem = await self._reload.joined(worker, link, pid)
+        self._loads.tell_again()
+        return problem
 
     def detach(self, worker: str) -> None:
         """A worker is gone; what it counted stays counted."""
@@ -237,8 +250,15 @@ class Plane:
     async def probe_all(self) -> None:
         """The step of the health loop."""
         await self._health.probe_all(self.settings.health)
-        await self._targets.look(self._board.down())  # after the probes, on their connections
+        await self._targets.look(self._board.down)  # after the probes, on their connections
         self.looked.set()
+
+    async def ask_loads(self) -> None:
+        """The step of the loop over what engines say of their load."""
+        await self._loads.ask_all(self.settings.health.load_interval_s)
+
+    def _loads_rest_s(self) -> float:
+        return self._loads.rest_s(self.settings.health.load_interval_s)
 
     def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:
         """Send a replica nothing new, or again, in every worker; returns whether there is such a replica."""
@@ -249,6 +269,11 @@ class Plane:
 
     def _tell_members(self, members: list[Member]) -> None:
         self.links.tell_all(MembersChanged(members))
+
+    def _tell_loads(self, reports: list[LoadReport], interval_s: float) -> bool:
+        message = LoadReports(interval_s, reports)
+        told = [self.links.tell(worker, message, bulk=True) for worker in self.links]
+        return all(told)
 
     def _configuration(self, configuration: InUse) -> Configure:
         return Configure(

@@ -18,6 +18,7 @@ from gateway.control.reader import Read, Refused, Wanted, read
 from gateway.settings import ConfigError, Problem
 from gateway.settings.sealed import Sealed
 
+COMMAND = (sys.executable, "-P", "-m", "gateway.control.reader")
 TIMEOUT_S = 60.0
 
 Reading = Callable[[Wanted], Awaitable[Sealed]]
@@ -29,13 +30,8 @@ async def in_thread(wanted: Wanted) -> Sealed:
     return _taken(await asyncio.to_thread(read, wanted))
 
 
-async def in_child(
-    wanted: Wanted, *, command: Sequence[str] = ("-P", "-m", "gateway.control.reader"), timeout_s: float = TIMEOUT_S
-) -> Sealed:
-    """In a process of its own. Raises ConfigError, also when the child fails, talks nonsense or takes too long.
-
-    `command` is what Python is asked to run.
-    """
+async def in_child(wanted: Wanted, *, command: Sequence[str] = COMMAND, timeout_s: float = TIMEOUT_S) -> Sealed:
+    """In a process of its own. Raises ConfigError, also when the child fails, talks nonsense or takes too long."""
     try:
         child = await asyncio.to_thread(_started, command)
     except OSError as error:
@@ -64,7 +60,7 @@ def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
     """A fork would copy the page tables of a large gateway in the loop's thread, 15 ms of it at 19,200 replicas. This
     way none is made: without `close_fds` it is a vfork, and all our descriptors close on exec."""
     return subprocess.Popen(  # noqa: S603 - our own interpreter, and what it is to run is ours
-        [sys.executable, *command],
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,  # ours may stand still, and then the child would

@@ -16,6 +16,7 @@ from gateway.accounts.keys import keys_of
 from gateway.control.links import Links
 from gateway.control.source import Source
 from gateway.settings import ConfigError, Settings
+from gateway.settings.files import NotNow
 from gateway.settings.load import ca_files
 from gateway.settings.sealed import Sealed, opened, seal
 from gateway.workers.link import Link
@@ -96,7 +97,10 @@ class Reload:
 
     async def watch(self) -> None:
         """The loop's step. Files are compared by content: a ConfigMap is a symlink whose times say nothing."""
-        fingerprint = await asyncio.to_thread(self._source.fingerprint, ca_files(self.settings))
+        try:
+            fingerprint = await asyncio.to_thread(self._source.fingerprint, ca_files(self.settings))
+        except NotNow:
+            return  # out of descriptors: it may be as it was, and the next look will tell
         if fingerprint != self._fingerprint:
             self._fingerprint = fingerprint  # first, so that a bad file is complained of once
             await self.reload()

@@ -8,7 +8,7 @@ everything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Set
 from typing import Final
 
 from engines.port import Replica
@@ -89,11 +89,10 @@ class Roster:
 
     # -- what keeps requests away --------------------------------------------------------------------------------------
 
-    def down(self, keys: Iterable[ReplicaKey]) -> None:
+    def down(self, keys: Set[ReplicaKey]) -> None:
         """These replicas are unhealthy, and all others are not."""
-        now = set(keys)
-        for engine, id in sorted(now ^ self._down):
-            self._mark(self._down, engine, id, (engine, id) in now)
+        for engine, id in sorted(keys ^ self._down):
+            self._mark(self._down, engine, id, (engine, id) in keys)
 
     def drain(self, engine: str, replica: str, draining: bool = True) -> bool:
         """Send a replica nothing new, or again; returns whether there is such a replica. What it has, it finishes."""

@@ -12,8 +12,8 @@ from gateway.control.reader import Wanted
 from gateway.control.reading import Reading, in_thread
 from gateway.settings import Loaded, load_settings, read_source
 from gateway.settings.document import MAX_BYTES
-from gateway.settings.files import NotReadable, read_regular
-from gateway.settings.load import ca_content
+from gateway.settings.files import NotNow, NotReadable, content_or_reason, read_regular
+from gateway.settings.load import MAX_CA_BYTES
 from gateway.settings.sealed import Sealed
 
 
@@ -43,24 +43,23 @@ class Source:
     def fingerprint(self, authorities: Iterable[str] = ()) -> bytes:
         """Changes when the file does, or a file it refers to, or one of `authorities` (`ca_file` of engines).
 
-        Blocks as long as the disk does: call it in a thread.
+        Blocks as long as the disk does: call it in a thread. Raises NotNow when it cannot be told.
         """
         assert self.path is not None
         digest = hashlib.sha256()
         for path in (self.path, *self._referenced(self.path)):
-            try:
-                content = read_regular(path, MAX_BYTES)
-            except NotReadable as error:
-                content = str(error).encode()
+            content = content_or_reason(path, MAX_BYTES)
             digest.update(len(content).to_bytes(8, "big") + content)
         for name in authorities:
-            content = ca_content(name)
+            content = content_or_reason(pathlib.Path(name), MAX_CA_BYTES)
             digest.update(len(content).to_bytes(8, "big") + content)
         return digest.digest()
 
     def _referenced(self, path: pathlib.Path) -> list[pathlib.Path]:
         try:
             text = read_regular(path, MAX_BYTES).decode("utf-8-sig", "replace")
+        except NotNow:
+            raise
         except NotReadable:
             return []
         return [self.base / name for name in re.findall(r"\$\{file:([^}]+)\}", text)]

@@ -8,7 +8,6 @@ steps (`gateway.fleet.steps`), each well under a millisecond: the streams share 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from engines.kinds.section import EngineSection
@@ -29,13 +28,15 @@ from gateway.fleet.specs import (
     retry_settings,
 )
 from routing.fleet import Fleet, ModelSpec, build_route
-from routing.model import Endpoint
+from routing.model import COSTED, Endpoint
+from routing.prefix_chain import BLOCK_BYTES
 from routing.replica import ReplicaKey, ReplicaState, ReplicaTable
-from routing.route import RetrySettings
+from routing.route import ModelRoute, RetrySettings
 
 if TYPE_CHECKING:
     from gateway.settings import Model, Settings
     from gateway.telemetry.metrics import Metrics
+    from gateway.workers.messages import LoadReport
 
 RemoteLoad = tuple[int, int, int]
 """Tokens, those of them that are to be prefilled, and requests."""
@@ -148,6 +149,12 @@ class LiveFleet:
         for key in self.table.sweep():
             self._meters.pop(key, None)
 
+    def open_breakers(self) -> list[tuple[ReplicaKey, float]]:
+        """1 for each replica that its breaker keeps requests from, 0 for the others."""
+        self.sweep()  # what has left and is idle by now is shown no more
+        now = clock.monotonic()
+        return [(state.key, float(not state.breaker.closed and not state.breaker.allows(now))) for state in self.table]
+
     def set_remote(self, loads: Mapping[ReplicaKey, RemoteLoad]) -> None:
         """What other workers have in flight; at a replica not among them, nothing."""
         for key in self._remote.keys() - loads.keys():
@@ -159,6 +166,32 @@ class LiveFleet:
             if state is not None:
                 state.set_remote(*load)
         self._remote = loads
+
+    def take_reports(self, reports: Iterable[LoadReport], interval_s: float) -> Iterator[None]:
+        """What engines say of their load, told every `interval_s` seconds. In steps."""
+        for at, report in enumerate(reports, 1):
+            state = self.table.find((report.engine, report.replica))
+            if state is not None:
+                now = clock.monotonic()
+                state.tell(report.running, report.waiting, report.kv_usage, now, interval_s)
+                state.cache_tokens = report.cache_tokens or state.cache_tokens
+                if report.restarted:
+                    yield from self.table.void(state)
+            if at % _AT_ONCE == 0:
+                yield
+        for served in tuple(self._models.values()):
+            route = served.serving.route
+            if route.prefixes is not None:
+                yield from self._fit(route)
+
+    def _fit(self, route: ModelRoute) -> Iterator[None]:
+        """Let the prefix index expect of each replica as much as its cache has room for."""
+        blocks_per_token = route.tokens.bytes_per_token / BLOCK_BYTES
+        for at, endpoint in enumerate(route.endpoints(), 1):
+            if endpoint.state.cache_tokens:
+                yield from self.table.fit(endpoint.state, int(endpoint.state.cache_tokens * blocks_per_token) or 1)
+            if at % _AT_ONCE == 0:
+                yield
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -217,16 +250,17 @@ class LiveFleet:
             return old
         before = old.serving.route if old is not None else None
         route = before if before is not None and same else build_route(spec, self.table, before)
-        return _Served(spec, terms, Serving(route, self._upstreams(name, terms)))
+        return _Served(spec, terms, Serving(route, self._upstreams(name, terms, spec.policy in COSTED)))
 
-    def _upstreams(self, model: str, terms: Mapping[tuple[str, str], Terms]) -> Upstreams:
+    def _upstreams(self, model: str, terms: Mapping[tuple[str, str], Terms], asks_load: bool) -> Upstreams:
         # Made now, so that metrics show a model before its first request, which an alert could not see else.
         series = {engine: self._metrics.series(model, engine) for engine, _ in terms}
 
         def make(endpoint: Endpoint) -> Upstream:
             engine, deadlines, rates, usd_per_hour = terms[endpoint.engine, endpoint.model]
             meter = self._meter(endpoint.state.key, usd_per_hour)
-            return Upstream(endpoint, engine, UNNAMED, deadlines, series[endpoint.engine], rates, meter)
+            asks = asks_load and engine.tells_load
+            return Upstream(endpoint, engine, UNNAMED, deadlines, series[endpoint.engine], rates, meter, asks)
 
         return Upstreams(make)
 
@@ -250,7 +284,7 @@ class LiveFleet:
                 keyring=prepared.keyring,
                 limits=prepared.settings.limits,
                 fleet=Fleet({name: served.serving.route for name, served in models.items()}),
-                serving=MappingProxyType({(name, UNNAMED): served.serving for name, served in models.items()}),
+                serving={(name, UNNAMED): served.serving for name, served in models.items()},
                 digest=prepared.digest,
             )
         )

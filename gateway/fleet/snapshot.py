@@ -7,7 +7,7 @@ snapshot: what runs for an hour must not hold an hour-old configuration of every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +21,7 @@ from routing.route import ModelRoute
 
 if TYPE_CHECKING:
     from gateway.accounts.prices import GpuMeter, Rates
-    from gateway.telemetry.metrics import Series
+    from gateway.telemetry.metrics import Tally
     from gateway.transforms import NewEventTransform, RequestTransform
 
 UNNAMED: Final = ""
@@ -31,7 +31,7 @@ UNNAMED: Final = ""
 class Upstream:
     """One endpoint of one public model with everything the gateway needs to call it and to account for it."""
 
-    __slots__ = ("arm", "deadlines", "endpoint", "engine", "headers", "meter", "rates", "series")
+    __slots__ = ("arm", "asks_load", "deadlines", "endpoint", "engine", "headers", "meter", "rates", "series")
 
     def __init__(
         self,
@@ -39,10 +39,12 @@ class Upstream:
         engine: Engine,
         arm: str,
         deadlines: Deadlines,
-        series: Series,
+        series: Tally,
         rates: Rates | None,
         meter: GpuMeter | None,
+        asks_load: bool = False,
     ) -> None:
+        """`asks_load`: now and then a request asks the engine to tell its load with the answer."""
         self.endpoint = endpoint
         self.engine = engine
         self.arm = arm
@@ -50,6 +52,7 @@ class Upstream:
         self.series = series
         self.rates = rates
         self.meter = meter
+        self.asks_load = asks_load
         self.headers = b"x-penstock-engine: %b\r\nx-penstock-replica: %b\r\n" % (
             endpoint.engine.encode(),
             endpoint.replica.encode(),
@@ -103,6 +106,6 @@ class Snapshot:
     keyring: Keyring
     limits: Limits
     fleet: Fleet
-    serving: Mapping[tuple[str, str], Serving]
-    """By public model and arm. A model without an experiment has one arm, `UNNAMED`."""
+    serving: dict[tuple[str, str], Serving]
+    """By public model and arm. Never changed. A model without an experiment has one arm, `UNNAMED`."""
     digest: str

@@ -20,8 +20,8 @@ from gateway import clock
 SLICE_S: Final = 0.0005
 _YOUNG: Final = 1_000
 """Objects that a slice may leave unseen; to look through them takes 0.1 ms."""
-_LARGE: Final = 32
-"""Collections that make a change a large one: it built more than 32,000 objects."""
+_LARGE: Final = 8
+"""Collections that make a change a large one: it built more than 8,000 objects."""
 
 
 async def in_slices(steps: Iterator[None], slice_s: float = SLICE_S) -> None:

@@ -6,6 +6,8 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
+from gateway.http.request import Client
+
 if TYPE_CHECKING:
     from engines.outbox import Outbox
     from engines.wire import Dialect
@@ -33,6 +35,8 @@ def refusal(failure: Failure, dialect: Dialect, request_id: bytes) -> bytes:
 class Owner(Protocol):
     """The connection, as its answers see it."""
 
+    __slots__ = ()
+
     def stays_open(self, request: Request) -> bool:
         """Whether another request may follow this one."""
 
@@ -43,8 +47,8 @@ class Owner(Protocol):
         """Close at once; whoever answers knows."""
 
 
-class Answers:
-    """Satisfies `gateway.http.request.Client`. It and its connection hold each other until `close`."""
+class Answers(Client):
+    """What a request calls its client. It and its connection hold each other until `close`."""
 
     __slots__ = ("_chunked", "_outbox", "_owner", "_transport", "begun", "request")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Final
 
 from gateway.errors import Failure
@@ -19,7 +20,7 @@ class Body:
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._first = b""
-        self._rest: bytearray | None = None
+        self._rest: BytesIO | None = None
         self._wire_bytes = 0
         self.size = 0
         """How many bytes of it are in."""
@@ -38,11 +39,12 @@ class Body:
         if size > self._limit_bytes:
             return self._too_large()
         if self._rest is not None:
-            self._rest += piece
+            self._rest.write(piece)
         elif self._first:
             # A list would hold fifty bytes more for each piece, and a piece may be one byte.
-            self._rest = bytearray(self._first)
-            self._rest += piece
+            self._rest = rest = BytesIO()
+            rest.write(self._first)
+            rest.write(piece)
             self._first = b""
         else:
             self._first = piece
@@ -50,7 +52,8 @@ class Body:
 
     def take(self) -> bytes:
         """The whole body; what is held is let go."""
-        body = self._first if self._rest is None else bytes(self._rest)
+        # Not a copy, which would take 15 ms for 16 MiB: what it wrote is what it gives.
+        body = self._first if self._rest is None else self._rest.getvalue()
         self.drop()
         return body
 

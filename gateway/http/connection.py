@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final, cast
 from engines.operations import PATHS
 from engines.outbox import outbox
 from gateway.errors import Failure
-from gateway.http.answers import Answers, refusal
+from gateway.http.answers import Answers, Owner, refusal
 from gateway.http.head import path_of
 from gateway.http.patience import Patience
-from gateway.http.reader import BETWEEN, BODY, RequestReader
+from gateway.http.reader import BETWEEN, BODY, Receiver, RequestReader
 from gateway.http.request import dialect_of
 from gateway.http.slices import SlicedTransport
 from gateway.http.watch import Watch
@@ -40,7 +40,7 @@ PROBES: Final[tuple[float, ...]] = (0.05, 0.5, 5.0)
 ALLOWED: Final = b"allow: GET, HEAD, POST, OPTIONS\r\n"
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol, Receiver, Owner):
     """One client connection; see the module's docstring."""
 
     __slots__ = (

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class Limits(Protocol):
     """What the server must know of `limits`."""
 
+    __slots__ = ()
+
     @property
     def body_bytes(self) -> int: ...
     @property
@@ -28,6 +30,8 @@ class Limits(Protocol):
 class Work(Protocol):
     """Whatever is answering the request in progress."""
 
+    __slots__ = ()
+
     def client_gone(self) -> None:
         """The connection is lost: stop at once."""
 
@@ -40,6 +44,8 @@ class Work(Protocol):
 
 class Visitor(Protocol):
     """A connection, as whoever keeps count of them sees it."""
+
+    __slots__ = ()
 
     @property
     def work(self) -> Work | None: ...
@@ -61,8 +67,7 @@ class Handler(Protocol):
     @property
     def limits(self) -> Limits: ...
 
-    @property
-    def draining(self) -> bool: ...
+    draining: bool
 
     def opened(self, visitor: Visitor) -> bool:
         """Count the connection in; False when there are too many."""

@@ -45,6 +45,8 @@ MAX_UNMET: Final = 4
 class Receiver(Protocol):
     """Who gets the requests."""
 
+    __slots__ = ()
+
     def head_in(self, request: Request, length: int) -> None:
         """A request's head is in, and says how long its body is. Raises Failure when that need not come."""
 

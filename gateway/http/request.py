@@ -18,6 +18,8 @@ class Client(Protocol):
     Once it has gone, all of these do nothing.
     """
 
+    __slots__ = ()
+
     def respond(self, status: int, headers: bytes, body: bytes) -> None:
         """A whole answer in one write. `headers` is a block of complete header lines."""
 

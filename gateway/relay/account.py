@@ -16,21 +16,19 @@ UNNAMED: Final = 502
 class Account(Protocol):
     """The request that an answer is for, and who closes its account."""
 
+    model: str
     error_kind: str
-
-    @property
-    def model(self) -> str: ...
-    @property
-    def settled(self) -> bool: ...
-    @property
-    def cost_usd(self) -> float | None:
-        """Known once it is settled."""
+    cost_usd: float | None
+    """Known once it is settled."""
 
     def gpu_cost_so_far_usd(self) -> float | None:
         """Of all its attempts until now; None where nothing measures it."""
 
     def head_down(self) -> bytes:
         """The gateway's own response headers."""
+
+    def commented(self) -> bool:
+        """Comments alone have left; whether another attempt can still be made, should the answer turn out an error."""
 
     def committed(self) -> None:
         """Something of the answer leaves now: no other attempt will be made."""

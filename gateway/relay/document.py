@@ -1,12 +1,15 @@
 """An answer that is one document. It is held until it is whole (then its cost is known when its head leaves), up to
-`HOLD_BYTES`; a larger one passes through.
+`HOLD_BYTES`; a larger one passes through, unless it begins as an error does: that one is held on, because an error in a
+200 is a failed attempt, however much it says.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from engines.port import Sink
 from engines.wire import Dialect, Finding
+from engines.wire.refusals import ERROR_WITHIN_BYTES, begins_an_error
 from gateway.errors import Failure
 from gateway.relay.account import UNNAMED, Account, kind_of
 from gateway.relay.headers import passed_headers
@@ -18,12 +21,14 @@ if TYPE_CHECKING:
     from gateway.reply import Reply
 
 HOLD_BYTES: Final = 256 * 1024
+ERROR_BYTES: Final = 1024 * 1024
+"""More than this no error says, and nobody reads on to find out which."""
 TAIL_BYTES: Final = 16 * 1024
 """Of an answer too large to hold, this much of its end is kept to find the usage in."""
 
 
-class DocumentRelay:
-    """A `Sink` for one document."""
+class DocumentRelay(Sink):
+    """Takes one document."""
 
     __slots__ = ("_account", "_attempt", "_dialect", "_held", "_more", "_parts", "_passing", "_reply", "_tail")
 
@@ -56,14 +61,22 @@ class DocumentRelay:
             self._held = b""
         else:
             self._held = data
-        if len(self._held if self._more is None else self._more) > HOLD_BYTES:
-            whole = self._whole()
-            self._passing = True
-            self._tail = whole[-TAIL_BYTES:]
-            attempt = self._attempt
-            attempt.works()
-            self._account.committed()
-            self._reply.pass_on(attempt.status, passed_headers(attempt.headers) + self._account.head_down(), whole)
+        held = self._held if self._more is None else self._more
+        if len(held) > HOLD_BYTES:
+            if not begins_an_error(bytes(held[:ERROR_WITHIN_BYTES])):
+                self._pass()
+            elif len(held) > ERROR_BYTES:
+                self._attempt.refuse(UNNAMED, self._whole())
+
+    def _pass(self) -> None:
+        """It is too large to hold."""
+        whole = self._whole()
+        self._passing = True
+        self._tail = whole[-TAIL_BYTES:]
+        attempt = self._attempt
+        attempt.works()
+        self._account.committed()
+        self._reply.pass_on(attempt.status, passed_headers(attempt.headers) + self._account.head_down(), whole)
 
     def flush(self) -> None:
         parts = self._parts

@@ -14,13 +14,13 @@ PASSED: Final = frozenset(
         b"openai-version",
         b"openai-organization",
         b"request-id",
-        b"endpoint-load-metrics",
         b"content-encoding",
     }
 )
 """`x-ratelimit-*` and `anthropic-ratelimit-*` are too."""
 USUAL: Final = frozenset({b"date", b"server", b"content-length", b"transfer-encoding", b"connection", b"vary"})
-"""What nearly every engine sends and no client of ours should see; only spares a search."""
+"""What nearly every engine sends and no client of ours should see; only spares a search. Nor is the load that we ask an
+engine for (`endpoint-load-metrics`) any client's business."""
 
 
 def passed_headers(headers: Headers) -> bytes:

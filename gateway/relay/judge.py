@@ -2,7 +2,8 @@
 
 The one rule that every format shares: a stream succeeds only if its engine said so. After an error no success marker
 passes; a stream that ends without a finish reason ends in an error of ours; a marker that the engine forgot is added.
-An error before anything has left is none of the client's business yet: the attempt has failed as with that HTTP status.
+An error before anything but comments has left is none of the client's business yet: the attempt has failed as with that
+HTTP status.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Judge:
         "_marked",
         "_reader",
         "_reply",
+        "_told",
     )
 
     def __init__(
@@ -49,6 +51,8 @@ class Judge:
         self._asked_usage = asked_usage
         self._ended = False
         self._error = False
+        self._told = False
+        """Whether anything of the answer has left; comments are nothing of it."""
         self._marked = False
         """Whether the success marker came, be it believed or not."""
 
@@ -57,10 +61,18 @@ class Judge:
         """Whether the answer has ended; nothing of the stream is wanted any more."""
         return self._attempt.over
 
-    def committed(self) -> None:
-        """Something leaves."""
+    def begins(self, events: list[bytes]) -> bool:
+        """Whether the answer begins with these, which leave now: behind comments it may still be another's."""
+        for event in events:  # nearly always the first one says something
+            if says_something(event):
+                break
+        else:
+            if self._account.commented():
+                return False
+        self._told = True
         self._attempt.works()
         self._account.committed()
+        return True
 
     def weigh(self, event: bytes, finding: Finding) -> bytes:
         """Note what an event says; returns it as it may pass, or nothing. The stream may be `over` after it."""
@@ -77,17 +89,18 @@ class Judge:
             attempt.last_content_s = clock.monotonic()
         if finding.error:
             status = finding.error_status or UNNAMED
-            if self._take_back():
-                attempt.refuse(status, payload(event))
-                return b""
+            body = payload(event)
             event = finding.restated or event
+            for secret in attempt.upstream.engine.secrets:
+                event = event.replace(secret, b"***")
+            if self._take_back():
+                attempt.refuse(status, body, event)
+                return b""
             self._error = True
             self._account.error_kind = "engine_error"
             outcome = outcome_of_status(status)
             if outcome is not Outcome.ANSWERED:
                 attempt.broke(outcome)
-            for secret in attempt.upstream.engine.secrets:
-                event = event.replace(secret, b"***")
         if finding.ends:
             self._marked = True
             if self._error or not attempt.finish_reason:
@@ -122,11 +135,11 @@ class Judge:
         self._account.fail(Failure(kind, f"model {self._account.model!r}: {message}"))
 
     def _take_back(self) -> bool:
-        """Whether nothing has been told: nothing has left, and what waits to, which is dropped, says nothing."""
-        reply = self._reply
-        if reply.status or any(says_something(event) for event in reply.events):
+        """Whether nothing but comments has left, nor waits to; what waits is then dropped."""
+        events = self._reply.events
+        if self._told or any(says_something(event) for event in events):
             return False
-        reply.events.clear()
+        events.clear()
         return True
 
     def _finish(self) -> None:

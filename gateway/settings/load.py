@@ -93,7 +93,7 @@ def read_source(path: pathlib.Path) -> str:
         line = error.object[: error.start].count(b"\n") + 1
         problem = Problem("", "is not UTF-8 text", "save it as UTF-8", line=line)
     except NotReadable as error:
-        problem = Problem("", f"cannot be read: {error}", "check the path given to --config")
+        problem = Problem("", f"cannot be read: {error}", "check the path")
     raise ConfigError((problem,), str(path))
 
 

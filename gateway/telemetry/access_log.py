@@ -1,6 +1,7 @@
 """One JSON line per settled request: the fields of `RequestRecord`, in their order, nothing else.
 
-Promise: no content, no secret, no waiting (`gateway.telemetry.outlet` says for what). Lines are encoded in the loop,
+Promise: no content, no secret, no waiting (`gateway.telemetry.outlet` says for what), and no line that another process
+could tear (`gateway.telemetry.line_bound`). Lines are encoded in the loop,
 `SLICE_RECORDS` at a time: 0.6 us a record there, and a slice holds the loop for 20 us; on the outlet's thread the same
 work would hold the interpreter lock, and with it the loop, for a whole batch. A thread that is woken for each slice
 costs more than the encoding, so slices are joined to blocks of `BLOCK_BYTES`; what is left goes with the next `flush`.
@@ -8,33 +9,31 @@ costs more than the encoding, so slices are joined to blocks of `BLOCK_BYTES`; w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Final
 
 import msgspec
 import structlog
 
 from gateway.accounts.record import RequestRecord
+from gateway.accounts.settlement import RecordSink
+from gateway.telemetry.line_bound import CUTS, LINE_BYTES, all_fit, cut
 from gateway.telemetry.outlet import BOUND_BYTES, Outlet
 from gateway.telemetry.target import Target
 
-SLICE_RECORDS = 32
-BLOCK_BYTES = 64 * 1024
+SLICE_RECORDS: Final = 32
+BLOCK_BYTES: Final = 64 * 1024
 
 _log = structlog.get_logger("gateway.telemetry")
 
 
-def _ignore(_record: RequestRecord) -> None:
-    """`off`."""
-
-
-class AccessLog:
-    """Writes records to `stdout`, `stderr`, a file (appended to), or nowhere (`off`). Belongs to the event loop."""
+class AccessLog(RecordSink):
+    """Writes records to `stdout`, `stderr` or a file (appended to). Belongs to the event loop."""
 
     def __init__(self, target: str, *, bound_bytes: int = BOUND_BYTES) -> None:
         """Open the target and start its writer.
 
         Args:
-            target: `stdout`, `stderr`, `off` or the path of a file.
+            target: `stdout`, `stderr` or the path of a file.
             bound_bytes: how much may wait for the target; beyond it lines are dropped and counted.
 
         Raises:
@@ -46,65 +45,75 @@ class AccessLog:
         self._slices: list[bytes] = []
         self._bytes = 0
         self._unwritable = 0
-        self._outlet: Outlet | None = None
-        self.write: Callable[[RequestRecord], None] = _ignore
+        self._outlet = Outlet(
+            "access_log",
+            Target(target),
+            on_failure=self._failed,
+            on_return=self._returned,
+            on_kept=self._kept,
+            bound_bytes=bound_bytes,
+        )
+
+    def write(self, record: RequestRecord) -> None:
         """Take one record, which must not change from now on."""
-        if target != "off":
-            self._outlet = Outlet(
-                "access_log",
-                Target(target),
-                on_failure=self._failed,
-                on_return=self._returned,
-                bound_bytes=bound_bytes,
-            )
-            self.write = self._write
+        records = self._records
+        records.append(record)
+        if len(records) >= SLICE_RECORDS:
+            self._slice()
+            if self._bytes >= BLOCK_BYTES:
+                self.flush()
 
     @property
     def dropped(self) -> int:
         """Lines that were not written and never will be."""
-        return self._unwritable + (self._outlet.dropped if self._outlet is not None else 0)
+        return self._unwritable + self._outlet.dropped
 
     @property
     def backlog_bytes(self) -> int:
         """What was passed on and is not written yet."""
-        return self._outlet.backlog_bytes if self._outlet is not None else 0
+        return self._outlet.backlog_bytes
 
     def flush(self) -> None:
         """Pass on what was written so far; call it each 100 to 200 ms. Never blocks."""
         if self._records:
             self._slice()
-        if self._slices and self._outlet is not None:
+        if self._slices:
             self._outlet.put(b"".join(self._slices))
             self._slices.clear()
             self._bytes = 0
 
     def reopen(self) -> None:
         """Before the next line, open the path anew (logrotate has moved the file)."""
-        if self._outlet is not None:
-            self.flush()
-            self._outlet.reopen()
+        self.flush()
+        self._outlet.reopen()
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Write what is held, for at most `timeout_s`; what remains is counted as dropped. Blocks that long."""
-        if self._outlet is not None:
-            self.flush()
-            self._outlet.close(timeout_s)
-
-    def _write(self, record: RequestRecord) -> None:
-        self._records.append(record)
-        if len(self._records) >= SLICE_RECORDS:
-            self._slice()
-            if self._bytes >= BLOCK_BYTES:
-                self.flush()
+        self.flush()
+        self._outlet.close(timeout_s)
 
     def _slice(self) -> None:
         try:
             lines = self._encode(self._records)
         except Exception as error:
             lines = self._one_by_one(error)
+        if not all_fit(lines):
+            lines = b"".join([self._bounded(line) for line in lines.splitlines(keepends=True)])
         self._records.clear()
         self._slices.append(lines)
         self._bytes += len(lines)
+
+    def _bounded(self, line: bytes) -> bytes:
+        """The line with its texts cut until it fits; when and which request it was stays whole."""
+        for most in CUTS:
+            if len(line) <= LINE_BYTES:
+                break
+            fields = msgspec.json.decode(line)
+            for name, value in fields.items():
+                if isinstance(value, str) and name not in ("time", "request_id"):
+                    fields[name] = cut(value, most)
+            line = self._encode([fields])
+        return line
 
     def _one_by_one(self, error: Exception) -> bytes:
         """A record that is no text (a lone surrogate) costs only its own line, and the request nothing."""
@@ -121,6 +130,11 @@ class AccessLog:
 
     def _failed(self, reason: str) -> None:
         _log.error("lines of the access log are lost", target=self._target, reason=reason)
+
+    def _kept(self, reason: str) -> None:
+        _log.error(
+            "the access log cannot be opened anew and goes on in its old file", target=self._target, reason=reason
+        )
 
     def _returned(self, lines: int) -> None:
         _log.warning("the access log goes on", target=self._target, lines_dropped=lines)

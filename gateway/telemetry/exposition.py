@@ -54,6 +54,7 @@ def _by_labels(samples: Iterable[Sample]) -> Iterator[str]:
     for sample in samples:
         labels = sorted(zip(BY_NAME[sample.name].labels, sample.labels, strict=True))
         pairs = ",".join([pair(name, value) for name, value in labels])
-        lines[sample.name].append(f"{sample.name}{{{pairs}}} {number(sample.value)}\n")
+        name = f"{sample.name}{{{pairs}}}" if pairs else sample.name
+        lines[sample.name].append(f"{name} {number(sample.value)}\n")
     for block in lines.values():
         yield from block

@@ -11,11 +11,13 @@ import atexit
 import logging
 import sys
 import threading
+from collections.abc import MutableMapping
 from types import TracebackType
 from typing import Any
 
 import structlog
 
+from gateway.telemetry.line_bound import CUTS, LINE_BYTES, cut
 from gateway.telemetry.outlet import Outlet
 from gateway.telemetry.standard_streams import LineStream, hold_descriptors
 from gateway.telemetry.target import Target
@@ -26,6 +28,7 @@ CLOSE_S = 2.0
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _log = structlog.get_logger("gateway.telemetry")
+_render = structlog.processors.JSONRenderer()
 
 
 class ProcessLog:
@@ -105,12 +108,26 @@ def _configure(level: str, form: str, *, cache: bool) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False),
+            _json if form == "json" else structlog.dev.ConsoleRenderer(colors=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=_logger,
         cache_logger_on_first_use=cache,
     )
+
+
+def _json(logger: Any, name: str, event: MutableMapping[str, Any]) -> str:
+    """One line, its texts cut where it would be too long; of an exception the end says most."""
+    line = str(_render(logger, name, event))
+    for most in CUTS:
+        if len(line) < LINE_BYTES:  # it is ASCII, and its end is still to come
+            break
+        for key, value in event.items():
+            text = value if isinstance(value, str) else str(value) if isinstance(value, (list, dict, tuple)) else ""
+            if len(text) > most:
+                event[key] = cut(text, most, keep_end=key == "exception")
+        line = str(_render(logger, name, event))
+    return line
 
 
 def _logger(*_: Any) -> Any:

@@ -36,6 +36,7 @@ class Outlet:
         *,
         on_failure: Callable[[str], None],
         on_return: Callable[[int], None],
+        on_kept: Callable[[str], None] = lambda _: None,
         bound_bytes: int = BOUND_BYTES,
     ) -> None:
         """Start the thread.
@@ -45,11 +46,13 @@ class Outlet:
             target: where lines go; the outlet's own from now on.
             on_failure: called on the thread with the reason when writing begins to fail, once per spell.
             on_return: called on the thread with the number of lines lost, once all that waited after them is written.
+            on_kept: called on the thread with the reason when the path cannot be opened anew: lines go on as before.
             bound_bytes: how much may wait, what is being written included.
         """
         self._target = target
         self._on_failure = on_failure
         self._on_return = on_return
+        self._on_kept = on_kept
         self._bound_bytes = bound_bytes
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -189,4 +192,4 @@ class Outlet:
             if self._target.reopen():
                 self._torn = False
         except OSError as error:
-            self._on_failure(f"{error.strerror or error}: it cannot be opened anew and goes on in the old file")
+            self._on_kept(error.strerror or str(error))

@@ -1,10 +1,18 @@
-"""Times as records spell them."""
+"""Times as records and headers spell them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
-_MILLISECONDS = tuple(f".{ms:03d}Z" for ms in range(1000))
+_MILLISECONDS: Final = tuple(f".{ms:03d}Z" for ms in range(1000))
+_THOUSANDTHS: Final = tuple(b".%03d" % thousandths for thousandths in range(1000))
+
+
+def milliseconds(seconds: float) -> bytes:
+    """A span as a header spells it: milliseconds with three decimals. To format a float takes three times as long."""
+    us = int(seconds * 1e6 + 0.5)
+    return b"%d%b" % (us // 1000, _THOUSANDTHS[us % 1000])
 
 
 class TimeStamper:

@@ -17,6 +17,7 @@ from gateway.http.listen import CannotListen, server_certificate
 from gateway.serve import settle_memory
 from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
+from gateway.telemetry.metrics.families.loops import LOOP_RESTARTS
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.workers.link import PipeLink
 from gateway.workers.messages import Configure, Configured, Cover, Drain, ToPlane, ToWorker
@@ -89,6 +90,8 @@ async def work(link_fd: int, workers: int, own: int, *listen_fds: int) -> None:
     supervisor = Supervisor()
     worker = Worker(supervisor, workers=workers)
     worker.metrics.watch_count(RECORDS_DROPPED, ("process_log",), logs.dropped)
+    # Not by the worker itself: where it shares a process, and so the supervisor, with the control plane, that counts.
+    worker.metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in supervisor.restarts().items()])
     sockets = [socket.socket(fileno=each) for each in listen_fds]
     seat = Seat(worker, Seats(worker, sockets, own, supervisor.spawn), supervisor)
     link: PipeLink[ToPlane] = PipeLink(

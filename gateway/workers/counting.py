@@ -14,7 +14,7 @@ from gateway.workers.messages import Counters, SeriesCounted, ToPlane
 
 EVERY_S = 1.0
 AT_ONCE = 32
-"""Series compared, and copied if they have changed, between two turns of the loop: at most 0.2 ms."""
+"""Series copied and compared, between two turns of the loop: at most 0.2 ms."""
 
 
 class Counting:
@@ -37,11 +37,10 @@ class Counting:
         return self._others()
 
     async def _tell_series(self) -> None:
-        known = self._metrics.all_series()
-        for start in range(0, len(known), AT_ONCE):
-            changed = [
-                series.copy() for series in known[start : start + AT_ONCE] if self._told.get(series.key) != series
-            ]
+        tallies = self._metrics.tallies()
+        for start in range(0, len(tallies), AT_ONCE):
+            counted = [tally.series() for tally in tallies[start : start + AT_ONCE]]
+            changed = [series for series in counted if self._told.get(series.key) != series]
             if changed and self._tell(SeriesCounted(changed)):
                 for series in changed:
                     self._told[series.key] = series

@@ -95,7 +95,8 @@ class Outgoing:
 class Incoming:
     """Puts the frames of one stream together, each lane for itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        self._message_bytes = message_bytes
         self._buffer = bytearray()
         self._parts: tuple[list[bytes], list[bytes]] = ([], [])
         self._sizes = [0, 0]
@@ -132,7 +133,7 @@ class Incoming:
         parts = self._parts[bulk]
         parts.append(data)
         self._sizes[bulk] += len(data)
-        if self._sizes[bulk] > MAX_MESSAGE_BYTES:
+        if self._sizes[bulk] > self._message_bytes:
             raise Nonsense("a message is too large")
         if flags & _MORE:
             self._begun[bulk] = kind, number

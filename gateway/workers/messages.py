@@ -40,6 +40,10 @@ class ReplicaLoad(msgspec.Struct, array_like=True, frozen=True):
     prefill_tokens: int
     requests: int
 
+    @property
+    def figures(self) -> tuple[int, int, int]:
+        return self.tokens, self.prefill_tokens, self.requests
+
     def with_more(self, more: ReplicaLoad) -> ReplicaLoad:
         return ReplicaLoad(
             self.engine,
@@ -54,6 +58,26 @@ class RemoteLoad(msgspec.Struct, tag="remote_load"):
     """What the other workers have in flight; at a replica not listed, nothing."""
 
     replicas: list[ReplicaLoad]
+
+
+class LoadReport(msgspec.Struct, array_like=True, frozen=True):
+    """What the engine of one replica says of its load. None is what it does not tell."""
+
+    engine: str
+    replica: str
+    running: int | None
+    waiting: int | None
+    kv_usage: float | None
+    cache_tokens: int | None
+    restarted: bool = False
+    """Since the report before: its cache is empty."""
+
+
+class LoadReports(msgspec.Struct, tag="load_reports"):
+    """What engines say of their load now. One that is not told again within some intervals is as good as idle."""
+
+    interval_s: float
+    reports: list[LoadReport]
 
 
 class AskCounters(msgspec.Struct, tag="ask_counters"):
@@ -167,6 +191,7 @@ ToWorker = (
     Configure
     | MembersChanged
     | RemoteLoad
+    | LoadReports
     | AskCounters
     | ExpositionPart
     | Exposition

@@ -1,8 +1,8 @@
 """Several workers: one process each, on a listening socket of its own, joined to us by a socket pair.
 
-A worker that dies is replaced on the same socket, after a back-off that grows while it keeps dying; until its successor
-listens, the others accept the connections in its queue (`seats`). A worker whose parent dies sees its link close and
-drains.
+A worker that dies is replaced on the same socket: at once, or after a back-off that grows while its successors die as
+they start; until one listens, the others accept the connections in its queue (`seats`). A worker whose parent dies sees
+its link close and drains.
 """
 
 from __future__ import annotations
@@ -27,18 +27,35 @@ if TYPE_CHECKING:
 
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 30.0
-STABLE_S = 60.0
+STABLE_S = 10.0
+"""One that has listened for so long was no failure to start, and its seat is filled again at once: what kills workers
+again and again (memory, say) must not also keep their seats empty."""
 ORPHAN_S = 40.0
 """Longer than a worker drains whose link is gone."""
 EXIT_S = 5.0
 """How long a worker that has been told to end may take after its link has closed; SIGTERM means nothing to it."""
 BACKLOG = 4096
+COMMAND = (sys.executable, "-P", "-m", "gateway.workers")
 
 log = structlog.get_logger()
 
 
 class WorkerFailed(ValueError):
     """A worker could not start; the message is for the operator."""
+
+
+class Backoff:
+    """How long one seat waits for its next worker."""
+
+    def __init__(self, first_s: float = FIRST_BACKOFF_S, most_s: float = MAX_BACKOFF_S) -> None:
+        self._first_s = first_s
+        self._most_s = most_s
+        self._failures = 0
+
+    def next_s(self, listened_s: float) -> float:
+        """After a worker that listened for so long; 0 for one that never did."""
+        self._failures = 0 if listened_s >= STABLE_S else self._failures + 1
+        return min(self._most_s, self._first_s * 2.0 ** min(self._failures - 1, 16)) if self._failures else 0.0
 
 
 class Joinable(Protocol):
@@ -68,11 +85,20 @@ class WorkerProcesses:
         supervisor: Supervisor,
         workers: int,
         *,
+        command: Sequence[str] = COMMAND,
+        backoff: Callable[[], Backoff] = Backoff,
         orphan_s: float = ORPHAN_S,
+        exit_s: float = EXIT_S,
     ) -> None:
-        """`workers` share one socket, or have one each; `orphan_s` is what one may take to end without its link."""
+        """`workers` share one socket, or have one each. Each seat waits as a `backoff` of its own says.
+
+        `orphan_s` is what one may take to end without its link, and `exit_s` what one may that has been told to.
+        """
         self._workers = workers
+        self._command = command
+        self._backoff = backoff
         self._orphan_s = orphan_s
+        self._exit_s = exit_s
         self._plane = plane
         self._sockets = sockets
         self._supervisor = supervisor
@@ -80,6 +106,7 @@ class WorkerProcesses:
         self._stopping = False
         self._there: dict[int, Link[ToWorker]] = {}
         """The workers that listen, by seat."""
+        self._listens_since_s: dict[int, float] = {}
 
     async def start(self) -> None:
         """Start one worker per socket and wait until each has its configuration. Raises WorkerFailed."""
@@ -97,9 +124,8 @@ class WorkerProcesses:
     async def _keep(self, seat: int, first: asyncio.Future[str]) -> None:
         """Run the worker of one seat, again and again, until the gateway stops."""
         loop = asyncio.get_running_loop()
-        failures = 0
+        backoff = self._backoff()
         while not self._stopping:
-            began_s = loop.time()
             name = f"{seat}.{next(self._numbers)}"
             try:
                 code = await self._run(seat, name, first)
@@ -110,8 +136,8 @@ class WorkerProcesses:
                     first.set_result(f"a worker could not be started: {why.lower()}")
             if self._plane.stopping:
                 return
-            failures = 0 if loop.time() - began_s > STABLE_S else failures + 1
-            wait_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** (failures - 1)) if failures else 0.0
+            now_s = loop.time()
+            wait_s = backoff.next_s(now_s - self._listens_since_s.pop(seat, now_s))
             with contextlib.suppress(Exception):  # a log that fails must not leave the seat empty
                 log.error("worker_died", seat=seat, code=code, again_in_s=wait_s)
             await asyncio.sleep(wait_s)
@@ -129,10 +155,7 @@ class WorkerProcesses:
         try:
             starting = asyncio.ensure_future(
                 asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "gateway.workers",
+                    *self._command,
                     *map(str, (theirs.fileno(), self._workers, seat % len(listening), *listening)),
                     pass_fds=(theirs.fileno(), *listening),
                     stdin=asyncio.subprocess.DEVNULL,
@@ -184,12 +207,13 @@ class WorkerProcesses:
             if not joined:
                 ours.close()  # and with it, should it run, the worker's link
             if process is not None and process.returncode is None:
-                await _gone(process)
+                await _gone(process, self._exit_s)
 
     def _taken(self, seat: int, link: Link[ToWorker]) -> None:
         """A worker listens: the others need not accept for it, and it accepts for those that are not there."""
         self._tell(Cover(seat, on=False))
         self._there[seat] = link
+        self._listens_since_s[seat] = asyncio.get_running_loop().time()
         for empty in range(len(self._sockets)):
             if empty not in self._there:
                 link.tell(Cover(empty, on=True))
@@ -204,10 +228,10 @@ class WorkerProcesses:
                 link.tell(message)
 
 
-async def _gone(process: asyncio.subprocess.Process) -> None:
+async def _gone(process: asyncio.subprocess.Process, exit_s: float) -> None:
     """Wait for a worker that is about to end; one that hangs is killed, or it would hang the gateway's own end."""
     try:
-        async with asyncio.timeout(EXIT_S):
+        async with asyncio.timeout(exit_s):
             await process.wait()
     except TimeoutError:
         process.kill()

@@ -14,27 +14,19 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from engines.model import Operation
-from gateway import clock
 from gateway.accounts.accounting import Accounting
 from gateway.accounts.keys import keyring_of
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
-from gateway.errors import Failure
 from gateway.fleet.live import LiveFleet
+from gateway.fleet.predictions import watch_predictions
 from gateway.fleet.prepared import prepare
 from gateway.fleet.snapshot import Snapshot
 from gateway.fleet.steps import in_slices
 from gateway.flight import Flight
-from gateway.http import visit
-from gateway.http.asgi import AsgiWork
 from gateway.http.certificate import BadCertificate, Certificate
-from gateway.http.clients import Clients
 from gateway.http.connection import ClientConnection
-from gateway.http.handler import Limits, Visitor, Work
-from gateway.http.head import Fields
 from gateway.http.listen import Listener, accepting
-from gateway.http.request import Request
 from gateway.identity import Keyring
 from gateway.settings import ConfigError, Settings
 from gateway.settings.sealed import Sealed, opened
@@ -57,6 +49,7 @@ from gateway.workers.messages import (
     ExpositionPart,
     Keys,
     Load,
+    LoadReports,
     MembersChanged,
     RemoteLoad,
     RenewCertificate,
@@ -67,6 +60,7 @@ from gateway.workers.messages import (
     ToWorker,
 )
 from gateway.workers.questions import LinkFull, LinkLost
+from gateway.workers.reception import Reception
 from gateway.workers.scrapes import Scrapes
 from gateway.workers.sinks import Sinks
 from routing.fleet import Fleet
@@ -85,7 +79,7 @@ log = structlog.get_logger()
 
 
 class Worker:
-    """The data plane of one process. Satisfies `gateway.http.handler.Handler`."""
+    """The data plane of one process: how it is configured, and its life. Requests meet its `Reception`."""
 
     def __init__(self, supervisor: Supervisor, *, workers: int = 1) -> None:
         self._loop = asyncio.get_running_loop()
@@ -101,21 +95,19 @@ class Worker:
         """The configuration in use as it came, so that the next is made of what has changed."""
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
         self._sinks = Sinks(self.metrics, self._accounting)
-        self._dispatcher: Dispatcher | None = None
         self._keyring = Keyring()
         self._written_keyring = self._keyring
         """That of the configuration; keys may have been told since."""
         self._administering = 0
-        self._app = control_app(self)
-        self._connections = Clients()
+        self._reception = Reception(control_app(self), self._accounting, supervisor.spawn)
+        self._connections = self._reception.clients
         self._servers: list[Listener] = []
         self._last_load: list[ReplicaLoad] = []
         self._listening = False
         self._certificate: Certificate | None = None
-        self.draining = False
         self.drained = asyncio.Event()
-        self._idle = asyncio.Event()
-        self.metrics.watch(BREAKER_OPEN, self._breakers)
+        self.metrics.watch(BREAKER_OPEN, self.fleet.open_breakers)
+        watch_predictions(self.metrics, lambda: self.fleet.table)
         self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
 
     # -- configuration -------------------------------------------------------------------------------------------------
@@ -132,12 +124,9 @@ class Worker:
             case Keys():
                 self._changes.put(lambda: self._rekey(message))
             case RemoteLoad():
-                self.fleet.set_remote(
-                    {
-                        (one.engine, one.replica): (one.tokens, one.prefill_tokens, one.requests)
-                        for one in message.replicas
-                    }
-                )
+                self.fleet.set_remote({(one.engine, one.replica): one.figures for one in message.replicas})
+            case LoadReports():
+                self._changes.put(lambda: in_slices(self.fleet.take_reports(message.reports, message.interval_s)))
             case ExpositionPart():
                 self._scrapes.told(message)
             case Reopen():
@@ -177,8 +166,8 @@ class Worker:
     async def _rekey(self, message: Keys) -> None:
         """New keys, and nothing else new: the next request meets them."""
         self._keyring = keyring_of(message.keys, any_host=message.open)
-        if self._dispatcher is not None:
-            self._publish(self._dispatcher.snapshot)
+        if self.configured:
+            self._publish(self.dispatcher.snapshot)
 
     def link_lost(self) -> None:
         """The control plane is gone. What that means is for the owner of the process to say."""
@@ -215,10 +204,10 @@ class Worker:
     def _publish(self, snapshot: Snapshot) -> None:
         """New requests meet this from now on, with the keys of the moment: they may be newer than the snapshot's."""
         snapshot = replace(snapshot, keyring=self._keyring)
-        if self._dispatcher is None:
-            self._dispatcher = Dispatcher(snapshot, self._accounting)
+        if self._reception.dispatcher is None:
+            self._reception.dispatcher = Dispatcher(snapshot, self._accounting)
         else:
-            self._dispatcher.snapshot = snapshot
+            self._reception.dispatcher.snapshot = snapshot
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -236,7 +225,7 @@ class Worker:
 
     async def accept(self, sock: socket.socket) -> Listener:
         """Accept connections on one more bound socket. Raises OSError."""
-        listener = await accepting(sock, self._certificate, self._connection, self, self._supervisor.spawn)
+        listener = await accepting(sock, self._certificate, self._connection, self._reception, self._supervisor.spawn)
         if self.draining:
             listener.close()
         else:
@@ -254,16 +243,16 @@ class Worker:
         if self.draining:
             await self.drained.wait()
             return
-        self.draining = True
+        self._reception.draining = True
         for server in self._servers:
             server.close()
         for connection in list(self._connections):
             connection.drain()
         if self._connections:
-            self._idle.clear()
+            self._reception.empty.clear()
             try:
                 async with asyncio.timeout(grace_s):
-                    await self._idle.wait()
+                    await self._reception.empty.wait()
             except TimeoutError:
                 log.warning("cut_off", streams=len(self._connections), after_s=grace_s)
                 for connection in list(self._connections):
@@ -271,7 +260,7 @@ class Worker:
                     if isinstance(work, Flight):
                         work.error_kind = "draining"
                     connection.hang_up()
-                await self._idle.wait()  # each is settled, and written down, by the loss of its connection
+                await self._reception.empty.wait()  # each is settled, and written down, by the loss of its connection
         await self._sinks.close()
         self.drained.set()
 
@@ -284,13 +273,13 @@ class Worker:
     @property
     def configured(self) -> bool:
         """Whether a configuration is in use."""
-        return self._dispatcher is not None
+        return self._reception.dispatcher is not None
 
     @property
     def ready(self) -> bool:
         """Whether new requests are welcome: configured, listening, not draining. What the replicas do is no part of
         it, because the request that wakes a gateway scaled to zero must reach it."""
-        return self._dispatcher is not None and self._listening and not self.draining
+        return self.configured and self._listening and not self.draining
 
     @property
     def keyring(self) -> Keyring:
@@ -304,59 +293,15 @@ class Worker:
 
     @property
     def dispatcher(self) -> Dispatcher:
-        assert self._dispatcher is not None
-        return self._dispatcher
-
-    # -- gateway.http.handler.Handler ----------------------------------------------------------------------------------
+        return self._reception.configured
 
     @property
-    def limits(self) -> Limits:
-        assert self._dispatcher is not None
-        return self._dispatcher.snapshot.limits
+    def draining(self) -> bool:
+        """Whether no new requests are taken."""
+        return self._reception.draining
 
     def _connection(self) -> ClientConnection:
-        return ClientConnection(self, self._loop)
-
-    def arriving(self) -> bool:
-        """A client begins a TLS handshake; False when there is no room for it."""
-        return self._connections.arriving(self.limits.connections)
-
-    def arrived(self) -> None:
-        """A TLS handshake is over."""
-        self._connections.arrived()
-
-    def opened(self, visitor: Visitor) -> bool:
-        return self._connections.opened(visitor, self.limits.connections)
-
-    def lingers(self, visitor: Visitor) -> bool:
-        allowed = self._connections.lingers(visitor)
-        if not self._connections:
-            self._idle.set()
-        return allowed
-
-    def lost(self, visitor: Visitor) -> None:
-        self._connections.lost(visitor)
-        if not self._connections:
-            self._idle.set()
-
-    def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
-        visit.admit(request, self.dispatcher.snapshot.keyring, length=length, over_unix=over_unix)
-
-    def still_admits(self, keyring: Keyring) -> bool:
-        return self._dispatcher is not None and self._dispatcher.snapshot.keyring is keyring
-
-    def inference(self, request: Request, operation: Operation) -> Work | None:
-        return self.dispatcher.begin(request, operation)
-
-    def other(self, request: Request) -> Work | None:
-        work = AsgiWork(self._app, request)
-        self._supervisor.spawn("asgi", work.run)
-        return work
-
-    def refused(self, failure: Failure, path: bytes, fields: Fields) -> bytes:
-        request_id = self.dispatcher.id_of(fields)
-        self._accounting.turned_away(failure, path, request_id)
-        return request_id
+        return ClientConnection(self._reception, self._loop)
 
     # -- loops and questions -------------------------------------------------------------------------------------------
 
@@ -394,10 +339,3 @@ class Worker:
 
     def _tell(self, message: ToPlane, *, bulk: bool) -> bool:
         return self._link is not None and self._link.tell(message, bulk=bulk)
-
-    def _breakers(self) -> list[tuple[tuple[str, str], float]]:
-        self.fleet.sweep()  # what has left and is idle by now is shown no more
-        now = clock.monotonic()
-        return [
-            (state.key, float(not state.breaker.closed and not state.breaker.allows(now))) for state in self.fleet.table
-        ]

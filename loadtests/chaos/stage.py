@@ -152,8 +152,8 @@ class Stage:
         return self._process is not None and self._process.poll() is None
 
     def worker_pids(self) -> list[int]:
-        """Children of the gateway, by age; with one worker there is none."""
-        return sorted(stat.pid for stat in proc.family(self.pid, proc.read_all()) if stat.pid != self.pid)
+        """Those of the gateway, by age; with one worker there is none."""
+        return sorted(stat.pid for stat in proc.family(self.pid, proc.read_all()) if is_worker(stat.pid))
 
     def until_all_workers(self, timeout_s: float) -> None:
         """Return when there are as many as there should be, or the time is over."""
@@ -207,6 +207,14 @@ def summed(text: str, name: str, labels: str = "") -> float:
     return sum(
         float(value) for found, said, value in _SERIES.findall(text) if found == name and (not labels or labels in said)
     )
+
+
+def is_worker(pid: int, root: Path = proc.PROC) -> bool:
+    """Whether this is a worker; other children (the reader of a configuration) come and go."""
+    try:
+        return b"gateway.workers" in (root / str(pid) / "cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def descriptors(pid: int, upstream: set[int], root: Path = proc.PROC) -> int:

@@ -12,7 +12,7 @@ import typer
 
 from loadtests.calibration.floor import measure_floor
 from loadtests.cli import options as opt
-from loadtests.cli import verdict
+from loadtests.cli import trace, verdict
 from loadtests.cli.attended import attend
 from loadtests.cli.reach import reached
 from loadtests.report.json import read_report
@@ -40,6 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(trace.app, name="trace")
 
 
 @app.command("run")

@@ -1,7 +1,9 @@
 """How many instructions the gateway takes for one plain request: a figure that no neighbour on the machine disturbs.
 
-    python -m loadtests.path.instructions            # with the four headers of wrk
-    python -m loadtests.path.instructions --sdk      # with the seventeen of openai-python
+    python -m loadtests.path.instructions                  # with the four headers of wrk
+    python -m loadtests.path.instructions --sdk            # with the seventeen of openai-python
+    python -m loadtests.path.instructions --compiled       # the compiled build, after `make test-compiled`
+    python -m loadtests.path.instructions --keep DIR       # see: callgrind_annotate --inclusive=yes DIR/*
 
 The gateway runs under callgrind, which counts only while it is told to; backend and client do not. One kept connection
 asks N times; what the gateway does in as many seconds without requests (probes, scrapes) is taken off. Runs on a busy
@@ -19,10 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.path import check
 from loadtests.peers import commands
+from loadtests.peers.environments import PeerAbsent
 from loadtests.processes.launched import Launched, free_port
 
 START_S = 120.0
@@ -77,10 +81,21 @@ def total(dumps: list[str]) -> int:
     return sum(int(line.split()[1]) for dump in dumps for line in dump.splitlines() if line.startswith("totals:"))
 
 
+@dataclass(frozen=True)
+class Look:
+    """What was counted between two looks."""
+
+    dumps: set[Path]
+    seconds: float
+
+    def instructions(self) -> int:
+        return total([path.read_text() for path in self.dumps])
+
+
 class Counted:
     """A gateway under callgrind."""
 
-    def __init__(self, work: Path, backend: str) -> None:
+    def __init__(self, python: Path, work: Path, backend: str) -> None:
         valgrind = shutil.which("valgrind")
         if valgrind is None:
             raise CountError("this needs valgrind: apt-get install valgrind")
@@ -91,7 +106,8 @@ class Counted:
         config = work / "penstock.yaml"
         config.write_text(json.dumps(commands.penstock_config(backend, work)))
         argv = [valgrind, "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={work}/callgrind.%p"]
-        argv += ["--separate-threads=yes", sys.executable, "-m", "gateway", "serve", "--config", str(config)]
+        # -P: not the sources of the working directory, which would hide what is installed beside this Python.
+        argv += ["--separate-threads=yes", str(python), "-P", "-m", "gateway", "serve", "--config", str(config)]
         argv += ["--host", "127.0.0.1", "--port", str(self.port)]
         self.process = Launched(argv, os.sched_getaffinity(0), work / "gateway.log", {"PYTHONHASHSEED": "0"})
 
@@ -101,13 +117,13 @@ class Counted:
         if done.returncode:
             raise CountError(f"callgrind_control {' '.join(arguments)}: {done.stderr or done.stdout}")
 
-    def since(self) -> tuple[int, float]:
-        """Instructions and seconds since the last look."""
+    def since(self) -> Look:
+        """What it did since the last look."""
         self.control("--dump")
         before, self._looked_s = self._looked_s, time.monotonic()
         new = set(self._work.glob("callgrind.*")) - self._read
         self._read |= new
-        return total([path.read_text() for path in new]), self._looked_s - before
+        return Look(new, self._looked_s - before)
 
     def until_ready(self) -> None:
         deadline = time.monotonic() + START_S
@@ -121,8 +137,8 @@ class Counted:
                 time.sleep(0.3)
 
 
-def count(requests: int, more: bytes) -> float:
-    """Instructions per request. Raises CountError."""
+def count(python: Path, requests: int, more: bytes, keep: Path | None = None) -> float:
+    """Instructions per request of the gateway that `python` runs; its dumps go into `keep`. Raises CountError."""
     with tempfile.TemporaryDirectory(prefix="instructions-") as found:
         work = Path(found)
         argv = [sys.executable, "-m", "loadtests.path.backend"]
@@ -134,7 +150,7 @@ def count(requests: int, more: bytes) -> float:
             {"PYTHONPATH": str(commands.ROOT)},
         )
         try:
-            gateway = Counted(work, f"http://127.0.0.1:{port}")
+            gateway = Counted(python, work, f"http://127.0.0.1:{port}")
             try:
                 gateway.until_ready()
                 with socket.create_connection(("127.0.0.1", gateway.port)) as client:
@@ -148,10 +164,14 @@ def count(requests: int, more: bytes) -> float:
                     for _ in range(requests):
                         client.sendall(asked)
                         read_answer(client)
-                    busy, busy_s = gateway.since()
+                    busy = gateway.since()
                     time.sleep(IDLE_S)
-                    idle, idle_s = gateway.since()
-                    return (busy - idle / idle_s * busy_s) / requests
+                    idle = gateway.since()
+                    if keep is not None:
+                        keep.mkdir(parents=True, exist_ok=True)
+                        for dump in busy.dumps:
+                            shutil.copy(dump, keep)
+                    return (busy.instructions() - idle.instructions() / idle.seconds * busy.seconds) / requests
             finally:
                 gateway.process.stop()
         finally:
@@ -163,10 +183,15 @@ def main(argv: list[str]) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--requests", type=int, default=1000, metavar="N")
     parser.add_argument("--sdk", action="store_true", help="with the headers of openai-python")
+    parser.add_argument("--compiled", action="store_true", help="the compiled build, of --compiled-python")
+    parser.add_argument("--compiled-python", type=Path, metavar="PATH", help="default: .envs/compiled/bin/python")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep callgrind's dumps of the requests there")
     options = parser.parse_args(argv)
     try:
-        print(f"{count(options.requests, SDK if options.sdk else b''):,.0f} instructions per plain request")
-    except CountError as error:
+        python = commands.compiled_python(options.compiled_python) if options.compiled else Path(sys.executable)
+        made = count(python, options.requests, SDK if options.sdk else b"", options.keep)
+        print(f"{made:,.0f} instructions per plain request")
+    except (CountError, PeerAbsent) as error:
         print(f"instructions: {error}", file=sys.stderr)
         return 2
     return 0

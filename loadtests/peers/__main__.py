@@ -121,6 +121,7 @@ class Peers:
             "ttft-ms": options.ttft_ms,
             "itl-ms": options.itl_ms,
             "prefill-ms-per-token": options.prefill_ms,
+            "prefill-tokens-per-s": options.prefill_tokens_per_s,
             "kv-cache-blocks": options.cache_blocks,
             "max-model-len": min(32_768, options.cache_blocks * 16),
         }
@@ -206,6 +207,9 @@ def parse_options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--ttft-ms", type=float, default=20.0, help="of a replica, beside prefill")
     parser.add_argument("--itl-ms", type=float, default=8.0)
     parser.add_argument("--prefill-ms", type=float, default=0.1, help="per prompt token that is not in the cache")
+    parser.add_argument(
+        "--prefill-tokens-per-s", type=float, default=0.0, help="of a replica, prompts in turn; 0: side by side"
+    )
     parser.add_argument("--cache-blocks", type=int, default=2048, help="of 16 tokens, of each replica")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     return parser.parse_args(argv)

@@ -62,16 +62,16 @@ def _pure() -> str:
     return found
 
 
-def _compiled(python: Path | None) -> str:
-    """The command of the compiled wheel's environment. Raises PeerAbsent where there is none."""
-    found = (python or ENVIRONMENTS / "compiled" / "bin" / "python").with_name("penstock")
-    if not found.exists():
-        raise PeerAbsent(f"there is no {found}; `make test-compiled` builds it, --compiled-python names another")
-    return str(found)
+def compiled_python(python: Path | None = None) -> Path:
+    """The Python of the compiled wheel's environment; None: `.envs/compiled`. Raises PeerAbsent without a gateway."""
+    found = python or ENVIRONMENTS / "compiled" / "bin" / "python"
+    if not (beside := found.with_name("penstock")).exists():
+        raise PeerAbsent(f"there is no {beside}; `make test-compiled` builds it, --compiled-python names another")
+    return found
 
 
 def _penstock(name: str, port: int, backend: str, work: Path, workers: int, compiled: Path | None) -> Command:
-    found = _compiled(compiled) if "compiled" in name else _pure()
+    found = str(compiled_python(compiled).with_name("penstock")) if "compiled" in name else _pure()
     home = work / f"{name}-{workers}"
     home.mkdir()
     config = home / "penstock.yaml"

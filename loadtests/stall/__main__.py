@@ -1,25 +1,42 @@
 """`python -m loadtests.stall`: the longest hold of a gateway's loop, per cause, against its bar.
 
 Streams stand still while the loop is held. Each cause is made to happen alone, a few times, to a gateway whose every
-turn of the loop is timed (`hook.py`); the figure is the thread's CPU time of the longest turn.
+turn of the loop is timed (`hook.py`); the figure is the thread's CPU time of the longest turn. Bars are scaled to the
+machine by a relay that is measured in the same run (`yardstick.py`).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 
+from loadtests.path.wrk import WrkError
 from loadtests.processes.machine import alone
 from loadtests.stall.causes import Cause, causes, warm
-from loadtests.stall.stage import Place, StallError, Watched, engine, program_of
+from loadtests.stall.stage import Place, StallError, Watched, builds, engine
 from loadtests.stall.table import Row, render
+from loadtests.stall.yardstick import BARE_US, CONNECTIONS, ROUND_S, Yardstick, scale
+
+ABOUT = f"""The longest hold of a gateway's event loop, per cause, in CPU time of the loop's thread.
+
+Bars are those of a machine whose bare relay takes {BARE_US} us of CPU for a plain request (the row `bare` of
+`make bench-path`: {CONNECTIONS} closed-loop connections, a core of its own). That relay is measured here too, for
+{ROUND_S:g} s before, between and after the gateways, and each bar is multiplied by the median of its readings over
+{BARE_US} us, be that more or less than 1: `bar ms` as written, `bar here ms` scaled, `ratio` = longest hold / bar here.
+
+The compiled build is measured as well where `.envs/compiled` has it. Exit status: 0 when every row is met, 1 when one
+is missed, 2 when something could not be started."""
 
 
 def parse_options(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench-stall", description="The longest hold of the loop, per cause.")
+    parser = argparse.ArgumentParser(
+        prog="make bench-stall", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", default="", metavar="WORDS", help="causes whose name holds these words")
     parser.add_argument("--python", type=Path, metavar="PATH", help="measure the penstock beside this interpreter")
     return parser.parse_args(argv)
@@ -39,35 +56,45 @@ def measure(cause: Cause, watched: Watched) -> Row:
     return row
 
 
-def run(options: argparse.Namespace, work: Path) -> list[Row]:
-    """All causes, one gateway after the other. Raises StallError when something cannot be started."""
+Found = dict[str, list[Row]]
+"""The rows of each build."""
+
+
+def run(options: argparse.Namespace, work: Path) -> tuple[Found, list[float]]:
+    """All causes, one gateway after the other, and the readings of what the bare relay takes for a request, in us.
+
+    Raises StallError when something cannot be started.
+    """
     wanted = [cause for cause in causes() if options.only in cause.name]
-    program = program_of(options.python)
+    programs = builds(options.python)
     cores = set(os.sched_getaffinity(0))
     gateway_cores = {max(cores)}
     load_cores = cores - gateway_cores or cores
-    started = []
-    rows: dict[str, Row] = {}
-    try:
+    with contextlib.ExitStack() as started:
         backend_process, backend = engine(work / "backend.log", "loadtests.path.backend", load_cores)
-        started.append(backend_process)
+        started.callback(backend_process.stop)
         pieces_process, pieces = engine(work / "pieces.log", "loadtests.stall.pieces", load_cores)
-        started.append(pieces_process)
-        for place in Place:
-            here = [cause for cause in wanted if cause.place is place]
-            if not here:
-                continue
-            watched = Watched(place, work / place.name.lower(), backend, pieces, program, gateway_cores, load_cores)
-            started.append(watched.process)
-            warm(watched)
-            for cause in here:
-                print(f"{place.value}: {cause.name}", file=sys.stderr, flush=True)
-                rows[cause.name] = measure(cause, watched)
-            watched.stop()
-    finally:
-        for process in reversed(started):
-            process.stop()
-    return [rows[cause.name] for cause in wanted]
+        started.callback(pieces_process.stop)
+        yardstick = Yardstick(work / "bare.log", backend, gateway_cores, load_cores)
+        started.callback(yardstick.stop)
+        yardstick.read()
+        found: Found = {}
+        for build, program in programs.items():
+            rows: dict[str, Row] = {}
+            for place in Place:
+                here = [cause for cause in wanted if cause.place is place]
+                if not here:
+                    continue
+                home = work / f"{build}-{place.name}".lower().replace(" ", "-")
+                watched = Watched(place, home, backend, pieces, program, gateway_cores, load_cores)
+                with contextlib.closing(watched):
+                    warm(watched)
+                    for cause in here:
+                        print(f"{build}, {place.value}: {cause.name}", file=sys.stderr, flush=True)
+                        rows[cause.name] = measure(cause, watched)
+                yardstick.read()
+            found[build] = [rows[cause.name] for cause in wanted]
+    return found, yardstick.readings_us
 
 
 def main(argv: list[str]) -> int:
@@ -75,12 +102,18 @@ def main(argv: list[str]) -> int:
     options = parse_options(argv)
     with alone(), tempfile.TemporaryDirectory(prefix="bench-stall-") as work:
         try:
-            rows = run(options, Path(work))
-        except StallError as error:
+            found, readings_us = run(options, Path(work))
+        except (StallError, WrkError) as error:
             print(f"bench-stall: {error}", file=sys.stderr)
             return 2
-    print(render(rows))
-    return 0 if all(row.verdict == "met" for row in rows) else 1
+    bare_us = median(readings_us)
+    here = scale(bare_us)
+    for build, rows in found.items():
+        print(f"{build}:\n{render(rows, here)}")
+    readings = f"the median of {min(readings_us):.1f} to {max(readings_us):.1f}"
+    print(f"The bare relay took {bare_us:.1f} us per request ({readings}).")
+    print(f"Bars here are those written times {bare_us:.1f} / {BARE_US} = {here:.2f}; a busy machine has wide ones.")
+    return 0 if all(row.verdict(here) == "met" for rows in found.values() for row in rows) else 1
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 MIB = 1024 * 1024
+HALVES = 2_000
 _HEAD = '{"model":"bench","messages":[{"role":"user","content":"hello"}]'
 
 Maker = Callable[[int], bytes]
@@ -15,6 +16,26 @@ def long_message(size: int) -> bytes:
     """One message that is nearly all of it."""
     head, tail = '{"model":"bench","messages":[{"role":"user","content":"', '"}]}'
     return (head + "a" * (size - len(head) - len(tail)) + tail).encode()
+
+
+def not_ascii(size: int) -> bytes:
+    """The same in letters of four bytes."""
+    head, tail = b'{"model":"bench","messages":[{"role":"user","content":"', b'"}]}'
+    return _padded(head + "\U0001f600".encode() * ((size - len(head) - len(tail)) // 4) + tail, size)
+
+
+def lone_surrogates(size: int) -> bytes:
+    """As many halves of surrogate pairs as are looked at, among other escapes."""
+    head, tail = '{"model":"bench","messages":[{"role":"user","content":"', '"}]}'
+    room = size - len(head) - len(tail)
+    halves = "\\ud83d\\u0041" * min(HALVES, room // 12)
+    return _padded((head + halves + "\\u0041" * ((room - len(halves)) // 6) + tail).encode(), size)
+
+
+def many_models(size: int) -> bytes:
+    """As many members named `model` as fit; it is refused."""
+    member = ',"model":"bench"'
+    return _padded(("{" + (member * ((size - 2) // len(member)))[1:] + "}").encode(), size)
 
 
 def property_named_model(size: int) -> bytes:

@@ -63,9 +63,11 @@ def get(watched: Watched, path: str) -> bytes:
         connection.close()
 
 
-def _body(make: bodies.Maker, size: int) -> Callable[[Watched], None]:
+def _body(make: bodies.Maker, size: int, expected: int = 200) -> Callable[[Watched], None]:
+    body = make(size)
+
     def happen(watched: Watched) -> None:
-        ask(watched, make(size))
+        ask(watched, body, expected)
 
     return happen
 
@@ -111,6 +113,13 @@ def _until_served(watched: Watched, model: str) -> None:
             return
 
 
+def unknown_model(watched: Watched) -> None:
+    """Names that nobody has, each of them new; the nearest are looked for."""
+    for number in range(50):
+        body = {"model": f"m-{number:02d}x", "messages": [{"role": "user", "content": "hello"}]}
+        ask(watched, json.dumps(body).encode(), expected=404)
+
+
 def exposition(watched: Watched) -> None:
     """A scrape."""
     if b"penstock_requests_total" not in get(watched, "/metrics"):
@@ -132,6 +141,7 @@ def causes() -> list[Cause]:
         ("a tool property named `model`", bodies.property_named_model),
         ("as many keys as fit", bodies.many_keys),
         ("messages of many parts", bodies.many_objects),
+        ("one long message, not ASCII", bodies.not_ascii),
     ]
     found = [
         Cause(f"body of {said}: {name}", bar, Place.SMALL, _body(make, size))
@@ -140,6 +150,10 @@ def causes() -> list[Cause]:
     ]
     return [
         *found,
+        Cause("body of 16 MiB: nothing but models", LIMIT_MS, Place.SMALL, _body(bodies.many_models, LIMIT_BYTES, 400)),
+        Cause("body of 4 MiB: halves of pairs", LIMIT_MS, Place.SMALL, _body(bodies.lone_surrogates, 4 * MIB)),
+        Cause("body of 1 MiB: halves of pairs", SMALL_MS, Place.SMALL, _body(bodies.lone_surrogates, SMALL_BYTES)),
+        Cause("a model that is not there, beside 1,000", SMALL_MS, Place.MODELS, unknown_model),
         Cause("an event of 7 MiB in pieces of 1 KiB", LIMIT_MS, Place.SMALL, stream_in_pieces, times=1),
         Cause("the access log at full rate", SMALL_MS, Place.SMALL, log_flush, times=1),
         Cause("reload: 1,000 models and one more", SMALL_MS, Place.MODELS, reload),

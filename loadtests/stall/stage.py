@@ -8,11 +8,14 @@ import shutil
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from loadtests.peers.commands import API_KEY, ROOT, penstock_config
+from loadtests.peers.environments import ENVIRONMENTS
 from loadtests.processes.launched import Launched, free_port
+from loadtests.stall import hook
 from loadtests.stall.hook import Board
 from loadtests.stall.table import Reading
 
@@ -32,14 +35,19 @@ class Place(enum.Enum):
     FLEET = "300 models, each on an engine of 64 replicas"
 
 
+def until(ready: Callable[[], bool], process: Launched, bound_s: float = READY_S) -> None:
+    """Wait until something is ready. Raises StallError when its process ends before, or the time does."""
+    deadline = time.monotonic() + bound_s
+    while not ready():
+        if not process.running() or time.monotonic() > deadline:
+            raise StallError(f"{' '.join(process.argv[:3])} is not ready: {process.log_tail()}")
+        time.sleep(0.02)
+
+
 def engine(log: Path, module: str, cores: set[int]) -> tuple[Launched, str]:
     """An engine of ours, by module name, and its URL. Raises StallError."""
     process = Launched([sys.executable, "-m", module], cores, log, {"PYTHONPATH": str(ROOT)})
-    deadline = time.monotonic() + READY_S
-    while not log.read_text().strip().isdigit():
-        if not process.running() or time.monotonic() > deadline:
-            raise StallError(f"{module} did not start: {process.log_tail()}")
-        time.sleep(0.02)
+    until(lambda: log.read_text().strip().isdigit(), process)
     return process, f"http://127.0.0.1:{log.read_text().strip()}"
 
 
@@ -68,7 +76,7 @@ def config(place: Place, backend: str, pieces: str, work: Path, extra: str = "",
 
 
 class Watched:
-    """A gateway under the hook. Stop it with `stop`."""
+    """A gateway under the hook. Stop it with `close`."""
 
     def __init__(
         self, place: Place, work: Path, backend: str, pieces: str, program: str, cores: set[int], load_cores: set[int]
@@ -83,13 +91,12 @@ class Watched:
         self.configure()
         self.models = list(json.loads(self._config.read_text())["models"])
         self.board = Board(work / "board")
-        # The program's own interpreter runs the hook, so that the build that is measured is the one that was named.
+        # The program's own interpreter runs the hook, and finds no package in the working directory (-P): so the build
+        # that is measured is the one that was named, and not the sources beside it.
         shebang = Path(program).read_text(errors="replace").splitlines()[0].removeprefix("#!").strip()
-        argv = [shebang, "-c", f"import sys; sys.path.append({str(ROOT)!r}); from loadtests.stall.hook import main"]
-        argv[-1] += "; main(sys.argv[1:])"
-        argv += [str(work / "board"), program, "serve", "--config", str(self._config)]
+        argv = [shebang, "-P", hook.__file__, str(work / "board"), program, "serve", "--config", str(self._config)]
         self.process = Launched([*argv, "--port", str(self.port)], cores, work / "gateway.log")
-        self._until_ready()
+        until(self._ready, self.process)
 
     def configure(self, extra_model: str = "", replaced_replica: int = 0) -> None:
         """Write the configuration anew."""
@@ -101,33 +108,32 @@ class Watched:
     def watch(self) -> None:
         """Begin a reading."""
         self.board.reset()
-        deadline = time.monotonic() + READY_S
-        while not self.board.fresh:
-            if not self.process.running() or time.monotonic() > deadline:
-                raise StallError(f"the loop does not turn: {self.process.log_tail()}")
-            time.sleep(0.001)
+        until(lambda: self.board.fresh, self.process)
 
     def reading(self) -> Reading:
         board = self.board
         return Reading(board.longest_cpu_ms, board.longest_wall_ms, board.cpu_s, board.turns)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         self.process.stop()
 
-    def _until_ready(self) -> None:
-        deadline = time.monotonic() + READY_S
-        while time.monotonic() < deadline:
-            if not self.process.running():
-                raise StallError(f"the gateway ended: {self.process.log_tail()}")
-            try:
-                request = urllib.request.Request(f"http://127.0.0.1:{self.port}/ready")
-                request.add_header("authorization", f"Bearer {API_KEY}")
-                urllib.request.urlopen(request, timeout=2).close()
-            except OSError:
-                time.sleep(0.05)
-                continue
-            return
-        raise StallError(f"not ready after {READY_S:g} s: {self.process.log_tail()}")
+    def _ready(self) -> bool:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/ready")
+        request.add_header("authorization", f"Bearer {API_KEY}")
+        try:
+            urllib.request.urlopen(request, timeout=2).close()
+        except OSError:
+            return False
+        return True
+
+
+def builds(python: Path | None, environments: Path = ENVIRONMENTS) -> dict[str, str]:
+    """The programs to measure, by name: that beside `python`, or ours and, where it is installed, the compiled one."""
+    if python is not None:
+        return {"penstock": program_of(python)}
+    found = {"penstock": program_of(None)}
+    compiled = environments / "compiled" / "bin" / "penstock"
+    return found | {"penstock compiled": str(compiled)} if compiled.exists() else found
 
 
 def program_of(python: Path | None) -> str:

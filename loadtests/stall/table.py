@@ -1,4 +1,7 @@
-"""The holds that were found, against their bars, as text. Pure."""
+"""The holds that were found, against their bars, as text. Pure.
+
+A bar is one of a certain machine; `scale` is what it is multiplied by on this one (see `yardstick`).
+"""
 
 from __future__ import annotations
 
@@ -32,22 +35,26 @@ class Row:
     def hold_ms(self) -> float:
         return max((one.longest_cpu_ms for one in self.readings), default=0.0)
 
-    @property
-    def verdict(self) -> str:
+    def ratio(self, scale: float) -> float:
+        """The longest hold over the bar of this machine."""
+        return self.hold_ms / (self.bar_ms * scale)
+
+    def verdict(self, scale: float) -> str:
         if self.problem or not self.readings:
             return "INVALID"
-        return "met" if self.hold_ms <= self.bar_ms else "MISSED"
+        return "met" if self.ratio(scale) <= 1.0 else "MISSED"
 
 
-def render(rows: Sequence[Row]) -> str:
+def render(rows: Sequence[Row], scale: float) -> str:
     """A Markdown table with aligned columns, problems below."""
-    lines = [["cause", "longest hold ms", "wall ms", "CPU s in all", "bar ms", "verdict"]]
+    lines = [["cause", "longest hold ms", "wall ms", "CPU s in all", "bar ms", "bar here ms", "ratio", "verdict"]]
     for row in rows:
-        figures = ["-"] * 3
+        figures, ratio = ["-"] * 3, "-"
         if row.readings:
             wall_ms = max(one.longest_wall_ms for one in row.readings)
             figures = [f"{row.hold_ms:.1f}", f"{wall_ms:.1f}", f"{max(one.cpu_s for one in row.readings):.2f}"]
-        lines.append([row.cause, *figures, f"{row.bar_ms:g}", row.verdict])
+            ratio = f"{row.ratio(scale):.2f}"
+        lines.append([row.cause, *figures, f"{row.bar_ms:g}", f"{row.bar_ms * scale:.1f}", ratio, row.verdict(scale)])
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     text = []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engines.sse import payload, split, whole_events
+from engines.sse import MOST_LINES, payload, split, whole_events
 
 relaxed = settings(deadline=None)
 Event = tuple[str, str]
@@ -176,3 +176,10 @@ def test_only_what_is_new_is_searched(byte: bytes) -> None:
         data += byte * 8
         whole_events(data, max(0, begun - 2))
     assert data.searched <= 5 * (len(data) + 2000)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_an_event_of_millions_of_lines_has_no_data(end: bytes) -> None:
+    lines = MOST_LINES // len(end) - 1
+    assert b"\n".join([b"a"] * lines) == payload((b"data: a" + end) * lines + end)
+    assert b"" == payload((b"data: a" + end) * (lines + 1) + end)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from engines.errors import EngineError
+from engines.loads import EngineLoad
 from engines.model import Deadlines, Operation
 from engines.port import Exchange, Headers, Outgoing, Replica, Sink
 from engines.wire import DIALECTS, Dialect
@@ -21,6 +22,7 @@ from gateway.attempt import Attempt
 from gateway.errors import Failure
 from gateway.fleet.snapshot import UNNAMED, Serving, Snapshot, Upstream, Upstreams
 from gateway.flight import Flight
+from gateway.held_prompts import HeldPrompts
 from gateway.http.answers import STATUS_LINES
 from gateway.http.request import Request
 from gateway.identity import ANONYMOUS, Keyring
@@ -146,6 +148,7 @@ class FakeEngine:
 
     kind = "vllm"
     operations = frozenset(Operation)
+    tells_load = False
 
     def __init__(self, name: str, replicas: int, secrets: tuple[bytes, ...], accepts_stream_options: bool) -> None:
         self.name = name
@@ -169,6 +172,9 @@ class FakeEngine:
         return True
 
     async def models(self, replica_id: str) -> tuple[str, ...] | None:
+        return None
+
+    async def load(self, replica_id: str) -> EngineLoad | None:
         return None
 
     async def close(self) -> None: ...
@@ -229,6 +235,10 @@ class FakeConnection:
         self.state = "cut"
 
 
+HELD_BYTES = 100_000
+"""A bound that a test can fill."""
+
+
 class Ledger:
     """The real accounting, which also remembers each settlement."""
 
@@ -238,6 +248,7 @@ class Ledger:
         self.settled: list[Flight] = []
         self.retries: list[str] = []
         self.fallbacks: list[tuple[str, str]] = []
+        self.held = HeldPrompts(HELD_BYTES)
 
     @property
     def answered(self) -> Attempt:
@@ -389,6 +400,7 @@ class Bench:
             taken[f"{state.key} prefill"] = state.prefill_tokens
             taken[f"{state.key} probes"] = state.breaker._probes
             taken[f"{state.key} meter"] = self.meters[state.key]._in_flight
+        taken["held prompts"] = self.ledger.held.bytes
         for engine in self.engines:
             taken[f"{engine.name} series"] = self.metrics.series("m", engine.name).in_flight
         return {what: amount for what, amount in taken.items() if amount}

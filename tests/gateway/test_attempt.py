@@ -18,12 +18,7 @@ from routing.outcome import Outcome
 from tests.gateway.flights import JSON, SSE, Bench, FakeConnection, StepClock
 from tests.gateway.test_relay import DONE, FINISH, chunk
 
-
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> StepClock:
-    stepped = StepClock()
-    monkeypatch.setattr(clock, "monotonic", stepped)
-    return stepped
+pytestmark = pytest.mark.usefixtures("now")
 
 
 class Reader:

@@ -22,6 +22,10 @@ LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 LONG_INTEGER = b"9" * 5000  # Python's own parser refuses to read over 4300 digits
 
 
+def acted_on(parsed: Envelope) -> tuple[object, ...]:
+    return (parsed.model, parsed.stream, parsed.has_options, parsed.asks_usage, parsed.output_limit, parsed.n)
+
+
 def parsed_or_refused(body: bytes) -> Envelope | Failure:
     """What `parse` says; any exception but a Failure is the test's failure."""
     try:
@@ -57,10 +61,10 @@ numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.
 texts = st.text(max_size=12)
 values = st.recursive(
     st.none() | st.booleans() | numbers | texts,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4),
-    max_leaves=12,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=6,
 )
-documents = st.dictionaries(names, values, max_size=8)
+documents = st.dictionaries(names, values, max_size=5)
 
 
 @st.composite
@@ -77,7 +81,7 @@ def bodies(draw: st.DrawFn) -> bytes:
 # -- parse -------------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 @given(body=bodies())
 def test_an_object_with_a_model_is_parsed_or_refused_and_never_raises_anything_else(body: bytes) -> None:
     check_any(body)
@@ -94,7 +98,7 @@ def test_junk_is_refused_and_never_raises_anything_else(body: bytes) -> None:
     check_any(body)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 @given(body=bodies(), at=st.integers(0, 1000), byte=st.binary(min_size=1, max_size=1))
 def test_a_damaged_body_is_refused_or_still_means_what_python_reads(body: bytes, at: int, byte: bytes) -> None:
     at %= len(body)
@@ -326,7 +330,7 @@ def test_an_output_limit_is_read_under_each_name_and_refused_under_none(fields: 
 )
 def test_whether_the_client_asks_for_usage(options: str, *, asks: bool) -> None:
     parsed = envelope.parse(f'{{"model":"m","stream_options":{options}}}'.encode())
-    assert envelope.asks_usage(parsed) is asks
+    assert parsed.asks_usage is asks
 
 
 @pytest.mark.parametrize(
@@ -362,7 +366,7 @@ LARGE = b" " * envelope.SMALL_BYTES
 either = st.sampled_from([b"", LARGE])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(body=bodies(), blanks=either, model=st.text(max_size=20))
 def test_a_rewrite_changes_the_model_and_not_a_byte_of_any_other_value_nor_the_order(
     body: bytes, blanks: bytes, model: str
@@ -376,7 +380,7 @@ def test_a_rewrite_changes_the_model_and_not_a_byte_of_any_other_value_nor_the_o
     assert before == after
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(body=bodies(), blanks=either, options=st.none() | st.dictionaries(names, values, max_size=4))
 def test_asking_for_usage_adds_one_option_and_changes_no_other(
     body: bytes, blanks: bytes, options: dict[str, Any] | None
@@ -395,7 +399,7 @@ def test_asking_for_usage_adds_the_options_at_the_end_when_there_are_none() -> N
     assert body == b'{"stream":true,"model":"up","x":1.0,"stream_options":{"include_usage":true}}'
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(body=bodies(), model=st.text(max_size=20))
 def test_a_large_body_is_changed_to_what_a_small_one_is(body: bytes, model: str) -> None:
     assume(json.loads(body)["model"] != model)
@@ -405,7 +409,7 @@ def test_a_large_body_is_changed_to_what_a_small_one_is(body: bytes, model: str)
         assert members(small) == members(large)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(body=bodies(), nested=bodies(), blanks=either, renamed=st.booleans())
 def test_a_nested_model_is_left_alone_whatever_its_name(
     body: bytes, nested: bytes, blanks: bytes, renamed: bool
@@ -559,3 +563,29 @@ def test_tools_with_a_property_named_model_are_no_second_model_and_cost_no_hook_
     finally:
         sys.setprofile(None)
     assert len(calls) < 20
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(MEMBER, VALUE), max_size=5), bodies())
+def test_a_large_body_is_parsed_as_a_small_one_is(members: list[tuple[str, str]], sound: bytes) -> None:
+    odd = "{" + ",".join(f'"{name}":{value}' for name, value in members) + "}"
+    for body in (odd.encode(), sound):
+        small, large = parsed_or_refused(body), parsed_or_refused(body + LARGE)
+        if isinstance(small, Failure):
+            assert isinstance(large, Failure)
+            if large.kind != "duplicate_model":  # of a large one no more is read then
+                assert (small.kind, small.param, small.message) == (large.kind, large.param, large.message)
+        else:
+            assert isinstance(large, Envelope)
+            assert acted_on(small) == acted_on(large)
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_text_is_checked_wherever_a_large_body_is_cut_for_it(shift: int) -> None:
+    text = "a" * shift + "\U0001f600" * 200_000
+    body = json.dumps({"model": "m", "x": text}, ensure_ascii=False).encode()
+    assert envelope.parse(body).model == "m"
+    for broken in (body[:500_000] + b"\xff" + body[500_001:], body + b"\xf0\x9f"):
+        with pytest.raises(UnicodeDecodeError) as expected:
+            broken.decode()
+        assert refusal(broken).message == f"the body is not valid UTF-8 at byte {expected.value.start}"

@@ -43,11 +43,7 @@ from tests.gateway.test_relay import DONE, ERROR, FINISH, USAGE, answer, chunk
 OVERLOADED = json.dumps({"error": {"message": "full", "type": "overloaded", "param": None, "code": 503}}).encode()
 
 
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> StepClock:
-    stepped = StepClock()
-    monkeypatch.setattr(clock, "monotonic", stepped)
-    return stepped
+pytestmark = pytest.mark.usefixtures("now")
 
 
 # -- every order of events -------------------------------------------------------------------------------------------
@@ -94,7 +90,7 @@ def claims_no_false_success(client: FakeConnection) -> None:
         assert not any(data.startswith('{"error"') for earlier in before for data in earlier)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(
     reads=st.lists(st.lists(st.sampled_from(PIECES), min_size=1, max_size=3), max_size=5),
     end=st.sampled_from([None, *AFTER]),
@@ -382,6 +378,30 @@ def test_a_refusal_keeps_what_it_says_of_limits_and_nothing_else_of_the_engine()
         assert limits == {name: headers[name] for name in limits}
         assert headers["retry-after"] == "2"
         assert not private.keys() & headers.keys()
+
+
+LIMITED = [(b"retry-after", b"5")], [(b"retry-after", b"30"), (b"retry-after-ms", b"30000")]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "told"),
+    [
+        (*LIMITED, ("3", "3000")),
+        (*LIMITED[::-1], ("5", None)),
+        ([], LIMITED[1], ("30", "30000")),
+        (LIMITED[0], [], (None, None)),  # it names no time, and may be the first
+    ],
+)
+def test_of_several_engines_that_refuse_the_client_is_told_when_the_first_serves_again(
+    now: StepClock, first: list[tuple[bytes, bytes]], last: list[tuple[bytes, bytes]], told: tuple[str | None, ...]
+) -> None:
+    bench = Bench(now, 1, 1, retry=NO_RETRY)
+    _, client = bench.begin()
+    bench.calls[0].answer(429, OVERLOADED, (*JSON, *first))
+    now.now_s += 2.0
+    bench.calls[1].answer(429, OVERLOADED, (*JSON, *last))
+    assert (client.status, client.headers["x-penstock-attempts"]) == (429, "2")
+    assert (client.headers.get("retry-after"), client.headers.get("retry-after-ms")) == told
 
 
 def test_an_exact_retry_after_is_what_we_wait_for_ourselves() -> None:

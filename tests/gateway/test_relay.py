@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from engines.errors import AnswerTruncated, ClientStalled, EngineError, IdleTimeout, TotalTimeout
 from engines.model import Operation, Usage
 from engines.sse import split
-from gateway import clock
 from gateway.accounts.prices import Rates, Row, Table
-from gateway.relay.document import HOLD_BYTES, usage_in
+from gateway.relay.document import ERROR_BYTES, HOLD_BYTES, usage_in
 from gateway.relay.stream import MAX_EVENT_BYTES
 from routing.breaker import BreakerSettings, Verdict
+from routing.route import RetrySettings
 from tests.engines.test_sse import ended, parsed, pieces, streams
 from tests.engines.wire.frames import Json, frame, shuffled, words
-from tests.gateway.flights import JSON, NO_RETRY, SSE, Bench, FakeConnection, StepClock
+from tests.gateway.flights import HELD_BYTES, JSON, KEEN, NO_RETRY, SSE, Bench, FakeConnection, StepClock
 
 relaxed = settings(deadline=None)
 DONE = b"data: [DONE]\n\n"
@@ -43,15 +43,7 @@ SUCCESS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> StepClock:
-    return stepping(monkeypatch)
-
-
-def stepping(monkeypatch: pytest.MonkeyPatch) -> StepClock:
-    stepped = StepClock()
-    monkeypatch.setattr(clock, "monotonic", stepped)
-    return stepped
+pytestmark = pytest.mark.usefixtures("now")
 
 
 def relayed(
@@ -357,6 +349,21 @@ def test_a_break_after_the_engines_error_is_told_once() -> None:
     assert bench.ledger.settled[0].error_kind == "engine_error"
 
 
+def test_a_large_event_in_small_pieces_is_read_with_what_comes_behind_it() -> None:
+    large = frame({"id": "c1", "choices": [{"index": 0, "delta": {"content": "a" * 300_000}, "finish_reason": "stop"}]})
+    parts = [large[at : at + 4096] for at in range(0, len(large), 4096)]
+    client, bench = relayed([chunk()], *[[part] for part in parts[:-1]], [parts[-1] + USAGE + DONE])
+    assert client.body == chunk() + large + DONE
+    assert metered(bench) == (11, 7, "reported", "")
+
+
+def test_a_large_event_of_nothing_but_content_counts_as_a_piece_of_it() -> None:
+    large = chunk("a" * 300_000)
+    client, bench = relayed([large[:280_000]], [large[280_000:] + FINISH + DONE])
+    assert client.body == large + FINISH + DONE
+    assert metered(bench)[1:] == (1, "estimated", "")
+
+
 def test_an_endless_event_is_an_error_and_the_engine_is_stopped() -> None:
     part = b"x" * (MAX_EVENT_BYTES // 2)
     client, bench = relayed([chunk()], [b"data: " + part], [part], [part])
@@ -508,9 +515,117 @@ def test_an_error_behind_comments_and_pings_of_its_read_is_a_failed_attempt(said
     assert (record.error, record.attempts, bench.ledger.retries) == ("", 2, ["server_error"])
 
 
-def test_an_error_behind_a_comment_that_has_left_passes_inside_the_stream() -> None:
-    client, _ = relayed([NOTHING_SAID[0]], [ERROR, DONE])
-    assert (client.status, client.body) == (200, NOTHING_SAID[0] + ERROR)
+# -- an error behind comments that have left -------------------------------------------------------------------------
+
+PROCESSING = b": OPENROUTER PROCESSING\n\n"
+
+
+@pytest.mark.parametrize("said", NOTHING_SAID)
+def test_behind_comments_that_have_left_another_engine_answers_in_the_place_of_an_error(said: bytes) -> None:
+    bench = Bench(StepClock(), 1, 1, retry=NO_RETRY)
+    flight, client = bench.begin()
+    bench.calls[0].head()
+    for _ in range(3):
+        bench.calls[0].read(said)
+    assert (client.body, bench.ledger.held.bytes) == (said * 3, flight.prompt_bytes)
+    bench.calls[0].read(ERROR, DONE)
+    assert (bench.calls[0].aborted, client.state, bench.ledger.held.bytes) == (True, "streaming", 0)
+    bench.calls[1].head()
+    bench.calls[1].read(PROCESSING)
+    assert bench.ledger.held.bytes == flight.prompt_bytes
+    bench.calls[1].read(chunk())
+    assert bench.ledger.held.bytes == 0
+    bench.calls[1].done(FINISH, DONE)
+    assert (client.status, client.body) == (200, said * 3 + PROCESSING + chunk() + FINISH + DONE)
+    (record,) = bench.ledger.records
+    assert (record.status, record.error, record.engine, record.attempts) == (200, "", "t1", 2)
+    assert bench.ledger.fallbacks == [("t0", "t1")]
+    assert [(sum(state.breaker._bad), sum(state.breaker._good)) for state in bench.table] == [(1, 0), (0, 1)]
+    assert bench.outstanding() == {}
+
+
+def test_an_error_behind_comments_for_which_nobody_else_is_left_passes_as_the_engine_said_it() -> None:
+    client, bench = relayed([PROCESSING], [ERROR, DONE])
+    assert (client.status, client.body, client.state) == (200, PROCESSING + ERROR, "answered")
+    (record,) = bench.ledger.records
+    assert (record.status, record.error) == (200, "engine_500")
+
+
+def test_a_flat_error_event_behind_comments_is_completed_as_it_is_elsewhere() -> None:
+    flat = frame({"type": "error", "code": "server_error", "message": "broke", "sequence_number": 0}, name="error")
+    client, _ = relayed([PROCESSING], [flat], operation=Operation.RESPONSES)
+    (told,) = split(client.body.removeprefix(PROCESSING))
+    assert json.loads(told.partition(b"data: ")[2])["error"]["message"] == "broke"
+
+
+def test_what_the_last_engine_refuses_behind_comments_is_told_in_its_own_words() -> None:
+    bench = Bench(StepClock(), 1, 1, retry=NO_RETRY)
+    _, client = bench.begin()
+    bench.calls[0].head()
+    bench.calls[0].read(PROCESSING)
+    bench.calls[0].read(ERROR)
+    bench.calls[1].answer(400, b'{"error": {"message": "too long", "type": "invalid_request_error", "code": 7}}')
+    assert client.body == PROCESSING + frame(
+        {"error": {"message": "too long", "type": "invalid_request_error", "param": None, "code": "7"}}
+    )
+    (record,) = bench.ledger.records
+    assert (record.status, record.error, record.attempts) == (200, "engine_400", 2)
+
+
+def test_what_an_error_behind_comments_says_of_our_key_is_hidden() -> None:
+    bench = Bench(StepClock(), 1, retry=NO_RETRY, secrets=(b"sk-secret",))
+    _, client = bench.begin()
+    bench.calls[0].head()
+    bench.calls[0].read(PROCESSING)
+    bench.calls[0].read(frame({"error": {"message": "no sk-secret", "code": 500}}))
+    assert client.body == PROCESSING + frame({"error": {"message": "no ***", "code": 500}})
+
+
+def test_a_stream_that_ends_behind_comments_is_a_failed_attempt() -> None:
+    bench = Bench(StepClock(), 1, 1, retry=NO_RETRY)
+    _, client = bench.begin()
+    bench.calls[0].head()
+    bench.calls[0].read(PROCESSING)
+    bench.calls[0].done(DONE)
+    bench.calls[1].head()
+    bench.calls[1].done(chunk(), FINISH, DONE)
+    assert client.body == PROCESSING + chunk() + FINISH + DONE
+
+
+def test_a_prompt_behind_comments_that_finds_no_room_is_let_go_and_an_error_passes() -> None:
+    bench = Bench(StepClock(), 1, 1, retry=NO_RETRY)
+    large: dict[str, Any] = {"messages": [{"role": "user", "content": "x" * (HELD_BYTES // 2)}]}
+    first, _ = bench.begin(**large)
+    second, client = bench.begin(**large)
+    for call in bench.calls:
+        call.head()
+        call.read(PROCESSING)
+    assert (bench.ledger.held.bytes, len(second.request.body)) == (first.prompt_bytes, 0)
+    bench.calls[1].read(ERROR)
+    bench.calls[1].done(DONE)
+    assert (client.body, len(bench.calls)) == (PROCESSING + ERROR, 2)
+    first.client_gone()
+    assert bench.outstanding() == {}
+
+
+def test_a_client_that_leaves_behind_comments_gives_the_room_back() -> None:
+    bench = Bench(StepClock())
+    flight, _ = bench.begin()
+    bench.calls[0].head()
+    bench.calls[0].read(PROCESSING)
+    flight.client_gone()
+    assert bench.outstanding() == {}
+
+
+def test_a_break_behind_comments_is_told_and_never_tried_again() -> None:
+    bench = Bench(StepClock(), 1, 1)
+    _, client = bench.begin()
+    bench.calls[0].head()
+    bench.calls[0].read(PROCESSING)
+    bench.calls[0].failed(BREAKS[0][0])
+    assert (len(bench.calls), bench.ledger.records[0].error) == (1, "answer_truncated")
+    assert client.body.startswith(PROCESSING + b'data: {"error":')
+    assert bench.outstanding() == {}
 
 
 @pytest.mark.parametrize("said", [[], NOTHING_SAID])
@@ -696,15 +811,17 @@ def test_a_usage_event_that_nobody_asked_for_stays_hidden_whatever_its_shape(usa
 # -- plain answers ---------------------------------------------------------------------------------------------------
 
 
-def plain(*parts: bytes, end: EngineError | None = None, status: int = 200) -> tuple[FakeConnection, Bench]:
-    bench = Bench(StepClock())
+def plain(
+    *parts: bytes, end: EngineError | None = None, status: int = 200, retry: RetrySettings = KEEN
+) -> tuple[FakeConnection, Bench]:
+    bench = Bench(StepClock(), retry=retry)
     _, client = bench.begin(stream=False)
     (call,) = bench.calls
     call.head(status, JSON)
     call.read(*parts)
-    if end is None:
+    if call.open and end is None:
         call.done()
-    else:
+    elif end is not None:
         call.failed(end)
     assert len(bench.ledger.settled) == 1
     assert bench.outstanding() == {}
@@ -738,6 +855,45 @@ def test_the_pieces_of_one_read_of_a_large_answer_leave_together() -> None:
     assert (client.state, client.body == body) == ("answered", True)
     assert [len(write) for write in client.writes if write] == [len(held), len(rest)]
     assert bench.ledger.answered.usage == Usage(11, 7)
+
+
+def large_error(size: int, **members: Any) -> bytes:
+    return json.dumps({"error": {"message": "x" * size, "code": 503, **members}}).encode()
+
+
+@pytest.mark.parametrize("cuts", [[], [HOLD_BYTES + 1], [100, HOLD_BYTES + 1, HOLD_BYTES + 2]])
+def test_an_error_too_large_to_hold_is_a_failed_attempt_with_the_status_it_names(cuts: list[int]) -> None:
+    bench = Bench(StepClock(), 1, 1, retry=NO_RETRY)
+    _, client = bench.begin(stream=False)
+    bench.calls[0].head(200, JSON)
+    for piece in pieces(large_error(HOLD_BYTES + 100_000), cuts):
+        bench.calls[0].read(piece)
+    assert client.state == "waiting"
+    bench.calls[0].done()
+    bench.calls[1].answer(200, answer())
+    assert (client.status, client.body) == (200, answer())
+    (record,) = bench.ledger.records
+    assert (record.error, record.attempts, bench.ledger.retries) == ("", 2, ["overloaded"])
+    assert bench.outstanding() == {}
+
+
+def test_an_error_too_large_to_hold_for_which_nobody_is_left_is_told_as_it_came() -> None:
+    body = large_error(HOLD_BYTES + 100_000)
+    client, bench = plain(body, retry=NO_RETRY)
+    assert (client.status, client.body == body) == (503, True)
+    assert bench.ledger.records[0].error == "engine_503"
+
+
+def test_an_error_without_end_is_refused_and_its_engine_stopped() -> None:
+    begun = large_error(2 * ERROR_BYTES)[: ERROR_BYTES + 1]
+    client, bench = plain(begun[:-1], begun[-1:], retry=NO_RETRY)
+    assert (client.status, client.error["code"], bench.calls[0].aborted) == (502, "engine_error", True)
+
+
+def test_a_large_answer_whose_error_is_null_passes() -> None:
+    body = b'{"id":"r","error":null,"status":"completed","output":"' + b"x" * HOLD_BYTES + b'"}'
+    client, bench = plain(body)
+    assert (client.status, client.body == body, bench.ledger.records[0].error) == (200, True, "")
 
 
 def test_a_large_answer_that_breaks_is_cut_off() -> None:

@@ -10,18 +10,13 @@ import pytest
 
 from engines.model import Operation
 from engines.wire import DIALECTS
-from gateway import clock
 from gateway.errors import Failure
 from gateway.reply import EVENTS, Reply
-from tests.gateway.flights import JSON, Bench, FakeConnection, StepClock
+from routing.route import RetrySettings
+from tests.gateway.flights import JSON, KEEN, NO_RETRY, Bench, FakeConnection, StepClock
 from tests.gateway.test_relay import DONE, FINISH, answer, chunk
 
-
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> StepClock:
-    stepped = StepClock()
-    monkeypatch.setattr(clock, "monotonic", stepped)
-    return stepped
+pytestmark = pytest.mark.usefixtures("now")
 
 
 ID = b"x-request-id: req-1\r\n"
@@ -80,8 +75,8 @@ def test_a_reply_needs_no_attempt_a_comment_begins_it_and_a_failure_is_told_in_i
 # -- comments before an attempt answers, through a whole flight -------------------------------------------------------
 
 
-def commented() -> tuple[Bench, FakeConnection]:
-    bench = Bench(StepClock())
+def commented(retry: RetrySettings = KEEN) -> tuple[Bench, FakeConnection]:
+    bench = Bench(StepClock(), retry=retry)
     flight, client = bench.begin()
     flight.reply.comment(b"waiting", flight.head_down())
     return bench, client
@@ -105,7 +100,7 @@ def test_an_engines_refusal_after_a_comment_is_told_inside_the_stream(status: in
 
 
 def test_a_document_after_a_comment_is_told_as_an_error() -> None:
-    bench, client = commented()
+    bench, client = commented(NO_RETRY)
     bench.calls[0].answer(200, answer(), JSON)
     assert (client.status, client.state) == (200, "answered")
     assert client.body.count(b'data: {"error"') == 1

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
+from gateway.control.pacing import paced
 from gateway.supervisor import MAX_BACKOFF_S, Supervisor
 from tests.gateway.virtual_time import in_virtual_time
 
@@ -64,6 +65,72 @@ def test_a_failing_step_backs_off_and_recovers(logged: list[Any]) -> None:
     assert step.ran_at_s[:7] == [0.0, 2.0, 6.0, 14.0, 15.0, 17.0, 18.0]
     assert [line["failures"] for line in logged] == [1, 2, 3, 1]
     assert (logged[0]["loop"], logged[0]["error"]) == ("x", "OSError: no route")
+    assert {type(line["exc_info"]) for line in logged} == {OSError}
+
+
+@pytest.mark.usefixtures("logged")
+def test_each_restart_of_a_loop_is_counted_and_one_that_never_failed_has_none() -> None:
+    restarts: list[dict[str, int]] = []
+
+    def begin(supervisor: Supervisor) -> None:
+        supervisor.loop("bad", Step(True, True, False, True), 1.0)
+        supervisor.loop("good", Step(), 1.0)
+
+    run_for(12.0, begin, lambda supervisor: restarts.append(supervisor.restarts()))
+    assert restarts == [{"bad": 3, "good": 0}]
+
+
+def test_what_paced_work_raises_is_logged_by_its_first_error_and_whole_with_its_traceback(logged: list[Any]) -> None:
+    async def probes() -> None:
+        async def probe() -> None:
+            raise OSError("no route")
+
+        await paced([probe, probe])
+
+    run_for(1.0, lambda supervisor: supervisor.loop("health", probes, 5.0))
+    (line,) = logged
+    assert (line["event"], line["loop"], line["error"]) == ("loop_failed", "health", "OSError: no route")
+    assert [str(error) for error in line["exc_info"].exceptions] == ["no route", "no route"]
+    assert line["exc_info"].exceptions[0].__traceback__.tb_frame.f_code.co_name == "one"
+
+
+@pytest.mark.usefixtures("logged")
+def test_a_loop_whose_interval_cannot_be_told_is_restarted_as_late_as_can_be() -> None:
+    step, restarts = Step(), []
+
+    def every_s() -> float:
+        raise KeyError("interval_s")
+
+    run_for(
+        65.0,
+        lambda supervisor: supervisor.loop("x", step, every_s),
+        lambda supervisor: restarts.append(supervisor.restarts()),
+    )
+    assert (step.ran_at_s, restarts) == ([0.0, 30.0, 60.0], [{"x": 3}])
+
+
+def test_a_step_that_waits_for_something_cancelled_ends_no_loop(logged: list[Any]) -> None:
+    ran: list[int] = []
+
+    async def step() -> None:
+        ran.append(1)
+        if len(ran) == 1:
+            somebody_elses: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            somebody_elses.cancel()
+            await somebody_elses
+
+    run_for(3.5, lambda supervisor: supervisor.loop("x", step, 1.0))
+    assert (len(ran), [line["event"] for line in logged]) == (3, ["loop_failed"])
+
+
+def test_close_ends_a_loop_in_its_step_without_counting_a_restart(logged: list[Any]) -> None:
+    supervisors: list[Supervisor] = []
+
+    async def step() -> None:
+        await asyncio.Event().wait()
+
+    run_for(1.0, lambda supervisor: supervisor.loop("x", step, 1.0), supervisors.append)
+    assert ([supervisor.restarts() for supervisor in supervisors], logged) == ([{"x": 0}], [])
 
 
 @pytest.mark.usefixtures("logged")

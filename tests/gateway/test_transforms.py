@@ -9,18 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.port import Headers
-from gateway import clock
 from gateway.errors import Failure
 from routing.facts import RequestFacts
-from tests.gateway.flights import SSE, Bench, StepClock
+from tests.gateway.flights import NO_RETRY, SSE, Bench, StepClock
 from tests.gateway.test_relay import DONE, ERROR, FINISH, USAGE, chunk, in_reads
 
-
-@pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> StepClock:
-    stepped = StepClock()
-    monkeypatch.setattr(clock, "monotonic", stepped)
-    return stepped
+pytestmark = pytest.mark.usefixtures("now")
 
 
 class Adds:
@@ -83,7 +77,8 @@ def test_event_transforms_see_each_event_that_passes_once_and_whole(sizes: list[
 
 
 def test_an_event_transform_may_withhold_and_errors_are_told_all_the_same() -> None:
-    bench = Bench(StepClock(), event_transforms=(lambda: lambda event: b"" if b'"content"' in event else event,))
+    withholds = (lambda: lambda event: b"" if b'"content"' in event else event,)
+    bench = Bench(StepClock(), event_transforms=withholds, retry=NO_RETRY)
     _, client = bench.begin()
     headers: Headers = SSE
     bench.calls[0].head(200, headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cache
 
 from routing.prefix_chain import BLOCK_BYTES, chain
 
@@ -10,9 +11,10 @@ Prompt = tuple[int, ...]
 """A letter for each block."""
 
 
-def keys(prompt: Prompt) -> list[int]:
+@cache
+def keys(prompt: Prompt) -> tuple[int, ...]:
     """The chain of a prompt."""
-    return chain(b"".join(bytes([letter]) * BLOCK_BYTES for letter in prompt), 1)
+    return tuple(chain(b"".join(bytes([letter]) * BLOCK_BYTES for letter in prompt), 1))
 
 
 class PrefixModel:

@@ -100,7 +100,7 @@ class BreakerAgainstAPlainModel(RuleBasedStateMachine):
             assert self.open_until() == self.breaker.open_until
 
 
-BreakerAgainstAPlainModel.TestCase.settings = settings(deadline=None, max_examples=150, stateful_step_count=60)
+BreakerAgainstAPlainModel.TestCase.settings = settings(deadline=None, stateful_step_count=40)
 TestBreakerAgainstAPlainModel = BreakerAgainstAPlainModel.TestCase
 
 

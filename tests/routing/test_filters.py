@@ -38,7 +38,7 @@ class Sees:
         return "it reads no images" if facts.needs.images and endpoint.engine == "t0" else ""
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(data=st.data(), policy=st.sampled_from(POLICIES), seed=st.integers(0, 99))
 def test_what_a_filter_passes_over_is_never_chosen_and_all_else_may_be(
     data: st.DataObject, policy: str, seed: int

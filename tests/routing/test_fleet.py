@@ -156,3 +156,15 @@ def test_the_nearest_names_are_those_a_person_would_mean(asked: str, answer: lis
 def test_at_most_n_nearest_names_are_given() -> None:
     fleet = build_fleet(names(*(f"chat-{i}" for i in range(10))), ReplicaTable())
     assert [len(fleet.nearest("chat-x", n)) for n in (1, 3, 5)] == [1, 3, 5]
+
+
+def test_of_thousands_of_names_the_one_that_was_meant_is_found() -> None:
+    names = [f"team-{number % 40}/model-{number:05d}" for number in range(5000)]
+    fleet = build_fleet([ModelSpec(name, ()) for name in [*names, "meta-llama-3.1-8b-instruct"]], ReplicaTable())
+    assert fleet.nearest("Meta-Llama-3.1-8b-instrct") == ["meta-llama-3.1-8b-instruct"]
+
+
+def test_a_name_shorter_or_longer_than_all_has_those_of_the_nearest_length() -> None:
+    fleet = build_fleet([ModelSpec("a" * size, ()) for size in range(1, 301)], ReplicaTable())
+    assert fleet.nearest("a" * 50) == ["a" * 50, "a" * 51, "a" * 49]
+    assert fleet.nearest("a") == ["a", "aa"]

@@ -14,7 +14,7 @@ from routing.route import ModelRoute
 from tests.routing.fleets import FACTS, endpoints, route_of, trip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(data=st.data(), sizes=st.lists(st.integers(1, 5), min_size=1, max_size=3), policy=st.sampled_from(POLICIES))
 def test_the_choice_is_available_untried_if_possible_and_of_the_first_such_tier(
     data: st.DataObject, sizes: list[int], policy: str
@@ -58,7 +58,7 @@ def test_the_choice_is_available_untried_if_possible_and_of_the_first_such_tier(
         assert chosen in (fresh or usable)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(
     loads=st.lists(st.integers(0, 50), min_size=2, max_size=2),
     remote=st.lists(st.integers(0, 50), min_size=2, max_size=2),

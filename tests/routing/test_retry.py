@@ -22,7 +22,7 @@ PATIENT = RetrySettings(max_retry_after_s=10.0)
 NO_BUDGET = RetrySettings(budget_per_request=0.0, budget_floor_per_s=0.0)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None)
 @given(data=st.data(), sizes=st.lists(st.integers(1, 4), min_size=1, max_size=3), seed=st.integers(0, 1000))
 def test_laws_of_a_request_that_keeps_failing(data: st.DataObject, sizes: list[int], seed: int) -> None:
     """Whatever fails in whatever order: the waits end before the deadline, each tier is asked at most three times and
@@ -174,6 +174,17 @@ def test_of_several_limited_replicas_the_first_to_be_free_is_asked() -> None:
     chosen = state.choose(2.9995, rng)
     assert chosen is not None
     assert chosen is a
+
+
+def test_the_first_to_serve_again_is_told_whoever_was_asked_last() -> None:
+    route, rng = route_of(1, 1, 1), random.Random(0)
+    a, b, c = endpoints(route)
+    state = RetryState(route, FACTS)
+    assert state.free_in_s(0.0) is None
+    retry.next(state, FailedAttempt(a, Outcome.RATE_LIMITED, 5.0), 0.0, rng)
+    retry.next(state, FailedAttempt(b, Outcome.SERVER_ERROR), 1.0, rng)
+    retry.next(state, FailedAttempt(c, Outcome.OVERLOADED, 30.0), 2.0, rng)
+    assert [state.free_in_s(now) for now in (2.0, 4.5, 9.0)] == [3.0, 0.5, 0.0]
 
 
 def test_a_longer_retry_after_than_the_limit_is_left_to_the_client() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import json
 from typing import Any
 
@@ -224,6 +226,28 @@ async def test_any_other_request_id_is_replaced_by_one_of_our_own(bad: str) -> N
     assert 2 == len(ids)
     assert all(one.startswith("req-") for one in ids)
     assert ids == {received.header("x-request-id") for received in upstream.received}
+
+
+async def test_blanks_around_values_are_no_part_of_them_on_either_side() -> None:
+    packed = gzip.compress(json.dumps(completion()).encode())
+    odd = [("content-type", "application/json \t"), ("content-encoding", "\t gzip \t")]
+    body = json.dumps({"model": "chat", "messages": HELLO}).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: \t Bearer {KEY} \t\r\n"
+        "x-request-id: \t mine \t\r\nx-request-timeout-ms:\t 5000 \t\r\ncontent-encoding: identity \t\r\n"
+        f"connection: \t close \t\r\ncontent-length: \t{len(body)} \t\r\n\r\n"
+    )
+    async with running_upstream(Answer([packed], headers=odd, length=len(packed))) as upstream:
+        async with running_gateway(one_model(upstream.url)) as gateway:
+            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+            writer.write(head.encode() + body)
+            answered = await asyncio.wait_for(reader.read(), 20)
+            writer.close()
+            record = await gateway.records.of()
+    said, _, document = answered.partition(b"\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert {b"content-type: application/json", b"x-request-id: mine"} <= set(said.split(b"\r\n"))
+    assert (json.loads(document), record.request_id, record.output_tokens) == (completion(), "mine", 3)
 
 
 async def test_what_an_engine_can_use_is_forwarded() -> None:

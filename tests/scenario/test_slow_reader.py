@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
+import pathlib
 import socket
+import ssl
+import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import trustme
 
 from gateway.relay import StreamRelay
 from tests.scenario.gateway import Gateway, one_model, running_gateway
@@ -79,6 +85,97 @@ async def read_all(sock: socket.socket) -> bytes:
             return b"".join(body)
         body.append(rest[end + 2 : end + 2 + size])
         at = end + 2 + size + 2
+
+
+class TlsClient:
+    """TLS over a socket, decrypted only as far as the test says: what is in the kernel is told from what we hold."""
+
+    def __init__(self, sock: socket.socket, trust: ssl.SSLContext) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sock = sock
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = trust.wrap_bio(self._in, self._out, server_hostname="127.0.0.1")
+
+    async def send(self, data: bytes) -> None:
+        """Shake hands, and send."""
+        while True:
+            try:
+                self._tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await self._loop.sock_sendall(self._sock, self._out.read())
+                self._in.write(await self._loop.sock_recv(self._sock, MIB))
+        self._tls.write(data)
+        await self._loop.sock_sendall(self._sock, self._out.read())
+
+    async def read(self, encrypted: int | None = None) -> bytes:
+        """The clear text of so many more encrypted bytes, or of all until the answer ends."""
+        clear, left = bytearray(), encrypted
+        while left != 0 and not (left is None and clear.endswith(b"\r\n0\r\n\r\n")):
+            data = await self._loop.sock_recv(self._sock, MIB if left is None else min(left, MIB))
+            assert data
+            left = None if left is None else left - len(data)
+            self._in.write(data)
+            try:
+                while True:
+                    clear += self._tls.read(MIB)
+            except ssl.SSLWantReadError:
+                pass
+        return bytes(clear)
+
+
+def in_kernel(client: socket.socket, connection: Any) -> int:
+    """Bytes on the way to the client that are no longer the gateway's: in either socket."""
+    server = connection._slices._inner.get_extra_info("socket").fileno()
+    total = 0
+    for fd, request in ((client.fileno(), termios.FIONREAD), (server, termios.TIOCOUTQ)):
+        count = array.array("i", [0])
+        fcntl.ioctl(fd, request, count)
+        total += count[0]
+    return total
+
+
+def dechunked(answer: bytes) -> bytes:
+    """The body of a chunked answer, as far as it goes."""
+    rest = answer.partition(b"\r\n\r\n")[2]
+    body, at = bytearray(), 0
+    while (end := rest.find(b"\r\n", at)) >= 0 and (size := int(rest[at:end], 16)):
+        body += rest[end + 2 : end + 2 + size]
+        at = end + 2 + size + 2
+    return bytes(body)
+
+
+@pytest.mark.parametrize("event_bytes", [300, 5_000, 60_000])
+async def test_over_tls_no_more_is_held_than_the_documents_say(event_bytes: int, tmp_path: pathlib.Path) -> None:
+    authority = trustme.CA()
+    leaf = authority.issue_cert("127.0.0.1")
+    leaf.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    leaf.private_key_pem.write_to_path(tmp_path / "key.pem")
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    server = {"tls": {"cert": str(tmp_path / "cert.pem"), "key": str(tmp_path / "key.pem")}}
+    event = chunk("x" * (event_bytes - 160))
+    events = [event] * (OFFERED // event_bytes)
+    batch = max(1, 50_000 // event_bytes)
+    blocks = [b"".join(events[at : at + batch]) for at in range(0, len(events), batch)]
+    async with running_upstream(stream(*blocks, FINISH, DONE)) as upstream:
+        async with running_gateway(one_model(upstream.url, server=server)) as gateway:
+            async with silent_client(gateway, b"") as sock:
+                client = TlsClient(sock, trust)
+                await client.send(raw_request(stream=True))
+                received = await upstream.request()
+                connection, flight = await stalled(gateway, received)
+                relay = flight.attempt.exchange.sink
+                came = flight.attempt.content_events * len(event) + len(relay._held or b"")
+                written = received.written_bytes
+                told = await client.read(in_kernel(sock, connection))
+                whole = told + await asyncio.wait_for(client.read(), 30)
+            record = await gateway.records.of()
+    held = came - len(dechunked(told))
+    assert 0 < held <= 256 * KIB
+    assert written < OFFERED * 2 // 3
+    assert b"".join([*events, FINISH, DONE]) == dechunked(whole)
+    assert (200, "", "stop") == (record.status, record.error, record.finish_reason)
 
 
 @pytest.mark.parametrize("event_bytes", [300, 5_000, 60_000])

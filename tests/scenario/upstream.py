@@ -2,7 +2,8 @@
 
 Raw bytes on asyncio, sharing no code with the gateway, so that both cannot be wrong in the same way. Each request takes
 the next `Answer` of the script, or `always` when the script is at its end; GET /health is always 200,
-GET .../models lists `models`, and neither is counted, nor is a connection made for the latter.
+GET .../models lists `models`, GET /metrics tells `page`, and none is counted, nor is a connection made for the latter
+two.
 """
 
 from __future__ import annotations
@@ -79,6 +80,9 @@ class Upstream:
         self.received: list[Received] = []
         self.models = ["upstream-model"]
         self.asked_for_models = 0
+        self.page: bytes | None = None
+        """Of metrics; None is a 404."""
+        self.asked_for_metrics = 0
         self.open_connections = 0
         self.connections_made = 0
         self.url = ""
@@ -175,18 +179,27 @@ class _Connection(asyncio.Protocol):
             return
         if method == "GET" and path.endswith("/models"):
             self._upstream.asked_for_models += 1
-            if self._fresh:  # the control plane's own
-                self._fresh, self._counted = False, False
-                self._upstream.connections_made -= 1
-                self._upstream._count(-1)
-            listed = json.dumps({"object": "list", "data": [{"id": id} for id in self._upstream.models]}).encode()
-            self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(listed), listed))
-            self._next()
+            listed = {"object": "list", "data": [{"id": id} for id in self._upstream.models]}
+            self._tell_plane(200, json.dumps(listed).encode())
+            return
+        if method == "GET" and path == "/metrics":
+            self._upstream.asked_for_metrics += 1
+            page = self._upstream.page
+            self._tell_plane(404 if page is None else 200, page or b"")
             return
         self._fresh = False
         received = Received(path, headers, rest[:length], gone=self._gone)
         self._task = asyncio.get_running_loop().create_task(self._run(received, self._upstream._answer(received)))
         self._task.add_done_callback(self._ran)
+
+    def _tell_plane(self, status: int, body: bytes) -> None:
+        """Answer what only the control plane asks."""
+        if self._fresh:  # a connection of its own
+            self._fresh, self._counted = False, False
+            self._upstream.connections_made -= 1
+            self._upstream._count(-1)
+        self.transport.write(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body))
+        self._next()
 
     def _ran(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from engines.loads import read_header, read_metrics
 from tests.vllm.stack import FINISHED, GENERATED, RUNNING, metric, until
 
 pytestmark = pytest.mark.vllm
@@ -109,6 +110,19 @@ def test_load_comes_with_each_answer_on_request(http: httpx.Client) -> None:
     kind, _, figures = answer.headers["endpoint-load-metrics"].partition(" ")
     assert kind == "JSON"
     assert set(json.loads(figures)["named_metrics"]) == {"num_requests_waiting", "kv_cache_usage_perc"}
+
+
+def test_the_gateway_reads_its_load_from_its_answers_and_its_metrics(http: httpx.Client) -> None:
+    headers = {"endpoint-load-metrics-format": "TEXT"}
+    answer = http.post("/v1/chat/completions", json={**HELLO, "max_tokens": 1}, headers=headers)
+    told = read_header(answer.headers["endpoint-load-metrics"].encode())
+    assert told is not None
+    assert None not in (told.waiting, told.kv_usage)
+    load = read_metrics(http.get("/metrics").content)
+    assert None not in (load.running, load.waiting, load.kv_usage, load.prefix_queries_tokens, load.prefix_hits_tokens)
+    assert load.block_size == 128
+    assert load.cache_tokens is not None
+    assert load.cache_tokens % 128 == 0
 
 
 def test_a_second_identical_prompt_counts_cached_tokens_in_blocks(http: httpx.Client) -> None:

@@ -6,14 +6,18 @@ from typing import Final
 
 import msgspec
 
+from engines.model import Usage
 from engines.sse import payload
 from engines.wire import refusals
-from engines.wire.anthropic_messages.shapes import decode_event, decode_message, usage_of
-from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.anthropic_messages.shapes import WireUsage, decode_event, decode_message, decode_usage
+from engines.wire.dialect import NEVER, NOTHING, ApiError, Dialect, Finding, Reader, Refusal
 from engines.wire.lone_surrogates import reading
-from engines.wire.openai_chat.shapes import is_truthy
+from engines.wire.odd_counts import usage_of
+from engines.wire.refusals import is_truthy
 
 _encode = msgspec.json.Encoder().encode
+
+END: Final = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
 _FINISH = {
     "end_turn": "stop",
@@ -35,7 +39,22 @@ _ERROR_TYPES = {
 }
 
 
-class MessagesReader:
+def _usage(raw: msgspec.Raw) -> Usage | None:
+    usage = usage_of(raw, decode_usage, WireUsage, "output_tokens_details")
+    if usage is None:
+        return None
+    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+    details = usage.output_tokens_details
+    return Usage(
+        input_tokens=(usage.input_tokens or 0) + read + written,
+        output_tokens=usage.output_tokens or 0,
+        cached_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=(details.thinking_tokens or 0) if details else 0,
+    )
+
+
+class MessagesReader(Reader):
     """One stream of named events."""
 
     __slots__ = ("_finished",)
@@ -68,14 +87,14 @@ class MessagesReader:
             return refusals.error_finding(data)
         match parsed.type:
             case "message_start":
-                usage = usage_of(parsed.message.usage) if parsed.message else None
+                usage = _usage(parsed.message.usage) if parsed.message else None
                 return Finding(usage=usage) if usage else NOTHING
             case "message_delta":
                 stop = (parsed.delta.stop_reason if parsed.delta else None) or ""
                 if stop:
                     self._finished = True
                 return Finding(
-                    usage=usage_of(parsed.usage),
+                    usage=_usage(parsed.usage),
                     finish_reason=_FINISH.get(stop, stop),
                 )
             case "message_stop":
@@ -87,10 +106,12 @@ class MessagesReader:
         return b"event: error\ndata: " + _encode(_shape(error)) + b"\n\n"
 
 
-class AnthropicMessages:
+class AnthropicMessages(Dialect):
     """See the package's docstring."""
 
-    end_marker: Final = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+    @property
+    def end_marker(self) -> bytes:
+        return END
 
     def reader(self, choices: int = 1) -> Reader:
         return MessagesReader()
@@ -107,7 +128,7 @@ class AnthropicMessages:
             return refusals.error_finding(body)
         stop = message.stop_reason or ""
         return Finding(
-            usage=usage_of(message.usage),
+            usage=_usage(message.usage),
             finish_reason=_FINISH.get(stop, stop),
         )
 

@@ -6,11 +6,23 @@ from typing import Final
 
 import msgspec
 
+from engines.model import Usage
 from engines.sse import payload
 from engines.wire import refusals
-from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.dialect import NEVER, NOTHING, ApiError, Dialect, Finding, Reader, Refusal
 from engines.wire.lone_surrogates import reading
-from engines.wire.openai_chat.shapes import decode_chunk, decode_odd, is_truthy
+from engines.wire.odd_counts import usage_of
+from engines.wire.openai_chat.shapes import (
+    Choice,
+    Chunk,
+    Odd,
+    WireUsage,
+    decode_choices,
+    decode_odd,
+    decode_usage,
+    decode_whole,
+)
+from engines.wire.refusals import is_truthy
 
 _CHOICES: Final = b'"choices":[{'
 DONE: Final = b"data: [DONE]\n\n"
@@ -24,12 +36,46 @@ def error_body(error: ApiError) -> bytes:
     return _encode({"error": shape})
 
 
+def normalised(usage: WireUsage) -> Usage:
+    """Both conventions agree here, so this only fills the gaps. DeepSeek says what its cache had."""
+    prompt, hit = usage.prompt_tokens, usage.prompt_cache_hit_tokens or 0
+    completion = usage.completion_tokens or 0
+    if prompt is None:
+        prompt = hit + (usage.prompt_cache_miss_tokens or 0)
+        prompt = prompt or max(0, (usage.total_tokens or 0) - completion)
+    before, after = usage.prompt_tokens_details, usage.completion_tokens_details
+    return Usage(  # by position: of names, an interpreted call makes a dict first
+        prompt,
+        completion,
+        ((before.cached_tokens or 0) if before else 0) or hit,
+        (before.cache_write_tokens or 0) if before else 0,
+        (after.reasoning_tokens or 0) if after else 0,
+    )
+
+
+def odd_usage_of(odd: Odd) -> WireUsage | None:
+    return usage_of(odd.usage, decode_usage, WireUsage, "prompt_tokens_details", "completion_tokens_details")
+
+
+def _decode_chunk(data: bytes) -> Chunk:
+    """One event's object, or a plain answer; what is odd in it reads as if it were left out. Raises as msgspec does."""
+    try:
+        return decode_whole(data)
+    except msgspec.ValidationError:
+        odd = decode_odd(data)
+    try:
+        choices = decode_choices(odd.choices)
+    except msgspec.ValidationError:
+        choices = [Choice()]  # something that is no usage event
+    return Chunk(choices, odd_usage_of(odd), odd.error)
+
+
 def _odd_usage(data: bytes) -> Finding:
     """Of a chunk without choices: a usage that is none is still nobody's who did not ask."""
     return Finding(usage_only=True) if bytes(reading(decode_odd, data).usage) != b"null" else NOTHING
 
 
-class ChatReader:
+class ChatReader(Reader):
     """One stream of chunks."""
 
     __slots__ = ("_choices", "_finished")
@@ -74,7 +120,7 @@ class ChatReader:
         if not data:
             return NOTHING
         try:
-            chunk = reading(decode_chunk, data)
+            chunk = reading(_decode_chunk, data)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(data) or NOTHING
         if is_truthy(chunk.error):
@@ -87,7 +133,7 @@ class ChatReader:
                 finished.add(bytes(choice.index))
         if finished:
             self._finished |= finished
-        usage = chunk.usage.normalised() if chunk.usage is not None else None
+        usage = normalised(chunk.usage) if chunk.usage is not None else None
         if not reason and usage is None:
             return NOTHING if chunk.choices else refusals.stray_error(data) or _odd_usage(data)
         usage_only = usage is not None and not chunk.choices
@@ -97,10 +143,12 @@ class ChatReader:
         return b"data: " + error_body(error) + b"\n\n"
 
 
-class OpenAIChat:
+class OpenAIChat(Dialect):
     """See the package's docstring."""
 
-    end_marker: Final = DONE
+    @property
+    def end_marker(self) -> bytes:
+        return DONE
 
     def reader(self, choices: int = 1) -> Reader:
         return ChatReader(choices)
@@ -110,17 +158,17 @@ class OpenAIChat:
 
     def read_answer(self, body: bytes) -> Finding:
         try:
-            answer = reading(decode_chunk, body)
+            answer = reading(_decode_chunk, body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(body) or NOTHING
         if is_truthy(answer.error):
             return refusals.error_finding(body)
-        choices = answer.choices
-        if choices is None and answer.usage is None:
+        choices, usage = answer.choices, answer.usage
+        if choices is None and usage is None:
             return refusals.stray_error(body) or NOTHING
         return Finding(
-            usage=answer.usage.normalised() if answer.usage is not None else None,
-            finish_reason=(choices[0].finish_reason or "") if choices else "",
+            normalised(usage) if usage is not None else None,
+            (choices[0].finish_reason or "") if choices else "",
         )
 
     def read_error(self, status: int, body: bytes) -> Refusal:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
-from engines.model import Usage
 from engines.wire.dialect import Count
-from engines.wire.odd_counts import counts_of
+from engines.wire.refusals import NULL
 
 
 class Details(msgspec.Struct):
@@ -29,23 +28,7 @@ class WireUsage(msgspec.Struct):
     prompt_cache_hit_tokens: Count | None = None
     prompt_cache_miss_tokens: Count | None = None
 
-    def normalised(self) -> Usage:
-        """As `Usage`: both conventions agree here, so this only fills the gaps. DeepSeek says what its cache had."""
-        prompt, hit = self.prompt_tokens, self.prompt_cache_hit_tokens or 0
-        if prompt is None:
-            prompt = hit + (self.prompt_cache_miss_tokens or 0)
-            prompt = prompt or max(0, (self.total_tokens or 0) - (self.completion_tokens or 0))
-        before, after = self.prompt_tokens_details, self.completion_tokens_details
-        return Usage(
-            input_tokens=prompt,
-            output_tokens=self.completion_tokens or 0,
-            cached_tokens=((before.cached_tokens or 0) if before else 0) or hit,
-            cache_write_tokens=(before.cache_write_tokens or 0) if before else 0,
-            reasoning_tokens=(after.reasoning_tokens or 0) if after else 0,
-        )
 
-
-NULL = msgspec.Raw(b"null")
 FIRST = msgspec.Raw(b"0")
 
 
@@ -79,35 +62,4 @@ decode_whole = msgspec.json.Decoder(Chunk).decode
 decode_whole_plain = msgspec.json.Decoder(Plain).decode
 decode_odd = msgspec.json.Decoder(Odd).decode
 decode_choices = msgspec.json.Decoder(list[Choice] | None).decode
-
-
-def decode_chunk(data: bytes) -> Chunk:
-    """One event's object, or a plain answer; what is odd in it reads as if it were left out. Raises as msgspec does."""
-    try:
-        return decode_whole(data)
-    except msgspec.ValidationError:
-        odd = decode_odd(data)
-    try:
-        choices = decode_choices(odd.choices)
-    except msgspec.ValidationError:
-        choices = [Choice()]  # something that is no usage event
-    return Chunk(choices, _usage_of(odd), odd.error)
-
-
-def decode_plain(data: bytes) -> Plain:
-    """An answer without choices; what is odd in its usage reads as if it were left out. Raises as msgspec does."""
-    try:
-        return decode_whole_plain(data)
-    except msgspec.ValidationError:
-        odd = decode_odd(data)
-    return Plain(_usage_of(odd), odd.error)
-
-
-def _usage_of(odd: Odd) -> WireUsage | None:
-    counts = counts_of(odd.usage, "prompt_tokens_details", "completion_tokens_details")
-    return None if counts is None else msgspec.convert(counts, WireUsage)
-
-
-def is_truthy(raw: msgspec.Raw) -> bool:
-    """Whether an `error` member says that there is one."""
-    return raw is not NULL and bytes(raw) not in (b"null", b"false", b"{}", b'""', b"0")
+decode_usage = msgspec.json.Decoder(WireUsage | None).decode

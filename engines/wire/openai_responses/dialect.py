@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
+from engines.model import Usage
 from engines.sse import payload
 from engines.wire import openai_chat, refusals
-from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding, Reader, Refusal
+from engines.wire.dialect import NEVER, NOTHING, ApiError, Dialect, Finding, Reader, Refusal
 from engines.wire.lone_surrogates import reading
-from engines.wire.openai_chat.shapes import is_truthy
-from engines.wire.openai_responses.shapes import Response, decode_event, decode_response, usage_of
+from engines.wire.odd_counts import usage_of
+from engines.wire.openai_responses.shapes import Response, WireUsage, decode_event, decode_response, decode_usage
+from engines.wire.refusals import is_truthy
 
 _encode = msgspec.json.Encoder().encode
 
@@ -20,9 +22,23 @@ _encode = msgspec.json.Encoder().encode
 _sequence_numbers = re.compile(rb'"sequence_number":\s*(\d{1,15})[,}\s]').findall
 
 
+def _usage(raw: msgspec.Raw) -> Usage | None:
+    usage = usage_of(raw, decode_usage, WireUsage, "input_tokens_details", "output_tokens_details")
+    if usage is None:
+        return None
+    before, after = usage.input_tokens_details, usage.output_tokens_details
+    return Usage(
+        input_tokens=usage.input_tokens or 0,
+        output_tokens=usage.output_tokens or 0,
+        cached_tokens=(before.cached_tokens or 0) if before else 0,
+        cache_write_tokens=(before.cache_write_tokens or 0) if before else 0,
+        reasoning_tokens=(after.reasoning_tokens or 0) if after else 0,
+    )
+
+
 def _finding(response: Response, data: bytes) -> Finding:
     """What the response says that `data`, an event or a plain answer, holds."""
-    usage = usage_of(response.usage)
+    usage = _usage(response.usage)
     if response.status == "failed" or is_truthy(response.error):
         said = refusals.error_finding(data)
         return Finding(usage=usage, error=said.error, error_status=said.error_status)
@@ -36,7 +52,7 @@ def _finding(response: Response, data: bytes) -> Finding:
     return Finding(usage=usage, finish_reason=response.status or "")
 
 
-class ResponsesReader:
+class ResponsesReader(Reader):
     """One stream of named events."""
 
     __slots__ = ("_earlier", "_finished", "_last", "_number")
@@ -122,13 +138,15 @@ class ResponsesReader:
         said["message"] = said["message"] or finding.error
         number = told.get("sequence_number")
         restated = _error_event(said, number if isinstance(number, int) else self._next_number())
-        return msgspec.structs.replace(finding, restated=restated)
+        return Finding(error=finding.error, error_status=finding.error_status, restated=restated)
 
 
-class OpenAIResponses:
+class OpenAIResponses(Dialect):
     """See the package's docstring."""
 
-    end_marker: Final = b""
+    @property
+    def end_marker(self) -> bytes:
+        return b""
 
     def reader(self, choices: int = 1) -> Reader:
         return ResponsesReader()

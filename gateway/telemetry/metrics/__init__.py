@@ -11,5 +11,6 @@ from gateway.telemetry.metrics.accumulator import Accumulator
 from gateway.telemetry.metrics.counting import OTHER, Metrics, Reading
 from gateway.telemetry.metrics.series import Series
 from gateway.telemetry.metrics.snapshot import MetricsSnapshot, Sample, merge
+from gateway.telemetry.metrics.tally import Tally
 
-__all__ = ["OTHER", "Accumulator", "Metrics", "MetricsSnapshot", "Reading", "Sample", "Series", "merge"]
+__all__ = ["OTHER", "Accumulator", "Metrics", "MetricsSnapshot", "Reading", "Sample", "Series", "Tally", "merge"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from gateway.telemetry.metrics.family import Family
-from gateway.telemetry.metrics.series import Series
 from gateway.telemetry.metrics.snapshot import Key, MetricsSnapshot, Sample, combine, samples
+from gateway.telemetry.metrics.tally import Tally
 
 OTHER = "other"
 """The label of every model outside the configuration."""
 
 Reading = Iterable[tuple[tuple[str, ...], float]]
-"""(label values, value) pairs of one gauge."""
+"""(label values, value) pairs of one family."""
 
 
 class Metrics:
@@ -21,18 +21,19 @@ class Metrics:
     def __init__(self, models: Iterable[str]) -> None:
         """`models` are the configured public names; assign `models` again when a reload changes them."""
         self.models = frozenset(models)
-        self._series: dict[tuple[str, str, str], Series] = {}
+        self._tallies: dict[tuple[str, str, str], Tally] = {}
         self._counters: dict[Key, float] = {}
         self._gauges: list[tuple[Family, Callable[[], Reading]]] = []
-        self._counts: list[tuple[Key, Callable[[], int]]] = []
+        self._counts: list[tuple[Family, Callable[[], Reading]]] = []
 
-    def series(self, model: str, engine: str = "", arm: str = "") -> Series:
-        """The one series of these labels. `engine` and `arm` are configured names, or empty when none was reached."""
+    def series(self, model: str, engine: str = "", arm: str = "") -> Tally:
+        """What counts the one series of these labels. `engine` and `arm` are configured names, or empty when none was
+        reached."""
         key = self._model(model), engine, arm
-        series = self._series.get(key)
-        if series is None:
-            series = self._series[key] = Series(*key)
-        return series
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = Tally(*key)
+        return tally
 
     def count(self, family: Family, *labels: str, by: int = 1) -> None:
         """Add to a counter; `by` 0 shows it before its first, which an alert could not see else."""
@@ -52,15 +53,24 @@ class Metrics:
 
     def watch_count(self, counter: Family, labels: tuple[str, ...], read: Callable[[], int]) -> None:
         """Ask `read` at every snapshot how often something has happened since the process started."""
-        self._counts.append(((counter.name, labels), read))
+        self.watch_counts(counter, lambda: [(labels, read())])
+
+    def watch_counts(self, counter: Family, read: Callable[[], Reading]) -> None:
+        """Ask `read` at every snapshot how often something has happened, under which labels, since the process started.
+
+        Raises ValueError when it is no counter.
+        """
+        if counter.type != "counter":
+            raise ValueError(f"{counter.name} is a {counter.type}")
+        self._counts.append((counter, read))
 
     def snapshot(self) -> MetricsSnapshot:
         """A copy of everything at this moment."""
-        return MetricsSnapshot([self._series[key].copy() for key in sorted(self._series)], *self.others())
+        return MetricsSnapshot([self._tallies[key].series() for key in sorted(self._tallies)], *self.others())
 
-    def all_series(self) -> list[Series]:
-        """Every series, as it counts: copy what you keep."""
-        return list(self._series.values())
+    def tallies(self) -> list[Tally]:
+        """What counts every series."""
+        return list(self._tallies.values())
 
     def others(self) -> tuple[list[Sample], list[Sample]]:
         """The counters and the gauges that belong to no series, at this moment."""
@@ -69,8 +79,9 @@ class Metrics:
             for labels, value in read():
                 combine(gauges, (family.name, labels), value)
         counters = self._counters.copy()
-        for key, count in self._counts:
-            combine(counters, key, count())
+        for family, read in self._counts:
+            for labels, value in read():
+                combine(counters, (family.name, labels), value)
         return samples(counters), samples(gauges)
 
     def _model(self, model: str) -> str:

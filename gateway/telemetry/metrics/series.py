@@ -1,16 +1,10 @@
-"""What is counted for one (model, engine, arm): plain numbers, so that a request settles in about a microsecond.
-
-One struct for all that a settled request adds to, rather than one per family: the caller holds it, and finds nothing.
-"""
+"""What was counted for one (model, engine, arm), as it crosses from worker to parent; `tally` is what counts it."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
 
 import msgspec
-
-from engines.model import Usage
 
 # A bucket counts values up to and including its bound, as Prometheus' `le` does.
 TTFT_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -45,10 +39,7 @@ def _codes() -> dict[int, int]:
 
 
 class Series(msgspec.Struct, array_like=True):
-    """Everything counted for one (model, engine, arm). Get it from `Metrics.series`, hold it, call `settle`.
-
-    `in_flight` is the caller's: `series.in_flight += 1` at dispatch, `-= 1` in the `finally` that settles.
-    """
+    """Everything counted for one (model, engine, arm)."""
 
     model: str
     engine: str
@@ -65,48 +56,6 @@ class Series(msgspec.Struct, array_like=True):
     output_tokens: int = 0
     reasoning_tokens: int = 0
     cost_usd: float = 0.0
-
-    def settle(
-        self,
-        code: int,
-        duration_s: float,
-        ttft_s: float | None = None,
-        tpot_s: float | None = None,
-        overhead_s: float | None = None,
-        usage: Usage | None = None,
-        cost_usd: float | None = None,
-    ) -> None:
-        """Count one finished request. None means not known or not defined (a TPOT of one token), and counts nowhere."""
-        try:
-            self.codes[code] += 1
-        except KeyError:
-            self.codes[code] = 1
-        histogram = self.duration
-        histogram.counts[bisect_left(DURATION_BOUNDS_S, duration_s)] += 1
-        histogram.sum += duration_s
-        if ttft_s is not None:
-            histogram = self.ttft
-            histogram.counts[bisect_left(TTFT_BOUNDS_S, ttft_s)] += 1
-            histogram.sum += ttft_s
-        if tpot_s is not None:
-            histogram = self.tpot
-            histogram.counts[bisect_left(TPOT_BOUNDS_S, tpot_s)] += 1
-            histogram.sum += tpot_s
-        if overhead_s is not None:
-            histogram = self.overhead
-            histogram.counts[bisect_left(OVERHEAD_BOUNDS_S, overhead_s)] += 1
-            histogram.sum += overhead_s
-        if usage is not None:
-            self.input_tokens += usage.input_tokens
-            self.cached_tokens += usage.cached_tokens
-            self.output_tokens += usage.output_tokens
-            self.reasoning_tokens += usage.reasoning_tokens
-        if cost_usd is not None:
-            self.cost_usd += cost_usd
-
-    def error(self, kind: str) -> None:
-        """Count one failure by its kind in `gateway.errors`, answered or only recorded."""
-        self.errors[kind] = self.errors.get(kind, 0) + 1
 
     @property
     def key(self) -> tuple[str, str, str]:

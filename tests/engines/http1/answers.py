@@ -51,6 +51,9 @@ CORPUS = {
     "HTTP/1.0 close-delimited": of("HTTP/1.0 200 OK\nserver: old\n\nhello", until_close=True),
     "no reason phrase": of("HTTP/1.1 200 \ncontent-length: 2\n\nok"),
     "repeated headers": of("HTTP/1.1 200 OK\nset-cookie: a=1\nset-cookie: b=2\nx-empty:\ncontent-length: 2\n\nok"),
+    "blanks around values": Answer(
+        b"HTTP/1.1 200 OK\r\nx-a: \t b c \t\r\ncontent-type:text/plain \r\nx-b: \t \r\ncontent-length: \t2 \r\n\r\nok"
+    ),
     "newlines in the body": Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n\r\n\r\n\r\n\r\n"),
     "an answer in the body": Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 19\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
 }

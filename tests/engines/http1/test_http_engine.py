@@ -7,8 +7,9 @@ import socket
 
 import pytest
 
-from engines.errors import OutOfSockets
+from engines.errors import EngineError, OutOfSockets
 from engines.http_engine import HttpEngine, HttpSettings
+from engines.loads import EngineLoad
 from engines.model import Operation
 from engines.pools import Pools
 from engines.port import Outgoing, Replica
@@ -130,6 +131,40 @@ async def test_the_list_of_models_is_asked_for_under_the_version_and_is_read_onl
             await until(lambda found=found: bool(found))  # type: ignore[misc]  # of this round
             assert found == [names]
             await engine.close()
+
+
+@pytest.mark.parametrize("status", [200, 404, 503])
+async def test_the_load_is_read_from_a_200_and_no_other(status: int) -> None:
+    async with upstream() as up:
+        engine = engine_at(up, "/base", load_path="/metrics")
+        found: list[EngineLoad | None] = []
+
+        async def load() -> None:
+            found.append(await engine.load("a"))
+
+        up.spawn("load", load)
+        peer = await up.peer()
+        line = b"GET /base/metrics HTTP/1.1\r\n"
+        assert await peer.request(len(line)) == line
+        page = b'vllm:num_requests_waiting{engine="0"} 3.0\n'
+        peer.send(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%b" % (status, len(page), page))
+        await until(lambda: bool(found))
+        assert found == [EngineLoad(waiting=3) if status == 200 else None]
+        await engine.close()
+
+
+async def test_an_engine_whose_load_does_not_come_says_so_in_time() -> None:
+    async with upstream() as up:
+        engine = engine_at(up, load_path="/metrics", probe_timeout_s=0.02)
+        with pytest.raises(EngineError):
+            await engine.load("a")
+        await until(lambda: engine.open_connections == 0)
+
+
+async def test_an_engine_without_metrics_is_not_asked_for_its_load() -> None:
+    async with upstream() as up:
+        assert await engine_at(up).load("a") is None
+        assert up.accepted == 0
 
 
 async def test_an_engine_without_a_free_list_is_not_asked() -> None:

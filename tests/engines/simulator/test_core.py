@@ -55,6 +55,34 @@ def test_prefill_costs_time_per_uncached_token() -> None:
     assert (core.prefix_queries_tokens, core.prefix_hits_tokens) == (80, 32)
 
 
+def test_prompts_are_computed_one_after_the_other_while_decoding_goes_on() -> None:
+    core = core_of(prefill_tokens_per_s=1000, ttft_ms=5, itl_ms=10)
+    for id in range(3):
+        core.submit(SimRequest(id, 40, 5, paced=False), 0.0)
+    assert (core.running, core.waiting) == (1, 2)
+    expected = [(0, 0, 0.045), (0, 1, 0.085), (1, 0, 0.085), (1, 1, 0.125), (2, 0, 0.125), (2, 1, 0.165)]
+    assert expected == sorted((e.request.id, e.start, round(e.at_s, 6)) for e in drain(core))
+
+
+def test_a_prompt_whose_turn_has_not_come_holds_no_blocks_and_then_finds_what_was_computed_before_it() -> None:
+    core = core_of(prefill_tokens_per_s=1000, ttft_ms=0, block_size=16)
+    keys = (11, 12)
+    core.submit(SimRequest(1, 40, 1, keys), 0.0)
+    second = SimRequest(2, 40, 1, keys)
+    core.submit(second, 0.0)
+    assert core.cache.used == 3
+    assert seen(drain(core)) == [(1, 0, 1, 0.04, True), (2, 0, 1, 0.048, True)]
+    assert second.cached_tokens == 32
+
+
+def test_a_cancelled_prefill_gives_its_turn_to_the_next() -> None:
+    core = core_of(prefill_tokens_per_s=1000, ttft_ms=0)
+    core.submit(SimRequest(1, 400, 1), 0.0)
+    core.submit(SimRequest(2, 40, 1), 0.0)
+    assert core.cancel(1, 0.01)
+    assert seen(drain(core)) == [(2, 0, 1, 0.05, True)]
+
+
 def test_the_last_prompt_token_is_always_computed() -> None:
     core = core_of(block_size=16)
     keys = (11, 12)
@@ -160,20 +188,22 @@ STEP = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 @given(
     steps=st.lists(STEP, max_size=40),
     factor=st.sampled_from([1.0, 3.0]),
     itl=st.sampled_from([0.0, 10.0]),
     seats=st.integers(1, 4),
     queue=st.integers(0, 3),
+    tokens_per_s=st.sampled_from([0.0, 100.0]),
 )
 def test_every_request_ends_exactly_once_and_no_limit_is_ever_passed(
-    steps: list[tuple[object, ...]], factor: float, itl: float, seats: int, queue: int
+    steps: list[tuple[object, ...]], factor: float, itl: float, seats: int, queue: int, tokens_per_s: float
 ) -> None:
     knobs = SimulatorSettings(
         ttft_ms=50,
         itl_ms=itl,
+        prefill_tokens_per_s=tokens_per_s,
         time_factor_under_load=factor,
         max_num_seqs=seats,
         max_waiting_queue_length=queue,

@@ -50,3 +50,13 @@ def test_a_block_whose_parent_was_evicted_is_no_hit_but_needs_no_new_block() -> 
     cache.allocate((2,), 0)
     assert cache.allocate((1, 2), 0) == 0
     assert cache.used == 2
+
+
+def test_a_look_counts_the_leading_blocks_and_changes_nothing() -> None:
+    cache = BlockCache(2)
+    for key in (1, 2):
+        cache.allocate((key,), 0)
+        cache.release((key,), 0)
+    assert (cache.cached((1, 9, 2)), cache.cached((9,))) == (1, 0)
+    cache.allocate((3,), 0)
+    assert (cache.cached((1,)), cache.cached((2,))) == (0, 1)

@@ -15,7 +15,7 @@ from engines.wire import DIALECTS, ApiError, Dialect
 from engines.wire.dialect import NOTHING
 from tests.engines.wire.frames import Json, counts, frame, framed, shuffled, words
 
-relaxed = settings(deadline=None, max_examples=200)
+relaxed = settings(deadline=None)
 CHAT, RESPONSES, MESSAGES = (
     DIALECTS[operation] for operation in (Operation.CHAT, Operation.RESPONSES, Operation.MESSAGES)
 )

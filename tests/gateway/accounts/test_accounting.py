@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from engines.model import Operation
 from tests.gateway.flights import Bench, StepClock
-
-
-@pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> StepClock:
-    clock = StepClock()
-    monkeypatch.setattr("gateway.clock.monotonic", clock)
-    return clock
 
 
 def test_tokens_written_to_the_cache_are_recorded(now: StepClock) -> None:

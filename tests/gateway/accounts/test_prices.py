@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,20 +49,36 @@ def library_usd(provider: str, model: str, usage: Usage, now: datetime = NOW) ->
     return float(price.total_price)
 
 
-ALL_MODELS = [
-    (provider.id, model.id)
-    for provider in get_snapshot().providers
-    for model in provider.models
-    if provider.find_model(model.id) is model
-]
-PRICED = [(provider, model) for provider, model in ALL_MODELS if PriceBook({}, lambda: NOW).rates(provider, model, "e")]
-TIERED = [
-    (provider.id, model.id)
-    for provider in get_snapshot().providers
-    for model in provider.models
-    if any(isinstance(value, TieredPrices) for value in vars(model.get_prices(NOW)).values())
-    and (provider.id, model.id) in PRICED
-]
+Name = tuple[str, str]
+"""A provider and one of its models."""
+
+
+@functools.cache
+def all_models() -> list[Name]:
+    return [
+        (provider.id, model.id)
+        for provider in get_snapshot().providers
+        for model in provider.models
+        if provider.find_model(model.id) is model
+    ]
+
+
+@functools.cache
+def priced() -> dict[Name, Rates]:
+    ours = book()
+    rates = {(provider, model): ours.rates(provider, model, "e") for provider, model in all_models()}
+    return {name: found for name, found in rates.items() if found is not None}
+
+
+@functools.cache
+def tiered() -> list[Name]:
+    return [
+        (provider.id, model.id)
+        for provider in get_snapshot().providers
+        for model in provider.models
+        if any(isinstance(value, TieredPrices) for value in vars(model.get_prices(NOW)).values())
+        and (provider.id, model.id) in priced()
+    ]
 
 
 @st.composite
@@ -78,35 +95,29 @@ def usages(draw: st.DrawFn) -> Usage:
 
 
 def test_nearly_every_model_with_a_token_price_is_covered() -> None:
-    assert len(PRICED) > 2000
-    assert len(TIERED) > 50
+    assert len(priced()) > 2000
+    assert len(tiered()) > 50
 
 
 def test_every_model_of_the_library_costs_what_the_library_says() -> None:
     usage = Usage(1_000, 500, cached_tokens=300, cache_write_tokens=200, reasoning_tokens=100)
-    ours = book()
     wrong = []
-    for provider, model in PRICED:
-        rates = ours.rates(provider, model, "e")
-        assert rates is not None
+    for (provider, model), rates in priced().items():
         if not math.isclose(rates.cost_usd(usage), library_usd(provider, model, usage), rel_tol=1e-9, abs_tol=1e-15):
             wrong.append((provider, model))
     assert wrong == []
 
 
-@given(st.sampled_from(PRICED), usages())
+@given(st.deferred(lambda: st.sampled_from(list(priced()))), usages())
 @settings(deadline=None)
 def test_any_usage_costs_what_the_library_says(model: tuple[str, str], usage: Usage) -> None:
-    rates = book().rates(*model, "e")
-    assert rates is not None
-    assert math.isclose(rates.cost_usd(usage), library_usd(*model, usage), rel_tol=1e-9, abs_tol=1e-15)
+    assert math.isclose(priced()[model].cost_usd(usage), library_usd(*model, usage), rel_tol=1e-9, abs_tol=1e-15)
 
 
-@given(st.sampled_from(TIERED), st.data())
+@given(st.deferred(lambda: st.sampled_from(tiered())), st.data())
 @settings(deadline=None)
 def test_tiers_begin_where_the_library_begins_them(model: tuple[str, str], data: st.DataObject) -> None:
-    rates = book().rates(*model, "e")
-    assert rates is not None
+    rates = priced()[model]
     threshold = data.draw(st.sampled_from(rates.table.thresholds))
     for input_tokens in (threshold - 1, threshold, threshold + 1):
         usage = Usage(input_tokens, 10)
@@ -154,7 +165,7 @@ def test_what_nobody_prices_is_unknown_and_not_free(provider: str, model: str) -
 
 
 def test_a_model_priced_only_by_the_hour_is_unknown() -> None:
-    assert ("groq", "whisper-large-v3") in ALL_MODELS
+    assert ("groq", "whisper-large-v3") in all_models()
     assert book().rates("groq", "whisper-large-v3", "e") is None
 
 

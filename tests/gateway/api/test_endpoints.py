@@ -133,6 +133,13 @@ async def test_models_need_a_key(gateway: Gateway, path: str, headers: dict[str,
     assert "chat" not in response.text
 
 
+async def test_a_wrong_key_and_none_are_told_apart_here_too(gateway: Gateway) -> None:
+    wrong = await gateway.http.get("/v1/models", headers={"authorization": "Bearer wrong"})
+    assert error_of(wrong)["message"] == "the API key is not known to this gateway"
+    none = await gateway.http.get("/v1/models", headers=NO_KEY)
+    assert error_of(none)["message"] == "no API key was given; send `Authorization: Bearer YOUR_KEY`"
+
+
 async def test_a_key_may_come_as_anthropic_s_sdk_sends_it(gateway: Gateway) -> None:
     del gateway.http.headers["authorization"]
     assert (await gateway.http.get("/v1/models", headers={"x-api-key": KEY})).status_code == 200

@@ -75,6 +75,12 @@ async def test_a_compressed_body_is_a_415(gateway: Gateway) -> None:
     assert (response.status_code, response.json()["error"]["code"]) == (415, "unsupported_content_encoding")
 
 
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+async def test_no_encoding_may_be_said(gateway: Gateway, coding: str) -> None:
+    response = await gateway.http.post(CHAT, json={"model": "nobody"}, headers={"content-encoding": coding})
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "model_not_found")
+
+
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer wrong"}, {"x-api-key": "wrong"}])
 async def test_a_missing_or_wrong_key_is_a_401_before_the_body_is_looked_at(
     gateway: Gateway, headers: dict[str, str]

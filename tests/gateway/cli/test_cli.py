@@ -30,7 +30,7 @@ def test_a_module_is_python_when_it_comes_from_a_source_and_else_compiled() -> N
     assert version.build("msgspec._core") == "compiled"
 
 
-@pytest.mark.parametrize("command", ["serve", "check-config", "print-config"])
+@pytest.mark.parametrize("command", ["serve", "check-config", "print-config", "simulate-routing"])
 def test_h_is_short_for_help(command: str) -> None:
     for words in (("-h",), ("--help",)):
         code, said = run(*words)

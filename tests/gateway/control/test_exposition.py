@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -16,7 +17,7 @@ from gateway.workers.messages import AskCounters, Counters, ToPlane, ToWorker
 
 pytestmark = pytest.mark.anyio
 
-OURS = 4711
+OURS = os.getpid()
 
 
 class Rendered:
@@ -35,8 +36,7 @@ class Rendered:
 
 
 @pytest.fixture
-def rendered(monkeypatch: pytest.MonkeyPatch) -> Rendered:
-    monkeypatch.setattr("os.getpid", lambda: OURS)
+def rendered() -> Rendered:
     return Rendered()
 
 
@@ -76,10 +76,10 @@ async def test_a_worker_in_our_own_process_is_measured_once(rendered: Rendered) 
 
 async def test_worker_processes_are_measured_with_ours_until_they_leave(rendered: Rendered) -> None:
     links = Links()
-    joined(links, "0.0", 21)
-    joined(links, "1.1", 22)
+    joined(links, "0.0", OURS + 1)
+    joined(links, "1.1", OURS + 2)
     board = CounterBoard(links, Metrics(()), render=rendered)
     await whole(board)
     links.remove("0.0")
     await whole(board)
-    assert rendered.pids == [(OURS, 21, 22), (OURS, 22)]
+    assert rendered.pids == [(OURS, OURS + 1, OURS + 2), (OURS, OURS + 2)]

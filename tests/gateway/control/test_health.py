@@ -14,6 +14,7 @@ from engines.errors import OutOfSockets
 from gateway import shortage
 from gateway.control.health import HealthBoard, HealthLoop, ProbeRun
 from gateway.control.pacing import AT_ONCE, PAUSE_S, PER_TURN
+from gateway.fleet.steps import at_once
 from gateway.settings import Health
 from routing.replica import ReplicaKey
 from tests.gateway.flights import FakeEngine
@@ -48,7 +49,7 @@ def test_a_run_changes_after_so_many_results_in_a_row(told: list[bool], down: in
 
 def test_a_replica_starts_up() -> None:
     assert ProbeRun().up
-    assert HealthBoard().down() == []
+    assert HealthBoard().down == set()
 
 
 @settings(deadline=None)
@@ -57,7 +58,7 @@ def test_a_note_tells_of_changes_and_of_nothing_else(told: list[bool]) -> None:
     board, up = HealthBoard(), True
     for healthy in told:
         changed = board.note(("e", "0"), healthy, unhealthy_after=2, healthy_after=1)
-        assert changed == (board.down() == ([("e", "0")] if up else []))
+        assert changed == (board.down == ({("e", "0")} if up else set()))
         up ^= changed
 
 
@@ -66,16 +67,16 @@ def test_replicas_are_judged_apart() -> None:
     for _ in range(2):
         board.note(("e", "0"), False, unhealthy_after=2, healthy_after=1)
         board.note(("e", "1"), True, unhealthy_after=2, healthy_after=1)
-    assert board.down() == [("e", "0")]
+    assert board.down == {("e", "0")}
 
 
 def test_a_replica_that_is_gone_is_forgotten_and_comes_back_up() -> None:
     board = HealthBoard()
     board.note(("e", "0"), False, unhealthy_after=1, healthy_after=1)
-    board.keep({("e", "1")})
-    assert board.down() == []
+    at_once(board.keep({("e", "1")}))
+    assert board.down == set()
     board.note(("e", "0"), False, unhealthy_after=2, healthy_after=1)
-    assert board.down() == []
+    assert board.down == set()
 
 
 class Probed(FakeEngine):
@@ -94,7 +95,7 @@ class Probed(FakeEngine):
 @pytest.mark.anyio
 async def test_a_gateway_without_descriptors_judges_no_replica_and_says_so_once() -> None:
     board, engine, unsent, told = HealthBoard(), Probed(3), list[str](), list[list[ReplicaKey]]()
-    loop = HealthLoop(board, lambda: [("e", engine)], lambda: told.append(board.down()), unsent.append)
+    loop = HealthLoop(board, lambda: [("e", engine)], lambda: told.append(sorted(board.down)), unsent.append)
     rule = Health(unhealthy_after=2, healthy_after=2)
 
     async def rounds(count: int) -> list[list[ReplicaKey]]:
@@ -108,13 +109,13 @@ async def test_a_gateway_without_descriptors_judges_no_replica_and_says_so_once(
     with structlog.testing.capture_logs() as lines:
         engine.up = None
         assert await rounds(4) == []
-    assert (board.down(), unsent) == ([], ["e"] * 12)
+    assert (board.down, unsent) == (set(), ["e"] * 12)
     assert [line["event"] for line in lines] == ["out_of_sockets"]
     engine.up = False
     assert await rounds(2) == [every]
     engine.up = None
     assert await rounds(1) == []
-    assert board.down() == every  # as they were
+    assert board.down == set(every)  # as they were
     engine.up = True
     assert await rounds(2) == [[]]
 
@@ -143,9 +144,11 @@ def probed(engine: Slow) -> list[tuple[float, list[ReplicaKey]]]:
 
     async def work() -> None:
         loop, board = asyncio.get_running_loop(), HealthBoard()
-        health = HealthLoop(board, lambda: [(engine.name, engine)], lambda: told.append((loop.time(), board.down())))
+        health = HealthLoop(
+            board, lambda: [(engine.name, engine)], lambda: told.append((loop.time(), sorted(board.down)))
+        )
         await health.probe_all(Health(unhealthy_after=1))
-        told.append((loop.time(), board.down()))
+        told.append((loop.time(), sorted(board.down)))
 
     in_virtual_time(work)
     return told

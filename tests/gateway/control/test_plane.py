@@ -12,7 +12,9 @@ from gateway.control.plane import Plane
 from gateway.control.source import Source
 from gateway.fleet.members import Member
 from gateway.supervisor import Supervisor
+from gateway.workers.link import LocalLink
 from gateway.workers.messages import Configure, Drain, MembersChanged, SeriesCounted
+from gateway.workers.worker import Worker
 from tests.gateway.control.fakes import FILE, Control, FakeWorker
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quiet")]
@@ -95,6 +97,31 @@ async def test_a_new_probe_timeout_holds_from_the_reload_on(tmp_path: Path) -> N
         assert await plane.reload()
     finally:
         listening.close()
+        await supervisor.close()
+
+
+# -- loops -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_restarted_loop_counts_once_where_plane_and_worker_share_their_supervisor(tmp_path: Path) -> None:
+    file = tmp_path / "penstock.yaml"
+    file.write_text(FILE)
+    supervisor = Supervisor()
+    plane = Plane(Source(file, environ={}), supervisor, workers=1)
+    worker = Worker(supervisor)
+    await plane.attach("0", LocalLink(worker, supervisor.spawn))
+
+    async def dies() -> None:
+        raise OSError("no route")
+
+    supervisor.loop("bad", dies, 3600)
+    try:
+        await settled()
+        lines = b"".join([part async for part in plane.exposition()]).decode().splitlines()
+        assert [line for line in lines if line.startswith("penstock_loop_restarts_total")] == [
+            'penstock_loop_restarts_total{loop="bad"} 1'
+        ]
+    finally:
         await supervisor.close()
 
 

@@ -55,10 +55,9 @@ async def test_a_pipe_in_the_place_of_the_file_holds_nothing_up(tmp_path: Path, 
         await Source(tmp_path / "fifo", environ={}, reading=reading).read()
 
 
-async def test_without_a_process_there_is_a_complaint(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/nowhere")
+async def test_without_a_process_there_is_a_complaint() -> None:
     with pytest.raises(ConfigError, match="no such file"):
-        await in_child(WANTED)
+        await in_child(WANTED, command=["/nowhere"])
 
 
 @pytest.mark.parametrize(
@@ -74,7 +73,7 @@ async def test_without_a_process_there_is_a_complaint(monkeypatch: pytest.Monkey
 )
 async def test_a_reader_that_fails_is_a_complaint(program: str, why: str) -> None:
     with pytest.raises(ConfigError) as found:
-        await in_child(WANTED, command=("-c", program))
+        await in_child(WANTED, command=(sys.executable, "-c", program))
     assert re.search(why, found.value.problems[0].message)
 
 
@@ -82,6 +81,6 @@ async def test_a_reader_that_takes_too_long_is_ended_and_told_of(tmp_path: Path)
     told = tmp_path / "pid"
     program = f"import os, pathlib, threading; pathlib.Path({str(told)!r}).write_text(str(os.getpid())); "
     with pytest.raises(ConfigError, match="it took more than 2 s"):
-        await in_child(WANTED, command=("-c", program + "threading.Event().wait()"), timeout_s=2.0)
+        await in_child(WANTED, command=(sys.executable, "-c", program + "threading.Event().wait()"), timeout_s=2.0)
     with pytest.raises(ProcessLookupError):
         os.kill(int(told.read_text()), 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 import trustme
 
+from gateway.control.certificates import CertificateWatch
+from gateway.control.links import Links
 from gateway.control.plane import Plane
 from gateway.control.source import Source
-from gateway.settings import ConfigError, Settings, load_settings
+from gateway.settings import ConfigError, Settings, Tls, load_settings
 from gateway.settings.sealed import seal
 from gateway.supervisor import Supervisor
 from gateway.workers.messages import Configure, Configured, Reopen
@@ -44,6 +47,53 @@ async def test_a_file_that_cannot_be_used_starts_nothing(tmp_path: Path) -> None
     (tmp_path / "bad.yaml").write_text("engines: {}")
     with pytest.raises(ConfigError):
         Plane(Source(tmp_path / "bad.yaml", environ={}), Supervisor(), workers=1)
+
+
+class OutOfDescriptors:
+    """In the place of `os.open`, for some paths and a while."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *paths: Path) -> None:
+        self.paths = {str(path) for path in paths}
+        self._open = os.open
+        monkeypatch.setattr("os.open", self)
+
+    def __call__(self, path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path) in self.paths:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return self._open(path, *arguments, **options)
+
+
+async def test_out_of_descriptors_no_file_is_taken_for_changed_and_a_change_is_found_afterwards(
+    gateway: Control, monkeypatch: pytest.MonkeyPatch, quiet: list[Any]
+) -> None:
+    full = OutOfDescriptors(monkeypatch, gateway.path)
+    await gateway.plane.watch_files()
+    gateway.path.write_text(FILE.replace("models: {m:", "models: {n:"))
+    await gateway.plane.watch_files()
+    assert (quiet, set(gateway.plane.settings.models)) == ([], {"m"})
+    full.paths.clear()
+    await gateway.plane.watch_files()
+    assert set(gateway.plane.settings.models) == {"n"}
+    assert [line["event"] for line in quiet] == ["config_applied"]
+
+
+async def test_out_of_descriptors_no_certificate_is_taken_for_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: list[Any]
+) -> None:
+    leaf = trustme.CA().issue_cert("127.0.0.1")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    leaf.cert_chain_pems[0].write_to_path(cert)
+    leaf.private_key_pem.write_to_path(key)
+    watch = CertificateWatch(Tls(cert=str(cert), key=str(key)), Links())
+    full = OutOfDescriptors(monkeypatch, key)
+    await watch.look()
+    assert quiet == []
+    full.paths.clear()
+    await watch.look()
+    assert quiet == []
+    cert.write_text("no certificate")
+    await watch.look()
+    assert [line["event"] for line in quiet] == ["certificate_refused"]
 
 
 async def test_a_new_file_reaches_every_worker_whole(gateway: Control) -> None:

@@ -60,7 +60,7 @@ async def test_changes_of_one_moment_are_one_message_with_the_whole_truth_of_eac
     told.roster.enroll("e", found)
     found.found([at("a")])
     found.found([at("a"), at("b")])
-    told.roster.down([("e", "b")])
+    told.roster.down({("e", "b")})
     assert told.roster.drain("e", "b")
     found.found([at("b")])
     await turns()
@@ -78,7 +78,7 @@ async def test_of_written_replicas_only_what_keeps_requests_away_is_told() -> No
     assert told.heard == [[Member("e", "a", draining=True)]]
     assert told.roster.members() == [Member("e", "a", draining=True)]
     assert told.roster.drain("e", "a", draining=False)
-    told.roster.down([("e", "b")])
+    told.roster.down({("e", "b")})
     await turns()
     assert told.heard[1] == [Member("e", "a"), Member("e", "b", healthy=False)]
     assert told.roster.states() == {("e", "ready"): 1, ("e", "unhealthy"): 1, ("e", "draining"): 0}
@@ -122,7 +122,7 @@ async def test_an_engine_that_is_dismissed_takes_its_observed_replicas_along() -
 async def test_a_reload_that_keeps_a_replica_keeps_what_was_known_of_it() -> None:
     told = Told()
     told.roster.enroll("e", Written((at("a"), at("b"))))
-    told.roster.down([("e", "a"), ("e", "b")])
+    told.roster.down({("e", "a"), ("e", "b")})
     told.roster.enroll("e", Written((at("a"), at("c"))))
     assert told.roster.members() == [Member("e", "a", healthy=False)]
 
@@ -139,7 +139,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
         st.integers(1, 2),
         IDS,
     ),
-    st.builds(lambda ids: lambda roster, found: roster.down([("x", id) for id in ids]), IDS),
+    st.builds(lambda ids: lambda roster, found: roster.down({("x", id) for id in ids}), IDS),
     st.builds(lambda id, on: lambda roster, found: roster.drain("y", id, on), st.sampled_from("abc"), st.booleans()),
     st.builds(lambda ids: lambda roster, found: roster.enroll("w", Written(tuple(map(at, ids)))), IDS),
 )

@@ -13,8 +13,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from engines.port import Engine
+from gateway import clock
 from gateway.fleet.members import Member
 from gateway.fleet.snapshot import UNNAMED
+from gateway.fleet.steps import at_once
+from gateway.workers.messages import LoadReport
+from routing.replica import SEED_CACHE_BLOCKS
 from routing.route import Tiers
 from tests.gateway.fleet.fleets import Fleets
 
@@ -261,6 +265,41 @@ async def test_tokens_of_other_workers_are_told_by_difference() -> None:
     assert (a.remote_tokens, b.remote_tokens) == (7, 0)
     fleets.live.set_remote({("w0", "b"): (9, 4, 1)})
     assert (a.remote_tokens, b.remote_tokens) == (0, 9)
+
+
+async def test_what_engines_say_of_their_load_reaches_the_states_and_unknown_replicas_are_passed_over() -> None:
+    fleets = Fleets()
+    fleets.configure(document({"w0": written("a", "b")}, {"m": {"targets": [{"engine": "w0"}]}}))
+    a, b = fleets.live.table
+    reports = [
+        LoadReport("w0", "a", 30, 10, 0.5, 16_000),
+        LoadReport("w0", "b", None, None, None, None),
+        LoadReport("gone", "x", 1, 1, 0.1, 1, restarted=True),
+    ]
+    at_once(fleets.live.take_reports(reports, 2.0))
+    now = clock.monotonic()
+    assert (a.reported.running(now), a.reported.waiting(now), a.reported.kv_usage(now), a.cache_tokens) == (
+        30,
+        10,
+        0.5,
+        16_000,
+    )
+    assert (b.reported.running(now), b.cache_tokens) == (None, 0)
+    at_once(fleets.live.take_reports([LoadReport("w0", "a", 0, 0, 0.0, None)], 2.0))
+    assert (a.reported.waiting(now), a.cache_tokens) == (0, 16_000)  # what was told once of its size still holds
+
+
+async def test_only_a_model_that_shares_prefixes_fits_the_index_to_caches() -> None:
+    fleets = Fleets()
+    models: dict[str, dict[str, Any]] = {
+        "m": {"targets": [{"engine": "w0"}]},
+        "p": {"targets": [{"engine": "w1"}], "policy": {"name": "prefix"}},
+    }
+    fleets.configure(document({"w0": written("a"), "w1": written("b")}, models))
+    plain, shared = fleets.live.table
+    reports = [LoadReport("w0", "a", 0, 0, 0.0, 640), LoadReport("w1", "b", 0, 0, 0.0, 640)]
+    at_once(fleets.live.take_reports(reports, 2.0))
+    assert (plain.cache_blocks, shared.cache_blocks) == (SEED_CACHE_BLOCKS, 10)  # 640 tokens of 4 bytes
 
 
 async def test_a_new_time_limit_or_price_keeps_connections_and_the_route() -> None:

@@ -51,6 +51,7 @@ LAST = {
 
 WAITING = {
     "expect": request(fields=b"expect: 100-continue\r\n", body=b"{}"),
+    "expect, blanks around it": request(fields=b"expect: \t 100-continue \t\r\n", body=b"{}"),
     "expect, in capitals": request(fields=b"Expect: 100-Continue\r\n", body=b"{}"),
 }
 """Whose client waits for a 100."""

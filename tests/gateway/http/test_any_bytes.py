@@ -72,25 +72,25 @@ def check(wire: bytes, places: list[int], *, holds: bool, leaves: bool) -> None:
     assert client.loop.timers == 0
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(wire=st.binary(max_size=300), places=places)
 def test_random_bytes(wire: bytes, places: list[int]) -> None:
     check(wire, places, holds=False, leaves=False)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(wire=soup, places=places, holds=st.booleans(), leaves=st.booleans())
 def test_pieces_of_requests_in_any_order(wire: bytes, places: list[int], *, holds: bool, leaves: bool) -> None:
     check(wire, places, holds=holds, leaves=leaves)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(wire=st.lists(damaged(), min_size=1, max_size=3).map(b"".join), places=places, holds=st.booleans())
 def test_damaged_requests(wire: bytes, places: list[int], *, holds: bool) -> None:
     check(wire, places, holds=holds, leaves=False)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(wire=soup, places=places, holds=st.booleans(), paused_after=st.integers(0, 12))
 def test_a_client_that_stops_reading_holds_its_connection_for_no_more_than_minutes_in_any_state(
     wire: bytes, places: list[int], *, holds: bool, paused_after: int

@@ -44,7 +44,7 @@ def both(reads: list[bytes]) -> tuple[Client, Client]:
     return Client().send(*reads), Client(Desk(keyring=None)).send(*reads)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(wires=wires, places=places, whole=st.booleans())
 def test_whatever_comes_is_read_as_if_nothing_were_known_again(
     wires: list[bytes], places: list[int], *, whole: bool
@@ -56,7 +56,7 @@ def test_whatever_comes_is_read_as_if_nothing_were_known_again(
     assert reading.over == knowing.over
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(
     again=st.sampled_from(AGAIN), times=st.integers(1, 4), behind=st.binary(max_size=30), places=places, at=st.data()
 )

@@ -45,7 +45,7 @@ def test_a_request_cut_at_any_byte_is_the_same_request(wire: bytes) -> None:
         assert whole == outcome(wire[:at], wire[at:]), at
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 @given(wire=pipelines, places=places, last=st.sampled_from([b"", *LAST.values(), *REFUSED.values()]))
 def test_a_pipeline_cut_anywhere_is_the_same_pipeline(wire: bytes, places: list[int], last: bytes) -> None:
     assert outcome(wire + last) == outcome(*cut(wire + last, places))
@@ -260,7 +260,7 @@ def test_options_for_the_whole_server_is_answered_and_leaves_the_connection_open
 OFFERS = [wire for name, wire in LAWFUL.items() if "offered" in name]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(wires=st.lists(st.sampled_from(OFFERS) | st.sampled_from(list(LAWFUL.values())), max_size=4), places=places)
 def test_an_offer_to_switch_protocols_is_ignored_wherever_reads_end(wires: list[bytes], places: list[int]) -> None:
     wire = b"".join([OFFERS[1], *wires, OFFERS[1]])

@@ -39,7 +39,7 @@ values = st.binary(max_size=30) | st.sampled_from([b"5", b"chunked", b"0" * 5000
 headers = st.lists(st.tuples(names, values), max_size=6)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(headers=headers)
 def test_what_must_be_said_once_is_refused_twice_and_the_last_of_the_others_counts(
     headers: list[tuple[bytes, bytes]],
@@ -55,7 +55,7 @@ def test_headers_are_counted(count: int, kind: str) -> None:
     assert refused(lambda: read_fields([(b"x-%d" % number, b"") for number in range(count)])) == kind
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(length=st.none() | values, coding=st.none() | values, version=st.sampled_from(["1.0", "1.1"]))
 def test_a_length_is_read_exactly_or_refused(length: bytes | None, coding: bytes | None, version: str) -> None:
     said = {b"content-length": length, b"transfer-encoding": coding}
@@ -110,7 +110,7 @@ def test_what_is_no_host_is_refused(host: bytes) -> None:
     assert refused(lambda: check_host(host)) == "invalid_http"
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(host=st.binary(max_size=40) | st.text("abcf0123456789:.[]%@/-_", max_size=20).map(str.encode))
 def test_any_bytes_are_a_host_or_not(host: bytes) -> None:
     if refused(lambda: check_host(host)) == "":
@@ -160,7 +160,7 @@ def test_any_other_target_is_refused(method: bytes, target: bytes) -> None:
     assert refused(lambda: read_target(method, target)) == "invalid_http"
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(target=st.binary(max_size=40) | st.text("htps:/?#a*[]@", max_size=20).map(str.encode))
 def test_any_bytes_are_a_target_or_not(target: bytes) -> None:
     path_of(target)

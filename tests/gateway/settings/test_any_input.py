@@ -42,7 +42,7 @@ SCALARS = st.one_of(
 )
 KEYS = st.one_of(st.sampled_from(WORDS), st.sampled_from(["a", "b"]), st.text(max_size=5))
 JUNK = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=6), max_leaves=25
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=6), max_leaves=12
 )
 
 
@@ -57,7 +57,7 @@ def outcome(text: str) -> str:
 
 
 @given(junk=JUNK)
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 def test_any_value_is_settings_or_a_config_error(junk: Any) -> None:
     assert outcome(json.dumps(junk)) in ("refused", "loaded")
 
@@ -65,7 +65,7 @@ def test_any_value_is_settings_or_a_config_error(junk: Any) -> None:
 @given(
     sections=st.dictionaries(st.sampled_from(sorted(Settings.model_fields)), JUNK, max_size=6), engine=JUNK, model=JUNK
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 def test_any_section_is_settings_or_a_config_error(sections: dict[str, Any], engine: Any, model: Any) -> None:
     tree = {"engines": {"a": engine}, "models": {"m": model}, **sections}
     assert outcome(json.dumps(tree)) in ("refused", "loaded")
@@ -76,13 +76,13 @@ def test_any_section_is_settings_or_a_config_error(sections: dict[str, Any], eng
     keys=st.dictionaries(st.sampled_from(WORDS), JUNK, max_size=5),
     target=st.dictionaries(st.sampled_from(WORDS), JUNK, max_size=4),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 def test_any_engine_is_settings_or_a_config_error(kind: str, keys: dict[str, Any], target: dict[str, Any]) -> None:
     tree = {"engines": {"a": {**keys, "kind": kind}}, "models": {"m": {"targets": [{**target, "engine": "a"}]}}}
     assert outcome(json.dumps(tree)) in ("refused", "loaded")
 
 
 @given(text=st.text(alphabet=st.sampled_from(list("a: -[]{}\n\t#&*!|>'\"%@`,?${}0\x00\ud800é"))))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 def test_any_text_is_settings_or_a_config_error(text: str) -> None:
     assert outcome(text) == "refused"

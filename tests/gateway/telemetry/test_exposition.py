@@ -19,7 +19,8 @@ from gateway.telemetry.metrics import Metrics, MetricsSnapshot, Sample, Series, 
 from gateway.telemetry.metrics.families import BY_NAME
 from gateway.telemetry.metrics.families.admission import QUEUE_TOKENS, SHED
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
-from gateway.telemetry.metrics.families.loops import LOOP_AGE
+from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS
+from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN, REPLICAS
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
@@ -114,6 +115,7 @@ def test_the_other_counters_and_gauges() -> None:
     metrics.watch(QUEUE_TOKENS, lambda: [(("chat",), 512.0)])
     metrics.watch(REPLICAS, lambda: [(("llama", "up"), 2.0)])
     metrics.watch(LOOP_AGE, lambda: [(("health",), 0.25)])
+    metrics.watch_counts(LOOP_RESTARTS, lambda: [(("health",), 2)])
     snapshot = metrics.snapshot()
     expected = {
         "penstock_retries_total": ({"engine": "llama", "reason": "timeout"}, 1.0),
@@ -125,6 +127,7 @@ def test_the_other_counters_and_gauges() -> None:
         "penstock_queue_tokens": ({"model": "chat"}, 512.0),
         "penstock_replicas": ({"engine": "llama", "state": "up"}, 2.0),
         "penstock_loop_last_success_age_seconds": ({"loop": "health"}, 0.25),
+        "penstock_loop_restarts_total": ({"loop": "health"}, 2.0),
     }
     assert {name: values(snapshot, name) for name in expected} == {name: [value] for name, value in expected.items()}
 
@@ -278,16 +281,22 @@ def meaning(text: str) -> list[list[tuple[str, str]]]:
 
 
 @given(snapshots)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 def test_every_line_is_the_one_prometheus_client_would_write(snapshot: MetricsSnapshot) -> None:
     assert meaning(without_processes(render(snapshot))) == meaning(expected_text(snapshot))
+
+
+def test_a_family_without_labels_has_no_braces() -> None:
+    assert b"\npenstock_prompts_held_bytes 5.0\n" in render(
+        MetricsSnapshot([], [], [Sample(PROMPTS_HELD.name, (), 5.0)])
+    )
 
 
 @given(names, names, names)
 @settings(deadline=None)
 def test_any_name_is_read_back_as_it_was(model: str, engine: str, kind: str) -> None:
     one = Series(model, engine, "")
-    one.error(kind)
+    one.errors[kind] = 1
     assert values(MetricsSnapshot([one]), "penstock_errors_total") == [
         ({"model": model, "engine": engine, "kind": kind}, 1.0)
     ]

@@ -14,7 +14,7 @@ from engines.model import Usage
 from gateway.telemetry.metrics import Accumulator, Metrics, MetricsSnapshot, Reading, Sample, merge
 from gateway.telemetry.metrics.families.admission import QUEUE_TOKENS, SHED
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
-from gateway.telemetry.metrics.families.loops import LOOP_AGE
+from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN, REPLICAS
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
@@ -57,19 +57,25 @@ def test_what_is_not_known_is_counted_nowhere() -> None:
     assert (series.input_tokens, series.cost_usd) == (0, 0.0)
 
 
-@given(st.floats(min_value=0, max_value=1000, allow_nan=False))
+durations = st.floats(min_value=0, max_value=1000, allow_nan=False)
+bounds_of_all = st.sampled_from([*DURATION_BOUNDS_S, *TTFT_BOUNDS_S, *TPOT_BOUNDS_S, *OVERHEAD_BOUNDS_S])
+
+
+@given(st.lists(durations | bounds_of_all, max_size=8))
 @settings(deadline=None)
-def test_a_value_falls_into_the_first_bucket_whose_bound_is_not_below_it(value: float) -> None:
+def test_each_value_falls_into_the_first_bucket_whose_bound_is_not_below_it(values: list[float]) -> None:
     series = Metrics(MODELS).series("chat")
-    series.settle(200, value, value, value, value)
+    for value in values:
+        series.settle(200, value, value, value, value)
     for histogram, bounds in (
         (series.duration, DURATION_BOUNDS_S),
         (series.ttft, TTFT_BOUNDS_S),
         (series.tpot, TPOT_BOUNDS_S),
         (series.overhead, OVERHEAD_BOUNDS_S),
     ):
-        expected = next((i for i, bound in enumerate(bounds) if value <= bound), len(bounds))
-        assert histogram.counts == [int(i == expected) for i in range(len(bounds) + 1)]
+        slots = [next((i for i, bound in enumerate(bounds) if value <= bound), len(bounds)) for value in values]
+        assert histogram.counts == [slots.count(i) for i in range(len(bounds) + 1)]
+        assert histogram.sum == pytest.approx(sum(values))
 
 
 def test_bounds_rise() -> None:
@@ -130,6 +136,12 @@ def test_a_counter_is_no_gauge_and_labels_that_do_not_fit_are_refused_at_once() 
         metrics.count(RETRIES, "llama")
 
 
+def test_a_gauge_is_no_counter() -> None:
+    metrics = Metrics(MODELS)
+    with pytest.raises(ValueError, match="penstock_loop_last_success_age_seconds is a gauge"):
+        metrics.watch_counts(LOOP_AGE, constant())
+
+
 def test_a_count_that_somebody_else_keeps_is_read_at_the_snapshot() -> None:
     metrics = Metrics(MODELS)
     dropped = [0]
@@ -138,6 +150,18 @@ def test_a_count_that_somebody_else_keeps_is_read_at_the_snapshot() -> None:
     dropped[0] = 4
     metrics.count(RECORDS_DROPPED, "access_log", by=3)
     assert metrics.snapshot().counters == [Sample(RECORDS_DROPPED.name, ("access_log",), 7)]
+
+
+def test_counts_whose_labels_come_later_are_read_at_the_snapshot() -> None:
+    metrics = Metrics(MODELS)
+    restarts = {"health": 0}
+    metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in restarts.items()])
+    assert metrics.snapshot().counters == [Sample(LOOP_RESTARTS.name, ("health",), 0)]
+    restarts.update(health=2, prices=1)
+    assert metrics.snapshot().counters == [
+        Sample(LOOP_RESTARTS.name, ("health",), 2),
+        Sample(LOOP_RESTARTS.name, ("prices",), 1),
+    ]
 
 
 def test_gauges_of_workers_combine_by_their_meaning() -> None:

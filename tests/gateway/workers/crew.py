@@ -17,7 +17,7 @@ from gateway.http.listen import bind
 from gateway.supervisor import Supervisor
 from gateway.workers.link import Link
 from gateway.workers.messages import ToPlane, ToWorker
-from gateway.workers.processes import WorkerProcesses
+from gateway.workers.processes import Backoff, WorkerProcesses
 from tests.gateway.children import Watch, gone, pids
 
 COMMAND = "gateway.workers"
@@ -116,12 +116,16 @@ class Crew:
         server: str = "",
         trust: ssl.SSLContext | None = None,
         engine: str = "",
-        orphan_s: float = 40.0,
+        **patience: Any,
     ) -> None:
-        """`server` and `engine` are more keys of those sections; `trust` is for calls over TLS."""
+        """`server` and `engine` are more keys of those sections; `trust` is for calls over TLS.
+
+        `patience` is told to the processes: `backoff`, `orphan_s` and `exit_s`; a worker that dies is replaced soon
+        where it says nothing else.
+        """
         self.server = server
         self.engine = engine
-        self.orphan_s = orphan_s
+        self.patience = {"backoff": lambda: Backoff(first_s=0.01), **patience}
         self.trust = trust
         self.upstream = Upstream()
         self.file = data_dir / "penstock.yaml"
@@ -137,7 +141,7 @@ class Crew:
         self.plane.watch, self.plane.workers = Watch(), set()
         self.sockets = bind(self.plane.settings.server, 2)
         self.port: int = self.sockets[0].getsockname()[1]
-        await WorkerProcesses(self.plane, self.sockets, self.supervisor, 2, orphan_s=self.orphan_s).start()
+        await WorkerProcesses(self.plane, self.sockets, self.supervisor, 2, **self.patience).start()
         await self.plane.start()
 
     async def close(self) -> None:
@@ -150,6 +154,10 @@ class Crew:
     @property
     def pids(self) -> list[int]:
         return pids(COMMAND)
+
+    async def replaced(self, names: set[str]) -> None:
+        """Return once two workers listen that are not just these."""
+        await self.plane.watch.until(lambda: len(self.plane.workers) == 2 and self.plane.workers != names)
 
     async def all_gone(self, started: list[int]) -> None:
         for pid in started:

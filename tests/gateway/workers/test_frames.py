@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.workers import frames
 from gateway.workers.frames import PIECE_BYTES, Incoming, Kind, Nonsense, Outgoing, Whole
 
 wholes = st.lists(
@@ -99,9 +98,8 @@ def test_nonsense_is_refused_before_it_is_kept(stream: bytes) -> None:
         list(Incoming().feed(stream))
 
 
-def test_a_message_without_end_is_refused_at_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frames, "MAX_MESSAGE_BYTES", 3 * PIECE_BYTES)
-    incoming, piece = Incoming(), frame(0x20, PIECE_BYTES, b"x" * PIECE_BYTES)
+def test_a_message_without_end_is_refused_at_its_bound() -> None:
+    incoming, piece = Incoming(message_bytes=3 * PIECE_BYTES), frame(0x20, PIECE_BYTES, b"x" * PIECE_BYTES)
     for _ in range(3):
         assert list(incoming.feed(piece)) == []
     with pytest.raises(Nonsense):

@@ -29,6 +29,8 @@ from gateway.workers.messages import (
     ExpositionPart,
     Keys,
     Load,
+    LoadReport,
+    LoadReports,
     MembersChanged,
     RemoteLoad,
     RenewCertificate,
@@ -54,6 +56,7 @@ SEALED = Sealed([Part("engines", "ü", b"\x80"), Part("auth", "", b"\xff")], ["e
 TO_WORKER: list[ToWorker] = [
     Configure(SEALED, 2, [Member("e", "0", "http://x"), Member("e", "1", healthy=False)]),
     MembersChanged([Member("e", "0", draining=True), Member("e", "1", gone=True)]),
+    LoadReports(2.0, [LoadReport("e", "0", 1, None, 0.5, 16_000, True)]),
     RemoteLoad([ReplicaLoad("e", "0", 2**40, 1, 2)]),
     AskCounters(),
     ExpositionPart(2**40, b"# HELP \xff"),

@@ -1,11 +1,9 @@
-"""Several workers are one gateway: they share a port and their counters, and none is missed when it dies."""
+"""Worker processes start, end and are replaced: none is missed when it dies, and none is left behind."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import re
 import signal
 import ssl
 import sys
@@ -22,8 +20,7 @@ from gateway.control.source import Source
 from gateway.http.listen import CannotListen, bind
 from gateway.settings import load_settings
 from gateway.supervisor import Supervisor
-from gateway.workers import processes
-from gateway.workers.processes import WorkerFailed, WorkerProcesses
+from gateway.workers.processes import Backoff, WorkerFailed, WorkerProcesses
 from tests.gateway.children import gone, pids
 from tests.gateway.workers.crew import COMMAND, Crew, configuration
 
@@ -37,83 +34,50 @@ def quiet() -> Any:
 
 
 @pytest.fixture
-async def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Crew]:
-    monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 0.01)
-    crew = Crew(tmp_path)
+async def crew(tmp_path: Path) -> AsyncIterator[Crew]:
+    crew = Crew(tmp_path, exit_s=0.05)
     await crew.start()
     yield crew
     await crew.close()
 
 
-async def test_both_workers_answer_and_their_counters_add_up_exactly(crew: Crew) -> None:
-    answers = await crew.chats_until(2)
-    assert {status for status, _ in answers} == {200}
-    assert await crew.count("penstock_requests_total", code="200", model="m") == len(answers)
-    assert await crew.count("penstock_tokens_total", kind="input", model="m") == 3 * len(answers)
-    assert await crew.count("penstock_in_flight") == 0
-    scrapes = await asyncio.gather(*(crew.count("penstock_requests_total", model="m") for _ in range(8)))
-    assert scrapes == [len(answers)] * 8
-
-
-async def test_a_killed_worker_is_replaced_and_nothing_counted_is_lost(crew: Crew) -> None:
-    before = await crew.chats_until(2)
-    assert await crew.count("penstock_requests_total", model="m") == len(before)
-    killed, other = crew.pids
-    names = set(crew.plane.workers)
-    os.kill(killed, signal.SIGKILL)
-    await gone(killed)
-    await crew.plane.watch.until(lambda: len(crew.plane.workers) == 2 and crew.plane.workers != names)
-    assert await crew.count("penstock_requests_total", model="m") == len(before)
-    after = await crew.chats_until(2)
-    assert {status for status, _ in after} == {200}
-    assert len({worker for _, worker in before + after}) == 3
-    assert await crew.count("penstock_requests_total", model="m") == len(before) + len(after)
-    assert other in crew.pids
-
-
-async def test_nobody_waits_for_the_successor_of_a_dead_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 3600.0)
-    monkeypatch.setattr(processes, "MAX_BACKOFF_S", 3600.0)
-    crew = Crew(tmp_path)
-    await crew.start()
-    try:
-        os.kill(crew.pids[0], signal.SIGKILL)
-        async with asyncio.timeout(30):  # 64 connections: that none finds the dead one's socket has a chance of 2^-64
-            answers = await asyncio.gather(*(crew.chat() for _ in range(64)))
-        assert {status for status, _ in answers} == {200}
-        assert len({worker for _, worker in answers}) == 1
-    finally:
-        await crew.close()
-
-
-async def test_a_worker_that_comes_while_a_seat_is_empty_accepts_there_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: list[Any]
+async def test_nobody_waits_for_a_dead_worker_whether_another_was_there_or_comes(
+    tmp_path: Path, quiet: list[Any]
 ) -> None:
-    monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 3600.0)
-    monkeypatch.setattr(processes, "MAX_BACKOFF_S", 3600.0)
-    crew = Crew(tmp_path)
+    waits_s = iter([3600.0, 0.01])
+
+    class FirstLongThenShort(Backoff):
+        def next_s(self, listened_s: float) -> float:
+            return next(waits_s)
+
+    crew = Crew(tmp_path, backoff=FirstLongThenShort)
     await crew.start()
     try:
         first, second = crew.pids
         os.kill(first, signal.SIGKILL)
+        await only_one_answers(crew)
         await crew.plane.watch.until(
             lambda: any(line["event"] == "worker_died" for line in quiet)
         )  # the back-off began
-        monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 0.01)
         os.kill(second, signal.SIGKILL)
         await crew.plane.watch.until(lambda: len(crew.plane.workers) == 0)
         await crew.plane.watch.until(lambda: len(crew.plane.workers) == 1)
-        async with asyncio.timeout(30):
-            answers = await asyncio.gather(*(crew.chat() for _ in range(64)))
-        assert {status for status, _ in answers} == {200}
+        await only_one_answers(crew)
     finally:
         await crew.close()
 
 
-async def test_a_replacement_that_cannot_listen_is_told_of_and_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: list[Any]
+async def only_one_answers(crew: Crew) -> None:
+    """64 connections: that none finds the dead one's socket has a chance of 2^-64."""
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(*(crew.chat() for _ in range(64)))
+    assert {status for status, _ in answers} == {200}
+    assert len({worker for _, worker in answers}) == 1
+
+
+async def test_every_worker_speaks_tls_and_a_replacement_that_cannot_is_told_of_and_tried_again(
+    tmp_path: Path, quiet: list[Any]
 ) -> None:
-    monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 0.01)
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
     certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
@@ -123,7 +87,7 @@ async def test_a_replacement_that_cannot_listen_is_told_of_and_tried_again(
     crew = Crew(tmp_path, f"tls: {{cert: '{tmp_path}/cert.pem', key: '{tmp_path}/key.pem'}}", trust)
     await crew.start()
     try:
-        await crew.chats_until(2)
+        assert {status for status, _ in await crew.chats_until(2)} == {200}
         (tmp_path / "key.pem").write_text("no key")
         names = set(crew.plane.workers)
         os.kill(crew.pids[0], signal.SIGKILL)
@@ -135,27 +99,6 @@ async def test_a_replacement_that_cannot_listen_is_told_of_and_tried_again(
         assert {status for status, _ in await crew.chats_until(2)} == {200}
     finally:
         await crew.close()
-
-
-async def test_every_worker_passes_the_admin_api_through(crew: Crew) -> None:
-    answers = [await crew.call("GET", "/admin/v1/replicas") for _ in range(20)]
-    assert {(status, json.loads(body)["data"][0]["replica"]) for status, _, body in answers} == {(200, "a")}
-
-
-async def test_the_loops_of_the_workers_are_shown_too(crew: Crew) -> None:
-    _, _, text = await crew.call("GET", "/metrics")
-    shown = set(re.findall(rb'penstock_loop_last_success_age_seconds{loop="([a-z_]+)"}', text))
-    assert shown == {b"config_reload", b"counters", b"health", b"load_exchange", b"log_writer", b"prices"}
-
-
-async def test_a_reload_reaches_every_worker(crew: Crew) -> None:
-    await crew.chats_until(2)
-    started = crew.pids
-    crew.file.write_text(configuration(crew.url, crew.data_dir, model="n"))
-    assert await crew.plane.reload()
-    assert {status for status, _ in await crew.chats_until(2, "n")} == {200}
-    assert {status for status, _ in await crew.chats_until(2, "m")} == {404}
-    assert crew.pids == started
 
 
 async def test_a_drain_lets_what_runs_finish_and_leaves_no_process(crew: Crew) -> None:
@@ -172,35 +115,12 @@ async def test_a_drain_lets_what_runs_finish_and_leaves_no_process(crew: Crew) -
     await crew.all_gone(started)
 
 
-async def test_a_worker_that_hangs_does_not_hang_the_end(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "EXIT_S", 0.05)
+async def test_a_worker_that_hangs_does_not_hang_the_end(crew: Crew) -> None:
     started = crew.pids
     os.kill(started[0], signal.SIGSTOP)
     async with asyncio.timeout(20):
         await crew.supervisor.close()
     await crew.all_gone(started)
-
-
-async def test_signals_to_the_group_are_the_parents_to_act_on(crew: Crew) -> None:
-    for pid in crew.pids:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            os.kill(pid, number)
-    assert {status for status, _ in await crew.chats_until(2)} == {200}
-
-
-async def test_every_worker_speaks_tls_when_it_is_configured(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
-    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
-    trust = ssl.create_default_context()
-    authority.configure_trust(trust)
-    crew = Crew(tmp_path, f"tls: {{cert: '{tmp_path}/cert.pem', key: '{tmp_path}/key.pem'}}", trust)
-    await crew.start()
-    try:
-        assert {status for status, _ in await crew.chats_until(2)} == {200}
-    finally:
-        await crew.close()
 
 
 PARENT = """
@@ -256,13 +176,13 @@ def one_plane(tmp_path: Path, text: str, **environ: str) -> tuple[Plane, Supervi
     return Plane(Source(tmp_path / "penstock.yaml", environ=environ), supervisor, workers=2), supervisor
 
 
-async def refused(plane: Plane, supervisor: Supervisor) -> str:
+async def refused(plane: Plane, supervisor: Supervisor, **options: Any) -> str:
     """Why the workers could not start."""
     sockets = bind(plane.settings.server, 2)
     try:
         with pytest.raises(WorkerFailed) as failed:
             async with asyncio.timeout(30):
-                await WorkerProcesses(plane, sockets, supervisor, 2).start()
+                await WorkerProcesses(plane, sockets, supervisor, 2, **options).start()
     finally:
         await supervisor.close()
         for sock in sockets:
@@ -271,10 +191,14 @@ async def refused(plane: Plane, supervisor: Supervisor) -> str:
     return str(failed.value)
 
 
-async def test_a_replacement_needs_no_file_that_was_read_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 0.01)
+def test_a_seat_waits_longer_while_its_workers_die_as_they_start_and_not_at_all_for_one_that_served() -> None:
+    backoff = Backoff()
+    assert [backoff.next_s(0.0) for _ in range(8)] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert {backoff.next_s(9.9) for _ in range(2000)} == {30.0}
+    assert [backoff.next_s(10.0), backoff.next_s(10.0), backoff.next_s(3.0)] == [0.0, 0.0, 0.5]
+
+
+async def test_a_replacement_needs_no_file_that_was_read_before(tmp_path: Path) -> None:
     secret = tmp_path / "key"
     secret.write_text("secret-value")
     crew = Crew(tmp_path, engine=f"api_key: '${{file:{secret}}}'")
@@ -283,16 +207,10 @@ async def test_a_replacement_needs_no_file_that_was_read_before(
         secret.unlink()
         names = set(crew.plane.workers)
         os.kill(crew.pids[0], signal.SIGKILL)
-        await crew.plane.watch.until(lambda: len(crew.plane.workers) == 2 and crew.plane.workers != names)
+        await crew.replaced(names)
         assert {status for status, _ in await crew.chats_until(2)} == {200}
     finally:
         await crew.close()
-
-
-async def test_an_access_log_that_cannot_be_written_is_told_by_its_key(tmp_path: Path) -> None:
-    text = configuration("http://127.0.0.1:9", tmp_path).replace("access_log: off", f"access_log: {tmp_path}/no/a.log")
-    why = await refused(*one_plane(tmp_path, text))
-    assert why == f"telemetry.access_log: {tmp_path}/no/a.log cannot be written: no such file or directory"
 
 
 async def test_a_worker_that_cannot_be_started_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,16 +252,12 @@ async def test_a_worker_that_is_being_started_when_the_gateway_ends_is_waited_fo
             sock.close()
 
 
-async def test_a_worker_that_dies_at_once_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
+async def test_a_worker_that_dies_at_once_stops_the_start(tmp_path: Path) -> None:
     plane, supervisor = one_plane(tmp_path, configuration("http://127.0.0.1:9", tmp_path))
-    assert await refused(plane, supervisor) == "a worker ended while it started"
+    assert await refused(plane, supervisor, command=["/bin/false"]) == "a worker ended while it started"
 
 
-async def test_a_worker_that_hangs_without_its_link_is_killed_and_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(processes, "FIRST_BACKOFF_S", 0.01)
+async def test_a_worker_that_hangs_without_its_link_is_killed_and_replaced(tmp_path: Path) -> None:
     crew = Crew(tmp_path, orphan_s=0.05)
     await crew.start()
     try:
@@ -356,20 +270,6 @@ async def test_a_worker_that_hangs_without_its_link_is_killed_and_replaced(
         assert {status for status, _ in await crew.chats_until(2)} == {200}
     finally:
         await crew.close()
-
-
-async def test_a_worker_that_is_killed_without_a_scrape_loses_nothing_it_has_told(crew: Crew) -> None:
-    before = await crew.chats_until(2)
-
-    def told() -> int:
-        total = crew.plane._counters._accumulator.total()
-        return sum(sum(series.codes.values()) for series in total.series)
-
-    await crew.plane.watch.until(lambda: told() == len(before))
-    killed = crew.pids[0]
-    os.kill(killed, signal.SIGKILL)
-    await gone(killed)
-    assert await crew.count("penstock_requests_total", model="m") == len(before)
 
 
 async def test_a_worker_that_cannot_listen_says_so_and_stops_the_start(tmp_path: Path) -> None:

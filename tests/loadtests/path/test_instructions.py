@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import h11
 import pytest
 
 from loadtests.path import backend, check
-from loadtests.path.instructions import SDK, CountError, read_answer, request, total
+from loadtests.path.instructions import SDK, CountError, main, read_answer, request, total
 
 
 @pytest.fixture
@@ -52,3 +53,9 @@ def test_another_answer_or_half_of_one_is_an_error(answer: bytes, ends: tuple[so
 def test_the_threads_of_a_dump_are_added_up() -> None:
     dumps = ["version: 1\nevents: Ir\nfn=(1) a\n1 40\ntotals: 40\n", "totals: 2\n", "version: 1\n"]
     assert total(dumps) == 42
+
+
+def test_without_a_compiled_build_there_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--compiled", "--compiled-python", str(tmp_path / "python")]) == 2
+    said = f"instructions: there is no {tmp_path / 'penstock'}; `make test-compiled` builds it"
+    assert capsys.readouterr().err.startswith(said)

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from loadtests.stall import bodies
 
-MAKERS = [bodies.long_message, bodies.property_named_model, bodies.many_keys, bodies.many_objects]
+MAKERS = [
+    bodies.long_message,
+    bodies.property_named_model,
+    bodies.many_keys,
+    bodies.many_objects,
+    bodies.not_ascii,
+    bodies.lone_surrogates,
+]
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -25,3 +32,9 @@ def test_a_body_has_its_size_and_is_a_chat(make: bodies.Maker, size: int) -> Non
 def test_sixteen_mebibytes_hold_over_a_million_keys_and_tools_with_a_property_named_model() -> None:
     assert bodies.many_keys(16 * bodies.MIB).count(b'":""') > 1_300_000
     assert bodies.property_named_model(bodies.MIB).count(b'"model":{') > 5_000
+
+
+def test_a_body_of_nothing_but_models_is_an_object_of_them() -> None:
+    body = bodies.many_models(bodies.MIB)
+    assert (bodies.MIB, {"model": "bench"}) == (len(body), json.loads(body))
+    assert body.count(b'"model"') > 60_000

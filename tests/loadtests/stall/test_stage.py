@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.stall.stage import Place, StallError, config, program_of
+from loadtests.stall.stage import Place, StallError, builds, config, program_of
 
 MAX_CONFIG_BYTES = 1 << 20
 
@@ -36,3 +36,13 @@ def test_a_thousand_models_share_one_engine() -> None:
 def test_a_build_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StallError, match=r"there is no .*/penstock"):
         program_of(tmp_path / "python")
+
+
+def test_the_compiled_build_is_measured_too_where_it_is_installed(tmp_path: Path) -> None:
+    ours = program_of(None)
+    assert builds(None, tmp_path) == {"penstock": ours}
+    compiled = tmp_path / "compiled" / "bin" / "penstock"
+    compiled.parent.mkdir(parents=True)
+    compiled.touch()
+    assert builds(None, tmp_path) == {"penstock": ours, "penstock compiled": str(compiled)}
+    assert builds(compiled.with_name("python"), tmp_path) == {"penstock": str(compiled)}

@@ -74,7 +74,7 @@ records = st.builds(
 limit = st.none() | st.integers(1, 30).map(lambda ms: ms / 1000)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(st.lists(records, min_size=1, max_size=5), st.builds(Slo, limit, limit, limit, limit, limit))
 def test_one_record_and_a_whole_run_are_judged_alike(some: list[Record], slo: Slo) -> None:
     assert slo.good(columns(some)).tolist() == [slo.met_by(record) for record in some]

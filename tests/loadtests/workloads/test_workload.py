@@ -119,7 +119,7 @@ def test_there_is_a_word_for_each_byte() -> None:
     assert {word for word in WORDS if not (word.isascii() and word.islower() and 2 <= len(word) <= 6)} == set()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2000), st.integers(0, 2000))
 def test_no_two_texts_open_alike(a: int, b: int, kind_a: int, kind_b: int) -> None:
     openings = [TEXT.opened(number, OPENING_WORDS, kind) for number, kind in ((a, kind_a), (b, kind_b))]

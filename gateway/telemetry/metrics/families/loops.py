@@ -11,10 +11,16 @@ LOOP_AGE = gauge(
     combine=most,  # the stalest shows
 )
 
+LOOP_RESTARTS = counter(
+    "penstock_loop_restarts_total",
+    "Times that the control loop died of an exception, which is logged, and was restarted after a back-off.",
+    "loop",
+)
+
 PROBES_UNSENT = counter(
     "penstock_probes_unsent_total",
     "Health probes that were not sent because the gateway could open no connection; they judge no replica.",
     "engine",
 )
 
-FAMILIES = (LOOP_AGE, PROBES_UNSENT)
+FAMILIES = (LOOP_AGE, LOOP_RESTARTS, PROBES_UNSENT)

@@ -1,0 +1,25 @@
+"""The load of one replica, as its engine tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """What one replica says of itself at one moment. None is what it does not tell."""
+
+    running: int | None = None
+    """Requests that are being computed, of everybody."""
+    waiting: int | None = None
+    """Requests that wait for room, of everybody."""
+    kv_usage: float | None = None
+    """What part of the KV cache is in use, 0 to 1; of several engines behind one address the mean."""
+    cache_tokens: int | None = None
+    """What the KV cache has room for."""
+    block_size: int | None = None
+    """Tokens to a block of the KV cache."""
+    prefix_queries_tokens: int | None = None
+    """Prompt tokens that were looked up in the prefix cache since the engine started."""
+    prefix_hits_tokens: int | None = None
+    """Those of them that were found."""

@@ -1,0 +1,74 @@
+"""`penstock simulate-routing`: routing policies on a modelled fleet, in virtual time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from gateway.cli.ending import end
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command("simulate-routing")(simulate_routing)
+
+
+def simulate_routing(
+    traffic: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TRACE|SCENARIO]...",
+            help="trace files (JSON Lines) or names of scenarios; none: shared-prompts, chat and no-sharing",
+            show_default=False,
+        ),
+    ] = None,
+    replicas: Annotated[str, typer.Option(help="sizes of the fleet, with commas between them")] = "4,16",
+    loads: Annotated[
+        str, typer.Option(help="shares of saturation; `recorded` plays a trace at its own times")
+    ] = "0.5,0.9,1.2",
+    policies: Annotated[
+        str, typer.Option(help="names with commas between them; none: ours and the field's", show_default=False)
+    ] = "",
+    against: Annotated[
+        str, typer.Option(help="the policy that the others are compared with; none: ours", show_default=False)
+    ] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="how many times, each with other arrivals")] = 3,
+    duration: Annotated[float, typer.Option(help="virtual seconds of arrivals; a trace has its own")] = 20.0,
+    gateways: Annotated[int, typer.Option(min=1, help="gateways or workers that share nothing")] = 1,
+    tell_ms: Annotated[
+        float, typer.Option(min=0, help="how often each hears of the others' load in flight; 0: never")
+    ] = 0.0,
+    jobs: Annotated[int, typer.Option(min=0, help="processes; 0: one for each core")] = 0,
+) -> None:
+    """Compare routing policies, ours and the field's, on modelled vLLM replicas, in virtual time."""
+    from gateway.virtual.compare import Plan, compare
+    from gateway.virtual.fleet import Crew
+    from gateway.virtual.policies import OURS, TWINS, USUAL
+    from gateway.virtual.scenarios import DEFAULT
+    from gateway.virtual.table import table
+
+    try:
+        plan = Plan(
+            scenarios=tuple(traffic or DEFAULT),
+            replicas=tuple(int(one) for one in _listed(replicas)),
+            loads=tuple(None if one == "recorded" else float(one) for one in _listed(loads)),
+            policies=tuple(_listed(policies)) or USUAL,
+            seeds=seeds,
+            duration_s=duration,
+            crew=Crew(gateways, tell_ms / 1000),
+        )
+        if against and against not in plan.policies:
+            raise ValueError(f"{against} is not among the policies that are compared")
+        results = compare(plan, jobs or len(os.sched_getaffinity(0)), lambda line: print(line, file=sys.stderr))
+    except (ValueError, OSError) as error:
+        end(f"simulate-routing: {error}", 2)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    print(table(plan, results, against or OURS, TWINS), end="")
+
+
+def _listed(text: str) -> list[str]:
+    return [word for part in text.split(",") if (word := part.strip())]

@@ -1,0 +1,167 @@
+"""The load that engines tell of themselves, asked of each replica again and again, and told to the workers.
+
+    a replica answers        its report goes out with those of the next 50 ms, one message for all of them
+    ... and is idle, still   nothing is told: what is not told again is taken for idle
+    does not answer in time  nothing is told, and its last report fades (`routing.reported`)
+    has no such page (404)   the same
+    its counters have fallen it has started anew, and its cache is empty
+
+Nothing here says that a replica is bad: that is for probes and breakers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import math
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from typing import Any, Final
+
+from engines.errors import EngineError
+from engines.loads import EngineLoad
+from engines.port import Engine
+from gateway.control.pacing import paced
+from gateway.workers.messages import LoadReport
+from routing.replica import ReplicaKey
+from routing.reported import LAST_INTERVALS
+
+COALESCE_S: Final = 0.05
+HIT_DECAY_S: Final = 60.0
+"""The hit ratio is that of about the last minute."""
+
+Tell = Callable[[list[LoadReport], float], bool]
+Figures = list[tuple[tuple[str, str], float]]
+
+
+class _Seen:
+    """One replica's last report, and what its counters have gained of late."""
+
+    __slots__ = ("_hits", "_queries", "at_s", "load", "restarted", "told")
+
+    def __init__(self) -> None:
+        self.load = EngineLoad()
+        self.at_s = 0.0
+        self.told: LoadReport | None = None
+        self.restarted = False
+        self._queries = self._hits = 0.0
+
+    def take(self, load: EngineLoad, now: float) -> None:
+        before, queries, hits = self.load, load.prefix_queries_tokens, load.prefix_hits_tokens
+        keep = math.exp(min(0.0, self.at_s - now) / HIT_DECAY_S)
+        self._queries *= keep
+        self._hits *= keep
+        if queries is not None and before.prefix_queries_tokens is not None:
+            gained = queries - before.prefix_queries_tokens
+            found = (hits or 0) - (before.prefix_hits_tokens or 0)
+            if gained < 0 or found < 0:
+                self.restarted = True
+                self._queries = self._hits = 0.0
+                gained, found = queries, hits or 0
+            self._queries += gained
+            self._hits += min(found, gained)
+        self.load = load
+        self.at_s = now
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """What part of the prompt tokens were in the cache; None where none were looked up, or nobody tells."""
+        return self._hits / self._queries if self._queries >= 1.0 else None
+
+
+class EngineLoads:
+    """See the module."""
+
+    def __init__(
+        self, watched: Callable[[], Collection[tuple[str, Engine]]], tell: Tell, coalesce_s: float = COALESCE_S
+    ) -> None:
+        """`watched` are the engines to ask, by name, asked anew in each round. `tell` is given what is new and the
+        interval of rounds; it returns whether all of it has gone out."""
+        self._watched = watched
+        self._tell = tell
+        self._coalesce_s = coalesce_s
+        self._seen: dict[ReplicaKey, _Seen] = {}
+        self._news: dict[ReplicaKey, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._interval_s = 0.0
+        self._took_s = 0.0
+
+    def rest_s(self, interval_s: float) -> float:
+        """How long to wait for the next round, so that rounds begin every `interval_s`."""
+        return max(0.0, interval_s - self._took_s)
+
+    async def ask_all(self, interval_s: float) -> None:
+        """One round, to be followed by another in `interval_s` seconds, which is also what an answer may take."""
+        began_s = asyncio.get_running_loop().time()
+        self._interval_s = interval_s
+        asked: set[ReplicaKey] = set()
+        await paced(self._questions(asked))
+        self._seen = {key: seen for key, seen in self._seen.items() if key in asked}
+        self._took_s = asyncio.get_running_loop().time() - began_s
+
+    def tell_again(self) -> None:
+        """There is a worker that has heard nothing yet: the next round tells of idle replicas too."""
+        for seen in self._seen.values():
+            seen.told = None
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    def _questions(self, asked: set[ReplicaKey]) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
+        for name, engine in self._watched():
+            for replica in engine.replicas:
+                asked.add((name, replica.id))
+                yield functools.partial(self._ask, name, engine, replica.id)
+
+    async def _ask(self, name: str, engine: Engine, replica: str) -> None:
+        try:
+            async with asyncio.timeout(self._interval_s):  # one that hangs must not hold up the others' next round
+                load = await engine.load(replica)
+        except (EngineError, TimeoutError):
+            return
+        if load is None:
+            return
+        seen = self._seen.setdefault((name, replica), _Seen())
+        loop = asyncio.get_running_loop()
+        seen.take(load, loop.time())
+        self._news[name, replica] = None
+        if self._timer is None:
+            self._timer = loop.call_later(self._coalesce_s, self._tell_news)
+
+    # -- telling -------------------------------------------------------------------------------------------------------
+
+    def _tell_news(self) -> None:
+        self._timer = None
+        news, self._news = self._news, {}
+        reports: list[LoadReport] = []
+        for key in news:
+            seen = self._seen.get(key)
+            if seen is None:
+                continue
+            load = seen.load
+            report = LoadReport(
+                *key, load.running, load.waiting, load.kv_usage, load.cache_tokens, restarted=seen.restarted
+            )
+            if report != seen.told or load.running or load.waiting or load.kv_usage:
+                reports.append(report)
+        if not reports or not self._tell(reports, self._interval_s):
+            return
+        for report in reports:
+            seen = self._seen[report.engine, report.replica]
+            seen.told, seen.restarted = report, False
+
+    # -- showing -------------------------------------------------------------------------------------------------------
+
+    def waiting(self) -> Figures:
+        """How many requests wait in the engine of each replica that has told lately."""
+        return [(key, float(seen.load.waiting)) for key, seen in self._lately() if seen.load.waiting is not None]
+
+    def kv_usages(self) -> Figures:
+        """What part of its KV cache each of them uses."""
+        return [(key, seen.load.kv_usage) for key, seen in self._lately() if seen.load.kv_usage is not None]
+
+    def hit_ratios(self) -> Figures:
+        """What part of the last minute's prompt tokens each of them had in its prefix cache."""
+        return [(key, ratio) for key, seen in self._lately() if (ratio := seen.hit_ratio) is not None]
+
+    def _lately(self) -> Iterator[tuple[ReplicaKey, _Seen]]:
+        oldest_s = asyncio.get_running_loop().time() - LAST_INTERVALS * self._interval_s
+        return ((key, seen) for key, seen in self._seen.items() if seen.at_s >= oldest_s)

@@ -1,0 +1,28 @@
+"""What one worker shows of its guesses at what engines have cached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.prefix_predictions import (
+    PREFIX_ERROR_RATIO,
+    PREFIX_ERROR_TOKENS,
+    PREFIX_REPORTED,
+)
+from routing.prefix_tally import PrefixTally
+from routing.replica import ReplicaKey, ReplicaTable
+
+
+def watch_predictions(metrics: Metrics, table: Callable[[], ReplicaTable]) -> None:
+    """Show them of the replicas in `table`, asked anew each time."""
+
+    def of(figure: Callable[[PrefixTally], float | None]) -> Iterator[tuple[ReplicaKey, float]]:
+        for state in table():
+            value = figure(state.tally) if state.tally.predicted else None
+            if value is not None:
+                yield state.key, value
+
+    metrics.watch(PREFIX_REPORTED, lambda: of(lambda tally: float(tally.reports)))
+    metrics.watch(PREFIX_ERROR_TOKENS, lambda: of(lambda tally: tally.error_tokens))
+    metrics.watch(PREFIX_ERROR_RATIO, lambda: of(lambda tally: tally.error_ratio))

@@ -1,0 +1,34 @@
+"""Prompts that are kept although something has left: of streams that have sent nothing but comments so far.
+
+Some providers (OpenRouter: `: OPENROUTER PROCESSING`) send comments for as long as they look for a server, and perhaps
+an error after them. Until the first real event another engine can answer in their place, which takes the prompt. How
+much is kept so is bounded; a stream that finds no room goes on without, and what fails in it is told inside it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+BOUND_BYTES: Final = 128 * 1024 * 1024
+"""Of one worker."""
+
+
+class HeldPrompts:
+    """How many bytes of prompts one worker keeps so."""
+
+    __slots__ = ("_bound_bytes", "bytes")
+
+    def __init__(self, bound_bytes: int = BOUND_BYTES) -> None:
+        self._bound_bytes = bound_bytes
+        self.bytes = 0
+
+    def hold(self, size: int) -> bool:
+        """Whether a prompt of so many bytes may be kept; it is then counted until `release`."""
+        if self.bytes + size > self._bound_bytes:
+            return False
+        self.bytes += size
+        return True
+
+    def release(self, size: int) -> None:
+        """One of so many bytes is kept no more."""
+        self.bytes -= size

@@ -1,0 +1,92 @@
+"""The comparison as text: per scenario, number of replicas and load a line for each policy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from statistics import fmean
+
+from gateway.virtual.compare import Plan, Result
+from gateway.virtual.figures import Figures
+from gateway.virtual.intervals import Interval, difference_interval, ratio_interval
+from gateway.virtual.saturation import WANTED_GOOD_RATIO
+from gateway.virtual.scenarios import scenario_named
+
+HEADS = ("policy", "good", "good/s", "TTFT p50", "TTFT p99", "hits", "imbalance")
+
+
+def table(plan: Plan, results: Sequence[Result], reference: str, twins: dict[str, str]) -> str:
+    """The whole text. `twins` gives a policy's name for the same policy with the true caches.
+
+    Policies are compared with `reference`, seed by seed; without it among the policies, no comparison is printed.
+    """
+    compared = reference in plan.policies
+    heads = [*HEADS, "hits, true caches"]
+    if compared:
+        heads += [f"good over {reference}", f"p99 / {reference}"]
+    lines = _preamble(plan)
+    for result in results:
+        case = result.case
+        scenario = scenario_named(case.scenario)
+        lines += [
+            "",
+            f"{case.scenario}: {scenario.says}",
+            f"{case.replicas} replicas, {case.load_text}: {result.rate_per_s:.1f} requests/s,"
+            f" good is a TTFT within {scenario.ttft_slo_s * 1000:g} ms",
+        ]
+        rows = [heads]
+        rows += [_row(result, policy, reference if compared else None, twins.get(policy)) for policy in plan.policies]
+        lines += _aligned(rows)
+    return "\n".join(lines) + "\n"
+
+
+def _preamble(plan: Plan) -> list[str]:
+    crew = plan.crew
+    gateways = "one gateway" if crew.gateways == 1 else f"{crew.gateways} gateways that share nothing"
+    if crew.gateways > 1 and crew.tell_s:
+        gateways = f"{crew.gateways} gateways that hear of the others' load every {crew.tell_s * 1000:g} ms"
+    return [
+        f"Virtual time, {gateways}; means of {plan.seeds} seeds of {plan.duration_s:g} s, a quarter of it warm-up.",
+        f"Saturation is the highest rate at which an oracle (true caches, queues and rates) keeps"
+        f" {WANTED_GOOD_RATIO:.0%} good.",
+        "Every policy meets the same requests at the same times; brackets are 95 % intervals of paired comparisons.",
+    ]
+
+
+def _row(result: Result, policy: str, reference: str | None, twin: str | None) -> list[str]:
+    found = result.figures[policy]
+
+    def mean(of: Callable[[Figures], float]) -> float:
+        return fmean([of(one) for one in found.values()])
+
+    true = result.figures.get(twin) if twin else None
+    row = [
+        policy,
+        f"{mean(lambda one: one.good_ratio):.1%}",
+        f"{mean(lambda one: one.goodput_per_s):.1f}",
+        f"{mean(lambda one: one.ttft_p50_s) * 1000:,.0f} ms",
+        f"{mean(lambda one: one.ttft_p99_s) * 1000:,.0f} ms",
+        f"{mean(lambda one: one.hit_ratio):.1%}",
+        f"{mean(lambda one: one.imbalance):.2f}",
+        f"{fmean([one.hit_ratio for one in true.values()]):.1%}" if true else "-",
+    ]
+    if reference == policy:
+        row += ["-", "-"]
+    elif reference is not None:
+        pairs = [(one, result.figures[reference][seed]) for seed, one in found.items()]
+        points = difference_interval([100 * a.good_ratio for a, _ in pairs], [100 * b.good_ratio for _, b in pairs])
+        times = ratio_interval([a.ttft_p99_s for a, _ in pairs], [b.ttft_p99_s for _, b in pairs])
+        row += [_bracketed(points, "+.1f", " pt"), _bracketed(times, ".2f", "x")]
+    return row
+
+
+def _bracketed(interval: Interval, form: str, unit: str) -> str:
+    if interval.low == -math.inf or interval.high == math.inf:
+        return f"{interval.mean:{form}}{unit} [one seed]"
+    return f"{interval.mean:{form}}{unit} [{interval.low:{form}}, {interval.high:{form}}]"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    padded = [[cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    return ["  ".join([row[0].ljust(widths[0]), *cells[1:]]) for row, cells in zip(rows, padded, strict=True)]

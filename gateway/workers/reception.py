@@ -1,0 +1,100 @@
+"""What the connections of a worker hand their requests to: the one step between the server and the data path.
+
+Every request passes here twice, so what it meets is at hand; what changes a worker is in `gateway.workers.worker`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway.http import visit
+from gateway.http.asgi import AsgiWork
+from gateway.http.clients import Clients
+from gateway.http.handler import Handler
+
+if TYPE_CHECKING:
+    from engines.model import Operation
+    from engines.port import Spawn
+    from gateway.accounts.accounting import Accounting
+    from gateway.dispatch import Dispatcher
+    from gateway.errors import Failure
+    from gateway.http.asgi import App
+    from gateway.http.handler import Limits, Visitor, Work
+    from gateway.http.head import Fields
+    from gateway.http.request import Request
+    from gateway.identity import Keyring
+
+
+class Reception(Handler):
+    """Lets clients in, and their requests on to the dispatcher or to the app that answers all other paths."""
+
+    __slots__ = ("_accounting", "_app", "_spawn", "clients", "dispatcher", "draining", "empty")
+
+    def __init__(self, app: App, accounting: Accounting, spawn: Spawn) -> None:
+        self._app = app
+        self._accounting = accounting
+        self._spawn = spawn
+        self.clients = Clients()
+        self.dispatcher: Dispatcher | None = None
+        """None until a configuration is in use; nobody is let in before."""
+        self.draining = False
+        self.empty = asyncio.Event()
+        """Set when the last client has left."""
+
+    @property
+    def configured(self) -> Dispatcher:
+        """The dispatcher; there must be one."""
+        dispatcher = self.dispatcher
+        assert dispatcher is not None, "no configuration is in use"
+        return dispatcher
+
+    # -- gateway.http.handshakes.Seats ---------------------------------------------------------------------------------
+
+    def arriving(self) -> bool:
+        """A client begins a TLS handshake; False when there is no room for it."""
+        return self.clients.arriving(self.limits.connections)
+
+    def arrived(self) -> None:
+        """A TLS handshake is over."""
+        self.clients.arrived()
+
+    # -- gateway.http.handler.Handler ----------------------------------------------------------------------------------
+
+    @property
+    def limits(self) -> Limits:
+        return self.configured.snapshot.limits
+
+    def opened(self, visitor: Visitor) -> bool:
+        return self.clients.opened(visitor, self.limits.connections)
+
+    def lingers(self, visitor: Visitor) -> bool:
+        allowed = self.clients.lingers(visitor)
+        if not self.clients:
+            self.empty.set()
+        return allowed
+
+    def lost(self, visitor: Visitor) -> None:
+        self.clients.lost(visitor)
+        if not self.clients:
+            self.empty.set()
+
+    def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
+        visit.admit(request, self.configured.snapshot.keyring, length=length, over_unix=over_unix)
+
+    def still_admits(self, keyring: Keyring) -> bool:
+        dispatcher = self.dispatcher
+        return dispatcher is not None and dispatcher.snapshot.keyring is keyring
+
+    def inference(self, request: Request, operation: Operation) -> Work | None:
+        return self.configured.begin(request, operation)
+
+    def other(self, request: Request) -> Work | None:
+        work = AsgiWork(self._app, request)
+        self._spawn("asgi", work.run)
+        return work
+
+    def refused(self, failure: Failure, path: bytes, fields: Fields) -> bytes:
+        request_id = self.configured.id_of(fields)
+        self._accounting.turned_away(failure, path, request_id)
+        return request_id

@@ -1,0 +1,104 @@
+"""What an engine says of its own load, as far as it tells us something: beyond what we know, and while it is new.
+
+Our own counts lead: they are exact and of this moment. An engine's figures are late, and most of what it computes is
+ours, so the two are never added up. What it has beyond what we and the other workers have in flight is foreign:
+clients that do not come through us, or another gateway. That much is added, and no more.
+
+A report fades: it weighs less by e every `FADE_INTERVALS` of the intervals in which reports are to come, and after
+`LAST_INTERVALS` it says nothing. An engine that tells nothing is so taken for one without foreign load, and not for a
+bad one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+FADE_INTERVALS: Final = 2.0
+LAST_INTERVALS: Final = 3.0
+INTERVAL_S: Final = 2.0
+"""Of reports that do not say when the next one comes."""
+
+
+class ReportedLoad:
+    """The last report of one replica, and what of it is not ours."""
+
+    __slots__ = (
+        "_foreign_requests",
+        "_foreign_s",
+        "_foreign_waiting",
+        "_interval_s",
+        "_kv_usage",
+        "_running",
+        "_told_s",
+        "_waiting",
+    )
+
+    def __init__(self) -> None:
+        self._running: int | None = None
+        self._waiting: int | None = None
+        self._kv_usage: float | None = None
+        self._told_s = float("-inf")
+        self._interval_s = INTERVAL_S
+        self._foreign_requests = 0.0
+        self._foreign_waiting = 0.0
+        self._foreign_s = float("-inf")
+
+    def tell(
+        self,
+        running: int | None,
+        waiting: int | None,
+        kv_usage: float | None,
+        known_requests: int,
+        now: float,
+        interval_s: float | None = None,
+    ) -> None:
+        """The engine has so many requests, and `known_requests` are in flight there by all that we know.
+
+        None is what it does not tell. One that tells only of those that wait says nothing new of the others.
+        `interval_s` is when the next report is to come; None for one that comes beside those.
+        """
+        self._told_s = now
+        if interval_s is not None:
+            self._interval_s = interval_s
+        self._running, self._waiting, self._kv_usage = running, waiting, kv_usage
+        if running is None:
+            # Who waits may be ours, all of them: only what is more than ours for certain is foreign.
+            self._foreign_waiting = float(max(0, (waiting or 0) - known_requests))
+            return
+        total = running + (waiting or 0)
+        self._foreign_requests = float(max(0, total - known_requests))
+        # Nobody says whose the waiting ones are: as large a part of them as of all is foreign.
+        self._foreign_waiting = (waiting or 0) * self._foreign_requests / total if total else 0.0
+        self._foreign_s = now
+
+    def weight(self, now: float) -> float:
+        """How much the last report still says, 1 down to 0."""
+        return self._weight(now - self._told_s)
+
+    def _weight(self, age_s: float) -> float:
+        if age_s >= LAST_INTERVALS * self._interval_s:
+            return 0.0
+        return math.exp(-max(0.0, age_s) / (FADE_INTERVALS * self._interval_s))
+
+    def foreign_requests(self, now: float) -> float:
+        """Requests there that neither we nor the other workers sent, those that wait included."""
+        if not self._foreign_requests:
+            return self.foreign_waiting(now)
+        return max(self._foreign_requests * self._weight(now - self._foreign_s), self.foreign_waiting(now))
+
+    def foreign_waiting(self, now: float) -> float:
+        """Those of them that wait."""
+        return self._foreign_waiting * self._weight(now - self._told_s) if self._foreign_waiting else 0.0
+
+    def running(self, now: float) -> int | None:
+        """What it computed by its last report; None where it did not say, or too long ago."""
+        return self._running if self.weight(now) else None
+
+    def waiting(self, now: float) -> int | None:
+        """The same of what waited."""
+        return self._waiting if self.weight(now) else None
+
+    def kv_usage(self, now: float) -> float | None:
+        """The same of what part of its KV cache was in use."""
+        return self._kv_usage if self.weight(now) else None

@@ -1,0 +1,71 @@
+"""Documents name files and objects that are there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted(
+    path.relative_to(ROOT)
+    for pattern in ("*.md", "docs/*.md", "gateway/**/*.md", "engines/**/*.md", "routing/**/*.md", "loadtests/**/*.md")
+    for path in ROOT.glob(pattern)
+    if path.name != "CHANGELOG.md"  # it tells of what was
+)
+PACKAGES = ("gateway", "engines", "routing", "loadtests", "tests")
+WORDS = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+FILE = re.compile(r"[a-z_][\w/.-]*\.(?:py|yaml|md)$")
+FOLDER = re.compile(rf"(?:{'|'.join(PACKAGES)}|configs|docs|helm)(?:/\w+)*/?$")
+OBJECT = re.compile(r"(?:[a-z_]+\.)+[A-Z][a-z]\w*(?:\.[a-z_]+)?$")
+MADE_BY_THE_READER = {"penstock.yaml", "slow.yaml", "mine.yaml"}
+
+
+def places(document: Path) -> list[Path]:
+    """Where a name of this document may begin: beside it, at the top, or in the tests of its package."""
+    beside = ROOT / document.parent
+    return [beside, ROOT, ROOT / "tests" / document.parent]
+
+
+def there(document: Path, name: str) -> bool:
+    """A path from one of those places; a mere file name may lie anywhere in them, as its folder is named before it."""
+    if any((place / name).exists() for place in places(document)):
+        return True
+    return "/" not in name and any(any(place.rglob(name)) for place in places(document) if place != ROOT)
+
+
+def defined(document: Path, name: str) -> bool:
+    """Whether the module of `module.Class` or `module.Class.method` has the class."""
+    *module, last = name.split(".")
+    if last[0].islower():
+        last = module.pop()
+    files = [place / ("/".join(module) + end) for place in places(document) for end in (".py", "/__init__.py")]
+    return any(last in names(file) for file in files if file.is_file())
+
+
+def names(file: Path) -> set[str]:
+    """Those of the classes and functions of a module, and of what it takes from others."""
+    nodes = ast.parse(file.read_bytes()).body
+    taken = [alias.asname or alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
+    return {*taken, *(getattr(node, "name", "") for node in nodes)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_file_and_object_that_a_document_names_is_there(document: Path) -> None:
+    text = (ROOT / document).read_text()
+    words = WORDS.findall(text)
+    files = [*LINK.findall(text), *(word for word in words if FILE.match(word) or FOLDER.match(word))]
+    lost = [name for name in files if name not in MADE_BY_THE_READER and not there(document, name)]
+    lost += [name for name in words if OBJECT.match(name) and not defined(document, name)]
+    assert [] == lost
+
+
+def test_documents_are_found_and_something_is_read_in_them() -> None:
+    assert {Path("README.md"), Path("docs/configuration.md"), Path("gateway/README.md")} <= set(DOCUMENTS)
+    gateway = Path("gateway/README.md")
+    assert defined(gateway, "flight.Flight")
+    assert not defined(gateway, "flight.Fright")
+    assert not there(gateway, "http/no_such.py")
