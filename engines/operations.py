@@ -63,3 +63,6 @@ class Paths:
 
 
 PATHS: Final = Paths(SHAPES)
+
+OPERATION_KEYS: Final = {operation: operation.value for operation in Operation}
+"""What routing knows an operation by; asking an enum for its value costs 0.1 us each time."""

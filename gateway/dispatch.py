@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from engines.model import Deadlines, Operation
-from engines.operations import SHAPES
+from engines.operations import OPERATION_KEYS, SHAPES
 from engines.wire import DIALECTS
 from gateway import clock, envelope
 from gateway.errors import Failure
 from gateway.fleet.snapshot import UNNAMED
-from gateway.flight import OPERATION_KEYS, Flight
+from gateway.flight import Flight
+from gateway.waiting import WaitingRoom
 
 if TYPE_CHECKING:
     from gateway.accounts.settlement import Settlement
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _well_formed_id: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 MAX_TIMEOUT_MS: Final = 24 * 3600 * 1000
+MOST_DIGITS: Final = 4
 MOST_READ_TIMEOUTS: Final = 64
 """An SDK says one value with every request; whoever says a new one each time fills no more than this."""
 _PAIRS: Final = tuple(b"%02x" % low for low in range(256))
@@ -37,18 +39,26 @@ _PAIRS: Final = tuple(b"%02x" % low for low in range(256))
 class Dispatcher:
     """Begins flights on the snapshot of the moment. `snapshot` is replaced whole, by assignment."""
 
-    __slots__ = ("_block", "_count", "_loop", "_prefix", "_read_timeouts", "_rng", "_settlement", "snapshot")
+    __slots__ = ("_block", "_count", "_loop", "_prefix", "_read_timeouts", "_rng", "_room", "_settlement", "snapshot")
 
     def __init__(self, snapshot: Snapshot, settlement: Settlement, rng: random.Random | None = None) -> None:
         self.snapshot = snapshot
         self._settlement = settlement
         self._loop = asyncio.get_running_loop()
         self._rng = rng or random.Random()  # noqa: S311 - picks replicas, guards nothing
+        self._room = WaitingRoom(self._serving, settlement, self._loop, self._rng)
         # Unique over processes and restarts, for the price of a counter.
         self._prefix = b"req-" + os.urandom(6).hex().encode()
         self._count = 0
         self._block = self._prefix + b"000000"
         self._read_timeouts: dict[bytes, Deadlines] = {}
+
+    def _serving(self, model: str) -> Serving | None:
+        return self.snapshot.serving.get((model, UNNAMED))
+
+    def queued_tokens(self) -> list[tuple[tuple[str], float]]:
+        """What waits, by model."""
+        return [((model,), float(line.waiting_tokens)) for model, line in self._room.busy.items()]
 
     def id_of(self, fields: Mapping[bytes, bytes]) -> bytes:
         """The id that a request brings, where it is well-formed; else a new one."""
@@ -85,6 +95,8 @@ class Dispatcher:
             if serving is None or spoken not in serving.route.speakers or not principal.may_use(model):
                 raise self._no_route(operation, model, serving, snapshot, principal)
             deadlines = self._deadlines(request)
+            priority = fields.get(b"x-penstock-priority")
+            wanted = None if priority is None else _priority(priority)
         except Failure as failure:
             self._settlement.refused(request, request_id, operation, model, key_id, failure, received_s)
             body = failure.body(DIALECTS[operation], request_id.decode())
@@ -99,11 +111,14 @@ class Dispatcher:
             parsed,
             serving,
             self._settlement,
+            self._room,
             self._loop,
             self._rng,
             received_s,
         )
         flight.deadlines = deadlines
+        if wanted is not None:
+            flight.facts.priority = min(wanted, principal.priority)
         flight.begin()
         return flight
 
@@ -146,6 +161,14 @@ class Dispatcher:
             if len(self._read_timeouts) < MOST_READ_TIMEOUTS and len(value) <= 16:
                 self._read_timeouts[value] = known
         return known
+
+
+def _priority(value: bytes) -> int:
+    """What a client asks for; its key's own is the most that it gets. Raises Failure."""
+    digits = value[1:] if value[:1] == b"-" else value
+    if not digits.isdigit() or len(digits) > MOST_DIGITS:
+        raise Failure("invalid_field", "x-penstock-priority must be a whole number; below 0 takes idle capacity only")
+    return int(value)
 
 
 def _seconds(value: bytes | None) -> float | None:

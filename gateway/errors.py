@@ -58,6 +58,8 @@ TABLE: dict[str, Row] = {
     "no_finish_reason": Row(502, "server_error", "engine_answer_truncated", True),
     "connections_busy": Row(503, "server_error", "engine_connections_busy"),
     "out_of_sockets": Row(503, "server_error", "gateway_out_of_sockets"),
+    "overloaded": Row(503, "server_error", "overloaded"),
+    "tenant_queue_full": Row(429, "rate_limit_error", "tenant_queue_full"),
     "no_replica": Row(503, "server_error", "no_replica_available"),
     "timeout": Row(504, "timeout_error", "timeout", True),
     # Ourselves.

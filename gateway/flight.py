@@ -21,30 +21,32 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
 
 from engines.model import Deadlines, Operation
+from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
-from gateway import clock, envelope
+from gateway import clock
 from gateway.absence import nobody
 from gateway.attempt import Attempt, Owner
 from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.http.handler import Work
 from gateway.prompt import Prompt
-from gateway.refusal import refusal_headers, told
+from gateway.refusal import last_failure, refusal_headers, told
 from gateway.relay import DocumentRelay, StreamRelay
 from gateway.relay.account import Account
 from gateway.relay.headers import passed_headers
 from gateway.relay.judge import Judge
 from gateway.reply import JSON, UNCACHED, Reply
 from gateway.telemetry.time_stamp import milliseconds
+from gateway.transforms import transformed
 from routing import retry
 from routing.blame import verdict_of
 from routing.breaker import Verdict
 from routing.outcome import Outcome
-from routing.policy import choose
+from routing.policy import choose, is_full
 
 if TYPE_CHECKING:
     from engines.port import Sink
@@ -53,12 +55,11 @@ if TYPE_CHECKING:
     from gateway.fleet.snapshot import Serving
     from gateway.http.request import Request
     from gateway.identity import Principal
+    from gateway.waiting import WaitingRoom
+    from routing.admission import Ticket
     from routing.model import Endpoint
 
 log = structlog.get_logger()
-
-OPERATION_KEYS: Final = {operation: operation.value for operation in Operation}
-"""What routing knows an operation by; asking an enum for its value costs 0.1 us each time."""
 
 
 class Flight(Owner, Account, Work):
@@ -70,6 +71,8 @@ class Flight(Owner, Account, Work):
     attempt: Attempt | None = None
     """The one that answers, or the last one sent."""
     first_dispatch_s = 0.0
+    queue_s = 0.0
+    """How long it waited until there was room."""
     finished_s = 0.0
     cost_usd: float | None = None
     """Of GPU time, over all attempts; the price of the tokens is added when the request is settled."""
@@ -78,6 +81,7 @@ class Flight(Owner, Account, Work):
     settled = False
     _retry: retry.RetryState | None = None
     _retry_timer: asyncio.TimerHandle | None = None
+    _waiting: Ticket | None = None
     _paused = False
     _pools: tuple[tuple[Endpoint, ...], ...] = ()
     """Who else might have answered; kept of the fleet of that moment when the rest is let go."""
@@ -93,6 +97,7 @@ class Flight(Owner, Account, Work):
         parsed: Envelope,
         serving: Serving,
         settlement: Settlement,
+        room: WaitingRoom,
         loop: asyncio.AbstractEventLoop,
         rng: random.Random,
         received_s: float,
@@ -105,6 +110,7 @@ class Flight(Owner, Account, Work):
         self.principal = principal
         self.streams = parsed.stream
         self._settlement = settlement
+        self._room = room
         self._loop = loop
         self._rng = rng
         self.received_s = received_s
@@ -128,13 +134,27 @@ class Flight(Owner, Account, Work):
         route.budget.deposit()
         if self.deadlines is not None:
             self.facts.deadline_s = self._deadline_s()
-        if serving.request_transforms and not self._transformed(serving):
-            return
+        if serving.request_transforms:
+            assert self._prompt is not None
+            refused = transformed(self._prompt, self.facts, serving.request_transforms)
+            if refused is not None:
+                self.fail(refused)
+                return
         endpoint = choose(route, self.facts, self.received_s, self._rng)
         if endpoint is None:
             self.fail(self._nobody())
+        elif self._room.busy or is_full(endpoint, self.facts, route, self.received_s):
+            self._serving = None
+            self._waiting = self._room.enter(self, serving, endpoint, self.received_s)
         else:
             self.send(endpoint, self.received_s)
+
+    def called(self, serving: Serving, endpoint: Endpoint, waited_s: float, now: float) -> None:
+        """There is room for it at this endpoint, of the fleet of now."""
+        self._waiting = None
+        self._serving = serving
+        self.queue_s = waited_s
+        self.send(endpoint, now)
 
     def send(self, endpoint: Endpoint, now: float) -> None:
         """One more attempt, at an endpoint that was chosen at `now`."""
@@ -144,9 +164,6 @@ class Flight(Owner, Account, Work):
         upstream = serving.upstreams[endpoint]
         try:
             outgoing = prompt.outgoing(upstream)
-        except RecursionError:  # parsed a few frames above, it was just not too deep
-            self.fail(Failure("invalid_json", envelope.DEPTH))
-            return
         except Failure as failure:
             self.fail(failure)
             return
@@ -168,18 +185,6 @@ class Flight(Owner, Account, Work):
             serving.route.sent(self.facts, endpoint)
         if self._paused:
             attempt.pause()
-
-    def _transformed(self, serving: Serving) -> bool:
-        """Let the route's features change the request; False when one has refused it."""
-        prompt = self._prompt
-        assert prompt is not None
-        try:
-            for transform in serving.request_transforms:
-                prompt.body = transform.apply(prompt.body, self.facts)
-        except Failure as failure:
-            self.fail(failure)
-            return False
-        return True
 
     # -- gateway.attempt.Owner -----------------------------------------------------------------------------------------
 
@@ -250,10 +255,7 @@ class Flight(Owner, Account, Work):
         elif attempt.error_parts is not None:
             self._pass_error(attempt, outcome)
         else:
-            overloaded = outcome is Outcome.OVERLOADED
-            message = f"{attempt.message}; try again in 1 s" if overloaded else attempt.message
-            again_s = 1.0 if overloaded else None
-            self.fail(Failure(attempt.error_kind, self._sentence(message), retry_after_s=again_s))
+            self.fail(last_failure(attempt, outcome, self._sentence))
 
     def _again(self) -> None:
         self._retry_timer = None
@@ -325,6 +327,8 @@ class Flight(Owner, Account, Work):
             return
         if self._retry_timer is not None:
             self._retry_timer.cancel()
+        if self._waiting is not None:
+            self._room.leave(self, self._waiting)
         for attempt in self.attempts:
             attempt.abandon()
         self.error_kind = self.error_kind or "client_gone"
@@ -351,7 +355,7 @@ class Flight(Owner, Account, Work):
             self.request_id,
             attempt.upstream.headers,
             len(self.attempts),
-            milliseconds(self.first_dispatch_s - self.received_s),
+            milliseconds(self.first_dispatch_s - self.received_s - self.queue_s),
         )
 
     def gpu_cost_so_far_usd(self) -> float | None:
@@ -392,3 +396,5 @@ class Flight(Owner, Account, Work):
         self._settlement.settle(self)
         for attempt in self.attempts:
             attempt.forget()
+        if self._room.busy:
+            self._room.freed(now)

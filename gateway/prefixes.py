@@ -51,7 +51,9 @@ def prefix_chain(model: str, body: bytes) -> list[int]:
     raw = parts.messages or parts.input or parts.prompt
     if not raw:
         return []
-    key = seed(model.encode(), parts.system, parts.instructions, parts.tools, parts.cache_salt)
+    # Copies: a `Raw` is a buffer, and no `bytes` whatever its type says.
+    before = (parts.system, parts.instructions, parts.tools, parts.cache_salt)
+    key = seed(model.encode(), *[bytes(part) for part in before])
     return chain(memoryview(raw)[:-1], key)  # without the bracket or quote that ends what a longer one would go on
 
 
@@ -70,4 +72,4 @@ def conversation(body: bytes) -> str:
     if not isinstance(messages, list) or not messages:
         return ""
     beginning = [bytes(message) for message in messages[:_BEGINNING]]
-    return f"{seed(asked.system, asked.instructions, *beginning):016x}"
+    return f"{seed(bytes(asked.system), bytes(asked.instructions), *beginning):016x}"

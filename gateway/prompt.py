@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from engines.operations import SHAPES
 from engines.port import Outgoing
 from gateway import envelope
+from gateway.errors import Failure
 from gateway.identity import ANONYMOUS
 from gateway.prefixes import conversation, prefix_chain
 from routing.facts import RequestFacts
@@ -70,9 +71,12 @@ class Prompt:
         return facts
 
     def outgoing(self, upstream: Upstream) -> Outgoing:
-        """What is sent to this endpoint. Raises RecursionError for a body nested too deeply to be opened,
-        and Failure for one of too many members."""
-        return Outgoing(self._path, self._headers(), self._body_for(upstream))
+        """What is sent to this endpoint. Raises Failure for a body nested too deeply, or of too many members, to be
+        opened."""
+        try:
+            return Outgoing(self._path, self._headers(), self._body_for(upstream))
+        except RecursionError:  # parsed a few frames above, it was just not too deep
+            raise Failure("invalid_json", envelope.DEPTH) from None
 
     @property
     def asked_usage(self) -> bool:

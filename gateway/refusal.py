@@ -90,3 +90,10 @@ def refusal_headers(attempt: Attempt, outcome: Outcome, attempts: int, free_in_s
     if attempts > 1 and outcome.verdict is Verdict.FAILURE:
         lines += TRIED_ENOUGH
     return lines
+
+
+def last_failure(attempt: Attempt, outcome: Outcome, sentence: Callable[[str], str]) -> Failure:
+    """What is told of an attempt that got no answer, when no other is made."""
+    if outcome is Outcome.OVERLOADED:
+        return Failure(attempt.error_kind, sentence(f"{attempt.message}; try again in 1 s"), retry_after_s=1.0)
+    return Failure(attempt.error_kind, sentence(attempt.message))

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.errors import Failure
+
 if TYPE_CHECKING:
+    from gateway.prompt import Prompt
     from gateway.relay.stream import EventTransform
     from routing.facts import RequestFacts
 
@@ -23,3 +26,13 @@ class RequestTransform(Protocol):
 
 NewEventTransform = Callable[[], "EventTransform"]
 """Makes the transform of one stream."""
+
+
+def transformed(prompt: Prompt, facts: RequestFacts, transforms: tuple[RequestTransform, ...]) -> Failure | None:
+    """Let a route's features change a request, in their order; returns the refusal of the first that refuses it."""
+    try:
+        for transform in transforms:
+            prompt.body = transform.apply(prompt.body, facts)
+    except Failure as failure:
+        return failure
+    return None

@@ -39,6 +39,14 @@ class AdmissionSettings:
     tenant_ratio: float = 0.5
     """Of those, what one tenant may hold."""
     max_wait_s: float = 60.0
+    in_flight: int = 0
+    """Requests at one replica from which it counts as full, whatever its engine says; 0: nobody knows."""
+    enabled: bool = True
+
+
+DEFAULT_ADMISSION: Final = AdmissionSettings()
+IDLE_SHARE: Final = 0.5
+"""How full a replica may be for work of negative priority."""
 
 
 class Reason(Enum):
@@ -61,7 +69,7 @@ class Refusal:
 class Ticket:
     """One request in the line."""
 
-    __slots__ = ("deadline_s", "facts", "owner", "since_s", "tenant", "tokens", "waits")
+    __slots__ = ("deadline_s", "facts", "owner", "since_s", "tenant", "timer", "tokens", "waits")
 
     def __init__(self, facts: RequestFacts, owner: object, now: float, deadline_s: float) -> None:
         self.facts = facts
@@ -73,6 +81,8 @@ class Ticket:
         self.tenant = facts.tenant
         self.tokens = facts.prompt_tokens + facts.output_tokens
         self.waits = True
+        self.timer: object = None
+        """The owner's, for the end of its time."""
 
 
 ADMITTED: Final = None

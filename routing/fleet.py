@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
+from routing.admission import DEFAULT_ADMISSION, Admission, AdmissionSettings
 from routing.costs import Terms
 from routing.model import LEAST_LOAD, Endpoint
 from routing.pickers import build_picker, terms_of
@@ -57,6 +58,7 @@ class ModelSpec:
     """What a US dollar is worth to the policy; None for the policy's own idea of it."""
     slo_ttft_ms: float | None = None
     """When the first token is due."""
+    admission: AdmissionSettings = DEFAULT_ADMISSION
     peers: int = 1
     """Workers and gateways that choose among the same replicas, each by itself; this one included."""
 
@@ -136,9 +138,18 @@ def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = 
         retry=model.retry,
         budget=old.budget if old is not None and keep_budget else model.retry.new_budget(),
         tokens=old.tokens if old is not None else TokenEstimate(),
+        line=_line(model, old),
         overflows=terms is not None and terms.slo_ttft_ms is not None,
         prefixes=table.prefixes if terms is not None and terms.caches else None,
     )
+
+
+def _line(model: ModelSpec, old: ModelRoute | None) -> Admission:
+    """The line in use, for whoever stands in it, with the settings of now."""
+    if old is None:
+        return Admission(model.admission)
+    old.line.settings = model.admission
+    return old.line
 
 
 def _check(model: ModelSpec) -> None:

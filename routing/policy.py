@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection
 
+from routing.admission import IDLE_SHARE
 from routing.facts import RequestFacts
 from routing.filters import passed_over
 from routing.model import Endpoint
@@ -48,3 +49,22 @@ def choose(
         if endpoint is not None:
             return endpoint
     return None
+
+
+def choose_with_room(
+    route: ModelRoute, facts: RequestFacts, now: float, rng: random.Random
+) -> tuple[Endpoint | None, bool]:
+    """The endpoint for the request among those not known to be full; and whether there is one.
+
+    When all are full, the one that would be asked all the same; None when nothing at all is available.
+    """
+    pools = route.speakers[facts.operation].pools
+    full = [endpoint for pool in pools for endpoint in pool if is_full(endpoint, facts, route, now)]
+    endpoint = choose(route, facts, now, rng, full)
+    return endpoint, endpoint is not None and endpoint not in full
+
+
+def is_full(endpoint: Endpoint, facts: RequestFacts, route: ModelRoute, now: float) -> bool:
+    """Whether an endpoint is known to be full for this request. Work of negative priority wants a rather idle one."""
+    settings = route.line.settings
+    return settings.enabled and endpoint.state.full(now, settings.in_flight, IDLE_SHARE if facts.priority < 0 else 1.0)

@@ -147,6 +147,16 @@ class ReplicaState:
         self.in_flight_tokens += prompt_tokens + output_tokens
         self.prefill_tokens += prompt_tokens
 
+    def full(self, now: float, most: int = 0, share: float = 1.0) -> bool:
+        """Whether it is known to be: `most` requests in flight (0: nobody said), or what its engine reported of itself.
+
+        `share` of that is enough for a request that is to find the replica rather idle.
+        """
+        requests = self.in_flight_requests + self.remote_requests
+        if most and requests >= most * share:
+            return True
+        return now < self.reported.full_until_s and requests >= self.reported.full_from * share
+
     def set_remote(self, tokens: int, prefill_tokens: int, requests: int) -> None:
         """What other workers have in flight here, as last told."""
         self.remote_tokens = tokens

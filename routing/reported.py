@@ -16,6 +16,8 @@ from typing import Final
 
 FADE_INTERVALS: Final = 2.0
 LAST_INTERVALS: Final = 3.0
+FULL_KV: Final = 0.9
+"""From there on vLLM preempts what it runs to let in more."""
 INTERVAL_S: Final = 2.0
 """Of reports that do not say when the next one comes."""
 
@@ -32,6 +34,8 @@ class ReportedLoad:
         "_running",
         "_told_s",
         "_waiting",
+        "full_from",
+        "full_until_s",
     )
 
     def __init__(self) -> None:
@@ -43,6 +47,9 @@ class ReportedLoad:
         self._foreign_requests = 0.0
         self._foreign_waiting = 0.0
         self._foreign_s = float("-inf")
+        self.full_from = 1
+        """With so many requests of ours and the other workers' in flight it is full, until `full_until_s`."""
+        self.full_until_s = float("-inf")
 
     def tell(
         self,
@@ -62,6 +69,15 @@ class ReportedLoad:
         if interval_s is not None:
             self._interval_s = interval_s
         self._running, self._waiting, self._kv_usage = running, waiting, kv_usage
+        if waiting or (kv_usage is not None and kv_usage >= FULL_KV):
+            # Of those that wait as large a part is ours as of all; without them it was just full.
+            ours = waiting or 0
+            if running is not None and waiting:
+                ours = round(waiting * min(1.0, known_requests / (running + waiting)))
+            self.full_from = max(1, known_requests - ours)
+            self.full_until_s = now + LAST_INTERVALS * self._interval_s
+        elif running is not None or waiting is not None:
+            self.full_until_s = float("-inf")
         if running is None:
             # Who waits may be ours, all of them: only what is more than ours for certain is foreign.
             self._foreign_waiting = float(max(0, (waiting or 0) - known_requests))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from routing.admission import Admission
 from routing.budget import RetryBudget
 from routing.facts import RequestFacts
 from routing.model import Endpoint
@@ -80,6 +81,8 @@ class ModelRoute:
     retry: RetrySettings
     budget: RetryBudget
     tokens: TokenEstimate
+    line: Admission
+    """Of requests that find every endpoint full."""
     overflows: bool = False
     """Whether a tier that would be late is passed over for the next."""
     prefixes: PrefixIndex | None = None

@@ -16,6 +16,7 @@ from gateway.accounts.settlement import RecordSink, Settlement
 from gateway.errors import Failure
 from gateway.held_prompts import HeldPrompts
 from gateway.telemetry.metrics import OTHER
+from gateway.telemetry.metrics.families.admission import QUEUE_SECONDS, QUEUED, SHED
 from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
 
@@ -44,6 +45,13 @@ class Accounting(Settlement):
         """Of the streams that have sent nothing but comments."""
         return self._held
 
+    def waited(self, model: str, seconds: float) -> None:
+        self._metrics.count(QUEUED, model)
+        self._metrics.count(QUEUE_SECONDS, model, by=seconds)
+
+    def shed(self, model: str, reason: str) -> None:
+        self._metrics.count(SHED, model, reason)
+
     def settle(self, flight: Flight) -> None:
         attempt = flight.attempt
         usage = None
@@ -60,7 +68,7 @@ class Accounting(Settlement):
             endpoint = upstream.endpoint
             engine, replica, arm, upstream_model = endpoint.engine, endpoint.replica, upstream.arm, endpoint.model
             finish_reason = attempt.finish_reason
-            overhead_s = flight.first_dispatch_s - received_s
+            overhead_s = flight.first_dispatch_s - received_s - flight.queue_s
             usage = attempt.metered(flight.facts.prompt_tokens) if attempt.content_events else attempt.usage
             if usage is not None:
                 if not flight.error_kind and usage.source == "reported":
@@ -115,6 +123,7 @@ class Accounting(Settlement):
             principal.key_id,
             principal.tenant,
             flight.request.fields.get(b"traceparent", b"").decode("latin-1"),
+            int(flight.queue_s * 1e6) / 1e3,
         )
         for sink in self.sinks:
             sink.write(record)

@@ -11,6 +11,7 @@ from gateway.accounts.prices import Rates
 from gateway.fleet.engines import Built
 from gateway.fleet.steps import at_once
 from gateway.settings import Model, Settings
+from routing.admission import AdmissionSettings
 from routing.breaker import BreakerSettings
 from routing.fleet import ModelSpec, TargetSpec
 from routing.route import RetrySettings
@@ -79,6 +80,13 @@ def model_spec(
         retry,
         ms_per_usd=model.policy.ms_per_usd,
         slo_ttft_ms=model.slo.ttft_ms,
+        admission=AdmissionSettings(
+            queue_tokens=model.admission.queue_tokens // workers,
+            tenant_ratio=model.admission.tenant_ratio,
+            max_wait_s=model.admission.max_wait_s,
+            in_flight=model.admission.in_flight,
+            enabled=model.admission.enabled,
+        ),
         peers=workers,
     )
 

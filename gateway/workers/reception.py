@@ -49,6 +49,10 @@ class Reception(Handler):
         assert dispatcher is not None, "no configuration is in use"
         return dispatcher
 
+    def queued_tokens(self) -> list[tuple[tuple[str], float]]:
+        """What waits for room, by model."""
+        return [] if self.dispatcher is None else self.dispatcher.queued_tokens()
+
     # -- gateway.http.handshakes.Seats ---------------------------------------------------------------------------------
 
     def arriving(self) -> bool:

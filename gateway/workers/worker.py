@@ -31,6 +31,7 @@ from gateway.identity import Keyring
 from gateway.settings import ConfigError, Settings
 from gateway.settings.sealed import Sealed, opened
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.admission import QUEUE_TOKENS
 from gateway.telemetry.metrics.families.loops import LOOP_AGE
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.time_stamp import TimeStamper
@@ -107,6 +108,7 @@ class Worker:
         self._certificate: Certificate | None = None
         self.drained = asyncio.Event()
         self.metrics.watch(BREAKER_OPEN, self.fleet.open_breakers)
+        self.metrics.watch(QUEUE_TOKENS, self._reception.queued_tokens)
         watch_predictions(self.metrics, lambda: self.fleet.table)
         self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
 

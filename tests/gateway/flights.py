@@ -29,6 +29,8 @@ from gateway.identity import ANONYMOUS, Keyring
 from gateway.settings import Limits
 from gateway.telemetry.metrics import Metrics
 from gateway.transforms import NewEventTransform, RequestTransform
+from gateway.waiting import WaitingRoom
+from routing.admission import DEFAULT_ADMISSION, AdmissionSettings
 from routing.breaker import BreakerSettings
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.policy import choose
@@ -264,6 +266,12 @@ class Ledger:
         self.settled.append(flight)
         self.accounting.settle(flight)
 
+    def waited(self, model: str, seconds: float) -> None:
+        self.accounting.waited(model, seconds)
+
+    def shed(self, model: str, reason: str) -> None:
+        self.accounting.shed(model, reason)
+
     def retried(self, engine: str, outcome: Any) -> None:
         self.retries.append(outcome.value)
         self.accounting.retried(engine, outcome)
@@ -302,6 +310,7 @@ class Bench:
         keeps_prompt: bool = False,
         request_transforms: tuple[RequestTransform, ...] = (),
         event_transforms: tuple[NewEventTransform, ...] = (),
+        admission: AdmissionSettings = DEFAULT_ADMISSION,
     ) -> None:
         self.clock = clock
         self.loop = FakeLoop(clock)
@@ -314,7 +323,7 @@ class Bench:
             TargetSpec(engine.name, "up", tuple(replica.id for replica in engine.replicas), SPOKEN, tier)
             for tier, engine in enumerate(self.engines)
         )
-        fleet = build_fleet([ModelSpec("m", targets, "round_robin", retry)], self.table)
+        fleet = build_fleet([ModelSpec("m", targets, "round_robin", retry, admission=admission)], self.table)
         self.route = dataclasses.replace(fleet.models["m"], keeps_prompt=keeps_prompt)
         self.metrics = Metrics(["m"])
         self.meters = {state.key: GpuMeter(3600.0) for state in self.table}
@@ -343,6 +352,8 @@ class Bench:
             digest="",
         )
         self.ledger = Ledger(self.metrics)
+        loop = cast("asyncio.AbstractEventLoop", self.loop)
+        self.room = WaitingRoom(lambda _model: self.serving, self.ledger, loop, random.Random(7))
 
     @property
     def calls(self) -> list[FakeExchange]:
@@ -369,6 +380,7 @@ class Bench:
             envelope.parse(body),
             self.serving,
             self.ledger,
+            self.room,
             cast("asyncio.AbstractEventLoop", self.loop),
             random.Random(7),
             self.clock.now_s,
@@ -400,6 +412,8 @@ class Bench:
             taken[f"{state.key} prefill"] = state.prefill_tokens
             taken[f"{state.key} probes"] = state.breaker._probes
             taken[f"{state.key} meter"] = self.meters[state.key]._in_flight
+        taken["waiting tokens"] = self.route.line.waiting_tokens
+        taken["busy lines"] = len(self.room.busy)
         taken["held prompts"] = self.ledger.held.bytes
         for engine in self.engines:
             taken[f"{engine.name} series"] = self.metrics.series("m", engine.name).in_flight

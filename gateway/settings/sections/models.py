@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from engines.settings.fields import Name, Number, Section, Text, Whole
+from engines.settings.fields import Name, Number, Ratio, Seconds, Section, Text, Whole
 
 
 class Target(Section):
@@ -42,6 +42,20 @@ class Objective(Section):
     tpot_ms: Number | None = Field(default=None, gt=0, le=3_600_000, description="milliseconds per token after it")
 
 
+class AdmissionSection(Section):
+    """When requests of the model wait, and how many may."""
+
+    enabled: bool = Field(default=True, description="false sends every request on, however full replicas are")
+    in_flight: Whole = Field(
+        default=0, ge=0, le=1_000_000, description="requests at one replica that make it full; 0: as its engine says"
+    )
+    queue_tokens: Whole = Field(
+        default=2_000_000, ge=0, le=10**12, description="prompt and expected output tokens that may wait; 0: none wait"
+    )
+    tenant_ratio: Ratio = Field(default=0.5, description="what part of those one tenant may hold")
+    max_wait_s: Seconds = Field(default=60.0, description="seconds a request may wait; then it is told 503")
+
+
 class Model(Section):
     """One public model name."""
 
@@ -49,4 +63,5 @@ class Model(Section):
         min_length=1, max_length=256, description="a list such as [{engine: llama, model: meta-llama/Llama-3.1-8B}]"
     )
     policy: Policy = Field(default=Policy(), description="{name: least_load}")
+    admission: AdmissionSection = Field(default=AdmissionSection(), description="{in_flight: 64}")
     slo: Objective = Field(default=Objective(), description="{ttft_ms: 500, tpot_ms: 50}")

@@ -35,7 +35,7 @@ class Metrics:
             tally = self._tallies[key] = Tally(*key)
         return tally
 
-    def count(self, family: Family, *labels: str, by: int = 1) -> None:
+    def count(self, family: Family, *labels: str, by: float = 1) -> None:
         """Add to a counter; `by` 0 shows it before its first, which an alert could not see else."""
         key = family.name, self._bounded(family, labels)
         self._counters[key] = self._counters.get(key, 0) + by

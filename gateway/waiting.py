@@ -1,0 +1,173 @@
+"""Where requests wait whose model has no room: a line for each model (`routing.admission`), a timer for each request.
+
+Whenever something may have made room (a request ended, a replica came, an engine said so), those whose turn it is go,
+on the fleet of that moment. Nobody who waits holds a fleet, a task or an endpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from gateway import clock
+from gateway.errors import Failure
+from routing.admission import Admission, Reason, Refusal, Ticket
+from routing.policy import choose_with_room
+
+if TYPE_CHECKING:
+    from gateway.fleet.snapshot import Serving
+    from routing.facts import RequestFacts
+    from routing.model import Endpoint
+
+LOOK_S: Final = 0.05
+"""How long room may stay unnoticed that nothing tells of: a breaker that lets a probe through, a report that fades."""
+
+_WORDS: Final = {
+    Reason.QUEUE_FULL: "every replica is full and so is the queue",
+    Reason.TENANT_QUEUE_FULL: "too many of your requests wait already",
+    Reason.TOO_LATE: "it could not be answered within the time that the request allows",
+    Reason.WAITED_TOO_LONG: "every replica stayed full for as long as a request may wait",
+}
+
+
+class Guest(Protocol):
+    """A request that may have to wait: `gateway.flight.Flight`."""
+
+    model: str
+    facts: RequestFacts
+
+    def called(self, serving: Serving, endpoint: Endpoint, waited_s: float, now: float) -> None:
+        """Its turn has come: go there."""
+
+    def fail(self, failure: Failure) -> None: ...
+
+
+class Counts(Protocol):
+    """What becomes of those who ask for room: `gateway.accounts.settlement.Settlement`."""
+
+    def waited(self, model: str, seconds: float) -> None: ...
+    def shed(self, model: str, reason: str) -> None: ...
+
+
+class WaitingRoom:
+    """All lines of one worker."""
+
+    __slots__ = ("_counts", "_look", "_loop", "_pumping", "_rng", "_serving", "busy")
+
+    def __init__(
+        self,
+        serving: Callable[[str], Serving | None],
+        counts: Counts,
+        loop: asyncio.AbstractEventLoop,
+        rng: random.Random,
+    ) -> None:
+        """`serving` finds a model in the fleet of the moment."""
+        self._serving = serving
+        self._counts = counts
+        self._loop = loop
+        self._rng = rng
+        self.busy: dict[str, Admission] = {}
+        """The lines in which somebody waits, by model."""
+        self._pumping = False
+        self._look: asyncio.TimerHandle | None = None
+
+    def enter(self, guest: Guest, serving: Serving, endpoint: Endpoint, now: float) -> Ticket | None:
+        """Go, wait or be refused, as there is room; `endpoint` is where it would go. Returns the ticket if it waits."""
+        line = serving.route.line
+        room = False
+        if not line.waiting:
+            found, room = choose_with_room(serving.route, guest.facts, now, self._rng)
+            endpoint = found or endpoint
+        answer = line.offer(guest.facts, guest, now, room, _takes_s(guest.facts, endpoint))
+        if answer is None:
+            guest.called(serving, endpoint, 0.0, now)
+        elif isinstance(answer, Ticket):
+            self.busy[guest.model] = line
+            ticket = answer
+            left_s = max(0.0, ticket.deadline_s - now)
+            ticket.timer = self._loop.call_later(left_s, lambda: self._overdue(line, ticket))
+            self._look_later()
+            return ticket
+        else:
+            self._refuse(guest, answer)
+        return None
+
+    def leave(self, guest: Guest, ticket: Ticket) -> None:
+        """Its client has gone."""
+        line = self.busy.get(guest.model)
+        if line is not None and ticket.waits:
+            line.withdraw(ticket)
+            _stop(ticket)
+            self._idle(guest.model, line)
+
+    def freed(self, now: float) -> None:
+        """There may be room: whoever's turn it is, goes."""
+        if self._pumping:
+            return  # what was just let go has ended at once, and the loop below looks again
+        self._pumping = True
+        try:
+            for model, line in tuple(self.busy.items()):
+                self._pump(model, line, now)
+        finally:
+            self._pumping = False
+
+    def _pump(self, model: str, line: Admission, now: float) -> None:
+        while (ticket := line.first()) is not None:
+            serving = self._serving(model)
+            if serving is None or ticket.facts.operation not in serving.route.speakers:
+                break  # its model has left the configuration, and may come back while it waits
+            endpoint, room = choose_with_room(serving.route, ticket.facts, now, self._rng)
+            if endpoint is None or not room:
+                break
+            line.next(now)
+            _stop(ticket)
+            waited_s = now - ticket.since_s
+            self._counts.waited(model, waited_s)
+            _guest(ticket).called(serving, endpoint, waited_s, now)
+        self._idle(model, line)
+
+    def _idle(self, model: str, line: Admission) -> None:
+        if not line.waiting:
+            self.busy.pop(model, None)
+
+    def _overdue(self, line: Admission, ticket: Ticket) -> None:
+        if ticket.waits:
+            line.withdraw(ticket)
+            guest = _guest(ticket)
+            self._idle(guest.model, line)
+            self._refuse(guest, line.overdue(ticket))
+
+    def _refuse(self, guest: Guest, refusal: Refusal) -> None:
+        self._counts.shed(guest.model, refusal.reason.value)
+        kind = "tenant_queue_full" if refusal.reason is Reason.TENANT_QUEUE_FULL else "overloaded"
+        after_s = refusal.retry_after_s
+        message = f"model {guest.model!r}: {_WORDS[refusal.reason]}; try again in {after_s:.0f} s"
+        guest.fail(Failure(kind, message, retry_after_s=after_s))
+
+    def _look_later(self) -> None:
+        if self._look is None:
+            self._look = self._loop.call_later(LOOK_S, self._looked)
+
+    def _looked(self) -> None:
+        self._look = None
+        self.freed(clock.monotonic())
+        if self.busy:
+            self._look_later()
+
+
+def _guest(ticket: Ticket) -> Guest:
+    return cast("Guest", ticket.owner)  # the line hands back what was offered, and knows no more of it
+
+
+def _stop(ticket: Ticket) -> None:
+    timer, ticket.timer = ticket.timer, None
+    if timer is not None:
+        cast("asyncio.TimerHandle", timer).cancel()
+
+
+def _takes_s(facts: RequestFacts, endpoint: Endpoint) -> float:
+    """How long its prefill takes once it goes, where the replica is known: it cannot be answered sooner."""
+    prefill = endpoint.state.prefill
+    return (prefill.base_ms + facts.prompt_tokens * prefill.ms_per_token) * 1e-3 if prefill.learned else 0.0

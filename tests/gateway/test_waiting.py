@@ -1,0 +1,198 @@
+"""Requests that find every replica full: they wait their turn, and are told when there is no use in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from engines.errors import ConnectFailed
+from engines.model import Deadlines
+from routing.admission import AdmissionSettings
+from routing.fleet import ModelSpec, TargetSpec, build_route
+from tests.gateway.flights import SPOKEN, Bench, FakeExchange, StepClock
+from tests.gateway.test_relay import DONE, FINISH, USAGE, chunk
+
+pytestmark = pytest.mark.usefixtures("now")
+
+ONE = AdmissionSettings(in_flight=1)
+
+
+def finish(call: FakeExchange) -> None:
+    call.head()
+    call.done(chunk(), FINISH, USAGE, DONE)
+
+
+def test_a_request_waits_until_another_ends_and_its_wait_is_its_own_figure(now: StepClock) -> None:
+    bench = Bench(now, admission=ONE)
+    bench.begin()
+    _, client = bench.begin()
+    assert len(bench.calls) == 1
+    now.now_s += 2.5
+    finish(bench.calls[0])
+    assert len(bench.calls) == 2
+    now.now_s += 0.5
+    finish(bench.calls[1])
+    assert client.state == "answered"
+    first, second = bench.ledger.records
+    assert (first.queue_ms, second.queue_ms, second.overhead_ms) == (0.0, 2500.0, 0.0)
+    assert (second.ttft_ms, second.duration_ms) == (500.0, 3000.0)
+    assert client.headers["x-penstock-overhead-ms"] == "0.000"
+    assert bench.outstanding() == {}
+
+
+def test_with_room_elsewhere_nobody_waits(now: StepClock) -> None:
+    bench = Bench(now, 2, admission=ONE)
+    bench.begin()
+    bench.begin()
+    assert {call.replica for call in bench.calls} == {"0", "1"}
+    bench.begin()
+    assert len(bench.calls) == 2
+
+
+def test_where_nothing_is_known_everybody_is_admitted(now: StepClock) -> None:
+    bench = Bench(now)
+    for _ in range(50):
+        bench.begin()
+    assert len(bench.calls) == 50
+
+
+def test_what_the_engine_reports_makes_it_full_until_it_has_finished_what_waits(now: StepClock) -> None:
+    bench = Bench(now)
+    (state,) = bench.table
+    for _ in range(4):
+        bench.begin()
+    state.reported.tell(2, 2, 0.5, state.in_flight_requests, now.now_s, 2.0)
+    _, client = bench.begin()
+    assert len(bench.calls) == 4
+    finish(bench.calls[0])
+    finish(bench.calls[1])
+    assert len(bench.calls) == 4  # two still run, as many as it had room for
+    finish(bench.calls[2])
+    assert len(bench.calls) == 5
+    finish(bench.calls[4])
+    assert client.state == "answered"
+
+
+def test_a_report_that_is_old_keeps_nobody_out(now: StepClock) -> None:
+    bench = Bench(now)
+    (state,) = bench.table
+    bench.begin()
+    state.reported.tell(1, 1, 0.95, 1, now.now_s, 2.0)
+    bench.begin()
+    assert len(bench.calls) == 1
+    for _ in range(200):
+        if len(bench.calls) == 2:
+            break
+        bench.loop.fire()
+    assert len(bench.calls) == 2
+
+
+def test_a_client_that_leaves_gives_up_its_place(now: StepClock) -> None:
+    bench = Bench(now, admission=ONE)
+    bench.begin()
+    flight, _ = bench.begin()
+    _, third = bench.begin()
+    flight.client_gone()
+    finish(bench.calls[0])
+    finish(bench.calls[1])
+    assert third.state == "answered"
+    assert len(bench.calls) == 2
+    assert bench.outstanding() == {}
+
+
+def test_when_the_line_is_full_a_client_is_told_when_to_come_again(now: StepClock) -> None:
+    bench = Bench(now, admission=AdmissionSettings(in_flight=1, queue_tokens=600, tenant_ratio=1.0))
+    bench.begin()
+    clients = [bench.begin()[1] for _ in range(3)]
+    refused = [client for client in clients if client.state == "answered"]
+    assert refused
+    assert {client.status for client in refused} == {503}
+    assert refused[0].headers["retry-after"] == "1"
+    assert refused[0].error["code"] == "overloaded"
+    assert "model 'm': every replica is full and so is the queue; try again in 1 s" == refused[0].error["message"]
+    assert "x-should-retry" not in refused[0].headers
+
+
+def test_one_tenants_flood_is_told_429(now: StepClock) -> None:
+    bench = Bench(now, admission=AdmissionSettings(in_flight=1, queue_tokens=600, tenant_ratio=0.1))
+    bench.begin()
+    bench.begin()
+    _, client = bench.begin()
+    assert (client.status, client.error["code"]) == (429, "tenant_queue_full")
+
+
+def test_whoever_waited_too_long_is_told_so(now: StepClock) -> None:
+    bench = Bench(now, admission=AdmissionSettings(in_flight=1, max_wait_s=5.0))
+    bench.begin()
+    _, client = bench.begin()
+    began_s = now.now_s
+    while client.state == "waiting":
+        bench.loop.fire()
+    assert client.status == 503
+    assert now.now_s == pytest.approx(began_s + 5.0)
+    assert "stayed full" in client.error["message"]
+    finish(bench.calls[0])
+    assert bench.outstanding() == {}
+
+
+def test_what_could_not_be_answered_in_time_is_refused_at_once(now: StepClock) -> None:
+    bench = Bench(now, admission=ONE)
+    (state,) = bench.table
+    state.prefill.learn(1000.0, 3000.0, now.now_s)
+    bench.begin()
+    _, client = bench.begin(deadlines=Deadlines(float("inf"), float("inf"), float("inf"), 0.01), prompt="x" * 40_000)
+    assert client.status == 503
+    assert "within the time" in client.error["message"]
+
+
+def test_a_failure_to_connect_makes_room_too(now: StepClock) -> None:
+    bench = Bench(now, admission=ONE)
+    bench.begin()
+    _, second = bench.begin()
+    _, third = bench.begin()
+    bench.engines[0].refusals = [ConnectFailed("refused")] * 30
+    bench.calls[0].failed(ConnectFailed("refused"))
+    while "waiting" in (second.state, third.state):
+        bench.loop.fire()
+    assert (second.status, third.status) == (502, 502)
+    assert bench.outstanding() == {}
+
+
+def test_a_replica_that_comes_meanwhile_serves_whoever_waits(now: StepClock) -> None:
+    bench = Bench(now, 2, admission=ONE)
+    for state in list(bench.table)[1:]:
+        state.draining = True
+    bench.begin()
+    _, client = bench.begin()
+    assert len(bench.calls) == 1
+    for state in bench.table:
+        state.draining = False
+    bench.loop.fire()
+    assert [call.replica for call in bench.calls] == ["0", "1"]
+    finish(bench.calls[1])
+    assert client.state == "answered"
+
+
+def test_whoever_stands_in_line_stays_there_when_the_route_is_built_anew(now: StepClock) -> None:
+    bench = Bench(now, admission=ONE)
+    bench.begin()
+    bench.begin()
+    target = TargetSpec("t0", "up", ("0",), SPOKEN, 0)
+    rebuilt = build_route(ModelSpec("m", (target,), "least_load", admission=ONE), bench.table, bench.route)
+    assert rebuilt.line is bench.route.line
+    assert rebuilt.line.waiting == 1
+
+
+def test_admission_that_is_switched_off_keeps_nobody(now: StepClock) -> None:
+    bench = Bench(now, admission=AdmissionSettings(in_flight=1, enabled=False))
+    for _ in range(5):
+        bench.begin()
+    assert len(bench.calls) == 5
+
+
+def test_work_of_negative_priority_wants_an_idle_replica(now: StepClock) -> None:
+    bench = Bench(now, admission=AdmissionSettings(in_flight=4))
+    (state,) = bench.table
+    bench.begin()
+    bench.begin()
+    assert not state.full(now.now_s, 4)
+    assert state.full(now.now_s, 4, 0.5)
