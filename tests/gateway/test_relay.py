@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -888,6 +889,24 @@ def test_an_error_without_end_is_refused_and_its_engine_stopped() -> None:
     begun = large_error(2 * ERROR_BYTES)[: ERROR_BYTES + 1]
     client, bench = plain(begun[:-1], begun[-1:], retry=NO_RETRY)
     assert (client.status, client.error["code"], bench.calls[0].aborted) == (502, "engine_error", True)
+
+
+def test_an_error_in_tiny_pieces_costs_no_more_than_an_answer_that_is_held() -> None:
+    begun = b"{" + b'"a":1,' * 143 + b'"error":{"message":"'  # the dearest to tell
+    body = begun + b"x" * (HOLD_BYTES + 1 - len(begun))
+    tiny = [b"x"] * 20_000
+
+    def seconds(beginning: bytes) -> float:
+        call = Bench(StepClock(), retry=NO_RETRY)
+        call.begin(stream=False)
+        (exchange,) = call.calls
+        exchange.head(200, JSON)
+        exchange.read(beginning)
+        before = time.thread_time()
+        exchange.read(*tiny)
+        return time.thread_time() - before
+
+    assert seconds(body) < 10 * seconds(body[: HOLD_BYTES // 2])
 
 
 def test_a_large_answer_whose_error_is_null_passes() -> None:
