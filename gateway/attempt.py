@@ -257,6 +257,12 @@ class Attempt(Sink):
         self.first_byte_s = 0.0
         self.fail(Outcome.BAD_ANSWER, "answer_truncated", "the engine ended its stream before it began")
 
+    def unfit(self) -> None:
+        """It answers with a document, and a stream has begun: nothing of it can be told."""
+        self.stop()
+        self.first_byte_s = 0.0
+        self.fail(Outcome.BAD_ANSWER, "bad_answer", "the engine answered a request for a stream with a document")
+
     def broke(self, outcome: Outcome = Outcome.CUT_SHORT) -> None:
         """The answer broke, or was an error, after something of it was used."""
         now = clock.monotonic()

@@ -37,7 +37,7 @@ from gateway.prompt import Prompt
 from gateway.refusal import last_failure, refusal_headers, told
 from gateway.relay import DocumentRelay, StreamRelay
 from gateway.relay.account import Account
-from gateway.relay.headers import passed_headers
+from gateway.relay.headers import is_stream, passed_headers
 from gateway.relay.judge import Judge
 from gateway.reply import JSON, UNCACHED, Reply
 from gateway.telemetry.time_stamp import milliseconds
@@ -195,11 +195,11 @@ class Flight(Owner, Account, Work):
             for other in self.attempts:
                 if other is not attempt:
                     other.abandon()
-        streams = self.reply.status != 0  # begun by a comment: whatever comes must now fit into events, or fail
+        streams = begun = self.reply.status != 0  # by a comment: whatever comes must now fit into events, or fail
         if self.streams:
             for name, value in attempt.headers:
                 if name == b"content-type":
-                    streams = streams or value[:17].lower() == b"text/event-stream"
+                    streams = is_stream(value, begun)
         spoken = attempt.upstream.engine.dialect(self.operation)
         if not streams:
             return DocumentRelay(self, attempt, self.reply, spoken)

@@ -126,7 +126,7 @@ class RetryState:
         self._barred.append(failure.endpoint)
         self._attempts[failure.endpoint.tier] += 1
         after_s = failure.retry_after_s
-        if after_s is not None and after_s > 0:
+        if after_s is not None and after_s >= 0:
             until_s = max(now + after_s, self._not_before_s.get(failure.endpoint, 0.0))
             self._not_before_s[failure.endpoint] = until_s
 

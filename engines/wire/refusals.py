@@ -28,6 +28,7 @@ _begins_an_error = re.compile(
     rb"\s*(?:\[\s*)?\{(?:\s*" + _STRING + rb"\s*:\s*(?:" + _STRING + rb'|[^\s{}\[\]",]+)\s*,)*\s*'
     rb'"(?:error"\s*:\s*(?:\{\s*"|\[\s*[^\s\]]|"[^"])|object"\s*:\s*"error")'
 ).match
+_says_no_error = re.compile(rb'null|false|\{\s*\}|\[\s*\]|""|0').fullmatch
 
 
 def read_error(status: int, body: bytes) -> Refusal:
@@ -82,7 +83,7 @@ def stray_error(data: bytes) -> Finding | None:
 
 def is_truthy(raw: msgspec.Raw) -> bool:
     """Whether an `error` member says that there is one."""
-    return raw is not NULL and bytes(raw) not in (b"null", b"false", b"{}", b'""', b"0")
+    return raw is not NULL and _says_no_error(bytes(raw)) is None
 
 
 def begins_an_error(beginning: bytes) -> bool:

@@ -23,6 +23,14 @@ USUAL: Final = frozenset({b"date", b"server", b"content-length", b"transfer-enco
 engine for (`endpoint-load-metrics`) any client's business."""
 
 
+def is_stream(media_type: bytes, begun: bool) -> bool:
+    """Whether an answer of this type to a request for a stream is read as one. Behind comments that have left, all is
+    but a document that says so: it may still be an error, which is then told inside the stream."""
+    if begun:
+        return media_type[:16].lower() != b"application/json"
+    return media_type[:17].lower() == b"text/event-stream"
+
+
 def passed_headers(headers: Headers) -> bytes:
     """The engine's headers that go to the client, as a block."""
     block = b""

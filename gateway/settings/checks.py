@@ -199,7 +199,8 @@ def _order(
     values = _mapping(tree, section)
     low, high = values.get(*small), values.get(*large)
     if _number(low) and _number(high) and low > high:
-        report((section, small[0]), f"is larger than {large[0]}", f"{large[0]} is {large[1]} unless written")
+        unwritten = [f"{name} is {default:g} unless written" for name, default in (small, large) if name not in values]
+        report((section, small[0]), f"is larger than {large[0]}", "".join(unwritten) or f"{large[0]} is {high:g}")
 
 
 def _did_you_mean(word: str, known: Collection[str]) -> str:

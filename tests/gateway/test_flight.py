@@ -390,6 +390,7 @@ LIMITED = [(b"retry-after", b"5")], [(b"retry-after", b"30"), (b"retry-after-ms"
         (*LIMITED[::-1], ("5", None)),
         ([], LIMITED[1], ("30", "30000")),
         (LIMITED[0], [], (None, None)),  # it names no time, and may be the first
+        ([(b"retry-after", b"0")], LIMITED[1], ("1", "0")),
     ],
 )
 def test_of_several_engines_that_refuse_the_client_is_told_when_the_first_serves_again(

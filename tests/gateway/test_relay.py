@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -890,6 +891,24 @@ def test_an_error_without_end_is_refused_and_its_engine_stopped() -> None:
     assert (client.status, client.error["code"], bench.calls[0].aborted) == (502, "engine_error", True)
 
 
+def test_an_error_in_tiny_pieces_costs_no_more_than_an_answer_that_is_held() -> None:
+    begun = b"{" + b'"a":1,' * 143 + b'"error":{"message":"'  # the dearest to tell
+    body = begun + b"x" * (HOLD_BYTES + 1 - len(begun))
+    tiny = [b"x"] * 20_000
+
+    def seconds(beginning: bytes) -> float:
+        call = Bench(StepClock(), retry=NO_RETRY)
+        call.begin(stream=False)
+        (exchange,) = call.calls
+        exchange.head(200, JSON)
+        exchange.read(beginning)
+        before = time.thread_time()
+        exchange.read(*tiny)
+        return time.thread_time() - before
+
+    assert seconds(body) < 10 * seconds(body[: HOLD_BYTES // 2])
+
+
 def test_a_large_answer_whose_error_is_null_passes() -> None:
     body = b'{"id":"r","error":null,"status":"completed","output":"' + b"x" * HOLD_BYTES + b'"}'
     client, bench = plain(body)
@@ -919,6 +938,43 @@ def test_a_plain_answer_to_a_streamed_request_passes_as_it_is() -> None:
     _, client = bench.begin(stream=True)
     bench.calls[0].answer(200, answer())
     assert client.body == answer()
+
+
+def behind_comments(*reads: bytes) -> tuple[FakeConnection, Bench]:
+    """A plain 200 of the last engine, after the first one has sent comments and failed."""
+    bench = Bench(StepClock(), 1, 1, retry=NO_RETRY)
+    _, client = bench.begin()
+    bench.calls[0].head()
+    bench.calls[0].read(PROCESSING)
+    bench.calls[0].read(ERROR)
+    bench.calls[1].head(200, ((b"content-type", b"Application/JSON; charset=utf-8"),))
+    for read in reads:
+        bench.calls[1].read(read)
+    if bench.calls[1].open:
+        bench.calls[1].done()
+    return client, bench
+
+
+@pytest.mark.parametrize("size", [10, HOLD_BYTES + 100_000])
+def test_an_error_in_a_plain_200_behind_comments_is_told_in_its_own_words(size: int) -> None:
+    client, bench = behind_comments(
+        json.dumps({"error": {"message": "y" * size, "type": "invalid_request_error", "code": 400}}).encode()
+    )
+    told = json.loads(client.body.removeprefix(PROCESSING + b"data: "))["error"]
+    assert ("y" * min(size, 500), "400") == (told["message"], told["code"])
+    (record,) = bench.ledger.records
+    assert (record.status, record.error, record.attempts, client.state) == (200, "engine_400", 2, "answered")
+    assert bench.outstanding() == {}
+
+
+@pytest.mark.parametrize("reads", [[answer()], [answer(HOLD_BYTES + 100_000), b" "], [b"{\n\n}\n\n"], []])
+def test_a_document_behind_comments_is_no_answer(reads: list[bytes]) -> None:
+    client, bench = behind_comments(*reads)
+    told = json.loads(client.body.removeprefix(PROCESSING + b"data: "))["error"]
+    (record,) = bench.ledger.records
+    assert (record.status, record.attempts, client.state) == (200, 2, "answered")
+    assert told["code"] == ("engine_bad_answer" if reads else "engine_answer_truncated")
+    assert bench.outstanding() == {}
 
 
 @pytest.mark.parametrize(

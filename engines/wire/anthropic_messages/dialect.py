@@ -37,6 +37,19 @@ _ERROR_TYPES = {
     "timeout_error",
     "overloaded_error",
 }
+_TYPE_OF_STATUS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_NAMED: Final = (b"event: error\n", b"event: error\r", b"event:error\n", b"event:error\r")
+"""How an error event begins; one that is named in another way is only told anew."""
 
 
 def _usage(raw: msgspec.Raw) -> Usage | None:
@@ -82,9 +95,10 @@ class MessagesReader(Reader):
         try:
             parsed = reading(decode_event, data)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return refusals.stray_error(data) or NOTHING
+            stray = refusals.stray_error(data)
+            return NOTHING if stray is None else _restated(stray, event, data)
         if parsed.type == "error" or is_truthy(parsed.error):
-            return refusals.error_finding(data)
+            return _restated(refusals.error_finding(data), event, data)
         match parsed.type:
             case "message_start":
                 usage = _usage(parsed.message.usage) if parsed.message else None
@@ -137,6 +151,23 @@ class AnthropicMessages(Dialect):
 
     def error_body(self, error: ApiError, request_id: str) -> bytes:
         return _encode(_shape(error) | {"request_id": request_id})
+
+
+def _restated(finding: Finding, event: bytes, data: bytes) -> Finding:
+    """With an event that SDKs raise on, where the engine's own is another format's.
+
+    Anthropic's look at an event's name and pass over one that has none: what broke would look whole.
+    """
+    told = refusals.decoded(data)
+    error = told.get("error") if isinstance(told, dict) else None
+    said = error if isinstance(error, dict) else {}
+    if event.startswith(_NAMED) and isinstance(told, dict) and told.get("type") == "error":
+        return finding
+    kind = said.get("type")
+    if not isinstance(kind, str) or kind not in _ERROR_TYPES:
+        kind = _TYPE_OF_STATUS.get(finding.error_status, "api_error")
+    restated = b"event: error\ndata: " + _encode(_shape(ApiError(finding.error, kind))) + b"\n\n"
+    return Finding(error=finding.error, error_status=finding.error_status, restated=restated)
 
 
 def _shape(error: ApiError) -> dict[str, object]:

@@ -75,6 +75,22 @@ def _odd_usage(data: bytes) -> Finding:
     return Finding(usage_only=True) if bytes(reading(decode_odd, data).usage) != b"null" else NOTHING
 
 
+def _stray_error(data: bytes) -> Finding | None:
+    """The error in an event of no shape that a chunk has, with an event that SDKs raise on: they look for an `error`
+    member, and what broke would look whole (FastChat's `{"object": "error"}`, a list around Gemini's)."""
+    finding = refusals.stray_error(data)
+    if finding is None:
+        return None
+    told = refusals.decoded(data)
+    if isinstance(told, dict) and told.get("error"):
+        return finding
+    status = finding.error_status
+    said = refusals.read_error(status or 500, data)
+    error = ApiError(finding.error, refusals.error_type(status or 500), said.code or None)
+    restated = b"data: " + error_body(error) + b"\n\n"
+    return Finding(error=finding.error, error_status=status, restated=restated)
+
+
 class ChatReader(Reader):
     """One stream of chunks."""
 
@@ -122,7 +138,7 @@ class ChatReader(Reader):
         try:
             chunk = reading(_decode_chunk, data)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return refusals.stray_error(data) or NOTHING
+            return _stray_error(data) or NOTHING
         if is_truthy(chunk.error):
             return refusals.error_finding(data)
         reason = ""
@@ -135,7 +151,7 @@ class ChatReader(Reader):
             self._finished |= finished
         usage = normalised(chunk.usage) if chunk.usage is not None else None
         if not reason and usage is None:
-            return NOTHING if chunk.choices else refusals.stray_error(data) or _odd_usage(data)
+            return NOTHING if chunk.choices else _stray_error(data) or _odd_usage(data)
         usage_only = usage is not None and not chunk.choices
         return Finding(usage=usage, finish_reason=reason, finished=frozenset(finished), usage_only=usage_only)
 

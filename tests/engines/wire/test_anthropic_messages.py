@@ -109,6 +109,31 @@ def test_an_error_event_is_found(error: Json | None, message: str, status: int) 
     assert DIALECT.reader().read(sent) == Finding(error=message, error_status=status)
 
 
+@pytest.mark.parametrize(
+    ("sent", "kind"),
+    [
+        (b'data: {"error":{"message":"no","type":"InternalServerError","code":500}}\n\n', "api_error"),
+        (b'data: {"error":{"message":"no","code":429}}\r\n\r\n', "rate_limit_error"),
+        (b'data: {"type":"error","error":{"type":"overloaded_error","message":"no"}}\n\n', "overloaded_error"),
+        (b'event: error\ndata: {"error":{"message":"no","code":529}}\n\n', "overloaded_error"),
+        (b'data: {"error":{"message":"no","type":[]}}\n\n', "api_error"),
+        (b'event: message\ndata: {"error":"no"}\n\n', "api_error"),
+        (b'event: error\ndata: [{"error":{"message":"no","status":"INVALID_ARGUMENT"}}]\n\n', "invalid_request_error"),
+    ],
+)
+def test_an_error_that_sdks_would_pass_over_is_told_as_anthropic_does(sent: bytes, kind: str) -> None:
+    reader = DIALECT.reader()
+    assert reader.may_matter(sent)
+    assert reader.read(sent).restated == event("error", error={"type": kind, "message": "no"})
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_an_error_event_of_anthropics_passes_as_it_came(end: str) -> None:
+    sent = event("error", error={"type": "overloaded_error", "message": "no"}).replace(b"\n", end.encode())
+    finding = DIALECT.reader().read(sent)
+    assert (finding.error, finding.restated) == ("no", b"")
+
+
 def test_a_plain_answer_is_read_like_a_stream() -> None:
     answer = {
         "type": "message",

@@ -230,7 +230,8 @@ def test_errors_are_found_wherever_they_stand(answer: object, finding: Finding) 
     body = json.dumps(answer).encode()
     event = b"data: " + body + b"\n\n"
     assert DIALECT.reader().may_matter(event)
-    assert DIALECT.reader().read(event) == finding
+    found = DIALECT.reader().read(event)
+    assert (found.error, found.error_status) == (finding.error, finding.error_status)
     assert DIALECT.read_answer(body) == finding
 
 
@@ -279,3 +280,25 @@ def test_the_pieces_of_content_are_counted() -> None:
     role, end = frame(chunk(choice({"role": "assistant", "content": ""}))), frame(chunk(choice(reason="stop")))
     assert DIALECT.reader().contents(role + frame(chunk(choice({"content": "a"}))) * 3 + end) == 3
     assert DIALECT.reader().contents(b": ping\n\n" + end) == 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind", "code"),
+    [
+        (b'{"object":"error","message":"no","code":50001}', "server_error", "50001"),
+        (b'{"object":"error","message":"no","type":"rate_limit_error","code":null}', "rate_limit_error", None),
+        (b'[{"error":{"message":"no","code":400}}]', "invalid_request_error", "400"),
+    ],
+)
+def test_an_error_that_sdks_would_pass_over_is_told_as_openai_does(sent: bytes, kind: str, code: str | None) -> None:
+    event = b"data: " + sent + b"\n\n"
+    reader = DIALECT.reader()
+    assert reader.may_matter(event)
+    restated = reader.read(event).restated
+    assert json.loads(restated.removeprefix(b"data: ")) == {
+        "error": {"message": "no", "type": kind, "param": None, "code": code}
+    }
+
+
+def test_an_error_that_sdks_raise_on_passes_as_it_came() -> None:
+    assert DIALECT.reader().read(b'data: {"error":{"message":"no"},"choices":7}\n\n').restated == b""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.wire import DIALECTS
 from engines.wire.dialect import Finding
-from engines.wire.refusals import ERROR_WITHIN_BYTES, begins_an_error, stray_error
+from engines.wire.refusals import ERROR_WITHIN_BYTES, begins_an_error, is_truthy, stray_error
 
 LONG = "x" * 2000
 scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
@@ -52,6 +54,19 @@ def test_an_error_is_known_by_its_beginning(document: object, indent: int | None
 @pytest.mark.parametrize("indent", [None, 2])
 def test_an_answer_is_not_taken_for_an_error(document: object, indent: int | None) -> None:
     assert not begins_an_error(json.dumps(document, indent=indent).encode()[:ERROR_WITHIN_BYTES])
+
+
+@pytest.mark.parametrize("said", [b"null", b"false", b"{}", b"{ }", b"[]", b"[\n]", b'""', b"0"])
+def test_an_error_that_says_nothing_is_none(said: bytes) -> None:
+    assert not is_truthy(msgspec.Raw(said))
+    answer = b'{"id":"x","status":"completed","error":%b,"choices":[{"finish_reason":"stop"}],"usage":{}}' % said
+    for dialect in DIALECTS.values():
+        assert not dialect.read_answer(answer).error
+
+
+@pytest.mark.parametrize("said", [b"true", b"1", b'"no"', b'{"a":0}', b"[0]"])
+def test_an_error_that_says_something_is_one(said: bytes) -> None:
+    assert is_truthy(msgspec.Raw(said))
 
 
 @settings(deadline=None)

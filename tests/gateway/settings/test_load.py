@@ -177,6 +177,18 @@ def test_a_wrong_value_is_told_in_plain_words(section: str, key: str, value: Any
     assert {f"{section}.{key}": message} == problems(config(**{section: {key: value}}))
 
 
+@pytest.mark.parametrize(
+    ("health", "hint"),
+    [
+        ({"interval_s": 1}, "timeout_s is 2 unless written"),
+        ({"timeout_s": 6}, "interval_s is 5 unless written"),
+        ({"timeout_s": 3, "interval_s": 2.5}, "interval_s is 2.5"),
+    ],
+)
+def test_of_two_values_out_of_order_the_one_that_is_not_in_the_file_is_told(health: dict[str, Any], hint: str) -> None:
+    assert hints(config(health=health)) == {"health.timeout_s": hint}
+
+
 def test_numbers_may_come_from_the_environment_and_sizes_as_text() -> None:
     settings = load(config(server={"port": "${PORT}"}, limits={"body_bytes": "1 GiB"}), {"PORT": "9000"})
     assert (settings.server.port, settings.limits.body_bytes) == (9000, 1 << 30)

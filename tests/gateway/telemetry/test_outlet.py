@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +43,33 @@ def test_blocks_arrive_whole_and_in_order(tmp_path: Path) -> None:
     out.close(60)
     assert (tmp_path / "log").read_bytes() == b"".join(line(number) for number in range(3000))
     assert (out.dropped, told.failures, told.returns, out.alive) == (0, [], [], False)
+
+
+WRITER = """
+from gateway.telemetry.outlet import Outlet
+from gateway.telemetry.target import Target
+out = Outlet("test", Target("stdout"), on_failure=print, on_return=print)
+out.put((b"x" * 99 + b"\\n") * 2000)
+out.close(60)
+"""
+
+
+@pytest.mark.parametrize("socket_of", [socket.SOCK_SEQPACKET, None], ids=["socket", "pipe"])
+def test_what_workers_may_share_gets_whole_lines_in_writes_that_stay_together(socket_of: int | None) -> None:
+    if socket_of is None:
+        read_fd, write_fd = os.pipe2(os.O_DIRECT)  # keeps writes apart, as SOCK_SEQPACKET does
+    else:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket_of)
+        read_fd, write_fd = ours.detach(), theirs.detach()
+    child = subprocess.Popen([sys.executable, "-c", WRITER], stdout=write_fd)
+    os.close(write_fd)
+    writes = []
+    while written := os.read(read_fd, 1 << 20):
+        writes.append(written)
+    os.close(read_fd)
+    assert child.wait(60) == 0
+    assert b"".join(writes) == (b"x" * 99 + b"\n") * 2000
+    assert all(len(written) <= select.PIPE_BUF and written.endswith(b"\n") for written in writes)
 
 
 def test_a_pipe_that_nobody_reads_holds_nobody_and_each_line_is_written_or_counted(pipe: Pipe) -> None:
