@@ -43,7 +43,7 @@ class Holding:
         self.ranked = False
         """Whether the index has it among those it may take the oldest run from."""
         self.late = self.found = limit * UNTRIED
-        """Blocks that uses found here, the latest ones most. `late` are those that a cache `SMALLER` times smaller would
+        """Blocks that uses found here, the latest most. `late` are those that a cache `SMALLER` times smaller would
         have forgotten by then: all, until more is known."""
         self.has_holes = False
         """Whether something was forgotten before what followed it."""
