@@ -17,6 +17,12 @@ from routing.prefix_spans import KEY_BYTES, Spans, common, key_at
 
 MOST_RUNS: Final = 32_768
 """Of one slot. Its two tables grow at once: this keeps that under a millisecond."""
+SMALLER: Final = 4
+"""Times: the cache that `late` asks about."""
+FADES: Final = 1.0 - 1.0 / 128
+"""What is left of `found` and `late` after each use."""
+UNTRIED: Final = 1.0 / 256
+"""As if it had found blocks for this part of its room before its first use, all late."""
 LOOK_AHEAD: Final = 32
 """Oldest runs found at once. A dict that loses its oldest entries walks over the gap they leave to find the next."""
 
@@ -36,6 +42,9 @@ class Holding:
         """By the first key of a run."""
         self.ranked = False
         """Whether the index has it among those it may take the oldest run from."""
+        self.late = self.found = limit * UNTRIED
+        """Blocks that uses found here, the latest most. `late` are those that a cache `SMALLER` times smaller would
+        have forgotten by then: all, until more is known."""
         self.has_holes = False
         """Whether something was forgotten before what followed it."""
         self._oldest: list[int] = []
@@ -44,7 +53,8 @@ class Holding:
 
     def use(self, chain: Sequence[int], packed: bytes, stamp: int) -> None:
         """The whole chain, which is not empty, is used at `stamp`, later than anything before."""
-        at = 0
+        kept_since = self._kept_since(stamp)
+        at = late = 0
         while at < len(chain):
             of = self.stamps.pop(chain[at], -1)
             if of < 0:
@@ -55,10 +65,23 @@ class Holding:
             self._leave(of, run[taken * KEY_BYTES :])
             self.blocks -= taken
             at += taken
+            if of < kept_since:
+                late += taken
+        self.found = self.found * FADES + at
+        self.late = self.late * FADES + late
         self.runs[stamp] = packed
         self.stamps[chain[0]] = stamp
         self._spans.run_begins(chain[0])
         self.blocks += len(chain)
+
+    def _kept_since(self, stamp: int) -> int:
+        """Since which stamp a cache `SMALLER` times smaller would have kept everything, at `stamp`.
+
+        What is forgotten is as old as the oldest run, or, while there is room, as that will be once there is none.
+        """
+        if not self.runs:
+            return stamp
+        return stamp - (stamp - self.oldest()) * self.limit // (SMALLER * max(1, self.blocks))
 
     def _leave(self, stamp: int, tail: bytes) -> None:
         """Only the tail is left of a run whose first key is forgotten already."""

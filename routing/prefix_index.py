@@ -21,7 +21,7 @@ Figures: `python -m tests.timing.prefix_index`.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final
 
@@ -121,6 +121,18 @@ class PrefixIndex:
         """What part of its limit the slot holds."""
         holding = self._holdings[slot]
         return holding.blocks / max(1, holding.limit)
+
+    def crowding(self, slots: Iterable[int]) -> float:
+        """What part of the blocks that were lately found with the slots a quarter of their room would have lost.
+
+        1 until they have found anything. It follows what is asked for within some 128 prompts of a slot.
+        """
+        found = late = 0.0
+        for slot in slots:
+            holding = self._holdings[slot]
+            found += holding.found
+            late += holding.late
+        return late / found if found > 0.0 else 1.0
 
     def match(self, chain: Sequence[int]) -> Match:
         """How much of the chain each slot holds."""

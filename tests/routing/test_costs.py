@@ -106,6 +106,26 @@ def test_a_hot_prefix_spreads_when_its_home_has_more_to_do_than_it_costs_to_comp
     assert sent(route, text("hot"), 0.0, rng)[0] is other
 
 
+@pytest.mark.parametrize(("prompts", "waiting_tokens"), [(2, 4 * 3000), (7, 6 * 3000)])
+def test_a_hot_prefix_spreads_the_sooner_the_more_room_there_is(prompts: int, waiting_tokens: int) -> None:
+    """8 prompts fill a cache: 2 hot ones are little of it, 7 nearly all."""
+    route, rng = route_of(2, policy="prefix"), random.Random(1)
+    home, other = route.whole.pools[0]
+    index = route.prefixes
+    assert index is not None
+    index.limit(home.state.slot, 8 * len(chain(text("p"), KEY)))
+    for at in range(20 * prompts):
+        index.add(chain(text(f"{at % prompts}"), KEY), home.state.slot)
+    index.add(chain(text("old"), KEY), other.state.slot)
+
+    def chosen(waiting: int, now: float) -> Endpoint | None:
+        home.state.prefill_tokens = waiting
+        return choose(route, asks(text("0")), now, rng)
+
+    assert chosen(waiting_tokens * 2 // 3, 1.0) is home
+    assert chosen(waiting_tokens, 2.0) is other
+
+
 def test_of_unlike_replicas_the_faster_is_given_more() -> None:
     route, rng = route_of(2, policy="latency"), random.Random(1)
     slow, fast = route.whole.pools[0]

@@ -298,3 +298,53 @@ def test_what_a_replica_lost_is_forgotten_from_there_on_and_no_further() -> None
 @given(st.sets(st.integers(0, 1_100)))
 def test_the_slots_of_a_mask(slots: set[int]) -> None:
     assert sorted(slots) == slots_in(sum(1 << slot for slot in slots))
+
+
+ROOM = st.integers(1, 40)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), PROMPTS), max_size=30), ROOM)
+def test_crowding_is_a_part_of_what_was_found_and_asking_changes_nothing(
+    added: list[tuple[int, Prompt]], limit: int
+) -> None:
+    index = index_of(*added, slots=3, limit=limit)
+    crowding = index.crowding(range(3))
+    assert 0.0 <= crowding <= 1.0
+    assert crowding == index.crowding(range(3))
+
+
+@pytest.mark.parametrize(("hot", "crowded"), [(1, False), (4, False), (12, True)])
+def test_hits_that_a_quarter_of_the_room_would_have_lost_are_crowding(hot: int, crowded: bool) -> None:
+    index = PrefixIndex()
+    slot = index.open(32)
+    for at in range(400):
+        index.add(keys((1, at % hot)), slot)
+        index.add(keys((2 + at // 200, at % 200)), slot)  # asked for once
+    assert (index.crowding([slot]) > 0.1) == crowded
+
+
+def test_crowding_follows_what_is_asked_for_now() -> None:
+    index = PrefixIndex()
+    slot = index.open(32)
+    told = []
+    for hot in (12, 1, 12):
+        for at in range(600):
+            index.add(keys((1, at % hot)), slot)
+            index.add(keys((2 + at // 200, at % 200)), slot)
+        told.append(index.crowding([slot]))
+    assert told[1] < 0.02 < 0.2 < min(told[0], told[2])
+
+
+def test_a_cache_in_which_nothing_was_found_is_taken_for_crowded() -> None:
+    for limit in (None, 9):
+        assert 1.0 == index_of((0, (1, 2)), (0, (2, 2)), limit=limit).crowding([0, 1])
+
+
+def test_a_cache_that_is_not_full_is_not_crowded_for_its_oldest_being_used() -> None:
+    index = index_of(limit=100)
+    for at in range(20):
+        index.add(keys((1, at)), 0)
+    for at in range(20):
+        index.add(keys((1, at)), 0)
+    assert index.crowding([0]) < 0.02
