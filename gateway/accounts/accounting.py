@@ -123,7 +123,7 @@ class Accounting(Settlement):
             principal.key_id,
             principal.tenant,
             flight.request.fields.get(b"traceparent", b"").decode("latin-1"),
-            int(flight.queue_s * 1e6) / 1e3,
+            int(flight.queue_s * 1e6) / 1e3 if flight.queue_s else None,
         )
         for sink in self.sinks:
             sink.write(record)

@@ -48,5 +48,5 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     key_id: str = ""
     tenant: str = ""
     traceparent: str = ""
-    queue_ms: float = 0.0
-    """How long it waited until a replica had room; no part of `overhead_ms`."""
+    queue_ms: float | None = None
+    """How long it waited until a replica had room, if it did; no part of `overhead_ms`."""
