@@ -39,7 +39,6 @@ class Objective(Section):
     """What the model's clients are to notice."""
 
     ttft_ms: Number | None = Field(default=None, gt=0, le=3_600_000, description="milliseconds to the first token")
-    tpot_ms: Number | None = Field(default=None, gt=0, le=3_600_000, description="milliseconds per token after it")
 
 
 class AdmissionSection(Section):
@@ -64,4 +63,4 @@ class Model(Section):
     )
     policy: Policy = Field(default=Policy(), description="{name: least_load}")
     admission: AdmissionSection = Field(default=AdmissionSection(), description="{in_flight: 64}")
-    slo: Objective = Field(default=Objective(), description="{ttft_ms: 500, tpot_ms: 50}")
+    slo: Objective = Field(default=Objective(), description="{ttft_ms: 500}")
