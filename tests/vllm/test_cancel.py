@@ -1,7 +1,8 @@
 """A client that goes away, streaming or not, frees real vLLM at once.
 
-Left alone, a whole answer of 4000 tokens takes vLLM some seconds and counts as finished. vLLM counts nothing for an
-aborted one (`finished_reason="abort"` stays 0), so the proof is: it runs nothing, few tokens were made, none finished.
+Left alone, a whole answer of 4000 tokens takes vLLM some seconds. vLLM counts nothing for an aborted one
+(`finished_reason="abort"` stays 0), so the proof is: it runs nothing, and fewer tokens were made than were asked for.
+Finished requests prove nothing: vLLM counts one after its answer has left, so that of the test before may come late.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import httpx
 import openai
 import pytest
 
-from tests.vllm.stack import FINISHED, GENERATED, KEY, RUNNING, metric, until
+from tests.vllm.stack import GENERATED, KEY, RUNNING, metric, until
 
 pytestmark = pytest.mark.vllm
 
@@ -28,11 +29,10 @@ ENDLESS = {
 @pytest.fixture
 def vllm_was_freed(vllm_url: str) -> Callable[[], None]:
     """Checks that what vLLM has run since the test began was cut off."""
-    finished, generated = metric(vllm_url, FINISHED), metric(vllm_url, GENERATED)
+    generated = metric(vllm_url, GENERATED)
 
     def check() -> None:
         until(lambda: metric(vllm_url, RUNNING) == 0, 20, "vLLM runs nothing")
-        assert metric(vllm_url, FINISHED) == finished
         assert 0 < metric(vllm_url, GENERATED) - generated < 4000
 
     return check
