@@ -16,7 +16,7 @@ from engines.port import Exchange, Headers, Outgoing, Replica, Sink
 from engines.wire import DIALECTS, Dialect
 from gateway import envelope
 from gateway.accounts.accounting import Accounting
-from gateway.accounts.prices import GpuMeter
+from gateway.accounts.gpu import GpuMeter
 from gateway.accounts.record import RequestRecord
 from gateway.attempt import Attempt
 from gateway.errors import Failure
