@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from routing.model import Endpoint
 
@@ -29,7 +29,23 @@ class Cost:
     @property
     def total_ms(self) -> float:
         """What is compared."""
-        return float(sum(astuple(self)))
+        return sum([ms for _, ms in self.terms()])
+
+    def terms(self) -> list[tuple[str, float]]:
+        """Each term, by name."""
+        return [
+            ("queue", self.queue_ms),
+            ("foreign", self.foreign_ms),
+            ("load", self.load_ms),
+            ("failures", self.failures_ms),
+            ("prefill", self.prefill_ms),
+            ("others", self.others_ms),
+            ("eviction", self.eviction_ms),
+            ("affinity", self.affinity_ms),
+            ("start", self.start_ms),
+            ("price", self.price_ms),
+            ("lateness", self.lateness_ms),
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,10 @@ from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.roster import COALESCE_S, Roster
 from gateway.control.source import Source
 from gateway.control.targets import TargetCheck
+from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.identity import Keyring
-from gateway.settings import Settings, is_loopback
+from gateway.settings import Settings
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
 
 DRAIN_MARGIN_S = 10.0
+EXPLAIN_S = 5.0
 
 log = structlog.get_logger()
 
@@ -228,8 +230,16 @@ class Plane:
     @property
     def local(self) -> bool:
         """Whether only this machine can reach the gateway."""
-        server = self.settings.server
-        return server.uds is not None or is_loopback(server.host)
+        return self.settings.server.local
+
+    async def explain(self, question: AskRouting) -> dict[str, Explained]:
+        """What each worker says of why requests of a model go where they go, by the worker's name."""
+        answers = await self.links.ask_all(question, Explained, timeout_s=EXPLAIN_S, bulk=True)
+        late = "the worker did not answer in time"
+        return {
+            worker: answer if isinstance(answer, Explained) else Explained(problem=late)
+            for worker, answer in answers.items()
+        }
 
     def replicas(self) -> list[ReplicaStatus]:
         """Every replica, in the order of the configuration; launched ones that are not ready by their state."""

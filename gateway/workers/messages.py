@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.accounts.keys import Key
+from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.settings.sealed import Sealed
 from gateway.telemetry.metrics import Sample, Series
@@ -193,6 +194,7 @@ ToWorker = (
     | RemoteLoad
     | LoadReports
     | AskCounters
+    | AskRouting
     | ExpositionPart
     | Exposition
     | Keys
@@ -202,4 +204,4 @@ ToWorker = (
     | Reopen
     | Cover
 )
-ToPlane = Configured | Renewed | SeriesCounted | Counters | Load | AskExposition | AdminRequest | Drained
+ToPlane = Configured | Renewed | SeriesCounted | Counters | Load | AskExposition | AdminRequest | Drained | Explained

@@ -7,6 +7,7 @@ that configures it builds a complete new snapshot first and then swaps it in; on
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 from collections.abc import Awaitable, Iterable
 from dataclasses import replace
@@ -14,10 +15,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from gateway import clock
 from gateway.accounts.accounting import Accounting
 from gateway.accounts.keys import keyring_of
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
+from gateway.explanation.explainer import Explainer
+from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.live import LiveFleet
 from gateway.fleet.predictions import watch_predictions
 from gateway.fleet.prepared import prepare
@@ -95,6 +99,7 @@ class Worker:
         self._sealed: tuple[Sealed, Settings] | None = None
         """The configuration in use as it came, so that the next is made of what has changed."""
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
+        self._explainer = Explainer(TimeStamper().format)
         self._sinks = Sinks(self.metrics, self._accounting)
         self._keyring = Keyring()
         self._written_keyring = self._keyring
@@ -146,12 +151,18 @@ class Worker:
         match message:
             case AskCounters():
                 return await self._counting.answer()
+            case AskRouting():
+                return self._explain(message)
             case RenewCertificate():
                 return Renewed(await self._renew_certificate())
             case Drain():
                 await self.drain(message.grace_s)
                 return Drained()
         raise TypeError(f"{type(message).__name__} asks nothing")
+
+    def _explain(self, question: AskRouting) -> Explained:
+        route = self.catalog.models.get(question.model) if self.configured else None
+        return self._explainer.answer(question, route, clock.monotonic(), random.Random())  # noqa: S311 - draws lots
 
     async def _renew_certificate(self) -> str:
         if self._certificate is None:
@@ -206,8 +217,9 @@ class Worker:
     def _publish(self, snapshot: Snapshot) -> None:
         """New requests meet this from now on, with the keys of the moment: they may be newer than the snapshot's."""
         snapshot = replace(snapshot, keyring=self._keyring)
+        self._explainer.open = self._keyring.is_open and self.settings.server.local
         if self._reception.dispatcher is None:
-            self._reception.dispatcher = Dispatcher(snapshot, self._accounting)
+            self._reception.dispatcher = Dispatcher(snapshot, self._accounting, self._explainer)
         else:
             self._reception.dispatcher.snapshot = snapshot
 

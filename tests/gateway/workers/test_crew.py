@@ -110,3 +110,14 @@ async def test_signals_to_the_group_are_the_parents_to_act_on(crew: Crew) -> Non
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(pid, number)
     assert {status for status, _ in await crew.chats_until(2)} == {200}
+
+
+async def test_every_worker_says_why_its_requests_go_where_they_go(crew: Crew) -> None:
+    path = "/admin/v1/routing/explain?model=m"
+    assert (await crew.call("GET", path))[0] == 200
+    answers = await crew.chats_until(2)
+    status, _, body = await crew.call("GET", path)
+    told = json.loads(body)["workers"]
+    assert (status, [one["candidates"][0]["replica"] for one in told]) == (200, ["a", "a"])
+    recorded = {decision["request_id"][:-8] for one in told for decision in one["decisions"]}
+    assert recorded == {worker for _, worker in answers}
