@@ -60,7 +60,7 @@ class ModelSpec:
     """When the first token is due."""
     admission: AdmissionSettings = DEFAULT_ADMISSION
     peers: int = 1
-    """Workers and gateways that choose among the same replicas, each by itself; this one included."""
+    """Who chooses among the same replicas and shares no index of caches; this one included."""
 
 
 class Fleet:
@@ -141,6 +141,7 @@ def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = 
         line=_line(model, old),
         overflows=terms is not None and terms.slo_ttft_ms is not None,
         prefixes=table.prefixes if terms is not None and terms.caches else None,
+        news=table.news,
     )
 
 

@@ -87,7 +87,6 @@ def model_spec(
             in_flight=model.admission.in_flight,
             enabled=model.admission.enabled,
         ),
-        peers=workers,
     )
 
 
