@@ -22,6 +22,7 @@ from routing.tokens import TokenEstimate
 
 if TYPE_CHECKING:
     from routing.filters import Filter
+    from routing.hedging import Hedging
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ class ModelRoute:
     """Where that is noted for others; None where nobody else chooses."""
     filters: tuple[Filter, ...] = ()
     """Asked in this order, before anything is picked."""
+    hedging: Hedging | None = None
+    """Where late streams are asked for a second time."""
     keeps_prompt: bool = False
     """Whether a feature of this route reads the prompt after the first byte of an answer; else it is dropped then."""
 
