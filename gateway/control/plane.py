@@ -39,6 +39,7 @@ from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
 from gateway.telemetry.metrics.families.engine_load import ENGINE_KV_USAGE, ENGINE_WAITING
 from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS, PROBES_UNSENT
 from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
+from gateway.telemetry.metrics.families.prefix_news import PREFIX_NEWS_DROPPED
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.metrics.families.replicas import REPLICAS
 from gateway.workers.link import Link
@@ -55,6 +56,7 @@ from gateway.workers.messages import (
     LoadReport,
     LoadReports,
     MembersChanged,
+    PrefixesSent,
     SeriesCounted,
     ToPlane,
     ToWorker,
@@ -202,6 +204,8 @@ class Plane:
                 self._counters.note(worker, message)
             case Load():
                 self._load.note(worker, message)
+            case PrefixesSent():
+                self._metrics.count(PREFIX_NEWS_DROPPED, by=self.links.tell_others(worker, message))
 
     async def asked(self, worker: str, message: ToPlane) -> ToWorker:
         """Answer one question of a worker."""

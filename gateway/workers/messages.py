@@ -81,6 +81,13 @@ class LoadReports(msgspec.Struct, tag="load_reports"):
     reports: list[LoadReport]
 
 
+class PrefixesSent(msgspec.Struct, tag="prefixes_sent"):
+    """Prompts that a worker has sent, by replica; the control plane passes them on to the others as they are."""
+
+    sent: list[tuple[str, str, list[bytes]]]
+    """Engine, replica, and the packed keys of each prompt (`routing.prefix_index`)."""
+
+
 class AskCounters(msgspec.Struct, tag="ask_counters"):
     """Asks for `Counters`."""
 
@@ -193,6 +200,7 @@ ToWorker = (
     | MembersChanged
     | RemoteLoad
     | LoadReports
+    | PrefixesSent
     | AskCounters
     | AskRouting
     | ExpositionPart
@@ -204,4 +212,15 @@ ToWorker = (
     | Reopen
     | Cover
 )
-ToPlane = Configured | Renewed | SeriesCounted | Counters | Load | AskExposition | AdminRequest | Drained | Explained
+ToPlane = (
+    Configured
+    | Renewed
+    | SeriesCounted
+    | Counters
+    | Load
+    | PrefixesSent
+    | AskExposition
+    | AdminRequest
+    | Drained
+    | Explained
+)

@@ -56,6 +56,7 @@ from gateway.workers.messages import (
     Load,
     LoadReports,
     MembersChanged,
+    PrefixesSent,
     RemoteLoad,
     RenewCertificate,
     Renewed,
@@ -64,6 +65,7 @@ from gateway.workers.messages import (
     ToPlane,
     ToWorker,
 )
+from gateway.workers.prefix_exchange import PrefixExchange
 from gateway.workers.questions import LinkFull, LinkLost
 from gateway.workers.reception import Reception
 from gateway.workers.scrapes import Scrapes
@@ -74,7 +76,7 @@ if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
 
 FLUSH_S = 0.15
-LOAD_S = 0.1
+LOAD_S = 0.05
 ADMIN_TIMEOUT_S = 30.0
 ADMIN_AT_ONCE = 16
 """Each holds at most 1 MiB of a request and 8 of an answer."""
@@ -95,7 +97,14 @@ class Worker:
         self._scrapes = Scrapes()
         self.metrics = Metrics(())
         self._counting = Counting(self.metrics, lambda message: self._tell(message, bulk=True))
-        self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers)
+        self._prefixes = PrefixExchange(
+            self.metrics,
+            lambda message: self._tell(message, bulk=True),
+            lambda: self.fleet.table,
+            supervisor.spawn,
+        )
+        news = self._prefixes.news if workers > 1 else None
+        self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, news=news)
         self._sealed: tuple[Sealed, Settings] | None = None
         """The configuration in use as it came, so that the next is made of what has changed."""
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
@@ -134,6 +143,8 @@ class Worker:
                 self.fleet.set_remote({(one.engine, one.replica): one.figures for one in message.replicas})
             case LoadReports():
                 self._changes.put(lambda: in_slices(self.fleet.take_reports(message.reports, message.interval_s)))
+            case PrefixesSent():
+                self._prefixes.hear(message)
             case ExpositionPart():
                 self._scrapes.told(message)
             case Reopen():

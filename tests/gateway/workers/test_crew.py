@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.workers.messages import PrefixesSent
 from tests.gateway.children import gone
 from tests.gateway.workers.crew import Crew, configuration
 
@@ -101,6 +102,28 @@ async def test_a_reload_reaches_every_worker(crew: Crew) -> None:
     assert {status for status, _ in await crew.chats_until(2, "n")} == {200}
     assert {status for status, _ in await crew.chats_until(2, "m")} == {404}
     assert crew.pids == started
+    crew.file.write_text(configuration(crew.url, crew.data_dir))
+    assert await crew.plane.reload()
+
+
+async def test_what_one_worker_sent_where_the_other_expects_to_be_cached(crew: Crew) -> None:
+    crew.file.write_text(configuration(crew.url, crew.data_dir, policy="prefix"))
+    assert await crew.plane.reload()
+    crew.upstream.cached_tokens = 0  # so that the error of the first, which is cached nowhere, is not counted
+    heard = sum(isinstance(message, PrefixesSent) for message in crew.plane.messages)
+    said = "Once upon a time. " * 1000
+    _, first = await crew.chat(said=said)
+    await crew.plane.watch.until(
+        lambda: sum(isinstance(message, PrefixesSent) for message in crew.plane.messages) > heard
+    )
+    crew.upstream.cached_tokens = 3
+    other = first
+    while other == first:  # by whichever the kernel likes
+        assert await crew.count("penstock_prefix_predicted_error_ratio") < 0.1
+        _, other = await crew.chat(said=said)
+    assert await crew.count("penstock_prefix_predicted_error_ratio") < 0.1
+    assert await crew.count("penstock_prefix_reported") == 1
+    assert await crew.count("penstock_prefix_news_dropped_total") == 0
     crew.file.write_text(configuration(crew.url, crew.data_dir))
     assert await crew.plane.reload()
 
