@@ -104,7 +104,7 @@ class Attempt(Sink):
     error_event = b""
     """That answer as the client's stream would hold it, where it came as an event."""
     usage: Usage | None = None
-    """What the engine has reported so far, also with an error."""
+    """What the engine has reported so far, also with an error; or what it will have charged for, unanswered."""
     said: Said | None = None
     """What it says of its answer as a whole."""
     content_events = 0
@@ -303,6 +303,10 @@ class Attempt(Sink):
             self._lease.tell(Verdict.IGNORED, now, self._rng)
             self.stop()
             self.close(now)
+
+    def outrun(self, now: float) -> None:
+        """Another attempt was answered first, and this one is to be abandoned."""
+        self._lease.outrun(now)
 
     def stop(self) -> None:
         """Stop the engine's work; its sink hears nothing more."""
