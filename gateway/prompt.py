@@ -56,7 +56,7 @@ class Prompt:
         self._path = SHAPES[operation].path  # the member's own value is a property, 0.1 us
         self._with_options = operation in envelope.STREAMS_WITH_OPTIONS
         self._block = b""
-        self._written: tuple[str, bool, bool, bytes] | None = None
+        self._written: tuple[str, bool, bool, bool, bytes] | None = None
         """The rewritten body, after what it was written for."""
 
     def facts(self, operation: str, tokens: TokenEstimate, principal: Principal) -> RequestFacts:
@@ -94,19 +94,20 @@ class Prompt:
         parsed = self._envelope
         model = upstream.endpoint.model
         if not parsed.stream and not parsed.has_options:
-            ask = drop = False
+            ask = drop = continuous = False
         else:
             takes_options = upstream.engine.accepts_stream_options
-            ask = parsed.stream and self._with_options and takes_options and not parsed.asks_usage
+            continuous = upstream.engine.continuous_usage
+            ask = parsed.stream and self._with_options and takes_options and (continuous or not parsed.asks_usage)
             drop = not takes_options and parsed.has_options
         renamed = model if model != parsed.model else None
         if renamed is None and not ask and not drop:
             return self.body
         written = self._written
-        if written is not None and written[:3] == (model, ask, drop):
-            return written[3]
-        body = envelope.rewrite(self.body, renamed, ask_usage=ask, drop_stream_options=drop)
-        self._written = (model, ask, drop, body)
+        if written is not None and written[:4] == (model, ask, drop, continuous):
+            return written[4]
+        body = envelope.rewrite(self.body, renamed, ask_usage=ask, drop_stream_options=drop, in_every_event=continuous)
+        self._written = (model, ask, drop, continuous, body)
         return body
 
     def _headers(self) -> bytes:

@@ -153,6 +153,7 @@ class FakeEngine:
     kind = "vllm"
     operations = frozenset(Operation)
     tells_load = False
+    continuous_usage = False
 
     def __init__(self, name: str, replicas: int, secrets: tuple[bytes, ...], accepts_stream_options: bool) -> None:
         self.name = name
