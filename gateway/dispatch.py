@@ -20,6 +20,7 @@ from gateway.errors import Failure
 from gateway.explanation.flight import ASKS, ExplainedFlight
 from gateway.fleet.snapshot import UNNAMED
 from gateway.flight import Flight
+from gateway.parameters import parameters_of
 from gateway.waiting import WaitingRoom
 
 if TYPE_CHECKING:
@@ -137,6 +138,12 @@ class Dispatcher:
                 received_s,
             )
         flight.deadlines = deadlines
+        tracing = self._settlement.tracing
+        if tracing is not None:
+            trace = tracing.begin(fields)
+            if trace.sampled:
+                trace.parameters = parameters_of(request.body)
+            flight.follow(trace)
         if wanted is not None:
             flight.facts.priority = min(wanted, principal.priority)
         flight.begin()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.envelope import Envelope
     from gateway.fleet.snapshot import Upstream
     from gateway.identity import Principal
+    from gateway.tracing import Trace
     from routing.facts import Needs
     from routing.tokens import TokenEstimate
 
@@ -44,7 +45,7 @@ class Prompt:
     It is the `routing.facts.FactSource` of its request.
     """
 
-    __slots__ = ("_block", "_envelope", "_fields", "_path", "_request_id", "_with_options", "_written", "body")
+    __slots__ = ("_block", "_envelope", "_fields", "_path", "_request_id", "_with_options", "_written", "body", "trace")
 
     def __init__(
         self, operation: Operation, body: bytes, parsed: Envelope, fields: dict[bytes, bytes], request_id: bytes
@@ -55,6 +56,8 @@ class Prompt:
         self._request_id = request_id
         self._path = SHAPES[operation].path  # the member's own value is a property, 0.1 us
         self._with_options = operation in envelope.STREAMS_WITH_OPTIONS
+        self.trace: Trace | None = None
+        """The request's place in a trace of ours."""
         self._block = b""
         self._written: tuple[str, bool, bool, bool, bytes] | None = None
         """The rewritten body, after what it was written for."""
@@ -116,8 +119,9 @@ class Prompt:
             fields = self._fields
             block = b"x-request-id: %b\r\n" % self._request_id
             if not FORWARDED.isdisjoint(fields):
+                trace = self.trace
                 for name, value in fields.items():
-                    if name in FORWARDED:
+                    if name in FORWARDED and (trace is None or not trace.hides(name)):
                         block += b"%b: %b\r\n" % (name, value)
             self._block = block
         return block

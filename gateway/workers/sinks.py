@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from gateway.fleet.specs import provider_of
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
+from gateway.telemetry.sampling import sampling_of
 from gateway.telemetry.spans import Spans, otlp_spans
+from gateway.tracing import Tracing
 
 if TYPE_CHECKING:
     from gateway.accounts.accounting import Accounting
@@ -47,6 +49,8 @@ class Sinks:
             self._providers,
             lambda lost: self._metrics.count(RECORDS_DROPPED, "spans", by=lost),
         )
+        if self._spans is not None:
+            self._accounting.trace(Tracing(sampling_of(otlp.sample_ratio if otlp is not None else 1.0, os.environ)))
         self._accounting.sinks = tuple(sink for sink in (self._access_log, self._spans) if sink is not None)
 
     def use(self, settings: Settings) -> None:
@@ -71,6 +75,7 @@ class Sinks:
         access_log, self._access_log = self._access_log, None
         spans, self._spans = self._spans, None
         self._accounting.sinks = ()
+        self._accounting.trace(None)
         if access_log is not None:
             await asyncio.to_thread(access_log.close)
         if spans is not None:
