@@ -63,7 +63,7 @@ def test_lines_of_two_processes_on_one_pipe_stay_whole_however_long_their_fields
                     "finish_reason",
                     "key_id",
                     "tenant",
-                    "tenant",
+                    "response_id",
                 )
             },
         ),
