@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.http.request import Client
+from gateway.record_ids import id_lines
 
 if TYPE_CHECKING:
     from engines.outbox import Outbox
@@ -25,10 +26,10 @@ GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSED: Final = b"connection: close\r\n"
 
 
-def refusal(failure: Failure, dialect: Dialect, request_id: bytes) -> bytes:
+def refusal(failure: Failure, dialect: Dialect, request_id: bytes, record_id: bytes) -> bytes:
     """The answer to what is refused before it is a request, and the last one of its connection."""
     body = failure.body(dialect, request_id.decode())
-    headers = b"content-type: application/json\r\nx-request-id: %b\r\n%b" % (request_id, failure.headers())
+    headers = b"content-type: application/json\r\n%b%b" % (id_lines(request_id, record_id), failure.headers())
     return b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[failure.status], headers, len(body), CLOSED, body)
 
 

@@ -110,7 +110,7 @@ class AccessLog(RecordSink):
                 break
             fields = msgspec.json.decode(line)
             for name, value in fields.items():
-                if isinstance(value, str) and name not in ("time", "request_id"):
+                if isinstance(value, str) and name not in ("time", "request_id", "record_id"):
                     fields[name] = cut(value, most)
             line = self._encode([fields])
         return line

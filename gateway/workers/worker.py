@@ -28,6 +28,7 @@ from gateway.http.certificate import BadCertificate, Certificate
 from gateway.http.connection import ClientConnection
 from gateway.http.listen import Listener, accepting
 from gateway.identity import Keyring
+from gateway.record_ids import RecordIds
 from gateway.settings import ConfigError, Settings
 from gateway.settings.sealed import Sealed, opened
 from gateway.telemetry.metrics import Metrics
@@ -94,6 +95,7 @@ class Worker:
         self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers)
         self._sealed: tuple[Sealed, Settings] | None = None
         """The configuration in use as it came, so that the next is made of what has changed."""
+        self._ids = RecordIds()
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
         self._sinks = Sinks(self.metrics, self._accounting)
         self._keyring = Keyring()
@@ -207,7 +209,7 @@ class Worker:
         """New requests meet this from now on, with the keys of the moment: they may be newer than the snapshot's."""
         snapshot = replace(snapshot, keyring=self._keyring)
         if self._reception.dispatcher is None:
-            self._reception.dispatcher = Dispatcher(snapshot, self._accounting)
+            self._reception.dispatcher = Dispatcher(snapshot, self._accounting, self._ids)
         else:
             self._reception.dispatcher.snapshot = snapshot
 
