@@ -97,7 +97,7 @@ class Worker:
         """The configuration in use as it came, so that the next is made of what has changed."""
         self._ids = RecordIds()
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
-        self._sinks = Sinks(self.metrics, self._accounting)
+        self._sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run)
         self._keyring = Keyring()
         self._written_keyring = self._keyring
         """That of the configuration; keys may have been told since."""
@@ -184,7 +184,7 @@ class Worker:
             settings = loaded.settings
             prepared = await asyncio.to_thread(prepare, loaded, fleet.pools.contexts, fleet.prepared)
             if fleet.prepared is None:
-                self._sinks.open(settings)
+                self._sinks.open(settings, message.store)
             await in_slices(fleet.configure(prepared, message.members))
         except (ConfigError, ValueError, OSError) as error:
             return str(error) or type(error).__name__
