@@ -300,6 +300,10 @@ class Attempt(Sink):
             self.stop()
             self.close(now)
 
+    def outrun(self, now: float) -> None:
+        """Another attempt was answered first, and this one is to be abandoned."""
+        self._lease.outrun(now)
+
     def stop(self) -> None:
         """Stop the engine's work; its sink hears nothing more."""
         exchange, self.exchange = self.exchange, None

@@ -32,14 +32,13 @@ from gateway import clock
 from gateway.absence import nobody
 from gateway.attempt import Attempt, Owner
 from gateway.errors import TABLE, TRIED_ENOUGH, Failure
+from gateway.hedge import Hedge
 from gateway.http.handler import Work
 from gateway.prompt import Prompt
 from gateway.refusal import last_failure, refusal_headers, told
-from gateway.relay import DocumentRelay, StreamRelay
 from gateway.relay.account import Account
-from gateway.relay.headers import is_stream, passed_headers
-from gateway.relay.judge import Judge
-from gateway.reply import JSON, UNCACHED, Reply
+from gateway.relay.opening import open_relay
+from gateway.reply import JSON, Reply
 from gateway.telemetry.time_stamp import milliseconds
 from gateway.transforms import transformed
 from routing import retry
@@ -81,6 +80,8 @@ class Flight(Owner, Account, Work):
     settled = False
     _retry: retry.RetryState | None = None
     _retry_timer: asyncio.TimerHandle | None = None
+    _hedge: Hedge | None = None
+    """Until the first byte, of a stream that may be asked for twice."""
     _waiting: Ticket | None = None
     _paused = False
     _pools: tuple[tuple[Endpoint, ...], ...] = ()
@@ -173,6 +174,9 @@ class Flight(Owner, Account, Work):
         now = clock.monotonic()
         if len(self.attempts) == 1:
             self.first_dispatch_s = now
+            hedging = serving.route.hedging
+            if hedging is not None and self.streams:
+                self._hedge = Hedge(self, serving.route, hedging, self._settlement, self._loop, self._rng, now)
         bounds = self.deadlines
         # Who told no read timeout waits as long as the engine may take.
         fallback = (
@@ -191,27 +195,18 @@ class Flight(Owner, Account, Work):
     def answering(self, attempt: Attempt) -> Sink:
         """The first byte is here: from now on this attempt is the answer, and the relay that fits it takes the rest."""
         self.attempt = attempt
+        hedge, self._hedge = self._hedge, None
+        if hedge is not None:
+            hedge.answered(attempt)
         if len(self.attempts) > 1:
             for other in self.attempts:
                 if other is not attempt:
                     other.abandon()
-        streams = begun = self.reply.status != 0  # by a comment: whatever comes must now fit into events, or fail
-        if self.streams:
-            for name, value in attempt.headers:
-                if name == b"content-type":
-                    streams = is_stream(value, begun)
-        spoken = attempt.upstream.engine.dialect(self.operation)
-        if not streams:
-            return DocumentRelay(self, attempt, self.reply, spoken)
         serving, prompt = self._serving, self._prompt
         assert serving is not None
         assert prompt is not None
-        reader = spoken.reader(prompt.choices)
-        self.reply.begin(attempt.status, passed_headers(attempt.headers) + UNCACHED + self.head_down(), reader)
-        judge = Judge(self, attempt, self.reply, self.dialect, reader, prompt.asked_usage)
-        if not serving.event_transforms:
-            return StreamRelay(attempt, judge, reader, self.reply)
-        return StreamRelay(attempt, judge, reader, self.reply, tuple([new() for new in serving.event_transforms]))
+        reply, transforms = self.reply, serving.event_transforms
+        return open_relay(self, attempt, reply, self.operation, self.dialect, prompt, self.streams, transforms)
 
     def blame(self, attempt: Attempt, outcome: Outcome, now: float) -> Verdict:
         """The first failure that this request may have caused counts; the rest may be its own."""
@@ -388,6 +383,9 @@ class Flight(Owner, Account, Work):
         self.settled = True
         self.answer_status = status
         self.finished_s = now = clock.monotonic()
+        hedge, self._hedge = self._hedge, None
+        if hedge is not None:
+            hedge.end()
         for attempt in self.attempts:
             attempt.close(now)
             cost_usd = attempt.gpu_cost_usd

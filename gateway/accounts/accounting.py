@@ -17,6 +17,7 @@ from gateway.errors import Failure
 from gateway.held_prompts import HeldPrompts
 from gateway.telemetry.metrics import OTHER
 from gateway.telemetry.metrics.families.admission import QUEUE_SECONDS, QUEUED, SHED
+from gateway.telemetry.metrics.families.hedges import HEDGES, HEDGES_WITHHELD
 from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
 
@@ -177,6 +178,12 @@ class Accounting(Settlement):
 
     def retried(self, engine: str, outcome: Outcome) -> None:
         self._metrics.count(RETRIES, engine, outcome.value)
+
+    def hedged(self, model: str, result: str) -> None:
+        self._metrics.count(HEDGES, model, result)
+
+    def hedge_withheld(self, model: str, reason: str) -> None:
+        self._metrics.count(HEDGES_WITHHELD, model, reason)
 
     def fell_back(self, model: str, source: str, target: str) -> None:
         self._metrics.count(FALLBACKS, model, source, target)

@@ -30,6 +30,7 @@ from gateway.fleet.specs import (
 from routing.fleet import Fleet, ModelSpec, build_route
 from routing.model import COSTED, Endpoint
 from routing.prefix_chain import BLOCK_BYTES
+from routing.prefix_news import PrefixNews
 from routing.replica import ReplicaKey, ReplicaState, ReplicaTable
 from routing.route import ModelRoute, RetrySettings
 
@@ -62,10 +63,18 @@ class LiveFleet:
     """Owns what outlives snapshots: connections, replica states, meters. See the module."""
 
     def __init__(
-        self, metrics: Metrics, spawn: Spawn, publish: Callable[[Snapshot], None], *, workers: int = 1
+        self,
+        metrics: Metrics,
+        spawn: Spawn,
+        publish: Callable[[Snapshot], None],
+        *,
+        workers: int = 1,
+        news: PrefixNews | None = None,
     ) -> None:
-        """`publish` is given each new snapshot, and sees to it that no request begins on an older one."""
-        self.table = ReplicaTable(changed=breaker_changed)
+        """`publish` is given each new snapshot, and sees to it that no request begins on an older one. `news`: where to
+        note which prompt is sent where, for other workers to hear."""
+        self._news = news
+        self.table = ReplicaTable(changed=breaker_changed, news=news)
         self.pools = Pools(spawn)
         self._metrics = metrics
         self._publish = publish
@@ -87,7 +96,7 @@ class LiveFleet:
         breaker = breaker_settings(settings)
         retry = retry_settings(settings, self._workers)
         if not len(self.table):
-            self.table = ReplicaTable(breaker, breaker_changed)
+            self.table = ReplicaTable(breaker, breaker_changed, self._news)
         told: dict[str, dict[str, Member]] = {}
         for at, member in enumerate(members, 1):
             told.setdefault(member.engine, {})[member.replica] = member

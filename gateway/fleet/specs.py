@@ -14,6 +14,7 @@ from gateway.settings import Model, Settings
 from routing.admission import AdmissionSettings
 from routing.breaker import BreakerSettings
 from routing.fleet import ModelSpec, TargetSpec
+from routing.hedging import HedgingSettings
 from routing.route import RetrySettings
 
 
@@ -87,7 +88,7 @@ def model_spec(
             in_flight=model.admission.in_flight,
             enabled=model.admission.enabled,
         ),
-        peers=workers,
+        hedging=HedgingSettings(model.hedging.after_ms) if model.hedging.enabled else None,
     )
 
 
