@@ -25,11 +25,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from engines.model import Deadlines, Operation
+from engines.model import Deadlines, Operation, Usage
 from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
 from gateway.absence import nobody
+from gateway.accounts.costs import cost_usd
 from gateway.attempt import Attempt, Owner
 from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.hedge import Hedge
@@ -74,7 +75,10 @@ class Flight(Owner, Account, Work):
     """How long it waited until there was room."""
     finished_s = 0.0
     cost_usd: float | None = None
-    """Of GPU time, over all attempts; the price of the tokens is added when the request is settled."""
+    """Of all its attempts; known once it is settled."""
+    told_cost_usd: float | None = None
+    told_usage: Usage | None = None
+    """What the client has been told of its cost, and for which usage."""
     error_kind = ""
     answer_status = 0
     settled = False
@@ -353,10 +357,10 @@ class Flight(Owner, Account, Work):
             milliseconds(self.first_dispatch_s - self.received_s - self.queue_s),
         )
 
-    def gpu_cost_so_far_usd(self) -> float | None:
-        now = clock.monotonic()
-        costs = [cost for attempt in self.attempts if (cost := attempt.gpu_cost_so_far_usd(now)) is not None]
-        return sum(costs) if costs else None
+    def tell_cost_usd(self, usage: Usage) -> float | None:
+        self.told_usage = usage
+        self.told_cost_usd = cost_usd(self.attempts, self.attempt, usage, clock.monotonic())
+        return self.told_cost_usd
 
     def commented(self) -> bool:
         return self.attempt is not None and self.attempt.hold_prompt(self._settlement.held, self.prompt_bytes)
@@ -388,9 +392,6 @@ class Flight(Owner, Account, Work):
             hedge.end()
         for attempt in self.attempts:
             attempt.close(now)
-            cost_usd = attempt.gpu_cost_usd
-            if cost_usd is not None:
-                self.cost_usd = cost_usd + (self.cost_usd or 0.0)
         self._settlement.settle(self)
         for attempt in self.attempts:
             attempt.forget()

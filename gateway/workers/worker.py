@@ -38,6 +38,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.admission import QUEUE_TOKENS
 from gateway.telemetry.metrics.families.loops import LOOP_AGE
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
+from gateway.telemetry.metrics.families.spending import GPU_COST
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers.changes import Changes
 from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
@@ -80,7 +81,7 @@ LOAD_S = 0.05
 ADMIN_TIMEOUT_S = 30.0
 ADMIN_AT_ONCE = 16
 """Each holds at most 1 MiB of a request and 8 of an answer."""
-PRICE_REFRESH_S = 3600.0
+PRICE_REFRESH_S = 60.0
 
 log = structlog.get_logger()
 
@@ -122,6 +123,7 @@ class Worker:
         self._certificate: Certificate | None = None
         self.drained = asyncio.Event()
         self.metrics.watch(BREAKER_OPEN, self.fleet.open_breakers)
+        self.metrics.watch_counts(GPU_COST, lambda: self.fleet.meters.spent_usd(clock.monotonic()))
         self.metrics.watch(QUEUE_TOKENS, self._reception.queued_tokens)
         watch_predictions(self.metrics, lambda: self.fleet.table)
         self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])

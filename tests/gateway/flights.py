@@ -16,7 +16,8 @@ from engines.port import Exchange, Headers, Outgoing, Replica, Sink
 from engines.wire import DIALECTS, Dialect
 from gateway import envelope
 from gateway.accounts.accounting import Accounting
-from gateway.accounts.prices import GpuMeter, Rates
+from gateway.accounts.gpu import GpuMeter
+from gateway.accounts.prices import Rates
 from gateway.accounts.record import RequestRecord
 from gateway.attempt import Attempt
 from gateway.errors import Failure
