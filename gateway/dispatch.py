@@ -16,6 +16,7 @@ from engines.operations import OPERATION_KEYS, SHAPES
 from engines.wire import DIALECTS
 from gateway import clock, envelope
 from gateway.errors import Failure
+from gateway.explanation.flight import ASKS, ExplainedFlight
 from gateway.fleet.snapshot import UNNAMED
 from gateway.flight import Flight
 from gateway.record_ids import RecordIds, id_lines
@@ -23,6 +24,8 @@ from gateway.waiting import WaitingRoom
 
 if TYPE_CHECKING:
     from gateway.accounts.settlement import Settlement
+    from gateway.envelope import Envelope
+    from gateway.explanation.explainer import Explainer
     from gateway.fleet.snapshot import Serving, Snapshot
     from gateway.http.request import Request
     from gateway.identity import Principal
@@ -37,12 +40,27 @@ MOST_READ_TIMEOUTS: Final = 64
 class Dispatcher:
     """Begins flights on the snapshot of the moment. `snapshot` is replaced whole, by assignment."""
 
-    __slots__ = ("_loop", "_read_timeouts", "_rng", "_room", "_settlement", "ids", "snapshot")
+    __slots__ = (
+        "_explainer",
+        "_loop",
+        "_read_timeouts",
+        "_rng",
+        "_room",
+        "_settlement",
+        "ids",
+        "snapshot",
+    )
 
     def __init__(
-        self, snapshot: Snapshot, settlement: Settlement, ids: RecordIds, rng: random.Random | None = None
+        self,
+        snapshot: Snapshot,
+        settlement: Settlement,
+        explainer: Explainer,
+        ids: RecordIds,
+        rng: random.Random | None = None,
     ) -> None:
         self.snapshot = snapshot
+        self._explainer = explainer
         self._settlement = settlement
         self.ids = ids
         self._loop = asyncio.get_running_loop()
@@ -98,24 +116,51 @@ class Dispatcher:
             headers = b"content-type: application/json\r\n%b%b" % (named, failure.headers())
             request.connection.respond(failure.status, headers, body)
             return None
-        flight = Flight(
-            request,
-            operation,
-            request_id,
-            record_id,
-            principal,
-            parsed,
-            serving,
-            self._settlement,
-            self._room,
-            self._loop,
-            self._rng,
-            received_s,
-        )
+        if self._explainer.watched or ASKS in fields:
+            flight = self._explained(request, operation, request_id, record_id, principal, parsed, serving, received_s)
+        else:
+            flight = Flight(
+                request,
+                operation,
+                request_id,
+                record_id,
+                principal,
+                parsed,
+                serving,
+                self._settlement,
+                self._room,
+                self._loop,
+                self._rng,
+                received_s,
+            )
         flight.deadlines = deadlines
         if wanted is not None:
             flight.facts.priority = min(wanted, principal.priority)
         flight.begin()
+        return flight
+
+    def _explained(
+        self,
+        request: Request,
+        operation: Operation,
+        request_id: bytes,
+        record_id: bytes,
+        principal: Principal,
+        parsed: Envelope,
+        serving: Serving,
+        received_s: float,
+    ) -> Flight:
+        """The flight, explained where somebody may know why it goes where it goes."""
+        explainer = self._explainer
+        tells = request.fields.get(ASKS, b"0") not in (b"", b"0") and explainer.may_ask(principal)
+        here = self._settlement, self._room, self._loop, self._rng
+        if not (tells or explainer.records(serving.route.name, received_s)):
+            return Flight(request, operation, request_id, record_id, principal, parsed, serving, *here, received_s)
+        flight = ExplainedFlight(
+            request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
+        )
+        flight.explainer = explainer
+        flight.tells = tells
         return flight
 
     def _no_route(

@@ -25,22 +25,22 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from engines.model import Deadlines, Operation
+from engines.model import Deadlines, Operation, Usage
 from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
 from gateway.absence import nobody
+from gateway.accounts.costs import cost_usd
 from gateway.attempt import Attempt, Owner
 from gateway.errors import TABLE, TRIED_ENOUGH, Failure
+from gateway.hedge import Hedge
 from gateway.http.handler import Work
 from gateway.prompt import Prompt
 from gateway.record_ids import id_lines
 from gateway.refusal import last_failure, refusal_headers, told
-from gateway.relay import DocumentRelay, StreamRelay
 from gateway.relay.account import Account
-from gateway.relay.headers import is_stream, passed_headers
-from gateway.relay.judge import Judge
-from gateway.reply import JSON, UNCACHED, Reply
+from gateway.relay.opening import open_relay
+from gateway.reply import JSON, Reply
 from gateway.telemetry.time_stamp import milliseconds
 from gateway.transforms import transformed
 from routing import retry
@@ -76,12 +76,17 @@ class Flight(Owner, Account, Work):
     """How long it waited until there was room."""
     finished_s = 0.0
     cost_usd: float | None = None
-    """Of GPU time, over all attempts; the price of the tokens is added when the request is settled."""
+    """Of all its attempts; known once it is settled."""
+    told_cost_usd: float | None = None
+    told_usage: Usage | None = None
+    """What the client has been told of its cost, and for which usage."""
     error_kind = ""
     answer_status = 0
     settled = False
     _retry: retry.RetryState | None = None
     _retry_timer: asyncio.TimerHandle | None = None
+    _hedge: Hedge | None = None
+    """Until the first byte, of a stream that may be asked for twice."""
     _waiting: Ticket | None = None
     _paused = False
     _pools: tuple[tuple[Endpoint, ...], ...] = ()
@@ -175,6 +180,9 @@ class Flight(Owner, Account, Work):
         now = clock.monotonic()
         if len(self.attempts) == 1:
             self.first_dispatch_s = now
+            hedging = serving.route.hedging
+            if hedging is not None and self.streams:
+                self._hedge = Hedge(self, serving.route, hedging, self._settlement, self._loop, self._rng, now)
         bounds = self.deadlines
         # Who told no read timeout waits as long as the engine may take.
         fallback = (
@@ -193,27 +201,18 @@ class Flight(Owner, Account, Work):
     def answering(self, attempt: Attempt) -> Sink:
         """The first byte is here: from now on this attempt is the answer, and the relay that fits it takes the rest."""
         self.attempt = attempt
+        hedge, self._hedge = self._hedge, None
+        if hedge is not None:
+            hedge.answered(attempt)
         if len(self.attempts) > 1:
             for other in self.attempts:
                 if other is not attempt:
                     other.abandon()
-        streams = begun = self.reply.status != 0  # by a comment: whatever comes must now fit into events, or fail
-        if self.streams:
-            for name, value in attempt.headers:
-                if name == b"content-type":
-                    streams = is_stream(value, begun)
-        spoken = attempt.upstream.engine.dialect(self.operation)
-        if not streams:
-            return DocumentRelay(self, attempt, self.reply, spoken)
         serving, prompt = self._serving, self._prompt
         assert serving is not None
         assert prompt is not None
-        reader = spoken.reader(prompt.choices)
-        self.reply.begin(attempt.status, passed_headers(attempt.headers) + UNCACHED + self.head_down(), reader)
-        judge = Judge(self, attempt, self.reply, self.dialect, reader, prompt.asked_usage)
-        if not serving.event_transforms:
-            return StreamRelay(attempt, judge, reader, self.reply)
-        return StreamRelay(attempt, judge, reader, self.reply, tuple([new() for new in serving.event_transforms]))
+        reply, transforms = self.reply, serving.event_transforms
+        return open_relay(self, attempt, reply, self.operation, self.dialect, prompt, self.streams, transforms)
 
     def blame(self, attempt: Attempt, outcome: Outcome, now: float) -> Verdict:
         """The first failure that this request may have caused counts; the rest may be its own."""
@@ -357,10 +356,10 @@ class Flight(Owner, Account, Work):
         own = (named, attempt.upstream.headers, len(self.attempts), overhead_ms)
         return b"%b%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % own
 
-    def gpu_cost_so_far_usd(self) -> float | None:
-        now = clock.monotonic()
-        costs = [cost for attempt in self.attempts if (cost := attempt.gpu_cost_so_far_usd(now)) is not None]
-        return sum(costs) if costs else None
+    def tell_cost_usd(self, usage: Usage) -> float | None:
+        self.told_usage = usage
+        self.told_cost_usd = cost_usd(self.attempts, self.attempt, usage, clock.monotonic())
+        return self.told_cost_usd
 
     def commented(self) -> bool:
         return self.attempt is not None and self.attempt.hold_prompt(self._settlement.held, self.prompt_bytes)
@@ -387,11 +386,11 @@ class Flight(Owner, Account, Work):
         self.settled = True
         self.answer_status = status
         self.finished_s = now = clock.monotonic()
+        hedge, self._hedge = self._hedge, None
+        if hedge is not None:
+            hedge.end()
         for attempt in self.attempts:
             attempt.close(now)
-            cost_usd = attempt.gpu_cost_usd
-            if cost_usd is not None:
-                self.cost_usd = cost_usd + (self.cost_usd or 0.0)
         self._settlement.settle(self)
         for attempt in self.attempts:
             attempt.forget()

@@ -19,6 +19,7 @@ from types import MappingProxyType
 
 from routing.admission import DEFAULT_ADMISSION, Admission, AdmissionSettings
 from routing.costs import Terms
+from routing.hedging import Hedging, HedgingSettings
 from routing.model import LEAST_LOAD, Endpoint
 from routing.pickers import build_picker, terms_of
 from routing.replica import ReplicaTable
@@ -59,8 +60,10 @@ class ModelSpec:
     slo_ttft_ms: float | None = None
     """When the first token is due."""
     admission: AdmissionSettings = DEFAULT_ADMISSION
+    hedging: HedgingSettings | None = None
+    """None where nothing is hedged."""
     peers: int = 1
-    """Workers and gateways that choose among the same replicas, each by itself; this one included."""
+    """Who chooses among the same replicas and shares no index of caches; this one included."""
 
 
 class Fleet:
@@ -141,6 +144,8 @@ def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = 
         line=_line(model, old),
         overflows=terms is not None and terms.slo_ttft_ms is not None,
         prefixes=table.prefixes if terms is not None and terms.caches else None,
+        news=table.news,
+        hedging=_hedging(model, old),
     )
 
 
@@ -150,6 +155,16 @@ def _line(model: ModelSpec, old: ModelRoute | None) -> Admission:
         return Admission(model.admission)
     old.line.settings = model.admission
     return old.line
+
+
+def _hedging(model: ModelSpec, old: ModelRoute | None) -> Hedging | None:
+    """What was learned of how long first bytes take is kept, with the settings of now."""
+    if model.hedging is None:
+        return None
+    if old is None or old.hedging is None:
+        return Hedging(model.hedging)
+    old.hedging.settings = model.hedging
+    return old.hedging
 
 
 def _check(model: ModelSpec) -> None:

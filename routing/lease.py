@@ -124,6 +124,17 @@ class Lease:
             self._state.recover(now)
         self._state.breaker.record(self._ticket, Verdict.SUCCESS, now, rng)
 
+    def outrun(self, now: float) -> None:
+        """Another attempt of the same request was answered first. This one's first byte would have come later than now:
+        where that is later than its replica is known for, it is learned, or one that is always outrun would look fast.
+        """
+        if not self._streams or not self._held:
+            return
+        waited_ms = (now - self._taken_s) * 1e3
+        prefill = self._state.prefill
+        if waited_ms > prefill.base_ms + self._ahead_tokens * prefill.ms_per_token:
+            prefill.learn(self._ahead_tokens, waited_ms, now)
+
     def tell(self, verdict: Verdict, now: float, rng: random.Random, why: str = "") -> None:
         """Tell the breaker how it ended; only the first call does anything, or a probe's place would be free twice.
 

@@ -16,11 +16,13 @@ from routing.facts import RequestFacts
 from routing.model import Endpoint
 from routing.pickers import Picker
 from routing.prefix_index import PrefixIndex
+from routing.prefix_news import PrefixNews
 from routing.replica import NO_SLOT
 from routing.tokens import TokenEstimate
 
 if TYPE_CHECKING:
     from routing.filters import Filter
+    from routing.hedging import Hedging
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +89,21 @@ class ModelRoute:
     """Whether a tier that would be late is passed over for the next."""
     prefixes: PrefixIndex | None = None
     """Where the policy notes who was sent which prompt; None where it does not want to know."""
+    news: PrefixNews | None = None
+    """Where that is noted for others; None where nobody else chooses."""
     filters: tuple[Filter, ...] = ()
     """Asked in this order, before anything is picked."""
+    hedging: Hedging | None = None
+    """Where late streams are asked for a second time."""
     keeps_prompt: bool = False
     """Whether a feature of this route reads the prompt after the first byte of an answer; else it is dropped then."""
 
     def sent(self, facts: RequestFacts, endpoint: Endpoint) -> None:
         """The request has gone to the endpoint, whose replica will hold its prompt."""
         if self.prefixes is not None and endpoint.state.slot != NO_SLOT:
-            self.prefixes.add(facts.prefix, endpoint.state.slot)
+            packed = self.prefixes.add(facts.prefix, endpoint.state.slot)
+            if self.news is not None and packed:
+                self.news.note(endpoint.state.key, packed)
 
     def endpoints(self) -> Iterator[Endpoint]:
         """Every endpoint, tier by tier."""

@@ -16,7 +16,8 @@ from engines.port import Exchange, Headers, Outgoing, Replica, Sink
 from engines.wire import DIALECTS, Dialect
 from gateway import envelope
 from gateway.accounts.accounting import Accounting
-from gateway.accounts.prices import GpuMeter
+from gateway.accounts.gpu import GpuMeter
+from gateway.accounts.prices import Rates
 from gateway.accounts.record import RequestRecord
 from gateway.attempt import Attempt
 from gateway.errors import Failure
@@ -33,6 +34,7 @@ from gateway.waiting import WaitingRoom
 from routing.admission import DEFAULT_ADMISSION, AdmissionSettings
 from routing.breaker import BreakerSettings
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
+from routing.hedging import HedgingSettings
 from routing.policy import choose
 from routing.replica import ReplicaTable
 from routing.route import RetrySettings
@@ -250,6 +252,8 @@ class Ledger:
         self.settled: list[Flight] = []
         self.retries: list[str] = []
         self.fallbacks: list[tuple[str, str]] = []
+        self.hedges: list[str] = []
+        """What became of each, and why others were withheld."""
         self.held = HeldPrompts(HELD_BYTES)
 
     @property
@@ -279,6 +283,14 @@ class Ledger:
     def fell_back(self, model: str, source: str, target: str) -> None:
         self.fallbacks.append((source, target))
         self.accounting.fell_back(model, source, target)
+
+    def hedged(self, model: str, result: str) -> None:
+        self.hedges.append(result)
+        self.accounting.hedged(model, result)
+
+    def hedge_withheld(self, model: str, reason: str) -> None:
+        self.hedges.append(reason)
+        self.accounting.hedge_withheld(model, reason)
 
     def refused(
         self,
@@ -312,6 +324,8 @@ class Bench:
         request_transforms: tuple[RequestTransform, ...] = (),
         event_transforms: tuple[NewEventTransform, ...] = (),
         admission: AdmissionSettings = DEFAULT_ADMISSION,
+        hedging: HedgingSettings | None = None,
+        rates: Rates | None = None,
     ) -> None:
         self.clock = clock
         self.loop = FakeLoop(clock)
@@ -324,7 +338,8 @@ class Bench:
             TargetSpec(engine.name, "up", tuple(replica.id for replica in engine.replicas), SPOKEN, tier)
             for tier, engine in enumerate(self.engines)
         )
-        fleet = build_fleet([ModelSpec("m", targets, "round_robin", retry, admission=admission)], self.table)
+        spec = ModelSpec("m", targets, "round_robin", retry, admission=admission, hedging=hedging)
+        fleet = build_fleet([spec], self.table)
         self.route = dataclasses.replace(fleet.models["m"], keeps_prompt=keeps_prompt)
         self.metrics = Metrics(["m"])
         self.meters = {state.key: GpuMeter(3600.0) for state in self.table}
@@ -338,7 +353,7 @@ class Bench:
                     UNNAMED,
                     Deadlines(),
                     self.metrics.series("m", endpoint.engine),
-                    None,
+                    rates,
                     self.meters[endpoint.state.key],
                 )
             ),
