@@ -35,6 +35,7 @@ from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.hedge import Hedge
 from gateway.http.handler import Work
 from gateway.prompt import Prompt
+from gateway.record_ids import id_lines
 from gateway.refusal import last_failure, refusal_headers, told
 from gateway.relay.account import Account
 from gateway.relay.opening import open_relay
@@ -96,6 +97,7 @@ class Flight(Owner, Account, Work):
         request: Request,
         operation: Operation,
         request_id: bytes,
+        record_id: bytes,
         principal: Principal,
         parsed: Envelope,
         serving: Serving,
@@ -109,7 +111,7 @@ class Flight(Owner, Account, Work):
         self.operation = operation
         self.dialect = DIALECTS[operation]
         """The client's."""
-        self.request_id = request_id
+        self.request_id, self.record_id = request_id, record_id
         self.principal = principal
         self.streams = parsed.stream
         self._settlement = settlement
@@ -353,15 +355,12 @@ class Flight(Owner, Account, Work):
 
     def head_down(self) -> bytes:
         """The gateway's own response headers."""
-        attempt = self.attempt
+        attempt, named = self.attempt, id_lines(self.request_id, self.record_id)
         if attempt is None:
-            return b"x-request-id: %b\r\n" % self.request_id
-        return b"x-request-id: %b\r\n%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % (
-            self.request_id,
-            attempt.upstream.headers,
-            len(self.attempts),
-            milliseconds(self.first_dispatch_s - self.received_s - self.queue_s),
-        )
+            return named
+        overhead_ms = milliseconds(self.first_dispatch_s - self.received_s - self.queue_s)
+        own = (named, attempt.upstream.headers, len(self.attempts), overhead_ms)
+        return b"%b%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % own
 
     def commented(self) -> bool:
         return self.attempt is not None and self.attempt.hold_prompt(self._settlement.held, self.prompt_bytes)

@@ -1,4 +1,4 @@
-"""The one record every settled request leaves behind; access line, span and (later) store are views of it."""
+"""The one record every settled request leaves behind; access line, span and store are views of it."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """Arrival, RFC 3339, UTC, milliseconds."""
     request_id: str
     """Empty when the server refused the request before it was read."""
+    record_id: str
+    """Ours, and of no other record: 32 hex digits, which begin with the time of arrival (`gateway.record_ids`)."""
     operation: str
     """The path called, as `engines.model.Operation` spells it, or `other` when the server refused it at any other."""
     model: str

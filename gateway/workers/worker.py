@@ -32,6 +32,7 @@ from gateway.http.certificate import BadCertificate, Certificate
 from gateway.http.connection import ClientConnection
 from gateway.http.listen import Listener, accepting
 from gateway.identity import Keyring
+from gateway.record_ids import RecordIds
 from gateway.settings import ConfigError, Settings
 from gateway.settings.sealed import Sealed, opened
 from gateway.telemetry.metrics import Metrics
@@ -108,9 +109,10 @@ class Worker:
         self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, news=news)
         self._sealed: tuple[Sealed, Settings] | None = None
         """The configuration in use as it came, so that the next is made of what has changed."""
+        self._ids = RecordIds()
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
         self._explainer = Explainer(TimeStamper().format)
-        self._sinks = Sinks(self.metrics, self._accounting)
+        self._sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run)
         self._keyring = Keyring()
         self._written_keyring = self._keyring
         """That of the configuration; keys may have been told since."""
@@ -206,7 +208,7 @@ class Worker:
             settings = loaded.settings
             prepared = await asyncio.to_thread(prepare, loaded, fleet.pools.contexts, fleet.prepared)
             if fleet.prepared is None:
-                self._sinks.open(settings)
+                self._sinks.open(settings, message.store)
             await in_slices(fleet.configure(prepared, message.members))
         except (ConfigError, ValueError, OSError) as error:
             return str(error) or type(error).__name__
@@ -232,7 +234,7 @@ class Worker:
         snapshot = replace(snapshot, keyring=self._keyring)
         self._explainer.open = self._keyring.is_open and self.settings.server.local
         if self._reception.dispatcher is None:
-            self._reception.dispatcher = Dispatcher(snapshot, self._accounting, self._explainer)
+            self._reception.dispatcher = Dispatcher(snapshot, self._accounting, self._explainer, self._ids)
         else:
             self._reception.dispatcher.snapshot = snapshot
 

@@ -299,13 +299,14 @@ class Ledger:
         self,
         request: Request,
         request_id: bytes,
+        record_id: bytes,
         operation: Operation,
         model: str,
         key_id: str,
         failure: Failure,
         received_s: float,
     ) -> None:
-        self.accounting.refused(request, request_id, operation, model, key_id, failure, received_s)
+        self.accounting.refused(request, request_id, record_id, operation, model, key_id, failure, received_s)
 
 
 SPOKEN = frozenset(operation.value for operation in Operation)
@@ -395,6 +396,7 @@ class Bench:
             request,
             operation,
             b"req-1",
+            b"%032x" % 1,
             ANONYMOUS,
             envelope.parse(body),
             self.serving,

@@ -89,6 +89,7 @@ async def test_request_id_span_and_what_the_engine_was_told_lead_to_each_other()
     assert {span.parent_span_id.hex() for span in attempts} == {record.span_id}
     assert [request.name, *(span.name for span in attempts)] == ["chat chat", *["chat upstream-model"] * 2]
     assert {said(span)["penstock.request_id"] for span in collector.spans} == {"mine"} == {record.request_id}
+    assert {said(span)["penstock.record_id"] for span in collector.spans} == {record.record_id}
     lost, answered = map(said, attempts)
     assert (lost["error.type"], lost["http.response.status_code"]) == ("server_error", 500)
     assert f"{answered['server.address']}:{answered['server.port']}" == second.address

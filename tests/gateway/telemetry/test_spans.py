@@ -113,6 +113,7 @@ def test_the_spans_of_a_request_carry_the_pinned_names() -> None:
         "http.route": "/v1/chat/completions",
         "http.response.status_code": 200,
         "penstock.request_id": "req-1",
+        "penstock.record_id": "019def43f0dc7123845678901200002a",
         "penstock.model": "chat",
         "penstock.engine": "llama",
         "penstock.replica": "r1",
@@ -132,6 +133,7 @@ def test_the_spans_of_a_request_carry_the_pinned_names() -> None:
         "gen_ai.request.max_tokens": 64,
         "gen_ai.request.choice.count": 2,
         "penstock.request_id": "req-1",
+        "penstock.record_id": "019def43f0dc7123845678901200002a",
         "penstock.engine": "llama",
     }
     assert attributes(lost) == asked | {
