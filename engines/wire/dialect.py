@@ -30,6 +30,7 @@ class Finding:
         "error_status",
         "finish_reason",
         "finished",
+        "response_id",
         "restated",
         "usage",
         "usage_only",
@@ -45,6 +46,7 @@ class Finding:
         restated: bytes = b"",
         ends: bool = False,
         usage_only: bool = False,
+        response_id: str = "",
     ) -> None:
         self.usage: Final = usage
         self.finish_reason: Final = finish_reason
@@ -60,6 +62,8 @@ class Finding:
         """The event is the format's success marker."""
         self.usage_only: Final = usage_only
         """The event carries usage and nothing a client did not ask for."""
+        self.response_id: Final = response_id
+        """What the answer can be asked for by later, where its engine may keep it."""
 
     def _parts(self) -> tuple[object, ...]:
         return (
@@ -71,6 +75,7 @@ class Finding:
             self.restated,
             self.ends,
             self.usage_only,
+            self.response_id,
         )
 
     def __eq__(self, other: object) -> bool:

@@ -133,6 +133,8 @@ class DocumentRelay(Sink):
     def _take(self, finding: Finding) -> None:
         self._attempt.usage = finding.usage
         self._attempt.finish_reason = finding.finish_reason
+        if finding.response_id:
+            self._account.named(self._attempt, finding.response_id)
 
 
 def usage_in(tail: bytes) -> bytes:

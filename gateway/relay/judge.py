@@ -80,6 +80,8 @@ class Judge:
         if finding.usage is not None:
             usage = finding.usage
             attempt.usage = usage if attempt.usage is None else attempt.usage.merged(usage)
+        if finding.response_id:
+            self._account.named(attempt, finding.response_id)
         if finding.usage_only:
             if not self._asked_usage:
                 return b""

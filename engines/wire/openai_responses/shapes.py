@@ -26,6 +26,7 @@ class Incomplete(msgspec.Struct):
 
 
 class Response(msgspec.Struct):
+    id: msgspec.Raw = NULL
     status: str | None = None
     usage: msgspec.Raw = NULL
     incomplete_details: Incomplete | None = None
