@@ -6,7 +6,6 @@ Nothing here waits for anything: no file, no store, no other process.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import re
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from gateway.errors import Failure
 from gateway.explanation.flight import ASKS, ExplainedFlight
 from gateway.fleet.snapshot import UNNAMED
 from gateway.flight import Flight
+from gateway.record_ids import RecordIds, id_lines
 from gateway.responses.flight import ResponsesFlight, StoredFlight, StoredPrompt
 from gateway.responses.places import following, named_in_path, previous_in, stored
 from gateway.responses.search import Looked, Search
@@ -43,25 +43,21 @@ MAX_TIMEOUT_MS: Final = 24 * 3600 * 1000
 MOST_DIGITS: Final = 4
 MOST_READ_TIMEOUTS: Final = 64
 """An SDK says one value with every request; whoever says a new one each time fills no more than this."""
-_PAIRS: Final = tuple(b"%02x" % low for low in range(256))
-"""The last two digits of an id of ours; those before them are formatted once for 256 ids."""
 
 
 class Dispatcher:
     """Begins flights on the snapshot of the moment. `snapshot` is replaced whole, by assignment."""
 
     __slots__ = (
-        "_block",
-        "_count",
         "_explainer",
         "_keeper",
         "_loop",
-        "_prefix",
         "_read_timeouts",
         "_rng",
         "_room",
         "_settlement",
         "_spawn",
+        "ids",
         "snapshot",
     )
 
@@ -70,6 +66,7 @@ class Dispatcher:
         snapshot: Snapshot,
         settlement: Settlement,
         explainer: Explainer,
+        ids: RecordIds,
         keeper: Keeper,
         spawn: Spawn,
         rng: random.Random | None = None,
@@ -80,13 +77,10 @@ class Dispatcher:
         self._keeper = keeper
         self._spawn = spawn
         self._settlement = settlement
+        self.ids = ids
         self._loop = asyncio.get_running_loop()
         self._rng = rng or random.Random()  # noqa: S311 - picks replicas, guards nothing
         self._room = WaitingRoom(self._serving, settlement, self._loop, self._rng)
-        # Unique over processes and restarts, for the price of a counter.
-        self._prefix = b"req-" + os.urandom(6).hex().encode()
-        self._count = 0
-        self._block = self._prefix + b"000000"
         self._read_timeouts: dict[bytes, Deadlines] = {}
 
     def _serving(self, model: str) -> Serving | None:
@@ -96,16 +90,12 @@ class Dispatcher:
         """What waits, by model."""
         return [((model,), float(line.waiting_tokens)) for model, line in self._room.busy.items()]
 
-    def id_of(self, fields: Mapping[bytes, bytes]) -> bytes:
-        """The id that a request brings, where it is well-formed; else a new one."""
+    def id_of(self, fields: Mapping[bytes, bytes], record_id: bytes) -> bytes:
+        """The id that a request brings, where it is well-formed; else that of its record."""
         request_id = fields.get(b"x-request-id")
         if request_id is not None and _well_formed_id(request_id) is not None:
             return request_id
-        self._count = count = self._count + 1
-        low = count & 0xFF
-        if not low:
-            self._block = b"%b%06x" % (self._prefix, count >> 8)
-        return self._block + _PAIRS[low]
+        return record_id
 
     def begin(self, request: Request, operation: Operation, looked: Looked | None = None) -> Work | None:
         """Start an inference request; None when it was refused, and answered, at once.
@@ -115,7 +105,8 @@ class Dispatcher:
         received_s = clock.monotonic() if looked is None else looked.received_s
         snapshot = self.snapshot
         fields = request.fields
-        request_id = self.id_of(fields)
+        record_id = self.ids.next(received_s)
+        request_id = self.id_of(fields, record_id)
         principal = request.principal
         assert principal is not None, "the door lets nobody in unknown"
         model = ""
@@ -128,7 +119,7 @@ class Dispatcher:
             if fields.get(b"content-encoding", b"").lower() not in (b"", b"identity"):
                 raise Failure("unsupported_encoding", "send the body without a content-encoding")
             if shape.body == "none":
-                return self._begin_stored(request, operation, request_id, principal, received_s, looked)
+                return self._begin_stored(request, operation, request_id, record_id, principal, received_s, looked)
             parsed = envelope.parse(request.body)
             model = parsed.model
             serving = snapshot.serving.get((model, UNNAMED))
@@ -145,18 +136,20 @@ class Dispatcher:
                         return self._search(request, operation, previous, received_s)
                     serving = following(self._home(previous, looked), previous, serving, principal)
         except Failure as failure:
-            self._settlement.refused(request, request_id, operation, model, key_id, failure, received_s)
+            self._settlement.refused(request, request_id, record_id, operation, model, key_id, failure, received_s)
             body = failure.body(DIALECTS[operation], request_id.decode())
-            headers = b"content-type: application/json\r\nx-request-id: %b\r\n%b" % (request_id, failure.headers())
+            named = id_lines(request_id, record_id)
+            headers = b"content-type: application/json\r\n%b%b" % (named, failure.headers())
             request.connection.respond(failure.status, headers, body)
             return None
         if operation is _RESPONSES or self._explainer.watched or ASKS in fields:
-            flight = self._special(request, operation, request_id, principal, parsed, serving, received_s)
+            flight = self._special(request, operation, request_id, record_id, principal, parsed, serving, received_s)
         else:
             flight = Flight(
                 request,
                 operation,
                 request_id,
+                record_id,
                 principal,
                 parsed,
                 serving,
@@ -177,6 +170,7 @@ class Dispatcher:
         request: Request,
         operation: Operation,
         request_id: bytes,
+        record_id: bytes,
         principal: Principal,
         parsed: Envelope,
         serving: Serving,
@@ -187,11 +181,13 @@ class Dispatcher:
         flight: ExplainedFlight
         if operation is _RESPONSES:
             flight = made = ResponsesFlight(
-                request, operation, request_id, principal, parsed, serving, *here, received_s
+                request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
             )
             made.keeper = self._keeper
         else:
-            flight = ExplainedFlight(request, operation, request_id, principal, parsed, serving, *here, received_s)
+            flight = ExplainedFlight(
+                request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
+            )
         self._explain(flight)
         return flight
 
@@ -208,6 +204,7 @@ class Dispatcher:
         request: Request,
         operation: Operation,
         request_id: bytes,
+        record_id: bytes,
         principal: Principal,
         received_s: float,
         looked: Looked | None,
@@ -220,7 +217,7 @@ class Dispatcher:
         deadlines = self._deadlines(request)
         parsed = envelope.without_body(serving.route.name, stream=_asks_for_a_stream(request.query))
         here = self._settlement, self._room, self._loop, self._rng
-        flight = StoredFlight(request, operation, request_id, principal, parsed, serving, *here, received_s)
+        flight = StoredFlight(request, operation, request_id, record_id, principal, parsed, serving, *here, received_s)
         flight.ask(request, StoredPrompt(operation, b"", parsed, request.fields, request_id))
         flight.deadlines = deadlines
         self._explain(flight)

@@ -25,16 +25,18 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from engines.model import Deadlines, Operation
+from engines.model import Deadlines, Operation, Usage
 from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
 from gateway.absence import nobody
+from gateway.accounts.costs import cost_usd
 from gateway.attempt import Attempt, Owner
 from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.hedge import Hedge
 from gateway.http.handler import Work
 from gateway.prompt import Prompt
+from gateway.record_ids import id_lines
 from gateway.refusal import last_failure, refusal_headers, told
 from gateway.relay.account import Account
 from gateway.relay.opening import open_relay
@@ -74,7 +76,10 @@ class Flight(Owner, Account, Work):
     """How long it waited until there was room."""
     finished_s = 0.0
     cost_usd: float | None = None
-    """Of GPU time, over all attempts; the price of the tokens is added when the request is settled."""
+    """Of all its attempts; known once it is settled."""
+    told_cost_usd: float | None = None
+    told_usage: Usage | None = None
+    """What the client has been told of its cost, and for which usage."""
     error_kind = ""
     answer_status = 0
     settled = False
@@ -94,6 +99,7 @@ class Flight(Owner, Account, Work):
         request: Request,
         operation: Operation,
         request_id: bytes,
+        record_id: bytes,
         principal: Principal,
         parsed: Envelope,
         serving: Serving,
@@ -107,7 +113,7 @@ class Flight(Owner, Account, Work):
         self.operation = operation
         self.dialect = DIALECTS[operation]
         """The client's."""
-        self.request_id = request_id
+        self.request_id, self.record_id = request_id, record_id
         self.principal = principal
         self.streams = parsed.stream
         self._settlement = settlement
@@ -343,20 +349,17 @@ class Flight(Owner, Account, Work):
 
     def head_down(self) -> bytes:
         """The gateway's own response headers."""
-        attempt = self.attempt
+        attempt, named = self.attempt, id_lines(self.request_id, self.record_id)
         if attempt is None:
-            return b"x-request-id: %b\r\n" % self.request_id
-        return b"x-request-id: %b\r\n%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % (
-            self.request_id,
-            attempt.upstream.headers,
-            len(self.attempts),
-            milliseconds(self.first_dispatch_s - self.received_s - self.queue_s),
-        )
+            return named
+        overhead_ms = milliseconds(self.first_dispatch_s - self.received_s - self.queue_s)
+        own = (named, attempt.upstream.headers, len(self.attempts), overhead_ms)
+        return b"%b%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % own
 
-    def gpu_cost_so_far_usd(self) -> float | None:
-        now = clock.monotonic()
-        costs = [cost for attempt in self.attempts if (cost := attempt.gpu_cost_so_far_usd(now)) is not None]
-        return sum(costs) if costs else None
+    def tell_cost_usd(self, usage: Usage) -> float | None:
+        self.told_usage = usage
+        self.told_cost_usd = cost_usd(self.attempts, self.attempt, usage, clock.monotonic())
+        return self.told_cost_usd
 
     def commented(self) -> bool:
         return self.attempt is not None and self.attempt.hold_prompt(self._settlement.held, self.prompt_bytes)
@@ -388,9 +391,6 @@ class Flight(Owner, Account, Work):
             hedge.end()
         for attempt in self.attempts:
             attempt.close(now)
-            cost_usd = attempt.gpu_cost_usd
-            if cost_usd is not None:
-                self.cost_usd = cost_usd + (self.cost_usd or 0.0)
         self._settlement.settle(self)
         for attempt in self.attempts:
             attempt.forget()

@@ -67,6 +67,7 @@ from gateway.workers.messages import (
 )
 
 if TYPE_CHECKING:
+    from gateway.store.process import StoreProcess
     from gateway.supervisor import Supervisor
 
 DRAIN_MARGIN_S = 10.0
@@ -84,15 +85,18 @@ class Plane:
         supervisor: Supervisor,
         *,
         workers: int,
+        store: StoreProcess | None = None,
         counters: Callable[[Links, Metrics], CounterBoard] = CounterBoard,
         coalesce_s: float = COALESCE_S,
     ) -> None:
         """Raises ConfigError when there is no configuration to begin with.
 
+        `store` is where records go; None: nowhere.
         `coalesce_s`: for so many seconds changes of replicas are gathered before workers hear of them.
         """
         self._supervisor = supervisor
         self._workers = workers
+        self._store = store
         self.links = Links()
         self._metrics = Metrics(())
         self._counters = counters(self.links, self._metrics)
@@ -303,6 +307,7 @@ class Plane:
             sealed=configuration.sealed,
             workers=self._workers,
             members=self._roster.members(),
+            store=self._store.path if self._store is not None else "",
         )
 
     async def _use(self, settings: Settings) -> None:

@@ -25,6 +25,8 @@ class Configure(msgspec.Struct, tag="configure"):
     members: list[Member]
     """All that is known of replicas beyond the text: who serves engines that it names no replicas for, who is down, who
     drains."""
+    store: str = ""
+    """The socket at which records are taken; empty where none are kept."""
 
 
 class MembersChanged(msgspec.Struct, tag="members_changed"):

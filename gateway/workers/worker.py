@@ -32,6 +32,7 @@ from gateway.http.certificate import BadCertificate, Certificate
 from gateway.http.connection import ClientConnection
 from gateway.http.listen import Listener, accepting
 from gateway.identity import Keyring
+from gateway.record_ids import RecordIds
 from gateway.responses.keeper import Keeper
 from gateway.responses.search import Search
 from gateway.settings import ConfigError, Settings
@@ -40,6 +41,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.admission import QUEUE_TOKENS
 from gateway.telemetry.metrics.families.loops import LOOP_AGE
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
+from gateway.telemetry.metrics.families.spending import GPU_COST
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers.changes import Changes
 from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
@@ -87,7 +89,7 @@ ADMIN_TIMEOUT_S = 30.0
 HOME_TIMEOUT_S = 2.0
 ADMIN_AT_ONCE = 16
 """Each holds at most 1 MiB of a request and 8 of an answer."""
-PRICE_REFRESH_S = 3600.0
+PRICE_REFRESH_S = 60.0
 
 log = structlog.get_logger()
 
@@ -114,9 +116,10 @@ class Worker:
         self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, news=news)
         self._sealed: tuple[Sealed, Settings] | None = None
         """The configuration in use as it came, so that the next is made of what has changed."""
+        self._ids = RecordIds()
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
         self._explainer = Explainer(TimeStamper().format)
-        self._sinks = Sinks(self.metrics, self._accounting)
+        self._sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run)
         self._keyring = Keyring()
         self._written_keyring = self._keyring
         """That of the configuration; keys may have been told since."""
@@ -129,6 +132,7 @@ class Worker:
         self._certificate: Certificate | None = None
         self.drained = asyncio.Event()
         self.metrics.watch(BREAKER_OPEN, self.fleet.open_breakers)
+        self.metrics.watch_counts(GPU_COST, lambda: self.fleet.meters.spent_usd(clock.monotonic()))
         self.metrics.watch(QUEUE_TOKENS, self._reception.queued_tokens)
         watch_predictions(self.metrics, lambda: self.fleet.table)
         self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
@@ -211,7 +215,7 @@ class Worker:
             settings = loaded.settings
             prepared = await asyncio.to_thread(prepare, loaded, fleet.pools.contexts, fleet.prepared)
             if fleet.prepared is None:
-                self._sinks.open(settings)
+                self._sinks.open(settings, message.store)
             await in_slices(fleet.configure(prepared, message.members))
         except (ConfigError, ValueError, OSError) as error:
             return str(error) or type(error).__name__
@@ -239,7 +243,9 @@ class Worker:
         if self._reception.dispatcher is None:
             keeper = Keeper(self if self._workers > 1 else None)
             spawn = self._supervisor.spawn
-            self._reception.dispatcher = Dispatcher(snapshot, self._accounting, self._explainer, keeper, spawn)
+            self._reception.dispatcher = Dispatcher(
+                snapshot, self._accounting, self._explainer, self._ids, keeper, spawn
+            )
         else:
             self._reception.dispatcher.snapshot = snapshot
 

@@ -65,7 +65,7 @@ class StoredResponses(Dialect):
             response = reading(decode_response, body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(body) or NOTHING
-        if bytes(response.id) in (b"", b"null") and refusals.is_truthy(response.error):
+        if not response.id and refusals.is_truthy(response.error):
             said = refusals.error_finding(body)  # an error in a 200, and no response
             return Finding(error=said.error, error_status=said.error_status)
         return NOTHING

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.record_ids import run_of
 from gateway.workers.messages import PrefixesSent
 from tests.gateway.children import gone
 from tests.gateway.workers.crew import Crew, configuration
@@ -142,5 +143,5 @@ async def test_every_worker_says_why_its_requests_go_where_they_go(crew: Crew) -
     status, _, body = await crew.call("GET", path)
     told = json.loads(body)["workers"]
     assert (status, [one["candidates"][0]["replica"] for one in told]) == (200, ["a", "a"])
-    recorded = {decision["request_id"][:-8] for one in told for decision in one["decisions"]}
+    recorded = {run_of(decision["request_id"]) for one in told for decision in one["decisions"]}
     assert recorded == {worker for _, worker in answers}
