@@ -54,6 +54,7 @@ class HttpSettings:
     """Whether an answer tells the load when it is asked to."""
     probe_timeout_s: float = 2.0
     accepts_stream_options: bool = True
+    continuous_usage: bool = False
 
 
 _LASTING: Final = frozenset(shape.path for shape in SHAPES.values() if "{" not in shape.path)
@@ -94,6 +95,7 @@ class HttpEngine(Engine):
         self.kind = settings.kind
         self.operations = settings.operations
         self.accepts_stream_options = settings.accepts_stream_options
+        self.continuous_usage = settings.continuous_usage
         self.tells_load = settings.tells_load
         self.secrets = tuple(
             secret.encode()

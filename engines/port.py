@@ -90,7 +90,7 @@ class Outgoing:
 class Engine(Protocol):
     """One named engine of the configuration: a set of replicas that serve the same models."""
 
-    __slots__ = ("accepts_stream_options", "kind", "name", "operations", "secrets", "tells_load")
+    __slots__ = ("accepts_stream_options", "continuous_usage", "kind", "name", "operations", "secrets", "tells_load")
 
     name: str
     kind: str
@@ -100,6 +100,8 @@ class Engine(Protocol):
     """Whether an answer tells the replica's load when the request asks for it (`engines.loads.header`)."""
     accepts_stream_options: bool
     """Whether `stream_options` may be sent; where not, the engine reports usage unasked or not at all."""
+    continuous_usage: bool
+    """Whether each event of a stream is to hold the usage so far, so that of one that is cut short it is known."""
     secrets: tuple[bytes, ...]
     """Byte strings that must never appear in anything passed to a client."""
 

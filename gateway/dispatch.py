@@ -19,6 +19,7 @@ from gateway.errors import Failure
 from gateway.explanation.flight import ASKS, ExplainedFlight
 from gateway.fleet.snapshot import UNNAMED
 from gateway.flight import Flight
+from gateway.parameters import parameters_of
 from gateway.record_ids import RecordIds, id_lines
 from gateway.responses.flight import ResponsesFlight, StoredFlight, StoredPrompt
 from gateway.responses.places import following, named_in_path, previous_in, stored
@@ -160,6 +161,12 @@ class Dispatcher:
                 received_s,
             )
         flight.deadlines = deadlines
+        tracing = self._settlement.tracing
+        if tracing is not None:
+            trace = tracing.begin(fields)
+            if trace.sampled:
+                trace.parameters = parameters_of(request.body)
+            flight.follow(trace)
         if wanted is not None:
             flight.facts.priority = min(wanted, principal.priority)
         flight.begin()

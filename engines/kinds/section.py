@@ -119,6 +119,9 @@ class EngineSection(Section):
     gpu_usd_per_hour: Usd | None = Field(
         default=None, description="what one replica costs per hour, for the cost figures"
     )
+    continuous_usage: bool = Field(
+        default=False, description="true asks for the usage in every event of a stream (vLLM), to know it of a cut one"
+    )
     optional: bool = Field(
         default=False, description="true drops the engine, with a log line, while its ${NAME} is not set"
     )
@@ -185,4 +188,5 @@ class EngineSection(Section):
             tells_load=self.tells_load,
             probe_timeout_s=probe_timeout_s,
             accepts_stream_options=self.accepts_stream_options,
+            continuous_usage=self.continuous_usage,
         )
