@@ -76,11 +76,12 @@ class Replica:
 class Outgoing:
     """One request as an engine is to send it. A plain class: a frozen dataclass costs three times as much to make."""
 
-    __slots__ = ("body", "headers", "path")
+    __slots__ = ("body", "headers", "method", "path")
 
-    def __init__(self, path: str, headers: bytes, body: bytes) -> None:
+    def __init__(self, path: str, headers: bytes, body: bytes, method: bytes = b"POST") -> None:
+        self.method = method
         self.path = path
-        """As `Operation.value` spells it; an engine puts its own base before it."""
+        """As `Operation.value` spells it, places filled, perhaps with a query; an engine puts its base before it."""
         self.headers = headers
         """A block of complete `name: value\\r\\n` lines, added to the engine's own."""
         self.body = body

@@ -117,6 +117,11 @@ def parse(body: bytes) -> Envelope:
     return Envelope(read, model)
 
 
+def without_body(model: str, *, stream: bool) -> Envelope:
+    """Of a request that has no body: whoever asks for a stored answer names it in the path."""
+    return Envelope(Body(stream=stream), model)
+
+
 def _check_text(body: bytes) -> None:
     """msgspec does not look into what it skips (a trap: `Raw` accepts invalid UTF-8)."""
     view, size, at = memoryview(body), len(body), 0

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from engines.http_engine import HttpSettings
 from engines.launch.launched import Pace
 from engines.model import Operation
+from engines.operations import STORED
 from engines.pools import Trust
 from engines.port import Replica
 from engines.settings.fields import (
@@ -136,8 +137,11 @@ class EngineSection(Section):
 
     @property
     def spoken(self) -> frozenset[Operation]:
-        """The operations to offer. By default all: what its model cannot do, a server refuses by itself."""
-        return frozenset(Operation)
+        """The operations to offer. By default all: what its model cannot do, a server refuses by itself.
+
+        Those about stored responses go with that which makes them.
+        """
+        return frozenset(Operation) - STORED.keys()
 
     @property
     def price_provider(self) -> str:

@@ -29,6 +29,10 @@ class Account(Protocol):
     def commented(self) -> bool:
         """Comments alone have left; whether another attempt can still be made, should the answer turn out an error."""
 
+    def named(self, attempt: Attempt, response_id: str) -> None:
+        """The answer of this attempt can be asked for by an id. Only whoever wants to know says more."""
+        return
+
     def committed(self) -> None:
         """Something of the answer leaves now: no other attempt will be made."""
 

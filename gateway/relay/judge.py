@@ -83,6 +83,8 @@ class Judge:
             attempt.usage = usage if attempt.usage is None else attempt.usage.merged(usage)
         if finding.said is not None:
             attempt.said = finding.said
+        if finding.response_id:
+            self._account.named(attempt, finding.response_id)
         if finding.usage_only:
             if not self._asked_usage:
                 return b""

@@ -22,6 +22,8 @@ OPERATION_NAMES = {
     Operation.COMPLETIONS.value: "text_completion",
     Operation.EMBEDDINGS.value: "embeddings",
     # The conventions know no names for these; they allow own ones.
+    Operation.RESPONSE.value: "response",
+    Operation.RESPONSE_CANCEL.value: "cancel_response",
     Operation.RERANK.value: "rerank",
     Operation.SCORE.value: "score",
     Operation.TOKENIZE.value: "tokenize",
