@@ -31,6 +31,7 @@ from routing.fleet import Fleet, ModelSpec, build_route
 from routing.model import COSTED, Endpoint
 from routing.prefix_chain import BLOCK_BYTES
 from routing.prefix_news import PrefixNews
+from routing.prefix_samples import PrefixSamples
 from routing.replica import ReplicaKey, ReplicaState, ReplicaTable
 from routing.route import ModelRoute, RetrySettings
 
@@ -70,11 +71,13 @@ class LiveFleet:
         *,
         workers: int = 1,
         news: PrefixNews | None = None,
+        samples: PrefixSamples | None = None,
     ) -> None:
-        """`publish` is given each new snapshot, and sees to it that no request begins on an older one. `news`: where to
-        note which prompt is sent where, for other workers to hear."""
+        """`publish` is given each new snapshot, and sees to it that no request begins on an older one. `news` and
+        `samples` are those of `ReplicaTable`."""
         self._news = news
-        self.table = ReplicaTable(changed=breaker_changed, news=news)
+        self._samples = samples
+        self.table = ReplicaTable(changed=breaker_changed, news=news, samples=samples)
         self.pools = Pools(spawn)
         self._metrics = metrics
         self._publish = publish
@@ -96,7 +99,7 @@ class LiveFleet:
         breaker = breaker_settings(settings)
         retry = retry_settings(settings, self._workers)
         if not len(self.table):
-            self.table = ReplicaTable(breaker, breaker_changed, self._news)
+            self.table = ReplicaTable(breaker, breaker_changed, self._news, self._samples)
         told: dict[str, dict[str, Member]] = {}
         for at, member in enumerate(members, 1):
             told.setdefault(member.engine, {})[member.replica] = member

@@ -43,6 +43,8 @@ from gateway.workers.messages import (
     AdminAnswer,
     AdminRequest,
     AskCounters,
+    CachesChanged,
+    CachesFollowed,
     Configure,
     Configured,
     Drain,
@@ -100,7 +102,14 @@ class Worker:
             supervisor.spawn,
         )
         news = self._prefixes.news if workers > 1 else None
-        self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, news=news)
+        self.fleet = LiveFleet(
+            self.metrics,
+            supervisor.spawn,
+            self._fleet_built,
+            workers=workers,
+            news=news,
+            samples=self._prefixes.samples,
+        )
         self._sealed: tuple[Sealed, Settings] | None = None
         """The configuration in use as it came, so that the next is made of what has changed."""
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
@@ -118,7 +127,7 @@ class Worker:
         self.drained = asyncio.Event()
         self.metrics.watch(BREAKER_OPEN, self.fleet.open_breakers)
         self.metrics.watch(QUEUE_TOKENS, self._reception.queued_tokens)
-        watch_predictions(self.metrics, lambda: self.fleet.table)
+        watch_predictions(self.metrics, lambda: self.fleet.table, self._prefixes.complete)
         self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
 
     # -- configuration -------------------------------------------------------------------------------------------------
@@ -140,6 +149,10 @@ class Worker:
                 self._changes.put(lambda: in_slices(self.fleet.take_reports(message.reports, message.interval_s)))
             case PrefixesSent():
                 self._prefixes.hear(message)
+            case CachesChanged():
+                self._prefixes.hear_engines(message)
+            case CachesFollowed():
+                self._prefixes.follow(message)
             case ExpositionPart():
                 self._scrapes.told(message)
             case Reopen():
