@@ -46,7 +46,7 @@ class LaunchSection(Section):
 
 def _address_template(value: str) -> str:
     if not is_template(value):
-        raise PydanticCustomError("address", "should be an address of ZMQ's, such as tcp://{{host}}:5557")
+        raise PydanticCustomError("address", "should be an address of ZMQ's, such as tcp://{host}:5557")
     return value
 
 
