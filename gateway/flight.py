@@ -35,6 +35,7 @@ from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.hedge import Hedge
 from gateway.http.handler import Work
 from gateway.prompt import Prompt
+from gateway.record_ids import id_lines
 from gateway.refusal import last_failure, refusal_headers, told
 from gateway.relay.account import Account
 from gateway.relay.opening import open_relay
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from gateway.fleet.snapshot import Serving
     from gateway.http.request import Request
     from gateway.identity import Principal
+    from gateway.tracing import Trace
     from gateway.waiting import WaitingRoom
     from routing.admission import Ticket
     from routing.model import Endpoint
@@ -74,7 +76,8 @@ class Flight(Owner, Account, Work):
     """How long it waited until there was room."""
     finished_s = 0.0
     cost_usd: float | None = None
-    """Of GPU time, over all attempts; the price of the tokens is added when the request is settled."""
+    """Of all its attempts; known once it is settled."""
+    trace: Trace | None = None
     error_kind = ""
     answer_status = 0
     settled = False
@@ -94,6 +97,7 @@ class Flight(Owner, Account, Work):
         request: Request,
         operation: Operation,
         request_id: bytes,
+        record_id: bytes,
         principal: Principal,
         parsed: Envelope,
         serving: Serving,
@@ -107,7 +111,7 @@ class Flight(Owner, Account, Work):
         self.operation = operation
         self.dialect = DIALECTS[operation]
         """The client's."""
-        self.request_id = request_id
+        self.request_id, self.record_id = request_id, record_id
         self.principal = principal
         self.streams = parsed.stream
         self._settlement = settlement
@@ -124,6 +128,12 @@ class Flight(Owner, Account, Work):
         self.tokens = serving.route.tokens
         self.facts = self._prompt.facts(OPERATION_KEYS[operation], self.tokens, principal)
         self.reply = Reply(request.connection, self.dialect, request_id)
+
+    def follow(self, trace: Trace) -> None:
+        """Its spans, and those of its engines, belong to this trace."""
+        self.trace = trace
+        assert self._prompt is not None
+        self._prompt.trace = trace
 
     # -- the way up ----------------------------------------------------------------------------------------------------
 
@@ -169,6 +179,8 @@ class Flight(Owner, Account, Work):
             self.fail(failure)
             return
         attempt = Attempt(self, upstream, self.facts, self.streams, now, self._rng)
+        if self.trace is not None:
+            self.trace.enter(attempt, outgoing)
         self.attempt = attempt
         self.attempts.append(attempt)
         now = clock.monotonic()
@@ -343,20 +355,12 @@ class Flight(Owner, Account, Work):
 
     def head_down(self) -> bytes:
         """The gateway's own response headers."""
-        attempt = self.attempt
+        attempt, named = self.attempt, id_lines(self.request_id, self.record_id)
         if attempt is None:
-            return b"x-request-id: %b\r\n" % self.request_id
-        return b"x-request-id: %b\r\n%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % (
-            self.request_id,
-            attempt.upstream.headers,
-            len(self.attempts),
-            milliseconds(self.first_dispatch_s - self.received_s - self.queue_s),
-        )
-
-    def gpu_cost_so_far_usd(self) -> float | None:
-        now = clock.monotonic()
-        costs = [cost for attempt in self.attempts if (cost := attempt.gpu_cost_so_far_usd(now)) is not None]
-        return sum(costs) if costs else None
+            return named
+        overhead_ms = milliseconds(self.first_dispatch_s - self.received_s - self.queue_s)
+        own = (named, attempt.upstream.headers, len(self.attempts), overhead_ms)
+        return b"%b%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % own
 
     def commented(self) -> bool:
         return self.attempt is not None and self.attempt.hold_prompt(self._settlement.held, self.prompt_bytes)
@@ -388,9 +392,6 @@ class Flight(Owner, Account, Work):
             hedge.end()
         for attempt in self.attempts:
             attempt.close(now)
-            cost_usd = attempt.gpu_cost_usd
-            if cost_usd is not None:
-                self.cost_usd = cost_usd + (self.cost_usd or 0.0)
         self._settlement.settle(self)
         for attempt in self.attempts:
             attempt.forget()

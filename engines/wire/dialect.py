@@ -15,6 +15,7 @@ from typing import Annotated, Final, Protocol
 import msgspec
 
 from engines.model import Usage
+from engines.wire.said import Said
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """Tokens. Counters that add these up never go backwards and fit every format they are written in."""
@@ -30,7 +31,9 @@ class Finding:
         "error_status",
         "finish_reason",
         "finished",
+        "response_id",
         "restated",
+        "said",
         "usage",
         "usage_only",
     )
@@ -45,6 +48,8 @@ class Finding:
         restated: bytes = b"",
         ends: bool = False,
         usage_only: bool = False,
+        said: Said | None = None,
+        response_id: str = "",
     ) -> None:
         self.usage: Final = usage
         self.finish_reason: Final = finish_reason
@@ -60,6 +65,11 @@ class Finding:
         """The event is the format's success marker."""
         self.usage_only: Final = usage_only
         """The event carries usage and nothing a client did not ask for."""
+        self.said: Final = said
+        """Of an event, or answer, with usage or a finish reason: what it says of the answer as a whole. No part of what
+        makes two findings equal."""
+        self.response_id: Final = response_id
+        """What the answer can be asked for by later, where its engine may keep it."""
 
     def _parts(self) -> tuple[object, ...]:
         return (
@@ -71,6 +81,7 @@ class Finding:
             self.restated,
             self.ends,
             self.usage_only,
+            self.response_id,
         )
 
     def __eq__(self, other: object) -> bool:

@@ -6,13 +6,15 @@ Runs once per request, with everything it needs already resolved; nothing here w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engines.model import Operation
 from engines.operations import PATHS
 from gateway import clock
+from gateway.accounts.costs import attempt_records, cost_usd
 from gateway.accounts.record import RequestRecord
 from gateway.accounts.settlement import RecordSink, Settlement
+from gateway.accounts.spending import Spending
 from gateway.errors import Failure
 from gateway.held_prompts import HeldPrompts
 from gateway.telemetry.metrics import OTHER
@@ -20,18 +22,26 @@ from gateway.telemetry.metrics.families.admission import QUEUE_SECONDS, QUEUED, 
 from gateway.telemetry.metrics.families.hedges import HEDGES, HEDGES_WITHHELD
 from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
+from gateway.telemetry.metrics.families.spending import SPENT
+from gateway.tracing import trace_id_of
 
 if TYPE_CHECKING:
+    from engines.model import Parts
+    from engines.wire.said import Said
     from gateway.flight import Flight
     from gateway.http.request import Request
     from gateway.telemetry.metrics import Metrics
+    from gateway.tracing import Trace, Tracing
     from routing.outcome import Outcome
+
+MOST_SAID: Final = 128
+"""Characters of what an engine calls itself, its model or its answer."""
 
 
 class Accounting(Settlement):
     """See `gateway.accounts.settlement.Settlement`."""
 
-    __slots__ = ("_format_time", "_held", "_metrics", "sinks")
+    __slots__ = ("_format_time", "_held", "_metrics", "_tracing", "sinks", "spending")
 
     def __init__(self, metrics: Metrics, sinks: Sequence[RecordSink], format_time: Callable[[float], str]) -> None:
         """`format_time` turns Unix seconds into the record's time."""
@@ -39,7 +49,18 @@ class Accounting(Settlement):
         self.sinks = tuple(sinks)
         self._format_time = format_time
         self._held = HeldPrompts()
+        self._tracing: Tracing | None = None
+        self.spending = Spending()
+        metrics.watch(SPENT, lambda: self.spending.reading(clock.wall()))
         metrics.watch(PROMPTS_HELD, lambda: [((), float(self._held.bytes))])
+
+    @property
+    def tracing(self) -> Tracing | None:
+        return self._tracing
+
+    def trace(self, tracing: Tracing | None) -> None:
+        """Let each request have its place in a trace from now on."""
+        self._tracing = tracing
 
     @property
     def held(self) -> HeldPrompts:
@@ -60,7 +81,7 @@ class Accounting(Settlement):
         duration_s = finished_s - received_s
         ttft_s = tpot_s = overhead_s = None
         engine = replica = arm = upstream_model = finish_reason = ""
-        cost_usd = flight.cost_usd
+        cost: float | None = None
         if attempt is None:
             series = self._metrics.series(flight.model)
         else:
@@ -76,29 +97,39 @@ class Accounting(Settlement):
                     flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s)
                     if upstream.endpoint.state.slot >= 0:
                         attempt.compare(flight.facts.prompt_tokens, usage, finished_s)
-                if upstream.rates is not None:
-                    cost_usd = upstream.rates.cost_usd(usage) + (cost_usd or 0.0)
+                if not upstream.price_source:
+                    series.unpriced += 1
+            if usage is not None and usage is attempt.told_usage:
+                cost = attempt.told_cost_usd  # the client knows it already
+            else:
+                cost = cost_usd(flight.attempts, attempt, usage, finished_s)
             if flight.streams and attempt.first_byte_s:
                 ttft_s = attempt.first_byte_s - attempt.dispatched_s
                 if usage is not None and usage.output_tokens > 1 and attempt.last_content_s:
                     tpot_s = (attempt.last_content_s - attempt.first_byte_s) / (usage.output_tokens - 1)
-        flight.cost_usd = cost_usd
-        series.settle(flight.answer_status, duration_s, ttft_s, tpot_s, overhead_s, usage, cost_usd)
+        flight.cost_usd = cost
+        series.settle(flight.answer_status, duration_s, ttft_s, tpot_s, overhead_s, usage, cost)
+        if cost is not None:
+            self.spending.add(flight.principal.key_id, flight.principal.tenant, cost, cost, clock.wall())
         if flight.error_kind:
             series.error(flight.error_kind)
         if not self.sinks:
             return
         principal = flight.principal
+        price_source = tier = ""
         cached_tokens = cache_write_tokens = reasoning_tokens = 0
         input_tokens = output_tokens = None
         usage_source = ""
         if usage is not None:
             input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
             cached_tokens, cache_write_tokens = usage.cached_tokens, usage.cache_write_tokens
-            reasoning_tokens, usage_source = usage.reasoning_tokens, usage.source
+            reasoning_tokens, usage_source, tier = usage.reasoning_tokens, usage.source, usage.tier
+        if attempt is not None and cost is not None:
+            price_source = attempt.upstream.price_source
         record = RequestRecord(  # by position, in the order of its fields: by name they would cost 1.3 us more
             self._format_time(clock.wall() - duration_s),
             flight.request_id.decode(),
+            flight.record_id.decode(),
             flight.request.path.decode(),  # spells the operation, and costs a fifth of asking an enum for its value
             flight.model,
             flight.answer_status,
@@ -120,12 +151,23 @@ class Accounting(Settlement):
             cache_write_tokens,
             reasoning_tokens,
             usage_source,
-            cost_usd,
+            cost,
             principal.key_id,
             principal.tenant,
-            flight.request.fields.get(b"traceparent", b"").decode("latin-1"),
+            trace_id_of(flight.request.fields.get(b"traceparent")),
             int(flight.queue_s * 1e6) / 1e3 if flight.queue_s else None,
+            price_source,
+            tier,
         )
+        if flight.trace is not None:
+            note_trace(record, flight.trace)
+        if attempt is not None:
+            if attempt.said is not None:
+                note_said(record, attempt.said)
+            if usage is not None and usage.parts is not None:
+                note_parts(record, usage.parts)
+            if len(flight.attempts) > 1 or (flight.trace is not None and flight.trace.sampled):
+                record.tries = attempt_records(flight, usage)
         for sink in self.sinks:
             sink.write(record)
 
@@ -133,6 +175,7 @@ class Accounting(Settlement):
         self,
         request: Request,
         request_id: bytes,
+        record_id: bytes,
         operation: Operation,
         model: str,
         key_id: str,
@@ -147,18 +190,21 @@ class Accounting(Settlement):
         record = RequestRecord(
             time=self._format_time(clock.wall() - duration_s),
             request_id=request_id.decode(),
+            record_id=record_id.decode(),
             operation=operation.value,
             model=series.model,
             status=failure.status,
             duration_ms=int(duration_s * 1e6) / 1e3,
             error=failure.kind,
             key_id=key_id,
-            traceparent=request.fields.get(b"traceparent", b"").decode("latin-1"),
+            trace_id=trace_id_of(request.fields.get(b"traceparent")),
         )
+        if self._tracing is not None:
+            note_trace(record, self._tracing.begin(request.fields))
         for sink in self.sinks:
             sink.write(record)
 
-    def turned_away(self, failure: Failure, path: bytes, request_id: bytes) -> None:
+    def turned_away(self, failure: Failure, path: bytes, request_id: bytes, record_id: bytes) -> None:
         """Account for a request that the server refused before it was read whole, so that little is known of it."""
         series = self._metrics.series("")
         series.settle(failure.status, 0.0)
@@ -167,12 +213,15 @@ class Accounting(Settlement):
         record = RequestRecord(
             time=self._format_time(clock.wall()),
             request_id=request_id.decode(),
+            record_id=record_id.decode(),
             operation=operation.value if operation is not None else OTHER,
             model=series.model,
             status=failure.status,
             duration_ms=0.0,
             error=failure.kind,
         )
+        if self._tracing is not None:
+            note_trace(record, self._tracing.begin({}))
         for sink in self.sinks:
             sink.write(record)
 
@@ -187,3 +236,25 @@ class Accounting(Settlement):
 
     def fell_back(self, model: str, source: str, target: str) -> None:
         self._metrics.count(FALLBACKS, model, source, target)
+
+
+def note_said(record: RequestRecord, said: Said) -> None:
+    """What the engine says of its answer; what it could make long is cut."""
+    if said.id:
+        record.response_id = said.id[:MOST_SAID]
+    if said.model and said.model != record.upstream_model:
+        record.response_model = said.model[:MOST_SAID]
+    if said.system_fingerprint:
+        record.system_fingerprint = said.system_fingerprint[:MOST_SAID]
+
+
+def note_trace(record: RequestRecord, trace: Trace) -> None:
+    record.trace_id, record.span_id = trace.trace_id.decode(), trace.span_id.decode()
+    record.parent_span_id, record.sampled = trace.parent_id.decode(), trace.sampled
+    record.parameters = trace.parameters
+
+
+def note_parts(record: RequestRecord, parts: Parts) -> None:
+    record.input_audio_tokens, record.output_audio_tokens = parts.input_audio_tokens, parts.output_audio_tokens
+    record.input_image_tokens, record.output_image_tokens = parts.input_image_tokens, parts.output_image_tokens
+    record.cache_write_1h_tokens = parts.cache_write_1h_tokens

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gateway.flight import Flight
     from gateway.held_prompts import HeldPrompts
     from gateway.http.request import Request
+    from gateway.tracing import Tracing
     from routing.outcome import Outcome
 
 
@@ -23,6 +24,10 @@ class Settlement(Protocol):
     def held(self) -> HeldPrompts:
         """The worker's."""
 
+    @property
+    def tracing(self) -> Tracing | None:
+        """Where spans are made: what gives a request its place in a trace."""
+
     def settle(self, flight: Flight) -> None: ...
     def waited(self, model: str, seconds: float) -> None: ...
     def shed(self, model: str, reason: str) -> None: ...
@@ -34,6 +39,7 @@ class Settlement(Protocol):
         self,
         request: Request,
         request_id: bytes,
+        record_id: bytes,
         operation: Operation,
         model: str,
         key_id: str,

@@ -7,7 +7,7 @@ it does lives beside it, a file each: `reload`, `health`, `loads`, `counters`, `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -30,9 +30,11 @@ from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.roster import COALESCE_S, Roster
 from gateway.control.source import Source
 from gateway.control.targets import TargetCheck
+from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.identity import Keyring
-from gateway.settings import Settings, is_loopback
+from gateway.responses.homes import Homes
+from gateway.settings import Settings
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
@@ -46,6 +48,7 @@ from gateway.workers.link import Link
 from gateway.workers.messages import (
     AdminRequest,
     AskExposition,
+    AskResponse,
     Configure,
     Counters,
     Drain,
@@ -58,15 +61,20 @@ from gateway.workers.messages import (
     MembersChanged,
     PrefixesSent,
     PromptSampled,
+    ResponseHome,
+    ResponseKept,
     SeriesCounted,
     ToPlane,
     ToWorker,
 )
 
 if TYPE_CHECKING:
+    from gateway.store.messages import KeySpent
+    from gateway.store.process import StoreProcess
     from gateway.supervisor import Supervisor
 
 DRAIN_MARGIN_S = 10.0
+EXPLAIN_S = 5.0
 
 log = structlog.get_logger()
 
@@ -80,19 +88,23 @@ class Plane:
         supervisor: Supervisor,
         *,
         workers: int,
+        store: StoreProcess | None = None,
         counters: Callable[[Links, Metrics], CounterBoard] = CounterBoard,
         coalesce_s: float = COALESCE_S,
     ) -> None:
         """Raises ConfigError when there is no configuration to begin with.
 
+        `store` is where records go; None: nowhere.
         `coalesce_s`: for so many seconds changes of replicas are gathered before workers hear of them.
         """
         self._supervisor = supervisor
         self._workers = workers
+        self._store = store
         self.links = Links()
         self._metrics = Metrics(())
         self._counters = counters(self.links, self._metrics)
         self._load = LoadExchange(self.links)
+        self._responses = Homes()
         self._roster = Roster(self._tell_members, coalesce_s)
         self._engines = Engines(supervisor.spawn, self._roster)
         self._launches = Launches(supervisor.spawn, self._launched)
@@ -155,6 +167,10 @@ class Plane:
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._load.share, LOAD_EVERY_S)
 
+    def seed(self, spent: Iterable[KeySpent]) -> None:
+        """What keys had spent before the gateway started."""
+        self._counters.budgets.seed((one.key_id, one.tenant, one.day_usd, one.month_usd) for one in spent)
+
     async def engines_started(self) -> None:
         """Wait until every launched replica has been ready once. Raises LaunchFailed."""
         await self._launches.started()
@@ -215,6 +231,8 @@ class Plane:
                 self._load.note(worker, message)
             case PromptSampled():
                 self._kv_events.sampled(message)
+            case ResponseKept():
+                self._responses.keep(message.home)
             case PrefixesSent():
                 self._metrics.count(PREFIX_NEWS_DROPPED, by=self.links.tell_others(worker, message))
 
@@ -227,6 +245,8 @@ class Plane:
                     self.links.tell(worker, ExpositionPart(message.scrape, text), bulk=True)
                     parts += 1  # one that found no room is missed by the worker
                 return Exposition(parts)
+            case AskResponse():
+                return ResponseHome(self._responses.find(message.response_id))
             case AdminRequest():
                 return await passed(self._admin, message)
         raise TypeError(f"{type(message).__name__} asks nothing")
@@ -245,8 +265,16 @@ class Plane:
     @property
     def local(self) -> bool:
         """Whether only this machine can reach the gateway."""
-        server = self.settings.server
-        return server.uds is not None or is_loopback(server.host)
+        return self.settings.server.local
+
+    async def explain(self, question: AskRouting) -> dict[str, Explained]:
+        """What each worker says of why requests of a model go where they go, by the worker's name."""
+        answers = await self.links.ask_all(question, Explained, timeout_s=EXPLAIN_S, bulk=True)
+        late = "the worker did not answer in time"
+        return {
+            worker: answer if isinstance(answer, Explained) else Explained(problem=late)
+            for worker, answer in answers.items()
+        }
 
     def replicas(self) -> list[ReplicaStatus]:
         """Every replica, in the order of the configuration; launched ones that are not ready by their state."""
@@ -298,6 +326,7 @@ class Plane:
             sealed=configuration.sealed,
             workers=self._workers,
             members=self._roster.members(),
+            store=self._store.path if self._store is not None else "",
         )
 
     async def _use(self, settings: Settings) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from engines.kinds.section import EngineSection
 from engines.model import Deadlines
 from engines.pools import SYSTEM, Trust
-from gateway.accounts.prices import Rates
+from gateway.accounts.prices import PICO, Rates
 from gateway.fleet.engines import Built
 from gateway.fleet.steps import at_once
 from gateway.settings import Model, Settings
@@ -96,8 +96,8 @@ def _prices(rates: Rates | None) -> dict[str, float]:
     """As of now, of a prompt below all thresholds: good enough to compare engines by."""
     if rates is None:
         return {}
-    row = rates.table.rows[0]
-    return {"usd_per_input_token": row.per_input, "usd_per_output_token": row.per_output}
+    row = rates.tables.standard.rows[0]
+    return {"usd_per_input_token": row.per_input / PICO, "usd_per_output_token": row.per_output / PICO}
 
 
 def breaker_settings(settings: Settings) -> BreakerSettings:

@@ -14,6 +14,7 @@ from engines.errors import EngineError
 from engines.sse import payload, says_something
 from engines.wire import Dialect, Finding, Reader
 from gateway import clock
+from gateway.accounts.costs import cost_usd
 from gateway.errors import Failure
 from gateway.relay.account import UNNAMED, Account, kind_of
 from routing.outcome import Outcome, outcome_of_status
@@ -80,6 +81,10 @@ class Judge:
         if finding.usage is not None:
             usage = finding.usage
             attempt.usage = usage if attempt.usage is None else attempt.usage.merged(usage)
+        if finding.said is not None:
+            attempt.said = finding.said
+        if finding.response_id:
+            self._account.named(attempt, finding.response_id)
         if finding.usage_only:
             if not self._asked_usage:
                 return b""
@@ -156,8 +161,8 @@ class Judge:
 
     def _priced(self, event: bytes) -> bytes:
         """The usage event with the price of the answer in it: a stream's head left before its cost was known."""
-        rates, usage = self._attempt.upstream.rates, self._attempt.usage
-        cost_usd = self._account.gpu_cost_so_far_usd()
-        if rates is not None and usage is not None:
-            cost_usd = rates.cost_usd(usage) + (cost_usd or 0.0)
-        return event if cost_usd is None else self._dialect.with_cost(event, cost_usd)
+        attempt = self._attempt
+        usage = attempt.usage
+        cost = cost_usd(self._account.attempts, attempt, usage, clock.monotonic())
+        attempt.told_usage, attempt.told_cost_usd = usage, cost
+        return event if cost is None else self._dialect.with_cost(event, cost)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import msgspec
 
 from gateway.accounts.keys import Key
+from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
+from gateway.responses.homes import Home
 from gateway.settings.sealed import Sealed
 from gateway.telemetry.metrics import Sample, Series
 
@@ -23,6 +25,8 @@ class Configure(msgspec.Struct, tag="configure"):
     members: list[Member]
     """All that is known of replicas beyond the text: who serves engines that it names no replicas for, who is down, who
     drains."""
+    store: str = ""
+    """The socket at which records are taken; empty where none are kept."""
 
 
 class MembersChanged(msgspec.Struct, tag="members_changed"):
@@ -232,6 +236,24 @@ class Drained(msgspec.Struct, tag="drained"):
     """Nothing is in progress any more."""
 
 
+class ResponseKept(msgspec.Struct, tag="response_kept"):
+    """An engine may keep this response."""
+
+    home: Home
+
+
+class AskResponse(msgspec.Struct, tag="ask_response"):
+    """Asks for `ResponseHome`: some worker may have seen it."""
+
+    response_id: str
+
+
+class ResponseHome(msgspec.Struct, tag="response_home"):
+    """The answer to `AskResponse`; None where nobody has."""
+
+    home: Home | None
+
+
 class Cover(msgspec.Struct, tag="cover"):
     """The worker of a seat is gone: accept its connections too; or it is there again."""
 
@@ -248,11 +270,13 @@ ToWorker = (
     | CachesChanged
     | CachesFollowed
     | AskCounters
+    | AskRouting
     | ExpositionPart
     | Exposition
     | Keys
     | RenewCertificate
     | AdminAnswer
+    | ResponseHome
     | Drain
     | Reopen
     | Cover
@@ -267,5 +291,8 @@ ToPlane = (
     | PromptSampled
     | AskExposition
     | AdminRequest
+    | AskResponse
+    | ResponseKept
     | Drained
+    | Explained
 )

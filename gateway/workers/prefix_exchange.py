@@ -91,6 +91,16 @@ class PrefixExchange:
 
     # -- hearing -------------------------------------------------------------------------------------------------------
 
+    def told(self, message: PrefixesSent | CachesChanged | CachesFollowed) -> None:
+        """Act on one message of the control plane."""
+        match message:
+            case PrefixesSent():
+                self.hear(message)
+            case CachesChanged():
+                self.hear_engines(message)
+            case CachesFollowed():
+                self.follow(message)
+
     def hear(self, message: PrefixesSent) -> None:
         """Another worker sent these."""
         dropped = 0

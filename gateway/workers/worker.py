@@ -7,6 +7,7 @@ that configures it builds a complete new snapshot first and then swaps it in; on
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 from collections.abc import Awaitable, Iterable
 from dataclasses import replace
@@ -14,10 +15,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from gateway import clock
 from gateway.accounts.accounting import Accounting
 from gateway.accounts.keys import keyring_of
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
+from gateway.explanation.explainer import Explainer
+from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.live import LiveFleet
 from gateway.fleet.predictions import watch_predictions
 from gateway.fleet.prepared import prepare
@@ -28,12 +32,16 @@ from gateway.http.certificate import BadCertificate, Certificate
 from gateway.http.connection import ClientConnection
 from gateway.http.listen import Listener, accepting
 from gateway.identity import Keyring
+from gateway.record_ids import RecordIds
+from gateway.responses.keeper import Keeper
+from gateway.responses.search import Search
 from gateway.settings import ConfigError, Settings
 from gateway.settings.sealed import Sealed, opened
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.admission import QUEUE_TOKENS
 from gateway.telemetry.metrics.families.loops import LOOP_AGE
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
+from gateway.telemetry.metrics.families.spending import GPU_COST
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers.changes import Changes
 from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
@@ -43,6 +51,7 @@ from gateway.workers.messages import (
     AdminAnswer,
     AdminRequest,
     AskCounters,
+    AskResponse,
     CachesChanged,
     CachesFollowed,
     Configure,
@@ -60,25 +69,29 @@ from gateway.workers.messages import (
     Renewed,
     Reopen,
     ReplicaLoad,
+    ResponseHome,
+    ResponseKept,
     ToPlane,
     ToWorker,
 )
 from gateway.workers.prefix_exchange import PrefixExchange
-from gateway.workers.questions import LinkFull, LinkLost
+from gateway.workers.questions import LinkError, LinkFull, LinkLost
 from gateway.workers.reception import Reception
 from gateway.workers.scrapes import Scrapes
 from gateway.workers.sinks import Sinks
 from routing.fleet import Fleet
 
 if TYPE_CHECKING:
+    from gateway.responses.homes import Home
     from gateway.supervisor import Supervisor
 
 FLUSH_S = 0.15
 LOAD_S = 0.05
 ADMIN_TIMEOUT_S = 30.0
+HOME_TIMEOUT_S = 2.0
 ADMIN_AT_ONCE = 16
 """Each holds at most 1 MiB of a request and 8 of an answer."""
-PRICE_REFRESH_S = 3600.0
+PRICE_REFRESH_S = 60.0
 
 log = structlog.get_logger()
 
@@ -101,19 +114,14 @@ class Worker:
             lambda: self.fleet.table,
             supervisor.spawn,
         )
-        news = self._prefixes.news if workers > 1 else None
-        self.fleet = LiveFleet(
-            self.metrics,
-            supervisor.spawn,
-            self._fleet_built,
-            workers=workers,
-            news=news,
-            samples=self._prefixes.samples,
-        )
+        notes = self._prefixes.news if workers > 1 else None, self._prefixes.samples
+        self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, notes=notes)
         self._sealed: tuple[Sealed, Settings] | None = None
         """The configuration in use as it came, so that the next is made of what has changed."""
+        self._ids = RecordIds()
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
-        self._sinks = Sinks(self.metrics, self._accounting)
+        self._explainer = Explainer(TimeStamper().format)
+        self._sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run)
         self._keyring = Keyring()
         self._written_keyring = self._keyring
         """That of the configuration; keys may have been told since."""
@@ -126,6 +134,7 @@ class Worker:
         self._certificate: Certificate | None = None
         self.drained = asyncio.Event()
         self.metrics.watch(BREAKER_OPEN, self.fleet.open_breakers)
+        self.metrics.watch_counts(GPU_COST, lambda: self.fleet.meters.spent_usd(clock.monotonic()))
         self.metrics.watch(QUEUE_TOKENS, self._reception.queued_tokens)
         watch_predictions(self.metrics, lambda: self.fleet.table, self._prefixes.complete)
         self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
@@ -147,12 +156,8 @@ class Worker:
                 self.fleet.set_remote({(one.engine, one.replica): one.figures for one in message.replicas})
             case LoadReports():
                 self._changes.put(lambda: in_slices(self.fleet.take_reports(message.reports, message.interval_s)))
-            case PrefixesSent():
-                self._prefixes.hear(message)
-            case CachesChanged():
-                self._prefixes.hear_engines(message)
-            case CachesFollowed():
-                self._prefixes.follow(message)
+            case PrefixesSent() | CachesChanged() | CachesFollowed():
+                self._prefixes.told(message)
             case ExpositionPart():
                 self._scrapes.told(message)
             case Reopen():
@@ -170,12 +175,18 @@ class Worker:
         match message:
             case AskCounters():
                 return await self._counting.answer()
+            case AskRouting():
+                return self._explain(message)
             case RenewCertificate():
                 return Renewed(await self._renew_certificate())
             case Drain():
                 await self.drain(message.grace_s)
                 return Drained()
         raise TypeError(f"{type(message).__name__} asks nothing")
+
+    def _explain(self, question: AskRouting) -> Explained:
+        route = self.catalog.models.get(question.model) if self.configured else None
+        return self._explainer.answer(question, route, clock.monotonic(), random.Random())  # noqa: S311 - draws lots
 
     async def _renew_certificate(self) -> str:
         if self._certificate is None:
@@ -206,7 +217,7 @@ class Worker:
             settings = loaded.settings
             prepared = await asyncio.to_thread(prepare, loaded, fleet.pools.contexts, fleet.prepared)
             if fleet.prepared is None:
-                self._sinks.open(settings)
+                self._sinks.open(settings, message.store)
             await in_slices(fleet.configure(prepared, message.members))
         except (ConfigError, ValueError, OSError) as error:
             return str(error) or type(error).__name__
@@ -230,8 +241,13 @@ class Worker:
     def _publish(self, snapshot: Snapshot) -> None:
         """New requests meet this from now on, with the keys of the moment: they may be newer than the snapshot's."""
         snapshot = replace(snapshot, keyring=self._keyring)
+        self._explainer.open = self._keyring.is_open and self.settings.server.local
         if self._reception.dispatcher is None:
-            self._reception.dispatcher = Dispatcher(snapshot, self._accounting)
+            keeper = Keeper(self if self._workers > 1 else None)
+            spawn = self._supervisor.spawn
+            self._reception.dispatcher = Dispatcher(
+                snapshot, self._accounting, self._explainer, self._ids, keeper, spawn
+            )
         else:
             self._reception.dispatcher.snapshot = snapshot
 
@@ -283,6 +299,8 @@ class Worker:
                 log.warning("cut_off", streams=len(self._connections), after_s=grace_s)
                 for connection in list(self._connections):
                     work = connection.work
+                    if isinstance(work, Search):
+                        work = work.work
                     if isinstance(work, Flight):
                         work.error_kind = "draining"
                     connection.hang_up()
@@ -346,6 +364,19 @@ class Worker:
             return await self._link.ask(request, AdminAnswer, timeout_s=ADMIN_TIMEOUT_S, bulk=True)
         finally:
             self._administering -= 1
+
+    # -- gateway.responses.keeper.Others -------------------------------------------------------------------------------
+
+    def kept(self, home: Home) -> None:
+        self._tell(ResponseKept(home), bulk=True)
+
+    async def home_of(self, response_id: str) -> Home | None:
+        if self._link is None:
+            return None
+        try:
+            return (await self._link.ask(AskResponse(response_id), ResponseHome, timeout_s=HOME_TIMEOUT_S)).home
+        except (LinkError, TimeoutError):
+            return None
 
     async def _flush(self) -> None:
         self._sinks.flush()

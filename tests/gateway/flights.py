@@ -16,7 +16,8 @@ from engines.port import Exchange, Headers, Outgoing, Replica, Sink
 from engines.wire import DIALECTS, Dialect
 from gateway import envelope
 from gateway.accounts.accounting import Accounting
-from gateway.accounts.prices import GpuMeter, Rates
+from gateway.accounts.gpu import GpuMeter
+from gateway.accounts.prices import Rates
 from gateway.accounts.record import RequestRecord
 from gateway.attempt import Attempt
 from gateway.errors import Failure
@@ -28,6 +29,7 @@ from gateway.http.request import Request
 from gateway.identity import ANONYMOUS, Keyring
 from gateway.settings import Limits
 from gateway.telemetry.metrics import Metrics
+from gateway.tracing import Trace, Tracing
 from gateway.transforms import NewEventTransform, RequestTransform
 from gateway.waiting import WaitingRoom
 from routing.admission import DEFAULT_ADMISSION, AdmissionSettings
@@ -152,6 +154,7 @@ class FakeEngine:
     kind = "vllm"
     operations = frozenset(Operation)
     tells_load = False
+    continuous_usage = False
 
     def __init__(self, name: str, replicas: int, secrets: tuple[bytes, ...], accepts_stream_options: bool) -> None:
         self.name = name
@@ -254,6 +257,7 @@ class Ledger:
         self.hedges: list[str] = []
         """What became of each, and why others were withheld."""
         self.held = HeldPrompts(HELD_BYTES)
+        self.tracing: Tracing | None = None
 
     @property
     def answered(self) -> Attempt:
@@ -295,13 +299,14 @@ class Ledger:
         self,
         request: Request,
         request_id: bytes,
+        record_id: bytes,
         operation: Operation,
         model: str,
         key_id: str,
         failure: Failure,
         received_s: float,
     ) -> None:
-        self.accounting.refused(request, request_id, operation, model, key_id, failure, received_s)
+        self.accounting.refused(request, request_id, record_id, operation, model, key_id, failure, received_s)
 
 
 SPOKEN = frozenset(operation.value for operation in Operation)
@@ -380,6 +385,7 @@ class Bench:
         stream: bool = True,
         deadlines: Deadlines | None = None,
         fields: dict[bytes, bytes] | None = None,
+        trace: Trace | None = None,
         **members: object,
     ) -> tuple[Flight, FakeConnection]:
         """A flight that has begun, and its client."""
@@ -390,6 +396,7 @@ class Bench:
             request,
             operation,
             b"req-1",
+            b"%032x" % 1,
             ANONYMOUS,
             envelope.parse(body),
             self.serving,
@@ -400,6 +407,8 @@ class Bench:
             self.clock.now_s,
         )
         flight.deadlines = deadlines
+        if trace is not None:
+            flight.follow(trace)
         flight.begin()
         return flight, connection
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,27 +15,22 @@ from engines.events import BadEvents, Batch, Cleared, Removed, Stored, read_batc
 
 encode = msgspec.msgpack.encode
 
-MAPS = bytes.fromhex(
-    "93cb41d9c4a2f3800000 92"
-    "8a a474797065 ab426c6f636b53746f726564 ac626c6f636b5f686173686573 92 cf0102030405060708 cf1112131415161718"
-    " b1706172656e745f626c6f636b5f68617368 c0 a9746f6b656e5f696473 98 01 02 03 04 05 06 cd03e8 ce00010000"
-    " aa626c6f636b5f73697a65 04 a76c6f72615f6964 c0 a66d656469756d a3475055 a96c6f72615f6e616d65 c0"
-    " aa65787472615f6b657973 92 c0 c0 a967726f75705f696478 00"
-    "84 a474797065 ac426c6f636b52656d6f766564 ac626c6f636b5f686173686573 91 cf0102030405060708 a66d656469756d a3475055"
-    " a967726f75705f696478 00"
-    "00".replace(" ", "")
+MAPS = (Path(__file__).parent / "recorded" / "vllm_0_32.msgpack").read_bytes()
+"""vLLM 0.32 stores 7 blocks of 128 tokens, and evicts as many for them."""
+RAW: list[Any] = msgspec.msgpack.decode(MAPS)
+STORED_ORDER = (
+    *("block_hashes", "parent_block_hash", "token_ids", "block_size"),
+    *("lora_id", "medium", "lora_name", "extra_keys"),
 )
-ARRAYS = bytes.fromhex(
-    "93cb41d9c4a2f3800000 93"
-    "98 ab426c6f636b53746f726564 92 c410 01020304050607080000000000000000 c410 11121314151617180000000000000000 c0"
-    " 98 01 02 03 04 05 06 cd03e8 ce00010000 04 c0 a3475055 c0"
-    "93 ac426c6f636b52656d6f766564 91 c410 01020304050607080000000000000000 a3475055"
-    "91 b0416c6c426c6f636b73436c6561726564"
-    "00".replace(" ", "")
-)
-FIRST, SECOND = 0x0102030405060708, 0x1112131415161718
-STORED = Stored((FIRST, SECOND), None, array("I", [1, 2, 3, 4, 5, 6, 1000, 65536]), 4, "", "GPU")
-REMOVED = Removed((FIRST,), "GPU")
+"""Of the members, as vLLM wrote them before 0.22 (and llm-d-inference-sim does on request)."""
+REMOVED_ORDER = ("block_hashes", "medium")
+
+
+def as_arrays(batch: list[Any]) -> bytes:
+    """The same batch as older versions sent it."""
+    at_s, events, rank = batch
+    orders = {"BlockStored": STORED_ORDER, "BlockRemoved": REMOVED_ORDER}
+    return encode([at_s, [[one["type"], *[one[name] for name in orders[one["type"]]]] for one in events], rank])
 
 
 def event(**fields: Any) -> dict[str, Any]:
@@ -47,11 +43,31 @@ def read(*events: Any) -> tuple[Any, ...]:
 
 
 def test_map_events_as_recorded() -> None:
-    assert Batch(1729268430.0, (STORED, REMOVED)) == read_batch(MAPS)
+    batch = read_batch(MAPS)
+    *removed, stored = batch.events
+    assert RAW[0] == batch.at_s
+    assert [Removed((one["block_hashes"][0],), "GPU") for one in RAW[1][:7]] == removed
+    assert isinstance(stored, Stored)
+    assert (7, 896, 128, None, "", "GPU") == (
+        *(len(stored.hashes), len(stored.tokens), stored.block_size),
+        *(stored.parent, stored.variant, stored.medium),
+    )
+    assert (RAW[1][7]["block_hashes"], RAW[1][7]["token_ids"]) == ([*stored.hashes], [*stored.tokens])
 
 
-def test_array_events_as_recorded() -> None:
-    assert Batch(1729268430.0, (STORED, REMOVED, Cleared())) == read_batch(ARRAYS)
+def test_the_same_as_older_versions_send_it_is_the_same() -> None:
+    arrays = as_arrays(RAW)
+    assert b"BlockStored" in arrays
+    assert b"token_ids" not in arrays
+    assert read_batch(MAPS) == read_batch(arrays)
+
+
+def test_an_array_event_says_that_all_is_cleared() -> None:
+    assert (Cleared(), Cleared()) == read(["AllBlocksCleared"], {"type": "AllBlocksCleared"})
+
+
+def test_long_hashes_are_cut_to_64_bits() -> None:
+    assert 0x0102030405060708 == read(["BlockRemoved", [bytes(range(1, 33))]])[0].hashes[0]
 
 
 def test_what_is_as_usual_may_be_left_out() -> None:

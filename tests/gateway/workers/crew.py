@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.control.plane import Plane
 from gateway.control.source import Source
 from gateway.http.listen import bind
+from gateway.record_ids import run_of
 from gateway.supervisor import Supervisor
 from gateway.workers.link import Link
 from gateway.workers.messages import ToPlane, ToWorker
@@ -188,10 +189,10 @@ class Crew:
             writer.close()
 
     async def chat(self, model: str = "m", said: str = "") -> tuple[int, str]:
-        """The status of one chat request, and which worker answered: its request ids begin in its own way."""
+        """The status of one chat request, and which worker answered: its record ids say so."""
         body = {"model": model, **({"messages": [{"role": "user", "content": said}]} if said else {})}
         status, headers, _ = await self.call("POST", "/v1/chat/completions", json.dumps(body).encode())
-        return status, headers["x-request-id"][:-8]
+        return status, run_of(headers["x-penstock-record-id"])
 
     async def chats_until(self, workers: int, model: str = "m", at_most: int = 400) -> list[tuple[int, str]]:
         """Requests until this many workers have answered; the kernel spreads connections by chance."""

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.record_ids import run_of
 from gateway.workers.messages import PrefixesSent
 from tests.gateway.children import gone
 from tests.gateway.workers.crew import Crew, configuration
@@ -133,3 +134,14 @@ async def test_signals_to_the_group_are_the_parents_to_act_on(crew: Crew) -> Non
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(pid, number)
     assert {status for status, _ in await crew.chats_until(2)} == {200}
+
+
+async def test_every_worker_says_why_its_requests_go_where_they_go(crew: Crew) -> None:
+    path = "/admin/v1/routing/explain?model=m"
+    assert (await crew.call("GET", path))[0] == 200
+    answers = await crew.chats_until(2)
+    status, _, body = await crew.call("GET", path)
+    told = json.loads(body)["workers"]
+    assert (status, [one["candidates"][0]["replica"] for one in told]) == (200, ["a", "a"])
+    recorded = {run_of(decision["request_id"]) for one in told for decision in one["decisions"]}
+    assert recorded == {worker for _, worker in answers}

@@ -9,7 +9,9 @@ import pytest
 
 from engines.model import Usage
 from gateway.accounts.keys import Key
+from gateway.explanation.views import AskRouting, Decision, Explained, ReplicaFigures, Weighed
 from gateway.fleet.members import Member
+from gateway.responses.homes import Home
 from gateway.settings.sealed import Part, Sealed
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
@@ -19,6 +21,7 @@ from gateway.workers.messages import (
     AdminRequest,
     AskCounters,
     AskExposition,
+    AskResponse,
     CacheChange,
     CacheFollowed,
     CachesChanged,
@@ -43,6 +46,8 @@ from gateway.workers.messages import (
     Renewed,
     Reopen,
     ReplicaLoad,
+    ResponseHome,
+    ResponseKept,
     SeriesCounted,
     ToPlane,
     ToWorker,
@@ -68,10 +73,12 @@ TO_WORKER: list[ToWorker] = [
     CachesChanged([CacheChange("e", "0", b"\xff" * 16, 1), CacheChange("e", "1", b"", 0)]),
     CachesFollowed([CacheFollowed("e", "0", True, False)]),
     AskCounters(),
+    AskRouting("m", "/v1/embeddings", 7, None, "s", b"{}"),
     ExpositionPart(2**40, b"# HELP \xff"),
     Exposition(3),
     Keys([Key("ab" * 32, "id", "t", ["m"], True, -1), Key("cd" * 32, "ü", "t", None, False, 0)]),
     AdminAnswer(200, [(b"x", b"\xff")], b"\xff"),
+    ResponseHome(Home("resp_1", "m", "e", "0", "t")),
     RenewCertificate(),
     Drain(30.0),
     Reopen(),
@@ -87,7 +94,15 @@ TO_PLANE: list[ToPlane] = [
     PromptSampled("e", "0", "m", "/v1/chat/completions", b"\xff", b"\xff" * 8),
     AskExposition(1),
     AdminRequest("GET", b"/admin/%ff", b"", [(b"x", b"\xff")], b"\xff"),
+    AskResponse("resp_1"),
+    ResponseKept(Home("resp_1", "m", "e", "0", "t")),
     Drained(),
+    Explained(
+        policy="prefix",
+        candidates=[Weighed("e", "0", "up", 0, "ready", "", True, 5, 1.5, {"queue": 1.5})],
+        loads=[ReplicaFigures("e", "0", 1, 2, 3)],
+        decisions=[Decision("now", "r", "m", 1, "e", "0", "why", 1, 2, [])],
+    ),
 ]
 
 
