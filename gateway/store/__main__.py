@@ -18,9 +18,9 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from gateway.store.database import Database
+from gateway.store.database import Database, DatabaseRefused
 from gateway.store.messages import AskState, Batch, FromWriter, Start, State, Stored, ToWriter
-from gateway.store.opening import store_url
+from gateway.store.opening import NEEDS_PSYCOPG, store_url
 from gateway.store.writer import Item, Writer
 from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
@@ -32,6 +32,12 @@ ORPHAN_S = 40.0
 
 def open_database(url: str) -> Database:
     """Raises DatabaseAway or DatabaseRefused."""
+    if url.startswith("postgres"):
+        try:
+            from gateway.store.postgres import Postgres
+        except ModuleNotFoundError:
+            raise DatabaseRefused(NEEDS_PSYCOPG) from None
+        return Postgres(url)
     from gateway.store.sqlite import Sqlite
 
     return Sqlite(url)
@@ -103,6 +109,7 @@ async def write(listen_fd: int) -> None:
         data_dir,
         f"writer{os.getpid()}-{os.urandom(3).hex()}",
         retention_days=start.retention_days,
+        failed=lambda: os._exit(1),  # another is started, and is sent all that was not confirmed
     )
     writer.start()
     clients = Clients()
