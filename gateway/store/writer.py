@@ -112,9 +112,9 @@ class Writer:
 
     def _step(self) -> bool:
         """Take what came and write it; returns False after the last."""
-        if self._database is None and not self._refused and clock.monotonic() >= self._retry_at_s:
-            self._open()
         items, last = self._take()
+        if self._database is None and not self._refused and (last or clock.monotonic() >= self._retry_at_s):
+            self._open()
         if items or self._kept:
             self._write(items)
         if clock.monotonic() >= self._swept_at_s or last:
@@ -128,7 +128,7 @@ class Writer:
         """What waits, at most `MOST_RECORDS` or so of it; True with the last."""
         items: list[Item] = []
         size = 0
-        wait_s = self._sweep_s
+        wait_s = self._sweep_s if self.opened.is_set() else 0.0
         while size < MOST_RECORDS * 500:  # bytes of records
             try:
                 item = self._queue.get(timeout=wait_s) if wait_s else self._queue.get_nowait()

@@ -14,12 +14,12 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[postgresql.Server]:
-    """A running PostgreSQL; the test is skipped, in a sentence, where none is installed."""
+    """A running PostgreSQL; where none is installed the test fails with a sentence that says so."""
     try:
         with postgresql.running() as running:
             yield running
     except postgresql.Missing as missing:
-        pytest.skip(str(missing))
+        pytest.fail(str(missing), pytrace=False)
 
 
 @pytest.fixture
