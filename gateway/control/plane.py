@@ -32,6 +32,7 @@ from gateway.control.targets import TargetCheck
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.identity import Keyring
+from gateway.responses.homes import Homes
 from gateway.settings import Settings
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
@@ -46,6 +47,7 @@ from gateway.workers.link import Link
 from gateway.workers.messages import (
     AdminRequest,
     AskExposition,
+    AskResponse,
     Configure,
     Counters,
     Drain,
@@ -57,6 +59,8 @@ from gateway.workers.messages import (
     LoadReports,
     MembersChanged,
     PrefixesSent,
+    ResponseHome,
+    ResponseKept,
     SeriesCounted,
     ToPlane,
     ToWorker,
@@ -97,6 +101,7 @@ class Plane:
         self._metrics = Metrics(())
         self._counters = counters(self.links, self._metrics)
         self._load = LoadExchange(self.links)
+        self._responses = Homes()
         self._roster = Roster(self._tell_members, coalesce_s)
         self._engines = Engines(supervisor.spawn, self._roster)
         self._launches = Launches(supervisor.spawn, self._launched)
@@ -208,6 +213,8 @@ class Plane:
                 self._counters.note(worker, message)
             case Load():
                 self._load.note(worker, message)
+            case ResponseKept():
+                self._responses.keep(message.home)
             case PrefixesSent():
                 self._metrics.count(PREFIX_NEWS_DROPPED, by=self.links.tell_others(worker, message))
 
@@ -220,6 +227,8 @@ class Plane:
                     self.links.tell(worker, ExpositionPart(message.scrape, text), bulk=True)
                     parts += 1  # one that found no room is missed by the worker
                 return Exposition(parts)
+            case AskResponse():
+                return ResponseHome(self._responses.find(message.response_id))
             case AdminRequest():
                 return await passed(self._admin, message)
         raise TypeError(f"{type(message).__name__} asks nothing")
