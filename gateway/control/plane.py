@@ -7,7 +7,7 @@ it does lives beside it, a file each: `reload`, `health`, `loads`, `counters`, `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -67,6 +67,7 @@ from gateway.workers.messages import (
 )
 
 if TYPE_CHECKING:
+    from gateway.store.messages import KeySpent
     from gateway.store.process import StoreProcess
     from gateway.supervisor import Supervisor
 
@@ -156,6 +157,10 @@ class Plane:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._load.share, LOAD_EVERY_S)
+
+    def seed(self, spent: Iterable[KeySpent]) -> None:
+        """What keys had spent before the gateway started."""
+        self._counters.budgets.seed((one.key_id, one.tenant, one.day_usd, one.month_usd) for one in spent)
 
     async def engines_started(self) -> None:
         """Wait until every launched replica has been ready once. Raises LaunchFailed."""
