@@ -25,12 +25,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from engines.model import Deadlines, Operation, Usage
+from engines.model import Deadlines, Operation
 from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
 from gateway.absence import nobody
-from gateway.accounts.costs import cost_usd
 from gateway.attempt import Attempt, Owner
 from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.hedge import Hedge
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from gateway.fleet.snapshot import Serving
     from gateway.http.request import Request
     from gateway.identity import Principal
+    from gateway.tracing import Trace
     from gateway.waiting import WaitingRoom
     from routing.admission import Ticket
     from routing.model import Endpoint
@@ -77,9 +77,7 @@ class Flight(Owner, Account, Work):
     finished_s = 0.0
     cost_usd: float | None = None
     """Of all its attempts; known once it is settled."""
-    told_cost_usd: float | None = None
-    told_usage: Usage | None = None
-    """What the client has been told of its cost, and for which usage."""
+    trace: Trace | None = None
     error_kind = ""
     answer_status = 0
     settled = False
@@ -131,6 +129,12 @@ class Flight(Owner, Account, Work):
         self.facts = self._prompt.facts(OPERATION_KEYS[operation], self.tokens, principal)
         self.reply = Reply(request.connection, self.dialect, request_id)
 
+    def follow(self, trace: Trace) -> None:
+        """Its spans, and those of its engines, belong to this trace."""
+        self.trace = trace
+        assert self._prompt is not None
+        self._prompt.trace = trace
+
     # -- the way up ----------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
@@ -175,6 +179,8 @@ class Flight(Owner, Account, Work):
             self.fail(failure)
             return
         attempt = Attempt(self, upstream, self.facts, self.streams, now, self._rng)
+        if self.trace is not None:
+            self.trace.enter(attempt, outgoing)
         self.attempt = attempt
         self.attempts.append(attempt)
         now = clock.monotonic()
@@ -355,11 +361,6 @@ class Flight(Owner, Account, Work):
         overhead_ms = milliseconds(self.first_dispatch_s - self.received_s - self.queue_s)
         own = (named, attempt.upstream.headers, len(self.attempts), overhead_ms)
         return b"%b%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % own
-
-    def tell_cost_usd(self, usage: Usage) -> float | None:
-        self.told_usage = usage
-        self.told_cost_usd = cost_usd(self.attempts, self.attempt, usage, clock.monotonic())
-        return self.told_cost_usd
 
     def commented(self) -> bool:
         return self.attempt is not None and self.attempt.hold_prompt(self._settlement.held, self.prompt_bytes)

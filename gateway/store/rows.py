@@ -55,7 +55,7 @@ def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
         codes[record.system_fingerprint],
         codes[record.bundle],
         None if request_id == record.record_id else pack(request_id),
-        pack(record.traceparent[3:35]) if record.traceparent else None,
+        pack(record.trace_id) if record.trace_id else None,
         pack(record.response_id),
         int(record.duration_ms * 1e3 + 0.5),
         None if ttft_ms is None else int(ttft_ms * 1e3 + 0.5),
@@ -73,7 +73,7 @@ def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
         min(record.output_audio_tokens, MOST) or None,
         min(record.output_image_tokens, MOST) or None,
         min(record.cache_write_1h_tokens, MOST) or None,
-        msgspec.json.encode(record.tries) if record.tries else None,
+        msgspec.json.encode(record.tries) if record.tries is not None and len(record.tries) > 1 else None,
     )
 
 
