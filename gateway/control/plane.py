@@ -35,6 +35,7 @@ from gateway.fleet.members import Member
 from gateway.identity import Keyring
 from gateway.responses.homes import Homes
 from gateway.settings import Settings
+from gateway.store.messages import AskRead, Read
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
@@ -146,6 +147,8 @@ class Plane:
         self._metrics.watch(ENGINE_WAITING, self._loads.waiting)
         self._metrics.watch(ENGINE_KV_USAGE, self._loads.kv_usages)
         self._metrics.watch(PREFIX_HIT_RATIO, self._loads.hit_ratios)
+        if store is not None:
+            store.watched_by(self._metrics)
         self._metrics.watch_count(RECORDS_DROPPED, ("process_log",), logs.dropped)
 
     @property
@@ -289,6 +292,12 @@ class Plane:
                 if replica not in known
             ]
         return found
+
+    async def read(self, question: AskRead) -> Read:
+        """What the store says to a query."""
+        if self._store is None:
+            return Read(away="`store.url` is off")
+        return await self._store.read(question)
 
     # -- engines -------------------------------------------------------------------------------------------------------
 
