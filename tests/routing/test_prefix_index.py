@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from routing.prefix_index import FEWEST_STRETCHES, PrefixIndex
+from routing.prefix_index import FEWEST_STRETCHES, FORGOTTEN_BY_AN_ADD, PrefixIndex
 from routing.prefix_match import Match, slots_in
 from tests.routing.prefix_model import PrefixModel, Prompt, keys
 
@@ -208,6 +208,29 @@ def test_short_prompts_are_bounded_by_their_number() -> None:
     assert 100_000 // 7 == index.most_stretches > FEWEST_STRETCHES
     assert index.stretches > index.most_stretches - 4
     assert 2 == index.match(chains[198]).depth_of(0)
+
+
+@pytest.mark.parametrize("bounded_by", ["its slot", "the index"])
+def test_a_long_prompt_takes_the_place_of_so_many_short_ones_at_once_and_of_the_rest_when_it_is_sent_again(
+    bounded_by: str,
+) -> None:
+    room = 3000
+    index = PrefixIndex(room if bounded_by == "the index" else 1_000_000)
+    slot = index.open(room if bounded_by == "its slot" else None)
+    rng = random.Random(2)
+    short = [[rng.getrandbits(64)] for _ in range(room)]
+    for one in short[: FEWEST_STRETCHES // 2 if bounded_by == "the index" else room]:
+        index.add(one, slot)
+    held = index.held(slot)
+    long = [rng.getrandbits(64) for _ in range(2800)]
+    depths = []
+    for _ in range(4):
+        index.add(long, slot)
+        depths.append(index.match(long).depth_of(slot))
+        assert index.held(slot) <= room
+        assert index.pairs <= index.capacity_pairs
+    free = room - held
+    assert [min(2800, free + FORGOTTEN_BY_AN_ADD * turn) for turn in range(1, 5)] == depths
 
 
 def test_the_collector_has_nothing_to_visit() -> None:
