@@ -102,6 +102,8 @@ class PrefixIndex:
                 self._shorten(holding, holding.oldest(), 0)
             self._leaving.pop()
             heappush(self._free, holding.slot)
+            if not self.runs:  # spans that nobody holds: only colliding keys leave them
+                self._spans.clear()
         return False
 
     def limit(self, slot: int, blocks: int) -> None:

@@ -7,7 +7,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -263,6 +263,7 @@ CHAINS_OF_FEW_KEYS = st.lists(st.integers(0, 6), max_size=8)
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), CHAINS_OF_FEW_KEYS), max_size=40), st.integers(0, 30))
+@example([(2, 0, [0, 0, 0]), (0, 0, []), (2, 0, [0, 1])], 3)  # the first leaves a span that nobody holds
 def test_keys_that_collide_break_no_bound_and_raise_nothing(
     calls: list[tuple[int, int, list[int]]], capacity: int
 ) -> None:
