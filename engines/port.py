@@ -89,7 +89,7 @@ class Outgoing:
 class Engine(Protocol):
     """One named engine of the configuration: a set of replicas that serve the same models."""
 
-    __slots__ = ("accepts_stream_options", "kind", "name", "operations", "secrets", "tells_load")
+    __slots__ = ("accepts_stream_options", "continues_chat", "kind", "name", "operations", "secrets", "tells_load")
 
     name: str
     kind: str
@@ -99,6 +99,8 @@ class Engine(Protocol):
     """Whether an answer tells the replica's load when the request asks for it (`engines.loads.header`)."""
     accepts_stream_options: bool
     """Whether `stream_options` may be sent; where not, the engine reports usage unasked or not at all."""
+    continues_chat: bool
+    """Whether a chat may end with the beginning of the answer, to be continued (`continue_final_message`)."""
     secrets: tuple[bytes, ...]
     """Byte strings that must never appear in anything passed to a client."""
 

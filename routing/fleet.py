@@ -62,6 +62,8 @@ class ModelSpec:
     admission: AdmissionSettings = DEFAULT_ADMISSION
     hedging: HedgingSettings | None = None
     """None where nothing is hedged."""
+    continuations: int = 0
+    """How often a stream whose engine dies may go on elsewhere."""
     peers: int = 1
     """Workers and gateways that choose among the same replicas, each by itself; this one included."""
 
@@ -145,6 +147,7 @@ def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = 
         overflows=terms is not None and terms.slo_ttft_ms is not None,
         prefixes=table.prefixes if terms is not None and terms.caches else None,
         hedging=_hedging(model, old),
+        continuations=model.continuations,
     )
 
 

@@ -92,6 +92,8 @@ class ModelRoute:
     """Asked in this order, before anything is picked."""
     hedging: Hedging | None = None
     """Where late streams are asked for a second time."""
+    continuations: int = 0
+    """How often a stream whose engine dies may go on elsewhere."""
     keeps_prompt: bool = False
     """Whether a feature of this route reads the prompt after the first byte of an answer; else it is dropped then."""
 

@@ -105,6 +105,8 @@ class EngineSection(Section):
     """A free GET endpoint with metrics that tell a replica's load; None where there is none."""
     tells_load: ClassVar[bool] = False
     """Whether an answer tells the load when its request asks for it (`engines.loads.header`)."""
+    continues_chat: ClassVar[bool] = False
+    """Whether a chat may end with the beginning of the answer, to be continued (`continue_final_message`)."""
     version_in_url: ClassVar[bool] = False
     """Whether replica URLs end in `/v1`, or what stands for it."""
 
@@ -181,4 +183,5 @@ class EngineSection(Section):
             tells_load=self.tells_load,
             probe_timeout_s=probe_timeout_s,
             accepts_stream_options=self.accepts_stream_options,
+            continues_chat=self.continues_chat,
         )

@@ -51,6 +51,7 @@ class VllmEngine(EngineSection):
     health_path: ClassVar[str | None] = "/health"
     load_path: ClassVar[str | None] = "/metrics"
     tells_load: ClassVar[bool] = True
+    continues_chat: ClassVar[bool] = True
 
     @classmethod
     def findings(cls, written: Mapping[str, Any]) -> Iterator[Finding]:

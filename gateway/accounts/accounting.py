@@ -17,6 +17,7 @@ from gateway.errors import Failure
 from gateway.held_prompts import HeldPrompts
 from gateway.telemetry.metrics import OTHER
 from gateway.telemetry.metrics.families.admission import QUEUE_SECONDS, QUEUED, SHED
+from gateway.telemetry.metrics.families.continuations import CONTINUATIONS, NOT_CONTINUED
 from gateway.telemetry.metrics.families.hedges import HEDGES, HEDGES_WITHHELD
 from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
@@ -71,17 +72,22 @@ class Accounting(Settlement):
             finish_reason = attempt.finish_reason
             overhead_s = flight.first_dispatch_s - received_s - flight.queue_s
             usage = attempt.metered(flight.facts.prompt_tokens) if attempt.content_events else attempt.usage
+            continuation = flight.continuation
+            continued = continuation is not None and continuation.count > 0
             if usage is not None:
-                if not flight.error_kind and usage.source == "reported":
+                if not flight.error_kind and usage.source == "reported" and not continued:
                     flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s)
                     if upstream.endpoint.state.slot >= 0:
                         attempt.compare(flight.facts.prompt_tokens, usage, finished_s)
                 if upstream.rates is not None:
                     cost_usd = upstream.rates.cost_usd(usage) + (cost_usd or 0.0)
-            if flight.streams and attempt.first_byte_s:
-                ttft_s = attempt.first_byte_s - attempt.dispatched_s
+            began = attempt
+            if continuation is not None and continuation.began is not None:
+                usage, began = continuation.whole(usage), continuation.began
+            if flight.streams and began.first_byte_s:
+                ttft_s = began.first_byte_s - began.dispatched_s
                 if usage is not None and usage.output_tokens > 1 and attempt.last_content_s:
-                    tpot_s = (attempt.last_content_s - attempt.first_byte_s) / (usage.output_tokens - 1)
+                    tpot_s = (attempt.last_content_s - began.first_byte_s) / (usage.output_tokens - 1)
         flight.cost_usd = cost_usd
         series.settle(flight.answer_status, duration_s, ttft_s, tpot_s, overhead_s, usage, cost_usd)
         if flight.error_kind:
@@ -184,6 +190,12 @@ class Accounting(Settlement):
 
     def hedge_withheld(self, model: str, reason: str) -> None:
         self._metrics.count(HEDGES_WITHHELD, model, reason)
+
+    def continued(self, model: str, result: str) -> None:
+        self._metrics.count(CONTINUATIONS, model, result)
+
+    def not_continued(self, model: str, reason: str) -> None:
+        self._metrics.count(NOT_CONTINUED, model, reason)
 
     def fell_back(self, model: str, source: str, target: str) -> None:
         self._metrics.count(FALLBACKS, model, source, target)

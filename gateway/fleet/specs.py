@@ -89,6 +89,7 @@ def model_spec(
             enabled=model.admission.enabled,
         ),
         hedging=HedgingSettings(model.hedging.after_ms) if model.hedging.enabled else None,
+        continuations=model.continuation.per_request if model.continuation.enabled else 0,
         peers=workers,
     )
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from engines.settings.fields import Name, Number, Ratio, Seconds, Section, Text, Whole
+from gateway.settings.sections.continuation import ContinuationSection
 from gateway.settings.sections.hedging import HedgingSection
 
 
@@ -65,4 +66,5 @@ class Model(Section):
     policy: Policy = Field(default=Policy(), description="{name: least_load}")
     admission: AdmissionSection = Field(default=AdmissionSection(), description="{in_flight: 64}")
     hedging: HedgingSection = Field(default=HedgingSection(), description="{enabled: true}")
+    continuation: ContinuationSection = Field(default=ContinuationSection(), description="{enabled: true}")
     slo: Objective = Field(default=Objective(), description="{ttft_ms: 500}")
