@@ -24,10 +24,70 @@ class Operation(Enum):
     __hash__ = object.__hash__
 
 
+class Parts:
+    """Parts of the counts of `Usage` that few answers have: tokens that are no text, and those cached for an hour.
+
+    Immutable. Each is also among the tokens of its whole: cached audio among audio and among cached tokens.
+    """
+
+    __slots__ = (
+        "cache_write_1h_tokens",
+        "cached_audio_tokens",
+        "cached_image_tokens",
+        "input_audio_tokens",
+        "input_image_tokens",
+        "output_audio_tokens",
+        "output_image_tokens",
+    )
+
+    def __init__(
+        self,
+        input_audio_tokens: int = 0,
+        input_image_tokens: int = 0,
+        output_audio_tokens: int = 0,
+        output_image_tokens: int = 0,
+        cached_audio_tokens: int = 0,
+        cached_image_tokens: int = 0,
+        cache_write_1h_tokens: int = 0,
+    ) -> None:
+        self.input_audio_tokens: Final = input_audio_tokens
+        self.input_image_tokens: Final = input_image_tokens
+        self.output_audio_tokens: Final = output_audio_tokens
+        self.output_image_tokens: Final = output_image_tokens
+        self.cached_audio_tokens: Final = cached_audio_tokens
+        self.cached_image_tokens: Final = cached_image_tokens
+        self.cache_write_1h_tokens: Final = cache_write_1h_tokens
+
+    def merged(self, later: Parts) -> Parts:
+        """See `Usage.merged`."""
+        return Parts(*[max(mine, its) for mine, its in zip(self.counts(), later.counts(), strict=True)])
+
+    def counts(self) -> tuple[int, int, int, int, int, int, int]:
+        """All of them, in the order of the arguments."""
+        return (
+            self.input_audio_tokens,
+            self.input_image_tokens,
+            self.output_audio_tokens,
+            self.output_image_tokens,
+            self.cached_audio_tokens,
+            self.cached_image_tokens,
+            self.cache_write_1h_tokens,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Parts) and self.counts() == other.counts()
+
+    def __hash__(self) -> int:
+        return hash(self.counts())
+
+    def __repr__(self) -> str:
+        return f"Parts{self.counts()!r}"
+
+
 class Usage:
     """Token counts of one answer, normalised to OpenAI's meaning. Immutable.
 
-    `input_tokens` includes cached ones, `output_tokens` includes reasoning ones
+    `input_tokens` includes those read from a cache and written to one, `output_tokens` includes reasoning ones
     (Anthropic's own counts exclude the cache; its codec adds them up).
 
     A plain class: compiled, a frozen dataclass or a msgspec struct costs ten times as much to make and to read.
@@ -38,8 +98,10 @@ class Usage:
         "cached_tokens",
         "input_tokens",
         "output_tokens",
+        "parts",
         "reasoning_tokens",
         "source",
+        "tier",
     )
 
     def __init__(
@@ -50,6 +112,8 @@ class Usage:
         cache_write_tokens: int = 0,
         reasoning_tokens: int = 0,
         source: Literal["reported", "estimated"] = "reported",
+        tier: str = "",
+        parts: Parts | None = None,
     ) -> None:
         self.input_tokens: Final = input_tokens
         self.output_tokens: Final = output_tokens
@@ -57,15 +121,26 @@ class Usage:
         self.cache_write_tokens: Final = cache_write_tokens
         self.reasoning_tokens: Final = reasoning_tokens
         self.source: Final = source
+        self.tier: Final = tier
+        """The service tier that was used, as the engine names it (`flex`, `priority`, `batch`); empty where it does
+        not."""
+        self.parts: Final = parts
+        """None where all are zero."""
 
     def merged(self, later: Usage) -> Usage:
         """With a later report of the same answer. Reports are cumulative, but each may leave counts out."""
+        parts = self.parts
+        if later.parts is not None:
+            parts = later.parts if parts is None else parts.merged(later.parts)
         return Usage(
             max(self.input_tokens, later.input_tokens),
             max(self.output_tokens, later.output_tokens),
             max(self.cached_tokens, later.cached_tokens),
             max(self.cache_write_tokens, later.cache_write_tokens),
             max(self.reasoning_tokens, later.reasoning_tokens),
+            "reported",
+            later.tier or self.tier,
+            parts,
         )
 
     def estimated(self, output_tokens: int) -> Usage:
@@ -77,9 +152,11 @@ class Usage:
             self.cache_write_tokens,
             self.reasoning_tokens,
             "estimated",
+            self.tier,
+            self.parts,
         )
 
-    def _counts(self) -> tuple[int, int, int, int, int, str]:
+    def _counts(self) -> tuple[int, int, int, int, int, str, str, Parts | None]:
         return (
             self.input_tokens,
             self.output_tokens,
@@ -87,6 +164,8 @@ class Usage:
             self.cache_write_tokens,
             self.reasoning_tokens,
             self.source,
+            self.tier,
+            self.parts,
         )
 
     def __eq__(self, other: object) -> bool:

@@ -39,6 +39,7 @@ from routing.outcome import Outcome, outcome_of_status
 
 if TYPE_CHECKING:
     from engines.port import Exchange, Headers, Outgoing
+    from engines.wire.said import Said
     from gateway.fleet.snapshot import Upstream
     from gateway.held_prompts import HeldPrompts
     from routing.facts import RequestFacts
@@ -86,6 +87,7 @@ class Attempt(Sink):
     # Defaults live on the class: setting them all for each attempt would cost 0.5 us.
     dispatched_s = 0.0
     first_byte_s = 0.0
+    ended_s = 0.0
     last_content_s = 0.0
     """When the finish reason came, which is with or right after the last content."""
     status = 0
@@ -102,6 +104,9 @@ class Attempt(Sink):
     error_event = b""
     """That answer as the client's stream would hold it, where it came as an event."""
     usage: Usage | None = None
+    """What the engine has reported so far, also with an error; or what it will have charged for, unanswered."""
+    said: Said | None = None
+    """What it says of its answer as a whole."""
     content_events = 0
     """Events of a stream with content so far."""
     finish_reason = ""
@@ -246,7 +251,6 @@ class Attempt(Sink):
         self.error_event = event
         self.stop()
         self.first_byte_s = 0.0
-        self.usage = None
         self.content_events = 0
         self.status = status
         self.error_parts = [body]
@@ -316,6 +320,7 @@ class Attempt(Sink):
         # which would stop all streams for 50 ms now and then (measured) to find it.
         self.exchange = None
         if self._lease.held:
+            self.ended_s = now
             self.gpu_cost_usd = self._lease.release(now)
             self._release_prompt()
 

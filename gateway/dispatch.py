@@ -6,7 +6,6 @@ Nothing here waits for anything: no file, no store, no other process.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import re
 from collections.abc import Mapping
@@ -17,12 +16,16 @@ from engines.operations import OPERATION_KEYS, SHAPES
 from engines.wire import DIALECTS
 from gateway import clock, envelope
 from gateway.errors import Failure
+from gateway.explanation.flight import ASKS, ExplainedFlight
 from gateway.fleet.snapshot import UNNAMED
 from gateway.flight import Flight
+from gateway.record_ids import RecordIds, id_lines
 from gateway.waiting import WaitingRoom
 
 if TYPE_CHECKING:
     from gateway.accounts.settlement import Settlement
+    from gateway.envelope import Envelope
+    from gateway.explanation.explainer import Explainer
     from gateway.fleet.snapshot import Serving, Snapshot
     from gateway.http.request import Request
     from gateway.identity import Principal
@@ -32,25 +35,37 @@ MAX_TIMEOUT_MS: Final = 24 * 3600 * 1000
 MOST_DIGITS: Final = 4
 MOST_READ_TIMEOUTS: Final = 64
 """An SDK says one value with every request; whoever says a new one each time fills no more than this."""
-_PAIRS: Final = tuple(b"%02x" % low for low in range(256))
-"""The last two digits of an id of ours; those before them are formatted once for 256 ids."""
 
 
 class Dispatcher:
     """Begins flights on the snapshot of the moment. `snapshot` is replaced whole, by assignment."""
 
-    __slots__ = ("_block", "_count", "_loop", "_prefix", "_read_timeouts", "_rng", "_room", "_settlement", "snapshot")
+    __slots__ = (
+        "_explainer",
+        "_loop",
+        "_read_timeouts",
+        "_rng",
+        "_room",
+        "_settlement",
+        "ids",
+        "snapshot",
+    )
 
-    def __init__(self, snapshot: Snapshot, settlement: Settlement, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        settlement: Settlement,
+        explainer: Explainer,
+        ids: RecordIds,
+        rng: random.Random | None = None,
+    ) -> None:
         self.snapshot = snapshot
+        self._explainer = explainer
         self._settlement = settlement
+        self.ids = ids
         self._loop = asyncio.get_running_loop()
         self._rng = rng or random.Random()  # noqa: S311 - picks replicas, guards nothing
         self._room = WaitingRoom(self._serving, settlement, self._loop, self._rng)
-        # Unique over processes and restarts, for the price of a counter.
-        self._prefix = b"req-" + os.urandom(6).hex().encode()
-        self._count = 0
-        self._block = self._prefix + b"000000"
         self._read_timeouts: dict[bytes, Deadlines] = {}
 
     def _serving(self, model: str) -> Serving | None:
@@ -60,23 +75,20 @@ class Dispatcher:
         """What waits, by model."""
         return [((model,), float(line.waiting_tokens)) for model, line in self._room.busy.items()]
 
-    def id_of(self, fields: Mapping[bytes, bytes]) -> bytes:
-        """The id that a request brings, where it is well-formed; else a new one."""
+    def id_of(self, fields: Mapping[bytes, bytes], record_id: bytes) -> bytes:
+        """The id that a request brings, where it is well-formed; else that of its record."""
         request_id = fields.get(b"x-request-id")
         if request_id is not None and _well_formed_id(request_id) is not None:
             return request_id
-        self._count = count = self._count + 1
-        low = count & 0xFF
-        if not low:
-            self._block = b"%b%06x" % (self._prefix, count >> 8)
-        return self._block + _PAIRS[low]
+        return record_id
 
     def begin(self, request: Request, operation: Operation) -> Flight | None:
         """Start an inference request; None when it was refused, and answered, at once."""
         received_s = clock.monotonic()
         snapshot = self.snapshot
         fields = request.fields
-        request_id = self.id_of(fields)
+        record_id = self.ids.next(received_s)
+        request_id = self.id_of(fields, record_id)
         principal = request.principal
         assert principal is not None, "the door lets nobody in unknown"
         model = ""
@@ -98,28 +110,57 @@ class Dispatcher:
             priority = fields.get(b"x-penstock-priority")
             wanted = None if priority is None else _priority(priority)
         except Failure as failure:
-            self._settlement.refused(request, request_id, operation, model, key_id, failure, received_s)
+            self._settlement.refused(request, request_id, record_id, operation, model, key_id, failure, received_s)
             body = failure.body(DIALECTS[operation], request_id.decode())
-            headers = b"content-type: application/json\r\nx-request-id: %b\r\n%b" % (request_id, failure.headers())
+            named = id_lines(request_id, record_id)
+            headers = b"content-type: application/json\r\n%b%b" % (named, failure.headers())
             request.connection.respond(failure.status, headers, body)
             return None
-        flight = Flight(
-            request,
-            operation,
-            request_id,
-            principal,
-            parsed,
-            serving,
-            self._settlement,
-            self._room,
-            self._loop,
-            self._rng,
-            received_s,
-        )
+        if self._explainer.watched or ASKS in fields:
+            flight = self._explained(request, operation, request_id, record_id, principal, parsed, serving, received_s)
+        else:
+            flight = Flight(
+                request,
+                operation,
+                request_id,
+                record_id,
+                principal,
+                parsed,
+                serving,
+                self._settlement,
+                self._room,
+                self._loop,
+                self._rng,
+                received_s,
+            )
         flight.deadlines = deadlines
         if wanted is not None:
             flight.facts.priority = min(wanted, principal.priority)
         flight.begin()
+        return flight
+
+    def _explained(
+        self,
+        request: Request,
+        operation: Operation,
+        request_id: bytes,
+        record_id: bytes,
+        principal: Principal,
+        parsed: Envelope,
+        serving: Serving,
+        received_s: float,
+    ) -> Flight:
+        """The flight, explained where somebody may know why it goes where it goes."""
+        explainer = self._explainer
+        tells = request.fields.get(ASKS, b"0") not in (b"", b"0") and explainer.may_ask(principal)
+        here = self._settlement, self._room, self._loop, self._rng
+        if not (tells or explainer.records(serving.route.name, received_s)):
+            return Flight(request, operation, request_id, record_id, principal, parsed, serving, *here, received_s)
+        flight = ExplainedFlight(
+            request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
+        )
+        flight.explainer = explainer
+        flight.tells = tells
         return flight
 
     def _no_route(

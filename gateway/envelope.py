@@ -67,6 +67,7 @@ _IN_DOUBT = (
     "write `model` first and without escapes, and leave `stream_options` out"
 )
 _HALVES = "the body has half of a surrogate pair beside text that cannot be told from it; write U+FFFD in its place"
+BACKSLASH: Final = 92
 _NAME: Final = b'"model"'
 MAX_NAME = 1024
 """Of a longer text no more is looked at: a name has 128 characters, and each may be written as five (`\\u0061`)."""
@@ -178,7 +179,7 @@ def _changed_in_place(body: bytes, model: str | None, *, ask_usage: bool, option
     """
     leads = _FIRST.match(body) is not None  # then it is the body's own, for the body has but one
     if not (leads and options_stay):
-        if b"\\" in body and any(body.rfind(escape) >= 0 for escape in _ESCAPES):
+        if BACKSLASH in body and any(body.rfind(escape) >= 0 for escape in _ESCAPES):
             return None
         if not options_stay and body.rfind(_OPTIONS) >= 0:
             return None
@@ -247,7 +248,7 @@ def _invalid_field(message: str) -> Failure:
 
 def _refuse_duplicate_model(body: bytes) -> None:
     """Which of the two was allowed would be anyone's guess."""
-    if body.count(_NAME) == 1 and not (b"\\" in body and _ESCAPE in body):
+    if body.count(_NAME) == 1 and not (BACKSLASH in body and _ESCAPE in body):
         return
     try:
         once = names_model_once(body)

@@ -25,11 +25,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from engines.model import Deadlines, Operation
+from engines.model import Deadlines, Operation, Usage
 from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
 from gateway.absence import nobody
+from gateway.accounts.costs import cost_usd
 from gateway.attempt import Attempt, Owner
 from gateway.client_time import due_s
 from gateway.continuation import Continuation
@@ -37,6 +38,7 @@ from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.hedge import Hedge
 from gateway.http.handler import Work
 from gateway.prompt import Prompt
+from gateway.record_ids import id_lines
 from gateway.refusal import last_failure, pass_error
 from gateway.relay.headers import own_headers
 from gateway.relay.opening import Opening, open_relay
@@ -75,7 +77,10 @@ class Flight(Owner, Opening, Work):
     """How long it waited until there was room."""
     finished_s = 0.0
     cost_usd: float | None = None
-    """Of GPU time, over all attempts; the price of the tokens is added when the request is settled."""
+    """Of all its attempts; known once it is settled."""
+    told_cost_usd: float | None = None
+    told_usage: Usage | None = None
+    """What the client has been told of its cost, and for which usage."""
     error_kind = ""
     answer_status = 0
     settled = False
@@ -97,6 +102,7 @@ class Flight(Owner, Opening, Work):
         request: Request,
         operation: Operation,
         request_id: bytes,
+        record_id: bytes,
         principal: Principal,
         parsed: Envelope,
         serving: Serving,
@@ -110,7 +116,7 @@ class Flight(Owner, Opening, Work):
         self.operation = operation
         self.dialect = DIALECTS[operation]
         """The client's."""
-        self.request_id = request_id
+        self.request_id, self.record_id = request_id, record_id
         self.principal = principal
         self.streams = parsed.stream
         self._settlement = settlement
@@ -336,15 +342,14 @@ class Flight(Owner, Opening, Work):
 
     def head_down(self) -> bytes:
         """The gateway's own response headers."""
+        named = id_lines(self.request_id, self.record_id)
         overhead_s = self.first_dispatch_s - self.received_s - self.queue_s
-        return own_headers(self.request_id, self.attempt, len(self.attempts), overhead_s)
+        return own_headers(named, self.attempt, len(self.attempts), overhead_s)
 
-    def gpu_cost_so_far_usd(self) -> float | None:
-        now = clock.monotonic()
-        costs = [cost for attempt in self.attempts if (cost := attempt.gpu_cost_so_far_usd(now)) is not None]
-        if self.cost_usd is not None:  # what providers were asked beside the one that answers, or before it
-            costs.append(self.cost_usd)
-        return sum(costs) if costs else None
+    def tell_cost_usd(self, usage: Usage) -> float | None:
+        self.told_usage = usage
+        self.told_cost_usd = cost_usd(self.attempts, self.attempt, usage, clock.monotonic())
+        return self.told_cost_usd
 
     def commented(self) -> bool:
         return self.attempt is not None and self.attempt.hold_prompt(self._settlement.held, self.prompt_bytes)
@@ -383,9 +388,6 @@ class Flight(Owner, Opening, Work):
             hedge.end()
         for attempt in self.attempts:
             attempt.close(now)
-            cost_usd = attempt.gpu_cost_usd
-            if cost_usd is not None:
-                self.cost_usd = cost_usd + (self.cost_usd or 0.0)
         self._settlement.settle(self)
         for attempt in self.attempts:
             attempt.forget()

@@ -30,7 +30,6 @@ class Hedged(Protocol):
     model: str
     facts: RequestFacts
     attempts: list[Attempt]
-    cost_usd: float | None
 
     def send(self, endpoint: Endpoint, now: float) -> None:
         """One more attempt."""
@@ -92,10 +91,8 @@ class Hedge:
         for other in attempts:
             if other is not winner and not other.over:
                 other.outrun(now)
-                rates = other.upstream.rates
-                if rates is not None:  # what a provider has taken it charges for, answered or not
-                    taken = Usage(flight.facts.prompt_tokens, 0, source="estimated")
-                    flight.cost_usd = (flight.cost_usd or 0.0) + rates.cost_usd(taken)
+                if other.upstream.rates is not None:  # what a provider has taken it charges for, answered or not
+                    other.usage = Usage(flight.facts.prompt_tokens, 0, source="estimated")
 
     def end(self) -> None:
         """The request is over without a first byte."""

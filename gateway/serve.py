@@ -21,6 +21,8 @@ from engines.errors import LaunchFailed
 from gateway.control.plane import Plane
 from gateway.control.source import Source
 from gateway.http.listen import CannotListen, bind, remove_socket_file, server_certificate, url_of
+from gateway.store.messages import Start
+from gateway.store.process import StoreProcess, StoreRefused
 from gateway.supervisor import Supervisor
 from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
@@ -44,8 +46,10 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
         StartFailed: an address is taken, or a launched engine does not come up.
     """
     supervisor = Supervisor()
-    workers = source.load().settings.server.workers
-    plane = Plane(source, supervisor, workers=workers)
+    configured = source.load().settings
+    workers = configured.server.workers
+    store = store_process(configured, supervisor)
+    plane = Plane(source, supervisor, workers=workers, store=store)
     settings = plane.settings
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -59,6 +63,8 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
     except CannotListen as error:
         raise StartFailed(str(error)) from None
     try:
+        if store is not None:
+            await store.start()
         if workers == 1:
             worker = Worker(supervisor)
             worker.join(LocalLink(plane.peer("0"), supervisor.spawn))
@@ -85,12 +91,29 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
             for sock in sockets:
                 sock.close()  # ours of the pair: new connections are refused once the workers have closed theirs
         await plane.stop()
+    except StoreRefused as error:
+        raise StartFailed(str(error)) from None
     finally:
+        if store is not None:
+            await store.stop()
         await supervisor.close()
         for sock in sockets:
             sock.close()
         if settings.server.uds is not None:
             remove_socket_file(settings.server.uds)
+
+
+def store_process(settings: Settings, supervisor: Supervisor) -> StoreProcess | None:
+    """The writer of records, which is not started yet; None where none are kept. Raises StartFailed."""
+    section, telemetry = settings.store, settings.telemetry
+    if not section.on:
+        return None
+    url = section.url.get_secret_value() if section.url is not None else ""
+    start = Start(url, settings.data_dir, section.retention_days, telemetry.log_level, telemetry.log_format)
+    try:
+        return StoreProcess(start, supervisor)
+    except OSError as error:
+        raise StartFailed(f"data_dir: {settings.data_dir} cannot be written: {error.strerror or error}") from None
 
 
 def settle_memory() -> None:

@@ -33,6 +33,7 @@ from xxhash import xxh3_64_intdigest
 
 from routing.facts import RequestFacts
 from routing.model import Endpoint
+from routing.opinion import Cost, Opinion
 from routing.prefix_index import PrefixIndex
 from routing.prefix_match import slots_in
 from routing.replica import ReplicaTable
@@ -87,6 +88,7 @@ class LeastCost:
         "_mixed",
         "_ms_per_usd",
         "_next_s",
+        "_others_per_token",
         "_overflowing",
         "_per_token",
         "_places",
@@ -119,6 +121,7 @@ class LeastCost:
             self._ring = HashRing([f"{one.engine}/{one.replica}/{one.model}" for one in self._pool])
         self._places = list(range(len(self._pool)))
         self._per_token = [0.0] * len(self._pool)
+        self._others_per_token = 0.0
         self._foreign_ms = [0.0] * len(self._pool)
         self._next_s = float("-inf")
 
@@ -184,10 +187,57 @@ class LeastCost:
         """
         if self._slo_ms is None:
             return False
-        uncached = facts.prompt_tokens if self._index is None else facts.uncached_tokens(endpoint.state.slot)
-        due_ms = self._slo_ms * RECOVERED if self._overflowing else self._slo_ms
-        self._overflowing = self._ttft_ms(endpoint, uncached, now) > due_ms
+        self._overflowing = self._best_ttft_ms(endpoint, facts, now) > self._due_ms(self._slo_ms)
         return self._overflowing
+
+    def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
+        if now >= self._next_s and self._pool:
+            self._look(now)
+        cached = self._cached(facts)
+        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts)
+        costs = tuple(
+            [
+                self._cost(at, facts, cached[at] if cached else 0, favour_ms if at == favoured else 0.0, now)
+                for at in range(len(self._pool))
+            ]
+        )
+        chosen = self.pick(facts, now, rng, skip)
+        if chosen is None:
+            return Opinion(None, "of least cost", costs)
+        ttft_ms = self._best_ttft_ms(chosen, facts, now)
+        late = self._slo_ms is not None and ttft_ms > self._due_ms(self._slo_ms)
+        return Opinion(chosen, "of least cost", costs, ttft_ms, late)
+
+    def _cost(self, at: int, facts: RequestFacts, cached: int, favour_ms: float, now: float) -> Cost:
+        """The sum that `pick` compares, apart."""
+        endpoint, state = self._pool[at], self._states[at]
+        weight = 1.0 if self._even else endpoint.weight
+        ms_per_token = state.prefill.ms_per_token
+        ahead = state.prefill_tokens + state.remote_prefill_tokens
+        uncached = facts.prompt_tokens - cached
+        late_ms = 0.0
+        if self._slo_ms is not None:
+            late_ms = LATENESS * max(0.0, self._ttft_ms(endpoint, uncached, now) - self._slo_ms)
+        return Cost(
+            queue_ms=(ahead * ms_per_token + max(0.0, state.plain_until_s - now) * 1e3) / weight,
+            foreign_ms=self._foreign_ms[at] / weight,
+            load_ms=LOAD_MS * (state.in_flight_requests + state.remote_requests) / weight,
+            failures_ms=max(0.0, state.failed_until_s - now) * 1e3 / weight,
+            prefill_ms=uncached * ms_per_token,
+            others_ms=uncached * self._others_per_token,
+            eviction_ms=uncached * (self._per_token[at] - self._others_per_token),
+            affinity_ms=-favour_ms,
+            start_ms=state.prefill.base_ms if self._mixed else 0.0,
+            price_ms=self._ms_per_usd * _usd(endpoint, facts),
+            lateness_ms=late_ms,
+        )
+
+    def _due_ms(self, slo_ms: float) -> float:
+        return slo_ms * RECOVERED if self._overflowing else slo_ms
+
+    def _best_ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
+        uncached = facts.prompt_tokens if self._index is None else facts.uncached_tokens(endpoint.state.slot)
+        return self._ttft_ms(endpoint, uncached, now)
 
     def _ttft_ms(self, endpoint: Endpoint, uncached: int, now: float) -> float:
         """When the first token should come, as far as what is known tells."""
@@ -238,6 +288,7 @@ class LeastCost:
         index = self._index
         crowding = 1.0 if index is None else min(1.0, index.crowding(self._by_slot) / CROWDED)
         others = OTHERS_ROOMY + (OTHERS - OTHERS_ROOMY) * crowding
+        self._others_per_token = mean * others
         for at, state in enumerate(self._states):
             full = 0.0 if index is None else min(1.0, index.fullness(state.slot))
             self._per_token[at] = mean * (others + EVICTION * full * crowding)

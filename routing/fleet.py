@@ -65,7 +65,7 @@ class ModelSpec:
     continuations: int = 0
     """How often a stream whose engine dies may go on elsewhere."""
     peers: int = 1
-    """Workers and gateways that choose among the same replicas, each by itself; this one included."""
+    """Who chooses among the same replicas and shares no index of caches; this one included."""
 
 
 class Fleet:
@@ -146,6 +146,7 @@ def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = 
         line=_line(model, old),
         overflows=terms is not None and terms.slo_ttft_ms is not None,
         prefixes=table.prefixes if terms is not None and terms.caches else None,
+        news=table.news,
         hedging=_hedging(model, old),
         continuations=model.continuations,
     )

@@ -25,6 +25,7 @@ from routing.model import (
     SLO,
     Endpoint,
 )
+from routing.opinion import Opinion
 from routing.replica import ReplicaTable
 from routing.usable import draw, is_panic, usable
 
@@ -41,6 +42,9 @@ class Picker(Protocol):
 
     def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
         """Whether the one just picked would answer later than it should, so that the next tier's may be asked."""
+
+    def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
+        """What `pick` would do now, and why. Changes nothing."""
 
 
 CHEAPEST_MS_PER_USD: Final = 1e7
@@ -69,6 +73,9 @@ class LeastLoad(Picker):
 
     def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
         return False  # it knows no objective
+
+    def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
+        return Opinion(self.pick(facts, now, rng, skip), "with fewer tokens in flight, of two drawn at random")
 
     def pick(
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
@@ -112,6 +119,12 @@ class RoundRobin(Picker):
 
     def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
         return False  # it knows no objective
+
+    def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
+        turn, credit = self._next, list(self._credit)
+        chosen = self.pick(facts, now, rng, skip)
+        self._next, self._credit = turn, credit
+        return Opinion(chosen, "whose turn it is")
 
     def pick(
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
@@ -163,6 +176,9 @@ class Random(Picker):
 
     def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
         return False  # it knows no objective
+
+    def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
+        return Opinion(self.pick(facts, now, rng, skip), "drawn at random, by weight")
 
     def pick(
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()

@@ -38,6 +38,11 @@ SWEPT_BY_AN_ADD: Final = 4
 RANK_SLOT_BITS: Final = 20
 
 
+def chain_of(packed: bytes) -> list[int]:
+    """The keys that were packed; some bytes more than whole keys make are left out."""
+    return array("Q", packed[: len(packed) // KEY_BYTES * KEY_BYTES]).tolist()
+
+
 class PrefixIndex:
     """What the slots hold. Owned by one thread; pure, and as deterministic as the calls it gets."""
 
@@ -138,10 +143,13 @@ class PrefixIndex:
         """How much of the chain each slot holds."""
         return Match(self._spans.match(chain, self._open))
 
-    def add(self, chain: Sequence[int], slot: int) -> None:
-        """The slot was sent the prompt: it has used what it held of it, and holds the rest now, too."""
+    def add(self, chain: Sequence[int], slot: int) -> bytes:
+        """The slot was sent the prompt: it has used what it held of it, and holds the rest now, too.
+
+        Returns the keys, packed (`chain_of` makes them a chain again).
+        """
         if not chain:
-            return
+            return b""
         holding = self._holdings[slot]
         if holding.has_holes:
             self._forget_beyond_holes(holding, chain)
@@ -164,6 +172,7 @@ class PrefixIndex:
                 self._spans.clear()
                 break
             self._forget_oldest()
+        return packed
 
     def cut(self, chain: Sequence[int], slot: int, depth: int) -> None:
         """The replica says that it holds at most the first `depth` blocks of the chain.

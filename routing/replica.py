@@ -16,11 +16,12 @@ charged clamps at zero, because a wrong counter must not stop traffic, and warns
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from routing.breaker import Breaker, BreakerSettings, Told
 from routing.prefix_index import PrefixIndex
+from routing.prefix_news import PrefixNews
 from routing.prefix_tally import PrefixTally
 from routing.rates import PrefillRate
 from routing.reported import ReportedLoad
@@ -230,18 +231,21 @@ class ReplicaState:
 class ReplicaTable:
     """All replica states of one worker, by key. It outlives every fleet built from it, and changes by difference."""
 
-    __slots__ = ("_breaker", "_changed", "_leaving", "_states", "prefixes")
+    __slots__ = ("_breaker", "_changed", "_leaving", "_states", "news", "prefixes")
 
     def __init__(
         self,
         breaker: BreakerSettings | None = None,
         changed: Callable[[ReplicaKey, bool, str, float], None] | None = None,
+        news: PrefixNews | None = None,
     ) -> None:
-        """`changed(key, closed, why, open_s)` hears when a breaker opens or closes."""
+        """`changed(key, closed, why, open_s)` hears when a breaker opens or closes. `news`: where to note what prompts
+        are sent where, for others to hear; None where nobody else chooses among the same replicas."""
         self._changed = changed
         self._breaker = breaker or BreakerSettings()
         self._states: dict[ReplicaKey, ReplicaState] = {}
         self._leaving: dict[ReplicaKey, None] = {}
+        self.news = news
         self.prefixes = PrefixIndex()
         """Who holds which prompts. It takes no memory until a policy fills it."""
 
@@ -298,6 +302,12 @@ class ReplicaTable:
         if self._states.get(state.key) is state:
             state.cache_blocks = blocks
             self.prefixes.limit(state.slot, blocks)
+
+    def sent(self, key: ReplicaKey, chain: Sequence[int]) -> None:
+        """Somebody else sent the prompt to a replica. One that is not known, or not asked about, is passed over."""
+        state = self._states.get(key)
+        if state is not None and state.slot != NO_SLOT:
+            self.prefixes.add(chain, state.slot)
 
     def void(self, state: ReplicaState) -> Iterator[None]:
         """The replica has started anew, with an empty cache. In steps."""

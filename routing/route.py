@@ -16,6 +16,7 @@ from routing.facts import RequestFacts
 from routing.model import Endpoint
 from routing.pickers import Picker
 from routing.prefix_index import PrefixIndex
+from routing.prefix_news import PrefixNews
 from routing.replica import NO_SLOT
 from routing.tokens import TokenEstimate
 
@@ -88,6 +89,8 @@ class ModelRoute:
     """Whether a tier that would be late is passed over for the next."""
     prefixes: PrefixIndex | None = None
     """Where the policy notes who was sent which prompt; None where it does not want to know."""
+    news: PrefixNews | None = None
+    """Where that is noted for others; None where nobody else chooses."""
     filters: tuple[Filter, ...] = ()
     """Asked in this order, before anything is picked."""
     hedging: Hedging | None = None
@@ -100,7 +103,9 @@ class ModelRoute:
     def sent(self, facts: RequestFacts, endpoint: Endpoint) -> None:
         """The request has gone to the endpoint, whose replica will hold its prompt."""
         if self.prefixes is not None and endpoint.state.slot != NO_SLOT:
-            self.prefixes.add(facts.prefix, endpoint.state.slot)
+            packed = self.prefixes.add(facts.prefix, endpoint.state.slot)
+            if self.news is not None and packed:
+                self.news.note(endpoint.state.key, packed)
 
     def endpoints(self) -> Iterator[Endpoint]:
         """Every endpoint, tier by tier."""

@@ -15,6 +15,7 @@ from typing import Annotated, Final, Protocol
 import msgspec
 
 from engines.model import Usage
+from engines.wire.said import Said
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """Tokens. Counters that add these up never go backwards and fit every format they are written in."""
@@ -31,6 +32,7 @@ class Finding:
         "finish_reason",
         "finished",
         "restated",
+        "said",
         "usage",
         "usage_only",
     )
@@ -45,6 +47,7 @@ class Finding:
         restated: bytes = b"",
         ends: bool = False,
         usage_only: bool = False,
+        said: Said | None = None,
     ) -> None:
         self.usage: Final = usage
         self.finish_reason: Final = finish_reason
@@ -60,6 +63,9 @@ class Finding:
         """The event is the format's success marker."""
         self.usage_only: Final = usage_only
         """The event carries usage and nothing a client did not ask for."""
+        self.said: Final = said
+        """Of an event, or answer, with usage or a finish reason: what it says of the answer as a whole. No part of what
+        makes two findings equal."""
 
     def _parts(self) -> tuple[object, ...]:
         return (

@@ -10,9 +10,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from engines.wire.lone_surrogates import reading
 from engines.wire.refusals import decoded
 
 MOST = 2**53
+
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 W = TypeVar("W")
 
@@ -31,21 +34,31 @@ def usage_of(raw: msgspec.Raw, decode: Callable[[msgspec.Raw], W | None], kind: 
 
 def counts_of(raw: bytes | msgspec.Raw, *details: str) -> dict[str, Any] | None:
     """The counts of a usage object, with those of its members named in `details`; None when it says nothing."""
-    usage = decoded(bytes(raw))
-    if not isinstance(usage, dict) or not usage:
-        return None
-    counts: dict[str, Any] = {
-        key: count for key, value in usage.items() if key not in details and (count := _count(value)) is not None
-    }
+    members = _members(raw)
+    counts: dict[str, Any] = {}
+    for key, value in members.items():
+        if key not in details:
+            count = _count(value)
+            if count is not None:
+                counts[key] = count
     for key in details:
-        detail = usage.get(key)
-        if isinstance(detail, dict):
-            counts[key] = {name: count for name, value in detail.items() if (count := _count(value)) is not None}
+        if key in members:
+            inside = _members(members[key])
+            counts[key] = {name: count for name, value in inside.items() if (count := _count(value)) is not None}
     return counts or None
 
 
-def _count(value: object) -> int | None:
+def _members(raw: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """Of an object, each for itself: a number too large for any (`1e400`) makes nothing of its neighbours."""
+    try:
+        return reading(_decode_members, bytes(raw))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return {}
+
+
+def _count(raw: msgspec.Raw) -> int | None:
     """A number of tokens, as it should be or as a whole float or a string of digits."""
+    value = decoded(bytes(raw))
     if isinstance(value, str) and value.isdecimal() and len(value) < 17:
         value = int(value)
     if isinstance(value, float) and value.is_integer():

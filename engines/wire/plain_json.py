@@ -18,7 +18,7 @@ def _decode_plain(data: bytes) -> Plain:
         return decode_whole_plain(data)
     except msgspec.ValidationError:
         odd = decode_odd(data)
-    return Plain(odd_usage_of(odd), odd.error)
+    return Plain(usage=odd_usage_of(odd), error=odd.error)
 
 
 class PlainJson(OpenAIChat):
@@ -36,7 +36,7 @@ class PlainJson(OpenAIChat):
         usage = answer.usage
         if usage is None:
             return refusals.stray_error(body) or NOTHING
-        return Finding(normalised(usage))
+        return Finding(normalised(usage, answer.service_tier), said=answer)
 
 
 DIALECT: PlainJson = PlainJson()

@@ -6,11 +6,12 @@ Runs once per request, with everything it needs already resolved; nothing here w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engines.model import Operation
 from engines.operations import PATHS
 from gateway import clock
+from gateway.accounts.costs import attempt_records, cost_usd
 from gateway.accounts.record import RequestRecord
 from gateway.accounts.settlement import RecordSink, Settlement
 from gateway.errors import Failure
@@ -23,10 +24,15 @@ from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
 
 if TYPE_CHECKING:
+    from engines.model import Parts, Usage
+    from engines.wire.said import Said
     from gateway.flight import Flight
     from gateway.http.request import Request
     from gateway.telemetry.metrics import Metrics
     from routing.outcome import Outcome
+
+MOST_SAID: Final = 128
+"""Characters of what an engine calls itself, its model or its answer."""
 
 
 class Accounting(Settlement):
@@ -61,7 +67,9 @@ class Accounting(Settlement):
         duration_s = finished_s - received_s
         ttft_s = tpot_s = overhead_s = None
         engine = replica = arm = upstream_model = finish_reason = ""
-        cost_usd = flight.cost_usd
+        cost: float | None = None
+        last_usage: Usage | None = None
+        continuation = flight.continuation
         if attempt is None:
             series = self._metrics.series(flight.model)
         else:
@@ -72,39 +80,46 @@ class Accounting(Settlement):
             finish_reason = attempt.finish_reason
             overhead_s = flight.first_dispatch_s - received_s - flight.queue_s
             usage = attempt.metered(flight.facts.prompt_tokens) if attempt.content_events else attempt.usage
-            continuation = flight.continuation
             continued = continuation is not None and continuation.count > 0
             if usage is not None:
                 if not flight.error_kind and usage.source == "reported" and not continued:
                     flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s)
                     if upstream.endpoint.state.slot >= 0:
                         attempt.compare(flight.facts.prompt_tokens, usage, finished_s)
-                if upstream.rates is not None:
-                    cost_usd = upstream.rates.cost_usd(usage) + (cost_usd or 0.0)
-            began = attempt
+                if not upstream.price_source:
+                    series.unpriced += 1
+            if usage is not None and usage is flight.told_usage:
+                cost = flight.told_cost_usd  # the client knows it already
+            else:
+                cost = cost_usd(flight.attempts, attempt, usage, finished_s)
+            last_usage, began = usage, attempt
             if continuation is not None and continuation.began is not None:
                 usage, began = continuation.whole(usage), continuation.began
             if flight.streams and began.first_byte_s:
                 ttft_s = began.first_byte_s - began.dispatched_s
                 if usage is not None and usage.output_tokens > 1 and attempt.last_content_s:
                     tpot_s = (attempt.last_content_s - began.first_byte_s) / (usage.output_tokens - 1)
-        flight.cost_usd = cost_usd
-        series.settle(flight.answer_status, duration_s, ttft_s, tpot_s, overhead_s, usage, cost_usd)
+        flight.cost_usd = cost
+        series.settle(flight.answer_status, duration_s, ttft_s, tpot_s, overhead_s, usage, cost)
         if flight.error_kind:
             series.error(flight.error_kind)
         if not self.sinks:
             return
         principal = flight.principal
+        price_source = tier = ""
         cached_tokens = cache_write_tokens = reasoning_tokens = 0
         input_tokens = output_tokens = None
         usage_source = ""
         if usage is not None:
             input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
             cached_tokens, cache_write_tokens = usage.cached_tokens, usage.cache_write_tokens
-            reasoning_tokens, usage_source = usage.reasoning_tokens, usage.source
+            reasoning_tokens, usage_source, tier = usage.reasoning_tokens, usage.source, usage.tier
+        if attempt is not None and cost is not None:
+            price_source = attempt.upstream.price_source
         record = RequestRecord(  # by position, in the order of its fields: by name they would cost 1.3 us more
             self._format_time(clock.wall() - duration_s),
             flight.request_id.decode(),
+            flight.record_id.decode(),
             flight.request.path.decode(),  # spells the operation, and costs a fifth of asking an enum for its value
             flight.model,
             flight.answer_status,
@@ -126,12 +141,23 @@ class Accounting(Settlement):
             cache_write_tokens,
             reasoning_tokens,
             usage_source,
-            cost_usd,
+            cost,
             principal.key_id,
             principal.tenant,
             flight.request.fields.get(b"traceparent", b"").decode("latin-1"),
             int(flight.queue_s * 1e6) / 1e3 if flight.queue_s else None,
+            price_source,
+            tier,
         )
+        if attempt is not None:
+            if attempt.said is not None:
+                note_said(record, attempt.said)
+            if continuation is not None and continuation.count:
+                record.response_id = continuation.response_id
+            if usage is not None and usage.parts is not None:
+                note_parts(record, usage.parts)
+            if len(flight.attempts) > 1:
+                record.tries = attempt_records(flight, last_usage)
         for sink in self.sinks:
             sink.write(record)
 
@@ -139,6 +165,7 @@ class Accounting(Settlement):
         self,
         request: Request,
         request_id: bytes,
+        record_id: bytes,
         operation: Operation,
         model: str,
         key_id: str,
@@ -153,6 +180,7 @@ class Accounting(Settlement):
         record = RequestRecord(
             time=self._format_time(clock.wall() - duration_s),
             request_id=request_id.decode(),
+            record_id=record_id.decode(),
             operation=operation.value,
             model=series.model,
             status=failure.status,
@@ -164,7 +192,7 @@ class Accounting(Settlement):
         for sink in self.sinks:
             sink.write(record)
 
-    def turned_away(self, failure: Failure, path: bytes, request_id: bytes) -> None:
+    def turned_away(self, failure: Failure, path: bytes, request_id: bytes, record_id: bytes) -> None:
         """Account for a request that the server refused before it was read whole, so that little is known of it."""
         series = self._metrics.series("")
         series.settle(failure.status, 0.0)
@@ -173,6 +201,7 @@ class Accounting(Settlement):
         record = RequestRecord(
             time=self._format_time(clock.wall()),
             request_id=request_id.decode(),
+            record_id=record_id.decode(),
             operation=operation.value if operation is not None else OTHER,
             model=series.model,
             status=failure.status,
@@ -199,3 +228,19 @@ class Accounting(Settlement):
 
     def fell_back(self, model: str, source: str, target: str) -> None:
         self._metrics.count(FALLBACKS, model, source, target)
+
+
+def note_said(record: RequestRecord, said: Said) -> None:
+    """What the engine says of its answer; what it could make long is cut."""
+    if said.id:
+        record.response_id = said.id[:MOST_SAID]
+    if said.model and said.model != record.upstream_model:
+        record.response_model = said.model[:MOST_SAID]
+    if said.system_fingerprint:
+        record.system_fingerprint = said.system_fingerprint[:MOST_SAID]
+
+
+def note_parts(record: RequestRecord, parts: Parts) -> None:
+    record.input_audio_tokens, record.output_audio_tokens = parts.input_audio_tokens, parts.output_audio_tokens
+    record.input_image_tokens, record.output_image_tokens = parts.input_image_tokens, parts.output_image_tokens
+    record.cache_write_1h_tokens = parts.cache_write_1h_tokens

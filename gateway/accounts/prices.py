@@ -1,9 +1,10 @@
-"""What a request costs, from rates compiled once per model.
+"""What a request costs, from rates compiled once per model and service tier.
 
-Promise: `Rates.cost_usd` and `GpuMeter` are a few float operations (genai-prices costs 59 us a call). An operator's
-price wins over the library's; a model nobody prices costs None, never 0. Rates agree with `genai_prices.calc_price`
-for every token count that `engines.model.Usage` can carry; what it does not carry (images, audio, searches, service
-tiers) is priced as plain tokens or not at all.
+Promise: `Rates.cost_usd` is a few integer operations (genai-prices costs 59 us a call). An operator's price wins over
+the library's; a model nobody prices costs None, never 0. Money is counted in whole picodollars (1e-12 US dollars), so
+that sums are exact: rates agree with `genai_prices.calc_price` for every count that `engines.model.Usage` carries, to
+the last digit where a price per million tokens has six decimals at most, as all but some thirty have. What usage does
+not carry (searches, pages, seconds, video) is not priced.
 """
 
 from __future__ import annotations
@@ -11,41 +12,58 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from engines.model import Usage
-from routing.lease import Meter
+from engines.model import Parts, Usage
 
-if TYPE_CHECKING:
-    from genai_prices.types import ModelPrice
+PICO: Final = 1e12
+CONFIGURED: Final = "configured"
+"""The source of an operator's price."""
+MOST_ANSWERING: Final = 256
+"""Names that one target's engine may have for what answers; it would be a strange one that has ten."""
 
 
 class PriceOverride(Protocol):
-    """An operator's price of one model. `cached_input_usd_per_mtok` None means: as any other input."""
+    """An operator's price of one model. None means: as any other input."""
 
     @property
     def input_usd_per_mtok(self) -> float: ...
     @property
     def cached_input_usd_per_mtok(self) -> float | None: ...
     @property
+    def cache_write_usd_per_mtok(self) -> float | None: ...
+    @property
     def output_usd_per_mtok(self) -> float: ...
     @property
     def request_usd(self) -> float: ...
 
 
+class PartsRow(NamedTuple):
+    """What `engines.model.Parts` cost more, or less, than what they are parts of: picodollars per token."""
+
+    input_audio: int
+    input_image: int
+    output_audio: int
+    output_image: int
+    cached_audio: int
+    cached_image: int
+    cache_write_1h: int
+
+
 class Row(NamedTuple):
-    """US dollars per token, and per request. Parts of a whole are differences, so that cost is one sum of products.
+    """Picodollars per token, and per request. Parts of a whole are differences, so that cost is one sum of products.
 
     A cached token costs `per_input + cached_delta`; the same for tokens written to the cache and for reasoning.
     """
 
-    per_input: float
-    cached_delta: float
-    write_delta: float
-    per_output: float
-    reasoning_delta: float
-    per_request: float
+    per_input: int
+    cached_delta: int
+    write_delta: int
+    per_output: int
+    reasoning_delta: int
+    per_request: int
+    parts: PartsRow | None = None
+    """None where they cost nothing more."""
 
 
 class Table(NamedTuple):
@@ -55,32 +73,68 @@ class Table(NamedTuple):
     rows: tuple[Row, ...]
 
 
+class Tables(NamedTuple):
+    """The prices of one model at one time."""
+
+    standard: Table
+    by_tier: Mapping[str, Table]
+    """Of the service tiers that cost something else; `standard` is for every other."""
+    changing: bool = False
+    """Whether they will be others at another hour or on a later day."""
+
+
+Answering = Callable[[str], "Rates | None"]
+"""The rates of another model of the same provider; None where it is not priced."""
+
+
 class Rates:
-    """The price of one model, held by whoever sends it requests. `PriceBook.refresh` swaps its table at once."""
+    """The price of one model, held by whoever sends it requests. `PriceBook.refresh` swaps its tables at once."""
 
-    __slots__ = ("table",)
+    __slots__ = ("_find", "_found", "source", "tables")
 
-    def __init__(self, table: Table) -> None:
-        self.table = table
+    def __init__(self, tables: Tables, source: str, find: Answering | None = None) -> None:
+        """`source`: where the price is from, for the record. `find`: where another model may answer for this one."""
+        self.tables = tables
+        self.source = source
+        self._find = find
+        self._found: dict[str, Rates] = {}
+
+    def answering(self, model: str) -> Rates:
+        """The rates of what answered in the end, as its engine names it: an alias moves, a router chooses.
+
+        Those of what was asked for where the name is not priced, or the operator's price holds. The first look at a
+        name takes up to 4 ms.
+        """
+        rates = self._found.get(model)
+        if rates is None:
+            find = self._find
+            if find is None or len(self._found) >= MOST_ANSWERING:
+                return self
+            rates = find(model)
+            if rates is None or rates.tables == self.tables:
+                rates = self
+            self._found[model] = rates
+        return rates
 
     def cost_usd(self, usage: Usage) -> float:
         """What the tokens of `usage` and the request itself cost.
 
         Counts that contradict each other (more cached tokens than input) are taken as a larger whole: never negative.
         """
-        thresholds, rows = self.table
+        tables = self.tables
+        thresholds, rows = tables.by_tier.get(usage.tier, tables.standard) if usage.tier else tables.standard
         whole_input = usage.input_tokens
         whole_output = usage.output_tokens
         cached = usage.cached_tokens
         written = usage.cache_write_tokens
         reasoning = usage.reasoning_tokens
         row = rows[bisect_left(thresholds, whole_input)] if thresholds else rows[0]
-        per_input, cached_delta, write_delta, per_output, reasoning_delta, per_request = row
+        per_input, cached_delta, write_delta, per_output, reasoning_delta, per_request, parts_row = row
         if cached + written > whole_input:
             whole_input = cached + written
         if reasoning > whole_output:
             whole_output = reasoning
-        return (
+        pico = (
             whole_input * per_input
             + cached * cached_delta
             + written * write_delta
@@ -88,6 +142,26 @@ class Rates:
             + reasoning * reasoning_delta
             + per_request
         )
+        if usage.parts is not None and parts_row is not None:
+            pico = max(0, pico + _parts_pico(usage.parts, parts_row))
+        return pico / PICO
+
+    def take(self, newer: Rates) -> None:
+        """Cost what `newer` does from now on."""
+        self.tables = newer.tables
+        self._found = {}
+
+
+def _parts_pico(parts: Parts, row: PartsRow) -> int:
+    return (
+        parts.input_audio_tokens * row.input_audio
+        + parts.input_image_tokens * row.input_image
+        + parts.output_audio_tokens * row.output_audio
+        + parts.output_image_tokens * row.output_image
+        + parts.cached_audio_tokens * row.cached_audio
+        + parts.cached_image_tokens * row.cached_image
+        + parts.cache_write_1h_tokens * row.cache_write_1h
+    )
 
 
 _Key = tuple[str, str]
@@ -132,11 +206,12 @@ class PriceBook:
         return self._compiled[key]
 
     def refresh(self) -> None:
-        """Compile again in place, so that held rates follow dated and time-of-day prices. Run it hourly."""
-        for key, rates in self._compiled.items():
-            table = self._table(key)
-            if rates is not None and table is not None:
-                rates.table = table
+        """Compile again in place what changes by date or hour, so that held rates follow. Run it every minute."""
+        for (provider, name), rates in self._compiled.items():
+            if rates is not None and rates.tables.changing:
+                newer = self._compile((provider, name))
+                if newer is not None:
+                    rates.take(newer)
 
     def _key(self, provider: str, upstream_model: str, engine: str) -> _Key:
         for override in (f"{engine}/{upstream_model}", upstream_model):
@@ -146,103 +221,35 @@ class PriceBook:
         return (provider, upstream_model) if provider else ("", "")
 
     def _compile(self, key: _Key) -> Rates | None:
-        table = self._table(key)
-        return None if table is None else Rates(table)
-
-    def _table(self, key: _Key) -> Table | None:
         provider, name = key
-        if provider:
-            return _library_table(provider, name, self._now())
-        return _override_table(self._overrides[name]) if name else None
+        if not provider:
+            return Rates(Tables(_override_table(self._overrides[name]), {}), CONFIGURED) if name else None
+        # Imported here: 0.3 s, which a gateway without priced models need not pay.
+        from gateway.accounts.library import SOURCE, library_tables
 
+        tables = library_tables(provider, name, self._now())
+        if tables is None:
+            return None
 
-class GpuMeter(Meter):
-    """Shares the cost of one replica's GPUs among the requests it serves.
+        def find(model: str) -> Rates | None:
+            other = library_tables(provider, model, self._now())
+            return None if other is None else Rates(other, SOURCE)
 
-    While n requests are in flight each pays 1/n of the clock. Shares are the difference of two readings of one running
-    sum (virtual time), so a request costs O(1) and all costs add up to the price of the busy time, never more. Idle
-    time is nobody's. One worker sees only its own requests: with N workers it charges 1/N of the price, which is exact
-    when all are busy and too little when some are not.
-    """
-
-    __slots__ = ("_in_flight", "_last_s", "_share_s", "_usd_per_s")
-
-    def __init__(self, usd_per_hour: float, workers: int = 1) -> None:
-        """`usd_per_hour` is the price of the whole replica."""
-        self._usd_per_s = usd_per_hour / 3600.0 / workers
-        self._in_flight = 0
-        self._share_s = 0.0
-        self._last_s = 0.0
-
-    def start(self, now_s: float) -> float:
-        """A request is dispatched; keep the mark for `finish`. `now_s` is any monotonic clock."""
-        self._advance(now_s)
-        self._in_flight += 1
-        return self._share_s
-
-    def cost_so_far_usd(self, mark: float, now_s: float) -> float:
-        """What the request that `start` gave `mark` has cost until now, in US dollars."""
-        self._advance(now_s)
-        return (self._share_s - mark) * self._usd_per_s
-
-    def finish(self, mark: float, now_s: float) -> float:
-        """The request that `start` gave `mark` has ended, in whatever way; its cost in US dollars."""
-        self._advance(now_s)
-        self._in_flight -= 1
-        return (self._share_s - mark) * self._usd_per_s
-
-    def _advance(self, now_s: float) -> None:
-        if self._in_flight:
-            self._share_s += (now_s - self._last_s) / self._in_flight
-        self._last_s = now_s
+        return Rates(tables, SOURCE, find)
 
 
 def _override_table(price: PriceOverride) -> Table:
-    per_input = price.input_usd_per_mtok / 1e6
-    cached = price.cached_input_usd_per_mtok
-    cached_delta = 0.0 if cached is None else cached / 1e6 - per_input
-    return Table((), (Row(per_input, cached_delta, 0.0, price.output_usd_per_mtok / 1e6, 0.0, price.request_usd),))
+    per_input = round(price.input_usd_per_mtok * 1e6)
 
+    def delta(usd_per_mtok: float | None) -> int:
+        return 0 if usd_per_mtok is None else round(usd_per_mtok * 1e6) - per_input
 
-def _library_table(provider: str, upstream_model: str, now: datetime) -> Table | None:
-    # Imported here: 0.3 s, which a gateway without priced models need not pay.
-    from genai_prices.data_snapshot import get_snapshot
-    from genai_prices.types import TieredPrices
-
-    try:
-        _, model = get_snapshot().find_provider_model(upstream_model, None, provider, None)
-    except LookupError:
-        return None
-    price = model.get_prices(now)
-    if price.input_mtok is None and price.output_mtok is None and price.requests_kcount is None:
-        return None  # priced by the hour, page or image only
-    starts = {tier.start for value in vars(price).values() if isinstance(value, TieredPrices) for tier in value.tiers}
-    thresholds = tuple(sorted(starts))
-    return Table(thresholds, tuple(_row(price, above) for above in (-1, *thresholds)))
-
-
-def _row(price: ModelPrice, above: int) -> Row:
-    """The rates of a request whose input exceeds `above` and every lower threshold, and no higher one."""
-
-    def rate(key: str, per: int = 1_000_000) -> float | None:
-        value = getattr(price, key)
-        if value is None or isinstance(value, Decimal):
-            return None if value is None else float(value / per)
-        passed = [tier.price for tier in value.tiers if tier.start <= above]
-        return float((passed[-1] if passed else value.base) / per)
-
-    per_input = rate("input_mtok") or 0.0
-    per_output = rate("output_mtok") or 0.0
-
-    def delta(key: str, whole: float) -> float:
-        part = rate(key)
-        return 0.0 if part is None else part - whole
-
-    return Row(
+    row = Row(
         per_input,
-        delta("cache_read_mtok", per_input),
-        delta("cache_write_mtok", per_input),
-        per_output,
-        delta("output_reasoning_mtok", per_output),
-        rate("requests_kcount", 1000) or 0.0,
+        delta(price.cached_input_usd_per_mtok),
+        delta(price.cache_write_usd_per_mtok),
+        round(price.output_usd_per_mtok * 1e6),
+        0,
+        round(price.request_usd * PICO),
     )
+    return Table((), (row,))

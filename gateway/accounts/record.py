@@ -1,8 +1,35 @@
-"""The one record every settled request leaves behind; access line, span and (later) store are views of it."""
+"""The one record every settled request leaves behind; access line, span and store are views of it."""
 
 from __future__ import annotations
 
 import msgspec
+
+
+class AttemptRecord(msgspec.Struct, omit_defaults=True, gc=False):
+    """One engine call of a request: of several the one that answered, and those that did not and may cost all the same.
+
+    Times are milliseconds of the request's clock, from its arrival.
+    """
+
+    engine: str
+    replica: str
+    upstream_model: str
+    start_ms: float
+    duration_ms: float
+    outcome: str
+    """`answered` of the one whose answer was used, `abandoned` where another was faster or the client left, or how it
+    failed, as `routing.outcome` spells it."""
+    status: int = 0
+    """What the engine answered; 0 where it did not."""
+    ttft_ms: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    usage_source: str = ""
+    cost_usd: float | None = None
+    """None where nothing is known of it, which of a call that was cut off does not mean nothing."""
 
 
 class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
@@ -16,6 +43,8 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """Arrival, RFC 3339, UTC, milliseconds."""
     request_id: str
     """Empty when the server refused the request before it was read."""
+    record_id: str
+    """Ours, and of no other record: 32 hex digits, which begin with the time of arrival (`gateway.record_ids`)."""
     operation: str
     """The path called, as `engines.model.Operation` spells it, or `other` when the server refused it at any other."""
     model: str
@@ -45,8 +74,29 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     usage_source: str = ""
     """`reported`, `estimated`, or empty when nothing is known."""
     cost_usd: float | None = None
+    """Of all attempts together, as far as prices are known; None where none is."""
     key_id: str = ""
     tenant: str = ""
     traceparent: str = ""
     queue_ms: float | None = None
     """How long it waited until a replica had room, if it did; no part of `overhead_ms`."""
+    price_source: str = ""
+    """Where the price of what answered is from: `configured`, `genai-prices` with its version, `gpu`, or a price with
+    `+gpu`; empty where it is unknown."""
+    service_tier: str = ""
+    """The tier that was used, as the engine names it."""
+    response_id: str = ""
+    """The engine's own id of the answer."""
+    response_model: str = ""
+    """The model as the engine names it, where that is not `upstream_model`."""
+    system_fingerprint: str = ""
+    bundle: str = ""
+    """The version of the model's configuration, where it has versions."""
+    input_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    output_audio_tokens: int = 0
+    output_image_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    """Those of `cache_write_tokens` that are kept for an hour, which costs more."""
+    tries: list[AttemptRecord] | None = None
+    """Each attempt in its order, where there was more than one."""

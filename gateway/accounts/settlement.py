@@ -36,6 +36,7 @@ class Settlement(Protocol):
         self,
         request: Request,
         request_id: bytes,
+        record_id: bytes,
         operation: Operation,
         model: str,
         key_id: str,

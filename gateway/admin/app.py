@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.admin.replicas import Replicas, replica_routes
+from gateway.admin.routing import Explains, routing_routes
 from gateway.api.failures import HANDLERS
 from gateway.errors import Failure
 from gateway.identity import Keyring, Principal
@@ -25,7 +26,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger()
 
 
-class Administered(Replicas, Protocol):
+class Administered(Replicas, Explains, Protocol):
     """What the admin API is about: `gateway.control.plane.Plane`."""
 
     @property
@@ -39,7 +40,7 @@ class Administered(Replicas, Protocol):
 
 def admin_app(gateway: Administered) -> Starlette:
     """The app."""
-    routes: Sequence[tuple[str, str, Handler]] = [*replica_routes(gateway)]
+    routes: Sequence[tuple[str, str, Handler]] = [*replica_routes(gateway), *routing_routes(gateway)]
     app = Starlette(
         routes=[Route(path, _guarded(gateway, handler), methods=[method]) for method, path, handler in routes],
         exception_handlers=dict(HANDLERS),

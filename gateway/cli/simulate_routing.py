@@ -37,9 +37,12 @@ def simulate_routing(
     ] = "",
     seeds: Annotated[int, typer.Option(min=1, help="how many times, each with other arrivals")] = 3,
     duration: Annotated[float, typer.Option(help="virtual seconds of arrivals; a trace has its own")] = 20.0,
-    gateways: Annotated[int, typer.Option(min=1, help="gateways or workers that share nothing")] = 1,
+    gateways: Annotated[int, typer.Option(min=1, help="gateways or workers; they share what the next two say")] = 1,
     tell_ms: Annotated[
         float, typer.Option(min=0, help="how often each hears of the others' load in flight; 0: never")
+    ] = 0.0,
+    share_ms: Annotated[
+        float, typer.Option(min=0, help="how often each hears of the prompts that the others sent; 0: never")
     ] = 0.0,
     jobs: Annotated[int, typer.Option(min=0, help="processes; 0: one for each core")] = 0,
 ) -> None:
@@ -58,7 +61,7 @@ def simulate_routing(
             policies=tuple(_listed(policies)) or USUAL,
             seeds=seeds,
             duration_s=duration,
-            crew=Crew(gateways, tell_ms / 1000),
+            crew=Crew(gateways, tell_ms / 1000, share_ms / 1000),
         )
         if against and against not in plan.policies:
             raise ValueError(f"{against} is not among the policies that are compared")

@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import structlog
 
 from engines.model import Operation, Usage
@@ -48,7 +49,6 @@ class Continued(Protocol):
     facts: RequestFacts
     attempts: list[Attempt]
     reply: Reply
-    cost_usd: float | None
     error_kind: str
 
     def resend(self, serving: Serving, prompt: Prompt, endpoint: Endpoint, now: float) -> None:
@@ -188,10 +188,8 @@ class Continuation:
         attempt.stop()
         attempt.close(now)
         made = self._said.pieces - self._tokens
-        rates = attempt.upstream.rates
-        if rates is not None:
-            billed = attempt.metered(flight.facts.prompt_tokens) or Usage(flight.facts.prompt_tokens, made)
-            flight.cost_usd = (flight.cost_usd or 0.0) + rates.cost_usd(billed)
+        attempt.usage = attempt.metered(flight.facts.prompt_tokens)
+        attempt.outcome = Outcome.CUT_SHORT
         self._began = self._began or attempt
         self._tokens += made
         flight.facts.prompt_tokens += made
@@ -244,6 +242,14 @@ class Continuation:
     def began(self) -> Attempt | None:
         """The attempt that the answer began with, where it was continued."""
         return self._began
+
+    @property
+    def response_id(self) -> str:
+        """What the client knows the answer by; empty where its engine said none."""
+        try:
+            return msgspec.json.decode(self._said.frame.get("id", b'""'), type=str)
+        except msgspec.DecodeError:
+            return ""
 
     def whole(self, usage: Usage | None) -> Usage:
         """The usage of the whole answer, from that of its last attempt. How many tokens the first ones made is counted

@@ -52,6 +52,11 @@ class Links:
         for link in list(self._links.values()):
             link.tell(message)
 
+    def tell_others(self, worker: str, message: ToWorker) -> int:
+        """Tell all but one, as bulk; returns how many it did not go out to."""
+        others = [link for name, link in self._links.items() if name != worker]
+        return sum(not link.tell(message, bulk=True) for link in others)
+
     async def ask(
         self, worker: str, message: ToWorker, answer: type[Answer], *, timeout_s: float
     ) -> Answer | LinkError | TimeoutError:

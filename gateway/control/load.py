@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.control.links import Links
 from gateway.workers.messages import Load, RemoteLoad, ReplicaLoad
 
-EVERY_S = 0.1
+EVERY_S = 0.05
 
 
 class LoadExchange:

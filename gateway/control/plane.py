@@ -29,15 +29,17 @@ from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.roster import COALESCE_S, Roster
 from gateway.control.source import Source
 from gateway.control.targets import TargetCheck
+from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.identity import Keyring
-from gateway.settings import Settings, is_loopback
+from gateway.settings import Settings
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
 from gateway.telemetry.metrics.families.engine_load import ENGINE_KV_USAGE, ENGINE_WAITING
 from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS, PROBES_UNSENT
 from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
+from gateway.telemetry.metrics.families.prefix_news import PREFIX_NEWS_DROPPED
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.metrics.families.replicas import REPLICAS
 from gateway.workers.link import Link
@@ -54,15 +56,18 @@ from gateway.workers.messages import (
     LoadReport,
     LoadReports,
     MembersChanged,
+    PrefixesSent,
     SeriesCounted,
     ToPlane,
     ToWorker,
 )
 
 if TYPE_CHECKING:
+    from gateway.store.process import StoreProcess
     from gateway.supervisor import Supervisor
 
 DRAIN_MARGIN_S = 10.0
+EXPLAIN_S = 5.0
 
 log = structlog.get_logger()
 
@@ -76,15 +81,18 @@ class Plane:
         supervisor: Supervisor,
         *,
         workers: int,
+        store: StoreProcess | None = None,
         counters: Callable[[Links, Metrics], CounterBoard] = CounterBoard,
         coalesce_s: float = COALESCE_S,
     ) -> None:
         """Raises ConfigError when there is no configuration to begin with.
 
+        `store` is where records go; None: nowhere.
         `coalesce_s`: for so many seconds changes of replicas are gathered before workers hear of them.
         """
         self._supervisor = supervisor
         self._workers = workers
+        self._store = store
         self.links = Links()
         self._metrics = Metrics(())
         self._counters = counters(self.links, self._metrics)
@@ -200,6 +208,8 @@ class Plane:
                 self._counters.note(worker, message)
             case Load():
                 self._load.note(worker, message)
+            case PrefixesSent():
+                self._metrics.count(PREFIX_NEWS_DROPPED, by=self.links.tell_others(worker, message))
 
     async def asked(self, worker: str, message: ToPlane) -> ToWorker:
         """Answer one question of a worker."""
@@ -228,8 +238,16 @@ class Plane:
     @property
     def local(self) -> bool:
         """Whether only this machine can reach the gateway."""
-        server = self.settings.server
-        return server.uds is not None or is_loopback(server.host)
+        return self.settings.server.local
+
+    async def explain(self, question: AskRouting) -> dict[str, Explained]:
+        """What each worker says of why requests of a model go where they go, by the worker's name."""
+        answers = await self.links.ask_all(question, Explained, timeout_s=EXPLAIN_S, bulk=True)
+        late = "the worker did not answer in time"
+        return {
+            worker: answer if isinstance(answer, Explained) else Explained(problem=late)
+            for worker, answer in answers.items()
+        }
 
     def replicas(self) -> list[ReplicaStatus]:
         """Every replica, in the order of the configuration; launched ones that are not ready by their state."""
@@ -280,6 +298,7 @@ class Plane:
             sealed=configuration.sealed,
             workers=self._workers,
             members=self._roster.members(),
+            store=self._store.path if self._store is not None else "",
         )
 
     async def _use(self, settings: Settings) -> None:

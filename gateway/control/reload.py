@@ -170,5 +170,8 @@ def check_fixed(old: Settings, new: Settings) -> None:
     for key in ("access_log", "log_level", "log_format", "otlp"):
         if getattr(new.telemetry, key) != getattr(old.telemetry, key):
             raise ValueError(f"telemetry.{key} cannot change while the gateway runs; restart it to change it")
+    for key in ("url", "retention_days"):
+        if getattr(new.store, key) != getattr(old.store, key):
+            raise ValueError(f"store.{key} cannot change while the gateway runs; restart it to change it")
     if new.data_dir != old.data_dir:
         raise ValueError("data_dir cannot change while the gateway runs; restart it to change it")

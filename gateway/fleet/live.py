@@ -15,7 +15,8 @@ from engines.model import Deadlines
 from engines.pools import Pools
 from engines.port import Engine, Replica, Spawn
 from gateway import clock
-from gateway.accounts.prices import GpuMeter, PriceBook, Rates
+from gateway.accounts.gpu import GpuMeters
+from gateway.accounts.prices import PriceBook, Rates
 from gateway.fleet.breakers import breaker_changed
 from gateway.fleet.engines import Built, Draft
 from gateway.fleet.members import Member
@@ -30,6 +31,7 @@ from gateway.fleet.specs import (
 from routing.fleet import Fleet, ModelSpec, build_route
 from routing.model import COSTED, Endpoint
 from routing.prefix_chain import BLOCK_BYTES
+from routing.prefix_news import PrefixNews
 from routing.replica import ReplicaKey, ReplicaState, ReplicaTable
 from routing.route import ModelRoute, RetrySettings
 
@@ -62,10 +64,18 @@ class LiveFleet:
     """Owns what outlives snapshots: connections, replica states, meters. See the module."""
 
     def __init__(
-        self, metrics: Metrics, spawn: Spawn, publish: Callable[[Snapshot], None], *, workers: int = 1
+        self,
+        metrics: Metrics,
+        spawn: Spawn,
+        publish: Callable[[Snapshot], None],
+        *,
+        workers: int = 1,
+        news: PrefixNews | None = None,
     ) -> None:
-        """`publish` is given each new snapshot, and sees to it that no request begins on an older one."""
-        self.table = ReplicaTable(changed=breaker_changed)
+        """`publish` is given each new snapshot, and sees to it that no request begins on an older one. `news`: where to
+        note which prompt is sent where, for other workers to hear."""
+        self._news = news
+        self.table = ReplicaTable(changed=breaker_changed, news=news)
         self.pools = Pools(spawn)
         self._metrics = metrics
         self._publish = publish
@@ -76,7 +86,7 @@ class LiveFleet:
         self._engines: dict[str, Built] = {}
         self._models: dict[str, _Served] = {}
         self._remote: Mapping[ReplicaKey, RemoteLoad] = {}
-        self._meters: dict[ReplicaKey, tuple[float, GpuMeter]] = {}
+        self.meters = GpuMeters(workers)
 
     def configure(self, prepared: Prepared, members: Iterable[Member]) -> Iterator[None]:
         """Use a configuration, in steps. `members` is all that is known of replicas beyond it.
@@ -87,7 +97,7 @@ class LiveFleet:
         breaker = breaker_settings(settings)
         retry = retry_settings(settings, self._workers)
         if not len(self.table):
-            self.table = ReplicaTable(breaker, breaker_changed)
+            self.table = ReplicaTable(breaker, breaker_changed, self._news)
         told: dict[str, dict[str, Member]] = {}
         for at, member in enumerate(members, 1):
             told.setdefault(member.engine, {})[member.replica] = member
@@ -147,7 +157,7 @@ class LiveFleet:
     def sweep(self) -> None:
         """Forget replicas that have left and have finished what they had, with all that was kept for them."""
         for key in self.table.sweep():
-            self._meters.pop(key, None)
+            self.meters.let_go(key, clock.monotonic())
 
     def open_breakers(self) -> list[tuple[ReplicaKey, float]]:
         """1 for each replica that its breaker keeps requests from, 0 for the others."""
@@ -221,8 +231,11 @@ class LiveFleet:
             ids = sorted((member.replica for member in told.values() if member.url), key=lambda id: (len(id), id))
             replicas = tuple(Replica(id, told[id].url) for id in ids)
         yield from draft.put(name, section.http_settings(), replicas)
+        now = clock.monotonic()
         for at, replica in enumerate(replicas, 1):
             _mark(self.table.get((name, replica.id)), told.get(replica.id))
+            if section.gpu_usd_per_hour:
+                self.meters.of((name, replica.id), section.gpu_usd_per_hour, now)
             if at % _AT_ONCE == 0:
                 yield
 
@@ -258,19 +271,11 @@ class LiveFleet:
 
         def make(endpoint: Endpoint) -> Upstream:
             engine, deadlines, rates, usd_per_hour = terms[endpoint.engine, endpoint.model]
-            meter = self._meter(endpoint.state.key, usd_per_hour)
+            meter = self.meters.of(endpoint.state.key, usd_per_hour, clock.monotonic())
             asks = asks_load and engine.tells_load
             return Upstream(endpoint, engine, UNNAMED, deadlines, series[endpoint.engine], rates, meter, asks)
 
         return Upstreams(make)
-
-    def _meter(self, key: ReplicaKey, usd_per_hour: float | None) -> GpuMeter | None:
-        if not usd_per_hour:
-            return None
-        known = self._meters.get(key)
-        if known is None or known[0] != usd_per_hour:
-            known = self._meters[key] = (usd_per_hour, GpuMeter(usd_per_hour, self._workers))
-        return known[1]
 
     def _use(self, draft: Draft, models: dict[str, _Served]) -> Iterator[None]:
         """Publish what was built, then let go of what it does without."""

@@ -20,7 +20,8 @@ from routing.model import Endpoint
 from routing.route import ModelRoute
 
 if TYPE_CHECKING:
-    from gateway.accounts.prices import GpuMeter, Rates
+    from gateway.accounts.gpu import GpuMeter
+    from gateway.accounts.prices import Rates
     from gateway.telemetry.metrics import Tally
     from gateway.transforms import NewEventTransform, RequestTransform
 
@@ -31,7 +32,18 @@ UNNAMED: Final = ""
 class Upstream:
     """One endpoint of one public model with everything the gateway needs to call it and to account for it."""
 
-    __slots__ = ("arm", "asks_load", "deadlines", "endpoint", "engine", "headers", "meter", "rates", "series")
+    __slots__ = (
+        "arm",
+        "asks_load",
+        "deadlines",
+        "endpoint",
+        "engine",
+        "headers",
+        "meter",
+        "price_source",
+        "rates",
+        "series",
+    )
 
     def __init__(
         self,
@@ -52,6 +64,8 @@ class Upstream:
         self.series = series
         self.rates = rates
         self.meter = meter
+        self.price_source = "+".join([*([rates.source] if rates else ()), *(["gpu"] if meter else ())])
+        """As the record says it; empty where nobody knows what it costs."""
         self.asks_load = asks_load
         self.headers = b"x-penstock-engine: %b\r\nx-penstock-replica: %b\r\n" % (
             endpoint.engine.encode(),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from engines.kinds.section import EngineSection
 from engines.model import Deadlines
 from engines.pools import SYSTEM, Trust
-from gateway.accounts.prices import Rates
+from gateway.accounts.prices import PICO, Rates
 from gateway.fleet.engines import Built
 from gateway.fleet.steps import at_once
 from gateway.settings import Model, Settings
@@ -90,7 +90,6 @@ def model_spec(
         ),
         hedging=HedgingSettings(model.hedging.after_ms) if model.hedging.enabled else None,
         continuations=model.continuation.per_request if model.continuation.enabled else 0,
-        peers=workers,
     )
 
 
@@ -98,8 +97,8 @@ def _prices(rates: Rates | None) -> dict[str, float]:
     """As of now, of a prompt below all thresholds: good enough to compare engines by."""
     if rates is None:
         return {}
-    row = rates.table.rows[0]
-    return {"usd_per_input_token": row.per_input, "usd_per_output_token": row.per_output}
+    row = rates.tables.standard.rows[0]
+    return {"usd_per_input_token": row.per_input / PICO, "usd_per_output_token": row.per_output / PICO}
 
 
 def breaker_settings(settings: Settings) -> BreakerSettings:

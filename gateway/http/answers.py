@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.http.request import Client
+from gateway.record_ids import id_lines
 
 if TYPE_CHECKING:
     from engines.outbox import Outbox
@@ -21,14 +22,17 @@ STATUS_LINES[529] = b"HTTP/1.1 529 Overloaded\r\n"
 
 KEPT: Final = b"connection: keep-alive\r\n"
 """Told to HTTP/1.0 only, which would wait for the close otherwise (RFC 2068 section 19.7.1; `ab -k` does)."""
+SIZE_LINES: Final = tuple(b"%x\r\n" % size for size in range(2048))
+"""What stands before a chunk of so many bytes: a look-up and two joins take half as long as filling in a format."""
+CRLF: Final = b"\r\n"
 GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSED: Final = b"connection: close\r\n"
 
 
-def refusal(failure: Failure, dialect: Dialect, request_id: bytes) -> bytes:
+def refusal(failure: Failure, dialect: Dialect, request_id: bytes, record_id: bytes) -> bytes:
     """The answer to what is refused before it is a request, and the last one of its connection."""
     body = failure.body(dialect, request_id.decode())
-    headers = b"content-type: application/json\r\nx-request-id: %b\r\n%b" % (request_id, failure.headers())
+    headers = b"content-type: application/json\r\n%b%b" % (id_lines(request_id, record_id), failure.headers())
     return b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[failure.status], headers, len(body), CLOSED, body)
 
 
@@ -115,8 +119,12 @@ class Answers(Client):
     def write(self, data: bytes) -> None:
         """Send more of the answer begun; `data` is not empty."""
         transport = self._transport
-        if transport is not None:
-            self._outbox.write(transport, b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        if transport is None:
+            return
+        if self._chunked:
+            size = len(data)
+            data = SIZE_LINES[size] + data + CRLF if size < len(SIZE_LINES) else b"%x\r\n%b\r\n" % (size, data)
+        self._outbox.write(transport, data)
 
     def end_stream(self, last: bytes = b"") -> None:
         """The answer is whole, with these last bytes; they leave in one write with the end of the body."""

@@ -335,9 +335,9 @@ class ClientConnection(asyncio.Protocol, Receiver, Owner):
             self._refusal = failure
             return
         path = path_of(self._reader.target)
-        request_id = self._handler.refused(failure, path, self._reader.fields)
+        request_id, record_id = self._handler.refused(failure, path, self._reader.fields)
         self._outbox.flush()
-        transport.write(refusal(failure, dialect_of(path), request_id))
+        transport.write(refusal(failure, dialect_of(path), request_id, record_id))
         # A close with unread input would reset the connection and could destroy the answer on its way: end our side,
         # and throw away what still comes for a moment (RFC 9112 section 9.6).
         if transport.can_write_eof() and self._handler.lingers(self):

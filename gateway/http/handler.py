@@ -89,5 +89,5 @@ class Handler(Protocol):
     def other(self, request: Request) -> Work | None:
         """Begin any other request."""
 
-    def refused(self, failure: Failure, path: bytes, fields: Fields) -> bytes:
-        """A request was refused here, before it reached either; returns the id it is answered and recorded under."""
+    def refused(self, failure: Failure, path: bytes, fields: Fields) -> tuple[bytes, bytes]:
+        """A request was refused here, before it reached either; returns its id and that of its record."""

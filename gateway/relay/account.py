@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from engines.errors import ClientStalled, EngineError, IdleTimeout, TotalTimeout
 
 if TYPE_CHECKING:
+    from engines.model import Usage
     from gateway.attempt import Attempt
     from gateway.errors import Failure
 
@@ -22,8 +23,9 @@ class Account(Protocol):
     cost_usd: float | None
     """Known once it is settled."""
 
-    def gpu_cost_so_far_usd(self) -> float | None:
-        """Of all its attempts until now; None where nothing measures it."""
+    def tell_cost_usd(self, usage: Usage) -> float | None:
+        """What all its attempts cost, the answer with this usage, None where that is unknown. The client is told it
+        now, so it stays with that."""
 
     def head_down(self) -> bytes:
         """The gateway's own response headers."""

@@ -103,6 +103,7 @@ class DocumentRelay(Sink):
         body = self._whole()
         finding = self._dialect.read_answer(body)
         if finding.error:
+            attempt.usage = finding.usage
             attempt.refuse(finding.error_status or UNNAMED, body)
             return
         if self._reply.status:
@@ -114,7 +115,7 @@ class DocumentRelay(Sink):
         headers = passed_headers(attempt.headers) + account.head_down()
         cost_usd = account.cost_usd
         if cost_usd is not None:
-            headers += b"x-penstock-cost-usd: %.9g\r\n" % cost_usd
+            headers += b"x-penstock-cost-usd: %b\r\n" % repr(cost_usd).encode()
         self._reply.respond(attempt.status, headers, body)
 
     def failed(self, error: EngineError) -> None:
@@ -133,6 +134,7 @@ class DocumentRelay(Sink):
     def _take(self, finding: Finding) -> None:
         self._attempt.usage = finding.usage
         self._attempt.finish_reason = finding.finish_reason
+        self._attempt.said = finding.said
 
 
 def usage_in(tail: bytes) -> bytes:

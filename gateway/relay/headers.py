@@ -43,13 +43,10 @@ def passed_headers(headers: Headers) -> bytes:
     return block
 
 
-def own_headers(request_id: bytes, attempt: Attempt | None, attempts: int, overhead_s: float) -> bytes:
-    """The gateway's own, as a block: of the attempt that answers, the last of so many."""
+def own_headers(named: bytes, attempt: Attempt | None, attempts: int, overhead_s: float) -> bytes:
+    """The gateway's own, as a block, after the lines that name the request: of the attempt that answers, the last of
+    so many."""
     if attempt is None:
-        return b"x-request-id: %b\r\n" % request_id
-    return b"x-request-id: %b\r\n%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % (
-        request_id,
-        attempt.upstream.headers,
-        attempts,
-        milliseconds(overhead_s),
-    )
+        return named
+    own = (named, attempt.upstream.headers, attempts, milliseconds(overhead_s))
+    return b"%b%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % own

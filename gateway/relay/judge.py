@@ -81,6 +81,8 @@ class Judge:
         if finding.usage is not None:
             usage = finding.usage
             attempt.usage = usage if attempt.usage is None else attempt.usage.merged(usage)
+        if finding.said is not None:
+            attempt.said = finding.said
         if finding.usage_only:
             if not self._asked_usage:
                 return b""
@@ -168,8 +170,6 @@ class Judge:
 
     def _priced(self, event: bytes) -> bytes:
         """The usage event with the price of the answer in it: a stream's head left before its cost was known."""
-        rates, usage = self._attempt.upstream.rates, self._attempt.usage
-        cost_usd = self._account.gpu_cost_so_far_usd()
-        if rates is not None and usage is not None:
-            cost_usd = rates.cost_usd(usage) + (cost_usd or 0.0)
+        usage = self._attempt.usage
+        cost_usd = None if usage is None else self._account.tell_cost_usd(usage)
         return event if cost_usd is None else self._dialect.with_cost(event, cost_usd)

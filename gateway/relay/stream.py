@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from engines.port import Sink
-from engines.sse import BYTE_ORDER_MARK, split, whole_events
+from engines.sse import BYTE_ORDER_MARK, CR, LF, split, whole_events
 from engines.wire.dialect import NEVER
 
 if TYPE_CHECKING:
@@ -80,13 +80,13 @@ class StreamRelay(Sink):
         raise AssertionError("the head came before the relay")
 
     def data(self, data: bytes) -> None:
-        # Nearly every block is one event that begins and ends as an ordinary one did before: four searches, 0.2 us.
+        # Nearly every block is one event that begins and ends as an ordinary one did before.
         if (
             data.endswith(self._ordinary_tail)
             and data.startswith(self._ordinary_head)
             and self._held is None
-            and data.find(b"\n", 0, -2) < 0
-            and data.find(b"\r") < 0
+            and LF not in data[:-2]
+            and CR not in data
         ):
             self._out.append(data)
             self._attempt.content_events += 1

@@ -21,6 +21,7 @@ from gateway.settings.sections.models import Model, Policy, Target
 from gateway.settings.sections.prices import Price
 from gateway.settings.sections.retry import Retry
 from gateway.settings.sections.server import Server, Tls
+from gateway.settings.sections.store import Store
 from gateway.settings.sections.telemetry import Otlp, Telemetry
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Retry",
     "Server",
     "Settings",
+    "Store",
     "Target",
     "Telemetry",
     "Tls",

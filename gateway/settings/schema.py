@@ -19,6 +19,7 @@ from gateway.settings.sections.models import Model
 from gateway.settings.sections.prices import Price
 from gateway.settings.sections.retry import Retry
 from gateway.settings.sections.server import Server
+from gateway.settings.sections.store import Store
 from gateway.settings.sections.telemetry import Telemetry
 
 
@@ -37,7 +38,10 @@ class Settings(Section):
         default_factory=dict, description="{model: {input_usd_per_mtok: 1, output_usd_per_mtok: 2}}"
     )
     telemetry: Telemetry = Field(default=Telemetry(), description="{access_log: stdout}")
-    data_dir: Text = Field(default="./penstock-data", description="a directory for logs of launched engines")
+    store: Store = Field(default=Store(), description="{url: postgresql://USER:PASSWORD@HOST/DATABASE}")
+    data_dir: Text = Field(
+        default="./penstock-data", description="a directory for records and for logs of launched engines"
+    )
 
     _references: dict[Path, str] = PrivateAttr(default_factory=dict)
     """What the file says at each path whose value came from outside; print-config shows this instead."""

@@ -109,8 +109,9 @@ class AccessLog(RecordSink):
             if len(line) <= LINE_BYTES:
                 break
             fields = msgspec.json.decode(line)
+            fields.pop("tries", None)  # what the request came to counts more
             for name, value in fields.items():
-                if isinstance(value, str) and name not in ("time", "request_id"):
+                if isinstance(value, str) and name not in ("time", "request_id", "record_id"):
                     fields[name] = cut(value, most)
             line = self._encode([fields])
         return line

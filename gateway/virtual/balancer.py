@@ -7,7 +7,7 @@ of each call by its `Watcher`; one that reads `/metrics` says how often.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from gateway.virtual.replicas import Gpu, Scrape, TrueCaches
 from gateway.virtual.trace import Call
 from routing.facts import RequestFacts
 from routing.model import LEAST_LOAD, Endpoint
+from routing.opinion import Opinion
 from routing.pickers import Picker
 
 
@@ -29,12 +30,16 @@ class Watcher(Protocol):
     def ended(self, call: Call, replica: int, now: float) -> None: ...
 
 
-class Rule:
+class Rule(Picker):
     """Somebody else's rule: it knows no objective, so that no later tier is asked for it."""
 
     def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
         """See routing.pickers.Picker."""
         return False
+
+    def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
+        """See routing.pickers.Picker."""
+        return Opinion(self.pick(facts, now, rng, skip), "of a rule that adds nothing up")
 
 
 class WatchingRule(Rule):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from engines.simulator.core import Admission, SimRequest, SimulatorCore
 from gateway.virtual.balancer import Policy
 from gateway.virtual.foresight import Foresight
-from gateway.virtual.gateways import ModelledGateway, Sent, tell
+from gateway.virtual.gateways import ModelledGateway, Sent, share, tell
 from gateway.virtual.replicas import Gpu, TrueCaches, cores_of, scrape
 from gateway.virtual.trace import Call, seeded
 
@@ -37,9 +37,11 @@ class Crew:
     """The gateways in front of the fleet."""
 
     gateways: int = 1
-    """That share nothing; each call comes in at one of them by chance."""
+    """Each call comes in at one of them by chance."""
     tell_s: float = 0.0
     """How often each hears what the others have in flight; 0 is never."""
+    share_s: float = 0.0
+    """How often each hears what the others have sent where; 0 is never."""
 
 
 ALONE = Crew()
@@ -52,8 +54,9 @@ class ModelledFleet:
         self.cores: list[SimulatorCore] = cores_of(gpus, seed)
         caches = TrueCaches(self.cores)
         foresight = Foresight(caches, len(self.cores))
+        peers = 1 if crew.share_s else crew.gateways
         self.gateways = [
-            ModelledGateway(policy, gpus, caches, foresight, seeded(seed, "gateway", i), crew.gateways)
+            ModelledGateway(policy, gpus, caches, foresight, seeded(seed, "gateway", i), peers)
             for i in range(crew.gateways)
         ]
         self._crew = crew
@@ -73,19 +76,23 @@ class ModelledFleet:
         begin_s = calls[0].at_s
         next_scrape_s = begin_s if self._scrape_s else math.inf
         next_tell_s = begin_s if self._crew.tell_s and len(self.gateways) > 1 else math.inf
+        next_share_s = begin_s if self._crew.share_s and len(self.gateways) > 1 else math.inf
         only = self.gateways[0] if len(self.gateways) == 1 else None
         for call in calls:
             now = call.at_s
-            while (tick_s := min(next_scrape_s, next_tell_s)) <= now:
+            while (tick_s := min(next_scrape_s, next_tell_s, next_share_s)) <= now:
                 self._run_to(tick_s)
                 if tick_s == next_scrape_s:
                     scrapes = scrape(self.cores)
                     for gateway in self.gateways:
                         gateway.scraped(scrapes, tick_s)
                     next_scrape_s += self._scrape_s
-                else:
+                elif tick_s == next_tell_s:
                     tell(self.gateways)
                     next_tell_s += self._crew.tell_s
+                else:
+                    share(self.gateways)
+                    next_share_s += self._crew.share_s
             self._run_to(now)
             gateway = only or self.gateways[int(doors.random() * len(self.gateways))]
             sent = gateway.send(call, now)

@@ -55,10 +55,14 @@ class ModelledGateway:
         rng: random.Random,
         peers: int,
     ) -> None:
+        """`peers` choose among the replicas and share no index, ourselves included."""
         self.table = ReplicaTable()
         names = tuple(str(i) for i in range(len(gpus)))
         spec = ModelSpec(
-            MODEL, (TargetSpec("fleet", MODEL, names, frozenset({OPERATION})),), policy.routing, peers=peers
+            MODEL,
+            (TargetSpec("fleet", MODEL, names, frozenset({OPERATION})),),
+            policy.routing,
+            peers=peers,
         )
         route = build_route(spec, self.table)
         self.pool: tuple[Endpoint, ...] = route.whole.pools[0]
@@ -75,6 +79,8 @@ class ModelledGateway:
             for endpoint, gpu in zip(self.pool, gpus, strict=True):  # as `vllm:cache_config_info` tells
                 route.prefixes.limit(endpoint.state.slot, gpu.cache_tokens // BLOCK_TOKENS)
         self._rng = rng
+        self.untold: list[tuple[int, Sequence[int]]] = []
+        """What went where, by the place in the pool, since the others were told."""
         self.series = InFlight()
 
     def send(self, call: Call, now: float) -> Sent:
@@ -94,6 +100,7 @@ class ModelledGateway:
             self._foresight.sent(call, replica)
         if self._route.prefixes is not None:
             self._route.sent(facts, endpoint)
+            self.untold.append((replica, call.chain))
         if self.balancer.watcher is not None:
             self.balancer.watcher.sent(call, facts, replica, now)
         return Sent(call, self, replica, lease)
@@ -129,6 +136,13 @@ class ModelledGateway:
         if self.balancer.watcher is not None:
             self.balancer.watcher.ended(sent.call, sent.replica, now)
 
+    def hear(self, sent: Sequence[tuple[int, Sequence[int]]]) -> None:
+        """Another gateway sent these prompts there."""
+        index = self._route.prefixes
+        if index is not None:
+            for replica, chain in sent:
+                index.add(chain, self.pool[replica].state.slot)
+
     def scraped(self, scrapes: Sequence[Scrape], now: float) -> None:
         """A reading of all replicas' metrics came in."""
         if self.balancer.scraper is not None:
@@ -149,3 +163,13 @@ def tell(gateways: Sequence[ModelledGateway]) -> None:
                 prefill_tokens - state.prefill_tokens,
                 requests - state.in_flight_requests,
             )
+
+
+def share(gateways: Sequence[ModelledGateway]) -> None:
+    """Each gateway hears what the others have sent where since the last time, as workers do through their parent."""
+    news = [gateway.untold for gateway in gateways]
+    for at, gateway in enumerate(gateways):
+        gateway.untold = []
+        for other, sent in enumerate(news):
+            if other != at:
+                gateway.hear(sent)

@@ -43,8 +43,10 @@ def table(plan: Plan, results: Sequence[Result], reference: str, twins: dict[str
 def _preamble(plan: Plan) -> list[str]:
     crew = plan.crew
     gateways = "one gateway" if crew.gateways == 1 else f"{crew.gateways} gateways that share nothing"
-    if crew.gateways > 1 and crew.tell_s:
-        gateways = f"{crew.gateways} gateways that hear of the others' load every {crew.tell_s * 1000:g} ms"
+    if crew.gateways > 1 and (crew.tell_s or crew.share_s):
+        heard = [(crew.tell_s, "load"), (crew.share_s, "prompts")]
+        often = " and ".join(f"{what} every {every_s * 1000:g} ms" for every_s, what in heard if every_s)
+        gateways = f"{crew.gateways} gateways that hear of the others' {often}"
     return [
         f"Virtual time, {gateways}; means of {plan.seeds} seeds of {plan.duration_s:g} s, a quarter of it warm-up.",
         f"Saturation is the highest rate at which an oracle (true caches, queues and rates) keeps"

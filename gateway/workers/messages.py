@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.accounts.keys import Key
+from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.settings.sealed import Sealed
 from gateway.telemetry.metrics import Sample, Series
@@ -23,6 +24,8 @@ class Configure(msgspec.Struct, tag="configure"):
     members: list[Member]
     """All that is known of replicas beyond the text: who serves engines that it names no replicas for, who is down, who
     drains."""
+    store: str = ""
+    """The socket at which records are taken; empty where none are kept."""
 
 
 class MembersChanged(msgspec.Struct, tag="members_changed"):
@@ -78,6 +81,13 @@ class LoadReports(msgspec.Struct, tag="load_reports"):
 
     interval_s: float
     reports: list[LoadReport]
+
+
+class PrefixesSent(msgspec.Struct, tag="prefixes_sent"):
+    """Prompts that a worker has sent, by replica; the control plane passes them on to the others as they are."""
+
+    sent: list[tuple[str, str, list[bytes]]]
+    """Engine, replica, and the packed keys of each prompt (`routing.prefix_index`)."""
 
 
 class AskCounters(msgspec.Struct, tag="ask_counters"):
@@ -192,7 +202,9 @@ ToWorker = (
     | MembersChanged
     | RemoteLoad
     | LoadReports
+    | PrefixesSent
     | AskCounters
+    | AskRouting
     | ExpositionPart
     | Exposition
     | Keys
@@ -202,4 +214,15 @@ ToWorker = (
     | Reopen
     | Cover
 )
-ToPlane = Configured | Renewed | SeriesCounted | Counters | Load | AskExposition | AdminRequest | Drained
+ToPlane = (
+    Configured
+    | Renewed
+    | SeriesCounted
+    | Counters
+    | Load
+    | PrefixesSent
+    | AskExposition
+    | AdminRequest
+    | Drained
+    | Explained
+)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from gateway import clock
 from gateway.http import visit
 from gateway.http.asgi import AsgiWork
 from gateway.http.clients import Clients
@@ -98,7 +99,9 @@ class Reception(Handler):
         self._spawn("asgi", work.run)
         return work
 
-    def refused(self, failure: Failure, path: bytes, fields: Fields) -> bytes:
-        request_id = self.configured.id_of(fields)
-        self._accounting.turned_away(failure, path, request_id)
-        return request_id
+    def refused(self, failure: Failure, path: bytes, fields: Fields) -> tuple[bytes, bytes]:
+        dispatcher = self.configured
+        record_id = dispatcher.ids.next(clock.monotonic())
+        request_id = dispatcher.id_of(fields, record_id)
+        self._accounting.turned_away(failure, path, request_id, record_id)
+        return request_id, record_id

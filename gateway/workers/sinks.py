@@ -1,12 +1,14 @@
-"""Where the records of one worker go: the access log and the spans, as the configuration says."""
+"""Where the records of one worker go: the access log, the spans and the store, as the configuration says."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.fleet.specs import provider_of
+from gateway.store.sink import StoreSink
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.spans import Spans, otlp_spans
@@ -14,22 +16,28 @@ from gateway.telemetry.spans import Spans, otlp_spans
 if TYPE_CHECKING:
     from gateway.accounts.accounting import Accounting
     from gateway.settings import Settings
+    from gateway.supervisor import Supervisor
     from gateway.telemetry.metrics import Metrics
 
 
 class Sinks:
     """Opened once, for the life of the process."""
 
-    def __init__(self, metrics: Metrics, accounting: Accounting) -> None:
+    def __init__(self, metrics: Metrics, accounting: Accounting, supervisor: Supervisor, run: str) -> None:
+        """`run` is what this worker's record ids have in common."""
         self._metrics = metrics
+        self._supervisor = supervisor
+        self._run = run
+        self._store: StoreSink | None = None
         self._accounting = accounting
         self._access_log: AccessLog | None = None
         self._spans: Spans | None = None
         self._providers: dict[str, str] = {}
         """The provider of each engine, for spans; changed in place by a reload."""
 
-    def open(self, settings: Settings) -> None:
-        """Raises ValueError for an access log that cannot be written."""
+    def open(self, settings: Settings, store: str) -> None:
+        """`store` is the socket at which records are taken, if any. Raises ValueError for an access log that cannot be
+        written, and for a data directory that cannot."""
         telemetry = settings.telemetry
         if telemetry.access_log != "off":
             try:
@@ -47,7 +55,10 @@ class Sinks:
             self._providers,
             lambda lost: self._metrics.count(RECORDS_DROPPED, "spans", by=lost),
         )
-        self._accounting.sinks = tuple(sink for sink in (self._access_log, self._spans) if sink is not None)
+        if store:
+            self._store = StoreSink(self._run, store, Path(settings.data_dir), self._supervisor, self._metrics)
+        recorder = self._store.recorder if self._store is not None else None
+        self._accounting.sinks = tuple(sink for sink in (recorder, self._access_log, self._spans) if sink is not None)
 
     def use(self, settings: Settings) -> None:
         """Name engines as this configuration does."""
@@ -68,6 +79,7 @@ class Sinks:
 
     async def close(self) -> None:
         """Write out what records are held. Takes a few seconds at most, in a thread: the loop has others to serve."""
+        store, self._store = self._store, None
         access_log, self._access_log = self._access_log, None
         spans, self._spans = self._spans, None
         self._accounting.sinks = ()
@@ -75,3 +87,5 @@ class Sinks:
             await asyncio.to_thread(access_log.close)
         if spans is not None:
             await asyncio.to_thread(spans.close)
+        if store is not None:
+            await store.close()

@@ -7,6 +7,7 @@ that configures it builds a complete new snapshot first and then swaps it in; on
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 from collections.abc import Awaitable, Iterable
 from dataclasses import replace
@@ -14,10 +15,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from gateway import clock
 from gateway.accounts.accounting import Accounting
 from gateway.accounts.keys import keyring_of
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
+from gateway.explanation.explainer import Explainer
+from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.live import LiveFleet
 from gateway.fleet.predictions import watch_predictions
 from gateway.fleet.prepared import prepare
@@ -28,12 +32,14 @@ from gateway.http.certificate import BadCertificate, Certificate
 from gateway.http.connection import ClientConnection
 from gateway.http.listen import Listener, accepting
 from gateway.identity import Keyring
+from gateway.record_ids import RecordIds
 from gateway.settings import ConfigError, Settings
 from gateway.settings.sealed import Sealed, opened
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.admission import QUEUE_TOKENS
 from gateway.telemetry.metrics.families.loops import LOOP_AGE
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
+from gateway.telemetry.metrics.families.spending import GPU_COST
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers.changes import Changes
 from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
@@ -52,6 +58,7 @@ from gateway.workers.messages import (
     Load,
     LoadReports,
     MembersChanged,
+    PrefixesSent,
     RemoteLoad,
     RenewCertificate,
     Renewed,
@@ -60,6 +67,7 @@ from gateway.workers.messages import (
     ToPlane,
     ToWorker,
 )
+from gateway.workers.prefix_exchange import PrefixExchange
 from gateway.workers.questions import LinkFull, LinkLost
 from gateway.workers.reception import Reception
 from gateway.workers.scrapes import Scrapes
@@ -70,11 +78,11 @@ if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
 
 FLUSH_S = 0.15
-LOAD_S = 0.1
+LOAD_S = 0.05
 ADMIN_TIMEOUT_S = 30.0
 ADMIN_AT_ONCE = 16
 """Each holds at most 1 MiB of a request and 8 of an answer."""
-PRICE_REFRESH_S = 3600.0
+PRICE_REFRESH_S = 60.0
 
 log = structlog.get_logger()
 
@@ -91,11 +99,20 @@ class Worker:
         self._scrapes = Scrapes()
         self.metrics = Metrics(())
         self._counting = Counting(self.metrics, lambda message: self._tell(message, bulk=True))
-        self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers)
+        self._prefixes = PrefixExchange(
+            self.metrics,
+            lambda message: self._tell(message, bulk=True),
+            lambda: self.fleet.table,
+            supervisor.spawn,
+        )
+        news = self._prefixes.news if workers > 1 else None
+        self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, news=news)
         self._sealed: tuple[Sealed, Settings] | None = None
         """The configuration in use as it came, so that the next is made of what has changed."""
+        self._ids = RecordIds()
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
-        self._sinks = Sinks(self.metrics, self._accounting)
+        self._explainer = Explainer(TimeStamper().format)
+        self._sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run)
         self._keyring = Keyring()
         self._written_keyring = self._keyring
         """That of the configuration; keys may have been told since."""
@@ -108,6 +125,7 @@ class Worker:
         self._certificate: Certificate | None = None
         self.drained = asyncio.Event()
         self.metrics.watch(BREAKER_OPEN, self.fleet.open_breakers)
+        self.metrics.watch_counts(GPU_COST, lambda: self.fleet.meters.spent_usd(clock.monotonic()))
         self.metrics.watch(QUEUE_TOKENS, self._reception.queued_tokens)
         watch_predictions(self.metrics, lambda: self.fleet.table)
         self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
@@ -129,6 +147,8 @@ class Worker:
                 self.fleet.set_remote({(one.engine, one.replica): one.figures for one in message.replicas})
             case LoadReports():
                 self._changes.put(lambda: in_slices(self.fleet.take_reports(message.reports, message.interval_s)))
+            case PrefixesSent():
+                self._prefixes.hear(message)
             case ExpositionPart():
                 self._scrapes.told(message)
             case Reopen():
@@ -146,12 +166,18 @@ class Worker:
         match message:
             case AskCounters():
                 return await self._counting.answer()
+            case AskRouting():
+                return self._explain(message)
             case RenewCertificate():
                 return Renewed(await self._renew_certificate())
             case Drain():
                 await self.drain(message.grace_s)
                 return Drained()
         raise TypeError(f"{type(message).__name__} asks nothing")
+
+    def _explain(self, question: AskRouting) -> Explained:
+        route = self.catalog.models.get(question.model) if self.configured else None
+        return self._explainer.answer(question, route, clock.monotonic(), random.Random())  # noqa: S311 - draws lots
 
     async def _renew_certificate(self) -> str:
         if self._certificate is None:
@@ -182,7 +208,7 @@ class Worker:
             settings = loaded.settings
             prepared = await asyncio.to_thread(prepare, loaded, fleet.pools.contexts, fleet.prepared)
             if fleet.prepared is None:
-                self._sinks.open(settings)
+                self._sinks.open(settings, message.store)
             await in_slices(fleet.configure(prepared, message.members))
         except (ConfigError, ValueError, OSError) as error:
             return str(error) or type(error).__name__
@@ -206,8 +232,9 @@ class Worker:
     def _publish(self, snapshot: Snapshot) -> None:
         """New requests meet this from now on, with the keys of the moment: they may be newer than the snapshot's."""
         snapshot = replace(snapshot, keyring=self._keyring)
+        self._explainer.open = self._keyring.is_open and self.settings.server.local
         if self._reception.dispatcher is None:
-            self._reception.dispatcher = Dispatcher(snapshot, self._accounting)
+            self._reception.dispatcher = Dispatcher(snapshot, self._accounting, self._explainer, self._ids)
         else:
             self._reception.dispatcher.snapshot = snapshot
 

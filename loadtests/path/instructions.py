@@ -1,13 +1,14 @@
-"""How many instructions the gateway takes for one plain request: a figure that no neighbour on the machine disturbs.
+"""How many instructions the gateway takes for one request: a figure that no neighbour on the machine disturbs.
 
-    python -m loadtests.path.instructions                  # with the four headers of wrk
+    python -m loadtests.path.instructions                  # plain, with the four headers of wrk
+    python -m loadtests.path.instructions --stream         # a stream, and each of its 100 chunks
     python -m loadtests.path.instructions --sdk            # with the seventeen of openai-python
     python -m loadtests.path.instructions --compiled       # the compiled build, after `make test-compiled`
     python -m loadtests.path.instructions --keep DIR       # see: callgrind_annotate --inclusive=yes DIR/*
 
 The gateway runs under callgrind, which counts only while it is told to; backend and client do not. One kept connection
-asks N times; what the gateway does in as many seconds without requests (probes, scrapes) is taken off. Runs on a busy
-machine differ by some 2 %.
+asks N times; what the gateway does in as many seconds without requests (probes, scrapes) is taken off. Chunks of a
+stream come far enough apart to be read one by one. Runs on a busy machine differ by some 2 %.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.path import check
+from loadtests.path.backend import CHUNKS
 from loadtests.peers import commands
 from loadtests.peers.environments import PeerAbsent
 from loadtests.processes.launched import Launched, free_port
@@ -32,6 +35,7 @@ from loadtests.processes.launched import Launched, free_port
 START_S = 120.0
 WARM_UP = 300
 IDLE_S = 3.0
+STEP_MS = 2.0  # a compiled gateway takes .2 ms for a chunk under callgrind, the sources .5
 SDK = (
     b"accept-encoding: gzip, deflate\r\nconnection: keep-alive\r\naccept: application/json\r\n"
     b"user-agent: OpenAI/Python 2.8.0\r\nx-stainless-lang: python\r\nx-stainless-package-version: 2.8.0\r\n"
@@ -45,9 +49,9 @@ class CountError(Exception):
     """There is no figure; the message is for the user."""
 
 
-def request(port: int, more: bytes = b"") -> bytes:
+def request(port: int, more: bytes = b"", stream: bool = False) -> bytes:
     """The benchmark's chat request with these header lines more."""
-    body = check.body(stream=False).encode()
+    body = check.body(stream).encode()
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:%d\r\nauthorization: Bearer %b\r\n" % (
         port,
         commands.API_KEY.encode(),
@@ -62,6 +66,10 @@ def read_answer(client: socket.socket) -> None:
         got += _more(client)
     head, _, body = got.partition(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")
+    if lines[0].split(b" ")[1:2] == [b"200"] and b"transfer-encoding: chunked" in lines:
+        while not body.endswith(b"0\r\n\r\n"):
+            body += _more(client)
+        return
     lengths = [int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length:")]
     if lines[0].split(b" ")[1:2] != [b"200"] or len(lengths) != 1:
         raise CountError(f"the gateway answered {head[:200]!r}")
@@ -137,14 +145,17 @@ class Counted:
                 time.sleep(0.3)
 
 
-def count(python: Path, requests: int, more: bytes, keep: Path | None = None) -> float:
-    """Instructions per request of the gateway that `python` runs; its dumps go into `keep`. Raises CountError."""
+def count(python: Path, requests: int, asked: Callable[[int], bytes], keep: Path | None = None) -> float:
+    """Instructions per request of the gateway that `python` runs; its dumps go into `keep`. Raises CountError.
+
+    `asked` makes the request for the gateway's port.
+    """
     with tempfile.TemporaryDirectory(prefix="instructions-") as found:
         work = Path(found)
         argv = [sys.executable, "-m", "loadtests.path.backend"]
         port = str(free_port())
         backend = Launched(
-            [*argv, "--port", port],
+            [*argv, "--port", port, "--step-ms", str(STEP_MS)],
             os.sched_getaffinity(0),
             work / "backend.log",
             {"PYTHONPATH": str(commands.ROOT)},
@@ -154,15 +165,14 @@ def count(python: Path, requests: int, more: bytes, keep: Path | None = None) ->
             try:
                 gateway.until_ready()
                 with socket.create_connection(("127.0.0.1", gateway.port)) as client:
-                    asked = request(gateway.port, more)
-
+                    one = asked(gateway.port)
                     gateway.control("--instr=on")
-                    for _ in range(WARM_UP):
-                        client.sendall(asked)
+                    for _ in range(min(WARM_UP, requests)):
+                        client.sendall(one)
                         read_answer(client)
                     gateway.since()
                     for _ in range(requests):
-                        client.sendall(asked)
+                        client.sendall(one)
                         read_answer(client)
                     busy = gateway.since()
                     time.sleep(IDLE_S)
@@ -181,7 +191,8 @@ def count(python: Path, requests: int, more: bytes, keep: Path | None = None) ->
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtests.path.instructions", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--requests", type=int, default=1000, metavar="N")
+    parser.add_argument("--requests", type=int, metavar="N", help="default: 1000, or 40 streams")
+    parser.add_argument("--stream", action="store_true", help="streams of 100 chunks")
     parser.add_argument("--sdk", action="store_true", help="with the headers of openai-python")
     parser.add_argument("--compiled", action="store_true", help="the compiled build, of --compiled-python")
     parser.add_argument("--compiled-python", type=Path, metavar="PATH", help="default: .envs/compiled/bin/python")
@@ -189,8 +200,11 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     try:
         python = commands.compiled_python(options.compiled_python) if options.compiled else Path(sys.executable)
-        made = count(python, options.requests, SDK if options.sdk else b"", options.keep)
-        print(f"{made:,.0f} instructions per plain request")
+        more, stream = SDK if options.sdk else b"", options.stream
+        requests = options.requests or (40 if stream else 1000)
+        made = count(python, requests, lambda port: request(port, more, stream), options.keep)
+        each = f", {made / CHUNKS:,.0f} for each of its {CHUNKS} chunks" if stream else ""
+        print(f"{made:,.0f} instructions per {'stream' if stream else 'plain request'}{each}")
     except (CountError, PeerAbsent) as error:
         print(f"instructions: {error}", file=sys.stderr)
         return 2

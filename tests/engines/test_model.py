@@ -6,11 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.model import Usage
+from engines.model import Parts, Usage
 from engines.wire import Finding
 
 counts = st.integers(0, 2**53)
 usages = st.builds(Usage, counts, counts, counts, counts, counts)
+parts = st.builds(Parts, *[counts] * 7)
+tiers = st.sampled_from(["", "flex", "priority"])
+reports = st.builds(
+    Usage, counts, counts, counts, counts, counts, st.just("reported"), tiers, st.one_of(st.none(), parts)
+)
 
 
 def said(usage: Usage) -> tuple[int, int, int, int, int]:
@@ -38,6 +43,41 @@ def test_merged_reports_have_the_larger_of_each_count(one: Usage, other: Usage) 
     assert one.merged(one) == one
 
 
+@given(one=reports, other=reports, third=reports)
+@settings(deadline=None)
+def test_how_reports_are_grouped_does_not_matter(one: Usage, other: Usage, third: Usage) -> None:
+    assert one.merged(other).merged(third) == one.merged(other.merged(third))
+    assert one.merged(one) == one
+
+
+@given(one=reports, other=reports)
+@settings(deadline=None)
+def test_a_later_report_takes_nothing_back(one: Usage, other: Usage) -> None:
+    both = one.merged(other)
+    assert both.merged(one) == both or other.tier not in ("", one.tier)
+    assert both.tier == (other.tier or one.tier)
+    for mine in (one, other):
+        assert all(whole >= part for whole, part in zip(said(both), said(mine), strict=True))
+        if mine.parts is not None:
+            assert both.parts is not None
+            assert all(whole >= part for whole, part in zip(both.parts.counts(), mine.parts.counts(), strict=True))
+
+
+@given(usage=reports, tokens=counts)
+@settings(deadline=None)
+def test_an_estimate_changes_the_output_and_nothing_else(usage: Usage, tokens: int) -> None:
+    estimate = usage.estimated(tokens)
+    assert (estimate.output_tokens, estimate.source) == (tokens, "estimated")
+    assert (estimate.tier, estimate.parts) == (usage.tier, usage.parts)
+    assert [*said(estimate)[:1], *said(estimate)[2:]] == [*said(usage)[:1], *said(usage)[2:]]
+
+
+def test_parts_differ_by_each_count() -> None:
+    ones = [Parts(*[int(at == place) for at in range(7)]) for place in range(7)]
+    assert len(set(ones)) == 7
+    assert repr(Parts(1, 2)) == "Parts(1, 2, 0, 0, 0, 0, 0)"
+
+
 def test_an_estimate_keeps_the_other_counts_and_says_that_it_is_one() -> None:
     estimate = Usage(3, 4, 1, 2, 1).estimated(9)
     assert estimate == Usage(3, 9, 1, 2, 1, "estimated")
@@ -45,7 +85,7 @@ def test_an_estimate_keeps_the_other_counts_and_says_that_it_is_one() -> None:
 
 
 def test_a_report_shows_what_it_says() -> None:
-    assert repr(Usage(3, 4, reasoning_tokens=1)) == "Usage(3, 4, 0, 0, 1, 'reported')"
+    assert repr(Usage(3, 4, reasoning_tokens=1)) == "Usage(3, 4, 0, 0, 1, 'reported', '', None)"
 
 
 @pytest.mark.parametrize(

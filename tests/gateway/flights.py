@@ -16,7 +16,8 @@ from engines.port import Exchange, Headers, Outgoing, Replica, Sink
 from engines.wire import DIALECTS, Dialect
 from gateway import envelope
 from gateway.accounts.accounting import Accounting
-from gateway.accounts.prices import GpuMeter, Rates
+from gateway.accounts.gpu import GpuMeter
+from gateway.accounts.prices import Rates
 from gateway.accounts.record import RequestRecord
 from gateway.attempt import Attempt
 from gateway.errors import Failure
@@ -306,13 +307,14 @@ class Ledger:
         self,
         request: Request,
         request_id: bytes,
+        record_id: bytes,
         operation: Operation,
         model: str,
         key_id: str,
         failure: Failure,
         received_s: float,
     ) -> None:
-        self.accounting.refused(request, request_id, operation, model, key_id, failure, received_s)
+        self.accounting.refused(request, request_id, record_id, operation, model, key_id, failure, received_s)
 
 
 SPOKEN = frozenset(operation.value for operation in Operation)
@@ -404,6 +406,7 @@ class Bench:
             request,
             operation,
             b"req-1",
+            b"%032x" % 1,
             ANONYMOUS,
             envelope.parse(body),
             self.serving,

@@ -20,6 +20,7 @@ auth: {{keys: [{{id: k, sha256: "{zeros}"}}]}}
 engines: {{e: {{kind: openai, api_key: k, base_url: "http://127.0.0.1:9/v1"}}}}
 models: {{m: {{targets: [{{engine: e}}]}}}}
 telemetry: {{access_log: "{access_log}"}}
+store: {{url: off}}
 """
 PLAIN = ["exec", '"$0"', '"$@"']
 CLOSED = [*PLAIN, "<&-", ">&-", "2>&-"]

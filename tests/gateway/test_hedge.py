@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 
 from engines.errors import ConnectFailed, ConnectionLost, EngineError
 from gateway import clock
-from gateway.accounts.prices import Rates, Row, Table
+from gateway.accounts.prices import Rates, Row, Table, Tables
 from routing.hedging import HedgingSettings
 from routing.route import RetrySettings
 from tests.gateway.flights import Bench, FakeExchange, StepClock
@@ -65,7 +65,7 @@ def test_both_attempts_are_paid_for(now: StepClock) -> None:
 
 
 def test_of_a_provider_the_prompt_of_the_loser_is_taken_to_be_billed(now: StepClock) -> None:
-    rates = Rates(Table((), (Row(1.0, 0.0, 0.0, 10.0, 0.0, 0.0),)))
+    rates = Rates(Tables(Table((), (Row(10**12, 0, 0, 10**13, 0, 0),)), {}), "configured")
     bench = bench_of(now, rates=rates)
     flight, _ = bench.begin()
     bench.loop.fire()
@@ -75,6 +75,11 @@ def test_of_a_provider_the_prompt_of_the_loser_is_taken_to_be_billed(now: StepCl
     assert (record.input_tokens, record.output_tokens) == (11, 7)
     gpu_usd = 0.5  # of the half second that the first one ran
     assert record.cost_usd == pytest.approx(11 + 7 * 10.0 + flight.facts.prompt_tokens + gpu_usd)
+    assert record.tries is not None
+    assert [(one.outcome, one.input_tokens, one.usage_source) for one in record.tries] == [
+        ("abandoned", flight.facts.prompt_tokens, "estimated"),
+        ("answered", 11, "reported"),
+    ]
 
 
 def test_a_stream_that_begins_in_time_is_asked_for_once(now: StepClock) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from engines.errors import AnswerTruncated, ClientStalled, EngineError, IdleTimeout, TotalTimeout
 from engines.model import Operation, Usage
 from engines.sse import split
-from gateway.accounts.prices import Rates, Row, Table
+from gateway.accounts.prices import Rates, Row, Table, Tables
 from gateway.relay.document import ERROR_BYTES, HOLD_BYTES, usage_in
 from gateway.relay.stream import MAX_EVENT_BYTES
 from routing.breaker import BreakerSettings, Verdict
@@ -725,7 +725,7 @@ def priced(usage: Json, **members: object) -> bytes:
     bench = Bench(StepClock())
     flight, client = bench.begin(**ASKED)
     assert flight.attempt is not None
-    flight.attempt.upstream.rates = Rates(Table((), (Row(1.0, 0.0, 0.0, 1.0, 0.0, 0.0),)))
+    flight.attempt.upstream.rates = Rates(Tables(Table((), (Row(10**12, 0, 0, 10**12, 0, 0),)), {}), "configured")
     bench.calls[0].head()
     bench.calls[0].done(chunk(), FINISH, frame({"choices": [], "usage": usage, **members}), DONE)
     return split(client.body)[2]
@@ -838,7 +838,7 @@ def test_a_plain_answer_passes_whole_with_its_cost() -> None:
     body = answer()
     client, bench = plain(body[:10], body[10:])
     assert (client.status, client.body, len(client.writes)) == (200, body, 1)
-    assert client.headers["x-penstock-cost-usd"] == "0"
+    assert client.headers["x-penstock-cost-usd"] == "0.0"
     assert (bench.ledger.answered.usage, bench.ledger.answered.finish_reason) == (Usage(11, 7), "stop")
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from engines.model import Usage
+from engines.model import Parts, Usage
 from engines.sse import payload
 from engines.wire import refusals
 from engines.wire.anthropic_messages.shapes import WireUsage, decode_event, decode_message, decode_usage
@@ -53,17 +53,22 @@ _NAMED: Final = (b"event: error\n", b"event: error\r", b"event:error\n", b"event
 
 
 def _usage(raw: msgspec.Raw) -> Usage | None:
-    usage = usage_of(raw, decode_usage, WireUsage, "output_tokens_details")
+    usage = usage_of(raw, decode_usage, WireUsage, "output_tokens_details", "cache_creation")
     if usage is None:
         return None
     read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-    details = usage.output_tokens_details
+    details, creation = usage.output_tokens_details, usage.cache_creation
+    hour = (creation.ephemeral_1h_input_tokens or 0) if creation else 0
+    # What is paid by tier or by speed: `standard` is neither.
+    tier = usage.speed if usage.speed and usage.speed != "standard" else usage.service_tier
     return Usage(
         input_tokens=(usage.input_tokens or 0) + read + written,
         output_tokens=usage.output_tokens or 0,
         cached_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=(details.thinking_tokens or 0) if details else 0,
+        tier=tier or "",
+        parts=Parts(cache_write_1h_tokens=min(hour, written)) if hour else None,
     )
 
 
@@ -102,7 +107,7 @@ class MessagesReader(Reader):
         match parsed.type:
             case "message_start":
                 usage = _usage(parsed.message.usage) if parsed.message else None
-                return Finding(usage=usage) if usage else NOTHING
+                return Finding(usage=usage, said=parsed.message) if usage else NOTHING
             case "message_delta":
                 stop = (parsed.delta.stop_reason if parsed.delta else None) or ""
                 if stop:
@@ -141,10 +146,7 @@ class AnthropicMessages(Dialect):
         if is_truthy(message.error):
             return refusals.error_finding(body)
         stop = message.stop_reason or ""
-        return Finding(
-            usage=_usage(message.usage),
-            finish_reason=_FINISH.get(stop, stop),
-        )
+        return Finding(usage=_usage(message.usage), finish_reason=_FINISH.get(stop, stop), said=message)
 
     def read_error(self, status: int, body: bytes) -> Refusal:
         return refusals.read_error(status, body)

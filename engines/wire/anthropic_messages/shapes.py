@@ -6,10 +6,15 @@ import msgspec
 
 from engines.wire.dialect import Count
 from engines.wire.refusals import NULL
+from engines.wire.said import Said
 
 
 class OutputDetails(msgspec.Struct):
     thinking_tokens: Count | None = None
+
+
+class Written(msgspec.Struct):
+    ephemeral_1h_input_tokens: Count | None = None
 
 
 class WireUsage(msgspec.Struct):
@@ -18,9 +23,12 @@ class WireUsage(msgspec.Struct):
     cache_creation_input_tokens: Count | None = None
     cache_read_input_tokens: Count | None = None
     output_tokens_details: OutputDetails | None = None
+    cache_creation: Written | None = None
+    service_tier: str | None = None
+    speed: str | None = None
 
 
-class Message(msgspec.Struct):
+class Message(Said):
     usage: msgspec.Raw = NULL
     stop_reason: str | None = None
     error: msgspec.Raw = NULL

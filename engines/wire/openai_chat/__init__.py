@@ -5,6 +5,6 @@ asked by `stream_options.include_usage`) one with `choices: []` and the usage, t
 truthy `error` is how the SDKs are told that a stream failed.
 """
 
-from engines.wire.openai_chat.dialect import DIALECT
+from engines.wire.openai_chat.dialect import DIALECT, parts_of
 
-__all__ = ["DIALECT"]
+__all__ = ["DIALECT", "parts_of"]

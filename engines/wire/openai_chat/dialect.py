@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
 
-from engines.model import Usage
+from engines.model import Parts, Usage
 from engines.sse import payload
 from engines.wire import refusals
 from engines.wire.dialect import NEVER, NOTHING, ApiError, Dialect, Finding, Reader, Refusal
@@ -15,6 +16,7 @@ from engines.wire.odd_counts import usage_of
 from engines.wire.openai_chat.shapes import (
     Choice,
     Chunk,
+    Details,
     Odd,
     WireUsage,
     decode_choices,
@@ -24,6 +26,7 @@ from engines.wire.openai_chat.shapes import (
 )
 from engines.wire.refusals import is_truthy
 
+_usage_begins = re.compile(rb'("usage"\s*:\s*\{\s*)"').sub
 _CHOICES: Final = b'"choices":[{'
 DONE: Final = b"data: [DONE]\n\n"
 
@@ -36,7 +39,7 @@ def error_body(error: ApiError) -> bytes:
     return _encode({"error": shape})
 
 
-def normalised(usage: WireUsage) -> Usage:
+def normalised(usage: WireUsage, tier: str | None = None) -> Usage:
     """Both conventions agree here, so this only fills the gaps. DeepSeek says what its cache had."""
     prompt, hit = usage.prompt_tokens, usage.prompt_cache_hit_tokens or 0
     completion = usage.completion_tokens or 0
@@ -50,7 +53,26 @@ def normalised(usage: WireUsage) -> Usage:
         ((before.cached_tokens or 0) if before else 0) or hit,
         (before.cache_write_tokens or 0) if before else 0,
         (after.reasoning_tokens or 0) if after else 0,
+        "reported",
+        tier or "",
+        parts_of(before, after) if before or after else None,
     )
+
+
+def parts_of(before: Details | None, after: Details | None) -> Parts | None:
+    """Of the details of input and output; Responses has the same."""
+    audio = image = cached_audio = cached_image = 0
+    if before is not None:
+        audio, image = before.audio_tokens or 0, before.image_tokens or 0
+        cached = before.cached_tokens_details
+        if cached is not None:
+            cached_audio, cached_image = cached.audio_tokens or 0, cached.image_tokens or 0
+    made_audio = made_image = 0
+    if after is not None:
+        made_audio, made_image = after.audio_tokens or 0, after.image_tokens or 0
+    if audio or image or made_audio or made_image or cached_audio or cached_image:
+        return Parts(audio, image, made_audio, made_image, cached_audio, cached_image)
+    return None
 
 
 def odd_usage_of(odd: Odd) -> WireUsage | None:
@@ -67,7 +89,7 @@ def _decode_chunk(data: bytes) -> Chunk:
         choices = decode_choices(odd.choices)
     except msgspec.ValidationError:
         choices = [Choice()]  # something that is no usage event
-    return Chunk(choices, odd_usage_of(odd), odd.error)
+    return Chunk(choices=choices, usage=odd_usage_of(odd), error=odd.error)
 
 
 def _odd_usage(data: bytes) -> Finding:
@@ -149,11 +171,13 @@ class ChatReader(Reader):
                 finished.add(bytes(choice.index))
         if finished:
             self._finished |= finished
-        usage = normalised(chunk.usage) if chunk.usage is not None else None
+        usage = normalised(chunk.usage, chunk.service_tier) if chunk.usage is not None else None
         if not reason and usage is None:
             return NOTHING if chunk.choices else _stray_error(data) or _odd_usage(data)
         usage_only = usage is not None and not chunk.choices
-        return Finding(usage=usage, finish_reason=reason, finished=frozenset(finished), usage_only=usage_only)
+        return Finding(
+            usage=usage, finish_reason=reason, finished=frozenset(finished), usage_only=usage_only, said=chunk
+        )
 
     def error_event(self, error: ApiError) -> bytes:
         return b"data: " + error_body(error) + b"\n\n"
@@ -170,7 +194,8 @@ class OpenAIChat(Dialect):
         return ChatReader(choices)
 
     def with_cost(self, event: bytes, cost_usd: float) -> bytes:
-        return event.replace(b'"usage":{"', b'"usage":{"cost_usd":%.9g,"' % cost_usd, 1)
+        told = b'"cost_usd":%b,' % repr(cost_usd).encode()
+        return _usage_begins(lambda begins: begins[1] + told + b'"', event, 1)
 
     def read_answer(self, body: bytes) -> Finding:
         try:
@@ -183,8 +208,9 @@ class OpenAIChat(Dialect):
         if choices is None and usage is None:
             return refusals.stray_error(body) or NOTHING
         return Finding(
-            normalised(usage) if usage is not None else None,
+            normalised(usage, answer.service_tier) if usage is not None else None,
             (choices[0].finish_reason or "") if choices else "",
+            said=answer,
         )
 
     def read_error(self, status: int, body: bytes) -> Refusal:

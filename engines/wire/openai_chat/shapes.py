@@ -9,12 +9,21 @@ import msgspec
 
 from engines.wire.dialect import Count
 from engines.wire.refusals import NULL
+from engines.wire.said import Said
+
+
+class CachedDetails(msgspec.Struct):
+    audio_tokens: Count | None = None
+    image_tokens: Count | None = None
 
 
 class Details(msgspec.Struct):
     cached_tokens: Count | None = None
     cache_write_tokens: Count | None = None
     reasoning_tokens: Count | None = None
+    audio_tokens: Count | None = None
+    image_tokens: Count | None = None
+    cached_tokens_details: CachedDetails | None = None
 
 
 class WireUsage(msgspec.Struct):
@@ -37,7 +46,7 @@ class Choice(msgspec.Struct):
     index: msgspec.Raw = FIRST  # whatever it is, it may not hide the reason
 
 
-class Chunk(msgspec.Struct):
+class Chunk(Said):
     choices: list[Choice] | None = None
     usage: WireUsage | None = None
     error: msgspec.Raw = NULL  # not `Raw | None`, which takes null alone
@@ -51,7 +60,7 @@ class Odd(msgspec.Struct):
     error: msgspec.Raw = NULL
 
 
-class Plain(msgspec.Struct):
+class Plain(Said):
     """A plain answer of which nothing but the usage and an error is understood: embeddings, rerank, scores, tokens."""
 
     usage: WireUsage | None = None

@@ -22,8 +22,8 @@ _encode = msgspec.json.Encoder().encode
 _sequence_numbers = re.compile(rb'"sequence_number":\s*(\d{1,15})[,}\s]').findall
 
 
-def _usage(raw: msgspec.Raw) -> Usage | None:
-    usage = usage_of(raw, decode_usage, WireUsage, "input_tokens_details", "output_tokens_details")
+def _usage(response: Response) -> Usage | None:
+    usage = usage_of(response.usage, decode_usage, WireUsage, "input_tokens_details", "output_tokens_details")
     if usage is None:
         return None
     before, after = usage.input_tokens_details, usage.output_tokens_details
@@ -33,23 +33,28 @@ def _usage(raw: msgspec.Raw) -> Usage | None:
         cached_tokens=(before.cached_tokens or 0) if before else 0,
         cache_write_tokens=(before.cache_write_tokens or 0) if before else 0,
         reasoning_tokens=(after.reasoning_tokens or 0) if after else 0,
+        tier=response.service_tier or "",
+        parts=openai_chat.parts_of(before, after),
     )
 
 
 def _finding(response: Response, data: bytes) -> Finding:
     """What the response says that `data`, an event or a plain answer, holds."""
-    usage = _usage(response.usage)
+    usage = _usage(response)
     if response.status == "failed" or is_truthy(response.error):
         said = refusals.error_finding(data)
-        return Finding(usage=usage, error=said.error, error_status=said.error_status)
+        return Finding(usage=usage, error=said.error, error_status=said.error_status, said=response)
     if response.status == "incomplete":
         reason = response.incomplete_details.reason if response.incomplete_details else None
         return Finding(
-            usage=usage, finish_reason="content_filter" if reason == "content_filter" else "length", ends=True
+            usage=usage,
+            finish_reason="content_filter" if reason == "content_filter" else "length",
+            ends=True,
+            said=response,
         )
     if response.status == "completed":
-        return Finding(usage=usage, finish_reason="stop", ends=True)
-    return Finding(usage=usage, finish_reason=response.status or "")
+        return Finding(usage=usage, finish_reason="stop", ends=True, said=response)
+    return Finding(usage=usage, finish_reason=response.status or "", said=response)
 
 
 class ResponsesReader(Reader):

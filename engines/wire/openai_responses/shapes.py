@@ -5,13 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from engines.wire.dialect import Count
+from engines.wire.openai_chat.shapes import Details
 from engines.wire.refusals import NULL
-
-
-class Details(msgspec.Struct):
-    cached_tokens: Count | None = None
-    cache_write_tokens: Count | None = None
-    reasoning_tokens: Count | None = None
+from engines.wire.said import Said
 
 
 class WireUsage(msgspec.Struct):
@@ -25,7 +21,7 @@ class Incomplete(msgspec.Struct):
     reason: str | None = None
 
 
-class Response(msgspec.Struct):
+class Response(Said):
     status: str | None = None
     usage: msgspec.Raw = NULL
     incomplete_details: Incomplete | None = None

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from engines.settings.fields import Host, Number, Section, Text, Whole
+from gateway.settings.checks import is_loopback
 
 
 class Tls(Section):
@@ -29,3 +30,8 @@ class Server(Section):
     workers: Whole = Field(
         default=1, ge=1, le=256, description="worker processes, 1 to 256; at most one per core is useful"
     )
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.uds is not None or is_loopback(self.host)

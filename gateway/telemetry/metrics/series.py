@@ -56,6 +56,7 @@ class Series(msgspec.Struct, array_like=True):
     output_tokens: int = 0
     reasoning_tokens: int = 0
     cost_usd: float = 0.0
+    unpriced: int = 0
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -89,3 +90,4 @@ class Series(msgspec.Struct, array_like=True):
         self.output_tokens += other.output_tokens
         self.reasoning_tokens += other.reasoning_tokens
         self.cost_usd += other.cost_usd
+        self.unpriced += other.unpriced

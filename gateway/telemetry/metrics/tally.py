@@ -75,6 +75,7 @@ class Tally(lease.Series):
         "reasoning_tokens",
         "tpot",
         "ttft",
+        "unpriced",
     )
 
     def __init__(self, model: str, engine: str, arm: str) -> None:
@@ -93,6 +94,7 @@ class Tally(lease.Series):
         self.output_tokens = 0
         self.reasoning_tokens = 0
         self.cost_usd = 0.0
+        self.unpriced = 0
 
     def settle(
         self,
@@ -148,4 +150,5 @@ class Tally(lease.Series):
             self.output_tokens,
             self.reasoning_tokens,
             self.cost_usd,
+            self.unpriced,
         )

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from engines.model import Usage
+from engines.model import Parts, Usage
 from engines.wire.anthropic_messages import DIALECT
 from engines.wire.dialect import NOTHING, ApiError, Finding
 from tests.engines.wire.frames import Json, frame
@@ -49,10 +49,31 @@ def test_cache_reads_and_writes_are_added_to_the_input() -> None:
         ({"input_tokens": 4, "output_tokens": 0}, Usage(4, 0)),
         ({"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 5}}, Usage(0, 9, reasoning_tokens=5)),
         ({"output_tokens": 9, "output_tokens_details": None}, Usage(0, 9)),
+        (
+            {"cache_creation_input_tokens": 9, "cache_creation": {"ephemeral_1h_input_tokens": 4}},
+            Usage(9, 0, cache_write_tokens=9, parts=Parts(cache_write_1h_tokens=4)),
+        ),
+        ({"input_tokens": 3, "cache_creation": {"ephemeral_5m_input_tokens": 0}}, Usage(3, 0)),
+        ({"input_tokens": 3, "service_tier": "batch"}, Usage(3, 0, tier="batch")),
+        ({"input_tokens": 3, "service_tier": "standard", "speed": "fast"}, Usage(3, 0, tier="fast")),
+        ({"input_tokens": 3, "service_tier": "standard", "speed": "standard"}, Usage(3, 0, tier="standard")),
     ],
 )
 def test_counts_left_out_are_zero(usage: Json, counted: Usage) -> None:
     assert DIALECT.reader().read(start(**usage)).usage == counted
+
+
+@pytest.mark.parametrize("number", ["1e400", "1" * 5000])
+def test_a_number_too_large_for_any_loses_nothing_else(number: str) -> None:
+    usage = f'{{"input_tokens":4,"output_tokens":{number},"cache_read_input_tokens":3}}'
+    finding = DIALECT.read_answer(f'{{"stop_reason":"end_turn","usage":{usage}}}'.encode())
+    assert (finding.usage, finding.finish_reason) == (Usage(7, 0, cached_tokens=3), "stop")
+
+
+def test_the_first_event_says_which_answer_it_is() -> None:
+    said = DIALECT.reader().read(start(input_tokens=1)).said
+    assert said is not None
+    assert said.id == "msg_1"
 
 
 def test_the_two_reports_of_a_stream_make_one_usage() -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given, settings
 
-from engines.model import Usage
+from engines.model import Parts, Usage
 from engines.wire.dialect import NEVER, NOTHING, ApiError, Finding
 from engines.wire.openai_chat import DIALECT
 from tests.engines.wire.frames import Json, frame, words
@@ -153,7 +153,67 @@ ODD: list[tuple[Json, Usage]] = [
     ({"prompt_cache_hit_tokens": 8, "prompt_cache_miss_tokens": 3}, Usage(11, 7, cached_tokens=8)),
     ({"prompt_tokens": None, "prompt_cache_hit_tokens": 8, "prompt_cache_miss_tokens": 3}, Usage(11, 7, 8)),
     ({"cost": 0.0001, "queue_time": "x", "is_byok": False}, Usage(11, 7)),
+    ({"prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 2}}, Usage(11, 7, 4, parts=Parts(2))),
+    (
+        {
+            "prompt_tokens_details": {
+                "audio_tokens": 3,
+                "image_tokens": 4,
+                "cached_tokens_details": {"audio_tokens": 1, "image_tokens": 2, "text_tokens": 5},
+            },
+            "completion_tokens_details": {"audio_tokens": 5, "image_tokens": 1, "text_tokens": None},
+        },
+        Usage(11, 7, parts=Parts(3, 4, 5, 1, 1, 2)),
+    ),
+    ({"prompt_tokens_details": {"audio_tokens": 0}, "completion_tokens_details": {"audio_tokens": None}}, Usage(11, 7)),
 ]
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1" * 5000, "1e30", "9" * 17])
+@pytest.mark.parametrize("place", ["completion_tokens", "cost", "prompt_tokens_details", "cached_tokens"])
+def test_a_number_too_large_for_any_loses_nothing_else(number: str, place: str) -> None:
+    body = (
+        '{"choices":[{"index":0,"finish_reason":"stop"}],"usage":{"prompt_tokens":11,"completion_tokens":7,"cost":0,'
+        '"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":2}}}'
+    )
+    before, key, after = body.partition(f'"{place}":')
+    old = after[: after.index("}") + 1] if after[0] == "{" else after[0]
+    found = DIALECT.read_answer(f"{before}{key}{number}{after.removeprefix(old)}".encode())
+    assert found.finish_reason == "stop"
+    lost = {
+        "completion_tokens": Usage(11, 0, 4, parts=Parts(2)),
+        "cost": Usage(11, 7, 4, parts=Parts(2)),
+        "prompt_tokens_details": Usage(11, 7),
+        "cached_tokens": Usage(11, 7, parts=Parts(2)),
+    }
+    assert found.usage == lost[place]
+
+
+def test_the_tier_that_was_used_is_part_of_the_usage() -> None:
+    value = chunk(usage={"prompt_tokens": 3}) | {"service_tier": "flex"}
+    assert DIALECT.reader().read(frame(value)).usage == Usage(3, 0, tier="flex")
+    assert DIALECT.read_answer(json.dumps(value).encode()).usage == Usage(3, 0, tier="flex")
+
+
+@pytest.mark.parametrize("odd", [{"id": 7}, {"model": ["x"]}, {"service_tier": {"x": 1}}, {"system_fingerprint": True}])
+def test_an_odd_name_hides_no_usage(odd: Json) -> None:
+    value = chunk(choice(reason="stop"), usage={"prompt_tokens": 3}) | odd
+    finding = DIALECT.reader().read(frame(value))
+    assert (finding.usage, finding.finish_reason) == (Usage(3, 0), "stop")
+
+
+def test_what_the_engine_says_of_its_answer_comes_with_its_end() -> None:
+    value = chunk(choice(reason="stop")) | {"id": "c7", "model": "m-2026", "system_fingerprint": "fp_1"}
+    for said in (DIALECT.reader().read(frame(value)).said, DIALECT.read_answer(json.dumps(value).encode()).said):
+        assert said is not None
+        assert (said.id, said.model, said.system_fingerprint, said.service_tier) == ("c7", "m-2026", "fp_1", None)
+
+
+@pytest.mark.parametrize("style", ["compact", "spaced"])
+def test_the_cost_finds_its_place_however_the_json_is_written(style: str) -> None:
+    event = frame({"choices": [], "usage": {"prompt_tokens": 3}}, style)
+    told = json.loads(DIALECT.with_cost(event, 1.25e-05).removeprefix(b"data: "))
+    assert told == {"choices": [], "usage": {"cost_usd": 1.25e-05, "prompt_tokens": 3}}
 
 
 @pytest.mark.parametrize(("members", "usage"), ODD)

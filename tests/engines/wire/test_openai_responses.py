@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from engines.model import Usage
+from engines.model import Parts, Usage
 from engines.wire.dialect import NOTHING, ApiError, Finding
 from engines.wire.openai_responses import DIALECT
 from tests.engines.wire.frames import Json, frame
@@ -44,6 +44,22 @@ def test_events_on_the_way_say_nothing(value: Json) -> None:
 def test_a_completed_response_ends_the_stream_with_its_usage() -> None:
     event = ending("response.completed", status="completed", usage=USAGE)
     assert DIALECT.reader().read(event) == Finding(usage=COUNTED, finish_reason="stop", ends=True)
+
+
+def test_the_end_says_which_answer_it_is_and_at_which_tier() -> None:
+    usage = USAGE | {"input_tokens_details": {"cached_tokens": 32, "audio_tokens": 2}}
+    event = ending("response.completed", status="completed", usage=usage, model="gpt-x", service_tier="priority")
+    finding = DIALECT.reader().read(event)
+    assert finding.usage == Usage(40, 9, 32, 0, 4, tier="priority", parts=Parts(2))
+    assert finding.said is not None
+    assert (finding.said.id, finding.said.model) == ("resp_1", "gpt-x")
+
+
+@pytest.mark.parametrize("number", ["1e400", "1" * 5000])
+def test_a_number_too_large_for_any_loses_nothing_else(number: str) -> None:
+    body = f'{{"status":"completed","usage":{{"input_tokens":4,"output_tokens":{number}}}}}'
+    finding = DIALECT.read_answer(body.encode())
+    assert (finding.usage, finding.finish_reason) == (Usage(4, 0), "stop")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from gateway.admin.app import admin_app
 from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
+from gateway.explanation.views import AskRouting, Explained
 from gateway.identity import Keyring
 from gateway.workers.messages import AdminRequest
 from tests.scenario.gateway import AUTH, Gateway, one_model, running_gateway
@@ -181,6 +182,9 @@ class Administered:
         if replica == "0":
             self.drained = draining
         return replica == "0"
+
+    async def explain(self, question: AskRouting) -> dict[str, Explained]:
+        return {"0": Explained(problem="the worker did not answer in time")}
 
 
 @pytest.mark.parametrize(("local", "status"), [(True, 200), (False, 403)])

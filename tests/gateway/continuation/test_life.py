@@ -20,7 +20,7 @@ from engines.errors import (
 )
 from engines.model import Operation
 from engines.sse import payload, split
-from gateway.accounts.prices import Rates, Row, Table
+from gateway.accounts.prices import Rates, Row, Table, Tables
 from routing.route import RetrySettings
 from tests.engines.wire.frames import frame
 from tests.gateway.flights import HELD_BYTES, JSON, KEEN, Bench, FakeConnection, FakeExchange, StepClock
@@ -355,7 +355,7 @@ def test_a_client_that_leaves_meanwhile_frees_the_second_engine() -> None:
 
 
 def test_all_that_was_asked_is_paid_for(now: StepClock) -> None:
-    rates = Rates(Table((), (Row(1.0, 0.0, 0.0, 10.0, 0.0, 0.0),)))
+    rates = Rates(Tables(Table((), (Row(10**12, 0, 0, 10**13, 0, 0),)), {}), "configured")
     bench = Bench(now, 2, continuations=1, rates=rates)
     flight, _ = bench.begin(messages=HELLO)
     prompt_tokens = flight.facts.prompt_tokens
@@ -367,8 +367,14 @@ def test_all_that_was_asked_is_paid_for(now: StepClock) -> None:
     bench.calls[1].head()
     bench.calls[1].done(*words(" three"), *finish(prompt_tokens=40, completion_tokens=2))
     first, second, gpu = prompt_tokens + 2 * 10.0, 40 + 2 * 10.0, 1.0 + 2.0
-    assert bench.ledger.records[0].cost_usd == pytest.approx(first + second + gpu)
-    assert bench.ledger.records[0].ttft_ms == pytest.approx(1000.0)
+    record = bench.ledger.records[0]
+    assert record.cost_usd == pytest.approx(first + second + gpu)
+    assert (record.ttft_ms, record.response_id) == (1000.0, "c1")
+    assert record.tries is not None
+    assert [(one.outcome, one.replica, one.output_tokens, one.usage_source) for one in record.tries] == [
+        ("cut_short", "0", 2, "estimated"),
+        ("answered", "1", 2, "reported"),
+    ]
 
 
 # -- any order ---------------------------------------------------------------------------------------------------------

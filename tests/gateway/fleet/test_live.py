@@ -64,7 +64,7 @@ def seen(fleets: Fleets) -> dict[str, Any]:
             "speakers": {operation: pools(tiers) for operation, tiers in route.speakers.items()},
             "states": all(e.state is live.table.find((e.engine, e.replica)) for e in route.endpoints()),
             "upstreams": [
-                (u.deadlines, u.rates and u.rates.table, u.meter is not None, u.series.key, u.headers)
+                (u.deadlines, u.rates and u.rates.tables, u.meter is not None, u.series.key, u.headers)
                 for u in upstreams
             ],
             "engines": all(u.engine is live._engines[u.endpoint.engine].engine for u in upstreams),
@@ -79,7 +79,7 @@ def seen(fleets: Fleets) -> dict[str, Any]:
             state.key: (state.healthy, state.draining, state.breaker._settings.min_failures) for state in live.table
         },
         "connections": sorted((key[:3], users) for key, users in live.pools._users.values()),
-        "forgotten": live._meters.keys() <= {state.key for state in live.table},
+        "forgotten": live.meters._meters.keys() <= {state.key for state in live.table},
         "metrics": fleets.metrics.models,
         "limits": snapshot.limits,
         "digest": snapshot.digest,
@@ -233,7 +233,7 @@ async def test_a_replica_that_left_gets_nothing_new_and_is_forgotten_with_its_me
     endpoint.state.charge(5, 5)
     fleets.change(Member("t0", "0", gone=True))
     assert not endpoint.state.available(0.0)
-    assert (list(fleets.live.table), list(fleets.live._meters)) == ([endpoint.state], [("t0", "0")])
+    assert (list(fleets.live.table), list(fleets.live.meters._meters)) == ([endpoint.state], [("t0", "0")])
     fleets.change(Member("t0", "0", "http://h:1"))
     (back,) = fleets.snapshot.serving["m", UNNAMED].route.endpoints()
     assert back.state is endpoint.state
@@ -242,7 +242,7 @@ async def test_a_replica_that_left_gets_nothing_new_and_is_forgotten_with_its_me
     fleets.change(Member("t0", "0", gone=True))
     endpoint.state.release(5, 5)
     fleets.live.sweep()
-    assert (list(fleets.live.table), list(fleets.live._meters)) == ([], [])
+    assert (list(fleets.live.table), list(fleets.live.meters._meters)) == ([], [])
 
 
 async def test_a_changed_breaker_key_keeps_what_is_in_flight_and_holds_for_every_replica() -> None:

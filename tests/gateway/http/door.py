@@ -220,9 +220,9 @@ class Desk:
     def other(self, request: Request) -> FakeWork | None:
         return self._take(request, None)
 
-    def refused(self, failure: Failure, path: bytes, fields: Fields) -> bytes:
+    def refused(self, failure: Failure, path: bytes, fields: Fields) -> tuple[bytes, bytes]:
         self.failures.append(failure)
-        return b"refused-%d" % len(self.failures)
+        return b"refused-%d" % len(self.failures), b"%032x" % len(self.failures)
 
     def _take(self, request: Request, operation: Operation | None) -> FakeWork | None:
         self.seen.append(request)

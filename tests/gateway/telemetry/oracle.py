@@ -103,13 +103,16 @@ def _histograms(all_series: list[Series]) -> Iterator[Metric]:
 def _usage(all_series: list[Series]) -> Iterator[Metric]:
     tokens = _counter("penstock_tokens_total", *LABELS, "kind")
     cost = _counter("penstock_cost_usd_total", *LABELS)
+    unpriced = _counter("penstock_unpriced_requests_total", *LABELS)
     for series in all_series:
         if series.engine:
             for kind in ("input", "cached", "output", "reasoning"):
                 tokens.add_metric([*series.key, kind], getattr(series, f"{kind}_tokens"))
             cost.add_metric(series.key, series.cost_usd)
+            unpriced.add_metric(series.key, series.unpriced)
     yield tokens
     yield cost
+    yield unpriced
 
 
 def _others(

@@ -31,7 +31,7 @@ def test_a_line_is_the_record_in_its_field_order(tmp_path: Path) -> None:
     text = (tmp_path / "access.log").read_text()
     assert text.endswith("}\n")
     assert list(json.loads(text)) == [
-        *("time", "request_id", "operation", "model", "status", "duration_ms"),
+        *("time", "request_id", "record_id", "operation", "model", "status", "duration_ms"),
         *("engine", "attempts", "ttft_ms", "input_tokens"),
     ]
 

@@ -12,7 +12,7 @@ from gateway.virtual.replicas import Gpu
 from gateway.virtual.trace import Arrival, calls_of
 from tests.gateway.virtual.fleets import SMALL, evenly, fleet_of, shared_calls
 
-CREWS = {"one gateway": ALONE, "three that share nothing": Crew(3), "three that tell": Crew(3, 0.1)}
+CREWS = {"one gateway": ALONE, "three that share nothing": Crew(3), "three that tell": Crew(3, 0.1, 0.05)}
 
 
 def told(outcomes: list[Outcome]) -> list[tuple[int, int, float, float, int]]:
@@ -87,6 +87,21 @@ def test_gateways_that_tell_hear_what_the_others_have_in_flight() -> None:
     fleet.play(calls)
     seen = [state.remote_tokens for gateway in fleet.gateways for state in gateway.table]
     assert max(seen) > 0
+
+
+def test_gateways_that_share_know_what_the_others_sent_where_and_those_that_do_not_know_their_own() -> None:
+    calls = evenly(40, 0.01, 1000)
+    for number, call in enumerate(calls):
+        call.chain.extend(range(number << 8, (number << 8) + 5))
+    for crew, knowing in ((Crew(2, 0.0, 0.05), 2), (Crew(2), 1)):
+        fleet = fleet_of("prefix", crew=crew)
+        outcomes = fleet.play(calls)
+        for one in outcomes[:20]:  # what was sent last nobody was told of any more
+            depths = [
+                gateway.table.prefixes.match(one.call.chain).depth_of(gateway.pool[one.replica].state.slot)
+                for gateway in fleet.gateways
+            ]
+            assert [5] * knowing == [depth for depth in depths if depth]
 
 
 def test_a_call_that_no_replica_can_hold_is_an_error() -> None:

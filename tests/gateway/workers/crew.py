@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.control.plane import Plane
 from gateway.control.source import Source
 from gateway.http.listen import bind
+from gateway.record_ids import run_of
 from gateway.supervisor import Supervisor
 from gateway.workers.link import Link
 from gateway.workers.messages import ToPlane, ToWorker
@@ -21,12 +22,16 @@ from gateway.workers.processes import Backoff, WorkerProcesses
 from tests.gateway.children import Watch, gone, pids
 
 COMMAND = "gateway.workers"
-ANSWER = json.dumps(
-    {
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 3, "completion_tokens": 4},
-    }
-).encode()
+
+
+def answer(cached_tokens: int) -> bytes:
+    details = {"prompt_tokens_details": {"cached_tokens": cached_tokens}} if cached_tokens else {}
+    return json.dumps(
+        {
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 3, "completion_tokens": 4, **details},
+        }
+    ).encode()
 
 
 class Upstream:
@@ -36,6 +41,8 @@ class Upstream:
         self.hold = False
         self.held = asyncio.Event()
         self.release = asyncio.Event()
+        self.cached_tokens = 0
+        """Of the three of each prompt, as usage reports."""
         self._server: asyncio.Server | None = None
 
     async def start(self) -> str:
@@ -57,9 +64,10 @@ class Upstream:
                 if self.hold and length:
                     self.held.set()
                     await self.release.wait()
+                body = answer(self.cached_tokens)
                 writer.write(
                     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-                    % (len(ANSWER), ANSWER)
+                    % (len(body), body)
                 )
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -72,14 +80,16 @@ class Upstream:
             self._server.close()
 
 
-def configuration(url: str, data_dir: Path, model: str = "m", server: str = "", engine: str = "") -> str:
+def configuration(
+    url: str, data_dir: Path, model: str = "m", server: str = "", engine: str = "", policy: str = "least_load"
+) -> str:
     return f"""
 server: {{port: 0, workers: 2, {server}}}
 data_dir: '{data_dir}'
 telemetry: {{access_log: off, log_level: error}}
 health: {{interval_s: 3600, timeout_s: 10}}
 engines: {{e: {{kind: vllm, {engine + ", " if engine else ""}replicas: [{{url: '{url}', id: a}}]}}}}
-models: {{{model}: {{targets: [{{engine: e}}]}}}}
+models: {{{model}: {{targets: [{{engine: e}}], policy: {{name: {policy}}}}}}}
 """
 
 
@@ -87,6 +97,7 @@ class WatchedPlane(Plane):
     """A control plane that can be waited for."""
 
     watch: Watch
+    messages: list[ToPlane]
     workers: set[str]
     """Those that listen, by name; a replacement has a new one."""
 
@@ -104,6 +115,7 @@ class WatchedPlane(Plane):
 
     def told(self, worker: str, message: ToPlane) -> None:
         super().told(worker, message)
+        self.messages.append(message)
         self.watch.changed()
 
 
@@ -138,7 +150,7 @@ class Crew:
         self.url = await self.upstream.start()
         self.file.write_text(configuration(self.url, self.data_dir, server=self.server, engine=self.engine))
         self.plane = WatchedPlane(Source(self.file), self.supervisor, workers=2)
-        self.plane.watch, self.plane.workers = Watch(), set()
+        self.plane.watch, self.plane.workers, self.plane.messages = Watch(), set(), []
         self.sockets = bind(self.plane.settings.server, 2)
         self.port: int = self.sockets[0].getsockname()[1]
         await WorkerProcesses(self.plane, self.sockets, self.supervisor, 2, **self.patience).start()
@@ -176,10 +188,11 @@ class Crew:
         finally:
             writer.close()
 
-    async def chat(self, model: str = "m") -> tuple[int, str]:
-        """The status of one chat request, and which worker answered: its request ids begin in its own way."""
-        status, headers, _ = await self.call("POST", "/v1/chat/completions", json.dumps({"model": model}).encode())
-        return status, headers["x-request-id"][:-8]
+    async def chat(self, model: str = "m", said: str = "") -> tuple[int, str]:
+        """The status of one chat request, and which worker answered: its record ids say so."""
+        body = {"model": model, **({"messages": [{"role": "user", "content": said}]} if said else {})}
+        status, headers, _ = await self.call("POST", "/v1/chat/completions", json.dumps(body).encode())
+        return status, run_of(headers["x-penstock-record-id"])
 
     async def chats_until(self, workers: int, model: str = "m", at_most: int = 400) -> list[tuple[int, str]]:
         """Requests until this many workers have answered; the kernel spreads connections by chance."""

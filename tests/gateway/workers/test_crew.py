@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.record_ids import run_of
+from gateway.workers.messages import PrefixesSent
 from tests.gateway.children import gone
 from tests.gateway.workers.crew import Crew, configuration
 
@@ -105,8 +107,41 @@ async def test_a_reload_reaches_every_worker(crew: Crew) -> None:
     assert await crew.plane.reload()
 
 
+async def test_what_one_worker_sent_where_the_other_expects_to_be_cached(crew: Crew) -> None:
+    crew.file.write_text(configuration(crew.url, crew.data_dir, policy="prefix"))
+    assert await crew.plane.reload()
+    crew.upstream.cached_tokens = 0  # so that the error of the first, which is cached nowhere, is not counted
+    heard = sum(isinstance(message, PrefixesSent) for message in crew.plane.messages)
+    said = "Once upon a time. " * 1000
+    _, first = await crew.chat(said=said)
+    await crew.plane.watch.until(
+        lambda: sum(isinstance(message, PrefixesSent) for message in crew.plane.messages) > heard
+    )
+    crew.upstream.cached_tokens = 3
+    other = first
+    while other == first:  # by whichever the kernel likes
+        assert await crew.count("penstock_prefix_predicted_error_ratio") < 0.1
+        _, other = await crew.chat(said=said)
+    assert await crew.count("penstock_prefix_predicted_error_ratio") < 0.1
+    assert await crew.count("penstock_prefix_reported") == 1
+    assert await crew.count("penstock_prefix_news_dropped_total") == 0
+    crew.file.write_text(configuration(crew.url, crew.data_dir))
+    assert await crew.plane.reload()
+
+
 async def test_signals_to_the_group_are_the_parents_to_act_on(crew: Crew) -> None:
     for pid in crew.pids:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(pid, number)
     assert {status for status, _ in await crew.chats_until(2)} == {200}
+
+
+async def test_every_worker_says_why_its_requests_go_where_they_go(crew: Crew) -> None:
+    path = "/admin/v1/routing/explain?model=m"
+    assert (await crew.call("GET", path))[0] == 200
+    answers = await crew.chats_until(2)
+    status, _, body = await crew.call("GET", path)
+    told = json.loads(body)["workers"]
+    assert (status, [one["candidates"][0]["replica"] for one in told]) == (200, ["a", "a"])
+    recorded = {run_of(decision["request_id"]) for one in told for decision in one["decisions"]}
+    assert recorded == {worker for _, worker in answers}

@@ -9,6 +9,7 @@ import pytest
 
 from engines.model import Usage
 from gateway.accounts.keys import Key
+from gateway.explanation.views import AskRouting, Decision, Explained, ReplicaFigures, Weighed
 from gateway.fleet.members import Member
 from gateway.settings.sealed import Part, Sealed
 from gateway.telemetry.metrics import Metrics
@@ -32,6 +33,7 @@ from gateway.workers.messages import (
     LoadReport,
     LoadReports,
     MembersChanged,
+    PrefixesSent,
     RemoteLoad,
     RenewCertificate,
     Renewed,
@@ -58,7 +60,9 @@ TO_WORKER: list[ToWorker] = [
     MembersChanged([Member("e", "0", draining=True), Member("e", "1", gone=True)]),
     LoadReports(2.0, [LoadReport("e", "0", 1, None, 0.5, 16_000, True)]),
     RemoteLoad([ReplicaLoad("e", "0", 2**40, 1, 2)]),
+    PrefixesSent([("e", "0", [b"\xff" * 16, b""])]),
     AskCounters(),
+    AskRouting("m", "/v1/embeddings", 7, None, "s", b"{}"),
     ExpositionPart(2**40, b"# HELP \xff"),
     Exposition(3),
     Keys([Key("ab" * 32, "id", "t", ["m"], True, -1), Key("cd" * 32, "ü", "t", None, False, 0)]),
@@ -74,9 +78,16 @@ TO_PLANE: list[ToPlane] = [
     SeriesCounted(counted().snapshot().series),
     Counters(*counted().others()),
     Load([ReplicaLoad("e", "0", 12, 1, 2)]),
+    PrefixesSent([("e", "0", [b"\xff" * 16, b""])]),
     AskExposition(1),
     AdminRequest("GET", b"/admin/%ff", b"", [(b"x", b"\xff")], b"\xff"),
     Drained(),
+    Explained(
+        policy="prefix",
+        candidates=[Weighed("e", "0", "up", 0, "ready", "", True, 5, 1.5, {"queue": 1.5})],
+        loads=[ReplicaFigures("e", "0", 1, 2, 3)],
+        decisions=[Decision("now", "r", "m", 1, "e", "0", "why", 1, 2, [])],
+    ),
 ]
 
 

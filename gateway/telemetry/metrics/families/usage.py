@@ -18,8 +18,13 @@ COST = counter(
     "US dollars that settled requests cost, where a price is known.",
     *("model", "engine", "arm"),
 )
+UNPRICED = counter(
+    "penstock_unpriced_requests_total",
+    "Settled requests that used tokens at a price which nobody knows: no part of the cost.",
+    *("model", "engine", "arm"),
+)
 
-FAMILIES = (TOKENS, COST)
+FAMILIES = (TOKENS, COST, UNPRICED)
 
 
 def lines(all_series: list[Series], _pids: tuple[int, ...]) -> Iterator[str]:
@@ -39,3 +44,7 @@ def lines(all_series: list[Series], _pids: tuple[int, ...]) -> Iterator[str]:
     for series in all_series:
         if series.engine:
             yield f"{COST.name}{{{','.join(pairs(series))}}} {number(series.cost_usd)}\n"
+    yield head(UNPRICED)
+    for series in all_series:
+        if series.engine:
+            yield f"{UNPRICED.name}{{{','.join(pairs(series))}}} {series.unpriced}\n"

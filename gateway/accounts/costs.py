@@ -1,0 +1,78 @@
+"""What the attempts of one request cost together: the GPU time of each, and the price of what each is known to use.
+
+None is unknown, which is never zero.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.accounts.record import AttemptRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engines.model import Usage
+    from gateway.attempt import Attempt
+    from gateway.flight import Flight
+
+ANSWERED: Final = "answered"
+ABANDONED: Final = "abandoned"
+
+
+def cost_usd(attempts: Sequence[Attempt], answering: Attempt | None, usage: Usage | None, now: float) -> float | None:
+    """Of all of them until `now`. `usage` is that of the one `answering`; the others' is their own."""
+    total: float | None = None
+    for attempt in attempts:
+        cost = attempt_cost_usd(attempt, usage if attempt is answering else attempt.usage, now)
+        if cost is not None:
+            total = cost if total is None else total + cost
+    return total
+
+
+def attempt_cost_usd(attempt: Attempt, usage: Usage | None, now: float) -> float | None:
+    """Of one of them, over or not."""
+    cost = attempt.gpu_cost_so_far_usd(now)
+    rates = attempt.upstream.rates
+    if rates is not None and usage is not None:
+        said = attempt.said
+        if said is not None and said.model and said.model != attempt.upstream.endpoint.model:
+            rates = rates.answering(said.model)
+        return rates.cost_usd(usage) + (cost or 0.0)
+    return cost
+
+
+def attempt_records(flight: Flight, usage: Usage | None) -> list[AttemptRecord]:
+    """Each attempt of a settled flight; `usage` is the one of the answer."""
+    return [
+        _record(flight, attempt, usage if attempt is flight.attempt else attempt.usage) for attempt in flight.attempts
+    ]
+
+
+def _record(flight: Flight, attempt: Attempt, usage: Usage | None) -> AttemptRecord:
+    endpoint = attempt.upstream.endpoint
+    began_s, dispatched_s = attempt.first_byte_s, attempt.dispatched_s
+    outcome = ANSWERED if began_s else ABANDONED
+    if attempt.outcome is not None:
+        outcome = attempt.outcome.value
+    one = AttemptRecord(
+        endpoint.engine,
+        endpoint.replica,
+        endpoint.model,
+        milliseconds(dispatched_s - flight.received_s),
+        milliseconds(attempt.ended_s - dispatched_s),
+        outcome,
+        attempt.status,
+        milliseconds(began_s - dispatched_s) if began_s else None,
+        cost_usd=attempt_cost_usd(attempt, usage, flight.finished_s),
+    )
+    if usage is not None:
+        one.input_tokens, one.output_tokens = usage.input_tokens, usage.output_tokens
+        one.cached_tokens, one.cache_write_tokens = usage.cached_tokens, usage.cache_write_tokens
+        one.reasoning_tokens, one.usage_source = usage.reasoning_tokens, usage.source
+    return one
+
+
+def milliseconds(seconds: float) -> float:
+    """With three decimals."""
+    return int(seconds * 1e6) / 1e3

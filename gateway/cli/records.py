@@ -1,0 +1,77 @@
+"""`penstock records query`: single requests."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from gateway.cli.store import ConfigOption, JsonOption, SinceOption, StoreOption, UntilOption, reading, time_ms
+
+COLUMNS = {
+    "time": "time",
+    "record_id": "record id",
+    "status": "status",
+    "model": "model",
+    "engine": "engine",
+    "key_id": "key",
+    "tenant": "tenant",
+    "duration_ms": "ms",
+    "input_tokens": "in",
+    "output_tokens": "out",
+    "cost_usd": "USD",
+    "error": "error",
+}
+
+Text = Annotated[str | None, typer.Option(show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    group = typer.Typer(help="The records of requests.", no_args_is_help=True)
+    group.command("query")(query)
+    app.add_typer(group, name="records")
+
+
+def query(
+    record_id: Text = None,
+    request_id: Text = None,
+    model: Text = None,
+    engine: Text = None,
+    replica: Text = None,
+    arm: Text = None,
+    key: Text = None,
+    tenant: Text = None,
+    error: Text = None,
+    status: Annotated[int | None, typer.Option(show_default=False)] = None,
+    since: SinceOption = "24h",
+    until: UntilOption = "",
+    limit: Annotated[int, typer.Option(min=1, help="how many at most")] = 20,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Show requests, newest first: those that are all of what is named."""
+    from gateway.cli.table import table
+    from gateway.store.reading import FAR_MS, Wanted, found
+
+    wanted = Wanted(
+        # An id says when it was.
+        since_ms=0 if record_id is not None else time_ms(since),
+        until_ms=time_ms(until) if until else FAR_MS,
+        record_id=record_id,
+        request_id=request_id,
+        model=model,
+        engine=engine,
+        replica=replica,
+        arm=arm,
+        key_id=key,
+        tenant=tenant,
+        error=error,
+        status=status,
+        limit=limit,
+    )
+    with reading(config, store) as connection:
+        records = list(found(connection, wanted))
+    print(json.dumps(records, indent=1) if as_json else table(records, COLUMNS))

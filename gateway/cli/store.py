@@ -1,0 +1,84 @@
+"""What the commands on records share: which store, which time, and how what they found is shown."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway import clock
+from gateway.cli.ending import end
+from gateway.cli.serve import quickstart
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+ConfigOption = Annotated[
+    pathlib.Path | None,
+    typer.Option("--config", "-c", help="the gateway's configuration, which says where its records are"),
+]
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="the store's URL, in place of the configuration", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
+SinceOption = Annotated[str, typer.Option(help="from this time on: 2026-01-31, 2026-01-31T12:00Z, or 30m, 12h, 7d ago")]
+UntilOption = Annotated[str, typer.Option(help="before this time, told like --since; none: now", show_default=False)]
+
+_AGO = re.compile(r"(\d{1,6})([mhd])")
+_SECONDS = {"m": 60, "h": 3600, "d": 86400}
+
+
+def time_ms(text: str) -> int:
+    """Unix milliseconds. Ends the command for a text that is no time."""
+    ago = _AGO.fullmatch(text)
+    if ago is not None:
+        return int((clock.wall() - int(ago[1]) * _SECONDS[ago[2]]) * 1000)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        end(f"{text!r} is no time: write 2026-01-31, 2026-01-31T12:00Z, or 30m, 12h, 7d ago", 2)
+    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
+
+
+@contextlib.contextmanager
+def reading(config: pathlib.Path | None, store: str | None) -> Iterator[Connection]:
+    """A connection that reads the store; what goes wrong ends the command with a sentence."""
+    from sqlalchemy.exc import DBAPIError
+
+    from gateway.store.database import DatabaseRefused
+    from gateway.store.opening import engine_of, state_of
+    from gateway.store.reading import NotWanted
+
+    url = store or _configured(config or quickstart())
+    try:
+        engine = engine_of(url, reading=True)
+        with engine.connect() as connection:
+            if state_of(connection) == (0, 0):
+                end("the store is empty: no gateway has used it yet", 1)
+            yield connection
+    except NotWanted as error:
+        end(str(error), 2)
+    except DatabaseRefused as error:
+        end(str(error), 1)
+    except DBAPIError as error:
+        end(f"the store cannot be read: {error.orig}", 1)
+
+
+def _configured(config: pathlib.Path) -> str:
+    from gateway.settings import ConfigError, format_problems, load_settings
+    from gateway.store.opening import store_url
+
+    try:
+        settings = load_settings(config, os.environ).settings
+    except ConfigError as error:
+        end(format_problems(error), 2)
+    if not settings.store.on:
+        end(f"{config}: the store is off, so there are no records", 1)
+    url = settings.store.url
+    return store_url(url.get_secret_value() if url is not None else "", pathlib.Path(settings.data_dir))

@@ -1,0 +1,60 @@
+"""A request that is explained as it goes: each of its attempts is recorded, and told in a header where it asked so."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from gateway.flight import Flight
+
+if TYPE_CHECKING:
+    from gateway.explanation.explainer import Explainer
+    from gateway.explanation.views import Decision
+    from routing.model import Endpoint
+
+ASKS: Final = b"x-penstock-explain"
+"""The request header."""
+MOST_IN_A_HEADER: Final = 8
+"""Candidates: many a client takes no header over 8 KB."""
+
+
+class ExplainedFlight(Flight):
+    """See the module. Whoever makes one sets `explainer` before it begins."""
+
+    explainer: Explainer | None = None
+    tells = False
+    """Whether the answer says why it comes from where it does."""
+    _decision: Decision | None = None
+
+    def send(self, endpoint: Endpoint, now: float) -> None:
+        serving, explainer = self._serving, self.explainer
+        if serving is not None and explainer is not None:
+            self._decision = explainer.decided(
+                self.request_id.decode(),
+                len(self.attempts) + 1,
+                endpoint,
+                serving.route,
+                self.facts,
+                self.queue_s,
+                now,
+                [attempt.upstream.endpoint for attempt in self.attempts],
+            )
+        super().send(endpoint, now)
+
+    def head_down(self) -> bytes:
+        block = super().head_down()
+        if self.tells and self._decision is not None:
+            block += b"x-penstock-routing: %b\r\n" % header(self._decision)
+        return block
+
+
+def header(decision: Decision) -> bytes:
+    """The decision as JSON in one line of ASCII."""
+    told = msgspec.to_builtins(decision)
+    left = len(decision.candidates) - MOST_IN_A_HEADER
+    if left > 0:
+        told["candidates"] = told["candidates"][:MOST_IN_A_HEADER]
+        told["candidates_left_out"] = left
+    return json.dumps(told, separators=(",", ":")).encode()

@@ -1,0 +1,127 @@
+"""The entry of the writer process: `python -m gateway.store LISTEN_FD`. Started and watched by `gateway.store.process`.
+
+What it is to use comes as one line of JSON on standard input, where a password is nobody else's to see. That input
+stays open for as long as the gateway lives: at its end the writer takes what workers still send, and ends when they do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from gateway.store.database import Database
+from gateway.store.messages import AskState, Batch, FromWriter, Start, State, Stored, ToWriter
+from gateway.store.opening import store_url
+from gateway.store.writer import Item, Writer
+from gateway.supervisor import Supervisor
+from gateway.telemetry import logs
+from gateway.workers.link import PipeLink
+
+ORPHAN_S = 40.0
+"""Longer than a worker drains whose parent is gone."""
+
+
+def open_database(url: str) -> Database:
+    """Raises DatabaseAway or DatabaseRefused."""
+    from gateway.store.sqlite import Sqlite
+
+    return Sqlite(url)
+
+
+class Clients:
+    """Those that have a link to us."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self.none = asyncio.Event()
+        self.none.set()
+
+    def came(self) -> None:
+        self._count += 1
+        self.none.clear()
+
+    def left(self) -> None:
+        self._count -= 1
+        if not self._count:
+            self.none.set()
+
+
+class Client:
+    """One worker, or the control plane, as the writer speaks to it."""
+
+    def __init__(self, writer: Writer, clients: Clients, supervisor: Supervisor) -> None:
+        self._writer = writer
+        self._clients = clients
+        self._loop = asyncio.get_running_loop()
+        self.link: PipeLink[FromWriter] = PipeLink(ToWriter, self, supervisor.spawn)
+        clients.came()
+
+    def told(self, message: ToWriter) -> None:
+        if isinstance(message, Batch):
+            number = message.number
+            self._writer.put(Item(message, lambda: self._stored(number)))
+
+    def asked(self, message: ToWriter) -> Awaitable[FromWriter]:
+        if isinstance(message, AskState):
+            return self._state()
+        raise TypeError(f"{type(message).__name__} asks nothing")
+
+    def link_lost(self) -> None:
+        self._clients.left()
+
+    async def _state(self) -> State:
+        await asyncio.to_thread(self._writer.opened.wait)
+        return self._writer.state()
+
+    def _stored(self, number: int) -> None:
+        """On the writer's thread."""
+        self._loop.call_soon_threadsafe(self.link.tell, Stored(number))
+
+
+async def write(listen_fd: int) -> None:
+    """Serve until standard input ends, and the links of all workers after it."""
+    for interruption in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(interruption, signal.SIG_IGN)  # the end is told by standard input
+    loop = asyncio.get_running_loop()
+    lifeline = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lifeline), sys.stdin)
+    start = msgspec.json.decode(await lifeline.readline(), type=Start)
+    logs.configure(start.log_level, start.log_format)
+    data_dir = Path(start.data_dir)
+    supervisor = Supervisor()
+    writer = Writer(
+        lambda: open_database(store_url(start.url, data_dir)),
+        data_dir,
+        f"writer{os.getpid()}-{os.urandom(3).hex()}",
+        retention_days=start.retention_days,
+    )
+    writer.start()
+    clients = Clients()
+    listening = socket.socket(fileno=listen_fd)
+    server = await loop.create_unix_server(lambda: Client(writer, clients, supervisor).link, sock=listening)
+    await lifeline.read()
+    server.close()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ORPHAN_S):
+            await clients.none.wait()
+    await asyncio.to_thread(writer.close)
+    await supervisor.close()
+
+
+def main() -> None:
+    logs.start()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(write(int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What workers, the control plane and the writer of records say to each other, over links (`gateway.workers.link`)."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Start(msgspec.Struct):
+    """What a writer is to use: its first line of standard input, as JSON."""
+
+    url: str
+    """Empty: SQLite in the data directory."""
+    data_dir: str
+    retention_days: int
+    log_level: str
+    log_format: str
+
+
+class Batch(msgspec.Struct, tag="batch"):
+    """Some records of one worker. The writer answers with `Stored`; one that is sent twice is stored once."""
+
+    run: str
+    """Whose: the part that the ids of one worker process have in common."""
+    number: int
+    """Of this batch, among those of its run."""
+    records: bytes
+    """msgpack of a list of `gateway.accounts.record.RequestRecord`."""
+
+
+class Stored(msgspec.Struct, tag="stored"):
+    """The writer has this batch for good: in the database, or in a file of its own."""
+
+    number: int
+
+
+class AskState(msgspec.Struct, tag="ask_state"):
+    """Asks for `State`."""
+
+
+class State(msgspec.Struct, tag="state"):
+    """How the store is."""
+
+    refused: str = ""
+    """Why this gateway may not use the database at all; a sentence for the operator."""
+    away: str = ""
+    """Why the database cannot be reached now; empty when it can."""
+    stored: int = 0
+    """Records written since the writer started."""
+    lost: int = 0
+    """Records of workers that were killed, found missing since the writer started."""
+    spilled_bytes: int = 0
+    """What waits in files."""
+
+
+ToWriter = Batch | AskState
+FromWriter = Stored | State

@@ -1,0 +1,1 @@
+"""One file per version; `revision` is its number in four digits."""

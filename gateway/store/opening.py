@@ -1,0 +1,121 @@
+"""Opening a database: which one a URL means, and its schema brought to our version.
+
+Migrations run under a lock, once, whoever of several gateways comes first. A database that is newer than we are is used
+as it is, because newer versions only add; one that says our version is too old for it is refused with a sentence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from gateway.store.database import DatabaseRefused
+from gateway.store.schema import VERSION, schema_state
+
+OLDEST: Final = 1
+"""The oldest version that a gateway may know and still use what our migrations leave."""
+LOCK: Final = 0x7065_6E73_746F
+"""Of PostgreSQL's advisory locks, the one for migrations."""
+BUSY_MS: Final = 10_000
+URLS: Final = "use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+
+
+def store_url(url: str, data_dir: Path) -> str:
+    """Where records go: the configured URL, or SQLite in the data directory."""
+    return url or f"sqlite:///{data_dir.absolute() / 'records.db'}"
+
+
+def engine_of(url: str, *, reading: bool = False) -> Engine:
+    """Raises DatabaseRefused for a URL that is none of ours. `reading`: of SQLite, take no lock and create nothing."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise DatabaseRefused("store.url is no URL") from None
+    match parsed.get_backend_name():
+        case "sqlite":
+            return _sqlite(parsed.database or "", reading)
+        case "postgresql":
+            try:
+                return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_size=1, max_overflow=0)
+            except ModuleNotFoundError:
+                raise DatabaseRefused("PostgreSQL as store needs: pip install 'penstock[postgres]'") from None
+        case other:
+            raise DatabaseRefused(f"store.url names {other}; {URLS}")
+
+
+def _sqlite(database: str, reading: bool) -> Engine:
+    if not reading:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    where = f"sqlite:///file:{database}?mode=ro&uri=true" if reading else f"sqlite:///{database}"
+    engine = create_engine(where, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # transactions begin where we say so, not before the first INSERT
+        for pragma in (f"busy_timeout={BUSY_MS}", *(() if reading else ("journal_mode=WAL", "synchronous=NORMAL"))):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def state_of(connection: Connection) -> tuple[int, int]:
+    """The version of the schema, and the oldest that may use it; (0, 0) of an empty database."""
+    if not inspect(connection).has_table("schema_state"):
+        return 0, 0
+    found = connection.execute(schema_state.select()).first()
+    return (found.version, found.oldest) if found is not None else (0, 0)
+
+
+def upgrade(engine: Engine, *, version: int = VERSION, oldest: int = OLDEST) -> None:
+    """Bring the schema to `version`. Raises DatabaseRefused, and what SQLAlchemy raises when it cannot be reached."""
+    with _locked(engine):
+        with engine.connect() as connection:
+            known, needed = state_of(connection)
+        if known > version and needed > version:
+            raise DatabaseRefused(
+                f"the store has schema version {known}, which needs a gateway that knows version {needed} or newer; "
+                f"this one knows {version}: upgrade it, or give it a store of its own"
+            )
+        if known < version:
+            with engine.begin() as connection:
+                _migrate(connection, version)
+                connection.execute(schema_state.delete())
+                connection.execute(schema_state.insert().values(version=version, oldest=oldest))
+
+
+def _migrate(connection: Connection, version: int) -> None:
+    from alembic import command  # 0.2 s, which a database that is up to date need not pay
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "gateway.store:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, f"{version:04}")
+
+
+@contextlib.contextmanager
+def _locked(engine: Engine) -> Iterator[None]:
+    if engine.dialect.name == "sqlite":
+        database = engine.url.database or ""
+        with Path(database + ".lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        return
+    with create_engine(engine.url).connect() as connection:  # its own: a lock belongs to a session
+        connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (LOCK,))
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (LOCK,))

@@ -1,0 +1,183 @@
+"""The writer process, as the gateway's first process keeps it: started, watched, asked how it is, and ended last.
+
+The socket at which it listens is ours, so workers that connect while it is being replaced wait in the queue of the
+socket, and lose nothing. A writer that dies is replaced, after a back-off when it dies again and again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from gateway.store.messages import AskState, FromWriter, Start, State, ToWriter
+from gateway.supervisor import Supervisor
+from gateway.workers.link import PipeLink
+from gateway.workers.processes import Backoff
+from gateway.workers.questions import LinkError
+
+COMMAND = (sys.executable, "-P", "-m", "gateway.store")
+MAX_SOCKET_PATH = 100
+"""The kernel's bound is 107 bytes."""
+START_S = 60.0
+END_S = 60.0
+"""What it may take to write what is left, after the last worker has ended."""
+ASK_S = 2.0
+BACKLOG = 512
+
+log = structlog.get_logger()
+
+
+class StoreRefused(Exception):
+    """The store may not be used by this gateway; the message is for the operator."""
+
+
+class StoreProcess:
+    """Keeps one writer."""
+
+    def __init__(
+        self,
+        start: Start,
+        supervisor: Supervisor,
+        *,
+        command: Sequence[str] = COMMAND,
+        backoff: Callable[[], Backoff] = Backoff,
+    ) -> None:
+        """Listens from now on. Raises OSError when the data directory cannot be written."""
+        self._start = start
+        self._supervisor = supervisor
+        self._command = command
+        self._backoff = backoff()
+        self._ending = False
+        self._process: asyncio.subprocess.Process | None = None
+        self._ended = asyncio.Event()
+        self._link: PipeLink[ToWriter] | None = None
+        self.state = State(away="not asked yet")
+        """As it was when it was last asked."""
+        Path(start.data_dir).mkdir(parents=True, exist_ok=True)
+        self.path = _free_path(Path(start.data_dir))
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.bind(self.path)
+            os.chmod(self.path, 0o600)  # noqa: PTH101
+            self._socket.listen(BACKLOG)
+        except OSError:
+            self._socket.close()
+            raise
+
+    @property
+    def pid(self) -> int | None:
+        """The writer's process id; None between two."""
+        return self._process.pid if self._process is not None else None
+
+    async def start(self) -> None:
+        """Start it, and wait until it is known whether the store can be used. Raises StoreRefused when it never can."""
+        self._supervisor.spawn("store", self._keep)
+        state = await self._ask(START_S)
+        if state is not None and state.refused:
+            raise StoreRefused(state.refused)
+        self._supervisor.loop("store", self.look, 1.0, at_once=False)
+
+    async def look(self) -> None:
+        """The step of the loop that asks it how it is."""
+        await self._ask(ASK_S)
+
+    async def stop(self) -> None:
+        """End it, once it has written what came."""
+        self._ending = True
+        process = self._process
+        if process is not None and process.stdin is not None:
+            if self._link is not None:
+                self._link.close()
+            process.stdin.close()
+            try:
+                async with asyncio.timeout(END_S):
+                    await self._ended.wait()
+            except TimeoutError:
+                log.error("writer_hangs")
+                process.kill()
+                await self._ended.wait()
+        self._socket.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)  # noqa: PTH108 - at once, on the loop
+
+    async def _keep(self) -> None:
+        """Run a writer, again and again, until the gateway stops."""
+        loop = asyncio.get_running_loop()
+        try:
+            while not self._ending:
+                began_s = loop.time()
+                code = await self._run()
+                if self._ending:
+                    return
+                wait_s = self._backoff.next_s(loop.time() - began_s)
+                log.error("writer_died", code=code, again_in_s=wait_s)
+                await asyncio.sleep(wait_s)
+        finally:
+            self._ended.set()
+
+    async def _run(self) -> int | None:
+        fd = self._socket.fileno()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command, str(fd), pass_fds=(fd,), stdin=asyncio.subprocess.PIPE, env=dict(os.environ)
+            )
+        except OSError as error:
+            log.error("writer_not_started", why=error.strerror or str(error))
+            return None
+        self._process = process
+        try:
+            assert process.stdin is not None
+            process.stdin.write(msgspec.json.encode(self._start) + b"\n")
+            return await process.wait()
+        finally:
+            self._process = None
+
+    async def _ask(self, timeout_s: float) -> State | None:
+        link = self._link
+        if link is None:
+            link = PipeLink(FromWriter, self, self._supervisor.spawn)
+            try:
+                await asyncio.get_running_loop().create_unix_connection(lambda: link, self.path)
+            except OSError:
+                return None
+            self._link = link
+        try:
+            self.state = await link.ask(AskState(), State, timeout_s=timeout_s)
+        except (LinkError, TimeoutError):
+            return None
+        return self.state
+
+    # -- gateway.workers.link.Peer -------------------------------------------------------------------------------------
+
+    def told(self, message: FromWriter) -> None:
+        """It tells us nothing unasked."""
+
+    async def asked(self, message: FromWriter) -> ToWriter:
+        raise TypeError(f"{type(message).__name__} asks nothing")
+
+    def link_lost(self) -> None:
+        self._link = None
+
+
+def _free_path(data_dir: Path) -> str:
+    """Where to listen: in the data directory, if its path is short enough for a socket."""
+    name = f"store-{os.getpid()}.sock"
+    path = str(data_dir.absolute() / name)
+    if len(path.encode()) > MAX_SOCKET_PATH:
+        path = str(Path(tempfile.mkdtemp(prefix="penstock-")) / name)
+    for stale in (path, *map(str, data_dir.absolute().glob("store-*.sock"))):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(stale)
+            except ConnectionRefusedError:  # of a gateway that was killed
+                Path(stale).unlink()
+    return path

@@ -1,0 +1,122 @@
+"""Reading the store: single requests by what they were, newest first."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, RowMapping, select
+
+from gateway.store.packing import pack, unpack
+from gateway.store.schema import AMOUNTS, IDENTITIES, LABELS, SMALL, requests, strings
+
+FAR_MS: Final = 2**48 - 1
+"""The last time that an id can hold."""
+
+Record = dict[str, Any]
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which requests. None is any."""
+
+    since_ms: int = 0
+    until_ms: int = FAR_MS
+    """Not this one any more."""
+    record_id: str | None = None
+    request_id: str | None = None
+    model: str | None = None
+    engine: str | None = None
+    replica: str | None = None
+    arm: str | None = None
+    key_id: str | None = None
+    tenant: str | None = None
+    error: str | None = None
+    status: int | None = None
+    limit: int | None = 100
+    """How many at most; None: all."""
+
+
+class NotWanted(ValueError):
+    """What is asked for makes no sense; the message says what would."""
+
+
+def id_bound(ms: int, dialect: str) -> Any:
+    """The lowest id of a millisecond, as the database has it."""
+    data = min(max(ms, 0), FAR_MS).to_bytes(6, "big") + bytes(10)
+    return data if dialect == "sqlite" else uuid.UUID(bytes=data)
+
+
+def texts(connection: Connection) -> dict[int, str]:
+    """Every text by its number."""
+    return {row.id: row.text for row in connection.execute(select(strings))}
+
+
+def found(connection: Connection, wanted: Wanted) -> Iterator[Record]:
+    """The requests that are wanted, newest first, a few at a time. Raises NotWanted."""
+    dialect = connection.dialect.name
+    conditions: list[ColumnElement[bool]] = [
+        requests.c.id >= id_bound(wanted.since_ms, dialect),
+        requests.c.id < id_bound(wanted.until_ms, dialect),
+    ]
+    if wanted.record_id is not None:
+        conditions.append(requests.c.id == _identity(wanted.record_id, dialect))
+    if wanted.request_id is not None:
+        own = requests.c.request_id == pack(wanted.request_id)
+        if len(wanted.request_id) == 32:  # one that came without an id has that of its record
+            with contextlib.suppress(NotWanted):
+                own |= requests.c.id == _identity(wanted.request_id, dialect)
+        conditions.append(own)
+    if wanted.status is not None:
+        conditions.append(requests.c.status == wanted.status)
+    by_number = texts(connection)
+    numbers = {text: number for number, text in by_number.items()}
+    for label in ("model", "engine", "replica", "arm", "key_id", "tenant", "error"):
+        text = getattr(wanted, label)
+        if text is not None:
+            if text not in numbers:
+                return
+            conditions.append(requests.c[label] == numbers[text])
+    query = select(requests).where(*conditions).order_by(requests.c.id.desc()).limit(wanted.limit)
+    with connection.execution_options(yield_per=1_000).execute(query) as rows:
+        for row in rows.mappings():
+            yield _record(row, by_number)
+
+
+def _identity(digits: str, dialect: str) -> Any:
+    try:
+        data = bytes.fromhex(digits)
+    except ValueError:
+        data = b""
+    if len(data) != 16:
+        raise NotWanted("a record id has 32 hex digits")
+    return data if dialect == "sqlite" else uuid.UUID(bytes=data)
+
+
+def _record(row: RowMapping, by_number: Mapping[int, str]) -> Record:
+    """In the words of the access line."""
+    identity = row["id"]
+    record_id = identity.hex if isinstance(identity, uuid.UUID) else identity.hex()
+    time_ms = int(record_id[:12], 16)
+    record: Record = {"record_id": record_id, "time": _time(time_ms), "time_ms": time_ms}
+    record |= {name: unpack(row[name]) for name in IDENTITIES}
+    record["request_id"] = record["request_id"] or record_id
+    record |= {name: row[name] for name in SMALL}
+    record["stream"] = bool(record["stream"])
+    record |= {name: by_number.get(row[name], "") for name in LABELS}
+    for name in AMOUNTS:
+        value = row[name]
+        if name.endswith("_us"):
+            record[name[:-3] + "_ms"] = None if value is None else value / 1000
+        elif name.endswith("_nanousd"):
+            record[name[:-8] + "_usd"] = None if value is None else value / 1e9
+        else:
+            record[name] = value
+    return record
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

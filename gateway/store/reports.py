@@ -1,0 +1,84 @@
+"""What models, tenants, keys, arms and days cost: sums of the sums that the writer keeps, never a scan of requests."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Table, func, select
+
+from gateway.store.reading import FAR_MS, NotWanted, texts
+from gateway.store.rows import DAY_MS, HOUR_MS
+from gateway.store.schema import MEASURES, daily_keys, hourly
+
+DIMENSIONS: Final = ("model", "engine", "upstream_model", "arm", "tenant", "key", "day", "hour")
+_COLUMNS: Final = {"key": "key_id"}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class WantedSums(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to sum up, and by what."""
+
+    by: tuple[str, ...] = ("model",)
+    since_ms: int = 0
+    until_ms: int = FAR_MS
+    """Not this hour, or day where keys are asked for, any more."""
+
+
+Sums = dict[str, Any]
+
+
+def report(connection: Connection, wanted: WantedSums) -> list[Sums]:
+    """A row for each combination that there was, the most expensive first; by day and hour in their order.
+
+    Times are taken in whole hours, with `key` in whole days (UTC). Raises NotWanted.
+    """
+    for name in wanted.by:
+        if name not in DIMENSIONS:
+            raise NotWanted(f"there is no {name!r} to sum by; there is {', '.join(DIMENSIONS)}")
+    if len(set(wanted.by)) < len(wanted.by):
+        raise NotWanted("each is to be named once")
+    keyed = "key" in wanted.by
+    if keyed and "hour" in wanted.by:
+        raise NotWanted("keys are summed up by the day, so not by hour and key at once")
+    table = daily_keys if keyed else hourly
+    period, length_ms = (table.c.day, DAY_MS) if keyed else (table.c.hour, HOUR_MS)
+    dimensions = [_dimension(table, name, keyed).label(name) for name in wanted.by]
+    query = (
+        select(*dimensions, *(func.sum(table.c[measure]).label(measure) for measure in MEASURES))
+        .where(period >= wanted.since_ms // length_ms, period < -(-wanted.until_ms // length_ms))
+        .group_by(*dimensions)
+    )
+    by_number = texts(connection)
+    rows = [_row(row._mapping, wanted.by, by_number) for row in connection.execute(query)]
+    times = [name for name in wanted.by if name in ("day", "hour")]
+    rows.sort(key=lambda row: (*(row[name] for name in times), -row["cost_usd"], -row["requests"]))
+    return rows
+
+
+def _dimension(table: Table, name: str, keyed: bool) -> Any:
+    if name == "day" and not keyed:
+        return table.c.hour // 24
+    return table.c[_COLUMNS.get(name, name)]
+
+
+def _row(row: Any, by: tuple[str, ...], by_number: dict[int, str]) -> Sums:
+    sums: Sums = {}
+    for name in by:
+        value = int(row[name])
+        match name:
+            case "day":
+                sums[name] = (_EPOCH + timedelta(days=value)).strftime("%Y-%m-%d")
+            case "hour":
+                sums[name] = (_EPOCH + timedelta(hours=value)).strftime("%Y-%m-%dT%H:00Z")
+            case _:
+                sums[name] = by_number.get(value, "")
+    measured = {measure: int(row[measure]) for measure in MEASURES}
+    sums |= {name: measured[name] for name in MEASURES if not name.endswith(("_us", "_count", "_nanousd"))}
+    sums["cost_usd"] = measured["cost_nanousd"] / 1e9
+    requests = measured["requests"]
+    sums["duration_ms"] = round(measured["duration_us"] / requests / 1000, 3)
+    counted = measured["ttft_count"]
+    sums["ttft_ms"] = round(measured["ttft_us"] / counted / 1000, 3) if counted else None
+    return sums

@@ -1,0 +1,128 @@
+"""The tables, as the newest migration leaves them. Reads are written with these; the writers know the columns by name.
+
+`requests` has one row per settled request; its key is the record's id, which begins with the time, so the key is the
+index by time too. Texts that repeat are numbers of `strings`; 0 is the empty one. Money is whole nano-dollars (the
+price of one token of the cheapest model is 10 of them), times are microseconds, so that sums are exact. `hourly` and
+`daily_keys` hold the sums that reports are made of; they change in the transaction that inserts the records.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Uuid
+from sqlalchemy.types import TypeEngine
+
+VERSION: Final = 1
+"""Of this schema: the number of its newest migration."""
+
+metadata = MetaData()
+
+strings = Table(
+    "strings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("text", String, nullable=False, unique=True),
+)
+
+LABELS: Final = (
+    "operation",
+    "model",
+    "engine",
+    "replica",
+    "arm",
+    "upstream_model",
+    "error",
+    "finish_reason",
+    "usage_source",
+    "key_id",
+    "tenant",
+)
+"""Columns of `requests` that hold numbers of `strings`."""
+IDENTITIES: Final = ("request_id", "trace_id")
+"""Columns of `requests` with packed ids (`gateway.store.packing`)."""
+AMOUNTS: Final = (
+    "duration_us",
+    "ttft_us",
+    "tpot_us",
+    "overhead_us",
+    "queue_us",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cost_nanousd",
+)
+SMALL: Final = ("status", "stream", "attempts")
+
+
+def _uuid() -> TypeEngine[object]:
+    """16 bytes, in SQLite as a blob: its own type for ids is text."""
+    return Uuid(as_uuid=True).with_variant(LargeBinary(16), "sqlite")  # type: ignore[return-value]
+
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", _uuid(), primary_key=True),
+    *(Column(name, SmallInteger, nullable=False) for name in SMALL),
+    *(Column(name, Integer, nullable=False) for name in LABELS),
+    *(Column(name, LargeBinary) for name in IDENTITIES),
+    *(Column(name, BigInteger) for name in AMOUNTS),
+    sqlite_with_rowid=False,
+)
+
+MEASURES: Final = (
+    "requests",
+    "errors",
+    "unpriced",
+    "estimated",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cost_nanousd",
+    "duration_us",
+    "ttft_us",
+    "ttft_count",
+)
+"""What is summed up. `unpriced` counts the requests that reached an engine and whose cost nobody knows, `estimated`
+those whose tokens were."""
+HOURLY: Final = ("hour", "model", "engine", "upstream_model", "arm", "tenant")
+DAILY_KEYS: Final = ("day", "key_id", "tenant", "model", "engine", "upstream_model", "arm")
+
+
+def _sums(name: str, dimensions: tuple[str, ...]) -> Table:
+    return Table(
+        name,
+        metadata,
+        *(Column(dimension, Integer, primary_key=True, autoincrement=False) for dimension in dimensions),
+        *(Column(measure, BigInteger, nullable=False) for measure in MEASURES),
+        sqlite_with_rowid=False,
+    )
+
+
+hourly = _sums("hourly", HOURLY)
+"""By Unix hour."""
+daily_keys = _sums("daily_keys", DAILY_KEYS)
+"""By Unix day, with the key: hourly it would be ten times as large."""
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run", String(12), primary_key=True),
+    Column("recorded", BigInteger, nullable=False),
+    Column("settled", BigInteger),
+    Column("ended_ms", BigInteger),
+)
+"""Worker processes: how many of their records are here, and how many requests they had settled when they ended."""
+
+schema_state = Table(
+    "schema_state",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("oldest", Integer, nullable=False),
+)
+"""One row: the version of this schema, and the oldest that a gateway may know and still use it."""

@@ -1,0 +1,125 @@
+"""Files for what cannot be stored now: appended to by one process, read by the writer once nobody appends any more.
+
+A file is a row of frames: size, checksum, bytes. Whoever appends holds a lock on it, which ends with the process; a
+last frame that was cut off by a kill or a full disk is left out, and what is whole before it counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_HEAD = struct.Struct("<II")
+SUFFIX = ".spill"
+MAX_FILE_BYTES = 8 * 1024 * 1024
+"""A new file is begun after so many: the writer reads one in .3 s, and takes what has come meanwhile before another."""
+
+
+def directory_of(data_dir: Path) -> Path:
+    return data_dir / "spill"
+
+
+class Spill:
+    """Appends to files of this process's own, one after the other. Belongs to one thread at a time."""
+
+    def __init__(self, data_dir: Path, name: str, *, file_bytes: int = MAX_FILE_BYTES) -> None:
+        """`name` is this process's alone."""
+        self._directory = directory_of(data_dir)
+        self._name = name
+        self._file_bytes = file_bytes
+        self._fd = -1
+        self._size = 0
+        self._files = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether a file is being written that nobody may read yet."""
+        return self._fd >= 0
+
+    def append(self, parts: Iterable[bytes]) -> None:
+        """Write these, each whole or not at all. Raises OSError, and then none of them is there."""
+        if self._fd < 0:
+            self._begin()
+        data = b"".join([_HEAD.pack(len(part), zlib.crc32(part)) + part for part in parts])
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._size)
+            self.close()
+            raise
+        self._size += len(data)
+        if self._size >= self._file_bytes:
+            self.close()
+
+    def close(self) -> None:
+        """Let the writer have what was appended."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _begin(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._files += 1
+        path = self._directory / f"{self._name}-{self._files}{SUFFIX}"
+        new = path.with_suffix(".new")
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            os.rename(new, path)  # noqa: PTH104 - under this name it is locked from the first moment
+        except OSError:
+            os.close(fd)
+            raise
+        self._fd, self._size = fd, 0
+
+
+def spilled_bytes(data_dir: Path) -> int:
+    """What waits in all files."""
+    total = 0
+    for path in directory_of(data_dir).glob(f"*{SUFFIX}"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
+@contextlib.contextmanager
+def next_spilled(data_dir: Path) -> Iterator[tuple[Path, Iterator[bytes]] | None]:
+    """The oldest file that nobody appends to, and its frames; None without one. Remove the file once they are stored:
+    nobody else reads it meanwhile."""
+    paths = sorted(directory_of(data_dir).glob(f"*{SUFFIX}"), key=_age)
+    with contextlib.ExitStack() as stack:
+        for path in paths:
+            try:
+                file = stack.enter_context(path.open("rb"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            if path.exists():
+                yield path, _frames(file.read())
+                return
+        yield None
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _frames(data: bytes) -> Iterator[bytes]:
+    at = 0
+    while at + _HEAD.size <= len(data):
+        size, checksum = _HEAD.unpack_from(data, at)
+        part = data[at + _HEAD.size : at + _HEAD.size + size]
+        if len(part) < size or zlib.crc32(part) != checksum:
+            return
+        yield part
+        at += _HEAD.size + size

@@ -1,0 +1,271 @@
+"""The writer: records from the links of all workers into the database, in the order they came.
+
+A thread of its own writes, whatever has come meanwhile in one transaction. A batch is confirmed once it is committed.
+While the database is away, batches go to a file at once, and are confirmed from there; when it is back, the files are
+read first-in. With no room for files either, what has come is kept, and workers, who have only a few batches on their
+way at once, keep the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from gateway import clock
+from gateway.accounts.record import RequestRecord
+from gateway.store.database import Database, DatabaseAway, DatabaseRefused, Records
+from gateway.store.messages import Batch, State
+from gateway.store.settled import ended_runs
+from gateway.store.spill import Spill, next_spilled, spilled_bytes
+
+MOST_RECORDS = 2_000
+"""In one transaction: from 1,000 on, more make nothing faster."""
+SWEEP_S = 0.5
+RETRY_S = 1.0
+DAY_MS = 86_400_000
+
+log = structlog.get_logger()
+
+
+class Item(NamedTuple):
+    """A batch that came, and who is told that it is stored."""
+
+    batch: Batch
+    stored: Callable[[], None]
+
+
+class Writer:
+    """Owns the database and the thread that writes to it. `put` and `state` may be called from any thread."""
+
+    def __init__(
+        self,
+        open_database: Callable[[], Database],
+        data_dir: Path,
+        name: str,
+        *,
+        retention_days: int = 90,
+        retry_s: float = RETRY_S,
+        sweep_s: float = SWEEP_S,
+        spill: Spill | None = None,
+    ) -> None:
+        """`open_database` raises DatabaseAway or DatabaseRefused; `name` is this process's alone."""
+        self._open_database = open_database
+        self._data_dir = data_dir
+        self._retention_ms = retention_days * DAY_MS
+        self._retry_s = retry_s
+        self._sweep_s = sweep_s
+        self._spill = spill or Spill(data_dir, name)
+        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._decode = msgspec.msgpack.Decoder(list[RequestRecord]).decode
+        self._decode_batch = msgspec.msgpack.Decoder(Batch).decode
+        self._database: Database | None = None
+        self._kept: list[Item] = []
+        self._away = "not opened yet"
+        self._told = ""
+        self._refused = ""
+        self._stored = 0
+        self._lost = 0
+        self._retry_at_s = 0.0
+        self._swept_at_s = 0.0
+        self._ended: set[str] = set()
+        """Runs that had ended at the last sweep."""
+        self.opened = threading.Event()
+        """Set once it is known whether the database can be used."""
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, item: Item) -> None:
+        """Store a batch; its `stored` is called on the writer's thread."""
+        self._queue.put(item)
+
+    def state(self) -> State:
+        return State(self._refused, self._away, self._stored, self._lost, spilled_bytes(self._data_dir))
+
+    def close(self) -> None:
+        """Store all that came, then end. Blocks."""
+        self._queue.put(None)
+        self._thread.join()
+
+    # From here on: the thread.
+
+    def _run(self) -> None:
+        try:
+            while self._step():
+                pass
+        except BaseException:
+            log.exception("writer_failed")
+            raise
+        finally:
+            self.opened.set()
+
+    def _step(self) -> bool:
+        """Take what came and write it; returns False after the last."""
+        if self._database is None and not self._refused and clock.monotonic() >= self._retry_at_s:
+            self._open()
+        items, last = self._take()
+        if items or self._kept:
+            self._write(items)
+        if clock.monotonic() >= self._swept_at_s or last:
+            self._swept_at_s = clock.monotonic() + self._sweep_s
+            self._sweep(last)
+        if last:
+            self._end()
+        return not last
+
+    def _take(self) -> tuple[list[Item], bool]:
+        """What waits, at most `MOST_RECORDS` or so of it; True with the last."""
+        items: list[Item] = []
+        size = 0
+        wait_s = self._sweep_s
+        while size < MOST_RECORDS * 500:  # bytes of records
+            try:
+                item = self._queue.get(timeout=wait_s) if wait_s else self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if item is None:
+                return items, True
+            items.append(item)
+            size += len(item.batch.records)
+            wait_s = 0.0
+        return items, False
+
+    def _write(self, items: list[Item]) -> None:
+        items = [*self._kept, *items]
+        self._kept = []
+        if self._database is not None:
+            try:
+                self._stored += self._insert([item.batch for item in items])
+            except DatabaseAway as error:
+                self._lose(error)
+            else:
+                self._confirm(items)
+                return
+        try:
+            self._spill.append([msgspec.msgpack.encode(item.batch) for item in items])
+        except OSError as error:
+            self._kept = items
+            self._tell(f"{self._away}; spill file: {error.strerror or error}")
+            return
+        self._confirm(items)
+
+    def _insert(self, batches: Sequence[Batch]) -> int:
+        """Raises DatabaseAway. What the database cannot take for what it is, is left out and told."""
+        assert self._database is not None
+        read = [Records(batch.run, self._decode(batch.records)) for batch in batches]
+        try:
+            return self._database.insert(read)
+        except DatabaseAway:
+            raise
+        except Exception:
+            stored = 0
+            for one in [Records(each.run, [record]) for each in read for record in each.records]:
+                try:
+                    stored += self._database.insert([one])
+                except DatabaseAway:
+                    raise
+                except Exception:
+                    log.exception("record_refused", record=one.records[0].record_id)
+            return stored
+
+    def _confirm(self, items: list[Item]) -> None:
+        for item in items:
+            item.stored()
+
+    def _open(self) -> None:
+        try:
+            self._database = self._open_database()
+        except DatabaseAway as error:
+            self._lose(error)
+        except DatabaseRefused as error:
+            self._refused = self._away = str(error)
+            log.error("store_refused", why=self._refused)
+        else:
+            if self._told:
+                log.warning("store_back")
+            self._away = self._told = ""
+        self.opened.set()
+
+    def _lose(self, error: DatabaseAway) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            with contextlib.suppress(Exception):
+                database.close()
+        self._away = str(error)
+        self._retry_at_s = clock.monotonic() + self._retry_s
+        self._tell(self._away)
+
+    def _tell(self, why: str) -> None:
+        if not self._told:
+            log.error("store_away", why=why)
+        self._told = why
+
+    # -- what waits in files, and what has ended -----------------------------------------------------------------------
+
+    def _sweep(self, last: bool) -> None:
+        if self._database is None:
+            return
+        try:
+            self._spill.close()
+            while (more := self._ingest_one()) and last:
+                pass
+            if more:
+                self._swept_at_s = 0.0  # the next file at once, after what has come meanwhile
+                return
+            self._count_ended(last)
+            if self._database.expire(int(clock.wall() * 1e3) - self._retention_ms):
+                self._swept_at_s = 0.0
+        except DatabaseAway as error:
+            self._lose(error)
+
+    def _ingest_one(self) -> bool:
+        """Store a file's records and remove it; returns whether there was one."""
+        with next_spilled(self._data_dir) as found:
+            if found is None:
+                return False
+            path, frames = found
+            some: list[Batch] = []
+            for frame in frames:
+                some.append(self._decode_batch(frame))
+                if len(some) >= 20:
+                    self._stored += self._insert(some)
+                    some = []
+            if some:
+                self._stored += self._insert(some)
+            path.unlink()
+        return True
+
+    def _count_ended(self, last: bool) -> None:
+        """Count what workers that are gone had settled and nobody has.
+
+        What they sent before they ended may still be in a socket, so a run is counted at the second sweep that finds it
+        ended, and nothing waiting.
+        """
+        assert self._database is not None
+        with ended_runs(self._data_dir) as ended:
+            before, self._ended = self._ended, {run.run for run in ended}
+            if not last and not self._queue.empty():
+                return
+            for run in ended:
+                if run.run not in before and not last:
+                    continue
+                lost = self._database.end_run(run.run, run.settled, int(clock.wall() * 1e3))
+                if lost > 0:
+                    self._lost += lost
+                    log.error("records_lost", run=run.run, settled=run.settled, lost=lost)
+                run.forget()
+
+    def _end(self) -> None:
+        if self._kept:
+            log.error("records_not_stored", batches=len(self._kept))
+        self._spill.close()
+        if self._database is not None:
+            self._database.close()
