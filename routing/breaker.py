@@ -151,6 +151,17 @@ class Breaker:
         else:
             self._probes -= 1
 
+    def counted(self, now: float) -> tuple[int, int]:
+        """Successes and failures in the window."""
+        if now >= self._bucket_end_s:
+            self._turn(now)
+        return sum(self._good), sum(self._bad)
+
+    def forget(self) -> None:
+        """Empty the window; the state stays."""
+        self._good = [0] * self._settings.buckets
+        self._bad = [0] * self._settings.buckets
+
     def retune(self, settings: BreakerSettings, now: float) -> None:
         """Go by other settings from `now` on. What was counted, the state and the probes in flight stay.
 
@@ -202,8 +213,7 @@ class Breaker:
             self._told(False, why, self.open_until - now)
 
     def _close(self) -> None:
-        self._good = [0] * self._settings.buckets
-        self._bad = [0] * self._settings.buckets
+        self.forget()
         self._trips = 0
         self._period += 1
         self._probes = 0

@@ -19,6 +19,7 @@ from types import MappingProxyType
 
 from routing.admission import DEFAULT_ADMISSION, Admission, AdmissionSettings
 from routing.costs import Terms
+from routing.ejection import EjectionSettings
 from routing.hedging import Hedging, HedgingSettings
 from routing.model import LEAST_LOAD, Endpoint
 from routing.pickers import build_picker, terms_of
@@ -62,6 +63,8 @@ class ModelSpec:
     admission: AdmissionSettings = DEFAULT_ADMISSION
     hedging: HedgingSettings | None = None
     """None where nothing is hedged."""
+    ejection: EjectionSettings | None = None
+    """None where no replica is compared with its peers."""
     continuations: int = 0
     """How often a stream whose engine dies may go on elsewhere."""
     peers: int = 1
@@ -148,6 +151,7 @@ def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = 
         prefixes=table.prefixes if terms is not None and terms.caches else None,
         news=table.news,
         hedging=_hedging(model, old),
+        ejection=model.ejection,
         continuations=model.continuations,
     )
 

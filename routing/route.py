@@ -21,6 +21,7 @@ from routing.replica import NO_SLOT
 from routing.tokens import TokenEstimate
 
 if TYPE_CHECKING:
+    from routing.ejection import EjectionSettings
     from routing.filters import Filter
     from routing.hedging import Hedging
 
@@ -95,6 +96,8 @@ class ModelRoute:
     """Asked in this order, before anything is picked."""
     hedging: Hedging | None = None
     """Where late streams are asked for a second time."""
+    ejection: EjectionSettings | None = None
+    """Where a replica that does worse than its peers stands aside."""
     continuations: int = 0
     """How often a stream whose engine dies may go on elsewhere."""
     keeps_prompt: bool = False

@@ -11,8 +11,10 @@ from gateway.accounts.prices import PICO, Rates
 from gateway.fleet.engines import Built
 from gateway.fleet.steps import at_once
 from gateway.settings import Model, Settings
+from gateway.settings.sections.ejection import EjectionSection
 from routing.admission import AdmissionSettings
 from routing.breaker import BreakerSettings
+from routing.ejection import EjectionSettings
 from routing.fleet import ModelSpec, TargetSpec
 from routing.hedging import HedgingSettings
 from routing.route import RetrySettings
@@ -89,7 +91,21 @@ def model_spec(
             enabled=model.admission.enabled,
         ),
         hedging=HedgingSettings(model.hedging.after_ms) if model.hedging.enabled else None,
+        ejection=_ejection(model.ejection),
         continuations=model.continuation.per_request if model.continuation.enabled else 0,
+    )
+
+
+def _ejection(section: EjectionSection) -> EjectionSettings | None:
+    if not section.enabled:
+        return None
+    return EjectionSettings(
+        max_ratio=section.max_ratio,
+        base_s=section.base_s,
+        max_s=section.max_s,
+        min_requests=section.min_requests,
+        failure_margin=section.failure_margin,
+        ttft_ratio=section.ttft_ratio,
     )
 
 

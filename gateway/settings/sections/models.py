@@ -8,6 +8,7 @@ from pydantic import Field
 
 from engines.settings.fields import Name, Number, Ratio, Seconds, Section, Text, Whole
 from gateway.settings.sections.continuation import ContinuationSection
+from gateway.settings.sections.ejection import EjectionSection
 from gateway.settings.sections.hedging import HedgingSection
 
 
@@ -67,4 +68,5 @@ class Model(Section):
     admission: AdmissionSection = Field(default=AdmissionSection(), description="{in_flight: 64}")
     hedging: HedgingSection = Field(default=HedgingSection(), description="{enabled: true}")
     continuation: ContinuationSection = Field(default=ContinuationSection(), description="{enabled: true}")
+    ejection: EjectionSection = Field(default=EjectionSection(), description="{enabled: true}")
     slo: Objective = Field(default=Objective(), description="{ttft_ms: 500}")
