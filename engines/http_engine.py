@@ -19,7 +19,7 @@ from engines.loads.load import EngineLoad
 from engines.loads.metrics import MetricsReader
 from engines.model import Deadlines, Operation
 from engines.model_list import model_names
-from engines.operations import PATHS, SHAPES
+from engines.operations import SHAPES
 from engines.pool import Pool
 from engines.pools import SYSTEM, Pools, Trust
 from engines.port import Engine, Exchange, Outgoing, Replica, Sink
@@ -56,6 +56,11 @@ class HttpSettings:
     accepts_stream_options: bool = True
     continues_chat: bool = False
     """Whether it knows `continue_final_message`."""
+    continuous_usage: bool = False
+
+
+_LASTING: Final = frozenset(shape.path for shape in SHAPES.values() if "{" not in shape.path)
+"""The paths that come again; one with a name in it mostly does not."""
 
 
 class _Server:
@@ -93,6 +98,7 @@ class HttpEngine(Engine):
         self.operations = settings.operations
         self.accepts_stream_options = settings.accepts_stream_options
         self.continues_chat = settings.continues_chat
+        self.continuous_usage = settings.continuous_usage
         self.tells_load = settings.tells_load
         self.secrets = tuple(
             secret.encode()
@@ -149,14 +155,14 @@ class HttpEngine(Engine):
         path = outgoing.path
         fixed = server.heads.get(path)
         if fixed is None:
-            fixed = server.heads[path] = self._head(server, path)
+            fixed = self._head(server, path, outgoing.method)
+            if path in _LASTING:
+                server.heads[path] = fixed
         body = outgoing.body
         head = b"%b%bcontent-length: %d\r\n\r\n" % (fixed, outgoing.headers, len(body))
         return server.pool.send(head, body, deadlines, sink, self._hidden)
 
-    def _head(self, server: _Server, path: str) -> bytes:
-        operation = PATHS.get(path.encode())
-        method = SHAPES[operation].method if operation is not None else b"POST"
+    def _head(self, server: _Server, path: str, method: bytes) -> bytes:
         if self.settings.version_in_url:
             path = path.removeprefix("/v1")
         return b"%b %b%b HTTP/1.1\r\n%b%b" % (method, server.base, path.encode(), server.host, self._fixed)

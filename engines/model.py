@@ -8,12 +8,14 @@ from typing import Final, Literal
 
 
 class Operation(Enum):
-    """One inference endpoint of the OpenAI-shaped surface; the value is the path a client calls."""
+    """One inference endpoint of the OpenAI-shaped surface; the value is the path a client calls, with its places."""
 
     CHAT = "/v1/chat/completions"
     COMPLETIONS = "/v1/completions"
     EMBEDDINGS = "/v1/embeddings"
     RESPONSES = "/v1/responses"
+    RESPONSE = "/v1/responses/{id}"
+    RESPONSE_CANCEL = "/v1/responses/{id}/cancel"
     MESSAGES = "/v1/messages"
     RERANK = "/v1/rerank"
     SCORE = "/v1/score"

@@ -15,16 +15,22 @@ BodyKind = Literal["json", "multipart", "none"]
 class Shape:
     """How a client asks for one operation."""
 
-    method: bytes
+    methods: tuple[bytes, ...]
     path: str
     body: BodyKind
     """What its request carries; where it is `none` the model is named elsewhere."""
 
 
-SHAPES: Final[Mapping[Operation, Shape]] = {
-    operation: Shape(b"POST", operation.value, "json") for operation in Operation
+STORED: Final = {
+    Operation.RESPONSE: Shape((b"GET", b"DELETE"), Operation.RESPONSE.value, "none"),
+    Operation.RESPONSE_CANCEL: Shape((b"POST",), Operation.RESPONSE_CANCEL.value, "none"),
 }
-"""All of today's post a JSON object to a fixed path."""
+"""Those about an answer that an engine keeps. Its id says which engine and which model."""
+
+SHAPES: Final[Mapping[Operation, Shape]] = {
+    operation: STORED.get(operation) or Shape((b"POST",), operation.value, "json") for operation in Operation
+}
+"""All others post a JSON object to a fixed path."""
 
 
 class Paths:
@@ -64,5 +70,7 @@ class Paths:
 
 PATHS: Final = Paths(SHAPES)
 
-OPERATION_KEYS: Final = {operation: operation.value for operation in Operation}
-"""What routing knows an operation by; asking an enum for its value costs 0.1 us each time."""
+OPERATION_KEYS: Final = {
+    operation: (Operation.RESPONSES if operation in STORED else operation).value for operation in Operation
+}
+"""What routing knows an operation by: who answers one has its answers. To ask an enum for its value costs 0.1 us."""

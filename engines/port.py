@@ -76,11 +76,12 @@ class Replica:
 class Outgoing:
     """One request as an engine is to send it. A plain class: a frozen dataclass costs three times as much to make."""
 
-    __slots__ = ("body", "headers", "path")
+    __slots__ = ("body", "headers", "method", "path")
 
-    def __init__(self, path: str, headers: bytes, body: bytes) -> None:
+    def __init__(self, path: str, headers: bytes, body: bytes, method: bytes = b"POST") -> None:
+        self.method = method
         self.path = path
-        """As `Operation.value` spells it; an engine puts its own base before it."""
+        """As `Operation.value` spells it, places filled, perhaps with a query; an engine puts its base before it."""
         self.headers = headers
         """A block of complete `name: value\\r\\n` lines, added to the engine's own."""
         self.body = body
@@ -89,7 +90,16 @@ class Outgoing:
 class Engine(Protocol):
     """One named engine of the configuration: a set of replicas that serve the same models."""
 
-    __slots__ = ("accepts_stream_options", "continues_chat", "kind", "name", "operations", "secrets", "tells_load")
+    __slots__ = (
+        "accepts_stream_options",
+        "continues_chat",
+        "continuous_usage",
+        "kind",
+        "name",
+        "operations",
+        "secrets",
+        "tells_load",
+    )
 
     name: str
     kind: str
@@ -101,6 +111,8 @@ class Engine(Protocol):
     """Whether `stream_options` may be sent; where not, the engine reports usage unasked or not at all."""
     continues_chat: bool
     """Whether a chat may end with the beginning of the answer, to be continued (`continue_final_message`)."""
+    continuous_usage: bool
+    """Whether each event of a stream is to hold the usage so far, so that of one that is cut short it is known."""
     secrets: tuple[bytes, ...]
     """Byte strings that must never appear in anything passed to a client."""
 

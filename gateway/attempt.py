@@ -110,6 +110,11 @@ class Attempt(Sink):
     content_events = 0
     """Events of a stream with content so far."""
     finish_reason = ""
+    told_cost_usd: float | None = None
+    told_usage: Usage | None = None
+    """What the client has been told that the request costs, if this attempt used that."""
+    span_id = b""
+    """Where spans are made: 16 hex digits."""
     gpu_cost_usd: float | None = None
     _asked_load = False
     _held: HeldPrompts | None = None

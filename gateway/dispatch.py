@@ -19,18 +19,27 @@ from gateway.errors import Failure
 from gateway.explanation.flight import ASKS, ExplainedFlight
 from gateway.fleet.snapshot import UNNAMED
 from gateway.flight import Flight
+from gateway.parameters import parameters_of
 from gateway.record_ids import RecordIds, id_lines
+from gateway.responses.flight import ResponsesFlight, StoredFlight, StoredPrompt
+from gateway.responses.places import following, named_in_path, previous_in, stored
+from gateway.responses.search import Looked, Search
 from gateway.waiting import WaitingRoom
 
 if TYPE_CHECKING:
+    from engines.port import Spawn
     from gateway.accounts.settlement import Settlement
     from gateway.envelope import Envelope
     from gateway.explanation.explainer import Explainer
     from gateway.fleet.snapshot import Serving, Snapshot
+    from gateway.http.handler import Work
     from gateway.http.request import Request
     from gateway.identity import Principal
+    from gateway.responses.homes import Home
+    from gateway.responses.keeper import Keeper
 
 _well_formed_id: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
+_RESPONSES: Final = Operation.RESPONSES
 MAX_TIMEOUT_MS: Final = 24 * 3600 * 1000
 MOST_DIGITS: Final = 4
 MOST_READ_TIMEOUTS: Final = 64
@@ -42,11 +51,13 @@ class Dispatcher:
 
     __slots__ = (
         "_explainer",
+        "_keeper",
         "_loop",
         "_read_timeouts",
         "_rng",
         "_room",
         "_settlement",
+        "_spawn",
         "ids",
         "snapshot",
     )
@@ -57,10 +68,15 @@ class Dispatcher:
         settlement: Settlement,
         explainer: Explainer,
         ids: RecordIds,
+        keeper: Keeper,
+        spawn: Spawn,
         rng: random.Random | None = None,
     ) -> None:
+        """`spawn` runs what must wait: a question about a response that another worker may know."""
         self.snapshot = snapshot
         self._explainer = explainer
+        self._keeper = keeper
+        self._spawn = spawn
         self._settlement = settlement
         self.ids = ids
         self._loop = asyncio.get_running_loop()
@@ -82,9 +98,12 @@ class Dispatcher:
             return request_id
         return record_id
 
-    def begin(self, request: Request, operation: Operation) -> Flight | None:
-        """Start an inference request; None when it was refused, and answered, at once."""
-        received_s = clock.monotonic()
+    def begin(self, request: Request, operation: Operation, looked: Looked | None = None) -> Work | None:
+        """Start an inference request; None when it was refused, and answered, at once.
+
+        `looked`: it was begun before, and the response that it names has been searched for meanwhile.
+        """
+        received_s = clock.monotonic() if looked is None else looked.received_s
         snapshot = self.snapshot
         fields = request.fields
         record_id = self.ids.next(received_s)
@@ -94,12 +113,14 @@ class Dispatcher:
         model = ""
         key_id = principal.key_id
         try:
-            method = SHAPES[operation].method
-            if request.method != method:
-                allowed = method.decode()
+            shape = SHAPES[operation]
+            if request.method not in shape.methods:
+                allowed = ", ".join([method.decode() for method in shape.methods])
                 raise Failure("method_not_allowed", f"{operation.value} takes {allowed}", allow=allowed)
             if fields.get(b"content-encoding", b"").lower() not in (b"", b"identity"):
                 raise Failure("unsupported_encoding", "send the body without a content-encoding")
+            if shape.body == "none":
+                return self._begin_stored(request, operation, request_id, record_id, principal, received_s, looked)
             parsed = envelope.parse(request.body)
             model = parsed.model
             serving = snapshot.serving.get((model, UNNAMED))
@@ -109,6 +130,12 @@ class Dispatcher:
             deadlines = self._deadlines(request)
             priority = fields.get(b"x-penstock-priority")
             wanted = None if priority is None else _priority(priority)
+            if operation is _RESPONSES:
+                previous = previous_in(request.body)
+                if previous:
+                    if self._must_ask(previous, looked):
+                        return self._search(request, operation, previous, received_s)
+                    serving = following(self._home(previous, looked), previous, serving, principal)
         except Failure as failure:
             self._settlement.refused(request, request_id, record_id, operation, model, key_id, failure, received_s)
             body = failure.body(DIALECTS[operation], request_id.decode())
@@ -116,8 +143,8 @@ class Dispatcher:
             headers = b"content-type: application/json\r\n%b%b" % (named, failure.headers())
             request.connection.respond(failure.status, headers, body)
             return None
-        if self._explainer.watched or ASKS in fields:
-            flight = self._explained(request, operation, request_id, record_id, principal, parsed, serving, received_s)
+        if operation is _RESPONSES or self._explainer.watched or ASKS in fields:
+            flight = self._special(request, operation, request_id, record_id, principal, parsed, serving, received_s)
         else:
             flight = Flight(
                 request,
@@ -134,12 +161,18 @@ class Dispatcher:
                 received_s,
             )
         flight.deadlines = deadlines
+        tracing = self._settlement.tracing
+        if tracing is not None:
+            trace = tracing.begin(fields)
+            if trace.sampled:
+                trace.parameters = parameters_of(request.body)
+            flight.follow(trace)
         if wanted is not None:
             flight.facts.priority = min(wanted, principal.priority)
         flight.begin()
         return flight
 
-    def _explained(
+    def _special(
         self,
         request: Request,
         operation: Operation,
@@ -150,18 +183,65 @@ class Dispatcher:
         serving: Serving,
         received_s: float,
     ) -> Flight:
-        """The flight, explained where somebody may know why it goes where it goes."""
-        explainer = self._explainer
-        tells = request.fields.get(ASKS, b"0") not in (b"", b"0") and explainer.may_ask(principal)
+        """A flight whose answer is remembered, or that is explained to whoever may know why it goes where it goes."""
         here = self._settlement, self._room, self._loop, self._rng
-        if not (tells or explainer.records(serving.route.name, received_s)):
-            return Flight(request, operation, request_id, record_id, principal, parsed, serving, *here, received_s)
-        flight = ExplainedFlight(
-            request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
-        )
-        flight.explainer = explainer
-        flight.tells = tells
+        flight: ExplainedFlight
+        if operation is _RESPONSES:
+            flight = made = ResponsesFlight(
+                request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
+            )
+            made.keeper = self._keeper
+        else:
+            flight = ExplainedFlight(
+                request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
+            )
+        self._explain(flight)
         return flight
+
+    def _explain(self, flight: ExplainedFlight) -> None:
+        explainer = self._explainer
+        flight.tells = flight.request.fields.get(ASKS, b"0") not in (b"", b"0") and explainer.may_ask(flight.principal)
+        if flight.tells or explainer.records(flight.model, flight.received_s):
+            flight.explainer = explainer
+
+    # -- responses that engines keep -----------------------------------------------------------------------------------
+
+    def _begin_stored(
+        self,
+        request: Request,
+        operation: Operation,
+        request_id: bytes,
+        record_id: bytes,
+        principal: Principal,
+        received_s: float,
+        looked: Looked | None,
+    ) -> Work:
+        """A request about a stored response. Raises Failure when nobody has it."""
+        response_id = named_in_path(request.path)
+        if self._must_ask(response_id, looked):
+            return self._search(request, operation, response_id, received_s)
+        serving = stored(self._home(response_id, looked), response_id, self.snapshot, principal)
+        deadlines = self._deadlines(request)
+        parsed = envelope.without_body(serving.route.name, stream=_asks_for_a_stream(request.query))
+        here = self._settlement, self._room, self._loop, self._rng
+        flight = StoredFlight(request, operation, request_id, record_id, principal, parsed, serving, *here, received_s)
+        flight.ask(request, StoredPrompt(operation, b"", parsed, request.fields, request_id))
+        flight.deadlines = deadlines
+        self._explain(flight)
+        flight.begin()
+        return flight
+
+    def _home(self, response_id: str, looked: Looked | None) -> Home | None:
+        return self._keeper.find(response_id) if looked is None else looked.home
+
+    def _must_ask(self, response_id: str, looked: Looked | None) -> bool:
+        """Whether somebody else may know what we do not, and has not been asked."""
+        return looked is None and self._keeper.shares and self._keeper.find(response_id) is None
+
+    def _search(self, request: Request, operation: Operation, response_id: str, received_s: float) -> Search:
+        search = Search(self, request, operation, response_id, received_s)
+        search.begin(self._keeper, self._spawn)
+        return search
 
     def _no_route(
         self, operation: Operation, model: str, serving: Serving | None, snapshot: Snapshot, principal: Principal
@@ -202,6 +282,10 @@ class Dispatcher:
             if len(self._read_timeouts) < MOST_READ_TIMEOUTS and len(value) <= 16:
                 self._read_timeouts[value] = known
         return known
+
+
+def _asks_for_a_stream(query: bytes) -> bool:
+    return b"stream=true" in query.lower().split(b"&")
 
 
 def _priority(value: bytes) -> int:

@@ -75,6 +75,7 @@ _MODEL = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.){0,%d}+")' % 
 _FIRST = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"model"')
 _OPTIONS: Final = b'"stream_options"'
 _ASKING = b',"stream_options":{"include_usage":true}}'
+_ASKING_ALWAYS = b',"stream_options":{"include_usage":true,"continuous_usage_stats":true}}'
 _ESCAPES = (b"\\u005", b"\\u006", b"\\u007")
 """What the name of either member would hold if it were written with escapes."""
 _ESCAPE: Final = b"\\u006"
@@ -116,6 +117,11 @@ def parse(body: bytes) -> Envelope:
     return Envelope(read, model)
 
 
+def without_body(model: str, *, stream: bool) -> Envelope:
+    """Of a request that has no body: whoever asks for a stored answer names it in the path."""
+    return Envelope(Body(stream=stream), model)
+
+
 def _check_text(body: bytes) -> None:
     """msgspec does not look into what it skips (a trap: `Raw` accepts invalid UTF-8)."""
     view, size, at = memoryview(body), len(body), 0
@@ -136,8 +142,15 @@ def _read_large(body: bytes) -> Body:
     return read.body(model)
 
 
-def rewrite(body: bytes, model: str | None, *, ask_usage: bool = False, drop_stream_options: bool = False) -> bytes:
-    """The same body, asking for the usage event or without `stream_options`, under another model name.
+def rewrite(
+    body: bytes,
+    model: str | None,
+    *,
+    ask_usage: bool = False,
+    drop_stream_options: bool = False,
+    in_every_event: bool = False,
+) -> bytes:
+    """The same body, asking for the usage event (or `in_every_event`) or without `stream_options`, under another name.
 
     The body was parsed. `model` is not the one that it has; None leaves that.
 
@@ -147,7 +160,8 @@ def rewrite(body: bytes, model: str | None, *, ask_usage: bool = False, drop_str
     """
     if len(body) > SMALL_BYTES:
         stay = not (ask_usage or drop_stream_options)
-        written = _changed_in_place(body, model, ask_usage=ask_usage, options_stay=stay)
+        asking = (_ASKING_ALWAYS if in_every_event else _ASKING) if ask_usage else b""
+        written = _changed_in_place(body, model, asking, options_stay=stay)
         if written is not None:
             return written
         if body.count(b":") > MOST_MEMBERS:  # there are no more members than colons
@@ -158,7 +172,13 @@ def rewrite(body: bytes, model: str | None, *, ask_usage: bool = False, drop_str
         hidden = lone_surrogates.hidden(body)
         if hidden is None:
             raise Failure("invalid_json", _HALVES) from None
-        written = rewrite(hidden, model, ask_usage=ask_usage, drop_stream_options=drop_stream_options)
+        written = rewrite(
+            hidden,
+            model,
+            ask_usage=ask_usage,
+            drop_stream_options=drop_stream_options,
+            in_every_event=in_every_event,
+        )
         return lone_surrogates.shown(written)
     if model is not None:
         members["model"] = model
@@ -168,11 +188,13 @@ def rewrite(body: bytes, model: str | None, *, ask_usage: bool = False, drop_str
         raw = members.get("stream_options")
         options: dict[str, Any] = (decode_options(raw) if raw is not None else None) or {}
         options["include_usage"] = True
+        if in_every_event:
+            options["continuous_usage_stats"] = True
         members["stream_options"] = options
     return _encode(members)
 
 
-def _changed_in_place(body: bytes, model: str | None, *, ask_usage: bool, options_stay: bool) -> bytes | None:
+def _changed_in_place(body: bytes, model: str | None, asking: bytes, *, options_stay: bool) -> bytes | None:
     """None where it takes more than a look to say which text is the name, or that no `stream_options` are there.
 
     From the end a text is searched for in half the time: 4 ms for 16 MiB.
@@ -184,7 +206,7 @@ def _changed_in_place(body: bytes, model: str | None, *, ask_usage: bool, option
         if not options_stay and body.rfind(_OPTIONS) >= 0:
             return None
     if model is None:  # where it stands does not matter, and a nested one is none of ours
-        return b"".join([memoryview(body)[: body.rindex(b"}")], _ASKING]) if ask_usage else body
+        return b"".join([memoryview(body)[: body.rindex(b"}")], asking]) if asking else body
     start = body.find(_NAME)
     found = _MODEL.match(body, start) if start >= 0 else None
     if found is None:
@@ -192,8 +214,8 @@ def _changed_in_place(body: bytes, model: str | None, *, ask_usage: bool, option
     name = _encode(model)
     view = memoryview(body)
     parts: list[bytes | memoryview] = [view[: found.start(1)], name, view[found.end(1) :]]
-    if ask_usage:
-        parts[2:] = [view[found.end(1) : body.rindex(b"}")], _ASKING]
+    if asking:
+        parts[2:] = [view[found.end(1) : body.rindex(b"}")], asking]
     written = b"".join(parts)
     if leads or body.rfind(_NAME) == start:
         return written

@@ -43,6 +43,8 @@ TABLE: dict[str, Row] = {
     "foreign_origin": Row(403, "permission_error", "foreign_origin"),
     "not_found": Row(404, "not_found_error", "not_found"),
     "model_not_found": Row(404, "not_found_error", "model_not_found"),
+    "response_not_found": Row(404, "not_found_error", "response_not_found"),
+    "response_gone": Row(410, "not_found_error", "response_gone"),
     "method_not_allowed": Row(405, "invalid_request_error", "method_not_allowed"),
     "request_timeout": Row(408, "timeout_error", "request_timeout"),
     "body_too_large": Row(413, "request_too_large", "request_too_large"),

@@ -25,12 +25,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from engines.model import Deadlines, Operation, Usage
+from engines.model import Deadlines, Operation
 from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
 from gateway.absence import nobody
-from gateway.accounts.costs import cost_usd
 from gateway.attempt import Attempt, Owner
 from gateway.client_time import due_s
 from gateway.continuation import Continuation
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from gateway.fleet.snapshot import Serving
     from gateway.http.request import Request
     from gateway.identity import Principal
+    from gateway.tracing import Trace
     from gateway.waiting import WaitingRoom
     from routing.admission import Ticket
     from routing.model import Endpoint
@@ -78,9 +78,7 @@ class Flight(Owner, Opening, Work):
     finished_s = 0.0
     cost_usd: float | None = None
     """Of all its attempts; known once it is settled."""
-    told_cost_usd: float | None = None
-    told_usage: Usage | None = None
-    """What the client has been told of its cost, and for which usage."""
+    trace: Trace | None = None
     error_kind = ""
     answer_status = 0
     settled = False
@@ -134,6 +132,12 @@ class Flight(Owner, Opening, Work):
         self.facts = self._prompt.facts(OPERATION_KEYS[operation], self.tokens, principal)
         self.reply = Reply(request.connection, self.dialect, request_id)
 
+    def follow(self, trace: Trace) -> None:
+        """Its spans, and those of its engines, belong to this trace."""
+        self.trace = trace
+        assert self._prompt is not None
+        self._prompt.trace = trace
+
     # -- the way up ----------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
@@ -178,6 +182,8 @@ class Flight(Owner, Opening, Work):
             self.fail(failure)
             return
         attempt = Attempt(self, upstream, self.facts, self.streams, now, self._rng)
+        if self.trace is not None:
+            self.trace.enter(attempt, outgoing)
         self.attempt = attempt
         self.attempts.append(attempt)
         now = clock.monotonic()
@@ -345,11 +351,6 @@ class Flight(Owner, Opening, Work):
         named = id_lines(self.request_id, self.record_id)
         overhead_s = self.first_dispatch_s - self.received_s - self.queue_s
         return own_headers(named, self.attempt, len(self.attempts), overhead_s)
-
-    def tell_cost_usd(self, usage: Usage) -> float | None:
-        self.told_usage = usage
-        self.told_cost_usd = cost_usd(self.attempts, self.attempt, usage, clock.monotonic())
-        return self.told_cost_usd
 
     def commented(self) -> bool:
         return self.attempt is not None and self.attempt.hold_prompt(self._settlement.held, self.prompt_bytes)

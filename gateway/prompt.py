@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.envelope import Envelope
     from gateway.fleet.snapshot import Upstream
     from gateway.identity import Principal
+    from gateway.tracing import Trace
     from routing.facts import Needs
     from routing.tokens import TokenEstimate
 
@@ -44,7 +45,7 @@ class Prompt:
     It is the `routing.facts.FactSource` of its request.
     """
 
-    __slots__ = ("_block", "_envelope", "_fields", "_path", "_request_id", "_with_options", "_written", "body")
+    __slots__ = ("_block", "_envelope", "_fields", "_path", "_request_id", "_with_options", "_written", "body", "trace")
 
     def __init__(
         self, operation: Operation, body: bytes, parsed: Envelope, fields: dict[bytes, bytes], request_id: bytes
@@ -55,13 +56,17 @@ class Prompt:
         self._request_id = request_id
         self._path = SHAPES[operation].path  # the member's own value is a property, 0.1 us
         self._with_options = operation in envelope.STREAMS_WITH_OPTIONS
+        self.trace: Trace | None = None
+        """The request's place in a trace of ours."""
         self._block = b""
-        self._written: tuple[str, bool, bool, bytes] | None = None
+        self._written: tuple[str, bool, bool, bool, bytes] | None = None
         """The rewritten body, after what it was written for."""
 
     def with_body(self, operation: Operation, body: bytes) -> Prompt:
         """The same request with another body, which asks for the same model and a stream."""
-        return Prompt(operation, body, self._envelope, self._fields, self._request_id)
+        other = Prompt(operation, body, self._envelope, self._fields, self._request_id)
+        other.trace = self.trace
+        return other
 
     def facts(self, operation: str, tokens: TokenEstimate, principal: Principal) -> RequestFacts:
         """The request as routing sees it. `operation` is the key of its speakers."""
@@ -98,19 +103,20 @@ class Prompt:
         parsed = self._envelope
         model = upstream.endpoint.model
         if not parsed.stream and not parsed.has_options:
-            ask = drop = False
+            ask = drop = continuous = False
         else:
             takes_options = upstream.engine.accepts_stream_options
-            ask = parsed.stream and self._with_options and takes_options and not parsed.asks_usage
+            continuous = upstream.engine.continuous_usage
+            ask = parsed.stream and self._with_options and takes_options and (continuous or not parsed.asks_usage)
             drop = not takes_options and parsed.has_options
         renamed = model if model != parsed.model else None
         if renamed is None and not ask and not drop:
             return self.body
         written = self._written
-        if written is not None and written[:3] == (model, ask, drop):
-            return written[3]
-        body = envelope.rewrite(self.body, renamed, ask_usage=ask, drop_stream_options=drop)
-        self._written = (model, ask, drop, body)
+        if written is not None and written[:4] == (model, ask, drop, continuous):
+            return written[4]
+        body = envelope.rewrite(self.body, renamed, ask_usage=ask, drop_stream_options=drop, in_every_event=continuous)
+        self._written = (model, ask, drop, continuous, body)
         return body
 
     def _headers(self) -> bytes:
@@ -119,8 +125,9 @@ class Prompt:
             fields = self._fields
             block = b"x-request-id: %b\r\n" % self._request_id
             if not FORWARDED.isdisjoint(fields):
+                trace = self.trace
                 for name, value in fields.items():
-                    if name in FORWARDED:
+                    if name in FORWARDED and (trace is None or not trace.hides(name)):
                         block += b"%b: %b\r\n" % (name, value)
             self._block = block
         return block

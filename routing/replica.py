@@ -263,7 +263,7 @@ class ReplicaState:
 class ReplicaTable:
     """All replica states of one worker, by key. It outlives every fleet built from it, and changes by difference."""
 
-    __slots__ = ("_breaker", "_changed", "_leaving", "_states", "news", "prefixes")
+    __slots__ = ("_breaker", "_changed", "_leaving", "_states", "news", "opened", "prefixes", "slotted")
 
     def __init__(
         self,
@@ -277,6 +277,10 @@ class ReplicaTable:
         self._breaker = breaker or BreakerSettings()
         self._states: dict[ReplicaKey, ReplicaState] = {}
         self._leaving: dict[ReplicaKey, None] = {}
+        self.opened: dict[ReplicaKey, ReplicaState] = {}
+        """Those whose breaker has opened at some time: few, so that nobody looks through all 19,200 for them."""
+        self.slotted: dict[ReplicaKey, ReplicaState] = {}
+        """Those that have a place in the prefix index."""
         self.news = news
         self.prefixes = PrefixIndex()
         """Who holds which prompts. It takes no memory until a policy fills it."""
@@ -290,11 +294,16 @@ class ReplicaTable:
             self._leaving.pop(key, None)
         return state
 
-    def _told_of(self, key: ReplicaKey) -> Told | None:
-        changed = self._changed
-        if changed is None:
-            return None
-        return lambda closed, why, open_s: changed(key, closed, why, open_s)
+    def _told_of(self, key: ReplicaKey) -> Told:
+        states, opened, changed = self._states, self.opened, self._changed
+
+        def told(closed: bool, why: str, open_s: float) -> None:
+            if key in states:
+                opened[key] = states[key]
+            if changed is not None:
+                changed(key, closed, why, open_s)
+
+        return told
 
     def find(self, key: ReplicaKey) -> ReplicaState | None:
         """The state of `key` if there is one."""
@@ -318,12 +327,15 @@ class ReplicaTable:
             if slot != NO_SLOT:
                 self.prefixes.drop(slot)
             del self._leaving[key], self._states[key]
+            self.opened.pop(key, None)
+            self.slotted.pop(key, None)
         return gone
 
     def slot_of(self, state: ReplicaState) -> int:
         """The place of a replica in the prefix index, from now on."""
         if state.slot == NO_SLOT:
             state.slot = self.prefixes.open(SEED_CACHE_BLOCKS)
+            self.slotted[state.key] = state
         return state.slot
 
     def fit(self, state: ReplicaState, blocks: int) -> Iterator[None]:

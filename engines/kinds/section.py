@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from engines.http_engine import HttpSettings
 from engines.launch.launched import Pace
 from engines.model import Operation
+from engines.operations import STORED
 from engines.pools import Trust
 from engines.port import Replica
 from engines.settings.fields import (
@@ -120,6 +121,9 @@ class EngineSection(Section):
     gpu_usd_per_hour: Usd | None = Field(
         default=None, description="what one replica costs per hour, for the cost figures"
     )
+    continuous_usage: bool = Field(
+        default=False, description="true asks for the usage in every event of a stream (vLLM), to know it of a cut one"
+    )
     optional: bool = Field(
         default=False, description="true drops the engine, with a log line, while its ${NAME} is not set"
     )
@@ -135,8 +139,11 @@ class EngineSection(Section):
 
     @property
     def spoken(self) -> frozenset[Operation]:
-        """The operations to offer. By default all: what its model cannot do, a server refuses by itself."""
-        return frozenset(Operation)
+        """The operations to offer. By default all: what its model cannot do, a server refuses by itself.
+
+        Those about stored responses go with that which makes them.
+        """
+        return frozenset(Operation) - STORED.keys()
 
     @property
     def price_provider(self) -> str:
@@ -184,4 +191,5 @@ class EngineSection(Section):
             probe_timeout_s=probe_timeout_s,
             accepts_stream_options=self.accepts_stream_options,
             continues_chat=self.continues_chat,
+            continuous_usage=self.continuous_usage,
         )

@@ -12,6 +12,8 @@ DIALECTS: dict[Operation, Dialect] = {
     Operation.CHAT: openai_chat.DIALECT,
     Operation.COMPLETIONS: openai_chat.DIALECT,
     Operation.RESPONSES: openai_responses.DIALECT,
+    Operation.RESPONSE: openai_responses.STORED,
+    Operation.RESPONSE_CANCEL: openai_responses.STORED,
     Operation.MESSAGES: anthropic_messages.DIALECT,
     Operation.EMBEDDINGS: plain_json.DIALECT,
     Operation.RERANK: plain_json.DIALECT,

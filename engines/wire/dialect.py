@@ -31,6 +31,7 @@ class Finding:
         "error_status",
         "finish_reason",
         "finished",
+        "response_id",
         "restated",
         "said",
         "usage",
@@ -48,6 +49,7 @@ class Finding:
         ends: bool = False,
         usage_only: bool = False,
         said: Said | None = None,
+        response_id: str = "",
     ) -> None:
         self.usage: Final = usage
         self.finish_reason: Final = finish_reason
@@ -66,6 +68,8 @@ class Finding:
         self.said: Final = said
         """Of an event, or answer, with usage or a finish reason: what it says of the answer as a whole. No part of what
         makes two findings equal."""
+        self.response_id: Final = response_id
+        """What the answer can be asked for by later, where its engine may keep it."""
 
     def _parts(self) -> tuple[object, ...]:
         return (
@@ -77,6 +81,7 @@ class Finding:
             self.restated,
             self.ends,
             self.usage_only,
+            self.response_id,
         )
 
     def __eq__(self, other: object) -> bool:

@@ -14,6 +14,7 @@ from gateway import clock
 from gateway.accounts.costs import attempt_records, cost_usd
 from gateway.accounts.record import RequestRecord
 from gateway.accounts.settlement import RecordSink, Settlement
+from gateway.accounts.spending import Spending
 from gateway.errors import Failure
 from gateway.held_prompts import HeldPrompts
 from gateway.telemetry.metrics import OTHER
@@ -22,6 +23,8 @@ from gateway.telemetry.metrics.families.continuations import CONTINUATIONS, NOT_
 from gateway.telemetry.metrics.families.hedges import HEDGES, HEDGES_WITHHELD
 from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
+from gateway.telemetry.metrics.families.spending import SPENT
+from gateway.tracing import trace_id_of
 
 if TYPE_CHECKING:
     from engines.model import Parts, Usage
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.flight import Flight
     from gateway.http.request import Request
     from gateway.telemetry.metrics import Metrics
+    from gateway.tracing import Trace, Tracing
     from routing.outcome import Outcome
 
 MOST_SAID: Final = 128
@@ -38,7 +42,7 @@ MOST_SAID: Final = 128
 class Accounting(Settlement):
     """See `gateway.accounts.settlement.Settlement`."""
 
-    __slots__ = ("_format_time", "_held", "_metrics", "sinks")
+    __slots__ = ("_format_time", "_held", "_metrics", "_tracing", "sinks", "spending")
 
     def __init__(self, metrics: Metrics, sinks: Sequence[RecordSink], format_time: Callable[[float], str]) -> None:
         """`format_time` turns Unix seconds into the record's time."""
@@ -46,7 +50,18 @@ class Accounting(Settlement):
         self.sinks = tuple(sinks)
         self._format_time = format_time
         self._held = HeldPrompts()
+        self._tracing: Tracing | None = None
+        self.spending = Spending()
+        metrics.watch(SPENT, lambda: self.spending.reading(clock.wall()))
         metrics.watch(PROMPTS_HELD, lambda: [((), float(self._held.bytes))])
+
+    @property
+    def tracing(self) -> Tracing | None:
+        return self._tracing
+
+    def trace(self, tracing: Tracing | None) -> None:
+        """Let each request have its place in a trace from now on."""
+        self._tracing = tracing
 
     @property
     def held(self) -> HeldPrompts:
@@ -88,8 +103,8 @@ class Accounting(Settlement):
                         attempt.compare(flight.facts.prompt_tokens, usage, finished_s)
                 if not upstream.price_source:
                     series.unpriced += 1
-            if usage is not None and usage is flight.told_usage:
-                cost = flight.told_cost_usd  # the client knows it already
+            if usage is not None and usage is attempt.told_usage:
+                cost = attempt.told_cost_usd  # the client knows it already
             else:
                 cost = cost_usd(flight.attempts, attempt, usage, finished_s)
             last_usage, began = usage, attempt
@@ -101,6 +116,8 @@ class Accounting(Settlement):
                     tpot_s = (attempt.last_content_s - began.first_byte_s) / (usage.output_tokens - 1)
         flight.cost_usd = cost
         series.settle(flight.answer_status, duration_s, ttft_s, tpot_s, overhead_s, usage, cost)
+        if cost is not None:
+            self.spending.add(flight.principal.key_id, flight.principal.tenant, cost, cost, clock.wall())
         if flight.error_kind:
             series.error(flight.error_kind)
         if not self.sinks:
@@ -144,11 +161,13 @@ class Accounting(Settlement):
             cost,
             principal.key_id,
             principal.tenant,
-            flight.request.fields.get(b"traceparent", b"").decode("latin-1"),
+            trace_id_of(flight.request.fields.get(b"traceparent")),
             int(flight.queue_s * 1e6) / 1e3 if flight.queue_s else None,
             price_source,
             tier,
         )
+        if flight.trace is not None:
+            note_trace(record, flight.trace)
         if attempt is not None:
             if attempt.said is not None:
                 note_said(record, attempt.said)
@@ -156,7 +175,7 @@ class Accounting(Settlement):
                 record.response_id = continuation.response_id
             if usage is not None and usage.parts is not None:
                 note_parts(record, usage.parts)
-            if len(flight.attempts) > 1:
+            if len(flight.attempts) > 1 or (flight.trace is not None and flight.trace.sampled):
                 record.tries = attempt_records(flight, last_usage)
         for sink in self.sinks:
             sink.write(record)
@@ -187,8 +206,10 @@ class Accounting(Settlement):
             duration_ms=int(duration_s * 1e6) / 1e3,
             error=failure.kind,
             key_id=key_id,
-            traceparent=request.fields.get(b"traceparent", b"").decode("latin-1"),
+            trace_id=trace_id_of(request.fields.get(b"traceparent")),
         )
+        if self._tracing is not None:
+            note_trace(record, self._tracing.begin(request.fields))
         for sink in self.sinks:
             sink.write(record)
 
@@ -208,6 +229,8 @@ class Accounting(Settlement):
             duration_ms=0.0,
             error=failure.kind,
         )
+        if self._tracing is not None:
+            note_trace(record, self._tracing.begin({}))
         for sink in self.sinks:
             sink.write(record)
 
@@ -238,6 +261,12 @@ def note_said(record: RequestRecord, said: Said) -> None:
         record.response_model = said.model[:MOST_SAID]
     if said.system_fingerprint:
         record.system_fingerprint = said.system_fingerprint[:MOST_SAID]
+
+
+def note_trace(record: RequestRecord, trace: Trace) -> None:
+    record.trace_id, record.span_id = trace.trace_id.decode(), trace.span_id.decode()
+    record.parent_span_id, record.sampled = trace.parent_id.decode(), trace.sampled
+    record.parameters = trace.parameters
 
 
 def note_parts(record: RequestRecord, parts: Parts) -> None:

@@ -70,6 +70,8 @@ def _record(flight: Flight, attempt: Attempt, usage: Usage | None) -> AttemptRec
         one.input_tokens, one.output_tokens = usage.input_tokens, usage.output_tokens
         one.cached_tokens, one.cache_write_tokens = usage.cached_tokens, usage.cache_write_tokens
         one.reasoning_tokens, one.usage_source = usage.reasoning_tokens, usage.source
+    if attempt.span_id:
+        one.span_id, one.address = attempt.span_id.decode(), attempt.upstream.address
     return one
 
 

@@ -30,6 +30,9 @@ class AttemptRecord(msgspec.Struct, omit_defaults=True, gc=False):
     usage_source: str = ""
     cost_usd: float | None = None
     """None where nothing is known of it, which of a call that was cut off does not mean nothing."""
+    address: str = ""
+    """The replica's `host:port`, where spans are made."""
+    span_id: str = ""
 
 
 class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
@@ -77,7 +80,8 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """Of all attempts together, as far as prices are known; None where none is."""
     key_id: str = ""
     tenant: str = ""
-    traceparent: str = ""
+    trace_id: str = ""
+    """32 hex digits; empty where the client named no trace and no spans are made."""
     queue_ms: float | None = None
     """How long it waited until a replica had room, if it did; no part of `overhead_ms`."""
     price_source: str = ""
@@ -99,4 +103,12 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     cache_write_1h_tokens: int = 0
     """Those of `cache_write_tokens` that are kept for an hour, which costs more."""
     tries: list[AttemptRecord] | None = None
-    """Each attempt in its order, where there was more than one."""
+    """Each attempt in its order, where there was more than one, or spans are made."""
+    span_id: str = ""
+    """Of our span of the request, 16 hex digits."""
+    parent_span_id: str = ""
+    """The client's."""
+    sampled: bool = False
+    """Whether spans of it are sent."""
+    parameters: dict[str, int | float] | None = None
+    """What it asked of the model's sampling, where spans are made."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gateway.flight import Flight
     from gateway.held_prompts import HeldPrompts
     from gateway.http.request import Request
+    from gateway.tracing import Tracing
     from routing.outcome import Outcome
 
 
@@ -22,6 +23,10 @@ class Settlement(Protocol):
     @property
     def held(self) -> HeldPrompts:
         """The worker's."""
+
+    @property
+    def tracing(self) -> Tracing | None:
+        """Where spans are made: what gives a request its place in a trace."""
 
     def settle(self, flight: Flight) -> None: ...
     def waited(self, model: str, seconds: float) -> None: ...

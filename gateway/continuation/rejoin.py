@@ -55,7 +55,7 @@ class Rejoin:
         members["choices"] = choices
         if usage:
             members["usage"] = self._whole(usage)
-        if finishes or usage:
+        if finishes or (usage and not choices):
             members["penstock"] = self._mark
         return b"data: " + _encode(members) + b"\n\n"
 

@@ -7,7 +7,7 @@ it does lives beside it, a file each: `reload`, `health`, `loads`, `counters`, `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -32,6 +32,7 @@ from gateway.control.targets import TargetCheck
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.identity import Keyring
+from gateway.responses.homes import Homes
 from gateway.settings import Settings
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
@@ -46,6 +47,7 @@ from gateway.workers.link import Link
 from gateway.workers.messages import (
     AdminRequest,
     AskExposition,
+    AskResponse,
     Configure,
     Counters,
     Drain,
@@ -57,12 +59,15 @@ from gateway.workers.messages import (
     LoadReports,
     MembersChanged,
     PrefixesSent,
+    ResponseHome,
+    ResponseKept,
     SeriesCounted,
     ToPlane,
     ToWorker,
 )
 
 if TYPE_CHECKING:
+    from gateway.store.messages import KeySpent
     from gateway.store.process import StoreProcess
     from gateway.supervisor import Supervisor
 
@@ -97,6 +102,7 @@ class Plane:
         self._metrics = Metrics(())
         self._counters = counters(self.links, self._metrics)
         self._load = LoadExchange(self.links)
+        self._responses = Homes()
         self._roster = Roster(self._tell_members, coalesce_s)
         self._engines = Engines(supervisor.spawn, self._roster)
         self._launches = Launches(supervisor.spawn, self._launched)
@@ -151,6 +157,10 @@ class Plane:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._load.share, LOAD_EVERY_S)
+
+    def seed(self, spent: Iterable[KeySpent]) -> None:
+        """What keys had spent before the gateway started."""
+        self._counters.budgets.seed((one.key_id, one.tenant, one.day_usd, one.month_usd) for one in spent)
 
     async def engines_started(self) -> None:
         """Wait until every launched replica has been ready once. Raises LaunchFailed."""
@@ -208,6 +218,8 @@ class Plane:
                 self._counters.note(worker, message)
             case Load():
                 self._load.note(worker, message)
+            case ResponseKept():
+                self._responses.keep(message.home)
             case PrefixesSent():
                 self._metrics.count(PREFIX_NEWS_DROPPED, by=self.links.tell_others(worker, message))
 
@@ -220,6 +232,8 @@ class Plane:
                     self.links.tell(worker, ExpositionPart(message.scrape, text), bulk=True)
                     parts += 1  # one that found no room is missed by the worker
                 return Exposition(parts)
+            case AskResponse():
+                return ResponseHome(self._responses.find(message.response_id))
             case AdminRequest():
                 return await passed(self._admin, message)
         raise TypeError(f"{type(message).__name__} asks nothing")

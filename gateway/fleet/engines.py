@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Iterable, Iterator, Mapping
 
 from engines.http_engine import HttpEngine, HttpSettings
+from engines.operations import OPERATION_KEYS
 from engines.pools import Pools
 from engines.port import Replica
 
@@ -29,7 +30,7 @@ class Built:
         self.context = context
         self.replicas = replicas
         self.ids = tuple(replicas)
-        self.spoken = frozenset(operation.value for operation in engine.operations)
+        self.spoken = frozenset(OPERATION_KEYS[operation] for operation in engine.operations)
 
 
 class Draft:

@@ -160,10 +160,11 @@ class LiveFleet:
             self.meters.let_go(key, clock.monotonic())
 
     def open_breakers(self) -> list[tuple[ReplicaKey, float]]:
-        """1 for each replica that its breaker keeps requests from, 0 for the others."""
+        """1 for each replica that its breaker keeps requests from, 0 for one that it has let go again."""
         self.sweep()  # what has left and is idle by now is shown no more
         now = clock.monotonic()
-        return [(state.key, float(not state.breaker.closed and not state.breaker.allows(now))) for state in self.table]
+        opened = self.table.opened.values()
+        return [(state.key, float(not state.breaker.closed and not state.breaker.allows(now))) for state in opened]
 
     def set_remote(self, loads: Mapping[ReplicaKey, RemoteLoad]) -> None:
         """What other workers have in flight; at a replica not among them, nothing."""

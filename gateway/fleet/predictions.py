@@ -18,7 +18,7 @@ def watch_predictions(metrics: Metrics, table: Callable[[], ReplicaTable]) -> No
     """Show them of the replicas in `table`, asked anew each time."""
 
     def of(figure: Callable[[PrefixTally], float | None]) -> Iterator[tuple[ReplicaKey, float]]:
-        for state in table():
+        for state in table().slotted.values():
             value = figure(state.tally) if state.tally.predicted else None
             if value is not None:
                 yield state.key, value

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from engines.model import Deadlines
 from engines.port import Engine
+from engines.settings.fields import address
 from gateway.identity import Keyring
 from gateway.settings import Limits
 from routing.fleet import Fleet
@@ -33,6 +34,7 @@ class Upstream:
     """One endpoint of one public model with everything the gateway needs to call it and to account for it."""
 
     __slots__ = (
+        "_address",
         "arm",
         "asks_load",
         "deadlines",
@@ -67,12 +69,22 @@ class Upstream:
         self.price_source = "+".join([*([rates.source] if rates else ()), *(["gpu"] if meter else ())])
         """As the record says it; empty where nobody knows what it costs."""
         self.asks_load = asks_load
+        self._address: str | None = None
         self.headers = b"x-penstock-engine: %b\r\nx-penstock-replica: %b\r\n" % (
             endpoint.engine.encode(),
             endpoint.replica.encode(),
         )
         if arm:
             self.headers += b"x-penstock-arm: %b\r\n" % arm.encode()
+
+    @property
+    def address(self) -> str:
+        """The replica's `host:port`, for spans; empty where it is not there any more."""
+        known = self._address
+        if known is None:
+            urls = [one.url for one in self.engine.replicas if one.id == self.endpoint.replica]
+            known = self._address = address(urls[0]) if urls else ""
+        return known
 
 
 class Upstreams:

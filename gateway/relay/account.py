@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from engines.errors import ClientStalled, EngineError, IdleTimeout, TotalTimeout
 
 if TYPE_CHECKING:
-    from engines.model import Usage
     from gateway.attempt import Attempt
     from gateway.errors import Failure
 
@@ -19,19 +18,20 @@ class Account(Protocol):
     """The request that an answer is for, and who closes its account."""
 
     model: str
+    attempts: list[Attempt]
     error_kind: str
     cost_usd: float | None
     """Known once it is settled."""
-
-    def tell_cost_usd(self, usage: Usage) -> float | None:
-        """What all its attempts cost, the answer with this usage, None where that is unknown. The client is told it
-        now, so it stays with that."""
 
     def head_down(self) -> bytes:
         """The gateway's own response headers."""
 
     def commented(self) -> bool:
         """Comments alone have left; whether another attempt can still be made, should the answer turn out an error."""
+
+    def named(self, attempt: Attempt, response_id: str) -> None:
+        """The answer of this attempt can be asked for by an id. Only whoever wants to know says more."""
+        return
 
     def committed(self) -> None:
         """Something of the answer leaves now: no other attempt will be made."""

@@ -135,6 +135,8 @@ class DocumentRelay(Sink):
         self._attempt.usage = finding.usage
         self._attempt.finish_reason = finding.finish_reason
         self._attempt.said = finding.said
+        if finding.response_id:
+            self._account.named(self._attempt, finding.response_id)
 
 
 def usage_in(tail: bytes) -> bytes:

@@ -14,6 +14,7 @@ from engines.errors import EngineError
 from engines.sse import payload, says_something
 from engines.wire import Dialect, Finding, Reader
 from gateway import clock
+from gateway.accounts.costs import cost_usd
 from gateway.errors import Failure
 from gateway.relay.account import UNNAMED, Account, kind_of
 from routing.breaker import Verdict
@@ -83,6 +84,8 @@ class Judge:
             attempt.usage = usage if attempt.usage is None else attempt.usage.merged(usage)
         if finding.said is not None:
             attempt.said = finding.said
+        if finding.response_id:
+            self._account.named(attempt, finding.response_id)
         if finding.usage_only:
             if not self._asked_usage:
                 return b""
@@ -170,6 +173,8 @@ class Judge:
 
     def _priced(self, event: bytes) -> bytes:
         """The usage event with the price of the answer in it: a stream's head left before its cost was known."""
-        usage = self._attempt.usage
-        cost_usd = None if usage is None else self._account.tell_cost_usd(usage)
-        return event if cost_usd is None else self._dialect.with_cost(event, cost_usd)
+        attempt = self._attempt
+        usage = attempt.usage
+        cost = cost_usd(self._account.attempts, attempt, usage, clock.monotonic())
+        attempt.told_usage, attempt.told_cost_usd = usage, cost
+        return event if cost is None else self._dialect.with_cost(event, cost)

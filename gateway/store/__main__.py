@@ -17,10 +17,12 @@ from pathlib import Path
 
 import msgspec
 import uvloop
+from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.store.database import Database
-from gateway.store.messages import AskState, Batch, FromWriter, Start, State, Stored, ToWriter
+from gateway.store.database import Database, DatabaseRefused
+from gateway.store.messages import AskSpent, AskState, Batch, FromWriter, Spent, Start, State, Stored, ToWriter
 from gateway.store.opening import store_url
+from gateway.store.spent import spent
 from gateway.store.writer import Item, Writer
 from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
@@ -58,8 +60,9 @@ class Clients:
 class Client:
     """One worker, or the control plane, as the writer speaks to it."""
 
-    def __init__(self, writer: Writer, clients: Clients, supervisor: Supervisor) -> None:
+    def __init__(self, writer: Writer, url: str, clients: Clients, supervisor: Supervisor) -> None:
         self._writer = writer
+        self._url = url
         self._clients = clients
         self._loop = asyncio.get_running_loop()
         self.link: PipeLink[FromWriter] = PipeLink(ToWriter, self, supervisor.spawn)
@@ -73,6 +76,8 @@ class Client:
     def asked(self, message: ToWriter) -> Awaitable[FromWriter]:
         if isinstance(message, AskState):
             return self._state()
+        if isinstance(message, AskSpent):
+            return self._spent(message.now_s)
         raise TypeError(f"{type(message).__name__} asks nothing")
 
     def link_lost(self) -> None:
@@ -81,6 +86,15 @@ class Client:
     async def _state(self) -> State:
         await asyncio.to_thread(self._writer.opened.wait)
         return self._writer.state()
+
+    async def _spent(self, now_s: float) -> Spent:
+        state = await self._state()
+        if state.refused or state.away:
+            return Spent([], state.refused or state.away)
+        try:
+            return Spent(await asyncio.to_thread(spent, self._url, now_s))
+        except (DatabaseRefused, SQLAlchemyError) as error:
+            return Spent([], str(error))
 
     def _stored(self, number: int) -> None:
         """On the writer's thread."""
@@ -97,9 +111,10 @@ async def write(listen_fd: int) -> None:
     start = msgspec.json.decode(await lifeline.readline(), type=Start)
     logs.configure(start.log_level, start.log_format)
     data_dir = Path(start.data_dir)
+    url = store_url(start.url, data_dir)
     supervisor = Supervisor()
     writer = Writer(
-        lambda: open_database(store_url(start.url, data_dir)),
+        lambda: open_database(url),
         data_dir,
         f"writer{os.getpid()}-{os.urandom(3).hex()}",
         retention_days=start.retention_days,
@@ -107,7 +122,7 @@ async def write(listen_fd: int) -> None:
     writer.start()
     clients = Clients()
     listening = socket.socket(fileno=listen_fd)
-    server = await loop.create_unix_server(lambda: Client(writer, clients, supervisor).link, sock=listening)
+    server = await loop.create_unix_server(lambda: Client(writer, url, clients, supervisor).link, sock=listening)
     await lifeline.read()
     server.close()
     with contextlib.suppress(TimeoutError):

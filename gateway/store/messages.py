@@ -52,5 +52,29 @@ class State(msgspec.Struct, tag="state"):
     """What waits in files."""
 
 
-ToWriter = Batch | AskState
-FromWriter = Stored | State
+class KeySpent(msgspec.Struct, array_like=True, frozen=True):
+    """What one key has spent, in US dollars."""
+
+    key_id: str
+    tenant: str
+    day_usd: float
+    month_usd: float
+
+
+class AskSpent(msgspec.Struct, tag="ask_spent"):
+    """Asks for `Spent`."""
+
+    now_s: float
+    """Unix time: which day and month (UTC) are meant."""
+
+
+class Spent(msgspec.Struct, tag="spent"):
+    """What keys have spent, as far as it is in the database."""
+
+    keys: list[KeySpent]
+    away: str = ""
+    """Why that is not known."""
+
+
+ToWriter = Batch | AskState | AskSpent
+FromWriter = Stored | State | Spent

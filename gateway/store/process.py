@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from gateway.store.messages import AskState, FromWriter, Start, State, ToWriter
+from gateway.store.messages import AskSpent, AskState, FromWriter, KeySpent, Spent, Start, State, ToWriter
 from gateway.supervisor import Supervisor
 from gateway.workers.link import PipeLink
 from gateway.workers.processes import Backoff
@@ -31,6 +31,8 @@ START_S = 60.0
 END_S = 60.0
 """What it may take to write what is left, after the last worker has ended."""
 ASK_S = 2.0
+SPENT_S = 10.0
+"""The start waits no longer for what keys had spent before it."""
 BACKLOG = 512
 
 log = structlog.get_logger()
@@ -89,6 +91,21 @@ class StoreProcess:
     async def look(self) -> None:
         """The step of the loop that asks it how it is."""
         await self._ask(ASK_S)
+
+    async def spent(self, now_s: float) -> list[KeySpent]:
+        """What keys have spent in the day and month of this Unix time; of a database that is away, nothing."""
+        away = "the writer does not answer"
+        if self._link is not None:
+            try:
+                told = await self._link.ask(AskSpent(now_s), Spent, timeout_s=SPENT_S)
+            except (LinkError, TimeoutError):
+                pass
+            else:
+                if not told.away:
+                    return told.keys
+                away = told.away
+        log.warning("spending_unknown", why=away, what="what keys spent before the start counts for no budget")
+        return []
 
     async def stop(self) -> None:
         """End it, once it has written what came."""

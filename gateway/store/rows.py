@@ -48,7 +48,7 @@ def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
         codes[record.key_id],
         codes[record.tenant],
         None if request_id == record.record_id else pack(request_id),
-        pack(record.traceparent[3:35]) if record.traceparent else None,
+        pack(record.trace_id) if record.trace_id else None,
         int(record.duration_ms * 1e3 + 0.5),
         None if ttft_ms is None else int(ttft_ms * 1e3 + 0.5),
         None if tpot_ms is None else int(tpot_ms * 1e3 + 0.5),

@@ -1,58 +1,41 @@
 """OpenTelemetry spans of settled requests, made after the fact. The only module that knows OpenTelemetry.
 
-Promise: off, and nothing imported, unless an exporter is set. On, the event loop pays one append per request (making a
-span there costs 22 us); spans are made and sent on a thread and dropped and counted when the collector is slower. Names
-are those of the GenAI conventions v1.41, pinned in one table: the conventions are still in development and rename.
+Promise: off, and nothing imported, unless an exporter is set. On, the event loop pays the ids and one append for a
+request (making a span there costs 22 us); spans are made and sent on a thread, and dropped and counted when the
+collector is slower. Their ids are those that the engines were told; `gateway.tracing` has decided which are sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from engines.model import Operation
+from gateway.accounts.costs import ABANDONED
 from gateway.accounts.record import RequestRecord
 from gateway.telemetry.batches import BatchThread
+from gateway.telemetry.span_attributes import (
+    LATEST,
+    V1_41,
+    Attributes,
+    attempt_attributes,
+    attempt_name,
+    error_type,
+    request_attributes,
+    request_name,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+    from opentelemetry.sdk.trace.id_generator import IdGenerator
+    from opentelemetry.trace import SpanKind
 
 BATCH_SPANS = 512
 
 _log = structlog.get_logger("gateway.telemetry")
-
-OPERATION_NAMES = {
-    Operation.CHAT.value: "chat",
-    Operation.RESPONSES.value: "chat",
-    Operation.MESSAGES.value: "chat",
-    Operation.COMPLETIONS.value: "text_completion",
-    Operation.EMBEDDINGS.value: "embeddings",
-    # The conventions know no names for these; they allow own ones.
-    Operation.RERANK.value: "rerank",
-    Operation.SCORE.value: "score",
-    Operation.TOKENIZE.value: "tokenize",
-    Operation.DETOKENIZE.value: "detokenize",
-}
-PROVIDER_NAMES = {"mistral": "mistral_ai", "xai": "x_ai"}
-"""Where our name of a provider is not `gen_ai.provider.name`'s."""
-
-
-@dataclass(frozen=True, slots=True)
-class Conventions:
-    """The names that differ between versions of the GenAI conventions, as far as we emit them."""
-
-    schema_url: str | None
-    cache_write: str
-
-
-V1_41 = Conventions("https://opentelemetry.io/schemas/1.41.0", "gen_ai.usage.cache_creation.input_tokens")
-# semantic-conventions-genai has tagged no release, hence no schema URL.
-LATEST = Conventions(None, "gen_ai.usage.cache_write.input_tokens")
 
 
 def exporting(otlp_endpoint: str | None, env: Mapping[str, str]) -> bool:
@@ -101,7 +84,7 @@ def otlp_spans(
 
 
 class Spans:
-    """Turns records into spans, parented by the client's `traceparent` and sampled as it says."""
+    """Turns records into spans: one of the request, below the client's, and one below that for each attempt."""
 
     def __init__(
         self,
@@ -119,7 +102,7 @@ class Spans:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+        from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
         env = env or {}
         opted_in = env.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").replace(" ", "").split(",")
@@ -129,16 +112,18 @@ class Spans:
         if not env.get("OTEL_SERVICE_NAME") and "service.name=" not in env.get("OTEL_RESOURCE_ATTRIBUTES", ""):
             attributes["service.name"] = service_name
         self._exporter = _Counting(exporter)
-        self._provider = TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
+        self._ids = _Ids()
+        self._provider = TracerProvider(
+            ALWAYS_ON, Resource.create(attributes), shutdown_on_exit=False, id_generator=cast("IdGenerator", self._ids)
+        )
         self._processor = BatchSpanProcessor(
-            cast("SpanExporter", self._exporter), max_queue_size=2 * BATCH_SPANS, max_export_batch_size=BATCH_SPANS
+            cast("SpanExporter", self._exporter), max_queue_size=4 * BATCH_SPANS, max_export_batch_size=BATCH_SPANS
         )
         self._provider.add_span_processor(self._processor)
         self._tracer = self._provider.get_tracer(
             "penstock", version("penstock"), schema_url=self._conventions.schema_url
         )
         self._trace = trace
-        self._propagator = TraceContextTextMapPropagator()
         self._batches = BatchThread("spans", self._consume, on_drop)
         self.write: Callable[[RequestRecord], None] = self._batches.write
         """Take one record, which must not change from now on. Costs an append."""
@@ -157,65 +142,86 @@ class Spans:
 
     def _consume(self, batch: list[RequestRecord]) -> int:
         failed = self._exporter.failed
-        for start in range(0, len(batch), BATCH_SPANS):
-            for record in batch[start : start + BATCH_SPANS]:
+        made = 0
+        for record in batch:
+            if record.sampled:
                 self._make(record)
-            # Sending before making more keeps the processor's queue, which drops in silence, from filling.
-            self._processor.force_flush()
+                made += 1 + len(record.tries or ())
+            if made >= BATCH_SPANS:
+                # Sending before making more keeps the processor's queue, which drops in silence, from filling.
+                self._processor.force_flush()
+                made = 0
+        self._processor.force_flush()
         return self._exporter.failed - failed
 
     def _make(self, record: RequestRecord) -> None:
-        trace = self._trace
-        operation = OPERATION_NAMES.get(record.operation, record.operation)
-        model = record.upstream_model or record.model
+        """The span of a request, and one below it for each attempt."""
+        trace_id, span_id = int(record.trace_id, 16), int(record.span_id, 16)
         start_ns = round(datetime.fromisoformat(record.time).timestamp() * 1000) * 1_000_000
-        span = self._tracer.start_span(
-            f"{operation} {model}",
-            self._propagator.extract({"traceparent": record.traceparent}),
-            trace.SpanKind.CLIENT if record.attempts else trace.SpanKind.INTERNAL,
-            self._attributes(record, operation, model),
-            start_time=start_ns,
+        parent_id = int(record.parent_span_id, 16) if record.parent_span_id else 0
+        kinds = self._trace.SpanKind
+        self._ids.take(trace_id, span_id)
+        self._span(
+            request_name(record),
+            kinds.SERVER,
+            parent_id,
+            request_attributes(record),
+            start_ns,
+            record.duration_ms,
+            record.error,
         )
-        if record.error:
-            span.set_status(trace.StatusCode.ERROR, record.error)
-        span.end(start_ns + round(record.duration_ms * 1_000_000))
+        for number, attempt in enumerate(record.tries or ()):
+            provider = self._providers.get(attempt.engine, "") or "penstock"
+            self._ids.take(trace_id, int(attempt.span_id, 16))
+            self._span(
+                attempt_name(record, attempt),
+                kinds.CLIENT,
+                span_id,
+                attempt_attributes(record, attempt, number, provider, self._conventions),
+                start_ns + round(attempt.start_ms * 1_000_000),
+                attempt.duration_ms,
+                error_type(record, attempt) or "",
+            )
 
-    def _attributes(
-        self, record: RequestRecord, operation: str, model: str
-    ) -> dict[str, str | int | float | list[str]]:
-        provider = self._providers.get(record.engine, "") or "penstock"
-        attributes: dict[str, str | int | float | list[str] | None] = {
-            "gen_ai.operation.name": operation,
-            "gen_ai.provider.name": PROVIDER_NAMES.get(provider, provider),
-            "gen_ai.request.model": model,
-            "gen_ai.request.stream": record.stream or None,
-            "gen_ai.response.finish_reasons": [record.finish_reason] if record.finish_reason else None,
-            "gen_ai.response.time_to_first_chunk": _seconds(record.ttft_ms) if record.stream else None,
-            "gen_ai.usage.input_tokens": record.input_tokens,
-            "gen_ai.usage.output_tokens": record.output_tokens,
-            "gen_ai.usage.cache_read.input_tokens": record.cached_tokens or None,
-            self._conventions.cache_write: record.cache_write_tokens or None,
-            "gen_ai.usage.reasoning.output_tokens": record.reasoning_tokens or None,
-            "error.type": record.error or None,
-            "http.response.status_code": record.status,
-            "penstock.request_id": record.request_id,
-            "penstock.model": record.model,
-            "penstock.engine": record.engine or None,
-            "penstock.replica": record.replica or None,
-            "penstock.arm": record.arm or None,
-            "penstock.attempts": record.attempts,
-            "penstock.overhead": _seconds(record.overhead_ms),
-            "penstock.time_per_output_token": _seconds(record.tpot_ms),
-            "penstock.usage_source": record.usage_source or None,
-            "penstock.cost_usd": record.cost_usd,
-            "penstock.key_id": record.key_id or None,
-            "penstock.tenant": record.tenant or None,
-        }
-        return {name: value for name, value in attributes.items() if value is not None}
+    def _span(
+        self,
+        name: str,
+        kind: SpanKind,
+        parent_id: int,
+        attributes: Attributes,
+        start_ns: int,
+        duration_ms: float,
+        error: str,
+    ) -> None:
+        """Make one, with the ids that were taken. `parent_id` 0 is none."""
+        trace = self._trace
+        context = None
+        if parent_id:
+            parent = trace.SpanContext(self._ids.generate_trace_id(), parent_id, True, trace.TraceFlags(1))
+            context = trace.set_span_in_context(trace.NonRecordingSpan(parent))
+        span = self._tracer.start_span(name, context, kind, attributes, start_time=start_ns)
+        if error and error != ABANDONED:
+            span.set_status(trace.StatusCode.ERROR, error)
+        span.end(start_ns + round(duration_ms * 1_000_000))
 
 
-def _seconds(ms: float | None) -> float | None:
-    return None if ms is None else ms / 1000.0
+class _Ids:
+    """Gives out the ids that the request had when it was served: the engine knows them already."""
+
+    def __init__(self) -> None:
+        self._trace_id = self._span_id = 0
+
+    def take(self, trace_id: int, span_id: int) -> None:
+        self._trace_id, self._span_id = trace_id, span_id
+
+    def generate_trace_id(self) -> int:
+        return self._trace_id
+
+    def generate_span_id(self) -> int:
+        return self._span_id
+
+    def is_trace_id_random(self) -> bool:
+        return True
 
 
 class _Counting:

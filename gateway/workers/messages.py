@@ -12,6 +12,7 @@ import msgspec
 from gateway.accounts.keys import Key
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
+from gateway.responses.homes import Home
 from gateway.settings.sealed import Sealed
 from gateway.telemetry.metrics import Sample, Series
 
@@ -190,6 +191,24 @@ class Drained(msgspec.Struct, tag="drained"):
     """Nothing is in progress any more."""
 
 
+class ResponseKept(msgspec.Struct, tag="response_kept"):
+    """An engine may keep this response."""
+
+    home: Home
+
+
+class AskResponse(msgspec.Struct, tag="ask_response"):
+    """Asks for `ResponseHome`: some worker may have seen it."""
+
+    response_id: str
+
+
+class ResponseHome(msgspec.Struct, tag="response_home"):
+    """The answer to `AskResponse`; None where nobody has."""
+
+    home: Home | None
+
+
 class Cover(msgspec.Struct, tag="cover"):
     """The worker of a seat is gone: accept its connections too; or it is there again."""
 
@@ -210,6 +229,7 @@ ToWorker = (
     | Keys
     | RenewCertificate
     | AdminAnswer
+    | ResponseHome
     | Drain
     | Reopen
     | Cover
@@ -223,6 +243,8 @@ ToPlane = (
     | PrefixesSent
     | AskExposition
     | AdminRequest
+    | AskResponse
+    | ResponseKept
     | Drained
     | Explained
 )

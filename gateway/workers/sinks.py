@@ -11,7 +11,9 @@ from gateway.fleet.specs import provider_of
 from gateway.store.sink import StoreSink
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
+from gateway.telemetry.sampling import sampling_of
 from gateway.telemetry.spans import Spans, otlp_spans
+from gateway.tracing import Tracing
 
 if TYPE_CHECKING:
     from gateway.accounts.accounting import Accounting
@@ -55,6 +57,8 @@ class Sinks:
             self._providers,
             lambda lost: self._metrics.count(RECORDS_DROPPED, "spans", by=lost),
         )
+        if self._spans is not None:
+            self._accounting.trace(Tracing(sampling_of(otlp.sample_ratio if otlp is not None else 1.0, os.environ)))
         if store:
             self._store = StoreSink(self._run, store, Path(settings.data_dir), self._supervisor, self._metrics)
         recorder = self._store.recorder if self._store is not None else None
@@ -83,6 +87,7 @@ class Sinks:
         access_log, self._access_log = self._access_log, None
         spans, self._spans = self._spans, None
         self._accounting.sinks = ()
+        self._accounting.trace(None)
         if access_log is not None:
             await asyncio.to_thread(access_log.close)
         if spans is not None:

@@ -35,6 +35,8 @@ from gateway.http.connection import ClientConnection
 from gateway.http.listen import Listener, accepting
 from gateway.identity import Keyring
 from gateway.record_ids import RecordIds
+from gateway.responses.keeper import Keeper
+from gateway.responses.search import Search
 from gateway.settings import ConfigError, Settings
 from gateway.settings.sealed import Sealed, opened
 from gateway.telemetry.metrics import Metrics
@@ -51,6 +53,7 @@ from gateway.workers.messages import (
     AdminAnswer,
     AdminRequest,
     AskCounters,
+    AskResponse,
     Configure,
     Configured,
     Drain,
@@ -66,22 +69,26 @@ from gateway.workers.messages import (
     Renewed,
     Reopen,
     ReplicaLoad,
+    ResponseHome,
+    ResponseKept,
     ToPlane,
     ToWorker,
 )
 from gateway.workers.prefix_exchange import PrefixExchange
-from gateway.workers.questions import LinkFull, LinkLost
+from gateway.workers.questions import LinkError, LinkFull, LinkLost
 from gateway.workers.reception import Reception
 from gateway.workers.scrapes import Scrapes
 from gateway.workers.sinks import Sinks
 from routing.fleet import Fleet
 
 if TYPE_CHECKING:
+    from gateway.responses.homes import Home
     from gateway.supervisor import Supervisor
 
 FLUSH_S = 0.15
 LOAD_S = 0.05
 ADMIN_TIMEOUT_S = 30.0
+HOME_TIMEOUT_S = 2.0
 ADMIN_AT_ONCE = 16
 """Each holds at most 1 MiB of a request and 8 of an answer."""
 PRICE_REFRESH_S = 60.0
@@ -237,7 +244,11 @@ class Worker:
         snapshot = replace(snapshot, keyring=self._keyring)
         self._explainer.open = self._keyring.is_open and self.settings.server.local
         if self._reception.dispatcher is None:
-            self._reception.dispatcher = Dispatcher(snapshot, self._accounting, self._explainer, self._ids)
+            keeper = Keeper(self if self._workers > 1 else None)
+            spawn = self._supervisor.spawn
+            self._reception.dispatcher = Dispatcher(
+                snapshot, self._accounting, self._explainer, self._ids, keeper, spawn
+            )
         else:
             self._reception.dispatcher.snapshot = snapshot
 
@@ -290,6 +301,8 @@ class Worker:
                 log.warning("cut_off", streams=len(self._connections), after_s=grace_s)
                 for connection in list(self._connections):
                     work = connection.work
+                    if isinstance(work, Search):
+                        work = work.work
                     if isinstance(work, Flight):
                         work.error_kind = "draining"
                     connection.hang_up()
@@ -353,6 +366,19 @@ class Worker:
             return await self._link.ask(request, AdminAnswer, timeout_s=ADMIN_TIMEOUT_S, bulk=True)
         finally:
             self._administering -= 1
+
+    # -- gateway.responses.keeper.Others -------------------------------------------------------------------------------
+
+    def kept(self, home: Home) -> None:
+        self._tell(ResponseKept(home), bulk=True)
+
+    async def home_of(self, response_id: str) -> Home | None:
+        if self._link is None:
+            return None
+        try:
+            return (await self._link.ask(AskResponse(response_id), ResponseHome, timeout_s=HOME_TIMEOUT_S)).home
+        except (LinkError, TimeoutError):
+            return None
 
     async def _flush(self) -> None:
         self._sinks.flush()

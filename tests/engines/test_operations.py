@@ -11,9 +11,9 @@ from engines.operations import SHAPES, Paths, Shape
 
 MADE = Paths(
     {
-        Operation.CHAT: Shape(b"POST", "/v1/chat/completions", "json"),
-        Operation.RESPONSES: Shape(b"GET", "/v1/responses/{id}", "none"),
-        Operation.SCORE: Shape(b"POST", "/v1/files/{id}/content", "multipart"),
+        Operation.CHAT: Shape((b"POST",), "/v1/chat/completions", "json"),
+        Operation.RESPONSES: Shape((b"GET",), "/v1/responses/{id}", "none"),
+        Operation.SCORE: Shape((b"POST",), "/v1/files/{id}/content", "multipart"),
     }
 )
 
@@ -50,6 +50,6 @@ def test_any_name_fits_a_place(name: bytes) -> None:
 
 
 def test_two_operations_cannot_have_one_path() -> None:
-    shape = Shape(b"POST", "/v1/same", "json")
+    shape = Shape((b"POST",), "/v1/same", "json")
     with pytest.raises(ValueError, match="two operations have the path /v1/same"):
         Paths({Operation.CHAT: shape, Operation.SCORE: shape})

@@ -29,6 +29,7 @@ from gateway.http.request import Request
 from gateway.identity import ANONYMOUS, Keyring
 from gateway.settings import Limits
 from gateway.telemetry.metrics import Metrics
+from gateway.tracing import Trace, Tracing
 from gateway.transforms import NewEventTransform, RequestTransform
 from gateway.waiting import WaitingRoom
 from routing.admission import DEFAULT_ADMISSION, AdmissionSettings
@@ -154,6 +155,7 @@ class FakeEngine:
     operations = frozenset(Operation)
     tells_load = False
     continues_chat = True
+    continuous_usage = False
 
     def __init__(self, name: str, replicas: int, secrets: tuple[bytes, ...], accepts_stream_options: bool) -> None:
         self.name = name
@@ -258,6 +260,7 @@ class Ledger:
         self.continuations: list[str] = []
         """What became of each, and why others were not made."""
         self.held = HeldPrompts(HELD_BYTES)
+        self.tracing: Tracing | None = None
 
     @property
     def answered(self) -> Attempt:
@@ -396,6 +399,7 @@ class Bench:
         stream: bool = True,
         deadlines: Deadlines | None = None,
         fields: dict[bytes, bytes] | None = None,
+        trace: Trace | None = None,
         **members: object,
     ) -> tuple[Flight, FakeConnection]:
         """A flight that has begun, and its client."""
@@ -417,6 +421,8 @@ class Bench:
             self.clock.now_s,
         )
         flight.deadlines = deadlines
+        if trace is not None:
+            flight.follow(trace)
         flight.begin()
         return flight, connection
 

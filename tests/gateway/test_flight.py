@@ -586,6 +586,7 @@ def test_an_answer_without_a_body_is_retried_when_a_stream_was_asked_for() -> No
 
 def sent(**members: object) -> dict[str, object]:
     bench = Bench(StepClock(), accepts_stream_options=bool(members.pop("accepts", True)))
+    bench.engines[0].continuous_usage = bool(members.pop("always", False))
     flight, _ = bench.begin(**members)  # type: ignore[arg-type]
     flight.client_gone()
     body = json.loads(bench.calls[0].body)
@@ -600,6 +601,15 @@ def test_usage_is_asked_for_and_the_model_is_renamed() -> None:
 def test_an_engine_that_takes_no_stream_options_gets_none() -> None:
     assert sent(accepts=False) == {"model": "up", "stream": True}
     assert sent(accepts=False, stream_options={"include_usage": True}) == {"model": "up", "stream": True}
+
+
+@pytest.mark.parametrize("text", ["", "x" * 20_000], ids=["small", "large"])
+@pytest.mark.parametrize("own", [{}, {"stream_options": {"include_usage": True}}], ids=["unasked", "asked"])
+def test_usage_in_every_event_is_asked_for_where_the_engine_is_to_give_it(text: str, own: dict[str, object]) -> None:
+    asked = {"include_usage": True, "continuous_usage_stats": True}
+    assert sent(always=True, user=text, **own)["stream_options"] == asked
+    assert "stream_options" not in sent(always=True, stream=False, user=text)
+    assert "continuous_usage_stats" not in str(sent(user=text, **own))
 
 
 def test_a_plain_request_is_not_given_stream_options() -> None:

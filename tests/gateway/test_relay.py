@@ -239,6 +239,7 @@ def test_only_named_headers_pass() -> None:
         "cache-control": "no-cache",
         "x-accel-buffering": "no",
         "x-request-id": "req-1",
+        "x-penstock-record-id": f"{1:032x}",
         "x-penstock-engine": "t0",
         "x-penstock-replica": "0",
         "x-penstock-attempts": "1",

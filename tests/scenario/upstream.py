@@ -61,6 +61,7 @@ class Received:
     """The script of this request has run to its end."""
     written_bytes: int = 0
     """Body bytes that the kernel, or at most one write buffer of ours, has taken."""
+    method: str = "POST"
 
     @property
     def json(self) -> Any:
@@ -188,7 +189,7 @@ class _Connection(asyncio.Protocol):
             self._tell_plane(404 if page is None else 200, page or b"")
             return
         self._fresh = False
-        received = Received(path, headers, rest[:length], gone=self._gone)
+        received = Received(path, headers, rest[:length], gone=self._gone, method=method)
         self._task = asyncio.get_running_loop().create_task(self._run(received, self._upstream._answer(received)))
         self._task.add_done_callback(self._ran)
 

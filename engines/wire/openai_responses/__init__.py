@@ -5,5 +5,6 @@ A stream is named events whose JSON repeats the name as `type`. It ends in `resp
 """
 
 from engines.wire.openai_responses.dialect import DIALECT
+from engines.wire.openai_responses.stored import STORED
 
-__all__ = ["DIALECT"]
+__all__ = ["DIALECT", "STORED"]

@@ -38,9 +38,18 @@ def _usage(response: Response) -> Usage | None:
     )
 
 
+_is_id = re.compile(r"[A-Za-z0-9_.-]{1,256}").fullmatch
+"""An id that fits into a path. Nobody's has other letters."""
+
+
+def _id(response: Response) -> str:
+    found = response.id
+    return found if found and _is_id(found) else ""
+
+
 def _finding(response: Response, data: bytes) -> Finding:
     """What the response says that `data`, an event or a plain answer, holds."""
-    usage = _usage(response)
+    usage, response_id = _usage(response), _id(response)
     if response.status == "failed" or is_truthy(response.error):
         said = refusals.error_finding(data)
         return Finding(usage=usage, error=said.error, error_status=said.error_status, said=response)
@@ -50,19 +59,21 @@ def _finding(response: Response, data: bytes) -> Finding:
             usage=usage,
             finish_reason="content_filter" if reason == "content_filter" else "length",
             ends=True,
+            response_id=response_id,
             said=response,
         )
     if response.status == "completed":
-        return Finding(usage=usage, finish_reason="stop", ends=True, said=response)
-    return Finding(usage=usage, finish_reason=response.status or "", said=response)
+        return Finding(usage=usage, finish_reason="stop", ends=True, response_id=response_id, said=response)
+    return Finding(usage=usage, finish_reason=response.status or "", response_id=response_id, said=response)
 
 
 class ResponsesReader(Reader):
     """One stream of named events."""
 
-    __slots__ = ("_earlier", "_finished", "_last", "_number")
+    __slots__ = ("_begun", "_earlier", "_finished", "_last", "_number")
 
     def __init__(self) -> None:
+        self._begun = False
         self._finished = False
         self._last = self._earlier = b""
         """The last two blocks that were no comments: they have the last sequence number, should it be wanted."""
@@ -76,6 +87,10 @@ class ResponsesReader(Reader):
     def may_matter(self, block: bytes) -> bool:
         if not block.startswith(b":"):
             self._earlier, self._last = self._last, block
+            if not self._begun:
+                self._begun = True
+                if b"response.created" in block:  # it tells the response's id
+                    return True
         return (
             b"response.completed" in block
             or b"response.incomplete" in block
@@ -101,6 +116,8 @@ class ResponsesReader(Reader):
             return refusals.stray_error(data) or NOTHING
         if parsed.type == "error" or (not parsed.type and is_truthy(parsed.error)):
             return self._restated(refusals.error_finding(data), data)
+        if parsed.response is not None and parsed.type == "response.created":
+            return Finding(response_id=_id(parsed.response))
         if parsed.response is None or parsed.type not in (
             "response.completed",
             "response.incomplete",

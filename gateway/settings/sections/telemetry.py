@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from engines.settings.fields import Headers, Section, Text, Url
+from engines.settings.fields import Headers, Ratio, Section, Text, Url
 
 
 class Otlp(Section):
@@ -14,6 +14,9 @@ class Otlp(Section):
 
     endpoint: Url = Field(description="for example http://localhost:4318")
     headers: Headers = Field(default_factory=dict, description="name: text, for example a token of the collector")
+    sample_ratio: Ratio = Field(
+        default=1.0, description="which part of the traces that begin here is sent, 0 to 1; a client's are as it says"
+    )
     service_name: Text = Field(default="penstock", description="what the spans are filed under")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from engines.model import Parts, Usage
 from engines.wire.dialect import NOTHING, ApiError, Finding
-from engines.wire.openai_responses import DIALECT
+from engines.wire.openai_responses import DIALECT, STORED
 from tests.engines.wire.frames import Json, frame
 
 USAGE = {
@@ -43,7 +43,7 @@ def test_events_on_the_way_say_nothing(value: Json) -> None:
 
 def test_a_completed_response_ends_the_stream_with_its_usage() -> None:
     event = ending("response.completed", status="completed", usage=USAGE)
-    assert DIALECT.reader().read(event) == Finding(usage=COUNTED, finish_reason="stop", ends=True)
+    assert DIALECT.reader().read(event) == Finding(usage=COUNTED, finish_reason="stop", ends=True, response_id="resp_1")
 
 
 def test_the_end_says_which_answer_it_is_and_at_which_tier() -> None:
@@ -74,7 +74,7 @@ def test_a_number_too_large_for_any_loses_nothing_else(number: str) -> None:
 )
 def test_an_answer_cut_short_says_why_whatever_its_event_is_called(kind: str, reason: Json | None, finish: str) -> None:
     event = ending(kind, status="incomplete", incomplete_details=reason, usage=USAGE)
-    assert DIALECT.reader().read(event) == Finding(usage=COUNTED, finish_reason=finish, ends=True)
+    assert DIALECT.reader().read(event) == Finding(usage=COUNTED, finish_reason=finish, ends=True, response_id="resp_1")
 
 
 def test_a_failed_response_is_an_error_and_no_end() -> None:
@@ -112,6 +112,8 @@ def test_the_format_has_no_done() -> None:
         ({"status": "failed", "error": {"message": "no"}}, Finding(error="no")),
         ({"error": {"message": "no", "code": "rate_limit_exceeded"}}, Finding(error="no", error_status=429)),
         ({"status": "queued"}, Finding(finish_reason="queued")),
+        ({"status": "queued", "id": "resp_2"}, Finding(finish_reason="queued", response_id="resp_2")),
+        ({"status": "queued", "id": "../metrics"}, Finding(finish_reason="queued")),
         ({}, NOTHING),
     ],
 )
@@ -195,6 +197,32 @@ def test_our_plain_errors_are_openais() -> None:
 def test_one_odd_member_of_usage_loses_nothing_else(members: Json) -> None:
     usage = {"input_tokens": 40, "output_tokens": 9} | members
     event = ending("response.completed", status="completed", usage=usage)
-    assert DIALECT.reader().read(event) == Finding(usage=Usage(40, 9), finish_reason="stop", ends=True)
+    assert DIALECT.reader().read(event) == Finding(
+        usage=Usage(40, 9), finish_reason="stop", ends=True, response_id="resp_1"
+    )
     body = json.dumps({"status": "completed", "usage": usage}).encode()
     assert DIALECT.read_answer(body).usage == Usage(40, 9)
+
+
+def test_the_first_event_tells_the_id_and_the_others_are_not_read_for_it() -> None:
+    reader = DIALECT.reader()
+    created = frame({"type": "response.created", "response": {"id": "resp_1", "status": "in_progress"}}, name="x")
+    assert reader.may_matter(created)
+    assert reader.read(created) == Finding(response_id="resp_1")
+    assert not reader.may_matter(created)
+    assert not DIALECT.reader().may_matter(delta(1))
+
+
+def test_what_is_read_again_of_a_response_counts_for_nothing() -> None:
+    whole = {"id": "resp_1", "status": "completed", "usage": USAGE}
+    failed = {"id": "resp_1", "status": "failed", "error": {"message": "it broke"}}
+    for answer in (whole, failed, {"id": "resp_1", "deleted": True}):
+        assert STORED.read_answer(json.dumps(answer).encode()) == NOTHING
+    assert STORED.read_answer(b'{"error": {"message": "no", "code": 404}}').error == "no"
+    reader = STORED.reader()
+    assert reader.contents(delta(1)) == 0
+    assert reader.read(delta(1)) == NOTHING
+    assert reader.read(ending("response.completed", **whole)) == Finding(finish_reason="stop", ends=True)
+    assert STORED.reader().read(ending("response.failed", **failed)) == Finding(finish_reason="failed", ends=True)
+    lost = frame({"type": "error", "code": "x", "message": "no", "param": None}, name="error")
+    assert STORED.reader().read(lost).error == "no"

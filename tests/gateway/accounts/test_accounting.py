@@ -220,3 +220,16 @@ def test_a_plain_answers_header_and_its_record_say_the_same_cost(now: StepClock)
     now.now_s += 1 / 3
     bench.calls[0].answer(200, json.dumps(ANSWER).encode(), JSON)
     assert float(client.headers["x-penstock-cost-usd"]) == bench.ledger.records[0].cost_usd
+
+
+def test_a_stream_that_says_its_usage_all_the_time_is_not_estimated_when_it_is_cut(now: StepClock) -> None:
+    bench = Bench(now)
+    flight, _ = bench.begin()
+    bench.calls[0].head()
+    for tokens in (0, 3, 6):  # three tokens an event, as with speculative decoding
+        choice = {"index": 0, "delta": {"content": "some more"}, "finish_reason": None}
+        usage = {"prompt_tokens": 5, "completion_tokens": tokens}
+        bench.calls[0].read(frame({"id": "c", "choices": [choice], "usage": usage}))
+    flight.client_gone()
+    (record,) = bench.ledger.records
+    assert (record.input_tokens, record.output_tokens, record.usage_source) == (5, 6, "reported")

@@ -275,7 +275,7 @@ async def test_another_method_is_a_405_that_says_which_are_allowed(gateway: Gate
     assert {"GET", "HEAD"} == set(response.headers["allow"].split(", "))
 
 
-@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("operation", [operation for operation in Operation if operation is not Operation.RESPONSE])
 @pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS"])
 async def test_an_operation_takes_post_only(gateway: Gateway, method: str, operation: Operation) -> None:
     response = await gateway.http.request(method, operation.value)

@@ -27,9 +27,7 @@ def database(url: str) -> Iterator[Database]:
 
 def test_a_record_comes_back_as_it_was(database: Database, url: str) -> None:
     made = Made()
-    record = made.one(
-        ttft_ms=12.5, queue_ms=3.25, traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    )
+    record = made.one(ttft_ms=12.5, queue_ms=3.25, trace_id="0af7651916cd43dd8448eb211c80319c")
     assert database.insert([made.some(0)._replace(records=[record])]) == 1
     (found,) = stored(url)
     assert found["record_id"] == record.record_id

@@ -26,7 +26,7 @@ from tests.gateway.telemetry.records import record
 
 log = AccessLog("stdout", bound_bytes=1 << 30)
 for number in range(int(sys.argv[2])):
-    log.write(record(f"{sys.argv[1]}-{number}", traceparent=sys.argv[1] * (number * 37 % 9000)))
+    log.write(record(f"{sys.argv[1]}-{number}", tenant=sys.argv[1] * (number * 37 % 9000)))
 log.close(60)
 """
 
@@ -43,7 +43,7 @@ def test_lines_of_two_processes_on_one_pipe_stay_whole_however_long_their_fields
         pipe.close()
     found = [json.loads(line) for line in lines]
     assert {line["request_id"] for line in found} == {f"{name}-{n}" for name in "ab" for n in range(LINES)}
-    assert all(set(line.get("traceparent", "")) <= {line["request_id"][0], "."} for line in found)
+    assert all(set(line.get("tenant", "")) <= {line["request_id"][0], "."} for line in found)
     assert max(len(line) for line in lines) < LINE_BYTES
 
 
@@ -63,7 +63,7 @@ def test_lines_of_two_processes_on_one_pipe_stay_whole_however_long_their_fields
                     "finish_reason",
                     "key_id",
                     "tenant",
-                    "traceparent",
+                    "response_id",
                 )
             },
         ),
@@ -86,13 +86,13 @@ def test_no_line_is_longer_than_a_pipe_keeps_together_and_each_says_which_reques
 
 def test_a_line_that_fits_is_left_alone_beside_one_that_does_not(tmp_path: Path) -> None:
     log = AccessLog(str(tmp_path / "access.log"))
-    ordinary = record("req-1", traceparent="00-" + "a" * 52)
+    ordinary = record("req-1", tenant="00-" + "a" * 52)
     log.write(ordinary)
-    log.write(record("req-2", traceparent="t" * 9000, finish_reason="stop", input_tokens=7, cost_usd=1e-9))
+    log.write(record("req-2", tenant="t" * 9000, finish_reason="stop", input_tokens=7, cost_usd=1e-9))
     log.close(60)
     first, second = map(json.loads, (tmp_path / "access.log").read_text().splitlines())
-    assert first["traceparent"] == ordinary.traceparent
-    assert second == {**second, "traceparent": "t" * 1000 + MARK, "finish_reason": "stop", "input_tokens": 7}
+    assert first["tenant"] == ordinary.tenant
+    assert second == {**second, "tenant": "t" * 1000 + MARK, "finish_reason": "stop", "input_tokens": 7}
     assert second["cost_usd"] == 1e-9
 
 

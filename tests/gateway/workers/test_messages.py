@@ -11,6 +11,7 @@ from engines.model import Usage
 from gateway.accounts.keys import Key
 from gateway.explanation.views import AskRouting, Decision, Explained, ReplicaFigures, Weighed
 from gateway.fleet.members import Member
+from gateway.responses.homes import Home
 from gateway.settings.sealed import Part, Sealed
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
@@ -20,6 +21,7 @@ from gateway.workers.messages import (
     AdminRequest,
     AskCounters,
     AskExposition,
+    AskResponse,
     Configure,
     Configured,
     Counters,
@@ -39,6 +41,8 @@ from gateway.workers.messages import (
     Renewed,
     Reopen,
     ReplicaLoad,
+    ResponseHome,
+    ResponseKept,
     SeriesCounted,
     ToPlane,
     ToWorker,
@@ -67,6 +71,7 @@ TO_WORKER: list[ToWorker] = [
     Exposition(3),
     Keys([Key("ab" * 32, "id", "t", ["m"], True, -1), Key("cd" * 32, "ü", "t", None, False, 0)]),
     AdminAnswer(200, [(b"x", b"\xff")], b"\xff"),
+    ResponseHome(Home("resp_1", "m", "e", "0", "t")),
     RenewCertificate(),
     Drain(30.0),
     Reopen(),
@@ -81,6 +86,8 @@ TO_PLANE: list[ToPlane] = [
     PrefixesSent([("e", "0", [b"\xff" * 16, b""])]),
     AskExposition(1),
     AdminRequest("GET", b"/admin/%ff", b"", [(b"x", b"\xff")], b"\xff"),
+    AskResponse("resp_1"),
+    ResponseKept(Home("resp_1", "m", "e", "0", "t")),
     Drained(),
     Explained(
         policy="prefix",

@@ -1,0 +1,32 @@
+"""A route that leads to one endpoint, for a request that nobody else can answer: what it wants is kept there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from routing.admission import Admission, AdmissionSettings
+from routing.model import Endpoint
+from routing.pickers import LeastLoad
+from routing.route import ModelRoute, Tiers
+
+_OPEN: Final = AdmissionSettings(enabled=False)
+
+
+def pinned(route: ModelRoute, endpoint: Endpoint, operation: str) -> ModelRoute:
+    """`route` for the requests of this operation that only `endpoint`, one of its own, can answer.
+
+    It shares the budget and the estimates of the model, and stands in no line: its replica is the only one that can let
+    it wait. Tiers keep their places.
+    """
+    pools = tuple([(endpoint,) if tier == endpoint.tier else () for tier in range(len(route.whole.pools))])
+    tiers = Tiers(pools, tuple([LeastLoad(pool) for pool in pools]))
+    return replace(
+        route,
+        whole=tiers,
+        speakers={operation: tiers},
+        line=Admission(_OPEN),
+        overflows=False,
+        filters=(),
+        hedging=None,
+    )
