@@ -71,6 +71,8 @@ class Replica:
 
     id: str
     url: str
+    zone: str = ""
+    """Where it runs; empty where nobody said."""
 
 
 class Outgoing:

@@ -88,6 +88,7 @@ class Breaker:
         "_told",
         "_trips",
         "closed",
+        "closed_s",
         "open_until",
     )
 
@@ -105,6 +106,8 @@ class Breaker:
         self._probes = 0
         self._trips = 0
         self.closed = True
+        self.closed_s = float("-inf")
+        """When it last closed."""
         self.open_until = 0.0
         """When probes may begin, on the caller's clock; 0.0 while closed."""
 
@@ -145,7 +148,7 @@ class Breaker:
                     self._take_back()
                 self._failed_while_closed(now, rng, why)
         elif verdict is _SUCCESS:
-            self._close()
+            self._close(now)
         elif verdict is _FAILURE:
             self._open(now, rng, why)
         else:
@@ -212,7 +215,8 @@ class Breaker:
         if self._told is not None:
             self._told(False, why, self.open_until - now)
 
-    def _close(self) -> None:
+    def _close(self, now: float) -> None:
+        self.closed_s = now
         self.forget()
         self._trips = 0
         self._period += 1

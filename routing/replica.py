@@ -30,6 +30,8 @@ LEAST_ASIDE_S: Final = 60.0
 MOST_ASIDE_S: Final = 600.0
 """A key that was revoked does not come back by itself, but one whose quota is used up does."""
 
+LEAST_SHARE: Final = 0.1
+"""Of a replica that has come just now: Envoy's slow start begins so, too."""
 PROBATION: Final = 4.0
 """Times as long as it was ejected for: who does well for so long begins anew."""
 
@@ -167,6 +169,12 @@ class ReplicaState:
         self.breaker.forget()
         self.prefill.fade()
         return self._ejected_s
+
+    def share(self, now: float, window_s: float) -> float:
+        """What part of its load it should have at `now`, if a replica that came or came back is given all of it only
+        after `window_s` seconds."""
+        age_s = now - max(self.returned_s, self.breaker.closed_s)
+        return 1.0 if age_s >= window_s else max(LEAST_SHARE, age_s / window_s)
 
     def readmit(self, now: float) -> None:
         """The time for which it was ejected is over."""

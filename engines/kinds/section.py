@@ -51,6 +51,7 @@ class ReplicaSection(Section):
     id: Name = Field(
         default="", description="a short name shown in headers and metrics; left out, it is host:port of the url"
     )
+    zone: Name | None = Field(default=None, description="where it runs, as server.zone; left out, its engine's")
 
     @model_validator(mode="after")
     def _default_id(self) -> ReplicaSection:
@@ -124,6 +125,7 @@ class EngineSection(Section):
     continuous_usage: bool = Field(
         default=False, description="true asks for the usage in every event of a stream (vLLM), to know it of a cut one"
     )
+    zone: Name | None = Field(default=None, description="where its replicas run, as server.zone, such as eu-1a")
     optional: bool = Field(
         default=False, description="true drops the engine, with a log line, while its ${NAME} is not set"
     )

@@ -72,7 +72,9 @@ class VllmEngine(EngineSection):
                 yield Finding(("launch", "args", at), f"sets {flag}, which the gateway chooses", "leave it out")
 
     def written_replicas(self) -> tuple[Replica, ...] | None:
-        return None if self.replicas is None else tuple(Replica(one.id, one.url) for one in self.replicas)
+        if self.replicas is None:
+            return None
+        return tuple(Replica(one.id, one.url, one.zone or self.zone or "") for one in self.replicas)
 
     def launch_plan(self, served: Sequence[str], environ: Mapping[str, str]) -> LaunchPlan | None:
         launch = self.launch

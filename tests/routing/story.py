@@ -92,7 +92,10 @@ class Story:
         self.route = build_fleet([spec], self.table).models["m"]
         self.states: dict[str, ReplicaState] = {state.key[1]: state for state in self.table}
 
-    def run(self, seconds: float, per_s: float = 40.0, seed: int = 1) -> Told:
+    def run(
+        self, seconds: float, per_s: float = 40.0, seed: int = 1, at: dict[float, Callable[[], None]] | None = None
+    ) -> Told:
+        """`at`: what happens when, besides."""
         rng, traffic, told, order = random.Random(seed), random.Random(seed + 1), Told(), count()
         events: list[tuple[float, int, Callable[[float], None]]] = []
 
@@ -109,6 +112,8 @@ class Story:
                 later(now + 1.0, look)
             self._look(now, told)
 
+        for at_s, happens in (at or {}).items():
+            later(at_s, lambda _now, happens=happens: happens())  # type: ignore[misc]
         later(0.0, request)
         later(0.5, look)
         while events:

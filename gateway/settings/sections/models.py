@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -35,6 +35,12 @@ class Policy(Section):
         ge=0,
         le=1e12,
         description="milliseconds that a US dollar is worth, where time and price are weighed; 0 leaves price out",
+    )
+    other_zone_ms: Number = Field(
+        default=0.0,
+        ge=0,
+        le=600_000,
+        description="milliseconds that a replica in another zone costs more",
     )
 
 
@@ -69,4 +75,7 @@ class Model(Section):
     hedging: HedgingSection = Field(default=HedgingSection(), description="{enabled: true}")
     continuation: ContinuationSection = Field(default=ContinuationSection(), description="{enabled: true}")
     ejection: EjectionSection = Field(default=EjectionSection(), description="{enabled: true}")
+    slow_start_s: Annotated[Number, Field(ge=0, le=86_400)] = Field(
+        default=0.0, description="seconds over which a replica that is new or has returned is given a rising share"
+    )
     slo: Objective = Field(default=Objective(), description="{ttft_ms: 500}")
