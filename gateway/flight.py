@@ -201,7 +201,7 @@ class Flight(Owner, Opening, Work):
         )
         attempt.send(outgoing, bounds, now, now - self.received_s, fallback)
         if serving.route.prefixes is not None:
-            serving.route.sent(self.facts, endpoint)
+            prompt.sent(serving.route, self.facts, endpoint)
         if self._paused:
             attempt.pause()
 

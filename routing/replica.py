@@ -22,6 +22,7 @@ from typing import Final
 from routing.breaker import Breaker, BreakerSettings, Told
 from routing.prefix_index import PrefixIndex
 from routing.prefix_news import PrefixNews
+from routing.prefix_samples import PrefixSamples
 from routing.prefix_tally import PrefixTally
 from routing.rates import PrefillRate
 from routing.reported import ReportedLoad
@@ -271,16 +272,18 @@ class ReplicaState:
 class ReplicaTable:
     """All replica states of one worker, by key. It outlives every fleet built from it, and changes by difference."""
 
-    __slots__ = ("_breaker", "_changed", "_leaving", "_states", "news", "opened", "prefixes", "slotted")
+    __slots__ = ("_breaker", "_changed", "_leaving", "_states", "news", "opened", "prefixes", "samples", "slotted")
 
     def __init__(
         self,
         breaker: BreakerSettings | None = None,
         changed: Callable[[ReplicaKey, bool, str, float], None] | None = None,
         news: PrefixNews | None = None,
+        samples: PrefixSamples | None = None,
     ) -> None:
         """`changed(key, closed, why, open_s)` hears when a breaker opens or closes. `news`: where to note what prompts
-        are sent where, for others to hear; None where nobody else chooses among the same replicas."""
+        are sent where, for others to hear; None where nobody else chooses among the same replicas. `samples`: where to
+        put prompts whose tokens are to be counted."""
         self._changed = changed
         self._breaker = breaker or BreakerSettings()
         self._states: dict[ReplicaKey, ReplicaState] = {}
@@ -290,6 +293,7 @@ class ReplicaTable:
         self.slotted: dict[ReplicaKey, ReplicaState] = {}
         """Those that have a place in the prefix index."""
         self.news = news
+        self.samples = samples
         self.prefixes = PrefixIndex()
         """Who holds which prompts. It takes no memory until a policy fills it."""
 
@@ -360,6 +364,12 @@ class ReplicaTable:
         state = self._states.get(key)
         if state is not None and state.slot != NO_SLOT:
             self.prefixes.add(chain, state.slot)
+
+    def cut(self, key: ReplicaKey, chain: Sequence[int], depth: int) -> None:
+        """A replica holds no more than so many blocks of the prompt. One that is not known is passed over."""
+        state = self._states.get(key)
+        if state is not None and state.slot != NO_SLOT:
+            self.prefixes.cut(chain, state.slot, depth)
 
     def void(self, state: ReplicaState) -> Iterator[None]:
         """The replica has started anew, with an empty cache. In steps."""
