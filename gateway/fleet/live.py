@@ -18,6 +18,7 @@ from gateway import clock
 from gateway.accounts.gpu import GpuMeters
 from gateway.accounts.prices import PriceBook, Rates
 from gateway.fleet.breakers import breaker_changed
+from gateway.fleet.ejecting import Ejecting
 from gateway.fleet.engines import Built, Draft
 from gateway.fleet.members import Member
 from gateway.fleet.prepared import Prepared
@@ -88,6 +89,7 @@ class LiveFleet:
         self._models: dict[str, _Served] = {}
         self._remote: Mapping[ReplicaKey, RemoteLoad] = {}
         self.meters = GpuMeters(workers)
+        self.ejecting = Ejecting(metrics, lambda: [served.serving.route for served in self._models.values()])
 
     def configure(self, prepared: Prepared, members: Iterable[Member]) -> Iterator[None]:
         """Use a configuration, in steps. `members` is all that is known of replicas beyond it.

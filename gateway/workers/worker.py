@@ -23,7 +23,6 @@ from gateway.dispatch import Dispatcher
 from gateway.explanation.explainer import Explainer
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.ejecting import EVERY_S as EJECTING_EVERY_S
-from gateway.fleet.ejecting import Ejecting
 from gateway.fleet.live import LiveFleet
 from gateway.fleet.predictions import watch_predictions
 from gateway.fleet.prepared import prepare
@@ -134,7 +133,6 @@ class Worker:
         self._last_load: list[ReplicaLoad] = []
         self._listening = False
         self._certificate: Certificate | None = None
-        self._ejecting = Ejecting(self.metrics, lambda: self.catalog.models.values() if self.configured else ())
         self.drained = asyncio.Event()
         self.metrics.watch(BREAKER_OPEN, self.fleet.open_breakers)
         self.metrics.watch_counts(GPU_COST, lambda: self.fleet.meters.spent_usd(clock.monotonic()))
@@ -263,7 +261,7 @@ class Worker:
             await self.accept(sock)
         self._listening = True
         self._supervisor.loop("log_writer", self._flush, FLUSH_S)
-        self._supervisor.loop("ejection", self._ejecting.look, EJECTING_EVERY_S)
+        self._supervisor.loop("ejection", self.fleet.ejecting.look, EJECTING_EVERY_S)
         self._supervisor.loop("prices", self._refresh_prices, PRICE_REFRESH_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._tell_load, LOAD_S)

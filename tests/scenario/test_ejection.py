@@ -25,7 +25,7 @@ async def test_a_replica_that_fails_now_and_then_is_left_alone_and_the_log_of_me
         async with running_gateway(config) as gateway:
             for _ in range(150):
                 assert (await gateway.chat(max_tokens=1)).status_code == 200  # failures are retried
-            await gateway.worker._ejecting.look()  # or a second would have to pass
+            await gateway.worker.fleet.ejecting.look()  # or a second would have to pass
             answers = [await gateway.chat(max_tokens=1) for _ in range(12)]
             metrics = await gateway.metrics()
     bad = url_of(odd).removeprefix("http://")
@@ -48,7 +48,7 @@ async def test_a_full_engine_is_asked_less_and_neither_trips_nor_is_ejected(kind
         config["models"]["chat"] |= ROUND_ROBIN | {"ejection": {"enabled": True, "min_requests": 5}}
         async with running_gateway(config) as gateway:
             answers = [await gateway.chat(max_tokens=1, stream=number % 2 == 0) for number in range(60)]
-            await gateway.worker._ejecting.look()
+            await gateway.worker.fleet.ejecting.look()
             metrics = await gateway.metrics()
     assert {answer.status_code for answer in answers} == {200}
     assert any(answer.headers["x-penstock-attempts"] == "2" for answer in answers)
