@@ -23,7 +23,7 @@ from routing.breaker import Breaker, BreakerSettings, Told
 from routing.prefix_index import PrefixIndex
 from routing.prefix_news import PrefixNews
 from routing.prefix_tally import PrefixTally
-from routing.rates import PrefillRate
+from routing.rates import DecodeRate, PrefillRate
 from routing.reported import ReportedLoad
 
 LEAST_ASIDE_S: Final = 60.0
@@ -56,6 +56,7 @@ class ReplicaState:
         "breaker",
         "cache_blocks",
         "cache_tokens",
+        "decode",
         "draining",
         "failed_until_s",
         "healthy",
@@ -92,6 +93,7 @@ class ReplicaState:
         self.remote_prefill_tokens = 0
         self.remote_requests = 0
         self.prefill = PrefillRate()
+        self.decode = DecodeRate()
         self.reported = ReportedLoad()
         """What its engine says of its load."""
         self.ask_load_s = 0.0
