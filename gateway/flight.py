@@ -198,7 +198,7 @@ class Flight(Owner, Account, Work):
         )
         attempt.send(outgoing, bounds, now, now - self.received_s, fallback)
         if serving.route.prefixes is not None:
-            serving.route.sent(self.facts, endpoint)
+            prompt.sent(serving.route, self.facts, endpoint)
         if self._paused:
             attempt.pause()
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from gateway.identity import Principal
     from gateway.tracing import Trace
     from routing.facts import Needs
+    from routing.model import Endpoint
+    from routing.route import ModelRoute
     from routing.tokens import TokenEstimate
 
 FORWARDED: Final = frozenset(
@@ -80,6 +82,13 @@ class Prompt:
             return Outgoing(self._path, self._headers(), self._body_for(upstream))
         except RecursionError:  # parsed a few frames above, it was just not too deep
             raise Failure("invalid_json", envelope.DEPTH) from None
+
+    def sent(self, route: ModelRoute, facts: RequestFacts, endpoint: Endpoint) -> None:
+        """It has gone to the endpoint, whose route notes prompts."""
+        route.sent(facts, endpoint)
+        samples, replica = route.samples, endpoint.state.key
+        if samples is not None and samples.wants(replica, facts):
+            samples.take(replica, route.name, self._path, self.body, facts.prefix)
 
     @property
     def asked_usage(self) -> bool:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from engines.errors import LaunchFailed
+from gateway import clock
 from gateway.control.plane import Plane
 from gateway.control.source import Source
 from gateway.http.listen import CannotListen, bind, remove_socket_file, server_certificate, url_of
@@ -65,6 +66,7 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
     try:
         if store is not None:
             await store.start()
+            plane.seed(await store.spent(clock.wall()))
         if workers == 1:
             worker = Worker(supervisor)
             worker.join(LocalLink(plane.peer("0"), supervisor.spawn))

@@ -145,6 +145,7 @@ def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = 
         overflows=terms is not None and terms.slo_ttft_ms is not None,
         prefixes=table.prefixes if terms is not None and terms.caches else None,
         news=table.news,
+        samples=table.samples,
         hedging=_hedging(model, old),
     )
 

@@ -22,6 +22,7 @@ from typing import Final
 from routing.breaker import Breaker, BreakerSettings, Told
 from routing.prefix_index import PrefixIndex
 from routing.prefix_news import PrefixNews
+from routing.prefix_samples import PrefixSamples
 from routing.prefix_tally import PrefixTally
 from routing.rates import DecodeRate, PrefillRate
 from routing.reported import ReportedLoad
@@ -233,21 +234,28 @@ class ReplicaState:
 class ReplicaTable:
     """All replica states of one worker, by key. It outlives every fleet built from it, and changes by difference."""
 
-    __slots__ = ("_breaker", "_changed", "_leaving", "_states", "news", "prefixes")
+    __slots__ = ("_breaker", "_changed", "_leaving", "_states", "news", "opened", "prefixes", "samples", "slotted")
 
     def __init__(
         self,
         breaker: BreakerSettings | None = None,
         changed: Callable[[ReplicaKey, bool, str, float], None] | None = None,
         news: PrefixNews | None = None,
+        samples: PrefixSamples | None = None,
     ) -> None:
         """`changed(key, closed, why, open_s)` hears when a breaker opens or closes. `news`: where to note what prompts
-        are sent where, for others to hear; None where nobody else chooses among the same replicas."""
+        are sent where, for others to hear; None where nobody else chooses among the same replicas. `samples`: where to
+        put prompts whose tokens are to be counted."""
         self._changed = changed
         self._breaker = breaker or BreakerSettings()
         self._states: dict[ReplicaKey, ReplicaState] = {}
         self._leaving: dict[ReplicaKey, None] = {}
+        self.opened: dict[ReplicaKey, ReplicaState] = {}
+        """Those whose breaker has opened at some time: few, so that nobody looks through all 19,200 for them."""
+        self.slotted: dict[ReplicaKey, ReplicaState] = {}
+        """Those that have a place in the prefix index."""
         self.news = news
+        self.samples = samples
         self.prefixes = PrefixIndex()
         """Who holds which prompts. It takes no memory until a policy fills it."""
 
@@ -260,11 +268,16 @@ class ReplicaTable:
             self._leaving.pop(key, None)
         return state
 
-    def _told_of(self, key: ReplicaKey) -> Told | None:
-        changed = self._changed
-        if changed is None:
-            return None
-        return lambda closed, why, open_s: changed(key, closed, why, open_s)
+    def _told_of(self, key: ReplicaKey) -> Told:
+        states, opened, changed = self._states, self.opened, self._changed
+
+        def told(closed: bool, why: str, open_s: float) -> None:
+            if key in states:
+                opened[key] = states[key]
+            if changed is not None:
+                changed(key, closed, why, open_s)
+
+        return told
 
     def find(self, key: ReplicaKey) -> ReplicaState | None:
         """The state of `key` if there is one."""
@@ -288,12 +301,15 @@ class ReplicaTable:
             if slot != NO_SLOT:
                 self.prefixes.drop(slot)
             del self._leaving[key], self._states[key]
+            self.opened.pop(key, None)
+            self.slotted.pop(key, None)
         return gone
 
     def slot_of(self, state: ReplicaState) -> int:
         """The place of a replica in the prefix index, from now on."""
         if state.slot == NO_SLOT:
             state.slot = self.prefixes.open(SEED_CACHE_BLOCKS)
+            self.slotted[state.key] = state
         return state.slot
 
     def fit(self, state: ReplicaState, blocks: int) -> Iterator[None]:
@@ -310,6 +326,12 @@ class ReplicaTable:
         state = self._states.get(key)
         if state is not None and state.slot != NO_SLOT:
             self.prefixes.add(chain, state.slot)
+
+    def cut(self, key: ReplicaKey, chain: Sequence[int], depth: int) -> None:
+        """A replica holds no more than so many blocks of the prompt. One that is not known is passed over."""
+        state = self._states.get(key)
+        if state is not None and state.slot != NO_SLOT:
+            self.prefixes.cut(chain, state.slot, depth)
 
     def void(self, state: ReplicaState) -> Iterator[None]:
         """The replica has started anew, with an empty cache. In steps."""

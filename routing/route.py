@@ -17,6 +17,7 @@ from routing.model import Endpoint
 from routing.pickers import Picker
 from routing.prefix_index import PrefixIndex
 from routing.prefix_news import PrefixNews
+from routing.prefix_samples import PrefixSamples
 from routing.replica import NO_SLOT
 from routing.tokens import TokenEstimate
 
@@ -91,6 +92,8 @@ class ModelRoute:
     """Where the policy notes who was sent which prompt; None where it does not want to know."""
     news: PrefixNews | None = None
     """Where that is noted for others; None where nobody else chooses."""
+    samples: PrefixSamples | None = None
+    """Where prompts go whose tokens are to be counted; None where the policy does not want to know."""
     filters: tuple[Filter, ...] = ()
     """Asked in this order, before anything is picked."""
     hedging: Hedging | None = None

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
+from engines.events import EventsAt
 from engines.http_engine import HttpSettings
 from engines.launch.launched import Pace
 from engines.model import Operation
@@ -163,6 +164,10 @@ class EngineSection(Section):
 
     def written_replicas(self) -> tuple[Replica, ...] | None:
         """The replicas that the section writes down; None where they are launched or found."""
+        return None
+
+    def events_at(self, replica: Replica) -> EventsAt | None:
+        """Where a replica publishes what it caches; None where it does not."""
         return None
 
     def launch_plan(self, served: Sequence[str], environ: Mapping[str, str]) -> LaunchPlan | None:

@@ -14,6 +14,7 @@ from gateway import clock
 from gateway.accounts.costs import attempt_records, cost_usd
 from gateway.accounts.record import RequestRecord
 from gateway.accounts.settlement import RecordSink, Settlement
+from gateway.accounts.spending import Spending
 from gateway.errors import Failure
 from gateway.held_prompts import HeldPrompts
 from gateway.telemetry.metrics import OTHER
@@ -21,6 +22,7 @@ from gateway.telemetry.metrics.families.admission import QUEUE_SECONDS, QUEUED, 
 from gateway.telemetry.metrics.families.hedges import HEDGES, HEDGES_WITHHELD
 from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
+from gateway.telemetry.metrics.families.spending import SPENT
 from gateway.tracing import trace_id_of
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ MOST_SAID: Final = 128
 class Accounting(Settlement):
     """See `gateway.accounts.settlement.Settlement`."""
 
-    __slots__ = ("_format_time", "_held", "_metrics", "_tracing", "sinks")
+    __slots__ = ("_format_time", "_held", "_metrics", "_tracing", "sinks", "spending")
 
     def __init__(self, metrics: Metrics, sinks: Sequence[RecordSink], format_time: Callable[[float], str]) -> None:
         """`format_time` turns Unix seconds into the record's time."""
@@ -48,6 +50,8 @@ class Accounting(Settlement):
         self._format_time = format_time
         self._held = HeldPrompts()
         self._tracing: Tracing | None = None
+        self.spending = Spending()
+        metrics.watch(SPENT, lambda: self.spending.reading(clock.wall()))
         metrics.watch(PROMPTS_HELD, lambda: [((), float(self._held.bytes))])
 
     @property
@@ -107,6 +111,8 @@ class Accounting(Settlement):
                     upstream.endpoint.state.decode.learn(tpot_s * 1e3, finished_s)
         flight.cost_usd = cost
         series.settle(flight.answer_status, duration_s, ttft_s, tpot_s, overhead_s, usage, cost)
+        if cost is not None:
+            self.spending.add(flight.principal.key_id, flight.principal.tenant, cost, cost, clock.wall())
         if flight.error_kind:
             series.error(flight.error_kind)
         if not self.sinks:

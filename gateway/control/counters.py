@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 import structlog
 
+from gateway.control.budgets import Budgets
 from gateway.control.links import Links
 from gateway.telemetry.exposition import render_lines
 from gateway.telemetry.metrics import Accumulator, Metrics, MetricsSnapshot
@@ -35,6 +36,7 @@ class CounterBoard:
         self._timeout_s = timeout_s
         self._render = render
         self._accumulator = Accumulator()
+        self.budgets = Budgets(own)
 
     def note_series(self, worker: str, told: SeriesCounted) -> None:
         """A worker told of series that have changed."""
@@ -48,6 +50,7 @@ class CounterBoard:
 
     def departed(self, worker: str) -> None:
         """A worker is gone; what it counted stays counted."""
+        self.budgets.inherit(self._accumulator.gauges(worker))
         self._accumulator.departed(worker)
 
     async def exposition(self) -> AsyncIterator[bytes]:

@@ -32,6 +32,7 @@ from routing.fleet import Fleet, ModelSpec, build_route
 from routing.model import COSTED, Endpoint
 from routing.prefix_chain import BLOCK_BYTES
 from routing.prefix_news import PrefixNews
+from routing.prefix_samples import PrefixSamples
 from routing.replica import ReplicaKey, ReplicaState, ReplicaTable
 from routing.route import ModelRoute, RetrySettings
 
@@ -70,12 +71,12 @@ class LiveFleet:
         publish: Callable[[Snapshot], None],
         *,
         workers: int = 1,
-        news: PrefixNews | None = None,
+        notes: tuple[PrefixNews | None, PrefixSamples | None] = (None, None),
     ) -> None:
-        """`publish` is given each new snapshot, and sees to it that no request begins on an older one. `news`: where to
-        note which prompt is sent where, for other workers to hear."""
-        self._news = news
-        self.table = ReplicaTable(changed=breaker_changed, news=news)
+        """`publish` is given each new snapshot, and sees to it that no request begins on an older one. `notes` are the
+        `news` and `samples` of `ReplicaTable`."""
+        self._notes = notes
+        self.table = ReplicaTable(None, breaker_changed, *notes)
         self.pools = Pools(spawn)
         self._metrics = metrics
         self._publish = publish
@@ -97,7 +98,7 @@ class LiveFleet:
         breaker = breaker_settings(settings)
         retry = retry_settings(settings, self._workers)
         if not len(self.table):
-            self.table = ReplicaTable(breaker, breaker_changed, self._news)
+            self.table = ReplicaTable(breaker, breaker_changed, *self._notes)
         told: dict[str, dict[str, Member]] = {}
         for at, member in enumerate(members, 1):
             told.setdefault(member.engine, {})[member.replica] = member
@@ -160,10 +161,11 @@ class LiveFleet:
             self.meters.let_go(key, clock.monotonic())
 
     def open_breakers(self) -> list[tuple[ReplicaKey, float]]:
-        """1 for each replica that its breaker keeps requests from, 0 for the others."""
+        """1 for each replica that its breaker keeps requests from, 0 for one that it has let go again."""
         self.sweep()  # what has left and is idle by now is shown no more
         now = clock.monotonic()
-        return [(state.key, float(not state.breaker.closed and not state.breaker.allows(now))) for state in self.table]
+        opened = self.table.opened.values()
+        return [(state.key, float(not state.breaker.closed and not state.breaker.allows(now))) for state in opened]
 
     def set_remote(self, loads: Mapping[ReplicaKey, RemoteLoad]) -> None:
         """What other workers have in flight; at a replica not among them, nothing."""

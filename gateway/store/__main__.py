@@ -17,10 +17,26 @@ from pathlib import Path
 
 import msgspec
 import uvloop
+from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.store.database import Database
-from gateway.store.messages import AskState, Batch, FromWriter, Start, State, Stored, ToWriter
-from gateway.store.opening import store_url
+from gateway.store.asked import answer, wanted_records, wanted_sums
+from gateway.store.database import Database, DatabaseRefused
+from gateway.store.messages import (
+    AskRead,
+    AskSpent,
+    AskState,
+    Batch,
+    FromWriter,
+    Read,
+    Spent,
+    Start,
+    State,
+    Stored,
+    ToWriter,
+)
+from gateway.store.opening import NEEDS_PSYCOPG, store_url
+from gateway.store.reading import NotWanted
+from gateway.store.spent import spent
 from gateway.store.writer import Item, Writer
 from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
@@ -32,6 +48,12 @@ ORPHAN_S = 40.0
 
 def open_database(url: str) -> Database:
     """Raises DatabaseAway or DatabaseRefused."""
+    if url.startswith("postgres"):
+        try:
+            from gateway.store.postgres import Postgres
+        except ModuleNotFoundError:
+            raise DatabaseRefused(NEEDS_PSYCOPG) from None
+        return Postgres(url)
     from gateway.store.sqlite import Sqlite
 
     return Sqlite(url)
@@ -58,8 +80,9 @@ class Clients:
 class Client:
     """One worker, or the control plane, as the writer speaks to it."""
 
-    def __init__(self, writer: Writer, clients: Clients, supervisor: Supervisor) -> None:
+    def __init__(self, writer: Writer, url: str, clients: Clients, supervisor: Supervisor) -> None:
         self._writer = writer
+        self._url = url
         self._clients = clients
         self._loop = asyncio.get_running_loop()
         self.link: PipeLink[FromWriter] = PipeLink(ToWriter, self, supervisor.spawn)
@@ -73,6 +96,10 @@ class Client:
     def asked(self, message: ToWriter) -> Awaitable[FromWriter]:
         if isinstance(message, AskState):
             return self._state()
+        if isinstance(message, AskSpent):
+            return self._spent(message.now_s)
+        if isinstance(message, AskRead):
+            return self._read(message)
         raise TypeError(f"{type(message).__name__} asks nothing")
 
     def link_lost(self) -> None:
@@ -81,6 +108,27 @@ class Client:
     async def _state(self) -> State:
         await asyncio.to_thread(self._writer.opened.wait)
         return self._writer.state()
+
+    async def _spent(self, now_s: float) -> Spent:
+        state = await self._state()
+        if state.refused or state.away:
+            return Spent([], state.refused or state.away)
+        try:
+            return Spent(await asyncio.to_thread(spent, self._url, now_s))
+        except (DatabaseRefused, SQLAlchemyError) as error:
+            return Spent([], str(error))
+
+    async def _read(self, question: AskRead) -> Read:
+        state = await self._state()
+        if state.refused or state.away:
+            return Read(away=state.refused or state.away)
+        words = wanted_sums if question.what == "costs" else wanted_records
+        try:
+            return Read(await asyncio.to_thread(answer, self._url, words(question.asked, question.now_s)))
+        except NotWanted as error:
+            return Read(wrong=str(error))
+        except (DatabaseRefused, SQLAlchemyError) as error:
+            return Read(away=str(error))
 
     def _stored(self, number: int) -> None:
         """On the writer's thread."""
@@ -97,17 +145,19 @@ async def write(listen_fd: int) -> None:
     start = msgspec.json.decode(await lifeline.readline(), type=Start)
     logs.configure(start.log_level, start.log_format)
     data_dir = Path(start.data_dir)
+    url = store_url(start.url, data_dir)
     supervisor = Supervisor()
     writer = Writer(
-        lambda: open_database(store_url(start.url, data_dir)),
+        lambda: open_database(url),
         data_dir,
         f"writer{os.getpid()}-{os.urandom(3).hex()}",
         retention_days=start.retention_days,
+        failed=lambda: os._exit(1),  # another is started, and is sent all that was not confirmed
     )
     writer.start()
     clients = Clients()
     listening = socket.socket(fileno=listen_fd)
-    server = await loop.create_unix_server(lambda: Client(writer, clients, supervisor).link, sock=listening)
+    server = await loop.create_unix_server(lambda: Client(writer, url, clients, supervisor).link, sock=listening)
     await lifeline.read()
     server.close()
     with contextlib.suppress(TimeoutError):

@@ -52,5 +52,50 @@ class State(msgspec.Struct, tag="state"):
     """What waits in files."""
 
 
-ToWriter = Batch | AskState
-FromWriter = Stored | State
+class KeySpent(msgspec.Struct, array_like=True, frozen=True):
+    """What one key has spent, in US dollars."""
+
+    key_id: str
+    tenant: str
+    day_usd: float
+    month_usd: float
+
+
+class AskSpent(msgspec.Struct, tag="ask_spent"):
+    """Asks for `Spent`."""
+
+    now_s: float
+    """Unix time: which day and month (UTC) are meant."""
+
+
+class Spent(msgspec.Struct, tag="spent"):
+    """What keys have spent, as far as it is in the database."""
+
+    keys: list[KeySpent]
+    away: str = ""
+    """Why that is not known."""
+
+
+class AskRead(msgspec.Struct, tag="ask_read"):
+    """Asks for `Read`."""
+
+    what: str
+    """`records` or `costs`."""
+    asked: dict[str, str]
+    """The words of the query (`gateway.store.asked`)."""
+    now_s: float
+
+
+class Read(msgspec.Struct, tag="read"):
+    """What the store says to a query."""
+
+    document: bytes = b""
+    """JSON."""
+    wrong: str = ""
+    """Why what is asked for makes no sense; a sentence for whoever asked."""
+    away: str = ""
+    """Why there is no answer now."""
+
+
+ToWriter = Batch | AskState | AskSpent | AskRead
+FromWriter = Stored | State | Spent | Read

@@ -52,6 +52,8 @@ from gateway.workers.messages import (
     AdminRequest,
     AskCounters,
     AskResponse,
+    CachesChanged,
+    CachesFollowed,
     Configure,
     Configured,
     Drain,
@@ -112,8 +114,8 @@ class Worker:
             lambda: self.fleet.table,
             supervisor.spawn,
         )
-        news = self._prefixes.news if workers > 1 else None
-        self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, news=news)
+        notes = self._prefixes.news if workers > 1 else None, self._prefixes.samples
+        self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, notes=notes)
         self._sealed: tuple[Sealed, Settings] | None = None
         """The configuration in use as it came, so that the next is made of what has changed."""
         self._ids = RecordIds()
@@ -134,7 +136,7 @@ class Worker:
         self.metrics.watch(BREAKER_OPEN, self.fleet.open_breakers)
         self.metrics.watch_counts(GPU_COST, lambda: self.fleet.meters.spent_usd(clock.monotonic()))
         self.metrics.watch(QUEUE_TOKENS, self._reception.queued_tokens)
-        watch_predictions(self.metrics, lambda: self.fleet.table)
+        watch_predictions(self.metrics, lambda: self.fleet.table, self._prefixes.complete)
         self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
 
     # -- configuration -------------------------------------------------------------------------------------------------
@@ -154,8 +156,8 @@ class Worker:
                 self.fleet.set_remote({(one.engine, one.replica): one.figures for one in message.replicas})
             case LoadReports():
                 self._changes.put(lambda: in_slices(self.fleet.take_reports(message.reports, message.interval_s)))
-            case PrefixesSent():
-                self._prefixes.hear(message)
+            case PrefixesSent() | CachesChanged() | CachesFollowed():
+                self._prefixes.told(message)
             case ExpositionPart():
                 self._scrapes.told(message)
             case Reopen():

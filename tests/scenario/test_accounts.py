@@ -177,6 +177,8 @@ async def test_an_operators_price_is_charged_and_told() -> None:
     assert pytest.approx(wanted) == float(answer.headers["x-penstock-cost-usd"])
     assert pytest.approx(wanted) == record.cost_usd
     assert pytest.approx(wanted) == metrics.value("penstock_cost_usd_total", model="chat", engine="a")
+    for period in ("day", "month"):
+        assert record.cost_usd == metrics.value("penstock_spent_usd", key="tests", tenant="testers", period=period)
 
 
 async def test_a_price_for_one_engine_goes_before_that_of_its_model() -> None:

@@ -35,6 +35,11 @@ class Accumulator:
         """Take a worker's newest counters and gauges in place of its last; its series stay."""
         self._latest[worker] = MetricsSnapshot([], counters, gauges)
 
+    def gauges(self, worker: str) -> list[Sample]:
+        """What a worker last told of its gauges."""
+        told = self._latest.get(worker)
+        return [] if told is None else told.gauges
+
     def departed(self, worker: str) -> None:
         """The worker is gone: keep what it counted, forget its gauges. Unknown names are fine."""
         last = self._latest.pop(worker, MetricsSnapshot())
