@@ -32,7 +32,7 @@ ALLOWED: Final = (0.5, 8.0)
 """A deadline is so many times what an answer takes in the mean, uniform."""
 EQUAL_SHARE: Final = 0.5
 FLOOD: Final = 3.0
-FULL: Final = 0.95
+FULL: Final = 0.9
 """From there on hardly a place is free even while the flooder is held to its share. Below, hardly anybody waits then,
 and under a flood everybody waits for the next place, which takes the 32nd part of an answer whatever the line does."""
 LONGER: Final = 3
