@@ -64,6 +64,12 @@ class Prompt:
         self._written: tuple[str, bool, bool, bool, bytes] | None = None
         """The rewritten body, after what it was written for."""
 
+    def with_body(self, operation: Operation, body: bytes) -> Prompt:
+        """The same request with another body, which asks for the same model and a stream."""
+        other = Prompt(operation, body, self._envelope, self._fields, self._request_id)
+        other.trace = self.trace
+        return other
+
     def facts(self, operation: str, tokens: TokenEstimate, principal: Principal) -> RequestFacts:
         """The request as routing sees it. `operation` is the key of its speakers."""
         parsed = self._envelope

@@ -55,7 +55,7 @@ class Counts(Protocol):
 class WaitingRoom:
     """All lines of one worker."""
 
-    __slots__ = ("_counts", "_look", "_loop", "_pumping", "_rng", "_serving", "busy", "went")
+    __slots__ = ("_counts", "_look", "_loop", "_pumping", "_rng", "busy", "serving", "went")
 
     def __init__(
         self,
@@ -64,8 +64,8 @@ class WaitingRoom:
         loop: asyncio.AbstractEventLoop,
         rng: random.Random,
     ) -> None:
-        """`serving` finds a model in the fleet of the moment."""
-        self._serving = serving
+        self.serving = serving
+        """Finds a model in the fleet of the moment."""
         self._counts = counts
         self._loop = loop
         self._rng = rng
@@ -134,7 +134,7 @@ class WaitingRoom:
 
     def _pump(self, model: str, line: Admission, now: float) -> None:
         while (ticket := line.first()) is not None:
-            serving = self._serving(model)
+            serving = self.serving(model)
             if serving is None or ticket.facts.operation not in serving.route.speakers:
                 break  # its model has left the configuration, and may come back while it waits
             endpoint, room = choose_with_room(serving.route, ticket.facts, now, self._rng)

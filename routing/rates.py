@@ -41,15 +41,32 @@ class PrefillRate:
         self.ms_per_token = SEED_MS_PER_TOKEN
         self._at_s = 0.0
         self._next_s = float("-inf")
-        self._samples = 0
-        self._weight = self._x = self._y = self._xx = self._xy = 0.0
-        for tokens in _SEED_TOKENS:
-            self._take(tokens, SEED_BASE_MS + SEED_MS_PER_TOKEN * tokens, _SEED_WEIGHT)
+        self.fade()
 
     @property
     def learned(self) -> bool:
         """Whether it rests on what the replica did."""
         return self._samples > 0
+
+    def known(self, now: float, samples: int) -> bool:
+        """Whether it rests on so many samples, and on one of the last `DECAY_S` seconds."""
+        return self._samples >= samples and now - self._at_s <= DECAY_S
+
+    @property
+    def usual_tokens(self) -> float:
+        """What had to be prefilled before a first token, in the mean."""
+        return self._x / self._weight
+
+    def ttft_ms(self, tokens: float) -> float:
+        """When the first token comes, with so many to prefill before it."""
+        return self.base_ms + tokens * self.ms_per_token
+
+    def fade(self) -> None:
+        """Let the line weigh as little as the one that is assumed of a replica that nobody has asked yet."""
+        self._samples = 0
+        self._weight = self._x = self._y = self._xx = self._xy = 0.0
+        for tokens in _SEED_TOKENS:
+            self._take(tokens, self.ttft_ms(tokens), _SEED_WEIGHT)
 
     def learn(self, tokens: float, ttft_ms: float, now: float) -> None:
         """The first token of a request came after `ttft_ms`, with so many tokens to prefill until then."""

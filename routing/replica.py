@@ -31,6 +31,11 @@ LEAST_ASIDE_S: Final = 60.0
 MOST_ASIDE_S: Final = 600.0
 """A key that was revoked does not come back by itself, but one whose quota is used up does."""
 
+LEAST_SHARE: Final = 0.1
+"""Of a replica that has come just now: Envoy's slow start begins so, too."""
+PROBATION: Final = 4.0
+"""Times as long as it was ejected for: who does well for so long begins anew."""
+
 FAILED_S: Final = 1.0
 """For so long a request that failed counts as if it were still to be answered. One that fails at once leaves nothing in
 flight, and its replica would look idle; it takes the breaker some failures to see it."""
@@ -52,6 +57,8 @@ class ReplicaState:
 
     __slots__ = (
         "_aside_s",
+        "_ejected_s",
+        "_refused_until_s",
         "aside_until_s",
         "ask_load_s",
         "breaker",
@@ -59,6 +66,7 @@ class ReplicaState:
         "cache_tokens",
         "decode",
         "draining",
+        "ejected_until_s",
         "failed_until_s",
         "healthy",
         "in_flight_requests",
@@ -72,6 +80,7 @@ class ReplicaState:
         "remote_requests",
         "remote_tokens",
         "reported",
+        "returned_s",
         "slot",
         "tally",
     )
@@ -115,7 +124,13 @@ class ReplicaState:
         """It finishes what it has and gets nothing new."""
         self.aside_until_s = 0.0
         """Until then it is asked only when nothing else is left."""
-        self._aside_s = 0.0
+        self._aside_s = self._refused_until_s = 0.0
+        self.ejected_until_s = 0.0
+        """Until then its peers do without it (`routing.ejection`)."""
+        self._ejected_s = 0.0
+        """How long it was out the last time."""
+        self.returned_s = float("-inf")
+        """When it came, or came back."""
 
     def available(self, now: float) -> bool:
         """Whether a new request may be sent here at `now`."""
@@ -135,15 +150,40 @@ class ReplicaState:
 
         Returns whether that is new: of requests that were on their way together, only the first one counts.
         """
-        if now < self.aside_until_s:
+        if now < self._refused_until_s:
             return False
         self._aside_s = min(MOST_ASIDE_S, max(LEAST_ASIDE_S, 2.0 * self._aside_s))
-        self.aside_until_s = now + self._aside_s
+        self._refused_until_s = now + self._aside_s
+        self.aside_until_s = max(self._refused_until_s, self.ejected_until_s)
         return True
 
     def stand_in(self) -> None:
-        """It answered."""
-        self.aside_until_s = self._aside_s = 0.0
+        """It answered, so it refuses us no more. Whether it is worse than its peers is another matter."""
+        self._refused_until_s = self._aside_s = 0.0
+        self.aside_until_s = self.ejected_until_s
+
+    def eject(self, now: float, base_s: float, most_s: float) -> float:
+        """Its peers do better: it stands aside for `base_s`, or while it is on probation for twice as long as the last
+        time, and what is known against it is let go. Returns for how long."""
+        again = self._ejected_s > 0.0 and now - self.ejected_until_s <= PROBATION * self._ejected_s
+        self._ejected_s = min(most_s, 2.0 * self._ejected_s if again else base_s)
+        self.ejected_until_s = now + self._ejected_s
+        self.aside_until_s = max(self._refused_until_s, self.ejected_until_s)
+        self.breaker.forget()
+        self.prefill.fade()
+        return self._ejected_s
+
+    def share(self, now: float, window_s: float) -> float:
+        """What part of its load it should have at `now`, if a replica that came or came back is given all of it only
+        after `window_s` seconds."""
+        age_s = now - max(self.returned_s, self.breaker.closed_s)
+        return 1.0 if age_s >= window_s else max(LEAST_SHARE, age_s / window_s)
+
+    def readmit(self, now: float) -> None:
+        """The time for which it was ejected is over."""
+        self.returned_s = now
+        if self.aside_until_s <= now:
+            self.aside_until_s = 0.0
 
     def charge(self, prompt_tokens: int, output_tokens: int) -> None:
         """A request is being sent here."""

@@ -22,6 +22,7 @@ from routing.replica import NO_SLOT
 from routing.tokens import TokenEstimate
 
 if TYPE_CHECKING:
+    from routing.ejection import EjectionSettings
     from routing.filters import Filter
     from routing.hedging import Hedging
 
@@ -98,6 +99,10 @@ class ModelRoute:
     """Asked in this order, before anything is picked."""
     hedging: Hedging | None = None
     """Where late streams are asked for a second time."""
+    ejection: EjectionSettings | None = None
+    """Where a replica that does worse than its peers stands aside."""
+    continuations: int = 0
+    """How often a stream whose engine dies may go on elsewhere."""
     keeps_prompt: bool = False
     """Whether a feature of this route reads the prompt after the first byte of an answer; else it is dropped then."""
 

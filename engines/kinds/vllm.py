@@ -81,6 +81,7 @@ class VllmEngine(EngineSection):
     health_path: ClassVar[str | None] = "/health"
     load_path: ClassVar[str | None] = "/metrics"
     tells_load: ClassVar[bool] = True
+    continues_chat: ClassVar[bool] = True
 
     @classmethod
     def findings(cls, written: Mapping[str, Any]) -> Iterator[Finding]:
@@ -111,7 +112,9 @@ class VllmEngine(EngineSection):
                 yield Finding(("launch", "args", at), f"sets {flag}, which the gateway chooses", "leave it out")
 
     def written_replicas(self) -> tuple[Replica, ...] | None:
-        return None if self.replicas is None else tuple(Replica(one.id, one.url) for one in self.replicas)
+        if self.replicas is None:
+            return None
+        return tuple(Replica(one.id, one.url, one.zone or self.zone or "") for one in self.replicas)
 
     def events_at(self, replica: Replica) -> EventsAt | None:
         events = self.kv_events

@@ -22,6 +22,7 @@ from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
 from gateway.explanation.explainer import Explainer
 from gateway.explanation.views import AskRouting, Explained
+from gateway.fleet.ejecting import EVERY_S as EJECTING_EVERY_S
 from gateway.fleet.live import LiveFleet
 from gateway.fleet.predictions import watch_predictions
 from gateway.fleet.prepared import prepare
@@ -260,6 +261,7 @@ class Worker:
             await self.accept(sock)
         self._listening = True
         self._supervisor.loop("log_writer", self._flush, FLUSH_S)
+        self._supervisor.loop("ejection", self.fleet.ejecting.look, EJECTING_EVERY_S)
         self._supervisor.loop("prices", self._refresh_prices, PRICE_REFRESH_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._tell_load, LOAD_S)

@@ -395,6 +395,30 @@ def test_one_target_is_written_once() -> None:
     assert problems(tree) == {"models.chat.targets[1]": "is the same as models.chat.targets[0]"}
 
 
+@pytest.mark.parametrize(
+    ("model", "found"),
+    [
+        (
+            {"policy": {"other_zone_ms": 5}},
+            {"models.chat.policy.other_zone_ms": "means nothing to the policy least_load"},
+        ),
+        ({"policy": {"name": "random", "other_zone_ms": 0}}, {}),
+        ({"policy": {"name": "prefix", "other_zone_ms": 5}, "slow_start_s": 5}, {}),
+        ({"slow_start_s": 5}, {}),
+        (
+            {"policy": {"name": "round_robin"}, "slow_start_s": 5},
+            {"models.chat.slow_start_s": "means nothing to the policy round_robin, which weighs no load"},
+        ),
+    ],
+)
+def test_a_part_of_a_cost_needs_a_policy_that_adds_one_up(model: dict[str, Any], found: dict[str, str]) -> None:
+    tree = config(models={"chat": {**CHAT, **model}})
+    if found:
+        assert problems(tree) == found
+    else:
+        load(tree)
+
+
 class TestAuth:
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.255", "localhost", "::1"])
     def test_a_gateway_without_keys_is_fine_on_loopback(self, host: str) -> None:
