@@ -24,7 +24,7 @@ from routing.prefix_index import PrefixIndex
 from routing.prefix_news import PrefixNews
 from routing.prefix_samples import PrefixSamples
 from routing.prefix_tally import PrefixTally
-from routing.rates import PrefillRate
+from routing.rates import DecodeRate, PrefillRate
 from routing.reported import ReportedLoad
 
 LEAST_ASIDE_S: Final = 60.0
@@ -64,6 +64,7 @@ class ReplicaState:
         "breaker",
         "cache_blocks",
         "cache_tokens",
+        "decode",
         "draining",
         "ejected_until_s",
         "failed_until_s",
@@ -102,6 +103,7 @@ class ReplicaState:
         self.remote_prefill_tokens = 0
         self.remote_requests = 0
         self.prefill = PrefillRate()
+        self.decode = DecodeRate()
         self.reported = ReportedLoad()
         """What its engine says of its load."""
         self.ask_load_s = 0.0
