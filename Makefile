@@ -12,7 +12,7 @@ WHEEL    := dist/compiled/.built
 COMPILED := .envs/compiled
 SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
 
-.PHONY: serve test smoke lint types unit test-timing test-vllm wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall soak soak-chaos format clean
+.PHONY: serve test smoke lint types unit test-timing test-vllm test-store wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall soak soak-chaos format clean
 
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	$(BIN)/penstock serve --port $(PORT)
@@ -29,7 +29,7 @@ types: $(STAMP)
 
 # Tests start a hundred interpreters: each would compile our sources anew where none may write what it has compiled.
 unit: $(STAMP)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled"
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled and not store"
 
 smoke: $(STAMP)  ## `make serve` in a form that ends by itself: start, ask plain and streamed, stop
 	$(BIN)/python tests/smoke.py
@@ -40,6 +40,9 @@ test-timing: $(STAMP)  ## the few tests that assert durations; run on a quiet ma
 test-vllm: $(STAMP)  ## the gateway in front of real vLLM (CPU build, random-weight model made on the spot)
 	$(BIN)/python tests/vllm/install.py
 	$(BIN)/pytest -q -m vllm tests/vllm
+
+test-store: $(STAMP)  ## records in SQLite and PostgreSQL, under kills; needs PostgreSQL
+	$(BIN)/pytest -q -n auto --dist worksteal -m store tests/gateway/store
 
 wheel-compiled: $(WHEEL)  ## the wheel whose hot modules are C, in dist/; needs a C compiler
 

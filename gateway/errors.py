@@ -65,6 +65,7 @@ TABLE: dict[str, Row] = {
     "no_replica": Row(503, "server_error", "no_replica_available"),
     "timeout": Row(504, "timeout_error", "timeout", True),
     # Ourselves.
+    "store_away": Row(503, "server_error", "store_away"),
     "draining": Row(503, "server_error", "shutting_down"),
     "control_plane_busy": Row(503, "server_error", "control_plane_busy"),
     "too_many_connections": Row(503, "server_error", "too_many_connections"),

@@ -19,6 +19,7 @@ from gateway.errors import Failure
 from gateway.held_prompts import HeldPrompts
 from gateway.telemetry.metrics import OTHER
 from gateway.telemetry.metrics.families.admission import QUEUE_SECONDS, QUEUED, SHED
+from gateway.telemetry.metrics.families.continuations import CONTINUATIONS, NOT_CONTINUED
 from gateway.telemetry.metrics.families.hedges import HEDGES, HEDGES_WITHHELD
 from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
@@ -26,7 +27,7 @@ from gateway.telemetry.metrics.families.spending import SPENT
 from gateway.tracing import trace_id_of
 
 if TYPE_CHECKING:
-    from engines.model import Parts
+    from engines.model import Parts, Usage
     from engines.wire.said import Said
     from gateway.flight import Flight
     from gateway.http.request import Request
@@ -75,6 +76,8 @@ class Accounting(Settlement):
         engine = replica = arm = upstream_model = finish_reason = price_source = ""
         said: Said | None = None
         cost: float | None = None
+        last_usage: Usage | None = None
+        continuation = flight.continuation
         if attempt is None:
             series = self._metrics.series(flight.model)
         else:
@@ -85,9 +88,11 @@ class Accounting(Settlement):
             finish_reason, price_source, said = attempt.finish_reason, upstream.price_source, attempt.said
             overhead_s = flight.first_dispatch_s - received_s - flight.queue_s
             usage = attempt.metered(flight.facts.prompt_tokens) if attempt.content_events else attempt.usage
+            continued = continuation is not None and continuation.count > 0
             if usage is not None:
-                if not flight.error_kind and usage.source == "reported":
-                    flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s)
+                if not flight.error_kind and usage.source == "reported" and not continued:
+                    cut = finish_reason == "length"
+                    flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s, cut)
                     if upstream.endpoint.state.slot >= 0:
                         attempt.compare(flight.facts.prompt_tokens, usage, finished_s)
                 if not price_source:
@@ -97,10 +102,15 @@ class Accounting(Settlement):
                     cost = attempt.told_cost_usd  # the client knows it already
                 else:
                     cost = cost_usd(flight.attempts, attempt, usage, finished_s)
-            if flight.streams and attempt.first_byte_s:
-                ttft_s = attempt.first_byte_s - attempt.dispatched_s
+            last_usage, began = usage, attempt
+            if continuation is not None and continuation.began is not None:
+                usage, began = continuation.whole(usage), continuation.began
+            if flight.streams and began.first_byte_s:
+                ttft_s = began.first_byte_s - began.dispatched_s
                 if usage is not None and usage.output_tokens > 1 and attempt.last_content_s:
-                    tpot_s = (attempt.last_content_s - attempt.first_byte_s) / (usage.output_tokens - 1)
+                    tpot_s = (attempt.last_content_s - began.first_byte_s) / (usage.output_tokens - 1)
+                    if not continued:
+                        upstream.endpoint.state.decode.learn(tpot_s * 1e3, finished_s)
         flight.cost_usd = cost
         series.settle(flight.answer_status, duration_s, ttft_s, tpot_s, overhead_s, usage, cost)
         if cost is not None:
@@ -123,7 +133,11 @@ class Accounting(Settlement):
             if response_model == upstream_model:
                 response_model = ""
             if len(response_id) + len(response_model) + len(fingerprint) > MOST_SAID:
-                response_id, response_model, fingerprint = cut(response_id), cut(response_model), cut(fingerprint)
+                response_id, response_model, fingerprint = (
+                    shortened(response_id),
+                    shortened(response_model),
+                    shortened(fingerprint),
+                )
         told = flight.request.fields.get(b"traceparent")
         record = RequestRecord(  # by position, in the order of its fields: by name they would cost 1.3 us more
             self._format_time(clock.wall() - duration_s),
@@ -164,10 +178,12 @@ class Accounting(Settlement):
         if flight.trace is not None:
             note_trace(record, flight.trace)
         if attempt is not None:
+            if continuation is not None and continuation.count:
+                record.response_id = continuation.response_id
             if usage is not None and usage.parts is not None:
                 note_parts(record, usage.parts)
             if len(flight.attempts) > 1 or (flight.trace is not None and flight.trace.sampled):
-                record.tries = attempt_records(flight, usage)
+                record.tries = attempt_records(flight, last_usage)
         for sink in self.sinks:
             sink.write(record)
 
@@ -234,11 +250,17 @@ class Accounting(Settlement):
     def hedge_withheld(self, model: str, reason: str) -> None:
         self._metrics.count(HEDGES_WITHHELD, model, reason)
 
+    def continued(self, model: str, result: str) -> None:
+        self._metrics.count(CONTINUATIONS, model, result)
+
+    def not_continued(self, model: str, reason: str) -> None:
+        self._metrics.count(NOT_CONTINUED, model, reason)
+
     def fell_back(self, model: str, source: str, target: str) -> None:
         self._metrics.count(FALLBACKS, model, source, target)
 
 
-def cut(said: str) -> str:
+def shortened(said: str) -> str:
     """What an engine could make long."""
     return said[:MOST_SAID]
 

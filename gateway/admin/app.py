@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.admin.records import Keeps, record_routes
 from gateway.admin.replicas import Replicas, replica_routes
 from gateway.admin.routing import Explains, routing_routes
 from gateway.api.failures import HANDLERS
@@ -26,7 +27,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger()
 
 
-class Administered(Replicas, Explains, Protocol):
+class Administered(Replicas, Explains, Keeps, Protocol):
     """What the admin API is about: `gateway.control.plane.Plane`."""
 
     @property
@@ -40,7 +41,11 @@ class Administered(Replicas, Explains, Protocol):
 
 def admin_app(gateway: Administered) -> Starlette:
     """The app."""
-    routes: Sequence[tuple[str, str, Handler]] = [*replica_routes(gateway), *routing_routes(gateway)]
+    routes: Sequence[tuple[str, str, Handler]] = [
+        *replica_routes(gateway),
+        *routing_routes(gateway),
+        *record_routes(gateway),
+    ]
     app = Starlette(
         routes=[Route(path, _guarded(gateway, handler), methods=[method]) for method, path, handler in routes],
         exception_handlers=dict(HANDLERS),

@@ -1,12 +1,16 @@
-"""`penstock cost report`: what it all cost."""
+"""`penstock cost report` and `reconcile`: what it all cost, and whether the provider says so too."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import os
+import pathlib
+from typing import Annotated, Any
 
 import typer
 
+from gateway.cli.ending import end
+from gateway.cli.serve import quickstart
 from gateway.cli.store import ConfigOption, JsonOption, SinceOption, StoreOption, UntilOption, reading, time_ms
 
 MEASURES = {
@@ -25,6 +29,7 @@ def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     group = typer.Typer(help="What requests cost.", no_args_is_help=True)
     group.command("report")(report)
+    group.command("reconcile")(reconcile)
     app.add_typer(group, name="cost")
 
 
@@ -51,3 +56,83 @@ def report(
     with reading(config, store) as connection:
         rows = reports.report(connection, wanted)
     print(json.dumps(rows, indent=1) if as_json else table(rows, {**{name: name for name in names}, **MEASURES}))
+
+
+def reconcile(
+    file: Annotated[pathlib.Path, typer.Argument(help="the provider's export of usage, CSV")],
+    provider: Annotated[
+        str, typer.Option(help="whose export it is: the engines of this provider are compared", show_default=False)
+    ] = "",
+    engine: Annotated[
+        list[str] | None, typer.Option(help="an engine to compare, in place of --provider", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Compare records with a provider's own export: answer by answer where it has ids, else by time and model.
+
+    `missing` is what we have and the provider does not, `extra` what only the provider has. The exit status is 1 when
+    anything but matches was found.
+    """
+    from gateway.store.reading import Wanted, found
+    from gateway.store.reconcile import BadExport, compare, read_export
+
+    engines = frozenset(engine or _engines_of(provider, config))
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as opened:
+            export = read_export(opened)
+    except (OSError, UnicodeDecodeError) as error:
+        end(f"{file}: {error}", 2)
+    except BadExport as error:
+        end(f"{file}: {error}", 2)
+    with reading(config, store) as connection:
+        wanted = Wanted(since_ms=export.since_ms, until_ms=export.until_ms, limit=None)
+        outcome = compare(export, found(connection, wanted), engines)
+    rows: list[dict[str, Any]] = []
+    for kind, amounts in (("missing", outcome.missing), ("extra", outcome.extra)):
+        for key, amount in amounts.items():
+            what = {"input_tokens": amount.input_tokens, "output_tokens": amount.output_tokens}
+            rows.append({"kind": kind, "what": " ".join(key), **what})
+    for key, differences in outcome.differing.items():
+        said = ", ".join(f"{name} {ours} here, {theirs} there" for name, (ours, theirs) in differences.items())
+        rows.append({"kind": "differing", "what": " ".join(key), "difference": said})
+    counts = {
+        "matched": outcome.matched,
+        "missing": len(outcome.missing),
+        "extra": len(outcome.extra),
+        "differing": len(outcome.differing),
+    }
+    if as_json:
+        print(json.dumps({**counts, "rows": rows}, indent=1))
+    else:
+        _show(counts, rows)
+    if not outcome.clean:
+        raise typer.Exit(1)
+
+
+def _show(counts: dict[str, int], rows: list[dict[str, Any]]) -> None:
+    from gateway.cli.table import table
+
+    print(", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    if rows:
+        columns = {"kind": "", "what": "what", "input_tokens": "input", "output_tokens": "output"}
+        print("\n" + table(rows, {**columns, "difference": "difference"}))
+
+
+def _engines_of(provider: str, config: pathlib.Path | None) -> list[str]:
+    """The engines of the configuration that this provider serves."""
+    from gateway.fleet.specs import provider_of
+    from gateway.settings import ConfigError, format_problems, load_settings
+
+    if not provider:
+        end("whose export is it? name --provider, or the --engine", 2)
+    try:
+        settings = load_settings(config or quickstart(), os.environ).settings
+    except ConfigError as error:
+        end(format_problems(error), 2)
+    names = [name for name, section in settings.engines.items() if provider_of(section) == provider]
+    if not names:
+        known = sorted({provider_of(section) for section in settings.engines.values()})
+        end(f"no engine of the configuration is {provider}'s; there is {', '.join(known)}", 2)
+    return names

@@ -1,12 +1,15 @@
-"""`penstock records query`: single requests."""
+"""`penstock records query` and `export`: single requests."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import pathlib
+import sys
+from typing import Annotated, Literal
 
 import typer
 
+from gateway.cli.ending import end
 from gateway.cli.store import ConfigOption, JsonOption, SinceOption, StoreOption, UntilOption, reading, time_ms
 
 COLUMNS = {
@@ -31,6 +34,7 @@ def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     group = typer.Typer(help="The records of requests.", no_args_is_help=True)
     group.command("query")(query)
+    group.command("export")(export)
     app.add_typer(group, name="records")
 
 
@@ -75,3 +79,49 @@ def query(
     with reading(config, store) as connection:
         records = list(found(connection, wanted))
     print(json.dumps(records, indent=1) if as_json else table(records, COLUMNS))
+
+
+def export(
+    out: Annotated[
+        pathlib.Path | None, typer.Argument(help="the file to write; none: standard output", show_default=False)
+    ] = None,
+    form: Annotated[
+        Literal["jsonl", "parquet"] | None,
+        typer.Option("--format", help="jsonl or parquet; left out, as the file's name ends", show_default=False),
+    ] = None,
+    model: Text = None,
+    engine: Text = None,
+    key: Text = None,
+    tenant: Text = None,
+    since: SinceOption = "24h",
+    until: UntilOption = "",
+    config: ConfigOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Write records as JSON Lines or Parquet, newest first, as many as there are."""
+    from gateway.store.export import CannotExport, write_lines, write_parquet
+    from gateway.store.reading import FAR_MS, Wanted, found
+
+    until_ms = time_ms(until) if until else FAR_MS
+    wanted = Wanted(
+        since_ms=time_ms(since), until_ms=until_ms, model=model, engine=engine, key_id=key, tenant=tenant, limit=None
+    )
+    parquet = form == "parquet" or (form is None and out is not None and out.suffix == ".parquet")
+    try:
+        with reading(config, store) as connection:
+            records = found(connection, wanted)
+            if not parquet:
+                if out is None:
+                    count = write_lines(records, sys.stdout.buffer)
+                else:
+                    with out.open("wb") as file:
+                        count = write_lines(records, file)
+            elif out is None:
+                end("Parquet goes into a file: name one", 2)
+            else:
+                count = write_parquet(records, out)
+    except CannotExport as error:
+        end(str(error), 1)
+    except OSError as error:
+        end(f"{out or 'standard output'}: {error.strerror or error}", 1)
+    print(f"{count} records", file=sys.stderr)

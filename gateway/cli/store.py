@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,20 +28,16 @@ JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
 SinceOption = Annotated[str, typer.Option(help="from this time on: 2026-01-31, 2026-01-31T12:00Z, or 30m, 12h, 7d ago")]
 UntilOption = Annotated[str, typer.Option(help="before this time, told like --since; none: now", show_default=False)]
 
-_AGO = re.compile(r"(\d{1,6})([mhd])")
-_SECONDS = {"m": 60, "h": 3600, "d": 86400}
-
 
 def time_ms(text: str) -> int:
     """Unix milliseconds. Ends the command for a text that is no time."""
-    ago = _AGO.fullmatch(text)
-    if ago is not None:
-        return int((clock.wall() - int(ago[1]) * _SECONDS[ago[2]]) * 1000)
+    from gateway.store import times
+    from gateway.store.reading import NotWanted
+
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        end(f"{text!r} is no time: write 2026-01-31, 2026-01-31T12:00Z, or 30m, 12h, 7d ago", 2)
-    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
+        return times.time_ms(text, clock.wall())
+    except NotWanted as error:
+        end(str(error), 2)
 
 
 @contextlib.contextmanager

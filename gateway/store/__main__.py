@@ -19,9 +19,23 @@ import msgspec
 import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.store.asked import answer, wanted_records, wanted_sums
 from gateway.store.database import Database, DatabaseRefused
-from gateway.store.messages import AskSpent, AskState, Batch, FromWriter, Spent, Start, State, Stored, ToWriter
-from gateway.store.opening import store_url
+from gateway.store.messages import (
+    AskRead,
+    AskSpent,
+    AskState,
+    Batch,
+    FromWriter,
+    Read,
+    Spent,
+    Start,
+    State,
+    Stored,
+    ToWriter,
+)
+from gateway.store.opening import NEEDS_PSYCOPG, store_url
+from gateway.store.reading import NotWanted
 from gateway.store.spent import spent
 from gateway.store.writer import Item, Writer
 from gateway.supervisor import Supervisor
@@ -34,6 +48,12 @@ ORPHAN_S = 40.0
 
 def open_database(url: str) -> Database:
     """Raises DatabaseAway or DatabaseRefused."""
+    if url.startswith("postgres"):
+        try:
+            from gateway.store.postgres import Postgres
+        except ModuleNotFoundError:
+            raise DatabaseRefused(NEEDS_PSYCOPG) from None
+        return Postgres(url)
     from gateway.store.sqlite import Sqlite
 
     return Sqlite(url)
@@ -78,6 +98,8 @@ class Client:
             return self._state()
         if isinstance(message, AskSpent):
             return self._spent(message.now_s)
+        if isinstance(message, AskRead):
+            return self._read(message)
         raise TypeError(f"{type(message).__name__} asks nothing")
 
     def link_lost(self) -> None:
@@ -95,6 +117,18 @@ class Client:
             return Spent(await asyncio.to_thread(spent, self._url, now_s))
         except (DatabaseRefused, SQLAlchemyError) as error:
             return Spent([], str(error))
+
+    async def _read(self, question: AskRead) -> Read:
+        state = await self._state()
+        if state.refused or state.away:
+            return Read(away=state.refused or state.away)
+        words = wanted_sums if question.what == "costs" else wanted_records
+        try:
+            return Read(await asyncio.to_thread(answer, self._url, words(question.asked, question.now_s)))
+        except NotWanted as error:
+            return Read(wrong=str(error))
+        except (DatabaseRefused, SQLAlchemyError) as error:
+            return Read(away=str(error))
 
     def _stored(self, number: int) -> None:
         """On the writer's thread."""
@@ -118,6 +152,7 @@ async def write(listen_fd: int) -> None:
         data_dir,
         f"writer{os.getpid()}-{os.urandom(3).hex()}",
         retention_days=start.retention_days,
+        failed=lambda: os._exit(1),  # another is started, and is sent all that was not confirmed
     )
     writer.start()
     clients = Clients()

@@ -76,5 +76,26 @@ class Spent(msgspec.Struct, tag="spent"):
     """Why that is not known."""
 
 
-ToWriter = Batch | AskState | AskSpent
-FromWriter = Stored | State | Spent
+class AskRead(msgspec.Struct, tag="ask_read"):
+    """Asks for `Read`."""
+
+    what: str
+    """`records` or `costs`."""
+    asked: dict[str, str]
+    """The words of the query (`gateway.store.asked`)."""
+    now_s: float
+
+
+class Read(msgspec.Struct, tag="read"):
+    """What the store says to a query."""
+
+    document: bytes = b""
+    """JSON."""
+    wrong: str = ""
+    """Why what is asked for makes no sense; a sentence for whoever asked."""
+    away: str = ""
+    """Why there is no answer now."""
+
+
+ToWriter = Batch | AskState | AskSpent | AskRead
+FromWriter = Stored | State | Spent | Read

@@ -24,6 +24,9 @@ OLDEST: Final = 1
 LOCK: Final = 0x7065_6E73_746F
 """Of PostgreSQL's advisory locks, the one for migrations."""
 BUSY_MS: Final = 10_000
+NEEDS_PSYCOPG: Final = "PostgreSQL as store needs: pip install 'penstock[postgres]'"
+PATIENCE: Final = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 20_000}
+"""Seconds, and of the last milliseconds: a server that has vanished is noticed."""
 URLS: Final = "use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
 
 
@@ -43,9 +46,11 @@ def engine_of(url: str, *, reading: bool = False) -> Engine:
             return _sqlite(parsed.database or "", reading)
         case "postgresql":
             try:
-                return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_size=1, max_overflow=0)
+                return create_engine(
+                    parsed.set(drivername="postgresql+psycopg"), pool_size=1, max_overflow=1, connect_args=PATIENCE
+                )
             except ModuleNotFoundError:
-                raise DatabaseRefused("PostgreSQL as store needs: pip install 'penstock[postgres]'") from None
+                raise DatabaseRefused(NEEDS_PSYCOPG) from None
         case other:
             raise DatabaseRefused(f"store.url names {other}; {URLS}")
 
@@ -113,7 +118,7 @@ def _locked(engine: Engine) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
         return
-    with create_engine(engine.url).connect() as connection:  # its own: a lock belongs to a session
+    with engine.connect() as connection:  # its own: a lock belongs to a session
         connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (LOCK,))
         try:
             yield

@@ -18,8 +18,21 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from gateway.store.messages import AskSpent, AskState, FromWriter, KeySpent, Spent, Start, State, ToWriter
+from gateway.store.messages import (
+    AskRead,
+    AskSpent,
+    AskState,
+    FromWriter,
+    KeySpent,
+    Read,
+    Spent,
+    Start,
+    State,
+    ToWriter,
+)
 from gateway.supervisor import Supervisor
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.records import RECORDS_LOST, RECORDS_SPILLED, RECORDS_STORED, STORE_AWAY
 from gateway.workers.link import PipeLink
 from gateway.workers.processes import Backoff
 from gateway.workers.questions import LinkError
@@ -31,6 +44,8 @@ START_S = 60.0
 END_S = 60.0
 """What it may take to write what is left, after the last worker has ended."""
 ASK_S = 2.0
+READ_S = 25.0
+"""Less than a worker waits for the admin API."""
 SPENT_S = 10.0
 """The start waits no longer for what keys had spent before it."""
 BACKLOG = 512
@@ -64,6 +79,8 @@ class StoreProcess:
         self._link: PipeLink[ToWriter] | None = None
         self.state = State(away="not asked yet")
         """As it was when it was last asked."""
+        self._before = State()
+        """What writers had counted that are gone."""
         Path(start.data_dir).mkdir(parents=True, exist_ok=True)
         self.path = _free_path(Path(start.data_dir))
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -79,6 +96,13 @@ class StoreProcess:
     def pid(self) -> int | None:
         """The writer's process id; None between two."""
         return self._process.pid if self._process is not None else None
+
+    def watched_by(self, metrics: Metrics) -> None:
+        """Show how the store is, as it was when it was last asked."""
+        metrics.watch_count(RECORDS_STORED, (), lambda: self._before.stored + self.state.stored)
+        metrics.watch_count(RECORDS_LOST, (), lambda: self._before.lost + self.state.lost)
+        metrics.watch(RECORDS_SPILLED, lambda: [((), float(self.state.spilled_bytes))])
+        metrics.watch(STORE_AWAY, lambda: [((), float(bool(self.state.away)))])
 
     async def start(self) -> None:
         """Start it, and wait until it is known whether the store can be used. Raises StoreRefused when it never can."""
@@ -106,6 +130,15 @@ class StoreProcess:
                 away = told.away
         log.warning("spending_unknown", why=away, what="what keys spent before the start counts for no budget")
         return []
+
+    async def read(self, question: AskRead) -> Read:
+        """What the store says to a query."""
+        if self._link is None:
+            return Read(away="its writer is being started")
+        try:
+            return await self._link.ask(question, Read, timeout_s=READ_S, bulk=True)
+        except (LinkError, TimeoutError) as error:
+            return Read(away=str(error))
 
     async def stop(self) -> None:
         """End it, once it has written what came."""
@@ -157,6 +190,9 @@ class StoreProcess:
             return await process.wait()
         finally:
             self._process = None
+            before, now = self._before, self.state
+            self._before = State(stored=before.stored + now.stored, lost=before.lost + now.lost)
+            self.state = State(away="its writer is being started", spilled_bytes=now.spilled_bytes)
 
     async def _ask(self, timeout_s: float) -> State | None:
         link = self._link

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -44,10 +43,9 @@ class NotWanted(ValueError):
     """What is asked for makes no sense; the message says what would."""
 
 
-def id_bound(ms: int, dialect: str) -> Any:
-    """The lowest id of a millisecond, as the database has it."""
-    data = min(max(ms, 0), FAR_MS).to_bytes(6, "big") + bytes(10)
-    return data if dialect == "sqlite" else uuid.UUID(bytes=data)
+def id_bound(ms: int) -> bytes:
+    """The lowest id of a millisecond."""
+    return min(max(ms, 0), FAR_MS).to_bytes(6, "big") + bytes(10)
 
 
 def texts(connection: Connection) -> dict[int, str]:
@@ -57,18 +55,17 @@ def texts(connection: Connection) -> dict[int, str]:
 
 def found(connection: Connection, wanted: Wanted) -> Iterator[Record]:
     """The requests that are wanted, newest first, a few at a time. Raises NotWanted."""
-    dialect = connection.dialect.name
     conditions: list[ColumnElement[bool]] = [
-        requests.c.id >= id_bound(wanted.since_ms, dialect),
-        requests.c.id < id_bound(wanted.until_ms, dialect),
+        requests.c.id >= id_bound(wanted.since_ms),
+        requests.c.id < id_bound(wanted.until_ms),
     ]
     if wanted.record_id is not None:
-        conditions.append(requests.c.id == _identity(wanted.record_id, dialect))
+        conditions.append(requests.c.id == _identity(wanted.record_id))
     if wanted.request_id is not None:
         own = requests.c.request_id == pack(wanted.request_id)
         if len(wanted.request_id) == 32:  # one that came without an id has that of its record
             with contextlib.suppress(NotWanted):
-                own |= requests.c.id == _identity(wanted.request_id, dialect)
+                own |= requests.c.id == _identity(wanted.request_id)
         conditions.append(own)
     if wanted.status is not None:
         conditions.append(requests.c.status == wanted.status)
@@ -86,20 +83,19 @@ def found(connection: Connection, wanted: Wanted) -> Iterator[Record]:
             yield _record(row, by_number)
 
 
-def _identity(digits: str, dialect: str) -> Any:
+def _identity(digits: str) -> bytes:
     try:
         data = bytes.fromhex(digits)
     except ValueError:
         data = b""
     if len(data) != 16:
         raise NotWanted("a record id has 32 hex digits")
-    return data if dialect == "sqlite" else uuid.UUID(bytes=data)
+    return data
 
 
 def _record(row: RowMapping, by_number: Mapping[int, str]) -> Record:
     """In the words of the access line."""
-    identity = row["id"]
-    record_id = identity.hex if isinstance(identity, uuid.UUID) else identity.hex()
+    record_id = row["id"].hex()
     time_ms = int(record_id[:12], 16)
     record: Record = {"record_id": record_id, "time": _time(time_ms), "time_ms": time_ms}
     record |= {name: unpack(row[name]) for name in IDENTITIES}
@@ -115,6 +111,7 @@ def _record(row: RowMapping, by_number: Mapping[int, str]) -> Record:
             record[name[:-8] + "_usd"] = None if value is None else value / 1e9
         else:
             record[name] = value
+    record["tries"] = msgspec.json.decode(row["tries"]) if row["tries"] else None
     return record
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from gateway.accounts.record import RequestRecord
 from gateway.store.packing import pack
 from gateway.store.schema import AMOUNTS, IDENTITIES, LABELS, MEASURES, SMALL
 
-COLUMNS: Final = ("id", *SMALL, *LABELS, *IDENTITIES, *AMOUNTS)
+COLUMNS: Final = ("id", *SMALL, *LABELS, *IDENTITIES, *AMOUNTS, "tries")
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 MOST: Final = 2**53
@@ -47,8 +49,14 @@ def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
         codes[record.usage_source],
         codes[record.key_id],
         codes[record.tenant],
+        codes[record.price_source],
+        codes[record.service_tier],
+        codes[record.response_model],
+        codes[record.system_fingerprint],
+        codes[record.bundle],
         None if request_id == record.record_id else pack(request_id),
         pack(record.trace_id) if record.trace_id else None,
+        pack(record.response_id),
         int(record.duration_ms * 1e3 + 0.5),
         None if ttft_ms is None else int(ttft_ms * 1e3 + 0.5),
         None if tpot_ms is None else int(tpot_ms * 1e3 + 0.5),
@@ -60,6 +68,12 @@ def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
         min(record.cache_write_tokens, MOST) or None,
         min(record.reasoning_tokens, MOST) or None,
         None if cost_usd is None else min(round(cost_usd * 1e9), MOST),
+        min(record.input_audio_tokens, MOST) or None,
+        min(record.input_image_tokens, MOST) or None,
+        min(record.output_audio_tokens, MOST) or None,
+        min(record.output_image_tokens, MOST) or None,
+        min(record.cache_write_1h_tokens, MOST) or None,
+        msgspec.json.encode(record.tries) if record.tries is not None and len(record.tries) > 1 else None,
     )
 
 
@@ -83,8 +97,14 @@ def sums(rows: Iterable[Row], estimated: int) -> tuple[Cells, Cells]:
         usage_source,
         key_id,
         tenant,
+        _price_source,
+        _service_tier,
+        _response_model,
+        _system_fingerprint,
+        _bundle,
         _request_id,
         _trace_id,
+        _response_id,
         duration_us,
         ttft_us,
         _tpot_us,
@@ -96,6 +116,7 @@ def sums(rows: Iterable[Row], estimated: int) -> tuple[Cells, Cells]:
         cache_write_tokens,
         reasoning_tokens,
         cost_nanousd,
+        *_,
     ) in rows:
         hour = int.from_bytes(identity[:6], "big") // HOUR_MS
         key = (hour, model, engine, upstream_model, arm, tenant)

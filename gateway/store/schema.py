@@ -2,7 +2,8 @@
 
 `requests` has one row per settled request; its key is the record's id, which begins with the time, so the key is the
 index by time too. Texts that repeat are numbers of `strings`; 0 is the empty one. Money is whole nano-dollars (the
-price of one token of the cheapest model is 10 of them), times are microseconds, so that sums are exact. `hourly` and
+price of one token of the cheapest model is 10 of them), times are microseconds, so that sums are exact. `tries` is the
+JSON of the attempts of a request that had several. `hourly` and
 `daily_keys` hold the sums that reports are made of; they change in the transaction that inserts the records.
 """
 
@@ -10,10 +11,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Uuid
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, SmallInteger, String, Table
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of this schema: the number of its newest migration."""
 
 metadata = MetaData()
@@ -37,9 +37,14 @@ LABELS: Final = (
     "usage_source",
     "key_id",
     "tenant",
+    "price_source",
+    "service_tier",
+    "response_model",
+    "system_fingerprint",
+    "bundle",
 )
 """Columns of `requests` that hold numbers of `strings`."""
-IDENTITIES: Final = ("request_id", "trace_id")
+IDENTITIES: Final = ("request_id", "trace_id", "response_id")
 """Columns of `requests` with packed ids (`gateway.store.packing`)."""
 AMOUNTS: Final = (
     "duration_us",
@@ -53,23 +58,24 @@ AMOUNTS: Final = (
     "cache_write_tokens",
     "reasoning_tokens",
     "cost_nanousd",
+    "input_audio_tokens",
+    "input_image_tokens",
+    "output_audio_tokens",
+    "output_image_tokens",
+    "cache_write_1h_tokens",
 )
 SMALL: Final = ("status", "stream", "attempts")
-
-
-def _uuid() -> TypeEngine[object]:
-    """16 bytes, in SQLite as a blob: its own type for ids is text."""
-    return Uuid(as_uuid=True).with_variant(LargeBinary(16), "sqlite")  # type: ignore[return-value]
 
 
 requests = Table(
     "requests",
     metadata,
-    Column("id", _uuid(), primary_key=True),
+    Column("id", LargeBinary(16), primary_key=True),
     *(Column(name, SmallInteger, nullable=False) for name in SMALL),
-    *(Column(name, Integer, nullable=False) for name in LABELS),
+    *(Column(name, Integer, nullable=False, server_default="0") for name in LABELS),
     *(Column(name, LargeBinary) for name in IDENTITIES),
     *(Column(name, BigInteger) for name in AMOUNTS),
+    Column("tries", LargeBinary),
     sqlite_with_rowid=False,
 )
 

@@ -59,8 +59,11 @@ class Sqlite:
         try:
             upgrade(self._engine)
             self._connection: Connection = self._engine.connect()
-        except (OperationalError, OSError) as error:
-            raise _away(error) from None
+        except BaseException as error:
+            self._engine.dispose()
+            if isinstance(error, (OperationalError, OSError)):
+                raise _away(error) from None
+            raise
         self._codes = Codes(self._find)
 
     def insert(self, batches: Sequence[Records]) -> int:

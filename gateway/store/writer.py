@@ -54,13 +54,16 @@ class Writer:
         retry_s: float = RETRY_S,
         sweep_s: float = SWEEP_S,
         spill: Spill | None = None,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`open_database` raises DatabaseAway or DatabaseRefused; `name` is this process's alone."""
+        """`open_database` raises DatabaseAway or DatabaseRefused; `name` is this process's alone. `failed` is called on
+        the writer's thread if that ends by itself: nothing is stored from then on."""
         self._open_database = open_database
         self._data_dir = data_dir
         self._retention_ms = retention_days * DAY_MS
         self._retry_s = retry_s
         self._sweep_s = sweep_s
+        self._failed = failed
         self._spill = spill or Spill(data_dir, name)
         self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._decode = msgspec.msgpack.Decoder(list[RequestRecord]).decode
@@ -101,17 +104,17 @@ class Writer:
         try:
             while self._step():
                 pass
-        except BaseException:
+        except Exception:
             log.exception("writer_failed")
-            raise
+            self._failed()
         finally:
             self.opened.set()
 
     def _step(self) -> bool:
         """Take what came and write it; returns False after the last."""
-        if self._database is None and not self._refused and clock.monotonic() >= self._retry_at_s:
-            self._open()
         items, last = self._take()
+        if self._database is None and not self._refused and (last or clock.monotonic() >= self._retry_at_s):
+            self._open()
         if items or self._kept:
             self._write(items)
         if clock.monotonic() >= self._swept_at_s or last:
@@ -125,7 +128,7 @@ class Writer:
         """What waits, at most `MOST_RECORDS` or so of it; True with the last."""
         items: list[Item] = []
         size = 0
-        wait_s = self._sweep_s
+        wait_s = self._sweep_s if self.opened.is_set() else 0.0
         while size < MOST_RECORDS * 500:  # bytes of records
             try:
                 item = self._queue.get(timeout=wait_s) if wait_s else self._queue.get_nowait()
@@ -221,7 +224,7 @@ class Writer:
                 self._swept_at_s = 0.0  # the next file at once, after what has come meanwhile
                 return
             self._count_ended(last)
-            if self._database.expire(int(clock.wall() * 1e3) - self._retention_ms):
+            if self._database.expire(max(0, int(clock.wall() * 1e3) - self._retention_ms)):
                 self._swept_at_s = 0.0
         except DatabaseAway as error:
             self._lose(error)

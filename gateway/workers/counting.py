@@ -29,12 +29,12 @@ class Counting:
     async def tell(self) -> None:
         """The loop's step: tell what has changed since the last."""
         await self._tell_series()
-        self._tell(self._others())
+        self._tell(await self._others())
 
     async def answer(self) -> Counters:
         """Tell what has changed; what is told by then and this answer are all there is."""
         await self._tell_series()
-        return self._others()
+        return await self._others()
 
     async def _tell_series(self) -> None:
         tallies = self._metrics.tallies()
@@ -46,5 +46,11 @@ class Counting:
                     self._told[series.key] = series
             await asyncio.sleep(0)
 
-    def _others(self) -> Counters:
-        return Counters(*self._metrics.others())
+    async def _others(self) -> Counters:
+        reading = self._metrics.read_others()
+        while True:
+            try:
+                next(reading)
+            except StopIteration as end:
+                return Counters(*end.value)
+            await asyncio.sleep(0)

@@ -28,7 +28,7 @@ LEFT_OUT = (
 )
 """What no compiled module has a part in; the same tests of the same code would take a fifth of the time."""
 LIGHT = (
-    *("-n", "auto", "--dist", "worksteal", "-m", "not timing and not vllm and not compiled"),
+    *("-n", "auto", "--dist", "worksteal", "-m", "not timing and not vllm and not compiled and not store"),
     *RUN,
     *(f"--ignore={path}" for path in LEFT_OUT),
 )

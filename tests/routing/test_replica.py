@@ -118,6 +118,18 @@ def test_what_left_is_forgotten_once_it_has_nothing_in_flight() -> None:
     assert len(table) == 1
 
 
+def test_those_whose_breaker_has_opened_are_known_apart_until_they_are_forgotten() -> None:
+    table = ReplicaTable(BreakerSettings(min_failures=1))
+    failing, other = table.get(("e", "failing")), table.get(("e", "other"))
+    rng = random.Random(1)
+    for state, verdict in ((failing, Verdict.FAILURE), (other, Verdict.SUCCESS)):
+        state.breaker.record(state.breaker.admit(0.0), verdict, 0.0, rng)
+    assert list(table.opened) == [failing.key]
+    table.leave(failing.key)
+    table.sweep()
+    assert not table.opened
+
+
 def test_one_that_refuses_our_credentials_stands_aside_a_minute_then_twice_as_long_up_to_ten() -> None:
     state = ReplicaTable().get(("e", "r"))
     now, waits = 0.0, []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 
 from gateway.telemetry.metrics.family import Family
 from gateway.telemetry.metrics.snapshot import Key, MetricsSnapshot, Sample, combine, samples
@@ -74,14 +74,26 @@ class Metrics:
 
     def others(self) -> tuple[list[Sample], list[Sample]]:
         """The counters and the gauges that belong to no series, at this moment."""
+        reading = self.read_others()
+        while True:
+            try:
+                next(reading)
+            except StopIteration as end:
+                found: tuple[list[Sample], list[Sample]] = end.value
+                return found
+
+    def read_others(self) -> Generator[None, None, tuple[list[Sample], list[Sample]]]:
+        """The same with a step for each family that is watched: one of them may have a sample for each replica."""
         gauges: dict[Key, float] = {}
         for family, read in self._gauges:
             for labels, value in read():
                 combine(gauges, (family.name, labels), value)
+            yield
         counters = self._counters.copy()
         for family, read in self._counts:
             for labels, value in read():
                 combine(counters, (family.name, labels), value)
+            yield
         return samples(counters), samples(gauges)
 
     def _model(self, model: str) -> str:

@@ -19,6 +19,7 @@ from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
 from gateway.explanation.views import AskRouting, Explained
 from gateway.identity import Keyring
+from gateway.store.messages import AskRead, Read
 from gateway.workers.messages import AdminRequest
 from tests.scenario.gateway import AUTH, Gateway, one_model, running_gateway
 from tests.scenario.upstream import running_upstream
@@ -174,6 +175,7 @@ class Administered:
         self.keyring = Keyring()
         self.local = local
         self.drained = False
+        self.questions: list[AskRead] = []
 
     def replicas(self) -> list[ReplicaStatus]:
         return [ReplicaStatus("e", "0", "ready", self.drained), ReplicaStatus("e", "1", "starting")]
@@ -185,6 +187,32 @@ class Administered:
 
     async def explain(self, question: AskRouting) -> dict[str, Explained]:
         return {"0": Explained(problem="the worker did not answer in time")}
+
+    async def read(self, question: AskRead) -> Read:
+        self.questions.append(question)
+        match question.asked.get("model"):
+            case "odd":
+                return Read(wrong="that makes no sense")
+            case "away":
+                return Read(away="gone fishing")
+        return Read(b'{"object":"list","data":[]}')
+
+
+@pytest.mark.parametrize("what", ["records", "costs"])
+async def test_records_and_costs_are_what_the_store_says(what: str) -> None:
+    gateway = Administered(local=True)
+    transport = httpx.ASGITransport(app=admin_app(gateway))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        path = f"/admin/v1/{what}"
+        answers = [await http.get(path, params=asked) for asked in ({}, {"model": "odd"}, {"model": "away"})]
+    assert [(question.what, question.asked) for question in gateway.questions] == [
+        (what, asked) for asked in ({}, {"model": "odd"}, {"model": "away"})
+    ]
+    assert (answers[0].status_code, answers[0].json()) == (200, {"object": "list", "data": []})
+    assert [(answer.status_code, answer.json()["error"]["message"]) for answer in answers[1:]] == [
+        (400, "that makes no sense"),
+        (503, "the store cannot be read: gone fishing"),
+    ]
 
 
 @pytest.mark.parametrize(("local", "status"), [(True, 200), (False, 403)])

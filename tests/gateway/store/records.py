@@ -69,18 +69,20 @@ class Made:
 def stored(url: str, wanted: Wanted | None = None) -> list[dict[str, Any]]:
     """What the store has, newest first."""
     engine = engine_of(url, reading=True)
-    with engine.connect() as connection:
-        records = list(found(connection, wanted or Wanted(limit=None)))
-    engine.dispose()
-    return records
+    try:
+        with engine.connect() as connection:
+            return list(found(connection, wanted or Wanted(limit=None)))
+    finally:
+        engine.dispose()
 
 
 def sums(url: str, *by: str) -> list[dict[str, Any]]:
     engine = engine_of(url, reading=True)
-    with engine.connect() as connection:
-        rows = report(connection, WantedSums(by))
-    engine.dispose()
-    return rows
+    try:
+        with engine.connect() as connection:
+            return report(connection, WantedSums(by))
+    finally:
+        engine.dispose()
 
 
 def sqlite_url(directory: Path) -> str:

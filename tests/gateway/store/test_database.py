@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from gateway.store.database import Database
+from gateway.accounts.record import AttemptRecord
+from gateway.store.__main__ import open_database
+from gateway.store.database import Database, Records
 from gateway.store.reading import Wanted
-from gateway.store.sqlite import Sqlite
 from tests.gateway.store.records import NOON_S, Made, sqlite_url, stored, sums
 
+DAY_S = 86_400
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return sqlite_url(tmp_path)
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.store)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path)
+    url: str = request.getfixturevalue("new_database")()
+    return url
 
 
 @pytest.fixture
 def database(url: str) -> Iterator[Database]:
-    opened = Sqlite(url)
+    opened = open_database(url)
     yield opened
     opened.close()
 
@@ -82,8 +90,7 @@ def test_what_nobody_prices_is_unknown_and_not_zero(database: Database, url: str
 
 def test_sums_are_by_each_dimension(database: Database, url: str) -> None:
     made = Made()
-    day_s = 86400
-    database.insert([made.some(2), made.some(1, model="other", tenant="lab", key_id="k2", at_s=NOON_S + day_s)])
+    database.insert([made.some(2), made.some(1, model="other", tenant="lab", key_id="k2", at_s=NOON_S + DAY_S)])
     assert [(row["tenant"], row["key"], row["day"], row["requests"]) for row in sums(url, "tenant", "key", "day")] == [
         ("shop", "app", "2026-05-28", 2),
         ("lab", "k2", "2026-05-29", 1),
@@ -97,9 +104,52 @@ def test_sums_are_by_each_dimension(database: Database, url: str) -> None:
 
 def test_old_records_go_and_their_sums_stay(database: Database, url: str) -> None:
     made = Made()
-    database.insert([made.some(3), made.some(2, at_s=NOON_S + 1)])
-    assert database.expire(int(NOON_S * 1000) + 1000) is False
+    database.insert([made.some(3), made.some(2, at_s=NOON_S + 2 * DAY_S)])
+    assert database.expire(int((NOON_S + DAY_S) * 1000)) is False
     assert (len(stored(url)), sums(url, "model")[0]["requests"]) == (2, 5)
+
+
+def test_records_may_go_on_coming_after_the_old_ones_went(database: Database, url: str) -> None:
+    made = Made()
+    database.insert([made.some(1)])
+    database.expire(int((NOON_S + 2 * DAY_S) * 1000))
+    database.insert([made.some(1, at_s=NOON_S + 2 * DAY_S), made.some(1)])  # and one that comes very late
+    assert len(stored(url)) == 2
+
+
+def test_two_writers_share_a_database(database: Database, url: str) -> None:
+    other = open_database(url)
+    mine, theirs = Made("000000000001"), Made("000000000002")
+    first, second = mine.some(3), theirs.some(4, tenant="new to both", at_s=NOON_S + DAY_S)
+    try:
+        assert (database.insert([first]), other.insert([second])) == (3, 4)
+        assert (database.insert([second]), other.insert([first])) == (0, 0)
+    finally:
+        other.close()
+    assert {row["tenant"]: row["requests"] for row in sums(url, "tenant")} == {"shop": 3, "new to both": 4}
+
+
+def test_attempts_and_what_the_engine_said_come_back(database: Database, url: str) -> None:
+    made = Made()
+    tries = [
+        AttemptRecord("a", "r1", "m1", 0.1, 5.0, "connect_failed"),
+        AttemptRecord("b", "r2", "m2", 5.2, 90.0, "answered", 200, cost_usd=0.5),
+    ]
+    said: dict[str, Any] = {
+        "response_id": "chatcmpl-0af7651916cd43dd8448eb211c80319c",
+        "response_model": "gpt-5-mini-2026-01-01",
+        "system_fingerprint": "fp_1",
+        "service_tier": "flex",
+        "price_source": "genai-prices 0.2.3",
+        "bundle": "v3",
+        "input_audio_tokens": 7,
+        "cache_write_1h_tokens": 2,
+    }
+    record = made.one(tries=tries, **said)
+    database.insert([Records(made.run, [record])])
+    (found,) = stored(url)
+    assert {name: found[name] for name in said} == said
+    assert found["tries"] == msgspec.to_builtins(tries)
 
 
 def test_no_count_and_no_text_is_too_odd(database: Database, url: str) -> None:

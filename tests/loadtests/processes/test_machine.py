@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import signal
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,16 @@ def test_a_benchmark_that_fails_lets_go(tmp_path: Path) -> None:
 def test_the_lock_lies_where_tmpdir_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", "/scratch")
     assert lock_path() == Path("/scratch/penstock-bench.lock")
+
+
+def test_what_is_started_inside_is_stopped_when_the_benchmark_is_told_to_end(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    stopped: list[bool] = []
+    started = contextlib.ExitStack()
+    started.callback(stopped.append, True)
+
+    with pytest.raises(KeyboardInterrupt), alone(tmp_path / "lock"), started:
+        signal.raise_signal(signal.SIGTERM)
+
+    assert stopped
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -8,8 +8,6 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-OLDEST = 1
-
 _SMALL = ("status", "stream", "attempts")
 _LABELS = ("operation", "model", "engine", "replica", "arm", "upstream_model", "error", "finish_reason", "usage_source")
 _WHO = ("key_id", "tenant")
@@ -24,7 +22,6 @@ _DIMENSIONS = {
 
 
 def upgrade() -> None:
-    postgresql = op.get_bind().dialect.name == "postgresql"
     strings = op.create_table(
         "strings",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -33,7 +30,7 @@ def upgrade() -> None:
     op.bulk_insert(strings, [{"id": 0, "text": ""}])
     op.create_table(
         "requests",
-        sa.Column("id", sa.Uuid if postgresql else sa.LargeBinary(16), primary_key=True),
+        sa.Column("id", sa.LargeBinary(16), primary_key=True),
         *(sa.Column(name, sa.SmallInteger, nullable=False) for name in _SMALL),
         *(sa.Column(name, sa.Integer, nullable=False) for name in _LABELS + _WHO),
         sa.Column("request_id", sa.LargeBinary),

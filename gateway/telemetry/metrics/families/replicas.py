@@ -7,7 +7,7 @@ from gateway.telemetry.metrics.family import gauge, most
 REPLICAS = gauge("penstock_replicas", "Replicas of the engine, by state.", "engine", "state", combine=most)
 BREAKER_OPEN = gauge(
     "penstock_breaker_open",
-    "1 while a circuit breaker keeps traffic from the replica, in any worker; else 0.",
+    "1 while a circuit breaker keeps traffic from the replica, in any worker; 0 once it has closed; absent before.",
     "engine",
     "replica",
     combine=most,

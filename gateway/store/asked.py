@@ -1,0 +1,70 @@
+"""What is asked of the store in words, of an HTTP query; and the answer as JSON, made where reading may take long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from gateway.store.opening import engine_of
+from gateway.store.reading import FAR_MS, NotWanted, Wanted, found
+from gateway.store.reports import WantedSums, report
+from gateway.store.times import time_ms
+
+MOST_RECORDS: Final = 1_000
+"""In one answer: some 1 MB."""
+_TEXTS: Final = ("record_id", "request_id", "model", "engine", "replica", "arm", "tenant", "error")
+RECORDS: Final = (*_TEXTS, "key", "status", "since", "until", "limit")
+COSTS: Final = ("by", "since", "until")
+
+
+def wanted_records(asked: Mapping[str, str], now_s: float) -> Wanted:
+    """Raises NotWanted."""
+    _known(asked, RECORDS)
+    since = asked.get("since") or ("1970-01-01" if "record_id" in asked else "24h")
+    limit = _whole(asked, "limit", 100)
+    if not 1 <= limit <= MOST_RECORDS:
+        raise NotWanted(f"limit is 1 to {MOST_RECORDS}; `penstock records export` gives any number")
+    return Wanted(
+        **{name: asked[name] for name in _TEXTS if name in asked},
+        key_id=asked.get("key"),
+        status=_whole(asked, "status", 0) if "status" in asked else None,
+        since_ms=time_ms(since, now_s),
+        until_ms=time_ms(asked["until"], now_s) if asked.get("until") else FAR_MS,
+        limit=limit,
+    )
+
+
+def wanted_sums(asked: Mapping[str, str], now_s: float) -> WantedSums:
+    """Raises NotWanted."""
+    _known(asked, COSTS)
+    by = tuple(name.strip() for name in asked.get("by", "model").split(",") if name.strip())
+    until = asked.get("until")
+    return WantedSums(by, time_ms(asked.get("since") or "30d", now_s), time_ms(until, now_s) if until else FAR_MS)
+
+
+def answer(url: str, wanted: Wanted | WantedSums) -> bytes:
+    """JSON. Blocks; raises NotWanted, and as the database does."""
+    engine = engine_of(url, reading=True)
+    try:
+        with engine.connect() as connection:
+            data = report(connection, wanted) if isinstance(wanted, WantedSums) else list(found(connection, wanted))
+    finally:
+        engine.dispose()
+    return msgspec.json.encode({"object": "list", "data": data})
+
+
+def _known(asked: Mapping[str, str], names: tuple[str, ...]) -> None:
+    for name in asked:
+        if name not in names:
+            raise NotWanted(f"there is no parameter {name[:40]!r}; there is {', '.join(names)}")
+
+
+def _whole(asked: Mapping[str, str], name: str, default: int) -> int:
+    text = asked.get(name)
+    if text is None:
+        return default
+    if not text.isdecimal() or len(text) > 9:
+        raise NotWanted(f"{name} is a whole number")
+    return int(text)

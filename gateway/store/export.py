@@ -1,0 +1,81 @@
+"""Records as JSON Lines or as Parquet, as many as there are: read and written a few thousand at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+import msgspec
+
+from gateway.store.reading import Record
+from gateway.store.schema import AMOUNTS, IDENTITIES, LABELS, SMALL
+
+if TYPE_CHECKING:
+    import pyarrow
+
+ROWS: Final = 10_000
+"""Of one row group of Parquet: some 5 MB in memory."""
+
+
+class CannotExport(Exception):
+    """The message is for whoever asked."""
+
+
+def write_lines(records: Iterable[Record], out: IO[bytes]) -> int:
+    """A JSON object and a line end for each; returns how many."""
+    encode = msgspec.json.Encoder().encode
+    count = 0
+    for record in records:
+        out.write(encode(record) + b"\n")
+        count += 1
+    return count
+
+
+def write_parquet(records: Iterable[Record], path: Path) -> int:
+    """One file; returns how many. Raises CannotExport without pyarrow."""
+    try:
+        import pyarrow.parquet
+    except ModuleNotFoundError:
+        raise CannotExport("Parquet needs: pip install 'penstock[parquet]'") from None
+    schema = _schema()
+    count = 0
+    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        for some in _chunks(records):
+            writer.write_table(pyarrow.Table.from_pylist([_flat(record) for record in some], schema))
+            count += len(some)
+    return count
+
+
+def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
+    some: list[Record] = []
+    for record in records:
+        some.append(record)
+        if len(some) == ROWS:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _flat(record: Record) -> Record:
+    tries = record["tries"]
+    return {**record, "tries": None if tries is None else msgspec.json.encode(tries).decode()}
+
+
+def _schema() -> pyarrow.Schema:
+    import pyarrow
+
+    text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    fields = [("record_id", pyarrow.string()), ("time", pyarrow.string()), ("time_ms", pyarrow.int64())]
+    fields += [(name, pyarrow.string()) for name in IDENTITIES]
+    fields += [(name, pyarrow.bool_() if name == "stream" else pyarrow.int16()) for name in SMALL]
+    fields += [(name, text) for name in LABELS]
+    for name in AMOUNTS:
+        if name.endswith("_us"):
+            fields.append((name[:-3] + "_ms", pyarrow.float64()))
+        elif name.endswith("_nanousd"):
+            fields.append((name[:-8] + "_usd", pyarrow.float64()))
+        else:
+            fields.append((name, pyarrow.int64()))
+    return pyarrow.schema([*fields, ("tries", pyarrow.string())])

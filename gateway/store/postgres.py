@@ -1,0 +1,185 @@
+"""Records in PostgreSQL, shared by any number of gateways: a partition for each day, so that a day is dropped at once.
+
+A batch is copied into a table of this session's own. One statement then inserts what is not known yet and adds up what
+it has really inserted: faster than sums made here, and right whatever other gateways do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+from gateway.store.codes import Codes
+from gateway.store.database import DatabaseAway, Records
+from gateway.store.opening import LOCK, engine_of, upgrade
+from gateway.store.rows import COLUMNS, DAY_MS, Row, row_of
+from gateway.store.schema import AMOUNTS, DAILY_KEYS, HOURLY, LABELS, MEASURES, SMALL
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+STAGE: Final = "penstock_stage"
+PREFIX: Final = "requests_"
+_AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Result = TypeVar("Result")
+
+_ALL: Final = ", ".join(COLUMNS)
+_TYPES: Final = [
+    "int2" if name in SMALL else "int4" if name in LABELS else "int8" if name in AMOUNTS else "bytea"
+    for name in COLUMNS
+]
+_MS: Final = "(('x' || encode(substr(id, 1, 6), 'hex'))::bit(48)::bigint)"
+"""When a record was, from its id."""
+_RUN: Final = "substr(encode(id, 'hex'), 14, 3) || substr(encode(id, 'hex'), 18, 9)"
+_SUM_OF: Final = {
+    "requests": "count(*)",
+    "errors": "count(*) FILTER (WHERE error <> 0)",
+    "unpriced": "count(*) FILTER (WHERE cost_nanousd IS NULL AND attempts > 0)",
+    "estimated": "count(*) FILTER (WHERE usage_source = {estimated})",
+    "output_tokens": "coalesce(sum(output_tokens) FILTER (WHERE input_tokens IS NOT NULL), 0)",
+    "cached_tokens": "coalesce(sum(cached_tokens) FILTER (WHERE input_tokens IS NOT NULL), 0)",
+    "cache_write_tokens": "coalesce(sum(cache_write_tokens) FILTER (WHERE input_tokens IS NOT NULL), 0)",
+    "reasoning_tokens": "coalesce(sum(reasoning_tokens) FILTER (WHERE input_tokens IS NOT NULL), 0)",
+    "ttft_count": "count(ttft_us)",
+}
+
+
+def _add_to(table: str, dimensions: tuple[str, ...], length_ms: int) -> str:
+    period, *others = dimensions
+    keys = [f"({_MS} / {length_ms})::int AS {period}", *others]
+    measured = ", ".join(_SUM_OF.get(name, f"coalesce(sum({name}), 0)") for name in MEASURES)
+    places = ", ".join(str(at + 1) for at in range(len(dimensions)))
+    added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in MEASURES)
+    # In the order of their keys, or two gateways could wait for each other's rows.
+    return (
+        f"INSERT INTO {table} ({', '.join((*dimensions, *MEASURES))}) "  # noqa: S608 - our own names
+        f"SELECT {', '.join(keys)}, {measured} FROM fresh GROUP BY {places} ORDER BY {places} "
+        f"ON CONFLICT ({', '.join(dimensions)}) DO UPDATE SET {added}"
+    )
+
+
+_STORE: Final = (
+    f"WITH fresh AS (INSERT INTO requests ({_ALL}) SELECT {_ALL} FROM {STAGE} ON CONFLICT DO NOTHING RETURNING *), "  # noqa: S608 - our own names
+    f"by_hour AS ({_add_to('hourly', HOURLY, 3_600_000)}), by_day AS ({_add_to('daily_keys', DAILY_KEYS, DAY_MS)}), "
+    f"of_runs AS (INSERT INTO runs (run, recorded) SELECT {_RUN}, count(*) FROM fresh GROUP BY 1 ORDER BY 1 "
+    f"ON CONFLICT (run) DO UPDATE SET recorded = runs.recorded + excluded.recorded) "
+    f"SELECT count(*) FROM fresh"
+)
+_END_RUN: Final = (
+    "INSERT INTO runs (run, recorded, settled, ended_ms) VALUES (%s, 0, %s, %s) "
+    "ON CONFLICT (run) DO UPDATE SET settled = excluded.settled, ended_ms = excluded.ended_ms RETURNING recorded"
+)
+
+
+class Postgres:
+    """See `gateway.store.database.Database`."""
+
+    def __init__(self, url: str) -> None:
+        """Raises DatabaseRefused or DatabaseAway."""
+        self._engine = engine_of(url)
+        try:
+            upgrade(self._engine)
+            self._connection: Connection = self._engine.connect()
+            with self._connection.begin():
+                self._execute(f"CREATE TEMPORARY TABLE {STAGE} (LIKE requests INCLUDING DEFAULTS)")
+        except BaseException as error:
+            self._engine.dispose()
+            if isinstance(error, DBAPIError) and isinstance(error.orig, _AWAY):
+                raise DatabaseAway(str(error.orig)) from None
+            raise
+        self._codes = Codes(self._find)
+        self._days: set[int] = set()
+
+    def insert(self, batches: Sequence[Records]) -> int:
+        return self._in_one(lambda: self._insert(batches))
+
+    def end_run(self, run: str, settled: int, now_ms: int) -> int:
+        return self._in_one(lambda: settled - int(self._execute(_END_RUN, (run, settled, now_ms)).scalar_one()))
+
+    def expire(self, before_ms: int) -> bool:
+        """Whole days, at once."""
+        last = f"{PREFIX}{_day(before_ms // DAY_MS):%Y%m%d}"
+
+        def drop() -> bool:
+            self._days.clear()
+            names = [
+                row[0]
+                for row in self._execute(
+                    "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+                    "WHERE i.inhparent = 'requests'::regclass AND c.relname < %s",
+                    (last,),
+                )
+            ]
+            for name in names:
+                if name.removeprefix(PREFIX).isdigit():
+                    self._execute(f'DROP TABLE "{name}"')
+            return False
+
+        return self._in_one(drop)
+
+    def close(self) -> None:
+        self._connection.close()
+        self._engine.dispose()
+
+    def _execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> Any:
+        return self._connection.exec_driver_sql(statement, parameters or None)
+
+    def _in_one(self, work: Callable[[], Result]) -> Result:
+        """Do it in one transaction, or not at all."""
+        try:
+            with self._connection.begin():
+                done = work()
+        except BaseException as error:
+            self._codes.undone()
+            self._days.clear()
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            if isinstance(cause, _AWAY):
+                raise DatabaseAway(str(cause)) from None
+            raise
+        self._codes.kept()
+        return done
+
+    def _insert(self, batches: Sequence[Records]) -> int:
+        codes = self._codes
+        estimated = codes["estimated"]
+        rows = [row_of(record, codes) for batch in batches for record in batch.records]
+        self._partitions(rows)
+        connection = self._connection.connection.driver_connection
+        assert isinstance(connection, psycopg.Connection)
+        with connection.cursor() as cursor:
+            with cursor.copy(f"COPY {STAGE} ({_ALL}) FROM STDIN (FORMAT BINARY)") as copy:
+                copy.set_types(_TYPES)
+                for row in rows:
+                    copy.write_row(row)
+            cursor.execute(_STORE.format(estimated=estimated))
+            found = cursor.fetchone()
+            cursor.execute(f"TRUNCATE {STAGE}")
+        assert found is not None
+        return int(found[0])
+
+    def _partitions(self, rows: Sequence[Row]) -> None:
+        """Have one for each day there is a row of."""
+        days = {int.from_bytes(row[0][:6], "big") // DAY_MS for row in rows} - self._days
+        if days:
+            self._execute("SELECT pg_advisory_xact_lock(%s)", (LOCK + 1,))  # another gateway may begin the same day
+        for day in sorted(days):
+            bounds = [(at * DAY_MS).to_bytes(6, "big").hex() + "0" * 20 for at in (day, day + 1)]
+            self._execute(
+                f"CREATE TABLE IF NOT EXISTS {PREFIX}{_day(day):%Y%m%d} PARTITION OF requests "
+                f"FOR VALUES FROM ('\\x{bounds[0]}') TO ('\\x{bounds[1]}')"
+            )
+        self._days |= days
+
+    def _find(self, text: str) -> int:
+        self._execute("INSERT INTO strings (text) VALUES (%s) ON CONFLICT DO NOTHING", (text,))
+        return int(self._execute("SELECT id FROM strings WHERE text = %s", (text,)).scalar_one())
+
+
+def _day(number: int) -> datetime:
+    return _EPOCH + timedelta(days=number)

@@ -1,0 +1,167 @@
+"""`penstock records` and `penstock cost` as a person types them, and the same over HTTP."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.app import app
+from gateway.store.__main__ import open_database
+from gateway.store.asked import answer, wanted_records, wanted_sums
+from gateway.store.database import Records
+from gateway.store.reading import NotWanted
+from gateway.store.times import time_ms
+from tests.gateway.store.records import NOON_S, Made, sqlite_url
+
+SINCE = ("--since", "2026-05-28")
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    made = Made()
+    for number in range(30):
+        made.one(at_s=NOON_S + number, tenant="lab" if number % 3 else "shop", cost_usd=None if number == 4 else 0.001)
+    made.one(at_s=NOON_S + 60, status=502, error="engine_502", cost_usd=0.5, model="large")
+    return made
+
+
+@pytest.fixture(scope="module")
+def url(made: Made, tmp_path_factory: pytest.TempPathFactory) -> str:
+    found = sqlite_url(tmp_path_factory.mktemp("store"))
+    database = open_database(found)
+    database.insert([Records(made.run, made.all)])
+    database.close()
+    return found
+
+
+def run(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, words)
+    return result.exit_code, result.output
+
+
+def test_a_query_shows_a_line_for_each_request(url: str, made: Made) -> None:
+    code, said = run("records", "query", "--store", url, *SINCE, "--error", "engine_502")
+    assert code == 0
+    heading, line = said.splitlines()
+    assert heading.split()[:3] == ["time", "record", "id"]
+    assert line.split()[:3] == ["2026-05-28T20:27:40.000Z", made.all[-1].record_id, "502"]
+
+
+def test_a_query_in_json_has_every_field_and_no_more_than_its_limit(url: str, made: Made) -> None:
+    code, said = run("records", "query", "--store", url, *SINCE, "--json", "--limit", "2", "--model", "chat")
+    found = json.loads(said)
+    assert (code, [one["record_id"] for one in found]) == (0, [made.all[29].record_id, made.all[28].record_id])
+    assert {"cost_usd", "duration_ms", "tries", "response_model"} <= found[0].keys()
+
+
+def test_a_record_is_found_by_its_id_whenever_it_was(url: str, made: Made) -> None:
+    code, said = run("records", "query", "--store", url, "--json", "--record-id", made.all[0].record_id)
+    assert (code, [one["record_id"] for one in json.loads(said)]) == (0, [made.all[0].record_id])
+
+
+def test_a_report_shows_the_most_expensive_first(url: str) -> None:
+    code, said = run("cost", "report", "--store", url, *SINCE, "--by", "model,tenant", "--json")
+    rows = json.loads(said)
+    assert (code, [(row["model"], row["tenant"], row["requests"], row["unpriced"]) for row in rows]) == (
+        0,
+        [("large", "shop", 1, 0), ("chat", "lab", 20, 1), ("chat", "shop", 10, 0)],
+    )
+    code, said = run("cost", "report", "--store", url, *SINCE, "--by", "model,tenant")
+    assert (code, said.splitlines()[1].split()) == (0, ["large", "shop", "1", "1", "100", "0", "20", "0.5", "0", "0"])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["cost", "report", "--by", "weather"], "there is no 'weather' to sum by; there is model, engine"),
+        (["cost", "report", "--by", "key,hour"], "keys are summed up by the day"),
+        (["cost", "report", "--by", "model,model"], "each is to be named once"),
+        (["cost", "report", "--since", "soon"], "'soon' is no time: write 2026-01-31"),
+        (["records", "query", "--record-id", "xyz"], "a record id has 32 hex digits"),
+    ],
+)
+def test_what_makes_no_sense_is_told_in_a_sentence(url: str, words: list[str], says: str) -> None:
+    code, said = run(*words, "--store", url)
+    assert (code, says in said) == (2, True), said
+
+
+@pytest.mark.parametrize(
+    ("store", "says"),
+    [
+        ("sqlite:////nowhere/records.db", "the store cannot be read"),
+        ("mysql://h/d", "store.url names mysql; use sqlite:///FILE or postgresql://"),
+    ],
+)
+def test_a_store_that_cannot_be_read_is_told(store: str, says: str) -> None:
+    code, said = run("cost", "report", "--store", store)
+    assert (code, says in said) == (1, True), said
+
+
+def test_a_configuration_says_where_the_records_are(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "penstock.yaml"
+    text = "engines: {e: {kind: simulator}}\nmodels: {m: {targets: [{engine: e}]}}\nstore: {url: %s}\n"
+    file.write_text(text % f'"{url}"')
+    assert run("records", "query", "--config", str(file), *SINCE, "--json")[0] == 0
+    file.write_text(text % "off")
+    code, said = run("records", "query", "--config", str(file))
+    assert (code, "the store is off" in said) == (1, True)
+
+
+def exported(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet
+
+        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
+        return rows
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", ["all.jsonl", "all.parquet"])
+def test_an_export_has_every_record_as_it_is(url: str, made: Made, tmp_path: Path, name: str) -> None:
+    code, said = run("records", "export", str(tmp_path / name), "--store", url, *SINCE)
+    assert (code, said) == (0, "31 records\n")
+    rows = exported(tmp_path / name)
+    assert [row["record_id"] for row in rows] == [record.record_id for record in reversed(made.all)]
+    assert [row["cost_usd"] for row in rows] == [record.cost_usd for record in reversed(made.all)]
+    assert {row["tenant"] for row in rows} == {"lab", "shop"}
+
+
+def test_lines_may_go_to_standard_output_and_parquet_may_not(url: str) -> None:
+    result = CliRunner().invoke(app, ["records", "export", "--store", url, *SINCE, "--model", "large"])
+    assert (result.exit_code, [json.loads(line)["model"] for line in result.stdout.splitlines()]) == (0, ["large"])
+    code, said = run("records", "export", "--store", url, "--format", "parquet")
+    assert (code, said) == (2, "Parquet goes into a file: name one\n")
+
+
+def test_the_answer_over_http_is_what_the_command_shows(url: str) -> None:
+    now_s = NOON_S + 120
+    told = json.loads(answer(url, wanted_sums({"by": "tenant", "since": "1d"}, now_s)))
+    assert [(row["tenant"], row["requests"]) for row in told["data"]] == [("shop", 11), ("lab", 20)]
+    told = json.loads(answer(url, wanted_records({"status": "502", "limit": "5"}, now_s)))
+    assert [row["model"] for row in told["data"]] == ["large"]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"limit": "0"}, {"limit": "1001"}, {"limit": "x"}, {"models": "m"}, {"status": "-1"}]
+)
+def test_a_query_over_http_that_makes_no_sense_is_refused(asked: dict[str, str]) -> None:
+    with pytest.raises(NotWanted):
+        wanted_records(asked, NOON_S)
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("2026-05-28", 1_779_926_400_000),
+        ("2026-05-28T20:26:40Z", 1_780_000_000_000),
+        ("2026-05-28T22:26:40+02:00", 1_780_000_000_000),
+        ("30m", 1_780_000_000_000 - 30 * 60_000),
+        ("7d", 1_780_000_000_000 - 7 * 86_400_000),
+    ],
+)
+def test_times_are_read_as_people_write_them(text: str, ms: int) -> None:
+    assert time_ms(text, NOON_S) == ms

@@ -1,0 +1,189 @@
+"""The writer confirms what it has for good, and counts what nobody has."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.store.__main__ import open_database
+from gateway.store.database import Database, DatabaseAway, DatabaseRefused, Records
+from gateway.store.settled import Settled
+from gateway.store.spill import Spill, spilled_bytes
+from gateway.store.writer import Item, Writer
+from tests.gateway.store.records import Made, sqlite_url, stored, sums
+
+
+class Flaky:
+    """A database that is away when told, and fails on some records."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.away = False
+        self.inserts = 0
+
+    def insert(self, batches: Sequence[Records]) -> int:
+        self._reach()
+        self.inserts += 1
+        if any(record.model == "poison" for batch in batches for record in batch.records):
+            raise ValueError("cannot be stored")
+        return self._database.insert(batches)
+
+    def end_run(self, run: str, settled: int, now_ms: int) -> int:
+        self._reach()
+        return self._database.end_run(run, settled, now_ms)
+
+    def expire(self, before_ms: int) -> bool:
+        self._reach()
+        return self._database.expire(before_ms)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _reach(self) -> None:
+        if self.away:
+            raise DatabaseAway("gone fishing")
+
+
+class NoRoom(Spill):
+    """A disk that is full."""
+
+    def append(self, parts: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+
+class Scene:
+    def __init__(self, directory: Path, spill: Spill | None = None, *, away: bool = False) -> None:
+        self.directory = directory
+        self.url = sqlite_url(directory)
+        self.away = away
+        self.databases: list[Flaky] = []
+        self.confirmed: list[int] = []
+        self._came = threading.Condition()
+        self.writer = Writer(self._open, directory, "w", retention_days=36500, retry_s=0.01, sweep_s=0.01, spill=spill)
+        self.writer.start()
+
+    def _open(self) -> Database:
+        if self.away:
+            raise DatabaseAway("gone fishing")
+        self.databases.append(Flaky(open_database(self.url)))
+        return self.databases[-1]
+
+    def leave(self) -> None:
+        self.away = True
+        for database in self.databases:
+            database.away = True
+
+    def put(self, made: Made, records: Records) -> None:
+        batch = made.batch(records)
+        self.writer.put(Item(batch, lambda: self._stored(batch.number)))
+
+    def _stored(self, number: int) -> None:
+        with self._came:
+            self.confirmed.append(number)
+            self._came.notify_all()
+
+    def wait_for(self, count: int) -> None:
+        with self._came:
+            assert self._came.wait_for(lambda: len(self.confirmed) >= count, 30), self.confirmed
+
+
+def test_what_came_is_stored_and_confirmed_in_its_order(tmp_path: Path) -> None:
+    scene, made = Scene(tmp_path), Made()
+    for _ in range(10):
+        scene.put(made, made.some(7))
+    scene.writer.close()
+    assert (scene.confirmed, len(stored(scene.url)), scene.writer.state().stored) == (list(range(1, 11)), 70, 70)
+
+
+def test_while_the_database_is_away_records_are_confirmed_from_a_file_and_stored_on_its_return(tmp_path: Path) -> None:
+    scene, made = Scene(tmp_path), Made()
+    scene.put(made, made.some(2))
+    scene.wait_for(1)
+    scene.leave()
+    scene.put(made, made.some(3))
+    scene.put(made, made.some(4))
+    scene.wait_for(3)
+    assert (len(stored(scene.url)), spilled_bytes(tmp_path) > 0, scene.writer.state().away) == (2, True, "gone fishing")
+    scene.away = False
+    scene.put(made, made.some(1))
+    scene.wait_for(4)
+    scene.writer.close()
+    assert (len(stored(scene.url)), spilled_bytes(tmp_path), sums(scene.url, "model")[0]["requests"]) == (10, 0, 10)
+
+
+def test_a_writer_that_finds_the_database_away_at_its_start_takes_records_all_the_same(tmp_path: Path) -> None:
+    scene, made = Scene(tmp_path, away=True), Made()
+    scene.put(made, made.some(3))
+    scene.wait_for(1)
+    scene.writer.close()
+    assert spilled_bytes(tmp_path) > 0
+    next_one = Scene(tmp_path)
+    next_one.writer.close()
+    assert (len(stored(next_one.url)), spilled_bytes(tmp_path)) == (3, 0)
+
+
+def test_with_no_room_anywhere_nothing_is_confirmed_and_nothing_lost(tmp_path: Path) -> None:
+    scene, made = Scene(tmp_path, NoRoom(tmp_path, "w"), away=True), Made()
+    scene.put(made, made.some(3))
+    scene.put(made, made.some(2))
+    assert scene.confirmed == []
+    scene.away = False
+    scene.wait_for(2)
+    scene.writer.close()
+    assert len(stored(scene.url)) == 5
+
+
+def test_a_record_that_cannot_be_stored_costs_only_itself(tmp_path: Path) -> None:
+    scene, made = Scene(tmp_path), Made()
+    records = [made.one(), made.one(model="poison"), made.one()]
+    scene.put(made, Records(made.run, records))
+    scene.put(made, made.some(1))
+    scene.wait_for(2)
+    scene.writer.close()
+    assert {found["record_id"] for found in stored(scene.url)} == {
+        record.record_id for record in made.all if record.model != "poison"
+    }
+
+
+@pytest.mark.parametrize("missing", [0, 5])
+def test_what_a_killed_worker_settled_and_nobody_has_is_counted(tmp_path: Path, missing: int) -> None:
+    made = Made()
+    settled = Settled(tmp_path, made.run)
+    scene = Scene(tmp_path)
+    scene.put(made, made.some(20))
+    settled.count[0] = 20 + missing
+    settled.close()
+    scene.writer.close()
+    assert (scene.writer.state().lost, list((tmp_path / "runs").iterdir())) == (missing, [])
+
+
+def test_what_a_killed_worker_has_in_a_file_is_not_lost(tmp_path: Path) -> None:
+    import msgspec
+
+    made = Made()
+    settled, spill = Settled(tmp_path, made.run), Spill(tmp_path, made.run)
+    spill.append([msgspec.msgpack.encode(made.batch(made.some(4)))])
+    settled.count[0] = 4
+    settled.close()
+    spill.close()
+    scene = Scene(tmp_path)
+    scene.writer.close()
+    assert (scene.writer.state().lost, len(stored(scene.url))) == (0, 4)
+
+
+def test_a_store_that_may_not_be_used_is_told_and_records_wait_in_files(tmp_path: Path) -> None:
+    def refuse() -> Database:
+        raise DatabaseRefused("too old")
+
+    writer = Writer(refuse, tmp_path, "w", retry_s=0.01, sweep_s=0.01)
+    confirmed = threading.Event()
+    made = Made()
+    writer.start()
+    writer.put(Item(made.batch(made.some(2)), confirmed.set))
+    assert confirmed.wait(30)
+    writer.close()
+    assert (writer.state().refused, spilled_bytes(tmp_path) > 0) == ("too old", True)
