@@ -18,7 +18,7 @@ from gateway.accounts.spending import Spending
 from gateway.errors import Failure
 from gateway.held_prompts import HeldPrompts
 from gateway.telemetry.metrics import OTHER
-from gateway.telemetry.metrics.families.admission import QUEUE_SECONDS, QUEUED, SHED
+from gateway.telemetry.metrics.families.admission import SHED
 from gateway.telemetry.metrics.families.continuations import CONTINUATIONS, NOT_CONTINUED
 from gateway.telemetry.metrics.families.hedges import HEDGES, HEDGES_WITHHELD
 from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
@@ -68,10 +68,6 @@ class Accounting(Settlement):
         """Of the streams that have sent nothing but comments."""
         return self._held
 
-    def waited(self, model: str, seconds: float) -> None:
-        self._metrics.count(QUEUED, model)
-        self._metrics.count(QUEUE_SECONDS, model, by=seconds)
-
     def shed(self, model: str, reason: str) -> None:
         self._metrics.count(SHED, model, reason)
 
@@ -119,6 +115,8 @@ class Accounting(Settlement):
                         upstream.endpoint.state.decode.learn(tpot_s * 1e3, finished_s)
         flight.cost_usd = cost
         series.settle(flight.answer_status, duration_s, ttft_s, tpot_s, overhead_s, usage, cost)
+        if flight.queue_s:
+            series.queue.observe(flight.queue_s)
         if cost is not None:
             self.spending.add(flight.principal.key_id, flight.principal.tenant, cost, cost, clock.wall())
         if flight.error_kind:
