@@ -20,13 +20,12 @@ class Settlement(Protocol):
 
     __slots__ = ()
 
+    tracing: Tracing | None
+    """Where spans are made: what gives a request its place in a trace."""
+
     @property
     def held(self) -> HeldPrompts:
         """The worker's."""
-
-    @property
-    def tracing(self) -> Tracing | None:
-        """Where spans are made: what gives a request its place in a trace."""
 
     def settle(self, flight: Flight) -> None: ...
     def shed(self, model: str, reason: str) -> None: ...
