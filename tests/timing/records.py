@@ -163,6 +163,10 @@ class Taker:
         os._exit(0)
 
 
+def _there(path: str) -> bool:
+    return Path(path).exists()
+
+
 async def take(path: str) -> None:
     """Be the writer at `path`, until whoever sent is gone."""
     await asyncio.get_running_loop().create_unix_server(lambda: Taker().link, path)
@@ -174,7 +178,7 @@ async def hold(directory: Path, count: int) -> list[float]:
     path = str(directory / "s")
     taker = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.timing.records", "--taker", path)
     shipping = Shipping(RUN, path, directory, lambda name, work: None)
-    while not os.path.exists(path):  # noqa: PTH110 - another process makes it
+    while not _there(path):
         await asyncio.sleep(0.01)
     await shipping.step()
     recorder = Recorder(memoryview(bytearray(8)).cast("Q"), shipping.take)
