@@ -54,6 +54,8 @@ class HttpSettings:
     """Whether an answer tells the load when it is asked to."""
     probe_timeout_s: float = 2.0
     accepts_stream_options: bool = True
+    continues_chat: bool = False
+    """Whether it knows `continue_final_message`."""
     continuous_usage: bool = False
 
 
@@ -95,6 +97,7 @@ class HttpEngine(Engine):
         self.kind = settings.kind
         self.operations = settings.operations
         self.accepts_stream_options = settings.accepts_stream_options
+        self.continues_chat = settings.continues_chat
         self.continuous_usage = settings.continuous_usage
         self.tells_load = settings.tells_load
         self.secrets = tuple(

@@ -71,6 +71,8 @@ class Replica:
 
     id: str
     url: str
+    zone: str = ""
+    """Where it runs; empty where nobody said."""
 
 
 class Outgoing:
@@ -90,7 +92,16 @@ class Outgoing:
 class Engine(Protocol):
     """One named engine of the configuration: a set of replicas that serve the same models."""
 
-    __slots__ = ("accepts_stream_options", "continuous_usage", "kind", "name", "operations", "secrets", "tells_load")
+    __slots__ = (
+        "accepts_stream_options",
+        "continues_chat",
+        "continuous_usage",
+        "kind",
+        "name",
+        "operations",
+        "secrets",
+        "tells_load",
+    )
 
     name: str
     kind: str
@@ -100,6 +111,8 @@ class Engine(Protocol):
     """Whether an answer tells the replica's load when the request asks for it (`engines.loads.header`)."""
     accepts_stream_options: bool
     """Whether `stream_options` may be sent; where not, the engine reports usage unasked or not at all."""
+    continues_chat: bool
+    """Whether a chat may end with the beginning of the answer, to be continued (`continue_final_message`)."""
     continuous_usage: bool
     """Whether each event of a stream is to hold the usage so far, so that of one that is cut short it is known."""
     secrets: tuple[bytes, ...]

@@ -16,6 +16,11 @@ GRACE_S: Final = 5.0
 """After the client's own time-out; it has left by then, unless its header is not true."""
 
 
+def due_s(deadlines: Deadlines, received_s: float) -> float | None:
+    """When the client of a request that came at `received_s` gives up; None when it did not say."""
+    return None if deadlines.total_s is None else received_s + deadlines.total_s
+
+
 def within(engine: Deadlines, client: Deadlines, spent_s: float, fallback: bool) -> Deadlines:
     """The bounds of one attempt. The engine's own hold where they are tighter.
 

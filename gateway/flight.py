@@ -31,16 +31,17 @@ from engines.wire import DIALECTS
 from gateway import clock
 from gateway.absence import nobody
 from gateway.attempt import Attempt, Owner
+from gateway.client_time import due_s
+from gateway.continuation import Continuation
 from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.hedge import Hedge
 from gateway.http.handler import Work
 from gateway.prompt import Prompt
 from gateway.record_ids import id_lines
-from gateway.refusal import last_failure, refusal_headers, told
-from gateway.relay.account import Account
-from gateway.relay.opening import open_relay
-from gateway.reply import JSON, Reply
-from gateway.telemetry.time_stamp import milliseconds
+from gateway.refusal import last_failure, pass_error
+from gateway.relay.headers import own_headers
+from gateway.relay.opening import Opening, open_relay
+from gateway.reply import Reply
 from gateway.transforms import transformed
 from routing import retry
 from routing.blame import verdict_of
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-class Flight(Owner, Account, Work):
+class Flight(Owner, Opening, Work):
     """One request in progress: the work of its connection, the owner of its attempts, the account of its relay."""
 
     # Defaults live on the class: setting them all for each request would cost 1 us.
@@ -81,6 +82,8 @@ class Flight(Owner, Account, Work):
     error_kind = ""
     answer_status = 0
     settled = False
+    continuation: Continuation | None = None
+    """From the first byte, where the answer may go on elsewhere."""
     _retry: retry.RetryState | None = None
     _retry_timer: asyncio.TimerHandle | None = None
     _hedge: Hedge | None = None
@@ -141,20 +144,20 @@ class Flight(Owner, Account, Work):
         """Choose an endpoint and send."""
         serving = self._serving
         assert serving is not None
-        route = serving.route
+        route, facts = serving.route, self.facts
         route.budget.deposit()
         if self.deadlines is not None:
-            self.facts.deadline_s = self._deadline_s()
+            facts.deadline_s = due_s(self.deadlines, self.received_s)
         if serving.request_transforms:
             assert self._prompt is not None
-            refused = transformed(self._prompt, self.facts, serving.request_transforms)
+            refused = transformed(self._prompt, facts, serving.request_transforms)
             if refused is not None:
                 self.fail(refused)
                 return
-        endpoint = choose(route, self.facts, self.received_s, self._rng)
+        endpoint = choose(route, facts, self.received_s, self._rng)
         if endpoint is None:
             self.fail(self._nobody())
-        elif self._room.busy or is_full(endpoint, self.facts, route, self.received_s):
+        elif self._room.busy or facts.deadline_s is not None or is_full(endpoint, facts, route, self.received_s):
             self._serving = None
             self._waiting = self._room.enter(self, serving, endpoint, self.received_s)
         else:
@@ -198,7 +201,7 @@ class Flight(Owner, Account, Work):
         )
         attempt.send(outgoing, bounds, now, now - self.received_s, fallback)
         if serving.route.prefixes is not None:
-            serving.route.sent(self.facts, endpoint)
+            prompt.sent(serving.route, self.facts, endpoint)
         if self._paused:
             attempt.pause()
 
@@ -217,17 +220,22 @@ class Flight(Owner, Account, Work):
         serving, prompt = self._serving, self._prompt
         assert serving is not None
         assert prompt is not None
-        reply, transforms = self.reply, serving.event_transforms
-        return open_relay(self, attempt, reply, self.operation, self.dialect, prompt, self.streams, transforms)
+        continuation, transforms = self.continuation, serving.event_transforms
+        if continuation is not None:
+            transforms = continuation.transforms()
+        elif serving.route.continuations and self.streams:
+            continuation = Continuation(self, prompt, serving, self._settlement, self._room.serving, self._rng)
+            self.continuation = continuation
+        recorder = continuation if continuation is not None and continuation.keeps else None
+        return open_relay(self, attempt, self.reply, prompt, transforms, recorder)
 
     def blame(self, attempt: Attempt, outcome: Outcome, now: float) -> Verdict:
         """The first failure that this request may have caused counts; the rest may be its own."""
         endpoint = attempt.upstream.endpoint
         if outcome is Outcome.CREDENTIALS_REFUSED and endpoint.state.stand_aside(now):
             log.warning("credentials_refused", engine=endpoint.engine, replica=endpoint.replica, status=attempt.status)
-        pools = self._pools
-        if self._serving is not None:
-            pools = self._serving.route.speakers[self.facts.operation].pools
+        serving = self._serving
+        pools = self._pools if serving is None else serving.route.speakers[self.facts.operation].pools
         verdict = verdict_of(outcome, endpoint, pools, self._blamed, now)
         if verdict is Verdict.FAILURE:
             self._blamed = True
@@ -240,12 +248,14 @@ class Flight(Owner, Account, Work):
             return
         assert outcome is not None
         assert serving is not None
+        if self.continuation is not None and self.continuation.failed(attempt):
+            return
         if outcome is Outcome.ANSWERED:  # and no attempt elsewhere would be answered otherwise
-            self._pass_error(attempt, outcome)
+            pass_error(self, attempt, outcome, self._retry)
             return
         now = clock.monotonic()
         if self._retry is None:
-            self._retry = retry.RetryState(serving.route, self.facts, self._deadline_s())
+            self._retry = retry.RetryState(serving.route, self.facts, self.facts.deadline_s)
         endpoint = attempt.upstream.endpoint
         failed = retry.FailedAttempt(endpoint, outcome, attempt.retry_after_s())
         if len(self.attempts) > 1 and any(not other.over for other in self.attempts):
@@ -260,9 +270,14 @@ class Flight(Owner, Account, Work):
             else:
                 self._again()
         elif attempt.error_parts is not None:
-            self._pass_error(attempt, outcome)
+            pass_error(self, attempt, outcome, self._retry)
         else:
-            self.fail(last_failure(attempt, outcome, self._sentence))
+            self.fail(last_failure(attempt, outcome, self.sentence))
+
+    def resend(self, serving: Serving, prompt: Prompt, endpoint: Endpoint, now: float) -> None:
+        """One more attempt, with another prompt, in the fleet of now."""
+        self._serving, self._prompt = serving, prompt
+        self.send(endpoint, now)
 
     def _again(self) -> None:
         self._retry_timer = None
@@ -291,40 +306,18 @@ class Flight(Owner, Account, Work):
         self.settle(self.reply.status_of(failure))
         self.reply.fail(failure, headers)
 
-    def _pass_error(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Tell the client what the engine said, unless that would tell it about us."""
-        status = attempt.status
-        body = told(attempt, outcome, self.operation, self.dialect, self.model, self.request_id, self._sentence)
-        if isinstance(body, Failure):
-            self.fail(body)
-            return
-        self.error_kind = self.error_kind or attempt.error_kind
-        if self.reply.untold:
-            free_in_s = None if self._retry is None else self._retry.free_in_s(clock.monotonic())
-            headers = JSON + self.head_down() + refusal_headers(attempt, outcome, len(self.attempts), free_in_s)
-            self.settle(status)
-            self.reply.respond(status, headers, body)
-        else:  # by a comment
-            self.settle(self.reply.status)
-            self.reply.pass_error(body, attempt.error_event)
-
     def _nobody(self) -> Failure:
         serving = self._serving
         assert serving is not None
         return nobody(self.model, serving.route.speakers[self.facts.operation].pools, clock.monotonic())
 
-    def _sentence(self, message: str) -> str:
+    def sentence(self, message: str) -> str:
+        """A message of ours: of which model, engine and attempt it is."""
         attempt = self.attempt
         if attempt is None:
             return f"model {self.model!r}: {message}"
         engine = attempt.upstream.endpoint.engine
         return f"model {self.model!r}: {message} (engine {engine}, attempt {len(self.attempts)})"
-
-    def _deadline_s(self) -> float | None:
-        deadlines = self.deadlines
-        if deadlines is None or deadlines.total_s is None:
-            return None
-        return self.received_s + deadlines.total_s
 
     # -- gateway.http.handler.Work -------------------------------------------------------------------------------------
 
@@ -355,12 +348,9 @@ class Flight(Owner, Account, Work):
 
     def head_down(self) -> bytes:
         """The gateway's own response headers."""
-        attempt, named = self.attempt, id_lines(self.request_id, self.record_id)
-        if attempt is None:
-            return named
-        overhead_ms = milliseconds(self.first_dispatch_s - self.received_s - self.queue_s)
-        own = (named, attempt.upstream.headers, len(self.attempts), overhead_ms)
-        return b"%b%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % own
+        named = id_lines(self.request_id, self.record_id)
+        overhead_s = self.first_dispatch_s - self.received_s - self.queue_s
+        return own_headers(named, self.attempt, len(self.attempts), overhead_s)
 
     def commented(self) -> bool:
         return self.attempt is not None and self.attempt.hold_prompt(self._settlement.held, self.prompt_bytes)
@@ -375,10 +365,17 @@ class Flight(Owner, Account, Work):
         if serving is None:
             return
         self._pools = serving.route.speakers[self.facts.operation].pools
+        if self.continuation is not None:
+            self.continuation.committed()
+            if self.continuation.keeps:
+                return
         if not serving.route.keeps_prompt:
             self._prompt = None
             self.facts.let_go()
             self.request.body = b""
+
+    def goes_on(self, attempt: Attempt, failure: Failure) -> bool:
+        return self.continuation is not None and self.continuation.takes_over(attempt, failure)
 
     def settle(self, status: int) -> None:
         """Close the account: called once for every request, by whoever ends it."""
@@ -395,5 +392,8 @@ class Flight(Owner, Account, Work):
         self._settlement.settle(self)
         for attempt in self.attempts:
             attempt.forget()
-        if self._room.busy:
-            self._room.freed(now)
+        if self.continuation is not None:
+            self.continuation.end()
+            self.continuation = None
+        if self._room.busy or self._room.went:
+            self._room.over(self, now)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from gateway.identity import Principal
     from gateway.tracing import Trace
     from routing.facts import Needs
+    from routing.model import Endpoint
+    from routing.route import ModelRoute
     from routing.tokens import TokenEstimate
 
 FORWARDED: Final = frozenset(
@@ -62,6 +64,12 @@ class Prompt:
         self._written: tuple[str, bool, bool, bool, bytes] | None = None
         """The rewritten body, after what it was written for."""
 
+    def with_body(self, operation: Operation, body: bytes) -> Prompt:
+        """The same request with another body, which asks for the same model and a stream."""
+        other = Prompt(operation, body, self._envelope, self._fields, self._request_id)
+        other.trace = self.trace
+        return other
+
     def facts(self, operation: str, tokens: TokenEstimate, principal: Principal) -> RequestFacts:
         """The request as routing sees it. `operation` is the key of its speakers."""
         parsed = self._envelope
@@ -80,6 +88,13 @@ class Prompt:
             return Outgoing(self._path, self._headers(), self._body_for(upstream))
         except RecursionError:  # parsed a few frames above, it was just not too deep
             raise Failure("invalid_json", envelope.DEPTH) from None
+
+    def sent(self, route: ModelRoute, facts: RequestFacts, endpoint: Endpoint) -> None:
+        """It has gone to the endpoint, whose route notes prompts."""
+        route.sent(facts, endpoint)
+        samples, replica = route.samples, endpoint.state.key
+        if samples is not None and samples.wants(replica, facts):
+            samples.take(replica, route.name, self._path, self.body, facts.prefix)
 
     @property
     def asked_usage(self) -> bool:

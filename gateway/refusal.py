@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from engines.wire import ApiError
+from gateway import clock
 from gateway.errors import TRIED_ENOUGH, Failure
 from gateway.relay.headers import passed_headers
+from gateway.reply import JSON
 from routing.breaker import Verdict
 from routing.outcome import Outcome
 
@@ -18,6 +20,48 @@ if TYPE_CHECKING:
     from engines.model import Operation
     from engines.wire import Dialect
     from gateway.attempt import Attempt
+    from gateway.reply import Reply
+    from routing.retry import RetryState
+
+
+class Refused(Protocol):
+    """A request that is told what its engine said: `gateway.flight.Flight`."""
+
+    model: str
+    operation: Operation
+    dialect: Dialect
+    request_id: bytes
+    error_kind: str
+    attempts: list[Attempt]
+    reply: Reply
+
+    def sentence(self, message: str) -> str:
+        """A message of ours: of which model, engine and attempt it is."""
+
+    def head_down(self) -> bytes: ...
+    def settle(self, status: int) -> None: ...
+    def fail(self, failure: Failure) -> None: ...
+
+
+def pass_error(request: Refused, attempt: Attempt, outcome: Outcome, tried: RetryState | None) -> None:
+    """Tell the client what the engine said, unless that would tell it about us, and settle."""
+    status = attempt.status
+    body = told(
+        attempt, outcome, request.operation, request.dialect, request.model, request.request_id, request.sentence
+    )
+    if isinstance(body, Failure):
+        request.fail(body)
+        return
+    request.error_kind = request.error_kind or attempt.error_kind
+    reply = request.reply
+    if reply.untold:
+        free_in_s = None if tried is None else tried.free_in_s(clock.monotonic())
+        headers = JSON + request.head_down() + refusal_headers(attempt, outcome, len(request.attempts), free_in_s)
+        request.settle(status)
+        reply.respond(status, headers, body)
+    else:  # by a comment
+        request.settle(reply.status)
+        reply.pass_error(body, attempt.error_event)
 
 
 def told(

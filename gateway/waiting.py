@@ -15,6 +15,7 @@ from gateway import clock
 from gateway.errors import Failure
 from routing.admission import Admission, Reason, Refusal, Ticket
 from routing.policy import choose_with_room
+from routing.service import takes_s
 
 if TYPE_CHECKING:
     from gateway.fleet.snapshot import Serving
@@ -54,7 +55,7 @@ class Counts(Protocol):
 class WaitingRoom:
     """All lines of one worker."""
 
-    __slots__ = ("_counts", "_look", "_loop", "_pumping", "_rng", "_serving", "busy")
+    __slots__ = ("_counts", "_look", "_loop", "_pumping", "_rng", "busy", "serving", "went")
 
     def __init__(
         self,
@@ -63,25 +64,31 @@ class WaitingRoom:
         loop: asyncio.AbstractEventLoop,
         rng: random.Random,
     ) -> None:
-        """`serving` finds a model in the fleet of the moment."""
-        self._serving = serving
+        self.serving = serving
+        """Finds a model in the fleet of the moment."""
         self._counts = counts
         self._loop = loop
         self._rng = rng
         self.busy: dict[str, Admission] = {}
         """The lines in which somebody waits, by model."""
+        self.went: dict[Guest, Admission] = {}
+        """Those that went and have not ended, each with its line."""
         self._pumping = False
         self._look: asyncio.TimerHandle | None = None
 
     def enter(self, guest: Guest, serving: Serving, endpoint: Endpoint, now: float) -> Ticket | None:
         """Go, wait or be refused, as there is room; `endpoint` is where it would go. Returns the ticket if it waits."""
         line = serving.route.line
+        facts = guest.facts
         room = False
         if not line.waiting:
-            found, room = choose_with_room(serving.route, guest.facts, now, self._rng)
+            found, room = choose_with_room(serving.route, facts, now, self._rng)
             endpoint = found or endpoint
-        answer = line.offer(guest.facts, guest, now, room, _takes_s(guest.facts, endpoint))
+        in_flight = 0 if room or facts.deadline_s is None else _in_flight(serving, facts)
+        takes = takes_s(facts, endpoint.state)
+        answer = line.offer(facts, guest, now, room, takes, in_flight)
         if answer is None:
+            self._goes(line, guest, now + takes)
             guest.called(serving, endpoint, 0.0, now)
         elif isinstance(answer, Ticket):
             self.busy[guest.model] = line
@@ -102,6 +109,18 @@ class WaitingRoom:
             _stop(ticket)
             self._idle(guest.model, line)
 
+    def over(self, guest: Guest, now: float) -> None:
+        """A request has ended, perhaps one that went through here: whoever's turn it is, goes."""
+        line = self.went.pop(guest, None)
+        if line is not None:
+            line.ended(guest)
+        if self.busy:
+            self.freed(now)
+
+    def _goes(self, line: Admission, guest: Guest, ends_s: float) -> None:
+        line.started(guest, ends_s)
+        self.went[guest] = line
+
     def freed(self, now: float) -> None:
         """There may be room: whoever's turn it is, goes."""
         if self._pumping:
@@ -115,7 +134,7 @@ class WaitingRoom:
 
     def _pump(self, model: str, line: Admission, now: float) -> None:
         while (ticket := line.first()) is not None:
-            serving = self._serving(model)
+            serving = self.serving(model)
             if serving is None or ticket.facts.operation not in serving.route.speakers:
                 break  # its model has left the configuration, and may come back while it waits
             endpoint, room = choose_with_room(serving.route, ticket.facts, now, self._rng)
@@ -125,7 +144,9 @@ class WaitingRoom:
             _stop(ticket)
             waited_s = now - ticket.since_s
             self._counts.waited(model, waited_s)
-            _guest(ticket).called(serving, endpoint, waited_s, now)
+            guest = _guest(ticket)
+            self._goes(line, guest, now + takes_s(ticket.facts, endpoint.state))
+            guest.called(serving, endpoint, waited_s, now)
         self._idle(model, line)
 
     def _idle(self, model: str, line: Admission) -> None:
@@ -167,7 +188,7 @@ def _stop(ticket: Ticket) -> None:
         cast("asyncio.TimerHandle", timer).cancel()
 
 
-def _takes_s(facts: RequestFacts, endpoint: Endpoint) -> float:
-    """How long its prefill takes once it goes, where the replica is known: it cannot be answered sooner."""
-    prefill = endpoint.state.prefill
-    return (prefill.base_ms + facts.prompt_tokens * prefill.ms_per_token) * 1e-3 if prefill.learned else 0.0
+def _in_flight(serving: Serving, facts: RequestFacts) -> int:
+    """Requests of ours wherever this one could go."""
+    pools = serving.route.speakers[facts.operation].pools
+    return sum([endpoint.state.in_flight_requests for pool in pools for endpoint in pool])

@@ -88,6 +88,7 @@ class Breaker:
         "_told",
         "_trips",
         "closed",
+        "closed_s",
         "open_until",
     )
 
@@ -105,6 +106,8 @@ class Breaker:
         self._probes = 0
         self._trips = 0
         self.closed = True
+        self.closed_s = float("-inf")
+        """When it last closed."""
         self.open_until = 0.0
         """When probes may begin, on the caller's clock; 0.0 while closed."""
 
@@ -145,11 +148,22 @@ class Breaker:
                     self._take_back()
                 self._failed_while_closed(now, rng, why)
         elif verdict is _SUCCESS:
-            self._close()
+            self._close(now)
         elif verdict is _FAILURE:
             self._open(now, rng, why)
         else:
             self._probes -= 1
+
+    def counted(self, now: float) -> tuple[int, int]:
+        """Successes and failures in the window."""
+        if now >= self._bucket_end_s:
+            self._turn(now)
+        return sum(self._good), sum(self._bad)
+
+    def forget(self) -> None:
+        """Empty the window; the state stays."""
+        self._good = [0] * self._settings.buckets
+        self._bad = [0] * self._settings.buckets
 
     def retune(self, settings: BreakerSettings, now: float) -> None:
         """Go by other settings from `now` on. What was counted, the state and the probes in flight stay.
@@ -201,9 +215,9 @@ class Breaker:
         if self._told is not None:
             self._told(False, why, self.open_until - now)
 
-    def _close(self) -> None:
-        self._good = [0] * self._settings.buckets
-        self._bad = [0] * self._settings.buckets
+    def _close(self, now: float) -> None:
+        self.closed_s = now
+        self.forget()
         self._trips = 0
         self._period += 1
         self._probes = 0

@@ -13,6 +13,7 @@
     affinity   less on the home of the prompt: of its conversation, or, where several choose who share no index, of its
                beginning. They know too little of each other to meet anywhere else
     start      where engines differ: what a request takes on each without any of the above
+    zone       what it costs more where the replica is in another zone
     price      what the tokens cost there, at so many milliseconds a US dollar
     lateness   `LATENESS` times what it would be later than the model's objective
 
@@ -72,6 +73,9 @@ class Terms:
     everybody who chooses agrees without talking."""
     ms_per_usd: float = 0.0
     """How many milliseconds a US dollar is worth."""
+    slow_start_s: float = 0.0
+    """Over how long what a replica has to do weighs more, after it came or came back: ten times at first, and less and
+    less until it weighs as much as elsewhere. So it is given a rising share."""
     slo_ttft_ms: float | None = None
     """When the first token is due. Where a pool would be later than that, the next one is asked (`late`)."""
 
@@ -96,8 +100,10 @@ class LeastCost:
         "_ring",
         "_session",
         "_slo_ms",
+        "_slow_start_s",
         "_states",
         "_stay",
+        "_zoned",
     )
 
     def __init__(self, pool: Sequence[Endpoint], table: ReplicaTable, terms: Terms, peers: int = 1) -> None:
@@ -109,6 +115,8 @@ class LeastCost:
         self._session = terms.session
         self._ms_per_usd = terms.ms_per_usd
         self._slo_ms = terms.slo_ttft_ms
+        self._slow_start_s = terms.slow_start_s
+        self._zoned = any(endpoint.away_ms for endpoint in pool)
         self._overflowing = False
         self._index: PrefixIndex | None = table.prefixes if terms.caches else None
         self._by_slot: dict[int, list[int]] = {}
@@ -166,11 +174,15 @@ class LeastCost:
                 load_ms += (state.failed_until_s - now) * 1e3
             if not self._even:
                 load_ms /= endpoint.weight
+            if self._slow_start_s:
+                load_ms /= state.share(now, self._slow_start_s)
             cost = load_ms + uncached * (ms_per_token + self._per_token[at])
             if at == favoured:
                 cost -= favour_ms
             if self._mixed:
                 cost += state.prefill.base_ms
+            if self._zoned:
+                cost += endpoint.away_ms
             if self._ms_per_usd:
                 cost += self._ms_per_usd * _usd(endpoint, facts)
             if self._slo_ms is not None:
@@ -212,6 +224,8 @@ class LeastCost:
         """The sum that `pick` compares, apart."""
         endpoint, state = self._pool[at], self._states[at]
         weight = 1.0 if self._even else endpoint.weight
+        if self._slow_start_s:
+            weight *= state.share(now, self._slow_start_s)
         ms_per_token = state.prefill.ms_per_token
         ahead = state.prefill_tokens + state.remote_prefill_tokens
         uncached = facts.prompt_tokens - cached
@@ -228,6 +242,7 @@ class LeastCost:
             eviction_ms=uncached * (self._per_token[at] - self._others_per_token),
             affinity_ms=-favour_ms,
             start_ms=state.prefill.base_ms if self._mixed else 0.0,
+            zone_ms=endpoint.away_ms,
             price_ms=self._ms_per_usd * _usd(endpoint, facts),
             lateness_ms=late_ms,
         )

@@ -25,8 +25,8 @@ class Candidate:
 
     endpoint: Endpoint
     state: str
-    """`ready`, or why nothing new is sent there: `unhealthy`, `draining`, `aside` (it refuses our credentials) or
-    `breaker_open`."""
+    """`ready`, or why nothing new is sent there: `unhealthy`, `draining`, `aside` (it refuses our credentials),
+    `ejected` (its peers do better) or `breaker_open`."""
     passed_over: str
     """Why a filter keeps the request from it; empty where none does."""
     full: bool
@@ -107,7 +107,9 @@ def condition(state: ReplicaState, now: float) -> str:
         return "unhealthy"
     if not state.breaker.allows(now):
         return "breaker_open"
-    return "aside" if state.aside_until_s > now else "ready"
+    if state.aside_until_s <= now:
+        return "ready"
+    return "ejected" if state.ejected_until_s > now else "aside"
 
 
 def _chosen(opinions: list[Opinion]) -> tuple[Endpoint | None, str]:

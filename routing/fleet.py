@@ -19,6 +19,7 @@ from types import MappingProxyType
 
 from routing.admission import DEFAULT_ADMISSION, Admission, AdmissionSettings
 from routing.costs import Terms
+from routing.ejection import EjectionSettings
 from routing.hedging import Hedging, HedgingSettings
 from routing.model import LEAST_LOAD, Endpoint
 from routing.pickers import build_picker, terms_of
@@ -45,6 +46,8 @@ class TargetSpec:
     """Of each replica; see `Endpoint.weight`."""
     usd_per_input_token: float = 0.0
     usd_per_output_token: float = 0.0
+    away: frozenset[str] = frozenset()
+    """Those of `replicas` in another zone than ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,14 @@ class ModelSpec:
     admission: AdmissionSettings = DEFAULT_ADMISSION
     hedging: HedgingSettings | None = None
     """None where nothing is hedged."""
+    other_zone_ms: float = 0.0
+    """What a replica in another zone costs more."""
+    slow_start_s: float = 0.0
+    """Over how long a replica that is new, or has returned, is given a rising share."""
+    ejection: EjectionSettings | None = None
+    """None where no replica is compared with its peers."""
+    continuations: int = 0
+    """How often a stream whose engine dies may go on elsewhere."""
     peers: int = 1
     """Who chooses among the same replicas and shares no index of caches; this one included."""
 
@@ -129,7 +140,7 @@ def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = 
     Targets of one tier are one pool. Tier numbers need not be consecutive; an engine without replicas leaves its pool
     empty. `old` is the model's route in use: its budget, its estimate and the endpoints that stay the same are kept.
     """
-    terms = terms_of(model.policy, model.ms_per_usd, model.slo_ttft_ms)
+    terms = terms_of(model.policy, model.ms_per_usd, model.slo_ttft_ms, model.slow_start_s)
     _check(model)
     whole, speakers = _tiers(model, terms, table, old)
     keep_budget = old is not None and old.retry == model.retry
@@ -145,7 +156,10 @@ def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = 
         overflows=terms is not None and terms.slo_ttft_ms is not None,
         prefixes=table.prefixes if terms is not None and terms.caches else None,
         news=table.news,
+        samples=table.samples,
         hedging=_hedging(model, old),
+        ejection=model.ejection,
+        continuations=model.continuations,
     )
 
 
@@ -181,8 +195,9 @@ def _check(model: ModelSpec) -> None:
             seen.add(identity)
 
 
-_Place = tuple[str, str, str, int, float, float, float]
-"""Engine, replica, upstream model, tier, weight and prices: an endpoint with the same ones stays the same object."""
+_Place = tuple[str, str, str, int, float, float, float, float]
+"""Engine, replica, upstream model, tier, weight, prices, and what its zone costs: an endpoint with the same ones stays
+the same object."""
 
 
 def _tiers(
@@ -192,19 +207,20 @@ def _tiers(
     known: dict[_Place, Endpoint] = {}
     if old is not None:
         for one in old.endpoints():
-            prices = one.usd_per_input_token, one.usd_per_output_token
-            known[one.engine, one.replica, one.model, one.tier, one.weight, *prices] = one
+            costs = one.usd_per_input_token, one.usd_per_output_token, one.away_ms
+            known[one.engine, one.replica, one.model, one.tier, one.weight, *costs] = one
     position = {number: at for at, number in enumerate(sorted({target.tier for target in model.targets}))}
     placed: list[list[Endpoint]] = []
     for target in model.targets:
         endpoints = []
         prices = target.usd_per_input_token, target.usd_per_output_token
         for replica in target.replicas:
-            place = (target.engine, replica, target.model, position[target.tier], target.weight, *prices)
+            away_ms = model.other_zone_ms if replica in target.away else 0.0
+            place = (target.engine, replica, target.model, position[target.tier], target.weight, *prices, away_ms)
             state = table.get((target.engine, replica))
             endpoint = known.get(place)
             if endpoint is None or endpoint.state is not state:
-                endpoint = Endpoint(*place[:5], state, *prices)
+                endpoint = Endpoint(*place[:5], state, *prices, away_ms)
             endpoints.append(endpoint)
         placed.append(endpoints)
     made: dict[tuple[int, ...], Tiers] = {}
@@ -217,7 +233,9 @@ def _tiers(
                 pools[position[model.targets[i].tier]] += placed[i]
             tiers = made[chosen] = Tiers(
                 tuple(tuple(pool) for pool in pools),
-                tuple(build_picker(model.policy, terms, pool, table, model.peers) for pool in pools),
+                tuple(
+                    build_picker(model.policy, terms, pool, table, model.peers, model.slow_start_s) for pool in pools
+                ),
             )
         return tiers
 

@@ -132,7 +132,7 @@ class Lease:
             return
         waited_ms = (now - self._taken_s) * 1e3
         prefill = self._state.prefill
-        if waited_ms > prefill.base_ms + self._ahead_tokens * prefill.ms_per_token:
+        if waited_ms > prefill.ttft_ms(self._ahead_tokens):
             prefill.learn(self._ahead_tokens, waited_ms, now)
 
     def tell(self, verdict: Verdict, now: float, rng: random.Random, why: str = "") -> None:

@@ -39,3 +39,5 @@ class Endpoint:
     usd_per_input_token: float = 0.0
     usd_per_output_token: float = 0.0
     """What an engine charges; of our own engines nothing, since a GPU costs the same whether it works or not."""
+    away_ms: float = 0.0
+    """What it costs more because it is in another zone."""

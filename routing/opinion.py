@@ -23,6 +23,7 @@ class Cost:
     affinity_ms: float = 0.0
     """Below 0 on the home of the prompt."""
     start_ms: float = 0.0
+    zone_ms: float = 0.0
     price_ms: float = 0.0
     lateness_ms: float = 0.0
 
@@ -43,6 +44,7 @@ class Cost:
             ("eviction", self.eviction_ms),
             ("affinity", self.affinity_ms),
             ("start", self.start_ms),
+            ("zone", self.zone_ms),
             ("price", self.price_ms),
             ("lateness", self.lateness_ms),
         ]

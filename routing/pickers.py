@@ -64,9 +64,11 @@ class LeastLoad(Picker):
     all rush to the same minimum. One that has failed just now loses to one that has not: it only looks idle.
     """
 
-    __slots__ = ("_even", "_pool", "_size")
+    __slots__ = ("_even", "_pool", "_size", "_slow_start_s")
 
-    def __init__(self, pool: Sequence[Endpoint]) -> None:
+    def __init__(self, pool: Sequence[Endpoint], slow_start_s: float = 0.0) -> None:
+        """`slow_start_s`: over how long a replica that came, or came back, counts for less than it is."""
+        self._slow_start_s = slow_start_s
         self._pool = tuple(pool)
         self._size = len(self._pool)
         self._even = _even(self._pool)
@@ -90,7 +92,7 @@ class LeastLoad(Picker):
                 j = int(rng.random() * (self._size - 1))
                 a, b = pool[i], pool[j + 1 if j >= i else j]
             if a.state.available(now) and b.state.available(now):
-                return _lighter(a, b, now, rng)
+                return self._lighter(a, b, now, rng)
         elif self._size == 1:  # a hosted provider, mostly
             (a,) = pool
             return a if a.state.available(now) and a not in skip else None
@@ -103,7 +105,13 @@ class LeastLoad(Picker):
             a = draw(left, rng)
             left.remove(a)
             b = draw(left, rng)
-        return _lighter(a, b, now, rng)
+        return self._lighter(a, b, now, rng)
+
+    def _lighter(self, a: Endpoint, b: Endpoint, now: float, rng: random.Random) -> Endpoint:
+        if not self._slow_start_s:
+            return _lighter(a, b, a.weight, b.weight, now, rng)
+        share_a, share_b = a.state.share(now, self._slow_start_s), b.state.share(now, self._slow_start_s)
+        return _lighter(a, b, a.weight * share_a, b.weight * share_b, now, rng)
 
 
 class RoundRobin(Picker):
@@ -213,7 +221,9 @@ TERMS: dict[str, Terms] = {
 POLICIES: tuple[str, ...] = (*sorted(PICKERS), *sorted(TERMS))
 
 
-def terms_of(policy: str, ms_per_usd: float | None, slo_ttft_ms: float | None) -> Terms | None:
+def terms_of(
+    policy: str, ms_per_usd: float | None, slo_ttft_ms: float | None, slow_start_s: float = 0.0
+) -> Terms | None:
     """What counts under a policy; None for one that compares only load. Raises UnknownPolicyError, naming the known.
 
     A model's objective makes requests overflow only under `slo`; under all others it is for whoever reads figures.
@@ -227,33 +237,44 @@ def terms_of(policy: str, ms_per_usd: float | None, slo_ttft_ms: float | None) -
         terms.caches,
         terms.session,
         terms.ms_per_usd if ms_per_usd is None else ms_per_usd,
+        slow_start_s,
         slo_ttft_ms if policy == SLO else None,
     )
 
 
 def build_picker(
-    policy: str, terms: Terms | None, pool: Sequence[Endpoint], table: ReplicaTable, peers: int = 1
+    policy: str,
+    terms: Terms | None,
+    pool: Sequence[Endpoint],
+    table: ReplicaTable,
+    peers: int = 1,
+    slow_start_s: float = 0.0,
 ) -> Picker:
-    """The picker for `pool`, whose replicas are in `table`; `peers` choose from the same pool, ourselves included."""
-    return PICKERS[policy](pool) if terms is None else LeastCost(pool, table, terms, peers)
+    """The picker for `pool`, whose replicas are in `table`; `peers` choose from the same pool, ourselves included.
+
+    `slow_start_s` is for policies that compare load; those without ignore it.
+    """
+    if terms is not None:
+        return LeastCost(pool, table, terms, peers)
+    return LeastLoad(pool, slow_start_s) if policy == LEAST_LOAD else PICKERS[policy](pool)
 
 
 def _even(pool: Sequence[Endpoint]) -> bool:
     return all(endpoint.weight == pool[0].weight for endpoint in pool)
 
 
-def _lighter(a: Endpoint, b: Endpoint, now: float, rng: random.Random) -> Endpoint:
+def _lighter(a: Endpoint, b: Endpoint, weight_a: float, weight_b: float, now: float, rng: random.Random) -> Endpoint:
     sa, sb = a.state, b.state
     if sa.failed_until_s != sb.failed_until_s:  # mostly, both are 0
         failing = sa.failed_until_s > now
         if failing != (sb.failed_until_s > now):
             return b if failing else a
     # Cross-multiplied, so that equal integer loads compare as equal without a division.
-    load_a = (sa.in_flight_tokens + sa.remote_tokens) * b.weight
-    load_b = (sb.in_flight_tokens + sb.remote_tokens) * a.weight
+    load_a = (sa.in_flight_tokens + sa.remote_tokens) * weight_b
+    load_b = (sb.in_flight_tokens + sb.remote_tokens) * weight_a
     if load_a == load_b:
-        load_a = sa.in_flight_requests * b.weight
-        load_b = sb.in_flight_requests * a.weight
+        load_a = sa.in_flight_requests * weight_b
+        load_b = sb.in_flight_requests * weight_a
         if load_a == load_b:
-            return a if rng.random() * (a.weight + b.weight) < a.weight else b
+            return a if rng.random() * (weight_a + weight_b) < weight_a else b
     return a if load_a < load_b else b

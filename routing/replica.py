@@ -22,13 +22,19 @@ from typing import Final
 from routing.breaker import Breaker, BreakerSettings, Told
 from routing.prefix_index import PrefixIndex
 from routing.prefix_news import PrefixNews
+from routing.prefix_samples import PrefixSamples
 from routing.prefix_tally import PrefixTally
-from routing.rates import PrefillRate
+from routing.rates import DecodeRate, PrefillRate
 from routing.reported import ReportedLoad
 
 LEAST_ASIDE_S: Final = 60.0
 MOST_ASIDE_S: Final = 600.0
 """A key that was revoked does not come back by itself, but one whose quota is used up does."""
+
+LEAST_SHARE: Final = 0.1
+"""Of a replica that has come just now: Envoy's slow start begins so, too."""
+PROBATION: Final = 4.0
+"""Times as long as it was ejected for: who does well for so long begins anew."""
 
 FAILED_S: Final = 1.0
 """For so long a request that failed counts as if it were still to be answered. One that fails at once leaves nothing in
@@ -51,12 +57,16 @@ class ReplicaState:
 
     __slots__ = (
         "_aside_s",
+        "_ejected_s",
+        "_refused_until_s",
         "aside_until_s",
         "ask_load_s",
         "breaker",
         "cache_blocks",
         "cache_tokens",
+        "decode",
         "draining",
+        "ejected_until_s",
         "failed_until_s",
         "healthy",
         "in_flight_requests",
@@ -70,6 +80,7 @@ class ReplicaState:
         "remote_requests",
         "remote_tokens",
         "reported",
+        "returned_s",
         "slot",
         "tally",
     )
@@ -92,6 +103,7 @@ class ReplicaState:
         self.remote_prefill_tokens = 0
         self.remote_requests = 0
         self.prefill = PrefillRate()
+        self.decode = DecodeRate()
         self.reported = ReportedLoad()
         """What its engine says of its load."""
         self.ask_load_s = 0.0
@@ -112,7 +124,13 @@ class ReplicaState:
         """It finishes what it has and gets nothing new."""
         self.aside_until_s = 0.0
         """Until then it is asked only when nothing else is left."""
-        self._aside_s = 0.0
+        self._aside_s = self._refused_until_s = 0.0
+        self.ejected_until_s = 0.0
+        """Until then its peers do without it (`routing.ejection`)."""
+        self._ejected_s = 0.0
+        """How long it was out the last time."""
+        self.returned_s = float("-inf")
+        """When it came, or came back."""
 
     def available(self, now: float) -> bool:
         """Whether a new request may be sent here at `now`."""
@@ -132,15 +150,40 @@ class ReplicaState:
 
         Returns whether that is new: of requests that were on their way together, only the first one counts.
         """
-        if now < self.aside_until_s:
+        if now < self._refused_until_s:
             return False
         self._aside_s = min(MOST_ASIDE_S, max(LEAST_ASIDE_S, 2.0 * self._aside_s))
-        self.aside_until_s = now + self._aside_s
+        self._refused_until_s = now + self._aside_s
+        self.aside_until_s = max(self._refused_until_s, self.ejected_until_s)
         return True
 
     def stand_in(self) -> None:
-        """It answered."""
-        self.aside_until_s = self._aside_s = 0.0
+        """It answered, so it refuses us no more. Whether it is worse than its peers is another matter."""
+        self._refused_until_s = self._aside_s = 0.0
+        self.aside_until_s = self.ejected_until_s
+
+    def eject(self, now: float, base_s: float, most_s: float) -> float:
+        """Its peers do better: it stands aside for `base_s`, or while it is on probation for twice as long as the last
+        time, and what is known against it is let go. Returns for how long."""
+        again = self._ejected_s > 0.0 and now - self.ejected_until_s <= PROBATION * self._ejected_s
+        self._ejected_s = min(most_s, 2.0 * self._ejected_s if again else base_s)
+        self.ejected_until_s = now + self._ejected_s
+        self.aside_until_s = max(self._refused_until_s, self.ejected_until_s)
+        self.breaker.forget()
+        self.prefill.fade()
+        return self._ejected_s
+
+    def share(self, now: float, window_s: float) -> float:
+        """What part of its load it should have at `now`, if a replica that came or came back is given all of it only
+        after `window_s` seconds."""
+        age_s = now - max(self.returned_s, self.breaker.closed_s)
+        return 1.0 if age_s >= window_s else max(LEAST_SHARE, age_s / window_s)
+
+    def readmit(self, now: float) -> None:
+        """The time for which it was ejected is over."""
+        self.returned_s = now
+        if self.aside_until_s <= now:
+            self.aside_until_s = 0.0
 
     def charge(self, prompt_tokens: int, output_tokens: int) -> None:
         """A request is being sent here."""
@@ -231,16 +274,18 @@ class ReplicaState:
 class ReplicaTable:
     """All replica states of one worker, by key. It outlives every fleet built from it, and changes by difference."""
 
-    __slots__ = ("_breaker", "_changed", "_leaving", "_states", "news", "opened", "prefixes", "slotted")
+    __slots__ = ("_breaker", "_changed", "_leaving", "_states", "news", "opened", "prefixes", "samples", "slotted")
 
     def __init__(
         self,
         breaker: BreakerSettings | None = None,
         changed: Callable[[ReplicaKey, bool, str, float], None] | None = None,
         news: PrefixNews | None = None,
+        samples: PrefixSamples | None = None,
     ) -> None:
         """`changed(key, closed, why, open_s)` hears when a breaker opens or closes. `news`: where to note what prompts
-        are sent where, for others to hear; None where nobody else chooses among the same replicas."""
+        are sent where, for others to hear; None where nobody else chooses among the same replicas. `samples`: where to
+        put prompts whose tokens are to be counted."""
         self._changed = changed
         self._breaker = breaker or BreakerSettings()
         self._states: dict[ReplicaKey, ReplicaState] = {}
@@ -250,6 +295,7 @@ class ReplicaTable:
         self.slotted: dict[ReplicaKey, ReplicaState] = {}
         """Those that have a place in the prefix index."""
         self.news = news
+        self.samples = samples
         self.prefixes = PrefixIndex()
         """Who holds which prompts. It takes no memory until a policy fills it."""
 
@@ -315,11 +361,21 @@ class ReplicaTable:
             state.cache_blocks = blocks
             self.prefixes.limit(state.slot, blocks)
 
+    def busy(self) -> list[ReplicaState]:
+        """Those with something in flight. It looks through all of them: 0.3 ms for 19,200, compiled."""
+        return [state for state in self._states.values() if state.in_flight_requests]
+
     def sent(self, key: ReplicaKey, chain: Sequence[int]) -> None:
         """Somebody else sent the prompt to a replica. One that is not known, or not asked about, is passed over."""
         state = self._states.get(key)
         if state is not None and state.slot != NO_SLOT:
             self.prefixes.add(chain, state.slot)
+
+    def cut(self, key: ReplicaKey, chain: Sequence[int], depth: int) -> None:
+        """A replica holds no more than so many blocks of the prompt. One that is not known is passed over."""
+        state = self._states.get(key)
+        if state is not None and state.slot != NO_SLOT:
+            self.prefixes.cut(chain, state.slot, depth)
 
     def void(self, state: ReplicaState) -> Iterator[None]:
         """The replica has started anew, with an empty cache. In steps."""

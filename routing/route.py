@@ -17,10 +17,12 @@ from routing.model import Endpoint
 from routing.pickers import Picker
 from routing.prefix_index import PrefixIndex
 from routing.prefix_news import PrefixNews
+from routing.prefix_samples import PrefixSamples
 from routing.replica import NO_SLOT
 from routing.tokens import TokenEstimate
 
 if TYPE_CHECKING:
+    from routing.ejection import EjectionSettings
     from routing.filters import Filter
     from routing.hedging import Hedging
 
@@ -91,10 +93,16 @@ class ModelRoute:
     """Where the policy notes who was sent which prompt; None where it does not want to know."""
     news: PrefixNews | None = None
     """Where that is noted for others; None where nobody else chooses."""
+    samples: PrefixSamples | None = None
+    """Where prompts go whose tokens are to be counted; None where the policy does not want to know."""
     filters: tuple[Filter, ...] = ()
     """Asked in this order, before anything is picked."""
     hedging: Hedging | None = None
     """Where late streams are asked for a second time."""
+    ejection: EjectionSettings | None = None
+    """Where a replica that does worse than its peers stands aside."""
+    continuations: int = 0
+    """How often a stream whose engine dies may go on elsewhere."""
     keeps_prompt: bool = False
     """Whether a feature of this route reads the prompt after the first byte of an answer; else it is dropped then."""
 

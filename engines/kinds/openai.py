@@ -93,4 +93,4 @@ class OpenAIEngine(EngineSection):
         return not self.preset.no_stream_options
 
     def written_replicas(self) -> tuple[Replica, ...] | None:
-        return tuple(Replica(one.id, one.url) for one in self.servers)
+        return tuple(Replica(one.id, one.url, one.zone or self.zone or "") for one in self.servers)

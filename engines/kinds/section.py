@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
+from engines.events import EventsAt
 from engines.http_engine import HttpSettings
 from engines.launch.launched import Pace
 from engines.model import Operation
@@ -51,6 +52,7 @@ class ReplicaSection(Section):
     id: Name = Field(
         default="", description="a short name shown in headers and metrics; left out, it is host:port of the url"
     )
+    zone: Name | None = Field(default=None, description="where it runs, as server.zone; left out, its engine's")
 
     @model_validator(mode="after")
     def _default_id(self) -> ReplicaSection:
@@ -106,6 +108,8 @@ class EngineSection(Section):
     """A free GET endpoint with metrics that tell a replica's load; None where there is none."""
     tells_load: ClassVar[bool] = False
     """Whether an answer tells the load when its request asks for it (`engines.loads.header`)."""
+    continues_chat: ClassVar[bool] = False
+    """Whether a chat may end with the beginning of the answer, to be continued (`continue_final_message`)."""
     version_in_url: ClassVar[bool] = False
     """Whether replica URLs end in `/v1`, or what stands for it."""
 
@@ -122,6 +126,7 @@ class EngineSection(Section):
     continuous_usage: bool = Field(
         default=False, description="true asks for the usage in every event of a stream (vLLM), to know it of a cut one"
     )
+    zone: Name | None = Field(default=None, description="where its replicas run, as server.zone, such as eu-1a")
     optional: bool = Field(
         default=False, description="true drops the engine, with a log line, while its ${NAME} is not set"
     )
@@ -165,6 +170,10 @@ class EngineSection(Section):
         """The replicas that the section writes down; None where they are launched or found."""
         return None
 
+    def events_at(self, replica: Replica) -> EventsAt | None:
+        """Where a replica publishes what it caches; None where it does not."""
+        return None
+
     def launch_plan(self, served: Sequence[str], environ: Mapping[str, str]) -> LaunchPlan | None:
         """How to start its servers, under the names that targets ask for; None where we do not start them.
 
@@ -188,5 +197,6 @@ class EngineSection(Section):
             tells_load=self.tells_load,
             probe_timeout_s=probe_timeout_s,
             accepts_stream_options=self.accepts_stream_options,
+            continues_chat=self.continues_chat,
             continuous_usage=self.continuous_usage,
         )

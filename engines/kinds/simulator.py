@@ -84,6 +84,7 @@ class SimulatorEngine(EngineSection):
     health_path: ClassVar[str | None] = "/health"
     load_path: ClassVar[str | None] = "/metrics"
     tells_load: ClassVar[bool] = True
+    continues_chat: ClassVar[bool] = True
 
     def launch_plan(self, served: Sequence[str], environ: Mapping[str, str]) -> LaunchPlan | None:
         simulated = from_mapping({**self.parameters, "models": tuple(served), "shutdown_timeout_s": DRAIN_S})

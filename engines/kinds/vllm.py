@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
 
+from engines.events.place import EventsAt, filled, is_template
 from engines.kinds.section import EngineSection, Finding, LaunchPlan, Replicas
 from engines.launch.launched import Pace
-from engines.launch.vllm import VllmServer, vllm_command, vllm_environment, vllm_explanation
+from engines.launch.vllm import VllmServer, launched_events, vllm_command, vllm_environment, vllm_explanation
 from engines.port import Replica
 from engines.settings.fields import EnvName, Seconds, Section, Text, Whole
 
@@ -40,6 +44,28 @@ class LaunchSection(Section):
     env: dict[EnvName, SecretStr] = Field(default_factory=dict, description="more environment variables, NAME: text")
 
 
+def _address_template(value: str) -> str:
+    if not is_template(value):
+        raise PydanticCustomError("address", "should be an address of ZMQ's, such as tcp://{host}:5557")
+    return value
+
+
+Address = Annotated[Text, AfterValidator(_address_template)]
+
+
+class KvEventsSection(Section):
+    """Where replicas publish what they cache: vLLM's --kv-events-config."""
+
+    endpoint: Address | None = Field(
+        default=None,
+        description="tcp://{host}:5557, of its `endpoint`; {host}, {port} and {port+100} are made of a replica's url",
+    )
+    replay_endpoint: Address | None = Field(
+        default=None, description="tcp://{host}:5558, of its `replay_endpoint`: what was missed is asked for there"
+    )
+    topic: str = Field(default="", max_length=256, description="its `topic`")
+
+
 class VllmEngine(EngineSection):
     """vLLM servers: running ones by URL, or launched here."""
 
@@ -48,9 +74,14 @@ class VllmEngine(EngineSection):
     replicas: Replicas | None = Field(default=None, description="the running servers: [{url: http://10.0.0.1:8000}]")
     launch: LaunchSection | None = Field(default=None, description="{model: Qwen/Qwen3-0.6B}: start vLLM here")
 
+    kv_events: KvEventsSection | None = Field(
+        default=None, description="{endpoint, replay_endpoint}: follow what replicas cache; launched ones take {}"
+    )
+
     health_path: ClassVar[str | None] = "/health"
     load_path: ClassVar[str | None] = "/metrics"
     tells_load: ClassVar[bool] = True
+    continues_chat: ClassVar[bool] = True
 
     @classmethod
     def findings(cls, written: Mapping[str, Any]) -> Iterator[Finding]:
@@ -64,6 +95,16 @@ class VllmEngine(EngineSection):
             url = replica.get("url") if isinstance(replica, dict) else None
             if isinstance(url, str) and url.startswith(("http:", "https:")) and url.rstrip("/").endswith("/v1"):
                 yield Finding(("replicas", at, "url"), "should be vLLM's root, without /v1", "http://host:port")
+        events = written.get("kv_events")
+        if events is not None and find_spec("zmq") is None:
+            yield Finding(("kv_events",), "needs the package pyzmq", "pip install 'penstock[kv-events]'")
+        if isinstance(events, dict):
+            if launch is not None and events:
+                yield Finding(("kv_events",), "is chosen by the gateway for servers that it launches", "kv_events: {}")
+            elif launch is None and "endpoint" not in events:
+                yield Finding(
+                    ("kv_events", "endpoint"), "is missing", "tcp://{host}:5557, as in vLLM's --kv-events-config"
+                )
         args = launch.get("args") if isinstance(launch, dict) else None
         for at, arg in enumerate(args if isinstance(args, list) else []):
             flag = next((f for f in _LAUNCHER_FLAGS if arg == f or str(arg).startswith(f + "=")), None)
@@ -71,7 +112,21 @@ class VllmEngine(EngineSection):
                 yield Finding(("launch", "args", at), f"sets {flag}, which the gateway chooses", "leave it out")
 
     def written_replicas(self) -> tuple[Replica, ...] | None:
-        return None if self.replicas is None else tuple(Replica(one.id, one.url) for one in self.replicas)
+        if self.replicas is None:
+            return None
+        return tuple(Replica(one.id, one.url, one.zone or self.zone or "") for one in self.replicas)
+
+    def events_at(self, replica: Replica) -> EventsAt | None:
+        events = self.kv_events
+        if events is None:
+            return None
+        if events.endpoint is None:
+            return launched_events(urlsplit(replica.url).port or 0)
+        again = events.replay_endpoint
+        try:
+            return EventsAt(filled(events.endpoint, replica.url), again and filled(again, replica.url), events.topic)
+        except ValueError:
+            return None  # a url without a host
 
     def launch_plan(self, served: Sequence[str], environ: Mapping[str, str]) -> LaunchPlan | None:
         launch = self.launch
@@ -82,12 +137,21 @@ class VllmEngine(EngineSection):
         server = VllmServer(
             model=launch.model,
             args=tuple(launch.args),
+            events=self.kv_events is not None,
             **({"python": launch.python} if launch.python else {}),
             env={**env, **({"VLLM_API_KEY": key} if key else {})},
         )
         return LaunchPlan(
             replicas=launch.replicas,
-            identity=(launch.model, launch.args, launch.python, tuple(sorted(env.items())), key, tuple(served)),
+            identity=(
+                launch.model,
+                launch.args,
+                launch.python,
+                tuple(sorted(env.items())),
+                key,
+                tuple(served),
+                server.events,
+            ),
             command=lambda port: vllm_command(server, port, served),
             env=vllm_environment(server, environ),
             pace=Pace(start_timeout_s=launch.start_timeout_s),

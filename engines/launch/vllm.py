@@ -7,12 +7,19 @@ as a module because the `vllm` command is missing or broken in some builds. Secr
 
 from __future__ import annotations
 
+import atexit
+import functools
+import json
 import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from engines.events.place import EventsAt
 from engines.launch.launched import DRAIN_S
 
 SERVER_MODULE = "vllm.entrypoints.openai.api_server"
@@ -29,6 +36,8 @@ class VllmServer:
     args: tuple[str, ...] = ()
     """More arguments of vLLM's server; they come last, so they win."""
     python: str = sys.executable
+    events: bool = False
+    """Whether it is to publish what it caches."""
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -41,7 +50,33 @@ def vllm_command(server: VllmServer, port: int, served: Sequence[str]) -> tuple[
         *("--model", server.model, "--served-model-name", *served),
         # Its default, 0, cuts what is in progress when a reload restarts or removes the engine. Since vLLM 0.18.
         *("--shutdown-timeout", str(DRAIN_S)),
+        *(("--kv-events-config", _publishing(launched_events(port))) if server.events else ()),
         *server.args,
+    )
+
+
+@functools.cache
+def _sockets() -> Path:
+    """A directory that only we may enter: what is published there are the tokens of everybody's prompts."""
+    made = tempfile.mkdtemp(prefix="penstock-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
+
+
+def launched_events(port: int) -> EventsAt:
+    """Where the server on this port publishes what it caches. It binds unix sockets; a TCP port it would bind on every
+    interface."""
+    return EventsAt(f"ipc://{_sockets()}/{port}", f"ipc://{_sockets()}/{port}-replay")
+
+
+def _publishing(at: EventsAt) -> str:
+    return json.dumps(
+        {
+            "enable_kv_cache_events": True,
+            "publisher": "zmq",
+            "endpoint": at.endpoint,
+            "replay_endpoint": at.replay_endpoint,
+        }
     )
 
 

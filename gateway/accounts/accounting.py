@@ -19,6 +19,7 @@ from gateway.errors import Failure
 from gateway.held_prompts import HeldPrompts
 from gateway.telemetry.metrics import OTHER
 from gateway.telemetry.metrics.families.admission import QUEUE_SECONDS, QUEUED, SHED
+from gateway.telemetry.metrics.families.continuations import CONTINUATIONS, NOT_CONTINUED
 from gateway.telemetry.metrics.families.hedges import HEDGES, HEDGES_WITHHELD
 from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
@@ -26,7 +27,7 @@ from gateway.telemetry.metrics.families.spending import SPENT
 from gateway.tracing import trace_id_of
 
 if TYPE_CHECKING:
-    from engines.model import Parts
+    from engines.model import Parts, Usage
     from engines.wire.said import Said
     from gateway.flight import Flight
     from gateway.http.request import Request
@@ -82,6 +83,8 @@ class Accounting(Settlement):
         ttft_s = tpot_s = overhead_s = None
         engine = replica = arm = upstream_model = finish_reason = ""
         cost: float | None = None
+        last_usage: Usage | None = None
+        continuation = flight.continuation
         if attempt is None:
             series = self._metrics.series(flight.model)
         else:
@@ -92,9 +95,11 @@ class Accounting(Settlement):
             finish_reason = attempt.finish_reason
             overhead_s = flight.first_dispatch_s - received_s - flight.queue_s
             usage = attempt.metered(flight.facts.prompt_tokens) if attempt.content_events else attempt.usage
+            continued = continuation is not None and continuation.count > 0
             if usage is not None:
-                if not flight.error_kind and usage.source == "reported":
-                    flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s)
+                if not flight.error_kind and usage.source == "reported" and not continued:
+                    cut = finish_reason == "length"
+                    flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s, cut)
                     if upstream.endpoint.state.slot >= 0:
                         attempt.compare(flight.facts.prompt_tokens, usage, finished_s)
                 if not upstream.price_source:
@@ -103,10 +108,15 @@ class Accounting(Settlement):
                 cost = attempt.told_cost_usd  # the client knows it already
             else:
                 cost = cost_usd(flight.attempts, attempt, usage, finished_s)
-            if flight.streams and attempt.first_byte_s:
-                ttft_s = attempt.first_byte_s - attempt.dispatched_s
+            last_usage, began = usage, attempt
+            if continuation is not None and continuation.began is not None:
+                usage, began = continuation.whole(usage), continuation.began
+            if flight.streams and began.first_byte_s:
+                ttft_s = began.first_byte_s - began.dispatched_s
                 if usage is not None and usage.output_tokens > 1 and attempt.last_content_s:
-                    tpot_s = (attempt.last_content_s - attempt.first_byte_s) / (usage.output_tokens - 1)
+                    tpot_s = (attempt.last_content_s - began.first_byte_s) / (usage.output_tokens - 1)
+                    if not continued:
+                        upstream.endpoint.state.decode.learn(tpot_s * 1e3, finished_s)
         flight.cost_usd = cost
         series.settle(flight.answer_status, duration_s, ttft_s, tpot_s, overhead_s, usage, cost)
         if cost is not None:
@@ -164,10 +174,12 @@ class Accounting(Settlement):
         if attempt is not None:
             if attempt.said is not None:
                 note_said(record, attempt.said)
+            if continuation is not None and continuation.count:
+                record.response_id = continuation.response_id
             if usage is not None and usage.parts is not None:
                 note_parts(record, usage.parts)
             if len(flight.attempts) > 1 or (flight.trace is not None and flight.trace.sampled):
-                record.tries = attempt_records(flight, usage)
+                record.tries = attempt_records(flight, last_usage)
         for sink in self.sinks:
             sink.write(record)
 
@@ -233,6 +245,12 @@ class Accounting(Settlement):
 
     def hedge_withheld(self, model: str, reason: str) -> None:
         self._metrics.count(HEDGES_WITHHELD, model, reason)
+
+    def continued(self, model: str, result: str) -> None:
+        self._metrics.count(CONTINUATIONS, model, result)
+
+    def not_continued(self, model: str, reason: str) -> None:
+        self._metrics.count(NOT_CONTINUED, model, reason)
 
     def fell_back(self, model: str, source: str, target: str) -> None:
         self._metrics.count(FALLBACKS, model, source, target)

@@ -20,7 +20,7 @@ from engines.errors import OutOfSockets
 from engines.port import Engine
 from gateway import clock, shortage
 from gateway.control.pacing import paced
-from gateway.fleet.steps import in_slices
+from gateway.fleet.steps import emptying, in_slices
 from gateway.settings import Health
 from gateway.telemetry.metrics.families.loops import PROBES_UNSENT
 from routing.replica import ReplicaKey
@@ -79,10 +79,7 @@ class HealthBoard:
                 self.down.discard(key)
             if at % _AT_ONCE == 0:
                 yield
-        while keys:  # to free so many at once would take 5 ms
-            for _ in range(min(len(keys), _AT_ONCE)):
-                keys.pop()
-            yield
+        yield from emptying(keys)
 
 
 class HealthLoop:

@@ -20,6 +20,7 @@ from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
 from gateway.control.engines import Engines
 from gateway.control.health import HealthBoard, HealthLoop
+from gateway.control.kv_events import KvEvents
 from gateway.control.launches import Launches
 from gateway.control.links import Links
 from gateway.control.load import EVERY_S as LOAD_EVERY_S
@@ -60,6 +61,7 @@ from gateway.workers.messages import (
     LoadReports,
     MembersChanged,
     PrefixesSent,
+    PromptSampled,
     ResponseHome,
     ResponseKept,
     SeriesCounted,
@@ -115,6 +117,13 @@ class Plane:
             lambda engine: self._metrics.count(PROBES_UNSENT, engine),
         )
         self._loads = EngineLoads(self._engines.telling, self._tell_loads)
+        self._kv_events = KvEvents(
+            self._engines.telling,
+            lambda engine, replica: self.settings.engines[engine].events_at(replica),
+            lambda: tuple(self.links),
+            lambda worker, message: self.links.tell(worker, message, bulk=True),
+            supervisor.spawn,
+        )
         self._targets = TargetCheck(self._engines.probed)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
@@ -178,6 +187,7 @@ class Plane:
         for worker, answer in answers.items():
             if isinstance(answer, TimeoutError):
                 log.warning("worker_did_not_drain", worker=worker)
+        self._kv_events.close()
         await self._launches.stop()
 
     async def reload(self) -> bool:
@@ -204,6 +214,7 @@ class Plane:
         """
         problem = await self._reload.joined(worker, link, pid)
         self._loads.tell_again()
+        self._kv_events.tell_again(worker)
         return problem
 
     def detach(self, worker: str) -> None:
@@ -221,6 +232,8 @@ class Plane:
                 self._counters.note(worker, message)
             case Load():
                 self._load.note(worker, message)
+            case PromptSampled():
+                self._kv_events.sampled(message)
             case ResponseKept():
                 self._responses.keep(message.home)
             case PrefixesSent():
@@ -295,7 +308,8 @@ class Plane:
         self.looked.set()
 
     async def ask_loads(self) -> None:
-        """The step of the loop over what engines say of their load."""
+        """The step of the loop over what engines say of their load, and of their caches."""
+        self._kv_events.look()
         await self._loads.ask_all(self.settings.health.load_interval_s)
 
     def _loads_rest_s(self) -> float:

@@ -18,6 +18,7 @@ from gateway import clock
 from gateway.accounts.gpu import GpuMeters
 from gateway.accounts.prices import PriceBook, Rates
 from gateway.fleet.breakers import breaker_changed
+from gateway.fleet.ejecting import Ejecting
 from gateway.fleet.engines import Built, Draft
 from gateway.fleet.members import Member
 from gateway.fleet.prepared import Prepared
@@ -32,6 +33,7 @@ from routing.fleet import Fleet, ModelSpec, build_route
 from routing.model import COSTED, Endpoint
 from routing.prefix_chain import BLOCK_BYTES
 from routing.prefix_news import PrefixNews
+from routing.prefix_samples import PrefixSamples
 from routing.replica import ReplicaKey, ReplicaState, ReplicaTable
 from routing.route import ModelRoute, RetrySettings
 
@@ -70,12 +72,12 @@ class LiveFleet:
         publish: Callable[[Snapshot], None],
         *,
         workers: int = 1,
-        news: PrefixNews | None = None,
+        notes: tuple[PrefixNews | None, PrefixSamples | None] = (None, None),
     ) -> None:
-        """`publish` is given each new snapshot, and sees to it that no request begins on an older one. `news`: where to
-        note which prompt is sent where, for other workers to hear."""
-        self._news = news
-        self.table = ReplicaTable(changed=breaker_changed, news=news)
+        """`publish` is given each new snapshot, and sees to it that no request begins on an older one. `notes` are the
+        `news` and `samples` of `ReplicaTable`."""
+        self._notes = notes
+        self.table = ReplicaTable(None, breaker_changed, *notes)
         self.pools = Pools(spawn)
         self._metrics = metrics
         self._publish = publish
@@ -87,6 +89,7 @@ class LiveFleet:
         self._models: dict[str, _Served] = {}
         self._remote: Mapping[ReplicaKey, RemoteLoad] = {}
         self.meters = GpuMeters(workers)
+        self.ejecting = Ejecting(metrics, lambda: [served.serving.route for served in self._models.values()])
 
     def configure(self, prepared: Prepared, members: Iterable[Member]) -> Iterator[None]:
         """Use a configuration, in steps. `members` is all that is known of replicas beyond it.
@@ -97,7 +100,7 @@ class LiveFleet:
         breaker = breaker_settings(settings)
         retry = retry_settings(settings, self._workers)
         if not len(self.table):
-            self.table = ReplicaTable(breaker, breaker_changed, self._news)
+            self.table = ReplicaTable(breaker, breaker_changed, *self._notes)
         told: dict[str, dict[str, Member]] = {}
         for at, member in enumerate(members, 1):
             told.setdefault(member.engine, {})[member.replica] = member
@@ -230,10 +233,12 @@ class LiveFleet:
         if replicas is None:
             # In the order of their names, so that the order of their coming does not matter.
             ids = sorted((member.replica for member in told.values() if member.url), key=lambda id: (len(id), id))
-            replicas = tuple(Replica(id, told[id].url) for id in ids)
+            replicas = tuple(Replica(id, told[id].url, section.zone or "") for id in ids)
         yield from draft.put(name, section.http_settings(), replicas)
         now = clock.monotonic()
         for at, replica in enumerate(replicas, 1):
+            if self.prepared is not None and self.table.find((name, replica.id)) is None:
+                self.table.get((name, replica.id)).returned_s = now  # those of the start are taken to be warm
             _mark(self.table.get((name, replica.id)), told.get(replica.id))
             if section.gpu_usd_per_hour:
                 self.meters.of((name, replica.id), section.gpu_usd_per_hour, now)
@@ -258,7 +263,8 @@ class LiveFleet:
             engine = engines[target.engine].engine
             terms[target.engine, target.model] = engine, deadlines_of(section), rates, section.gpu_usd_per_hour
         rates_of = {place: one[2] for place, one in terms.items()}
-        spec = model_spec(name, model, engines, rates_of, retry, self._workers)
+        zone = settings.server.zone
+        spec = model_spec(name, model, engines, rates_of, retry, self._workers, zone)
         same = old is not None and old.spec == spec
         if old is not None and same and old.terms == terms:
             return old
@@ -318,5 +324,8 @@ class LiveFleet:
 
 def _mark(state: ReplicaState, told: Member | None) -> None:
     """Replicas of whom nothing was told are well."""
-    state.healthy = told is None or told.healthy
-    state.draining = told is not None and (told.draining or told.gone)
+    healthy = told is None or told.healthy
+    draining = told is not None and (told.draining or told.gone)
+    if (healthy and not state.healthy) or (state.draining and not draining):
+        state.returned_s = clock.monotonic()
+    state.healthy, state.draining = healthy, draining

@@ -11,8 +11,10 @@ from gateway.accounts.prices import PICO, Rates
 from gateway.fleet.engines import Built
 from gateway.fleet.steps import at_once
 from gateway.settings import Model, Settings
+from gateway.settings.sections.ejection import EjectionSection
 from routing.admission import AdmissionSettings
 from routing.breaker import BreakerSettings
+from routing.ejection import EjectionSettings
 from routing.fleet import ModelSpec, TargetSpec
 from routing.hedging import HedgingSettings
 from routing.route import RetrySettings
@@ -60,8 +62,9 @@ def model_spec(
     rates: Mapping[tuple[str, str], Rates | None],
     retry: RetrySettings,
     workers: int = 1,
+    zone: str | None = None,
 ) -> ModelSpec:
-    """One public model over these engines; `rates` by engine and upstream model."""
+    """One public model over these engines; `rates` by engine and upstream model, `zone` the gateway's."""
     targets = tuple(
         TargetSpec(
             engine=target.engine,
@@ -70,6 +73,7 @@ def model_spec(
             operations=engines[target.engine].spoken,
             tier=target.tier,
             weight=target.weight,
+            away=_away(engines[target.engine], zone),
             **_prices(rates[target.engine, target.model]),
         )
         for target in model.targets
@@ -89,6 +93,30 @@ def model_spec(
             enabled=model.admission.enabled,
         ),
         hedging=HedgingSettings(model.hedging.after_ms) if model.hedging.enabled else None,
+        other_zone_ms=model.policy.other_zone_ms,
+        slow_start_s=model.slow_start_s,
+        ejection=_ejection(model.ejection),
+        continuations=model.continuation.per_request if model.continuation.enabled else 0,
+    )
+
+
+def _away(built: Built, zone: str | None) -> frozenset[str]:
+    """The replicas that are known to be in another zone than this one."""
+    if zone is None:
+        return frozenset()
+    return frozenset(id for id, replica in built.replicas.items() if replica.zone not in ("", zone))
+
+
+def _ejection(section: EjectionSection) -> EjectionSettings | None:
+    if not section.enabled:
+        return None
+    return EjectionSettings(
+        max_ratio=section.max_ratio,
+        base_s=section.base_s,
+        max_s=section.max_s,
+        min_requests=section.min_requests,
+        failure_margin=section.failure_margin,
+        ttft_ratio=section.ttft_ratio,
     )
 
 

@@ -36,10 +36,21 @@ class Account(Protocol):
     def committed(self) -> None:
         """Something of the answer leaves now: no other attempt will be made."""
 
+    def goes_on(self, attempt: Attempt, failure: Failure) -> bool:
+        """The engine broke its answer after something of it was used; whether another one takes it up. Where none does,
+        the failure is to be told."""
+
     def settle(self, status: int) -> None: ...
 
     def fail(self, failure: Failure) -> None:
         """Tell the client, in whatever way is still open, and settle."""
+
+
+class Recorder(Protocol):
+    """Who wants to know what leaves of a stream."""
+
+    def note(self, events: list[bytes]) -> None:
+        """These events, or blocks of them, leave now. The list is not the recorder's to keep."""
 
 
 def kind_of(error: EngineError) -> str:

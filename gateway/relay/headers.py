@@ -1,11 +1,14 @@
-"""Which of an engine's response headers are the client's business."""
+"""The headers of an answer: which of the engine's are the client's business, and the gateway's own."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.telemetry.time_stamp import milliseconds
+
 if TYPE_CHECKING:
     from engines.port import Headers
+    from gateway.attempt import Attempt
 
 PASSED: Final = frozenset(
     {
@@ -38,3 +41,12 @@ def passed_headers(headers: Headers) -> bytes:
         if name not in USUAL and (name in PASSED or b"ratelimit-" in name):
             block += b"%b: %b\r\n" % (name, value)
     return block
+
+
+def own_headers(named: bytes, attempt: Attempt | None, attempts: int, overhead_s: float) -> bytes:
+    """The gateway's own, as a block, after the lines that name the request: of the attempt that answers, the last of
+    so many."""
+    if attempt is None:
+        return named
+    own = (named, attempt.upstream.headers, attempts, milliseconds(overhead_s))
+    return b"%b%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % own

@@ -17,6 +17,7 @@ from gateway import clock
 from gateway.accounts.costs import cost_usd
 from gateway.errors import Failure
 from gateway.relay.account import UNNAMED, Account, kind_of
+from routing.breaker import Verdict
 from routing.outcome import Outcome, outcome_of_status
 
 if TYPE_CHECKING:
@@ -101,11 +102,13 @@ class Judge:
             if self._take_back():
                 attempt.refuse(status, body, event)
                 return b""
-            self._error = True
-            self._account.error_kind = "engine_error"
             outcome = outcome_of_status(status)
             if outcome is not Outcome.ANSWERED:
                 attempt.broke(outcome)
+            if outcome.verdict is Verdict.FAILURE and self._elsewhere("engine_error", finding.error):
+                return b""
+            self._error = True
+            self._account.error_kind = "engine_error"
         if finding.ends:
             self._marked = True
             if self._error or not attempt.finish_reason:
@@ -134,10 +137,19 @@ class Judge:
         """Tell the client inside its stream, and end it without a success marker."""
         if blame:
             self._attempt.broke()
+            if self._elsewhere(kind, message):
+                return
         else:
             self._attempt.works()
         self._attempt.stop()
-        self._account.fail(Failure(kind, f"model {self._account.model!r}: {message}"))
+        self._account.fail(self._failure(kind, message))
+
+    def _failure(self, kind: str, message: str) -> Failure:
+        return Failure(kind, f"model {self._account.model!r}: {message}")
+
+    def _elsewhere(self, kind: str, message: str) -> bool:
+        """Whether another engine takes up what this one broke."""
+        return not self._error and self._account.goes_on(self._attempt, self._failure(kind, message))
 
     def _take_back(self) -> bool:
         """Whether nothing but comments has left, nor waits to; what waits is then dropped."""

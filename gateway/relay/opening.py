@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from gateway.relay.account import Account
 from gateway.relay.document import DocumentRelay
 from gateway.relay.headers import is_stream, passed_headers
 from gateway.relay.judge import Judge
@@ -16,37 +17,42 @@ if TYPE_CHECKING:
     from engines.wire import Dialect
     from gateway.attempt import Attempt
     from gateway.prompt import Prompt
-    from gateway.relay.account import Account
+    from gateway.relay.account import Recorder
     from gateway.reply import Reply
     from gateway.transforms import NewEventTransform
 
 
+class Opening(Account, Protocol):
+    """The request that an answer is for, as far as its relay hangs on it."""
+
+    operation: Operation
+    dialect: Dialect
+    """The client's."""
+    streams: bool
+    """Whether it asked for a stream."""
+
+
 def open_relay(
-    account: Account,
+    account: Opening,
     attempt: Attempt,
     reply: Reply,
-    operation: Operation,
-    dialect: Dialect,
     prompt: Prompt,
-    streams: bool,
     transforms: tuple[NewEventTransform, ...],
+    recorder: Recorder | None,
 ) -> Sink:
-    """The relay of an answer whose first byte is here, with the head of `reply` made ready.
-
-    `dialect` is the client's; `streams`: it asked for a stream.
-    """
-    begun = reply.status != 0  # by a comment: whatever comes must now fit into events, or fail
+    """The relay of an answer whose first byte is here, with the head of `reply` made ready."""
+    # By a comment, or an attempt that died: whatever comes must now fit into events, or fail.
+    begun = reply.status != 0
     as_events = begun
-    if streams:
+    if account.streams:
         for name, value in attempt.headers:
             if name == b"content-type":
                 as_events = is_stream(value, begun)
-    spoken = attempt.upstream.engine.dialect(operation)
+    spoken = attempt.upstream.engine.dialect(account.operation)
     if not as_events:
         return DocumentRelay(account, attempt, reply, spoken)
     reader = spoken.reader(prompt.choices)
     reply.begin(attempt.status, passed_headers(attempt.headers) + UNCACHED + account.head_down(), reader)
-    judge = Judge(account, attempt, reply, dialect, reader, prompt.asked_usage)
-    if not transforms:
-        return StreamRelay(attempt, judge, reader, reply)
-    return StreamRelay(attempt, judge, reader, reply, tuple([new() for new in transforms]))
+    judge = Judge(account, attempt, reply, account.dialect, reader, prompt.asked_usage)
+    made = tuple([new() for new in transforms]) if transforms else ()
+    return StreamRelay(attempt, judge, reader, reply, made, recorder=recorder)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engines.port import Headers
     from engines.wire import Reader
     from gateway.attempt import Attempt
+    from gateway.relay.account import Recorder
     from gateway.relay.judge import Judge
     from gateway.reply import Reply
 
@@ -45,6 +46,7 @@ class StreamRelay(Sink):
         "_ordinary_tail",
         "_out",
         "_reader",
+        "_recorder",
         "_reply",
         "_transforms",
     )
@@ -57,6 +59,7 @@ class StreamRelay(Sink):
         reply: Reply,
         transforms: tuple[EventTransform, ...] = (),
         max_event_bytes: int = MAX_EVENT_BYTES,
+        recorder: Recorder | None = None,
     ) -> None:
         """`reply` has its head already. With transforms every event is taken out of its block."""
         self._attempt = attempt
@@ -66,6 +69,7 @@ class StreamRelay(Sink):
         self._out = reply.events
         self._transforms = transforms
         self._max_event_bytes = max_event_bytes
+        self._recorder = recorder
         self._held: bytearray | None = None
         """The beginning of an event."""
         self._fresh = True
@@ -137,6 +141,8 @@ class StreamRelay(Sink):
         if self._out:
             if not self._begun:
                 self._begun = self._judge.begins(self._out)
+            if self._recorder is not None:
+                self._recorder.note(self._out)
             self._reply.flush()
 
     def done(self) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 from engines.registry import KINDS
 from engines.settings.fields import address, check_host, check_url
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
+from routing.model import COSTED, LEAST_LOAD
+from routing.pickers import POLICIES
 
 Report = Callable[[Path, str, str], None]
 
@@ -139,6 +141,7 @@ def _models(tree: dict[str, Any], report: Report) -> None:
     for name, model in _mapping(tree, "models").items():
         if isinstance(model, dict):
             _policy(("models", name), model, report)
+            _weighed(("models", name), model, report)
         targets = model.get("targets") if isinstance(model, dict) else None
         seen = _Seen(report)
         for index, target in enumerate(targets if isinstance(targets, list) else []):
@@ -157,6 +160,24 @@ def _policy(path: Path, model: dict[str, Any], report: Report) -> None:
     wants = isinstance(policy, dict) and policy.get("name") == "slo"
     if wants and (slo is None or (isinstance(slo, dict) and slo.get("ttft_ms") is None)):
         report((*path, "policy", "name"), "needs to know when the first token is due", "add slo: {ttft_ms: 500}")
+
+
+def _weighed(path: Path, model: dict[str, Any], report: Report) -> None:
+    """Settings that are part of a cost, under a policy that adds none up."""
+    policy = model.get("policy")
+    values = policy if isinstance(policy, dict) else {}
+    name = values.get("name", "least_load")
+    known = isinstance(name, str) and name in POLICIES
+    if _positive(values.get("other_zone_ms")) and known and name not in COSTED:
+        hint = f"choose one of {listing(sorted(COSTED))}, or leave it out"
+        report((*path, "policy", "other_zone_ms"), f"means nothing to the policy {name}", hint)
+    if _positive(model.get("slow_start_s")) and known and name not in COSTED and name != LEAST_LOAD:
+        hint = f"choose one of {listing(sorted({*COSTED, LEAST_LOAD}))}, or leave it out"
+        report((*path, "slow_start_s"), f"means nothing to the policy {name}, which weighs no load", hint)
+
+
+def _positive(value: Any) -> bool:
+    return _number(value) and value > 0
 
 
 class _Seen:

@@ -91,6 +91,51 @@ class PrefixesSent(msgspec.Struct, tag="prefixes_sent"):
     """Engine, replica, and the packed keys of each prompt (`routing.prefix_index`)."""
 
 
+class CacheChange(msgspec.Struct, array_like=True, frozen=True):
+    """What an engine told of a prompt in its cache."""
+
+    engine: str
+    replica: str
+    keys: bytes
+    """The packed keys of the prompt; empty for all prompts."""
+    holds: int
+    """How many of those blocks it holds, and no more."""
+
+
+class CachesChanged(msgspec.Struct, tag="caches_changed"):
+    """What engines told of their caches, in order."""
+
+    changes: list[CacheChange]
+
+
+class CacheFollowed(msgspec.Struct, array_like=True, frozen=True):
+    """How well the cache of one replica is followed by what its engine tells of it."""
+
+    engine: str
+    replica: str
+    wanted: bool
+    """Whether prompts are of use whose tokens can be counted."""
+    complete: bool
+    """Whether all that it holds was told."""
+
+
+class CachesFollowed(msgspec.Struct, tag="caches_followed"):
+    """What is new of these replicas."""
+
+    replicas: list[CacheFollowed]
+
+
+class PromptSampled(msgspec.Struct, tag="prompt_sampled"):
+    """A prompt that was sent to a replica whose cache is followed."""
+
+    engine: str
+    replica: str
+    model: str
+    operation: str
+    body: bytes
+    keys: bytes
+
+
 class AskCounters(msgspec.Struct, tag="ask_counters"):
     """Asks for `Counters`."""
 
@@ -222,6 +267,8 @@ ToWorker = (
     | RemoteLoad
     | LoadReports
     | PrefixesSent
+    | CachesChanged
+    | CachesFollowed
     | AskCounters
     | AskRouting
     | ExpositionPart
@@ -241,6 +288,7 @@ ToPlane = (
     | Counters
     | Load
     | PrefixesSent
+    | PromptSampled
     | AskExposition
     | AdminRequest
     | AskResponse

@@ -22,6 +22,7 @@ from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
 from gateway.explanation.explainer import Explainer
 from gateway.explanation.views import AskRouting, Explained
+from gateway.fleet.ejecting import EVERY_S as EJECTING_EVERY_S
 from gateway.fleet.live import LiveFleet
 from gateway.fleet.predictions import watch_predictions
 from gateway.fleet.prepared import prepare
@@ -52,6 +53,8 @@ from gateway.workers.messages import (
     AdminRequest,
     AskCounters,
     AskResponse,
+    CachesChanged,
+    CachesFollowed,
     Configure,
     Configured,
     Drain,
@@ -84,7 +87,7 @@ if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
 
 FLUSH_S = 0.15
-LOAD_S = 0.05
+LOAD_S = 0.02
 ADMIN_TIMEOUT_S = 30.0
 HOME_TIMEOUT_S = 2.0
 ADMIN_AT_ONCE = 16
@@ -112,8 +115,8 @@ class Worker:
             lambda: self.fleet.table,
             supervisor.spawn,
         )
-        news = self._prefixes.news if workers > 1 else None
-        self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, news=news)
+        notes = self._prefixes.news if workers > 1 else None, self._prefixes.samples
+        self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, notes=notes)
         self._sealed: tuple[Sealed, Settings] | None = None
         """The configuration in use as it came, so that the next is made of what has changed."""
         self._ids = RecordIds()
@@ -134,7 +137,7 @@ class Worker:
         self.metrics.watch(BREAKER_OPEN, self.fleet.open_breakers)
         self.metrics.watch_counts(GPU_COST, lambda: self.fleet.meters.spent_usd(clock.monotonic()))
         self.metrics.watch(QUEUE_TOKENS, self._reception.queued_tokens)
-        watch_predictions(self.metrics, lambda: self.fleet.table)
+        watch_predictions(self.metrics, lambda: self.fleet.table, self._prefixes.complete)
         self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
 
     # -- configuration -------------------------------------------------------------------------------------------------
@@ -154,8 +157,8 @@ class Worker:
                 self.fleet.set_remote({(one.engine, one.replica): one.figures for one in message.replicas})
             case LoadReports():
                 self._changes.put(lambda: in_slices(self.fleet.take_reports(message.reports, message.interval_s)))
-            case PrefixesSent():
-                self._prefixes.hear(message)
+            case PrefixesSent() | CachesChanged() | CachesFollowed():
+                self._prefixes.told(message)
             case ExpositionPart():
                 self._scrapes.told(message)
             case Reopen():
@@ -258,6 +261,7 @@ class Worker:
             await self.accept(sock)
         self._listening = True
         self._supervisor.loop("log_writer", self._flush, FLUSH_S)
+        self._supervisor.loop("ejection", self.fleet.ejecting.look, EJECTING_EVERY_S)
         self._supervisor.loop("prices", self._refresh_prices, PRICE_REFRESH_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._tell_load, LOAD_S)
@@ -386,8 +390,7 @@ class Worker:
     async def _tell_load(self) -> None:
         loads = [
             ReplicaLoad(*state.key, state.in_flight_tokens, state.prefill_tokens, state.in_flight_requests)
-            for state in self.fleet.table
-            if state.in_flight_requests
+            for state in self.fleet.table.busy()
         ]
         if loads != self._last_load and self._tell(Load(loads), bulk=True):
             self._last_load = loads  # one that found no room is told again

@@ -126,6 +126,11 @@ def exposition(watched: Watched) -> None:
         raise StallError("no metrics")
 
 
+def standing_by(watched: Watched) -> None:
+    """Three seconds of what it does by itself: tells its counters, its load, its age."""
+    time.sleep(LOG_S)
+
+
 def log_flush(watched: Watched) -> None:
     """Sixteen closed-loop connections for three seconds, each request with its line."""
     argv = wrk.command(f"http://127.0.0.1:{watched.port}", check.body(stream=False), API_KEY, 16, LOG_S)
@@ -158,6 +163,7 @@ def causes() -> list[Cause]:
         Cause("the access log at full rate", SMALL_MS, Place.SMALL, log_flush, times=1),
         Cause("reload: 1,000 models and one more", SMALL_MS, Place.MODELS, reload),
         Cause("a scrape with 1,000 models", SMALL_MS, Place.MODELS, exposition),
+        Cause("nothing asked, 300 models x 64", SMALL_MS, Place.FLEET, standing_by, times=1),
         Cause("one replica of 300 models x 64", STEP_MS, Place.FLEET, replica_replaced),
     ]
 

@@ -154,6 +154,7 @@ class FakeEngine:
     kind = "vllm"
     operations = frozenset(Operation)
     tells_load = False
+    continues_chat = True
     continuous_usage = False
 
     def __init__(self, name: str, replicas: int, secrets: tuple[bytes, ...], accepts_stream_options: bool) -> None:
@@ -256,6 +257,8 @@ class Ledger:
         self.fallbacks: list[tuple[str, str]] = []
         self.hedges: list[str] = []
         """What became of each, and why others were withheld."""
+        self.continuations: list[str] = []
+        """What became of each, and why others were not made."""
         self.held = HeldPrompts(HELD_BYTES)
         self.tracing: Tracing | None = None
 
@@ -295,6 +298,14 @@ class Ledger:
         self.hedges.append(reason)
         self.accounting.hedge_withheld(model, reason)
 
+    def continued(self, model: str, result: str) -> None:
+        self.continuations.append(result)
+        self.accounting.continued(model, result)
+
+    def not_continued(self, model: str, reason: str) -> None:
+        self.continuations.append(reason)
+        self.accounting.not_continued(model, reason)
+
     def refused(
         self,
         request: Request,
@@ -328,6 +339,7 @@ class Bench:
         event_transforms: tuple[NewEventTransform, ...] = (),
         admission: AdmissionSettings = DEFAULT_ADMISSION,
         hedging: HedgingSettings | None = None,
+        continuations: int = 0,
         rates: Rates | None = None,
     ) -> None:
         self.clock = clock
@@ -341,7 +353,9 @@ class Bench:
             TargetSpec(engine.name, "up", tuple(replica.id for replica in engine.replicas), SPOKEN, tier)
             for tier, engine in enumerate(self.engines)
         )
-        spec = ModelSpec("m", targets, "round_robin", retry, admission=admission, hedging=hedging)
+        spec = ModelSpec(
+            "m", targets, "round_robin", retry, admission=admission, hedging=hedging, continuations=continuations
+        )
         fleet = build_fleet([spec], self.table)
         self.route = dataclasses.replace(fleet.models["m"], keeps_prompt=keeps_prompt)
         self.metrics = Metrics(["m"])
@@ -437,6 +451,7 @@ class Bench:
             taken[f"{state.key} meter"] = self.meters[state.key]._in_flight
         taken["waiting tokens"] = self.route.line.waiting_tokens
         taken["busy lines"] = len(self.room.busy)
+        taken["guests"] = len(self.room.went)
         taken["held prompts"] = self.ledger.held.bytes
         for engine in self.engines:
             taken[f"{engine.name} series"] = self.metrics.series("m", engine.name).in_flight

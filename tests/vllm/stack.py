@@ -63,24 +63,29 @@ def _free_port() -> int:
         return port
 
 
-def _is_ready(gateway: Gateway, output: Path) -> bool:
+def _is_ready(gateway: Gateway, output: Path, replicas: int) -> bool:
     code = gateway.process.poll()
     assert code is None, f"the gateway exited with code {code}:\n{output.read_text()[-4000:]}"
     with contextlib.suppress(httpx.TransportError):
         # `/ready` does not wait for replicas: the request that wakes a gateway scaled to zero must reach it.
         if httpx.get(f"{gateway.url}/ready").status_code == 200:
-            return metric(gateway.url, "penstock_replicas", engine="local", state="ready") > 0
+            return metric(gateway.url, "penstock_replicas", engine="local", state="ready") >= replicas
     return False
 
 
 @contextlib.contextmanager
 def running_gateway(
-    directory: Path, engine: Mapping[str, Any], within_s: float, env: Mapping[str, str] | None = None
+    directory: Path,
+    engine: Mapping[str, Any],
+    within_s: float,
+    env: Mapping[str, str] | None = None,
+    models: Mapping[str, Any] = MODELS,
+    replicas: int = 1,
 ) -> Iterator[Gateway]:
-    """`penstock serve` with the engine `local`, from its first ready replica to its clean end by SIGTERM."""
+    """`penstock serve` with the engine `local`, from when so many of its replicas are ready to its end by SIGTERM."""
     directory.mkdir(parents=True, exist_ok=True)
     config, output, data_dir = directory / "penstock.yaml", directory / "output.txt", directory / "data"
-    document = {"auth": AUTH, "engines": {"local": engine}, "models": MODELS, "data_dir": str(data_dir)}
+    document = {"auth": AUTH, "engines": {"local": engine}, "models": models, "data_dir": str(data_dir)}
     config.write_text(json.dumps(document))  # JSON is YAML
     port = _free_port()
     with output.open("wb") as sink:
@@ -92,7 +97,9 @@ def running_gateway(
         )
     gateway = Gateway(f"http://127.0.0.1:{port}", data_dir, process)
     try:
-        until(lambda: _is_ready(gateway, output), within_s, f"ready; its output:\n{output.read_text()[-4000:]}")
+        until(
+            lambda: _is_ready(gateway, output, replicas), within_s, f"ready; its output:\n{output.read_text()[-4000:]}"
+        )
         yield gateway
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0

@@ -50,6 +50,8 @@ class ChatRequest(msgspec.Struct):
     n: int | None = 1
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    continue_final_message: bool | None = False
+    add_generation_prompt: bool | None = True
 
 
 _decoder = msgspec.json.Decoder(ChatRequest)
@@ -60,12 +62,17 @@ def parse(body: bytes) -> Job:
     request = _decoder.decode(body)
     if not request.messages:
         raise bad_request("messages is empty: at least one message is needed.", "messages")
+    continued = ""
+    if request.continue_final_message:
+        if request.add_generation_prompt:
+            raise bad_request("Cannot set both `continue_final_message` and `add_generation_prompt` to True.")
+        continued = text_of(request.messages[-1].content)
     tools = [function for tool in request.tools or [] if isinstance(function := tool.get("function"), dict)]
     maximum = request.max_completion_tokens if request.max_completion_tokens is not None else request.max_tokens
     return Job(
         model=request.model,
-        prompts=[tokens.encode(render(request.messages, request.tools))],
-        echoes=[last_user_text(request.messages)],
+        prompts=[tokens.encode(render(request.messages, request.tools, continues=bool(continued)))],
+        echoes=[last_user_text(request.messages).removeprefix(continued)],
         choices_per_prompt=positive(request.n, "n") or 1,
         max_tokens=positive(maximum, "max_tokens"),
         min_tokens=request.min_tokens or 0,
@@ -83,13 +90,15 @@ def text_of(content: Content) -> str:
     return "".join(str(part.get("text", f"<|{part.get('type', 'part')}|>")) for part in content or [])
 
 
-def render(messages: list[Message], tools: list[dict[str, Any]] | None = None) -> str:
-    """A chat template: what the simulated model is shown."""
+def render(messages: list[Message], tools: list[dict[str, Any]] | None = None, *, continues: bool = False) -> str:
+    """A chat template: what the simulated model is shown. `continues`: the last message is not at its end."""
     parts = [f"<|tools|>{msgspec.json.encode(tools).decode()}\n"] if tools else []
     for message in messages:
         parts.append(f"<|{message.role}|>\n{text_of(message.content)}\n")
         if message.tool_calls:
             parts.append(msgspec.json.encode(message.tool_calls).decode() + "\n")
+    if continues:
+        return "".join(parts).removesuffix("\n")
     parts.append("<|assistant|>\n")
     return "".join(parts)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from engines.settings.fields import Name, Number, Ratio, Seconds, Section, Text, Whole
+from gateway.settings.sections.continuation import ContinuationSection
+from gateway.settings.sections.ejection import EjectionSection
 from gateway.settings.sections.hedging import HedgingSection
 
 
@@ -33,6 +35,12 @@ class Policy(Section):
         ge=0,
         le=1e12,
         description="milliseconds that a US dollar is worth, where time and price are weighed; 0 leaves price out",
+    )
+    other_zone_ms: Number = Field(
+        default=0.0,
+        ge=0,
+        le=600_000,
+        description="milliseconds that a replica in another zone costs more",
     )
 
 
@@ -65,4 +73,9 @@ class Model(Section):
     policy: Policy = Field(default=Policy(), description="{name: least_load}")
     admission: AdmissionSection = Field(default=AdmissionSection(), description="{in_flight: 64}")
     hedging: HedgingSection = Field(default=HedgingSection(), description="{enabled: true}")
+    continuation: ContinuationSection = Field(default=ContinuationSection(), description="{enabled: true}")
+    ejection: EjectionSection = Field(default=EjectionSection(), description="{enabled: true}")
+    slow_start_s: Annotated[Number, Field(ge=0, le=86_400)] = Field(
+        default=0.0, description="seconds over which a replica that is new or has returned is given a rising share"
+    )
     slo: Objective = Field(default=Objective(), description="{ttft_ms: 500}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from engines.settings.fields import Host, Number, Section, Text, Whole
+from engines.settings.fields import Host, Name, Number, Section, Text, Whole
 from gateway.settings.checks import is_loopback
 
 
@@ -25,6 +25,7 @@ class Server(Section):
     grace_s: Annotated[Number, Field(ge=0, le=86_400)] = Field(
         default=30.0, description="seconds that running streams get to finish after SIGTERM; 30 is usual"
     )
+    zone: Name | None = Field(default=None, description="where the gateway runs, such as eu-1a")
     uds: Text | None = Field(default=None, description="a unix socket path to listen on in place of host and port")
     tls: Tls | None = Field(default=None, description="{cert: file, key: file}")
     workers: Whole = Field(

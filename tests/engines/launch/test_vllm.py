@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from random import Random
 
 from engines.launch.launched import Pace
-from engines.launch.vllm import VllmServer, child_environment, vllm_command, vllm_environment, vllm_explanation
+from engines.launch.vllm import (
+    VllmServer,
+    child_environment,
+    launched_events,
+    vllm_command,
+    vllm_environment,
+    vllm_explanation,
+)
 
 
 def test_the_command_runs_vllms_server_module_on_loopback() -> None:
@@ -17,6 +26,25 @@ def test_the_command_runs_vllms_server_module_on_loopback() -> None:
         *("--shutdown-timeout", "25"),
         *("--max-model-len", "8192"),
     )
+
+
+def test_a_server_that_is_to_publish_binds_sockets_that_only_we_may_reach() -> None:
+    command = vllm_command(VllmServer("m", args=("--last",), events=True), 1234, ["m"])
+    at = launched_events(1234)
+    assert command[-3:-1] == (
+        "--kv-events-config",
+        json.dumps(
+            {
+                "enable_kv_cache_events": True,
+                "publisher": "zmq",
+                "endpoint": at.endpoint,
+                "replay_endpoint": at.replay_endpoint,
+            }
+        ),
+    )
+    directory = Path(at.endpoint.removeprefix("ipc://")).parent
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert at != launched_events(1235)
 
 
 def test_a_child_inherits_no_api_key_but_gets_the_one_meant_for_it() -> None:

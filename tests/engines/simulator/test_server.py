@@ -91,6 +91,18 @@ async def test_echo_is_cut_by_max_tokens_and_held_open_by_ignore_eos_and_min_tok
     assert got == [(2, "length"), (9, "length"), (5, "stop")]
 
 
+async def test_a_chat_whose_final_message_is_to_be_continued_goes_on_where_that_stops() -> None:
+    begun = {"messages": [*HELLO["messages"], {"role": "assistant", "content": "one two"}]}
+    going_on = {**begun, "continue_final_message": True, "add_generation_prompt": False}
+    async with simulator(mode="echo") as client:
+        whole = (await client.post("/v1/chat/completions", json=HELLO)).json()
+        rest = (await client.post("/v1/chat/completions", json=going_on)).json()
+        both = await client.post("/v1/chat/completions", json={**begun, "continue_final_message": True})
+    assert rest["choices"][0]["message"]["content"] == " three"
+    assert rest["usage"]["prompt_tokens"] == whole["usage"]["prompt_tokens"] + 2
+    assert (both.status_code, both.json()["error"]["type"]) == (400, "BadRequestError")
+
+
 async def test_random_mode_makes_max_tokens_or_else_the_configured_length() -> None:
     async with simulator(tokens=11) as client:
         got = []

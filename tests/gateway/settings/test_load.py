@@ -9,11 +9,14 @@ from typing import Any, ClassVar
 
 import pytest
 
+from engines.events import EventsAt
 from engines.kinds.openai import OpenAIEngine
 from engines.kinds.section import ReplicaSection
 from engines.kinds.simulator import SimulatorEngine
 from engines.kinds.vllm import VllmEngine
+from engines.launch.vllm import launched_events
 from engines.model import Operation
+from engines.port import Replica
 from gateway.settings import (
     ConfigError,
     Problem,
@@ -259,6 +262,39 @@ def test_flags_the_launcher_sets_are_refused() -> None:
     }
 
 
+def test_where_a_vllm_publishes_is_made_of_its_url_and_chosen_here_for_one_that_is_launched() -> None:
+    events = {"endpoint": "tcp://{host}:{port+100}", "replay_endpoint": "tcp://{host}:5558", "topic": "kv"}
+    engine = load(with_engine(kind="vllm", replicas=[{"url": "http://a:80"}], kv_events=events)).engines["e"]
+    assert engine.events_at(Replica("x", "http://b:8000")) == EventsAt("tcp://b:8100", "tcp://b:5558", "kv")
+    assert engine.events_at(Replica("x", "unix:/run/v.sock")) is None
+    engine = load(with_engine(kind="vllm", launch={"model": "m"}, kv_events={})).engines["e"]
+    assert engine.events_at(Replica("x", "http://127.0.0.1:1234")) == launched_events(1234)
+    plan = engine.launch_plan(["m"], {})
+    assert plan is not None
+    assert launched_events(1234).endpoint in str(plan.command(1234))
+    assert (
+        load(with_engine(kind="vllm", launch={"model": "m"})).engines["e"].events_at(Replica("x", "http://a")) is None
+    )
+
+
+def test_events_need_an_endpoint_that_is_an_address_and_launched_servers_take_none() -> None:
+    replicas = [{"url": "http://a"}]
+    for events, problem in (
+        ({}, {"engines.e.kv_events.endpoint": "is missing"}),
+        (
+            {"endpoint": "a:5557"},
+            {"engines.e.kv_events.endpoint": "should be an address of ZMQ's, such as tcp://{host}:5557"},
+        ),
+        (
+            {"endpoint": "tcp://{nobody}:1"},
+            {"engines.e.kv_events.endpoint": "should be an address of ZMQ's, such as tcp://{host}:5557"},
+        ),
+    ):
+        assert problems(with_engine(kind="vllm", replicas=replicas, kv_events=events)) == problem
+    launched = with_engine(kind="vllm", launch={"model": "m"}, kv_events={"endpoint": "tcp://{host}:5557"})
+    assert problems(launched) == {"engines.e.kv_events": "is chosen by the gateway for servers that it launches"}
+
+
 def test_a_vllm_url_is_its_root() -> None:
     tree = with_engine(kind="vllm", replicas=[{"url": "http://a/v1"}])
     assert problems(tree) == {"engines.e.replicas[0].url": "should be vLLM's root, without /v1"}
@@ -357,6 +393,30 @@ def test_tiers_default_to_the_position() -> None:
 def test_one_target_is_written_once() -> None:
     tree = config(models={"chat": {"targets": [{"engine": "llama"}, {"engine": "llama", "model": "chat"}]}})
     assert problems(tree) == {"models.chat.targets[1]": "is the same as models.chat.targets[0]"}
+
+
+@pytest.mark.parametrize(
+    ("model", "found"),
+    [
+        (
+            {"policy": {"other_zone_ms": 5}},
+            {"models.chat.policy.other_zone_ms": "means nothing to the policy least_load"},
+        ),
+        ({"policy": {"name": "random", "other_zone_ms": 0}}, {}),
+        ({"policy": {"name": "prefix", "other_zone_ms": 5}, "slow_start_s": 5}, {}),
+        ({"slow_start_s": 5}, {}),
+        (
+            {"policy": {"name": "round_robin"}, "slow_start_s": 5},
+            {"models.chat.slow_start_s": "means nothing to the policy round_robin, which weighs no load"},
+        ),
+    ],
+)
+def test_a_part_of_a_cost_needs_a_policy_that_adds_one_up(model: dict[str, Any], found: dict[str, str]) -> None:
+    tree = config(models={"chat": {**CHAT, **model}})
+    if found:
+        assert problems(tree) == found
+    else:
+        load(tree)
 
 
 class TestAuth:

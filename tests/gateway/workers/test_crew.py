@@ -90,7 +90,16 @@ async def test_every_worker_passes_the_admin_api_through(crew: Crew) -> None:
 async def test_the_loops_of_the_workers_are_shown_too(crew: Crew) -> None:
     _, _, text = await crew.call("GET", "/metrics")
     shown = set(re.findall(rb'penstock_loop_last_success_age_seconds{loop="([a-z_]+)"}', text))
-    loops = {b"config_reload", b"counters", b"engine_load", b"health", b"load_exchange", b"log_writer", b"prices"}
+    loops = {
+        b"config_reload",
+        b"counters",
+        b"ejection",
+        b"engine_load",
+        b"health",
+        b"load_exchange",
+        b"log_writer",
+        b"prices",
+    }
     restarts = re.findall(rb'penstock_loop_restarts_total{loop="([a-z_]+)"} (\S+)', text)
     assert (shown, [(loop, float(count)) for loop, count in restarts]) == (loops, [(loop, 0) for loop in sorted(loops)])
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
-from gateway.workers.messages import PrefixesSent
+from gateway.workers.messages import PrefixesSent, ToPlane
 from gateway.workers.prefix_exchange import PrefixExchange
 from routing.prefix_index import PrefixIndex
 from routing.replica import ReplicaTable
@@ -38,7 +38,8 @@ class Side:
             **bounds,  # type: ignore[arg-type]
         )
 
-    def _tell(self, message: PrefixesSent) -> bool:
+    def _tell(self, message: ToPlane) -> bool:
+        assert isinstance(message, PrefixesSent)
         if not self.full:
             self.told.append(message)
         return not self.full

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from gateway.telemetry.metrics.family import gauge, most
 
+PREFIX_MODE = gauge(
+    "penstock_prefix_mode",
+    "1 for how the gateway knows what a replica has cached: `events` (its engine tells of every block, and none was "
+    "missed), `approximate` (what was sent there, compared with reported cached tokens), `unknown` (the first alone).",
+    *("engine", "replica", "mode"),
+    combine=most,
+)
 PREFIX_REPORTED = gauge(
     "penstock_prefix_reported",
     "1 where the engine reports how much of a prompt it had cached; 0 where that is unknown and only guessed at.",
@@ -23,4 +30,4 @@ PREFIX_ERROR_RATIO = gauge(
     combine=most,
 )
 
-FAMILIES = (PREFIX_REPORTED, PREFIX_ERROR_TOKENS, PREFIX_ERROR_RATIO)
+FAMILIES = (PREFIX_MODE, PREFIX_REPORTED, PREFIX_ERROR_TOKENS, PREFIX_ERROR_RATIO)

@@ -6,7 +6,7 @@ from gateway.telemetry.metrics.family import add, gauge
 
 PROMPTS_HELD = gauge(
     "penstock_prompts_held_bytes",
-    "Prompts of streams that have sent nothing but comments, kept so that another engine can still answer.",
+    "Prompts of streams that another engine may still have to answer, or to continue, with what was said of them.",
     combine=add,
 )
 

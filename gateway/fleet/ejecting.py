@@ -1,0 +1,56 @@
+"""Looks for replicas that do worse than their peers, has them stand aside, and says so; `routing.ejection` judges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import structlog
+
+from gateway import clock
+from gateway.fleet.steps import in_slices
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.ejections import EJECTED, EJECTIONS
+from routing.ejection import ejections
+from routing.replica import ReplicaState
+from routing.route import ModelRoute
+
+EVERY_S: Final = 1.0
+
+log = structlog.get_logger()
+
+
+class Ejecting:
+    """Those of one worker. `look` is called every `EVERY_S` seconds; where no model asks for it, it does nothing."""
+
+    def __init__(self, metrics: Metrics, routes: Callable[[], Iterable[ModelRoute]]) -> None:
+        """`routes` are those of the moment."""
+        self._metrics = metrics
+        self._routes = routes
+        self._out: dict[ReplicaState, None] = {}
+        metrics.watch(EJECTED, lambda: [(state.key, 1.0) for state in self._out])
+
+    async def look(self) -> None:
+        await in_slices(self.steps(clock.monotonic()))
+
+    def steps(self, now: float) -> Iterator[None]:
+        """Let those back in whose time is over, and eject others."""
+        for state in [state for state in self._out if state.ejected_until_s <= now]:
+            del self._out[state]
+            state.readmit(now)
+            engine, replica = state.key
+            log.info("replica_readmitted", engine=engine, replica=replica)
+        routes = list(self._routes())
+        if not any(route.ejection is not None for route in routes):
+            return
+        for found in ejections(routes, now):
+            if found is not None:
+                state = found.state
+                engine, replica = state.key
+                for_s = state.eject(now, found.base_s, found.max_s)
+                self._out[state] = None
+                self._metrics.count(EJECTIONS, engine, replica, found.reason)
+                log.warning(
+                    "replica_ejected", engine=engine, replica=replica, reason=found.reason, why=found.why, for_s=for_s
+                )
+            yield

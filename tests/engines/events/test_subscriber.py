@@ -1,0 +1,165 @@
+"""Over real ZMQ sockets: what is published is followed, through losses, silences and restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import zmq
+
+from engines.events import Batch, Blocks, EventsAt, Removed, Stored
+from engines.events.subscriber import Subscriber
+from tests.engines.events.engine import PublishingEngine
+from tests.engines.events.publisher import Publisher
+
+pytestmark = pytest.mark.anyio
+
+
+class Following:
+    def __init__(self, at: EventsAt, answer_s: float = 30.0) -> None:
+        self.blocks = Blocks()
+        self.purges: list[bool] = []
+        self.subscriber = Subscriber(at, self._apply, self._purge, answer_s=answer_s)
+
+    def _apply(self, batch: Batch) -> None:
+        for event in batch.events:
+            if isinstance(event, Stored):
+                self.blocks.store(event)
+            elif isinstance(event, Removed):
+                self.blocks.remove(event)
+
+    def _purge(self, empty: bool) -> None:
+        self.purges.append(empty)
+        self.blocks.clear(complete=empty)
+
+    async def until(self, seen: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not seen():
+                await asyncio.sleep(0.001)
+
+    async def knows(self, engine: PublishingEngine) -> None:
+        await self.until(lambda: engine.held == {name for name in engine.held if name in self.blocks})
+        assert len(self.blocks) == len(engine.held)
+
+
+@asynccontextmanager
+async def following(
+    engine: PublishingEngine, *, with_topic: bool = True, replays: bool = True, answer_s: float = 30.0
+) -> AsyncIterator[tuple[Publisher, Following]]:
+    publisher = Publisher(engine, with_topic=with_topic)
+    at = publisher.at if replays else EventsAt(publisher.at.endpoint)
+    followed = Following(at, answer_s)
+    try:
+        yield publisher, followed
+    finally:
+        followed.subscriber.close()
+        publisher.close()
+
+
+@pytest.mark.parametrize("with_topic", [True, False])
+async def test_what_was_published_before_anybody_listened_is_had_by_replay_and_the_rest_as_it_comes(
+    with_topic: bool,
+) -> None:
+    engine = PublishingEngine()
+    engine.serve([1, 1, 2, 2])
+    async with following(engine, with_topic=with_topic) as (publisher, followed):
+        await publisher.send()  # to nobody
+        assert 0 == await publisher.answer()
+        await followed.knows(engine)
+        engine.serve([3, 3])
+        await publisher.send()
+        await followed.knows(engine)
+    assert (True, [True]) == (followed.blocks.complete, followed.purges)
+
+
+async def test_what_was_lost_is_asked_for() -> None:
+    engine = PublishingEngine(buffer_steps=10)
+    async with following(engine) as (publisher, followed):
+        await publisher.answer()
+        for prompt in ([1, 1], [2, 2], [3, 3], [1, 2]):
+            engine.serve(prompt)
+        await publisher.send(lose=2)
+        assert 0 == await publisher.answer()
+        await followed.knows(engine)
+        for prompt in ([2, 1], [2, 3]):
+            engine.serve(prompt)
+        await publisher.send(lose=1)
+        assert 3 == await publisher.answer()
+        await followed.knows(engine)
+    assert True in followed.purges
+    assert followed.blocks.complete
+
+
+async def test_an_engine_that_starts_anew_at_the_same_place_is_known_from_its_beginning() -> None:
+    engine = PublishingEngine()
+    engine.serve([1, 1, 2, 2])
+    async with following(engine) as (publisher, followed):
+        await publisher.answer()
+        await followed.knows(engine)
+        publisher.close()
+        engine.restart()
+        engine.serve([2, 2])
+        again = Publisher(engine, publisher.at)
+        assert [0, 0] == [await again.answer(), await again.answer()]
+        await followed.knows(engine)
+        again.close()
+    assert (True, [True, True]) == (followed.blocks.complete, followed.purges)
+
+
+async def test_without_an_answer_what_comes_is_followed_and_nothing_before_it_believed() -> None:
+    engine = PublishingEngine()
+    engine.serve([1, 1, 2, 2])
+    async with following(engine, answer_s=0.01) as (publisher, followed):
+        await publisher.send()
+        await followed.until(lambda: followed.purges[-1:] == [False])
+        engine.serve([3, 3])
+        await publisher.send()
+        await followed.until(lambda: len(followed.blocks) == 1)
+    assert not followed.blocks.complete
+
+
+async def test_without_an_address_to_ask_at_the_same() -> None:
+    engine = PublishingEngine()
+    engine.serve([1, 1, 2, 2])
+    engine.sent.clear()
+    async with following(engine, replays=False) as (publisher, followed):
+        await followed.until(lambda: followed.purges == [True, False])
+        async with asyncio.timeout(10):
+            while followed.subscriber.feed._next is None:  # until its subscription has got there
+                engine.publish([])
+                await publisher.send()
+                await asyncio.sleep(0.001)
+        engine.serve([3, 3])
+        await publisher.send()
+        await followed.until(lambda: len(followed.blocks) == 1)
+    assert not followed.blocks.complete
+
+
+async def test_messages_of_another_shape_are_passed_over() -> None:
+    engine = PublishingEngine()
+    async with following(engine) as (publisher, followed):
+        await publisher.answer()
+        await publisher._pub.send_multipart((b"hello",))
+        await publisher._pub.send_multipart((b"", b"\0", b"x"))
+        engine.serve([3, 3])
+        await publisher.send()
+        await followed.knows(engine)
+    assert followed.blocks.complete
+
+
+async def test_more_batches_than_fit_into_one_turn_all_come() -> None:
+    engine = PublishingEngine(capacity=50, buffer_steps=1000)
+    for number in range(300):
+        engine.serve([number % 90 + 1, number % 7 + 1] * (number % 3 + 1))
+    engine.sent.clear()
+    async with following(engine) as (publisher, followed):
+        await publisher.answer()
+        await followed.knows(engine)
+    assert followed.blocks.complete
+
+
+async def test_an_address_that_is_none_is_an_error() -> None:
+    with pytest.raises(zmq.ZMQError):
+        Following(EventsAt("tcp://nowhere"))
