@@ -65,7 +65,7 @@ class Accounting(Settlement):
 
     @property
     def held(self) -> HeldPrompts:
-        """Of the streams that have sent nothing but comments."""
+        """The worker's."""
         return self._held
 
     def waited(self, model: str, seconds: float) -> None:
