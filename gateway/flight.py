@@ -144,20 +144,20 @@ class Flight(Owner, Opening, Work):
         """Choose an endpoint and send."""
         serving = self._serving
         assert serving is not None
-        route = serving.route
+        route, facts = serving.route, self.facts
         route.budget.deposit()
         if self.deadlines is not None:
-            self.facts.deadline_s = due_s(self.deadlines, self.received_s)
+            facts.deadline_s = due_s(self.deadlines, self.received_s)
         if serving.request_transforms:
             assert self._prompt is not None
-            refused = transformed(self._prompt, self.facts, serving.request_transforms)
+            refused = transformed(self._prompt, facts, serving.request_transforms)
             if refused is not None:
                 self.fail(refused)
                 return
-        endpoint = choose(route, self.facts, self.received_s, self._rng)
+        endpoint = choose(route, facts, self.received_s, self._rng)
         if endpoint is None:
             self.fail(self._nobody())
-        elif self._room.busy or is_full(endpoint, self.facts, route, self.received_s):
+        elif self._room.busy or facts.deadline_s is not None or is_full(endpoint, facts, route, self.received_s):
             self._serving = None
             self._waiting = self._room.enter(self, serving, endpoint, self.received_s)
         else:
@@ -395,5 +395,5 @@ class Flight(Owner, Opening, Work):
         if self.continuation is not None:
             self.continuation.end()
             self.continuation = None
-        if self._room.busy:
-            self._room.freed(now)
+        if self._room.busy or self._room.went:
+            self._room.over(self, now)

@@ -15,6 +15,7 @@ from gateway import clock
 from gateway.errors import Failure
 from routing.admission import Admission, Reason, Refusal, Ticket
 from routing.policy import choose_with_room
+from routing.service import takes_s
 
 if TYPE_CHECKING:
     from gateway.fleet.snapshot import Serving
@@ -54,7 +55,7 @@ class Counts(Protocol):
 class WaitingRoom:
     """All lines of one worker."""
 
-    __slots__ = ("_counts", "_look", "_loop", "_pumping", "_rng", "busy", "serving")
+    __slots__ = ("_counts", "_look", "_loop", "_pumping", "_rng", "busy", "serving", "went")
 
     def __init__(
         self,
@@ -70,18 +71,24 @@ class WaitingRoom:
         self._rng = rng
         self.busy: dict[str, Admission] = {}
         """The lines in which somebody waits, by model."""
+        self.went: dict[Guest, Admission] = {}
+        """Those that went and have not ended, each with its line."""
         self._pumping = False
         self._look: asyncio.TimerHandle | None = None
 
     def enter(self, guest: Guest, serving: Serving, endpoint: Endpoint, now: float) -> Ticket | None:
         """Go, wait or be refused, as there is room; `endpoint` is where it would go. Returns the ticket if it waits."""
         line = serving.route.line
+        facts = guest.facts
         room = False
         if not line.waiting:
-            found, room = choose_with_room(serving.route, guest.facts, now, self._rng)
+            found, room = choose_with_room(serving.route, facts, now, self._rng)
             endpoint = found or endpoint
-        answer = line.offer(guest.facts, guest, now, room, _takes_s(guest.facts, endpoint))
+        in_flight = 0 if room or facts.deadline_s is None else _in_flight(serving, facts)
+        takes = takes_s(facts, endpoint.state)
+        answer = line.offer(facts, guest, now, room, takes, in_flight)
         if answer is None:
+            self._goes(line, guest, now + takes)
             guest.called(serving, endpoint, 0.0, now)
         elif isinstance(answer, Ticket):
             self.busy[guest.model] = line
@@ -101,6 +108,18 @@ class WaitingRoom:
             line.withdraw(ticket)
             _stop(ticket)
             self._idle(guest.model, line)
+
+    def over(self, guest: Guest, now: float) -> None:
+        """A request has ended, perhaps one that went through here: whoever's turn it is, goes."""
+        line = self.went.pop(guest, None)
+        if line is not None:
+            line.ended(guest)
+        if self.busy:
+            self.freed(now)
+
+    def _goes(self, line: Admission, guest: Guest, ends_s: float) -> None:
+        line.started(guest, ends_s)
+        self.went[guest] = line
 
     def freed(self, now: float) -> None:
         """There may be room: whoever's turn it is, goes."""
@@ -125,7 +144,9 @@ class WaitingRoom:
             _stop(ticket)
             waited_s = now - ticket.since_s
             self._counts.waited(model, waited_s)
-            _guest(ticket).called(serving, endpoint, waited_s, now)
+            guest = _guest(ticket)
+            self._goes(line, guest, now + takes_s(ticket.facts, endpoint.state))
+            guest.called(serving, endpoint, waited_s, now)
         self._idle(model, line)
 
     def _idle(self, model: str, line: Admission) -> None:
@@ -167,7 +188,7 @@ def _stop(ticket: Ticket) -> None:
         cast("asyncio.TimerHandle", timer).cancel()
 
 
-def _takes_s(facts: RequestFacts, endpoint: Endpoint) -> float:
-    """How long its prefill takes once it goes, where the replica is known: it cannot be answered sooner."""
-    prefill = endpoint.state.prefill
-    return (prefill.base_ms + facts.prompt_tokens * prefill.ms_per_token) * 1e-3 if prefill.learned else 0.0
+def _in_flight(serving: Serving, facts: RequestFacts) -> int:
+    """Requests of ours wherever this one could go."""
+    pools = serving.route.speakers[facts.operation].pools
+    return sum([endpoint.state.in_flight_requests for pool in pools for endpoint in pool])

@@ -16,6 +16,7 @@ its turn comes, replicas that came meanwhile included.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -44,6 +45,8 @@ class AdmissionSettings:
     enabled: bool = True
 
 
+MOST_FORESEEN: Final = 1024
+"""Of those ahead; with more the wait is told by how fast the line moves. So many take half a millisecond."""
 DEFAULT_ADMISSION: Final = AdmissionSettings()
 IDLE_SHARE: Final = 0.5
 """How full a replica may be for work of negative priority."""
@@ -69,15 +72,17 @@ class Refusal:
 class Ticket:
     """One request in the line."""
 
-    __slots__ = ("deadline_s", "facts", "owner", "since_s", "tenant", "timer", "tokens", "waits")
+    __slots__ = ("deadline_s", "facts", "owner", "since_s", "takes_s", "tenant", "timer", "tokens", "waits")
 
-    def __init__(self, facts: RequestFacts, owner: object, now: float, deadline_s: float) -> None:
+    def __init__(self, facts: RequestFacts, owner: object, now: float, deadline_s: float, takes_s: float = 0.0) -> None:
         self.facts = facts
         self.owner = owner
         """Whoever offered it; the line only hands it back."""
         self.since_s = now
         self.deadline_s = deadline_s
         """When it is no longer worth waiting."""
+        self.takes_s = takes_s
+        """How long it will take once it goes; 0 where nobody knows."""
         self.tenant = facts.tenant
         self.tokens = facts.prompt_tokens + facts.output_tokens
         self.waits = True
@@ -99,6 +104,7 @@ class Admission:
         "_last_s",
         "_order",
         "_rate",
+        "_running",
         "_virtual",
         "settings",
         "waiting",
@@ -121,14 +127,16 @@ class Admission:
         self._rate = Ewma(0.0, _RATE_DECAY_S, seed_weight=1e-9)
         """Tokens a second that left the line while it was one."""
         self._last_s = 0.0
+        self._running: dict[object, float] = {}
+        """Those that went through here and have not ended, each with when it should."""
 
     def offer(
-        self, facts: RequestFacts, owner: object, now: float, room: bool, takes_s: float = 0.0
+        self, facts: RequestFacts, owner: object, now: float, room: bool, takes_s: float = 0.0, in_flight: int = 0
     ) -> Ticket | Refusal | None:
         """Whether it may go: None (`ADMITTED`), or it waits with the ticket, or is refused.
 
         `room`: some endpoint that it may go to is not known to be full. `takes_s`: how long it will take once it goes,
-        as far as anybody knows.
+        as far as anybody knows. `in_flight`: how many requests of the model run, where it is known of each how long.
         """
         if not self.waiting and room:
             if facts.deadline_s is not None and now + takes_s > facts.deadline_s:
@@ -143,10 +151,10 @@ class Admission:
             return Refusal(Reason.TENANT_QUEUE_FULL, self._retry_after_s(held))
         deadline_s = now + settings.max_wait_s
         if facts.deadline_s is not None:
-            if now + self._wait_s(facts) + takes_s > facts.deadline_s:
+            if now + self._wait_s(facts, now, takes_s, in_flight) + takes_s > facts.deadline_s:
                 return Refusal(Reason.TOO_LATE, self._retry_after_s(self.waiting_tokens))
             deadline_s = min(deadline_s, facts.deadline_s - takes_s)
-        ticket = Ticket(facts, owner, now, deadline_s)
+        ticket = Ticket(facts, owner, now, deadline_s, takes_s)
         self._enter(ticket, now)
         return ticket
 
@@ -181,6 +189,14 @@ class Admission:
                 self._heap = [entry for entry in self._heap if entry[3].waits]
                 heapq.heapify(self._heap)
 
+    def started(self, owner: object, ends_s: float) -> None:
+        """It went, and should be over then. Call `ended` once it is."""
+        self._running[owner] = ends_s
+
+    def ended(self, owner: object) -> None:
+        """It is over. Owners that never started are fine."""
+        self._running.pop(owner, None)
+
     def overdue(self, ticket: Ticket) -> Refusal:
         """What one is told whose time was up while it waited."""
         return Refusal(Reason.WAITED_TOO_LONG, self._retry_after_s(self.waiting_tokens))
@@ -192,7 +208,7 @@ class Admission:
             self._virtual.clear()
         priority = ticket.facts.priority
         place = priority, ticket.tenant
-        start = max(self._virtual.get(priority, 0.0), self._finish.get(place, 0.0))
+        start = self._start(ticket.facts)
         if len(self._finish) >= _TAGS_KEPT and place not in self._finish:
             self._finish.clear()
         self._finish[place] = start + ticket.tokens
@@ -223,8 +239,22 @@ class Admission:
         if took_s > 0.0:
             self._rate.add(tokens / took_s, now, weight=took_s)
 
-    def _wait_s(self, facts: RequestFacts) -> float:
-        """How long it would wait, as fast as the line has lately moved; 0 where it has not moved yet."""
+    def _start(self, facts: RequestFacts) -> float:
+        """Where one that comes now stands among those of its priority."""
+        if not self.waiting:
+            return 0.0
+        priority = facts.priority
+        return max(self._virtual.get(priority, 0.0), self._finish.get((priority, facts.tenant), 0.0))
+
+    def _wait_s(self, facts: RequestFacts, now: float, takes_s: float, in_flight: int) -> float:
+        """How long it would wait: until those ahead have gone, each when one that runs ends; or, where it is not known
+        how long they take, as fast as the line has lately moved, and 0 where it has not moved yet."""
+        if takes_s > 0.0 and 0 < in_flight and self.waiting <= MOST_FORESEEN:
+            place = -facts.priority, self._start(facts), self._order + 1
+            before = sorted([entry for entry in self._heap if entry[3].waits and entry[:3] < place])
+            takes = [entry[3].takes_s for entry in before]
+            if not takes or min(takes) > 0.0:
+                return foreseen(takes, self._ends(now, takes_s, in_flight)) - now
         rate = self._rate.value
         if rate <= 0.0:
             return 0.0
@@ -235,9 +265,27 @@ class Admission:
         ahead += min(self._bands.get(priority, 0), own * len(self._held))
         return ahead / rate
 
+    def _ends(self, now: float, takes_s: float, in_flight: int) -> list[float]:
+        """When those that run should end. One that has run for longer than it should is taken to run on for as long
+        again as it is over. Of one that did not go through here nobody knows: they end one by one within the time that
+        this one takes."""
+        ends = [end_s if end_s > now else 2.0 * now - end_s for end_s in self._running.values()]
+        others = max(0, in_flight - len(ends))
+        return ends + [now + takes_s * (at + 0.5) / others for at in range(others)]
+
     def _retry_after_s(self, tokens: int) -> float:
         """When so many tokens will have left."""
         rate = self._rate.value
         if rate <= 0.0:
             return LEAST_RETRY_S
         return min(MOST_RETRY_S, max(LEAST_RETRY_S, tokens / rate))
+
+
+def foreseen(ahead: Sequence[float], ends: Sequence[float]) -> float:
+    """When the next one can go after those `ahead`, each of which takes so many seconds and goes as soon as one that
+    runs ends; `ends` is when they do, one at least."""
+    free = list(ends)
+    heapq.heapify(free)
+    for takes_s in ahead:
+        heapq.heapreplace(free, free[0] + takes_s)
+    return free[0]

@@ -14,7 +14,8 @@ long one. Who is over a bound forgets: the slot what it used least recently, the
 At 10 million pairs of prompts of 64 blocks that share nothing: 13 bytes a pair, 126 MiB, 8 of them the keys, which both
 views share until one of them is cut. A stretch by itself costs about 200 bytes, so that prompts of 11 blocks come to 46
 bytes a pair, and the worst to 440 MiB for that capacity. Nothing is reserved: an index that holds nothing takes 44 KiB.
-An add forgets a run in about 3 us: only 512 KiB that take the place of 2,048 prompts of one block take over 2 ms (6).
+An add forgets a run in about 3 us, and no more than `FORGOTTEN_BY_AN_ADD`: what a prompt of 512 KiB cannot get of the
+room of 2,048 prompts of one block is left out at its own end, until it is sent again.
 Figures: `python -m tests.timing.prefix_index`.
 """
 
@@ -33,6 +34,8 @@ UNLIMITED: Final = 1 << 62
 STRETCH_PAIRS: Final = 7
 """Pairs of the capacity for each stretch: runs, each with a span, of 14 blocks or more use all of it."""
 FEWEST_STRETCHES: Final = 1024
+FORGOTTEN_BY_AN_ADD: Final = 256
+"""Runs, for each of its bounds: about 0.8 ms. More than that only comes of a very long prompt among very short ones."""
 SWEPT_BY_AN_ADD: Final = 4
 """Runs of slots that left, forgotten by the way: about 2 us each."""
 RANK_SLOT_BITS: Final = 20
@@ -99,13 +102,15 @@ class PrefixIndex:
                 self._shorten(holding, holding.oldest(), 0)
             self._leaving.pop()
             heappush(self._free, holding.slot)
+            if not self.runs:  # spans that nobody holds: only colliding keys leave them
+                self._spans.clear()
         return False
 
     def limit(self, slot: int, blocks: int) -> None:
         """The replica's cache has room for so many blocks."""
         holding = self._holdings[slot]
         holding.limit = blocks
-        self._keep_limit(holding)
+        self._keep_limit(holding, len(holding.runs))
 
     def shed(self, slot: int, keep: int, runs: int = 128) -> bool:
         """Forget what the slot used least recently until it holds `keep` blocks, but at most so many runs (128: about
@@ -166,13 +171,23 @@ class PrefixIndex:
             heappush(self._ranks, self._stamp << RANK_SLOT_BITS | slot)
         if self._leaving:
             self.sweep(SWEPT_BY_AN_ADD)
-        self._keep_limit(holding)
-        while self.pairs > self.capacity_pairs or self.stretches > self.most_stretches:
+        self._keep_limit(holding, FORGOTTEN_BY_AN_ADD)
+        self._leave_out(holding, holding.blocks - holding.limit)
+        for _ in range(FORGOTTEN_BY_AN_ADD):
+            if self.pairs <= self.capacity_pairs and self.stretches <= self.most_stretches:
+                break
             if not self.runs:  # spans that nobody holds: only colliding keys leave them
                 self._spans.clear()
                 break
             self._forget_oldest()
+        self._leave_out(holding, self.pairs - self.capacity_pairs)
         return packed
+
+    def _leave_out(self, holding: Holding, blocks: int) -> None:
+        """So many blocks at the end of what the slot was sent last."""
+        last = holding.runs.get(self._stamp) if blocks > 0 else None
+        if last is not None:
+            self._shorten(holding, self._stamp, max(0, len(last) // KEY_BYTES - blocks))
 
     def cut(self, chain: Sequence[int], slot: int, depth: int) -> None:
         """The replica says that it holds at most the first `depth` blocks of the chain.
@@ -205,11 +220,15 @@ class PrefixIndex:
                 self._shorten(holding, stamp, 0)
         holding.has_holes = bool(holding.runs)
 
-    def _keep_limit(self, holding: Holding) -> None:
-        while holding.blocks > holding.limit:
-            self._forget(holding, holding.blocks - holding.limit)
-        while len(holding.runs) > MOST_RUNS:
-            self._forget(holding, holding.blocks)
+    def _keep_limit(self, holding: Holding, runs: int) -> None:
+        """Forget what is over the slot's bounds, but at most so many runs."""
+        for _ in range(runs):
+            if holding.blocks > holding.limit:
+                self._forget(holding, holding.blocks - holding.limit)
+            elif len(holding.runs) > MOST_RUNS:
+                self._forget(holding, holding.blocks)
+            else:
+                break
 
     def _forget_oldest(self) -> None:
         """One step towards all bounds: a run of a slot that left, or the oldest one, or as much of it as it takes."""

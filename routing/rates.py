@@ -1,4 +1,4 @@
-"""How fast a replica prefills, learned from how long it takes to its first tokens.
+"""How fast a replica prefills, learned from how long it takes to its first tokens, and how fast it decodes.
 
 Time to the first token is taken to be a line over the tokens that had to be prefilled before it, one's own and those
 ahead: `base + slope * tokens`. The line is fitted by least squares over samples that fade (weight falls by e every
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from typing import Final
+
+from routing.ewma import Ewma
 
 DECAY_S: Final = 60.0
 SPACING_S: Final = 0.05
@@ -98,3 +100,31 @@ class PrefillRate:
             slope = (self._weight * self._xy - self._x * self._y) / spread
             self.ms_per_token = min(_MOST_MS_PER_TOKEN, max(_LEAST_MS_PER_TOKEN, slope))
         self.base_ms = max(0.0, (self._y - self.ms_per_token * self._x) / self._weight)
+
+
+class DecodeRate:
+    """The time per output token of one replica, at the load that it has lately had."""
+
+    __slots__ = ("_mean", "_next_s", "_samples", "ms_per_token")
+
+    def __init__(self) -> None:
+        self._mean = Ewma(0.0, DECAY_S, seed_weight=1e-9)
+        self.ms_per_token = 0.0
+        """0 until it is learned."""
+        self._samples = 0
+        self._next_s = float("-inf")
+
+    @property
+    def learned(self) -> bool:
+        """Whether it rests on what the replica did."""
+        return self._samples > 0
+
+    def learn(self, tpot_ms: float, now: float) -> None:
+        """An answer took so long for each token after its first."""
+        if now < self._next_s or not 0.0 <= tpot_ms <= _MOST_MS:
+            return
+        self._samples += 1
+        if self._samples > _WARM_SAMPLES:
+            self._next_s = now + SPACING_S
+        self._mean.add(tpot_ms, now)
+        self.ms_per_token = self._mean.value

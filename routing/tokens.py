@@ -18,6 +18,7 @@ _RATIO_BOUNDS = (
     0.01,
     16.0,
 )  # a usage report outside is an image, a cache artefact or a lie: it may not poison the mean
+_MOSTLY = 0.9
 _WARM_SAMPLES = 50
 _SPACING_S = 0.1
 _MAX_OUTPUT_TOKENS = 1_000_000.0
@@ -26,13 +27,15 @@ _MAX_OUTPUT_TOKENS = 1_000_000.0
 class TokenEstimate:
     """What one public model's requests have cost. The two reads are multiplications: they are on the request path."""
 
-    __slots__ = ("_next_s", "_output", "_output_tokens", "_ratio", "_samples", "_tokens_per_byte")
+    __slots__ = ("_cut", "_next_s", "_output", "_output_tokens", "_ratio", "_samples", "_tokens_per_byte")
 
     def __init__(self) -> None:
         self._ratio = Ewma(1.0, _DECAY_S, seed_weight=_SEED_BYTES)
         self._output = Ewma(_SEED_OUTPUT_TOKENS, _DECAY_S)
         self._tokens_per_byte = 1.0 / BYTES_PER_TOKEN
         self._output_tokens = int(_SEED_OUTPUT_TOKENS)
+        self._cut = Ewma(0.0, _DECAY_S)
+        """What part of the answers ran to the limit of their request."""
         self._samples = 0
         self._next_s = float("-inf")
 
@@ -48,12 +51,14 @@ class TokenEstimate:
     def output_tokens(self, max_tokens: int | None = None) -> int:
         """Expected output tokens of a request with this limit (None: no limit); at least 1."""
         expected = self._output_tokens
-        if max_tokens is not None and max_tokens < expected:
+        if max_tokens is not None and (max_tokens < expected or self._cut.value > _MOSTLY):
             return max_tokens if max_tokens > 0 else 1
         return expected
 
-    def learn(self, prompt_bytes: int, input_tokens: int, output_tokens: int, now: float) -> None:
+    def learn(self, prompt_bytes: int, input_tokens: int, output_tokens: int, now: float, cut: bool = False) -> None:
         """Take in the usage an engine reported for a request of `prompt_bytes`; zeroes are not samples.
+
+        `cut`: the answer ended at its request's limit. Where nearly all do, the limit says what an answer takes.
 
         At most one sample per `_SPACING_S` counts once the estimate is warm: two exponentials per request would cost
         more than routing it, and a hundred samples a second say no more than ten.
@@ -72,3 +77,4 @@ class TokenEstimate:
         if output_tokens > 0:
             self._output.add(min(float(output_tokens), _MAX_OUTPUT_TOKENS), now)
             self._output_tokens = max(1, round(self._output.value))
+            self._cut.add(1.0 if cut else 0.0, now)

@@ -98,7 +98,8 @@ class Accounting(Settlement):
             continued = continuation is not None and continuation.count > 0
             if usage is not None:
                 if not flight.error_kind and usage.source == "reported" and not continued:
-                    flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s)
+                    cut = finish_reason == "length"
+                    flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s, cut)
                     if upstream.endpoint.state.slot >= 0:
                         attempt.compare(flight.facts.prompt_tokens, usage, finished_s)
                 if not upstream.price_source:
@@ -114,6 +115,8 @@ class Accounting(Settlement):
                 ttft_s = began.first_byte_s - began.dispatched_s
                 if usage is not None and usage.output_tokens > 1 and attempt.last_content_s:
                     tpot_s = (attempt.last_content_s - began.first_byte_s) / (usage.output_tokens - 1)
+                    if not continued:
+                        upstream.endpoint.state.decode.learn(tpot_s * 1e3, finished_s)
         flight.cost_usd = cost
         series.settle(flight.answer_status, duration_s, ttft_s, tpot_s, overhead_s, usage, cost)
         if cost is not None:

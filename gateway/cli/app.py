@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import config, cost, records, routing, serve, simulate, simulate_routing
+from gateway.cli import config, cost, records, routing, serve, simulate, simulate_admission, simulate_routing
 
 app = typer.Typer(
     name="penstock",
@@ -16,7 +16,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, config, records, cost, routing, simulate, simulate_routing):
+for group in (serve, config, records, cost, routing, simulate, simulate_admission, simulate_routing):
     group.register(app)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from gateway.control.links import Links
 from gateway.workers.messages import Load, RemoteLoad, ReplicaLoad
 
-EVERY_S = 0.05
+EVERY_S = 0.02
+"""What is older misleads: where prompts are shared, at 90 % of saturation, 4 workers that hear of it every 100 ms do a
+third of what they do at 20 ms (`penstock simulate-routing --gateways 4 --tell-ms ...`)."""
 
 
 class LoadExchange:
@@ -14,6 +16,8 @@ class LoadExchange:
     def __init__(self, links: Links) -> None:
         self._links = links
         self._loads: dict[str, list[ReplicaLoad]] = {}
+        self._told: dict[str, list[ReplicaLoad]] = {}
+        """What each worker knows of the others."""
 
     def note(self, worker: str, load: Load) -> None:
         if worker in self._links:
@@ -22,9 +26,11 @@ class LoadExchange:
     def departed(self, worker: str) -> None:
         """What it had in flight is gone with it."""
         self._loads.pop(worker, None)
+        self._told.pop(worker, None)
 
     async def share(self) -> None:
-        """The loop's step: tell each worker what the others have in flight. One that finds no room comes again."""
+        """The loop's step: tell each worker what is new of what the others have in flight. One that finds no room comes
+        again."""
         for worker in self._links:
             total: dict[tuple[str, str], ReplicaLoad] = {}
             for other, loads in self._loads.items():
@@ -33,4 +39,6 @@ class LoadExchange:
                         key = one.engine, one.replica
                         known = total.get(key)
                         total[key] = one if known is None else known.with_more(one)
-            self._links.tell(worker, RemoteLoad(list(total.values())), bulk=True)
+            loads_now = list(total.values())
+            if loads_now != self._told.get(worker, []) and self._links.tell(worker, RemoteLoad(loads_now), bulk=True):
+                self._told[worker] = loads_now

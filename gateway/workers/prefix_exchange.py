@@ -1,7 +1,7 @@
 """What this worker tells of the prompts that it sends, and what its index hears of those that others sent.
 
     a request is sent            one append (`routing.prefix_news`)
-    ... the first in a while     starts a timer of 50 ms; a worker that sends nothing has none
+    ... the first in a while     starts a timer of 20 ms; a worker that sends nothing has none
     the timer rings              one message with all of it, to the control plane, and from there to the others
     another worker's comes       its prompts go into the index, in steps between which the streams are served
     an engine's news comes       (`gateway.control.kv_events`) what it evicted leaves the index in its turn
@@ -29,7 +29,7 @@ from routing.prefix_news import PrefixNews
 from routing.prefix_samples import PrefixSamples
 from routing.replica import ReplicaKey, ReplicaTable
 
-EVERY_S: Final = 0.05
+EVERY_S: Final = 0.02
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Of keys that wait for their turn: 8,192 prompts of 16 KiB."""
 SENT: Final = -1

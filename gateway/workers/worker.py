@@ -87,7 +87,7 @@ if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
 
 FLUSH_S = 0.15
-LOAD_S = 0.05
+LOAD_S = 0.02
 ADMIN_TIMEOUT_S = 30.0
 HOME_TIMEOUT_S = 2.0
 ADMIN_AT_ONCE = 16
@@ -390,8 +390,7 @@ class Worker:
     async def _tell_load(self) -> None:
         loads = [
             ReplicaLoad(*state.key, state.in_flight_tokens, state.prefill_tokens, state.in_flight_requests)
-            for state in self.fleet.table
-            if state.in_flight_requests
+            for state in self.fleet.table.busy()
         ]
         if loads != self._last_load and self._tell(Load(loads), bulk=True):
             self._last_load = loads  # one that found no room is told again

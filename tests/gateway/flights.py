@@ -451,6 +451,7 @@ class Bench:
             taken[f"{state.key} meter"] = self.meters[state.key]._in_flight
         taken["waiting tokens"] = self.route.line.waiting_tokens
         taken["busy lines"] = len(self.room.busy)
+        taken["guests"] = len(self.room.went)
         taken["held prompts"] = self.ledger.held.bytes
         for engine in self.engines:
             taken[f"{engine.name} series"] = self.metrics.series("m", engine.name).in_flight

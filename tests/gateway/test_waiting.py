@@ -144,6 +144,31 @@ def test_what_could_not_be_answered_in_time_is_refused_at_once(now: StepClock) -
     assert "within the time" in client.error["message"]
 
 
+def test_what_would_decode_for_too_long_is_refused_though_there_is_room(now: StepClock) -> None:
+    bench = Bench(now)
+    (state,) = bench.table
+    state.prefill.learn(10.0, 50.0, now.now_s)
+    for _ in range(40):  # streams of two tokens, cut by their limit, the second of them a second after the first
+        _, client = bench.begin(max_tokens=2)
+        call = bench.calls[-1]
+        call.head()
+        call.read(chunk())
+        now.now_s += 1.0
+        usage = b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}\n\n'
+        call.done(FINISH.replace(b'"stop"', b'"length"'), usage, DONE)
+        assert client.state == "answered"
+    assert state.decode.ms_per_token == pytest.approx(1000.0)
+    allowed = Deadlines(float("inf"), float("inf"), float("inf"), 10.0)
+    asked = len(bench.calls)
+    _, refused = bench.begin(deadlines=allowed, max_tokens=20)
+    assert (refused.status, len(bench.calls)) == (503, asked)
+    assert "within the time" in refused.error["message"]
+    _, served = bench.begin(deadlines=allowed, max_tokens=5)
+    finish(bench.calls[-1])
+    assert served.state == "answered"
+    assert bench.outstanding() == {}
+
+
 def test_a_failure_to_connect_makes_room_too(now: StepClock) -> None:
     bench = Bench(now, admission=ONE)
     bench.begin()

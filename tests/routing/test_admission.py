@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.admission import ADMITTED, LEAST_RETRY_S, Admission, AdmissionSettings, Reason, Refusal, Ticket
+from routing.admission import (
+    ADMITTED,
+    LEAST_RETRY_S,
+    Admission,
+    AdmissionSettings,
+    Reason,
+    Refusal,
+    Ticket,
+    foreseen,
+)
 from routing.facts import RequestFacts
 
 
@@ -178,3 +187,69 @@ def test_backlogged_tenants_are_served_alike_but_for_one_request(sizes: list[tup
         done[ticket.tenant] += ticket.tokens
         left[ticket.tenant] -= 1
         assert abs(done["a"] - done["b"]) <= 2 * max(tokens for _, tokens in sizes)
+
+
+# -- what will be, where it is known how long everything takes ---------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(
+    ahead=st.lists(st.floats(0.1, 10.0), max_size=12),
+    ends=st.lists(st.floats(0.0, 10.0), min_size=1, max_size=5),
+    more=st.floats(0.1, 10.0),
+)
+def test_the_next_one_goes_as_soon_as_a_place_is_free_and_never_sooner_for_one_more_ahead(
+    ahead: list[float], ends: list[float], more: float
+) -> None:
+    places = sorted(ends)
+    for takes_s in ahead:  # one by one, each into the place that is free first
+        places[0] += takes_s
+        places.sort()
+    assert foreseen(ahead, ends) == pytest.approx(places[0])
+    assert foreseen([*ahead, more], ends) >= foreseen(ahead, ends)
+    assert foreseen(ahead, [*ends, 0.0]) <= foreseen(ahead, ends)
+
+
+def timed(line: Admission, takes_s: float, deadline_s: float, now: float = 0.0, in_flight: int = 2) -> bool:
+    """Whether one of a tenant of its own is let in that takes so long and is due then."""
+    answer = line.offer(
+        asks(tenant=f"due {deadline_s}", deadline_s=deadline_s), object(), now, False, takes_s, in_flight
+    )
+    if isinstance(answer, Ticket):
+        line.withdraw(answer)
+    return isinstance(answer, Ticket)
+
+
+def test_what_runs_and_what_waits_says_when_one_that_comes_now_will_be_over() -> None:
+    line = Admission(AdmissionSettings())
+    line.started("a", 4.0)
+    line.started("b", 6.0)
+    assert (timed(line, 1.0, 4.9), timed(line, 1.0, 5.1)) == (False, True)
+    line.offer(asks(), None, 0.0, False, 3.0, 2)  # from 4 to 7, so the next place is free at 6
+    assert (timed(line, 1.0, 6.9), timed(line, 1.0, 7.1)) == (False, True)
+    line.ended("a")
+    line.ended("a")
+    line.started("c", 1.0)  # from 1 to 4, and then 4
+    assert (timed(line, 1.0, 4.9), timed(line, 1.0, 5.1)) == (False, True)
+
+
+def test_only_those_that_go_before_it_count() -> None:
+    line = Admission(AdmissionSettings())
+    line.started("a", 4.0)
+    line.offer(asks(priority=-1), None, 0.0, False, 30.0, 1)
+    assert timed(line, 1.0, 5.1, in_flight=1)
+    for _ in range(3):
+        line.offer(asks(tenant="loud"), None, 0.0, False, 10.0, 1)
+    assert not timed(line, 1.0, 14.9, in_flight=1)  # behind the first of the other tenant's, not behind all
+    assert timed(line, 1.0, 15.1, in_flight=1)
+
+
+def test_of_those_that_nobody_knows_one_ends_after_the_other() -> None:
+    line = Admission(AdmissionSettings())
+    assert (timed(line, 4.0, 4.9), timed(line, 4.0, 5.1)) == (False, True)  # two end within 4 s: at 1 and 3
+
+
+def test_one_that_is_over_its_time_is_taken_to_run_on() -> None:
+    line = Admission(AdmissionSettings())
+    line.started("a", 4.0)
+    assert (timed(line, 1.0, 7.9, 6.0, 1), timed(line, 1.0, 9.1, 6.0, 1)) == (False, True)

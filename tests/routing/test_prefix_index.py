@@ -7,11 +7,11 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from routing.prefix_index import FEWEST_STRETCHES, PrefixIndex
+from routing.prefix_index import FEWEST_STRETCHES, FORGOTTEN_BY_AN_ADD, PrefixIndex
 from routing.prefix_match import Match, slots_in
 from tests.routing.prefix_model import PrefixModel, Prompt, keys
 
@@ -210,6 +210,29 @@ def test_short_prompts_are_bounded_by_their_number() -> None:
     assert 2 == index.match(chains[198]).depth_of(0)
 
 
+@pytest.mark.parametrize("bounded_by", ["its slot", "the index"])
+def test_a_long_prompt_takes_the_place_of_so_many_short_ones_at_once_and_of_the_rest_when_it_is_sent_again(
+    bounded_by: str,
+) -> None:
+    room = 3000
+    index = PrefixIndex(room if bounded_by == "the index" else 1_000_000)
+    slot = index.open(room if bounded_by == "its slot" else None)
+    rng = random.Random(2)
+    short = [[rng.getrandbits(64)] for _ in range(room)]
+    for one in short[: FEWEST_STRETCHES // 2 if bounded_by == "the index" else room]:
+        index.add(one, slot)
+    held = index.held(slot)
+    long = [rng.getrandbits(64) for _ in range(2800)]
+    depths = []
+    for _ in range(4):
+        index.add(long, slot)
+        depths.append(index.match(long).depth_of(slot))
+        assert index.held(slot) <= room
+        assert index.pairs <= index.capacity_pairs
+    free = room - held
+    assert [min(2800, free + FORGOTTEN_BY_AN_ADD * turn) for turn in range(1, 5)] == depths
+
+
 def test_the_collector_has_nothing_to_visit() -> None:
     index = PrefixIndex()
     for _ in range(4):
@@ -240,6 +263,7 @@ CHAINS_OF_FEW_KEYS = st.lists(st.integers(0, 6), max_size=8)
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), CHAINS_OF_FEW_KEYS), max_size=40), st.integers(0, 30))
+@example([(2, 0, [0, 0, 0]), (0, 0, []), (2, 0, [0, 1])], 3)  # the first leaves a span that nobody holds
 def test_keys_that_collide_break_no_bound_and_raise_nothing(
     calls: list[tuple[int, int, list[int]]], capacity: int
 ) -> None:

@@ -82,3 +82,13 @@ def test_a_report_of_nothing_teaches_nothing() -> None:
     estimate = TokenEstimate()
     estimate.learn(prompt_bytes=0, input_tokens=0, output_tokens=0, now=0.0)
     assert (estimate.prompt_tokens(400), estimate.output_tokens(None)) == (100, 256)
+
+
+def test_where_answers_run_to_their_limit_the_limit_is_what_they_take() -> None:
+    tokens = TokenEstimate()
+    for second in range(100):
+        tokens.learn(400, 100, 100, float(second), cut=True)
+    assert (tokens.output_tokens(900), tokens.output_tokens(10), tokens.output_tokens(None)) == (900, 10, 101)
+    for second in range(100, 400):
+        tokens.learn(400, 100, 100, float(second), cut=second % 2 == 0)
+    assert tokens.output_tokens(900) == 100

@@ -22,6 +22,13 @@ from tests.vllm.serve import ARGS, ENV
 from tests.vllm.stack import KEY, Gateway, running_gateway
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A server's start counts for the test that wants it first, and two together take minutes on two cores."""
+    for item in items:
+        if item.get_closest_marker("vllm") is not None:
+            item.add_marker(pytest.mark.timeout(400))
+
+
 @pytest.fixture(scope="session")
 def running_vllm_url() -> str:
     """A server the developer keeps running, or an empty string."""

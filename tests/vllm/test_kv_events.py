@@ -25,7 +25,7 @@ from tests.vllm.conftest import address_in
 from tests.vllm.serve import ENV
 from tests.vllm.stack import KEY, Gateway, metric, running_gateway, until
 
-pytestmark = [pytest.mark.vllm, pytest.mark.anyio, pytest.mark.timeout(400)]  # two servers start within them
+pytestmark = [pytest.mark.vllm, pytest.mark.anyio]
 
 
 BLOCK = 128

@@ -18,10 +18,12 @@ class Heard:
 
     def __init__(self) -> None:
         self.messages: list[tuple[ToWorker, bool]] = []
+        self.full = False
 
     def tell(self, message: ToWorker, *, bulk: bool = False) -> bool:
-        self.messages.append((message, bulk))
-        return True
+        if not self.full:
+            self.messages.append((message, bulk))
+        return not self.full
 
     def ask(self, message: ToWorker, answer: type[Any], *, timeout_s: float, bulk: bool = False) -> Any:
         raise AssertionError(message)
@@ -55,4 +57,18 @@ async def test_what_a_dead_worker_had_in_flight_is_forgotten_and_what_it_says_la
     exchange.departed("a")
     exchange.note("a", Load([ReplicaLoad("e", "0", 10, 1, 2)]))
     await exchange.share()
-    assert [one.messages for one in heard] == [[], [(RemoteLoad([]), True)], [(RemoteLoad([]), True)]]
+    assert [one.messages for one in heard] == [[], [], []]
+
+
+async def test_what_has_not_changed_is_not_told_again_and_what_found_no_room_is() -> None:
+    _, exchange, heard = three()
+    exchange.note("a", Load([ReplicaLoad("e", "0", 10, 1, 2)]))
+    heard[1].full = True
+    await exchange.share()
+    heard[1].full = False
+    await exchange.share()
+    exchange.note("a", Load([]))
+    await exchange.share()
+    await exchange.share()
+    ours, none = (RemoteLoad([ReplicaLoad("e", "0", 10, 1, 2)]), True), (RemoteLoad([]), True)
+    assert [one.messages for one in heard] == [[], [ours, none], [ours, none]]

@@ -1,0 +1,147 @@
+"""The questions asked of admission, each with its bar, and the table of the answers.
+
+Deadlines: of every request with one, was it let in though it had to miss it (admitted late), or sent away though it
+could have met it (refused feasible)? The oracle of `gateway.virtual.admission` says which.
+
+Flood: how much longer does a quiet tenant wait when another sends three times what the fleet can do, than when that
+one sends just an equal share, half of it?
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Final
+
+from gateway.virtual.admission import Ask, Hall, Places
+from gateway.virtual.intervals import Interval, mean_interval, ratio_interval
+from routing.admission import AdmissionSettings
+
+PLACES: Final = Places()
+WARM_UP_S: Final = 60.0
+"""Rates and lengths are learned then; nothing of it counts."""
+LIMITS: Final = (32, 512)
+"""`max_tokens`, uniform."""
+RANDOM_LIMIT: Final = 1024
+RANDOM_LENGTH: Final = (5.2, 0.6)
+"""Of answers that end by themselves: the logarithm's mean and deviation; 181 tokens in the middle."""
+PROMPTS: Final = (100, 2000)
+ALLOWED: Final = (0.5, 8.0)
+"""A deadline is so many times what an answer takes in the mean, uniform."""
+EQUAL_SHARE: Final = 0.5
+FLOOD: Final = 3.0
+FULL: Final = 0.9
+"""From there on hardly a place is free even while the flooder is held to its share. Below, hardly anybody waits then,
+and under a flood everybody waits for the next place, which takes the 32nd part of an answer whatever the line does."""
+LONGER: Final = 3
+"""So many times as long: queues near capacity change slowly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of the table. `most` is the bar in the unit of `figure`; None where the figure is for reading only."""
+
+    name: str
+    figure: str
+    value: Interval
+    most: float | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the mean is within the bar."""
+        return self.most is None or self.value.mean <= self.most
+
+
+def cases(seeds: int, duration_s: float, tell: Callable[[str], None]) -> Iterator[Case]:
+    """All of them, over so many seeds of so many virtual seconds each."""
+    for exact, most_late, most_refused in ((True, 0.0, 2.0), (False, 5.0, 5.0)):
+        for load in (0.8, 1.0, 1.3, 2.0):
+            name = f"answers {'to max_tokens' if exact else 'of random length'}, {load:.0%} of capacity"
+            tell(name)
+            shares = [judged(_with_deadlines(seed, load, duration_s, exact)) for seed in range(seeds)]
+            yield Case(name, "admitted late, %", mean_interval([late for late, _ in shares]), most_late)
+            yield Case(name, "refused feasible, %", mean_interval([refused for _, refused in shares]), most_refused)
+    for demand in (0.3, 0.4, 0.45, 0.48):
+        name = f"a tenant that wants {demand:.0%} of capacity, another that floods"
+        tell(name)
+        held = [_quiet_wait_s(seed, demand, EQUAL_SHARE, LONGER * duration_s) for seed in range(seeds)]
+        flooded = [_quiet_wait_s(seed, demand, FLOOD, LONGER * duration_s) for seed in range(seeds)]
+        yield Case(name, "mean wait, flooder at its share, s", mean_interval(held), None)
+        yield Case(name, "mean wait under flood, s", mean_interval(flooded), None)
+        most = 2.0 if demand + EQUAL_SHARE >= FULL else None
+        yield Case(name, "mean wait, ratio", ratio_interval(flooded, held), most)
+
+
+def judged(asks: list[Ask]) -> tuple[float, float]:
+    """What part of the requests with a deadline was admitted late, and refused though feasible, in per cent."""
+    done = Hall(PLACES, AdmissionSettings(in_flight=PLACES.each, tenant_ratio=1.0, max_wait_s=600.0)).play(asks)
+    timed = [ask for ask in done if ask.allowed_s is not None]
+    late = sum([ask.admitted and not ask.feasible for ask in timed])
+    refused = sum([ask.feasible and not ask.admitted for ask in timed])
+    return 100.0 * late / len(timed), 100.0 * refused / len(timed)
+
+
+def _with_deadlines(seed: int, load: float, duration_s: float, exact: bool) -> list[Ask]:
+    rng = random.Random(f"deadlines {seed} {exact}")  # noqa: S311 - a simulation
+    mean_s = fmean([PLACES.takes_s(_ask(rng, 0.0, exact)) for _ in range(4000)])
+    rate = load * PLACES.replicas * PLACES.each / mean_s
+    asks: list[Ask] = []
+    at_s = rng.expovariate(rate)
+    while at_s < WARM_UP_S + duration_s:
+        ask = _ask(rng, at_s, exact)
+        if at_s > WARM_UP_S:
+            ask.allowed_s = rng.uniform(*ALLOWED) * mean_s
+        asks.append(ask)
+        at_s += rng.expovariate(rate)
+    return asks
+
+
+def _quiet_wait_s(seed: int, demand: float, other: float, duration_s: float) -> float:
+    """The mean wait of a tenant that asks for `demand` of the fleet while another asks for `other` of it."""
+    quiet, loud = (_tenant(seed, name, share, duration_s) for name, share in (("quiet", demand), ("loud", other)))
+    Hall(PLACES, AdmissionSettings(in_flight=PLACES.each)).play(sorted(quiet + loud, key=lambda ask: ask.at_s))
+    waits = [ask.wait_s for ask in quiet if ask.at_s > WARM_UP_S]
+    assert None not in waits, "the quiet tenant was refused"
+    return fmean([wait_s for wait_s in waits if wait_s is not None])
+
+
+def _tenant(seed: int, name: str, share: float, duration_s: float) -> list[Ask]:
+    rng = random.Random(f"flood {seed} {name}")  # noqa: S311 - a simulation
+    mean_s = fmean([PLACES.takes_s(_ask(rng, 0.0, True)) for _ in range(4000)])
+    rate = share * PLACES.replicas * PLACES.each / mean_s
+    asks: list[Ask] = []
+    at_s = rng.expovariate(rate)
+    while at_s < WARM_UP_S + duration_s:
+        asks.append(_ask(rng, at_s, True, name))
+        at_s += rng.expovariate(rate)
+    return asks
+
+
+def _ask(rng: random.Random, at_s: float, exact: bool, tenant: str = "") -> Ask:
+    prompt_tokens = rng.randint(*PROMPTS)
+    if exact:
+        limit = rng.randint(*LIMITS)
+        return Ask(at_s, prompt_tokens, limit, limit, tenant)
+    length = min(RANDOM_LIMIT, max(1, round(rng.lognormvariate(*RANDOM_LENGTH))))
+    return Ask(at_s, prompt_tokens, length, RANDOM_LIMIT, tenant)
+
+
+def table(rows: list[Case], seeds: int, duration_s: float) -> str:
+    """Each row with its 95 % interval over the seeds, and what it may be at most."""
+    places = PLACES.replicas * PLACES.each
+    lines = [
+        f"{PLACES.replicas} replicas of {PLACES.each} places ({places}), {PLACES.tpot_ms:g} ms per output token; "
+        f"seeds 0 to {seeds - 1}, {duration_s:g} s each after {WARM_UP_S:g} s of learning; "
+        f"deadlines {ALLOWED[0]:g} to {ALLOWED[1]:g} times the mean answer",
+        "",
+        "| | | mean | 95 % interval | at most | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        mean, low, high = row.value
+        most = "" if row.most is None else f"{row.most:g}"
+        verdict = "" if row.most is None else ("holds" if row.holds else "MISSED")
+        lines.append(f"| {row.name} | {row.figure} | {mean:.2f} | {low:.2f} to {high:.2f} | {most} | {verdict} |")
+    return "\n".join(lines) + "\n"
