@@ -19,11 +19,14 @@ from routing.service import takes_s
 
 if TYPE_CHECKING:
     from gateway.fleet.snapshot import Serving
+    from gateway.reply import Reply
     from routing.facts import RequestFacts
     from routing.model import Endpoint
 
 LOOK_S: Final = 0.05
 """How long room may stay unnoticed that nothing tells of: a breaker that lets a probe through, a report that fades."""
+
+COMMENT: Final = b"waiting for a replica"
 
 _WORDS: Final = {
     Reason.QUEUE_FULL: "every replica is full and so is the queue",
@@ -38,6 +41,11 @@ class Guest(Protocol):
 
     model: str
     facts: RequestFacts
+    streams: bool
+    reply: Reply
+
+    def head_down(self) -> bytes:
+        """The gateway's own response headers."""
 
     def called(self, serving: Serving, endpoint: Endpoint, waited_s: float, now: float) -> None:
         """Its turn has come: go there."""
@@ -48,7 +56,6 @@ class Guest(Protocol):
 class Counts(Protocol):
     """What becomes of those who ask for room: `gateway.accounts.settlement.Settlement`."""
 
-    def waited(self, model: str, seconds: float) -> None: ...
     def shed(self, model: str, reason: str) -> None: ...
 
 
@@ -95,11 +102,24 @@ class WaitingRoom:
             ticket = answer
             left_s = max(0.0, ticket.deadline_s - now)
             ticket.timer = self._loop.call_later(left_s, lambda: self._overdue(line, ticket))
+            if guest.streams:
+                self._comment_later(line, ticket)
             self._look_later()
             return ticket
         else:
             self._refuse(guest, answer)
         return None
+
+    def _comment_later(self, line: Admission, ticket: Ticket) -> None:
+        interval_s = line.settings.comment_interval_s
+        if interval_s > 0.0:
+            ticket.comments = self._loop.call_later(interval_s, lambda: self._comment(line, ticket))
+
+    def _comment(self, line: Admission, ticket: Ticket) -> None:
+        """Nobody on the way shall take a client that waits for one that hangs: its head leaves, and a comment."""
+        guest = _guest(ticket)
+        guest.reply.comment(COMMENT, guest.head_down())
+        self._comment_later(line, ticket)
 
     def leave(self, guest: Guest, ticket: Ticket) -> None:
         """Its client has gone."""
@@ -143,7 +163,6 @@ class WaitingRoom:
             line.next(now)
             _stop(ticket)
             waited_s = now - ticket.since_s
-            self._counts.waited(model, waited_s)
             guest = _guest(ticket)
             self._goes(line, guest, now + takes_s(ticket.facts, endpoint.state))
             guest.called(serving, endpoint, waited_s, now)
@@ -156,6 +175,7 @@ class WaitingRoom:
     def _overdue(self, line: Admission, ticket: Ticket) -> None:
         if ticket.waits:
             line.withdraw(ticket)
+            _stop(ticket)
             guest = _guest(ticket)
             self._idle(guest.model, line)
             self._refuse(guest, line.overdue(ticket))
@@ -183,9 +203,11 @@ def _guest(ticket: Ticket) -> Guest:
 
 
 def _stop(ticket: Ticket) -> None:
-    timer, ticket.timer = ticket.timer, None
-    if timer is not None:
-        cast("asyncio.TimerHandle", timer).cancel()
+    timers = ticket.timer, ticket.comments
+    ticket.timer = ticket.comments = None
+    for timer in timers:
+        if timer is not None:
+            cast("asyncio.TimerHandle", timer).cancel()
 
 
 def _in_flight(serving: Serving, facts: RequestFacts) -> int:

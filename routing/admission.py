@@ -43,6 +43,8 @@ class AdmissionSettings:
     in_flight: int = 0
     """Requests at one replica from which it counts as full, whatever its engine says; 0: nobody knows."""
     enabled: bool = True
+    comment_interval_s: float = 0.0
+    """How often the owner tells a client that waits for a stream that it does; 0: never."""
 
 
 MOST_FORESEEN: Final = 1024
@@ -72,7 +74,7 @@ class Refusal:
 class Ticket:
     """One request in the line."""
 
-    __slots__ = ("deadline_s", "facts", "owner", "since_s", "takes_s", "tenant", "timer", "tokens", "waits")
+    __slots__ = ("comments", "deadline_s", "facts", "owner", "since_s", "takes_s", "tenant", "timer", "tokens", "waits")
 
     def __init__(self, facts: RequestFacts, owner: object, now: float, deadline_s: float, takes_s: float = 0.0) -> None:
         self.facts = facts
@@ -88,6 +90,8 @@ class Ticket:
         self.waits = True
         self.timer: object = None
         """The owner's, for the end of its time."""
+        self.comments: object = None
+        """The owner's, for the next word to its client."""
 
 
 ADMITTED: Final = None

@@ -146,7 +146,7 @@ class EngineSection(Section):
 
         Those about stored responses go with that which makes them.
         """
-        return frozenset(Operation) - STORED.keys()
+        return frozenset(Operation).difference(STORED)
 
     @property
     def price_provider(self) -> str:

@@ -18,7 +18,7 @@ from gateway.accounts.spending import Spending
 from gateway.errors import Failure
 from gateway.held_prompts import HeldPrompts
 from gateway.telemetry.metrics import OTHER
-from gateway.telemetry.metrics.families.admission import QUEUE_SECONDS, QUEUED, SHED
+from gateway.telemetry.metrics.families.admission import SHED
 from gateway.telemetry.metrics.families.continuations import CONTINUATIONS, NOT_CONTINUED
 from gateway.telemetry.metrics.families.hedges import HEDGES, HEDGES_WITHHELD
 from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
@@ -42,7 +42,7 @@ MOST_SAID: Final = 128
 class Accounting(Settlement):
     """See `gateway.accounts.settlement.Settlement`."""
 
-    __slots__ = ("_format_time", "_held", "_metrics", "_tracing", "sinks", "spending")
+    __slots__ = ("_format_time", "_held", "_metrics", "sinks", "spending", "tracing")
 
     def __init__(self, metrics: Metrics, sinks: Sequence[RecordSink], format_time: Callable[[float], str]) -> None:
         """`format_time` turns Unix seconds into the record's time."""
@@ -50,27 +50,15 @@ class Accounting(Settlement):
         self.sinks = tuple(sinks)
         self._format_time = format_time
         self._held = HeldPrompts()
-        self._tracing: Tracing | None = None
+        self.tracing: Tracing | None = None
         self.spending = Spending()
         metrics.watch(SPENT, lambda: self.spending.reading(clock.wall()))
         metrics.watch(PROMPTS_HELD, lambda: [((), float(self._held.bytes))])
 
     @property
-    def tracing(self) -> Tracing | None:
-        return self._tracing
-
-    def trace(self, tracing: Tracing | None) -> None:
-        """Let each request have its place in a trace from now on."""
-        self._tracing = tracing
-
-    @property
     def held(self) -> HeldPrompts:
         """The worker's."""
         return self._held
-
-    def waited(self, model: str, seconds: float) -> None:
-        self._metrics.count(QUEUED, model)
-        self._metrics.count(QUEUE_SECONDS, model, by=seconds)
 
     def shed(self, model: str, reason: str) -> None:
         self._metrics.count(SHED, model, reason)
@@ -81,7 +69,8 @@ class Accounting(Settlement):
         received_s, finished_s = flight.received_s, flight.finished_s
         duration_s = finished_s - received_s
         ttft_s = tpot_s = overhead_s = None
-        engine = replica = arm = upstream_model = finish_reason = ""
+        engine = replica = arm = upstream_model = finish_reason = price_source = ""
+        said: Said | None = None
         cost: float | None = None
         last_usage: Usage | None = None
         continuation = flight.continuation
@@ -92,7 +81,7 @@ class Accounting(Settlement):
             series = upstream.series
             endpoint = upstream.endpoint
             engine, replica, arm, upstream_model = endpoint.engine, endpoint.replica, upstream.arm, endpoint.model
-            finish_reason = attempt.finish_reason
+            finish_reason, price_source, said = attempt.finish_reason, upstream.price_source, attempt.said
             overhead_s = flight.first_dispatch_s - received_s - flight.queue_s
             usage = attempt.metered(flight.facts.prompt_tokens) if attempt.content_events else attempt.usage
             continued = continuation is not None and continuation.count > 0
@@ -102,12 +91,13 @@ class Accounting(Settlement):
                     flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s, cut)
                     if upstream.endpoint.state.slot >= 0:
                         attempt.compare(flight.facts.prompt_tokens, usage, finished_s)
-                if not upstream.price_source:
+                if not price_source:
                     series.unpriced += 1
-            if usage is not None and usage is attempt.told_usage:
-                cost = attempt.told_cost_usd  # the client knows it already
-            else:
-                cost = cost_usd(flight.attempts, attempt, usage, finished_s)
+            if price_source or len(flight.attempts) > 1:
+                if usage is not None and usage is attempt.told_usage:
+                    cost = attempt.told_cost_usd  # the client knows it already
+                else:
+                    cost = cost_usd(flight.attempts, attempt, usage, finished_s)
             last_usage, began = usage, attempt
             if continuation is not None and continuation.began is not None:
                 usage, began = continuation.whole(usage), continuation.began
@@ -119,6 +109,8 @@ class Accounting(Settlement):
                         upstream.endpoint.state.decode.learn(tpot_s * 1e3, finished_s)
         flight.cost_usd = cost
         series.settle(flight.answer_status, duration_s, ttft_s, tpot_s, overhead_s, usage, cost)
+        if flight.queue_s:
+            series.queue.observe(flight.queue_s)
         if cost is not None:
             self.spending.add(flight.principal.key_id, flight.principal.tenant, cost, cost, clock.wall())
         if flight.error_kind:
@@ -126,7 +118,7 @@ class Accounting(Settlement):
         if not self.sinks:
             return
         principal = flight.principal
-        price_source = tier = ""
+        tier = response_id = response_model = fingerprint = ""
         cached_tokens = cache_write_tokens = reasoning_tokens = 0
         input_tokens = output_tokens = None
         usage_source = ""
@@ -134,8 +126,17 @@ class Accounting(Settlement):
             input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
             cached_tokens, cache_write_tokens = usage.cached_tokens, usage.cache_write_tokens
             reasoning_tokens, usage_source, tier = usage.reasoning_tokens, usage.source, usage.tier
-        if attempt is not None and cost is not None:
-            price_source = attempt.upstream.price_source
+        if said is not None:
+            response_id, response_model, fingerprint = said.id or "", said.model or "", said.system_fingerprint or ""
+            if response_model == upstream_model:
+                response_model = ""
+            if len(response_id) + len(response_model) + len(fingerprint) > MOST_SAID:
+                response_id, response_model, fingerprint = (
+                    shortened(response_id),
+                    shortened(response_model),
+                    shortened(fingerprint),
+                )
+        told = flight.request.fields.get(b"traceparent")
         record = RequestRecord(  # by position, in the order of its fields: by name they would cost 1.3 us more
             self._format_time(clock.wall() - duration_s),
             flight.request_id.decode(),
@@ -164,16 +165,17 @@ class Accounting(Settlement):
             cost,
             principal.key_id,
             principal.tenant,
-            trace_id_of(flight.request.fields.get(b"traceparent")),
+            "" if told is None else trace_id_of(told),
             int(flight.queue_s * 1e6) / 1e3 if flight.queue_s else None,
-            price_source,
+            "" if cost is None else price_source,
             tier,
+            response_id,
+            response_model,
+            fingerprint,
         )
         if flight.trace is not None:
             note_trace(record, flight.trace)
         if attempt is not None:
-            if attempt.said is not None:
-                note_said(record, attempt.said)
             if continuation is not None and continuation.count:
                 record.response_id = continuation.response_id
             if usage is not None and usage.parts is not None:
@@ -211,8 +213,8 @@ class Accounting(Settlement):
             key_id=key_id,
             trace_id=trace_id_of(request.fields.get(b"traceparent")),
         )
-        if self._tracing is not None:
-            note_trace(record, self._tracing.begin(request.fields))
+        if self.tracing is not None:
+            note_trace(record, self.tracing.begin(request.fields))
         for sink in self.sinks:
             sink.write(record)
 
@@ -232,8 +234,8 @@ class Accounting(Settlement):
             duration_ms=0.0,
             error=failure.kind,
         )
-        if self._tracing is not None:
-            note_trace(record, self._tracing.begin({}))
+        if self.tracing is not None:
+            note_trace(record, self.tracing.begin({}))
         for sink in self.sinks:
             sink.write(record)
 
@@ -256,14 +258,9 @@ class Accounting(Settlement):
         self._metrics.count(FALLBACKS, model, source, target)
 
 
-def note_said(record: RequestRecord, said: Said) -> None:
-    """What the engine says of its answer; what it could make long is cut."""
-    if said.id:
-        record.response_id = said.id[:MOST_SAID]
-    if said.model and said.model != record.upstream_model:
-        record.response_model = said.model[:MOST_SAID]
-    if said.system_fingerprint:
-        record.system_fingerprint = said.system_fingerprint[:MOST_SAID]
+def shortened(said: str) -> str:
+    """What an engine could make long."""
+    return said[:MOST_SAID]
 
 
 def note_trace(record: RequestRecord, trace: Trace) -> None:

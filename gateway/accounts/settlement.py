@@ -20,16 +20,14 @@ class Settlement(Protocol):
 
     __slots__ = ()
 
+    tracing: Tracing | None
+    """Where spans are made: what gives a request its place in a trace."""
+
     @property
     def held(self) -> HeldPrompts:
         """The worker's."""
 
-    @property
-    def tracing(self) -> Tracing | None:
-        """Where spans are made: what gives a request its place in a trace."""
-
     def settle(self, flight: Flight) -> None: ...
-    def waited(self, model: str, seconds: float) -> None: ...
     def shed(self, model: str, reason: str) -> None: ...
     def retried(self, engine: str, outcome: Outcome) -> None: ...
     def fell_back(self, model: str, source: str, target: str) -> None: ...

@@ -91,6 +91,7 @@ def model_spec(
             max_wait_s=model.admission.max_wait_s,
             in_flight=model.admission.in_flight,
             enabled=model.admission.enabled,
+            comment_interval_s=model.admission.comment_interval_s or 0.0,
         ),
         hedging=HedgingSettings(model.hedging.after_ms) if model.hedging.enabled else None,
         other_zone_ms=model.policy.other_zone_ms,

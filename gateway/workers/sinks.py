@@ -58,7 +58,8 @@ class Sinks:
             lambda lost: self._metrics.count(RECORDS_DROPPED, "spans", by=lost),
         )
         if self._spans is not None:
-            self._accounting.trace(Tracing(sampling_of(otlp.sample_ratio if otlp is not None else 1.0, os.environ)))
+            ratio = otlp.sample_ratio if otlp is not None else 1.0
+            self._accounting.tracing = Tracing(sampling_of(ratio, os.environ))
         if store:
             self._store = StoreSink(self._run, store, Path(settings.data_dir), self._supervisor, self._metrics)
         recorder = self._store.recorder if self._store is not None else None
@@ -87,7 +88,7 @@ class Sinks:
         access_log, self._access_log = self._access_log, None
         spans, self._spans = self._spans, None
         self._accounting.sinks = ()
-        self._accounting.trace(None)
+        self._accounting.tracing = None
         if access_log is not None:
             await asyncio.to_thread(access_log.close)
         if spans is not None:

@@ -276,9 +276,6 @@ class Ledger:
         self.settled.append(flight)
         self.accounting.settle(flight)
 
-    def waited(self, model: str, seconds: float) -> None:
-        self.accounting.waited(model, seconds)
-
     def shed(self, model: str, reason: str) -> None:
         self.accounting.shed(model, reason)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engines.errors import ConnectFailed
-from engines.model import Deadlines
+from engines.model import Deadlines, Operation
 from routing.admission import AdmissionSettings
 from routing.fleet import ModelSpec, TargetSpec, build_route
 from tests.gateway.flights import SPOKEN, Bench, FakeExchange, StepClock
@@ -221,3 +221,91 @@ def test_work_of_negative_priority_wants_an_idle_replica(now: StepClock) -> None
     bench.begin()
     assert not state.full(now.now_s, 4)
     assert state.full(now.now_s, 4, 0.5)
+
+
+# -- a word to those that wait -----------------------------------------------------------------------------------------
+
+TALKING = AdmissionSettings(in_flight=1, comment_interval_s=5.0)
+
+
+def talk(bench: Bench, times: int) -> None:
+    """Let time pass until so many more comments have been due."""
+    until_s = bench.clock.now_s + 5.0 * times + 0.01
+    while min(timer.due_s for timer in bench.loop.waiting) <= until_s:
+        bench.loop.fire()
+
+
+def test_a_stream_that_waits_begins_with_comments_and_ends_as_any_other(now: StepClock) -> None:
+    bench = Bench(now, admission=TALKING)
+    bench.begin()
+    _, client = bench.begin()
+    assert client.state == "waiting"
+    talk(bench, 3)
+    assert (client.state, client.status, client.body) == ("streaming", 200, 3 * b": waiting for a replica\n\n")
+    assert client.headers["content-type"] == "text/event-stream"
+    assert "x-penstock-replica" not in client.headers  # nobody knows yet
+    finish(bench.calls[0])
+    finish(bench.calls[1])
+    assert client.state == "answered"
+    assert client.body == 3 * b": waiting for a replica\n\n" + chunk() + FINISH + DONE
+    assert bench.ledger.records[1].queue_ms == pytest.approx(15_000, abs=20)
+    assert bench.outstanding() == {}
+    assert all(timer.due_s <= now.now_s + 0.05 for timer in bench.loop.waiting)  # no comment is due any more
+
+
+@pytest.mark.parametrize(
+    ("operation", "starts"), [(Operation.CHAT, b"data: "), (Operation.MESSAGES, b"event: error\ndata: ")]
+)
+def test_what_fails_behind_a_comment_is_told_inside_the_stream(
+    now: StepClock, operation: Operation, starts: bytes
+) -> None:
+    bench = Bench(now, admission=AdmissionSettings(in_flight=1, comment_interval_s=5.0, max_wait_s=12.0))
+    bench.begin(operation)
+    _, late = bench.begin(operation)
+    _, refused = bench.begin(operation)
+    talk(bench, 2)
+    assert late.status == refused.status == 200
+    finish_with = bench.calls[0]
+    finish_with.head(200)
+    while late.state == "streaming":
+        bench.loop.fire()
+    told = late.body.removeprefix(2 * b": waiting for a replica\n\n")
+    assert told.startswith(starts)
+    assert b"as long as a request may wait" in told
+    assert DONE not in told
+    assert {record.error for record in bench.ledger.records} == {"overloaded"}
+
+
+def test_an_engine_that_refuses_it_then_is_told_inside_the_stream_too(now: StepClock) -> None:
+    bench = Bench(now, admission=TALKING)
+    bench.begin()
+    _, client = bench.begin()
+    talk(bench, 1)
+    finish(bench.calls[0])
+    bench.calls[1].answer(400, b'{"error":{"message":"too long","type":"BadRequestError","code":400}}')
+    assert (client.state, client.status) == ("answered", 200)
+    assert b"too long" in client.body
+    assert DONE not in client.body
+    assert bench.outstanding() == {}
+
+
+def test_plain_answers_and_those_that_leave_hear_nothing(now: StepClock) -> None:
+    bench = Bench(now, admission=TALKING)
+    bench.begin()
+    _, plain = bench.begin(stream=False)
+    leaves, gone = bench.begin()
+    leaves.client_gone()
+    talk(bench, 2)
+    assert (plain.state, gone.state) == ("waiting", "waiting")
+
+
+def test_how_long_requests_waited_is_a_histogram(now: StepClock) -> None:
+    bench = Bench(now, admission=ONE)
+    bench.begin()
+    bench.begin()
+    now.now_s += 0.2
+    finish(bench.calls[0])
+    finish(bench.calls[1])
+    queue = bench.metrics.series("m", "t0").queue
+    assert sum(queue.counts) == 1
+    assert queue.sum == pytest.approx(0.2)

@@ -43,7 +43,7 @@ async def test_whoever_finds_the_replica_full_waits_and_the_more_important_goes_
     assert served == [None, "0", "-1", "-5"]
     assert metrics.value("penstock_queue_tokens", model="chat") > 0
     assert after.value("penstock_queue_tokens", model="chat") == 0
-    assert after.value("penstock_queued_total", model="chat") == 3
+    assert after.value("penstock_queue_seconds_count", model="chat") == 3
 
 
 async def test_a_client_that_leaves_the_line_is_recorded_and_never_sent() -> None:

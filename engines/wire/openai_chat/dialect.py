@@ -10,7 +10,7 @@ import msgspec
 from engines.model import Parts, Usage
 from engines.sse import payload
 from engines.wire import refusals
-from engines.wire.dialect import NEVER, NOTHING, ApiError, Dialect, Finding, Reader, Refusal
+from engines.wire.dialect import NEVER, NO_CHOICES, NOTHING, ApiError, Dialect, Finding, Reader, Refusal
 from engines.wire.lone_surrogates import reading
 from engines.wire.odd_counts import usage_of
 from engines.wire.openai_chat.shapes import (
@@ -175,9 +175,7 @@ class ChatReader(Reader):
         if not reason and usage is None:
             return NOTHING if chunk.choices else _stray_error(data) or _odd_usage(data)
         usage_only = usage is not None and not chunk.choices
-        return Finding(
-            usage=usage, finish_reason=reason, finished=frozenset(finished), usage_only=usage_only, said=chunk
-        )
+        return Finding(usage, reason, frozenset(finished), "", 0, b"", False, usage_only, chunk)
 
     def error_event(self, error: ApiError) -> bytes:
         return b"data: " + error_body(error) + b"\n\n"
@@ -207,10 +205,16 @@ class OpenAIChat(Dialect):
         choices, usage = answer.choices, answer.usage
         if choices is None and usage is None:
             return refusals.stray_error(body) or NOTHING
-        return Finding(
+        return Finding(  # by position, as usage
             normalised(usage, answer.service_tier) if usage is not None else None,
             (choices[0].finish_reason or "") if choices else "",
-            said=answer,
+            NO_CHOICES,
+            "",
+            0,
+            b"",
+            False,
+            False,
+            answer,
         )
 
     def read_error(self, status: int, body: bytes) -> Refusal:

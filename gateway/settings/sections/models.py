@@ -62,6 +62,10 @@ class AdmissionSection(Section):
     )
     tenant_ratio: Ratio = Field(default=0.5, description="what part of those one tenant may hold")
     max_wait_s: Seconds = Field(default=60.0, description="seconds a request may wait; then it is told 503")
+    comment_interval_s: Seconds | None = Field(
+        default=None,
+        description="seconds after which a stream that waits begins with a comment, and then so often; left out, never",
+    )
 
 
 class Model(Section):

@@ -13,6 +13,7 @@ DURATION_BOUNDS_S = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
     *(10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
 )
+QUEUE_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 OVERHEAD_BOUNDS_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
 
 
@@ -51,6 +52,7 @@ class Series(msgspec.Struct, array_like=True):
     ttft: Histogram = msgspec.field(default_factory=_histogram(TTFT_BOUNDS_S))
     tpot: Histogram = msgspec.field(default_factory=_histogram(TPOT_BOUNDS_S))
     overhead: Histogram = msgspec.field(default_factory=_histogram(OVERHEAD_BOUNDS_S))
+    queue: Histogram = msgspec.field(default_factory=_histogram(QUEUE_BOUNDS_S))
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
@@ -72,6 +74,7 @@ class Series(msgspec.Struct, array_like=True):
             ttft=self.ttft.copy(),
             tpot=self.tpot.copy(),
             overhead=self.overhead.copy(),
+            queue=self.queue.copy(),
         )
 
     def add(self, other: Series) -> None:
@@ -85,6 +88,7 @@ class Series(msgspec.Struct, array_like=True):
         self.ttft.add(other.ttft)
         self.tpot.add(other.tpot)
         self.overhead.add(other.overhead)
+        self.queue.add(other.queue)
         self.input_tokens += other.input_tokens
         self.cached_tokens += other.cached_tokens
         self.output_tokens += other.output_tokens

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.telemetry.metrics.series import (
     DURATION_BOUNDS_S,
     OVERHEAD_BOUNDS_S,
+    QUEUE_BOUNDS_S,
     TPOT_BOUNDS_S,
     TTFT_BOUNDS_S,
     Histogram,
@@ -72,6 +73,7 @@ class Tally(lease.Series):
         "model",
         "output_tokens",
         "overhead",
+        "queue",
         "reasoning_tokens",
         "tpot",
         "ttft",
@@ -89,6 +91,8 @@ class Tally(lease.Series):
         self.ttft = Buckets(TTFT_BOUNDS_S)
         self.tpot = Buckets(TPOT_BOUNDS_S)
         self.overhead = Buckets(OVERHEAD_BOUNDS_S)
+        self.queue = Buckets(QUEUE_BOUNDS_S)
+        """Of those that waited for room."""
         self.input_tokens = 0
         self.cached_tokens = 0
         self.output_tokens = 0
@@ -145,6 +149,7 @@ class Tally(lease.Series):
             self.ttft.histogram(),
             self.tpot.histogram(),
             self.overhead.histogram(),
+            self.queue.histogram(),
             self.input_tokens,
             self.cached_tokens,
             self.output_tokens,

@@ -17,6 +17,7 @@ from gateway.telemetry.metrics.family import Family
 from gateway.telemetry.metrics.series import (
     DURATION_BOUNDS_S,
     OVERHEAD_BOUNDS_S,
+    QUEUE_BOUNDS_S,
     TPOT_BOUNDS_S,
     TTFT_BOUNDS_S,
     Histogram,
@@ -30,6 +31,7 @@ HISTOGRAMS = (
     ("penstock_time_to_first_token_seconds", "ttft", TTFT_BOUNDS_S),
     ("penstock_time_per_output_token_seconds", "tpot", TPOT_BOUNDS_S),
     ("penstock_overhead_seconds", "overhead", OVERHEAD_BOUNDS_S),
+    ("penstock_queue_seconds", "queue", QUEUE_BOUNDS_S),
 )
 
 

@@ -28,6 +28,7 @@ from gateway.telemetry.metrics.family import Family
 from gateway.telemetry.metrics.series import (
     DURATION_BOUNDS_S,
     OVERHEAD_BOUNDS_S,
+    QUEUE_BOUNDS_S,
     TPOT_BOUNDS_S,
     TTFT_BOUNDS_S,
     Histogram,
@@ -245,6 +246,7 @@ series = st.builds(
     histogram(TTFT_BOUNDS_S),
     histogram(TPOT_BOUNDS_S),
     histogram(OVERHEAD_BOUNDS_S),
+    histogram(QUEUE_BOUNDS_S),
     *(counts, counts, counts, counts),
     sums,
 )

@@ -9,7 +9,4 @@ QUEUE_TOKENS = gauge(
     "penstock_queue_tokens", "Tokens of requests that wait for admission.", "model", combine=add
 )  # each worker has its own queue
 
-QUEUED = counter("penstock_queued_total", "Requests that waited for admission, and were admitted.", "model")
-QUEUE_SECONDS = counter("penstock_queue_seconds_total", "Seconds that they waited, all together.", "model")
-
-FAMILIES = (SHED, QUEUE_TOKENS, QUEUED, QUEUE_SECONDS)
+FAMILIES = (SHED, QUEUE_TOKENS)

@@ -8,6 +8,7 @@ from gateway.telemetry.metrics.family import Family
 from gateway.telemetry.metrics.series import (
     DURATION_BOUNDS_S,
     OVERHEAD_BOUNDS_S,
+    QUEUE_BOUNDS_S,
     TPOT_BOUNDS_S,
     TTFT_BOUNDS_S,
     Series,
@@ -33,8 +34,12 @@ TPOT = _seconds(
 OVERHEAD = _seconds(
     "penstock_overhead_seconds", "Seconds from the last byte of a request to its first dispatch to an engine."
 )
+QUEUE = _seconds(
+    "penstock_queue_seconds",
+    "Seconds that requests waited for room, of those that waited and then went.",
+)
 
-FAMILIES = (DURATION, TTFT, TPOT, OVERHEAD)
+FAMILIES = (DURATION, TTFT, TPOT, OVERHEAD, QUEUE)
 
 
 def lines(all_series: list[Series], _pids: tuple[int, ...]) -> Iterator[str]:
@@ -42,3 +47,4 @@ def lines(all_series: list[Series], _pids: tuple[int, ...]) -> Iterator[str]:
     yield from histograms(TTFT, TTFT_BOUNDS_S, ((series, series.ttft) for series in all_series))
     yield from histograms(TPOT, TPOT_BOUNDS_S, ((series, series.tpot) for series in all_series))
     yield from histograms(OVERHEAD, OVERHEAD_BOUNDS_S, ((series, series.overhead) for series in all_series))
+    yield from histograms(QUEUE, QUEUE_BOUNDS_S, ((series, series.queue) for series in all_series))
