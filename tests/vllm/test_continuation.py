@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import openai
 import pytest
@@ -16,6 +20,38 @@ pytestmark = [pytest.mark.vllm, pytest.mark.anyio]
 MESSAGES: Any = [{"role": "user", "content": "hello"}]
 
 
+@asynccontextmanager
+async def forwarded(url: str) -> AsyncIterator[str]:
+    """The same server at another port, whose connections end with the block: vLLM itself keeps them."""
+    parts = urlsplit(url)
+    writers: list[asyncio.StreamWriter] = []
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        finally:
+            writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(parts.hostname, parts.port)
+        writers.extend((writer, back))
+        await asyncio.gather(copy(reader, back), copy(there, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in writers:
+            writer.close()
+        for writer in writers:
+            await asyncio.wait([asyncio.ensure_future(writer.wait_closed())])
+        for _ in range(20):  # and whoever was connected hears of it
+            await asyncio.sleep(0)
+
+
 def over(dying: str, vllm_url: str) -> dict[str, Any]:
     config = one_model([dying, vllm_url])
     config["models"]["chat"] |= ROUND_ROBIN | {"continuation": {"enabled": True}}
@@ -25,7 +61,11 @@ def over(dying: str, vllm_url: str) -> dict[str, Any]:
 
 async def test_a_chat_is_taken_up_in_the_middle_of_its_message(vllm_url: str) -> None:
     dying = stream(chunk("The river"), chunk(" rises"), End.RESET)
-    async with running_upstream(dying) as upstream, running_gateway(over(upstream.url, vllm_url)) as gateway:
+    async with (
+        running_upstream(dying) as upstream,
+        forwarded(vllm_url) as vllm,
+        running_gateway(over(upstream.url, vllm)) as gateway,
+    ):
         async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0) as client:
             answer = await client.chat.completions.create(
                 model="chat",
@@ -49,7 +89,7 @@ async def test_a_chat_is_taken_up_in_the_middle_of_its_message(vllm_url: str) ->
     assert usage.completion_tokens == 12
     assert usage.total_tokens == usage.prompt_tokens + 12
     assert (record.status, record.error, record.attempts) == (200, "", 2)
-    assert record.replica == vllm_url.removeprefix("http://")
+    assert record.replica == vllm.removeprefix("http://")
 
 
 async def test_a_completion_is_taken_up_too(vllm_url: str) -> None:
@@ -57,7 +97,11 @@ async def test_a_completion_is_taken_up_too(vllm_url: str) -> None:
         return event({"id": "cmpl-1", "choices": [{"index": 0, "text": text, "finish_reason": None}]})
 
     dying = stream(piece(" upon"), piece(" a"), End.RESET)
-    async with running_upstream(dying) as upstream, running_gateway(over(upstream.url, vllm_url)) as gateway:
+    async with (
+        running_upstream(dying) as upstream,
+        forwarded(vllm_url) as vllm,
+        running_gateway(over(upstream.url, vllm)) as gateway,
+    ):
         async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0) as client:
             answer = await client.completions.create(
                 model="chat", prompt="Once", max_tokens=9, stream=True, extra_body={"ignore_eos": True}
