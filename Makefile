@@ -12,7 +12,7 @@ WHEEL    := dist/compiled/.built
 COMPILED := .envs/compiled
 SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
 
-.PHONY: serve test smoke lint types unit test-timing test-vllm test-store wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall soak soak-chaos format clean
+.PHONY: serve test smoke lint types unit test-timing test-vllm test-store wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall bench-records soak soak-chaos format clean
 
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	$(BIN)/penstock serve --port $(PORT)
@@ -69,6 +69,9 @@ bench-stall: $(STAMP)  ## the longest hold of the event loop, per cause, about a
 
 bench-tools: $(STAMP)  ## our figures next to those of GuideLLM and vllm bench serve, on one simulator
 	$(BIN)/python -m loadtests.calibration.tools $(ARGS)
+
+bench-records: $(STAMP)  ## what records cost, in SQLite and PostgreSQL, about three minutes
+	$(BIN)/python -m tests.timing.records $(ARGS)
 
 soak: $(STAMP)  ## ten minutes of full load; prints KiB/min
 	$(BIN)/python -m loadtests.path --gateways penstock --rounds 0 --open-streams 0 --soak 10

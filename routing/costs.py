@@ -100,6 +100,7 @@ class LeastCost:
         "_ring",
         "_session",
         "_slo_ms",
+        "_slots",
         "_slow_start_s",
         "_states",
         "_stay",
@@ -120,11 +121,15 @@ class LeastCost:
         self._overflowing = False
         self._index: PrefixIndex | None = table.prefixes if terms.caches else None
         self._by_slot: dict[int, list[int]] = {}
+        self._slots = 0
+        """The mask of those slots."""
         self._stay = AFFINITY * (1.0 - 1.0 / max(1, peers))
         self._ring: HashRing | None = None
         if terms.caches:
             for at, endpoint in enumerate(self._pool):
-                self._by_slot.setdefault(table.slot_of(endpoint.state), []).append(at)
+                slot = table.slot_of(endpoint.state)
+                self._by_slot.setdefault(slot, []).append(at)
+                self._slots |= 1 << slot
         if self._pool and (terms.session or (terms.caches and self._stay)):
             self._ring = HashRing([f"{one.engine}/{one.replica}/{one.model}" for one in self._pool])
         self._places = list(range(len(self._pool)))
@@ -269,11 +274,19 @@ class LeastCost:
         if not match.points:
             return []
         cached = [0] * len(self._pool)
+        by_slot, slots = self._by_slot, self._slots
         for depth, mask in match.points:
             tokens = facts.tokens_of(depth)
-            for slot in slots_in(mask):
-                for at in self._by_slot.get(slot, ()):
-                    cached[at] = tokens
+            holding, lacking = slots & mask, slots & ~mask
+            if holding.bit_count() <= lacking.bit_count():
+                for slot in slots_in(holding):
+                    for at in by_slot[slot]:
+                        cached[at] = tokens
+            else:  # a system prompt that nearly all of them hold
+                before, cached = cached, [tokens] * len(cached)
+                for slot in slots_in(lacking):
+                    for at in by_slot[slot]:
+                        cached[at] = before[at]
         return cached
 
     def _favour(self, ring: HashRing, facts: RequestFacts) -> tuple[int, float]:

@@ -19,6 +19,8 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 MOST: Final = 2**53
 """No count of tokens is larger; what an engine says may be anything."""
+MOST_USD: Final = 9e6
+"""As nano-dollars it is below `MOST`."""
 
 Row = tuple[Any, ...]
 Cells = dict[tuple[int, ...], list[int]]
@@ -62,17 +64,17 @@ def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
         None if tpot_ms is None else int(tpot_ms * 1e3 + 0.5),
         None if overhead_ms is None else int(overhead_ms * 1e3 + 0.5),
         None if queue_ms is None else int(queue_ms * 1e3 + 0.5),
-        None if input_tokens is None else min(input_tokens, MOST),
-        None if output_tokens is None else min(output_tokens, MOST),
-        min(record.cached_tokens, MOST) or None,
-        min(record.cache_write_tokens, MOST) or None,
-        min(record.reasoning_tokens, MOST) or None,
-        None if cost_usd is None else min(round(cost_usd * 1e9), MOST),
-        min(record.input_audio_tokens, MOST) or None,
-        min(record.input_image_tokens, MOST) or None,
-        min(record.output_audio_tokens, MOST) or None,
-        min(record.output_image_tokens, MOST) or None,
-        min(record.cache_write_1h_tokens, MOST) or None,
+        input_tokens if input_tokens is None or input_tokens < MOST else MOST,
+        output_tokens if output_tokens is None or output_tokens < MOST else MOST,
+        (min(MOST, one)) if (one := record.cached_tokens) else None,
+        (min(MOST, one)) if (one := record.cache_write_tokens) else None,
+        (min(MOST, one)) if (one := record.reasoning_tokens) else None,
+        None if cost_usd is None else int(cost_usd * 1e9 + 0.5) if cost_usd < MOST_USD else MOST,
+        (min(MOST, one)) if (one := record.input_audio_tokens) else None,
+        (min(MOST, one)) if (one := record.input_image_tokens) else None,
+        (min(MOST, one)) if (one := record.output_audio_tokens) else None,
+        (min(MOST, one)) if (one := record.output_image_tokens) else None,
+        (min(MOST, one)) if (one := record.cache_write_1h_tokens) else None,
         msgspec.json.encode(record.tries) if record.tries is not None and len(record.tries) > 1 else None,
     )
 

@@ -23,7 +23,7 @@ from gateway.workers.link import PipeLink, Spawn
 
 EVERY_S = 0.05
 """How long a record waits for others: with the worker's batch, what a kill may cost."""
-WINDOW = 32
+WINDOW = 64
 """Batches on their way at once. All that is held, sent at once to a writer that came back, holds the loop for 2 ms."""
 PATIENCE_S = 2.0
 SPILL_BYTES = 4 * 1024 * 1024

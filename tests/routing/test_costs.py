@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from routing.costs import LeastCost
 from routing.facts import NO_NEEDS, Needs, RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.lease import Lease
@@ -18,7 +19,7 @@ from routing.policy import choose
 from routing.prefix_chain import chain, seed
 from routing.replica import ReplicaState, ReplicaTable
 from routing.route import ModelRoute
-from tests.routing.fleets import OPERATION, SPOKEN, route_of
+from tests.routing.fleets import OPERATION, SPOKEN, endpoints, route_of
 
 KEY = seed(b"m")
 
@@ -94,6 +95,27 @@ def test_only_what_is_not_cached_is_charged_and_all_of_it_comes_back() -> None:
     first.release(1.0)
     second.release(1.0)
     assert (state.prefill_tokens, state.in_flight_tokens, state.in_flight_requests) == (0, 0, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(1, 12)), max_size=20), st.integers(1, 12))
+def test_what_each_replica_holds_of_a_prompt_is_known_however_many_hold_it(
+    held: list[tuple[int, int]], blocks: int
+) -> None:
+    table = ReplicaTable()
+    stranger = table.get(("e", "of another model"))
+    index, slots = table.prefixes, [table.slot_of(stranger)]
+    names = tuple(str(at) for at in range(8))
+    pool = build_fleet([ModelSpec("m", (TargetSpec("e", "up", names, SPOKEN),), "prefix")], table).models["m"]
+    slots += [endpoint.state.slot for endpoint in endpoints(pool)]
+    keys = chain(bytes(256 * 12), KEY)
+    for at, depth in held:
+        index.add(keys[:depth], slots[at])
+    (picker,) = pool.whole.pickers
+    assert isinstance(picker, LeastCost)
+    facts = asks(bytes(256 * blocks))
+    match = facts.matched(index)
+    expected = [facts.tokens_of(match.depth_of(slot)) for slot in slots[1:]]
+    assert picker._cached(facts) == (expected if match.points else [])
 
 
 def test_a_hot_prefix_spreads_when_its_home_has_more_to_do_than_it_costs_to_compute_again() -> None:

@@ -48,17 +48,24 @@ class Replicas:
 
     def __init__(self, count: int) -> None:
         rng = random.Random(count)
+        self.slots = (1 << count) - 1
         self.fixed_ms = [rng.uniform(0, 200) for _ in range(count)]
         self.token_ms = [rng.uniform(0.05, 0.08) for _ in range(count)]
 
     def cheapest(self, match: Match, tokens: int) -> int:
         token_ms = self.token_ms
-        costs = [fixed + rate * tokens for fixed, rate in zip(self.fixed_ms, token_ms, strict=True)]
-        deeper = 0
-        for depth, mask in reversed(match.points):
-            for slot in slots_in(mask & ~deeper):
-                costs[slot] -= token_ms[slot] * depth * TOKENS_PER_BLOCK
-            deeper |= mask
+        left = [tokens] * len(token_ms)
+        for depth, mask in match.points:  # as `routing.costs` does
+            lacking = self.slots & ~mask
+            uncached = tokens - depth * TOKENS_PER_BLOCK
+            if mask.bit_count() <= lacking.bit_count():
+                for slot in slots_in(mask):
+                    left[slot] = uncached
+            else:
+                before, left = left, [uncached] * len(left)
+                for slot in slots_in(lacking):
+                    left[slot] = before[slot]
+        costs = [fixed + rate * each for fixed, rate, each in zip(self.fixed_ms, token_ms, left, strict=True)]
         return costs.index(min(costs))
 
 

@@ -46,13 +46,15 @@ class Tokenizer:
         self.replicas = tuple(Replica(id, f"http://{id}:8000") for id in replicas)
         self.status = 200
         self.asked = 0
+        self.tokens: str | None = None
+        """What it answers in place of the tokens."""
 
     def send(self, replica_id: str, outgoing: Outgoing, deadlines: Any, sink: Sink) -> Exchange:
         self.asked += 1
         said = json.loads(outgoing.body)["prompt"]
         assert outgoing.path == "/tokenize"
         sink.head(self.status, ())
-        sink.data(json.dumps({"count": 1, "tokens": tokens_of(said)}).encode())
+        sink.data(json.dumps({"count": 1, "tokens": self.tokens or tokens_of(said)}).encode())
         sink.done()
         return self  # type: ignore[return-value]
 
@@ -118,8 +120,8 @@ class Story:
         """Everything that was published is heard, and all that follows from it is done."""
         for one in self.subscribed.values():
             one.follower.settle()
-        for _ in range(20):
-            await asyncio.sleep(0.001)
+        for _ in range(50):
+            await asyncio.sleep(0)
 
     async def served(self, letters: str, replica: str) -> None:
         """A worker sends a prompt to a replica, which computes it."""
@@ -248,6 +250,18 @@ async def test_a_replica_that_cannot_count_tokens_is_approximate() -> None:
     assert ("e", "a") in story.exchange.complete
     await story.sampled("abcd", "a")
     assert {("e", "b")} == story.exchange.complete
+
+
+async def test_an_answer_that_is_no_list_of_tokens_is_none() -> None:
+    story = await begun()
+    story.engine.tokens = "many"
+    await story.served("abcd", "a")
+    await story.sampled("abcd", "a")
+    assert {("e", "b")} == story.exchange.complete
+    story.engine.tokens = None
+    story.events.look()
+    await story.sampled("abcd", "a")
+    assert {("e", "a"), ("e", "b")} == story.exchange.complete
 
 
 async def test_no_more_than_five_prompts_a_second_are_counted_by_one_replica() -> None:
