@@ -21,7 +21,8 @@ _WARM_SAMPLES: Final = 30
 # What is assumed of a replica that nobody has asked yet: an 8B model on one current data-centre GPU.
 SEED_BASE_MS: Final = 20.0
 SEED_MS_PER_TOKEN: Final = 0.1
-_SEED_TOKENS: Final = (0.0, 4000.0)
+_SEED_TOKENS: Final = 4000.0
+"""The assumed line is made of what it says of no tokens and of so many."""
 _SEED_WEIGHT: Final = 1.0
 """Of each of the two points that the assumed line is made of."""
 
@@ -65,7 +66,7 @@ class PrefillRate:
         """Let the line weigh as little as the one that is assumed of a replica that nobody has asked yet."""
         self._samples = 0
         self._weight = self._x = self._y = self._xx = self._xy = 0.0
-        for tokens in _SEED_TOKENS:
+        for tokens in (0.0, _SEED_TOKENS):
             self._take(tokens, self.ttft_ms(tokens), _SEED_WEIGHT)
 
     def learn(self, tokens: float, ttft_ms: float, now: float) -> None:

@@ -57,7 +57,7 @@ class Accounting(Settlement):
 
     @property
     def held(self) -> HeldPrompts:
-        """Of the streams that have sent nothing but comments."""
+        """The worker's."""
         return self._held
 
     def shed(self, model: str, reason: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 import structlog
@@ -85,6 +85,9 @@ class Continuation:
         self._began: Attempt | None = None
         self._operation = OPERATION_KEYS[flight.operation]
         self._tokens = 0
+        """What the attempts that died have made; of which all reported it, where the source says so."""
+        self._source: Literal["reported", "estimated"] = "reported"
+        self._pieces = 0
         self.count = 0
         """How often it was continued."""
         self._why_not = "transforms" if serving.event_transforms else why_not(self._operation, prompt.body)
@@ -150,7 +153,8 @@ class Continuation:
         said.read()
         if said.odd:
             return said.odd
-        body = continued(self._operation, self._prompt.body, said.text, said.pieces)
+        made = self._made(attempt)
+        body = continued(self._operation, self._prompt.body, said.text, self._tokens + made)
         if body is None:
             return "length"
         now = clock.monotonic()
@@ -167,7 +171,7 @@ class Continuation:
             attempt.works()
             flight.committed()
             flight.reply.flush()
-        self._leave(attempt, now)
+        self._leave(attempt, made, now)
         self._failure = failure
         self._next = self._prompt.with_body(flight.operation, body)
         log.info(
@@ -176,22 +180,30 @@ class Continuation:
             engine=attempt.upstream.endpoint.engine,
             replica=attempt.upstream.endpoint.replica,
             at=endpoint.replica,
-            after_tokens=said.pieces,
+            after_tokens=self._tokens,
             why=failure.kind,
         )
         flight.resend(serving, self._next, endpoint, now)
         return ""
 
-    def _leave(self, attempt: Attempt, now: float) -> None:
+    def _made(self, attempt: Attempt) -> int:
+        """The tokens of this attempt: as it reported, or a piece of text is taken for one."""
+        pieces, usage = self._said.pieces - self._pieces, attempt.usage
+        if usage is not None and usage.output_tokens >= pieces:
+            return usage.output_tokens
+        self._source = "estimated"
+        return pieces
+
+    def _leave(self, attempt: Attempt, made: int, now: float) -> None:
         """The attempt is over: give back what it held, and note what it has produced."""
         flight = self._flight
         attempt.stop()
         attempt.close(now)
-        made = self._said.pieces - self._tokens
         attempt.usage = attempt.metered(flight.facts.prompt_tokens)
         attempt.outcome = Outcome.CUT_SHORT
         self._began = self._began or attempt
         self._tokens += made
+        self._pieces = self._said.pieces
         flight.facts.prompt_tokens += made
         flight.facts.output_tokens = max(1, flight.facts.output_tokens - made)
         self.count += 1
@@ -252,11 +264,12 @@ class Continuation:
             return ""
 
     def whole(self, usage: Usage | None) -> Usage:
-        """The usage of the whole answer, from that of its last attempt. How many tokens the first ones made is counted
-        in pieces, so it is an estimate; input and output together are as reported."""
+        """The usage of the whole answer, from that of its last attempt. Where the first ones did not report how many
+        tokens they made it is an estimate; input and output together are as reported."""
         made = self._tokens
         if usage is None:
             return Usage(max(0, self._flight.facts.prompt_tokens - made), made, source="estimated")
+        estimated = "estimated" in (usage.source, self._source)
         prompt_tokens = max(0, usage.input_tokens - made)
         return Usage(
             prompt_tokens,
@@ -264,7 +277,7 @@ class Continuation:
             min(usage.cached_tokens, prompt_tokens),
             usage.cache_write_tokens,
             usage.reasoning_tokens,
-            "estimated",
+            "estimated" if estimated else "reported",
         )
 
     def end(self) -> None:

@@ -170,6 +170,24 @@ def test_a_completion_goes_on_too() -> None:
     assert {event["id"] for event in events} == {"c1"}
 
 
+def test_an_engine_that_reports_as_it_goes_is_counted_exactly() -> None:
+    """`continuous_usage`: an event may hold several tokens, and says how many there are."""
+    bench = Bench(StepClock(), 2, continuations=1)
+    _, client = bench.begin(messages=HELLO, max_tokens=20, stream_options={"include_usage": True})
+    piece = {"id": "c1", "choices": [{"index": 0, "delta": {"content": "One two three"}, "finish_reason": None}]}
+    usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+    bench.calls[0].head()
+    bench.calls[0].read(frame({**piece, "usage": usage}))
+    bench.calls[0].failed(DIED)
+    assert asked(bench.calls[1])["max_tokens"] == 17
+    bench.calls[1].head()
+    bench.calls[1].done(*words(" four"), *finish(prompt_tokens=12, completion_tokens=1, total_tokens=13))
+    said = told(client)[-2]["usage"]
+    assert (said["prompt_tokens"], said["completion_tokens"], said["total_tokens"]) == (9, 4, 13)
+    record = bench.ledger.records[0]
+    assert (record.input_tokens, record.output_tokens, record.usage_source) == (9, 4, "reported")
+
+
 # -- when it is not ----------------------------------------------------------------------------------------------------
 
 
