@@ -79,7 +79,7 @@ def against(rows: Mapping[str, Row], base: str) -> list[Comparison]:
     return [
         one
         for name, row in rows.items()
-        if name.startswith("penstock") and not name.endswith("no log")
+        if name.startswith("penstock") and ", no " not in name
         for one in _compare(row, rows[base], ratio)
     ]
 

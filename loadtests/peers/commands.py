@@ -22,7 +22,7 @@ API_KEY = "sk-bench-0123456789abcdef0123456789abcdef"
 PENSTOCKS = ("penstock", "penstock-compiled")
 NAMES = (
     *PENSTOCKS,
-    *(f"{name}-no-log" for name in PENSTOCKS),
+    *(f"{name}-no-{part}" for part in ("log", "store") for name in PENSTOCKS),
     *("bare", "vllm-router", "sglang-router", "litellm", "nginx", "direct"),
 )
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,22 +36,32 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
+def without(name: str) -> tuple[str, str]:
+    """`penstock-compiled-no-log` is `penstock-compiled` without its `log`; other names are without nothing."""
+    plain, _, part = name.partition("-no-")
+    return (plain, part) if plain in PENSTOCKS else (name, "")
+
+
 def label(name: str) -> str:
     """The name of the row: `penstock-compiled-no-log` is shown as `penstock compiled, no log`."""
-    plain = name.removesuffix("-no-log")
+    plain, part = without(name)
     shown = plain.replace("-", " ") if plain in PENSTOCKS else plain
-    return f"{shown}, no log" if plain != name else shown
+    return f"{shown}, no {part}" if part else shown
 
 
-def penstock_config(backend: str, work: Path, access_log: bool = True) -> dict[str, object]:
-    """One vLLM replica, one model, one key, a GPU price (so that cost is computed). The access line goes to a file."""
-    return {
+def penstock_config(backend: str, work: Path, part: str = "") -> dict[str, object]:
+    """One vLLM replica, one model, one key, a GPU price (so that cost is computed). The access line goes to a file.
+
+    Without this `part`: `log` is the access log, `store` the record store, whose writer is a process of its own.
+    """
+    made: dict[str, object] = {
         "auth": {"keys": [{"id": "bench", "sha256": hashlib.sha256(API_KEY.encode()).hexdigest()}]},
         "engines": {"fixed": {"kind": "vllm", "replicas": [{"url": backend}], "gpu_usd_per_hour": 2.5}},
         "models": {MODEL: {"targets": [{"engine": "fixed", "model": MODEL}]}},
-        "telemetry": {"access_log": str(work / "access.log") if access_log else "off"},
+        "telemetry": {"access_log": str(work / "access.log") if part != "log" else "off"},
         "data_dir": str(work / "data"),
     }
+    return made | {"store": {"url": "off"}} if part == "store" else made
 
 
 def _pure() -> str:
@@ -71,11 +81,12 @@ def compiled_python(python: Path | None = None) -> Path:
 
 
 def _penstock(name: str, port: int, backend: str, work: Path, workers: int, compiled: Path | None) -> Command:
-    found = str(compiled_python(compiled).with_name("penstock")) if "compiled" in name else _pure()
+    plain, part = without(name)
+    found = str(compiled_python(compiled).with_name("penstock")) if plain.endswith("compiled") else _pure()
     home = work / f"{name}-{workers}"
     home.mkdir()
     config = home / "penstock.yaml"
-    made = penstock_config(backend, home, access_log=not name.endswith("-no-log"))
+    made = penstock_config(backend, home, part)
     config.write_text(json.dumps(made, indent=1))  # JSON is YAML
     argv = [found, "serve", "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
     return Command([*argv, "--workers", str(workers)] if workers > 1 else argv)
@@ -134,7 +145,7 @@ def command(name: str, port: int, backend: str, work: Path, workers: int = 1, co
     `compiled` is the Python whose environment holds the compiled wheel; None: `.envs/compiled`. Raises PeerError, in
     one line, when it cannot be had here, and PeerAbsent when it need not be.
     """
-    if name.removesuffix("-no-log") in PENSTOCKS:
+    if without(name)[0] in PENSTOCKS:
         return _penstock(name, port, backend, work, workers, compiled)
     match name:
         case "bare":

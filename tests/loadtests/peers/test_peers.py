@@ -92,7 +92,17 @@ def test_the_access_log_is_off_where_the_row_says_so(tmp_path: Path) -> None:
 
     config = json.loads(Path(made.argv[made.argv.index("--config") + 1]).read_text())
     assert config["telemetry"]["access_log"] == "off"
+    assert "store" not in config
     assert commands.label("penstock-no-log") == "penstock, no log"
+
+
+def test_the_record_store_is_off_where_the_row_says_so(tmp_path: Path) -> None:
+    made = commands.command("penstock-no-store", 8000, "http://b:1", tmp_path)
+
+    config = json.loads(Path(made.argv[made.argv.index("--config") + 1]).read_text())
+    assert config["store"] == {"url": "off"}
+    assert config["telemetry"]["access_log"] != "off"
+    assert commands.label("penstock-compiled-no-store") == "penstock compiled, no store"
 
 
 def test_the_compiled_wheel_is_run_from_its_own_environment(tmp_path: Path) -> None:
