@@ -26,13 +26,22 @@ from engines.events.wire import Batch
 
 SLICE_S: Final = 0.0005
 """How long the loop is held at once, and one batch."""
-MOST_QUEUED: Final = 1000
-"""Batches that wait to be read."""
+MOST_QUEUED: Final = 64
+"""Batches that wait to be read. What finds no room waits with the sender, or is lost and asked for."""
 MOST_BYTES: Final = 16 * 1024 * 1024
 """Of one message."""
+MOST_SOCKETS: Final = 65_536
+"""Four for each engine, where ZMQ and the limit on open files allow it."""
 ANSWER_S: Final = 5.0
 """How long a replay may bring nothing."""
 _END: Final = (-1).to_bytes(8, "big", signed=True)
+
+
+def _of_process() -> zmq.Context[zmq.Socket[bytes]]:
+    """The context of the process; how many sockets it has room for is settled with its first one."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+    context.set(zmq.MAX_SOCKETS, min(MOST_SOCKETS, int(context.get(zmq.SOCKET_LIMIT))))
+    return context
 
 
 class _Readable:
@@ -94,23 +103,27 @@ class Subscriber:
         purge: Callable[[bool], None],
         *,
         answer_s: float = ANSWER_S,
+        context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
-        """`apply` and `purge` are those of `Feed`. Raises zmq.ZMQError for an address that cannot be used."""
+        """`apply` and `purge` are those of `Feed`; `context` is that of the process. Raises zmq.ZMQError for an address
+        that cannot be used, and where there is no room for another socket."""
         self._at = at
         self._answer_s = answer_s
         self._loop = asyncio.get_running_loop()
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        self._context = _of_process() if context is None else context
         self.feed = Feed(apply, purge, self._ask)
         self._replay: _Readable | None = None
         self._timer: asyncio.TimerHandle | None = None
         socket = self._socket(zmq.SUB)
-        socket.subscribe(at.topic)
-        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        monitor: zmq.Socket[bytes] | None = None
         try:
+            socket.subscribe(at.topic)
+            monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
             socket.connect(at.endpoint)
         except zmq.ZMQError:
             socket.disable_monitor()
-            monitor.close(linger=0)
+            if monitor is not None:
+                monitor.close(linger=0)
             socket.close(linger=0)
             raise
         self._published = _Readable(socket, self._live)
@@ -156,12 +169,14 @@ class Subscriber:
         address = self._at.replay_endpoint
         if address is None:
             return False
-        socket = self._socket(zmq.DEALER)
+        socket: zmq.Socket[bytes] | None = None
         try:
+            socket = self._socket(zmq.DEALER)
             socket.connect(address)
             socket.send_multipart((b"", number.to_bytes(8, "big")), zmq.NOBLOCK)
         except zmq.ZMQError:
-            socket.close(linger=0)
+            if socket is not None:
+                socket.close(linger=0)
             return False
         self._replay = _Readable(socket, self._replayed)
         self._wait()

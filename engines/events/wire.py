@@ -24,6 +24,9 @@ _STORED: Final = (
 )
 _REMOVED: Final = ("type", "block_hashes", "medium")
 GPU: Final = "GPU"
+MEDIA: Final = (GPU, "CPU", "STORAGE", "DISK")
+OTHER: Final = "OTHER"
+"""Whatever else blocks may be held on: the media that a block is held on are as few as these."""
 MOST_BLOCK_TOKENS: Final = 65_536
 
 
@@ -95,11 +98,11 @@ def _event(event: Any) -> Event | None:
     if kind not in ("BlockStored", "BlockRemoved") or not _counts(fields):
         return None
     hashes = tuple([_hash(each) for each in fields["block_hashes"]])
-    medium = str(fields.get("medium") or GPU)
+    medium = _medium(fields)
     if kind == "BlockRemoved":
         return Removed(hashes, medium)
     size = fields["block_size"]
-    if not 0 < size <= MOST_BLOCK_TOKENS:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= MOST_BLOCK_TOKENS:
         raise BadEvents(f"a block of {size} tokens")
     tokens = array("I", fields["token_ids"])
     parent = fields.get("parent_block_hash")
@@ -110,6 +113,11 @@ def _counts(fields: dict[str, Any]) -> bool:
     """Whether it is about the blocks that decide what is cached here: those of full attention, which are the first
     group where an engine has several, and of no other machine."""
     return not fields.get("group_idx") and fields.get("locality") != "REMOTE"
+
+
+def _medium(fields: dict[str, Any]) -> str:
+    medium = fields.get("medium") or GPU
+    return medium if isinstance(medium, str) and medium in MEDIA else OTHER
 
 
 def _hash(value: Any) -> int:

@@ -9,7 +9,7 @@
     a worker cannot be told        the next time it is told to forget all of the replicas that it missed news of
 
 One message holds all that is new. What is known of a replica whose prompts cannot be counted, or of whom something was
-missed, is `approximate`.
+missed, or for whose blocks there is no room, is `approximate`.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ class _Followed:
     subscription: Subscription | None = None
     touched: dict[int, tuple[Linked, bool]] = field(default_factory=dict)
     """Linked prompts of which something came or went, by identity; whether something came."""
+    full: bool = False
+    """Whether there was no room for what it holds: what it tells is passed over until it holds nothing again."""
     void: bool = False
     """Whether nothing that was told before holds."""
     counts_at_s: float = 0.0
@@ -113,6 +115,8 @@ class KvEvents:
         self._most_blocks = most_blocks
         self._subscribe = subscribe
         self._followed: dict[ReplicaKey, _Followed] = {}
+        self._blocks = 0
+        """Of all who are followed together."""
         self._links: dict[tuple[str, str], TokenLinks] = {}
         """By engine and public model."""
         self._owed: dict[str, set[ReplicaKey]] = {}
@@ -170,6 +174,7 @@ class KvEvents:
 
     def _close(self, key: ReplicaKey) -> None:
         followed = self._followed.pop(key)
+        self._blocks -= len(followed.blocks)
         if followed.subscription is not None:
             followed.subscription.close()
 
@@ -180,19 +185,31 @@ class KvEvents:
         for event in batch.events:
             if isinstance(event, Cleared):
                 self._purge(followed, True)
-            elif isinstance(event, Removed):
+                continue
+            if followed.full:
+                continue
+            before = len(blocks)
+            if isinstance(event, Removed):
                 self._touch(key, followed, blocks.remove(event), came=False)
             else:
                 self._touch(key, followed, blocks.store(event), came=True)
-        if sum([len(one.blocks) for one in self._followed.values()]) > self._most_blocks:
-            self._purge(followed, False)
+            self._blocks += len(blocks) - before
+        if self._blocks > self._most_blocks and not followed.full:
+            log.warning("kv_events_not_followed", engine=key[0], replica=key[1], why="no room for more blocks")
+            self._drop(followed, complete=False)
+            followed.full = True
         self._tell_soon()
 
     def _purge(self, followed: _Followed, empty: bool) -> None:
-        followed.blocks.clear(complete=empty)
-        followed.touched.clear()
+        self._drop(followed, complete=empty)
+        followed.full = False
         followed.void = True
         self._tell_soon()
+
+    def _drop(self, followed: _Followed, *, complete: bool) -> None:
+        self._blocks -= len(followed.blocks)
+        followed.blocks.clear(complete=complete)
+        followed.touched.clear()
 
     def _touch(self, key: ReplicaKey, followed: _Followed, names: list[int], *, came: bool) -> None:
         if not names:

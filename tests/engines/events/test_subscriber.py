@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import errno
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 import zmq
@@ -18,10 +19,12 @@ pytestmark = pytest.mark.anyio
 
 
 class Following:
-    def __init__(self, at: EventsAt, answer_s: float = 30.0) -> None:
+    def __init__(
+        self, at: EventsAt, answer_s: float = 30.0, context: zmq.Context[zmq.Socket[bytes]] | None = None
+    ) -> None:
         self.blocks = Blocks()
         self.purges: list[bool] = []
-        self.subscriber = Subscriber(at, self._apply, self._purge, answer_s=answer_s)
+        self.subscriber = Subscriber(at, self._apply, self._purge, answer_s=answer_s, context=context)
 
     def _apply(self, batch: Batch) -> None:
         for event in batch.events:
@@ -163,3 +166,62 @@ async def test_more_batches_than_fit_into_one_turn_all_come() -> None:
 async def test_an_address_that_is_none_is_an_error() -> None:
     with pytest.raises(zmq.ZMQError):
         Following(EventsAt("tcp://nowhere"))
+
+
+@contextmanager
+def context_for(sockets: int) -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+    """One that has room for so many."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context.set(zmq.MAX_SOCKETS, sockets)
+    try:
+        yield context
+    finally:
+        context.destroy(linger=0)
+
+
+async def test_where_there_is_no_room_for_a_socket_to_ask_with_what_comes_is_followed() -> None:
+    engine = PublishingEngine()
+    engine.serve([1, 1, 2, 2])
+    engine.sent.clear()
+    publisher = Publisher(engine)
+    with context_for(3) as context:  # the subscription's, and two for its monitor
+        followed = Following(publisher.at, context=context)
+        await followed.until(lambda: followed.purges == [True, False])
+        assert not followed.subscriber.feed.asking
+        async with asyncio.timeout(10):
+            while followed.subscriber.feed._next is None:  # until its subscription has got there
+                engine.publish([])
+                await publisher.send()
+                await asyncio.sleep(0.001)
+        engine.serve([3, 3])
+        await publisher.send()
+        await followed.until(lambda: len(followed.blocks) == 1)
+        assert not followed.blocks.complete
+        followed.subscriber.close()
+    publisher.close()
+
+
+@pytest.mark.parametrize("sockets", [1, 2])
+async def test_where_there_is_no_room_for_a_monitor_that_is_an_error_and_nothing_is_left_open(sockets: int) -> None:
+    with context_for(sockets) as context:
+        with pytest.raises(zmq.ZMQError) as raised:
+            Following(EventsAt("tcp://127.0.0.1:1"), context=context)
+        assert errno.EMFILE == raised.value.errno
+        assert [] == [one for one in context._sockets if not one.closed]
+
+
+async def test_the_process_has_room_for_as_many_sockets_as_zmq_allows() -> None:
+    engine = PublishingEngine()
+    async with following(engine):
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        assert min(65_536, context.get(zmq.SOCKET_LIMIT)) == context.get(zmq.MAX_SOCKETS)
+
+
+async def test_what_waits_to_be_read_is_bounded() -> None:
+    async with following(PublishingEngine()) as (publisher, followed):
+        await publisher._router.poll()  # it asks
+        asked = followed.subscriber._replay
+        assert asked is not None
+        for socket in (followed.subscriber._published.socket, asked.socket):
+            bounds = [socket.getsockopt(option) for option in (zmq.RCVHWM, zmq.MAXMSGSIZE)]
+            assert [64, 16 * 1024 * 1024] == bounds

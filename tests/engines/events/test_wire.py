@@ -83,6 +83,11 @@ def test_a_medium_is_told() -> None:
     assert ["CPU", "STORAGE"] == [one.medium for one in read(event(medium="CPU"), ["BlockRemoved", [7], "STORAGE"])]
 
 
+def test_media_that_nobody_knows_are_one() -> None:
+    media = [one.medium for one in read(*[event(medium=each) for each in ("tape", "wax", 7, ["GPU"], {"a": 1})])]
+    assert ["OTHER"] * 5 == media
+
+
 @pytest.mark.parametrize(
     "fields", [{"lora_name": "sql"}, {"lora_id": 3}, {"extra_keys": [["salt"]]}, {"extra_keys": [None, [["image", 0]]]}]
 )
@@ -101,6 +106,9 @@ def test_what_is_not_about_what_is_cached_here_is_passed_over() -> None:
     [
         [event(block_size=0)],
         [event(block_size="2")],
+        [event(block_size=2.0)],
+        [event(block_size=True, token_ids=[1])],
+        [event(block_size=65_537)],
         [event(block_hashes=None)],
         [event(block_hashes=["text"])],
         [event(block_hashes=[b"short"])],

@@ -305,10 +305,45 @@ async def test_a_replica_that_publishes_nowhere_is_left_alone_and_one_with_a_bad
     events.close()
 
 
-async def test_more_blocks_than_there_is_room_for_are_not_followed() -> None:
+async def test_more_blocks_than_there_is_room_for_are_not_followed_and_what_was_sent_there_is_still_expected() -> None:
+    story = await begun()
+    story.told.clear()
+    story.events._most_blocks = 5
+    await story.served("abcd", "a")
+    for letters in ("ef", "gh", "ij"):
+        await story.served(letters, "b")
+        await story.settle()
+    assert {("e", "a")} == story.exchange.complete
+    assert [2, 2, 2] == [story.claims(letters, "b") for letters in ("ef", "gh", "ij")]
+    changes = [change for one in story.told if isinstance(one, CachesChanged) for change in one.changes]
+    assert CacheChange("e", "b", b"", 0) not in changes
+    assert 4 == story.events._blocks
+
+
+async def test_a_replica_that_there_was_no_room_for_is_followed_again_once_it_holds_nothing() -> None:
     story = await begun()
     story.events._most_blocks = 5
     await story.served("abcd", "a")
     await story.served("ef", "b")
     await story.settle()
+    story.publishers["b"].clear()
+    await story.settle()
+    assert {("e", "a"), ("e", "b")} == story.exchange.complete
+    assert 0 == story.claims("ef", "b")
+    await story.served("gh", "b")
+    await story.settle()
     assert {("e", "a")} == story.exchange.complete
+    story.engine.replicas = story.engine.replicas[1:]  # what the other held makes room
+    story.events.look()
+    story.publishers["b"].clear()
+    await story.served("abcde", "b")
+    await story.settle()
+    assert {("e", "b")} == story.exchange.complete
+    assert 5 == story.events._blocks
+    story.publishers["b"].restart()
+    story.publishers["b"].sent.clear()
+    story.subscribed["b"].follower.connect()
+    await story.settle()
+    assert 0 == story.events._blocks
+    story.events.close()
+    assert 0 == story.events._blocks
