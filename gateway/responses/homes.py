@@ -7,6 +7,8 @@ from typing import Final
 import msgspec
 
 MOST_HOMES: Final = 65_536
+MOST_ID: Final = 256
+"""Characters of an id; who reads answers keeps no longer one (`engines.wire.openai_responses`)."""
 """About 20 MB."""
 
 
