@@ -236,7 +236,7 @@ class Dispatcher:
 
     def _must_ask(self, response_id: str, looked: Looked | None) -> bool:
         """Whether somebody else may know what we do not, and has not been asked."""
-        return looked is None and self._keeper.shares and self._keeper.find(response_id) is None
+        return looked is None and self._keeper.must_ask(response_id)
 
     def _search(self, request: Request, operation: Operation, response_id: str, received_s: float) -> Search:
         search = Search(self, request, operation, response_id, received_s)

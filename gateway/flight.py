@@ -179,6 +179,8 @@ class Flight(Owner, Opening, Work):
         try:
             outgoing = prompt.outgoing(upstream)
         except Failure as failure:
+            for sent in self.attempts:  # the first of a hedge is still on its way
+                sent.abandon()
             self.fail(failure)
             return
         attempt = Attempt(self, upstream, self.facts, self.streams, now, self._rng)
@@ -190,15 +192,11 @@ class Flight(Owner, Opening, Work):
         if len(self.attempts) == 1:
             self.first_dispatch_s = now
             hedging = serving.route.hedging
-            if hedging is not None and self.streams:
+            if hedging is not None and self.streams and self.operation is not Operation.RESPONSES:
                 self._hedge = Hedge(self, serving.route, hedging, self._settlement, self._loop, self._rng, now)
-        bounds = self.deadlines
-        # Who told no read timeout waits as long as the engine may take.
-        fallback = (
-            bounds is not None
-            and bounds.first_byte_s < float("inf")
-            and retry.deeper_tier_left(serving.route, self.facts, endpoint.tier, now, self._retry)
-        )
+        bounds, fallback = self.deadlines, False
+        if bounds is not None and bounds.first_byte_s < float("inf"):  # else it waits as long as the engine may take
+            fallback = retry.deeper_tier_left(serving.route, self.facts, endpoint.tier, now, self._retry)
         attempt.send(outgoing, bounds, now, now - self.received_s, fallback)
         if serving.route.prefixes is not None:
             prompt.sent(serving.route, self.facts, endpoint)
@@ -251,6 +249,7 @@ class Flight(Owner, Opening, Work):
         if self.continuation is not None and self.continuation.failed(attempt):
             return
         if outcome is Outcome.ANSWERED:  # and no attempt elsewhere would be answered otherwise
+            self.attempt = attempt
             pass_error(self, attempt, outcome, self._retry)
             return
         now = clock.monotonic()
@@ -360,8 +359,7 @@ class Flight(Owner, Opening, Work):
 
         A stream may last for minutes; 9,000 of them with prompts of 32 KB held 590 MB.
         """
-        serving, self._serving = self._serving, None
-        self._retry = None
+        serving, self._serving, self._retry = self._serving, None, None
         if serving is None:
             return
         self._pools = serving.route.speakers[self.facts.operation].pools
@@ -388,6 +386,8 @@ class Flight(Owner, Opening, Work):
         if hedge is not None:
             hedge.end()
         for attempt in self.attempts:
+            if attempt is not self.attempt:
+                attempt.abandon()  # no-op, unless it is on its way still
             attempt.close(now)
         self._settlement.settle(self)
         for attempt in self.attempts:

@@ -50,5 +50,7 @@ def parameters_of(body: bytes) -> dict[str, int | float] | None:
             number = _decode_number(bytes(raw))
         except msgspec.DecodeError:
             continue
+        if isinstance(number, int) and not -(2**63) <= number < 2**63:
+            continue  # neither a record nor a span can say it
         found["max_tokens" if name.startswith("max_") else name] = number
     return found or None

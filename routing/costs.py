@@ -154,7 +154,10 @@ class LeastCost:
         asked = usable(pool, now, skip)
         if not asked:
             return None
-        places = self._places if len(asked) == size else [at for at, one in enumerate(pool) if one in asked]
+        places = self._places
+        if len(asked) != size:
+            left = set(asked)
+            places = [at for at, one in enumerate(pool) if one in left]
         favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts)
         tokens = facts.prompt_tokens
         if self._even:

@@ -18,7 +18,7 @@ somebody who can answer is left in every pool of every model that the replica se
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -31,6 +31,8 @@ NOISE: Final = 4.0
 """Standard errors of the difference between two shares of failures: below that it may be chance."""
 LEAST_SLOW_MS: Final = 50.0
 """Below that, a ratio is between two small numbers."""
+MOST_PEERS: Final = 64
+"""The middle one of so many is near that of all, and to ask all for each would take the square of a tier's size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,30 +70,47 @@ def ejections(routes: Sequence[ModelRoute], now: float) -> Iterator[Ejection | N
         if settings is None:
             continue
         for pool in route.whole.pools:
-            for found in _outliers(_states(pool), settings, now):
-                if _may_go(found.state, routes, now):
+            states = _states(pool)
+            outliers = yield from _outliers(states, settings, now)
+            for found in outliers:
+                if not _enough_left(found.state, states, settings, now):
+                    break  # nor may any other of this tier go
+                may_go = yield from _may_go(found.state, routes, now)
+                if may_go:
                     yield found
             yield None
 
 
-def _outliers(states: Sequence[ReplicaState], settings: EjectionSettings, now: float) -> list[Ejection]:
-    """Those of one tier, the worst first."""
+def _outliers(
+    states: Sequence[ReplicaState], settings: EjectionSettings, now: float
+) -> Generator[None, None, list[Ejection]]:
+    """Those of one tier, the worst first; a step for each replica."""
     present = [state for state in states if state.available(now)]
     if len(present) < 2:
         return []
     found: list[tuple[float, Ejection]] = []
-    counts = [state.breaker.counted(now) for state in present]
+    counts: list[tuple[int, int]] = []
+    for state in present:
+        counts.append(state.breaker.counted(now))
+        yield
     all_good, all_bad = sum([good for good, _ in counts]), sum([bad for _, bad in counts])
     for at, state in enumerate(present):
         good, bad = counts[at]
         badness, reason, why = _failing(good, bad, all_good - good, all_bad - bad, settings)
         if not reason:
-            peers = [*present[:at], *present[at + 1 :]]
+            peers = _peers(present, at)
             badness, reason, why = _slow(state, peers, settings, now)
         if reason:
             found.append((badness, Ejection(state, reason, why, settings.base_s, settings.max_s)))
+        yield
     found.sort(key=lambda one: -one[0])
     return [ejection for _, ejection in found]
+
+
+def _peers(present: Sequence[ReplicaState], at: int) -> list[ReplicaState]:
+    """Those that the one at `at` is compared with: at most `MOST_PEERS`, from all over the tier, and not itself."""
+    stride = math.ceil(len(present) / MOST_PEERS)
+    return [state for state in present[(at + 1) % stride :: stride] if state is not present[at]]
 
 
 def _failing(
@@ -124,7 +143,8 @@ def _slow(
     return 1.0 - there_ms / here_ms, "slow", why
 
 
-def _may_go(state: ReplicaState, routes: Iterable[ModelRoute], now: float) -> bool:
+def _may_go(state: ReplicaState, routes: Sequence[ModelRoute], now: float) -> Generator[None, None, bool]:
+    """Whether enough is left wherever it serves; a step for each route."""
     for route in routes:
         for pool in route.whole.pools:
             states = _states(pool)
@@ -135,6 +155,7 @@ def _may_go(state: ReplicaState, routes: Iterable[ModelRoute], now: float) -> bo
                 states = _states(pool)
                 if state in states and not _enough_left(state, states, None, now):
                     return False
+        yield
     return True
 
 

@@ -59,20 +59,20 @@ def explain(
         return Explanation((), None, "no engine of the model speaks the operation", False)
     over = passed_over(route, facts, now)
     everyone = [endpoint for pool in speakers.pools for endpoint in pool]
-    full = [endpoint for endpoint in everyone if is_full(endpoint, facts, route, now)]
-    opinions = [picker.opinion(facts, now, rng, [*over, *full, *tried]) for picker in speakers.pickers]
+    full = {endpoint for endpoint in everyone if is_full(endpoint, facts, route, now)}
+    opinions = [picker.opinion(facts, now, rng, {*over, *full, *tried}) for picker in speakers.pickers]
     chosen, reason = _chosen(opinions)
     waits = bool(route.line.waiting) and not tried
     if chosen is None and full:
-        chosen, reason = _chosen([picker.opinion(facts, now, rng, [*over, *tried]) for picker in speakers.pickers])
+        chosen, reason = _chosen([picker.opinion(facts, now, rng, {*over, *tried}) for picker in speakers.pickers])
         if chosen is not None:
             reason = f"every endpoint is known to be full; {reason}"
             waits = not tried
     if chosen is None and tried:
-        chosen, reason = _chosen([picker.opinion(facts, now, rng, list(over)) for picker in speakers.pickers])
+        chosen, reason = _chosen([picker.opinion(facts, now, rng, over) for picker in speakers.pickers])
         reason = f"everyone left was tried before; {reason}"
     for pool in speakers.pools if chosen is None else ():
-        chosen = last_resort(pool, now, rng, list(over))
+        chosen = last_resort(pool, now, rng, over)
         if chosen is not None:
             reason = "nobody is available, so what probes say is not believed"
             break

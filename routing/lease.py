@@ -106,7 +106,7 @@ class Lease:
 
     def first_byte(self) -> None:
         """Prefill is over. It says nothing yet of how the replica does: the first event may be an error."""
-        if self._streams:
+        if self._streams and self._held:
             self._state.first_byte(self._prompt_tokens)
             self._prompt_tokens = 0
 

@@ -29,7 +29,7 @@ def choose(
     if speakers is None:
         return None
     over: Collection[Endpoint] = passed_over(route, facts, now) if route.filters else ()
-    skip = [*over, *tried] if over else tried
+    skip = {*over, *tried} if over else tried
     late: Endpoint | None = None
     for picker in speakers.pickers:
         endpoint = picker.pick(facts, now, rng, skip)
@@ -59,7 +59,7 @@ def choose_with_room(
     When all are full, the one that would be asked all the same; None when nothing at all is available.
     """
     pools = route.speakers[facts.operation].pools
-    full = [endpoint for pool in pools for endpoint in pool if is_full(endpoint, facts, route, now)]
+    full = {endpoint for pool in pools for endpoint in pool if is_full(endpoint, facts, route, now)}
     endpoint = choose(route, facts, now, rng, full)
     return endpoint, endpoint is not None and endpoint not in full
 

@@ -105,7 +105,7 @@ class RetryState:
     def choose(self, now: float, rng: random.Random) -> Endpoint | None:
         """The endpoint of the next attempt, once the wait is over; None when all have become unavailable meanwhile."""
         over = passed_over(self.route, self._facts, now)
-        skip = [*over, *self._barred]
+        skip = {*over, *self._barred}
         for tier in self._open_tiers():
             endpoint = self._speakers.pickers[tier].pick(self._facts, now, rng, skip)
             if endpoint is not None:
@@ -113,7 +113,7 @@ class RetryState:
         # A timer may fire a fraction of a millisecond early; that must not look like a Retry-After still running.
         due_s = max(now, self._due_s)
         early = [endpoint for endpoint, until_s in self._not_before_s.items() if until_s > due_s]
-        skip = [*over, *early, *self._refusing]
+        skip = {*over, *early, *self._refusing}
         for tier in self._open_tiers():
             endpoint = self._speakers.pickers[tier].pick(self._facts, now, rng, skip)
             if endpoint is not None:

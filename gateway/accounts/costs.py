@@ -16,18 +16,29 @@ if TYPE_CHECKING:
     from gateway.attempt import Attempt
     from gateway.flight import Flight
 
+PICO: Final = 1e12
+_PICO: Final = 10**12
 ANSWERED: Final = "answered"
 ABANDONED: Final = "abandoned"
 
 
 def cost_usd(attempts: Sequence[Attempt], answering: Attempt | None, usage: Usage | None, now: float) -> float | None:
-    """Of all of them until `now`. `usage` is that of the one `answering`; the others' is their own."""
+    """Of all of them until `now`, to the picodollar, in which prices are counted.
+
+    `usage` is that of the one `answering`; the others' is their own.
+    """
     total: float | None = None
     for attempt in attempts:
         cost = attempt_cost_usd(attempt, usage if attempt is answering else attempt.usage, now)
         if cost is not None:
             total = cost if total is None else total + cost
-    return total
+    return None if total is None else int(total * PICO + 0.5) / PICO
+
+
+def in_digits(cost: float) -> bytes:
+    """US dollars to the picodollar. What Python takes to print a float as short as may be costs four times as much."""
+    pico = int(cost * PICO + 0.5)
+    return b"%d.%012d" % (pico // _PICO, pico % _PICO)
 
 
 def attempt_cost_usd(attempt: Attempt, usage: Usage | None, now: float) -> float | None:

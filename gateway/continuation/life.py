@@ -130,7 +130,8 @@ class Continuation:
         said = self._said
         if not self.count or not said.frame:
             return ()
-        frame, text, tokens, count = said.frame, said.text, self._tokens, self.count
+        text = said.text if self._flight.operation is Operation.CHAT else ""  # no template strips a completion
+        frame, tokens, count = said.frame, self._tokens, self.count
         return (lambda: Rejoin(frame, text, tokens, count),)
 
     # -- when it breaks ------------------------------------------------------------------------------------------------
@@ -153,6 +154,8 @@ class Continuation:
         said.read()
         if said.odd:
             return said.odd
+        if said.finished:
+            return "finished"
         made = self._made(attempt)
         body = continued(self._operation, self._prompt.body, said.text, self._tokens + made)
         if body is None:

@@ -28,8 +28,8 @@ class Rejoin:
     """An event transform (`gateway.transforms`) of one continued stream."""
 
     def __init__(self, frame: Mapping[str, bytes], text: str, tokens: int, continued: int) -> None:
-        """`frame`: what all events of the first stream share; `text`: what was said until now, about so many tokens;
-        `continued`: how often the answer was."""
+        """`frame`: what all events of the first stream share; `text`: what was said until now, of a chat only;
+        `tokens`: about how many that were; `continued`: how often the answer was."""
         self._frame = {name: msgspec.Raw(value) for name, value in frame.items()}
         self._tokens = tokens
         self._mark = {"continued": continued, "after_tokens": tokens}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from engines.port import Sink
 from engines.wire import Dialect, Finding
 from engines.wire.refusals import ERROR_WITHIN_BYTES, begins_an_error
+from gateway.accounts.costs import in_digits
 from gateway.errors import Failure
 from gateway.relay.account import UNNAMED, Account, kind_of
 from gateway.relay.headers import passed_headers
@@ -115,7 +116,7 @@ class DocumentRelay(Sink):
         headers = passed_headers(attempt.headers) + account.head_down()
         cost_usd = account.cost_usd
         if cost_usd is not None:
-            headers += b"x-penstock-cost-usd: %b\r\n" % repr(cost_usd).encode()
+            headers += b"x-penstock-cost-usd: %b\r\n" % in_digits(cost_usd)
         self._reply.respond(attempt.status, headers, body)
 
     def failed(self, error: EngineError) -> None:

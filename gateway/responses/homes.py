@@ -8,6 +8,8 @@ import msgspec
 
 MOST_HOMES: Final = 65_536
 """About 20 MB."""
+MOST_ID: Final = 256
+"""Characters of an id; who reads answers keeps no longer one (`engines.wire.openai_responses`)."""
 
 
 class Home(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from gateway.responses.homes import Home, Homes
+from gateway.responses.homes import MOST_ID, Home, Homes
 
 
 class Others(Protocol):
@@ -30,6 +30,10 @@ class Keeper:
     def shares(self) -> bool:
         """Whether somebody else may know what we do not."""
         return self._others is not None
+
+    def must_ask(self, response_id: str) -> bool:
+        """Whether somebody else may know a response that we do not. An id too long to be kept is nobody's."""
+        return self._others is not None and len(response_id) <= MOST_ID and self._homes.find(response_id) is None
 
     def keep(self, home: Home) -> None:
         if self._homes.keep(home) and self._others is not None:

@@ -168,6 +168,7 @@ async def write(listen_fd: int) -> None:
 
 
 def main() -> None:
+    os.umask(0o027)  # records are nobody else's to read
     logs.start()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(write(int(sys.argv[1])))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 MAX_CHARACTERS = 256
+MAX_TEXTS = 50_000
+"""Of which the numbers are remembered."""
 
 
 class Codes(dict[str, int]):
@@ -26,6 +28,9 @@ class Codes(dict[str, int]):
     def kept(self) -> None:
         """The transaction is committed."""
         self._fresh.clear()
+        if len(self) > MAX_TEXTS:
+            self.clear()
+            self[""] = 0
 
     def undone(self) -> None:
         """The transaction is not: forget what it made."""

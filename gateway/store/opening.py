@@ -41,7 +41,7 @@ def engine_of(url: str, *, reading: bool = False) -> Engine:
     """Raises DatabaseRefused for a URL that is none of ours. `reading`: of SQLite, take no lock and create nothing."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # what they say may show the password
         raise DatabaseRefused("store.url is no URL") from None
     match parsed.get_backend_name():
         case "sqlite":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
+from gateway import clock
 from gateway.store.codes import Codes
 from gateway.store.database import DatabaseAway, Records
 from gateway.store.opening import LOCK, engine_of, upgrade
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 STAGE: Final = "penstock_stage"
 PREFIX: Final = "requests_"
-_AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+_AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, psycopg.ProgrammingError)
+"""Whatever is no record's fault: also a server that is read-only, a missing privilege, a missing table."""
+DROP_WAIT: Final = "2s"
+DROP_AGAIN_S: Final = 60.0
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Result = TypeVar("Result")
@@ -95,6 +99,7 @@ class Postgres:
             raise
         self._codes = Codes(self._find)
         self._days: set[int] = set()
+        self._drop_at_s = 0.0
 
     def insert(self, batches: Sequence[Records]) -> int:
         return self._in_one(lambda: self._insert(batches))
@@ -103,11 +108,12 @@ class Postgres:
         return self._in_one(lambda: settled - int(self._execute(_END_RUN, (run, settled, now_ms)).scalar_one()))
 
     def expire(self, before_ms: int) -> bool:
-        """Whole days, at once."""
+        """Whole days, at once; those that a long query reads, later."""
+        if clock.monotonic() < self._drop_at_s:
+            return False
         last = f"{PREFIX}{_day(before_ms // DAY_MS):%Y%m%d}"
 
         def drop() -> bool:
-            self._days.clear()
             names = [
                 row[0]
                 for row in self._execute(
@@ -116,9 +122,18 @@ class Postgres:
                     (last,),
                 )
             ]
-            for name in names:
-                if name.removeprefix(PREFIX).isdigit():
-                    self._execute(f'DROP TABLE "{name}"')
+            days = [name for name in names if name.removeprefix(PREFIX).isdigit()]
+            if days:
+                self._days.clear()
+                try:
+                    with self._connection.begin_nested():
+                        self._execute(f"SET LOCAL lock_timeout = '{DROP_WAIT}'")
+                        for name in days:
+                            self._execute(f'DROP TABLE "{name}"')
+                except DBAPIError as error:
+                    if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
+                        raise
+                    self._drop_at_s = clock.monotonic() + DROP_AGAIN_S
             return False
 
         return self._in_one(drop)

@@ -40,7 +40,7 @@ from gateway.workers.questions import LinkError
 COMMAND = (sys.executable, "-P", "-m", "gateway.store")
 MAX_SOCKET_PATH = 100
 """The kernel's bound is 107 bytes."""
-START_S = 60.0
+START_S = 10.0
 END_S = 60.0
 """What it may take to write what is left, after the last worker has ended."""
 ASK_S = 2.0
@@ -81,7 +81,7 @@ class StoreProcess:
         """As it was when it was last asked."""
         self._before = State()
         """What writers had counted that are gone."""
-        Path(start.data_dir).mkdir(parents=True, exist_ok=True)
+        Path(start.data_dir).mkdir(mode=0o750, parents=True, exist_ok=True)
         self.path = _free_path(Path(start.data_dir))
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -190,6 +190,8 @@ class StoreProcess:
             return await process.wait()
         finally:
             self._process = None
+            if self._link is not None:
+                self._link.close()  # it may never have been accepted, and its questions would wait
             before, now = self._before, self.state
             self._before = State(stored=before.stored + now.stored, lost=before.lost + now.lost)
             self.state = State(away="its writer is being started", spilled_bytes=now.spilled_bytes)

@@ -100,7 +100,7 @@ class Shipping:
             await self._connect()
         if self._overdue():
             await self._write_down()
-        elif self._spill.open and self._confirmed and not self._spilling:
+        elif self._spill.open and not self._spilling and (self._confirmed or not self.kept):
             await asyncio.to_thread(self._spill.close)
 
     async def close(self, timeout_s: float) -> None:

@@ -1,7 +1,8 @@
 """Files for what cannot be stored now: appended to by one process, read by the writer once nobody appends any more.
 
 A file is a row of frames: size, checksum, bytes. Whoever appends holds a lock on it, which ends with the process; a
-last frame that was cut off by a kill or a full disk is left out, and what is whole before it counts.
+last frame that was cut off by a kill or a full disk is left out, and what is whole before it counts. No frame is empty:
+zeros are what a file system leaves behind after the machine died.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def _frames(data: bytes) -> Iterator[bytes]:
     while at + _HEAD.size <= len(data):
         size, checksum = _HEAD.unpack_from(data, at)
         part = data[at + _HEAD.size : at + _HEAD.size + size]
-        if len(part) < size or zlib.crc32(part) != checksum:
+        if not size or len(part) < size or zlib.crc32(part) != checksum:
             return
         yield part
         at += _HEAD.size + size

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from gateway.accounts.record import RequestRecord
 from gateway.store.codes import Codes
@@ -61,7 +61,7 @@ class Sqlite:
             self._connection: Connection = self._engine.connect()
         except BaseException as error:
             self._engine.dispose()
-            if isinstance(error, (OperationalError, OSError)):
+            if _is_away(error):
                 raise _away(error) from None
             raise
         self._codes = Codes(self._find)
@@ -97,7 +97,7 @@ class Sqlite:
                 done = work()
         except BaseException as error:
             self._codes.undone()
-            if isinstance(error, OperationalError):
+            if _is_away(error):
                 raise _away(error) from None
             raise
         self._codes.kept()
@@ -153,5 +153,12 @@ def _flat(cells: Cells) -> list[tuple[Any, ...]]:
     return [(*key, *values) for key, values in cells.items()]
 
 
-def _away(error: OperationalError | OSError) -> DatabaseAway:
-    return DatabaseAway(str(error.orig if isinstance(error, OperationalError) else error.strerror or error))
+def _is_away(error: BaseException) -> bool:
+    """Whether it is no record's fault. A file that is damaged, or no database, is a plain DatabaseError."""
+    return isinstance(error, (OperationalError, OSError)) or type(error) is DatabaseError
+
+
+def _away(error: BaseException) -> DatabaseAway:
+    if isinstance(error, DBAPIError):
+        return DatabaseAway(str(error.orig))
+    return DatabaseAway(str(error.strerror or error) if isinstance(error, OSError) else str(error))

@@ -30,6 +30,9 @@ MOST_RECORDS = 2_000
 SWEEP_S = 0.5
 RETRY_S = 1.0
 DAY_MS = 86_400_000
+MOST_WAITING = 4_096
+"""Batches, while the database hangs: more are not taken, and their workers put them into files."""
+_UNREADABLE = (msgspec.MsgspecError, ValueError)
 
 log = structlog.get_logger()
 
@@ -87,8 +90,9 @@ class Writer:
         self._thread.start()
 
     def put(self, item: Item) -> None:
-        """Store a batch; its `stored` is called on the writer's thread."""
-        self._queue.put(item)
+        """Store a batch; its `stored` is called on the writer's thread, or never where too much waits."""
+        if self._queue.qsize() < MOST_WAITING:
+            self._queue.put(item)
 
     def state(self) -> State:
         return State(self._refused, self._away, self._stored, self._lost, spilled_bytes(self._data_dir))
@@ -163,7 +167,12 @@ class Writer:
     def _insert(self, batches: Sequence[Batch]) -> int:
         """Raises DatabaseAway. What the database cannot take for what it is, is left out and told."""
         assert self._database is not None
-        read = [Records(batch.run, self._decode(batch.records)) for batch in batches]
+        read: list[Records] = []
+        for batch in batches:
+            try:
+                read.append(Records(batch.run, self._decode(batch.records)))
+            except _UNREADABLE as error:
+                log.error("batch_unreadable", run=batch.run, number=batch.number, why=str(error))
         try:
             return self._database.insert(read)
         except DatabaseAway:
@@ -237,7 +246,10 @@ class Writer:
             path, frames = found
             some: list[Batch] = []
             for frame in frames:
-                some.append(self._decode_batch(frame))
+                try:
+                    some.append(self._decode_batch(frame))
+                except _UNREADABLE as error:
+                    log.error("batch_unreadable", file=path.name, why=str(error))
                 if len(some) >= 20:
                     self._stored += self._insert(some)
                     some = []

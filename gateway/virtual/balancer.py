@@ -30,8 +30,16 @@ class Watcher(Protocol):
     def ended(self, call: Call, replica: int, now: float) -> None: ...
 
 
-class Rule(Picker):
-    """Somebody else's rule: it knows no objective, so that no later tier is asked for it."""
+class Rule(Protocol):
+    """Somebody else's rule: it knows no objective, so that no later tier is asked for it.
+
+    It is a `Picker` by its shape and not by inheritance, which a compiled port allows to compiled classes only.
+    """
+
+    def pick(
+        self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
+    ) -> Endpoint | None:
+        """See routing.pickers.Picker."""
 
     def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
         """See routing.pickers.Picker."""

@@ -17,11 +17,12 @@ from hypothesis.stateful import (
 )
 
 from engines.errors import ConnectFailed, ConnectionLost, EngineError
+from engines.model import Operation
 from gateway import clock
 from gateway.accounts.prices import Rates, Row, Table, Tables
 from routing.hedging import HedgingSettings
 from routing.route import RetrySettings
-from tests.gateway.flights import Bench, FakeExchange, StepClock
+from tests.gateway.flights import JSON, Bench, FakeExchange, StepClock
 from tests.gateway.test_relay import DONE, ERROR, FINISH, USAGE, answer, chunk
 
 AFTER = HedgingSettings(after_ms=500.0)
@@ -100,6 +101,13 @@ def test_an_answer_that_is_no_stream_is_never_hedged_for_its_first_byte_is_its_l
     bench.calls[0].answer(200, answer())
 
 
+def test_a_response_is_never_hedged_for_an_engine_may_store_it_or_do_it_in_the_background(now: StepClock) -> None:
+    bench = bench_of(now)
+    flight, _ = bench.begin(Operation.RESPONSES, input="hello")
+    assert (len(bench.calls), bench.loop.waiting) == (1, [])
+    flight.client_gone()
+
+
 def test_the_delay_is_learned_of_streams_and_none_is_hedged_before(now: StepClock) -> None:
     bench = Bench(now, 2, hedging=HedgingSettings())
     for _ in range(31):
@@ -148,6 +156,33 @@ def test_a_hedge_that_fails_leaves_the_first_attempt_alone_and_is_told_when_both
     assert (client.state, len(bench.calls)) == ("waiting", 2)
     bench.calls[0].failed(ConnectionLost("closed"))
     assert (client.status, bench.ledger.hedges, bench.outstanding()) == (502, ["neither"], {})
+
+
+@pytest.mark.parametrize("refuser", [0, 1])
+def test_one_that_refuses_the_request_itself_is_the_answer_and_the_other_engine_is_freed(
+    now: StepClock, refuser: int
+) -> None:
+    bench = bench_of(now)
+    _, client = bench.begin()
+    bench.loop.fire()
+    bench.calls[refuser].answer(400, b'{"error": {"message": "too long", "type": "invalid_request_error"}}', JSON)
+    assert (client.status, client.error["message"]) == (400, "too long")
+    assert client.headers["x-penstock-replica"] == str(refuser)
+    assert bench.calls[1 - refuser].aborted
+    assert (bench.ledger.hedges, bench.outstanding(), bench.loop.waiting) == (["neither"], {}, [])
+
+
+def test_a_hedge_that_cannot_be_written_for_its_engine_ends_the_first_attempt_too(now: StepClock) -> None:
+    bench = bench_of(now)
+    flight, client = bench.begin()
+    prompt = flight._prompt
+    assert prompt is not None
+    prompt.body = b"["  # in its place: one whose text leaves in doubt how to rewrite it
+    bench.engines[0].continuous_usage = True  # so the second one wants it written anew
+    bench.loop.fire()
+    assert (client.state, client.error["type"]) == ("answered", "invalid_request_error")
+    assert (len(bench.calls), bench.calls[0].aborted) == (1, True)
+    assert (bench.outstanding(), bench.loop.waiting) == ({}, [])
 
 
 def test_a_client_that_leaves_frees_both_engines(now: StepClock) -> None:
@@ -235,6 +270,11 @@ class Races(RuleBasedStateMachine):
     @rule(pick=st.randoms(use_true_random=False), which=st.sampled_from(BEFORE))
     def failed(self, pick: random.Random, which: EngineError) -> None:
         self.one(pick).failed(which)
+
+    @precondition(lambda self: any(id(call) not in self.headed for call in self.open))
+    @rule(pick=st.randoms(use_true_random=False), status=st.sampled_from([400, 422, 503]))
+    def refused(self, pick: random.Random, status: int) -> None:
+        pick.choice([call for call in self.open if id(call) not in self.headed]).answer(status, b"{}", JSON)
 
     @precondition(lambda self: self.bench.loop.waiting)
     @rule()

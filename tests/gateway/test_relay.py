@@ -839,7 +839,7 @@ def test_a_plain_answer_passes_whole_with_its_cost() -> None:
     body = answer()
     client, bench = plain(body[:10], body[10:])
     assert (client.status, client.body, len(client.writes)) == (200, body, 1)
-    assert client.headers["x-penstock-cost-usd"] == "0.0"
+    assert client.headers["x-penstock-cost-usd"] == "0.000000000000"
     assert (bench.ledger.answered.usage, bench.ledger.answered.finish_reason) == (Usage(11, 7), "stop")
 
 

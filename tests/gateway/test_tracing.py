@@ -186,6 +186,11 @@ def test_the_parameters_of_a_request_are_its_numbers() -> None:
     assert parameters_of(json.dumps(body).encode()) == {"temperature": 0.5, "top_p": 1, "max_tokens": 64}
 
 
+@pytest.mark.parametrize("seed", [10**23, -(10**23), 2**63])
+def test_an_integer_that_no_record_can_say_is_left_out(seed: int) -> None:
+    assert parameters_of(json.dumps({"seed": seed, "n": 2**63 - 1}).encode()) == {"n": 2**63 - 1}
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"{}", b"[", b'{"model":"m"}', b'{"temperature":"hot"}', b'{"x":' + b"[" * 100_000]
 )

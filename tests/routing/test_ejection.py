@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 import random
 import re
+import sys
 from collections import Counter
+from collections.abc import Iterable
+from types import FrameType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.breaker import Verdict
-from routing.ejection import EjectionSettings, ejections
+from routing.ejection import MOST_PEERS, EjectionSettings, ejections
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.replica import MOST_ASIDE_S, ReplicaState, ReplicaTable
+from routing.route import ModelRoute
 from tests.routing.fleets import SPOKEN, route_of, trip
 from tests.routing.story import Story, failing, flapping, slow, well
 
@@ -123,6 +127,56 @@ def test_it_says_why() -> None:
     found = next(one for one in ejections([route], 34.0) if one is not None)
     assert (found.state, found.reason) == (late, "slow")
     assert re.fullmatch(r"\d+ ms to the first token of \d+, where its peers take \d+", found.why)
+
+
+# -- what it takes -----------------------------------------------------------------------------------------------------
+
+
+def work(routes: list[ModelRoute]) -> list[int]:
+    """Of each step of one look, how many functions are called."""
+    calls, taken = 0, []
+
+    def count(frame: FrameType, event: str, arg: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    steps: Iterable[object] = ejections(routes, 3.0)
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        for _ in steps:
+            taken.append(calls)
+            calls = 0
+    finally:
+        sys.setprofile(before)
+    return taken
+
+
+def test_of_a_large_tier_each_is_judged_in_a_step_of_its_own_by_some_of_its_peers() -> None:
+    size = 4 * MOST_PEERS
+    route = route_of(size)
+    object.__setattr__(route, "ejection", ON)
+    for number, endpoint in enumerate(route.endpoints()):
+        answered(endpoint.state, 900.0 if number == 5 else 50.0)
+    taken = work([route])
+    assert len(taken) > 2 * size
+    assert max(taken) < 4 * size  # a look or two at each of them
+    assert sum(taken) < 3 * MOST_PEERS * size
+    (found,) = [one for one in ejections([route], 3.0) if one is not None]
+    assert (found.state.key, found.reason) == (("t0", "5"), "slow")
+
+
+def test_whether_one_may_go_is_asked_of_one_model_in_each_step() -> None:
+    table = ReplicaTable()
+    target = TargetSpec("t", "up", tuple(map(str, range(4))), SPOKEN)
+    specs = [ModelSpec(f"m{number}", (target,), ejection=ON if number == 0 else None) for number in range(100)]
+    routes = list(build_fleet(specs, table).models.values())
+    for number, state in enumerate(table):
+        worked(state, 40, 0 if number else 30)
+    taken = work(routes)
+    assert len(taken) > 100
+    assert max(taken) < 50
+    assert [one.state.key for one in ejections(routes, 3.0) if one is not None] == [("t", "0")]
 
 
 # -- what it does to a replica ---------------------------------------------------------------------------------------

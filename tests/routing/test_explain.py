@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from routing.admission import AdmissionSettings
 from routing.explain import Candidate, explain
 from routing.facts import RequestFacts
-from routing.filters import Filter
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.lease import Lease
 from routing.model import SLO, Endpoint
@@ -93,7 +92,7 @@ def test_it_says_of_each_replica_why_nothing_is_sent_there() -> None:
     assert [told[one.replica].state for one in (well, sick, leaves, refuses, fails)] == states
 
 
-class NotTheFirst(Filter):
+class NotTheFirst:
     def passes_over(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> str:
         return "it is the first" if endpoint.replica == "0" else ""
 

@@ -87,3 +87,14 @@ def test_two_leases_on_one_replica_give_back_only_their_own() -> None:
     assert (state.in_flight_requests, state.in_flight_tokens, series.in_flight) == (1, 11, 1)
     b.release(13.0)
     assert (state.in_flight_requests, state.in_flight_tokens, series.in_flight) == (0, 0, 0)
+
+
+def test_a_first_byte_after_the_end_gives_nothing_back_once_more() -> None:
+    state = ReplicaState(("e", "0"), Breaker(BreakerSettings()))
+    others = Lease(state, RequestFacts("op", 100, 10), 5.0, None, Count())
+    lease = Lease(state, RequestFacts("op", 70, 10), 5.0, None, Count())
+    lease.release(6.0)
+    lease.first_byte()
+    assert (state.prefill_tokens, state.in_flight_requests) == (100, 1)
+    others.release(7.0)
+    assert state.in_flight_tokens == 0

@@ -10,12 +10,16 @@ from pydantic import AfterValidator, Field, SecretStr
 from engines.settings.fields import Section, Whole, wrong
 
 OFF = "off"
-_URL = re.compile(r"sqlite:///[^\x00-\x1f\x7f?]+|postgres(ql)?://[\x21-\x7e]+")
+_URL = re.compile(
+    r"sqlite:///[^\x00-\x1f\x7f?]+|postgres(ql)?://([\x21-\x2e\x30-\x3f\x41-\x7e]+@)?[\x21-\x3f\x41-\x7e]+"
+)
 
 
 def _store_url(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if text != OFF and not _URL.fullmatch(text):
+        if text.startswith("postgres") and "@" in text:
+            raise wrong("should be postgresql://USER:PASSWORD@HOST/DATABASE; percent-encode the password, @ is %40")
         raise wrong("should be sqlite:///FILE, postgresql://USER:PASSWORD@HOST/DATABASE, or off")
     return value
 

@@ -170,6 +170,17 @@ def test_a_completion_goes_on_too() -> None:
     assert {event["id"] for event in events} == {"c1"}
 
 
+def test_a_completion_keeps_its_white_space_for_no_template_strips_it() -> None:
+    bench = Bench(StepClock(), 2, continuations=1)
+    _, client = bench.begin(Operation.COMPLETIONS, prompt="Once")
+    bench.calls[0].head()
+    bench.calls[0].read(frame({"id": "c1", "choices": [{"index": 0, "text": "para.\n", "finish_reason": None}]}))
+    bench.calls[0].failed(DIED)
+    bench.calls[1].head()
+    bench.calls[1].done(frame({"id": "c2", "choices": [{"index": 0, "text": "\nNext", "finish_reason": "stop"}]}), DONE)
+    assert "".join(event["choices"][0]["text"] for event in told(client)[:-1]) == "para.\n\nNext"
+
+
 def test_an_engine_that_reports_as_it_goes_is_counted_exactly() -> None:
     """`continuous_usage`: an event may hold several tokens, and says how many there are."""
     bench = Bench(StepClock(), 2, continuations=1)
@@ -221,6 +232,14 @@ def test_text_that_was_thought_and_not_said_is_passed_over() -> None:
     bench.calls[0].read(frame({"id": "c1", "choices": [{"index": 0, "delta": {"reasoning_content": "hm"}}]}))
     bench.calls[0].failed(DIED)
     ends_in_an_error(bench, client, "reasoning")
+
+
+def test_what_breaks_after_its_finish_reason_is_finished_and_asked_for_nowhere_else() -> None:
+    bench, client = begun("One", members={"stream_options": {"include_usage": True}})
+    bench.calls[0].read(finish("c1")[0])
+    bench.calls[0].done(ERROR, DONE)
+    assert (len(bench.calls), client.state) == (1, "answered")
+    assert (bench.ledger.continuations, bench.outstanding()) == (["finished"], {})
 
 
 def test_no_other_replica_no_budget_and_no_room_for_the_prompt() -> None:

@@ -71,8 +71,6 @@ def test_white_space_that_a_template_stripped_is_not_said_twice(
 ) -> None:
     told = said(Rejoin(FRAME, before, 1, 1), *[event({"delta": {"content": piece}}) for piece in pieces])
     assert [one["choices"][0]["delta"]["content"] for one in told] == after
-    told = said(Rejoin(FRAME, before, 1, 1), *[event({"text": piece}) for piece in pieces])
-    assert [one["choices"][0]["text"] for one in told] == after
 
 
 OTHERS = [b": ping\n\n", b"data: [DONE]\n\n", b"data: {broken\n\n", frame({"error": {"message": "x"}}), b"data: 7\n\n"]

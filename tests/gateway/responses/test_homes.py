@@ -56,7 +56,14 @@ async def test_others_are_told_once_of_each_and_what_they_know_is_kept() -> None
     assert keeper.find("resp_there") == home("resp_there")
     assert await keeper.ask("resp_nowhere") is None
     assert others.told == [home("resp_1")]
+    assert [keeper.must_ask(name) for name in ("resp_1", "resp_else", "r" * 256, "r" * 257)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
     alone = Keeper(None)
+    assert not alone.must_ask("resp_else")
     assert not alone.shares
     assert await alone.ask("resp_1") is None
 

@@ -27,12 +27,12 @@ def read_all(data_dir: Path) -> list[bytes]:
 
 def test_what_was_spilled_is_read_once_it_is_closed(tmp_path: Path) -> None:
     spill = Spill(tmp_path, "w")
-    spill.append([b"one", b""])
+    spill.append([b"one", b"1"])
     spill.append([b"two"])
     assert (read_all(tmp_path), spill.open) == ([], True)
-    assert spilled_bytes(tmp_path) == 3 * 8 + 6
+    assert spilled_bytes(tmp_path) == 3 * 8 + 7
     spill.close()
-    assert (read_all(tmp_path), spill.open) == ([b"one", b"", b"two"], False)
+    assert (read_all(tmp_path), spill.open) == ([b"one", b"1", b"two"], False)
     assert spilled_bytes(tmp_path) == 0
 
 
@@ -56,7 +56,7 @@ def test_two_processes_never_share_a_file(tmp_path: Path) -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.binary(max_size=50), min_size=1, max_size=6), st.data())
+@given(st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=6), st.data())
 def test_of_a_file_that_was_cut_off_anywhere_the_whole_frames_count(parts: list[bytes], data: st.DataObject) -> None:
     import tempfile
 
@@ -81,6 +81,15 @@ def test_a_frame_that_is_not_what_was_written_ends_the_file(tmp_path: Path) -> N
     spill.close()
     (path,) = directory_of(tmp_path).iterdir()
     path.write_bytes(path.read_bytes().replace(b"second", b"sEcond"))
+    assert read_all(tmp_path) == [b"first"]
+
+
+def test_zeros_at_the_end_of_a_file_are_no_frames(tmp_path: Path) -> None:
+    spill = Spill(tmp_path, "w")
+    spill.append([b"first"])
+    spill.close()
+    (path,) = directory_of(tmp_path).iterdir()
+    path.write_bytes(path.read_bytes() + bytes(4096))
     assert read_all(tmp_path) == [b"first"]
 
 

@@ -110,6 +110,71 @@ def test_a_server_that_is_not_there_is_away_and_nothing_worse() -> None:
         open_database("postgresql://penstock@127.0.0.1:1/nowhere")
 
 
+def test_a_file_that_is_no_database_is_away_and_not_the_fault_of_a_record(tmp_path: Path) -> None:
+    (tmp_path / "records.db").write_bytes(b"not a database, and long enough to be looked at" * 100)
+    with pytest.raises(DatabaseAway, match="not a database"):
+        open_database(sqlite_url(tmp_path))
+
+
+def test_a_file_that_is_damaged_while_it_is_used_is_away(tmp_path: Path) -> None:
+    from gateway.store.sqlite import Sqlite
+
+    database = Sqlite(sqlite_url(tmp_path))
+    driver = database._connection.connection.driver_connection
+    assert driver is not None
+    driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    driver.execute("PRAGMA shrink_memory")
+    path = tmp_path / "records.db"
+    path.write_bytes(b"\xff" * path.stat().st_size)
+    with pytest.raises(DatabaseAway):
+        database.insert([Made().some(1)])
+    database.close()
+
+
+@pytest.mark.store
+@pytest.mark.parametrize("statement", ["SET default_transaction_read_only = on", "DROP TABLE runs", "SET ROLE nobody"])
+def test_a_server_that_takes_nothing_is_away_and_not_the_fault_of_a_record(
+    new_database: Callable[[], str], statement: str
+) -> None:
+    from gateway.store.postgres import Postgres
+
+    database = Postgres(new_database())
+    if "nobody" in statement:
+        with database._connection.begin():
+            database._execute("CREATE ROLE nobody")
+    with database._connection.begin():
+        database._execute(statement)
+    with pytest.raises(DatabaseAway):
+        database.insert([Made().some(1)])
+    database.close()
+
+
+@pytest.mark.store
+def test_a_server_that_is_read_only_is_away_at_the_start(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {url.rpartition('/')[2]} SET default_transaction_read_only = on")
+    engine.dispose()
+    with pytest.raises(DatabaseAway, match="read-only"):
+        open_database(url)
+
+
+@pytest.mark.store
+def test_a_day_that_somebody_reads_is_dropped_later_and_holds_nothing_up(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    database, made = open_database(url), Made()
+    database.insert([made.some(2)])
+    engine = engine_of(url)
+    with engine.begin() as reading:
+        reading.exec_driver_sql("SELECT * FROM requests")
+        assert database.expire(1_780_012_800_000) is False
+        assert database.insert([made.some(1)]) == 1
+    engine.dispose()
+    assert len(stored(url)) == 3
+    database.close()
+
+
 @pytest.mark.store
 def test_the_partition_of_a_day_is_dropped_whole(new_database: Callable[[], str]) -> None:
     url = new_database()
@@ -129,7 +194,7 @@ def test_the_partition_of_a_day_is_dropped_whole(new_database: Callable[[], str]
     database.close()
 
 
-@pytest.mark.parametrize("url", ["mysql://h/d", "nonsense"])
+@pytest.mark.parametrize("url", ["mysql://h/d", "nonsense", "postgresql://u:p@w:x@h:port/d"])
 def test_another_database_is_refused(url: str) -> None:
     with pytest.raises(DatabaseRefused):
         engine_of(url)

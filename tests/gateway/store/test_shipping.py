@@ -159,6 +159,15 @@ async def test_what_the_writer_does_not_take_in_time_goes_to_a_file_and_nothing_
         assert s.writer.numbers[-1] == WINDOW + 6
 
 
+async def test_a_file_is_left_to_the_writer_though_nothing_follows_it(tmp_path: Path) -> None:
+    async with scene(tmp_path, patience_s=0.0) as s:
+        s.writer.willing = False
+        s.shipping.take(b"x", 1)
+        await s.until(lambda: not s.shipping.kept)
+        await s.shipping.step()
+        assert spilled(tmp_path) == [1]
+
+
 async def test_too_much_at_once_goes_to_a_file_at_once(tmp_path: Path) -> None:
     async with scene(tmp_path, spill_bytes=1000) as s:
         s.writer.willing = False

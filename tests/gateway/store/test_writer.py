@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.store.__main__ import open_database
 from gateway.store.database import Database, DatabaseAway, DatabaseRefused, Records
+from gateway.store.messages import Batch
 from gateway.store.settled import Settled
 from gateway.store.spill import Spill, spilled_bytes
-from gateway.store.writer import Item, Writer
+from gateway.store.writer import MOST_WAITING, Item, Writer
 from tests.gateway.store.records import Made, sqlite_url, stored, sums
 
 
@@ -149,6 +151,37 @@ def test_a_record_that_cannot_be_stored_costs_only_itself(tmp_path: Path) -> Non
     }
 
 
+def test_a_batch_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
+    made, spill = Made(), Spill(tmp_path, "gone")
+    spill.append([b"\xc1", msgspec.msgpack.encode(made.batch(made.some(2)))])
+    spill.close()
+    scene = Scene(tmp_path)
+    scene.writer.put(Item(Batch(made.run, 99, b"\xc1"), lambda: scene._stored(99)))
+    scene.put(made, made.some(3))
+    scene.wait_for(2)
+    scene.writer.close()
+    assert (len(stored(scene.url)), spilled_bytes(tmp_path)) == (5, 0)
+
+
+def test_while_the_database_hangs_only_so_much_is_taken(tmp_path: Path) -> None:
+    goes_on = threading.Event()
+
+    def hang() -> Database:
+        goes_on.wait(30)
+        raise DatabaseAway("too late")
+
+    writer = Writer(hang, tmp_path, "w", retry_s=0.01, sweep_s=0.01)
+    confirmed: list[int] = []
+    made = Made()
+    batch = made.batch(made.some(1))
+    for number in range(MOST_WAITING + 10):
+        writer.put(Item(batch, lambda number=number: confirmed.append(number)))  # type: ignore[misc]
+    writer.start()
+    goes_on.set()
+    writer.close()
+    assert confirmed == list(range(MOST_WAITING))
+
+
 @pytest.mark.parametrize("missing", [0, 5])
 def test_what_a_killed_worker_settled_and_nobody_has_is_counted(tmp_path: Path, missing: int) -> None:
     made = Made()
@@ -162,8 +195,6 @@ def test_what_a_killed_worker_settled_and_nobody_has_is_counted(tmp_path: Path, 
 
 
 def test_what_a_killed_worker_has_in_a_file_is_not_lost(tmp_path: Path) -> None:
-    import msgspec
-
     made = Made()
     settled, spill = Settled(tmp_path, made.run), Spill(tmp_path, made.run)
     spill.append([msgspec.msgpack.encode(made.batch(made.some(4)))])
