@@ -170,6 +170,11 @@ class EngineSection(Section):
         """The replicas that the section writes down; None where they are launched or found."""
         return None
 
+    @property
+    def publishes(self) -> bool:
+        """Whether any of its replicas publishes what it caches: asked once, where it may have thousands."""
+        return False
+
     def events_at(self, replica: Replica) -> EventsAt | None:
         """Where a replica publishes what it caches; None where it does not."""
         return None

@@ -116,6 +116,10 @@ class VllmEngine(EngineSection):
             return None
         return tuple(Replica(one.id, one.url, one.zone or self.zone or "") for one in self.replicas)
 
+    @property
+    def publishes(self) -> bool:
+        return self.kv_events is not None
+
     def events_at(self, replica: Replica) -> EventsAt | None:
         events = self.kv_events
         if events is None:

@@ -118,7 +118,7 @@ class Plane:
         )
         self._loads = EngineLoads(self._engines.telling, self._tell_loads)
         self._kv_events = KvEvents(
-            self._engines.telling,
+            lambda: [one for one in self._engines.telling() if self.settings.engines[one[0]].publishes],
             lambda engine, replica: self.settings.engines[engine].events_at(replica),
             lambda: tuple(self.links),
             lambda worker, message: self.links.tell(worker, message, bulk=True),

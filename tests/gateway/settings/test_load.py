@@ -265,6 +265,7 @@ def test_flags_the_launcher_sets_are_refused() -> None:
 def test_where_a_vllm_publishes_is_made_of_its_url_and_chosen_here_for_one_that_is_launched() -> None:
     events = {"endpoint": "tcp://{host}:{port+100}", "replay_endpoint": "tcp://{host}:5558", "topic": "kv"}
     engine = load(with_engine(kind="vllm", replicas=[{"url": "http://a:80"}], kv_events=events)).engines["e"]
+    assert engine.publishes
     assert engine.events_at(Replica("x", "http://b:8000")) == EventsAt("tcp://b:8100", "tcp://b:5558", "kv")
     assert engine.events_at(Replica("x", "unix:/run/v.sock")) is None
     engine = load(with_engine(kind="vllm", launch={"model": "m"}, kv_events={})).engines["e"]
