@@ -14,7 +14,6 @@ from gateway.telemetry.metrics import OTHER
 MOST_KEYS: Final = 1_000
 DAY: Final = "day"
 MONTH: Final = "month"
-PERIODS: Final = (DAY, MONTH)
 
 Key = tuple[str, str]
 """A key's id and its tenant; both are empty where there are no keys."""
