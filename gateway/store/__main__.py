@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
 import sys
+from collections import deque
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -42,6 +44,10 @@ from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
 from gateway.workers.link import PipeLink
 
+NICE = 10
+"""Requests go first where cores are few: what is not written in time waits in workers and their files."""
+GC_THRESHOLD = 50_000
+"""Rows are many tuples and no cycles."""
 ORPHAN_S = 40.0
 """Longer than a worker drains whose parent is gone."""
 
@@ -85,13 +91,14 @@ class Client:
         self._url = url
         self._clients = clients
         self._loop = asyncio.get_running_loop()
+        self._stored: deque[int] = deque()
         self.link: PipeLink[FromWriter] = PipeLink(ToWriter, self, supervisor.spawn)
         clients.came()
 
     def told(self, message: ToWriter) -> None:
         if isinstance(message, Batch):
             number = message.number
-            self._writer.put(Item(message, lambda: self._stored(number)))
+            self._writer.put(Item(message, lambda: self._confirm(number)))
 
     def asked(self, message: ToWriter) -> Awaitable[FromWriter]:
         if isinstance(message, AskState):
@@ -130,9 +137,19 @@ class Client:
         except (DatabaseRefused, SQLAlchemyError) as error:
             return Read(away=str(error))
 
-    def _stored(self, number: int) -> None:
-        """On the writer's thread."""
-        self._loop.call_soon_threadsafe(self.link.tell, Stored(number))
+    def _confirm(self, number: int) -> None:
+        """On the writer's thread. What a transaction stored is told together."""
+        self._stored.append(number)
+        if len(self._stored) == 1:
+            self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        numbers = []
+        with contextlib.suppress(IndexError):  # the writer's thread may append meanwhile
+            while True:
+                numbers.append(self._stored.popleft())
+        if numbers:
+            self.link.tell(Stored(numbers))
 
 
 async def write(listen_fd: int) -> None:
@@ -170,6 +187,8 @@ async def write(listen_fd: int) -> None:
 def main() -> None:
     os.umask(0o027)  # records are nobody else's to read
     logs.start()
+    os.nice(NICE)
+    gc.set_threshold(GC_THRESHOLD)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(write(int(sys.argv[1])))
 

@@ -37,7 +37,7 @@ class _Kept(NamedTuple):
     """A batch that the writer has not confirmed."""
 
     batch: Batch
-    records: int
+    size_bytes: int
     since_s: float
 
 
@@ -81,16 +81,15 @@ class Shipping:
         """Batches that the writer has not confirmed."""
         return len(self._sent) + len(self._unsent)
 
-    def take(self, data: bytes, records: int) -> None:
-        """Send encoded records. Never blocks."""
-        if not records:
-            return
-        if self.held_bytes + len(data) > self._hold_bytes:
-            self.dropped += records
+    def take(self, slices: list[bytes], count: int) -> None:
+        """Send so many encoded records. Never blocks."""
+        size_bytes = sum(map(len, slices))
+        if self.held_bytes + size_bytes > self._hold_bytes:
+            self.dropped += count
             return
         self._number += 1
-        self._unsent.append(_Kept(Batch(self._run, self._number, data), records, clock.monotonic()))
-        self.held_bytes += len(data)
+        self._unsent.append(_Kept(Batch(self._run, self._number, slices, count), size_bytes, clock.monotonic()))
+        self.held_bytes += size_bytes
         if self._link is not None:
             self._send(self._link)
 
@@ -112,7 +111,7 @@ class Shipping:
             await asyncio.sleep(0.01)
         if self.kept:
             await self._write_down()
-            self.dropped += sum(kept.records for kept in (*self._sent.values(), *self._unsent))
+            self.dropped += sum(kept.batch.count for kept in (*self._sent.values(), *self._unsent))
         self._spill.close()
         if self._link is not None:
             self._link.close()
@@ -121,10 +120,11 @@ class Shipping:
 
     def told(self, message: FromWriter) -> None:
         if isinstance(message, Stored):
-            kept = self._sent.pop(message.number, None)
-            if kept is not None:
-                self.held_bytes -= len(kept.batch.records)
-                self._confirmed = True
+            for number in message.numbers:
+                kept = self._sent.pop(number, None)
+                if kept is not None:
+                    self.held_bytes -= kept.size_bytes
+                    self._confirmed = True
             if self._link is not None:
                 self._send(self._link)
 
@@ -160,7 +160,7 @@ class Shipping:
         oldest = next(iter(self._sent.values())) if self._sent else self._unsent[0]
         return (
             clock.monotonic() - oldest.since_s > self._patience_s
-            or sum(len(kept.batch.records) for kept in self._unsent) > self._spill_bytes
+            or sum(kept.size_bytes for kept in self._unsent) > self._spill_bytes
         )
 
     async def _write_down(self) -> None:
@@ -181,7 +181,7 @@ class Shipping:
         self._unsent = deque(kept for kept in self._unsent if kept.batch.number not in numbers)
         for number in numbers:
             self._sent.pop(number, None)
-        self.held_bytes = sum(len(kept.batch.records) for kept in (*self._sent.values(), *self._unsent))
+        self.held_bytes = sum(kept.size_bytes for kept in (*self._sent.values(), *self._unsent))
 
 
 def _append(spill: Spill, batches: list[Batch]) -> None:
