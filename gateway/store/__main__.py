@@ -44,8 +44,6 @@ from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
 from gateway.workers.link import PipeLink
 
-NICE = 10
-"""Requests go first where cores are few: what is not written in time waits in workers and their files."""
 GC_THRESHOLD = 50_000
 """Rows are many tuples and no cycles."""
 ORPHAN_S = 40.0
@@ -121,7 +119,8 @@ class Client:
         if state.refused or state.away:
             return Spent([], state.refused or state.away)
         try:
-            return Spent(await asyncio.to_thread(spent, self._url, now_s))
+            with self._writer.courtesy.suspended():
+                return Spent(await asyncio.to_thread(spent, self._url, now_s))
         except (DatabaseRefused, SQLAlchemyError) as error:
             return Spent([], str(error))
 
@@ -131,7 +130,8 @@ class Client:
             return Read(away=state.refused or state.away)
         words = wanted_sums if question.what == "costs" else wanted_records
         try:
-            return Read(await asyncio.to_thread(answer, self._url, words(question.asked, question.now_s)))
+            with self._writer.courtesy.suspended():
+                return Read(await asyncio.to_thread(answer, self._url, words(question.asked, question.now_s)))
         except NotWanted as error:
             return Read(wrong=str(error))
         except (DatabaseRefused, SQLAlchemyError) as error:
@@ -187,7 +187,6 @@ async def write(listen_fd: int) -> None:
 def main() -> None:
     os.umask(0o027)  # records are nobody else's to read
     logs.start()
-    os.nice(NICE)
     gc.set_threshold(GC_THRESHOLD)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(write(int(sys.argv[1])))

@@ -9,7 +9,9 @@ comes twice is stored once, because records have ids.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +29,8 @@ WINDOW = 64
 """Batches on their way at once. All that is held, sent at once to a writer that came back, holds the loop for 2 ms."""
 PATIENCE_S = 2.0
 SPILL_BYTES = 4 * 1024 * 1024
+STEP_BATCHES = 2
+PAUSE_S = 0.002
 HOLD_BYTES = 32 * 1024 * 1024
 """About 60,000 records."""
 
@@ -55,6 +59,7 @@ class Shipping:
         spill_bytes: int = SPILL_BYTES,
         hold_bytes: int = HOLD_BYTES,
         spill: Spill | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """`socket` is the path at which the writer listens; what it does not take goes to a file below `data_dir`."""
         self._run = run
@@ -64,6 +69,7 @@ class Shipping:
         self._spill_bytes = spill_bytes
         self._hold_bytes = hold_bytes
         self._spill = spill or Spill(data_dir, run)
+        self._sleep = sleep
         self._spilling = False
         self._failing = False
         self._number = 0
@@ -168,7 +174,7 @@ class Shipping:
         taken = [*self._sent.values(), *self._unsent]
         self._spilling, self._confirmed = True, False
         try:
-            await asyncio.to_thread(_append, self._spill, [kept.batch for kept in taken])
+            await asyncio.to_thread(_append, self._spill, [kept.batch for kept in taken], self._sleep)
         except OSError as error:
             if not self._failing:
                 self._failing = True
@@ -184,6 +190,9 @@ class Shipping:
         self.held_bytes = sum(kept.size_bytes for kept in (*self._sent.values(), *self._unsent))
 
 
-def _append(spill: Spill, batches: list[Batch]) -> None:
+def _append(spill: Spill, batches: list[Batch], sleep: Callable[[float], None]) -> None:
+    """In steps of some 100 us with a pause between: the loop has the same core, and the same interpreter lock."""
     encode = msgspec.msgpack.Encoder().encode
-    spill.append([encode(batch) for batch in batches])
+    for start in range(0, len(batches), STEP_BATCHES):
+        spill.append([encode(batch) for batch in batches[start : start + STEP_BATCHES]])
+        sleep(PAUSE_S)

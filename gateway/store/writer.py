@@ -20,6 +20,7 @@ import structlog
 
 from gateway import clock
 from gateway.store.carried import arrived
+from gateway.store.courtesy import Courtesy
 from gateway.store.database import Database, DatabaseAway, DatabaseRefused, Records
 from gateway.store.messages import Batch, State
 from gateway.store.settled import ended_runs
@@ -88,6 +89,7 @@ class Writer:
         """Runs that had ended at the last sweep."""
         self.opened = threading.Event()
         """Set once it is known whether the database can be used."""
+        self.courtesy = Courtesy()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -103,15 +105,18 @@ class Writer:
 
     def close(self) -> None:
         """Store all that came, then end. Blocks."""
-        self._queue.put(None)
-        self._thread.join()
+        with self.courtesy.suspended():
+            self._queue.put(None)
+            self._thread.join()
 
     # From here on: the thread.
 
     def _run(self) -> None:
         try:
-            while self._step():
-                pass
+            more = self._step()  # the gateway's start waits for it
+            self.courtesy.begin()
+            while more:
+                more = self._step()
         except Exception:
             log.exception("writer_failed")
             self._failed()
@@ -228,6 +233,7 @@ class Writer:
     # -- what waits in files, and what has ended -----------------------------------------------------------------------
 
     def _sweep(self, last: bool) -> None:
+        self.courtesy.waits(spilled_bytes(self._data_dir))
         if self._database is None:
             return
         try:

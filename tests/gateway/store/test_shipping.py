@@ -75,12 +75,18 @@ class FakeWriter:
     def link_lost(self) -> None: ...
 
 
+def _rest(_s: float) -> None:
+    """A file system that is quick needs no rest."""
+
+
 class Scene:
     def __init__(self, directory: Path, supervisor: Supervisor, **changes: Any) -> None:
         self.directory = directory
         path = str(directory / "s")
         self.writer = FakeWriter(path, supervisor)
-        self.shipping = Shipping(RUN, path, directory, supervisor.spawn, **{"patience_s": 3600.0, **changes})
+        self.shipping = Shipping(
+            RUN, path, directory, supervisor.spawn, **{"patience_s": 3600.0, "sleep": _rest, **changes}
+        )
 
     async def until(self, true: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
