@@ -63,6 +63,7 @@ TABLE: dict[str, Row] = {
     "overloaded": Row(503, "server_error", "overloaded"),
     "tenant_queue_full": Row(429, "rate_limit_error", "tenant_queue_full"),
     "no_replica": Row(503, "server_error", "no_replica_available"),
+    "adapter_not_loaded": Row(503, "server_error", "adapter_not_loaded"),
     "timeout": Row(504, "timeout_error", "timeout", True),
     # Ourselves.
     "store_away": Row(503, "server_error", "store_away"),

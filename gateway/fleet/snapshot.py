@@ -23,6 +23,7 @@ from routing.route import ModelRoute
 if TYPE_CHECKING:
     from gateway.accounts.gpu import GpuMeter
     from gateway.accounts.prices import Rates
+    from gateway.relay.transcript import Transcripts
     from gateway.telemetry.metrics import Tally
     from gateway.transforms import NewEventTransform, RequestTransform
 
@@ -37,6 +38,7 @@ class Upstream:
         "_address",
         "arm",
         "asks_load",
+        "bundle",
         "deadlines",
         "endpoint",
         "engine",
@@ -45,6 +47,7 @@ class Upstream:
         "price_source",
         "rates",
         "series",
+        "transcripts",
     )
 
     def __init__(
@@ -57,8 +60,11 @@ class Upstream:
         rates: Rates | None,
         meter: GpuMeter | None,
         asks_load: bool = False,
+        bundle: str = "",
+        transcripts: Transcripts | None = None,
     ) -> None:
-        """`asks_load`: now and then a request asks the engine to tell its load with the answer."""
+        """`asks_load`: now and then a request asks the engine to tell its load with the answer. `bundle` is the
+        version of the model's configuration (`gateway.fleet.bundles`)."""
         self.endpoint = endpoint
         self.engine = engine
         self.arm = arm
@@ -69,6 +75,9 @@ class Upstream:
         self.price_source = "+".join([*([rates.source] if rates else ()), *(["gpu"] if meter else ())])
         """As the record says it; empty where nobody knows what it costs."""
         self.asks_load = asks_load
+        self.bundle = bundle
+        self.transcripts = transcripts
+        """Where the model keeps content; None where it keeps none."""
         self._address: str | None = None
         self.headers = b"x-penstock-engine: %b\r\nx-penstock-replica: %b\r\n" % (
             endpoint.engine.encode(),

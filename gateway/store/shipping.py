@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from gateway import clock
-from gateway.store.messages import Batch, FromWriter, Stored, ToWriter
+from gateway.store.messages import Batch, Contents, FromWriter, Stored, ToWriter
 from gateway.store.spill import Spill
 from gateway.workers.link import PipeLink, Spawn
 
@@ -40,7 +40,7 @@ log = structlog.get_logger()
 class _Kept(NamedTuple):
     """A batch that the writer has not confirmed."""
 
-    batch: Batch
+    batch: Batch | Contents
     size_bytes: int
     since_s: float
 
@@ -60,8 +60,12 @@ class Shipping:
         hold_bytes: int = HOLD_BYTES,
         spill: Spill | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        kind: type[Batch | Contents] = Batch,
+        window: int = WINDOW,
+        spills: bool = True,
     ) -> None:
-        """`socket` is the path at which the writer listens; what it does not take goes to a file below `data_dir`."""
+        """`socket` is the path at which the writer listens; what it does not take goes to a file below `data_dir`.
+        `kind` is what is sent; unless it `spills`, what the writer does not take waits in memory."""
         self._run = run
         self._socket = socket
         self._spawn = spawn
@@ -70,6 +74,9 @@ class Shipping:
         self._hold_bytes = hold_bytes
         self._spill = spill or Spill(data_dir, run)
         self._sleep = sleep
+        self._kind = kind
+        self._window = window
+        self._spills = spills
         self._spilling = False
         self._failing = False
         self._number = 0
@@ -94,7 +101,7 @@ class Shipping:
             self.dropped += count
             return
         self._number += 1
-        self._unsent.append(_Kept(Batch(self._run, self._number, slices, count), size_bytes, clock.monotonic()))
+        self._unsent.append(_Kept(self._kind(self._run, self._number, slices, count), size_bytes, clock.monotonic()))
         self.held_bytes += size_bytes
         if self._link is not None:
             self._send(self._link)
@@ -116,7 +123,8 @@ class Shipping:
                 await self._connect()
             await asyncio.sleep(0.01)
         if self.kept:
-            await self._write_down()
+            if self._spills:
+                await self._write_down()
             self.dropped += sum(kept.batch.count for kept in (*self._sent.values(), *self._unsent))
         self._spill.close()
         if self._link is not None:
@@ -154,14 +162,14 @@ class Shipping:
         self._send(link)
 
     def _send(self, link: PipeLink[ToWriter]) -> None:
-        while self._unsent and len(self._sent) < WINDOW:
+        while self._unsent and len(self._sent) < self._window:
             kept = self._unsent.popleft()
             self._sent[kept.batch.number] = kept
             if not link.tell(kept.batch, bulk=True):
                 return  # it is closing, and `link_lost` follows
 
     def _overdue(self) -> bool:
-        if not self.kept or self._spilling:
+        if not self.kept or self._spilling or not self._spills:
             return False
         oldest = next(iter(self._sent.values())) if self._sent else self._unsent[0]
         return (
@@ -190,7 +198,7 @@ class Shipping:
         self.held_bytes = sum(kept.size_bytes for kept in (*self._sent.values(), *self._unsent))
 
 
-def _append(spill: Spill, batches: list[Batch], sleep: Callable[[float], None]) -> None:
+def _append(spill: Spill, batches: list[Batch | Contents], sleep: Callable[[float], None]) -> None:
     """In steps of some 100 us with a pause between: the loop has the same core, and the same interpreter lock."""
     encode = msgspec.msgpack.Encoder().encode
     for start in range(0, len(batches), STEP_BATCHES):

@@ -118,14 +118,11 @@ class Call:
         self.chain = chain_of(arrival.prefix_ids)
 
     def prefix(self) -> Sequence[int]:
-        """See routing.facts.FactSource, as for the four below."""
+        """See routing.facts.FactSource, as for the three below."""
         return self.chain
 
     def session(self) -> str:
         return self.arrival.session
-
-    def adapter(self) -> str:
-        return ""
 
     def unit(self) -> str:
         return self.arrival.tenant
