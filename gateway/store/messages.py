@@ -37,6 +37,15 @@ class Contents(msgspec.Struct, tag="contents"):
     """msgpack of a list of `gateway.store.contents.content.Content`."""
 
 
+class GpuHours(msgspec.Struct, tag="gpu_hours"):
+    """What own engines have cost by the hour, as far as one worker is charged for it; as `Batch` otherwise."""
+
+    run: str
+    number: int
+    records: bytes
+    """msgpack of a list of `gateway.store.gpu_hours.GpuHour`."""
+
+
 class Stored(msgspec.Struct, tag="stored"):
     """The writer has this batch for good: in the database, or in a file of its own."""
 
@@ -109,5 +118,5 @@ class Read(msgspec.Struct, tag="read"):
     """Why there is no answer now."""
 
 
-ToWriter = Batch | Contents | AskState | AskSpent | AskRead
+ToWriter = Batch | Contents | GpuHours | AskState | AskSpent | AskRead
 FromWriter = Stored | State | Spent | Read

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from gateway import clock
-from gateway.store.messages import Batch, Contents, FromWriter, Stored, ToWriter
+from gateway.store.messages import Batch, Contents, FromWriter, GpuHours, Stored, ToWriter
 from gateway.store.spill import Spill
 from gateway.workers.link import PipeLink, Spawn
 
@@ -30,13 +30,15 @@ SPILL_BYTES = 4 * 1024 * 1024
 HOLD_BYTES = 32 * 1024 * 1024
 """About 60,000 records."""
 
+Parcel = Batch | Contents | GpuHours
+
 log = structlog.get_logger()
 
 
 class _Kept(NamedTuple):
     """A batch that the writer has not confirmed."""
 
-    batch: Batch | Contents
+    batch: Parcel
     records: int
     since_s: float
 
@@ -55,7 +57,7 @@ class Shipping:
         spill_bytes: int = SPILL_BYTES,
         hold_bytes: int = HOLD_BYTES,
         spill: Spill | None = None,
-        kind: type[Batch | Contents] = Batch,
+        kind: type[Parcel] = Batch,
         window: int = WINDOW,
         spills: bool = True,
     ) -> None:
@@ -192,6 +194,6 @@ class Shipping:
         self.held_bytes = sum(len(kept.batch.records) for kept in (*self._sent.values(), *self._unsent))
 
 
-def _append(spill: Spill, batches: list[Batch | Contents]) -> None:
+def _append(spill: Spill, batches: list[Parcel]) -> None:
     encode = msgspec.msgpack.Encoder().encode
     spill.append([encode(batch) for batch in batches])
