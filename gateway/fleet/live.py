@@ -38,7 +38,7 @@ from routing.model import COSTED, Endpoint
 from routing.prefix_chain import BLOCK_BYTES
 from routing.prefix_news import PrefixNews
 from routing.prefix_samples import PrefixSamples
-from routing.replica import ReplicaKey, ReplicaState, ReplicaTable
+from routing.replica import SEED_CACHE_BLOCKS, ReplicaKey, ReplicaState, ReplicaTable
 from routing.route import ModelRoute, RetrySettings
 
 if TYPE_CHECKING:
@@ -208,17 +208,21 @@ class LiveFleet:
                     yield from self.table.void(state)
             if at % _AT_ONCE == 0:
                 yield
+        prefixes = self.table.prefixes
+        for state in tuple(self.table.slotted.values()):
+            state.tally.judge(prefixes.fullness(state.slot))
         for served in tuple(self._models.values()):
             route = served.serving.route
             if route.prefixes is not None:
                 yield from self._fit(route)
 
     def _fit(self, route: ModelRoute) -> Iterator[None]:
-        """Let the prefix index expect of each replica as much as its cache has room for."""
+        """Let the prefix index expect of each replica as much as its cache has room for, as its guesses come out."""
         blocks_per_token = route.tokens.bytes_per_token / BLOCK_BYTES
         for at, endpoint in enumerate(route.endpoints(), 1):
-            if endpoint.state.cache_tokens:
-                yield from self.table.fit(endpoint.state, int(endpoint.state.cache_tokens * blocks_per_token) or 1)
+            state = endpoint.state
+            told = state.cache_tokens * blocks_per_token or SEED_CACHE_BLOCKS
+            yield from self.table.fit(state, int(told * state.tally.room) or 1)
             if at % _AT_ONCE == 0:
                 yield
 
