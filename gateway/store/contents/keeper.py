@@ -21,6 +21,7 @@ import structlog
 from gateway import clock
 from gateway.store.contents.content import Content, ContentRecord, record_of
 from gateway.store.contents.redaction import Redaction
+from gateway.store.courtesy import Courtesy
 from gateway.store.database import DatabaseAway, DatabaseRefused
 from gateway.store.messages import Contents
 from gateway.store.spill import Spill, next_spilled
@@ -108,6 +109,7 @@ class Keeper:
     # From here on: the thread.
 
     def _run(self) -> None:
+        Courtesy().begin()
         while True:
             try:
                 if not self._step():
@@ -145,7 +147,7 @@ class Keeper:
     def _redacted(self, batch: Contents) -> list[ContentRecord]:
         """What may be kept of a batch."""
         try:
-            contents = self._decode(batch.records)
+            contents = [content for one in batch.slices for content in self._decode(one)]
         except _UNREADABLE as error:
             log.error("contents_unreadable", run=batch.run, number=batch.number, why=type(error).__name__)
             return []
