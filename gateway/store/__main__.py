@@ -144,7 +144,8 @@ class Client:
 
     async def _note_gpu(self, message: GpuHours) -> None:
         """Until it is stored, or whoever told it is gone."""
-        hours = msgspec.msgpack.decode(message.records, type=list[GpuHour])
+        decode = msgspec.msgpack.Decoder(list[GpuHour]).decode
+        hours = [hour for data in message.slices for hour in decode(data)]
         while not self._gone:
             state = await self._state()
             if not (state.refused or state.away):
@@ -153,7 +154,7 @@ class Client:
                 except (DatabaseAway, DatabaseRefused) as error:
                     log.error("gpu_hours_not_stored", why=str(error))
                 else:
-                    self.link.tell(Stored(message.number))
+                    self.link.tell(Stored([message.number]))
                     return
             await asyncio.sleep(AGAIN_S)
 

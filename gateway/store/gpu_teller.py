@@ -77,7 +77,7 @@ class GpuTeller:
     def _tell(self) -> None:
         hours = self.look()
         if hours:
-            self._shipping.take(msgspec.msgpack.encode(hours), 1)
+            self._shipping.take([msgspec.msgpack.encode(hours)], 1)
 
     async def close(self) -> None:
         """Tell what is left, for at most a few seconds."""

@@ -50,8 +50,9 @@ class GpuHours(msgspec.Struct, tag="gpu_hours"):
 
     run: str
     number: int
-    records: bytes
-    """msgpack of a list of `gateway.store.gpu_hours.GpuHour`."""
+    slices: list[bytes]
+    """Each is msgpack of a list of `gateway.store.gpu_hours.GpuHour`."""
+    count: int
 
 
 class Stored(msgspec.Struct, tag="stored"):
