@@ -18,8 +18,10 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from routing.admission import DEFAULT_ADMISSION, Admission, AdmissionSettings
+from routing.capabilities import ABLE, Abilities, Takes
 from routing.costs import Terms
 from routing.ejection import EjectionSettings
+from routing.filters import Filter
 from routing.hedging import Hedging, HedgingSettings
 from routing.model import LEAST_LOAD, Endpoint
 from routing.pickers import build_picker, terms_of
@@ -48,6 +50,8 @@ class TargetSpec:
     usd_per_output_token: float = 0.0
     away: frozenset[str] = frozenset()
     """Those of `replicas` in another zone than ours."""
+    abilities: Abilities = ABLE
+    """What it can be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class ModelSpec:
     """None where no replica is compared with its peers."""
     continuations: int = 0
     """How often a stream whose engine dies may go on elsewhere."""
+    drops: bool = False
+    """Whether a parameter that a target does not take may be left out."""
     peers: int = 1
     """Who chooses among the same replicas and shares no index of caches; this one included."""
 
@@ -157,10 +163,19 @@ def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = 
         prefixes=table.prefixes if terms is not None and terms.caches else None,
         news=table.news,
         samples=table.samples,
+        filters=_filters(model),
         hedging=_hedging(model, old),
         ejection=model.ejection,
         continuations=model.continuations,
     )
+
+
+def _filters(model: ModelSpec) -> tuple[Filter, ...]:
+    """None where every target takes everything: a request's needs are not read for nothing."""
+    abilities = {(target.engine, target.model): target.abilities for target in model.targets}
+    if all(each == ABLE for each in abilities.values()):
+        return ()
+    return (Takes(abilities, drops=model.drops),)
 
 
 def _line(model: ModelSpec, old: ModelRoute | None) -> Admission:

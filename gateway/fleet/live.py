@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from engines.http_engine import HttpEngine
 from engines.kinds.section import EngineSection
 from engines.model import Deadlines
 from engines.pools import Pools
-from engines.port import Engine, Replica, Spawn
+from engines.port import Replica, Spawn
 from gateway import clock
 from gateway.accounts.gpu import GpuMeters
 from gateway.accounts.prices import PriceBook, Rates
@@ -47,7 +48,7 @@ RemoteLoad = tuple[int, int, int]
 _AT_ONCE = 32
 """Replica states to a step."""
 
-Terms = tuple[Engine, Deadlines, Rates | None, float | None]
+Terms = tuple[HttpEngine, Deadlines, Rates | None, float | None]
 """What the upstreams of one target share: its engine, time limits, price, and the US dollars of a replica's hour."""
 
 
@@ -270,9 +271,11 @@ class LiveFleet:
             return old
         before = old.serving.route if old is not None else None
         route = before if before is not None and same else build_route(spec, self.table, before)
-        return _Served(spec, terms, Serving(route, self._upstreams(name, terms, spec.policy in COSTED)))
+        return _Served(spec, terms, Serving(route, self._upstreams(name, terms, spec)))
 
-    def _upstreams(self, model: str, terms: Mapping[tuple[str, str], Terms], asks_load: bool) -> Upstreams:
+    def _upstreams(self, model: str, terms: Mapping[tuple[str, str], Terms], spec: ModelSpec) -> Upstreams:
+        asks_load = spec.policy in COSTED
+        takes = {(target.engine, target.model): target.abilities.takes for target in spec.targets}
         # Made now, so that metrics show a model before its first request, which an alert could not see else.
         series = {engine: self._metrics.series(model, engine) for engine, _ in terms}
 
@@ -280,7 +283,9 @@ class LiveFleet:
             engine, deadlines, rates, usd_per_hour = terms[endpoint.engine, endpoint.model]
             meter = self.meters.of(endpoint.state.key, usd_per_hour, clock.monotonic())
             asks = asks_load and engine.tells_load
-            return Upstream(endpoint, engine, UNNAMED, deadlines, series[endpoint.engine], rates, meter, asks)
+            translated, able = engine.translated or None, takes[endpoint.engine, endpoint.model]
+            tally = series[endpoint.engine]
+            return Upstream(endpoint, engine, UNNAMED, deadlines, tally, rates, meter, asks, translated, able)
 
         return Upstreams(make)
 

@@ -21,6 +21,7 @@ from routing.model import Endpoint
 from routing.route import ModelRoute
 
 if TYPE_CHECKING:
+    from engines.wire.codec import Egress
     from gateway.accounts.gpu import GpuMeter
     from gateway.accounts.prices import Rates
     from gateway.telemetry.metrics import Tally
@@ -45,6 +46,8 @@ class Upstream:
         "price_source",
         "rates",
         "series",
+        "takes",
+        "translated",
     )
 
     def __init__(
@@ -57,8 +60,11 @@ class Upstream:
         rates: Rates | None,
         meter: GpuMeter | None,
         asks_load: bool = False,
+        translated: dict[str, Egress] | None = None,
+        takes: frozenset[str] = frozenset(),
     ) -> None:
-        """`asks_load`: now and then a request asks the engine to tell its load with the answer."""
+        """`asks_load`: now and then a request asks the engine to tell its load with the answer. `translated`: by the
+        path of an operation, the format it is asked for in; None where each is asked for in its client's."""
         self.endpoint = endpoint
         self.engine = engine
         self.arm = arm
@@ -69,6 +75,9 @@ class Upstream:
         self.price_source = "+".join([*([rates.source] if rates else ()), *(["gpu"] if meter else ())])
         """As the record says it; empty where nobody knows what it costs."""
         self.asks_load = asks_load
+        self.translated = translated
+        self.takes = takes
+        """What the model can be told in that format."""
         self._address: str | None = None
         self.headers = b"x-penstock-engine: %b\r\nx-penstock-replica: %b\r\n" % (
             endpoint.engine.encode(),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from engines.wire.codec import Translation
+from engines.wire.translation import INGRESS
+from gateway import clock
 from gateway.relay.account import Account
 from gateway.relay.document import DocumentRelay
 from gateway.relay.headers import is_stream, passed_headers
 from gateway.relay.judge import Judge
 from gateway.relay.stream import StreamRelay
-from gateway.reply import UNCACHED
+from gateway.relay.translated import TranslatedDocument, TranslatedStream, others
+from gateway.reply import EVENTS, UNCACHED
 
 if TYPE_CHECKING:
     from engines.model import Operation
@@ -49,6 +53,8 @@ def open_relay(
             if name == b"content-type":
                 as_events = is_stream(value, begun)
     spoken = attempt.upstream.engine.dialect(account.operation)
+    if spoken is not account.dialect:
+        return _translating(account, attempt, reply, prompt, transforms, recorder)
     if not as_events:
         return DocumentRelay(account, attempt, reply, spoken)
     reader = spoken.reader(prompt.choices)
@@ -56,3 +62,30 @@ def open_relay(
     judge = Judge(account, attempt, reply, account.dialect, reader, prompt.asked_usage)
     made = tuple([new() for new in transforms]) if transforms else ()
     return StreamRelay(attempt, judge, reader, reply, made, recorder=recorder)
+
+
+def _translating(
+    account: Opening,
+    attempt: Attempt,
+    reply: Reply,
+    prompt: Prompt,
+    transforms: tuple[NewEventTransform, ...],
+    recorder: Recorder | None,
+) -> Sink:
+    """The relay of an answer in another format than its client's."""
+    ingress, egress = INGRESS[account.operation], prompt.egress(attempt.upstream)
+    created, dropped = int(clock.wall()), prompt.dropped(attempt.upstream)
+    media_type = b""
+    for name, value in attempt.headers:
+        if name == b"content-type":
+            media_type = value.lower()
+    if not (account.streams and media_type.startswith(egress.stream_type)):
+        return TranslatedDocument(account, attempt, reply, egress, ingress, created, dropped)
+    model = attempt.upstream.endpoint.model
+    encoder = ingress.stream_encoder(model, created, account.record_id.decode())
+    translation = Translation(egress.stream_decoder(), encoder)
+    head = EVENTS + UNCACHED + others(attempt.headers) + account.head_down() + dropped
+    reply.begin(attempt.status, head, translation)
+    judge = Judge(account, attempt, reply, account.dialect, translation, prompt.asked_usage)
+    made = tuple([new() for new in transforms]) if transforms else ()
+    return TranslatedStream(account, attempt, judge, translation, reply, made, recorder)
