@@ -12,9 +12,11 @@ from engines.model import Operation
 from engines.wire.anthropic_messages import codec as anthropic_messages
 from engines.wire.codec import Egress, Ingress
 from engines.wire.openai_chat import codec as openai_chat
+from engines.wire.openai_responses import codec as openai_responses
 
 INGRESS: Final[dict[Operation, Ingress]] = {
     Operation.CHAT: openai_chat.INGRESS,
+    Operation.RESPONSES: openai_responses.INGRESS,
     Operation.MESSAGES: anthropic_messages.INGRESS,
 }
 INGRESS_BY_PATH: Final = {operation.value: ingress for operation, ingress in INGRESS.items()}

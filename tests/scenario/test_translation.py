@@ -19,6 +19,7 @@ from tests.scenario.upstream import Answer, running_upstream, stream
 pytestmark = pytest.mark.anyio
 
 MESSAGES: Any = HELLO
+LONG: Any = [{"role": "user", "content": "one two three four five six seven eight nine ten eleven twelve"}]
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 OPENAI_TOOLS: Any = [{"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}]
 ANTHROPIC_TOOLS: Any = [{"name": "weather", "input_schema": SCHEMA}]
@@ -78,11 +79,11 @@ async def test_openais_client_is_answered_by_a_claude() -> None:
 
 async def test_openais_client_reads_a_claudes_stream() -> None:
     async with simulated(claude, mode="echo") as gateway, openai_sdk(gateway) as client:
-        plain = await client.chat.completions.create(model="chat", messages=MESSAGES, max_tokens=7)
+        plain = await client.chat.completions.create(model="chat", messages=LONG, max_tokens=7)
         chunks = [
             chunk
             async for chunk in await client.chat.completions.create(
-                model="chat", messages=MESSAGES, max_tokens=7, stream=True, stream_options={"include_usage": True}
+                model="chat", messages=LONG, max_tokens=7, stream=True, stream_options={"include_usage": True}
             )
         ]
         assert plain.choices[0].message.content == "".join(
@@ -90,7 +91,9 @@ async def test_openais_client_reads_a_claudes_stream() -> None:
         )
         assert "assistant" == chunks[0].choices[0].delta.role
         assert ["length"] == [c.choices[0].finish_reason for c in chunks if c.choices and c.choices[0].finish_reason]
-        assert ([], plain.usage) == (chunks[-1].choices, chunks[-1].usage)
+        whole, last = plain.usage, chunks[-1].usage
+        assert whole is not None and last is not None
+        assert ([], whole.prompt_tokens, 7) == (chunks[-1].choices, last.prompt_tokens, last.completion_tokens)
         assert 1 == len({chunk.id for chunk in chunks})
 
 
@@ -120,10 +123,10 @@ async def test_openais_client_calls_a_claudes_tool() -> None:
 
 async def test_anthropics_client_is_answered_by_an_engine_of_openais() -> None:
     async with simulated(chats, mode="echo") as gateway, anthropic_sdk(gateway) as client:
-        message = await client.messages.create(model="chat", messages=MESSAGES, max_tokens=6)
+        message = await client.messages.create(model="chat", messages=LONG, max_tokens=6)
         assert ("max_tokens", 6, "message") == (message.stop_reason, message.usage.output_tokens, message.type)
         assert message.usage.input_tokens > 0
-        async with client.messages.stream(model="chat", messages=MESSAGES, max_tokens=6) as stream:
+        async with client.messages.stream(model="chat", messages=LONG, max_tokens=6) as stream:
             text = "".join([piece async for piece in stream.text_stream])
             final = await stream.get_final_message()
         said: Any = message.content[0]
@@ -329,3 +332,45 @@ async def test_what_is_no_request_is_refused_with_its_place() -> None:
         )
         assert (400, "messages") == (answer.status_code, answer.json()["error"]["param"])
         assert "`messages[0].content[0]` should be an object" in answer.json()["error"]["message"]
+
+
+async def test_openais_responses_come_from_a_claude() -> None:
+    async with simulated(claude, mode="echo") as gateway, openai_sdk(gateway) as client:
+        response = await client.responses.create(model="chat", input=LONG, max_output_tokens=4)
+        assert ("incomplete", 4) == (response.status, response.usage and response.usage.output_tokens)
+        assert response.incomplete_details is not None
+        assert "max_output_tokens" == response.incomplete_details.reason
+        stream = await client.responses.create(model="chat", input=LONG, max_output_tokens=4, stream=True)
+        said: list[Any] = [event async for event in stream]
+        assert list(range(len(said))) == [event.sequence_number for event in said]
+        assert ("response.created", "response.incomplete") == (said[0].type, said[-1].type)
+        assert response.output_text == said[-1].response.output_text
+        assert response.output_text == "".join(
+            event.delta for event in said if event.type == "response.output_text.delta"
+        )
+        record = await gateway.records.of(1)
+        assert ("/v1/responses", "length", "") == (record.operation, record.finish_reason, record.error)
+
+
+async def test_a_response_calls_a_tool_of_a_chat_engine() -> None:
+    tools: Any = [{"type": "function", "name": "weather", "parameters": SCHEMA}]
+    wish: Any = {"model": "chat", "input": "hello", "tools": tools, "tool_choice": "required"}
+    async with simulated(chats) as gateway, openai_sdk(gateway) as client:
+        response = await client.responses.create(**wish)
+        call: Any = response.output[-1]
+        assert ("completed", "function_call", "weather") == (response.status, call.type, call.name)
+        async with client.responses.stream(**wish) as stream:
+            final = await stream.get_final_response()
+        streamed: Any = final.output[-1]
+        assert call.arguments == streamed.arguments
+        output = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+        turns: Any = [{"role": "user", "content": "hello"}, call.to_dict(), output]
+        again = await client.responses.create(model="chat", input=turns, max_output_tokens=3)
+        assert "incomplete" == again.status
+
+
+async def test_a_response_that_follows_another_is_refused_where_nothing_is_kept() -> None:
+    async with simulated(claude) as gateway, openai_sdk(gateway) as client:
+        with pytest.raises(openai.BadRequestError) as told:
+            await client.responses.create(model="chat", input="on", previous_response_id="resp_1")
+        assert ("unsupported_parameter", "previous_response_id") == (told.value.code, told.value.param)
