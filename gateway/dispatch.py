@@ -23,13 +23,15 @@ from gateway.parameters import parameters_of
 from gateway.record_ids import RecordIds, id_lines
 from gateway.responses.flight import ResponsesFlight, StoredFlight, StoredPrompt
 from gateway.responses.places import following, named_in_path, previous_in, stored
-from gateway.responses.search import Looked, Search
+from gateway.responses.search import Search
 from gateway.waiting import WaitingRoom
 
 if TYPE_CHECKING:
     from engines.port import Spawn
     from gateway.accounts.settlement import Settlement
+    from gateway.adapters import Adapters
     from gateway.envelope import Envelope
+    from gateway.errand import Looked
     from gateway.explanation.explainer import Explainer
     from gateway.fleet.snapshot import Serving, Snapshot
     from gateway.http.handler import Work
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 _well_formed_id: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 _RESPONSES: Final = Operation.RESPONSES
+ADAPTER_AGAIN_S: Final = 5.0
+"""As long as nobody tries again to load an adapter that could not be loaded."""
 MAX_TIMEOUT_MS: Final = 24 * 3600 * 1000
 MOST_DIGITS: Final = 4
 MOST_READ_TIMEOUTS: Final = 64
@@ -50,6 +54,7 @@ class Dispatcher:
     """Begins flights on the snapshot of the moment. `snapshot` is replaced whole, by assignment."""
 
     __slots__ = (
+        "_adapters",
         "_explainer",
         "_keeper",
         "_loop",
@@ -69,6 +74,7 @@ class Dispatcher:
         explainer: Explainer,
         ids: RecordIds,
         keeper: Keeper,
+        adapters: Adapters,
         spawn: Spawn,
         rng: random.Random | None = None,
     ) -> None:
@@ -76,6 +82,7 @@ class Dispatcher:
         self.snapshot = snapshot
         self._explainer = explainer
         self._keeper = keeper
+        self._adapters = adapters
         self._spawn = spawn
         self._settlement = settlement
         self.ids = ids
@@ -101,7 +108,7 @@ class Dispatcher:
     def begin(self, request: Request, operation: Operation, looked: Looked | None = None) -> Work | None:
         """Start an inference request; None when it was refused, and answered, at once.
 
-        `looked`: it was begun before, and the response that it names has been searched for meanwhile.
+        `looked`: it was begun before, and the response or the adapter that it names has been asked for meanwhile.
         """
         received_s = clock.monotonic() if looked is None else looked.received_s
         snapshot = self.snapshot
@@ -130,11 +137,18 @@ class Dispatcher:
             deadlines = self._deadlines(request)
             priority = fields.get(b"x-penstock-priority")
             wanted = None if priority is None else _priority(priority)
+            if serving.route.loads and (looked is None or not looked.adapter):
+                adapter = self._adapters.wanted(serving.route, spoken, received_s)
+                if adapter is not None:
+                    return self._adapters.wait(self, request, operation, adapter, looked, received_s)
+            elif looked is not None and looked.problem:
+                self._check_adapter(model, serving, spoken, looked.problem)
             if operation is _RESPONSES:
                 previous = previous_in(request.body)
                 if previous:
                     if self._must_ask(previous, looked):
-                        return self._search(request, operation, previous, received_s)
+                        asked = looked is not None and looked.adapter
+                        return self._search(request, operation, previous, received_s, adapter=asked)
                     serving = following(self._home(previous, looked), previous, serving, principal)
         except Failure as failure:
             self._settlement.refused(request, request_id, record_id, operation, model, key_id, failure, received_s)
@@ -232,16 +246,30 @@ class Dispatcher:
         return flight
 
     def _home(self, response_id: str, looked: Looked | None) -> Home | None:
-        return self._keeper.find(response_id) if looked is None else looked.home
+        return looked.home if looked is not None and looked.searched else self._keeper.find(response_id)
 
     def _must_ask(self, response_id: str, looked: Looked | None) -> bool:
         """Whether somebody else may know what we do not, and has not been asked."""
-        return looked is None and self._keeper.must_ask(response_id)
+        return (looked is None or not looked.searched) and self._keeper.must_ask(response_id)
 
-    def _search(self, request: Request, operation: Operation, response_id: str, received_s: float) -> Search:
-        search = Search(self, request, operation, response_id, received_s)
+    def _search(
+        self, request: Request, operation: Operation, response_id: str, received_s: float, *, adapter: bool = False
+    ) -> Search:
+        search = Search(self, request, operation, response_id, received_s, adapter=adapter)
         search.begin(self._keeper, self._spawn)
         return search
+
+    def _check_adapter(self, model: str, serving: Serving, spoken: str, problem: str) -> None:
+        """An adapter could not be loaded. Raises Failure where nobody else is there to answer."""
+        now, route = clock.monotonic(), serving.route
+        if self._adapters.wanted(route, spoken, now) is None:
+            return  # somebody has loaded it by now
+        for pool in route.speakers[spoken].pools:
+            for endpoint in pool:
+                if (endpoint.engine, endpoint.model) not in route.loads and endpoint.state.available(now):
+                    return
+        message = f"the adapter of model {model!r} is not loaded: {problem}"
+        raise Failure("adapter_not_loaded", message, retry_after_s=ADAPTER_AGAIN_S)
 
     def _no_route(
         self, operation: Operation, model: str, serving: Serving | None, snapshot: Snapshot, principal: Principal

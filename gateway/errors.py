@@ -66,6 +66,7 @@ TABLE: dict[str, Row] = {
     "no_replica": Row(503, "server_error", "no_replica_available"),
     "unknown_finish_reason": Row(502, "server_error", "engine_unknown_finish_reason", True),
     "unknown_event": Row(502, "server_error", "engine_unknown_event", True),
+    "adapter_not_loaded": Row(503, "server_error", "adapter_not_loaded"),
     "timeout": Row(504, "timeout_error", "timeout", True),
     # Ourselves.
     "store_away": Row(503, "server_error", "store_away"),

@@ -186,9 +186,6 @@ class Prompt:
         named = self._fields.get(b"x-session-id")
         return named.decode("latin-1") if named else conversation(self.body)
 
-    def adapter(self) -> str:
-        return ""  # an adapter is a model of its own until an engine says which it has loaded
-
     def unit(self) -> str:
         return ""  # no model has an experiment yet
 

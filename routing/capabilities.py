@@ -33,12 +33,17 @@ ABLE: Final = Abilities()
 class Takes(Filter):
     """Passes over who cannot take what is asked for."""
 
-    __slots__ = ("_abilities", "_drops")
+    __slots__ = ("_abilities", "_drops", "_lacks", "_translated")
 
     def __init__(self, abilities: Mapping[tuple[str, str], Abilities], *, drops: bool) -> None:
         """`abilities` by engine and upstream model. `drops`: a parameter may be left out, content may not."""
         self._abilities = abilities
         self._drops = drops
+        self._translated = frozenset().union(*[each.translated for each in abilities.values()])
+        self._lacks = any(each.lacks for each in abilities.values())
+
+    def concerns(self, facts: RequestFacts) -> bool:
+        return self._lacks or facts.operation in self._translated
 
     def passes_over(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> str:
         lacking = self.lacking(endpoint, facts)

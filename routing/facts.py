@@ -49,9 +49,6 @@ class FactSource(Protocol):
     def session(self) -> str:
         """The conversation it belongs to; empty when it names none."""
 
-    def adapter(self) -> str:
-        """The adapter (LoRA) it wants; empty for the model as it is."""
-
     def unit(self) -> str:
         """Whom an experiment assigns: a user, a session, a request."""
 
@@ -75,7 +72,6 @@ class RequestFacts:
     """Who held how much of the prompt when it was looked up; None until a picker wanted to know."""
     _prefix: Sequence[int] | None = None
     _session: str | None = None
-    _adapter: str | None = None
     _unit: str | None = None
     _needs: Needs | None = None
 
@@ -136,13 +132,6 @@ class RequestFacts:
         known = self._session
         if known is None:
             known = self._session = self._source.session() if self._source is not None else ""
-        return known
-
-    @property
-    def adapter(self) -> str:
-        known = self._adapter
-        if known is None:
-            known = self._adapter = self._source.adapter() if self._source is not None else ""
         return known
 
     @property

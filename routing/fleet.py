@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
+from routing.adapters import AdapterBook, HeldAdapter
 from routing.admission import DEFAULT_ADMISSION, Admission, AdmissionSettings
 from routing.capabilities import ABLE, Abilities, Takes
 from routing.costs import Terms
@@ -52,6 +53,10 @@ class TargetSpec:
     """Those of `replicas` in another zone than ours."""
     abilities: Abilities = ABLE
     """What it can be asked for."""
+    adapter: bool = False
+    """Whether `model` is an adapter, which only some of the replicas may hold."""
+    loads: bool = False
+    """Whether that is loaded on demand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +145,19 @@ def build_fleet(spec: Sequence[ModelSpec], table: ReplicaTable, previous: Fleet 
     return Fleet(models)
 
 
-def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = None) -> ModelRoute:
+def build_route(
+    model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = None, book: AdapterBook | None = None
+) -> ModelRoute:
     """The route of one model. Raises ValueError, naming the model, for what cannot be built.
 
     Targets of one tier are one pool. Tier numbers need not be consecutive; an engine without replicas leaves its pool
     empty. `old` is the model's route in use: its budget, its estimate and the endpoints that stay the same are kept.
+    `book` knows who holds which adapters; without it, everybody is taken to hold them.
     """
     terms = terms_of(model.policy, model.ms_per_usd, model.slo_ttft_ms, model.slow_start_s)
     _check(model)
     whole, speakers = _tiers(model, terms, table, old)
+    adapters = frozenset([(target.engine, target.model) for target in model.targets if target.adapter])
     keep_budget = old is not None and old.retry == model.retry
     return ModelRoute(
         name=model.name,
@@ -163,14 +172,16 @@ def build_route(model: ModelSpec, table: ReplicaTable, old: ModelRoute | None = 
         prefixes=table.prefixes if terms is not None and terms.caches else None,
         news=table.news,
         samples=table.samples,
-        filters=_filters(model),
         hedging=_hedging(model, old),
         ejection=model.ejection,
         continuations=model.continuations,
+        adapters=adapters,
+        loads=frozenset([(target.engine, target.model) for target in model.targets if target.loads]),
+        filters=(*([HeldAdapter(adapters, book)] if adapters and book is not None else ()), *_takes(model)),
     )
 
 
-def _filters(model: ModelSpec) -> tuple[Filter, ...]:
+def _takes(model: ModelSpec) -> tuple[Filter, ...]:
     """None where every target takes everything: a request's needs are not read for nothing."""
     abilities = {(target.engine, target.model): target.abilities for target in model.targets}
     if all(each == ABLE for each in abilities.values()):

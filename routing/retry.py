@@ -137,7 +137,11 @@ class RetryState:
         return max(0.0, min(self._not_before_s.values()) - now)
 
     def pass_over(self, refusing: Endpoint, *, same_model: bool) -> None:
-        """Bar every endpoint of the engine that refused; `same_model`: only under the name it was asked for."""
+        """Bar every endpoint of the engine that refused; `same_model`: only under the name it was asked for, and of an
+        adapter only the replica that lacks it."""
+        if same_model and (refusing.engine, refusing.model) in self.route.adapters:
+            self._refusing.add(refusing)
+            return
         for pool in self._speakers.pools:
             for endpoint in pool:
                 if endpoint.engine == refusing.engine and (endpoint.model == refusing.model or not same_model):

@@ -22,6 +22,7 @@ from routing.replica import NO_SLOT
 from routing.tokens import TokenEstimate
 
 if TYPE_CHECKING:
+    from routing.adapters import Adapter
     from routing.ejection import EjectionSettings
     from routing.filters import Filter
     from routing.hedging import Hedging
@@ -95,6 +96,10 @@ class ModelRoute:
     """Where that is noted for others; None where nobody else chooses."""
     samples: PrefixSamples | None = None
     """Where prompts go whose tokens are to be counted; None where the policy does not want to know."""
+    adapters: frozenset[Adapter] = frozenset()
+    """Those of its upstream models that are adapters, which only some replicas may hold."""
+    loads: frozenset[Adapter] = frozenset()
+    """Those of them that are loaded on demand."""
     filters: tuple[Filter, ...] = ()
     """Asked in this order, before anything is picked."""
     hedging: Hedging | None = None

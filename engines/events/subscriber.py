@@ -4,6 +4,9 @@ What the loop has no time for waits in ZMQ's own queue, which is bounded; beyond
 gap in the numbers, and what is missing is asked for again. Each question has a socket of its own, so that an answer to
 an earlier one is never taken for its own. While one is awaited the publisher is not read.
 
+ZMQ connects again by itself, but not after a message that is longer than allowed: then it gives the address up without
+a word, and is given it anew here. What was sent meanwhile is lost, and asked for as after any other gap.
+
     PUB, from vLLM        [topic, number, payload]
     ROUTER, from vLLM     [empty, (topic,) number, payload] for each batch that it still has, and last of all number -1
     to ROUTER             [empty, number]
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import zmq
@@ -28,12 +32,16 @@ SLICE_S: Final = 0.0005
 """How long the loop is held at once, and one batch."""
 MOST_QUEUED: Final = 64
 """Batches that wait to be read. What finds no room waits with the sender, or is lost and asked for."""
-MOST_BYTES: Final = 16 * 1024 * 1024
-"""Of one message."""
+MOST_BYTES: Final = 1024 * 1024
+"""Of one message. A step of 65,536 tokens makes 0.6 MiB, and to read a megabyte holds the loop for 30 ms."""
 MOST_SOCKETS: Final = 65_536
 """Four for each engine, where ZMQ and the limit on open files allow it."""
 ANSWER_S: Final = 5.0
 """How long a replay may bring nothing."""
+CONNECT_AGAIN_S: Final = 1.0
+"""How long after an address was given up it is connected to again; twice as long each time, up to a minute."""
+LONGEST_AGAIN_S: Final = 60.0
+_NOTICED: Final = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_RETRIED
 _END: Final = (-1).to_bytes(8, "big", signed=True)
 
 
@@ -103,12 +111,16 @@ class Subscriber:
         purge: Callable[[bool], None],
         *,
         answer_s: float = ANSWER_S,
+        again_s: float = CONNECT_AGAIN_S,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         """`apply` and `purge` are those of `Feed`; `context` is that of the process. Raises zmq.ZMQError for an address
         that cannot be used, and where there is no room for another socket."""
         self._at = at
         self._answer_s = answer_s
+        self._again_s = self._first_again_s = again_s
+        self._again: asyncio.TimerHandle | None = None
+        self._connected_at_s = float("-inf")
         self._loop = asyncio.get_running_loop()
         self._context = _of_process() if context is None else context
         self.feed = Feed(apply, purge, self._ask)
@@ -118,7 +130,7 @@ class Subscriber:
         monitor: zmq.Socket[bytes] | None = None
         try:
             socket.subscribe(at.topic)
-            monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+            monitor = socket.get_monitor_socket(_NOTICED)
             socket.connect(at.endpoint)
         except zmq.ZMQError:
             socket.disable_monitor()
@@ -132,6 +144,7 @@ class Subscriber:
     def close(self) -> None:
         """Read no more."""
         self._end_replay()
+        self._await_no_connection()
         self._published.socket.disable_monitor()
         self._monitor.close()
         self._published.close()
@@ -148,12 +161,36 @@ class Subscriber:
     # -- the publisher -------------------------------------------------------------------------------------------------
 
     def _noticed(self, message: list[bytes]) -> bool:
-        if parse_monitor_message(message)["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+        event = parse_monitor_message(message)["event"]
+        self._await_no_connection()  # it is there, or ZMQ says that it sees to it
+        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._connected_at_s = self._loop.time()
             self._end_replay()
             self._published.drain()
             self.feed.connected()
             self._published.soon()
+        elif event == zmq.EVENT_DISCONNECTED:
+            self._again = self._loop.call_later(self._next_again_s(), self._connect_again)
         return True
+
+    def _next_again_s(self) -> float:
+        if self._loop.time() - self._connected_at_s > LONGEST_AGAIN_S:
+            self._again_s = self._first_again_s
+        again_s, self._again_s = self._again_s, min(2 * self._again_s, LONGEST_AGAIN_S)
+        return again_s
+
+    def _connect_again(self) -> None:
+        """Nothing was heard since the connection was lost: ZMQ has given the address up."""
+        self._again = None
+        socket = self._published.socket
+        with suppress(zmq.ZMQError):  # it does not know the address any more
+            socket.disconnect(self._at.endpoint)
+        socket.connect(self._at.endpoint)
+
+    def _await_no_connection(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
 
     def _live(self, message: list[bytes]) -> bool:
         if self.feed.asking:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field, model_validator
 
@@ -31,6 +32,8 @@ from engines.settings.fields import (
     Whole,
     address,
 )
+
+NO_ADAPTERS: Final[Mapping[str, str | None]] = MappingProxyType({})
 
 
 class Timeouts(Section):
@@ -187,6 +190,21 @@ class EngineSection(Section):
     def publishes(self) -> bool:
         """Whether any of its replicas publishes what it caches: asked once, where it may have thousands."""
         return False
+
+    @property
+    def adapter_paths(self) -> Mapping[str, str | None]:
+        """Its LoRA adapters by name, and what its servers find them by; None where they have one from their start."""
+        return NO_ADAPTERS
+
+    @property
+    def loads_adapters(self) -> bool:
+        """Whether those are loaded on demand."""
+        return False
+
+    @property
+    def adapters_per_replica(self) -> int:
+        """How many of them one replica may hold."""
+        return 0
 
     def events_at(self, replica: Replica) -> EventsAt | None:
         """Where a replica publishes what it caches; None where it does not."""

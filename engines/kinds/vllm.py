@@ -11,11 +11,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 from engines.events.place import EventsAt, filled, is_template
-from engines.kinds.section import EngineSection, Finding, LaunchPlan, Replicas
+from engines.kinds.section import NO_ADAPTERS, EngineSection, Finding, LaunchPlan, Replicas
 from engines.launch.launched import Pace
 from engines.launch.vllm import VllmServer, launched_events, vllm_command, vllm_environment, vllm_explanation
 from engines.port import Replica
-from engines.settings.fields import EnvName, Seconds, Section, Text, Whole
+from engines.settings.fields import EnvName, Name, Seconds, Section, Text, Whole
 
 
 def _as_text(value: Any) -> Any:
@@ -24,6 +24,9 @@ def _as_text(value: Any) -> Any:
 
 
 _LAUNCHER_FLAGS = ("--host", "--port", "--uds", "--model", "--served-model-name")
+ENABLES = "--enable-lora"
+UPDATES = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
+"""Without it vLLM has no endpoints to load adapters at."""
 Argument = Annotated[Text, BeforeValidator(_as_text)]
 
 
@@ -66,6 +69,18 @@ class KvEventsSection(Section):
     topic: str = Field(default="", max_length=256, description="its `topic`")
 
 
+class AdaptersSection(Section):
+    """The LoRA adapters that its servers have, or may load."""
+
+    paths: dict[Name, Text | None] = Field(
+        min_length=1,
+        max_length=4096,
+        description="{sql: /adapters/sql}: each by its name, and what servers find it by; null: they load it at start",
+    )
+    load: bool = Field(default=False, description="true has them loaded on demand, and the least used ones unloaded")
+    per_replica: Whole = Field(default=4, ge=1, le=1024, description="how many of them one replica may hold")
+
+
 class VllmEngine(EngineSection):
     """vLLM servers: running ones by URL, or launched here."""
 
@@ -76,6 +91,10 @@ class VllmEngine(EngineSection):
 
     kv_events: KvEventsSection | None = Field(
         default=None, description="{endpoint, replay_endpoint}: follow what replicas cache; launched ones take {}"
+    )
+
+    adapters: AdaptersSection | None = Field(
+        default=None, description="{paths: {sql: /adapters/sql}, load: false}: its LoRA adapters; targets name them"
     )
 
     health_path: ClassVar[str | None] = "/health"
@@ -120,6 +139,18 @@ class VllmEngine(EngineSection):
     def publishes(self) -> bool:
         return self.kv_events is not None
 
+    @property
+    def adapter_paths(self) -> Mapping[str, str | None]:
+        return NO_ADAPTERS if self.adapters is None else self.adapters.paths
+
+    @property
+    def loads_adapters(self) -> bool:
+        return self.adapters is not None and self.adapters.load
+
+    @property
+    def adapters_per_replica(self) -> int:
+        return 0 if self.adapters is None else self.adapters.per_replica
+
     def events_at(self, replica: Replica) -> EventsAt | None:
         events = self.kv_events
         if events is None:
@@ -138,9 +169,15 @@ class VllmEngine(EngineSection):
             return None
         key = self.api_key.get_secret_value() if self.api_key is not None else None
         env = {name: value.get_secret_value() for name, value in launch.env.items()}
+        names = [name for name in served if name not in self.adapter_paths] or [launch.model]
+        args = tuple(launch.args)
+        if self.adapters is not None and ENABLES not in args:
+            args += (ENABLES,)
+        if self.loads_adapters:
+            env = {UPDATES: "1", **env}
         server = VllmServer(
             model=launch.model,
-            args=tuple(launch.args),
+            args=args,
             events=self.kv_events is not None,
             **({"python": launch.python} if launch.python else {}),
             env={**env, **({"VLLM_API_KEY": key} if key else {})},
@@ -149,14 +186,14 @@ class VllmEngine(EngineSection):
             replicas=launch.replicas,
             identity=(
                 launch.model,
-                launch.args,
+                args,
                 launch.python,
                 tuple(sorted(env.items())),
                 key,
-                tuple(served),
+                tuple(names),
                 server.events,
             ),
-            command=lambda port: vllm_command(server, port, served),
+            command=lambda port: vllm_command(server, port, names),
             env=vllm_environment(server, environ),
             pace=Pace(start_timeout_s=launch.start_timeout_s),
             explain=vllm_explanation(server),

@@ -23,3 +23,5 @@ class EngineLoad:
     """Prompt tokens that were looked up in the prefix cache since the engine started."""
     prefix_hits_tokens: int | None = None
     """Those of them that were found."""
+    adapters: tuple[str, ...] = ()
+    """LoRA adapters of requests that it computes or lets wait."""

@@ -33,6 +33,7 @@ NAMES: Final[dict[str, tuple[bytes, ...]]] = {
         b"vllm:gpu_prefix_cache_hits_total{",
         b"vllm:gpu_prefix_cache_hits{",
     ),
+    "adapters": (b"vllm:lora_requests_info{",),
 }
 """What we want -> what it is and was called, newest first. The first name with a sample counts, the others do not."""
 
@@ -46,6 +47,8 @@ _MOST: Final = 1e15
 # The search is for what follows the colon: `bytes.find` is five times as fast without the letters of `vllm:`.
 _NEEDLES: Final = tuple((name, name.rpartition(b":")[2]) for names in NAMES.values() for name in names)
 _CONFIG: Final = NAMES["config"][0]
+_ADAPTERS: Final = NAMES["adapters"][0]
+_ADAPTER_NAMES: Final = re.compile(rb'[{,](?:running|waiting)_lora_adapters="([^"]{0,4096})"')
 _BLOCK_SIZE: Final = re.compile(rb'[{,]block_size="(\d{1,9})"')
 _NUM_BLOCKS: Final = re.compile(rb'[{,]num_gpu_blocks="(\d{1,9})"')
 
@@ -59,6 +62,8 @@ class MetricsReader:
         self._samples: dict[bytes, list[float]] = {}
         self._cache_tokens = 0
         self._block_size: int | None = None
+        self._adapters: tuple[str, ...] = ()
+        self._adapters_at_s = 0.0
 
     def steps(self) -> Iterator[None]:
         """Read all slices, yielding between each two."""
@@ -110,6 +115,12 @@ class MetricsReader:
             number = float(value)
         except ValueError:
             return
+        if name == _ADAPTERS:  # a sample for each set of adapters that there ever was; its value is when
+            if number >= self._adapters_at_s:
+                self._adapters_at_s = number
+                listed = b",".join(_ADAPTER_NAMES.findall(line)).decode(errors="replace").split(",")
+                self._adapters = tuple(sorted({adapter for one in listed if (adapter := one.strip())}))
+            return
         samples = self._samples.setdefault(name, [])
         if 0.0 <= number <= _MOST and len(samples) < MOST_SAMPLES:
             samples.append(number)
@@ -126,6 +137,7 @@ class MetricsReader:
             block_size=self._block_size,
             prefix_queries_tokens=self._sum("queries"),
             prefix_hits_tokens=self._sum("hits"),
+            adapters=self._adapters,
         )
 
     def _of(self, what: str) -> list[float]:

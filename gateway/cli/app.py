@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import config, cost, records, routing, serve, simulate, simulate_admission, simulate_routing
+from gateway.cli import (
+    config,
+    cost,
+    fake_provider,
+    records,
+    routing,
+    serve,
+    simulate,
+    simulate_admission,
+    simulate_routing,
+)
 
 app = typer.Typer(
     name="penstock",
@@ -16,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, config, records, cost, routing, simulate, simulate_admission, simulate_routing):
+for group in (serve, config, records, cost, routing, simulate, simulate_admission, simulate_routing, fake_provider):
     group.register(app)
 
 

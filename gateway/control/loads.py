@@ -162,6 +162,11 @@ class EngineLoads:
 
     # -- showing -------------------------------------------------------------------------------------------------------
 
+    def load_of(self, key: ReplicaKey) -> EngineLoad | None:
+        """What a replica said last; None where it has said nothing."""
+        seen = self._seen.get(key)
+        return None if seen is None else seen.load
+
     def waiting(self) -> Figures:
         """How many requests wait in the engine of each replica that has told lately."""
         return [(key, float(seen.load.waiting)) for key, seen in self._lately() if seen.load.waiting is not None]

@@ -16,6 +16,7 @@ from gateway.accounts.keys import keyring_of, keys_of
 from gateway.admin.app import admin_app
 from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
+from gateway.control.adapters import Adapters
 from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
 from gateway.control.engines import Engines
@@ -47,7 +48,10 @@ from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 from gateway.telemetry.metrics.families.replicas import REPLICAS
 from gateway.workers.link import Link
 from gateway.workers.messages import (
+    AdapterAnswer,
+    AdaptersUsed,
     AdminRequest,
+    AskAdapter,
     AskExposition,
     AskResponse,
     Configure,
@@ -124,6 +128,13 @@ class Plane:
             lambda worker, message: self.links.tell(worker, message, bulk=True),
             supervisor.spawn,
         )
+        self._adapters = Adapters(
+            self._engines.telling,
+            lambda: self.settings,
+            self._loads.load_of,
+            lambda: self._board.down,
+            self.links.tell_all,
+        )
         self._targets = TargetCheck(self._engines.probed)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
@@ -165,6 +176,7 @@ class Plane:
         await self._use(self.settings)
         self._supervisor.loop("health", self.probe_all, lambda: self._health.rest_s(self.settings.health.interval_s))
         self._supervisor.loop("engine_load", self.ask_loads, self._loads_rest_s, at_once=False)
+        self._supervisor.loop("adapters", self._adapters.look, lambda: self.settings.health.load_interval_s)
         if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
         if self._workers > 1:
@@ -215,6 +227,9 @@ class Plane:
         problem = await self._reload.joined(worker, link, pid)
         self._loads.tell_again()
         self._kv_events.tell_again(worker)
+        adapters = self._adapters.known()
+        if adapters.replicas:
+            self.links.tell(worker, adapters)
         return problem
 
     def detach(self, worker: str) -> None:
@@ -234,6 +249,8 @@ class Plane:
                 self._load.note(worker, message)
             case PromptSampled():
                 self._kv_events.sampled(message)
+            case AdaptersUsed():
+                self._adapters.used(message)
             case ResponseKept():
                 self._responses.keep(message.home)
             case PrefixesSent():
@@ -250,6 +267,8 @@ class Plane:
                 return Exposition(parts)
             case AskResponse():
                 return ResponseHome(self._responses.find(message.response_id))
+            case AskAdapter():
+                return AdapterAnswer(await self._adapters.load(message.engine, message.adapter, more=message.more))
             case AdminRequest():
                 return await passed(self._admin, message)
         raise TypeError(f"{type(message).__name__} asks nothing")

@@ -48,6 +48,8 @@ class TargetCheck:
         self._open = {}
         for name, model in settings.models.items():
             for target in model.targets:
+                if target.model in settings.engines[target.engine].adapter_paths:
+                    continue  # it comes and goes (`gateway.control.adapters`)
                 question = self._open.setdefault(target.engine, _Question())
                 question.models.setdefault(target.model, []).append(name)
 

@@ -195,9 +195,6 @@ class _Named(FactSource):
     def session(self) -> str:
         return self._session
 
-    def adapter(self) -> str:
-        return ""
-
     def unit(self) -> str:
         return ""
 

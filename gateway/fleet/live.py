@@ -30,6 +30,7 @@ from gateway.fleet.specs import (
     model_spec,
     retry_settings,
 )
+from routing.adapters import AdapterBook
 from routing.fleet import Fleet, ModelSpec, build_route
 from routing.model import COSTED, Endpoint
 from routing.prefix_chain import BLOCK_BYTES
@@ -79,6 +80,8 @@ class LiveFleet:
         `news` and `samples` of `ReplicaTable`."""
         self._notes = notes
         self.table = ReplicaTable(None, breaker_changed, *notes)
+        self.adapters = AdapterBook()
+        """Who holds which LoRA adapters."""
         self.pools = Pools(spawn)
         self._metrics = metrics
         self._publish = publish
@@ -265,12 +268,17 @@ class LiveFleet:
             terms[target.engine, target.model] = engine, deadlines_of(section), rates, section.gpu_usd_per_hour
         rates_of = {place: one[2] for place, one in terms.items()}
         zone = settings.server.zone
-        spec = model_spec(name, model, engines, rates_of, retry, self._workers, zone)
+        adapters = {
+            (target.engine, target.model): settings.engines[target.engine].loads_adapters
+            for target in model.targets
+            if target.model in settings.engines[target.engine].adapter_paths
+        }
+        spec = model_spec(name, model, engines, rates_of, retry, self._workers, zone, adapters)
         same = old is not None and old.spec == spec
         if old is not None and same and old.terms == terms:
             return old
         before = old.serving.route if old is not None else None
-        route = before if before is not None and same else build_route(spec, self.table, before)
+        route = before if before is not None and same else build_route(spec, self.table, before, self.adapters)
         return _Served(spec, terms, Serving(route, self._upstreams(name, terms, spec)))
 
     def _upstreams(self, model: str, terms: Mapping[tuple[str, str], Terms], spec: ModelSpec) -> Upstreams:

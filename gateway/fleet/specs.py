@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from engines.kinds.section import EngineSection
 from engines.model import Deadlines
@@ -20,6 +22,8 @@ from routing.ejection import EjectionSettings
 from routing.fleet import ModelSpec, TargetSpec
 from routing.hedging import HedgingSettings
 from routing.route import RetrySettings
+
+NO_ADAPTERS: Final[Mapping[tuple[str, str], bool]] = MappingProxyType({})
 
 
 def trusts_of(settings: Settings) -> set[Trust]:
@@ -65,8 +69,10 @@ def model_spec(
     retry: RetrySettings,
     workers: int = 1,
     zone: str | None = None,
+    adapters: Mapping[tuple[str, str], bool] = NO_ADAPTERS,
 ) -> ModelSpec:
-    """One public model over these engines; `rates` by engine and upstream model, `zone` the gateway's."""
+    """One public model over these engines; `rates` by engine and upstream model, `zone` the gateway's, `adapters` those
+    of the targets' models that are adapters, and whether they are loaded on demand."""
     targets = tuple(
         TargetSpec(
             engine=target.engine,
@@ -77,6 +83,8 @@ def model_spec(
             weight=target.weight,
             away=_away(engines[target.engine], zone),
             abilities=_abilities(engines[target.engine], target),
+            adapter=(target.engine, target.model) in adapters,
+            loads=adapters.get((target.engine, target.model), False),
             **_prices(rates[target.engine, target.model]),
         )
         for target in model.targets

@@ -124,9 +124,6 @@ class Call:
     def session(self) -> str:
         return self.arrival.session
 
-    def adapter(self) -> str:
-        return ""
-
     def unit(self) -> str:
         return self.arrival.tenant
 

@@ -136,6 +136,40 @@ class PromptSampled(msgspec.Struct, tag="prompt_sampled"):
     keys: bytes
 
 
+class ReplicaAdapters(msgspec.Struct, array_like=True, frozen=True):
+    """The LoRA adapters that one replica holds, of those that the configuration names."""
+
+    engine: str
+    replica: str
+    adapters: list[str]
+
+
+class AdaptersHeld(msgspec.Struct, tag="adapters_held"):
+    """What is new of these replicas."""
+
+    replicas: list[ReplicaAdapters]
+
+
+class AdaptersUsed(msgspec.Struct, tag="adapters_used"):
+    """Requests came for these, by engine and adapter."""
+
+    adapters: list[tuple[str, str]]
+
+
+class AskAdapter(msgspec.Struct, tag="ask_adapter"):
+    """Asks for `AdapterAnswer`: have a replica load this adapter; `more`: one more than hold it."""
+
+    engine: str
+    adapter: str
+    more: bool = False
+
+
+class AdapterAnswer(msgspec.Struct, tag="adapter_answer"):
+    """The answer to `AskAdapter`; `problem` is empty when a replica holds it."""
+
+    problem: str = ""
+
+
 class AskCounters(msgspec.Struct, tag="ask_counters"):
     """Asks for `Counters`."""
 
@@ -269,6 +303,8 @@ ToWorker = (
     | PrefixesSent
     | CachesChanged
     | CachesFollowed
+    | AdaptersHeld
+    | AdapterAnswer
     | AskCounters
     | AskRouting
     | ExpositionPart
@@ -289,6 +325,8 @@ ToPlane = (
     | Load
     | PrefixesSent
     | PromptSampled
+    | AdaptersUsed
+    | AskAdapter
     | AskExposition
     | AdminRequest
     | AskResponse

@@ -18,8 +18,10 @@ import structlog
 from gateway import clock
 from gateway.accounts.accounting import Accounting
 from gateway.accounts.keys import keyring_of
+from gateway.adapters import Adapters
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
+from gateway.errand import Errand
 from gateway.explanation.explainer import Explainer
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.ejecting import EVERY_S as EJECTING_EVERY_S
@@ -35,7 +37,6 @@ from gateway.http.listen import Listener, accepting
 from gateway.identity import Keyring
 from gateway.record_ids import RecordIds
 from gateway.responses.keeper import Keeper
-from gateway.responses.search import Search
 from gateway.settings import ConfigError, Settings
 from gateway.settings.sealed import Sealed, opened
 from gateway.telemetry.metrics import Metrics
@@ -49,10 +50,10 @@ from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
 from gateway.workers.counting import Counting
 from gateway.workers.link import Link
 from gateway.workers.messages import (
+    AdaptersHeld,
     AdminAnswer,
     AdminRequest,
     AskCounters,
-    AskResponse,
     CachesChanged,
     CachesFollowed,
     Configure,
@@ -70,26 +71,23 @@ from gateway.workers.messages import (
     Renewed,
     Reopen,
     ReplicaLoad,
-    ResponseHome,
-    ResponseKept,
     ToPlane,
     ToWorker,
 )
+from gateway.workers.others import Others
 from gateway.workers.prefix_exchange import PrefixExchange
-from gateway.workers.questions import LinkError, LinkFull, LinkLost
+from gateway.workers.questions import LinkFull, LinkLost
 from gateway.workers.reception import Reception
 from gateway.workers.scrapes import Scrapes
 from gateway.workers.sinks import Sinks
 from routing.fleet import Fleet
 
 if TYPE_CHECKING:
-    from gateway.responses.homes import Home
     from gateway.supervisor import Supervisor
 
 FLUSH_S = 0.15
 LOAD_S = 0.02
 ADMIN_TIMEOUT_S = 30.0
-HOME_TIMEOUT_S = 2.0
 ADMIN_AT_ONCE = 16
 """Each holds at most 1 MiB of a request and 8 of an answer."""
 PRICE_REFRESH_S = 60.0
@@ -117,6 +115,8 @@ class Worker:
         )
         notes = self._prefixes.news if workers > 1 else None, self._prefixes.samples
         self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, notes=notes)
+        self._others = Others(lambda: self._link)
+        self._adapters = Adapters(lambda: self.fleet.adapters, self._others, supervisor.spawn)
         self._sealed: tuple[Sealed, Settings] | None = None
         """The configuration in use as it came, so that the next is made of what has changed."""
         self._ids = RecordIds()
@@ -159,6 +159,8 @@ class Worker:
                 self._changes.put(lambda: in_slices(self.fleet.take_reports(message.reports, message.interval_s)))
             case PrefixesSent() | CachesChanged() | CachesFollowed():
                 self._prefixes.told(message)
+            case AdaptersHeld():
+                self._adapters.told(message)
             case ExpositionPart():
                 self._scrapes.told(message)
             case Reopen():
@@ -244,10 +246,10 @@ class Worker:
         snapshot = replace(snapshot, keyring=self._keyring)
         self._explainer.open = self._keyring.is_open and self.settings.server.local
         if self._reception.dispatcher is None:
-            keeper = Keeper(self if self._workers > 1 else None)
+            keeper = Keeper(self._others if self._workers > 1 else None)
             spawn = self._supervisor.spawn
             self._reception.dispatcher = Dispatcher(
-                snapshot, self._accounting, self._explainer, self._ids, keeper, spawn
+                snapshot, self._accounting, self._explainer, self._ids, keeper, self._adapters, spawn
             )
         else:
             self._reception.dispatcher.snapshot = snapshot
@@ -301,7 +303,7 @@ class Worker:
                 log.warning("cut_off", streams=len(self._connections), after_s=grace_s)
                 for connection in list(self._connections):
                     work = connection.work
-                    if isinstance(work, Search):
+                    if isinstance(work, Errand):
                         work = work.work
                     if isinstance(work, Flight):
                         work.error_kind = "draining"
@@ -366,19 +368,6 @@ class Worker:
             return await self._link.ask(request, AdminAnswer, timeout_s=ADMIN_TIMEOUT_S, bulk=True)
         finally:
             self._administering -= 1
-
-    # -- gateway.responses.keeper.Others -------------------------------------------------------------------------------
-
-    def kept(self, home: Home) -> None:
-        self._tell(ResponseKept(home), bulk=True)
-
-    async def home_of(self, response_id: str) -> Home | None:
-        if self._link is None:
-            return None
-        try:
-            return (await self._link.ask(AskResponse(response_id), ResponseHome, timeout_s=HOME_TIMEOUT_S)).home
-        except (LinkError, TimeoutError):
-            return None
 
     async def _flush(self) -> None:
         self._sinks.flush()

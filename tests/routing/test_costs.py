@@ -36,9 +36,6 @@ class Told:
     def session(self) -> str:
         return ""
 
-    def adapter(self) -> str:
-        return ""
-
     def unit(self) -> str:
         return ""
 

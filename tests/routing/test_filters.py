@@ -27,12 +27,18 @@ class Only:
         self.reason = reason
         self.replicas = replicas
 
+    def concerns(self, facts: RequestFacts) -> bool:
+        return True
+
     def passes_over(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> str:
         return "" if endpoint.state.key in self.replicas else self.reason
 
 
 class Sees:
     """An engine that knows no images is no place for one."""
+
+    def concerns(self, facts: RequestFacts) -> bool:
+        return True
 
     def passes_over(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> str:
         return "it reads no images" if facts.needs.images and endpoint.engine == "t0" else ""
@@ -105,10 +111,6 @@ class Prompt:
         self.asked.append("session")
         return "s"
 
-    def adapter(self) -> str:
-        self.asked.append("adapter")
-        return "a"
-
     def unit(self) -> str:
         self.asked.append("unit")
         return "u"
@@ -129,7 +131,7 @@ def test_a_late_fact_is_asked_once_and_stays_known_without_the_prompt_unless_it_
     source = Prompt(Needs(tools=True))
     facts = RequestFacts(OPERATION, 1, 1, source)
     for _ in range(2):
-        assert (facts.prefix, facts.session, facts.adapter, facts.needs) == ((1, 2), "s", "a", Needs(tools=True))
+        assert (facts.prefix, facts.session, facts.needs) == ((1, 2), "s", Needs(tools=True))
     facts.let_go()
     assert (facts.prefix, facts.session, facts.unit) == ((), "s", "")  # keys are as long as the prompt
-    assert source.asked == ["prefix", "session", "adapter", "needs"]
+    assert source.asked == ["prefix", "session", "needs"]

@@ -92,7 +92,8 @@ async def test_openais_client_reads_a_claudes_stream() -> None:
         assert "assistant" == chunks[0].choices[0].delta.role
         assert ["length"] == [c.choices[0].finish_reason for c in chunks if c.choices and c.choices[0].finish_reason]
         whole, last = plain.usage, chunks[-1].usage
-        assert whole is not None and last is not None
+        assert whole is not None
+        assert last is not None
         assert ([], whole.prompt_tokens, 7) == (chunks[-1].choices, last.prompt_tokens, last.completion_tokens)
         assert 1 == len({chunk.id for chunk in chunks})
 

@@ -20,11 +20,15 @@ pytestmark = pytest.mark.anyio
 
 class Following:
     def __init__(
-        self, at: EventsAt, answer_s: float = 30.0, context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self,
+        at: EventsAt,
+        answer_s: float = 30.0,
+        again_s: float = 30.0,
+        context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         self.blocks = Blocks()
         self.purges: list[bool] = []
-        self.subscriber = Subscriber(at, self._apply, self._purge, answer_s=answer_s, context=context)
+        self.subscriber = Subscriber(at, self._apply, self._purge, answer_s=answer_s, again_s=again_s, context=context)
 
     def _apply(self, batch: Batch) -> None:
         for event in batch.events:
@@ -49,11 +53,16 @@ class Following:
 
 @asynccontextmanager
 async def following(
-    engine: PublishingEngine, *, with_topic: bool = True, replays: bool = True, answer_s: float = 30.0
+    engine: PublishingEngine,
+    *,
+    with_topic: bool = True,
+    replays: bool = True,
+    answer_s: float = 30.0,
+    again_s: float = 30.0,
 ) -> AsyncIterator[tuple[Publisher, Following]]:
     publisher = Publisher(engine, with_topic=with_topic)
     at = publisher.at if replays else EventsAt(publisher.at.endpoint)
-    followed = Following(at, answer_s)
+    followed = Following(at, answer_s, again_s)
     try:
         yield publisher, followed
     finally:
@@ -168,6 +177,53 @@ async def test_an_address_that_is_none_is_an_error() -> None:
         Following(EventsAt("tcp://nowhere"))
 
 
+TOO_LONG = b"x" * (1024 * 1024 + 1)
+
+
+async def test_after_a_message_that_is_too_long_the_engine_is_followed_as_after_any_other_gap() -> None:
+    engine = PublishingEngine()
+    engine.serve([1, 1])
+    async with following(engine, again_s=0.01) as (publisher, followed):
+        await publisher.answer()
+        await followed.knows(engine)
+        for prompt in ([2, 2], [3, 3]):
+            engine.serve(prompt)
+            await publisher._pub.send_multipart((b"", b"\0" * 8, TOO_LONG))
+            engine.sent.clear()  # what was sent then reached nobody
+            assert len(engine.held) - 2 == await publisher.answer()
+            await followed.knows(engine)
+        engine.serve([1, 2])
+        await publisher.send()
+        await followed.knows(engine)
+    assert (True, [True]) == (followed.blocks.complete, followed.purges)
+
+
+async def test_a_batch_that_is_too_long_to_be_had_is_lost_and_nothing_before_it_believed() -> None:
+    engine = PublishingEngine()
+    engine.serve([1, 1])
+    async with following(engine, answer_s=0.1, again_s=0.01) as (publisher, followed):
+        await publisher.answer()
+        await followed.knows(engine)
+        engine.publish([{"type": "BlockRemoved", "block_hashes": [TOO_LONG]}])
+        await publisher.send()
+        await publisher.answer()  # the same again
+        await followed.until(lambda: followed.purges == [True, False])
+        engine.serve([3, 3])
+        await publisher.send()
+        await followed.until(lambda: len(followed.blocks) == 1)
+    assert not followed.blocks.complete
+
+
+async def test_an_address_that_is_given_up_again_and_again_is_connected_to_less_and_less_often() -> None:
+    async with following(PublishingEngine(), again_s=0.01) as (_, followed):
+        await followed.until(lambda: followed.subscriber._connected_at_s > 0)
+        waits_s = [followed.subscriber._next_again_s() for _ in range(15)]
+        followed.subscriber._connected_at_s -= 61.0  # it held for a minute
+        assert 0.01 == followed.subscriber._next_again_s()
+    assert [0.01 * 2**doubled for doubled in range(13)] == waits_s[:13]
+    assert [60.0, 60.0] == waits_s[13:]
+
+
 @contextmanager
 def context_for(sockets: int) -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
     """One that has room for so many."""
@@ -224,4 +280,4 @@ async def test_what_waits_to_be_read_is_bounded() -> None:
         assert asked is not None
         for socket in (followed.subscriber._published.socket, asked.socket):
             bounds = [socket.getsockopt(option) for option in (zmq.RCVHWM, zmq.MAXMSGSIZE)]
-            assert [64, 16 * 1024 * 1024] == bounds
+            assert [64, 1024 * 1024] == bounds

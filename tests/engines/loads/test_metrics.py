@@ -151,3 +151,15 @@ def test_what_the_simulator_tells_is_read() -> None:
     load = read_metrics(generate_latest(registry))
     assert (load.running, load.waiting, load.cache_tokens, load.block_size) == (2, 3, 16_000, 16)
     assert load.prefix_queries_tokens == 64
+
+
+def test_of_the_sets_of_adapters_that_there_were_the_newest_is_told() -> None:
+    page = (
+        b'vllm:lora_requests_info{max_lora="4",running_lora_adapters="old",waiting_lora_adapters=""} 1.7e+09\n'
+        b'vllm:lora_requests_info{max_lora="4",running_lora_adapters="sql,law",waiting_lora_adapters="tax"} 1.9e+09\n'
+        b'vllm:lora_requests_info{max_lora="4",running_lora_adapters="",waiting_lora_adapters="x"} 1.8e+09\n'
+    )
+    assert ("law", "sql", "tax") == read_metrics(page).adapters
+    assert (
+        () == read_metrics(b'vllm:lora_requests_info{running_lora_adapters="",waiting_lora_adapters=""} 1\n').adapters
+    )

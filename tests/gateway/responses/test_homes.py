@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.model import Operation
+from gateway.errand import Looked
 from gateway.errors import Failure
 from gateway.http.request import Request
 from gateway.responses.homes import Home, Homes
 from gateway.responses.keeper import Keeper
 from gateway.responses.places import named_in_path, previous_in
-from gateway.responses.search import Looked, Search
+from gateway.responses.search import Search
 from tests.gateway.flights import FakeConnection
 
 pytestmark = pytest.mark.anyio

@@ -278,6 +278,30 @@ def test_where_a_vllm_publishes_is_made_of_its_url_and_chosen_here_for_one_that_
     )
 
 
+def test_servers_that_are_launched_with_adapters_call_only_their_model_by_its_names() -> None:
+    adapters = {"paths": {"sql": "/adapters/sql"}, "load": True}
+    engine = load(with_engine(kind="vllm", launch={"model": "m"}, adapters=adapters)).engines["e"]
+    assert ({"sql": "/adapters/sql"}, True, 4) == (
+        engine.adapter_paths,
+        engine.loads_adapters,
+        engine.adapters_per_replica,
+    )
+    plan = engine.launch_plan(["chat", "sql"], {})
+    assert plan is not None
+    command = list(plan.command(1))
+    assert ["--served-model-name", "chat"] == command[command.index("--served-model-name") :][:2]
+    assert ("sql" in command, command.count("--enable-lora")) == (False, 1)
+    assert plan.env["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
+    only = engine.launch_plan(["sql"], {})
+    assert only is not None
+    assert "m" == list(only.command(1))[list(only.command(1)).index("--served-model-name") + 1]
+    written = {"model": "m", "args": ["--enable-lora"]}
+    still = load(with_engine(kind="vllm", launch=written, adapters={**adapters, "load": False})).engines["e"]
+    plan = still.launch_plan(["sql"], {})
+    assert plan is not None
+    assert (list(plan.command(1)).count("--enable-lora"), plan.env.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING")) == (1, None)
+
+
 def test_events_need_an_endpoint_that_is_an_address_and_launched_servers_take_none() -> None:
     replicas = [{"url": "http://a"}]
     for events, problem in (

@@ -91,6 +91,7 @@ async def test_the_loops_of_the_workers_are_shown_too(crew: Crew) -> None:
     _, _, text = await crew.call("GET", "/metrics")
     shown = set(re.findall(rb'penstock_loop_last_success_age_seconds{loop="([a-z_]+)"}', text))
     loops = {
+        b"adapters",
         b"config_reload",
         b"counters",
         b"ejection",

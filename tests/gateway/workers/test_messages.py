@@ -17,8 +17,12 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.metrics.families.retries import RETRIES
 from gateway.workers.messages import (
+    AdapterAnswer,
+    AdaptersHeld,
+    AdaptersUsed,
     AdminAnswer,
     AdminRequest,
+    AskAdapter,
     AskCounters,
     AskExposition,
     AskResponse,
@@ -45,6 +49,7 @@ from gateway.workers.messages import (
     RenewCertificate,
     Renewed,
     Reopen,
+    ReplicaAdapters,
     ReplicaLoad,
     ResponseHome,
     ResponseKept,
@@ -72,6 +77,8 @@ TO_WORKER: list[ToWorker] = [
     PrefixesSent([("e", "0", [b"\xff" * 16, b""])]),
     CachesChanged([CacheChange("e", "0", b"\xff" * 16, 1), CacheChange("e", "1", b"", 0)]),
     CachesFollowed([CacheFollowed("e", "0", True, False)]),
+    AdaptersHeld([ReplicaAdapters("e", "0", ["sql"]), ReplicaAdapters("e", "1", [])]),
+    AdapterAnswer("no replica has room for it"),
     AskCounters(),
     AskRouting("m", "/v1/embeddings", 7, None, "s", b"{}"),
     ExpositionPart(2**40, b"# HELP \xff"),
@@ -92,6 +99,8 @@ TO_PLANE: list[ToPlane] = [
     Load([ReplicaLoad("e", "0", 12, 1, 2)]),
     PrefixesSent([("e", "0", [b"\xff" * 16, b""])]),
     PromptSampled("e", "0", "m", "/v1/chat/completions", b"\xff", b"\xff" * 8),
+    AdaptersUsed([("e", "sql"), ("e", "tax")]),
+    AskAdapter("e", "sql", more=True),
     AskExposition(1),
     AdminRequest("GET", b"/admin/%ff", b"", [(b"x", b"\xff")], b"\xff"),
     AskResponse("resp_1"),

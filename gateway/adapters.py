@@ -1,0 +1,108 @@
+"""LoRA adapters as one worker sees them: who holds one, and the request that waits until somebody does.
+
+A request for an adapter that no replica holds, and that may be loaded on demand, begins once the control plane has had
+one load it (`gateway.control.adapters`). Where those that hold it are late and another replica is not, that one is to
+load it too, and nobody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+from gateway.errand import Errand, Looked
+from routing.adapters import Adapter, AdapterBook, crowded, missing
+
+if TYPE_CHECKING:
+    from engines.model import Operation
+    from engines.port import Spawn
+    from gateway.errand import Begins
+    from gateway.http.request import Request
+    from gateway.workers.messages import AdaptersHeld
+    from routing.route import ModelRoute
+
+TELLS_S: Final = 1.0
+"""How often it is told which adapters are used, and how often a crowded one is looked for."""
+MOST_WAITING: Final = 1024
+"""Requests that wait for an adapter, with their bodies."""
+FULL: Final = "too many requests wait for adapters already"
+
+
+class Plane(Protocol):
+    """The control plane: `gateway.workers.others.Others`."""
+
+    def used(self, adapters: list[Adapter]) -> None:
+        """Tell it of adapters that requests have come for."""
+
+    def loaded(self, adapter: Adapter, more: bool) -> Awaitable[str]:
+        """Have it loaded by a replica, or by one more; why it is not, or an empty string."""
+
+
+class Adapters:
+    """See the module."""
+
+    def __init__(self, book: Callable[[], AdapterBook], plane: Plane, spawn: Spawn) -> None:
+        self._book = book
+        self._plane = plane
+        self._spawn = spawn
+        self._used: set[Adapter] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_look_s = 0.0
+        self._waiting = 0
+
+    def told(self, message: AdaptersHeld) -> None:
+        """The control plane knows something new of who holds what."""
+        book = self._book()
+        for one in message.replicas:
+            book.told(one.engine, one.replica, one.adapters)
+
+    def wanted(self, route: ModelRoute, operation: str, now: float) -> Adapter | None:
+        """What has to be loaded before a request of this route can begin; None where it can. It is noted as used."""
+        pools, book = route.speakers[operation].pools, self._book()
+        for pool in pools:
+            for endpoint in pool:
+                if (endpoint.engine, endpoint.model) in route.loads:
+                    self._note((endpoint.engine, endpoint.model))
+                    break
+        adapter = missing(pools, route.loads, book, now)
+        if adapter is None and now >= self._next_look_s:
+            self._next_look_s = now + TELLS_S
+            more = crowded(pools, route.loads, book, now)
+            if more is not None:
+                self._spawn("adapter", lambda: self._load_more(more))
+        return adapter
+
+    def wait(
+        self, door: Begins, request: Request, operation: Operation, adapter: Adapter, looked: Looked | None, now: float
+    ) -> Errand:
+        """The work of a request that waits for an adapter."""
+        errand = Errand(door, request, operation)
+        home = None if looked is None else looked.home
+        searched = looked is not None and looked.searched
+
+        async def ask() -> Looked:
+            problem = FULL
+            if self._waiting < MOST_WAITING:
+                self._waiting += 1
+                try:
+                    problem = await self._plane.loaded(adapter, False)
+                finally:
+                    self._waiting -= 1
+            return Looked(home, now, searched=searched, adapter=True, problem=problem)
+
+        errand.run("adapter", ask, self._spawn)
+        return errand
+
+    async def _load_more(self, adapter: Adapter) -> None:
+        await self._plane.loaded(adapter, True)
+
+    def _note(self, adapter: Adapter) -> None:
+        self._used.add(adapter)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TELLS_S, self._tell)
+
+    def _tell(self) -> None:
+        self._timer = None
+        used, self._used = self._used, set()
+        self._plane.used(sorted(used))

@@ -1,0 +1,195 @@
+"""LoRA adapters of vLLM engines: which replica holds which, told to the workers, and loaded on demand for them.
+
+    every few seconds               each replica of an engine with `adapters` is asked for its models; with what its
+                                    metrics say is in use there, that is what it holds
+    a worker wants an adapter       it is loaded at one replica (`routing.adapters.place`), where that is allowed, and
+                                    the worker hears when it is there, or why it is not
+    ... and a replica is full       workers hear that the adapter least recently used is gone from it, then it is
+                                    unloaded: no request is on its way there any more
+    a load has failed               nobody tries that adapter again for `RESTS_S`
+    a replica starts anew           it lists what it has, as before
+
+Adapters without a path in the configuration are the servers' own: they are never loaded or unloaded here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from engines import adapters
+from engines.errors import EngineError
+from engines.loads import EngineLoad
+from engines.port import Engine
+from gateway.control.pacing import paced
+from gateway.settings import Settings
+from gateway.workers.messages import AdaptersHeld, AdaptersUsed, ReplicaAdapters, ToWorker
+from routing.adapters import Room, place
+from routing.replica import ReplicaKey
+
+RESTS_S: Final = 5.0
+LETS_GO_S: Final = 0.2
+"""How long after workers were told that an adapter is gone it is unloaded."""
+MOST_NAMES: Final = 4096
+"""Of adapters that are remembered as used."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Failed:
+    why: str
+    until_s: float
+
+
+@dataclass(slots=True)
+class _Served:
+    """One engine that has adapters."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One adapter is loaded at a time, so that no budget is spent twice."""
+    used_s: dict[str, float] = field(default_factory=dict)
+    failed: dict[str, _Failed] = field(default_factory=dict)
+
+
+class Adapters:
+    """See the module."""
+
+    def __init__(
+        self,
+        engines: Callable[[], Collection[tuple[str, Engine]]],
+        settings: Callable[[], Settings],
+        load_of: Callable[[ReplicaKey], EngineLoad | None],
+        down: Callable[[], Collection[ReplicaKey]],
+        tell: Callable[[ToWorker], None],
+        *,
+        lets_go_s: float = LETS_GO_S,
+    ) -> None:
+        """`engines` are those that may have adapters, by name; `load_of` is what a replica said last of its load;
+        `down` are those that do not answer. `tell` sends a message to every worker."""
+        self._engines = engines
+        self._settings = settings
+        self._load_of = load_of
+        self._down = down
+        self._tell = tell
+        self._lets_go_s = lets_go_s
+        self._held: dict[ReplicaKey, frozenset[str]] = {}
+        self._served: dict[str, _Served] = {}
+        self._loop = asyncio.get_running_loop()
+
+    # -- who holds what ------------------------------------------------------------------------------------------------
+
+    async def look(self) -> None:
+        """One round: the step of the loop."""
+        served = self._with_adapters()
+        if not served and not self._held:
+            return
+        replicas = {(name, replica.id) for name, engine in served.items() for replica in engine.replicas}
+        for key in self._held.keys() - replicas:
+            self._hold(key, frozenset())
+            del self._held[key]
+        for name in self._served.keys() - served.keys():
+            del self._served[name]
+        await paced(functools.partial(self._ask, served[key[0]], key) for key in sorted(replicas))
+
+    def known(self) -> AdaptersHeld:
+        """All of it, for a worker that knows nothing yet."""
+        return AdaptersHeld([ReplicaAdapters(*key, sorted(held)) for key, held in self._held.items()])
+
+    def used(self, message: AdaptersUsed) -> None:
+        """A worker has sent requests for these."""
+        now = self._loop.time()
+        for engine, adapter in message.adapters:
+            used_s = self._served.setdefault(engine, _Served()).used_s
+            used_s.pop(adapter, None)
+            used_s[adapter] = now
+            if len(used_s) > MOST_NAMES:
+                del used_s[next(iter(used_s))]
+
+    def _with_adapters(self) -> dict[str, Engine]:
+        sections = self._settings().engines
+        return {name: engine for name, engine in self._engines() if name in sections and sections[name].adapter_paths}
+
+    async def _ask(self, engine: Engine, key: ReplicaKey) -> None:
+        try:
+            listed = await engine.models(key[1])
+        except EngineError:
+            return  # probes say whether it is well; what it holds it holds until it says otherwise
+        if listed is not None:
+            load = self._load_of(key)
+            known = self._settings().engines[key[0]].adapter_paths if key[0] in self._settings().engines else {}
+            names = {*listed, *(load.adapters if load is not None else ())}
+            self._hold(key, frozenset(names & known.keys()))
+
+    def _hold(self, key: ReplicaKey, held: frozenset[str]) -> None:
+        if self._held.get(key) != held:
+            self._held[key] = held
+            self._tell(AdaptersHeld([ReplicaAdapters(*key, sorted(held))]))
+
+    # -- loading -------------------------------------------------------------------------------------------------------
+
+    async def load(self, name: str, adapter: str, *, more: bool = False) -> str:
+        """Have one replica more hold it, or one at all; returns why none does, or an empty string."""
+        section = self._settings().engines.get(name)
+        engine = self._with_adapters().get(name)
+        path = section.adapter_paths.get(adapter) if section is not None and section.loads_adapters else None
+        if section is None or engine is None or path is None:
+            return "it is not loaded on demand"
+        served = self._served.setdefault(name, _Served())
+        holders = self._holders(engine, adapter)
+        async with served.turn:
+            if self._holders(engine, adapter) - (holders if more else frozenset()):
+                return ""  # somebody else wanted it too
+            failed = served.failed.get(adapter)
+            if failed is not None and self._loop.time() < failed.until_s:
+                return failed.why
+            why = await self._load(engine, adapter, path, section.adapters_per_replica, served)
+            if why:
+                log.warning("adapter_not_loaded", engine=name, adapter=adapter, why=why)
+                served.failed[adapter] = _Failed(why, self._loop.time() + RESTS_S)
+            else:
+                served.failed.pop(adapter, None)
+            return why
+
+    def _holders(self, engine: Engine, adapter: str) -> frozenset[ReplicaKey]:
+        down = self._down()
+        keys = [(engine.name, replica.id) for replica in engine.replicas]
+        return frozenset(key for key in keys if key not in down and adapter in self._held.get(key, ()))
+
+    async def _load(self, engine: Engine, adapter: str, path: str, per_replica: int, served: _Served) -> str:
+        where = place(adapter, self._rooms(engine), per_replica, served.used_s)
+        if where is None:
+            return "no replica has room for it"
+        key = engine.name, where.replica
+        try:
+            if where.unload:
+                self._hold(key, self._held[key] - {where.unload})
+                await asyncio.sleep(self._lets_go_s)
+                await adapters.unload(engine, where.replica, where.unload)
+                log.info("adapter_unloaded", engine=engine.name, replica=where.replica, adapter=where.unload)
+            await adapters.load(engine, where.replica, adapter, path)
+        except EngineError as error:
+            await self._ask(engine, key)  # it may hold it all the same: somebody else loaded it
+            return "" if adapter in self._held.get(key, ()) else str(error)
+        served.used_s[adapter] = self._loop.time()
+        self._hold(key, self._held.get(key, frozenset()) | {adapter})
+        log.info("adapter_loaded", engine=engine.name, replica=where.replica, adapter=adapter)
+        return ""
+
+    def _rooms(self, engine: Engine) -> list[Room]:
+        down, rooms = self._down(), []
+        paths = self._settings().engines[engine.name].adapter_paths
+        ours = {adapter for adapter, path in paths.items() if path is not None}
+        for replica in engine.replicas:
+            key = engine.name, replica.id
+            if key in down or key not in self._held:
+                continue
+            load = self._load_of(key) or EngineLoad()
+            todo = float((load.running or 0) + (load.waiting or 0))
+            rooms.append(Room(replica.id, self._held[key] & ours, frozenset(load.adapters), todo))
+        return rooms

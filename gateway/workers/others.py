@@ -1,0 +1,65 @@
+"""What one worker asks of the control plane for its requests, and tells it of them: responses kept, adapters wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from gateway.workers.messages import (
+    AdapterAnswer,
+    AdaptersUsed,
+    AskAdapter,
+    AskResponse,
+    ResponseHome,
+    ResponseKept,
+    ToPlane,
+)
+from gateway.workers.questions import LinkError
+
+if TYPE_CHECKING:
+    from gateway.responses.homes import Home
+    from gateway.workers.link import Link
+    from routing.adapters import Adapter
+
+HOME_TIMEOUT_S: Final = 2.0
+ADAPTER_TIMEOUT_S: Final = 120.0
+"""Of loading it, and of loading what is loaded before it."""
+
+
+class Others:
+    """See `gateway.responses.keeper.Others` and `gateway.adapters.Plane`."""
+
+    def __init__(self, link: Callable[[], Link[ToPlane] | None]) -> None:
+        self._link = link
+
+    def kept(self, home: Home) -> None:
+        self._tell(ResponseKept(home))
+
+    async def home_of(self, response_id: str) -> Home | None:
+        link = self._link()
+        if link is None:
+            return None
+        try:
+            return (await link.ask(AskResponse(response_id), ResponseHome, timeout_s=HOME_TIMEOUT_S)).home
+        except (LinkError, TimeoutError):
+            return None
+
+    def used(self, adapters: list[Adapter]) -> None:
+        self._tell(AdaptersUsed(adapters))
+
+    async def loaded(self, adapter: Adapter, more: bool) -> str:
+        link = self._link()
+        if link is None:
+            return "there is no control plane"
+        question = AskAdapter(*adapter, more)
+        try:
+            return (await link.ask(question, AdapterAnswer, timeout_s=ADAPTER_TIMEOUT_S)).problem
+        except LinkError as error:
+            return str(error)
+        except TimeoutError:
+            return f"it takes longer than {ADAPTER_TIMEOUT_S:g} s"
+
+    def _tell(self, message: ToPlane) -> None:
+        link = self._link()
+        if link is not None:
+            link.tell(message, bulk=True)
