@@ -11,6 +11,8 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from engines.kinds.anthropic import AnthropicEngine
+from engines.kinds.cohere import CohereEngine
+from engines.kinds.gemini import GeminiEngine
 from engines.kinds.openai import OpenAIEngine
 from engines.kinds.section import EngineSection
 from engines.kinds.simulator import SimulatorEngine
@@ -20,8 +22,13 @@ KINDS: Final[dict[str, type[EngineSection]]] = {
     "vllm": VllmEngine,
     "openai": OpenAIEngine,
     "anthropic": AnthropicEngine,
+    "gemini": GeminiEngine,
+    "cohere": CohereEngine,
     "simulator": SimulatorEngine,
 }
 
-AnyEngine = Annotated[VllmEngine | OpenAIEngine | AnthropicEngine | SimulatorEngine, Field(discriminator="kind")]
+AnyEngine = Annotated[
+    VllmEngine | OpenAIEngine | AnthropicEngine | GeminiEngine | CohereEngine | SimulatorEngine,
+    Field(discriminator="kind"),
+]
 """One section of `engines`, told apart by its `kind`."""

@@ -11,7 +11,10 @@ from typing import Final
 from engines.model import Operation
 from engines.wire.anthropic_messages import codec as anthropic_messages
 from engines.wire.codec import Egress, Ingress
+from engines.wire.cohere import codec as cohere
+from engines.wire.gemini import codec as gemini
 from engines.wire.openai_chat import codec as openai_chat
+from engines.wire.openai_chat import variants
 from engines.wire.openai_responses import codec as openai_responses
 
 INGRESS: Final[dict[Operation, Ingress]] = {
@@ -25,5 +28,9 @@ EGRESS: Final[dict[str, Egress]] = {
     for egress in (
         openai_chat.EGRESS,
         anthropic_messages.EGRESS,
+        gemini.EGRESS,
+        cohere.EGRESS,
+        variants.MISTRAL,
+        variants.AI21,
     )
 }
