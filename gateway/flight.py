@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from gateway.fleet.snapshot import Serving
     from gateway.http.request import Request
     from gateway.identity import Principal
+    from gateway.relay.transcript import Transcript
     from gateway.tracing import Trace
     from gateway.waiting import WaitingRoom
     from routing.admission import Ticket
@@ -84,6 +85,7 @@ class Flight(Owner, Opening, Work):
     settled = False
     continuation: Continuation | None = None
     """From the first byte, where the answer may go on elsewhere."""
+    transcript: Transcript | None = None
     _retry: retry.RetryState | None = None
     _retry_timer: asyncio.TimerHandle | None = None
     _hedge: Hedge | None = None
@@ -127,8 +129,7 @@ class Flight(Owner, Opening, Work):
         # What may be large, and what belongs to the fleet of the moment, until the answer is `committed`.
         self._serving: Serving | None = serving
         self._prompt: Prompt | None = Prompt(operation, request.body, parsed, request.fields, request_id)
-        self.model = serving.route.name
-        self.tokens = serving.route.tokens
+        self.model, self.tokens = serving.route.name, serving.route.tokens
         self.facts = self._prompt.facts(OPERATION_KEYS[operation], self.tokens, principal)
         self.reply = Reply(request.connection, self.dialect, request_id)
 

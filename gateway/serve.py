@@ -111,7 +111,14 @@ def store_process(settings: Settings, supervisor: Supervisor) -> StoreProcess | 
     if not section.on:
         return None
     url = section.url.get_secret_value() if section.url is not None else ""
-    start = Start(url, settings.data_dir, section.retention_days, telemetry.log_level, telemetry.log_format)
+    start = Start(
+        url,
+        settings.data_dir,
+        section.retention_days,
+        telemetry.log_level,
+        telemetry.log_format,
+        section.content_retention_days,
+    )
     try:
         return StoreProcess(start, supervisor)
     except OSError as error:

@@ -1,4 +1,10 @@
-"""How far what a replica was predicted to have cached was from what it reported, of late."""
+"""How far what a replica was predicted to have cached was from what it reported, of late, and what follows from it.
+
+What a replica's cache has room for is told, or guessed; what of it is ours is not. Other gateways fill it, running
+requests hold blocks, and how many bytes a block of tokens has is an estimate. So the index is given `room` times as
+much: less while more is predicted than is found, and more while less is. What is used least recently is forgotten
+first, in the index as in the engine, so that one number is enough.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +12,38 @@ import math
 from typing import Final
 
 DECAY_S: Final = 60.0
+FEWEST: Final = 16
+"""Requests by which `room` is judged."""
+MOST: Final = 256
+"""Requests after which they are let go if they say nothing for sure."""
+SURE: Final = 1.0
+"""Standard errors that the mean guess must be off by: most guesses are off by nothing, and a few by a whole prompt."""
+GAIN: Final = 2.0
+"""Times the bias, as a part of the prompts, by which `room` changes."""
+FULL: Final = 0.9
+LEAST_STEP: Final = 0.7
+MOST_STEP: Final = 1.2
+LEAST_ROOM: Final = 0.125
+MOST_ROOM: Final = 2.0
 
 
 class PrefixTally:
     """The predictions about one replica. Sums fade by e every `DECAY_S`."""
 
-    __slots__ = ("_at_s", "_error_tokens", "_prompt_tokens", "_requests", "predicted", "reports")
+    __slots__ = (
+        "_at_s",
+        "_bias_tokens",
+        "_error_tokens",
+        "_judged_prompts",
+        "_judged_requests",
+        "_prompt_tokens",
+        "_requests",
+        "_squares",
+        "followed",
+        "predicted",
+        "reports",
+        "room",
+    )
 
     def __init__(self) -> None:
         self.predicted = False
@@ -19,8 +51,15 @@ class PrefixTally:
         self.reports = False
         """Whether the engine reports cached tokens. It is taken not to until the first that are not 0: usage without
         them reads as 0."""
+        self.room = 1.0
+        """What part of what its cache is taken to hold the index should keep of it."""
+        self.followed = False
+        """Whether its engine tells of its cache what there is to know: then guesses need no correction."""
         self._at_s = 0.0
         self._requests = self._error_tokens = self._prompt_tokens = 0.0
+        self._judged_requests = 0
+        self._bias_tokens = self._judged_prompts = self._squares = 0.0
+        """Reported less predicted, prompts, and squares of the former, since `room` was judged."""
 
     def take(self, predicted_tokens: float, reported_tokens: int, prompt_tokens: int, now: float) -> None:
         """So many tokens of a prompt were predicted to be cached, and so many were by the engine's own report."""
@@ -30,10 +69,41 @@ class PrefixTally:
                 return
             self.reports = True
         keep = math.exp(min(0.0, self._at_s - now) / DECAY_S)
+        off = reported_tokens - predicted_tokens
         self._at_s = now
         self._requests = self._requests * keep + 1.0
-        self._error_tokens = self._error_tokens * keep + abs(predicted_tokens - reported_tokens)
+        self._error_tokens = self._error_tokens * keep + abs(off)
         self._prompt_tokens = self._prompt_tokens * keep + prompt_tokens
+        self._judged_requests += 1
+        self._bias_tokens += off
+        self._squares += off * off
+        self._judged_prompts += prompt_tokens
+
+    def judge(self, fullness: float) -> None:
+        """Correct `room` by the requests since it was judged last, if those are enough.
+
+        `fullness`: what part of its room the index holds. Where that is less than `FULL`, what it lacks is not for want
+        of room; and what it has too much is of what it holds.
+        """
+        if self.followed or self._judged_requests < FEWEST:
+            return
+        bias = self._bias_tokens / max(1.0, self._judged_prompts)
+        sure = abs(self._bias_tokens) > SURE * math.sqrt(self._squares)
+        if not sure and self._judged_requests < MOST:
+            return
+        self._judged_requests = 0
+        self._bias_tokens = self._judged_prompts = self._squares = 0.0
+        if sure and (bias < 0.0 or fullness > FULL):
+            step = min(MOST_STEP, max(LEAST_STEP, 1.0 + GAIN * bias))
+            if bias < 0.0:
+                step *= min(1.0, fullness)
+            self.room = min(MOST_ROOM, max(LEAST_ROOM, self.room * step))
+
+    def follow(self, followed: bool) -> None:
+        """Its engine tells of its cache all that there is to know, or not any more."""
+        if followed and not self.followed:
+            self.room = 1.0
+        self.followed = followed
 
     @property
     def error_tokens(self) -> float | None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from engines.wire.said import Said
     from gateway.flight import Flight
     from gateway.http.request import Request
+    from gateway.relay.transcript import ContentSink
     from gateway.telemetry.metrics import Metrics
     from gateway.tracing import Trace, Tracing
     from routing.outcome import Outcome
@@ -42,7 +43,7 @@ MOST_SAID: Final = 128
 class Accounting(Settlement):
     """See `gateway.accounts.settlement.Settlement`."""
 
-    __slots__ = ("_format_time", "_held", "_metrics", "sinks", "spending", "tracing")
+    __slots__ = ("_format_time", "_held", "_metrics", "contents", "sinks", "spending", "tracing")
 
     def __init__(self, metrics: Metrics, sinks: Sequence[RecordSink], format_time: Callable[[float], str]) -> None:
         """`format_time` turns Unix seconds into the record's time."""
@@ -51,6 +52,8 @@ class Accounting(Settlement):
         self._format_time = format_time
         self._held = HeldPrompts()
         self.tracing: Tracing | None = None
+        self.contents: ContentSink | None = None
+        """Where prompts and answers go, of models that keep them."""
         self.spending = Spending()
         metrics.watch(SPENT, lambda: self.spending.reading(clock.wall()))
         metrics.watch(PROMPTS_HELD, lambda: [((), float(self._held.bytes))])
@@ -69,7 +72,7 @@ class Accounting(Settlement):
         received_s, finished_s = flight.received_s, flight.finished_s
         duration_s = finished_s - received_s
         ttft_s = tpot_s = overhead_s = None
-        engine = replica = arm = upstream_model = finish_reason = price_source = ""
+        engine = replica = arm = upstream_model = finish_reason = price_source = bundle = ""
         said: Said | None = None
         cost: float | None = None
         last_usage: Usage | None = None
@@ -82,6 +85,7 @@ class Accounting(Settlement):
             endpoint = upstream.endpoint
             engine, replica, arm, upstream_model = endpoint.engine, endpoint.replica, upstream.arm, endpoint.model
             finish_reason, price_source, said = attempt.finish_reason, upstream.price_source, attempt.said
+            bundle = upstream.bundle
             overhead_s = flight.first_dispatch_s - received_s - flight.queue_s
             usage = attempt.metered(flight.facts.prompt_tokens) if attempt.content_events else attempt.usage
             continued = continuation is not None and continuation.count > 0
@@ -115,6 +119,8 @@ class Accounting(Settlement):
             self.spending.add(flight.principal.key_id, flight.principal.tenant, cost, cost, clock.wall())
         if flight.error_kind:
             series.error(flight.error_kind)
+        if flight.transcript is not None:
+            flight.transcript.end(flight, self.contents)
         if not self.sinks:
             return
         principal = flight.principal
@@ -172,6 +178,7 @@ class Accounting(Settlement):
             response_id,
             response_model,
             fingerprint,
+            bundle,
         )
         if flight.trace is not None:
             note_trace(record, flight.trace)

@@ -95,7 +95,8 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """The model as the engine names it, where that is not `upstream_model`."""
     system_fingerprint: str = ""
     bundle: str = ""
-    """The version of the model's configuration, where it has versions."""
+    """The version of the model's configuration as it was served (`gateway.fleet.bundles`); empty where no engine was
+    asked."""
     input_audio_tokens: int = 0
     input_image_tokens: int = 0
     output_audio_tokens: int = 0

@@ -26,7 +26,13 @@ COLUMNS = {
     "cost_usd": "USD",
     "error": "error",
 }
+CONTENT = {"prompt": "prompt", "answer": "answer"}
+SHOWN = 60
+"""Characters of a prompt or an answer in a table."""
 
+ContentOption = Annotated[
+    bool, typer.Option("--content", help="with the prompt and the answer, of models that keep them")
+]
 Text = Annotated[str | None, typer.Option(show_default=False)]
 
 
@@ -52,6 +58,7 @@ def query(
     since: SinceOption = "24h",
     until: UntilOption = "",
     limit: Annotated[int, typer.Option(min=1, help="how many at most")] = 20,
+    content: ContentOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     store: StoreOption = None,
@@ -77,8 +84,13 @@ def query(
         limit=limit,
     )
     with reading(config, store) as connection:
-        records = list(found(connection, wanted))
-    print(json.dumps(records, indent=1) if as_json else table(records, COLUMNS))
+        records = list(found(connection, wanted, content=content))
+    if as_json:
+        print(json.dumps(records, indent=1))
+        return
+    for record in records if content else ():
+        record |= {name: (record[name] or "")[:SHOWN] for name in CONTENT}
+    print(table(records, COLUMNS | CONTENT if content else COLUMNS))
 
 
 def export(
@@ -95,6 +107,7 @@ def export(
     tenant: Text = None,
     since: SinceOption = "24h",
     until: UntilOption = "",
+    content: ContentOption = False,
     config: ConfigOption = None,
     store: StoreOption = None,
 ) -> None:
@@ -104,12 +117,18 @@ def export(
 
     until_ms = time_ms(until) if until else FAR_MS
     wanted = Wanted(
-        since_ms=time_ms(since), until_ms=until_ms, model=model, engine=engine, key_id=key, tenant=tenant, limit=None
+        since_ms=time_ms(since),
+        until_ms=until_ms,
+        model=model,
+        engine=engine,
+        key_id=key,
+        tenant=tenant,
+        limit=None,
     )
     parquet = form == "parquet" or (form is None and out is not None and out.suffix == ".parquet")
     try:
         with reading(config, store) as connection:
-            records = found(connection, wanted)
+            records = found(connection, wanted, content=content)
             if not parquet:
                 if out is None:
                     count = write_lines(records, sys.stdout.buffer)
@@ -119,7 +138,7 @@ def export(
             elif out is None:
                 end("Parquet goes into a file: name one", 2)
             else:
-                count = write_parquet(records, out)
+                count = write_parquet(records, out, content=content)
     except CannotExport as error:
         end(str(error), 1)
     except OSError as error:

@@ -17,7 +17,7 @@ from engines.pools import Pools
 from engines.port import Replica, Spawn
 from gateway import clock
 from gateway.accounts.gpu import GpuMeters
-from gateway.accounts.prices import PriceBook, Rates
+from gateway.accounts.prices import Rates
 from gateway.fleet.breakers import breaker_changed
 from gateway.fleet.ejecting import Ejecting
 from gateway.fleet.engines import Built, Draft
@@ -30,13 +30,16 @@ from gateway.fleet.specs import (
     model_spec,
     retry_settings,
 )
+from gateway.held_prompts import HeldPrompts
+from gateway.relay.transcript import Transcripts
+from gateway.settings.sections.recording import Recording
 from routing.adapters import AdapterBook
 from routing.fleet import Fleet, ModelSpec, build_route
 from routing.model import COSTED, Endpoint
 from routing.prefix_chain import BLOCK_BYTES
 from routing.prefix_news import PrefixNews
 from routing.prefix_samples import PrefixSamples
-from routing.replica import ReplicaKey, ReplicaState, ReplicaTable
+from routing.replica import SEED_CACHE_BLOCKS, ReplicaKey, ReplicaState, ReplicaTable
 from routing.route import ModelRoute, RetrySettings
 
 if TYPE_CHECKING:
@@ -53,14 +56,21 @@ Terms = tuple[HttpEngine, Deadlines, Rates | None, float | None]
 """What the upstreams of one target share: its engine, time limits, price, and the US dollars of a replica's hour."""
 
 
+Recorded = tuple[str, Recording]
+"""What a model's records say beside what happened: its bundle, and what is kept of content."""
+
+
 class _Served:
     """One public model in use, and what it was built from."""
 
-    __slots__ = ("serving", "spec", "terms")
+    __slots__ = ("recorded", "serving", "spec", "terms")
 
-    def __init__(self, spec: ModelSpec, terms: Mapping[tuple[str, str], Terms], serving: Serving) -> None:
+    def __init__(
+        self, spec: ModelSpec, terms: Mapping[tuple[str, str], Terms], recorded: Recorded, serving: Serving
+    ) -> None:
         self.spec = spec
         self.terms = terms
+        self.recorded = recorded
         self.serving = serving
 
 
@@ -93,6 +103,8 @@ class LiveFleet:
         self._models: dict[str, _Served] = {}
         self._remote: Mapping[ReplicaKey, RemoteLoad] = {}
         self.meters = GpuMeters(workers)
+        self.held = HeldPrompts()
+        """What contents that are kept count among."""
         self.ejecting = Ejecting(metrics, lambda: [served.serving.route for served in self._models.values()])
 
     def configure(self, prepared: Prepared, members: Iterable[Member]) -> Iterator[None]:
@@ -100,7 +112,7 @@ class LiveFleet:
 
         Raises ValueError or OSError, naming what is wrong, for one that cannot be used; then nothing has changed.
         """
-        settings, prices = prepared.settings, prepared.prices
+        settings = prepared.settings
         breaker = breaker_settings(settings)
         retry = retry_settings(settings, self._workers)
         if not len(self.table):
@@ -119,7 +131,7 @@ class LiveFleet:
                 yield from self._put(draft, name, section)
                 yield
             for name, model in settings.models.items():
-                models[name] = self._serve(name, model, settings, draft.engines, prices, retry)
+                models[name] = self._serve(name, model, prepared, draft.engines, retry)
                 yield
         except BaseException:
             self._undo(draft)
@@ -135,7 +147,7 @@ class LiveFleet:
         Raises ValueError for a URL that cannot be used; then no replica has joined or left.
         """
         assert self.prepared is not None
-        settings, prices = self.prepared.settings, self.prepared.prices
+        settings = self.prepared.settings
         touched: dict[str, None] = {}
         for at, member in enumerate(members, 1):
             if self._take_in(member, settings):
@@ -154,7 +166,7 @@ class LiveFleet:
             draft.keep_the_others()
             for name, model in settings.models.items():
                 if any(target.engine in touched for target in model.targets):
-                    models[name] = self._serve(name, model, settings, draft.engines, prices, retry)
+                    models[name] = self._serve(name, model, self.prepared, draft.engines, retry)
                     yield
         except BaseException:
             self._undo(draft)
@@ -197,17 +209,21 @@ class LiveFleet:
                     yield from self.table.void(state)
             if at % _AT_ONCE == 0:
                 yield
+        prefixes = self.table.prefixes
+        for state in tuple(self.table.slotted.values()):
+            state.tally.judge(prefixes.fullness(state.slot))
         for served in tuple(self._models.values()):
             route = served.serving.route
             if route.prefixes is not None:
                 yield from self._fit(route)
 
     def _fit(self, route: ModelRoute) -> Iterator[None]:
-        """Let the prefix index expect of each replica as much as its cache has room for."""
+        """Let the prefix index expect of each replica as much as its cache has room for, as its guesses come out."""
         blocks_per_token = route.tokens.bytes_per_token / BLOCK_BYTES
         for at, endpoint in enumerate(route.endpoints(), 1):
-            if endpoint.state.cache_tokens:
-                yield from self.table.fit(endpoint.state, int(endpoint.state.cache_tokens * blocks_per_token) or 1)
+            state = endpoint.state
+            told = state.cache_tokens * blocks_per_token or SEED_CACHE_BLOCKS
+            yield from self.table.fit(state, int(told * state.tally.room) or 1)
             if at % _AT_ONCE == 0:
                 yield
 
@@ -253,12 +269,13 @@ class LiveFleet:
         self,
         name: str,
         model: Model,
-        settings: Settings,
+        prepared: Prepared,
         engines: Mapping[str, Built],
-        prices: PriceBook,
         retry: RetrySettings,
     ) -> _Served:
         """One model: the one in use, if nothing of it has changed."""
+        settings, prices = prepared.settings, prepared.prices
+        recorded = prepared.bundles[name], model.records
         old = self._models.get(name)
         terms: dict[tuple[str, str], Terms] = {}
         for target in model.targets:
@@ -275,25 +292,33 @@ class LiveFleet:
         }
         spec = model_spec(name, model, engines, rates_of, retry, self._workers, zone, adapters)
         same = old is not None and old.spec == spec
-        if old is not None and same and old.terms == terms:
+        if old is not None and same and old.terms == terms and old.recorded == recorded:
             return old
         before = old.serving.route if old is not None else None
         route = before if before is not None and same else build_route(spec, self.table, before, self.adapters)
-        return _Served(spec, terms, Serving(route, self._upstreams(name, terms, spec)))
+        upstreams = self._upstreams(name, terms, recorded, spec)
+        return _Served(spec, terms, recorded, Serving(route, upstreams))
 
-    def _upstreams(self, model: str, terms: Mapping[tuple[str, str], Terms], spec: ModelSpec) -> Upstreams:
+    def _upstreams(
+        self, model: str, terms: Mapping[tuple[str, str], Terms], recorded: Recorded, spec: ModelSpec
+    ) -> Upstreams:
         asks_load = spec.policy in COSTED
         takes = {(target.engine, target.model): target.abilities.takes for target in spec.targets}
         # Made now, so that metrics show a model before its first request, which an alert could not see else.
         series = {engine: self._metrics.series(model, engine) for engine, _ in terms}
+        bundle, recording = recorded
+        transcripts = None
+        if recording.content:
+            transcripts = Transcripts(self.held, recording.content_bytes, recording.redact or "")
 
         def make(endpoint: Endpoint) -> Upstream:
             engine, deadlines, rates, usd_per_hour = terms[endpoint.engine, endpoint.model]
             meter = self.meters.of(endpoint.state.key, usd_per_hour, clock.monotonic())
             asks = asks_load and engine.tells_load
-            translated, able = engine.translated or None, takes[endpoint.engine, endpoint.model]
             tally = series[endpoint.engine]
-            return Upstream(endpoint, engine, UNNAMED, deadlines, tally, rates, meter, asks, translated, able)
+            upstream = Upstream(endpoint, engine, UNNAMED, deadlines, tally, rates, meter, asks, bundle, transcripts)
+            upstream.translated, upstream.takes = engine.translated or None, takes[endpoint.engine, endpoint.model]
+            return upstream
 
         return Upstreams(make)
 

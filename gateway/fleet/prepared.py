@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from engines.pools import Contexts
 from gateway.accounts.keys import keyring_of, keys_of
 from gateway.accounts.prices import PriceBook
+from gateway.fleet.bundles import bundles_of
 from gateway.fleet.specs import priced, trusts_of
 from gateway.identity import Keyring
 from gateway.settings import Loaded, Settings
@@ -22,6 +24,8 @@ class Prepared:
     digest: str
     keyring: Keyring
     prices: PriceBook
+    bundles: Mapping[str, str]
+    """The version of each public model's configuration (`gateway.fleet.bundles`)."""
 
 
 def prepare(loaded: Loaded, contexts: Contexts, before: Prepared | None) -> Prepared:
@@ -37,5 +41,7 @@ def prepare(loaded: Loaded, contexts: Contexts, before: Prepared | None) -> Prep
         prices = PriceBook(settings.prices, lambda: datetime.now(UTC))
     prices.prepare(priced(settings))
     contexts.prepare(trusts_of(settings))
+    bundles = bundles_of(settings)
     gc.collect(0)  # what reading has left, or the first step on the loop would have to look through it (2 ms)
-    return Prepared(settings, loaded.digest, keyring_of(keys_of(settings), any_host=settings.auth.open), prices)
+    keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
+    return Prepared(settings, loaded.digest, keyring, prices, bundles)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engines.wire.codec import Egress
     from gateway.accounts.gpu import GpuMeter
     from gateway.accounts.prices import Rates
+    from gateway.relay.transcript import Transcripts
     from gateway.telemetry.metrics import Tally
     from gateway.transforms import NewEventTransform, RequestTransform
 
@@ -38,6 +39,7 @@ class Upstream:
         "_address",
         "arm",
         "asks_load",
+        "bundle",
         "deadlines",
         "endpoint",
         "engine",
@@ -47,6 +49,7 @@ class Upstream:
         "rates",
         "series",
         "takes",
+        "transcripts",
         "translated",
     )
 
@@ -60,11 +63,11 @@ class Upstream:
         rates: Rates | None,
         meter: GpuMeter | None,
         asks_load: bool = False,
-        translated: dict[str, Egress] | None = None,
-        takes: frozenset[str] = frozenset(),
+        bundle: str = "",
+        transcripts: Transcripts | None = None,
     ) -> None:
-        """`asks_load`: now and then a request asks the engine to tell its load with the answer. `translated`: by the
-        path of an operation, the format it is asked for in; None where each is asked for in its client's."""
+        """`asks_load`: now and then a request asks the engine to tell its load with the answer. `bundle` is the
+        version of the model's configuration (`gateway.fleet.bundles`)."""
         self.endpoint = endpoint
         self.engine = engine
         self.arm = arm
@@ -75,9 +78,13 @@ class Upstream:
         self.price_source = "+".join([*([rates.source] if rates else ()), *(["gpu"] if meter else ())])
         """As the record says it; empty where nobody knows what it costs."""
         self.asks_load = asks_load
-        self.translated = translated
-        self.takes = takes
+        self.translated: dict[str, Egress] | None = None
+        """By the path of an operation, the format it is asked for in; None where each is asked for in its client's."""
+        self.takes: frozenset[str] = frozenset()
         """What the model can be told in that format."""
+        self.bundle = bundle
+        self.transcripts = transcripts
+        """Where the model keeps content; None where it keeps none."""
         self._address: str | None = None
         self.headers = b"x-penstock-engine: %b\r\nx-penstock-replica: %b\r\n" % (
             endpoint.engine.encode(),

@@ -12,6 +12,7 @@ from gateway.relay.document import DocumentRelay
 from gateway.relay.headers import is_stream, passed_headers
 from gateway.relay.judge import Judge
 from gateway.relay.stream import StreamRelay
+from gateway.relay.transcript import Overheard, Transcript
 from gateway.relay.translated import TranslatedDocument, TranslatedStream, others
 from gateway.reply import EVENTS, UNCACHED
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from engines.port import Sink
     from engines.wire import Dialect
     from gateway.attempt import Attempt
+    from gateway.http.request import Request
     from gateway.prompt import Prompt
     from gateway.relay.account import Recorder
     from gateway.reply import Reply
@@ -29,11 +31,14 @@ if TYPE_CHECKING:
 class Opening(Account, Protocol):
     """The request that an answer is for, as far as its relay hangs on it."""
 
+    request: Request
     operation: Operation
     dialect: Dialect
     """The client's."""
     streams: bool
     """Whether it asked for a stream."""
+    transcript: Transcript | None
+    """Where its model keeps content."""
 
 
 def open_relay(
@@ -55,8 +60,35 @@ def open_relay(
     spoken = attempt.upstream.engine.dialect(account.operation)
     if spoken is not account.dialect:
         return _translating(account, attempt, reply, prompt, transforms, recorder)
+    relay: Sink
     if not as_events:
-        return DocumentRelay(account, attempt, reply, spoken)
+        relay = DocumentRelay(account, attempt, reply, spoken)
+    else:
+        relay = _stream_relay(account, attempt, reply, prompt, spoken, transforms, recorder)
+    transcript = _transcript(account, attempt, as_events)
+    return relay if transcript is None else Overheard(relay, transcript)
+
+
+def _transcript(account: Opening, attempt: Attempt, as_events: bool) -> Transcript | None:
+    """What is kept of the answer; None where its model keeps none."""
+    transcripts = attempt.upstream.transcripts
+    if transcripts is None:
+        return None
+    if account.transcript is None:
+        account.transcript = Transcript(transcripts, account.request)
+    account.transcript.begin(as_events)
+    return account.transcript
+
+
+def _stream_relay(
+    account: Opening,
+    attempt: Attempt,
+    reply: Reply,
+    prompt: Prompt,
+    spoken: Dialect,
+    transforms: tuple[NewEventTransform, ...],
+    recorder: Recorder | None,
+) -> StreamRelay:
     reader = spoken.reader(prompt.choices)
     reply.begin(attempt.status, passed_headers(attempt.headers) + UNCACHED + account.head_down(), reader)
     judge = Judge(account, attempt, reply, account.dialect, reader, prompt.asked_usage)
@@ -79,8 +111,10 @@ def _translating(
     for name, value in attempt.headers:
         if name == b"content-type":
             media_type = value.lower()
-    if not (account.streams and media_type.startswith(egress.stream_type)):
-        return TranslatedDocument(account, attempt, reply, egress, ingress, created, dropped)
+    as_events = account.streams and media_type.startswith(egress.stream_type)
+    transcript = _transcript(account, attempt, as_events)
+    if not as_events:
+        return TranslatedDocument(account, attempt, reply, egress, ingress, created, dropped, transcript)
     model = attempt.upstream.endpoint.model
     encoder = ingress.stream_encoder(model, created, account.record_id.decode())
     translation = Translation(egress.stream_decoder(), encoder)
@@ -88,4 +122,4 @@ def _translating(
     reply.begin(attempt.status, head, translation)
     judge = Judge(account, attempt, reply, account.dialect, translation, prompt.asked_usage)
     made = tuple([new() for new in transforms]) if transforms else ()
-    return TranslatedStream(account, attempt, judge, translation, reply, made, recorder)
+    return TranslatedStream(account, attempt, judge, translation, reply, made, recorder, transcript)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.relay.account import Recorder
     from gateway.relay.judge import Judge
     from gateway.relay.stream import EventTransform
+    from gateway.relay.transcript import Transcript
     from gateway.reply import Reply
 
 MAX_BYTES: Final = 32 * 1024 * 1024
@@ -43,7 +44,7 @@ _encode = msgspec.json.Encoder().encode
 class TranslatedStream(StreamRelay):
     """Takes the events of one stream, each of which is read."""
 
-    __slots__ = ("_account", "_closed", "_translation")
+    __slots__ = ("_account", "_closed", "_transcript", "_translation")
 
     def __init__(
         self,
@@ -54,10 +55,13 @@ class TranslatedStream(StreamRelay):
         reply: Reply,
         transforms: tuple[EventTransform, ...] = (),
         recorder: Recorder | None = None,
+        transcript: Transcript | None = None,
     ) -> None:
+        """`transcript` hears what the client is told."""
         super().__init__(attempt, judge, translation, reply, transforms, recorder=recorder)
         self._account = account
         self._translation = translation
+        self._transcript = transcript
         self._closed = False
 
     def _read(self, block: bytes) -> None:
@@ -94,6 +98,8 @@ class TranslatedStream(StreamRelay):
             frames = transform(frames) if frames else frames
         if frames:
             self._out.append(frames)
+            if self._transcript is not None:
+                self._transcript.hear(frames)
 
     def _fail(self, failed: Failed, event: bytes) -> None:
         error = ApiError(failed.message, error_type(failed.status or UNNAMED), "engine_error")
@@ -133,7 +139,17 @@ UNKNOWN: Final = {"finish_reason": "unknown_finish_reason", "event": "unknown_ev
 class TranslatedDocument(Sink):
     """Takes one document, whole."""
 
-    __slots__ = ("_account", "_attempt", "_created", "_dropped", "_egress", "_held", "_ingress", "_reply")
+    __slots__ = (
+        "_account",
+        "_attempt",
+        "_created",
+        "_dropped",
+        "_egress",
+        "_held",
+        "_ingress",
+        "_reply",
+        "_transcript",
+    )
 
     def __init__(
         self,
@@ -144,8 +160,10 @@ class TranslatedDocument(Sink):
         ingress: Ingress,
         created: int,
         dropped: bytes,
+        transcript: Transcript | None,
     ) -> None:
-        """`dropped`: the header lines that name what was left out of the request."""
+        """`dropped`: the header lines that name what was left out of the request. `transcript` hears what the client
+        is told."""
         self._account = account
         self._attempt = attempt
         self._reply = reply
@@ -153,6 +171,7 @@ class TranslatedDocument(Sink):
         self._ingress = ingress
         self._created = created
         self._dropped = dropped
+        self._transcript = transcript
         self._held = bytearray()
 
     def head(self, status: int, headers: Headers) -> None:
@@ -193,6 +212,8 @@ class TranslatedDocument(Sink):
             return
         record_id = account.record_id.decode()
         told = self._ingress.encode_answer(said, attempt.upstream.endpoint.model, self._created, record_id)
+        if self._transcript is not None:
+            self._transcript.hear(told)
         attempt.works()
         account.settle(attempt.status)
         headers = JSON + others(attempt.headers) + account.head_down() + self._dropped

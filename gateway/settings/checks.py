@@ -142,6 +142,7 @@ def _models(tree: dict[str, Any], report: Report) -> None:
         if isinstance(model, dict):
             _policy(("models", name), model, report)
             _weighed(("models", name), model, report)
+            _recording(("models", name, "records"), model.get("records"), tree, report)
         targets = model.get("targets") if isinstance(model, dict) else None
         seen = _Seen(report)
         for index, target in enumerate(targets if isinstance(targets, list) else []):
@@ -174,6 +175,15 @@ def _weighed(path: Path, model: dict[str, Any], report: Report) -> None:
     if _positive(model.get("slow_start_s")) and known and name not in COSTED and name != LEAST_LOAD:
         hint = f"choose one of {listing(sorted({*COSTED, LEAST_LOAD}))}, or leave it out"
         report((*path, "slow_start_s"), f"means nothing to the policy {name}, which weighs no load", hint)
+
+
+def _recording(path: Path, records: Any, tree: dict[str, Any], report: Report) -> None:
+    if not isinstance(records, dict):
+        return
+    if records.get("content") is True and _mapping(tree, "store").get("url") == "off":
+        report((*path, "content"), "has nowhere to go: store.url is off", "remove one of the two")
+    if records.get("redact") is not None and records.get("content", False) is False:
+        report((*path, "redact"), "has nothing to redact", "add `content: true`, or remove it")
 
 
 def _positive(value: Any) -> bool:

@@ -20,12 +20,16 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.store.asked import answer, wanted_records, wanted_sums
+from gateway.store.contents.keeper import Item as ContentItem
+from gateway.store.contents.keeper import Keeper
+from gateway.store.contents.table import ContentTable
 from gateway.store.database import Database, DatabaseRefused
 from gateway.store.messages import (
     AskRead,
     AskSpent,
     AskState,
     Batch,
+    Contents,
     FromWriter,
     Read,
     Spent,
@@ -80,8 +84,9 @@ class Clients:
 class Client:
     """One worker, or the control plane, as the writer speaks to it."""
 
-    def __init__(self, writer: Writer, url: str, clients: Clients, supervisor: Supervisor) -> None:
+    def __init__(self, writer: Writer, keeper: Keeper, url: str, clients: Clients, supervisor: Supervisor) -> None:
         self._writer = writer
+        self._keeper = keeper
         self._url = url
         self._clients = clients
         self._loop = asyncio.get_running_loop()
@@ -92,6 +97,9 @@ class Client:
         if isinstance(message, Batch):
             number = message.number
             self._writer.put(Item(message, lambda: self._stored(number)))
+        elif isinstance(message, Contents):
+            number = message.number
+            self._keeper.put(ContentItem(message, lambda: self._stored(number)))
 
     def asked(self, message: ToWriter) -> Awaitable[FromWriter]:
         if isinstance(message, AskState):
@@ -107,7 +115,9 @@ class Client:
 
     async def _state(self) -> State:
         await asyncio.to_thread(self._writer.opened.wait)
-        return self._writer.state()
+        state = self._writer.state()
+        state.contents = self._keeper.counts()
+        return state
 
     async def _spent(self, now_s: float) -> Spent:
         state = await self._state()
@@ -131,7 +141,7 @@ class Client:
             return Read(away=str(error))
 
     def _stored(self, number: int) -> None:
-        """On the writer's thread."""
+        """On the thread that has stored it."""
         self._loop.call_soon_threadsafe(self.link.tell, Stored(number))
 
 
@@ -147,23 +157,29 @@ async def write(listen_fd: int) -> None:
     data_dir = Path(start.data_dir)
     url = store_url(start.url, data_dir)
     supervisor = Supervisor()
+    name = f"writer{os.getpid()}-{os.urandom(3).hex()}"
     writer = Writer(
         lambda: open_database(url),
         data_dir,
-        f"writer{os.getpid()}-{os.urandom(3).hex()}",
+        name,
         retention_days=start.retention_days,
         failed=lambda: os._exit(1),  # another is started, and is sent all that was not confirmed
     )
     writer.start()
+    keeper = Keeper(lambda: ContentTable(url), data_dir, name, retention_days=start.content_retention_days)
+    keeper.start()
     clients = Clients()
     listening = socket.socket(fileno=listen_fd)
-    server = await loop.create_unix_server(lambda: Client(writer, url, clients, supervisor).link, sock=listening)
+    server = await loop.create_unix_server(
+        lambda: Client(writer, keeper, url, clients, supervisor).link, sock=listening
+    )
     await lifeline.read()
     server.close()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(ORPHAN_S):
             await clients.none.wait()
     await asyncio.to_thread(writer.close)
+    await asyncio.to_thread(keeper.close)
     await supervisor.close()
 
 

@@ -32,13 +32,13 @@ def write_lines(records: Iterable[Record], out: IO[bytes]) -> int:
     return count
 
 
-def write_parquet(records: Iterable[Record], path: Path) -> int:
-    """One file; returns how many. Raises CannotExport without pyarrow."""
+def write_parquet(records: Iterable[Record], path: Path, *, content: bool = False) -> int:
+    """One file; returns how many. `content`: the records have theirs. Raises CannotExport without pyarrow."""
     try:
         import pyarrow.parquet
     except ModuleNotFoundError:
         raise CannotExport("Parquet needs: pip install 'penstock[parquet]'") from None
-    schema = _schema()
+    schema = _schema(content)
     count = 0
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for some in _chunks(records):
@@ -63,7 +63,7 @@ def _flat(record: Record) -> Record:
     return {**record, "tries": None if tries is None else msgspec.json.encode(tries).decode()}
 
 
-def _schema() -> pyarrow.Schema:
+def _schema(content: bool) -> pyarrow.Schema:
     import pyarrow
 
     text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
@@ -78,4 +78,7 @@ def _schema() -> pyarrow.Schema:
             fields.append((name[:-8] + "_usd", pyarrow.float64()))
         else:
             fields.append((name, pyarrow.int64()))
-    return pyarrow.schema([*fields, ("tries", pyarrow.string())])
+    fields.append(("tries", pyarrow.string()))
+    if content:
+        fields += [("prompt", pyarrow.large_string()), ("answer", pyarrow.large_string()), ("cut", text)]
+    return pyarrow.schema(fields)

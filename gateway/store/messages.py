@@ -14,6 +14,7 @@ class Start(msgspec.Struct):
     retention_days: int
     log_level: str
     log_format: str
+    content_retention_days: int = 30
 
 
 class Batch(msgspec.Struct, tag="batch"):
@@ -25,6 +26,15 @@ class Batch(msgspec.Struct, tag="batch"):
     """Of this batch, among those of its run."""
     records: bytes
     """msgpack of a list of `gateway.accounts.record.RequestRecord`."""
+
+
+class Contents(msgspec.Struct, tag="contents"):
+    """Prompts and answers of one worker's requests, of models that keep them; as `Batch` otherwise."""
+
+    run: str
+    number: int
+    records: bytes
+    """msgpack of a list of `gateway.store.contents.content.Content`."""
 
 
 class Stored(msgspec.Struct, tag="stored"):
@@ -50,6 +60,8 @@ class State(msgspec.Struct, tag="state"):
     """Records of workers that were killed, found missing since the writer started."""
     spilled_bytes: int = 0
     """What waits in files."""
+    contents: dict[str, int] = {}
+    """Of prompts and answers, since the writer started: how many were `stored`, and why others were not."""
 
 
 class KeySpent(msgspec.Struct, array_like=True, frozen=True):
@@ -97,5 +109,5 @@ class Read(msgspec.Struct, tag="read"):
     """Why there is no answer now."""
 
 
-ToWriter = Batch | AskState | AskSpent | AskRead
+ToWriter = Batch | Contents | AskState | AskSpent | AskRead
 FromWriter = Stored | State | Spent | Read

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 import structlog
 
+from gateway.store.contents.keeper import STORED
+from gateway.store.contents.redaction import REDACTION, WITHHELD
 from gateway.store.messages import (
     AskRead,
     AskSpent,
@@ -32,6 +36,7 @@ from gateway.store.messages import (
 )
 from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.contents import CONTENTS_DROPPED, CONTENTS_STORED
 from gateway.telemetry.metrics.families.records import RECORDS_LOST, RECORDS_SPILLED, RECORDS_STORED, STORE_AWAY
 from gateway.workers.link import PipeLink
 from gateway.workers.processes import Backoff
@@ -101,8 +106,14 @@ class StoreProcess:
         """Show how the store is, as it was when it was last asked."""
         metrics.watch_count(RECORDS_STORED, (), lambda: self._before.stored + self.state.stored)
         metrics.watch_count(RECORDS_LOST, (), lambda: self._before.lost + self.state.lost)
+        metrics.watch_count(CONTENTS_STORED, (), lambda: self._contents(STORED))
+        for reason in (REDACTION, WITHHELD, "disk"):
+            metrics.watch_count(CONTENTS_DROPPED, (reason,), functools.partial(self._contents, reason))
         metrics.watch(RECORDS_SPILLED, lambda: [((), float(self.state.spilled_bytes))])
         metrics.watch(STORE_AWAY, lambda: [((), float(bool(self.state.away)))])
+
+    def _contents(self, what: str) -> int:
+        return self._before.contents.get(what, 0) + self.state.contents.get(what, 0)
 
     async def start(self) -> None:
         """Start it, and wait until it is known whether the store can be used. Raises StoreRefused when it never can."""
@@ -193,7 +204,8 @@ class StoreProcess:
             if self._link is not None:
                 self._link.close()  # it may never have been accepted, and its questions would wait
             before, now = self._before, self.state
-            self._before = State(stored=before.stored + now.stored, lost=before.lost + now.lost)
+            contents = Counter(before.contents) + Counter(now.contents)
+            self._before = State(stored=before.stored + now.stored, lost=before.lost + now.lost, contents=contents)
             self.state = State(away="its writer is being started", spilled_bytes=now.spilled_bytes)
 
     async def _ask(self, timeout_s: float) -> State | None:

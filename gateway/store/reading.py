@@ -11,10 +11,14 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, select
 
 from gateway.store.packing import pack, unpack
-from gateway.store.schema import AMOUNTS, IDENTITIES, LABELS, SMALL, requests, strings
+from gateway.store.schema import AMOUNTS, IDENTITIES, LABELS, SMALL, contents, requests, strings
 
 FAR_MS: Final = 2**48 - 1
 """The last time that an id can hold."""
+
+CUT: Final[Mapping[int, str]] = {0: "", 1: "prompt", 2: "answer", 3: "prompt, answer"}
+"""Which of a content is not all, in words (`gateway.store.contents.content`)."""
+_CONTENT: Final = (contents.c.prompt, contents.c.answer, contents.c.cut)
 
 Record = dict[str, Any]
 
@@ -53,8 +57,9 @@ def texts(connection: Connection) -> dict[int, str]:
     return {row.id: row.text for row in connection.execute(select(strings))}
 
 
-def found(connection: Connection, wanted: Wanted) -> Iterator[Record]:
-    """The requests that are wanted, newest first, a few at a time. Raises NotWanted."""
+def found(connection: Connection, wanted: Wanted, *, content: bool = False) -> Iterator[Record]:
+    """The requests that are wanted, newest first, a few at a time. `content`: with the prompt and the answer of those
+    that have them kept. Raises NotWanted."""
     conditions: list[ColumnElement[bool]] = [
         requests.c.id >= id_bound(wanted.since_ms),
         requests.c.id < id_bound(wanted.until_ms),
@@ -77,10 +82,15 @@ def found(connection: Connection, wanted: Wanted) -> Iterator[Record]:
             if text not in numbers:
                 return
             conditions.append(requests.c[label] == numbers[text])
-    query = select(requests).where(*conditions).order_by(requests.c.id.desc()).limit(wanted.limit)
+    kept = requests.outerjoin(contents, contents.c.id == requests.c.id)
+    asked = select(requests, *_CONTENT).select_from(kept) if content else select(requests)
+    query = asked.where(*conditions).order_by(requests.c.id.desc()).limit(wanted.limit)
     with connection.execution_options(yield_per=1_000).execute(query) as rows:
         for row in rows.mappings():
-            yield _record(row, by_number)
+            record = _record(row, by_number)
+            if content:
+                record |= {"prompt": row["prompt"], "answer": row["answer"], "cut": CUT[row["cut"] or 0]}
+            yield record
 
 
 def _identity(digits: str) -> bytes:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, SmallInteger, String, Table
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of this schema: the number of its newest migration."""
 
 metadata = MetaData()
@@ -114,6 +114,16 @@ hourly = _sums("hourly", HOURLY)
 """By Unix hour."""
 daily_keys = _sums("daily_keys", DAILY_KEYS)
 """By Unix day, with the key: hourly it would be ten times as large."""
+
+contents = Table(
+    "contents",
+    metadata,
+    Column("id", LargeBinary(16), primary_key=True),
+    Column("prompt", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("cut", SmallInteger, nullable=False),
+)
+"""Prompts and answers by the id of their record, of models that keep them (`gateway.store.contents`)."""
 
 runs = Table(
     "runs",

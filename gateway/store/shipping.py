@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from gateway import clock
-from gateway.store.messages import Batch, FromWriter, Stored, ToWriter
+from gateway.store.messages import Batch, Contents, FromWriter, Stored, ToWriter
 from gateway.store.spill import Spill
 from gateway.workers.link import PipeLink, Spawn
 
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 class _Kept(NamedTuple):
     """A batch that the writer has not confirmed."""
 
-    batch: Batch
+    batch: Batch | Contents
     records: int
     since_s: float
 
@@ -55,8 +55,12 @@ class Shipping:
         spill_bytes: int = SPILL_BYTES,
         hold_bytes: int = HOLD_BYTES,
         spill: Spill | None = None,
+        kind: type[Batch | Contents] = Batch,
+        window: int = WINDOW,
+        spills: bool = True,
     ) -> None:
-        """`socket` is the path at which the writer listens; what it does not take goes to a file below `data_dir`."""
+        """`socket` is the path at which the writer listens; what it does not take goes to a file below `data_dir`.
+        `kind` is what is sent; unless it `spills`, what the writer does not take waits in memory."""
         self._run = run
         self._socket = socket
         self._spawn = spawn
@@ -64,6 +68,9 @@ class Shipping:
         self._spill_bytes = spill_bytes
         self._hold_bytes = hold_bytes
         self._spill = spill or Spill(data_dir, run)
+        self._kind = kind
+        self._window = window
+        self._spills = spills
         self._spilling = False
         self._failing = False
         self._number = 0
@@ -89,7 +96,7 @@ class Shipping:
             self.dropped += records
             return
         self._number += 1
-        self._unsent.append(_Kept(Batch(self._run, self._number, data), records, clock.monotonic()))
+        self._unsent.append(_Kept(self._kind(self._run, self._number, data), records, clock.monotonic()))
         self.held_bytes += len(data)
         if self._link is not None:
             self._send(self._link)
@@ -111,7 +118,8 @@ class Shipping:
                 await self._connect()
             await asyncio.sleep(0.01)
         if self.kept:
-            await self._write_down()
+            if self._spills:
+                await self._write_down()
             self.dropped += sum(kept.records for kept in (*self._sent.values(), *self._unsent))
         self._spill.close()
         if self._link is not None:
@@ -148,14 +156,14 @@ class Shipping:
         self._send(link)
 
     def _send(self, link: PipeLink[ToWriter]) -> None:
-        while self._unsent and len(self._sent) < WINDOW:
+        while self._unsent and len(self._sent) < self._window:
             kept = self._unsent.popleft()
             self._sent[kept.batch.number] = kept
             if not link.tell(kept.batch, bulk=True):
                 return  # it is closing, and `link_lost` follows
 
     def _overdue(self) -> bool:
-        if not self.kept or self._spilling:
+        if not self.kept or self._spilling or not self._spills:
             return False
         oldest = next(iter(self._sent.values())) if self._sent else self._unsent[0]
         return (
@@ -184,6 +192,6 @@ class Shipping:
         self.held_bytes = sum(len(kept.batch.records) for kept in (*self._sent.values(), *self._unsent))
 
 
-def _append(spill: Spill, batches: list[Batch]) -> None:
+def _append(spill: Spill, batches: list[Batch | Contents]) -> None:
     encode = msgspec.msgpack.Encoder().encode
     spill.append([encode(batch) for batch in batches])

@@ -24,6 +24,8 @@ class Figures(msgspec.Struct, frozen=True):
     ttft_p99_s: float
     hit_ratio: float
     """Prompt tokens found in the cache of the replica that was chosen."""
+    off_ratio: float | None
+    """How far what was believed to be cached was from that, as a part of the prompts; None where nobody believes."""
     imbalance: float
     """The most prefill time spent by a replica, over the mean of all."""
 
@@ -37,12 +39,13 @@ def figures_of(outcomes: Sequence[Outcome], fleet: Sequence[Gpu], ttft_slo_s: fl
     measured = [one for one in outcomes if one.call.at_s >= from_s]
     ttfts = sorted([one.ttft_s for one in measured])
     good = sum([ttft <= ttft_slo_s for ttft in ttfts])
-    prompt_tokens = cached_tokens = 0
+    prompt_tokens = cached_tokens = off_tokens = 0
     busy_s = [0.0] * len(fleet)
     for one in measured:
         tokens = one.call.arrival.input_tokens
         prompt_tokens += tokens
         cached_tokens += one.cached_tokens
+        off_tokens += abs(one.predicted_tokens - one.cached_tokens)
         busy_s[one.replica] += (tokens - one.cached_tokens) / fleet[one.replica].prefill_tokens_per_s
     span_s = end_s - from_s
     return Figures(
@@ -52,6 +55,7 @@ def figures_of(outcomes: Sequence[Outcome], fleet: Sequence[Gpu], ttft_slo_s: fl
         ttft_p50_s=_nearest_rank(ttfts, 0.5),
         ttft_p99_s=_nearest_rank(ttfts, 0.99),
         hit_ratio=cached_tokens / prompt_tokens,
+        off_ratio=None if measured[0].predicted_tokens < 0 else off_tokens / prompt_tokens,
         imbalance=max(busy_s) * len(busy_s) / sum(busy_s) if sum(busy_s) else 1.0,
     )
 

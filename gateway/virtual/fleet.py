@@ -18,18 +18,23 @@ from gateway.virtual.gateways import ModelledGateway, Sent, share, tell
 from gateway.virtual.replicas import Gpu, TrueCaches, cores_of, scrape
 from gateway.virtual.trace import Call, seeded
 
+FIT_S = 2.0
+"""How often what is expected of caches is corrected: `health.load_interval_s`."""
+
 
 class Outcome:
     """What became of one call."""
 
-    __slots__ = ("cached_tokens", "call", "end_s", "replica", "ttft_s")
+    __slots__ = ("cached_tokens", "call", "end_s", "predicted_tokens", "replica", "ttft_s")
 
-    def __init__(self, call: Call, replica: int) -> None:
+    def __init__(self, call: Call, replica: int, predicted_tokens: int = -1) -> None:
         self.call = call
         self.replica = replica
         self.ttft_s = math.inf
         self.end_s = call.at_s
         self.cached_tokens = 0
+        self.predicted_tokens = predicted_tokens
+        """What the gateway believed to be cached; -1 where it does not ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,10 @@ class Crew:
     """How often each hears what the others have in flight; 0 is never."""
     share_s: float = 0.0
     """How often each hears what the others have sent where; 0 is never."""
+    room: float = 1.0
+    """Times what caches hold that the gateways take them to hold: how many bytes a token has is a guess."""
+    corrects: bool = True
+    """Whether they correct that by what engines report."""
 
 
 ALONE = Crew()
@@ -56,7 +65,7 @@ class ModelledFleet:
         foresight = Foresight(caches, len(self.cores))
         peers = 1 if crew.share_s else crew.gateways
         self.gateways = [
-            ModelledGateway(policy, gpus, caches, foresight, seeded(seed, "gateway", i), peers)
+            ModelledGateway(policy, gpus, caches, foresight, seeded(seed, "gateway", i), peers, crew.room)
             for i in range(crew.gateways)
         ]
         self._crew = crew
@@ -77,12 +86,17 @@ class ModelledFleet:
         next_scrape_s = begin_s if self._scrape_s else math.inf
         next_tell_s = begin_s if self._crew.tell_s and len(self.gateways) > 1 else math.inf
         next_share_s = begin_s if self._crew.share_s and len(self.gateways) > 1 else math.inf
+        next_fit_s = begin_s + FIT_S if self._crew.corrects else math.inf
         only = self.gateways[0] if len(self.gateways) == 1 else None
         for call in calls:
             now = call.at_s
-            while (tick_s := min(next_scrape_s, next_tell_s, next_share_s)) <= now:
+            while (tick_s := min(next_scrape_s, next_tell_s, next_share_s, next_fit_s)) <= now:
                 self._run_to(tick_s)
-                if tick_s == next_scrape_s:
+                if tick_s == next_fit_s:
+                    for gateway in self.gateways:
+                        gateway.fit()
+                    next_fit_s += FIT_S
+                elif tick_s == next_scrape_s:
                     scrapes = scrape(self.cores)
                     for gateway in self.gateways:
                         gateway.scraped(scrapes, tick_s)
@@ -96,7 +110,7 @@ class ModelledFleet:
             self._run_to(now)
             gateway = only or self.gateways[int(doors.random() * len(self.gateways))]
             sent = gateway.send(call, now)
-            outcome = Outcome(call, sent.replica)
+            outcome = Outcome(call, sent.replica, sent.lease.cached_tokens)
             outcomes.append(outcome)
             self._submit(call, sent, outcome, now)
         self._run_to(math.inf)
@@ -142,6 +156,6 @@ class ModelledFleet:
                     sent.gateway.first_token(sent, emitted_s)
                 if finished:
                     outcome.end_s = emitted_s
-                    sent.gateway.ended(sent, emitted_s)
+                    sent.gateway.ended(sent, outcome.cached_tokens, emitted_s)
             due[replica] = math.inf
             self._watch(replica)

@@ -54,8 +54,10 @@ class ModelledGateway:
         foresight: Foresight,
         rng: random.Random,
         peers: int,
+        room: float = 1.0,
     ) -> None:
-        """`peers` choose among the replicas and share no index, ourselves included."""
+        """`peers` choose among the replicas and share no index, ourselves included. Caches are taken to hold `room`
+        times what they do."""
         self.table = ReplicaTable()
         names = tuple(str(i) for i in range(len(gpus)))
         spec = ModelSpec(
@@ -75,9 +77,12 @@ class ModelledGateway:
         self._route = route
         self._foresight = foresight if policy.foresees else None  # keeping it costs a fifth of a run
         self._told_true = policy.foresees and policy.rule is None
+        self._blocks = [int(room * gpu.cache_tokens) // BLOCK_TOKENS for gpu in gpus]
+        """As `vllm:cache_config_info` tells."""
         if route.prefixes is not None:
-            for endpoint, gpu in zip(self.pool, gpus, strict=True):  # as `vllm:cache_config_info` tells
-                route.prefixes.limit(endpoint.state.slot, gpu.cache_tokens // BLOCK_TOKENS)
+            for endpoint, blocks in zip(self.pool, self._blocks, strict=True):
+                endpoint.state.cache_blocks = blocks
+                route.prefixes.limit(endpoint.state.slot, blocks)
         self._rng = rng
         self.untold: list[tuple[int, Sequence[int]]] = []
         """What went where, by the place in the pool, since the others were told."""
@@ -126,10 +131,13 @@ class ModelledGateway:
         if self.balancer.watcher is not None:
             self.balancer.watcher.first_token(sent.call, sent.replica, now)
 
-    def ended(self, sent: Sent, now: float) -> None:
-        """Its answer is whole."""
+    def ended(self, sent: Sent, cached_tokens: int, now: float) -> None:
+        """Its answer is whole, and says how much of the prompt was cached."""
         sent.lease.release(now)
         arrival = sent.call.arrival
+        if sent.lease.cached_tokens >= 0:
+            state = self.pool[sent.replica].state
+            state.tally.take(sent.lease.cached_tokens, cached_tokens, arrival.input_tokens, now)
         self._route.tokens.learn(
             arrival.input_tokens * BYTES_PER_TOKEN, arrival.input_tokens, arrival.output_tokens, now
         )
@@ -142,6 +150,17 @@ class ModelledGateway:
         if index is not None:
             for replica, chain in sent:
                 index.add(chain, self.pool[replica].state.slot)
+
+    def fit(self) -> None:
+        """Expect of each replica's cache what the guesses of late say, as a worker does when loads are told."""
+        index = self._route.prefixes
+        if index is None or self._told_true:
+            return
+        for endpoint, blocks in zip(self.pool, self._blocks, strict=True):
+            state = endpoint.state
+            state.tally.judge(index.fullness(state.slot))
+            for _ in self.table.fit(state, int(blocks * state.tally.room)):
+                pass
 
     def scraped(self, scrapes: Sequence[Scrape], now: float) -> None:
         """A reading of all replicas' metrics came in."""

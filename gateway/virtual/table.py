@@ -12,7 +12,7 @@ from gateway.virtual.intervals import Interval, difference_interval, ratio_inter
 from gateway.virtual.saturation import WANTED_GOOD_RATIO
 from gateway.virtual.scenarios import scenario_named
 
-HEADS = ("policy", "good", "good/s", "TTFT p50", "TTFT p99", "hits", "imbalance")
+HEADS = ("policy", "good", "good/s", "TTFT p50", "TTFT p99", "hits", "off", "imbalance")
 
 
 def table(plan: Plan, results: Sequence[Result], reference: str, twins: dict[str, str]) -> str:
@@ -69,6 +69,7 @@ def _row(result: Result, policy: str, reference: str | None, twin: str | None) -
         f"{mean(lambda one: one.ttft_p50_s) * 1000:,.0f} ms",
         f"{mean(lambda one: one.ttft_p99_s) * 1000:,.0f} ms",
         f"{mean(lambda one: one.hit_ratio):.1%}",
+        "-" if None in [one.off_ratio for one in found.values()] else f"{mean(lambda one: one.off_ratio or 0.0):.1%}",
         f"{mean(lambda one: one.imbalance):.2f}",
         f"{fmean([one.hit_ratio for one in true.values()]):.1%}" if true else "-",
     ]

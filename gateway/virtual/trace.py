@@ -118,7 +118,7 @@ class Call:
         self.chain = chain_of(arrival.prefix_ids)
 
     def prefix(self) -> Sequence[int]:
-        """See routing.facts.FactSource, as for the four below."""
+        """See routing.facts.FactSource, as for the three below."""
         return self.chain
 
     def session(self) -> str:

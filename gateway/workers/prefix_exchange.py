@@ -126,6 +126,9 @@ class PrefixExchange:
             replica = one.engine, one.replica
             self.samples.want(replica, one.wanted)
             (self.complete.add if one.complete else self.complete.discard)(replica)
+            state = self._table().find(replica)
+            if state is not None:
+                state.tally.follow(one.complete)
 
     def _put(self, replica: ReplicaKey, packed: bytes, holds: int) -> bool:
         if packed and self._waiting_bytes + len(packed) > self._most_bytes:

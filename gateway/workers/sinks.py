@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.fleet.specs import provider_of
+from gateway.store.contents.gatherer import Gatherer
 from gateway.store.sink import StoreSink
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
@@ -31,6 +32,7 @@ class Sinks:
         self._supervisor = supervisor
         self._run = run
         self._store: StoreSink | None = None
+        self._contents: Gatherer | None = None
         self._accounting = accounting
         self._access_log: AccessLog | None = None
         self._spans: Spans | None = None
@@ -61,7 +63,10 @@ class Sinks:
             ratio = otlp.sample_ratio if otlp is not None else 1.0
             self._accounting.tracing = Tracing(sampling_of(ratio, os.environ))
         if store:
-            self._store = StoreSink(self._run, store, Path(settings.data_dir), self._supervisor, self._metrics)
+            data_dir, supervisor, metrics = Path(settings.data_dir), self._supervisor, self._metrics
+            self._store = StoreSink(self._run, store, data_dir, supervisor, metrics)
+            self._contents = Gatherer(self._run, store, data_dir, supervisor, metrics)
+        self._accounting.contents = self._contents
         recorder = self._store.recorder if self._store is not None else None
         self._accounting.sinks = tuple(sink for sink in (recorder, self._access_log, self._spans) if sink is not None)
 
@@ -87,11 +92,12 @@ class Sinks:
         store, self._store = self._store, None
         access_log, self._access_log = self._access_log, None
         spans, self._spans = self._spans, None
+        contents, self._contents = self._contents, None
         self._accounting.sinks = ()
+        self._accounting.contents = None
         self._accounting.tracing = None
         if access_log is not None:
             await asyncio.to_thread(access_log.close)
         if spans is not None:
             await asyncio.to_thread(spans.close)
-        if store is not None:
-            await store.close()
+        await asyncio.gather(*(sink.close() for sink in (store, contents) if sink is not None))

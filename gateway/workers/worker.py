@@ -121,6 +121,7 @@ class Worker:
         """The configuration in use as it came, so that the next is made of what has changed."""
         self._ids = RecordIds()
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
+        self.fleet.held = self._accounting.held
         self._explainer = Explainer(TimeStamper().format)
         self._sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run)
         self._keyring = Keyring()

@@ -27,6 +27,7 @@ from gateway.held_prompts import HeldPrompts
 from gateway.http.answers import STATUS_LINES
 from gateway.http.request import Request
 from gateway.identity import ANONYMOUS, Keyring
+from gateway.relay.transcript import Transcripts
 from gateway.settings import Limits
 from gateway.telemetry.metrics import Metrics
 from gateway.tracing import Trace, Tracing
@@ -338,7 +339,9 @@ class Bench:
         hedging: HedgingSettings | None = None,
         continuations: int = 0,
         rates: Rates | None = None,
+        content_bytes: int = 0,
     ) -> None:
+        """`content_bytes`: of prompts and of answers that many are kept."""
         self.clock = clock
         self.loop = FakeLoop(clock)
         self.table = ReplicaTable(breaker)
@@ -358,6 +361,8 @@ class Bench:
         self.metrics = Metrics(["m"])
         self.meters = {state.key: GpuMeter(3600.0) for state in self.table}
         by_name = {engine.name: engine for engine in self.engines}
+        self.ledger = Ledger(self.metrics)
+        transcripts = Transcripts(self.ledger.held, content_bytes, "") if content_bytes else None
         self.serving = Serving(
             self.route,
             Upstreams(
@@ -369,6 +374,8 @@ class Bench:
                     self.metrics.series("m", endpoint.engine),
                     rates,
                     self.meters[endpoint.state.key],
+                    bundle="v1",
+                    transcripts=transcripts,
                 )
             ),
             request_transforms,
@@ -381,7 +388,6 @@ class Bench:
             serving={("m", UNNAMED): self.serving},
             digest="",
         )
-        self.ledger = Ledger(self.metrics)
         loop = cast("asyncio.AbstractEventLoop", self.loop)
         self.room = WaitingRoom(lambda _model: self.serving, self.ledger, loop, random.Random(7))
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
+from collections import OrderedDict
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.prefix_tally import DECAY_S, PrefixTally
+from routing.prefix_index import PrefixIndex
+from routing.prefix_tally import DECAY_S, FEWEST, LEAST_ROOM, MOST_ROOM, PrefixTally
 
 TOKENS = st.integers(0, 100_000)
 
@@ -45,3 +49,86 @@ def test_what_is_old_weighs_less() -> None:
         tally.take(500, 500, 1000, 5 * DECAY_S + number)
     assert tally.error_tokens is not None
     assert tally.error_tokens < 1.0
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.tuples(TOKENS, TOKENS), max_size=3 * FEWEST), st.floats(0.0, 1.0)),
+        max_size=20,
+    )
+)
+def test_the_room_stays_in_its_bounds_and_moves_the_way_that_the_guesses_were_off(
+    rounds: list[tuple[list[tuple[int, int]], float]],
+) -> None:
+    tally = PrefixTally()
+    offs: list[int] = []
+    for requests, fullness in rounds:
+        for predicted, reported in requests:
+            reports = tally.reports or reported > 0
+            tally.take(predicted, reported, max(predicted, reported) + 1, 0.0)
+            offs += [reported - predicted] if reports else []
+        before = tally.room
+        tally.judge(fullness)
+        assert LEAST_ROOM <= tally.room <= MOST_ROOM
+        if tally.room > before:
+            assert sum(offs) > 0
+            assert fullness > 0.9
+        elif tally.room < before:
+            assert sum(offs) < 0
+        if tally.room != before:
+            assert len(offs) >= FEWEST
+            offs.clear()
+        elif not tally._judged_requests:
+            offs.clear()
+
+
+def error_of_guesses(told: int, real: int, *, corrected: bool) -> float:
+    """The mean error of the last of many guesses at a cache of `real` blocks, taken for one of `told`."""
+    rng, tally, index = random.Random(7), PrefixTally(), PrefixIndex()
+    slot = index.open(told)
+    cache: OrderedDict[int, None] = OrderedDict()
+    errors: list[int] = []
+    for number in range(6000):
+        prompt = min(59, int(rng.paretovariate(0.6)))
+        chain = [(prompt << 20) + block for block in range(10)]
+        predicted = index.match(chain).depth_of(slot)
+        reported = next((at for at, block in enumerate(chain) if block not in cache), len(chain))
+        for block in reversed(chain):  # what begins a prompt is the last to go
+            cache.pop(block, None)
+            cache[block] = None
+        while len(cache) > real:
+            cache.popitem(last=False)
+        index.add(chain, slot)
+        tally.take(predicted, reported, len(chain), 0.0)
+        errors.append(abs(predicted - reported))
+        if corrected and number % 50 == 0:
+            tally.judge(index.fullness(slot))
+            index.limit(slot, int(told * tally.room))
+    return sum(errors[-2000:]) / 2000
+
+
+@pytest.mark.parametrize("wrong", [0.6, 3.0])
+def test_of_a_cache_whose_size_is_taken_wrong_the_error_falls(wrong: float) -> None:
+    told, real = int(200 * wrong), 200
+    assert error_of_guesses(told, real, corrected=True) < 0.5 * error_of_guesses(told, real, corrected=False)
+
+
+def test_of_a_cache_whose_size_is_right_the_guesses_stay_right() -> None:
+    assert error_of_guesses(200, 200, corrected=True) < 0.1
+
+
+def test_of_an_engine_that_tells_of_its_cache_nothing_is_corrected() -> None:
+    tally = PrefixTally()
+    for _ in range(FEWEST):
+        tally.take(900, 100, 1000, 0.0)
+    tally.judge(1.0)
+    assert tally.room == pytest.approx(0.7)
+    tally.follow(True)
+    for _ in range(FEWEST):
+        tally.take(900, 100, 1000, 0.0)
+    tally.judge(1.0)
+    assert tally.room == 1.0
+    tally.follow(False)
+    tally.judge(1.0)
+    assert tally.room == pytest.approx(0.7)

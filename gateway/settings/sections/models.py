@@ -10,6 +10,7 @@ from engines.settings.fields import Name, Number, Ratio, Seconds, Section, Text,
 from gateway.settings.sections.continuation import ContinuationSection
 from gateway.settings.sections.ejection import EjectionSection
 from gateway.settings.sections.hedging import HedgingSection
+from gateway.settings.sections.recording import Recording
 
 
 class Target(Section):
@@ -92,3 +93,4 @@ class Model(Section):
         default=0.0, description="seconds over which a replica that is new or has returned is given a rising share"
     )
     slo: Objective = Field(default=Objective(), description="{ttft_ms: 500}")
+    records: Recording = Field(default=Recording(), description="{content: true, redact: module:function}")

@@ -35,6 +35,10 @@ class Store(Section):
         default=90, ge=1, le=3650, description="days that single records are kept, 1 to 3650; sums stay"
     )
 
+    content_retention_days: Whole = Field(
+        default=30, ge=1, le=3650, description="days that prompts and answers are kept where a model keeps any"
+    )
+
     @property
     def on(self) -> bool:
         return self.url is None or self.url.get_secret_value() != OFF

@@ -302,6 +302,23 @@ async def test_only_a_model_that_shares_prefixes_fits_the_index_to_caches() -> N
     assert (plain.cache_blocks, shared.cache_blocks) == (SEED_CACHE_BLOCKS, 10)  # 640 tokens of 4 bytes
 
 
+async def test_a_cache_that_holds_less_than_it_is_taken_to_is_expected_to_hold_less() -> None:
+    fleets = Fleets()
+    model = {"targets": [{"engine": "w0"}], "policy": {"name": "prefix"}}
+    fleets.configure(document({"w0": written("a", "b")}, {"m": model}))
+    wrong, right = fleets.live.table
+    for state in (wrong, right):
+        fleets.live.table.prefixes.add(list(range(1000)), state.slot)
+    reports = [LoadReport("w0", name, 0, 0, 0.0, 64_000) for name in "ab"]
+    at_once(fleets.live.take_reports(reports, 2.0))
+    for _ in range(20):
+        wrong.tally.take(900, 400, 1000, 0.0)
+        right.tally.take(900, 900, 1000, 0.0)
+    at_once(fleets.live.take_reports(reports, 2.0))
+    assert (wrong.cache_blocks, right.cache_blocks) == (700, 1000)
+    assert fleets.live.table.prefixes.held(wrong.slot) == 700
+
+
 async def test_a_new_time_limit_or_price_keeps_connections_and_the_route() -> None:
     fleets = Fleets()
     fleets.configure(TWO)

@@ -67,6 +67,8 @@ class Gateway:
         self.url = store or sqlite_url(directory / "data")
         self.answered: list[str] = []
         self.in_flight = 0
+        self.changes: dict[str, Any] = {}
+        """Sections of its configuration in place of the usual ones."""
         self._workers = workers
         self._uds = directory / "s"
         self._config = directory / "penstock.yaml"
@@ -90,6 +92,7 @@ class Gateway:
             "telemetry": {"access_log": "off", "log_level": "error"},
             "store": {"url": self.url},
             "data_dir": str(self.directory / "data"),
+            **self.changes,
             **changes,
         }
         self._config.write_text(json.dumps(document))

@@ -66,12 +66,12 @@ class Made:
         return Batch(self.run, self._batches, msgspec.msgpack.encode(records.records))
 
 
-def stored(url: str, wanted: Wanted | None = None) -> list[dict[str, Any]]:
+def stored(url: str, wanted: Wanted | None = None, *, content: bool = False) -> list[dict[str, Any]]:
     """What the store has, newest first."""
     engine = engine_of(url, reading=True)
     try:
         with engine.connect() as connection:
-            return list(found(connection, wanted or Wanted(limit=None)))
+            return list(found(connection, wanted or Wanted(limit=None), content=content))
     finally:
         engine.dispose()
 

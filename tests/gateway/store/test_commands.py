@@ -165,3 +165,20 @@ def test_a_query_over_http_that_makes_no_sense_is_refused(asked: dict[str, str])
 )
 def test_times_are_read_as_people_write_them(text: str, ms: int) -> None:
     assert time_ms(text, NOON_S) == ms
+
+
+@pytest.mark.parametrize("name", ["all.jsonl", "all.parquet"])
+def test_content_is_exported_where_it_is_asked_for(url: str, made: Made, tmp_path: Path, name: str) -> None:
+    from gateway.store.contents.content import ContentRecord
+    from gateway.store.contents.table import ContentTable
+
+    table, first = ContentTable(url), made.all[0].record_id
+    table.insert([ContentRecord(first, "", "", "", "", "who?", "me", 2)])
+    table.close()
+    code, _ = run("records", "export", str(tmp_path / name), "--store", url, *SINCE, "--content")
+    rows = {row["record_id"]: (row["prompt"], row["answer"], row["cut"]) for row in exported(tmp_path / name)}
+    assert (code, len(rows), rows[first]) == (0, 31, ("who?", "me", "answer"))
+    assert set(rows.values()) == {("who?", "me", "answer"), (None, None, "")}
+    code, said = run("records", "query", "--store", url, "--record-id", first, "--content")
+    assert (code, said.splitlines()[1].split()[-2:]) == (0, ["who?", "me"])
+    assert "prompt" not in run("records", "query", "--store", url, "--record-id", first, "--json")[1]

@@ -35,9 +35,13 @@ def test_the_figures_of_a_run() -> None:
         ttft_p50_s=0.3,
         ttft_p99_s=0.6,
         hit_ratio=2250 / 4000,
+        off_ratio=None,
         imbalance=5 / 3,
     )
     assert expected == figures_of(outcomes, fleet, 0.5)
+    for one, predicted_tokens in zip(outcomes, (0, 500, 1000, 50, 900), strict=True):
+        one.predicted_tokens = predicted_tokens
+    assert (250 + 50 + 100) / 4000 == figures_of(outcomes, fleet, 0.5).off_ratio
 
 
 def test_nothing_that_arrived_has_no_figures() -> None:

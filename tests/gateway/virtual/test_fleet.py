@@ -6,9 +6,11 @@ import math
 
 import pytest
 
+from gateway.virtual.figures import figures_of
 from gateway.virtual.fleet import ALONE, Crew, ModelledFleet, Outcome
 from gateway.virtual.policies import POLICIES, policy_named
 from gateway.virtual.replicas import Gpu
+from gateway.virtual.scenarios import scenario_named
 from gateway.virtual.trace import Arrival, calls_of
 from tests.gateway.virtual.fleets import SMALL, evenly, fleet_of, shared_calls
 
@@ -102,6 +104,23 @@ def test_gateways_that_share_know_what_the_others_sent_where_and_those_that_do_n
                 for gateway in fleet.gateways
             ]
             assert [5] * knowing == [depth for depth in depths if depth]
+
+
+@pytest.mark.parametrize("room", [0.5, 3.0])
+def test_of_caches_taken_for_larger_or_smaller_than_they_are_the_guesses_get_better(room: float) -> None:
+    scenario = scenario_named("chat")
+    replicas = scenario.fleet(4)
+    calls = calls_of(scenario.workload(1, 40.0, 25.0))
+    off = [
+        figures_of(
+            ModelledFleet(replicas, policy_named("prefix"), 1, Crew(room=room, corrects=corrects)).play(calls),
+            replicas,
+            scenario.ttft_slo_s,
+        ).off_ratio
+        or 0.0
+        for corrects in (True, False)
+    ]
+    assert off[0] < 0.8 * off[1]
 
 
 def test_a_call_that_no_replica_can_hold_is_an_error() -> None:

@@ -1,0 +1,52 @@
+"""The version of each public model's configuration as it is served: a hash, which each of its records has.
+
+Two records with one bundle were served by the same targets, under the same policy and parameters, however often the
+file was read or rewritten between them. What only says where, how often or at what price something runs is no part of
+it: replicas may come and go, keys and prices change. Nor is any secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from engines.kinds.section import EngineSection
+    from gateway.settings import Model, Settings
+
+DIGITS: Final = 12
+"""Of the hash, in hex: of a million bundles two are the same once in 500 databases."""
+_NO_PART: Final[Any] = {
+    "api_key": True,
+    "ca_file": True,
+    "connections": True,
+    "gpu_usd_per_hour": True,
+    "headers": True,
+    "kv_events": True,
+    "optional": True,
+    "replicas": True,
+    "timeouts": True,
+    "verify_tls": True,
+    "zone": True,
+    "launch": {"env", "replicas", "start_timeout_s"},
+}
+"""Of an engine: how it is reached, and what it costs."""
+
+
+def bundles_of(settings: Settings) -> Mapping[str, str]:
+    """By public model."""
+    engines = {name: _engine(section) for name, section in settings.engines.items()}
+    return {name: _bundle(model, engines) for name, model in settings.models.items()}
+
+
+def _engine(section: EngineSection) -> Any:
+    return section.model_dump(mode="json", exclude=_NO_PART)
+
+
+def _bundle(model: Model, engines: Mapping[str, Any]) -> str:
+    served = model.model_dump(mode="json", exclude={"records"})
+    served["engines"] = {target.engine: engines[target.engine] for target in model.targets}
+    return hashlib.sha256(msgspec.json.encode(served, order="deterministic")).hexdigest()[:DIGITS]

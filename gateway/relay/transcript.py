@@ -1,0 +1,198 @@
+"""What one request asks and is answered, kept where its model keeps content (`models.M.records.content`), and nowhere
+else: an upstream without transcripts costs the look at one attribute.
+
+A transcript listens to what its engine sends, and passes it on untouched. The text of a stream is taken out of its
+events a few at a time, so what is held of a long answer is its text; all that is held counts among the held prompts of
+the worker, whose bound it shares. What finds no room there is not kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from engines.port import Sink
+from engines.sse import split, whole_events
+from engines.wire.texts import said_in, whole
+from gateway.store.contents.content import ANSWER_CUT, PROMPT_CUT, Content
+
+if TYPE_CHECKING:
+    from engines.errors import EngineError
+    from engines.port import Headers
+    from engines.wire.texts import Place
+    from gateway.flight import Flight
+    from gateway.held_prompts import HeldPrompts
+    from gateway.http.request import Request
+
+READ_BYTES: Final = 4 * 1024
+"""Of a stream at once: some twenty events, which hold the loop for 45 us."""
+DOCUMENT_BYTES: Final = 1024 * 1024
+"""Of a plain answer, which is read later and must be whole for that."""
+EVENT_BYTES: Final = 256 * 1024
+"""An event that is not whole after so many is no piece of text."""
+
+
+class ContentSink(Protocol):
+    """Takes contents without waiting; drops and counts what it cannot hold."""
+
+    def take(self, content: Content) -> None: ...
+
+    def no_room(self) -> None:
+        """The content of a request was not kept: too much is held already."""
+
+
+class Transcripts:
+    """How one model keeps content."""
+
+    __slots__ = ("held", "most_bytes", "redact")
+
+    def __init__(self, held: HeldPrompts, most_bytes: int, redact: str) -> None:
+        self.held: Final = held
+        self.most_bytes: Final = most_bytes
+        self.redact: Final = redact
+
+
+class Transcript:
+    """Of one request, from the first byte of its answer on."""
+
+    __slots__ = (
+        "_cut",
+        "_full",
+        "_held_bytes",
+        "_kept",
+        "_pieces",
+        "_prompt",
+        "_raw",
+        "_raw_bytes",
+        "_streams",
+        "_text_bytes",
+    )
+
+    def __init__(self, transcripts: Transcripts, request: Request) -> None:
+        self._kept = transcripts
+        self._streams = False
+        self._pieces: list[tuple[Place, str]] = []
+        self._raw: list[bytes] = []
+        self._raw_bytes = 0
+        self._text_bytes = 0
+        self._held_bytes = 0
+        self._cut = 0
+        self._full = False
+        """Nothing more of the answer is wanted."""
+        self._prompt: bytes | None = None
+        """None without room for it: then nothing of the request is kept."""
+        body = request.body
+        if len(body) > transcripts.most_bytes:
+            body, self._cut = body[: transcripts.most_bytes], PROMPT_CUT
+        if self._hold(len(body) + READ_BYTES):
+            self._prompt = body
+
+    def begin(self, streams: bool) -> None:
+        """Another attempt answers from now on, with events where it `streams`. Of one before it the text stays, because
+        this one may go on there."""
+        if self._streams and self._raw:
+            self._read(b"")
+        self._streams = streams
+        self._raw, self._raw_bytes = [], 0
+
+    def _hold(self, size: int) -> bool:
+        if self._kept.held.hold(size):
+            self._held_bytes += size
+            return True
+        self._full = True
+        return False
+
+    def hear(self, data: bytes) -> None:
+        """The engine has sent this."""
+        if self._full:
+            return
+        self._raw.append(data)
+        self._raw_bytes += len(data)
+        if not self._streams:
+            if self._raw_bytes > DOCUMENT_BYTES or not self._hold(len(data)):
+                self._cut_off()
+        elif self._raw_bytes >= READ_BYTES:
+            self._read(b"")
+
+    def _cut_off(self) -> None:
+        self._full = True
+        self._cut |= ANSWER_CUT
+        self._raw, self._raw_bytes = [], 0
+
+    def _read(self, end: bytes) -> None:
+        """Take the text out of the events that are whole; `end` ends one that its engine has left open."""
+        block = b"".join(self._raw) + end
+        size = whole_events(block)
+        rest = block[size:]
+        self._raw, self._raw_bytes = ([rest] if rest else []), 0  # the next ones are read when they are there
+        if len(rest) > EVENT_BYTES:
+            self._cut_off()
+            return
+        grown = 0
+        for event in split(block[:size]):
+            for piece in said_in(event):
+                self._pieces.append(piece)
+                grown += len(piece[1])
+        self._text_bytes += grown
+        if self._text_bytes > self._kept.most_bytes or not self._hold(grown):
+            self._cut_off()
+
+    def end(self, flight: Flight, sink: ContentSink | None) -> None:
+        """The request is settled: hand on what there is, and hold nothing more."""
+        if sink is not None and self._prompt is None:
+            sink.no_room()
+        elif sink is not None:
+            self._hand_on(flight, sink)
+        self._prompt = None
+        self._raw, self._pieces = [], []
+        self._full = True
+        self._kept.held.release(self._held_bytes)
+        self._held_bytes = 0
+
+    def _hand_on(self, flight: Flight, sink: ContentSink) -> None:
+        prompt = self._prompt
+        assert prompt is not None
+        if self._streams and self._raw:
+            self._read(b"\n\n")
+        document = b"" if self._streams else b"".join(self._raw)
+        principal = flight.principal
+        sink.take(
+            Content(
+                flight.record_id.decode(),
+                flight.model,
+                flight.operation.value,
+                principal.key_id,
+                principal.tenant,
+                prompt,
+                whole(self._pieces),
+                document,
+                self._cut,
+                self._kept.most_bytes,
+                self._kept.redact,
+            )
+        )
+
+
+class Overheard(Sink):
+    """The sink of an answer, with a transcript that hears it."""
+
+    __slots__ = ("_relay", "_transcript")
+
+    def __init__(self, relay: Sink, transcript: Transcript) -> None:
+        self._relay: Final = relay
+        self._transcript: Final = transcript
+
+    def head(self, status: int, headers: Headers) -> None:
+        self._relay.head(status, headers)
+
+    def data(self, data: bytes) -> None:
+        self._transcript.hear(data)
+        self._relay.data(data)
+
+    def flush(self) -> None:
+        self._relay.flush()
+
+    def done(self) -> None:
+        self._relay.done()
+
+    def failed(self, error: EngineError) -> None:
+        self._relay.failed(error)

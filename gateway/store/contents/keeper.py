@@ -1,0 +1,235 @@
+"""The keeper of contents, in the writer process: what comes from the links of all workers is redacted and stored.
+
+A thread of its own, with a connection of its own, because a hook may take its time and records must not wait for it.
+While the database is away, what was redacted goes to a file, and is confirmed from there; when it is back, the files
+are read. What finds no room on the disk either is dropped, and counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+import structlog
+
+from gateway import clock
+from gateway.store.contents.content import Content, ContentRecord, record_of
+from gateway.store.contents.redaction import Redaction
+from gateway.store.database import DatabaseAway, DatabaseRefused
+from gateway.store.messages import Contents
+from gateway.store.spill import Spill, next_spilled
+
+SWEEP_S: Final = 0.5
+EXPIRE_S: Final = 600.0
+RETRY_S: Final = 1.0
+MOST_AT_ONCE: Final = 16
+"""Batches in one transaction."""
+MOST_WAITING: Final = 256
+"""Batches, while a hook hangs: more are not taken, and their workers hold or drop them."""
+STORED: Final = "stored"
+_DAY_MS: Final = 86_400_000
+_UNREADABLE: Final = (msgspec.MsgspecError, ValueError)
+
+log = structlog.get_logger()
+
+
+class Table(Protocol):
+    """Where contents are kept: `gateway.store.contents.table.ContentTable`."""
+
+    def insert(self, records: list[ContentRecord]) -> int: ...
+    def expire(self, before_ms: int) -> bool: ...
+    def rest(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Item(NamedTuple):
+    """A batch that came, and who is told that it is kept."""
+
+    batch: Contents
+    stored: Callable[[], None]
+
+
+class Keeper:
+    """Owns the table and the thread that writes to it. `put` and `counts` may be called from any thread."""
+
+    def __init__(
+        self,
+        open_table: Callable[[], Table],
+        data_dir: Path,
+        name: str,
+        *,
+        retention_days: int = 30,
+        retry_s: float = RETRY_S,
+        sweep_s: float = SWEEP_S,
+        spill: Spill | None = None,
+    ) -> None:
+        """`open_table` raises DatabaseAway or DatabaseRefused; `name` is this process's alone."""
+        self._open_table = open_table
+        self._directory = data_dir / "contents"
+        self._retention_ms = retention_days * _DAY_MS
+        self._retry_s = retry_s
+        self._sweep_s = sweep_s
+        self._spill = spill or Spill(self._directory, name)
+        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._decode = msgspec.msgpack.Decoder(list[Content]).decode
+        self._decode_kept = msgspec.msgpack.Decoder(list[ContentRecord]).decode
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._redaction = Redaction()
+        self._table: Table | None = None
+        self._told = False
+        self._retry_at_s = 0.0
+        self._expire_at_s = 0.0
+        self._counted: Counter[str] = Counter()
+        self._thread = threading.Thread(target=self._run, name="contents", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, item: Item) -> None:
+        """Keep a batch; its `stored` is called on the keeper's thread, or never where too much waits."""
+        if self._queue.qsize() < MOST_WAITING:
+            self._queue.put(item)
+
+    def counts(self) -> dict[str, int]:
+        """How many contents were stored, and how many were dropped, by the reason."""
+        return dict(self._counted)
+
+    def close(self) -> None:
+        """Keep all that came, then end. Blocks."""
+        self._queue.put(None)
+        self._thread.join()
+
+    # From here on: the thread.
+
+    def _run(self) -> None:
+        while True:
+            try:
+                if not self._step():
+                    return
+            except Exception:
+                log.exception("contents_failed")
+
+    def _step(self) -> bool:
+        """Take what came and keep it; returns False after the last."""
+        items, last = self._take()
+        for item in items:
+            self._keep(self._redacted(item.batch))
+            item.stored()
+        if not items or last:
+            self._sweep(last)
+        if last:
+            self._spill.close()
+            if self._table is not None:
+                self._table.close()
+        return not last
+
+    def _take(self) -> tuple[list[Item], bool]:
+        items: list[Item] = []
+        try:
+            item = self._queue.get(timeout=self._sweep_s)
+            while item is not None:
+                items.append(item)
+                if len(items) >= MOST_AT_ONCE:
+                    return items, False
+                item = self._queue.get_nowait()
+        except queue.Empty:
+            return items, False
+        return items, True
+
+    def _redacted(self, batch: Contents) -> list[ContentRecord]:
+        """What may be kept of a batch."""
+        try:
+            contents = self._decode(batch.records)
+        except _UNREADABLE as error:
+            log.error("contents_unreadable", run=batch.run, number=batch.number, why=type(error).__name__)
+            return []
+        kept: list[ContentRecord] = []
+        for content in contents:
+            made = self._redaction.apply(content.redact, record_of(content))
+            if isinstance(made, str):
+                self._counted[made] += 1
+            else:
+                kept.append(made)
+        return kept
+
+    def _keep(self, records: list[ContentRecord]) -> None:
+        if not records:
+            return
+        if self._opened():
+            try:
+                self._store(records)
+            except DatabaseAway as error:
+                self._lose(error)
+            else:
+                return
+        try:
+            self._spill.append([self._encode(records)])
+        except OSError as error:
+            self._counted["disk"] += len(records)
+            log.error("contents_not_spilled", why=error.strerror or str(error))
+
+    def _store(self, records: list[ContentRecord]) -> None:
+        assert self._table is not None
+        self._counted[STORED] += self._table.insert(records)
+
+    def _opened(self) -> bool:
+        if self._table is None and clock.monotonic() >= self._retry_at_s:
+            try:
+                self._table = self._open_table()
+            except (DatabaseAway, DatabaseRefused) as error:
+                self._lose(error)
+            else:
+                self._told = False
+        return self._table is not None
+
+    def _lose(self, error: Exception) -> None:
+        table, self._table = self._table, None
+        if table is not None:
+            with contextlib.suppress(Exception):
+                table.close()
+        self._retry_at_s = clock.monotonic() + self._retry_s
+        if not self._told:
+            self._told = True
+            log.error("contents_away", why=str(error))
+
+    def _sweep(self, last: bool) -> None:
+        """Read what waits in files, and let go of what is too old, when nothing has come meanwhile."""
+        self._spill.close()
+        try:
+            while (more := self._ingest_one()) and last:
+                pass
+            if not more and not last and clock.monotonic() >= self._expire_at_s and self._opened():
+                self._expire()
+        except DatabaseAway as error:
+            self._lose(error)
+
+    def _ingest_one(self) -> bool:
+        """Store a file's contents and remove it; returns whether there was one."""
+        with next_spilled(self._directory) as found:
+            if found is None or not self._opened():
+                return False
+            path, frames = found
+            for frame in frames:
+                self._ingest(frame, path)
+            path.unlink()
+        return True
+
+    def _expire(self) -> None:
+        assert self._table is not None
+        if not self._table.expire(max(0, int(clock.wall() * 1e3) - self._retention_ms)):
+            self._expire_at_s = clock.monotonic() + EXPIRE_S
+            self._table.rest()
+
+    def _ingest(self, frame: bytes, path: Path) -> None:
+        try:
+            records = self._decode_kept(frame)
+        except _UNREADABLE as error:
+            log.error("contents_unreadable", file=path.name, why=type(error).__name__)
+            return
+        self._store(records)

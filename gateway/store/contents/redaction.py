@@ -1,0 +1,64 @@
+"""The operator's hooks: `module:function(record) -> record | None`, called for each content before any of it is kept.
+
+A hook that cannot be imported, raises, or returns what is no record, drops the content: what it has not approved is not
+kept. The log says so without a word of the content, so also without the message of the exception, which may quote it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from gateway.store.contents.content import ContentRecord
+
+Hook = Callable[[ContentRecord], Any]
+REDACTION: Final = "redaction"
+WITHHELD: Final = "withheld"
+
+log = structlog.get_logger()
+
+
+class Redaction:
+    """Knows the hooks by their names. Belongs to one thread."""
+
+    def __init__(self) -> None:
+        self._hooks: dict[str, Hook | None] = {}
+
+    def apply(self, name: str, record: ContentRecord) -> ContentRecord | str:
+        """What may be kept of a record; else why it is dropped."""
+        if not name:
+            return record
+        hook = self._hook(name)
+        if hook is None:
+            return REDACTION
+        identity = record.record_id
+        try:
+            kept = hook(record)
+            if kept is None:
+                return WITHHELD
+            # Made anew: it is checked to be a record, and is ours alone from now on.
+            kept = msgspec.convert(msgspec.to_builtins(kept), ContentRecord)
+        except Exception as error:
+            log.error("redaction_failed", hook=name, record=identity, why=type(error).__name__)
+            return REDACTION
+        kept.record_id = identity
+        return kept
+
+    def _hook(self, name: str) -> Hook | None:
+        if name in self._hooks:
+            return self._hooks[name]
+        module, _, function = name.partition(":")
+        hook: Hook | None = None
+        try:
+            found = getattr(importlib.import_module(module), function)
+            if not callable(found):
+                raise TypeError(f"{function} is no function")
+            hook = found
+        except Exception as error:
+            log.error("redaction_missing", hook=name, why=str(error), what="no content of its models is kept")
+        self._hooks[name] = hook
+        return hook

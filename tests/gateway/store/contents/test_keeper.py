@@ -1,0 +1,199 @@
+"""Contents are kept as their hooks leave them, once, whatever becomes of the database; and never before their hook."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.store.contents.content import ContentRecord
+from gateway.store.contents.keeper import MOST_WAITING, Item, Keeper
+from gateway.store.contents.table import ContentTable
+from gateway.store.database import DatabaseAway
+from gateway.store.messages import Contents
+from gateway.store.spill import Spill, spilled_bytes
+from tests.gateway.store.contents.contents import HOOKS, batch, content, kept, recorded
+from tests.gateway.store.records import Made, sqlite_url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.store)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path)
+    found: str = request.getfixturevalue("new_database")()
+    return found
+
+
+class Scene:
+    """A keeper, whose table may be away."""
+
+    def __init__(self, url: str, directory: Path, **changes: Any) -> None:
+        self.url = url
+        self.directory = directory
+        self.away = False
+        self.confirmed: list[int] = []
+        self._more = threading.Condition()
+        self.keeper = Keeper(
+            self._open, directory, "keeper", **{"retry_s": 0.0, "sweep_s": 0.001, "retention_days": 3650, **changes}
+        )
+
+    def _open(self) -> ContentTable:
+        if self.away:
+            raise DatabaseAway("gone fishing")
+        return ContentTable(self.url)
+
+    def put(self, sent: Contents) -> None:
+        def stored() -> None:
+            with self._more:
+                self.confirmed.append(sent.number)
+                self._more.notify()
+
+        self.keeper.put(Item(sent, stored))
+
+    def until(self, count: int) -> None:
+        with self._more:
+            assert self._more.wait_for(lambda: len(self.confirmed) >= count, 20)
+
+
+@pytest.fixture
+def scene(url: str, tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(url, tmp_path)
+    made.keeper.start()
+    yield made
+    made.keeper.close()
+
+
+def test_contents_are_kept_beside_their_records_once(scene: Scene) -> None:
+    first, second = recorded(scene.url, 2)
+    scene.put(batch(content(first), content(second, "", "", document=b'{"choices": [{"text": "so"}]}')))
+    scene.put(batch(content(first, "another"), number=2))
+    scene.until(2)
+    assert kept(scene.url) == [("", "so", ""), ("who?", "me@x.org", "")]
+    assert scene.keeper.counts() == {"stored": 2}
+
+
+def test_a_record_without_content_has_none(scene: Scene) -> None:
+    recorded(scene.url, 1)
+    assert kept(scene.url) == [(None, None, "")]
+
+
+def test_a_hook_sees_content_before_it_is_kept(scene: Scene) -> None:
+    (one,) = recorded(scene.url, 1)
+    scene.put(batch(content(one, "mail to a@b.c now", redact=f"{HOOKS}:hide_addresses")))
+    scene.until(1)
+    assert kept(scene.url) == [("mail to (address) now", "(address)", "")]
+
+
+@pytest.mark.parametrize(
+    ("hook", "counted"),
+    [
+        ("keep_nothing", "withheld"),
+        ("raises", "redaction"),
+        ("returns_nonsense", "redaction"),
+        ("no_function", "redaction"),
+        ("not_there", "redaction"),
+    ],
+)
+def test_what_a_hook_does_not_return_is_not_kept(scene: Scene, hook: str, counted: str) -> None:
+    first, second = recorded(scene.url, 2)
+    with capture_logs() as logs:
+        scene.put(batch(content(first, "a secret", redact=f"{HOOKS}:{hook}"), content(second)))
+        scene.until(1)
+    assert kept(scene.url) == [("who?", "me@x.org", ""), (None, None, "")]
+    assert scene.keeper.counts() == {counted: 1, "stored": 1}
+    assert "secret" not in str(logs)
+    assert (logs == []) == (hook == "keep_nothing")
+
+
+def test_a_hook_cannot_give_content_to_another_record_nor_break_the_database(scene: Scene) -> None:
+    (one,) = recorded(scene.url, 1)
+    scene.put(batch(content(one, redact=f"{HOOKS}:renames")))
+    scene.until(1)
+    assert kept(scene.url) == [("? and ", "me@x.org", "")]
+
+
+def test_texts_are_cut_to_their_size_at_a_whole_letter(scene: Scene) -> None:
+    (one,) = recorded(scene.url, 1)
+    scene.put(batch(content(one, "é" * 5 + "x\x00", "é" * 9, most_bytes=13)))
+    scene.until(1)
+    assert kept(scene.url) == [("é" * 5 + "x", "é" * 6, "answer")]
+
+
+def test_what_comes_while_the_database_is_away_is_kept_when_it_is_back_as_its_hook_left_it(
+    url: str, tmp_path: Path
+) -> None:
+    (one,) = recorded(url, 1)
+    scene = Scene(url, tmp_path)
+    scene.away = True
+    scene.keeper.start()
+    scene.put(batch(content(one, "mail a@b.c", redact=f"{HOOKS}:hide_addresses")))
+    scene.until(1)
+    scene.keeper.close()
+    (file,) = (tmp_path / "contents" / "spill").iterdir()
+    assert b"a@b.c" not in file.read_bytes()
+    again = Scene(url, tmp_path)
+    again.keeper.start()
+    while spilled_bytes(tmp_path / "contents"):
+        again.put(batch())
+        again.until(len(again.confirmed) + 1)
+    again.keeper.close()
+    assert kept(url) == [("mail (address)", "(address)", "")]
+
+
+class NoRoom(Spill):
+    """A disk that is full."""
+
+    def append(self, parts: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_with_no_database_and_no_room_contents_are_dropped_and_counted(tmp_path: Path) -> None:
+    scene = Scene(sqlite_url(tmp_path), tmp_path, spill=NoRoom(tmp_path, "keeper"))
+    scene.away = True
+    scene.keeper.start()
+    scene.put(batch(content(Made().one().record_id)))
+    scene.until(1)
+    scene.keeper.close()
+    assert scene.keeper.counts() == {"disk": 1}
+
+
+def test_a_batch_that_cannot_be_read_costs_only_itself(scene: Scene) -> None:
+    (one,) = recorded(scene.url, 1)
+    scene.put(Contents("0123456789ab", 1, b"\xff nonsense"))
+    scene.put(batch(content(one), number=2))
+    scene.until(2)
+    assert len(kept(scene.url)) == 1
+    assert scene.keeper.counts() == {"stored": 1}
+
+
+def test_while_a_hook_hangs_no_more_than_a_bound_waits(tmp_path: Path) -> None:
+    scene = Scene(sqlite_url(tmp_path), tmp_path)
+    for number in range(2 * MOST_WAITING):
+        scene.put(batch(number=number))
+    scene.keeper.start()
+    scene.until(MOST_WAITING)
+    scene.keeper.close()
+    assert scene.confirmed == list(range(MOST_WAITING))
+
+
+def test_the_content_of_old_requests_goes_and_their_records_stay(url: str) -> None:
+    (old,), new = recorded(url, 1), Made("ba9876543210").one(at_s=1_780_100_000.0).record_id
+    table = ContentTable(url)
+    texts = [ContentRecord(one, "", "", "", "", "p", "a") for one in (old, new)]
+    assert table.insert(texts) == 2
+    while table.expire(1_780_012_800_000):  # the midnight between them
+        pass
+    table.rest()
+    assert kept(url) == [(None, None, "")]
+    assert table.insert(texts[1:]) == 0  # the newer one is still there
+    table.close()
+
+
+@pytest.mark.store
+def test_a_server_that_is_not_there_is_away() -> None:
+    with pytest.raises(DatabaseAway):
+        ContentTable("postgresql://penstock@127.0.0.1:1/nowhere")

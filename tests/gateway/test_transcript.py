@@ -1,0 +1,225 @@
+"""What a model keeps of prompts and answers: all that was said, bounded, counted, and nothing where it keeps none."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engines.errors import ConnectionLost
+from engines.model import Operation
+from gateway.relay.transcript import DOCUMENT_BYTES, READ_BYTES
+from gateway.store.contents.content import Content, record_of
+from tests.gateway.flights import HELD_BYTES, Bench, StepClock
+
+KEPT = 10_000
+
+
+class Taken:
+    """A sink of contents."""
+
+    def __init__(self) -> None:
+        self.contents: list[Content] = []
+        self.refused = 0
+
+    def take(self, content: Content) -> None:
+        self.contents.append(content)
+
+    def no_room(self) -> None:
+        self.refused += 1
+
+
+def bench(now: StepClock, *tiers: int, content_bytes: int = KEPT, **changes: Any) -> tuple[Bench, Taken]:
+    made, taken = Bench(now, *tiers, content_bytes=content_bytes, **changes), Taken()
+    made.ledger.accounting.contents = taken
+    return made, taken
+
+
+def chunk(text: str | None, finish: str | None = None) -> bytes:
+    delta = {} if text is None else {"content": text}
+    said = {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+    return b"data: %b\n\n" % json.dumps(said).encode()
+
+
+LAST = (chunk(None, "stop"), b"data: [DONE]\n\n")
+
+
+def answer(text: str) -> bytes:
+    said = {"choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop"}]}
+    return json.dumps(said).encode()
+
+
+def kept(taken: Taken) -> tuple[str, str, int]:
+    (content,) = taken.contents
+    record = record_of(content)
+    return record.prompt, record.answer, record.cut
+
+
+def test_a_stream_is_kept_with_its_prompt(now: StepClock) -> None:
+    b, taken = bench(now)
+    _, client = b.begin(messages=[{"role": "user", "content": "Rain?"}])
+    call = b.calls[0]
+    call.head()
+    call.read(chunk("Ye"))
+    call.read(chunk("s."))
+    call.done(*LAST)
+    prompt, said, cut = kept(taken)
+    assert (json.loads(prompt)["messages"], said, cut) == ([{"role": "user", "content": "Rain?"}], "Yes.", 0)
+    (content,) = taken.contents
+    assert (content.record_id, content.model, content.operation) == (f"{1:032x}", "m", "/v1/chat/completions")
+    assert client.body.endswith(b"data: [DONE]\n\n")
+    assert b.outstanding() == {}
+
+
+def test_a_plain_answer_is_kept_with_its_prompt(now: StepClock) -> None:
+    b, taken = bench(now)
+    _, client = b.begin(stream=False, messages=[])
+    b.calls[0].answer(200, answer("Yes."))
+    assert kept(taken)[1:] == ("Yes.", 0)
+    assert json.loads(client.body) == json.loads(answer("Yes."))
+    assert b.outstanding() == {}
+
+
+def test_a_model_that_keeps_nothing_leaves_nothing(now: StepClock) -> None:
+    b, taken = bench(now, content_bytes=0)
+    b.begin(stream=False)
+    b.calls[0].answer(200, answer("Yes."))
+    assert (taken.contents, taken.refused) == ([], 0)
+
+
+def test_what_an_engine_refused_or_nobody_answered_leaves_no_content(now: StepClock) -> None:
+    b, taken = bench(now)
+    b.begin(stream=False)
+    b.calls[0].answer(400, b'{"error": {"message": "bad"}}')
+    assert (taken.contents, b.outstanding()) == ([], {})
+
+
+def test_a_client_that_leaves_has_been_told_what_is_kept(now: StepClock) -> None:
+    b, taken = bench(now)
+    flight, _ = b.begin()
+    b.calls[0].head()
+    b.calls[0].read(chunk("Ye"))
+    flight.client_gone()
+    assert kept(taken)[1] == "Ye"
+    assert b.outstanding() == {}
+
+
+def test_a_stream_that_breaks_is_kept_as_far_as_it_came(now: StepClock) -> None:
+    b, taken = bench(now)
+    b.begin()
+    b.calls[0].head()
+    b.calls[0].read(chunk("Ye") + b'data: {"choices": [{"ind')
+    b.calls[0].failed(ConnectionLost("gone"))
+    assert kept(taken)[1] == "Ye"
+    assert b.outstanding() == {}
+
+
+def test_of_an_answer_that_is_continued_all_is_kept(now: StepClock) -> None:
+    b, taken = bench(now, 2, continuations=1)
+    b.begin(messages=[{"role": "user", "content": "Count."}])
+    b.calls[0].head()
+    b.calls[0].read(chunk("one "))
+    b.calls[0].failed(ConnectionLost("gone"))
+    again = b.calls[1]
+    again.head()
+    again.read(chunk("two"))
+    again.done(*LAST)
+    assert kept(taken)[1] == "one two"
+    assert b.outstanding() == {}
+
+
+def test_an_error_behind_comments_is_no_part_of_the_answer(now: StepClock) -> None:
+    b, taken = bench(now, 2)
+    b.begin()
+    b.calls[0].head()
+    b.calls[0].read(b": waiting\n\n")
+    b.calls[0].done(b'data: {"error": {"message": "no", "code": 502}}\n\n')
+    again = b.calls[1]
+    again.head()
+    again.read(chunk("Yes."))
+    again.done(*LAST)
+    assert kept(taken)[1] == "Yes."
+    assert b.outstanding() == {}
+
+
+def test_a_long_prompt_and_a_long_answer_are_cut(now: StepClock) -> None:
+    b, taken = bench(now, content_bytes=100)
+    b.begin(messages=[{"role": "user", "content": "x" * 200}])
+    call = b.calls[0]
+    call.head()
+    for _ in range(100):
+        call.read(chunk("é" * 50))
+    call.done(*LAST)
+    prompt, said, cut = kept(taken)
+    assert (len(prompt), said, cut) == (100, "é" * 50, 3)
+    assert b.outstanding() == {}
+
+
+def test_a_plain_answer_too_large_to_be_read_is_left_out(now: StepClock) -> None:
+    b, taken = bench(now, content_bytes=1000)
+    b.ledger.held._bound_bytes = 10 * DOCUMENT_BYTES
+    b.begin(stream=False)
+    call = b.calls[0]
+    call.head(headers=((b"content-type", b"application/json"),))
+    whole = answer("x" * DOCUMENT_BYTES)
+    call.read(*(whole[at : at + 65536] for at in range(0, len(whole), 65536)))
+    call.done()
+    assert kept(taken)[1:] == ("", 2)
+    assert b.outstanding() == {}
+
+
+def test_where_too_much_is_held_content_is_dropped_and_counted_and_the_answer_goes_on(now: StepClock) -> None:
+    b, taken = bench(now)
+    assert b.ledger.held.hold(HELD_BYTES)
+    _, client = b.begin(stream=False)
+    b.calls[0].answer(200, answer("Yes."))
+    assert (taken.contents, taken.refused, client.status) == ([], 1, 200)
+    b.ledger.held.release(HELD_BYTES)
+    assert b.outstanding() == {}
+
+
+def test_an_answer_that_finds_no_room_in_its_middle_is_cut_there(now: StepClock) -> None:
+    b, taken = bench(now)
+    b.begin()
+    call = b.calls[0]
+    call.head()
+    call.read(chunk("a" * READ_BYTES))
+    rest = HELD_BYTES - b.ledger.held.bytes
+    assert b.ledger.held.hold(rest)
+    call.read(chunk("b" * READ_BYTES))
+    call.done(*LAST)
+    assert kept(taken)[2] == 2
+    assert kept(taken)[1].startswith("a" * READ_BYTES)
+    b.ledger.held.release(rest)
+    assert b.outstanding() == {}
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=30), st.data())
+def test_however_a_stream_comes_in_pieces_its_text_is_kept(texts: list[str], data: st.DataObject) -> None:
+    now = StepClock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gateway.clock.monotonic", now)
+        b, taken = bench(now)
+        b.ledger.held._bound_bytes = 10_000_000
+        b.begin()
+        call = b.calls[0]
+        call.head()
+        raw = b"".join(chunk(text) for text in texts) + b"".join(LAST)
+        while raw:
+            size = data.draw(st.integers(1, min(len(raw), 900)))
+            call.read(raw[:size])
+            raw = raw[size:]
+        call.done()
+        assert kept(taken)[1] == "".join(texts)
+        assert b.outstanding() == {}
+
+
+def test_an_embedding_keeps_its_prompt(now: StepClock) -> None:
+    b, taken = bench(now)
+    b.begin(Operation.EMBEDDINGS, stream=False, input="a text")
+    b.calls[0].answer(200, b'{"data": [{"embedding": [0.1]}], "usage": {"prompt_tokens": 2}}')
+    assert (json.loads(kept(taken)[0])["input"], kept(taken)[1:]) == ("a text", ("", 0))
