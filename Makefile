@@ -10,9 +10,10 @@ PORT   ?= 8080
 # The compiled wheel is built anew when any source has changed; see hatch_build.py.
 WHEEL    := dist/compiled/.built
 COMPILED := .envs/compiled
+PROVIDERS := .envs/providers
 SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
 
-.PHONY: serve test smoke lint types unit test-timing test-vllm test-store wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall bench-records soak soak-chaos format clean
+.PHONY: serve test smoke lint types unit test-timing test-vllm test-store test-providers wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall bench-records soak soak-chaos format clean
 
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	$(BIN)/penstock serve --port $(PORT)
@@ -29,7 +30,7 @@ types: $(STAMP)
 
 # Tests start a hundred interpreters: each would compile our sources anew where none may write what it has compiled.
 unit: $(STAMP)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled and not store"
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled and not store and not providers"
 
 smoke: $(STAMP)  ## `make serve` in a form that ends by itself: start, ask plain and streamed, stop
 	$(BIN)/python tests/smoke.py
@@ -43,6 +44,9 @@ test-vllm: $(STAMP)  ## the gateway in front of real vLLM (CPU build, random-wei
 
 test-store: $(STAMP)  ## records in SQLite and PostgreSQL, under kills; needs PostgreSQL
 	$(BIN)/pytest -q -n auto --dist worksteal -m store tests/gateway/store
+
+test-providers: $(PROVIDERS)/.installed  ## the official SDKs against the fake providers, under 3 minutes
+	$(PROVIDERS)/bin/pytest -q -n auto --dist worksteal -m providers tests/providers
 
 wheel-compiled: $(WHEEL)  ## the wheel whose hot modules are C, in dist/; needs a C compiler
 
@@ -100,6 +104,13 @@ $(COMPILED)/.installed: $(WHEEL)
 
 $(COMPILED)/.tests: $(COMPILED)/.installed
 	$(COMPILED)/bin/python -m pip install --quiet --group dev
+	@touch $@
+
+$(PROVIDERS)/.installed: pyproject.toml
+	test -d $(PROVIDERS) || $(PYTHON) -m venv $(PROVIDERS)
+	$(PROVIDERS)/bin/python -m pip install --quiet --upgrade pip
+	$(PROVIDERS)/bin/python -m pip install --quiet --editable . --group providers
+	$(PROVIDERS)/bin/python -m pip install --quiet --no-deps 'ai21>=4.3'
 	@touch $@
 
 $(STAMP): pyproject.toml

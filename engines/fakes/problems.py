@@ -15,6 +15,8 @@ class Kind(Enum):
     NOT_FOUND = "not found"
     TOO_LONG = "too long"
     """The prompt does not fit the model."""
+    BLOCKED = "blocked"
+    """A filter stops the prompt."""
     TOO_LARGE = "too large"
     """The body does not fit the server."""
     RATE_LIMITED = "rate limited"
@@ -40,11 +42,12 @@ def invalid(message: str, param: str | None = None) -> Problem:
     return Problem(Kind.INVALID, message, param)
 
 
+_UNKNOWN = re.compile(r"contains unknown field `([^`]*)`")
 _AT = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
 
 
 def undecodable(error: Exception) -> Problem:
     """The problem that a decoder found: its path names the member."""
     text = str(error)
-    at = _AT.search(text)
-    return invalid(f"Invalid request: {text}", (at[1] or None) if at else None)
+    found = [match[1] for match in (_AT.search(text), _UNKNOWN.search(text)) if match is not None]
+    return invalid(f"Invalid request: {text}", ".".join(filter(None, found)) or None)

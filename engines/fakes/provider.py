@@ -20,6 +20,8 @@ class Chat:
     form: Format
     read: Callable[[Call], Asked]
     """Raises Problem, or what msgspec raises, for a request that the provider would refuse."""
+    answers_blocked: bool = False
+    """Whether a blocked prompt gets an answer that says so, and not an error."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ class Script(Enum):
     TIMED_OUT = "timed-out"
     OVERLOADED = "overloaded"
     FAILED = "failed"
+    BLOCKED = "blocked"
+    """A filter stops the prompt; some providers tell that as an answer."""
 
     ERROR_MID_STREAM = "error-mid-stream"
     """The provider's error, half-way through the content of a stream."""
@@ -60,6 +62,7 @@ REFUSED: Final = {
     Script.TIMED_OUT: (Kind.TIMED_OUT, "The request took too long."),
     Script.OVERLOADED: (Kind.OVERLOADED, "The service is overloaded."),
     Script.FAILED: (Kind.FAILED, "Internal error."),
+    Script.BLOCKED: (Kind.BLOCKED, "The prompt is blocked by the content policy."),
 }
 """Those that end a request before it began."""
 

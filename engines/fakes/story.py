@@ -37,6 +37,8 @@ class End(Enum):
     REFUSAL = "refusal"
     FILTERED = "filtered"
     BROKEN_CALL = "broken call"
+    BLOCKED = "blocked"
+    """Nothing is answered, for what was asked."""
     UNKNOWN = "unknown"
 
 
@@ -125,6 +127,8 @@ def plan(asked: Asked, counts: Counts, script: Script | None = None, number: int
         parts, end = [Text("This much was")], End.FILTERED
     elif script is Script.BROKEN_CALL:
         parts, end = [], End.BROKEN_CALL
+    elif script is Script.BLOCKED:
+        parts, end = [], End.BLOCKED
     parts, end, sequence = _cut_at_stop(parts, end, asked.stop)
     parts, end = _cut_at_length(parts, end, asked.max_tokens)
     if script is Script.UNKNOWN_FINISH:

@@ -24,6 +24,7 @@ STOP_REASONS: Final = {
 ERRORS: Final = {
     Kind.INVALID: (400, "invalid_request_error"),
     Kind.TOO_LONG: (400, "invalid_request_error"),
+    Kind.BLOCKED: (400, "invalid_request_error"),
     Kind.UNAUTHENTICATED: (401, "authentication_error"),
     Kind.NO_MONEY: (402, "billing_error"),
     Kind.FORBIDDEN: (403, "permission_error"),

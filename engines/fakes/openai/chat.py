@@ -58,11 +58,16 @@ class ChatFormat:
         self, asked: Asked, number: int, index: int, delta: Any, finish: str | None = None, place: Place = Place.CONTENT
     ) -> Frame:
         """One chunk of one choice."""
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
-        value = {**self.head(asked, number, "chat.completion.chunk"), "choices": [choice]}
+        value = {
+            **self.head(asked, number, "chat.completion.chunk"),
+            "choices": [self.choice(index, delta, finish)],
+        }
         if asked.include_usage:
             value["usage"] = None
         return Frame(data_event(value), place)
+
+    def choice(self, index: int, delta: Any, finish: str | None) -> dict[str, Any]:
+        return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
 
     def head(self, asked: Asked, number: int, kind: str) -> dict[str, Any]:
         return {

@@ -9,6 +9,7 @@ from engines.fakes.problems import Kind, Problem
 ERRORS: Final = {
     Kind.INVALID: (400, "invalid_request_error", None),
     Kind.TOO_LONG: (400, "invalid_request_error", "context_length_exceeded"),
+    Kind.BLOCKED: (400, "invalid_request_error", "content_policy_violation"),
     Kind.UNAUTHENTICATED: (401, "invalid_request_error", "invalid_api_key"),
     Kind.FORBIDDEN: (403, "permission_error", None),
     Kind.NOT_FOUND: (404, "invalid_request_error", "model_not_found"),

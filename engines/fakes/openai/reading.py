@@ -18,7 +18,11 @@ _COMPLETION: Final = msgspec.json.Decoder(shapes.CompletionCreate)
 
 def read_chat(body: bytes) -> Asked:
     """The request in `body`. Raises Problem, or what msgspec raises."""
-    request = _CHAT.decode(body)
+    return ask_chat(_CHAT.decode(body))
+
+
+def ask_chat(request: shapes.ChatCreate) -> Asked:
+    """What a decoded request asks for. Raises Problem."""
     check_turns(request.messages)
     tools = () if request.tools is UNSET else tuple(request.tools)
     functions = [tool.function for tool in tools if isinstance(tool, shapes.FunctionTool)]

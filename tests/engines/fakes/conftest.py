@@ -19,3 +19,9 @@ def openai_url() -> Iterator[str]:
 def anthropic_url() -> Iterator[str]:
     with fake("anthropic") as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def gemini_url() -> Iterator[str]:
+    with fake("gemini") as url:
+        yield url

@@ -1,0 +1,1 @@
+"""AI21's API: Jamba's chat completions, and the list of models."""

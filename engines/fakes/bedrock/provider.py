@@ -1,0 +1,49 @@
+"""Bedrock's endpoints and errors. The credentials `AKIAFAKEFAKEFAKEFAKE` with the secret `fake-secret` are known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from engines.fakes.bedrock.reading import read_converse
+from engines.fakes.bedrock.signing import signer
+from engines.fakes.bedrock.writing import ERRORS, ConverseFormat
+from engines.fakes.call import Call, HeaderList
+from engines.fakes.limits import Left
+from engines.fakes.problems import Kind, Problem
+from engines.fakes.provider import Chat, Plain, Refusal
+
+SECRETS: Final = {"AKIAFAKEFAKEFAKEFAKE": "fake-secret"}
+_PATH: Final = re.compile(r"/model/(.+)/(converse|converse-stream)")
+
+
+class Bedrock:
+    """Implements `engines.fakes.provider.Provider`."""
+
+    name = "bedrock"
+
+    def __init__(self, secrets: Mapping[str, str] = SECRETS) -> None:
+        """`secrets` by access key id: their signatures are checked, those of others only in form."""
+        self._secrets = secrets
+
+    def key(self, call: Call) -> str:
+        return call.bearer or signer(call, self._secrets)
+
+    def route(self, call: Call) -> Chat | Plain:
+        found = _PATH.fullmatch(call.path)
+        if call.method != "POST" or found is None:
+            raise Problem(Kind.NOT_FOUND, "The operation does not exist.")
+        model, stream = found[1], found[2] == "converse-stream"
+        return Chat(ConverseFormat(), lambda call: read_converse(call.body, model, stream=stream))
+
+    def refusal(self, problem: Problem, number: int) -> Refusal:
+        status, name = ERRORS[problem.kind]
+        return Refusal(status, {"message": str(problem)}, [(b"x-amzn-errortype", name.encode()), *_id(number)])
+
+    def headers(self, number: int, left: Left) -> HeaderList:
+        return _id(number)
+
+
+def _id(number: int) -> HeaderList:
+    return [(b"x-amzn-requestid", b"00000000-0000-4000-8000-%012d" % number)]

@@ -1,0 +1,1 @@
+"""Cohere's API, version 2: chat, embed, rerank and models."""

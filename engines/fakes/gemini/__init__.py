@@ -1,0 +1,1 @@
+"""Google's Gemini API, and Vertex AI's: generateContent, streamGenerateContent, countTokens and embeddings."""

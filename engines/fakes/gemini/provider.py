@@ -1,0 +1,92 @@
+"""Gemini's endpoints and errors: the Gemini API's with a key, and Vertex AI's with a token of a service account."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final
+
+from engines.fakes.asked import Asked
+from engines.fakes.call import Call, HeaderList
+from engines.fakes.embedding import vector
+from engines.fakes.gemini import shapes
+from engines.fakes.gemini.reading import read, read_generate
+from engines.fakes.gemini.writing import ERRORS, GeminiFormat, error_body
+from engines.fakes.limits import Left
+from engines.fakes.problems import Kind, Problem, invalid
+from engines.fakes.provider import Chat, Plain, Refusal
+
+MODELS: Final = ("gemini-3-pro", "gemini-3-flash", "gemini-embedding-001")
+_DEVELOPER: Final = re.compile(r"/v1(?:beta|alpha)?/models/([^/:]+):(\w+)")
+_VERTEX: Final = re.compile(
+    r"/v1(?:beta1)?/(?:projects/[^/]+/locations/[^/]+/)?publishers/google/models/([^/:]+):(\w+)"
+)
+
+
+class Gemini:
+    """Implements `engines.fakes.provider.Provider`."""
+
+    name = "gemini"
+
+    def key(self, call: Call) -> str:
+        key = call.bearer if _VERTEX.match(call.path) else call.header("x-goog-api-key") or call.query.get("key", "")
+        if not key:
+            raise Problem(Kind.FORBIDDEN, "Method doesn't allow unregistered callers. Please use API Key.")
+        return key
+
+    def route(self, call: Call) -> Chat | Plain:
+        if call.method == "GET" and call.path == "/v1beta/models":
+            return Plain(_models)
+        found = _DEVELOPER.fullmatch(call.path) or _VERTEX.fullmatch(call.path)
+        if call.method != "POST" or found is None:
+            raise Problem(Kind.NOT_FOUND, "Not found.")
+        model, method = found[1], found[2]
+        match method:
+            case "generateContent":
+                return Chat(GeminiFormat(), lambda call: read_generate(call.body, model, stream=False), True)
+            case "streamGenerateContent":
+                return Chat(GeminiFormat(), lambda call: _stream(call, model), True)
+            case "countTokens":
+                return Plain(lambda call: (model, _count(call)))
+            case "embedContent":
+                return Plain(lambda call: (model, {"embedding": _embedding(read(call.body, shapes.EmbedRequest))}))
+            case "batchEmbedContents":
+                return Plain(lambda call: (model, _batch(call)))
+        raise Problem(Kind.NOT_FOUND, f"models/{model} is not found for {method}.")
+
+    def refusal(self, problem: Problem, number: int) -> Refusal:
+        return Refusal(ERRORS[problem.kind][0], error_body(problem), _timing())
+
+    def headers(self, number: int, left: Left) -> HeaderList:
+        return _timing()
+
+
+def _timing() -> HeaderList:
+    return [(b"server-timing", b"gfet4t7; dur=1")]
+
+
+def _stream(call: Call, model: str) -> Asked:
+    if call.query.get("alt") != "sse":
+        raise invalid("this fake streams with alt=sse alone")
+    return read_generate(call.body, model, stream=True)
+
+
+def _count(call: Call) -> Any:
+    read(call.body, shapes.CountTokens)
+    return {"totalTokens": math.ceil(len(call.body) / 4)}
+
+
+def _embedding(request: shapes.EmbedRequest) -> dict[str, Any]:
+    config = request.embed_content_config or {}
+    size = request.output_dimensionality or config.get("outputDimensionality") or 768
+    text = " ".join(part.text or "" for part in request.content.parts)
+    return {"values": vector(text, int(size))}
+
+
+def _batch(call: Call) -> Any:
+    return {"embeddings": [_embedding(request) for request in read(call.body, shapes.BatchEmbed).requests]}
+
+
+def _models(call: Call) -> tuple[str, Any]:
+    able = ["generateContent", "countTokens"]
+    return "", {"models": [{"name": f"models/{name}", "supportedGenerationMethods": able} for name in MODELS]}

@@ -1,0 +1,1 @@
+"""Mistral's API: chat completions, embeddings and models."""
