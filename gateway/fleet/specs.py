@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -21,6 +21,7 @@ from routing.capabilities import Abilities
 from routing.ejection import EjectionSettings
 from routing.fleet import ModelSpec, TargetSpec
 from routing.hedging import HedgingSettings
+from routing.model import LEAST_LOAD, PREFIX
 from routing.route import RetrySettings
 
 NO_ADAPTERS: Final[Mapping[tuple[str, str], bool]] = MappingProxyType({})
@@ -92,7 +93,7 @@ def model_spec(
     return ModelSpec(
         name,
         targets,
-        model.policy.name,
+        model.policy.name or usual_policy(targets, engines),
         retry,
         ms_per_usd=model.policy.ms_per_usd,
         slo_ttft_ms=model.slo.ttft_ms,
@@ -120,6 +121,18 @@ def _abilities(built: Built, target: Target) -> Abilities:
         return Abilities(lacks=lacks)
     takes = frozenset().union(*[egress.takes for egress in translated.values()], target.takes)
     return Abilities(frozenset(translated), takes - lacks, lacks)
+
+
+def usual_policy(targets: Iterable[TargetSpec], engines: Mapping[str, Built]) -> str:
+    """The policy of a model that names none: what caches hold counts where several engines of our own have some.
+
+    Those are the engines that tell their load. One replica by itself leaves nothing to choose, and pays for nothing.
+    """
+    cached: dict[int, set[tuple[str, str]]] = {}
+    for target in targets:
+        if engines[target.engine].engine.tells_load:
+            cached.setdefault(target.tier, set()).update((target.engine, replica) for replica in target.replicas)
+    return PREFIX if any(len(replicas) > 1 for replicas in cached.values()) else LEAST_LOAD
 
 
 def _away(built: Built, zone: str | None) -> frozenset[str]:

@@ -27,14 +27,17 @@ class Target(Section):
     weight: Number = Field(default=1.0, gt=0, le=1_000_000, description="share within the tier, above 0; 1 is usual")
 
 
+PolicyName = Literal["least_load", "prefix", "latency", "session", "cheapest", "slo", "round_robin", "random"]
+
+
 class Policy(Section):
     """How a replica is picked within a tier."""
 
-    name: Literal["least_load", "prefix", "latency", "session", "cheapest", "slo", "round_robin", "random"] = Field(
-        default="least_load",
+    name: PolicyName | None = Field(
+        default=None,
         description="least_load (tokens in flight), prefix (least time, with what caches hold), latency (least time), "
         "session (conversations stay), cheapest, slo (prefix, and the next tier where this one would be late), "
-        "round_robin or random",
+        "round_robin or random; left out, prefix among several replicas of vLLM, else least_load",
     )
     ms_per_usd: Number | None = Field(
         default=None,
@@ -80,7 +83,7 @@ class Model(Section):
     targets: tuple[Target, ...] = Field(
         min_length=1, max_length=256, description="a list such as [{engine: llama, model: meta-llama/Llama-3.1-8B}]"
     )
-    policy: Policy = Field(default=Policy(), description="{name: least_load}")
+    policy: Policy = Field(default=Policy(), description="{name: prefix}")
     admission: AdmissionSection = Field(default=AdmissionSection(), description="{in_flight: 64}")
     hedging: HedgingSection = Field(default=HedgingSection(), description="{enabled: true}")
     continuation: ContinuationSection = Field(default=ContinuationSection(), description="{enabled: true}")

@@ -423,8 +423,9 @@ def test_one_target_is_written_once() -> None:
 @pytest.mark.parametrize(
     ("model", "found"),
     [
+        ({"policy": {"other_zone_ms": 5}}, {}),
         (
-            {"policy": {"other_zone_ms": 5}},
+            {"policy": {"name": "least_load", "other_zone_ms": 5}},
             {"models.chat.policy.other_zone_ms": "means nothing to the policy least_load"},
         ),
         ({"policy": {"name": "random", "other_zone_ms": 0}}, {}),
