@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
 import sys
+from collections import deque
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -46,6 +48,8 @@ from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
 from gateway.workers.link import PipeLink
 
+GC_THRESHOLD = 50_000
+"""Rows are many tuples and no cycles."""
 ORPHAN_S = 40.0
 """Longer than a worker drains whose parent is gone."""
 
@@ -90,16 +94,17 @@ class Client:
         self._url = url
         self._clients = clients
         self._loop = asyncio.get_running_loop()
+        self._stored: deque[int] = deque()
         self.link: PipeLink[FromWriter] = PipeLink(ToWriter, self, supervisor.spawn)
         clients.came()
 
     def told(self, message: ToWriter) -> None:
         if isinstance(message, Batch):
             number = message.number
-            self._writer.put(Item(message, lambda: self._stored(number)))
+            self._writer.put(Item(message, lambda: self._confirm(number)))
         elif isinstance(message, Contents):
             number = message.number
-            self._keeper.put(ContentItem(message, lambda: self._stored(number)))
+            self._keeper.put(ContentItem(message, lambda: self._confirm(number)))
 
     def asked(self, message: ToWriter) -> Awaitable[FromWriter]:
         if isinstance(message, AskState):
@@ -124,7 +129,8 @@ class Client:
         if state.refused or state.away:
             return Spent([], state.refused or state.away)
         try:
-            return Spent(await asyncio.to_thread(spent, self._url, now_s))
+            with self._writer.courtesy.suspended():
+                return Spent(await asyncio.to_thread(spent, self._url, now_s))
         except (DatabaseRefused, SQLAlchemyError) as error:
             return Spent([], str(error))
 
@@ -134,15 +140,26 @@ class Client:
             return Read(away=state.refused or state.away)
         words = wanted_sums if question.what == "costs" else wanted_records
         try:
-            return Read(await asyncio.to_thread(answer, self._url, words(question.asked, question.now_s)))
+            with self._writer.courtesy.suspended():
+                return Read(await asyncio.to_thread(answer, self._url, words(question.asked, question.now_s)))
         except NotWanted as error:
             return Read(wrong=str(error))
         except (DatabaseRefused, SQLAlchemyError) as error:
             return Read(away=str(error))
 
-    def _stored(self, number: int) -> None:
-        """On the thread that has stored it."""
-        self._loop.call_soon_threadsafe(self.link.tell, Stored(number))
+    def _confirm(self, number: int) -> None:
+        """On the thread that has stored it. What a transaction stored is told together."""
+        self._stored.append(number)
+        if len(self._stored) == 1:
+            self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        numbers = []
+        with contextlib.suppress(IndexError):  # the writer's thread may append meanwhile
+            while True:
+                numbers.append(self._stored.popleft())
+        if numbers:
+            self.link.tell(Stored(numbers))
 
 
 async def write(listen_fd: int) -> None:
@@ -186,6 +203,7 @@ async def write(listen_fd: int) -> None:
 def main() -> None:
     os.umask(0o027)  # records are nobody else's to read
     logs.start()
+    gc.set_threshold(GC_THRESHOLD)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(write(int(sys.argv[1])))
 

@@ -24,8 +24,15 @@ class Batch(msgspec.Struct, tag="batch"):
     """Whose: the part that the ids of one worker process have in common."""
     number: int
     """Of this batch, among those of its run."""
-    records: bytes
-    """msgpack of a list of `gateway.accounts.record.RequestRecord`."""
+    slices: list[bytes]
+    """Each as `gateway.store.carried` makes it."""
+    count: int
+    """Of the records in them."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the records."""
+        return sum(map(len, self.slices))
 
 
 class Contents(msgspec.Struct, tag="contents"):
@@ -33,14 +40,15 @@ class Contents(msgspec.Struct, tag="contents"):
 
     run: str
     number: int
-    records: bytes
-    """msgpack of a list of `gateway.store.contents.content.Content`."""
+    slices: list[bytes]
+    """Each is msgpack of a list of `gateway.store.contents.content.Content`."""
+    count: int
 
 
 class Stored(msgspec.Struct, tag="stored"):
-    """The writer has this batch for good: in the database, or in a file of its own."""
+    """The writer has these batches for good: in the database, or in a file of its own."""
 
-    number: int
+    numbers: list[int]
 
 
 class AskState(msgspec.Struct, tag="ask_state"):

@@ -5,24 +5,30 @@ The first byte says which, so that what was packed comes back as it was.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 TEXT, UUID, HEX, CHAT = b"\x00", b"\x01", b"\x02", b"\x03"
 _CHAT: Final = "chatcmpl-"
-_hex32: Final = re.compile(r"[0-9a-f]{32}").fullmatch
-_uuid: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 
 
 def pack(text: str) -> bytes | None:
     """None for an empty text."""
     size = len(text)
-    if size == 36 and _uuid(text):
-        return UUID + bytes.fromhex(text.replace("-", ""))
-    if size == 32 and _hex32(text):
-        return HEX + bytes.fromhex(text)
-    if size == 41 and text.startswith(_CHAT) and _hex32(text[9:]):
-        return CHAT + bytes.fromhex(text[9:])
+    kind = b""
+    if size == 36:
+        kind, digits = UUID, text.replace("-", "")
+    elif size == 32:
+        kind, digits = HEX, text
+    elif size == 41:
+        kind, digits = CHAT, text[len(_CHAT) :]
+    if kind:
+        try:
+            packed = kind + bytes.fromhex(digits)
+        except ValueError:
+            pass
+        else:
+            if unpack(packed) == text:  # it may have upper-case digits, or blanks and hyphens elsewhere
+                return packed
     return TEXT + text.encode("utf-8", "replace") if text else None
 
 

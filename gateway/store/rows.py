@@ -5,7 +5,7 @@ Tuples in the order of `COLUMNS`, built by hand: this is most of what the writer
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -26,15 +26,27 @@ Row = tuple[Any, ...]
 Cells = dict[tuple[int, ...], list[int]]
 
 
+def _count(tokens: int | None) -> int | None:
+    """Of tokens of an optional kind: none are not kept."""
+    if not tokens:
+        return None
+    return min(MOST, tokens)
+
+
+def _us(ms: float | None) -> int | None:
+    return None if ms is None else int(ms * 1e3 + 0.5)
+
+
 def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
     """`codes` has the number of each string. Raises ValueError for a record whose id is none."""
-    identity = bytes.fromhex(record.record_id)
+    record_id = record.record_id
+    identity = bytes.fromhex(record_id)
     if len(identity) != 16:
         raise ValueError("a record id has 32 hex digits")
     cost_usd = record.cost_usd
     request_id = record.request_id
-    ttft_ms, tpot_ms, overhead_ms, queue_ms = record.ttft_ms, record.tpot_ms, record.overhead_ms, record.queue_ms
     input_tokens, output_tokens = record.input_tokens, record.output_tokens
+    tries = record.tries
     return (
         identity,
         record.status,
@@ -56,100 +68,77 @@ def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
         codes[record.response_model],
         codes[record.system_fingerprint],
         codes[record.bundle],
-        None if request_id == record.record_id else pack(request_id),
+        None if request_id == record_id else pack(request_id),
         pack(record.trace_id) if record.trace_id else None,
         pack(record.response_id),
-        int(record.duration_ms * 1e3 + 0.5),
-        None if ttft_ms is None else int(ttft_ms * 1e3 + 0.5),
-        None if tpot_ms is None else int(tpot_ms * 1e3 + 0.5),
-        None if overhead_ms is None else int(overhead_ms * 1e3 + 0.5),
-        None if queue_ms is None else int(queue_ms * 1e3 + 0.5),
+        _us(record.duration_ms),
+        _us(record.ttft_ms),
+        _us(record.tpot_ms),
+        _us(record.overhead_ms),
+        _us(record.queue_ms),
         input_tokens if input_tokens is None or input_tokens < MOST else MOST,
         output_tokens if output_tokens is None or output_tokens < MOST else MOST,
-        (min(MOST, one)) if (one := record.cached_tokens) else None,
-        (min(MOST, one)) if (one := record.cache_write_tokens) else None,
-        (min(MOST, one)) if (one := record.reasoning_tokens) else None,
+        _count(record.cached_tokens),
+        _count(record.cache_write_tokens),
+        _count(record.reasoning_tokens),
         None if cost_usd is None else int(cost_usd * 1e9 + 0.5) if cost_usd < MOST_USD else MOST,
-        (min(MOST, one)) if (one := record.input_audio_tokens) else None,
-        (min(MOST, one)) if (one := record.input_image_tokens) else None,
-        (min(MOST, one)) if (one := record.output_audio_tokens) else None,
-        (min(MOST, one)) if (one := record.output_image_tokens) else None,
-        (min(MOST, one)) if (one := record.cache_write_1h_tokens) else None,
-        msgspec.json.encode(record.tries) if record.tries is not None and len(record.tries) > 1 else None,
+        _count(record.input_audio_tokens),
+        _count(record.input_image_tokens),
+        _count(record.output_audio_tokens),
+        _count(record.output_image_tokens),
+        _count(record.cache_write_1h_tokens),
+        msgspec.json.encode(tries) if tries is not None and len(tries) > 1 else None,
     )
 
 
-def sums(rows: Iterable[Row], estimated: int) -> tuple[Cells, Cells]:
-    """What these rows add to `hourly` and to `daily_keys`; `estimated` is the number of that usage source."""
+def sums(rows: Sequence[Row], estimated: int) -> tuple[Cells, Cells]:
+    """What these rows add to `hourly` and to `daily_keys`; `estimated` is the number of that usage source.
+
+    Rows are added up once, by hour and key, and those sums into both.
+    """
     by_hour: Cells = {}
     by_day: Cells = {}
-    for (
-        identity,
-        _status,
-        _stream,
-        attempts,
-        _operation,
-        model,
-        engine,
-        _replica,
-        arm,
-        upstream_model,
-        error,
-        _finish_reason,
-        usage_source,
-        key_id,
-        tenant,
-        _price_source,
-        _service_tier,
-        _response_model,
-        _system_fingerprint,
-        _bundle,
-        _request_id,
-        _trace_id,
-        _response_id,
-        duration_us,
-        ttft_us,
-        _tpot_us,
-        _overhead_us,
-        _queue_us,
-        input_tokens,
-        output_tokens,
-        cached_tokens,
-        cache_write_tokens,
-        reasoning_tokens,
-        cost_nanousd,
-        *_,
-    ) in rows:
-        hour = int.from_bytes(identity[:6], "big") // HOUR_MS
-        key = (hour, model, engine, upstream_model, arm, tenant)
-        cell = by_hour.get(key)
-        if cell is None:
-            cell = by_hour[key] = [0] * len(MEASURES)
-        daily_key = (hour // 24, key_id, tenant, model, engine, upstream_model, arm)
-        daily = by_day.get(daily_key)
-        if daily is None:
-            daily = by_day[daily_key] = [0] * len(MEASURES)
-        for sum_of in (cell, daily):
-            sum_of[0] += 1
-            if error:
-                sum_of[1] += 1
-            if cost_nanousd is not None:
-                sum_of[9] += cost_nanousd
-            elif attempts:
-                sum_of[2] += 1
-            if usage_source == estimated:
-                sum_of[3] += 1
-            if input_tokens is not None:
-                sum_of[4] += input_tokens
-                sum_of[5] += output_tokens or 0
-                if cached_tokens:
-                    sum_of[6] += cached_tokens
-                if cache_write_tokens:
-                    sum_of[7] += cache_write_tokens
-                if reasoning_tokens:
-                    sum_of[8] += reasoning_tokens
-            sum_of[10] += duration_us
-            if ttft_us is not None:
-                sum_of[11] += ttft_us
-                sum_of[12] += 1
+    for key, cell in _fine(rows, estimated).items():
+        hour, model, engine, upstream_model, arm, tenant, key_id = key
+        _add(by_hour, (hour, model, engine, upstream_model, arm, tenant), cell)
+        _add(by_day, (hour // 24, key_id, tenant, model, engine, upstream_model, arm), cell)
     return by_hour, by_day
+
+
+def _add(cells: Cells, key: tuple[int, ...], more: list[int]) -> None:
+    cell = cells.get(key)
+    cells[key] = more if cell is None else [one + another for one, another in zip(cell, more, strict=True)]
+
+
+def _fine(rows: Sequence[Row], estimated: int) -> Cells:
+    """Sums by hour, model, engine, upstream model, arm, tenant and key."""
+    cells: Cells = {}
+    for row in rows:
+        hour = int.from_bytes(row[0][:6], "big") // HOUR_MS
+        key = (hour, row[5], row[6], row[9], row[8], row[14], row[13])
+        cell = cells.get(key)
+        if cell is None:
+            cell = cells[key] = [0] * len(MEASURES)
+        cell[0] += 1
+        if row[10]:
+            cell[1] += 1
+        cost_nanousd = row[33]
+        if cost_nanousd is not None:
+            cell[9] += cost_nanousd
+        elif row[3]:
+            cell[2] += 1
+        if row[12] == estimated:
+            cell[3] += 1
+        input_tokens = row[28]
+        if input_tokens is not None:
+            cell[4] += input_tokens
+            cell[5] += row[29] or 0
+            cell[6] += row[30] or 0
+            cell[7] += row[31] or 0
+            cell[8] += row[32] or 0
+        cell[10] += row[23]
+        ttft_us = row[24]
+        if ttft_us is not None:
+            cell[11] += ttft_us
+            cell[12] += 1
+    return cells

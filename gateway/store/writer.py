@@ -19,14 +19,18 @@ import msgspec
 import structlog
 
 from gateway import clock
-from gateway.accounts.record import RequestRecord
+from gateway.store.carried import arrived
+from gateway.store.courtesy import Courtesy
 from gateway.store.database import Database, DatabaseAway, DatabaseRefused, Records
 from gateway.store.messages import Batch, State
 from gateway.store.settled import ended_runs
 from gateway.store.spill import Spill, next_spilled, spilled_bytes
 
-MOST_RECORDS = 2_000
-"""In one transaction: from 1,000 on, more make nothing faster."""
+ENOUGH_RECORDS = 1_000
+"""For one transaction: more make nothing faster."""
+GATHER_S = 0.1
+"""How long a batch waits for that many: a transaction of a few records costs each of them several times as much. Its
+worker keeps it until it is confirmed, so waiting risks nothing."""
 SWEEP_S = 0.5
 RETRY_S = 1.0
 DAY_MS = 86_400_000
@@ -56,6 +60,7 @@ class Writer:
         retention_days: int = 90,
         retry_s: float = RETRY_S,
         sweep_s: float = SWEEP_S,
+        gather_s: float = GATHER_S,
         spill: Spill | None = None,
         failed: Callable[[], None] = lambda: None,
     ) -> None:
@@ -66,10 +71,10 @@ class Writer:
         self._retention_ms = retention_days * DAY_MS
         self._retry_s = retry_s
         self._sweep_s = sweep_s
+        self._gather_s = gather_s
         self._failed = failed
         self._spill = spill or Spill(data_dir, name)
         self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
-        self._decode = msgspec.msgpack.Decoder(list[RequestRecord]).decode
         self._decode_batch = msgspec.msgpack.Decoder(Batch).decode
         self._database: Database | None = None
         self._kept: list[Item] = []
@@ -84,6 +89,7 @@ class Writer:
         """Runs that had ended at the last sweep."""
         self.opened = threading.Event()
         """Set once it is known whether the database can be used."""
+        self.courtesy = Courtesy()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -99,15 +105,18 @@ class Writer:
 
     def close(self) -> None:
         """Store all that came, then end. Blocks."""
-        self._queue.put(None)
-        self._thread.join()
+        with self.courtesy.suspended():
+            self._queue.put(None)
+            self._thread.join()
 
     # From here on: the thread.
 
     def _run(self) -> None:
         try:
-            while self._step():
-                pass
+            more = self._step()  # the gateway's start waits for it
+            self.courtesy.begin()
+            while more:
+                more = self._step()
         except Exception:
             log.exception("writer_failed")
             self._failed()
@@ -129,20 +138,21 @@ class Writer:
         return not last
 
     def _take(self) -> tuple[list[Item], bool]:
-        """What waits, at most `MOST_RECORDS` or so of it; True with the last."""
+        """What comes until it is enough, or the first has waited for `gather_s`; True with the last."""
         items: list[Item] = []
-        size = 0
-        wait_s = self._sweep_s if self.opened.is_set() else 0.0
-        while size < MOST_RECORDS * 500:  # bytes of records
+        count = 0
+        until_s = clock.monotonic() + (self._sweep_s if self.opened.is_set() else 0.0)
+        while count < ENOUGH_RECORDS:
             try:
-                item = self._queue.get(timeout=wait_s) if wait_s else self._queue.get_nowait()
+                item = self._queue.get(timeout=max(0.0, until_s - clock.monotonic()))
             except queue.Empty:
                 break
             if item is None:
                 return items, True
+            if not items:
+                until_s = clock.monotonic() + self._gather_s
             items.append(item)
-            size += len(item.batch.records)
-            wait_s = 0.0
+            count += item.batch.count
         return items, False
 
     def _write(self, items: list[Item]) -> None:
@@ -170,7 +180,7 @@ class Writer:
         read: list[Records] = []
         for batch in batches:
             try:
-                read.append(Records(batch.run, self._decode(batch.records)))
+                read.append(Records(batch.run, [record for one in batch.slices for record in arrived(one)]))
             except _UNREADABLE as error:
                 log.error("batch_unreadable", run=batch.run, number=batch.number, why=str(error))
         try:
@@ -223,6 +233,7 @@ class Writer:
     # -- what waits in files, and what has ended -----------------------------------------------------------------------
 
     def _sweep(self, last: bool) -> None:
+        self.courtesy.waits(spilled_bytes(self._data_dir))
         if self._database is None:
             return
         try:
@@ -250,7 +261,7 @@ class Writer:
                     some.append(self._decode_batch(frame))
                 except _UNREADABLE as error:
                     log.error("batch_unreadable", file=path.name, why=str(error))
-                if len(some) >= 20:
+                if sum(batch.count for batch in some) >= ENOUGH_RECORDS:
                     self._stored += self._insert(some)
                     some = []
             if some:

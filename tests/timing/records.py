@@ -20,11 +20,11 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 import uvloop
 
 from gateway.accounts.record import RequestRecord
 from gateway.store.__main__ import open_database
+from gateway.store.carried import arrived, carried
 from gateway.store.database import Records
 from gateway.store.messages import Batch, FromWriter, Stored, ToWriter
 from gateway.store.opening import engine_of
@@ -84,17 +84,16 @@ def batches(count: int, span_ms: int) -> Iterator[bytes]:
     rng = random.Random(1)
     for start in range(0, count, TRANSACTION):
         some = [record(n, START_MS + n * span_ms // count, rng) for n in range(start, min(start + TRANSACTION, count))]
-        yield msgspec.msgpack.encode(some)
+        yield carried(some)
 
 
 def write(url: str, count: int, span_ms: int) -> float:
     """Records per second of the writer's CPU time."""
-    decode = msgspec.msgpack.Decoder(list[RequestRecord]).decode
     database = open_database(url)
     took_s, stored = 0.0, 0
     for data in batches(count, span_ms):
         began_s = time.process_time()
-        stored += database.insert([Records(RUN, decode(data))])
+        stored += database.insert([Records(RUN, list(arrived(data)))])
         took_s += time.process_time() - began_s
     database.close()
     assert stored == count
@@ -155,7 +154,7 @@ class Taker:
 
     def told(self, message: ToWriter) -> None:
         if isinstance(message, Batch):
-            self.link.tell(Stored(message.number))
+            self.link.tell(Stored([message.number]))
 
     async def asked(self, message: ToWriter) -> FromWriter:
         raise TypeError

@@ -74,7 +74,7 @@ class Gatherer:
             except UnicodeEncodeError:  # a lone surrogate in what an engine said
                 self._unwritable += 1
         if parts:
-            self._shipping.take(self._encode(parts), len(parts))
+            self._shipping.take([self._encode(parts)], len(parts))
 
     async def _step(self) -> None:
         if not self._closed:

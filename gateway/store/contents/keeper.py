@@ -145,7 +145,7 @@ class Keeper:
     def _redacted(self, batch: Contents) -> list[ContentRecord]:
         """What may be kept of a batch."""
         try:
-            contents = self._decode(batch.records)
+            contents = [content for one in batch.slices for content in self._decode(one)]
         except _UNREADABLE as error:
             log.error("contents_unreadable", run=batch.run, number=batch.number, why=type(error).__name__)
             return []

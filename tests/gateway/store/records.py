@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from gateway.accounts.record import RequestRecord
+from gateway.store.carried import carried
 from gateway.store.database import Records
 from gateway.store.messages import Batch
 from gateway.store.opening import engine_of
@@ -63,7 +62,7 @@ class Made:
     def batch(self, records: Records) -> Batch:
         """As a worker sends it."""
         self._batches += 1
-        return Batch(self.run, self._batches, msgspec.msgpack.encode(records.records))
+        return Batch(self.run, self._batches, [carried(records.records)], len(records.records))
 
 
 def stored(url: str, wanted: Wanted | None = None, *, content: bool = False) -> list[dict[str, Any]]:

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import astuple
 
-from gateway.accounts.record import RequestRecord
+from gateway.store.carried import CarriedRecord, arrived
 from gateway.store.messages import AskState, Batch, FromWriter, State, Stored, ToWriter
 from gateway.store.recorder import BATCH_RECORDS, Recorder
 from gateway.store.shipping import WINDOW, Shipping
@@ -65,7 +66,7 @@ class FakeWriter:
         if isinstance(message, Batch):
             self.batches.append(message)
             if self.willing:
-                self.links[-1].tell(Stored(message.number))
+                self.links[-1].tell(Stored([message.number]))
 
     async def asked(self, message: ToWriter) -> FromWriter:
         assert isinstance(message, AskState)
@@ -74,12 +75,18 @@ class FakeWriter:
     def link_lost(self) -> None: ...
 
 
+def _rest(_s: float) -> None:
+    """A file system that is quick needs no rest."""
+
+
 class Scene:
     def __init__(self, directory: Path, supervisor: Supervisor, **changes: Any) -> None:
         self.directory = directory
         path = str(directory / "s")
         self.writer = FakeWriter(path, supervisor)
-        self.shipping = Shipping(RUN, path, directory, supervisor.spawn, **{"patience_s": 3600.0, **changes})
+        self.shipping = Shipping(
+            RUN, path, directory, supervisor.spawn, **{"patience_s": 3600.0, "sleep": _rest, **changes}
+        )
 
     async def until(self, true: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
@@ -110,7 +117,7 @@ def spilled(directory: Path) -> list[int]:
 async def test_batches_come_in_their_order_and_are_forgotten_once_confirmed(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         for _ in range(3 * WINDOW):
-            s.shipping.take(b"x" * 100, 5)
+            s.shipping.take([b"x" * 100], 5)
         await s.until(lambda: not s.shipping.kept)
         assert (s.writer.numbers, s.shipping.held_bytes) == (list(range(1, 3 * WINDOW + 1)), 0)
 
@@ -119,7 +126,7 @@ async def test_a_few_at_a_time_are_on_their_way(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         s.writer.willing = False
         for _ in range(3 * WINDOW):
-            s.shipping.take(b"x", 1)
+            s.shipping.take([b"x"], 1)
         await s.until(lambda: len(s.writer.batches) == WINDOW)
         for _ in range(20):
             await s.shipping.step()
@@ -128,15 +135,15 @@ async def test_a_few_at_a_time_are_on_their_way(tmp_path: Path) -> None:
 
 async def test_a_writer_that_comes_back_is_sent_again_what_it_had_not_confirmed(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
-        s.shipping.take(b"a", 1)
+        s.shipping.take([b"a"], 1)
         await s.until(lambda: not s.shipping.kept)
         s.writer.willing = False
         for _ in range(3):
-            s.shipping.take(b"b", 1)
+            s.shipping.take([b"b"], 1)
         await s.until(lambda: len(s.writer.batches) == 4)
         s.writer.die()
         await s.until(lambda: s.shipping._link is None)
-        s.shipping.take(b"c", 1)
+        s.shipping.take([b"c"], 1)
         s.writer.willing = True
         await s.writer.start()
         await s.until(lambda: not s.shipping.kept)
@@ -147,13 +154,13 @@ async def test_what_the_writer_does_not_take_in_time_goes_to_a_file_and_nothing_
     async with scene(tmp_path, patience_s=0.0) as s:
         s.writer.willing = False
         for _ in range(WINDOW + 5):
-            s.shipping.take(b"x", 1)
+            s.shipping.take([b"x"], 1)
         await s.until(lambda: not s.shipping.kept)
         assert s.shipping.held_bytes == 0
         assert spilled(tmp_path) == []  # it is still being written
         s.writer.willing = True
         s.shipping._patience_s = 3600.0
-        s.shipping.take(b"y", 1)
+        s.shipping.take([b"y"], 1)
         await s.until(lambda: not s.shipping.kept and not s.shipping._spill.open)
         assert spilled(tmp_path) == list(range(1, WINDOW + 6))
         assert s.writer.numbers[-1] == WINDOW + 6
@@ -162,7 +169,7 @@ async def test_what_the_writer_does_not_take_in_time_goes_to_a_file_and_nothing_
 async def test_a_file_is_left_to_the_writer_though_nothing_follows_it(tmp_path: Path) -> None:
     async with scene(tmp_path, patience_s=0.0) as s:
         s.writer.willing = False
-        s.shipping.take(b"x", 1)
+        s.shipping.take([b"x"], 1)
         await s.until(lambda: not s.shipping.kept)
         await s.shipping.step()
         assert spilled(tmp_path) == [1]
@@ -172,7 +179,7 @@ async def test_too_much_at_once_goes_to_a_file_at_once(tmp_path: Path) -> None:
     async with scene(tmp_path, spill_bytes=1000) as s:
         s.writer.willing = False
         for _ in range(2 * WINDOW):
-            s.shipping.take(b"x" * 100, 1)
+            s.shipping.take([b"x" * 100], 1)
         await s.until(lambda: not s.shipping.kept)
         assert s.shipping.dropped == 0
 
@@ -188,7 +195,7 @@ async def test_with_no_writer_and_no_room_records_are_held_to_a_bound_and_then_d
     async with scene(tmp_path, patience_s=0.0, hold_bytes=1000, spill=NoRoom(tmp_path, RUN)) as s:
         s.writer.willing = False
         for _ in range(15):
-            s.shipping.take(b"x" * 100, 7)
+            s.shipping.take([b"x" * 100], 7)
         await s.shipping.step()
         assert (s.shipping.kept, s.shipping.held_bytes, s.shipping.dropped) == (10, 1000, 35)
         s.writer.die()
@@ -202,12 +209,12 @@ async def test_with_no_writer_and_no_room_records_are_held_to_a_bound_and_then_d
 
 async def test_the_end_waits_for_the_writer_and_leaves_the_rest_in_a_file(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
-        s.shipping.take(b"x", 1)
+        s.shipping.take([b"x"], 1)
         await s.shipping.close(20.0)
         assert (s.writer.numbers, spilled(tmp_path)) == ([1], [])
     async with scene(tmp_path) as s:
         s.writer.willing = False
-        s.shipping.take(b"x", 1)
+        s.shipping.take([b"x"], 1)
         await s.shipping.close(0.0)
         assert (spilled(tmp_path), s.shipping.kept, s.shipping.dropped) == ([1], 0, 0)
 
@@ -215,12 +222,12 @@ async def test_the_end_waits_for_the_writer_and_leaves_the_rest_in_a_file(tmp_pa
 # -- the recorder ------------------------------------------------------------------------------------------------------
 
 
-def recorder() -> tuple[Recorder, memoryview, list[tuple[list[RequestRecord], int]]]:
+def recorder() -> tuple[Recorder, memoryview, list[tuple[list[CarriedRecord], int]]]:
     settled = memoryview(bytearray(8)).cast("Q")
-    taken: list[tuple[list[RequestRecord], int]] = []
+    taken: list[tuple[list[CarriedRecord], int]] = []
 
-    def take(data: bytes, count: int) -> None:
-        taken.append((msgspec.msgpack.decode(data, type=list[RequestRecord]), count))
+    def take(slices: list[bytes], count: int) -> None:
+        taken.append(([record for data in slices for record in arrived(data)], count))
 
     return Recorder(settled, take), settled, taken
 
@@ -234,7 +241,7 @@ def test_records_are_handed_on_together_and_counted_one_by_one() -> None:
     recording.flush()
     recording.flush()
     assert [count for _, count in taken] == [BATCH_RECORDS, 3]
-    assert [record for records, _ in taken for record in records] == made.all
+    assert [astuple(record) for records, _ in taken for record in records] == [astuple(record) for record in made.all]
 
 
 def test_a_record_that_is_no_text_costs_only_itself() -> None:

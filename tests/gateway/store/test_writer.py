@@ -15,7 +15,7 @@ from gateway.store.database import Database, DatabaseAway, DatabaseRefused, Reco
 from gateway.store.messages import Batch
 from gateway.store.settled import Settled
 from gateway.store.spill import Spill, spilled_bytes
-from gateway.store.writer import MOST_WAITING, Item, Writer
+from gateway.store.writer import ENOUGH_RECORDS, MOST_WAITING, Item, Writer
 from tests.gateway.store.records import Made, sqlite_url, stored, sums
 
 
@@ -55,6 +55,25 @@ class NoRoom(Spill):
 
     def append(self, parts: Any) -> None:
         raise OSError(28, "No space left on device")
+
+
+class Counting:
+    """A database that only notes how many batches came together."""
+
+    def __init__(self) -> None:
+        self.transactions: list[int] = []
+
+    def insert(self, batches: Sequence[Records]) -> int:
+        self.transactions.append(len(batches))
+        return 0
+
+    def end_run(self, run: str, settled: int, now_ms: int) -> int:
+        return 0
+
+    def expire(self, before_ms: int) -> bool:
+        return False
+
+    def close(self) -> None: ...
 
 
 class Scene:
@@ -99,6 +118,17 @@ def test_what_came_is_stored_and_confirmed_in_its_order(tmp_path: Path) -> None:
         scene.put(made, made.some(7))
     scene.writer.close()
     assert (scene.confirmed, len(stored(scene.url)), scene.writer.state().stored) == (list(range(1, 11)), 70, 70)
+
+
+def test_batches_share_a_transaction_until_it_is_large_enough(tmp_path: Path) -> None:
+    made, database = Made(), Counting()
+    writer = Writer(lambda: database, tmp_path, "w", sweep_s=0.01)
+    some = made.some(ENOUGH_RECORDS // 2 - 1)
+    for _ in range(5):
+        writer.put(Item(made.batch(some), lambda: None))
+    writer.start()
+    writer.close()
+    assert database.transactions == [3, 2]
 
 
 def test_while_the_database_is_away_records_are_confirmed_from_a_file_and_stored_on_its_return(tmp_path: Path) -> None:
@@ -156,7 +186,7 @@ def test_a_batch_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
     spill.append([b"\xc1", msgspec.msgpack.encode(made.batch(made.some(2)))])
     spill.close()
     scene = Scene(tmp_path)
-    scene.writer.put(Item(Batch(made.run, 99, b"\xc1"), lambda: scene._stored(99)))
+    scene.writer.put(Item(Batch(made.run, 99, [b"\xc1"], 1), lambda: scene._stored(99)))
     scene.put(made, made.some(3))
     scene.wait_for(2)
     scene.writer.close()

@@ -33,7 +33,7 @@ def content(record_id: str, prompt: str = "who?", answer: str = "me@x.org", **ch
 
 
 def batch(*contents: Content, number: int = 1) -> Contents:
-    return Contents(RUN, number, msgspec.msgpack.encode(list(contents)))
+    return Contents(RUN, number, [msgspec.msgpack.encode(list(contents))], len(contents))
 
 
 def kept(url: str) -> list[tuple[str | None, str | None, str]]:

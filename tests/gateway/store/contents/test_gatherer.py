@@ -45,8 +45,9 @@ class FakeWriter:
     def told(self, message: ToWriter) -> None:
         assert isinstance(message, Contents)
         assert self._link is not None
-        self.contents += msgspec.msgpack.decode(message.records, type=list[Content])
-        self._link.tell(Stored(message.number))
+        for one in message.slices:
+            self.contents += msgspec.msgpack.decode(one, type=list[Content])
+        self._link.tell(Stored([message.number]))
 
     async def asked(self, message: ToWriter) -> FromWriter:
         raise TypeError

@@ -163,7 +163,7 @@ def test_with_no_database_and_no_room_contents_are_dropped_and_counted(tmp_path:
 
 def test_a_batch_that_cannot_be_read_costs_only_itself(scene: Scene) -> None:
     (one,) = recorded(scene.url, 1)
-    scene.put(Contents("0123456789ab", 1, b"\xff nonsense"))
+    scene.put(Contents("0123456789ab", 1, [b"\xff nonsense"], 1))
     scene.put(batch(content(one), number=2))
     scene.until(2)
     assert len(kept(scene.url)) == 1
