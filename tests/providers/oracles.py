@@ -153,6 +153,8 @@ def anthropic(url: str) -> Meaning:
                 elif event.type == "content_block_stop" and event.content_block.type == "tool_use":
                     said.append(["tool", event.content_block.name, event.content_block.input])
             message = stream.get_final_message()
+    if message.stop_details:
+        said.append(["refused", message.stop_details.explanation])
     ends = [_end(message.stop_reason)]
     if ends[0][0] == "finish":
         counts = message.usage
@@ -194,6 +196,8 @@ def cohere_v2(url: str) -> Meaning:
         if event.type == "content-delta":
             content = event.delta.message.content
             said.append(["reasoning", content.thinking] if content.thinking else ["text", content.text or ""])
+        elif event.type == "tool-plan-delta":
+            said.append(["reasoning", event.delta.message.tool_plan])
         elif event.type == "tool-call-start":
             calls[event.index] = [event.delta.message.tool_calls.function.name, ""]
         elif event.type == "tool-call-delta":
@@ -202,8 +206,8 @@ def cohere_v2(url: str) -> Meaning:
             end = event.delta
     ends = [_end(end and end.finish_reason)]
     if ends[0][0] == "finish":
-        counts = end.usage
-        ends.append(usage(int(counts.tokens.input_tokens), int(counts.tokens.output_tokens), int(counts.cached_tokens)))
+        billed = end.usage.billed_units
+        ends.append(usage(int(billed.input_tokens), int(billed.output_tokens), int(end.usage.cached_tokens)))
     return [*said, *(tool(*call) for call in calls.values()), *ends]
 
 

@@ -17,7 +17,7 @@ from engines.fakes.anthropic.writing import MessagesFormat
 from engines.fakes.asked import Asked, Tool
 from engines.fakes.azure.provider import AzureChatFormat
 from engines.fakes.bedrock.writing import ConverseFormat
-from engines.fakes.cohere.writing import CohereFormat
+from engines.fakes.cohere.writing import PLAN, CohereFormat
 from engines.fakes.frames import Cut, Format, scripted
 from engines.fakes.gemini.writing import GeminiFormat
 from engines.fakes.mistral.provider import MistralFormat
@@ -47,6 +47,12 @@ class Habits:
     filtered: str = "content_filter"
     """The reason to finish, or `failed`."""
     broken_call: str = "failed"
+    not_billed: int = 0
+    """Prompt tokens that are told beside those that are billed; these count."""
+    plans: str = ""
+    """What it thinks before it calls tools."""
+    explains_refusal: str = ""
+    """What it says of a refusal beside its text."""
     tokens_in_half: int = 3
     """Of five, what comes before half of the events of content are over."""
     hides: tuple[str, ...] = ()
@@ -57,9 +63,11 @@ PROVIDERS = {
     "openai": Habits(ChatFormat(), reasoning=False, refuses=True, hides=("broken-call",)),
     "responses": Habits(ResponsesFormat(), refuses=True, tokens_in_half=4),
     "azure": Habits(AzureChatFormat(), reasoning=False, refuses=True, hides=("broken-call",)),
-    "anthropic": Habits(MessagesFormat(), written=True, finishes_refusal="content_filter"),
+    "anthropic": Habits(
+        MessagesFormat(), written=True, finishes_refusal="content_filter", explains_refusal="It is refused."
+    ),
     "gemini": Habits(GeminiFormat(), hides=("pings",)),
-    "cohere": Habits(CohereFormat(), reasoning_tokens=False, filtered="failed"),
+    "cohere": Habits(CohereFormat(), reasoning_tokens=False, filtered="failed", not_billed=2, plans=PLAN),
     "mistral": Habits(MistralFormat(), cached=False, reasoning_tokens=False, filtered="failed"),
     "ai21": Habits(
         JambaFormat(),
@@ -126,9 +134,11 @@ def _case(
 
 
 def _means(habits: Habits, story: Story, script: Script | None) -> Meaning:
-    said = []
+    said: Meaning = []
     for part in story.parts:
         if isinstance(part, Call):
+            if part.number == 0 and habits.plans:
+                said.append(["reasoning", habits.plans])
             said.append(["tool", part.name, part.arguments])
         elif isinstance(part, Reasoning):
             said += [["reasoning", part.text]] if habits.reasoning else []
@@ -143,6 +153,7 @@ def _means(habits: Habits, story: Story, script: Script | None) -> Meaning:
     finish = FINISHES.get(story.end, "")
     if story.end is End.REFUSAL:
         finish = habits.finishes_refusal
+        said += [["refused", habits.explains_refusal]] if habits.explains_refusal else []
     elif story.end is End.FILTERED:
         finish = habits.filtered
     elif story.end is End.BROKEN_CALL:
@@ -156,7 +167,7 @@ def _means(habits: Habits, story: Story, script: Script | None) -> Meaning:
 
 def _usage(habits: Habits, counts: Counts) -> list[Any]:
     return usage(
-        counts.prompt,
+        counts.prompt - habits.not_billed,
         counts.output,
         counts.cached if habits.cached else 0,
         counts.cache_written if habits.written else 0,
