@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DIGITS: Final = 12
 """Of the hash, in hex: of a million bundles two are the same once in 500 databases."""
 _NO_PART: Final[Any] = {
+    "adapters": {"load", "per_replica"},
     "api_key": True,
     "ca_file": True,
     "connections": True,

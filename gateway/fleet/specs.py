@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -14,11 +14,14 @@ from gateway.fleet.engines import Built
 from gateway.fleet.steps import at_once
 from gateway.settings import Model, Settings
 from gateway.settings.sections.ejection import EjectionSection
+from gateway.settings.sections.models import Target
 from routing.admission import AdmissionSettings
 from routing.breaker import BreakerSettings
+from routing.capabilities import Abilities
 from routing.ejection import EjectionSettings
 from routing.fleet import ModelSpec, TargetSpec
 from routing.hedging import HedgingSettings
+from routing.model import LEAST_LOAD, PREFIX
 from routing.route import RetrySettings
 
 NO_ADAPTERS: Final[Mapping[tuple[str, str], bool]] = MappingProxyType({})
@@ -80,6 +83,7 @@ def model_spec(
             tier=target.tier,
             weight=target.weight,
             away=_away(engines[target.engine], zone),
+            abilities=_abilities(engines[target.engine], target),
             adapter=(target.engine, target.model) in adapters,
             loads=adapters.get((target.engine, target.model), False),
             **_prices(rates[target.engine, target.model]),
@@ -89,7 +93,7 @@ def model_spec(
     return ModelSpec(
         name,
         targets,
-        model.policy.name,
+        model.policy.name or usual_policy(targets, engines),
         retry,
         ms_per_usd=model.policy.ms_per_usd,
         slo_ttft_ms=model.slo.ttft_ms,
@@ -102,11 +106,33 @@ def model_spec(
             comment_interval_s=model.admission.comment_interval_s or 0.0,
         ),
         hedging=HedgingSettings(model.hedging.after_ms) if model.hedging.enabled else None,
+        drops=model.unsupported == "drop",
         other_zone_ms=model.policy.other_zone_ms,
         slow_start_s=model.slow_start_s,
         ejection=_ejection(model.ejection),
         continuations=model.continuation.per_request if model.continuation.enabled else 0,
     )
+
+
+def _abilities(built: Built, target: Target) -> Abilities:
+    """What the engine's format takes, changed by what the target says of its model."""
+    translated, lacks = built.engine.translated, frozenset(target.lacks)
+    if not translated:
+        return Abilities(lacks=lacks)
+    takes = frozenset().union(*[egress.takes for egress in translated.values()], target.takes)
+    return Abilities(frozenset(translated), takes - lacks, lacks)
+
+
+def usual_policy(targets: Iterable[TargetSpec], engines: Mapping[str, Built]) -> str:
+    """The policy of a model that names none: what caches hold counts where several engines of our own have some.
+
+    Those are the engines that tell their load. One replica by itself leaves nothing to choose, and pays for nothing.
+    """
+    cached: dict[int, set[tuple[str, str]]] = {}
+    for target in targets:
+        if engines[target.engine].engine.tells_load:
+            cached.setdefault(target.tier, set()).update((target.engine, replica) for replica in target.replicas)
+    return PREFIX if any(len(replicas) > 1 for replicas in cached.values()) else LEAST_LOAD
 
 
 def _away(built: Built, zone: str | None) -> frozenset[str]:

@@ -167,7 +167,7 @@ def _weighed(path: Path, model: dict[str, Any], report: Report) -> None:
     """Settings that are part of a cost, under a policy that adds none up."""
     policy = model.get("policy")
     values = policy if isinstance(policy, dict) else {}
-    name = values.get("name", "least_load")
+    name = values.get("name")  # left out, it may add costs up, as replicas come
     known = isinstance(name, str) and name in POLICIES
     if _positive(values.get("other_zone_ms")) and known and name not in COSTED:
         hint = f"choose one of {listing(sorted(COSTED))}, or leave it out"

@@ -19,17 +19,25 @@ class Target(Section):
     engine: Name = Field(description="a name under engines")
     model: Text = Field(description="the model's name there; left out, the public name")
     tier: Whole = Field(ge=0, le=255, description="0 is tried first; targets of one tier are one pool")
+    takes: tuple[Text, ...] = Field(
+        default=(),
+        description="what the model takes beyond its kind of engine: [temperature, top_p] of an older Claude",
+    )
+    lacks: tuple[Text, ...] = Field(default=(), description="what the model cannot: [images, tools]")
     weight: Number = Field(default=1.0, gt=0, le=1_000_000, description="share within the tier, above 0; 1 is usual")
+
+
+PolicyName = Literal["least_load", "prefix", "latency", "session", "cheapest", "slo", "round_robin", "random"]
 
 
 class Policy(Section):
     """How a replica is picked within a tier."""
 
-    name: Literal["least_load", "prefix", "latency", "session", "cheapest", "slo", "round_robin", "random"] = Field(
-        default="least_load",
+    name: PolicyName | None = Field(
+        default=None,
         description="least_load (tokens in flight), prefix (least time, with what caches hold), latency (least time), "
         "session (conversations stay), cheapest, slo (prefix, and the next tier where this one would be late), "
-        "round_robin or random",
+        "round_robin or random; left out, prefix among several replicas of vLLM, else least_load",
     )
     ms_per_usd: Number | None = Field(
         default=None,
@@ -75,11 +83,15 @@ class Model(Section):
     targets: tuple[Target, ...] = Field(
         min_length=1, max_length=256, description="a list such as [{engine: llama, model: meta-llama/Llama-3.1-8B}]"
     )
-    policy: Policy = Field(default=Policy(), description="{name: least_load}")
+    policy: Policy = Field(default=Policy(), description="{name: prefix}")
     admission: AdmissionSection = Field(default=AdmissionSection(), description="{in_flight: 64}")
     hedging: HedgingSection = Field(default=HedgingSection(), description="{enabled: true}")
     continuation: ContinuationSection = Field(default=ContinuationSection(), description="{enabled: true}")
     ejection: EjectionSection = Field(default=EjectionSection(), description="{enabled: true}")
+    unsupported: Literal["strict", "drop"] = Field(
+        default="strict",
+        description="a parameter that a target does not take: strict asks another target, drop leaves it out",
+    )
     slow_start_s: Annotated[Number, Field(ge=0, le=86_400)] = Field(
         default=0.0, description="seconds over which a replica that is new or has returned is given a rising share"
     )

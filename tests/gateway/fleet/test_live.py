@@ -302,6 +302,32 @@ async def test_only_a_model_that_shares_prefixes_fits_the_index_to_caches() -> N
     assert (plain.cache_blocks, shared.cache_blocks) == (SEED_CACHE_BLOCKS, 10)  # 640 tokens of 4 bytes
 
 
+async def test_what_caches_hold_counts_unasked_among_several_replicas_and_one_by_itself_pays_nothing() -> None:
+    fleets = Fleets()
+    hosted = {"kind": "openai", "replicas": [{"url": "http://h/v1"}, {"url": "http://i/v1"}]}
+    engines = {"one": written("a"), "two": written("a", "b"), "other": written("c"), "hosted": hosted}
+    policy = {"name": "round_robin"}
+    models: dict[str, dict[str, Any]] = {
+        "alone": {"targets": [{"engine": "one"}]},
+        "several": {"targets": [{"engine": "two"}]},
+        "together": {"targets": [{"engine": "one", "tier": 0}, {"engine": "other", "tier": 0}]},
+        "joined": {"targets": [{"engine": "one"}, {"engine": "one", "model": "x", "tier": 0}]},  # of one replica
+        "tiers": {"targets": [{"engine": "one"}, {"engine": "hosted"}]},
+        "named": {"targets": [{"engine": "two"}], "policy": policy},
+    }
+    fleets.configure(document(engines, models))
+    routes = fleets.snapshot.fleet.models
+    assert {name: route.policy for name, route in routes.items()} == {
+        "alone": "least_load",
+        "several": "prefix",
+        "together": "prefix",
+        "joined": "least_load",
+        "tiers": "least_load",
+        "named": "round_robin",
+    }
+    assert {name for name, route in routes.items() if route.prefixes is not None} == {"several", "together"}
+
+
 async def test_a_cache_that_holds_less_than_it_is_taken_to_is_expected_to_hold_less() -> None:
     fleets = Fleets()
     model = {"targets": [{"engine": "w0"}], "policy": {"name": "prefix"}}
