@@ -24,6 +24,8 @@ from engines.pool import Pool
 from engines.pools import SYSTEM, Pools, Trust
 from engines.port import Engine, Exchange, Outgoing, Replica, Sink
 from engines.wire import DIALECTS, Dialect
+from engines.wire.codec import Egress
+from engines.wire.translation import EGRESS, INGRESS
 
 ALWAYS: Final = b"user-agent: penstock\r\naccept-encoding: identity\r\ncontent-type: application/json\r\n"
 """What goes with every request. A compressed answer would only have to be unpacked: we read it, and a stream of small
@@ -57,6 +59,13 @@ class HttpSettings:
     continues_chat: bool = False
     """Whether it knows `continue_final_message`."""
     continuous_usage: bool = False
+    chats_as: str = ""
+    """The format that a chat is asked for in, of clients whose own it does not speak (`engines.wire.translation`);
+    empty where nothing is translated."""
+    key_header: str = ""
+    """The request header that its key goes in; empty for `authorization: Bearer`."""
+    usual_headers: tuple[tuple[str, str], ...] = ()
+    """Names and values of headers that a request has unless it brings its own."""
 
 
 _LASTING: Final = frozenset(shape.path for shape in SHAPES.values() if "{" not in shape.path)
@@ -82,12 +91,15 @@ class HttpEngine(Engine):
 
     __slots__ = (
         "_closed",
+        "_dialects",
         "_fixed",
         "_hidden",
         "_pools",
         "_probe_deadlines",
         "_servers",
+        "_usual",
         "settings",
+        "translated",
     )
 
     def __init__(self, name: str, settings: HttpSettings, pools: Pools, replicas: Iterable[Replica] = ()) -> None:
@@ -107,11 +119,22 @@ class HttpEngine(Engine):
         )
         self._hidden = Secrets(self.secrets) if self.secrets else None
         fixed = ALWAYS
-        if settings.api_key:
+        if settings.api_key and settings.key_header:
+            fixed += b"%b: %b\r\n" % (settings.key_header.encode(), settings.api_key.encode())
+        elif settings.api_key:
             fixed += b"authorization: Bearer %b\r\n" % settings.api_key.encode()
         for name_, value in settings.headers:
             fixed += b"%b: %b\r\n" % (name_.lower().encode(), value.encode())
         self._fixed = fixed
+        self._usual = tuple([(b"%b: " % n.encode(), f"{n}: {v}\r\n".encode()) for n, v in settings.usual_headers])
+        self.translated: dict[str, Egress] = {}
+        """By the path of a client's operation, those that are asked for in another format."""
+        self._dialects = DIALECTS
+        if settings.chats_as:
+            egress = EGRESS[settings.chats_as]
+            asked = [operation for operation in INGRESS if operation not in settings.operations]
+            self.translated = {SHAPES[operation].path: egress for operation in asked}
+            self._dialects = {**DIALECTS, **dict.fromkeys(asked, egress.dialect)}
         self._closed = False
         self._pools = pools
         self._servers: dict[str, _Server] = {}
@@ -146,7 +169,7 @@ class HttpEngine(Engine):
             self._pools.give_back(server.pool)
 
     def dialect(self, operation: Operation) -> Dialect:
-        return DIALECTS[operation]
+        return self._dialects[operation]
 
     def send(self, replica_id: str, outgoing: Outgoing, deadlines: Deadlines, sink: Sink) -> Exchange:
         server = self._servers.get(replica_id)
@@ -159,7 +182,12 @@ class HttpEngine(Engine):
             if path in _LASTING:
                 server.heads[path] = fixed
         body = outgoing.body
-        head = b"%b%bcontent-length: %d\r\n\r\n" % (fixed, outgoing.headers, len(body))
+        headers = outgoing.headers
+        if self._usual:
+            for name, line in self._usual:
+                if name not in headers:
+                    headers += line
+        head = b"%b%bcontent-length: %d\r\n\r\n" % (fixed, headers, len(body))
         return server.pool.send(head, body, deadlines, sink, self._hidden)
 
     def _head(self, server: _Server, path: str, method: bytes) -> bytes:

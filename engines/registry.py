@@ -10,6 +10,9 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from engines.kinds.anthropic import AnthropicEngine
+from engines.kinds.cohere import CohereEngine
+from engines.kinds.gemini import GeminiEngine
 from engines.kinds.openai import OpenAIEngine
 from engines.kinds.section import EngineSection
 from engines.kinds.simulator import SimulatorEngine
@@ -18,8 +21,14 @@ from engines.kinds.vllm import VllmEngine
 KINDS: Final[dict[str, type[EngineSection]]] = {
     "vllm": VllmEngine,
     "openai": OpenAIEngine,
+    "anthropic": AnthropicEngine,
+    "gemini": GeminiEngine,
+    "cohere": CohereEngine,
     "simulator": SimulatorEngine,
 }
 
-AnyEngine = Annotated[VllmEngine | OpenAIEngine | SimulatorEngine, Field(discriminator="kind")]
+AnyEngine = Annotated[
+    VllmEngine | OpenAIEngine | AnthropicEngine | GeminiEngine | CohereEngine | SimulatorEngine,
+    Field(discriminator="kind"),
+]
 """One section of `engines`, told apart by its `kind`."""

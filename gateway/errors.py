@@ -35,6 +35,7 @@ TABLE: dict[str, Row] = {
     "invalid_field": Row(400, "invalid_request_error", "invalid_value"),
     "duplicate_model": Row(400, "invalid_request_error", "duplicate_model"),
     "unsupported_operation": Row(400, "invalid_request_error", "unsupported_operation"),
+    "unsupported_parameter": Row(400, "invalid_request_error", "unsupported_parameter"),
     "unsupported_encoding": Row(415, "invalid_request_error", "unsupported_content_encoding"),
     "invalid_api_key": Row(401, "authentication_error", "invalid_api_key"),
     "admin_not_allowed": Row(403, "permission_error", "admin_not_allowed"),
@@ -63,6 +64,8 @@ TABLE: dict[str, Row] = {
     "overloaded": Row(503, "server_error", "overloaded"),
     "tenant_queue_full": Row(429, "rate_limit_error", "tenant_queue_full"),
     "no_replica": Row(503, "server_error", "no_replica_available"),
+    "unknown_finish_reason": Row(502, "server_error", "engine_unknown_finish_reason", True),
+    "unknown_event": Row(502, "server_error", "engine_unknown_event", True),
     "adapter_not_loaded": Row(503, "server_error", "adapter_not_loaded"),
     "timeout": Row(504, "timeout_error", "timeout", True),
     # Ourselves.

@@ -29,7 +29,7 @@ from engines.model import Deadlines, Operation
 from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
-from gateway.absence import nobody
+from gateway.absence import nobody_for
 from gateway.attempt import Attempt, Owner
 from gateway.client_time import due_s
 from gateway.continuation import Continuation
@@ -309,7 +309,7 @@ class Flight(Owner, Opening, Work):
     def _nobody(self) -> Failure:
         serving = self._serving
         assert serving is not None
-        return nobody(self.model, serving.route.speakers[self.facts.operation].pools, clock.monotonic())
+        return nobody_for(serving.route, self.facts, clock.monotonic())
 
     def sentence(self, message: str) -> str:
         """A message of ours: of which model, engine and attempt it is."""

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Final
 
 from engines.operations import SHAPES
 from engines.port import Outgoing
+from engines.wire.translation import INGRESS_BY_PATH
 from gateway import envelope
 from gateway.errors import Failure
 from gateway.identity import ANONYMOUS
 from gateway.prefixes import conversation, prefix_chain
+from gateway.translating import Understood
 from routing.facts import RequestFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engines.model import Operation
+    from engines.wire.codec import Egress
     from gateway.envelope import Envelope
     from gateway.fleet.snapshot import Upstream
     from gateway.identity import Principal
@@ -39,6 +42,8 @@ FORWARDED: Final = frozenset(
     }
 )
 """Request headers that mean something to an engine. Credentials, cookies and hop-by-hop headers never go up."""
+OURS: Final = frozenset({b"traceparent", b"tracestate", b"x-session-id"})
+"""Those that mean something in whatever format an engine is asked."""
 
 
 class Prompt:
@@ -47,7 +52,18 @@ class Prompt:
     It is the `routing.facts.FactSource` of its request.
     """
 
-    __slots__ = ("_block", "_envelope", "_fields", "_path", "_request_id", "_with_options", "_written", "body", "trace")
+    __slots__ = (
+        "_block",
+        "_envelope",
+        "_fields",
+        "_path",
+        "_read",
+        "_request_id",
+        "_with_options",
+        "_written",
+        "body",
+        "trace",
+    )
 
     def __init__(
         self, operation: Operation, body: bytes, parsed: Envelope, fields: dict[bytes, bytes], request_id: bytes
@@ -63,6 +79,8 @@ class Prompt:
         self._block = b""
         self._written: tuple[str, bool, bool, bool, bytes] | None = None
         """The rewritten body, after what it was written for."""
+        self._read: Understood | None = None
+        """What it says, once somebody wanted to know."""
 
     def with_body(self, operation: Operation, body: bytes) -> Prompt:
         """The same request with another body, which asks for the same model and a stream."""
@@ -85,6 +103,9 @@ class Prompt:
         """What is sent to this endpoint. Raises Failure for a body nested too deeply, or of too many members, to be
         opened."""
         try:
+            translated = upstream.translated
+            if translated is not None and self._path in translated:
+                return self._understood().outgoing(translated[self._path], upstream, self._headers(OURS))
             return Outgoing(self._path, self._headers(), self._body_for(upstream))
         except RecursionError:  # parsed a few frames above, it was just not too deep
             raise Failure("invalid_json", envelope.DEPTH) from None
@@ -128,17 +149,32 @@ class Prompt:
         self._written = (model, ask, drop, continuous, body)
         return body
 
-    def _headers(self) -> bytes:
-        block = self._block
+    def egress(self, upstream: Upstream) -> Egress:
+        """The format in which this endpoint was asked, which is not the client's."""
+        assert upstream.translated is not None
+        return upstream.translated[self._path]
+
+    def dropped(self, upstream: Upstream) -> bytes:
+        """The header line that names what this endpoint, asked in another format, was not told."""
+        return self._understood().dropped(upstream)
+
+    def _understood(self) -> Understood:
+        if self._read is None:
+            self._read = Understood(self._path, self.body)
+        return self._read
+
+    def _headers(self, forwarded: frozenset[bytes] = FORWARDED) -> bytes:
+        block = self._block if forwarded is FORWARDED else b""
         if not block:
             fields = self._fields
             block = b"x-request-id: %b\r\n" % self._request_id
-            if not FORWARDED.isdisjoint(fields):
+            if not forwarded.isdisjoint(fields):
                 trace = self.trace
                 for name, value in fields.items():
-                    if name in FORWARDED and (trace is None or not trace.hides(name)):
+                    if name in forwarded and (trace is None or not trace.hides(name)):
                         block += b"%b: %b\r\n" % (name, value)
-            self._block = block
+            if forwarded is FORWARDED:
+                self._block = block
         return block
 
     # -- routing.facts.FactSource --------------------------------------------------------------------------------------
@@ -154,4 +190,4 @@ class Prompt:
         return ""  # no model has an experiment yet
 
     def needs(self) -> Needs:
-        return envelope.needs(self.body)
+        return self._understood().needs() if self._path in INGRESS_BY_PATH else envelope.needs(self.body)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from engines.wire import ApiError
+from engines.wire.refusals import error_code, error_type
 from gateway import clock
 from gateway.errors import TRIED_ENOUGH, Failure
 from gateway.relay.headers import passed_headers
@@ -96,8 +97,11 @@ def told(
     said = spoken.read_error(status, body)
     if said.native and spoken is dialect:
         return body
+    kind, code = said.type, "engine_error"
+    if spoken is not dialect:  # its words for kinds of errors are another format's
+        kind, code = error_type(status), error_code(status, said.message) or code
     words = f"the engine answered {status}" + (f": {said.message}" if said.message else "")
-    return dialect.error_body(ApiError(sentence(words), said.type, "engine_error"), request_id.decode())
+    return dialect.error_body(ApiError(sentence(words), kind, code), request_id.decode())
 
 
 def outcome_of_not_found(body: bytes, model: str) -> Outcome:

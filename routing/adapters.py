@@ -69,6 +69,9 @@ class HeldAdapter(Filter):
         self._adapters = adapters
         self._book = book
 
+    def concerns(self, facts: RequestFacts) -> bool:
+        return True
+
     def passes_over(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> str:
         """See Filter."""
         if (endpoint.engine, endpoint.model) not in self._adapters:

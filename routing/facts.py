@@ -7,8 +7,8 @@ it: a route that wants none pays nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from routing.prefix_index import PrefixIndex
@@ -25,6 +25,16 @@ class Needs:
     """Its output must follow a JSON schema or grammar."""
     tools: bool = False
     """It offers tools to call."""
+    parameters: frozenset[str] = frozenset()
+    """What else it asks for by name, that its answer makes sense without."""
+    content: frozenset[str] = frozenset()
+    """What it asks for by name, that its answer does not make sense without."""
+    names: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """What the client calls each of these."""
+    unreadable: str = ""
+    """Why nobody who is asked in another format than the client's could be told."""
+    unreadable_param: str | None = None
+    """The member that is to blame for that."""
 
 
 NO_NEEDS: Final = Needs()

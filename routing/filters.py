@@ -16,6 +16,9 @@ from routing.route import ModelRoute
 class Filter(Protocol):
     """One reason for which endpoints may be passed over."""
 
+    def concerns(self, facts: RequestFacts) -> bool:
+        """Whether it could pass anybody over for this request: asked once, where there may be many endpoints."""
+
     def passes_over(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> str:
         """Why the endpoint is no place for the request; empty when this filter has nothing against it."""
 
@@ -26,9 +29,12 @@ def passed_over(route: ModelRoute, facts: RequestFacts, now: float) -> dict[Endp
     speakers = route.speakers.get(facts.operation)
     if not route.filters or speakers is None:
         return reasons
+    rules = [rule for rule in route.filters if rule.concerns(facts)]
+    if not rules:
+        return reasons
     for pool in speakers.pools:
         for endpoint in pool:
-            for rule in route.filters:
+            for rule in rules:
                 reason = rule.passes_over(endpoint, facts, now)
                 if reason:
                     reasons[endpoint] = reason

@@ -19,8 +19,10 @@ from types import MappingProxyType
 
 from routing.adapters import AdapterBook, HeldAdapter
 from routing.admission import DEFAULT_ADMISSION, Admission, AdmissionSettings
+from routing.capabilities import ABLE, Abilities, Takes
 from routing.costs import Terms
 from routing.ejection import EjectionSettings
+from routing.filters import Filter
 from routing.hedging import Hedging, HedgingSettings
 from routing.model import LEAST_LOAD, Endpoint
 from routing.pickers import build_picker, terms_of
@@ -49,6 +51,8 @@ class TargetSpec:
     usd_per_output_token: float = 0.0
     away: frozenset[str] = frozenset()
     """Those of `replicas` in another zone than ours."""
+    abilities: Abilities = ABLE
+    """What it can be asked for."""
     adapter: bool = False
     """Whether `model` is an adapter, which only some of the replicas may hold."""
     loads: bool = False
@@ -78,6 +82,8 @@ class ModelSpec:
     """None where no replica is compared with its peers."""
     continuations: int = 0
     """How often a stream whose engine dies may go on elsewhere."""
+    drops: bool = False
+    """Whether a parameter that a target does not take may be left out."""
     peers: int = 1
     """Who chooses among the same replicas and shares no index of caches; this one included."""
 
@@ -171,8 +177,16 @@ def build_route(
         continuations=model.continuations,
         adapters=adapters,
         loads=frozenset([(target.engine, target.model) for target in model.targets if target.loads]),
-        filters=(HeldAdapter(adapters, book),) if adapters and book is not None else (),
+        filters=(*([HeldAdapter(adapters, book)] if adapters and book is not None else ()), *_takes(model)),
     )
+
+
+def _takes(model: ModelSpec) -> tuple[Filter, ...]:
+    """None where every target takes everything: a request's needs are not read for nothing."""
+    abilities = {(target.engine, target.model): target.abilities for target in model.targets}
+    if all(each == ABLE for each in abilities.values()):
+        return ()
+    return (Takes(abilities, drops=model.drops),)
 
 
 def _line(model: ModelSpec, old: ModelRoute | None) -> Admission:

@@ -78,6 +78,12 @@ class OpenAIEngine(EngineSection):
             return self.preset.operations
         return frozenset(Operation[name.upper()] for name in self.operations)
 
+    @property
+    def chats_as(self) -> str:
+        if Operation.CHAT in self.spoken:
+            return "openai_chat"
+        return self.preset.chats_as if self.operations is None else ""
+
     version_in_url: ClassVar[bool] = True
 
     @property

@@ -115,6 +115,8 @@ class EngineSection(Section):
     """Whether a chat may end with the beginning of the answer, to be continued (`continue_final_message`)."""
     version_in_url: ClassVar[bool] = False
     """Whether replica URLs end in `/v1`, or what stands for it."""
+    key_header: ClassVar[str] = ""
+    """The header that its key goes in; empty for `authorization: Bearer`."""
 
     api_key: Secret | None = Field(default=None, description="the engine's key, best as ${NAME} or ${file:/path}")
     headers: Headers = Field(default_factory=dict, description="more request headers, name: text")
@@ -159,6 +161,17 @@ class EngineSection(Section):
     @property
     def accepts_stream_options(self) -> bool:
         return True
+
+    @property
+    def chats_as(self) -> str:
+        """The format (`engines.wire.translation`) that it is asked in by clients whose own it does not speak; by
+        default that of a chat, where it speaks it."""
+        return "openai_chat" if Operation.CHAT in self.spoken else ""
+
+    @property
+    def usual_headers(self) -> tuple[tuple[str, str], ...]:
+        """Headers that a request has unless it brings its own."""
+        return ()
 
     @property
     def lists_models(self) -> bool:
@@ -222,4 +235,7 @@ class EngineSection(Section):
             accepts_stream_options=self.accepts_stream_options,
             continues_chat=self.continues_chat,
             continuous_usage=self.continuous_usage,
+            chats_as=self.chats_as,
+            key_header=self.key_header,
+            usual_headers=self.usual_headers,
         )

@@ -23,6 +23,8 @@ class Provider:
     operations: frozenset[Operation]
     no_stream_options: bool = False
     """Refuses `stream_options` (it sends usage with the last chunk unasked): strip the field."""
+    chats_as: str = ""
+    """Its own kind of a chat (`engines.wire.translation`), where it is not OpenAI's: its operations have no chat."""
 
 
 _CHAT = frozenset({Operation.CHAT})
@@ -39,9 +41,9 @@ PROVIDERS: dict[str, Provider] = {
     provider.name: provider
     for provider in (
         Provider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", _TEXT | _EMBED | _RESPONSES),
-        Provider("ai21", "https://api.ai21.com/studio/v1", "AI21_API_KEY", _CHAT),
+        Provider("ai21", "https://api.ai21.com/studio/v1", "AI21_API_KEY", frozenset(), chats_as="ai21"),
         # 422 extra_forbidden on stream_options.include_usage (openai/openai-agents-python issue 442).
-        Provider("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", _CHAT | _EMBED, no_stream_options=True),
+        Provider("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", _EMBED, True, "mistral"),
         Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", _CHAT | _RESPONSES),
         Provider("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY", _TEXT | _EMBED | _RERANK),
         # Completions live under another base (/beta, fill-in-the-middle only).

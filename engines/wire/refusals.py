@@ -18,6 +18,8 @@ from engines.wire.statuses import named_status
 
 MAX_SAID = 500
 """Characters of a foreign error that are told."""
+TOO_LONG: Final = ("context length", "context window", "prompt is too long", "input token count", "too many tokens")
+"""How providers say, only in words, that a prompt does not fit."""
 UNSAID = "the engine reported an error"
 NULL: Final = msgspec.Raw(b"null")
 """A member that is not there."""
@@ -97,6 +99,15 @@ def error_type(status: int) -> str:
     if status >= 500:
         return "server_error"
     return "rate_limit_error" if status == 429 else "invalid_request_error"
+
+
+def error_code(status: int, message: str) -> str:
+    """OpenAI's code of an error of another format, where clients act on one; empty for none."""
+    if status == 429:
+        return "rate_limit_exceeded"
+    if status in (400, 413) and any(words in message.lower() for words in TOO_LONG):
+        return "context_length_exceeded"
+    return ""
 
 
 def decoded(body: bytes) -> Any:

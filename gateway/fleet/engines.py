@@ -30,7 +30,7 @@ class Built:
         self.context = context
         self.replicas = replicas
         self.ids = tuple(replicas)
-        self.spoken = frozenset(OPERATION_KEYS[operation] for operation in engine.operations)
+        self.spoken = frozenset(OPERATION_KEYS[operation] for operation in engine.operations).union(engine.translated)
 
 
 class Draft:

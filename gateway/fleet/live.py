@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from engines.http_engine import HttpEngine
 from engines.kinds.section import EngineSection
 from engines.model import Deadlines
 from engines.pools import Pools
-from engines.port import Engine, Replica, Spawn
+from engines.port import Replica, Spawn
 from gateway import clock
 from gateway.accounts.gpu import GpuMeters
 from gateway.accounts.prices import Rates
@@ -51,7 +52,7 @@ RemoteLoad = tuple[int, int, int]
 _AT_ONCE = 32
 """Replica states to a step."""
 
-Terms = tuple[Engine, Deadlines, Rates | None, float | None]
+Terms = tuple[HttpEngine, Deadlines, Rates | None, float | None]
 """What the upstreams of one target share: its engine, time limits, price, and the US dollars of a replica's hour."""
 
 
@@ -295,12 +296,14 @@ class LiveFleet:
             return old
         before = old.serving.route if old is not None else None
         route = before if before is not None and same else build_route(spec, self.table, before, self.adapters)
-        upstreams = self._upstreams(name, terms, recorded, spec.policy in COSTED)
+        upstreams = self._upstreams(name, terms, recorded, spec)
         return _Served(spec, terms, recorded, Serving(route, upstreams))
 
     def _upstreams(
-        self, model: str, terms: Mapping[tuple[str, str], Terms], recorded: Recorded, asks_load: bool
+        self, model: str, terms: Mapping[tuple[str, str], Terms], recorded: Recorded, spec: ModelSpec
     ) -> Upstreams:
+        asks_load = spec.policy in COSTED
+        takes = {(target.engine, target.model): target.abilities.takes for target in spec.targets}
         # Made now, so that metrics show a model before its first request, which an alert could not see else.
         series = {engine: self._metrics.series(model, engine) for engine, _ in terms}
         bundle, recording = recorded
@@ -313,7 +316,9 @@ class LiveFleet:
             meter = self.meters.of(endpoint.state.key, usd_per_hour, clock.monotonic())
             asks = asks_load and engine.tells_load
             tally = series[endpoint.engine]
-            return Upstream(endpoint, engine, UNNAMED, deadlines, tally, rates, meter, asks, bundle, transcripts)
+            upstream = Upstream(endpoint, engine, UNNAMED, deadlines, tally, rates, meter, asks, bundle, transcripts)
+            upstream.translated, upstream.takes = engine.translated or None, takes[endpoint.engine, endpoint.model]
+            return upstream
 
         return Upstreams(make)
 

@@ -21,6 +21,7 @@ from routing.model import Endpoint
 from routing.route import ModelRoute
 
 if TYPE_CHECKING:
+    from engines.wire.codec import Egress
     from gateway.accounts.gpu import GpuMeter
     from gateway.accounts.prices import Rates
     from gateway.relay.transcript import Transcripts
@@ -47,7 +48,9 @@ class Upstream:
         "price_source",
         "rates",
         "series",
+        "takes",
         "transcripts",
+        "translated",
     )
 
     def __init__(
@@ -75,6 +78,10 @@ class Upstream:
         self.price_source = "+".join([*([rates.source] if rates else ()), *(["gpu"] if meter else ())])
         """As the record says it; empty where nobody knows what it costs."""
         self.asks_load = asks_load
+        self.translated: dict[str, Egress] | None = None
+        """By the path of an operation, the format it is asked for in; None where each is asked for in its client's."""
+        self.takes: frozenset[str] = frozenset()
+        """What the model can be told in that format."""
         self.bundle = bundle
         self.transcripts = transcripts
         """Where the model keeps content; None where it keeps none."""

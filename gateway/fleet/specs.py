@@ -14,8 +14,10 @@ from gateway.fleet.engines import Built
 from gateway.fleet.steps import at_once
 from gateway.settings import Model, Settings
 from gateway.settings.sections.ejection import EjectionSection
+from gateway.settings.sections.models import Target
 from routing.admission import AdmissionSettings
 from routing.breaker import BreakerSettings
+from routing.capabilities import Abilities
 from routing.ejection import EjectionSettings
 from routing.fleet import ModelSpec, TargetSpec
 from routing.hedging import HedgingSettings
@@ -81,6 +83,7 @@ def model_spec(
             tier=target.tier,
             weight=target.weight,
             away=_away(engines[target.engine], zone),
+            abilities=_abilities(engines[target.engine], target),
             adapter=(target.engine, target.model) in adapters,
             loads=adapters.get((target.engine, target.model), False),
             **_prices(rates[target.engine, target.model]),
@@ -103,11 +106,21 @@ def model_spec(
             comment_interval_s=model.admission.comment_interval_s or 0.0,
         ),
         hedging=HedgingSettings(model.hedging.after_ms) if model.hedging.enabled else None,
+        drops=model.unsupported == "drop",
         other_zone_ms=model.policy.other_zone_ms,
         slow_start_s=model.slow_start_s,
         ejection=_ejection(model.ejection),
         continuations=model.continuation.per_request if model.continuation.enabled else 0,
     )
+
+
+def _abilities(built: Built, target: Target) -> Abilities:
+    """What the engine's format takes, changed by what the target says of its model."""
+    translated, lacks = built.engine.translated, frozenset(target.lacks)
+    if not translated:
+        return Abilities(lacks=lacks)
+    takes = frozenset().union(*[egress.takes for egress in translated.values()], target.takes)
+    return Abilities(frozenset(translated), takes - lacks, lacks)
 
 
 def usual_policy(targets: Iterable[TargetSpec], engines: Mapping[str, Built]) -> str:

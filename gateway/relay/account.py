@@ -18,6 +18,7 @@ class Account(Protocol):
     """The request that an answer is for, and who closes its account."""
 
     model: str
+    record_id: bytes
     attempts: list[Attempt]
     error_kind: str
     cost_usd: float | None

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from engines.wire.codec import Translation
+from engines.wire.translation import INGRESS
+from gateway import clock
 from gateway.relay.account import Account
 from gateway.relay.document import DocumentRelay
 from gateway.relay.headers import is_stream, passed_headers
 from gateway.relay.judge import Judge
 from gateway.relay.stream import StreamRelay
 from gateway.relay.transcript import Overheard, Transcript
-from gateway.reply import UNCACHED
+from gateway.relay.translated import TranslatedDocument, TranslatedStream, others
+from gateway.reply import EVENTS, UNCACHED
 
 if TYPE_CHECKING:
     from engines.model import Operation
@@ -54,18 +58,26 @@ def open_relay(
             if name == b"content-type":
                 as_events = is_stream(value, begun)
     spoken = attempt.upstream.engine.dialect(account.operation)
+    if spoken is not account.dialect:
+        return _translating(account, attempt, reply, prompt, transforms, recorder)
     relay: Sink
     if not as_events:
         relay = DocumentRelay(account, attempt, reply, spoken)
     else:
         relay = _stream_relay(account, attempt, reply, prompt, spoken, transforms, recorder)
+    transcript = _transcript(account, attempt, as_events)
+    return relay if transcript is None else Overheard(relay, transcript)
+
+
+def _transcript(account: Opening, attempt: Attempt, as_events: bool) -> Transcript | None:
+    """What is kept of the answer; None where its model keeps none."""
     transcripts = attempt.upstream.transcripts
     if transcripts is None:
-        return relay
+        return None
     if account.transcript is None:
         account.transcript = Transcript(transcripts, account.request)
     account.transcript.begin(as_events)
-    return Overheard(relay, account.transcript)
+    return account.transcript
 
 
 def _stream_relay(
@@ -82,3 +94,32 @@ def _stream_relay(
     judge = Judge(account, attempt, reply, account.dialect, reader, prompt.asked_usage)
     made = tuple([new() for new in transforms]) if transforms else ()
     return StreamRelay(attempt, judge, reader, reply, made, recorder=recorder)
+
+
+def _translating(
+    account: Opening,
+    attempt: Attempt,
+    reply: Reply,
+    prompt: Prompt,
+    transforms: tuple[NewEventTransform, ...],
+    recorder: Recorder | None,
+) -> Sink:
+    """The relay of an answer in another format than its client's."""
+    ingress, egress = INGRESS[account.operation], prompt.egress(attempt.upstream)
+    created, dropped = int(clock.wall()), prompt.dropped(attempt.upstream)
+    media_type = b""
+    for name, value in attempt.headers:
+        if name == b"content-type":
+            media_type = value.lower()
+    as_events = account.streams and media_type.startswith(egress.stream_type)
+    transcript = _transcript(account, attempt, as_events)
+    if not as_events:
+        return TranslatedDocument(account, attempt, reply, egress, ingress, created, dropped, transcript)
+    model = attempt.upstream.endpoint.model
+    encoder = ingress.stream_encoder(model, created, account.record_id.decode())
+    translation = Translation(egress.stream_decoder(), encoder)
+    head = EVENTS + UNCACHED + others(attempt.headers) + account.head_down() + dropped
+    reply.begin(attempt.status, head, translation)
+    judge = Judge(account, attempt, reply, account.dialect, translation, prompt.asked_usage)
+    made = tuple([new() for new in transforms]) if transforms else ()
+    return TranslatedStream(account, attempt, judge, translation, reply, made, recorder, transcript)

@@ -93,6 +93,9 @@ def test_it_says_of_each_replica_why_nothing_is_sent_there() -> None:
 
 
 class NotTheFirst:
+    def concerns(self, facts: RequestFacts) -> bool:
+        return True
+
     def passes_over(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> str:
         return "it is the first" if endpoint.replica == "0" else ""
 

@@ -27,12 +27,18 @@ class Only:
         self.reason = reason
         self.replicas = replicas
 
+    def concerns(self, facts: RequestFacts) -> bool:
+        return True
+
     def passes_over(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> str:
         return "" if endpoint.state.key in self.replicas else self.reason
 
 
 class Sees:
     """An engine that knows no images is no place for one."""
+
+    def concerns(self, facts: RequestFacts) -> bool:
+        return True
 
     def passes_over(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> str:
         return "it reads no images" if facts.needs.images and endpoint.engine == "t0" else ""

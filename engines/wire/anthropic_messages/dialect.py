@@ -52,7 +52,7 @@ _NAMED: Final = (b"event: error\n", b"event: error\r", b"event:error\n", b"event
 """How an error event begins; one that is named in another way is only told anew."""
 
 
-def _usage(raw: msgspec.Raw) -> Usage | None:
+def normalised(raw: msgspec.Raw) -> Usage | None:
     usage = usage_of(raw, decode_usage, WireUsage, "output_tokens_details", "cache_creation")
     if usage is None:
         return None
@@ -106,14 +106,14 @@ class MessagesReader(Reader):
             return _restated(refusals.error_finding(data), event, data)
         match parsed.type:
             case "message_start":
-                usage = _usage(parsed.message.usage) if parsed.message else None
+                usage = normalised(parsed.message.usage) if parsed.message else None
                 return Finding(usage=usage, said=parsed.message) if usage else NOTHING
             case "message_delta":
                 stop = (parsed.delta.stop_reason if parsed.delta else None) or ""
                 if stop:
                     self._finished = True
                 return Finding(
-                    usage=_usage(parsed.usage),
+                    usage=normalised(parsed.usage),
                     finish_reason=_FINISH.get(stop, stop),
                 )
             case "message_stop":
@@ -146,7 +146,7 @@ class AnthropicMessages(Dialect):
         if is_truthy(message.error):
             return refusals.error_finding(body)
         stop = message.stop_reason or ""
-        return Finding(usage=_usage(message.usage), finish_reason=_FINISH.get(stop, stop), said=message)
+        return Finding(usage=normalised(message.usage), finish_reason=_FINISH.get(stop, stop), said=message)
 
     def read_error(self, status: int, body: bytes) -> Refusal:
         return refusals.read_error(status, body)

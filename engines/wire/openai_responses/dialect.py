@@ -133,9 +133,7 @@ class ResponsesReader(Reader):
         return finding
 
     def error_event(self, error: ApiError) -> bytes:
-        code = error.code or error.type
-        said = {"type": error.type, "code": code, "message": error.message, "param": error.param}
-        return _error_event(said, self._next_number())
+        return error_event(error, self._next_number())
 
     def _next_number(self) -> int:
         return 1 + max(self._number, _last_number(self._earlier), _last_number(self._last))
@@ -194,6 +192,12 @@ def _last_number(block: bytes) -> int:
     """The last sequence number in a block of events; -1 where it has none."""
     numbers = _sequence_numbers(block)
     return int(numbers[-1]) if numbers else -1
+
+
+def error_event(error: ApiError, number: int) -> bytes:
+    """The event of this sequence number that tells a client that its stream has failed."""
+    code = error.code or error.type
+    return _error_event({"type": error.type, "code": code, "message": error.message, "param": error.param}, number)
 
 
 def _error_event(said: dict[str, Any], number: int) -> bytes:

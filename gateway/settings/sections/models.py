@@ -19,6 +19,11 @@ class Target(Section):
     engine: Name = Field(description="a name under engines")
     model: Text = Field(description="the model's name there; left out, the public name")
     tier: Whole = Field(ge=0, le=255, description="0 is tried first; targets of one tier are one pool")
+    takes: tuple[Text, ...] = Field(
+        default=(),
+        description="what the model takes beyond its kind of engine: [temperature, top_p] of an older Claude",
+    )
+    lacks: tuple[Text, ...] = Field(default=(), description="what the model cannot: [images, tools]")
     weight: Number = Field(default=1.0, gt=0, le=1_000_000, description="share within the tier, above 0; 1 is usual")
 
 
@@ -83,6 +88,10 @@ class Model(Section):
     hedging: HedgingSection = Field(default=HedgingSection(), description="{enabled: true}")
     continuation: ContinuationSection = Field(default=ContinuationSection(), description="{enabled: true}")
     ejection: EjectionSection = Field(default=EjectionSection(), description="{enabled: true}")
+    unsupported: Literal["strict", "drop"] = Field(
+        default="strict",
+        description="a parameter that a target does not take: strict asks another target, drop leaves it out",
+    )
     slow_start_s: Annotated[Number, Field(ge=0, le=86_400)] = Field(
         default=0.0, description="seconds over which a replica that is new or has returned is given a rising share"
     )

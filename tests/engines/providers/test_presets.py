@@ -16,7 +16,7 @@ HOSTED = [provider for provider in PROVIDERS.values() if provider is not GENERIC
 def test_a_preset_is_an_https_prefix_with_a_key_and_chat(provider: Provider) -> None:
     assert re.fullmatch(r"https://[a-z0-9.]+(/[a-z0-9]+)*", provider.base_url)
     assert re.fullmatch(r"[A-Z0-9]+_API_KEY", provider.api_key_env)
-    assert Operation.CHAT in provider.operations
+    assert (Operation.CHAT in provider.operations) is not bool(provider.chats_as)
     assert provider is provider_at(provider.base_url)
 
 

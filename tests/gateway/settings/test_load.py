@@ -330,14 +330,14 @@ def test_a_provider_brings_its_url_operations_and_quirks() -> None:
     assert isinstance(engine, OpenAIEngine)
     assert tuple(server.url for server in engine.servers) == ("https://api.mistral.ai/v1",)
     assert engine.preset.no_stream_options
-    assert {Operation.CHAT, Operation.EMBEDDINGS} == engine.spoken
+    assert (frozenset({Operation.EMBEDDINGS}), "mistral") == (engine.spoken, engine.chats_as)
 
 
 def test_a_provider_is_known_by_its_url_alone() -> None:
     engine = load(with_engine(kind="openai", base_url="https://api.ai21.com/studio/v1/", api_key="k")).engines["e"]
     assert isinstance(engine, OpenAIEngine)
     assert engine.preset.name == "ai21"
-    assert engine.spoken == frozenset({Operation.CHAT})
+    assert (engine.spoken, engine.chats_as) == (frozenset(), "ai21")
 
 
 def test_operations_can_be_written_out() -> None:

@@ -56,7 +56,9 @@ def test_print_config_shows_references_and_masks() -> None:
     assert shown["engines"]["v"]["replicas"] == [{"url": "${URL}"}, {"url": "http://${S}-b:1", "id": "${S}"}]
     assert shown["engines"]["l"]["launch"]["args"] == ["--x", "${S}", "--api-key", "***", "--token=***"]
     assert shown["engines"]["l"]["launch"]["env"] == {"T": "***"}
-    assert shown["models"]["chat"]["targets"] == [{"engine": "v", "model": "${S}", "tier": 1, "weight": 1.0}]
+    assert shown["models"]["chat"]["targets"] == [
+        {"engine": "v", "model": "${S}", "tier": 1, "takes": [], "lacks": [], "weight": 1.0}
+    ]
     assert shown["data_dir"] == "${S}"
 
 

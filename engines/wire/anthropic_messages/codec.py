@@ -1,0 +1,55 @@
+"""Anthropic Messages as a format that clients ask in and engines are asked in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engines.wire.anthropic_messages import request_decoder, request_encoder, stream_decoder, stream_encoder
+from engines.wire.anthropic_messages.dialect import DIALECT
+from engines.wire.codec import StreamDecoder, StreamEncoder
+from engines.wire.dialect import Dialect
+from engines.wire.events import Event
+from engines.wire.request import ChatRequest
+
+
+class MessagesIngress:
+    """See `engines.wire.codec.Ingress`."""
+
+    name = request_decoder.NAME
+
+    def decode_request(self, body: bytes) -> ChatRequest:
+        return request_decoder.decode_request(body)
+
+    def stream_encoder(self, model: str, created: int, answer_id: str) -> StreamEncoder:
+        return stream_encoder.MessagesStreamEncoder(model, created, answer_id)
+
+    def encode_answer(self, events: Sequence[Event], model: str, created: int, answer_id: str) -> bytes:
+        return stream_encoder.encode_answer(events, model, created, answer_id)
+
+
+class MessagesEgress:
+    """See `engines.wire.codec.Egress`."""
+
+    name = request_decoder.NAME
+    takes = request_encoder.TAKES
+    stream_type = b"text/event-stream"
+
+    @property
+    def dialect(self) -> Dialect:
+        return DIALECT
+
+    def path(self, model: str, stream: bool) -> str:
+        return "/v1/messages"
+
+    def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
+        return request_encoder.encode_request(request, model, takes)
+
+    def stream_decoder(self) -> StreamDecoder:
+        return stream_decoder.MessagesStreamDecoder()
+
+    def decode_answer(self, body: bytes) -> Sequence[Event]:
+        return stream_decoder.decode_answer(body)
+
+
+INGRESS = MessagesIngress()
+EGRESS = MessagesEgress()

@@ -1,0 +1,179 @@
+"""A request for a message as Anthropic's clients send it (anthropic types/message_create_params.py)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from engines.wire.reading import Members, expected, members_of
+from engines.wire.request import (
+    CallPart,
+    ChatRequest,
+    FilePart,
+    ImagePart,
+    Mode,
+    OutputFormat,
+    Part,
+    ReasoningWish,
+    ResultPart,
+    Role,
+    TextPart,
+    ThoughtPart,
+    Tool,
+    ToolChoice,
+    Turn,
+    Unreadable,
+)
+
+NAME: Final = "anthropic_messages"
+_ROLES: Final[dict[str, Role]] = {"user": "user", "assistant": "assistant", "system": "system"}
+_MODES: Final[dict[str, Mode]] = {"auto": "auto", "any": "required", "none": "none", "tool": "named"}
+
+
+def decode_request(body: bytes) -> ChatRequest:
+    """Raises Unreadable."""
+    members = Members(members_of(body))
+    request = ChatRequest(NAME, members.need("model", str), [])
+    system = members.any("system")
+    if system:
+        request.turns.append(Turn("system", _parts(system, "system", request.unread)))
+    for message in members.objects("messages"):
+        role = _ROLES.get(message.need("role", str))
+        if role is None:
+            raise Unreadable(f"`{message.at('role')}` should be user, assistant or system", "messages")
+        where = message.at("content")
+        request.turns.append(Turn(role, _parts(message.any("content"), where, request.unread)))
+    if not request.turns:
+        raise Unreadable("`messages` should have at least one message", "messages")
+    request.max_tokens = members.take("max_tokens", int)
+    for tool in members.objects("tools"):
+        _take_tool(tool, request)
+    _take_choice(members, request)
+    _take_thought_and_output(members, request)
+    request.temperature = members.take("temperature", float)
+    request.top_p = members.take("top_p", float)
+    request.top_k = members.take("top_k", int)
+    request.stop = [expected(one, str, "stop_sequences") for one in members.take("stop_sequences", list) or []]
+    metadata = members.take("metadata", dict)
+    if metadata is not None:
+        request.user = Members(metadata, "metadata").text("user_id")
+    request.stream = members.take("stream", bool) or False
+    request.extensions = members.left
+    return request
+
+
+def _parts(content: object, where: str, unread: list[str]) -> list[Part]:
+    if isinstance(content, str):
+        return [TextPart(content)]
+    parts: list[Part] = []
+    for at, one in enumerate(expected(content, list, where)):
+        place = f"{where}[{at}]"
+        block = Members(expected(one, dict, place), place)
+        part = _part(block, block.need("type", str), unread)
+        if part is not None:
+            parts.append(part)
+    return parts
+
+
+def _part(block: Members, kind: str, unread: list[str]) -> Part | None:
+    cache = block.take("cache_control", dict)
+    if kind == "text":
+        return TextPart(block.need("text", str), cache)
+    if kind == "image":
+        return _image(Members(block.need("source", dict), block.at("source")), cache, unread)
+    if kind == "document":
+        name = block.text("title")
+        return _document(Members(block.need("source", dict), block.at("source")), name, cache, unread)
+    if kind == "thinking":
+        return ThoughtPart(block.text("thinking"), block.text("signature"), origin=NAME)
+    if kind == "redacted_thinking":
+        return ThoughtPart(redacted=block.need("data", str), origin=NAME)
+    if kind == "tool_use":
+        arguments = msgspec.json.encode(block.take("input", dict) or {}).decode()
+        return CallPart(block.need("id", str), block.need("name", str), arguments, cache=cache)
+    if kind == "tool_result":
+        content = block.any("content")
+        told = [] if content is None else _parts(content, block.at("content"), unread)
+        parts = [part for part in told if isinstance(part, (TextPart, ImagePart, FilePart))]
+        return ResultPart(block.need("tool_use_id", str), parts, block.take("is_error", bool) or False, cache)
+    unread.append(f"messages.{kind}")
+    return None
+
+
+def _image(source: Members, cache: dict[str, Any] | None, unread: list[str]) -> ImagePart | None:
+    kind = source.need("type", str)
+    if kind == "base64":
+        return ImagePart(data=source.need("data", str), media_type=source.need("media_type", str), cache=cache)
+    if kind == "url":
+        return ImagePart(url=source.need("url", str), cache=cache)
+    unread.append(f"messages.image.{kind}")
+    return None
+
+
+def _document(source: Members, name: str, cache: dict[str, Any] | None, unread: list[str]) -> FilePart | None:
+    kind = source.need("type", str)
+    if kind == "base64":
+        data, media_type = source.need("data", str), source.need("media_type", str)
+        return FilePart(data=data, media_type=media_type, name=name, cache=cache)
+    if kind == "url":
+        return FilePart(url=source.need("url", str), name=name, cache=cache)
+    if kind == "text":
+        return FilePart(text=source.need("data", str), media_type="text/plain", name=name, cache=cache)
+    unread.append(f"messages.document.{kind}")
+    return None
+
+
+def _take_tool(tool: Members, request: ChatRequest) -> None:
+    kind = tool.text("type") or "custom"
+    if kind != "custom":
+        request.unread.append(f"tools.{kind}")
+        return
+    request.tools.append(
+        Tool(
+            tool.need("name", str),
+            tool.text("description"),
+            tool.take("input_schema", dict),
+            tool.take("strict", bool),
+            tool.take("cache_control", dict),
+        )
+    )
+
+
+def _take_choice(members: Members, request: ChatRequest) -> None:
+    wanted = members.take("tool_choice", dict)
+    if wanted is None:
+        return
+    choice = Members(wanted, "tool_choice")
+    mode = _MODES.get(choice.need("type", str))
+    if mode is not None:
+        request.tool_choice = ToolChoice(mode, choice.need("name", str) if mode == "named" else "")
+    else:
+        raise Unreadable("`tool_choice.type` should be auto, any, tool or none", "tool_choice")
+    alone = choice.take("disable_parallel_tool_use", bool)
+    if alone is not None:
+        request.parallel_tool_calls = not alone
+
+
+def _take_thought_and_output(members: Members, request: ChatRequest) -> None:
+    config = Members(members.take("output_config", dict) or {}, "output_config")
+    effort = config.text("effort")
+    thinking = members.take("thinking", dict)
+    if thinking is not None:
+        wish = Members(thinking, "thinking")
+        kind = wish.need("type", str)
+        if kind == "between_tools":
+            request.extensions["thinking.between_tools"] = True
+        request.reasoning = ReasoningWish(
+            effort, 0 if kind == "disabled" else wish.take("budget_tokens", int), kind in ("adaptive", "between_tools")
+        )
+        if kind == "disabled" and not effort:
+            request.reasoning = ReasoningWish("none", 0)
+    elif effort:
+        request.reasoning = ReasoningWish(effort)
+    wanted = config.take("format", dict)
+    if wanted is not None:
+        output = Members(wanted, "output_config.format")
+        if output.need("type", str) != "json_schema":
+            raise Unreadable("`output_config.format.type` should be json_schema", "output_config")
+        request.output = OutputFormat("json_schema", output.need("schema", dict))

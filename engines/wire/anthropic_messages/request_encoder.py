@@ -1,0 +1,205 @@
+"""A request for a message as Anthropic takes it.
+
+Turns of one role that follow one another become one, results of tools first. What the model thought goes back only
+where it bears Anthropic's signature: any other thought would be refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from engines.wire.anthropic_messages.request_decoder import NAME
+from engines.wire.request import (
+    CallPart,
+    ChatRequest,
+    FilePart,
+    ImagePart,
+    Part,
+    ReasoningWish,
+    ResultPart,
+    TextPart,
+    ThoughtPart,
+    Turn,
+    Unreadable,
+)
+
+_encode = msgspec.json.Encoder().encode
+
+TAKES: Final = frozenset(
+    {
+        "stop",
+        "user",
+        "cache_control",
+        "reasoning_effort",
+        "tools",
+        "tool_choice.required",
+        "tool_choice.named",
+        "parallel_tool_calls",
+        "json_schema",
+        "images",
+        "image_urls",
+        "files",
+        "file_urls",
+    }
+)
+"""`temperature`, `top_p` and `top_k` are gone from its newer models (anthropic 2.12 has no such parameters)."""
+MAX_TOKENS: Final = 8192
+"""Must be said; what every model since Claude 3.5 takes."""
+LEAST_BUDGET: Final = 1024
+_EFFORTS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
+
+
+def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
+    """Raises Unreadable."""
+    body: dict[str, Any] = {
+        "model": model,
+        "max_tokens": MAX_TOKENS if request.max_tokens is None else request.max_tokens,
+        "messages": messages(request.turns),
+    }
+    system = [_part(part) for turn in request.turns if turn.role == "system" for part in turn.parts]
+    if system:
+        plain = len(system) == 1 and len(system[0]) == 2
+        body["system"] = system[0]["text"] if plain else system
+    if request.stop:
+        body["stop_sequences"] = request.stop
+    for name, value in (("temperature", request.temperature), ("top_p", request.top_p), ("top_k", request.top_k)):
+        if value is not None and name in takes:
+            body[name] = min(value, 1) if name == "temperature" else value
+    if request.user:
+        body["metadata"] = {"user_id": request.user}
+    if request.tools:
+        body["tools"] = tools(request)
+        choice = tool_choice(request)
+        if choice is not None:
+            body["tool_choice"] = choice
+    if request.reasoning is not None and "reasoning_effort" in takes:
+        _put_reasoning(body, request.reasoning, request.max_tokens)
+    if request.output is not None and request.output.kind == "json_schema":
+        schema = {"type": "json_schema", "schema": request.output.schema or {}}
+        body["output_config"] = {**body.get("output_config", {}), "format": schema}
+    if request.stream:
+        body["stream"] = True
+    if request.origin == NAME:
+        body |= {name: value for name, value in request.extensions.items() if name in takes}
+    return _encode(body)
+
+
+def messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = []
+    for turn in turns:
+        if turn.role == "system":
+            continue
+        blocks = [block for part in turn.parts if (block := _part(part))]
+        if told and told[-1]["role"] == turn.role:
+            told[-1]["content"] += blocks
+        elif blocks:
+            told.append({"role": turn.role, "content": blocks})
+    for message in told:
+        content = message["content"]
+        if message["role"] == "user":
+            content.sort(key=lambda block: block["type"] != "tool_result")
+        if len(content) == 1 and content[0].keys() == {"type", "text"}:
+            message["content"] = content[0]["text"]
+    return told
+
+
+def _part(part: Part) -> dict[str, Any]:
+    """Empty for what is left out: an empty text would be refused."""
+    if isinstance(part, TextPart):
+        return _marked({"type": "text", "text": part.text}, part.cache) if part.text else {}
+    if isinstance(part, ImagePart):
+        if part.url:
+            source = {"type": "url", "url": part.url}
+        else:
+            source = {"type": "base64", "media_type": part.media_type, "data": part.data}
+        return _marked({"type": "image", "source": source}, part.cache)
+    if isinstance(part, FilePart):
+        return _marked(_document(part), part.cache)
+    if isinstance(part, ThoughtPart):
+        if part.origin != NAME:
+            return {}
+        if part.redacted:
+            return {"type": "redacted_thinking", "data": part.redacted}
+        return {"type": "thinking", "thinking": part.text, "signature": part.signature} if part.signature else {}
+    if isinstance(part, CallPart):
+        block = {"type": "tool_use", "id": part.id, "name": part.name, "input": arguments_of(part)}
+        return _marked(block, part.cache)
+    assert isinstance(part, ResultPart)
+    result: dict[str, Any] = {"type": "tool_result", "tool_use_id": part.id}
+    blocks = [block for one in part.parts if (block := _part(one))]
+    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
+        result["content"] = blocks[0]["text"]
+    elif blocks:
+        result["content"] = blocks
+    if part.failed:
+        result["is_error"] = True
+    return _marked(result, part.cache)
+
+
+def _marked(block: dict[str, Any], cache: dict[str, Any] | None) -> dict[str, Any]:
+    return block if cache is None else {**block, "cache_control": cache}
+
+
+def _document(part: FilePart) -> dict[str, Any]:
+    if part.text:
+        source = {"type": "text", "media_type": "text/plain", "data": part.text}
+    elif part.url:
+        source = {"type": "url", "url": part.url}
+    else:
+        source = {"type": "base64", "media_type": part.media_type, "data": part.data}
+    return {"type": "document", "source": source} | ({"title": part.name} if part.name else {})
+
+
+def arguments_of(call: CallPart) -> dict[str, Any]:
+    """The object that the text of a call's arguments holds. Raises Unreadable."""
+    if not call.arguments.strip():
+        return {}
+    try:
+        return msgspec.json.decode(call.arguments, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        raise Unreadable(f"the arguments of the call {call.id!r} are no JSON object", "messages") from None
+
+
+def tools(request: ChatRequest) -> list[dict[str, Any]]:
+    told = []
+    for tool in request.tools:
+        named: dict[str, Any] = {"name": tool.name}
+        if tool.description:
+            named["description"] = tool.description
+        named["input_schema"] = tool.parameters or {"type": "object", "properties": {}}
+        if tool.strict is not None:
+            named["strict"] = tool.strict
+        told.append(_marked(named, tool.cache))
+    return told
+
+
+def tool_choice(request: ChatRequest) -> dict[str, Any] | None:
+    wanted = request.tool_choice
+    told: dict[str, Any] | None = None
+    if wanted is not None:
+        kind = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}[wanted.mode]
+        told = {"type": kind, "name": wanted.name} if kind == "tool" else {"type": kind}
+    alone = request.parallel_tool_calls
+    if alone is not None and not (told and told["type"] == "none"):
+        if told is None and alone:
+            return None
+        told = {**(told or {"type": "auto"}), "disable_parallel_tool_use": not alone}
+    return told
+
+
+def _put_reasoning(body: dict[str, Any], wish: ReasoningWish, max_tokens: int | None) -> None:
+    effort = _EFFORTS.get(wish.effort, "")
+    if wish.effort == "none" or wish.budget_tokens == 0:
+        body["thinking"] = {"type": "disabled"}
+    elif wish.budget_tokens is not None:
+        budget = max(LEAST_BUDGET, wish.budget_tokens)
+        body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+        if max_tokens is None:
+            body["max_tokens"] = budget + MAX_TOKENS
+    else:
+        body["thinking"] = {"type": "adaptive"}
+    if effort:
+        body["output_config"] = {"effort": effort}

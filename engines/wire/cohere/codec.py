@@ -1,0 +1,41 @@
+"""Cohere's chat as a format that engines are asked in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engines.wire.codec import StreamDecoder
+from engines.wire.cohere import request_encoder, stream_decoder
+from engines.wire.dialect import Dialect
+from engines.wire.events import Event
+from engines.wire.foreign import Foreign
+from engines.wire.request import ChatRequest
+
+_DIALECT = Foreign()
+
+
+class CohereEgress:
+    """See `engines.wire.codec.Egress`."""
+
+    name = request_encoder.NAME
+    takes = request_encoder.TAKES
+    stream_type = b"text/event-stream"
+
+    @property
+    def dialect(self) -> Dialect:
+        return _DIALECT
+
+    def path(self, model: str, stream: bool) -> str:
+        return "/v2/chat"
+
+    def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
+        return request_encoder.encode_request(request, model, takes)
+
+    def stream_decoder(self) -> StreamDecoder:
+        return stream_decoder.CohereStreamDecoder()
+
+    def decode_answer(self, body: bytes) -> Sequence[Event]:
+        return stream_decoder.decode_answer(body)
+
+
+EGRESS = CohereEgress()

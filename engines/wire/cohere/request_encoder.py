@@ -1,0 +1,83 @@
+"""A request for a chat as Cohere takes it: messages are OpenAI's, parameters its own."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from engines.wire.openai_chat.request_encoder import messages, tools
+from engines.wire.request import ChatRequest, ReasoningWish
+
+_encode = msgspec.json.Encoder().encode
+
+NAME: Final = "cohere"
+TAKES: Final = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "top_k",
+        "stop",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "reasoning_effort",
+        "tools",
+        "tool_choice.required",
+        "json_object",
+        "json_schema",
+        "images",
+        "image_urls",
+    }
+)
+_BUDGETS: Final = {"minimal": 512, "low": 2048, "medium": 8192, "high": 24576}
+"""Tokens of thought; of an effort beyond these there is no bound."""
+
+
+def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
+    body: dict[str, Any] = {"model": model, "messages": [_message(one) for one in messages(request.turns)]}
+    scalars = {
+        "temperature": ("temperature", request.temperature),
+        "top_p": ("p", request.top_p),
+        "top_k": ("k", request.top_k),
+        "stop": ("stop_sequences", request.stop or None),
+        "seed": ("seed", request.seed),
+        "presence_penalty": ("presence_penalty", request.presence_penalty),
+        "frequency_penalty": ("frequency_penalty", request.frequency_penalty),
+    }
+    body |= {own: value for name, (own, value) in scalars.items() if value is not None and name in takes}
+    if request.max_tokens is not None:
+        body["max_tokens"] = request.max_tokens
+    choice = request.tool_choice
+    if request.tools:
+        body["tools"] = tools(request)
+        if any(tool["function"].pop("strict", None) for tool in body["tools"]):
+            body["strict_tools"] = True
+        if choice is not None and choice.mode in ("required", "none"):
+            body["tool_choice"] = choice.mode.upper()
+    output = request.output
+    if output is not None:
+        schema = {} if output.schema is None else {"json_schema": output.schema}
+        body["response_format"] = {"type": "json_object", **schema}
+    if request.reasoning is not None and "reasoning_effort" in takes:
+        body["thinking"] = _thinking(request.reasoning)
+    if request.stream:
+        body["stream"] = True
+    return _encode(body)
+
+
+def _message(message: dict[str, Any]) -> dict[str, Any]:
+    """What it thought is no part of a message, nor are names."""
+    told = {name: value for name, value in message.items() if name not in ("reasoning_content", "name")}
+    if told.get("content", "") is None:
+        del told["content"]
+    for call in told.get("tool_calls", ()):
+        call.pop("extra_content", None)
+    return told
+
+
+def _thinking(wish: ReasoningWish) -> dict[str, Any]:
+    if wish.effort == "none" or wish.budget_tokens == 0:
+        return {"type": "disabled"}
+    budget = _BUDGETS.get(wish.effort) if wish.budget_tokens is None else wish.budget_tokens
+    return {"type": "enabled"} | ({} if budget is None else {"token_budget": budget})

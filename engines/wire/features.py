@@ -1,0 +1,171 @@
+"""What a request asks of whoever answers it, by name, so that it is known beforehand who cannot.
+
+Three sorts: CONTENT is what the answer would be senseless without, so that it is never left out; HINTS change nothing
+of an answer, so that nobody is passed over for want of them; every other name is a parameter, and whether one may be
+left out is the operator's to say (`unsupported: strict | drop`). Names are OpenAI chat's; a client is told its own.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engines.wire.request import AudioPart, ChatRequest, FilePart, ImagePart, ResultPart, ThoughtPart
+
+CONTENT: Final = frozenset(
+    {
+        "images",
+        "image_urls",
+        "files",
+        "file_urls",
+        "audio",
+        "tools",
+        "json_object",
+        "json_schema",
+        "previous_response_id",
+        "conversation",
+        "prompt",
+        "background",
+        "web_search_options",
+        "modalities",
+        "container",
+        "mcp_servers",
+        "functions",
+        "function_call",
+    }
+)
+HINTS: Final = frozenset(
+    {
+        "user",
+        "metadata",
+        "store",
+        "stream_options",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "cache_control",
+        "include",
+        "truncation",
+        "betas",
+        "reasoning.summary",
+    }
+)
+_DEFAULTS: Final[dict[str, tuple[object, ...]]] = {
+    "service_tier": ("auto", "default", "standard_only"),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "background": (False,),
+    "modalities": (["text"],),
+    "verbosity": ("medium",),
+    "truncation": ("disabled",),
+    "include": ([],),
+    "text.verbosity": ("medium",),
+}
+"""What a member of the extension bag may say without asking for anything."""
+
+
+def asked(request: ChatRequest) -> dict[str, str]:
+    """Everything that the request asks for: the name, and what its own format calls it."""
+    own = OWN_NAMES.get(request.origin, {})
+    names: dict[str, str] = {name: own.get(name, name) for name in _parameters(request)}
+    for name in (*_content(request), *request.unread):
+        names[name] = own.get(name, name)
+    added = {name: name for name, value in request.extensions.items() if value not in _DEFAULTS.get(name, ())}
+    return names | added
+
+
+def needed(names: dict[str, str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Of what is asked: the parameters, and the content."""
+    content = frozenset(name for name in names if name in CONTENT or name.startswith("tools."))
+    return frozenset(names) - content - HINTS, content
+
+
+def _parameters(request: ChatRequest) -> list[str]:
+    names = []
+    if request.temperature is not None and request.temperature != 1:
+        names.append("temperature")
+    if request.top_p is not None and request.top_p != 1:
+        names.append("top_p")
+    if request.n is not None and request.n != 1:
+        names.append("n")
+    if request.top_k is not None:
+        names.append("top_k")
+    if request.seed is not None:
+        names.append("seed")
+    if request.stop:
+        names.append("stop")
+    if request.presence_penalty:
+        names.append("presence_penalty")
+    if request.frequency_penalty:
+        names.append("frequency_penalty")
+    if request.user:
+        names.append("user")
+    if request.reasoning is not None:
+        names.append("reasoning_effort")
+    if request.tools and request.parallel_tool_calls is False:
+        names.append("parallel_tool_calls")
+    choice = request.tool_choice
+    if request.tools and choice is not None and choice.mode in ("required", "named"):
+        names.append(f"tool_choice.{choice.mode}")
+    return names
+
+
+def _content(request: ChatRequest) -> list[str]:
+    names: dict[str, None] = {}
+    if request.tools:
+        names["tools"] = None
+    if request.output is not None:
+        names[request.output.kind] = None
+    for turn in request.turns:
+        for part in turn.parts:
+            for one in part.parts if isinstance(part, ResultPart) else (part,):
+                if isinstance(one, ImagePart):
+                    names["image_urls" if one.url else "images"] = None
+                elif isinstance(one, FilePart):
+                    names["file_urls" if one.url else "files"] = None
+                elif isinstance(one, AudioPart):
+                    names["audio"] = None
+                elif isinstance(one, ThoughtPart):
+                    pass  # whoever cannot take it back has not made it
+    return list(names)
+
+
+OWN_NAMES: Final[dict[str, dict[str, str]]] = {
+    "openai_chat": {
+        "images": "messages",
+        "image_urls": "messages",
+        "files": "messages",
+        "file_urls": "messages",
+        "audio": "messages",
+        "json_object": "response_format",
+        "json_schema": "response_format",
+        "tool_choice.required": "tool_choice",
+        "tool_choice.named": "tool_choice",
+    },
+    "anthropic_messages": {
+        "images": "messages",
+        "image_urls": "messages",
+        "files": "messages",
+        "file_urls": "messages",
+        "json_schema": "output_config",
+        "tool_choice.required": "tool_choice",
+        "tool_choice.named": "tool_choice",
+        "parallel_tool_calls": "tool_choice",
+        "reasoning_effort": "thinking",
+        "stop": "stop_sequences",
+        "user": "metadata",
+    },
+    "openai_responses": {
+        "images": "input",
+        "image_urls": "input",
+        "files": "input",
+        "file_urls": "input",
+        "json_object": "text",
+        "json_schema": "text",
+        "tool_choice.required": "tool_choice",
+        "tool_choice.named": "tool_choice",
+        "reasoning_effort": "reasoning",
+    },
+}
+"""By the format of a request: what it calls what is asked for, where that is not the name itself."""

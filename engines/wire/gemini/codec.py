@@ -1,0 +1,43 @@
+"""Gemini as a format that engines are asked in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from engines.wire.codec import StreamDecoder
+from engines.wire.dialect import Dialect
+from engines.wire.events import Event
+from engines.wire.foreign import Foreign
+from engines.wire.gemini import request_encoder, stream_decoder
+from engines.wire.request import ChatRequest
+
+_DIALECT = Foreign()
+
+
+class GeminiEgress:
+    """See `engines.wire.codec.Egress`."""
+
+    name = request_encoder.NAME
+    takes = request_encoder.TAKES
+    stream_type = b"text/event-stream"
+
+    @property
+    def dialect(self) -> Dialect:
+        return _DIALECT
+
+    def path(self, model: str, stream: bool) -> str:
+        """Behind a base that ends in the version, or in Vertex AI's publisher."""
+        return f"/models/{quote(model)}:{'streamGenerateContent?alt=sse' if stream else 'generateContent'}"
+
+    def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
+        return request_encoder.encode_request(request, model, takes)
+
+    def stream_decoder(self) -> StreamDecoder:
+        return stream_decoder.GeminiStreamDecoder()
+
+    def decode_answer(self, body: bytes) -> Sequence[Event]:
+        return stream_decoder.decode_answer(body)
+
+
+EGRESS = GeminiEgress()

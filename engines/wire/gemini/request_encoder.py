@@ -1,0 +1,179 @@
+"""A request for content as Gemini takes it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from engines.wire.anthropic_messages.request_encoder import arguments_of
+from engines.wire.request import (
+    AudioPart,
+    CallPart,
+    ChatRequest,
+    FilePart,
+    ImagePart,
+    Part,
+    ReasoningWish,
+    ResultPart,
+    TextPart,
+    Tool,
+    Turn,
+    Unreadable,
+)
+
+_encode = msgspec.json.Encoder().encode
+
+NAME: Final = "gemini"
+TAKES: Final = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "top_k",
+        "stop",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "reasoning_effort",
+        "tools",
+        "tool_choice.required",
+        "tool_choice.named",
+        "json_object",
+        "json_schema",
+        "images",
+        "files",
+        "audio",
+    }
+)
+NO_SIGNATURE: Final = "skip_thought_signature_validator"
+"""In the place of the signature of a call that another model made (ai.google.dev, thought signatures)."""
+_UNSIGNED: Final = ("gemini-1", "gemini-2")
+"""Models that want none."""
+_LEVELS: Final = {
+    "minimal": "minimal",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+}
+_MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
+
+
+def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
+    """Raises Unreadable."""
+    told = [part for turn in request.turns if turn.role == "system" for part in turn.parts]
+    system = [part.text for part in told if isinstance(part, TextPart) and part.text]
+    body: dict[str, Any] = {"contents": contents(request.turns, signed=not model.startswith(_UNSIGNED))}
+    if system:
+        body["systemInstruction"] = {"parts": [{"text": text} for text in system]}
+    if request.tools:
+        body["tools"] = [{"functionDeclarations": [_declaration(tool) for tool in request.tools]}]
+        choice = request.tool_choice
+        if choice is not None:
+            wanted: dict[str, Any] = {"mode": _MODES[choice.mode]}
+            if choice.mode == "named":
+                wanted["allowedFunctionNames"] = [choice.name]
+            body["toolConfig"] = {"functionCallingConfig": wanted}
+    config = _config(request, takes)
+    if config:
+        body["generationConfig"] = config
+    return _encode(body)
+
+
+def _declaration(tool: Tool) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        told["description"] = tool.description
+    if tool.parameters is not None:
+        told["parametersJsonSchema"] = tool.parameters
+    return told
+
+
+def contents(turns: list[Turn], *, signed: bool) -> list[dict[str, Any]]:
+    """Results name their function, which is looked up by the id of the call."""
+    names: dict[str, str] = {}
+    told: list[dict[str, Any]] = []
+    for turn in turns:
+        if turn.role == "system":
+            continue
+        role = "model" if turn.role == "assistant" else "user"
+        parts = [part for one in turn.parts if (part := _part(one, names))]
+        if signed and role == "model":
+            _sign(parts)
+        if told and told[-1]["role"] == role:
+            told[-1]["parts"] += parts
+        elif parts:
+            told.append({"role": role, "parts": parts})
+    return told
+
+
+def _sign(parts: list[dict[str, Any]]) -> None:
+    """The first call of a turn must bear a signature."""
+    calls = [part for part in parts if "functionCall" in part]
+    if calls and not any("thoughtSignature" in call for call in calls):
+        calls[0]["thoughtSignature"] = NO_SIGNATURE
+
+
+def _part(part: Part, names: dict[str, str]) -> dict[str, Any]:
+    """Empty for what is left out."""
+    if isinstance(part, TextPart):
+        return {"text": part.text} if part.text else {}
+    if isinstance(part, ImagePart):
+        return _inline(part.media_type, part.data)
+    if isinstance(part, FilePart):
+        return {"text": part.text} if part.text else _inline(part.media_type, part.data)
+    if isinstance(part, AudioPart):
+        return _inline(f"audio/{part.format}", part.data)
+    if isinstance(part, CallPart):
+        names[part.id] = part.name
+        call = {"functionCall": {"id": part.id, "name": part.name, "args": arguments_of(part)}}
+        return call | ({"thoughtSignature": part.signature} if part.signature else {})
+    if isinstance(part, ResultPart):
+        name = names.get(part.id)
+        if name is None:
+            raise Unreadable(f"no call has the id {part.id!r}, which a tool's result names", "messages")
+        text = "".join(one.text for one in part.parts if isinstance(one, TextPart))
+        response = {"error" if part.failed else "output": text}
+        told: dict[str, Any] = {"id": part.id, "name": name, "response": response}
+        media = [_part(one, names) for one in part.parts if not isinstance(one, TextPart)]
+        return {"functionResponse": told | ({"parts": media} if media else {})}
+    return {}  # what another model thought
+
+
+def _inline(media_type: str, data: str) -> dict[str, Any]:
+    return {"inlineData": {"mimeType": media_type, "data": data}}
+
+
+def _config(request: ChatRequest, takes: frozenset[str]) -> dict[str, Any]:
+    scalars = {
+        "temperature": ("temperature", request.temperature),
+        "top_p": ("topP", request.top_p),
+        "top_k": ("topK", request.top_k),
+        "stop": ("stopSequences", request.stop or None),
+        "seed": ("seed", request.seed),
+        "presence_penalty": ("presencePenalty", request.presence_penalty),
+        "frequency_penalty": ("frequencyPenalty", request.frequency_penalty),
+    }
+    config: dict[str, Any] = {
+        own: value for name, (own, value) in scalars.items() if value is not None and name in takes
+    }
+    if request.max_tokens is not None:
+        config["maxOutputTokens"] = request.max_tokens
+    output = request.output
+    if output is not None:
+        config["responseMimeType"] = "application/json"
+        if output.schema is not None:
+            config["responseJsonSchema"] = output.schema
+    if request.reasoning is not None and "reasoning_effort" in takes:
+        config["thinkingConfig"] = _thinking(request.reasoning)
+    return config
+
+
+def _thinking(wish: ReasoningWish) -> dict[str, Any]:
+    if wish.effort == "none" or wish.budget_tokens == 0:
+        return {"thinkingBudget": 0}
+    if wish.budget_tokens is not None:
+        return {"thinkingBudget": wish.budget_tokens, "includeThoughts": True}
+    level = _LEVELS.get(wish.effort)
+    return ({"thinkingBudget": -1} if level is None else {"thinkingLevel": level}) | {"includeThoughts": True}

@@ -1,0 +1,154 @@
+"""What the responses of a stream of Gemini's say, or the one of a plain answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from engines.model import Usage
+from engines.sse import payload
+from engines.wire import events, refusals
+from engines.wire.codec import StreamDecoder
+from engines.wire.events import Counted, Event, Failed, Finish, Reasoning, Refused, Start, Text, ToolArgs, ToolStart
+from engines.wire.gemini.shapes import Answer, Candidate, FunctionCall, Part, UsageMetadata, decode
+from engines.wire.lone_surrogates import reading
+from engines.wire.refusals import NULL, is_truthy
+
+NAME: Final = "gemini"
+NOTHING: Final[Sequence[Event]] = ()
+ERROR: Final = ""
+
+FINISH: Final = {
+    "STOP": events.STOP,
+    "MAX_TOKENS": events.LENGTH,
+    "CONTINUATION": events.LENGTH,
+    "SAFETY": events.CONTENT_FILTER,
+    "RECITATION": events.CONTENT_FILTER,
+    "BLOCKLIST": events.CONTENT_FILTER,
+    "PROHIBITED_CONTENT": events.CONTENT_FILTER,
+    "SPII": events.CONTENT_FILTER,
+    "LANGUAGE": events.CONTENT_FILTER,
+    "IMAGE_SAFETY": events.CONTENT_FILTER,
+    "IMAGE_PROHIBITED_CONTENT": events.CONTENT_FILTER,
+    "IMAGE_RECITATION": events.CONTENT_FILTER,
+    "IMAGE_OTHER": events.CONTENT_FILTER,
+    "NO_IMAGE": events.CONTENT_FILTER,
+    "MODEL_ARMOR": events.CONTENT_FILTER,
+    "MALFORMED_FUNCTION_CALL": ERROR,
+    "UNEXPECTED_TOOL_CALL": ERROR,
+    "TOO_MANY_TOOL_CALLS": ERROR,
+    "MISSING_THOUGHT_SIGNATURE": ERROR,
+    "MALFORMED_RESPONSE": ERROR,
+    "OTHER": ERROR,
+}
+"""All that there are (google-genai types.py, FinishReason); an error may be tried again. STOP with a call is a call."""
+FAILED_STATUS: Final = 502
+
+
+class GeminiStreamDecoder(StreamDecoder):
+    """One stream of responses."""
+
+    __slots__ = ("_begun", "_calls", "_finished", "_id")
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._calls = 0
+        self._finished = False
+        self._id = ""
+
+    @property
+    def finished(self) -> bool:
+        return self._finished
+
+    def read(self, event: bytes) -> Sequence[Event]:
+        data = payload(event)
+        return self.say(data) if data else NOTHING
+
+    def say(self, data: bytes) -> Sequence[Event]:
+        """What one response says."""
+        try:
+            answer: Answer = reading(decode, data)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return [_failure(data)]
+        if is_truthy(answer.error):
+            return [_failure(data)]
+        said: list[Event] = []
+        if not self._begun:
+            self._begun = True
+            self._id = answer.response_id
+            said.append(Start(answer.response_id, answer.model_version))
+        if answer.usage_metadata is not None:
+            said.append(Counted(usage_of(answer.usage_metadata)))
+        for candidate in answer.candidates or ():
+            if candidate.index == 0:
+                self._candidate(candidate, said)
+        feedback = answer.prompt_feedback
+        if not answer.candidates and feedback is not None and feedback.block_reason:
+            said.append(Refused(feedback.block_reason_message or f"the prompt was blocked: {feedback.block_reason}"))
+            said.append(Finish(events.CONTENT_FILTER))
+            self._finished = True
+        return said
+
+    def _candidate(self, candidate: Candidate, said: list[Event]) -> None:
+        content = candidate.content
+        if content is not None:
+            for part in content.parts or ():
+                self._part(part, said)
+        reason = candidate.finish_reason
+        if reason and not self._finished:
+            ended = self._ending(reason, candidate.finish_message)
+            self._finished = isinstance(ended, Finish)
+            said.append(ended)
+
+    def _part(self, part: Part, said: list[Event]) -> None:
+        call = part.function_call
+        if call is not None:
+            self._call(call, part.thought_signature, said)
+        elif part.text is not None:
+            if part.text:
+                said.append(Reasoning(part.text, "", "", NAME) if part.thought else Text(part.text))
+        elif part.inline_data is not NULL or part.file_data is not NULL:
+            said.append(events.unknown_event("a part that is no text"))
+        elif part.executable_code is not NULL or part.code_execution_result is not NULL:
+            said.append(events.unknown_event("code that was run"))
+
+    def _call(self, call: FunctionCall, signature: str, said: list[Event]) -> None:
+        if call.partial_args or call.will_continue:
+            said.append(events.unknown_event("a part of a call"))
+            return
+        number = self._calls
+        self._calls = number + 1
+        said.append(ToolStart(number, call.id or f"call_{self._id}_{number}", call.name, signature))
+        said.append(ToolArgs(number, msgspec.json.encode(call.args or {}).decode()))
+
+    def _ending(self, reason: str, message: str | None) -> Event:
+        finish = FINISH.get(reason)
+        if finish is None:
+            return events.unknown_finish(reason)
+        if not finish:
+            return Failed(message or f"the engine could not finish its answer: {reason}", FAILED_STATUS)
+        return Finish(events.TOOL_CALLS if finish == events.STOP and self._calls else finish)
+
+
+def usage_of(counts: UsageMetadata) -> Usage:
+    thoughts = counts.thoughts_token_count or 0
+    return Usage(
+        (counts.prompt_token_count or 0) + (counts.tool_use_prompt_token_count or 0),
+        (counts.candidates_token_count or 0) + thoughts,
+        counts.cached_content_token_count or 0,
+        0,
+        thoughts,
+    )
+
+
+def _failure(data: bytes) -> Event:
+    finding = refusals.stray_error(data)
+    if finding is None:
+        return events.unknown_event("what is no response of Gemini's")
+    return Failed(finding.error, finding.error_status)
+
+
+def decode_answer(body: bytes) -> Sequence[Event]:
+    return GeminiStreamDecoder().say(body)

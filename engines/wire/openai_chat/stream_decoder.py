@@ -1,0 +1,211 @@
+"""What the chunks of a chat say. Only of the first choice: a request that is translated asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from engines.sse import payload
+from engines.wire import events, refusals
+from engines.wire.codec import StreamDecoder
+from engines.wire.events import (
+    Counted,
+    End,
+    Event,
+    Failed,
+    Finish,
+    Reasoning,
+    Refused,
+    Start,
+    Text,
+    ToolArgs,
+    ToolStart,
+)
+from engines.wire.lone_surrogates import reading
+from engines.wire.openai_chat.content import Answer, Call, Choice, Delta, decode_whole
+from engines.wire.openai_chat.dialect import normalised
+from engines.wire.refusals import is_truthy
+
+ANTHROPIC: Final = "anthropic_messages"
+NOTHING: Final[Sequence[Event]] = ()
+
+FINISH: Final = {
+    "stop": events.STOP,
+    "length": events.LENGTH,
+    "tool_calls": events.TOOL_CALLS,
+    "content_filter": events.CONTENT_FILTER,
+    "function_call": events.TOOL_CALLS,
+}
+"""All that there are (openai-python types/chat/chat_completion.py)."""
+MISTRALS_FINISH: Final = {**FINISH, "model_length": events.LENGTH, "error": ""}
+"""Mistral's (its client's models/chatcompletionchoice.py); an empty one is an error."""
+
+
+class ChatStreamDecoder(StreamDecoder):
+    """One stream of chunks."""
+
+    __slots__ = ("_begun", "_calls", "_finish", "_finished", "_sole")
+
+    def __init__(self, finish: dict[str, str] | None = None) -> None:
+        """`finish`: the table of reasons, where it is not OpenAI's."""
+        self._finish = FINISH if finish is None else finish
+        self._begun = False
+        self._finished = False
+        self._calls: dict[int, int] = {}
+        """The engine's index of a call -> ours."""
+        self._sole = 0
+
+    @property
+    def finished(self) -> bool:
+        return self._finished
+
+    def read(self, event: bytes) -> Sequence[Event]:
+        data = payload(event)
+        if not data:
+            return NOTHING
+        if data.startswith(b"[DONE]"):
+            return [End()]
+        try:
+            chunk = reading(decode_whole, data)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return [failure(data)]
+        if is_truthy(chunk.error):
+            return [failure(data)]
+        said: list[Event] = []
+        if chunk.choices is None and chunk.usage is None:
+            stray = refusals.stray_error(data)
+            return NOTHING if stray is None else [Failed(stray.error, stray.error_status)]
+        if not self._begun and chunk.choices:
+            self._begun = True
+            said.append(Start(chunk.id or "", chunk.model or ""))
+        for choice in chunk.choices or ():
+            if choice.index == 0:
+                delta = choice.delta
+                if delta is not None:
+                    self._say(delta, said)
+                if choice.finish_reason:
+                    self._end(choice, said)
+        if chunk.usage is not None:
+            said.append(Counted(normalised(chunk.usage, chunk.service_tier)))
+        return said
+
+    def _say(self, delta: Delta, said: list[Event]) -> None:
+        say(delta, said)
+        for call in delta.tool_calls or ():
+            self._call(call, said)
+
+    def _call(self, call: Call, said: list[Event]) -> None:
+        function = call.function
+        theirs = call.index
+        if theirs is None:  # Mistral may leave it out, and sends each call whole
+            theirs = self._sole if not call.id else len(self._calls)
+        ours = self._calls.get(theirs)
+        if ours is None:
+            ours = len(self._calls)
+            self._calls[theirs] = ours
+            self._sole = theirs
+            name = function.name if function is not None else None
+            said.append(ToolStart(ours, call.id or f"call_{ours}", name or "", signature_of(call)))
+        if function is not None and function.arguments:
+            said.append(ToolArgs(ours, arguments_of(function.arguments)))
+
+    def _end(self, choice: Choice, said: list[Event]) -> None:
+        if not self._finished:
+            ended = finish(choice, self._finish)
+            self._finished = isinstance(ended, Finish)
+            said.append(ended)
+
+
+def finish(choice: Choice, table: dict[str, str]) -> Event:
+    reason = table.get(choice.finish_reason or "")
+    if reason is None:
+        return events.unknown_finish(choice.finish_reason)
+    if not reason:
+        return Failed("the engine failed in the middle of its answer")
+    stopped_by = choice.stop_reason
+    return Finish(reason, stopped_by if isinstance(stopped_by, str) else "")
+
+
+def say(delta: Delta, said: list[Event]) -> None:
+    """The content of a delta, or of a message, but for its calls."""
+    for block in delta.thinking_blocks or ():
+        if block.data:
+            said.append(Reasoning("", "", block.data, ANTHROPIC))
+        elif block.thinking or block.signature:
+            said.append(Reasoning(block.thinking or "", block.signature or "", "", ANTHROPIC))
+    thought = delta.reasoning_content or delta.reasoning
+    if thought and not delta.thinking_blocks:
+        said.append(Reasoning(thought))
+    content = delta.content
+    if isinstance(content, str):
+        if content:
+            said.append(Text(content))
+    elif content:
+        for part in content:
+            _say_part(part, said)
+    if delta.refusal:
+        said.append(Refused(delta.refusal))
+
+
+def _say_part(part: dict[str, object], said: list[Event]) -> None:
+    """Mistral's content may be a list, of texts and of thoughts, which are lists of texts."""
+    kind, text = part.get("type"), part.get("text")
+    if kind == "text" and isinstance(text, str):
+        said.append(Text(text))
+    elif kind == "thinking":
+        thoughts = part.get("thinking")
+        for each in thoughts if isinstance(thoughts, list) else ():
+            thought = each.get("text") if isinstance(each, dict) else None
+            if isinstance(thought, str) and thought:
+                said.append(Reasoning(thought))
+    elif kind not in ("reference", "tool_reference"):
+        said.append(events.unknown_event(kind))
+
+
+def arguments_of(arguments: str | dict[str, object]) -> str:
+    """As JSON text: some engines send the object itself."""
+    return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
+
+
+def signature_of(call: Call) -> str:
+    """Gemini's, which its OpenAI-compatible door tells so."""
+    extra = call.extra_content
+    google = extra.get("google") if extra is not None else None
+    signature = google.get("thought_signature") if isinstance(google, dict) else None
+    return signature if isinstance(signature, str) else ""
+
+
+def failure(data: bytes) -> Event:
+    """What an event that is an error, or is none of the format, says."""
+    finding = refusals.stray_error(data)
+    if finding is None:
+        return events.unknown_event("what is no chunk of a chat")
+    return Failed(finding.error, finding.error_status)
+
+
+def decode_answer(body: bytes, table: dict[str, str] | None = None) -> Sequence[Event]:
+    """What a plain answer says."""
+    try:
+        answer: Answer = reading(decode_whole, body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return [failure(body)]
+    if is_truthy(answer.error) or not answer.choices:
+        return [failure(body)]
+    said: list[Event] = [Start(answer.id or "", answer.model or "")]
+    choice = answer.choices[0]
+    message = choice.message
+    if message is not None:
+        say(message, said)
+        for at, call in enumerate(message.tool_calls or ()):
+            function = call.function
+            name = function.name if function is not None else None
+            said.append(ToolStart(at, call.id or f"call_{at}", name or "", signature_of(call)))
+            if function is not None and function.arguments:
+                said.append(ToolArgs(at, arguments_of(function.arguments)))
+    if answer.usage is not None:
+        said.append(Counted(normalised(answer.usage, answer.service_tier)))
+    if choice.finish_reason:
+        said.append(finish(choice, FINISH if table is None else table))
+    return said

@@ -1,0 +1,186 @@
+"""A chat answer for OpenAI's clients: chunks, or one document.
+
+What the model thought is `reasoning_content`, as vLLM and DeepSeek tell it. What must come back unchanged is beside it:
+`thinking_blocks` with their signatures, and Gemini's signature of a call in its `extra_content`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from engines.model import Usage
+from engines.wire.codec import StreamEncoder
+from engines.wire.dialect import ApiError
+from engines.wire.events import (
+    Counted,
+    Event,
+    Finish,
+    Ping,
+    Reasoning,
+    Refused,
+    Start,
+    Text,
+    ToolArgs,
+    ToolStart,
+)
+from engines.wire.openai_chat.dialect import DONE, error_body
+
+_encode = msgspec.json.Encoder().encode
+_PING: Final = b": ping\n\n"
+_TAIL: Final = b'},"finish_reason":null}]}\n\n'
+
+
+class ChatStreamEncoder(StreamEncoder):
+    """One stream of chunks."""
+
+    __slots__ = ("_args", "_begun", "_content", "_created", "_head", "_id", "_model", "_reasoning")
+
+    def __init__(self, model: str, created: int, answer_id: str) -> None:
+        self._id = f"chatcmpl-{answer_id}"
+        self._model = model
+        self._created = created
+        self._begun = False
+        self._head = b""
+        self._content = b""
+        self._reasoning = b""
+        self._args = b""
+
+    def write(self, event: Event) -> bytes:
+        if isinstance(event, Text):
+            if not self._begun:
+                return self._begin() + self._content + _encode(event.text) + _TAIL
+            return self._content + _encode(event.text) + _TAIL
+        if isinstance(event, ToolArgs):
+            function = b'%d,"function":{"arguments":%b}}]' % (event.index, _encode(event.text))
+            return self._opening() + self._args + function + _TAIL
+        if isinstance(event, Reasoning):
+            return self._thought(event)
+        if isinstance(event, ToolStart):
+            return self._opening() + self._delta({"tool_calls": [call_of(event, "", event.index)]})
+        if isinstance(event, Refused):
+            return self._opening() + self._delta({"refusal": event.text})
+        if isinstance(event, Finish):
+            reason = b'%b"choices":[{"index":0,"delta":{},"finish_reason":%b}]}\n\n'
+            return self._opening() + reason % (self._head, _encode(event.reason))
+        if isinstance(event, Start):
+            self._id = event.id or self._id
+            self._model = event.model or self._model
+        elif isinstance(event, Ping):
+            return _PING if self._begun else b""
+        return b""
+
+    def closing(self, usage: Usage | None) -> tuple[bytes, bytes]:
+        if usage is None:
+            return b"", DONE
+        return self._opening() + self._head + b'"choices":[],"usage":%b}\n\n' % _encode(usage_of(usage)), DONE
+
+    def error_event(self, error: ApiError) -> bytes:
+        return b"data: " + error_body(error) + b"\n\n"
+
+    def _opening(self) -> bytes:
+        return b"" if self._begun else self._begin()
+
+    def _begin(self) -> bytes:
+        self._begun = True
+        what = {"id": self._id, "object": "chat.completion.chunk", "created": self._created, "model": self._model}
+        self._head = head = b"data: " + _encode(what)[:-1] + b","
+        delta = head + b'"choices":[{"index":0,"delta":{'
+        self._content = delta + b'"content":'
+        self._reasoning = delta + b'"reasoning_content":'
+        self._args = delta + b'"tool_calls":[{"index":'
+        return delta + b'"role":"assistant","content":""' + _TAIL
+
+    def _thought(self, event: Reasoning) -> bytes:
+        opening = self._opening()
+        if event.text and not event.signature and not event.redacted:
+            return opening + self._reasoning + _encode(event.text) + _TAIL
+        delta: dict[str, Any] = {"reasoning_content": event.text} if event.text else {}
+        delta["thinking_blocks"] = [block_of(event.text, event)]
+        return opening + self._delta(delta)
+
+    def _delta(self, delta: dict[str, Any]) -> bytes:
+        return self._head + b'"choices":[{"index":0,"delta":%b,"finish_reason":null}]}\n\n' % _encode(delta)
+
+
+def block_of(thought: str, event: Reasoning) -> dict[str, Any]:
+    """A block of thought as Anthropic has it, with whose it is where it is not Anthropic's."""
+    if event.redacted:
+        return {"type": "redacted_thinking", "data": event.redacted}
+    block = {"type": "thinking", "thinking": thought, "signature": event.signature}
+    return block if event.origin in ("", "anthropic_messages") else {**block, "origin": event.origin}
+
+
+def call_of(event: ToolStart, arguments: str, index: int | None) -> dict[str, Any]:
+    call: dict[str, Any] = {} if index is None else {"index": index}
+    call |= {"id": event.id, "type": "function", "function": {"name": event.name, "arguments": arguments}}
+    if event.signature:
+        call["extra_content"] = {"google": {"thought_signature": event.signature}}
+    return call
+
+
+def usage_of(usage: Usage) -> dict[str, Any]:
+    before: dict[str, int] = {"cached_tokens": usage.cached_tokens}
+    if usage.cache_write_tokens:
+        before["cache_write_tokens"] = usage.cache_write_tokens
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": before,
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+
+
+def encode_answer(said: Sequence[Event], model: str, created: int, answer_id: str) -> bytes:
+    """One document that says all of it."""
+    told: dict[str, Any] = {
+        "id": f"chatcmpl-{answer_id}",
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+    }
+    texts: list[str] = []
+    refusals: list[str] = []
+    thoughts: list[str] = []
+    thought = ""
+    blocks: list[dict[str, Any]] = []
+    starts: list[ToolStart] = []
+    arguments: dict[int, str] = {}
+    reason, usage = "", None
+    for event in said:
+        if isinstance(event, Start):
+            told["id"] = event.id or told["id"]
+            told["model"] = event.model or model
+        elif isinstance(event, Text):
+            texts.append(event.text)
+        elif isinstance(event, Refused):
+            refusals.append(event.text)
+        elif isinstance(event, Reasoning):
+            thoughts.append(event.text)
+            thought += event.text
+            if event.signature or event.redacted:
+                blocks.append(block_of(thought, event))
+                thought = ""
+        elif isinstance(event, ToolStart):
+            starts.append(event)
+        elif isinstance(event, ToolArgs):
+            arguments[event.index] = arguments.get(event.index, "") + event.text
+        elif isinstance(event, Counted):
+            usage = event.usage
+        elif isinstance(event, Finish):
+            reason = event.reason
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts or not starts else None}
+    message["refusal"] = "".join(refusals) or None
+    if thoughts:
+        message["reasoning_content"] = "".join(thoughts)
+    if blocks:
+        message["thinking_blocks"] = blocks
+    if starts:
+        message["tool_calls"] = [call_of(start, arguments.get(start.index, ""), None) for start in starts]
+    told["choices"] = [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}]
+    if usage is not None:
+        told["usage"] = usage_of(usage)
+    return _encode(told)

@@ -1,0 +1,98 @@
+"""Providers whose API is nearly OpenAI's chat: what each changes, so that its clients need not know.
+
+Mistral (its client's models/): another name for the seed, no `stream_options`, no `user`; content may be a list of
+texts and thoughts, arguments may be an object, and it has two more reasons to finish. AI21 (ai21 models/chat/): few
+parameters, no schemas, answers without `object`, `created` and `model`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from engines.wire.codec import StreamDecoder
+from engines.wire.dialect import Dialect
+from engines.wire.events import Event
+from engines.wire.foreign import Foreign
+from engines.wire.openai_chat import request_encoder, stream_decoder
+from engines.wire.openai_chat.stream_decoder import FINISH, MISTRALS_FINISH
+from engines.wire.request import ChatRequest
+
+_encode = msgspec.json.Encoder().encode
+
+MISTRAL_TAKES: Final = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "stop",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "reasoning_effort",
+        "tools",
+        "tool_choice.required",
+        "tool_choice.named",
+        "parallel_tool_calls",
+        "json_object",
+        "json_schema",
+        "images",
+        "image_urls",
+        "prompt_cache_key",
+        "prediction",
+        "metadata",
+        "safe_prompt",
+        "prompt_mode",
+        "guardrails",
+    }
+)
+AI21_TAKES: Final = frozenset({"temperature", "top_p", "stop", "tools", "json_object", "documents"})
+
+
+class Variant:
+    """See `engines.wire.codec.Egress`."""
+
+    stream_type = b"text/event-stream"
+
+    def __init__(self, name: str, takes: frozenset[str], finish: dict[str, str], renamed: dict[str, str]) -> None:
+        """`renamed`: what it calls parameters of OpenAI's."""
+        self.name = name
+        self.takes = takes
+        self.finish = finish
+        self._renamed = renamed
+        self._dialect = Foreign()
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._dialect
+
+    def path(self, model: str, stream: bool) -> str:
+        return "/v1/chat/completions"
+
+    def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
+        body = request_encoder.members(request, model, takes)
+        body.pop("stream_options", None)
+        for message in body["messages"]:
+            _bare(message)
+        return _encode({self._renamed.get(name, name): value for name, value in body.items()})
+
+    def stream_decoder(self) -> StreamDecoder:
+        return stream_decoder.ChatStreamDecoder(self.finish)
+
+    def decode_answer(self, body: bytes) -> Sequence[Event]:
+        return stream_decoder.decode_answer(body, self.finish)
+
+
+def _bare(message: dict[str, Any]) -> None:
+    """Without the members that are none of its own: they would be refused."""
+    for name in ("reasoning_content", "name"):
+        message.pop(name, None)
+    for call in message.get("tool_calls", ()):
+        call.pop("extra_content", None)
+
+
+MISTRAL: Final = Variant(
+    "mistral", MISTRAL_TAKES, MISTRALS_FINISH, {"seed": "random_seed", "max_completion_tokens": "max_tokens"}
+)
+AI21: Final = Variant("ai21", AI21_TAKES, FINISH, {"max_completion_tokens": "max_tokens"})

@@ -1,0 +1,28 @@
+"""OpenAI Responses as a format that clients ask in. Engines are asked for a chat instead, which they all speak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engines.wire.codec import StreamEncoder
+from engines.wire.events import Event
+from engines.wire.openai_responses import request_decoder, stream_encoder
+from engines.wire.request import ChatRequest
+
+
+class ResponsesIngress:
+    """See `engines.wire.codec.Ingress`."""
+
+    name = request_decoder.NAME
+
+    def decode_request(self, body: bytes) -> ChatRequest:
+        return request_decoder.decode_request(body)
+
+    def stream_encoder(self, model: str, created: int, answer_id: str) -> StreamEncoder:
+        return stream_encoder.ResponsesStreamEncoder(model, created, answer_id)
+
+    def encode_answer(self, events: Sequence[Event], model: str, created: int, answer_id: str) -> bytes:
+        return stream_encoder.encode_answer(events, model, created, answer_id)
+
+
+INGRESS = ResponsesIngress()

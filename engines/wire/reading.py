@@ -1,0 +1,96 @@
+"""Taking a request apart: every member is looked at, and what has the wrong shape is said by the name of its place."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar, cast
+
+import msgspec
+
+from engines.wire.lone_surrogates import reading
+from engines.wire.request import Unreadable
+
+T = TypeVar("T")
+_KINDS: Final[dict[type, str]] = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def members_of(body: bytes) -> dict[str, Any]:
+    """The members of a request, those that are null left out. Raises Unreadable."""
+    try:
+        decoded = reading(msgspec.json.decode, body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Unreadable(f"the body cannot be read: {error}") from None
+    return without_nulls(expected(decoded, dict, "the body"))
+
+
+def without_nulls(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def expected(value: object, kind: type[T], where: str) -> T:
+    """`value`, which must be of this kind; a whole number may stand for a float. Raises Unreadable."""
+    if isinstance(value, kind) and not (kind is not bool and isinstance(value, bool)):
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return cast("T", float(value))
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return cast("T", int(value))
+    param = where.split("[")[0].split(".")[0]
+    raise Unreadable(f"`{where}` should be {_KINDS[kind]}", None if " " in param else param)
+
+
+class Members:
+    """The members of one object, each taken once; what is left at the end is what nobody here knows."""
+
+    def __init__(self, members: dict[str, Any], where: str = "") -> None:
+        """`where` is the place of the object, for messages; empty for the body."""
+        self._left = without_nulls(members)
+        self._where = where
+
+    def at(self, name: str) -> str:
+        return f"{self._where}.{name}" if self._where else name
+
+    def take(self, name: str, kind: type[T]) -> T | None:
+        """The member, or None where it is missing. Raises Unreadable where it is of another kind."""
+        value = self._left.pop(name, None)
+        return None if value is None else expected(value, kind, self.at(name))
+
+    def text(self, name: str) -> str:
+        return self.take(name, str) or ""
+
+    def need(self, name: str, kind: type[T]) -> T:
+        """The member, which must be there. Raises Unreadable."""
+        value = self.take(name, kind)
+        if value is None:
+            raise Unreadable(f"`{self.at(name)}` is missing", self.at(name).split("[")[0].split(".")[0])
+        return value
+
+    def objects(self, name: str) -> list[Members]:
+        """A list of objects; empty where it is missing. Raises Unreadable."""
+        return [
+            Members(expected(one, dict, f"{self.at(name)}[{at}]"), f"{self.at(name)}[{at}]")
+            for at, one in enumerate(self.take(name, list) or [])
+        ]
+
+    def any(self, name: str) -> Any:
+        return self._left.pop(name, None)
+
+    @property
+    def left(self) -> dict[str, Any]:
+        return self._left
+
+
+def data_url(url: str) -> tuple[str, str] | None:
+    """(media type, base64) of a data URL; None for any other."""
+    if not url.startswith("data:"):
+        return None
+    head, comma, data = url[5:].partition(",")
+    if not comma or not head.endswith(";base64"):
+        raise Unreadable("a data URL must be `data:TYPE;base64,...`")
+    return head.removesuffix(";base64").split(";")[0], data

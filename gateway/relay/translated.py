@@ -1,0 +1,239 @@
+"""Answers in another format than their client's: framing and judging are those of all answers, what lies between is the
+format's (`engines.wire.codec`).
+
+Nothing leaves before the engine has said something of its answer: what merely begins one is told with that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from engines.port import Sink
+from engines.sse import split
+from engines.wire import ApiError, Finding
+from engines.wire.events import Counted, End, Event, Failed, Finish, Ping, Start
+from engines.wire.refusals import error_type
+from engines.wire.said import Said
+from gateway.accounts.costs import in_digits
+from gateway.errors import Failure
+from gateway.relay.account import UNNAMED, Account, kind_of
+from gateway.relay.headers import passed_headers
+from gateway.relay.stream import StreamRelay
+from gateway.reply import JSON
+
+if TYPE_CHECKING:
+    from engines.errors import EngineError
+    from engines.port import Headers
+    from engines.wire.codec import Egress, Ingress, Translation
+    from gateway.attempt import Attempt
+    from gateway.relay.account import Recorder
+    from gateway.relay.judge import Judge
+    from gateway.relay.stream import EventTransform
+    from gateway.relay.transcript import Transcript
+    from gateway.reply import Reply
+
+MAX_BYTES: Final = 32 * 1024 * 1024
+"""Of an answer that is one document: it is translated whole."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class TranslatedStream(StreamRelay):
+    """Takes the events of one stream, each of which is read."""
+
+    __slots__ = ("_account", "_closed", "_transcript", "_translation")
+
+    def __init__(
+        self,
+        account: Account,
+        attempt: Attempt,
+        judge: Judge,
+        translation: Translation,
+        reply: Reply,
+        transforms: tuple[EventTransform, ...] = (),
+        recorder: Recorder | None = None,
+        transcript: Transcript | None = None,
+    ) -> None:
+        """`transcript` hears what the client is told."""
+        super().__init__(attempt, judge, translation, reply, transforms, recorder=recorder)
+        self._account = account
+        self._translation = translation
+        self._transcript = transcript
+        self._closed = False
+
+    def _read(self, block: bytes) -> None:
+        decoder = self._translation.decoder
+        for event in split(block):
+            self._tell(event, decoder.read(event))
+            if self._judge.over:
+                return
+
+    def _tell(self, event: bytes, said: Sequence[Event]) -> None:
+        """What an event of the engine's says, in the client's format."""
+        judge, attempt = self._judge, self._attempt
+        for one in said:
+            if isinstance(one, Counted):
+                judge.weigh(b"", Finding(one.usage))
+            elif isinstance(one, Start):
+                attempt.said = Said(one.id or None, one.model or None)
+                self._translation.encoder.write(one)
+            elif isinstance(one, Finish):
+                self._pass(judge.weigh(self._translation.encoder.write(one), Finding(None, one.reason)))
+            elif isinstance(one, End):
+                self._close()
+            elif isinstance(one, Failed):
+                self._fail(one, event)
+            else:
+                if not isinstance(one, Ping):
+                    attempt.content_events += 1
+                self._pass(self._translation.encoder.write(one))
+            if judge.over:
+                return
+
+    def _pass(self, frames: bytes) -> None:
+        for transform in self._transforms:
+            frames = transform(frames) if frames else frames
+        if frames:
+            self._out.append(frames)
+            if self._transcript is not None:
+                self._transcript.hear(frames)
+
+    def _fail(self, failed: Failed, event: bytes) -> None:
+        error = ApiError(failed.message, error_type(failed.status or UNNAMED), "engine_error")
+        if failed.unknown:
+            # What is read as the engine's error is ours: its event says nothing that anybody would understand.
+            event = b"data: " + _encode({"error": {"message": failed.message, "type": error.type}}) + b"\n\n"
+        told = self._translation.encoder.error_event(error)
+        self._pass(self._judge.weigh(event, Finding(None, "", frozenset(), failed.message, failed.status, told)))
+        if failed.unknown:
+            self._account.error_kind = UNKNOWN[failed.unknown]
+
+    def _close(self) -> None:
+        """The stream is whole, if the engine has said how it ends."""
+        if self._closed:
+            return
+        self._closed = True
+        usage, end = self._translation.encoder.closing(self._attempt.usage)
+        if usage:
+            self._pass(self._judge.weigh(usage, Finding(None, "", frozenset(), "", 0, b"", False, True)))
+        self._pass(self._judge.weigh(end, Finding(None, "", frozenset(), "", 0, b"", True)))
+
+    def done(self) -> None:
+        if self._translation.finished and not self._judge.over and self._held is None:
+            self._close()
+        super().done()
+
+    def failed(self, error: EngineError) -> None:
+        if self._translation.finished and not self._judge.over:
+            self._close()
+        super().failed(error)
+
+
+UNKNOWN: Final = {"finish_reason": "unknown_finish_reason", "event": "unknown_event"}
+"""What was not understood -> the row of `gateway.errors` that counts it."""
+
+
+class TranslatedDocument(Sink):
+    """Takes one document, whole."""
+
+    __slots__ = (
+        "_account",
+        "_attempt",
+        "_created",
+        "_dropped",
+        "_egress",
+        "_held",
+        "_ingress",
+        "_reply",
+        "_transcript",
+    )
+
+    def __init__(
+        self,
+        account: Account,
+        attempt: Attempt,
+        reply: Reply,
+        egress: Egress,
+        ingress: Ingress,
+        created: int,
+        dropped: bytes,
+        transcript: Transcript | None,
+    ) -> None:
+        """`dropped`: the header lines that name what was left out of the request. `transcript` hears what the client
+        is told."""
+        self._account = account
+        self._attempt = attempt
+        self._reply = reply
+        self._egress = egress
+        self._ingress = ingress
+        self._created = created
+        self._dropped = dropped
+        self._transcript = transcript
+        self._held = bytearray()
+
+    def head(self, status: int, headers: Headers) -> None:
+        raise AssertionError("the head came before the relay")
+
+    def data(self, data: bytes) -> None:
+        self._held += data
+        if len(self._held) > MAX_BYTES:
+            self._attempt.refuse(UNNAMED, _error(f"the engine sent an answer over {MAX_BYTES} bytes"))
+
+    def flush(self) -> None:
+        pass
+
+    def done(self) -> None:
+        account, attempt = self._account, self._attempt
+        body = bytes(self._held)
+        said = self._egress.decode_answer(body)
+        finished = False
+        for one in said:
+            if isinstance(one, Counted):
+                attempt.usage = one.usage
+            elif isinstance(one, Finish):
+                attempt.finish_reason = one.reason
+                finished = True
+            elif isinstance(one, Start):
+                attempt.said = Said(one.id or None, one.model or None)
+            elif isinstance(one, Failed):
+                if one.unknown:
+                    account.error_kind = UNKNOWN[one.unknown]
+                    body = _error(one.message)
+                attempt.refuse(one.status or UNNAMED, body)
+                return
+        if not finished:
+            attempt.refuse(UNNAMED, _error("the engine answered without a finish reason"))
+            return
+        if self._reply.status:
+            attempt.unfit()
+            return
+        record_id = account.record_id.decode()
+        told = self._ingress.encode_answer(said, attempt.upstream.endpoint.model, self._created, record_id)
+        if self._transcript is not None:
+            self._transcript.hear(told)
+        attempt.works()
+        account.settle(attempt.status)
+        headers = JSON + others(attempt.headers) + account.head_down() + self._dropped
+        cost_usd = account.cost_usd
+        if cost_usd is not None:
+            headers += b"x-penstock-cost-usd: %b\r\n" % in_digits(cost_usd)
+        self._reply.respond(attempt.status, headers, told)
+
+    def failed(self, error: EngineError) -> None:
+        if self._attempt.is_engines_fault(error):
+            self._attempt.broke()
+        else:
+            self._attempt.works()
+        self._account.fail(Failure(kind_of(error), f"model {self._account.model!r}: {error}"))
+
+
+def others(headers: Headers) -> bytes:
+    """The engine's headers that go to the client, but for the type of a body that is another now."""
+    return passed_headers([(name, value) for name, value in headers if name != b"content-type"])
+
+
+def _error(message: str) -> bytes:
+    return _encode({"error": {"message": message, "type": "server_error"}})

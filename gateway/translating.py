@@ -1,0 +1,78 @@
+"""A request in another format than an engine's: read once, told to each engine in its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from engines.port import Outgoing
+from engines.wire.features import asked, needed
+from engines.wire.request import ChatRequest, Unreadable
+from engines.wire.translation import INGRESS_BY_PATH
+from gateway import envelope
+from gateway.errors import Failure
+from routing.facts import Needs
+
+if TYPE_CHECKING:
+    from engines.wire.codec import Egress
+    from gateway.fleet.snapshot import Upstream
+
+_IMAGES: Final = frozenset({"images", "image_urls"})
+_SCHEMAS: Final = frozenset({"json_object", "json_schema"})
+
+
+class Understood:
+    """What a client's request says, as far as it can be read."""
+
+    __slots__ = ("_names", "_request", "param", "unreadable")
+
+    def __init__(self, path: str, body: bytes) -> None:
+        self.unreadable = ""
+        """Why it is no request of its format; whoever is asked in that format may judge by himself."""
+        self.param: str | None = None
+        self._request: ChatRequest | None = None
+        self._names: dict[str, str] = {}
+        try:
+            self._request = INGRESS_BY_PATH[path].decode_request(body)
+            self._names = asked(self._request)
+        except Unreadable as error:
+            self.unreadable, self.param = str(error), error.param
+        except RecursionError:
+            self.unreadable = envelope.DEPTH
+
+    def needs(self) -> Needs:
+        """What its answer needs of whoever gives it."""
+        parameters, content = needed(self._names)
+        return Needs(
+            images=not _IMAGES.isdisjoint(content),
+            schema=not _SCHEMAS.isdisjoint(content),
+            tools="tools" in content,
+            parameters=parameters,
+            content=content,
+            names=self._names,
+            unreadable=self.unreadable,
+            unreadable_param=self.param,
+        )
+
+    def outgoing(self, egress: Egress, upstream: Upstream, headers: bytes) -> Outgoing:
+        """What is sent to this endpoint. Raises Failure for what cannot be said in its format."""
+        request = self._request
+        if request is None:
+            raise Failure("invalid_field", self.unreadable, self.param)
+        model = upstream.endpoint.model
+        try:
+            body = egress.encode_request(request, model, upstream.takes)
+        except Unreadable as error:
+            raise Failure("invalid_field", str(error), error.param) from None
+        return Outgoing(egress.path(model, request.stream), headers, body)
+
+    def dropped(self, upstream: Upstream) -> bytes:
+        """The header line that names what this endpoint was not told; empty when it was told everything."""
+        left_out = sorted({own for name, own in self._names.items() if name not in upstream.takes})
+        if not left_out:
+            return b""
+        return b"x-penstock-dropped-params: %b\r\n" % _header_value(", ".join(left_out))
+
+
+def _header_value(text: str) -> bytes:
+    """Names of unknown members are the client's own words."""
+    return "".join(char if " " <= char <= "~" else "?" for char in text[:1024]).encode()
