@@ -149,6 +149,32 @@ COHERE = b"".join(
 )
 
 
+def converse(name: str, **members: Any) -> bytes:
+    """A message of a binary stream, as its relay gives it on."""
+    return f"event: {name}\ndata: {json.dumps(members)}\n\n".encode()
+
+
+CONVERSE = b"".join(
+    [
+        converse("messageStart", role="assistant"),
+        converse("contentBlockDelta", contentBlockIndex=0, delta={"reasoningContent": {"text": "hm"}}),
+        converse("contentBlockDelta", contentBlockIndex=0, delta={"reasoningContent": {"signature": "c2ln"}}),
+        converse("contentBlockStop", contentBlockIndex=0),
+        converse("contentBlockDelta", contentBlockIndex=1, delta={"text": "it is \U0001f327"}),
+        converse("contentBlockStop", contentBlockIndex=1),
+        converse("contentBlockStart", contentBlockIndex=2, start={"toolUse": {"toolUseId": "u1", "name": "weather"}}),
+        converse("contentBlockDelta", contentBlockIndex=2, delta={"toolUse": {"input": '{"city":'}}),
+        converse("contentBlockDelta", contentBlockIndex=2, delta={"toolUse": {"input": '"Oslo"}'}}),
+        converse("contentBlockStop", contentBlockIndex=2),
+        converse("messageStop", stopReason="tool_use"),
+        converse(
+            "metadata",
+            usage={"inputTokens": 5, "outputTokens": 3, "cacheReadInputTokens": 2, "cacheWriteInputTokens": 1},
+        ),
+    ]
+)
+
+
 def decoded(decoder: StreamDecoder, pieces: Iterable[bytes]) -> list[Event]:
     """What a stream that comes in these pieces says."""
     held, said = b"", list[Event]()
