@@ -80,6 +80,9 @@ class JambaFormat(ChatFormat):
         total = counts.prompt + output
         return {"prompt_tokens": counts.prompt, "completion_tokens": output, "total_tokens": total}
 
+    def ping(self) -> bytes:
+        return b""  # its own SDK cannot read a comment
+
     def broken(self, problem: Problem) -> bytes:
         return data_event({"error": {"message": str(problem), "type": "server_error", "code": STATUSES[problem.kind]}})
 

@@ -71,6 +71,10 @@ class MistralFormat(ChatFormat):
             chunks.append({"type": "text", "text": story.text})
         return {"content": chunks}
 
+    def deltas(self, story: Story) -> Iterator[dict[str, Any]]:
+        for delta in super().deltas(story):
+            yield {"content": delta["refusal"]} if "refusal" in delta else delta
+
     def reasoned(self, part: Reasoning) -> Iterator[dict[str, Any]]:
         yield {"content": [_thought(part.text)]}
 

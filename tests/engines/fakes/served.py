@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from engines.fakes.app import FakeApp
 from engines.fakes.limits import Limits
@@ -13,10 +14,14 @@ from engines.fakes.roster import PROVIDERS
 from engines.serving import Bound
 
 
-@contextmanager
-def fake(name: str, limits: Limits | None = None, keys: frozenset[str] = frozenset()) -> Iterator[str]:
+def fake(name: str, limits: Limits | None = None, keys: frozenset[str] = frozenset()) -> AbstractContextManager[str]:
     """The URL of a running fake."""
-    app = FakeApp(PROVIDERS[name](), limits or Limits(), keys)
+    return serving(FakeApp(PROVIDERS[name](), limits or Limits(), keys))
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """The URL of an ASGI application."""
     listening = threading.Event()
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()

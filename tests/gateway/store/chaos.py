@@ -175,12 +175,16 @@ class Gateway:
 
     async def requests_counted(self) -> float:
         """What its metrics say."""
+        return await self.metric("penstock_requests_total")
+
+    async def metric(self, name: str) -> float:
+        """The sum of all that its metrics have by this name."""
         reader, writer = await asyncio.open_unix_connection(self._uds)
         writer.write(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         text = (await reader.read()).decode()
         writer.close()
         return sum(
-            float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("penstock_requests_total{")
+            float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} "))
         )
 
 
