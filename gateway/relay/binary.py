@@ -1,10 +1,10 @@
-"""Framing of AWS event streams, whose messages go on as events of their names."""
+"""Framing of AWS event streams: whole messages are the smallest thing that is read."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engines.eventstream import Damaged, Message, decode, whole_messages
+from engines.eventstream import Damaged, whole_messages
 from gateway.relay.translated import TranslatedStream
 
 if TYPE_CHECKING:
@@ -23,18 +23,18 @@ class BinaryStream(TranslatedStream):
         held += data
         try:
             size = whole_messages(held)
-            messages = decode(bytes(held[:size]))
         except Damaged as error:
             self._held = None
             self._judge.broke("answer_truncated", f"the engine's stream is damaged: {error}")
             return
+        block = bytes(held[:size])
         del held[:size]
         self._hold(held)
-        for message in messages:
-            if self._judge.over:
-                return
-            event = event_of(message)
-            self._tell(event, self._translation.decoder.read(event))
+        at = 0
+        while at < size and not self._judge.over:
+            end = at + int.from_bytes(block[at : at + 4], "big")
+            self._tell(self._translation.decoder.read(block[at:end]))
+            at = end
 
     def done(self) -> None:
         if self._judge.over:
@@ -48,9 +48,3 @@ class BinaryStream(TranslatedStream):
     def failed(self, error: EngineError) -> None:
         self._held = None
         super().failed(error)
-
-
-def event_of(message: Message) -> bytes:
-    """A message as an event; JSON has no line ends but between its members."""
-    name = message.name if message.kind == "event" else f"exception:{message.name}"
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), message.payload.replace(b"\r", b" ").replace(b"\n", b" "))

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
+from engines import eventstream
 from engines.model import Usage
-from engines.sse import payload
 from engines.wire import events, refusals
 from engines.wire.bedrock_converse.shapes import Answer, Block, Streamed, Thought, WireUsage, decode_event, decode_whole
 from engines.wire.codec import StreamDecoder
@@ -17,8 +17,7 @@ from engines.wire.lone_surrogates import reading
 
 NAME: Final = "bedrock_converse"
 NOTHING: Final[Sequence[Event]] = ()
-EXCEPTION: Final = "exception:"
-"""How the name of an event begins that is an exception."""
+DAMAGED_STATUS: Final = 502
 
 FINISH: Final = {
     "end_turn": events.STOP,
@@ -63,18 +62,17 @@ class ConverseStreamDecoder(StreamDecoder):
         return self._finished
 
     def read(self, event: bytes) -> Sequence[Event]:
-        data = payload(event)
-        if not data:
-            return NOTHING
-        line = event[: event.find(b"\n")].decode("utf-8", "replace")
-        name = line.removeprefix("event: ")
         try:
-            streamed = reading(decode_event, data)
+            message = eventstream.decode(event)[0]
+        except eventstream.Damaged as error:
+            return [Failed(f"the engine's stream is damaged: {error}", DAMAGED_STATUS)]
+        name = message.name
+        try:
+            streamed = reading(decode_event, message.payload)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return [events.unknown_event(name)]
-        if name.startswith(EXCEPTION):
-            kind = name.removeprefix(EXCEPTION)
-            return [Failed(streamed.message or kind or refusals.UNSAID, STATUSES.get(kind, 500))]
+        if message.kind != "event":
+            return [Failed(streamed.message or name or refusals.UNSAID, STATUSES.get(name, 500))]
         if name == "contentBlockDelta":
             delta = streamed.delta
             return NOTHING if delta is None else self._delta(streamed.content_block_index, delta)

@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from engines.eventstream import encode, whole_messages
 from engines.sse import split, whole_events
+from engines.wire.bedrock_converse.stream_decoder import ConverseStreamDecoder
 from engines.wire.codec import StreamDecoder
 from engines.wire.events import Event
 
@@ -149,9 +151,9 @@ COHERE = b"".join(
 )
 
 
-def converse(name: str, **members: Any) -> bytes:
-    """A message of a binary stream, as its relay gives it on."""
-    return f"event: {name}\ndata: {json.dumps(members)}\n\n".encode()
+def converse(name: str, kind: str = "event", **members: Any) -> bytes:
+    """A message of a binary stream."""
+    return encode({f":{kind}-type": name, ":message-type": kind}, json.dumps(members).encode())
 
 
 CONVERSE = b"".join(
@@ -175,13 +177,24 @@ CONVERSE = b"".join(
 )
 
 
+def messages(block: bytes) -> list[bytes]:
+    """The messages of a block of whole ones."""
+    found = []
+    while block:
+        size = int.from_bytes(block[:4], "big")
+        found.append(block[:size])
+        block = block[size:]
+    return found
+
+
 def decoded(decoder: StreamDecoder, pieces: Iterable[bytes]) -> list[Event]:
     """What a stream that comes in these pieces says."""
+    binary = isinstance(decoder, ConverseStreamDecoder)
     held, said = b"", list[Event]()
     for piece in pieces:
         held += piece
-        whole = whole_events(held)
-        for event in split(held[:whole]) if whole else ():
+        whole = whole_messages(held) if binary else whole_events(held)
+        for event in messages(held[:whole]) if binary else split(held[:whole]):
             said += decoder.read(event)
         held = held[whole:]
     assert held == b""

@@ -149,7 +149,7 @@ def test_events_of_a_conversation() -> None:
 
 @pytest.mark.parametrize(("name", "status"), [*bedrock_decoder.STATUSES.items(), ("oddException", 500)])
 def test_an_exception_in_a_conversation_says_its_status(name: str, status: int) -> None:
-    event = streams.converse(f"exception:{name}", message="no")
+    event = streams.converse(name, "exception", message="no")
     assert [Failed("no", status)] == list(bedrock.EGRESS.stream_decoder().read(event))
 
 
