@@ -51,5 +51,5 @@ class MessagesEgress:
         return stream_decoder.decode_answer(body)
 
 
-INGRESS = MessagesIngress()
-EGRESS = MessagesEgress()
+INGRESS: MessagesIngress = MessagesIngress()
+EGRESS: MessagesEgress = MessagesEgress()

@@ -12,7 +12,7 @@ from engines.wire.events import Event
 from engines.wire.foreign import Foreign
 from engines.wire.request import ChatRequest
 
-_DIALECT = Foreign()
+_DIALECT: Foreign = Foreign()
 
 
 class ConverseEgress:
@@ -40,4 +40,4 @@ class ConverseEgress:
         return stream_decoder.decode_answer(body)
 
 
-EGRESS = ConverseEgress()
+EGRESS: ConverseEgress = ConverseEgress()

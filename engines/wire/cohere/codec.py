@@ -11,7 +11,7 @@ from engines.wire.events import Event
 from engines.wire.foreign import Foreign
 from engines.wire.request import ChatRequest
 
-_DIALECT = Foreign()
+_DIALECT: Foreign = Foreign()
 
 
 class CohereEgress:
@@ -38,4 +38,4 @@ class CohereEgress:
         return stream_decoder.decode_answer(body)
 
 
-EGRESS = CohereEgress()
+EGRESS: CohereEgress = CohereEgress()

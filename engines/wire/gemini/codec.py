@@ -12,7 +12,7 @@ from engines.wire.foreign import Foreign
 from engines.wire.gemini import request_encoder, stream_decoder
 from engines.wire.request import ChatRequest
 
-_DIALECT = Foreign()
+_DIALECT: Foreign = Foreign()
 
 
 class GeminiEgress:
@@ -40,4 +40,4 @@ class GeminiEgress:
         return stream_decoder.decode_answer(body)
 
 
-EGRESS = GeminiEgress()
+EGRESS: GeminiEgress = GeminiEgress()

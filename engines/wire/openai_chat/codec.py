@@ -51,5 +51,5 @@ class ChatEgress:
         return stream_decoder.decode_answer(body)
 
 
-INGRESS = ChatIngress()
-EGRESS = ChatEgress()
+INGRESS: ChatIngress = ChatIngress()
+EGRESS: ChatEgress = ChatEgress()

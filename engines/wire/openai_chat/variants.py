@@ -92,7 +92,7 @@ def _bare(message: dict[str, Any]) -> None:
         call.pop("extra_content", None)
 
 
-MISTRAL: Final = Variant(
+MISTRAL: Variant = Variant(
     "mistral", MISTRAL_TAKES, MISTRALS_FINISH, {"seed": "random_seed", "max_completion_tokens": "max_tokens"}
 )
-AI21: Final = Variant("ai21", AI21_TAKES, FINISH, {"max_completion_tokens": "max_tokens"})
+AI21: Variant = Variant("ai21", AI21_TAKES, FINISH, {"max_completion_tokens": "max_tokens"})

@@ -25,4 +25,4 @@ class ResponsesIngress:
         return stream_encoder.encode_answer(events, model, created, answer_id)
 
 
-INGRESS = ResponsesIngress()
+INGRESS: ResponsesIngress = ResponsesIngress()
