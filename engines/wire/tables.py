@@ -15,6 +15,7 @@ from engines.wire.translation import EGRESS
 
 FINISHES: Final[dict[str, dict[str, str]]] = {
     "openai_chat": chat.FINISH,
+    "compatible_chat": chat.FINISH,
     "anthropic_messages": anthropic.FINISH,
     "gemini": gemini.FINISH,
     "cohere": cohere.FINISH,

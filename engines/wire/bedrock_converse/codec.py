@@ -18,9 +18,9 @@ _DIALECT: Foreign = Foreign()
 class ConverseEgress:
     """See `engines.wire.codec.Egress`."""
 
-    name = request_encoder.NAME
-    takes = request_encoder.TAKES
-    stream_type = EVENT_STREAM
+    name: str = request_encoder.NAME
+    takes: frozenset[str] = request_encoder.TAKES
+    stream_type: bytes = EVENT_STREAM
 
     @property
     def dialect(self) -> Dialect:

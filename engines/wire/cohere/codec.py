@@ -17,9 +17,9 @@ _DIALECT: Foreign = Foreign()
 class CohereEgress:
     """See `engines.wire.codec.Egress`."""
 
-    name = request_encoder.NAME
-    takes = request_encoder.TAKES
-    stream_type = b"text/event-stream"
+    name: str = request_encoder.NAME
+    takes: frozenset[str] = request_encoder.TAKES
+    stream_type: bytes = b"text/event-stream"
 
     @property
     def dialect(self) -> Dialect:

@@ -13,7 +13,7 @@ from engines.wire.request import ChatRequest
 class ResponsesIngress:
     """See `engines.wire.codec.Ingress`."""
 
-    name = request_decoder.NAME
+    name: str = request_decoder.NAME
 
     def decode_request(self, body: bytes) -> ChatRequest:
         return request_decoder.decode_request(body)

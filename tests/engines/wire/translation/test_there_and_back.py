@@ -69,7 +69,7 @@ def conversations(draw: st.DrawFn) -> list[Turn]:
     number = 0
     results: list[Part] = []
     for _ in range(draw(st.integers(1, 3))):
-        said: list[Part] = [TextPart(draw(WORDS))] + ([draw(IMAGES)] if draw(st.booleans()) else [])
+        said: list[Part] = [TextPart(draw(WORDS)), *([draw(IMAGES)] if draw(st.booleans()) else [])]
         turns.append(Turn("user", [*results, *said]))
         answer: list[Part] = [TextPart(draw(WORDS))]
         results = []
@@ -107,7 +107,7 @@ def requests(draw: st.DrawFn) -> ChatRequest:
 
 def comparable(request: ChatRequest) -> dict[str, Any]:
     """The request with what only one format can say taken out, and turns as the stricter of the two has them."""
-    told = msgspec.to_builtins(request)
+    told: dict[str, Any] = msgspec.to_builtins(request)
     del told["origin"]
     if told["output"] is not None:
         told["output"]["name"] = ""
