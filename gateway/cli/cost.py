@@ -75,6 +75,9 @@ def reconcile(
     engine: Annotated[
         list[str] | None, typer.Option(help="an engine to compare, in place of --provider", show_default=False)
     ] = None,
+    api_key: Annotated[
+        str, typer.Option(help="only the rows of this key, as the export names it", show_default=False)
+    ] = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
     store: StoreOption = None,
@@ -85,12 +88,13 @@ def reconcile(
     anything but matches was found.
     """
     from gateway.store.reading import Wanted, found
-    from gateway.store.reconcile import BadExport, compare, read_export
+    from gateway.store.reconcile import compare
+    from gateway.store.usage_exports import BadExport, read_export
 
     engines = frozenset(engine or _engines_of(provider, config))
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:
-            export = read_export(opened)
+            export = read_export(opened, api_key)
     except (OSError, UnicodeDecodeError) as error:
         end(f"{file}: {error}", 2)
     except BadExport as error:
