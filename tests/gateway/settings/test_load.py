@@ -570,3 +570,28 @@ def test_a_megabyte_of_nonsense_is_explained_up_to_a_point() -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load(config()).server.port = 1
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ({"proxy": "https://me:secret@p:1"}, "engines.e.proxy"),
+        ({"proxy": "socks5://me:secret@p:1"}, "should be http://host:port, or direct"),
+        ({"client_key": "/nowhere/secret.pem"}, "names a file that does not exist"),
+        ({"client_key": __file__}, "goes with client_cert"),
+        ({"api_keys": ["secret-1", "secret-2"]}, "does not go with api_key"),
+        ({"api_key": None, "api_keys": []}, "engines.e.api_keys"),
+    ],
+)
+def test_keys_proxies_and_certificates_are_checked_and_never_shown(written: dict[str, Any], says: str) -> None:
+    engine = {"kind": "openai", "api_key": "k", **written}
+    with pytest.raises(ConfigError) as raised:
+        load(with_engine(**{name: value for name, value in engine.items() if value is not None}))
+    assert says in str(raised.value)
+    assert ":secret" not in str(raised.value)
+    assert "secret-1" not in str(raised.value)
+
+
+def test_servers_that_are_launched_here_take_one_key() -> None:
+    with pytest.raises(ConfigError, match="is for servers that are not launched here"):
+        load(with_engine(kind="vllm", launch={"model": "m"}, api_keys=["a", "b"]))

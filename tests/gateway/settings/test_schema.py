@@ -70,7 +70,14 @@ def test_the_example_shows_every_key() -> None:
     assert [name for name in sorted(names) if f"{name}:" not in text] == []
 
 
-HOSTED_KEYS = ("OPENAI_API_KEY", "AI21_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "COHERE_API_KEY")
+HOSTED_KEYS = (
+    "OPENAI_API_KEY",
+    "AI21_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "GEMINI_API_KEY",
+    "COHERE_API_KEY",
+    *("GROQ_KEY_1", "GROQ_KEY_2"),
+)
 
 
 def test_the_example_is_right_and_shows_the_defaults() -> None:
