@@ -11,6 +11,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from engines.kinds.anthropic import AnthropicEngine
+from engines.kinds.bedrock import BedrockEngine
 from engines.kinds.cohere import CohereEngine
 from engines.kinds.gemini import GeminiEngine
 from engines.kinds.openai import OpenAIEngine
@@ -24,11 +25,12 @@ KINDS: Final[dict[str, type[EngineSection]]] = {
     "anthropic": AnthropicEngine,
     "gemini": GeminiEngine,
     "cohere": CohereEngine,
+    "bedrock": BedrockEngine,
     "simulator": SimulatorEngine,
 }
 
 AnyEngine = Annotated[
-    VllmEngine | OpenAIEngine | AnthropicEngine | GeminiEngine | CohereEngine | SimulatorEngine,
+    VllmEngine | OpenAIEngine | AnthropicEngine | GeminiEngine | CohereEngine | BedrockEngine | SimulatorEngine,
     Field(discriminator="kind"),
 ]
 """One section of `engines`, told apart by its `kind`."""

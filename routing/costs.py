@@ -38,6 +38,7 @@ from routing.model import Endpoint
 from routing.opinion import Cost, Opinion
 from routing.prefix_index import PrefixIndex
 from routing.prefix_match import slots_in
+from routing.rates import together
 from routing.replica import ReplicaTable
 from routing.ring import HashRing
 from routing.usable import draw, usable
@@ -98,6 +99,7 @@ class LeastCost:
         "_per_token",
         "_places",
         "_pool",
+        "_rates",
         "_ring",
         "_session",
         "_slo_ms",
@@ -134,6 +136,8 @@ class LeastCost:
         if self._pool and (terms.session or (terms.caches and self._stay)):
             self._ring = HashRing([f"{one.engine}/{one.replica}/{one.model}" for one in self._pool])
         self._places = list(range(len(self._pool)))
+        self._rates = [state.prefill.ms_per_token for state in self._states]
+        """How long each takes to prefill a token, as all of them together make it likely."""
         self._per_token = [0.0] * len(self._pool)
         self._others_per_token = 0.0
         self._foreign_ms = [0.0] * len(self._pool)
@@ -160,7 +164,7 @@ class LeastCost:
             left = set(asked)
             places = [at for at, one in enumerate(pool) if one in left]
         favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts)
-        tokens = facts.prompt_tokens
+        tokens, rates = facts.prompt_tokens, self._rates
         if self._even:
             start = int(rng.random() * len(places))
         else:
@@ -172,7 +176,7 @@ class LeastCost:
             at = places[step]
             endpoint = pool[at]
             state = self._states[at]
-            ms_per_token = state.prefill.ms_per_token
+            ms_per_token = rates[at]
             ahead = state.prefill_tokens + state.remote_prefill_tokens
             uncached = tokens - cached[at] if cached else tokens
             load_ms = ahead * ms_per_token + LOAD_MS * (state.in_flight_requests + state.remote_requests)
@@ -237,7 +241,7 @@ class LeastCost:
         weight = 1.0 if self._even else endpoint.weight
         if self._slow_start_s:
             weight *= state.share(now, self._slow_start_s)
-        ms_per_token = state.prefill.ms_per_token
+        ms_per_token = self._rates[at]
         ahead = state.prefill_tokens + state.remote_prefill_tokens
         uncached = facts.prompt_tokens - cached
         late_ms = 0.0
@@ -318,6 +322,7 @@ class LeastCost:
     def _look(self, now: float) -> None:
         """Read what changes slowly: the pool's mean rate, how full its caches are, what engines say of load."""
         self._next_s = now + _LOOK_AGAIN_S
+        self._rates = together([state.prefill for state in self._states])
         mean = self._mean_ms_per_token()
         index = self._index
         crowding = 1.0 if index is None else min(1.0, index.crowding(self._by_slot) / CROWDED)
@@ -327,11 +332,11 @@ class LeastCost:
             full = 0.0 if index is None else min(1.0, index.fullness(state.slot))
             self._per_token[at] = mean * (others + EVICTION * full * crowding)
             self._foreign_ms[at] = LOAD_MS * state.reported.foreign_requests(now) + (
-                WAITING_TOKENS * state.prefill.ms_per_token * state.reported.foreign_waiting(now)
+                WAITING_TOKENS * self._rates[at] * state.reported.foreign_waiting(now)
             )
 
     def _mean_ms_per_token(self) -> float:
-        return sum([state.prefill.ms_per_token for state in self._states]) / len(self._states)
+        return sum(self._rates) / len(self._rates)
 
 
 def _usd(endpoint: Endpoint, facts: RequestFacts) -> float:

@@ -7,7 +7,7 @@ format, so that framing is done once, by whoever relays.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.model import Usage
 from engines.wire.dialect import NEVER, NOTHING, ApiError, Dialect, Finding, Reader
@@ -15,6 +15,10 @@ from engines.wire.events import Event
 
 if TYPE_CHECKING:
     from engines.wire.request import ChatRequest
+
+
+EVENT_STREAM: Final = b"application/vnd.amazon.eventstream"
+"""The media type of a stream that is binary (`engines.eventstream`)."""
 
 
 class StreamDecoder(Protocol):

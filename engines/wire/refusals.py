@@ -105,7 +105,7 @@ def error_code(status: int, message: str) -> str:
     """OpenAI's code of an error of another format, where clients act on one; empty for none."""
     if status == 429:
         return "rate_limit_exceeded"
-    if status in (400, 413) and any(words in message.lower() for words in TOO_LONG):
+    if status in (400, 413, 422) and any(words in message.lower() for words in TOO_LONG):
         return "context_length_exceeded"
     return ""
 

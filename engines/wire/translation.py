@@ -10,6 +10,7 @@ from typing import Final
 
 from engines.model import Operation
 from engines.wire.anthropic_messages import codec as anthropic_messages
+from engines.wire.bedrock_converse import codec as bedrock_converse
 from engines.wire.codec import Egress, Ingress
 from engines.wire.cohere import codec as cohere
 from engines.wire.gemini import codec as gemini
@@ -30,6 +31,7 @@ EGRESS: Final[dict[str, Egress]] = {
         anthropic_messages.EGRESS,
         gemini.EGRESS,
         cohere.EGRESS,
+        bedrock_converse.EGRESS,
         variants.MISTRAL,
         variants.AI21,
     )

@@ -24,6 +24,8 @@ MEASURES = {
     "estimated": "estimated",
 }
 
+GPU = {"engine": "engine", "busy_usd": "busy USD", "idle_usd": "idle USD", "idle_ratio": "idle ratio"}
+
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
@@ -43,19 +45,26 @@ def report(
     config: ConfigOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Sum up requests, tokens and US dollars.
+    """Sum up requests, tokens and US dollars; of own engines with a price by the hour, what their idle time cost too.
 
     `unpriced` requests reached an engine whose price nobody knows: their cost is unknown, not zero.
     """
     from gateway.cli.table import table
     from gateway.store import reports
+    from gateway.store.gpu_hours import gpu_report
     from gateway.store.reading import FAR_MS
 
     names = tuple(name.strip() for name in by.split(",") if name.strip())
     wanted = reports.WantedSums(names, time_ms(since), time_ms(until) if until else FAR_MS)
     with reading(config, store) as connection:
         rows = reports.report(connection, wanted)
-    print(json.dumps(rows, indent=1) if as_json else table(rows, {**{name: name for name in names}, **MEASURES}))
+        gpu = gpu_report(connection, wanted.since_ms, wanted.until_ms)
+    if as_json:
+        print(json.dumps({"data": rows, "gpu": gpu}, indent=1))
+        return
+    print(table(rows, {**{name: name for name in names}, **MEASURES}))
+    if gpu:
+        print("\nown engines by the hour; busy is in the cost above, idle nobody pays:\n\n" + table(gpu, GPU))
 
 
 def reconcile(
@@ -66,6 +75,9 @@ def reconcile(
     engine: Annotated[
         list[str] | None, typer.Option(help="an engine to compare, in place of --provider", show_default=False)
     ] = None,
+    api_key: Annotated[
+        str, typer.Option(help="only the rows of this key, as the export names it", show_default=False)
+    ] = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
     store: StoreOption = None,
@@ -76,12 +88,13 @@ def reconcile(
     anything but matches was found.
     """
     from gateway.store.reading import Wanted, found
-    from gateway.store.reconcile import BadExport, compare, read_export
+    from gateway.store.reconcile import compare
+    from gateway.store.usage_exports import BadExport, read_export
 
     engines = frozenset(engine or _engines_of(provider, config))
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:
-            export = read_export(opened)
+            export = read_export(opened, api_key)
     except (OSError, UnicodeDecodeError) as error:
         end(f"{file}: {error}", 2)
     except BadExport as error:

@@ -52,10 +52,13 @@ def reading(config: pathlib.Path | None, store: str | None) -> Iterator[Connecti
     url = store or _configured(config or quickstart())
     try:
         engine = engine_of(url, reading=True)
-        with engine.connect() as connection:
-            if state_of(connection) == (0, 0):
-                end("the store is empty: no gateway has used it yet", 1)
-            yield connection
+        try:
+            with engine.connect() as connection:
+                if state_of(connection) == (0, 0):
+                    end("the store is empty: no gateway has used it yet", 1)
+                yield connection
+        finally:
+            engine.dispose()
     except NotWanted as error:
         end(str(error), 2)
     except DatabaseRefused as error:

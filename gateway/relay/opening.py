@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from engines.wire.codec import Translation
+from engines.wire.codec import EVENT_STREAM, Translation
 from engines.wire.translation import INGRESS
 from gateway import clock
 from gateway.relay.account import Account
+from gateway.relay.binary import BinaryStream
 from gateway.relay.document import DocumentRelay
 from gateway.relay.headers import is_stream, passed_headers
 from gateway.relay.judge import Judge
@@ -122,4 +123,5 @@ def _translating(
     reply.begin(attempt.status, head, translation)
     judge = Judge(account, attempt, reply, account.dialect, translation, prompt.asked_usage)
     made = tuple([new() for new in transforms]) if transforms else ()
-    return TranslatedStream(account, attempt, judge, translation, reply, made, recorder, transcript)
+    kind = BinaryStream if egress.stream_type == EVENT_STREAM else TranslatedStream
+    return kind(account, attempt, judge, translation, reply, made, recorder, transcript)

@@ -67,11 +67,11 @@ class TranslatedStream(StreamRelay):
     def _read(self, block: bytes) -> None:
         decoder = self._translation.decoder
         for event in split(block):
-            self._tell(event, decoder.read(event))
+            self._tell(decoder.read(event))
             if self._judge.over:
                 return
 
-    def _tell(self, event: bytes, said: Sequence[Event]) -> None:
+    def _tell(self, said: Sequence[Event]) -> None:
         """What an event of the engine's says, in the client's format."""
         judge, attempt = self._judge, self._attempt
         for one in said:
@@ -85,7 +85,7 @@ class TranslatedStream(StreamRelay):
             elif isinstance(one, End):
                 self._close()
             elif isinstance(one, Failed):
-                self._fail(one, event)
+                self._fail(one)
             else:
                 if not isinstance(one, Ping):
                     attempt.content_events += 1
@@ -101,11 +101,10 @@ class TranslatedStream(StreamRelay):
             if self._transcript is not None:
                 self._transcript.hear(frames)
 
-    def _fail(self, failed: Failed, event: bytes) -> None:
+    def _fail(self, failed: Failed) -> None:
+        """What is read as the engine's error is what was understood of it, in whatever words it came."""
         error = ApiError(failed.message, error_type(failed.status or UNNAMED), "engine_error")
-        if failed.unknown:
-            # What is read as the engine's error is ours: its event says nothing that anybody would understand.
-            event = b"data: " + _encode({"error": {"message": failed.message, "type": error.type}}) + b"\n\n"
+        event = b"data: " + _error(failed.message) + b"\n\n"
         told = self._translation.encoder.error_event(error)
         self._pass(self._judge.weigh(event, Finding(None, "", frozenset(), failed.message, failed.status, told)))
         if failed.unknown:

@@ -18,14 +18,17 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 import msgspec
+import structlog
 import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway import clock
 from gateway.store.asked import answer, wanted_records, wanted_sums
 from gateway.store.contents.keeper import Item as ContentItem
 from gateway.store.contents.keeper import Keeper
 from gateway.store.contents.table import ContentTable
-from gateway.store.database import Database, DatabaseRefused
+from gateway.store.database import Database, DatabaseAway, DatabaseRefused
+from gateway.store.gpu_hours import GpuHour, note
 from gateway.store.messages import (
     AskRead,
     AskSpent,
@@ -33,6 +36,7 @@ from gateway.store.messages import (
     Batch,
     Contents,
     FromWriter,
+    GpuHours,
     Read,
     Spent,
     Start,
@@ -43,6 +47,7 @@ from gateway.store.messages import (
 from gateway.store.opening import NEEDS_PSYCOPG, store_url
 from gateway.store.reading import NotWanted
 from gateway.store.spent import spent
+from gateway.store.spill import spilled_bytes
 from gateway.store.writer import Item, Writer
 from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
@@ -52,6 +57,11 @@ GC_THRESHOLD = 50_000
 """Rows are many tuples and no cycles."""
 ORPHAN_S = 40.0
 """Longer than a worker drains whose parent is gone."""
+AGAIN_S = 1.0
+FILES_S = 8.0
+"""Less than the start waits for what keys have spent: some 200 MB of spilled records."""
+
+log = structlog.get_logger()
 
 
 def open_database(url: str) -> Database:
@@ -88,11 +98,22 @@ class Clients:
 class Client:
     """One worker, or the control plane, as the writer speaks to it."""
 
-    def __init__(self, writer: Writer, keeper: Keeper, url: str, clients: Clients, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        keeper: Keeper,
+        url: str,
+        data_dir: Path,
+        clients: Clients,
+        supervisor: Supervisor,
+    ) -> None:
+        self._data_dir = data_dir
         self._writer = writer
         self._keeper = keeper
         self._url = url
         self._clients = clients
+        self._supervisor = supervisor
+        self._gone = False
         self._loop = asyncio.get_running_loop()
         self._stored: deque[int] = deque()
         self.link: PipeLink[FromWriter] = PipeLink(ToWriter, self, supervisor.spawn)
@@ -105,6 +126,8 @@ class Client:
         elif isinstance(message, Contents):
             number = message.number
             self._keeper.put(ContentItem(message, lambda: self._confirm(number)))
+        elif isinstance(message, GpuHours):
+            self._supervisor.spawn("gpu_hours", lambda: self._note_gpu(message))
 
     def asked(self, message: ToWriter) -> Awaitable[FromWriter]:
         if isinstance(message, AskState):
@@ -117,6 +140,23 @@ class Client:
 
     def link_lost(self) -> None:
         self._clients.left()
+        self._gone = True
+
+    async def _note_gpu(self, message: GpuHours) -> None:
+        """Until it is stored, or whoever told it is gone."""
+        decode = msgspec.msgpack.Decoder(list[GpuHour]).decode
+        hours = [hour for data in message.slices for hour in decode(data)]
+        while not self._gone:
+            state = await self._state()
+            if not (state.refused or state.away):
+                try:
+                    await asyncio.to_thread(note, self._url, message.run, hours)
+                except (DatabaseAway, DatabaseRefused) as error:
+                    log.error("gpu_hours_not_stored", why=str(error))
+                else:
+                    self.link.tell(Stored([message.number]))
+                    return
+            await asyncio.sleep(AGAIN_S)
 
     async def _state(self) -> State:
         await asyncio.to_thread(self._writer.opened.wait)
@@ -130,9 +170,20 @@ class Client:
             return Spent([], state.refused or state.away)
         try:
             with self._writer.courtesy.suspended():
+                await self._read_files()
                 return Spent(await asyncio.to_thread(spent, self._url, now_s))
         except (DatabaseRefused, SQLAlchemyError) as error:
             return Spent([], str(error))
+
+    async def _read_files(self) -> None:
+        """Wait until what waits in files is in the database, for as long as whoever asks can."""
+        until_s = clock.monotonic() + FILES_S
+        while waiting := spilled_bytes(self._data_dir):
+            if clock.monotonic() > until_s:
+                what = "records that wait in files count for no budget yet"
+                log.warning("spending_incomplete", bytes=waiting, what=what)
+                return
+            await asyncio.sleep(0.02)
 
     async def _read(self, question: AskRead) -> Read:
         state = await self._state()
@@ -188,7 +239,7 @@ async def write(listen_fd: int) -> None:
     clients = Clients()
     listening = socket.socket(fileno=listen_fd)
     server = await loop.create_unix_server(
-        lambda: Client(writer, keeper, url, clients, supervisor).link, sock=listening
+        lambda: Client(writer, keeper, url, data_dir, clients, supervisor).link, sock=listening
     )
     await lifeline.read()
     server.close()

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.store.gpu_hours import gpu_report
 from gateway.store.opening import engine_of
 from gateway.store.reading import FAR_MS, NotWanted, Wanted, found
 from gateway.store.reports import WantedSums, report
@@ -49,10 +50,14 @@ def answer(url: str, wanted: Wanted | WantedSums) -> bytes:
     engine = engine_of(url, reading=True)
     try:
         with engine.connect() as connection:
-            data = report(connection, wanted) if isinstance(wanted, WantedSums) else list(found(connection, wanted))
+            if isinstance(wanted, WantedSums):
+                gpu = gpu_report(connection, wanted.since_ms, wanted.until_ms)
+                document = {"object": "list", "data": report(connection, wanted), "gpu": gpu}
+            else:
+                document = {"object": "list", "data": list(found(connection, wanted))}
     finally:
         engine.dispose()
-    return msgspec.json.encode({"object": "list", "data": data})
+    return msgspec.json.encode(document)
 
 
 def _known(asked: Mapping[str, str], names: tuple[str, ...]) -> None:

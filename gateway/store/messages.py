@@ -45,6 +45,16 @@ class Contents(msgspec.Struct, tag="contents"):
     count: int
 
 
+class GpuHours(msgspec.Struct, tag="gpu_hours"):
+    """What own engines have cost by the hour, as far as one worker is charged for it; as `Batch` otherwise."""
+
+    run: str
+    number: int
+    slices: list[bytes]
+    """Each is msgpack of a list of `gateway.store.gpu_hours.GpuHour`."""
+    count: int
+
+
 class Stored(msgspec.Struct, tag="stored"):
     """The writer has these batches for good: in the database, or in a file of its own."""
 
@@ -117,5 +127,5 @@ class Read(msgspec.Struct, tag="read"):
     """Why there is no answer now."""
 
 
-ToWriter = Batch | Contents | AskState | AskSpent | AskRead
+ToWriter = Batch | Contents | GpuHours | AskState | AskSpent | AskRead
 FromWriter = Stored | State | Spent | Read

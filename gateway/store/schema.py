@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of this schema: the number of its newest migration."""
 
 metadata = MetaData()
@@ -124,6 +124,18 @@ contents = Table(
     Column("cut", SmallInteger, nullable=False),
 )
 """Prompts and answers by the id of their record, of models that keep them (`gateway.store.contents`)."""
+
+gpu_hours = Table(
+    "gpu_hours",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("engine", String, primary_key=True),
+    Column("run", String(12), primary_key=True),
+    Column("busy_nanousd", BigInteger, nullable=False),
+    Column("idle_nanousd", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What own engines cost by the Unix hour (`gateway.store.gpu_hours`), for each worker process."""
 
 runs = Table(
     "runs",

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from gateway import clock
-from gateway.store.messages import Batch, Contents, FromWriter, Stored, ToWriter
+from gateway.store.messages import Batch, Contents, FromWriter, GpuHours, Stored, ToWriter
 from gateway.store.spill import Spill
 from gateway.workers.link import PipeLink, Spawn
 
@@ -34,13 +34,15 @@ PAUSE_S = 0.002
 HOLD_BYTES = 32 * 1024 * 1024
 """About 60,000 records."""
 
+Parcel = Batch | Contents | GpuHours
+
 log = structlog.get_logger()
 
 
 class _Kept(NamedTuple):
     """A batch that the writer has not confirmed."""
 
-    batch: Batch | Contents
+    batch: Parcel
     size_bytes: int
     since_s: float
 
@@ -60,7 +62,7 @@ class Shipping:
         hold_bytes: int = HOLD_BYTES,
         spill: Spill | None = None,
         sleep: Callable[[float], None] = time.sleep,
-        kind: type[Batch | Contents] = Batch,
+        kind: type[Parcel] = Batch,
         window: int = WINDOW,
         spills: bool = True,
     ) -> None:
@@ -198,7 +200,7 @@ class Shipping:
         self.held_bytes = sum(kept.size_bytes for kept in (*self._sent.values(), *self._unsent))
 
 
-def _append(spill: Spill, batches: list[Batch | Contents], sleep: Callable[[float], None]) -> None:
+def _append(spill: Spill, batches: list[Parcel], sleep: Callable[[float], None]) -> None:
     """In steps of some 100 us with a pause between: the loop has the same core, and the same interpreter lock."""
     encode = msgspec.msgpack.Encoder().encode
     for start in range(0, len(batches), STEP_BATCHES):

@@ -114,7 +114,7 @@ class Sqlite:
         else:
             save.rollback()  # some are here already: their sums must not count again
             new = self._unknown(rows)
-            per_run = [(batch.run, len({_identity(one) for one in batch.records} & new.keys())) for batch in batches]
+            per_run = _new_of_runs(batches, set(new))
             rows = list(new.values())
             if not rows:
                 return 0
@@ -147,6 +147,16 @@ class Sqlite:
 
 def _identity(record: RequestRecord) -> bytes:
     return bytes.fromhex(record.record_id)
+
+
+def _new_of_runs(batches: Sequence[Records], new: set[bytes]) -> list[tuple[str, int]]:
+    """How many of `new` each batch brings. One batch may be there twice: what the first brings, the second does not."""
+    found = []
+    for batch in batches:
+        brought = {_identity(one) for one in batch.records} & new
+        new -= brought
+        found.append((batch.run, len(brought)))
+    return found
 
 
 def _flat(cells: Cells) -> list[tuple[Any, ...]]:

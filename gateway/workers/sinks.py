@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from gateway.fleet.specs import provider_of
 from gateway.store.contents.gatherer import Gatherer
+from gateway.store.gpu_teller import GpuTeller
+from gateway.store.gpu_teller import Spent as GpuSpent
 from gateway.store.sink import StoreSink
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
@@ -26,12 +28,16 @@ if TYPE_CHECKING:
 class Sinks:
     """Opened once, for the life of the process."""
 
-    def __init__(self, metrics: Metrics, accounting: Accounting, supervisor: Supervisor, run: str) -> None:
-        """`run` is what this worker's record ids have in common."""
+    def __init__(
+        self, metrics: Metrics, accounting: Accounting, supervisor: Supervisor, run: str, gpu_spent: GpuSpent
+    ) -> None:
+        """`run` is what this worker's record ids have in common; `gpu_spent` what own engines have cost."""
         self._metrics = metrics
         self._supervisor = supervisor
         self._run = run
         self._store: StoreSink | None = None
+        self._gpu_spent = gpu_spent
+        self._gpu: GpuTeller | None = None
         self._contents: Gatherer | None = None
         self._accounting = accounting
         self._access_log: AccessLog | None = None
@@ -66,6 +72,7 @@ class Sinks:
             data_dir, supervisor, metrics = Path(settings.data_dir), self._supervisor, self._metrics
             self._store = StoreSink(self._run, store, data_dir, supervisor, metrics)
             self._contents = Gatherer(self._run, store, data_dir, supervisor, metrics)
+            self._gpu = GpuTeller(self._run, store, data_dir, supervisor, self._gpu_spent)
         self._accounting.contents = self._contents
         recorder = self._store.recorder if self._store is not None else None
         self._accounting.sinks = tuple(sink for sink in (recorder, self._access_log, self._spans) if sink is not None)
@@ -93,6 +100,7 @@ class Sinks:
         access_log, self._access_log = self._access_log, None
         spans, self._spans = self._spans, None
         contents, self._contents = self._contents, None
+        gpu, self._gpu = self._gpu, None
         self._accounting.sinks = ()
         self._accounting.contents = None
         self._accounting.tracing = None
@@ -100,4 +108,4 @@ class Sinks:
             await asyncio.to_thread(access_log.close)
         if spans is not None:
             await asyncio.to_thread(spans.close)
-        await asyncio.gather(*(sink.close() for sink in (store, contents) if sink is not None))
+        await asyncio.gather(*(sink.close() for sink in (store, contents, gpu) if sink is not None))

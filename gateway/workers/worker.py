@@ -123,7 +123,7 @@ class Worker:
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
         self.fleet.held = self._accounting.held
         self._explainer = Explainer(TimeStamper().format)
-        self._sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run)
+        self._sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run, self._gpu_spent)
         self._keyring = Keyring()
         self._written_keyring = self._keyring
         """That of the configuration; keys may have been told since."""
@@ -136,10 +136,13 @@ class Worker:
         self._certificate: Certificate | None = None
         self.drained = asyncio.Event()
         self.metrics.watch(BREAKER_OPEN, self.fleet.open_breakers)
-        self.metrics.watch_counts(GPU_COST, lambda: self.fleet.meters.spent_usd(clock.monotonic()))
+        self.metrics.watch_counts(GPU_COST, self._gpu_spent)
         self.metrics.watch(QUEUE_TOKENS, self._reception.queued_tokens)
         watch_predictions(self.metrics, lambda: self.fleet.table, self._prefixes.complete)
         self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
+
+    def _gpu_spent(self) -> list[tuple[tuple[str, str], float]]:
+        return self.fleet.meters.spent_usd(clock.monotonic())
 
     # -- configuration -------------------------------------------------------------------------------------------------
 

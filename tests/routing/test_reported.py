@@ -150,10 +150,13 @@ def test_our_own_requests_are_not_counted_again_when_the_engine_tells_of_them() 
 def test_what_waits_elsewhere_costs_as_much_as_it_takes_that_replica_to_prefill() -> None:
     route = route_of(2, policy="latency")
     slow, fast = route.whole.pools[0]
-    slow.state.prefill.ms_per_token, fast.state.prefill.ms_per_token = 0.4, 0.1
-    slow.state.tell(0, 4, 0.9, 0.0)
-    fast.state.tell(0, 8, 0.9, 0.0)
-    assert set(took(route, 0.0, 5)) == {fast}
+    for step in range(100):
+        tokens = 80.0 * step
+        slow.state.prefill.learn(tokens, 20.0 + 0.4 * tokens, step * 0.01)
+        fast.state.prefill.learn(tokens, 20.0 + 0.1 * tokens, step * 0.01)
+    slow.state.tell(0, 4, 0.9, 1.0)
+    fast.state.tell(0, 8, 0.9, 1.0)
+    assert set(took(route, 1.0, 5)) == {fast}
 
 
 def test_a_replica_whose_metrics_are_gone_is_chosen_like_any_other() -> None:

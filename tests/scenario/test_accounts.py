@@ -109,6 +109,7 @@ async def test_the_access_lines_fields_are_right_for_a_stream() -> None:
     line = json.loads(msgspec.json.encode(record))
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("time"))
     assert re.fullmatch(r"[0-9a-f]{32}", line.pop("record_id"))
+    assert re.fullmatch(r"[0-9a-f]{12}", line.pop("bundle"))
     for name in ("duration_ms", "ttft_ms", "tpot_ms", "overhead_ms"):
         assert line.pop(name) >= 0
     assert pytest.approx(13e-6) == line.pop("cost_usd")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from engines.eventstream import encode
 from tests.engines.wire.translation import streams
 from tests.scenario.gateway import events_of, one_model, running_gateway
 from tests.scenario.upstream import Answer, Upstream, running_upstream, stream
@@ -209,3 +210,48 @@ async def test_a_schema_goes_where_it_is_taken() -> None:
                 paths.append(upstream.received[-1].path)
             assert ["/v1/chat/completions", "/models/upstream-model:generateContent", "/v1/messages"] == paths
             assert 3 == len(upstream.received)
+
+
+def converse_stream(*messages: tuple[str, dict[str, Any]]) -> bytes:
+    return b"".join(
+        encode({":event-type": name, ":message-type": "event"}, json.dumps(value).encode()) for name, value in messages
+    )
+
+
+CONVERSED = converse_stream(
+    ("messageStart", {"role": "assistant"}),
+    ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "hi"}}),
+    ("messageStop", {"stopReason": "end_turn"}),
+    ("metadata", {"usage": {"inputTokens": 2, "outputTokens": 1}}),
+)
+
+
+async def conversed(*pieces: bytes) -> tuple[str, Any]:
+    """What a client is told of this binary stream, and the record of it."""
+    answer = Answer(pieces, headers=[("content-type", "application/vnd.amazon.eventstream")])
+    async with running_upstream(answer) as upstream:
+        section = {"kind": "bedrock", "base_url": upstream.url, "api_key": "k-of-the-engine"}
+        async with running_gateway(one_model(section, retry={"max_attempts": 1})) as gateway:
+            told = await gateway.chat(stream=True)
+            assert "/model/upstream-model/converse-stream" == upstream.received[0].path
+            return told.text, await gateway.records.of(0)
+
+
+@pytest.mark.parametrize("at", [1, 11, 40, len(CONVERSED) - 1])
+async def test_a_binary_stream_is_whole_wherever_it_is_cut(at: int) -> None:
+    text, record = await conversed(CONVERSED[:at], CONVERSED[at:])
+    assert ("hi", "stop", "[DONE]") == (
+        events_of(text)[1]["choices"][0]["delta"]["content"],
+        events_of(text)[2]["choices"][0]["finish_reason"],
+        events_of(text)[-1],
+    )
+    assert (2, 1, "", "stop") == (record.input_tokens, record.output_tokens, record.error, record.finish_reason)
+
+
+async def test_a_binary_stream_that_is_damaged_is_an_error() -> None:
+    wrong = bytearray(CONVERSED)
+    wrong[-1] ^= 1
+    wrong[-150] ^= 1
+    for pieces, error in (((bytes(wrong),), "engine_error"), ((CONVERSED[:-200],), "answer_truncated")):
+        text, record = await conversed(*pieces)
+        assert (error, False) == (record.error, "[DONE]" in text)

@@ -75,6 +75,8 @@ class GeminiStreamDecoder(StreamDecoder):
         if is_truthy(answer.error):
             return [_failure(data)]
         said: list[Event] = []
+        if answer.candidates is None and answer.prompt_feedback is None and answer.usage_metadata is None:
+            return [_failure(data)]
         if not self._begun:
             self._begun = True
             self._id = answer.response_id

@@ -75,8 +75,7 @@ class ChatStreamDecoder(StreamDecoder):
             return [failure(data)]
         said: list[Event] = []
         if chunk.choices is None and chunk.usage is None:
-            stray = refusals.stray_error(data)
-            return NOTHING if stray is None else [Failed(stray.error, stray.error_status)]
+            return [failure(data)]
         if not self._begun and chunk.choices:
             self._begun = True
             said.append(Start(chunk.id or "", chunk.model or ""))

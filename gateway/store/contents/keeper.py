@@ -21,6 +21,7 @@ import structlog
 from gateway import clock
 from gateway.store.contents.content import Content, ContentRecord, record_of
 from gateway.store.contents.redaction import Redaction
+from gateway.store.courtesy import Courtesy
 from gateway.store.database import DatabaseAway, DatabaseRefused
 from gateway.store.messages import Contents
 from gateway.store.spill import Spill, next_spilled
@@ -108,6 +109,7 @@ class Keeper:
     # From here on: the thread.
 
     def _run(self) -> None:
+        Courtesy().begin()
         while True:
             try:
                 if not self._step():

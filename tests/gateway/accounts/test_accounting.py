@@ -77,6 +77,13 @@ def test_a_model_that_answers_by_the_name_it_was_asked_by_is_not_said_twice(now:
     assert (record.upstream_model, record.response_model, record.response_id) == ("up", "", "chatcmpl-1")
 
 
+def test_the_version_of_the_configuration_that_served_it_is_recorded(now: StepClock) -> None:
+    bench = Bench(now)
+    bench.begin(stream=False)
+    bench.calls[0].answer(200, json.dumps(ANSWER).encode())
+    assert bench.ledger.records[0].bundle == "v1"
+
+
 def test_what_an_engine_calls_itself_is_cut_where_it_is_long(now: StepClock) -> None:
     bench = Bench(now)
     bench.begin(stream=False)

@@ -12,6 +12,7 @@ from gateway.explanation.explainer import MOST_DECISIONS, WATCHED_S, Explainer
 from gateway.explanation.flight import MOST_IN_A_HEADER, header
 from gateway.explanation.views import AskRouting, Explained
 from gateway.identity import ANONYMOUS, Principal
+from routing.rates import SEED_MS_PER_TOKEN
 from routing.route import ModelRoute
 from tests.routing.fleets import FACTS, OPERATION, endpoints, route_of
 from tests.routing.test_costs import text
@@ -34,7 +35,8 @@ def test_each_replica_is_told_with_its_terms_and_its_rates() -> None:
     assert (told.problem, told.policy, told.operation) == ("", "prefix", OPERATION)
     assert (told.engine, told.replica, told.reason) == ("t0", "0", "the one of least cost in tier 0")
     first, second = told.candidates
-    assert second.terms_ms["queue"] == pytest.approx(5000 * busy.state.prefill.ms_per_token, abs=0.001)
+    rate = (busy.state.prefill.ms_per_token + SEED_MS_PER_TOKEN) / 2  # one sample says little of two
+    assert second.terms_ms["queue"] == pytest.approx(5000 * rate, abs=0.001)
     assert second.cost_ms == pytest.approx(sum(second.terms_ms.values()), abs=0.01)
     assert first.cost_ms is not None
     assert "queue" not in first.terms_ms

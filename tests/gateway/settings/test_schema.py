@@ -77,6 +77,7 @@ HOSTED_KEYS = (
     "GEMINI_API_KEY",
     "COHERE_API_KEY",
     *("GROQ_KEY_1", "GROQ_KEY_2"),
+    "AWS_BEARER_TOKEN_BEDROCK",
 )
 
 

@@ -70,7 +70,7 @@ class Gateway:
         self.changes: dict[str, Any] = {}
         """Sections of its configuration in place of the usual ones."""
         self._workers = workers
-        self._uds = directory / "s"
+        self.uds = directory / "s"
         self._config = directory / "penstock.yaml"
         self._process: asyncio.subprocess.Process | None = None
         self._engine_port = 0
@@ -83,7 +83,7 @@ class Gateway:
     def configure(self, **changes: Any) -> None:
         """Write the configuration."""
         document = {
-            "server": {"uds": str(self._uds), "workers": self._workers, "grace_s": 20},
+            "server": {"uds": str(self.uds), "workers": self._workers, "grace_s": 20},
             "engines": {
                 "e": {"kind": "openai", "api_key": "k", "base_url": f"http://127.0.0.1:{self._engine_port}/v1"}
             },
@@ -156,7 +156,7 @@ class Gateway:
                 asked += 1
                 try:
                     if writer is None or reader is None:
-                        reader, writer = await asyncio.open_unix_connection(self._uds)
+                        reader, writer = await asyncio.open_unix_connection(self.uds)
                     writer.write(ASK)
                     status, record_id = await _read(reader)
                 except (OSError, asyncio.IncompleteReadError):
@@ -175,12 +175,18 @@ class Gateway:
 
     async def requests_counted(self) -> float:
         """What its metrics say."""
-        reader, writer = await asyncio.open_unix_connection(self._uds)
+        return await self.metric("penstock_requests_total")
+
+    async def metric(self, name: str, label: str = "") -> float:
+        """The sum of all that its metrics have by this name, with this label."""
+        reader, writer = await asyncio.open_unix_connection(self.uds)
         writer.write(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         text = (await reader.read()).decode()
         writer.close()
         return sum(
-            float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("penstock_requests_total{")
+            float(line.rpartition(" ")[2])
+            for line in text.splitlines()
+            if line.startswith((f"{name}{{", f"{name} ")) and label in line
         )
 
 

@@ -65,7 +65,7 @@ def test_a_record_is_found_by_its_id_whenever_it_was(url: str, made: Made) -> No
 
 def test_a_report_shows_the_most_expensive_first(url: str) -> None:
     code, said = run("cost", "report", "--store", url, *SINCE, "--by", "model,tenant", "--json")
-    rows = json.loads(said)
+    rows = json.loads(said)["data"]
     assert (code, [(row["model"], row["tenant"], row["requests"], row["unpriced"]) for row in rows]) == (
         0,
         [("large", "shop", 1, 0), ("chat", "lab", 20, 1), ("chat", "shop", 10, 0)],

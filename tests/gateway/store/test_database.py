@@ -69,6 +69,15 @@ def test_what_comes_again_is_stored_and_summed_up_once(database: Database, url: 
     assert database.end_run(made.run, 5, 0) == 0
 
 
+def test_a_batch_that_comes_twice_at_once_counts_once_for_its_run(database: Database) -> None:
+    made, other = Made(), Made("ba9876543210")
+    some, others = made.some(3), other.some(2)
+    assert database.insert([some, others, some]) == 5
+    assert database.insert([others, made.some(1), some]) == 1
+    assert database.end_run(made.run, 4, 1) == 0
+    assert database.end_run(other.run, 2, 1) == 0
+
+
 def test_the_records_of_each_run_are_counted(database: Database) -> None:
     one, other = Made("000000000001"), Made("000000000002")
     database.insert([one.some(3), other.some(2), one.some(4)])

@@ -7,6 +7,7 @@ import io
 import json
 import random
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from gateway.accounts.record import AttemptRecord, RequestRecord
 from gateway.cli.app import app
 from gateway.store.__main__ import open_database
 from gateway.store.database import Records
-from gateway.store.reconcile import BadExport, read_export
+from gateway.store.usage_exports import BadExport, read_export
 from tests.gateway.store.records import NOON_S, Made, sqlite_url
 
 HOUR_MS = 3_600_000
 CONFIG = """
 engines:
   openai: {{kind: openai, provider: openai, api_key: k}}
+  claude: {{kind: openai, base_url: "https://claude.test/v1", api_key: k}}
   llama: {{kind: vllm, replicas: [{{url: "http://10.0.0.1:8000"}}]}}
 models: {{chat: {{targets: [{{engine: openai, model: gpt-5-mini}}, {{engine: llama}}]}}}}
 store: {{url: "{url}"}}
@@ -99,6 +101,9 @@ def export_by_answer(made: Made) -> list[dict[str, Any]]:
 class Books:
     def __init__(self, directory: Path) -> None:
         self.made = traffic()
+        self.open(directory)
+
+    def open(self, directory: Path) -> None:
         url = sqlite_url(directory)
         database = open_database(url)
         database.insert([Records(self.made.run, self.made.all)])
@@ -107,12 +112,13 @@ class Books:
         self.config.write_text(CONFIG.format(url=url))
         self._file = directory / "usage.csv"
 
-    def reconcile(self, rows: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+    def reconcile(self, rows: list[dict[str, Any]], *more: str) -> tuple[int, dict[str, Any]]:
         with self._file.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
         words = ["cost", "reconcile", str(self._file), "--provider", "openai", "--json", "--config", str(self.config)]
+        words += more
         result = CliRunner().invoke(app, words)
         return result.exit_code, json.loads(result.stdout)
 
@@ -162,12 +168,158 @@ def test_each_error_planted_among_answers_is_found(books: Books) -> None:
     }
 
 
+# -- as the consoles write them ---------------------------------------------------------------------------------------
+
+OPENAI_COLUMNS = [
+    *("start_time", "end_time", "start_time_iso", "end_time_iso"),
+    *("project_id", "num_model_requests", "user_id", "api_key_id", "model", "batch", "service_tier"),
+    *("input_tokens", "output_tokens", "input_cached_tokens", "input_uncached_tokens", "input_audio_tokens"),
+]
+ANTHROPIC_COLUMNS = [
+    *("usage_date_utc", "model_version", "api_key", "workspace", "usage_type", "context_window"),
+    *("usage_input_tokens_no_cache", "usage_input_tokens_cache_write_5m", "usage_input_tokens_cache_write_1h"),
+    *("usage_input_tokens_cache_read", "usage_output_tokens", "web_search_count", "inference_geo", "speed"),
+]
+MINUTE_S = 60
+
+
+def start_s(record: RequestRecord, period_s: int) -> int:
+    return int(record.record_id[:12], 16) // 1000 // period_s * period_s
+
+
+def openais_minutes(made: Made) -> list[dict[str, Any]]:
+    """By the minute and key: an empty row for each minute without traffic, counts of requests as 3.0."""
+    rows: dict[tuple[int, str, str], dict[str, Any]] = {}
+    for at, record in enumerate(openais(made.all)):
+        tries = [one for one in record.tries or () if one.outcome == "abandoned"]
+        billed: list[RequestRecord | AttemptRecord] = [record, *tries]
+        for one in billed:
+            start, key = start_s(record, MINUTE_S), f"key_{at % 2}"
+            row = rows.setdefault((start, key, record.response_model), dict.fromkeys(OPENAI_COLUMNS[11:], 0))
+            row["num_model_requests"] = row.get("num_model_requests", 0.0) + 1.0
+            for name, more in (
+                ("input_tokens", one.input_tokens or 0),
+                ("output_tokens", one.output_tokens or 0),
+                ("input_cached_tokens", one.cached_tokens),
+                ("input_uncached_tokens", (one.input_tokens or 0) - one.cached_tokens),
+            ):
+                row[name] += more
+    first = min(start for start, _, _ in rows)
+    made_rows = [
+        {**row, "start_time": start, "api_key_id": key, "model": model} for (start, key, model), row in rows.items()
+    ]
+    made_rows += [{"start_time": first - minute * MINUTE_S} for minute in range(1, 30)]
+    return [
+        {**dict.fromkeys(OPENAI_COLUMNS, ""), "end_time": row["start_time"] + MINUTE_S, **row}
+        for row in sorted(made_rows, key=lambda row: row["start_time"])
+    ]
+
+
+def test_openais_minutes_match_to_the_token_whatever_keys_they_are_of(books: Books) -> None:
+    rows = openais_minutes(books.made)
+    code, found = books.reconcile(rows)
+    assert (code, found["rows"]) == (0, [])
+    assert found["matched"] == len({(row["start_time"], row["model"]) for row in rows if row["model"]})
+
+
+def test_what_we_have_of_a_minute_that_openai_says_was_empty_is_missing(books: Books) -> None:
+    rows = openais_minutes(books.made)
+    emptied = rows[-1]["start_time"]
+    gone = {row["model"] for row in rows if row["start_time"] == emptied}
+    for row in rows:
+        if row["start_time"] == emptied:
+            row |= dict.fromkeys(OPENAI_COLUMNS[4:], "")
+    code, found = books.reconcile(rows)
+    assert (code, found["missing"], found["extra"], found["differing"]) == (1, len(gone), 0, 0)
+
+
+def test_what_others_of_the_organisation_used_is_left_out_by_naming_the_key(books: Books) -> None:
+    rows = [{**row, "api_key_id": row["api_key_id"] and "ours"} for row in openais_minutes(books.made)]
+    others = [{**row, "api_key_id": "theirs"} for row in rows if row["model"]]
+    assert books.reconcile(rows + others)[0] == 1
+    assert books.reconcile(rows + others, "--api-key", "ours")[0] == 0
+
+
+class Claude(Books):
+    """Traffic to Anthropic's models, with caches written and read."""
+
+    def __init__(self, directory: Path) -> None:
+        self.made, rng = Made(), random.Random(4)
+        for number in range(300):
+            read, written = rng.randrange(500), rng.randrange(300)
+            self.made.one(
+                at_s=NOON_S + number * 120,
+                engine="claude",
+                upstream_model="claude-haiku-4-5",
+                response_model=rng.choice(["claude-haiku-4-5-20251001", "claude-opus-4-6"]),
+                input_tokens=rng.randrange(1000) + read + written,
+                cached_tokens=read,
+                cache_write_tokens=written,
+                output_tokens=rng.randrange(1, 900),
+            )
+        self.open(directory)
+
+    def export(self, period_s: int, form: str) -> list[dict[str, Any]]:
+        """As the console writes it, in rows of two context windows."""
+        rows: dict[tuple[int, str, int], list[int]] = {}
+        for at, record in enumerate(self.made.all):
+            key = start_s(record, period_s), record.response_model, at % 2
+            read, written, whole = record.cached_tokens, record.cache_write_tokens, record.input_tokens or 0
+            figures = whole - read - written, written // 3, written - written // 3, read, record.output_tokens or 0
+            rows[key] = [one + more for one, more in zip(rows.get(key, [0] * 5), figures, strict=True)]
+        return [
+            dict(
+                zip(
+                    ANTHROPIC_COLUMNS,
+                    (
+                        datetime.fromtimestamp(start, UTC).strftime(form),
+                        *(model, "gateway", "Default", "standard", ("≤ 200k", "> 200k")[window]),
+                        *(*figures, 0, "not_available", ""),
+                    ),
+                    strict=True,
+                )
+            )
+            for (start, model, window), figures in rows.items()
+        ]
+
+
+@pytest.fixture(scope="module")
+def claude(tmp_path_factory: pytest.TempPathFactory) -> Claude:
+    return Claude(tmp_path_factory.mktemp("claude"))
+
+
+@pytest.mark.parametrize(("period_s", "form"), [(86_400, "%Y-%m-%d"), (3600, "%Y-%m-%d %H:00")])
+def test_anthropics_days_and_hours_match_to_the_token(claude: Claude, period_s: int, form: str) -> None:
+    rows = claude.export(period_s, form)
+    code, found = claude.reconcile(rows, "--engine", "claude")
+    assert (code, found["rows"]) == (0, [])
+    assert found["matched"] == len({(row["usage_date_utc"], row["model_version"]) for row in rows})
+
+
+def test_each_error_planted_among_anthropics_sums_is_found(claude: Claude) -> None:
+    rows = claude.export(3600, "%Y-%m-%d %H:00")
+    rows[0]["usage_input_tokens_no_cache"] += 1
+    rows[4]["usage_output_tokens"] -= 1
+    rows[8]["usage_input_tokens_no_cache"] -= 1  # billed as written to a cache: the whole input is the same
+    rows[8]["usage_input_tokens_cache_write_5m"] += 1
+    rows[12]["usage_input_tokens_cache_read"] += 1
+    rows[12]["usage_input_tokens_no_cache"] -= 1
+    rows.append({**rows[0], "model_version": "claude-sonnet-5"})
+    code, found = claude.reconcile(rows, "--engine", "claude")
+    assert (code, found["missing"], found["extra"], found["differing"]) == (1, 0, 1, 4)
+    assert {row["difference"].split()[0] for row in found["rows"] if row["kind"] == "differing"} == {
+        *("input_tokens", "output_tokens", "cache_write_tokens", "cached_tokens")
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("day,model\n1,2\n", "no column of tokens"),
         ("input_tokens,output_tokens\n1,2\n", "a column response_id for each answer, or start_time and model"),
         ("id,input_tokens,output_tokens\na,many,2\n", "line 2"),
+        ("id,input_tokens,output_tokens\na,1.5,2\n", "line 2: input_tokens is no count: 1.5"),
+        ("id,input_tokens,output_tokens\na,1\n", "line 2"),
         ("start_time,model,input_tokens,output_tokens\n,m,1,2\n", "line 2: start_time is empty"),
         ("", "no column of tokens"),
     ],
@@ -182,7 +334,7 @@ def test_a_provider_that_no_engine_is_of_is_told(books: Books) -> None:
     result = CliRunner().invoke(app, words)
     assert (
         result.exit_code,
-        "no engine of the configuration is anthropic's; there is openai, vllm" in result.output,
+        "no engine of the configuration is anthropic's; there is generic, openai, vllm" in result.output,
     ) == (
         *(2,),
         True,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 
 from gateway.store.messages import KeySpent, Start
 from gateway.store.process import StoreProcess
 from gateway.store.spent import spent
+from gateway.store.spill import Spill
 from gateway.store.sqlite import Sqlite
 from gateway.supervisor import Supervisor
 from tests.gateway.store.records import Made, sqlite_url
@@ -55,6 +57,24 @@ async def test_the_writer_is_asked_for_them_at_the_start(tmp_path: Path) -> None
     try:
         await store.start()
         assert set(await store.spent(NOW_S)) == EXPECTED
+    finally:
+        await store.stop()
+        await supervisor.close()
+
+
+@pytest.mark.anyio
+async def test_records_that_wait_in_files_are_among_them(tmp_path: Path) -> None:
+    filled(tmp_path)
+    made = Made("ba9876543210")
+    left = Spill(tmp_path, made.run)
+    for _ in range(3):
+        left.append([msgspec.msgpack.encode(made.batch(made.some(2, at_s=NOW_S, cost_usd=0.25)))])
+    left.close()
+    supervisor = Supervisor()
+    store = StoreProcess(Start("", str(tmp_path), 36_500, "info", "json"), supervisor)
+    try:
+        await store.start()
+        assert KeySpent("app", "shop", 2.0, 2.125) in await store.spent(NOW_S)
     finally:
         await store.stop()
         await supervisor.close()

@@ -110,7 +110,7 @@ def test_gateways_that_share_know_what_the_others_sent_where_and_those_that_do_n
 def test_of_caches_taken_for_larger_or_smaller_than_they_are_the_guesses_get_better(room: float) -> None:
     scenario = scenario_named("chat")
     replicas = scenario.fleet(4)
-    calls = calls_of(scenario.workload(1, 40.0, 25.0))
+    calls = calls_of(scenario.workload(1, 48.0, 40.0))
     off = [
         figures_of(
             ModelledFleet(replicas, policy_named("prefix"), 1, Crew(room=room, corrects=corrects)).play(calls),
@@ -121,6 +121,17 @@ def test_of_caches_taken_for_larger_or_smaller_than_they_are_the_guesses_get_bet
         for corrects in (True, False)
     ]
     assert off[0] < 0.8 * off[1]
+
+
+def test_four_workers_that_tell_each_other_do_what_one_does() -> None:
+    scenario = scenario_named("shared-prompts")
+    replicas = scenario.fleet(4)
+    calls = calls_of(scenario.workload(2, 130.0, 12.0))
+    good = [
+        figures_of(ModelledFleet(replicas, policy_named("prefix"), 2, crew).play(calls), replicas, 0.5).good_ratio
+        for crew in (ALONE, Crew(4, 0.02, 0.02))
+    ]
+    assert min(good) > 0.95
 
 
 def test_a_call_that_no_replica_can_hold_is_an_error() -> None:

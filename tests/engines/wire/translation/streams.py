@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from engines.eventstream import encode, whole_messages
 from engines.sse import split, whole_events
+from engines.wire.bedrock_converse.stream_decoder import ConverseStreamDecoder
 from engines.wire.codec import StreamDecoder
 from engines.wire.events import Event
 
@@ -149,13 +151,50 @@ COHERE = b"".join(
 )
 
 
+def converse(name: str, kind: str = "event", **members: Any) -> bytes:
+    """A message of a binary stream."""
+    return encode({f":{kind}-type": name, ":message-type": kind}, json.dumps(members).encode())
+
+
+CONVERSE = b"".join(
+    [
+        converse("messageStart", role="assistant"),
+        converse("contentBlockDelta", contentBlockIndex=0, delta={"reasoningContent": {"text": "hm"}}),
+        converse("contentBlockDelta", contentBlockIndex=0, delta={"reasoningContent": {"signature": "c2ln"}}),
+        converse("contentBlockStop", contentBlockIndex=0),
+        converse("contentBlockDelta", contentBlockIndex=1, delta={"text": "it is \U0001f327"}),
+        converse("contentBlockStop", contentBlockIndex=1),
+        converse("contentBlockStart", contentBlockIndex=2, start={"toolUse": {"toolUseId": "u1", "name": "weather"}}),
+        converse("contentBlockDelta", contentBlockIndex=2, delta={"toolUse": {"input": '{"city":'}}),
+        converse("contentBlockDelta", contentBlockIndex=2, delta={"toolUse": {"input": '"Oslo"}'}}),
+        converse("contentBlockStop", contentBlockIndex=2),
+        converse("messageStop", stopReason="tool_use"),
+        converse(
+            "metadata",
+            usage={"inputTokens": 5, "outputTokens": 3, "cacheReadInputTokens": 2, "cacheWriteInputTokens": 1},
+        ),
+    ]
+)
+
+
+def messages(block: bytes) -> list[bytes]:
+    """The messages of a block of whole ones."""
+    found = []
+    while block:
+        size = int.from_bytes(block[:4], "big")
+        found.append(block[:size])
+        block = block[size:]
+    return found
+
+
 def decoded(decoder: StreamDecoder, pieces: Iterable[bytes]) -> list[Event]:
     """What a stream that comes in these pieces says."""
+    binary = isinstance(decoder, ConverseStreamDecoder)
     held, said = b"", list[Event]()
     for piece in pieces:
         held += piece
-        whole = whole_events(held)
-        for event in split(held[:whole]) if whole else ():
+        whole = whole_messages(held) if binary else whole_events(held)
+        for event in messages(held[:whole]) if binary else split(held[:whole]):
             said += decoder.read(event)
         held = held[whole:]
     assert held == b""

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from engines.model import Usage
 from engines.wire.anthropic_messages import codec as anthropic_messages
 from engines.wire.anthropic_messages import stream_decoder as anthropic_decoder
+from engines.wire.bedrock_converse import codec as bedrock
+from engines.wire.bedrock_converse import stream_decoder as bedrock_decoder
 from engines.wire.codec import Egress
 from engines.wire.cohere import codec as cohere
 from engines.wire.cohere import stream_decoder as cohere_decoder
@@ -45,6 +47,7 @@ STREAMS: list[tuple[Egress, bytes]] = [
     (anthropic_messages.EGRESS, streams.MESSAGES),
     (gemini.EGRESS, streams.GEMINI),
     (cohere.EGRESS, streams.COHERE),
+    (bedrock.EGRESS, streams.CONVERSE),
 ]
 
 
@@ -130,6 +133,26 @@ def test_events_of_coheres() -> None:
     ] == decoded(cohere.EGRESS.stream_decoder(), [streams.COHERE])
 
 
+def test_events_of_a_conversation() -> None:
+    assert [
+        Start("", ""),
+        Reasoning("hm", origin="bedrock_converse"),
+        Reasoning("", "c2ln", origin="bedrock_converse"),
+        Text("it is \U0001f327"),
+        ToolStart(0, "u1", "weather"),
+        ToolArgs(0, '{"city":'),
+        ToolArgs(0, '"Oslo"}'),
+        Finish("tool_calls"),
+        Counted(Usage(8, 3, 2, 1)),
+    ] == decoded(bedrock.EGRESS.stream_decoder(), [streams.CONVERSE])
+
+
+@pytest.mark.parametrize(("name", "status"), [*bedrock_decoder.STATUSES.items(), ("oddException", 500)])
+def test_an_exception_in_a_conversation_says_its_status(name: str, status: int) -> None:
+    event = streams.converse(name, "exception", message="no")
+    assert [Failed("no", status)] == list(bedrock.EGRESS.stream_decoder().read(event))
+
+
 def chat_ending(reason: str) -> bytes:
     return streams.chunk({}, reason)
 
@@ -146,6 +169,10 @@ def cohere_ending(reason: str) -> bytes:
     return named("message-end", delta={"finish_reason": reason})
 
 
+def converse_ending(reason: str) -> bytes:
+    return streams.converse("messageStop", stopReason=reason)
+
+
 ENDINGS: list[tuple[Egress, dict[str, str], Callable[[str], bytes]]] = [
     (openai_chat.EGRESS, chat_decoder.FINISH, chat_ending),
     (variants.AI21, chat_decoder.FINISH, chat_ending),
@@ -153,6 +180,7 @@ ENDINGS: list[tuple[Egress, dict[str, str], Callable[[str], bytes]]] = [
     (anthropic_messages.EGRESS, anthropic_decoder.FINISH, message_ending),
     (gemini.EGRESS, gemini_decoder.FINISH, gemini_ending),
     (cohere.EGRESS, cohere_decoder.FINISH, cohere_ending),
+    (bedrock.EGRESS, bedrock_decoder.FINISH, converse_ending),
 ]
 ROWS = [(egress, reason, ours, ending) for egress, table, ending in ENDINGS for reason, ours in table.items()]
 
@@ -192,6 +220,9 @@ def test_a_reason_of_no_table_is_an_error(
         (anthropic_messages.EGRESS, streams.block(0, type="server_tool_use", id="s", name="web_search")),
         (cohere.EGRESS, named("dance", delta={"message": {"role": "assistant"}})),
         (openai_chat.EGRESS, b"data: 4\n\n"),
+        (gemini.EGRESS, streams.data(weather={})),
+        (openai_chat.EGRESS, streams.data(object="weather")),
+        (bedrock.EGRESS, streams.converse("dance")),
         (gemini.EGRESS, streams.data(candidates=[{"content": {"parts": [{"inlineData": {"data": ""}}]}}])),
         (gemini.EGRESS, streams.data(candidates=[{"content": {"parts": [{"functionCall": {"willContinue": True}}]}}])),
     ],

@@ -1,0 +1,181 @@
+"""A request for a conversation as Bedrock's Converse takes it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from engines.wire.anthropic_messages.request_encoder import LEAST_BUDGET, arguments_of
+from engines.wire.request import (
+    CallPart,
+    ChatRequest,
+    FilePart,
+    ImagePart,
+    Part,
+    ReasoningWish,
+    ResultPart,
+    TextPart,
+    ThoughtPart,
+    Tool,
+    Unreadable,
+)
+
+_encode = msgspec.json.Encoder().encode
+
+NAME: Final = "bedrock_converse"
+TAKES: Final = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "stop",
+        "cache_control",
+        "reasoning_effort",
+        "tools",
+        "tool_choice.required",
+        "tool_choice.named",
+        "json_schema",
+        "images",
+        "files",
+    }
+)
+_DOCUMENTS: Final = {
+    "application/pdf": "pdf",
+    "text/csv": "csv",
+    "application/msword": "doc",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+    "application/vnd.ms-excel": "xls",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+    "text/html": "html",
+    "text/plain": "txt",
+    "text/markdown": "md",
+}
+_CACHE: Final = {"cachePoint": {"type": "default"}}
+_NO_TOOL: Final = Tool("unused", "Not to be called.", {"type": "object"})
+"""A conversation in which tools were called must have some, though none is to be called now."""
+_odd_in_names = re.compile(r"[^A-Za-z0-9 ()\[\]-]").sub
+
+
+def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
+    """Raises Unreadable."""
+    body: dict[str, Any] = {"messages": messages(request)}
+    system: list[dict[str, Any]] = []
+    for turn in request.turns:
+        if turn.role == "system":
+            for part in turn.parts:
+                system += _blocks(part)
+    if system:
+        body["system"] = system
+    config: dict[str, Any] = {}
+    if request.max_tokens is not None:
+        config["maxTokens"] = request.max_tokens
+    if request.temperature is not None and "temperature" in takes:
+        config["temperature"] = min(request.temperature, 1)
+    if request.top_p is not None and "top_p" in takes:
+        config["topP"] = request.top_p
+    if request.stop:
+        config["stopSequences"] = request.stop
+    if config:
+        body["inferenceConfig"] = config
+    _put_tools(body, request)
+    output = request.output
+    if output is not None and output.kind == "json_schema":
+        schema = {"schema": _encode(output.schema or {}).decode(), "name": output.name or "answer"}
+        structure = {"jsonSchema": schema | ({"description": output.description} if output.description else {})}
+        body["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": structure}}
+    if request.reasoning is not None and "reasoning_effort" in takes:
+        _put_reasoning(body, request.reasoning, model)
+    return _encode(body)
+
+
+def messages(request: ChatRequest) -> list[dict[str, Any]]:
+    """Turns alternate: those of one role that follow one another become one."""
+    told: list[dict[str, Any]] = []
+    for turn in request.turns:
+        if turn.role == "system":
+            continue
+        blocks = [block for part in turn.parts for block in _blocks(part)]
+        if told and told[-1]["role"] == turn.role:
+            told[-1]["content"] += blocks
+        elif blocks:
+            told.append({"role": turn.role, "content": blocks})
+    return told
+
+
+def _blocks(part: Part) -> list[dict[str, Any]]:
+    """None for what is left out; two for what bears the mark of a cache."""
+    block = _block(part)
+    if not block:
+        return []
+    return [block] if isinstance(part, (ThoughtPart,)) or getattr(part, "cache", None) is None else [block, _CACHE]
+
+
+def _block(part: Part) -> dict[str, Any]:
+    if isinstance(part, TextPart):
+        return {"text": part.text} if part.text else {}
+    if isinstance(part, ImagePart):
+        return {"image": {"format": part.media_type.removeprefix("image/"), "source": {"bytes": part.data}}}
+    if isinstance(part, FilePart):
+        return _document(part)
+    if isinstance(part, ThoughtPart):
+        if part.origin != NAME:
+            return {}
+        if part.redacted:
+            return {"reasoningContent": {"redactedContent": part.redacted}}
+        return {"reasoningContent": {"reasoningText": {"text": part.text, "signature": part.signature}}}
+    if isinstance(part, CallPart):
+        return {"toolUse": {"toolUseId": part.id, "name": part.name, "input": arguments_of(part)}}
+    if isinstance(part, ResultPart):
+        content = [block for one in part.parts if (block := _block(one))]
+        result: dict[str, Any] = {"toolUseId": part.id, "content": content or [{"text": " "}]}
+        return {"toolResult": result | ({"status": "error"} if part.failed else {})}
+    return {}
+
+
+def _document(part: FilePart) -> dict[str, Any]:
+    if part.text:
+        return {"text": part.text}
+    kind = _DOCUMENTS.get(part.media_type)
+    if kind is None:
+        raise Unreadable(f"a document of type {part.media_type!r} is none that this engine takes", "messages")
+    name = _odd_in_names("-", part.name.rpartition(".")[0] or part.name) or "document"
+    return {"document": {"name": name, "format": kind, "source": {"bytes": part.data}}}
+
+
+def _put_tools(body: dict[str, Any], request: ChatRequest) -> None:
+    choice = request.tool_choice
+    tools = request.tools if choice is None or choice.mode != "none" else []
+    used = any(isinstance(part, (CallPart, ResultPart)) for turn in request.turns for part in turn.parts)
+    if not tools and not used:
+        return
+    specs: list[dict[str, Any]] = []
+    for tool in tools or [_NO_TOOL]:
+        spec: dict[str, Any] = {"name": tool.name, "inputSchema": {"json": tool.parameters or {"type": "object"}}}
+        if tool.description:
+            spec["description"] = tool.description
+        if tool.strict is not None:
+            spec["strict"] = tool.strict
+        specs.append({"toolSpec": spec})
+        if tool.cache is not None:
+            specs.append(_CACHE)
+    body["toolConfig"] = {"tools": specs}
+    if tools and choice is not None:
+        chosen = {"auto": {"auto": {}}, "required": {"any": {}}, "named": {"tool": {"name": choice.name}}}
+        body["toolConfig"]["toolChoice"] = chosen[choice.mode]
+
+
+def _put_reasoning(body: dict[str, Any], wish: ReasoningWish, model: str) -> None:
+    """Each maker's models have their own words for it."""
+    off = wish.effort == "none" or wish.budget_tokens == 0
+    if "claude" not in model:
+        if wish.effort:
+            body["additionalModelRequestFields"] = {"reasoning_effort": wish.effort}
+        return
+    thinking: dict[str, Any] = {"type": "disabled"} if off else {"type": "adaptive"}
+    if wish.budget_tokens:
+        thinking = {"type": "enabled", "budget_tokens": max(LEAST_BUDGET, wish.budget_tokens)}
+    body["additionalModelRequestFields"] = {"thinking": thinking}
+    if wish.effort and not off:
+        effort = "low" if wish.effort == "minimal" else wish.effort
+        body["outputConfig"] = {**body.get("outputConfig", {}), "effort": effort}
