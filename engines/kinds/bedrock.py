@@ -39,5 +39,4 @@ class BedrockEngine(HostedEngine):
 
     def written_replicas(self) -> tuple[Replica, ...] | None:
         url = self.base_url or f"https://bedrock-runtime.{self.region}.amazonaws.com"
-        servers = self.replicas or (ReplicaSection(url=url),)
-        return tuple(Replica(one.id, one.url, one.zone or self.zone or "") for one in servers)
+        return self.per_key(self.replicas or (ReplicaSection(url=url),))
