@@ -23,6 +23,7 @@ from engines.operations import SHAPES
 from engines.pool import Pool
 from engines.pools import SYSTEM, Pools, Trust
 from engines.port import Engine, Exchange, Outgoing, Replica, Sink
+from engines.providers.sigv4 import Signing, signer
 from engines.wire import DIALECTS, Dialect
 from engines.wire.codec import Egress
 from engines.wire.translation import EGRESS, INGRESS
@@ -40,6 +41,10 @@ class HttpSettings:
     operations: frozenset[Operation]
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     """A replica says which it is asked with; none where there are none."""
+    query: str = ""
+    """What every URL ends in, without its `?`."""
+    signing: Signing | None = None
+    """How requests are signed, where a key is not enough."""
     keyed: bool = False
     """Whether its replicas differ in that."""
     tells_limits: bool = False
@@ -104,6 +109,7 @@ class HttpEngine(Engine):
         "_pools",
         "_probe_deadlines",
         "_servers",
+        "_sign",
         "_usual",
         "settings",
         "translated",
@@ -123,7 +129,11 @@ class HttpEngine(Engine):
         self.keyed = settings.keyed
         self.secrets = tuple(
             secret.encode()
-            for secret in (*settings.api_keys, *[value for _, value in settings.headers])
+            for secret in (
+                *settings.api_keys,
+                settings.signing and settings.signing.session_token,
+                *[value for _, value in settings.headers],
+            )
             if secret and len(secret) >= 8
         )
         self._hidden = Secrets(self.secrets) if self.secrets else None
@@ -141,6 +151,7 @@ class HttpEngine(Engine):
             asked = [operation for operation in INGRESS if operation not in settings.operations]
             self.translated = {SHAPES[operation].path: egress for operation in asked}
             self._dialects = {**DIALECTS, **dict.fromkeys(asked, egress.dialect)}
+        self._sign = None if settings.signing is None else signer(settings.signing)
         self._closed = False
         self._pools = pools
         self._servers: dict[str, _Server] = {}
@@ -193,12 +204,16 @@ class HttpEngine(Engine):
             for name, line in self._usual:
                 if name not in headers:
                     headers += line
+        if self._sign is not None:
+            headers += self._sign(outgoing.method, f"{server.replica.url}{path}", body)
         head = b"%b%bcontent-length: %d\r\n\r\n" % (fixed, headers, len(body))
         return server.pool.send(head, body, deadlines, sink, self._hidden)
 
     def _head(self, server: _Server, path: str, method: bytes) -> bytes:
         if self.settings.version_in_url:
             path = path.removeprefix("/v1")
+        if self.settings.query:
+            path += f"{'&' if '?' in path else '?'}{self.settings.query}"
         return b"%b %b%b HTTP/1.1\r\n%b%b" % (method, server.base, path.encode(), server.host, self._fixed_of(server))
 
     def _fixed_of(self, server: _Server) -> bytes:

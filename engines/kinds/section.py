@@ -20,6 +20,7 @@ from engines.model import Operation
 from engines.operations import STORED
 from engines.pools import Trust
 from engines.port import Replica
+from engines.providers.sigv4 import Signing
 from engines.settings.fields import (
     Headers,
     Name,
@@ -195,6 +196,16 @@ class EngineSection(Section):
         return "openai_chat" if Operation.CHAT in self.spoken else ""
 
     @property
+    def query(self) -> str:
+        """What every URL ends in, without its `?`."""
+        return ""
+
+    @property
+    def signing(self) -> Signing | None:
+        """How requests are signed, where a key is not enough."""
+        return None
+
+    @property
     def usual_headers(self) -> tuple[tuple[str, str], ...]:
         """Headers that a request has unless it brings its own."""
         return ()
@@ -261,6 +272,8 @@ class EngineSection(Section):
             load_path=self.load_path,
             tells_load=self.tells_load,
             probe_timeout_s=probe_timeout_s,
+            query=self.query,
+            signing=self.signing,
             keyed=self.keyed,
             tells_limits=bool(self.price_provider),
             accepts_stream_options=self.accepts_stream_options,

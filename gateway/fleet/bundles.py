@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DIGITS: Final = 12
 """Of the hash, in hex: of a million bundles two are the same once in 500 databases."""
 _NO_PART: Final[Any] = {
+    "access_key_id": True,
     "adapters": {"load", "per_replica"},
     "api_key": True,
     "api_keys": True,
@@ -33,6 +34,8 @@ _NO_PART: Final[Any] = {
     "optional": True,
     "proxy": True,
     "replicas": True,
+    "secret_access_key": True,
+    "session_token": True,
     "timeouts": True,
     "verify_tls": True,
     "zone": True,

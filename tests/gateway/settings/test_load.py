@@ -595,3 +595,38 @@ def test_keys_proxies_and_certificates_are_checked_and_never_shown(written: dict
 def test_servers_that_are_launched_here_take_one_key() -> None:
     with pytest.raises(ConfigError, match="is for servers that are not launched here"):
         load(with_engine(kind="vllm", launch={"model": "m"}, api_keys=["a", "b"]))
+
+
+AZURE = {"kind": "azure", "base_url": "https://mine.openai.azure.com", "api_key": "k"}
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ({**AZURE, "base_url": "https://mine.openai.azure.com/openai"}, "should be without /openai"),
+        ({**AZURE, "api_key": None}, 'api_key: "${AZURE_OPENAI_API_KEY}"'),
+        ({**AZURE, "api_version": "soon"}, "engines.e.api_version"),
+        ({**AZURE, "deployment": "a/b"}, "engines.e.deployment"),
+        ({"kind": "bedrock", "access_key_id": "a"}, "engines.e.secret_access_key"),
+        ({"kind": "bedrock", "api_key": "k", "secret_access_key": "a"}, "engines.e.access_key_id"),
+        (
+            {"kind": "bedrock", "api_key": "k", "access_key_id": "a", "secret_access_key": "b"},
+            "does not go with an API key",
+        ),
+    ],
+)
+def test_azure_and_bedrock_say_what_they_lack(written: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(with_engine(**{name: value for name, value in written.items() if value is not None}))
+    assert says in str(raised.value)
+
+
+def test_azures_urls() -> None:
+    classic = load(with_engine(**AZURE, deployment="d")).engines["e"]
+    new = load(with_engine(**AZURE)).engines["e"]
+    assert [(one.written_replicas() or ())[0].url for one in (classic, new)] == [
+        "https://mine.openai.azure.com/openai/deployments/d",
+        "https://mine.openai.azure.com/openai/v1",
+    ]
+    assert (classic.query, new.query) == ("api-version=2024-10-21", "")
+    assert (Operation.RESPONSES in classic.spoken, Operation.RESPONSES in new.spoken) == (False, True)
