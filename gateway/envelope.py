@@ -67,6 +67,10 @@ _IN_DOUBT = (
     "write `model` first and without escapes, and leave `stream_options` out"
 )
 _HALVES = "the body has half of a surrogate pair beside text that cannot be told from it; write U+FFFD in its place"
+_UNREAD_HALVES: Final = (
+    f"; half of a pair is read as U+FFFD in a body of at most {lone_surrogates.LARGEST_BYTES >> 20} MiB with at most "
+    f"{lone_surrogates.MOST} escapes of surrogates"
+)
 BACKSLASH: Final = 92
 _NAME: Final = b'"model"'
 MAX_NAME = 1024
@@ -106,6 +110,8 @@ def parse(body: bytes) -> Envelope:
             return parse(readable)
         # msgspec says where, except where a text ends too early.
         where = "" if "(byte " in str(error) else f" (byte {len(body)})"
+        if "surrogate" in str(error):
+            where += _UNREAD_HALVES
         raise Failure("invalid_json", f"the body is not valid JSON: {error}{where}") from None
     except RecursionError:
         raise Failure("invalid_json", DEPTH) from None

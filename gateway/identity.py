@@ -38,12 +38,14 @@ ANONYMOUS: Final = Principal(key_id="", tenant="", admin=False)
 class Keyring:
     """The configured keys. An empty keyring is open: every caller is `ANONYMOUS`."""
 
-    __slots__ = ("_by_digest", "any_host")
+    __slots__ = ("_by_digest", "any_host", "several_tenants")
 
     def __init__(self, keys: Iterable[tuple[str, Principal]] = (), *, any_host: bool = False) -> None:
         """`keys` are pairs of the key's SHA-256 in hex and whom it stands for; `any_host` is `auth.open`."""
         self._by_digest = {(known := bytes.fromhex(digest)): (known, principal) for digest, principal in keys}
         self.any_host = any_host
+        self.several_tenants = len({principal.tenant for _, principal in self._by_digest.values()}) > 1
+        """Whether what is one's own must be kept from another."""
 
     @property
     def is_open(self) -> bool:

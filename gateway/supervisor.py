@@ -31,7 +31,7 @@ class Supervisor:
 
     def spawn(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `work` in the background; an exception is logged under `name`. Satisfies `engines.port.Spawn`."""
-        task = self._loop.create_task(work())
+        task = self._loop.create_task(work(), name=name)
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._ended(name, done))
 

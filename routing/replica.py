@@ -57,7 +57,9 @@ class ReplicaState:
 
     __slots__ = (
         "_aside_s",
+        "_busy",
         "_ejected_s",
+        "_listed",
         "_refused_until_s",
         "aside_until_s",
         "ask_load_s",
@@ -87,8 +89,12 @@ class ReplicaState:
         "tally",
     )
 
-    def __init__(self, key: ReplicaKey, breaker: Breaker) -> None:
+    def __init__(self, key: ReplicaKey, breaker: Breaker, busy: list[ReplicaState] | None = None) -> None:
+        """`busy`: where to put it when something is sent to it; None where nobody looks there."""
         self.key = key
+        self._busy = busy
+        self._listed = busy is None
+        """Whether it is in that list, as far as it should be."""
         self.breaker = breaker
         self.in_flight_requests = 0
         self.in_flight_tokens = 0
@@ -187,6 +193,8 @@ class ReplicaState:
 
     def charge(self, prompt_tokens: int, output_tokens: int) -> None:
         """A request is being sent here."""
+        if not self._listed:
+            self._list()
         self.in_flight_requests += 1
         self.in_flight_tokens += prompt_tokens + output_tokens
         self.prefill_tokens += prompt_tokens
@@ -230,6 +238,8 @@ class ReplicaState:
 
     def charge_plain(self, prompt_tokens: int, output_tokens: int, now: float) -> None:
         """A request is being sent here whose first byte will be its last: all of it is given back then."""
+        if not self._listed:
+            self._list()
         self.in_flight_requests += 1
         self.in_flight_tokens += prompt_tokens + output_tokens
         self.plain_tokens += prompt_tokens
@@ -264,6 +274,18 @@ class ReplicaState:
         if self.in_flight_requests < 0 or self.in_flight_tokens < 0 or self.prefill_tokens < 0:
             self._clamp()
 
+    def _list(self) -> None:
+        if self._busy is not None:
+            self._busy.append(self)
+            self._listed = True
+
+    def unlisted(self) -> bool:
+        """Whether it has nothing in flight, and so is not in the list of the busy any more; for who keeps that list."""
+        if self.in_flight_requests:
+            return False
+        self._listed = False
+        return True
+
     def _clamp(self) -> None:
         self.in_flight_requests = max(0, self.in_flight_requests)
         self.in_flight_tokens = max(0, self.in_flight_tokens)
@@ -274,7 +296,18 @@ class ReplicaState:
 class ReplicaTable:
     """All replica states of one worker, by key. It outlives every fleet built from it, and changes by difference."""
 
-    __slots__ = ("_breaker", "_changed", "_leaving", "_states", "news", "opened", "prefixes", "samples", "slotted")
+    __slots__ = (
+        "_breaker",
+        "_busy",
+        "_changed",
+        "_leaving",
+        "_states",
+        "news",
+        "opened",
+        "prefixes",
+        "samples",
+        "slotted",
+    )
 
     def __init__(
         self,
@@ -289,6 +322,8 @@ class ReplicaTable:
         self._changed = changed
         self._breaker = breaker or BreakerSettings()
         self._states: dict[ReplicaKey, ReplicaState] = {}
+        self._busy: list[ReplicaState] | None = None if news is None else []
+        """Those that something was sent to since they were found idle."""
         self._leaving: dict[ReplicaKey, None] = {}
         self.opened: dict[ReplicaKey, ReplicaState] = {}
         """Those whose breaker has opened at some time: few, so that nobody looks through all 19,200 for them."""
@@ -303,7 +338,7 @@ class ReplicaTable:
         """The state of `key`, made on first use. One that was to be forgotten stays after all."""
         state = self._states.get(key)
         if state is None:
-            state = self._states[key] = ReplicaState(key, Breaker(self._breaker, self._told_of(key)))
+            state = self._states[key] = ReplicaState(key, Breaker(self._breaker, self._told_of(key)), self._busy)
         elif self._leaving:
             self._leaving.pop(key, None)
         return state
@@ -362,8 +397,11 @@ class ReplicaTable:
             self.prefixes.limit(state.slot, blocks)
 
     def busy(self) -> list[ReplicaState]:
-        """Those with something in flight. It looks through all of them: 0.3 ms for 19,200, compiled."""
-        return [state for state in self._states.values() if state.in_flight_requests]
+        """Those with something in flight, in the order they became busy; none where there is no `news`."""
+        if self._busy is None:
+            return []
+        self._busy[:] = [state for state in self._busy if not state.unlisted()]
+        return self._busy.copy()
 
     def sent(self, key: ReplicaKey, chain: Sequence[int]) -> None:
         """Somebody else sent the prompt to a replica. One that is not known, or not asked about, is passed over."""

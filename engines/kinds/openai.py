@@ -81,7 +81,7 @@ class OpenAIEngine(EngineSection):
     @property
     def chats_as(self) -> str:
         if Operation.CHAT in self.spoken:
-            return "openai_chat"
+            return "openai_chat" if self.preset.name == "openai" else "compatible_chat"
         return self.preset.chats_as if self.operations is None else ""
 
     version_in_url: ClassVar[bool] = True

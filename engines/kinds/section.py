@@ -193,7 +193,7 @@ class EngineSection(Section):
     def chats_as(self) -> str:
         """The format (`engines.wire.translation`) that it is asked in by clients whose own it does not speak; by
         default that of a chat, where it speaks it."""
-        return "openai_chat" if Operation.CHAT in self.spoken else ""
+        return "compatible_chat" if Operation.CHAT in self.spoken else ""
 
     @property
     def query(self) -> str:

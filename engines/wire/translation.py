@@ -28,6 +28,7 @@ EGRESS: Final[dict[str, Egress]] = {
     egress.name: egress
     for egress in (
         openai_chat.EGRESS,
+        openai_chat.COMPATIBLE,
         anthropic_messages.EGRESS,
         gemini.EGRESS,
         cohere.EGRESS,

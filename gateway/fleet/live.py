@@ -210,8 +210,11 @@ class LiveFleet:
             if at % _AT_ONCE == 0:
                 yield
         prefixes = self.table.prefixes
-        for state in tuple(self.table.slotted.values()):
-            state.tally.judge(prefixes.fullness(state.slot))
+        for at, state in enumerate(tuple(self.table.slotted.values()), 1):
+            if self.table.find(state.key) is state:  # it may have left in the meantime
+                state.tally.judge(prefixes.fullness(state.slot))
+            if at % _AT_ONCE == 0:
+                yield
         for served in tuple(self._models.values()):
             route = served.serving.route
             if route.prefixes is not None:

@@ -50,15 +50,22 @@ def previous_in(body: bytes) -> str:
         return ""
 
 
-def following(home: Home | None, response_id: str, serving: Serving, principal: Principal) -> Serving:
-    """Where a request for this model goes that is to follow the response. Raises Failure when that is nowhere."""
+def following(
+    home: Home | None, response_id: str, serving: Serving, principal: Principal, several_tenants: bool
+) -> Serving:
+    """Where a request for this model goes that is to follow the response. Raises Failure when that is nowhere.
+
+    `several_tenants`: whether what is not known may be another's.
+    """
     if home is not None and home.tenant == principal.tenant:
         return _at(home, serving)
     speakers = serving.route.speakers[SPOKEN]
     replicas = len({(one.engine, one.replica) for pool in speakers.pools for one in pool})
-    if home is None and replicas == 1:
+    if home is None and replicas == 1 and not several_tenants:
         return serving  # it is there or nowhere, and its engine says which
     message = f"model {serving.route.name!r} has {replicas} replicas, and which of them holds it is not known"
+    if replicas == 1:
+        message = "whose it is is not known"
     raise _unknown(response_id, message, PREVIOUS)
 
 
@@ -69,9 +76,9 @@ def stored(home: Home | None, response_id: str, snapshot: Snapshot, principal: P
         if serving is None:
             raise Failure("response_gone", f"the model {home.model!r} of response {response_id!r} is no longer served")
         return _at(home, serving)
-    only = None if home is not None else _only(snapshot, principal)
+    only = None if home is not None or snapshot.keyring.several_tenants else _only(snapshot, principal)
     if only is None:
-        raise _unknown(response_id, "which replica holds it is not known")
+        raise _unknown(response_id, "which replica holds it is not known, or whose it is")
     return only
 
 

@@ -45,6 +45,7 @@ from gateway.telemetry.metrics.families.loops import LOOP_AGE
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.metrics.families.spending import GPU_COST
 from gateway.telemetry.time_stamp import TimeStamper
+from gateway.workers import descriptors
 from gateway.workers.changes import Changes
 from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
 from gateway.workers.counting import Counting
@@ -268,6 +269,7 @@ class Worker:
         self._listening = True
         self._supervisor.loop("log_writer", self._flush, FLUSH_S)
         self._supervisor.loop("ejection", self.fleet.ejecting.look, EJECTING_EVERY_S)
+        self._supervisor.loop("descriptors", lambda: descriptors.look(self.metrics), descriptors.EVERY_S)
         self._supervisor.loop("prices", self._refresh_prices, PRICE_REFRESH_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._tell_load, LOAD_S)

@@ -185,6 +185,11 @@ class TestHalfASurrogatePair:
         assert f"(byte {len(body) - 1})" in refusal(body).message
 
 
+def test_more_halves_than_are_looked_for_are_refused_with_the_bound() -> None:
+    body = b'{"model":"m","x":"%b"}' % (b"\\ud83dx" * 2049)
+    assert "at most 2048 escapes of surrogates" in refusal(body).message
+
+
 def test_half_a_pair_that_cannot_be_told_from_other_text_is_refused_when_a_body_is_rewritten() -> None:
     with pytest.raises(Failure, match="half of a surrogate pair"):
         envelope.rewrite(b'{"model":"m","x":"\\ud83d","y":"\\\\\x7f"}', "other")

@@ -236,12 +236,20 @@ class Races(RuleBasedStateMachine):
         clock.monotonic = self.clock
         self.gone = False
 
-    @initialize(replicas=st.integers(1, 3), refusals=st.lists(st.sampled_from(BEFORE), max_size=2), keeps=st.booleans())
-    def begin(self, replicas: int, refusals: list[EngineError], keeps: bool) -> None:
+    @initialize(
+        replicas=st.integers(1, 3),
+        refusals=st.lists(st.sampled_from(BEFORE), max_size=2),
+        keeps=st.booleans(),
+        late=st.booleans(),
+    )
+    def begin(self, replicas: int, refusals: list[EngineError], keeps: bool, late: bool) -> None:
+        """`late`: the first engine is, so that there are two from the start; else few examples ever see a hedge."""
         self.bench = Bench(self.clock, replicas, 1, hedging=AFTER, keeps_prompt=keeps)
         self.bench.engines[0].refusals = refusals
         self.flight, self.client = self.bench.begin()
         self.headed: set[int] = set()
+        if late and self.bench.loop.waiting:
+            self.bench.loop.fire()
 
     @property
     def open(self) -> list[FakeExchange]:
@@ -275,6 +283,11 @@ class Races(RuleBasedStateMachine):
     @rule(pick=st.randoms(use_true_random=False), status=st.sampled_from([400, 422, 503]))
     def refused(self, pick: random.Random, status: int) -> None:
         pick.choice([call for call in self.open if id(call) not in self.headed]).answer(status, b"{}", JSON)
+
+    @precondition(lambda self: len(self.open) == 2 and not any(id(call) in self.headed for call in self.open))
+    @rule(at=st.integers(0, 1), status=st.sampled_from([400, 422]))
+    def one_of_two_refuses_the_request_itself(self, at: int, status: int) -> None:
+        self.open[at].answer(status, b"{}", JSON)
 
     @precondition(lambda self: self.bench.loop.waiting)
     @rule()

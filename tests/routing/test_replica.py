@@ -3,11 +3,12 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from routing.breaker import Breaker, BreakerSettings, Verdict
+from routing.prefix_news import PrefixNews
 from routing.replica import ReplicaKey, ReplicaState, ReplicaTable
 
 TOKENS = st.integers(0, 10_000)
@@ -158,3 +159,24 @@ def test_the_table_tells_of_a_breaker_that_opens_and_closes_and_why() -> None:
         (("e", "r"), False, "5 of 5 failed, the last by server_error", 5.0),
         (("e", "r"), True, "a probe was answered", 0.0),
     ]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["send", "end", "look"]))))
+def test_the_busy_are_those_with_something_in_flight_whenever_one_looks(steps: list[tuple[int, str]]) -> None:
+    table = ReplicaTable(news=PrefixNews(lambda: None))
+    states = [table.get(("a", str(number))) for number in range(4)]
+    for number, step in [*steps, (0, "look")]:
+        state = states[number]
+        if step == "send":
+            state.charge(10, 5) if number % 2 else state.charge_plain(10, 5, 0.0)
+        elif step == "end" and state.in_flight_requests:
+            state.release(10, 5) if number % 2 else state.release_plain(10, 5, 0.0)
+        elif step == "look":
+            assert sorted(one.key for one in table.busy()) == [one.key for one in states if one.in_flight_requests]
+
+
+def test_where_nobody_asks_for_the_busy_none_are_kept() -> None:
+    table = ReplicaTable()
+    table.get(("a", "0")).charge(1, 1)
+    assert table.busy() == []

@@ -154,8 +154,8 @@ async def test_an_id_that_nobody_knows_is_refused_where_it_could_be_anywhere() -
         assert not any(upstream.received for upstream in upstreams)
 
 
-async def test_of_a_single_replica_its_engine_says_what_it_has() -> None:
-    async with engines(1) as upstreams, running_gateway(served_by(upstreams)) as gateway:
+async def test_of_a_single_replica_and_a_single_tenant_its_engine_says_what_it_has() -> None:
+    async with engines(1) as upstreams, running_gateway(served_by(upstreams, auth=AUTH)) as gateway:
         for answer in (
             await gateway.http.get("/v1/responses/resp_x"),
             await gateway.http.post("/v1/responses", json={"model": "chat", "previous_response_id": "resp_x"}),
@@ -163,6 +163,20 @@ async def test_of_a_single_replica_its_engine_says_what_it_has() -> None:
             assert answer.status_code == 404
             assert answer.json()["error"]["message"] == "Response with id 'resp_x' not found."
         assert len(upstreams[0].received) == 2
+
+
+async def test_what_nobody_knows_may_be_another_tenants_even_of_a_single_replica() -> None:
+    async with engines(1) as upstreams, running_gateway(served_by(upstreams)) as gateway:
+        theirs = (await gateway.http.post(upstreams[0].url + "/v1/responses", json={"input": "hi"})).json()["id"]
+        asked = len(upstreams[0].received)
+        for answer in (
+            await gateway.http.get(f"/v1/responses/{theirs}"),
+            await gateway.http.delete(f"/v1/responses/{theirs}"),
+            await gateway.http.post("/v1/responses", json={"model": "chat", "previous_response_id": theirs}),
+        ):
+            assert (answer.status_code, answer.json()["error"]["code"]) == (404, "response_not_found")
+            assert "whose it is" in answer.json()["error"]["message"]
+        assert len(upstreams[0].received) == asked
 
 
 async def test_another_tenant_does_not_hear_of_it() -> None:

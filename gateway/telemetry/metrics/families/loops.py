@@ -23,4 +23,9 @@ PROBES_UNSENT = counter(
     "engine",
 )
 
-FAMILIES = (LOOP_AGE, LOOP_RESTARTS, PROBES_UNSENT)
+OUT_OF_DESCRIPTORS = counter(
+    "penstock_out_of_descriptors_total",
+    "Looks, one a second in each worker, that found no file descriptor left: new clients are let go unheard meanwhile.",
+)
+
+FAMILIES = (LOOP_AGE, LOOP_RESTARTS, PROBES_UNSENT, OUT_OF_DESCRIPTORS)
