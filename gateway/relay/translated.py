@@ -107,7 +107,11 @@ class TranslatedStream(StreamRelay):
         event = b"data: " + _error(failed.message) + b"\n\n"
         told = self._translation.encoder.error_event(error)
         self._pass(self._judge.weigh(event, Finding(None, "", frozenset(), failed.message, failed.status, told)))
-        if failed.unknown:
+        if not failed.unknown:
+            return
+        if self._judge.over:  # another attempt may yet be whole: the request did not fail for this
+            self._attempt.upstream.series.error(UNKNOWN[failed.unknown])
+        else:
             self._account.error_kind = UNKNOWN[failed.unknown]
 
     def _close(self) -> None:
@@ -199,7 +203,7 @@ class TranslatedDocument(Sink):
                 attempt.said = Said(one.id or None, one.model or None)
             elif isinstance(one, Failed):
                 if one.unknown:
-                    account.error_kind = UNKNOWN[one.unknown]
+                    attempt.upstream.series.error(UNKNOWN[one.unknown])
                     body = _error(one.message)
                 attempt.refuse(one.status or UNNAMED, body)
                 return

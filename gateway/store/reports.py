@@ -53,7 +53,7 @@ def report(connection: Connection, wanted: WantedSums) -> list[Sums]:
     by_number = texts(connection)
     rows = [_row(row._mapping, wanted.by, by_number) for row in connection.execute(query)]
     times = [name for name in wanted.by if name in ("day", "hour")]
-    rows.sort(key=lambda row: (*(row[name] for name in times), -row["cost_usd"], -row["requests"]))
+    rows.sort(key=lambda row: (*(row[name] for name in times), -(row["cost_usd"] or 0.0), -row["requests"]))
     return rows
 
 
@@ -76,7 +76,8 @@ def _row(row: Any, by: tuple[str, ...], by_number: dict[int, str]) -> Sums:
                 sums[name] = by_number.get(value, "")
     measured = {measure: int(row[measure]) for measure in MEASURES}
     sums |= {name: measured[name] for name in MEASURES if not name.endswith(("_us", "_count", "_nanousd"))}
-    sums["cost_usd"] = measured["cost_nanousd"] / 1e9
+    unknown = measured["unpriced"] and not measured["cost_nanousd"]  # where no price is known, it is not zero
+    sums["cost_usd"] = None if unknown else measured["cost_nanousd"] / 1e9
     requests = measured["requests"]
     sums["duration_ms"] = round(measured["duration_us"] / requests / 1000, 3)
     counted = measured["ttft_count"]

@@ -24,6 +24,7 @@ def spent(url: str, now_s: float) -> list[KeySpent]:
     by_key: dict[tuple[str, str], list[float]] = {}
     for row in sums:
         both = by_key.setdefault((row["key"], row["tenant"]), [0.0, 0.0])
-        both[0] += row["cost_usd"] if row["day"] == today else 0.0
-        both[1] += row["cost_usd"]
+        usd = row["cost_usd"] or 0.0
+        both[0] += usd if row["day"] == today else 0.0
+        both[1] += usd
     return [KeySpent(key_id, tenant, *both) for (key_id, tenant), both in by_key.items()]

@@ -15,7 +15,7 @@ from engines.wire.request import ChatRequest
 class MessagesIngress:
     """See `engines.wire.codec.Ingress`."""
 
-    name = request_decoder.NAME
+    name: str = request_decoder.NAME
 
     def decode_request(self, body: bytes) -> ChatRequest:
         return request_decoder.decode_request(body)
@@ -30,9 +30,9 @@ class MessagesIngress:
 class MessagesEgress:
     """See `engines.wire.codec.Egress`."""
 
-    name = request_decoder.NAME
-    takes = request_encoder.TAKES
-    stream_type = b"text/event-stream"
+    name: str = request_decoder.NAME
+    takes: frozenset[str] = request_encoder.TAKES
+    stream_type: bytes = b"text/event-stream"
 
     @property
     def dialect(self) -> Dialect:
@@ -51,5 +51,5 @@ class MessagesEgress:
         return stream_decoder.decode_answer(body)
 
 
-INGRESS = MessagesIngress()
-EGRESS = MessagesEgress()
+INGRESS: MessagesIngress = MessagesIngress()
+EGRESS: MessagesEgress = MessagesEgress()

@@ -12,15 +12,15 @@ from engines.wire.events import Event
 from engines.wire.foreign import Foreign
 from engines.wire.request import ChatRequest
 
-_DIALECT = Foreign()
+_DIALECT: Foreign = Foreign()
 
 
 class ConverseEgress:
     """See `engines.wire.codec.Egress`."""
 
-    name = request_encoder.NAME
-    takes = request_encoder.TAKES
-    stream_type = EVENT_STREAM
+    name: str = request_encoder.NAME
+    takes: frozenset[str] = request_encoder.TAKES
+    stream_type: bytes = EVENT_STREAM
 
     @property
     def dialect(self) -> Dialect:
@@ -40,4 +40,4 @@ class ConverseEgress:
         return stream_decoder.decode_answer(body)
 
 
-EGRESS = ConverseEgress()
+EGRESS: ConverseEgress = ConverseEgress()

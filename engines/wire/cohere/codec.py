@@ -11,15 +11,15 @@ from engines.wire.events import Event
 from engines.wire.foreign import Foreign
 from engines.wire.request import ChatRequest
 
-_DIALECT = Foreign()
+_DIALECT: Foreign = Foreign()
 
 
 class CohereEgress:
     """See `engines.wire.codec.Egress`."""
 
-    name = request_encoder.NAME
-    takes = request_encoder.TAKES
-    stream_type = b"text/event-stream"
+    name: str = request_encoder.NAME
+    takes: frozenset[str] = request_encoder.TAKES
+    stream_type: bytes = b"text/event-stream"
 
     @property
     def dialect(self) -> Dialect:
@@ -38,4 +38,4 @@ class CohereEgress:
         return stream_decoder.decode_answer(body)
 
 
-EGRESS = CohereEgress()
+EGRESS: CohereEgress = CohereEgress()

@@ -12,15 +12,15 @@ from engines.wire.foreign import Foreign
 from engines.wire.gemini import request_encoder, stream_decoder
 from engines.wire.request import ChatRequest
 
-_DIALECT = Foreign()
+_DIALECT: Foreign = Foreign()
 
 
 class GeminiEgress:
     """See `engines.wire.codec.Egress`."""
 
-    name = request_encoder.NAME
-    takes = request_encoder.TAKES
-    stream_type = b"text/event-stream"
+    name: str = request_encoder.NAME
+    takes: frozenset[str] = request_encoder.TAKES
+    stream_type: bytes = b"text/event-stream"
 
     @property
     def dialect(self) -> Dialect:
@@ -40,4 +40,4 @@ class GeminiEgress:
         return stream_decoder.decode_answer(body)
 
 
-EGRESS = GeminiEgress()
+EGRESS: GeminiEgress = GeminiEgress()

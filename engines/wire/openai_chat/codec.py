@@ -15,7 +15,7 @@ from engines.wire.request import ChatRequest
 class ChatIngress:
     """See `engines.wire.codec.Ingress`."""
 
-    name = request_decoder.NAME
+    name: str = request_decoder.NAME
 
     def decode_request(self, body: bytes) -> ChatRequest:
         return request_decoder.decode_request(body)
@@ -30,9 +30,13 @@ class ChatIngress:
 class ChatEgress:
     """See `engines.wire.codec.Egress`."""
 
-    name = request_decoder.NAME
-    takes = request_encoder.TAKES
-    stream_type = b"text/event-stream"
+    takes: frozenset[str] = request_encoder.TAKES
+    stream_type: bytes = b"text/event-stream"
+
+    def __init__(self, name: str, limit: str) -> None:
+        """`limit`: what it calls the bound on the tokens of the answer."""
+        self.name: str = name
+        self._limit = limit
 
     @property
     def dialect(self) -> Dialect:
@@ -42,7 +46,7 @@ class ChatEgress:
         return "/v1/chat/completions"
 
     def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
-        return request_encoder.encode_request(request, model, takes)
+        return request_encoder.encode_request(request, model, takes, self._limit)
 
     def stream_decoder(self) -> StreamDecoder:
         return stream_decoder.ChatStreamDecoder()
@@ -51,5 +55,7 @@ class ChatEgress:
         return stream_decoder.decode_answer(body)
 
 
-INGRESS = ChatIngress()
-EGRESS = ChatEgress()
+INGRESS: ChatIngress = ChatIngress()
+EGRESS: ChatEgress = ChatEgress("openai_chat", "max_completion_tokens")
+COMPATIBLE: ChatEgress = ChatEgress("compatible_chat", "max_tokens")
+"""Whoever speaks OpenAI's chat and is not OpenAI, whose newest models alone refuse `max_tokens`."""

@@ -52,12 +52,13 @@ _EFFORT_OF_BUDGET: Final = ((0, "none"), (2048, "low"), (16384, "medium"))
 """The most tokens of thought that an effort stands for, as LiteLLM and OpenRouter have it."""
 
 
-def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
-    return _encode(members(request, model, takes))
+def encode_request(request: ChatRequest, model: str, takes: frozenset[str], limit: str) -> bytes:
+    return _encode(members(request, model, takes, limit))
 
 
-def members(request: ChatRequest, model: str, takes: frozenset[str]) -> dict[str, Any]:
-    """The body, taken apart; formats that are nearly this one change what they must."""
+def members(request: ChatRequest, model: str, takes: frozenset[str], limit: str) -> dict[str, Any]:
+    """The body, taken apart; formats that are nearly this one change what they must. `limit`: what the bound on the
+    tokens of the answer is called."""
     body: dict[str, Any] = {"model": model, "messages": messages(request.turns)}
     scalars: dict[str, Any] = {
         "temperature": request.temperature,
@@ -72,7 +73,7 @@ def members(request: ChatRequest, model: str, takes: frozenset[str]) -> dict[str
     }
     body |= {name: value for name, value in scalars.items() if value is not None and name in takes}
     if request.max_tokens is not None:
-        body["max_completion_tokens"] = request.max_tokens
+        body[limit] = request.max_tokens
     if request.tools:
         body["tools"] = tools(request)
         _put_choice(body, request, takes)

@@ -53,12 +53,12 @@ AI21_TAKES: Final = frozenset({"temperature", "top_p", "stop", "tools", "json_ob
 class Variant:
     """See `engines.wire.codec.Egress`."""
 
-    stream_type = b"text/event-stream"
+    stream_type: bytes = b"text/event-stream"
 
     def __init__(self, name: str, takes: frozenset[str], finish: dict[str, str], renamed: dict[str, str]) -> None:
         """`renamed`: what it calls parameters of OpenAI's."""
-        self.name = name
-        self.takes = takes
+        self.name: str = name
+        self.takes: frozenset[str] = takes
         self.finish = finish
         self._renamed = renamed
         self._dialect = Foreign()
@@ -71,7 +71,7 @@ class Variant:
         return "/v1/chat/completions"
 
     def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
-        body = request_encoder.members(request, model, takes)
+        body = request_encoder.members(request, model, takes, "max_tokens")
         body.pop("stream_options", None)
         for message in body["messages"]:
             _bare(message)
@@ -92,7 +92,5 @@ def _bare(message: dict[str, Any]) -> None:
         call.pop("extra_content", None)
 
 
-MISTRAL: Final = Variant(
-    "mistral", MISTRAL_TAKES, MISTRALS_FINISH, {"seed": "random_seed", "max_completion_tokens": "max_tokens"}
-)
-AI21: Final = Variant("ai21", AI21_TAKES, FINISH, {"max_completion_tokens": "max_tokens"})
+MISTRAL: Variant = Variant("mistral", MISTRAL_TAKES, MISTRALS_FINISH, {"seed": "random_seed"})
+AI21: Variant = Variant("ai21", AI21_TAKES, FINISH, {})

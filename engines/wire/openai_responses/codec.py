@@ -13,7 +13,7 @@ from engines.wire.request import ChatRequest
 class ResponsesIngress:
     """See `engines.wire.codec.Ingress`."""
 
-    name = request_decoder.NAME
+    name: str = request_decoder.NAME
 
     def decode_request(self, body: bytes) -> ChatRequest:
         return request_decoder.decode_request(body)
@@ -25,4 +25,4 @@ class ResponsesIngress:
         return stream_encoder.encode_answer(events, model, created, answer_id)
 
 
-INGRESS = ResponsesIngress()
+INGRESS: ResponsesIngress = ResponsesIngress()

@@ -74,6 +74,20 @@ def test_a_report_shows_the_most_expensive_first(url: str) -> None:
     assert (code, said.splitlines()[1].split()) == (0, ["large", "shop", "1", "1", "100", "0", "20", "0.5", "0", "0"])
 
 
+def test_a_cost_that_nobody_knows_is_not_shown_as_zero(tmp_path: Path) -> None:
+    made, url = Made(), sqlite_url(tmp_path)
+    database = open_database(url)
+    database.insert([made.some(2, cost_usd=None, model="own"), made.some(1, cost_usd=0.0, model="free")])
+    database.close()
+    said = run("cost", "report", "--store", url, *SINCE, "--json")[1]
+    assert {row["model"]: (row["cost_usd"], row["unpriced"]) for row in json.loads(said)["data"]} == {
+        "own": (None, 2),
+        "free": (0.0, 0),
+    }
+    shown = run("cost", "report", "--store", url, *SINCE)[1]
+    assert {line.split()[0]: line.split()[-3] for line in shown.splitlines()[1:]} == {"own": "-", "free": "0"}
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
