@@ -23,6 +23,7 @@ from engines.operations import SHAPES
 from engines.pool import Pool
 from engines.pools import SYSTEM, Pools, Trust
 from engines.port import Engine, Exchange, Outgoing, Replica, Sink
+from engines.providers.sigv4 import Signing, signer
 from engines.wire import DIALECTS, Dialect
 from engines.wire.codec import Egress
 from engines.wire.translation import EGRESS, INGRESS
@@ -38,10 +39,21 @@ class HttpSettings:
 
     kind: str
     operations: frozenset[Operation]
-    api_key: str | None = field(default=None, repr=False)
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    """A replica says which it is asked with; none where there are none."""
+    query: str = ""
+    """What every URL ends in, without its `?`."""
+    signing: Signing | None = None
+    """How requests are signed, where a key is not enough."""
+    keyed: bool = False
+    """Whether its replicas differ in that."""
+    tells_limits: bool = False
+    """Whether its answers may tell what the key may still do (`engines.loads.limits`)."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Names and values of more request headers."""
     trust: Trust = SYSTEM
+    proxy: str | None = field(default=None, repr=False)
+    """The URL of what makes tunnels to it; None is the environment's, `direct` none."""
     connections: int = 10_000
     """At most so many to each replica."""
     version_in_url: bool = False
@@ -97,6 +109,7 @@ class HttpEngine(Engine):
         "_pools",
         "_probe_deadlines",
         "_servers",
+        "_sign",
         "_usual",
         "settings",
         "translated",
@@ -112,20 +125,23 @@ class HttpEngine(Engine):
         self.continues_chat = settings.continues_chat
         self.continuous_usage = settings.continuous_usage
         self.tells_load = settings.tells_load
+        self.tells_limits = settings.tells_limits
+        self.keyed = settings.keyed
         self.secrets = tuple(
             secret.encode()
-            for secret in (settings.api_key, *[value for _, value in settings.headers])
+            for secret in (
+                *settings.api_keys,
+                settings.signing and settings.signing.session_token,
+                *[value for _, value in settings.headers],
+            )
             if secret and len(secret) >= 8
         )
         self._hidden = Secrets(self.secrets) if self.secrets else None
-        fixed = ALWAYS
-        if settings.api_key and settings.key_header:
-            fixed += b"%b: %b\r\n" % (settings.key_header.encode(), settings.api_key.encode())
-        elif settings.api_key:
-            fixed += b"authorization: Bearer %b\r\n" % settings.api_key.encode()
-        for name_, value in settings.headers:
-            fixed += b"%b: %b\r\n" % (name_.lower().encode(), value.encode())
-        self._fixed = fixed
+        more = b"".join([b"%b: %b\r\n" % (name_.lower().encode(), value.encode()) for name_, value in settings.headers])
+        key_line = f"{settings.key_header}: ".encode() if settings.key_header else b"authorization: Bearer "
+        keys = [b"%b%b\r\n" % (key_line, key.encode()) for key in settings.api_keys] or [b""]
+        self._fixed = tuple([ALWAYS + key + more for key in keys])
+        """By the key of a replica."""
         self._usual = tuple([(b"%b: " % n.encode(), f"{n}: {v}\r\n".encode()) for n, v in settings.usual_headers])
         self.translated: dict[str, Egress] = {}
         """By the path of a client's operation, those that are asked for in another format."""
@@ -135,6 +151,7 @@ class HttpEngine(Engine):
             asked = [operation for operation in INGRESS if operation not in settings.operations]
             self.translated = {SHAPES[operation].path: egress for operation in asked}
             self._dialects = {**DIALECTS, **dict.fromkeys(asked, egress.dialect)}
+        self._sign = None if settings.signing is None else signer(settings.signing)
         self._closed = False
         self._pools = pools
         self._servers: dict[str, _Server] = {}
@@ -154,7 +171,7 @@ class HttpEngine(Engine):
     def add(self, replica: Replica) -> None:
         """One more replica, or a new place of the one with this id. Raises ValueError for a URL that cannot be used."""
         settings = self.settings
-        origin = self._pools.origin(replica.url, settings.trust)
+        origin = self._pools.origin(replica.url, settings.trust, settings.proxy)
         pool = self._pools.take(origin, settings.connections)
         host = b"host: %b\r\n" % origin.authority.encode()
         old = self._servers.get(replica.id)
@@ -187,13 +204,21 @@ class HttpEngine(Engine):
             for name, line in self._usual:
                 if name not in headers:
                     headers += line
+        if self._sign is not None:
+            headers += self._sign(outgoing.method, f"{server.replica.url}{path}", body)
         head = b"%b%bcontent-length: %d\r\n\r\n" % (fixed, headers, len(body))
         return server.pool.send(head, body, deadlines, sink, self._hidden)
 
     def _head(self, server: _Server, path: str, method: bytes) -> bytes:
         if self.settings.version_in_url:
             path = path.removeprefix("/v1")
-        return b"%b %b%b HTTP/1.1\r\n%b%b" % (method, server.base, path.encode(), server.host, self._fixed)
+        if self.settings.query:
+            path += f"{'&' if '?' in path else '?'}{self.settings.query}"
+        return b"%b %b%b HTTP/1.1\r\n%b%b" % (method, server.base, path.encode(), server.host, self._fixed_of(server))
+
+    def _fixed_of(self, server: _Server) -> bytes:
+        """What goes with every request to it, its key included."""
+        return self._fixed[server.replica.key]
 
     async def probe(self, replica_id: str) -> bool:
         path = self.settings.health_path
@@ -235,7 +260,7 @@ class HttpEngine(Engine):
 
     async def _get(self, server: _Server, path: str) -> tuple[int, bytes]:
         """Ask for one small answer of the server's. Raises EngineError."""
-        head = b"GET %b%b HTTP/1.1\r\n%b%b\r\n" % (server.base, path.encode(), server.host, self._fixed)
+        head = b"GET %b%b HTTP/1.1\r\n%b%b\r\n" % (server.base, path.encode(), server.host, self._fixed_of(server))
         return await fetch(server.pool, head, deadlines=self._probe_deadlines)
 
     async def close(self) -> None:

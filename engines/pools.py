@@ -7,13 +7,15 @@ nobody a new connection. With its last user gone, a pool closes what is idle at 
 
 from __future__ import annotations
 
+import os
 import pathlib
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
 from engines.http1.origin import Origin, parse_origin
+from engines.http1.proxy import Proxy, proxy_of
 from engines.pool import Pool
 from engines.port import Spawn
 
@@ -26,12 +28,20 @@ class Trust:
     """False accepts any certificate."""
     ca_file: str | None = None
     """A PEM file of authorities; None is those of the system."""
+    client_cert: str | None = None
+    """A PEM file with the certificate that we show, and its chain; None shows none."""
+    client_key: str | None = None
+    """A PEM file with its key; None where it is in the same file."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.ca_file, self.client_cert, self.client_key) if name is not None)
 
 
 SYSTEM = Trust()
 
-_Key = tuple[str, int, str | None, ssl.SSLContext | None, int]
-"""Host, port, unix socket, TLS context and most connections."""
+_Key = tuple[str, int, str | None, ssl.SSLContext | None, Proxy | None, int]
+"""Host, port, unix socket, TLS context, proxy and most connections."""
 
 
 class Contexts:
@@ -46,7 +56,7 @@ class Contexts:
         Raises OSError or ssl.SSLError for a file that cannot be used.
         """
         for trust in set(trusts):
-            content = b"" if trust.ca_file is None else sha256(pathlib.Path(trust.ca_file).read_bytes()).digest()
+            content = b"".join([sha256(pathlib.Path(name).read_bytes()).digest() for name in trust.files])
             known = self._made.get(trust)
             if known is None or known[0] != content:
                 self._made[trust] = content, _context(trust)
@@ -61,19 +71,25 @@ class Contexts:
 class Pools:
     """See the module. `take` and `give_back` come in pairs."""
 
-    def __init__(self, spawn: Spawn, contexts: Contexts | None = None) -> None:
+    def __init__(
+        self, spawn: Spawn, contexts: Contexts | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
+        """`environ` may name proxies; None is the process's own."""
+        self._environ = os.environ if environ is None else environ
         self.contexts = contexts or Contexts()
         self._spawn = spawn
         self._pools: dict[_Key, Pool] = {}
         self._users: dict[Pool, tuple[_Key, int]] = {}
 
-    def origin(self, url: str, trust: Trust) -> Origin:
-        """Where `url` is. Raises ValueError for one that cannot be used."""
-        return parse_origin(url, self.contexts.get(trust) if url.startswith("https:") else None)
+    def origin(self, url: str, trust: Trust, proxy: str | None = None) -> Origin:
+        """Where `url` is, and by which `proxy` (None: the environment's, `direct`: none). Raises ValueError for what
+        cannot be used."""
+        context = self.contexts.get(trust) if url.startswith("https:") else None
+        return parse_origin(url, context, proxy_of(url, proxy, self._environ))
 
     def take(self, origin: Origin, limit: int) -> Pool:
         """The pool of the server there, with at most `limit` connections. Its base path does not matter."""
-        key = origin.host, origin.port, origin.uds, origin.tls, limit
+        key = origin.host, origin.port, origin.uds, origin.tls, origin.proxy, limit
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = Pool(origin, self._spawn, limit=limit)
@@ -100,4 +116,6 @@ def _context(trust: Trust) -> ssl.SSLContext:
     if not trust.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if trust.client_cert is not None:
+        context.load_cert_chain(trust.client_cert, trust.client_key)
     return context

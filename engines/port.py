@@ -73,6 +73,8 @@ class Replica:
     url: str
     zone: str = ""
     """Where it runs; empty where nobody said."""
+    key: int = 0
+    """With which of its engine's keys it is asked: a server is as many replicas as there are keys."""
 
 
 class Outgoing:
@@ -96,10 +98,12 @@ class Engine(Protocol):
         "accepts_stream_options",
         "continues_chat",
         "continuous_usage",
+        "keyed",
         "kind",
         "name",
         "operations",
         "secrets",
+        "tells_limits",
         "tells_load",
     )
 
@@ -107,6 +111,10 @@ class Engine(Protocol):
     kind: str
     operations: frozenset[Operation]
     """What this engine speaks; anything else is a 400 that names the engine."""
+    keyed: bool
+    """Whether its replicas differ in the key that they are asked with."""
+    tells_limits: bool
+    """Whether an answer may tell what the key that it was asked with may still do (`engines.loads.limits`)."""
     tells_load: bool
     """Whether an answer tells the replica's load when the request asks for it (`engines.loads.header`)."""
     accepts_stream_options: bool

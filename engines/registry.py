@@ -11,6 +11,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from engines.kinds.anthropic import AnthropicEngine
+from engines.kinds.azure import AzureEngine
 from engines.kinds.bedrock import BedrockEngine
 from engines.kinds.cohere import CohereEngine
 from engines.kinds.gemini import GeminiEngine
@@ -26,11 +27,19 @@ KINDS: Final[dict[str, type[EngineSection]]] = {
     "gemini": GeminiEngine,
     "cohere": CohereEngine,
     "bedrock": BedrockEngine,
+    "azure": AzureEngine,
     "simulator": SimulatorEngine,
 }
 
 AnyEngine = Annotated[
-    VllmEngine | OpenAIEngine | AnthropicEngine | GeminiEngine | CohereEngine | BedrockEngine | SimulatorEngine,
+    VllmEngine
+    | OpenAIEngine
+    | AnthropicEngine
+    | GeminiEngine
+    | CohereEngine
+    | BedrockEngine
+    | AzureEngine
+    | SimulatorEngine,
     Field(discriminator="kind"),
 ]
 """One section of `engines`, told apart by its `kind`."""

@@ -29,7 +29,7 @@ from engines.errors import (
 from engines.loads.header import ASK, HEADER, read_header
 from engines.model import Deadlines, Usage
 from engines.port import Sink
-from gateway import clock, shortage
+from gateway import clock, provider_limits, shortage
 from gateway.client_time import within
 from gateway.refusal import outcome_of_not_found
 from gateway.retry_after import retry_after_s
@@ -168,6 +168,8 @@ class Attempt(Sink):
             self.error_parts = []
         if self._asked_load:
             self._hear_load(headers)
+        if self.upstream.engine.tells_limits:
+            provider_limits.heard(self.upstream, headers)
 
     def data(self, data: bytes) -> None:
         parts = self.error_parts
@@ -286,6 +288,8 @@ class Attempt(Sink):
         outcome = outcome_of_status(status)
         if status == 404 or status == 405:
             outcome = outcome_of_not_found(b"".join(error_parts), self.upstream.endpoint.model)
+        elif outcome is Outcome.RATE_LIMITED:
+            provider_limits.refused(self.upstream, self.retry_after_s())
         self.fail(outcome, kind, f"the engine answered {status}")
 
     def fail(self, outcome: Outcome, kind: str, message: str) -> None:

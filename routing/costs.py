@@ -10,6 +10,7 @@
     load       `LOAD_MS` for each request in flight, foreign ones included: they decode together; and for each foreign
                one that waits, what a prompt of `WAITING_TOKENS` takes
     failures   until `failed_until_s`: a replica that fails at once has nothing in flight, and is not idle
+    limits     what is left of the wait for a provider's limits, the nearer they are to being used up (`routing.quota`)
     affinity   less on the home of the prompt: of its conversation, or, where several choose who share no index, of its
                beginning. They know too little of each other to meet anywhere else
     start      where engines differ: what a request takes on each without any of the above
@@ -184,6 +185,8 @@ class LeastCost:
                 load_ms += (state.plain_until_s - now) * 1e3
             if state.failed_until_s > now:
                 load_ms += (state.failed_until_s - now) * 1e3
+            if state.scarce_until_s > now:
+                load_ms += (state.scarce_until_s - now) * 1e3
             if not self._even:
                 load_ms /= endpoint.weight
             if self._slow_start_s:

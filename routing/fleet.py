@@ -82,6 +82,8 @@ class ModelSpec:
     """None where no replica is compared with its peers."""
     continuations: int = 0
     """How often a stream whose engine dies may go on elsewhere."""
+    keyed: frozenset[str] = frozenset()
+    """Engines whose replicas differ in the key that they are asked with."""
     drops: bool = False
     """Whether a parameter that a target does not take may be left out."""
     peers: int = 1
@@ -176,6 +178,7 @@ def build_route(
         ejection=model.ejection,
         continuations=model.continuations,
         adapters=adapters,
+        keyed=model.keyed,
         loads=frozenset([(target.engine, target.model) for target in model.targets if target.loads]),
         filters=(*([HeldAdapter(adapters, book)] if adapters and book is not None else ()), *_takes(model)),
     )

@@ -269,6 +269,8 @@ def _lighter(a: Endpoint, b: Endpoint, weight_a: float, weight_b: float, now: fl
         failing = sa.failed_until_s > now
         if failing != (sb.failed_until_s > now):
             return b if failing else a
+    if sa.scarce_until_s != sb.scarce_until_s and (sa.scarce_until_s > now or sb.scarce_until_s > now):
+        return a if sa.scarce_until_s < sb.scarce_until_s else b
     # Cross-multiplied, so that equal integer loads compare as equal without a division.
     load_a = (sa.in_flight_tokens + sa.remote_tokens) * weight_b
     load_b = (sb.in_flight_tokens + sb.remote_tokens) * weight_a

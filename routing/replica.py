@@ -74,6 +74,7 @@ class ReplicaState:
         "in_flight_requests",
         "in_flight_tokens",
         "key",
+        "limited_until_s",
         "plain_tokens",
         "plain_until_s",
         "prefill",
@@ -83,6 +84,7 @@ class ReplicaState:
         "remote_tokens",
         "reported",
         "returned_s",
+        "scarce_until_s",
         "slot",
         "tally",
     )
@@ -104,10 +106,8 @@ class ReplicaState:
         self.plain_tokens = 0
         """Prompts of plain answers that are in flight, prefilled or not."""
         self.plain_until_s = 0.0
-        """When the prompts of plain answers sent so far will be prefilled, by the rate that the replica is known for:
-        nothing tells of it before the answer is whole."""
-        self.remote_prefill_tokens = 0
-        self.remote_requests = 0
+        """When the prompts of plain answers sent so far will be prefilled, as far as is known: nothing tells it."""
+        self.remote_prefill_tokens = self.remote_requests = 0
         self.prefill = PrefillRate()
         self.decode = DecodeRate()
         self.reported = ReportedLoad()
@@ -131,10 +131,10 @@ class ReplicaState:
         self.aside_until_s = 0.0
         """Until then it is asked only when nothing else is left."""
         self._aside_s = self._refused_until_s = 0.0
-        self.ejected_until_s = 0.0
-        """Until then its peers do without it (`routing.ejection`)."""
-        self._ejected_s = 0.0
-        """How long it was out the last time."""
+        self.scarce_until_s = self.limited_until_s = 0.0
+        """Until then its provider's limits are nearly, or wholly, used up (`routing.quota`)."""
+        self.ejected_until_s = self._ejected_s = 0.0
+        """Until then its peers do without it (`routing.ejection`), and how long that was the last time."""
         self.returned_s = float("-inf")
         """When it came, or came back."""
 
@@ -160,13 +160,13 @@ class ReplicaState:
             return False
         self._aside_s = min(MOST_ASIDE_S, max(LEAST_ASIDE_S, 2.0 * self._aside_s))
         self._refused_until_s = now + self._aside_s
-        self.aside_until_s = max(self._refused_until_s, self.ejected_until_s)
+        self.aside_until_s = max(self._refused_until_s, self.ejected_until_s, self.limited_until_s)
         return True
 
     def stand_in(self) -> None:
         """It answered, so it refuses us no more. Whether it is worse than its peers is another matter."""
         self._refused_until_s = self._aside_s = 0.0
-        self.aside_until_s = self.ejected_until_s
+        self.aside_until_s = max(self.ejected_until_s, self.limited_until_s)
 
     def eject(self, now: float, base_s: float, most_s: float) -> float:
         """Its peers do better: it stands aside for `base_s`, or while it is on probation for twice as long as the last
@@ -174,7 +174,7 @@ class ReplicaState:
         again = self._ejected_s > 0.0 and now - self.ejected_until_s <= PROBATION * self._ejected_s
         self._ejected_s = min(most_s, 2.0 * self._ejected_s if again else base_s)
         self.ejected_until_s = now + self._ejected_s
-        self.aside_until_s = max(self._refused_until_s, self.ejected_until_s)
+        self.aside_until_s = max(self._refused_until_s, self.ejected_until_s, self.limited_until_s)
         self.breaker.forget()
         self.prefill.fade()
         return self._ejected_s

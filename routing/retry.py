@@ -138,9 +138,12 @@ class RetryState:
 
     def pass_over(self, refusing: Endpoint, *, same_model: bool) -> None:
         """Bar every endpoint of the engine that refused; `same_model`: only under the name it was asked for, and of an
-        adapter only the replica that lacks it."""
+        adapter only the replica that lacks it. Of an engine with several keys only the one whose key was refused."""
         if same_model and (refusing.engine, refusing.model) in self.route.adapters:
             self._refusing.add(refusing)
+            return
+        if not same_model and refusing.engine in self.route.keyed:
+            self._refusing.add(refusing)  # it was this key that was refused
             return
         for pool in self._speakers.pools:
             for endpoint in pool:

@@ -98,6 +98,8 @@ class ModelRoute:
     """Where prompts go whose tokens are to be counted; None where the policy does not want to know."""
     adapters: frozenset[Adapter] = frozenset()
     """Those of its upstream models that are adapters, which only some replicas may hold."""
+    keyed: frozenset[str] = frozenset()
+    """Engines whose replicas differ in the key that they are asked with: what one is refused, another may not be."""
     loads: frozenset[Adapter] = frozenset()
     """Those of them that are loaded on demand."""
     filters: tuple[Filter, ...] = ()

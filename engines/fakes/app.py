@@ -66,7 +66,9 @@ class FakeApp:
             raise Problem(Kind.UNAUTHENTICATED, "The key is not valid.")
         endpoint = self._provider.route(call)
         prompt_tokens = len(call.body) // 4 + 1
-        within, left = self._limits.take(key, prompt_tokens, asyncio.get_running_loop().time())
+        free = call.method == "GET"
+        now = asyncio.get_running_loop().time()
+        within, left = self._limits.take(key, 0 if free else prompt_tokens, now, 0 if free else 1)
         headers = self._provider.headers(number, left)
         if not within:
             raise Problem(Kind.RATE_LIMITED, "The limit of this minute is used up.", retry_after_s=left.reset_s)

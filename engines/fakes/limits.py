@@ -35,14 +35,15 @@ class Limits:
         self._tokens = tokens_per_minute
         self._windows: dict[str, tuple[float, int, int]] = {}
 
-    def take(self, key: str, tokens: int, now: float) -> tuple[bool, Left]:
-        """Count one request of so many tokens; whether it is within the limits, and what is left."""
+    def take(self, key: str, tokens: int, now: float, count: int = 1) -> tuple[bool, Left]:
+        """Count one request (or none: a list of models is free) of so many tokens; whether it is within the limits, and
+        what is left."""
         began, requests, used = self._windows.get(key, (now, 0, 0))
         if now >= began + WINDOW_S:
             began, requests, used = now, 0, 0
-        within = requests < self._requests and used + tokens <= self._tokens
+        within = requests + count <= self._requests and used + tokens <= self._tokens
         if within:
-            requests, used = requests + 1, used + tokens
+            requests, used = requests + count, used + tokens
         self._windows[key] = began, requests, used
         left = self._requests - requests, self._tokens - used
         return within, Left(self._requests, left[0], self._tokens, left[1], began + WINDOW_S - now)

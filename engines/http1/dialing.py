@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Final
 from engines.errors import ConnectFailed, NotSent, OutOfSockets
 from engines.http1.answer import LIMITS, Limits
 from engines.http1.connection import Connection
+from engines.http1.proxy import ProxyRefused, tunnel
 from engines.http1.resolver import LookUp, Place, Resolver, look_up
 from engines.http1.slices import BUFFER_BYTES, Slices
 
 if TYPE_CHECKING:
     from engines.http1.call import Home, Line
     from engines.http1.origin import Origin
+    from engines.http1.proxy import Proxy
 
 RECEIVE_BUFFER_BYTES: Final = 64 * 1024
 """SO_RCVBUF. The kernel doubles it for its own book-keeping, so one read brings at most 128 KiB: with the client's
@@ -52,7 +54,8 @@ class Dialer:
         self._limits = limits
         self._attempt_delay_s = attempt_delay_s
         self._loop = asyncio.get_running_loop()
-        self._resolver = Resolver(origin.host, origin.port, look_up=look_up)
+        way = origin.proxy or origin
+        self._resolver = Resolver(way.host, way.port, look_up=look_up)
         self._slice = memoryview(bytearray(BUFFER_BYTES if origin.tls is not None else 0))
 
     async def dial(self, home: Home) -> Line:
@@ -62,6 +65,8 @@ class Dialer:
             sock = await self._attempt((socket.AF_UNIX, origin.uds))
         else:
             sock = await self._race(await self._resolver.places())
+            if origin.proxy is not None:
+                await self._tunnel(sock, origin.proxy)
         connection = Connection(home, self._loop, self._limits)
         try:
             if origin.uds is not None:
@@ -77,6 +82,13 @@ class Dialer:
             connection.dispose()  # one that was never made is never lost
             raise
         return connection
+
+    async def _tunnel(self, sock: socket.socket, proxy: Proxy) -> None:
+        try:
+            await tunnel(self._loop, sock, proxy, self.origin.host, self.origin.port)
+        except BaseException:
+            sock.close()
+            raise
 
     async def _race(self, places: list[Place]) -> socket.socket:
         """A connected socket: the first of these places that answers."""
@@ -146,6 +158,11 @@ def take_turns(places: list[Place]) -> list[Place]:
 def why_not(error: BaseException, bound_s: float) -> NotSent:
     """What a call is told whose connection could not be made. The loop's own words may hold an address."""
     match error:
+        case ProxyRefused() if error.status == 407:
+            return ConnectFailed("the proxy on the way to the engine refuses our credentials")
+        case ProxyRefused():
+            said = f"answered {error.status}" if error.status else "did not answer as one"
+            return ConnectFailed(f"the proxy on the way to the engine {said}")
         case OSError() if error.errno in OURS:
             why = os.strerror(error.errno or 0).lower()
             return OutOfSockets(f"the gateway can open no more connections: {why}")

@@ -6,6 +6,8 @@ import ssl
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from engines.http1.proxy import Proxy
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -16,6 +18,8 @@ class Origin:
     base_path: str = ""
     uds: str | None = None
     tls: ssl.SSLContext | None = field(default=None, compare=False)
+    proxy: Proxy | None = None
+    """What makes a tunnel to it; None where it is reached directly."""
 
     @property
     def authority(self) -> str:
@@ -26,10 +30,11 @@ class Origin:
         return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
 
-def parse_origin(url: str, tls: ssl.SSLContext | None = None) -> Origin:
+def parse_origin(url: str, tls: ssl.SSLContext | None = None, proxy: Proxy | None = None) -> Origin:
     """Read `http://host:port/base`, `https://...` or `unix:/path/to.sock`.
 
-    `tls` replaces the default context (system authorities, host name checked) of an https URL.
+    `proxy` is on the way to it. `tls` replaces the default context (system authorities, host name checked) of an https
+    URL.
     Raises ValueError with a sentence that says what is wrong.
     """
     if url.startswith("unix:"):
@@ -48,4 +53,5 @@ def parse_origin(url: str, tls: ssl.SSLContext | None = None) -> Origin:
         port=parts.port or (443 if secure else 80),
         base_path=parts.path.rstrip("/"),
         tls=(tls or ssl.create_default_context()) if secure else None,
+        proxy=proxy,
     )

@@ -30,7 +30,8 @@ class HostedEngine(EngineSection):
             yield Finding((), "has both base_url and replicas", "keep one")
         hosted = replicas is None and (base_url is None or str(base_url).rstrip("/") == cls.usual_url)
         names = {str(name).lower() for name in headers} if isinstance(headers, dict) else set()
-        if hosted and written.get("api_key") is None and names.isdisjoint(("authorization", cls.key_header)):
+        without = written.get("api_key") is None and written.get("api_keys") is None
+        if hosted and without and names.isdisjoint(("authorization", cls.key_header)):
             yield Finding(("api_key",), "is missing", f'it wants one: api_key: "${{{cls.key_env}}}"')
 
     @property
@@ -39,5 +40,4 @@ class HostedEngine(EngineSection):
         return frozenset()
 
     def written_replicas(self) -> tuple[Replica, ...] | None:
-        servers = self.replicas or (ReplicaSection(url=self.base_url or self.usual_url),)
-        return tuple(Replica(one.id, one.url, one.zone or self.zone or "") for one in servers)
+        return self.per_key(self.replicas or (ReplicaSection(url=self.base_url or self.usual_url),))

@@ -14,7 +14,16 @@ from engines.providers import GENERIC, PROVIDERS, Provider, provider_at
 from engines.settings.fields import Name, Url
 
 OperationName = Literal[
-    "chat", "completions", "embeddings", "responses", "messages", "rerank", "score", "tokenize", "detokenize"
+    "chat",
+    "completions",
+    "embeddings",
+    "responses",
+    "messages",
+    "count_tokens",
+    "rerank",
+    "score",
+    "tokenize",
+    "detokenize",
 ]
 
 
@@ -53,7 +62,7 @@ class OpenAIEngine(EngineSection):
         if hosted and (base_url is None or str(base_url).rstrip("/") == hosted) and preset is not None:
             headers = written.get("headers")
             own = isinstance(headers, dict) and any(name.lower() == "authorization" for name in headers)
-            if written.get("api_key") is None and not own:
+            if written.get("api_key") is None and written.get("api_keys") is None and not own:
                 hint = f'{preset.name} wants one: api_key: "${{{preset.api_key_env}}}"'
                 yield Finding(("api_key",), "is missing", hint)
 
@@ -99,4 +108,4 @@ class OpenAIEngine(EngineSection):
         return not self.preset.no_stream_options
 
     def written_replicas(self) -> tuple[Replica, ...] | None:
-        return tuple(Replica(one.id, one.url, one.zone or self.zone or "") for one in self.servers)
+        return self.per_key(self.servers)

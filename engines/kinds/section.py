@@ -20,9 +20,11 @@ from engines.model import Operation
 from engines.operations import STORED
 from engines.pools import Trust
 from engines.port import Replica
+from engines.providers.sigv4 import Signing
 from engines.settings.fields import (
     Headers,
     Name,
+    ProxyUrl,
     Seconds,
     Secret,
     Section,
@@ -119,6 +121,9 @@ class EngineSection(Section):
     """The header that its key goes in; empty for `authorization: Bearer`."""
 
     api_key: Secret | None = Field(default=None, description="the engine's key, best as ${NAME} or ${file:/path}")
+    api_keys: Annotated[tuple[Secret, ...], Field(min_length=1, max_length=64)] | None = Field(
+        default=None, description="several keys in place of api_key, each with limits of its own"
+    )
     headers: Headers = Field(default_factory=dict, description="more request headers, name: text")
     timeouts: Timeouts = Field(default=Timeouts(), description="{connect_s, first_byte_s, idle_s}")
     # A bound against running wild, not a queue: vLLM counts and orders what waits, a line in here would do neither.
@@ -140,10 +145,32 @@ class EngineSection(Section):
         default=None, description="a PEM file with the certificate authority of a private engine"
     )
 
+    client_cert: Text | None = Field(
+        default=None, description="a PEM file with the certificate that the gateway shows this engine"
+    )
+    client_key: Text | None = Field(default=None, description="a PEM file with its key, where it is not in client_cert")
+    proxy: ProxyUrl | None = Field(
+        default=None, description="http://host:port, which makes tunnels to it (CONNECT); direct: none"
+    )
+
     @classmethod
     def findings(cls, written: Mapping[str, Any]) -> Iterator[Finding]:
         """What the schema alone cannot see. Puts up with any shape, and quotes only names of keys."""
         return iter(())
+
+    def per_key(self, servers: Sequence[ReplicaSection]) -> tuple[Replica, ...]:
+        """The servers, each once for every key: what one key may still do, and whether it is refused, is its own."""
+        keys = 1 if self.api_keys is None else len(self.api_keys)
+        return tuple(
+            Replica(f"{one.id}-key{key + 1}" if keys > 1 else one.id, one.url, one.zone or self.zone or "", key)
+            for one in servers
+            for key in range(keys)
+        )
+
+    @property
+    def keyed(self) -> bool:
+        """Whether its replicas differ in the key that they are asked with."""
+        return self.api_keys is not None and len(self.api_keys) > 1
 
     @property
     def spoken(self) -> frozenset[Operation]:
@@ -169,6 +196,16 @@ class EngineSection(Section):
         return "compatible_chat" if Operation.CHAT in self.spoken else ""
 
     @property
+    def query(self) -> str:
+        """What every URL ends in, without its `?`."""
+        return ""
+
+    @property
+    def signing(self) -> Signing | None:
+        """How requests are signed, where a key is not enough."""
+        return None
+
+    @property
     def usual_headers(self) -> tuple[tuple[str, str], ...]:
         """Headers that a request has unless it brings its own."""
         return ()
@@ -180,7 +217,7 @@ class EngineSection(Section):
 
     @property
     def trust(self) -> Trust:
-        return Trust(self.verify_tls, self.ca_file)
+        return Trust(self.verify_tls, self.ca_file, self.client_cert, self.client_key)
 
     def written_replicas(self) -> tuple[Replica, ...] | None:
         """The replicas that the section writes down; None where they are launched or found."""
@@ -222,9 +259,12 @@ class EngineSection(Section):
         return HttpSettings(
             kind=self.row,
             operations=self.spoken,
-            api_key=self.api_key.get_secret_value() if self.api_key is not None else None,
+            api_keys=tuple(
+                key.get_secret_value() for key in self.api_keys or ([self.api_key] if self.api_key is not None else ())
+            ),
             headers=tuple((name, value.get_secret_value()) for name, value in self.headers.items()),
             trust=self.trust,
+            proxy=self.proxy.get_secret_value() if self.proxy is not None else None,
             connections=self.connections,
             version_in_url=self.version_in_url,
             health_path=self.health_path,
@@ -232,6 +272,10 @@ class EngineSection(Section):
             load_path=self.load_path,
             tells_load=self.tells_load,
             probe_timeout_s=probe_timeout_s,
+            query=self.query,
+            signing=self.signing,
+            keyed=self.keyed,
+            tells_limits=bool(self.price_provider),
             accepts_stream_options=self.accepts_stream_options,
             continues_chat=self.continues_chat,
             continuous_usage=self.continuous_usage,

@@ -133,7 +133,7 @@ class VllmEngine(EngineSection):
     def written_replicas(self) -> tuple[Replica, ...] | None:
         if self.replicas is None:
             return None
-        return tuple(Replica(one.id, one.url, one.zone or self.zone or "") for one in self.replicas)
+        return self.per_key(self.replicas)
 
     @property
     def publishes(self) -> bool:

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from engines.http1.proxy import parse_proxy
+
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
 _UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB}
@@ -78,6 +80,16 @@ def _size(value: Any) -> Any:
 def _secret(value: SecretStr) -> SecretStr:
     if not _KEY.fullmatch(value.get_secret_value()):
         raise wrong("should be visible ASCII without spaces or line ends")
+    return value
+
+
+def _proxy(value: SecretStr) -> SecretStr:
+    written = value.get_secret_value()
+    if written != "direct":
+        try:
+            parse_proxy(written)
+        except ValueError:
+            raise wrong("should be http://host:port, or direct") from None
     return value
 
 
@@ -152,5 +164,7 @@ Ratio = Annotated[Number, Field(ge=0, le=1)]
 Url = Annotated[str, StringConstraints(max_length=2048), AfterValidator(check_url)]
 Host = Annotated[str, AfterValidator(check_host)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
+ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy)]
+"""A secret, as it may hold a password."""
 Headers = Annotated[dict[str, SecretStr], AfterValidator(_headers)]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]

@@ -20,15 +20,22 @@ if TYPE_CHECKING:
 DIGITS: Final = 12
 """Of the hash, in hex: of a million bundles two are the same once in 500 databases."""
 _NO_PART: Final[Any] = {
+    "access_key_id": True,
     "adapters": {"load", "per_replica"},
     "api_key": True,
+    "api_keys": True,
     "ca_file": True,
+    "client_cert": True,
+    "client_key": True,
     "connections": True,
     "gpu_usd_per_hour": True,
     "headers": True,
     "kv_events": True,
     "optional": True,
+    "proxy": True,
     "replicas": True,
+    "secret_access_key": True,
+    "session_token": True,
     "timeouts": True,
     "verify_tls": True,
     "zone": True,

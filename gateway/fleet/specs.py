@@ -106,6 +106,7 @@ def model_spec(
             comment_interval_s=model.admission.comment_interval_s or 0.0,
         ),
         hedging=HedgingSettings(model.hedging.after_ms) if model.hedging.enabled else None,
+        keyed=frozenset(target.engine for target in model.targets if engines[target.engine].engine.settings.keyed),
         drops=model.unsupported == "drop",
         other_zone_ms=model.policy.other_zone_ms,
         slow_start_s=model.slow_start_s,

@@ -109,7 +109,10 @@ def _auth(tree: dict[str, Any], report: Report) -> None:
 def _engine(path: Path, engine: dict[str, Any], report: Report) -> None:
     kind = engine.get("kind")
     section = KINDS.get(kind) if isinstance(kind, str) else None
-    _file((*path, "ca_file"), engine.get("ca_file"), report)
+    for key in ("ca_file", "client_cert", "client_key"):
+        _file((*path, key), engine.get(key), report)
+    if engine.get("client_key") is not None and engine.get("client_cert") is None:
+        report((*path, "client_key"), "goes with client_cert", "a PEM file with the certificate")
     if section is not None:
         _replicas((*path, "replicas"), engine.get("replicas"), report)
         for finding in section.findings(engine):
@@ -118,7 +121,11 @@ def _engine(path: Path, engine: dict[str, Any], report: Report) -> None:
                 hint = _did_you_mean(str(engine.get(str(finding.at[-1]))), finding.known)
             report((*path, *finding.at), finding.message, hint)
     headers = engine.get("headers")
-    if engine.get("api_key") is not None and isinstance(headers, dict):
+    if engine.get("api_key") is not None and engine.get("api_keys") is not None:
+        report((*path, "api_keys"), "does not go with api_key", "a list may hold that one too")
+    if engine.get("api_keys") is not None and (engine.get("launch") is not None or kind == "simulator"):
+        report((*path, "api_keys"), "is for servers that are not launched here", "api_key: one is enough")
+    if (engine.get("api_key") or engine.get("api_keys")) is not None and isinstance(headers, dict):
         for name in headers:
             if name.lower() == "authorization":
                 report((*path, "headers", name), "does not go with api_key", "api_key already sends it; keep one")

@@ -20,7 +20,20 @@ from engines.settings.fields import NAME_RULE
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
 from gateway.settings.schema import Settings
 
-_MAY_BE_SECRET = frozenset({"api_key", "headers", "env", "sha256", "args"})
+_MAY_BE_SECRET = frozenset(
+    {
+        "access_key_id",
+        "secret_access_key",
+        "session_token",
+        "api_key",
+        "api_keys",
+        "proxy",
+        "headers",
+        "env",
+        "sha256",
+        "args",
+    }
+)
 UNKNOWN_KEY = "is not a known key"
 BAD_NAME = "is not a usable name"
 _PLAIN_WORDS = {

@@ -166,7 +166,7 @@ def _unused(whole: dict[str, Any], kept: Kept) -> list[str]:
 
 def ca_files(settings: Settings) -> list[str]:
     """The files of authorities that engines name, each once."""
-    return sorted({section.ca_file for section in settings.engines.values() if section.ca_file is not None})
+    return sorted({name for section in settings.engines.values() for name in section.trust.files})
 
 
 def _digest(text: str, overrides: dict[str, Any], resolved: Resolved) -> str:

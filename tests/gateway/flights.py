@@ -154,6 +154,8 @@ class FakeEngine:
 
     kind = "vllm"
     operations = frozenset(Operation)
+    keyed = False
+    tells_limits = False
     tells_load = False
     continues_chat = True
     continuous_usage = False

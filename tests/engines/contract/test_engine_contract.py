@@ -167,5 +167,5 @@ async def test_each_operation_it_claims_has_a_route_on_the_server(stand: Stand) 
 async def test_it_says_who_it_is(stand: Stand) -> None:
     assert (stand.engine.name, stand.engine.kind) == ("one", stand.settings.row)
     assert stand.engine.accepts_stream_options is True
-    key = stand.settings.api_key
-    assert stand.engine.secrets == ((key.get_secret_value().encode(),) if key else ())
+    keys = [key for key in (stand.settings.api_key, *(stand.settings.api_keys or ())) if key]
+    assert stand.engine.secrets == tuple(key.get_secret_value().encode() for key in keys)

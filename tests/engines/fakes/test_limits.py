@@ -23,6 +23,13 @@ def test_tokens_run_out_too_and_what_is_refused_costs_none() -> None:
     assert limits.take("a", 1, 1.0)[0] is False
 
 
+def test_what_is_free_is_not_counted_and_always_let_in() -> None:
+    limits = Limits(requests_per_minute=1)
+    assert limits.take("a", 0, 0.0, 0)[1].requests == 1
+    assert limits.take("a", 1, 0.0)[0] is True
+    assert limits.take("a", 0, 0.0, 0)[0] is True
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(60.0, "1m0s"), (59.8, "59.8s"), (0.0119, "12ms"), (90.0, "1m30s")])
 def test_a_duration_as_openai_writes_it(seconds: float, text: str) -> None:
     assert Left(0, 0, 0, 0, seconds).reset == text

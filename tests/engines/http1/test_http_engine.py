@@ -30,7 +30,7 @@ def engine_at(up: Upstream, base_path: str = "", **options: object) -> HttpEngin
 
 async def test_a_request_is_written_as_documented_to_the_byte() -> None:
     async with upstream() as up:
-        engine = engine_at(up, "/studio/v1", api_key=KEY, headers=(("X-Org", "org-12345"),), version_in_url=True)
+        engine = engine_at(up, "/studio/v1", api_keys=(KEY,), headers=(("X-Org", "org-12345"),), version_in_url=True)
         sink = Recorder()
         engine.send("a", Outgoing(Operation.CHAT.value, b"x-request-id: 7\r\n", b'{"a":1}'), PATIENT, sink)
         expected = (
@@ -53,6 +53,23 @@ async def test_a_request_is_written_as_documented_to_the_byte() -> None:
         await until(lambda: engine.open_connections == 0)
 
 
+async def test_each_replica_is_asked_with_its_own_key_and_none_of_them_is_told() -> None:
+    async with upstream() as up:
+        url = f"http://{up.origin.authority}"
+        settings = HttpSettings("openai", frozenset(Operation), api_keys=(KEY, "sk-another-one"), keyed=True)
+        replicas = [Replica("a-key1", url, key=0), Replica("a-key2", url, key=1)]
+        engine = HttpEngine("one", settings, Pools(up.spawn), replicas)
+        for replica, key in (("a-key2", b"sk-another-one"), ("a-key1", KEY.encode())):
+            sink = Recorder()
+            engine.send(replica, Outgoing(Operation.CHAT.value, b"", b"{}"), PATIENT, sink)
+            peer = await up.peer()
+            sent = await peer.request(190)
+            assert b"\r\nauthorization: Bearer %b\r\n" % key in sent
+            peer.send(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(key), key))
+            assert (await ended(sink)).body == b"***"
+        await engine.close()
+
+
 @pytest.mark.parametrize("operation", Operation)
 @pytest.mark.parametrize("version_in_url", [False, True])
 async def test_each_operation_has_its_path(operation: Operation, version_in_url: bool) -> None:
@@ -68,7 +85,7 @@ async def test_each_operation_has_its_path(operation: Operation, version_in_url:
 
 async def test_secrets_are_what_must_be_hidden_and_short_words_are_not() -> None:
     async with upstream() as up:
-        engine = engine_at(up, api_key=KEY, headers=(("x-org", "org-12345"), ("x-region", "eu")))
+        engine = engine_at(up, api_keys=(KEY,), headers=(("x-org", "org-12345"), ("x-region", "eu")))
         assert engine.secrets == (b"sk-0123456789", b"org-12345")
         assert KEY not in repr(engine)
         assert engine_at(up).secrets == ()

@@ -19,7 +19,7 @@ from tests.engines.http1.upstream import ANSWER, Peer, Upstream, ended, until, u
 pytestmark = pytest.mark.anyio
 
 PLAIN = HttpSettings("vllm", frozenset(Operation))
-KEYED = HttpSettings("vllm", frozenset(Operation), api_key="sk-1")
+KEYED = HttpSettings("vllm", frozenset(Operation), api_keys=("sk-1",))
 
 
 def at(up: Upstream, id: str = "a", base: str = "") -> Replica:

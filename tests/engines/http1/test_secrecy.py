@@ -90,7 +90,7 @@ def test_short_words_are_no_secrets() -> None:
 async def test_an_engine_hides_its_own_key() -> None:
     async with upstream() as up:
         url = f"http://{up.origin.authority}"
-        settings = HttpSettings("openai", frozenset(Operation), api_key=KEY.decode())
+        settings = HttpSettings("openai", frozenset(Operation), api_keys=(KEY.decode(),))
         engine = HttpEngine("one", settings, Pools(up.spawn), [Replica("a", url)])
         sink = Recorder()
         engine.send("a", Outgoing(Operation.CHAT.value, b"", b"{}"), PATIENT, sink)

@@ -570,3 +570,63 @@ def test_a_megabyte_of_nonsense_is_explained_up_to_a_point() -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load(config()).server.port = 1
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ({"proxy": "https://me:secret@p:1"}, "engines.e.proxy"),
+        ({"proxy": "socks5://me:secret@p:1"}, "should be http://host:port, or direct"),
+        ({"client_key": "/nowhere/secret.pem"}, "names a file that does not exist"),
+        ({"client_key": __file__}, "goes with client_cert"),
+        ({"api_keys": ["secret-1", "secret-2"]}, "does not go with api_key"),
+        ({"api_key": None, "api_keys": []}, "engines.e.api_keys"),
+    ],
+)
+def test_keys_proxies_and_certificates_are_checked_and_never_shown(written: dict[str, Any], says: str) -> None:
+    engine = {"kind": "openai", "api_key": "k", **written}
+    with pytest.raises(ConfigError) as raised:
+        load(with_engine(**{name: value for name, value in engine.items() if value is not None}))
+    assert says in str(raised.value)
+    assert ":secret" not in str(raised.value)
+    assert "secret-1" not in str(raised.value)
+
+
+def test_servers_that_are_launched_here_take_one_key() -> None:
+    with pytest.raises(ConfigError, match="is for servers that are not launched here"):
+        load(with_engine(kind="vllm", launch={"model": "m"}, api_keys=["a", "b"]))
+
+
+AZURE = {"kind": "azure", "base_url": "https://mine.openai.azure.com", "api_key": "k"}
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ({**AZURE, "base_url": "https://mine.openai.azure.com/openai"}, "should be without /openai"),
+        ({**AZURE, "api_key": None}, 'api_key: "${AZURE_OPENAI_API_KEY}"'),
+        ({**AZURE, "api_version": "soon"}, "engines.e.api_version"),
+        ({**AZURE, "deployment": "a/b"}, "engines.e.deployment"),
+        ({"kind": "bedrock", "access_key_id": "a"}, "engines.e.secret_access_key"),
+        ({"kind": "bedrock", "api_key": "k", "secret_access_key": "a"}, "engines.e.access_key_id"),
+        (
+            {"kind": "bedrock", "api_key": "k", "access_key_id": "a", "secret_access_key": "b"},
+            "does not go with an API key",
+        ),
+    ],
+)
+def test_azure_and_bedrock_say_what_they_lack(written: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(with_engine(**{name: value for name, value in written.items() if value is not None}))
+    assert says in str(raised.value)
+
+
+def test_azures_urls() -> None:
+    classic = load(with_engine(**AZURE, deployment="d")).engines["e"]
+    new = load(with_engine(**AZURE)).engines["e"]
+    assert [(one.written_replicas() or ())[0].url for one in (classic, new)] == [
+        "https://mine.openai.azure.com/openai/deployments/d",
+        "https://mine.openai.azure.com/openai/v1",
+    ]
+    assert (classic.query, new.query) == ("api-version=2024-10-21", "")
+    assert (Operation.RESPONSES in classic.spoken, Operation.RESPONSES in new.spoken) == (False, True)

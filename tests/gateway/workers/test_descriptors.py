@@ -13,6 +13,8 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.loops import OUT_OF_DESCRIPTORS
 from gateway.workers.descriptors import look
 
+pytestmark = pytest.mark.anyio
+
 
 def counted(metrics: Metrics) -> list[float]:
     return [one.value for one in metrics.snapshot().counters if one.name == OUT_OF_DESCRIPTORS.name]

@@ -1,0 +1,67 @@
+"""What an answer's headers tell of the limits of the key that it was asked with: how much is left, and for how long.
+
+Providers count requests and tokens, by the minute mostly; the scarcest of what they tell is what matters.
+
+    OpenAI, Azure, Groq, Fireworks, ...   x-ratelimit-{limit,remaining,reset}-{requests,tokens}, reset as `6m0s`, `12ms`
+    Anthropic                             anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-..., a date
+    Mistral                               x-ratelimit-{limit,remaining}-{req,tokens}-minute
+
+Where the reset is not told, or is a date, which would take a clock, it is taken to be half a minute away: the mean of a
+window of one minute. A limit of -1 (Azure's responses), or a word that cannot be read, says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+USUAL_RESET_S: Final = 30.0
+MOST_RESET_S: Final = 600.0
+"""Limits of a day say little about the next minute."""
+_OPENAI: Final = b"x-ratelimit-"
+_ANTHROPIC: Final = b"anthropic-ratelimit-"
+_UNITS: Final = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
+_NUMBER: Final = re.compile(rb"[0-9]{1,15}")
+
+
+class KeyLimits:
+    """`left_ratio`: what part of the scarcest limit is left, 0 to 1; `reset_s`: in how many seconds it is whole."""
+
+    __slots__ = ("left_ratio", "reset_s")
+
+    def __init__(self, left_ratio: float, reset_s: float) -> None:
+        self.left_ratio: Final = left_ratio
+        self.reset_s: Final = reset_s
+
+
+def read_limits(headers: Sequence[tuple[bytes, bytes]]) -> KeyLimits | None:
+    """The scarcest limit that the headers tell; None where they tell none."""
+    told: dict[bytes, dict[bytes, bytes]] = {}
+    for name, value in headers:
+        if name.startswith(_OPENAI):
+            what, _, of = name[len(_OPENAI) :].partition(b"-")
+        elif name.startswith(_ANTHROPIC):
+            of, _, what = name[len(_ANTHROPIC) :].rpartition(b"-")
+        else:
+            continue
+        told.setdefault(of, {})[what] = value
+    scarcest: KeyLimits | None = None
+    for parts in told.values():
+        limit, left = parts.get(b"limit", b""), parts.get(b"remaining", b"")
+        if not _NUMBER.fullmatch(limit) or not _NUMBER.fullmatch(left) or int(limit) == 0:
+            continue
+        ratio = min(1.0, int(left) / int(limit))
+        if scarcest is None or ratio < scarcest.left_ratio:
+            scarcest = KeyLimits(ratio, _seconds(parts.get(b"reset", b"")))
+    return scarcest
+
+
+def _seconds(reset: bytes) -> float:
+    """A duration as OpenAI writes it, or a plain number of seconds."""
+    text = reset.decode("latin-1")
+    found = _DURATION.findall(text)
+    if found and "".join(number + unit for number, unit in found) == text:
+        return min(MOST_RESET_S, sum(float(number) * _UNITS[unit] for number, unit in found))
+    return min(MOST_RESET_S, float(int(reset))) if _NUMBER.fullmatch(reset) else USUAL_RESET_S
