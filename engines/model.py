@@ -17,6 +17,7 @@ class Operation(Enum):
     RESPONSE = "/v1/responses/{id}"
     RESPONSE_CANCEL = "/v1/responses/{id}/cancel"
     MESSAGES = "/v1/messages"
+    COUNT_TOKENS = "/v1/messages/count_tokens"
     RERANK = "/v1/rerank"
     SCORE = "/v1/score"
     TOKENIZE = "/tokenize"

@@ -32,7 +32,7 @@ class AnthropicEngine(HostedEngine):
 
     @property
     def spoken(self) -> frozenset[Operation]:
-        return frozenset({Operation.MESSAGES})
+        return frozenset({Operation.MESSAGES, Operation.COUNT_TOKENS})
 
     @property
     def chats_as(self) -> str:

@@ -14,7 +14,16 @@ from engines.providers import PROVIDERS, Provider, provider_at
 from engines.settings.fields import Name, Url
 
 OperationName = Literal[
-    "chat", "completions", "embeddings", "responses", "messages", "rerank", "score", "tokenize", "detokenize"
+    "chat",
+    "completions",
+    "embeddings",
+    "responses",
+    "messages",
+    "count_tokens",
+    "rerank",
+    "score",
+    "tokenize",
+    "detokenize",
 ]
 
 

@@ -15,6 +15,7 @@ DIALECTS: dict[Operation, Dialect] = {
     Operation.RESPONSE: openai_responses.STORED,
     Operation.RESPONSE_CANCEL: openai_responses.STORED,
     Operation.MESSAGES: anthropic_messages.DIALECT,
+    Operation.COUNT_TOKENS: anthropic_messages.COUNTING,
     Operation.EMBEDDINGS: plain_json.DIALECT,
     Operation.RERANK: plain_json.DIALECT,
     Operation.SCORE: plain_json.DIALECT,

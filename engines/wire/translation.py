@@ -24,16 +24,14 @@ INGRESS: Final[dict[Operation, Ingress]] = {
     Operation.MESSAGES: anthropic_messages.INGRESS,
 }
 INGRESS_BY_PATH: Final = {operation.value: ingress for operation, ingress in INGRESS.items()}
-EGRESS: Final[dict[str, Egress]] = {
-    egress.name: egress
-    for egress in (
-        openai_chat.EGRESS,
-        openai_chat.COMPATIBLE,
-        anthropic_messages.EGRESS,
-        gemini.EGRESS,
-        cohere.EGRESS,
-        bedrock_converse.EGRESS,
-        variants.MISTRAL,
-        variants.AI21,
-    )
-}
+_EGRESSES: Final[tuple[Egress, ...]] = (
+    openai_chat.EGRESS,
+    openai_chat.COMPATIBLE,
+    anthropic_messages.EGRESS,
+    gemini.EGRESS,
+    cohere.EGRESS,
+    bedrock_converse.EGRESS,
+    variants.MISTRAL,
+    variants.AI21,
+)
+EGRESS: Final[dict[str, Egress]] = {egress.name: egress for egress in _EGRESSES}

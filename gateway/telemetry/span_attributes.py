@@ -24,6 +24,7 @@ OPERATION_NAMES = {
     # The conventions know no names for these; they allow own ones.
     Operation.RESPONSE.value: "response",
     Operation.RESPONSE_CANCEL.value: "cancel_response",
+    Operation.COUNT_TOKENS.value: "count_tokens",
     Operation.RERANK.value: "rerank",
     Operation.SCORE.value: "score",
     Operation.TOKENIZE.value: "tokenize",

@@ -375,3 +375,15 @@ async def test_a_response_that_follows_another_is_refused_where_nothing_is_kept(
         with pytest.raises(openai.BadRequestError) as told:
             await client.responses.create(model="chat", input="on", previous_response_id="resp_1")
         assert ("unsupported_parameter", "previous_response_id") == (told.value.code, told.value.param)
+
+
+async def test_tokens_are_counted_by_who_can() -> None:
+    async with running_upstream(Answer([b'{"input_tokens":14}'])) as engine:
+        async with running_gateway(one_model(claude(engine.url))) as gateway, anthropic_sdk(gateway) as client:
+            counted = await client.messages.count_tokens(model="chat", messages=MESSAGES)
+            assert (14, "/v1/messages/count_tokens") == (counted.input_tokens, engine.received[0].path)
+            record = await gateway.records.of(0)
+            assert ("/v1/messages/count_tokens", "", None) == (record.operation, record.error, record.input_tokens)
+    async with simulated(chats) as gateway, anthropic_sdk(gateway) as client:
+        with pytest.raises(anthropic.BadRequestError, match="speaks /v1/messages/count_tokens"):
+            await client.messages.count_tokens(model="chat", messages=MESSAGES)

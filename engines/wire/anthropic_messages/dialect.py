@@ -178,3 +178,13 @@ def _shape(error: ApiError) -> dict[str, object]:
 
 
 DIALECT: AnthropicMessages = AnthropicMessages()
+
+
+class Counting(AnthropicMessages):
+    """The count of a prompt's tokens: its errors are Anthropic's, and nothing in it is used up."""
+
+    def read_answer(self, body: bytes) -> Finding:
+        return refusals.stray_error(body) or NOTHING
+
+
+COUNTING: Counting = Counting()

@@ -35,7 +35,7 @@ class ChatEgress:
 
     def __init__(self, name: str, limit: str) -> None:
         """`limit`: what it calls the bound on the tokens of the answer."""
-        self.name = name
+        self.name: str = name
         self._limit = limit
 
     @property

@@ -57,8 +57,8 @@ class Variant:
 
     def __init__(self, name: str, takes: frozenset[str], finish: dict[str, str], renamed: dict[str, str]) -> None:
         """`renamed`: what it calls parameters of OpenAI's."""
-        self.name = name
-        self.takes = takes
+        self.name: str = name
+        self.takes: frozenset[str] = takes
         self.finish = finish
         self._renamed = renamed
         self._dialect = Foreign()
