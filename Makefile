@@ -65,7 +65,7 @@ test-load: $(STAMP)  ## every scenario of loadtests/scenarios, about three minut
 bench-load: $(STAMP)  ## what the load client itself can do on one core, under a minute
 	$(BIN)/python -m loadtests.calibration.limits $(ARGS)
 
-bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peers, about ten minutes
+bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peers, about half an hour
 	$(BIN)/python -m loadtests.peers $(ARGS)
 
 bench-stall: $(STAMP)  ## the longest hold of the event loop, per cause, about a minute; needs wrk

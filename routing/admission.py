@@ -5,9 +5,9 @@
       └─ no use ──────> a Refusal: the queue is full, or it could not be answered in time
 
 The line is ordered by priority, and among equals by start-time fair queueing over tenants: each is served in proportion
-to tokens, whoever sends more waits longer, and one who was idle has nothing saved up (Goyal, Vin and Cheng, "Start-time
-Fair Queueing", 1996; the fairness of deficit round robin without its quantum, at log n a request). It is bounded in
-tokens, and so is what one tenant may hold of it. An empty line costs one comparison.
+to tokens, whoever sends more waits longer, and one who was idle has a few requests saved up and no more (Goyal, Vin and
+Cheng, "Start-time Fair Queueing", 1996; the fairness of deficit round robin without its quantum, at log n a request).
+It is bounded in tokens, and so is what one tenant may hold of it. An empty line costs one comparison.
 
 Keyed by the model's name and kept by nobody's snapshot: a request that waits is given to the fleet of the moment when
 its turn comes, replicas that came meanwhile included.
@@ -47,6 +47,9 @@ class AdmissionSettings:
     """How often the owner tells a client that waits for a stream that it does; 0: never."""
 
 
+SAVED_UP_TOKENS: Final = 8192
+"""Of its share a tenant may have left unused and take at once: some requests. Who asks for less than its share comes in
+bursts all the same, and would wait behind a flood for what it has not used."""
 MOST_FORESEEN: Final = 1024
 """Of those ahead; with more the wait is told by how fast the line moves. So many take half a millisecond."""
 DEFAULT_ADMISSION: Final = AdmissionSettings()
@@ -126,7 +129,7 @@ class Admission:
         """Waiting tokens by tenant."""
         self._finish: dict[tuple[int, str], float] = {}
         self._virtual: dict[int, float] = {}
-        """By priority: the start tag that was served last."""
+        """By priority: the highest start tag that was served."""
         self._order = 0
         self._rate = Ewma(0.0, _RATE_DECAY_S, seed_weight=1e-9)
         """Tokens a second that left the line while it was one."""
@@ -170,7 +173,8 @@ class Admission:
             if not ticket.waits:
                 continue
             self._leave(ticket)
-            self._virtual[ticket.facts.priority] = start
+            priority = ticket.facts.priority
+            self._virtual[priority] = max(start, self._virtual.get(priority, 0.0))
             self._left(ticket.tokens, now)
             return ticket
         return None
@@ -248,7 +252,8 @@ class Admission:
         if not self.waiting:
             return 0.0
         priority = facts.priority
-        return max(self._virtual.get(priority, 0.0), self._finish.get((priority, facts.tenant), 0.0))
+        saved_up = self._virtual.get(priority, 0.0) - SAVED_UP_TOKENS
+        return max(saved_up, self._finish.get((priority, facts.tenant), 0.0))
 
     def _wait_s(self, facts: RequestFacts, now: float, takes_s: float, in_flight: int) -> float:
         """How long it would wait: until those ahead have gone, each when one that runs ends; or, where it is not known

@@ -63,6 +63,7 @@ class Ask:
     admitted: bool = False
     started_s: float | None = None
     ended_s: float | None = None
+    priority: int = 0
 
     @property
     def wait_s(self) -> float | None:
@@ -122,7 +123,7 @@ class Hall:
     def _comes(self, ask: Ask, now: float) -> None:
         route, line = self._route, self._route.line
         facts = RequestFacts(OPERATION, ask.prompt_tokens, route.tokens.output_tokens(ask.max_tokens))
-        facts.tenant = ask.tenant
+        facts.tenant, facts.priority = ask.tenant, ask.priority
         if ask.allowed_s is not None:
             facts.deadline_s = now + ask.allowed_s
         endpoint, room = choose_with_room(route, facts, now, self._rng)

@@ -4,7 +4,8 @@ Deadlines: of every request with one, was it let in though it had to miss it (ad
 could have met it (refused feasible)? The oracle of `gateway.virtual.admission` says which.
 
 Flood: how much longer does a quiet tenant wait when another sends three times what the fleet can do, than when that
-one sends just an equal share, half of it?
+one sends just an equal share, half of it? Where a place is mostly free then, and so hardly anybody waits: how much
+longer than if it always went first, which no order of the line can better?
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ FLOOD: Final = 3.0
 FULL: Final = 0.9
 """From there on hardly a place is free even while the flooder is held to its share. Below, hardly anybody waits then,
 and under a flood everybody waits for the next place, which takes the 32nd part of an answer whatever the line does."""
+FIRST: Final = 1
+"""The priority of one who always goes first."""
 LONGER: Final = 3
 """So many times as long: queues near capacity change slowly."""
 
@@ -70,8 +73,11 @@ def cases(seeds: int, duration_s: float, tell: Callable[[str], None]) -> Iterato
         flooded = [_quiet_wait_s(seed, demand, FLOOD, LONGER * duration_s) for seed in range(seeds)]
         yield Case(name, "mean wait, flooder at its share, s", mean_interval(held), None)
         yield Case(name, "mean wait under flood, s", mean_interval(flooded), None)
-        most = 2.0 if demand + EQUAL_SHARE >= FULL else None
-        yield Case(name, "mean wait, ratio", ratio_interval(flooded, held), most)
+        full = demand + EQUAL_SHARE >= FULL
+        yield Case(name, "mean wait, ratio", ratio_interval(flooded, held), 2.0 if full else None)
+        if not full:
+            first = [_quiet_wait_s(seed, demand, FLOOD, LONGER * duration_s, FIRST) for seed in range(seeds)]
+            yield Case(name, "mean wait over one who goes first, ratio", ratio_interval(flooded, first), 1.1)
 
 
 def judged(asks: list[Ask]) -> tuple[float, float]:
@@ -98,9 +104,11 @@ def _with_deadlines(seed: int, load: float, duration_s: float, exact: bool) -> l
     return asks
 
 
-def _quiet_wait_s(seed: int, demand: float, other: float, duration_s: float) -> float:
+def _quiet_wait_s(seed: int, demand: float, other: float, duration_s: float, priority: int = 0) -> float:
     """The mean wait of a tenant that asks for `demand` of the fleet while another asks for `other` of it."""
     quiet, loud = (_tenant(seed, name, share, duration_s) for name, share in (("quiet", demand), ("loud", other)))
+    for ask in quiet:
+        ask.priority = priority
     Hall(PLACES, AdmissionSettings(in_flight=PLACES.each)).play(sorted(quiet + loud, key=lambda ask: ask.at_s))
     waits = [ask.wait_s for ask in quiet if ask.at_s > WARM_UP_S]
     assert None not in waits, "the quiet tenant was refused"

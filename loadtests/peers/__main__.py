@@ -22,6 +22,7 @@ from loadtests.peers.commands import API_KEY
 from loadtests.peers.environments import PeerError
 from loadtests.peers.fleets import DEFAULT, MODEL, fleet_command
 from loadtests.peers.table import PeerRound, PeerRow, figures, table
+from loadtests.peers.traffic import GOOD_RATIO, KINDS, cold
 from loadtests.processes.launched import Launched, free_port
 from loadtests.processes.machine import alone
 from loadtests.run.run import RunError, execute
@@ -32,11 +33,8 @@ from loadtests.statistics.columns import columns
 from loadtests.statistics.honesty import examine
 from loadtests.statistics.slo import parse_slo
 from loadtests.statistics.window import fixed_window
-from loadtests.workloads.spec import Prefixes, Synthetic
 
 READY_S = 90.0
-WARM_UP_SHARE = 0.3
-"""Of each round: the replicas' caches begin empty."""
 _POLL_S = 0.05
 
 
@@ -51,20 +49,18 @@ class Peers:
         cores = sorted(os.sched_getaffinity(0))
         self.gateway_cores = {cores[-1]}
         self.other_cores = set(cores[:-1]) or set(cores)
-        groups = options.groups
+        self.traffic = KINDS[options.traffic]
         self.plan = Plan(
             target="http://127.0.0.1",
             model=MODEL,
-            arrivals=Poisson(rate_per_s=options.rate),
+            arrivals=Poisson(rate_per_s=options.rate / self.traffic.turns),
             duration_s=options.duration,
             drain_s=10.0,
             timeout_s=30.0,
             cores=tuple(sorted(self.other_cores)[:1]),
             headers={"authorization": f"Bearer {API_KEY}"},
             slo=self.slo,
-            workload_spec=Synthetic(
-                own_words=64, output_tokens=options.tokens, prefixes=Prefixes(groups=groups, words=options.prefix_words)
-            ),
+            workload_spec=self.traffic.workload,
         )
 
     def run(self) -> None:
@@ -75,23 +71,41 @@ class Peers:
                     continue
                 print(f"round {number + 1} of {self.options.rounds}: {row.name}", file=sys.stderr, flush=True)
                 try:
-                    row.rounds.append(self._delivered(row, number))
+                    row.rounds.append(self._delivered(row, number, self.options.rate))
                 except (PeerError, RunError) as error:
                     row.problems.append(str(error))
+        for row in self.rows if self.options.capacity else ():
+            self._seek(row)
 
-    def _delivered(self, row: PeerRow, number: int) -> PeerRound:
+    def _seek(self, row: PeerRow) -> None:
+        """Find the rate up to which a gateway meets the objective for nine requests of ten."""
+        for rate in self.traffic.capacity_rates:
+            if row.problems:
+                return
+            print(f"capacity: {row.name} at {rate:g}/s", file=sys.stderr, flush=True)
+            try:
+                found = self._delivered(row, int(rate), rate)
+            except (PeerError, RunError) as error:
+                row.problems.append(str(error))
+                return
+            good = figures(PeerRow(row.name, [found]), self.slo)["attainment"] or 0.0
+            row.tried.append((rate, good))
+            if good < GOOD_RATIO:
+                return
+
+    def _delivered(self, row: PeerRow, number: int, rate: float) -> PeerRound:
         """A round, again when the client was late: a neighbour on the machine is no property of a gateway."""
         for attempt in range(self.options.tries):
-            done, reasons = self._round(row, number, attempt)
+            done, reasons = self._round(row, number, attempt, rate)
             if not reasons:
                 break
             print(f"  not delivered: {'; '.join(reasons)}", file=sys.stderr, flush=True)
         row.problems += [f"round {number + 1}: {reason}" for reason in reasons]
         return done
 
-    def _round(self, row: PeerRow, number: int, attempt: int) -> tuple[PeerRound, list[str]]:
+    def _round(self, row: PeerRow, number: int, attempt: int, rate: float) -> tuple[PeerRound, list[str]]:
         """What was measured, and why it must not be believed."""
-        work = self.work / f"{row.name.replace(':', '-')}-{number}-{attempt}"
+        work = self.work / f"{row.name.replace(':', '-')}-{rate:g}-{number}-{attempt}"
         work.mkdir()
         processes: list[Launched] = []
         try:
@@ -108,7 +122,7 @@ class Peers:
             processes.append(gateway)
             url = f"http://127.0.0.1:{port}"
             self._until(url, gateway, ask=True)
-            return self._measure(row, number, url, gateway, urls, work)
+            return self._measure(row, number, rate, url, gateway, urls, work)
         finally:
             for process in reversed(processes):
                 process.stop()
@@ -131,10 +145,11 @@ class Peers:
         return [*nice, program, "simulate", "--port", str(port), *words]
 
     def _measure(
-        self, row: PeerRow, number: int, url: str, gateway: Launched, replicas: list[str], work: Path
+        self, row: PeerRow, number: int, rate: float, url: str, gateway: Launched, replicas: list[str], work: Path
     ) -> tuple[PeerRound, list[str]]:
         before, cpu_s = [scrape(replica) for replica in replicas], gateway.cpu_s()
-        plan = replace(self.plan, target=url, seed=number)
+        arrivals = Poisson(rate_per_s=rate / self.traffic.turns)
+        plan = replace(self.plan, target=url, seed=number, arrivals=arrivals)
         result = execute(plan, work / "run")
         cpu_s = gateway.cpu_s() - cpu_s
         after = [scrape(replica) for replica in replicas]
@@ -143,7 +158,7 @@ class Peers:
         failed = {kind: count for kind, count in run.error.counts().items() if kind}
         if failed:
             row.problems.append(f"round {number + 1}: {sum(failed.values())} of {len(run)} failed: {failed}")
-        window = fixed_window(result.started_ns, plan.duration_s, WARM_UP_SHARE * plan.duration_s)
+        window = fixed_window(result.started_ns, plan.duration_s, self.options.warm_up)
         measured = PeerRound(
             run=run.take(window.scheduled(run)),
             window_s=window.length_s,
@@ -154,6 +169,7 @@ class Peers:
             served=tuple(
                 int(grown([b], [a], "metrics.vllm:request_success_total")) for b, a in zip(before, after, strict=True)
             ),
+            cold=cold(result.records, window.start_ns),
         )
         return measured, honesty.reasons
 
@@ -198,21 +214,31 @@ def parse_options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--replicas", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tries", type=int, default=3, help="of a round in which the client was late")
-    parser.add_argument("--duration", type=float, default=15.0, metavar="S", help="of a round; 30 %% are warm-up")
-    parser.add_argument("--rate", type=float, default=30.0, help="requests per second, Poisson")
-    parser.add_argument("--slo", default="ttft=100ms,tpot=30ms")
-    parser.add_argument("--groups", type=int, default=64, help="shared prefixes, taken by Zipf's law")
-    parser.add_argument("--prefix-words", type=int, default=1024)
-    parser.add_argument("--tokens", type=int, default=32, help="of each answer")
+    parser.add_argument("--traffic", choices=list(KINDS), default="prefixes", help="see loadtests/peers/traffic.py")
+    parser.add_argument("--capacity", action="store_true", help="also find the rate that each carries")
+    parser.add_argument("--duration", type=float, default=60.0, metavar="S", help="of a round")
+    parser.add_argument("--warm-up", type=float, default=30.0, metavar="S", help="of that; caches begin empty")
+    parser.add_argument("--rate", type=float, help="requests per second, Poisson")
+    parser.add_argument("--slo")
     parser.add_argument("--ttft-ms", type=float, default=20.0, help="of a replica, beside prefill")
     parser.add_argument("--itl-ms", type=float, default=8.0)
-    parser.add_argument("--prefill-ms", type=float, default=0.1, help="per prompt token that is not in the cache")
-    parser.add_argument(
-        "--prefill-tokens-per-s", type=float, default=0.0, help="of a replica, prompts in turn; 0: side by side"
-    )
-    parser.add_argument("--cache-blocks", type=int, default=2048, help="of 16 tokens, of each replica")
+    parser.add_argument("--prefill-ms", type=float, help="per prompt token that is not in the cache")
+    parser.add_argument("--prefill-tokens-per-s", type=float, help="of a replica, prompts in turn; 0: side by side")
+    parser.add_argument("--cache-blocks", type=int, help="of 16 tokens, of each replica")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    traffic = KINDS[options.traffic]
+    usual = {
+        "rate": traffic.rate_per_s,
+        "slo": traffic.slo,
+        "prefill_ms": traffic.prefill_ms,
+        "prefill_tokens_per_s": traffic.prefill_tokens_per_s,
+        "cache_blocks": traffic.cache_blocks,
+    }
+    for name, value in usual.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    return options
 
 
 def main(argv: list[str]) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from loadtests.peers.traffic import capacity
 from loadtests.statistics.columns import Columns, Floats
 from loadtests.statistics.intervals import nearest_rank, wilson
 from loadtests.statistics.slo import Slo
@@ -24,6 +25,7 @@ HEADS = (
     "TPOT p99",
     "attained",
     "goodput/s",
+    "capacity/s",
     "CPU/request",
     "spread",
 )
@@ -43,6 +45,8 @@ class PeerRound:
     queried_tokens: float
     served: tuple[int, ...] = ()
     """Requests of each replica."""
+    cold: int | None = None
+    """Requests of the window whose shared prefix nobody had asked for before; None where none is shared."""
 
 
 @dataclass(slots=True)
@@ -52,6 +56,8 @@ class PeerRow:
     name: str
     rounds: list[PeerRound] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    tried: list[tuple[float, float]] = field(default_factory=list)
+    """Rates that were tried for the capacity, ascending, and what part of the requests was good."""
 
 
 def figures(row: PeerRow, slo: Slo) -> dict[str, float | None]:
@@ -72,6 +78,8 @@ def figures(row: PeerRow, slo: Slo) -> dict[str, float | None]:
         "tpot_p99_ms": _ms(tpot, 0.99),
         "attainment": wilson(good, total).ratio,
         "goodput_per_s": good / window_s if window_s else None,
+        "capacity_per_s": capacity(row.tried),
+        "ceiling": _ceiling(row.rounds),
         "cpu_us": sum(one.cpu_s for one in row.rounds) * 1e6 / requests if requests else None,
         "spread": float(served.max() / served.mean()) if len(served) and served.sum() else None,
     }
@@ -92,6 +100,7 @@ def table(rows: Sequence[PeerRow], slo: Slo) -> str:
                 *(_text(found[name], " ms") for name in ("ttft_p50_ms", "ttft_p99_ms", "tpot_p50_ms", "tpot_p99_ms")),
                 _share(found["attainment"]),
                 _text(found["goodput_per_s"]),
+                _text(found["capacity_per_s"]),
                 _text(found["cpu_us"], " us", 0),
                 _text(found["spread"], "x", 2),
             ]
@@ -101,8 +110,19 @@ def table(rows: Sequence[PeerRow], slo: Slo) -> str:
     for line in lines:
         cells = [cell.rjust(width) for cell, width in zip(line, widths, strict=True)]
         text.append("  ".join([line[0].ljust(widths[0]), *cells[1:]]))
+    ceilings = [ceiling for row in rows if (ceiling := _ceiling(row.rounds)) is not None]
+    if ceilings:
+        text.append(f"ceiling: {min(ceilings):.1%} of the requests have a prefix that was asked for before")
     text += [f"INVALID {row.name}: {problem}" for row in rows for problem in row.problems]
     return "\n".join(text)
+
+
+def _ceiling(rounds: Sequence[PeerRound]) -> float | None:
+    """What part of the requests could be answered from some cache, if all that was computed were still there."""
+    known = [one for one in rounds if one.cold is not None and len(one.run)]
+    if not known:
+        return None
+    return 1.0 - sum(one.cold or 0 for one in known) / sum(len(one.run) for one in known)
 
 
 def _pooled(parts: list[Floats]) -> Floats:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from routing.admission import (
     ADMITTED,
     LEAST_RETRY_S,
+    SAVED_UP_TOKENS,
     Admission,
     AdmissionSettings,
     Reason,
@@ -85,6 +86,21 @@ def test_one_tenant_cannot_take_the_whole_line() -> None:
 def test_one_request_larger_than_a_tenants_part_still_finds_its_place() -> None:
     line = Admission(AdmissionSettings(queue_tokens=1000))
     waits(line, asks(tokens=900, tenant="a"))
+
+
+def test_whoever_was_idle_has_a_few_requests_saved_up_and_no_more() -> None:
+    line = Admission(AdmissionSettings())
+    for _ in range(100):
+        waits(line, asks(1000, "loud"))
+    for _ in range(50):
+        line.next(0.0)
+    for _ in range(20):
+        waits(line, asks(1000, "quiet"))
+    order = [ticket.tenant for ticket in served(line)]
+    saved_up = order.index("loud")
+    assert SAVED_UP_TOKENS <= 1000 * saved_up <= SAVED_UP_TOKENS + 2000
+    shared = order[saved_up : saved_up + 2 * (20 - saved_up)]
+    assert shared.count("quiet") == pytest.approx(20 - saved_up, abs=1)  # then each in turn
 
 
 def test_without_a_queue_what_finds_no_room_is_refused() -> None:

@@ -12,6 +12,7 @@ from loadtests.peers import fleets
 from loadtests.peers.__main__ import grown, parse_options
 from loadtests.peers.environments import PeerError
 from loadtests.peers.table import PeerRound, PeerRow, figures, table
+from loadtests.peers.traffic import capacity, cold
 from loadtests.statistics.columns import columns
 from loadtests.statistics.slo import Slo
 from tests.loadtests.statistics.made import answered, failed
@@ -70,6 +71,37 @@ def test_counters_are_those_of_the_round() -> None:
     before: list[dict[str, float | None]] = [{"a": 5.0}, {"a": 1.0}]
     after: list[dict[str, float | None]] = [{"a": 9.0, "b": 1.0}, {"a": 1.0}]
     assert (4.0, 1.0, 0.0) == (grown(before, after, "a"), grown(before, after, "b"), grown(before, after, "c"))
+
+
+def test_the_capacity_is_where_nine_of_ten_are_still_good() -> None:
+    assert capacity([]) is None
+    assert capacity([(20.0, 0.5)]) == 0.0
+    assert capacity([(20.0, 1.0), (30.0, 0.95)]) == 30.0
+    assert capacity([(20.0, 1.0), (30.0, 0.8)]) == pytest.approx(25.0)
+    row = PeerRow("x", [one_round([answered(0)])], tried=[(20.0, 1.0), (30.0, 0.8)])
+    assert "25.0" in table([row], SLO).splitlines()[1].split()
+
+
+def test_no_cache_can_have_what_nobody_asked_for_before() -> None:
+    records = [answered(number) for number in range(6)]
+    for at, (record, group) in enumerate(zip(records, (3, 1, 3, 2, 1, -1), strict=True)):
+        record.prefix_group, record.ti = group, 10 + at
+    assert [3, 1, 0] == [cold(records, records[at].ti) for at in (0, 3, 4)]
+    assert cold([answered(0)], 0) is None
+    warm = PeerRound(columns(records), 2.0, 6, 0.1, 30, 40, cold=2)
+    assert figures(PeerRow("x", [warm]), SLO)["ceiling"] == pytest.approx(4 / 6)
+    assert "ceiling: 66.7%" in table([PeerRow("x", [warm])], SLO)
+
+
+def test_a_kind_of_traffic_brings_its_replicas_and_what_is_given_outdoes_it() -> None:
+    options = parse_options(["--traffic", "system-prompts", "--rate", "50"])
+    assert (50.0, "ttft=500ms", 16_000.0, 3000) == (
+        options.rate,
+        options.slo,
+        options.prefill_tokens_per_s,
+        options.cache_blocks,
+    )
+    assert (60.0, 30.0, False) == (options.duration, options.warm_up, options.capacity)
 
 
 def test_the_defaults_name_every_peer() -> None:
