@@ -9,7 +9,8 @@ import pytest
 from routing import quota, retry
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.outcome import Outcome
-from routing.replica import MOST_ASIDE_S, ReplicaTable
+from routing.replica import MOST_ASIDE_S
+from routing.replica_table import ReplicaTable
 from routing.route import ModelRoute
 from tests.routing.fleets import FACTS, SPOKEN, endpoints, route_of
 
