@@ -19,6 +19,15 @@ DEADLINES: Final = Deadlines(5.0, 60.0, 60.0)
 MOST_BYTES: Final = 64 * 1024
 MOST_SAID: Final = 200
 
+
+class Refused(BadAnswer):
+    """The server said no. The message holds what it said, which may name its files: it is for operators."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -41,4 +50,4 @@ async def _tell(engine: Engine, replica_id: str, path: str, told: dict[str, str]
         call.abort()
     if sink.status != 200:
         said = answer.decode(errors="replace").strip()[:MOST_SAID]
-        raise BadAnswer(f"{path} answered {sink.status}: {said}")
+        raise Refused(f"{path} answered {sink.status}: {said}", sink.status)

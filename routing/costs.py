@@ -39,7 +39,7 @@ from routing.opinion import Cost, Opinion
 from routing.prefix_index import PrefixIndex
 from routing.prefix_match import slots_in
 from routing.rates import together
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 from routing.ring import HashRing
 from routing.usable import draw, usable
 

@@ -26,7 +26,7 @@ from routing.filters import Filter
 from routing.hedging import Hedging, HedgingSettings
 from routing.model import LEAST_LOAD, Endpoint
 from routing.pickers import build_picker, terms_of
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 from routing.route import DEFAULT_RETRY, ModelRoute, RetrySettings, Tiers
 from routing.tokens import TokenEstimate
 

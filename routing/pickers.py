@@ -26,7 +26,7 @@ from routing.model import (
     Endpoint,
 )
 from routing.opinion import Opinion
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 from routing.usable import draw, is_panic, usable
 
 

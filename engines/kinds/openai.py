@@ -10,7 +10,7 @@ from pydantic import Field
 from engines.kinds.section import EngineSection, Finding, Replicas, ReplicaSection
 from engines.model import Operation
 from engines.port import Replica
-from engines.providers import GENERIC, PROVIDERS, Provider, provider_at
+from engines.providers import PROVIDERS, Provider, provider_at
 from engines.settings.fields import Name, Url
 
 OperationName = Literal[
@@ -55,10 +55,10 @@ class OpenAIEngine(EngineSection):
             preset = provider_at(base_url.rstrip("/"))
         else:
             preset = PROVIDERS["openai"]
-        if preset is GENERIC and base_url is None and replicas is None:
+        if preset is not None and not preset.base_url and base_url is None and replicas is None:
             hint = "with its version, for example http://10.0.0.1:8000/v1"
             yield Finding(("base_url",), "is missing", hint)
-        hosted = replicas is None and preset is not None and preset.base_url
+        hosted = replicas is None and preset is not None and preset.api_key_env and preset.base_url
         if hosted and (base_url is None or str(base_url).rstrip("/") == hosted) and preset is not None:
             headers = written.get("headers")
             own = isinstance(headers, dict) and any(name.lower() == "authorization" for name in headers)
@@ -101,7 +101,7 @@ class OpenAIEngine(EngineSection):
 
     @property
     def lists_models(self) -> bool:
-        return self.preset is GENERIC
+        return not self.preset.api_key_env
 
     @property
     def accepts_stream_options(self) -> bool:

@@ -32,6 +32,7 @@ _TEXT = _CHAT | {Operation.COMPLETIONS}
 _EMBED = frozenset({Operation.EMBEDDINGS})
 _RESPONSES = frozenset({Operation.RESPONSES})
 _RERANK = frozenset({Operation.RERANK})
+_SCORE = frozenset({Operation.SCORE})
 _MESSAGES = frozenset({Operation.MESSAGES})
 
 GENERIC = Provider("generic", "", "", _TEXT | _EMBED | _RESPONSES)
@@ -65,6 +66,11 @@ PROVIDERS: dict[str, Provider] = {
         Provider("perplexity", "https://api.perplexity.ai", "PERPLEXITY_API_KEY", _CHAT),
         Provider("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY", _TEXT),
         Provider("nvidia", "https://integrate.api.nvidia.com/v1", "NVIDIA_API_KEY", _TEXT | _EMBED),
+        # Servers of one's own, at their usual ports. They want no key, and their list of models is free.
+        Provider("ollama", "http://127.0.0.1:11434/v1", "", _TEXT | _EMBED | _RESPONSES),
+        Provider("llamacpp", "http://127.0.0.1:8080/v1", "", _TEXT | _EMBED | _RERANK),
+        Provider("sglang", "http://127.0.0.1:30000/v1", "", _TEXT | _EMBED | _RESPONSES | _RERANK | _SCORE),
+        Provider("tgi", "", "", _TEXT),
         GENERIC,
     )
 }

@@ -6,7 +6,8 @@
                                     the worker hears when it is there, or why it is not
     ... and a replica is full       workers hear that the adapter least recently used is gone from it, then it is
                                     unloaded: no request is on its way there any more
-    a load has failed               nobody tries that adapter again for `RESTS_S`
+    a load has failed               another replica is tried at once; when that fails too, nobody tries that adapter
+                                    for `RESTS_S`, and for `SHUNNED_S` rather elsewhere than where it has failed
     a replica starts anew           it lists what it has, as before
 
 Adapters without a path in the configuration are the servers' own: they are never loaded or unloaded here.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
@@ -29,10 +31,15 @@ from engines.port import Engine
 from gateway.control.pacing import paced
 from gateway.settings import Settings
 from gateway.workers.messages import AdaptersHeld, AdaptersUsed, ReplicaAdapters, ToWorker
-from routing.adapters import Room, place
+from routing.adapters import Place, Room, place
 from routing.replica import ReplicaKey
 
 RESTS_S: Final = 5.0
+SHUNNED_S: Final = 60.0
+"""For so long a replica where an adapter could not be loaded is asked for it only when no other has room. More than
+`RESTS_S`, so that each time others are tried."""
+MOST_PLACES: Final = 2
+"""That are tried for one load."""
 LETS_GO_S: Final = 0.2
 """How long after workers were told that an adapter is gone it is unloaded."""
 MOST_NAMES: Final = 4096
@@ -55,6 +62,21 @@ class _Served:
     """One adapter is loaded at a time, so that no budget is spent twice."""
     used_s: dict[str, float] = field(default_factory=dict)
     failed: dict[str, _Failed] = field(default_factory=dict)
+    shunned_until_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    """By replica and adapter, where that could not be loaded."""
+    wasted_until_s: dict[str, float] = field(default_factory=dict)
+    """By adapter, when another was unloaded for it in vain: nothing else is, while there is room anywhere."""
+
+    def shun(self, where: Place, adapter: str, now: float) -> None:
+        """It could not be loaded there."""
+        left = {place: until_s for place, until_s in self.shunned_until_s.items() if until_s > now}
+        self.shunned_until_s = {**left, (where.replica, adapter): now + SHUNNED_S}
+        if where.unload:
+            self.wasted_until_s[adapter] = now + SHUNNED_S
+
+    def shuns(self, replica: str, adapter: str, now: float) -> bool:
+        """Whether it could not be loaded there lately."""
+        return self.shunned_until_s.get((replica, adapter), 0.0) > now
 
 
 class Adapters:
@@ -79,6 +101,13 @@ class Adapters:
         self._tell = tell
         self._lets_go_s = lets_go_s
         self._held: dict[ReplicaKey, frozenset[str]] = {}
+        self._changes = itertools.count(1)
+        self._changed: dict[ReplicaKey, int] = {}
+        """The last change that we made there: what was asked before it and answered after it is out of date."""
+        self._leaving: dict[ReplicaKey, str] = {}
+        """What is being unloaded: it is still listed, and counts as gone."""
+        self._unloaded: dict[ReplicaKey, frozenset[str]] = {}
+        """What was unloaded, until metrics that are a little old name it no more."""
         self._served: dict[str, _Served] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -92,7 +121,8 @@ class Adapters:
         replicas = {(name, replica.id) for name, engine in served.items() for replica in engine.replicas}
         for key in self._held.keys() - replicas:
             self._hold(key, frozenset())
-            del self._held[key]
+            for known in (self._held, self._changed, self._unloaded):
+                known.pop(key, None)
         for name in self._served.keys() - served.keys():
             del self._served[name]
         await paced(functools.partial(self._ask, served[key[0]], key) for key in sorted(replicas))
@@ -116,20 +146,32 @@ class Adapters:
         return {name: engine for name, engine in self._engines() if name in sections and sections[name].adapter_paths}
 
     async def _ask(self, engine: Engine, key: ReplicaKey) -> None:
+        changed = self._changed.get(key, 0)
         try:
             listed = await engine.models(key[1])
         except EngineError:
             return  # probes say whether it is well; what it holds it holds until it says otherwise
-        if listed is not None:
-            load = self._load_of(key)
-            known = self._settings().engines[key[0]].adapter_paths if key[0] in self._settings().engines else {}
-            names = {*listed, *(load.adapters if load is not None else ())}
-            self._hold(key, frozenset(names & known.keys()))
+        if listed is None or self._changed.get(key, 0) != changed:
+            return
+        load = self._load_of(key)
+        used = frozenset(() if load is None else load.adapters)
+        unloaded = self._unloaded.get(key, frozenset()) & (used - frozenset(listed))
+        if unloaded:
+            self._unloaded[key] = unloaded
+        else:
+            self._unloaded.pop(key, None)
+        section = self._settings().engines.get(key[0])
+        known = section.adapter_paths.keys() if section is not None else frozenset[str]()
+        names = frozenset(listed) | (used - unloaded)
+        self._hold(key, frozenset(names & known) - {self._leaving.get(key, "")})
 
     def _hold(self, key: ReplicaKey, held: frozenset[str]) -> None:
         if self._held.get(key) != held:
             self._held[key] = held
             self._tell(AdaptersHeld([ReplicaAdapters(*key, sorted(held))]))
+
+    def _change(self, key: ReplicaKey) -> None:
+        self._changed[key] = next(self._changes)
 
     # -- loading -------------------------------------------------------------------------------------------------------
 
@@ -148,9 +190,18 @@ class Adapters:
             failed = served.failed.get(adapter)
             if failed is not None and self._loop.time() < failed.until_s:
                 return failed.why
-            why = await self._load(engine, adapter, path, section.adapters_per_replica, served)
+            why, tried = "", set[str]()
+            while len(tried) < MOST_PLACES:
+                where = self._place(engine, adapter, section.adapters_per_replica, served, tried)
+                if where is None:
+                    why = why or "no replica has room for it"
+                    break
+                why = await self._load(engine, adapter, path, where, served)
+                if not why:
+                    break
+                tried.add(where.replica)
+                served.shun(where, adapter, self._loop.time())
             if why:
-                log.warning("adapter_not_loaded", engine=name, adapter=adapter, why=why)
                 served.failed[adapter] = _Failed(why, self._loop.time() + RESTS_S)
             else:
                 served.failed.pop(adapter, None)
@@ -161,30 +212,65 @@ class Adapters:
         keys = [(engine.name, replica.id) for replica in engine.replicas]
         return frozenset(key for key in keys if key not in down and adapter in self._held.get(key, ()))
 
-    async def _load(self, engine: Engine, adapter: str, path: str, per_replica: int, served: _Served) -> str:
-        where = place(adapter, self._rooms(engine), per_replica, served.used_s)
-        if where is None:
-            return "no replica has room for it"
+    def _place(
+        self, engine: Engine, adapter: str, per_replica: int, served: _Served, tried: Collection[str]
+    ) -> Place | None:
+        """Where to load it: rather where that has not failed lately, and not where it was `tried` just now."""
+        now = self._loop.time()
+        rooms = [room for room in self._rooms(engine) if room.replica not in tried]
+        rather = [room for room in rooms if not served.shuns(room.replica, adapter, now)]
+        where = place(adapter, rather, per_replica, served.used_s)
+        if where is None or (where.unload and served.wasted_until_s.get(adapter, 0.0) > now):
+            where = place(adapter, rooms, per_replica, served.used_s)
+            if where is not None and where.unload and tried:
+                return None  # it has failed once: nobody else pays for another try
+        return where
+
+    async def _load(self, engine: Engine, adapter: str, path: str, where: Place, served: _Served) -> str:
+        """Load it there; returns what a client may know of why it is not, or an empty string."""
         key = engine.name, where.replica
         try:
             if where.unload:
-                self._hold(key, self._held[key] - {where.unload})
-                await asyncio.sleep(self._lets_go_s)
-                await adapters.unload(engine, where.replica, where.unload)
-                log.info("adapter_unloaded", engine=engine.name, replica=where.replica, adapter=where.unload)
+                await self._unload(engine, key, where.unload)
             await adapters.load(engine, where.replica, adapter, path)
         except EngineError as error:
             await self._ask(engine, key)  # it may hold it all the same: somebody else loaded it
-            return "" if adapter in self._held.get(key, ()) else str(error)
+            if adapter in self._held.get(key, ()):
+                return ""
+            log.warning(
+                "adapter_not_loaded", engine=engine.name, replica=where.replica, adapter=adapter, why=str(error)
+            )
+            if isinstance(error, adapters.Refused):
+                return f"the engine refused to load it with status {error.status}"
+            return "the engine did not answer"
+        self._change(key)
+        self._unloaded[key] = self._unloaded.get(key, frozenset()) - {adapter}
         served.used_s[adapter] = self._loop.time()
         self._hold(key, self._held.get(key, frozenset()) | {adapter})
         log.info("adapter_loaded", engine=engine.name, replica=where.replica, adapter=adapter)
         return ""
 
+    async def _unload(self, engine: Engine, key: ReplicaKey, adapter: str) -> None:
+        """Have workers let go of it, then unload it. Raises EngineError."""
+        self._leaving[key] = adapter
+        self._change(key)
+        self._hold(key, self._held.get(key, frozenset()) - {adapter})
+        try:
+            await asyncio.sleep(self._lets_go_s)
+            await adapters.unload(engine, key[1], adapter)
+        finally:
+            del self._leaving[key]
+            self._change(key)
+        self._unloaded[key] = self._unloaded.get(key, frozenset()) | {adapter}
+        log.info("adapter_unloaded", engine=engine.name, replica=key[1], adapter=adapter)
+
     def _rooms(self, engine: Engine) -> list[Room]:
-        down, rooms = self._down(), []
-        paths = self._settings().engines[engine.name].adapter_paths
-        ours = {adapter for adapter, path in paths.items() if path is not None}
+        down = self._down()
+        rooms: list[Room] = []
+        section = self._settings().engines.get(engine.name)
+        if section is None:
+            return rooms  # it was removed while somebody waited
+        ours = {adapter for adapter, path in section.adapter_paths.items() if path is not None}
         for replica in engine.replicas:
             key = engine.name, replica.id
             if key in down or key not in self._held:

@@ -6,8 +6,9 @@ from gateway.control.links import Links
 from gateway.workers.messages import Load, RemoteLoad, ReplicaLoad
 
 EVERY_S = 0.02
-"""What is older misleads: where prompts are shared, at 90 % of saturation, 4 workers that hear of it every 100 ms do a
-third of what they do at 20 ms (`penstock simulate-routing --gateways 4 --tell-ms ...`)."""
+"""As often as workers tell each other what they sent where. Where prompts are shared, at 90 % of saturation, 4 workers
+that hear of both every 100 ms keep 97 % good, and 99.5 % at 20 ms; of load alone at 100 ms 99.4 % (`penstock
+simulate-routing shared-prompts --replicas 4 --loads 0.9 --gateways 4 --tell-ms 100 --share-ms 100`)."""
 
 
 class LoadExchange:

@@ -10,7 +10,7 @@ log = structlog.get_logger()
 
 
 def breaker_changed(key: ReplicaKey, closed: bool, why: str, open_s: float) -> None:
-    """For `routing.replica.ReplicaTable`."""
+    """For `routing.replica_table.ReplicaTable`."""
     engine, replica = key
     if closed:
         log.info("breaker_closed", engine=engine, replica=replica, why=why)

@@ -39,7 +39,8 @@ from routing.model import COSTED, Endpoint
 from routing.prefix_chain import BLOCK_BYTES
 from routing.prefix_news import PrefixNews
 from routing.prefix_samples import PrefixSamples
-from routing.replica import SEED_CACHE_BLOCKS, ReplicaKey, ReplicaState, ReplicaTable
+from routing.replica import SEED_CACHE_BLOCKS, ReplicaKey, ReplicaState
+from routing.replica_table import ReplicaTable
 from routing.route import ModelRoute, RetrySettings
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from gateway.telemetry.metrics.families.prefix_predictions import (
     PREFIX_REPORTED,
 )
 from routing.prefix_tally import PrefixTally
-from routing.replica import ReplicaKey, ReplicaTable
+from routing.replica import ReplicaKey
+from routing.replica_table import ReplicaTable
 
 EVENTS, APPROXIMATE, UNKNOWN = "events", "approximate", "unknown"
 

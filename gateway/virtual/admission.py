@@ -20,7 +20,7 @@ from routing.fleet import ModelSpec, TargetSpec, build_route
 from routing.lease import Lease
 from routing.model import Endpoint
 from routing.policy import choose_with_room
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 from routing.service import takes_s
 
 OPERATION: Final = "/v1/chat/completions"

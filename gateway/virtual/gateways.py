@@ -17,7 +17,7 @@ from routing.lease import Lease
 from routing.model import Endpoint
 from routing.policy import choose
 from routing.prefix_match import Match
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 from routing.route import Tiers
 
 OPERATION: Final = "/v1/chat/completions"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from gateway.workers.messages import (
     AdapterAnswer,
     AdaptersUsed,
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 HOME_TIMEOUT_S: Final = 2.0
 ADAPTER_TIMEOUT_S: Final = 120.0
 """Of loading it, and of loading what is loaded before it."""
+
+log = structlog.get_logger()
 
 
 class Others:
@@ -55,7 +59,8 @@ class Others:
         try:
             return (await link.ask(question, AdapterAnswer, timeout_s=ADAPTER_TIMEOUT_S)).problem
         except LinkError as error:
-            return str(error)
+            log.warning("adapter_not_asked_for", engine=adapter[0], adapter=adapter[1], why=str(error))
+            return "the control plane could not be asked"
         except TimeoutError:
             return f"it takes longer than {ADAPTER_TIMEOUT_S:g} s"
 

@@ -27,7 +27,8 @@ from gateway.workers.messages import CachesChanged, CachesFollowed, PrefixesSent
 from routing.prefix_index import chain_of
 from routing.prefix_news import PrefixNews
 from routing.prefix_samples import PrefixSamples
-from routing.replica import ReplicaKey, ReplicaTable
+from routing.replica import ReplicaKey
+from routing.replica_table import ReplicaTable
 
 EVERY_S: Final = 0.02
 MOST_BYTES: Final = 4 * 1024 * 1024

@@ -38,7 +38,7 @@ from routing.breaker import BreakerSettings
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.hedging import HedgingSettings
 from routing.policy import choose
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 from routing.route import RetrySettings
 
 SSE: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"),)

@@ -10,7 +10,7 @@ from gateway.absence import RECHECK_S, nobody
 from routing.breaker import BreakerSettings
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.model import Endpoint
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 from tests.routing.fleets import SPOKEN, trip
 
 NOW = 100.0

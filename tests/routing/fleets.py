@@ -8,7 +8,7 @@ from routing.breaker import Breaker, BreakerSettings, Verdict
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.model import Endpoint
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 from routing.route import DEFAULT_RETRY, ModelRoute, RetrySettings
 
 OPERATION = "/v1/chat/completions"

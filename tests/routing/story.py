@@ -16,7 +16,8 @@ from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.lease import Lease
 from routing.outcome import Outcome
 from routing.policy import choose
-from routing.replica import ReplicaState, ReplicaTable
+from routing.replica import ReplicaState
+from routing.replica_table import ReplicaTable
 from tests.routing.fleets import OPERATION, SPOKEN
 
 PROMPT_TOKENS = 500

@@ -17,7 +17,8 @@ from routing.lease import Lease
 from routing.model import Endpoint
 from routing.policy import choose
 from routing.prefix_chain import chain, seed
-from routing.replica import ReplicaState, ReplicaTable
+from routing.replica import ReplicaState
+from routing.replica_table import ReplicaTable
 from routing.route import ModelRoute
 from tests.routing.fleets import OPERATION, SPOKEN, endpoints, route_of
 

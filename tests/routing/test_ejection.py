@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from routing.breaker import Verdict
 from routing.ejection import MOST_PEERS, EjectionSettings, ejections
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
-from routing.replica import MOST_ASIDE_S, ReplicaState, ReplicaTable
+from routing.replica import MOST_ASIDE_S, ReplicaState
+from routing.replica_table import ReplicaTable
 from routing.route import ModelRoute
 from tests.routing.fleets import SPOKEN, route_of, trip
 from tests.routing.story import Story, failing, flapping, slow, well

@@ -16,7 +16,7 @@ from routing.lease import Lease
 from routing.model import SLO, Endpoint
 from routing.pickers import POLICIES, TERMS
 from routing.policy import choose, choose_with_room
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 from routing.route import ModelRoute
 from tests.routing.fleets import OPERATION, SPOKEN, endpoints, route_of, trip
 from tests.routing.test_costs import Counted, asks, text

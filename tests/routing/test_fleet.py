@@ -9,7 +9,7 @@ from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.model import Endpoint
 from routing.pickers import POLICIES, UnknownPolicyError
 from routing.policy import choose
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 from routing.route import RetrySettings
 from tests.routing.fleets import FACTS, SPOKEN, trip
 

@@ -13,7 +13,7 @@ from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet, build_route
 from routing.hedging import LEAST_SAMPLES, Hedging, HedgingSettings, Withheld, second
 from routing.model import Endpoint
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 from routing.route import ModelRoute, RetrySettings
 from tests.routing.fleets import FACTS, OPERATION, SPOKEN, endpoints, route_of, trip
 

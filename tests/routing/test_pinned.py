@@ -12,7 +12,7 @@ from routing.outcome import Outcome
 from routing.pickers import POLICIES
 from routing.pinned import pinned
 from routing.policy import choose, is_full
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 from routing.retry import FailedAttempt, GiveUp, RetryState, next
 from tests.routing.fleets import FACTS, OPERATION, SPOKEN, endpoints, route_of
 

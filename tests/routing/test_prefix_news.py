@@ -9,7 +9,7 @@ from routing.fleet import ModelSpec, TargetSpec, build_route
 from routing.model import LEAST_LOAD, PREFIX
 from routing.prefix_index import PrefixIndex, chain_of
 from routing.prefix_news import PrefixNews
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 from tests.routing.fleets import OPERATION
 from tests.routing.test_costs import asks
 

@@ -9,7 +9,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from routing.breaker import Breaker, BreakerSettings, Verdict
 from routing.prefix_news import PrefixNews
-from routing.replica import ReplicaKey, ReplicaState, ReplicaTable
+from routing.replica import ReplicaKey, ReplicaState
+from routing.replica_table import ReplicaTable
 
 TOKENS = st.integers(0, 10_000)
 

@@ -11,7 +11,7 @@ from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.model import Endpoint
 from routing.outcome import Outcome, Retry
 from routing.policy import choose
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 from routing.retry import AT_ONCE, FailedAttempt, GiveUp, RetryState, Wait
 from routing.route import ModelRoute, RetrySettings
 from tests.routing.fleets import FACTS, SPOKEN, endpoints, route_of, trip

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from routing.breaker import BreakerSettings, Verdict
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
-from routing.replica import LEAST_SHARE, ReplicaTable
+from routing.replica import LEAST_SHARE
+from routing.replica_table import ReplicaTable
 from routing.route import ModelRoute
 from tests.routing.fleets import FACTS, OPERATION, SPOKEN
 from tests.routing.story import Does, Story

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from tests.scenario.gateway import Gateway, document, running_gateway
 from tests.scenario.upstream import Answer, Received, Upstream, plain, refusal, running_upstream
@@ -28,6 +29,7 @@ class Server:
         self.asked: list[tuple[str, str]] = []
         """What was loaded and unloaded."""
         self.loading: asyncio.Event | None = None
+        self.unloading: asyncio.Event | None = None
         upstream.models = [BASE, *held]
         upstream.always = self._answer
 
@@ -42,7 +44,8 @@ class Server:
         if received.path == "/v1/unload_lora_adapter":
             self.asked.append(("unload", name))
             models.remove(name)
-            return text(f"Success: LoRA adapter '{name}' removed successfully.")
+            unloaded = text(f"Success: LoRA adapter '{name}' removed successfully.")
+            return unloaded if self.unloading is None else Answer(unloaded.pieces, before=self.unloading)
         assert received.path == "/v1/load_lora_adapter"
         if name in models:
             return refusal(400, f"The lora adapter '{name}' has already been loaded.")
@@ -134,7 +137,7 @@ async def test_a_server_that_fails_to_load_is_told_of_and_not_asked_again_at_onc
                 error["code"],
                 answer.headers["retry-after"],
             )
-            assert "No adapter found" in error["message"]
+            assert error["message"].endswith("the engine refused to load it with status 404")
         paths = [received.path for received in servers[0].upstream.received]
         assert ["/v1/load_lora_adapter"] == paths
 
@@ -145,12 +148,115 @@ async def test_where_a_later_tier_serves_the_model_it_answers_for_an_adapter_tha
         assert (200, "o") == (answer.status_code, answer.headers["x-penstock-engine"])
 
 
-async def test_servers_without_the_endpoints_are_told_of_by_what_they_said() -> None:
+async def test_servers_without_the_endpoints_are_told_of_by_their_status() -> None:
     async with serving((), load=True) as (servers, gateway):
         servers[0].updates = False
         answer = await gateway.chat("sql")
         assert 503 == answer.status_code
-        assert "/v1/load_lora_adapter answered 404" in answer.json()["error"]["message"]
+        assert "the engine refused to load it with status 404" in answer.json()["error"]["message"]
+
+
+async def test_what_a_server_says_of_its_files_is_told_to_no_client() -> None:
+    async with serving((), load=True) as (_, gateway):
+        with structlog.testing.capture_logs() as logs:
+            answer = await gateway.chat("bad")
+        assert BROKEN not in answer.text
+        (line,) = [line for line in logs if line["event"] == "adapter_not_loaded"]
+        assert BROKEN in line["why"]
+
+
+async def test_what_goes_wrong_inside_is_told_to_no_client() -> None:
+    async with serving((), load=True) as (_, gateway):
+        del gateway.plane._adapters._held  # whatever it is, it raises an exception that nobody expects
+        answer = await gateway.chat("sql")
+        assert (503, "adapter_not_loaded") == (answer.status_code, answer.json()["error"]["code"])
+        assert answer.json()["error"]["message"].endswith("the control plane could not be asked")
+        gateway.plane._adapters._held = {}
+
+
+async def test_an_engine_that_is_removed_while_its_adapter_waits_its_turn_is_no_error() -> None:
+    async with serving((), load=True) as (_, gateway):
+        adapters = gateway.plane._adapters
+        await adapters.load("e", "sql")
+        async with adapters._served["e"].turn, asyncio.TaskGroup() as group:
+            loading = group.create_task(adapters.load("e", "law"))
+            await asyncio.sleep(0)
+            section = gateway.plane.settings.engines.pop("e")
+            adapters._served["e"].turn.release()
+            assert "no replica has room for it" == await loading
+            await adapters._served["e"].turn.acquire()
+        gateway.plane.settings.engines["e"] = section
+
+
+async def test_a_replica_that_cannot_load_keeps_no_adapter_from_the_others() -> None:
+    async with serving((), ("law",), load=True) as (servers, gateway):
+        servers[0].updates = False
+        assert "b" == by(await gateway.chat("sql"))
+        assert [("load", "sql")] == servers[1].asked
+
+
+async def test_each_time_others_are_tried_than_those_that_could_not_load() -> None:
+    async with serving((), (), ("law",), load=True) as (servers, gateway):
+        servers[0].updates = servers[1].updates = False
+        assert 503 == (await gateway.chat("sql")).status_code
+        gateway.plane._adapters._served["e"].failed.clear()  # some seconds later
+        assert "c" == by(await gateway.chat("sql"))
+        assert [1, 1] == [len(one.upstream.received) for one in servers[:2]]
+
+
+async def test_a_lone_replica_is_asked_again_for_what_it_could_not_load() -> None:
+    async with serving((), load=True) as (servers, gateway):
+        servers[0].updates = False
+        assert 503 == (await gateway.chat("sql")).status_code
+        gateway.plane._adapters._served["e"].failed.clear()
+        servers[0].updates = True
+        assert "a" == by(await gateway.chat("sql"))
+
+
+async def test_for_an_adapter_that_nobody_can_load_no_more_than_one_other_is_unloaded() -> None:
+    async with serving(("law",), ("sql",), load=True, per_replica=1) as (servers, gateway):
+        for _ in range(3):
+            assert 503 == (await gateway.chat("bad")).status_code
+            gateway.plane._adapters._served["e"].failed.clear()
+        assert 1 == len(servers[0].asked + servers[1].asked)
+
+
+async def test_what_is_being_unloaded_is_not_taken_for_held_whenever_it_was_listed() -> None:
+    async with serving(("law",), load=True, per_replica=1) as (servers, gateway):
+        adapters, book = gateway.plane._adapters, gateway.worker.fleet.adapters
+        servers[0].unloading = gate = asyncio.Event()
+        engine = dict(gateway.plane._engines.telling())["e"]
+        async with asyncio.TaskGroup() as group:
+            before = group.create_task(adapters._ask(engine, ("e", "a")))
+            await asyncio.sleep(0)  # it asks now, and hears of `law`
+            group.create_task(adapters.load("e", "sql"))
+            await gateway.until(lambda: not book.holders("e", "law"))
+            await before
+            await adapters.look()  # and so does this
+            await asyncio.sleep(0)
+            assert frozenset() == book.holders("e", "law")
+            gate.set()
+        assert [("unload", "law"), ("load", "sql")] == servers[0].asked
+        await gateway.until(lambda: book.holders("e", "sql"))
+
+
+async def test_what_was_unloaded_is_gone_though_metrics_of_before_name_it() -> None:
+    async with serving(("law",), load=True, per_replica=1) as (servers, gateway):
+        adapters, plane = gateway.plane._adapters, gateway.plane
+        page = 'vllm:lora_requests_info{max_lora="1",running_lora_adapters="law",waiting_lora_adapters=""} 1.7e9\n'
+        engine = dict(plane._engines.telling())["e"]
+        await adapters._unload(engine, ("e", "a"), "law")
+        servers[0].upstream.page = page.encode()
+        await plane.ask_loads()
+        await adapters.look()
+        assert frozenset() == adapters._held["e", "a"]
+        servers[0].upstream.page = page.replace("law", "").encode()
+        await plane.ask_loads()
+        await adapters.look()
+        servers[0].upstream.page = page.encode()  # somebody has loaded it again
+        await plane.ask_loads()
+        await adapters.look()
+        assert {"law"} == adapters._held["e", "a"]
 
 
 async def test_what_somebody_else_has_loaded_meanwhile_is_no_failure() -> None:

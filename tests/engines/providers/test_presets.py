@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 
 import pytest
+from pydantic import TypeAdapter
 
+from engines.kinds.openai import OpenAIEngine
 from engines.model import Operation
 from engines.providers import GENERIC, PROVIDERS, Provider, provider_at
 
-HOSTED = [provider for provider in PROVIDERS.values() if provider is not GENERIC]
+OWN = [PROVIDERS[name] for name in ("ollama", "llamacpp", "sglang", "tgi")]
+HOSTED = [provider for provider in PROVIDERS.values() if provider is not GENERIC and provider not in OWN]
 
 
 @pytest.mark.parametrize("provider", HOSTED, ids=lambda provider: provider.name)
@@ -33,3 +36,12 @@ def test_any_other_url_is_generic(url: str) -> None:
 
 def test_a_path_below_a_provider_is_still_the_provider() -> None:
     assert PROVIDERS["mistral"] is provider_at("https://api.mistral.ai/v1/eu")
+
+
+@pytest.mark.parametrize("provider", OWN, ids=lambda provider: provider.name)
+def test_a_server_of_ones_own_wants_no_key_and_is_on_this_machine_if_nothing_is_written(provider: Provider) -> None:
+    section = TypeAdapter(OpenAIEngine).validate_python({"kind": "openai", "provider": provider.name})
+    missing = [finding.at for finding in OpenAIEngine.findings({"kind": "openai", "provider": provider.name})]
+    assert missing == ([] if provider.base_url else [("base_url",)])
+    assert (section.lists_models, Operation.CHAT in section.spoken) == (True, True)
+    assert provider.base_url == "" or provider.base_url.startswith("http://127.0.0.1:")

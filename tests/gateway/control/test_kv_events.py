@@ -18,7 +18,7 @@ from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.workers.messages import CacheChange, CacheFollowed, CachesChanged, CachesFollowed, PromptSampled, ToWorker
 from gateway.workers.prefix_exchange import PrefixExchange
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 from tests.engines.events.engine import PublishingEngine
 from tests.engines.events.test_feed import Follower
 

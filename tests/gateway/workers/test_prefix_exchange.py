@@ -11,7 +11,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.workers.messages import PrefixesSent, ToPlane
 from gateway.workers.prefix_exchange import PrefixExchange
 from routing.prefix_index import PrefixIndex
-from routing.replica import ReplicaTable
+from routing.replica_table import ReplicaTable
 
 pytestmark = pytest.mark.anyio
 
