@@ -48,6 +48,12 @@ HINTS: Final = frozenset(
         "truncation",
         "betas",
         "reasoning.summary",
+        "thinking.display",
+        "messages.cache_control",
+        "message_names",
+        "image_detail",
+        "strict_tools",
+        "tools.eager_input_streaming",
     }
 )
 _OF_CONTENT: Final = ("tools.", "messages.", "input.", "response_format.", "text.format.")
@@ -79,7 +85,7 @@ def asked(request: ChatRequest) -> dict[str, str]:
 
 def needed(names: dict[str, str]) -> tuple[frozenset[str], frozenset[str]]:
     """Of what is asked: the parameters, and the content."""
-    content = frozenset(name for name in names if name in CONTENT or name.startswith(_OF_CONTENT))
+    content = frozenset(name for name in names if name in CONTENT or name.startswith(_OF_CONTENT)) - HINTS
     return frozenset(names) - content - HINTS, content
 
 
@@ -119,11 +125,21 @@ def _content(request: ChatRequest) -> list[str]:
         names["tools"] = None
     if request.output is not None:
         names[request.output.kind] = None
+    if any(tool.strict for tool in request.tools):
+        names["strict_tools"] = None
+    if any(tool.cache for tool in request.tools):
+        names["cache_control"] = None
     for turn in request.turns:
+        if turn.name:
+            names["message_names"] = None
         for part in turn.parts:
+            if not isinstance(part, (AudioPart, ThoughtPart)) and part.cache is not None:
+                names["cache_control"] = None
             for one in part.parts if isinstance(part, ResultPart) else (part,):
                 if isinstance(one, ImagePart):
                     names["image_urls" if one.url else "images"] = None
+                    if one.detail not in ("", "auto"):
+                        names["image_detail"] = None
                 elif isinstance(one, FilePart):
                     names["file_urls" if one.url else "files"] = None
                 elif isinstance(one, AudioPart):
@@ -135,6 +151,9 @@ def _content(request: ChatRequest) -> list[str]:
 
 OWN_NAMES: Final[dict[str, dict[str, str]]] = {
     "openai_chat": {
+        "message_names": "messages.name",
+        "image_detail": "messages.image_url.detail",
+        "strict_tools": "tools.function.strict",
         "images": "messages",
         "image_urls": "messages",
         "files": "messages",
@@ -146,6 +165,7 @@ OWN_NAMES: Final[dict[str, dict[str, str]]] = {
         "tool_choice.named": "tool_choice",
     },
     "anthropic_messages": {
+        "strict_tools": "tools.strict",
         "images": "messages",
         "image_urls": "messages",
         "files": "messages",
@@ -159,6 +179,8 @@ OWN_NAMES: Final[dict[str, dict[str, str]]] = {
         "user": "metadata",
     },
     "openai_responses": {
+        "image_detail": "input.input_image.detail",
+        "strict_tools": "tools.strict",
         "images": "input",
         "image_urls": "input",
         "files": "input",

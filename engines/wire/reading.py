@@ -20,6 +20,30 @@ _KINDS: Final[dict[type, str]] = {
     list: "a list",
     dict: "an object",
 }
+_ECHOED: Final = frozenset(
+    {
+        "annotations",
+        "caller",
+        "id",
+        "index",
+        "logprobs",
+        "object",
+        "parsed",
+        "parsed_arguments",
+        "phase",
+        "provider_specific_fields",
+        "reasoning",
+        "reasoning_content",
+        "reasoning_details",
+        "status",
+    }
+)
+"""What answers say of themselves: clients send it back with them, and it asks for nothing."""
+_ASKS_NOTHING: Final[dict[str, tuple[object, ...]]] = {
+    "messages.document.citations": ({"enabled": False},),
+    "tools.allowed_callers": (["direct"],),
+}
+"""What a member may say that is so anyway; beside it, whatever is empty, 0 or false."""
 
 
 def members_of(body: bytes) -> dict[str, Any]:
@@ -84,6 +108,12 @@ class Members:
 
     def any(self, name: str) -> Any:
         return self._left.pop(name, None)
+
+    def report(self, unread: list[str], where: str) -> None:
+        """Name what is left and asks for something; `where` is the kind of the object."""
+        for name, value in self._left.items():
+            if value and name not in _ECHOED and value not in _ASKS_NOTHING.get(f"{where}.{name}", ()):
+                unread.append(f"{where}.{name}")
 
     @property
     def left(self) -> dict[str, Any]:

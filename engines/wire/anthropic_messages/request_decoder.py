@@ -44,6 +44,7 @@ def decode_request(body: bytes) -> ChatRequest:
             raise Unreadable(f"`{message.at('role')}` should be user, assistant or system", "messages")
         where = message.at("content")
         request.turns.append(Turn(role, _parts(message.any("content"), where, request.unread)))
+        message.report(request.unread, "messages")
     if not request.turns:
         raise Unreadable("`messages` should have at least one message", "messages")
     request.max_tokens = members.take("max_tokens", int)
@@ -70,8 +71,10 @@ def _parts(content: object, where: str, unread: list[str]) -> list[Part]:
     for at, one in enumerate(expected(content, list, where)):
         place = f"{where}[{at}]"
         block = Members(expected(one, dict, place), place)
-        part = _part(block, block.need("type", str), unread)
+        kind = block.need("type", str)
+        part = _part(block, kind, unread)
         if part is not None:
+            block.report(unread, f"messages.{kind}")
             parts.append(part)
     return parts
 
@@ -79,6 +82,7 @@ def _parts(content: object, where: str, unread: list[str]) -> list[Part]:
 def _part(block: Members, kind: str, unread: list[str]) -> Part | None:
     cache = block.take("cache_control", dict)
     if kind == "text":
+        block.any("citations")  # of an answer that is sent back
         return TextPart(block.need("text", str), cache)
     if kind == "image":
         return _image(Members(block.need("source", dict), block.at("source")), cache, unread)
@@ -138,6 +142,7 @@ def _take_tool(tool: Members, request: ChatRequest) -> None:
             tool.take("cache_control", dict),
         )
     )
+    tool.report(request.unread, "tools")
 
 
 def _take_choice(members: Members, request: ChatRequest) -> None:
@@ -164,9 +169,11 @@ def _take_thought_and_output(members: Members, request: ChatRequest) -> None:
         kind = wish.need("type", str)
         if kind == "between_tools":
             request.extensions["thinking.between_tools"] = True
+        budget = wish.take("budget_tokens", int)
         request.reasoning = ReasoningWish(
-            effort, 0 if kind == "disabled" else wish.take("budget_tokens", int), kind in ("adaptive", "between_tools")
+            effort, 0 if kind == "disabled" else budget, kind in ("adaptive", "between_tools")
         )
+        wish.report(request.unread, "thinking")
         if kind == "disabled" and not effort:
             request.reasoning = ReasoningWish("none", 0)
     elif effort:
@@ -177,3 +184,5 @@ def _take_thought_and_output(members: Members, request: ChatRequest) -> None:
         if output.need("type", str) != "json_schema":
             raise Unreadable("`output_config.format.type` should be json_schema", "output_config")
         request.output = OutputFormat("json_schema", output.need("schema", dict))
+        output.report(request.unread, "output_config.format")
+    config.report(request.unread, "output_config")

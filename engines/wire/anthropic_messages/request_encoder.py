@@ -43,6 +43,7 @@ TAKES: Final = frozenset(
         "image_urls",
         "files",
         "file_urls",
+        "strict_tools",
     }
 )
 """`temperature`, `top_p` and `top_k` are gone from its newer models (anthropic 2.12 has no such parameters)."""

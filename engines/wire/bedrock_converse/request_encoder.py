@@ -38,6 +38,7 @@ TAKES: Final = frozenset(
         "json_schema",
         "images",
         "files",
+        "strict_tools",
     }
 )
 _DOCUMENTS: Final = {

@@ -28,6 +28,8 @@ TAKES: Final = frozenset(
         "json_schema",
         "images",
         "image_urls",
+        "image_detail",
+        "strict_tools",
     }
 )
 _BUDGETS: Final = {"minimal": 512, "low": 2048, "medium": 8192, "high": 24576}

@@ -33,6 +33,7 @@ def decode_request(body: bytes) -> ChatRequest:
     request = ChatRequest(NAME, members.need("model", str), [])
     for message in members.objects("messages"):
         request.turns.append(_turn(message, request.unread))
+        message.report(request.unread, "messages")
     if not request.turns:
         raise Unreadable("`messages` should have at least one message", "messages")
     for tool in members.objects("tools"):
@@ -45,7 +46,9 @@ def decode_request(body: bytes) -> ChatRequest:
         request.reasoning = ReasoningWish(effort=effort)
     thinking = members.take("thinking", dict)
     if thinking is not None:  # as Anthropic says it, which some clients add
-        request.reasoning = thinking_wish(Members(thinking, "thinking"), effort)
+        wish = Members(thinking, "thinking")
+        request.reasoning = thinking_wish(wish, effort)
+        wish.report(request.unread, "thinking")
     limit = members.take("max_tokens", int)
     request.max_tokens = members.take("max_completion_tokens", int) or limit
     request.temperature = members.take("temperature", float)
@@ -72,9 +75,9 @@ def stops(value: object) -> list[Any]:
 def thinking_wish(thinking: Members, effort: str) -> ReasoningWish:
     """Anthropic's `thinking`."""
     kind = thinking.need("type", str)
+    budget = thinking.take("budget_tokens", int)
     if kind == "disabled":
         return ReasoningWish(effort=effort, budget_tokens=0)
-    budget = thinking.take("budget_tokens", int)
     return ReasoningWish(effort=effort, budget_tokens=budget, adaptive=kind == "adaptive")
 
 
@@ -112,21 +115,27 @@ def _parts(message: Members, unread: list[str]) -> list[Part]:
         if kind in ("text", "refusal"):
             parts.append(TextPart(part.need(kind, str), cache))
         elif kind == "image_url":
-            parts.append(_image(part, cache))
+            parts.append(_image(part, cache, unread))
         elif kind == "input_audio":
             audio = Members(part.need("input_audio", dict), place)
             parts.append(AudioPart(audio.need("data", str), audio.need("format", str)))
+            audio.report(unread, "messages.input_audio")
         elif kind == "file":
-            parts.append(_file(Members(part.need("file", dict), place), cache))
+            file = Members(part.need("file", dict), place)
+            parts.append(_file(file, cache))
+            file.report(unread, "messages.file")
         else:
             unread.append(f"messages.{kind}")
+            continue
+        part.report(unread, f"messages.{kind}")
     return parts
 
 
-def _image(part: Members, cache: dict[str, Any] | None) -> ImagePart:
+def _image(part: Members, cache: dict[str, Any] | None, unread: list[str]) -> ImagePart:
     image = Members(part.need("image_url", dict), part.at("image_url"))
     url = image.need("url", str)
     detail = image.text("detail")
+    image.report(unread, "messages.image_url")
     inline = data_url(url)
     if inline is None:
         return ImagePart(url=url, detail=detail, cache=cache)
@@ -170,6 +179,8 @@ def _answer(message: Members, unread: list[str]) -> list[Part]:
                 signature if isinstance(signature, str) else "",
             )
         )
+        function.report(unread, "messages.tool_calls.function")
+        call.report(unread, "messages.tool_calls")
     return parts
 
 
@@ -197,6 +208,8 @@ def _take_tool(tool: Members, request: ChatRequest) -> None:
             cache,
         )
     )
+    function.report(request.unread, "tools.function")
+    tool.report(request.unread, "tools")
 
 
 def _take_choice(members: Members, request: ChatRequest) -> None:
@@ -235,5 +248,6 @@ def _take_output(members: Members, request: ChatRequest) -> None:
             schema.text("description"),
             schema.take("strict", bool),
         )
+        schema.report(request.unread, "response_format.json_schema")
     elif kind != "text":
         request.unread.append(f"response_format.{kind}")

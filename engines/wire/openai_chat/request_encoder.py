@@ -44,6 +44,9 @@ TAKES: Final = frozenset(
         "image_urls",
         "files",
         "audio",
+        "message_names",
+        "image_detail",
+        "strict_tools",
     }
 )
 """`top_k` is no word of OpenAI's; vLLM's engines take it."""

@@ -39,6 +39,8 @@ MISTRAL_TAKES: Final = frozenset(
         "json_schema",
         "images",
         "image_urls",
+        "image_detail",
+        "strict_tools",
         "prompt_cache_key",
         "prediction",
         "metadata",
@@ -47,7 +49,7 @@ MISTRAL_TAKES: Final = frozenset(
         "guardrails",
     }
 )
-AI21_TAKES: Final = frozenset({"temperature", "top_p", "stop", "tools", "json_object", "documents"})
+AI21_TAKES: Final = frozenset({"temperature", "top_p", "stop", "tools", "json_object", "strict_tools", "documents"})
 
 
 class Variant:

@@ -98,6 +98,8 @@ def _take_input(members: Members, request: ChatRequest) -> None:
                 _add(request, "assistant", [thought])
         else:
             request.unread.append(f"input.{kind}")
+            continue
+        item.report(request.unread, f"input.{kind}")
 
 
 def _add(request: ChatRequest, role: Role, parts: list[Part]) -> None:
@@ -142,6 +144,8 @@ def _parts(content: object, where: str, unread: list[str]) -> list[Part]:
             parts.append(_file(part))
         else:
             unread.append(f"input.{kind}")
+            continue
+        part.report(unread, f"input.{kind}")
     return parts
 
 
@@ -171,6 +175,7 @@ def _take_tool(tool: Members, request: ChatRequest) -> None:
     request.tools.append(
         Tool(tool.need("name", str), tool.text("description"), tool.take("parameters", dict), tool.take("strict", bool))
     )
+    tool.report(request.unread, "tools")
 
 
 def _take_choice(members: Members, request: ChatRequest) -> None:
@@ -210,5 +215,6 @@ def _take_text(members: Members, request: ChatRequest) -> None:
             output.text("description"),
             output.take("strict", bool),
         )
+        output.report(request.unread, "text.format.json_schema")
     elif kind != "text":
         request.unread.append(f"text.format.{kind}")
