@@ -82,8 +82,8 @@ class _Narrowed:
 
 
 class HeldAdapter:
-    """Narrows the tiers of one route to whoever holds an adapter that somebody holds: anew when that has changed, so that
-    a request costs no more than a look at each adapter of the route."""
+    """Narrows the tiers of one route to whoever holds an adapter that somebody holds: anew when that has changed, so
+    that a request costs no more than a look at each adapter of the route."""
 
     __slots__ = ("_adapters", "_book", "_build", "_loads", "_narrowed")
 
