@@ -53,7 +53,7 @@ class Contexts:
     def prepare(self, trusts: Iterable[Trust]) -> None:
         """Make what is missing, and anew what rests on a file whose content has changed.
 
-        Raises OSError or ssl.SSLError for a file that cannot be used.
+        Raises OSError, ssl.SSLError among them, or ValueError for a file that cannot be used.
         """
         for trust in set(trusts):
             content = b"".join([sha256(pathlib.Path(name).read_bytes()).digest() for name in trust.files])
@@ -117,5 +117,10 @@ def _context(trust: Trust) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if trust.client_cert is not None:
-        context.load_cert_chain(trust.client_cert, trust.client_key)
+        key = trust.client_key or trust.client_cert
+
+        def refuse() -> str:  # without it OpenSSL would ask on the terminal
+            raise ValueError(f"{key}: the private key is encrypted; client_key takes one without a passphrase")
+
+        context.load_cert_chain(trust.client_cert, trust.client_key, refuse)
     return context

@@ -11,6 +11,12 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from engines.errors import ConnectFailed
 from engines.http1.origin import Origin
@@ -187,3 +193,16 @@ def test_a_certificate_that_is_rotated_makes_another_context(tmp_path: Path) -> 
         contexts.prepare([trust])
         made.append(contexts.get(trust))
     assert made[0] is not made[1]
+
+
+@pytest.mark.parametrize("in_one", [False, True])
+def test_a_key_that_is_encrypted_is_refused_and_nobody_is_asked(tmp_path: Path, in_one: bool) -> None:
+    certificate = trustme.CA().issue_cert("g.example")
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    private = load_pem_private_key(certificate.private_key_pem.bytes(), None)
+    encrypted = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"passphrase"))
+    key.write_bytes(encrypted)
+    chain.write_bytes(certificate.cert_chain_pems[0].bytes() + (encrypted if in_one else b""))
+    trust = Trust(client_cert=str(chain), client_key=None if in_one else str(key))
+    with pytest.raises(ValueError, match=f"{chain if in_one else key}: the private key is encrypted"):
+        Contexts().prepare([trust])
