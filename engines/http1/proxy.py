@@ -85,13 +85,12 @@ def variable_for(url: str, environ: Mapping[str, str]) -> str:
 
 def _passed(host: str, names: str) -> bool:
     """Whether a host is reached directly."""
+    address: IPv4Address | IPv6Address | None = None
     try:
         address = ip_address(host)
-    except ValueError:
-        address = None
-        loopback = host == "localhost" or host.endswith(".localhost")
-    else:
         loopback = address.is_loopback
+    except ValueError:
+        loopback = host == "localhost" or host.endswith(".localhost")
     return loopback or any(_names(name.strip().lower(), host, address) for name in names.split(","))
 
 
