@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from engines.http1.origin import Origin, parse_origin
-from engines.http1.proxy import Proxy, proxy_of
+from engines.http1.proxy import Proxy, proxy_of, variable_for
 from engines.pool import Pool
 from engines.port import Spawn
 
@@ -86,6 +86,10 @@ class Pools:
         cannot be used."""
         context = self.contexts.get(trust) if url.startswith("https:") else None
         return parse_origin(url, context, proxy_of(url, proxy, self._environ))
+
+    def proxy_variable(self, url: str, proxy: str | None) -> str:
+        """The variable of the environment that names the proxy on the way to `url`; empty where it comes from none."""
+        return "" if proxy is not None else variable_for(url, self._environ)
 
     def take(self, origin: Origin, limit: int) -> Pool:
         """The pool of the server there, with at most `limit` connections. Its base path does not matter."""
