@@ -106,7 +106,7 @@ class ChatStreamDecoder(StreamDecoder):
             self._calls[theirs] = ours
             self._sole = theirs
             name = function.name if function is not None else None
-            said.append(ToolStart(ours, call.id or f"call_{ours}", name or "", signature_of(call)))
+            said.append(ToolStart(ours, call.id or "", name or "", signature_of(call)))
         if function is not None and function.arguments:
             said.append(ToolArgs(ours, arguments_of(function.arguments)))
 
@@ -200,7 +200,7 @@ def decode_answer(body: bytes, table: dict[str, str] | None = None) -> Sequence[
         for at, call in enumerate(message.tool_calls or ()):
             function = call.function
             name = function.name if function is not None else None
-            said.append(ToolStart(at, call.id or f"call_{at}", name or "", signature_of(call)))
+            said.append(ToolStart(at, call.id or "", name or "", signature_of(call)))
             if function is not None and function.arguments:
                 said.append(ToolArgs(at, arguments_of(function.arguments)))
     if answer.usage is not None:
