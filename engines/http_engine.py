@@ -131,7 +131,7 @@ class HttpEngine(Engine):
             secret.encode()
             for secret in (
                 *settings.api_keys,
-                settings.signing and settings.signing.session_token,
+                *(settings.signing.secrets if settings.signing is not None else ()),
                 *[value for _, value in settings.headers],
             )
             if secret and len(secret) >= 8

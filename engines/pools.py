@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from engines.http1.origin import Origin, parse_origin
-from engines.http1.proxy import Proxy, proxy_of
+from engines.http1.proxy import Proxy, proxy_of, variable_for
 from engines.pool import Pool
 from engines.port import Spawn
 
@@ -53,7 +53,7 @@ class Contexts:
     def prepare(self, trusts: Iterable[Trust]) -> None:
         """Make what is missing, and anew what rests on a file whose content has changed.
 
-        Raises OSError or ssl.SSLError for a file that cannot be used.
+        Raises OSError, ssl.SSLError among them, or ValueError for a file that cannot be used.
         """
         for trust in set(trusts):
             content = b"".join([sha256(pathlib.Path(name).read_bytes()).digest() for name in trust.files])
@@ -87,6 +87,10 @@ class Pools:
         context = self.contexts.get(trust) if url.startswith("https:") else None
         return parse_origin(url, context, proxy_of(url, proxy, self._environ))
 
+    def proxy_variable(self, url: str, proxy: str | None) -> str:
+        """The variable of the environment that names the proxy on the way to `url`; empty where it comes from none."""
+        return "" if proxy is not None else variable_for(url, self._environ)
+
     def take(self, origin: Origin, limit: int) -> Pool:
         """The pool of the server there, with at most `limit` connections. Its base path does not matter."""
         key = origin.host, origin.port, origin.uds, origin.tls, origin.proxy, limit
@@ -117,5 +121,10 @@ def _context(trust: Trust) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if trust.client_cert is not None:
-        context.load_cert_chain(trust.client_cert, trust.client_key)
+        key = trust.client_key or trust.client_cert
+
+        def refuse() -> str:  # without it OpenSSL would ask on the terminal
+            raise ValueError(f"{key}: the private key is encrypted; client_key takes one without a passphrase")
+
+        context.load_cert_chain(trust.client_cert, trust.client_key, refuse)
     return context

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.errand import Errand, Looked
-from routing.adapters import Adapter, AdapterBook, crowded, missing
+from routing.adapters import Adapter, AdapterBook
 
 if TYPE_CHECKING:
     from engines.model import Operation
@@ -46,7 +46,6 @@ class Adapters:
         self._book = book
         self._plane = plane
         self._spawn = spawn
-        self._used: set[Adapter] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._next_look_s = 0.0
         self._waiting = 0
@@ -58,17 +57,16 @@ class Adapters:
             book.told(one.engine, one.replica, one.adapters)
 
     def wanted(self, route: ModelRoute, operation: str, now: float) -> Adapter | None:
-        """What has to be loaded before a request of this route can begin; None where it can. It is noted as used."""
-        pools, book = route.speakers[operation].pools, self._book()
-        for pool in pools:
-            for endpoint in pool:
-                if (endpoint.engine, endpoint.model) in route.loads:
-                    self._note((endpoint.engine, endpoint.model))
-                    break
-        adapter = missing(pools, route.loads, book, now)
+        """What has to be loaded before a request of this route can begin; None where it can."""
+        if route.held is None:
+            return None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TELLS_S, self._tell)
+        speakers = route.speakers[operation]
+        adapter = route.held.missing(speakers, now)
         if adapter is None and now >= self._next_look_s:
             self._next_look_s = now + TELLS_S
-            more = crowded(pools, route.loads, book, now)
+            more = route.held.crowded(speakers, now)
             if more is not None:
                 self._spawn("adapter", lambda: self._load_more(more))
         return adapter
@@ -97,12 +95,11 @@ class Adapters:
     async def _load_more(self, adapter: Adapter) -> None:
         await self._plane.loaded(adapter, True)
 
-    def _note(self, adapter: Adapter) -> None:
-        self._used.add(adapter)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(TELLS_S, self._tell)
-
     def _tell(self) -> None:
+        """Adapters are used when a request is sent for them, which may be later than it came: look until none is."""
         self._timer = None
-        used, self._used = self._used, set()
-        self._plane.used(sorted(used))
+        used = self._book().used
+        if used:
+            self._plane.used(sorted(used))
+            used.clear()
+            self._timer = asyncio.get_running_loop().call_later(TELLS_S, self._tell)

@@ -29,6 +29,7 @@ from engines.errors import (
 from engines.loads.header import ASK, HEADER, read_header
 from engines.model import Deadlines, Usage
 from engines.port import Sink
+from engines.wire.key_refusals import blames_key
 from gateway import clock, provider_limits, shortage
 from gateway.client_time import within
 from gateway.refusal import outcome_of_not_found
@@ -288,8 +289,11 @@ class Attempt(Sink):
         outcome = outcome_of_status(status)
         if status == 404 or status == 405:
             outcome = outcome_of_not_found(b"".join(error_parts), self.upstream.endpoint.model)
+        elif outcome is Outcome.FORBIDDEN:
+            if blames_key(self.headers, b"".join(error_parts)):
+                outcome = Outcome.CREDENTIALS_REFUSED
         elif outcome is Outcome.RATE_LIMITED:
-            provider_limits.refused(self.upstream, self.retry_after_s())
+            provider_limits.refused(self.upstream, self.retry_after_s(), error_parts)
         self.fail(outcome, kind, f"the engine answered {status}")
 
     def fail(self, outcome: Outcome, kind: str, message: str) -> None:

@@ -199,7 +199,7 @@ class Flight(Owner, Opening, Work):
         if bounds is not None and bounds.first_byte_s < float("inf"):  # else it waits as long as the engine may take
             fallback = retry.deeper_tier_left(serving.route, self.facts, endpoint.tier, now, self._retry)
         attempt.send(outgoing, bounds, now, now - self.received_s, fallback)
-        if serving.route.prefixes is not None:
+        if serving.route.notes:
             prompt.sent(serving.route, self.facts, endpoint)
         if self._paused:
             attempt.pause()

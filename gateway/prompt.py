@@ -111,8 +111,10 @@ class Prompt:
             raise Failure("invalid_json", envelope.DEPTH) from None
 
     def sent(self, route: ModelRoute, facts: RequestFacts, endpoint: Endpoint) -> None:
-        """It has gone to the endpoint, whose route notes prompts."""
+        """It has gone to the endpoint, whose route notes that."""
         route.sent(facts, endpoint)
+        if route.prefixes is None:
+            return
         samples, replica = route.samples, endpoint.state.key
         if samples is not None and samples.wants(replica, facts):
             samples.take(replica, route.name, self._path, self.body, facts.prefix)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from engines.loads.limits import read_limits
+from engines.wire.key_refusals import out_of_money
 from gateway import clock
 from routing import quota
 
@@ -18,7 +20,7 @@ WORTH_LEAVING_S: Final = 1.0
 
 def heard(upstream: Upstream, headers: Headers) -> None:
     """An answer has begun, whose headers may tell what is left."""
-    limits = read_limits(headers)
+    limits = read_limits(headers, clock.wall)
     if limits is not None:
         now = clock.monotonic()
         quota.told(upstream.endpoint.state, limits.left_ratio, limits.reset_s, now)
@@ -26,9 +28,14 @@ def heard(upstream: Upstream, headers: Headers) -> None:
             _used_up(upstream, limits.reset_s, now)  # the next request would be refused
 
 
-def refused(upstream: Upstream, after_s: float | None) -> None:
-    """It answered 429; `after_s`: when it wants to be asked again, None where it does not say."""
-    if after_s:
+def refused(upstream: Upstream, after_s: float | None, error_parts: Sequence[bytes] = ()) -> None:
+    """It answered 429, and this; `after_s`: when it wants to be asked again, None where it does not say.
+
+    One whose money is used up mostly does not: it stands aside as a key that is refused does, ever longer.
+    """
+    if after_s is None and out_of_money(b"".join(error_parts)):
+        upstream.endpoint.state.stand_aside(clock.monotonic())
+    elif after_s:
         now = clock.monotonic()
         quota.refused(upstream.endpoint.state, after_s, now)
         _used_up(upstream, after_s, now)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from engines.wire import ApiError
+from engines.wire.key_refusals import flags_prompt
 from engines.wire.refusals import error_code, error_type
 from gateway import clock
 from gateway.errors import TRIED_ENOUGH, Failure
@@ -83,6 +84,10 @@ def told(
     if outcome is Outcome.CREDENTIALS_REFUSED:
         # Ours, not the client's: a provider's message may quote part of the key.
         return Failure("engine_auth", sentence("the engine refused the gateway's credentials"))
+    body = b"".join(attempt.error_parts or ())
+    if outcome is Outcome.FORBIDDEN and not flags_prompt(body):
+        # Whether for the model or the place: it may name the account.
+        return Failure("engine_auth", sentence("the engine does not allow the gateway this request"))
     if outcome is Outcome.UNKNOWN_MODEL:
         what = f"engine {endpoint.engine} does not know the model {endpoint.model!r} that its target names"
         return Failure("engine_model", f"model {model!r}: {what}")
@@ -90,7 +95,6 @@ def told(
         what = f"engine {endpoint.engine} does not speak {operation.value} for this model"
         return Failure("unsupported_operation", f"model {model!r}: {what}")
     engine = attempt.upstream.engine
-    body = b"".join(attempt.error_parts or ())
     for secret in engine.secrets:
         body = body.replace(secret, b"***")
     spoken = engine.dialect(operation)

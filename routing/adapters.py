@@ -10,13 +10,13 @@ An engine knows an adapter as one more model, by its name, on those replicas tha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from routing.facts import RequestFacts
-from routing.filters import Filter
 from routing.model import Endpoint
+from routing.pickers import Picker
+from routing.route import Tiers
 
 CROWDED_MS: Final = 1000.0
 """What waits for its prefill where an adapter is held, at least, for another replica to load it too: about as long as
@@ -27,16 +27,19 @@ EMPTIER: Final = 0.5
 Adapter = tuple[str, str]
 """(engine name, name of the adapter there)"""
 NOBODY: Final[frozenset[str]] = frozenset()
+LACKS: Final = "it has not loaded the adapter"
 
 
 class AdapterBook:
-    """Which models each replica lists, of those that were told."""
+    """Which models each replica lists, of those that were told; and which adapters are used."""
 
-    __slots__ = ("_held", "_holders")
+    __slots__ = ("_held", "_holders", "used")
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, str], frozenset[str]] = {}
         self._holders: dict[Adapter, frozenset[str]] = {}
+        self.used: dict[Adapter, None] = {}
+        """Those, loaded on demand, that requests were sent for since somebody took note of it."""
 
     def told(self, engine: str, replica: str, names: Iterable[str]) -> None:
         """The replica holds these, and no others."""
@@ -59,67 +62,123 @@ class AdapterBook:
         return self._holders.get((engine, adapter), NOBODY)
 
 
-class HeldAdapter(Filter):
-    """Passes over whoever lacks an adapter that somebody else holds."""
+class _Narrowed:
+    """The tiers of some operation, as far as adapters allow while these hold them."""
 
-    __slots__ = ("_adapters", "_book")
+    __slots__ = ("able", "holders", "lacking", "tiers")
 
-    def __init__(self, adapters: frozenset[Adapter], book: AdapterBook) -> None:
-        """`adapters` are those of the route."""
-        self._adapters = adapters
+    def __init__(
+        self,
+        tiers: Tiers,
+        holders: list[frozenset[str]],
+        able: list[tuple[Endpoint, ...]],
+        lacking: dict[Endpoint, str],
+    ) -> None:
+        self.tiers = tiers
+        self.holders = holders
+        self.able = able
+        """Of each pool those that can answer before anything is loaded."""
+        self.lacking = lacking
+
+
+class HeldAdapter:
+    """Narrows the tiers of one route to whoever holds an adapter that somebody holds: anew when that has changed, so
+    that a request costs no more than a look at each adapter of the route."""
+
+    __slots__ = ("_adapters", "_book", "_build", "_loads", "_narrowed")
+
+    def __init__(
+        self,
+        adapters: frozenset[Adapter],
+        loads: frozenset[Adapter],
+        book: AdapterBook,
+        build: Callable[[Sequence[Endpoint]], Picker],
+    ) -> None:
+        """`adapters` are those of the route, `loads` those of them that are loaded on demand; `build` makes the picker
+        of a pool."""
+        self._adapters = sorted(adapters)
+        self._loads = loads
         self._book = book
+        self._build = build
+        self._narrowed: dict[Tiers, _Narrowed] = {}
 
-    def concerns(self, facts: RequestFacts) -> bool:
-        return True
+    def among(self, whole: Tiers) -> Tiers:
+        """Those of the tiers, of this route and some operation, that may be asked."""
+        return self._of(whole).tiers
 
-    def passes_over(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> str:
-        """See Filter."""
-        if (endpoint.engine, endpoint.model) not in self._adapters:
-            return ""
-        holders = self._book.holders(endpoint.engine, endpoint.model)
-        if not holders or endpoint.replica in holders:
-            return ""
-        return f"it has not loaded the adapter {endpoint.model}"
+    def lacking(self, whole: Tiers) -> dict[Endpoint, str]:
+        """The others, each with why; not to be changed."""
+        return self._of(whole).lacking
 
+    def sent(self, endpoint: Endpoint) -> None:
+        """A request has gone there."""
+        adapter = endpoint.engine, endpoint.model
+        if adapter in self._loads:
+            self._book.used[adapter] = None
 
-def missing(
-    pools: Iterable[Sequence[Endpoint]], loads: Collection[Adapter], book: AdapterBook, now: float
-) -> Adapter | None:
-    """The adapter to load before the first tier that is available can answer; None where it can already.
-
-    `loads` are the adapters that are loaded on demand.
-    """
-    for pool in pools:
-        wanted: Adapter | None = None
-        for endpoint in pool:
-            if endpoint.state.available(now):
-                adapter = endpoint.engine, endpoint.model
-                if adapter not in loads or endpoint.replica in book.holders(*adapter):
+    def missing(self, whole: Tiers, now: float) -> Adapter | None:
+        """The adapter to load before the first tier that is available can answer; None where it can already."""
+        for pool, able in zip(whole.pools, self._of(whole).able, strict=True):
+            for endpoint in able:
+                if endpoint.state.available(now):
                     return None
-                wanted = wanted or adapter
-        if wanted is not None:
-            return wanted
-    return None
+            for endpoint in pool:
+                if endpoint.state.available(now):
+                    return endpoint.engine, endpoint.model
+        return None
+
+    def crowded(self, whole: Tiers, now: float) -> Adapter | None:
+        """An adapter of which one more replica should be loaded, as those that hold it are late and another is not."""
+        for pool, able in zip(whole.pools, self._of(whole).able, strict=True):
+            least_ms: dict[Adapter, float] = {}
+            for endpoint in able:
+                _note_wait(endpoint, least_ms, self._loads, now)
+            late = frozenset([adapter for adapter, waits_ms in least_ms.items() if waits_ms > CROWDED_MS])
+            if not late:
+                continue
+            holding = frozenset(able)
+            elsewhere_ms: dict[Adapter, float] = {}
+            for endpoint in pool:
+                if endpoint not in holding:
+                    _note_wait(endpoint, elsewhere_ms, late, now)
+            for adapter, other_ms in elsewhere_ms.items():
+                if other_ms <= EMPTIER * least_ms[adapter]:
+                    return adapter
+        return None
+
+    def _of(self, whole: Tiers) -> _Narrowed:
+        holders = [self._book.holders(engine, name) for engine, name in self._adapters]
+        known = self._narrowed.get(whole)
+        if known is None or known.holders != holders:
+            known = self._narrowed[whole] = self._narrow(whole, holders)
+        return known
+
+    def _narrow(self, whole: Tiers, holders: list[frozenset[str]]) -> _Narrowed:
+        held = dict(zip(self._adapters, holders, strict=True))
+        lacking: dict[Endpoint, str] = {}
+        able: list[tuple[Endpoint, ...]] = []
+        for pool in whole.pools:
+            at_once = []
+            for endpoint in pool:
+                adapter = endpoint.engine, endpoint.model
+                by = held.get(adapter)
+                if by and endpoint.replica not in by:
+                    lacking[endpoint] = LACKS
+                elif by or adapter not in self._loads:
+                    at_once.append(endpoint)
+            able.append(tuple(at_once))
+        if not lacking:
+            return _Narrowed(whole, holders, able, lacking)
+        pools = tuple([tuple([endpoint for endpoint in pool if endpoint not in lacking]) for pool in whole.pools])
+        pickers = tuple([self._build(pool) for pool in pools])
+        return _Narrowed(Tiers(pools, pickers), holders, able, lacking)
 
 
-def crowded(
-    pools: Iterable[Sequence[Endpoint]], loads: Collection[Adapter], book: AdapterBook, now: float
-) -> Adapter | None:
-    """An adapter of which one more replica should be loaded, as those that hold it are late and another is not."""
-    for pool in pools:
-        least_ms: dict[Adapter, float] = {}
-        elsewhere_ms: dict[Adapter, float] = {}
-        for endpoint in pool:
-            adapter = endpoint.engine, endpoint.model
-            if adapter in loads and endpoint.state.available(now):
-                waits_ms = endpoint.state.ahead_tokens(now) * endpoint.state.prefill.ms_per_token
-                found = least_ms if endpoint.replica in book.holders(*adapter) else elsewhere_ms
-                found[adapter] = min(waits_ms, found.get(adapter, waits_ms))
-        for adapter, waits_ms in least_ms.items():
-            other_ms = elsewhere_ms.get(adapter)
-            if waits_ms > CROWDED_MS and other_ms is not None and other_ms <= EMPTIER * waits_ms:
-                return adapter
-    return None
+def _note_wait(endpoint: Endpoint, least_ms: dict[Adapter, float], adapters: frozenset[Adapter], now: float) -> None:
+    adapter = endpoint.engine, endpoint.model
+    if adapter in adapters and endpoint.state.available(now):
+        waits_ms = endpoint.state.ahead_tokens(now) * endpoint.state.prefill.ms_per_token
+        least_ms[adapter] = min(waits_ms, least_ms.get(adapter, waits_ms))
 
 
 @dataclass(frozen=True, slots=True)

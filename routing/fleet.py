@@ -25,7 +25,7 @@ from routing.ejection import EjectionSettings
 from routing.filters import Filter
 from routing.hedging import Hedging, HedgingSettings
 from routing.model import LEAST_LOAD, Endpoint
-from routing.pickers import build_picker, terms_of
+from routing.pickers import Picker, build_picker, terms_of
 from routing.replica_table import ReplicaTable
 from routing.route import DEFAULT_RETRY, ModelRoute, RetrySettings, Tiers
 from routing.tokens import TokenEstimate
@@ -160,6 +160,12 @@ def build_route(
     _check(model)
     whole, speakers = _tiers(model, terms, table, old)
     adapters = frozenset([(target.engine, target.model) for target in model.targets if target.adapter])
+    loads = frozenset([(target.engine, target.model) for target in model.targets if target.loads])
+    prefixes = table.prefixes if terms is not None and terms.caches else None
+
+    def build(pool: Sequence[Endpoint]) -> Picker:
+        return build_picker(model.policy, terms, pool, table, model.peers, model.slow_start_s)
+
     keep_budget = old is not None and old.retry == model.retry
     return ModelRoute(
         name=model.name,
@@ -171,7 +177,7 @@ def build_route(
         tokens=old.tokens if old is not None else TokenEstimate(),
         line=_line(model, old),
         overflows=terms is not None and terms.slo_ttft_ms is not None,
-        prefixes=table.prefixes if terms is not None and terms.caches else None,
+        prefixes=prefixes,
         news=table.news,
         samples=table.samples,
         hedging=_hedging(model, old),
@@ -179,8 +185,10 @@ def build_route(
         continuations=model.continuations,
         adapters=adapters,
         keyed=model.keyed,
-        loads=frozenset([(target.engine, target.model) for target in model.targets if target.loads]),
-        filters=(*([HeldAdapter(adapters, book)] if adapters and book is not None else ()), *_takes(model)),
+        loads=loads,
+        held=HeldAdapter(adapters, loads, book, build) if adapters and book is not None else None,
+        notes=prefixes is not None or bool(loads),
+        filters=_takes(model),
     )
 
 

@@ -11,7 +11,9 @@
     SERVER_ERROR        failure   yes             500, 502, 504 and the other 5xx
     FIRST_BYTE_TIMEOUT  failure   next tier only  see below
     TOO_SLOW            ignored   next tier only  the client would leave before it answers; it may be in a hurry
-    CREDENTIALS_REFUSED ignored   next engine     401, 402, 403, 407: ours, not the client's; the replica stands aside
+    CREDENTIALS_REFUSED ignored   next engine     401, 402, 407, a 403 about the key: ours, not the client's;
+                                                  the replica stands aside
+    FORBIDDEN           ignored   next target     any other 403: about this prompt, or this model
     UNKNOWN_MODEL       ignored   next target     404 that names the model: the target's name for it is wrong
     UNSPOKEN            ignored   next target     404 or 405 without an error object: no such route there
     REQUEST_TIMEOUT     ignored   yes             408: about the connection, not the replica's health
@@ -61,6 +63,7 @@ class Outcome(Enum):
     FIRST_BYTE_TIMEOUT = "first_byte_timeout"
     TOO_SLOW = "too_slow"
     CREDENTIALS_REFUSED = "credentials_refused"
+    FORBIDDEN = "forbidden"
     UNKNOWN_MODEL = "unknown_model"
     UNSPOKEN = "unspoken"
     REQUEST_TIMEOUT = "request_timeout"
@@ -94,6 +97,7 @@ _MEANING: dict[Outcome, tuple[Verdict, Retry]] = {
     Outcome.FIRST_BYTE_TIMEOUT: (Verdict.FAILURE, Retry.NEXT_TIER),
     Outcome.TOO_SLOW: (Verdict.IGNORED, Retry.NEXT_TIER),
     Outcome.CREDENTIALS_REFUSED: (Verdict.IGNORED, Retry.NEXT_ENGINE),
+    Outcome.FORBIDDEN: (Verdict.IGNORED, Retry.NEXT_TARGET),
     Outcome.UNKNOWN_MODEL: (Verdict.IGNORED, Retry.NEXT_TARGET),
     Outcome.UNSPOKEN: (Verdict.IGNORED, Retry.NEXT_TARGET),
     Outcome.REQUEST_TIMEOUT: (Verdict.IGNORED, Retry.YES),
@@ -106,7 +110,7 @@ _MEANING: dict[Outcome, tuple[Verdict, Retry]] = {
 _OF_STATUS = {
     401: Outcome.CREDENTIALS_REFUSED,
     402: Outcome.CREDENTIALS_REFUSED,
-    403: Outcome.CREDENTIALS_REFUSED,
+    403: Outcome.FORBIDDEN,
     407: Outcome.CREDENTIALS_REFUSED,
     408: Outcome.REQUEST_TIMEOUT,
     429: Outcome.RATE_LIMITED,

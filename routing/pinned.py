@@ -27,6 +27,8 @@ def pinned(route: ModelRoute, endpoint: Endpoint, operation: str) -> ModelRoute:
         speakers={operation: tiers},
         line=Admission(_OPEN),
         overflows=False,
+        held=None,
+        notes=route.prefixes is not None,
         filters=(),
         hedging=None,
     )

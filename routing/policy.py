@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from routing.admission import IDLE_SHARE
 from routing.facts import RequestFacts
-from routing.filters import passed_over
+from routing.filters import refused
 from routing.model import Endpoint
 from routing.route import ModelRoute
 from routing.usable import last_resort
@@ -28,7 +28,9 @@ def choose(
     speakers = route.speakers.get(facts.operation)
     if speakers is None:
         return None
-    over: Collection[Endpoint] = passed_over(route, facts, now) if route.filters else ()
+    if route.held is not None:
+        speakers = route.held.among(speakers)
+    over: Collection[Endpoint] = refused(route, speakers, facts, now) if route.filters else ()
     skip = {*over, *tried} if over else tried
     late: Endpoint | None = None
     for picker in speakers.pickers:
@@ -58,7 +60,7 @@ def choose_with_room(
 
     When all are full, the one that would be asked all the same; None when nothing at all is available.
     """
-    pools = route.speakers[facts.operation].pools
+    pools = route.asked(facts.operation).pools
     full = {endpoint for pool in pools for endpoint in pool if is_full(endpoint, facts, route, now)}
     endpoint = choose(route, facts, now, rng, full)
     return endpoint, endpoint is not None and endpoint not in full

@@ -22,7 +22,7 @@ from routing.replica import NO_SLOT
 from routing.tokens import TokenEstimate
 
 if TYPE_CHECKING:
-    from routing.adapters import Adapter
+    from routing.adapters import Adapter, HeldAdapter
     from routing.ejection import EjectionSettings
     from routing.filters import Filter
     from routing.hedging import Hedging
@@ -102,6 +102,10 @@ class ModelRoute:
     """Engines whose replicas differ in the key that they are asked with: what one is refused, another may not be."""
     loads: frozenset[Adapter] = frozenset()
     """Those of them that are loaded on demand."""
+    held: HeldAdapter | None = None
+    """Who holds them; None where there are none, or everybody does."""
+    notes: bool = False
+    """Whether it is noted where requests are sent, for the sake of `prefixes` or of `loads`."""
     filters: tuple[Filter, ...] = ()
     """Asked in this order, before anything is picked."""
     hedging: Hedging | None = None
@@ -113,8 +117,15 @@ class ModelRoute:
     keeps_prompt: bool = False
     """Whether a feature of this route reads the prompt after the first byte of an answer; else it is dropped then."""
 
+    def asked(self, operation: str) -> Tiers:
+        """Those of `speakers` of this operation that adapters allow."""
+        whole = self.speakers[operation]
+        return whole if self.held is None else self.held.among(whole)
+
     def sent(self, facts: RequestFacts, endpoint: Endpoint) -> None:
-        """The request has gone to the endpoint, whose replica will hold its prompt."""
+        """The request has gone to the endpoint, whose replica will hold its prompt, and uses an adapter there."""
+        if self.held is not None:
+            self.held.sent(endpoint)
         if self.prefixes is not None and endpoint.state.slot != NO_SLOT:
             packed = self.prefixes.add(facts.prefix, endpoint.state.slot)
             if self.news is not None and packed:

@@ -2,7 +2,7 @@
 
 The proxy sees where we go and how much is said, never what: TLS is with the engine, through the tunnel. Source: RFC
 9110 section 9.3.6. The environment is read as curl and Python's urllib do: `HTTPS_PROXY` (or `https_proxy`) is for
-https engines, `NO_PROXY` names hosts and domains that are reached directly; loopback always is.
+https engines, `NO_PROXY` names hosts, domains, addresses and networks that are reached directly; loopback always is.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import base64
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 MOST_HEAD_BYTES: Final = 16 * 1024
+_OTHER_SCHEMES: Final = ("https", "socks4", "socks4a", "socks5", "socks5h")
 
 
 class ProxyRefused(OSError):
@@ -60,28 +61,54 @@ def proxy_of(url: str, written: str | None, environ: Mapping[str, str]) -> Proxy
         return None
     if written is not None:
         return parse_proxy(written)
-    named = environ.get("https_proxy") or environ.get("HTTPS_PROXY") or ""
-    if not named or not url.startswith("https:"):
+    variable = variable_for(url, environ)
+    if not variable:
         return None
+    named = environ[variable]
+    try:
+        return parse_proxy(named)
+    except ValueError:
+        scheme = named.partition("://")[0].lower()
+        what = f"names a proxy by {scheme}://" if scheme in _OTHER_SCHEMES else "names no proxy"
+        hint = "only http://host:port can be used; name one, or write the engine's proxy, or direct for none"
+        raise ValueError(f"{variable} of the environment {what}: {hint}") from None
+
+
+def variable_for(url: str, environ: Mapping[str, str]) -> str:
+    """The variable of the environment that names the proxy on the way to an engine; empty for none."""
+    variable = next((name for name in ("https_proxy", "HTTPS_PROXY") if environ.get(name)), "")
+    if not variable or not url.startswith("https:"):
+        return ""
     host = urlsplit(url).hostname or ""
-    if _passed(host, environ.get("no_proxy") or environ.get("NO_PROXY") or ""):
-        return None
-    return parse_proxy(named)
+    return "" if _passed(host, environ.get("no_proxy") or environ.get("NO_PROXY") or "") else variable
 
 
 def _passed(host: str, names: str) -> bool:
     """Whether a host is reached directly."""
+    address: IPv4Address | IPv6Address | None = None
     try:
-        loopback = ip_address(host).is_loopback
+        address = ip_address(host)
+        loopback = address.is_loopback
     except ValueError:
         loopback = host == "localhost" or host.endswith(".localhost")
-    if loopback:
+    return loopback or any(_names(name.strip().lower(), host, address) for name in names.split(","))
+
+
+def _names(name: str, host: str, address: IPv4Address | IPv6Address | None) -> bool:
+    """Whether one name of `NO_PROXY` is the host's: `*`, a domain, an address or a network, with a port or without."""
+    if name == "*":
         return True
-    for name in names.split(","):
-        domain = name.strip().lower().removeprefix("*").lstrip(".").partition(":")[0]
-        if name.strip() == "*" or (domain and (host == domain or host.endswith(f".{domain}"))):
-            return True
-    return False
+    if address is None:
+        domain = name.removeprefix("*").lstrip(".").partition(":")[0]
+        return bool(domain) and (host == domain or host.endswith(f".{domain}"))
+    if name.startswith("["):
+        name = name[1:].partition("]")[0]
+    elif name.count(":") == 1:
+        name = name.partition(":")[0]
+    try:
+        return address in ip_network(name, strict=False)
+    except ValueError:
+        return False
 
 
 async def tunnel(loop: asyncio.AbstractEventLoop, sock: socket.socket, proxy: Proxy, host: str, port: int) -> None:

@@ -5,15 +5,16 @@ Providers count requests and tokens, by the minute mostly; the scarcest of what 
     OpenAI, Azure, Groq, Fireworks, ...   x-ratelimit-{limit,remaining,reset}-{requests,tokens}, reset as `6m0s`, `12ms`
     Anthropic                             anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-..., a date
     Mistral                               x-ratelimit-{limit,remaining}-{req,tokens}-minute
+    OpenRouter                            x-ratelimit-{limit,remaining,reset}, reset in ms since 1970
 
-Where the reset is not told, or is a date, which would take a clock, it is taken to be half a minute away: the mean of a
-window of one minute. A limit of -1 (Azure's responses), or a word that cannot be read, says nothing.
+Where the reset is not told, or is a date in words, it is taken to be half a minute away: the mean of a window of one
+minute. A limit of -1 (Azure's responses), or a word that cannot be read, says nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 USUAL_RESET_S: Final = 30.0
@@ -23,6 +24,10 @@ _OPENAI: Final = b"x-ratelimit-"
 _ANTHROPIC: Final = b"anthropic-ratelimit-"
 _UNITS: Final = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
+_DATES_S: Final = 1e6
+"""No limit is reset in so many seconds, twelve days: from here on they are counted from 1970."""
+_DATES_MS: Final = 1e11
+"""In seconds that would be the year 5138."""
 _NUMBER: Final = re.compile(rb"[0-9]{1,15}")
 
 
@@ -36,8 +41,8 @@ class KeyLimits:
         self.reset_s: Final = reset_s
 
 
-def read_limits(headers: Sequence[tuple[bytes, bytes]]) -> KeyLimits | None:
-    """The scarcest limit that the headers tell; None where they tell none."""
+def read_limits(headers: Sequence[tuple[bytes, bytes]], wall: Callable[[], float]) -> KeyLimits | None:
+    """The scarcest limit that the headers tell; None where they tell none. `wall` tells Unix seconds."""
     told: dict[bytes, dict[bytes, bytes]] = {}
     for name, value in headers:
         if name.startswith(_OPENAI):
@@ -54,14 +59,21 @@ def read_limits(headers: Sequence[tuple[bytes, bytes]]) -> KeyLimits | None:
             continue
         ratio = min(1.0, int(left) / int(limit))
         if scarcest is None or ratio < scarcest.left_ratio:
-            scarcest = KeyLimits(ratio, _seconds(parts.get(b"reset", b"")))
+            scarcest = KeyLimits(ratio, _seconds(parts.get(b"reset", b""), wall))
     return scarcest
 
 
-def _seconds(reset: bytes) -> float:
-    """A duration as OpenAI writes it, or a plain number of seconds."""
+def _seconds(reset: bytes, wall: Callable[[], float]) -> float:
+    """A duration as OpenAI writes it, a plain number of seconds, or a date as one of seconds or milliseconds."""
     text = reset.decode("latin-1")
     found = _DURATION.findall(text)
     if found and "".join(number + unit for number, unit in found) == text:
         return min(MOST_RESET_S, sum(float(number) * _UNITS[unit] for number, unit in found))
-    return min(MOST_RESET_S, float(int(reset))) if _NUMBER.fullmatch(reset) else USUAL_RESET_S
+    if not _NUMBER.fullmatch(reset):
+        return USUAL_RESET_S
+    number = float(reset)
+    if number >= _DATES_MS:
+        number = number / 1e3 - wall()
+    elif number >= _DATES_S:
+        number -= wall()
+    return min(MOST_RESET_S, max(0.0, number))

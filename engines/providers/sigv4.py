@@ -16,11 +16,16 @@ Sign = Callable[[bytes, str, bytes], bytes]
 class Signing:
     """Whose signature, and for what."""
 
-    access_key_id: str
+    access_key_id: str = field(repr=False)
     secret_access_key: str = field(repr=False)
     session_token: str | None = field(repr=False)
     region: str
     service: str
+
+    @property
+    def secrets(self) -> tuple[str | None, ...]:
+        """What a request tells of it, and an answer must not."""
+        return self.access_key_id, self.session_token
 
 
 def signer(signing: Signing) -> Sign:

@@ -50,6 +50,8 @@ HINTS: Final = frozenset(
         "reasoning.summary",
     }
 )
+_OF_CONTENT: Final = ("tools.", "messages.", "input.", "response_format.", "text.format.")
+"""How the names begin of content that nobody but its own format can take."""
 _DEFAULTS: Final[dict[str, tuple[object, ...]]] = {
     "service_tier": ("auto", "default", "standard_only"),
     "logprobs": (False,),
@@ -77,7 +79,7 @@ def asked(request: ChatRequest) -> dict[str, str]:
 
 def needed(names: dict[str, str]) -> tuple[frozenset[str], frozenset[str]]:
     """Of what is asked: the parameters, and the content."""
-    content = frozenset(name for name in names if name in CONTENT or name.startswith("tools."))
+    content = frozenset(name for name in names if name in CONTENT or name.startswith(_OF_CONTENT))
     return frozenset(names) - content - HINTS, content
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -10,6 +10,8 @@ from engines.wire.lone_surrogates import reading
 from engines.wire.request import Unreadable
 
 T = TypeVar("T")
+WHOLE_BITS: Final = 63
+"""Of the whole numbers that engines read, beside the sign."""
 _KINDS: Final[dict[type, str]] = {
     str: "a text",
     int: "a whole number",
@@ -35,13 +37,15 @@ def without_nulls(members: dict[str, Any]) -> dict[str, Any]:
 
 def expected(value: object, kind: type[T], where: str) -> T:
     """`value`, which must be of this kind; a whole number may stand for a float. Raises Unreadable."""
+    param = where.split("[")[0].split(".")[0]
+    if kind is int and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and kind in (int, float):
+        if not -(2**WHOLE_BITS) <= value < 2**WHOLE_BITS:
+            raise Unreadable(f"`{where}` is too large a number", param)
+        return kind(value)  # type: ignore[call-arg]
     if isinstance(value, kind) and not (kind is not bool and isinstance(value, bool)):
         return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return cast("T", float(value))
-    if kind is int and isinstance(value, float) and value.is_integer():
-        return cast("T", int(value))
-    param = where.split("[")[0].split(".")[0]
     raise Unreadable(f"`{where}` should be {_KINDS[kind]}", None if " " in param else param)
 
 

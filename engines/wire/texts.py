@@ -173,7 +173,7 @@ def _of_part(part: _Part, at: int) -> Iterator[tuple[Place, str]]:
     if part.type in _TEXTS and (part.text or part.refusal):
         yield (at, 0, -1), part.text or part.refusal or ""
     elif part.type.endswith("tool_use") and part.name:
-        yield (at, 0, -1), f"{part.name} {bytes(part.input).decode()}"
+        yield (at, 0, -1), f"{part.name} {bytes(part.input).decode('utf-8', 'replace')}"
     elif part.type == "function_call" and part.name:
         yield (at, 0, -1), f"{part.name} {part.arguments or ''}"
     elif isinstance(part.content, list):

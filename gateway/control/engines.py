@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+import structlog
+
 from engines.http_engine import HttpEngine, HttpSettings
 from engines.pools import Pools, Trust
 from engines.port import Engine, Replica, Spawn
@@ -15,6 +17,8 @@ from gateway.fleet.specs import gather_trusts
 from gateway.fleet.steps import in_slices
 from gateway.settings import Settings
 
+log = structlog.get_logger()
+
 _AT_ONCE = 32
 """URLs to a step."""
 
@@ -22,9 +26,12 @@ _AT_ONCE = 32
 class Engines:
     """See the module. Its work is done in steps: with one worker the streams share its loop."""
 
-    def __init__(self, spawn: Spawn, roster: Roster) -> None:
+    def __init__(self, spawn: Spawn, roster: Roster, environ: Mapping[str, str] | None = None) -> None:
+        """`environ` may name proxies; None is the process's own."""
         self._roster = roster
-        self._pools = Pools(spawn)
+        self._pools = Pools(spawn, environ=environ)
+        self._by_environment: set[str] = set()
+        """The engines of which it was told that the environment's proxy is on the way."""
         self._written: dict[str, Built] = {}
         """Those whose replicas the configuration writes down; the health of launched ones their launcher watches."""
         self._found: dict[str, HttpEngine] = {}
@@ -61,10 +68,13 @@ class Engines:
                 _have(self._found[name], listed)
 
     def _check(self, settings: Settings) -> Iterator[None]:
-        for section in settings.engines.values():
-            trust = section.trust
+        for name, section in settings.engines.items():
+            trust, proxy = section.trust, section.http_settings().proxy
             for at, replica in enumerate(section.written_replicas() or (), 1):
-                self._pools.origin(replica.url, trust)
+                try:
+                    self._pools.origin(replica.url, trust, proxy)
+                except ValueError as error:
+                    raise ValueError(f"engine {name}: {error}") from None
                 if at % _AT_ONCE == 0:
                     yield
             yield
@@ -81,7 +91,9 @@ class Engines:
                 found[name] = self._finding(name, section.http_settings(timeout_s))
                 self._roster.enroll(name, observed[name])
             else:
-                yield from draft.put(name, section.http_settings(timeout_s), replicas)
+                built = section.http_settings(timeout_s)
+                yield from draft.put(name, built, replicas)
+                self._tell_proxy(name, built.proxy, replicas)
                 self._roster.enroll(name, Written(replicas))
             yield
         for name in self._roster.engines():
@@ -93,6 +105,15 @@ class Engines:
                 engine.let_go()
         self._written, self._observed, self._found = draft.engines, observed, found
         yield from draft.commit()
+
+    def _tell_proxy(self, name: str, proxy: str | None, replicas: Iterable[Replica]) -> None:
+        """Nobody wrote it into the configuration, so the log says it, once."""
+        if proxy is not None or name in self._by_environment:
+            return
+        variable = next((one for each in replicas if (one := self._pools.proxy_variable(each.url, proxy))), "")
+        if variable:
+            self._by_environment.add(name)
+            log.info("proxy_of_environment", engine=name, variable=variable)
 
     def _finding(self, name: str, settings: HttpSettings) -> HttpEngine:
         """The engine of replicas that are found: the one in use, if it is as it was."""

@@ -145,12 +145,15 @@ class StreamRelay(Sink):
                 self._recorder.note(self._out)
             self._reply.flush()
 
-    def done(self) -> None:
+    def _read_rest(self) -> None:
+        """Some servers leave the last blank line out; where the body ended as promised, the event is whole."""
         if self._held is not None:
-            # Some servers leave the last blank line out; the body ended as promised, so the event is whole.
             rest, self._held = self._held.rstrip(b"\r\n"), None
             if rest:
                 self.data(bytes(rest) + b"\n\n")
+
+    def done(self) -> None:
+        self._read_rest()
         if not self._judge.over:
             self._judge.done()
 

@@ -137,7 +137,8 @@ class TranslatedStream(StreamRelay):
         self._pass(self._judge.weigh(end, Finding(None, "", frozenset(), "", 0, b"", True)))
 
     def done(self) -> None:
-        if self._translation.finished and not self._judge.over and self._held is None:
+        self._read_rest()
+        if self._translation.finished and not self._judge.over:
             self._close()
         super().done()
 

@@ -125,6 +125,9 @@ def _engine(path: Path, engine: dict[str, Any], report: Report) -> None:
         report((*path, "api_keys"), "does not go with api_key", "a list may hold that one too")
     if engine.get("api_keys") is not None and (engine.get("launch") is not None or kind == "simulator"):
         report((*path, "api_keys"), "is for servers that are not launched here", "api_key: one is enough")
+    elif engine.get("api_keys") is not None and kind == "vllm":
+        what = "is for providers, whose keys have limits of their own: a vLLM server would count as several"
+        report((*path, "api_keys"), what, "api_key: one is enough")
     if (engine.get("api_key") or engine.get("api_keys")) is not None and isinstance(headers, dict):
         for name in headers:
             if name.lower() == "authorization":

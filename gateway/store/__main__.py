@@ -145,7 +145,11 @@ class Client:
     async def _note_gpu(self, message: GpuHours) -> None:
         """Until it is stored, or whoever told it is gone."""
         decode = msgspec.msgpack.Decoder(list[GpuHour]).decode
-        hours = [hour for data in message.slices for hour in decode(data)]
+        try:
+            hours = [hour for data in message.slices for hour in decode(data)]
+        except (msgspec.MsgspecError, ValueError) as error:  # sent again, it would be the same
+            log.error("gpu_hours_unreadable", run=message.run, number=message.number, why=type(error).__name__)
+            hours = []
         while not self._gone:
             state = await self._state()
             if not (state.refused or state.away):
@@ -226,15 +230,27 @@ async def write(listen_fd: int) -> None:
     url = store_url(start.url, data_dir)
     supervisor = Supervisor()
     name = f"writer{os.getpid()}-{os.urandom(3).hex()}"
+
+    def failed() -> None:
+        os._exit(1)  # another is started, and is sent all that was not confirmed
+
     writer = Writer(
         lambda: open_database(url),
         data_dir,
         name,
         retention_days=start.retention_days,
-        failed=lambda: os._exit(1),  # another is started, and is sent all that was not confirmed
+        failed=failed,
     )
     writer.start()
-    keeper = Keeper(lambda: ContentTable(url), data_dir, name, retention_days=start.content_retention_days)
+    keeper = Keeper(
+        lambda: ContentTable(url),
+        data_dir,
+        name,
+        retention_days=start.content_retention_days,
+        courtesy=writer.courtesy,
+        after_records=writer.idle.wait,
+        failed=failed,
+    )
     keeper.start()
     clients = Clients()
     listening = socket.socket(fileno=listen_fd)

@@ -20,8 +20,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from gateway.store.contents.keeper import STORED
-from gateway.store.contents.redaction import REDACTION, WITHHELD
+from gateway.store.contents.keeper import REASONS, STORED
 from gateway.store.messages import (
     AskRead,
     AskSpent,
@@ -107,7 +106,7 @@ class StoreProcess:
         metrics.watch_count(RECORDS_STORED, (), lambda: self._before.stored + self.state.stored)
         metrics.watch_count(RECORDS_LOST, (), lambda: self._before.lost + self.state.lost)
         metrics.watch_count(CONTENTS_STORED, (), lambda: self._contents(STORED))
-        for reason in (REDACTION, WITHHELD, "disk"):
+        for reason in REASONS:
             metrics.watch_count(CONTENTS_DROPPED, (reason,), functools.partial(self._contents, reason))
         metrics.watch(RECORDS_SPILLED, lambda: [((), float(self.state.spilled_bytes))])
         metrics.watch(STORE_AWAY, lambda: [((), float(bool(self.state.away)))])

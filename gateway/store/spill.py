@@ -17,6 +17,7 @@ from pathlib import Path
 
 _HEAD = struct.Struct("<II")
 SUFFIX = ".spill"
+SET_ASIDE = ".unreadable"
 MAX_FILE_BYTES = 8 * 1024 * 1024
 """A new file is begun after so many: the writer reads one in .3 s, and takes what has come meanwhile before another."""
 
@@ -92,8 +93,8 @@ def spilled_bytes(data_dir: Path) -> int:
 
 @contextlib.contextmanager
 def next_spilled(data_dir: Path) -> Iterator[tuple[Path, Iterator[bytes]] | None]:
-    """The oldest file that nobody appends to, and its frames; None without one. Remove the file once they are stored:
-    nobody else reads it meanwhile."""
+    """The oldest file that nobody appends to, and its frames; None without one. Remove the file once they are stored,
+    or set it aside: nobody else reads it meanwhile."""
     paths = sorted(directory_of(data_dir).glob(f"*{SUFFIX}"), key=_age)
     with contextlib.ExitStack() as stack:
         for path in paths:
@@ -106,6 +107,11 @@ def next_spilled(data_dir: Path) -> Iterator[tuple[Path, Iterator[bytes]] | None
                 yield path, _frames(file.read())
                 return
         yield None
+
+
+def set_aside(path: Path) -> Path:
+    """Keep a file of which not all could be stored, where nobody reads it again; returns what it is called then."""
+    return path.rename(path.with_suffix(SET_ASIDE))
 
 
 def _age(path: Path) -> float:

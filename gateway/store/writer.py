@@ -24,7 +24,7 @@ from gateway.store.courtesy import Courtesy
 from gateway.store.database import Database, DatabaseAway, DatabaseRefused, Records
 from gateway.store.messages import Batch, State
 from gateway.store.settled import ended_runs
-from gateway.store.spill import Spill, next_spilled, spilled_bytes
+from gateway.store.spill import Spill, next_spilled, set_aside, spilled_bytes
 
 ENOUGH_RECORDS = 1_000
 """For one transaction: more make nothing faster."""
@@ -83,6 +83,8 @@ class Writer:
         self._refused = ""
         self._stored = 0
         self._lost = 0
+        self._left_out = 0
+        """Batches that could not be read and records that the database did not take."""
         self._retry_at_s = 0.0
         self._swept_at_s = 0.0
         self._ended: set[str] = set()
@@ -90,6 +92,9 @@ class Writer:
         self.opened = threading.Event()
         """Set once it is known whether the database can be used."""
         self.courtesy = Courtesy()
+        self.idle = threading.Event()
+        """Not set while records are written: who else writes to the database waits for it."""
+        self.idle.set()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -121,11 +126,20 @@ class Writer:
             log.exception("writer_failed")
             self._failed()
         finally:
+            self.courtesy.end()
             self.opened.set()
 
     def _step(self) -> bool:
         """Take what came and write it; returns False after the last."""
         items, last = self._take()
+        self.idle.clear()
+        try:
+            self._act(items, last)
+        finally:
+            self.idle.set()
+        return not last
+
+    def _act(self, items: list[Item], last: bool) -> None:
         if self._database is None and not self._refused and (last or clock.monotonic() >= self._retry_at_s):
             self._open()
         if items or self._kept:
@@ -135,7 +149,6 @@ class Writer:
             self._sweep(last)
         if last:
             self._end()
-        return not last
 
     def _take(self) -> tuple[list[Item], bool]:
         """What comes until it is enough, or the first has waited for `gather_s`; True with the last."""
@@ -182,6 +195,7 @@ class Writer:
             try:
                 read.append(Records(batch.run, [record for one in batch.slices for record in arrived(one)]))
             except _UNREADABLE as error:
+                self._left_out += 1
                 log.error("batch_unreadable", run=batch.run, number=batch.number, why=str(error))
         try:
             return self._database.insert(read)
@@ -195,6 +209,7 @@ class Writer:
                 except DatabaseAway:
                     raise
                 except Exception:
+                    self._left_out += 1
                     log.exception("record_refused", record=one.records[0].record_id)
             return stored
 
@@ -250,7 +265,9 @@ class Writer:
             self._lose(error)
 
     def _ingest_one(self) -> bool:
-        """Store a file's records and remove it; returns whether there was one."""
+        """Store a file's records and remove it; returns whether there was one. With anything in it that could not be
+        stored it is set aside instead: another version may read it."""
+        before = self._left_out
         with next_spilled(self._data_dir) as found:
             if found is None:
                 return False
@@ -259,14 +276,17 @@ class Writer:
             for frame in frames:
                 try:
                     some.append(self._decode_batch(frame))
-                except _UNREADABLE as error:
-                    log.error("batch_unreadable", file=path.name, why=str(error))
+                except _UNREADABLE:
+                    self._left_out += 1
                 if sum(batch.count for batch in some) >= ENOUGH_RECORDS:
                     self._stored += self._insert(some)
                     some = []
             if some:
                 self._stored += self._insert(some)
-            path.unlink()
+            if left_out := self._left_out - before:
+                log.error("spill_unreadable", left_out=left_out, kept_as=str(set_aside(path)))
+            else:
+                path.unlink()
         return True
 
     def _count_ended(self, last: bool) -> None:

@@ -84,3 +84,54 @@ def test_a_404_about_the_clients_own_request_passes_as_it_is() -> None:
     _, client = bench.begin(stream=False)
     bench.calls[0].answer(404, OWN, JSON)
     assert (client.status, client.body, len(bench.calls)) == (404, OWN, 1)
+
+
+FLAGGED = json.dumps({"error": {"code": 403, "message": "flagged", "metadata": {"reasons": ["violence"]}}}).encode()
+NOT_GRANTED = error(code="model_not_found", message="Project p has no access to model up")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"), [(FLAGGED, 403, b"flagged"), (NOT_GRANTED, 502, b"does not allow the gateway")]
+)
+def test_a_403_about_a_request_sets_no_key_aside(body: bytes, status: int, said: bytes) -> None:
+    bench = Bench(StepClock(), 3, retry=NO_RETRY)
+    _, client = bench.begin(stream=False)
+    bench.calls[0].answer(403, body)
+    assert (client.status, len(bench.calls)) == (status, 1)
+    assert said in client.body
+    assert b"Project p" not in client.body
+    assert [state.aside_until_s for state in bench.table] == [0.0, 0.0, 0.0]
+
+
+def test_a_403_about_a_request_may_be_answered_elsewhere() -> None:
+    bench = Bench(StepClock(), 1, 1, retry=NO_RETRY)
+    _, client = bench.begin(stream=False)
+    bench.calls[0].answer(403, FLAGGED)
+    bench.calls[1].answer(200, answer())
+    assert (client.status, bench.ledger.fallbacks) == (200, [("t0", "t1")])
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (401, b""),
+        (402, b""),
+        (403, error(message="This API key is disabled.")),
+        (429, error(type="insufficient_quota", code="insufficient_quota")),
+    ],
+)
+def test_a_key_that_is_refused_or_spent_stands_aside_ever_longer(now: StepClock, status: int, body: bytes) -> None:
+    bench = Bench(now, 1, retry=NO_RETRY)
+    (state,) = bench.table
+    for aside_s in (60.0, 120.0, 240.0, 480.0, 600.0, 600.0):
+        bench.begin(stream=False)
+        bench.calls[-1].answer(status, body)
+        assert state.aside_until_s == now.now_s + aside_s
+        now.now_s += aside_s
+
+
+def test_a_rate_limit_of_seconds_sets_no_key_aside(now: StepClock) -> None:
+    bench = Bench(now, 1, retry=NO_RETRY)
+    bench.begin(stream=False)
+    bench.calls[0].answer(429, error(code="rate_limit_exceeded"))
+    assert [state.aside_until_s for state in bench.table] == [0.0]

@@ -85,3 +85,15 @@ def test_a_key_that_is_refused_says_nothing_of_another(keyed: frozenset[str], ne
         assert state.choose(0.0, random.Random(1)) is second
         last = retry.next(state, retry.FailedAttempt(second, Outcome.CREDENTIALS_REFUSED), 0.0, random.Random(1))
         assert last == retry.GiveUp("not_retryable")
+
+
+def test_a_request_that_is_forbidden_does_not_walk_through_the_keys() -> None:
+    targets = (TargetSpec("a", "up", ("key1", "key2"), SPOKEN, 0), TargetSpec("b", "up", ("0",), SPOKEN, 0))
+    route = build_fleet([ModelSpec("m", targets, keyed=frozenset({"a"}))], ReplicaTable()).models["m"]
+    state = retry.RetryState(route, FACTS)
+    first, _, other = endpoints(route)
+    rng = random.Random(1)
+    assert isinstance(retry.next(state, retry.FailedAttempt(first, Outcome.FORBIDDEN), 0.0, rng), retry.Wait)
+    assert state.choose(0.0, rng) is other
+    last = retry.next(state, retry.FailedAttempt(other, Outcome.FORBIDDEN), 0.0, rng)
+    assert last == retry.GiveUp("not_retryable")

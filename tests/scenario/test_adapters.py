@@ -317,3 +317,15 @@ async def test_a_change_of_the_configuration_forgets_what_is_no_adapter_any_more
         await plane._adapters.look()
         assert frozenset() == gateway.worker.fleet.adapters.holders("e", "sql")
         assert [] == plane._adapters.known().replicas[0].adapters
+
+
+async def test_adapters_are_told_of_as_used_when_requests_were_sent_for_them() -> None:
+    async with serving(("sql", "law"), load=True) as (_, gateway):
+        for name in ("law", "sql", "own", "base"):
+            await gateway.chat(name)
+        used = gateway.worker.fleet.adapters.used
+        assert [("e", "law"), ("e", "sql")] == list(used)
+        gateway.worker._adapters._tell()
+        assert {} == used
+        await gateway.until(lambda: "e" in gateway.plane._adapters._served)
+        assert {"law", "sql"} == gateway.plane._adapters._served["e"].used_s.keys()

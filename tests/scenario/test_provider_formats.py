@@ -9,7 +9,7 @@ import pytest
 
 from engines.eventstream import encode
 from tests.engines.wire.translation import streams
-from tests.scenario.gateway import events_of, one_model, running_gateway
+from tests.scenario.gateway import HELLO, events_of, one_model, running_gateway
 from tests.scenario.upstream import Answer, Upstream, running_upstream, stream
 
 pytestmark = pytest.mark.anyio
@@ -56,6 +56,21 @@ async def test_a_stream_comes_as_chunks_of_a_chat(kind: str) -> None:
             assert ("tool_calls", "reported", "") == (record.finish_reason, record.usage_source, record.error)
             request = upstream.received[0]
             assert (PATHS[kind], KEYS[kind][1]) == (request.path, request.header(KEYS[kind][0]))
+
+
+async def test_a_stream_without_its_last_blank_line_is_closed_as_any_other() -> None:
+    async with running_upstream(stream(streams.GEMINI.rstrip())) as upstream:
+        async with running_gateway(one_model(engine("gemini", upstream.url))) as gateway:
+            chat = events_of((await gateway.chat(stream=True, stream_options={"include_usage": True})).text)
+            assert "tool_calls" == chat[-3]["choices"][0]["finish_reason"]
+            assert (chat[-2]["choices"], chat[-1]) == ([], "[DONE]")
+            assert chat[-2]["usage"]["completion_tokens"] > 0
+            body = {"model": "chat", "max_tokens": 9, "stream": True, "messages": HELLO}
+            told = (await gateway.http.post("/v1/messages", json=body)).text
+            assert [1, 1] == [told.count(f"event: {name}\n") for name in ("message_delta", "message_stop")]
+            for number in (0, 1):
+                record = await gateway.records.of(number)
+                assert ("tool_calls", "reported", "") == (record.finish_reason, record.usage_source, record.error)
 
 
 async def asked(upstream: Upstream, kind: str, **fields: Any) -> Any:

@@ -390,6 +390,8 @@ async def test_what_may_be_dropped_is_named() -> None:
         async with running_gateway(config) as gateway:
             answer = await gateway.chat(logit_bias={"1": 2}, seed=4, max_tokens=3)
             assert (200, "logit_bias, seed") == (answer.status_code, answer.headers["x-penstock-dropped-params"])
+            answer = await gateway.chat(n=2, max_tokens=3)
+            assert (200, "n") == (answer.status_code, answer.headers["x-penstock-dropped-params"])
             answer = await gateway.chat(response_format={"type": "json_object"})
             assert (400, "response_format") == (answer.status_code, answer.json()["error"]["param"])
 

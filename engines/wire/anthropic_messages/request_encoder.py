@@ -59,7 +59,8 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
         "max_tokens": MAX_TOKENS if request.max_tokens is None else request.max_tokens,
         "messages": messages(request.turns),
     }
-    system = [_part(part) for turn in request.turns if turn.role == "system" for part in turn.parts]
+    told = [_part(part) for turn in request.turns if turn.role == "system" for part in turn.parts]
+    system = [block for block in told if block]
     if system:
         plain = len(system) == 1 and len(system[0]) == 2
         body["system"] = system[0]["text"] if plain else system

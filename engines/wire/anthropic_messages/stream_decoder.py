@@ -47,12 +47,14 @@ FINISH: Final = {
 class MessagesStreamDecoder(StreamDecoder):
     """One stream of named events."""
 
-    __slots__ = ("_calls", "_finished")
+    __slots__ = ("_calls", "_finished", "_inputs")
 
     def __init__(self) -> None:
         self._finished = False
         self._calls: dict[int, int] = {}
         """Index of a block -> number of the call that it is."""
+        self._inputs: dict[int, str] = {}
+        """Index of a call's block -> its whole input, as its start told it: some servers send no more of it."""
 
     @property
     def finished(self) -> bool:
@@ -74,7 +76,7 @@ class MessagesStreamDecoder(StreamDecoder):
             block = streamed.content_block
             return NOTHING if block is None else self._block(streamed.index, block)
         if kind == "content_block_stop":
-            return NOTHING
+            return self._stop(streamed.index) if self._inputs else NOTHING
         if kind == "ping":
             return [Ping()]
         if kind == "error" or is_truthy(streamed.error):
@@ -95,7 +97,10 @@ class MessagesStreamDecoder(StreamDecoder):
             call = self._calls.get(index)
             if call is None:
                 return [events.unknown_event("input of no call")]
-            return [ToolArgs(call, delta.partial_json)] if delta.partial_json else NOTHING
+            if not delta.partial_json:
+                return NOTHING
+            self._inputs.pop(index, None)
+            return [ToolArgs(call, delta.partial_json)]
         if kind == "thinking_delta":
             return [Reasoning(delta.thinking, "", "", NAME)] if delta.thinking else NOTHING
         if kind == "signature_delta":
@@ -108,7 +113,13 @@ class MessagesStreamDecoder(StreamDecoder):
         said = said_by(block, len(self._calls))
         if said and isinstance(said[0], ToolStart):
             self._calls[index] = said[0].index
+            if block.input:
+                self._inputs[index] = msgspec.json.encode(block.input).decode()
         return said
+
+    def _stop(self, index: int) -> Sequence[Event]:
+        told = self._inputs.pop(index, None)
+        return NOTHING if told is None else [ToolArgs(self._calls[index], told)]
 
     def _message_delta(self, streamed: Streamed) -> Sequence[Event]:
         said: list[Event] = []
@@ -126,7 +137,7 @@ def _start(streamed: Streamed) -> Sequence[Event]:
     message = streamed.message
     if message is None:
         return NOTHING
-    said: list[Event] = [Start(message.id, message.model)]
+    said: list[Event] = [Start(message.id or "", message.model or "")]
     usage = normalised(message.usage)
     if usage is not None:
         said.append(Counted(usage))
@@ -135,16 +146,17 @@ def _start(streamed: Streamed) -> Sequence[Event]:
 
 def said_by(block: Block, calls: int) -> list[Event]:
     """What a block says, begun or whole; `calls` were begun before it. A call's arguments are not here: of one that has
-    just begun they are an empty object."""
+    just begun they are an empty object, as a rule."""
     kind = block.type
     if kind == "text":
         return [Text(block.text)] if block.text else []
     if kind == "tool_use":
-        return [ToolStart(calls, block.id, block.name)]
+        return [ToolStart(calls, block.id or "", block.name or "")]
     if kind == "thinking":
-        return [Reasoning(block.thinking, block.signature, "", NAME)] if block.thinking or block.signature else []
+        thought, signature = block.thinking or "", block.signature or ""
+        return [Reasoning(thought, signature, "", NAME)] if thought or signature else []
     if kind == "redacted_thinking":
-        return [Reasoning("", "", block.data, NAME)]
+        return [Reasoning("", "", block.data or "", NAME)]
     return [events.unknown_event(kind)]
 
 
@@ -179,7 +191,7 @@ def decode_answer(body: bytes) -> Sequence[Event]:
         return [_failure(body)]
     if is_truthy(message.error) or message.content is None:
         return [_failure(body)]
-    said: list[Event] = [Start(message.id, message.model)]
+    said: list[Event] = [Start(message.id or "", message.model or "")]
     calls = 0
     for block in message.content:
         said += said_by(block, calls)

@@ -67,12 +67,12 @@ class ConverseStreamDecoder(StreamDecoder):
         except eventstream.Damaged as error:
             return [Failed(f"the engine's stream is damaged: {error}", DAMAGED_STATUS)]
         name = message.name
+        if message.kind != "event":
+            return [failure(message)]
         try:
             streamed = reading(decode_event, message.payload)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return [events.unknown_event(name)]
-        if message.kind != "event":
-            return [Failed(streamed.message or name or refusals.UNSAID, STATUSES.get(name, 500))]
         if name == "contentBlockDelta":
             delta = streamed.delta
             return NOTHING if delta is None else self._delta(streamed.content_block_index, delta)
@@ -109,6 +109,17 @@ class ConverseStreamDecoder(StreamDecoder):
         if delta.reasoning_content is not None:
             return thought(delta.reasoning_content)
         return NOTHING if delta.citation is not None else [events.unknown_event("a delta of no known kind")]
+
+
+def failure(message: eventstream.Message) -> Event:
+    """An exception, which has a payload, or an error, which has headers alone (`:error-code`, `:error-message`)."""
+    name = message.name
+    try:
+        said: str | None = reading(decode_event, message.payload).message
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        said = None  # its headers say enough
+    told = said or message.headers.get(":error-message") or name or refusals.UNSAID
+    return Failed(told, STATUSES.get(name[:1].lower() + name[1:], 500))
 
 
 def thought(said: Thought) -> Sequence[Event]:

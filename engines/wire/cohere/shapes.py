@@ -5,8 +5,11 @@ Their defaults are not all literals, so this module is not compiled.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
+from engines.wire.odd_counts import MOST
 from engines.wire.refusals import NULL
 
 
@@ -32,21 +35,25 @@ class Message(msgspec.Struct):
     tool_calls: Call | list[Call] | None = None
 
 
+Count = Annotated[float, msgspec.Meta(ge=0, le=MOST)]
+"""Tokens, which it tells as floats."""
+
+
 class Tokens(msgspec.Struct):
-    input_tokens: float | None = None
-    output_tokens: float | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
 
 
 class WireUsage(msgspec.Struct):
     billed_units: Tokens | None = None
     tokens: Tokens | None = None
-    cached_tokens: float | None = None
+    cached_tokens: Count | None = None
 
 
 class Delta(msgspec.Struct):
     message: Message | None = None
     finish_reason: str | None = None
-    usage: WireUsage | None = None
+    usage: msgspec.Raw = NULL
     error: str | None = None
 
 
@@ -63,9 +70,10 @@ class Answer(msgspec.Struct):
     id: str | None = None
     message: Message | None = None
     finish_reason: str | None = None
-    usage: WireUsage | None = None
+    usage: msgspec.Raw = NULL
     error: msgspec.Raw = NULL
 
 
 decode_event = msgspec.json.Decoder(Streamed).decode
+decode_usage = msgspec.json.Decoder(WireUsage | None).decode
 decode_answer = msgspec.json.Decoder(Answer).decode

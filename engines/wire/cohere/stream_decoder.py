@@ -11,10 +11,11 @@ from engines.model import Usage
 from engines.sse import payload
 from engines.wire import events, refusals
 from engines.wire.codec import StreamDecoder
-from engines.wire.cohere.shapes import Answer, Block, Call, Delta, Message, WireUsage, decode_event
+from engines.wire.cohere.shapes import Answer, Block, Call, Delta, Message, WireUsage, decode_event, decode_usage
 from engines.wire.cohere.shapes import decode_answer as decode_whole
 from engines.wire.events import Counted, End, Event, Failed, Finish, Reasoning, Start, Text, ToolArgs, ToolStart
 from engines.wire.lone_surrogates import reading
+from engines.wire.odd_counts import usage_of
 from engines.wire.refusals import is_truthy
 
 NOTHING: Final[Sequence[Event]] = ()
@@ -87,8 +88,9 @@ class CohereStreamDecoder(StreamDecoder):
 
     def _ending(self, delta: Delta) -> Sequence[Event]:
         said: list[Event] = []
-        if delta.usage is not None:
-            said.append(Counted(usage_of(delta.usage)))
+        usage = normalised(delta.usage)
+        if usage is not None:
+            said.append(Counted(usage))
         ended = ending(delta.finish_reason or "", delta.error)
         said.append(ended)
         if isinstance(ended, Finish):
@@ -131,8 +133,11 @@ def calls_of(message: Message) -> list[Call]:
     return calls if isinstance(calls, list) else [calls]
 
 
-def usage_of(usage: WireUsage) -> Usage:
+def normalised(raw: msgspec.Raw) -> Usage | None:
     """What is billed, where it is said: prices are of that."""
+    usage = usage_of(raw, decode_usage, WireUsage, "billed_units", "tokens")
+    if usage is None:
+        return None
     counts = usage.billed_units or usage.tokens
     if counts is None:
         return Usage(0, 0)
@@ -163,8 +168,9 @@ def decode_answer(body: bytes) -> Sequence[Event]:
         said.append(ToolStart(at, call.id or "", (function.name if function is not None else None) or ""))
         if function is not None and function.arguments:
             said.append(ToolArgs(at, function.arguments))
-    if answer.usage is not None:
-        said.append(Counted(usage_of(answer.usage)))
+    usage = normalised(answer.usage)
+    if usage is not None:
+        said.append(Counted(usage))
     if answer.finish_reason:
         said.append(ending(answer.finish_reason, None))
     return said

@@ -17,6 +17,7 @@ from engines.wire.request import (
     ReasoningWish,
     ResultPart,
     TextPart,
+    ThoughtPart,
     Tool,
     Turn,
     Unreadable,
@@ -138,7 +139,11 @@ def _part(part: Part, names: dict[str, str]) -> dict[str, Any]:
         told: dict[str, Any] = {"id": part.id, "name": name, "response": response}
         media = [_part(one, names) for one in part.parts if not isinstance(one, TextPart)]
         return {"functionResponse": told | ({"parts": media} if media else {})}
-    return {}  # what another model thought
+    assert isinstance(part, ThoughtPart)
+    if part.origin == NAME and part.signature:
+        thought = {"thought": True} if part.text else {}
+        return {"text": part.text, "thoughtSignature": part.signature} | thought
+    return {}  # what another model thought, or nobody signed
 
 
 def _inline(media_type: str, data: str) -> dict[str, Any]:

@@ -14,17 +14,17 @@ from engines.wire.refusals import NULL
 
 
 class FunctionCall(msgspec.Struct, rename="camel"):
-    name: str = ""
+    name: str | None = None
     args: dict[str, Any] | None = None
-    id: str = ""
+    id: str | None = None
     partial_args: list[Any] | None = None
-    will_continue: bool = False
+    will_continue: bool | None = None
 
 
 class Part(msgspec.Struct, rename="camel"):
     text: str | None = None
-    thought: bool = False
-    thought_signature: str = ""
+    thought: bool | None = None
+    thought_signature: str | None = None
     function_call: FunctionCall | None = None
     inline_data: msgspec.Raw = NULL
     file_data: msgspec.Raw = NULL
@@ -40,7 +40,7 @@ class Candidate(msgspec.Struct, rename="camel"):
     content: Content | None = None
     finish_reason: str | None = None
     finish_message: str | None = None
-    index: int = 0
+    index: int | None = None
 
 
 class Feedback(msgspec.Struct, rename="camel"):
@@ -61,10 +61,11 @@ class Answer(msgspec.Struct, rename="camel"):
 
     candidates: list[Candidate] | None = None
     prompt_feedback: Feedback | None = None
-    usage_metadata: UsageMetadata | None = None
-    model_version: str = ""
-    response_id: str = ""
+    usage_metadata: msgspec.Raw = NULL
+    model_version: str | None = None
+    response_id: str | None = None
     error: msgspec.Raw = NULL
 
 
+decode_usage = msgspec.json.Decoder(UsageMetadata | None).decode
 decode = msgspec.json.Decoder(Answer).decode

@@ -12,8 +12,9 @@ from engines.sse import payload
 from engines.wire import events, refusals
 from engines.wire.codec import StreamDecoder
 from engines.wire.events import Counted, Event, Failed, Finish, Reasoning, Refused, Start, Text, ToolArgs, ToolStart
-from engines.wire.gemini.shapes import Answer, Candidate, FunctionCall, Part, UsageMetadata, decode
+from engines.wire.gemini.shapes import Answer, Candidate, FunctionCall, Part, UsageMetadata, decode, decode_usage
 from engines.wire.lone_surrogates import reading
+from engines.wire.odd_counts import usage_of
 from engines.wire.refusals import NULL, is_truthy
 
 NAME: Final = "gemini"
@@ -74,15 +75,16 @@ class GeminiStreamDecoder(StreamDecoder):
         if is_truthy(answer.error):
             return [_failure(data)]
         said: list[Event] = []
-        if answer.candidates is None and answer.prompt_feedback is None and answer.usage_metadata is None:
+        if answer.candidates is None and answer.prompt_feedback is None and answer.usage_metadata is NULL:
             return [_failure(data)]
         if not self._begun:
             self._begun = True
-            said.append(Start(answer.response_id, answer.model_version))
-        if answer.usage_metadata is not None:
-            said.append(Counted(usage_of(answer.usage_metadata)))
+            said.append(Start(answer.response_id or "", answer.model_version or ""))
+        usage = normalised(answer.usage_metadata)
+        if usage is not None:
+            said.append(Counted(usage))
         for candidate in answer.candidates or ():
-            if candidate.index == 0:
+            if not candidate.index:
                 self._candidate(candidate, said)
         feedback = answer.prompt_feedback
         if not answer.candidates and feedback is not None and feedback.block_reason:
@@ -105,13 +107,16 @@ class GeminiStreamDecoder(StreamDecoder):
     def _part(self, part: Part, said: list[Event]) -> None:
         call = part.function_call
         if call is not None:
-            self._call(call, part.thought_signature, said)
-        elif part.text is not None:
-            if part.text:
-                said.append(Reasoning(part.text, "", "", NAME) if part.thought else Text(part.text))
-        elif part.inline_data is not NULL or part.file_data is not NULL:
+            self._call(call, part.thought_signature or "", said)
+            return
+        signature = part.thought_signature or ""
+        if part.text and not part.thought:
+            said.append(Text(part.text))
+        if (part.text and part.thought) or signature:
+            said.append(Reasoning((part.text or "") if part.thought else "", signature, "", NAME))
+        if is_truthy(part.inline_data) or is_truthy(part.file_data):
             said.append(events.unknown_event("a part that is no text"))
-        elif part.executable_code is not NULL or part.code_execution_result is not NULL:
+        elif is_truthy(part.executable_code) or is_truthy(part.code_execution_result):
             said.append(events.unknown_event("code that was run"))
 
     def _call(self, call: FunctionCall, signature: str, said: list[Event]) -> None:
@@ -120,7 +125,7 @@ class GeminiStreamDecoder(StreamDecoder):
             return
         number = self._calls
         self._calls = number + 1
-        said.append(ToolStart(number, call.id or "", call.name, signature))
+        said.append(ToolStart(number, call.id or "", call.name or "", signature))
         said.append(ToolArgs(number, msgspec.json.encode(call.args or {}).decode()))
 
     def _ending(self, reason: str, message: str | None) -> Event:
@@ -132,7 +137,12 @@ class GeminiStreamDecoder(StreamDecoder):
         return Finish(events.TOOL_CALLS if finish == events.STOP and self._calls else finish)
 
 
-def usage_of(counts: UsageMetadata) -> Usage:
+def normalised(raw: msgspec.Raw) -> Usage | None:
+    if raw is NULL:
+        return None
+    counts = usage_of(raw, decode_usage, UsageMetadata)
+    if counts is None:
+        return None
     thoughts = counts.thoughts_token_count or 0
     return Usage(
         (counts.prompt_token_count or 0) + (counts.tool_use_prompt_token_count or 0),

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from engines.wire.openai_chat.shapes import WireUsage
 from engines.wire.refusals import NULL
 
 
@@ -29,7 +28,7 @@ class Call(msgspec.Struct):
 class Block(msgspec.Struct):
     """One of Anthropic's, which other gateways pass on beside the text of the thought."""
 
-    type: str = ""
+    type: str | None = None
     thinking: str | None = None
     signature: str | None = None
     data: str | None = None
@@ -44,11 +43,11 @@ class Delta(msgspec.Struct):
     refusal: str | None = None
     tool_calls: list[Call] | None = None
     thinking_blocks: list[Block] | None = None
-    function_call: msgspec.Raw = NULL
+    function_call: Function | None = None  # what OpenAI's first models called by
 
 
 class Choice(msgspec.Struct):
-    index: int = 0
+    index: int | None = None
     delta: Delta | None = None
     message: Delta | None = None
     finish_reason: str | None = None
@@ -62,7 +61,7 @@ class Answer(msgspec.Struct):
     model: str | None = None
     service_tier: str | None = None
     choices: list[Choice] | None = None
-    usage: WireUsage | None = None
+    usage: msgspec.Raw = NULL
     error: msgspec.Raw = NULL
 
 

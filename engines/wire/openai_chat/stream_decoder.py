@@ -24,12 +24,16 @@ from engines.wire.events import (
     ToolStart,
 )
 from engines.wire.lone_surrogates import reading
+from engines.wire.odd_counts import usage_of
 from engines.wire.openai_chat.content import Answer, Call, Choice, Delta, decode_whole
 from engines.wire.openai_chat.dialect import normalised
-from engines.wire.refusals import is_truthy
+from engines.wire.openai_chat.shapes import WireUsage, decode_usage
+from engines.wire.refusals import NULL, is_truthy
 
 ANTHROPIC: Final = "anthropic_messages"
 NOTHING: Final[Sequence[Event]] = ()
+LEGACY_INDEX: Final = -1
+"""Stands for the index of the one call that `function_call` makes: no engine has it."""
 
 FINISH: Final = {
     "stop": events.STOP,
@@ -46,16 +50,18 @@ MISTRALS_FINISH: Final = {**FINISH, "model_length": events.LENGTH, "error": ""}
 class ChatStreamDecoder(StreamDecoder):
     """One stream of chunks."""
 
-    __slots__ = ("_begun", "_calls", "_finish", "_finished", "_sole")
+    __slots__ = ("_begun", "_by_id", "_by_index", "_finish", "_finished", "_ids")
 
     def __init__(self, finish: dict[str, str] | None = None) -> None:
         """`finish`: the table of reasons, where it is not OpenAI's."""
         self._finish = FINISH if finish is None else finish
         self._begun = False
         self._finished = False
-        self._calls: dict[int, int] = {}
+        self._by_index: dict[int, int] = {}
         """The engine's index of a call -> ours."""
-        self._sole = 0
+        self._by_id: dict[str, int] = {}
+        self._ids: list[str] = []
+        """The engine's id of each call, in our order."""
 
     @property
     def finished(self) -> bool:
@@ -74,47 +80,67 @@ class ChatStreamDecoder(StreamDecoder):
         if is_truthy(chunk.error):
             return [failure(data)]
         said: list[Event] = []
-        if chunk.choices is None and chunk.usage is None:
+        if chunk.choices is None and chunk.usage is NULL:
             return [failure(data)]
         if not self._begun and chunk.choices:
             self._begun = True
             said.append(Start(chunk.id or "", chunk.model or ""))
         for choice in chunk.choices or ():
-            if choice.index == 0:
+            if not choice.index:
                 delta = choice.delta
                 if delta is not None:
                     self._say(delta, said)
                 if choice.finish_reason:
                     self._end(choice, said)
-        if chunk.usage is not None:
-            said.append(Counted(normalised(chunk.usage, chunk.service_tier)))
+        if chunk.usage is not NULL:
+            _count(chunk, said)
         return said
 
     def _say(self, delta: Delta, said: list[Event]) -> None:
         say(delta, said)
         for call in delta.tool_calls or ():
             self._call(call, said)
+        if delta.function_call is not None:
+            self._call(Call(index=LEGACY_INDEX, function=delta.function_call), said)
 
     def _call(self, call: Call, said: list[Event]) -> None:
         function = call.function
-        theirs = call.index
-        if theirs is None:  # Mistral may leave it out, and sends each call whole
-            theirs = self._sole if not call.id else len(self._calls)
-        ours = self._calls.get(theirs)
+        name = (function.name if function is not None else None) or ""
+        ours = self._known(call.index, call.id or "", name)
         if ours is None:
-            ours = len(self._calls)
-            self._calls[theirs] = ours
-            self._sole = theirs
-            name = function.name if function is not None else None
-            said.append(ToolStart(ours, call.id or "", name or "", signature_of(call)))
+            ours = len(self._ids)
+            self._ids.append(call.id or "")
+            if call.id:
+                self._by_id[call.id] = ours
+            if call.index is not None:
+                self._by_index[call.index] = ours
+            said.append(ToolStart(ours, call.id or "", name, signature_of(call)))
         if function is not None and function.arguments:
             said.append(ToolArgs(ours, arguments_of(function.arguments)))
+
+    def _known(self, index: int | None, id: str, name: str) -> int | None:
+        """Our number of the call that this is more of; None for a new one."""
+        if index is None:  # Mistral may leave it out
+            if id:
+                return self._by_id.get(id)
+            return len(self._ids) - 1 if self._ids else None
+        ours = self._by_index.get(index)
+        if ours is None or not id or not name or not self._ids[ours] or id == self._ids[ours]:
+            return ours
+        # Gemini's door gives every call the index 0. Older vLLM makes up an id for each piece, but names a call once.
+        return self._by_id.get(id)
 
     def _end(self, choice: Choice, said: list[Event]) -> None:
         if not self._finished:
             ended = finish(choice, self._finish)
             self._finished = isinstance(ended, Finish)
             said.append(ended)
+
+
+def _count(answer: Answer, said: list[Event]) -> None:
+    usage = usage_of(answer.usage, decode_usage, WireUsage, "prompt_tokens_details", "completion_tokens_details")
+    if usage is not None:
+        said.append(Counted(normalised(usage, answer.service_tier)))
 
 
 def finish(choice: Choice, table: dict[str, str]) -> Event:
@@ -197,14 +223,16 @@ def decode_answer(body: bytes, table: dict[str, str] | None = None) -> Sequence[
     message = choice.message
     if message is not None:
         say(message, said)
-        for at, call in enumerate(message.tool_calls or ()):
+        calls = list(message.tool_calls or ())
+        if message.function_call is not None:
+            calls.append(Call(function=message.function_call))
+        for at, call in enumerate(calls):
             function = call.function
             name = function.name if function is not None else None
             said.append(ToolStart(at, call.id or "", name or "", signature_of(call)))
             if function is not None and function.arguments:
                 said.append(ToolArgs(at, arguments_of(function.arguments)))
-    if answer.usage is not None:
-        said.append(Counted(normalised(answer.usage, answer.service_tier)))
+    _count(answer, said)
     if choice.finish_reason:
         said.append(finish(choice, FINISH if table is None else table))
     return said

@@ -58,6 +58,11 @@ class ContentRecord(msgspec.Struct, gc=False):
         return datetime.fromtimestamp(int(self.record_id[:12], 16) / 1000, UTC)
 
 
+def storable(text: str) -> str:
+    """As files and both databases take it: a hook may have made anything."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
 def record_of(content: Content) -> ContentRecord:
     """The content as text, cut to its size."""
     answer, cut = content.answer, content.cut

@@ -11,7 +11,7 @@ import contextlib
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -20,20 +20,27 @@ import structlog
 
 from gateway import clock
 from gateway.store.contents.content import Content, ContentRecord, record_of
-from gateway.store.contents.redaction import Redaction
+from gateway.store.contents.redaction import REDACTION, WITHHELD, Redaction
 from gateway.store.courtesy import Courtesy
 from gateway.store.database import DatabaseAway, DatabaseRefused
 from gateway.store.messages import Contents
 from gateway.store.spill import Spill, next_spilled
 
 SWEEP_S: Final = 0.5
+PAUSE_S: Final = 0.02
+"""Between two transactions that let go of what is old: the writer of records gets its turn."""
 EXPIRE_S: Final = 600.0
 RETRY_S: Final = 1.0
 MOST_AT_ONCE: Final = 16
 """Batches in one transaction."""
 MOST_WAITING: Final = 256
-"""Batches, while a hook hangs: more are not taken, and their workers hold or drop them."""
+"""Batches, while a hook hangs: more are dropped."""
 STORED: Final = "stored"
+UNREADABLE: Final = "unreadable"
+MEMORY: Final = "memory"
+DISK: Final = "disk"
+REASONS: Final = (REDACTION, WITHHELD, UNREADABLE, MEMORY, DISK)
+"""Why contents were dropped."""
 _DAY_MS: Final = 86_400_000
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError)
 
@@ -50,7 +57,7 @@ class Table(Protocol):
 
 
 class Item(NamedTuple):
-    """A batch that came, and who is told that it is kept."""
+    """A batch that came, and who is told that it is kept, or dropped for good."""
 
     batch: Contents
     stored: Callable[[], None]
@@ -69,14 +76,23 @@ class Keeper:
         retry_s: float = RETRY_S,
         sweep_s: float = SWEEP_S,
         spill: Spill | None = None,
+        courtesy: Courtesy | None = None,
+        after_records: Callable[[], object] = lambda: None,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`open_table` raises DatabaseAway or DatabaseRefused; `name` is this process's alone."""
+        """`open_table` raises DatabaseAway or DatabaseRefused; `name` is this process's alone. `courtesy` is the one of
+        the writer of records, who must not wait for a keeper that stands back, and `after_records` returns when that
+        one does not write: of the two, the keeper waits before each transaction. `failed` is called on the keeper's
+        thread if that ends by itself: nothing is kept from then on."""
         self._open_table = open_table
         self._directory = data_dir / "contents"
         self._retention_ms = retention_days * _DAY_MS
         self._retry_s = retry_s
         self._sweep_s = sweep_s
         self._spill = spill or Spill(self._directory, name)
+        self._courtesy = courtesy or Courtesy()
+        self._after_records = after_records
+        self._failed = failed
         self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._decode = msgspec.msgpack.Decoder(list[Content]).decode
         self._decode_kept = msgspec.msgpack.Decoder(list[ContentRecord]).decode
@@ -85,7 +101,9 @@ class Keeper:
         self._table: Table | None = None
         self._told = False
         self._retry_at_s = 0.0
+        self._swept_at_s = 0.0
         self._expire_at_s = 0.0
+        self._counting = threading.Lock()
         self._counted: Counter[str] = Counter()
         self._thread = threading.Thread(target=self._run, name="contents", daemon=True)
 
@@ -93,48 +111,76 @@ class Keeper:
         self._thread.start()
 
     def put(self, item: Item) -> None:
-        """Keep a batch; its `stored` is called on the keeper's thread, or never where too much waits."""
+        """Keep a batch; its `stored` is called on the keeper's thread, or at once where too much waits, and it is
+        dropped."""
         if self._queue.qsize() < MOST_WAITING:
             self._queue.put(item)
+        else:
+            self._count(MEMORY, item.batch.count)
+            item.stored()
 
     def counts(self) -> dict[str, int]:
         """How many contents were stored, and how many were dropped, by the reason."""
-        return dict(self._counted)
+        with self._counting:
+            return dict(self._counted)
 
     def close(self) -> None:
         """Keep all that came, then end. Blocks."""
-        self._queue.put(None)
-        self._thread.join()
+        with self._courtesy.suspended():
+            self._queue.put(None)
+            self._thread.join()
+
+    def _count(self, what: str, count: int) -> None:
+        if count:
+            with self._counting:
+                self._counted[what] += count
 
     # From here on: the thread.
 
     def _run(self) -> None:
-        Courtesy().begin()
-        while True:
-            try:
-                if not self._step():
-                    return
-            except Exception:
-                log.exception("contents_failed")
+        self._courtesy.begin()
+        try:
+            while self._step():
+                pass
+        except BaseException:
+            log.exception("keeper_failed")
+            self._failed()
+        finally:
+            self._courtesy.end()
 
     def _step(self) -> bool:
         """Take what came and keep it; returns False after the last."""
         items, last = self._take()
         for item in items:
-            self._keep(self._redacted(item.batch))
-            item.stored()
-        if not items or last:
-            self._sweep(last)
+            self._settle(item)
+        if clock.monotonic() >= self._swept_at_s or last:
+            self._swept_at_s = clock.monotonic() + self._sweep_s
+            try:
+                self._sweep(last)
+            except Exception:
+                log.exception("contents_not_swept")
         if last:
             self._spill.close()
             if self._table is not None:
                 self._table.close()
         return not last
 
+    def _settle(self, item: Item) -> None:
+        """Keep what may be kept of a batch, and confirm it whatever becomes of it: none comes twice for its fault."""
+        try:
+            records = self._redacted(item.batch)
+            try:
+                self._keep(records)
+            except Exception as error:
+                self._count(UNREADABLE, len(records))
+                log.error("contents_not_kept", batch=item.batch.number, why=type(error).__name__)
+        finally:
+            item.stored()
+
     def _take(self) -> tuple[list[Item], bool]:
         items: list[Item] = []
         try:
-            item = self._queue.get(timeout=self._sweep_s)
+            item = self._queue.get(timeout=max(0.0, self._swept_at_s - clock.monotonic()))
             while item is not None:
                 items.append(item)
                 if len(items) >= MOST_AT_ONCE:
@@ -146,19 +192,30 @@ class Keeper:
 
     def _redacted(self, batch: Contents) -> list[ContentRecord]:
         """What may be kept of a batch."""
+        kept: list[ContentRecord] = []
+        dropped = 0
         try:
-            contents = [content for one in batch.slices for content in self._decode(one)]
+            for one in batch.slices:
+                for content in self._decode(one):
+                    made = self._made(content)
+                    if isinstance(made, str):
+                        dropped += 1
+                        self._count(made, 1)
+                    else:
+                        kept.append(made)
         except _UNREADABLE as error:
             log.error("contents_unreadable", run=batch.run, number=batch.number, why=type(error).__name__)
-            return []
-        kept: list[ContentRecord] = []
-        for content in contents:
-            made = self._redaction.apply(content.redact, record_of(content))
-            if isinstance(made, str):
-                self._counted[made] += 1
-            else:
-                kept.append(made)
+            self._count(UNREADABLE, batch.count - len(kept) - dropped)
         return kept
+
+    def _made(self, content: Content) -> ContentRecord | str:
+        """What may be kept of one content; else why it is dropped."""
+        try:
+            record = record_of(content)
+        except Exception as error:
+            log.error("content_unreadable", record=content.record_id, why=type(error).__name__)
+            return UNREADABLE
+        return self._redaction.apply(content.redact, record)
 
     def _keep(self, records: list[ContentRecord]) -> None:
         if not records:
@@ -173,17 +230,27 @@ class Keeper:
         try:
             self._spill.append([self._encode(records)])
         except OSError as error:
-            self._counted["disk"] += len(records)
+            self._count(DISK, len(records))
             log.error("contents_not_spilled", why=error.strerror or str(error))
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """In which a transaction may run: records wait for one of them at most, which nothing else holds up."""
+        self._after_records()
+        with self._courtesy.holding():
+            yield
 
     def _store(self, records: list[ContentRecord]) -> None:
         assert self._table is not None
-        self._counted[STORED] += self._table.insert(records)
+        with self._turn():
+            stored = self._table.insert(records)
+        self._count(STORED, stored)
 
     def _opened(self) -> bool:
         if self._table is None and clock.monotonic() >= self._retry_at_s:
             try:
-                self._table = self._open_table()
+                with self._turn():
+                    self._table = self._open_table()
             except (DatabaseAway, DatabaseRefused) as error:
                 self._lose(error)
             else:
@@ -201,12 +268,16 @@ class Keeper:
             log.error("contents_away", why=str(error))
 
     def _sweep(self, last: bool) -> None:
-        """Read what waits in files, and let go of what is too old, when nothing has come meanwhile."""
+        """Read what waits in files, one at a time, and let go of what is too old, a little at a time."""
+        if not self._opened():
+            return
         self._spill.close()
         try:
             while (more := self._ingest_one()) and last:
                 pass
-            if not more and not last and clock.monotonic() >= self._expire_at_s and self._opened():
+            if more:
+                self._swept_at_s = 0.0  # the next file at once, after what has come meanwhile
+            elif not last and clock.monotonic() >= self._expire_at_s:
                 self._expire()
         except DatabaseAway as error:
             self._lose(error)
@@ -214,7 +285,7 @@ class Keeper:
     def _ingest_one(self) -> bool:
         """Store a file's contents and remove it; returns whether there was one."""
         with next_spilled(self._directory) as found:
-            if found is None or not self._opened():
+            if found is None:
                 return False
             path, frames = found
             for frame in frames:
@@ -224,7 +295,11 @@ class Keeper:
 
     def _expire(self) -> None:
         assert self._table is not None
-        if not self._table.expire(max(0, int(clock.wall() * 1e3) - self._retention_ms)):
+        with self._turn():
+            more = self._table.expire(max(0, int(clock.wall() * 1e3) - self._retention_ms))
+        if more:
+            self._swept_at_s = clock.monotonic() + PAUSE_S
+        else:
             self._expire_at_s = clock.monotonic() + EXPIRE_S
             self._table.rest()
 

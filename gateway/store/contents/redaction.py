@@ -1,7 +1,8 @@
 """The operator's hooks: `module:function(record) -> record | None`, called for each content before any of it is kept.
 
-A hook that cannot be imported, raises, or returns what is no record, drops the content: what it has not approved is not
-kept. The log says so without a word of the content, so also without the message of the exception, which may quote it.
+A hook that cannot be imported, raises, exits, or returns what is no record, drops the content: what it has not approved
+is not kept. The log says so without a word of the content, so also without the message of the exception, which may
+quote it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from gateway.store.contents.content import ContentRecord
+from gateway.store.contents.content import ANSWER_CUT, PROMPT_CUT, ContentRecord, storable
 
 Hook = Callable[[ContentRecord], Any]
 REDACTION: Final = "redaction"
 WITHHELD: Final = "withheld"
+_TEXTS: Final = "model", "operation", "key_id", "tenant", "prompt", "answer"
 
 log = structlog.get_logger()
 
@@ -42,7 +44,10 @@ class Redaction:
                 return WITHHELD
             # Made anew: it is checked to be a record, and is ours alone from now on.
             kept = msgspec.convert(msgspec.to_builtins(kept), ContentRecord)
-        except Exception as error:
+            for text in _TEXTS:
+                setattr(kept, text, storable(getattr(kept, text)))
+            kept.cut &= PROMPT_CUT | ANSWER_CUT
+        except BaseException as error:  # `sys.exit()` in a hook is no reason to keep nothing from now on
             log.error("redaction_failed", hook=name, record=identity, why=type(error).__name__)
             return REDACTION
         kept.record_id = identity
@@ -58,7 +63,7 @@ class Redaction:
             if not callable(found):
                 raise TypeError(f"{function} is no function")
             hook = found
-        except Exception as error:
+        except BaseException as error:
             log.error("redaction_missing", hook=name, why=str(error), what="no content of its models is kept")
         self._hooks[name] = hook
         return hook

@@ -13,15 +13,15 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, bindparam, delete, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.store.contents.content import ContentRecord
+from gateway.store.contents.content import ContentRecord, storable
 from gateway.store.database import DatabaseAway
 from gateway.store.opening import LOCK, engine_of, upgrade
 from gateway.store.reading import id_bound
 from gateway.store.schema import contents
 
 PREFIX: Final = "contents_"
-EXPIRE_ROWS: Final = 500
-"""Deleted in one transaction of SQLite: some 30 MB at most."""
+EXPIRE_ROWS: Final = 32
+"""Deleted in one transaction of SQLite: 4 MiB of texts of the usual size, so that records wait for milliseconds."""
 DROP_WAIT: Final = "2s"
 _DAY_MS: Final = 86_400_000
 _INSERT: Final = text(
@@ -112,15 +112,10 @@ class ContentTable:
 def _row(record: ContentRecord) -> dict[str, Any]:
     return {
         "id": bytes.fromhex(record.record_id),
-        "prompt": _text(record.prompt),
-        "answer": _text(record.answer),
+        "prompt": storable(record.prompt),
+        "answer": storable(record.answer),
         "cut": record.cut & 3,
     }
-
-
-def _text(kept: str) -> str:
-    """As both databases take it: a hook may have made anything."""
-    return kept.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _partition(day: int) -> str:

@@ -11,6 +11,12 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from engines.errors import ConnectFailed
 from engines.http1.origin import Origin
@@ -126,6 +132,21 @@ async def test_a_proxy_that_makes_no_tunnel_is_a_failed_connect(says: bytes, sen
         ("https://api.example.com", None, {"HTTPS_PROXY": "http://p", "no_proxy": "*.example.com"}, None),
         ("https://api.example.com", None, {"HTTPS_PROXY": "http://p", "no_proxy": ".example.com:443"}, None),
         ("https://api.example.com", None, {"HTTPS_PROXY": "http://p", "no_proxy": "*"}, None),
+        ("https://[fd00::7]:9", None, {"HTTPS_PROXY": "http://p", "NO_PROXY": "fd00::7"}, None),
+        ("https://[fd00::7]:9", None, {"HTTPS_PROXY": "http://p", "NO_PROXY": "[FD00:0::7]:9"}, None),
+        ("https://[fd00::7]:9", None, {"HTTPS_PROXY": "http://p", "NO_PROXY": "fd00::/8"}, None),
+        ("https://[fe00::7]:9", None, {"HTTPS_PROXY": "http://p", "NO_PROXY": "fd00::/8,::"}, Proxy("p", 80)),
+        ("https://10.1.2.3", None, {"HTTPS_PROXY": "http://p", "NO_PROXY": "example.com, 10.0.0.0/8"}, None),
+        ("https://10.1.2.3", None, {"HTTPS_PROXY": "http://p", "NO_PROXY": "10.1.2.3:443"}, None),
+        (
+            "https://11.1.2.3",
+            None,
+            {"HTTPS_PROXY": "http://p", "NO_PROXY": "10.0.0.0/8,1.2.3,fd00::/8"},
+            Proxy("p", 80),
+        ),
+        ("http://api.example.com", None, {"HTTPS_PROXY": "socks5h://p"}, None),
+        ("https://api.example.com", None, {"HTTPS_PROXY": "https://p", "NO_PROXY": "example.com"}, None),
+        ("https://api.example.com", "direct", {"HTTPS_PROXY": "https://p"}, None),
         ("https://badexample.com", None, {"HTTPS_PROXY": "http://p", "NO_PROXY": "example.com,"}, Proxy("p", 80)),
     ],
 )
@@ -139,6 +160,22 @@ def test_which_way_an_engine_is_reached(
 def test_what_is_no_proxy_is_refused_without_being_quoted(url: str) -> None:
     with pytest.raises(ValueError, match=r"^a proxy is http://host:port$"):
         parse_proxy(url)
+
+
+@pytest.mark.parametrize(
+    ("variable", "named", "says"),
+    [
+        ("HTTPS_PROXY", "https://me:secret@p:1", "HTTPS_PROXY of the environment names a proxy by https://:"),
+        ("https_proxy", "socks5h://me:secret@p:1", "https_proxy of the environment names a proxy by socks5h://:"),
+        ("HTTPS_PROXY", "secret://p", "HTTPS_PROXY of the environment names no proxy:"),
+        ("HTTPS_PROXY", "secret:p:x", "HTTPS_PROXY of the environment names no proxy:"),
+    ],
+)
+def test_the_variable_that_cannot_be_used_is_named_and_not_quoted(variable: str, named: str, says: str) -> None:
+    with pytest.raises(ValueError, match="only http://host:port can be used") as raised:
+        proxy_of("https://api.example.com", None, {variable: named})
+    assert str(raised.value).startswith(says)
+    assert "secret" not in str(raised.value)
 
 
 def test_a_password_is_in_no_repr() -> None:
@@ -187,3 +224,16 @@ def test_a_certificate_that_is_rotated_makes_another_context(tmp_path: Path) -> 
         contexts.prepare([trust])
         made.append(contexts.get(trust))
     assert made[0] is not made[1]
+
+
+@pytest.mark.parametrize("in_one", [False, True])
+def test_a_key_that_is_encrypted_is_refused_and_nobody_is_asked(tmp_path: Path, in_one: bool) -> None:
+    certificate = trustme.CA().issue_cert("g.example")
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    private = load_pem_private_key(certificate.private_key_pem.bytes(), None)
+    encrypted = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"passphrase"))
+    key.write_bytes(encrypted)
+    chain.write_bytes(certificate.cert_chain_pems[0].bytes() + (encrypted if in_one else b""))
+    trust = Trust(client_cert=str(chain), client_key=None if in_one else str(key))
+    with pytest.raises(ValueError, match=f"{chain if in_one else key}: the private key is encrypted"):
+        Contexts().prepare([trust])

@@ -14,6 +14,7 @@ from engines.http_engine import HttpEngine, HttpSettings
 from engines.model import Operation
 from engines.pools import Pools
 from engines.port import Outgoing, Replica
+from engines.providers.sigv4 import Signing
 from tests.engines.http1.bench import BODY, HEAD, PATIENT, Bench
 from tests.engines.http1.recorder import Recorder
 from tests.engines.http1.upstream import ended, upstream
@@ -84,6 +85,23 @@ def test_whole_events_are_not_held_back() -> None:
 def test_short_words_are_no_secrets() -> None:
     assert Secrets([b"eu", b"1234567"]).words == ()
     assert Secrets([b"12345678"]).words == (b"12345678",)
+
+
+def test_what_signs_is_hidden_and_in_no_repr() -> None:
+    signing = Signing("AKIAOFTHEENGINE", "a-secret-access-key", "a-session-token", "us-east-1", "bedrock")
+    assert signing.secrets == ("AKIAOFTHEENGINE", "a-session-token")
+    assert [word for word in ("AKIA", "a-secret", "a-session") if word in repr(signing)] == []
+
+
+@pytest.mark.anyio
+async def test_an_engine_hides_what_it_signs_with() -> None:
+    pytest.importorskip("botocore")
+    signing = Signing("AKIAOFTHEENGINE", "a-secret-access-key", None, "us-east-1", "bedrock")
+    async with upstream() as up:
+        settings = HttpSettings("bedrock", frozenset(Operation), signing=signing)
+        engine = HttpEngine("one", settings, Pools(up.spawn))
+        assert engine.secrets == (b"AKIAOFTHEENGINE",)
+        await engine.close()
 
 
 @pytest.mark.anyio

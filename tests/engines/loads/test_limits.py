@@ -14,7 +14,7 @@ def read(text: str) -> tuple[float, float] | None:
         (name.strip().encode(), value.strip().encode())
         for name, value in (line.split(":", 1) for line in text.split("\n") if line.strip())
     ]
-    found = read_limits(headers)
+    found = read_limits(headers, lambda: NOW_S)
     return None if found is None else (found.left_ratio, found.reset_s)
 
 
@@ -34,6 +34,8 @@ anthropic-ratelimit-input-tokens-limit: 1000
 anthropic-ratelimit-input-tokens-remaining: 10
 anthropic-ratelimit-input-tokens-reset: 2026-11-27T15:00:00Z
 """
+NOW_S = 1741305595.0
+OPENROUTER = "x-ratelimit-limit: 20\nx-ratelimit-remaining: 0\nx-ratelimit-reset: {reset}"
 MISTRAL = """
 x-ratelimit-limit-req-minute: 60
 x-ratelimit-remaining-req-minute: 30
@@ -60,6 +62,11 @@ x-ratelimit-remaining-req-minute: 30
             "x-ratelimit-limit-tokens: 10\nx-ratelimit-remaining-tokens: 5\nx-ratelimit-reset-tokens: soon",
             (0.5, USUAL_RESET_S),
         ),
+        (OPENROUTER.format(reset="1741305600000"), (0.0, 5.0)),
+        (OPENROUTER.format(reset="1741305600"), (0.0, 5.0)),
+        (OPENROUTER.format(reset="1741305000000"), (0.0, 0.0)),
+        (OPENROUTER.format(reset="1741999999999"), (0.0, MOST_RESET_S)),
+        (OPENROUTER.format(reset="90"), (0.0, 90.0)),
         ("content-type: text/plain", None),
     ],
 )
@@ -82,5 +89,5 @@ NAMES = st.sampled_from(
     )
 )
 def test_whatever_is_told_is_within_bounds(headers: list[tuple[bytes, bytes]]) -> None:
-    found = read_limits(headers)
+    found = read_limits(headers, lambda: NOW_S)
     assert found is None or (0.0 <= found.left_ratio <= 1.0 and 0.0 <= found.reset_s <= MOST_RESET_S)

@@ -122,3 +122,8 @@ def test_any_bytes_are_read_or_left(data: bytes) -> None:
     answer_text(data)
     said_in(data)
     said_in(b"data: {" + data)
+
+
+def test_what_a_tool_is_given_may_be_no_utf_8() -> None:
+    body = b'{"content": [{"type": "tool_use", "name": "find", "input": {"q": "\xff"}}]}'
+    assert answer_text(body) == 'find {"q": "\ufffd"}'

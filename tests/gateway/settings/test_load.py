@@ -597,6 +597,14 @@ def test_servers_that_are_launched_here_take_one_key() -> None:
         load(with_engine(kind="vllm", launch={"model": "m"}, api_keys=["a", "b"]))
 
 
+def test_a_vllm_server_takes_one_key_for_it_would_count_as_several() -> None:
+    servers = [{"url": "http://10.0.0.1:8000"}]
+    with pytest.raises(ConfigError, match="is for providers, whose keys have limits of their own") as raised:
+        load(with_engine(kind="vllm", replicas=servers, api_keys=["a", "b"]))
+    assert "engines.e.api_keys" in str(raised.value)
+    load(with_engine(kind="vllm", replicas=servers, api_key="a"))
+
+
 AZURE = {"kind": "azure", "base_url": "https://mine.openai.azure.com", "api_key": "k"}
 
 

@@ -55,6 +55,48 @@ def test_whoever_asks_is_not_kept_waiting() -> None:
     assert scheduler.courteous == [True, False, True]
 
 
+class Threads:
+    """Notes how each thread stands."""
+
+    def __init__(self) -> None:
+        self.courteous: dict[int, bool] = {}
+
+    def __call__(self, thread_id: int, courteous: bool) -> None:
+        self.courteous[thread_id] = courteous
+
+
+def test_of_several_threads_all_come_forward_when_asked_and_one_alone_while_it_holds_something() -> None:
+    threads = Threads()
+    courtesy = Courtesy(schedule=threads)
+    courtesy.begin()
+    seen: list[list[bool]] = []
+
+    def work() -> None:
+        courtesy.begin()
+        here, there = threading.get_native_id(), next(iter(threads.courteous))
+
+        def see() -> None:
+            seen.append([threads.courteous[here], threads.courteous[there]])
+
+        see()
+        with courtesy.suspended():
+            see()
+            with courtesy.holding():
+                see()
+        with courtesy.holding():
+            see()
+        see()
+        courtesy.end()
+        del threads.courteous[here]
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [[True, True], [False, False], [False, False], [False, True], [True, True]]
+    with courtesy.suspended():
+        assert threads.courteous == {threading.get_native_id(): False}  # who has ended is let alone
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has SCHED_IDLE")
 def test_linux_lets_a_thread_stand_back_and_come_forward() -> None:
     seen: list[int] = []

@@ -11,12 +11,17 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.app import app
-from gateway.store.__main__ import open_database
+from gateway.store.__main__ import Client, Clients, open_database
 from gateway.store.asked import answer, wanted_sums
+from gateway.store.contents.keeper import Keeper
+from gateway.store.contents.table import ContentTable
 from gateway.store.database import DatabaseAway
 from gateway.store.gpu_hours import GpuHour, gpu_report, note
 from gateway.store.gpu_teller import GpuTeller
+from gateway.store.messages import GpuHours
 from gateway.store.opening import engine_of, upgrade
+from gateway.store.shipping import Shipping
+from gateway.store.writer import Writer
 from gateway.supervisor import Supervisor
 from tests.gateway.store.chaos import Gateway, running
 from tests.gateway.store.records import sqlite_url
@@ -120,6 +125,26 @@ async def test_a_gateway_tells_what_its_engines_cost_when_it_ends(tmp_path: Path
     assert engine_name == "e"
     assert busy_usd > 0
     assert busy_usd + idle_usd >= gpu
+
+
+@pytest.mark.anyio
+async def test_hours_that_cannot_be_read_are_told_once(tmp_path: Path) -> None:
+    """Their worker has one batch on its way at once, so it would tell no other."""
+    url, supervisor = sqlite_url(tmp_path), Supervisor()
+    writer = Writer(lambda: open_database(url), tmp_path, "w")
+    keeper = Keeper(lambda: ContentTable(url), tmp_path, "w")
+    writer.start()
+    server = await asyncio.get_running_loop().create_unix_server(
+        lambda: Client(writer, keeper, url, tmp_path, Clients(), supervisor).link, str(tmp_path / "s")
+    )
+    shipping = Shipping(RUN, str(tmp_path / "s"), tmp_path, supervisor.spawn, kind=GpuHours, window=1, spills=False)
+    shipping.take([b"\xc1"], 1)
+    shipping.take([msgspec.msgpack.encode([GpuHour(HOUR, "llama", 10**9, 0)])], 1)
+    await shipping.close(20.0)
+    server.close()
+    await supervisor.close()
+    writer.close()
+    assert (shipping.dropped, told(url)) == (0, [("llama", 1.0, 0.0)])
 
 
 def test_a_message_is_what_it_was() -> None:

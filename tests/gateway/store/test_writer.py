@@ -14,7 +14,7 @@ from gateway.store.__main__ import open_database
 from gateway.store.database import Database, DatabaseAway, DatabaseRefused, Records
 from gateway.store.messages import Batch
 from gateway.store.settled import Settled
-from gateway.store.spill import Spill, spilled_bytes
+from gateway.store.spill import Spill, directory_of, spilled_bytes
 from gateway.store.writer import ENOUGH_RECORDS, MOST_WAITING, Item, Writer
 from tests.gateway.store.records import Made, sqlite_url, stored, sums
 
@@ -131,6 +131,20 @@ def test_batches_share_a_transaction_until_it_is_large_enough(tmp_path: Path) ->
     assert database.transactions == [3, 2]
 
 
+def test_whoever_else_writes_is_told_while_records_are_written(tmp_path: Path) -> None:
+    class Looking(Counting):
+        def insert(self, batches: Sequence[Records]) -> int:
+            idle.append(writer.idle.is_set())
+            return super().insert(batches)
+
+    made, idle = Made(), list[bool]()
+    writer = Writer(Looking, tmp_path, "w", sweep_s=0.01)
+    writer.put(Item(made.batch(made.some(1)), lambda: None))
+    writer.start()
+    writer.close()
+    assert (idle, writer.idle.is_set()) == ([False], True)
+
+
 def test_while_the_database_is_away_records_are_confirmed_from_a_file_and_stored_on_its_return(tmp_path: Path) -> None:
     scene, made = Scene(tmp_path), Made()
     scene.put(made, made.some(2))
@@ -191,6 +205,26 @@ def test_a_batch_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
     scene.wait_for(2)
     scene.writer.close()
     assert (len(stored(scene.url)), spilled_bytes(tmp_path)) == (5, 0)
+
+
+@pytest.mark.parametrize("bad", ["frame", "slice", "record"])
+def test_a_file_of_which_not_all_can_be_stored_is_set_aside_whole(tmp_path: Path, bad: str) -> None:
+    made, spill = Made(), Spill(tmp_path, "gone")
+    bads = {
+        "frame": b"\xc1",
+        "slice": msgspec.msgpack.encode(Batch(made.run, 99, [b"\xc1"], 1)),
+        "record": msgspec.msgpack.encode(made.batch(Records(made.run, [made.one(model="poison")]))),
+    }
+    spill.append([bads[bad], msgspec.msgpack.encode(made.batch(made.some(2)))])
+    spill.close()
+    (file,) = directory_of(tmp_path).iterdir()
+    data = file.read_bytes()
+    scene = Scene(tmp_path)
+    scene.put(made, made.some(3))
+    scene.writer.close()
+    assert (len(stored(scene.url)), spilled_bytes(tmp_path)) == (5, 0)
+    (kept,) = directory_of(tmp_path).iterdir()
+    assert (kept.name, kept.read_bytes()) == (f"{file.stem}.unreadable", data)
 
 
 def test_while_the_database_hangs_only_so_much_is_taken(tmp_path: Path) -> None:

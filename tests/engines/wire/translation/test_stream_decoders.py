@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.eventstream import encode
 from engines.model import Usage
 from engines.wire.anthropic_messages import codec as anthropic_messages
 from engines.wire.anthropic_messages import stream_decoder as anthropic_decoder
@@ -38,6 +39,8 @@ from engines.wire.gemini import stream_decoder as gemini_decoder
 from engines.wire.openai_chat import codec as openai_chat
 from engines.wire.openai_chat import stream_decoder as chat_decoder
 from engines.wire.openai_chat import variants
+from engines.wire.refusals import UNSAID
+from engines.wire.translation import EGRESS
 from tests.engines.wire.translation import streams
 from tests.engines.wire.translation.streams import decoded, named
 
@@ -151,6 +154,30 @@ def test_events_of_a_conversation() -> None:
 def test_an_exception_in_a_conversation_says_its_status(name: str, status: int) -> None:
     event = streams.converse(name, "exception", message="no")
     assert [Failed("no", status)] == list(bedrock.EGRESS.stream_decoder().read(event))
+
+
+@pytest.mark.parametrize(
+    ("headers", "payload", "failed"),
+    [
+        ({":message-type": "exception", ":exception-type": "throttlingException"}, b"", ("throttlingException", 429)),
+        ({":message-type": "exception", ":exception-type": "oddException"}, b"\xff", ("oddException", 500)),
+        (
+            {":message-type": "error", ":error-code": "throttlingException", ":error-message": "slow"},
+            b"",
+            ("slow", 429),
+        ),
+        ({":message-type": "error", ":error-code": "InternalServerException"}, b"{}", ("InternalServerException", 500)),
+        ({":message-type": "error"}, b"", (UNSAID, 500)),
+    ],
+)
+def test_an_error_in_a_conversation_may_have_no_payload(
+    headers: dict[str, str], payload: bytes, failed: tuple[str, int]
+) -> None:
+    assert [Failed(*failed)] == list(bedrock.EGRESS.stream_decoder().read(encode(headers, payload)))
+
+
+def test_no_format_takes_several_choices() -> None:
+    assert [name for name, egress in EGRESS.items() if "n" in egress.takes] == []
 
 
 def chat_ending(reason: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 from gateway.store.contents.content import ContentRecord
@@ -31,3 +32,11 @@ def returns_nonsense(record: ContentRecord) -> Any:
 
 def renames(record: ContentRecord) -> ContentRecord:
     return ContentRecord("f" * 32, "other", "", "", "", "\ud800 and \x00", record.answer)
+
+
+def exits(record: ContentRecord) -> ContentRecord:
+    sys.exit(record.prompt)
+
+
+def returns_what_is_no_text(record: ContentRecord) -> ContentRecord:
+    return ContentRecord(record.record_id, "\ud800", "", "", "", "\ud800", record.answer, cut=2**70)
