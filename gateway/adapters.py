@@ -11,13 +11,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
+from gateway import clock
 from gateway.errand import Errand, Looked
 from routing.adapters import Adapter, AdapterBook
 
 if TYPE_CHECKING:
-    from engines.model import Operation
+    from engines.model import Deadlines, Operation
     from engines.port import Spawn
     from gateway.errand import Begins
+    from gateway.held_prompts import HeldPrompts
     from gateway.http.request import Request
     from gateway.workers.messages import AdaptersHeld
     from routing.route import ModelRoute
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 TELLS_S: Final = 1.0
 """How often it is told which adapters are used, and how often a crowded one is looked for."""
 MOST_WAITING: Final = 1024
-"""Requests that wait for an adapter, with their bodies."""
+"""Requests that wait for an adapter; the bytes of their bodies are bounded too (`gateway.held_prompts`)."""
 FULL: Final = "too many requests wait for adapters already"
 
 
@@ -35,15 +37,19 @@ class Plane(Protocol):
     def used(self, adapters: list[Adapter]) -> None:
         """Tell it of adapters that requests have come for."""
 
-    def loaded(self, adapter: Adapter, more: bool) -> Awaitable[str]:
-        """Have it loaded by a replica, or by one more; why it is not, or an empty string."""
+    def loaded(self, adapter: Adapter, more: bool, within_s: float = float("inf")) -> Awaitable[str]:
+        """Have it loaded by a replica, or by one more; why it is not `within_s`, or an empty string."""
 
 
 class Adapters:
     """See the module."""
 
-    def __init__(self, book: Callable[[], AdapterBook], plane: Plane, spawn: Spawn) -> None:
+    def __init__(
+        self, book: Callable[[], AdapterBook], plane: Plane, spawn: Spawn, held: Callable[[], HeldPrompts]
+    ) -> None:
+        """`held` counts the bodies of those that wait."""
         self._book = book
+        self._held = held
         self._plane = plane
         self._spawn = spawn
         self._timer: asyncio.TimerHandle | None = None
@@ -72,22 +78,35 @@ class Adapters:
         return adapter
 
     def wait(
-        self, door: Begins, request: Request, operation: Operation, adapter: Adapter, looked: Looked | None, now: float
+        self,
+        door: Begins,
+        request: Request,
+        operation: Operation,
+        adapter: Adapter,
+        looked: Looked | None,
+        received_s: float,
+        deadlines: Deadlines | None,
     ) -> Errand:
-        """The work of a request that waits for an adapter."""
+        """The work of a request that waits for an adapter, no longer than its client does by its `deadlines`."""
         errand = Errand(door, request, operation)
         home = None if looked is None else looked.home
         searched = looked is not None and looked.searched
 
+        within_s = float("inf")
+        if deadlines is not None:
+            total_s = float("inf") if deadlines.total_s is None else deadlines.total_s
+            within_s = max(0.0, received_s + min(total_s, deadlines.first_byte_s) - clock.monotonic())
+
         async def ask() -> Looked:
-            problem = FULL
-            if self._waiting < MOST_WAITING:
+            problem, held, size = FULL, self._held(), len(request.body)
+            if self._waiting < MOST_WAITING and held.hold(size):
                 self._waiting += 1
                 try:
-                    problem = await self._plane.loaded(adapter, False)
+                    problem = await self._plane.loaded(adapter, False, within_s)
                 finally:
                     self._waiting -= 1
-            return Looked(home, now, searched=searched, adapter=True, problem=problem)
+                    held.release(size)
+            return Looked(home, received_s, searched=searched, adapter=True, problem=problem)
 
         errand.run("adapter", ask, self._spawn)
         return errand

@@ -140,7 +140,7 @@ class Dispatcher:
             if serving.route.loads and (looked is None or not looked.adapter):
                 adapter = self._adapters.wanted(serving.route, spoken, received_s)
                 if adapter is not None:
-                    return self._adapters.wait(self, request, operation, adapter, looked, received_s)
+                    return self._adapters.wait(self, request, operation, adapter, looked, received_s, deadlines)
             elif looked is not None and looked.problem:
                 self._check_adapter(model, serving, spoken, looked.problem)
             if operation is _RESPONSES:

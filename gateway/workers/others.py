@@ -51,18 +51,18 @@ class Others:
     def used(self, adapters: list[Adapter]) -> None:
         self._tell(AdaptersUsed(adapters))
 
-    async def loaded(self, adapter: Adapter, more: bool) -> str:
+    async def loaded(self, adapter: Adapter, more: bool, within_s: float = float("inf")) -> str:
         link = self._link()
         if link is None:
             return "there is no control plane"
-        question = AskAdapter(*adapter, more)
+        question, timeout_s = AskAdapter(*adapter, more), min(within_s, ADAPTER_TIMEOUT_S)
         try:
-            return (await link.ask(question, AdapterAnswer, timeout_s=ADAPTER_TIMEOUT_S)).problem
+            return (await link.ask(question, AdapterAnswer, timeout_s=timeout_s)).problem
         except LinkError as error:
             log.warning("adapter_not_asked_for", engine=adapter[0], adapter=adapter[1], why=str(error))
             return "the control plane could not be asked"
         except TimeoutError:
-            return f"it takes longer than {ADAPTER_TIMEOUT_S:g} s"
+            return f"it takes longer than {timeout_s:.3g} s"
 
     def _tell(self, message: ToPlane) -> None:
         link = self._link()

@@ -117,7 +117,7 @@ class Worker:
         notes = self._prefixes.news if workers > 1 else None, self._prefixes.samples
         self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, notes=notes)
         self._others = Others(lambda: self._link)
-        self._adapters = Adapters(lambda: self.fleet.adapters, self._others, supervisor.spawn)
+        self._adapters = Adapters(lambda: self.fleet.adapters, self._others, supervisor.spawn, lambda: self.fleet.held)
         self._sealed: tuple[Sealed, Settings] | None = None
         """The configuration in use as it came, so that the next is made of what has changed."""
         self._ids = RecordIds()

@@ -11,6 +11,7 @@ import httpx
 import pytest
 import structlog
 
+from gateway.held_prompts import BOUND_BYTES
 from tests.scenario.gateway import Gateway, document, running_gateway
 from tests.scenario.upstream import Answer, Received, Upstream, plain, refusal, running_upstream
 
@@ -329,3 +330,38 @@ async def test_adapters_are_told_of_as_used_when_requests_were_sent_for_them() -
         assert {} == used
         await gateway.until(lambda: "e" in gateway.plane._adapters._served)
         assert {"law", "sql"} == gateway.plane._adapters._served["e"].used_s.keys()
+
+
+async def test_the_body_of_a_request_that_waits_for_an_adapter_is_counted_until_it_begins() -> None:
+    async with serving((), load=True) as (servers, gateway):
+        servers[0].loading = gate = asyncio.Event()
+        held = gateway.worker.fleet.held
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(gateway.chat("sql"))
+            await servers[0].upstream.request()
+            assert held.bytes > 0
+            gate.set()
+            assert "a" == by(await asking)
+        assert 0 == held.bytes
+
+
+async def test_who_finds_no_room_for_its_body_does_not_wait_for_an_adapter() -> None:
+    async with serving((), load=True) as (servers, gateway):
+        held = gateway.worker.fleet.held
+        assert held.hold(BOUND_BYTES)
+        answer = await gateway.chat("sql")
+        held.release(BOUND_BYTES)
+        assert (503, "adapter_not_loaded") == (answer.status_code, answer.json()["error"]["code"])
+        assert "too many requests wait" in answer.json()["error"]["message"]
+        assert [] == servers[0].asked
+
+
+@pytest.mark.parametrize(("name", "value"), [("x-request-timeout-ms", "1"), ("x-stainless-read-timeout", "0.001")])
+async def test_nobody_waits_for_an_adapter_longer_than_the_client_does(name: str, value: str) -> None:
+    async with serving((), load=True) as (servers, gateway):
+        servers[0].loading = gate = asyncio.Event()
+        answer = await gateway.chat("sql", headers={name: value})
+        assert (503, "adapter_not_loaded") == (answer.status_code, answer.json()["error"]["code"])
+        assert "it takes longer than" in answer.json()["error"]["message"]
+        gate.set()
+        assert "a" == by(await gateway.chat("sql"))
