@@ -1,6 +1,6 @@
 """AWS request signing, version 4, by botocore: what Bedrock takes in place of a bearer token.
 
-It costs some 300 us a request, all of it botocore's, and only where it is asked for.
+It costs some 150 us a request, all of it botocore's, and only where it is asked for.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Column, Connection, Table, func, select, union_all
 
 from gateway.store.reading import FAR_MS, NotWanted, texts
 from gateway.store.rows import DAY_MS, HOUR_MS
@@ -39,17 +39,19 @@ def report(connection: Connection, wanted: WantedSums) -> list[Sums]:
             raise NotWanted(f"there is no {name!r} to sum by; there is {', '.join(DIMENSIONS)}")
     if len(set(wanted.by)) < len(wanted.by):
         raise NotWanted("each is to be named once")
-    keyed = "key" in wanted.by
-    if keyed and "hour" in wanted.by:
+    if "key" in wanted.by and "hour" in wanted.by:
         raise NotWanted("keys are summed up by the day, so not by hour and key at once")
-    table = daily_keys if keyed else hourly
-    period, length_ms = (table.c.day, DAY_MS) if keyed else (table.c.hour, HOUR_MS)
-    dimensions = [_dimension(table, name, keyed).label(name) for name in wanted.by]
-    query = (
-        select(*dimensions, *(func.sum(table.c[measure]).label(measure) for measure in MEASURES))
-        .where(period >= wanted.since_ms // length_ms, period < -(-wanted.until_ms // length_ms))
-        .group_by(*dimensions)
-    )
+    parts = [
+        select(
+            *(_dimension(span.table, name).label(name) for name in wanted.by),
+            *(span.table.c[measure] for measure in MEASURES),
+        ).where(span.period >= span.first, span.period < span.end)
+        for span in _spans(wanted)
+    ]
+    every = union_all(*parts).subquery()
+    dimensions = [every.c[name] for name in wanted.by]
+    query = select(*dimensions, *(func.sum(every.c[measure]).label(measure) for measure in MEASURES))
+    query = query.group_by(*dimensions)
     by_number = texts(connection)
     rows = [_row(row._mapping, wanted.by, by_number) for row in connection.execute(query)]
     times = [name for name in wanted.by if name in ("day", "hour")]
@@ -57,8 +59,30 @@ def report(connection: Connection, wanted: WantedSums) -> list[Sums]:
     return rows
 
 
-def _dimension(table: Table, name: str, keyed: bool) -> Any:
-    if name == "day" and not keyed:
+class _Span(NamedTuple):
+    """Some sums: those of `table` from `first` on and before `end`."""
+
+    table: Table
+    period: Column[Any]
+    first: int
+    end: int
+
+
+def _spans(wanted: WantedSums) -> list[_Span]:
+    """The sums that together are what is wanted: by the day as far as they go, which are mostly a tenth as many."""
+    by_hour = _Span(hourly, hourly.c.hour, wanted.since_ms // HOUR_MS, -(-wanted.until_ms // HOUR_MS))
+    by_day = _Span(daily_keys, daily_keys.c.day, wanted.since_ms // DAY_MS, -(-wanted.until_ms // DAY_MS))
+    if "key" in wanted.by:
+        return [by_day]
+    whole = by_day._replace(first=-(-by_hour.first // 24), end=by_hour.end // 24)
+    if "hour" in wanted.by or whole.first >= whole.end:
+        return [by_hour]
+    before, after = by_hour._replace(end=whole.first * 24), by_hour._replace(first=whole.end * 24)
+    return [whole, *(span for span in (before, after) if span.first < span.end)]
+
+
+def _dimension(table: Table, name: str) -> Any:
+    if name == "day" and table is hourly:
         return table.c.hour // 24
     return table.c[_COLUMNS.get(name, name)]
 

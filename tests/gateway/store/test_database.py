@@ -12,7 +12,9 @@ import pytest
 from gateway.accounts.record import AttemptRecord
 from gateway.store.__main__ import open_database
 from gateway.store.database import Database, Records
-from gateway.store.reading import Wanted
+from gateway.store.opening import engine_of
+from gateway.store.reading import FAR_MS, Wanted
+from gateway.store.reports import WantedSums, report
 from tests.gateway.store.records import NOON_S, Made, sqlite_url, stored, sums
 
 DAY_S = 86_400
@@ -109,6 +111,22 @@ def test_sums_are_by_each_dimension(database: Database, url: str) -> None:
         ("2026-05-29T20:00Z", "other"),
     ]
     assert [(row["day"], row["requests"]) for row in sums(url, "day")] == [("2026-05-28", 2), ("2026-05-29", 1)]
+
+
+def test_sums_by_the_day_and_by_the_hour_are_joined_without_a_gap(database: Database, url: str) -> None:
+    """One request in each of 96 hours, and every span of some of them."""
+    made, begin_h, hours = Made(), int(NOON_S) // DAY_S * 24, 96
+    database.insert([Records(made.run, [made.one((begin_h + hour) * 3600.0 + 7) for hour in range(hours)])])
+    engine = engine_of(url, reading=True)
+    with engine.connect() as connection:
+        for since in range(50):
+            for length in (1, 5, 23, 24, 25, 47, 48, 72, None):
+                end = hours if length is None else since + length
+                until_ms = FAR_MS if length is None else (begin_h + end) * 3_600_000
+                found = report(connection, WantedSums(("model",), (begin_h + since) * 3_600_000, until_ms))
+                assert sum(row["requests"] for row in found) == min(hours, end) - since
+                assert found[0]["input_tokens"] == 100 * found[0]["requests"]
+    engine.dispose()
 
 
 def test_old_records_go_and_their_sums_stay(database: Database, url: str) -> None:
