@@ -40,7 +40,8 @@ class StreamEncoder(Protocol):
     __slots__ = ()
 
     def write(self, event: Event) -> bytes:
-        """The frames that say this; none where the format says it later, or never. Not for `Failed` and `End`."""
+        """The frames that say this; none where the format says it later, or never. Not for `Failed` and `End`.
+        Raises `engines.wire.bounds.Unsayable`."""
 
     def closing(self, usage: Usage | None) -> tuple[bytes, bytes]:
         """The frames of a stream that is whole: one that holds only the usage, where the format has such a one and the
@@ -64,7 +65,7 @@ class Ingress(Protocol):
         make an id from, where the engine gives none."""
 
     def encode_answer(self, events: Sequence[Event], model: str, created: int, answer_id: str) -> bytes:
-        """The plain answer that says all of these."""
+        """The plain answer that says all of these. Raises `engines.wire.bounds.Unsayable`."""
 
 
 class Egress(Protocol):

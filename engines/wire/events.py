@@ -91,7 +91,8 @@ class Reasoning(Event):
 
 
 class ToolStart(Event):
-    """A call begins. Calls are numbered from 0 in the order in which they begin."""
+    """A call begins. Calls are numbered from 0 in the order in which they begin. `id` is empty where the engine gives
+    none: what stands in its place is the client's format's."""
 
     __slots__ = ("id", "index", "name", "signature")
 

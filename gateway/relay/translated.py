@@ -14,6 +14,7 @@ import msgspec
 from engines.port import Sink
 from engines.sse import split
 from engines.wire import ApiError, Finding
+from engines.wire.bounds import Unsayable
 from engines.wire.events import Counted, End, Event, Failed, Finish, Ping, Start
 from engines.wire.refusals import error_type
 from engines.wire.said import Said
@@ -44,7 +45,7 @@ _encode = msgspec.json.Encoder().encode
 class TranslatedStream(StreamRelay):
     """Takes the events of one stream, each of which is read."""
 
-    __slots__ = ("_account", "_closed", "_transcript", "_translation")
+    __slots__ = ("_account", "_closed", "_failed", "_transcript", "_translation")
 
     def __init__(
         self,
@@ -63,6 +64,8 @@ class TranslatedStream(StreamRelay):
         self._translation = translation
         self._transcript = transcript
         self._closed = False
+        self._failed = False
+        """Whether the client was told so: nothing but the usage counts after it."""
 
     def _read(self, block: bytes) -> None:
         decoder = self._translation.decoder
@@ -73,10 +76,18 @@ class TranslatedStream(StreamRelay):
 
     def _tell(self, said: Sequence[Event]) -> None:
         """What an event of the engine's says, in the client's format."""
+        try:
+            self._say(said)
+        except Unsayable as error:
+            self._judge.broke("answer_truncated", str(error))
+
+    def _say(self, said: Sequence[Event]) -> None:
         judge, attempt = self._judge, self._attempt
         for one in said:
             if isinstance(one, Counted):
                 judge.weigh(b"", Finding(one.usage))
+            elif self._failed:
+                continue
             elif isinstance(one, Start):
                 attempt.said = Said(one.id or None, one.model or None)
                 self._translation.encoder.write(one)
@@ -107,6 +118,7 @@ class TranslatedStream(StreamRelay):
         event = b"data: " + _error(failed.message) + b"\n\n"
         told = self._translation.encoder.error_event(error)
         self._pass(self._judge.weigh(event, Finding(None, "", frozenset(), failed.message, failed.status, told)))
+        self._failed = True
         if not failed.unknown:
             return
         if self._judge.over:  # another attempt may yet be whole: the request did not fail for this
@@ -116,7 +128,7 @@ class TranslatedStream(StreamRelay):
 
     def _close(self) -> None:
         """The stream is whole, if the engine has said how it ends."""
-        if self._closed:
+        if self._closed or self._failed:
             return
         self._closed = True
         usage, end = self._translation.encoder.closing(self._attempt.usage)
@@ -191,8 +203,7 @@ class TranslatedDocument(Sink):
 
     def done(self) -> None:
         account, attempt = self._account, self._attempt
-        body = bytes(self._held)
-        said = self._egress.decode_answer(body)
+        said = self._egress.decode_answer(bytes(self._held))
         finished = False
         for one in said:
             if isinstance(one, Counted):
@@ -205,8 +216,7 @@ class TranslatedDocument(Sink):
             elif isinstance(one, Failed):
                 if one.unknown:
                     attempt.upstream.series.error(UNKNOWN[one.unknown])
-                    body = _error(one.message)
-                attempt.refuse(one.status or UNNAMED, body)
+                attempt.refuse(one.status or UNNAMED, _error(one.message))
                 return
         if not finished:
             attempt.refuse(UNNAMED, _error("the engine answered without a finish reason"))
@@ -215,7 +225,11 @@ class TranslatedDocument(Sink):
             attempt.unfit()
             return
         record_id = account.record_id.decode()
-        told = self._ingress.encode_answer(said, attempt.upstream.endpoint.model, self._created, record_id)
+        try:
+            told = self._ingress.encode_answer(said, attempt.upstream.endpoint.model, self._created, record_id)
+        except Unsayable as error:
+            attempt.refuse(UNNAMED, _error(str(error)))
+            return
         if self._transcript is not None:
             self._transcript.hear(told)
         attempt.works()

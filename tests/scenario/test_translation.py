@@ -38,6 +38,10 @@ def chats(url: str) -> dict[str, Any]:
     return {"kind": "openai", "base_url": f"{url}/v1", "operations": ["chat"]}
 
 
+def gemini(url: str) -> dict[str, Any]:
+    return {"kind": "gemini", "base_url": url, "api_key": "k-of-the-engine"}
+
+
 @asynccontextmanager
 async def simulated(engine: Any, **knobs: Any) -> AsyncIterator[Gateway]:
     """A gateway in front of a simulator that it asks as `engine` says."""
@@ -227,6 +231,7 @@ BLOCK_STOP = event("content_block_stop", index=0)
 STOP = event("message_stop")
 OVERLOADED = event("error", error={"type": "overloaded_error", "message": "too busy"})
 PING = event("ping")
+COUNTS = {"promptTokenCount": 5, "candidatesTokenCount": 4}
 
 
 def delta(reason: str) -> bytes:
@@ -274,6 +279,92 @@ async def test_an_error_in_the_stream_is_told_in_the_clients_format() -> None:
     last = json.loads(text.strip().split("data: ")[-1])
     assert ("too busy", "server_error") == (last["error"]["message"], last["error"]["type"])
     assert ("engine_error", False) == (record.error, "[DONE]" in text)
+
+
+async def test_nothing_but_the_usage_counts_after_an_error_was_told() -> None:
+    text, record = await streamed(START, BLOCK, TEXT, event("dance"), TEXT, BLOCK_STOP, delta("end_turn"), STOP)
+    told = text.strip().split("data: ")
+    assert "unknown_event" == record.error
+    assert "dance" in told[-1]
+    assert 1 == text.count('"content":"hi"')
+    assert '"finish_reason":"stop"' not in text
+    assert 2 == record.output_tokens
+
+
+async def test_what_an_event_says_behind_its_failure_is_not_told() -> None:
+    parts = [{"text": "before"}, {"inlineData": {"data": "AA=="}}, {"text": "behind"}]
+    said = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}], "usageMetadata": COUNTS}
+    async with running_upstream(stream(f"data: {json.dumps(said)}\n\n".encode())) as engine:
+        async with running_gateway(one_model(gemini(engine.url), retry={"max_attempts": 1})) as gateway:
+            text = (await gateway.chat(stream=True, stream_options={"include_usage": True})).text
+            assert "before" in text
+            assert "behind" not in text
+            assert '"finish_reason":"stop"' not in text
+            assert "usage" not in text
+            record = await gateway.records.of(0)
+            assert ("unknown_event", 4) == (record.error, record.output_tokens)
+
+
+@pytest.mark.parametrize(
+    ("engine", "said", "reason"),
+    [
+        (
+            "gemini",
+            {
+                "candidates": [
+                    {
+                        "content": {"parts": [{"text": "secret half"}]},
+                        "finishReason": "MALFORMED_FUNCTION_CALL",
+                        "finishMessage": "the call has no name",
+                    }
+                ]
+            },
+            "the call has no name",
+        ),
+        (
+            "cohere",
+            {
+                "id": "x",
+                "message": {"content": [{"type": "text", "text": "secret half"}]},
+                "finish_reason": "ERROR",
+            },
+            "could not finish its answer: ERROR",
+        ),
+    ],
+)
+async def test_a_plain_answer_that_failed_tells_why_and_none_of_its_text(
+    engine: str, said: dict[str, Any], reason: str
+) -> None:
+    async with running_upstream(Answer([json.dumps(said).encode()])) as upstream:
+        config = {"kind": engine, "base_url": upstream.url, "api_key": "k"}
+        async with running_gateway(one_model(config, retry={"max_attempts": 1})) as gateway:
+            answer = await gateway.chat()
+            assert answer.status_code >= 500
+            assert reason in answer.json()["error"]["message"]
+            assert "secret half" not in answer.text
+
+
+async def test_an_event_of_calls_without_end_breaks_the_stream() -> None:
+    parts = [{"text": "so"}, *[{"functionCall": {}}] * 20_000]
+    said = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
+    frame = f"data: {json.dumps(said)}\n\n".encode()
+    async with running_upstream(stream(frame)) as engine:
+        async with running_gateway(one_model(gemini(engine.url), retry={"max_attempts": 1})) as gateway:
+            wish = {"model": "chat", "input": "hello", "stream": True}
+            answer = await gateway.http.post("/v1/responses", json=wish)
+            assert len(answer.content) < len(frame)
+            assert "over 256 calls" in answer.text
+            assert "response.completed" not in answer.text
+            assert "answer_truncated" == (await gateway.records.of(0)).error
+
+
+async def test_a_plain_answer_of_calls_without_end_is_an_error() -> None:
+    said = {"candidates": [{"content": {"parts": [{"functionCall": {}}] * 300}, "finishReason": "STOP"}]}
+    async with running_upstream(Answer([json.dumps(said).encode()])) as engine:
+        async with running_gateway(one_model(gemini(engine.url), retry={"max_attempts": 1})) as gateway:
+            answer = await gateway.chat()
+            assert 502 == answer.status_code
+            assert "over 256 calls" in answer.json()["error"]["message"]
 
 
 async def test_an_error_before_any_content_is_an_http_error() -> None:

@@ -1,11 +1,13 @@
 """A message for Anthropic's clients: named events, or one document.
 
-Blocks come one after another, as the kinds of content do; the reason and the usage come at the end, together.
+Blocks come one after another, as the kinds of content do; the reason and the usage come at the end, together. Where the
+arguments of several calls come interleaved, the later calls wait until the block of the first one closes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import StringIO
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +15,7 @@ import msgspec
 from engines.model import Usage
 from engines.wire import events
 from engines.wire.anthropic_messages.dialect import DIALECT, END
+from engines.wire.bounds import Unsayable, admitted, check_kept
 from engines.wire.codec import StreamEncoder
 from engines.wire.dialect import ApiError
 from engines.wire.events import (
@@ -37,15 +40,42 @@ _TAIL: Final = b"}}\n\n"
 _STOP: Final = b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n'
 
 NO_BLOCK: Final = ""
+NO_CALL: Final = -1
+
+
+class WaitingCall:
+    """A call that began while the block of another was open."""
+
+    __slots__ = ("arguments", "id", "name", "number")
+
+    def __init__(self, number: int, id: str, name: str) -> None:
+        self.number = number
+        self.id = id
+        self.name = name
+        self.arguments = StringIO()
 
 
 class MessagesStreamEncoder(StreamEncoder):
     """One stream of named events."""
 
-    __slots__ = ("_before", "_begun", "_block", "_calls", "_finish", "_id", "_index", "_model", "_open")
+    __slots__ = (
+        "_answer_id",
+        "_arguments",
+        "_before",
+        "_begun",
+        "_call",
+        "_finish",
+        "_id",
+        "_index",
+        "_kept",
+        "_model",
+        "_open",
+        "_waiting",
+    )
 
     def __init__(self, model: str, created: int, answer_id: str) -> None:
         """`created` is no part of the format."""
+        self._answer_id = answer_id
         self._id = f"msg_{answer_id}"
         self._model = model
         self._begun = False
@@ -55,8 +85,14 @@ class MessagesStreamEncoder(StreamEncoder):
         """Of that block, or of the last one."""
         self._before = b""
         """What begins a delta of the block that is open, if it is of text."""
-        self._calls: dict[int, int] = {}
-        """Number of a call -> index of its block."""
+        self._call = NO_CALL
+        """Number of the last call that got a block."""
+        self._arguments = StringIO()
+        """Of that call: once they are whole the next call needs not wait."""
+        self._waiting: dict[int, WaitingCall] = {}
+        """By their numbers."""
+        self._kept = 0
+        """Characters of calls."""
         self._finish: Finish | None = None
 
     def write(self, event: Event) -> bytes:
@@ -67,14 +103,15 @@ class MessagesStreamEncoder(StreamEncoder):
             self._before = _DELTA % self._index + _TEXT
             return opening + self._before + _encode(event.text) + _TAIL
         if isinstance(event, ToolArgs):
-            index = self._calls.get(event.index, self._index)
-            return _DELTA % index + b'"input_json_delta","partial_json":' + _encode(event.text) + _TAIL
+            return self._more_arguments(event)
         if isinstance(event, Reasoning):
             return self._thought(event)
         if isinstance(event, ToolStart):
-            opening = self._start("tool", {"type": "tool_use", "id": event.id, "name": event.name, "input": {}})
-            self._calls[event.index] = self._index
-            return opening
+            if self._open == "tool" and (self._waiting or not _is_object(self._arguments.getvalue())):
+                self._keep(event.id + event.name)
+                self._waiting[event.index] = WaitingCall(event.index, admitted(event, self._answer_id), event.name)
+                return b""
+            return self._begin_call(event.index, admitted(event, self._answer_id), event.name)
         if isinstance(event, Finish):
             self._finish = event
         elif isinstance(event, Start):
@@ -86,7 +123,7 @@ class MessagesStreamEncoder(StreamEncoder):
 
     def closing(self, usage: Usage | None) -> tuple[bytes, bytes]:
         opening = b"" if self._begun else self._begin()
-        delta = stop_of(self._finish, bool(self._calls))
+        delta = stop_of(self._finish, self._call != NO_CALL)
         told = _encode({"type": "message_delta", "delta": delta, "usage": usage_of(usage)})
         return b"", opening + self._stop() + b"event: message_delta\ndata: " + told + b"\n\n" + END
 
@@ -107,6 +144,30 @@ class MessagesStreamEncoder(StreamEncoder):
             told += delta + b'"signature_delta","signature":' + _encode(event.signature) + _TAIL + self._stop()
         return told
 
+    def _begin_call(self, number: int, id: str, name: str) -> bytes:
+        call = {"type": "tool_use", "id": id, "name": name, "input": {}}
+        self._call = number
+        self._arguments = StringIO()
+        return self._start("tool", call)
+
+    def _more_arguments(self, event: ToolArgs) -> bytes:
+        self._keep(event.text)
+        waiting = self._waiting.get(event.index)
+        if waiting is not None:
+            waiting.arguments.write(event.text)
+            return b""
+        if event.index != self._call or self._open != "tool":
+            raise Unsayable("the engine sent more arguments of a call that was followed by something else")
+        self._arguments.write(event.text)
+        return self._input(event.text)
+
+    def _keep(self, text: str) -> None:
+        self._kept += len(text)
+        check_kept(self._kept)
+
+    def _input(self, text: str) -> bytes:
+        return _DELTA % self._index + b'"input_json_delta","partial_json":' + _encode(text) + _TAIL
+
     def _start(self, kind: str, block: dict[str, Any]) -> bytes:
         told = self._stop() if self._begun else self._begin()
         self._index += 1
@@ -118,7 +179,16 @@ class MessagesStreamEncoder(StreamEncoder):
         if not self._open:
             return b""
         self._open = NO_BLOCK
-        return _STOP % self._index
+        told = [_STOP % self._index]
+        waiting, self._waiting = self._waiting, {}
+        for call in waiting.values():
+            told.append(self._begin_call(call.number, call.id, call.name))
+            arguments = call.arguments.getvalue()
+            if arguments:
+                told.append(self._input(arguments))
+            self._open = NO_BLOCK
+            told.append(_STOP % self._index)
+        return b"".join(told)
 
     def _begin(self) -> bytes:
         self._begun = True
@@ -169,28 +239,29 @@ def encode_answer(said: Sequence[Event], model: str, created: int, answer_id: st
     """One document that says all of it."""
     id, finish, usage = f"msg_{answer_id}", None, None
     blocks: list[dict[str, Any]] = []
-    inputs: dict[int, str] = {}
+    inputs: dict[int, list[str]] = {}
     calls: dict[int, dict[str, Any]] = {}
     for event in said:
         last = blocks[-1] if blocks else {}
         if isinstance(event, (Text, Refused)):
             if last.get("type") == "text":
-                last["text"] += event.text
+                last["text"].append(event.text)
             else:
-                blocks.append({"type": "text", "text": event.text})
+                blocks.append({"type": "text", "text": [event.text]})
         elif isinstance(event, Reasoning):
             if event.redacted:
                 blocks.append({"type": "redacted_thinking", "data": event.redacted})
             elif last.get("type") == "thinking" and not last["signature"]:
-                last["thinking"] += event.text
+                last["thinking"].append(event.text)
                 last["signature"] = event.signature
             else:
-                blocks.append({"type": "thinking", "thinking": event.text, "signature": event.signature})
+                blocks.append({"type": "thinking", "thinking": [event.text], "signature": event.signature})
         elif isinstance(event, ToolStart):
-            calls[event.index] = {"type": "tool_use", "id": event.id, "name": event.name, "input": {}}
+            id_of_call = admitted(event, answer_id)
+            calls[event.index] = {"type": "tool_use", "id": id_of_call, "name": event.name, "input": {}}
             blocks.append(calls[event.index])
         elif isinstance(event, ToolArgs):
-            inputs[event.index] = inputs.get(event.index, "") + event.text
+            inputs.setdefault(event.index, []).append(event.text)
         elif isinstance(event, Start):
             id, model = event.id or id, event.model or model
         elif isinstance(event, Counted):
@@ -198,9 +269,21 @@ def encode_answer(said: Sequence[Event], model: str, created: int, answer_id: st
         elif isinstance(event, Finish):
             finish = event
     for index, arguments in inputs.items():
-        calls[index]["input"] = _object(arguments)
+        calls[index]["input"] = _object("".join(arguments))
+    for block in blocks:  # pieces are joined once: an answer may be of very many
+        for member in ("text", "thinking"):
+            if member in block:
+                block[member] = "".join(block[member])
     stop = stop_of(finish, bool(calls))
     return _encode({**head_of(id, model), "content": blocks, **stop, "usage": usage_of(usage)})
+
+
+def _is_object(arguments: str) -> bool:
+    try:
+        msgspec.json.decode(arguments, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def _object(arguments: str) -> Any:

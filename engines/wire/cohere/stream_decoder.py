@@ -81,7 +81,7 @@ class CohereStreamDecoder(StreamDecoder):
             if ours is None:
                 ours = self._calls[index] = len(self._calls)
                 name = function.name if function is not None else None
-                said.append(ToolStart(ours, call.id or f"call_{ours}", name or ""))
+                said.append(ToolStart(ours, call.id or "", name or ""))
             if function is not None and function.arguments:
                 said.append(ToolArgs(ours, function.arguments))
         return said
@@ -165,7 +165,7 @@ def decode_answer(body: bytes) -> Sequence[Event]:
     said: list[Event] = [Start(answer.id or "", ""), *content_of(message)]
     for at, call in enumerate(calls_of(message)):
         function = call.function
-        said.append(ToolStart(at, call.id or f"call_{at}", (function.name if function is not None else None) or ""))
+        said.append(ToolStart(at, call.id or "", (function.name if function is not None else None) or ""))
         if function is not None and function.arguments:
             said.append(ToolArgs(at, function.arguments))
     usage = normalised(answer.usage)

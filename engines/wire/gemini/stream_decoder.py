@@ -51,13 +51,12 @@ FAILED_STATUS: Final = 502
 class GeminiStreamDecoder(StreamDecoder):
     """One stream of responses."""
 
-    __slots__ = ("_begun", "_calls", "_finished", "_id")
+    __slots__ = ("_begun", "_calls", "_finished")
 
     def __init__(self) -> None:
         self._begun = False
         self._calls = 0
         self._finished = False
-        self._id = ""
 
     @property
     def finished(self) -> bool:
@@ -80,8 +79,7 @@ class GeminiStreamDecoder(StreamDecoder):
             return [_failure(data)]
         if not self._begun:
             self._begun = True
-            self._id = answer.response_id or ""
-            said.append(Start(self._id, answer.model_version or ""))
+            said.append(Start(answer.response_id or "", answer.model_version or ""))
         usage = normalised(answer.usage_metadata)
         if usage is not None:
             said.append(Counted(usage))
@@ -127,7 +125,7 @@ class GeminiStreamDecoder(StreamDecoder):
             return
         number = self._calls
         self._calls = number + 1
-        said.append(ToolStart(number, call.id or f"call_{self._id}_{number}", call.name or "", signature))
+        said.append(ToolStart(number, call.id or "", call.name or "", signature))
         said.append(ToolArgs(number, msgspec.json.encode(call.args or {}).decode()))
 
     def _ending(self, reason: str, message: str | None) -> Event:

@@ -114,7 +114,7 @@ class ChatStreamDecoder(StreamDecoder):
                 self._by_id[call.id] = ours
             if call.index is not None:
                 self._by_index[call.index] = ours
-            said.append(ToolStart(ours, call.id or f"call_{ours}", name, signature_of(call)))
+            said.append(ToolStart(ours, call.id or "", name, signature_of(call)))
         if function is not None and function.arguments:
             said.append(ToolArgs(ours, arguments_of(function.arguments)))
 
@@ -229,7 +229,7 @@ def decode_answer(body: bytes, table: dict[str, str] | None = None) -> Sequence[
         for at, call in enumerate(calls):
             function = call.function
             name = function.name if function is not None else None
-            said.append(ToolStart(at, call.id or f"call_{at}", name or "", signature_of(call)))
+            said.append(ToolStart(at, call.id or "", name or "", signature_of(call)))
             if function is not None and function.arguments:
                 said.append(ToolArgs(at, arguments_of(function.arguments)))
     _count(answer, said)

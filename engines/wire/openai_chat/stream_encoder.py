@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from engines.model import Usage
+from engines.wire.bounds import admitted
 from engines.wire.codec import StreamEncoder
 from engines.wire.dialect import ApiError
 from engines.wire.events import (
@@ -36,9 +37,10 @@ _TAIL: Final = b'},"finish_reason":null}]}\n\n'
 class ChatStreamEncoder(StreamEncoder):
     """One stream of chunks."""
 
-    __slots__ = ("_args", "_begun", "_content", "_created", "_head", "_id", "_model", "_reasoning")
+    __slots__ = ("_answer_id", "_args", "_begun", "_content", "_created", "_head", "_id", "_model", "_reasoning")
 
     def __init__(self, model: str, created: int, answer_id: str) -> None:
+        self._answer_id = answer_id
         self._id = f"chatcmpl-{answer_id}"
         self._model = model
         self._created = created
@@ -59,7 +61,8 @@ class ChatStreamEncoder(StreamEncoder):
         if isinstance(event, Reasoning):
             return self._thought(event)
         if isinstance(event, ToolStart):
-            return self._opening() + self._delta({"tool_calls": [call_of(event, "", event.index)]})
+            call = call_of(event, admitted(event, self._answer_id), "", event.index)
+            return self._opening() + self._delta({"tool_calls": [call]})
         if isinstance(event, Refused):
             return self._opening() + self._delta({"refusal": event.text})
         if isinstance(event, Finish):
@@ -113,9 +116,9 @@ def block_of(thought: str, event: Reasoning) -> dict[str, Any]:
     return block if event.origin in ("", "anthropic_messages") else {**block, "origin": event.origin}
 
 
-def call_of(event: ToolStart, arguments: str, index: int | None) -> dict[str, Any]:
+def call_of(event: ToolStart, id: str, arguments: str, index: int | None) -> dict[str, Any]:
     call: dict[str, Any] = {} if index is None else {"index": index}
-    call |= {"id": event.id, "type": "function", "function": {"name": event.name, "arguments": arguments}}
+    call |= {"id": id, "type": "function", "function": {"name": event.name, "arguments": arguments}}
     if event.signature:
         call["extra_content"] = {"google": {"thought_signature": event.signature}}
     return call
@@ -145,10 +148,10 @@ def encode_answer(said: Sequence[Event], model: str, created: int, answer_id: st
     texts: list[str] = []
     refusals: list[str] = []
     thoughts: list[str] = []
-    thought = ""
+    block: list[str] = []
     blocks: list[dict[str, Any]] = []
     starts: list[ToolStart] = []
-    arguments: dict[int, str] = {}
+    arguments: dict[int, list[str]] = {}
     reason, usage = "", None
     for event in said:
         if isinstance(event, Start):
@@ -160,14 +163,14 @@ def encode_answer(said: Sequence[Event], model: str, created: int, answer_id: st
             refusals.append(event.text)
         elif isinstance(event, Reasoning):
             thoughts.append(event.text)
-            thought += event.text
+            block.append(event.text)
             if event.signature or event.redacted:
-                blocks.append(block_of(thought, event))
-                thought = ""
+                blocks.append(block_of("".join(block), event))
+                block = []
         elif isinstance(event, ToolStart):
             starts.append(event)
         elif isinstance(event, ToolArgs):
-            arguments[event.index] = arguments.get(event.index, "") + event.text
+            arguments.setdefault(event.index, []).append(event.text)
         elif isinstance(event, Counted):
             usage = event.usage
         elif isinstance(event, Finish):
@@ -179,7 +182,10 @@ def encode_answer(said: Sequence[Event], model: str, created: int, answer_id: st
     if blocks:
         message["thinking_blocks"] = blocks
     if starts:
-        message["tool_calls"] = [call_of(start, arguments.get(start.index, ""), None) for start in starts]
+        message["tool_calls"] = [
+            call_of(start, admitted(start, answer_id), "".join(arguments.get(start.index, ())), None)
+            for start in starts
+        ]
     told["choices"] = [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}]
     if usage is not None:
         told["usage"] = usage_of(usage)

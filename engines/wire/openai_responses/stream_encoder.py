@@ -1,18 +1,21 @@
 """A response for OpenAI's clients: named events, or one document.
 
-Each kind of content is an item of the output, one after another, numbered as they come. What must come back unchanged
+Each kind of content is an item of the output, one after another, numbered as they come. Calls stay open to the end:
+their arguments may come interleaved. What must come back unchanged
 is the `encrypted_content` of reasoning items (`engines.wire.keepsakes`). Nothing is stored, so a response says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import StringIO
 from typing import Any, Final
 
 import msgspec
 
 from engines.model import Usage
 from engines.wire import events
+from engines.wire.bounds import MAX_ITEMS, Unsayable, admitted, check_kept
 from engines.wire.codec import StreamEncoder
 from engines.wire.dialect import ApiError
 from engines.wire.events import (
@@ -37,7 +40,7 @@ _PING: Final = b": ping\n\n"
 class Item:
     """One item of the output, as far as it has come."""
 
-    __slots__ = ("after", "before", "call_id", "id", "index", "kept", "kind", "name", "pieces")
+    __slots__ = ("before", "begun", "call_id", "id", "index", "kept", "kind", "name", "said", "told_whole")
 
     def __init__(self, kind: str, index: int, id: str, call_id: str = "", name: str = "") -> None:
         """`kind`: text, refusal, reasoning or call."""
@@ -46,16 +49,19 @@ class Item:
         self.id = id
         self.call_id = call_id
         self.name = name
-        self.pieces: list[str] = []
+        self.said = StringIO()
+        """All of its text: one buffer, since an object for each of a million pieces would take 60 MB."""
+        self.begun = False
+        """Whether anything of it has come."""
         self.kept = ""
         """What must come back with it."""
         self.before = b""
         """A delta of it begins so, up to the sequence number."""
-        self.after = b""
+        self.told_whole = False
 
     def told(self, status: str) -> dict[str, Any]:
         """The item with all that has come."""
-        text = "".join(self.pieces)
+        text = self.said.getvalue()
         if self.kind == "call":
             call = {"type": "function_call", "id": self.id, "call_id": self.call_id, "name": self.name}
             return {**call, "arguments": text, "status": status}
@@ -63,7 +69,7 @@ class Item:
             summary = [{"type": "summary_text", "text": text}] if text else []
             thought: dict[str, Any] = {"type": "reasoning", "id": self.id, "summary": summary}
             return {**thought, "encrypted_content": self.kept} if self.kept else thought
-        content = [self.part(text)] if self.pieces else []
+        content = [self.part(text)] if self.begun else []
         return {"type": "message", "id": self.id, "role": "assistant", "status": status, "content": content}
 
     def part(self, text: str) -> dict[str, Any]:
@@ -85,7 +91,19 @@ _PREFIX: Final = {"text": "msg", "refusal": "msg", "reasoning": "rs", "call": "f
 class ResponsesStreamEncoder(StreamEncoder):
     """One stream of named events."""
 
-    __slots__ = ("_answer_id", "_begun", "_calls", "_created", "_finish", "_id", "_items", "_model", "_number", "_open")
+    __slots__ = (
+        "_answer_id",
+        "_begun",
+        "_calls",
+        "_created",
+        "_finish",
+        "_id",
+        "_items",
+        "_kept",
+        "_model",
+        "_number",
+        "_open",
+    )
 
     def __init__(self, model: str, created: int, answer_id: str) -> None:
         self._answer_id = answer_id
@@ -95,7 +113,10 @@ class ResponsesStreamEncoder(StreamEncoder):
         self._begun = False
         self._number = 0
         self._items: list[Item] = []
+        self._kept = 0
+        """Characters of all items."""
         self._open: Item | None = None
+        """The last item, unless it is a call or closed."""
         self._calls: dict[int, Item] = {}
         self._finish: Finish | None = None
 
@@ -123,7 +144,7 @@ class ResponsesStreamEncoder(StreamEncoder):
         return b""
 
     def closing(self, usage: Usage | None) -> tuple[bytes, bytes]:
-        opening = (b"" if self._begun else self._begin()) + self._stop()
+        opening = (b"" if self._begun else self._begin()) + b"".join([self._whole(item) for item in self._items])
         status = status_of(self._finish)
         response = self._response(status, usage)
         return b"", opening + self._event(f"response.{status}", {"response": response})
@@ -148,20 +169,27 @@ class ResponsesStreamEncoder(StreamEncoder):
             item.kept = sealed(event.origin, "redacted", event.redacted)
         elif event.signature:
             item.kept = sealed(event.origin, "signature", event.signature)
-        return told + self._stop() if item.kept else told
+        if not item.kept:
+            return told
+        self._keep(item.kept)
+        return told + self._stop()
 
     def _call(self, event: ToolStart) -> bytes:
         told = b""
         if event.signature:
             told = self._start("reasoning")
             self._items[-1].kept = sealed("gemini", "call", event.signature)
-        told += self._start("call", event.id, event.name)
+        self._keep(event.id + event.name + event.signature)
+        told += self._start("call", admitted(event, self._answer_id), event.name)
+        self._open = None
         self._calls[event.index] = self._items[-1]
         return told
 
     def _start(self, kind: str, call_id: str = "", name: str = "") -> bytes:
         told = self._stop() if self._begun else self._begin()
         index = len(self._items)
+        if index >= MAX_ITEMS:
+            raise Unsayable(f"the engine sent an answer of over {MAX_ITEMS} items")
         item = Item(kind, index, f"{_PREFIX[kind]}_{self._answer_id}_{index}", call_id, name)
         self._items.append(item)
         self._open = item
@@ -172,6 +200,10 @@ class ResponsesStreamEncoder(StreamEncoder):
         self._prepare(item, text)
         return told
 
+    def _keep(self, text: str) -> None:
+        self._kept += len(text)
+        check_kept(self._kept)
+
     def _prepare(self, item: Item, text: str) -> None:
         kind = f"{text}.delta"
         place = _encode(place_of(item))[1:-1]
@@ -180,10 +212,12 @@ class ResponsesStreamEncoder(StreamEncoder):
 
     def _delta(self, item: Item, text: str) -> bytes:
         told = b""
-        if item.kind == "reasoning" and not item.pieces:
+        if item.kind == "reasoning" and not item.begun:
             part = {"type": "summary_text", "text": ""}
             told = self._event("response.reasoning_summary_part.added", {**place_of(item), "part": part})
-        item.pieces.append(text)
+        item.begun = True
+        item.said.write(text)
+        self._keep(text)
         number = self._number
         self._number = number + 1
         return told + item.before + b'%d,"delta":%b}\n\n' % (number, _encode(text))
@@ -193,10 +227,17 @@ class ResponsesStreamEncoder(StreamEncoder):
         if item is None:
             return b""
         self._open = None
+        return self._whole(item)
+
+    def _whole(self, item: Item) -> bytes:
+        """What says that this is all of an item, once."""
+        if item.told_whole:
+            return b""
+        item.told_whole = True
         part, kind, member = _EVENTS[item.kind]
-        place, text = place_of(item), "".join(item.pieces)
+        place, text = place_of(item), item.said.getvalue()
         told = b""
-        if item.pieces or item.kind == "call":
+        if item.begun or item.kind == "call":
             done: dict[str, Any] = {**place, member: text}
             if item.kind == "text":
                 done["logprobs"] = []

@@ -95,7 +95,7 @@ def test_a_call_without_an_index_stands_beside_one_that_has_it() -> None:
 
 def test_the_function_call_of_old_models_is_a_call() -> None:
     stream = chunk({"function_call": {"name": "f", "arguments": ""}}) + chunk({"function_call": {"arguments": "{}"}})
-    calls = [ToolStart(0, "call_0", "f"), ToolArgs(0, "{}")]
+    calls = [ToolStart(0, "", "f"), ToolArgs(0, "{}")]
     assert _calls(stream + chunk({}, "function_call")) == calls
     message = {"content": None, "function_call": {"name": "f", "arguments": "{}"}}
     answer = {"choices": [{"index": 0, "message": message, "finish_reason": "function_call"}]}

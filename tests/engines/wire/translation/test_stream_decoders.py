@@ -115,7 +115,7 @@ def test_responses_of_geminis() -> None:
         Counted(Usage(5, 0)),
         Text("it is \U0001f327"),
         Counted(Usage(5, 8, 1, 0, 2)),
-        ToolStart(0, "call_r1_0", "weather", "c2ln"),
+        ToolStart(0, "", "weather", "c2ln"),
         ToolArgs(0, '{"city":"Oslo"}'),
         ToolStart(1, "g2", "weather"),
         ToolArgs(1, '{"city":"Rome"}'),
