@@ -110,7 +110,7 @@ def parse(body: bytes) -> Envelope:
             return parse(readable)
         # msgspec says where, except where a text ends too early.
         where = "" if "(byte " in str(error) else f" (byte {len(body)})"
-        if "surrogate" in str(error):
+        if lone_surrogates.too_many(body):
             where += _UNREAD_HALVES
         raise Failure("invalid_json", f"the body is not valid JSON: {error}{where}") from None
     except RecursionError:

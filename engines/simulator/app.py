@@ -132,6 +132,7 @@ class SimulatorApp:
             "/v1/completions": {"POST": self._generating(completions.parse, completions.CompletionWriter)},
             "/v1/responses": {"POST": self._generating(responses.parse, responses.ResponsesWriter)},
             "/v1/messages": {"POST": self._generating(messages.parse, messages.MessagesWriter)},
+            "/v1/messages/count_tokens": {"POST": self._pooling(messages.count_tokens)},
             "/v1/embeddings": {"POST": self._pooling(pooling.embeddings)},
             "/v1/rerank": {"POST": self._pooling(pooling.rerank)},
             "/v1/score": {"POST": self._pooling(pooling.score)},
@@ -183,7 +184,7 @@ class SimulatorApp:
         if error.status == 413:
             headers.append((b"connection", b"close"))
         body: object = error_object(error.kind, str(error), error.param, error.status)
-        if call.path == "/v1/messages":
+        if call.path.startswith("/v1/messages"):
             kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
             body = {"type": "error", "error": {"type": kind, "message": str(error)}}
         await call.json(error.status, body, *headers)

@@ -54,6 +54,12 @@ def replaced(document: bytes) -> bytes | None:
     return bytes(copy)
 
 
+def too_many(document: bytes) -> bool:
+    """Whether there is more to look through than is looked through, so that a lone half in it is refused."""
+    escapes = document.count(rb"\ud") + document.count(rb"\uD")
+    return escapes > MOST or (escapes > 0 and len(document) > LARGEST_BYTES)
+
+
 def hidden(document: bytes) -> bytes | None:
     """A copy of the same length that `shown` undoes; None when there is no lone half, or it could not."""
     places = _places(document)

@@ -1,4 +1,5 @@
-"""`POST /v1/messages`, Anthropic's format: named events, one content block, `message_stop` at the end.
+"""`POST /v1/messages`, Anthropic's format: named events, one content block, `message_stop` at the end; and
+`/v1/messages/count_tokens`, which says what its prompt would be.
 
 Usage follows Anthropic's meaning: `input_tokens` excludes what the prefix cache held.
 """
@@ -12,6 +13,8 @@ import msgspec
 from engines.simulator import tokens
 from engines.simulator.formats import chat
 from engines.simulator.formats.job import Counts, Job, Output, bad_request, named_event, positive
+from engines.simulator.formats.pooling import Pooling
+from engines.simulator.settings import SimulatorSettings
 
 
 class MessagesRequest(msgspec.Struct):
@@ -26,6 +29,15 @@ class MessagesRequest(msgspec.Struct):
     tool_choice: dict[str, Any] | None = None
 
 
+class CountRequest(msgspec.Struct):
+    """The fields acted on."""
+
+    messages: list[chat.Message]
+    model: str | None = None
+    system: str | list[dict[str, Any]] | None = None
+    tools: list[dict[str, Any]] | None = None
+
+
 _decoder = msgspec.json.Decoder(MessagesRequest)
 _STOP = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
@@ -33,17 +45,28 @@ _STOP = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 def parse(body: bytes) -> Job:
     """Raises msgspec.DecodeError or Refused."""
     request = _decoder.decode(body)
-    if not request.messages:
-        raise bad_request("messages is empty: at least one message is needed.", "messages")
-    system = [chat.Message("system", request.system)] if request.system else []
     return Job(
         model=request.model,
-        prompts=[tokens.encode(chat.render(system + request.messages, request.tools))],
+        prompts=[_prompt(request)],
         echoes=[chat.last_user_text(request.messages)],
         max_tokens=positive(request.max_tokens, "max_tokens"),
         stream=bool(request.stream),
         tool=chat.forced_tool(request.tools or [], request.tool_choice, "input_schema"),
     )
+
+
+def count_tokens(body: bytes, settings: SimulatorSettings) -> Pooling:
+    """Raises msgspec.DecodeError or Refused."""
+    request = msgspec.json.decode(body, type=CountRequest)
+    counted = msgspec.json.encode({"input_tokens": len(_prompt(request))})
+    return Pooling(request.model, [], lambda id, created, model: counted)
+
+
+def _prompt(request: MessagesRequest | CountRequest) -> list[int]:
+    if not request.messages:
+        raise bad_request("messages is empty: at least one message is needed.", "messages")
+    system = [chat.Message("system", request.system)] if request.system else []
+    return tokens.encode(chat.render(system + request.messages, request.tools))
 
 
 def _usage(counts: Counts) -> dict[str, int]:

@@ -279,6 +279,16 @@ async def test_detokenize_undoes_tokenize() -> None:
     assert ids["count"] == len(ids["tokens"])
 
 
+async def test_counted_tokens_are_those_that_the_message_has() -> None:
+    body = {**HELLO, "system": "be brief", "max_tokens": 3}
+    async with simulator() as client:
+        counted = (await client.post("/v1/messages/count_tokens", json=body)).json()
+        answered = (await client.post("/v1/messages", json=body)).json()["usage"]
+        refused = await client.post("/v1/messages/count_tokens", json={**body, "messages": []})
+    assert counted == {"input_tokens": answered["input_tokens"] + answered["cache_read_input_tokens"]}
+    assert (refused.status_code, refused.json()["type"]) == (400, "error")
+
+
 async def test_the_server_describes_itself_as_vllm_does() -> None:
     async with simulator(models=("a", "b")) as client:
         models = (await client.get("/v1/models")).json()
