@@ -71,9 +71,13 @@ def says_something(event: bytes) -> bool:
     return len(data) > _LONGEST_PING or (bool(data) and data.replace(b" ", b"") != b'{"type":"ping"}')
 
 
+_SHORTEST: Final = len(b"data: \n\n")
+"""Of less, compiled code takes a slice that ends before it begins for an error."""
+
+
 def payload(event: bytes) -> bytes:
     """The joined `data:` lines of one event; empty for a comment, an event without data, and one of too many lines."""
-    if event.startswith(b"data: ") and LF not in event[:-2] and CR not in event:
+    if event.startswith(b"data: ") and LF not in event[:-2] and CR not in event and len(event) >= _SHORTEST:
         return event[6:-2]
     if len(event) > MOST_LINES and event.count(b"\n") + event.count(b"\r") > MOST_LINES:
         return b""

@@ -26,7 +26,10 @@ def exported(gateway: Gateway, *words: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in found.stdout.splitlines()]
 
 
-async def test_content_is_kept_where_a_model_says_so_and_shown_only_when_asked(tmp_path: Path) -> None:
+async def test_content_is_kept_where_a_model_says_so_and_shown_only_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[4]))  # where the writer finds the hook
     gateway = Gateway(tmp_path)
     target = {"targets": [{"engine": "e", "model": "up"}]}
     gateway.changes = {"models": {"m": {**target, "records": {"content": True, "redact": f"{HOOKS}:hide_addresses"}}}}
