@@ -96,8 +96,10 @@ class Familiar:
             return False
         at = len(before)
         end = data.find(b"\r", at, at + MAX_LENGTH_DIGITS + 1)
+        if end < 0:
+            return False
         digits = data[at:end]
-        if end < 0 or not digits.isdigit() or not data.startswith(self._after, end):
+        if not digits.isdigit() or not data.startswith(self._after, end):
             return False
         length = int(digits)
         body_at = end + len(self._after)

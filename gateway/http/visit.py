@@ -61,7 +61,7 @@ def is_loopback(host: bytes) -> bool:
     if name == b"localhost" or name == b"localhost.":
         return True
     try:
-        if name.startswith(b"["):
+        if name.startswith(b"[") and len(name) > 1:
             return IPv6Address(name[1:-1].decode("latin-1")).is_loopback
         return IPv4Address(name.decode("latin-1")).is_loopback
     except AddressValueError:

@@ -72,6 +72,14 @@ def test_damaged_repetitions_are_read_as_if_nothing_were_known_again(
     assert reading.over == knowing.over
 
 
+@pytest.mark.parametrize("again", AGAIN[:4])
+def test_a_head_that_comes_again_may_come_in_two_reads_cut_anywhere(again: bytes) -> None:
+    """Also between the name of its length and the first digit."""
+    for cut_at in range(1, len(again)):
+        client = Client().send(again, again[:cut_at], again[cut_at:])
+        assert (len(client.desk.seen), client.desk.failures) == (2, [])
+
+
 def test_a_head_that_comes_again_with_another_length_is_not_judged_again() -> None:
     client = Client().send(*[request(fields=SDK, body=b"x" * size) for size in (1, 12, 5)])
     assert client.desk.heads == [(CHAT, 1)]
