@@ -18,10 +18,10 @@ from engines.wire.request import (
     TextPart,
     ThoughtPart,
     Tool,
-    ToolChoice,
     Turn,
     Unreadable,
 )
+from engines.wire.tool_choice import take_tool_choice
 
 NAME: Final = "openai_chat"
 _SYSTEM: Final = ("system", "developer")
@@ -38,7 +38,7 @@ def decode_request(body: bytes) -> ChatRequest:
         raise Unreadable("`messages` should have at least one message", "messages")
     for tool in members.objects("tools"):
         _take_tool(tool, request)
-    _take_choice(members, request)
+    take_tool_choice(members, request, _named)
     _take_output(members, request)
     request.parallel_tool_calls = members.take("parallel_tool_calls", bool)
     effort = members.text("reasoning_effort")
@@ -212,23 +212,9 @@ def _take_tool(tool: Members, request: ChatRequest) -> None:
     tool.report(request.unread, "tools")
 
 
-def _take_choice(members: Members, request: ChatRequest) -> None:
-    choice = members.any("tool_choice")
-    if choice is None:
-        return
-    if choice == "auto":
-        request.tool_choice = ToolChoice("auto")
-    elif choice == "none":
-        request.tool_choice = ToolChoice("none")
-    elif choice == "required":
-        request.tool_choice = ToolChoice("required")
-    elif isinstance(choice, dict) and isinstance(choice.get("function"), dict):
-        named = Members(choice["function"], "tool_choice.function")
-        request.tool_choice = ToolChoice("named", named.need("name", str))
-    elif isinstance(choice, dict) and isinstance(choice.get("type"), str):
-        request.unread.append(f"tool_choice.{choice['type']}")
-    else:
-        raise Unreadable("`tool_choice` should be none, auto, required or a named function", "tool_choice")
+def _named(choice: dict[str, Any]) -> Members | None:
+    function = choice.get("function")
+    return Members(function, "tool_choice.function") if isinstance(function, dict) else None
 
 
 def _take_output(members: Members, request: ChatRequest) -> None:

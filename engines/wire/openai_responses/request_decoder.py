@@ -23,10 +23,10 @@ from engines.wire.request import (
     TextPart,
     ThoughtPart,
     Tool,
-    ToolChoice,
     Turn,
     Unreadable,
 )
+from engines.wire.tool_choice import take_tool_choice
 
 NAME: Final = "openai_responses"
 _ROLES: Final[dict[str, Role]] = {
@@ -47,7 +47,7 @@ def decode_request(body: bytes) -> ChatRequest:
     _take_input(members, request)
     for tool in members.objects("tools"):
         _take_tool(tool, request)
-    _take_choice(members, request)
+    take_tool_choice(members, request, _named)
     _take_text(members, request)
     reasoning = Members(members.take("reasoning", dict) or {}, "reasoning")
     effort = reasoning.text("effort")
@@ -178,22 +178,8 @@ def _take_tool(tool: Members, request: ChatRequest) -> None:
     tool.report(request.unread, "tools")
 
 
-def _take_choice(members: Members, request: ChatRequest) -> None:
-    choice = members.any("tool_choice")
-    if choice is None:
-        return
-    if choice == "auto":
-        request.tool_choice = ToolChoice("auto")
-    elif choice == "none":
-        request.tool_choice = ToolChoice("none")
-    elif choice == "required":
-        request.tool_choice = ToolChoice("required")
-    elif isinstance(choice, dict) and choice.get("type") == "function":
-        request.tool_choice = ToolChoice("named", Members(choice, "tool_choice").need("name", str))
-    elif isinstance(choice, dict) and isinstance(choice.get("type"), str):
-        request.unread.append(f"tool_choice.{choice['type']}")
-    else:
-        raise Unreadable("`tool_choice` should be none, auto, required or a named function", "tool_choice")
+def _named(choice: dict[str, Any]) -> Members | None:
+    return Members(choice, "tool_choice") if choice.get("type") == "function" else None
 
 
 def _take_text(members: Members, request: ChatRequest) -> None:
