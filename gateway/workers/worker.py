@@ -21,7 +21,6 @@ from gateway.accounts.keys import keyring_of
 from gateway.adapters import Adapters
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
-from gateway.errand import Errand
 from gateway.explanation.explainer import Explainer
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.ejecting import EVERY_S as EJECTING_EVERY_S
@@ -30,7 +29,6 @@ from gateway.fleet.predictions import watch_predictions
 from gateway.fleet.prepared import prepare
 from gateway.fleet.snapshot import Snapshot
 from gateway.fleet.steps import in_slices
-from gateway.flight import Flight
 from gateway.http.certificate import BadCertificate, Certificate
 from gateway.http.connection import ClientConnection
 from gateway.http.listen import Listener, accepting
@@ -49,6 +47,7 @@ from gateway.workers import descriptors
 from gateway.workers.changes import Changes
 from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
 from gateway.workers.counting import Counting
+from gateway.workers.draining import Draining
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AdaptersHeld,
@@ -131,6 +130,7 @@ class Worker:
         self._administering = 0
         self._reception = Reception(control_app(self), self._accounting, supervisor.spawn)
         self._connections = self._reception.clients
+        self._draining = Draining(self._reception)
         self._servers: list[Listener] = []
         self._last_load: list[ReplicaLoad] = []
         self._listening = False
@@ -291,30 +291,18 @@ class Worker:
             listener.close()
 
     async def drain(self, grace_s: float) -> None:
-        """Stop accepting, let what runs finish for `grace_s` at most, cut the rest, and say so."""
+        """Stop accepting, let what runs finish for `grace_s` at most, cut the rest, and say so.
+
+        Asked again, it waits for the same end; with no grace it brings that about."""
         if self.draining:
+            if grace_s <= 0:
+                self._draining.hurry()
             await self.drained.wait()
             return
         self._reception.draining = True
         for server in self._servers:
             server.close()
-        for connection in list(self._connections):
-            connection.drain()
-        if self._connections:
-            self._reception.empty.clear()
-            try:
-                async with asyncio.timeout(grace_s):
-                    await self._reception.empty.wait()
-            except TimeoutError:
-                log.warning("cut_off", streams=len(self._connections), after_s=grace_s)
-                for connection in list(self._connections):
-                    work = connection.work
-                    if isinstance(work, Errand):
-                        work = work.work
-                    if isinstance(work, Flight):
-                        work.error_kind = "draining"
-                    connection.hang_up()
-                await self._reception.empty.wait()  # each is settled, and written down, by the loss of its connection
+        await self._draining.run(grace_s)
         await self._sinks.close()
         self.drained.set()
 
