@@ -45,7 +45,7 @@ def screen(opening: Opening, version: str, *, colours: bool) -> str:
         lines.append(f"  and {len(rows) - MOST_ROWS} more: GET /admin/v1/replicas lists them all")
     lines += [f"  {paint('left out', DIM)}  {printable(notice, MOST_REASON)}" for notice in opening.notices]
     lines += ["", "Try it:", "", curl(opening)]
-    if not opening.url.startswith("unix:"):
+    if opening.url.startswith("http"):
         for what, path in (("page", "/"), ("API", "/docs"), ("metrics", "/metrics")):
             lines.append(f"  {what.ljust(8)}{opening.url}{path}")
     lines += ["", paint("Ctrl-C stops it.", DIM), ""]

@@ -12,7 +12,9 @@ from gateway import clock
 from gateway.http import visit
 from gateway.http.asgi import AsgiWork
 from gateway.http.clients import Clients
+from gateway.http.detours import detour
 from gateway.http.handler import Handler
+from gateway.workers.detouring import taken
 
 if TYPE_CHECKING:
     from engines.model import Operation
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 class Reception(Handler):
     """Lets clients in, and their requests on to the dispatcher or to the app that answers all other paths."""
 
-    __slots__ = ("_accounting", "_app", "_spawn", "clients", "dispatcher", "draining", "empty")
+    __slots__ = ("_accounting", "_app", "_spawn", "clients", "dispatcher", "draining", "empty", "secure")
 
     def __init__(self, app: App, accounting: Accounting, spawn: Spawn) -> None:
         self._app = app
@@ -40,6 +42,8 @@ class Reception(Handler):
         self.dispatcher: Dispatcher | None = None
         """None until a configuration is in use; nobody is let in before."""
         self.draining = False
+        self.secure = False
+        """Whether clients come over TLS."""
         self.empty = asyncio.Event()
         """Set when the last client has left."""
 
@@ -84,6 +88,11 @@ class Reception(Handler):
         if not self.clients:
             self.empty.set()
 
+    @property
+    def keyring(self) -> Keyring:
+        """The keys in use."""
+        return self.configured.snapshot.keyring
+
     def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
         visit.admit(request, self.configured.snapshot.keyring, length=length, over_unix=over_unix)
 
@@ -95,7 +104,10 @@ class Reception(Handler):
         return self.configured.begin(request, operation)
 
     def other(self, request: Request) -> Work | None:
-        work = AsgiWork(self._app, request)
+        way = detour(request.path)
+        if way is not None:
+            return taken(request, way, self)
+        work = AsgiWork(self._app, request, secure=self.secure)
         self._spawn("asgi", work.run)
         return work
 

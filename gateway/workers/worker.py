@@ -264,6 +264,7 @@ class Worker:
     async def listen(self, sockets: Iterable[socket.socket], certificate: Certificate | None = None) -> None:
         """Accept connections on these bound sockets, over TLS with a certificate, and begin the worker's loops."""
         self._certificate = certificate
+        self._reception.secure = certificate is not None
         for sock in sockets:
             await self.accept(sock)
         self._listening = True
