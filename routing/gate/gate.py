@@ -35,13 +35,15 @@ class Verdict(NamedTuple):
     """`rollback`, `hold` or `promote`."""
     sentence: str
     """Why, for a tired person."""
+    stop: bool = False
+    """Of a hold: no step may follow, not only not the last."""
 
 
 class Reading(NamedTuple):
     """How far one kind of evidence is."""
 
     metric: str
-    """With the threshold, of an amount: `ttft_ms p90`."""
+    """With the threshold, of an amount: `ttft p90`."""
     test: str
     """`rollback`, `promote`, `ceiling`; of units, `mismatch`."""
     log_value: float
@@ -74,7 +76,7 @@ class Rate:
 class Gate:
     """Of one arm against the control."""
 
-    __slots__ = ("_amounts", "_cause", "_load", "_rates", "_tried", "arm", "requests", "units")
+    __slots__ = ("_amounts", "_cause", "_load", "_met_before", "_rates", "_tried", "arm", "requests", "units")
 
     def __init__(self, guardrails: Sequence[Guardrail], *, arm: int = 1, sticky: bool) -> None:
         """`sticky`: the unit of assignment is more than one request (a user, a session, a key)."""
@@ -87,6 +89,7 @@ class Gate:
         }
         self._tried: FirstEvents | None = FirstEvents() if sticky else None
         self._cause = ""
+        self._met_before = 0
         self.requests = [0, 0]
         """Settled ones of the control and of the canary."""
 
@@ -110,6 +113,7 @@ class Gate:
 
     def begin_step(self) -> None:
         """Another share from now on: latency and cost are judged by what the control was like until now."""
+        self._met_before = self.units.canary
         for amounts in self._amounts.values():
             amounts.begin_step()
 
@@ -124,10 +128,10 @@ class Gate:
             if rate is not None:
                 worse |= self._trial(rate, told.unit, canary, share, bool(told.flags & flag), tried)
         for metric, value in (
-            ("ttft_ms", told.ttft_ms),
-            ("tpot_ms", told.tpot_ms),
-            ("duration_ms", told.duration_ms),
-            ("cost_usd", told.cost_usd),
+            ("ttft", told.ttft_ms),
+            ("tpot", told.tpot_ms),
+            ("duration", told.duration_ms),
+            ("cost", told.cost_usd),
         ):
             amounts = self._amounts.get(metric)
             if value is not None and amounts is not None:
@@ -173,6 +177,11 @@ class Gate:
     # -- what it says --------------------------------------------------------------------------------------------------
 
     @property
+    def step_units(self) -> int:
+        """How many units of the canary were met since the step began."""
+        return self.units.canary - self._met_before
+
+    @property
     def rolls_back(self) -> bool:
         """Whether a rollback is due."""
         return bool(self._cause)
@@ -182,12 +191,12 @@ class Gate:
         if self._cause:
             return Verdict(ROLLBACK, self._cause)
         if self.units.mismatch:
-            return Verdict(HOLD, mismatch(self.units))
+            return Verdict(HOLD, mismatch(self.units), True)
         lacking = [metric for metric, rate in self._rates.items() if not rate.tally.promotes]
         for metric, amounts in self._amounts.items():
             held = amounts.held_by_load
             if held is not None:
-                return Verdict(HOLD, uneven(metric, held, self._load))
+                return Verdict(HOLD, uneven(metric, held, self._load), True)
             if not amounts.promotes and not (amounts.idle and self.requests[1] >= IDLE_REQUESTS):
                 lacking.append(metric)
         if lacking:
@@ -239,6 +248,7 @@ class Gate:
             "amounts": {metric: one.state() for metric, one in self._amounts.items()},
             "tried": b"" if self._tried is None else self._tried.state(),
             "cause": self._cause,
+            "met_before": self._met_before,
             "requests": list(self.requests),
         }
 
@@ -256,4 +266,5 @@ class Gate:
         if self._tried is not None:
             self._tried = FirstEvents.of(state["tried"])
         self._cause = state["cause"]
+        self._met_before = state["met_before"]
         self.requests = list(state["requests"])

@@ -14,8 +14,9 @@ RATES: Final = {
     "length_stops": LENGTH_STOP,
 }
 """Metrics of which a request has an event or not, and the flag that says so."""
-AMOUNTS: Final = ("ttft_ms", "tpot_ms", "duration_ms", "cost_usd")
-"""Metrics of which a request has an amount. All but the cost hang on the load of its replica."""
+AMOUNTS: Final = ("ttft", "tpot", "duration", "cost")
+"""Metrics of which a request has an amount, in milliseconds and US dollars. All but the cost hang on the load of its
+replica."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Guardrail:
     @property
     def hangs_on_load(self) -> bool:
         """Whether an arm is worse only because its replicas have more to do."""
-        return self.metric in AMOUNTS and self.metric != "cost_usd"
+        return self.metric in AMOUNTS and self.metric != "cost"
 
     def worse(self, value: float) -> float:
         """A custom value, as one of which more is worse."""
@@ -77,7 +78,7 @@ def default_guardrails() -> tuple[Guardrail, ...]:
     return (
         Guardrail("errors"),
         Guardrail("attempt_failures"),
-        Guardrail("ttft_ms"),
-        Guardrail("tpot_ms"),
-        Guardrail("duration_ms"),
+        Guardrail("ttft"),
+        Guardrail("tpot"),
+        Guardrail("duration"),
     )

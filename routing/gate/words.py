@@ -16,10 +16,10 @@ EVENTS: Final = {
     "length_stops": "answers cut off at their token limit",
 }
 AMOUNTS: Final = {
-    "ttft_ms": ("slow first tokens", "ms"),
-    "tpot_ms": ("slow token rates", "ms per token"),
-    "duration_ms": ("slow answers", "ms"),
-    "cost_usd": ("expensive answers", "USD"),
+    "ttft": ("slow first tokens", "ms"),
+    "tpot": ("slow token rates", "ms per token"),
+    "duration": ("slow answers", "ms"),
+    "cost": ("expensive answers", "USD"),
 }
 
 
