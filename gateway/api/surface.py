@@ -45,6 +45,8 @@ INFERENCE: Final[dict[Operation, tuple[str, dict[str, Any] | None]]] = {
         {"model": "rerank", "query": "water", "documents": ["a river", "a stone"]},
     ),
     Operation.SCORE: ("How alike texts are", {"model": "rerank", "text_1": "water", "text_2": ["a river"]}),
+    Operation.POOLING: ("Hidden states of a text (vLLM)", {"model": "embed", "input": "a text"}),
+    Operation.CLASSIFY: ("Classes of texts (vLLM)", {"model": "classify", "input": ["a text"]}),
     Operation.TOKENIZE: ("The tokens of a text (vLLM)", {"model": "chat", "prompt": "Hello"}),
     Operation.DETOKENIZE: ("The text of tokens (vLLM)", {"model": "chat", "tokens": [1, 2, 3]}),
 }

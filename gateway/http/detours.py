@@ -16,6 +16,8 @@ from engines.operations import PATHS
 _AZURE: Final = re.compile(r"/openai/deployments/([^/]+)(/.+)")
 _AZURE_V1: Final = "/openai/v1/"
 _HOST: Final = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}").fullmatch
+_SAME: Final = {"/rerank": "/v1/rerank", "/v2/rerank": "/v1/rerank", "/score": "/v1/score"}
+"""Other paths of one thing: of Cohere's clients (v2), Jina's and vLLM's own. vLLM answers all of them alike."""
 _OPERATION: Final = re.compile(
     r"/(chat/completions|completions|embeddings|responses|messages|rerank|score|models|audio/[a-z]+)(?=/|$)"
 )
@@ -41,6 +43,7 @@ def detour(path: bytes) -> Detour | None:
         text = re.sub("/{2,}", "/", text)
     if text.startswith(_AZURE_V1):
         text = text.removeprefix("/openai")
+    text = _SAME.get(text, text)
     mended = text.encode("latin-1")
     operation = PATHS.get(mended)
     return None if operation is None else Detour(operation, mended, model)

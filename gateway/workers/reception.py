@@ -9,9 +9,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gateway import clock
+from gateway.errors import Failure
 from gateway.http import visit
 from gateway.http.asgi import AsgiWork
 from gateway.http.clients import Clients
+from gateway.http.cors import Cors, CorsClient, options
 from gateway.http.detours import detour
 from gateway.http.handler import Handler
 from gateway.workers.detouring import taken
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from engines.port import Spawn
     from gateway.accounts.accounting import Accounting
     from gateway.dispatch import Dispatcher
-    from gateway.errors import Failure
     from gateway.http.asgi import App
     from gateway.http.handler import Limits, Visitor, Work
     from gateway.http.head import Fields
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 class Reception(Handler):
     """Lets clients in, and their requests on to the dispatcher or to the app that answers all other paths."""
 
-    __slots__ = ("_accounting", "_app", "_spawn", "clients", "dispatcher", "draining", "empty", "secure")
+    __slots__ = ("_accounting", "_app", "_spawn", "clients", "cors", "dispatcher", "draining", "empty", "secure")
 
     def __init__(self, app: App, accounting: Accounting, spawn: Spawn) -> None:
         self._app = app
@@ -42,6 +43,8 @@ class Reception(Handler):
         self.dispatcher: Dispatcher | None = None
         """None until a configuration is in use; nobody is let in before."""
         self.draining = False
+        self.cors: Cors | None = None
+        """None where no page of another origin may ask."""
         self.secure = False
         """Whether clients come over TLS."""
         self.empty = asyncio.Event()
@@ -94,7 +97,16 @@ class Reception(Handler):
         return self.configured.snapshot.keyring
 
     def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
-        visit.admit(request, self.configured.snapshot.keyring, length=length, over_unix=over_unix)
+        cors = self.cors
+        lines = b"" if cors is None else cors.lines(request.fields)
+        if lines:
+            request.connection = CorsClient(request.connection, lines)
+        keyring = self.configured.snapshot.keyring
+        try:
+            visit.admit(request, keyring, length=length, over_unix=over_unix, cors=cors)
+        except Failure as failure:
+            failure.more += lines  # or the page could not read why
+            raise
 
     def still_admits(self, keyring: Keyring) -> bool:
         dispatcher = self.dispatcher
@@ -104,6 +116,9 @@ class Reception(Handler):
         return self.configured.begin(request, operation)
 
     def other(self, request: Request) -> Work | None:
+        if request.method == b"OPTIONS":
+            options(request)
+            return None
         way = detour(request.path)
         if way is not None:
             return taken(request, way, self)

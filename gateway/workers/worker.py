@@ -31,6 +31,7 @@ from gateway.fleet.snapshot import Snapshot
 from gateway.fleet.steps import in_slices
 from gateway.http.certificate import BadCertificate, Certificate
 from gateway.http.connection import ClientConnection
+from gateway.http.cors import Cors
 from gateway.http.listen import Listener, accepting
 from gateway.identity import Keyring
 from gateway.record_ids import RecordIds
@@ -255,6 +256,8 @@ class Worker:
     def _publish(self, snapshot: Snapshot) -> None:
         """New requests meet this from now on, with the keys of the moment: they may be newer than the snapshot's."""
         snapshot = replace(snapshot, keyring=self._keyring)
+        origins = self.settings.server.cors.origins
+        self._reception.cors = Cors(origins) if origins else None
         self._explainer.open = self._keyring.is_open and self.settings.server.local
         if self._reception.dispatcher is None:
             keeper = Keeper(self._others if self._workers > 1 else None)
