@@ -104,7 +104,7 @@ async def serve(source: Source, *, started: Callable[[Opening], None], wait_for_
         settle_memory()
         await _looked(plane, stopping.asked)
         if not stopping.asked.is_set():
-            started(Opening(url_of(sockets[0], settings.server), settings, plane.findings(), plane.notices))
+            started(Opening(url_of(sockets[0], settings.server), settings, *plane.findings()))
         await stopping.asked.wait()
         log.info("draining", grace_s=plane.settings.server.grace_s, sooner="Ctrl-C once more")
         if workers > 1:

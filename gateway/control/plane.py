@@ -322,14 +322,10 @@ class Plane:
             return Read(away="`store.url` is off")
         return await self._store.read(question)
 
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What is left out of the configuration in use, or odd about it, one sentence each."""
-        return tuple(self._reload.now.sealed.notices)
-
-    def findings(self) -> list[Finding]:
-        """How each replica was found."""
-        return findings(self.settings, self.replicas(), self._board.why, self._targets.said)
+    def findings(self) -> tuple[list[Finding], list[str]]:
+        """How each replica was found, and what is left out of the configuration in use or odd about it."""
+        found = findings(self.settings, self.replicas(), self._board.why, self._targets.said)
+        return found, self._reload.now.sealed.notices
 
     # -- engines -------------------------------------------------------------------------------------------------------
 
