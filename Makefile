@@ -13,7 +13,7 @@ COMPILED := .envs/compiled
 PROVIDERS := .envs/providers
 SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
 
-.PHONY: serve test smoke lint types unit test-timing test-vllm test-store test-providers wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall bench-records bench-reconciliation soak soak-chaos format clean
+.PHONY: serve test smoke lint types unit test-timing test-vllm test-store test-providers wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-translation bench-stall bench-records bench-reconciliation soak soak-chaos format clean
 
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	$(BIN)/penstock serve --port $(PORT)
@@ -58,6 +58,9 @@ test-compiled: $(COMPILED)/.tests  ## unit and scenario tests against that wheel
 
 bench-path: $(STAMP)  ## what the path costs next to its peers; needs wrk
 	$(BIN)/python -m loadtests.path $(ARGS)
+
+bench-translation: $(STAMP)  ## events translated per second of one core, next to LiteLLM, about three minutes; needs wrk
+	$(BIN)/python -m loadtests.translation $(ARGS)
 
 test-load: $(STAMP)  ## every scenario of loadtests/scenarios, about three minutes: what must hold when things break
 	$(BIN)/penstock-load scenario all --out load-scenarios $(ARGS)
