@@ -14,7 +14,7 @@ PROVIDERS := .envs/providers
 HELM     := .envs/helm
 SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
 
-.PHONY: serve test smoke lint types unit test-timing test-vllm test-store test-providers test-helm chart wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall bench-records bench-reconciliation soak soak-chaos format clean
+.PHONY: $(shell grep -oE '^[a-z-]+:' $(lastword $(MAKEFILE_LIST)) | tr -d :)  # every name below that is no path
 
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	$(BIN)/penstock serve --port $(PORT)
@@ -65,6 +65,9 @@ test-compiled: $(COMPILED)/.tests  ## unit and scenario tests against that wheel
 
 bench-path: $(STAMP)  ## what the path costs next to its peers; needs wrk
 	$(BIN)/python -m loadtests.path $(ARGS)
+
+bench-translation: $(STAMP)  ## events translated per second of one core, next to LiteLLM, about three minutes; needs wrk
+	$(BIN)/python -m loadtests.translation $(ARGS)
 
 test-load: $(STAMP)  ## every scenario of loadtests/scenarios, about three minutes: what must hold when things break
 	$(BIN)/penstock-load scenario all --out load-scenarios $(ARGS)
