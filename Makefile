@@ -13,7 +13,7 @@ COMPILED := .envs/compiled
 PROVIDERS := .envs/providers
 SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
 
-.PHONY: serve test smoke lint types unit test-timing test-vllm test-store test-providers wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall bench-records bench-reconciliation soak soak-chaos format clean
+.PHONY: serve test smoke lint types unit test-timing test-vllm test-store test-providers wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall bench-drift bench-records bench-reconciliation soak soak-chaos format clean
 
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	$(BIN)/penstock serve --port $(PORT)
@@ -76,6 +76,9 @@ bench-tools: $(STAMP)  ## our figures next to those of GuideLLM and vllm bench s
 
 bench-records: $(STAMP)  ## what records cost, in SQLite and PostgreSQL, about three minutes
 	$(BIN)/python -m tests.timing.records $(ARGS)
+
+bench-drift: $(STAMP)  ## how often drift detection errs and how soon it sees, into docs/drift.md, some twenty minutes
+	$(BIN)/python -m gateway.virtual.drift_table --into docs/drift.md $(ARGS)
 
 bench-reconciliation: $(STAMP)  ## whether money reconciles over 200,000 requests while everything is killed, about three minutes
 	$(BIN)/python -m tests.timing.reconciliation $(ARGS)
