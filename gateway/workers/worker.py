@@ -51,6 +51,7 @@ from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
 from gateway.workers.counting import Counting
 from gateway.workers.link import Link
 from gateway.workers.messages import (
+    AccessToken,
     AdaptersHeld,
     AdminAnswer,
     AdminRequest,
@@ -158,6 +159,8 @@ class Worker:
                 self._changes.put(lambda: self._change_members(message))
             case Keys():
                 self._changes.put(lambda: self._rekey(message))
+            case AccessToken():
+                self._changes.put(lambda: self._use_token(message))
             case RemoteLoad():
                 self.fleet.set_remote({(one.engine, one.replica): one.figures for one in message.replicas})
             case LoadReports():
@@ -213,6 +216,9 @@ class Worker:
         self._keyring = keyring_of(message.keys, any_host=message.open)
         if self.configured:
             self._publish(self.dispatcher.snapshot)
+
+    async def _use_token(self, message: AccessToken) -> None:
+        self.fleet.use_token(message.engine, message.token)
 
     def link_lost(self) -> None:
         """The control plane is gone. What that means is for the owner of the process to say."""
