@@ -20,6 +20,7 @@ from gateway.control.adapters import Adapters
 from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
 from gateway.control.engines import Engines
+from gateway.control.experiments import Experiments
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.kv_events import KvEvents
 from gateway.control.launches import Launches
@@ -64,6 +65,7 @@ from gateway.workers.messages import (
     LoadReport,
     LoadReports,
     MembersChanged,
+    Observed,
     PrefixesSent,
     PromptSampled,
     ResponseHome,
@@ -136,6 +138,7 @@ class Plane:
             self.links.tell_all,
         )
         self._targets = TargetCheck(self._engines.probed)
+        self.experiments = Experiments(self._metrics, self.links.tell_all)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
         self._reload = Reload(
@@ -247,6 +250,8 @@ class Plane:
                 self._counters.note(worker, message)
             case Load():
                 self._load.note(worker, message)
+            case Observed():
+                self.experiments.observed(message)
             case PromptSampled():
                 self._kv_events.sampled(message)
             case AdaptersUsed():
@@ -355,6 +360,7 @@ class Plane:
             workers=self._workers,
             members=self._roster.members(),
             store=self._store.path if self._store is not None else "",
+            shares=self.experiments.shares(),
         )
 
     async def _use(self, settings: Settings) -> None:
@@ -362,6 +368,7 @@ class Plane:
         self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
         await self._engines.use(settings)
         self._targets.use(settings)
+        self.experiments.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)

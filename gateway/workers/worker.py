@@ -22,6 +22,7 @@ from gateway.adapters import Adapters
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
 from gateway.errand import Errand
+from gateway.experiments.observing import Observing
 from gateway.explanation.explainer import Explainer
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.ejecting import EVERY_S as EJECTING_EVERY_S
@@ -54,6 +55,7 @@ from gateway.workers.messages import (
     AdaptersHeld,
     AdminAnswer,
     AdminRequest,
+    ArmShares,
     AskCounters,
     CachesChanged,
     CachesFollowed,
@@ -122,6 +124,7 @@ class Worker:
         """The configuration in use as it came, so that the next is made of what has changed."""
         self._ids = RecordIds()
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
+        self._accounting.observing = Observing(lambda message: self._tell(message, bulk=True), self.metrics)
         self.fleet.held = self._accounting.held
         self._explainer = Explainer(TimeStamper().format)
         self._sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run, self._gpu_spent)
@@ -166,6 +169,8 @@ class Worker:
                 self._prefixes.told(message)
             case AdaptersHeld():
                 self._adapters.told(message)
+            case ArmShares():
+                self.fleet.experiments.set_shares(message.experiment, message.shares)
             case ExpositionPart():
                 self._scrapes.told(message)
             case Reopen():
@@ -226,6 +231,7 @@ class Worker:
             prepared = await asyncio.to_thread(prepare, loaded, fleet.pools.contexts, fleet.prepared)
             if fleet.prepared is None:
                 self._sinks.open(settings, message.store)
+            fleet.experiments.tell(message.shares.items())
             await in_slices(fleet.configure(prepared, message.members))
         except (ConfigError, ValueError, OSError) as error:
             return str(error) or type(error).__name__
