@@ -32,6 +32,7 @@ _NO_PART: Final[Any] = {
     "client_cert": True,
     "client_key": True,
     "connections": True,
+    "entra": True,
     "gpu_usd_per_hour": True,
     "headers": True,
     "kv_events": True,
@@ -42,6 +43,7 @@ _NO_PART: Final[Any] = {
     "session_token": True,
     "timeouts": True,
     "verify_tls": True,
+    "vertex": {"credentials_file"},
     "zone": True,
     "launch": {"env", "replicas", "start_timeout_s"},
 }

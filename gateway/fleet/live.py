@@ -76,6 +76,8 @@ class LiveFleet:
         self._told: dict[str, dict[str, Member]] = {}
         self._engines: dict[str, Built] = {}
         self._models: Models = {}
+        self._tokens: dict[str, str] = {}
+        """The access tokens of engines that are asked with those, by engine."""
         self._remote: Mapping[ReplicaKey, RemoteLoad] = {}
         self.meters = GpuMeters(workers)
         self.held = HeldPrompts()
@@ -165,6 +167,13 @@ class LiveFleet:
         opened = self.table.opened.values()
         return [(state.key, float(not state.breaker.closed and not state.breaker.allows(now))) for state in opened]
 
+    def use_token(self, engine: str, token: str) -> None:
+        """An engine is asked with this access token from now on, also one that is made anew."""
+        self._tokens[engine] = token
+        built = self._engines.get(engine)
+        if built is not None:
+            built.engine.use_token(token)
+
     def set_remote(self, loads: Mapping[ReplicaKey, RemoteLoad]) -> None:
         """What other workers have in flight; at a replica not among them, nothing."""
         for key in self._remote.keys() - loads.keys():
@@ -242,6 +251,9 @@ class LiveFleet:
             ids = sorted((member.replica for member in told.values() if member.url), key=lambda id: (len(id), id))
             replicas = tuple(Replica(id, told[id].url, section.zone or "") for id in ids)
         yield from draft.put(name, section.http_settings(), replicas)
+        made, old = draft.engines[name].engine, self._engines.get(name)
+        if name in self._tokens and old is not None and old.engine.settings.tokens == made.settings.tokens is not None:
+            made.use_token(self._tokens[name])  # another credential's would be refused
         now = clock.monotonic()
         for at, replica in enumerate(replicas, 1):
             if self.prepared is not None and self.table.find((name, replica.id)) is None:

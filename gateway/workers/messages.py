@@ -198,6 +198,16 @@ class Keys(msgspec.Struct, tag="keys"):
     """`auth.open`: without keys, any Host is served."""
 
 
+class AccessToken(msgspec.Struct, tag="access_token", frozen=True):
+    """An engine is asked with this one from now on."""
+
+    engine: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"AccessToken({self.engine!r})"
+
+
 class AdminAnswer(msgspec.Struct, tag="admin_answer"):
     """The answer to `AdminRequest`: an HTTP response."""
 
@@ -328,6 +338,7 @@ ToWorker = (
     | ExpositionPart
     | Exposition
     | Keys
+    | AccessToken
     | RenewCertificate
     | AdminAnswer
     | ResponseHome
