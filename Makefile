@@ -87,6 +87,9 @@ bench-tools: $(STAMP)  ## our figures next to those of GuideLLM and vllm bench s
 bench-records: $(STAMP)  ## what records cost, in SQLite and PostgreSQL, about three minutes
 	$(BIN)/python -m tests.timing.records $(ARGS)
 
+bench-drift: $(STAMP)  ## how often drift detection errs and how soon it sees, into docs/drift.md, some twenty minutes
+	$(BIN)/python -m gateway.virtual.drift_table --into docs/drift.md $(ARGS)
+
 bench-reconciliation: $(STAMP)  ## whether money reconciles over 200,000 requests while everything is killed, about three minutes
 	$(BIN)/python -m tests.timing.reconciliation $(ARGS)
 
