@@ -17,6 +17,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.metrics.families.retries import RETRIES
 from gateway.workers.messages import (
+    AccessToken,
     AdapterAnswer,
     AdaptersHeld,
     AdaptersUsed,
@@ -92,6 +93,7 @@ TO_WORKER: list[ToWorker] = [
     RenewCertificate(),
     Drain(30.0),
     Reopen(),
+    AccessToken("e", "secret"),
     ArmShares("id", {"canary": 0.25}),
     Cover(1, on=True),
 ]
