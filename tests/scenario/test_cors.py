@@ -9,8 +9,7 @@ import pytest
 
 from gateway.settings import ConfigError, load_settings
 from tests.scenario.gateway import HELLO, one_model, running_gateway
-from tests.scenario.test_pass_through import plain
-from tests.scenario.upstream import running_upstream
+from tests.scenario.upstream import plain, running_upstream
 
 pytestmark = pytest.mark.anyio
 APP = "https://app.example.com"
@@ -24,7 +23,7 @@ PREFLIGHT = {
 ANSWER: dict[str, Any] = {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}], "usage": {}}
 
 
-def allowed(answer: httpx.Response) -> str | None:
+def allowed(answer: httpx.Response) -> object:
     return answer.headers.get("access-control-allow-origin")
 
 

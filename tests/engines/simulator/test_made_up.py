@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from engines.simulator.formats.logprobs import of_text
 from engines.simulator.formats.schemas import value_for
-from tests.engines.simulator.test_server import HELLO, simulator
+from tests.engines.simulator.conftest import simulator
+from tests.engines.simulator.test_server import HELLO
 
 pytestmark = pytest.mark.anyio
 PERSON = {
