@@ -24,6 +24,7 @@ from engines.pool import Pool
 from engines.pools import SYSTEM, Pools, Trust
 from engines.port import Engine, Exchange, Outgoing, Replica, Sink
 from engines.providers.sigv4 import Signing, signer
+from engines.providers.tokens import TokenSource
 from engines.wire import DIALECTS, Dialect
 from engines.wire.codec import Egress
 from engines.wire.translation import EGRESS, INGRESS
@@ -45,6 +46,8 @@ class HttpSettings:
     """What every URL ends in, without its `?`."""
     signing: Signing | None = None
     """How requests are signed, where a key is not enough."""
+    tokens: TokenSource | None = None
+    """Where its access tokens come from, which go in place of a key."""
     keyed: bool = False
     """Whether its replicas differ in that."""
     tells_limits: bool = False
@@ -106,10 +109,13 @@ class HttpEngine(Engine):
         "_dialects",
         "_fixed",
         "_hidden",
+        "_lasting",
+        "_more",
         "_pools",
         "_probe_deadlines",
         "_servers",
         "_sign",
+        "_tokens",
         "_usual",
         "settings",
         "translated",
@@ -127,7 +133,7 @@ class HttpEngine(Engine):
         self.tells_load = settings.tells_load
         self.tells_limits = settings.tells_limits
         self.keyed = settings.keyed
-        self.secrets = tuple(
+        self._lasting = tuple(
             secret.encode()
             for secret in (
                 *settings.api_keys,
@@ -136,11 +142,14 @@ class HttpEngine(Engine):
             )
             if secret and len(secret) >= 8
         )
+        self._tokens: tuple[bytes, ...] = ()
+        """The access token in use, and the one before it, which calls in flight have."""
+        self.secrets = self._lasting
         self._hidden = Secrets(self.secrets) if self.secrets else None
-        more = b"".join([b"%b: %b\r\n" % (name_.lower().encode(), value.encode()) for name_, value in settings.headers])
+        self._more = b"".join([b"%b: %b\r\n" % (n.lower().encode(), v.encode()) for n, v in settings.headers])
         key_line = f"{settings.key_header}: ".encode() if settings.key_header else b"authorization: Bearer "
         keys = [b"%b%b\r\n" % (key_line, key.encode()) for key in settings.api_keys] or [b""]
-        self._fixed = tuple([ALWAYS + key + more for key in keys])
+        self._fixed = tuple([ALWAYS + key + self._more for key in keys])
         """By the key of a replica."""
         self._usual = tuple([(b"%b: " % n.encode(), f"{n}: {v}\r\n".encode()) for n, v in settings.usual_headers])
         self.translated: dict[str, Egress] = {}
@@ -185,16 +194,30 @@ class HttpEngine(Engine):
         if server is not None:
             self._pools.give_back(server.pool)
 
+    def use_token(self, token: str) -> None:
+        """Requests have this access token from now on; those in flight keep theirs. Answers tell neither."""
+        now = token.encode()
+        if self._tokens[:1] == (now,):
+            return
+        self._tokens = (now, *self._tokens[:1])
+        self._fixed = (b"%bauthorization: Bearer %b\r\n%b" % (ALWAYS, now, self._more),)
+        self.secrets = (*self._lasting, *self._tokens)
+        self._hidden = Secrets(self.secrets)
+        for server in self._servers.values():
+            server.heads.clear()
+
     def dialect(self, operation: Operation) -> Dialect:
         return self._dialects[operation]
 
     def send(self, replica_id: str, outgoing: Outgoing, deadlines: Deadlines, sink: Sink) -> Exchange:
         server = self._servers.get(replica_id)
         if server is None:
-            return _Nowhere(sink)
+            return _Nowhere(sink, "the replica has left")
         path = outgoing.path
         fixed = server.heads.get(path)
         if fixed is None:
+            if self.settings.tokens is not None and not self._tokens:
+                return _Nowhere(sink, "the gateway has no access token for the engine yet")
             fixed = self._head(server, path, outgoing.method)
             if path in _LASTING:
                 server.heads[path] = fixed
@@ -280,13 +303,13 @@ class HttpEngine(Engine):
 
 
 class _Nowhere(Exchange):
-    """A call to a replica that has left between the choice and the send: nothing was sent, so any other will do."""
+    """A call that cannot be sent, because its replica has left between the choice and the send: any other will do."""
 
     __slots__ = ()
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, why: str) -> None:
         self.sink = sink
-        sink.failed(ConnectFailed("the replica has left"))
+        sink.failed(ConnectFailed(why))
 
     def pause(self) -> None: ...
 

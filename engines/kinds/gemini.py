@@ -2,20 +2,62 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
 
 from engines.kinds.hosted import HostedEngine
+from engines.kinds.section import Finding, ReplicaSection
+from engines.port import Replica
+from engines.providers.tokens import GoogleCredentials, TokenSource
+from engines.settings.fields import Section, Text
+
+Project = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.:-]{0,127}$")]
+Location = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,}(-[a-z]+[0-9]+)?$")]
+
+
+class Vertex(Section):
+    """Vertex AI: the same models under a project of Google Cloud's, with access tokens in place of a key."""
+
+    project: Project = Field(description="the project's id")
+    location: Location = Field(default="global", description="global, or a region such as europe-west4")
+    credentials_file: Text | None = Field(
+        default=None,
+        description="the key of a service account; left out, what Google's library finds by itself",
+    )
+
+    @property
+    def url(self) -> str:
+        """Where its models are."""
+        host = "aiplatform" if self.location == "global" else f"{self.location}-aiplatform"
+        place = f"projects/{self.project}/locations/{self.location}"
+        return f"https://{host}.googleapis.com/v1/{place}/publishers/google"
 
 
 class GeminiEngine(HostedEngine):
-    """Google's Gemini, at its own door. Its base URL ends in its version."""
+    """Google's Gemini, at its own door or at Vertex AI's. Its base URL ends in its version."""
 
     row: ClassVar[str] = "gemini"
     kind: Literal["gemini"]
+    vertex: Vertex | None = Field(default=None, description="{project, location, credentials_file} in place of api_key")
 
     usual_url: ClassVar[str] = "https://generativelanguage.googleapis.com/v1beta"
     key_env: ClassVar[str] = "GEMINI_API_KEY"
     key_header: ClassVar[str] = "x-goog-api-key"
+
+    @classmethod
+    def findings(cls, written: Mapping[str, Any]) -> Iterator[Finding]:
+        vertex = written.get("vertex")
+        if vertex is None:
+            yield from super().findings(written)
+            return
+        yield from super().findings({**written, "api_key": "a token"})
+        if written.get("api_key") is not None or written.get("api_keys") is not None:
+            yield Finding(("vertex",), "does not go with an API key", "keep one: Vertex AI takes access tokens")
+        if find_spec("google.auth") is None:
+            yield Finding(("vertex",), "needs the package google-auth", "pip install 'penstock[vertex]'")
 
     @property
     def chats_as(self) -> str:
@@ -24,3 +66,12 @@ class GeminiEngine(HostedEngine):
     @property
     def price_provider(self) -> str:
         return "google"
+
+    @property
+    def token_source(self) -> TokenSource | None:
+        return None if self.vertex is None else GoogleCredentials(self.vertex.credentials_file or "")
+
+    def written_replicas(self) -> tuple[Replica, ...] | None:
+        if self.vertex is None or self.replicas is not None:
+            return super().written_replicas()
+        return self.per_key((ReplicaSection(url=self.base_url or self.vertex.url),))

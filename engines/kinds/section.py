@@ -21,6 +21,7 @@ from engines.operations import STORED
 from engines.pools import Trust
 from engines.port import Replica
 from engines.providers.sigv4 import Signing
+from engines.providers.tokens import TokenSource
 from engines.settings.fields import (
     Headers,
     Name,
@@ -206,6 +207,11 @@ class EngineSection(Section):
         return None
 
     @property
+    def token_source(self) -> TokenSource | None:
+        """Where its access tokens come from, where it is asked with those in place of a key."""
+        return None
+
+    @property
     def usual_headers(self) -> tuple[tuple[str, str], ...]:
         """Headers that a request has unless it brings its own."""
         return ()
@@ -274,6 +280,7 @@ class EngineSection(Section):
             probe_timeout_s=probe_timeout_s,
             query=self.query,
             signing=self.signing,
+            tokens=self.token_source,
             keyed=self.keyed,
             tells_limits=bool(self.price_provider),
             accepts_stream_options=self.accepts_stream_options,

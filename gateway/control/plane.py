@@ -20,6 +20,7 @@ from gateway.control.adapters import Adapters
 from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
 from gateway.control.engines import Engines
+from gateway.control.experiments import Experiments
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.kv_events import KvEvents
 from gateway.control.launches import Launches
@@ -27,10 +28,12 @@ from gateway.control.links import Links
 from gateway.control.load import EVERY_S as LOAD_EVERY_S
 from gateway.control.load import LoadExchange
 from gateway.control.loads import EngineLoads
+from gateway.control.peer import FromWorker
 from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.roster import COALESCE_S, Roster
 from gateway.control.source import Source
 from gateway.control.targets import TargetCheck
+from gateway.control.tokens import Tokens
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.identity import Keyring
@@ -45,7 +48,7 @@ from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS, PR
 from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
 from gateway.telemetry.metrics.families.prefix_news import PREFIX_NEWS_DROPPED
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
-from gateway.telemetry.metrics.families.replicas import REPLICAS
+from gateway.telemetry.metrics.families.replicas import ACCESS_TOKEN_SECONDS, REPLICAS
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AdapterAnswer,
@@ -64,6 +67,7 @@ from gateway.workers.messages import (
     LoadReport,
     LoadReports,
     MembersChanged,
+    Observed,
     PrefixesSent,
     PromptSampled,
     ResponseHome,
@@ -136,6 +140,8 @@ class Plane:
             self.links.tell_all,
         )
         self._targets = TargetCheck(self._engines.probed)
+        self.experiments = Experiments(self._metrics, self.links.tell_all)
+        self._tokens = Tokens(supervisor.spawn, self.links.tell_all)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
         self._reload = Reload(
@@ -155,6 +161,7 @@ class Plane:
         self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
         self._metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in supervisor.restarts().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
+        self._metrics.watch(ACCESS_TOKEN_SECONDS, self._tokens.left_s)
         self._metrics.watch(ENGINE_WAITING, self._loads.waiting)
         self._metrics.watch(ENGINE_KV_USAGE, self._loads.kv_usages)
         self._metrics.watch(PREFIX_HIT_RATIO, self._loads.hit_ratios)
@@ -227,6 +234,8 @@ class Plane:
         problem = await self._reload.joined(worker, link, pid)
         self._loads.tell_again()
         self._kv_events.tell_again(worker)
+        for token in self._tokens.known():
+            self.links.tell(worker, token)
         adapters = self._adapters.known()
         if adapters.replicas:
             self.links.tell(worker, adapters)
@@ -247,6 +256,8 @@ class Plane:
                 self._counters.note(worker, message)
             case Load():
                 self._load.note(worker, message)
+            case Observed():
+                self.experiments.observed(message)
             case PromptSampled():
                 self._kv_events.sampled(message)
             case AdaptersUsed():
@@ -355,6 +366,7 @@ class Plane:
             workers=self._workers,
             members=self._roster.members(),
             store=self._store.path if self._store is not None else "",
+            shares=self.experiments.shares(),
         )
 
     async def _use(self, settings: Settings) -> None:
@@ -362,6 +374,8 @@ class Plane:
         self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
         await self._engines.use(settings)
         self._targets.use(settings)
+        self.experiments.use(settings)
+        self._tokens.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)
@@ -369,21 +383,3 @@ class Plane:
     def _replica_states(self) -> list[tuple[tuple[str, str], float]]:
         states = {**self._roster.states(), **self._launches.states()}
         return [(key, float(count)) for key, count in states.items()]
-
-
-class FromWorker:
-    """The control plane as the peer of one worker."""
-
-    def __init__(self, plane: Plane, worker: str, lost: Callable[[], None]) -> None:
-        self._plane = plane
-        self._worker = worker
-        self._lost = lost
-
-    def told(self, message: ToPlane) -> None:
-        self._plane.told(self._worker, message)
-
-    async def asked(self, message: ToPlane) -> ToWorker:
-        return await self._plane.asked(self._worker, message)
-
-    def link_lost(self) -> None:
-        self._lost()

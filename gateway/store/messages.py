@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.store.releases.messages import ReleasesSynced, SyncReleases
+
 
 class Start(msgspec.Struct):
     """What a writer is to use: its first line of standard input, as JSON."""
@@ -120,7 +122,7 @@ class AskRead(msgspec.Struct, tag="ask_read"):
     """Asks for `Read`."""
 
     what: str
-    """`records` or `costs`."""
+    """`records`, `costs` or `decisions`."""
     asked: dict[str, str]
     """The words of the query (`gateway.store.asked`)."""
     now_s: float
@@ -137,5 +139,5 @@ class Read(msgspec.Struct, tag="read"):
     """Why there is no answer now."""
 
 
-ToWriter = Batch | Contents | GpuHours | AskState | AskSpent | AskRead
-FromWriter = Stored | State | Spent | Read
+ToWriter = Batch | Contents | GpuHours | AskState | AskSpent | AskRead | SyncReleases
+FromWriter = Stored | State | Spent | Read | ReleasesSynced

@@ -1,15 +1,19 @@
-"""Azure OpenAI behind the gateway, at both kinds of its URLs."""
+"""Azure OpenAI behind the gateway, at both kinds of its URLs, and engines that are asked with access tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.engines.fakes.served import fake
+from tests.engines.providers.test_tokens import service_account
+from tests.engines.providers.token_server import token_server
+from tests.engines.simulator.conftest import simulator
 from tests.scenario.gateway import events_of, one_model, running_gateway
 
 pytestmark = pytest.mark.anyio
@@ -28,8 +32,9 @@ SHAPES = {
 
 @contextmanager
 def azure(**keys: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    with fake("azure", keys=frozenset({"the-key-of-azure"})) as url:
-        engine = {"kind": "azure", "base_url": url, "api_key": "the-key-of-azure", **keys}
+    with fake("azure", keys=frozenset({"the-key-of-azure", "the-token-of-entra"})) as url:
+        written = {"kind": "azure", "base_url": url, "api_key": "the-key-of-azure", **keys}
+        engine = {name: value for name, value in written.items() if value is not None}
         yield url, one_model(engine)
 
 
@@ -71,3 +76,54 @@ async def test_a_bad_key_is_not_told() -> None:
             answer = await gateway.chat()
     assert answer.status_code >= 400
     assert "another-key-of-azure" not in answer.text
+
+
+async def test_an_application_of_entras_asks_with_a_token_in_place_of_a_key() -> None:
+    secret = "the-secret-of-the-application"
+    with token_server((200, {"access_token": "the-token-of-entra", "expires_in": 3600})) as entra:
+        application = {"tenant": "t", "client_id": "c", "client_secret": secret, "authority": entra.url}
+        with azure(api_key=None, entra=application) as (url, settings):
+            async with running_gateway(settings) as gateway:
+                await gateway.until(gateway.plane._tokens.known)
+                answer = await gateway.chat()
+                left_s = (await gateway.metrics()).value("penstock_access_token_seconds", engine="a")
+            requests = await seen(url)
+    assert answer.status_code == 200
+    assert 3500 < left_s <= 3600
+    assert [form["client_secret"] for form in entra.forms] == [secret]
+    assert {"authorization", "api-key"} & set(requests[0]["header_names"]) == {"authorization"}
+
+
+async def test_without_a_token_the_next_tier_answers_and_the_client_of_one_alone_is_told(tmp_path: Path) -> None:
+    with token_server((401, {"error": "invalid_client"})) as entra:
+        application = {"tenant": "t", "client_id": "c", "client_secret": "s", "authority": entra.url}
+        with azure(api_key=None, entra=application) as (_, settings):
+            async with running_gateway(settings) as gateway:
+                alone = await gateway.chat()
+            async with simulator(models=("upstream-model",)) as server:
+                with azure(api_key=None, entra=application) as (url, _):
+                    tokenless = {"kind": "azure", "base_url": url, "entra": application}
+                    second = str(server.base_url).rstrip("/")
+                    async with running_gateway(one_model(tokenless, second)) as gateway:
+                        answer = await gateway.chat()
+    assert alone.status_code == 502
+    assert "no access token for the engine" in alone.json()["error"]["message"]
+    assert (answer.status_code, answer.headers["x-penstock-engine"]) == (200, "b")
+
+
+async def test_vertex_is_asked_at_its_own_urls_with_a_token(tmp_path: Path) -> None:
+    with (
+        token_server((200, {"access_token": "the-token-of-google", "expires_in": 3600})) as google,
+        fake("gemini", keys=frozenset({"the-token-of-google"})) as url,
+    ):
+        key = service_account(tmp_path / "key.json", google.url)
+        vertex = {"project": "p", "location": "europe-west4", "credentials_file": key}
+        base = f"{url}/v1/projects/p/locations/europe-west4/publishers/google"
+        async with running_gateway(one_model({"kind": "gemini", "base_url": base, "vertex": vertex})) as gateway:
+            await gateway.until(gateway.plane._tokens.known)
+            answer = await gateway.chat()
+        requests = await seen(url)
+    assert (answer.status_code, answer.json()["choices"][0]["message"]["content"]) == (200, "You said: hello")
+    assert requests[0]["path"] == (
+        "/v1/projects/p/locations/europe-west4/publishers/google/models/upstream-model:generateContent"
+    )

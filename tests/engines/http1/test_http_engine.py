@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import errno
 import socket
+from dataclasses import dataclass
 
 import pytest
 
-from engines.errors import EngineError, OutOfSockets
-from engines.http_engine import HttpEngine, HttpSettings
+from engines.errors import ConnectFailed, EngineError, OutOfSockets
+from engines.http_engine import ALWAYS, HttpEngine, HttpSettings
 from engines.loads import EngineLoad
 from engines.model import Operation
 from engines.pools import Pools
 from engines.port import Outgoing, Replica
+from engines.providers.tokens import Token
 from tests.engines.http1.bench import PATIENT
 from tests.engines.http1.recorder import Recorder
-from tests.engines.http1.upstream import ANSWER, Upstream, ended, until, upstream
+from tests.engines.http1.upstream import ANSWER, Peer, Upstream, ended, until, upstream
 
 pytestmark = pytest.mark.anyio
 
@@ -216,3 +218,40 @@ async def test_a_url_that_cannot_be_used_is_refused_when_the_engine_is_built(url
     async with upstream() as up:
         with pytest.raises(ValueError, match=r"URL"):
             HttpEngine("one", HttpSettings("openai", frozenset(Operation)), Pools(up.spawn), [Replica("a", url)])
+
+
+@dataclass(frozen=True)
+class NoToken:
+    """A source of tokens that nobody asks here: engines are told what it gave."""
+
+    def fetch(self) -> Token:
+        raise AssertionError("the control plane asks")
+
+
+async def test_an_access_token_goes_in_place_of_a_key_and_neither_it_nor_the_one_before_is_told() -> None:
+    async with upstream() as up:
+        engine = engine_at(up, key_header="api-key", tokens=NoToken())
+        refused = Recorder()
+        engine.send("a", Outgoing(Operation.CHAT.value, b"", b"{}"), PATIENT, refused)
+        assert isinstance(refused.error, ConnectFailed)
+        assert str(refused.error) == "the gateway has no access token for the engine yet"
+        seen: list[bool] = []
+        peer: Peer | None = None
+        for token in ("token-number-1", "token-number-2"):
+            engine.use_token(token)
+            engine.use_token(token)
+            sink = Recorder()
+            engine.send("a", Outgoing(Operation.CHAT.value, b"", b"{}"), PATIENT, sink)
+            peer = peer or await up.peer()
+            length = len(b"POST /v1/chat/completions HTTP/1.1\r\nhost: \r\n") + len(up.origin.authority) + len(ALWAYS)
+            line = f"authorization: Bearer {token}\r\n".encode()
+            request = await peer.request(length + len(line) + len(b"content-length: 2\r\n\r\n{}"))
+            seen.append(line in request)
+            body = b"token-number-1 token-number-2"
+            peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+            told = (await ended(sink)).body
+        assert seen == [True, True]
+        assert told == b"*** ***"
+        assert set(engine.secrets) == {b"token-number-1", b"token-number-2"}
+        await engine.close()
+        await until(lambda: engine.open_connections == 0)

@@ -605,6 +605,7 @@ def test_a_vllm_server_takes_one_key_for_it_would_count_as_several() -> None:
     load(with_engine(kind="vllm", replicas=servers, api_key="a"))
 
 
+ENTRA = {"tenant": "t.example", "client_id": "c", "client_secret": "s"}
 AZURE = {"kind": "azure", "base_url": "https://mine.openai.azure.com", "api_key": "k"}
 
 
@@ -615,6 +616,11 @@ AZURE = {"kind": "azure", "base_url": "https://mine.openai.azure.com", "api_key"
         ({**AZURE, "api_key": None}, 'api_key: "${AZURE_OPENAI_API_KEY}"'),
         ({**AZURE, "api_version": "soon"}, "engines.e.api_version"),
         ({**AZURE, "deployment": "a/b"}, "engines.e.deployment"),
+        ({**AZURE, "entra": ENTRA}, "does not go with an API key"),
+        ({**AZURE, "api_key": None, "entra": {**ENTRA, "assertion_file": "/f"}}, "either client_secret or assertion"),
+        ({**AZURE, "api_key": None, "entra": {**ENTRA, "tenant": "a/b"}}, "engines.e.entra.tenant"),
+        ({"kind": "gemini", "api_key": "k", "vertex": {"project": "p"}}, "does not go with an API key"),
+        ({"kind": "gemini", "vertex": {"project": "p", "location": "the moon"}}, "engines.e.vertex.location"),
         ({"kind": "bedrock", "access_key_id": "a"}, "engines.e.secret_access_key"),
         ({"kind": "bedrock", "api_key": "k", "secret_access_key": "a"}, "engines.e.access_key_id"),
         (
@@ -623,7 +629,7 @@ AZURE = {"kind": "azure", "base_url": "https://mine.openai.azure.com", "api_key"
         ),
     ],
 )
-def test_azure_and_bedrock_say_what_they_lack(written: dict[str, Any], says: str) -> None:
+def test_azure_bedrock_and_vertex_say_what_they_lack(written: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError) as raised:
         load(with_engine(**{name: value for name, value in written.items() if value is not None}))
     assert says in str(raised.value)
@@ -638,3 +644,19 @@ def test_azures_urls() -> None:
     ]
     assert (classic.query, new.query) == ("api-version=2024-10-21", "")
     assert (Operation.RESPONSES in classic.spoken, Operation.RESPONSES in new.spoken) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("location", "url"),
+    [
+        ("global", "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google"),
+        (
+            "europe-west4",
+            "https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4/publishers/google",
+        ),
+    ],
+)
+def test_vertexs_urls(location: str, url: str) -> None:
+    engine = load(with_engine(kind="gemini", vertex={"project": "p", "location": location})).engines["e"]
+    assert [one.url for one in engine.written_replicas() or ()] == [url]
+    assert engine.http_settings().tokens is not None

@@ -20,7 +20,7 @@ from engines.simulator.settings import SimulatorSettings
 from gateway.settings import ConfigError, load_settings
 from gateway.settings.explain import _model, _options
 from gateway.settings.schema import Settings
-from gateway.settings.sections.models import PolicyName
+from gateway.settings.sections.targets import PolicyName
 from routing.pickers import POLICIES
 
 CONFIGS = pathlib.Path(__file__).parents[3] / "configs"
@@ -78,6 +78,7 @@ HOSTED_KEYS = (
     "COHERE_API_KEY",
     *("GROQ_KEY_1", "GROQ_KEY_2", "AZURE_OPENAI_API_KEY"),
     "AWS_BEARER_TOKEN_BEDROCK",
+    *("VERTEX_KEY_FILE", "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"),
 )
 
 

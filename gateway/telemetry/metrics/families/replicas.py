@@ -12,5 +12,11 @@ BREAKER_OPEN = gauge(
     "replica",
     combine=most,
 )
+ACCESS_TOKEN_SECONDS = gauge(
+    "penstock_access_token_seconds",
+    "Seconds that the engine's access token is good for; 0 while there is none.",
+    "engine",
+    combine=most,
+)
 
-FAMILIES = (REPLICAS, BREAKER_OPEN)
+FAMILIES = (REPLICAS, BREAKER_OPEN, ACCESS_TOKEN_SECONDS)
