@@ -12,6 +12,7 @@ from engines.model import Operation
 from engines.operations import PATHS
 from gateway import clock
 from gateway.accounts.costs import attempt_records, cost_usd
+from gateway.accounts.reasons import in_short, reason_of
 from gateway.accounts.record import RequestRecord
 from gateway.accounts.settlement import RecordSink, Settlement
 from gateway.accounts.spending import Spending
@@ -201,6 +202,8 @@ class Accounting(Settlement):
         if flight.trace is not None:
             note_trace(record, flight.trace)
         if attempt is not None:
+            if flight.error_kind:
+                record.reason = reason_of(attempt, flight.operation)
             if continuation is not None and continuation.count:
                 record.response_id = continuation.response_id
             if usage is not None and usage.parts is not None:
@@ -235,6 +238,7 @@ class Accounting(Settlement):
             status=failure.status,
             duration_ms=int(duration_s * 1e6) / 1e3,
             error=failure.kind,
+            reason=in_short(failure.message),
             key_id=key_id,
             trace_id=trace_id_of(request.fields.get(b"traceparent")),
         )
@@ -258,6 +262,7 @@ class Accounting(Settlement):
             status=failure.status,
             duration_ms=0.0,
             error=failure.kind,
+            reason=in_short(failure.message),
         )
         if self.tracing is not None:
             note_trace(record, self.tracing.begin({}))

@@ -62,7 +62,7 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     upstream_model: str = ""
     attempts: int = 0
     error: str = ""
-    """The kind of failure, from `gateway.errors`; empty on success."""
+    """The kind of failure, from `gateway.errors`; empty on success. `reason` has the words."""
     finish_reason: str = ""
     ttft_ms: float | None = None
     """From the dispatch of the answering attempt to its first body byte."""
@@ -119,3 +119,5 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """Whom its arm was given to there: a hash (`routing.assignment`), 16 hex digits."""
     shares: tuple[float, ...] | None = None
     """Of the arms at that moment, the control's first."""
+    reason: str = ""
+    """Why it failed, in the engine's words or ours, in short (`gateway.accounts.reasons`); empty on success."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.http.request import Client
+from gateway.http.status_lines import STATUS_LINES
 from gateway.record_ids import id_lines
 
 if TYPE_CHECKING:
@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from engines.wire import Dialect
     from gateway.errors import Failure
     from gateway.http.request import Request
-
-STATUS_LINES: Final = {status: b"HTTP/1.1 %d \r\n" % status for status in range(100, 1000)}  # an engine may say any
-STATUS_LINES.update({status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus})
-STATUS_LINES[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
-STATUS_LINES[529] = b"HTTP/1.1 529 Overloaded\r\n"
 
 KEPT: Final = b"connection: keep-alive\r\n"
 """Told to HTTP/1.0 only, which would wait for the close otherwise (RFC 2068 section 19.7.1; `ab -k` does)."""

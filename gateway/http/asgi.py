@@ -37,6 +37,7 @@ class AsgiWork:
         "_drained",
         "_gone",
         "_head",
+        "_named",
         "_parts",
         "_received",
         "_request",
@@ -46,8 +47,9 @@ class AsgiWork:
         "_whole",
     )
 
-    def __init__(self, app: App, request: Request, *, secure: bool = False) -> None:
-        """`secure`: it came over TLS."""
+    def __init__(self, app: App, request: Request, *, request_id: bytes = b"", secure: bool = False) -> None:
+        """`request_id` is told with the answer; `secure`: it came over TLS."""
+        self._named = b"x-request-id: %b\r\n" % request_id if request_id else b""
         self._scheme = "https" if secure else "http"
         self._app = app
         self._request = request
@@ -84,7 +86,8 @@ class AsgiWork:
             elif not self._whole:
                 failure = Failure("internal", "the gateway failed on this request; its log says why")
                 body = failure.body(dialect_of(request.path), "")
-                request.connection.respond(failure.status, b"content-type: application/json\r\n", body)
+                named = b"content-type: application/json\r\n" + self._named
+                request.connection.respond(failure.status, named, body)
 
     def client_gone(self) -> None:
         self._gone.set()
@@ -124,9 +127,9 @@ class AsgiWork:
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            block = b""
+            block = self._named
             for name, value in message.get("headers", ()):
-                if name.lower() not in (b"content-length", b"transfer-encoding", b"connection"):
+                if name.lower() not in (b"content-length", b"transfer-encoding", b"connection", b"x-request-id"):
                     block += b"%b: %b\r\n" % (name, value)
             self._head = (message["status"], block)
             return

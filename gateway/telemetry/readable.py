@@ -39,5 +39,6 @@ def _line(record: RequestRecord, colours: bool) -> str:
         f"${record.cost_usd:.6f}" if record.cost_usd else "",
         f"{record.attempts} attempts" if record.attempts > 1 else "",
         painted(record.error, colour, colours=colours),
+        printable(record.reason, MOST_LETTERS),
     ]
     return " ".join([part for part in told if part]) + "\n"

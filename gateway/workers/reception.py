@@ -122,7 +122,9 @@ class Reception(Handler):
         way = detour(request.path)
         if way is not None:
             return taken(request, way, self)
-        work = AsgiWork(self._app, request, secure=self.secure)
+        dispatcher = self.configured
+        request_id = dispatcher.id_of(request.fields, dispatcher.ids.next(clock.monotonic()))
+        work = AsgiWork(self._app, request, request_id=request_id, secure=self.secure)
         self._spawn("asgi", work.run)
         return work
 

@@ -24,8 +24,8 @@ from gateway.errors import Failure
 from gateway.fleet.snapshot import UNNAMED, Serving, Snapshot, Upstream, Upstreams
 from gateway.flight import Flight
 from gateway.held_prompts import HeldPrompts
-from gateway.http.answers import STATUS_LINES
 from gateway.http.request import Request
+from gateway.http.status_lines import STATUS_LINES
 from gateway.identity import ANONYMOUS, Keyring
 from gateway.relay.transcript import Transcripts
 from gateway.settings import Limits

@@ -16,7 +16,7 @@ from anthropic.types.shared.error_type import ErrorType
 from engines.model import Operation
 from engines.wire import DIALECTS
 from gateway.errors import TABLE, TRIED_ENOUGH, Failure
-from gateway.http.answers import STATUS_LINES
+from gateway.http.status_lines import STATUS_LINES
 
 RECORDED_ONLY = {"client_gone", "client_stalled"}
 ANSWERED = sorted(TABLE.keys() - RECORDED_ONLY)

@@ -116,7 +116,7 @@ async def test_no_name_gets_past_the_list(gateway: Gateway, path: str) -> None:
 async def test_line_ends_in_a_path_inject_nothing(gateway: Gateway, path: str) -> None:
     response = await gateway.http.get(path)
     assert response.status_code == 404
-    assert set(response.headers) == {"content-type", "content-length"}
+    assert set(response.headers) == {"date", "x-request-id", "content-type", "content-length"}
     assert error_of(response)["type"] == "not_found_error"
 
 
