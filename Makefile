@@ -11,6 +11,7 @@ PORT   ?= 8080
 WHEEL    := dist/compiled/.built
 COMPILED := .envs/compiled
 PROVIDERS := .envs/providers
+CLIENTS   := .envs/clients
 HELM     := .envs/helm
 SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
 
@@ -31,7 +32,7 @@ types: $(STAMP)
 
 # Tests start a hundred interpreters: each would compile our sources anew where none may write what it has compiled.
 unit: $(STAMP)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled and not store and not providers and not helm"
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled and not store and not providers and not helm and not clients"
 
 smoke: $(STAMP)  ## `make serve` in a form that ends by itself: start, ask plain and streamed, stop
 	$(BIN)/python tests/smoke.py
@@ -48,6 +49,9 @@ test-store: $(STAMP)  ## records in SQLite and PostgreSQL, under kills; needs Po
 
 test-providers: $(PROVIDERS)/.installed  ## the official SDKs against the fake providers, under 3 minutes
 	$(PROVIDERS)/bin/pytest -q -n auto --dist worksteal -m providers tests/providers
+
+test-clients: $(STAMP) $(CLIENTS)/.installed  ## clients of Python and npm, unmodified, against engines that fail on purpose; needs node
+	$(CLIENTS)/bin/python -m pytest -q -m clients -o filterwarnings= tests/clients
 
 test-helm: $(HELM)/.installed  ## the chart by Helm 3 and 4: schemas, rules, upgrades; needs promtool
 	$(HELM)/bin/pytest -q -n auto --dist worksteal -m helm tests/kubernetes
@@ -120,6 +124,15 @@ $(COMPILED)/.installed: $(WHEEL)
 
 $(COMPILED)/.tests: $(COMPILED)/.installed
 	$(COMPILED)/bin/python -m pip install --quiet --group dev
+	@touch $@
+
+$(CLIENTS)/.installed: pyproject.toml tests/clients/node/package.json
+	@command -v npm >/dev/null || { echo "The clients of npm need node 18 or newer and npm; on Debian: apt-get install nodejs npm" >&2; exit 1; }
+	test -d $(CLIENTS) || $(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet uv
+	$(CLIENTS)/bin/uv pip install --quiet --python $(CLIENTS)/bin/python --group clients
+	mkdir -p $(CLIENTS)/node && cp tests/clients/node/package.json $(CLIENTS)/node/
+	npm install --prefix $(CLIENTS)/node --silent --no-audit --no-fund --no-package-lock
 	@touch $@
 
 $(PROVIDERS)/.installed: pyproject.toml

@@ -91,7 +91,9 @@ def running(directory: pathlib.Path) -> Iterator[Gateway]:
     watchdog = threading.Timer(START_S, process.kill)
     watchdog.start()
     try:
-        yield Gateway(_url(process))
+        gateway = Gateway(_url(process))
+        watchdog.cancel()
+        yield gateway
     finally:
         watchdog.cancel()
         process.send_signal(signal.SIGINT)

@@ -74,6 +74,7 @@ def told(gateway: Gateway) -> dict[str, dict[str, str]]:
     node = shutil.which("node")
     if node is None:
         pytest.fail("the clients of npm need node, 18 or newer; on Debian: apt-get install nodejs npm")
+    shutil.copy(NODE / "clients.mjs", MODULES)  # modules are looked for where the script is
     done = subprocess.run(
         [node, str(MODULES / "clients.mjs"), gateway.url, KEY],
         capture_output=True,
