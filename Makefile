@@ -14,7 +14,7 @@ PROVIDERS := .envs/providers
 HELM     := .envs/helm
 SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
 
-.PHONY: serve test smoke lint types unit test-timing test-vllm test-store test-providers test-helm chart wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall bench-records bench-reconciliation soak soak-chaos format clean
+.PHONY: $(shell grep -oE '^[a-z-]+:' $(lastword $(MAKEFILE_LIST)) | tr -d :)  # every name below that is no path
 
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	$(BIN)/penstock serve --port $(PORT)
@@ -66,6 +66,9 @@ test-compiled: $(COMPILED)/.tests  ## unit and scenario tests against that wheel
 bench-path: $(STAMP)  ## what the path costs next to its peers; needs wrk
 	$(BIN)/python -m loadtests.path $(ARGS)
 
+bench-translation: $(STAMP)  ## events translated per second of one core, next to LiteLLM, about three minutes; needs wrk
+	$(BIN)/python -m loadtests.translation $(ARGS)
+
 test-load: $(STAMP)  ## every scenario of loadtests/scenarios, about three minutes: what must hold when things break
 	$(BIN)/penstock-load scenario all --out load-scenarios $(ARGS)
 
@@ -83,6 +86,9 @@ bench-tools: $(STAMP)  ## our figures next to those of GuideLLM and vllm bench s
 
 bench-records: $(STAMP)  ## what records cost, in SQLite and PostgreSQL, about three minutes
 	$(BIN)/python -m tests.timing.records $(ARGS)
+
+bench-drift: $(STAMP)  ## how often drift detection errs and how soon it sees, into docs/drift.md, some twenty minutes
+	$(BIN)/python -m gateway.virtual.drift_table --into docs/drift.md $(ARGS)
 
 bench-reconciliation: $(STAMP)  ## whether money reconciles over 200,000 requests while everything is killed, about three minutes
 	$(BIN)/python -m tests.timing.reconciliation $(ARGS)
