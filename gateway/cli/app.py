@@ -11,6 +11,7 @@ from gateway.cli import (
     cost,
     fake_provider,
     records,
+    rollout,
     routing,
     serve,
     simulate,
@@ -26,7 +27,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, config, records, cost, routing, simulate, simulate_admission, simulate_routing, fake_provider):
+for group in (
+    serve,
+    config,
+    records,
+    cost,
+    routing,
+    rollout,
+    simulate,
+    simulate_admission,
+    simulate_routing,
+    fake_provider,
+):
     group.register(app)
 
 

@@ -22,9 +22,8 @@ from gateway.control.releases.release import Release
 from gateway.control.releases.spec import ReleaseSpec
 from gateway.control.releases.webhooks import Hooks
 from gateway.store.releases.messages import ReleaseChange, ReleasesSynced, SyncReleases
-from routing.gate.gate import Verdict
 from routing.gate.observation import Assigned, Measured, Observation, Settled
-from routing.gate.rollout import Decision
+from routing.gate.rollout import Decision, NotNow
 
 EVERY_S: Final = 0.1
 """Of the second within which a rollback is to have effect everywhere."""
@@ -107,7 +106,7 @@ class Releases:
             else:
                 self._applied.setdefault(spec.experiment, {})[spec.arm] = spec.share
                 self._known = self._sync is None
-            self._releases[spec.key] = known or Release(spec, shared=self._shared)
+            self._releases[spec.key] = known or Release(spec, shared=self._shared and self._sync is not None)
         used = {spec.experiment for spec in specs}
         self._applied = {one: shares for one, shares in self._applied.items() if one in used}
         for release in self._releases.values():
@@ -132,6 +131,26 @@ class Releases:
                 self.dropped += 1
             else:
                 self._waiting.append(one)
+
+    async def press(self, model: str, arm: str, action: str, by: str) -> tuple[Decision, str]:
+        """Somebody presses `start`, `pause`, `resume`, `promote` or `abort`; returns the decision, and why it is not
+        done, if it is not. Raises NoRelease, and NotNow where that makes no sense."""
+        release = self.find(model, arm)
+        ramp = release.ramp
+        presses = {
+            "start": ramp.start,
+            "pause": ramp.pause,
+            "resume": ramp.resume,
+            "promote": ramp.promote,
+            "abort": ramp.abort,
+        }
+        if action == "promote" and not release.spec.alone:
+            raise NotNow("one of several arms cannot have all units: make its targets the model's in the configuration")
+        decision = presses[action](by)
+        problem = await self.deciding.pressed(release, decision)
+        if not problem and self._sync is not None and release.unsent and not self.away:
+            await self._ask_store([])
+        return decision, problem
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
@@ -270,10 +289,6 @@ class Releases:
         if shares != self._applied.get(experiment):
             self._applied[experiment] = shares
             self._set_shares(experiment, shares)
-
-    def verdict(self, release: Release) -> Verdict:
-        """What the gate says of one now, by what is known here."""
-        return release.gate.verdict()
 
     def sentence(self, release: Release) -> str:
         """Why one is where it is."""

@@ -39,6 +39,8 @@ class ReleaseSpec:
     ramp: RampPlan
     guardrails: Sequence[Guardrail]
     hooks: Sequence[Hook] = ()
+    alone: bool = True
+    """Whether it is the only one beside the control."""
 
     @property
     def key(self) -> tuple[str, str]:
