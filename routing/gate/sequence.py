@@ -9,13 +9,15 @@ takes means for normal, so a few events of a small canary fool it: the gate's ow
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 TUNED_FOR: Final = 5_000
 """Units at which the bounds are tightest."""
 
 
-class Sample(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Sample:
     """What is known of one arm."""
 
     count: int

@@ -15,7 +15,8 @@ from gateway.fleet.bundles import plans_of
 from gateway.settings.load import load_settings
 from routing.gate.guardrail import Guardrail
 from routing.gate.rollout import Step
-from tests.gateway.control.releases.world import Arm, Gateway, World, spec
+from tests.gateway.control.releases.world import Gateway, World, spec
+from tests.routing.gate.traffic import Arm
 
 pytestmark = pytest.mark.anyio
 
