@@ -10,6 +10,7 @@ from gateway.cli import (
     config,
     cost,
     fake_provider,
+    new_key,
     records,
     rollout,
     routing,
@@ -38,6 +39,7 @@ for group in (
     simulate_admission,
     simulate_routing,
     fake_provider,
+    new_key,
 ):
     group.register(app)
 
