@@ -101,6 +101,7 @@ def test_the_bound_on_output_is_written_as_the_clients_format_calls_it(
             {"system": [{"type": "text", "text": "S"}]},
             {"system": [{"type": "text", "text": "P"}, {"type": "text", "text": "S"}]},
         ),
+        (RESPONSES, {"instructions": [{"type": "text"}]}, {"instructions": [{"type": "text"}]}),
         (RESPONSES, {"instructions": None}, {"instructions": "P"}),
         (RESPONSES, {"instructions": "I"}, {"instructions": "P\n\nI"}),
         (COMPLETIONS, {"prompt": "x"}, {"prompt": "x"}),

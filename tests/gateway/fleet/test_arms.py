@@ -151,7 +151,7 @@ async def test_shares_that_were_told_win_over_the_file_until_salt_units_or_bundl
 
 
 async def test_shares_are_known_before_the_first_request_and_a_ramp_begins_with_nothing() -> None:
-    steps = {"steps": [{"weight": 10}, {"weight": 100}]}
+    steps: dict[str, Any] = {"steps": [{"weight": 10}, {"weight": 100}]}
     ramped = {key: value for key, value in CANARY.items() if key != "weight"}
     fleets = Fleets()
     fleets.configure(two_arms(ramped, **steps))

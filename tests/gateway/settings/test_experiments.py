@@ -78,7 +78,7 @@ def test_each_mistake_names_its_key(experiment: dict[str, Any], complaint: str) 
     ],
 )
 def test_a_ramp_only_goes_up(steps: list[Any], complaint: str) -> None:
-    arms = {"control": {}, "canary": {}}
+    arms: dict[str, Any] = {"control": {}, "canary": {}}
     (first, *_) = problems(document({"arms": arms, "steps": steps}))
     assert first.startswith(f"models.chat.experiment.{complaint}")
 
