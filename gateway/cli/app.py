@@ -10,6 +10,7 @@ from gateway.cli import (
     config,
     cost,
     fake_provider,
+    new_key,
     records,
     routing,
     serve,
@@ -26,7 +27,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, config, records, cost, routing, simulate, simulate_admission, simulate_routing, fake_provider):
+for group in (
+    serve,
+    config,
+    records,
+    cost,
+    routing,
+    simulate,
+    simulate_admission,
+    simulate_routing,
+    fake_provider,
+    new_key,
+):
     group.register(app)
 
 
