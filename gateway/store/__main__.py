@@ -28,7 +28,7 @@ from gateway.store.contents.keeper import Item as ContentItem
 from gateway.store.contents.keeper import Keeper
 from gateway.store.contents.table import ContentTable
 from gateway.store.database import Database, DatabaseAway, DatabaseRefused
-from gateway.store.gpu_hours import GpuHour, note
+from gateway.store.gpu_hours import note
 from gateway.store.messages import (
     AskRead,
     AskSpent,
@@ -36,6 +36,7 @@ from gateway.store.messages import (
     Batch,
     Contents,
     FromWriter,
+    GpuHour,
     GpuHours,
     Read,
     Spent,
