@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from engines.kinds.vllm import VllmEngine
 from gateway.settings import load_settings
 from gateway.version import VERSION
 
@@ -17,8 +18,9 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 def test_the_gateway_takes_its_configuration_and_knows_every_simulator() -> None:
     settings = load_settings(ROOT / "configs" / "compose" / "penstock.yaml", {}).settings
-    (engine,) = settings.engines.values()
-    hosts = {replica.url for replica in engine.replicas}  # type: ignore[attr-defined]
+    engine = settings.engines["sim"]
+    assert isinstance(engine, VllmEngine)
+    hosts = {replica.url for replica in engine.replicas or ()}
     assert {f"http://{name}:8000" for name in SERVICES if name.startswith("simulator")} == hosts
     assert settings.data_dir == "/var/lib/penstock"
 
