@@ -1,4 +1,4 @@
-"""Every figure that is published of the gate of releases, with its bar: `penstock rollout bench`."""
+"""Every figure that is published of the gate of releases, with its bar: `make bench-releases` prints them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,19 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from gateway.virtual.releases import NEVER, Bets, Ramp, World, first, promoted, rolled_back, sticky_ramp
+from gateway.virtual.releases import (
+    NEVER,
+    PRIOR_UNITS,
+    WORSE,
+    Bets,
+    Floats,
+    Ramp,
+    World,
+    first,
+    promoted,
+    rolled_back,
+    sticky_ramp,
+)
 from gateway.virtual.releases_amounts import loaded, slow_found
 from routing.gate.ceiling import clean_requests_needed
 from routing.gate.sequence import Difference, Sample, difference, relative_difference
@@ -109,9 +121,9 @@ def dead(rng: np.random.Generator, runs: int) -> Table:
         for _ in range(runs):
             canary = rng.random(400) < 0.05
             bad = np.flatnonzero(canary | (rng.random(400) < base))
-            units, canaries = bad, np.cumsum(canary)[bad] - canary[bad]
-            share = (0.05 * 20.0 + canaries) / (20.0 + units)
-            where = first(Bets(1.1, (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0)).path(canary[bad], share), ALPHA)
+            before = (np.cumsum(canary) - canary)[bad]
+            share: Floats = (0.05 * PRIOR_UNITS + before) / (PRIOR_UNITS + bad)
+            where = first(Bets(1.1, WORSE).path(canary[bad], share), ALPHA)
             ends.append(NEVER if where == NEVER else int(canary[: bad[where] + 1].sum()))
         by_third = sum(end != NEVER and end <= 3 for end in ends) / runs
         middle = sorted(ends)[runs // 2]
