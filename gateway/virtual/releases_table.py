@@ -121,8 +121,8 @@ def dead(rng: np.random.Generator, runs: int) -> Table:
         for _ in range(runs):
             canary = rng.random(400) < 0.05
             bad = np.flatnonzero(canary | (rng.random(400) < base))
-            before = (np.cumsum(canary) - canary)[bad]
-            share: Floats = (0.05 * PRIOR_UNITS + before) / (PRIOR_UNITS + bad)
+            before: Floats = (np.cumsum(canary) - canary)[bad].astype(np.float64)
+            share: Floats = (0.05 * PRIOR_UNITS + before) / (PRIOR_UNITS + bad.astype(np.float64))
             where = first(Bets(1.1, WORSE).path(canary[bad], share), ALPHA)
             ends.append(NEVER if where == NEVER else int(canary[: bad[where] + 1].sum()))
         by_third = sum(end != NEVER and end <= 3 for end in ends) / runs
