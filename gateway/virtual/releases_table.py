@@ -117,7 +117,7 @@ def dead(rng: np.random.Generator, runs: int) -> Table:
     """Request by request: its canary's requests all fail, and of the control's at most 1 %."""
     found = []
     for base in (0.01, 0.001):
-        ends = []
+        ends: list[int] = []
         for _ in range(runs):
             canary = rng.random(400) < 0.05
             bad = np.flatnonzero(canary | (rng.random(400) < base))
