@@ -25,6 +25,8 @@ from gateway.workers.questions import LinkError
 
 CREATED = 0
 """OpenAI's model objects have a creation time; ours are names in a file, which have none."""
+ANTHROPICS = "anthropic-version"
+"""The header that every client of Anthropic's sends, and no other: it is answered in that format."""
 ADMIN_BODY_BYTES = 1024 * 1024
 ADMIN_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -70,10 +72,16 @@ def control_app(gateway: Serving) -> Starlette:
     def card(name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": CREATED, "owned_by": "penstock"}
 
+    def anthropics_card(name: str) -> dict[str, object]:
+        return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+
     async def models(request: Request) -> Response:
         principal = caller(request)
-        names = gateway.catalog.models
-        return JSONResponse({"object": "list", "data": [card(name) for name in names if principal.may_use(name)]})
+        names = [name for name in gateway.catalog.models if principal.may_use(name)]
+        if ANTHROPICS in request.headers:
+            ends = {"first_id": names[0] if names else None, "last_id": names[-1] if names else None}
+            return JSONResponse({"data": [anthropics_card(name) for name in names], "has_more": False, **ends})
+        return JSONResponse({"object": "list", "data": [card(name) for name in names]})
 
     async def model(request: Request) -> Response:
         principal = caller(request)
@@ -83,7 +91,7 @@ def control_app(gateway: Serving) -> Starlette:
             nearest = [near for near in catalog.nearest(name) if principal.may_use(near)]
             hint = f"; did you mean {' or '.join(nearest)}?" if nearest else "; GET /v1/models lists the models"
             raise Failure("model_not_found", f"the model {name[:128]!r} does not exist{hint}", "model")
-        return JSONResponse(card(name))
+        return JSONResponse(anthropics_card(name) if ANTHROPICS in request.headers else card(name))
 
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -56,6 +57,11 @@ async def test_the_front_page_lists_models_to_who_may_use_them(gateway: Gateway,
     assert "chat-small" not in everybody
     some = (await gateway.http.get("/", headers={**BROWSER, **limited})).text
     assert ("chat-small" in some, "chat-large" in some) == (True, False)
+
+
+async def test_the_command_on_the_page_can_be_pasted(gateway: Gateway) -> None:
+    text = unescape((await gateway.http.get("/", headers=BROWSER)).text)
+    assert f"curl {gateway.url}/v1/chat/completions \\\n  -H " in text
 
 
 async def test_a_program_is_told_the_same_as_json(gateway: Gateway) -> None:

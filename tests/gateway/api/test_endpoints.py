@@ -56,6 +56,20 @@ async def test_the_models_are_listed(gateway: Gateway) -> None:
     }
 
 
+async def test_a_client_of_anthropics_is_told_the_models_in_its_format(gateway: Gateway) -> None:
+    headers = {"anthropic-version": "2023-06-01"}
+    told = (await gateway.http.get("/v1/models", headers=headers)).json()
+    assert [model["id"] for model in told["data"]] == ["chat-small", "chat-large", "org/with-slash:8b"]
+    assert (told["has_more"], told["first_id"], told["last_id"]) == (False, "chat-small", "org/with-slash:8b")
+    one = (await gateway.http.get("/v1/models/chat-small", headers=headers)).json()
+    assert one == {
+        "type": "model",
+        "id": "chat-small",
+        "display_name": "chat-small",
+        "created_at": "1970-01-01T00:00:00Z",
+    }
+
+
 async def test_a_caller_sees_the_models_it_may_use_and_no_others(gateway: Gateway, limited: dict[str, str]) -> None:
     assert (await gateway.http.get("/v1/models", headers=limited)).json()["data"] == [card("chat-small")]
     assert (await gateway.http.get("/v1/models/chat-small", headers=limited)).json() == card("chat-small")
