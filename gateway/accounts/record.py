@@ -39,7 +39,7 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """One request, settled. Times are of one clock; token counts follow `engines.model.Usage`.
 
     Field order is the order of the access line. No field ever holds content, a key or a header value
-    other than the request id.
+    other than the request id; but `reason` is in the engine's words, which may repeat a little of what it complains of.
     """
 
     time: str
