@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.kubernetes.chart.helm import PRESETS, Objects, template
+from tests.kubernetes.chart.helm import LATEST, PRESETS, Objects, template
+from tests.kubernetes.chart.schemas import CUSTOM, complaints, custom_complaints
 
 MODES = ("none", "gateway", "keda", "hpa")
 EVERYTHING: dict[str, Any] = {
@@ -34,6 +35,14 @@ def matches(selector: dict[str, str], pod: dict[str, Any]) -> bool:
 
 def containers(objects: Objects) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     return [(name, pod, it) for name, pod in objects.pods for it in pod["spec"]["containers"]]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_object_of_every_mode_is_as_its_schema_says(mode: str) -> None:
+    assert [] == complaints(fleet(mode), LATEST)
+    if not CUSTOM.is_dir():
+        pytest.skip(f"CUSTOM RESOURCES ARE NOT VALIDATED: their schemas are not at {CUSTOM}")
+    assert [] == custom_complaints(fleet(mode))
 
 
 @pytest.mark.parametrize("objects", ALL)
