@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import urllib.error
 import urllib.request
@@ -29,23 +30,24 @@ class Cluster:
         self._token = token
         self._home = home
 
-    def helm(self, verb: str, name: str, values: dict[str, Any]) -> None:
-        """`install` or `upgrade` of the release with a preset and values."""
+    def helm(self, verb: str, name: str, values: dict[str, Any]) -> str:
+        """`install` or `upgrade` of the release with a preset and values; what Helm prints."""
         # The fake publishes no OpenAPI; schemas are what `test_presets` is about.
         arguments = [verb, "penstock", str(CHART), "--values", str(preset(name)), "--disable-openapi-validation"]
         for key, value in flat(values):
             arguments += ["--set-json", f"{key}={json.dumps(value)}"]
-        self._run(*arguments)
+        return self._run(*arguments)
 
     def uninstall(self) -> None:
         self._run("uninstall", "penstock", "--ignore-not-found")
 
-    def _run(self, *arguments: str) -> None:
+    def _run(self, *arguments: str) -> str:
         place = ["--namespace", "llm", "--kube-apiserver", self._url, "--kube-token", self._token]
         environment = {"PATH": os.environ["PATH"], "HOME": str(self._home), "KUBECONFIG": str(self._home / "none")}
         command = [self._program, *arguments, *place]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def ask(self, method: str, path: str, body: Any = None, media: str = "application/json") -> tuple[int, Any]:
         """The status and the document."""
@@ -157,3 +159,18 @@ def test_a_chart_that_stops_to_say_replicas_gets_one_and_one_that_says_another_n
     assert (409, "Conflict") == (status, document["reason"])
     assert ".spec.replicas" in document["message"]
     cluster.ask("DELETE", f"{DEPLOYMENTS}/trap")
+
+
+def test_the_notes_print_the_next_three_commands(cluster: Cluster) -> None:
+    notes = cluster.helm("install", "laptop", {"monitoring": {"serviceMonitor": {"enabled": True}}})
+    commands = re.findall(r"^ +((?:kubectl|helm|curl) .*)$", notes, re.MULTILINE)
+    assert [
+        "kubectl -n llm rollout status deployment/penstock --timeout=60s",
+        "helm test penstock -n llm --logs",
+        "kubectl -n llm port-forward service/penstock 8080:80 &",
+    ] == commands[:3]
+    assert commands[3].startswith("curl http://127.0.0.1:8080/v1/chat/completions ")
+    (body,) = re.findall(r"-d '(.*)'$", notes, re.MULTILINE)
+    assert "chat" == json.loads(body)["model"]
+    assert "Records of requests lie in an emptyDir" in notes
+    assert commands[4].startswith("kubectl get prometheus -A -o jsonpath=")
