@@ -77,7 +77,19 @@ class Refusal:
 class Ticket:
     """One request in the line."""
 
-    __slots__ = ("comments", "deadline_s", "facts", "owner", "since_s", "takes_s", "tenant", "timer", "tokens", "waits")
+    __slots__ = (
+        "comments",
+        "deadline_s",
+        "facts",
+        "line",
+        "owner",
+        "since_s",
+        "takes_s",
+        "tenant",
+        "timer",
+        "tokens",
+        "waits",
+    )
 
     def __init__(self, facts: RequestFacts, owner: object, now: float, deadline_s: float, takes_s: float = 0.0) -> None:
         self.facts = facts
@@ -91,6 +103,8 @@ class Ticket:
         self.tenant = facts.tenant
         self.tokens = facts.prompt_tokens + facts.output_tokens
         self.waits = True
+        self.line: Admission | None = None
+        """The one that it stands in."""
         self.timer: object = None
         """The owner's, for the end of its time."""
         self.comments: object = None
@@ -221,6 +235,7 @@ class Admission:
             self._finish.clear()
         self._finish[place] = start + ticket.tokens
         self._order += 1
+        ticket.line = self
         heapq.heappush(self._heap, (-priority, start, self._order, ticket))
         self.waiting += 1
         self.waiting_tokens += ticket.tokens

@@ -20,6 +20,7 @@ from gateway.control.adapters import Adapters
 from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
 from gateway.control.engines import Engines
+from gateway.control.experiments import Experiments
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.kv_events import KvEvents
 from gateway.control.launches import Launches
@@ -27,6 +28,7 @@ from gateway.control.links import Links
 from gateway.control.load import EVERY_S as LOAD_EVERY_S
 from gateway.control.load import LoadExchange
 from gateway.control.loads import EngineLoads
+from gateway.control.peer import FromWorker
 from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.roster import COALESCE_S, Roster
 from gateway.control.source import Source
@@ -65,6 +67,7 @@ from gateway.workers.messages import (
     LoadReport,
     LoadReports,
     MembersChanged,
+    Observed,
     PrefixesSent,
     PromptSampled,
     ResponseHome,
@@ -137,6 +140,7 @@ class Plane:
             self.links.tell_all,
         )
         self._targets = TargetCheck(self._engines.probed)
+        self.experiments = Experiments(self._metrics, self.links.tell_all)
         self._tokens = Tokens(supervisor.spawn, self.links.tell_all)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
@@ -252,6 +256,8 @@ class Plane:
                 self._counters.note(worker, message)
             case Load():
                 self._load.note(worker, message)
+            case Observed():
+                self.experiments.observed(message)
             case PromptSampled():
                 self._kv_events.sampled(message)
             case AdaptersUsed():
@@ -360,6 +366,7 @@ class Plane:
             workers=self._workers,
             members=self._roster.members(),
             store=self._store.path if self._store is not None else "",
+            shares=self.experiments.shares(),
         )
 
     async def _use(self, settings: Settings) -> None:
@@ -367,6 +374,7 @@ class Plane:
         self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
         await self._engines.use(settings)
         self._targets.use(settings)
+        self.experiments.use(settings)
         self._tokens.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
@@ -375,21 +383,3 @@ class Plane:
     def _replica_states(self) -> list[tuple[tuple[str, str], float]]:
         states = {**self._roster.states(), **self._launches.states()}
         return [(key, float(count)) for key, count in states.items()]
-
-
-class FromWorker:
-    """The control plane as the peer of one worker."""
-
-    def __init__(self, plane: Plane, worker: str, lost: Callable[[], None]) -> None:
-        self._plane = plane
-        self._worker = worker
-        self._lost = lost
-
-    def told(self, message: ToPlane) -> None:
-        self._plane.told(self._worker, message)
-
-    async def asked(self, message: ToPlane) -> ToWorker:
-        return await self._plane.asked(self._worker, message)
-
-    def link_lost(self) -> None:
-        self._lost()

@@ -22,6 +22,7 @@ from gateway.adapters import Adapters
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
 from gateway.errand import Errand
+from gateway.experiments.observing import Observing
 from gateway.explanation.explainer import Explainer
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.ejecting import EVERY_S as EJECTING_EVERY_S
@@ -50,11 +51,14 @@ from gateway.workers.changes import Changes
 from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
 from gateway.workers.counting import Counting
 from gateway.workers.link import Link
+from gateway.workers.load_telling import EVERY_S as LOAD_EVERY_S
+from gateway.workers.load_telling import LoadTelling
 from gateway.workers.messages import (
     AccessToken,
     AdaptersHeld,
     AdminAnswer,
     AdminRequest,
+    ArmShares,
     AskCounters,
     CachesChanged,
     CachesFollowed,
@@ -64,7 +68,6 @@ from gateway.workers.messages import (
     Drained,
     ExpositionPart,
     Keys,
-    Load,
     LoadReports,
     MembersChanged,
     PrefixesSent,
@@ -72,7 +75,6 @@ from gateway.workers.messages import (
     RenewCertificate,
     Renewed,
     Reopen,
-    ReplicaLoad,
     ToPlane,
     ToWorker,
 )
@@ -88,7 +90,6 @@ if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
 
 FLUSH_S = 0.15
-LOAD_S = 0.02
 ADMIN_TIMEOUT_S = 30.0
 ADMIN_AT_ONCE = 16
 """Each holds at most 1 MiB of a request and 8 of an answer."""
@@ -123,6 +124,7 @@ class Worker:
         """The configuration in use as it came, so that the next is made of what has changed."""
         self._ids = RecordIds()
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
+        self._accounting.observing = Observing(lambda message: self._tell(message, bulk=True), self.metrics)
         self.fleet.held = self._accounting.held
         self._explainer = Explainer(TimeStamper().format)
         self._sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run, self._gpu_spent)
@@ -133,7 +135,7 @@ class Worker:
         self._reception = Reception(control_app(self), self._accounting, supervisor.spawn)
         self._connections = self._reception.clients
         self._servers: list[Listener] = []
-        self._last_load: list[ReplicaLoad] = []
+        self._load = LoadTelling(lambda: self.fleet.table, lambda message: self._tell(message, bulk=True))
         self._listening = False
         self._certificate: Certificate | None = None
         self.drained = asyncio.Event()
@@ -169,6 +171,8 @@ class Worker:
                 self._prefixes.told(message)
             case AdaptersHeld():
                 self._adapters.told(message)
+            case ArmShares():
+                self.fleet.experiments.set_shares(message.experiment, message.shares)
             case ExpositionPart():
                 self._scrapes.told(message)
             case Reopen():
@@ -232,6 +236,7 @@ class Worker:
             prepared = await asyncio.to_thread(prepare, loaded, fleet.pools.contexts, fleet.prepared)
             if fleet.prepared is None:
                 self._sinks.open(settings, message.store)
+            fleet.experiments.tell(message.shares.items())
             await in_slices(fleet.configure(prepared, message.members))
         except (ConfigError, ValueError, OSError) as error:
             return str(error) or type(error).__name__
@@ -278,7 +283,7 @@ class Worker:
         self._supervisor.loop("descriptors", lambda: descriptors.look(self.metrics), descriptors.EVERY_S)
         self._supervisor.loop("prices", self._refresh_prices, PRICE_REFRESH_S, at_once=False)
         if self._workers > 1:
-            self._supervisor.loop("load_exchange", self._tell_load, LOAD_S)
+            self._supervisor.loop("load_exchange", self._load.tell, LOAD_EVERY_S)
             self._supervisor.loop("counters", self._counting.tell, COUNTERS_EVERY_S)
 
     async def accept(self, sock: socket.socket) -> Listener:
@@ -387,14 +392,6 @@ class Worker:
     async def _refresh_prices(self) -> None:
         if self.fleet.prepared is not None:
             await asyncio.to_thread(self.fleet.prepared.prices.refresh)
-
-    async def _tell_load(self) -> None:
-        loads = [
-            ReplicaLoad(*state.key, state.in_flight_tokens, state.prefill_tokens, state.in_flight_requests)
-            for state in self.fleet.table.busy()
-        ]
-        if loads != self._last_load and self._tell(Load(loads), bulk=True):
-            self._last_load = loads  # one that found no room is told again
 
     def _tell(self, message: ToPlane, *, bulk: bool) -> bool:
         return self._link is not None and self._link.tell(message, bulk=bulk)

@@ -35,6 +35,7 @@ from gateway.transforms import NewEventTransform, RequestTransform
 from gateway.waiting import WaitingRoom
 from routing.admission import DEFAULT_ADMISSION, AdmissionSettings
 from routing.breaker import BreakerSettings
+from routing.experiment import Assignment
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.hedging import HedgingSettings
 from routing.policy import choose
@@ -279,6 +280,9 @@ class Ledger:
         self.settled.append(flight)
         self.accounting.settle(flight)
 
+    def assigned(self, assignment: Assignment) -> None:
+        self.accounting.assigned(assignment)
+
     def shed(self, model: str, reason: str) -> None:
         self.accounting.shed(model, reason)
 
@@ -391,7 +395,7 @@ class Bench:
             digest="",
         )
         loop = cast("asyncio.AbstractEventLoop", self.loop)
-        self.room = WaitingRoom(lambda _model: self.serving, self.ledger, loop, random.Random(7))
+        self.room = WaitingRoom(self.snapshot.arm, self.ledger, loop, random.Random(7))
 
     @property
     def calls(self) -> list[FakeExchange]:

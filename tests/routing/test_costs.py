@@ -37,9 +37,6 @@ class Told:
     def session(self) -> str:
         return ""
 
-    def unit(self) -> str:
-        return ""
-
     def needs(self) -> Needs:
         return NO_NEEDS
 

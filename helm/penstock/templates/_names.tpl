@@ -57,3 +57,8 @@ metadata:
     {{- end }}
   {{- end }}
 {{- end -}}
+
+{{/* The model that the notes and the helm test ask. */}}
+{{- define "penstock.first.model" -}}
+{{- .Values.test.model | default (keys (.Values.config.models | default dict) | sortAlpha | first) -}}
+{{- end -}}

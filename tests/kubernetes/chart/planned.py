@@ -13,6 +13,16 @@ KEYS = frozenset({"admin", "peers", "autoscale"})
 ENGINE_KEYS = frozenset({"discover", "autoscale"})
 """Of an engine in it."""
 
+METRICS = {
+    "penstock_drift": ("model", "arm", "signal"),
+    "penstock_experiment_events_total": ("model", "experiment", "arm", "metric"),
+    "penstock_experiment_evidence": ("model", "experiment", "metric", "test"),
+    "penstock_experiment_units_total": ("model", "experiment", "arm"),
+    "penstock_experiment_weight": ("model", "experiment", "arm"),
+    "penstock_replicas_wanted": ("engine",),
+}
+"""With their labels."""
+
 
 def without(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration as today's gateway can check it: a discovered engine gets an address in place of the search."""
