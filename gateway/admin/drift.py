@@ -1,7 +1,7 @@
 """`/admin/v1/drift`: what is known of drift, as of the last whole hour.
 
-    GET   /admin/v1/drift                     every model, arm and route: how each signal stands, and the last alarms
-    POST  /admin/v1/drift/freeze?model=chat   from now on, compare the model with the week before now
+GET   /admin/v1/drift                     every model, arm and route: how each signal stands, and the last alarms
+POST  /admin/v1/drift/freeze?model=chat   from now on, compare the model with the week before now
 """
 
 from __future__ import annotations

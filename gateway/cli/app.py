@@ -9,6 +9,7 @@ import typer
 from gateway.cli import (
     config,
     cost,
+    drift,
     fake_provider,
     records,
     routing,
@@ -26,7 +27,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, config, records, cost, routing, simulate, simulate_admission, simulate_routing, fake_provider):
+for group in (serve, config, records, cost, drift, routing):
+    group.register(app)
+for group in (simulate, simulate_admission, simulate_routing, fake_provider):
     group.register(app)
 
 

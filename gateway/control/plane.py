@@ -7,7 +7,7 @@ it does lives beside it, a file each: `reload`, `health`, `loads`, `counters`, `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Container, Iterable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,6 +19,7 @@ from gateway.admin.replicas import ReplicaStatus
 from gateway.control.adapters import Adapters
 from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
+from gateway.control.drift import watch_drift
 from gateway.control.engines import Engines
 from gateway.control.experiments import Experiments
 from gateway.control.health import HealthBoard, HealthLoop
@@ -39,7 +40,7 @@ from gateway.fleet.members import Member
 from gateway.identity import Keyring
 from gateway.responses.homes import Homes
 from gateway.settings import Settings
-from gateway.store.messages import AskRead, Read
+from gateway.store.messages import AskRead, FreezeDrift, Read
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
@@ -186,6 +187,8 @@ class Plane:
         self._supervisor.loop("adapters", self._adapters.look, lambda: self.settings.health.load_interval_s)
         if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
+        if self._store is not None:
+            watch_drift(self._supervisor, self.read, self._metrics)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._load.share, LOAD_EVERY_S)
 
@@ -296,6 +299,11 @@ class Plane:
         return self._keyring
 
     @property
+    def model_names(self) -> Container[str]:
+        """The public names of the models in use."""
+        return self.settings.models
+
+    @property
     def local(self) -> bool:
         """Whether only this machine can reach the gateway."""
         return self.settings.server.local
@@ -323,7 +331,7 @@ class Plane:
             ]
         return found
 
-    async def read(self, question: AskRead) -> Read:
+    async def read(self, question: AskRead | FreezeDrift) -> Read:
         """What the store says to a query."""
         if self._store is None:
             return Read(away="`store.url` is off")

@@ -220,8 +220,12 @@ class Client:
     async def _freeze(self, message: FreezeDrift) -> Read:
         done: asyncio.Future[str] = self._loop.create_future()
 
+        def settle(problem: str) -> None:
+            if not done.done():
+                done.set_result(problem)
+
         def tell(problem: str) -> None:
-            self._loop.call_soon_threadsafe(lambda: done.done() or done.set_result(problem))
+            self._loop.call_soon_threadsafe(settle, problem)
 
         self._drift.freeze(message.model, message.key_id, tell)
         return Read(away=await done)
@@ -307,9 +311,7 @@ async def write(listen_fd: int) -> None:
         failed=failed,
     )
     keeper.start()
-    drift = DriftKeeper(
-        lambda: drift_table(writer, url), courtesy=writer.courtesy, after_records=writer.idle.wait
-    )
+    drift = DriftKeeper(lambda: drift_table(writer, url), courtesy=writer.courtesy, after_records=writer.idle.wait)
     drift.start()
     clients = Clients()
     listening = socket.socket(fileno=listen_fd)

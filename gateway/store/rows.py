@@ -12,9 +12,9 @@ import msgspec
 
 from gateway.accounts.record import RequestRecord
 from gateway.store.packing import pack
-from gateway.store.schema import AMOUNTS, IDENTITIES, LABELS, MEASURES, SMALL
+from gateway.store.schema import AMOUNTS, ASSIGNED, IDENTITIES, LABELS, MEASURES, SMALL
 
-COLUMNS: Final = ("id", *SMALL, *LABELS, *IDENTITIES, *AMOUNTS, "tries")
+COLUMNS: Final = ("id", *SMALL, *LABELS, *IDENTITIES, *AMOUNTS, "tries", *ASSIGNED, "unit")
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 MOST: Final = 2**53
@@ -46,7 +46,7 @@ def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
     cost_usd = record.cost_usd
     request_id = record.request_id
     input_tokens, output_tokens = record.input_tokens, record.output_tokens
-    tries = record.tries
+    tries, shares = record.tries, record.shares
     return (
         identity,
         record.status,
@@ -88,6 +88,9 @@ def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
         _count(record.output_image_tokens),
         _count(record.cache_write_1h_tokens),
         msgspec.json.encode(tries) if tries is not None and len(tries) > 1 else None,
+        codes[record.experiment],
+        0 if shares is None else codes[",".join([repr(share) for share in shares])],
+        bytes.fromhex(record.unit) if record.unit else None,
     )
 
 

@@ -65,6 +65,9 @@ AMOUNTS: Final = (
     "cache_write_1h_tokens",
 )
 SMALL: Final = ("status", "stream", "attempts")
+ASSIGNED: Final = ("experiment", "shares")
+"""Columns that hold numbers of `strings`, too, of requests of experiments; `unit` is the 8 bytes of whose it was there.
+"""
 
 
 requests = Table(
@@ -76,6 +79,8 @@ requests = Table(
     *(Column(name, LargeBinary) for name in IDENTITIES),
     *(Column(name, BigInteger) for name in AMOUNTS),
     Column("tries", LargeBinary),
+    *(Column(name, Integer, nullable=False, server_default="0") for name in ASSIGNED),
+    Column("unit", LargeBinary),
     sqlite_with_rowid=False,
 )
 

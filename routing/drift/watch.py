@@ -130,9 +130,7 @@ class Watch:
         changes = self._identities.changes(at, hour.identities, hour.requests)
         self._changes += changes
         causes = tuple(self._changes)
-        alarms = [
-            Alarm(at, f"identity:{one.field}", one.sentence, (one,)) for one in changes if one.field != OWN
-        ]
+        alarms = [Alarm(at, f"identity:{one.field}", one.sentence, (one,)) for one in changes if one.field != OWN]
         for name in self._references:
             alarms += self._amount(at, hour, name, causes)
         for name in self._detectors:

@@ -87,7 +87,8 @@ class Judged:
                 one.mark = one.begin = mark
                 one.chosen, one.watch = why, Watch(week)
                 return
-        if not one.mark and (one.watch is None or hour <= one.begin):
+        learned = hour - one.begin + REFERENCE_HOURS
+        if not one.mark and (one.watch is None or hour == one.begin or (hour < one.begin and learned % DAY_HOURS == 0)):
             one.watch = Watch({at: kept for at, kept in one.hours.items() if at < one.begin})
 
 

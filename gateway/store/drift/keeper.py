@@ -30,9 +30,6 @@ HOUR_S: Final = 3600
 log = structlog.get_logger()
 
 
-    def __call__(self, problem: str) -> None: ...
-
-
 class DriftKeeper:
     """Owns the thread. `report`, `freeze` and `close` may be called from any."""
 
@@ -54,6 +51,8 @@ class DriftKeeper:
         self._judged = Judged()
         self._table: DriftTable | None = None
         self._told = False
+        self._stale = False
+        """Whether there is more to report than is reported."""
         self._report = document(self._judged)
         self._asked: list[tuple[str, str, Callable[[str], None]]] = []
         self._woken = threading.Event()
@@ -69,8 +68,8 @@ class DriftKeeper:
         return self._report
 
     def freeze(self, model: str, key_id: str, done: Callable[[str], None]) -> None:
-        """Compare the model from the next hour on with the week before it; `done` is called on the keeper's thread, with
-        why it is not so, or nothing."""
+        """From this hour on, compare the model with the week before it; `done` is called on the keeper's thread, with
+        why that is not so, or nothing."""
         self._asked.append((model, key_id, done))
         self._woken.set()
 
@@ -127,8 +126,10 @@ class DriftKeeper:
             self._after_records()
             with self._courtesy.holding():
                 table.store(rows, due - KEPT_HOURS)
-        judged = self._judge(table)
-        return summed or judged
+        more = self._judge(table) or summed
+        if self._stale and not more:
+            self._report, self._stale = document(self._judged), False
+        return more
 
     def _judge(self, table: DriftTable) -> bool:
         """Returns whether there was anything."""
@@ -142,8 +143,7 @@ class DriftKeeper:
                     model, arm, route = key
                     fields = {"model": model, "arm": arm, "route": route, "signal": alarm.signal}
                     log.warning("drift", **fields, why=alarm.sentence)
-        if hours:
-            self._report = document(self._judged)
+            self._stale = True
         return bool(hours)
 
     def _taken(self) -> list[tuple[str, str, Callable[[str], None]]]:

@@ -31,6 +31,7 @@ _COLUMNS: Final = (
     "ttft_us",
     "tpot_us",
     "cost_nanousd",
+    "unit",
     *FIELDS,
 )
 AT_ONCE: Final = 1_000
@@ -62,7 +63,9 @@ def gather(connection: Connection, hour: int, texts: Mapping[int, str]) -> dict[
 
 
 def _add(found: dict[Key, Gathered], row: Any, texts: Mapping[int, str]) -> None:
-    record_id, status, model, arm, operation, error, finish_reason, engine, prompt, output, ttft, tpot, cost, *who = row
+    record_id, status, model, arm, operation, error, finish_reason, engine, *amounts_of, unit = row[:14]
+    prompt, output, ttft, tpot, cost = amounts_of
+    who = row[14:]
     name = texts.get(model, "")
     if name in ("", OTHER):
         return
@@ -78,7 +81,9 @@ def _add(found: dict[Key, Gathered], row: Any, texts: Mapping[int, str]) -> None
         None if cost is None else cost / 1e9,
     ]
     counts = counts_of(status, texts.get(error, ""), texts.get(finish_reason, ""))
-    gathered.window.add(xxh64_intdigest(record_id), None, amounts, counts)
+    user = int.from_bytes(unit, "big") if unit else None
+    gathered.users_known |= user is not None
+    gathered.window.add(xxh64_intdigest(record_id), user, amounts, counts)
     if engine and "answers" in counts:
         identities = gathered.identities
         for field_name, value in zip(FIELDS, who, strict=True):

@@ -116,5 +116,3 @@ def _frozen(connection: Connection) -> dict[str, int]:
 
 def _away(error: Exception) -> DatabaseAway:
     return DatabaseAway(str(getattr(error, "orig", None) or error))
-
-

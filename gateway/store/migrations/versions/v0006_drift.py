@@ -1,4 +1,4 @@
-"""What each hour was like, of each model, arm and route, for drift to compare; and when its reference was frozen."""
+"""As whom a request was assigned its arm; what each hour was like, for drift, and when references were frozen."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
+    for name in ("experiment", "shares"):
+        op.add_column("requests", sa.Column(name, sa.Integer, nullable=False, server_default="0"))
+    op.add_column("requests", sa.Column("unit", sa.LargeBinary))
     op.create_table(
         "drift_hours",
         sa.Column("hour", sa.Integer, primary_key=True, autoincrement=False),
