@@ -22,6 +22,8 @@ OperationName = Literal[
     "count_tokens",
     "rerank",
     "score",
+    "pooling",
+    "classify",
     "tokenize",
     "detokenize",
 ]

@@ -11,6 +11,7 @@ from gateway.cli import (
     cost,
     drift,
     fake_provider,
+    new_key,
     records,
     routing,
     serve,
@@ -27,9 +28,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, config, records, cost, drift, routing):
-    group.register(app)
-for group in (simulate, simulate_admission, simulate_routing, fake_provider):
+for group in (
+    serve,
+    config,
+    records,
+    cost,
+    drift,
+    routing,
+    simulate,
+    simulate_admission,
+    simulate_routing,
+    fake_provider,
+    new_key,
+):
     group.register(app)
 
 

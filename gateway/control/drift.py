@@ -11,7 +11,7 @@ from gateway import clock
 from gateway.store.messages import AskRead, Read
 from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.metrics.families.drift import DRIFT, DRIFT_ALARM
+from gateway.telemetry.metrics.families.drift import DRIFT, DRIFT_DISTANCE
 
 EVERY_S: Final = 60.0
 """Of hours that are summed up once an hour."""
@@ -45,26 +45,26 @@ class DriftGauges:
 
     def __init__(self, read: Callable[[AskRead], Awaitable[Read]], metrics: Metrics) -> None:
         self._read = read
-        self._values: list[tuple[Labels, float]] = []
+        self._distances: list[tuple[Labels, float]] = []
         self._alarms: list[tuple[Labels, float]] = []
-        metrics.watch(DRIFT, lambda: self._values)
-        metrics.watch(DRIFT_ALARM, lambda: self._alarms)
+        metrics.watch(DRIFT, lambda: self._alarms)
+        metrics.watch(DRIFT_DISTANCE, lambda: self._distances)
 
     async def look(self) -> None:
         """The step of the loop. While the store is away, what it said last stays. Raises what is no report."""
         told = await self._read(AskRead("drift", {}, clock.wall()))
         if told.away:
             return
-        values: list[tuple[Labels, float]] = []
+        distances: list[tuple[Labels, float]] = []
         alarms: list[tuple[Labels, float]] = []
         for entry in _decode(told.document).data:
             for one in entry.signals:
                 labels = entry.model, entry.arm, entry.route, one.signal
                 value = one.value if one.evidence is None else one.evidence
                 if one.state != "not enough data" and value is not None:
-                    values.append((labels, value))
+                    distances.append((labels, value))
                     alarms.append((labels, float(one.state == "drift")))
-        self._values, self._alarms = values, alarms
+        self._distances, self._alarms = distances, alarms
 
 
 def watch_drift(supervisor: Supervisor, read: Callable[[AskRead], Awaitable[Read]], metrics: Metrics) -> None:

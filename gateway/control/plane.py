@@ -22,6 +22,7 @@ from gateway.control.counters import CounterBoard
 from gateway.control.drift import watch_drift
 from gateway.control.engines import Engines
 from gateway.control.experiments import Experiments
+from gateway.control.findings import Finding, findings
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.kv_events import KvEvents
 from gateway.control.launches import Launches
@@ -179,8 +180,6 @@ class Plane:
 
     async def start(self) -> None:
         """Launch what is to be launched and begin the loops; does not wait for engines."""
-        for notice in self._reload.now.sealed.notices:
-            log.info("config_notice", notice=notice)
         await self._use(self.settings)
         self._supervisor.loop("health", self.probe_all, lambda: self._health.rest_s(self.settings.health.interval_s))
         self._supervisor.loop("engine_load", self.ask_loads, self._loads_rest_s, at_once=False)
@@ -336,6 +335,11 @@ class Plane:
         if self._store is None:
             return Read(away="`store.url` is off")
         return await self._store.read(question)
+
+    def findings(self) -> tuple[list[Finding], list[str]]:
+        """How each replica was found, and what is left out of the configuration in use or odd about it."""
+        found = findings(self.settings, self.replicas(), self._board.why, self._targets.said)
+        return found, self._reload.now.sealed.notices
 
     # -- engines -------------------------------------------------------------------------------------------------------
 

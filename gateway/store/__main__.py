@@ -30,7 +30,7 @@ from gateway.store.contents.table import ContentTable
 from gateway.store.database import Database, DatabaseAway, DatabaseRefused
 from gateway.store.drift.keeper import DriftKeeper
 from gateway.store.drift.table import DriftTable
-from gateway.store.gpu_hours import GpuHour, note
+from gateway.store.gpu_hours import note
 from gateway.store.messages import (
     AskRead,
     AskSpent,
@@ -39,6 +39,7 @@ from gateway.store.messages import (
     Contents,
     FreezeDrift,
     FromWriter,
+    GpuHour,
     GpuHours,
     Read,
     Spent,

@@ -47,13 +47,23 @@ class Contents(msgspec.Struct, tag="contents"):
     count: int
 
 
+class GpuHour(msgspec.Struct, array_like=True, frozen=True):
+    """What one engine has cost in one hour, as far as one worker is charged for it."""
+
+    hour: int
+    """Since 1970."""
+    engine: str
+    busy_nanousd: int
+    idle_nanousd: int
+
+
 class GpuHours(msgspec.Struct, tag="gpu_hours"):
     """What own engines have cost by the hour, as far as one worker is charged for it; as `Batch` otherwise."""
 
     run: str
     number: int
     slices: list[bytes]
-    """Each is msgpack of a list of `gateway.store.gpu_hours.GpuHour`."""
+    """Each is msgpack of a list of `GpuHour`."""
     count: int
 
 

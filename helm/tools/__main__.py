@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
+from helm.tools import dashboards
 from helm.tools.schema import WRITTEN, schema
 
 
 def main(arguments: list[str]) -> int:
     """0 where nothing was stale, or all was written."""
-    files = {WRITTEN: schema()}
+    files = {WRITTEN: schema(), **dashboards.files()}
     stale = [path for path, text in files.items() if not path.is_file() or path.read_text() != text]
     if arguments == ["--check"]:
         for path in stale:

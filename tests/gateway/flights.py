@@ -179,8 +179,8 @@ class FakeEngine:
             call.failed(self.refusals.pop(0))
         return call
 
-    async def probe(self, replica_id: str) -> bool:
-        return True
+    async def probe(self, replica_id: str) -> str:
+        return ""
 
     async def models(self, replica_id: str) -> tuple[str, ...] | None:
         return None

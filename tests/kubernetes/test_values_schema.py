@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from helm.tools import dashboards
 from helm.tools.schema import WRITTEN, schema
 
 
 def test_the_schema_is_that_of_todays_settings() -> None:
     assert WRITTEN.read_text() == schema(), "run `make chart` (python -m helm.tools) and commit what it writes"
+
+
+def test_the_dashboards_are_those_that_are_written_down() -> None:
+    there = {path: path.read_text() for path in dashboards.FOLDER.glob("*.json")}
+    assert there == dashboards.files(), "run `make chart` (python -m helm.tools) and commit what it writes"
 
 
 def test_every_object_is_closed_but_engines_told_apart_by_kind_and_the_top() -> None:

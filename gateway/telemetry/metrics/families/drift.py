@@ -6,15 +6,15 @@ from gateway.telemetry.metrics.family import gauge, most
 
 DRIFT = gauge(
     "penstock_drift",
-    "How far the last hour was off: PSI of an amount; of a rate, the evidence that it changed, of which 1 alarms.",
-    *("model", "arm", "route", "signal"),
-    combine=most,
-)
-DRIFT_ALARM = gauge(
-    "penstock_drift_alarm",
     "Whether the signal drifted within the last day: 1, or 0.",
     *("model", "arm", "route", "signal"),
     combine=most,
 )
+DRIFT_DISTANCE = gauge(
+    "penstock_drift_distance",
+    "How far the last hour was off: PSI of an amount; of a rate, the evidence that it changed, of which 1 alarms.",
+    *("model", "arm", "route", "signal"),
+    combine=most,
+)
 
-FAMILIES = (DRIFT, DRIFT_ALARM)
+FAMILIES = (DRIFT, DRIFT_DISTANCE)
