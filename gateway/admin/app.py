@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.admin.drift import Drifts, drift_routes
+from gateway.admin.experiments import HasReleases, experiment_routes
 from gateway.admin.records import Keeps, record_routes
 from gateway.admin.replicas import Replicas, replica_routes
 from gateway.admin.routing import Explains, routing_routes
@@ -28,7 +29,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger()
 
 
-class Administered(Replicas, Explains, Keeps, Drifts, Protocol):
+class Administered(Replicas, Explains, Keeps, Drifts, HasReleases, Protocol):
     """What the admin API is about: `gateway.control.plane.Plane`."""
 
     @property
@@ -47,6 +48,7 @@ def admin_app(gateway: Administered) -> Starlette:
         *routing_routes(gateway),
         *record_routes(gateway),
         *drift_routes(gateway),
+        *experiment_routes(gateway),
     ]
     app = Starlette(
         routes=[Route(path, _guarded(gateway, handler), methods=[method]) for method, path, handler in routes],

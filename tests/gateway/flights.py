@@ -409,6 +409,7 @@ class Bench:
         deadlines: Deadlines | None = None,
         fields: dict[bytes, bytes] | None = None,
         trace: Trace | None = None,
+        assignment: Assignment | None = None,
         **members: object,
     ) -> tuple[Flight, FakeConnection]:
         """A flight that has begun, and its client."""
@@ -430,6 +431,7 @@ class Bench:
             self.clock.now_s,
         )
         flight.deadlines = deadlines
+        flight.facts.assignment = assignment
         if trace is not None:
             flight.follow(trace)
         flight.begin()
