@@ -6,7 +6,7 @@ POST  /admin/v1/drift/freeze?model=chat   from now on, compare the model with th
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway import clock
 from gateway.errors import Failure
+from gateway.settings import Settings
 from gateway.store.messages import AskRead, FreezeDrift, Read
 
 PATH: Final = "/admin/v1/drift"
@@ -26,8 +27,8 @@ class Drifts(Protocol):
         """What the store says."""
 
     @property
-    def model_names(self) -> Container[str]:
-        """The public names of the models."""
+    def settings(self) -> Settings:
+        """The settings in use."""
 
 
 def drift_routes(gateway: Drifts) -> Sequence[tuple[str, str, Callable[[Request], Awaitable[Response]]]]:
@@ -41,7 +42,7 @@ def drift_routes(gateway: Drifts) -> Sequence[tuple[str, str, Callable[[Request]
         model = request.query_params.get("model", "")
         if not model:
             raise Failure("invalid_field", f"`model` is missing: {PATH}/freeze?model=NAME", "model")
-        if model not in gateway.model_names:
+        if model not in gateway.settings.models:
             raise Failure("model_not_found", f"there is no model {model[:128]!r}", "model")
         _known(await gateway.read(FreezeDrift(model, request.state.key_id)))
         return JSONResponse({"object": "drift.freeze", "model": model})

@@ -7,7 +7,7 @@ it does lives beside it, a file each: `reload`, `health`, `loads`, `counters`, `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Container, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -301,11 +301,6 @@ class Plane:
     def keyring(self) -> Keyring:
         """The keys in use."""
         return self._keyring
-
-    @property
-    def model_names(self) -> Container[str]:
-        """The public names of the models in use."""
-        return self.settings.models
 
     @property
     def local(self) -> bool:

@@ -20,6 +20,7 @@ from gateway.admin.replicas import ReplicaStatus
 from gateway.control.releases.rollout import Releases
 from gateway.explanation.views import AskRouting, Explained
 from gateway.identity import Keyring
+from gateway.settings import Settings
 from gateway.store.messages import AskRead, FreezeDrift, Read
 from gateway.workers.messages import AdminRequest
 from tests.gateway.control.releases.world import FakeHooks
@@ -179,7 +180,9 @@ class Administered:
         self.drained = False
         self.questions: list[AskRead] = []
         self.frozen: list[FreezeDrift] = []
-        self.model_names = ["chat"]
+        self.settings = Settings.model_validate(
+            {"engines": {"e": {"kind": "simulator"}}, "models": {"chat": {"targets": [{"engine": "e"}]}}}
+        )
         self.releases = Releases(None, lambda experiment, shares: None, FakeHooks(), lambda name, work: None)
 
     def replicas(self) -> list[ReplicaStatus]:
