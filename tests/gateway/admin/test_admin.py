@@ -20,7 +20,7 @@ from gateway.admin.replicas import ReplicaStatus
 from gateway.control.releases.rollout import Releases
 from gateway.explanation.views import AskRouting, Explained
 from gateway.identity import Keyring
-from gateway.settings import Settings
+from gateway.settings import load_settings
 from gateway.store.messages import AskRead, FreezeDrift, Read
 from gateway.workers.messages import AdminRequest
 from tests.gateway.control.releases.world import FakeHooks
@@ -171,6 +171,12 @@ async def test_a_replica_that_still_starts_is_told_to_take_nothing_yet() -> None
 # -- without keys ------------------------------------------------------------------------------------------------------
 
 
+SETTINGS = """
+engines: {e: {kind: simulator}}
+models: {chat: {targets: [{engine: e}]}}
+"""
+
+
 class Administered:
     """A gateway without keys."""
 
@@ -180,9 +186,7 @@ class Administered:
         self.drained = False
         self.questions: list[AskRead] = []
         self.frozen: list[FreezeDrift] = []
-        self.settings = Settings.model_validate(
-            {"engines": {"e": {"kind": "simulator"}}, "models": {"chat": {"targets": [{"engine": "e"}]}}}
-        )
+        self.settings = load_settings(SETTINGS, {}).settings
         self.releases = Releases(None, lambda experiment, shares: None, FakeHooks(), lambda name, work: None)
 
     def replicas(self) -> list[ReplicaStatus]:
