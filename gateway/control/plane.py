@@ -19,6 +19,7 @@ from gateway.admin.replicas import ReplicaStatus
 from gateway.control.adapters import Adapters
 from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
+from gateway.control.discovery import Discovery
 from gateway.control.engines import Engines
 from gateway.control.experiments import Experiments
 from gateway.control.health import HealthBoard, HealthLoop
@@ -48,7 +49,7 @@ from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS, PR
 from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
 from gateway.telemetry.metrics.families.prefix_news import PREFIX_NEWS_DROPPED
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
-from gateway.telemetry.metrics.families.replicas import ACCESS_TOKEN_SECONDS, REPLICAS
+from gateway.telemetry.metrics.families.replicas import ACCESS_TOKEN_SECONDS, DISCOVERY_AGE, REPLICAS
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AdapterAnswer,
@@ -141,6 +142,7 @@ class Plane:
         )
         self._targets = TargetCheck(self._engines.probed)
         self.experiments = Experiments(self._metrics, self.links.tell_all)
+        self._discovery = Discovery(supervisor.spawn, self._engines.differs, self._engines.forgotten)
         self._tokens = Tokens(supervisor.spawn, self.links.tell_all)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
@@ -162,6 +164,7 @@ class Plane:
         self._metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in supervisor.restarts().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
         self._metrics.watch(ACCESS_TOKEN_SECONDS, self._tokens.left_s)
+        self._metrics.watch(DISCOVERY_AGE, self._discovery.ages_s)
         self._metrics.watch(ENGINE_WAITING, self._loads.waiting)
         self._metrics.watch(ENGINE_KV_USAGE, self._loads.kv_usages)
         self._metrics.watch(PREFIX_HIT_RATIO, self._loads.hit_ratios)
@@ -376,6 +379,7 @@ class Plane:
         self._targets.use(settings)
         self.experiments.use(settings)
         self._tokens.use(settings)
+        self._discovery.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)
