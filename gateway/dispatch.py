@@ -19,6 +19,7 @@ from gateway.errors import Failure
 from gateway.explanation.flight import ASKS, ExplainedFlight
 from gateway.fleet.snapshot import UNNAMED
 from gateway.flight import Flight
+from gateway.http.cors import options
 from gateway.parameters import parameters_of
 from gateway.record_ids import RecordIds, id_lines
 from gateway.responses.flight import ResponsesFlight, StoredFlight, StoredPrompt
@@ -111,13 +112,15 @@ class Dispatcher:
 
         `looked`: it was begun before, and the response or the adapter that it names has been asked for meanwhile.
         """
+        principal = request.principal
+        if principal is None:  # the door lets nothing else in unknown
+            options(request)
+            return None
         received_s = clock.monotonic() if looked is None else looked.received_s
         snapshot = self.snapshot
         fields = request.fields
         record_id = self.ids.next(received_s)
         request_id = self.id_of(fields, record_id)
-        principal = request.principal
-        assert principal is not None, "the door lets nobody in unknown"
         model = ""
         assignment: Assignment | None = None
         key_id = principal.key_id

@@ -90,6 +90,8 @@ class Failure(Exception):
     retry_after_s: float | None = None
     allow: str = ""
     """For 405: the methods that the path knows."""
+    more: bytes = b""
+    """Further header lines."""
 
     @property
     def status(self) -> int:
@@ -102,7 +104,7 @@ class Failure(Exception):
 
     def headers(self) -> bytes:
         """The header lines that belong to this failure."""
-        lines = b""
+        lines = self.more
         if self.retry_after_s is not None:
             lines += b"retry-after: %d\r\n" % max(1, ceil(self.retry_after_s))
         if self.allow:

@@ -23,6 +23,8 @@ OperationName = Literal[
     "count_tokens",
     "rerank",
     "score",
+    "pooling",
+    "classify",
     "tokenize",
     "detokenize",
 ]

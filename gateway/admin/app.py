@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.admin.experiments import HasReleases, experiment_routes
 from gateway.admin.records import Keeps, record_routes
 from gateway.admin.replicas import Replicas, replica_routes
 from gateway.admin.routing import Explains, routing_routes
@@ -27,7 +28,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger()
 
 
-class Administered(Replicas, Explains, Keeps, Protocol):
+class Administered(Replicas, Explains, Keeps, HasReleases, Protocol):
     """What the admin API is about: `gateway.control.plane.Plane`."""
 
     @property
@@ -45,6 +46,7 @@ def admin_app(gateway: Administered) -> Starlette:
         *replica_routes(gateway),
         *routing_routes(gateway),
         *record_routes(gateway),
+        *experiment_routes(gateway),
     ]
     app = Starlette(
         routes=[Route(path, _guarded(gateway, handler), methods=[method]) for method, path, handler in routes],
@@ -59,10 +61,11 @@ def _guarded(gateway: Administered, handler: Handler) -> Handler:
 
     async def guarded(request: Request) -> Response:
         principal = _allowed(gateway, request)
+        request.state.key_id = principal.key_id or "(open)"
         response = await handler(request)
         log.info(
             "admin",
-            key=principal.key_id or "(open)",
+            key=request.state.key_id,
             method=request.method,
             path=request.scope["path"][:200],
             status=response.status_code,

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from gateway.api.about import about_routes
 from gateway.api.failures import HANDLERS
 from gateway.errors import Failure
 from gateway.identity import Keyring, Principal
@@ -116,9 +117,18 @@ def control_app(gateway: Serving) -> Starlette:
         response.raw_headers = list(answer.headers)
         return response
 
+    def usable(request: Request) -> list[str] | None:
+        try:
+            principal = caller(request)
+        except Failure:
+            return None
+        return [name for name in gateway.catalog.models if principal.may_use(name)]
+
     app = Starlette(
         routes=[
+            *about_routes(usable),
             Route("/v1/models", models, methods=["GET"]),
+            Route("/v1/models/", models, methods=["GET"]),
             Route("/v1/models/{name:path}", model, methods=["GET"]),
             Route("/health", health, methods=["GET"]),
             Route("/ready", ready, methods=["GET"]),

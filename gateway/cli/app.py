@@ -10,7 +10,9 @@ from gateway.cli import (
     config,
     cost,
     fake_provider,
+    new_key,
     records,
+    rollout,
     routing,
     serve,
     simulate,
@@ -26,7 +28,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, config, records, cost, routing, simulate, simulate_admission, simulate_routing, fake_provider):
+for group in (
+    serve,
+    config,
+    records,
+    cost,
+    routing,
+    rollout,
+    simulate,
+    simulate_admission,
+    simulate_routing,
+    fake_provider,
+    new_key,
+):
     group.register(app)
 
 

@@ -22,6 +22,7 @@ from gateway.control.counters import CounterBoard
 from gateway.control.discovery import Discovery
 from gateway.control.engines import Engines
 from gateway.control.experiments import Experiments
+from gateway.control.findings import Finding, findings
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.kv_events import KvEvents
 from gateway.control.launches import Launches
@@ -30,6 +31,8 @@ from gateway.control.load import EVERY_S as LOAD_EVERY_S
 from gateway.control.load import LoadExchange
 from gateway.control.loads import EngineLoads
 from gateway.control.peer import FromWorker
+from gateway.control.releases.joined import JoinedReleases
+from gateway.control.releases.rollout import EVERY_S as RELEASES_EVERY_S
 from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.roster import COALESCE_S, Roster
 from gateway.control.source import Source
@@ -143,6 +146,8 @@ class Plane:
         self._targets = TargetCheck(self._engines.probed)
         self.experiments = Experiments(self._metrics, self.links.tell_all)
         self._discovery = Discovery(supervisor.spawn, self._engines.differs, self._engines.forgotten)
+        sync = store.sync_releases if store is not None else None
+        self.releases = JoinedReleases(self.experiments, self._metrics, supervisor.spawn, sync)
         self._tokens = Tokens(supervisor.spawn, self.links.tell_all)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
@@ -181,11 +186,10 @@ class Plane:
 
     async def start(self) -> None:
         """Launch what is to be launched and begin the loops; does not wait for engines."""
-        for notice in self._reload.now.sealed.notices:
-            log.info("config_notice", notice=notice)
         await self._use(self.settings)
         self._supervisor.loop("health", self.probe_all, lambda: self._health.rest_s(self.settings.health.interval_s))
         self._supervisor.loop("engine_load", self.ask_loads, self._loads_rest_s, at_once=False)
+        self._supervisor.loop("releases", self.releases.step, RELEASES_EVERY_S)
         self._supervisor.loop("adapters", self._adapters.look, lambda: self.settings.health.load_interval_s)
         if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
@@ -332,6 +336,11 @@ class Plane:
             return Read(away="`store.url` is off")
         return await self._store.read(question)
 
+    def findings(self) -> tuple[list[Finding], list[str]]:
+        """How each replica was found, and what is left out of the configuration in use or odd about it."""
+        found = findings(self.settings, self.replicas(), self._board.why, self._targets.said)
+        return found, self._reload.now.sealed.notices
+
     # -- engines -------------------------------------------------------------------------------------------------------
 
     async def probe_all(self) -> None:
@@ -378,6 +387,7 @@ class Plane:
         await self._engines.use(settings)
         self._targets.use(settings)
         self.experiments.use(settings)
+        self.releases.take(settings)
         self._tokens.use(settings)
         self._discovery.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop

@@ -27,7 +27,7 @@ from gateway.fleet.snapshot import UNNAMED, Snapshot
 from gateway.fleet.specs import breaker_settings, retry_settings
 from gateway.held_prompts import HeldPrompts
 from routing.adapters import AdapterBook
-from routing.admission import Admission
+from routing.admission import DEFAULT_ADMISSION, Admission
 from routing.fleet import Fleet
 from routing.prefix_chain import BLOCK_BYTES
 from routing.prefix_news import PrefixNews
@@ -277,6 +277,8 @@ class LiveFleet:
             if old is None and (name, UNNAMED) not in into:
                 old = default  # of the control what the model without an experiment has learned, and back
             line = lines.get(served_by.targets)  # arms that would wait for the same replicas wait in one line
+            if line is None and old is not None and old.serving.route.line in lines.values():
+                line = Admission(DEFAULT_ADMISSION)  # it had the same targets as another one until now
             place = prepared, draft.engines, retry, self.table, self.held
             served = self._builder.serve(name, arm, served_by, bundle, *place, old, line)
             lines.setdefault(served_by.targets, served.serving.route.line)

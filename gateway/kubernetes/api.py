@@ -129,6 +129,17 @@ class Api:
         finally:
             await answer.aclose()
 
+    async def lines(self, path: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """The lines of an answer that is told as it happens: an empty one when it has begun, then each as it comes.
+        Raises ApiError, also where it breaks off."""
+        async with self.stream("GET", path, query=query) as answer:
+            yield b""
+            try:
+                async for line in _lines(answer.aiter_raw()):
+                    yield line
+            except httpx.HTTPError as error:
+                raise ApiError(f"the watch broke: {str(error) or type(error).__name__}") from None
+
     async def close(self) -> None:
         if self._client is not None:
             await self._client.aclose()
@@ -184,3 +195,22 @@ def _refused(status: int, body: bytes) -> ApiError:
     return ApiError(
         f"the API server says {status}: {said.message[:500] or said.reason or 'nothing'}", status, said.reason
     )
+
+
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The lines of a body. Raises ApiError for one without an end."""
+    rest: list[bytes] = []
+    size = 0
+    async for piece in pieces:
+        first, *others = piece.split(b"\n")
+        rest.append(first)
+        size += len(first)
+        for other in others:
+            line = b"".join(rest)
+            if line:
+                yield line
+            rest, size = [other], len(other)
+        if size > MOST_BYTES:
+            raise ApiError("an event of the API server's is too large")
+    if size:
+        raise ApiError("the watch ended in the middle of an event")

@@ -17,14 +17,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
-import httpx
 import msgspec
 import structlog
 
-from gateway.kubernetes.api import MOST_BYTES, Api, ApiError, Status
+from gateway.kubernetes.api import Api, ApiError, Status
 
 RELIST_S: Final = 300.0
 PAGE: Final = 500
@@ -194,10 +193,10 @@ class Watch(Generic[Seen]):
             "timeoutSeconds": str(max(1, int(for_s))),
         }
         try:
-            async with self._api.stream("GET", self._path, query=query) as answer:
+            self._hasty += 1
+            async for line in self._api.lines(self._path, query):
                 self._well()
-                self._hasty += 1
-                async for line in _lines(answer.aiter_raw()):
+                if line:
                     self._event(line)
                     self._hasty = 0
             if loop.time() - began_s >= HASTY_S:
@@ -208,8 +207,6 @@ class Watch(Generic[Seen]):
             if error.status == 410:
                 raise Expired from None
             raise
-        except httpx.HTTPError as error:
-            raise ApiError(f"the watch broke: {str(error) or type(error).__name__}") from None
 
     def _event(self, line: bytes) -> None:
         try:
@@ -253,22 +250,3 @@ async def _unless(over: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
         doing.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await doing
-
-
-async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The lines of a body. Raises ApiError for one without an end."""
-    rest: list[bytes] = []
-    size = 0
-    async for piece in pieces:
-        first, *others = piece.split(b"\n")
-        rest.append(first)
-        size += len(first)
-        for other in others:
-            line = b"".join(rest)
-            if line:
-                yield line
-            rest, size = [other], len(other)
-        if size > MOST_BYTES:
-            raise ApiError("an event of the API server's is too large")
-    if size:
-        raise ApiError("the watch ended in the middle of an event")

@@ -198,7 +198,12 @@ class StoreProcess:
         fd = self._socket.fileno()
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command, str(fd), pass_fds=(fd,), stdin=asyncio.subprocess.PIPE, env=dict(os.environ)
+                *self._command,
+                str(fd),
+                pass_fds=(fd,),
+                stdin=asyncio.subprocess.PIPE,
+                env=dict(os.environ),
+                start_new_session=True,  # a terminal sends Ctrl-C to all of its own, before the child could ignore it
             )
         except OSError as error:
             log.error("writer_not_started", why=error.strerror or str(error))

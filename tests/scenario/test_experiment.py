@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
 from typing import Any
@@ -154,3 +155,43 @@ async def test_a_canary_whose_replicas_are_all_down_keeps_its_failures_while_oth
     # Later ones find its breaker open and are sent to the model's targets at once: that is its failure all the same.
     assert metrics.labelled("penstock_experiment_events_total", "arm", "metric") == {("canary", "attempt_failures"): 6}
     assert len({answer.headers["x-penstock-attempts"] for answer in answers}) == 2
+
+
+async def test_at_a_rollback_what_runs_finishes_and_what_waits_goes_to_the_control_and_both_keep_their_arm() -> None:
+    first, second = users(2, below=500_000)
+    (other,) = users(1, least=500_000)
+    held = [asyncio.Event(), asyncio.Event()]
+    async with running_upstream(ANSWER) as one, running_upstream(ANSWER) as two:
+        config = experiment(one.url, two.url, 50)
+        config["models"]["chat"]["admission"] = {"in_flight": 1}
+        async with running_gateway(config) as gateway:
+            one.then(Answer(ANSWER.pieces, before=held[0]))
+            two.then(Answer(ANSWER.pieces, before=held[1]))
+            control, runs = (asyncio.ensure_future(gateway.chat(user=name)) for name in (other, first))
+            await one.request(0)
+            await two.request(0)
+            waits = asyncio.ensure_future(gateway.chat(user=second))
+            await gateway.until(lambda: gateway.worker.dispatcher._room.busy)
+            await ramp(gateway, 0.0)
+            held[1].set()
+            ran = await runs
+            assert len(two.received) == 1  # its replica is free, and the one that waits is not sent there any more
+            held[0].set()
+            answers = [ran, await waits, await control]
+            records = [await gateway.records.of(number) for number in range(3)]
+            counted = {"model": "chat", "experiment": "chat"}
+            await gateway.metric(2, "penstock_experiment_requests_total", arm="canary", **counted)
+            metrics = await gateway.metrics()
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert [answer.headers["x-penstock-arm"] for answer in answers] == ["canary", "canary", "control"]
+    assert [answer.headers["x-penstock-engine"] for answer in answers] == ["b", "a", "a"]
+    assert sorted((record.arm, record.engine) for record in records) == [
+        ("canary", "a"),
+        ("canary", "b"),
+        ("control", "a"),
+    ]
+    assert metrics.labelled("penstock_requests_total", "arm", "engine") == {
+        ("canary", "a"): 1,
+        ("canary", "b"): 1,
+        ("control", "a"): 1,
+    }

@@ -17,10 +17,12 @@ from starlette.routing import Route
 from gateway.admin.app import admin_app
 from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
+from gateway.control.releases.rollout import Releases
 from gateway.explanation.views import AskRouting, Explained
 from gateway.identity import Keyring
 from gateway.store.messages import AskRead, Read
 from gateway.workers.messages import AdminRequest
+from tests.gateway.control.releases.world import FakeHooks
 from tests.scenario.gateway import AUTH, Gateway, one_model, running_gateway
 from tests.scenario.upstream import running_upstream
 
@@ -176,6 +178,7 @@ class Administered:
         self.local = local
         self.drained = False
         self.questions: list[AskRead] = []
+        self.releases = Releases(None, lambda experiment, shares: None, FakeHooks(), lambda name, work: None)
 
     def replicas(self) -> list[ReplicaStatus]:
         return [ReplicaStatus("e", "0", "ready", self.drained), ReplicaStatus("e", "1", "starting")]
@@ -198,7 +201,7 @@ class Administered:
         return Read(b'{"object":"list","data":[]}')
 
 
-@pytest.mark.parametrize("what", ["records", "costs"])
+@pytest.mark.parametrize("what", ["records", "costs", "experiments/decisions"])
 async def test_records_and_costs_are_what_the_store_says(what: str) -> None:
     gateway = Administered(local=True)
     transport = httpx.ASGITransport(app=admin_app(gateway))
@@ -206,7 +209,7 @@ async def test_records_and_costs_are_what_the_store_says(what: str) -> None:
         path = f"/admin/v1/{what}"
         answers = [await http.get(path, params=asked) for asked in ({}, {"model": "odd"}, {"model": "away"})]
     assert [(question.what, question.asked) for question in gateway.questions] == [
-        (what, asked) for asked in ({}, {"model": "odd"}, {"model": "away"})
+        (what.rpartition("/")[2], asked) for asked in ({}, {"model": "odd"}, {"model": "away"})
     ]
     assert (answers[0].status_code, answers[0].json()) == (200, {"object": "list", "data": []})
     assert [(answer.status_code, answer.json()["error"]["message"]) for answer in answers[1:]] == [

@@ -89,7 +89,7 @@ def test_all_problems_are_told_at_once() -> None:
     assert problems(tree) == {
         "server.port": "should be less than or equal to 65535",
         "server.wrokers": "is not a known key",
-        "engines.a": "has neither replicas nor launch",
+        "engines.a": "has neither replicas nor launch nor discover",
         "engines.b.kind": "is not a kind of engine",
         "engines.c.api_key": "needs ${NOPE}, which is not set",
         "models.chat.targets[0].engine": "is not an engine of this file",
@@ -248,7 +248,7 @@ def test_vllm_has_replicas_or_launch_and_not_both() -> None:
     assert engine.launch is not None
     assert engine.launch.args == ("--max-model-len", "8192")
     assert engine.launch.env["A"].get_secret_value() == "b"
-    assert problems(with_engine(kind="vllm")) == {"engines.e": "has neither replicas nor launch"}
+    assert problems(with_engine(kind="vllm")) == {"engines.e": "has neither replicas nor launch nor discover"}
     both = with_engine(kind="vllm", launch={"model": "m"}, replicas=[{"url": "http://a"}])
     assert problems(both) == {"engines.e": "has both replicas and launch"}
 
