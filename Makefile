@@ -90,6 +90,9 @@ bench-records: $(STAMP)  ## what records cost, in SQLite and PostgreSQL, about t
 bench-drift: $(STAMP)  ## how often drift detection errs and how soon it sees, into docs/drift.md, some twenty minutes
 	$(BIN)/python -m gateway.virtual.drift_table --into docs/drift.md $(ARGS)
 
+bench-releases: $(STAMP)  ## how often the gate of releases errs and how soon it sees, into docs/releases.md, some twenty minutes
+	$(BIN)/python -m gateway.virtual.releases_bench --write docs/releases.md $(ARGS)
+
 bench-reconciliation: $(STAMP)  ## whether money reconciles over 200,000 requests while everything is killed, about three minutes
 	$(BIN)/python -m tests.timing.reconciliation $(ARGS)
 

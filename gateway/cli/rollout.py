@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.admin_api import DEFAULT_URL, Key, Url, ask
+from gateway.cli.rollout_simulate import aa_test, simulate
 
 PATH = "/admin/v1/experiments"
 COLUMNS = {
@@ -42,7 +43,9 @@ def register(app: typer.Typer) -> None:
     group.command("status")(status)
     for command in (start, pause, resume, promote, abort):
         group.command(command.__name__)(command)
+    group.command("simulate")(simulate)
     app.add_typer(group, name="rollout")
+    app.command("aa-test")(aa_test)
     experiments = typer.Typer(help="Experiments.", no_args_is_help=True)
     experiments.callback()(_group)
     experiments.command("report")(report)

@@ -20,6 +20,7 @@ from gateway.control.adapters import Adapters
 from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
 from gateway.control.discovery import Discovery
+from gateway.control.drift import watch_drift
 from gateway.control.engines import Engines
 from gateway.control.experiments import Experiments
 from gateway.control.findings import Finding, findings
@@ -43,7 +44,7 @@ from gateway.fleet.members import Member
 from gateway.identity import Keyring
 from gateway.responses.homes import Homes
 from gateway.settings import Settings
-from gateway.store.messages import AskRead, Read
+from gateway.store.messages import AskRead, FreezeDrift, Read
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
@@ -193,6 +194,8 @@ class Plane:
         self._supervisor.loop("adapters", self._adapters.look, lambda: self.settings.health.load_interval_s)
         if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
+        if self._store is not None:
+            watch_drift(self._supervisor, self.read, self._metrics)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._load.share, LOAD_EVERY_S)
 
@@ -330,7 +333,7 @@ class Plane:
             ]
         return found
 
-    async def read(self, question: AskRead) -> Read:
+    async def read(self, question: AskRead | FreezeDrift) -> Read:
         """What the store says to a query."""
         if self._store is None:
             return Read(away="`store.url` is off")

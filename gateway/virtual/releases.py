@@ -158,7 +158,7 @@ def sticky_ramp(
     level: float,
     shares: Sequence[float] = (0.05, 0.25, 0.5),
     users: int = 3_000,
-    requests_per_step: int = 15_000,
+    requests_per_step: int = 10_000,
     per_request: bool = False,
 ) -> bool:
     """Whether a canary that is no worse is rolled back, where users differ in how often they fail (Beta(.1, 9.9)) and

@@ -12,7 +12,7 @@ QUANTILES: Final = (0.5, 0.75, 0.9)
 PER_UNIT: Final = 5
 SPREAD: Final = 1.05
 """Of the logarithm of one request's latency."""
-BETWEEN_USERS: Final = 0.4
+BETWEEN_USERS: Final = 0.37
 """Of the logarithm of a user's usual latency."""
 
 
