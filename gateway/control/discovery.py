@@ -13,7 +13,7 @@ import random
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -24,6 +24,8 @@ from gateway.kubernetes.api import Api, ApiPlace, in_cluster, own_namespace
 from gateway.kubernetes.slices import ServiceReplicas, Slice
 from gateway.kubernetes.watch import Pause, Watch, pause
 from gateway.settings import Settings
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.replicas import DISCOVERY_AGE
 
 OF_SERVICE: Final = "kubernetes.io/service-name"
 LOOKUP_S: Final = 5.0
@@ -31,6 +33,16 @@ MOST_ADDRESSES: Final = 1024
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 log = structlog.get_logger()
+
+
+class Found(Protocol):
+    """Who keeps the engines and their members."""
+
+    def differs(self, name: str, difference: Difference) -> None:
+        """What is new of an engine's replicas."""
+
+    def forgotten(self, name: str) -> None:
+        """All of them are to be found anew."""
 
 
 @dataclass(slots=True)
@@ -46,29 +58,29 @@ class Discovery:
     def __init__(
         self,
         spawn: Spawn,
-        differs: Callable[[str, Difference], None],
-        forgotten: Callable[[str], None],
+        found: Found,
+        metrics: Metrics,
         *,
         environ: Mapping[str, str] | None = None,
         resolve: Resolve | None = None,
         pause: Pause = pause,
     ) -> None:
-        """`differs` is told what is new of an engine's replicas, `forgotten` that all of them are to be found anew."""
+        """`found` is told."""
         self._spawn = spawn
-        self._differs = differs
-        self._forgotten = forgotten
+        self._found = found
         self._environ = os.environ if environ is None else environ
         self._resolve = resolve or _addresses
         self._pause = pause
         self._followers: dict[str, _Follower] = {}
         self._loop = asyncio.get_running_loop()
+        metrics.watch(DISCOVERY_AGE, self.ages_s)
 
     def use(self, settings: Settings) -> None:
         """Follow what these settings say. Does not wait for anything to be found."""
         wanted = {name: place for name, one in settings.engines.items() if (place := one.found_at) is not None}
         for name in [name for name, one in self._followers.items() if wanted.get(name) != one.place]:
             self._followers.pop(name).over.set()
-            self._forgotten(name)
+            self._found.forgotten(name)
         for name, place in wanted.items():
             if name not in self._followers:
                 self._follow(name, place)
@@ -85,7 +97,7 @@ class Discovery:
             self._followers[name] = _Follower(place, over, lambda: max(began_s, watch.heard_s))
             self._spawn(f"discovery of {name}", functools.partial(_run, watch, api, over))
         elif place.dns is not None:
-            looks = _Looks(name, place.dns, place.scheme, self._differs, self._resolve, self._pause)
+            looks = _Looks(name, place.dns, place.scheme, self._found.differs, self._resolve, self._pause)
             self._followers[name] = _Follower(place, over, lambda: max(began_s, looks.heard_s))
             self._spawn(f"discovery of {name}", functools.partial(looks.run, over))
 
@@ -111,7 +123,7 @@ class Discovery:
 
     def _tell(self, name: str, difference: Difference) -> None:
         if difference:
-            self._differs(name, difference)
+            self._found.differs(name, difference)
 
 
 async def _run(watch: Watch[Slice], api: Api, over: asyncio.Event) -> None:

@@ -53,7 +53,7 @@ from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS, PR
 from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
 from gateway.telemetry.metrics.families.prefix_news import PREFIX_NEWS_DROPPED
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
-from gateway.telemetry.metrics.families.replicas import ACCESS_TOKEN_SECONDS, DISCOVERY_AGE, REPLICAS
+from gateway.telemetry.metrics.families.replicas import REPLICAS
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AdapterAnswer,
@@ -146,10 +146,10 @@ class Plane:
         )
         self._targets = TargetCheck(self._engines.probed)
         self.experiments = Experiments(self._metrics, self.links.tell_all)
-        self._discovery = Discovery(supervisor.spawn, self._engines.differs, self._engines.forgotten)
+        self._discovery = Discovery(supervisor.spawn, self._engines, self._metrics)
         sync = store.sync_releases if store is not None else None
         self.releases = JoinedReleases(self.experiments, self._metrics, supervisor.spawn, sync)
-        self._tokens = Tokens(supervisor.spawn, self.links.tell_all)
+        self._tokens = Tokens(supervisor.spawn, self.links.tell_all, self._metrics)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
         self._reload = Reload(
@@ -169,8 +169,6 @@ class Plane:
         self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
         self._metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in supervisor.restarts().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
-        self._metrics.watch(ACCESS_TOKEN_SECONDS, self._tokens.left_s)
-        self._metrics.watch(DISCOVERY_AGE, self._discovery.ages_s)
         self._metrics.watch(ENGINE_WAITING, self._loads.waiting)
         self._metrics.watch(ENGINE_KV_USAGE, self._loads.kv_usages)
         self._metrics.watch(PREFIX_HIT_RATIO, self._loads.hit_ratios)

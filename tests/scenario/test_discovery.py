@@ -10,6 +10,7 @@ import pytest
 from gateway.control.discovery import Discovery
 from gateway.control.membership import Difference
 from gateway.supervisor import Supervisor
+from gateway.telemetry.metrics import Metrics
 from tests.gateway.kubernetes.api_server import ApiServer, endpoint, running_api_server
 from tests.scenario.gateway import Gateway, one_model, running_gateway
 from tests.scenario.upstream import Answer, Upstream, chunk, running_upstream, stream
@@ -102,7 +103,7 @@ class Names:
 
 
 async def test_the_addresses_of_a_name_are_followed_and_one_empty_answer_takes_nobody_away() -> None:
-    said: list[Difference] = []
+    told = Told()
     supervisor = Supervisor()
     turns = asyncio.Semaphore(0)
 
@@ -112,22 +113,33 @@ async def test_the_addresses_of_a_name_are_followed_and_one_empty_answer_takes_n
 
     names = Names(["10.0.0.1", "fd00::1"], ["10.0.0.1"], [], ["10.0.0.1"], OSError(1, "away"), [], [])
     settings: Any = Written({"e": Engine({"dns": {"host": "engines.example", "port": 8000}})})
-    discovery = Discovery(
-        supervisor.spawn, lambda name, one: said.append(one), lambda name: None, resolve=names, pause=pause
-    )
+    discovery = Discovery(supervisor.spawn, told, Metrics(()), resolve=names, pause=pause)
     discovery.use(settings)
     for _ in range(7):
         await asyncio.sleep(0)
         turns.release()
         for _ in range(20):
             await asyncio.sleep(0)
-    shown = [([one.url for one in each.added], list(each.removed)) for each in said]
+    shown = [([one.url for one in each.added], list(each.removed)) for each in told.said]
     assert shown == [
         (["http://10.0.0.1:8000", "http://[fd00::1]:8000"], []),
         ([], ["[fd00::1]:8000"]),
         ([], ["10.0.0.1:8000"]),
     ]
     await supervisor.close()
+
+
+class Told:
+    """Keeps what discovery tells."""
+
+    def __init__(self) -> None:
+        self.said: list[Difference] = []
+
+    def differs(self, name: str, difference: Difference) -> None:
+        self.said.append(difference)
+
+    def forgotten(self, name: str) -> None:
+        raise AssertionError("nothing of the place has changed")
 
 
 class Engine:
