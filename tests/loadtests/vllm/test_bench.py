@@ -77,12 +77,12 @@ def test_what_the_gateway_knew_is_a_mean_over_the_replicas_that_report() -> None
     scraped = of_metrics(
         'penstock_prefix_reported{engine="pool",replica="a"} 1\n'
         'penstock_prefix_reported{engine="pool",replica="b"} 1\n'
-        'penstock_prefix_predicted_error_ratio{engine="pool",replica="a"} 0.1\n'
-        'penstock_prefix_predicted_error_ratio{engine="pool",replica="b"} 0.3\n'
+        'penstock_prefix_predicted_error_ratio{engine="pool",replica="a"} 0.125\n'
+        'penstock_prefix_predicted_error_ratio{engine="pool",replica="b"} 0.375\n'
         'penstock_prefix_mode{engine="pool",replica="a",mode="events"} 1\n'
         'penstock_prefix_mode{engine="pool",replica="b",mode="approximate"} 1\n'
     )
-    assert known(scraped) == Knowledge(pytest.approx(0.2), 1)
+    assert known(scraped) == Knowledge(0.25, 1)
     assert known({}) == Knowledge(None, 0)
 
 
