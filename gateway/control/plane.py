@@ -22,6 +22,7 @@ from gateway.control.counters import CounterBoard
 from gateway.control.drift import watch_drift
 from gateway.control.engines import Engines
 from gateway.control.experiments import Experiments
+from gateway.control.feedback import Feedback
 from gateway.control.findings import Finding, findings
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.kv_events import KvEvents
@@ -147,6 +148,7 @@ class Plane:
         self.experiments = Experiments(self._metrics, self.links.tell_all)
         sync = store.sync_releases if store is not None else None
         self.releases = JoinedReleases(self.experiments, self._metrics, supervisor.spawn, sync)
+        self.give = Feedback(store.give if store else None, lambda: self.experiments.plans, self.releases.observed).give
         self._tokens = Tokens(supervisor.spawn, self.links.tell_all)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
