@@ -52,6 +52,9 @@ test-providers: $(PROVIDERS)/.installed  ## the official SDKs against the fake p
 test-helm: $(HELM)/.installed  ## the chart by Helm 3 and 4: schemas, rules, upgrades; needs promtool
 	$(HELM)/bin/pytest -q -n auto --dist worksteal -m helm tests/kubernetes
 
+test-image:  ## the image, built without a daemon, and what it promises; needs root, buildah and mmdebstrap
+	bash tests/image/build.sh
+
 chart: $(STAMP)  ## write what the chart has of the gateway's declarations: its values' schema, its dashboards
 	$(BIN)/python -m helm.tools
 

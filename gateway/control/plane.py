@@ -19,6 +19,7 @@ from gateway.admin.replicas import ReplicaStatus
 from gateway.control.adapters import Adapters
 from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
+from gateway.control.discovery import Discovery
 from gateway.control.drift import watch_drift
 from gateway.control.engines import Engines
 from gateway.control.experiments import Experiments
@@ -53,7 +54,7 @@ from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS, PR
 from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
 from gateway.telemetry.metrics.families.prefix_news import PREFIX_NEWS_DROPPED
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
-from gateway.telemetry.metrics.families.replicas import ACCESS_TOKEN_SECONDS, REPLICAS
+from gateway.telemetry.metrics.families.replicas import REPLICAS
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AdapterAnswer,
@@ -146,10 +147,10 @@ class Plane:
         )
         self._targets = TargetCheck(self._engines.probed)
         self.experiments = Experiments(self._metrics, self.links.tell_all)
-        sync = store.sync_releases if store is not None else None
-        self.releases = JoinedReleases(self.experiments, self._metrics, supervisor.spawn, sync)
-        self.give = Feedback(store.give if store else None, lambda: self.experiments.plans, self.releases.observed).give
-        self._tokens = Tokens(supervisor.spawn, self.links.tell_all)
+        self._discovery = Discovery(supervisor.spawn, self._engines, self._metrics)
+        self.releases = JoinedReleases(self.experiments, self._metrics, supervisor.spawn, store and store.sync_releases)
+        self.give = Feedback(store and store.give, lambda: self.experiments.plans, self.releases.observed).give
+        self._tokens = Tokens(supervisor.spawn, self.links.tell_all, self._metrics)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
         self._reload = Reload(
@@ -169,7 +170,6 @@ class Plane:
         self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
         self._metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in supervisor.restarts().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
-        self._metrics.watch(ACCESS_TOKEN_SECONDS, self._tokens.left_s)
         self._metrics.watch(ENGINE_WAITING, self._loads.waiting)
         self._metrics.watch(ENGINE_KV_USAGE, self._loads.kv_usages)
         self._metrics.watch(PREFIX_HIT_RATIO, self._loads.hit_ratios)
@@ -312,9 +312,8 @@ class Plane:
     async def explain(self, question: AskRouting) -> dict[str, Explained]:
         """What each worker says of why requests of a model go where they go, by the worker's name."""
         answers = await self.links.ask_all(question, Explained, timeout_s=EXPLAIN_S, bulk=True)
-        late = "the worker did not answer in time"
         return {
-            worker: answer if isinstance(answer, Explained) else Explained(problem=late)
+            worker: answer if isinstance(answer, Explained) else Explained(problem="the worker did not answer in time")
             for worker, answer in answers.items()
         }
 
@@ -391,6 +390,7 @@ class Plane:
         self.experiments.use(settings)
         self.releases.take(settings)
         self._tokens.use(settings)
+        self._discovery.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)

@@ -43,8 +43,11 @@ def _give(connection: Connection, given: GiveFeedback) -> FeedbackGiven:
     texts = _texts(connection, [row[name] for name in ("model", "arm", "experiment", "shares")])
     found = FeedbackGiven(
         record_id=bytes(row["id"]).hex(),
+        model=texts.get(row["model"], ""),
+        experiment=texts.get(row["experiment"], ""),
+        arm=texts.get(row["arm"], ""),
         unit=bytes(row["unit"]).hex() if row["unit"] else "",
-        **{name: texts.get(row[name], "") for name in ("model", "arm", "experiment", "shares")},
+        shares=texts.get(row["shares"], ""),
     )
     if (given.comment or given.demonstration) and found.model not in given.with_contents:
         return FeedbackGiven("no_contents", model=found.model)

@@ -58,8 +58,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     directory = tmp_path_factory.mktemp("feedback")
     made = Made()
     database = Sqlite(sqlite_url(directory))
-    shares = {"experiment": "e1", "unit": UNIT, "shares": (0.95, 0.05), "arm": "canary"}
-    made.one(request_id="own", **shares)
+    made.one(request_id="own", experiment="e1", unit=UNIT, shares=(0.95, 0.05), arm="canary")
     made.one(request_id="twice")
     made.one(request_id="twice")
     made.one(request_id="theirs", tenant="bank")
