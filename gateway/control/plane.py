@@ -148,8 +148,9 @@ class Plane:
         self._targets = TargetCheck(self._engines.probed)
         self.experiments = Experiments(self._metrics, self.links.tell_all)
         self._discovery = Discovery(supervisor.spawn, self._engines, self._metrics)
-        self.releases = JoinedReleases(self.experiments, self._metrics, supervisor.spawn, store and store.sync_releases)
-        self.give = Feedback(store and store.give, lambda: self.experiments.plans, self.releases.observed).give
+        sync, give = (store.sync_releases, store.give) if store is not None else (None, None)
+        self.releases = JoinedReleases(self.experiments, self._metrics, supervisor.spawn, sync)
+        self.give = Feedback(give, lambda: self.experiments.plans, self.releases.observed).give
         self._tokens = Tokens(supervisor.spawn, self.links.tell_all, self._metrics)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
@@ -396,5 +397,4 @@ class Plane:
         await self._launches.apply(settings)
 
     def _replica_states(self) -> list[tuple[tuple[str, str], float]]:
-        states = {**self._roster.states(), **self._launches.states()}
-        return [(key, float(count)) for key, count in states.items()]
+        return [(key, float(count)) for key, count in {**self._roster.states(), **self._launches.states()}.items()]
