@@ -81,6 +81,9 @@ bench-load: $(STAMP)  ## what the load client itself can do on one core, under a
 bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peers, about half an hour
 	$(BIN)/python -m loadtests.peers $(ARGS)
 
+bench-vllm: $(STAMP)  ## routing policies in front of real vLLM replicas, about half an hour; ARGS='--on gpu --python PATH' on a GPU
+	$(BIN)/python -m loadtests.vllm $(ARGS)
+
 bench-stall: $(STAMP)  ## the longest hold of the event loop, per cause, about a minute; needs wrk
 	$(BIN)/python -m loadtests.stall $(ARGS)
 
