@@ -56,6 +56,9 @@ test-clients: $(STAMP) $(CLIENTS)/.installed  ## clients of Python and npm, unmo
 test-helm: $(HELM)/.installed  ## the chart by Helm 3 and 4: schemas, rules, upgrades; needs promtool
 	$(HELM)/bin/pytest -q -n auto --dist worksteal -m helm tests/kubernetes
 
+test-image:  ## the image, built without a daemon, and what it promises; needs root, buildah and mmdebstrap
+	bash tests/image/build.sh
+
 chart: $(STAMP)  ## write what the chart has of the gateway's declarations: its values' schema, its dashboards
 	$(BIN)/python -m helm.tools
 
@@ -81,6 +84,9 @@ bench-load: $(STAMP)  ## what the load client itself can do on one core, under a
 
 bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peers, about half an hour
 	$(BIN)/python -m loadtests.peers $(ARGS)
+
+bench-vllm: $(STAMP)  ## routing policies in front of real vLLM replicas, about half an hour; ARGS='--on gpu --python PATH' on a GPU
+	$(BIN)/python -m loadtests.vllm $(ARGS)
 
 bench-stall: $(STAMP)  ## the longest hold of the event loop, per cause, about a minute; needs wrk
 	$(BIN)/python -m loadtests.stall $(ARGS)
