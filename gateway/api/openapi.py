@@ -68,7 +68,9 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
             {"name": place, "in": "path", "required": True, "schema": {"type": "string"}} for place in places
         ]
     if endpoint.body == "json":
-        schema = {"type": "object", "required": ["model"], "properties": {"model": {"type": "string"}}}
+        asked = endpoint.example or {}
+        required = ["model"] if "model" in asked else list(asked)
+        schema = {"type": "object", "required": required, "properties": {name: {} for name in required}}
         said["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": schema, "example": endpoint.example}},

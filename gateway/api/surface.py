@@ -55,6 +55,14 @@ INFERENCE: Final[dict[Operation, tuple[str, dict[str, Any] | None]]] = {
 OTHERS: Final = (
     Endpoint("GET", "/v1/models", "Models", "The models that this key may use"),
     Endpoint("GET", "/v1/models/{model}", "Models", "One of them"),
+    Endpoint(
+        "POST",
+        "/v1/feedback",
+        "Feedback",
+        "What became of an answer: experiments hear of it",
+        {"record_id": "RECORD_ID", "metric": "thumbs_up", "value": True},
+        "json",
+    ),
     Endpoint("GET", "/", "This gateway", "What this is: a page in a browser, else JSON", needs_key=False),
     Endpoint("GET", "/docs", "This gateway", "This page", needs_key=False),
     Endpoint("GET", "/openapi.json", "This gateway", "The same for programs", needs_key=False),
