@@ -149,8 +149,8 @@ def test_every_row_has_a_status_line(kind: str) -> None:
 
 
 def test_every_status_has_a_line_that_is_one_line() -> None:
-    assert STATUS_LINES.keys() == set(range(100, 1000))
-    for status, line in STATUS_LINES.items():
+    for status in range(100, 1000):
+        line = STATUS_LINES[status].partition(b"date: ")[0]
         assert line.startswith(b"HTTP/1.1 %d " % status)
         assert line.endswith(b"\r\n")
         assert line.count(b"\n") == 1
