@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.admin.autoscale import Autoscales, autoscale_routes
 from gateway.admin.records import Keeps, record_routes
 from gateway.admin.replicas import Replicas, replica_routes
 from gateway.admin.routing import Explains, routing_routes
@@ -27,7 +28,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger()
 
 
-class Administered(Replicas, Explains, Keeps, Protocol):
+class Administered(Replicas, Explains, Keeps, Autoscales, Protocol):
     """What the admin API is about: `gateway.control.plane.Plane`."""
 
     @property
@@ -45,6 +46,7 @@ def admin_app(gateway: Administered) -> Starlette:
         *replica_routes(gateway),
         *routing_routes(gateway),
         *record_routes(gateway),
+        *autoscale_routes(gateway),
     ]
     app = Starlette(
         routes=[Route(path, _guarded(gateway, handler), methods=[method]) for method, path, handler in routes],

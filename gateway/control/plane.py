@@ -17,11 +17,16 @@ from gateway.admin.app import admin_app
 from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
 from gateway.control.adapters import Adapters
+from gateway.control.autoscale import EVERY_S as AUTOSCALE_EVERY_S
+from gateway.control.autoscale import Autoscaling
 from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
+from gateway.control.demand import ask_demand
 from gateway.control.engines import Engines
+from gateway.control.from_worker import FromWorker
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.kv_events import KvEvents
+from gateway.control.launch_scaling import LaunchScaling
 from gateway.control.launches import Launches
 from gateway.control.links import Links
 from gateway.control.load import EVERY_S as LOAD_EVERY_S
@@ -46,7 +51,8 @@ from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS, PR
 from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
 from gateway.telemetry.metrics.families.prefix_news import PREFIX_NEWS_DROPPED
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
-from gateway.telemetry.metrics.families.replicas import ACCESS_TOKEN_SECONDS, REPLICAS
+from gateway.telemetry.metrics.families.replicas import ACCESS_TOKEN_SECONDS, REPLICAS, REPLICAS_WANTED
+from gateway.workers.demand import EngineStarts, Woken
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AdapterAnswer,
@@ -114,6 +120,12 @@ class Plane:
         self._roster = Roster(self._tell_members, coalesce_s)
         self._engines = Engines(supervisor.spawn, self._roster)
         self._launches = Launches(supervisor.spawn, self._launched)
+        self.autoscaling = Autoscaling(
+            LaunchScaling(self._launches, self.drain_replica),
+            lambda engines: ask_demand(self.links, engines),
+            lambda engine, replicas: self._loads.kv_usage(engine, replicas),  # noqa: PLW0108 - it is made below
+            lambda starts: self.links.tell_all(EngineStarts(starts)),
+        )
         self._board = HealthBoard()
         self._health = HealthLoop(
             self._board,
@@ -157,6 +169,7 @@ class Plane:
         self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
         self._metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in supervisor.restarts().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
+        self._metrics.watch(REPLICAS_WANTED, self.autoscaling.wanted)
         self._metrics.watch(ACCESS_TOKEN_SECONDS, self._tokens.left_s)
         self._metrics.watch(ENGINE_WAITING, self._loads.waiting)
         self._metrics.watch(ENGINE_KV_USAGE, self._loads.kv_usages)
@@ -182,6 +195,7 @@ class Plane:
         self._supervisor.loop("adapters", self._adapters.look, lambda: self.settings.health.load_interval_s)
         if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
+        self._supervisor.loop("autoscale", self.autoscaling.look, AUTOSCALE_EVERY_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._load.share, LOAD_EVERY_S)
 
@@ -230,6 +244,7 @@ class Plane:
         problem = await self._reload.joined(worker, link, pid)
         self._loads.tell_again()
         self._kv_events.tell_again(worker)
+        self.autoscaling.tell_again()
         for token in self._tokens.known():
             self.links.tell(worker, token)
         adapters = self._adapters.known()
@@ -254,6 +269,8 @@ class Plane:
                 self._load.note(worker, message)
             case PromptSampled():
                 self._kv_events.sampled(message)
+            case Woken():
+                self.autoscaling.woken(message.engines)
             case AdaptersUsed():
                 self._adapters.used(message)
             case ResponseKept():
@@ -371,25 +388,8 @@ class Plane:
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)
+        self.autoscaling.use(settings)
 
     def _replica_states(self) -> list[tuple[tuple[str, str], float]]:
         states = {**self._roster.states(), **self._launches.states()}
         return [(key, float(count)) for key, count in states.items()]
-
-
-class FromWorker:
-    """The control plane as the peer of one worker."""
-
-    def __init__(self, plane: Plane, worker: str, lost: Callable[[], None]) -> None:
-        self._plane = plane
-        self._worker = worker
-        self._lost = lost
-
-    def told(self, message: ToPlane) -> None:
-        self._plane.told(self._worker, message)
-
-    async def asked(self, message: ToPlane) -> ToWorker:
-        return await self._plane.asked(self._worker, message)
-
-    def link_lost(self) -> None:
-        self._lost()

@@ -27,6 +27,7 @@ from gateway.fleet.snapshot import UNNAMED, Serving, Snapshot, Upstream, Upstrea
 from gateway.fleet.specs import (
     breaker_settings,
     deadlines_of,
+    holding_of,
     model_spec,
     retry_settings,
 )
@@ -176,6 +177,17 @@ class LiveFleet:
             raise
         yield from self._use(draft, models)
 
+    def states(self, engine: str) -> list[ReplicaState]:
+        """Of every replica that an engine has."""
+        built = self._engines.get(engine)
+        found = [self.table.find((engine, replica)) for replica in built.ids] if built is not None else []
+        return [state for state in found if state is not None]
+
+    def route(self, model: str) -> ModelRoute | None:
+        """Of a public model."""
+        served = self._models.get(model)
+        return None if served is None else served.serving.route
+
     def sweep(self) -> None:
         """Forget replicas that have left and have finished what they had, with all that was kept for them."""
         for key in self.table.sweep():
@@ -306,7 +318,8 @@ class LiveFleet:
             for target in model.targets
             if target.model in settings.engines[target.engine].adapter_paths
         }
-        spec = model_spec(name, model, engines, rates_of, retry, self._workers, zone, adapters)
+        holding = holding_of(model, settings.engines, self._workers)
+        spec = model_spec(name, model, engines, rates_of, retry, self._workers, zone, adapters, holding)
         same = old is not None and old.spec == spec
         if old is not None and same and old.terms == terms and old.recorded == recorded:
             return old

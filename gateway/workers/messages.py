@@ -15,6 +15,7 @@ from gateway.fleet.members import Member
 from gateway.responses.homes import Home
 from gateway.settings.sealed import Sealed
 from gateway.telemetry.metrics import Sample, Series
+from gateway.workers.demand import AskDemand, Demand, EngineStarts, Woken
 
 
 class Configure(msgspec.Struct, tag="configure"):
@@ -313,6 +314,8 @@ ToWorker = (
     | PrefixesSent
     | CachesChanged
     | CachesFollowed
+    | EngineStarts
+    | AskDemand
     | AdaptersHeld
     | AdapterAnswer
     | AskCounters
@@ -334,6 +337,8 @@ ToPlane = (
     | SeriesCounted
     | Counters
     | Load
+    | Demand
+    | Woken
     | PrefixesSent
     | PromptSampled
     | AdaptersUsed

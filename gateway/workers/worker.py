@@ -46,9 +46,11 @@ from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.metrics.families.spending import GPU_COST
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers import descriptors
+from gateway.workers.burden import Burden
 from gateway.workers.changes import Changes
 from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
 from gateway.workers.counting import Counting
+from gateway.workers.demand import AskDemand, EngineStarts
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AccessToken,
@@ -64,7 +66,6 @@ from gateway.workers.messages import (
     Drained,
     ExpositionPart,
     Keys,
-    Load,
     LoadReports,
     MembersChanged,
     PrefixesSent,
@@ -72,7 +73,6 @@ from gateway.workers.messages import (
     RenewCertificate,
     Renewed,
     Reopen,
-    ReplicaLoad,
     ToPlane,
     ToWorker,
 )
@@ -82,6 +82,7 @@ from gateway.workers.questions import LinkFull, LinkLost
 from gateway.workers.reception import Reception
 from gateway.workers.scrapes import Scrapes
 from gateway.workers.sinks import Sinks
+from gateway.workers.wakes import Wakes
 from routing.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ class Worker:
         )
         notes = self._prefixes.news if workers > 1 else None, self._prefixes.samples
         self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, notes=notes)
+        self._burden = Burden(lambda: self.fleet, self.metrics.tallies, lambda message: self._tell(message, bulk=True))
+        self._wakes = Wakes(lambda message: self._tell(message, bulk=False))
         self._others = Others(lambda: self._link)
         self._adapters = Adapters(lambda: self.fleet.adapters, self._others, supervisor.spawn, lambda: self.fleet.held)
         self._sealed: tuple[Sealed, Settings] | None = None
@@ -133,7 +136,6 @@ class Worker:
         self._reception = Reception(control_app(self), self._accounting, supervisor.spawn)
         self._connections = self._reception.clients
         self._servers: list[Listener] = []
-        self._last_load: list[ReplicaLoad] = []
         self._listening = False
         self._certificate: Certificate | None = None
         self.drained = asyncio.Event()
@@ -167,6 +169,8 @@ class Worker:
                 self._changes.put(lambda: in_slices(self.fleet.take_reports(message.reports, message.interval_s)))
             case PrefixesSent() | CachesChanged() | CachesFollowed():
                 self._prefixes.told(message)
+            case EngineStarts():
+                self._reception.starts(self._wakes.told(message.starts, clock.monotonic()))
             case AdaptersHeld():
                 self._adapters.told(message)
             case ExpositionPart():
@@ -186,6 +190,8 @@ class Worker:
         match message:
             case AskCounters():
                 return await self._counting.answer()
+            case AskDemand():
+                return self._burden.demand(message, clock.monotonic())
             case AskRouting():
                 return self._explain(message)
             case RenewCertificate():
@@ -260,7 +266,7 @@ class Worker:
             keeper = Keeper(self._others if self._workers > 1 else None)
             spawn = self._supervisor.spawn
             self._reception.dispatcher = Dispatcher(
-                snapshot, self._accounting, self._explainer, self._ids, keeper, self._adapters, spawn
+                snapshot, self._accounting, self._explainer, self._ids, keeper, self._adapters, spawn, self._wakes
             )
         else:
             self._reception.dispatcher.snapshot = snapshot
@@ -278,7 +284,7 @@ class Worker:
         self._supervisor.loop("descriptors", lambda: descriptors.look(self.metrics), descriptors.EVERY_S)
         self._supervisor.loop("prices", self._refresh_prices, PRICE_REFRESH_S, at_once=False)
         if self._workers > 1:
-            self._supervisor.loop("load_exchange", self._tell_load, LOAD_S)
+            self._supervisor.loop("load_exchange", self._burden.tell, LOAD_S)
             self._supervisor.loop("counters", self._counting.tell, COUNTERS_EVERY_S)
 
     async def accept(self, sock: socket.socket) -> Listener:
@@ -387,14 +393,6 @@ class Worker:
     async def _refresh_prices(self) -> None:
         if self.fleet.prepared is not None:
             await asyncio.to_thread(self.fleet.prepared.prices.refresh)
-
-    async def _tell_load(self) -> None:
-        loads = [
-            ReplicaLoad(*state.key, state.in_flight_tokens, state.prefill_tokens, state.in_flight_requests)
-            for state in self.fleet.table.busy()
-        ]
-        if loads != self._last_load and self._tell(Load(loads), bulk=True):
-            self._last_load = loads  # one that found no room is told again
 
     def _tell(self, message: ToPlane, *, bulk: bool) -> bool:
         return self._link is not None and self._link.tell(message, bulk=bulk)

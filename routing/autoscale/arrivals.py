@@ -70,6 +70,11 @@ class Arrivals:
         rate, count, _ = self._over(window_s)
         return rate * (1.0 + CHANCE * math.sqrt(dispersion / count)) if count > 0.0 else 0.0
 
+    def noise(self, window_s: float, dispersion: float) -> float:
+        """The standard deviation that chance gives the rate over such a window."""
+        rate, count, _ = self._over(window_s)
+        return rate * math.sqrt(dispersion / count) if count > 0.0 else 0.0
+
     def dispersion(self, window_s: float) -> float:
         """How uneven arrivals are: the variance of a bucket's amount over that of as many equal requests, one by one.
 

@@ -33,7 +33,17 @@ STARTUP_WEIGHT: Final = 0.3
 class Autoscaler:
     """The state between looks. Owned by one thread; `now` (seconds) never runs backwards."""
 
-    __slots__ = ("_asked", "_busy_s", "_demand", "_panic_until_s", "_served_s", "_startup_s", "_up_s", "settings")
+    __slots__ = (
+        "_asked",
+        "_busy_s",
+        "_demand",
+        "_measured",
+        "_panic_until_s",
+        "_served_s",
+        "_startup_s",
+        "_up_s",
+        "settings",
+    )
 
     def __init__(self, settings: AutoscaleSettings, now: float) -> None:
         self.settings = settings
@@ -48,6 +58,7 @@ class Autoscaler:
         self._up_s = now
         """When there last came to be more."""
         self._startup_s = settings.startup_s
+        self._measured = False
 
     @property
     def startup_s(self) -> float:
@@ -64,7 +75,9 @@ class Autoscaler:
 
     def started(self, took_s: float) -> None:
         """A replica has answered for the first time, so long after it was asked for."""
-        self._startup_s += STARTUP_WEIGHT * (took_s - self._startup_s)
+        weight = STARTUP_WEIGHT if self._measured else 1.0
+        self._measured = True
+        self._startup_s += weight * (took_s - self._startup_s)
 
     def decide(self, signals: Signals, bounds: Bounds, now: float) -> Decision:
         """One look."""

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from gateway.admin.app import admin_app
 from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
+from gateway.control.autoscale import Decided
 from gateway.explanation.views import AskRouting, Explained
 from gateway.identity import Keyring
 from gateway.store.messages import AskRead, Read
@@ -176,6 +177,13 @@ class Administered:
         self.local = local
         self.drained = False
         self.questions: list[AskRead] = []
+        self.autoscaling = self
+
+    def status(self) -> list[dict[str, object]]:
+        return [{"engine": "e", "wanted": 2, "sentence": "because"}]
+
+    def decisions(self) -> list[Decided]:
+        return [Decided("2026-01-01T00:00:00Z", "e", 1, 2, "load", "because")]
 
     def replicas(self) -> list[ReplicaStatus]:
         return [ReplicaStatus("e", "0", "ready", self.drained), ReplicaStatus("e", "1", "starting")]
@@ -196,6 +204,14 @@ class Administered:
             case "away":
                 return Read(away="gone fishing")
         return Read(b'{"object":"list","data":[]}')
+
+
+async def test_autoscaling_tells_each_engine_and_what_was_decided() -> None:
+    transport = httpx.ASGITransport(app=admin_app(Administered(local=True)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        answer = (await http.get("/admin/v1/autoscale")).json()
+    assert answer["data"] == [{"engine": "e", "wanted": 2, "sentence": "because"}]
+    assert [(one["had"], one["wanted"], one["sentence"]) for one in answer["decisions"]] == [(1, 2, "because")]
 
 
 @pytest.mark.parametrize("what", ["records", "costs"])
