@@ -13,7 +13,7 @@ COMPILED := .envs/compiled
 PROVIDERS := .envs/providers
 SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
 
-.PHONY: serve test smoke lint types unit test-timing test-vllm test-store test-providers wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall bench-records bench-reconciliation soak soak-chaos format clean
+.PHONY: serve test smoke lint types unit test-timing test-vllm test-store test-scaling test-providers wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall bench-records bench-reconciliation soak soak-chaos format clean
 
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	$(BIN)/penstock serve --port $(PORT)
@@ -30,7 +30,7 @@ types: $(STAMP)
 
 # Tests start a hundred interpreters: each would compile our sources anew where none may write what it has compiled.
 unit: $(STAMP)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled and not store and not providers"
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled and not store and not providers and not scaling"
 
 smoke: $(STAMP)  ## `make serve` in a form that ends by itself: start, ask plain and streamed, stop
 	$(BIN)/python tests/smoke.py
@@ -47,6 +47,9 @@ test-store: $(STAMP)  ## records in SQLite and PostgreSQL, under kills; needs Po
 
 test-providers: $(PROVIDERS)/.installed  ## the official SDKs against the fake providers, under 3 minutes
 	$(PROVIDERS)/bin/pytest -q -n auto --dist worksteal -m providers tests/providers
+
+test-scaling: $(STAMP)  ## launched engines that follow their traffic: wakes, replica changes, failing starts
+	$(BIN)/pytest -q -m scaling tests/scaling
 
 wheel-compiled: $(WHEEL)  ## the wheel whose hot modules are C, in dist/; needs a C compiler
 

@@ -31,6 +31,7 @@ DRAIN_STARTS: Final = 0.5
 LATE_WINDOWS: Final = 2.0
 """Times `panic_window_s`, that the SLO is to be missed for without a pause."""
 LEAST_DRAIN_S: Final = 15.0
+BEARABLY_LATE: Final = 0.1
 SAMPLED_S: Final = 30.0
 """What a sample of the load is a mean over."""
 _USUAL_REQUESTS: Final = 200.0
@@ -46,6 +47,8 @@ class Ask:
     sentence: str
     load: float = 0.0
     """In replicas that are always busy."""
+    bearable: int = 0
+    """So many would serve that load too, if not as well."""
 
 
 class Demand:
@@ -72,7 +75,7 @@ class Demand:
         elif self._late_s == math.inf:
             self._late_s = now
         self._arrivals.add(signals.arrived_tokens, signals.arrived_requests, now)
-        if self._rises.due(now):
+        if self._arrivals.span_s >= SAMPLED_S and self._rises.due(now):
             self._rises.add(self._arrivals.rate(SAMPLED_S), now)
         if signals.arrived_requests > 0.0:
             size = signals.arrived_tokens / signals.arrived_requests
@@ -136,12 +139,13 @@ class Demand:
         )
         service_s, slack_s = self._times(signals)
         needed = staffing.staffed(coming, service_s, slack_s, dispersion, 1.0 - settings.attainment)
+        bearable = staffing.staffed(coming, service_s, slack_s, dispersion, BEARABLY_LATE)
         grows = f", {growth * 60:.0f} more each minute," if growth > 0.0 else ""
         sentence = (
             f"{rate:.0f} prompt tokens/s arrive{grows} where a replica computes {speed:.0f}/s, so {needed} will keep "
             f"{settings.attainment:.0%} within {settings.ttft_ms:.0f} ms"
         )
-        return Ask(needed, Why.LOAD, sentence if needed else "nothing arrives", rate / speed)
+        return Ask(needed, Why.LOAD, sentence if needed else "nothing arrives", rate / speed, bearable)
 
     def _for_seats(self, signals: Signals, ask: Ask) -> Ask | None:
         seats = self.settings.seats
