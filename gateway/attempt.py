@@ -17,12 +17,9 @@ from engines.errors import (
     AnswerTruncated,
     BadAnswer,
     ClientStalled,
-    ConnectFailed,
-    ConnectionLost,
     EngineError,
     FirstByteTimeout,
     IdleTimeout,
-    NoConnectionFree,
     OutOfSockets,
     TotalTimeout,
 )
@@ -31,6 +28,7 @@ from engines.model import Deadlines, Usage
 from engines.port import Sink
 from engines.wire.key_refusals import blames_key
 from gateway import clock, provider_limits, shortage
+from gateway.attempt_ends import end_of
 from gateway.client_time import within
 from gateway.refusal import outcome_of_not_found
 from gateway.retry_after import retry_after_s
@@ -50,17 +48,6 @@ MAX_ERROR_BYTES: Final = 64 * 1024
 
 ASK_LOAD_S: Final = 0.25
 """Of one replica, by one worker. What the engine has to do for it is told in `engines.loads.header`."""
-
-_OUTCOMES: dict[type[EngineError], tuple[Outcome, str]] = {
-    ConnectFailed: (Outcome.CONNECT_FAILED, "connect_failed"),
-    NoConnectionFree: (Outcome.OVERLOADED, "connections_busy"),
-    OutOfSockets: (Outcome.OVERLOADED, "out_of_sockets"),
-    ConnectionLost: (Outcome.CONNECTION_LOST, "connection_lost"),
-    FirstByteTimeout: (Outcome.FIRST_BYTE_TIMEOUT, "timeout"),
-    TotalTimeout: (Outcome.OUT_OF_TIME, "timeout"),
-    BadAnswer: (Outcome.BAD_ANSWER, "bad_answer"),
-    AnswerTruncated: (Outcome.CONNECTION_LOST, "answer_truncated"),
-}
 
 
 class Owner(Protocol):
@@ -117,6 +104,10 @@ class Attempt(Sink):
     span_id = b""
     """Where spans are made: 16 hex digits."""
     gpu_cost_usd: float | None = None
+    in_flight = 0
+    """At its replica at the dispatch, itself included; counted for requests of an experiment alone."""
+    stands_in = False
+    """Whether it was sent to another's target, as none of the arm's own was there."""
     _asked_load = False
     _held: HeldPrompts | None = None
     _held_bytes = 0
@@ -135,7 +126,11 @@ class Attempt(Sink):
         self._rng = rng
         self._streams = streams
         self.upstream = upstream
-        self._lease = Lease(upstream.endpoint.state, facts, now, upstream.meter, upstream.series)
+        state = upstream.endpoint.state
+        self._lease = Lease(state, facts, now, upstream.meter, upstream.series)
+        if facts.assignment is not None:
+            self.in_flight = state.in_flight_requests + state.remote_requests
+            self.stands_in = upstream.exhausted(now)
 
     def send(
         self, outgoing: Outgoing, bounds: Deadlines | None, now: float, spent_s: float, fallback: bool = False
@@ -202,7 +197,7 @@ class Attempt(Sink):
         if self._error_size >= MAX_ERROR_BYTES and isinstance(error, (AnswerTruncated, BadAnswer)):
             self.done()  # an error answer without end: what is kept of it says enough
             return
-        outcome, kind = _OUTCOMES.get(type(error), (Outcome.CONNECTION_LOST, "engine_error"))
+        outcome, kind = end_of(error)
         if outcome is Outcome.FIRST_BYTE_TIMEOUT and not self.is_engines_fault(error):
             outcome = Outcome.TOO_SLOW if self._fallback else Outcome.OUT_OF_TIME
         if isinstance(error, OutOfSockets):

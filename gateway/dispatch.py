@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gateway.responses.homes import Home
     from gateway.responses.keeper import Keeper
     from gateway.waiting import Wakes
+    from routing.experiment import Assignment
 
 _well_formed_id: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 _RESPONSES: Final = Operation.RESPONSES
@@ -93,12 +94,12 @@ class Dispatcher:
         self.room = WaitingRoom(self._serving, settlement, self._loop, self._rng, wakes)
         self._read_timeouts: dict[bytes, Deadlines] = {}
 
-    def _serving(self, model: str) -> Serving | None:
-        return self.snapshot.serving.get((model, UNNAMED))
+    def _serving(self, model: str, assignment: Assignment | None) -> Serving | None:
+        return self.snapshot.arm(model, assignment)
 
     def queued_tokens(self) -> list[tuple[tuple[str], float]]:
-        """What waits, by model."""
-        return [((model,), float(line.waiting_tokens)) for model, line in self.room.busy.items()]
+        """What waits, by model; of some models in several lines."""
+        return [((model,), float(line.waiting_tokens)) for line, model in self.room.busy.items()]
 
     def id_of(self, fields: Mapping[bytes, bytes], record_id: bytes) -> bytes:
         """The id that a request brings, where it is well-formed; else that of its record."""
@@ -120,6 +121,7 @@ class Dispatcher:
         principal = request.principal
         assert principal is not None, "the door lets nobody in unknown"
         model = ""
+        assignment: Assignment | None = None
         key_id = principal.key_id
         try:
             shape = SHAPES[operation]
@@ -134,6 +136,9 @@ class Dispatcher:
             model = parsed.model
             serving = snapshot.serving.get((model, UNNAMED))
             spoken = OPERATION_KEYS[operation]
+            if serving is not None and serving.enrolment is not None and principal.may_use(model):
+                assignment = serving.enrolment.assign(request, principal, record_id)
+                serving = snapshot.serving[model, assignment.arm]
             if serving is None or spoken not in serving.route.speakers or not principal.may_use(model):
                 raise self._no_route(operation, model, serving, snapshot, principal)
             deadlines = self._deadlines(request)
@@ -183,6 +188,10 @@ class Dispatcher:
                 received_s,
             )
         flight.deadlines = deadlines
+        if assignment is not None:
+            flight.facts.assignment = assignment
+            if assignment.counted:
+                self._settlement.assigned(assignment)
         tracing = self._settlement.tracing
         if tracing is not None:
             trace = tracing.begin(fields)

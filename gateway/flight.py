@@ -350,7 +350,7 @@ class Flight(Owner, Opening, Work):
         """The gateway's own response headers."""
         named = id_lines(self.request_id, self.record_id)
         overhead_s = self.first_dispatch_s - self.received_s - self.queue_s
-        return own_headers(named, self.attempt, len(self.attempts), overhead_s)
+        return own_headers(named, self.facts.assignment, self.attempt, len(self.attempts), overhead_s)
 
     def commented(self) -> bool:
         return self.attempt is not None and self.attempt.hold_prompt(self._settlement.held, self.prompt_bytes)

@@ -188,8 +188,5 @@ class Prompt:
         named = self._fields.get(b"x-session-id")
         return named.decode("latin-1") if named else conversation(self.body)
 
-    def unit(self) -> str:
-        return ""  # no model has an experiment yet
-
     def needs(self) -> Needs:
         return self._understood().needs() if self._path in INGRESS_BY_PATH else envelope.needs(self.body)

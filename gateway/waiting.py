@@ -21,6 +21,7 @@ from routing.service import takes_s
 if TYPE_CHECKING:
     from gateway.fleet.snapshot import Serving
     from gateway.reply import Reply
+    from routing.experiment import Assignment
     from routing.facts import RequestFacts
     from routing.model import Endpoint
 
@@ -86,7 +87,7 @@ class WaitingRoom:
 
     def __init__(
         self,
-        serving: Callable[[str], Serving | None],
+        serving: Callable[[str, Assignment | None], Serving | None],
         counts: Counts,
         loop: asyncio.AbstractEventLoop,
         rng: random.Random,
@@ -95,12 +96,12 @@ class WaitingRoom:
         """`wakes`: None where no engine can be started."""
         self._wakes = wakes
         self.serving = serving
-        """Finds a model in the fleet of the moment."""
+        """Finds what serves requests of this model and arm in the fleet of the moment."""
         self._counts = counts
         self._loop = loop
         self._rng = rng
-        self.busy: dict[str, Admission] = {}
-        """The lines in which somebody waits, by model."""
+        self.busy: dict[Admission, str] = {}
+        """The lines in which somebody waits, with the model of each: arms with targets of their own have their own."""
         self.went: dict[Guest, Admission] = {}
         """Those that went and have not ended, each with its line."""
         self._pumping = False
@@ -144,18 +145,19 @@ class WaitingRoom:
 
     def start_failed(self, engine: str, again_s: float) -> None:
         """Nothing of this engine runs, and its start has failed; the next is tried in so many seconds."""
-        for model, line in tuple(self.busy.items()):
-            serving = self.serving(model)
-            if serving is None or serving.route.holding is None or engine not in serving.route.holding.engines:
-                continue
+        for line in tuple(self.busy):
             for ticket in line.held():
-                line.withdraw(ticket)
-                _stop(ticket)
-                self._refuse(_guest(ticket), Refusal(Reason.START_FAILED, max(1.0, again_s)))
-            self._idle(model, line)
+                guest = _guest(ticket)
+                serving = self.serving(guest.model, ticket.facts.assignment)
+                holding = serving.route.holding if serving is not None else None
+                if holding is not None and engine in holding.engines:
+                    line.withdraw(ticket)
+                    _stop(ticket)
+                    self._refuse(guest, Refusal(Reason.START_FAILED, max(1.0, again_s)))
+            self._idle(line)
 
     def _waits(self, guest: Guest, line: Admission, ticket: Ticket, now: float) -> None:
-        self.busy[guest.model] = line
+        self.busy[line] = guest.model
         left_s = max(0.0, ticket.deadline_s - now)
         ticket.timer = self._loop.call_later(left_s, lambda: self._overdue(line, ticket))
         if guest.streams:
@@ -175,11 +177,11 @@ class WaitingRoom:
 
     def leave(self, guest: Guest, ticket: Ticket) -> None:
         """Its client has gone."""
-        line = self.busy.get(guest.model)
+        line = ticket.line
         if line is not None and ticket.waits:
             line.withdraw(ticket)
             _stop(ticket)
-            self._idle(guest.model, line)
+            self._idle(line)
 
     def over(self, guest: Guest, now: float) -> None:
         """A request has ended, perhaps one that went through here: whoever's turn it is, goes."""
@@ -199,14 +201,15 @@ class WaitingRoom:
             return  # what was just let go has ended at once, and the loop below looks again
         self._pumping = True
         try:
-            for model, line in tuple(self.busy.items()):
-                self._pump(model, line, now)
+            for line in tuple(self.busy):
+                self._pump(line, now)
         finally:
             self._pumping = False
 
-    def _pump(self, model: str, line: Admission, now: float) -> None:
+    def _pump(self, line: Admission, now: float) -> None:
         while (ticket := line.first()) is not None:
-            serving = self.serving(model)
+            guest = _guest(ticket)
+            serving = self.serving(guest.model, ticket.facts.assignment)
             if serving is None or ticket.facts.operation not in serving.route.speakers:
                 break  # its model has left the configuration, and may come back while it waits
             endpoint, room = choose_with_room(serving.route, ticket.facts, now, self._rng)
@@ -215,21 +218,20 @@ class WaitingRoom:
             line.next(now)
             _stop(ticket)
             waited_s = now - ticket.since_s
-            guest = _guest(ticket)
             self._goes(line, guest, now + takes_s(ticket.facts, endpoint.state))
             guest.called(serving, endpoint, waited_s, now)
-        self._idle(model, line)
+        self._idle(line)
 
-    def _idle(self, model: str, line: Admission) -> None:
+    def _idle(self, line: Admission) -> None:
         if not line.waiting:
-            self.busy.pop(model, None)
+            self.busy.pop(line, None)
 
     def _overdue(self, line: Admission, ticket: Ticket) -> None:
         if ticket.waits:
             line.withdraw(ticket)
             _stop(ticket)
             guest = _guest(ticket)
-            self._idle(guest.model, line)
+            self._idle(line)
             self._refuse(guest, line.overdue(ticket))
 
     def _refuse(self, guest: Guest, refusal: Refusal) -> None:

@@ -86,6 +86,7 @@ class Ticket:
         "deadline_s",
         "facts",
         "held",
+        "line",
         "owner",
         "since_s",
         "takes_s",
@@ -109,6 +110,8 @@ class Ticket:
         self.waits = True
         self.held = False
         """Whether it waits for the first replica to come, and not for room."""
+        self.line: Admission | None = None
+        """The one that it stands in."""
         self.timer: object = None
         """The owner's, for the end of its time."""
         self.comments: object = None
@@ -268,6 +271,7 @@ class Admission:
             self._finish.clear()
         self._finish[place] = start + ticket.tokens
         self._order += 1
+        ticket.line = self
         heapq.heappush(self._heap, (-priority, start, self._order, ticket))
         self.waiting += 1
         self.waiting_tokens += ticket.tokens

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from routing.experiment import Assignment
 from routing.prefix_index import PrefixIndex
 from routing.prefix_match import Match
 
@@ -49,9 +50,6 @@ class FactSource(Protocol):
     def session(self) -> str:
         """The conversation it belongs to; empty when it names none."""
 
-    def unit(self) -> str:
-        """Whom an experiment assigns: a user, a session, a request."""
-
     def needs(self) -> Needs: ...
 
 
@@ -59,8 +57,8 @@ class RequestFacts:
     """One request as a choice sees it."""
 
     # Defaults live on the class: most requests set none of these.
-    arm = ""
-    """The arm of an experiment that the request was given, whatever becomes of it; empty where there is none."""
+    assignment: Assignment | None = None
+    """What the model's experiment gave it, whatever becomes of it; None where there is none."""
     tenant = ""
     priority = 0
     """Higher goes first."""
@@ -72,7 +70,6 @@ class RequestFacts:
     """Who held how much of the prompt when it was looked up; None until a picker wanted to know."""
     _prefix: Sequence[int] | None = None
     _session: str | None = None
-    _unit: str | None = None
     _needs: Needs | None = None
 
     def __init__(
@@ -132,13 +129,6 @@ class RequestFacts:
         known = self._session
         if known is None:
             known = self._session = self._source.session() if self._source is not None else ""
-        return known
-
-    @property
-    def unit(self) -> str:
-        known = self._unit
-        if known is None:
-            known = self._unit = self._source.unit() if self._source is not None else ""
         return known
 
     @property

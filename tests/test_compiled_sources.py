@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hatch_build import compiled_modules
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@functools.cache
 def trees() -> dict[str, ast.Module]:
     return {name: ast.parse((ROOT / f"{name.replace('.', '/')}.py").read_bytes()) for name in compiled_modules(ROOT)}
 

@@ -29,11 +29,13 @@ from gateway.tracing import trace_id_of
 if TYPE_CHECKING:
     from engines.model import Parts, Usage
     from engines.wire.said import Said
+    from gateway.experiments.observing import Observing
     from gateway.flight import Flight
     from gateway.http.request import Request
     from gateway.relay.transcript import ContentSink
     from gateway.telemetry.metrics import Metrics
     from gateway.tracing import Trace, Tracing
+    from routing.experiment import Assignment
     from routing.outcome import Outcome
 
 MOST_SAID: Final = 128
@@ -43,7 +45,7 @@ MOST_SAID: Final = 128
 class Accounting(Settlement):
     """See `gateway.accounts.settlement.Settlement`."""
 
-    __slots__ = ("_format_time", "_held", "_metrics", "contents", "sinks", "spending", "tracing")
+    __slots__ = ("_format_time", "_held", "_metrics", "contents", "observing", "sinks", "spending", "tracing")
 
     def __init__(self, metrics: Metrics, sinks: Sequence[RecordSink], format_time: Callable[[float], str]) -> None:
         """`format_time` turns Unix seconds into the record's time."""
@@ -54,6 +56,8 @@ class Accounting(Settlement):
         self.tracing: Tracing | None = None
         self.contents: ContentSink | None = None
         """Where prompts and answers go, of models that keep them."""
+        self.observing: Observing | None = None
+        """Where the gates of releases hear of requests of experiments."""
         self.spending = Spending()
         metrics.watch(SPENT, lambda: self.spending.reading(clock.wall()))
         metrics.watch(PROMPTS_HELD, lambda: [((), float(self._held.bytes))])
@@ -62,6 +66,10 @@ class Accounting(Settlement):
     def held(self) -> HeldPrompts:
         """The worker's."""
         return self._held
+
+    def assigned(self, assignment: Assignment) -> None:
+        if self.observing is not None:
+            self.observing.assigned(assignment)
 
     def shed(self, model: str, reason: str) -> None:
         self._metrics.count(SHED, model, reason)
@@ -72,18 +80,22 @@ class Accounting(Settlement):
         received_s, finished_s = flight.received_s, flight.finished_s
         duration_s = finished_s - received_s
         ttft_s = tpot_s = overhead_s = None
-        engine = replica = arm = upstream_model = finish_reason = price_source = bundle = ""
+        assignment = flight.facts.assignment
+        arm = "" if assignment is None else assignment.arm
+        engine = replica = upstream_model = finish_reason = price_source = bundle = ""
         said: Said | None = None
         cost: float | None = None
+        first_byte_s = 0.0
         last_usage: Usage | None = None
         continuation = flight.continuation
         if attempt is None:
-            series = self._metrics.series(flight.model)
+            series = self._metrics.series(flight.model, "", arm)
         else:
             upstream = attempt.upstream
-            series = upstream.series
             endpoint = upstream.endpoint
-            engine, replica, arm, upstream_model = endpoint.engine, endpoint.replica, upstream.arm, endpoint.model
+            engine, replica, upstream_model = endpoint.engine, endpoint.replica, endpoint.model
+            # The arm is the request's: after a rollback, one that waited is served by another.
+            series = upstream.series if upstream.arm == arm else self._metrics.series(flight.model, engine, arm)
             finish_reason, price_source, said = attempt.finish_reason, upstream.price_source, attempt.said
             bundle = upstream.bundle
             overhead_s = flight.first_dispatch_s - received_s - flight.queue_s
@@ -106,7 +118,8 @@ class Accounting(Settlement):
             if continuation is not None and continuation.began is not None:
                 usage, began = continuation.whole(usage), continuation.began
             if flight.streams and began.first_byte_s:
-                ttft_s = began.first_byte_s - began.dispatched_s
+                first_byte_s = began.first_byte_s
+                ttft_s = first_byte_s - began.dispatched_s
                 if usage is not None and usage.output_tokens > 1 and attempt.last_content_s:
                     tpot_s = (attempt.last_content_s - began.first_byte_s) / (usage.output_tokens - 1)
                     if not continued:
@@ -121,6 +134,9 @@ class Accounting(Settlement):
             series.error(flight.error_kind)
         if flight.transcript is not None:
             flight.transcript.end(flight, self.contents)
+        if assignment is not None and assignment.counted and self.observing is not None:
+            since_s = first_byte_s - flight.first_dispatch_s if first_byte_s else None
+            self.observing.settled(flight, assignment, since_s, tpot_s, cost)
         if not self.sinks:
             return
         principal = flight.principal
@@ -180,6 +196,8 @@ class Accounting(Settlement):
             fingerprint,
             bundle,
         )
+        if assignment is not None and assignment.counted:
+            note_assignment(record, assignment)
         if flight.trace is not None:
             note_trace(record, flight.trace)
         if attempt is not None:
@@ -274,6 +292,10 @@ def note_trace(record: RequestRecord, trace: Trace) -> None:
     record.trace_id, record.span_id = trace.trace_id.decode(), trace.span_id.decode()
     record.parent_span_id, record.sampled = trace.parent_id.decode(), trace.sampled
     record.parameters = trace.parameters
+
+
+def note_assignment(record: RequestRecord, assignment: Assignment) -> None:
+    record.experiment, record.unit, record.shares = assignment.experiment, f"{assignment.unit:016x}", assignment.shares
 
 
 def note_parts(record: RequestRecord, parts: Parts) -> None:

@@ -113,3 +113,9 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """Whether spans of it are sent."""
     parameters: dict[str, int | float] | None = None
     """What it asked of the model's sampling, where spans are made."""
+    experiment: str = ""
+    """The identity of the experiment that it counts in (`gateway.experiments.plan`); empty where it counts in none."""
+    unit: str = ""
+    """Whom its arm was given to there: a hash (`routing.assignment`), 16 hex digits."""
+    shares: tuple[float, ...] | None = None
+    """Of the arms at that moment, the control's first."""

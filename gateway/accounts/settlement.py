@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gateway.held_prompts import HeldPrompts
     from gateway.http.request import Request
     from gateway.tracing import Tracing
+    from routing.experiment import Assignment
     from routing.outcome import Outcome
 
 
@@ -27,6 +28,7 @@ class Settlement(Protocol):
     def held(self) -> HeldPrompts:
         """The worker's."""
 
+    def assigned(self, assignment: Assignment) -> None: ...
     def settle(self, flight: Flight) -> None: ...
     def shed(self, model: str, reason: str) -> None: ...
     def retried(self, engine: str, outcome: Outcome) -> None: ...

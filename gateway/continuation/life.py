@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gateway.prompt import Prompt
     from gateway.reply import Reply
     from gateway.transforms import NewEventTransform
+    from routing.experiment import Assignment
     from routing.facts import RequestFacts
     from routing.model import Endpoint
 
@@ -67,7 +68,7 @@ class Continuation:
         prompt: Prompt,
         serving: Serving,
         settlement: Settlement,
-        find: Callable[[str], Serving | None],
+        find: Callable[[str, Assignment | None], Serving | None],
         rng: random.Random,
     ) -> None:
         """`serving` is what the answering attempt was sent by, `find` names that of the moment."""
@@ -161,7 +162,7 @@ class Continuation:
         if body is None:
             return "length"
         now = clock.monotonic()
-        serving = self._find(flight.model)
+        serving = self._find(flight.model, flight.facts.assignment)
         due_s = flight.facts.deadline_s
         if due_s is not None and now >= due_s:
             return "deadline"
@@ -221,7 +222,7 @@ class Continuation:
         assert failure is not None
         if attempt.outcome is not Outcome.ANSWERED:
             now = clock.monotonic()
-            serving = self._find(flight.model)
+            serving = self._find(flight.model, flight.facts.assignment)
             endpoint = None if serving is None else self._elsewhere(serving, now)
             if serving is not None and endpoint is not None and serving.route.budget.withdraw(now):
                 flight.resend(serving, prompt, endpoint, now)

@@ -23,7 +23,7 @@ from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
 from gateway.control.demand import ask_demand
 from gateway.control.engines import Engines
-from gateway.control.from_worker import FromWorker
+from gateway.control.experiments import Experiments
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.kv_events import KvEvents
 from gateway.control.launch_scaling import LaunchScaling
@@ -32,6 +32,7 @@ from gateway.control.links import Links
 from gateway.control.load import EVERY_S as LOAD_EVERY_S
 from gateway.control.load import LoadExchange
 from gateway.control.loads import EngineLoads
+from gateway.control.peer import FromWorker
 from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.roster import COALESCE_S, Roster
 from gateway.control.source import Source
@@ -71,6 +72,7 @@ from gateway.workers.messages import (
     LoadReport,
     LoadReports,
     MembersChanged,
+    Observed,
     PrefixesSent,
     PromptSampled,
     ResponseHome,
@@ -149,6 +151,7 @@ class Plane:
             self.links.tell_all,
         )
         self._targets = TargetCheck(self._engines.probed)
+        self.experiments = Experiments(self._metrics, self.links.tell_all)
         self._tokens = Tokens(supervisor.spawn, self.links.tell_all)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
@@ -191,7 +194,8 @@ class Plane:
             log.info("config_notice", notice=notice)
         await self._use(self.settings)
         self._supervisor.loop("health", self.probe_all, lambda: self._health.rest_s(self.settings.health.interval_s))
-        self._supervisor.loop("engine_load", self.ask_loads, self._loads_rest_s, at_once=False)
+        rest = lambda: self._loads.rest_s(self.settings.health.load_interval_s)  # noqa: E731 - as those beside it
+        self._supervisor.loop("engine_load", self.ask_loads, rest, at_once=False)
         self._supervisor.loop("adapters", self._adapters.look, lambda: self.settings.health.load_interval_s)
         if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
@@ -267,6 +271,8 @@ class Plane:
                 self._counters.note(worker, message)
             case Load():
                 self._load.note(worker, message)
+            case Observed():
+                self.experiments.observed(message)
             case PromptSampled():
                 self._kv_events.sampled(message)
             case Woken():
@@ -353,9 +359,6 @@ class Plane:
         self._kv_events.look()
         await self._loads.ask_all(self.settings.health.load_interval_s)
 
-    def _loads_rest_s(self) -> float:
-        return self._loads.rest_s(self.settings.health.load_interval_s)
-
     def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:
         """Send a replica nothing new, or again, in every worker; returns whether there is such a replica."""
         return self._roster.drain(engine, replica, draining)
@@ -377,6 +380,7 @@ class Plane:
             workers=self._workers,
             members=self._roster.members(),
             store=self._store.path if self._store is not None else "",
+            shares=self.experiments.shares(),
         )
 
     async def _use(self, settings: Settings) -> None:
@@ -384,6 +388,7 @@ class Plane:
         self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
         await self._engines.use(settings)
         self._targets.use(settings)
+        self.experiments.use(settings)
         self._tokens.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.

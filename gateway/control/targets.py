@@ -17,6 +17,7 @@ import structlog
 from engines.errors import EngineError
 from engines.port import Engine
 from gateway.control.pacing import paced
+from gateway.fleet.arms import arms_of
 from gateway.settings import Settings
 from routing.replica import ReplicaKey
 
@@ -47,11 +48,12 @@ class TargetCheck:
         """These settings are in use now: compare all of their targets anew."""
         self._open = {}
         for name, model in settings.models.items():
-            for target in model.targets:
-                if target.model in settings.engines[target.engine].adapter_paths:
+            asked = {(target.engine, target.model) for arm in arms_of(model).values() for target in arm.targets}
+            for engine, upstream in sorted(asked):
+                if upstream in settings.engines[engine].adapter_paths:
                     continue  # it comes and goes (`gateway.control.adapters`)
-                question = self._open.setdefault(target.engine, _Question())
-                question.models.setdefault(target.model, []).append(name)
+                question = self._open.setdefault(engine, _Question())
+                question.models.setdefault(upstream, []).append(name)
 
     async def look(self, down: Collection[ReplicaKey]) -> None:
         """Ask the engines that have not answered yet, one replica of each that is not `down`."""

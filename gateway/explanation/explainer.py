@@ -195,8 +195,5 @@ class _Named(FactSource):
     def session(self) -> str:
         return self._session
 
-    def unit(self) -> str:
-        return ""
-
     def needs(self) -> Needs:
         return NO_NEEDS

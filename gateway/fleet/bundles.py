@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from gateway.experiments.plan import plan_of
+from gateway.fleet.arms import arms_of
+
 if TYPE_CHECKING:
     from engines.kinds.section import EngineSection
+    from gateway.experiments.plan import Plan
     from gateway.settings import Model, Settings
 
 DIGITS: Final = 12
@@ -47,9 +51,24 @@ _NO_PART: Final[Any] = {
 
 
 def bundles_of(settings: Settings) -> Mapping[str, str]:
-    """By public model."""
+    """By public model; of one with an experiment, the control's."""
     engines = {name: _engine(section) for name, section in settings.engines.items()}
-    return {name: _bundle(model, engines) for name, model in settings.models.items()}
+    first = {name: next(iter(arms_of(model).values())) for name, model in settings.models.items()}
+    return {name: _bundle(arm.model, engines) for name, arm in first.items()}
+
+
+def plans_of(settings: Settings) -> Mapping[str, Plan]:
+    """The experiments, by public model, with the bundles of their arms."""
+    plans = {}
+    for name, model in settings.models.items():
+        if model.experiment is not None:
+            arms = arms_of(model)
+            named = {target.engine for arm in arms.values() for target in arm.targets}
+            engines = {engine: _engine(settings.engines[engine]) for engine in named}
+            plan = plan_of(name, model, {arm: _bundle(served.model, engines) for arm, served in arms.items()})
+            assert plan is not None
+            plans[name] = plan
+    return plans
 
 
 def _engine(section: EngineSection) -> Any:
@@ -57,6 +76,6 @@ def _engine(section: EngineSection) -> Any:
 
 
 def _bundle(model: Model, engines: Mapping[str, Any]) -> str:
-    served = model.model_dump(mode="json", exclude={"records"})
+    served = model.model_dump(mode="json", exclude={"records", "experiment"})
     served["engines"] = {target.engine: engines[target.engine] for target in model.targets}
     return hashlib.sha256(msgspec.json.encode(served, order="deterministic")).hexdigest()[:DIGITS]

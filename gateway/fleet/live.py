@@ -10,33 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from engines.http_engine import HttpEngine
 from engines.kinds.section import EngineSection
-from engines.model import Deadlines
 from engines.pools import Pools
 from engines.port import Replica, Spawn
 from gateway import clock
 from gateway.accounts.gpu import GpuMeters
-from gateway.accounts.prices import Rates
+from gateway.experiments.book import Experiments
+from gateway.fleet.arms import arms_of
 from gateway.fleet.breakers import breaker_changed
 from gateway.fleet.ejecting import Ejecting
 from gateway.fleet.engines import Built, Draft
 from gateway.fleet.members import Member
 from gateway.fleet.prepared import Prepared
-from gateway.fleet.snapshot import UNNAMED, Serving, Snapshot, Upstream, Upstreams
-from gateway.fleet.specs import (
-    breaker_settings,
-    deadlines_of,
-    holding_of,
-    model_spec,
-    retry_settings,
-)
+from gateway.fleet.served import Builder, Served
+from gateway.fleet.snapshot import UNNAMED, Snapshot
+from gateway.fleet.specs import breaker_settings, retry_settings
 from gateway.held_prompts import HeldPrompts
-from gateway.relay.transcript import Transcripts
-from gateway.settings.sections.recording import Recording
 from routing.adapters import AdapterBook
-from routing.fleet import Fleet, ModelSpec, build_route
-from routing.model import COSTED, Endpoint
+from routing.admission import Admission
+from routing.fleet import Fleet
 from routing.prefix_chain import BLOCK_BYTES
 from routing.prefix_news import PrefixNews
 from routing.prefix_samples import PrefixSamples
@@ -45,7 +37,7 @@ from routing.replica_table import ReplicaTable
 from routing.route import ModelRoute, RetrySettings
 
 if TYPE_CHECKING:
-    from gateway.settings import Model, Settings
+    from gateway.settings import Model, Settings, Target
     from gateway.telemetry.metrics import Metrics
     from gateway.workers.messages import LoadReport
 
@@ -53,27 +45,8 @@ RemoteLoad = tuple[int, int, int]
 """Tokens, those of them that are to be prefilled, and requests."""
 _AT_ONCE = 32
 """Replica states to a step."""
-
-Terms = tuple[HttpEngine, Deadlines, Rates | None, float | None]
-"""What the upstreams of one target share: its engine, time limits, price, and the US dollars of a replica's hour."""
-
-
-Recorded = tuple[str, Recording]
-"""What a model's records say beside what happened: its bundle, and what is kept of content."""
-
-
-class _Served:
-    """One public model in use, and what it was built from."""
-
-    __slots__ = ("recorded", "serving", "spec", "terms")
-
-    def __init__(
-        self, spec: ModelSpec, terms: Mapping[tuple[str, str], Terms], recorded: Recorded, serving: Serving
-    ) -> None:
-        self.spec = spec
-        self.terms = terms
-        self.recorded = recorded
-        self.serving = serving
+Models = dict[tuple[str, str], Served]
+"""By public model and arm, and by model and `UNNAMED` what serves where nobody chooses an arm."""
 
 
 class LiveFleet:
@@ -102,14 +75,16 @@ class LiveFleet:
         """The configuration in use."""
         self._told: dict[str, dict[str, Member]] = {}
         self._engines: dict[str, Built] = {}
-        self._models: dict[str, _Served] = {}
+        self._models: Models = {}
         self._tokens: dict[str, str] = {}
         """The access tokens of engines that are asked with those, by engine."""
         self._remote: Mapping[ReplicaKey, RemoteLoad] = {}
         self.meters = GpuMeters(workers)
         self.held = HeldPrompts()
         """What contents that are kept count among."""
-        self.ejecting = Ejecting(metrics, lambda: [served.serving.route for served in self._models.values()])
+        self.ejecting = Ejecting(metrics, lambda: [served.serving.route for served in self._each()])
+        self.experiments = Experiments(metrics)
+        self._builder = Builder(metrics, self.meters, self.adapters, workers)
 
     def configure(self, prepared: Prepared, members: Iterable[Member]) -> Iterator[None]:
         """Use a configuration, in steps. `members` is all that is known of replicas beyond it.
@@ -128,14 +103,14 @@ class LiveFleet:
                 yield
         self._told = told
         draft = Draft(self.pools, self._engines)
-        models: dict[str, _Served] = {}
-        self._metrics.models = frozenset((*self._models, *settings.models))  # their series are made below
+        models: Models = {}
+        self._metrics.models |= frozenset(settings.models)  # their series are made below
         try:
             for name, section in settings.engines.items():
                 yield from self._put(draft, name, section)
                 yield
             for name, model in settings.models.items():
-                models[name] = self._serve(name, model, prepared, draft.engines, retry)
+                self._serve(name, model, prepared, draft, retry, models)
                 yield
         except BaseException:
             self._undo(draft)
@@ -169,8 +144,11 @@ class LiveFleet:
                 yield
             draft.keep_the_others()
             for name, model in settings.models.items():
-                if any(target.engine in touched for target in model.targets):
-                    models[name] = self._serve(name, model, self.prepared, draft.engines, retry)
+                if any(target.engine in touched for each in arms_of(model).values() for target in each.targets):
+                    known = [place for place in models if place[0] == name]
+                    for place in known:
+                        del models[place]
+                    self._serve(name, model, self.prepared, draft, retry, models)
                     yield
         except BaseException:
             self._undo(draft)
@@ -183,10 +161,16 @@ class LiveFleet:
         found = [self.table.find((engine, replica)) for replica in built.ids] if built is not None else []
         return [state for state in found if state is not None]
 
-    def route(self, model: str) -> ModelRoute | None:
-        """Of a public model."""
-        served = self._models.get(model)
-        return None if served is None else served.serving.route
+    def askers(self, engine: str) -> tuple[set[str], list[Admission]]:
+        """The models that ask this engine before any other, in whatever arm, and the lines of their requests."""
+        models: set[str] = set()
+        lines: dict[Admission, None] = {}
+        for (name, _), served in self._models.items():
+            tier = min([target.tier for target in served.spec.targets])
+            if any(target.engine == engine and target.tier == tier for target in served.spec.targets):
+                models.add(name)
+                lines[served.serving.route.line] = None
+        return models, list(lines)
 
     def sweep(self) -> None:
         """Forget replicas that have left and have finished what they had, with all that was kept for them."""
@@ -237,10 +221,14 @@ class LiveFleet:
                 state.tally.judge(prefixes.fullness(state.slot))
             if at % _AT_ONCE == 0:
                 yield
-        for served in tuple(self._models.values()):
+        for served in self._each():
             route = served.serving.route
             if route.prefixes is not None:
                 yield from self._fit(route)
+
+    def _each(self) -> list[Served]:
+        """Each arm of each model, once."""
+        return list(dict.fromkeys(self._models.values()))
 
     def _fit(self, route: ModelRoute) -> Iterator[None]:
         """Let the prefix index expect of each replica as much as its cache has room for, as its guesses come out."""
@@ -294,76 +282,40 @@ class LiveFleet:
                 yield
 
     def _serve(
-        self,
-        name: str,
-        model: Model,
-        prepared: Prepared,
-        engines: Mapping[str, Built],
-        retry: RetrySettings,
-    ) -> _Served:
-        """One model: the one in use, if nothing of it has changed."""
-        settings, prices = prepared.settings, prepared.prices
-        recorded = prepared.bundles[name], model.records
-        old = self._models.get(name)
-        terms: dict[tuple[str, str], Terms] = {}
-        for target in model.targets:
-            section = settings.engines[target.engine]
-            rates = prices.rates(section.price_provider, target.model, target.engine)
-            engine = engines[target.engine].engine
-            terms[target.engine, target.model] = engine, deadlines_of(section), rates, section.gpu_usd_per_hour
-        rates_of = {place: one[2] for place, one in terms.items()}
-        zone = settings.server.zone
-        adapters = {
-            (target.engine, target.model): settings.engines[target.engine].loads_adapters
-            for target in model.targets
-            if target.model in settings.engines[target.engine].adapter_paths
-        }
-        holding = holding_of(model, settings.engines, self._workers)
-        spec = model_spec(name, model, engines, rates_of, retry, self._workers, zone, adapters, holding)
-        same = old is not None and old.spec == spec
-        if old is not None and same and old.terms == terms and old.recorded == recorded:
-            return old
-        before = old.serving.route if old is not None else None
-        route = before if before is not None and same else build_route(spec, self.table, before, self.adapters)
-        upstreams = self._upstreams(name, terms, recorded, spec)
-        return _Served(spec, terms, recorded, Serving(route, upstreams))
+        self, name: str, model: Model, prepared: Prepared, draft: Draft, retry: RetrySettings, into: Models
+    ) -> None:
+        """One model, each of its arms."""
+        plan = prepared.plans.get(name)
+        lines: dict[tuple[Target, ...], Admission] = {}
+        default = self._models.get((name, UNNAMED))
+        for arm, served_by in arms_of(model).items():
+            bundle = prepared.bundles[name] if plan is None else plan.bundles[arm]
+            old = self._models.get((name, arm))
+            if old is None and (name, UNNAMED) not in into:
+                old = default  # of the control what the model without an experiment has learned, and back
+            line = lines.get(served_by.targets)  # arms that would wait for the same replicas wait in one line
+            place = prepared, draft.engines, retry, self.table, self.held
+            served = self._builder.serve(name, arm, served_by, bundle, *place, old, line)
+            lines.setdefault(served_by.targets, served.serving.route.line)
+            into.setdefault((name, UNNAMED), served)
+            into[name, arm] = served
 
-    def _upstreams(
-        self, model: str, terms: Mapping[tuple[str, str], Terms], recorded: Recorded, spec: ModelSpec
-    ) -> Upstreams:
-        asks_load = spec.policy in COSTED
-        takes = {(target.engine, target.model): target.abilities.takes for target in spec.targets}
-        # Made now, so that metrics show a model before its first request, which an alert could not see else.
-        series = {engine: self._metrics.series(model, engine) for engine, _ in terms}
-        bundle, recording = recorded
-        transcripts = None
-        if recording.content:
-            transcripts = Transcripts(self.held, recording.content_bytes, recording.redact or "")
-
-        def make(endpoint: Endpoint) -> Upstream:
-            engine, deadlines, rates, usd_per_hour = terms[endpoint.engine, endpoint.model]
-            meter = self.meters.of(endpoint.state.key, usd_per_hour, clock.monotonic())
-            asks = asks_load and engine.tells_load
-            tally = series[endpoint.engine]
-            upstream = Upstream(endpoint, engine, UNNAMED, deadlines, tally, rates, meter, asks, bundle, transcripts)
-            upstream.translated, upstream.takes = engine.translated or None, takes[endpoint.engine, endpoint.model]
-            return upstream
-
-        return Upstreams(make)
-
-    def _use(self, draft: Draft, models: dict[str, _Served]) -> Iterator[None]:
+    def _use(self, draft: Draft, models: Models) -> Iterator[None]:
         """Publish what was built, then let go of what it does without."""
         prepared = self.prepared
         assert prepared is not None
         before = self._models
         self._engines, self._models = draft.engines, models
-        self._metrics.models = frozenset(models)
+        self._metrics.models = frozenset(prepared.settings.models)
+        self.experiments.use(prepared.plans)
+        for name in prepared.settings.models:
+            models[name, UNNAMED].serving.enrolment = self.experiments.of(name)
         self._publish(
             Snapshot(
                 keyring=prepared.keyring,
                 limits=prepared.settings.limits,
-                fleet=Fleet({name: served.serving.route for name, served in models.items()}),
-                serving={(name, UNNAMED): served.serving for name, served in models.items()},
+                fleet=Fleet({name: models[name, UNNAMED].serving.route for name in prepared.settings.models}),
+                serving={place: served.serving for place, served in models.items()},
                 digest=prepared.digest,
             )
         )
@@ -380,7 +332,7 @@ class LiveFleet:
 
     def _undo(self, draft: Draft) -> None:
         draft.undo()
-        self._metrics.models = frozenset(self._models)
+        self._metrics.models = frozenset(name for name, _ in self._models)
         for name, built in draft.engines.items():
             old = self._engines.get(name)
             for replica in built.ids:

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from engines.pools import Contexts
 from gateway.accounts.keys import keyring_of, keys_of
 from gateway.accounts.prices import PriceBook
-from gateway.fleet.bundles import bundles_of
+from gateway.experiments.plan import Plan
+from gateway.fleet.bundles import bundles_of, plans_of
 from gateway.fleet.specs import priced, trusts_of
 from gateway.identity import Keyring
 from gateway.settings import Loaded, Settings
@@ -26,6 +27,8 @@ class Prepared:
     prices: PriceBook
     bundles: Mapping[str, str]
     """The version of each public model's configuration (`gateway.fleet.bundles`)."""
+    plans: Mapping[str, Plan]
+    """Their experiments."""
 
 
 def prepare(loaded: Loaded, contexts: Contexts, before: Prepared | None) -> Prepared:
@@ -41,7 +44,7 @@ def prepare(loaded: Loaded, contexts: Contexts, before: Prepared | None) -> Prep
         prices = PriceBook(settings.prices, lambda: datetime.now(UTC))
     prices.prepare(priced(settings))
     contexts.prepare(trusts_of(settings))
-    bundles = bundles_of(settings)
+    bundles, plans = bundles_of(settings), plans_of(settings)
     gc.collect(0)  # what reading has left, or the first step on the loop would have to look through it (2 ms)
     keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
-    return Prepared(settings, loaded.digest, keyring, prices, bundles)
+    return Prepared(settings, loaded.digest, keyring, prices, bundles, plans)

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from engines.wire.codec import Egress
     from gateway.accounts.gpu import GpuMeter
     from gateway.accounts.prices import Rates
+    from gateway.experiments.enrolment import Enrolment
     from gateway.relay.transcript import Transcripts
     from gateway.telemetry.metrics import Tally
     from gateway.transforms import NewEventTransform, RequestTransform
+    from routing.experiment import Assignment
 
 UNNAMED: Final = ""
 """The arm of a model without an experiment."""
@@ -44,6 +46,7 @@ class Upstream:
         "endpoint",
         "engine",
         "headers",
+        "instead_of",
         "meter",
         "price_source",
         "rates",
@@ -85,13 +88,18 @@ class Upstream:
         self.bundle = bundle
         self.transcripts = transcripts
         """Where the model keeps content; None where it keeps none."""
+        self.instead_of: tuple[Endpoint, ...] | None = None
+        """The arm's own endpoints, which this one is asked in place of when they are exhausted; None of one of them."""
         self._address: str | None = None
         self.headers = b"x-penstock-engine: %b\r\nx-penstock-replica: %b\r\n" % (
             endpoint.engine.encode(),
             endpoint.replica.encode(),
         )
-        if arm:
-            self.headers += b"x-penstock-arm: %b\r\n" % arm.encode()
+
+    def exhausted(self, now: float) -> bool:
+        """Whether it is asked because none of the arm's own endpoints is there at all, as those of a full one are."""
+        own = self.instead_of
+        return own is not None and not [endpoint for endpoint in own if endpoint.state.available(now)]
 
     @property
     def address(self) -> str:
@@ -125,7 +133,7 @@ class Upstreams:
 class Serving:
     """One arm of one public model: where its requests may go, and what is needed to send them there."""
 
-    __slots__ = ("event_transforms", "request_transforms", "route", "upstreams")
+    __slots__ = ("enrolment", "event_transforms", "request_transforms", "route", "upstreams")
 
     def __init__(
         self,
@@ -139,6 +147,8 @@ class Serving:
         self.upstreams = upstreams
         self.request_transforms = request_transforms
         self.event_transforms = event_transforms
+        self.enrolment: Enrolment | None = None
+        """The model's experiment; None where it has none, and of its arms beside the control."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +159,16 @@ class Snapshot:
     limits: Limits
     fleet: Fleet
     serving: dict[tuple[str, str], Serving]
-    """By public model and arm. Never changed. A model without an experiment has one arm, `UNNAMED`."""
+    """By public model and arm. Never changed. `UNNAMED` is what serves where nobody chooses an arm: the control of an
+    experiment, and all of a model without one."""
     digest: str
+
+    def arm(self, model: str, assignment: Assignment | None) -> Serving | None:
+        """What serves requests of a model that were given this. The control, of an arm that is none any more."""
+        serving = self.serving.get((model, UNNAMED))
+        if assignment is None or serving is None:
+            return serving
+        enrolment = serving.enrolment
+        if enrolment is None or not enrolment.serves(assignment):
+            return serving
+        return self.serving.get((model, assignment.arm), serving)

@@ -10,11 +10,12 @@ from engines.kinds.section import EngineSection
 from engines.model import Deadlines
 from engines.pools import SYSTEM, Trust
 from gateway.accounts.prices import PICO, Rates
+from gateway.fleet.arms import arms_of
 from gateway.fleet.engines import Built
 from gateway.fleet.steps import at_once
 from gateway.settings import Model, Settings
 from gateway.settings.sections.ejection import EjectionSection
-from gateway.settings.sections.models import Target
+from gateway.settings.sections.targets import Target
 from routing.admission import AdmissionSettings
 from routing.breaker import BreakerSettings
 from routing.capabilities import Abilities
@@ -59,7 +60,8 @@ def priced(settings: Settings) -> list[tuple[str, str, str]]:
     return [
         (settings.engines[target.engine].price_provider, target.model, target.engine)
         for model in settings.models.values()
-        for target in model.targets
+        for arm in arms_of(model).values()
+        for target in arm.targets
     ]
 
 

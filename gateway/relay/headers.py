@@ -9,6 +9,7 @@ from gateway.telemetry.time_stamp import milliseconds
 if TYPE_CHECKING:
     from engines.port import Headers
     from gateway.attempt import Attempt
+    from routing.experiment import Assignment
 
 PASSED: Final = frozenset(
     {
@@ -43,9 +44,13 @@ def passed_headers(headers: Headers) -> bytes:
     return block
 
 
-def own_headers(named: bytes, attempt: Attempt | None, attempts: int, overhead_s: float) -> bytes:
-    """The gateway's own, as a block, after the lines that name the request: of the attempt that answers, the last of
-    so many."""
+def own_headers(
+    named: bytes, assignment: Assignment | None, attempt: Attempt | None, attempts: int, overhead_s: float
+) -> bytes:
+    """The gateway's own, as a block, after the lines that name the request: its arm, where it has one, and the attempt
+    that answers, the last of so many."""
+    if assignment is not None:
+        named += b"x-penstock-arm: %b\r\n" % assignment.arm.encode()
     if attempt is None:
         return named
     own = (named, attempt.upstream.headers, attempts, milliseconds(overhead_s))

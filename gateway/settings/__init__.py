@@ -15,20 +15,24 @@ from gateway.settings.mask import masked_yaml
 from gateway.settings.schema import Settings
 from gateway.settings.sections.auth import ApiKey, Auth
 from gateway.settings.sections.breaker import Breaker
+from gateway.settings.sections.experiment import ArmSection, ExperimentSection
 from gateway.settings.sections.health import Health
 from gateway.settings.sections.limits import Limits
-from gateway.settings.sections.models import Model, Policy, Target
+from gateway.settings.sections.models import Model
 from gateway.settings.sections.prices import Price
 from gateway.settings.sections.retry import Retry
 from gateway.settings.sections.server import Server, Tls
 from gateway.settings.sections.store import Store
+from gateway.settings.sections.targets import Policy, Target
 from gateway.settings.sections.telemetry import Otlp, Telemetry
 
 __all__ = [
     "ApiKey",
+    "ArmSection",
     "Auth",
     "Breaker",
     "ConfigError",
+    "ExperimentSection",
     "Health",
     "Limits",
     "Loaded",

@@ -15,6 +15,7 @@ from typing import Any
 from engines.registry import KINDS
 from engines.settings.fields import address, check_host, check_url
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
+from gateway.settings.experiment_checks import arm_targets, check_experiments
 from routing.model import COSTED, LEAST_LOAD
 from routing.pickers import POLICIES
 
@@ -53,6 +54,7 @@ def _check(tree: dict[str, Any], report: Report) -> None:
         if tree.get(section) == {}:
             report((section,), "is empty", "name at least one")
     _models(tree, report)
+    check_experiments(tree, report)
     _order(tree, "health", ("timeout_s", 2), ("interval_s", 5), report)
     _order(tree, "breaker", ("open_s", 5), ("max_open_s", 60), report)
     _order(tree, "retry", ("base_backoff_s", 0.025), ("max_backoff_s", 2), report)
@@ -160,17 +162,24 @@ def _models(tree: dict[str, Any], report: Report) -> None:
             _policy(("models", name), model, report)
             _weighed(("models", name), model, report)
             _recording(("models", name, "records"), model.get("records"), tree, report)
-        targets = model.get("targets") if isinstance(model, dict) else None
-        seen = _Seen(report)
-        for index, target in enumerate(targets if isinstance(targets, list) else []):
-            if not isinstance(target, dict):
-                continue
-            path: Path = ("models", name, "targets", index)
-            engine = target.get("engine")
-            if isinstance(engine, str) and engine not in engines:
-                report((*path, "engine"), "is not an engine of this file", _did_you_mean(engine, engines))
-            elif isinstance(engine, str):
-                seen.add(path, (engine, str(target.get("model", name))), "use weight for a larger share")
+        _targets(("models", name, "targets"), model, name, engines, report)
+        for at, arm in arm_targets(name, model):
+            _targets(at, arm, name, engines, report)
+
+
+def _targets(at: Path, place: Any, name: str, engines: dict[str, Any], report: Report) -> None:
+    """Those of a model, or of an arm of its experiment."""
+    targets = place.get("targets") if isinstance(place, dict) else None
+    seen = _Seen(report)
+    for index, target in enumerate(targets if isinstance(targets, list) else []):
+        if not isinstance(target, dict):
+            continue
+        path: Path = (*at, index)
+        engine = target.get("engine")
+        if isinstance(engine, str) and engine not in engines:
+            report((*path, "engine"), "is not an engine of this file", _did_you_mean(engine, engines))
+        elif isinstance(engine, str):
+            seen.add(path, (engine, str(target.get("model", name))), "use weight for a larger share")
 
 
 def _policy(path: Path, model: dict[str, Any], report: Report) -> None:
@@ -270,7 +279,8 @@ def _number(value: Any) -> bool:
 def targets_of(tree: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every target with its public model name, whatever else the document holds."""
     for name, model in _mapping(tree, "models").items():
-        targets = model.get("targets") if isinstance(model, dict) else None
-        for target in targets if isinstance(targets, list) else []:
-            if isinstance(target, dict):
-                yield name, target
+        for place in (model, *[arm for _, arm in arm_targets(name, model)]):
+            targets = place.get("targets") if isinstance(place, dict) else None
+            for target in targets if isinstance(targets, list) else []:
+                if isinstance(target, dict):
+                    yield name, target

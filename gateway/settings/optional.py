@@ -44,19 +44,28 @@ def with_defaults(tree: dict[str, Any]) -> dict[str, Any]:
     models = tree.get("models")
     if not isinstance(models, dict):
         return tree
-    filled = {}
-    for name, model in models.items():
-        targets = model.get("targets") if isinstance(model, dict) else None
-        if isinstance(targets, list):
-            model = {
-                **model,
-                "targets": [
-                    {"tier": index, "model": name, **target} if isinstance(target, dict) else target
-                    for index, target in enumerate(targets)
-                ],
-            }
-        filled[name] = model
-    return {**tree, "models": filled}
+    return {**tree, "models": {name: _filled(_arms_filled(model, name), name) for name, model in models.items()}}
+
+
+def _filled(place: Any, name: str) -> Any:
+    """A model of this public name, or an arm of its experiment."""
+    targets = place.get("targets") if isinstance(place, dict) else None
+    if not isinstance(targets, list):
+        return place
+    filled = [
+        {"tier": index, "model": name, **target} if isinstance(target, dict) else target
+        for index, target in enumerate(targets)
+    ]
+    return {**place, "targets": filled}
+
+
+def _arms_filled(model: Any, name: str) -> Any:
+    experiment = model.get("experiment") if isinstance(model, dict) else None
+    arms = experiment.get("arms") if isinstance(experiment, dict) else None
+    if not isinstance(arms, dict) or not isinstance(experiment, dict):
+        return model
+    filled = {arm: _filled(section, name) for arm, section in arms.items()}
+    return {**model, "experiment": {**experiment, "arms": filled}}
 
 
 def drop_optional(tree: dict[str, Any], resolved: Resolved) -> Kept:
@@ -97,9 +106,23 @@ def _drop_targets(kept: Kept) -> dict[str, list[str]]:
                 continue
             kept.index[name] = keep
             model = {**model, "targets": [targets[i] for i in keep]}
+        if _on_dropped(model, kept.engines):
+            model = {key: value for key, value in model.items() if key != "experiment"}
+            kept.notices.append(f"model {printable(name, 60)} has no experiment: an arm's engine is left out")
         left[name] = model
     kept.tree["models"] = left
     return lost
+
+
+def _on_dropped(model: Any, engines: set[str]) -> bool:
+    """Whether some arm has a target on one of these: without it, it would be another arm."""
+    experiment = model.get("experiment") if isinstance(model, dict) else None
+    arms = experiment.get("arms") if isinstance(experiment, dict) else None
+    for section in arms.values() if isinstance(arms, dict) else ():
+        targets = section.get("targets") if isinstance(section, dict) else None
+        if isinstance(targets, list) and any(isinstance(one, dict) and _engine(one) in engines for one in targets):
+            return True
+    return False
 
 
 def _engine(target: dict[str, Any]) -> str:

@@ -23,12 +23,12 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import clock
-from gateway.store.asked import answer, wanted_records, wanted_sums
+from gateway.store.asked import QUESTIONS, answer
 from gateway.store.contents.keeper import Item as ContentItem
 from gateway.store.contents.keeper import Keeper
 from gateway.store.contents.table import ContentTable
 from gateway.store.database import Database, DatabaseAway, DatabaseRefused
-from gateway.store.gpu_hours import GpuHour, note
+from gateway.store.gpu_hours import note
 from gateway.store.messages import (
     AskRead,
     AskSpent,
@@ -36,6 +36,7 @@ from gateway.store.messages import (
     Batch,
     Contents,
     FromWriter,
+    GpuHour,
     GpuHours,
     Read,
     Spent,
@@ -46,6 +47,8 @@ from gateway.store.messages import (
 )
 from gateway.store.opening import NEEDS_PSYCOPG, store_url
 from gateway.store.reading import NotWanted
+from gateway.store.releases.messages import ReleasesSynced, SyncReleases
+from gateway.store.releases.table import ReleaseTable
 from gateway.store.spent import spent
 from gateway.store.spill import spilled_bytes
 from gateway.store.writer import Item, Writer
@@ -114,6 +117,8 @@ class Client:
         self._clients = clients
         self._supervisor = supervisor
         self._gone = False
+        self._releases: ReleaseTable | None = None
+        self._releasing = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._stored: deque[int] = deque()
         self.link: PipeLink[FromWriter] = PipeLink(ToWriter, self, supervisor.spawn)
@@ -136,11 +141,15 @@ class Client:
             return self._spent(message.now_s)
         if isinstance(message, AskRead):
             return self._read(message)
+        if isinstance(message, SyncReleases):
+            return self._sync_releases(message)
         raise TypeError(f"{type(message).__name__} asks nothing")
 
     def link_lost(self) -> None:
         self._clients.left()
         self._gone = True
+        if self._releases is not None:
+            self._supervisor.spawn("releases", self._let_go)
 
     async def _note_gpu(self, message: GpuHours) -> None:
         """Until it is stored, or whoever told it is gone."""
@@ -179,6 +188,26 @@ class Client:
         except (DatabaseRefused, SQLAlchemyError) as error:
             return Spent([], str(error))
 
+    async def _sync_releases(self, message: SyncReleases) -> ReleasesSynced:
+        state = await self._state()
+        if state.refused or state.away:
+            return ReleasesSynced(state.refused or state.away)
+        try:
+            async with self._releasing:
+                if self._gone:
+                    return ReleasesSynced("who asked is gone")
+                if self._releases is None:
+                    self._releases = ReleaseTable(self._url)
+                return await asyncio.to_thread(self._releases.sync, message)
+        except (DatabaseAway, DatabaseRefused) as error:
+            return ReleasesSynced(str(error))
+
+    async def _let_go(self) -> None:
+        """Another gateway may decide over releases."""
+        async with self._releasing:
+            if self._releases is not None:
+                await asyncio.to_thread(self._releases.close)
+
     async def _read_files(self) -> None:
         """Wait until what waits in files is in the database, for as long as whoever asks can."""
         until_s = clock.monotonic() + FILES_S
@@ -193,7 +222,7 @@ class Client:
         state = await self._state()
         if state.refused or state.away:
             return Read(away=state.refused or state.away)
-        words = wanted_sums if question.what == "costs" else wanted_records
+        words = QUESTIONS[question.what]
         try:
             with self._writer.courtesy.suspended():
                 return Read(await asyncio.to_thread(answer, self._url, words(question.asked, question.now_s)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from gateway.store.gpu_hours import gpu_report
 from gateway.store.opening import engine_of
 from gateway.store.reading import FAR_MS, NotWanted, Wanted, found
+from gateway.store.releases.reading import WantedDecisions, decisions
 from gateway.store.reports import WantedSums, report
 from gateway.store.times import time_ms
 
@@ -45,7 +46,25 @@ def wanted_sums(asked: Mapping[str, str], now_s: float) -> WantedSums:
     return WantedSums(by, time_ms(asked.get("since") or "30d", now_s), time_ms(until, now_s) if until else FAR_MS)
 
 
-def answer(url: str, wanted: Wanted | WantedSums) -> bytes:
+def wanted_decisions(asked: Mapping[str, str], now_s: float) -> WantedDecisions:
+    """Raises NotWanted."""
+    _known(asked, ("model", "limit"))
+    limit = _whole(asked, "limit", 20)
+    if not 1 <= limit <= MOST_RECORDS:
+        raise NotWanted(f"limit is 1 to {MOST_RECORDS}")
+    return WantedDecisions(asked.get("model"), limit)
+
+
+Question = Wanted | WantedSums | WantedDecisions
+QUESTIONS: Final[Mapping[str, Callable[[Mapping[str, str], float], Question]]] = {
+    "records": wanted_records,
+    "costs": wanted_sums,
+    "decisions": wanted_decisions,
+}
+"""By what is asked for, in words, at this Unix time."""
+
+
+def answer(url: str, wanted: Question) -> bytes:
     """JSON. Blocks; raises NotWanted, and as the database does."""
     engine = engine_of(url, reading=True)
     try:
@@ -53,6 +72,8 @@ def answer(url: str, wanted: Wanted | WantedSums) -> bytes:
             if isinstance(wanted, WantedSums):
                 gpu = gpu_report(connection, wanted.since_ms, wanted.until_ms)
                 document = {"object": "list", "data": report(connection, wanted), "gpu": gpu}
+            elif isinstance(wanted, WantedDecisions):
+                document = {"object": "list", "data": decisions(connection, wanted)}
             else:
                 document = {"object": "list", "data": list(found(connection, wanted))}
     finally:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.store.database import DatabaseAway
+from gateway.store.messages import GpuHour
 from gateway.store.opening import engine_of
 from gateway.store.schema import gpu_hours
 
@@ -25,16 +26,6 @@ _SET = text(
     "WHERE excluded.busy_nanousd >= gpu_hours.busy_nanousd AND excluded.idle_nanousd >= gpu_hours.idle_nanousd"
 )
 """Neither ever falls, so of two that come in the wrong order the later stays."""
-
-
-class GpuHour(msgspec.Struct, array_like=True, frozen=True):
-    """What one engine has cost in one hour, as far as one worker is charged for it."""
-
-    hour: int
-    """Since 1970."""
-    engine: str
-    busy_nanousd: int
-    idle_nanousd: int
 
 
 def note(url: str, run: str, hours: Iterable[GpuHour]) -> None:

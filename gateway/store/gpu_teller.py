@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway import clock
-from gateway.store.gpu_hours import GpuHour
-from gateway.store.messages import GpuHours
+from gateway.store.messages import GpuHour, GpuHours
 from gateway.store.shipping import Shipping
 
 if TYPE_CHECKING:

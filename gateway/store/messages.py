@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.store.releases.messages import ReleasesSynced, SyncReleases
+
 
 class Start(msgspec.Struct):
     """What a writer is to use: its first line of standard input, as JSON."""
@@ -45,13 +47,23 @@ class Contents(msgspec.Struct, tag="contents"):
     count: int
 
 
+class GpuHour(msgspec.Struct, array_like=True, frozen=True):
+    """What one engine has cost in one hour, as far as one worker is charged for it."""
+
+    hour: int
+    """Since 1970."""
+    engine: str
+    busy_nanousd: int
+    idle_nanousd: int
+
+
 class GpuHours(msgspec.Struct, tag="gpu_hours"):
     """What own engines have cost by the hour, as far as one worker is charged for it; as `Batch` otherwise."""
 
     run: str
     number: int
     slices: list[bytes]
-    """Each is msgpack of a list of `gateway.store.gpu_hours.GpuHour`."""
+    """Each is msgpack of a list of `GpuHour`."""
     count: int
 
 
@@ -110,7 +122,7 @@ class AskRead(msgspec.Struct, tag="ask_read"):
     """Asks for `Read`."""
 
     what: str
-    """`records` or `costs`."""
+    """`records`, `costs` or `decisions`."""
     asked: dict[str, str]
     """The words of the query (`gateway.store.asked`)."""
     now_s: float
@@ -127,5 +139,5 @@ class Read(msgspec.Struct, tag="read"):
     """Why there is no answer now."""
 
 
-ToWriter = Batch | Contents | GpuHours | AskState | AskSpent | AskRead
-FromWriter = Stored | State | Spent | Read
+ToWriter = Batch | Contents | GpuHours | AskState | AskSpent | AskRead | SyncReleases
+FromWriter = Stored | State | Spent | Read | ReleasesSynced

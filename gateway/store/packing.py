@@ -14,21 +14,23 @@ _CHAT: Final = "chatcmpl-"
 def pack(text: str) -> bytes | None:
     """None for an empty text."""
     size = len(text)
-    kind = b""
     if size == 36:
         kind, digits = UUID, text.replace("-", "")
-    elif size == 32:
-        kind, digits = HEX, text
+        like = text[8:24:5] == "----"
     elif size == 41:
-        kind, digits = CHAT, text[len(_CHAT) :]
-    if kind:
+        kind, digits = CHAT, text[9:]
+        like = text.startswith(_CHAT)
+    else:
+        kind, digits = HEX, text
+        like = size == 32
+    if like and len(digits) == 32:
         try:
-            packed = kind + bytes.fromhex(digits)
+            packed = bytes.fromhex(digits)
         except ValueError:
             pass
         else:
-            if unpack(packed) == text:  # it may have upper-case digits, or blanks and hyphens elsewhere
-                return packed
+            if packed.hex() == digits:  # it may have upper-case digits or blanks
+                return kind + packed
     return TEXT + text.encode("utf-8", "replace") if text else None
 
 

@@ -33,6 +33,7 @@ from gateway.store.messages import (
     State,
     ToWriter,
 )
+from gateway.store.releases.messages import ReleasesSynced, SyncReleases
 from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.contents import CONTENTS_DROPPED, CONTENTS_STORED
@@ -149,6 +150,15 @@ class StoreProcess:
             return await self._link.ask(question, Read, timeout_s=READ_S, bulk=True)
         except (LinkError, TimeoutError) as error:
             return Read(away=str(error))
+
+    async def sync_releases(self, question: SyncReleases) -> ReleasesSynced:
+        """Store what changed of releases, and tell how they are; one that is `away` has stored nothing."""
+        if self._link is None:
+            return ReleasesSynced("its writer is being started")
+        try:
+            return await self._link.ask(question, ReleasesSynced, timeout_s=ASK_S, bulk=True)
+        except (LinkError, TimeoutError) as error:
+            return ReleasesSynced(str(error) or "its writer does not answer")
 
     async def stop(self) -> None:
         """End it, once it has written what came."""

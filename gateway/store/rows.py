@@ -26,27 +26,17 @@ Row = tuple[Any, ...]
 Cells = dict[tuple[int, ...], list[int]]
 
 
-def _count(tokens: int | None) -> int | None:
-    """Of tokens of an optional kind: none are not kept."""
-    if not tokens:
-        return None
-    return min(MOST, tokens)
-
-
-def _us(ms: float | None) -> int | None:
-    return None if ms is None else int(ms * 1e3 + 0.5)
-
-
 def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
     """`codes` has the number of each string. Raises ValueError for a record whose id is none."""
     record_id = record.record_id
     identity = bytes.fromhex(record_id)
     if len(identity) != 16:
         raise ValueError("a record id has 32 hex digits")
-    cost_usd = record.cost_usd
-    request_id = record.request_id
+    request_id, trace_id, response_id = record.request_id, record.trace_id, record.response_id
+    ttft_ms, tpot_ms = record.ttft_ms, record.tpot_ms
+    overhead_ms, queue_ms = record.overhead_ms, record.queue_ms
     input_tokens, output_tokens = record.input_tokens, record.output_tokens
-    tries = record.tries
+    cost_usd, tries = record.cost_usd, record.tries
     return (
         identity,
         record.status,
@@ -69,26 +59,31 @@ def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
         codes[record.system_fingerprint],
         codes[record.bundle],
         None if request_id == record_id else pack(request_id),
-        pack(record.trace_id) if record.trace_id else None,
-        pack(record.response_id),
-        _us(record.duration_ms),
-        _us(record.ttft_ms),
-        _us(record.tpot_ms),
-        _us(record.overhead_ms),
-        _us(record.queue_ms),
+        pack(trace_id) if trace_id else None,
+        pack(response_id) if response_id else None,
+        int(record.duration_ms * 1e3 + 0.5),
+        None if ttft_ms is None else int(ttft_ms * 1e3 + 0.5),
+        None if tpot_ms is None else int(tpot_ms * 1e3 + 0.5),
+        None if overhead_ms is None else int(overhead_ms * 1e3 + 0.5),
+        None if queue_ms is None else int(queue_ms * 1e3 + 0.5),
         input_tokens if input_tokens is None or input_tokens < MOST else MOST,
         output_tokens if output_tokens is None or output_tokens < MOST else MOST,
-        _count(record.cached_tokens),
-        _count(record.cache_write_tokens),
-        _count(record.reasoning_tokens),
+        # Of an optional kind, none are not kept.
+        _most(record.cached_tokens) if record.cached_tokens else None,
+        _most(record.cache_write_tokens) if record.cache_write_tokens else None,
+        _most(record.reasoning_tokens) if record.reasoning_tokens else None,
         None if cost_usd is None else int(cost_usd * 1e9 + 0.5) if cost_usd < MOST_USD else MOST,
-        _count(record.input_audio_tokens),
-        _count(record.input_image_tokens),
-        _count(record.output_audio_tokens),
-        _count(record.output_image_tokens),
-        _count(record.cache_write_1h_tokens),
+        _most(record.input_audio_tokens) if record.input_audio_tokens else None,
+        _most(record.input_image_tokens) if record.input_image_tokens else None,
+        _most(record.output_audio_tokens) if record.output_audio_tokens else None,
+        _most(record.output_image_tokens) if record.output_image_tokens else None,
+        _most(record.cache_write_1h_tokens) if record.cache_write_1h_tokens else None,
         msgspec.json.encode(tries) if tries is not None and len(tries) > 1 else None,
     )
+
+
+def _most(tokens: int) -> int:
+    return min(MOST, tokens)
 
 
 def sums(rows: Sequence[Row], estimated: int) -> tuple[Cells, Cells]:

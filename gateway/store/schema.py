@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Of this schema: the number of its newest migration."""
 
 metadata = MetaData()
@@ -136,6 +136,55 @@ gpu_hours = Table(
     sqlite_with_rowid=False,
 )
 """What own engines cost by the Unix hour (`gateway.store.gpu_hours`), for each worker process."""
+
+_RELEASE: Final = (("experiment", String(32)), ("arm", String(128)))
+"""An arm that is not the control, of an experiment by its identity."""
+
+releases = Table(
+    "releases",
+    metadata,
+    *(Column(name, kind, primary_key=True) for name, kind in _RELEASE),
+    Column("model", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("ramp", LargeBinary, nullable=False),
+)
+"""Where each ramp is (`routing.gate.rollout`, as msgpack); `version` grows with each change, so that of two who would
+change it at once one is told to look again."""
+
+release_evidence = Table(
+    "release_evidence",
+    metadata,
+    *(Column(name, kind, primary_key=True) for name, kind in _RELEASE),
+    Column("round", Integer, nullable=False),
+    Column("evidence", LargeBinary, nullable=False),
+)
+"""As it was some seconds ago (`routing.gate.gate`, as msgpack)."""
+
+release_decisions = Table(
+    "release_decisions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False),
+    *(Column(name, kind, nullable=False) for name, kind in _RELEASE),
+    Column("model", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("share_before", Float, nullable=False),
+    Column("share_after", Float, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("acted_by", String, nullable=False),
+    Column("numbers", LargeBinary, nullable=False),
+)
+"""What was done, why, and by whose key; `numbers` is JSON."""
+
+release_observations = Table(
+    "release_observations",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("observations", LargeBinary, nullable=False),
+)
+"""What gateways that do not decide tell the one that does; it takes them out."""
 
 runs = Table(
     "runs",

@@ -1,9 +1,10 @@
 """The way of a worker's batches to the writer: each is kept until the writer has it for good.
 
-Law: no request waits for the store. A few batches at a time are on their way; a writer that is gone is sent again what
-it has not confirmed, once it is back. What has waited for `PATIENCE_S`, or is more than `SPILL_BYTES`, goes to a file,
-which the writer reads later; with the disk full too, records are dropped beyond `HOLD_BYTES`, and counted. A batch that
-comes twice is stored once, because records have ids.
+Law: no request waits for the store. What the writer takes slowly waits in its memory and here, up to `WINDOW_BYTES`;
+one that is gone is sent again what it has not confirmed, once it is back. Beyond that, and what has waited `PATIENCE_S`
+for one that is not there, goes to a file, which the writer reads later: that costs both sides more than waiting does.
+With the disk full too, records are dropped beyond `HOLD_BYTES`, and counted. A batch that comes twice is stored once,
+because records have ids.
 """
 
 from __future__ import annotations
@@ -25,14 +26,20 @@ from gateway.workers.link import PipeLink, Spawn
 
 EVERY_S = 0.05
 """How long a record waits for others: with the worker's batch, what a kill may cost."""
-WINDOW = 64
-"""Batches on their way at once. All that is held, sent at once to a writer that came back, holds the loop for 2 ms."""
+WINDOW_BYTES = 20 * 1024 * 1024
+"""On their way at once. A core that is busy with nothing but requests makes as much in some four seconds, and the
+writer has none of it until then (`gateway.store.courtesy`)."""
+LINK_BYTES = 1024 * 1024
+"""Of these in the link, unread: all that is held, sent at once to a writer that came back, would hold the loop."""
 PATIENCE_S = 2.0
-SPILL_BYTES = 4 * 1024 * 1024
+SILENCE_S = 60.0
+"""A writer that is there and has not confirmed a batch for so long hangs, or had no room for it."""
+SPILL_BYTES = 2 * 1024 * 1024
+"""Beyond what is on its way."""
 STEP_BATCHES = 2
 PAUSE_S = 0.002
 HOLD_BYTES = 32 * 1024 * 1024
-"""About 60,000 records."""
+"""About 90,000 records."""
 
 Parcel = Batch | Contents | GpuHours
 
@@ -58,20 +65,25 @@ class Shipping:
         spawn: Spawn,
         *,
         patience_s: float = PATIENCE_S,
+        silence_s: float = SILENCE_S,
+        window_bytes: int = WINDOW_BYTES,
         spill_bytes: int = SPILL_BYTES,
         hold_bytes: int = HOLD_BYTES,
         spill: Spill | None = None,
         sleep: Callable[[float], None] = time.sleep,
         kind: type[Parcel] = Batch,
-        window: int = WINDOW,
+        window: int | None = None,
         spills: bool = True,
     ) -> None:
         """`socket` is the path at which the writer listens; what it does not take goes to a file below `data_dir`.
-        `kind` is what is sent; unless it `spills`, what the writer does not take waits in memory."""
+        `kind` is what is sent, no more than `window` of them at once; unless it `spills`, what the writer does not take
+        waits in memory."""
         self._run = run
         self._socket = socket
         self._spawn = spawn
         self._patience_s = patience_s
+        self._silence_s = silence_s
+        self._window_bytes = window_bytes
         self._spill_bytes = spill_bytes
         self._hold_bytes = hold_bytes
         self._spill = spill or Spill(data_dir, run)
@@ -79,11 +91,13 @@ class Shipping:
         self._kind = kind
         self._window = window
         self._spills = spills
-        self._spilling = False
+        self._writing: list[_Kept] = []
+        """What a thread is putting into a file."""
         self._failing = False
         self._number = 0
         self._unsent: deque[_Kept] = deque()
         self._sent: dict[int, _Kept] = {}
+        self._sent_bytes = 0
         self._link: PipeLink[ToWriter] | None = None
         self._confirmed = False
         """Whether the writer has confirmed anything since something was spilled."""
@@ -94,7 +108,7 @@ class Shipping:
     @property
     def kept(self) -> int:
         """Batches that the writer has not confirmed."""
-        return len(self._sent) + len(self._unsent)
+        return len(self._sent) + len(self._unsent) + len(self._writing)
 
     def take(self, slices: list[bytes], count: int) -> None:
         """Send so many encoded records. Never blocks."""
@@ -112,9 +126,10 @@ class Shipping:
         """Connect if need be, and spill what has waited too long; run it each `EVERY_S`."""
         if self._link is None:
             await self._connect()
-        if self._overdue():
-            await self._write_down()
-        elif self._spill.open and not self._spilling and (self._confirmed or not self.kept):
+        else:
+            self._send(self._link)
+        await self._spill_if_due()
+        if self._spill.open and not self._writing and (self._confirmed or not self.kept):
             await asyncio.to_thread(self._spill.close)
 
     async def close(self, timeout_s: float) -> None:
@@ -123,6 +138,10 @@ class Shipping:
         while self.kept and clock.monotonic() < until:
             if self._link is None:
                 await self._connect()
+            else:
+                self._send(self._link)
+            await asyncio.sleep(0.01)
+        while self._writing:  # noqa: ASYNC110 - once, at the end
             await asyncio.sleep(0.01)
         if self.kept:
             if self._spills:
@@ -140,6 +159,7 @@ class Shipping:
                 kept = self._sent.pop(number, None)
                 if kept is not None:
                     self.held_bytes -= kept.size_bytes
+                    self._sent_bytes -= kept.size_bytes
                     self._confirmed = True
             if self._link is not None:
                 self._send(self._link)
@@ -151,6 +171,7 @@ class Shipping:
         self._link = None
         self._unsent.extendleft(reversed(self._sent.values()))
         self._sent.clear()
+        self._sent_bytes = 0
 
     # -- the way -------------------------------------------------------------------------------------------------------
 
@@ -164,40 +185,52 @@ class Shipping:
         self._send(link)
 
     def _send(self, link: PipeLink[ToWriter]) -> None:
-        while self._unsent and len(self._sent) < self._window:
+        window = self._window
+        while (
+            self._unsent
+            and self._sent_bytes < self._window_bytes
+            and (window is None or len(self._sent) < window)
+            and link.unsent_bytes < LINK_BYTES
+        ):
             kept = self._unsent.popleft()
             self._sent[kept.batch.number] = kept
+            self._sent_bytes += kept.size_bytes
             if not link.tell(kept.batch, bulk=True):
                 return  # it is closing, and `link_lost` follows
 
-    def _overdue(self) -> bool:
-        if not self.kept or self._spilling or not self._spills:
-            return False
-        oldest = next(iter(self._sent.values())) if self._sent else self._unsent[0]
-        return (
-            clock.monotonic() - oldest.since_s > self._patience_s
-            or sum(kept.size_bytes for kept in self._unsent) > self._spill_bytes
-        )
+    async def _spill_if_due(self) -> None:
+        if not self._spills or self._writing:
+            return
+        now_s = clock.monotonic()
+        if self._sent and now_s - next(iter(self._sent.values())).since_s > self._silence_s:
+            await self._write_down()
+        elif self._unsent and (
+            (self._link is None and now_s - self._unsent[0].since_s > self._patience_s)
+            or self.held_bytes > self._window_bytes + self._spill_bytes
+        ):
+            await self._write_down(sent_too=False)
 
-    async def _write_down(self) -> None:
-        """Put all that is kept into a file. What the writer confirms meanwhile, or had all along, is there twice."""
-        taken = [*self._sent.values(), *self._unsent]
-        self._spilling, self._confirmed = True, False
+    async def _write_down(self, *, sent_too: bool = True) -> None:
+        """Put what is kept into a file. What the writer had all along, or confirms later, is there twice."""
+        sent = list(self._sent.values()) if sent_too else []
+        if sent_too:
+            self._sent.clear()
+            self._sent_bytes = 0
+        self._writing = [*sent, *self._unsent]
+        self._unsent.clear()
+        self._confirmed = False
         try:
-            await asyncio.to_thread(_append, self._spill, [kept.batch for kept in taken], self._sleep)
+            await asyncio.to_thread(_append, self._spill, [kept.batch for kept in self._writing], self._sleep)
         except OSError as error:
             if not self._failing:
                 self._failing = True
                 log.error("records_not_spilled", why=error.strerror or str(error))
-            return
+            self._unsent.extendleft(reversed(self._writing))
+        else:
+            self._failing = False
+            self.held_bytes -= sum(kept.size_bytes for kept in self._writing)
         finally:
-            self._spilling = False
-        self._failing = False
-        numbers = {kept.batch.number for kept in taken}
-        self._unsent = deque(kept for kept in self._unsent if kept.batch.number not in numbers)
-        for number in numbers:
-            self._sent.pop(number, None)
-        self.held_bytes = sum(kept.size_bytes for kept in (*self._sent.values(), *self._unsent))
+            self._writing = []
 
 
 def _append(spill: Spill, batches: list[Parcel], sleep: Callable[[float], None]) -> None:

@@ -50,6 +50,10 @@ _END_RUN: Final = (
 )
 
 
+class _SomeAreHere(Exception):
+    """Records of a batch are in the table already."""
+
+
 class Sqlite:
     """See `gateway.store.database.Database`."""
 
@@ -67,7 +71,10 @@ class Sqlite:
         self._codes = Codes(self._find)
 
     def insert(self, batches: Sequence[Records]) -> int:
-        return self._in_one(lambda: self._insert(batches))
+        try:
+            return self._in_one(lambda: self._insert(batches))
+        except _SomeAreHere:
+            return self._in_one(lambda: self._insert_unknown(batches))
 
     def end_run(self, run: str, settled: int, now_ms: int) -> int:
         def ended() -> int:
@@ -104,26 +111,32 @@ class Sqlite:
         return done
 
     def _insert(self, batches: Sequence[Records]) -> int:
-        codes = self._codes
-        rows = [row_of(record, codes) for batch in batches for record in batch.records]
-        per_run = [(batch.run, len(batch.records)) for batch in batches]
-        execute = self._connection.exec_driver_sql
-        save = self._connection.begin_nested()
-        if execute(_INSERT, rows).rowcount == len(rows):  # exact, of `executemany` too
-            save.commit()
-        else:
-            save.rollback()  # some are here already: their sums must not count again
-            new = self._unknown(rows)
-            per_run = _new_of_runs(batches, set(new))
+        rows = self._rows(batches)
+        # Without a savepoint, which would cost each record a microsecond for what is rare.
+        if self._connection.exec_driver_sql(_INSERT, rows).rowcount != len(rows):  # exact, of `executemany` too
+            raise _SomeAreHere
+        self._add_up(rows, [(batch.run, len(batch.records)) for batch in batches])
+        return len(rows)
+
+    def _insert_unknown(self, batches: Sequence[Records]) -> int:
+        """The same of records of which some are here: their sums must not count again."""
+        new = self._unknown(self._rows(batches))
+        if new:
             rows = list(new.values())
-            if not rows:
-                return 0
-            execute(_INSERT, rows)
-        by_hour, by_day = sums(rows, codes["estimated"])
+            self._connection.exec_driver_sql(_INSERT, rows)
+            self._add_up(rows, _new_of_runs(batches, set(new)))
+        return len(new)
+
+    def _rows(self, batches: Sequence[Records]) -> list[Row]:
+        codes = self._codes
+        return [row_of(record, codes) for batch in batches for record in batch.records]
+
+    def _add_up(self, rows: list[Row], per_run: list[tuple[str, int]]) -> None:
+        execute = self._connection.exec_driver_sql
+        by_hour, by_day = sums(rows, self._codes["estimated"])
         execute(_ADD_HOURLY, _flat(by_hour))
         execute(_ADD_DAILY_KEYS, _flat(by_day))
         execute(_ADD_RUN, per_run)
-        return len(rows)
 
     def _unknown(self, rows: list[Row]) -> dict[bytes, Row]:
         """Those whose id is not in the table, each once, by id."""

@@ -124,9 +124,6 @@ class Call:
     def session(self) -> str:
         return self.arrival.session
 
-    def unit(self) -> str:
-        return self.arrival.tenant
-
     def needs(self) -> Needs:
         return NO_NEEDS
 

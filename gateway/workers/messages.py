@@ -16,6 +16,7 @@ from gateway.responses.homes import Home
 from gateway.settings.sealed import Sealed
 from gateway.telemetry.metrics import Sample, Series
 from gateway.workers.demand import AskDemand, Demand, EngineStarts, Woken
+from routing.gate.observation import Assigned, Settled
 
 
 class Configure(msgspec.Struct, tag="configure"):
@@ -28,6 +29,8 @@ class Configure(msgspec.Struct, tag="configure"):
     drains."""
     store: str = ""
     """The socket at which records are taken; empty where none are kept."""
+    shares: dict[str, dict[str, float]] = {}
+    """By experiment and arm, where something else than the text has the last word; see `ArmShares`."""
 
 
 class MembersChanged(msgspec.Struct, tag="members_changed"):
@@ -299,6 +302,21 @@ class ResponseHome(msgspec.Struct, tag="response_home"):
     home: Home | None
 
 
+class Observed(msgspec.Struct, tag="observed"):
+    """What this worker has seen of the requests of experiments, in the order that it saw each kind."""
+
+    assigned: list[Assigned]
+    settled: list[Settled]
+
+
+class ArmShares(msgspec.Struct, tag="arm_shares"):
+    """From now on the arms of this experiment have these parts of its units; the control has the rest."""
+
+    experiment: str
+    """Its identity."""
+    shares: dict[str, float]
+
+
 class Cover(msgspec.Struct, tag="cover"):
     """The worker of a seat is gone: accept its connections too; or it is there again."""
 
@@ -329,6 +347,7 @@ ToWorker = (
     | ResponseHome
     | Drain
     | Reopen
+    | ArmShares
     | Cover
 )
 ToPlane = (
@@ -349,4 +368,5 @@ ToPlane = (
     | ResponseKept
     | Drained
     | Explained
+    | Observed
 )

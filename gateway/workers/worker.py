@@ -22,6 +22,7 @@ from gateway.adapters import Adapters
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
 from gateway.errand import Errand
+from gateway.experiments.observing import Observing
 from gateway.explanation.explainer import Explainer
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.ejecting import EVERY_S as EJECTING_EVERY_S
@@ -46,17 +47,21 @@ from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.metrics.families.spending import GPU_COST
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers import descriptors
-from gateway.workers.burden import Burden
+from gateway.workers.administering import Administering
+from gateway.workers.burden import demand_of
 from gateway.workers.changes import Changes
 from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
 from gateway.workers.counting import Counting
 from gateway.workers.demand import AskDemand, EngineStarts
 from gateway.workers.link import Link
+from gateway.workers.load_telling import EVERY_S as LOAD_EVERY_S
+from gateway.workers.load_telling import LoadTelling
 from gateway.workers.messages import (
     AccessToken,
     AdaptersHeld,
     AdminAnswer,
     AdminRequest,
+    ArmShares,
     AskCounters,
     CachesChanged,
     CachesFollowed,
@@ -78,7 +83,7 @@ from gateway.workers.messages import (
 )
 from gateway.workers.others import Others
 from gateway.workers.prefix_exchange import PrefixExchange
-from gateway.workers.questions import LinkFull, LinkLost
+from gateway.workers.questions import LinkLost
 from gateway.workers.reception import Reception
 from gateway.workers.scrapes import Scrapes
 from gateway.workers.sinks import Sinks
@@ -89,10 +94,6 @@ if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
 
 FLUSH_S = 0.15
-LOAD_S = 0.02
-ADMIN_TIMEOUT_S = 30.0
-ADMIN_AT_ONCE = 16
-"""Each holds at most 1 MiB of a request and 8 of an answer."""
 PRICE_REFRESH_S = 60.0
 
 log = structlog.get_logger()
@@ -118,7 +119,6 @@ class Worker:
         )
         notes = self._prefixes.news if workers > 1 else None, self._prefixes.samples
         self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, notes=notes)
-        self._burden = Burden(lambda: self.fleet, self.metrics.tallies, lambda message: self._tell(message, bulk=True))
         self._wakes = Wakes(lambda message: self._tell(message, bulk=False))
         self._others = Others(lambda: self._link)
         self._adapters = Adapters(lambda: self.fleet.adapters, self._others, supervisor.spawn, lambda: self.fleet.held)
@@ -126,16 +126,18 @@ class Worker:
         """The configuration in use as it came, so that the next is made of what has changed."""
         self._ids = RecordIds()
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
+        self._accounting.observing = Observing(lambda message: self._tell(message, bulk=True), self.metrics)
         self.fleet.held = self._accounting.held
         self._explainer = Explainer(TimeStamper().format)
         self._sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run, self._gpu_spent)
         self._keyring = Keyring()
         self._written_keyring = self._keyring
         """That of the configuration; keys may have been told since."""
-        self._administering = 0
+        self._administering = Administering()
         self._reception = Reception(control_app(self), self._accounting, supervisor.spawn)
         self._connections = self._reception.clients
         self._servers: list[Listener] = []
+        self._load = LoadTelling(lambda: self.fleet.table, lambda message: self._tell(message, bulk=True))
         self._listening = False
         self._certificate: Certificate | None = None
         self.drained = asyncio.Event()
@@ -173,6 +175,8 @@ class Worker:
                 self._reception.starts(self._wakes.told(message.starts, clock.monotonic()))
             case AdaptersHeld():
                 self._adapters.told(message)
+            case ArmShares():
+                self.fleet.experiments.set_shares(message.experiment, message.shares)
             case ExpositionPart():
                 self._scrapes.told(message)
             case Reopen():
@@ -191,7 +195,7 @@ class Worker:
             case AskCounters():
                 return await self._counting.answer()
             case AskDemand():
-                return self._burden.demand(message, clock.monotonic())
+                return demand_of(message, self.fleet, self.metrics.tallies(), clock.monotonic())
             case AskRouting():
                 return self._explain(message)
             case RenewCertificate():
@@ -238,6 +242,7 @@ class Worker:
             prepared = await asyncio.to_thread(prepare, loaded, fleet.pools.contexts, fleet.prepared)
             if fleet.prepared is None:
                 self._sinks.open(settings, message.store)
+            fleet.experiments.tell(message.shares.items())
             await in_slices(fleet.configure(prepared, message.members))
         except (ConfigError, ValueError, OSError) as error:
             return str(error) or type(error).__name__
@@ -284,7 +289,7 @@ class Worker:
         self._supervisor.loop("descriptors", lambda: descriptors.look(self.metrics), descriptors.EVERY_S)
         self._supervisor.loop("prices", self._refresh_prices, PRICE_REFRESH_S, at_once=False)
         if self._workers > 1:
-            self._supervisor.loop("load_exchange", self._burden.tell, LOAD_S)
+            self._supervisor.loop("load_exchange", self._load.tell, LOAD_EVERY_S)
             self._supervisor.loop("counters", self._counting.tell, COUNTERS_EVERY_S)
 
     async def accept(self, sock: socket.socket) -> Listener:
@@ -379,13 +384,7 @@ class Worker:
 
     async def administer(self, request: AdminRequest) -> AdminAnswer:
         """What the control plane's admin API answers. Raises TimeoutError or LinkError without an answer."""
-        if self._link is None or self._administering >= ADMIN_AT_ONCE:
-            raise LinkFull("too many admin requests at once")
-        self._administering += 1
-        try:
-            return await self._link.ask(request, AdminAnswer, timeout_s=ADMIN_TIMEOUT_S, bulk=True)
-        finally:
-            self._administering -= 1
+        return await self._administering.ask(self._link, request)
 
     async def _flush(self) -> None:
         self._sinks.flush()

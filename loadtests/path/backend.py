@@ -1,10 +1,10 @@
 """An engine that answers at once and always the same, so that whatever is in front of it is what gets measured.
 
 `POST` of a chat completion is answered plain (about 600 bytes) or as a stream of a role chunk, 100 content chunks,
-a finish chunk, a usage chunk when asked, and `[DONE]`, in the bytes and headers vLLM on uvicorn sends. All streams
-advance together, one chunk each per turn of the event loop, as an engine's step does; so each chunk is its own segment
-while the reader keeps up. A prompt with the word `hold-open` gets one chunk and then one more every HOLD_S seconds
-until the client leaves.
+a finish chunk, a usage chunk when asked, and `[DONE]`, in the bytes and headers vLLM on uvicorn sends; one of
+`/v1/messages` with the same content in Anthropic's format. All streams advance together, one chunk each per turn of the
+event loop, as an engine's step does; so each chunk is its own segment while the reader keeps up. A prompt with the word
+`hold-open` gets one chunk and then one more every HOLD_S seconds until the client leaves.
 
 Replies are bytes made once, and no header is looked at. Nothing in front of it may be faster, or its figures mean
 nothing.
@@ -91,6 +91,35 @@ def stream_writes(include_usage: bool) -> list[bytes]:
     return [first, *(_framed(_delta({"content": f" token{n:02d}"})) for n in range(CHUNKS)), tail]
 
 
+def _message(content: list[dict[str, str]], usage: dict[str, int], stop: str | None) -> dict[str, object]:
+    head = {"id": "msg_01XFDUDYJgAACzvnptvVoYEL", "type": "message", "role": "assistant", "model": MODEL}
+    return head | {"content": content, "stop_reason": stop, "stop_sequence": None, "usage": usage}
+
+
+def message_body() -> bytes:
+    """What a plain request gets in Anthropic's format."""
+    usage = {"input_tokens": USAGE["prompt_tokens"] or 0, "output_tokens": CHUNKS}
+    return _json(_message([{"type": "text", "text": CONTENT}], usage, "end_turn"))
+
+
+def message_writes() -> list[bytes]:
+    """The writes of one stream in Anthropic's format: as many as of one in OpenAI's, with the same content."""
+
+    def event(kind: str, **more: object) -> bytes:
+        return _framed(f"event: {kind}\ndata: ".encode() + _json({"type": kind} | more) + b"\n\n")
+
+    head = b"HTTP/1.1 200 OK\r\n" + _DATE
+    head += b"content-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
+    begun = {"input_tokens": USAGE["prompt_tokens"] or 0, "output_tokens": 1}
+    first = event("message_start", message=_message([], begun, None))
+    first += event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+    tail = event("content_block_stop", index=0)
+    ended = {"stop_reason": "end_turn", "stop_sequence": None}
+    tail += event("message_delta", delta=ended, usage={"output_tokens": CHUNKS}) + event("message_stop") + b"0\r\n\r\n"
+    texts = [{"type": "text_delta", "text": f" token{n:02d}"} for n in range(CHUNKS)]
+    return [head + first, *(event("content_block_delta", index=0, delta=text) for text in texts), tail]
+
+
 _MODELS = {
     "object": "list",
     "data": [{"id": MODEL, "object": "model", "created": _CREATED, "owned_by": "vllm", "max_model_len": 32768}],
@@ -119,6 +148,8 @@ GET = {
 NOT_FOUND = reply("404 Not Found", _JSON, b'{"detail":"Not Found"}')
 PLAIN = reply("200 OK", _JSON, plain_body())
 STREAM = stream_writes(include_usage=False)
+MESSAGE = reply("200 OK", _JSON, message_body())
+MESSAGE_STREAM = message_writes()
 STREAM_WITH_USAGE = stream_writes(include_usage=True)
 
 
@@ -193,15 +224,20 @@ class Connection(asyncio.Protocol):
         if not body:
             self.transport.write(GET.get(self.url, NOT_FOUND))
         elif b'"stream":true' not in body and b'"stream": true' not in body:
-            self.transport.write(PLAIN)
+            self.transport.write(MESSAGE if self.url == b"/v1/messages" else PLAIN)
+        elif self.url == b"/v1/messages":
+            self._begin(MESSAGE_STREAM)
         elif b"hold-open" in body:
             self.transport.write(STREAM[0])
             self._hold()
         else:
             usage = b'"include_usage":true' in body or b'"include_usage": true' in body
-            self.writes = STREAM_WITH_USAGE if usage else STREAM
-            self.next_write = 0
-            self.steps.add(self)
+            self._begin(STREAM_WITH_USAGE if usage else STREAM)
+
+    def _begin(self, writes: list[bytes]) -> None:
+        self.writes = writes
+        self.next_write = 0
+        self.steps.add(self)
 
     def advance(self) -> bool:
         """Send the next write; False when that was the last, or the client has left."""

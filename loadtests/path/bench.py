@@ -2,8 +2,8 @@
 
 The gateway, with all its processes, has one core; wrk and a backend that always answers the same have the others.
 Rounds go A B C A B C, so that a slow minute of the machine hits all alike, and medians are printed. CPU is the
-gateway's own processes, from /proc. Each gateway must answer right before it is measured, and a round with one error
-makes its row invalid.
+gateway's own processes, from /proc, with the one that writes records apart. Each gateway must answer right before it is
+measured, and a round with one error makes its row invalid.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 from loadtests.path import check, table, tail, wrk
 from loadtests.path.options import parse_options
 from loadtests.path.stage import HOLD_S, BenchError, Gateway, Stage
+from loadtests.path.table import Cpu
 from loadtests.peers import commands
 from loadtests.processes import proc
 from loadtests.processes.launched import Launched, on_cores
@@ -40,18 +41,18 @@ SETTLED = 0.03
 MOST_SETTLING_S = 25.0
 
 
-def at_rest_s(cpu_s: Callable[[], float | None], sleep: Callable[[float], None] = time.sleep) -> float | None:
-    """CPU seconds of a gateway once it does nothing any more: what it put off (records that wait for a file to be read)
-    is part of its round, and must not be part of the next one's."""
-    before = cpu_s()
+def at_rest(cpu: Callable[[], Cpu | None], sleep: Callable[[float], None] = time.sleep) -> Cpu | None:
+    """CPU of a gateway once it does nothing any more: what it put off (records that wait for a file to be read) is part
+    of its round, and must not be part of the next one's."""
+    before = cpu()
     if before is None:
         return None
     for _ in range(int(MOST_SETTLING_S / SETTLE_S)):
         sleep(SETTLE_S)
-        after = cpu_s()
+        after = cpu()
         if after is None:
             return None
-        if after - before < SETTLED * SETTLE_S:
+        if after.since(before).all_s < SETTLED * SETTLE_S:
             return after
         before = after
     return before
@@ -71,21 +72,21 @@ class Bench:
 
     def _round(self, gateway: Gateway, stream: bool, connections: int, duration_s: float) -> table.Round | None:
         assert gateway.size is not None
-        before, foreign = gateway.cpu_s(), self._foreign_s(gateway)
+        before, foreign = gateway.cpu(), self._foreign_s(gateway)
         result = wrk.finish(self._wrk(gateway, stream, connections, duration_s))
         foreign = self._foreign_s(gateway) - foreign
-        after = at_rest_s(gateway.cpu_s)
+        after = at_rest(gateway.cpu)
         wrong = result.problem(gateway.size.stream_bytes if stream else gateway.size.plain_bytes)
         if wrong:
             gateway.row.problems.append(f"{'stream' if stream else 'plain'}: {wrong}")
             return None
-        cpu_s = None if before is None or after is None else after - before
-        return table.Round(result.duration_s, result.requests, cpu_s, result.p50_us, result.p99_us, foreign)
+        used = None if before is None or after is None else after.since(before)
+        return table.Round(result.duration_s, result.requests, used, result.p50_us, result.p99_us, foreign)
 
     def _foreign_s(self, gateway: Gateway) -> float:
         """CPU seconds of the machine less those of gateway, backend, wrk (a child that has ended) and ourselves."""
-        ours = sum(os.times()[:4]) + self.stage.processes[0].cpu_s() + (gateway.cpu_s() or 0.0)
-        return proc.machine_busy_s() - ours
+        theirs = gateway.cpu() or Cpu(0.0)
+        return proc.machine_busy_s() - sum(os.times()[:4]) - self.stage.processes[0].cpu_s() - theirs.all_s
 
     def run_rounds(self) -> None:
         """Plain, streamed and latency rounds; within each, every gateway has its turn before any has its next."""

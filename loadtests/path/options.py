@@ -16,7 +16,7 @@ The gateway, with all its processes, has one core; wrk and a backend that always
 Rounds go A B C A B C, and medians are printed. `penstock-compiled` is the compiled wheel in an environment of its own
 (`make test-compiled`, or --compiled-python); it and nginx are left out, with one sentence, where they are not
 installed. `-no-log` after either name is the same with the access log off, `-no-store` with the record store off (its
-writer is a process of its own, and counts)."""
+writer is a process of its own, whose CPU is told apart)."""
 
 
 def parse_options(argv: list[str]) -> argparse.Namespace:

@@ -12,6 +12,7 @@ from pathlib import Path
 from shlex import split
 
 from loadtests.path import check, table
+from loadtests.path.table import Cpu
 from loadtests.peers import commands
 from loadtests.peers.environments import PeerAbsent, PeerError
 from loadtests.processes.launched import Launched, free_port
@@ -19,6 +20,10 @@ from loadtests.processes.launched import Launched, free_port
 READY_S = 60.0
 HOLD_S = 3.0
 """Between the chunks of a held stream; memory is watched for twice that, so that every stream relays one more."""
+
+
+WRITER = "gateway.store"
+"""In the command line of the process that writes a Penstock's records."""
 
 
 class BenchError(Exception):
@@ -35,8 +40,8 @@ class Gateway:
     size: check.ReplySize | None = None
     workers: int = 1
 
-    def cpu_s(self) -> float | None:
-        return self.process.cpu_s() if self.process else None
+    def cpu(self) -> Cpu | None:
+        return Cpu(*self.process.cpu_apart_s(WRITER)) if self.process else None
 
 
 class Stage:

@@ -9,16 +9,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from statistics import median
+from typing import NamedTuple
+
+
+class Cpu(NamedTuple):
+    """CPU seconds of a gateway's processes, by their part."""
+
+    path_s: float
+    """Of those that requests go through, and of their parent."""
+    writer_s: float = 0.0
+    """Of the one that writes records, which no request waits for."""
+
+    @property
+    def all_s(self) -> float:
+        return self.path_s + self.writer_s
+
+    def since(self, before: Cpu) -> Cpu:
+        return Cpu(self.path_s - before.path_s, self.writer_s - before.writer_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One wrk run. `cpu_s` is what the gateway's processes used meanwhile, None where there is none; `foreign_s` what
+    """One wrk run. `cpu` is what the gateway's processes used meanwhile, None where there is none; `foreign_s` what
     processes that have no part in the benchmark used."""
 
     duration_s: float
     requests: int
-    cpu_s: float | None
+    cpu: Cpu | None
     p50_us: float
     p99_us: float
     foreign_s: float = 0.0
@@ -28,9 +45,19 @@ class Round:
         return self.requests / self.duration_s
 
     @property
-    def cpu_us(self) -> float | None:
-        """CPU microseconds per request."""
-        return None if self.cpu_s is None else self.cpu_s * 1e6 / self.requests
+    def path_us(self) -> float | None:
+        """CPU microseconds per request, of all but the writer."""
+        return None if self.cpu is None else self.cpu.path_s * 1e6 / self.requests
+
+    @property
+    def writer_us(self) -> float | None:
+        """Of the writer; None where there is none."""
+        return None if self.cpu is None or not self.cpu.writer_s else self.cpu.writer_s * 1e6 / self.requests
+
+    @property
+    def all_us(self) -> float | None:
+        """Of both."""
+        return None if self.cpu is None else self.cpu.all_s * 1e6 / self.requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +124,28 @@ def _times(mine: float | None, theirs: float | None) -> float | None:
     return mine / theirs if mine is not None and theirs else None
 
 
+def _cpu(of: str, rounds: Sequence[Round], nginx: Sequence[Round]) -> dict[str, Figure]:
+    """What one request, or stream, takes: of the path, of the writer, and both; and in units of nginx's."""
+    unit_us = _median([one.path_us for one in nginx])
+    path_us, all_us = (_median([one.path_us for one in rounds]), _median([one.all_us for one in rounds]))
+    return {
+        f"cpu_us_per_{of}": path_us,
+        f"cpu_nginx_per_{of}": _times(path_us, unit_us),
+        f"writer_us_per_{of}": _median([one.writer_us for one in rounds]),
+        f"all_us_per_{of}": all_us,
+        f"all_nginx_per_{of}": _times(all_us, unit_us),
+    }
+
+
 def figures(row: Row, direct: Row | None, nginx: Row | None = None) -> dict[str, Figure]:
     """The medians of a row; CPU also in units of nginx's of the same run, where it has a row."""
-    busy = [one.cpu_s / one.duration_s if one.cpu_s is not None else None for one in row.plain]
-    plain, stream = (_median([one.cpu_us for one in rounds]) for rounds in (row.plain, row.stream))
-    unit = (
-        (_median([one.cpu_us for one in nginx.plain]), _median([one.cpu_us for one in nginx.stream]))
-        if nginx is not None
-        else (None, None)
-    )
+    busy = [one.cpu.all_s / one.duration_s if one.cpu is not None else None for one in row.plain]
     return {
         "gateway": row.name,
         "requests_per_s": _median([one.per_s for one in row.plain]),
-        "cpu_us_per_request": plain,
-        "cpu_nginx_per_request": _times(plain, unit[0]),
+        **_cpu("request", row.plain, nginx.plain if nginx else []),
         "streams_per_s": _median([one.per_s for one in row.stream]),
-        "cpu_us_per_stream": stream,
-        "cpu_nginx_per_stream": _times(stream, unit[1]),
+        **_cpu("stream", row.stream, nginx.stream if nginx else []),
         **_added(row, direct),
         "kib_per_open_stream": row.memory.kib_per_stream if row.memory else None,
         "rss_before_mib": row.memory.before_bytes / 2**20 if row.memory else None,
@@ -130,9 +162,15 @@ BEFORE_LATENCY: Mapping[str, tuple[str, str]] = {
     "requests_per_s": ("req/s", ",.0f"),
     "cpu_us_per_request": ("CPU us/req", ".1f"),
     "cpu_nginx_per_request": ("x nginx", ".2f"),
+    "writer_us_per_request": ("+ writer us/req", ".1f"),
+    "all_us_per_request": ("= us/req", ".1f"),
+    "all_nginx_per_request": ("x nginx", ".2f"),
     "streams_per_s": ("streams/s", ",.0f"),
     "cpu_us_per_stream": ("CPU us/stream", ".0f"),
     "cpu_nginx_per_stream": ("x nginx", ".2f"),
+    "writer_us_per_stream": ("+ writer us/stream", ".1f"),
+    "all_us_per_stream": ("= us/stream", ".0f"),
+    "all_nginx_per_stream": ("x nginx", ".2f"),
 }
 AFTER_LATENCY: Mapping[str, tuple[str, str]] = {
     "kib_per_open_stream": ("KiB/open stream", ".1f"),
@@ -145,6 +183,10 @@ def columns(rows: Sequence[Mapping[str, Figure]]) -> dict[str, tuple[str, str]]:
     at = sorted({int(name.rsplit("_", 1)[1]) for row in rows for name in row if name.startswith("added_p50_us_")})
     latency = {f"added_{q}_us_{n}": (f"+{q}@{n} us", ".0f") for n in at for q in ("p50", "p99")}
     every = {**BEFORE_LATENCY, **latency, **AFTER_LATENCY}
+    for of in ("request", "stream"):
+        if all(row.get(f"writer_us_per_{of}") is None for row in rows):  # the sum would say the same again
+            for name in (f"all_us_per_{of}", f"all_nginx_per_{of}"):
+                del every[name]
     return {name: form for name, form in every.items() if any(row.get(name) is not None for row in rows)}
 
 

@@ -20,9 +20,12 @@ from loadtests.processes.launched import free_port
 
 API_KEY = "sk-bench-0123456789abcdef0123456789abcdef"
 PENSTOCKS = ("penstock", "penstock-compiled")
+TRANSLATED = "-translated"
+"""A gateway of this ending is asked in OpenAI's format, and asks the engine in Anthropic's."""
 NAMES = (
     *PENSTOCKS,
     *(f"{name}-no-{part}" for part in ("log", "store") for name in PENSTOCKS),
+    *(f"{name}{TRANSLATED}" for name in (*PENSTOCKS, "litellm")),
     *("bare", "vllm-router", "sglang-router", "litellm", "nginx", "direct"),
 )
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,19 +47,24 @@ def without(name: str) -> tuple[str, str]:
 
 def label(name: str) -> str:
     """The name of the row: `penstock-compiled-no-log` is shown as `penstock compiled, no log`."""
+    if name.endswith(TRANSLATED):
+        return f"{label(name.removesuffix(TRANSLATED))}, translated"
     plain, part = without(name)
     shown = plain.replace("-", " ") if plain in PENSTOCKS else plain
     return f"{shown}, no {part}" if part else shown
 
 
-def penstock_config(backend: str, work: Path, part: str = "") -> dict[str, object]:
+def penstock_config(backend: str, work: Path, part: str = "", *, translated: bool = False) -> dict[str, object]:
     """One vLLM replica, one model, one key, a GPU price (so that cost is computed). The access line goes to a file.
 
     Without this `part`: `log` is the access log, `store` the record store, whose writer is a process of its own.
     """
+    engine: dict[str, object] = {"kind": "vllm", "replicas": [{"url": backend}]}
+    if translated:
+        engine = {"kind": "anthropic", "base_url": backend, "api_key": "none-needed"}
     made: dict[str, object] = {
         "auth": {"keys": [{"id": "bench", "sha256": hashlib.sha256(API_KEY.encode()).hexdigest()}]},
-        "engines": {"fixed": {"kind": "vllm", "replicas": [{"url": backend}], "gpu_usd_per_hour": 2.5}},
+        "engines": {"fixed": engine | {"gpu_usd_per_hour": 2.5}},
         "models": {MODEL: {"targets": [{"engine": "fixed", "model": MODEL}]}},
         "telemetry": {"access_log": str(work / "access.log") if part != "log" else "off"},
         "data_dir": str(work / "data"),
@@ -81,12 +89,13 @@ def compiled_python(python: Path | None = None) -> Path:
 
 
 def _penstock(name: str, port: int, backend: str, work: Path, workers: int, compiled: Path | None) -> Command:
-    plain, part = without(name)
+    translated = name.endswith(TRANSLATED)
+    plain, part = without(name.removesuffix(TRANSLATED))
     found = str(compiled_python(compiled).with_name("penstock")) if plain.endswith("compiled") else _pure()
     home = work / f"{name}-{workers}"
     home.mkdir()
     config = home / "penstock.yaml"
-    made = penstock_config(backend, home, part)
+    made = penstock_config(backend, home, part, translated=translated)
     config.write_text(json.dumps(made, indent=1))  # JSON is YAML
     argv = [found, "serve", "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
     return Command([*argv, "--workers", str(workers)] if workers > 1 else argv)
@@ -99,9 +108,11 @@ def _rust_router(program: list[str], port: int, backend: str, log_level: str) ->
     return Command([*program, *place, *metrics, "--log-level", log_level])
 
 
-def _litellm(port: int, backend: str, work: Path) -> Command:
+def _litellm(port: int, backend: str, work: Path, *, translated: bool = False) -> Command:
     target = {"model": f"openai/{MODEL}", "api_base": f"{backend}/v1", "api_key": "none"}
-    config = work / "litellm.yaml"
+    if translated:
+        target = {"model": f"anthropic/{MODEL}", "api_base": backend, "api_key": "none"}
+    config = work / f"litellm-{port}.yaml"
     settings = {
         "model_list": [{"model_name": MODEL, "litellm_params": target}],
         "general_settings": {"master_key": API_KEY},  # it does not start without one
@@ -145,7 +156,7 @@ def command(name: str, port: int, backend: str, work: Path, workers: int = 1, co
     `compiled` is the Python whose environment holds the compiled wheel; None: `.envs/compiled`. Raises PeerError, in
     one line, when it cannot be had here, and PeerAbsent when it need not be.
     """
-    if without(name)[0] in PENSTOCKS:
+    if without(name.removesuffix(TRANSLATED))[0] in PENSTOCKS:
         return _penstock(name, port, backend, work, workers, compiled)
     match name:
         case "bare":
@@ -158,6 +169,8 @@ def command(name: str, port: int, backend: str, work: Path, workers: int = 1, co
             return _rust_router(program, port, backend, "warn")
         case "litellm":
             return _litellm(port, backend, work)
+        case "litellm-translated":
+            return _litellm(port, backend, work, translated=True)
         case "nginx":
             return _nginx(port, backend, work)
         case _:

@@ -60,6 +60,10 @@ class Launched:
         """CPU seconds of the whole family so far."""
         return proc.cpu_s(self.pid)
 
+    def cpu_apart_s(self, argument: str) -> tuple[float, float]:
+        """The same of those without such an argument in their command line, and of those with it."""
+        return proc.cpu_apart_s(self.pid, argument)
+
     def rss_bytes(self) -> int:
         """Resident bytes of the whole family."""
         return proc.rss_bytes(self.pid)

@@ -78,6 +78,25 @@ def cpu_s(root: int, proc: Path = PROC) -> float:
     return sum(stat.ticks for stat in family(root, read_all(proc))) / _TICKS_PER_S
 
 
+def cpu_apart_s(root: int, argument: str, proc: Path = PROC) -> tuple[float, float]:
+    """The same of those of the family whose command line has no such argument, and of those whose has."""
+    without = having = 0
+    for stat in family(root, read_all(proc)):
+        if argument in arguments(stat.pid, proc):
+            having += stat.ticks
+        else:
+            without += stat.ticks
+    return without / _TICKS_PER_S, having / _TICKS_PER_S
+
+
+def arguments(pid: int, proc: Path = PROC) -> list[str]:
+    """The command line of a process; empty of one that has ended."""
+    try:
+        return (proc / str(pid) / "cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
 def rss_bytes(root: int, proc: Path = PROC) -> int:
     """Resident bytes of the family of `root`; pages shared by two of them count twice."""
     total = 0

@@ -14,11 +14,9 @@ who differ would cry wolf.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterable, Sequence
 from typing import Final
-
-PRIOR_UNITS: Final = 20.0
-"""How many units the configured share counts for, beside those that were observed."""
 
 
 def canary_share(share: float, ratio: float) -> float:
@@ -34,11 +32,14 @@ class Evidence:
 
     __slots__ = ("_alternatives", "_if_canary", "_if_control", "_logs", "_share", "null")
 
-    def __init__(self, null: float, alternatives: Sequence[float]) -> None:
-        """Raises ValueError unless all alternatives are on one side of `null`."""
+    def __init__(self, null: float, alternatives: Sequence[float], *, two_sided: bool = False) -> None:
+        """Raises ValueError unless all alternatives are on one side of `null`.
+
+        `two_sided`: against a ratio that is `null`, no more and no less; alternatives may be on both sides.
+        """
         if not alternatives or null <= 0.0 or min(alternatives) <= 0.0:
             raise ValueError("ratios are above 0, and there is an alternative")
-        if not (min(alternatives) > null or max(alternatives) < null):
+        if not (two_sided or min(alternatives) > null or max(alternatives) < null):
             raise ValueError("all alternatives are above the null's ratio, or all below it")
         self.null: Final = null
         self._alternatives: Final = list(alternatives)
@@ -62,6 +63,16 @@ class Evidence:
         factors = self._if_canary if canary else self._if_control
         self._logs = [log + factor for log, factor in zip(self._logs, factors, strict=True)]
 
+    def state(self) -> list[float]:
+        """To go on from later (`restore`)."""
+        return list(self._logs)
+
+    def restore(self, state: Sequence[float]) -> None:
+        """Raises ValueError where it is of other alternatives."""
+        if len(state) != len(self._alternatives):
+            raise ValueError("evidence of other alternatives")
+        self._logs = [float(one) for one in state]
+
     @property
     def log_value(self) -> float:
         """The natural logarithm of the e-value; 0 before any event."""
@@ -73,44 +84,18 @@ class Evidence:
         return self.log_value >= -math.log(alpha)
 
 
-def against_no_worse(tolerance: float = 1.1) -> Evidence:
-    """Against "the canary's rate is at most `tolerance` times the control's": enough of it means roll back."""
-    return Evidence(tolerance, [tolerance * ratio for ratio in [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0]])
+def against_no_worse(tolerance: float = 1.1, *, fine: bool = False) -> Evidence:
+    """Against "the canary's rate is at most `tolerance` times the control's": enough of it means roll back.
+
+    `fine`: looks for a tenth more, too. Of amounts, whose events are frequent.
+    """
+    ratios = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0]
+    return Evidence(tolerance, [tolerance * ratio for ratio in ([1.1, *ratios] if fine else ratios)])
 
 
 def against_worse(margin: float = 1.5) -> Evidence:
     """Against "the canary's rate is at least `margin` times the control's": enough of it allows to promote."""
     return Evidence(margin, [margin * ratio for ratio in [0.9, 0.8, 0.65, 0.5, 0.35, 0.2]])
-
-
-def clean_requests_needed(ceiling: float, alpha: float) -> int:
-    """After how many requests of a canary without one event its rate is below `ceiling`, at this level.
-
-    For events too rare to give a ratio.
-    """
-    return math.ceil(math.log(alpha) / math.log(1.0 - ceiling))
-
-
-class ObservedShare:
-    """The canary's share of units as it has been so far, which may differ from the configured one.
-
-    Of 6 % that are said to be 5 %, the configured share would cry wolf in 13 to 94 % of tests.
-    """
-
-    __slots__ = ("_canary", "_units")
-
-    def __init__(self) -> None:
-        self._canary = 0
-        self._units = 0
-
-    def before(self, configured: float) -> float:
-        """The share of the units before this one, together with the configured one as if of `PRIOR_UNITS`."""
-        return (configured * PRIOR_UNITS + self._canary) / (PRIOR_UNITS + self._units)
-
-    def unit(self, canary: bool) -> None:
-        """A unit was assigned."""
-        self._units += 1
-        self._canary += canary
 
 
 class FirstEvents:
@@ -124,6 +109,18 @@ class FirstEvents:
 
     def __len__(self) -> int:
         return len(self._units)
+
+    def __contains__(self, unit: int) -> bool:
+        return unit in self._units
+
+    def state(self) -> bytes:
+        """To go on from later: `FirstEvents.of`."""
+        return array("Q", self._units).tobytes()
+
+    @classmethod
+    def of(cls, state: bytes) -> FirstEvents:
+        """As it was when its `state` was taken."""
+        return cls(array("Q", state))
 
     def is_first(self, unit: int) -> bool:
         """Whether this is the unit's first; it has had it from now on."""

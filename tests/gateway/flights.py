@@ -35,6 +35,7 @@ from gateway.transforms import NewEventTransform, RequestTransform
 from gateway.waiting import WaitingRoom, Wakes
 from routing.admission import DEFAULT_ADMISSION, AdmissionSettings
 from routing.breaker import BreakerSettings
+from routing.experiment import Assignment
 from routing.fleet import ModelSpec, TargetSpec, build_fleet, build_route
 from routing.hedging import HedgingSettings
 from routing.holding import Holding
@@ -280,6 +281,9 @@ class Ledger:
         self.settled.append(flight)
         self.accounting.settle(flight)
 
+    def assigned(self, assignment: Assignment) -> None:
+        self.accounting.assigned(assignment)
+
     def shed(self, model: str, reason: str) -> None:
         self.accounting.shed(model, reason)
 
@@ -401,7 +405,7 @@ class Bench:
             digest="",
         )
         loop = cast("asyncio.AbstractEventLoop", self.loop)
-        self.room = WaitingRoom(lambda _model: self.serving, self.ledger, loop, random.Random(7), wakes)
+        self.room = WaitingRoom(self.snapshot.arm, self.ledger, loop, random.Random(7), wakes)
 
     def join(self, engine: str, replica: str) -> None:
         """An engine without replicas has this one from now on."""
@@ -413,6 +417,7 @@ class Bench:
         self.route = build_route(self.spec, self.table, self.route)
         self.meters = {state.key: GpuMeter(3600.0) for state in self.table}
         self.serving = Serving(self.route, self.serving.upstreams)
+        self.snapshot.serving["m", UNNAMED] = self.serving
 
     @property
     def calls(self) -> list[FakeExchange]:

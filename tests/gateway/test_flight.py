@@ -251,7 +251,7 @@ class Lives(RuleBasedStateMachine):
 
 
 def test_any_order_of_events_ends_in_one_answer_and_one_settlement() -> None:
-    run_state_machine_as_test(Lives, settings=settings(deadline=None, max_examples=120, stateful_step_count=15))
+    run_state_machine_as_test(Lives, settings=settings(deadline=None, stateful_step_count=15))
 
 
 # -- retries ---------------------------------------------------------------------------------------------------------

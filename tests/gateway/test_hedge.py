@@ -336,4 +336,4 @@ class Races(RuleBasedStateMachine):
 
 
 def test_any_mix_of_hedges_failures_and_cancellations_leaves_nothing_in_flight() -> None:
-    run_state_machine_as_test(Races, settings=settings(deadline=None, max_examples=150, stateful_step_count=12))
+    run_state_machine_as_test(Races, settings=settings(deadline=None, stateful_step_count=12))

@@ -25,7 +25,7 @@ RING = Keyring([(digest(KEY), APP), (digest(b"other"), OTHER)])
 keys = st.binary(min_size=1, max_size=40)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(known=st.lists(keys, min_size=1, max_size=5, unique=True), asked=keys)
 def test_a_key_is_found_if_and_only_if_it_is_known_by_either_header(known: list[bytes], asked: bytes) -> None:
     ring = Keyring((digest(key), Principal(str(number), "t")) for number, key in enumerate(known))
@@ -34,7 +34,7 @@ def test_a_key_is_found_if_and_only_if_it_is_known_by_either_header(known: list[
         assert (found.key_id if found is not None else None) == expected
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(authorization=st.none() | st.binary(max_size=60), api_key=st.none() | st.binary(max_size=60))
 def test_no_header_makes_it_raise(authorization: bytes | None, api_key: bytes | None) -> None:
     assert RING.find(authorization, api_key) is None

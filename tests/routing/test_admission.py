@@ -155,7 +155,7 @@ steps = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(steps=steps)
 def test_everybody_leaves_once_and_nothing_is_left_behind(steps: list[tuple[object, ...]]) -> None:
     line = Admission(AdmissionSettings(queue_tokens=5000))
@@ -187,7 +187,7 @@ def test_everybody_leaves_once_and_nothing_is_left_behind(steps: list[tuple[obje
     assert (line.waiting, line.waiting_tokens, line._held, line._bands) == (0, 0, {}, {})
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None)
 @given(sizes=st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 300)), min_size=10, max_size=60))
 def test_backlogged_tenants_are_served_alike_but_for_one_request(sizes: list[tuple[str, int]]) -> None:
     """Goyal's bound: over any span in which both wait, the tokens served differ by at most two requests."""

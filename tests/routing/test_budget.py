@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from routing.budget import RetryBudget
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(
     steps=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 30), st.integers(0, 8)), max_size=40),
     per_request=st.sampled_from([0.0, 0.25, 1.0]),

@@ -37,9 +37,6 @@ class Told:
     def session(self) -> str:
         return ""
 
-    def unit(self) -> str:
-        return ""
-
     def needs(self) -> Needs:
         return NO_NEEDS
 
@@ -214,7 +211,7 @@ def test_a_replica_that_fails_fast_is_not_learned_to_be_fast() -> None:
 numbers = st.integers(0, 50_000)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(
     loads=st.lists(st.tuples(numbers, st.integers(0, 300)), min_size=2, max_size=8),
     more=st.tuples(numbers, st.integers(0, 300)),
@@ -235,7 +232,7 @@ def test_a_replica_that_was_not_chosen_is_not_chosen_for_having_more_to_do(
     assert choose(route, asks(text("x")), 0.0, random.Random(seed)) is before
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None)
 @given(prompts=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3000)), max_size=12), seed=st.integers(0, 9))
 def test_a_choice_changes_nothing(prompts: list[tuple[str, int]], seed: int) -> None:
     route, rng = route_of(3, policy="prefix"), random.Random(seed)

@@ -111,10 +111,6 @@ class Prompt:
         self.asked.append("session")
         return "s"
 
-    def unit(self) -> str:
-        self.asked.append("unit")
-        return "u"
-
     def needs(self) -> Needs:
         self.asked.append("needs")
         return self._needs
@@ -133,5 +129,5 @@ def test_a_late_fact_is_asked_once_and_stays_known_without_the_prompt_unless_it_
     for _ in range(2):
         assert (facts.prefix, facts.session, facts.needs) == ((1, 2), "s", Needs(tools=True))
     facts.let_go()
-    assert (facts.prefix, facts.session, facts.unit) == ((), "s", "")  # keys are as long as the prompt
+    assert (facts.prefix, facts.session) == ((), "s")  # keys are as long as the prompt
     assert source.asked == ["prefix", "session", "needs"]

@@ -109,7 +109,7 @@ class IndexAgainstModel(RuleBasedStateMachine):
 
 
 TestIndexAgainstModel = IndexAgainstModel.TestCase
-TestIndexAgainstModel.settings = settings(deadline=None, max_examples=100, stateful_step_count=40)
+TestIndexAgainstModel.settings = settings(deadline=None, stateful_step_count=40)
 
 
 def index_of(*prompts: tuple[int, Prompt], slots: int = 2, limit: int | None = None) -> PrefixIndex:
@@ -261,7 +261,7 @@ CHAINS_OF_FEW_KEYS = st.lists(st.integers(0, 6), max_size=8)
 """No chain of hashes: keys that collide within a prompt, and between prompts that share nothing."""
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), CHAINS_OF_FEW_KEYS), max_size=40), st.integers(0, 30))
 @example([(2, 0, [0, 0, 0]), (0, 0, []), (2, 0, [0, 1])], 3)  # the first leaves a span that nobody holds
 def test_keys_that_collide_break_no_bound_and_raise_nothing(
@@ -286,7 +286,7 @@ def test_keys_that_collide_break_no_bound_and_raise_nothing(
     assert (0, 0, []) == (index.pairs, index.runs, index.match([1, 2]).points)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 2), PROMPTS, st.integers(0, 12)), max_size=30),
     PROMPTS,

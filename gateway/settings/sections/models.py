@@ -6,51 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from engines.settings.fields import Name, Number, Ratio, Seconds, Section, Text, Whole
+from engines.settings.fields import Number, Ratio, Seconds, Section, Whole
 from gateway.settings.sections.continuation import ContinuationSection
 from gateway.settings.sections.ejection import EjectionSection
+from gateway.settings.sections.experiment import ExperimentSection
 from gateway.settings.sections.hedging import HedgingSection
+from gateway.settings.sections.params import ParamsSection
 from gateway.settings.sections.recording import Recording
-
-
-class Target(Section):
-    """One place a model is served. `tier` defaults to the position in the list, `model` to the public name."""
-
-    engine: Name = Field(description="a name under engines")
-    model: Text = Field(description="the model's name there; left out, the public name")
-    tier: Whole = Field(ge=0, le=255, description="0 is tried first; targets of one tier are one pool")
-    takes: tuple[Text, ...] = Field(
-        default=(),
-        description="what the model takes beyond its kind of engine: [temperature, top_p] of an older Claude",
-    )
-    lacks: tuple[Text, ...] = Field(default=(), description="what the model cannot: [images, tools]")
-    weight: Number = Field(default=1.0, gt=0, le=1_000_000, description="share within the tier, above 0; 1 is usual")
-
-
-PolicyName = Literal["least_load", "prefix", "latency", "session", "cheapest", "slo", "round_robin", "random"]
-
-
-class Policy(Section):
-    """How a replica is picked within a tier."""
-
-    name: PolicyName | None = Field(
-        default=None,
-        description="least_load (tokens in flight), prefix (least time, with what caches hold), latency (least time), "
-        "session (conversations stay), cheapest, slo (prefix, and the next tier where this one would be late), "
-        "round_robin or random; left out, prefix among several replicas of vLLM, else least_load",
-    )
-    ms_per_usd: Number | None = Field(
-        default=None,
-        ge=0,
-        le=1e12,
-        description="milliseconds that a US dollar is worth, where time and price are weighed; 0 leaves price out",
-    )
-    other_zone_ms: Number = Field(
-        default=0.0,
-        ge=0,
-        le=600_000,
-        description="milliseconds that a replica in another zone costs more",
-    )
+from gateway.settings.sections.targets import Policy, Target
 
 
 class Objective(Section):
@@ -97,3 +60,7 @@ class Model(Section):
     )
     slo: Objective = Field(default=Objective(), description="{ttft_ms: 500}")
     records: Recording = Field(default=Recording(), description="{content: true, redact: module:function}")
+    params: ParamsSection = Field(default=ParamsSection(), description="{temperature: {max: 1}}")
+    experiment: ExperimentSection | None = Field(
+        default=None, description="{salt: s1, arms: {control: {weight: 95}, canary: {weight: 5, targets: [...]}}}"
+    )

@@ -31,6 +31,12 @@ class Server(Section):
     workers: Whole = Field(
         default=1, ge=1, le=256, description="worker processes, 1 to 256; at most one per core is useful"
     )
+    gateways: Whole = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="how many gateways use this configuration; above 1 they share a store",
+    )
 
     @property
     def local(self) -> bool:

@@ -134,7 +134,7 @@ class AnyLoss(RuleBasedStateMachine):
 
 
 TestAnyLoss = AnyLoss.TestCase
-TestAnyLoss.settings = settings(deadline=None, max_examples=200, stateful_step_count=30)
+TestAnyLoss.settings = settings(deadline=None, stateful_step_count=30)
 
 
 def following(*, capacity: int = 6, buffer_steps: int = 4, replays: bool = True) -> tuple[PublishingEngine, Follower]:

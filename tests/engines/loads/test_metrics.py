@@ -132,7 +132,7 @@ def _hostile(draw: Any) -> bytes:
     return b"".join(draw(st.lists(pieces, max_size=40)))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(_hostile())
 def test_no_bytes_raise_and_what_is_told_makes_sense(text: bytes) -> None:
     load = read_metrics(text)

@@ -16,7 +16,7 @@ from engines.wire.lone_surrogates import hidden, reading, replaced, shown
 halves = st.text(st.sampled_from('\ud83d\ude00\udbff\udc00\\u"dn8é'), max_size=12)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(text=halves)
 def test_a_document_is_read_with_a_replacement_for_each_half_and_for_nothing_else(text: str) -> None:
     document = json.dumps([text]).encode()
@@ -24,7 +24,7 @@ def test_a_document_is_read_with_a_replacement_for_each_half_and_for_nothing_els
     assert reading(msgspec.json.decode, document) == [expected]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(text=halves)
 def test_what_is_hidden_is_read_by_any_decoder_and_shown_as_it_came(text: str) -> None:
     document = json.dumps([text]).encode()

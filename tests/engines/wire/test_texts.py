@@ -116,7 +116,7 @@ def test_however_an_answer_is_cut_into_pieces_its_text_is_their_sum(pieces: list
     assert stream_text(*(chat({"content": piece}) for piece in pieces)) == "".join(pieces)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_left(data: bytes) -> None:
     answer_text(data)

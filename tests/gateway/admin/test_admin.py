@@ -95,10 +95,10 @@ async def test_what_is_not_there_and_what_is_too_large_is_told_in_openai_s_shape
 
 
 async def test_more_at_once_than_a_link_should_carry_is_refused(gateway: Gateway) -> None:
-    gateway.worker._administering = 16
+    gateway.worker._administering._waiting = 16
     answer = await gateway.http.get("/admin/v1/replicas", headers=key(ADMIN))
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "control_plane_busy")
-    gateway.worker._administering = 0
+    gateway.worker._administering._waiting = 0
     assert (await gateway.http.get("/admin/v1/replicas", headers=key(ADMIN))).status_code == 200
 
 

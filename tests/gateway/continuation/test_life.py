@@ -419,7 +419,7 @@ def test_all_that_was_asked_is_paid_for(now: StepClock) -> None:
 ENDS = (*DEATHS, TotalTimeout("late"), None)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 @given(
     lives=st.lists(
         st.tuples(st.lists(st.sampled_from(["a", " b", "\n", ""]), max_size=4), st.sampled_from(ENDS), st.booleans()),

@@ -145,7 +145,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None)
 @given(rounds=st.lists(st.lists(STEPS, max_size=4), max_size=6))
 def test_who_hears_every_difference_knows_what_one_that_joins_late_is_told(rounds: list[list[Step]]) -> None:
     async def play() -> None:

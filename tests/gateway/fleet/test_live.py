@@ -132,7 +132,7 @@ def members() -> st.SearchStrategy[Member]:
     return of_written | of_told
 
 
-@settings(deadline=None, max_examples=60, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
+@settings(deadline=None, max_examples=20, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
 @given(
     first=configurations(),
     steps=st.lists(configurations() | st.lists(members(), min_size=1, max_size=5), max_size=8),

@@ -51,7 +51,7 @@ def test_a_pipeline_cut_anywhere_is_the_same_pipeline(wire: bytes, places: list[
     assert outcome(wire + last) == outcome(*cut(wire + last, places))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None)
 @given(wire=pipelines, places=places)
 def test_pipelined_requests_are_answered_in_order(wire: bytes, places: list[int]) -> None:
     client = Client().send(*cut(wire, places))

@@ -91,7 +91,7 @@ async def test_160_abandoned_uploads_leave_nothing(*, tls: bool) -> None:
     async def abandon() -> None:
         _, writer = await to.connect()
         losses = desk.losses
-        writer.write(UPLOAD + b"x" * MIB)
+        writer.write(UPLOAD + b"x" * 65_536)
         await writer.drain()
         writer.transport.abort()
         async with asyncio.timeout(PATIENCE_S):

@@ -74,7 +74,7 @@ def sliced(mark: int = 1000) -> tuple[SlicedTransport, Inner, Told]:
 sizes = st.one_of(st.integers(1, 100), st.integers(SLICE_BYTES - 2, SLICE_BYTES + 2), st.integers(1, 5 * SLICE_BYTES))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(steps=st.lists(sizes | st.none(), max_size=40), closes=st.booleans())
 def test_everything_leaves_in_order_and_one_slice_at_most_is_handed_over(
     steps: list[int | None], *, closes: bool

@@ -101,7 +101,7 @@ def test_what_is_refused_says_what_to_do() -> None:
             check_open(fields, any_host=False)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(host=st.binary(max_size=30), origin=st.none() | st.binary(max_size=30))
 def test_no_bytes_make_it_raise_anything_else(host: bytes, origin: bytes | None) -> None:
     fields = {b"host": host} | ({b"origin": origin} if origin is not None else {})

@@ -561,7 +561,7 @@ def test_flags_replace_what_the_file_says() -> None:
 
 
 def test_a_megabyte_of_nonsense_is_explained_up_to_a_point() -> None:
-    engines = {f"e{index}": VLLM for index in range(2000)}
+    engines = {f"e{index}": VLLM for index in range(500)}
     targets = [{"engine": f"f{index}"} for index in range(200)]
     found = refused({"engines": engines, "models": {f"m{index}": {"targets": targets} for index in range(20)}})
     assert len(found) == MOST_PROBLEMS

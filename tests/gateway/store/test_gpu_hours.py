@@ -16,9 +16,9 @@ from gateway.store.asked import answer, wanted_sums
 from gateway.store.contents.keeper import Keeper
 from gateway.store.contents.table import ContentTable
 from gateway.store.database import DatabaseAway
-from gateway.store.gpu_hours import GpuHour, gpu_report, note
+from gateway.store.gpu_hours import gpu_report, note
 from gateway.store.gpu_teller import GpuTeller
-from gateway.store.messages import GpuHours
+from gateway.store.messages import GpuHour, GpuHours
 from gateway.store.opening import engine_of, upgrade
 from gateway.store.shipping import Shipping
 from gateway.store.writer import Writer

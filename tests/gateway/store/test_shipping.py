@@ -15,7 +15,7 @@ from msgspec.structs import astuple
 from gateway.store.carried import CarriedRecord, arrived
 from gateway.store.messages import AskState, Batch, FromWriter, State, Stored, ToWriter
 from gateway.store.recorder import BATCH_RECORDS, Recorder
-from gateway.store.shipping import WINDOW, Shipping
+from gateway.store.shipping import LINK_BYTES, Shipping
 from gateway.store.spill import Spill, next_spilled
 from gateway.supervisor import Supervisor
 from gateway.workers.link import PipeLink
@@ -116,21 +116,35 @@ def spilled(directory: Path) -> list[int]:
 
 async def test_batches_come_in_their_order_and_are_forgotten_once_confirmed(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
-        for _ in range(3 * WINDOW):
+        for _ in range(200):
             s.shipping.take([b"x" * 100], 5)
         await s.until(lambda: not s.shipping.kept)
-        assert (s.writer.numbers, s.shipping.held_bytes) == (list(range(1, 3 * WINDOW + 1)), 0)
+        assert (s.writer.numbers, s.shipping.held_bytes) == (list(range(1, 201)), 0)
 
 
-async def test_a_few_at_a_time_are_on_their_way(tmp_path: Path) -> None:
-    async with scene(tmp_path) as s:
+@pytest.mark.parametrize("bound", [{"window_bytes": 6_400}, {"window": 64}])
+async def test_so_many_at_a_time_are_on_their_way(tmp_path: Path, bound: dict[str, int]) -> None:
+    async with scene(tmp_path, **bound) as s:
         s.writer.willing = False
-        for _ in range(3 * WINDOW):
-            s.shipping.take([b"x"], 1)
-        await s.until(lambda: len(s.writer.batches) == WINDOW)
+        for _ in range(200):
+            s.shipping.take([b"x" * 100], 1)
+        await s.until(lambda: len(s.writer.batches) == 64)
         for _ in range(20):
             await s.shipping.step()
-        assert (len(s.writer.batches), s.shipping.kept) == (WINDOW, 3 * WINDOW)
+        assert (len(s.writer.batches), s.shipping.kept) == (64, 200)
+
+
+async def test_a_writer_that_comes_back_is_not_sent_all_at_once(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        for _ in range(100):
+            s.shipping.take([b"x" * LINK_BYTES], 1)  # nobody is there yet
+            if s.shipping.held_bytes > 8 * LINK_BYTES:
+                break
+        await s.shipping.step()
+        assert s.shipping._link is not None
+        assert s.shipping._link.unsent_bytes <= 2 * LINK_BYTES
+        await s.until(lambda: not s.shipping.kept)
+        assert s.writer.numbers == list(range(1, 10))
 
 
 async def test_a_writer_that_comes_back_is_sent_again_what_it_had_not_confirmed(tmp_path: Path) -> None:
@@ -150,38 +164,53 @@ async def test_a_writer_that_comes_back_is_sent_again_what_it_had_not_confirmed(
         assert s.writer.numbers == [1, 2, 3, 4, 2, 3, 4, 5]
 
 
-async def test_what_the_writer_does_not_take_in_time_goes_to_a_file_and_nothing_is_sent_twice(tmp_path: Path) -> None:
+async def test_what_a_writer_that_is_there_takes_slowly_is_waited_for_and_goes_to_no_file(tmp_path: Path) -> None:
     async with scene(tmp_path, patience_s=0.0) as s:
         s.writer.willing = False
-        for _ in range(WINDOW + 5):
+        for _ in range(20):
+            s.shipping.take([b"x"], 1)
+        await s.until(lambda: len(s.writer.batches) == 20)
+        for _ in range(20):
+            await s.shipping.step()
+        assert (s.shipping.kept, spilled(tmp_path)) == (20, [])
+
+
+async def test_what_waits_for_a_writer_that_is_not_there_goes_to_a_file_and_nothing_is_sent_twice(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path, patience_s=0.0) as s:
+        s.writer.die()
+        for _ in range(20):
             s.shipping.take([b"x"], 1)
         await s.until(lambda: not s.shipping.kept)
         assert s.shipping.held_bytes == 0
-        assert spilled(tmp_path) == []  # it is still being written
-        s.writer.willing = True
-        s.shipping._patience_s = 3600.0
+        await s.writer.start()
         s.shipping.take([b"y"], 1)
         await s.until(lambda: not s.shipping.kept and not s.shipping._spill.open)
-        assert spilled(tmp_path) == list(range(1, WINDOW + 6))
-        assert s.writer.numbers[-1] == WINDOW + 6
+        assert (spilled(tmp_path), s.writer.numbers) == (list(range(1, 21)), [21])
 
 
-async def test_a_file_is_left_to_the_writer_though_nothing_follows_it(tmp_path: Path) -> None:
-    async with scene(tmp_path, patience_s=0.0) as s:
+async def test_what_a_writer_that_hangs_has_not_confirmed_goes_to_a_file_too(tmp_path: Path) -> None:
+    async with scene(tmp_path, silence_s=0.0) as s:
         s.writer.willing = False
-        s.shipping.take([b"x"], 1)
+        for _ in range(20):
+            s.shipping.take([b"x"], 1)
         await s.until(lambda: not s.shipping.kept)
+        assert s.shipping.held_bytes == 0
         await s.shipping.step()
-        assert spilled(tmp_path) == [1]
+        assert spilled(tmp_path) == list(range(1, 21))
 
 
-async def test_too_much_at_once_goes_to_a_file_at_once(tmp_path: Path) -> None:
-    async with scene(tmp_path, spill_bytes=1000) as s:
+async def test_what_is_more_than_may_wait_goes_to_a_file_without_what_is_on_its_way(tmp_path: Path) -> None:
+    async with scene(tmp_path, window_bytes=1_000, spill_bytes=1_000) as s:
         s.writer.willing = False
-        for _ in range(2 * WINDOW):
+        for _ in range(30):
             s.shipping.take([b"x" * 100], 1)
-        await s.until(lambda: not s.shipping.kept)
-        assert s.shipping.dropped == 0
+        await s.until(lambda: s.shipping.kept == 10)
+        assert (s.shipping.held_bytes, s.shipping.dropped) == (1_000, 0)
+        s.writer.links[-1].tell(Stored(list(range(1, 11))))
+        await s.until(lambda: not s.shipping.kept and not s.shipping._spill.open)
+        assert (s.writer.numbers, spilled(tmp_path)) == (list(range(1, 11)), list(range(11, 31)))
 
 
 class NoRoom(Spill):
@@ -193,15 +222,12 @@ async def test_with_no_writer_and_no_room_records_are_held_to_a_bound_and_then_d
     tmp_path: Path,
 ) -> None:
     async with scene(tmp_path, patience_s=0.0, hold_bytes=1000, spill=NoRoom(tmp_path, RUN)) as s:
-        s.writer.willing = False
+        s.writer.die()
         for _ in range(15):
             s.shipping.take([b"x" * 100], 7)
-        await s.shipping.step()
+        for _ in range(3):
+            await s.shipping.step()
         assert (s.shipping.kept, s.shipping.held_bytes, s.shipping.dropped) == (10, 1000, 35)
-        s.writer.die()
-        await s.until(lambda: s.shipping._link is None)
-        s.writer.willing = True
-        s.writer.batches.clear()
         await s.writer.start()
         await s.until(lambda: not s.shipping.kept)
         assert s.writer.numbers == list(range(1, 11))

@@ -17,11 +17,13 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.metrics.families.retries import RETRIES
 from gateway.workers.messages import (
+    AccessToken,
     AdapterAnswer,
     AdaptersHeld,
     AdaptersUsed,
     AdminAnswer,
     AdminRequest,
+    ArmShares,
     AskAdapter,
     AskCounters,
     AskExposition,
@@ -43,6 +45,7 @@ from gateway.workers.messages import (
     LoadReport,
     LoadReports,
     MembersChanged,
+    Observed,
     PrefixesSent,
     PromptSampled,
     RemoteLoad,
@@ -57,6 +60,7 @@ from gateway.workers.messages import (
     ToPlane,
     ToWorker,
 )
+from routing.gate.observation import Assigned, Settled
 
 
 def counted() -> Metrics:
@@ -89,6 +93,8 @@ TO_WORKER: list[ToWorker] = [
     RenewCertificate(),
     Drain(30.0),
     Reopen(),
+    AccessToken("e", "secret"),
+    ArmShares("id", {"canary": 0.25}),
     Cover(1, on=True),
 ]
 TO_PLANE: list[ToPlane] = [
@@ -106,6 +112,10 @@ TO_PLANE: list[ToPlane] = [
     AskResponse("resp_1"),
     ResponseKept(Home("resp_1", "m", "e", "0", "t")),
     Drained(),
+    Observed(
+        [Assigned("id", 1, 2**64 - 1, (0.75, 0.25))],
+        [Settled("id", 0, 7, (1.0, 0.0), "ab" * 16, 3, 1.5, None, 20.0, 0.25, 2)],
+    ),
     Explained(
         policy="prefix",
         candidates=[Weighed("e", "0", "up", 0, "ready", "", True, 5, 1.5, {"queue": 1.5})],

@@ -154,3 +154,24 @@ def test_chunks_are_right() -> None:
     joined = b"".join(backend.STREAM).partition(b"\r\n\r\n")[2]
     events = b"".join(part for part in joined.split(b"\r\n") if part.startswith(b"data: "))
     check_stream(200, events)
+
+
+@pytest.mark.anyio
+async def test_messages_are_answered_in_anthropics_format_with_the_same_content() -> None:
+    def post(stream: bool) -> bytes:
+        body = b'{"stream":true}' if stream else b"{}"
+        return b"POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+    async with _connected() as (connection, transport, _):
+        connection.data_received(post(stream=False))
+        answer = json.loads(transport.writes.pop().partition(b"\r\n\r\n")[2])
+        assert (answer["content"], answer["stop_reason"]) == ([{"type": "text", "text": backend.CONTENT}], "end_turn")
+        connection.data_received(post(stream=True))
+        await transport.until(backend.CHUNKS + 2)
+        kinds = [line.removeprefix(b"event: ") for one in transport.writes for line in one.split() if line != b"event:"]
+        names = [word.decode() for word in kinds if word.startswith((b"message_", b"content_block_"))]
+        assert names == [
+            *("message_start", "content_block_start"),
+            *["content_block_delta"] * backend.CHUNKS,
+            *("content_block_stop", "message_delta", "message_stop"),
+        ]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from loadtests.path.table import Memory, Round, Row, figures, foreign_cores, render, slope_per_min
+from loadtests.path.table import Cpu, Memory, Round, Row, figures, foreign_cores, render, slope_per_min
 
 
-def _round(requests: int = 1000, cpu_s: float | None = 0.5, p50: float = 100, p99: float = 400) -> Round:
-    return Round(duration_s=2.0, requests=requests, cpu_s=cpu_s, p50_us=p50, p99_us=p99)
+def _round(
+    requests: int = 1000, cpu_s: float | None = 0.5, p50: float = 100, p99: float = 400, writer_s: float = 0.0
+) -> Round:
+    cpu = None if cpu_s is None else Cpu(cpu_s, writer_s)
+    return Round(duration_s=2.0, requests=requests, cpu=cpu, p50_us=p50, p99_us=p99)
 
 
 def test_medians_are_of_the_rounds() -> None:
@@ -51,6 +54,26 @@ def test_cpu_is_also_told_in_units_of_nginx_of_the_same_run() -> None:
 
     assert (shown["cpu_nginx_per_request"], shown["cpu_nginx_per_stream"]) == (2.5, 0.5)
     assert figures(row, None)["cpu_nginx_per_request"] is None
+
+
+def test_the_writer_of_records_is_told_apart_from_the_path_and_then_with_it() -> None:
+    nginx = Row("nginx", plain=[_round(cpu_s=0.1)])
+    row = Row("g", plain=[_round(cpu_s=0.25, writer_s=0.05)], stream=[_round(100, cpu_s=0.1)])
+
+    heads, _, mine, theirs = render([figures(row, None, nginx), figures(nginx, None, nginx)]).splitlines()
+
+    assert [head.strip() for head in heads.split("|")[2:9]] == [
+        "req/s",
+        "CPU us/req",
+        "x nginx",
+        "+ writer us/req",
+        "= us/req",
+        "x nginx",
+        "streams/s",
+    ]
+    assert [cell.strip() for cell in mine.split("|")[3:8]] == ["250.0", "2.50", "50.0", "300.0", "3.00"]
+    assert [cell.strip() for cell in theirs.split("|")[3:8]] == ["100.0", "1.00", "-", "100.0", "1.00"]
+    assert "writer us/stream" not in heads  # nobody has any
 
 
 def test_each_number_of_connections_has_its_two_columns_in_order() -> None:

@@ -105,6 +105,15 @@ def test_the_record_store_is_off_where_the_row_says_so(tmp_path: Path) -> None:
     assert commands.label("penstock-compiled-no-store") == "penstock compiled, no store"
 
 
+def test_a_translated_row_asks_the_engine_in_anthropics_format(tmp_path: Path) -> None:
+    made = commands.command("penstock-translated", 8000, "http://b:1", tmp_path)
+
+    config = json.loads(Path(made.argv[made.argv.index("--config") + 1]).read_text())
+    assert (config["engines"]["fixed"]["kind"], config["engines"]["fixed"]["base_url"]) == ("anthropic", "http://b:1")
+    assert commands.label("penstock-compiled-translated") == "penstock compiled, translated"
+    assert commands.label("litellm-translated") == "litellm, translated"
+
+
 def test_the_compiled_wheel_is_run_from_its_own_environment(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "penstock").touch()

@@ -64,6 +64,17 @@ def test_cpu_and_rss_are_summed_over_the_family(tmp_path: Path) -> None:
     assert proc.rss_bytes(10, tmp_path) == 2 * 10240 * 1024
 
 
+def test_those_with_an_argument_are_told_apart(tmp_path: Path) -> None:
+    _process(tmp_path, 10, "10 (gateway) S 1 10 10 0 0 0 0 0 0 0 100 50 0 0", None)
+    _process(tmp_path, 11, "11 (writer) S 10 10 10 0 0 0 0 0 0 0 30 20 0 0", None)
+    _process(tmp_path, 12, "12 (gone) S 10 10 10 0 0 0 0 0 0 0 5 5 0 0", None)
+    (tmp_path / "10" / "cmdline").write_text("penstock\0serve\0--config\0gateway.store.yaml\0")
+    (tmp_path / "11" / "cmdline").write_text("python\0-P\0-m\0gateway.store\0007\0")
+
+    tick_s = 1 / os.sysconf("SC_CLK_TCK")
+    assert proc.cpu_apart_s(10, "gateway.store", tmp_path) == (160 * tick_s, 50 * tick_s)
+
+
 def test_a_process_that_ends_while_we_look_is_left_out(tmp_path: Path) -> None:
     _process(tmp_path, 10, "10 (gateway) S 1 10 10 0 0 0 0 0 0 0 100 50 0 0", None)
     (tmp_path / "11").mkdir()

@@ -8,15 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from routing.gate.ceiling import CeilingEvidence, clean_requests_needed
 from routing.gate.evidence import (
-    PRIOR_UNITS,
     Evidence,
     FirstEvents,
-    ObservedShare,
     against_no_worse,
     against_worse,
     canary_share,
-    clean_requests_needed,
 )
 from tests.routing.gate.simulated import delay, false_alarms
 
@@ -30,7 +28,7 @@ def test_the_canarys_part_of_events(share: float, ratio: float, expected: float)
     assert canary_share(share, ratio) == pytest.approx(expected)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.booleans(), shares, st.floats(0.0, 1.0), st.lists(st.tuples(st.booleans(), shares), max_size=20))
 def test_no_bet_wins_on_average_under_the_null(
     rollback: bool, share: float, within: float, before: list[tuple[bool, float]]
@@ -51,7 +49,7 @@ def test_no_bet_wins_on_average_under_the_null(
     assert expected <= 1 + 1e-9
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.booleans(), shares), max_size=20), shares)
 def test_an_event_of_the_canary_speaks_for_a_rollback_and_one_of_the_control_against_it(
     before: list[tuple[bool, float]], share: float
@@ -79,7 +77,7 @@ def test_a_dead_canary_is_gone_after_its_second_request() -> None:
 
 def test_what_is_no_worse_is_seldom_rolled_back_however_often_one_looks() -> None:
     for share, base in ((0.5, 0.01), (0.05, 0.05), (0.01, 0.01)):
-        assert false_alarms(share, base, 200, seed=3, requests=10_000) <= 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5
+        assert false_alarms(share, base, 100, seed=3, requests=10_000) <= 0.05 + 3 * (0.05 * 0.95 / 100) ** 0.5
 
 
 @pytest.mark.parametrize(
@@ -89,7 +87,7 @@ def test_what_is_no_worse_is_seldom_rolled_back_however_often_one_looks() -> Non
 def test_what_is_worse_is_found_in_time(
     share: float, base: float, ratio: float, tolerance: float, published: int
 ) -> None:
-    found = delay(share, base, ratio, 200, seed=5, tolerance=tolerance)
+    found = delay(share, base, ratio, 100, seed=5, tolerance=tolerance)
     assert 0.7 * published <= found <= 1.3 * published
 
 
@@ -104,6 +102,32 @@ def test_evidence_for_a_promotion_comes_from_the_controls_events() -> None:
 
 def test_clean_requests_are_enough_where_events_are_too_rare() -> None:
     assert clean_requests_needed(0.01, 0.05) == 299
+    evidence = CeilingEvidence(0.01)
+    while not evidence.rejects(0.05):
+        evidence.unit(False)
+    assert evidence.units == 309
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.booleans(), max_size=50), st.floats(0.01, 1.0))
+def test_no_bet_against_the_ceiling_wins_on_average_above_it(before: list[bool], rate: float) -> None:
+    after = {event: CeilingEvidence(0.01) for event in (True, False)}
+    for event, evidence in after.items():
+        for one in [*before, event]:
+            evidence.unit(one)
+    now = CeilingEvidence(0.01)
+    for one in before:
+        now.unit(one)
+    growth = {event: math.exp(evidence.log_value - now.log_value) for event, evidence in after.items()}
+    assert rate * growth[True] + (1 - rate) * growth[False] <= 1 + 1e-9
+
+
+def test_one_event_is_not_the_end_of_a_promotion_by_the_ceiling() -> None:
+    evidence = CeilingEvidence(0.01)
+    evidence.unit(True)
+    for _ in range(2_000):
+        evidence.unit(False)
+    assert evidence.rejects(0.05)
 
 
 @pytest.mark.parametrize(("null", "alternatives"), [(1.0, []), (1.0, [0.5, 2.0]), (0.0, [1.0]), (1.0, [-1.0])])
@@ -112,15 +136,23 @@ def test_a_bet_must_be_on_one_side(null: float, alternatives: list[float]) -> No
         Evidence(null, alternatives)
 
 
-def test_the_observed_share_takes_over_from_the_configured_one() -> None:
-    share = ObservedShare()
-    assert share.before(0.05) == 0.05
-    for number in range(1000):
-        share.unit(number % 10 == 0)
-    assert share.before(0.05) == pytest.approx((0.05 * PRIOR_UNITS + 100) / (PRIOR_UNITS + 1000))
-
-
 def test_a_unit_has_one_event() -> None:
     first = FirstEvents([7])
     assert [first.is_first(unit) for unit in (7, 8, 8, 9)] == [False, True, False, True]
     assert len(first) == 3
+    assert 8 in first
+    assert [FirstEvents.of(first.state()).is_first(unit) for unit in (7, 2**64 - 1)] == [False, True]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.booleans(), shares), max_size=20), st.tuples(st.booleans(), shares))
+def test_evidence_goes_on_from_its_state(before: list[tuple[bool, float]], event: tuple[bool, float]) -> None:
+    evidence, again = against_no_worse(), against_no_worse()
+    for one in before:
+        evidence.event(*one)
+    again.restore(evidence.state())
+    evidence.event(*event)
+    again.event(*event)
+    assert again.log_value == evidence.log_value
+    with pytest.raises(ValueError, match="other alternatives"):
+        against_worse().restore(evidence.state())

@@ -1,18 +1,17 @@
-"""The control plane as the peer of one worker: what arrives on its link is acted on in that worker's name."""
+"""The control plane as the peer of one worker, at the other end of its link."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gateway.workers.messages import ToPlane, ToWorker
-
 if TYPE_CHECKING:
     from gateway.control.plane import Plane
+    from gateway.workers.messages import ToPlane, ToWorker
 
 
 class FromWorker:
-    """The control plane as the peer of one worker."""
+    """See the module."""
 
     def __init__(self, plane: Plane, worker: str, lost: Callable[[], None]) -> None:
         self._plane = plane

@@ -1,0 +1,181 @@
+"""What a model's, or an arm's, parameters change in a body: compiled when the configuration is loaded.
+
+Members that a rule does not touch stay the bytes they were; a body in which no rule changes anything is not written
+anew. Only operations that generate text are edited: of others there is nothing to set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from engines.model import Operation
+from engines.operations import OPERATION_KEYS
+from engines.wire import lone_surrogates
+from gateway.errors import Failure
+
+if TYPE_CHECKING:
+    from gateway.settings.sections.params import NumberEdit, ParamsSection, WholeEdit
+    from gateway.transforms import RequestTransform
+    from routing.facts import RequestFacts
+
+CHAT: Final = OPERATION_KEYS[Operation.CHAT]
+COMPLETIONS: Final = OPERATION_KEYS[Operation.COMPLETIONS]
+RESPONSES: Final = OPERATION_KEYS[Operation.RESPONSES]
+MESSAGES: Final = OPERATION_KEYS[Operation.MESSAGES]
+LIMITS: Final = {
+    CHAT: ("max_completion_tokens", "max_tokens"),
+    COMPLETIONS: ("max_tokens",),
+    RESPONSES: ("max_output_tokens",),
+    MESSAGES: ("max_tokens",),
+}
+"""What each operation calls the bound on its output; the first is written where the client wrote none."""
+
+Members = dict[str, Any]
+_decode: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_read: Final = msgspec.json.Decoder().decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class NumberRule:
+    """One number under one of some names."""
+
+    __slots__ = ("_default", "_least", "_most", "_set")
+
+    def __init__(self, edit: NumberEdit | WholeEdit, *, bounds_what_is_missing: bool) -> None:
+        """`bounds_what_is_missing`: a request that does not say it is taken to want more than any bound."""
+        self._set: Final = edit.set
+        self._least: Final = edit.min
+        self._most: Final = edit.max
+        self._default: Final = edit.default if edit.default is not None or not bounds_what_is_missing else edit.max
+
+    def apply(self, members: Members, names: tuple[str, ...]) -> bool:
+        """Whether it changed something."""
+        name = next((name for name in names if name in members), names[0])
+        said = _number(members.get(name))
+        wanted = self._wanted(said)
+        if wanted is None or wanted == said:
+            return False
+        members[name] = wanted
+        return True
+
+    def _wanted(self, said: float | None) -> float | None:
+        if self._set is not None:
+            return self._set
+        if said is None:
+            return self._default
+        if self._most is not None and said > self._most:
+            return self._most
+        if self._least is not None and said < self._least:
+            return self._least
+        return said
+
+
+class BodyEdits:
+    """A `gateway.transforms.RequestTransform`; see the module."""
+
+    __slots__ = ("_limit", "_prefix", "_sampling")
+
+    def __init__(self, params: ParamsSection) -> None:
+        self._sampling: Final = tuple(
+            [
+                (name, NumberRule(edit, bounds_what_is_missing=False))
+                for name, edit in (("temperature", params.temperature), ("top_p", params.top_p))
+                if edit is not None
+            ]
+        )
+        limit = params.max_tokens
+        self._limit: Final = None if limit is None else NumberRule(limit, bounds_what_is_missing=True)
+        self._prefix: Final = params.system_prefix
+
+    def apply(self, body: bytes, facts: RequestFacts) -> bytes:
+        """See `gateway.transforms.RequestTransform`."""
+        operation = facts.operation
+        limits = LIMITS.get(operation)
+        if limits is None:
+            return body
+        hidden = None
+        try:
+            members: Members = _decode(body)
+        except msgspec.DecodeError:
+            hidden = lone_surrogates.hidden(body)
+            if hidden is None:
+                raise Failure("invalid_json", "the body has half of a surrogate pair that cannot be kept") from None
+            members = _decode(hidden)
+        changed = False
+        for name, rule in self._sampling:
+            changed = rule.apply(members, (name,)) or changed
+        if self._limit is not None:
+            changed = self._limit.apply(members, limits) or changed
+        if self._prefix is not None and operation in SYSTEM:
+            changed = SYSTEM[operation](members, self._prefix) or changed
+        if not changed:
+            return body
+        written = _encode(members)
+        return written if hidden is None else lone_surrogates.shown(written)
+
+
+def edits_of(params: ParamsSection) -> tuple[RequestTransform, ...]:
+    """What these parameters change; nothing at all, where they say nothing."""
+    return (BodyEdits(params),) if params != type(params)() else ()
+
+
+def _number(raw: Any) -> float | None:
+    if raw is None:
+        return None
+    said = _read(raw)
+    return said if isinstance(said, (int, float)) and not isinstance(said, bool) else None
+
+
+def _before_messages(members: Members, prefix: str) -> bool:
+    """Chat: before what its first message says, if that is the system's; else as one of its own."""
+    try:
+        messages: list[Any] = _decode_list(members.get("messages", b"null"))
+        first: Members = _decode(messages[0]) if messages else {}
+    except msgspec.DecodeError:
+        return False  # the engine will say so
+    if "role" in first and _read(first["role"]) in ("system", "developer"):
+        said = _joined(prefix, _read(first.get("content", b"null")))
+        if said is None:
+            return False
+        messages[0] = {**first, "content": said}
+    else:
+        messages.insert(0, {"role": "system", "content": prefix})
+    members["messages"] = messages
+    return True
+
+
+def _before_member(name: str) -> Callable[[Members, str], bool]:
+    """A format that says it beside the messages, as a text or as blocks of text."""
+
+    def before(members: Members, prefix: str) -> bool:
+        raw = members.get(name)
+        said = _joined(prefix, None if raw is None else _read(raw))
+        if said is None:
+            return False
+        members[name] = said
+        return True
+
+    return before
+
+
+def _joined(prefix: str, said: Any) -> Any:
+    """`prefix` before a text or blocks of text; None where it is neither."""
+    if said is None or said == "":
+        return prefix
+    if isinstance(said, str):
+        return f"{prefix}\n\n{said}"
+    if isinstance(said, list):
+        return [{"type": "text", "text": prefix}, *said]
+    return None
+
+
+SYSTEM: Final[dict[str, Callable[[Members, str], bool]]] = {
+    CHAT: _before_messages,
+    MESSAGES: _before_member("system"),
+    RESPONSES: _before_member("instructions"),
+}
+"""How each operation is told what its system says. A plain completion has nothing of the kind."""

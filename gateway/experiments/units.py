@@ -1,0 +1,57 @@
+"""Who the unit of a request is: whom its experiment gives an arm, and counts once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from engines.wire import lone_surrogates
+from gateway.prefixes import conversation
+
+if TYPE_CHECKING:
+    from gateway.http.request import Request
+    from gateway.identity import Principal
+
+USER: Final = "user"
+HEADER: Final = "header:"
+
+
+class _Metadata(msgspec.Struct):
+    user_id: str | None = None
+
+
+class _Named(msgspec.Struct):
+    """Where the formats of clients name their user."""
+
+    safety_identifier: str | None = None
+    user: str | None = None
+    metadata: _Metadata | None = None
+
+
+_decode: Final = msgspec.json.Decoder(_Named).decode
+
+
+def user_of(body: bytes) -> str:
+    """OpenAI's `safety_identifier`, or what it was before, `user`; Anthropic's `metadata.user_id`. Empty for none."""
+    try:
+        named = lone_surrogates.reading(_decode, body)
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+    return named.safety_identifier or named.user or (named.metadata.user_id if named.metadata else None) or ""
+
+
+def unit_of(unit: str, request: Request, principal: Principal, record_id: bytes) -> str:
+    """The unit of a request, empty where it does not name one. `unit` is as the configuration spells it."""
+    if unit == USER:
+        return user_of(request.body)
+    if unit.startswith(HEADER):
+        return request.fields.get(unit[7:].lower().encode(), b"").decode("latin-1")
+    if unit == "session":
+        named = request.fields.get(b"x-session-id")
+        return named.decode("latin-1") if named else conversation(request.body)
+    if unit == "key":
+        return principal.key_id
+    if unit == "tenant":
+        return principal.tenant
+    return record_id.decode()

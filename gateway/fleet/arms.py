@@ -1,0 +1,56 @@
+"""What serves each arm of a public model's experiment: the model itself, with some of its sections replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.fleet.snapshot import UNNAMED
+
+if TYPE_CHECKING:
+    from gateway.settings import ArmSection, Model, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One arm."""
+
+    model: Model
+    """The model as it would be without its experiment, if this arm were all of it."""
+    own: int = 0
+    """How many of its targets, the first, are the arm's own; the others are asked when those are exhausted. 0: it has
+    none of its own, and all of the model's are its."""
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        return self.model.targets
+
+
+def arms_of(model: Model) -> Mapping[str, Arm]:
+    """By arm, the control first. A model without an experiment has one arm, `UNNAMED`: itself."""
+    experiment = model.experiment
+    if experiment is None:
+        return {UNNAMED: Arm(model)}
+    control = experiment.control_arm
+    return {arm: _arm(model, experiment.arms[arm]) for arm in (control, *experiment.others)}
+
+
+def _arm(model: Model, section: ArmSection) -> Arm:
+    """The model's targets come after all of the arm's own: tried last, when those are exhausted."""
+    targets = model.targets
+    if section.targets:
+        own = {(target.engine, target.model) for target in section.targets}
+        after = 1 + max(target.tier for target in section.targets)
+        rest = [target for target in targets if (target.engine, target.model) not in own]
+        targets = (
+            *section.targets,
+            *[target.model_copy(update={"tier": target.tier + after}) for target in rest],
+        )
+    update = {
+        "experiment": None,
+        "targets": targets,
+        "policy": section.policy or model.policy,
+        "params": section.params or model.params,
+    }
+    return Arm(model.model_copy(update=update), len(section.targets))

@@ -1,0 +1,81 @@
+"""What a gateway and its writer say to each other of releases: one question, several times a second."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class StoredRelease(msgspec.Struct, array_like=True, frozen=True):
+    """Where one ramp is."""
+
+    experiment: str
+    """Its identity."""
+    arm: str
+    model: str
+    name: str
+    """Of the experiment."""
+    version: int
+    ramp: bytes
+    """msgpack of `routing.gate.rollout.Rollout.kept`."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.experiment, self.arm
+
+
+class StoredDecision(msgspec.Struct, array_like=True, frozen=True):
+    """What was done with a release."""
+
+    at_ms: int
+    action: str
+    share_before: float
+    share_after: float
+    sentence: str
+    by: str
+    numbers: bytes
+    """JSON: how far each evidence was."""
+
+
+class ReleaseChange(msgspec.Struct, array_like=True, frozen=True):
+    """A release becomes another. `release.version` is the one that it becomes."""
+
+    release: StoredRelease
+    decision: StoredDecision | None
+    """None: nothing was decided, it only went on."""
+    stops: bool = False
+    """It takes effect whatever others did meanwhile: a rollback."""
+
+
+class StoredEvidence(msgspec.Struct, array_like=True, frozen=True):
+    """The evidence of one round of a release."""
+
+    experiment: str
+    arm: str
+    round: int
+    evidence: bytes
+
+
+class SyncReleases(msgspec.Struct, tag="sync_releases"):
+    """Asks for `ReleasesSynced`: store this, tell what is there. All of it, or nothing."""
+
+    experiments: list[str]
+    """The identities that are in use here."""
+    changes: list[ReleaseChange]
+    evidence: list[StoredEvidence]
+    observed: list[bytes]
+    """For whoever decides: msgpack of `gateway.workers.messages.Observed`. Of the one who does, none."""
+    want_evidence: bool = False
+
+
+class ReleasesSynced(msgspec.Struct, tag="releases_synced"):
+    """How releases are."""
+
+    away: str = ""
+    """Why nothing was stored and nothing is known."""
+    decides: bool = False
+    """Whether this gateway is the one that decides."""
+    releases: list[StoredRelease] = []
+    refused: list[tuple[str, str]] = []
+    """Experiment and arm of changes that came too late: somebody else had changed it."""
+    evidence: list[StoredEvidence] = []
+    observed: list[bytes] = []

@@ -1,0 +1,155 @@
+"""The tables of releases, in SQLite and in PostgreSQL, and the lock of the one gateway that decides.
+
+In PostgreSQL it is an advisory lock of the connection: a gateway that dies loses it with its connection, and the next
+one to ask has it. A SQLite file has one gateway, which decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from gateway.store.database import DatabaseAway
+from gateway.store.opening import LOCK, engine_of
+from gateway.store.releases.messages import (
+    ReleaseChange,
+    ReleasesSynced,
+    StoredEvidence,
+    StoredRelease,
+    SyncReleases,
+)
+from gateway.store.schema import release_decisions, release_evidence, release_observations, releases
+
+DECIDES: Final = LOCK + 2
+"""Of PostgreSQL's advisory locks, the one of the gateway that decides."""
+MOST_OBSERVED: Final = 1_000
+"""Batches that are taken at once."""
+
+
+class ReleaseTable:
+    """An open one, for one thread at a time."""
+
+    def __init__(self, url: str) -> None:
+        """Raises DatabaseRefused. Connects when it is first asked."""
+        self._engine: Engine = engine_of(url)
+        self._postgres = self._engine.dialect.name == "postgresql"
+        self._connection: Connection | None = None
+
+    def sync(self, asked: SyncReleases) -> ReleasesSynced:
+        """Store and tell. Raises DatabaseAway, and then nothing was stored."""
+        try:
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            connection = self._connection
+            decides = self._decides(connection)
+            with connection.begin():
+                return _synced(connection, asked, decides)
+        except (SQLAlchemyError, OSError) as error:
+            self._drop()
+            raise DatabaseAway(str(getattr(error, "orig", None) or error)) from None
+
+    def step_back(self) -> None:
+        """Let another gateway decide."""
+        self._drop()
+
+    def close(self) -> None:
+        self._drop()
+        self._engine.dispose()
+
+    def _decides(self, connection: Connection) -> bool:
+        """Held by the connection: asked for again, it is held twice and let go with the connection."""
+        if not self._postgres:
+            return True
+        with connection.begin():
+            held = connection.exec_driver_sql(
+                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() "
+                "AND ((classid::bigint << 32) | objid::bigint) = %s AND granted",
+                (DECIDES,),
+            ).first()
+            if held is not None:
+                return True
+            return bool(connection.exec_driver_sql("SELECT pg_try_advisory_lock(%s)", (DECIDES,)).scalar_one())
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.invalidate()  # not given back: a pooled connection would keep the lock
+            with contextlib.suppress(Exception):
+                connection.close()
+
+
+def _synced(connection: Connection, asked: SyncReleases, decides: bool) -> ReleasesSynced:
+    refused = [change.release.key for change in asked.changes if not _change(connection, change)]
+    for one in asked.evidence:
+        _keep(connection, one)
+    if asked.observed:
+        connection.execute(insert(release_observations), [{"observations": one} for one in asked.observed])
+    found = connection.execute(select(releases).where(releases.c.experiment.in_(asked.experiments)))
+    known = [StoredRelease(**row) for row in found.mappings()]
+    evidence = []
+    if asked.want_evidence:
+        of = connection.execute(select(release_evidence).where(release_evidence.c.experiment.in_(asked.experiments)))
+        evidence = [StoredEvidence(**row) for row in of.mappings()]
+    observed = _taken(connection) if decides else []
+    return ReleasesSynced("", decides, known, refused, evidence, observed)
+
+
+def _change(connection: Connection, change: ReleaseChange) -> bool:
+    """Returns whether it came in time."""
+    release = change.release
+    here = (releases.c.experiment == release.experiment) & (releases.c.arm == release.arm)
+    known = connection.execute(select(releases.c.version).where(here)).scalar_one_or_none()
+    version = release.version
+    if known is None:
+        row: dict[str, Any] = {name: getattr(release, name) for name in StoredRelease.__struct_fields__}
+        try:
+            with connection.begin_nested():
+                connection.execute(insert(releases).values(row))
+        except IntegrityError:
+            return False
+    else:
+        if change.stops:
+            version = max(known + 1, version)
+        elif known != version - 1 and (change.decision is not None or known != version):
+            return False
+        statement = update(releases).where(here, releases.c.version == known)
+        if not connection.execute(statement.values(version=version, ramp=release.ramp)).rowcount:
+            return False
+    decision = change.decision
+    if decision is not None:
+        connection.execute(
+            insert(release_decisions).values(
+                at_ms=decision.at_ms,
+                experiment=release.experiment,
+                arm=release.arm,
+                model=release.model,
+                name=release.name,
+                action=decision.action,
+                share_before=decision.share_before,
+                share_after=decision.share_after,
+                sentence=decision.sentence,
+                acted_by=decision.by,
+                numbers=decision.numbers,
+            )
+        )
+    return True
+
+
+def _keep(connection: Connection, one: StoredEvidence) -> None:
+    here = (release_evidence.c.experiment == one.experiment) & (release_evidence.c.arm == one.arm)
+    values = {"round": one.round, "evidence": one.evidence}
+    if not connection.execute(update(release_evidence).where(here).values(values)).rowcount:
+        connection.execute(insert(release_evidence).values(experiment=one.experiment, arm=one.arm, **values))
+
+
+def _taken(connection: Connection) -> list[bytes]:
+    """What others have seen, in order, and it is gone."""
+    some = select(release_observations).order_by(release_observations.c.id).limit(MOST_OBSERVED)
+    rows = connection.execute(some).all()
+    if rows:
+        connection.execute(delete(release_observations).where(release_observations.c.id <= rows[-1].id))
+    return [row.observations for row in rows]

@@ -1,0 +1,82 @@
+"""How often the judgement of drift errs, and how soon it sees; `drift_table` prints it.
+
+Fresh worlds are played (`drift_worlds`), `routing.drift` judges every window of the days after a reference week, and
+days with an alarm are counted where nothing changed, and windows with one where everything moved by PSI .2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from gateway.virtual.drift_worlds import REFERENCE_DAYS, World, play
+from routing.drift.distances import psi, smoothed
+from routing.drift.histogram import merged
+from routing.drift.reference import BINS, ROLLING, Reference, Shift
+
+TEST_DAYS: Final = 6
+FOLK_PSI: Final = 0.1
+"""What is commonly said to be drift, of requests that all weigh the same."""
+SHIFT_SD: Final = 0.4472
+"""Of a normal distribution, moved by so many standard deviations, PSI is .2."""
+
+
+@dataclass
+class Counts:
+    """What was seen in some worlds."""
+
+    days: int = 0
+    alarmed: int = 0
+    folk: int = 0
+    """Days on which the common threshold would have alarmed."""
+    chances: int = 0
+    seen: int = 0
+    """Of so many windows that moved by PSI .2: those with an alarm."""
+    runs: int = 0
+    seen_in_six: int = 0
+    """Of so many runs of six such windows: those with an alarm."""
+
+    def add(self, other: Counts) -> None:
+        for name in vars(other):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+def judge_world(world: World, requests: int, seed: int | Sequence[int]) -> Counts:
+    """One world: a reference week, and the days after it."""
+    rng = np.random.default_rng(seed)
+    days = play(world, requests, REFERENCE_DAYS + TEST_DAYS, rng)
+    first = 24 * REFERENCE_DAYS
+    reference = Reference({hour: days.histogram(hour) for hour in range(first)})
+    week = merged([days.histogram(hour, weighted=False) for hour in range(first)])
+    cuts = week.cuts(BINS)
+    plain = smoothed(week.binned(cuts))
+    counts = Counts(days=TEST_DAYS)
+    before: list[Shift] = []
+    for day in range(TEST_DAYS):
+        alarmed = folk = False
+        for hour in range(first + 24 * day, first + 24 * day + 24):
+            folk |= psi(plain, smoothed(days.histogram(hour, weighted=False).binned(cuts))) > FOLK_PSI
+            shift = reference.shift(hour, days.histogram(hour))
+            if shift is not None:
+                alarmed |= bool(reference.judge(shift, before, new_users=world.new_users).alarms)
+                before.append(shift)
+        counts.alarmed += alarmed
+        counts.folk += folk
+    for begin in range(first + ROLLING, first + 24 * TEST_DAYS - ROLLING, 2 * ROLLING):
+        before = [one for hour in range(begin - ROLLING, begin) if (one := reference.shift(hour, days.histogram(hour)))]
+        seen = False
+        for step in range(ROLLING):
+            shift = reference.shift(begin + step, days.histogram(begin + step, SHIFT_SD))
+            if shift is None:
+                continue
+            seen |= bool(reference.judge(shift, before, new_users=world.new_users).alarms)
+            before.append(shift)
+            if step == 0:
+                counts.chances += 1
+                counts.seen += seen
+        counts.runs += 1
+        counts.seen_in_six += seen
+    return counts

@@ -1,0 +1,95 @@
+{{/* The gateway's configuration, as YAML: `config`, and what the chart knows of the cluster. */}}
+{{- define "penstock.config" -}}
+{{- $root := . -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $server := dict "host" "0.0.0.0" "port" (int (include "penstock.http.port" .)) "grace_s" (int .Values.drainSeconds) -}}
+{{- $_ := set $config "server" (mergeOverwrite ($config.server | default dict) $server) -}}
+{{- $_ := set $config "data_dir" "/var/lib/penstock" -}}
+{{- if .Values.store.secret -}}
+{{- $_ := set $config "store" (merge (dict "url" "${file:/run/secrets/penstock/chart/store-url}") ($config.store | default dict)) -}}
+{{- end -}}
+{{- $engines := $config.engines | default dict -}}
+{{- range $name, $_ := .Values.engines -}}
+{{- $_ := set $engines $name (include "penstock.engine.config" (dict "root" $root "name" $name) | fromJson) -}}
+{{- end -}}
+{{- $_ := set $config "engines" $engines -}}
+{{- $config = merge $config (include "penstock.config.cluster" . | fromYaml) -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{- define "penstock.http.port" -}}8080{{- end -}}
+{{- define "penstock.admin.port" -}}8081{{- end -}}
+{{- define "penstock.scaler.port" -}}8082{{- end -}}
+
+{{/* An engine of the chart's, as the gateway's configuration has it, in JSON. */}}
+{{- define "penstock.engine.config" -}}
+{{- $engine := include "penstock.engine" . | fromJson -}}
+{{- $service := include "penstock.engine.name" . -}}
+{{- $port := int (include "penstock.engine.port" .) -}}
+{{- $config := mergeOverwrite (deepCopy $engine.config) (dict "kind" "vllm") -}}
+{{- if eq $engine.discovery "kubernetes" -}}
+{{- $_ := set $config "discover" (dict "kubernetes" (dict "service" $service "namespace" .root.Release.Namespace "port" $port)) -}}
+{{- else -}}
+{{- $_ := set $config "replicas" (list (dict "url" (printf "http://%s:%d" $service $port) "id" .name)) -}}
+{{- end -}}
+{{- if $engine.apiKey.secret -}}
+{{- $_ := set $config "api_key" (printf "${file:/run/secrets/penstock/chart/engine-%s}" .name) -}}
+{{- end -}}
+{{- if include "penstock.autoscaled" .root -}}
+{{- $autoscale := dict "min" (int $engine.autoscale.min) "max" (int $engine.autoscale.max) -}}
+{{- if eq .root.Values.autoscaling.mode "gateway" -}}
+{{- $kind := ternary "leaderworkersets" "deployments" (eq $engine.workload "LeaderWorkerSet") -}}
+{{- $_ := set $autoscale "kubernetes" (dict "kind" $kind "name" $service "namespace" .root.Release.Namespace) -}}
+{{- end -}}
+{{- $_ := set $config "autoscale" (mergeOverwrite ($config.autoscale | default dict) $autoscale) -}}
+{{- end -}}
+{{- toJson $config -}}
+{{- end -}}
+
+{{/* What gateways need to act as one. Only where engines are scaled: nothing else asks their peers. */}}
+{{- define "penstock.config.cluster" -}}
+{{- if include "penstock.autoscaled" . }}
+admin: {listen: "0.0.0.0:{{ include "penstock.admin.port" . }}"}
+peers:
+  dns: {{ include "penstock.fullname" . }}-peers
+  port: {{ include "penstock.admin.port" . }}
+  key: "${file:/run/secrets/penstock/chart/peers-key}"
+{{- if eq .Values.autoscaling.mode "gateway" }}
+autoscale:
+  lease: {name: {{ include "penstock.fullname" . }}-autoscaler, namespace: {{ .Release.Namespace | quote }}}
+{{- else if eq .Values.autoscaling.mode "keda" }}
+autoscale:
+  keda: {listen: "0.0.0.0:{{ include "penstock.scaler.port" . }}"}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Changes when, and only when, something changes that a running gateway cannot take: it reloads the rest by itself. */}}
+{{- define "penstock.config.checksum" -}}
+{{- $config := include "penstock.config" . | fromYaml -}}
+{{- $server := omit $config.server "grace_s" -}}
+{{- toJson (merge (dict "server" $server) (pick $config "telemetry" "store" "data_dir" "admin" "peers")) | sha256sum -}}
+{{- end -}}
+
+{{/* Secrets as files below one directory: [{secret, key, path}] as JSON. */}}
+{{- define "penstock.secret.files" -}}
+{{- $root := . -}}
+{{- $files := list -}}
+{{- range $name, $from := .Values.secrets -}}
+{{- $files = append $files (dict "secret" $from.secret "key" $from.key "path" $name) -}}
+{{- end -}}
+{{- with .Values.store.secret -}}
+{{- $files = append $files (dict "secret" . "key" $root.Values.store.key "path" "chart/store-url") -}}
+{{- end -}}
+{{- range $name, $_ := .Values.engines -}}
+{{- $engine := include "penstock.engine" (dict "root" $root "name" $name) | fromJson -}}
+{{- with $engine.apiKey.secret -}}
+{{- $files = append $files (dict "secret" . "key" $engine.apiKey.key "path" (printf "chart/engine-%s" $name)) -}}
+{{- end -}}
+{{- end -}}
+{{- if include "penstock.autoscaled" . -}}
+{{- $own := printf "%s-peers" (include "penstock.fullname" .) -}}
+{{- $files = append $files (dict "secret" (.Values.peers.existingSecret | default $own) "key" "key" "path" "chart/peers-key") -}}
+{{- end -}}
+{{- toJson $files -}}
+{{- end -}}

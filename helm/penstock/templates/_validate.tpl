@@ -1,0 +1,92 @@
+{{/* What the schema cannot say: each failure names the value and says what to do. */}}
+{{- define "penstock.validate" -}}
+{{- $root := . -}}
+{{- $config := .Values.config -}}
+{{- if not $config.models -}}
+{{- fail "\n\nconfig.models is empty: a gateway without models serves nothing. Add `-f presets/laptop.yaml` (of the chart) to try it with simulators, or write config.models: {chat: {targets: [{engine: NAME}]}}." -}}
+{{- end -}}
+{{- range $key := list "host" "port" "uds" "grace_s" -}}
+{{- if hasKey ($config.server | default dict) $key -}}
+{{- fail (printf "\n\nconfig.server.%s is set by the chart: leave it out; %s." $key (ternary "drainSeconds says how long streams get" "gateway.service says where clients find it" (eq $key "grace_s"))) -}}
+{{- end -}}
+{{- end -}}
+{{- if hasKey $config "data_dir" -}}
+{{- fail "\n\nconfig.data_dir is set by the chart: leave it out; gateway.dataSize says how large it may grow." -}}
+{{- end -}}
+{{- range $key := list "admin" "peers" "autoscale" -}}
+{{- if hasKey $config $key -}}
+{{- fail (printf "\n\nconfig.%s is set by the chart: leave it out; autoscaling.mode decides." $key) -}}
+{{- end -}}
+{{- end -}}
+{{- $auth := $config.auth | default dict -}}
+{{- if not (or $auth.keys (eq ($auth.open | default false | toString) "true")) -}}
+{{- fail "\n\nconfig.auth.keys is empty: anybody in the cluster could call. Write config.auth: {keys: [{id: my-app, sha256: ...}]} (printf %s \"$KEY\" | sha256sum), or config.auth: {open: true} where that is meant." -}}
+{{- end -}}
+{{- if and .Values.store.secret (hasKey ($config.store | default dict) "url") -}}
+{{- fail "\n\nstore.secret and config.store.url both say where records go: leave out one of them." -}}
+{{- end -}}
+{{- $gatewayCount := ternary (int .Values.gateway.autoscaling.max) (int .Values.gateway.replicas) .Values.gateway.autoscaling.enabled -}}
+{{- if lt (int .Values.gateway.autoscaling.max) (int .Values.gateway.autoscaling.min) -}}
+{{- fail "\n\ngateway.autoscaling.max is less than gateway.autoscaling.min: raise it." -}}
+{{- end -}}
+{{- $shared := or .Values.store.secret (hasPrefix "postgres" (dig "store" "url" "" $config | toString)) (contains "${" (dig "store" "url" "" $config | toString)) -}}
+{{- $known := keys ($config.engines | default dict) (.Values.engines | default dict) -}}
+{{- range $name, $model := $config.models -}}
+{{- $targets := $model.targets | default list -}}
+{{- $experiment := $model.experiment | default dict -}}
+{{- range $_, $arm := $experiment.arms | default dict -}}{{- $targets = concat $targets ($arm.targets | default list) -}}{{- end -}}
+{{- range $targets -}}
+{{- if not (has .engine $known) -}}
+{{- fail (printf "\n\nconfig.models.%s names the engine %q, which is neither in engines nor in config.engines; there is: %s." $name (.engine | toString) (join ", " (sortAlpha $known) | default "none")) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $experiment.steps (gt $gatewayCount 1) (not $shared) -}}
+{{- fail (printf "\n\nconfig.models.%s.experiment has steps, and %d gateways would each judge them by their own records: set store.secret to a PostgreSQL they share, or gateway.replicas: 1." $name $gatewayCount) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $_ := .Values.engines -}}
+{{- include "penstock.validate.engine" (dict "root" $root "name" $name "engine" (include "penstock.engine" (dict "root" $root "name" $name) | fromJson)) -}}
+{{- end -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
+{{- fail "\n\ningress.hosts is empty: name the host that clients call, ingress.hosts: [llm.example.com]." -}}
+{{- end -}}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
+{{- fail "\n\nhttpRoute.parentRefs is empty: name the Gateway it belongs to, httpRoute.parentRefs: [{name: GATEWAY, namespace: NAMESPACE}]." -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "penstock.validate.engine" -}}
+{{- $e := .engine -}}
+{{- $at := printf "\n\nengines.%s" .name -}}
+{{- $scaled := include "penstock.autoscaled" .root -}}
+{{- if not $e.model -}}
+{{- fail (printf "%s.model is empty: name what it serves, such as meta-llama/Llama-3.1-8B-Instruct." $at) -}}
+{{- end -}}
+{{- if hasKey (.root.Values.config.engines | default dict) .name -}}
+{{- fail (printf "%s is in config.engines too: keep one of them; what the configuration says besides goes into engines.%s.config." $at .name) -}}
+{{- end -}}
+{{- range $key := list "kind" "replicas" "launch" "discover" "api_key" -}}
+{{- if hasKey $e.config $key -}}
+{{- fail (printf "%s.config.%s is set by the chart: leave it out%s." $at $key (ternary "; apiKey.secret names the Secret" "" (eq $key "api_key"))) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (gt (int $e.nodes) 1) (ne $e.workload "LeaderWorkerSet") -}}
+{{- fail (printf "%s.nodes is %d: a replica of several nodes needs workload: LeaderWorkerSet." $at (int $e.nodes)) -}}
+{{- end -}}
+{{- if and (eq $e.kind "simulator") (eq $e.workload "LeaderWorkerSet") -}}
+{{- fail (printf "%s.workload is LeaderWorkerSet: a simulator is one process; leave it out." $at) -}}
+{{- end -}}
+{{- $most := ternary (int $e.autoscale.max) (int $e.replicas) (ne $scaled "") -}}
+{{- if and (eq $e.kind "vllm") (eq $e.cache.type "pvc") (ne $e.cache.accessMode "ReadWriteMany") (or (gt $most 1) (gt (int $e.nodes) 1)) -}}
+{{- fail (printf "%s.cache is a %s volume, which one node holds, and up to %d replicas of %d nodes want it: use cache: {type: pvc, accessMode: ReadWriteMany}, or cache: {type: emptyDir}." $at $e.cache.accessMode $most (int $e.nodes)) -}}
+{{- end -}}
+{{- if and $scaled (lt (int $e.autoscale.max) (int $e.autoscale.min)) -}}
+{{- fail (printf "%s.autoscale.max is less than min: raise it." $at) -}}
+{{- end -}}
+{{- if and $scaled (lt (int $e.autoscale.max) 1) -}}
+{{- fail (printf "%s.autoscale.max is 0: it could never run; write how many replicas there may be." $at) -}}
+{{- end -}}
+{{- if and (eq .root.Values.autoscaling.mode "hpa") (lt (int $e.autoscale.min) 1) -}}
+{{- fail (printf "%s.autoscale.min is 0, and an HPA keeps at least 1: write min: 1, or autoscaling.mode gateway or keda." $at) -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,188 @@
+"""Drift of one model, arm and route, hour by hour: the windows of a reference week, then every hour after it.
+
+What it says follows from the hours alone, so whoever has them can say it again: nothing else is kept over a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from routing.drift.detector import DOWNWARDS, LEAST_UNITS, UPWARDS, Detector, baseline_of
+from routing.drift.distances import shift_sd
+from routing.drift.histogram import Histogram
+from routing.drift.identity import Change, Identities, Seen
+from routing.drift.reference import LEAST_REQUESTS, LEAST_WINDOWS, ROLLING, Judged, Reference, Shift
+from routing.drift.signals import AMOUNTS, BOTH_WAYS, COUNTED, RATES
+from routing.drift.window import whole
+
+REFERENCE_HOURS: Final = 168
+LIMIT_DAYS: Final = 100
+"""A rate has a false alarm once in so many days on average, at most."""
+LEAST_LIMIT: Final = 1e4
+CAUSE_HOURS: Final = 24
+"""A change of who answers is named as a cause for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """One hour, summed up (`routing.drift.window`)."""
+
+    requests: int
+    histograms: Mapping[str, Histogram]
+    blocks: Sequence[Sequence[int]]
+    identities: Seen = field(default_factory=dict)
+    users_known: bool = False
+    """Whether users were told apart: where they are not, the new ones cannot be counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something drifted."""
+
+    hour: int
+    """The Unix hour in which it was seen."""
+    signal: str
+    sentence: str
+    causes: tuple[Change, ...]
+    """Who answers that did not before, within `CAUSE_HOURS`."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """How one signal stands after the last hour."""
+
+    signal: str
+    why: str = ""
+    """Why nothing is said of it: `not enough data`, and of what; empty where something is."""
+    value: float | None = None
+    """PSI of an amount; of a rate, itself."""
+    reference: float | None = None
+    """The median of an amount in the reference; of a rate, the baseline."""
+    current: float | None = None
+    """The median of an amount in the last hour."""
+    shift_sd: float | None = None
+    """How far an amount's distribution moved, in standard deviations (Wasserstein)."""
+    evidence: float | None = None
+    """Of a rate: the detector's statistic over its limit; 1 alarms."""
+    alarmed_hour: int | None = None
+    """The hour of the last alarm."""
+
+
+class Watch:
+    """Judges. Hours are told in their order."""
+
+    def __init__(self, reference: Mapping[int, Hour]) -> None:
+        """`reference` is up to a week of hours, by the Unix hour."""
+        self._references: dict[str, Reference] = {}
+        self.standing: dict[str, Standing] = {}
+        self._shifts: dict[str, dict[int, Shift]] = {name: {} for name in AMOUNTS}
+        self._identities = Identities()
+        self._changes: list[Change] = []
+        enough = {at: hour for at, hour in reference.items() if hour.requests >= LEAST_REQUESTS}
+        for name in AMOUNTS:
+            windows = {at: hour.histograms[name] for at, hour in enough.items() if name in hour.histograms}
+            standing = self.standing[name] = Standing(name)
+            try:
+                known = Reference(windows)
+            except ValueError:
+                standing.why = (
+                    f"not enough data: {len(windows)} of the reference's hours have {LEAST_REQUESTS} requests"
+                )
+                if len(windows) >= LEAST_WINDOWS:
+                    standing.why = "not enough data: the reference does not vary, or too little of it has a value"
+            else:
+                self._references[name] = known
+                standing.reference = known.quantile(0.5)
+        self._detectors: dict[str, list[Detector]] = {}
+        self._baselines(reference)
+        for at in sorted(reference):
+            self._identities.note(reference[at].identities)
+
+    def _baselines(self, reference: Mapping[int, Hour]) -> None:
+        counted = whole([block for hour in reference.values() for block in hour.blocks])
+        hours = max(1, len(reference))
+        for name, of in RATES.items():
+            units, events = counted[of], counted[name]
+            standing = self.standing[name] = Standing(name)
+            limit = max(LEAST_LIMIT, LIMIT_DAYS * 24 * units / hours)
+            upwards = baseline_of(events, units)
+            if upwards is None:
+                standing.why = f"not enough data: the reference has {units:,} of {LEAST_UNITS:,} {of or 'requests'}"
+                continue
+            standing.reference = events / units
+            self._detectors[name] = [Detector(upwards, limit, UPWARDS)]
+            downwards = baseline_of(events, units, downwards=True)
+            if name in BOTH_WAYS and downwards is not None and events:
+                self._detectors[name].append(Detector(downwards, limit, DOWNWARDS))
+
+    def hour(self, at: int, hour: Hour) -> list[Alarm]:
+        """What the hour says."""
+        self._changes = [one for one in self._changes if one.hour > at - CAUSE_HOURS]
+        changes = self._identities.changes(at, hour.identities, hour.requests)
+        self._changes += changes
+        causes = tuple(self._changes)
+        alarms = [Alarm(at, f"identity:{one.field}", one.sentence, (one,)) for one in changes]
+        for name in self._references:
+            alarms += self._amount(at, hour, name, causes)
+        for name in self._detectors:
+            alarms += self._rate(at, hour, name, causes)
+        return alarms
+
+    def _amount(self, at: int, hour: Hour, name: str, causes: tuple[Change, ...]) -> list[Alarm]:
+        reference, standing = self._references[name], self.standing[name]
+        histogram = hour.histograms.get(name)
+        shift = None
+        if histogram is not None and hour.requests >= LEAST_REQUESTS:
+            shift = reference.shift(at, histogram)
+        if histogram is None or shift is None:
+            standing.why = f"not enough data: {hour.requests} requests in the last hour, {LEAST_REQUESTS} are needed"
+            standing.value = standing.current = standing.shift_sd = None
+            return []
+        shifts = self._shifts[name]
+        before = [shifts[hour] for hour in range(at - ROLLING + 1, at) if hour in shifts]
+        self._shifts[name] = {hour: one for hour, one in shifts.items() if hour > at - ROLLING} | {at: shift}
+        judged = reference.judge(shift, before, new_users=0.0 if hour.users_known else 1.0)
+        standing.why, standing.value = "", shift.psi
+        standing.current = histogram.quantile(0.5)
+        standing.shift_sd = shift_sd(reference.around(at), histogram)
+        if not judged.alarms:
+            return []
+        standing.alarmed_hour = at
+        return [Alarm(at, name, _told(name, judged, standing, causes), causes)]
+
+    def _rate(self, at: int, hour: Hour, name: str, causes: tuple[Change, ...]) -> list[Alarm]:
+        standing = self.standing[name]
+        place = 1 + COUNTED.index(name)
+        of = 1 + COUNTED.index(RATES[name]) if RATES[name] else 0
+        units = events = 0
+        alarms: list[Alarm] = []
+        for block in hour.blocks:
+            units, events = units + block[of], events + block[place]
+            for detector in self._detectors[name]:
+                detector.block(block[of], block[place])
+        standing.value = events / units if units else None
+        standing.evidence = max([detector.value / detector.limit for detector in self._detectors[name]])
+        if standing.evidence >= 1.0:
+            standing.alarmed_hour = at
+            was = standing.reference if standing.reference is not None else 0.0
+            now = "" if standing.value is None else f", {standing.value:.2%} in the last hour"
+            sentence = f"{name.replace('_', ' ')}: {was:.2%} in the reference{now}"
+            alarms.append(Alarm(at, name, sentence + _because(causes), causes))
+            for detector in self._detectors[name]:
+                detector.restart()
+        return alarms
+
+
+def _told(name: str, judged: Judged, standing: Standing, causes: tuple[Change, ...]) -> str:
+    shift = judged.shift
+    said = f"{name}: median {standing.reference:.4g} in the reference, {standing.current:.4g} in the last hour; "
+    said += f"PSI {shift.psi:.2f}, the mean moved by {shift.mean:+.2f} sd"
+    if "rolling" in judged.alarms:
+        said += f", by {judged.rolling:+.2f} sd over six hours"
+    return said + _because(causes)
+
+
+def _because(causes: tuple[Change, ...]) -> str:
+    return "; " + "; ".join([one.sentence for one in causes]) if causes else "; nothing else is known to have changed"

@@ -1,0 +1,57 @@
+"""Evidence for a promotion where bad events are too rare to be compared: the canary alone, against a ceiling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+NEVER: Final = 0.85
+"""The weight of "it has none at all" in the mixture: 309 clean units are enough where 299 would be without the other
+alternative, and one event is not the end of it."""
+
+
+def clean_requests_needed(ceiling: float, alpha: float) -> int:
+    """After how many requests of a canary without one event its rate is below `ceiling`, at this level."""
+    return math.ceil(math.log(alpha) / math.log(1.0 - ceiling))
+
+
+class CeilingEvidence:
+    """An e-process against "the canary has an event in at least this part of its units"."""
+
+    __slots__ = ("_event", "_never", "_seldom", "events", "units")
+
+    def __init__(self, ceiling: float) -> None:
+        seldom = ceiling / 3.0
+        self._never: Final = -math.log(1.0 - ceiling)
+        self._seldom: Final = math.log((1.0 - seldom) / (1.0 - ceiling))
+        self._event: Final = math.log(seldom / ceiling)
+        self.units = 0
+        self.events = 0
+
+    def unit(self, event: bool) -> None:
+        """A unit of the canary was seen, with an event or without. Each unit once."""
+        self.units += 1
+        self.events += event
+
+    @property
+    def log_value(self) -> float:
+        """The natural logarithm of the e-value; 0 before any unit."""
+        clean = self.units - self.events
+        seldom = math.log(1.0 - NEVER) + self._seldom * clean + self._event * self.events
+        if self.events:
+            return seldom
+        never = math.log(NEVER) + self._never * clean
+        most = max(never, seldom)
+        return most + math.log(math.exp(never - most) + math.exp(seldom - most))
+
+    def rejects(self, alpha: float) -> bool:
+        """Whether the null is rejected at this level."""
+        return self.log_value >= -math.log(alpha)
+
+    def state(self) -> list[int]:
+        """To go on from later (`restore`)."""
+        return [self.units, self.events]
+
+    def restore(self, state: Sequence[int]) -> None:
+        self.units, self.events = state

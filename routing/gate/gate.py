@@ -1,0 +1,270 @@
+"""The gate of one canary: told of requests one by one, it says `rollback`, `hold` or `promote`, and why.
+
+A rollback is due from the moment at which some guardrail's evidence is enough, and stays due. A promotion is due while
+every guardrail is sure of it. All else is hold: no data, too little of it, or nothing that can be trusted. Pure: what
+came in which order is all that matters, and no clock is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from routing.gate.amounts import Amounts
+from routing.gate.evidence import FirstEvents
+from routing.gate.guardrail import RATES, Guardrail
+from routing.gate.load import Load
+from routing.gate.observation import Assigned, Measured, Observation, Settled
+from routing.gate.tally import Tally
+from routing.gate.units import Units
+from routing.gate.words import cause_of, mismatch, missing, sure, uneven
+
+ROLLBACK: Final = "rollback"
+HOLD: Final = "hold"
+PROMOTE: Final = "promote"
+
+IDLE_REQUESTS: Final = 200
+"""Of the canary: an amount that none of them nor the control's had does not apply to this model."""
+
+
+class Verdict(NamedTuple):
+    """What is to be done with a canary."""
+
+    action: str
+    """`rollback`, `hold` or `promote`."""
+    sentence: str
+    """Why, for a tired person."""
+    stop: bool = False
+    """Of a hold: no step may follow, not only not the last."""
+
+
+class Reading(NamedTuple):
+    """How far one kind of evidence is."""
+
+    metric: str
+    """With the threshold, of an amount: `ttft p90`."""
+    test: str
+    """`rollback`, `promote`, `ceiling`; of units, `mismatch`."""
+    log_value: float
+    """The natural logarithm of the e-value."""
+    needed: float
+    """What is enough of it."""
+    events: int
+    canary_events: int
+    expected: float
+    """What the canary was to have of the events, were it as good as the control."""
+
+    @property
+    def part(self) -> float:
+        """Of what is enough: 1 decides."""
+        return max(0.0, self.log_value) / self.needed
+
+
+class Rate:
+    """A guardrail over something that a request has or has not."""
+
+    __slots__ = ("guardrail", "tally", "trials")
+
+    def __init__(self, guardrail: Guardrail, *, sticky: bool) -> None:
+        self.guardrail: Final = guardrail
+        self.tally: Final = Tally(guardrail, guardrail.alpha, sticky=sticky, ceiling=True)
+        self.trials = [0, 0]
+        """Of the control and of the canary: of units that are users their requests, not they."""
+
+
+class Gate:
+    """Of one arm against the control."""
+
+    __slots__ = ("_amounts", "_cause", "_load", "_met_before", "_rates", "_tried", "arm", "requests", "units")
+
+    def __init__(self, guardrails: Sequence[Guardrail], *, arm: int = 1, sticky: bool) -> None:
+        """`sticky`: the unit of assignment is more than one request (a user, a session, a key)."""
+        self.arm: Final = arm
+        self.units: Final = Units(sticky=sticky)
+        self._load: Final = Load()
+        self._rates: Final = {one.metric: Rate(one, sticky=sticky) for one in guardrails if one.rate}
+        self._amounts: Final = {
+            one.metric: Amounts(one, self._load, sticky=sticky) for one in guardrails if not one.rate
+        }
+        self._tried: FirstEvents | None = FirstEvents() if sticky else None
+        self._cause = ""
+        self._met_before = 0
+        self.requests = [0, 0]
+        """Settled ones of the control and of the canary."""
+
+    def tell(self, told: Observation) -> bool:
+        """What a worker told; returns whether a rollback is due since then. Of other arms, nothing."""
+        shares = told.shares
+        if told.arm not in (0, self.arm) or len(shares) <= self.arm:
+            return False
+        both = shares[0] + shares[self.arm]
+        canary = told.arm == self.arm
+        configured = shares[self.arm] / both if both > 0.0 else 0.0
+        if not 0.0 < configured < 1.0:
+            return False  # with one arm alone, whose events they are says nothing
+        if isinstance(told, Assigned):
+            self.units.meet(told.unit, canary, configured)
+            return False
+        share = self.units.at(configured).beside(canary)
+        if isinstance(told, Measured):
+            return self._measured(told, canary, share) and self._decide()
+        return self._settled(told, canary, share) and self._decide()
+
+    def begin_step(self) -> None:
+        """Another share from now on: latency and cost are judged by what the control was like until now."""
+        self._met_before = self.units.canary
+        for amounts in self._amounts.values():
+            amounts.begin_step()
+
+    def _settled(self, told: Settled, canary: bool, share: float) -> bool:
+        self.requests[canary] += 1
+        if told.in_flight > 0.0:
+            self._load.request(canary, told.in_flight)
+        worse = False
+        tried = canary and (self._tried is None or self._tried.is_first(told.unit))
+        for metric, flag in RATES.items():
+            rate = self._rates.get(metric)
+            if rate is not None:
+                worse |= self._trial(rate, told.unit, canary, share, bool(told.flags & flag), tried)
+        for metric, value in (
+            ("ttft", told.ttft_ms),
+            ("tpot", told.tpot_ms),
+            ("duration", told.duration_ms),
+            ("cost", told.cost_usd),
+        ):
+            amounts = self._amounts.get(metric)
+            if value is not None and amounts is not None:
+                worse |= amounts.request(told.unit, canary, share, value, told.in_flight)
+        return worse
+
+    def _measured(self, told: Measured, canary: bool, share: float) -> bool:
+        rate = self._rates.get(told.metric)
+        if rate is not None and rate.guardrail.custom:
+            return self._trial(rate, told.unit, canary, share, rate.guardrail.worse(told.value) >= 0.5, canary)
+        amounts = self._amounts.get(told.metric)
+        if amounts is not None and amounts.guardrail.custom and math.isfinite(told.value):
+            return amounts.request(told.unit, canary, share, told.value, 0.0)
+        return False
+
+    def _trial(self, rate: Rate, unit: int, canary: bool, share: float, event: bool, tried: bool) -> bool:
+        rate.trials[canary] += 1
+        if tried and rate.tally.ceiling is not None:
+            rate.tally.ceiling.unit(event)
+        return event and rate.tally.event(unit, canary, share) and canary
+
+    def _decide(self) -> bool:
+        """Whether a rollback is due since the last event."""
+        if self._cause:
+            return False
+        for metric, tally, level in self._rolling_back():
+            if tally.worse.rejects(level):
+                self._cause = cause_of(metric, tally, self._limit(metric, tally), self._load)
+                return True
+        return False
+
+    def _limit(self, metric: str, tally: Tally) -> float | None:
+        amounts = self._amounts.get(metric)
+        return amounts.thresholds.get(tally.name) if amounts is not None else None
+
+    def _rolling_back(self) -> list[tuple[str, Tally, float]]:
+        rates = [(metric, rate.tally, rate.tally.level) for metric, rate in self._rates.items()]
+        amounts = [
+            (metric, tally, tally.level) for metric, one in self._amounts.items() for tally in one.tallies.values()
+        ]
+        return rates + amounts
+
+    # -- what it says --------------------------------------------------------------------------------------------------
+
+    @property
+    def step_units(self) -> int:
+        """How many units of the canary were met since the step began."""
+        return self.units.canary - self._met_before
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether a rollback is due."""
+        return bool(self._cause)
+
+    def verdict(self) -> Verdict:
+        """What is to be done now."""
+        if self._cause:
+            return Verdict(ROLLBACK, self._cause)
+        if self.units.mismatch:
+            return Verdict(HOLD, mismatch(self.units), True)
+        lacking = [metric for metric, rate in self._rates.items() if not rate.tally.promotes]
+        for metric, amounts in self._amounts.items():
+            held = amounts.held_by_load
+            if held is not None:
+                return Verdict(HOLD, uneven(metric, held, self._load), True)
+            if not amounts.promotes and not (amounts.idle and self.requests[1] >= IDLE_REQUESTS):
+                lacking.append(metric)
+        if lacking:
+            return Verdict(HOLD, missing(lacking, self.requests))
+        return Verdict(PROMOTE, sure(list(self._rates) + list(self._amounts), self.requests))
+
+    def readings(self) -> list[Reading]:
+        """How far all evidence is."""
+        found: list[Reading] = []
+        for metric, tally, _ in self._rolling_back():
+            name = f"{metric} {tally.name}" if tally.name else metric
+            counts = (tally.events, tally.canary, tally.share * tally.events)
+            found.append(Reading(name, ROLLBACK, tally.worse.log_value, -math.log(tally.level), *counts))
+            found.append(Reading(name, PROMOTE, tally.better.log_value, -math.log(tally.promote_level), *counts))
+            if tally.ceiling is not None:
+                one = tally.ceiling
+                needed = -math.log(tally.promote_level)
+                found.append(Reading(name, "ceiling", one.log_value, needed, one.events, one.events, 0.0))
+        return found
+
+    def arms(self) -> list[tuple[str, list[tuple[int, float, float]]]]:
+        """Of each metric, for the control and for the canary: how many there are, their sum and their squares' sum.
+
+        Of rates, events among units (requests, where these are the units); of amounts, the units' numbers.
+        """
+        found: list[tuple[str, list[tuple[int, float, float]]]] = []
+        for metric, rate in self._rates.items():
+            events = [rate.tally.events - rate.tally.canary, rate.tally.canary]
+            units = [self.units.units - self.units.canary, self.units.canary]
+            found.append((metric, [(n, float(k), float(k)) for n, k in zip(units, events, strict=True)]))
+        for metric, amounts in self._amounts.items():
+            both = zip(amounts.seen, amounts.sums, strict=True)
+            found.append((metric, [(n, total, squares) for n, (total, squares) in both]))
+        return found
+
+    def guardrail(self, metric: str) -> Guardrail:
+        """That of a metric. Raises KeyError."""
+        rate = self._rates.get(metric)
+        return rate.guardrail if rate is not None else self._amounts[metric].guardrail
+
+    # -- over a restart ------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """To go on from later (`restore`): what msgpack takes."""
+        return {
+            "units": self.units.state(),
+            "load": self._load.state(),
+            "rates": {metric: [list(one.trials), one.tally.state()] for metric, one in self._rates.items()},
+            "amounts": {metric: one.state() for metric, one in self._amounts.items()},
+            "tried": b"" if self._tried is None else self._tried.state(),
+            "cause": self._cause,
+            "met_before": self._met_before,
+            "requests": list(self.requests),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Raises ValueError, KeyError or TypeError where it is of other guardrails: begin anew then."""
+        if state["rates"].keys() != self._rates.keys() or state["amounts"].keys() != self._amounts.keys():
+            raise ValueError("evidence of other guardrails")
+        self.units.restore(state["units"])
+        self._load.restore(state["load"])
+        for metric, (trials, tally) in state["rates"].items():
+            self._rates[metric].trials = list(trials)
+            self._rates[metric].tally.restore(tally)
+        for metric, amounts in state["amounts"].items():
+            self._amounts[metric].restore(amounts)
+        if self._tried is not None:
+            self._tried = FirstEvents.of(state["tried"])
+        self._cause = state["cause"]
+        self._met_before = state["met_before"]
+        self.requests = list(state["requests"])

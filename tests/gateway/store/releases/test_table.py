@@ -1,0 +1,154 @@
+"""Releases in the store: of two changes one wins, a rollback always does, and one gateway decides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway.store.asked import answer, wanted_decisions
+from gateway.store.database import DatabaseAway
+from gateway.store.opening import engine_of, upgrade
+from gateway.store.reading import NotWanted
+from gateway.store.releases.messages import (
+    ReleaseChange,
+    StoredDecision,
+    StoredEvidence,
+    StoredRelease,
+    SyncReleases,
+)
+from gateway.store.releases.table import ReleaseTable
+from tests.gateway.store.records import sqlite_url
+
+BY = StoredDecision(1_780_000_000_000, "start", 0.0, 0.05, "started", "alice", b'{"errors": 0.5}')
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.store)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    found: str = sqlite_url(tmp_path) if request.param == "sqlite" else request.getfixturevalue("new_database")()
+    engine = engine_of(found)
+    upgrade(engine)
+    engine.dispose()
+    return found
+
+
+@pytest.fixture
+def table(url: str) -> Iterator[ReleaseTable]:
+    opened = ReleaseTable(url)
+    yield opened
+    opened.close()
+
+
+def release(version: int, ramp: bytes = b"r") -> StoredRelease:
+    return StoredRelease("e1", "canary", "chat", "chat", version, ramp)
+
+
+def sync(*changes: ReleaseChange, evidence: list[StoredEvidence] | None = None) -> SyncReleases:
+    return SyncReleases(["e1"], list(changes), evidence or [], [], want_evidence=True)
+
+
+def test_what_is_stored_comes_back(table: ReleaseTable) -> None:
+    assert table.sync(sync()).releases == []
+    told = table.sync(sync(ReleaseChange(release(1), BY)))
+    assert (told.releases, told.refused) == ([release(1)], [])
+    kept = StoredEvidence("e1", "canary", 1, b"\x00evidence")
+    assert table.sync(sync(evidence=[kept])).evidence == [kept]
+    again = StoredEvidence("e1", "canary", 2, b"more")
+    assert table.sync(sync(evidence=[again])).evidence == [again]
+    assert table.sync(SyncReleases(["other"], [], [], [], want_evidence=True)).releases == []
+
+
+def test_of_two_who_change_it_at_once_one_is_told_to_look_again(table: ReleaseTable) -> None:
+    table.sync(sync(ReleaseChange(release(1), BY)))
+    told = table.sync(sync(ReleaseChange(release(2, b"first"), BY), ReleaseChange(release(2, b"second"), BY)))
+    assert told.refused == [("e1", "canary")]
+    assert told.releases == [release(2, b"first")]
+
+
+def test_going_on_needs_no_new_version_and_comes_after_nobody(table: ReleaseTable) -> None:
+    table.sync(sync(ReleaseChange(release(1), BY)))
+    assert table.sync(sync(ReleaseChange(release(1, b"later"), None))).releases == [release(1, b"later")]
+    table.sync(sync(ReleaseChange(release(2), BY)))
+    assert table.sync(sync(ReleaseChange(release(1, b"late"), None))).refused == [("e1", "canary")]
+
+
+def test_a_rollback_takes_effect_whatever_happened_meanwhile(table: ReleaseTable) -> None:
+    for version in (1, 2, 3):
+        table.sync(sync(ReleaseChange(release(version), BY)))
+    told = table.sync(sync(ReleaseChange(release(2, b"gone"), BY, stops=True)))
+    assert (told.releases, told.refused) == ([release(4, b"gone")], [])
+
+
+def test_what_others_saw_is_taken_once_by_the_one_who_decides(table: ReleaseTable) -> None:
+    seen = [b"one", b"two"]
+    told = table.sync(SyncReleases(["e1"], [], [], seen))
+    assert told.decides
+    assert told.observed == seen
+    assert table.sync(sync()).observed == []
+
+
+@pytest.mark.store
+def test_one_of_two_gateways_decides_and_the_other_when_it_is_gone(new_database: object) -> None:
+    assert callable(new_database)
+    url = new_database()
+    engine = engine_of(url)
+    upgrade(engine)
+    engine.dispose()
+    first, second = ReleaseTable(url), ReleaseTable(url)
+    assert [first.sync(sync()).decides for _ in range(2)] == [True, True]
+    told = second.sync(SyncReleases(["e1"], [ReleaseChange(release(1), BY)], [], [b"seen"]))
+    assert not told.decides
+    assert told.observed == []
+    told = first.sync(sync())
+    assert (told.releases, told.observed) == ([release(1)], [b"seen"])
+    first.close()
+    assert second.sync(sync()).decides
+    second.step_back()
+    third = ReleaseTable(url)
+    assert third.sync(sync()).decides
+    third.close()
+    second.close()
+
+
+def test_a_store_that_cannot_be_used_is_away(tmp_path: Path) -> None:
+    (tmp_path / "records.db").write_bytes(b"not a database, and long enough to be looked at" * 100)
+    table = ReleaseTable(sqlite_url(tmp_path))
+    with pytest.raises(DatabaseAway):
+        table.sync(sync())
+    table.close()
+
+
+def test_what_was_decided_is_told_newest_first(table: ReleaseTable, url: str) -> None:
+    table.sync(sync(ReleaseChange(release(1), BY)))
+    table.sync(sync(ReleaseChange(release(2), msgspec.structs.replace(BY, action="abort", sentence="no", by="bob"))))
+    told = json.loads(answer(url, wanted_decisions({"model": "chat"}, 0.0)))["data"]
+    assert [(one["action"], one["by"]) for one in told] == [("abort", "bob"), ("start", "alice")]
+    assert told[1] == {
+        "time": "2026-05-28T20:26:40.000Z",
+        "name": "chat",
+        "model": "chat",
+        "experiment": "e1",
+        "arm": "canary",
+        "action": "start",
+        "share_before": 0.0,
+        "share_after": 0.05,
+        "sentence": "started",
+        "by": "alice",
+        "numbers": {"errors": 0.5},
+    }
+    assert len(json.loads(answer(url, wanted_decisions({"limit": "1"}, 0.0)))["data"]) == 1
+    assert json.loads(answer(url, wanted_decisions({"model": "other"}, 0.0)))["data"] == []
+    for wrong in ({"limit": "0"}, {"since": "1h"}):
+        with pytest.raises(NotWanted):
+            wanted_decisions(wrong, 0.0)
+
+
+def test_a_store_of_an_older_version_has_decided_nothing(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path)
+    engine = engine_of(url)
+    upgrade(engine, version=4)
+    engine.dispose()
+    assert json.loads(answer(url, wanted_decisions({}, 0.0)))["data"] == []

@@ -1,0 +1,1 @@
+"""The chart as Helm renders it, and an API server to talk to."""

@@ -1,0 +1,148 @@
+"""What each alert is tried on: series that must make it fire by a time, and series on which it must be silent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+SELECTED = 'job="penstock",namespace="llm"'
+"""What a scrape of this release adds to every series; `played` puts it in."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """`labels` are those of the alert that fires, besides its name and severity."""
+
+    fires: dict[str, str]
+    quiet: tuple[dict[str, str], ...]
+    labels: dict[str, str] = field(default_factory=dict)
+    at: str = "30m"
+
+
+def _of(**labels: str) -> dict[str, str]:
+    return {"job": "penstock", "namespace": "llm", **labels}
+
+
+def _rising(start: int, step: int, minutes: int) -> str:
+    return f"{start}+{step}x{minutes}"
+
+
+_REQUESTS = 'penstock_requests_total{model="chat",code="200"}'
+_FAILED = 'penstock_errors_total{model="chat",engine="llama",kind="engine_error"}'
+_CLIENTS_OWN = 'penstock_errors_total{model="chat",engine="llama",kind="invalid_field"}'
+_IN_TIME = 'penstock_time_to_first_token_seconds_bucket{model="chat",le="5.0"}'
+_FIRST = 'penstock_time_to_first_token_seconds_count{model="chat"}'
+_READY = 'penstock_replicas{engine="llama",state="ready"}'
+_UNHEALTHY = 'penstock_replicas{engine="llama",state="unhealthy"}'
+_ARM = 'penstock_experiment_weight{model="chat",experiment="e1",arm="canary"}'
+
+ALERTS: dict[str, Case] = {
+    "PenstockErrorBudgetBurnsFast": Case(
+        fires={_REQUESTS: _rising(0, 1000, 120), _FAILED: _rising(0, 20, 120)},
+        quiet=(
+            {_REQUESTS: _rising(0, 1000, 120), _FAILED: _rising(0, 10, 120)},
+            {_REQUESTS: _rising(0, 1000, 120), _CLIENTS_OWN: _rising(0, 500, 120)},
+            {_REQUESTS: "0x120", _FAILED: "0x120"},
+        ),
+        labels=_of(model="chat"),
+        at="90m",
+    ),
+    "PenstockErrorBudgetBurnsSlowly": Case(
+        fires={_REQUESTS: _rising(0, 1000, 480), _FAILED: _rising(0, 8, 480)},
+        quiet=({_REQUESTS: _rising(0, 1000, 480), _FAILED: _rising(0, 5, 480)},),
+        labels=_of(model="chat"),
+        at="420m",
+    ),
+    "PenstockFirstTokenLate": Case(
+        fires={_FIRST: _rising(0, 100, 120), _IN_TIME: _rising(0, 60, 120)},
+        quiet=(
+            {_FIRST: _rising(0, 100, 120), _IN_TIME: _rising(0, 80, 120)},
+            {_FIRST: "7x120", _IN_TIME: "0x120"},  # no traffic at all
+        ),
+        labels=_of(model="chat"),
+        at="90m",
+    ),
+    "PenstockGatewayAbsent": Case(
+        fires={'up{instance="a"}': "0x60"},  # and where there is none at all: `test_rules`
+        quiet=({'up{instance="a"}': "1x60", 'up{instance="b"}': "0x60"},),
+        labels=_of(),
+    ),
+    "PenstockLoopStale": Case(
+        fires={'penstock_loop_last_success_age_seconds{loop="health",instance="a"}': "400x60"},
+        quiet=({'penstock_loop_last_success_age_seconds{loop="prices",instance="a"}': "120x60"},),
+        labels=_of(loop="health"),
+    ),
+    "PenstockLoopRestarts": Case(
+        fires={'penstock_loop_restarts_total{loop="health"}': _rising(0, 1, 60)},
+        quiet=({'penstock_loop_restarts_total{loop="health"}': "0x10 1x50"},),
+        labels=_of(loop="health"),
+    ),
+    "PenstockConfigurationRefused": Case(
+        fires={'penstock_config_reloads_total{result="refused"}': "0x25 1x30"},
+        quiet=(
+            {'penstock_config_reloads_total{result="applied"}': "0x25 1x30"},
+            {'penstock_config_reloads_total{result="refused"}': "3x60"},
+        ),
+        labels=_of(),
+    ),
+    "PenstockOutOfDescriptors": Case(
+        fires={'penstock_out_of_descriptors_total{instance="a"}': "0x25 5x30"},
+        quiet=({'penstock_out_of_descriptors_total{instance="a"}': "5x60"},),
+        labels=_of(),
+    ),
+    "PenstockRecordsLost": Case(
+        fires={'penstock_records_dropped_total{sink="store"}': "0x20 9x30"},
+        quiet=({'penstock_records_dropped_total{sink="store"}': "9x60"},),
+        labels=_of(sink="store"),
+    ),
+    "PenstockStoreAway": Case(
+        fires={'penstock_store_away{instance="a"}': "1x60", 'penstock_store_away{instance="b"}': "0x60"},
+        quiet=({'penstock_store_away{instance="a"}': "0x20 1x5 0x30"},),
+        labels=_of(),
+    ),
+    "PenstockSheds": Case(
+        fires={'penstock_shed_total{model="chat",reason="full"}': _rising(0, 6, 60)},
+        quiet=({'penstock_shed_total{model="chat",reason="full"}': "6x60"},),
+        labels=_of(model="chat", reason="full"),
+    ),
+    "PenstockQueueStands": Case(
+        fires={'penstock_queue_tokens{model="chat"}': "5000x60"},
+        quiet=({'penstock_queue_tokens{model="chat"}': "5000x20 0 5000x30"},),
+        labels=_of(model="chat"),
+    ),
+    "PenstockCacheFull": Case(
+        fires={'penstock_engine_kv_usage_ratio{engine="llama",replica="a"}': "0.99x60"},
+        quiet=({'penstock_engine_kv_usage_ratio{engine="llama",replica="a"}': "0.9x60"},),
+        labels=_of(engine="llama", replica="a"),
+    ),
+    "PenstockBreakerOpen": Case(
+        fires={'penstock_breaker_open{engine="llama",replica="a"}': "1x60"},
+        quiet=({'penstock_breaker_open{engine="llama",replica="a"}': "0x27 1x2 0x30"},),
+        labels=_of(engine="llama", replica="a"),
+    ),
+    "PenstockReplicaUnhealthy": Case(
+        fires={_UNHEALTHY: "1x60", _READY: "3x60"},
+        quiet=({_UNHEALTHY: "0x60", _READY: "0x60"},),
+        labels=_of(engine="llama"),
+    ),
+    "PenstockNoReplica": Case(
+        fires={_UNHEALTHY: "2x60", _READY: "0x60"},
+        quiet=({_UNHEALTHY: "1x60", _READY: "1x60"}, {_UNHEALTHY: "0x60", _READY: "0x60"}),  # scaled to zero
+        labels=_of(engine="llama"),
+    ),
+    "PenstockReplicasMissing": Case(
+        fires={'penstock_replicas_wanted{engine="llama"}': "4x90", _READY: "2x90"},
+        quiet=({'penstock_replicas_wanted{engine="llama"}': "4x90", _READY: "2x20 4x70"},),
+        labels=_of(engine="llama"),
+        at="60m",
+    ),
+    "PenstockReleaseRolledBack": Case(
+        fires={_ARM: "0.05x20 0x40"},
+        quiet=({_ARM: "0.05x60"}, {_ARM: "0x60"}),
+        labels=_of(model="chat", experiment="e1", arm="canary"),
+    ),
+    "PenstockDrift": Case(
+        fires={'penstock_drift{model="chat",arm="control",signal="output_tokens"}': "1.3x60"},
+        quiet=({'penstock_drift{model="chat",arm="control",signal="output_tokens"}': "0.8x60"},),
+        labels=_of(model="chat", arm="control", signal="output_tokens"),
+    ),
+}

@@ -1,0 +1,80 @@
+"""Each preset, by each Helm, for each Kubernetes: it renders, schemas take it, and so does the gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.settings import load_settings
+from tests.kubernetes.chart import planned
+from tests.kubernetes.chart.helm import CHART, KUBERNETES, PRESETS, Objects, Refused, call, preset, template
+from tests.kubernetes.chart.schemas import CUSTOM, complaints, custom, custom_complaints
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_lint_finds_nothing(helm: str, name: str) -> None:
+    said = call(helm, "lint", "--strict", "--values", str(preset(name)), str(CHART))
+    assert [] == [line for line in said.splitlines() if "[WARNING]" in line or "[ERROR]" in line]
+
+
+@pytest.mark.parametrize("kubernetes", KUBERNETES)
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_object_of_a_preset_is_as_its_schema_says(helm: str, name: str, kubernetes: str) -> None:
+    objects = template(helm, name, kubernetes=kubernetes)
+    assert objects.the("Service", "penstock")["metadata"]["namespace"] == "llm"
+    assert [] == complaints(objects, kubernetes)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_custom_resource_of_a_preset_is_as_its_schema_says(helm: str, name: str) -> None:
+    if not CUSTOM.is_dir():
+        pytest.skip(f"CUSTOM RESOURCES ARE NOT VALIDATED: their schemas are not at {CUSTOM}")
+    objects = template(helm, name)
+    assert ["fleet"] == [name] or not any(map(custom, objects))
+    assert [] == custom_complaints(objects)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_both_helms_render_the_same(name: str) -> None:
+    def told(objects: Objects) -> list[str]:
+        return sorted(yaml.safe_dump(it) for it in objects if it["kind"] != "Secret")  # its key is made anew each time
+
+    assert told(template("helm3", name)) == told(template("helm4", name))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_gateway_takes_the_configuration_of_a_preset(tmp_path: Path, name: str) -> None:
+    config = template("helm4", name).config
+    assert {} == {key: value for key, value in config["models"].items() if not value["targets"]}
+    loaded = load_settings(written(tmp_path, planned.without(config)), {})
+    assert set(config["engines"]) == set(loaded.settings.engines)
+
+
+def test_the_laptop_needs_nothing_that_is_only_planned() -> None:
+    config = template("helm4", "laptop").config
+    assert config == planned.without(config)
+
+
+def test_numbers_reach_the_gateway_whole(tmp_path: Path) -> None:
+    config = template("helm3", "laptop", {"config": {"limits": {"body_bytes": 1073741824}}}).config
+    assert 1073741824 == load_settings(written(tmp_path, config), {}).settings.limits.body_bytes
+
+
+def test_without_a_model_the_chart_says_which_preset_to_take(helm: str) -> None:
+    with pytest.raises(Refused, match=r"(?s)config\.models is empty.*presets/laptop\.yaml"):
+        template(helm, "")
+
+
+def written(directory: Path, config: dict[str, Any]) -> Path:
+    """The configuration in a file, with the secret files that it names beside it."""
+    text = yaml.safe_dump(config)
+    secrets = directory / "secrets"
+    (secrets / "chart").mkdir(parents=True)
+    (secrets / "chart" / "store-url").write_text("postgresql://penstock:pw@db/penstock")
+    (secrets / "openai").write_text("key")
+    file = directory / "penstock.yaml"
+    file.write_text(text.replace("/run/secrets/penstock", str(secrets)))
+    return file

@@ -1,0 +1,97 @@
+"""Hour after hour: what drifts is told with its cause, what cannot be judged says why, and the rest is quiet."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Mapping
+
+from routing.drift.histogram import Histogram
+from routing.drift.watch import Alarm, Hour, Watch
+from tests.routing.drift.hours import ANSWERS, hour, week
+
+
+@functools.cache
+def known() -> Mapping[int, Hour]:
+    return week(random.Random(1))
+
+
+def days_of(watch: Watch, hours: list[Hour]) -> list[Alarm]:
+    return [alarm for at, one in enumerate(hours, start=168) for alarm in watch.hour(at, one)]
+
+
+def test_a_day_like_the_week_is_quiet() -> None:
+    rng, watch = random.Random(2), Watch(known())
+    assert [] == days_of(watch, [hour(rng) for _ in range(24)])
+    assert {""} == {standing.why for standing in watch.standing.values()}
+    median = watch.standing["ttft_ms"]
+    assert median.reference is not None
+    assert median.current is not None
+    assert abs(median.current / median.reference - 1) < 0.4
+
+
+def test_a_drift_names_the_model_that_answers_now() -> None:
+    rng, watch = random.Random(2), Watch(known())
+    new = {("openai", "response_model", "gpt-2"): 200}
+    alarms = days_of(watch, [hour(rng), hour(rng, shift=0.8, identities=new)])
+    first, amounts = alarms[0], [one for one in alarms if one.signal == "output_tokens"]
+    assert ("identity:response_model", 169) == (first.signal, first.hour)
+    assert first.sentence == "response model of openai changed from gpt-1 to gpt-2"
+    (one,) = amounts
+    assert one.causes == first.causes
+    assert "PSI" in one.sentence
+    assert one.sentence.endswith(first.sentence)
+    assert watch.standing["output_tokens"].alarmed_hour == 169
+
+
+def test_without_a_change_of_who_answers_it_says_so_and_a_day_later_it_is_no_cause_any_more() -> None:
+    rng, watch = random.Random(2), Watch(known())
+    new = {("openai", "response_model", "gpt-2"): 200}
+    hours = [hour(rng, identities=new), *[hour(rng, identities=new) for _ in range(24)], hour(rng, shift=0.8)]
+    alarms = [one for one in days_of(watch, hours) if one.signal == "ttft_ms"]
+    assert [()] == [one.causes for one in alarms]
+    assert alarms[0].sentence.endswith("nothing else is known to have changed")
+
+
+def test_errors_that_are_more_are_found_and_the_detector_begins_anew() -> None:
+    rng, watch = random.Random(2), Watch(known())
+    alarms = days_of(watch, [hour(rng, shares={"errors": 0.08, "answers": 0.92}) for _ in range(12)])
+    told = [one for one in alarms if one.signal == "errors"]
+    assert told
+    assert told[0].sentence.startswith("errors: 0.97% in the reference, ")
+    assert {"errors"} == {one.signal for one in alarms}
+    assert [] == watch.hour(180, hour(rng))
+    evidence = watch.standing["errors"].evidence
+    assert evidence is not None
+    assert evidence < 1.0
+
+
+def test_tool_calls_that_stop_are_found() -> None:
+    rng, watch = random.Random(2), Watch(known())
+    alarms = days_of(watch, [hour(rng, shares={"tool_calls": 0.05}) for _ in range(12)])
+    assert {"tool_calls"} == {one.signal for one in alarms}
+
+
+def test_too_little_says_so() -> None:
+    rng = random.Random(2)
+    watch = Watch({at: hour(rng, 60) for at in range(4)})
+    whys = {name: standing.why for name, standing in watch.standing.items()}
+    assert whys["ttft_ms"] == "not enough data: 0 of the reference's hours have 100 requests"
+    assert whys["errors"] == "not enough data: the reference has 800 of 2,000 requests"
+    assert whys["length"].endswith("of 2,000 answers")
+    assert [] == watch.hour(5, hour(rng, shift=3.0))
+
+
+def test_a_quiet_hour_says_so_and_forgets_the_last() -> None:
+    rng, watch = random.Random(2), Watch(known())
+    watch.hour(168, hour(rng))
+    watch.hour(169, Hour(4, {}, [[4, 4, 0, 0, 0, 0]], ANSWERS))
+    standing = watch.standing["cost_usd"]
+    assert standing.why == "not enough data: 4 requests in the last hour, 100 are needed"
+    assert standing.value is None
+
+
+def test_an_amount_that_never_varies_is_not_judged() -> None:
+    same = Hour(200, {"cost_usd": Histogram({3: 200.0})}, [], ANSWERS)
+    watch = Watch(dict.fromkeys(range(168), same))
+    assert "does not vary" in watch.standing["cost_usd"].why

@@ -1,0 +1,221 @@
+"""The gate: what is worse is rolled back and says why, what is proven is promoted, all else is held."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import random
+import re
+from collections.abc import Iterable
+
+import msgspec
+import pytest
+
+from routing.gate.gate import HOLD, PROMOTE, ROLLBACK, Gate
+from routing.gate.guardrail import Guardrail, default_guardrails
+from routing.gate.observation import ERROR, Assigned, Measured, Observation, Settled
+from tests.routing.gate.traffic import GOOD, Arm, traffic
+
+SHARES = (0.95, 0.05)
+
+
+def failure(arm: int, unit: int) -> list[Observation]:
+    return [Assigned("chat", arm, unit, SHARES), Settled("chat", arm, unit, SHARES, "", ERROR)]
+
+
+def told(gate: Gate, observations: Iterable[Observation], requests: int) -> int | None:
+    """After how many requests a rollback is due; None: not by then."""
+    for number, one in enumerate(itertools.islice(observations, 2 * requests)):
+        if gate.tell(one):
+            return number // 2 + 1
+    return None
+
+
+def test_a_dead_canary_is_gone_after_two_of_its_requests_and_it_is_said_why() -> None:
+    gate = Gate([Guardrail("errors", alpha=0.05)], sticky=False)
+    for number in range(40):
+        for one in (
+            Assigned("chat", 0, number, SHARES),
+            Settled("chat", 0, number, SHARES, "", ERROR if number == 7 else 0),
+        ):
+            assert not gate.tell(one)
+    due = [gate.tell(one) for number in (100, 101) for one in failure(1, number)]
+    assert due == [False, False, False, True]
+    assert gate.rolls_back
+    assert gate.verdict()[:2] == (ROLLBACK, "2 of 3 errors were the canary's, whose share is 2.9 %: rolled back")
+
+
+def test_once_due_a_rollback_stays_due() -> None:
+    gate = Gate([Guardrail("errors", alpha=0.05)], sticky=False)
+    for number in range(3):
+        for one in failure(1, number):
+            gate.tell(one)
+    told(gate, traffic(random.Random(1), 0.05, Arm(errors=0.0), Arm(errors=0.5)), 1_000)
+    assert gate.verdict().action == ROLLBACK
+
+
+def test_a_user_that_fails_again_and_again_counts_once() -> None:
+    gate = Gate([Guardrail("errors", alpha=0.05)], sticky=True)
+    for _ in range(100):
+        for one in failure(1, 7):
+            assert not gate.tell(one)
+    assert gate.verdict().action == HOLD
+
+
+@pytest.mark.parametrize(
+    ("canary", "within", "why"),
+    [
+        (Arm(errors=0.05), 20_000, "errors were the canary's"),
+        (Arm(ttft_ms=400.0), 20_000, r"slow first tokens \(above the control's p\d\d, \d+(\.\d+)? ms\)"),
+        (Arm(cost_usd=0.004), 20_000, r"expensive answers \(above the control's p\d\d, 0\.00\d+ USD\)"),
+        (Arm(length_stops=0.05), 20_000, "answers cut off at their token limit"),
+    ],
+)
+@pytest.mark.parametrize("users", [0, 2_000])
+def test_what_is_worse_is_rolled_back(canary: Arm, within: int, why: str, users: int) -> None:
+    rails = [*default_guardrails(), Guardrail("cost"), Guardrail("length_stops")]
+    gate = Gate(rails, sticky=bool(users))
+    control = dataclasses.replace(GOOD, length_stops=0.002)
+    at = told(gate, traffic(random.Random(2), 0.2, canary, control, users=users), within)
+    assert at is not None
+    verdict = gate.verdict()
+    assert verdict.action == ROLLBACK
+    assert re.search(why, verdict.sentence)
+
+
+def test_what_is_as_good_is_promoted_in_the_end() -> None:
+    gate, kind = Gate([Guardrail("errors"), Guardrail("ttft")], sticky=False), Arm(errors=0.05)
+    assert told(gate, traffic(random.Random(5), 0.5, kind, kind), 1_000) is None
+    assert gate.verdict().action == HOLD
+    assert told(gate, traffic(random.Random(6), 0.5, kind, kind), 6_000) is None
+    assert gate.verdict().action == PROMOTE
+    assert gate.verdict().sentence.startswith("proven good enough in errors, ttft by 3")
+
+
+def test_what_is_as_bad_as_the_margin_is_not_promoted() -> None:
+    gate = Gate([Guardrail("errors")], sticky=False)
+    told(gate, traffic(random.Random(5), 0.5, Arm(errors=0.075), Arm(errors=0.05)), 7_000)
+    assert gate.verdict().action != PROMOTE
+
+
+def test_without_data_it_holds() -> None:
+    gate = Gate(default_guardrails(), sticky=False)
+    assert gate.verdict()[:2] == (HOLD, "no request of the canary has ended yet, and no data is no proof")
+    gate.tell(Settled("chat", 1, 1, SHARES, "", 0, 10.0))
+    assert gate.verdict()[:2] == (HOLD, "no request of the control has ended yet, and there is nothing to compare with")
+    gate.tell(Settled("chat", 0, 2, SHARES, "", 0, 10.0))
+    assert gate.verdict().sentence == (
+        "after 1 request of the canary and 1 of the control it is neither worse nor proven good enough: "
+        "errors, attempt_failures, ttft, tpot, duration still open"
+    )
+
+
+def test_rare_events_are_no_reason_to_hold_for_ever() -> None:
+    gate = Gate([Guardrail("errors")], sticky=False)
+    assert told(gate, traffic(random.Random(1), 0.5, Arm(errors=0.0), Arm(errors=0.0)), 1_200) is None
+    assert gate.verdict().action == PROMOTE
+
+
+def test_an_amount_that_neither_arm_has_does_not_hold_a_promotion() -> None:
+    gate = Gate([Guardrail("errors"), Guardrail("cost")], sticky=False)
+    free = (
+        one._replace(cost_usd=None) if isinstance(one, Settled) else one
+        for one in traffic(random.Random(1), 0.5, Arm(errors=0.0), Arm(errors=0.0))
+    )
+    told(gate, free, 1_200)
+    assert gate.verdict().action == PROMOTE
+
+
+def test_an_arm_that_is_only_busier_is_held_and_not_rolled_back() -> None:
+    gate = Gate([Guardrail("errors"), Guardrail("ttft", alpha=0.05)], sticky=False)
+    assert told(gate, traffic(random.Random(3), 0.2, Arm(in_flight=8.0)), 8_000) is None
+    verdict = gate.verdict()
+    assert verdict.action == HOLD
+    assert re.search(r"but its replicas have (1\.9|2\.0) times the control's requests in flight", verdict.sentence)
+
+
+def test_an_arm_that_is_busier_and_slower_than_that_explains_is_rolled_back() -> None:
+    gate = Gate([Guardrail("errors"), Guardrail("ttft", alpha=0.05)], sticky=False)
+    assert told(gate, traffic(random.Random(3), 0.2, Arm(ttft_ms=300.0, in_flight=8.0)), 30_000) is not None
+    assert "which is allowed for" in gate.verdict().sentence
+
+
+def test_a_broken_assignment_is_held() -> None:
+    gate = Gate([Guardrail("errors")], sticky=False)
+    for number in range(2_000):
+        gate.tell(Assigned("chat", int(number % 10 == 0), number, SHARES))
+    verdict = gate.verdict()
+    assert verdict.action == HOLD
+    assert verdict.sentence.startswith("200 of 2000 units are the canary's, where 100 were to be: the assignment")
+
+
+def test_an_slo_judges_until_the_control_is_known() -> None:
+    gate = Gate([Guardrail("ttft", slo=500.0)], sticky=False)
+    assert told(gate, traffic(random.Random(1), 0.05, Arm(ttft_ms=5_000.0)), 500) is not None
+    assert "above the SLO, 500 ms" in gate.verdict().sentence
+    gate = Gate([Guardrail("ttft", slo=500.0)], sticky=False)
+    told(gate, traffic(random.Random(1), 0.05), 2_000)
+    gate.begin_step()
+    assert {reading.metric for reading in gate.readings() if reading.events} == {"ttft slo"}
+    told(gate, traffic(random.Random(2), 0.2), 500)
+    assert {reading.metric for reading in gate.readings() if reading.events} > {"ttft slo", "ttft p50"}
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_custom_metrics_are_guardrails_too(lower: bool) -> None:
+    gate = Gate([Guardrail("score", lower_is_better=lower, is_rate=False), Guardrail("thumb")], sticky=False)
+    rng = random.Random(8)
+    for number in range(40_000):
+        arm = int(rng.random() < 0.1)
+        gate.tell(Assigned("chat", arm, number, (0.9, 0.1)))
+        value = rng.gauss(arm if lower else -arm, 1.0)
+        if gate.tell(Measured("chat", arm, number, (0.9, 0.1), "", "score", value)):
+            break
+    assert re.search(r"bad values of score \(above the control's p\d\d, -?\d", gate.verdict().sentence)
+
+
+def test_other_arms_and_an_arm_alone_say_nothing() -> None:
+    gate = Gate([Guardrail("errors")], arm=1, sticky=False)
+    for shares in ((0.5, 0.25, 0.25), (0.0, 1.0), (1.0, 0.0), (1.0,)):
+        gate.tell(Settled("chat", 2 if len(shares) == 3 else 1, 1, shares, "", ERROR))
+    assert gate.requests == [0, 0]
+
+
+@pytest.mark.parametrize("users", [0, 500])
+def test_it_goes_on_over_a_restart_as_if_there_had_been_none(users: int) -> None:
+    rails = [*default_guardrails(), Guardrail("thumbs_down"), Guardrail("cost", slo=1.0)]
+    gate = Gate(rails, sticky=bool(users))
+    stream = traffic(random.Random(6), 0.3, users=users)
+    told(gate, stream, 1_500)
+    gate.begin_step()  # of a user's numbers only whole ones are kept
+    again = Gate(rails, sticky=bool(users))
+    again.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(gate.state())))
+    for one in itertools.islice(stream, 1_000):
+        assert gate.tell(one) == again.tell(one)
+    assert (again.readings(), again.arms(), again.requests) == (gate.readings(), gate.arms(), gate.requests)
+    assert again.verdict() == gate.verdict()
+
+
+def test_evidence_of_other_guardrails_is_not_taken() -> None:
+    with pytest.raises(ValueError, match="other guardrails"):
+        Gate([Guardrail("errors")], sticky=True).restore(Gate([Guardrail("refusals")], sticky=True).state())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [({"alpha": 0.0}, "alpha"), ({"tolerance": 2.0}, "tolerance"), ({"tolerance": 0.5}, "tolerance")],
+)
+def test_a_guardrail_that_makes_no_sense_is_refused(wrong: dict[str, float], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        Guardrail("errors", **wrong)  # type: ignore[arg-type]
+
+
+def test_arms_side_by_side() -> None:
+    gate = Gate([Guardrail("errors"), Guardrail("ttft")], sticky=False)
+    told(gate, traffic(random.Random(1), 0.5, Arm(errors=0.0), Arm(errors=1.0)), 100)
+    (errors, rates), (ttft, numbers) = gate.arms()
+    assert (errors, ttft) == ("errors", "ttft")
+    assert rates[0][0] == rates[0][1] > 0
+    assert rates[1][1] == 0
+    assert numbers[0][0] == 0
+    assert numbers[1][0] == gate.requests[1]
