@@ -81,6 +81,9 @@ bench-load: $(STAMP)  ## what the load client itself can do on one core, under a
 bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peers, about half an hour
 	$(BIN)/python -m loadtests.peers $(ARGS)
 
+bench-autoscale: $(STAMP)  ## the autoscaler against the rules of the field, in virtual time, about twenty minutes
+	$(BIN)/penstock autoscale compare --seeds 3 $(ARGS)
+
 bench-stall: $(STAMP)  ## the longest hold of the event loop, per cause, about a minute; needs wrk
 	$(BIN)/python -m loadtests.stall $(ARGS)
 

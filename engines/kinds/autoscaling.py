@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, tzinfo
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -22,10 +23,17 @@ def _time(value: str) -> str:
 
 def _zone(value: str) -> str:
     try:
-        ZoneInfo(value)
+        zone_of(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise wrong("should be a time zone such as Europe/Berlin") from None
+        raise wrong(
+            "should be a time zone such as Europe/Berlin (the package tzdata brings them, if the system has none)"
+        ) from None
     return value
+
+
+def zone_of(name: str) -> tzinfo:
+    """A time zone by its name. UTC is there also where the system has no list of zones."""
+    return UTC if name == "UTC" else ZoneInfo(name)
 
 
 def minute_of(time: str) -> int:

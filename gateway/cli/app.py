@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import (
+    autoscale,
     config,
     cost,
     fake_provider,
@@ -26,7 +27,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, config, records, cost, routing, simulate, simulate_admission, simulate_routing, fake_provider):
+for group in (
+    serve,
+    config,
+    records,
+    cost,
+    routing,
+    autoscale,
+    simulate,
+    simulate_admission,
+    simulate_routing,
+    fake_provider,
+):
     group.register(app)
 
 

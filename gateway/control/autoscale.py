@@ -14,11 +14,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import structlog
 
-from engines.kinds.autoscaling import DAYS, AutoscaleSection, minute_of
+from engines.kinds.autoscaling import DAYS, AutoscaleSection, minute_of, zone_of
 from gateway import clock
 from gateway.control.actuator import Actuator, Standing
 from gateway.control.demand import EngineTraffic
@@ -74,7 +73,7 @@ class _Scaled:
             )
             for shift in section.schedule
         ]
-        self._zone = ZoneInfo(section.timezone)
+        self._zone = zone_of(section.timezone)
 
     def bounds(self, now: datetime) -> Bounds:
         """Those of this moment."""

@@ -71,14 +71,16 @@ class Keda:
         self._active = active
         self._polled_s = -math.inf
         self._active_s = 0.0
+        self._is_active = False
 
     def wanted(self, seen: Seen) -> int:
         if seen.now - self._polled_s >= self.poll_s:
             self._polled_s = seen.now
-            if self._active(seen):
+            self._is_active = self._active(seen)
+            if self._is_active:
                 self._active_s = seen.now
         if not seen.replicas:
-            return 1 if self._active_s == self._polled_s else 0
+            return int(self._is_active)
         if seen.now - self._active_s >= self.cooldown_s:
             return 0
         return self._hpa.wanted(seen)
