@@ -14,6 +14,7 @@
     │   └── ClientStalled       it was our client that stopped reading
     ├── TotalTimeout        the caller's whole time is up, in whatever phase
     ├── BadAnswer           the engine broke HTTP or a size limit
+    ├── CredentialsRefused  a free endpoint answered 401 or 403: the operator must give another key
     └── LaunchFailed        a launched engine did not start; the message is for the operator
 
 Messages never hold keys, request bodies or URLs with credentials.
@@ -79,6 +80,10 @@ class TotalTimeout(EngineError):
 
 class BadAnswer(EngineError):
     """The engine's answer is not HTTP we accept, or is over a limit."""
+
+
+class CredentialsRefused(EngineError):
+    """A free endpoint does not let us in with the key that we have, or without one."""
 
 
 class LaunchFailed(EngineError):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engines.collect import fetch
-from engines.errors import ConnectFailed, EngineError, OutOfSockets
+from engines.errors import ConnectFailed, CredentialsRefused, EngineError, OutOfSockets
 from engines.http1.secrecy import Secrets
 from engines.loads.load import EngineLoad
 from engines.loads.metrics import MetricsReader
@@ -243,18 +243,18 @@ class HttpEngine(Engine):
         """What goes with every request to it, its key included."""
         return self._fixed[server.replica.key]
 
-    async def probe(self, replica_id: str) -> bool:
+    async def probe(self, replica_id: str) -> str:
         path = self.settings.health_path
         server = self._servers.get(replica_id)
         if path is None or server is None:
-            return True
+            return ""
         try:
             status, _ = await self._get(server, path)
         except OutOfSockets:
             raise
-        except EngineError:
-            return False
-        return status == 200
+        except EngineError as error:
+            return str(error) or type(error).__name__
+        return "" if status == 200 else f"GET {path} is answered with {status}"
 
     async def models(self, replica_id: str) -> tuple[str, ...] | None:
         path = self.settings.models_path
@@ -264,6 +264,9 @@ class HttpEngine(Engine):
         if self.settings.version_in_url:
             path = path.removeprefix("/v1")
         status, body = await self._get(server, path)
+        if status in (401, 403):
+            shown = "the key" if self.settings.api_keys else "a request without a key"
+            raise CredentialsRefused(f"GET {path} refuses {shown} with {status}")
         if self._hidden is not None:
             body = self._hidden.hide(body)
         return model_names(body) if status == 200 else None

@@ -20,6 +20,8 @@ class Operation(Enum):
     COUNT_TOKENS = "/v1/messages/count_tokens"
     RERANK = "/v1/rerank"
     SCORE = "/v1/score"
+    POOLING = "/pooling"
+    CLASSIFY = "/classify"
     TOKENIZE = "/tokenize"
     DETOKENIZE = "/detokenize"
 

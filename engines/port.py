@@ -138,15 +138,16 @@ class Engine(Protocol):
         Never raises for I/O: whatever happens is told to the sink.
         """
 
-    async def probe(self, replica_id: str) -> bool:
-        """Ask a free endpoint whether the replica is up. Engines without one answer True; never a paid call.
+    async def probe(self, replica_id: str) -> str:
+        """Ask a free endpoint whether the replica is up: why it is not, or an empty string. Never a paid call: engines
+        without a free endpoint are taken to be up.
 
         Raises OutOfSockets when we could not ask, which says nothing about the replica.
         """
 
     async def models(self, replica_id: str) -> tuple[str, ...] | None:
         """The names of the models that the replica lists; None where it has no free list. Raises EngineError when it
-        does not answer."""
+        does not answer, CredentialsRefused when it does not let us in."""
 
     async def load(self, replica_id: str) -> EngineLoad | None:
         """What the replica says of its own load; None where it says nothing. Raises EngineError when it does not

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -22,8 +23,19 @@ DATE_REFRESH_S = 1.0
 """How often the `date` header is made anew."""
 
 
+HEAD_BYTES = 16 * 1024
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+
+
 class _Protocol(HttpToolsProtocol):
-    """Lets the application close a connection in the middle of an answer, for which ASGI has no word."""
+    """Lets the application close a connection in the middle of an answer, for which ASGI has no word; and reads the
+    body of who offers an upgrade (Java's client does, with each POST), which llhttp takes for another protocol's."""
+
+    def data_received(self, data: bytes) -> None:
+        if b"pgrade:" in data[:HEAD_BYTES]:
+            head, end, body = data.partition(b"\r\n\r\n")
+            data = _UPGRADE.sub(b"\r\nx-upgrade:", head) + end + body
+        super().data_received(data)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -19,6 +19,7 @@ from gateway.errors import Failure
 from gateway.explanation.flight import ASKS, ExplainedFlight
 from gateway.fleet.snapshot import UNNAMED
 from gateway.flight import Flight
+from gateway.http.cors import options
 from gateway.parameters import parameters_of
 from gateway.record_ids import RecordIds, id_lines
 from gateway.responses.flight import ResponsesFlight, StoredFlight, StoredPrompt
@@ -113,13 +114,15 @@ class Dispatcher:
 
         `looked`: it was begun before, and the response or the adapter that it names has been asked for meanwhile.
         """
+        principal = request.principal
+        if principal is None:  # the door lets nothing else in unknown
+            options(request)
+            return None
         received_s = clock.monotonic() if looked is None else looked.received_s
         snapshot = self.snapshot
         fields = request.fields
         record_id = self.ids.next(received_s)
         request_id = self.id_of(fields, record_id)
-        principal = request.principal
-        assert principal is not None, "the door lets nobody in unknown"
         model = ""
         assignment: Assignment | None = None
         key_id = principal.key_id
@@ -156,13 +159,7 @@ class Dispatcher:
                     if self._must_ask(previous, looked):
                         asked = looked is not None and looked.adapter
                         return self._search(request, operation, previous, received_s, adapter=asked)
-                    serving = following(
-                        self._home(previous, looked),
-                        previous,
-                        serving,
-                        principal,
-                        snapshot.keyring.several_tenants,
-                    )
+                    serving = following(self._home(previous, looked), previous, serving, snapshot, principal)
         except Failure as failure:
             self._settlement.refused(request, request_id, record_id, operation, model, key_id, failure, received_s)
             body = failure.body(DIALECTS[operation], request_id.decode())

@@ -44,6 +44,9 @@ TABLE: dict[str, Row] = {
     "foreign_origin": Row(403, "permission_error", "foreign_origin"),
     "not_found": Row(404, "not_found_error", "not_found"),
     "model_not_found": Row(404, "not_found_error", "model_not_found"),
+    "request_not_found": Row(404, "not_found_error", "request_not_found"),
+    "ambiguous_request": Row(409, "invalid_request_error", "ambiguous_request"),
+    "idempotency_conflict": Row(409, "invalid_request_error", "idempotency_conflict"),
     "response_not_found": Row(404, "not_found_error", "response_not_found"),
     "response_gone": Row(410, "not_found_error", "response_gone"),
     "method_not_allowed": Row(405, "invalid_request_error", "method_not_allowed"),
@@ -90,6 +93,8 @@ class Failure(Exception):
     retry_after_s: float | None = None
     allow: str = ""
     """For 405: the methods that the path knows."""
+    more: bytes = b""
+    """Further header lines."""
 
     @property
     def status(self) -> int:
@@ -102,7 +107,7 @@ class Failure(Exception):
 
     def headers(self) -> bytes:
         """The header lines that belong to this failure."""
-        lines = b""
+        lines = self.more
         if self.retry_after_s is not None:
             lines += b"retry-after: %d\r\n" % max(1, ceil(self.retry_after_s))
         if self.allow:

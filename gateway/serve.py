@@ -12,7 +12,8 @@ import gc
 import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,6 +23,7 @@ from gateway import clock
 from gateway.control.plane import Plane
 from gateway.control.source import Source
 from gateway.http.listen import CannotListen, bind, remove_socket_file, server_certificate, url_of
+from gateway.stopping import Stopping, stop
 from gateway.store.messages import Start
 from gateway.store.process import StoreProcess, StoreRefused
 from gateway.supervisor import Supervisor
@@ -30,7 +32,11 @@ from gateway.workers.worker import Worker
 
 if TYPE_CHECKING:
     from engines.port import Spawn
+    from gateway.control.findings import Finding
     from gateway.settings import Settings
+
+LOOK_S = 5.0
+"""A replica that takes longer than two probes to refuse has that said in the log."""
 
 log = structlog.get_logger()
 
@@ -39,8 +45,20 @@ class StartFailed(Exception):
     """The gateway cannot start; the message is for the operator."""
 
 
-async def serve(source: Source, *, started: Callable[[str, Settings], None], wait_for_engines: bool) -> None:
-    """Run until a signal. `started` is told the URL once requests are accepted.
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What there is to tell once requests are accepted."""
+
+    url: str
+    settings: Settings
+    findings: Sequence[Finding]
+    """How each replica was found, as far as that took no longer than `LOOK_S`."""
+    notices: Sequence[str] = ()
+    """What is left out of the configuration, or odd about it."""
+
+
+async def serve(source: Source, *, started: Callable[[Opening], None], wait_for_engines: bool) -> None:
+    """Run until a signal. `started` is told once requests are accepted and the engines have been looked at.
 
     Raises:
         ConfigError: the configuration cannot be used.
@@ -52,10 +70,9 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
     store = store_process(configured, supervisor)
     plane = Plane(source, supervisor, workers=workers, store=store)
     settings = plane.settings
-    stopping = asyncio.Event()
+    stopping = Stopping()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping.listen(loop)
     loop.add_signal_handler(signal.SIGHUP, Hangups(plane.reload, supervisor.spawn))
     try:
         # Several workers make their own, but what is wrong with it is said here.
@@ -75,7 +92,7 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
                 raise StartFailed(problem)
             await plane.start()
             if wait_for_engines:
-                await _engines(plane, stopping)
+                await _engines(plane, stopping.asked)
             await worker.listen(sockets, certificate)
         else:
             from gateway.workers.processes import WorkerProcesses
@@ -83,16 +100,17 @@ async def serve(source: Source, *, started: Callable[[str, Settings], None], wai
             await WorkerProcesses(plane, sockets, supervisor, workers).start()
             await plane.start()
             if wait_for_engines:
-                await _engines(plane, stopping)
+                await _engines(plane, stopping.asked)
         settle_memory()
-        if not stopping.is_set():
-            started(url_of(sockets[0], settings.server), settings)
-        await stopping.wait()
-        log.info("draining", grace_s=plane.settings.server.grace_s)
+        await _looked(plane, stopping.asked)
+        if not stopping.asked.is_set():
+            started(Opening(url_of(sockets[0], settings.server), settings, *plane.findings()))
+        await stopping.asked.wait()
+        log.info("draining", grace_s=plane.settings.server.grace_s, sooner="Ctrl-C once more")
         if workers > 1:
             for sock in sockets:
                 sock.close()  # ours of the pair: new connections are refused once the workers have closed theirs
-        await plane.stop()
+        await stop(plane, stopping)
     except StoreRefused as error:
         raise StartFailed(str(error)) from None
     finally:
@@ -177,6 +195,16 @@ async def _engines(plane: Plane, stopping: asyncio.Event) -> None:
         stop.cancel()
 
 
+async def _looked(plane: Plane, stopping: asyncio.Event) -> None:
+    """Wait for the first look at all engines, which serve meanwhile: for a moment, or for the signal to give up."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in (plane.looked, stopping)]
+    try:
+        await asyncio.wait(waiting, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
+
+
 def take_descriptors() -> None:
     """Lift the soft limit on descriptors to the hard one, for us and all we start.
 
@@ -187,7 +215,7 @@ def take_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def run(source: Source, *, started: Callable[[str, Settings], None], wait_for_engines: bool = False) -> None:
+def run(source: Source, *, started: Callable[[Opening], None], wait_for_engines: bool = False) -> None:
     """Run `serve` on uvloop."""
     import uvloop
 

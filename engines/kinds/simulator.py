@@ -62,6 +62,7 @@ class SimulatorEngine(EngineSection):
     startup_delay_s: Annotated[Number, Field(ge=0, le=3600)] | None = Field(None, description="seconds until healthy")
     failure_rate: Ratio | None = Field(default=None, description="share of requests that fail, 0 to 1")
     failure_kinds: tuple[FailureName, ...] | None = Field(default=None, description="which failures; left out, all")
+    tool_call_rate: Ratio | None = Field(default=None, description="share of requests with tools that call one, 0 to 1")
     seed: Whole | None = Field(default=None, ge=0, lt=2**63, description="a number that makes runs repeat")
 
     @model_validator(mode="after")

@@ -17,6 +17,9 @@ from engines.http1.proxy import parse_proxy
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
+_OPERATION_PATHS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/messages", "/models")
+"""What is pasted along from an example of a request; the longest first."""
+
 _UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB}
 _SIZE = re.compile(r"([0-9]{1,12}) ?(KiB|MiB|GiB)")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?|[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9]+)?")
@@ -138,7 +141,11 @@ def check_url(value: str) -> str:
     host = parts.hostname or ""
     if not _HOST.fullmatch(host) or port == 0:
         raise wrong("should name a host, and a port from 1 to 65535 if any")
-    return value.rstrip("/")
+    value = value.rstrip("/")
+    for path in _OPERATION_PATHS:
+        if value.endswith(path):
+            raise wrong(f"should end before {path}, which the gateway adds itself")
+    return value
 
 
 def address(url: str) -> str:

@@ -136,6 +136,8 @@ class SimulatorApp:
             "/v1/embeddings": {"POST": self._pooling(pooling.embeddings)},
             "/v1/rerank": {"POST": self._pooling(pooling.rerank)},
             "/v1/score": {"POST": self._pooling(pooling.score)},
+            "/pooling": {"POST": self._pooling(pooling.pooling)},
+            "/classify": {"POST": self._pooling(pooling.classify)},
             "/rerank": {"POST": self._pooling(pooling.rerank)},
             "/score": {"POST": self._pooling(pooling.score)},
             "/tokenize": {"POST": self._pooling(pooling.tokenize)},

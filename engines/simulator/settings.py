@@ -70,6 +70,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     shutdown_timeout_s: Annotated[float, _about("what requests in progress get to finish after SIGTERM")] = 0.0
     failure_rate: Annotated[float, _about("share of inference requests that fail, 0 to 1")] = 0.0
     failure_kinds: Annotated[tuple[FailureKind, ...], _about("which failures, equally likely; none named = all")] = ()
+    tool_call_rate: Annotated[float, _about("share of requests that may call a tool and do, 0 to 1")] = 0.5
     seed: Annotated[int, _about("of everything random")] = 0
     api_key_env: Annotated[str, _about("environment variable with the API key; guards /v1 and /admin")] = ""
     admin: Annotated[bool, _about("serve /admin/config and /admin/requests")] = False
@@ -87,8 +88,9 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             mean, spread = getattr(self, mean_name), getattr(self, spread_name)
             if spread > mean * MAX_SPREAD_RATIO:
                 raise ValueError(f"{spread_name} is {spread}: at most 30 % of {mean_name}, which is {mean}")
-        if self.failure_rate > 1:
-            raise ValueError(f"failure_rate is {self.failure_rate}: it must be between 0 and 1")
+        for name in ("failure_rate", "tool_call_rate"):
+            if getattr(self, name) > 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be between 0 and 1")
         if not self.models or not all(self.models):
             raise ValueError("models is empty: at least one non-empty name is needed")
         if self.kv_cache_blocks * self.block_size < self.max_model_len:
@@ -134,6 +136,7 @@ _AT_LEAST_ZERO = (
     "startup_delay_s",
     "shutdown_timeout_s",
     "failure_rate",
+    "tool_call_rate",
 )
 _AT_LEAST_ONE = (
     "time_factor_under_load",

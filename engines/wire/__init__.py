@@ -19,6 +19,8 @@ DIALECTS: dict[Operation, Dialect] = {
     Operation.EMBEDDINGS: plain_json.DIALECT,
     Operation.RERANK: plain_json.DIALECT,
     Operation.SCORE: plain_json.DIALECT,
+    Operation.POOLING: plain_json.DIALECT,
+    Operation.CLASSIFY: plain_json.DIALECT,
     Operation.TOKENIZE: plain_json.DIALECT,
     Operation.DETOKENIZE: plain_json.DIALECT,
 }

@@ -16,6 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.admin.autoscale import Autoscales, autoscale_routes
+from gateway.admin.drift import Drifts, drift_routes
+from gateway.admin.experiments import HasReleases, experiment_routes
+from gateway.admin.feedback import TakesFeedback, feedback_route
 from gateway.admin.records import Keeps, record_routes
 from gateway.admin.replicas import Replicas, replica_routes
 from gateway.admin.routing import Explains, routing_routes
@@ -28,7 +31,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger()
 
 
-class Administered(Replicas, Explains, Keeps, Autoscales, Protocol):
+class Administered(Replicas, Explains, Keeps, Drifts, HasReleases, TakesFeedback, Autoscales, Protocol):
     """What the admin API is about: `gateway.control.plane.Plane`."""
 
     @property
@@ -47,9 +50,15 @@ def admin_app(gateway: Administered) -> Starlette:
         *routing_routes(gateway),
         *record_routes(gateway),
         *autoscale_routes(gateway),
+        *drift_routes(gateway),
+        *experiment_routes(gateway),
     ]
+    method, path, give = feedback_route(gateway)  # it comes the same way, but is for every key
     app = Starlette(
-        routes=[Route(path, _guarded(gateway, handler), methods=[method]) for method, path, handler in routes],
+        routes=[
+            Route(path, give, methods=[method]),
+            *(Route(path, _guarded(gateway, handler), methods=[method]) for method, path, handler in routes),
+        ],
         exception_handlers=dict(HANDLERS),
     )
     app.router.redirect_slashes = False
@@ -61,10 +70,11 @@ def _guarded(gateway: Administered, handler: Handler) -> Handler:
 
     async def guarded(request: Request) -> Response:
         principal = _allowed(gateway, request)
+        request.state.key_id = principal.key_id or "(open)"
         response = await handler(request)
         log.info(
             "admin",
-            key=principal.key_id or "(open)",
+            key=request.state.key_id,
             method=request.method,
             path=request.scope["path"][:200],
             status=response.status_code,

@@ -1,6 +1,7 @@
 """The control app: GET endpoints for clients, orchestrators and Prometheus. Thin handlers over the worker's state.
 
-`/admin` is passed through to the control plane (`gateway.admin`), so that one port serves it whichever worker is asked.
+`/admin` and `/v1/feedback` are passed through to the control plane (`gateway.admin`), so that one port serves them
+whichever worker is asked.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from gateway.api.about import about_routes
 from gateway.api.failures import HANDLERS
 from gateway.errors import Failure
 from gateway.identity import Keyring, Principal
@@ -116,14 +118,24 @@ def control_app(gateway: Serving) -> Starlette:
         response.raw_headers = list(answer.headers)
         return response
 
+    def usable(request: Request) -> list[str] | None:
+        try:
+            principal = caller(request)
+        except Failure:
+            return None
+        return [name for name in gateway.catalog.models if principal.may_use(name)]
+
     app = Starlette(
         routes=[
+            *about_routes(usable),
             Route("/v1/models", models, methods=["GET"]),
+            Route("/v1/models/", models, methods=["GET"]),
             Route("/v1/models/{name:path}", model, methods=["GET"]),
             Route("/health", health, methods=["GET"]),
             Route("/ready", ready, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
             Route("/admin/{path:path}", admin, methods=ADMIN_METHODS),
+            Route("/v1/feedback", admin, methods=["POST"]),
         ],
         exception_handlers=dict(HANDLERS),
     )

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import Failure
+from gateway.http.detours import right_base_url
 from gateway.http.request import dialect_of
 
 
@@ -44,7 +45,10 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         allow = (error.headers or {}).get("Allow", "GET")
         return _told(request, Failure("method_not_allowed", f"{path} takes {allow}", allow=allow))
-    return _told(request, Failure("not_found", f"there is nothing at {path!r}; the API is under /v1"))
+    host = request.headers.get("host", "")
+    mended = right_base_url(path, host, request.scope["scheme"])
+    where = mended or "the API is under /v1, and GET /docs says what there is"
+    return _told(request, Failure("not_found", f"there is nothing at {path!r}; {where}"))
 
 
 HANDLERS: Mapping[Any, Any] = {Failure: _failed, HTTPException: _http_exception, Exception: _broken}

@@ -10,8 +10,11 @@ from gateway.cli import (
     autoscale,
     config,
     cost,
+    drift,
     fake_provider,
+    new_key,
     records,
+    rollout,
     routing,
     serve,
     simulate,
@@ -32,12 +35,15 @@ for group in (
     config,
     records,
     cost,
+    drift,
     routing,
     autoscale,
+    rollout,
     simulate,
     simulate_admission,
     simulate_routing,
     fake_provider,
+    new_key,
 ):
     group.register(app)
 

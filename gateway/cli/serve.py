@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,8 @@ import typer
 from gateway.cli.ending import end
 
 if TYPE_CHECKING:
-    from gateway.settings import Settings
+    from gateway.serve import Opening
+    from gateway.settings import Problem
 
 
 def register(app: typer.Typer) -> None:
@@ -64,11 +66,21 @@ def serve(
         _configure_logging(source)
         run(source, started=_greet, wait_for_engines=config is None)
     except ConfigError as error:
-        end(format_problems(error), 2)
+        end(mistaken(error.problems, overrides) or format_problems(error), 2)
     except (StartFailed, OSError, ValueError) as error:
         end(f"penstock: {error}", 1)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def mistaken(problems: Sequence[Problem], overrides: Mapping[str, object]) -> str:
+    """What the command line itself got wrong, one sentence each: no file says it."""
+    said = {f"server.{key}": (f"--{key}", value) for key, value in overrides.items()}
+    return "\n".join(
+        f"penstock serve: {said[problem.path][0]} {said[problem.path][1]} {problem.message}: {problem.hint}"
+        for problem in problems
+        if problem.path in said
+    )
 
 
 def vllm_config(model: str, python: str | None) -> str:
@@ -89,26 +101,35 @@ def vllm_config(model: str, python: str | None) -> str:
     )
 
 
-def _greet(url: str, settings: Settings) -> None:
-    """What a newcomer sees: where it is, and a command that works as printed."""
-    model = next(iter(settings.models))
-    key = '  -H "Authorization: Bearer $PENSTOCK_KEY" \\\n' if settings.auth.keys else ""
-    where = f"--unix-socket {url.removeprefix('unix:')} http://localhost" if url.startswith("unix:") else url
-    print(
-        f"\nPenstock is ready at {url}\n\n"
-        f"Try it:\n\n"
-        f"curl {where}/v1/chat/completions \\\n{key}"
-        '  -H "Content-Type: application/json" \\\n'
-        f'  -d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}\'\n',
-        file=sys.stderr,
-        flush=True,
-    )
+def _greet(opening: Opening) -> None:
+    """What a newcomer sees. Where nobody reads along, what is wrong goes to the log."""
+    import structlog
+
+    from gateway.cli.screen import greeting, screen
+    from gateway.telemetry.terminal import is_terminal, takes_colours
+    from gateway.version import VERSION
+
+    if is_terminal(2):
+        print(screen(opening, VERSION, colours=takes_colours(2)), file=sys.stderr, flush=True)
+        return
+    log = structlog.get_logger()
+    for found in opening.findings:
+        if found.state == "unreachable":
+            log.warning("replica_unreachable", engine=found.engine, replica=found.replica, why=found.why)
+    print(greeting(opening), file=sys.stderr, flush=True)
 
 
 def _configure_logging(source: object) -> None:
+    import structlog
+
     from gateway.control.source import Source
     from gateway.telemetry import logs
+    from gateway.telemetry.terminal import is_terminal
 
     assert isinstance(source, Source)
-    telemetry = source.load().settings.telemetry
+    loaded = source.load()
+    telemetry = loaded.settings.telemetry
     logs.configure(telemetry.log_level, telemetry.log_format)
+    if not is_terminal(2):  # the first screen has them
+        for notice in loaded.notices:
+            structlog.get_logger().info("config_notice", notice=notice)

@@ -59,9 +59,15 @@ class HealthBoard:
         self._runs: dict[ReplicaKey, ProbeRun] = {}
         self.down: set[ReplicaKey] = set()
         """It changes with each note; whoever needs it as it was copies it."""
+        self.why: dict[ReplicaKey, str] = {}
+        """What the last probe of a replica said, where it did not go well."""
 
-    def note(self, key: ReplicaKey, healthy: bool, *, unhealthy_after: int, healthy_after: int) -> bool:
+    def note(self, key: ReplicaKey, healthy: bool, *, unhealthy_after: int, healthy_after: int, why: str = "") -> bool:
         """Take in one result; returns whether the replica went up or down by it."""
+        if healthy:
+            self.why.pop(key, None)
+        else:
+            self.why[key] = why
         before = self._runs.get(key, _WELL)
         after = before.after(healthy, unhealthy_after=unhealthy_after, healthy_after=healthy_after)
         if after == _WELL:
@@ -77,6 +83,7 @@ class HealthBoard:
             if key not in keys:
                 del self._runs[key]
                 self.down.discard(key)
+                self.why.pop(key, None)
             if at % _AT_ONCE == 0:
                 yield
         yield from emptying(keys)
@@ -122,15 +129,16 @@ class HealthLoop:
 
     async def _probe(self, name: str, engine: Engine, replica: str, rule: Health) -> None:
         try:
-            healthy = await engine.probe(replica)
+            why = await engine.probe(replica)
         except OutOfSockets as error:
             self._unsent(name)
             shortage.tell(clock.monotonic(), str(error), PROBES_UNSENT.name)
             return
         key, down, up = (name, replica), rule.unhealthy_after, rule.healthy_after
-        if self._board.note(key, healthy, unhealthy_after=down, healthy_after=up):
+        if self._board.note(key, not why, unhealthy_after=down, healthy_after=up, why=why):
             self._news = True
-            log.warning("replica_health", engine=name, replica=replica, healthy=healthy)
+            told = {"why": why} if why else {}
+            log.warning("replica_health", engine=name, replica=replica, healthy=not why, **told)
 
     def _tell(self) -> None:
         if self._news:

@@ -18,23 +18,27 @@ from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
 from gateway.control.adapters import Adapters
 from gateway.control.autoscale import EVERY_S as AUTOSCALE_EVERY_S
-from gateway.control.autoscale import Autoscaling
 from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
-from gateway.control.demand import ask_demand
+from gateway.control.discovery import Discovery
+from gateway.control.drift import watch_drift
 from gateway.control.engines import Engines
 from gateway.control.experiments import Experiments
+from gateway.control.feedback import Feedback
+from gateway.control.findings import Finding, findings
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.kv_events import KvEvents
-from gateway.control.launch_scaling import LaunchScaling
+from gateway.control.launch_scaling import autoscaling_over
 from gateway.control.launches import Launches
 from gateway.control.links import Links
 from gateway.control.load import EVERY_S as LOAD_EVERY_S
 from gateway.control.load import LoadExchange
 from gateway.control.loads import EngineLoads
 from gateway.control.peer import FromWorker
+from gateway.control.releases.joined import JoinedReleases
+from gateway.control.releases.rollout import EVERY_S as RELEASES_EVERY_S
 from gateway.control.reload import POLL_S, InUse, Reload
-from gateway.control.roster import COALESCE_S, Roster
+from gateway.control.roster import COALESCE_S, Roster, every_replica
 from gateway.control.source import Source
 from gateway.control.targets import TargetCheck
 from gateway.control.tokens import Tokens
@@ -43,7 +47,7 @@ from gateway.fleet.members import Member
 from gateway.identity import Keyring
 from gateway.responses.homes import Homes
 from gateway.settings import Settings
-from gateway.store.messages import AskRead, Read
+from gateway.store.messages import AskRead, FreezeDrift, Read
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
@@ -52,8 +56,8 @@ from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS, PR
 from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
 from gateway.telemetry.metrics.families.prefix_news import PREFIX_NEWS_DROPPED
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
-from gateway.telemetry.metrics.families.replicas import ACCESS_TOKEN_SECONDS, REPLICAS, REPLICAS_WANTED
-from gateway.workers.demand import EngineStarts, Woken
+from gateway.telemetry.metrics.families.replicas import REPLICAS, REPLICAS_WANTED
+from gateway.workers.demand import Woken
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AdapterAnswer,
@@ -122,12 +126,7 @@ class Plane:
         self._roster = Roster(self._tell_members, coalesce_s)
         self._engines = Engines(supervisor.spawn, self._roster)
         self._launches = Launches(supervisor.spawn, self._launched)
-        self.autoscaling = Autoscaling(
-            LaunchScaling(self._launches, self.drain_replica),
-            lambda engines: ask_demand(self.links, engines),
-            lambda engine, replicas: self._loads.kv_usage(engine, replicas),  # noqa: PLW0108 - it is made below
-            lambda starts: self.links.tell_all(EngineStarts(starts)),
-        )
+        self.autoscaling = autoscaling_over(self._launches, self.drain_replica, self.links, lambda: self._loads)
         self._board = HealthBoard()
         self._health = HealthLoop(
             self._board,
@@ -152,7 +151,11 @@ class Plane:
         )
         self._targets = TargetCheck(self._engines.probed)
         self.experiments = Experiments(self._metrics, self.links.tell_all)
-        self._tokens = Tokens(supervisor.spawn, self.links.tell_all)
+        self._discovery = Discovery(supervisor.spawn, self._engines, self._metrics)
+        sync, give = (store.sync_releases, store.give) if store is not None else (None, None)
+        self.releases = JoinedReleases(self.experiments, self._metrics, supervisor.spawn, sync)
+        self.give = Feedback(give, lambda: self.experiments.plans, self.releases.observed).give
+        self._tokens = Tokens(supervisor.spawn, self.links.tell_all, self._metrics)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
         self._reload = Reload(
@@ -173,7 +176,6 @@ class Plane:
         self._metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in supervisor.restarts().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
         self._metrics.watch(REPLICAS_WANTED, self.autoscaling.wanted)
-        self._metrics.watch(ACCESS_TOKEN_SECONDS, self._tokens.left_s)
         self._metrics.watch(ENGINE_WAITING, self._loads.waiting)
         self._metrics.watch(ENGINE_KV_USAGE, self._loads.kv_usages)
         self._metrics.watch(PREFIX_HIT_RATIO, self._loads.hit_ratios)
@@ -190,16 +192,17 @@ class Plane:
 
     async def start(self) -> None:
         """Launch what is to be launched and begin the loops; does not wait for engines."""
-        for notice in self._reload.now.sealed.notices:
-            log.info("config_notice", notice=notice)
         await self._use(self.settings)
         self._supervisor.loop("health", self.probe_all, lambda: self._health.rest_s(self.settings.health.interval_s))
         rest = lambda: self._loads.rest_s(self.settings.health.load_interval_s)  # noqa: E731 - as those beside it
         self._supervisor.loop("engine_load", self.ask_loads, rest, at_once=False)
+        self._supervisor.loop("releases", self.releases.step, RELEASES_EVERY_S)
         self._supervisor.loop("adapters", self._adapters.look, lambda: self.settings.health.load_interval_s)
         if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
         self._supervisor.loop("autoscale", self.autoscaling.look, AUTOSCALE_EVERY_S, at_once=False)
+        if self._store is not None:
+            watch_drift(self._supervisor, self.read, self._metrics)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._load.share, LOAD_EVERY_S)
 
@@ -320,31 +323,25 @@ class Plane:
     async def explain(self, question: AskRouting) -> dict[str, Explained]:
         """What each worker says of why requests of a model go where they go, by the worker's name."""
         answers = await self.links.ask_all(question, Explained, timeout_s=EXPLAIN_S, bulk=True)
-        late = "the worker did not answer in time"
         return {
-            worker: answer if isinstance(answer, Explained) else Explained(problem=late)
+            worker: answer if isinstance(answer, Explained) else Explained(problem="the worker did not answer in time")
             for worker, answer in answers.items()
         }
 
     def replicas(self) -> list[ReplicaStatus]:
         """Every replica, in the order of the configuration; launched ones that are not ready by their state."""
-        found: list[ReplicaStatus] = []
-        for engine in self.settings.engines:
-            listed = self._roster.statuses(engine)
-            known = {status.replica for status in listed}
-            found += listed
-            found += [
-                ReplicaStatus(engine, replica, state)
-                for replica, state in self._launches.each(engine)
-                if replica not in known
-            ]
-        return found
+        return every_replica(self.settings.engines, self._roster, self._launches)
 
-    async def read(self, question: AskRead) -> Read:
+    async def read(self, question: AskRead | FreezeDrift) -> Read:
         """What the store says to a query."""
         if self._store is None:
             return Read(away="`store.url` is off")
         return await self._store.read(question)
+
+    def findings(self) -> tuple[list[Finding], list[str]]:
+        """How each replica was found, and what is left out of the configuration in use or odd about it."""
+        found = findings(self.settings, self.replicas(), self._board.why, self._targets.said)
+        return found, self._reload.now.sealed.notices
 
     # -- engines -------------------------------------------------------------------------------------------------------
 
@@ -389,12 +386,13 @@ class Plane:
         await self._engines.use(settings)
         self._targets.use(settings)
         self.experiments.use(settings)
+        self.releases.take(settings)
         self._tokens.use(settings)
+        self._discovery.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)
         self.autoscaling.use(settings)
 
     def _replica_states(self) -> list[tuple[tuple[str, str], float]]:
-        states = {**self._roster.states(), **self._launches.states()}
-        return [(key, float(count)) for key, count in states.items()]
+        return [(key, float(count)) for key, count in {**self._roster.states(), **self._launches.states()}.items()]

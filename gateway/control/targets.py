@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from engines.errors import EngineError
+from engines.errors import CredentialsRefused, EngineError
 from engines.port import Engine
 from gateway.control.pacing import paced
 from gateway.fleet.arms import arms_of
@@ -36,6 +36,18 @@ class _Question:
     tries: int = 0
 
 
+@dataclass(slots=True)
+class Said:
+    """What an engine said when it was asked for its models."""
+
+    replica: str
+    state: str
+    """`reachable`, `refused` or `unreachable`."""
+    why: str = ""
+    lacks: list[str] = field(default_factory=list)
+    """Upstream models that targets ask for, and that are not in its list."""
+
+
 class TargetCheck:
     """What is still to be compared."""
 
@@ -43,10 +55,12 @@ class TargetCheck:
         """`watched` are the engines whose replicas the configuration writes down, by name."""
         self._watched = watched
         self._open: dict[str, _Question] = {}
+        self.said: dict[str, Said] = {}
+        """What came of it, by engine: of those that were asked."""
 
     def use(self, settings: Settings) -> None:
         """These settings are in use now: compare all of their targets anew."""
-        self._open = {}
+        self._open, self.said = {}, {}
         for name, model in settings.models.items():
             asked = {(target.engine, target.model) for arm in arms_of(model).values() for target in arm.targets}
             for engine, upstream in sorted(asked):
@@ -73,18 +87,26 @@ class TargetCheck:
             return
         try:
             listed = await engine.models(replica)
-        except EngineError:
+        except EngineError as error:
+            if self._open.get(name) is not question:
+                return  # there are other settings by now
+            refused = isinstance(error, CredentialsRefused)
+            if refused and not question.tries:
+                log.warning("engine_refuses", engine=name, replica=replica, why=str(error))
+            self.said[name] = Said(replica, "refused" if refused else "unreachable", str(error))
             question.tries += 1
-            if question.tries < MOST_TRIES:
-                return
-            listed = None
+            if question.tries >= MOST_TRIES:
+                del self._open[name]
+            return
         if self._open.get(name) is not question:
             return  # there are other settings by now
         del self._open[name]
+        self.said[name] = said = Said(replica, "reachable")
         if listed is None:
             return
         for model, public in question.models.items():
             if model not in listed:
+                said.lacks.append(model)
                 log.warning(
                     "target_model_unknown",
                     engine=name,

@@ -148,13 +148,13 @@ def _before_messages(members: Members, prefix: str) -> bool:
     return True
 
 
-def _before_member(name: str) -> Callable[[Members, str], bool]:
-    """A format that says it beside the messages, as a text or as blocks of text."""
+def _before_member(name: str, *, blocks: bool) -> Callable[[Members, str], bool]:
+    """A format that says it beside the messages, as a text or as `blocks` of text."""
 
     def before(members: Members, prefix: str) -> bool:
         raw = members.get(name)
         said = _joined(prefix, None if raw is None else _read(raw))
-        if said is None:
+        if said is None or (isinstance(said, list) and not blocks):
             return False
         members[name] = said
         return True
@@ -175,7 +175,7 @@ def _joined(prefix: str, said: Any) -> Any:
 
 SYSTEM: Final[dict[str, Callable[[Members, str], bool]]] = {
     CHAT: _before_messages,
-    MESSAGES: _before_member("system"),
-    RESPONSES: _before_member("instructions"),
+    MESSAGES: _before_member("system", blocks=True),
+    RESPONSES: _before_member("instructions", blocks=False),
 }
 """How each operation is told what its system says. A plain completion has nothing of the kind."""

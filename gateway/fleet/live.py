@@ -27,7 +27,7 @@ from gateway.fleet.snapshot import UNNAMED, Snapshot
 from gateway.fleet.specs import breaker_settings, retry_settings
 from gateway.held_prompts import HeldPrompts
 from routing.adapters import AdapterBook
-from routing.admission import Admission
+from routing.admission import DEFAULT_ADMISSION, Admission
 from routing.fleet import Fleet
 from routing.prefix_chain import BLOCK_BYTES
 from routing.prefix_news import PrefixNews
@@ -266,7 +266,7 @@ class LiveFleet:
         if replicas is None:
             # In the order of their names, so that the order of their coming does not matter.
             ids = sorted((member.replica for member in told.values() if member.url), key=lambda id: (len(id), id))
-            replicas = tuple(Replica(id, told[id].url, section.zone or "") for id in ids)
+            replicas = tuple(Replica(id, told[id].url, told[id].zone or section.zone or "") for id in ids)
         yield from draft.put(name, section.http_settings(), replicas)
         made, old = draft.engines[name].engine, self._engines.get(name)
         if name in self._tokens and old is not None and old.engine.settings.tokens == made.settings.tokens is not None:
@@ -294,6 +294,8 @@ class LiveFleet:
             if old is None and (name, UNNAMED) not in into:
                 old = default  # of the control what the model without an experiment has learned, and back
             line = lines.get(served_by.targets)  # arms that would wait for the same replicas wait in one line
+            if line is None and old is not None and old.serving.route.line in lines.values():
+                line = Admission(DEFAULT_ADMISSION)  # it had the same targets as another one until now
             place = prepared, draft.engines, retry, self.table, self.held
             served = self._builder.serve(name, arm, served_by, bundle, *place, old, line)
             lines.setdefault(served_by.targets, served.serving.route.line)

@@ -40,12 +40,15 @@ class AsgiWork:
         "_parts",
         "_received",
         "_request",
+        "_scheme",
         "_size",
         "_task",
         "_whole",
     )
 
-    def __init__(self, app: App, request: Request) -> None:
+    def __init__(self, app: App, request: Request, *, secure: bool = False) -> None:
+        """`secure`: it came over TLS."""
+        self._scheme = "https" if secure else "http"
         self._app = app
         self._request = request
         self._head: tuple[int, bytes] | None = None
@@ -102,7 +105,7 @@ class AsgiWork:
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": request.version,
             "method": request.method.decode("ascii"),
-            "scheme": "http",
+            "scheme": self._scheme,
             "path": _percent_decoded(request.path),
             "raw_path": request.path,
             "query_string": request.query,

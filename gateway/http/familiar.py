@@ -41,6 +41,8 @@ def familiar(head: bytes, request: Request, most_bytes: int) -> Familiar | None:
     digits = fields.get(b"content-length")
     if keyring is None or not digits or not request.keep_alive or b"expect" in fields or len(head) > MAX_HEAD_BYTES:
         return None
+    if b"origin" in fields:  # whose answers may have lines of their own (`gateway.http.cors`)
+        return None
     line = head.lower().find(b"\r\ncontent-length:")
     at = head.find(digits, line + len(b"\r\ncontent-length:"))
     if line < 0 or head[at + len(digits) : at + len(digits) + 1] != b"\r":

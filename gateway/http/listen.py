@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import pathlib
 import socket
 from collections.abc import Callable
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 Listener = asyncio.Server | TlsListener
 BACKLOG = 4096
+_OTHER_PORT = "make serve PORT=8081" if "MAKELEVEL" in os.environ else "--port"
+"""As whoever started us would say it: make's recipes have a level."""
 
 
 class CannotListen(Exception):
@@ -55,7 +58,7 @@ def bind(server: Server, workers: int) -> list[socket.socket]:
             sock.close()
         raise CannotListen(
             f"cannot listen on {server.host}:{server.port}: {(error.strerror or str(error)).lower()}; "
-            "stop what listens there, or choose another with --port"
+            f"stop what listens there, or choose another with {_OTHER_PORT}"
         ) from None
     return sockets
 

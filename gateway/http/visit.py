@@ -15,6 +15,7 @@ from engines.operations import PATHS
 from gateway.errors import Failure
 
 if TYPE_CHECKING:
+    from gateway.http.cors import Cors
     from gateway.http.head import Fields
     from gateway.http.request import Request
     from gateway.identity import Keyring
@@ -23,22 +24,24 @@ PROBES: Final = frozenset({b"/health", b"/ready"})
 KEYS_OR_OPEN: Final = "configure auth.keys, or write `auth: {open: true}` to serve any name"
 
 
-def admit(request: Request, keyring: Keyring, *, length: int, over_unix: bool) -> None:
+def admit(request: Request, keyring: Keyring, *, length: int, over_unix: bool, cors: Cors | None = None) -> None:
     """Set the request's principal where it is known, and who found it. `length` is `head.read_length`'s; 0 is no body.
 
-    Raises Failure for a stranger.
+    An OPTIONS has none: browsers ask before they show a key. Raises Failure for a stranger.
     """
     fields = request.fields
     if keyring.is_open:
         if request.path not in PROBES:
-            check_open(fields, any_host=keyring.any_host or over_unix)
+            check_open(fields, any_host=keyring.any_host or over_unix, cors=cors)
     elif not length and request.path not in PATHS:
+        return
+    if request.method == b"OPTIONS" and not length:
         return
     request.principal = keyring.admit(fields)
     request.admitted_by = keyring
 
 
-def check_open(fields: Fields, *, any_host: bool) -> None:
+def check_open(fields: Fields, *, any_host: bool, cors: Cors | None = None) -> None:
     """Whether a gateway without keys serves this Host and Origin. Raises Failure."""
     host = fields.get(b"host", b"")
     if not any_host and not is_loopback(host):
@@ -47,11 +50,11 @@ def check_open(fields: Fields, *, any_host: bool) -> None:
             f"this gateway has no keys and serves localhost only, not {host.decode('latin-1')[:128]!r}; {KEYS_OR_OPEN}",
         )
     origin = fields.get(b"origin")
-    if origin is not None and is_foreign(origin, host):
+    if origin is not None and is_foreign(origin, host) and (cors is None or not cors.allows(origin)):
         raise Failure(
             "foreign_origin",
             f"a web page of {origin.decode('latin-1')[:128]!r} may not use a gateway that has no keys; "
-            "configure auth.keys, and call it from the page's own server",
+            "configure auth.keys and server.cors.origins, or call it from the page's own server",
         )
 
 

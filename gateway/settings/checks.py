@@ -88,6 +88,14 @@ def _auth(tree: dict[str, Any], report: Report) -> None:
         )
     if keys and auth.get("open") is True:
         report(("auth", "open"), "does not go with keys", "remove the keys or `open: true`")
+    cors = server.get("cors")
+    origins = cors.get("origins") if isinstance(cors, dict) else None
+    if isinstance(origins, list) and "*" in origins and not keys and auth.get("open", False) is False:
+        report(
+            ("server", "cors", "origins"),
+            'lets any page use a gateway that has no keys, by "*"',
+            "name the origins, or add auth.keys",
+        )
     models = _mapping(tree, "models")
     ids, hashes = _Seen(report), _Seen(report)
     for index, key in enumerate(keys if isinstance(keys, list) else []):

@@ -51,6 +51,9 @@ def check_experiments(tree: dict[str, Any], report: Report) -> None:
 def _weights(path: Path, experiment: dict[str, Any], report: Report) -> None:
     arms = _arms(experiment)
     control = experiment.get("control")
+    if isinstance(experiment.get("arms"), dict) and len(arms) < 2:
+        report((*path, "arms"), "compare nothing: there are fewer than two", "{control: {}, canary: {weight: 5}}")
+        return
     if isinstance(control, str) and arms and control not in arms:
         report((*path, "control"), "is not an arm of this experiment", f"one of {listing(arms)}")
         return

@@ -21,6 +21,9 @@ SET_ASIDE = ".unreadable"
 MAX_FILE_BYTES = 8 * 1024 * 1024
 """A new file is begun after so many: the writer reads one in .3 s, and takes what has come meanwhile before another."""
 
+MAX_FRAME_BYTES = 16 * 1024 * 1024 - 1
+"""Of one frame: its size has three bytes, though four are written."""
+
 
 def directory_of(data_dir: Path) -> Path:
     return data_dir / "spill"
@@ -92,7 +95,7 @@ def spilled_bytes(data_dir: Path) -> int:
 
 
 @contextlib.contextmanager
-def next_spilled(data_dir: Path) -> Iterator[tuple[Path, Iterator[bytes]] | None]:
+def next_spilled(data_dir: Path) -> Iterator[tuple[Path, Frames] | None]:
     """The oldest file that nobody appends to, and its frames; None without one. Remove the file once they are stored,
     or set it aside: nobody else reads it meanwhile."""
     paths = sorted(directory_of(data_dir).glob(f"*{SUFFIX}"), key=_age)
@@ -104,7 +107,7 @@ def next_spilled(data_dir: Path) -> Iterator[tuple[Path, Iterator[bytes]] | None
             except OSError:
                 continue
             if path.exists():
-                yield path, _frames(file.read())
+                yield path, Frames(file.read())
                 return
         yield None
 
@@ -121,12 +124,49 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _frames(data: bytes) -> Iterator[bytes]:
-    at = 0
-    while at + _HEAD.size <= len(data):
+class Frames:
+    """What lies in a file, frame after frame. Behind a damaged place, the next whole one is looked for."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.damaged = 0
+        """Places, so far, at which something lies that was never written: a last frame that was cut off is none."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        data, at = self._data, 0
+        while at < len(data):
+            part = self._whole_at(at)
+            if part is None:
+                after = self._next_whole(at + 1)
+                if after is not None or not self._cut_off_at(at):
+                    self.damaged += 1
+                if after is None:
+                    return
+                at = after
+            else:
+                yield part
+                at += _HEAD.size + len(part)
+
+    def _whole_at(self, at: int) -> bytes | None:
+        data, end = self._data, at + _HEAD.size
+        if end > len(data):
+            return None
         size, checksum = _HEAD.unpack_from(data, at)
-        part = data[at + _HEAD.size : at + _HEAD.size + size]
-        if not size or len(part) < size or zlib.crc32(part) != checksum:
-            return
-        yield part
-        at += _HEAD.size + size
+        if not 0 < size <= len(data) - end:
+            return None
+        part = data[end : end + size]
+        return part if zlib.crc32(part) == checksum else None
+
+    def _next_whole(self, at: int) -> int | None:
+        """The last byte of a size is zero in every frame below 16 MiB, and few others are."""
+        zero = self._data.find(b"\x00", at + 3)
+        while zero >= 0:
+            if self._whole_at(zero - 3) is not None:
+                return zero - 3
+            zero = self._data.find(b"\x00", zero + 1)
+        return None
+
+    def _cut_off_at(self, at: int) -> bool:
+        """Whether the rest is the beginning of a frame, or the zeros that a file system left."""
+        rest = len(self._data) - at - _HEAD.size
+        return rest < 0 or _HEAD.unpack_from(self._data, at)[0] > rest or not any(self._data[at:])

@@ -283,8 +283,10 @@ class Writer:
                     some = []
             if some:
                 self._stored += self._insert(some)
-            if left_out := self._left_out - before:
-                log.error("spill_unreadable", left_out=left_out, kept_as=str(set_aside(path)))
+            left_out = self._left_out - before
+            if left_out or frames.damaged:
+                kept_as = str(set_aside(path))
+                log.error("spill_unreadable", left_out=left_out, damaged=frames.damaged, kept_as=kept_as)
             else:
                 path.unlink()
         return True

@@ -9,6 +9,7 @@ costs more than the encoding, so slices are joined to blocks of `BLOCK_BYTES`; w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -29,18 +30,27 @@ _log = structlog.get_logger("gateway.telemetry")
 class AccessLog(RecordSink):
     """Writes records to `stdout`, `stderr` or a file (appended to). Belongs to the event loop."""
 
-    def __init__(self, target: str, *, bound_bytes: int = BOUND_BYTES) -> None:
+    def __init__(
+        self,
+        target: str,
+        *,
+        bound_bytes: int = BOUND_BYTES,
+        lines: Callable[[list[RequestRecord]], bytes] | None = None,
+    ) -> None:
         """Open the target and start its writer.
 
         Args:
             target: `stdout`, `stderr` or the path of a file.
             bound_bytes: how much may wait for the target; beyond it lines are dropped and counted.
+            lines: what makes lines of records, in place of JSON; none of them may be too long.
 
         Raises:
             OSError: the file cannot be opened; its message names the path.
         """
         self._target = target
-        self._encode = msgspec.json.Encoder().encode_lines
+        encode: Callable[[list[RequestRecord]], bytes] = msgspec.json.Encoder().encode_lines
+        self._encode = encode if lines is None else lines
+        self._readable = lines is not None
         self._records: list[RequestRecord] = []
         self._slices: list[bytes] = []
         self._bytes = 0
@@ -97,7 +107,7 @@ class AccessLog(RecordSink):
             lines = self._encode(self._records)
         except Exception as error:
             lines = self._one_by_one(error)
-        if not all_fit(lines):
+        if not self._readable and not all_fit(lines):
             lines = b"".join([self._bounded(line) for line in lines.splitlines(keepends=True)])
         self._records.clear()
         self._slices.append(lines)

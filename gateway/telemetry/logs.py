@@ -21,6 +21,7 @@ from gateway.telemetry.line_bound import CUTS, LINE_BYTES, cut
 from gateway.telemetry.outlet import Outlet
 from gateway.telemetry.standard_streams import LineStream, hold_descriptors
 from gateway.telemetry.target import Target
+from gateway.telemetry.terminal import is_terminal, takes_colours
 
 BOUND_BYTES = 1024 * 1024
 CLOSE_S = 2.0
@@ -102,17 +103,24 @@ def close(timeout_s: float = CLOSE_S) -> None:
 
 
 def _configure(level: str, form: str, *, cache: bool) -> None:
+    readable = form == "console" or (form == "auto" and is_terminal(2))
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.TimeStamper(fmt="%H:%M:%S" if readable else "iso", utc=True),
             structlog.processors.format_exc_info,
-            _json if form == "json" else structlog.dev.ConsoleRenderer(colors=False),
+            _readable() if readable else _json,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=_logger,
         cache_logger_on_first_use=cache,
+    )
+
+
+def _readable() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(
+        colors=takes_colours(2), pad_event_to=0, pad_level=False, exception_formatter=structlog.dev.plain_traceback
     )
 
 

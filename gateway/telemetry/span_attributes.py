@@ -27,6 +27,8 @@ OPERATION_NAMES = {
     Operation.COUNT_TOKENS.value: "count_tokens",
     Operation.RERANK.value: "rerank",
     Operation.SCORE.value: "score",
+    Operation.POOLING.value: "pooling",
+    Operation.CLASSIFY.value: "classify",
     Operation.TOKENIZE.value: "tokenize",
     Operation.DETOKENIZE.value: "detokenize",
 }

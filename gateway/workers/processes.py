@@ -160,6 +160,7 @@ class WorkerProcesses:
                     pass_fds=(theirs.fileno(), *listening),
                     stdin=asyncio.subprocess.DEVNULL,
                     env=dict(os.environ),
+                    start_new_session=True,  # Ctrl-C is the parent's, also while the child still starts
                 )
             )
             try:

@@ -9,10 +9,14 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gateway import clock
+from gateway.errors import Failure
 from gateway.http import visit
 from gateway.http.asgi import AsgiWork
 from gateway.http.clients import Clients
+from gateway.http.cors import Cors, CorsClient, options
+from gateway.http.detours import detour
 from gateway.http.handler import Handler
+from gateway.workers.detouring import taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +25,6 @@ if TYPE_CHECKING:
     from engines.port import Spawn
     from gateway.accounts.accounting import Accounting
     from gateway.dispatch import Dispatcher
-    from gateway.errors import Failure
     from gateway.http.asgi import App
     from gateway.http.handler import Limits, Visitor, Work
     from gateway.http.head import Fields
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 class Reception(Handler):
     """Lets clients in, and their requests on to the dispatcher or to the app that answers all other paths."""
 
-    __slots__ = ("_accounting", "_app", "_spawn", "clients", "dispatcher", "draining", "empty")
+    __slots__ = ("_accounting", "_app", "_spawn", "clients", "cors", "dispatcher", "draining", "empty", "secure")
 
     def __init__(self, app: App, accounting: Accounting, spawn: Spawn) -> None:
         self._app = app
@@ -43,6 +46,10 @@ class Reception(Handler):
         self.dispatcher: Dispatcher | None = None
         """None until a configuration is in use; nobody is let in before."""
         self.draining = False
+        self.cors: Cors | None = None
+        """None where no page of another origin may ask."""
+        self.secure = False
+        """Whether clients come over TLS."""
         self.empty = asyncio.Event()
         """Set when the last client has left."""
 
@@ -93,8 +100,22 @@ class Reception(Handler):
         if not self.clients:
             self.empty.set()
 
+    @property
+    def keyring(self) -> Keyring:
+        """The keys in use."""
+        return self.configured.snapshot.keyring
+
     def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
-        visit.admit(request, self.configured.snapshot.keyring, length=length, over_unix=over_unix)
+        cors = self.cors
+        lines = b"" if cors is None else cors.lines(request.fields)
+        if lines:
+            request.connection = CorsClient(request.connection, lines)
+        keyring = self.configured.snapshot.keyring
+        try:
+            visit.admit(request, keyring, length=length, over_unix=over_unix, cors=cors)
+        except Failure as failure:
+            failure.more += lines  # or the page could not read why
+            raise
 
     def still_admits(self, keyring: Keyring) -> bool:
         dispatcher = self.dispatcher
@@ -104,7 +125,13 @@ class Reception(Handler):
         return self.configured.begin(request, operation)
 
     def other(self, request: Request) -> Work | None:
-        work = AsgiWork(self._app, request)
+        if request.method == b"OPTIONS":
+            options(request)
+            return None
+        way = detour(request.path)
+        if way is not None:
+            return taken(request, way, self)
+        work = AsgiWork(self._app, request, secure=self.secure)
         self._spawn("asgi", work.run)
         return work
 

@@ -14,15 +14,27 @@ from gateway.store.gpu_teller import Spent as GpuSpent
 from gateway.store.sink import StoreSink
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
+from gateway.telemetry.readable import readable
 from gateway.telemetry.sampling import sampling_of
 from gateway.telemetry.spans import Spans, otlp_spans
+from gateway.telemetry.terminal import is_terminal, takes_colours
 from gateway.tracing import Tracing
 
 if TYPE_CHECKING:
     from gateway.accounts.accounting import Accounting
     from gateway.settings import Settings
+    from gateway.settings.sections.telemetry import Telemetry
     from gateway.supervisor import Supervisor
     from gateway.telemetry.metrics import Metrics
+
+
+def _access_log(telemetry: Telemetry) -> AccessLog:
+    """Lines for people where people read them. Raises OSError."""
+    target = telemetry.access_log
+    descriptor = {"stdout": 1, "stderr": 2}.get(target)
+    if descriptor is None or telemetry.log_format == "json" or not is_terminal(descriptor):
+        return AccessLog(target)
+    return AccessLog(target, lines=readable(colours=takes_colours(descriptor)))
 
 
 class Sinks:
@@ -51,7 +63,7 @@ class Sinks:
         telemetry = settings.telemetry
         if telemetry.access_log != "off":
             try:
-                access_log = self._access_log = AccessLog(telemetry.access_log)
+                access_log = self._access_log = _access_log(telemetry)
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
                 raise ValueError(f"telemetry.access_log: {telemetry.access_log} cannot be written: {reason}") from None

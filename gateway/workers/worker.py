@@ -21,7 +21,6 @@ from gateway.accounts.keys import keyring_of
 from gateway.adapters import Adapters
 from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
-from gateway.errand import Errand
 from gateway.experiments.observing import Observing
 from gateway.explanation.explainer import Explainer
 from gateway.explanation.views import AskRouting, Explained
@@ -31,9 +30,9 @@ from gateway.fleet.predictions import watch_predictions
 from gateway.fleet.prepared import prepare
 from gateway.fleet.snapshot import Snapshot
 from gateway.fleet.steps import in_slices
-from gateway.flight import Flight
 from gateway.http.certificate import BadCertificate, Certificate
 from gateway.http.connection import ClientConnection
+from gateway.http.cors import Cors
 from gateway.http.listen import Listener, accepting
 from gateway.identity import Keyring
 from gateway.record_ids import RecordIds
@@ -53,6 +52,7 @@ from gateway.workers.changes import Changes
 from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
 from gateway.workers.counting import Counting
 from gateway.workers.demand import AskDemand, EngineStarts
+from gateway.workers.draining import Draining
 from gateway.workers.link import Link
 from gateway.workers.load_telling import EVERY_S as LOAD_EVERY_S
 from gateway.workers.load_telling import LoadTelling
@@ -136,6 +136,7 @@ class Worker:
         self._administering = Administering()
         self._reception = Reception(control_app(self), self._accounting, supervisor.spawn)
         self._connections = self._reception.clients
+        self._draining = Draining(self._reception)
         self._servers: list[Listener] = []
         self._load = LoadTelling(lambda: self.fleet.table, lambda message: self._tell(message, bulk=True))
         self._listening = False
@@ -206,8 +207,12 @@ class Worker:
         raise TypeError(f"{type(message).__name__} asks nothing")
 
     def _explain(self, question: AskRouting) -> Explained:
-        route = self.catalog.models.get(question.model) if self.configured else None
-        return self._explainer.answer(question, route, clock.monotonic(), random.Random())  # noqa: S311 - draws lots
+        serving = self.dispatcher.snapshot.serving.get((question.model, question.arm)) if self.configured else None
+        route, arm = (None, "") if serving is None else (serving.route, question.arm)
+        if serving is not None and serving.enrolment is not None:
+            arm = serving.enrolment.experiment.arms[0]
+        rng = random.Random()  # noqa: S311 - draws lots
+        return self._explainer.answer(question, route, clock.monotonic(), rng, arm)
 
     async def _renew_certificate(self) -> str:
         if self._certificate is None:
@@ -266,6 +271,8 @@ class Worker:
     def _publish(self, snapshot: Snapshot) -> None:
         """New requests meet this from now on, with the keys of the moment: they may be newer than the snapshot's."""
         snapshot = replace(snapshot, keyring=self._keyring)
+        origins = self.settings.server.cors.origins
+        self._reception.cors = Cors(origins) if origins else None
         self._explainer.open = self._keyring.is_open and self.settings.server.local
         if self._reception.dispatcher is None:
             keeper = Keeper(self._others if self._workers > 1 else None)
@@ -281,6 +288,7 @@ class Worker:
     async def listen(self, sockets: Iterable[socket.socket], certificate: Certificate | None = None) -> None:
         """Accept connections on these bound sockets, over TLS with a certificate, and begin the worker's loops."""
         self._certificate = certificate
+        self._reception.secure = certificate is not None
         for sock in sockets:
             await self.accept(sock)
         self._listening = True
@@ -308,30 +316,18 @@ class Worker:
             listener.close()
 
     async def drain(self, grace_s: float) -> None:
-        """Stop accepting, let what runs finish for `grace_s` at most, cut the rest, and say so."""
+        """Stop accepting, let what runs finish for `grace_s` at most, cut the rest, and say so.
+
+        Asked again, it waits for the same end; with no grace it brings that about."""
         if self.draining:
+            if grace_s <= 0:
+                self._draining.hurry()
             await self.drained.wait()
             return
         self._reception.draining = True
         for server in self._servers:
             server.close()
-        for connection in list(self._connections):
-            connection.drain()
-        if self._connections:
-            self._reception.empty.clear()
-            try:
-                async with asyncio.timeout(grace_s):
-                    await self._reception.empty.wait()
-            except TimeoutError:
-                log.warning("cut_off", streams=len(self._connections), after_s=grace_s)
-                for connection in list(self._connections):
-                    work = connection.work
-                    if isinstance(work, Errand):
-                        work = work.work
-                    if isinstance(work, Flight):
-                        work.error_kind = "draining"
-                    connection.hang_up()
-                await self._reception.empty.wait()  # each is settled, and written down, by the loss of its connection
+        await self._draining.run(grace_s)
         await self._sinks.close()
         self.drained.set()
 

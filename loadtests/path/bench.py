@@ -35,8 +35,8 @@ BASE = "vllm-router"
 """The peer whose tail is the bar."""
 
 
-SETTLE_S = 2.5
-"""A worker waits two seconds for its writer before it puts records into a file."""
+SETTLE_S = 0.8
+"""Longer than the writer waits before it looks whether there is more (`gateway.store.writer.SWEEP_S`)."""
 SETTLED = 0.03
 MOST_SETTLING_S = 25.0
 

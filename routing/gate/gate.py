@@ -177,6 +177,11 @@ class Gate:
     # -- what it says --------------------------------------------------------------------------------------------------
 
     @property
+    def load_ratio(self) -> float:
+        """The canary's requests in flight per replica, over the control's; 1 until enough of both is known."""
+        return self._load.ratio
+
+    @property
     def step_units(self) -> int:
         """How many units of the canary were met since the step began."""
         return self.units.canary - self._met_before

@@ -180,8 +180,8 @@ class FakeEngine:
             call.failed(self.refusals.pop(0))
         return call
 
-    async def probe(self, replica_id: str) -> bool:
-        return True
+    async def probe(self, replica_id: str) -> str:
+        return ""
 
     async def models(self, replica_id: str) -> tuple[str, ...] | None:
         return None
@@ -431,6 +431,7 @@ class Bench:
         deadlines: Deadlines | None = None,
         fields: dict[bytes, bytes] | None = None,
         trace: Trace | None = None,
+        assignment: Assignment | None = None,
         **members: object,
     ) -> tuple[Flight, FakeConnection]:
         """A flight that has begun, and its client."""
@@ -452,6 +453,7 @@ class Bench:
             self.clock.now_s,
         )
         flight.deadlines = deadlines
+        flight.facts.assignment = assignment
         if trace is not None:
             flight.follow(trace)
         flight.begin()

@@ -94,3 +94,16 @@ def test_who_comes_while_a_launched_engine_still_works_is_turned_away_at_once(tm
             assert len(pids("engines.simulator", of=gateway.process.pid)) == 1
             assert running.recv(1) != b""
         assert gateway.process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_says_how_many_it_waits_for_and_a_second_one_stops_now(tmp_path: Path, workers: int) -> None:
+    with served(tmp_path, workers) as gateway, gateway.streaming() as stream:
+        gateway.process.send_signal(signal.SIGINT)
+        assert gateway.until(r'"requests": (\d+).*"waiting_for_requests"') == "1"
+        gateway.process.send_signal(signal.SIGINT)  # its grace would last for a minute
+        assert gateway.until(r'"streams": (\d+).*"cut_off"') == "1"
+        with contextlib.suppress(ConnectionResetError):
+            while stream.recv(65_536):
+                pass
+        assert gateway.process.wait(PATIENCE_S) == 0

@@ -20,7 +20,7 @@ from gateway.serve import run
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
 
-def started(url, settings):
+def started(opening):
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     print(soft == hard)
     os.kill(os.getpid(), signal.SIGTERM)

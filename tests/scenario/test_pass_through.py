@@ -90,6 +90,8 @@ async def test_a_large_plain_answer_passes_whole_and_its_usage_is_recorded(size:
         ("/v1/embeddings", {"prompt_tokens": 7, "total_tokens": 7}),
         ("/v1/rerank", {"total_tokens": 7}),
         ("/v1/score", {"prompt_tokens": 7, "total_tokens": 7}),
+        ("/pooling", {"prompt_tokens": 7, "total_tokens": 7}),
+        ("/classify", {"prompt_tokens": 7, "total_tokens": 7}),
         ("/v1/responses", {"input_tokens": 7, "output_tokens": 3}),
         ("/v1/messages", {"input_tokens": 5, "cache_read_input_tokens": 2, "output_tokens": 3}),
     ],

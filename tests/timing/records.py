@@ -3,14 +3,17 @@
     python -m tests.timing.records [--records 5000000]
 
 The writer's rate is of decoding, coding strings, inserting and adding up, in transactions of 1,000 records, by
-its CPU time; so is the hold of a worker's loop. Reports are timed as they are waited for.
+its CPU time; so is the hold of a worker's loop. Reports are timed as they are waited for. `bar` is as written, `here`
+is the same scaled to this machine by a bare relay (`loadtests.stall.yardstick`; needs wrk).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import functools
+import gc
 import os
 import random
 import sys
@@ -23,7 +26,7 @@ from typing import Any, TypeVar
 import uvloop
 
 from gateway.accounts.record import RequestRecord
-from gateway.store.__main__ import open_database
+from gateway.store.__main__ import GC_THRESHOLD, open_database
 from gateway.store.carried import arrived, carried
 from gateway.store.database import Records
 from gateway.store.messages import Batch, FromWriter, Stored, ToWriter
@@ -33,14 +36,48 @@ from gateway.store.recorder import BATCH_RECORDS, Recorder
 from gateway.store.reports import WantedSums, report
 from gateway.store.shipping import Shipping
 from gateway.workers.link import PipeLink
+from loadtests.path.wrk import WrkError
 from loadtests.processes.machine import alone
+from loadtests.stall.stage import engine
+from loadtests.stall.yardstick import BARE_US, Yardstick, scale
 from tests.gateway.store import postgresql
 
 TRANSACTION = 1_000
 RUN = "0123456789ab"
 START_MS = 1_780_000_000_000
-Say = Callable[[str, str, str], None]
 Result = TypeVar("Result")
+
+
+class Told:
+    """Prints the rows; bars in time are scaled to this machine."""
+
+    def __init__(self, here: float) -> None:
+        """`here` is how many times as long this machine takes."""
+        self._here = here
+        self.row("", "measured", "bar", "here")
+
+    def row(self, what: str, measured: str, bar: str = "", here: str = "") -> None:
+        print(f"{what:62} {measured:>16} {bar:>12} {here:>12}", flush=True)
+
+    def rate(self, what: str, per_s: float, bar: float) -> None:
+        self.row(what, f"{per_s:,.0f}", f">= {bar:,.0f}", f">= {bar / self._here:,.0f}")
+
+    def time(self, what: str, seconds: float, bar: float, unit: str = "s") -> None:
+        times, digits = {"s": (1, 2), "us": (1e6, 0)}[unit]
+        shown = [f"{value * times:.{digits}f} {unit}" for value in (seconds, bar, bar * self._here)]
+        self.row(what, shown[0], f"< {shown[1]}", f"< {shown[2]}")
+
+
+def slower(directory: Path, cores: set[int], load_cores: set[int]) -> float:
+    """How many times as long this machine takes as the one that the bars were written on."""
+    with contextlib.ExitStack() as started:
+        backend, url = engine(directory / "backend.log", "loadtests.path.backend", load_cores)
+        started.callback(backend.stop)
+        yardstick = Yardstick(directory / "bare.log", url, cores, load_cores)
+        started.callback(yardstick.stop)
+        for _ in range(3):
+            yardstick.read()
+    return scale(sorted(yardstick.readings_us)[1])
 
 
 def record(number: int, at_ms: int, rng: random.Random) -> RequestRecord:
@@ -113,22 +150,22 @@ def size_of(url: str) -> int:
     return int(size)
 
 
-def read(url: str, say: Say, count: int, span_ms: int) -> None:
+def read(url: str, told: Told, count: int, span_ms: int) -> None:
     engine = engine_of(url, reading=True)
     with engine.connect() as connection:
         report(connection, WantedSums())  # opens the file
         for by in (("model", "tenant", "arm", "day"), ("key", "model", "day")):
             wanted = WantedSums(by)
             took_s, rows = timed(functools.partial(report, connection, wanted))
-            say(f"report of {count:,} records by {', '.join(by)}", f"{took_s:.2f} s", "< 0.5 s")
+            told.time(f"report of {count:,} records by {', '.join(by)}", took_s, 0.5)
         assert sum(row["requests"] for row in rows) == count
         day_ms = min(86_400_000, span_ms)
         query = "SELECT count(*), sum(cost_nanousd), sum(input_tokens) FROM requests WHERE id >= ? AND id < ?"
         bounds = tuple(ms.to_bytes(6, "big") for ms in (START_MS, START_MS + day_ms))
         took_s, (found_of_day,) = timed(lambda: connection.exec_driver_sql(query, bounds).all())
-        say(f"one day of raw records ({found_of_day[0]:,})", f"{took_s:.2f} s", "< 0.3 s")
+        told.time(f"one day of raw records ({found_of_day[0]:,})", took_s, 0.3)
         took_s, _ = timed(lambda: list(found(connection, Wanted(limit=100))))
-        say("the 100 newest records", f"{took_s * 1e3:.0f} ms", "")
+        told.row("the 100 newest records", f"{took_s * 1e3:.0f} ms")
         raw = connection.exec_driver_sql("SELECT count(*), sum(cost_nanousd), sum(input_tokens) FROM requests").one()
         sums = connection.exec_driver_sql(
             "SELECT sum(requests), sum(cost_nanousd), sum(input_tokens) FROM hourly"
@@ -136,7 +173,7 @@ def read(url: str, say: Say, count: int, span_ms: int) -> None:
         keys = connection.exec_driver_sql(
             "SELECT sum(requests), sum(cost_nanousd), sum(input_tokens) FROM daily_keys"
         ).one()
-        say("sums equal: records, by hour, by key and day", str(tuple(raw) == tuple(sums) == tuple(keys)), "True")
+        told.row("sums equal: records, by hour, by key and day", str(tuple(raw) == tuple(sums) == tuple(keys)), "True")
     engine.dispose()
 
 
@@ -206,29 +243,35 @@ def main(argv: list[str]) -> int:
     if options.taker is not None:
         run(take(options.taker))
 
-    def say(what: str, measured: str, wanted: str) -> None:
-        print(f"{what:62} {measured:>16} {wanted:>16}", flush=True)
-
+    gc.set_threshold(GC_THRESHOLD)  # as the writer's process has it
     with alone(), tempfile.TemporaryDirectory(prefix="bench-records-") as found:
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         directory = Path(found)
+        cores = os.sched_getaffinity(0)
+        ours = {max(cores)}
+        try:
+            here = slower(directory, ours, cores - ours or cores)
+        except WrkError as missing:
+            print(f"bars are not scaled to this machine: {missing}")
+            here = 1.0
+        os.sched_setaffinity(0, ours)
+        told = Told(here)
         url = f"sqlite:///{directory / 'records.db'}"
         span_ms = options.records // 167_000 * 86_400_000 or 86_400_000
-        rate = write(url, options.records, span_ms)
-        say("records/s to SQLite, one core", f"{rate:,.0f}", ">= 50,000")
+        told.rate("records/s to SQLite, one core", write(url, options.records, span_ms), 50_000)
         size = size_of(url)
-        say("bytes per record in SQLite, sums and indexes included", f"{size / options.records:.0f}", "<= 250")
-        read(url, say, options.records, span_ms)
+        told.row("bytes per record in SQLite, sums and indexes included", f"{size / options.records:.0f}", "<= 250")
+        read(url, told, options.records, span_ms)
         held_us = run(hold(directory, 2_000))
-        say(f"hold of a worker's loop by {BATCH_RECORDS} records, median", f"{held_us[1000]:.0f} us", "< 50 us")
-        say("  99 of 100 are within", f"{held_us[1980]:.0f} us", "")
+        told.time(f"hold of a worker's loop by {BATCH_RECORDS} records, median", held_us[1000] / 1e6, 50e-6, "us")
+        told.row("  99 of 100 are within", f"{held_us[1980]:.0f} us")
         try:
             with postgresql.running(durable=True) as server:
                 rate = write(server.url, options.records // 10, span_ms // 10)
         except postgresql.Missing as missing:
-            say("records/s to PostgreSQL", "", str(missing))
+            told.row("records/s to PostgreSQL", str(missing))
         else:
-            say("records/s to PostgreSQL, one core", f"{rate:,.0f}", ">= 50,000")
+            told.rate("records/s to PostgreSQL, one core", rate, 50_000)
+        print(f"A bare relay takes {here * BARE_US:.1f} us per request here, {BARE_US} where the bars were written.")
     return 0
 
 

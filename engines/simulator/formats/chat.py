@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from engines.simulator import tokens
+from engines.simulator.formats import logprobs
 from engines.simulator.formats.job import (
     FINGERPRINT,
     Counts,
@@ -50,6 +51,10 @@ class ChatRequest(msgspec.Struct):
     n: int | None = 1
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+    structured_outputs: dict[str, Any] | None = None
+    logprobs: bool | None = False
+    top_logprobs: int | None = None
     continue_final_message: bool | None = False
     add_generation_prompt: bool | None = True
 
@@ -80,6 +85,9 @@ def parse(body: bytes) -> Job:
         stream=bool(request.stream),
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
         tool=forced_tool(tools, request.tool_choice, "parameters"),
+        may_call=offered_tool(tools, request.tool_choice, request.messages[-1].role, "parameters"),
+        schema=_schema(request),
+        top_logprobs=(request.top_logprobs or 0) if request.logprobs else None,
     )
 
 
@@ -105,6 +113,43 @@ def render(messages: list[Message], tools: list[dict[str, Any]] | None = None, *
 
 def last_user_text(messages: list[Message]) -> str:
     return text_of(next((m.content for m in reversed(messages) if m.role == "user"), messages[-1].content))
+
+
+def _schema(request: ChatRequest) -> dict[str, Any] | None:
+    """What the answer must fit: `response_format`, or vLLM's own `structured_outputs`."""
+    if isinstance(own := (request.structured_outputs or {}).get("json"), dict):
+        return own
+    return schema_of(request.response_format)
+
+
+def schema_of(wanted: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The schema of a `response_format`, or of what stands for it in other formats; None where text will do."""
+    kind = (wanted or {}).get("type")
+    if wanted is None or kind in (None, "text"):
+        return None
+    if kind == "json_object":
+        return {"type": "object", "properties": {"answer": {"type": "string"}}}
+    if kind != "json_schema":
+        raise bad_request(f"response_format {kind!r} is not text, json_object or json_schema.", "response_format")
+    inner = wanted.get("json_schema", wanted)
+    schema = inner.get("schema") if isinstance(inner, dict) else None
+    if not isinstance(schema, dict):
+        raise bad_request("response_format has no schema.", "response_format")
+    return schema
+
+
+def offered_tool(
+    tools: list[dict[str, Any]], choice: str | dict[str, Any] | None, last_role: str, schema_key: str
+) -> Tool | None:
+    """The tool that may be called: the first, unless a tool's result has just come or the choice is made."""
+    free = choice in (None, "auto") or (isinstance(choice, dict) and choice.get("type") == "auto")
+    if not free or last_role in ("tool", "function", "function_call_output"):
+        return None
+    for tool in tools:
+        if isinstance(tool.get("name"), str):
+            schema = tool.get(schema_key)
+            return Tool(tool["name"], schema if isinstance(schema, dict) else {})
+    return None
 
 
 def forced_tool(tools: list[dict[str, Any]], choice: str | dict[str, Any] | None, schema_key: str) -> Tool | None:
@@ -180,9 +225,17 @@ class ChatWriter:
 
     def tokens(self, choice: int, start: int, count: int) -> bytes:
         pieces, before, after = self._outputs[choice].pieces, self._before[choice], self._after
+        if self._job.top_logprobs is not None and self._job.tool is None:
+            return b"".join([self._likely(choice, piece) for piece in pieces[start : start + count]])
         if count == 1:
             return before + msgspec.json.encode(pieces[start]) + after
         return b"".join([before + msgspec.json.encode(piece) + after for piece in pieces[start : start + count]])
+
+    def _likely(self, choice: int, piece: str) -> bytes:
+        """One token with its log probability."""
+        likely = msgspec.json.encode(logprobs.of_chat([piece], self._job.top_logprobs or 0))
+        text = msgspec.json.encode(piece)
+        return self._before[choice] + text + b'},"logprobs":' + likely + b',"finish_reason":null}]}\n\n'
 
     def finish(self, choice: int) -> bytes:
         output = self._outputs[choice]
@@ -205,8 +258,9 @@ class ChatWriter:
                 call = {"id": self._call_id(index), "type": "function", "function": function}
                 message |= {"content": None, "tool_calls": [call]}
             reason = output.reason if finished else None
-            choices.append(
-                {"index": index, "message": message, "logprobs": None, "finish_reason": reason, "stop_reason": None}
-            )
+            choice = {"index": index, "message": message, "logprobs": None, "finish_reason": reason}
+            if self._job.top_logprobs is not None and output.tool is None:
+                choice["logprobs"] = logprobs.of_chat(output.pieces, self._job.top_logprobs)
+            choices.append({**choice, "stop_reason": None})
         head = {**self._head, "object": "chat.completion"}
         return msgspec.json.encode({**head, "choices": choices, "usage": usage(counts)})

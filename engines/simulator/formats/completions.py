@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from engines.simulator import tokens
+from engines.simulator.formats import logprobs
 from engines.simulator.formats.chat import StreamOptions, usage
 from engines.simulator.formats.job import FINGERPRINT, Counts, Job, Output, data_event, error_object, positive
 
@@ -23,6 +24,7 @@ class CompletionRequest(msgspec.Struct):
     ignore_eos: bool | None = False
     n: int | None = 1
     echo: bool | None = False
+    logprobs: int | None = None
 
 
 _decoder = msgspec.json.Decoder(CompletionRequest)
@@ -42,6 +44,8 @@ def parse(body: bytes) -> Job:
         ignore_eos=bool(request.ignore_eos),
         stream=bool(request.stream),
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
+        top_logprobs=request.logprobs,
+        fields={"echoed": [[tokens.decode([token]) for token in prompt] for prompt in prompts]} if request.echo else {},
     )
 
 
@@ -73,10 +77,26 @@ class CompletionWriter:
         return b""
 
     def first(self, choice: int, counts: Counts) -> bytes:
-        return b""
+        echoed = self._echoed(choice)
+        return data_event({**self._head, "choices": [self._choice(choice, "".join(echoed), None)]}) if echoed else b""
+
+    def _echoed(self, choice: int) -> list[str]:
+        """The pieces of the prompt that stand in front of the answer."""
+        prompts: list[list[str]] = self._job.fields.get("echoed", [])
+        return prompts[choice // self._job.choices_per_prompt] if prompts else []
+
+    def _likely(self, choice: int, prompt: list[str], pieces: list[str]) -> dict[str, Any] | None:
+        wanted = self._job.top_logprobs
+        return None if wanted is None else logprobs.of_text(prompt, pieces, wanted)
 
     def tokens(self, choice: int, start: int, count: int) -> bytes:
         pieces, before, after = self._outputs[choice].pieces, self._before[choice], self._after
+        if self._job.top_logprobs is not None:
+            told = [
+                {**self._choice(choice, piece, None), "logprobs": self._likely(choice, [], [piece])}
+                for piece in pieces[start : start + count]
+            ]
+            return b"".join([data_event({**self._head, "choices": [one]}) for one in told])
         return b"".join([before + msgspec.json.encode(piece) + after for piece in pieces[start : start + count]])
 
     def _choice(self, choice: int, text: str, reason: str | None) -> dict[str, Any]:
@@ -94,8 +114,10 @@ class CompletionWriter:
         return data_event(error_object("InternalServerError", message, None, 500)) + b"data: [DONE]\n\n"
 
     def plain(self, counts: Counts, *, finished: bool = True) -> bytes:
-        choices = [
-            self._choice(index, "".join(output.pieces), output.reason if finished else None)
-            for index, output in enumerate(self._outputs)
-        ]
+        choices = []
+        for index, output in enumerate(self._outputs):
+            echoed = self._echoed(index)
+            text = "".join([*echoed, *output.pieces])
+            choice = self._choice(index, text, output.reason if finished else None)
+            choices.append({**choice, "logprobs": self._likely(index, echoed, output.pieces)})
         return msgspec.json.encode({**self._head, "choices": choices, "usage": usage(counts)})

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from engines.simulator import tokens
+from engines.simulator.formats.schemas import value_for
 from engines.simulator.settings import SimulatorSettings
 
 FINGERPRINT = "penstock-simulator"
@@ -36,7 +37,7 @@ def bad_request(message: str, param: str | None = None) -> Refused:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool the model must call."""
+    """A tool the model calls."""
 
     name: str
     parameters: dict[str, Any]
@@ -58,6 +59,12 @@ class Job:
     stream: bool = False
     include_usage: bool = False
     tool: Tool | None = None
+    may_call: Tool | None = None
+    """The tool that it may call: for a share of such requests it does."""
+    schema: dict[str, Any] | None = None
+    """What a structured answer must fit."""
+    top_logprobs: int | None = None
+    """How many alternatives of each token are told; None tells no log probabilities."""
     fields: dict[str, Any] = field(default_factory=dict)
     """Of the wire format's own."""
 
@@ -153,11 +160,13 @@ def check_lengths(job: Job, settings: SimulatorSettings) -> None:
 
 
 def plan(job: Job, settings: SimulatorSettings, babble: tokens.Babble, rng: random.Random) -> list[Output]:
-    """The outputs of a checked job, one per choice.
+    """The outputs of a checked job, one per choice; whether it calls the tool that it may is drawn for all of them.
 
     Random mode generates exactly `max_tokens` where given, else the configured length; echo mode and tool calls
     end by themselves unless `ignore_eos` or `min_tokens` hold them open.
     """
+    if job.may_call is not None and job.tool is None and rng.random() < settings.tool_call_rate:
+        job.tool = job.may_call
     return [
         _plan_one(job, prompt, echo, settings, babble, rng)
         for prompt, echo in zip(job.prompts, job.echoes, strict=True)
@@ -171,10 +180,13 @@ def _plan_one(
     room = settings.max_model_len - len(prompt)
     most = room if job.max_tokens is None else min(job.max_tokens, room)
     if job.tool is not None:
-        pieces = tokens.split(msgspec.json.encode(arguments_for(job.tool.parameters, rng)).decode())
+        pieces = tokens.split(msgspec.json.encode(value_for(job.tool.parameters, rng)).decode())
         if len(pieces) > most:
             return Output(pieces[:most], "length", job.tool)
         return Output(pieces, "tool_calls", job.tool)
+    if job.schema is not None:
+        pieces = tokens.split(msgspec.json.encode(value_for(job.schema, rng)).decode())
+        return Output(pieces[:most], "stop" if len(pieces) <= most else "length")
     natural = tokens.split(echo) if settings.mode == "echo" else None
     if natural is None:
         length = most if job.max_tokens is not None else max(settings.tokens, job.min_tokens)
@@ -188,25 +200,3 @@ def _plan_one(
     else:
         reason = "length" if len(natural) > most else "stop"
     return Output(natural[:most], reason)
-
-
-def arguments_for(schema: dict[str, Any], rng: random.Random, depth: int = 0) -> Any:
-    """A value that fits a JSON schema of the plain kind: enum, object, array and scalars."""
-    if isinstance(schema.get("enum"), list) and schema["enum"]:
-        return rng.choice(schema["enum"])
-    kind = schema.get("type", "object" if "properties" in schema or not depth else "string")
-    if isinstance(kind, list):
-        kind = kind[0] if kind else "null"
-    if kind == "object":
-        properties = schema.get("properties")
-        if depth > 8 or not isinstance(properties, dict):
-            return {}
-        return {
-            name: arguments_for(value if isinstance(value, dict) else {}, rng, depth + 1)
-            for name, value in properties.items()
-        }
-    if kind == "array":
-        items = schema.get("items")
-        return [arguments_for(items, rng, depth + 1)] if isinstance(items, dict) and depth <= 8 else []
-    scalars: dict[str, Any] = {"integer": 7, "number": 1.5, "boolean": True, "null": None}
-    return scalars.get(str(kind), "simulated")

@@ -27,6 +27,8 @@ class MessagesRequest(msgspec.Struct):
     stream: bool | None = False
     tools: list[dict[str, Any]] | None = None
     tool_choice: dict[str, Any] | None = None
+    output_config: dict[str, Any] | None = None
+    output_format: dict[str, Any] | None = None
 
 
 class CountRequest(msgspec.Struct):
@@ -52,7 +54,18 @@ def parse(body: bytes) -> Job:
         max_tokens=positive(request.max_tokens, "max_tokens"),
         stream=bool(request.stream),
         tool=chat.forced_tool(request.tools or [], request.tool_choice, "input_schema"),
+        may_call=chat.offered_tool(
+            request.tools or [], request.tool_choice, _last_role(request.messages), "input_schema"
+        ),
+        schema=chat.schema_of((request.output_config or {}).get("format") or request.output_format),
     )
+
+
+def _last_role(messages: list[chat.Message]) -> str:
+    """`tool` where the last message brings a tool's result."""
+    content = messages[-1].content if messages else None
+    brings = isinstance(content, list) and any(part.get("type") == "tool_result" for part in content)
+    return "tool" if brings else "user"
 
 
 def count_tokens(body: bytes, settings: SimulatorSettings) -> Pooling:

@@ -152,6 +152,43 @@ def score(body: bytes, settings: SimulatorSettings) -> Pooling:
     return Pooling(request.model, prompts, write)
 
 
+def pooling(body: bytes, settings: SimulatorSettings) -> Pooling:
+    """A vector for each token, as vLLM's `/pooling` has them without a pooler."""
+    request = msgspec.json.decode(body, type=EmbeddingRequest)
+    prompts = prompts_of(request.input)
+
+    def write(id: str, created: int, model: str) -> bytes:
+        data = [
+            {
+                "index": index,
+                "object": "pooling",
+                "data": [_vector([token], settings.embedding_dimensions) for token in prompt],
+            }
+            for index, prompt in enumerate(prompts)
+        ]
+        head = {"id": f"pool-{id}", "object": "list", "created": created, "model": model}
+        return msgspec.json.encode({**head, "data": data, "usage": _usage(prompts)})
+
+    return Pooling(request.model, prompts, write)
+
+
+def classify(body: bytes, settings: SimulatorSettings) -> Pooling:
+    """Two classes, by the parity of a checksum of the text."""
+    request = msgspec.json.decode(body, type=EmbeddingRequest)
+    prompts = prompts_of(request.input)
+
+    def write(id: str, created: int, model: str) -> bytes:
+        data = []
+        for index, prompt in enumerate(prompts):
+            second = zlib.crc32(msgspec.json.encode(prompt)) % 1000 / 1000
+            label = f"LABEL_{int(second >= 0.5)}"
+            data.append({"index": index, "label": label, "probs": [1 - second, second], "num_classes": 2})
+        head = {"id": f"classify-{id}", "object": "list", "created": created, "model": model}
+        return msgspec.json.encode({**head, "data": data, "usage": _usage(prompts)})
+
+    return Pooling(request.model, prompts, write)
+
+
 def tokenize(body: bytes, settings: SimulatorSettings) -> Pooling:
     request = msgspec.json.decode(body, type=TokenizeRequest)
     if (request.prompt is None) == (request.messages is None):

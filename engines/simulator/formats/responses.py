@@ -27,6 +27,7 @@ class ResponsesRequest(msgspec.Struct):
     tool_choice: str | dict[str, Any] | None = None
     previous_response_id: str | None = None
     ignore_eos: bool | None = False
+    text: dict[str, Any] | None = None
 
 
 _decoder = msgspec.json.Decoder(ResponsesRequest)
@@ -49,6 +50,8 @@ def parse(body: bytes) -> Job:
         ignore_eos=bool(request.ignore_eos),
         stream=bool(request.stream),
         tool=chat.forced_tool(request.tools or [], request.tool_choice, "parameters"),
+        may_call=chat.offered_tool(request.tools or [], request.tool_choice, messages[-1].role, "parameters"),
+        schema=chat.schema_of((request.text or {}).get("format")),
         fields={
             "instructions": request.instructions,
             "max_output_tokens": request.max_output_tokens,

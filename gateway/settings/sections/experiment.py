@@ -119,7 +119,7 @@ class ExperimentSection(Section):
         "header:NAME",
     )
     arms: dict[Name, ArmSection] = Field(
-        min_length=2, max_length=MOST_ARMS, description="{control: {}, canary: {weight: 5, targets: [...]}}"
+        max_length=MOST_ARMS, description="{control: {}, canary: {weight: 5, targets: [...]}}"
     )
     control: Name | None = Field(default=None, description="the arm the others are compared with; left out, the first")
     steps: tuple[StepSection, ...] = Field(

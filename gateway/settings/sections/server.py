@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from engines.settings.fields import Host, Name, Number, Section, Text, Whole
+from engines.settings.fields import Host, Name, Number, Section, Text, Whole, wrong
 from gateway.settings.checks import is_loopback
 
 
@@ -15,6 +16,23 @@ class Tls(Section):
 
     cert: Text = Field(description="a PEM file with the certificate and its chain")
     key: Text = Field(description="a PEM file with the private key")
+
+
+def _origin(value: str) -> str:
+    if value != "*" and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]{1,255}", value):
+        raise wrong('should be an origin, such as https://app.example.com, or "*"')
+    return value
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+
+
+class Cors(Section):
+    """Which pages in browsers may read answers."""
+
+    origins: tuple[Origin, ...] = Field(
+        default=(), description='origins of pages that may ask, such as [https://app.example.com], or ["*"] for all'
+    )
 
 
 class Server(Section):
@@ -28,6 +46,7 @@ class Server(Section):
     zone: Name | None = Field(default=None, description="where the gateway runs, such as eu-1a")
     uds: Text | None = Field(default=None, description="a unix socket path to listen on in place of host and port")
     tls: Tls | None = Field(default=None, description="{cert: file, key: file}")
+    cors: Cors = Field(default=Cors(), description="{origins: [https://app.example.com]}")
     workers: Whole = Field(
         default=1, ge=1, le=256, description="worker processes, 1 to 256; at most one per core is useful"
     )

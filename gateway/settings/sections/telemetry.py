@@ -27,7 +27,9 @@ class Telemetry(Section):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )
-    log_format: Literal["json", "console"] = Field(default="json", description="json or console")
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto (console on a terminal, else json), json or console"
+    )
     otlp: Otlp | None = Field(
         default=None, description="{endpoint: http://localhost:4318}; left out, no spans are made"
     )

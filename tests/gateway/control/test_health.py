@@ -86,10 +86,10 @@ class Probed(FakeEngine):
         super().__init__("e", replicas, (), True)
         self.up: bool | None = True
 
-    async def probe(self, replica_id: str) -> bool:
+    async def probe(self, replica_id: str) -> str:
         if self.up is None:
             raise OutOfSockets("the gateway can open no more connections: too many open files")
-        return self.up
+        return "" if self.up else "connection refused"
 
 
 @pytest.mark.anyio
@@ -129,13 +129,13 @@ class Slow(FakeEngine):
         self.begun: list[float] = []
         self.in_flight = self.most = 0
 
-    async def probe(self, replica_id: str) -> bool:
+    async def probe(self, replica_id: str) -> str:
         self.begun.append(asyncio.get_running_loop().time())
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
         await asyncio.sleep(self.answer_s)
         self.in_flight -= 1
-        return replica_id != "0"
+        return "" if replica_id != "0" else "connection refused"
 
 
 def probed(engine: Slow) -> list[tuple[float, list[ReplicaKey]]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.store.settled import Settled, ended_runs
-from gateway.store.spill import Spill, directory_of, next_spilled, spilled_bytes
+from gateway.store.spill import Frames, Spill, directory_of, next_spilled, spilled_bytes
 
 
 def read_all(data_dir: Path) -> list[bytes]:
@@ -23,6 +25,11 @@ def read_all(data_dir: Path) -> list[bytes]:
             path, frames = found
             parts += frames
             path.unlink()
+
+
+def framed(*parts: bytes) -> bytes:
+    """A file with these."""
+    return b"".join(struct.pack("<II", len(part), zlib.crc32(part)) + part for part in parts)
 
 
 def test_what_was_spilled_is_read_once_it_is_closed(tmp_path: Path) -> None:
@@ -75,13 +82,37 @@ def test_of_a_file_that_was_cut_off_anywhere_the_whole_frames_count(parts: list[
         assert read_all(Path(directory)) == parts[:whole]
 
 
-def test_a_frame_that_is_not_what_was_written_ends_the_file(tmp_path: Path) -> None:
-    spill = Spill(tmp_path, "w")
-    spill.append([b"first", b"second"])
-    spill.close()
-    (path,) = directory_of(tmp_path).iterdir()
-    path.write_bytes(path.read_bytes().replace(b"second", b"sEcond"))
-    assert read_all(tmp_path) == [b"first"]
+def test_a_last_frame_that_is_cut_off_is_no_damage() -> None:
+    data = framed(b"first", b"second")
+    for end in (*range(5 + 8, len(data)), *(5 + 8 + more for more in range(8))):
+        frames = Frames(data[:end])
+        assert (list(frames), frames.damaged) == ([b"first"], 0)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=6), st.binary(min_size=1, max_size=80), st.data()
+)
+def test_what_is_whole_around_a_damaged_place_counts_and_the_place_is_told_of(
+    parts: list[bytes], damage: bytes, data: st.DataObject
+) -> None:
+    whole = [framed(part) for part in parts]
+    at = data.draw(st.integers(0, len(parts) - 1))
+    where = data.draw(st.integers(0, len(whole[at]) - 1))
+    hurt = whole[at][:where] + damage + whole[at][where + len(damage) :]
+    frames = Frames(b"".join([*whole[:at], hurt, *whole[at + 1 :]]))
+    found = list(frames)
+    if hurt == whole[at]:
+        assert (found, frames.damaged) == (parts, 0)
+    elif at < len(parts) - 1:
+        assert (found, frames.damaged) == (parts[:at] + parts[at + 1 :], 1)
+    else:
+        assert found == parts[:at]
+
+
+def test_a_checksum_that_is_wrong_at_the_end_is_damage() -> None:
+    frames = Frames(framed(b"first", b"second").replace(b"second", b"sEcond"))
+    assert (list(frames), frames.damaged) == ([b"first"], 1)
 
 
 def test_zeros_at_the_end_of_a_file_are_no_frames(tmp_path: Path) -> None:

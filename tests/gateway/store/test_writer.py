@@ -227,6 +227,21 @@ def test_a_file_of_which_not_all_can_be_stored_is_set_aside_whole(tmp_path: Path
     assert (kept.name, kept.read_bytes()) == (f"{file.stem}.unreadable", data)
 
 
+def test_what_is_whole_in_a_damaged_file_is_stored_and_the_file_set_aside(tmp_path: Path) -> None:
+    made, spill = Made(), Spill(tmp_path, "gone")
+    frames = [msgspec.msgpack.encode(made.batch(made.some(2))) for _ in range(3)]
+    spill.append(frames)
+    spill.close()
+    (file,) = directory_of(tmp_path).iterdir()
+    with file.open("r+b") as damaged:
+        damaged.seek(8 + len(frames[0]) + 8 + 20)
+        damaged.write(b"\xff" * 9)
+    scene = Scene(tmp_path)
+    scene.writer.close()
+    assert (len(stored(scene.url)), spilled_bytes(tmp_path)) == (4, 0)
+    assert [path.suffix for path in directory_of(tmp_path).iterdir()] == [".unreadable"]
+
+
 def test_while_the_database_hangs_only_so_much_is_taken(tmp_path: Path) -> None:
     goes_on = threading.Event()
 

@@ -1,0 +1,45 @@
+"""The GET endpoints that say what this is: the front page, `/docs` and `/openapi.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from gateway.api.look import HEADERS
+from gateway.api.openapi import document
+from gateway.api.pages import docs, front
+from gateway.http.detours import root_url
+from gateway.version import VERSION, build
+
+Models = Callable[[Request], Sequence[str] | None]
+"""The models that the caller may use; None where there are keys and he showed none that is known."""
+
+
+def about_routes(models: Models) -> list[Route]:
+    """The routes."""
+    version = f"{VERSION} ({build()})"
+    described = document(VERSION)
+
+    def root(request: Request) -> str:
+        return root_url(request.headers.get("host", ""), request.scope["scheme"])
+
+    async def front_page(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return HTMLResponse(front(root(request), version, models(request)), headers=HEADERS)
+        links = {"openai_base_url": f"{root(request)}/v1", "anthropic_base_url": root(request)}
+        return JSONResponse({"name": "penstock", "version": VERSION, **links, "docs": "/docs", "metrics": "/metrics"})
+
+    async def docs_page(request: Request) -> Response:
+        return HTMLResponse(docs(root(request), version), headers=HEADERS)
+
+    async def openapi(_: Request) -> Response:
+        return JSONResponse(described)
+
+    return [
+        Route("/", front_page, methods=["GET"]),
+        Route("/docs", docs_page, methods=["GET"]),
+        Route("/openapi.json", openapi, methods=["GET"]),
+    ]

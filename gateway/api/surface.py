@@ -1,0 +1,78 @@
+"""What there is to ask, as data: `/openapi.json` and `/docs` are two views of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engines.model import Operation
+from engines.operations import SHAPES
+
+_HELLO: Final = [{"role": "user", "content": "Hello"}]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method of one path."""
+
+    method: str
+    path: str
+    group: str
+    summary: str
+    example: dict[str, Any] | None = None
+    """A body that works but for the model's name; None where none is sent, or none that is JSON."""
+    body: str = "none"
+    """`json`, `multipart` or `none`."""
+    needs_key: bool = True
+    """Where the gateway has keys."""
+
+
+INFERENCE: Final[dict[Operation, tuple[str, dict[str, Any] | None]]] = {
+    Operation.CHAT: ("A chat, plain or streamed, in OpenAI's format", {"model": "chat", "messages": _HELLO}),
+    Operation.COMPLETIONS: ("Go on with a text", {"model": "chat", "prompt": "Once upon a time", "max_tokens": 32}),
+    Operation.EMBEDDINGS: ("Vectors of texts", {"model": "embed", "input": ["a text"]}),
+    Operation.RESPONSES: ("OpenAI's Responses", {"model": "chat", "input": "Hello"}),
+    Operation.RESPONSE: ("Read or delete a stored response", None),
+    Operation.RESPONSE_CANCEL: ("Cancel a response that runs in the background", None),
+    Operation.MESSAGES: (
+        "A chat in Anthropic's format",
+        {"model": "chat", "max_tokens": 64, "messages": _HELLO},
+    ),
+    Operation.COUNT_TOKENS: ("How many tokens a message would be", {"model": "chat", "messages": _HELLO}),
+    Operation.RERANK: (
+        "Order documents by a query",
+        {"model": "rerank", "query": "water", "documents": ["a river", "a stone"]},
+    ),
+    Operation.SCORE: ("How alike texts are", {"model": "rerank", "text_1": "water", "text_2": ["a river"]}),
+    Operation.POOLING: ("Hidden states of a text (vLLM)", {"model": "embed", "input": "a text"}),
+    Operation.CLASSIFY: ("Classes of texts (vLLM)", {"model": "classify", "input": ["a text"]}),
+    Operation.TOKENIZE: ("The tokens of a text (vLLM)", {"model": "chat", "prompt": "Hello"}),
+    Operation.DETOKENIZE: ("The text of tokens (vLLM)", {"model": "chat", "tokens": [1, 2, 3]}),
+}
+"""By operation, what it is for and an example."""
+
+OTHERS: Final = (
+    Endpoint("GET", "/v1/models", "Models", "The models that this key may use"),
+    Endpoint("GET", "/v1/models/{model}", "Models", "One of them"),
+    Endpoint("GET", "/", "This gateway", "What this is: a page in a browser, else JSON", needs_key=False),
+    Endpoint("GET", "/docs", "This gateway", "This page", needs_key=False),
+    Endpoint("GET", "/openapi.json", "This gateway", "The same for programs", needs_key=False),
+    Endpoint("GET", "/health", "This gateway", "Whether the process lives", needs_key=False),
+    Endpoint(
+        "GET", "/ready", "This gateway", "Whether it takes requests: 503 while it starts or drains", needs_key=False
+    ),
+    Endpoint("GET", "/metrics", "This gateway", "Everything that is counted, for Prometheus", needs_key=False),
+    Endpoint("GET", "/admin/v1/replicas", "Administration", "Each replica and its state"),
+    Endpoint("POST", "/admin/v1/replicas/{engine}/{replica}/drain", "Administration", "Send it nothing new"),
+    Endpoint("POST", "/admin/v1/replicas/{engine}/{replica}/undrain", "Administration", "Send it requests again"),
+)
+
+
+def endpoints() -> Iterator[Endpoint]:
+    """All of them, in the order to be read."""
+    for operation, (summary, example) in INFERENCE.items():
+        shape = SHAPES[operation]
+        for method in shape.methods:
+            yield Endpoint(method.decode(), shape.path, "Inference", summary, example, shape.body)
+    yield from OTHERS

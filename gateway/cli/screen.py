@@ -1,0 +1,95 @@
+"""The first screen of `penstock serve`: what serves which model and how it was found, then how to ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from gateway.telemetry.terminal import BOLD, CYAN, DIM, GREEN, RED, YELLOW, painted, printable
+
+if TYPE_CHECKING:
+    from gateway.control.findings import Finding
+    from gateway.serve import Opening
+    from gateway.settings import Settings
+
+MOST_ROWS: Final = 40
+"""More scroll the first ones away."""
+MOST_LETTERS: Final = 48
+MOST_REASON: Final = 160
+HEAD: Final = ("MODEL", "ENGINE", "REPLICA", "")
+Row = tuple[str, str, str, str, str]
+"""Model, engine, replica, state and why."""
+
+
+def greeting(opening: Opening) -> str:
+    """Where it is, and a command that works as printed: for a log, which others read too."""
+    return f"\nPenstock is ready at {opening.url}\n\nTry it:\n\n{curl(opening)}\n"
+
+
+def screen(opening: Opening, version: str, *, colours: bool) -> str:
+    """All of it."""
+
+    def paint(text: str, colour: str) -> str:
+        return painted(text, colour, colours=colours)
+
+    rows = list(_rows(opening.settings, opening.findings))
+    shown = [HEAD, *[row[:4] for row in rows[:MOST_ROWS]]]
+    widths = [max(len(row[at]) for row in shown) for at in range(3)]
+    lines = ["", f"{paint('Penstock', BOLD)} {version} is ready at {paint(opening.url, BOLD)}", ""]
+    lines.append(paint("  " + "  ".join(name.ljust(width) for name, width in zip(HEAD, widths, strict=False)), DIM))
+    for model, engine, replica, state, why in rows[:MOST_ROWS]:
+        cells = [cell.ljust(width) for cell, width in zip((model, engine, replica), widths, strict=True)]
+        cells[0] = paint(cells[0], CYAN)
+        lines.append(f"  {'  '.join(cells)}  {paint(state, _colour(state))}{': ' if why else ''}{why}".rstrip())
+    if len(rows) > MOST_ROWS:
+        lines.append(f"  and {len(rows) - MOST_ROWS} more: GET /admin/v1/replicas lists them all")
+    lines += [f"  {paint('left out', DIM)}  {printable(notice, MOST_REASON)}" for notice in opening.notices]
+    lines += ["", "Try it:", "", curl(opening)]
+    if opening.url.startswith("http"):
+        for what, path in (("page", "/"), ("API", "/docs"), ("metrics", "/metrics")):
+            lines.append(f"  {what.ljust(8)}{opening.url}{path}")
+    lines += ["", paint("Ctrl-C stops it.", DIM), ""]
+    return "\n".join(lines)
+
+
+def curl(opening: Opening) -> str:
+    """A request of the first model."""
+    url, settings = opening.url, opening.settings
+    model = next(iter(settings.models))
+    key = '  -H "Authorization: Bearer $PENSTOCK_KEY" \\\n' if settings.auth.keys else ""
+    where = f"--unix-socket {url.removeprefix('unix:')} http://localhost" if url.startswith("unix:") else url
+    return (
+        f"curl {where}/v1/chat/completions \\\n{key}"
+        '  -H "Content-Type: application/json" \\\n'
+        f'  -d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}\'\n'
+    )
+
+
+def _rows(settings: Settings, findings: Sequence[Finding]) -> Iterator[Row]:
+    """Each engine's replicas stand where a model asks for it first."""
+    by_engine: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_engine.setdefault(finding.engine, []).append(finding)
+    told: set[str] = set()
+    for name, model in settings.models.items():
+        shown = printable(name, MOST_LETTERS)
+        for engine in dict.fromkeys(target.engine for target in model.targets):
+            found = by_engine.get(engine, [])
+            if engine in told:
+                yield shown, engine, "", "as above", ""
+            elif not found:
+                yield shown, engine, "", "no replica yet", ""
+            else:
+                first = True
+                for each in found:
+                    replica, why = printable(each.replica, MOST_LETTERS), printable(each.why, MOST_REASON)
+                    yield shown, engine if first else "", replica, each.state, why
+                    shown, first = "", False
+            told.add(engine)
+            shown = ""
+
+
+def _colour(state: str) -> str:
+    if state == "reachable":
+        return GREEN
+    return DIM if state in ("as above", "not asked") else YELLOW if state in ("starting", "no replica yet") else RED

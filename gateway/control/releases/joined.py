@@ -1,0 +1,46 @@
+"""Releases joined with the rest of the control plane: settings, what workers see, the store, and metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.control.releases.plans import specs_of
+from gateway.control.releases.rollout import Releases, Sync
+from gateway.control.releases.webhooks import Webhooks
+from gateway.telemetry.metrics.families.releases import EXPERIMENT_EVIDENCE, RELEASE_OBSERVATIONS_DROPPED
+
+if TYPE_CHECKING:
+    from engines.port import Spawn
+    from gateway.control.experiments import Experiments
+    from gateway.settings import Settings
+    from gateway.telemetry.metrics import Metrics
+    from gateway.workers.messages import Observed
+
+
+class JoinedReleases(Releases):
+    """See the module."""
+
+    def __init__(self, experiments: Experiments, metrics: Metrics, spawn: Spawn, sync: Sync | None) -> None:
+        """`sync` asks the store; None: there is none."""
+        super().__init__(sync, experiments.set, Webhooks(spawn), spawn)
+        self._experiments = experiments
+        experiments.gates.append(self._seen)
+        metrics.watch(EXPERIMENT_EVIDENCE, self._evidence)
+        metrics.watch_count(RELEASE_OBSERVATIONS_DROPPED, (), lambda: self.dropped)
+
+    def take(self, settings: Settings) -> None:
+        """These settings are in use now, in the experiments too."""
+        self.use(specs_of(self._experiments.plans.values(), settings), gateways=settings.server.gateways)
+
+    def _seen(self, seen: Observed) -> None:
+        self.observed(seen.assigned)
+        self.observed(seen.settled)
+
+    def _evidence(self) -> list[tuple[tuple[str, ...], float]]:
+        """Of several arms, that which is furthest."""
+        found: dict[tuple[str, ...], float] = {}
+        for release in self:
+            for one in release.gate.readings():
+                labels = release.spec.model, release.spec.name, one.metric, one.test
+                found[labels] = max(found.get(labels, 0.0), one.part)
+        return list(found.items())

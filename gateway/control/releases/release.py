@@ -1,0 +1,160 @@
+"""One release: where its ramp is, its evidence, and how both are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import structlog
+
+from gateway.control.releases.spec import ReleaseSpec
+from gateway.store.releases.messages import ReleaseChange, StoredDecision, StoredEvidence, StoredRelease
+from routing.gate.gate import Gate, Reading
+from routing.gate.observation import Observation
+from routing.gate.rollout import Decision, Rollout
+
+log = structlog.get_logger()
+
+
+class Release:
+    """See the module."""
+
+    def __init__(self, spec: ReleaseSpec, *, shared: bool) -> None:
+        """`shared`: other gateways serve it too, so that what is seen here is a part of it."""
+        self.spec = spec
+        self.ramp = Rollout(spec.ramp, spec.share)
+        self.version = 0
+        """Of the stored one; 0: none is."""
+        self.unsent: list[ReleaseChange] = []
+        """What could not be stored yet, and took effect here."""
+        self._shared = shared
+        self.gate = self._new_gate()
+        """Of what is seen by all gateways, where this one decides; of what is seen here, otherwise."""
+        self.local = self._new_gate() if shared else self.gate
+        """Of what is seen here."""
+
+    def _new_gate(self) -> Gate:
+        return Gate(self.spec.guardrails, arm=self.spec.position, sticky=self.spec.sticky)
+
+    def use(self, spec: ReleaseSpec) -> None:
+        """Steps, windows or guardrails may be others now. With other guardrails, evidence begins anew."""
+        before, self.spec = self.spec, spec
+        self.ramp.plan = spec.ramp
+        self.ramp.step = max(0, min(self.ramp.step, len(spec.ramp.steps) - 1))
+        if not spec.ramp.steps and self.ramp.state == "ramping":
+            self.ramp.share = spec.share  # nobody has decided anything, so the file says it
+        if (before.guardrails, before.sticky) != (spec.guardrails, spec.sticky):
+            self.forget()
+
+    def forget(self) -> None:
+        """Evidence begins anew."""
+        self.gate = self._new_gate()
+        self.local = self._new_gate() if self._shared else self.gate
+
+    def seen(self, one: Observation) -> bool:
+        """Something that was seen here; returns whether a rollback is due since then by what is seen here alone."""
+        return self.local.tell(one)
+
+    # -- what changes it -----------------------------------------------------------------------------------------------
+
+    def after(self, decision: Decision) -> Rollout:
+        """The ramp as it is once a decision is carried out."""
+        ramp = Rollout(self.spec.ramp, self.spec.share)
+        ramp.restore(self.ramp.kept())
+        ramp.done(decision)
+        if decision.action == "start" and not self.spec.ramp.steps:
+            ramp.share = self.spec.share
+        return ramp
+
+    def change(self, decision: Decision, at_s: float) -> ReleaseChange:
+        """What a decision makes of the stored one."""
+        told = StoredDecision(
+            int(at_s * 1e3),
+            decision.action,
+            decision.before,
+            decision.after,
+            decision.sentence,
+            decision.by,
+            msgspec.json.encode(self.numbers()),
+        )
+        stops = decision.action in ("rollback", "abort")
+        return ReleaseChange(self._stored(self.after(decision), self.version + 1), told, stops)
+
+    def progress(self) -> ReleaseChange:
+        """How far it is, where nothing was decided."""
+        return ReleaseChange(self._stored(self.ramp, self.version), None)
+
+    def _stored(self, ramp: Rollout, version: int) -> StoredRelease:
+        spec, kept = self.spec, msgspec.msgpack.encode(ramp.kept())
+        return StoredRelease(spec.experiment, spec.arm, spec.model, spec.name, version, kept)
+
+    def done(self, decision: Decision) -> None:
+        """A decision takes effect here."""
+        self._become(self.after(decision))
+
+    def adopt(self, stored: StoredRelease, *, progress: bool) -> bool:
+        """The store has it so; returns whether the share is another. `progress`: believe how far it is, too."""
+        if self.unsent or stored.version < self.version or (stored.version == self.version and not progress):
+            return False
+        try:
+            ramp = Rollout(self.spec.ramp, self.spec.share)
+            ramp.restore(msgspec.msgpack.decode(stored.ramp))
+        except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+            log.error("release_unreadable", model=self.spec.model, arm=self.spec.arm, why=str(error))
+            return False
+        self.version = stored.version
+        share = self.ramp.share
+        self._become(ramp)
+        return ramp.share != share
+
+    def _become(self, ramp: Rollout) -> None:
+        before, self.ramp = self.ramp, ramp
+        if ramp.round != before.round or before.share == 0.0:
+            self.forget()
+        elif ramp.share != before.share and ramp.share > 0.0:
+            self.gate.begin_step()
+            if self.local is not self.gate:
+                self.local.begin_step()
+
+    # -- evidence ------------------------------------------------------------------------------------------------------
+
+    def evidence(self) -> StoredEvidence:
+        """As it is now."""
+        state = msgspec.msgpack.encode(self.gate.state())
+        return StoredEvidence(self.spec.experiment, self.spec.arm, self.ramp.round, state)
+
+    def recall(self, stored: StoredEvidence) -> None:
+        """Go on from what was stored, if it is of this round and of these guardrails."""
+        if stored.round != self.ramp.round:
+            return
+        gate = self._new_gate()
+        try:
+            gate.restore(msgspec.msgpack.decode(stored.evidence))
+        except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+            log.warning("evidence_begins_anew", model=self.spec.model, arm=self.spec.arm, why=str(error))
+            return
+        if self.local is self.gate:
+            self.local = gate
+        self.gate = gate
+
+    def numbers(self) -> dict[str, Any]:
+        """What a decision was made of."""
+        gate = self.gate
+        return {
+            "requests": {"control": gate.requests[0], "canary": gate.requests[1]},
+            "units": {"all": gate.units.units, "canary": gate.units.canary},
+            "load_ratio": round(gate.load_ratio, 3),
+            "evidence": [reading_of(one) for one in gate.readings() if one.events],
+        }
+
+
+def reading_of(one: Reading) -> dict[str, Any]:
+    """As JSON."""
+    return {
+        "metric": one.metric,
+        "test": one.test,
+        "part": round(one.part, 4),
+        "events": one.events,
+        "canary_events": one.canary_events,
+        "expected_events": round(one.expected, 2),
+    }

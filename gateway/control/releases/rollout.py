@@ -1,0 +1,312 @@
+"""The loop over releases: what workers see goes in, decisions come out, and the store knows of both.
+
+One gateway decides over all that any of them sees; the others tell it, and take over what was stored. Where the store
+is away nothing goes up anywhere, and each gateway rolls back by what it sees itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+
+from engines.port import Spawn
+from gateway import clock
+from gateway.control.releases.deciding import Deciding
+from gateway.control.releases.release import Release
+from gateway.control.releases.spec import ReleaseSpec
+from gateway.control.releases.webhooks import Hooks
+from gateway.store.releases.messages import ReleaseChange, ReleasesSynced, SyncReleases
+from routing.gate.observation import Assigned, Measured, Observation, Settled
+from routing.gate.rollout import Decision, NotNow
+
+EVERY_S: Final = 0.1
+"""Of the second within which a rollback is to have effect everywhere."""
+SYNC_S: Final = 0.25
+"""Where several gateways share a store; one alone has less to tell."""
+SYNC_ALONE_S: Final = 1.0
+KEEP_S: Final = 10.0
+"""Between two times that evidence is stored."""
+MOST_SEEN: Final = 200_000
+"""Observations that wait to be weighed; more are dropped."""
+AT_ONCE: Final = 64
+"""Weighed before the event loop may turn: 1 ms."""
+AWAY: Final = "the store is away, so nothing can be kept of it; try again, or abort, which needs no store"
+
+Seen = list[Observation]
+_KINDS: Final[list[type[Assigned] | type[Settled] | type[Measured]]] = [Assigned, Settled, Measured]
+
+log = structlog.get_logger()
+
+
+class Sync(Protocol):
+    """How the store is asked."""
+
+    def __call__(self, question: SyncReleases, /) -> Awaitable[ReleasesSynced]: ...
+
+
+class NoRelease(LookupError):
+    """There is no such release; the message says which there are."""
+
+
+class Releases:
+    """See the module."""
+
+    def __init__(
+        self,
+        sync: Sync | None,
+        set_shares: Callable[[str, Mapping[str, float]], None],
+        hooks: Hooks,
+        spawn: Spawn,
+        *,
+        now_s: Callable[[], float] = clock.monotonic,
+        wall_s: Callable[[], float] = clock.wall,
+    ) -> None:
+        """`sync` asks the store; None: there is none. `set_shares` takes an experiment, and the shares of its arms but
+        the control."""
+        self._sync = sync
+        self._set_shares = set_shares
+        self._now_s = now_s
+        self._wall_s = wall_s
+        self._shared = False
+        self._releases: dict[tuple[str, str], Release] = {}
+        self._applied: dict[str, dict[str, float]] = {}
+        self._waiting: deque[Observation] = deque()
+        self._untold: Seen = []
+        """What is to be told whoever decides."""
+        self.dropped = 0
+        """Observations for which there was no time."""
+        self.decides = sync is None
+        """Whether this gateway is the one that decides."""
+        self._known = sync is None
+        """Whether the store was read since experiments changed."""
+        self.away = ""
+        """Why the store is away."""
+        self._sync_at_s = self._keep_at_s = 0.0
+        self._syncing = asyncio.Lock()
+        keeps = sync is not None
+        self.deciding = Deciding(hooks, spawn, self._store, self._apply, keeps=keeps, now_s=now_s, wall_s=wall_s)
+
+    def __iter__(self) -> Iterator[Release]:
+        return iter(self._releases.values())
+
+    def use(self, specs: Sequence[ReleaseSpec], *, gateways: int) -> None:
+        """These are the releases from now on. One whose experiment and arm are the same goes on."""
+        self._shared = gateways > 1
+        before, self._releases = self._releases, {}
+        for spec in specs:
+            known = before.get(spec.key)
+            if known is not None:
+                known.use(spec)
+            else:
+                self._applied.setdefault(spec.experiment, {})[spec.arm] = spec.share
+                self._known = self._sync is None
+            self._releases[spec.key] = known or Release(spec, shared=self._shared and self._sync is not None)
+        used = {spec.experiment for spec in specs}
+        self._applied = {one: shares for one, shares in self._applied.items() if one in used}
+        for release in self._releases.values():
+            self._apply(release)
+
+    def find(self, model: str, arm: str = "") -> Release:
+        """That of a model; `arm` may be left out where it has one. Raises NoRelease."""
+        found = [one for one in self._releases.values() if one.spec.model == model and arm in ("", one.spec.arm)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            arms = ", ".join(one.spec.arm for one in found)
+            raise NoRelease(f"the experiment of {model!r} has several arms, so say which: {arms}")
+        models = ", ".join(sorted({one.spec.model for one in self._releases.values()})) or "none"
+        what = f"the experiment of {model!r} has no arm {arm!r}" if arm else f"{model!r} has no experiment"
+        raise NoRelease(f"{what}; models with one: {models}")
+
+    def observed(self, seen: Iterable[Observation]) -> None:
+        """Workers of this gateway saw this."""
+        for one in seen:
+            if len(self._waiting) >= MOST_SEEN:
+                self.dropped += 1
+            else:
+                self._waiting.append(one)
+
+    async def press(self, model: str, arm: str, action: str, by: str) -> tuple[Decision, str]:
+        """Somebody presses `start`, `pause`, `resume`, `promote` or `abort`; returns the decision, and why it is not
+        done, if it is not. Raises NoRelease, and NotNow where that makes no sense."""
+        release = self.find(model, arm)
+        ramp = release.ramp
+        presses = {
+            "start": ramp.start,
+            "pause": ramp.pause,
+            "resume": ramp.resume,
+            "promote": ramp.promote,
+            "abort": ramp.abort,
+        }
+        if action == "promote" and not release.spec.alone:
+            raise NotNow("one of several arms cannot have all units: make its targets the model's in the configuration")
+        decision = presses[action](by)
+        problem = await self.deciding.pressed(release, decision)
+        if not problem and self._sync is not None and release.unsent and not self.away:
+            await self._ask_store([])
+        return decision, problem
+
+    # -- the loop ------------------------------------------------------------------------------------------------------
+
+    async def step(self) -> None:
+        """Its step, every `EVERY_S`."""
+        if not self._releases:
+            self._waiting.clear()
+            return
+        await self._weigh()
+        if self._sync is not None and self._now_s() >= self._sync_at_s:
+            self._sync_at_s = self._now_s() + (SYNC_S if self._shared else SYNC_ALONE_S)
+            await self._ask_store([])
+            await self._weigh()
+        for release in list(self._releases.values()):
+            self._look(release)
+        if not self.away and any(release.unsent for release in self._releases.values()):
+            await self._ask_store([])
+
+    async def _weigh(self) -> None:
+        """All that was seen."""
+        count = 0
+        while self._waiting:
+            one = self._waiting.popleft()
+            self._weigh_one(one, own=True)
+            count += 1
+            if count % AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    def _weigh_one(self, one: Observation, *, own: bool) -> None:
+        for release in self._releases.values():
+            if release.spec.experiment != one.experiment:
+                continue
+            if own:
+                release.local.tell(one)
+            if release.gate is not release.local and (self.decides or not own):
+                release.gate.tell(one)
+        if own and self._shared and not self.decides and self._sync is not None:
+            if len(self._untold) < MOST_SEEN:
+                self._untold.append(one)
+            else:
+                self.dropped += 1
+
+    def _look(self, release: Release) -> None:
+        """Decide what is due of one."""
+        ramp = release.ramp
+        if self.away:
+            gate = release.gate if self.decides else release.local
+            if gate.rolls_back and ramp.live:
+                self.deciding.stop(release, Decision("rollback", ramp.share, 0.0, gate.verdict().sentence))
+            return
+        if not self.decides or not self._known:
+            return
+        if ramp.state == "idle" and not release.version and release.spec.ramp.steps:
+            self.deciding.decided(release, ramp.start(""))
+            return
+        verdict = release.gate.verdict()
+        wall = datetime.fromtimestamp(self._wall_s(), UTC)
+        decision = ramp.look(verdict, release.gate.step_units, self._now_s(), wall)
+        if decision is not None:
+            self.deciding.decided(release, decision)
+        elif ramp.live:
+            self.deciding.poll(release)
+
+    # -- the store -----------------------------------------------------------------------------------------------------
+
+    async def _ask_store(self, changes: list[ReleaseChange]) -> list[tuple[str, str]] | None:
+        """Store and read. Returns what was refused; None where the store is away."""
+        assert self._sync is not None
+        async with self._syncing:
+            unsent = {release.spec.key: len(release.unsent) for release in self._releases.values() if release.unsent}
+            waiting = [change for key in unsent for change in self._releases[key].unsent]
+            untold, self._untold = self._untold, []
+            evidence, progress = [], []
+            keep = self.decides and self._known and not self.away and self._now_s() >= self._keep_at_s
+            if keep:
+                self._keep_at_s = self._now_s() + KEEP_S
+                for release in self._releases.values():
+                    if release.ramp.live and not release.unsent and release.version:
+                        evidence.append(release.evidence())
+                        progress.append(release.progress())
+            question = SyncReleases(
+                sorted({experiment for experiment, _ in self._releases}),
+                [*waiting, *progress, *changes],
+                evidence,
+                [_packed(untold)] if untold and not self.decides else [],
+                want_evidence=not (self._known and self.decides),
+            )
+            told = await self._sync(question)
+            if told.away:
+                if not self.away:
+                    log.error("releases_cannot_go_up", why=told.away)
+                self.away, self._untold = told.away, [*untold, *self._untold][-MOST_SEEN:]
+                return None
+            if self.away:
+                log.warning("releases_can_go_up_again")
+            self.away = ""
+            for key, count in unsent.items():
+                if key in self._releases:
+                    del self._releases[key].unsent[:count]
+            self._take_in(told)
+            return told.refused
+
+    def _take_in(self, told: ReleasesSynced) -> None:
+        fresh = not self._known
+        newly = told.decides and (fresh or not self.decides)
+        for stored in told.releases:
+            release = self._releases.get(stored.key)
+            if release is not None and release.adopt(stored, progress=newly or not told.decides):
+                self._apply(release)
+        if newly:
+            for kept in told.evidence:
+                release = self._releases.get((kept.experiment, kept.arm))
+                if release is not None:
+                    release.recall(kept)
+        self.decides, self._known = told.decides, True
+        for data in told.observed:
+            for one in _unpacked(data):
+                self._weigh_one(one, own=False)
+
+    async def _store(self, release: Release, change: ReleaseChange) -> str:
+        if self._sync is None:
+            return ""
+        refused = await self._ask_store([change])
+        if refused is None:
+            return AWAY
+        if release.spec.key in refused:
+            return "somebody else has just changed it: look again"
+        return ""
+
+    # -- what takes effect ---------------------------------------------------------------------------------------------
+
+    def _apply(self, release: Release) -> None:
+        """Tell workers, where the shares of an experiment are others now."""
+        experiment = release.spec.experiment
+        shares = {one.spec.arm: one.ramp.share for one in self._releases.values() if one.spec.experiment == experiment}
+        if shares != self._applied.get(experiment):
+            self._applied[experiment] = shares
+            self._set_shares(experiment, shares)
+
+    def sentence(self, release: Release) -> str:
+        """Why one is where it is."""
+        waits = self.deciding.waits_for.get(release.spec.key)
+        if self.away and release.ramp.live:
+            return f"the store is away ({self.away}): nothing goes up until it is back"
+        return waits or release.ramp.why
+
+
+def _packed(seen: Seen) -> bytes:
+    return msgspec.msgpack.encode([(_KINDS.index(type(one)), one) for one in seen])
+
+
+def _unpacked(data: bytes) -> Seen:
+    found: Seen = []
+    try:
+        for kind, fields in msgspec.msgpack.decode(data, type=list[tuple[int, msgspec.Raw]]):
+            found.append(msgspec.msgpack.decode(fields, type=_KINDS[kind]))
+    except (msgspec.MsgspecError, IndexError) as error:  # of another version
+        log.error("observations_unreadable", why=str(error))
+    return found

@@ -1,0 +1,18 @@
+"""Releases: how far the gate is from a decision."""
+
+from __future__ import annotations
+
+from gateway.telemetry.metrics.family import counter, gauge, most
+
+EXPERIMENT_EVIDENCE = gauge(
+    "penstock_experiment_evidence",
+    "How much evidence there is, as a part of what is enough: at 1 the test (rollback, promote, ceiling) decides.",
+    *("model", "experiment", "metric", "test"),
+    combine=most,
+)
+RELEASE_OBSERVATIONS_DROPPED = counter(
+    "penstock_release_observations_dropped_total",
+    "What workers saw of requests of experiments and the gate had no time to weigh.",
+)
+
+FAMILIES = (EXPERIMENT_EVIDENCE, RELEASE_OBSERVATIONS_DROPPED)

@@ -1,0 +1,260 @@
+"""Releases over one gateway and several: decisions are stored, taken over, and never wait for a store to roll back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.control.releases.deciding import AGAIN_S
+from gateway.control.releases.rollout import AWAY, NoRelease
+from gateway.control.releases.spec import Hook
+from gateway.store.asked import answer, wanted_decisions
+from routing.gate.guardrail import Guardrail
+from routing.gate.rollout import IDLE, PROMOTED, RAMPING, ROLLED_BACK, RampPlan, Step
+from tests.gateway.control.releases.world import CLEAN, DEAD, Gateway, Store, World, spec
+from tests.gateway.store.records import sqlite_url
+from tests.routing.gate.traffic import Arm
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def decided(directory: Path) -> list[tuple[str, float]]:
+    told = json.loads(answer(sqlite_url(directory), wanted_decisions({}, 0.0)))["data"]
+    return [(one["action"], one["share_after"]) for one in reversed(told)]
+
+
+async def test_a_good_canary_is_ramped_and_promoted_by_itself(world: World, store: Store, tmp_path: Path) -> None:
+    gateway = Gateway(world, store, 1, [spec()])
+    await world.play(120, gateway)
+    assert (gateway.state, gateway.share) == (PROMOTED, 1.0)
+    assert decided(tmp_path) == [("start", 0.1), ("advance", 0.5), ("promote", 1.0)]
+
+
+async def test_a_dead_one_is_rolled_back_within_a_look_and_the_reason_is_kept(
+    world: World, store: Store, tmp_path: Path
+) -> None:
+    gateway = Gateway(world, store, 1, [spec()])
+    await world.play(2, gateway)
+    assert gateway.share == 0.1
+    await world.play(1, gateway, canary=DEAD)
+    assert (gateway.state, gateway.share) == (ROLLED_BACK, 0.0)
+    (last,) = json.loads(answer(sqlite_url(tmp_path), wanted_decisions({"limit": "1"}, 0.0)))["data"]
+    assert "errors were the canary's, whose share is" in last["sentence"]
+    assert last["numbers"]["evidence"][0]["metric"] == "errors"
+    await world.play(60, gateway)
+    assert gateway.share == 0.0
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_without_a_store_it_works_as_well_until_a_restart(world: World, store: Store, kept: bool) -> None:
+    gateway = Gateway(world, store if kept else None, 1, [spec()])
+    await world.play(25, gateway)
+    assert gateway.share == 0.5
+    again = Gateway(world, store if kept else None, 1, [spec()])
+    await world.play(1, again)
+    assert again.share == (0.5 if kept else 0.1)
+
+
+async def test_a_restart_in_mid_ramp_keeps_the_evidence(world: World, store: Store) -> None:
+    gateway = Gateway(world, store, 1, [spec(guardrails=(Guardrail("errors", alpha=1e-9),))])
+    await world.play(25, gateway, canary=Arm(errors=0.1))
+    before = gateway.releases.find("chat")
+    assert before.gate.requests[1] > 100
+    store.decider = None
+    again = Gateway(world, store, 1, [spec(guardrails=(Guardrail("errors", alpha=1e-9),))])
+    await again.releases.step()
+    after = again.releases.find("chat")
+    assert (after.ramp.step, after.version) == (before.ramp.step, before.version)
+    assert 0 < before.gate.requests[1] - after.gate.requests[1] < 200  # of the last seconds nothing was stored
+    assert after.gate.readings()[0].canary_events > 0
+
+
+async def test_two_gateways_decide_as_one(world: World, store: Store, tmp_path: Path) -> None:
+    gateways = [Gateway(world, store, 2, [spec()]) for _ in range(2)]
+    await world.play(120, *gateways)
+    assert [(one.state, one.share) for one in gateways] == [(PROMOTED, 1.0)] * 2
+    assert decided(tmp_path) == [("start", 0.1), ("advance", 0.5), ("promote", 1.0)]
+
+
+async def test_what_only_the_other_gateway_sees_is_rolled_back_for_both(world: World, store: Store) -> None:
+    first, second = (Gateway(world, store, 2, [spec()]) for _ in range(2))
+    await world.play(3, first, second)
+    assert [first.share, second.share] == [0.1, 0.1]
+    second.requests(40, DEAD)
+    for _ in range(3):
+        world.now_s += 0.3
+        for one in (first, second):
+            await one.releases.step()
+    assert [first.share, second.share] == [0.0, 0.0]
+
+
+async def test_the_next_gateway_decides_when_the_first_is_gone(world: World, store: Store) -> None:
+    first, second = (Gateway(world, store, 2, [spec()]) for _ in range(2))
+    await world.play(15, first, second)
+    assert (first.releases.decides, second.releases.decides) == (True, False)
+    store.decider = second
+    await world.play(100, second)
+    assert (second.state, second.share) == (PROMOTED, 1.0)
+
+
+async def test_while_the_store_is_away_nothing_goes_up(world: World, store: Store) -> None:
+    gateway = Gateway(world, store, 1, [spec()])
+    await world.play(5, gateway)
+    store.away = "connection refused"
+    await world.play(120, gateway)
+    assert gateway.share == 0.1
+    release = gateway.releases.find("chat")
+    assert gateway.releases.sentence(release).startswith("the store is away (connection refused)")
+    assert await gateway.releases.deciding.pressed(release, release.ramp.promote("alice")) == AWAY
+    store.away = ""
+    await world.play(120, gateway)
+    assert gateway.share == 1.0
+
+
+async def test_while_the_store_is_away_each_gateway_rolls_back_by_what_it_sees(
+    world: World, store: Store, tmp_path: Path
+) -> None:
+    first, second = (Gateway(world, store, 2, [spec()]) for _ in range(2))
+    await world.play(3, first, second)
+    store.away = "connection refused"
+    await world.play(5, second, canary=DEAD)
+    assert [first.share, second.share] == [0.1, 0.0]
+    assert decided(tmp_path) == [("start", 0.1)]
+    store.away = ""
+    await world.play(1, first, second, rate_per_s=0)
+    assert [first.share, second.share] == [0.0, 0.0]
+    assert decided(tmp_path) == [("start", 0.1), ("rollback", 0.0)]
+
+
+async def test_a_gateway_that_starts_while_the_store_is_away_starts_no_ramp(world: World, store: Store) -> None:
+    store.away = "connection refused"
+    gateway = Gateway(world, store, 1, [spec()])
+    await world.play(20, gateway)
+    assert (gateway.state, gateway.share) == (IDLE, 0.0)
+
+
+async def test_a_reload_in_mid_ramp_keeps_the_share_and_takes_the_new_steps(world: World, store: Store) -> None:
+    gateway = Gateway(world, store, 1, [spec()])
+    await world.play(25, gateway)
+    plan = RampPlan((Step(0.1, 20.0), Step(0.5, 20.0), Step(0.8, 20.0)), min_units=10)
+    gateway.releases.use([spec(ramp=plan)], gateways=1)
+    assert gateway.share == 0.5
+    assert gateway.releases.find("chat").gate.requests[1] > 0
+    await world.play(30, gateway)
+    assert gateway.share == 0.8
+
+
+async def test_another_bundle_is_another_experiment(world: World, store: Store) -> None:
+    gateway = Gateway(world, store, 1, [spec()])
+    await world.play(25, gateway)
+    gateway.releases.use([spec(experiment="e2")], gateways=1)
+    assert gateway.releases.find("chat").ramp.state == IDLE
+    await world.play(1, gateway)
+    assert gateway.shares["e2"] == {"canary": 0.1}
+
+
+async def test_other_guardrails_have_evidence_anew(world: World, store: Store) -> None:
+    gateway = Gateway(world, store, 1, [spec()])
+    await world.play(5, gateway)
+    gateway.releases.use([spec(guardrails=(Guardrail("refusals"),))], gateways=1)
+    assert gateway.releases.find("chat").gate.requests == [0, 0]
+    assert gateway.share == 0.1
+
+
+async def test_what_people_press_counts_and_their_key_is_kept(world: World, store: Store, tmp_path: Path) -> None:
+    gateway = Gateway(world, store, 1, [spec()])
+    await world.play(2, gateway)
+    release = gateway.releases.find("chat")
+    for button in ("pause", "resume", "abort", "start", "promote"):
+        assert await gateway.releases.deciding.pressed(release, getattr(release.ramp, button)("alice")) == ""
+        await gateway.releases.step()
+    told = json.loads(answer(sqlite_url(tmp_path), wanted_decisions({}, 0.0)))["data"]
+    assert [(one["action"], one["by"]) for one in reversed(told)] == [
+        ("start", ""),
+        ("pause", "alice"),
+        ("resume", "alice"),
+        ("abort", "alice"),
+        ("start", "alice"),
+        ("promote", "alice"),
+    ]
+    assert gateway.share == 1.0
+    assert release.ramp.round == 2
+
+
+async def test_of_two_who_press_at_once_one_is_told(world: World, store: Store) -> None:
+    first, second = (Gateway(world, store, 2, [spec()]) for _ in range(2))
+    await world.play(2, first, second)
+    one, other = first.releases.find("chat"), second.releases.find("chat")
+    pause, promote = one.ramp.pause("alice"), other.ramp.promote("bob")
+    assert await first.releases.deciding.pressed(one, pause) == ""
+    problem = await second.releases.deciding.pressed(other, promote)
+    assert problem == "somebody else has just changed it: look again"
+    assert second.state == "paused"
+
+
+async def test_who_is_asked_may_hold_every_step_but_no_rollback(world: World, store: Store) -> None:
+    kinds = ("confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion")
+    gateway = Gateway(world, store, 1, [spec(hooks=[Hook(kind, "http://h/") for kind in kinds])])
+    for kind, share in (("confirm-rollout", 0.0), ("confirm-traffic-increase", 0.1), ("confirm-promotion", 0.5)):
+        gateway.hooks.against = {kind: f"{kind}: http://h/ answered 403"}
+        await world.play(100, gateway)
+        assert gateway.share == share
+        assert gateway.releases.sentence(gateway.releases.find("chat")) == f"{kind}: http://h/ answered 403"
+        gateway.hooks.against = {}
+        await world.play(AGAIN_S + 1, gateway)
+    assert gateway.share == 1.0
+    assert set(gateway.hooks.asked) == set(kinds)
+    assert gateway.hooks.told[-2:] == [("event", "promote"), ("post-rollout", "promote")]
+
+
+async def test_somebody_outside_may_want_it_back(world: World, store: Store) -> None:
+    gateway = Gateway(world, store, 1, [spec(hooks=[Hook("rollback", "http://h/")])])
+    await world.play(5, gateway)
+    gateway.hooks.wanted_back = "http://h/"
+    await world.play(AGAIN_S + 1, gateway)
+    assert gateway.state == ROLLED_BACK
+
+
+async def test_without_steps_the_file_says_the_share_until_it_is_rolled_back(world: World, store: Store) -> None:
+    fixed = spec(ramp=RampPlan(()), share=0.3)
+    gateway = Gateway(world, store, 1, [fixed])
+    gateway.shares["e1"] = {"canary": 0.3}
+    await world.play(5, gateway)
+    assert gateway.state == RAMPING
+    gateway.releases.use([spec(ramp=RampPlan(()), share=0.4)], gateways=1)
+    assert gateway.share == 0.4
+    await world.play(5, gateway, canary=DEAD)
+    assert (gateway.state, gateway.share) == (ROLLED_BACK, 0.0)
+
+
+async def test_a_release_is_found_by_its_model(world: World) -> None:
+    three = [spec(arm="a"), spec(arm="b", position=2), spec(experiment="e2", model="embed")]
+    gateway = Gateway(world, None, 1, three)
+    assert gateway.releases.find("embed").spec.experiment == "e2"
+    assert gateway.releases.find("chat", "b").spec.position == 2
+    for model, arm, why in (("chat", "", "say which: a, b"), ("chat", "c", "no arm 'c'"), ("x", "", "chat, embed")):
+        with pytest.raises(NoRelease, match=why):
+            gateway.releases.find(model, arm)
+
+
+async def test_without_releases_nothing_is_kept_of_what_is_seen(world: World) -> None:
+    gateway = Gateway(world, None, 1, [])
+    gateway.shares["e1"] = {"canary": 0.5}
+    gateway.requests(10, CLEAN)
+    await gateway.releases.step()
+    assert not gateway.releases._waiting

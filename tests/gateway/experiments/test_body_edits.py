@@ -1,0 +1,158 @@
+"""What parameters change in a body: what they say, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engines.model import Operation
+from engines.operations import OPERATION_KEYS
+from gateway.experiments.body_edits import BodyEdits, edits_of
+from gateway.settings.sections.params import ParamsSection
+from routing.facts import RequestFacts
+
+CHAT, COMPLETIONS, RESPONSES, MESSAGES, EMBEDDINGS = (
+    OPERATION_KEYS[operation]
+    for operation in (
+        Operation.CHAT,
+        Operation.COMPLETIONS,
+        Operation.RESPONSES,
+        Operation.MESSAGES,
+        Operation.EMBEDDINGS,
+    )
+)
+HELLO = {"role": "user", "content": "hello"}
+
+
+def edited(params: dict[str, Any], operation: str = CHAT, **members: Any) -> dict[str, Any]:
+    body = json.dumps({"model": "m", **members}).encode()
+    written = BodyEdits(ParamsSection.model_validate(params)).apply(body, RequestFacts(operation, 1, 1))
+    found: dict[str, Any] = json.loads(written)
+    assert found.pop("model") == "m"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("edit", "said", "wanted"),
+    [
+        ({"set": 0.2}, None, 0.2),
+        ({"set": 0.2}, 1.5, 0.2),
+        ({"default": 0.7}, None, 0.7),
+        ({"default": 0.7}, 1.5, 1.5),
+        ({"max": 1}, 1.5, 1),
+        ({"max": 1}, 0.5, 0.5),
+        ({"max": 1}, None, None),
+        ({"min": 0.5}, 0, 0.5),
+        ({"min": 0.5, "default": 0.7}, None, 0.7),
+        ({"max": 1}, "hot", "hot"),
+        ({"max": 1}, True, True),
+    ],
+)
+def test_a_number_is_set_bounded_or_given_where_none_is_said(edit: dict[str, Any], said: Any, wanted: Any) -> None:
+    members = {} if said is None else {"temperature": said}
+    assert edited({"temperature": edit}, **members) == ({} if wanted is None else {"temperature": wanted})
+
+
+@pytest.mark.parametrize(
+    ("operation", "members", "wanted"),
+    [
+        (CHAT, {}, {"max_completion_tokens": 64}),
+        (CHAT, {"max_tokens": 100}, {"max_tokens": 64}),
+        (CHAT, {"max_completion_tokens": 100}, {"max_completion_tokens": 64}),
+        (CHAT, {"max_tokens": 10}, {"max_tokens": 10}),
+        (COMPLETIONS, {}, {"max_tokens": 64}),
+        (MESSAGES, {"max_tokens": 100}, {"max_tokens": 64}),
+        (RESPONSES, {}, {"max_output_tokens": 64}),
+        (EMBEDDINGS, {}, {}),
+    ],
+)
+def test_the_bound_on_output_is_written_as_the_clients_format_calls_it(
+    operation: str, members: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    assert edited({"max_tokens": {"max": 64}}, operation, **members) == wanted
+
+
+@pytest.mark.parametrize(
+    ("operation", "members", "wanted"),
+    [
+        (CHAT, {"messages": [HELLO]}, {"messages": [{"role": "system", "content": "P"}, HELLO]}),
+        (
+            CHAT,
+            {"messages": [{"role": "developer", "content": "D", "name": "d"}, HELLO]},
+            {"messages": [{"role": "developer", "content": "P\n\nD", "name": "d"}, HELLO]},
+        ),
+        (
+            CHAT,
+            {"messages": [{"role": "system", "content": [{"type": "text", "text": "S"}]}]},
+            {
+                "messages": [
+                    {"role": "system", "content": [{"type": "text", "text": "P"}, {"type": "text", "text": "S"}]}
+                ]
+            },
+        ),
+        (MESSAGES, {}, {"system": "P"}),
+        (MESSAGES, {"system": "S"}, {"system": "P\n\nS"}),
+        (
+            MESSAGES,
+            {"system": [{"type": "text", "text": "S"}]},
+            {"system": [{"type": "text", "text": "P"}, {"type": "text", "text": "S"}]},
+        ),
+        (RESPONSES, {"instructions": [{"type": "text"}]}, {"instructions": [{"type": "text"}]}),
+        (RESPONSES, {"instructions": None}, {"instructions": "P"}),
+        (RESPONSES, {"instructions": "I"}, {"instructions": "P\n\nI"}),
+        (COMPLETIONS, {"prompt": "x"}, {"prompt": "x"}),
+        # What no engine takes is left for it to refuse.
+        (CHAT, {"messages": "x"}, {"messages": "x"}),
+        (CHAT, {"messages": [7]}, {"messages": [7]}),
+        (CHAT, {"messages": [{"role": "system", "content": 7}]}, {"messages": [{"role": "system", "content": 7}]}),
+        (CHAT, {}, {}),
+        (MESSAGES, {"system": 7}, {"system": 7}),
+    ],
+)
+def test_a_system_prefix_stands_before_what_the_system_says(
+    operation: str, members: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    assert edited({"system_prefix": "P"}, operation, **members) == wanted
+
+
+def test_a_body_in_which_nothing_changes_is_not_written_anew() -> None:
+    body = b'{ "model" : "m", "temperature":0.5,"x":1e400 }'
+    edits = BodyEdits(ParamsSection.model_validate({"temperature": {"max": 1}, "top_p": {"max": 1}}))
+    assert edits.apply(body, RequestFacts(CHAT, 1, 1)) is body
+
+
+def test_half_of_a_surrogate_pair_stays_as_the_client_wrote_it() -> None:
+    body = b'{"model":"m","messages":[{"role":"user","content":"\\ud83d"}]}'
+    edits = BodyEdits(ParamsSection.model_validate({"temperature": {"set": 0}}))
+    assert b'"\\ud83d"' in edits.apply(body, RequestFacts(CHAT, 1, 1))
+
+
+def test_without_parameters_there_is_nothing_to_apply() -> None:
+    assert edits_of(ParamsSection()) == ()
+    assert len(edits_of(ParamsSection.model_validate({"top_p": {"set": 1}}))) == 1
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = ("temperature", "top_p", "max_tokens", "messages", "user", "tools")
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.dictionaries(st.sampled_from(NAMES), json_values, max_size=6))
+def test_whatever_a_body_holds_only_what_is_edited_changes_and_a_second_look_changes_no_number(
+    members: dict[str, Any],
+) -> None:
+    params = {"temperature": {"set": 0.25}, "max_tokens": {"max": 64}}
+    once = edited(params, **members)
+    assert {name: once.get(name) for name in ("top_p", "messages", "user", "tools")} == {
+        name: members.get(name) for name in ("top_p", "messages", "user", "tools")
+    }
+    assert once["temperature"] == 0.25
+    assert edited(params, **once) == once

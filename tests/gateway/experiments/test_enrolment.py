@@ -1,0 +1,118 @@
+"""Whose arm a request has, by what its head and body say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.errors import Failure
+from gateway.experiments.enrolment import Enrolment
+from gateway.experiments.units import unit_of, user_of
+from gateway.http.request import Request
+from gateway.identity import ANONYMOUS, Principal
+from routing.experiment import Experiment
+from tests.gateway.flights import FakeConnection
+
+APP = Principal("app", "acme")
+
+
+def request(fields: dict[bytes, bytes] | None = None, **members: Any) -> Request:
+    body = json.dumps({"model": "m", **members}).encode()
+    return Request(FakeConnection(), b"POST", "1.1", b"/v1/chat/completions", b"", [], fields or {}, body, True)
+
+
+def enrolment(
+    share: float = 1.0,
+    unit: str = "user",
+    keys: frozenset[str] = frozenset(),
+    tenants: frozenset[str] = frozenset(),
+    headers: dict[bytes, bytes] | None = None,
+    end: int = 1_000_000,
+) -> Enrolment:
+    known = Experiment("id", "s", "l", ("control", "canary"), {"canary": 1.0}, {"canary": share}, 0, end)
+    return Enrolment(known, unit, keys, tenants, headers or {})
+
+
+@pytest.mark.parametrize(
+    ("members", "user"),
+    [
+        ({"user": "u"}, "u"),
+        ({"safety_identifier": "s", "user": "u"}, "s"),
+        ({"metadata": {"user_id": "m"}}, "m"),
+        ({"user": "Zoë 用户"}, "Zoë 用户"),
+        ({"user": ""}, ""),
+        ({"user": None, "metadata": None}, ""),
+        ({"user": 7}, ""),
+        ({"metadata": {"trace": "x"}}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_user_is_read_wherever_formats_name_one(members: dict[str, Any], user: str) -> None:
+    assert user_of(json.dumps(members).encode()) == user
+
+
+def test_half_of_a_surrogate_pair_in_a_body_hides_no_user() -> None:
+    assert user_of(b'{"user": "u", "messages": [{"role": "user", "content": "\\ud83d"}]}') == "u"
+
+
+@pytest.mark.parametrize(
+    ("unit", "wanted"),
+    [
+        ("user", "u"),
+        ("header:X-Customer", "c7"),
+        ("header:x-nobody", ""),
+        ("session", "s1"),
+        ("key", "app"),
+        ("tenant", "acme"),
+        ("request", "0" * 31 + "1"),
+    ],
+)
+def test_each_unit_is_where_the_configuration_says(unit: str, wanted: str) -> None:
+    asked = request({b"x-customer": b"c7", b"x-session-id": b"s1"}, user="u")
+    assert unit_of(unit, asked, APP, b"0" * 31 + b"1") == wanted
+
+
+def test_without_a_session_id_a_conversation_is_known_by_how_it_begins() -> None:
+    first, later = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], [{"role": "user"}]
+    begun = unit_of("session", request(messages=first), APP, b"")
+    assert begun == unit_of("session", request(messages=first + later), APP, b"") != ""
+
+
+def test_who_is_not_targeted_is_served_as_the_control_is_and_is_no_lost_exposure() -> None:
+    headers = {b"x-region": b"eu"}
+    known = enrolment(keys=frozenset({"app"}), tenants=frozenset({"acme"}), headers=headers)
+    cases = [
+        (APP, {b"x-region": b"eu"}, "canary"),
+        (APP, {b"x-region": b"us"}, "control"),
+        (APP, {}, "control"),
+        (Principal("other", "acme"), headers, "control"),
+        (Principal("app", "other"), headers, "control"),
+        (ANONYMOUS, headers, "control"),
+    ]
+    for principal, fields, arm in cases:
+        given = known.assign(request(fields, user="u"), principal, b"r")
+        assert (given.arm, given.counted) == (arm, arm == "canary")
+    assert known.lost == 0
+
+
+def test_who_names_no_unit_is_served_as_the_control_is_and_counted_as_lost() -> None:
+    known = enrolment()
+    given = known.assign(request(), APP, b"r")
+    assert (given.arm, given.counted, known.lost) == ("control", False, 1)
+
+
+def test_who_is_held_out_is_served_as_the_control_is_and_is_no_lost_exposure() -> None:
+    known = enrolment(end=1)
+    given = known.assign(request(user="u"), APP, b"r")
+    assert (given.arm, given.counted, known.lost) == ("control", False, 0)
+
+
+def test_a_pin_wins_over_everything_and_is_never_counted() -> None:
+    known = enrolment(share=0.0, keys=frozenset({"another"}))
+    given = known.assign(request({b"x-penstock-pin": b"canary"}), APP, b"r")
+    assert (given.arm, given.counted, known.lost) == ("canary", False, 0)
+    with pytest.raises(Failure, match="its arms are control, canary"):
+        known.assign(request({b"x-penstock-pin": b"\xff"}), APP, b"r")
+    assert known.assign(request({b"x-penstock-pin": b""}, user="u"), APP, b"r").arm == "control"

@@ -1,0 +1,104 @@
+"""Apps in browsers: pages of the configured origins ask and read, others do not, and asking first costs no key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.settings import ConfigError, load_settings
+from tests.scenario.gateway import HELLO, one_model, running_gateway
+from tests.scenario.upstream import plain, running_upstream
+
+pytestmark = pytest.mark.anyio
+APP = "https://app.example.com"
+CORS = {"server": {"port": 0, "cors": {"origins": [APP]}}}
+NO_KEY = {"authorization": ""}
+PREFLIGHT = {
+    **NO_KEY,
+    "access-control-request-method": "POST",
+    "access-control-request-headers": "authorization,content-type,x-stainless-os",
+}
+ANSWER: dict[str, Any] = {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}], "usage": {}}
+
+
+def allowed(answer: httpx.Response) -> object:
+    return answer.headers.get("access-control-allow-origin")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/nowhere"])
+async def test_a_browser_may_ask_first_without_a_key_and_it_is_no_request(path: str) -> None:
+    async with running_upstream(plain(ANSWER)) as upstream, running_gateway(one_model(upstream.url, **CORS)) as gateway:
+        answer = await gateway.http.options(path, headers={**PREFLIGHT, "origin": APP})
+        assert (answer.status_code, allowed(answer)) == (204, APP)
+        assert answer.headers["access-control-allow-headers"] == "authorization,content-type,x-stainless-os"
+        assert "POST" in answer.headers["access-control-allow-methods"]
+        other = await gateway.http.options(path, headers={**PREFLIGHT, "origin": "https://evil.example"})
+        assert (other.status_code, allowed(other)) == (204, None)
+        assert "access-control-allow-headers" not in other.headers
+        assert (gateway.records.all, (await gateway.metrics()).value("penstock_requests_total")) == ([], 0)
+
+
+async def test_answers_streams_and_errors_can_be_read_by_the_page_that_may() -> None:
+    async with running_upstream(plain(ANSWER)) as upstream, running_gateway(one_model(upstream.url, **CORS)) as gateway:
+        for origin, shown in ((APP, APP), ("https://evil.example", None)):
+            headers = {"origin": origin}
+            body = {"model": "chat", "messages": HELLO}
+            answers = [
+                await gateway.http.post("/v1/chat/completions", json=body, headers=headers),
+                await gateway.http.post("/v1/chat/completions", json=body, headers=headers),  # a head that is known
+                await gateway.http.post("/v1/chat/completions", json={"model": "nope"}, headers=headers),
+                await gateway.http.get("/v1/models", headers=headers),
+                await gateway.http.post("/v1/chat/completions", json=body, headers={**headers, **NO_KEY}),
+            ]
+            assert [answer.status_code for answer in answers] == [200, 200, 404, 200, 401]
+            assert [allowed(answer) for answer in answers] == [shown] * 5
+            assert all(
+                ("x-request-id" in a.headers.get("access-control-expose-headers", "")) == bool(shown) for a in answers
+            )
+
+
+async def test_without_origins_no_page_is_let_in() -> None:
+    async with running_upstream(plain(ANSWER)) as upstream, running_gateway(one_model(upstream.url)) as gateway:
+        answer = await gateway.http.options("/v1/chat/completions", headers={**PREFLIGHT, "origin": APP})
+        assert (answer.status_code, allowed(answer), answer.headers["allow"]) == (
+            204,
+            None,
+            "GET, HEAD, POST, DELETE, OPTIONS",
+        )
+
+
+async def test_an_open_gateway_serves_the_named_origin_and_no_other() -> None:
+    config = one_model("http://127.0.0.1:9", auth={}, **CORS)
+    async with running_gateway(config) as gateway:
+        good = await gateway.http.get("/v1/models", headers={**NO_KEY, "origin": APP})
+        bad = await gateway.http.get("/v1/models", headers={**NO_KEY, "origin": "https://evil.example"})
+    assert (good.status_code, allowed(good)) == (200, APP)
+    assert (bad.status_code, bad.json()["error"]["code"]) == (403, "foreign_origin")
+
+
+FILE = (
+    "server: {{cors: {{origins: {origins}}}}}\n{auth}"
+    "engines: {{s: {{kind: simulator}}}}\nmodels: {{m: {{targets: [{{engine: s}}]}}}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("origins", "auth", "said"),
+    [
+        ('["app.example.com"]', "", "should be an origin"),
+        ('["https://a.example/path"]', "", "should be an origin"),
+        ('["*"]', "", "lets any page"),
+        ('["*"]', "auth: {open: true}\n", ""),
+        ('["*"]', f'auth: {{keys: [{{id: a, sha256: "{"a" * 64}"}}]}}\n', ""),
+        ('["http://localhost:3000", "https://app.example.com"]', "", ""),
+    ],
+)
+async def test_origins_are_checked(origins: str, auth: str, said: str) -> None:
+    text = FILE.format(origins=origins, auth=auth)
+    if not said:
+        assert load_settings(text, {}).settings.server.cors.origins
+        return
+    with pytest.raises(ConfigError, match=said):
+        load_settings(text, {})
