@@ -14,8 +14,6 @@ from gateway.virtual.trace import Arrival, calls_of
 from routing.autoscale.settings import AutoscaleSettings
 from routing.autoscale.signals import Bounds
 
-SHORT = {"input_tokens": 200, "output_tokens": 5}
-
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -57,7 +55,7 @@ def _flapping() -> Trial:
 
 
 def _asleep_while_loading() -> Trial:
-    one = [Arrival(arrival_ms=10_000.0, **SHORT)]
+    one = [_short(10.0)]
     played = _play(one, Terms(900.0, initial=0), last_s=1200.0)
     downs = [at_s for at_s, before, after in played.changes if after < before]
     passes = played.ttfts_s[0] < math.inf and not downs
@@ -82,7 +80,7 @@ def _never_starting() -> Trial:
 
 def _between_polls() -> Trial:
     """A request of 50 ms every 40 s, where the last replica goes after 60."""
-    calls = [Arrival(arrival_ms=1000.0 * at_s, **SHORT) for at_s in range(5, 2405, 40)]
+    calls = [_short(at_s) for at_s in range(5, 2405, 40)]
     played = _play(calls, Terms(60.0, initial=1), zero_after_s=60.0)
     good = attained(played, TTFT_S)
     return Trial("a fast request between two polls", good == 1.0, f"{good:.1%} of those requests in time")
@@ -108,3 +106,7 @@ def _play(trace: list[Arrival], terms: Terms, *, last_s: float = 0.0, zero_after
 
 def _until(at: float, before: float, after: float) -> Rate:
     return lambda at_s: before if at_s < at else after
+
+
+def _short(at_s: float) -> Arrival:
+    return Arrival(arrival_ms=1000.0 * at_s, input_tokens=200, output_tokens=5)
