@@ -157,13 +157,7 @@ class Dispatcher:
                     if self._must_ask(previous, looked):
                         asked = looked is not None and looked.adapter
                         return self._search(request, operation, previous, received_s, adapter=asked)
-                    serving = following(
-                        self._home(previous, looked),
-                        previous,
-                        serving,
-                        principal,
-                        snapshot.keyring.several_tenants,
-                    )
+                    serving = following(self._home(previous, looked), previous, serving, snapshot, principal)
         except Failure as failure:
             self._settlement.refused(request, request_id, record_id, operation, model, key_id, failure, received_s)
             body = failure.body(DIALECTS[operation], request_id.decode())

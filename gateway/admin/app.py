@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.admin.drift import Drifts, drift_routes
 from gateway.admin.experiments import HasReleases, experiment_routes
 from gateway.admin.records import Keeps, record_routes
 from gateway.admin.replicas import Replicas, replica_routes
@@ -28,7 +29,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger()
 
 
-class Administered(Replicas, Explains, Keeps, HasReleases, Protocol):
+class Administered(Replicas, Explains, Keeps, Drifts, HasReleases, Protocol):
     """What the admin API is about: `gateway.control.plane.Plane`."""
 
     @property
@@ -46,6 +47,7 @@ def admin_app(gateway: Administered) -> Starlette:
         *replica_routes(gateway),
         *routing_routes(gateway),
         *record_routes(gateway),
+        *drift_routes(gateway),
         *experiment_routes(gateway),
     ]
     app = Starlette(

@@ -1,6 +1,6 @@
 """`/admin/v1/routing/explain`: why requests of a model go where they go, and where the last ones went.
 
-    GET   ?model=chat[&prompt_tokens=1000][&max_tokens=256][&session=ID][&operation=/v1/chat/completions]
+    GET   ?model=chat[&prompt_tokens=1000][&max_tokens=256][&session=ID][&operation=/v1/chat/completions][&arm=canary]
     POST  ?model=chat    with a request's own body: then what caches hold of its prompt counts, too
 
 Each worker decides by itself, so each is asked. From the first question on, decisions of the model are recorded for a
@@ -45,6 +45,7 @@ def routing_routes(gateway: Explains) -> Sequence[tuple[str, str, Callable[[Requ
             _count(asked, "max_tokens", None),
             asked.get("session", ""),
             await request.body() if request.method == "POST" else b"",
+            asked.get("arm", ""),
         )
         answers = await gateway.explain(question)
         told = list(answers.values())

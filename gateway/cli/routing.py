@@ -35,6 +35,7 @@ def explain(
         int | None, typer.Option(min=0, help="its bound on output tokens; none: what is usual", show_default=False)
     ] = None,
     session: Annotated[str, typer.Option(help="its x-session-id", show_default=False)] = "",
+    arm: Annotated[str, typer.Option(help="of the model's experiment; none: the control", show_default=False)] = "",
     body: Annotated[
         pathlib.Path | None,
         typer.Option(help="a file with its body, in place of all of those: then caches count", show_default=False),
@@ -52,7 +53,8 @@ def explain(
     """
     from gateway.cli.routing_table import table
 
-    fields = {"model": model, "prompt_tokens": prompt_tokens, "max_tokens": max_tokens, "session": session}
+    fields: dict[str, Any] = {"model": model, "prompt_tokens": prompt_tokens, "max_tokens": max_tokens}
+    fields |= {"session": session, "arm": arm}
     query = urllib.parse.urlencode({name: value for name, value in fields.items() if value not in (None, "")})
     try:
         content = body.read_bytes() if body is not None else None

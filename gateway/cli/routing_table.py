@@ -36,7 +36,8 @@ def table(told: Told) -> str:
 
 def _worker(worker: Told) -> str:
     size = f"{worker.get('prompt_tokens', 0)} prompt and {worker.get('output_tokens', 0)} output tokens"
-    lines = [f"policy {worker['policy']}; a request of {size}:"]
+    of = f"arm {worker['arm']}, " if worker.get("arm") else ""
+    lines = [f"{of}policy {worker['policy']}; a request of {size}:"]
     where = f"{worker['engine']}/{worker['replica']}" if worker.get("replica") else "nowhere"
     lines.append(f"  would go to {where}: {worker['reason']}")
     if worker.get("queued_requests"):
@@ -104,7 +105,7 @@ def _decision(one: Told) -> list[str]:
         f"{one['prompt_tokens']}+{one['output_tokens']}",
         f"{_told(first.get('cached_tokens'))} cached",
         f"{_ms(first.get('cost_ms'))} ms",
-        one["reason"] + waited,
+        (f"arm {one['arm']}: " if one.get("arm") else "") + one["reason"] + waited,
     ]
 
 

@@ -62,10 +62,15 @@ class Explainer:
             return False
         return True
 
-    def answer(self, question: AskRouting, route: ModelRoute | None, now: float, rng: random.Random) -> Explained:
-        """What would become of such a request, and the model's last decisions. `route` is None for no such model."""
+    def answer(
+        self, question: AskRouting, route: ModelRoute | None, now: float, rng: random.Random, arm: str = ""
+    ) -> Explained:
+        """What would become of such a request, and the model's last decisions. `route` is that of an `arm`, where the
+        model has some; None for no such model or arm."""
         if route is None:
-            return Explained(problem=f"the model {question.model[:128]!r} does not exist")
+            of = f"of the model {question.model[:128]!r}"
+            what = f"the arm {question.arm[:128]!r} {of}" if question.arm else of.removeprefix("of ")
+            return Explained(problem=f"{what} does not exist")
         self.watched[question.model] = now + WATCHED_S
         operation = question.operation or (CHAT if CHAT in route.speakers else min(route.speakers, default=CHAT))
         if operation not in route.speakers:
@@ -79,6 +84,7 @@ class Explainer:
         decisions = [one for one in reversed(self.decisions) if one.model == question.model]
         return Explained(
             policy=route.policy,
+            arm=arm,
             operation=operation,
             prompt_tokens=facts.prompt_tokens,
             output_tokens=facts.output_tokens,
@@ -120,6 +126,7 @@ class Explainer:
             facts.output_tokens,
             [weighed(one) for one in candidates[:MOST_CANDIDATES]],
             round(waited_s * 1e3, 3),
+            "" if facts.assignment is None else facts.assignment.arm,
         )
         self.decisions.append(decision)
         return decision

@@ -68,6 +68,8 @@ class Decision(msgspec.Struct, omit_defaults=True, frozen=True):
     output_tokens: int
     candidates: list[Weighed]
     waited_ms: float = 0.0
+    arm: str = ""
+    """The request's, where its model has an experiment."""
 
 
 class Explained(msgspec.Struct, tag="routing_explained", omit_defaults=True, frozen=True):
@@ -76,6 +78,8 @@ class Explained(msgspec.Struct, tag="routing_explained", omit_defaults=True, fro
     problem: str = ""
     """Why there is no answer; the rest is empty then."""
     policy: str = ""
+    arm: str = ""
+    """Whose way it is; empty where the model has no experiment."""
     operation: str = ""
     prompt_tokens: int = 0
     output_tokens: int = 0
@@ -105,3 +109,5 @@ class AskRouting(msgspec.Struct, tag="ask_routing", frozen=True):
     session: str = ""
     body: bytes = b""
     """A request's own body, in place of all of the above but the model."""
+    arm: str = ""
+    """Of the model's experiment; empty for the control."""

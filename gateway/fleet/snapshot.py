@@ -163,6 +163,13 @@ class Snapshot:
     experiment, and all of a model without one."""
     digest: str
 
+    def arms(self, model: str) -> list[Serving]:
+        """What serves each arm of a model, the control first; of one without an experiment, all of it."""
+        serving = self.serving.get((model, UNNAMED))
+        if serving is None or serving.enrolment is None:
+            return [] if serving is None else [serving]
+        return [self.serving[model, arm] for arm in serving.enrolment.experiment.arms]
+
     def arm(self, model: str, assignment: Assignment | None) -> Serving | None:
         """What serves requests of a model that were given this. The control, of an arm that is none any more."""
         serving = self.serving.get((model, UNNAMED))

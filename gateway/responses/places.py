@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -11,7 +12,7 @@ from engines.model import Operation
 from engines.operations import OPERATION_KEYS
 from engines.wire import lone_surrogates
 from gateway.errors import Failure
-from gateway.fleet.snapshot import UNNAMED, Serving
+from gateway.fleet.snapshot import Serving
 from routing.pinned import pinned
 
 if TYPE_CHECKING:
@@ -51,14 +52,13 @@ def previous_in(body: bytes) -> str:
 
 
 def following(
-    home: Home | None, response_id: str, serving: Serving, principal: Principal, several_tenants: bool
+    home: Home | None, response_id: str, serving: Serving, snapshot: Snapshot, principal: Principal
 ) -> Serving:
-    """Where a request for this model goes that is to follow the response. Raises Failure when that is nowhere.
-
-    `several_tenants`: whether what is not known may be another's.
-    """
+    """Where a request for this model, and arm, goes that is to follow the response. Raises Failure when that is
+    nowhere. What another arm was told is followed there."""
+    several_tenants = snapshot.keyring.several_tenants  # so that what is not known may be another's
     if home is not None and home.tenant == principal.tenant:
-        return _at(home, serving)
+        return _at(home, [serving, *snapshot.arms(serving.route.name)])
     speakers = serving.route.speakers[SPOKEN]
     replicas = len({(one.engine, one.replica) for pool in speakers.pools for one in pool})
     if home is None and replicas == 1 and not several_tenants:
@@ -72,10 +72,10 @@ def following(
 def stored(home: Home | None, response_id: str, snapshot: Snapshot, principal: Principal) -> Serving:
     """Where a request about a stored response goes. Raises Failure when that is nowhere."""
     if home is not None and home.tenant == principal.tenant and principal.may_use(home.model):
-        serving = snapshot.serving.get((home.model, UNNAMED))
-        if serving is None:
+        servings = snapshot.arms(home.model)
+        if not servings:
             raise Failure("response_gone", f"the model {home.model!r} of response {response_id!r} is no longer served")
-        return _at(home, serving)
+        return _at(home, servings)
     only = None if home is not None or snapshot.keyring.several_tenants else _only(snapshot, principal)
     if only is None:
         raise _unknown(response_id, "which replica holds it is not known, or whose it is")
@@ -98,12 +98,13 @@ def _only(snapshot: Snapshot, principal: Principal) -> Serving | None:
     return None if found is None else _pinned(*found)
 
 
-def _at(home: Home, serving: Serving) -> Serving:
-    speakers = serving.route.speakers.get(SPOKEN)
-    for pool in speakers.pools if speakers is not None else ():
-        for endpoint in pool:
-            if endpoint.engine == home.engine and endpoint.replica == home.replica:
-                return _pinned(serving, endpoint)
+def _at(home: Home, servings: Sequence[Serving]) -> Serving:
+    for serving in servings:
+        speakers = serving.route.speakers.get(SPOKEN)
+        for pool in speakers.pools if speakers is not None else ():
+            for endpoint in pool:
+                if endpoint.engine == home.engine and endpoint.replica == home.replica:
+                    return _pinned(serving, endpoint)
     where = f"replica {home.replica!r} of engine {home.engine!r}"
     raise Failure(
         "response_gone", f"response {home.response_id!r} was held by {where}, which no longer serves {home.model!r}"

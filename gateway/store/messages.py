@@ -122,7 +122,7 @@ class AskRead(msgspec.Struct, tag="ask_read"):
     """Asks for `Read`."""
 
     what: str
-    """`records`, `costs` or `decisions`."""
+    """`records`, `costs`, `decisions` or `drift`."""
     asked: dict[str, str]
     """The words of the query (`gateway.store.asked`)."""
     now_s: float
@@ -139,5 +139,12 @@ class Read(msgspec.Struct, tag="read"):
     """Why there is no answer now."""
 
 
-ToWriter = Batch | Contents | GpuHours | AskState | AskSpent | AskRead | SyncReleases
+class FreezeDrift(msgspec.Struct, tag="freeze_drift"):
+    """Asks for `Read`: compare a model with the week before now, from now on."""
+
+    model: str
+    key_id: str
+
+
+ToWriter = Batch | Contents | GpuHours | AskState | AskSpent | AskRead | SyncReleases | FreezeDrift
 FromWriter = Stored | State | Spent | Read | ReleasesSynced

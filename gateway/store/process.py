@@ -25,6 +25,7 @@ from gateway.store.messages import (
     AskRead,
     AskSpent,
     AskState,
+    FreezeDrift,
     FromWriter,
     KeySpent,
     Read,
@@ -142,7 +143,7 @@ class StoreProcess:
         log.warning("spending_unknown", why=away, what="what keys spent before the start counts for no budget")
         return []
 
-    async def read(self, question: AskRead) -> Read:
+    async def read(self, question: AskRead | FreezeDrift) -> Read:
         """What the store says to a query."""
         if self._link is None:
             return Read(away="its writer is being started")

@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
 
-VERSION: Final = 5
+VERSION: Final = 6
 """Of this schema: the number of its newest migration."""
 
 metadata = MetaData()
@@ -65,6 +65,9 @@ AMOUNTS: Final = (
     "cache_write_1h_tokens",
 )
 SMALL: Final = ("status", "stream", "attempts")
+ASSIGNED: Final = ("experiment", "shares")
+"""Columns that hold numbers of `strings`, too, of requests of experiments; `unit` is the 8 bytes of whose it was there.
+"""
 
 
 requests = Table(
@@ -76,6 +79,8 @@ requests = Table(
     *(Column(name, LargeBinary) for name in IDENTITIES),
     *(Column(name, BigInteger) for name in AMOUNTS),
     Column("tries", LargeBinary),
+    *(Column(name, Integer, nullable=False, server_default="0") for name in ASSIGNED),
+    Column("unit", LargeBinary),
     sqlite_with_rowid=False,
 )
 
@@ -185,6 +190,29 @@ release_observations = Table(
     Column("observations", LargeBinary, nullable=False),
 )
 """What gateways that do not decide tell the one that does; it takes them out."""
+
+drift_hours = Table(
+    "drift_hours",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("model", String, primary_key=True),
+    Column("arm", String, primary_key=True),
+    Column("route", String, primary_key=True),
+    Column("summary", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What each Unix hour was like (`gateway.store.drift.summary`). One row of an hour has no model: it says that the hour
+is summed up."""
+
+drift_references = Table(
+    "drift_references",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("model", String, primary_key=True),
+    Column("key_id", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""From which hour on a model is compared with the week before it, by whose key."""
 
 runs = Table(
     "runs",

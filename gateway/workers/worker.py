@@ -201,8 +201,12 @@ class Worker:
         raise TypeError(f"{type(message).__name__} asks nothing")
 
     def _explain(self, question: AskRouting) -> Explained:
-        route = self.catalog.models.get(question.model) if self.configured else None
-        return self._explainer.answer(question, route, clock.monotonic(), random.Random())  # noqa: S311 - draws lots
+        serving = self.dispatcher.snapshot.serving.get((question.model, question.arm)) if self.configured else None
+        route, arm = (None, "") if serving is None else (serving.route, question.arm)
+        if serving is not None and serving.enrolment is not None:
+            arm = serving.enrolment.experiment.arms[0]
+        rng = random.Random()  # noqa: S311 - draws lots
+        return self._explainer.answer(question, route, clock.monotonic(), rng, arm)
 
     async def _renew_certificate(self) -> str:
         if self._certificate is None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.scenario.gateway import Gateway, one_model, running_gateway
+from tests.scenario.gateway import AUTH, Gateway, one_model, running_gateway
+from tests.scenario.test_explain import KEY, OPS, PATH
+from tests.scenario.test_responses import made, stateful
 from tests.scenario.upstream import Answer, running_upstream
 
 pytestmark = pytest.mark.anyio
@@ -195,3 +197,45 @@ async def test_at_a_rollback_what_runs_finishes_and_what_waits_goes_to_the_contr
         ("canary", "b"): 1,
         ("control", "a"): 1,
     }
+
+
+async def test_a_response_is_followed_where_it_is_kept_although_its_user_has_another_arm_by_now() -> None:
+    (name,) = users(1, below=500_000, least=100_000)
+    async with running_upstream(ANSWER) as one, running_upstream(ANSWER) as two:
+        stateful(one, "a")
+        stateful(two, "b")
+        config = experiment(one.url, two.url, 10)
+        control = {"targets": [{"engine": "a", "model": "upstream-model"}]}
+        config["models"]["chat"] = {
+            "targets": [{"engine": "b", "model": "upstream-model"}],
+            "experiment": {"salt": SALT, "arms": {"canary": {"weight": 10}, "control": control}, "control": "control"},
+        }
+        async with running_gateway(config) as gateway:
+            first, at = await made(gateway.http, user=name)
+            await ramp(gateway, 0.5)
+            answer = await gateway.http.post(
+                "/v1/responses", json={"model": "chat", "input": "hi", "previous_response_id": first, "user": name}
+            )
+            stored = await gateway.http.get(f"/v1/responses/{first}")
+    assert answer.status_code == stored.status_code == 200
+    assert answer.headers["x-penstock-arm"] == "canary"
+    assert answer.headers["x-penstock-replica"] == at == one.address
+    assert "x-penstock-arm" not in stored.headers  # what was answered is asked for again: nobody is assigned anything
+
+
+async def test_why_a_request_goes_where_it_goes_is_told_with_its_arm() -> None:
+    async with running_upstream(ANSWER) as one, running_upstream(ANSWER) as two:
+        config = experiment(one.url, two.url, 50) | {"auth": {"keys": [*AUTH["keys"], OPS]}}
+        async with running_gateway(config) as gateway:
+
+            async def asked(**query: str) -> Any:
+                return (await gateway.http.get(PATH, params={"model": "chat", **query}, headers=KEY)).json()
+
+            (control,), (canary,) = [(await asked(**query))["workers"] for query in ({}, {"arm": "canary"})]
+            nobody = await asked(arm="nobody")
+            await gateway.chat(user=users(1, below=500_000)[0])
+            (after,) = (await asked())["workers"]
+    assert (control["arm"], control["engine"]) == ("control", "a")
+    assert (canary["arm"], canary["engine"]) == ("canary", "b")
+    assert "the arm 'nobody' of the model 'chat' does not exist" in nobody["error"]["message"]
+    assert [(one["arm"], one["engine"]) for one in after["decisions"]] == [("canary", "b")]

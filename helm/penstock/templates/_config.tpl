@@ -32,6 +32,9 @@
 {{- else -}}
 {{- $_ := set $config "replicas" (list (dict "url" (printf "http://%s:%d" $service $port) "id" .name)) -}}
 {{- end -}}
+{{- if $engine.kvEvents -}}
+{{- $_ := set $config "kv_events" (dict "endpoint" (printf "tcp://{host}:%s" (include "penstock.kv.port" .)) "replay_endpoint" (printf "tcp://{host}:%s" (include "penstock.kv.replay.port" .))) -}}
+{{- end -}}
 {{- if $engine.apiKey.secret -}}
 {{- $_ := set $config "api_key" (printf "${file:/run/secrets/penstock/chart/engine-%s}" .name) -}}
 {{- end -}}

@@ -76,3 +76,8 @@ async def test_what_is_asked_is_answered_to_those_who_may(http: httpx.AsyncClien
         status, told = await get(http, path, "sk-app")
         assert (status, told["error"]["code"]) == (403, "admin_not_allowed")
         assert (await get(http, path, "sk-nobody"))[0] == 401
+    # Drift is of whole hours: this one's is judged when it is over.
+    assert (200, {"object": "drift.report", "through": None, "data": []}) == await get(http, "/admin/v1/drift")
+    frozen = await http.post("/admin/v1/drift/freeze?model=m", headers=bearer("sk-ops"))
+    assert (200, {"object": "drift.freeze", "model": "m"}) == (frozen.status_code, frozen.json())
+    assert 403 == (await http.post("/admin/v1/drift/freeze?model=m", headers=bearer("sk-app"))).status_code

@@ -15,10 +15,6 @@ ENGINE_KEYS = frozenset({"discover", "autoscale"})
 
 METRICS = {
     "penstock_drift": ("model", "arm", "signal"),
-    "penstock_experiment_events_total": ("model", "experiment", "arm", "metric"),
-    "penstock_experiment_evidence": ("model", "experiment", "metric", "test"),
-    "penstock_experiment_units_total": ("model", "experiment", "arm"),
-    "penstock_experiment_weight": ("model", "experiment", "arm"),
     "penstock_replicas_wanted": ("engine",),
 }
 """With their labels."""
