@@ -52,6 +52,9 @@ test-providers: $(PROVIDERS)/.installed  ## the official SDKs against the fake p
 test-helm: $(HELM)/.installed  ## the chart by Helm 3 and 4: schemas, rules, upgrades; needs promtool
 	$(HELM)/bin/pytest -q -n auto --dist worksteal -m helm tests/kubernetes
 
+test-image:  ## the image, built without a daemon, and what it promises; needs root, buildah and mmdebstrap
+	bash tests/image/build.sh
+
 chart: $(STAMP)  ## write what the chart has of the gateway's declarations: its values' schema, its dashboards
 	$(BIN)/python -m helm.tools
 
@@ -78,6 +81,9 @@ bench-load: $(STAMP)  ## what the load client itself can do on one core, under a
 bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peers, about half an hour
 	$(BIN)/python -m loadtests.peers $(ARGS)
 
+bench-vllm: $(STAMP)  ## routing policies in front of real vLLM replicas, about half an hour; ARGS='--on gpu --python PATH' on a GPU
+	$(BIN)/python -m loadtests.vllm $(ARGS)
+
 bench-stall: $(STAMP)  ## the longest hold of the event loop, per cause, about a minute; needs wrk
 	$(BIN)/python -m loadtests.stall $(ARGS)
 
@@ -89,6 +95,9 @@ bench-records: $(STAMP)  ## what records cost, in SQLite and PostgreSQL, about t
 
 bench-drift: $(STAMP)  ## how often drift detection errs and how soon it sees, into docs/drift.md, some twenty minutes
 	$(BIN)/python -m gateway.virtual.drift_table --into docs/drift.md $(ARGS)
+
+bench-releases: $(STAMP)  ## how often the gate of releases errs and how soon it sees, into docs/releases.md, some twenty minutes
+	$(BIN)/python -m gateway.virtual.releases_bench --write docs/releases.md $(ARGS)
 
 bench-reconciliation: $(STAMP)  ## whether money reconciles over 200,000 requests while everything is killed, about three minutes
 	$(BIN)/python -m tests.timing.reconciliation $(ARGS)

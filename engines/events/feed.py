@@ -8,6 +8,8 @@
       ... from 0, and begins   what is missing is lost for good: purge, and go on from there
           later than that
       ... nothing comes        the same, from what comes next
+      ... it breaks off, or    the engine's socket had no room for all of a long answer: ask on from the last one
+          leaves some out      applied, as long as every answer brings something
     a number too low           told again where it is not newer than the last one applied; else the engine has started
                                anew: purge, and from 0
     the connection is new      ask, as if something were lost: it may be another engine at the same place. What came
@@ -52,6 +54,8 @@ class Feed:
         """Whether it has to begin with the last batch applied."""
         self._refused = False
         """Whether it did not, so that the rest of it is of no use."""
+        self.brought = False
+        """Whether it has brought anything so far that was not known."""
         self._due = -1
         """The number that the answer has to reach, as it was seen already."""
         self.purges = 0
@@ -98,7 +102,11 @@ class Feed:
         if batch is None:
             return
         if number > self._next:
+            if self.brought:
+                self._catch_up()
+                return
             self._forget(empty=False)
+        self.brought = True
         self._take(number, payload, batch)
 
     def replay_ended(self) -> None:
@@ -107,11 +115,11 @@ class Feed:
         if refused:
             self._begin_again()
         elif self._next is None or self._next <= self._due:
-            self._lose()
+            self._ask_on()
 
     def replay_failed(self) -> None:
         """There was no answer, or not all of it."""
-        self._lose()
+        self._ask_on()
 
     # -- what is made of it --------------------------------------------------------------------------------------------
 
@@ -122,6 +130,13 @@ class Feed:
         else:
             self._question(self._next - 1, verifying=True)
 
+    def _ask_on(self) -> None:
+        """The answer is over, and something is missing still."""
+        if self.brought:
+            self._catch_up()
+        else:
+            self._lose()
+
     def _begin_again(self) -> None:
         """The engine has started anew, as far as anybody knows: all that it tells is to be had from 0 on."""
         self._forget(empty=True)
@@ -130,11 +145,12 @@ class Feed:
 
     def _question(self, number: int, *, verifying: bool) -> None:
         self._verifying, self._refused, self.asking = verifying, False, True
+        self.brought = False
         if not self._ask(number):
             self._lose()
 
     def _lose(self) -> None:
-        self.asking = self._verifying = self._refused = False
+        self.asking = self._verifying = self._refused = self.brought = False
         self._due = -1
         self._forget(empty=False)
         self._next = None

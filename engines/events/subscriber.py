@@ -37,7 +37,10 @@ MOST_BYTES: Final = 1024 * 1024
 MOST_SOCKETS: Final = 65_536
 """Four for each engine, where ZMQ and the limit on open files allow it."""
 ANSWER_S: Final = 5.0
-"""How long a replay may bring nothing."""
+"""How long nothing of a replay may come."""
+PAUSE_S: Final = 0.5
+"""How long no more of it may come. vLLM sends it in one go; what its socket has no room for (1,000 batches and what is
+under way) is dropped without a word, the end included."""
 CONNECT_AGAIN_S: Final = 1.0
 """How long after an address was given up it is connected to again; twice as long each time, up to a minute."""
 LONGEST_AGAIN_S: Final = 60.0
@@ -111,13 +114,14 @@ class Subscriber:
         purge: Callable[[bool], None],
         *,
         answer_s: float = ANSWER_S,
+        pause_s: float = PAUSE_S,
         again_s: float = CONNECT_AGAIN_S,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         """`apply` and `purge` are those of `Feed`; `context` is that of the process. Raises zmq.ZMQError for an address
         that cannot be used, and where there is no room for another socket."""
         self._at = at
-        self._answer_s = answer_s
+        self._answer_s, self._pause_s = answer_s, pause_s
         self._again_s = self._first_again_s = again_s
         self._again: asyncio.TimerHandle | None = None
         self._connected_at_s = float("-inf")
@@ -216,13 +220,13 @@ class Subscriber:
                 socket.close(linger=0)
             return False
         self._replay = _Readable(socket, self._replayed)
-        self._wait()
+        self._wait(self._answer_s)
         return True
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(self._answer_s, self._unanswered)
+        self._timer = self._loop.call_later(seconds, self._unanswered)
 
     def _replayed(self, message: list[bytes]) -> bool:
         asked = self._replay
@@ -232,7 +236,7 @@ class Subscriber:
             self._end_replay()
             self.feed.replay_ended()
         else:
-            self._wait()
+            self._wait(self._pause_s if self.feed.brought else self._answer_s)
             self.feed.replayed(int.from_bytes(message[-2], "big"), message[-1])
             if not self.feed.asking:
                 self._end_replay()

@@ -11,6 +11,7 @@ from engines.kinds.section import EngineSection, Finding, Replicas, ReplicaSecti
 from engines.model import Operation
 from engines.port import Replica
 from engines.providers import PROVIDERS, Provider, provider_at
+from engines.settings.discovery import Discover
 from engines.settings.fields import Name, Url
 
 OperationName = Literal[
@@ -37,6 +38,9 @@ class OpenAIEngine(EngineSection):
     provider: Name | None = Field(default=None, description=f"one of {', '.join(PROVIDERS)}")
     base_url: Url | None = Field(default=None, description="with the version, for example https://api.openai.com/v1")
     replicas: Replicas | None = Field(default=None, description="several servers in place of base_url: [{url: ...}]")
+    discover: Discover | None = Field(
+        default=None, description="{kubernetes: {service, port}} or {dns: {host, port}}: find servers of one's own"
+    )
     operations: tuple[OperationName, ...] | None = Field(
         default=None,
         min_length=1,
@@ -48,6 +52,10 @@ class OpenAIEngine(EngineSection):
         provider, base_url, replicas = written.get("provider"), written.get("base_url"), written.get("replicas")
         if base_url is not None and replicas is not None:
             yield Finding((), "has both base_url and replicas", "keep one")
+        if written.get("discover") is not None:
+            if base_url is not None or replicas is not None:
+                yield Finding(("discover",), "does not go with base_url or replicas", "keep one")
+            return
         if provider is not None:
             if isinstance(provider, str) and provider not in PROVIDERS:
                 yield Finding(("provider",), "is not a known provider", known=PROVIDERS)
@@ -75,7 +83,7 @@ class OpenAIEngine(EngineSection):
             return PROVIDERS[self.provider]
         if self.base_url is not None:
             return provider_at(self.base_url)
-        return PROVIDERS["generic" if self.replicas else "openai"]
+        return PROVIDERS["generic" if self.replicas or self.discover else "openai"]
 
     @property
     def servers(self) -> tuple[ReplicaSection, ...]:
@@ -95,7 +103,13 @@ class OpenAIEngine(EngineSection):
             return "openai_chat" if self.preset.name == "openai" else "compatible_chat"
         return self.preset.chats_as if self.operations is None else ""
 
-    version_in_url: ClassVar[bool] = True
+    @property
+    def version_in_url(self) -> bool:  # type: ignore[override]
+        return self.discover is None
+
+    @property
+    def found_at(self) -> Discover | None:
+        return self.discover
 
     @property
     def price_provider(self) -> str:
@@ -110,4 +124,6 @@ class OpenAIEngine(EngineSection):
         return not self.preset.no_stream_options
 
     def written_replicas(self) -> tuple[Replica, ...] | None:
+        if self.discover is not None:
+            return None
         return self.per_key(self.servers)

@@ -22,6 +22,7 @@ from engines.pools import Trust
 from engines.port import Replica
 from engines.providers.sigv4 import Signing
 from engines.providers.tokens import TokenSource
+from engines.settings.discovery import Discover
 from engines.settings.fields import (
     Headers,
     Name,
@@ -227,6 +228,11 @@ class EngineSection(Section):
 
     def written_replicas(self) -> tuple[Replica, ...] | None:
         """The replicas that the section writes down; None where they are launched or found."""
+        return None
+
+    @property
+    def found_at(self) -> Discover | None:
+        """Where its replicas are found, where neither the section writes them down nor we start them."""
         return None
 
     @property

@@ -15,6 +15,7 @@ from engines.kinds.section import NO_ADAPTERS, EngineSection, Finding, LaunchPla
 from engines.launch.launched import Pace
 from engines.launch.vllm import VllmServer, launched_events, vllm_command, vllm_environment, vllm_explanation
 from engines.port import Replica
+from engines.settings.discovery import Discover
 from engines.settings.fields import EnvName, Name, Seconds, Section, Text, Whole
 
 
@@ -89,6 +90,10 @@ class VllmEngine(EngineSection):
     replicas: Replicas | None = Field(default=None, description="the running servers: [{url: http://10.0.0.1:8000}]")
     launch: LaunchSection | None = Field(default=None, description="{model: Qwen/Qwen3-0.6B}: start vLLM here")
 
+    discover: Discover | None = Field(
+        default=None, description="{kubernetes: {service: vllm, port: 8000}} or {dns: {host, port}}: find the servers"
+    )
+
     kv_events: KvEventsSection | None = Field(
         default=None, description="{endpoint, replay_endpoint}: follow what replicas cache; launched ones take {}"
     )
@@ -105,11 +110,13 @@ class VllmEngine(EngineSection):
     @classmethod
     def findings(cls, written: Mapping[str, Any]) -> Iterator[Finding]:
         replicas, launch = written.get("replicas"), written.get("launch")
-        if replicas is None and launch is None:
+        sources = [name for name in ("replicas", "launch", "discover") if written.get(name) is not None]
+        if not sources:
             hint = "replicas: [{url: http://10.0.0.1:8000}], or launch: {model: Qwen/Qwen3-0.6B}"
-            yield Finding((), "has neither replicas nor launch", hint)
-        elif replicas is not None and launch is not None:
-            yield Finding((), "has both replicas and launch", "make two engines; a model may have targets in both")
+            yield Finding((), "has neither replicas nor launch nor discover", hint)
+        elif len(sources) > 1:
+            what = f"has both {sources[0]} and {sources[1]}"
+            yield Finding((), what, "make two engines; a model may have targets in both")
         for at, replica in enumerate(replicas if isinstance(replicas, list) else []):
             url = replica.get("url") if isinstance(replica, dict) else None
             if isinstance(url, str) and url.startswith(("http:", "https:")) and url.rstrip("/").endswith("/v1"):
@@ -134,6 +141,10 @@ class VllmEngine(EngineSection):
         if self.replicas is None:
             return None
         return self.per_key(self.replicas)
+
+    @property
+    def found_at(self) -> Discover | None:
+        return self.discover
 
     @property
     def publishes(self) -> bool:

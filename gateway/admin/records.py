@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from gateway import clock
 from gateway.errors import Failure
-from gateway.store.messages import AskRead, Read
+from gateway.store.messages import AskRead, FreezeDrift, Read
 
 RECORDS: Final = "/admin/v1/records"
 COSTS: Final = "/admin/v1/costs"
@@ -19,7 +19,7 @@ COSTS: Final = "/admin/v1/costs"
 class Keeps(Protocol):
     """Who has a store."""
 
-    async def read(self, question: AskRead) -> Read:
+    async def read(self, question: AskRead | FreezeDrift) -> Read:
         """What the store says."""
 
 

@@ -9,6 +9,7 @@ import typer
 from gateway.cli import (
     config,
     cost,
+    drift,
     fake_provider,
     new_key,
     records,
@@ -33,6 +34,7 @@ for group in (
     config,
     records,
     cost,
+    drift,
     routing,
     rollout,
     simulate,

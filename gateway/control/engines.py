@@ -10,7 +10,7 @@ import structlog
 from engines.http_engine import HttpEngine, HttpSettings
 from engines.pools import Pools, Trust
 from engines.port import Engine, Replica, Spawn
-from gateway.control.membership import Observed, Written
+from gateway.control.membership import Difference, Observed, Written
 from gateway.control.roster import Roster
 from gateway.fleet.engines import Built, Draft
 from gateway.fleet.specs import gather_trusts
@@ -37,6 +37,8 @@ class Engines:
         self._found: dict[str, HttpEngine] = {}
         """The others: launched ones, with the replicas that are ready."""
         self._observed: dict[str, Observed] = {}
+        self._discovered: tuple[str, ...] = ()
+        """Those of the found that somebody else started."""
 
     async def check(self, settings: Settings) -> None:
         """See whether all engines can be built. Raises ValueError or OSError for one that cannot."""
@@ -50,8 +52,9 @@ class Engines:
         await in_slices(self._use(settings))
 
     def probed(self) -> Collection[tuple[str, Engine]]:
-        """The engines to probe, by name."""
-        return [(name, built.engine) for name, built in self._written.items()]
+        """The engines to probe, by name: of all but those that we launch, whose launcher watches them."""
+        found = [(name, self._found[name]) for name in self._discovered]
+        return [*((name, built.engine) for name, built in self._written.items()), *found]
 
     def telling(self) -> Collection[tuple[str, Engine]]:
         """The engines that tell their load, by name: whoever starts their replicas."""
@@ -66,6 +69,23 @@ class Engines:
                 listed = tuple(replicas)
                 source.found(listed)
                 _have(self._found[name], listed)
+
+    def differs(self, name: str, difference: Difference) -> None:
+        """What is new of the replicas of an engine that are found."""
+        source, engine = self._observed.get(name), self._found.get(name)
+        if source is None or engine is None:
+            return
+        for replica in difference.added:
+            engine.add(replica)
+        for id in difference.removed:
+            engine.remove(id)
+        source.differs(difference)
+
+    def forgotten(self, name: str) -> None:
+        """All of an engine's replicas are to be found anew."""
+        source = self._observed.get(name)
+        if source is not None:
+            self.differs(name, Difference(removed=tuple(replica.id for replica in source.replicas)))
 
     def _check(self, settings: Settings) -> Iterator[None]:
         for name, section in settings.engines.items():
@@ -104,6 +124,7 @@ class Engines:
             if found.get(name) is not engine:
                 engine.let_go()
         self._written, self._observed, self._found = draft.engines, observed, found
+        self._discovered = tuple(name for name in found if settings.engines[name].found_at is not None)
         yield from draft.commit()
 
     def _tell_proxy(self, name: str, proxy: str | None, replicas: Iterable[Replica]) -> None:

@@ -82,6 +82,21 @@ class Observed:
         if everything:
             changed(everything)
 
+    def differs(self, difference: Difference) -> None:
+        """Take in what is new, of somebody who knows: what is told, nothing more of it is looked at."""
+        for id in difference.removed:
+            self._replicas.pop(id, None)
+        self._replicas.update((replica.id, replica) for replica in difference.added)
+        gone = {*difference.removed, *difference.resumed}
+        self._draining = (self._draining - gone) | (frozenset(difference.draining) & self._replicas.keys())
+        if difference and self._changed is not None:
+            self._changed(difference)
+
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        """Those that are there now."""
+        return tuple(self._replicas.values())
+
     def found(self, replicas: Iterable[Replica], draining: Collection[str] = ()) -> None:
         """Take in a look: all replicas there are, and the ids of those among them that drain."""
         before, drained = self._replicas, self._draining

@@ -19,8 +19,11 @@ from gateway.admin.replicas import ReplicaStatus
 from gateway.control.adapters import Adapters
 from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
+from gateway.control.discovery import Discovery
+from gateway.control.drift import watch_drift
 from gateway.control.engines import Engines
 from gateway.control.experiments import Experiments
+from gateway.control.feedback import Feedback
 from gateway.control.findings import Finding, findings
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.kv_events import KvEvents
@@ -42,7 +45,7 @@ from gateway.fleet.members import Member
 from gateway.identity import Keyring
 from gateway.responses.homes import Homes
 from gateway.settings import Settings
-from gateway.store.messages import AskRead, Read
+from gateway.store.messages import AskRead, FreezeDrift, Read
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
@@ -51,7 +54,7 @@ from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS, PR
 from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
 from gateway.telemetry.metrics.families.prefix_news import PREFIX_NEWS_DROPPED
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
-from gateway.telemetry.metrics.families.replicas import ACCESS_TOKEN_SECONDS, REPLICAS
+from gateway.telemetry.metrics.families.replicas import REPLICAS
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AdapterAnswer,
@@ -144,9 +147,11 @@ class Plane:
         )
         self._targets = TargetCheck(self._engines.probed)
         self.experiments = Experiments(self._metrics, self.links.tell_all)
-        sync = store.sync_releases if store is not None else None
+        self._discovery = Discovery(supervisor.spawn, self._engines, self._metrics)
+        sync, give = (store.sync_releases, store.give) if store is not None else (None, None)
         self.releases = JoinedReleases(self.experiments, self._metrics, supervisor.spawn, sync)
-        self._tokens = Tokens(supervisor.spawn, self.links.tell_all)
+        self.give = Feedback(give, lambda: self.experiments.plans, self.releases.observed).give
+        self._tokens = Tokens(supervisor.spawn, self.links.tell_all, self._metrics)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
         self._reload = Reload(
@@ -166,7 +171,6 @@ class Plane:
         self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
         self._metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in supervisor.restarts().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
-        self._metrics.watch(ACCESS_TOKEN_SECONDS, self._tokens.left_s)
         self._metrics.watch(ENGINE_WAITING, self._loads.waiting)
         self._metrics.watch(ENGINE_KV_USAGE, self._loads.kv_usages)
         self._metrics.watch(PREFIX_HIT_RATIO, self._loads.hit_ratios)
@@ -190,6 +194,8 @@ class Plane:
         self._supervisor.loop("adapters", self._adapters.look, lambda: self.settings.health.load_interval_s)
         if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
+        if self._store is not None:
+            watch_drift(self._supervisor, self.read, self._metrics)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._load.share, LOAD_EVERY_S)
 
@@ -307,9 +313,8 @@ class Plane:
     async def explain(self, question: AskRouting) -> dict[str, Explained]:
         """What each worker says of why requests of a model go where they go, by the worker's name."""
         answers = await self.links.ask_all(question, Explained, timeout_s=EXPLAIN_S, bulk=True)
-        late = "the worker did not answer in time"
         return {
-            worker: answer if isinstance(answer, Explained) else Explained(problem=late)
+            worker: answer if isinstance(answer, Explained) else Explained(problem="the worker did not answer in time")
             for worker, answer in answers.items()
         }
 
@@ -327,7 +332,7 @@ class Plane:
             ]
         return found
 
-    async def read(self, question: AskRead) -> Read:
+    async def read(self, question: AskRead | FreezeDrift) -> Read:
         """What the store says to a query."""
         if self._store is None:
             return Read(away="`store.url` is off")
@@ -386,10 +391,10 @@ class Plane:
         self.experiments.use(settings)
         self.releases.take(settings)
         self._tokens.use(settings)
+        self._discovery.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)
 
     def _replica_states(self) -> list[tuple[tuple[str, str], float]]:
-        states = {**self._roster.states(), **self._launches.states()}
-        return [(key, float(count)) for key, count in states.items()]
+        return [(key, float(count)) for key, count in {**self._roster.states(), **self._launches.states()}.items()]

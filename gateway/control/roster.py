@@ -152,7 +152,8 @@ class Roster:
             return Member(engine, id, gone=True)
         key = engine, id
         url = "" if self._sources[engine].written else replica.url
-        return Member(engine, id, url, key not in self._down, key in self._leaving or key in self._held)
+        zone = "" if self._sources[engine].written else replica.zone
+        return Member(engine, id, url, key not in self._down, key in self._leaving or key in self._held, zone=zone)
 
     def _note(self, engine: str, id: str) -> None:
         self._news[engine, id] = None

@@ -20,6 +20,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from engines.port import Spawn
 from engines.providers.tokens import Token, TokenRefused, TokenSource
 from gateway.settings import Settings
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.replicas import ACCESS_TOKEN_SECONDS
 from gateway.workers.messages import AccessToken, ToWorker
 
 AHEAD_S: Final = 300.0
@@ -47,7 +49,9 @@ async def pause(seconds: float, over: asyncio.Event) -> None:
 class Tokens:
     """See the module."""
 
-    def __init__(self, spawn: Spawn, tell: Callable[[ToWorker], None], *, pause: Pause = pause) -> None:
+    def __init__(
+        self, spawn: Spawn, tell: Callable[[ToWorker], None], metrics: Metrics, *, pause: Pause = pause
+    ) -> None:
         """`tell` sends a message to every worker."""
         self._spawn = spawn
         self._tell = tell
@@ -57,6 +61,7 @@ class Tokens:
         self._known: dict[str, AccessToken] = {}
         self._ends_s: dict[str, float] = {}
         self._loop = asyncio.get_running_loop()
+        metrics.watch(ACCESS_TOKEN_SECONDS, self.left_s)
 
     def use(self, settings: Settings) -> None:
         """Keep tokens for the engines of these settings. Does not wait for any."""

@@ -249,7 +249,7 @@ class LiveFleet:
         if replicas is None:
             # In the order of their names, so that the order of their coming does not matter.
             ids = sorted((member.replica for member in told.values() if member.url), key=lambda id: (len(id), id))
-            replicas = tuple(Replica(id, told[id].url, section.zone or "") for id in ids)
+            replicas = tuple(Replica(id, told[id].url, told[id].zone or section.zone or "") for id in ids)
         yield from draft.put(name, section.http_settings(), replicas)
         made, old = draft.engines[name].engine, self._engines.get(name)
         if name in self._tokens and old is not None and old.engine.settings.tokens == made.settings.tokens is not None:

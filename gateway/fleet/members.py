@@ -17,3 +17,5 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
     """It gets no new request and finishes what it has."""
     gone: bool = False
     """It has left; nothing else is said of it then."""
+    zone: str = ""
+    """Where it runs, if whoever found it knows."""

@@ -28,6 +28,10 @@ from gateway.store.contents.keeper import Item as ContentItem
 from gateway.store.contents.keeper import Keeper
 from gateway.store.contents.table import ContentTable
 from gateway.store.database import Database, DatabaseAway, DatabaseRefused
+from gateway.store.drift.keeper import DriftKeeper
+from gateway.store.drift.table import DriftTable
+from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
+from gateway.store.feedback.table import give
 from gateway.store.gpu_hours import note
 from gateway.store.messages import (
     AskRead,
@@ -35,6 +39,7 @@ from gateway.store.messages import (
     AskState,
     Batch,
     Contents,
+    FreezeDrift,
     FromWriter,
     GpuHour,
     GpuHours,
@@ -80,6 +85,15 @@ def open_database(url: str) -> Database:
     return Sqlite(url)
 
 
+def drift_table(writer: Writer, url: str) -> DriftTable:
+    """Raises DatabaseAway until the writer has opened the database, and brought its schema up to date."""
+    writer.opened.wait()
+    state = writer.state()
+    if state.refused or state.away:
+        raise DatabaseAway(state.refused or state.away)
+    return DriftTable(url)
+
+
 class Clients:
     """Those that have a link to us."""
 
@@ -105,6 +119,7 @@ class Client:
         self,
         writer: Writer,
         keeper: Keeper,
+        drift: DriftKeeper,
         url: str,
         data_dir: Path,
         clients: Clients,
@@ -113,6 +128,7 @@ class Client:
         self._data_dir = data_dir
         self._writer = writer
         self._keeper = keeper
+        self._drift = drift
         self._url = url
         self._clients = clients
         self._supervisor = supervisor
@@ -143,6 +159,10 @@ class Client:
             return self._read(message)
         if isinstance(message, SyncReleases):
             return self._sync_releases(message)
+        if isinstance(message, FreezeDrift):
+            return self._freeze(message)
+        if isinstance(message, GiveFeedback):
+            return self._give(message)
         raise TypeError(f"{type(message).__name__} asks nothing")
 
     def link_lost(self) -> None:
@@ -202,6 +222,29 @@ class Client:
         except (DatabaseAway, DatabaseRefused) as error:
             return ReleasesSynced(str(error))
 
+    async def _give(self, message: GiveFeedback) -> FeedbackGiven:
+        state = await self._state()
+        if state.refused or state.away:
+            return FeedbackGiven("away", state.refused or state.away)
+        try:
+            with self._writer.courtesy.suspended():
+                return await asyncio.to_thread(give, self._url, message)
+        except (DatabaseAway, DatabaseRefused) as error:
+            return FeedbackGiven("away", str(error))
+
+    async def _freeze(self, message: FreezeDrift) -> Read:
+        done: asyncio.Future[str] = self._loop.create_future()
+
+        def settle(problem: str) -> None:
+            if not done.done():
+                done.set_result(problem)
+
+        def tell(problem: str) -> None:
+            self._loop.call_soon_threadsafe(settle, problem)
+
+        self._drift.freeze(message.model, message.key_id, tell)
+        return Read(away=await done)
+
     async def _let_go(self) -> None:
         """Another gateway may decide over releases."""
         async with self._releasing:
@@ -222,6 +265,8 @@ class Client:
         state = await self._state()
         if state.refused or state.away:
             return Read(away=state.refused or state.away)
+        if question.what == "drift":
+            return Read(self._drift.report)
         words = QUESTIONS[question.what]
         try:
             with self._writer.courtesy.suspended():
@@ -281,10 +326,12 @@ async def write(listen_fd: int) -> None:
         failed=failed,
     )
     keeper.start()
+    drift = DriftKeeper(lambda: drift_table(writer, url), courtesy=writer.courtesy, after_records=writer.idle.wait)
+    drift.start()
     clients = Clients()
     listening = socket.socket(fileno=listen_fd)
     server = await loop.create_unix_server(
-        lambda: Client(writer, keeper, url, data_dir, clients, supervisor).link, sock=listening
+        lambda: Client(writer, keeper, drift, url, data_dir, clients, supervisor).link, sock=listening
     )
     await lifeline.read()
     server.close()
@@ -293,6 +340,7 @@ async def write(listen_fd: int) -> None:
             await clients.none.wait()
     await asyncio.to_thread(writer.close)
     await asyncio.to_thread(keeper.close)
+    await asyncio.to_thread(drift.close)
     await supervisor.close()
 
 

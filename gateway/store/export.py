@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Final
 import msgspec
 
 from gateway.store.reading import Record
-from gateway.store.schema import AMOUNTS, IDENTITIES, LABELS, SMALL
+from gateway.store.schema import AMOUNTS, ASSIGNED, IDENTITIES, LABELS, SMALL
 
 if TYPE_CHECKING:
     import pyarrow
@@ -78,7 +78,8 @@ def _schema(content: bool) -> pyarrow.Schema:
             fields.append((name[:-8] + "_usd", pyarrow.float64()))
         else:
             fields.append((name, pyarrow.int64()))
-    fields.append(("tries", pyarrow.string()))
+    fields += [(name, text) for name in ASSIGNED]
+    fields += [("unit", pyarrow.string()), ("tries", pyarrow.string())]
     if content:
         fields += [("prompt", pyarrow.large_string()), ("answer", pyarrow.large_string()), ("cut", text)]
     return pyarrow.schema(fields)

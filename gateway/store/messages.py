@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.releases.messages import ReleasesSynced, SyncReleases
 
 
@@ -122,7 +123,7 @@ class AskRead(msgspec.Struct, tag="ask_read"):
     """Asks for `Read`."""
 
     what: str
-    """`records`, `costs` or `decisions`."""
+    """`records`, `costs`, `decisions` or `drift`."""
     asked: dict[str, str]
     """The words of the query (`gateway.store.asked`)."""
     now_s: float
@@ -139,5 +140,12 @@ class Read(msgspec.Struct, tag="read"):
     """Why there is no answer now."""
 
 
-ToWriter = Batch | Contents | GpuHours | AskState | AskSpent | AskRead | SyncReleases
-FromWriter = Stored | State | Spent | Read | ReleasesSynced
+class FreezeDrift(msgspec.Struct, tag="freeze_drift"):
+    """Asks for `Read`: compare a model with the week before now, from now on."""
+
+    model: str
+    key_id: str
+
+
+ToWriter = Batch | Contents | GpuHours | AskState | AskSpent | AskRead | SyncReleases | FreezeDrift | GiveFeedback
+FromWriter = Stored | State | Spent | Read | ReleasesSynced | FeedbackGiven

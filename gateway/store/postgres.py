@@ -18,7 +18,7 @@ from gateway.store.codes import Codes
 from gateway.store.database import DatabaseAway, Records
 from gateway.store.opening import LOCK, engine_of, upgrade
 from gateway.store.rows import COLUMNS, DAY_MS, Row, row_of
-from gateway.store.schema import AMOUNTS, DAILY_KEYS, HOURLY, LABELS, MEASURES, SMALL
+from gateway.store.schema import AMOUNTS, ASSIGNED, DAILY_KEYS, HOURLY, LABELS, MEASURES, SMALL
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 _ALL: Final = ", ".join(COLUMNS)
 _TYPES: Final = [
-    "int2" if name in SMALL else "int4" if name in LABELS else "int8" if name in AMOUNTS else "bytea"
+    "int2" if name in SMALL else "int4" if name in LABELS + ASSIGNED else "int8" if name in AMOUNTS else "bytea"
     for name in COLUMNS
 ]
 _MS: Final = "(('x' || encode(substr(id, 1, 6), 'hex'))::bit(48)::bigint)"

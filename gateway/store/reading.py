@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, select
 
 from gateway.store.packing import pack, unpack
-from gateway.store.schema import AMOUNTS, IDENTITIES, LABELS, SMALL, contents, requests, strings
+from gateway.store.schema import AMOUNTS, ASSIGNED, IDENTITIES, LABELS, SMALL, contents, requests, strings
 
 FAR_MS: Final = 2**48 - 1
 """The last time that an id can hold."""
@@ -121,6 +121,8 @@ def _record(row: RowMapping, by_number: Mapping[int, str]) -> Record:
             record[name[:-8] + "_usd"] = None if value is None else value / 1e9
         else:
             record[name] = value
+    record |= {name: by_number.get(row[name], "") for name in ASSIGNED}
+    record["unit"] = bytes(row["unit"]).hex() if row["unit"] else ""
     record["tries"] = msgspec.json.decode(row["tries"]) if row["tries"] else None
     return record
 

@@ -12,9 +12,9 @@ import msgspec
 
 from gateway.accounts.record import RequestRecord
 from gateway.store.packing import pack
-from gateway.store.schema import AMOUNTS, IDENTITIES, LABELS, MEASURES, SMALL
+from gateway.store.schema import AMOUNTS, ASSIGNED, IDENTITIES, LABELS, MEASURES, SMALL
 
-COLUMNS: Final = ("id", *SMALL, *LABELS, *IDENTITIES, *AMOUNTS, "tries")
+COLUMNS: Final = ("id", *SMALL, *LABELS, *IDENTITIES, *AMOUNTS, "tries", *ASSIGNED, "unit")
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 MOST: Final = 2**53
@@ -36,7 +36,7 @@ def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
     ttft_ms, tpot_ms = record.ttft_ms, record.tpot_ms
     overhead_ms, queue_ms = record.overhead_ms, record.queue_ms
     input_tokens, output_tokens = record.input_tokens, record.output_tokens
-    cost_usd, tries = record.cost_usd, record.tries
+    cost_usd, tries, shares = record.cost_usd, record.tries, record.shares
     return (
         identity,
         record.status,
@@ -79,6 +79,9 @@ def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
         _most(record.output_image_tokens) if record.output_image_tokens else None,
         _most(record.cache_write_1h_tokens) if record.cache_write_1h_tokens else None,
         msgspec.json.encode(tries) if tries is not None and len(tries) > 1 else None,
+        codes[record.experiment] if record.experiment else 0,
+        0 if shares is None else codes[",".join([repr(share) for share in shares])],
+        bytes.fromhex(record.unit) if record.unit else None,
     )
 
 

@@ -11,9 +11,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
-VERSION: Final = 5
+VERSION: Final = 7
 """Of this schema: the number of its newest migration."""
 
 metadata = MetaData()
@@ -65,6 +77,9 @@ AMOUNTS: Final = (
     "cache_write_1h_tokens",
 )
 SMALL: Final = ("status", "stream", "attempts")
+ASSIGNED: Final = ("experiment", "shares")
+"""Columns that hold numbers of `strings`, too, of requests of experiments; `unit` is the 8 bytes of whose it was there.
+"""
 
 
 requests = Table(
@@ -76,6 +91,8 @@ requests = Table(
     *(Column(name, LargeBinary) for name in IDENTITIES),
     *(Column(name, BigInteger) for name in AMOUNTS),
     Column("tries", LargeBinary),
+    *(Column(name, Integer, nullable=False, server_default="0") for name in ASSIGNED),
+    Column("unit", LargeBinary),
     sqlite_with_rowid=False,
 )
 
@@ -185,6 +202,46 @@ release_observations = Table(
     Column("observations", LargeBinary, nullable=False),
 )
 """What gateways that do not decide tell the one that does; it takes them out."""
+
+drift_hours = Table(
+    "drift_hours",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("model", String, primary_key=True),
+    Column("arm", String, primary_key=True),
+    Column("route", String, primary_key=True),
+    Column("summary", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What each Unix hour was like (`gateway.store.drift.summary`). One row of an hour has no model: it says that the hour
+is summed up."""
+
+drift_references = Table(
+    "drift_references",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("model", String, primary_key=True),
+    Column("key_id", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""From which hour on a model is compared with the week before it, by whose key."""
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", LargeBinary(16), nullable=False, index=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("metric", String, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("key_id", String, nullable=False),
+    Column("comment", Text),
+    Column("demonstration", Text),
+    Column("idempotency_key", String),
+    UniqueConstraint("tenant", "idempotency_key"),
+)
+"""What applications told of answers afterwards; `id` is the record's."""
 
 runs = Table(
     "runs",

@@ -43,8 +43,11 @@ class Bars:
 
 def windows(bars: Bars, scale: float, seed: int) -> Iterator[str]:
     """The rows of the table of false alarms and of what is found."""
-    yield "| world | requests in a window | days | false-alarm days | by PSI > .1 | found in one window | in six |"
-    yield "|---|---|---|---|---|---|---|"
+    yield (
+        "| world | requests in a window | days | not enough data | false-alarm days | by PSI > .1 "
+        "| found in one window | in six |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
     for requests, worlds in SIZES:
         for number, world in enumerate(WORLDS):
             counts = Counts()
@@ -53,7 +56,8 @@ def windows(bars: Bars, scale: float, seed: int) -> Iterator[str]:
             alarmed, seen = counts.alarmed / counts.days, counts.seen / counts.chances
             in_six = counts.seen_in_six / counts.runs
             yield (
-                f"| {world.name} | {requests:,} | {counts.days:,} | {alarmed:.2%} | {counts.folk / counts.days:.0%} | "
+                f"| {world.name} | {requests:,} | {counts.days:,} | {counts.silent} | {alarmed:.2%} | "
+                f"{counts.folk / counts.days:.0%} | "
                 f"{seen:.0%} | {in_six:.0%} |"
             )
             what = f"{world.name} at {requests}"
@@ -84,13 +88,13 @@ def rates(bars: Bars, scale: float, seed: int) -> Iterator[str]:
         ),
         (
             f"1 % as before, bound from {LEAST_UNITS:,}",
-            100,
+            20,
             lambda rng: independent(BASE, learned(LEAST_UNITS, rng), rng),
             LIMIT,
             None,
         ),
         ("sessions as before, each request counted", 200, lambda rng: in_sessions(rng, once=False), None, None),
-        ("sessions as before, each user once in 1,000", 100, lambda rng: in_sessions(rng, once=True), LIMIT, None),
+        ("sessions as before, each user once in 1,000", 40, lambda rng: in_sessions(rng, once=True), LIMIT, None),
         ("1 % -> 2 %", 1_000, lambda rng: independent(2 * BASE, BASE, rng), None, 1_800),
         ("1 % -> 3 %", 1_000, lambda rng: independent(3 * BASE, BASE, rng), None, None),
         ("1 % -> 20 %", 1_000, lambda rng: independent(20 * BASE, BASE, rng), None, None),

@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 FIELDS: Final = ("upstream_model", "response_model", "system_fingerprint", "bundle")
 """What is looked at: the model as it is asked for, and as it names itself; the build that answers, as hosted providers
 and vLLM tell it; the version of our own configuration. Each by engine."""
+OWN: Final = "bundle"
+"""A change of it is our operator's: a cause, and no alarm."""
 LEAST_REQUESTS: Final = 3
 LEAST_SHARE: Final = 0.01
 """Of an hour's requests: fewer may be a single odd answer."""

@@ -77,6 +77,7 @@ class Reference:
         "_histograms",
         "_mean_spread",
         "_means",
+        "_merged",
         "_rolling_spread",
         "_same",
         "_scale",
@@ -90,6 +91,7 @@ class Reference:
             raise ValueError(f"a reference needs {LEAST_WINDOWS} hours with enough requests")
         whole = merged(self._histograms.values())
         self.sd: Final = whole.sd_log
+        self._merged: dict[int, Histogram] = {}
         self._cuts: Final = whole.cuts(BINS)
         self._bins = {hour: one.binned(self._cuts) for hour, one in self._histograms.items()}
         self._means = {hour: (one.mean_log, one.total) for hour, one in self._histograms.items()}
@@ -152,7 +154,11 @@ class Reference:
 
     def around(self, hour: int) -> Histogram:
         """Everything that a window of this hour is compared with."""
-        return merged([one for at, one in self._histograms.items() if _beside(at, hour)])
+        known = self._merged.get(hour % 24)
+        if known is None:
+            known = merged([one for at, one in self._histograms.items() if _beside(at, hour)])
+            self._merged[hour % 24] = known
+        return known
 
     def _around(self, hour: int, without: int | None) -> tuple[list[float], float, float]:
         """Bins, mean of the logarithm and weight of the hours beside this one of the day, of other days than that of

@@ -12,7 +12,7 @@ from typing import Final
 from routing.drift.detector import DOWNWARDS, LEAST_UNITS, UPWARDS, Detector, baseline_of
 from routing.drift.distances import shift_sd
 from routing.drift.histogram import Histogram
-from routing.drift.identity import Change, Identities, Seen
+from routing.drift.identity import OWN, Change, Identities, Seen
 from routing.drift.reference import LEAST_REQUESTS, LEAST_WINDOWS, ROLLING, Judged, Reference, Shift
 from routing.drift.signals import AMOUNTS, BOTH_WAYS, COUNTED, RATES
 from routing.drift.window import whole
@@ -68,6 +68,13 @@ class Standing:
     """Of a rate: the detector's statistic over its limit; 1 alarms."""
     alarmed_hour: int | None = None
     """The hour of the last alarm."""
+    history: list[tuple[int, float]] = field(default_factory=list)
+    """By the hour, of the last week: the median of an amount, or the rate."""
+
+    def note(self, at: int, value: float | None) -> None:
+        """Take the value of an hour into the history."""
+        if value is not None:
+            self.history = [*self.history[1 - REFERENCE_HOURS :], (at, value)]
 
 
 class Watch:
@@ -123,7 +130,7 @@ class Watch:
         changes = self._identities.changes(at, hour.identities, hour.requests)
         self._changes += changes
         causes = tuple(self._changes)
-        alarms = [Alarm(at, f"identity:{one.field}", one.sentence, (one,)) for one in changes]
+        alarms = [Alarm(at, f"identity:{one.field}", one.sentence, (one,)) for one in changes if one.field != OWN]
         for name in self._references:
             alarms += self._amount(at, hour, name, causes)
         for name in self._detectors:
@@ -146,6 +153,7 @@ class Watch:
         judged = reference.judge(shift, before, new_users=0.0 if hour.users_known else 1.0)
         standing.why, standing.value = "", shift.psi
         standing.current = histogram.quantile(0.5)
+        standing.note(at, standing.current)
         standing.shift_sd = shift_sd(reference.around(at), histogram)
         if not judged.alarms:
             return []
@@ -163,6 +171,7 @@ class Watch:
             for detector in self._detectors[name]:
                 detector.block(block[of], block[place])
         standing.value = events / units if units else None
+        standing.note(at, standing.value)
         standing.evidence = max([detector.value / detector.limit for detector in self._detectors[name]])
         if standing.evidence >= 1.0:
             standing.alarmed_hour = at

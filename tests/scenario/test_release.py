@@ -70,7 +70,6 @@ async def test_a_broken_canary_is_rolled_back_by_itself() -> None:
     # The model's own targets, tried last, have mended each of them; that it broke is held against it all the same.
     assert "requests with a failed attempt were the canary's, whose share is" in one["why"]
     assert metrics.labelled("penstock_experiment_evidence", "metric", "test")["attempt_failures", "rollback"] >= 1.0
-    assert ("releases",) in metrics.labelled("penstock_loop_last_success_age_seconds", "loop")
 
 
 async def test_people_press_and_their_key_is_told() -> None:

@@ -4,6 +4,9 @@
 {{- end -}}
 
 {{- define "penstock.engine.port" -}}8000{{- end -}}
+{{/* Where vLLM publishes what it caches, and where what was missed is asked for again. */}}
+{{- define "penstock.kv.port" -}}5557{{- end -}}
+{{- define "penstock.kv.replay.port" -}}5558{{- end -}}
 
 {{/* "true" where somebody else than this chart writes the replicas of engines. */}}
 {{- define "penstock.autoscaled" -}}{{- if ne .Values.autoscaling.mode "none" }}true{{ end -}}{{- end -}}
@@ -65,7 +68,12 @@ spec:
         {{- . | nindent 8 }}
       {{- end }}
       {{- if not .worker }}
-      ports: [{name: http, containerPort: {{ $port }}}]
+      ports:
+        - {name: http, containerPort: {{ $port }}}
+        {{- if $e.kvEvents }}
+        - {name: kv-events, containerPort: {{ include "penstock.kv.port" . }}}
+        - {name: kv-replay, containerPort: {{ include "penstock.kv.replay.port" . }}}
+        {{- end }}
       startupProbe:
         httpGet: {path: /health, port: http}
         periodSeconds: 10
@@ -111,6 +119,10 @@ spec:
 {{- toYaml (concat $args $e.args) -}}
 {{- else -}}
 {{- $args := list $e.model "--host" "0.0.0.0" "--port" (include "penstock.engine.port" .) "--shutdown-timeout" (int .root.Values.drainSeconds | toString) "--enable-prompt-tokens-details" -}}
+{{- if $e.kvEvents -}}
+{{- $events := dict "enable_kv_cache_events" true "publisher" "zmq" "endpoint" (printf "tcp://*:%s" (include "penstock.kv.port" .)) "replay_endpoint" (printf "tcp://*:%s" (include "penstock.kv.replay.port" .)) -}}
+{{- $args = concat $args (list "--kv-events-config" (toJson $events)) -}}
+{{- end -}}
 {{- if gt (int $e.nodes) 1 -}}
 {{- $args = concat $args (list "--nnodes" (int $e.nodes | toString) "--node-rank" "$(LWS_WORKER_INDEX)" "--master-addr" "$(LWS_LEADER_ADDRESS)") -}}
 {{- if .worker }}{{- $args = append $args "--headless" }}{{- end -}}

@@ -80,6 +80,9 @@
 {{- if and (eq $e.kind "vllm") (eq $e.cache.type "pvc") (ne $e.cache.accessMode "ReadWriteMany") (or (gt $most 1) (gt (int $e.nodes) 1)) -}}
 {{- fail (printf "%s.cache is a %s volume, which one node holds, and up to %d replicas of %d nodes want it: use cache: {type: pvc, accessMode: ReadWriteMany}, or cache: {type: emptyDir}." $at $e.cache.accessMode $most (int $e.nodes)) -}}
 {{- end -}}
+{{- if and $e.kvEvents (eq $e.kind "simulator") -}}
+{{- fail (printf "%s.kvEvents is true: a simulator publishes none; leave it out." $at) -}}
+{{- end -}}
 {{- if and $scaled (lt (int $e.autoscale.max) (int $e.autoscale.min)) -}}
 {{- fail (printf "%s.autoscale.max is less than min: raise it." $at) -}}
 {{- end -}}

@@ -32,18 +32,22 @@ PAGE = Page(
                             "{{model}} {{metric}} {{test}}",
                         ),
                     ),
-                    "How sure the gate is that a metric is worse, or no worse.",
+                    "As a part of what is enough: at 1 the test (rollback, promote, ceiling) decides.",
                 ),
                 Panel(
-                    "Units",
-                    "short",
+                    "Requests counted for arms",
+                    "reqps",
                     (
                         (
-                            "sum by (model, experiment, arm) (rate(penstock_experiment_units_total{$S,$X}$R))",
+                            "sum by (model, experiment, arm) (rate(penstock_experiment_requests_total{$S,$X}$R))",
                             "{{model}} {{arm}}",
                         ),
+                        (
+                            "sum by (model, experiment) (rate(penstock_experiment_exposure_lost_total{$S,$X}$R))",
+                            "{{model}} without a unit",
+                        ),
                     ),
-                    "New ones per second.",
+                    "Those that name no unit are served as the control is, and not counted.",
                 ),
             ),
         ),

@@ -14,13 +14,17 @@ END = (-1).to_bytes(8, "big", signed=True)
 class Publisher:
     """Publishes what an engine has sent; answers one question at a time, when it is told to."""
 
-    def __init__(self, engine: PublishingEngine, at: EventsAt | None = None, *, with_topic: bool = True) -> None:
-        """`at`: the addresses to use again; `with_topic`: whether answers have a topic, as newer versions' do."""
+    def __init__(
+        self, engine: PublishingEngine, at: EventsAt | None = None, *, with_topic: bool = True, room: int = 1_000
+    ) -> None:
+        """`at`: the addresses to use again; `with_topic`: whether answers have a topic, as newer versions' do; `room`:
+        for how many messages of an answer, beyond which a ROUTER drops them."""
         self.engine = engine
         self._with_topic = with_topic
         self._context = zmq.asyncio.Context()
         self._pub = self._context.socket(zmq.PUB)
         self._router = self._context.socket(zmq.ROUTER)
+        self._router.setsockopt(zmq.SNDHWM, room)
         for socket, address in ((self._pub, at and at.endpoint), (self._router, at and at.replay_endpoint)):
             socket.bind(address or "tcp://127.0.0.1:*")
         self.at = EventsAt(*(socket.getsockopt_string(zmq.LAST_ENDPOINT) for socket in (self._pub, self._router)))

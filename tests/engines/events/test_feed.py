@@ -50,13 +50,16 @@ class Follower:
         number, payload = self.engine.sent.pop(0)
         self.feed.live(number, payload)
 
-    def answer(self, most: int = 1_000) -> None:
-        """The engine answers, or its connection ends after so many batches."""
+    def answer(self, most: int = 1_000, dropped: frozenset[int] = frozenset()) -> None:
+        """The engine answers, without some of the batches, or its connection ends after so many of them."""
         number, self.asked = self.asked, None
         assert number is not None
         batches = self.engine.replay(number)
-        for batch in batches[:most]:
-            self.feed.replayed(*batch)
+        for at, batch in enumerate(batches[:most]):
+            if at not in dropped:
+                self.feed.replayed(*batch)
+            if self.asked is not None:
+                return  # whatever else this answer brings is not heard
         if len(batches) > most:
             self.feed.replay_failed()
         else:
@@ -114,9 +117,9 @@ class AnyLoss(RuleBasedStateMachine):
         self.follower.deliver()
 
     @precondition(lambda self: self.follower.feed.asking)
-    @rule(most=st.integers(0, 8))
-    def answer(self, most: int) -> None:
-        self.follower.answer(most)
+    @rule(most=st.integers(0, 8), dropped=st.frozensets(st.integers(0, 5)))
+    def answer(self, most: int, dropped: frozenset[int]) -> None:
+        self.follower.answer(most, dropped)
 
     @rule(prompt=PROMPTS)
     def settle(self, prompt: list[int]) -> None:
@@ -225,8 +228,25 @@ def test_a_batch_that_cannot_be_read_loses_what_it_said() -> None:
     assert 1 == len(follower.held)
 
 
+@pytest.mark.parametrize(
+    ("most", "dropped", "asked"), [(2, set(), 1), (1_000, {2}, 1), (1_000, {2, 3}, 1), (1_000, {3}, 2)]
+)
+def test_what_an_answer_had_no_room_for_is_asked_for_again_and_nothing_is_purged(
+    most: int, dropped: set[int], asked: int
+) -> None:
+    engine, follower = following(buffer_steps=10)
+    for prompt in ([3, 3], [1, 3], [2, 3], [2, 1]):
+        engine.serve(prompt)
+    del engine.sent[:-1]
+    follower.deliver()
+    follower.answer(most, frozenset(dropped))
+    assert asked == follower.asked  # the last one that it brought
+    follower.settle()
+    assert (engine.held, True, []) == (follower.held, follower.blocks.complete, follower.reasons)
+
+
 @pytest.mark.parametrize("most", [0, 1])
-def test_an_answer_that_breaks_off_is_a_loss(most: int) -> None:
+def test_an_answer_that_breaks_off_before_it_brings_anything_is_a_loss(most: int) -> None:
     engine, follower = following()
     for prompt in ([3, 3], [1, 3], [2, 3]):
         engine.serve(prompt)

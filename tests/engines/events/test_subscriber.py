@@ -7,6 +7,7 @@ import errno
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+import anyio
 import pytest
 import zmq
 
@@ -25,10 +26,12 @@ class Following:
         answer_s: float = 30.0,
         again_s: float = 30.0,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
+        pause_s: float = 30.0,
     ) -> None:
         self.blocks = Blocks()
         self.purges: list[bool] = []
-        self.subscriber = Subscriber(at, self._apply, self._purge, answer_s=answer_s, again_s=again_s, context=context)
+        waits = {"answer_s": answer_s, "pause_s": pause_s, "again_s": again_s}
+        self.subscriber = Subscriber(at, self._apply, self._purge, context=context, **waits)
 
     def _apply(self, batch: Batch) -> None:
         for event in batch.events:
@@ -59,10 +62,12 @@ async def following(
     replays: bool = True,
     answer_s: float = 30.0,
     again_s: float = 30.0,
+    pause_s: float = 30.0,
+    room: int = 1_000,
 ) -> AsyncIterator[tuple[Publisher, Following]]:
-    publisher = Publisher(engine, with_topic=with_topic)
+    publisher = Publisher(engine, with_topic=with_topic, room=room)
     at = publisher.at if replays else EventsAt(publisher.at.endpoint)
-    followed = Following(at, answer_s, again_s)
+    followed = Following(at, answer_s, again_s, pause_s=pause_s)
     try:
         yield publisher, followed
     finally:
@@ -170,6 +175,28 @@ async def test_more_batches_than_fit_into_one_turn_all_come() -> None:
         await publisher.answer()
         await followed.knows(engine)
     assert followed.blocks.complete
+
+
+async def test_a_longer_answer_than_the_engines_socket_has_room_for_is_had_in_parts() -> None:
+    engine = PublishingEngine(capacity=400, buffer_steps=1_000)
+    for number in range(160):
+        engine.serve([number, *range(800)])
+    async with following(engine, room=16, pause_s=0.05) as (publisher, followed):
+        engine.sent.clear()  # nobody listened
+        asked: list[int] = []
+
+        async def answer() -> None:
+            while True:
+                asked.append(await publisher.answer())
+
+        async with anyio.create_task_group() as answering:
+            answering.start_soon(answer)
+            await followed.knows(engine)
+            answering.cancel_scope.cancel()
+        assert asked[0] == 0
+        assert len(asked) > 1
+        assert sorted(asked) == asked
+        assert (True, [True]) == (followed.blocks.complete, followed.purges)
 
 
 async def test_an_address_that_is_none_is_an_error() -> None:

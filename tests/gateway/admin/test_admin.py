@@ -20,7 +20,9 @@ from gateway.admin.replicas import ReplicaStatus
 from gateway.control.releases.rollout import Releases
 from gateway.explanation.views import AskRouting, Explained
 from gateway.identity import Keyring
-from gateway.store.messages import AskRead, Read
+from gateway.settings import load_settings
+from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
+from gateway.store.messages import AskRead, FreezeDrift, Read
 from gateway.workers.messages import AdminRequest
 from tests.gateway.control.releases.world import FakeHooks
 from tests.scenario.gateway import AUTH, Gateway, one_model, running_gateway
@@ -170,6 +172,12 @@ async def test_a_replica_that_still_starts_is_told_to_take_nothing_yet() -> None
 # -- without keys ------------------------------------------------------------------------------------------------------
 
 
+SETTINGS = """
+engines: {e: {kind: simulator}}
+models: {chat: {targets: [{engine: e}]}}
+"""
+
+
 class Administered:
     """A gateway without keys."""
 
@@ -178,6 +186,8 @@ class Administered:
         self.local = local
         self.drained = False
         self.questions: list[AskRead] = []
+        self.frozen: list[FreezeDrift] = []
+        self.settings = load_settings(SETTINGS, {}).settings
         self.releases = Releases(None, lambda experiment, shares: None, FakeHooks(), lambda name, work: None)
 
     def replicas(self) -> list[ReplicaStatus]:
@@ -191,7 +201,13 @@ class Administered:
     async def explain(self, question: AskRouting) -> dict[str, Explained]:
         return {"0": Explained(problem="the worker did not answer in time")}
 
-    async def read(self, question: AskRead) -> Read:
+    async def give(self, given: GiveFeedback) -> FeedbackGiven:
+        return FeedbackGiven("unknown")
+
+    async def read(self, question: AskRead | FreezeDrift) -> Read:
+        if isinstance(question, FreezeDrift):
+            self.frozen.append(question)
+            return Read()
         self.questions.append(question)
         match question.asked.get("model"):
             case "odd":
@@ -216,6 +232,18 @@ async def test_records_and_costs_are_what_the_store_says(what: str) -> None:
         (400, "that makes no sense"),
         (503, "the store cannot be read: gone fishing"),
     ]
+
+
+async def test_drift_is_what_the_store_says_and_a_reference_is_frozen_by_who_asked() -> None:
+    gateway = Administered(local=True)
+    transport = httpx.ASGITransport(app=admin_app(gateway))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        told = await http.get("/admin/v1/drift")
+        asked = [await http.post("/admin/v1/drift/freeze", params={"model": model}) for model in ("chat", "tchat", "")]
+    assert (told.status_code, told.json()) == (200, {"object": "list", "data": []})
+    assert [("drift", {})] == [(question.what, question.asked) for question in gateway.questions]
+    assert [200, 404, 400] == [answer.status_code for answer in asked]
+    assert [FreezeDrift("chat", "(open)")] == gateway.frozen
 
 
 @pytest.mark.parametrize(("local", "status"), [(True, 200), (False, 403)])

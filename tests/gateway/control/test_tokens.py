@@ -12,6 +12,7 @@ import pytest
 from engines.providers.tokens import Token, TokenRefused
 from gateway.control.tokens import MOST_WAIT_S, Tokens, rest_s
 from gateway.supervisor import Supervisor
+from gateway.telemetry.metrics import Metrics
 from gateway.workers.messages import AccessToken, ToWorker
 
 pytestmark = pytest.mark.anyio
@@ -50,7 +51,7 @@ class Bench:
         self.rests: list[float] = []
         self._turns = asyncio.Semaphore(0)
         self.supervisor = Supervisor()
-        self.tokens = Tokens(self.supervisor.spawn, self.told.append, pause=self._pause)
+        self.tokens = Tokens(self.supervisor.spawn, self.told.append, Metrics(()), pause=self._pause)
 
     def use(self, **sources: Scripted | None) -> None:
         written: Any = Written({name: Section(source) for name, source in sources.items()})

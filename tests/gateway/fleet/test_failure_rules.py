@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway.fleet.members import Member
@@ -76,7 +78,8 @@ async def test_those_of_the_start_are_warm_and_whoever_comes_or_comes_back_is_no
     assert (old.share(now.now_s, 60.0), new.share(now.now_s, 60.0)) == (1.0, 0.1)
     now.now_s += 100.0
     assert new.share(now.now_s, 60.0) == 1.0
-    for away in ({"healthy": False}, {"draining": True}):
+    aways: list[dict[str, Any]] = [{"healthy": False}, {"draining": True}]
+    for away in aways:
         fleets.change(Member("a", "0", "http://h:1", **away))
         now.now_s += 100.0
         fleets.change(Member("a", "0", "http://h:1"))

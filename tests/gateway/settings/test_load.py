@@ -89,7 +89,7 @@ def test_all_problems_are_told_at_once() -> None:
     assert problems(tree) == {
         "server.port": "should be less than or equal to 65535",
         "server.wrokers": "is not a known key",
-        "engines.a": "has neither replicas nor launch",
+        "engines.a": "has neither replicas nor launch nor discover",
         "engines.b.kind": "is not a kind of engine",
         "engines.c.api_key": "needs ${NOPE}, which is not set",
         "models.chat.targets[0].engine": "is not an engine of this file",
@@ -248,7 +248,7 @@ def test_vllm_has_replicas_or_launch_and_not_both() -> None:
     assert engine.launch is not None
     assert engine.launch.args == ("--max-model-len", "8192")
     assert engine.launch.env["A"].get_secret_value() == "b"
-    assert problems(with_engine(kind="vllm")) == {"engines.e": "has neither replicas nor launch"}
+    assert problems(with_engine(kind="vllm")) == {"engines.e": "has neither replicas nor launch nor discover"}
     both = with_engine(kind="vllm", launch={"model": "m"}, replicas=[{"url": "http://a"}])
     assert problems(both) == {"engines.e": "has both replicas and launch"}
 
@@ -660,3 +660,35 @@ def test_vertexs_urls(location: str, url: str) -> None:
     engine = load(with_engine(kind="gemini", vertex={"project": "p", "location": location})).engines["e"]
     assert [one.url for one in engine.written_replicas() or ()] == [url]
     assert engine.http_settings().tokens is not None
+
+
+FOUND = {"kubernetes": {"service": "llama"}}
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ({"kind": "vllm"}, "has neither replicas nor launch nor discover"),
+        ({"kind": "vllm", "discover": FOUND, "launch": {"model": "m"}}, "has both launch and discover"),
+        ({"kind": "openai", "discover": FOUND, "base_url": "http://h/v1"}, "does not go with base_url or replicas"),
+        ({"kind": "vllm", "discover": {}}, "should have either kubernetes or dns"),
+        ({"kind": "vllm", "discover": {**FOUND, "dns": {"host": "h", "port": 1}}}, "either kubernetes or dns"),
+        ({"kind": "vllm", "discover": {"kubernetes": {"service": "Not A Name"}}}, "discover.kubernetes.service"),
+        ({"kind": "vllm", "discover": {"kubernetes": {"service": "s", "port": 0}}}, "discover.kubernetes.port"),
+        ({"kind": "vllm", "discover": {"kubernetes": {"service": "s", "ca_file": "/f"}}}, "without api_url"),
+        ({"kind": "vllm", "discover": {"dns": {"host": "a b", "port": 1}}}, "discover.dns.host"),
+    ],
+)
+def test_servers_that_are_found_are_found_at_one_place(written: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(with_engine(**written))
+    assert says in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["vllm", "openai"])
+def test_found_servers_are_asked_at_their_root(kind: str) -> None:
+    engine = load(with_engine(kind=kind, discover={**FOUND, "tls": True})).engines["e"]
+    assert engine.written_replicas() is None
+    assert not engine.http_settings().version_in_url
+    assert engine.found_at is not None
+    assert engine.found_at.scheme == "https"

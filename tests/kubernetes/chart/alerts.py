@@ -34,6 +34,8 @@ _FIRST = 'penstock_time_to_first_token_seconds_count{model="chat"}'
 _READY = 'penstock_replicas{engine="llama",state="ready"}'
 _UNHEALTHY = 'penstock_replicas{engine="llama",state="unhealthy"}'
 _ARM = 'penstock_experiment_weight{model="chat",experiment="e1",arm="canary"}'
+_COUNTED = 'penstock_experiment_requests_total{model="chat",experiment="e1",arm="control"}'
+_LOST = 'penstock_experiment_exposure_lost_total{model="chat",experiment="e1"}'
 
 ALERTS: dict[str, Case] = {
     "PenstockErrorBudgetBurnsFast": Case(
@@ -139,6 +141,12 @@ ALERTS: dict[str, Case] = {
         fires={_ARM: "0.05x20 0x40"},
         quiet=({_ARM: "0.05x60"}, {_ARM: "0x60"}),
         labels=_of(model="chat", experiment="e1", arm="canary"),
+    ),
+    "PenstockExposureLost": Case(
+        fires={_COUNTED: _rising(0, 100, 120), _LOST: _rising(0, 9, 120)},
+        quiet=({_COUNTED: _rising(0, 100, 120), _LOST: _rising(0, 4, 120)}, {_COUNTED: "5x120", _LOST: "1x120"}),
+        labels=_of(model="chat", experiment="e1"),
+        at="90m",
     ),
     "PenstockDrift": Case(
         fires={'penstock_drift{model="chat",arm="control",signal="output_tokens"}': "1.3x60"},

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.kubernetes.chart.helm import PRESETS, Objects, template
+from tests.kubernetes.chart.helm import LATEST, PRESETS, Objects, template
+from tests.kubernetes.chart.schemas import CUSTOM, complaints, custom_complaints
 
 MODES = ("none", "gateway", "keda", "hpa")
 EVERYTHING: dict[str, Any] = {
@@ -34,6 +35,14 @@ def matches(selector: dict[str, str], pod: dict[str, Any]) -> bool:
 
 def containers(objects: Objects) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     return [(name, pod, it) for name, pod in objects.pods for it in pod["spec"]["containers"]]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_object_of_every_mode_is_as_its_schema_says(mode: str) -> None:
+    assert [] == complaints(fleet(mode), LATEST)
+    if not CUSTOM.is_dir():
+        pytest.skip(f"CUSTOM RESOURCES ARE NOT VALIDATED: their schemas are not at {CUSTOM}")
+    assert [] == custom_complaints(fleet(mode))
 
 
 @pytest.mark.parametrize("objects", ALL)
@@ -223,8 +232,12 @@ def test_replicas_have_exactly_one_writer(mode: str) -> None:
 
 
 def test_rights_are_by_name_and_only_where_they_are_needed() -> None:
-    assert [] == template("helm4", "laptop").of("Role")
-    assert [] == [name for name, pod in template("helm4", "gpu").pods if pod["spec"]["automountServiceAccountToken"]]
+    none = template("helm4", "laptop", {"engineDefaults": {"discovery": "dns"}})
+    assert [] == [*none.of("Role"), *none.of("ServiceAccount")]
+    assert [] == [name for name, pod in none.pods if pod["spec"]["automountServiceAccountToken"]]
+    assert ["endpointslices"] == [
+        resource for rule in template("helm4", "gpu").the("Role")["rules"] for resource in rule["resources"]
+    ]
     rules = fleet().the("Role")["rules"]
     assert {"endpointslices", "deployments/scale", "leaderworkersets/scale", "leases"} == {
         resource for rule in rules for resource in rule["resources"]
@@ -238,11 +251,23 @@ def test_rights_are_by_name_and_only_where_they_are_needed() -> None:
 
 
 def test_engines_accept_the_gateway_and_prometheus_alone() -> None:
-    for it in fleet().of("NetworkPolicy", "llama"):
-        (rule,) = it["spec"]["ingress"]
-        assert [{"port": 8000}] == rule["ports"]
-        peers = [peer.get("podSelector", peer.get("namespaceSelector"))["matchLabels"] for peer in rule["from"]]
-        assert ["gateway", None] == [peer.get("app.kubernetes.io/component") for peer in peers]
+    (it,) = fleet().of("NetworkPolicy", "llama")
+    requests, events = it["spec"]["ingress"]
+    assert ([{"port": 8000}], [{"port": 5557}, {"port": 5558}]) == (requests["ports"], events["ports"])
+    for rule, peers in ((requests, ["gateway", None]), (events, ["gateway"])):
+        found = [peer.get("podSelector", peer.get("namespaceSelector"))["matchLabels"] for peer in rule["from"]]
+        assert peers == [peer.get("app.kubernetes.io/component") for peer in found]
+
+
+def test_what_vllm_publishes_of_its_cache_is_what_the_gateway_listens_to() -> None:
+    objects = template("helm4", "gpu")
+    (engine,) = objects.the("Deployment", "qwen")["spec"]["template"]["spec"]["containers"]
+    told = json.loads(engine["args"][engine["args"].index("--kv-events-config") + 1])
+    heard = objects.config["engines"]["qwen"]["kv_events"]
+    assert (True, "zmq") == (told["enable_kv_cache_events"], told["publisher"])
+    assert heard == {key: told[key].replace("*", "{host}") for key in ("endpoint", "replay_endpoint")}
+    ports = {port["name"]: port["containerPort"] for port in engine["ports"]}
+    assert {"http": 8000, "kv-events": 5557, "kv-replay": 5558} == ports
 
 
 def test_a_budget_never_blocks_a_drain() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,8 @@ from typing import Any
 import pytest
 
 from tests.kubernetes.chart.helm import CHART, flat, preset, program
-from tests.kubernetes.fake_api import Api, Request, serving
-from tests.kubernetes.fake_api.patches import MERGE
+from tests.kubernetes.fake_api import Api, serving
+from tests.kubernetes.fake_api.patches import APPLY, MERGE
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/llm/deployments"
 
@@ -21,48 +24,69 @@ DEPLOYMENTS = "/apis/apps/v1/namespaces/llm/deployments"
 class Cluster:
     """A release in an API server, by one Helm."""
 
-    def __init__(self, helm: str, api: Api, url: str, home: Path) -> None:
-        self._helm = helm
-        self._api = api
+    def __init__(self, helm: str, url: str, token: str, home: Path) -> None:
+        self._program = program(helm)
         self._url = url
+        self._token = token
         self._home = home
 
-    def helm(self, verb: str, name: str, values: dict[str, Any]) -> None:
-        """`install` or `upgrade` of the release with a preset and values."""
-        arguments = [verb, "penstock", str(CHART), "--namespace", "llm", "--values", str(preset(name))]
+    def helm(self, verb: str, name: str, values: dict[str, Any]) -> str:
+        """`install` or `upgrade` of the release with a preset and values; what Helm prints."""
         # The fake publishes no OpenAPI; schemas are what `test_presets` is about.
-        arguments += ["--disable-openapi-validation", "--kube-apiserver", self._url, "--kube-token", "any"]
+        arguments = [verb, "penstock", str(CHART), "--values", str(preset(name)), "--disable-openapi-validation"]
         for key, value in flat(values):
             arguments += ["--set-json", f"{key}={json.dumps(value)}"]
+        return self._run(*arguments)
+
+    def uninstall(self) -> None:
+        self._run("uninstall", "penstock", "--ignore-not-found")
+
+    def _run(self, *arguments: str) -> str:
+        place = ["--namespace", "llm", "--kube-apiserver", self._url, "--kube-token", self._token]
         environment = {"PATH": os.environ["PATH"], "HOME": str(self._home), "KUBECONFIG": str(self._home / "none")}
-        done = subprocess.run(
-            [program(self._helm), *arguments], capture_output=True, text=True, check=False, env=environment
-        )
+        command = [self._program, *arguments, *place]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def ask(self, method: str, path: str, body: Any = None, media: str = "application/json") -> tuple[int, Any]:
+        """The status and the document."""
+        headers = {"content-type": media, "authorization": f"Bearer {self._token}", "user-agent": "autoscaler/1"}
+        text = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._url + path, text, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
 
     def scale(self, name: str, replicas: int) -> None:
         """As an autoscaler does."""
-        headers = {"content-type": MERGE, "user-agent": "autoscaler/1"}
-        body = f'{{"spec": {{"replicas": {replicas}}}}}'.encode()
-        done = self._api.answer(Request("PATCH", f"{DEPLOYMENTS}/{name}/scale", headers, body))
-        assert done.status == 200, done.document
+        status, document = self.ask("PATCH", f"{DEPLOYMENTS}/{name}/scale", {"spec": {"replicas": replicas}}, MERGE)
+        assert status == 200, document
 
     def replicas(self, name: str) -> int:
-        done = self._api.answer(Request("GET", f"{DEPLOYMENTS}/{name}"))
-        assert done.status == 200, done.document
-        found: int = done.document["spec"]["replicas"]
+        status, document = self.ask("GET", f"{DEPLOYMENTS}/{name}")
+        assert status == 200, document
+        found: int = document["spec"]["replicas"]
         return found
 
-    def names(self, plural: str) -> list[str]:
-        items = self._api.answer(Request("GET", plural)).document["items"]
-        return [it["metadata"]["name"] for it in items]
+    def names(self, path: str) -> list[str]:
+        return [it["metadata"]["name"] for it in self.ask("GET", path)[1]["items"]]
 
 
 @pytest.fixture
 def cluster(helm: str, tmp_path: Path) -> Iterator[Cluster]:
-    api = Api()
-    with serving(api) as url:
-        yield Cluster(helm, api, url, tmp_path)
+    """The fake; or the server at PENSTOCK_TEST_KUBE_URL, by PENSTOCK_TEST_KUBE_TOKEN, whose namespace `llm` is used."""
+    if url := os.environ.get("PENSTOCK_TEST_KUBE_URL"):
+        real = Cluster(helm, url, os.environ.get("PENSTOCK_TEST_KUBE_TOKEN", ""), tmp_path)
+        real.uninstall()
+        yield real
+        real.uninstall()
+    else:
+        with serving(Api()) as url:
+            yield Cluster(helm, url, "any", tmp_path)
 
 
 BOUNDS = {"min": 0, "max": 9}
@@ -110,31 +134,43 @@ def test_an_engine_that_left_the_values_leaves_the_cluster(cluster: Cluster) -> 
 
 
 def test_the_secret_of_gateways_is_made_once(cluster: Cluster) -> None:
-    def key() -> str:
-        done = cluster._api.answer(Request("GET", "/api/v1/namespaces/llm/secrets/penstock-peers"))
-        found: str = done.document["data"]["key"]
-        return found
-
+    secret = "/api/v1/namespaces/llm/secrets/penstock-peers"
     cluster.helm("install", "laptop", SCALED)
-    first = key()
+    first = cluster.ask("GET", secret)[1]["data"]["key"]
     cluster.helm("upgrade", "laptop", SCALED)
-    assert first == key()
+    assert first == cluster.ask("GET", secret)[1]["data"]["key"]
 
 
-def test_the_fake_has_the_trap_that_the_chart_avoids(cluster: Cluster) -> None:
-    """A chart that just stops to render `replicas` gets 1 from a real server, and so it does here."""
-    body = b'{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d"},"spec":{"replicas":3,'
-    body += b'"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":'
-    body += b'[{"name":"c","image":"x"}]}}}}'
-    headers = {"content-type": "application/apply-patch+yaml"}
-    target = f"{DEPLOYMENTS}/d?fieldManager=helm"
-    assert 3 == cluster._api.answer(Request("PATCH", target, headers, body)).document["spec"]["replicas"]
-    less = body.replace(b'"replicas":3,', b"")
-    assert 1 == cluster._api.answer(Request("PATCH", target, headers, less)).document["spec"]["replicas"]
-    cluster._api.answer(Request("PATCH", target, headers, body))
-    cluster.scale("d", 5)
-    conflict = cluster._api.answer(Request("PATCH", target, headers, body))
-    assert (409, 'Apply failed with 1 conflict: conflict with "autoscaler" using apps/v1: .spec.replicas') == (
-        conflict.status,
-        conflict.document["message"],
-    )
+def test_a_chart_that_stops_to_say_replicas_gets_one_and_one_that_says_another_number_a_conflict(
+    cluster: Cluster,
+) -> None:
+    """The traps that the chart avoids, as a real server has them: so must this one, or the tests above say nothing."""
+    labels = {"a": "b"}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+    spec: dict[str, Any] = {"selector": {"matchLabels": labels}, "template": pod}
+    it = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "trap"}}
+    three, silent = ({**it, "spec": {**spec, **more}} for more in ({"replicas": 3}, {}))
+    target = f"{DEPLOYMENTS}/trap?fieldManager=helm"
+    assert 3 == cluster.ask("PATCH", target, three, APPLY)[1]["spec"]["replicas"]
+    assert 1 == cluster.ask("PATCH", target, silent, APPLY)[1]["spec"]["replicas"]
+    cluster.ask("PATCH", target, three, APPLY)
+    cluster.scale("trap", 5)
+    status, document = cluster.ask("PATCH", target, three, APPLY)
+    assert (409, "Conflict") == (status, document["reason"])
+    assert ".spec.replicas" in document["message"]
+    cluster.ask("DELETE", f"{DEPLOYMENTS}/trap")
+
+
+def test_the_notes_print_the_next_three_commands(cluster: Cluster) -> None:
+    notes = cluster.helm("install", "laptop", {"monitoring": {"serviceMonitor": {"enabled": True}}})
+    commands = re.findall(r"^ +((?:kubectl|helm|curl) .*)$", notes, re.MULTILINE)
+    assert [
+        "kubectl -n llm rollout status deployment/penstock --timeout=60s",
+        "helm test penstock -n llm --logs",
+        "kubectl -n llm port-forward service/penstock 8080:80 &",
+    ] == commands[:3]
+    assert commands[3].startswith("curl http://127.0.0.1:8080/v1/chat/completions ")
+    (body,) = re.findall(r"-d '(.*)'$", notes, re.MULTILINE)
+    assert "chat" == json.loads(body)["model"]
+    assert "Records of requests lie in an emptyDir" in notes
+    assert commands[4].startswith("kubectl get prometheus -A -o jsonpath=")

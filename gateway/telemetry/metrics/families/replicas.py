@@ -19,4 +19,11 @@ ACCESS_TOKEN_SECONDS = gauge(
     combine=most,
 )
 
-FAMILIES = (REPLICAS, BREAKER_OPEN, ACCESS_TOKEN_SECONDS)
+DISCOVERY_AGE = gauge(
+    "penstock_discovery_age_seconds",
+    "Seconds since whoever finds the engine's replicas (Kubernetes, a name server) last said something.",
+    "engine",
+    combine=most,
+)
+
+FAMILIES = (REPLICAS, BREAKER_OPEN, ACCESS_TOKEN_SECONDS, DISCOVERY_AGE)

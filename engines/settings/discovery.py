@@ -1,0 +1,64 @@
+"""Where an engine's servers are found: which pods are behind a Service of Kubernetes', which addresses a name has."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints, model_validator
+
+from engines.settings.fields import Host, Section, Text, Url, Whole, wrong
+
+Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+"""A name of Kubernetes' (RFC 1123), of at most 63 letters."""
+PortNumber = Annotated[Whole, Field(ge=1, le=65_535)]
+
+
+class KubernetesPlace(Section):
+    """The pods behind a Service."""
+
+    service: Label = Field(description="the Service's name; one without a cluster IP (headless) will do")
+    namespace: Label | None = Field(default=None, description="its namespace; left out, the gateway's own")
+    port: PortNumber | Label | None = Field(
+        default=None, description="a port of the pods, or the name of one of the Service's; left out, its first"
+    )
+    api_url: Url | None = Field(default=None, description="the API server; left out, that of the cluster we run in")
+    token_file: Text | None = Field(default=None, description="a file with a token for it; with api_url")
+    ca_file: Text | None = Field(default=None, description="a PEM file with its authority; with api_url")
+
+    @model_validator(mode="after")
+    def _together(self) -> KubernetesPlace:
+        if self.api_url is None and (self.token_file is not None or self.ca_file is not None):
+            raise wrong("has token_file or ca_file without api_url: in a cluster the pod's own are used")
+        return self
+
+
+class DnsPlace(Section):
+    """The addresses that a name has: a headless Service, or any round-robin name."""
+
+    host: Host = Field(description="the name to look up")
+    port: PortNumber = Field(description="the servers' port")
+    every_s: Annotated[float, Field(ge=1, le=3600)] = Field(default=10.0, description="seconds between looks")
+
+
+class Discover(Section):
+    """Where servers are found; one of the two."""
+
+    kubernetes: KubernetesPlace | None = Field(default=None, description="{service, namespace, port}")
+    dns: DnsPlace | None = Field(default=None, description="{host, port, every_s}")
+    tls: bool = Field(default=False, description="true asks them by https")
+
+    @model_validator(mode="after")
+    def _one(self) -> Discover:
+        if (self.kubernetes is None) is (self.dns is None):
+            raise wrong("should have either kubernetes or dns")
+        return self
+
+    @property
+    def scheme(self) -> str:
+        """Of the servers' URLs."""
+        return "https" if self.tls else "http"
+
+
+def discovers(written: Any) -> bool:
+    """Whether a section as it is written has its servers found."""
+    return isinstance(written, dict) and written.get("discover") is not None

@@ -1,0 +1,198 @@
+"""Engines whose servers are found: followed in Kubernetes, or looked up by name, and told to whoever keeps members.
+
+Each has a follower of its own, which lives as long as what it follows is written in the configuration: a reload that
+changes something else leaves it, and its replicas, as they are. What is known stays in use while nobody answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import random
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from engines.port import Replica, Spawn
+from engines.settings.discovery import Discover, DnsPlace, KubernetesPlace
+from gateway.control.membership import Difference
+from gateway.kubernetes.api import Api, ApiPlace, in_cluster, own_namespace
+from gateway.kubernetes.slices import ServiceReplicas, Slice
+from gateway.kubernetes.watch import Pause, Watch, pause
+from gateway.settings import Settings
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics.families.replicas import DISCOVERY_AGE
+
+OF_SERVICE: Final = "kubernetes.io/service-name"
+LOOKUP_S: Final = 5.0
+MOST_ADDRESSES: Final = 1024
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+log = structlog.get_logger()
+
+
+class Found(Protocol):
+    """Who keeps the engines and their members."""
+
+    def differs(self, name: str, difference: Difference) -> None:
+        """What is new of an engine's replicas."""
+
+    def forgotten(self, name: str) -> None:
+        """All of them are to be found anew."""
+
+
+@dataclass(slots=True)
+class _Follower:
+    place: Discover
+    over: asyncio.Event
+    heard_s: Callable[[], float]
+
+
+class Discovery:
+    """See the module."""
+
+    def __init__(
+        self,
+        spawn: Spawn,
+        found: Found,
+        metrics: Metrics,
+        *,
+        environ: Mapping[str, str] | None = None,
+        resolve: Resolve | None = None,
+        pause: Pause = pause,
+    ) -> None:
+        """`found` is told."""
+        self._spawn = spawn
+        self._found = found
+        self._environ = os.environ if environ is None else environ
+        self._resolve = resolve or _addresses
+        self._pause = pause
+        self._followers: dict[str, _Follower] = {}
+        self._loop = asyncio.get_running_loop()
+        metrics.watch(DISCOVERY_AGE, self.ages_s)
+
+    def use(self, settings: Settings) -> None:
+        """Follow what these settings say. Does not wait for anything to be found."""
+        wanted = {name: place for name, one in settings.engines.items() if (place := one.found_at) is not None}
+        for name in [name for name, one in self._followers.items() if wanted.get(name) != one.place]:
+            self._followers.pop(name).over.set()
+            self._found.forgotten(name)
+        for name, place in wanted.items():
+            if name not in self._followers:
+                self._follow(name, place)
+
+    def ages_s(self) -> list[tuple[tuple[str], float]]:
+        """How long ago each engine's source last said something, by the engine's name."""
+        now = self._loop.time()
+        return [((name,), now - one.heard_s()) for name, one in self._followers.items()]
+
+    def _follow(self, name: str, place: Discover) -> None:
+        over, began_s = asyncio.Event(), self._loop.time()
+        if place.kubernetes is not None:
+            watch, api = self._watch(name, place, place.kubernetes)
+            self._followers[name] = _Follower(place, over, lambda: max(began_s, watch.heard_s))
+            self._spawn(f"discovery of {name}", functools.partial(_run, watch, api, over))
+        elif place.dns is not None:
+            looks = _Looks(name, place.dns, place.scheme, self._found.differs, self._resolve, self._pause)
+            self._followers[name] = _Follower(place, over, lambda: max(began_s, looks.heard_s))
+            self._spawn(f"discovery of {name}", functools.partial(looks.run, over))
+
+    def _watch(self, name: str, place: Discover, service: KubernetesPlace) -> tuple[Watch[Slice], Api]:
+        if service.api_url is not None:
+            where = ApiPlace(service.api_url, service.token_file or "", service.ca_file or "")
+        else:
+            where = in_cluster(self._environ) or ApiPlace("https://kubernetes.default.svc")
+        api = Api(where)
+        found = ServiceReplicas(service.port, place.scheme)
+        watch = Watch(
+            api,
+            f"/apis/discovery.k8s.io/v1/namespaces/{service.namespace or own_namespace()}/endpointslices",
+            f"{OF_SERVICE}={service.service}",
+            Slice,
+            changed=lambda slice_, now: self._tell(name, found.changed(slice_, now)),
+            gone=lambda slice_: self._tell(name, found.gone(slice_)),
+            named=name,
+            rng=random.Random(),  # noqa: S311 - spreads requests
+            pause=self._pause,
+        )
+        return watch, api
+
+    def _tell(self, name: str, difference: Difference) -> None:
+        if difference:
+            self._found.differs(name, difference)
+
+
+async def _run(watch: Watch[Slice], api: Api, over: asyncio.Event) -> None:
+    try:
+        await watch.run(over)
+    finally:
+        await api.close()
+
+
+class _Looks:
+    """One name, looked up again and again. An empty answer counts once it has come twice: a name server that starts
+    anew must not take a fleet away."""
+
+    def __init__(
+        self,
+        name: str,
+        place: DnsPlace,
+        scheme: str,
+        differs: Callable[[str, Difference], None],
+        resolve: Resolve,
+        pause: Pause,
+    ) -> None:
+        self._name = name
+        self._place = place
+        self._scheme = scheme
+        self._differs = differs
+        self._resolve = resolve
+        self._pause = pause
+        self._known: dict[str, Replica] = {}
+        self._empty = 0
+        self._failing = ""
+        self.heard_s = float("-inf")
+
+    async def run(self, over: asyncio.Event) -> None:
+        while not over.is_set():
+            await self._look()
+            await self._pause(self._place.every_s, over)
+
+    async def _look(self) -> None:
+        place = self._place
+        try:
+            async with asyncio.timeout(LOOKUP_S):
+                addresses = await self._resolve(place.host, place.port)
+        except (OSError, TimeoutError) as error:
+            why = getattr(error, "strerror", None) or type(error).__name__
+            if why != self._failing:
+                self._failing = why
+                log.error("discovery_failed", of=self._name, why=f"{place.host} is not found: {why}")
+            return
+        if self._failing:
+            self._failing = ""
+            log.info("discovery_recovered", of=self._name)
+        self.heard_s = asyncio.get_running_loop().time()
+        self._empty = 0 if addresses else self._empty + 1
+        if self._empty == 1:
+            return
+        now: dict[str, Replica] = {}
+        for address in sorted(addresses)[:MOST_ADDRESSES]:
+            at = f"[{address}]:{place.port}" if ":" in address else f"{address}:{place.port}"
+            now[at] = Replica(at, f"{self._scheme}://{at}")
+        difference = Difference(
+            added=tuple(replica for id, replica in now.items() if id not in self._known),
+            removed=tuple(id for id in self._known if id not in now),
+        )
+        self._known = now
+        if difference:
+            self._differs(self._name, difference)
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return sorted({str(one[4][0]) for one in found})

@@ -1,0 +1,252 @@
+"""Everything of one kind that a selector finds, followed: what is there, what changes, what goes.
+
+    list             what is new or other is told, and what is missing from it is gone: the deletion of something while
+                     nobody watched is an event that never comes
+    watch            from the list's version on, with bookmarks, for a random 5 to 10 minutes
+    it ends          on from the last version: a server closes a watch whenever it likes
+    410, Expired     the version is forgotten there: list again
+    a failure        list again, after a growing pause; what is known stays in use meanwhile
+    and anyway       list again every `RELIST_S`, whatever the watch says
+
+Shape and figures: reference of the API server as it answers (a watch from the future is silent, an error in a watch is
+an event of a 200).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+import structlog
+
+from gateway.kubernetes.api import Api, ApiError, Status
+
+RELIST_S: Final = 300.0
+PAGE: Final = 500
+FIRST_PAUSE_S: Final = 0.2
+MOST_PAUSE_S: Final = 30.0
+HASTY_S: Final = 1.0
+MOST_HASTY: Final = 3
+
+log = structlog.get_logger()
+
+
+class Meta(msgspec.Struct):
+    """What every object has (`meta/v1` ObjectMeta), as far as it matters here."""
+
+    name: str = ""
+    uid: str = ""
+    resource_version: str = msgspec.field(default="", name="resourceVersion")
+
+
+class _ListMeta(msgspec.Struct):
+    resource_version: str = msgspec.field(default="", name="resourceVersion")
+    proceed: str = msgspec.field(default="", name="continue")
+
+
+class _List(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw] = []
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _Thing(msgspec.Struct):
+    metadata: Meta
+
+
+class Expired(Exception):
+    """The server has forgotten the version that we know."""
+
+
+Seen = TypeVar("Seen")
+Pause = Callable[[float, asyncio.Event], Awaitable[None]]
+_list_of = msgspec.json.Decoder(_List).decode
+_event_of = msgspec.json.Decoder(_Event).decode
+_thing_of = msgspec.json.Decoder(_Thing).decode
+_status_of = msgspec.json.Decoder(Status).decode
+
+
+async def pause(seconds: float, over: asyncio.Event) -> None:
+    """Wait so long, or until `over` is set."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await over.wait()
+
+
+class Watch(Generic[Seen]):
+    """See the module. `run` it until its event is set."""
+
+    def __init__(
+        self,
+        api: Api,
+        path: str,
+        selector: str,
+        kind: type[Seen],
+        *,
+        changed: Callable[[str, Seen], None],
+        gone: Callable[[str], None],
+        named: str,
+        rng: random.Random,
+        relist_s: float = RELIST_S,
+        pause: Pause = pause,
+    ) -> None:
+        """`changed` is told the name of an object and what it is now, `gone` the name of one that is no more.
+
+        `named` is what log lines call it.
+        """
+        self._api = api
+        self._path = path
+        self._selector = selector
+        self._decode = msgspec.json.Decoder(kind).decode
+        self._changed = changed
+        self._gone = gone
+        self._named = named
+        self._rng = rng
+        self._relist_s = relist_s
+        self._pause = pause
+        self._known: dict[str, str] = {}
+        """The version of each object, by its name."""
+        self._version = ""
+        self._failing = ""
+        self._hasty = 0
+        """Watches in a row that ended at once and told nothing."""
+        self.heard_s = float("-inf")
+        """When the server last said something of this, as the loop counts."""
+
+    async def run(self, over: asyncio.Event) -> None:
+        """Follow until `over` is set."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        listed_s = float("-inf")
+        while not over.is_set():
+            try:
+                if loop.time() - listed_s >= self._relist_s:
+                    await _unless(over, self._list())
+                    listed_s = loop.time()
+                await _unless(over, self._follow(min(self._rng.uniform(300.0, 600.0), self._relist_s)))
+                failures = 0
+            except Expired:
+                listed_s = float("-inf")
+            except ApiError as error:
+                listed_s, failures = float("-inf"), failures + 1
+                self._said(str(error))
+                most_s = min(MOST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures, 16))
+                await self._pause(most_s * self._rng.uniform(0.5, 1.0), over)
+
+    async def _list(self) -> None:
+        """Take in all that is there, in pages."""
+        found: dict[str, str] = {}
+        proceed = ""
+        while True:
+            query = {"labelSelector": self._selector, "limit": str(PAGE)}
+            if proceed:
+                query["continue"] = proceed
+            try:
+                page = _list_of(await self._api.get(self._path, query))
+            except ApiError as error:
+                if error.status == 410 and proceed:
+                    found, proceed = {}, ""  # the pages of a version that is forgotten by now: from the first again
+                    continue
+                raise
+            except (msgspec.DecodeError, RecursionError):
+                raise ApiError("the API server's list cannot be read") from None
+            for raw in page.items:
+                name, version = self._take(raw)
+                found[name] = version
+                await asyncio.sleep(0)  # streams may share the loop, and a list may be long
+            proceed = page.metadata.proceed
+            if not proceed:
+                break
+        for name in [name for name in self._known if name not in found]:
+            del self._known[name]
+            self._gone(name)
+        self._version = page.metadata.resource_version
+        self._heard()
+
+    def _take(self, raw: msgspec.Raw) -> tuple[str, str]:
+        try:
+            meta = _thing_of(raw).metadata
+            if self._known.get(meta.name) != meta.resource_version:
+                self._changed(meta.name, self._decode(raw))
+        except (msgspec.DecodeError, RecursionError):
+            raise ApiError("an object of the API server's cannot be read") from None
+        self._known[meta.name] = meta.resource_version
+        return meta.name, meta.resource_version
+
+    async def _follow(self, for_s: float) -> None:
+        """Take in what changes from the known version on, until the server ends it. Raises Expired."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        query = {
+            "labelSelector": self._selector,
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self._version,
+            "timeoutSeconds": str(max(1, int(for_s))),
+        }
+        try:
+            self._hasty += 1
+            async for line in self._api.lines(self._path, query):
+                self._well()
+                if line:
+                    self._event(line)
+                    self._hasty = 0
+            if loop.time() - began_s >= HASTY_S:
+                self._hasty = 0
+            elif self._hasty >= MOST_HASTY:
+                raise ApiError("the API server ends each watch at once")
+        except ApiError as error:
+            if error.status == 410:
+                raise Expired from None
+            raise
+
+    def _event(self, line: bytes) -> None:
+        try:
+            event = _event_of(line)
+            if event.type == "ERROR":
+                status = _status_of(event.object)
+                if status.code == 410 or status.reason in ("Expired", "Gone"):
+                    raise Expired
+                raise ApiError(f"the watch ended: {status.message[:500] or status.reason}", status.code, status.reason)
+            meta = _thing_of(event.object).metadata
+        except (msgspec.DecodeError, RecursionError):
+            raise ApiError("an event of the API server's cannot be read") from None
+        if event.type in ("ADDED", "MODIFIED"):
+            self._take(event.object)
+        elif event.type == "DELETED" and self._known.pop(meta.name, None) is not None:
+            self._gone(meta.name)
+        self._version = meta.resource_version or self._version
+        self._heard()
+
+    def _heard(self) -> None:
+        self.heard_s = asyncio.get_running_loop().time()
+
+    def _said(self, why: str) -> None:
+        if why != self._failing:
+            self._failing = why
+            log.error("discovery_failed", of=self._named, why=why)
+
+    def _well(self) -> None:
+        if self._failing:
+            self._failing = ""
+            log.info("discovery_recovered", of=self._named)
+
+
+async def _unless(over: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do it, or give it up once `over` is set."""
+    doing, ending = asyncio.ensure_future(work), asyncio.ensure_future(over.wait())
+    try:
+        await asyncio.wait((doing, ending), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ending.cancel()
+        doing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await doing

@@ -1,0 +1,92 @@
+"""The records of one hour, gathered by model, arm and route as drift sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+from xxhash import xxh64_intdigest
+
+from gateway.store.reading import id_bound
+from gateway.store.rows import HOUR_MS
+from gateway.store.schema import requests
+from gateway.telemetry.metrics import OTHER
+from routing.drift.identity import FIELDS
+from routing.drift.signals import counts_of
+from routing.drift.window import Window
+
+_COLUMNS: Final = (
+    "id",
+    "status",
+    "model",
+    "arm",
+    "operation",
+    "error",
+    "finish_reason",
+    "engine",
+    "input_tokens",
+    "output_tokens",
+    "ttft_us",
+    "tpot_us",
+    "cost_nanousd",
+    "unit",
+    *FIELDS,
+)
+AT_ONCE: Final = 1_000
+MOST_IDENTITIES: Final = 200
+"""Of one hour: a provider that names each answer's build differently tells nothing."""
+
+Key = tuple[str, str, str]
+"""Model, arm and route."""
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Of one key, in one hour."""
+
+    window: Window = field(default_factory=Window)
+    identities: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    users_known: bool = False
+
+
+def gather(connection: Connection, hour: int, texts: Mapping[int, str]) -> dict[Key, Gathered]:
+    """All requests that came in this Unix hour. `texts` are those of `strings`, by number."""
+    found: dict[Key, Gathered] = {}
+    within = (requests.c.id >= id_bound(hour * HOUR_MS)) & (requests.c.id < id_bound((hour + 1) * HOUR_MS))
+    query = select(*[requests.c[name] for name in _COLUMNS]).where(within).order_by(requests.c.id)
+    with connection.execution_options(yield_per=AT_ONCE).execute(query) as rows:
+        for row in rows:
+            _add(found, row, texts)
+    return found
+
+
+def _add(found: dict[Key, Gathered], row: Any, texts: Mapping[int, str]) -> None:
+    record_id, status, model, arm, operation, error, finish_reason, engine, *amounts_of, unit = row[:14]
+    prompt, output, ttft, tpot, cost = amounts_of
+    who = row[14:]
+    name = texts.get(model, "")
+    if name in ("", OTHER):
+        return
+    key = name, texts.get(arm, ""), texts.get(operation, "")
+    gathered = found.get(key)
+    if gathered is None:
+        gathered = found[key] = Gathered()
+    amounts = [
+        None if prompt is None else float(prompt),
+        None if output is None else float(output),
+        None if ttft is None else ttft / 1e3,
+        None if tpot is None else tpot / 1e3,
+        None if cost is None else cost / 1e9,
+    ]
+    counts = counts_of(status, texts.get(error, ""), texts.get(finish_reason, ""))
+    user = int.from_bytes(unit, "big") if unit else None
+    gathered.users_known |= user is not None
+    gathered.window.add(xxh64_intdigest(record_id), user, amounts, counts)
+    if engine and "answers" in counts:
+        identities = gathered.identities
+        for field_name, value in zip(FIELDS, who, strict=True):
+            one = texts.get(engine, ""), field_name, texts.get(value, "")
+            if one in identities or len(identities) < MOST_IDENTITIES:
+                identities[one] = identities.get(one, 0) + 1

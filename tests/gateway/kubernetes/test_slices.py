@@ -1,0 +1,119 @@
+"""What makes an endpoint a replica, and what is told of it: by difference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engines.port import Replica
+from gateway.control.membership import Difference
+from gateway.kubernetes.slices import ServiceReplicas, Slice
+from tests.gateway.kubernetes.api_server import endpoint
+
+
+def slice_of(*endpoints: Any, port: int | None = 8000, kind: str = "IPv4") -> Slice:
+    made = {"addressType": kind, "endpoints": list(endpoints), "ports": [{"name": "http", "port": port}]}
+    return msgspec.json.decode(msgspec.json.encode(made), type=Slice)
+
+
+A = Replica("a", "http://10.0.0.1:8000")
+
+
+def test_a_pod_comes_drains_and_goes() -> None:
+    found = ServiceReplicas(None)
+    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1", ready=False))) == Difference()
+    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1"))) == Difference(added=(A,))
+    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1"))) == Difference()
+    leaving = endpoint("a", "10.0.0.1", ready=False, terminating=True)
+    assert found.changed("s", slice_of(leaving)) == Difference(draining=("a",))
+    assert found.changed("s", slice_of()) == Difference(removed=("a",))
+    assert len(found) == 0
+
+
+def test_one_that_is_not_ready_for_a_while_keeps_what_it_has() -> None:
+    found = ServiceReplicas(None)
+    found.changed("s", slice_of(endpoint("a", "10.0.0.1")))
+    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1", ready=False))) == Difference(draining=("a",))
+    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1"))) == Difference(resumed=("a",))
+
+
+def test_what_is_not_said_of_readiness_means_ready() -> None:
+    found = ServiceReplicas(None)
+    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1", ready=None))).added == (A,)
+
+
+def test_a_pod_that_is_moved_to_another_slice_never_leaves() -> None:
+    found = ServiceReplicas(None)
+    found.changed("s", slice_of(endpoint("a", "10.0.0.1")))
+    assert found.changed("t", slice_of(endpoint("a", "10.0.0.1"))) == Difference()
+    assert found.gone("s") == Difference()
+    assert found.gone("t") == Difference(removed=("a",))
+    assert found.gone("t") == Difference()
+
+
+def test_a_pod_of_the_same_name_at_another_address_is_told_as_at_a_new_place() -> None:
+    found = ServiceReplicas(None)
+    found.changed("s", slice_of(endpoint("a", "10.0.0.1")))
+    now = found.changed("s", slice_of(endpoint("a", "10.0.0.2", uid="another")))
+    assert now == Difference(added=(Replica("a", "http://10.0.0.2:8000"),))
+
+
+@pytest.mark.parametrize(
+    ("port", "url"), [(None, "http://10.0.0.1:8000"), ("http", "http://10.0.0.1:8000"), (9000, "http://10.0.0.1:9000")]
+)
+def test_the_port_is_a_number_a_name_or_the_first(port: int | str | None, url: str) -> None:
+    assert [one.url for one in ServiceReplicas(port).changed("s", slice_of(endpoint("a", "10.0.0.1"))).added] == [url]
+
+
+def test_a_port_that_is_not_there_is_no_replica() -> None:
+    assert ServiceReplicas("grpc").changed("s", slice_of(endpoint("a", "10.0.0.1"))) == Difference()
+    assert ServiceReplicas(None).changed("s", slice_of(endpoint("a", "10.0.0.1"), port=None)) == Difference()
+    assert ServiceReplicas(None).changed("s", slice_of(endpoint("a", "x.example"), kind="FQDN")) == Difference()
+    assert ServiceReplicas(None).changed("s", Slice()) == Difference()
+
+
+def test_addresses_of_ipv6_zones_and_endpoints_without_a_pod() -> None:
+    one = endpoint("a", "fd00::1", zone="eu-1a")
+    other = {"addresses": ["10.0.0.7"], "conditions": {}}
+    added = ServiceReplicas(None, "https").changed("s", slice_of(one, other)).added
+    assert added == (
+        Replica("a", "https://[fd00::1]:8000", "eu-1a"),
+        Replica("10.0.0.7:8000", "https://10.0.0.7:8000"),
+    )
+
+
+STATES = st.sampled_from(["ready", "not ready", "terminating"])
+SLICES = st.dictionaries(st.sampled_from("abc"), STATES, max_size=3)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("st"), st.none() | SLICES), max_size=12))
+def test_differences_add_up_to_what_the_slices_say(history: list[tuple[str, dict[str, str] | None]]) -> None:
+    """Whatever came before: nobody serves of whom no slice says that it is ready, or one that it terminates; nobody is
+    there whom no slice names; and each difference is one."""
+    found, listed, draining = ServiceReplicas(None), set[str](), set[str]()
+    now: dict[str, dict[str, str]] = {}
+    for name, states in history:
+        if states is None:
+            difference = found.gone(name)
+            now.pop(name, None)
+        else:
+            now[name] = states
+            made = [
+                endpoint(id, f"10.0.0.{ord(id)}", ready=state == "ready", terminating=state == "terminating")
+                for id, state in states.items()
+            ]
+            difference = found.changed(name, slice_of(*made))
+        listed |= {replica.id for replica in difference.added}
+        listed -= set(difference.removed)
+        draining = (draining - set(difference.removed) - set(difference.resumed)) | set(difference.draining)
+        said = {id: [one[id] for one in now.values() if id in one] for one in now.values() for id in one}
+        serving = {id for id, states in said.items() if "ready" in states and "terminating" not in states}
+        assert listed - draining == serving
+        assert listed <= said.keys()
+        assert draining <= listed
+        assert len(found) == len(listed)

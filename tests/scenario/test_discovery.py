@@ -1,0 +1,158 @@
+"""Replicas that come and go without a reload: found in Kubernetes, and by a name."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.control.discovery import Discovery
+from gateway.control.membership import Difference
+from gateway.supervisor import Supervisor
+from gateway.telemetry.metrics import Metrics
+from tests.gateway.kubernetes.api_server import ApiServer, endpoint, running_api_server
+from tests.scenario.gateway import Gateway, one_model, running_gateway
+from tests.scenario.upstream import Answer, Upstream, chunk, running_upstream, stream
+
+pytestmark = pytest.mark.anyio
+
+
+def found_by(server: ApiServer) -> dict[str, Any]:
+    place = {"service": "eng", "namespace": "default", "api_url": server.url}
+    return {"kind": "vllm", "discover": {"kubernetes": place}}
+
+
+def put(server: ApiServer, name: str, upstream: Upstream, **state: Any) -> None:
+    """A slice with one pod, at an upstream's port."""
+    server.put(f"slice-{name}", [endpoint(name, "127.0.0.1", **state)], port=int(upstream.url.rpartition(":")[2]))
+
+
+async def known(gateway: Gateway, *replicas: str) -> None:
+    await gateway.until(lambda: {state.key[1] for state in gateway.worker.fleet.table} == set(replicas))
+
+
+async def test_pods_come_and_go_and_a_stream_outlives_the_end_of_its_pod() -> None:
+    gate = asyncio.Event()
+    async with running_api_server() as server, running_upstream() as first, running_upstream() as second:
+        put(server, "pod-a", first)
+        async with running_gateway(one_model(found_by(server))) as gateway:
+            await known(gateway, "pod-a")
+            assert (await gateway.chat()).headers["x-penstock-replica"] == "pod-a"
+
+            first.then(
+                Answer([chunk("one"), gate, chunk("two", "stop"), b"data: [DONE]\n\n"], headers=stream().headers)
+            )
+            streaming = asyncio.ensure_future(gateway.chat(stream=True))
+            await first.request(1)
+            put(server, "pod-b", second)
+            await known(gateway, "pod-a", "pod-b")
+            put(server, "pod-a", first, ready=False, terminating=True)
+            await gateway.until(
+                lambda: [s.draining for s in gateway.worker.fleet.table if s.key[1] == "pod-a"] == [True]
+            )
+            asked = len(first.received)
+            for _ in range(10):
+                assert (await gateway.chat()).headers["x-penstock-replica"] == "pod-b"
+            server.delete("slice-pod-a")
+            gate.set()
+            answer = await streaming
+            assert b"one" in answer.content
+            assert b"two" in answer.content
+            assert len(first.received) == asked
+            gateway.worker.fleet.sweep()
+            await known(gateway, "pod-b")
+
+            ages = (await gateway.metrics()).labelled("penstock_discovery_age_seconds", "engine")
+            assert 0.0 <= ages["a",] < 10.0
+
+
+async def test_without_an_answer_what_is_known_stays_in_use() -> None:
+    async with running_api_server() as server, running_upstream() as upstream:
+        put(server, "pod-a", upstream)
+        async with running_gateway(one_model(found_by(server))) as gateway:
+            await known(gateway, "pod-a")
+            server.failing = Answer([], 503, (), None, 0)
+            server.end_watches()
+            await server.until_asked(4)
+            assert (await gateway.chat()).status_code == 200
+
+
+async def test_a_model_without_a_replica_yet_says_so_and_then_answers() -> None:
+    async with running_api_server() as server, running_upstream() as upstream:
+        async with running_gateway(one_model(found_by(server))) as gateway:
+            await server.until_watched()
+            refused = await gateway.chat()
+            assert refused.status_code == 503
+            put(server, "pod-a", upstream)
+            await known(gateway, "pod-a")
+            assert (await gateway.chat()).status_code == 200
+
+
+class Names:
+    """What a name server says, answer by answer."""
+
+    def __init__(self, *answers: list[str] | OSError) -> None:
+        self.answers = list(answers)
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+
+async def test_the_addresses_of_a_name_are_followed_and_one_empty_answer_takes_nobody_away() -> None:
+    told = Told()
+    supervisor = Supervisor()
+    turns = asyncio.Semaphore(0)
+
+    async def pause(seconds: float, over: asyncio.Event) -> None:
+        assert seconds == 10.0
+        await turns.acquire()
+
+    names = Names(["10.0.0.1", "fd00::1"], ["10.0.0.1"], [], ["10.0.0.1"], OSError(1, "away"), [], [])
+    settings: Any = Written({"e": Engine({"dns": {"host": "engines.example", "port": 8000}})})
+    discovery = Discovery(supervisor.spawn, told, Metrics(()), resolve=names, pause=pause)
+    discovery.use(settings)
+    for _ in range(7):
+        await asyncio.sleep(0)
+        turns.release()
+        for _ in range(20):
+            await asyncio.sleep(0)
+    shown = [([one.url for one in each.added], list(each.removed)) for each in told.said]
+    assert shown == [
+        (["http://10.0.0.1:8000", "http://[fd00::1]:8000"], []),
+        ([], ["[fd00::1]:8000"]),
+        ([], ["10.0.0.1:8000"]),
+    ]
+    await supervisor.close()
+
+
+class Told:
+    """Keeps what discovery tells."""
+
+    def __init__(self) -> None:
+        self.said: list[Difference] = []
+
+    def differs(self, name: str, difference: Difference) -> None:
+        self.said.append(difference)
+
+    def forgotten(self, name: str) -> None:
+        raise AssertionError("nothing of the place has changed")
+
+
+class Engine:
+    """What discovery reads of an engine's section."""
+
+    def __init__(self, written: dict[str, Any]) -> None:
+        from engines.settings.discovery import Discover
+
+        self.found_at = Discover.model_validate(written)
+
+
+class Written:
+    """What discovery reads of settings."""
+
+    def __init__(self, engines: dict[str, Engine]) -> None:
+        self.engines = engines
