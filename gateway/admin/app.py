@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from gateway.admin.drift import Drifts, drift_routes
 from gateway.admin.experiments import HasReleases, experiment_routes
+from gateway.admin.feedback import TakesFeedback, feedback_route
 from gateway.admin.records import Keeps, record_routes
 from gateway.admin.replicas import Replicas, replica_routes
 from gateway.admin.routing import Explains, routing_routes
@@ -29,7 +30,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger()
 
 
-class Administered(Replicas, Explains, Keeps, Drifts, HasReleases, Protocol):
+class Administered(Replicas, Explains, Keeps, Drifts, HasReleases, TakesFeedback, Protocol):
     """What the admin API is about: `gateway.control.plane.Plane`."""
 
     @property
@@ -50,8 +51,12 @@ def admin_app(gateway: Administered) -> Starlette:
         *drift_routes(gateway),
         *experiment_routes(gateway),
     ]
+    method, path, give = feedback_route(gateway)  # it comes the same way, but is for every key
     app = Starlette(
-        routes=[Route(path, _guarded(gateway, handler), methods=[method]) for method, path, handler in routes],
+        routes=[
+            Route(path, give, methods=[method]),
+            *(Route(path, _guarded(gateway, handler), methods=[method]) for method, path, handler in routes),
+        ],
         exception_handlers=dict(HANDLERS),
     )
     app.router.redirect_slashes = False

@@ -1,6 +1,7 @@
 """The control app: GET endpoints for clients, orchestrators and Prometheus. Thin handlers over the worker's state.
 
-`/admin` is passed through to the control plane (`gateway.admin`), so that one port serves it whichever worker is asked.
+`/admin` and `/v1/feedback` are passed through to the control plane (`gateway.admin`), so that one port serves them
+whichever worker is asked.
 """
 
 from __future__ import annotations
@@ -134,6 +135,7 @@ def control_app(gateway: Serving) -> Starlette:
             Route("/ready", ready, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
             Route("/admin/{path:path}", admin, methods=ADMIN_METHODS),
+            Route("/v1/feedback", admin, methods=["POST"]),
         ],
         exception_handlers=dict(HANDLERS),
     )

@@ -150,7 +150,8 @@ def _percent(share: float) -> str:
 
 def _side(one: Any, evidence: Any) -> dict[str, Any]:
     def furthest(tests: tuple[str, ...], pick: Any) -> str:
-        of = [each["part"] for each in evidence if each["metric"].split()[0] == one["metric"] and each["test"] in tests]
+        own = [each for each in evidence if each["metric"].split()[0] == one["metric"]]
+        of = [each["part"] for each in own if each["test"] in tests and (each["events"] or one["kind"] == "rate")]
         return f"{pick(of):.2f}" if of else ""
 
     shown = dict(one)
@@ -167,5 +168,6 @@ def _side(one: Any, evidence: Any) -> dict[str, Any]:
         shown["bounds"] = f"{one['low'] * unit:+.3g} to {one['high'] * unit:+.3g}"
     return shown | {
         "rollback": furthest(("rollback",), max),
-        "promote": furthest(("promote", "ceiling") if one["kind"] == "rate" else ("promote",), max),
+        # Of a rate one way is enough; of an amount every threshold is needed.
+        "promote": furthest(("promote", "ceiling"), max) if one["kind"] == "rate" else furthest(("promote",), min),
     }

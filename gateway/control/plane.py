@@ -23,6 +23,7 @@ from gateway.control.discovery import Discovery
 from gateway.control.drift import watch_drift
 from gateway.control.engines import Engines
 from gateway.control.experiments import Experiments
+from gateway.control.feedback import Feedback
 from gateway.control.findings import Finding, findings
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.kv_events import KvEvents
@@ -147,8 +148,9 @@ class Plane:
         self._targets = TargetCheck(self._engines.probed)
         self.experiments = Experiments(self._metrics, self.links.tell_all)
         self._discovery = Discovery(supervisor.spawn, self._engines, self._metrics)
-        sync = store.sync_releases if store is not None else None
+        sync, give = (store.sync_releases, store.give) if store is not None else (None, None)
         self.releases = JoinedReleases(self.experiments, self._metrics, supervisor.spawn, sync)
+        self.give = Feedback(give, lambda: self.experiments.plans, self.releases.observed).give
         self._tokens = Tokens(supervisor.spawn, self.links.tell_all, self._metrics)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
@@ -311,9 +313,8 @@ class Plane:
     async def explain(self, question: AskRouting) -> dict[str, Explained]:
         """What each worker says of why requests of a model go where they go, by the worker's name."""
         answers = await self.links.ask_all(question, Explained, timeout_s=EXPLAIN_S, bulk=True)
-        late = "the worker did not answer in time"
         return {
-            worker: answer if isinstance(answer, Explained) else Explained(problem=late)
+            worker: answer if isinstance(answer, Explained) else Explained(problem="the worker did not answer in time")
             for worker, answer in answers.items()
         }
 
@@ -396,5 +397,4 @@ class Plane:
         await self._launches.apply(settings)
 
     def _replica_states(self) -> list[tuple[tuple[str, str], float]]:
-        states = {**self._roster.states(), **self._launches.states()}
-        return [(key, float(count)) for key, count in states.items()]
+        return [(key, float(count)) for key, count in {**self._roster.states(), **self._launches.states()}.items()]

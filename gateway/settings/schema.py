@@ -13,6 +13,7 @@ from engines.settings.fields import Name, Section, Text
 from gateway.settings.errors import Path
 from gateway.settings.sections.auth import Auth
 from gateway.settings.sections.breaker import Breaker
+from gateway.settings.sections.feedback import FeedbackSection
 from gateway.settings.sections.health import Health
 from gateway.settings.sections.limits import Limits
 from gateway.settings.sections.models import Model
@@ -37,6 +38,7 @@ class Settings(Section):
     prices: dict[Text, Price] = Field(
         default_factory=dict, description="{model: {input_usd_per_mtok: 1, output_usd_per_mtok: 2}}"
     )
+    feedback: FeedbackSection = Field(default=FeedbackSection(), description="{metrics: {thumbs_up: {type: boolean}}}")
     telemetry: Telemetry = Field(default=Telemetry(), description="{access_log: stdout}")
     store: Store = Field(default=Store(), description="{url: postgresql://USER:PASSWORD@HOST/DATABASE}")
     data_dir: Text = Field(

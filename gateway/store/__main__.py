@@ -30,6 +30,8 @@ from gateway.store.contents.table import ContentTable
 from gateway.store.database import Database, DatabaseAway, DatabaseRefused
 from gateway.store.drift.keeper import DriftKeeper
 from gateway.store.drift.table import DriftTable
+from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
+from gateway.store.feedback.table import give
 from gateway.store.gpu_hours import note
 from gateway.store.messages import (
     AskRead,
@@ -159,6 +161,8 @@ class Client:
             return self._sync_releases(message)
         if isinstance(message, FreezeDrift):
             return self._freeze(message)
+        if isinstance(message, GiveFeedback):
+            return self._give(message)
         raise TypeError(f"{type(message).__name__} asks nothing")
 
     def link_lost(self) -> None:
@@ -217,6 +221,16 @@ class Client:
                 return await asyncio.to_thread(self._releases.sync, message)
         except (DatabaseAway, DatabaseRefused) as error:
             return ReleasesSynced(str(error))
+
+    async def _give(self, message: GiveFeedback) -> FeedbackGiven:
+        state = await self._state()
+        if state.refused or state.away:
+            return FeedbackGiven("away", state.refused or state.away)
+        try:
+            with self._writer.courtesy.suspended():
+                return await asyncio.to_thread(give, self._url, message)
+        except (DatabaseAway, DatabaseRefused) as error:
+            return FeedbackGiven("away", str(error))
 
     async def _freeze(self, message: FreezeDrift) -> Read:
         done: asyncio.Future[str] = self._loop.create_future()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.releases.messages import ReleasesSynced, SyncReleases
 
 
@@ -146,5 +147,5 @@ class FreezeDrift(msgspec.Struct, tag="freeze_drift"):
     key_id: str
 
 
-ToWriter = Batch | Contents | GpuHours | AskState | AskSpent | AskRead | SyncReleases | FreezeDrift
-FromWriter = Stored | State | Spent | Read | ReleasesSynced
+ToWriter = Batch | Contents | GpuHours | AskState | AskSpent | AskRead | SyncReleases | FreezeDrift | GiveFeedback
+FromWriter = Stored | State | Spent | Read | ReleasesSynced | FeedbackGiven

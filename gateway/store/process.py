@@ -21,6 +21,7 @@ import msgspec
 import structlog
 
 from gateway.store.contents.keeper import REASONS, STORED
+from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.messages import (
     AskRead,
     AskSpent,
@@ -151,6 +152,15 @@ class StoreProcess:
             return await self._link.ask(question, Read, timeout_s=READ_S, bulk=True)
         except (LinkError, TimeoutError) as error:
             return Read(away=str(error))
+
+    async def give(self, given: GiveFeedback) -> FeedbackGiven:
+        """Keep feedback."""
+        if self._link is None:
+            return FeedbackGiven("away", "its writer is being started")
+        try:
+            return await self._link.ask(given, FeedbackGiven, timeout_s=READ_S, bulk=True)
+        except (LinkError, TimeoutError) as error:
+            return FeedbackGiven("away", str(error) or "its writer does not answer")
 
     async def sync_releases(self, question: SyncReleases) -> ReleasesSynced:
         """Store what changed of releases, and tell how they are; one that is `away` has stored nothing."""

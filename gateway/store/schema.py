@@ -11,9 +11,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
-VERSION: Final = 6
+VERSION: Final = 7
 """Of this schema: the number of its newest migration."""
 
 metadata = MetaData()
@@ -213,6 +225,23 @@ drift_references = Table(
     sqlite_with_rowid=False,
 )
 """From which hour on a model is compared with the week before it, by whose key."""
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", LargeBinary(16), nullable=False, index=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("metric", String, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("key_id", String, nullable=False),
+    Column("comment", Text),
+    Column("demonstration", Text),
+    Column("idempotency_key", String),
+    UniqueConstraint("tenant", "idempotency_key"),
+)
+"""What applications told of answers afterwards; `id` is the record's."""
 
 runs = Table(
     "runs",

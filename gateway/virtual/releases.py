@@ -41,25 +41,33 @@ class Bets:
         """The logarithm of the e-value after each of these events, which it takes in."""
         if not len(canary):
             return np.zeros(0)
-        null = canary_share(share, self.null)[:, None]
-        other = canary_share(share[:, None], self._ratios[None, :])
-        steps = np.where(canary[:, None], np.log(other / null), np.log((1.0 - other) / (1.0 - null)))
-        logs = self.logs + np.cumsum(steps, axis=0)
-        self.logs = logs[-1]
+        logs = self._take(canary, share)
         most = logs.max(axis=1)
         found: Floats = most + np.log(np.exp(logs - most[:, None]).mean(axis=1))
         return found
+
+    def crosses(self, canary: Flags, share: Floats, level: float) -> int:
+        """After which of these events, which it takes in, the evidence is enough for the first time; NEVER."""
+        if not len(canary):
+            return NEVER
+        logs = self._take(canary, share)
+        near = np.flatnonzero(logs.max(axis=1) >= -np.log(level))  # the mean is never above the largest
+        enough = near[np.exp(np.minimum(logs[near], 700.0)).mean(axis=1) >= 1.0 / level]
+        return int(enough[0]) if len(enough) else NEVER
+
+    def _take(self, canary: Flags, share: Floats) -> Floats:
+        share = share[:, None]
+        null, other = canary_share(share, self.null), canary_share(share, self._ratios[None, :])
+        whose = canary[:, None]
+        steps = np.log(np.where(whose, other, 1.0 - other) / np.where(whose, null, 1.0 - null))
+        logs: Floats = self.logs + np.cumsum(steps, axis=0)
+        self.logs = logs[-1]
+        return logs
 
     @property
     def log_value(self) -> float:
         most = float(self.logs.max())
         return most + float(np.log(np.exp(self.logs - most).mean()))
-
-
-def first(path: Floats, level: float) -> int:
-    """Where the evidence is enough for the first time; NEVER."""
-    enough = path >= -np.log(level)
-    return int(enough.argmax()) if enough.any() else NEVER
 
 
 class World(NamedTuple):
@@ -83,9 +91,11 @@ class World(NamedTuple):
 
     def events(self, rng: np.random.Generator, requests: int) -> tuple[NDArray[np.int64], Flags]:
         """At which request each is, from 1 on, and whose it is."""
-        count = int(rng.binomial(requests, self.event_rate))
-        at = np.sort(rng.choice(requests, count, replace=False)) + 1 if count else np.zeros(0, np.int64)
-        return at, rng.random(count) < self.event_share
+        usual = requests * self.event_rate
+        gaps = rng.geometric(self.event_rate, int(usual + 8.0 * usual**0.5) + 20)
+        at = np.cumsum(gaps)
+        at = at[at <= requests]
+        return at, rng.random(len(at)) < self.event_share
 
     def observed(self, rng: np.random.Generator, at: NDArray[np.int64], canary: Flags, configured: float) -> Floats:
         """The share of the units before each event, as the gate weighs it."""
@@ -102,14 +112,14 @@ def rolled_back(
     """At which request it is rolled back; NEVER. `configured`: weigh with the observed share beside this one."""
     at, canary = world.events(rng, requests)
     share = np.full(len(at), world.share) if configured is None else world.observed(rng, at, canary, configured)
-    where = first(Bets(rho, WORSE).path(canary, share), level)
+    where = Bets(rho, WORSE).crosses(canary, share, level)
     return NEVER if where == NEVER else int(at[where])
 
 
 def promoted(rng: np.random.Generator, world: World, requests: int, *, level: float, margin: float) -> int:
     """At which request the canary is sure to be better than the margin; NEVER."""
     at, canary = world.events(rng, requests)
-    where = first(Bets(margin, BETTER).path(canary, np.full(len(at), world.share)), level)
+    where = Bets(margin, BETTER).crosses(canary, np.full(len(at), world.share), level)
     return NEVER if where == NEVER else int(at[where])
 
 
@@ -140,8 +150,8 @@ class Ramp:
                 count = int(rng.poisson(world.event_rate * self.requests_per_s * self.bake_s))
                 at = np.sort(rng.random(count)) * self.bake_s
                 canary, shares = rng.random(count) < world.event_share, np.full(count, share)
-                bad = first(worse.path(canary, shares), self.alpha)
-                better.path(canary, shares)
+                bad = worse.crosses(canary, shares, self.alpha)
+                better.crosses(canary, shares, self.alpha)
                 if bad != NEVER:
                     return "rollback", now_s + float(at[bad])
                 now_s += self.bake_s
@@ -180,7 +190,7 @@ def sticky_ramp(
             others = np.maximum(0, units - 1)
             before = np.minimum(others, np.maximum(0, canaries - canary[asked]))
             weighed = (share * PRIOR_UNITS + before) / (PRIOR_UNITS + others)
-        if first(bets.path(canary[asked[counted]], weighed[counted]), level) != NEVER:
+        if bets.crosses(canary[asked[counted]], weighed[counted], level) != NEVER:
             return True
     return False
 

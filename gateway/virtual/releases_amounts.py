@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from gateway.virtual.releases import FINE, NEVER, Bets, Flags, Floats, first
+from gateway.virtual.releases import FINE, NEVER, Bets, Flags, Floats
 
 QUANTILES: Final = (0.5, 0.75, 0.9)
 PER_UNIT: Final = 5
@@ -42,8 +42,7 @@ def judged(known: Floats, amounts: Floats, canary: Flags, share: float, *, level
     ends = []
     for threshold in np.quantile(known, QUANTILES):
         above = np.flatnonzero(amounts > threshold)
-        path = Bets(rho, FINE).path(canary[above], np.full(len(above), share))
-        where = first(path, level / len(QUANTILES))
+        where = Bets(rho, FINE).crosses(canary[above], np.full(len(above), share), level / len(QUANTILES))
         if where != NEVER:
             ends.append(int(above[where]))
     return int(canary[: min(ends) + 1].sum()) if ends else NEVER

@@ -15,7 +15,6 @@ from gateway.virtual.releases import (
     Floats,
     Ramp,
     World,
-    first,
     promoted,
     rolled_back,
     sticky_ramp,
@@ -25,6 +24,7 @@ from routing.gate.ceiling import clean_requests_needed
 from routing.gate.sequence import Difference, Sample, difference, relative_difference
 from routing.gate.units import MISMATCH_ALPHA, MISMATCH_RATIOS
 
+CHUNK = 5_000
 ALPHA = 0.05
 """Of the single guardrail in these tables; a release's guardrails have .01 each."""
 
@@ -123,7 +123,7 @@ def dead(rng: np.random.Generator, runs: int) -> Table:
             bad = np.flatnonzero(canary | (rng.random(400) < base))
             before: Floats = (np.cumsum(canary) - canary)[bad].astype(np.float64)
             share: Floats = (0.05 * PRIOR_UNITS + before) / (PRIOR_UNITS + bad.astype(np.float64))
-            where = first(Bets(1.1, WORSE).path(canary[bad], share), ALPHA)
+            where = Bets(1.1, WORSE).crosses(canary[bad], share, ALPHA)
             ends.append(NEVER if where == NEVER else int(canary[: bad[where] + 1].sum()))
         by_third = sum(end != NEVER and end <= 3 for end in ends) / runs
         middle = sorted(ends)[runs // 2]
@@ -145,7 +145,7 @@ def power(rng: np.random.Generator, runs: int) -> Table:
         world = World(share, base, ratio)
         for rho, bar in ((1.0, strict), (1.1, tolerant)):
             if bar is not None:
-                most = int(20 * bar / share)
+                most = int(10 * bar / share)
                 ends = [rolled_back(rng, world, most, level=ALPHA, rho=rho, configured=share) for _ in range(some)]
                 title = f"{base:.1%} -> {base * ratio:.0%} at {1 - share:.0%} / {share:.0%}, rho {rho:g}"
                 found.append(median(title, ends, bar, scale=share, exact=tolerant is not None))
@@ -173,8 +173,7 @@ def promotions(rng: np.random.Generator, runs: int) -> Table:
     ):
         for margin, bar in zip((1.25, 1.5, 2.0), bars, strict=True):
             ends = [
-                promoted(rng, World(share, base), int(12 * bar / share), level=ALPHA, margin=margin)
-                for _ in range(some)
+                promoted(rng, World(share, base), int(5 * bar / share), level=ALPHA, margin=margin) for _ in range(some)
             ]
             title = f"base {base:.0%} at {1 - share:.0%} / {share:.0%}, margin {margin:g}"
             found.append(median(title, ends, bar, scale=share))
@@ -194,7 +193,7 @@ def latency(rng: np.random.Generator, runs: int) -> Table:
         (False, 0.05, 1.5, 126),
         (False, 0.05, 1.2, 571),
     ):
-        units = int(12 * bar / share)
+        units = int(5 * bar / share)
         ends = [slow_found(rng, share, effect, units, level=ALPHA, per_user=per_user) for _ in range(some)]
         who = "users" if per_user else "requests"
         found.append(median(f"{who}, {effect:g} times as slow at {1 - share:.0%} / {share:.0%}", ends, bar))
@@ -229,8 +228,13 @@ def mismatches(rng: np.random.Generator, runs: int) -> Table:
 
 
 def _mismatch(rng: np.random.Generator, configured: float, true: float, requests: int) -> int:
-    canary = rng.random(requests) < true
-    return first(Bets(1.0, MISMATCH_RATIOS).path(canary, np.full(requests, configured)), MISMATCH_ALPHA)
+    bets = Bets(1.0, MISMATCH_RATIOS)
+    for begin in range(0, requests, CHUNK):
+        canary = rng.random(CHUNK) < true
+        where = bets.crosses(canary, np.full(CHUNK, configured), MISMATCH_ALPHA)
+        if where != NEVER:
+            return begin + where + 1
+    return NEVER
 
 
 def ramps(rng: np.random.Generator, runs: int) -> Table:

@@ -130,7 +130,7 @@ def test_an_sdk_tries_again_where_that_may_help_unless_we_have_tried_again_alrea
 ) -> None:
     client, _ = openai_sdk
     response = response_of(kind, Operation.CHAT)
-    assert client._should_retry(response) is (TABLE[kind].status in (408, 429, *range(500, 600)))
+    assert client._should_retry(response) is (TABLE[kind].status in (408, 409, 429, *range(500, 600)))
     if TABLE[kind].retried_here:
         name, _, value = TRIED_ENOUGH.decode().strip().partition(": ")
         response.headers[name] = value

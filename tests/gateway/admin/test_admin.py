@@ -21,6 +21,7 @@ from gateway.control.releases.rollout import Releases
 from gateway.explanation.views import AskRouting, Explained
 from gateway.identity import Keyring
 from gateway.settings import load_settings
+from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.messages import AskRead, FreezeDrift, Read
 from gateway.workers.messages import AdminRequest
 from tests.gateway.control.releases.world import FakeHooks
@@ -199,6 +200,9 @@ class Administered:
 
     async def explain(self, question: AskRouting) -> dict[str, Explained]:
         return {"0": Explained(problem="the worker did not answer in time")}
+
+    async def give(self, given: GiveFeedback) -> FeedbackGiven:
+        return FeedbackGiven("unknown")
 
     async def read(self, question: AskRead | FreezeDrift) -> Read:
         if isinstance(question, FreezeDrift):

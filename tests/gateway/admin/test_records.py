@@ -31,7 +31,7 @@ async def http(anyio_backend: object, tmp_path: Path) -> AsyncIterator[httpx.Asy
     """A gateway of two workers that has answered some requests, and has their records."""
     gateway = Gateway(tmp_path, workers=2)
     target = {"targets": [{"engine": "e", "model": "up"}], "records": {"content": True}}
-    gateway.changes = {"auth": {"keys": KEYS}, "models": {"m": target}}
+    gateway.changes = {"auth": {"keys": KEYS}, "models": {"m": target}, "feedback": {"metrics": {"good": {}}}}
     async with running(gateway):
         transport = httpx.AsyncHTTPTransport(uds=str(gateway.uds))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=30) as client:
@@ -76,6 +76,13 @@ async def test_what_is_asked_is_answered_to_those_who_may(http: httpx.AsyncClien
         status, told = await get(http, path, "sk-app")
         assert (status, told["error"]["code"]) == (403, "admin_not_allowed")
         assert (await get(http, path, "sk-nobody"))[0] == 401
+    # Feedback, too, comes through a worker.
+    given = {"record_id": one, "metric": "good", "value": False, "comment": "no", "idempotency_key": "k"}
+    for repeated in (False, True):
+        answer = await http.post("/v1/feedback", json=given, headers=bearer("sk-app"))
+        assert (200, one, repeated) == (answer.status_code, answer.json()["record_id"], answer.json()["repeated"])
+    theirs = await http.post("/v1/feedback", json=given, headers=bearer("sk-ops"))  # of another tenant
+    assert (404, "request_not_found") == (theirs.status_code, theirs.json()["error"]["code"])
     # Drift is of whole hours: this one's is judged when it is over.
     assert (200, {"object": "drift.report", "through": None, "data": []}) == await get(http, "/admin/v1/drift")
     frozen = await http.post("/admin/v1/drift/freeze?model=m", headers=bearer("sk-ops"))

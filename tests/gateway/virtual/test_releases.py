@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.app import app
 from gateway.store.__main__ import open_database
-from gateway.virtual.releases import BETTER, FINE, NEVER, WORSE, Bets, Ramp, World, first, rolled_back, sticky_ramp
+from gateway.virtual.releases import BETTER, FINE, NEVER, WORSE, Bets, Ramp, World, rolled_back, sticky_ramp
 from gateway.virtual.releases_amounts import loaded, slow_found
 from gateway.virtual.releases_table import Figure, Table, markdown, median, oracles, part
 from gateway.virtual.replayed import replays
@@ -40,9 +40,16 @@ def test_the_evidence_is_the_gates_after_every_event(evidence: Evidence, bets: B
 
 
 def test_the_first_time_that_evidence_is_enough() -> None:
-    assert first(np.log([1.0, 19.0, 21.0, 3.0]), 0.05) == 2
-    assert first(np.log([1.0, 19.0]), 0.05) == NEVER
-    assert first(np.zeros(0), 0.05) == NEVER
+    rng = np.random.default_rng(7)
+    found = []
+    for _ in range(200):
+        canary, share = rng.random(60) < 0.3, np.full(60, 0.2)
+        enough = Bets(1.0, WORSE).path(canary, share) >= np.log(20.0)
+        expected = int(enough.argmax()) if enough.any() else NEVER
+        assert Bets(1.0, WORSE).crosses(canary, share, 0.05) == expected
+        found.append(expected)
+    assert len(set(found)) > 20
+    assert Bets(1.0, WORSE).crosses(np.zeros(0, np.bool_), np.zeros(0), 0.05) == NEVER
 
 
 def test_worlds_have_the_events_that_they_say() -> None:

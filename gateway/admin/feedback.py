@@ -1,0 +1,144 @@
+"""POST `/v1/feedback`: what an application tells of an answer afterwards. For every key, of its own tenant's requests.
+
+    {"record_id": "…" or "request_id": "…", "metric": "thumbs_up", "value": true,
+     "comment": "…", "demonstration": "…", "idempotency_key": "…"}
+
+Only the first three are needed. Where the request was part of an experiment, its gate hears of it, as of the arm that
+the request was assigned, however late it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from gateway import clock
+from gateway.errors import Failure
+from gateway.identity import Keyring, Principal
+from gateway.settings import Settings
+from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
+
+PATH: Final = "/v1/feedback"
+MOST_BYTES: Final = 256 * 1024
+MOST_ID: Final = 256
+TRIES: Final = 5
+AGAIN_S: Final = 0.2
+"""A record takes a moment from its answer into the store, and whoever was answered may be quicker."""
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    metric: str
+    value: bool | float
+    record_id: str = ""
+    request_id: str = ""
+    comment: str = ""
+    demonstration: str = ""
+    idempotency_key: str = ""
+
+
+_decode: Final = msgspec.json.Decoder(_Body).decode
+
+
+class TakesFeedback(Protocol):
+    """Who has a store, keys and settings."""
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys in use."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in use."""
+
+    async def give(self, given: GiveFeedback) -> FeedbackGiven:
+        """Keep it, and let gates know."""
+
+
+def feedback_route(
+    gateway: TakesFeedback, *, again_s: float = AGAIN_S
+) -> tuple[str, str, Callable[[Request], Awaitable[Response]]]:
+    """Method, path and handler."""
+
+    async def feedback(request: Request) -> Response:
+        principal = gateway.keyring.admit(dict(request.scope["headers"]))
+        given = _given(await request.body(), principal, gateway.settings)
+        for at in range(TRIES):
+            if at:
+                await asyncio.sleep(again_s)
+            told = await gateway.give(given)
+            if told.problem != "unknown":
+                break
+        return _answer(told, given)
+
+    return "POST", PATH, feedback
+
+
+def _given(body: bytes, principal: Principal, settings: Settings) -> GiveFeedback:
+    """What is given. Raises Failure where it makes no sense."""
+    if len(body) > MOST_BYTES:
+        raise Failure("body_too_large", f"feedback holds at most {MOST_BYTES // 1024} KiB")
+    try:
+        told = _decode(body)
+    except msgspec.ValidationError as error:
+        raise Failure("invalid_field", f"the feedback cannot be read: {error}") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise Failure("invalid_json", "the body is no JSON") from None
+    if bool(told.record_id) == bool(told.request_id):
+        raise Failure("invalid_field", "name the request by `record_id`, or else by `request_id`", "record_id")
+    for name in ("record_id", "request_id", "idempotency_key"):
+        if len(getattr(told, name)) > MOST_ID:
+            raise Failure("invalid_field", f"`{name}` has at most {MOST_ID} characters", name)
+    return GiveFeedback(
+        principal.tenant,
+        principal.key_id,
+        told.record_id.lower(),
+        told.request_id,
+        told.metric,
+        _value(told, settings),
+        told.comment.replace("\0", ""),
+        told.demonstration.replace("\0", ""),
+        told.idempotency_key.replace("\0", ""),
+        int(clock.wall() * 1e3),
+        [name for name, model in settings.models.items() if model.records.content],
+    )
+
+
+def _value(told: _Body, settings: Settings) -> float:
+    metrics = settings.feedback.metrics
+    metric = metrics.get(told.metric)
+    if metric is None:
+        there = f"there is {', '.join(metrics)}" if metrics else "the configuration declares none (feedback.metrics)"
+        raise Failure("invalid_field", f"there is no metric {told.metric[:64]!r}; {there}", "metric")
+    if isinstance(told.value, bool) != (metric.type == "boolean"):
+        right = "true or false" if metric.type == "boolean" else "a number"
+        raise Failure("invalid_field", f"the value of {told.metric!r} is {right}", "value")
+    if not math.isfinite(told.value):
+        raise Failure("invalid_field", "`value` is no finite number", "value")
+    return float(told.value)
+
+
+def _answer(told: FeedbackGiven, given: GiveFeedback) -> Response:
+    match told.problem:
+        case "unknown":
+            named = "record_id" if given.record_id else "request_id"
+            what = "no request has this id, or it is not yours"
+            raise Failure("request_not_found", f"{what}; the answer's headers have it (x-penstock-record-id)", named)
+        case "ambiguous":
+            several = "several requests of the last 30 days have this id; name the one by its record_id"
+            raise Failure("ambiguous_request", several, "request_id")
+        case "another":
+            used = "this idempotency key was used for other feedback"
+            raise Failure("idempotency_conflict", used, "idempotency_key")
+        case "no_contents":
+            off = f"the model {told.model!r} keeps no contents, so no comment and no demonstration (records.content)"
+            raise Failure("invalid_field", off, "comment" if given.comment else "demonstration")
+        case "away":
+            raise Failure("store_away", f"feedback cannot be stored now: {told.why}")
+    document = {"object": "feedback", "record_id": told.record_id, "model": told.model, "metric": given.metric}
+    return JSONResponse({**document, "value": given.value, "arm": told.arm or None, "repeated": told.repeated})

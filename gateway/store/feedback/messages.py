@@ -1,0 +1,45 @@
+"""What the control plane says to the store of feedback, and what the store answers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class GiveFeedback(msgspec.Struct, tag="give_feedback"):
+    """Asks for `FeedbackGiven`: keep this of a request of this tenant. Of the two ids one is empty."""
+
+    tenant: str
+    key_id: str
+    record_id: str
+    request_id: str
+    metric: str
+    value: float
+    """1 or 0 for a yes or no."""
+    comment: str
+    demonstration: str
+    """What the answer should have been."""
+    idempotency_key: str
+    now_ms: int
+    with_contents: list[str]
+    """The models that keep contents: of others no comment and no demonstration is kept."""
+
+
+class FeedbackGiven(msgspec.Struct, tag="feedback_given"):
+    """What became of it."""
+
+    problem: Literal["", "unknown", "ambiguous", "another", "no_contents", "away"] = ""
+    """`unknown`: the tenant has no such request; `ambiguous`: it has several; `another`: the idempotency key was used
+    for something else; `no_contents`: its model keeps none; `away`: the store cannot be used, `why` says why."""
+    why: str = ""
+    record_id: str = ""
+    repeated: bool = False
+    """Whether it was there already, by its idempotency key."""
+    model: str = ""
+    experiment: str = ""
+    """The identity of the experiment that the request counted in; empty where it counted in none."""
+    arm: str = ""
+    unit: str = ""
+    shares: str = ""
+    """As they were at its assignment, with commas."""

@@ -1,0 +1,123 @@
+"""Feedback is kept of one request of the tenant's own, once for an idempotency key, and knows how it was assigned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import select
+
+from gateway.store.database import Records
+from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
+from gateway.store.feedback.table import WINDOW_MS, give
+from gateway.store.opening import engine_of
+from gateway.store.reading import Wanted
+from gateway.store.schema import feedback
+from gateway.store.sqlite import Sqlite
+from tests.gateway.store.records import NOON_S, Made, sqlite_url, stored
+
+NOW_MS = int(NOON_S * 1e3) + 60_000
+UNIT = "00000000000000ff"
+
+
+@dataclass
+class Store:
+    url: str
+    made: Made
+
+    def kept(self) -> list[dict[str, Any]]:
+        engine = engine_of(self.url, reading=True)
+        try:
+            with engine.connect() as connection:
+                return [dict(row) for row in connection.execute(select(feedback)).mappings()]
+        finally:
+            engine.dispose()
+
+    def give(self, **changes: Any) -> FeedbackGiven:
+        fields: dict[str, Any] = {
+            "tenant": "shop",
+            "key_id": "app",
+            "record_id": "",
+            "request_id": "",
+            "metric": "thumbs_up",
+            "value": 1.0,
+            "comment": "",
+            "demonstration": "",
+            "idempotency_key": "",
+            "now_ms": NOW_MS,
+            "with_contents": [],
+        }
+        return give(self.url, GiveFeedback(**{**fields, **changes}))
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    directory = tmp_path_factory.mktemp("feedback")
+    made = Made()
+    database = Sqlite(sqlite_url(directory))
+    made.one(request_id="own", experiment="e1", unit=UNIT, shares=(0.95, 0.05), arm="canary")
+    made.one(request_id="twice")
+    made.one(request_id="twice")
+    made.one(request_id="theirs", tenant="bank")
+    made.one(request_id="open", tenant="", arm="")
+    made.one(NOON_S - WINDOW_MS / 1e3, request_id="old")
+    database.insert([Records(made.run, made.all)])
+    yield Store(sqlite_url(directory), made)
+    database.close()
+
+
+def test_it_is_kept_with_the_assignment_of_its_request(filled: Store) -> None:
+    record_id = filled.made.all[0].record_id
+    told = filled.give(request_id="own")
+    assert FeedbackGiven("", "", record_id, False, "chat", "e1", "canary", UNIT, "0.95,0.05") == told
+    assert told == filled.give(record_id=record_id)
+    assert [bytes.fromhex(record_id)] * 2 == [row["id"] for row in filled.kept()]
+    (record,) = stored(filled.url, Wanted(record_id=record_id))
+    assert ("e1", UNIT, "0.95,0.05") == (record["experiment"], record["unit"], record["shares"])
+
+
+@pytest.mark.parametrize(
+    ("named", "problem"),
+    [
+        ({"request_id": "nobody"}, "unknown"),
+        ({"request_id": "theirs"}, "unknown"),
+        ({"request_id": "own", "tenant": "bank"}, "unknown"),
+        ({"request_id": "own", "tenant": "nobody"}, "unknown"),
+        ({"request_id": "own", "tenant": ""}, "unknown"),
+        ({"request_id": "open", "tenant": ""}, ""),
+        ({"request_id": "old"}, "unknown"),
+        ({"request_id": "twice"}, "ambiguous"),
+        ({"record_id": "no hex"}, "unknown"),
+        ({"record_id": "ff"}, "unknown"),
+    ],
+)
+def test_whose_it_may_be(filled: Store, named: dict[str, str], problem: str) -> None:
+    before = len(filled.kept())
+    assert problem == filled.give(**named).problem
+    assert before + (not problem) == len(filled.kept())
+
+
+def test_one_that_came_without_an_id_is_known_by_that_of_its_record(filled: Store) -> None:
+    record_id = filled.made.all[1].record_id
+    assert record_id == filled.give(request_id=record_id).record_id
+
+
+def test_an_idempotency_key_is_of_one_feedback_of_its_tenant(filled: Store) -> None:
+    once = filled.give(request_id="own", idempotency_key="k1")
+    before = len(filled.kept())
+    again = filled.give(request_id="own", idempotency_key="k1")
+    assert msgspec.structs.replace(once, repeated=True) == again
+    assert "another" == filled.give(request_id="own", idempotency_key="k1", value=0.0).problem
+    assert before == len(filled.kept())
+    assert not filled.give(request_id="theirs", tenant="bank", idempotency_key="k1").repeated
+
+
+def test_texts_are_kept_of_models_that_keep_contents(filled: Store) -> None:
+    refused = filled.give(request_id="own", comment="no!")
+    assert ("no_contents", "chat") == (refused.problem, refused.model)
+    kept = filled.give(request_id="own", comment="no!", demonstration="yes", with_contents=["chat"])
+    assert not kept.problem
+    assert ("no!", "yes") == (filled.kept()[-1]["comment"], filled.kept()[-1]["demonstration"])
