@@ -30,7 +30,7 @@
 {{- if eq $engine.discovery "kubernetes" -}}
 {{- $_ := set $config "discover" (dict "kubernetes" (dict "service" $service "namespace" .root.Release.Namespace "port" $port)) -}}
 {{- else -}}
-{{- $_ := set $config "replicas" (list (dict "url" (printf "http://%s:%d" $service $port) "id" .name)) -}}
+{{- $_ := set $config "discover" (dict "dns" (dict "host" $service "port" $port)) -}}
 {{- end -}}
 {{- if $engine.kvEvents -}}
 {{- $_ := set $config "kv_events" (dict "endpoint" (printf "tcp://{host}:%s" (include "penstock.kv.port" .)) "replay_endpoint" (printf "tcp://{host}:%s" (include "penstock.kv.replay.port" .))) -}}

@@ -83,9 +83,6 @@
 {{- if and $e.kvEvents (eq $e.kind "simulator") -}}
 {{- fail (printf "%s.kvEvents is true: a simulator publishes none; leave it out." $at) -}}
 {{- end -}}
-{{- if and $e.kvEvents (eq $e.discovery "service") (gt $most 1) -}}
-{{- fail (printf "%s.kvEvents is true, and behind one Service nobody knows whose cache an event is about: write discovery: kubernetes." $at) -}}
-{{- end -}}
 {{- if and $scaled (lt (int $e.autoscale.max) (int $e.autoscale.min)) -}}
 {{- fail (printf "%s.autoscale.max is less than min: raise it." $at) -}}
 {{- end -}}

@@ -22,7 +22,18 @@ PAGE = Page(
                     "Drift by signal",
                     "short",
                     (("max by (model, arm, signal) (penstock_drift{$S,$M})", "{{model}} {{arm}} {{signal}}"),),
-                    "1 and above is an alarm.",
+                    "1 where a signal has drifted within the last day.",
+                ),
+                Panel(
+                    "How far the last hour was off",
+                    "short",
+                    (
+                        (
+                            "max by (model, arm, signal) (penstock_drift_distance{$S,$M})",
+                            "{{model}} {{arm}} {{signal}}",
+                        ),
+                    ),
+                    "PSI of an amount; of a rate, the evidence that it changed, of which 1 alarms.",
                 ),
             ),
         ),

@@ -10,22 +10,19 @@ from typing import Any
 
 KEYS = frozenset({"admin", "peers", "autoscale"})
 """Of the configuration."""
-ENGINE_KEYS = frozenset({"discover", "autoscale"})
+ENGINE_KEYS = frozenset({"autoscale"})
 """Of an engine in it."""
 
 METRICS = {
-    "penstock_drift": ("model", "arm", "signal"),
     "penstock_replicas_wanted": ("engine",),
 }
 """With their labels."""
 
 
 def without(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration as today's gateway can check it: a discovered engine gets an address in place of the search."""
+    """The configuration as today's gateway can check it: less what is only planned."""
     known = copy.deepcopy({key: value for key, value in config.items() if key not in KEYS})
     for engine in known["engines"].values():
-        if "discover" in engine:
-            engine["replicas"] = [{"url": "http://10.0.0.1:8000"}]
         for key in ENGINE_KEYS:
             engine.pop(key, None)
     return known

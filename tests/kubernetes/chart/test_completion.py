@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from tests.kubernetes.chart.helm import CHART, template
@@ -26,15 +25,11 @@ def server() -> Iterator[str]:
     process = subprocess.Popen(
         [*command, "--api-key-env", "KEY"], env={**os.environ, "KEY": KEY}, stdout=subprocess.DEVNULL
     )
-    url = f"http://127.0.0.1:{port}"
-    with httpx.Client(transport=httpx.HTTPTransport(retries=10)) as client:
-        while process.poll() is None:  # until it listens; the test's own time limit ends it
-            try:
-                client.get(f"{url}/health")
+    while process.poll() is None:  # until it listens; the test's own time limit ends it
+        with socket.socket() as asking:
+            if asking.connect_ex(("127.0.0.1", port)) == 0:
                 break
-            except httpx.ConnectError:
-                continue
-    yield url
+    yield f"http://127.0.0.1:{port}"
     process.terminate()
     process.wait()
 

@@ -232,8 +232,12 @@ def test_replicas_have_exactly_one_writer(mode: str) -> None:
 
 
 def test_rights_are_by_name_and_only_where_they_are_needed() -> None:
-    assert [] == template("helm4", "laptop").of("Role")
-    assert [] == [name for name, pod in template("helm4", "gpu").pods if pod["spec"]["automountServiceAccountToken"]]
+    none = template("helm4", "laptop", {"engineDefaults": {"discovery": "dns"}})
+    assert [] == [*none.of("Role"), *none.of("ServiceAccount")]
+    assert [] == [name for name, pod in none.pods if pod["spec"]["automountServiceAccountToken"]]
+    assert ["endpointslices"] == [
+        resource for rule in template("helm4", "gpu").the("Role")["rules"] for resource in rule["resources"]
+    ]
     rules = fleet().the("Role")["rules"]
     assert {"endpointslices", "deployments/scale", "leaderworkersets/scale", "leases"} == {
         resource for rule in rules for resource in rule["resources"]

@@ -58,6 +58,19 @@ def test_the_laptop_needs_nothing_that_is_only_planned() -> None:
     assert config == planned.without(config)
 
 
+@pytest.mark.parametrize("discovery", ["kubernetes", "dns"])
+def test_the_gateway_looks_for_the_replicas_of_an_engines_service(tmp_path: Path, discovery: str) -> None:
+    objects = template("helm4", "laptop", {"engineDefaults": {"discovery": discovery}})
+    (place,) = objects.config["engines"]["sim"]["discover"].values()
+    service = objects.the("Service", "sim")
+    assert service["metadata"]["name"] == place.get("service", place.get("host"))
+    assert ("None", [place["port"]]) == (
+        service["spec"]["clusterIP"],
+        [port["port"] for port in service["spec"]["ports"]],
+    )
+    assert ["sim"] == list(load_settings(written(tmp_path, objects.config), {}).settings.engines)
+
+
 def test_numbers_reach_the_gateway_whole(tmp_path: Path) -> None:
     config = template("helm3", "laptop", {"config": {"limits": {"body_bytes": 1073741824}}}).config
     assert 1073741824 == load_settings(written(tmp_path, config), {}).settings.limits.body_bytes
@@ -78,3 +91,11 @@ def written(directory: Path, config: dict[str, Any]) -> Path:
     file = directory / "penstock.yaml"
     file.write_text(text.replace("/run/secrets/penstock", str(secrets)))
     return file
+
+
+def test_the_schemas_see_what_they_are_for() -> None:
+    good = template("helm4", "gpu").the("Deployment", "qwen")
+    assert [] == complaints([good], "1.37")
+    for broken in ({"replicas": "three"}, {"replica": 3}, {"template": "x"}):
+        it = {**good, "spec": {**good["spec"], **broken}}
+        assert 1 == len(complaints([it], "1.37")), broken

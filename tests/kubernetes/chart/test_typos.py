@@ -79,11 +79,6 @@ WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("laptop", {"engines": {"sim": {"nodes": 2}}}, r"engines\.sim\.nodes is 2: .*workload: LeaderWorkerSet"),
     ("laptop", {"engines": {"sim": {"workload": "LeaderWorkerSet"}}}, r"engines\.sim\.workload is LeaderWorkerSet"),
     ("laptop", {"engines": {"sim": {"kvEvents": True}}}, r"engines\.sim\.kvEvents is true: a simulator"),
-    (
-        "gpu",
-        {"engines": {"qwen": {"replicas": 2, "cache": {"type": "emptyDir"}}}},
-        r"engines\.qwen\.kvEvents is true, .*discovery: kubernetes",
-    ),
     ("gpu", {"engines": {"qwen": {"replicas": 2}}}, r"engines\.qwen\.cache is a ReadWriteOnce volume.*ReadWriteMany"),
     (
         "gpu",
