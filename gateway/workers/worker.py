@@ -124,7 +124,8 @@ class Worker:
         """The configuration in use as it came, so that the next is made of what has changed."""
         self._ids = RecordIds()
         self._accounting = Accounting(self.metrics, (), TimeStamper().format)
-        self._accounting.observing = Observing(lambda message: self._tell(message, bulk=True), self.metrics)
+        self._observing = Observing(lambda message: self._tell(message, bulk=True), self.metrics)
+        self._accounting.observing = self._observing
         self.fleet.held = self._accounting.held
         self._explainer = Explainer(TimeStamper().format)
         self._sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run, self._gpu_spent)
@@ -322,6 +323,7 @@ class Worker:
         for server in self._servers:
             server.close()
         await self._draining.run(grace_s)
+        self._observing.flush()
         await self._sinks.close()
         self.drained.set()
 
