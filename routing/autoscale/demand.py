@@ -20,7 +20,7 @@ from routing.autoscale.rises import Rises
 from routing.autoscale.settings import AutoscaleSettings
 from routing.autoscale.signals import Signals
 
-_WINDOWS: Final = (1.0, 2.5, 5.0)
+_WINDOWS: Final = (1, 3, 5)
 """Times `panic_window_s`: how long a rise may be seen and still count at once, as far as chance does not explain it."""
 LEAST_SLACK: Final = 0.25
 """Of the SLO, that is taken to be left for waiting however long prompts are."""
