@@ -32,11 +32,7 @@ types: $(STAMP)
 
 # Tests start a hundred interpreters: each would compile our sources anew where none may write what it has compiled.
 unit: $(STAMP)
-<<<<<<< HEAD
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled and not store and not providers and not helm and not clients"
-=======
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled and not store and not providers and not helm and not scaling"
->>>>>>> main
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled and not store and not providers and not helm and not scaling and not clients"
 
 smoke: $(STAMP)  ## `make serve` in a form that ends by itself: start, ask plain and streamed, stop
 	$(BIN)/python tests/smoke.py
@@ -54,13 +50,11 @@ test-store: $(STAMP)  ## records in SQLite and PostgreSQL, under kills; needs Po
 test-providers: $(PROVIDERS)/.installed  ## the official SDKs against the fake providers, under 3 minutes
 	$(PROVIDERS)/bin/pytest -q -n auto --dist worksteal -m providers tests/providers
 
-<<<<<<< HEAD
 test-clients: $(STAMP) $(CLIENTS)/.installed  ## clients of Python and npm, unmodified, against engines that fail on purpose; needs node
 	$(CLIENTS)/bin/python -m pytest -q -m clients -o filterwarnings= tests/clients
-=======
+
 test-scaling: $(STAMP)  ## launched engines that follow their traffic: wakes, replica changes, failing starts
 	$(BIN)/pytest -q -m scaling tests/scaling
->>>>>>> main
 
 test-helm: $(HELM)/.installed  ## the chart by Helm 3 and 4: schemas, rules, upgrades; needs promtool
 	$(HELM)/bin/pytest -q -n auto --dist worksteal -m helm tests/kubernetes

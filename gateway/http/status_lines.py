@@ -6,6 +6,8 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
+from gateway import clock
+
 EVERY_S: Final = 1.0
 _FIRST: Final = {status: b"HTTP/1.1 %d \r\n" % status for status in range(100, 1000)}  # an engine may say any
 _FIRST.update({status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus})
@@ -32,3 +34,8 @@ class StatusLines(dict[int, bytes]):
 
 STATUS_LINES: Final = StatusLines()
 """Of the process."""
+
+
+async def tell_date() -> None:
+    """The step of the loop that keeps the Date."""
+    STATUS_LINES.tell(clock.wall())

@@ -35,7 +35,7 @@ from gateway.http.connection import ClientConnection
 from gateway.http.cors import Cors
 from gateway.http.listen import Listener, accepting
 from gateway.http.status_lines import EVERY_S as DATE_EVERY_S
-from gateway.http.status_lines import STATUS_LINES
+from gateway.http.status_lines import tell_date
 from gateway.identity import Keyring
 from gateway.record_ids import RecordIds
 from gateway.responses.keeper import Keeper
@@ -295,7 +295,7 @@ class Worker:
         for sock in sockets:
             await self.accept(sock)
         self._listening = True
-        self._supervisor.loop("date", _tell_date, DATE_EVERY_S)
+        self._supervisor.loop("date", tell_date, DATE_EVERY_S)
         self._supervisor.loop("log_writer", self._flush, FLUSH_S)
         self._supervisor.loop("ejection", self.fleet.ejecting.look, EJECTING_EVERY_S)
         self._supervisor.loop("descriptors", lambda: descriptors.look(self.metrics), descriptors.EVERY_S)
@@ -396,7 +396,3 @@ class Worker:
 
     def _tell(self, message: ToPlane, *, bulk: bool) -> bool:
         return self._link is not None and self._link.tell(message, bulk=bulk)
-
-
-async def _tell_date() -> None:
-    STATUS_LINES.tell(clock.wall())
