@@ -23,7 +23,9 @@ make_base() { # an image of this machine's Debian with Python, of the packages t
     [ -f "$sources" ] || sources=/etc/apt/sources.list
     . /etc/os-release
     mkdir -p .envs/image
-    mmdebstrap --quiet --variant=minbase --include=python3,ca-certificates "$VERSION_CODENAME" "$work/base.tar" "$sources"
+    local make=(mmdebstrap --quiet --variant=minbase --include=python3,ca-certificates)
+    "${make[@]}" "$VERSION_CODENAME" "$work/base.tar" "$sources" || # a download that broke
+      "${make[@]}" "$VERSION_CODENAME" "$work/base.tar" "$sources"
     mv "$work/base.tar" "$tar"
   fi
   local scratch
