@@ -148,11 +148,11 @@ def settle_memory() -> None:
 
     Reference counts free what a request used; with the default threshold of 700 the collector would still look for
     cycles every few dozen requests, 6 % of all CPU and a millisecond at a time (measured). What it does look through
-    must not hold the streams: 4,000 objects take 0.8 ms, and what a few such passes have left is looked through in 3.
+    must not hold the streams: 2,000 objects take 0.4 ms, and what two such passes have left is looked through in 1.2.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(4_000, 2, 200)
+    gc.set_threshold(2_000, 2, 400)
 
 
 class Hangups:

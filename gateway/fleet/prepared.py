@@ -45,6 +45,6 @@ def prepare(loaded: Loaded, contexts: Contexts, before: Prepared | None) -> Prep
     prices.prepare(priced(settings))
     contexts.prepare(trusts_of(settings))
     bundles, plans = bundles_of(settings), plans_of(settings)
-    gc.collect(0)  # what reading has left, or the first step on the loop would have to look through it (2 ms)
+    gc.collect(1)  # what reading has left, or the first steps on the loop would have to look through it (5 ms)
     keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
     return Prepared(settings, loaded.digest, keyring, prices, bundles, plans)

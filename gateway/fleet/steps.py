@@ -20,6 +20,7 @@ from gateway import clock
 SLICE_S: Final = 0.0005
 _YOUNG: Final = 1_000
 """Objects that a slice may leave unseen; to look through them takes 0.1 ms."""
+_PASSES: Final = 2
 _LARGE: Final = 8
 """Collections that make a change a large one: it built more than 8,000 objects."""
 
@@ -39,12 +40,18 @@ def slices(steps: Iterator[None], slice_s: float = SLICE_S) -> Iterator[None]:
     for _ in steps:
         if clock.monotonic() >= until_s:
             if gc.isenabled() and gc.get_count()[0] > _YOUNG:
-                gc.collect(0)
+                look_through()
                 collected += 1
             yield
             until_s = clock.monotonic() + slice_s
     if collected > _LARGE:
         gc.freeze()
+
+
+def look_through() -> None:
+    """Collect what is young, and now and then what such passes have left: all of that together is otherwise looked
+    through by the next pass that comes by itself, on the loop, however much it is by then."""
+    gc.collect(1 if gc.get_count()[1] >= _PASSES else 0)
 
 
 def emptying(keys: set[tuple[str, str]]) -> Iterator[None]:

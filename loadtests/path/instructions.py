@@ -3,6 +3,7 @@
     python -m loadtests.path.instructions                  # plain, with the four headers of wrk
     python -m loadtests.path.instructions --stream         # a stream, and each of its 100 chunks
     python -m loadtests.path.instructions --sdk            # with the seventeen of openai-python
+    python -m loadtests.path.instructions --experiment     # of a model with two arms, by the user that the body names
     python -m loadtests.path.instructions --compiled       # the compiled build, after `make test-compiled`
     python -m loadtests.path.instructions --keep DIR       # see: callgrind_annotate --inclusive=yes DIR/*
 
@@ -25,6 +26,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from loadtests.path import check
 from loadtests.path.backend import CHUNKS
@@ -45,13 +47,17 @@ SDK = (
 )
 
 
+EXPERIMENT = {"salt": "s1", "unit": "user", "arms": {"control": {}, "canary": {"weight": 50}}}
+
+
 class CountError(Exception):
     """There is no figure; the message is for the user."""
 
 
-def request(port: int, more: bytes = b"", stream: bool = False) -> bytes:
-    """The benchmark's chat request with these header lines more."""
-    body = check.body(stream).encode()
+def request(port: int, more: bytes = b"", stream: bool = False, user: str = "") -> bytes:
+    """The benchmark's chat request with these header lines more, of a user if one is named."""
+    asked = json.loads(check.body(stream))
+    body = json.dumps(asked | {"user": user} if user else asked).encode()
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:%d\r\nauthorization: Bearer %b\r\n" % (
         port,
         commands.API_KEY.encode(),
@@ -103,7 +109,7 @@ class Look:
 class Counted:
     """A gateway under callgrind."""
 
-    def __init__(self, python: Path, work: Path, backend: str) -> None:
+    def __init__(self, python: Path, work: Path, backend: str, *, experiment: bool = False) -> None:
         valgrind = shutil.which("valgrind")
         if valgrind is None:
             raise CountError("this needs valgrind: apt-get install valgrind")
@@ -112,7 +118,11 @@ class Counted:
         self._read: set[Path] = set()
         self._looked_s = 0.0
         config = work / "penstock.yaml"
-        config.write_text(json.dumps(commands.penstock_config(backend, work)))
+        written: dict[str, Any] = commands.penstock_config(backend, work)
+        if experiment:
+            for model in written["models"].values():
+                model["experiment"] = EXPERIMENT
+        config.write_text(json.dumps(written))
         argv = [valgrind, "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={work}/callgrind.%p"]
         # -P: not the sources of the working directory, which would hide what is installed beside this Python.
         argv += ["--separate-threads=yes", str(python), "-P", "-m", "gateway", "serve", "--config", str(config)]
@@ -145,7 +155,14 @@ class Counted:
                 time.sleep(0.3)
 
 
-def count(python: Path, requests: int, asked: Callable[[int], bytes], keep: Path | None = None) -> float:
+def count(
+    python: Path,
+    requests: int,
+    asked: Callable[[int], bytes],
+    keep: Path | None = None,
+    *,
+    experiment: bool = False,
+) -> float:
     """Instructions per request of the gateway that `python` runs; its dumps go into `keep`. Raises CountError.
 
     `asked` makes the request for the gateway's port.
@@ -161,7 +178,7 @@ def count(python: Path, requests: int, asked: Callable[[int], bytes], keep: Path
             {"PYTHONPATH": str(commands.ROOT)},
         )
         try:
-            gateway = Counted(python, work, f"http://127.0.0.1:{port}")
+            gateway = Counted(python, work, f"http://127.0.0.1:{port}", experiment=experiment)
             try:
                 gateway.until_ready()
                 with socket.create_connection(("127.0.0.1", gateway.port)) as client:
@@ -194,6 +211,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--requests", type=int, metavar="N", help="default: 1000, or 40 streams")
     parser.add_argument("--stream", action="store_true", help="streams of 100 chunks")
     parser.add_argument("--sdk", action="store_true", help="with the headers of openai-python")
+    parser.add_argument("--experiment", action="store_true", help="of a model with two arms")
     parser.add_argument("--compiled", action="store_true", help="the compiled build, of --compiled-python")
     parser.add_argument("--compiled-python", type=Path, metavar="PATH", help="default: .envs/compiled/bin/python")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep callgrind's dumps of the requests there")
@@ -202,7 +220,14 @@ def main(argv: list[str]) -> int:
         python = commands.compiled_python(options.compiled_python) if options.compiled else Path(sys.executable)
         more, stream = SDK if options.sdk else b"", options.stream
         requests = options.requests or (40 if stream else 1000)
-        made = count(python, requests, lambda port: request(port, more, stream), options.keep)
+        user = "user-1" if options.experiment else ""
+        made = count(
+            python,
+            requests,
+            lambda port: request(port, more, stream, user),
+            options.keep,
+            experiment=options.experiment,
+        )
         each = f", {made / CHUNKS:,.0f} for each of its {CHUNKS} chunks" if stream else ""
         print(f"{made:,.0f} instructions per {'stream' if stream else 'plain request'}{each}")
     except (CountError, PeerAbsent) as error:

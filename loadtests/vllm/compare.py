@@ -204,7 +204,7 @@ def gateway_config(urls: list[str], sockets: Path, home: Path, policy: str) -> d
 def cached(run: Columns) -> tuple[int, int]:
     """Prompt tokens that were found in a cache, and all of them, by the usage of the answers.
 
-    Not by vLLM's counters: a prompt that waits for room is looked for, and counted, again and again.
+    Not by vLLM's counters: in older versions (0.26) a prompt that waits for room is counted each time it is looked for.
     """
     reported = (run.prompt_tokens > 0) & (run.cached_tokens >= 0)
     return int(run.cached_tokens[reported].sum()), int(run.prompt_tokens[reported].sum())

@@ -69,28 +69,28 @@ async def test_a_unit_has_the_arm_of_its_bucket_in_header_upstream_record_and_me
         async with running_gateway(experiment(one.url, two.url, 50)) as gateway:
             names = users(24)
             answers = [await gateway.chat(user=name) for name in names]
+            again = await gateway.chat(user=names[0])
             wanted = ["canary" if bucket(name) < 500_000 else "control" for name in names]
             canaries = wanted.count("canary")
             records = [await gateway.records.of(number) for number in range(len(names))]
-            await gateway.metric(24, "penstock_experiment_requests_total", model="chat", experiment="chat")
+            await gateway.metric(25, "penstock_experiment_requests_total", model="chat", experiment="chat")
             metrics = await gateway.metrics()
             (identity,) = gateway.plane.experiments.plans
     assert [answer.status_code for answer in answers] == [200] * 24
     assert [answer.headers["x-penstock-arm"] for answer in answers] == wanted
-    assert (len(two.received), len(one.received)) == (canaries, 24 - canaries)
+    assert again.headers["x-penstock-arm"] == wanted[0]
+    assert len(two.received) + len(one.received) == 25
+    assert len(two.received) == [*wanted, wanted[0]].count("canary")
     assert [record.arm for record in records] == wanted
     assert {record.experiment for record in records} == {identity}
     assert {record.shares for record in records} == {(0.5, 0.5)}
     assert [int(record.unit, 16) % 1_000_000 for record in records] == [bucket(name) for name in names]
     assert len({(record.arm, record.bundle) for record in records}) == 2
-    assert metrics.labelled("penstock_experiment_requests_total", "arm") == {
-        ("canary",): canaries,
-        ("control",): 24 - canaries,
-    }
-    assert metrics.labelled("penstock_requests_total", "arm") == {
-        ("canary",): canaries,
-        ("control",): 24 - canaries,
-    }
+    units = {("canary",): canaries, ("control",): 24 - canaries}
+    requests = {arm: count + (arm == (wanted[0],)) for arm, count in units.items()}
+    assert metrics.labelled("penstock_experiment_units_total", "arm") == units
+    assert metrics.labelled("penstock_experiment_requests_total", "arm") == requests
+    assert metrics.labelled("penstock_requests_total", "arm") == requests
     assert metrics.labelled("penstock_experiment_weight", "arm") == {("canary",): 0.5, ("control",): 0.5}
 
 
@@ -173,7 +173,7 @@ async def test_at_a_rollback_what_runs_finishes_and_what_waits_goes_to_the_contr
             await one.request(0)
             await two.request(0)
             waits = asyncio.ensure_future(gateway.chat(user=second))
-            await gateway.until(lambda: gateway.worker.dispatcher._room.busy)
+            await gateway.until(lambda: gateway.worker.dispatcher.room.busy)
             await ramp(gateway, 0.0)
             held[1].set()
             ran = await runs

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.control.releases.plans import specs_of
 from gateway.control.releases.rollout import Releases, Sync
 from gateway.control.releases.webhooks import Webhooks
+from gateway.telemetry.metrics.families.experiments import EXPERIMENT_UNITS
 from gateway.telemetry.metrics.families.releases import EXPERIMENT_EVIDENCE, RELEASE_OBSERVATIONS_DROPPED
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class JoinedReleases(Releases):
         self._experiments = experiments
         experiments.gates.append(self._seen)
         metrics.watch(EXPERIMENT_EVIDENCE, self._evidence)
+        metrics.watch_counts(EXPERIMENT_UNITS, self._units)
         metrics.watch_count(RELEASE_OBSERVATIONS_DROPPED, (), lambda: self.dropped)
 
     def take(self, settings: Settings) -> None:
@@ -35,6 +37,16 @@ class JoinedReleases(Releases):
     def _seen(self, seen: Observed) -> None:
         self.observed(seen.assigned)
         self.observed(seen.settled)
+
+    def _units(self) -> list[tuple[tuple[str, ...], float]]:
+        found: dict[tuple[str, ...], float] = {}
+        for release in self:
+            plan, units = self._experiments.plans.get(release.spec.experiment), release.gate.units
+            if plan is not None:
+                control = plan.model, plan.name, plan.arms[0]
+                found[control] = max(found.get(control, 0.0), units.units - units.canary)
+                found[plan.model, plan.name, release.spec.arm] = units.canary
+        return list(found.items())
 
     def _evidence(self) -> list[tuple[tuple[str, ...], float]]:
         """Of several arms, that which is furthest."""

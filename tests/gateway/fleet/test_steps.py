@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 
 import pytest
 
-from gateway.fleet.steps import at_once, in_slices
+from gateway.fleet.steps import at_once, in_slices, slices
+from gateway.serve import settle_memory
 
 pytestmark = pytest.mark.anyio
 
@@ -46,3 +48,30 @@ async def test_a_step_that_fails_ends_them_with_what_it_raised() -> None:
     with pytest.raises(ValueError, match="step 2"):
         at_once(steps(5, done, fails_at=2))
     assert done == [0, 1, 0, 1]
+
+
+def test_no_pass_of_the_collector_has_much_to_look_through_while_much_is_built() -> None:
+    kept: list[list[int]] = []
+    looked: list[int] = []
+
+    def building() -> Iterator[None]:
+        for _ in range(20):
+            kept.extend([] for _ in range(1_500))
+            yield
+        kept.extend([] for _ in range(5_000))  # so many that a pass comes by itself
+
+    def look(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            looked.append(sum(len(gc.get_objects(young)) for young in range(info["generation"] + 1)))
+
+    thresholds = gc.get_threshold()
+    settle_memory()
+    gc.callbacks.append(look)
+    try:
+        for _ in slices(building(), slice_s=0.0):
+            pass
+    finally:
+        gc.callbacks.remove(look)
+        gc.set_threshold(*thresholds)
+    assert len(looked) > 15
+    assert max(looked) < 8_000  # 1.5 ms

@@ -9,6 +9,11 @@ EXPERIMENT_REQUESTS = counter(
     "Requests that were given an arm and are counted for it.",
     *("model", "experiment", "arm"),
 )
+EXPERIMENT_UNITS = counter(
+    "penstock_experiment_units_total",
+    "Units that met an arm, each once for every share it had; known where releases are decided.",
+    *("model", "experiment", "arm"),
+)
 EXPERIMENT_EVENTS = counter(
     "penstock_experiment_events_total",
     "Requests of an arm that had such an event: errors, attempt_failures, refusals, length_stops.",
@@ -30,4 +35,11 @@ OBSERVATIONS_LOST = counter(
     "What a worker had to tell the gate of a release and could not.",
 )
 
-FAMILIES = (EXPERIMENT_REQUESTS, EXPERIMENT_EVENTS, EXPERIMENT_WEIGHT, EXPOSURE_LOST, OBSERVATIONS_LOST)
+FAMILIES = (
+    EXPERIMENT_REQUESTS,
+    EXPERIMENT_UNITS,
+    EXPERIMENT_EVENTS,
+    EXPERIMENT_WEIGHT,
+    EXPOSURE_LOST,
+    OBSERVATIONS_LOST,
+)
