@@ -95,6 +95,7 @@ async def test_the_loops_of_the_workers_are_shown_too(crew: Crew) -> None:
         b"config_reload",
         b"counters",
         b"descriptors",
+        b"autoscale",
         b"ejection",
         b"engine_load",
         b"health",
