@@ -57,7 +57,8 @@ class LangChainOpenAI:
         embeddings = OpenAIEmbeddings(
             model=model, base_url=f"{self._url}/v1", api_key=SecretStr(self._key), check_embedding_ctx_length=False
         )
-        return embeddings.embed_query("water")
+        found: list[float] = embeddings.embed_query("water")
+        return found
 
     def models(self) -> list[str]:
         raise NotImplementedError
@@ -105,7 +106,8 @@ class LlamaIndex:
         return found
 
     def embed(self, model: str) -> list[float]:
-        return OpenAILikeEmbedding(model_name=model, **self._where).get_text_embedding("water")
+        found: list[float] = OpenAILikeEmbedding(model_name=model, **self._where).get_text_embedding("water")
+        return found
 
     def models(self) -> list[str]:
         raise NotImplementedError
