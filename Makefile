@@ -31,7 +31,7 @@ types: $(STAMP)
 
 # Tests start a hundred interpreters: each would compile our sources anew where none may write what it has compiled.
 unit: $(STAMP)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled and not store and not providers and not helm"
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist worksteal -m "not timing and not vllm and not compiled and not store and not providers and not helm and not scaling"
 
 smoke: $(STAMP)  ## `make serve` in a form that ends by itself: start, ask plain and streamed, stop
 	$(BIN)/python tests/smoke.py
@@ -48,6 +48,9 @@ test-store: $(STAMP)  ## records in SQLite and PostgreSQL, under kills; needs Po
 
 test-providers: $(PROVIDERS)/.installed  ## the official SDKs against the fake providers, under 3 minutes
 	$(PROVIDERS)/bin/pytest -q -n auto --dist worksteal -m providers tests/providers
+
+test-scaling: $(STAMP)  ## launched engines that follow their traffic: wakes, replica changes, failing starts
+	$(BIN)/pytest -q -m scaling tests/scaling
 
 test-helm: $(HELM)/.installed  ## the chart by Helm 3 and 4: schemas, rules, upgrades; needs promtool
 	$(HELM)/bin/pytest -q -n auto --dist worksteal -m helm tests/kubernetes
@@ -80,6 +83,9 @@ bench-load: $(STAMP)  ## what the load client itself can do on one core, under a
 
 bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peers, about half an hour
 	$(BIN)/python -m loadtests.peers $(ARGS)
+
+bench-autoscale: $(STAMP)  ## the autoscaler against the rules of the field, in virtual time, about twenty minutes
+	$(BIN)/penstock autoscale compare --seeds 3 $(ARGS)
 
 bench-vllm: $(STAMP)  ## routing policies in front of real vLLM replicas, about half an hour; ARGS='--on gpu --python PATH' on a GPU
 	$(BIN)/python -m loadtests.vllm $(ARGS)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gateway.identity import Principal
     from gateway.responses.homes import Home
     from gateway.responses.keeper import Keeper
+    from gateway.waiting import Wakes
     from routing.experiment import Assignment
 
 _well_formed_id: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
@@ -62,10 +63,10 @@ class Dispatcher:
         "_loop",
         "_read_timeouts",
         "_rng",
-        "_room",
         "_settlement",
         "_spawn",
         "ids",
+        "room",
         "snapshot",
     )
 
@@ -78,6 +79,7 @@ class Dispatcher:
         keeper: Keeper,
         adapters: Adapters,
         spawn: Spawn,
+        wakes: Wakes | None = None,
         rng: random.Random | None = None,
     ) -> None:
         """`spawn` runs what must wait: a question about a response that another worker may know."""
@@ -90,7 +92,7 @@ class Dispatcher:
         self.ids = ids
         self._loop = asyncio.get_running_loop()
         self._rng = rng or random.Random()  # noqa: S311 - picks replicas, guards nothing
-        self._room = WaitingRoom(self._serving, settlement, self._loop, self._rng)
+        self.room = WaitingRoom(self._serving, settlement, self._loop, self._rng, wakes)
         self._read_timeouts: dict[bytes, Deadlines] = {}
 
     def _serving(self, model: str, assignment: Assignment | None) -> Serving | None:
@@ -98,7 +100,7 @@ class Dispatcher:
 
     def queued_tokens(self) -> list[tuple[tuple[str], float]]:
         """What waits, by model; of some models in several lines."""
-        return [((model,), float(line.waiting_tokens)) for line, model in self._room.busy.items()]
+        return [((model,), float(line.waiting_tokens)) for line, model in self.room.busy.items()]
 
     def id_of(self, fields: Mapping[bytes, bytes], record_id: bytes) -> bytes:
         """The id that a request brings, where it is well-formed; else that of its record."""
@@ -177,7 +179,7 @@ class Dispatcher:
                 parsed,
                 serving,
                 self._settlement,
-                self._room,
+                self.room,
                 self._loop,
                 self._rng,
                 received_s,
@@ -210,7 +212,7 @@ class Dispatcher:
         received_s: float,
     ) -> Flight:
         """A flight whose answer is remembered, or that is explained to whoever may know why it goes where it goes."""
-        here = self._settlement, self._room, self._loop, self._rng
+        here = self._settlement, self.room, self._loop, self._rng
         flight: ExplainedFlight
         if operation is _RESPONSES:
             flight = made = ResponsesFlight(
@@ -249,7 +251,7 @@ class Dispatcher:
         serving = stored(self._home(response_id, looked), response_id, self.snapshot, principal)
         deadlines = self._deadlines(request)
         parsed = envelope.without_body(serving.route.name, stream=_asks_for_a_stream(request.query))
-        here = self._settlement, self._room, self._loop, self._rng
+        here = self._settlement, self.room, self._loop, self._rng
         flight = StoredFlight(request, operation, request_id, record_id, principal, parsed, serving, *here, received_s)
         flight.ask(request, StoredPrompt(operation, b"", parsed, request.fields, request_id))
         flight.deadlines = deadlines

@@ -157,7 +157,7 @@ class Flight(Owner, Opening, Work):
                 return
         endpoint = choose(route, facts, self.received_s, self._rng)
         if endpoint is None:
-            self.fail(self._nobody())
+            self._waiting = self._room.hold(self, serving, self.received_s)
         elif self._room.busy or facts.deadline_s is not None or is_full(endpoint, facts, route, self.received_s):
             self._serving = None
             self._waiting = self._room.enter(self, serving, endpoint, self.received_s)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from gateway import clock
+from gateway.absence import nobody_for
 from gateway.errors import Failure
 from routing.admission import Admission, Reason, Refusal, Ticket
 from routing.policy import choose_with_room
@@ -29,11 +30,22 @@ LOOK_S: Final = 0.05
 
 COMMENT: Final = b"waiting for a replica"
 
+
+class Wakes(Protocol):
+    """Who starts what does not run: `gateway.workers.wakes.Wakes`."""
+
+    def ask(self, engines: Sequence[str], now: float) -> float:
+        """Wake these; returns in how many seconds the first of them should serve."""
+
+
 _WORDS: Final = {
     Reason.QUEUE_FULL: "every replica is full and so is the queue",
     Reason.TENANT_QUEUE_FULL: "too many of your requests wait already",
     Reason.TOO_LATE: "it could not be answered within the time that the request allows",
     Reason.WAITED_TOO_LONG: "every replica stayed full for as long as a request may wait",
+    Reason.NEVER_STARTED: "its first replica has not come to serve for as long as a request may wait",
+    Reason.STARTS_TOO_LATE: "its first replica starts, and will not serve within the time that the request allows",
+    Reason.START_FAILED: "its first replica failed to start, and is tried again",
 }
 
 
@@ -60,10 +72,18 @@ class Counts(Protocol):
     def shed(self, model: str, reason: str) -> None: ...
 
 
+_KINDS: Final = {
+    Reason.TENANT_QUEUE_FULL: "tenant_queue_full",
+    Reason.NEVER_STARTED: "no_replica",
+    Reason.STARTS_TOO_LATE: "no_replica",
+    Reason.START_FAILED: "no_replica",
+}
+
+
 class WaitingRoom:
     """All lines of one worker."""
 
-    __slots__ = ("_counts", "_look", "_loop", "_pumping", "_rng", "busy", "serving", "went")
+    __slots__ = ("_counts", "_look", "_loop", "_pumping", "_rng", "_wakes", "busy", "serving", "went")
 
     def __init__(
         self,
@@ -71,7 +91,10 @@ class WaitingRoom:
         counts: Counts,
         loop: asyncio.AbstractEventLoop,
         rng: random.Random,
+        wakes: Wakes | None = None,
     ) -> None:
+        """`wakes`: None where no engine can be started."""
+        self._wakes = wakes
         self.serving = serving
         """Finds what serves requests of this model and arm in the fleet of the moment."""
         self._counts = counts
@@ -99,17 +122,47 @@ class WaitingRoom:
             self._goes(line, guest, now + takes)
             guest.called(serving, endpoint, 0.0, now)
         elif isinstance(answer, Ticket):
-            self.busy[line] = guest.model
-            ticket = answer
-            left_s = max(0.0, ticket.deadline_s - now)
-            ticket.timer = self._loop.call_later(left_s, lambda: self._overdue(line, ticket))
-            if guest.streams:
-                self._comment_later(line, ticket)
-            self._look_later()
-            return ticket
+            self._waits(guest, line, answer, now)
+            return answer
         else:
             self._refuse(guest, answer)
         return None
+
+    def hold(self, guest: Guest, serving: Serving, now: float) -> Ticket | None:
+        """Nobody may be asked. Where that is because no replica runs, and one can be started, it waits for that one;
+        else it is refused. Returns the ticket if it waits."""
+        route, facts = serving.route, guest.facts
+        holding = route.holding
+        if holding is None or self._wakes is None or _somebody(serving, facts):
+            guest.fail(nobody_for(route, facts, now))
+            return None
+        answer = route.line.hold(facts, guest, now, holding, self._wakes.ask(holding.engines, now))
+        if isinstance(answer, Refusal):
+            self._refuse(guest, answer)
+            return None
+        self._waits(guest, route.line, answer, now)
+        return answer
+
+    def start_failed(self, engine: str, again_s: float) -> None:
+        """Nothing of this engine runs, and its start has failed; the next is tried in so many seconds."""
+        for line in tuple(self.busy):
+            for ticket in line.held():
+                guest = _guest(ticket)
+                serving = self.serving(guest.model, ticket.facts.assignment)
+                holding = serving.route.holding if serving is not None else None
+                if holding is not None and engine in holding.engines:
+                    line.withdraw(ticket)
+                    _stop(ticket)
+                    self._refuse(guest, Refusal(Reason.START_FAILED, max(1.0, again_s)))
+            self._idle(line)
+
+    def _waits(self, guest: Guest, line: Admission, ticket: Ticket, now: float) -> None:
+        self.busy[line] = guest.model
+        left_s = max(0.0, ticket.deadline_s - now)
+        ticket.timer = self._loop.call_later(left_s, lambda: self._overdue(line, ticket))
+        if guest.streams:
+            self._comment_later(line, ticket)
+        self._look_later()
 
     def _comment_later(self, line: Admission, ticket: Ticket) -> None:
         interval_s = line.settings.comment_interval_s
@@ -183,7 +236,7 @@ class WaitingRoom:
 
     def _refuse(self, guest: Guest, refusal: Refusal) -> None:
         self._counts.shed(guest.model, refusal.reason.value)
-        kind = "tenant_queue_full" if refusal.reason is Reason.TENANT_QUEUE_FULL else "overloaded"
+        kind = _KINDS.get(refusal.reason, "overloaded")
         after_s = refusal.retry_after_s
         message = f"model {guest.model!r}: {_WORDS[refusal.reason]}; try again in {after_s:.0f} s"
         guest.fail(Failure(kind, message, retry_after_s=after_s))
@@ -209,6 +262,12 @@ def _stop(ticket: Ticket) -> None:
     for timer in timers:
         if timer is not None:
             cast("asyncio.TimerHandle", timer).cancel()
+
+
+def _somebody(serving: Serving, facts: RequestFacts) -> bool:
+    """Whether there is a replica that does not leave, so that no other has to be started."""
+    pools = serving.route.asked(facts.operation).pools
+    return any([not endpoint.state.draining for pool in pools for endpoint in pool])  # noqa: C419 - compiled, it is faster
 
 
 def _in_flight(serving: Serving, facts: RequestFacts) -> int:

@@ -23,6 +23,7 @@ from typing import Final
 
 from routing.ewma import Ewma
 from routing.facts import RequestFacts
+from routing.holding import Holding
 
 LEAST_RETRY_S: Final = 1.0
 MOST_RETRY_S: Final = 60.0
@@ -64,6 +65,9 @@ class Reason(Enum):
     TENANT_QUEUE_FULL = "tenant_queue_full"
     TOO_LATE = "too_late"
     WAITED_TOO_LONG = "waited_too_long"
+    NEVER_STARTED = "never_started"
+    STARTS_TOO_LATE = "starts_too_late"
+    START_FAILED = "start_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Ticket:
         "comments",
         "deadline_s",
         "facts",
+        "held",
         "line",
         "owner",
         "since_s",
@@ -103,6 +108,8 @@ class Ticket:
         self.tenant = facts.tenant
         self.tokens = facts.prompt_tokens + facts.output_tokens
         self.waits = True
+        self.held = False
+        """Whether it waits for the first replica to come, and not for room."""
         self.line: Admission | None = None
         """The one that it stands in."""
         self.timer: object = None
@@ -129,6 +136,7 @@ class Admission:
         "_virtual",
         "settings",
         "waiting",
+        "waiting_prompt_tokens",
         "waiting_tokens",
     )
 
@@ -136,6 +144,7 @@ class Admission:
         self.settings = settings
         self.waiting = 0
         self.waiting_tokens = 0
+        self.waiting_prompt_tokens = 0
         self._heap: list[tuple[int, float, int, Ticket]] = []
         self._bands: dict[int, int] = {}
         """Waiting tokens by priority."""
@@ -179,6 +188,31 @@ class Admission:
         self._enter(ticket, now)
         return ticket
 
+    def hold(
+        self, facts: RequestFacts, owner: object, now: float, holding: Holding, starts_in_s: float
+    ) -> Ticket | Refusal:
+        """There is no replica, and one is being started, which should serve in so many seconds: wait for it, unless the
+        client would not, or too much waits already."""
+        if facts.deadline_s is not None and now + starts_in_s > facts.deadline_s:
+            return Refusal(Reason.STARTS_TOO_LATE, max(LEAST_RETRY_S, starts_in_s))
+        tokens = facts.prompt_tokens + facts.output_tokens
+        if self.waiting_tokens + tokens > holding.tokens:
+            return Refusal(Reason.QUEUE_FULL, max(LEAST_RETRY_S, starts_in_s))
+        held = self._held.get(facts.tenant, 0)
+        if held and held + tokens > holding.tokens * self.settings.tenant_ratio:
+            return Refusal(Reason.TENANT_QUEUE_FULL, max(LEAST_RETRY_S, starts_in_s))
+        deadline_s = now + holding.most_s
+        if facts.deadline_s is not None:
+            deadline_s = min(deadline_s, facts.deadline_s)
+        ticket = Ticket(facts, owner, now, deadline_s)
+        ticket.held = True
+        self._enter(ticket, now)
+        return ticket
+
+    def held(self) -> list[Ticket]:
+        """Those that wait for the first replica, in no order."""
+        return [entry[3] for entry in self._heap if entry[3].waits and entry[3].held]
+
     def next(self, now: float) -> Ticket | None:
         """The one whose turn it is, out of the line; None when nobody waits. Call it when there is room."""
         heap = self._heap
@@ -221,6 +255,8 @@ class Admission:
 
     def overdue(self, ticket: Ticket) -> Refusal:
         """What one is told whose time was up while it waited."""
+        if ticket.held:
+            return Refusal(Reason.NEVER_STARTED, self._retry_after_s(self.waiting_tokens))
         return Refusal(Reason.WAITED_TOO_LONG, self._retry_after_s(self.waiting_tokens))
 
     def _enter(self, ticket: Ticket, now: float) -> None:
@@ -239,6 +275,7 @@ class Admission:
         heapq.heappush(self._heap, (-priority, start, self._order, ticket))
         self.waiting += 1
         self.waiting_tokens += ticket.tokens
+        self.waiting_prompt_tokens += ticket.facts.prompt_tokens
         self._bands[priority] = self._bands.get(priority, 0) + ticket.tokens
         self._held[ticket.tenant] = self._held.get(ticket.tenant, 0) + ticket.tokens
 
@@ -246,6 +283,7 @@ class Admission:
         ticket.waits = False
         self.waiting -= 1
         self.waiting_tokens -= ticket.tokens
+        self.waiting_prompt_tokens -= ticket.facts.prompt_tokens
         priority = ticket.facts.priority
         self._bands[priority] -= ticket.tokens
         if not self._bands[priority]:

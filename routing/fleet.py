@@ -24,6 +24,7 @@ from routing.costs import Terms
 from routing.ejection import EjectionSettings
 from routing.filters import Filter
 from routing.hedging import Hedging, HedgingSettings
+from routing.holding import Holding
 from routing.model import LEAST_LOAD, Endpoint
 from routing.pickers import Picker, build_picker, terms_of
 from routing.replica_table import ReplicaTable
@@ -74,6 +75,8 @@ class ModelSpec:
     admission: AdmissionSettings = DEFAULT_ADMISSION
     hedging: HedgingSettings | None = None
     """None where nothing is hedged."""
+    holding: Holding | None = None
+    """Who is woken for its requests where no replica is; None: nobody can be."""
     other_zone_ms: float = 0.0
     """What a replica in another zone costs more."""
     slow_start_s: float = 0.0
@@ -181,6 +184,7 @@ def build_route(
         news=table.news,
         samples=table.samples,
         hedging=_hedging(model, old),
+        holding=model.holding,
         ejection=model.ejection,
         continuations=model.continuations,
         adapters=adapters,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from routing.ejection import EjectionSettings
     from routing.filters import Filter
     from routing.hedging import Hedging
+    from routing.holding import Holding
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,8 @@ class ModelRoute:
     """Whether it is noted where requests are sent, for the sake of `prefixes` or of `loads`."""
     filters: tuple[Filter, ...] = ()
     """Asked in this order, before anything is picked."""
+    holding: Holding | None = None
+    """Where requests wait for the first replica of an engine that has none."""
     hedging: Hedging | None = None
     """Where late streams are asked for a second time."""
     ejection: EjectionSettings | None = None

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from engines.events import EventsAt
 from engines.http_engine import HttpSettings
+from engines.kinds.autoscaling import AutoscaleSection
 from engines.launch.launched import Pace
 from engines.model import Operation
 from engines.operations import STORED
@@ -131,6 +132,10 @@ class EngineSection(Section):
     # A bound against running wild, not a queue: vLLM counts and orders what waits, a line in here would do neither.
     connections: Whole = Field(
         default=16_384, ge=1, le=65_535, description="most connections per replica and worker, 1 to 65535"
+    )
+    autoscale: AutoscaleSection | None = Field(
+        default=None,
+        description="{min: 0, max: 8}: replicas that follow the traffic, of servers that are launched here",
     )
     gpu_usd_per_hour: Usd | None = Field(
         default=None, description="what one replica costs per hour, for the cost figures"

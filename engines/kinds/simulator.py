@@ -90,7 +90,7 @@ class SimulatorEngine(EngineSection):
     def launch_plan(self, served: Sequence[str], environ: Mapping[str, str]) -> LaunchPlan | None:
         simulated = from_mapping({**self.parameters, "models": tuple(served), "shutdown_timeout_s": DRAIN_S})
         return LaunchPlan(
-            replicas=self.replicas,
+            replicas=self.replicas if self.autoscale is None else self.autoscale.min,
             identity=(tuple(sorted(self.parameters.items())), tuple(served)),
             command=lambda port: command(simulated, port),
             env=child_environment(environ, {}),

@@ -194,7 +194,7 @@ class VllmEngine(EngineSection):
             env={**env, **({"VLLM_API_KEY": key} if key else {})},
         )
         return LaunchPlan(
-            replicas=launch.replicas,
+            replicas=launch.replicas if self.autoscale is None else self.autoscale.min,
             identity=(
                 launch.model,
                 args,

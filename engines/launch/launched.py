@@ -98,6 +98,10 @@ class LaunchedReplica:
         self._ended = asyncio.Event()
         self._settled = asyncio.Event()
         self._first_failure: str | None = None
+        self.failures = 0
+        """Starts that have failed since it was ready."""
+        self.again_s = 0.0
+        """How long it waits, or waited, before the next."""
 
     @property
     def replica(self) -> Replica:
@@ -127,8 +131,10 @@ class LaunchedReplica:
                     break
                 failures = 0 if ready_s >= pace.stable_s else failures
                 self._settle(reason)
+                self.failures += 1
                 self._become(State.BACKOFF, reason)
-                await self._pause(pace.backoff_s(failures, self._recipe.rng))
+                self.again_s = pace.backoff_s(failures, self._recipe.rng)
+                await self._pause(self.again_s)
                 failures += 1
         finally:
             self._become(State.STOPPED)
@@ -163,6 +169,7 @@ class LaunchedReplica:
         loop = asyncio.get_running_loop()
         since_s = loop.time()
         self._settle(None)
+        self.failures = 0
         self._become(State.READY)
         while not await _first_of(ends, self._recipe.pace.trim_s):
             with contextlib.suppress(OSError):  # a full disk is no reason to stop a server that answers

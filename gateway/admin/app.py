@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.admin.autoscale import Autoscales, autoscale_routes
 from gateway.admin.drift import Drifts, drift_routes
 from gateway.admin.experiments import HasReleases, experiment_routes
 from gateway.admin.feedback import TakesFeedback, feedback_route
@@ -30,7 +31,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger()
 
 
-class Administered(Replicas, Explains, Keeps, Drifts, HasReleases, TakesFeedback, Protocol):
+class Administered(Replicas, Explains, Keeps, Drifts, HasReleases, TakesFeedback, Autoscales, Protocol):
     """What the admin API is about: `gateway.control.plane.Plane`."""
 
     @property
@@ -48,6 +49,7 @@ def admin_app(gateway: Administered) -> Starlette:
         *replica_routes(gateway),
         *routing_routes(gateway),
         *record_routes(gateway),
+        *autoscale_routes(gateway),
         *drift_routes(gateway),
         *experiment_routes(gateway),
     ]

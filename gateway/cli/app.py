@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import (
+    autoscale,
     config,
     cost,
     drift,
@@ -36,6 +37,7 @@ for group in (
     cost,
     drift,
     routing,
+    autoscale,
     rollout,
     simulate,
     simulate_admission,

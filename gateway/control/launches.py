@@ -9,6 +9,7 @@ import asyncio
 import os
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -24,6 +25,8 @@ from engines.port import Replica, Spawn
 from gateway.fleet.arms import arms_of
 from gateway.settings import Settings
 
+SCALED_POLL_S = 0.25
+"""How often a server is looked at that somebody waits for."""
 PROBE = Deadlines(connect_s=2.0, first_byte_s=5.0, idle_s=5.0, total_s=5.0)
 
 log = structlog.get_logger()
@@ -37,6 +40,7 @@ class Launches:
         self._changed = changed
         self._launchers: dict[str, tuple[object, Launcher]] = {}
         self._states: dict[tuple[str, str], State] = {}
+        self._failures: dict[tuple[str, str], str] = {}
 
     async def apply(self, settings: Settings) -> None:
         """Start, restart and stop what the configuration asks for. Does not wait for readiness."""
@@ -55,10 +59,22 @@ class Launches:
         await asyncio.gather(*(self._launchers.pop(name)[1].stop() for name in stale))
         for name, plan in wanted.items():
             if name not in self._launchers:
-                recipe = self._recipe(name, plan, Path(settings.data_dir) / "logs")
+                scaled = settings.engines[name].autoscale is not None
+                recipe = self._recipe(name, plan, Path(settings.data_dir) / "logs", scaled)
                 self._launchers[name] = plan.identity, Launcher(name, recipe, self._spawn)
-            await self._launchers[name][1].scale_to(plan.replicas)
+                await self._launchers[name][1].scale_to(plan.replicas)
+            elif settings.engines[name].autoscale is None:
+                await self._launchers[name][1].scale_to(plan.replicas)
         self._changed()
+
+    def launcher(self, engine: str) -> Launcher | None:
+        """That of one engine, if we start its servers."""
+        found = self._launchers.get(engine)
+        return None if found is None else found[1]
+
+    def failure(self, engine: str) -> str:
+        """Why the last start of one of its replicas that still fails did so; empty where none does."""
+        return next((why for (name, _), why in self._failures.items() if name == engine), "")
 
     def ready(self) -> dict[str, tuple[Replica, ...]]:
         """The replicas that may receive traffic, by engine."""
@@ -89,9 +105,13 @@ class Launches:
         await asyncio.gather(*(launcher.stop() for _, launcher in self._launchers.values()))
         self._launchers.clear()
 
-    def _recipe(self, name: str, plan: LaunchPlan, log_dir: Path) -> Recipe:
+    def _recipe(self, name: str, plan: LaunchPlan, log_dir: Path, scaled: bool) -> Recipe:
         def on_change(replica: Replica, state: State, why: str) -> None:
             self._states[name, replica.id] = state
+            if state is State.BACKOFF:
+                self._failures[name, replica.id] = why
+            elif state is not State.STARTING:
+                self._failures.pop((name, replica.id), None)
             level = log.warning if state is State.BACKOFF else log.info
             level(
                 "launched_replica", engine=name, replica=replica.id, state=state.value, **({"why": why} if why else {})
@@ -105,7 +125,7 @@ class Launches:
             probe=self._probe,
             on_change=on_change,
             rng=random.Random(),  # noqa: S311 - spreads restarts
-            pace=plan.pace,
+            pace=replace(plan.pace, max_poll_s=SCALED_POLL_S) if scaled else plan.pace,
             explain=plan.explain,
         )
 

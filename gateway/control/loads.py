@@ -175,6 +175,11 @@ class EngineLoads:
         """What part of its KV cache each of them uses."""
         return [(key, seen.load.kv_usage) for key, seen in self._lately() if seen.load.kv_usage is not None]
 
+    def kv_usage(self, engine: str, replicas: Collection[str]) -> float | None:
+        """What part of their KV caches these replicas of an engine use together; None where none has told lately."""
+        found = [usage for (name, id), usage in self.kv_usages() if name == engine and id in replicas]
+        return sum(found) / len(found) if found else None
+
     def hit_ratios(self) -> Figures:
         """What part of the last minute's prompt tokens each of them had in its prefix cache."""
         return [(key, ratio) for key, seen in self._lately() if (ratio := seen.hit_ratio) is not None]

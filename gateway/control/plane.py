@@ -17,6 +17,7 @@ from gateway.admin.app import admin_app
 from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
 from gateway.control.adapters import Adapters
+from gateway.control.autoscale import EVERY_S as AUTOSCALE_EVERY_S
 from gateway.control.certificates import CertificateWatch
 from gateway.control.counters import CounterBoard
 from gateway.control.discovery import Discovery
@@ -27,6 +28,7 @@ from gateway.control.feedback import Feedback
 from gateway.control.findings import Finding, findings
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.kv_events import KvEvents
+from gateway.control.launch_scaling import autoscaling_over
 from gateway.control.launches import Launches
 from gateway.control.links import Links
 from gateway.control.load import EVERY_S as LOAD_EVERY_S
@@ -36,7 +38,7 @@ from gateway.control.peer import FromWorker
 from gateway.control.releases.joined import JoinedReleases
 from gateway.control.releases.rollout import EVERY_S as RELEASES_EVERY_S
 from gateway.control.reload import POLL_S, InUse, Reload
-from gateway.control.roster import COALESCE_S, Roster
+from gateway.control.roster import COALESCE_S, Roster, every_replica
 from gateway.control.source import Source
 from gateway.control.targets import TargetCheck
 from gateway.control.tokens import Tokens
@@ -54,7 +56,8 @@ from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS, PR
 from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
 from gateway.telemetry.metrics.families.prefix_news import PREFIX_NEWS_DROPPED
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
-from gateway.telemetry.metrics.families.replicas import REPLICAS
+from gateway.telemetry.metrics.families.replicas import REPLICAS, REPLICAS_WANTED
+from gateway.workers.demand import Woken
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     AdapterAnswer,
@@ -123,6 +126,7 @@ class Plane:
         self._roster = Roster(self._tell_members, coalesce_s)
         self._engines = Engines(supervisor.spawn, self._roster)
         self._launches = Launches(supervisor.spawn, self._launched)
+        self.autoscaling = autoscaling_over(self._launches, self.drain_replica, self.links, lambda: self._loads)
         self._board = HealthBoard()
         self._health = HealthLoop(
             self._board,
@@ -171,6 +175,7 @@ class Plane:
         self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
         self._metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in supervisor.restarts().items()])
         self._metrics.watch(REPLICAS, self._replica_states)
+        self._metrics.watch(REPLICAS_WANTED, self.autoscaling.wanted)
         self._metrics.watch(ENGINE_WAITING, self._loads.waiting)
         self._metrics.watch(ENGINE_KV_USAGE, self._loads.kv_usages)
         self._metrics.watch(PREFIX_HIT_RATIO, self._loads.hit_ratios)
@@ -189,11 +194,13 @@ class Plane:
         """Launch what is to be launched and begin the loops; does not wait for engines."""
         await self._use(self.settings)
         self._supervisor.loop("health", self.probe_all, lambda: self._health.rest_s(self.settings.health.interval_s))
-        self._supervisor.loop("engine_load", self.ask_loads, self._loads_rest_s, at_once=False)
+        rest = lambda: self._loads.rest_s(self.settings.health.load_interval_s)  # noqa: E731 - as those beside it
+        self._supervisor.loop("engine_load", self.ask_loads, rest, at_once=False)
         self._supervisor.loop("releases", self.releases.step, RELEASES_EVERY_S)
         self._supervisor.loop("adapters", self._adapters.look, lambda: self.settings.health.load_interval_s)
         if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
+        self._supervisor.loop("autoscale", self.autoscaling.look, AUTOSCALE_EVERY_S, at_once=False)
         if self._store is not None:
             watch_drift(self._supervisor, self.read, self._metrics)
         if self._workers > 1:
@@ -244,6 +251,7 @@ class Plane:
         problem = await self._reload.joined(worker, link, pid)
         self._loads.tell_again()
         self._kv_events.tell_again(worker)
+        self.autoscaling.tell_again()
         for token in self._tokens.known():
             self.links.tell(worker, token)
         adapters = self._adapters.known()
@@ -270,6 +278,8 @@ class Plane:
                 self.experiments.observed(message)
             case PromptSampled():
                 self._kv_events.sampled(message)
+            case Woken():
+                self.autoscaling.woken(message.engines)
             case AdaptersUsed():
                 self._adapters.used(message)
             case ResponseKept():
@@ -320,17 +330,7 @@ class Plane:
 
     def replicas(self) -> list[ReplicaStatus]:
         """Every replica, in the order of the configuration; launched ones that are not ready by their state."""
-        found: list[ReplicaStatus] = []
-        for engine in self.settings.engines:
-            listed = self._roster.statuses(engine)
-            known = {status.replica for status in listed}
-            found += listed
-            found += [
-                ReplicaStatus(engine, replica, state)
-                for replica, state in self._launches.each(engine)
-                if replica not in known
-            ]
-        return found
+        return every_replica(self.settings.engines, self._roster, self._launches)
 
     async def read(self, question: AskRead | FreezeDrift) -> Read:
         """What the store says to a query."""
@@ -355,9 +355,6 @@ class Plane:
         """The step of the loop over what engines say of their load, and of their caches."""
         self._kv_events.look()
         await self._loads.ask_all(self.settings.health.load_interval_s)
-
-    def _loads_rest_s(self) -> float:
-        return self._loads.rest_s(self.settings.health.load_interval_s)
 
     def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:
         """Send a replica nothing new, or again, in every worker; returns whether there is such a replica."""
@@ -395,6 +392,7 @@ class Plane:
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
         await self._launches.apply(settings)
+        self.autoscaling.use(settings)
 
     def _replica_states(self) -> list[tuple[tuple[str, str], float]]:
         return [(key, float(count)) for key, count in {**self._roster.states(), **self._launches.states()}.items()]

@@ -8,14 +8,17 @@ everything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Set
-from typing import Final
+from collections.abc import Callable, Iterable, Set
+from typing import TYPE_CHECKING, Final
 
 from engines.port import Replica
 from gateway.admin.replicas import ReplicaStatus
 from gateway.control.membership import Difference, Membership
 from gateway.fleet.members import Member
 from routing.replica import ReplicaKey
+
+if TYPE_CHECKING:
+    from gateway.control.launches import Launches
 
 COALESCE_S: Final = 0.05
 """Long enough that most of a deployment's replicas go out together, short enough that nobody waits for one of them."""
@@ -171,3 +174,16 @@ class Roster:
         self._told_s = asyncio.get_running_loop().time()
         news, self._news = self._news, {}
         self._tell([self._member(*key) for key in news])
+
+
+def every_replica(engines: Iterable[str], roster: Roster, launches: Launches) -> list[ReplicaStatus]:
+    """The replicas of these engines, in this order; launched ones that are not ready by their state."""
+    found: list[ReplicaStatus] = []
+    for engine in engines:
+        listed = roster.statuses(engine)
+        known = {status.replica for status in listed}
+        found += listed
+        found += [
+            ReplicaStatus(engine, replica, state) for replica, state in launches.each(engine) if replica not in known
+        ]
+    return found

@@ -155,6 +155,23 @@ class LiveFleet:
             raise
         yield from self._use(draft, models)
 
+    def states(self, engine: str) -> list[ReplicaState]:
+        """Of every replica that an engine has."""
+        built = self._engines.get(engine)
+        found = [self.table.find((engine, replica)) for replica in built.ids] if built is not None else []
+        return [state for state in found if state is not None]
+
+    def askers(self, engine: str) -> tuple[set[str], list[Admission]]:
+        """The models that ask this engine before any other, in whatever arm, and the lines of their requests."""
+        models: set[str] = set()
+        lines: dict[Admission, None] = {}
+        for (name, _), served in self._models.items():
+            tier = min([target.tier for target in served.spec.targets])
+            if any(target.engine == engine and target.tier == tier for target in served.spec.targets):
+                models.add(name)
+                lines[served.serving.route.line] = None
+        return models, list(lines)
+
     def sweep(self) -> None:
         """Forget replicas that have left and have finished what they had, with all that was kept for them."""
         for key in self.table.sweep():

@@ -12,7 +12,7 @@ from gateway import clock
 from gateway.accounts.prices import Rates
 from gateway.experiments.body_edits import edits_of
 from gateway.fleet.snapshot import Serving, Upstream, Upstreams
-from gateway.fleet.specs import deadlines_of, model_spec
+from gateway.fleet.specs import deadlines_of, holding_of, model_spec
 from gateway.relay.transcript import Transcripts
 from gateway.settings.sections.recording import Recording
 from routing.fleet import ModelSpec, build_route
@@ -94,7 +94,8 @@ class Builder:
             for target in model.targets
             if target.model in settings.engines[target.engine].adapter_paths
         }
-        spec = model_spec(name, model, engines, rates_of, retry, self._workers, zone, adapters)
+        holding = holding_of(model, settings.engines, self._workers)
+        spec = model_spec(name, model, engines, rates_of, retry, self._workers, zone, adapters, holding)
         same = old is not None and old.spec == spec and (line is None or old.serving.route.line is line)
         if old is not None and same and old.terms == terms and old.recorded == recorded:
             return old

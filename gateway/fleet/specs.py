@@ -22,6 +22,7 @@ from routing.capabilities import Abilities
 from routing.ejection import EjectionSettings
 from routing.fleet import ModelSpec, TargetSpec
 from routing.hedging import HedgingSettings
+from routing.holding import Holding
 from routing.model import LEAST_LOAD, PREFIX
 from routing.route import RetrySettings
 
@@ -73,6 +74,7 @@ def model_spec(
     workers: int = 1,
     zone: str | None = None,
     adapters: Mapping[tuple[str, str], bool] = NO_ADAPTERS,
+    holding: Holding | None = None,
 ) -> ModelSpec:
     """One public model over these engines; `rates` by engine and upstream model, `zone` the gateway's, `adapters` those
     of the targets' models that are adapters, and whether they are loaded on demand."""
@@ -108,6 +110,7 @@ def model_spec(
             comment_interval_s=model.admission.comment_interval_s or 0.0,
         ),
         hedging=HedgingSettings(model.hedging.after_ms) if model.hedging.enabled else None,
+        holding=holding,
         keyed=frozenset(target.engine for target in model.targets if engines[target.engine].engine.settings.keyed),
         drops=model.unsupported == "drop",
         other_zone_ms=model.policy.other_zone_ms,
@@ -115,6 +118,17 @@ def model_spec(
         ejection=_ejection(model.ejection),
         continuations=model.continuation.per_request if model.continuation.enabled else 0,
     )
+
+
+def holding_of(model: Model, engines: Mapping[str, EngineSection], workers: int = 1) -> Holding | None:
+    """Who is woken for a model that nobody serves: the engines of its first tier that follow the traffic."""
+    tier = min([target.tier for target in model.targets])
+    names = dict.fromkeys([target.engine for target in model.targets if target.tier == tier])
+    sections = {name: section for name in names if (section := engines[name].autoscale) is not None}
+    if not sections:
+        return None
+    most_s = max([section.hold_s for section in sections.values()])
+    return Holding(tuple(sections), most_s, max([one.hold_tokens for one in sections.values()]) // workers)
 
 
 def _abilities(built: Built, target: Target) -> Abilities:

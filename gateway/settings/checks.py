@@ -130,6 +130,13 @@ def _engine(path: Path, engine: dict[str, Any], report: Report) -> None:
             if finding.known:
                 hint = _did_you_mean(str(engine.get(str(finding.at[-1]))), finding.known)
             report((*path, *finding.at), finding.message, hint)
+    if engine.get("autoscale") is not None and engine.get("launch") is None and kind != "simulator":
+        report((*path, "autoscale"), "is for servers that the gateway launches", "launch: {model: Qwen/Qwen3-0.6B}")
+    elif engine.get("autoscale") is not None:
+        counted = engine if kind == "simulator" else engine.get("launch")
+        if isinstance(counted, dict) and "replicas" in counted:
+            at = ("replicas",) if kind == "simulator" else ("launch", "replicas")
+            report((*path, *at), "does not go with autoscale, which decides how many there are", "leave it out")
     headers = engine.get("headers")
     if engine.get("api_key") is not None and engine.get("api_keys") is not None:
         report((*path, "api_keys"), "does not go with api_key", "a list may hold that one too")

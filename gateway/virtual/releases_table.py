@@ -241,21 +241,23 @@ def ramps(rng: np.random.Generator, runs: int) -> Table:
     some = max(200, runs // 10)
     found = []
     for rate, ratio, wanted, bar_h in ((10.0, 1.0, "promote", 0.89), (200.0, 1.0, "promote", 0.67)):
-        ends = [Ramp(rate, 0.01, ratio, alpha=ALPHA).play(rng) for _ in range(some)]
+        ends = [Ramp(rate, 0.01, ratio, alpha=ALPHA, rho=1.0).play(rng) for _ in range(some)]
         found.append(_ramp(f"as good, {rate:g} requests/s", ends, wanted, bar_h))
     for rate, bar_h in ((10.0, 31 / 60), (200.0, 7 / 60)):
-        ends = [Ramp(rate, 0.01, 2.0, alpha=ALPHA, shares=(0.01, 0.05, 0.25, 0.5)).play(rng) for _ in range(some)]
+        ends = [Ramp(rate, 0.01, 2.0, alpha=ALPHA, rho=1.0).play(rng) for _ in range(some)]
         found.append(_ramp(f"twice the errors, {rate:g} requests/s", ends, "rollback", bar_h))
         wrong = sum(end == "promote" for end, _ in ends)
         found.append(
             Figure(f"twice the errors, {rate:g} requests/s: promoted", f"{wrong} of {some}", "never", not wrong)
         )
     for rate in (10.0, 200.0):
-        ends = [Ramp(rate, 0.01).play(rng) for _ in range(some)]
+        ends = [Ramp(rate, 0.01, rho=1.0).play(rng) for _ in range(some)]
         gone = sum(end == "rollback" for end, _ in ends) / some
         title = f"as good, {rate:g} requests/s, alpha .01: rolled back"
         found.append(Figure(title, f"{gone:.1%}", "at most 1 %", gone <= 0.01 + 1.96 * (0.0099 / some) ** 0.5))
-    return Table("A ramp of 1 / 5 / 25 / 50 / 100 % with 10 minutes a step, errors alone, 1 % (median hours)", found)
+    return Table(
+        "A ramp of 1 / 5 / 25 / 50 / 100 % with 10 minutes a step, errors alone, 1 % (rho 1, median hours)", found
+    )
 
 
 def _ramp(title: str, ends: list[tuple[str, float]], wanted: str, bar_h: float) -> Figure:

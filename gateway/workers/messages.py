@@ -15,6 +15,7 @@ from gateway.fleet.members import Member
 from gateway.responses.homes import Home
 from gateway.settings.sealed import Sealed
 from gateway.telemetry.metrics import Sample, Series
+from gateway.workers.demand import AskDemand, Demand, EngineStarts, Woken
 from routing.gate.observation import Assigned, Settled
 
 
@@ -331,6 +332,8 @@ ToWorker = (
     | PrefixesSent
     | CachesChanged
     | CachesFollowed
+    | EngineStarts
+    | AskDemand
     | AdaptersHeld
     | AdapterAnswer
     | AskCounters
@@ -353,6 +356,8 @@ ToPlane = (
     | SeriesCounted
     | Counters
     | Load
+    | Demand
+    | Woken
     | PrefixesSent
     | PromptSampled
     | AdaptersUsed

@@ -19,6 +19,8 @@ from gateway.http.handler import Handler
 from gateway.workers.detouring import taken
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from engines.model import Operation
     from engines.port import Spawn
     from gateway.accounts.accounting import Accounting
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.http.head import Fields
     from gateway.http.request import Request
     from gateway.identity import Keyring
+    from gateway.workers.demand import EngineStart
 
 
 class Reception(Handler):
@@ -56,6 +59,12 @@ class Reception(Handler):
         dispatcher = self.dispatcher
         assert dispatcher is not None, "no configuration is in use"
         return dispatcher
+
+    def starts(self, failed: Iterable[EngineStart]) -> None:
+        """The start of these engines has failed: whoever waits for nothing else is told."""
+        if self.dispatcher is not None:
+            for start in failed:
+                self.dispatcher.room.start_failed(start.engine, start.serves_in_s)
 
     def queued_tokens(self) -> list[tuple[tuple[str], float]]:
         """What waits for room, by model."""

@@ -46,9 +46,12 @@ from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.metrics.families.spending import GPU_COST
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers import descriptors
+from gateway.workers.administering import Administering
+from gateway.workers.burden import demand_of
 from gateway.workers.changes import Changes
 from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
 from gateway.workers.counting import Counting
+from gateway.workers.demand import AskDemand, EngineStarts
 from gateway.workers.draining import Draining
 from gateway.workers.link import Link
 from gateway.workers.load_telling import EVERY_S as LOAD_EVERY_S
@@ -80,19 +83,17 @@ from gateway.workers.messages import (
 )
 from gateway.workers.others import Others
 from gateway.workers.prefix_exchange import PrefixExchange
-from gateway.workers.questions import LinkFull, LinkLost
+from gateway.workers.questions import LinkLost
 from gateway.workers.reception import Reception
 from gateway.workers.scrapes import Scrapes
 from gateway.workers.sinks import Sinks
+from gateway.workers.wakes import Wakes
 from routing.fleet import Fleet
 
 if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
 
 FLUSH_S = 0.15
-ADMIN_TIMEOUT_S = 30.0
-ADMIN_AT_ONCE = 16
-"""Each holds at most 1 MiB of a request and 8 of an answer."""
 PRICE_REFRESH_S = 60.0
 
 log = structlog.get_logger()
@@ -118,6 +119,7 @@ class Worker:
         )
         notes = self._prefixes.news if workers > 1 else None, self._prefixes.samples
         self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, notes=notes)
+        self._wakes = Wakes(lambda message: self._tell(message, bulk=False))
         self._others = Others(lambda: self._link)
         self._adapters = Adapters(lambda: self.fleet.adapters, self._others, supervisor.spawn, lambda: self.fleet.held)
         self._sealed: tuple[Sealed, Settings] | None = None
@@ -132,7 +134,7 @@ class Worker:
         self._keyring = Keyring()
         self._written_keyring = self._keyring
         """That of the configuration; keys may have been told since."""
-        self._administering = 0
+        self._administering = Administering()
         self._reception = Reception(control_app(self), self._accounting, supervisor.spawn)
         self._connections = self._reception.clients
         self._draining = Draining(self._reception)
@@ -171,6 +173,8 @@ class Worker:
                 self._changes.put(lambda: in_slices(self.fleet.take_reports(message.reports, message.interval_s)))
             case PrefixesSent() | CachesChanged() | CachesFollowed():
                 self._prefixes.told(message)
+            case EngineStarts():
+                self._reception.starts(self._wakes.told(message.starts, clock.monotonic()))
             case AdaptersHeld():
                 self._adapters.told(message)
             case ArmShares():
@@ -192,6 +196,8 @@ class Worker:
         match message:
             case AskCounters():
                 return await self._counting.answer()
+            case AskDemand():
+                return demand_of(message, self.fleet, self.metrics.tallies(), clock.monotonic())
             case AskRouting():
                 return self._explain(message)
             case RenewCertificate():
@@ -273,7 +279,7 @@ class Worker:
             keeper = Keeper(self._others if self._workers > 1 else None)
             spawn = self._supervisor.spawn
             self._reception.dispatcher = Dispatcher(
-                snapshot, self._accounting, self._explainer, self._ids, keeper, self._adapters, spawn
+                snapshot, self._accounting, self._explainer, self._ids, keeper, self._adapters, spawn, self._wakes
             )
         else:
             self._reception.dispatcher.snapshot = snapshot
@@ -376,13 +382,7 @@ class Worker:
 
     async def administer(self, request: AdminRequest) -> AdminAnswer:
         """What the control plane's admin API answers. Raises TimeoutError or LinkError without an answer."""
-        if self._link is None or self._administering >= ADMIN_AT_ONCE:
-            raise LinkFull("too many admin requests at once")
-        self._administering += 1
-        try:
-            return await self._link.ask(request, AdminAnswer, timeout_s=ADMIN_TIMEOUT_S, bulk=True)
-        finally:
-            self._administering -= 1
+        return await self._administering.ask(self._link, request)
 
     async def _flush(self) -> None:
         self._sinks.flush()

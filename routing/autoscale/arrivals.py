@@ -11,6 +11,8 @@ from bisect import bisect_left
 from typing import Final
 
 KEPT_S: Final = 900.0
+LEAST_S: Final = 12.0
+"""Less than that says nothing of a longer window: a rate of two seconds would be taken for one of a minute."""
 CHANCE: Final = 2.0
 """Standard deviations that a mean is off by chance, at most."""
 COARSE: Final = 30
@@ -52,23 +54,33 @@ class Arrivals:
             del times[:half], self._amounts[:half], self._counts[:half]
 
     @property
+    def span_s(self) -> float:
+        """For how long there have been any."""
+        return self._times[-1] - self._times[0] if self._times else 0.0
+
+    @property
     def kept(self) -> int:
         """How many times are remembered."""
         return len(self._times)
 
     def rate(self, window_s: float) -> float:
-        """The mean amount per second over the last so many seconds, or over all there is where that is less."""
+        """The mean amount per second over the last so many seconds, or over all there were where those are fewer."""
         return self._over(window_s)[0]
 
     def surely(self, window_s: float, dispersion: float) -> float:
         """The same, less what chance may have added."""
-        rate, count, _ = self._over(window_s)
+        rate, count = self._over(window_s)
         return max(0.0, rate * (1.0 - CHANCE * math.sqrt(dispersion / count))) if count > 0.0 else 0.0
 
     def at_most(self, window_s: float, dispersion: float) -> float:
         """The same, with what chance may have taken away."""
-        rate, count, _ = self._over(window_s)
+        rate, count = self._over(window_s)
         return rate * (1.0 + CHANCE * math.sqrt(dispersion / count)) if count > 0.0 else 0.0
+
+    def noise(self, window_s: float, dispersion: float) -> float:
+        """The standard deviation that chance gives the rate over such a window."""
+        rate, count = self._over(window_s)
+        return rate * math.sqrt(dispersion / count) if count > 0.0 else 0.0
 
     def dispersion(self, window_s: float) -> float:
         """How uneven arrivals are: the variance of a bucket's amount over that of as many equal requests, one by one.
@@ -128,18 +140,14 @@ class Arrivals:
         chance = mean * math.sqrt(12.0 * dispersion / count) / span_s
         return max(0.0, slope - chance)
 
-    def _over(self, window_s: float) -> tuple[float, float, float]:
-        """Rate, requests and seconds of a window."""
+    def _over(self, window_s: float) -> tuple[float, float]:
+        """Rate and requests of a window."""
         times = self._times
         if len(times) < 2:
-            return 0.0, 0.0, 0.0
-        end = times[-1]
-        begin = max(times[0], end - window_s)
-        amount, count = self._at(begin)
-        span_s = end - begin
-        if span_s <= 0.0:
-            return 0.0, 0.0, 0.0
-        return (self._amounts[-1] - amount) / span_s, self._counts[-1] - count, span_s
+            return 0.0, 0.0
+        window_s = min(window_s, max(LEAST_S, self.span_s))
+        amount, count = self._at(times[-1] - window_s)
+        return (self._amounts[-1] - amount) / window_s, self._counts[-1] - count
 
     def _at(self, time_s: float) -> tuple[float, float]:
         """The sums at a time, between two that are known in proportion."""

@@ -8,7 +8,7 @@
     in panic   (a few seconds ask for twice what there is) nothing goes down
 
 Laws, each a property test: always within bounds; more backlog never asks for fewer; a change smaller than the dead band
-is not made while the SLO is met; nothing goes down before `down_after_s`.
+is not made while those that there are bear the load; nothing goes down before `down_after_s`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,17 @@ STARTUP_WEIGHT: Final = 0.3
 class Autoscaler:
     """The state between looks. Owned by one thread; `now` (seconds) never runs backwards."""
 
-    __slots__ = ("_asked", "_busy_s", "_demand", "_panic_until_s", "_served_s", "_startup_s", "_up_s", "settings")
+    __slots__ = (
+        "_asked",
+        "_busy_s",
+        "_demand",
+        "_measured",
+        "_panic_until_s",
+        "_served_s",
+        "_startup_s",
+        "_up_s",
+        "settings",
+    )
 
     def __init__(self, settings: AutoscaleSettings, now: float) -> None:
         self.settings = settings
@@ -48,6 +58,7 @@ class Autoscaler:
         self._up_s = now
         """When there last came to be more."""
         self._startup_s = settings.startup_s
+        self._measured = False
 
     @property
     def startup_s(self) -> float:
@@ -64,7 +75,9 @@ class Autoscaler:
 
     def started(self, took_s: float) -> None:
         """A replica has answered for the first time, so long after it was asked for."""
-        self._startup_s += STARTUP_WEIGHT * (took_s - self._startup_s)
+        weight = STARTUP_WEIGHT if self._measured else 1.0
+        self._measured = True
+        self._startup_s += weight * (took_s - self._startup_s)
 
     def decide(self, signals: Signals, bounds: Bounds, now: float) -> Decision:
         """One look."""
@@ -80,15 +93,7 @@ class Autoscaler:
         asked.append((now, ask.replicas))
         while len(asked) > 1 and asked[0][0] <= now - self.down_after_s:
             asked.popleft()
-        if ask.replicas > had:
-            wanted, why, sentence = self._up(ask, had, signals)
-        elif ask.replicas < had:
-            wanted, why, sentence = self._down(ask, had, signals, panics, now)
-        else:
-            wanted, why, sentence = had, Why.ENOUGH, ask.sentence
-        if wanted == 0 and had > 0 and not self._may_sleep(signals, now):
-            left_s = max(0.0, self.settings.zero_after_s - (now - max(self._busy_s, self._served_s)))
-            wanted, why, sentence = 1, Why.HOLDING, f"nothing arrives, and the last one stays for {left_s:.0f} s more"
+        wanted, why, sentence = self._followed(ask, had, signals, panics, now)
         least, most = bounds.least, max(bounds.least, bounds.most)
         if wanted < least:
             wanted, why, sentence = least, Why.BOUNDS, f"{least} is the fewest there may be: {sentence}"
@@ -105,10 +110,27 @@ class Autoscaler:
         if not signals.ready:
             self._served_s = now
 
+    def _followed(self, ask: Ask, had: int, signals: Signals, panics: bool, now: float) -> tuple[int, Why, str]:
+        if had == 0 and now > self._busy_s:
+            return 0, Why.IDLE, "nothing comes"  # whatever is kept in reserve of a traffic that has ended
+        idle_s = now - max(self._busy_s, self._served_s)
+        if signals.ready and idle_s >= self.settings.zero_after_s:
+            return 0, Why.IDLE, f"nothing has come for {self.settings.zero_after_s:.0f} s"
+        if ask.replicas > had:
+            return self._up(ask, had, signals)
+        if ask.replicas == had:
+            return had, Why.ENOUGH, ask.sentence
+        wanted, why, sentence = self._down(ask, had, signals, panics, now)
+        if wanted == 0:  # one that is still starting was woken for somebody
+            left_s = self.settings.zero_after_s - idle_s
+            return 1, Why.HOLDING, f"nothing arrives, and the last one stays for {left_s:.0f} s more"
+        return wanted, why, sentence
+
     def _up(self, ask: Ask, had: int, signals: Signals) -> tuple[int, Why, str]:
         settings, told = self.settings, signals.ttft_ms
         late = told is not None and told > settings.ttft_ms
-        if had and not late and ask.why is Why.LOAD and ask.replicas - had < settings.dead_band_ratio * had:
+        small = ask.replicas - had < settings.dead_band_ratio * had
+        if small and not late and ask.why is Why.LOAD and had >= ask.bearable:
             return had, Why.DEAD_BAND, f"{ask.replicas} would be too little of a change: {ask.sentence}"
         if signals.failing:  # more of what does not start would not start either
             return had, Why.HOLDING, f"{signals.failing} fail to start, and no more are sent after them: {ask.sentence}"
@@ -126,9 +148,4 @@ class Autoscaler:
             return had, Why.SURVIVORS, f"{most} would do, but not if a little more came: {ask.sentence}"
         if had - staying < self.settings.dead_band_ratio * had:
             return had, Why.DEAD_BAND, f"{staying} would be too little of a change: {ask.sentence}"
-        return staying, Why.IDLE if not staying else ask.why, f"{most} were enough for {hold_s:.0f} s: {ask.sentence}"
-
-    def _may_sleep(self, signals: Signals, now: float) -> bool:
-        if signals.starting_s and not signals.ready:
-            return False  # it was woken for somebody
-        return now - max(self._busy_s, self._served_s) >= self.settings.zero_after_s
+        return staying, ask.why, f"{most} were enough for {hold_s:.0f} s: {ask.sentence}"

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from routing.autoscale import staffing
-from routing.autoscale.arrivals import Arrivals
+from routing.autoscale.arrivals import CHANCE, Arrivals
 from routing.autoscale.decision import Why
+from routing.autoscale.rises import Rises
 from routing.autoscale.settings import AutoscaleSettings
 from routing.autoscale.signals import Signals
 
-_WINDOWS: Final = (1.0, 2.5, 5.0)
+_WINDOWS: Final = (1, 3, 5)
 """Times `panic_window_s`: how long a rise may be seen and still count at once, as far as chance does not explain it."""
 LEAST_SLACK: Final = 0.25
 """Of the SLO, that is taken to be left for waiting however long prompts are."""
@@ -27,7 +28,12 @@ MOST_CATCHING_UP: Final = 1.0
 """Times the replicas that the load needs: what may be added to work a backlog off."""
 DRAIN_STARTS: Final = 0.5
 """Times the start-up: in so long a backlog is to be gone once those who come for it serve."""
+LATE_WINDOWS: Final = 2.0
+"""Times `panic_window_s`, that the SLO is to be missed for without a pause."""
 LEAST_DRAIN_S: Final = 15.0
+BEARABLY_LATE: Final = 0.1
+SAMPLED_S: Final = 30.0
+"""What a sample of the load is a mean over."""
 _USUAL_REQUESTS: Final = 200.0
 """So many requests make the mean length of a prompt."""
 
@@ -41,22 +47,36 @@ class Ask:
     sentence: str
     load: float = 0.0
     """In replicas that are always busy."""
+    bearable: int = 0
+    """So many would serve that load too, if not as well."""
 
 
 class Demand:
     """What is remembered of one engine's traffic. Signals come in the order of time."""
 
-    __slots__ = ("_arrivals", "_size", "settings")
+    __slots__ = ("_arrivals", "_late_s", "_now_s", "_rises", "_size", "settings")
 
     def __init__(self, settings: AutoscaleSettings) -> None:
         self.settings = settings
         self._arrivals = Arrivals()
+        self._rises = Rises()
         self._size = 0.0
         """Tokens of a request, in the mean."""
+        self._now_s = 0.0
+        self._late_s = math.inf
+        """Since when every look has found the SLO missed."""
 
     def note(self, signals: Signals, now: float) -> None:
         """One look."""
+        self._now_s = now
+        told = signals.ttft_ms
+        if told is None or told <= self.settings.ttft_ms:
+            self._late_s = math.inf
+        elif self._late_s == math.inf:
+            self._late_s = now
         self._arrivals.add(signals.arrived_tokens, signals.arrived_requests, now)
+        if self._arrivals.span_s >= SAMPLED_S and self._rises.due(now):
+            self._rises.add(self._arrivals.rate(SAMPLED_S), now)
         if signals.arrived_requests > 0.0:
             size = signals.arrived_tokens / signals.arrived_requests
             weight = min(1.0, signals.arrived_requests / _USUAL_REQUESTS)
@@ -111,15 +131,21 @@ class Demand:
         for times in _WINDOWS:
             rate = max(rate, arrivals.surely(times * settings.panic_window_s, dispersion))
         growth = arrivals.growth_per_s(settings.trend_window_s, dispersion)
-        coming = (rate + growth * (startup_s + settings.panic_window_s)) / speed
+        reserve = self._rises.reserve(startup_s + SAMPLED_S / 2.0, settings.late_ratio)
+        chance = CHANCE * arrivals.noise(SAMPLED_S, dispersion) * math.sqrt(2.0)
+        reserve = math.sqrt(max(0.0, reserve * reserve - chance * chance))
+        coming = (
+            max(rate + growth * (startup_s + settings.panic_window_s), min(rate + reserve, self._rises.peak)) / speed
+        )
         service_s, slack_s = self._times(signals)
         needed = staffing.staffed(coming, service_s, slack_s, dispersion, 1.0 - settings.attainment)
+        bearable = staffing.staffed(coming, service_s, slack_s, dispersion, BEARABLY_LATE)
         grows = f", {growth * 60:.0f} more each minute," if growth > 0.0 else ""
         sentence = (
-            f"{rate:.0f} prompt tokens/s arrive{grows} where a replica computes {speed:.0f}/s, so {needed} keep "
+            f"{rate:.0f} prompt tokens/s arrive{grows} where a replica computes {speed:.0f}/s, so {needed} will keep "
             f"{settings.attainment:.0%} within {settings.ttft_ms:.0f} ms"
         )
-        return Ask(needed, Why.LOAD, sentence if needed else "nothing arrives", rate / speed)
+        return Ask(needed, Why.LOAD, sentence if needed else "nothing arrives", rate / speed, bearable)
 
     def _for_seats(self, signals: Signals, ask: Ask) -> Ask | None:
         seats = self.settings.seats
@@ -155,9 +181,10 @@ class Demand:
         return Ask(math.ceil(ask.load + extra), Why.BACKLOG, sentence, ask.load)
 
     def _for_slo(self, signals: Signals, ask: Ask) -> Ask | None:
-        """Nobody is on the way, and what there is should do, but does not."""
+        """Nobody is on the way, and what there is should do, but has not for a while: a queue of a moment is chance."""
         told, slo_ms, ready = signals.ttft_ms, self.settings.ttft_ms, signals.ready
-        if told is None or told <= slo_ms or not ready or signals.starting_s or ask.replicas > ready:
+        long_enough = self._now_s - self._late_s >= LATE_WINDOWS * self.settings.panic_window_s
+        if told is None or not long_enough or not ready or signals.starting_s or ask.replicas > ready:
             return None
         sentence = f"a first token takes {told:.0f} ms and should take {slo_ms:.0f}"
         return Ask(ready + max(1, ready // 10), Why.SLO, sentence, ask.load)
@@ -165,10 +192,12 @@ class Demand:
     # -- what they rest on ---------------------------------------------------------------------------------------------
 
     def _times(self, signals: Signals) -> tuple[float, float]:
-        """What a prompt takes to compute, and how long it may wait before that."""
+        """What a prompt takes to compute, and how long one that is longer than most may wait before that."""
         slo_s = self.settings.ttft_ms / 1000.0
         service_s = staffing.own_s(self._size, signals.speed)
-        return service_s, max(LEAST_SLACK * slo_s, slo_s - service_s - signals.speed.base_s)
+        uneven = math.sqrt(max(0.0, self._arrivals.dispersion(self.settings.trend_window_s) - 1.0))
+        long_s = service_s * (1.0 + min(2.0, uneven))
+        return service_s, max(LEAST_SLACK * slo_s, slo_s - long_s - signals.speed.base_s)
 
     def _running(self, signals: Signals) -> float:
         """Requests at once where nothing waits: by Little's law where it is known how long one takes."""

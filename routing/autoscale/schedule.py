@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from routing.autoscale.signals import Bounds
 
-MINUTES_A_DAY: int = 24 * 60
-
 
 @dataclass(frozen=True, slots=True)
 class Shift:

@@ -25,6 +25,8 @@ class AutoscaleSettings:
     after it."""
     load_window_s: float = 60.0
     trend_window_s: float = 600.0
+    late_ratio: float = 0.02
+    """The part of the requests that a rise within a start-up time may find without room: less keeps more in reserve."""
     dead_band_ratio: float = 0.1
     """A change of less than this part of the replicas is not made, unless the SLO is missed."""
     down_after_s: float | None = None

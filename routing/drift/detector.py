@@ -15,8 +15,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-UPWARDS: Final = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
-DOWNWARDS: Final = (0.8, 0.65, 0.5, 0.33, 0.2, 0.1)
+UPWARDS: Final[tuple[float, ...]] = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
+DOWNWARDS: Final[tuple[float, ...]] = (0.8, 0.65, 0.5, 0.33, 0.2, 0.1)
 ENOUGH_UNITS: Final = 20_000
 """From so many the baseline is taken as it is: from 2,000 a false alarm would come four times as soon as it may."""
 LEAST_UNITS: Final = 2_000

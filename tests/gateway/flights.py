@@ -32,12 +32,13 @@ from gateway.settings import Limits
 from gateway.telemetry.metrics import Metrics
 from gateway.tracing import Trace, Tracing
 from gateway.transforms import NewEventTransform, RequestTransform
-from gateway.waiting import WaitingRoom
+from gateway.waiting import WaitingRoom, Wakes
 from routing.admission import DEFAULT_ADMISSION, AdmissionSettings
 from routing.breaker import BreakerSettings
 from routing.experiment import Assignment
-from routing.fleet import ModelSpec, TargetSpec, build_fleet
+from routing.fleet import ModelSpec, TargetSpec, build_fleet, build_route
 from routing.hedging import HedgingSettings
+from routing.holding import Holding
 from routing.policy import choose
 from routing.replica_table import ReplicaTable
 from routing.route import RetrySettings
@@ -346,6 +347,8 @@ class Bench:
         continuations: int = 0,
         rates: Rates | None = None,
         content_bytes: int = 0,
+        holding: Holding | None = None,
+        wakes: Wakes | None = None,
     ) -> None:
         """`content_bytes`: of prompts and of answers that many are kept."""
         self.clock = clock
@@ -359,8 +362,15 @@ class Bench:
             TargetSpec(engine.name, "up", tuple(replica.id for replica in engine.replicas), SPOKEN, tier)
             for tier, engine in enumerate(self.engines)
         )
-        spec = ModelSpec(
-            "m", targets, "round_robin", retry, admission=admission, hedging=hedging, continuations=continuations
+        self.spec = spec = ModelSpec(
+            "m",
+            targets,
+            "round_robin",
+            retry,
+            admission=admission,
+            hedging=hedging,
+            continuations=continuations,
+            holding=holding,
         )
         fleet = build_fleet([spec], self.table)
         self.route = dataclasses.replace(fleet.models["m"], keeps_prompt=keeps_prompt)
@@ -395,7 +405,19 @@ class Bench:
             digest="",
         )
         loop = cast("asyncio.AbstractEventLoop", self.loop)
-        self.room = WaitingRoom(self.snapshot.arm, self.ledger, loop, random.Random(7))
+        self.room = WaitingRoom(self.snapshot.arm, self.ledger, loop, random.Random(7), wakes)
+
+    def join(self, engine: str, replica: str) -> None:
+        """An engine without replicas has this one from now on."""
+        targets = tuple(
+            dataclasses.replace(target, replicas=(replica,)) if target.engine == engine else target
+            for target in self.spec.targets
+        )
+        self.spec = dataclasses.replace(self.spec, targets=targets)
+        self.route = build_route(self.spec, self.table, self.route)
+        self.meters = {state.key: GpuMeter(3600.0) for state in self.table}
+        self.serving = Serving(self.route, self.serving.upstreams)
+        self.snapshot.serving["m", UNNAMED] = self.serving
 
     @property
     def calls(self) -> list[FakeExchange]:

@@ -173,7 +173,7 @@ async def test_at_a_rollback_what_runs_finishes_and_what_waits_goes_to_the_contr
             await one.request(0)
             await two.request(0)
             waits = asyncio.ensure_future(gateway.chat(user=second))
-            await gateway.until(lambda: gateway.worker.dispatcher._room.busy)
+            await gateway.until(lambda: gateway.worker.dispatcher.room.busy)
             await ramp(gateway, 0.0)
             held[1].set()
             ran = await runs

@@ -42,7 +42,8 @@ class DriftTable:
                 last = connection.execute(select(func.max(drift_hours.c.hour))).scalar_one()
                 if last is not None:
                     return max(oldest, int(last) + 1)
-                first = connection.execute(select(func.min(requests.c.id))).scalar_one()
+                oldest_first = select(requests.c.id).order_by(requests.c.id).limit(1)
+                first = connection.execute(oldest_first).scalar_one_or_none()  # PostgreSQL has no min() of bytes
         except (SQLAlchemyError, OSError) as error:
             raise _away(error) from None
         return None if first is None else max(oldest, int.from_bytes(first[:6], "big") // HOUR_MS)

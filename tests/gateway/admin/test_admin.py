@@ -17,6 +17,7 @@ from starlette.routing import Route
 from gateway.admin.app import admin_app
 from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
+from gateway.control.autoscale import Decided
 from gateway.control.releases.rollout import Releases
 from gateway.explanation.views import AskRouting, Explained
 from gateway.identity import Keyring
@@ -98,10 +99,10 @@ async def test_what_is_not_there_and_what_is_too_large_is_told_in_openai_s_shape
 
 
 async def test_more_at_once_than_a_link_should_carry_is_refused(gateway: Gateway) -> None:
-    gateway.worker._administering = 16
+    gateway.worker._administering._waiting = 16
     answer = await gateway.http.get("/admin/v1/replicas", headers=key(ADMIN))
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "control_plane_busy")
-    gateway.worker._administering = 0
+    gateway.worker._administering._waiting = 0
     assert (await gateway.http.get("/admin/v1/replicas", headers=key(ADMIN))).status_code == 200
 
 
@@ -189,6 +190,13 @@ class Administered:
         self.frozen: list[FreezeDrift] = []
         self.settings = load_settings(SETTINGS, {}).settings
         self.releases = Releases(None, lambda experiment, shares: None, FakeHooks(), lambda name, work: None)
+        self.autoscaling = self
+
+    def status(self) -> list[dict[str, object]]:
+        return [{"engine": "e", "wanted": 2, "sentence": "because"}]
+
+    def decisions(self) -> list[Decided]:
+        return [Decided("2026-01-01T00:00:00Z", "e", 1, 2, "load", "because")]
 
     def replicas(self) -> list[ReplicaStatus]:
         return [ReplicaStatus("e", "0", "ready", self.drained), ReplicaStatus("e", "1", "starting")]
@@ -215,6 +223,14 @@ class Administered:
             case "away":
                 return Read(away="gone fishing")
         return Read(b'{"object":"list","data":[]}')
+
+
+async def test_autoscaling_tells_each_engine_and_what_was_decided() -> None:
+    transport = httpx.ASGITransport(app=admin_app(Administered(local=True)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        answer = (await http.get("/admin/v1/autoscale")).json()
+    assert answer["data"] == [{"engine": "e", "wanted": 2, "sentence": "because"}]
+    assert [(one["had"], one["wanted"], one["sentence"]) for one in answer["decisions"]] == [(1, 2, "because")]
 
 
 @pytest.mark.parametrize("what", ["records", "costs", "experiments/decisions"])

@@ -60,7 +60,7 @@ def test_the_command_line_says_what_is_wrong_with_a_file(tmp_path: Path) -> None
     found = CliRunner().invoke(cli.app, ["scenario", str(file), "--out", str(tmp_path)])
     assert (2, True) == (found.exit_code, "a scenario that expects nothing cannot fail" in found.stderr)
     unknown = CliRunner().invoke(cli.app, ["scenario", "nothing"])
-    assert (2, True) == (unknown.exit_code, "expected one of fallback" in unknown.stderr)
+    assert (2, True) == (unknown.exit_code, "expected one of canary-promoted" in unknown.stderr)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,12 @@ from __future__ import annotations
 from gateway.telemetry.metrics.family import gauge, most
 
 REPLICAS = gauge("penstock_replicas", "Replicas of the engine, by state.", "engine", "state", combine=most)
+REPLICAS_WANTED = gauge(
+    "penstock_replicas_wanted",
+    "Replicas that the engine should have, where they follow its traffic.",
+    "engine",
+    combine=most,
+)
 BREAKER_OPEN = gauge(
     "penstock_breaker_open",
     "1 while a circuit breaker keeps traffic from the replica, in any worker; 0 once it has closed; absent before.",
@@ -26,4 +32,4 @@ DISCOVERY_AGE = gauge(
     combine=most,
 )
 
-FAMILIES = (REPLICAS, BREAKER_OPEN, ACCESS_TOKEN_SECONDS, DISCOVERY_AGE)
+FAMILIES = (REPLICAS, REPLICAS_WANTED, BREAKER_OPEN, ACCESS_TOKEN_SECONDS, DISCOVERY_AGE)

@@ -1,0 +1,107 @@
+"""`penstock autoscale`: what a running gateway has decided, and what it would have done with some traffic."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.admin_api import DEFAULT_URL, Key, Url, ask
+from gateway.cli.ending import end
+
+PATH = "/admin/v1/autoscale"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    group = typer.Typer(name="autoscale", help="Replicas that follow the traffic.", no_args_is_help=True)
+    group.callback()(_group)
+    group.command("status")(status)
+    group.command("simulate")(simulate)
+    group.command("compare")(compare)
+    app.add_typer(group)
+
+
+def _group() -> None:
+    """Replicas that follow the traffic."""
+
+
+def status(
+    decisions: Annotated[int, typer.Option(min=0, max=1000, help="how many of the last decisions to show")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="print the answer as it comes")] = False,
+    url: Url = DEFAULT_URL,
+    key: Key = "",
+) -> None:
+    """Show how many replicas each engine has and should have, and why."""
+    told = ask(url, key, "GET", PATH)
+    if as_json:
+        print(json.dumps(told, indent=2))
+        return
+    for one in told["data"]:
+        print(_line(one))
+    for one in told["decisions"][:decisions]:
+        print(f"{one['at']}  {one['engine']}  {one['had']} -> {one['wanted']}  {one['sentence']}")
+    if not told["data"]:
+        print("no engine has `autoscale`")
+
+
+def _line(one: dict[str, Any]) -> str:
+    parts = [f"{one['ready']} ready"]
+    parts += [f"{one[name]} {name}" for name in ("starting", "draining", "failing") if one[name]]
+    wanted = "nothing decided" if one["wanted"] is None else f"{one['wanted']} wanted"
+    line = f"{one['engine']}: {', '.join(parts)}, {wanted} ({one['min']} to {one['max']}): {one['sentence']}"
+    return f"{line}\n  {one['failure']}" if one["failure"] else line
+
+
+def simulate(
+    trace: Annotated[pathlib.Path, typer.Argument(help="a trace (gateway/virtual/trace.py has the format)")],
+    startup: Annotated[float, typer.Option(min=0, help="seconds a replica takes to serve")] = 120.0,
+    least: Annotated[int, typer.Option("--min", min=0, help="the fewest replicas")] = 0,
+    most: Annotated[int, typer.Option("--max", min=1, help="the most replicas")] = 16,
+    ttft: Annotated[float, typer.Option(min=1, help="the SLO: milliseconds to the first token")] = 2000.0,
+    prefill: Annotated[float, typer.Option(min=1, help="prompt tokens per second of one replica")] = 4000.0,
+    usd_per_hour: Annotated[float, typer.Option(min=0, help="what a replica costs per hour")] = 0.0,
+) -> None:
+    """Print what the autoscaler would have done with this traffic, why, and what it would have cost."""
+    from gateway.virtual.scaling.replay import replay
+    from gateway.virtual.trace import TraceError, read_trace
+
+    try:
+        arrivals = read_trace(trace)
+    except (TraceError, OSError) as error:
+        end(str(error), 1)
+    try:
+        print(replay(arrivals, startup, least, most, ttft, prefill, usd_per_hour), end="")
+    except ValueError as error:
+        end(f"{trace}: {error}", 1)
+
+
+def compare(
+    traces: Annotated[str, typer.Option(help="comma-separated; none: all", show_default=False)] = "",
+    startups: Annotated[str, typer.Option(help="seconds a replica takes to serve, comma-separated")] = "30,120,300",
+    seeds: Annotated[int, typer.Option(min=1, help="how many times, each with other arrivals")] = 1,
+) -> None:
+    """Compare with the rules of the field in virtual time, minutes of CPU. Status 1: a bar is missed."""
+    from gateway.virtual.scaling import compare as comparing
+    from gateway.virtual.scaling.failures import trials
+    from gateway.virtual.scaling.table import reached, table
+    from gateway.virtual.scaling.traffic import TRACES
+    from gateway.virtual.scaling.verdict import cases
+
+    names = [name for name in traces.split(",") if name] or list(TRACES)
+    for name in names:
+        if name not in TRACES:
+            end(f"{name!r} is no trace; there are {', '.join(TRACES)}", 2)
+    try:
+        startups_s = [float(one) for one in startups.split(",")]
+    except ValueError:
+        end(f"{startups!r} are no seconds, such as 30,120,300", 2)
+    say = lambda line: print(line, file=sys.stderr)  # noqa: E731 - a line of progress
+    all_cases = cases(comparing.compare(names, startups_s, range(1, seeds + 1), say))
+    failures = list(trials())
+    print(table(all_cases, failures, seeds), end="")
+    if not reached(all_cases, failures):
+        raise typer.Exit(1)

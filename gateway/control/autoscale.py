@@ -1,0 +1,271 @@
+"""The loop that makes replicas follow the traffic: look at what there is to do, decide (`routing.autoscale`), act.
+
+    every 2 s            workers are asked what there is to do, and each engine's autoscaler how many replicas it needs
+    a request at zero    the first replica is asked for at once; the next look decides whether one is enough
+    a start that failed  whoever waits for nothing else is told; it is tried again, ever more rarely
+
+It exists where there are no replicas, so it learns of traffic from the workers and of speeds from what they remember.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+
+from engines.kinds.autoscaling import DAYS, AutoscaleSection, minute_of, zone_of
+from gateway import clock
+from gateway.control.actuator import Actuator, Standing
+from gateway.control.demand import EngineTraffic
+from gateway.settings import Settings
+from gateway.workers.demand import EngineDemand, EngineStart
+from routing.autoscale.autoscaler import Autoscaler
+from routing.autoscale.decision import Decision, Why
+from routing.autoscale.schedule import Shift, bounds_at
+from routing.autoscale.settings import AutoscaleSettings
+from routing.autoscale.signals import Bounds
+
+EVERY_S: Final = 2.0
+KEPT: Final = 1_000
+USUAL_TTFT_MS: Final = 2_000.0
+USUAL_STARTUP_S: Final = 120.0
+
+Ask = Callable[[list[str]], Awaitable[Mapping[str, Sequence[EngineDemand]]]]
+"""What each worker has to do for these engines, by the worker's name; those that do not answer are left out."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One decision that changed a number of replicas."""
+
+    at: str
+    engine: str
+    had: int
+    wanted: int
+    why: str
+    sentence: str
+
+
+class _Scaled:
+    """One engine that follows its traffic."""
+
+    def __init__(self, section: AutoscaleSection, ttft_ms: float, now: float) -> None:
+        self.section = section
+        self.ttft_ms = ttft_ms
+        self.scaler = Autoscaler(_settings(section, ttft_ms), now)
+        self.traffic = EngineTraffic()
+        self.started: dict[str, float] = {}
+        """Those that were on their way at the last look, and since when."""
+        self.last: Decision | None = None
+        self.told: EngineStart | None = None
+        self._shifts = [
+            Shift(
+                frozenset([DAYS.index(day) for day in shift.days]),
+                minute_of(shift.begin),
+                minute_of(shift.end),
+                Bounds(shift.min, shift.max),
+            )
+            for shift in section.schedule
+        ]
+        self._zone = zone_of(section.timezone)
+
+    def bounds(self, now: datetime) -> Bounds:
+        """Those of this moment."""
+        here = now.astimezone(self._zone)
+        otherwise = Bounds(self.section.min, self.section.max)
+        return bounds_at(self._shifts, otherwise, here.weekday(), here.hour * 60 + here.minute)
+
+
+class Autoscaling:
+    """See the module."""
+
+    def __init__(
+        self,
+        actuator: Actuator,
+        ask: Ask,
+        kv_usage: Callable[[str, Collection[str]], float | None],
+        tell: Callable[[list[EngineStart]], None],
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = clock.monotonic,
+    ) -> None:
+        """`kv_usage(engine, replicas)` is how full their caches are together; `tell` tells workers of starts."""
+        self._actuator = actuator
+        self._ask = ask
+        self._kv_usage = kv_usage
+        self._tell = tell
+        self._wall = wall
+        self._monotonic = monotonic
+        self._scaled: dict[str, _Scaled] = {}
+        self._decided: deque[Decided] = deque(maxlen=KEPT)
+
+    def use(self, settings: Settings) -> None:
+        """These settings are in use from now on. What is known of an engine whose section is the same stays."""
+        now = self._monotonic()
+        scaled: dict[str, _Scaled] = {}
+        for name, engine in settings.engines.items():
+            section = engine.autoscale
+            if section is None:
+                continue
+            ttft_ms = section.ttft_ms or _slo_ms(settings, name)
+            old = self._scaled.get(name)
+            same = old is not None and (old.section, old.ttft_ms) == (section, ttft_ms)
+            scaled[name] = old if old is not None and same else _Scaled(section, ttft_ms, now)
+        self._scaled = scaled
+        self.tell_again()
+
+    def tell_again(self) -> None:
+        """There is a worker that has heard nothing yet."""
+        for one in self._scaled.values():
+            one.told = None
+        self._tell_starts(self._monotonic())
+
+    async def look(self) -> None:
+        """The loop's step."""
+        if not self._scaled:
+            return
+        told = await self._ask(list(self._scaled))
+        now = self._monotonic()
+        for name, one in list(self._scaled.items()):
+            demands = {worker: each for worker, every in told.items() for each in every if each.engine == name}
+            one.traffic.forget(told)
+            self._retire(name, list(demands.values()))
+            standing = self._actuator.standing(name, now)
+            self._measure(one, standing, now)
+            kv = self._kv_usage(name, standing.ready)
+            signals = one.traffic.signals(demands, standing, one.scaler.startup_s, kv, now)
+            decision = one.scaler.decide(signals, one.bounds(self._wall()), now)
+            self._act(name, one, decision, _in_flight(demands.values()), now)
+        self._tell_starts(now)
+
+    def woken(self, engines: Sequence[str]) -> None:
+        """Requests wait for these, which have no replica."""
+        now = self._monotonic()
+        for name in engines:
+            one = self._scaled.get(name)
+            if one is None or one.bounds(self._wall()).most < 1:
+                continue
+            standing = self._actuator.standing(name, now)
+            if not standing.ready and not standing.starting:
+                self._act(name, one, Decision(1, 0, Why.WOKEN, "a request waits"), {}, now)
+        self._tell_starts(now)
+
+    # -- acting --------------------------------------------------------------------------------------------------------
+
+    def _act(self, name: str, one: _Scaled, decision: Decision, in_flight: Mapping[str, int], now: float) -> None:
+        one.last = decision
+        if decision.changes:
+            at = self._wall().strftime("%Y-%m-%dT%H:%M:%SZ")
+            why = decision.why.value
+            self._decided.append(Decided(at, name, decision.had, decision.wanted, why, decision.sentence))
+            log.info(
+                "autoscaled", engine=name, had=decision.had, wanted=decision.wanted, why=why, because=decision.sentence
+            )
+        self._actuator.scale(name, decision.wanted, in_flight, now)
+
+    def _retire(self, name: str, demands: list[EngineDemand]) -> None:
+        """Those that leave and have nothing left, in any worker, may be stopped."""
+        standing = self._actuator.standing(name, self._monotonic())
+        if not standing.leaving or not demands:
+            return
+        busy: set[str] = set()
+        drained: dict[str, int] = {}
+        for demand in demands:
+            for id, requests, drains in demand.replicas:
+                if requests:
+                    busy.add(id)
+                if drains:
+                    drained[id] = drained.get(id, 0) + 1
+        idle = [id for id in standing.leaving if id not in busy and drained.get(id) == len(demands)]
+        if idle:
+            self._actuator.idle(name, idle)
+
+    def _measure(self, one: _Scaled, standing: Standing, now: float) -> None:
+        for id, since_s in one.started.items():
+            if id in standing.ready and id not in standing.failing:
+                one.scaler.started(now - since_s)
+        one.started = {id: at for id, at in standing.starting.items() if id not in standing.failing}
+
+    def _tell_starts(self, now: float) -> None:
+        news: list[EngineStart] = []
+        for name, one in self._scaled.items():
+            standing = self._actuator.standing(name, now)
+            startup_s = one.scaler.startup_s
+            waits = [max(0.0, startup_s - (now - since_s)) for since_s in standing.starting.values()]
+            failed = bool(standing.failing) and not standing.ready and len(standing.failing) == len(standing.starting)
+            serves_in_s = standing.again_s if failed else min(waits, default=startup_s)
+            start = EngineStart(name, serves_in_s, bool(standing.starting), failed)
+            before = one.told
+            if before is None or (start.starting, start.failed) != (before.starting, before.failed):
+                news.append(start)
+                one.told = start
+        if news:
+            self._tell(news)
+
+    # -- showing -------------------------------------------------------------------------------------------------------
+
+    def wanted(self) -> list[tuple[tuple[str], float]]:
+        """How many replicas each engine should have."""
+        return [((name,), float(one.last.wanted)) for name, one in self._scaled.items() if one.last is not None]
+
+    def status(self) -> list[dict[str, Any]]:
+        """Each engine that follows its traffic, and why it has what it has."""
+        now = self._monotonic()
+        return [self._status(name, one, now) for name, one in self._scaled.items()]
+
+    def decisions(self) -> list[Decided]:
+        """The last of those that changed anything, the newest first."""
+        return list(reversed(self._decided))
+
+    def _status(self, name: str, one: _Scaled, now: float) -> dict[str, Any]:
+        standing, bounds, last = self._actuator.standing(name, now), one.bounds(self._wall()), one.last
+        return {
+            "engine": name,
+            "min": bounds.least,
+            "max": bounds.most,
+            "wanted": last.wanted if last is not None else None,
+            "ready": len(standing.ready),
+            "starting": len(standing.starting),
+            "draining": len(standing.leaving),
+            "failing": len(standing.failing),
+            "failure": standing.why,
+            "load": round(last.load, 3) if last is not None else None,
+            "panics": last.panics if last is not None else False,
+            "why": last.why.value if last is not None else "",
+            "sentence": last.sentence if last is not None else "nothing has been decided yet",
+            "startup_s": round(one.scaler.startup_s, 1),
+        }
+
+
+def _settings(section: AutoscaleSection, ttft_ms: float) -> AutoscaleSettings:
+    return AutoscaleSettings(
+        ttft_ms=ttft_ms,
+        attainment=section.attainment,
+        startup_s=section.startup_s or USUAL_STARTUP_S,
+        seats=section.concurrency,
+        down_after_s=section.down_after_s,
+        zero_after_s=section.zero_after_s,
+    )
+
+
+def _slo_ms(settings: Settings, engine: str) -> float:
+    """The tightest of the models that it serves."""
+    told = [
+        model.slo.ttft_ms
+        for model in settings.models.values()
+        if model.slo.ttft_ms is not None and any(target.engine == engine for target in model.targets)
+    ]
+    return min(told, default=USUAL_TTFT_MS)
+
+
+def _in_flight(demands: Collection[EngineDemand]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for demand in demands:
+        for id, requests, _ in demand.replicas:
+            counts[id] = counts.get(id, 0) + requests
+    return counts

@@ -1,0 +1,107 @@
+"""From what workers count to what the autoscaler is told: sums over workers, and what has come since the look before.
+
+Nothing is counted for it on the way of a request: what has come is what has ended, and what is there more than before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from gateway.control.actuator import Standing
+from gateway.control.links import Links
+from gateway.workers.demand import AskDemand, Demand, EngineDemand
+from routing.autoscale.signals import Signals, Speed
+from routing.rates import SEED_BASE_MS, SEED_MS_PER_TOKEN
+
+ANSWER_S: Final = 2.0
+USUAL_TOKENS: Final = 500.0
+"""Of a prompt, until any has ended."""
+_WEIGHT_REQUESTS: Final = 200.0
+
+
+async def ask_demand(links: Links, engines: list[str]) -> dict[str, list[EngineDemand]]:
+    """What each worker has to do for these engines; those that do not answer are left out."""
+    answers = await links.ask_all(AskDemand(engines), Demand, timeout_s=ANSWER_S, bulk=True)
+    return {worker: answer.engines for worker, answer in answers.items() if isinstance(answer, Demand)}
+
+
+class EngineTraffic:
+    """What is remembered of one engine between looks."""
+
+    def __init__(self) -> None:
+        self._came: dict[str, int] = {}
+        """By worker, the requests that have ever come."""
+        self._ended = (0, 0, 0)
+        self._tokens = 0.0
+        self._output_tokens = 0.0
+        self._ms_per_token = self._base_ms = self._decode_ms = 0.0
+
+    def signals(
+        self, told: Mapping[str, EngineDemand], standing: Standing, startup_s: float, kv: float | None, now: float
+    ) -> Signals:
+        """The look of this moment. `told` by worker; one that has not answered has had nothing new."""
+        arrived = 0
+        for worker, one in told.items():
+            came = one.ended + one.in_flight + one.waiting
+            arrived += max(0, came - self._came.get(worker, 0))
+            self._came[worker] = came
+        demands = list(told.values())
+        self._learn(demands)
+        speed = self._speed()
+        waiting_tokens = sum([one.prefill_tokens + one.waiting_tokens for one in demands])
+        waiting = sum([one.waiting for one in demands])
+        ready = len(standing.ready)
+        ttft_ms = None
+        if ready:
+            ahead = waiting_tokens / ready + (self._tokens or USUAL_TOKENS)
+            ttft_ms = 1e3 * (speed.base_s + ahead / speed.prefill_tokens_per_s)
+        return Signals(
+            ready=ready,
+            starting_s=[startup_s - (now - since_s) for since_s in standing.starting.values()],
+            arrived_requests=float(arrived),
+            arrived_tokens=arrived * (self._tokens or USUAL_TOKENS),
+            backlog_tokens=float(waiting_tokens),
+            backlog_requests=float(waiting),
+            in_flight=float(waiting + sum([one.in_flight for one in demands])),
+            speed=speed,
+            kv_usage_ratio=kv,
+            ttft_ms=ttft_ms,
+            failing=len(standing.failing),
+        )
+
+    def forget(self, workers: Iterable[str]) -> None:
+        """Of workers only these are left."""
+        self._came = {worker: came for worker, came in self._came.items() if worker in set(workers)}
+
+    def _learn(self, demands: list[EngineDemand]) -> None:
+        """The usual lengths, and the speeds: means over the workers that know any."""
+        ended = (
+            sum([one.ended for one in demands]),
+            sum([one.ended_tokens for one in demands]),
+            sum([one.ended_output_tokens for one in demands]),
+        )
+        more, tokens, output = (now - before for now, before in zip(ended, self._ended, strict=True))
+        self._ended = ended
+        if more > 0 and tokens > 0:
+            weight = min(1.0, more / _WEIGHT_REQUESTS) if self._tokens else 1.0
+            self._tokens += weight * (tokens / more - self._tokens)
+            self._output_tokens += weight * (max(0, output) / more - self._output_tokens)
+        self._ms_per_token = _known([one.ms_per_token for one in demands]) or self._ms_per_token
+        self._base_ms = _known([one.base_ms for one in demands]) or self._base_ms
+        self._decode_ms = _known([one.decode_ms_per_token for one in demands]) or self._decode_ms
+
+    def _speed(self) -> Speed:
+        """What is learned, also while nobody runs who could tell."""
+        ms_per_token = self._ms_per_token or SEED_MS_PER_TOKEN
+        base_s = (self._base_ms or SEED_BASE_MS) / 1e3
+        service_s = 0.0
+        if self._decode_ms > 0.0:
+            own_s = self._tokens * ms_per_token / 1e3
+            service_s = base_s + own_s + self._output_tokens * self._decode_ms / 1e3
+        return Speed(1e3 / ms_per_token, service_s, base_s)
+
+
+def _known(values: list[float]) -> float:
+    found = [value for value in values if value > 0.0]
+    return sum(found) / len(found) if found else 0.0

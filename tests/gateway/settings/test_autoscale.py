@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.settings import ConfigError, load_settings
+
+
+def refused(engine: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(f"engines: {{e: {{{engine}}}}}\nmodels: {{m: {{targets: [{{engine: e}}]}}}}\n", {})
+    return " ".join(str(caught.value).split())
+
+
+def test_it_says_how_many_and_when() -> None:
+    text = """
+    engines:
+      e:
+        kind: vllm
+        launch: {model: m}
+        autoscale: {min: 0, max: 4, schedule: [{begin: "22:00", end: "06:00", min: 0, max: 1}], timezone: Europe/Berlin}
+    models: {m: {targets: [{engine: e}]}}
+    """
+    engine = load_settings(text, {}).settings.engines["e"]
+    assert engine.autoscale is not None
+    assert (engine.autoscale.min, engine.autoscale.max, engine.autoscale.hold_s) == (0, 4, 300.0)
+    assert engine.autoscale.schedule[0].days == ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    plan = engine.launch_plan(["m"], {})
+    assert plan is not None
+    assert plan.replicas == 0
+
+
+@pytest.mark.parametrize(
+    ("engine", "at", "says"),
+    [
+        ("kind: simulator, autoscale: {min: 5, max: 4}", "engines.e.autoscale ", "has a min above its max"),
+        ("kind: simulator, autoscale: {min: 0}", "engines.e.autoscale.max", "is missing"),
+        (
+            "kind: simulator, autoscale: {max: 4, timezone: Mars/Olympus}",
+            "engines.e.autoscale.timezone",
+            "should be a time zone such as Europe/Berlin",
+        ),
+        (
+            'kind: simulator, autoscale: {max: 4, schedule: [{begin: "8:00", end: "20:00", min: 1, max: 2}]}',
+            "engines.e.autoscale.schedule[0].begin",
+            'should be a time of the day such as "08:30"',
+        ),
+        (
+            'kind: simulator, autoscale: {max: 4, schedule: [{begin: "08:00", end: "08:00", min: 1, max: 2}]}',
+            "engines.e.autoscale.schedule[0]",
+            "begins when it ends",
+        ),
+        ("kind: simulator, replicas: 2, autoscale: {max: 4}", "engines.e.replicas", "does not go with autoscale"),
+        (
+            "kind: vllm, launch: {model: m, replicas: 1}, autoscale: {max: 4}",
+            "engines.e.launch.replicas",
+            "does not go with autoscale",
+        ),
+        (
+            'kind: vllm, replicas: [{url: "http://a:1"}], autoscale: {max: 4}',
+            "engines.e.autoscale",
+            "is for servers that the gateway launches",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_key_named(engine: str, at: str, says: str) -> None:
+    told = refused(engine)
+    assert at in told
+    assert says in told
