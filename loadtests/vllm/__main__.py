@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -61,7 +60,6 @@ def main(argv: list[str]) -> int:
             problem = "it was interrupted; the table has the rounds before that"
         finally:
             replicas.stop()
-            shutil.rmtree(replicas.sockets, ignore_errors=True)
     found = rows(comparison.rounds, slo)
     if options.json:
         options.json.write_text(json.dumps([row.as_dict() for row in found], indent=1))

@@ -103,8 +103,10 @@ class Replicas:
                 time.sleep(_POLL_S)
 
     def stop(self) -> None:
+        """All of them, and no socket is left."""
         for server in self._servers:
             server.stop()
+        shutil.rmtree(self.sockets, ignore_errors=True)
 
 
 def _forgot(url: str) -> bool:

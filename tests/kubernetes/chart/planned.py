@@ -10,12 +10,10 @@ from typing import Any
 
 KEYS = frozenset({"admin", "peers", "autoscale"})
 """Of the configuration."""
-ENGINE_KEYS = frozenset({"autoscale"})
-"""Of an engine in it."""
+AUTOSCALE_KEYS = frozenset({"kubernetes"})
+"""Of an engine's `autoscale`, which is for servers that the gateway launches until it has them."""
 
-METRICS = {
-    "penstock_replicas_wanted": ("engine",),
-}
+METRICS: dict[str, tuple[str, ...]] = {}
 """With their labels."""
 
 
@@ -23,6 +21,5 @@ def without(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration as today's gateway can check it: less what is only planned."""
     known = copy.deepcopy({key: value for key, value in config.items() if key not in KEYS})
     for engine in known["engines"].values():
-        for key in ENGINE_KEYS:
-            engine.pop(key, None)
+        engine.pop("autoscale", None)
     return known

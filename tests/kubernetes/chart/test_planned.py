@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engines.kinds.vllm import VllmEngine
+from engines.kinds.autoscaling import AutoscaleSection
 from gateway.settings.schema import Settings
 from gateway.telemetry.metrics.families import BY_NAME
 from tests.kubernetes.chart import planned
@@ -14,5 +14,5 @@ def test_no_planned_metric_exists() -> None:
 
 def test_no_planned_key_exists() -> None:
     assert [] == sorted(planned.KEYS & Settings.model_fields.keys()), "these landed: take them out of planned.KEYS"
-    landed = planned.ENGINE_KEYS & VllmEngine.model_fields.keys()
-    assert [] == sorted(landed), "these landed: take them out of planned.ENGINE_KEYS"
+    landed = planned.AUTOSCALE_KEYS & AutoscaleSection.model_fields.keys()
+    assert [] == sorted(landed), "these landed: take them out of planned.AUTOSCALE_KEYS"

@@ -164,6 +164,8 @@ def test_a_cache_is_emptied_as_soon_as_no_request_holds_a_block(tmp_path: Path, 
     with busy_replica([json.dumps({"success": False}).encode(), last]) as (url, asked):
         replicas.urls.append(url)
         replicas.forget()
+    replicas.stop()
+    assert not replicas.sockets.exists()
     assert asked == ["/reset_prefix_cache"] * 2
 
 
@@ -177,4 +179,3 @@ def test_a_replica_that_ends_at_its_start_is_told_with_its_last_words(tmp_path: 
             replicas.start(1, within_s=60)
     finally:
         replicas.stop()
-        replicas.sockets.rmdir()
