@@ -107,6 +107,8 @@ class Reception(Handler):
 
     def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
         cors = self.cors
+        if cors is not None and not cors.covers(request):
+            cors = None  # nothing else is any other page's business
         lines = b"" if cors is None else cors.lines(request.fields)
         if lines:
             request.connection = CorsClient(request.connection, lines)
