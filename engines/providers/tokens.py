@@ -136,7 +136,10 @@ def _ask(method: str, url: str, *, data: Mapping[str, str], ca_file: str | None)
     """One small JSON answer. Raises TokenRefused, in which an OAuth error is named by its code alone."""
     verify: Any = True
     if ca_file is not None:
-        verify = ssl.create_default_context(cafile=ca_file)
+        try:
+            verify = ssl.create_default_context(cafile=ca_file)
+        except OSError as error:  # SSLError is one
+            raise TokenRefused(f"the file of the authority cannot be read: {type(error).__name__}") from None
     try:
         with (
             httpx.Client(timeout=TIMEOUT_S, verify=verify, follow_redirects=False) as client,

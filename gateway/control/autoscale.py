@@ -34,8 +34,8 @@ KEPT: Final = 1_000
 USUAL_TTFT_MS: Final = 2_000.0
 USUAL_STARTUP_S: Final = 120.0
 
-Ask = Callable[[list[str]], Awaitable[Mapping[str, Sequence[EngineDemand]]]]
-"""What each worker has to do for these engines, by the worker's name; those that do not answer are left out."""
+Ask = Callable[[list[str]], Awaitable[Mapping[str, Sequence[EngineDemand] | None]]]
+"""What each worker that is here has to do for these engines, by its name; None of one that did not answer."""
 
 log = structlog.get_logger()
 
@@ -132,15 +132,16 @@ class Autoscaling:
         told = await self._ask(list(self._scaled))
         now = self._monotonic()
         for name, one in list(self._scaled.items()):
-            demands = {worker: each for worker, every in told.items() for each in every if each.engine == name}
+            demands = {worker: each for worker, every in told.items() for each in every or () if each.engine == name}
             one.traffic.forget(told)
-            self._retire(name, list(demands.values()))
+            if len(demands) == len(told):  # a worker that is silent may still stream from what leaves
+                self._retire(name, list(demands.values()))
             standing = self._actuator.standing(name, now)
             self._measure(one, standing, now)
             kv = self._kv_usage(name, standing.ready)
             signals = one.traffic.signals(demands, standing, one.scaler.startup_s, kv, now)
             decision = one.scaler.decide(signals, one.bounds(self._wall()), now)
-            self._act(name, one, decision, _in_flight(demands.values()), now)
+            self._act(name, one, decision, one.traffic.in_flight(), now)
         self._tell_starts(now)
 
     def woken(self, engines: Sequence[str]) -> None:
@@ -261,11 +262,3 @@ def _slo_ms(settings: Settings, engine: str) -> float:
         if model.slo.ttft_ms is not None and any(target.engine == engine for target in model.targets)
     ]
     return min(told, default=USUAL_TTFT_MS)
-
-
-def _in_flight(demands: Collection[EngineDemand]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for demand in demands:
-        for id, requests, _ in demand.replicas:
-            counts[id] = counts.get(id, 0) + requests
-    return counts

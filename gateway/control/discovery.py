@@ -30,6 +30,8 @@ from gateway.telemetry.metrics.families.replicas import DISCOVERY_AGE
 OF_SERVICE: Final = "kubernetes.io/service-name"
 LOOKUP_S: Final = 5.0
 MOST_ADDRESSES: Final = 1024
+NOBODY: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+"""What a name server says of a name without addresses: an answer, and no failure to answer."""
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 log = structlog.get_logger()
@@ -179,7 +181,7 @@ class _Looks:
         self.heard_s = asyncio.get_running_loop().time()
         self._empty = 0 if addresses else self._empty + 1
         if self._empty == 1:
-            return
+            return  # a headless Service whose last pod has left has none; a name server that starts anew neither
         now: dict[str, Replica] = {}
         for address in sorted(addresses)[:MOST_ADDRESSES]:
             at = f"[{address}]:{place.port}" if ":" in address else f"{address}:{place.port}"
@@ -194,5 +196,10 @@ class _Looks:
 
 
 async def _addresses(host: str, port: int) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        if error.errno in NOBODY:
+            return []
+        raise
     return sorted({str(one[4][0]) for one in found})

@@ -105,7 +105,7 @@ class Tokens:
         )
         while not over.is_set():
             try:
-                token: Token = await retrying(asyncio.to_thread, source.fetch)
+                token: Token = await retrying(_fetch, source)
             except TokenRefused:
                 return  # it is wanted no more
             if over.is_set():
@@ -120,3 +120,13 @@ class Tokens:
         self._tell(self._known[name])
         if recovered:
             log.info("access_token_renewed", engine=name)
+
+
+async def _fetch(source: TokenSource) -> Token:
+    """Raises TokenRefused for whatever goes wrong: a keeper that ends leaves its engine without a token for good."""
+    try:
+        return await asyncio.to_thread(source.fetch)
+    except TokenRefused:
+        raise
+    except Exception as error:  # its words may hold anything
+        raise TokenRefused(f"{type(error).__name__} while it was fetched") from error

@@ -16,9 +16,8 @@ import msgspec
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where every pod finds the token of its service account, the authority of the server, and its own namespace."""
 TIMEOUT_S: Final = 10.0
-IDLE_S: Final = 45.0
-"""Without a byte of a watch: bookmarks come about once a minute, a busy watch is seldom so long without an event, and
-what was missed is found by the list after it."""
+IDLE_S: Final = 90.0
+"""Without a byte of a watch, after which it is taken to be over. Bookmarks come once a minute where nothing happens."""
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Of one answer, and of one event."""
 
@@ -106,6 +105,7 @@ class Api:
         *,
         media_type: str = "application/json",
         query: Mapping[str, str] | None = None,
+        idle_s: float = TIMEOUT_S,
     ) -> AsyncIterator[httpx.Response]:
         """An answer that is read as it comes. Raises ApiError as `send` does."""
         client = await self._open()
@@ -114,7 +114,8 @@ class Api:
             headers["content-type"] = media_type
         if self._place.token_file:
             headers["authorization"] = f"Bearer {await asyncio.to_thread(_token, self._place.token_file)}"
-        request = client.build_request(method, path, content=body, headers=headers, params=query)
+        timeout = httpx.Timeout(TIMEOUT_S, read=idle_s)
+        request = client.build_request(method, path, content=body, headers=headers, params=query, timeout=timeout)
         try:
             answer = await client.send(request, stream=True)
         except httpx.HTTPError as error:
@@ -129,14 +130,16 @@ class Api:
         finally:
             await answer.aclose()
 
-    async def lines(self, path: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
+    async def lines(self, path: str, query: Mapping[str, str], idle_s: float = IDLE_S) -> AsyncIterator[bytes]:
         """The lines of an answer that is told as it happens: an empty one when it has begun, then each as it comes.
-        Raises ApiError, also where it breaks off."""
-        async with self.stream("GET", path, query=query) as answer:
+        It is over when nothing comes for `idle_s`. Raises ApiError, also where it breaks off."""
+        async with self.stream("GET", path, query=query, idle_s=idle_s) as answer:
             yield b""
             try:
                 async for line in _lines(answer.aiter_raw()):
                     yield line
+            except httpx.ReadTimeout:
+                return
             except httpx.HTTPError as error:
                 raise ApiError(f"the watch broke: {str(error) or type(error).__name__}") from None
 
@@ -149,7 +152,7 @@ class Api:
             if self._client is None:
                 place = self._place
                 context = await asyncio.to_thread(_context, place.ca_file)
-                timeout = httpx.Timeout(TIMEOUT_S, read=IDLE_S)
+                timeout = httpx.Timeout(TIMEOUT_S)
                 # The API server is never asked through a proxy: its address means something only in its cluster.
                 self._client = httpx.AsyncClient(base_url=place.url, verify=context, timeout=timeout, trust_env=False)
             return self._client

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
 
+from gateway.control import discovery
 from gateway.control.discovery import Discovery
 from gateway.control.membership import Difference
 from gateway.supervisor import Supervisor
@@ -113,8 +115,8 @@ async def test_the_addresses_of_a_name_are_followed_and_one_empty_answer_takes_n
 
     names = Names(["10.0.0.1", "fd00::1"], ["10.0.0.1"], [], ["10.0.0.1"], OSError(1, "away"), [], [])
     settings: Any = Written({"e": Engine({"dns": {"host": "engines.example", "port": 8000}})})
-    discovery = Discovery(supervisor.spawn, told, Metrics(()), resolve=names, pause=pause)
-    discovery.use(settings)
+    following = Discovery(supervisor.spawn, told, Metrics(()), resolve=names, pause=pause)
+    following.use(settings)
     for _ in range(7):
         await asyncio.sleep(0)
         turns.release()
@@ -156,3 +158,25 @@ class Written:
 
     def __init__(self, engines: dict[str, Engine]) -> None:
         self.engines = engines
+
+
+@pytest.mark.parametrize(
+    ("errno", "answer"), [(socket.EAI_NONAME, []), (getattr(socket, "EAI_NODATA", socket.EAI_NONAME), [])]
+)
+async def test_a_name_without_addresses_is_an_answer(
+    errno: int, answer: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nobody(*asked: Any, **more: Any) -> Any:
+        raise socket.gaierror(errno, "no address")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", nobody, raising=False)
+    assert await discovery._addresses("engines.example", 8000) == answer
+
+
+async def test_a_name_server_that_does_not_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*asked: Any, **more: Any) -> Any:
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", away, raising=False)
+    with pytest.raises(OSError, match="try again"):
+        await discovery._addresses("engines.example", 8000)

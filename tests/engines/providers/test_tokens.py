@@ -79,6 +79,8 @@ def test_a_server_that_is_away_and_a_file_that_is_not_there() -> None:
         pass
     with pytest.raises(TokenRefused, match="ConnectError while asking"):
         entra(server.url, client_secret=SECRET).fetch()
+    with pytest.raises(TokenRefused, match="the file of the authority cannot be read"):
+        entra("http://127.0.0.1:9", client_secret=SECRET, ca_file="/nowhere/at/all").fetch()
     with pytest.raises(TokenRefused, match="cannot be read: No such file"):
         entra(server.url, assertion_file="/nowhere/at/all").fetch()
 

@@ -35,6 +35,7 @@ def test_every_field_survives_the_command_line() -> None:
         "failure_kinds": ["hang"],
         "api_key_env": "K",
         "failure_rate": 0.25,
+        "tool_call_rate": 0.25,
         "prefix_caching": False,
         "admin": True,
         "ttft_std_ms": 2.0,

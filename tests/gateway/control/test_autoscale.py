@@ -35,12 +35,14 @@ class Paper:
         self.leaving: list[str] = []
         self.scaled: list[int] = []
         self.retired: list[str] = []
+        self.in_flight: Mapping[str, int] = {}
 
     def standing(self, engine: str, now: float) -> Standing:
         return Standing(self.ready, self.starting, self.failing, self.leaving, "out of memory", 4.0)
 
     def scale(self, engine: str, wanted: int, in_flight: Mapping[str, int], now: float) -> None:
         self.scaled.append(wanted)
+        self.in_flight = in_flight
         for _ in range(wanted - len(self.ready) - len(self.starting)):
             self.starting[f"e-{len(self.ready) + len(self.starting)}"] = now
         while len(self.ready) + len(self.starting) > wanted:
@@ -66,7 +68,7 @@ class Bench:
 
     def __init__(self, ready: int = 0, config: Settings | None = None) -> None:
         self.paper = Paper(ready)
-        self.workers: dict[str, list[EngineDemand]] = {"0": [demand()]}
+        self.workers: dict[str, list[EngineDemand] | None] = {"0": [demand()]}
         self.told: list[list[EngineStart]] = []
         self.now = 100.0
         self.wall = NOON
@@ -77,7 +79,7 @@ class Bench:
         )
         self.loop.use(config or settings())
 
-    async def _ask(self, engines: list[str]) -> dict[str, list[EngineDemand]]:
+    async def _ask(self, engines: list[str]) -> dict[str, list[EngineDemand] | None]:
         self.asked.append(engines)
         return self.workers
 
@@ -146,6 +148,21 @@ async def test_workers_are_summed_and_one_that_came_anew_counts_from_nothing() -
     assert bench.loop.status()[0]["load"] == pytest.approx(2.5, rel=0.15)
 
 
+async def test_a_worker_that_misses_a_look_keeps_what_it_has_and_is_not_counted_anew() -> None:
+    bench = Bench(ready=1)
+    wanted = []
+    for at in range(300):
+        counts = demand(ended=at, ended_tokens=1000 * at, in_flight=3, replicas=[("e-0", 3, False)])
+        bench.workers = {"0": [demand()], "1": None if at == 290 else [counts]}
+        await bench.look()
+        wanted.append(bench.loop.wanted()[0][1])
+        assert bench.paper.in_flight == {"e-0": 3}
+    assert set(wanted) == {1.0}
+    bench.workers = {"0": [demand()]}  # it has left
+    await bench.look()
+    assert bench.paper.in_flight == {}
+
+
 async def test_starts_are_measured_and_the_first_replaces_what_was_assumed() -> None:
     bench = Bench()
     bench.loop.woken(["e"])
@@ -170,11 +187,13 @@ async def test_what_leaves_is_stopped_once_it_is_idle_and_drains_in_every_worker
     bench = Bench(ready=2)
     bench.paper.leaving = ["e-9"]
     drains = ("e-9", 0, True)
-    for workers, retired in (
+    cases: list[tuple[dict[str, list[EngineDemand] | None], list[str]]] = [
         ({"0": [demand(replicas=[("e-9", 1, True)])], "1": [demand(replicas=[drains])]}, []),
         ({"0": [demand(replicas=[drains])], "1": [demand()]}, []),  # the second has not heard yet
+        ({"0": [demand(replicas=[drains])], "1": None}, []),  # it may still stream from it
         ({"0": [demand(replicas=[drains])], "1": [demand(replicas=[drains])]}, ["e-9"]),
-    ):
+    ]
+    for workers, retired in cases:
         bench.workers = workers
         await bench.look()
         assert bench.paper.retired == retired

@@ -29,7 +29,7 @@ class Scripted:
         self.asked.append(None)
         now = self.script[min(len(self.asked), len(self.script)) - 1]
         if isinstance(now, str):
-            raise TokenRefused(now)
+            raise ImportError(now) if now == "no library" else TokenRefused(now)
         return now
 
 
@@ -149,3 +149,11 @@ async def test_one_that_is_wanted_no_more_stops_trying(bench: Bench, quiet: list
     bench.use()
     await bench.until(lambda: not bench.supervisor._tasks)
     assert bench.values == []
+
+
+async def test_whatever_goes_wrong_a_keeper_goes_on(bench: Bench, quiet: list[Any]) -> None:
+    bench.use(e=Scripted(("no library", Token("t", 3600.0))))
+    await bench.rested(1)
+    assert [line["why"] for line in quiet] == ["ImportError while it was fetched"]
+    bench.turn()
+    await bench.until(lambda: bench.values == ["t"])

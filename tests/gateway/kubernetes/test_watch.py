@@ -230,3 +230,11 @@ def test_where_the_api_server_of_ones_own_cluster_is(tmp_path: Path) -> None:
     assert own_namespace(tmp_path) == "default"
     (tmp_path / "namespace").write_text("llm\n")
     assert own_namespace(tmp_path) == "llm"
+
+
+async def test_a_watch_that_says_nothing_for_long_is_over_and_no_failure() -> None:
+    async with running_api_server() as server:
+        api = Api(ApiPlace(server.url))
+        said = [line async for line in api.lines(PATH, {"watch": "1", "resourceVersion": "100"}, idle_s=0.05)]
+        assert said == [b""]
+        await api.close()
