@@ -36,15 +36,18 @@ class Paper:
         self.scaled: list[int] = []
         self.retired: list[str] = []
         self.in_flight: Mapping[str, int] = {}
+        self.again_s = 4.0
 
     def standing(self, engine: str, now: float) -> Standing:
-        return Standing(self.ready, self.starting, self.failing, self.leaving, "out of memory", 4.0)
+        return Standing(self.ready, self.starting, self.failing, self.leaving, "out of memory", self.again_s)
 
     def scale(self, engine: str, wanted: int, in_flight: Mapping[str, int], now: float) -> None:
         self.scaled.append(wanted)
         self.in_flight = in_flight
         for _ in range(wanted - len(self.ready) - len(self.starting)):
             self.starting[f"e-{len(self.ready) + len(self.starting)}"] = now
+        for id in [id for id in self.starting if wanted == 0]:
+            del self.starting[id]
         while len(self.ready) + len(self.starting) > wanted:
             self.leaving.append(min(self.ready, key=lambda id: in_flight.get(id, 0)))
             self.ready.remove(self.leaving[-1])
@@ -181,6 +184,23 @@ async def test_a_start_that_fails_is_told_with_its_reason_and_to_workers_once() 
     assert failures == [EngineStart("e", 4.0, starting=True, failed=True)]
     status = bench.loop.status()[0]
     assert (status["failing"], status["failure"], status["wanted"]) == (1, "out of memory", 1)
+
+
+async def test_each_start_that_fails_is_told_and_without_a_request_no_more_are_tried() -> None:
+    bench = Bench(config=settings("min: 0, max: 8, startup_s: 30, zero_after_s: 60"))
+    bench.loop.woken(["e"])
+    bench.paper.failing = ["e-0"]
+    for again_s in (4.0, 8.0):
+        bench.paper.again_s = again_s
+        await bench.look(3, waiting=1)
+        assert bench.told[-1] == [EngineStart("e", again_s, starting=True, failed=True)]
+    await bench.look(20, ended=1)
+    bench.loop.woken(["e"])  # whom a worker refuses at once is seen nowhere else
+    await bench.look(29)
+    assert bench.loop.wanted()[0][1] == 1.0
+    await bench.look()
+    assert bench.loop.status()[0]["sentence"] == "nothing has come for 60 s, and none can start"
+    assert (bench.loop.wanted()[0][1], bench.paper.starting) == (0.0, {})
 
 
 async def test_what_leaves_is_stopped_once_it_is_idle_and_drains_in_every_worker() -> None:
