@@ -116,6 +116,10 @@ class Autoscaling:
             old = self._scaled.get(name)
             same = old is not None and (old.section, old.ttft_ms) == (section, ttft_ms)
             scaled[name] = old if old is not None and same else _Scaled(section, ttft_ms, now)
+            if old is not None:
+                scaled[name].traffic = old.traffic  # what runs is the same, whatever is wanted of it
+        for name in self._scaled.keys() - scaled.keys():
+            self._actuator.release(name)
         self._scaled = scaled
         self.tell_again()
 
@@ -151,9 +155,10 @@ class Autoscaling:
             one = self._scaled.get(name)
             if one is None or one.bounds(self._wall()).most < 1:
                 continue
+            one.scaler.asked(now)
             standing = self._actuator.standing(name, now)
             if not standing.ready and not standing.starting:
-                self._act(name, one, Decision(1, 0, Why.WOKEN, "a request waits"), {}, now)
+                self._act(name, one, Decision(1, 0, Why.WOKEN, "a request waits"), one.traffic.in_flight(), now)
         self._tell_starts(now)
 
     # -- acting --------------------------------------------------------------------------------------------------------
@@ -202,7 +207,7 @@ class Autoscaling:
             serves_in_s = standing.again_s if failed else min(waits, default=startup_s)
             start = EngineStart(name, serves_in_s, bool(standing.starting), failed)
             before = one.told
-            if before is None or (start.starting, start.failed) != (before.starting, before.failed):
+            if before is None or _news(start) != _news(before):
                 news.append(start)
                 one.told = start
         if news:
@@ -252,6 +257,11 @@ def _settings(section: AutoscaleSection, ttft_ms: float) -> AutoscaleSettings:
         down_after_s=section.down_after_s,
         zero_after_s=section.zero_after_s,
     )
+
+
+def _news(start: EngineStart) -> tuple[bool, bool, float]:
+    """What of a start is told when it changes: each that fails has another pause after it."""
+    return start.starting, start.failed, start.serves_in_s if start.failed else 0.0
 
 
 def _slo_ms(settings: Settings, engine: str) -> float:

@@ -64,7 +64,7 @@ class Reception(Handler):
         """The start of these engines has failed: whoever waits for nothing else is told."""
         if self.dispatcher is not None:
             for start in failed:
-                self.dispatcher.room.start_failed(start.engine, start.serves_in_s)
+                self.dispatcher.room.start_failed(start.engine, clock.monotonic())
 
     def queued_tokens(self) -> list[tuple[tuple[str], float]]:
         """What waits for room, by model."""
