@@ -116,6 +116,10 @@ class Autoscaling:
             old = self._scaled.get(name)
             same = old is not None and (old.section, old.ttft_ms) == (section, ttft_ms)
             scaled[name] = old if old is not None and same else _Scaled(section, ttft_ms, now)
+            if old is not None:
+                scaled[name].traffic = old.traffic  # what runs is the same, whatever is wanted of it
+        for name in self._scaled.keys() - scaled.keys():
+            self._actuator.release(name)
         self._scaled = scaled
         self.tell_again()
 
@@ -154,7 +158,7 @@ class Autoscaling:
             one.scaler.asked(now)
             standing = self._actuator.standing(name, now)
             if not standing.ready and not standing.starting:
-                self._act(name, one, Decision(1, 0, Why.WOKEN, "a request waits"), {}, now)
+                self._act(name, one, Decision(1, 0, Why.WOKEN, "a request waits"), one.traffic.in_flight(), now)
         self._tell_starts(now)
 
     # -- acting --------------------------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ class Paper:
         self.leaving: list[str] = []
         self.scaled: list[int] = []
         self.retired: list[str] = []
+        self.released: list[str] = []
         self.in_flight: Mapping[str, int] = {}
         self.again_s = 4.0
 
@@ -54,6 +55,9 @@ class Paper:
 
     def idle(self, engine: str, ids: Collection[str]) -> None:
         self.retired += ids
+
+    def release(self, engine: str) -> None:
+        self.released.append(engine)
 
     def serve(self) -> None:
         self.ready += self.starting
@@ -249,6 +253,14 @@ async def test_a_reload_keeps_what_is_known_of_an_engine_that_is_as_it_was() -> 
     await bench.look()
     await bench.look(ended=100, ended_tokens=50_000)
     assert "within 300 ms" in bench.loop.status()[0]["sentence"]
+
+
+async def test_an_engine_that_a_reload_takes_out_is_released_and_only_then() -> None:
+    bench = Bench(ready=2)
+    bench.loop.use(settings("min: 1, max: 8, startup_s: 30"))
+    assert bench.paper.released == []
+    bench.loop.use(settings().model_copy(update={"engines": {}}))
+    assert bench.paper.released == ["e"]
 
 
 async def test_a_worker_that_joins_is_told_of_starts() -> None:
