@@ -37,6 +37,9 @@ class Wakes(Protocol):
     def ask(self, engines: Sequence[str], now: float) -> float:
         """Wake these; returns in how many seconds the first of them should serve."""
 
+    def failed(self, engines: Sequence[str], now: float) -> float | None:
+        """In how many seconds the first of these is tried again; None unless each fails to start."""
+
 
 _WORDS: Final = {
     Reason.QUEUE_FULL: "every replica is full and so is the queue",
@@ -136,21 +139,32 @@ class WaitingRoom:
         if holding is None or self._wakes is None or _somebody(serving, facts):
             guest.fail(nobody_for(route, facts, now))
             return None
-        answer = route.line.hold(facts, guest, now, holding, self._wakes.ask(holding.engines, now))
+        serves_in_s = self._wakes.ask(holding.engines, now)
+        again_s = self._wakes.failed(holding.engines, now)
+        if again_s is not None:
+            self._refuse(guest, Refusal(Reason.START_FAILED, max(1.0, again_s)))
+            return None
+        answer = route.line.hold(facts, guest, now, holding, serves_in_s)
         if isinstance(answer, Refusal):
             self._refuse(guest, answer)
             return None
         self._waits(guest, route.line, answer, now)
         return answer
 
-    def start_failed(self, engine: str, again_s: float) -> None:
-        """Nothing of this engine runs, and its start has failed; the next is tried in so many seconds."""
+    def start_failed(self, engine: str, now: float) -> None:
+        """Nothing of this engine runs, and its start has failed: who waits for nothing else is told."""
+        wakes = self._wakes
+        if wakes is None:
+            return
         for line in tuple(self.busy):
             for ticket in line.held():
                 guest = _guest(ticket)
                 serving = self.serving(guest.model, ticket.facts.assignment)
                 holding = serving.route.holding if serving is not None else None
-                if holding is not None and engine in holding.engines:
+                if holding is None or engine not in holding.engines:
+                    continue
+                again_s = wakes.failed(holding.engines, now)
+                if again_s is not None:
                     line.withdraw(ticket)
                     _stop(ticket)
                     self._refuse(guest, Refusal(Reason.START_FAILED, max(1.0, again_s)))

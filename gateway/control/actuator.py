@@ -41,3 +41,6 @@ class Actuator(Protocol):
 
     def idle(self, engine: str, ids: Collection[str]) -> None:
         """These get nothing new and have nothing left, in any worker: those that were to leave may be stopped."""
+
+    def release(self, engine: str) -> None:
+        """It follows its traffic no more: what was to leave, and is still there, takes requests again."""

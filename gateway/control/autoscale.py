@@ -34,8 +34,8 @@ KEPT: Final = 1_000
 USUAL_TTFT_MS: Final = 2_000.0
 USUAL_STARTUP_S: Final = 120.0
 
-Ask = Callable[[list[str]], Awaitable[Mapping[str, Sequence[EngineDemand]]]]
-"""What each worker has to do for these engines, by the worker's name; those that do not answer are left out."""
+Ask = Callable[[list[str]], Awaitable[Mapping[str, Sequence[EngineDemand] | None]]]
+"""What each worker that is here has to do for these engines, by its name; None of one that did not answer."""
 
 log = structlog.get_logger()
 
@@ -116,6 +116,10 @@ class Autoscaling:
             old = self._scaled.get(name)
             same = old is not None and (old.section, old.ttft_ms) == (section, ttft_ms)
             scaled[name] = old if old is not None and same else _Scaled(section, ttft_ms, now)
+            if old is not None:
+                scaled[name].traffic = old.traffic  # what runs is the same, whatever is wanted of it
+        for name in self._scaled.keys() - scaled.keys():
+            self._actuator.release(name)
         self._scaled = scaled
         self.tell_again()
 
@@ -132,15 +136,16 @@ class Autoscaling:
         told = await self._ask(list(self._scaled))
         now = self._monotonic()
         for name, one in list(self._scaled.items()):
-            demands = {worker: each for worker, every in told.items() for each in every if each.engine == name}
+            demands = {worker: each for worker, every in told.items() for each in every or () if each.engine == name}
             one.traffic.forget(told)
-            self._retire(name, list(demands.values()))
+            if len(demands) == len(told):  # a worker that is silent may still stream from what leaves
+                self._retire(name, list(demands.values()))
             standing = self._actuator.standing(name, now)
             self._measure(one, standing, now)
             kv = self._kv_usage(name, standing.ready)
             signals = one.traffic.signals(demands, standing, one.scaler.startup_s, kv, now)
             decision = one.scaler.decide(signals, one.bounds(self._wall()), now)
-            self._act(name, one, decision, _in_flight(demands.values()), now)
+            self._act(name, one, decision, one.traffic.in_flight(), now)
         self._tell_starts(now)
 
     def woken(self, engines: Sequence[str]) -> None:
@@ -150,9 +155,10 @@ class Autoscaling:
             one = self._scaled.get(name)
             if one is None or one.bounds(self._wall()).most < 1:
                 continue
+            one.scaler.asked(now)
             standing = self._actuator.standing(name, now)
             if not standing.ready and not standing.starting:
-                self._act(name, one, Decision(1, 0, Why.WOKEN, "a request waits"), {}, now)
+                self._act(name, one, Decision(1, 0, Why.WOKEN, "a request waits"), one.traffic.in_flight(), now)
         self._tell_starts(now)
 
     # -- acting --------------------------------------------------------------------------------------------------------
@@ -201,7 +207,7 @@ class Autoscaling:
             serves_in_s = standing.again_s if failed else min(waits, default=startup_s)
             start = EngineStart(name, serves_in_s, bool(standing.starting), failed)
             before = one.told
-            if before is None or (start.starting, start.failed) != (before.starting, before.failed):
+            if before is None or _news(start) != _news(before):
                 news.append(start)
                 one.told = start
         if news:
@@ -253,6 +259,11 @@ def _settings(section: AutoscaleSection, ttft_ms: float) -> AutoscaleSettings:
     )
 
 
+def _news(start: EngineStart) -> tuple[bool, bool, float]:
+    """What of a start is told when it changes: each that fails has another pause after it."""
+    return start.starting, start.failed, start.serves_in_s if start.failed else 0.0
+
+
 def _slo_ms(settings: Settings, engine: str) -> float:
     """The tightest of the models that it serves."""
     told = [
@@ -261,11 +272,3 @@ def _slo_ms(settings: Settings, engine: str) -> float:
         if model.slo.ttft_ms is not None and any(target.engine == engine for target in model.targets)
     ]
     return min(told, default=USUAL_TTFT_MS)
-
-
-def _in_flight(demands: Collection[EngineDemand]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for demand in demands:
-        for id, requests, _ in demand.replicas:
-            counts[id] = counts.get(id, 0) + requests
-    return counts

@@ -20,19 +20,19 @@ USUAL_TOKENS: Final = 500.0
 _WEIGHT_REQUESTS: Final = 200.0
 
 
-async def ask_demand(links: Links, engines: list[str]) -> dict[str, list[EngineDemand]]:
-    """What each worker has to do for these engines; those that do not answer are left out."""
+async def ask_demand(links: Links, engines: list[str]) -> dict[str, list[EngineDemand] | None]:
+    """What each worker that is here has to do for these engines; None of one that did not answer in time."""
     answers = await links.ask_all(AskDemand(engines), Demand, timeout_s=ANSWER_S, bulk=True)
-    return {worker: answer.engines for worker, answer in answers.items() if isinstance(answer, Demand)}
+    told = {worker: answer.engines for worker, answer in answers.items() if isinstance(answer, Demand)}
+    return {worker: told.get(worker) for worker in links}
 
 
 class EngineTraffic:
     """What is remembered of one engine between looks."""
 
     def __init__(self) -> None:
-        self._came: dict[str, int] = {}
-        """By worker, the requests that have ever come."""
-        self._ended = (0, 0, 0)
+        self._heard: dict[str, EngineDemand] = {}
+        """By worker, what it told last: one that misses a look has lost nothing of what it has."""
         self._tokens = 0.0
         self._output_tokens = 0.0
         self._ms_per_token = self._base_ms = self._decode_ms = 0.0
@@ -40,14 +40,14 @@ class EngineTraffic:
     def signals(
         self, told: Mapping[str, EngineDemand], standing: Standing, startup_s: float, kv: float | None, now: float
     ) -> Signals:
-        """The look of this moment. `told` by worker; one that has not answered has had nothing new."""
+        """The look of this moment. `told` by worker; one that has not answered has what it had, and nothing new."""
         arrived = 0
         for worker, one in told.items():
-            came = one.ended + one.in_flight + one.waiting
-            arrived += max(0, came - self._came.get(worker, 0))
-            self._came[worker] = came
-        demands = list(told.values())
-        self._learn(demands)
+            before = self._heard.get(worker)
+            arrived += max(0, _came(one) - (_came(before) if before is not None else 0))
+        self._learn(told)
+        self._heard.update(told)
+        demands = list(self._heard.values())
         speed = self._speed()
         waiting_tokens = sum([one.prefill_tokens + one.waiting_tokens for one in demands])
         waiting = sum([one.waiting for one in demands])
@@ -72,17 +72,26 @@ class EngineTraffic:
 
     def forget(self, workers: Iterable[str]) -> None:
         """Of workers only these are left."""
-        self._came = {worker: came for worker, came in self._came.items() if worker in set(workers)}
+        left = set(workers)
+        self._heard = {worker: one for worker, one in self._heard.items() if worker in left}
 
-    def _learn(self, demands: list[EngineDemand]) -> None:
+    def in_flight(self) -> dict[str, int]:
+        """Requests at each replica, as far as each worker that is left told last."""
+        counts: dict[str, int] = {}
+        for one in self._heard.values():
+            for id, requests, _ in one.replicas:
+                counts[id] = counts.get(id, 0) + requests
+        return counts
+
+    def _learn(self, told: Mapping[str, EngineDemand]) -> None:
         """The usual lengths, and the speeds: means over the workers that know any."""
-        ended = (
-            sum([one.ended for one in demands]),
-            sum([one.ended_tokens for one in demands]),
-            sum([one.ended_output_tokens for one in demands]),
-        )
-        more, tokens, output = (now - before for now, before in zip(ended, self._ended, strict=True))
-        self._ended = ended
+        more = tokens = output = 0
+        for worker, one in told.items():
+            before = self._heard.get(worker)
+            more += one.ended - (before.ended if before is not None else 0)
+            tokens += one.ended_tokens - (before.ended_tokens if before is not None else 0)
+            output += one.ended_output_tokens - (before.ended_output_tokens if before is not None else 0)
+        demands = told.values()
         if more > 0 and tokens > 0:
             weight = min(1.0, more / _WEIGHT_REQUESTS) if self._tokens else 1.0
             self._tokens += weight * (tokens / more - self._tokens)
@@ -100,6 +109,11 @@ class EngineTraffic:
             own_s = self._tokens * ms_per_token / 1e3
             service_s = base_s + own_s + self._output_tokens * self._decode_ms / 1e3
         return Speed(1e3 / ms_per_token, service_s, base_s)
+
+
+def _came(one: EngineDemand) -> int:
+    """The requests that have ever come."""
+    return one.ended + one.in_flight + one.waiting
 
 
 def _known(values: list[float]) -> float:

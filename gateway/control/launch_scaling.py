@@ -17,7 +17,7 @@ from gateway.workers.demand import EngineStarts
 from routing.autoscale.removal import Candidate, removed
 
 MOST_DRAIN_S: Final = 600.0
-"""Whoever has not finished by then is stopped all the same; its server gives what runs some seconds more."""
+"""One that has nothing in flight by then is stopped although some worker has not said that it sends it nothing new."""
 
 
 class LaunchScaling:
@@ -81,12 +81,18 @@ class LaunchScaling:
                 else:
                     self._leaving[engine, id] = now
                     self._drain(engine, id, True)
-        self._stop(
-            engine, [id for (name, id), at in self._leaving.items() if name == engine and now - at > MOST_DRAIN_S]
-        )
+        overdue = [id for (name, id), at in self._leaving.items() if name == engine and now - at > MOST_DRAIN_S]
+        self._stop(engine, [id for id in overdue if not in_flight.get(id)])
 
     def idle(self, engine: str, ids: Collection[str]) -> None:
         self._stop(engine, [id for name, id in self._leaving if name == engine and id in ids])
+
+    def release(self, engine: str) -> None:
+        for key in [key for key in self._leaving if key[0] == engine]:
+            del self._leaving[key]
+            self._drain(*key, False)
+        for key in [key for key in self._since_s if key[0] == engine]:
+            del self._since_s[key]
 
     def _stop(self, engine: str, ids: list[str]) -> None:
         launcher = self._launches.launcher(engine)

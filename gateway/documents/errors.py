@@ -18,7 +18,7 @@ MEANINGS: Final[dict[str, str]] = {
     "admin_not_allowed": "The admin API wants a key with `admin: true`.",
     "model_not_allowed": "The key's `models` do not have this one.",
     "foreign_host": "A gateway without keys serves loopback names only. Configure `auth.keys`, or `open: true`.",
-    "foreign_origin": "A page of another origin asked a gateway without keys. Configure `server.cors.origins`.",
+    "foreign_origin": "A page of another origin asked a gateway without keys. `server.cors.origins` opens inference.",
     "not_found": "There is nothing at this path; the message says which base URL would be right, if that is it.",
     "model_not_found": "No such model; the nearest names are in the message.",
     "response_not_found": "No engine of this gateway is known to keep that response, or it is another tenant's.",

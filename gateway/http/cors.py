@@ -1,7 +1,8 @@
 """Browser apps of other origins: which may read our answers (the Fetch standard's CORS protocol).
 
-Only the configuration's origins are let in, and no answer ever allows cookies: whoever asks shows a key. A request with
-such an Origin has a client of its own that adds the lines to whatever is answered; every other request costs nothing.
+Only the configuration's origins are let in, to inference and the list of models alone: what operates the gateway is for
+no page but its own. No answer ever allows cookies: whoever asks shows a key. A request with such an Origin has a client
+of its own that adds the lines to whatever is answered; every other request costs nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from engines.operations import PATHS
+from gateway.http.detours import detour
 from gateway.http.request import Client, Request
 
 ALLOWED: Final = b"allow: GET, HEAD, POST, DELETE, OPTIONS\r\n"
@@ -18,6 +21,7 @@ EXPOSED: Final = (
     b"x-request-id, request-id, x-penstock-record-id, x-penstock-engine, x-penstock-replica, x-penstock-arm, "
     b"x-penstock-attempts, x-penstock-overhead-ms, x-penstock-cost-usd, retry-after, retry-after-ms, x-should-retry"
 )
+_MODELS: Final = b"/v1/models"
 _NAMES: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,1024}").fullmatch
 
 
@@ -32,6 +36,13 @@ class Cors:
     def allows(self, origin: bytes | None) -> bool:
         """Whether pages of this Origin may."""
         return origin is not None and (self._any or origin.lower() in self._origins)
+
+    def covers(self, request: Request) -> bool:
+        """Whether this asks from another page for what such a page may ask for, if its origin is one of ours."""
+        path = request.path
+        return b"origin" in request.fields and (
+            path in PATHS or path == _MODELS or path.startswith(_MODELS + b"/") or detour(path) is not None
+        )
 
     def lines(self, fields: Mapping[bytes, bytes]) -> bytes:
         """The header lines of an answer to a request with these headers; empty where its origin may not read it."""

@@ -3,7 +3,8 @@
 With keys, whoever brings a body shows one before it is read; a request without a body is judged by what it asks for.
 Without keys, a web page that the operator happens to look at could spend his provider's keys with a form's POST, or
 read answers by pointing a name of its own at 127.0.0.1 (DNS rebinding). So only loopback names are served then, unless
-the configuration says `open: true`, and a page of another origin never is. `/health` and `/ready` tell nobody anything.
+the configuration says `open: true`, and a page of another origin never is, but for inference where `server.cors` names
+it. `/health` and `/ready` tell nobody anything.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ KEYS_OR_OPEN: Final = "configure auth.keys, or write `auth: {open: true}` to ser
 def admit(request: Request, keyring: Keyring, *, length: int, over_unix: bool, cors: Cors | None = None) -> None:
     """Set the request's principal where it is known, and who found it. `length` is `head.read_length`'s; 0 is no body.
 
-    An OPTIONS has none: browsers ask before they show a key. Raises Failure for a stranger.
+    An OPTIONS has none: browsers ask before they show a key. `cors` is None for a path that no other page may ask for.
+    Raises Failure for a stranger.
     """
     fields = request.fields
     if keyring.is_open:
@@ -54,7 +56,7 @@ def check_open(fields: Fields, *, any_host: bool, cors: Cors | None = None) -> N
         raise Failure(
             "foreign_origin",
             f"a web page of {origin.decode('latin-1')[:128]!r} may not use a gateway that has no keys; "
-            "configure auth.keys and server.cors.origins, or call it from the page's own server",
+            "configure auth.keys and server.cors.origins (it opens inference), or call it from the page's own server",
         )
 
 

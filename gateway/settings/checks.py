@@ -90,11 +90,11 @@ def _auth(tree: dict[str, Any], report: Report) -> None:
         report(("auth", "open"), "does not go with keys", "remove the keys or `open: true`")
     cors = server.get("cors")
     origins = cors.get("origins") if isinstance(cors, dict) else None
-    if isinstance(origins, list) and "*" in origins and not keys and auth.get("open", False) is False:
+    if isinstance(origins, list) and "*" in origins and not keys:
         report(
             ("server", "cors", "origins"),
             'lets any page use a gateway that has no keys, by "*"',
-            "name the origins, or add auth.keys",
+            "name the origins, or add auth.keys; `open: true` is for other machines, not for any page",
         )
     models = _mapping(tree, "models")
     ids, hashes = _Seen(report), _Seen(report)

@@ -64,7 +64,7 @@ class Reception(Handler):
         """The start of these engines has failed: whoever waits for nothing else is told."""
         if self.dispatcher is not None:
             for start in failed:
-                self.dispatcher.room.start_failed(start.engine, start.serves_in_s)
+                self.dispatcher.room.start_failed(start.engine, clock.monotonic())
 
     def queued_tokens(self) -> list[tuple[tuple[str], float]]:
         """What waits for room, by model."""
@@ -107,6 +107,8 @@ class Reception(Handler):
 
     def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
         cors = self.cors
+        if cors is not None and not cors.covers(request):
+            cors = None  # nothing else is any other page's business
         lines = b"" if cors is None else cors.lines(request.fields)
         if lines:
             request.connection = CorsClient(request.connection, lines)

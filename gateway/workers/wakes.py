@@ -40,6 +40,12 @@ class Wakes:
                 self._asked_s[engine] = now
         return min([self._serves_in_s(engine, now) for engine in engines], default=0.0)
 
+    def failed(self, engines: Sequence[str], now: float) -> float | None:
+        """In how many seconds the first of these is tried again; None unless, as was last told, each fails to start."""
+        if not all(engine in self._starts and self._starts[engine][0].failed for engine in engines):
+            return None
+        return min([self._serves_in_s(engine, now) for engine in engines], default=None)
+
     def _serves_in_s(self, engine: str, now: float) -> float:
         known = self._starts.get(engine)
         if known is None:

@@ -4,7 +4,7 @@
     downwards  only once so few were enough for `down_after_s`, and only as far as those that stay keep the SLO with as
                much more traffic as chance may have hidden
     to zero    once nothing has come for `zero_after_s`, counted from when the last replica was ready: one that loads
-               for longer than that is not sent away before it has served
+               for longer than that is not sent away before it has served, unless its starts only fail
     in panic   (a few seconds ask for twice what there is) nothing goes down
 
 Laws, each a property test: always within bounds; more backlog never asks for fewer; a change smaller than the dead band
@@ -79,6 +79,10 @@ class Autoscaler:
         self._measured = True
         self._startup_s += weight * (took_s - self._startup_s)
 
+    def asked(self, now: float) -> None:
+        """A request has come that nobody counts: it found no replica, and may have been refused."""
+        self._busy_s = max(self._busy_s, now)
+
     def decide(self, signals: Signals, bounds: Bounds, now: float) -> Decision:
         """One look."""
         self._note(signals, now)
@@ -116,6 +120,9 @@ class Autoscaler:
         idle_s = now - max(self._busy_s, self._served_s)
         if signals.ready and idle_s >= self.settings.zero_after_s:
             return 0, Why.IDLE, f"nothing has come for {self.settings.zero_after_s:.0f} s"
+        fails = not signals.ready and 0 < len(signals.starting_s) <= signals.failing
+        if fails and now - self._busy_s >= self.settings.zero_after_s:
+            return 0, Why.IDLE, f"nothing has come for {self.settings.zero_after_s:.0f} s, and none can start"
         if ask.replicas > had:
             return self._up(ask, had, signals)
         if ask.replicas == had:

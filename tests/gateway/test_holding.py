@@ -22,10 +22,15 @@ class Bell:
     def __init__(self, serves_in_s: float = 30.0) -> None:
         self.serves_in_s = serves_in_s
         self.rung: list[tuple[str, ...]] = []
+        self.fail: dict[str, float] = {}
+        """Those whose start has failed, and when each is tried again."""
 
     def ask(self, engines: Sequence[str], now: float) -> float:
         self.rung.append(tuple(engines))
         return self.serves_in_s
+
+    def failed(self, engines: Sequence[str], now: float) -> float | None:
+        return min([self.fail[one] - now for one in engines]) if self.fail.keys() >= set(engines) else None
 
 
 def asleep(now: StepClock, *tiers: int, holding: Holding | None = HOLDING) -> tuple[Bench, Bell]:
@@ -82,11 +87,13 @@ def test_its_time_ends(now: StepClock) -> None:
 
 
 def test_a_start_that_fails_is_told_to_those_who_wait_for_it(now: StepClock) -> None:
-    bench, _ = asleep(now)
+    bench, bell = asleep(now)
     begun = [bench.begin() for _ in range(3)]
-    bench.room.start_failed("another", 5.0)
+    bell.fail = {"another": now.now_s + 5.0}
+    bench.room.start_failed("another", now.now_s)
     assert {client.state for _, client in begun} == {"waiting"}
-    bench.room.start_failed("t0", 5.0)
+    bell.fail["t0"] = now.now_s + 5.0
+    bench.room.start_failed("t0", now.now_s)
     assert {told(each) for each in begun} == {
         (
             503,
@@ -96,6 +103,30 @@ def test_a_start_that_fails_is_told_to_those_who_wait_for_it(now: StepClock) -> 
     }
     assert {client.headers["retry-after"] for _, client in begun} == {"5"}
     assert bench.room.busy == {}
+
+
+def test_who_comes_while_the_start_fails_is_told_at_once_and_wakes_all_the_same(now: StepClock) -> None:
+    bench, bell = asleep(now)
+    bell.fail = {"t0": now.now_s + 40.0}
+    now.now_s += 10.0
+    begun = bench.begin()
+    status, code, message = told(begun)
+    assert (status, code, begun[1].headers["retry-after"]) == (503, "no_replica_available", "30")
+    assert "its first replica failed to start, and is tried again" in message
+    assert bell.rung == [("t0",)]
+    bell.fail = {}
+    assert bench.begin()[1].state == "waiting"
+
+
+def test_one_engine_that_fails_refuses_nobody_whom_another_starts_for(now: StepClock) -> None:
+    bench, bell = asleep(now, holding=Holding(("t0", "t1"), most_s=300.0, tokens=1_000_000))
+    _, client = bench.begin()
+    bell.fail = {"t0": now.now_s + 5.0}
+    bench.room.start_failed("t0", now.now_s)
+    assert (client.state, bench.begin()[1].state) == ("waiting", "waiting")
+    bell.fail["t1"] = now.now_s + 5.0
+    bench.room.start_failed("t1", now.now_s)
+    assert (client.status, bench.room.busy) == (503, {})
 
 
 def test_a_client_that_leaves_leaves_nothing(now: StepClock) -> None:

@@ -27,7 +27,9 @@ def allowed(answer: httpx.Response) -> object:
     return answer.headers.get("access-control-allow-origin")
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/models", "/v1/models/chat", "/openai/deployments/chat/chat/completions"]
+)
 async def test_a_browser_may_ask_first_without_a_key_and_it_is_no_request(path: str) -> None:
     async with running_upstream(plain(ANSWER)) as upstream, running_gateway(one_model(upstream.url, **CORS)) as gateway:
         answer = await gateway.http.options(path, headers={**PREFLIGHT, "origin": APP})
@@ -78,6 +80,46 @@ async def test_an_open_gateway_serves_the_named_origin_and_no_other() -> None:
     assert (bad.status_code, bad.json()["error"]["code"]) == (403, "foreign_origin")
 
 
+OURS_ALONE = [
+    "/admin/v1/records",
+    "/%61dmin/v1/records",
+    "/admin/v1/chat/completions",
+    "/metrics",
+    "/docs",
+    "/openapi.json",
+    "/v1/feedback",
+    "/nowhere",
+    "/",
+]
+"""What operates the gateway, or is nothing."""
+
+
+def unread(answer: httpx.Response) -> bool:
+    return not any(name.startswith("access-control") for name in answer.headers)
+
+
+@pytest.mark.parametrize("auth", [{}, {"open": True}], ids=["loopback", "open"])
+async def test_without_keys_no_page_may_ask_for_what_operates_the_gateway(auth: dict[str, bool]) -> None:
+    headers = {**NO_KEY, "origin": APP}
+    async with running_gateway(one_model("http://127.0.0.1:9", auth=auth, **CORS)) as gateway:
+        for path in OURS_ALONE:
+            for answer in (
+                await gateway.http.options(path, headers={**PREFLIGHT, "origin": APP}),
+                await gateway.http.get(path, headers=headers),
+                await gateway.http.post(path, headers=headers, content=b"{}"),
+            ):
+                assert (path, answer.status_code, answer.json()["error"]["code"]) == (path, 403, "foreign_origin")
+                assert unread(answer)
+        assert (await gateway.http.get("/v1/models", headers=headers)).status_code == 200
+
+
+async def test_with_keys_no_page_reads_what_operates_the_gateway() -> None:
+    async with running_gateway(one_model("http://127.0.0.1:9", **CORS)) as gateway:
+        for path in OURS_ALONE:
+            assert unread(await gateway.http.options(path, headers={**PREFLIGHT, "origin": APP})), path
+            assert unread(await gateway.http.get(path, headers={"origin": APP})), path
+
+
 FILE = (
     "server: {{cors: {{origins: {origins}}}}}\n{auth}"
     "engines: {{s: {{kind: simulator}}}}\nmodels: {{m: {{targets: [{{engine: s}}]}}}}"
@@ -90,7 +132,7 @@ FILE = (
         ('["app.example.com"]', "", "should be an origin"),
         ('["https://a.example/path"]', "", "should be an origin"),
         ('["*"]', "", "lets any page"),
-        ('["*"]', "auth: {open: true}\n", ""),
+        ('["*"]', "auth: {open: true}\n", "name the origins, or add auth.keys"),
         ('["*"]', f'auth: {{keys: [{{id: a, sha256: "{"a" * 64}"}}]}}\n', ""),
         ('["http://localhost:3000", "https://app.example.com"]', "", ""),
     ],

@@ -24,7 +24,7 @@
 {{/* An engine of the chart's, as the gateway's configuration has it, in JSON. */}}
 {{- define "penstock.engine.config" -}}
 {{- $engine := include "penstock.engine" . | fromJson -}}
-{{- $service := include "penstock.engine.name" . -}}
+{{- $service := include "penstock.engine.service" . -}}
 {{- $port := int (include "penstock.engine.port" .) -}}
 {{- $config := mergeOverwrite (deepCopy $engine.config) (dict "kind" "vllm") -}}
 {{- if eq $engine.discovery "kubernetes" -}}
@@ -42,7 +42,7 @@
 {{- $autoscale := dict "min" (int $engine.autoscale.min) "max" (int $engine.autoscale.max) -}}
 {{- if eq .root.Values.autoscaling.mode "gateway" -}}
 {{- $kind := ternary "leaderworkersets" "deployments" (eq $engine.workload "LeaderWorkerSet") -}}
-{{- $_ := set $autoscale "kubernetes" (dict "kind" $kind "name" $service "namespace" .root.Release.Namespace) -}}
+{{- $_ := set $autoscale "kubernetes" (dict "kind" $kind "name" (include "penstock.engine.name" .) "namespace" .root.Release.Namespace) -}}
 {{- end -}}
 {{- $_ := set $config "autoscale" (mergeOverwrite ($config.autoscale | default dict) $autoscale) -}}
 {{- end -}}

@@ -15,6 +15,16 @@
 
 {{- define "penstock.engine.name" -}}{{ include "penstock.fullname" .root }}-{{ .name }}{{- end -}}
 
+{{/*
+The Service by which the gateway finds an engine's replicas: at most 63 letters. The name of a LeaderWorkerSet itself is
+left to its controller, whose headless Service of that name gives workers their leader's address before it is ready.
+Takes {root, name}.
+*/}}
+{{- define "penstock.engine.service" -}}
+{{- $engine := include "penstock.engine" . | fromJson -}}
+{{- include "penstock.engine.name" . }}{{ if eq $engine.workload "LeaderWorkerSet" }}-leader{{ end -}}
+{{- end -}}
+
 {{- define "penstock.serviceAccount" -}}
 {{- .Values.serviceAccount.name | default (ternary (include "penstock.fullname" .) "default" .Values.serviceAccount.create) -}}
 {{- end -}}

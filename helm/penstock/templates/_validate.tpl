@@ -18,6 +18,10 @@
 {{- fail (printf "\n\nconfig.%s is set by the chart: leave it out; autoscaling.mode decides." $key) -}}
 {{- end -}}
 {{- end -}}
+{{- /* Templates of the other modes wait for a gateway that serves them; `x-planned: true` is how the chart's tests render them, and nobody else. */ -}}
+{{- if and (include "penstock.autoscaled" .) (ne (index .Values "x-planned" | toString) "true") -}}
+{{- fail (printf "\n\nautoscaling.mode is %s: this version serves neither gateway nor keda nor hpa, whose configuration its gateway would refuse; write autoscaling: {mode: none}, and how many replicas each of engines has." .Values.autoscaling.mode) -}}
+{{- end -}}
 {{- $auth := $config.auth | default dict -}}
 {{- if not (or $auth.keys (eq ($auth.open | default false | toString) "true")) -}}
 {{- fail "\n\nconfig.auth.keys is empty: anybody in the cluster could call. Write config.auth: {keys: [{id: my-app, sha256: ...}]} (printf %s \"$KEY\" | sha256sum), or config.auth: {open: true} where that is meant." -}}
@@ -72,6 +76,12 @@
 {{- end -}}
 {{- if and (gt (int $e.nodes) 1) (ne $e.workload "LeaderWorkerSet") -}}
 {{- fail (printf "%s.nodes is %d: a replica of several nodes needs workload: LeaderWorkerSet." $at (int $e.nodes)) -}}
+{{- end -}}
+{{- if and (hasKey $e.config "autoscale") (not $scaled) -}}
+{{- fail (printf "%s.config.autoscale is for servers that a gateway launches, not for those of a cluster: leave it out, and write %s.replicas." $at (trimPrefix "\n\n" $at)) -}}
+{{- end -}}
+{{- if and (eq $e.workload "LeaderWorkerSet") (hasKey .root.Values.engines (printf "%s-leader" .name)) -}}
+{{- fail (printf "%s-leader is the name of the Service of engines.%s too, a LeaderWorkerSet: rename one of them." $at .name) -}}
 {{- end -}}
 {{- if and (eq $e.kind "simulator") (eq $e.workload "LeaderWorkerSet") -}}
 {{- fail (printf "%s.workload is LeaderWorkerSet: a simulator is one process; leave it out." $at) -}}

@@ -35,20 +35,29 @@ class Paper:
         self.leaving: list[str] = []
         self.scaled: list[int] = []
         self.retired: list[str] = []
+        self.released: list[str] = []
+        self.in_flight: Mapping[str, int] = {}
+        self.again_s = 4.0
 
     def standing(self, engine: str, now: float) -> Standing:
-        return Standing(self.ready, self.starting, self.failing, self.leaving, "out of memory", 4.0)
+        return Standing(self.ready, self.starting, self.failing, self.leaving, "out of memory", self.again_s)
 
     def scale(self, engine: str, wanted: int, in_flight: Mapping[str, int], now: float) -> None:
         self.scaled.append(wanted)
+        self.in_flight = in_flight
         for _ in range(wanted - len(self.ready) - len(self.starting)):
             self.starting[f"e-{len(self.ready) + len(self.starting)}"] = now
+        for id in [id for id in self.starting if wanted == 0]:
+            del self.starting[id]
         while len(self.ready) + len(self.starting) > wanted:
             self.leaving.append(min(self.ready, key=lambda id: in_flight.get(id, 0)))
             self.ready.remove(self.leaving[-1])
 
     def idle(self, engine: str, ids: Collection[str]) -> None:
         self.retired += ids
+
+    def release(self, engine: str) -> None:
+        self.released.append(engine)
 
     def serve(self) -> None:
         self.ready += self.starting
@@ -66,7 +75,7 @@ class Bench:
 
     def __init__(self, ready: int = 0, config: Settings | None = None) -> None:
         self.paper = Paper(ready)
-        self.workers: dict[str, list[EngineDemand]] = {"0": [demand()]}
+        self.workers: dict[str, list[EngineDemand] | None] = {"0": [demand()]}
         self.told: list[list[EngineStart]] = []
         self.now = 100.0
         self.wall = NOON
@@ -77,7 +86,7 @@ class Bench:
         )
         self.loop.use(config or settings())
 
-    async def _ask(self, engines: list[str]) -> dict[str, list[EngineDemand]]:
+    async def _ask(self, engines: list[str]) -> dict[str, list[EngineDemand] | None]:
         self.asked.append(engines)
         return self.workers
 
@@ -146,6 +155,21 @@ async def test_workers_are_summed_and_one_that_came_anew_counts_from_nothing() -
     assert bench.loop.status()[0]["load"] == pytest.approx(2.5, rel=0.15)
 
 
+async def test_a_worker_that_misses_a_look_keeps_what_it_has_and_is_not_counted_anew() -> None:
+    bench = Bench(ready=1)
+    wanted = []
+    for at in range(300):
+        counts = demand(ended=at, ended_tokens=1000 * at, in_flight=3, replicas=[("e-0", 3, False)])
+        bench.workers = {"0": [demand()], "1": None if at == 290 else [counts]}
+        await bench.look()
+        wanted.append(bench.loop.wanted()[0][1])
+        assert bench.paper.in_flight == {"e-0": 3}
+    assert set(wanted) == {1.0}
+    bench.workers = {"0": [demand()]}  # it has left
+    await bench.look()
+    assert bench.paper.in_flight == {}
+
+
 async def test_starts_are_measured_and_the_first_replaces_what_was_assumed() -> None:
     bench = Bench()
     bench.loop.woken(["e"])
@@ -166,15 +190,34 @@ async def test_a_start_that_fails_is_told_with_its_reason_and_to_workers_once() 
     assert (status["failing"], status["failure"], status["wanted"]) == (1, "out of memory", 1)
 
 
+async def test_each_start_that_fails_is_told_and_without_a_request_no_more_are_tried() -> None:
+    bench = Bench(config=settings("min: 0, max: 8, startup_s: 30, zero_after_s: 60"))
+    bench.loop.woken(["e"])
+    bench.paper.failing = ["e-0"]
+    for again_s in (4.0, 8.0):
+        bench.paper.again_s = again_s
+        await bench.look(3, waiting=1)
+        assert bench.told[-1] == [EngineStart("e", again_s, starting=True, failed=True)]
+    await bench.look(20, ended=1)
+    bench.loop.woken(["e"])  # whom a worker refuses at once is seen nowhere else
+    await bench.look(29)
+    assert bench.loop.wanted()[0][1] == 1.0
+    await bench.look()
+    assert bench.loop.status()[0]["sentence"] == "nothing has come for 60 s, and none can start"
+    assert (bench.loop.wanted()[0][1], bench.paper.starting) == (0.0, {})
+
+
 async def test_what_leaves_is_stopped_once_it_is_idle_and_drains_in_every_worker() -> None:
     bench = Bench(ready=2)
     bench.paper.leaving = ["e-9"]
     drains = ("e-9", 0, True)
-    for workers, retired in (
+    cases: list[tuple[dict[str, list[EngineDemand] | None], list[str]]] = [
         ({"0": [demand(replicas=[("e-9", 1, True)])], "1": [demand(replicas=[drains])]}, []),
         ({"0": [demand(replicas=[drains])], "1": [demand()]}, []),  # the second has not heard yet
+        ({"0": [demand(replicas=[drains])], "1": None}, []),  # it may still stream from it
         ({"0": [demand(replicas=[drains])], "1": [demand(replicas=[drains])]}, ["e-9"]),
-    ):
+    ]
+    for workers, retired in cases:
         bench.workers = workers
         await bench.look()
         assert bench.paper.retired == retired
@@ -210,6 +253,14 @@ async def test_a_reload_keeps_what_is_known_of_an_engine_that_is_as_it_was() -> 
     await bench.look()
     await bench.look(ended=100, ended_tokens=50_000)
     assert "within 300 ms" in bench.loop.status()[0]["sentence"]
+
+
+async def test_an_engine_that_a_reload_takes_out_is_released_and_only_then() -> None:
+    bench = Bench(ready=2)
+    bench.loop.use(settings("min: 1, max: 8, startup_s: 30"))
+    assert bench.paper.released == []
+    bench.loop.use(settings().model_copy(update={"engines": {}}))
+    assert bench.paper.released == ["e"]
 
 
 async def test_a_worker_that_joins_is_told_of_starts() -> None:

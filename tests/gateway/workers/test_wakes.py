@@ -55,3 +55,15 @@ def test_those_whose_start_failed_are_handed_back(told: Told) -> None:
     wakes = Wakes(told.tell)
     failed = EngineStart("e", 4.0, starting=True, failed=True)
     assert wakes.told([failed, EngineStart("f", 9.0, starting=True)], 0.0) == [failed]
+
+
+def test_engines_fail_while_each_was_last_told_to(told: Told) -> None:
+    wakes = Wakes(told.tell)
+    assert wakes.failed(["e"], 0.0) is None
+    wakes.told([EngineStart("e", 40.0, starting=True, failed=True), EngineStart("f", 9.0, starting=True)], 100.0)
+    assert (wakes.failed(["e"], 110.0), wakes.failed(["e"], 150.0)) == (30.0, 0.0)
+    assert wakes.failed(["e", "f"], 110.0) is None
+    wakes.told([EngineStart("f", 20.0, starting=True, failed=True)], 110.0)
+    assert wakes.failed(["e", "f"], 110.0) == 20.0
+    wakes.told([EngineStart("e", 60.0)], 120.0)
+    assert wakes.failed(["e"], 120.0) is None

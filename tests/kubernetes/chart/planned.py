@@ -13,12 +13,17 @@ KEYS = frozenset({"admin", "peers", "autoscale"})
 AUTOSCALE_KEYS = frozenset({"kubernetes"})
 """Of an engine's `autoscale`, which is for servers that the gateway launches until it has them."""
 
+MODES = ("gateway", "keda", "hpa")
+"""Of `autoscaling.mode`: the chart has templates for them, and refuses them until the gateway takes what they write."""
+ESCAPE: dict[str, Any] = {"x-planned": True}
+"""Values by which the chart's tests, and nobody else, render those templates all the same."""
+
 METRICS: dict[str, tuple[str, ...]] = {}
 """With their labels."""
 
 
 def without(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration as today's gateway can check it: less what is only planned."""
+    """The configuration of a mode as today's gateway can check it: less what is only planned."""
     known = copy.deepcopy({key: value for key, value in config.items() if key not in KEYS})
     for engine in known["engines"].values():
         engine.pop("autoscale", None)

@@ -7,20 +7,25 @@ from typing import Any
 
 import pytest
 
+from tests.kubernetes.chart import planned
 from tests.kubernetes.chart.helm import LATEST, PRESETS, Objects, template
 from tests.kubernetes.chart.schemas import CUSTOM, complaints, custom_complaints
 
-MODES = ("none", "gateway", "keda", "hpa")
+MODES = ("none", *planned.MODES)
 EVERYTHING: dict[str, Any] = {
     "ingress": {"enabled": True, "hosts": ["llm.example.com"]},
     "httpRoute": {"enabled": True, "parentRefs": [{"name": "front"}]},
     "imagePullSecrets": [{"name": "pull"}],
-    "engines": {"llama": {"autoscale": {"min": 1}, "apiKey": {"secret": "engine-keys"}}},
+    "engines": {
+        "llama": {"autoscale": {"min": 1, "max": 16}, "apiKey": {"secret": "engine-keys"}},
+        "deepseek": {"autoscale": {"min": 1, "max": 4}},
+    },
 }
 
 
 def fleet(mode: str = "gateway", **values: Any) -> Objects:
-    return template("helm4", "fleet", {**EVERYTHING, "autoscaling": {"mode": mode}, **values})
+    escape = planned.ESCAPE if mode in planned.MODES else {}
+    return template("helm4", "fleet", {**EVERYTHING, **escape, "autoscaling": {"mode": mode}, **values})
 
 
 ALL = [pytest.param(template("helm4", name), id=name) for name in PRESETS]
@@ -294,4 +299,24 @@ def test_a_group_of_nodes_is_one_vllm() -> None:
     )
     assert ("--headless" in leader["args"], "--headless" in worker["args"]) == (False, True)
     assert "readinessProbe" not in worker
-    assert "0" == fleet().the("Service", "deepseek")["spec"]["selector"]["leaderworkerset.sigs.k8s.io/worker-index"]
+
+
+@pytest.mark.parametrize("objects", ALL)
+def test_the_name_of_a_group_is_left_to_the_headless_service_that_its_controller_makes(objects: Objects) -> None:
+    """It makes none where there is one, and by the chart's, workers would find only a leader that waits for them."""
+    groups = {it["metadata"]["name"] for it in objects.of("LeaderWorkerSet")}
+    assert set() == groups & {it["metadata"]["name"] for it in objects.of("Service")}
+
+
+@pytest.mark.parametrize("discovery", ["kubernetes", "dns"])
+def test_the_gateway_finds_the_leaders_of_groups_when_they_are_ready(discovery: str) -> None:
+    objects = fleet(engines={"deepseek": {"discovery": discovery}})
+    (place,) = objects.config["engines"]["deepseek"]["discover"].values()
+    service = objects.the("Service", "deepseek-leader")
+    assert service["metadata"]["name"] == place.get("service", place.get("host"))
+    assert "0" == service["spec"]["selector"]["leaderworkerset.sigs.k8s.io/worker-index"]
+    assert "publishNotReadyAddresses" not in service["spec"]
+    scaled = objects.config["engines"]["deepseek"]["autoscale"]["kubernetes"]
+    assert {"kind": "leaderworkersets", "name": objects.the("LeaderWorkerSet")["metadata"]["name"]} == {
+        key: scaled[key] for key in ("kind", "name")
+    }

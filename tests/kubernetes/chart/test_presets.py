@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from gateway.settings import load_settings
-from tests.kubernetes.chart import planned
 from tests.kubernetes.chart.helm import CHART, KUBERNETES, PRESETS, Objects, Refused, call, preset, template
 from tests.kubernetes.chart.schemas import CUSTOM, complaints, custom, custom_complaints
 
@@ -49,13 +48,8 @@ def test_both_helms_render_the_same(name: str) -> None:
 def test_the_gateway_takes_the_configuration_of_a_preset(tmp_path: Path, name: str) -> None:
     config = template("helm4", name).config
     assert {} == {key: value for key, value in config["models"].items() if not value["targets"]}
-    loaded = load_settings(written(tmp_path, planned.without(config)), {})
+    loaded = load_settings(written(tmp_path, config), {})
     assert set(config["engines"]) == set(loaded.settings.engines)
-
-
-def test_the_laptop_needs_nothing_that_is_only_planned() -> None:
-    config = template("helm4", "laptop").config
-    assert config == planned.without(config)
 
 
 @pytest.mark.parametrize("discovery", ["kubernetes", "dns"])

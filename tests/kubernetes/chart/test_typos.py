@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.kubernetes.chart.helm import Refused, template
+from tests.kubernetes.chart.planned import ESCAPE
 
 TYPOS = (
     "affinty",
@@ -63,6 +64,10 @@ def test_what_umbrella_charts_and_anchors_need_stays_open(helm: str, path: str) 
     assert template(helm, "laptop", set=[f"{path}=all"]).the("Service", "penstock")
 
 
+def scaled(mode: str, **bounds: int) -> dict[str, Any]:
+    return {**ESCAPE, "autoscaling": {"mode": mode}, "engines": {"llama": {"autoscale": bounds}}}
+
+
 WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("laptop", {"config": {"auth": {"open": False}}}, r"config\.auth\.keys is empty.*sha256sum"),
     ("laptop", {"config": {"server": {"port": 9000}}}, r"config\.server\.port is set by the chart.*gateway\.service"),
@@ -93,9 +98,28 @@ WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("gpu", {"ingress": {"enabled": True}}, r"ingress\.hosts is empty: name the host"),
     ("gpu", {"httpRoute": {"enabled": True}}, r"httpRoute\.parentRefs is empty: name the Gateway"),
     ("gpu", {"gateway": {"autoscaling": {"max": 1}}}, r"gateway\.autoscaling\.max is less than"),
-    ("fleet", {"autoscaling": {"mode": "hpa"}}, r"engines\.llama\.autoscale\.min is 0, and an HPA keeps at least 1"),
-    ("fleet", {"engines": {"llama": {"autoscale": {"max": 0}}}}, r"engines\.llama\.autoscale\.max is 0"),
-    ("fleet", {"engines": {"llama": {"autoscale": {"min": 20}}}}, r"engines\.llama\.autoscale\.max is less than min"),
+    (
+        "fleet",
+        {"autoscaling": {"mode": "gateway"}},
+        r"autoscaling\.mode is gateway: this version serves neither .*write autoscaling: {mode: none}",
+    ),
+    (
+        "fleet",
+        {"engines": {"llama": {"config": {"autoscale": {"min": 1}}}}},
+        r"engines\.llama\.config\.autoscale is for",
+    ),
+    (
+        "fleet",
+        {"engines": {"deepseek-leader": {"model": "m"}}},
+        r"engines\.deepseek-leader is the name of the Service of engines\.deepseek too",
+    ),
+    (
+        "fleet",
+        scaled("hpa", min=0),
+        r"engines\.llama\.autoscale\.min is 0, and an HPA keeps at least 1",
+    ),
+    ("fleet", scaled("gateway", min=0, max=0), r"engines\.llama\.autoscale\.max is 0"),
+    ("fleet", scaled("gateway", min=20), r"engines\.llama\.autoscale\.max is less than min"),
     ("fleet", {"config": {"store": {"url": "off"}}}, r"store\.secret and config\.store\.url both"),
     ("fleet", {"autoscaling": {"mode": "karpenter"}}, r"mode"),
 )
