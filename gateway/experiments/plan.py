@@ -1,15 +1,16 @@
 """What the configuration says of one experiment, and the identity that its evidence and its weights belong to.
 
 The identity changes with whatever gives units other arms or arms another meaning: the salt, the layer, the range, the
-unit, who takes part, and the bundles of the arms. Weights, steps and guardrails are no part of it: they may change
-while an experiment runs.
+unit, who takes part, and the bundles of the arms. Steps and guardrails are no part of it: they may change while
+an experiment runs. So may the weight of an only arm beside the control. Of several arms, weights say where in the range
+each has its place: other weights give units other arms.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 from typing import TYPE_CHECKING, Final
 
@@ -84,5 +85,8 @@ def plan_of(name: str, model: Model, bundles: Mapping[str, str]) -> Plan | None:
         section.targeting.model_dump(mode="json"),
         [(arm, bundles[arm]) for arm in arms],
     ]
+    plan = Plan("", name, section.name or name, layer, arms, bundles, section)
+    if len(arms) > 2:
+        says.append(sorted(plan.most.items()))
     identity = hashlib.sha256(msgspec.json.encode(says, order="deterministic")).hexdigest()[:DIGITS]
-    return Plan(identity, name, section.name or name, layer, arms, bundles, section)
+    return replace(plan, identity=identity)

@@ -1,46 +1,83 @@
-"""The table of feedback, and whose request it is about, in SQLite and in PostgreSQL."""
+"""The table of feedback, and whose request it is about, in SQLite and in PostgreSQL.
+
+The request is looked for as a reader, a few hours of records at a time: by its request id that may take a while, in
+which records are written as ever. Only what is then kept is written in a transaction.
+"""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, and_, insert, or_, select
+from sqlalchemy import Connection, Engine, RowMapping, and_, insert, or_, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from gateway import clock
 from gateway.store.database import DatabaseAway
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.opening import engine_of
 from gateway.store.packing import pack
-from gateway.store.reading import id_bound
-from gateway.store.rows import DAY_MS
+from gateway.store.reading import FAR_MS, id_bound
+from gateway.store.rows import DAY_MS, HOUR_MS
 from gateway.store.schema import feedback, requests, strings
 
 WINDOW_MS: Final = 30 * DAY_MS
 """A request id is looked for among requests of so long before; it need not be unique for ever."""
+SLICE_MS: Final = 6 * HOUR_MS
+"""Of requests that are looked through at once."""
+LOOK_S: Final = 10.0
+"""Less than whoever asks waits."""
+TOO_LONG: Final = "there are too many requests to look for a request_id among: name the record, by its record_id"
 _COLUMNS: Final = ("id", "model", "arm", "experiment", "shares", "unit")
 
 
-def give(url: str, given: GiveFeedback) -> FeedbackGiven:
+def give(url: str, given: GiveFeedback, *, look_s: float = LOOK_S) -> FeedbackGiven:
     """Keep it. Blocks; raises DatabaseAway and DatabaseRefused."""
-    engine = engine_of(url)
     try:
-        with engine.begin() as connection:
-            return _give(connection, given)
-    except IntegrityError:
-        return give(url, given)  # another gateway was given the same at the same moment
+        with _opened(url, reading=True) as engine:
+            found = _found(engine, given, clock.monotonic() + look_s)
+        if found.problem:
+            return found
+        with _opened(url, reading=False) as engine:
+            try:
+                with engine.begin() as connection:
+                    return _keep(connection, given, found)
+            except IntegrityError:  # another gateway was given the same at the same moment
+                with engine.begin() as connection:
+                    return _keep(connection, given, found)
     except (SQLAlchemyError, OSError) as error:
         raise DatabaseAway(str(getattr(error, "orig", None) or error)) from None
+
+
+@contextlib.contextmanager
+def _opened(url: str, *, reading: bool) -> Iterator[Engine]:
+    engine = engine_of(url, reading=reading)
+    try:
+        yield engine
     finally:
         engine.dispose()
 
 
-def _give(connection: Connection, given: GiveFeedback) -> FeedbackGiven:
-    rows = _meant(connection, given)
-    if len(rows) != 1:
-        return FeedbackGiven("unknown" if not rows else "ambiguous")
+def _found(engine: Engine, given: GiveFeedback, until_s: float) -> FeedbackGiven:
+    """What is known of the request that is meant, or why none is."""
+    with engine.begin() as connection:
+        numbers = _numbers(connection, given.tenant)
+    if given.tenant and not numbers:
+        return FeedbackGiven("unknown")
+    rows: list[RowMapping] = []
+    for condition in _conditions(given, numbers[0] if given.tenant else 0):
+        if clock.monotonic() >= until_s:
+            return FeedbackGiven("away", TOO_LONG)
+        with engine.begin() as connection:  # each its own: a long one would keep SQLite's log from being taken over
+            rows += _rows(connection, condition)
+        if len(rows) > 1:
+            return FeedbackGiven("ambiguous")
+    if not rows:
+        return FeedbackGiven("unknown")
     row = rows[0]
-    texts = _texts(connection, [row[name] for name in ("model", "arm", "experiment", "shares")])
+    with engine.begin() as connection:
+        texts = _texts(connection, [row[name] for name in ("model", "arm", "experiment", "shares")])
     found = FeedbackGiven(
         record_id=bytes(row["id"]).hex(),
         model=texts.get(row["model"], ""),
@@ -51,8 +88,12 @@ def _give(connection: Connection, given: GiveFeedback) -> FeedbackGiven:
     )
     if (given.comment or given.demonstration) and found.model not in given.with_contents:
         return FeedbackGiven("no_contents", model=found.model)
+    return found
+
+
+def _keep(connection: Connection, given: GiveFeedback, found: FeedbackGiven) -> FeedbackGiven:
     kept: dict[str, Any] = {
-        "id": bytes(row["id"]),
+        "id": bytes.fromhex(found.record_id),
         "metric": given.metric,
         "value": given.value,
         "comment": given.comment or None,
@@ -71,22 +112,22 @@ def _give(connection: Connection, given: GiveFeedback) -> FeedbackGiven:
     return found
 
 
-def _meant(connection: Connection, given: GiveFeedback) -> list[RowMapping]:
-    """The requests that are meant, at most two."""
-    numbers = _numbers(connection, given.tenant)
-    if given.tenant and not numbers:
-        return []
-    own = requests.c.tenant == (numbers[0] if given.tenant else 0)
+def _conditions(given: GiveFeedback, tenant: int) -> Iterator[Any]:
+    """Which requests are meant; by their request id, newest first."""
+    own = requests.c.tenant == tenant
     if given.record_id:
         with contextlib.suppress(ValueError):
-            identity = bytes.fromhex(given.record_id)
-            return _rows(connection, (requests.c.id == identity) & own)
-        return []
+            yield (requests.c.id == bytes.fromhex(given.record_id)) & own
+        return
     named = requests.c.request_id == pack(given.request_id)
     with contextlib.suppress(ValueError):
         if len(given.request_id) == 32:  # one that came without an id has that of its record
             named = or_(named, requests.c.id == bytes.fromhex(given.request_id))
-    return _rows(connection, and_(requests.c.id >= id_bound(given.now_ms - WINDOW_MS), named, own))
+    before = requests.c.id <= id_bound(FAR_MS)
+    for age_ms in range(SLICE_MS, WINDOW_MS + 1, SLICE_MS):
+        since = id_bound(given.now_ms - age_ms)
+        yield and_(requests.c.id >= since, before, named, own)
+        before = requests.c.id < since
 
 
 def _rows(connection: Connection, condition: Any) -> list[RowMapping]:

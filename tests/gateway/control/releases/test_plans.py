@@ -96,3 +96,14 @@ async def test_a_report_has_the_arms_side_by_side() -> None:
     assert ttft["canary"] / ttft["control"] == pytest.approx(ttft["value"])
     assert (refusals["canary"], refusals["p"]) == (0.0, None)
     assert {one["test"] for one in told["evidence"]} == {"rollback", "promote", "ceiling"}
+
+
+@pytest.mark.parametrize(("others", "same"), [({}, True), ({"other": {**CANARY, "weight": 10}}, False)])
+def test_another_weight_is_another_experiment_only_where_it_moves_units_between_arms(
+    others: dict[str, Any], same: bool
+) -> None:
+    def identity(weight: int) -> str:
+        arms = {"control": {}, "canary": {**CANARY, "weight": weight}, **others}
+        return specs({"salt": "s", "unit": "request", "arms": arms})[0].experiment
+
+    assert (identity(5) == identity(20)) == same

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from gateway.store.database import Records
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
-from gateway.store.feedback.table import WINDOW_MS, give
+from gateway.store.feedback.table import TOO_LONG, WINDOW_MS, give
 from gateway.store.opening import engine_of
 from gateway.store.reading import Wanted
 from gateway.store.schema import feedback
@@ -64,6 +64,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     made.one(request_id="theirs", tenant="bank")
     made.one(request_id="open", tenant="", arm="")
     made.one(NOON_S - WINDOW_MS / 1e3, request_id="old")
+    made.one(NOON_S - WINDOW_MS / 1e3 + 3600, request_id="weeks ago")
+    made.one(NOON_S - 5 * 86400, request_id="again")
+    made.one(request_id="again")
     database.insert([Records(made.run, made.all)])
     yield Store(sqlite_url(directory), made)
     database.close()
@@ -89,7 +92,9 @@ def test_it_is_kept_with_the_assignment_of_its_request(filled: Store) -> None:
         ({"request_id": "own", "tenant": ""}, "unknown"),
         ({"request_id": "open", "tenant": ""}, ""),
         ({"request_id": "old"}, "unknown"),
+        ({"request_id": "weeks ago"}, ""),
         ({"request_id": "twice"}, "ambiguous"),
+        ({"request_id": "again"}, "ambiguous"),
         ({"record_id": "no hex"}, "unknown"),
         ({"record_id": "ff"}, "unknown"),
     ],
@@ -121,3 +126,19 @@ def test_texts_are_kept_of_models_that_keep_contents(filled: Store) -> None:
     kept = filled.give(request_id="own", comment="no!", demonstration="yes", with_contents=["chat"])
     assert not kept.problem
     assert ("no!", "yes") == (filled.kept()[-1]["comment"], filled.kept()[-1]["demonstration"])
+
+
+def test_a_request_is_looked_for_while_others_write(filled: Store) -> None:
+    engine = engine_of(filled.url)
+    try:
+        with engine.begin():  # holds SQLite's one lock for writing
+            assert [filled.give(request_id=name).problem for name in ("nobody", "twice")] == ["unknown", "ambiguous"]
+    finally:
+        engine.dispose()
+
+
+def test_a_look_among_too_many_ends_with_what_to_do(filled: Store) -> None:
+    fields = {"tenant": "shop", "key_id": "app", "metric": "thumbs_up", "value": 1.0, "now_ms": NOW_MS}
+    texts = dict.fromkeys(("record_id", "comment", "demonstration", "idempotency_key"), "")
+    given = GiveFeedback(**fields, **texts, request_id="own", with_contents=[])  # type: ignore[arg-type]
+    assert FeedbackGiven("away", TOO_LONG) == give(filled.url, given, look_s=0.0)
