@@ -32,6 +32,8 @@ from gateway.one_model import NamedTwice, names_model_once, reading_once
 from routing.facts import Needs
 
 DEPTH = "the JSON is nested too deeply"
+NO_MODEL: Final = "`model` is missing; name one of the models that GET /v1/models lists"
+"""Said of a body that can be read, but for this."""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -117,7 +119,7 @@ def parse(body: bytes) -> Envelope:
         raise Failure("invalid_json", DEPTH) from None
     model = read.model
     if not model:
-        raise Failure("invalid_field", "`model` is missing; name one of the models that GET /v1/models lists", "model")
+        raise Failure("invalid_field", NO_MODEL, "model")
     if not once:
         _refuse_duplicate_model(body)
     return Envelope(read, model)

@@ -43,7 +43,7 @@ def check_experiments(tree: dict[str, Any], report: Report) -> None:
         _weights(path, experiment, report)
         _steps(path, experiment, tree, report)
         _range(path, name, experiment, ranges, report)
-        _guardrails(path, experiment, report)
+        _guardrails(path, experiment, tree, report)
         _targeting(path, experiment, tree, report)
         _windows(path, experiment, report)
 
@@ -134,8 +134,10 @@ def _range(
     ranges.setdefault(layer, []).append((start, end, path, salt))
 
 
-def _guardrails(path: Path, experiment: dict[str, Any], report: Report) -> None:
-    guardrails = experiment.get("guardrails")
+def _guardrails(path: Path, experiment: dict[str, Any], tree: dict[str, Any], report: Report) -> None:
+    guardrails, feedback = experiment.get("guardrails"), tree.get("feedback")
+    told = feedback.get("metrics") if isinstance(feedback, dict) else None
+    told = told if isinstance(told, dict) else {}
     for name, section in guardrails.items() if isinstance(guardrails, dict) else ():
         better = section.get("better") if isinstance(section, dict) else None
         at = (*path, "guardrails", name, "better")
@@ -145,6 +147,14 @@ def _guardrails(path: Path, experiment: dict[str, Any], report: Report) -> None:
         elif better is None:
             hint = f"lower or higher; or one of {listing(sorted(BUILT_IN))}"
             report(at, "is missing: of a metric of your own it must be said", hint)
+        elif name not in told:
+            hint = f"feedback.metrics: {{{name}: {{type: boolean, better: {better}}}}}"
+            report(at[:-1], "is a metric that nobody can tell: feedback.metrics does not have it", hint)
+        else:
+            metric = told[name]
+            declared = metric.get("better", "higher") if isinstance(metric, dict) else "higher"
+            if isinstance(declared, str) and declared != better:
+                report(at, f"is another than that of feedback.metrics.{name}", printable(declared, 20))
 
 
 def _targeting(path: Path, experiment: dict[str, Any], tree: dict[str, Any], report: Report) -> None:

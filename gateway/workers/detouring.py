@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import re
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from gateway import envelope
 from gateway.errors import Failure
 from gateway.http.answers import answer_headers
 from gateway.http.request import dialect_of
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from gateway.http.head import Fields
     from gateway.http.request import Request
     from gateway.identity import Keyring
+
+
+_OPENING: Final = re.compile(rb"[ \t\r\n]*\{[ \t\r\n]*")
+_ESCAPED: Final = b"\\u006"
+"""What the name of a `model` holds that is written with escapes."""
 
 
 class Door(Protocol):
@@ -36,20 +43,40 @@ def taken(request: Request, detour: Detour, door: Door) -> Work | None:
     try:
         if request.principal is None:
             request.principal = door.keyring.admit(request.fields)
+        if detour.model:
+            request.body = naming(request.body, detour.model)
     except Failure as failure:
         ids = door.refused(failure, request.path, request.fields)
         body = failure.body(dialect_of(request.path), ids[0].decode())
         request.connection.respond(failure.status, answer_headers(failure, *ids), body)
         return None
-    if detour.model:
-        request.body = naming(request.body, detour.model)
     return door.inference(request, detour.operation)
 
 
 def naming(body: bytes, model: str) -> bytes:
-    """The body with this model; as it is where it is no JSON object, which is told by whoever parses it."""
-    try:
-        members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError):
+    """The body with this model; as it is where it cannot be read, which is told by whoever parses it next.
+
+    Within the bounds of `gateway.envelope`, whatever the body holds. Raises Failure (400) for one of so many members
+    that its own model cannot be found among them.
+    """
+    opening = _OPENING.match(body)
+    if opening is None:
         return body
-    return msgspec.json.encode({**members, "model": model})
+    readable = False
+    if b'"model"' in body or _ESCAPED in body:
+        try:
+            own = envelope.parse(body).model
+        except Failure as failure:
+            if failure.message != envelope.NO_MODEL:
+                return body
+            readable = True  # what was seen is another's, or null
+        else:
+            return body if own == model else envelope.rewrite(body, model)
+    at = opening.end()
+    comma = b"" if body.startswith(b"}", at) else b","
+    written = b"".join([b'{"model":', msgspec.json.encode(model), comma, memoryview(body)[at:]])
+    try:
+        envelope.parse(written)
+    except Failure:
+        return envelope.rewrite(body, model) if readable else body
+    return written

@@ -98,20 +98,31 @@ def against_worse(margin: float = 1.5) -> Evidence:
     return Evidence(margin, [margin * ratio for ratio in [0.9, 0.8, 0.65, 0.5, 0.35, 0.2]])
 
 
+MOST_UNITS: Final = 300_000
+"""That are remembered of one kind: of a share, by then it is known to one part in a thousand."""
+
+
 class FirstEvents:
-    """Which units have had their event of one metric. Later ones of theirs are none."""
+    """Which units have had their event of one metric. Later ones of theirs are none, nor are those of units beyond what
+    can be remembered."""
 
-    __slots__ = ("_units",)
+    __slots__ = ("_most", "_units")
 
-    def __init__(self, units: Iterable[int] = ()) -> None:
+    def __init__(self, units: Iterable[int] = (), most: int = MOST_UNITS) -> None:
         """`units` are hashes (`routing.assignment.unit_hash`) that are known to have had theirs."""
         self._units = set(units)
+        self._most: Final = most
 
     def __len__(self) -> int:
         return len(self._units)
 
     def __contains__(self, unit: int) -> bool:
         return unit in self._units
+
+    @property
+    def full(self) -> bool:
+        """Whether no other unit can be remembered."""
+        return len(self._units) >= self._most
 
     def state(self) -> bytes:
         """To go on from later: `FirstEvents.of`."""
@@ -123,8 +134,8 @@ class FirstEvents:
         return cls(array("Q", state))
 
     def is_first(self, unit: int) -> bool:
-        """Whether this is the unit's first; it has had it from now on."""
-        if unit in self._units:
+        """Whether this is the unit's first that can be told from its others; it has had it from now on."""
+        if self.full or unit in self._units:
             return False
         self._units.add(unit)
         return True

@@ -76,7 +76,7 @@ class Rate:
 class Gate:
     """Of one arm against the control."""
 
-    __slots__ = ("_amounts", "_cause", "_load", "_met_before", "_rates", "_tried", "arm", "requests", "units")
+    __slots__ = ("_amounts", "_cause", "_load", "_met_before", "_rates", "_told", "_tried", "arm", "requests", "units")
 
     def __init__(self, guardrails: Sequence[Guardrail], *, arm: int = 1, sticky: bool) -> None:
         """`sticky`: the unit of assignment is more than one request (a user, a session, a key)."""
@@ -88,6 +88,9 @@ class Gate:
             one.metric: Amounts(one, self._load, sticky=sticky) for one in guardrails if not one.rate
         }
         self._tried: FirstEvents | None = FirstEvents() if sticky else None
+        self._told: Final = {one.metric: FirstEvents() for one in guardrails if one.custom and (one.rate or not sticky)}
+        """Of custom metrics, the units of which something was told: whoever tells it again is not heard. Of a user's
+        amounts there are several, and `Amounts` makes one number of them."""
         self._cause = ""
         self._met_before = 0
         self.requests = [0, 0]
@@ -139,11 +142,14 @@ class Gate:
         return worse
 
     def _measured(self, told: Measured, canary: bool, share: float) -> bool:
+        once = self._told.get(told.metric)
+        if not math.isfinite(told.value) or (once is not None and not once.is_first(told.unit)):
+            return False
         rate = self._rates.get(told.metric)
         if rate is not None and rate.guardrail.custom:
             return self._trial(rate, told.unit, canary, share, rate.guardrail.worse(told.value) >= 0.5, canary)
         amounts = self._amounts.get(told.metric)
-        if amounts is not None and amounts.guardrail.custom and math.isfinite(told.value):
+        if amounts is not None and amounts.guardrail.custom:
             return amounts.request(told.unit, canary, share, told.value, 0.0)
         return False
 
@@ -252,6 +258,7 @@ class Gate:
             "rates": {metric: [list(one.trials), one.tally.state()] for metric, one in self._rates.items()},
             "amounts": {metric: one.state() for metric, one in self._amounts.items()},
             "tried": b"" if self._tried is None else self._tried.state(),
+            "told": {metric: one.state() for metric, one in self._told.items()},
             "cause": self._cause,
             "met_before": self._met_before,
             "requests": list(self.requests),
@@ -270,6 +277,8 @@ class Gate:
             self._amounts[metric].restore(amounts)
         if self._tried is not None:
             self._tried = FirstEvents.of(state["tried"])
+        for metric, told in state["told"].items():
+            self._told[metric] = FirstEvents.of(told)
         self._cause = state["cause"]
         self._met_before = state["met_before"]
         self.requests = list(state["requests"])

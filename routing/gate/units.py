@@ -13,8 +13,6 @@ from routing.gate.evidence import Evidence, FirstEvents
 
 PRIOR_UNITS: Final = 20.0
 """How many units the configured share counts for, beside those that were observed."""
-MOST_UNITS: Final = 300_000
-"""That are remembered at one share: by then it is known to one part in a thousand."""
 MISMATCH_ALPHA: Final = 0.001
 """The chance that a sound assignment is called broken."""
 MISMATCH_RATIOS: Final = [0.5, 0.8, 0.87, 0.94, 1.06, 1.14, 1.25, 2.0]
@@ -34,7 +32,7 @@ class ObservedShare:
 
     def meet(self, unit: int, canary: bool) -> bool:
         """A unit was assigned; returns whether it counts: the first time."""
-        if self.met is not None and (len(self.met) >= MOST_UNITS or not self.met.is_first(unit)):
+        if self.met is not None and not self.met.is_first(unit):
             return False
         self.units += 1
         self.canary += canary

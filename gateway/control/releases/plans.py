@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import time
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gateway.experiments.plan import Plan
     from gateway.settings import Settings
     from gateway.settings.sections.experiment import ExperimentSection
+    from gateway.settings.sections.feedback import MetricSection
     from gateway.settings.sections.models import Objective
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -26,7 +27,7 @@ def specs_of(plans: Iterable[Plan], settings: Settings) -> list[ReleaseSpec]:
     found = []
     for plan in plans:
         section = plan.section
-        ramp, rails = _ramp(section), guardrails_of(section, settings.models[plan.model].slo)
+        ramp, rails = _ramp(section), guardrails_of(section, settings.models[plan.model].slo, settings.feedback.metrics)
         hooks = tuple(Hook(hook.kind, str(hook.url), hook.timeout_s, dict(hook.metadata)) for hook in section.webhooks)
         for position, arm in enumerate(plan.arms):
             if position:
@@ -50,8 +51,10 @@ def specs_of(plans: Iterable[Plan], settings: Settings) -> list[ReleaseSpec]:
     return found
 
 
-def guardrails_of(section: ExperimentSection, slo: Objective) -> tuple[Guardrail, ...]:
-    """Those of one experiment."""
+def guardrails_of(
+    section: ExperimentSection, slo: Objective, told: Mapping[str, MetricSection]
+) -> tuple[Guardrail, ...]:
+    """Those of one experiment; `told` are the metrics that feedback may be given of."""
     objectives = {"ttft": slo.ttft_ms}
     return tuple(
         Guardrail(
@@ -60,6 +63,7 @@ def guardrails_of(section: ExperimentSection, slo: Objective) -> tuple[Guardrail
             tolerance=rail.rho,
             margin=max(rail.margin, rail.rho * 1.01),
             slo=objectives.get(metric),
+            is_rate=metric not in told or told[metric].type == "boolean",
             lower_is_better=rail.better != "higher",
         )
         for metric, rail in section.guardrails.items()

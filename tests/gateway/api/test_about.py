@@ -9,6 +9,7 @@ import pytest
 
 from engines.operations import SHAPES
 from gateway.api.surface import endpoints
+from gateway.envelope import MOST_MEMBERS
 from tests.scenario.gateway import KEY, Gateway
 
 pytestmark = pytest.mark.anyio
@@ -98,6 +99,25 @@ async def test_azures_way_names_the_model_in_the_path_and_its_key_in_its_own_hea
     assert refused.status_code == 401
     answer = await client.post(path, json={"messages": []}, headers={"api-key": KEY})
     assert "'nope'" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"\xff":1}', "not valid UTF-8 at byte 2"),
+        (b"{" + b'"k":0,' * (MOST_MEMBERS + 1) + b'"m\\u006fdel":"x"}', "too many to look for its `model`"),
+    ],
+)
+async def test_a_body_that_cannot_take_the_model_of_its_path_is_a_400_with_its_line(
+    gateway: Gateway, body: bytes, said: str
+) -> None:
+    for number in range(2):  # the connection goes on
+        answer = await gateway.http.post("/openai/deployments/chat/chat/completions", content=body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
+        assert said in answer.json()["error"]["message"]
+        record = await gateway.records.of(number)
+        assert (record.status, record.error, record.operation) == (400, "invalid_json", "/v1/chat/completions")
+        assert said in record.reason
 
 
 async def test_a_detour_without_a_body_needs_a_key_too(gateway: Gateway) -> None:

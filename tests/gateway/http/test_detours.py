@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.model import Operation
+from gateway.envelope import MOST_MEMBERS
+from gateway.errors import Failure
 from gateway.http.detours import Detour, detour, right_base_url
 from gateway.workers.detouring import naming
 
 CHAT = b"/v1/chat/completions"
+NAMES = st.sampled_from(["model", "n", "tools", "\u00e9"])
+VALUES = st.none() | st.integers(0, 9) | st.text(max_size=3) | st.dictionaries(NAMES, st.text(max_size=3), max_size=2)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +81,50 @@ def test_any_path_is_a_detour_or_none(path: bytes) -> None:
     right_base_url(path.decode("latin-1"), "h")
 
 
-def test_a_body_takes_the_model_of_its_path_and_what_is_no_object_stays() -> None:
-    assert naming(b'{"model":"x","n":1}', "m") == b'{"model":"m","n":1}'
-    assert naming(b'{"n": 1}', "m") == b'{"n":1,"model":"m"}'
-    for odd in (b"", b"[1]", b"{", b'"x"'):
-        assert naming(odd, "m") == odd
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b'{"model":"x","n":1}', b'{"model":"m","n":1}'),
+        (b'{"n": 1}', b'{"model":"m","n": 1}'),
+        (b" { } ", b'{"model":"m"} '),
+        (b'{"model":null,"n":1}', b'{"model":"m","n":1}'),
+        (b'{"model":"","n":1}', b'{"model":"m","n":1}'),
+        (b'{"a":1,"m\\u006fdel":"x"}', b'{"a":1,"model":"m"}'),
+        (b'{"tools":{"model":"q"}}', b'{"model":"m","tools":{"model":"q"}}'),
+        (b'{"x":"\\ud800"}', b'{"model":"m","x":"\\ud800"}'),
+        (b'{"model": "m"}', b'{"model": "m"}'),
+    ],
+)
+def test_a_body_takes_the_model_of_its_path(body: bytes, named: bytes) -> None:
+    assert naming(body, "m") == named
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[1]", b"{", b'"x"', b'{"\xff":1}', b'{"model":"x","\xff":1}', b'{"model":5,', b'{"model":"a","model":"b"}'],
+)
+def test_what_cannot_be_read_stays_to_be_told_by_whoever_parses_it(body: bytes) -> None:
+    assert naming(body, "m") == body
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.binary(max_size=40) | st.dictionaries(NAMES, VALUES, max_size=4).map(lambda tree: json.dumps(tree).encode()))
+def test_any_body_is_named_or_stays(body: bytes) -> None:
+    named = naming(body, "m")
+    assert named == body or json.loads(named) == {**json.loads(body), "model": "m"}
+
+
+MANY = b"{" + b", ".join([b'"k%d":0' % number for number in range(MOST_MEMBERS + 1)])
+
+
+@pytest.mark.parametrize("own", [b"", b',"model":"x"', b',"model":"m"', b',"tools":{"model":"x"}'])
+def test_a_body_of_many_members_is_named_without_being_taken_apart(own: bytes) -> None:
+    named = naming(MANY + own + b"}", "m")
+    assert json.loads(named)["model"] == "m"
+    assert MANY[1:] in named  # blanks and all
+
+
+@pytest.mark.parametrize("own", [b',"m\\u006fdel":"x"', b',"model":null'])
+def test_one_that_would_have_to_be_taken_apart_is_refused(own: bytes) -> None:
+    with pytest.raises(Failure, match="too many to look for its `model`"):
+        naming(MANY + own + b"}", "m")

@@ -54,6 +54,7 @@ def test_an_arms_targets_have_the_defaults_of_a_models() -> None:
         ({"unit": "header:a b"}, "unit"),
         ({"unit": "nobody"}, "unit"),
         ({"guardrails": {"thumbs_up": {}}}, "guardrails.thumbs_up.better is missing"),
+        ({"guardrails": {"smile": {"better": "higher"}}}, "guardrails.smile is a metric that nobody can tell"),
         ({"guardrails": {"ttft": {"better": "higher"}}}, "guardrails.ttft.better is known of ttft: lower"),
         ({"guardrails": {"errors": {"margin": 1}}}, "guardrails.errors.margin"),
         ({"targeting": {"keys": ["nobody"]}}, "targeting.keys[0] is no key of this file"),
@@ -81,6 +82,17 @@ def test_a_ramp_only_goes_up(steps: list[Any], complaint: str) -> None:
     arms: dict[str, Any] = {"control": {}, "canary": {}}
     (first, *_) = problems(document({"arms": arms, "steps": steps}))
     assert first.startswith(f"models.chat.experiment.{complaint}")
+
+
+def test_a_guardrail_and_the_metric_that_it_holds_agree_on_what_is_better() -> None:
+    told = {"metrics": {"edits": {"type": "number", "better": "lower"}, "smile": {}}}
+    rails = {"edits": {"better": "lower"}, "smile": {"better": "higher"}}
+    assert load_settings(json.dumps(document({"guardrails": rails}, feedback=told)), {}).settings.feedback.metrics
+    rails = {"edits": {"better": "higher"}, "smile": {"better": "lower"}}
+    assert [one.split("experiment.")[1] for one in problems(document({"guardrails": rails}, feedback=told))] == [
+        "guardrails.edits.better is another than that of feedback.metrics.edits | lower",
+        "guardrails.smile.better is another than that of feedback.metrics.smile | higher",
+    ]
 
 
 def test_steps_ramp_one_arm() -> None:

@@ -130,6 +130,12 @@ def test_one_event_is_not_the_end_of_a_promotion_by_the_ceiling() -> None:
     assert evidence.rejects(0.05)
 
 
+def test_units_beyond_what_can_be_remembered_have_no_event() -> None:
+    first = FirstEvents(most=3)
+    assert [first.is_first(unit) for unit in (1, 2, 1, 3, 4, 5, 4)] == [True, True, False, True, False, False, False]
+    assert (len(first), first.full) == (3, True)
+
+
 @pytest.mark.parametrize(("null", "alternatives"), [(1.0, []), (1.0, [0.5, 2.0]), (0.0, [1.0]), (1.0, [-1.0])])
 def test_a_bet_must_be_on_one_side(null: float, alternatives: list[float]) -> None:
     with pytest.raises(ValueError, match="ratio"):

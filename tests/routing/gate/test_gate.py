@@ -174,6 +174,26 @@ def test_custom_metrics_are_guardrails_too(lower: bool) -> None:
     assert re.search(r"bad values of score \(above the control's p\d\d, -?\d", gate.verdict().sentence)
 
 
+@pytest.mark.parametrize("sticky", [False, True])
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_what_is_told_of_one_unit_a_thousand_times_counts_once(value: float, sticky: bool) -> None:
+    gate = Gate([Guardrail("thumb")], sticky=sticky)
+    for number in range(10):
+        gate.tell(Measured("chat", 0, number, SHARES, "", "thumb", 0.0))
+    for _ in range(1_000):
+        assert not gate.tell(Measured("chat", 1, 77, SHARES, "", "thumb", value))
+    assert gate.verdict().action == HOLD
+    assert gate.arms()[0][1][1][1] == value
+    assert [one.log_value < one.needed / 2 for one in gate.readings()] == [True, True, True]
+
+
+def test_an_amount_that_is_told_again_is_one_number() -> None:
+    gate = Gate([Guardrail("score", is_rate=False)], sticky=False)
+    for _ in range(1_000):
+        gate.tell(Measured("chat", 1, 77, SHARES, "", "score", 3.0))
+    assert gate.arms() == [("score", [(0, 0.0, 0.0), (1, 3.0, 9.0)])]
+
+
 def test_other_arms_and_an_arm_alone_say_nothing() -> None:
     gate = Gate([Guardrail("errors")], arm=1, sticky=False)
     for shares in ((0.5, 0.25, 0.25), (0.0, 1.0), (1.0, 0.0), (1.0,)):

@@ -25,6 +25,7 @@ def specs(experiment: dict[str, Any], **model: Any) -> list[ReleaseSpec]:
     engine = {"kind": "vllm", "replicas": [{"url": "http://127.0.0.1:1"}]}
     target = {"engine": "a", "model": "m"}
     tree = {
+        "feedback": {"metrics": {"smiles": {}, "edits": {"type": "number", "better": "lower"}}},
         "engines": {"a": engine, "b": engine},
         "models": {"chat": {"targets": [target], "experiment": experiment, **model}},
     }
@@ -46,6 +47,7 @@ def test_a_ramp_with_everything_said() -> None:
                 "errors": {"alpha": 0.05, "rho": 1.25, "margin": 2},
                 "ttft": {},
                 "smiles": {"better": "higher"},
+                "edits": {"better": "lower"},
             },
             "windows": [{"days": ["mon"], "start": "09:00", "end": "17:00", "timezone": "Europe/Berlin"}],
             "webhooks": [{"kind": "event", "url": "http://hooks/", "metadata": {"team": "search"}}],
@@ -59,6 +61,7 @@ def test_a_ramp_with_everything_said() -> None:
         Guardrail("errors", alpha=0.05, tolerance=1.25, margin=2.0),
         Guardrail("ttft", slo=500.0),
         Guardrail("smiles", lower_is_better=False),
+        Guardrail("edits", is_rate=False),
     )
     (window,) = one.ramp.windows
     assert window.holds(datetime(2026, 3, 2, 8, 30, tzinfo=UTC))
