@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -26,6 +27,7 @@ def simulate(
 
     Of errors alone, with each request a unit of its own.
     """
+    _needs_numpy()
     import numpy as np
 
     from gateway.cli.table import table
@@ -78,6 +80,7 @@ def aa_test(
 
     Each guardrail may do so in `alpha` of the runs.
     """
+    _needs_numpy()
     from gateway.cli.table import table
     from gateway.store.reading import Wanted, found
     from gateway.virtual.replayed import UNITS, replays
@@ -94,3 +97,8 @@ def aa_test(
     print(
         table(rows, {"metric": "guardrail", "alarms": f"rolled back (alpha {alpha:.1%})", "events": "events in a run"})
     )
+
+
+def _needs_numpy() -> None:
+    if find_spec("numpy") is None:
+        end("this command plays many runs at once, with numpy: pip install 'penstock[load]'", 1)

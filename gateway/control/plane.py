@@ -152,8 +152,10 @@ class Plane:
         self._targets = TargetCheck(self._engines.probed)
         self.experiments = Experiments(self._metrics, self.links.tell_all)
         self._discovery = Discovery(supervisor.spawn, self._engines, self._metrics)
-        sync, give = (store.sync_releases, store.give) if store is not None else (None, None)
-        self.releases = JoinedReleases(self.experiments, self._metrics, supervisor.spawn, sync)
+        sync, give, data_dir = (
+            (store.sync_releases, store.give, store.data_dir) if store is not None else (None, None, "")
+        )
+        self.releases = JoinedReleases(self.experiments, self._metrics, supervisor.spawn, sync, data_dir)
         self.give = Feedback(give, lambda: self.experiments.plans, self.releases.observed).give
         self._tokens = Tokens(supervisor.spawn, self.links.tell_all, self._metrics)
         self.looked = asyncio.Event()

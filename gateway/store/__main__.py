@@ -213,6 +213,8 @@ class Client:
         if state.refused or state.away:
             return ReleasesSynced(state.refused or state.away)
         try:
+            if self._releasing.locked():  # who asked that gave up, and would have the same stored twice
+                return ReleasesSynced("the store has not answered the question before")
             async with self._releasing:
                 if self._gone:
                     return ReleasesSynced("who asked is gone")

@@ -104,6 +104,11 @@ class StoreProcess:
         """The writer's process id; None between two."""
         return self._process.pid if self._process is not None else None
 
+    @property
+    def data_dir(self) -> str:
+        """Where the gateway may keep files."""
+        return self._start.data_dir
+
     def watched_by(self, metrics: Metrics) -> None:
         """Show how the store is, as it was when it was last asked."""
         metrics.watch_count(RECORDS_STORED, (), lambda: self._before.stored + self.state.stored)

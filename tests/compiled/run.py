@@ -27,7 +27,7 @@ LEFT_OUT = (
     "tests/gateway/test_standard_streams.py",
 )
 """What no compiled module has a part in; the same tests of the same code would take a fifth of the time."""
-OTHER_LANES = ("timing", "vllm", "compiled", "store", "providers", "helm")
+OTHER_LANES = ("timing", "vllm", "compiled", "store", "providers", "helm", "scaling", "clients")
 LIGHT = (
     *("-n", "auto", "--dist", "worksteal", "-m", " and ".join(f"not {lane}" for lane in OTHER_LANES)),
     *RUN,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.control.releases.kept import NAME, KeptRamps
 from gateway.control.releases.plans import specs_of
 from gateway.control.releases.rollout import Releases, Sync
 from gateway.control.releases.webhooks import Webhooks
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
 class JoinedReleases(Releases):
     """See the module."""
 
-    def __init__(self, experiments: Experiments, metrics: Metrics, spawn: Spawn, sync: Sync | None) -> None:
+    def __init__(
+        self, experiments: Experiments, metrics: Metrics, spawn: Spawn, sync: Sync | None, data_dir: str
+    ) -> None:
         """`sync` asks the store; None: there is none."""
-        super().__init__(sync, experiments.set, Webhooks(spawn), spawn)
+        kept = KeptRamps(Path(data_dir) / NAME) if sync is not None else None
+        super().__init__(sync, experiments.set, Webhooks(spawn), spawn, kept=kept)
         self._experiments = experiments
         experiments.gates.append(self._seen)
         metrics.watch(EXPERIMENT_EVIDENCE, self._evidence)

@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 import structlog
 
+from gateway.control.releases.kept import MOST_UNSENT, KeptRelease
 from gateway.control.releases.spec import ReleaseSpec
 from gateway.store.releases.messages import ReleaseChange, StoredDecision, StoredEvidence, StoredRelease
 from routing.gate.gate import Gate, Reading
 from routing.gate.observation import Observation
-from routing.gate.rollout import Decision, Rollout
+from routing.gate.rollout import RAMPING, Decision, Rollout
 
 log = structlog.get_logger()
 
@@ -36,8 +37,11 @@ class Release:
     def _new_gate(self) -> Gate:
         return Gate(self.spec.guardrails, arm=self.spec.position, sticky=self.spec.sticky)
 
-    def use(self, spec: ReleaseSpec) -> None:
+    def use(self, spec: ReleaseSpec, *, shared: bool) -> None:
         """Steps, windows or guardrails may be others now. With other guardrails, evidence begins anew."""
+        if shared != self._shared:
+            self._shared = shared
+            self.local = self._new_gate() if shared else self.gate
         before, self.spec = self.spec, spec
         self.ramp.plan = spec.ramp
         self.ramp.step = max(0, min(self.ramp.step, len(spec.ramp.steps) - 1))
@@ -54,6 +58,28 @@ class Release:
     def seen(self, one: Observation) -> bool:
         """Something that was seen here; returns whether a rollback is due since then by what is seen here alone."""
         return self.local.tell(one)
+
+    def kept(self) -> KeptRelease:
+        """As a restart is to find it; how long it has baked is the store's to say."""
+        ramp = self.ramp.kept() | {"baked_s": 0.0, "held_s": 0.0, "held_told": False, "why": ""}
+        return KeptRelease(self.spec.experiment, self.spec.arm, ramp, list(self.unsent[-MOST_UNSENT:]))
+
+    def go_on(self, kept: KeptRelease) -> None:
+        """From where it was before a restart, until the store is read: its version stays 0, so the store's counts."""
+        ramp = Rollout(self.spec.ramp, self.spec.share)
+        try:
+            ramp.restore(kept.ramp)
+            if not 0.0 <= ramp.share <= 1.0:
+                raise ValueError(f"a share of {ramp.share}")
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("ramp_unreadable", model=self.spec.model, arm=self.spec.arm, why=str(error))
+            return
+        if not self.spec.ramp.steps and ramp.state == RAMPING:
+            ramp.share = self.spec.share  # nobody has decided anything, so the file says it
+        self.ramp = ramp
+        self.unsent = list(kept.unsent)
+        if self.unsent:
+            self.version = self.unsent[-1].release.version
 
     # -- what changes it -----------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ import structlog
 from engines.port import Spawn
 from gateway import clock
 from gateway.control.releases.deciding import Deciding
+from gateway.control.releases.kept import KeptRamps
 from gateway.control.releases.release import Release
 from gateway.control.releases.spec import ReleaseSpec
 from gateway.control.releases.webhooks import Hooks
@@ -30,6 +31,10 @@ EVERY_S: Final = 0.1
 SYNC_S: Final = 0.25
 """Where several gateways share a store; one alone has less to tell."""
 SYNC_ALONE_S: Final = 1.0
+LATE_S: Final = 0.05
+"""The loop waits no longer for the store."""
+HANGS_S: Final = 0.5
+"""A store that has not answered for so long is away, for whoever wants to roll back."""
 KEEP_S: Final = 10.0
 """Between two times that evidence is stored."""
 MOST_SEEN: Final = 200_000
@@ -64,12 +69,15 @@ class Releases:
         hooks: Hooks,
         spawn: Spawn,
         *,
+        kept: KeptRamps | None = None,
         now_s: Callable[[], float] = clock.monotonic,
         wall_s: Callable[[], float] = clock.wall,
     ) -> None:
         """`sync` asks the store; None: there is none. `set_shares` takes an experiment, and the shares of its arms but
-        the control."""
+        the control. `kept` is where ramps were before the gateway started."""
         self._sync = sync
+        self._kept = kept
+        self._before = kept.read() if kept is not None else {}
         self._set_shares = set_shares
         self._now_s = now_s
         self._wall_s = wall_s
@@ -79,15 +87,21 @@ class Releases:
         self._waiting: deque[Observation] = deque()
         self._untold: Seen = []
         """What is to be told whoever decides."""
+        self._batch = b""
+        """Of it, what the store was given last and may have: it is given the same again until it says so."""
+        self._number = 0
+        """Of the batch."""
         self.dropped = 0
         """Observations for which there was no time."""
         self.decides = sync is None
         """Whether this gateway is the one that decides."""
-        self._known = sync is None
-        """Whether the store was read since experiments changed."""
+        self._fresh: set[tuple[str, str]] = set()
+        """Releases of which the store has not been read."""
         self.away = ""
         """Why the store is away."""
         self._sync_at_s = self._keep_at_s = 0.0
+        self._asked_at_s = 0.0
+        self._asking: asyncio.Task[object] | None = None
         self._syncing = asyncio.Lock()
         keeps = sync is not None
         self.deciding = Deciding(hooks, spawn, self._store, self._apply, keeps=keeps, now_s=now_s, wall_s=wall_s)
@@ -99,14 +113,21 @@ class Releases:
         """These are the releases from now on. One whose experiment and arm are the same goes on."""
         self._shared = gateways > 1
         before, self._releases = self._releases, {}
+        shared = self._shared and self._sync is not None
         for spec in specs:
-            known = before.get(spec.key)
-            if known is not None:
-                known.use(spec)
+            release = before.get(spec.key)
+            if release is not None:
+                release.use(spec, shared=shared)
             else:
                 self._applied.setdefault(spec.experiment, {})[spec.arm] = spec.share
-                self._known = self._sync is None
-            self._releases[spec.key] = known or Release(spec, shared=self._shared and self._sync is not None)
+                release = Release(spec, shared=shared)
+                if spec.key in self._before:
+                    release.go_on(self._before[spec.key])
+                if self._sync is not None:
+                    self._fresh.add(spec.key)
+            self._releases[spec.key] = release
+        self._before = {}
+        self._fresh &= self._releases.keys()
         used = {spec.experiment for spec in specs}
         self._applied = {one: shares for one, shares in self._applied.items() if one in used}
         for release in self._releases.values():
@@ -162,12 +183,26 @@ class Releases:
         await self._weigh()
         if self._sync is not None and self._now_s() >= self._sync_at_s:
             self._sync_at_s = self._now_s() + (SYNC_S if self._shared else SYNC_ALONE_S)
-            await self._ask_store([])
+            await self._ask_beside()
             await self._weigh()
         for release in list(self._releases.values()):
             self._look(release)
         if not self.away and any(release.unsent for release in self._releases.values()):
-            await self._ask_store([])
+            await self._ask_beside()
+
+    async def _ask_beside(self) -> None:
+        """Ask the store, and do not wait for one that hangs: a rollback is due within a second."""
+        if self._asking is None:
+            self._asked_at_s = self._now_s()
+            self._asking = asyncio.create_task(self._ask_store([]), name="releases_sync")  # noqa: TID251 - ours
+        await asyncio.wait({self._asking}, timeout=LATE_S)
+        if self._asking.done():
+            asked, self._asking = self._asking, None
+            asked.result()
+
+    @property
+    def _hangs(self) -> bool:
+        return self._asking is not None and self._now_s() - self._asked_at_s >= HANGS_S
 
     async def _weigh(self) -> None:
         """All that was seen."""
@@ -196,12 +231,12 @@ class Releases:
     def _look(self, release: Release) -> None:
         """Decide what is due of one."""
         ramp = release.ramp
-        if self.away:
+        if self.away or self._hangs:
             gate = release.gate if self.decides else release.local
             if gate.rolls_back and ramp.live:
                 self.deciding.stop(release, Decision("rollback", ramp.share, 0.0, gate.verdict().sentence))
             return
-        if not self.decides or not self._known:
+        if not self.decides or release.spec.key in self._fresh:
             return
         if ramp.state == "idle" and not release.version and release.spec.ramp.steps:
             self.deciding.decided(release, ramp.start(""))
@@ -222,50 +257,60 @@ class Releases:
         async with self._syncing:
             unsent = {release.spec.key: len(release.unsent) for release in self._releases.values() if release.unsent}
             waiting = [change for key in unsent for change in self._releases[key].unsent]
-            untold, self._untold = self._untold, []
+            if self.decides:
+                self._untold, self._batch = [], b""
+            elif self._untold and not self._batch:
+                self._batch, self._untold = _packed(self._untold), []
+                self._number += 1
+            batch, fresh = self._batch, frozenset(self._fresh)
             evidence, progress = [], []
-            keep = self.decides and self._known and not self.away and self._now_s() >= self._keep_at_s
+            keep = self.decides and not self.away and self._now_s() >= self._keep_at_s
             if keep:
                 self._keep_at_s = self._now_s() + KEEP_S
                 for release in self._releases.values():
-                    if release.ramp.live and not release.unsent and release.version:
+                    if release.ramp.live and not release.unsent and release.spec.key not in fresh:
                         evidence.append(release.evidence())
-                        progress.append(release.progress())
+                        if release.version:
+                            progress.append(release.progress())
             question = SyncReleases(
                 sorted({experiment for experiment, _ in self._releases}),
                 [*waiting, *progress, *changes],
                 evidence,
-                [_packed(untold)] if untold and not self.decides else [],
-                want_evidence=not (self._known and self.decides),
+                [batch] if batch else [],
+                want_evidence=bool(fresh) or not self.decides,
+                number=self._number,
             )
             told = await self._sync(question)
             if told.away:
                 if not self.away:
                     log.error("releases_cannot_go_up", why=told.away)
-                self.away, self._untold = told.away, [*untold, *self._untold][-MOST_SEEN:]
+                self.away = told.away
                 return None
             if self.away:
                 log.warning("releases_can_go_up_again")
-            self.away = ""
+            self.away, self._batch = "", b""
             for key, count in unsent.items():
-                if key in self._releases:
+                if key in self._releases and key not in told.refused:
                     del self._releases[key].unsent[:count]
-            self._take_in(told)
+            self._take_in(told, fresh)
+            self._keep()
             return told.refused
 
-    def _take_in(self, told: ReleasesSynced) -> None:
-        fresh = not self._known
-        newly = told.decides and (fresh or not self.decides)
+    def _take_in(self, told: ReleasesSynced, fresh: frozenset[tuple[str, str]]) -> None:
+        """`fresh`: of which the store had not been read before."""
+        newly = told.decides and not self.decides
         for stored in told.releases:
             release = self._releases.get(stored.key)
-            if release is not None and release.adopt(stored, progress=newly or not told.decides):
+            progress = newly or not told.decides or stored.key in fresh
+            if release is not None and release.adopt(stored, progress=progress):
                 self._apply(release)
-        if newly:
+        if told.decides:
             for kept in told.evidence:
-                release = self._releases.get((kept.experiment, kept.arm))
-                if release is not None:
-                    release.recall(kept)
-        self.decides, self._known = told.decides, True
+                key = kept.experiment, kept.arm
+                if key in self._releases and (newly or key in fresh):
+                    self._releases[key].recall(kept)
+        self.decides = told.decides
+        self._fresh -= fresh
         for data in told.observed:
             for one in _unpacked(data):
                 self._weigh_one(one, own=False)
@@ -289,6 +334,12 @@ class Releases:
         if shares != self._applied.get(experiment):
             self._applied[experiment] = shares
             self._set_shares(experiment, shares)
+        self._keep()
+
+    def _keep(self) -> None:
+        """For a start at which the store is away."""
+        if self._kept is not None:
+            self._kept.write([release.kept() for release in self._releases.values()])
 
     def sentence(self, release: Release) -> str:
         """Why one is where it is."""

@@ -65,6 +65,8 @@ class SyncReleases(msgspec.Struct, tag="sync_releases"):
     observed: list[bytes]
     """For whoever decides: msgpack of `gateway.workers.messages.Observed`. Of the one who does, none."""
     want_evidence: bool = False
+    number: int = 0
+    """Of what was observed: the same number again is the same again, and is taken once. 0: it has none."""
 
 
 class ReleasesSynced(msgspec.Struct, tag="releases_synced"):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+import msgspec
+from sqlalchemy import Connection, Engine, case, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from gateway.store.database import DatabaseAway
@@ -37,6 +38,8 @@ class ReleaseTable:
         self._engine: Engine = engine_of(url)
         self._postgres = self._engine.dialect.name == "postgresql"
         self._connection: Connection | None = None
+        self._number = 0
+        """Of what was observed and is stored."""
 
     def sync(self, asked: SyncReleases) -> ReleasesSynced:
         """Store and tell. Raises DatabaseAway, and then nothing was stored."""
@@ -45,8 +48,12 @@ class ReleaseTable:
                 self._connection = self._engine.connect()
             connection = self._connection
             decides = self._decides(connection)
+            if asked.number and asked.number <= self._number:  # whoever asks did not hear that it is
+                asked = msgspec.structs.replace(asked, observed=[])
             with connection.begin():
-                return _synced(connection, asked, decides)
+                told = _synced(connection, asked, decides)
+            self._number = max(self._number, asked.number)
+            return told
         except (SQLAlchemyError, OSError) as error:
             self._drop()
             raise DatabaseAway(str(getattr(error, "orig", None) or error)) from None
@@ -99,9 +106,11 @@ def _synced(connection: Connection, asked: SyncReleases, decides: bool) -> Relea
 
 
 def _change(connection: Connection, change: ReleaseChange) -> bool:
-    """Returns whether it came in time."""
+    """Returns whether it came in time; one that stops does, and is done once."""
     release = change.release
     here = (releases.c.experiment == release.experiment) & (releases.c.arm == release.arm)
+    if change.stops and _done(connection, change):
+        return True
     known = connection.execute(select(releases.c.version).where(here)).scalar_one_or_none()
     version = release.version
     if known is None:
@@ -112,12 +121,15 @@ def _change(connection: Connection, change: ReleaseChange) -> bool:
         except IntegrityError:
             return False
     else:
-        if change.stops:
-            version = max(known + 1, version)
-        elif known != version - 1 and (change.decision is not None or known != version):
+        if not change.stops and known != version - 1 and (change.decision is not None or known != version):
             return False
-        statement = update(releases).where(here, releases.c.version == known)
-        if not connection.execute(statement.values(version=version, ramp=release.ramp)).rowcount:
+        statement = update(releases).where(here)
+        if change.stops:  # whatever version another gateway makes of it at this moment
+            later = releases.c.version + 1
+            statement = statement.values(version=case((later > version, later), else_=version), ramp=release.ramp)
+        else:
+            statement = statement.where(releases.c.version == known).values(version=version, ramp=release.ramp)
+        if not connection.execute(statement).rowcount:
             return False
     decision = change.decision
     if decision is not None:
@@ -137,6 +149,16 @@ def _change(connection: Connection, change: ReleaseChange) -> bool:
             )
         )
     return True
+
+
+def _done(connection: Connection, change: ReleaseChange) -> bool:
+    """Whether it is stored already, which whoever asked may not have heard."""
+    release, decision, known = change.release, change.decision, release_decisions.c
+    if decision is None:
+        return False
+    same = (known.at_ms == decision.at_ms) & (known.experiment == release.experiment) & (known.arm == release.arm)
+    here = select(known.id).where(same & (known.action == decision.action)).limit(1)
+    return connection.execute(here).first() is not None
 
 
 def _keep(connection: Connection, one: StoredEvidence) -> None:

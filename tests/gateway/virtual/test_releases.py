@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from gateway.cli import rollout_simulate
 from gateway.cli.app import app
 from gateway.store.__main__ import open_database
 from gateway.virtual.releases import BETTER, FINE, NEVER, WORSE, Bets, Ramp, World, rolled_back, sticky_ramp
@@ -152,3 +153,10 @@ def test_aa_test_replays_what_the_store_has(tmp_path: Path) -> None:
     assert "rolled back (alpha 1.0%)" in result.output
     few = CliRunner().invoke(app, ["aa-test", "nobody", "--store", url, "--since", "2020-01-01"])
     assert (few.exit_code, "too few to say anything" in few.output) == (1, True)
+
+
+@pytest.mark.parametrize("command", [["rollout", "simulate"], ["aa-test", "chat"]])
+def test_without_numpy_the_commands_say_what_they_need(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout_simulate, "find_spec", lambda name: None)
+    ended = CliRunner().invoke(app, command)
+    assert (ended.exit_code, "pip install 'penstock[load]'" in ended.output) == (1, True)

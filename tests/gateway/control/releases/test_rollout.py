@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from gateway.control.releases.deciding import AGAIN_S
 from gateway.control.releases.rollout import AWAY, NoRelease
 from gateway.control.releases.spec import Hook
 from gateway.store.asked import answer, wanted_decisions
+from gateway.store.releases.messages import ReleasesSynced, SyncReleases
 from routing.gate.guardrail import Guardrail
 from routing.gate.rollout import IDLE, PROMOTED, RAMPING, ROLLED_BACK, RampPlan, Step
 from tests.gateway.control.releases.world import CLEAN, DEAD, Gateway, Store, World, spec
@@ -258,3 +260,135 @@ async def test_without_releases_nothing_is_kept_of_what_is_seen(world: World) ->
     gateway.requests(10, CLEAN)
     await gateway.releases.step()
     assert not gateway.releases._waiting
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_restart_while_the_store_is_away_leaves_a_rolled_back_canary_at_nothing(
+    world: World, store: Store, tmp_path: Path, told: bool
+) -> None:
+    fixed, kept = spec(ramp=RampPlan(()), share=0.3), tmp_path / "releases.json"
+    gateway = Gateway(world, store, 1, [fixed], kept)
+    gateway.shares["e1"] = {"canary": 0.3}
+    await world.play(2, gateway)
+    store.away = "" if told else "connection refused"
+    await world.play(3, gateway, canary=DEAD)
+    store.away = "connection refused"
+    again = Gateway(world, store, 1, [fixed], kept)
+    await world.play(1, again)
+    assert (again.state, again.shares["e1"]) == (ROLLED_BACK, {"canary": 0.0})
+    store.away, store.decider = "", None
+    await world.play(2, again)
+    assert (again.state, decided(tmp_path)) == (ROLLED_BACK, [("rollback", 0.0)])
+
+
+async def test_a_restart_while_the_store_is_away_keeps_what_is_promoted_and_then_the_store_counts(
+    world: World, store: Store, tmp_path: Path
+) -> None:
+    kept = tmp_path / "releases.json"
+    gateway = Gateway(world, store, 1, [spec()], kept)
+    await world.play(120, gateway)
+    store.away = "connection refused"
+    again = Gateway(world, store, 1, [spec()], kept)
+    assert (again.state, again.share) == (PROMOTED, 1.0)
+    store.away, store.decider = "", None
+    other = Gateway(world, store, 1, [spec()])
+    await other.releases.step()
+    await other.releases.press("chat", "", "abort", "alice")
+    await again.releases.step()
+    assert again.share == 0.0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{", b"[1]", b'[{"experiment":"e1","arm":"canary","ramp":{"share":"x"}}]', b" " * (5 << 20)],
+)
+async def test_a_damaged_file_of_ramps_is_none(world: World, store: Store, tmp_path: Path, damage: bytes) -> None:
+    kept = tmp_path / "releases.json"
+    kept.write_bytes(damage)
+    store.away = "connection refused"
+    assert Gateway(world, store, 1, [spec()], kept).state == IDLE
+
+
+async def test_a_rollback_waits_for_no_store_that_hangs(world: World, store: Store) -> None:
+    first, second = (Gateway(world, store, 2, [spec()]) for _ in range(2))
+    await world.play(3, first, second)
+    store.hangs = asyncio.Event()
+    await world.play(1.5, first, second, canary=DEAD)
+    assert [first.share, second.share] == [0.0, 0.0]
+    store.hangs.set()
+
+
+async def test_what_was_told_to_a_store_that_did_not_answer_counts_once(world: World, store: Store) -> None:
+    first, second = (Gateway(world, store, 2, [spec()]) for _ in range(2))
+    await world.play(3, first, second)
+    await world.play(1, first, second, rate_per_s=0)
+    before = sum(first.releases.find("chat").gate.requests)
+    table, lost = store._table, 0
+    second.requests(10)
+
+    async def unheard(question: SyncReleases) -> ReleasesSynced:
+        nonlocal lost
+        if lost < 3:
+            lost += 1
+            told = table.sync(question)  # its answer comes too late; SQLite's table lets everybody decide
+            store._aside += told.observed
+            return ReleasesSynced("no answer in 2 s")
+        return await store.sync(second, question)
+
+    second.releases._sync = unheard
+    await world.play(4, second, first, rate_per_s=0)
+    assert (lost, sum(first.releases.find("chat").gate.requests) - before) == (3, 10)
+
+
+async def test_evidence_of_fixed_weights_outlives_a_restart(world: World, store: Store) -> None:
+    fixed = spec(ramp=RampPlan(()), share=0.3)
+    gateway = Gateway(world, store, 1, [fixed])
+    gateway.shares["e1"] = {"canary": 0.3}
+    await world.play(25, gateway)
+    store.decider = None
+    again = Gateway(world, store, 1, [spec(ramp=RampPlan(()), share=0.4)])
+    await again.releases.step()
+    release = again.releases.find("chat")
+    assert release.gate.requests[1] > 100
+    assert (release.version, release.ramp.share) == (0, 0.4)  # nothing was decided: the file says the share
+
+
+async def test_an_experiment_that_a_reload_adds_takes_no_evidence_from_others(world: World, store: Store) -> None:
+    gateway = Gateway(world, store, 1, [spec()])
+    await world.play(18, gateway)
+    seen = sum(gateway.releases.find("chat").gate.requests)
+    gateway.releases.use([spec(), spec(experiment="e2", model="embed")], gateways=1)
+    await world.play(2, gateway, rate_per_s=0)
+    assert sum(gateway.releases.find("chat").gate.requests) == seen
+    assert gateway.shares["e2"] == {"canary": 0.1}
+
+
+async def test_gateways_that_a_reload_adds_are_told_and_heard(world: World, store: Store) -> None:
+    first, second = (Gateway(world, store, 1, [spec()]) for _ in range(2))
+    await world.play(3, first)
+    for one in (first, second):
+        one.releases.use([spec()], gateways=2)
+    await world.play(1, first, second)
+    second.requests(40, DEAD)
+    await world.play(1, first, second, rate_per_s=0)
+    assert [first.share, second.share] == [0.0, 0.0]
+
+
+async def test_a_refused_rollback_is_tried_again(world: World, store: Store, tmp_path: Path) -> None:
+    gateway = Gateway(world, store, 1, [spec()])
+    await world.play(2, gateway)
+    sync = gateway.releases._sync
+    refused: list[tuple[str, str]] = []
+
+    async def refusing(question: SyncReleases) -> ReleasesSynced:
+        stops = [change.release.key for change in question.changes if change.stops]
+        if stops and not refused:
+            refused.extend(stops)
+            return ReleasesSynced(decides=True, refused=stops)
+        assert sync is not None
+        return await sync(question)
+
+    gateway.releases._sync = refusing
+    await world.play(3, gateway, canary=DEAD)
+    assert refused
+    assert decided(tmp_path)[-1] == ("rollback", 0.0)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.control.releases.kept import KeptRamps
 from gateway.control.releases.rollout import Releases
 from gateway.control.releases.spec import Hook, ReleaseSpec
 from gateway.store.opening import engine_of, upgrade
@@ -73,16 +74,22 @@ class Store:
         engine.dispose()
         self._table = ReleaseTable(url)
         self.away = ""
+        self.hangs: asyncio.Event | None = None
+        """What was asked meanwhile is stored, and answered once it is set."""
+        self.asked: list[SyncReleases] = []
         self.decider: object | None = None
         self._aside: list[bytes] = []
 
     async def sync(self, who: object, question: SyncReleases) -> ReleasesSynced:
         await asyncio.sleep(0)
+        self.asked.append(question)
         if self.away:
             return ReleasesSynced(self.away)
         if self.decider is None:
             self.decider = who
         told = self._table.sync(question)
+        if self.hangs is not None:
+            await self.hangs.wait()
         if self.decider is not who:  # SQLite's table would let everybody decide
             self._aside += told.observed
             told.decides, told.observed = False, []
@@ -97,7 +104,9 @@ class Store:
 class Gateway:
     """One of them."""
 
-    def __init__(self, world: World, store: Store | None, gateways: int, specs: Sequence[ReleaseSpec]) -> None:
+    def __init__(
+        self, world: World, store: Store | None, gateways: int, specs: Sequence[ReleaseSpec], kept: Path | None = None
+    ) -> None:
         self.world = world
         self.hooks = FakeHooks()
         self.shares: dict[str, Mapping[str, float]] = {}
@@ -107,6 +116,7 @@ class Gateway:
             self.shares.__setitem__,
             self.hooks,
             world.spawn,
+            kept=KeptRamps(kept) if kept is not None else None,
             now_s=lambda: world.now_s,
             wall_s=lambda: world.wall_s,
         )

@@ -78,7 +78,8 @@ def test_going_on_needs_no_new_version_and_comes_after_nobody(table: ReleaseTabl
 def test_a_rollback_takes_effect_whatever_happened_meanwhile(table: ReleaseTable) -> None:
     for version in (1, 2, 3):
         table.sync(sync(ReleaseChange(release(version), BY)))
-    told = table.sync(sync(ReleaseChange(release(2, b"gone"), BY, stops=True)))
+    rollback = msgspec.structs.replace(BY, action="rollback")
+    told = table.sync(sync(ReleaseChange(release(2, b"gone"), rollback, stops=True)))
     assert (told.releases, told.refused) == ([release(4, b"gone")], [])
 
 
@@ -152,3 +153,12 @@ def test_a_store_of_an_older_version_has_decided_nothing(tmp_path: Path) -> None
     upgrade(engine, version=4)
     engine.dispose()
     assert json.loads(answer(url, wanted_decisions({}, 0.0)))["data"] == []
+
+
+def test_what_was_observed_and_what_stops_is_taken_once_however_often_it_is_told(table: ReleaseTable) -> None:
+    stop = ReleaseChange(release(1), msgspec.structs.replace(BY, action="rollback"), stops=True)
+    once = table.sync(SyncReleases(["e1"], [stop], [], [b"seen"], number=1))
+    again = table.sync(SyncReleases(["e1"], [stop], [], [b"seen"], number=1))
+    more = table.sync(SyncReleases(["e1"], [], [], [b"more"], number=2))
+    assert [once.observed, again.observed, more.observed] == [[b"seen"], [], [b"more"]]
+    assert (again.releases, again.refused) == ([release(1)], [])
