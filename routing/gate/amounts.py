@@ -2,8 +2,9 @@
 
 One number per unit: of requests that are their own units each has one; of a user it is the mean over the first
 `PER_UNIT` requests (of the logarithm, where amounts are positive), because everybody's first slow answer comes soon, in
-both arms. A number above the control's p50, p75 or p90 is a bad event of that threshold. Thresholds are frozen when a
-step begins, from numbers of the control before it: they cannot know what they judge.
+both arms. Of users who have not come so often, the oldest beyond `MOST_OPEN` gives the mean of what it has. A number
+above the control's p50, p75 or p90 is a bad event of that threshold. Thresholds are frozen when a step begins, from
+numbers of the control before it: they cannot know what they judge.
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ import math
 from collections import deque
 from typing import Any, Final
 
+from routing.gate.ceiling import PER_UNIT
+from routing.gate.evidence import FirstEvents
 from routing.gate.guardrail import Guardrail
 from routing.gate.load import Fit, Load
 from routing.gate.tally import Tally
 
 QUANTILES: Final = [(0.5, "p50"), (0.75, "p75"), (0.9, "p90")]
 SLO: Final = "slo"
-PER_UNIT: Final = 5
 REMEMBERED: Final = 2_000
 """Numbers of the control, of which thresholds are made."""
 ENOUGH_REQUESTS: Final = 1_000
 ENOUGH_UNITS: Final = 200
-MOST_OPEN: Final = 200_000
-"""Units of which fewer than `PER_UNIT` requests are known: more are not begun."""
+MOST_OPEN: Final = 2_000
+"""Units of both arms of which fewer than `PER_UNIT` requests are known."""
 ENOUGH_OF_CANARY: Final = 50
 """Numbers of the canary, before its lack of bad events says anything."""
 LEAST: Final = 1e-9
@@ -34,14 +36,34 @@ Number = tuple[float, float]
 """A unit's amount, and the logarithm of the load that it met."""
 
 
+class Open:
+    """A unit of which fewer than `PER_UNIT` requests are known."""
+
+    __slots__ = ("amount", "canary", "load", "requests", "share")
+
+    def __init__(self, canary: bool) -> None:
+        self.canary: Final = canary
+        self.share = 0.0
+        self.requests = 0
+        self.amount = 0.0
+        self.load = 0.0
+
+    @property
+    def number(self) -> Number:
+        """The means of what is known."""
+        return self.amount / self.requests, self.load / self.requests
+
+
 class Amounts:
     """Of one metric."""
 
     __slots__ = (
         "_enough",
+        "_finished",
         "_fit",
         "_limits",
         "_load",
+        "_most_open",
         "_numbers",
         "_open",
         "_residual_limits",
@@ -55,7 +77,7 @@ class Amounts:
         "thresholds",
     )
 
-    def __init__(self, guardrail: Guardrail, load: Load, *, sticky: bool) -> None:
+    def __init__(self, guardrail: Guardrail, load: Load, *, sticky: bool, most_open: int = MOST_OPEN) -> None:
         self.guardrail: Final = guardrail
         self.logarithmic: Final = not guardrail.custom
         self._load: Final = load
@@ -78,13 +100,17 @@ class Amounts:
         self._limits: dict[str, float] = {}
         self._residual_limits: dict[str, float] = {}
         self._numbers: deque[Number] = deque(maxlen=REMEMBERED)
-        self._open: dict[int, list[float]] = {}
+        self._most_open: Final = most_open
+        self._open: dict[int, Open] = {}
+        self._finished = FirstEvents()
+        """Units that gave their number in this step."""
         self._fit: Final = Fit()
         self.begin_step()
 
     def begin_step(self) -> None:
         """Freeze thresholds from what is known of the control: its numbers, else the SLO, else as soon as is enough."""
         self._open.clear()
+        self._finished = FirstEvents()
         self._fit.fit()
         slo = self.guardrail.slo
         if len(self._numbers) >= self._enough:
@@ -99,8 +125,13 @@ class Amounts:
         load = math.log(max(1.0, in_flight))
         if not canary and self.guardrail.hangs_on_load:
             self._fit.request(scaled, load)
-        number = self._number(unit, scaled, load)
-        return number is not None and self._judge(unit, canary, share, number)
+        if not self._sticky:
+            return self._judge(unit, canary, share, (scaled, load))
+        done = self._collect(unit, canary, share, scaled, load)
+        if done is None:
+            return False
+        one = self._open.pop(done)
+        return self._finished.is_first(done) and self._judge(done, one.canary, one.share, one.number)
 
     def _judge(self, unit: int, canary: bool, share: float, number: Number) -> bool:
         arm = int(canary)
@@ -137,22 +168,20 @@ class Amounts:
                 tally.ceiling.unit(above)
         return counted and canary
 
-    def _number(self, unit: int, amount: float, load: float) -> Number | None:
-        """What this request makes the unit's number, if it does."""
-        if not self._sticky:
-            return amount, load
-        sums = self._open.get(unit)
-        if sums is None:
-            if len(self._open) >= MOST_OPEN:
-                return None
-            self._open[unit] = [1.0, amount, load]
+    def _collect(self, unit: int, canary: bool, share: float, amount: float, load: float) -> int | None:
+        """A request of a unit that has several; returns the unit that is to give its number since then."""
+        if unit in self._finished:
             return None
-        sums[0] += 1.0
-        if sums[0] > PER_UNIT:
-            return None
-        sums[1] += amount
-        sums[2] += load
-        return None if sums[0] < PER_UNIT else (sums[1] / PER_UNIT, sums[2] / PER_UNIT)
+        one = self._open.get(unit)
+        if one is None:
+            one = self._open[unit] = Open(canary)
+        one.share = share
+        one.requests += 1
+        one.amount += amount
+        one.load += load
+        if one.requests >= PER_UNIT:
+            return unit
+        return next(iter(self._open)) if len(self._open) > self._most_open else None
 
     def _scaled(self, value: float) -> float:
         return math.log(max(LEAST, value)) if self.logarithmic else value
@@ -214,11 +243,12 @@ class Amounts:
             dict(self._residual_limits),
             [list(one) for one in self._numbers],
             self._fit.state(),
+            self._finished.state(),
         ]
 
     def restore(self, state: list[Any]) -> None:
         """Raises ValueError where it is of other thresholds."""
-        tallies, raw, seen, sums, thresholds, limits, residual_limits, numbers, fit = state
+        tallies, raw, seen, sums, thresholds, limits, residual_limits, numbers, fit, finished = state
         for tally, one in zip([*self.tallies.values(), *self.raw.values()], [*tallies, *raw], strict=True):
             tally.restore(one)
         self.seen = list(seen)
@@ -227,6 +257,7 @@ class Amounts:
         self._residual_limits = dict(residual_limits)
         self._numbers.extend([(amount, load) for amount, load in numbers])
         self._fit.restore(fit)
+        self._finished = FirstEvents.of(finished)
 
 
 def quantiles(values: list[float]) -> dict[str, float]:

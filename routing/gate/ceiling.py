@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
+
+from routing.gate.evidence import FirstEvents
+
+PER_UNIT: Final = 5
+"""Requests of a user or session, after which it is judged."""
+MOST_OPEN: Final = 1_000
+"""Units of the canary of which fewer are known: of more, the oldest is judged by what it has."""
 
 NEVER: Final = 0.85
 """The weight of "it has none at all" in the mixture: 309 clean units are enough where 299 would be without the other
@@ -55,3 +62,36 @@ class CeilingEvidence:
 
     def restore(self, state: Sequence[int]) -> None:
         self.units, self.events = state
+
+
+class Tried:
+    """Which units of the canary, of those that have several requests, have been tried for long enough to be called
+    clean: a first request without an event says little of the later ones."""
+
+    __slots__ = ("_most_open", "_open", "_through")
+
+    def __init__(self, most_open: int = MOST_OPEN) -> None:
+        self._most_open: Final = most_open
+        self._open: dict[int, int] = {}
+        self._through: FirstEvents = FirstEvents()
+
+    def request(self, unit: int) -> int | None:
+        """A request of this unit is over; returns the unit that has been tried for long enough since then."""
+        if unit in self._through:
+            return None
+        requests = self._open[unit] = self._open.get(unit, 0) + 1
+        if requests < PER_UNIT:
+            if len(self._open) <= self._most_open:
+                return None
+            unit = next(iter(self._open))
+        del self._open[unit]
+        return unit if self._through.is_first(unit) else None
+
+    def state(self) -> list[Any]:
+        """To go on from later (`restore`)."""
+        return [self._through.state(), list(self._open.items())]
+
+    def restore(self, state: Sequence[Any]) -> None:
+        through, still_open = state
+        self._through = FirstEvents.of(through)
+        self._open = {int(unit): int(requests) for unit, requests in still_open}

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from routing.gate.amounts import Amounts
+from routing.gate.ceiling import Tried
 from routing.gate.evidence import FirstEvents
 from routing.gate.guardrail import RATES, Guardrail
 from routing.gate.load import Load
@@ -64,13 +65,38 @@ class Reading(NamedTuple):
 class Rate:
     """A guardrail over something that a request has or has not."""
 
-    __slots__ = ("guardrail", "tally", "trials")
+    __slots__ = ("bad", "guardrail", "tally", "trials")
 
     def __init__(self, guardrail: Guardrail, *, sticky: bool) -> None:
         self.guardrail: Final = guardrail
         self.tally: Final = Tally(guardrail, guardrail.alpha, sticky=sticky, ceiling=True)
         self.trials = [0, 0]
         """Of the control and of the canary: of units that are users their requests, not they."""
+        self.bad: FirstEvents | None = FirstEvents() if sticky and not guardrail.custom else None
+        """Units of the canary with an event, where a unit has several requests."""
+
+    def tried(self, unit: int, event: bool) -> None:
+        """A request of the canary is over. Where a unit has several, its first event counts at once."""
+        ceiling = self.tally.ceiling
+        if ceiling is not None and (self.bad is None or (event and self.bad.is_first(unit))):
+            ceiling.unit(event)
+
+    def through(self, unit: int) -> None:
+        """A unit of the canary that has several requests has had enough of them."""
+        if self.tally.ceiling is not None and self.bad is not None and not self.bad.full and unit not in self.bad:
+            self.tally.ceiling.unit(False)
+
+    def state(self) -> list[Any]:
+        """To go on from later (`restore`)."""
+        return [list(self.trials), self.tally.state(), b"" if self.bad is None else self.bad.state()]
+
+    def restore(self, state: Sequence[Any]) -> None:
+        """Raises ValueError where it is of another guardrail."""
+        trials, tally, bad = state
+        self.trials = list(trials)
+        self.tally.restore(tally)
+        if self.bad is not None:
+            self.bad = FirstEvents.of(bad)
 
 
 class Gate:
@@ -87,7 +113,7 @@ class Gate:
         self._amounts: Final = {
             one.metric: Amounts(one, self._load, sticky=sticky) for one in guardrails if not one.rate
         }
-        self._tried: FirstEvents | None = FirstEvents() if sticky else None
+        self._tried: Final = Tried() if sticky else None
         self._told: Final = {one.metric: FirstEvents() for one in guardrails if one.custom and (one.rate or not sticky)}
         """Of custom metrics, the units of which something was told: whoever tells it again is not heard. Of a user's
         amounts there are several, and `Amounts` makes one number of them."""
@@ -125,11 +151,14 @@ class Gate:
         if told.in_flight > 0.0:
             self._load.request(canary, told.in_flight)
         worse = False
-        tried = canary and (self._tried is None or self._tried.is_first(told.unit))
         for metric, flag in RATES.items():
             rate = self._rates.get(metric)
             if rate is not None:
-                worse |= self._trial(rate, told.unit, canary, share, bool(told.flags & flag), tried)
+                worse |= self._trial(rate, told.unit, canary, share, bool(told.flags & flag))
+        through = self._tried.request(told.unit) if canary and self._tried is not None else None
+        if through is not None:
+            for rate in self._rates.values():
+                rate.through(through)
         for metric, value in (
             ("ttft", told.ttft_ms),
             ("tpot", told.tpot_ms),
@@ -147,16 +176,16 @@ class Gate:
             return False
         rate = self._rates.get(told.metric)
         if rate is not None and rate.guardrail.custom:
-            return self._trial(rate, told.unit, canary, share, rate.guardrail.worse(told.value) >= 0.5, canary)
+            return self._trial(rate, told.unit, canary, share, rate.guardrail.worse(told.value) >= 0.5)
         amounts = self._amounts.get(told.metric)
         if amounts is not None and amounts.guardrail.custom:
             return amounts.request(told.unit, canary, share, told.value, 0.0)
         return False
 
-    def _trial(self, rate: Rate, unit: int, canary: bool, share: float, event: bool, tried: bool) -> bool:
+    def _trial(self, rate: Rate, unit: int, canary: bool, share: float, event: bool) -> bool:
         rate.trials[canary] += 1
-        if tried and rate.tally.ceiling is not None:
-            rate.tally.ceiling.unit(event)
+        if canary:
+            rate.tried(unit, event)
         return event and rate.tally.event(unit, canary, share) and canary
 
     def _decide(self) -> bool:
@@ -253,30 +282,35 @@ class Gate:
     def state(self) -> dict[str, Any]:
         """To go on from later (`restore`): what msgpack takes."""
         return {
+            "of": self._of(),
             "units": self.units.state(),
             "load": self._load.state(),
-            "rates": {metric: [list(one.trials), one.tally.state()] for metric, one in self._rates.items()},
+            "rates": {metric: one.state() for metric, one in self._rates.items()},
             "amounts": {metric: one.state() for metric, one in self._amounts.items()},
-            "tried": b"" if self._tried is None else self._tried.state(),
+            "tried": [] if self._tried is None else self._tried.state(),
             "told": {metric: one.state() for metric, one in self._told.items()},
             "cause": self._cause,
             "met_before": self._met_before,
             "requests": list(self.requests),
         }
 
+    def _of(self) -> list[str]:
+        """What evidence is evidence of."""
+        rails = [*[one.guardrail for one in self._rates.values()], *[one.guardrail for one in self._amounts.values()]]
+        return ["sticky" if self._tried is not None else "requests", *[repr(rail) for rail in rails]]
+
     def restore(self, state: dict[str, Any]) -> None:
         """Raises ValueError, KeyError or TypeError where it is of other guardrails: begin anew then."""
-        if state["rates"].keys() != self._rates.keys() or state["amounts"].keys() != self._amounts.keys():
-            raise ValueError("evidence of other guardrails")
+        if list(state["of"]) != self._of():
+            raise ValueError("evidence of other guardrails, or of units of another kind")
         self.units.restore(state["units"])
         self._load.restore(state["load"])
-        for metric, (trials, tally) in state["rates"].items():
-            self._rates[metric].trials = list(trials)
-            self._rates[metric].tally.restore(tally)
+        for metric, rate in state["rates"].items():
+            self._rates[metric].restore(rate)
         for metric, amounts in state["amounts"].items():
             self._amounts[metric].restore(amounts)
         if self._tried is not None:
-            self._tried = FirstEvents.of(state["tried"])
+            self._tried.restore(state["tried"])
         for metric, told in state["told"].items():
             self._told[metric] = FirstEvents.of(told)
         self._cause = state["cause"]

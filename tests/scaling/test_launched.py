@@ -103,5 +103,8 @@ async def test_a_start_that_fails_is_told_to_who_waits_and_shown_with_its_reason
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_replica_available")
         assert "its first replica failed to start, and is tried again" in answer.json()["error"]["message"]
         assert int(answer.headers["retry-after"]) >= 1
+        async with asyncio.timeout(30):  # and not held for `hold_s`, by a start that is tried again and again
+            again = await asyncio.gather(*(gateway.chat() for _ in range(3)))
+        assert [answer.status_code for answer in again] == [503] * 3
         assert standing(gateway)["failing"] == 1
         assert "/nonexistent/python cannot be run" in standing(gateway)["failure"]

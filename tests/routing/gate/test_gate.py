@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
+from routing.gate.ceiling import Tried
 from routing.gate.gate import HOLD, PROMOTE, ROLLBACK, Gate
 from routing.gate.guardrail import Guardrail, default_guardrails
 from routing.gate.observation import ERROR, Assigned, Measured, Observation, Settled
@@ -216,9 +217,69 @@ def test_it_goes_on_over_a_restart_as_if_there_had_been_none(users: int) -> None
     assert again.verdict() == gate.verdict()
 
 
-def test_evidence_of_other_guardrails_is_not_taken() -> None:
+@pytest.mark.parametrize(
+    ("rail", "sticky"),
+    [
+        (Guardrail("refusals"), True),
+        (Guardrail("errors", alpha=0.5), True),
+        (Guardrail("errors", tolerance=1.2), True),
+        (Guardrail("errors", margin=3.0), True),
+        (Guardrail("errors", ceiling=0.1), True),
+        (Guardrail("errors"), False),
+    ],
+)
+def test_evidence_of_other_guardrails_is_not_taken(rail: Guardrail, sticky: bool) -> None:
+    state = msgspec.msgpack.decode(msgspec.msgpack.encode(Gate([Guardrail("errors")], sticky=True).state()))
+    Gate([Guardrail("errors")], sticky=True).restore(state)
     with pytest.raises(ValueError, match="other guardrails"):
-        Gate([Guardrail("errors")], sticky=True).restore(Gate([Guardrail("refusals")], sticky=True).state())
+        Gate([rail], sticky=sticky).restore(state)
+
+
+def settled(gate: Gate, unit: int, flags: int) -> None:
+    gate.tell(Settled("chat", 1, unit, SHARES, "", flags))
+
+
+def test_a_session_is_clean_only_once_it_was_tried_five_times() -> None:
+    gate = Gate([Guardrail("errors")], sticky=True)
+    for turn in range(5):
+        for unit in range(600):
+            settled(gate, unit, 0)
+        ceiling = next(one for one in gate.readings() if one.test == "ceiling")
+        assert (ceiling.log_value > 0.0) == (turn == 4)
+    gate.tell(Settled("chat", 0, 7_000, SHARES, "", 0))
+    assert gate.verdict().action == PROMOTE
+
+
+def test_sessions_that_fail_at_later_turns_are_not_promoted_by_their_first() -> None:
+    gate, rng = Gate([Guardrail("errors")], sticky=True), random.Random(4)
+    for unit in range(2_000):
+        arm = unit % 2
+        fails_at = rng.randrange(1, 8) if rng.random() < (0.15 if arm else 0.1) else 0
+        gate.tell(Assigned("chat", arm, unit, (0.5, 0.5)))
+        for turn in range(8):
+            flags = ERROR if turn and turn == fails_at else 0
+            gate.tell(Settled("chat", arm, unit, (0.5, 0.5), "", flags))
+        assert gate.verdict().action != PROMOTE
+
+
+def test_an_event_after_a_session_was_called_clean_counts_still() -> None:
+    gate = Gate([Guardrail("errors")], sticky=True)
+    for _ in range(9):
+        settled(gate, 1, 0)
+    before = next(one for one in gate.readings() if one.test == "ceiling")
+    settled(gate, 1, ERROR)
+    settled(gate, 1, ERROR)
+    after = next(one for one in gate.readings() if one.test == "ceiling")
+    assert after.log_value < before.log_value
+    assert (before.events, after.events) == (0, 1)
+
+
+def test_of_short_sessions_the_oldest_is_judged_by_what_it_has() -> None:
+    tried = Tried(most_open=2)
+    assert [tried.request(unit) for unit in (1, 2, 1, 3, 1, 4)] == [None, None, None, 1, None, 2]
+    again = Tried(most_open=2)
+    again.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(tried.state())))
+    assert [again.request(4) for _ in range(5)] == [None, None, None, 4, None]
 
 
 @pytest.mark.parametrize(
