@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 _well_formed_id: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 _RESPONSES: Final = Operation.RESPONSES
+NOT_LOADED: Final = "adapter_not_loaded"
 ADAPTER_AGAIN_S: Final = 5.0
 """As long as nobody tries again to load an adapter that could not be loaded."""
 MAX_TIMEOUT_MS: Final = 24 * 3600 * 1000
@@ -162,6 +163,8 @@ class Dispatcher:
                     serving = following(self._home(previous, looked), previous, serving, snapshot, principal)
         except Failure as failure:
             self._settlement.refused(request, request_id, record_id, operation, model, key_id, failure, received_s)
+            if assignment is not None and assignment.counted and failure.kind == NOT_LOADED:
+                self._settlement.unserved(assignment, record_id)
             body = failure.body(DIALECTS[operation], request_id.decode())
             named = id_lines(request_id, record_id)
             headers = b"content-type: application/json\r\n%b%b" % (named, failure.headers())
@@ -283,7 +286,7 @@ class Dispatcher:
                 if (endpoint.engine, endpoint.model) not in route.loads and endpoint.state.available(now):
                     return
         message = f"the adapter of model {model!r} is not loaded: {problem}"
-        raise Failure("adapter_not_loaded", message, retry_after_s=ADAPTER_AGAIN_S)
+        raise Failure(NOT_LOADED, message, retry_after_s=ADAPTER_AGAIN_S)
 
     def _no_route(
         self, operation: Operation, model: str, serving: Serving | None, snapshot: Snapshot, principal: Principal

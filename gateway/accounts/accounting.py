@@ -72,6 +72,10 @@ class Accounting(Settlement):
         if self.observing is not None:
             self.observing.assigned(assignment)
 
+    def unserved(self, assignment: Assignment, record_id: bytes) -> None:
+        if self.observing is not None:
+            self.observing.unserved(assignment, record_id)
+
     def shed(self, model: str, reason: str) -> None:
         self._metrics.count(SHED, model, reason)
 

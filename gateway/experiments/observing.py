@@ -120,6 +120,15 @@ class Observing:
         if self._timer is None:
             self._timer = self._loop.call_later(self._every_s, self.flush)
 
+    def unserved(self, assignment: Assignment, record_id: bytes) -> None:
+        """A request was given this, and the arm could serve it by nobody: an error that was never sent to a replica."""
+        self.assigned(assignment)
+        if len(self._settled) >= self._most:
+            self._lost += 1
+            return
+        at, unit, shares = assignment.at, assignment.unit, assignment.shares
+        self._settled.append(Settled(assignment.experiment, at, unit, shares, record_id.decode(), ERROR))
+
     def flush(self) -> None:
         """Tell all of it now."""
         timer, self._timer = self._timer, None

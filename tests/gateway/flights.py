@@ -284,6 +284,9 @@ class Ledger:
     def assigned(self, assignment: Assignment) -> None:
         self.accounting.assigned(assignment)
 
+    def unserved(self, assignment: Assignment, record_id: bytes) -> None:
+        self.accounting.unserved(assignment, record_id)
+
     def shed(self, model: str, reason: str) -> None:
         self.accounting.shed(model, reason)
 

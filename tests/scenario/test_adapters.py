@@ -143,6 +143,23 @@ async def test_a_server_that_fails_to_load_is_told_of_and_not_asked_again_at_onc
         assert ["/v1/load_lora_adapter"] == paths
 
 
+async def test_a_canary_whose_adapter_cannot_be_loaded_has_errors_that_count() -> None:
+    async with running_upstream() as upstream:
+        Server(upstream, "sql")
+        paths = {"sql": "/adapters/sql", "bad": BROKEN}
+        replicas = [{"id": "a", "url": upstream.url}]
+        engines = {"e": {"kind": "vllm", "replicas": replicas, "adapters": {"paths": paths, "load": True}}}
+        canary = {"weight": 100, "targets": [{"engine": "e", "model": "bad"}]}
+        experiment = {"salt": "s", "unit": "request", "arms": {"control": {}, "canary": canary}}
+        chat = {"targets": [{"engine": "e", "model": "sql"}], "experiment": experiment}
+        async with running_gateway(document(engines=engines, models={"chat": chat})) as gateway:
+            await gateway.plane._adapters.look()
+            assert [503] * 3 == [(await gateway.chat("chat")).status_code for _ in range(3)]
+            labels = {"model": "chat", "arm": "canary"}
+            await gateway.metric(3, "penstock_experiment_requests_total", **labels)
+            await gateway.metric(3, "penstock_experiment_events_total", **labels, metric="errors")
+
+
 async def test_where_a_later_tier_serves_the_model_it_answers_for_an_adapter_that_cannot_be_loaded() -> None:
     async with serving((), load=True, fallback=True) as (_, gateway):
         answer = await gateway.chat("bad")
