@@ -24,6 +24,7 @@ from gateway.admin.replicas import Replicas, replica_routes
 from gateway.admin.routing import Explains, routing_routes
 from gateway.api.failures import HANDLERS
 from gateway.errors import Failure
+from gateway.http.visit import is_loopback
 from gateway.identity import Keyring, Principal
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -95,7 +96,12 @@ def _allowed(gateway: Administered, request: Request) -> Principal:
         raise Failure("invalid_api_key", "the admin API needs a key with `admin: true`: `Authorization: Bearer KEY`")
     if gateway.keyring.is_open:
         if gateway.local:
-            return principal
+            # Or a page whose own name was pointed at this machine (DNS rebinding) could administer the gateway.
+            if is_loopback(request.headers.get("host", "").encode("latin-1")):
+                return principal
+            raise Failure(
+                "admin_not_allowed", "without keys the admin API is asked at 127.0.0.1 or localhost, by no other name"
+            )
         raise Failure(
             "admin_not_allowed",
             "this gateway has no keys and can be reached from elsewhere; its admin API needs a key with `admin: true`",

@@ -163,7 +163,7 @@ async def test_draining_needs_an_admin_key_and_a_post(gateway: Gateway) -> None:
 
 async def test_a_replica_that_still_starts_is_told_to_take_nothing_yet() -> None:
     transport = httpx.ASGITransport(app=admin_app(Administered(local=True)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         answer = await http.post("/admin/v1/replicas/e/1/drain")
         drained = await http.post("/admin/v1/replicas/e/0/drain")
     assert (answer.status_code, drained.status_code, drained.json()["draining"]) == (404, 200, True)
@@ -227,7 +227,7 @@ class Administered:
 
 async def test_autoscaling_tells_each_engine_and_what_was_decided() -> None:
     transport = httpx.ASGITransport(app=admin_app(Administered(local=True)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         answer = (await http.get("/admin/v1/autoscale")).json()
     assert answer["data"] == [{"engine": "e", "wanted": 2, "sentence": "because"}]
     assert [(one["had"], one["wanted"], one["sentence"]) for one in answer["decisions"]] == [(1, 2, "because")]
@@ -237,7 +237,7 @@ async def test_autoscaling_tells_each_engine_and_what_was_decided() -> None:
 async def test_records_and_costs_are_what_the_store_says(what: str) -> None:
     gateway = Administered(local=True)
     transport = httpx.ASGITransport(app=admin_app(gateway))
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         path = f"/admin/v1/{what}"
         answers = [await http.get(path, params=asked) for asked in ({}, {"model": "odd"}, {"model": "away"})]
     assert [(question.what, question.asked) for question in gateway.questions] == [
@@ -253,7 +253,7 @@ async def test_records_and_costs_are_what_the_store_says(what: str) -> None:
 async def test_drift_is_what_the_store_says_and_a_reference_is_frozen_by_who_asked() -> None:
     gateway = Administered(local=True)
     transport = httpx.ASGITransport(app=admin_app(gateway))
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         told = await http.get("/admin/v1/drift")
         asked = [await http.post("/admin/v1/drift/freeze", params={"model": model}) for model in ("chat", "tchat", "")]
     assert (told.status_code, told.json()) == (200, {"object": "list", "data": []})
@@ -262,11 +262,21 @@ async def test_drift_is_what_the_store_says_and_a_reference_is_frozen_by_who_ask
     assert [FreezeDrift("chat", "(open)")] == gateway.frozen
 
 
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost:8080", "[::1]:8080", "page.example", "127.0.0.1.page.example"]
+)
+async def test_an_open_gateway_is_administered_under_this_machines_own_names_only(host: str) -> None:
+    transport = httpx.ASGITransport(app=admin_app(Administered(local=True)))
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as http:
+        answer = await http.get("/admin/v1/replicas")
+    assert answer.status_code == (403 if "page" in host else 200)
+
+
 @pytest.mark.parametrize(("local", "status"), [(True, 200), (False, 403)])
 async def test_an_open_gateway_is_administered_on_loopback_only(local: bool, status: int) -> None:
     transport = httpx.ASGITransport(app=admin_app(Administered(local)))
     with structlog.testing.capture_logs() as lines:
-        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
             assert (await http.get("/admin/v1/replicas")).status_code == status
     assert [line["key"] for line in lines] == (["(open)"] if local else [])
 
