@@ -7,6 +7,7 @@ is away nothing goes up anywhere, and each gateway rolls back by what it sees it
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -101,7 +102,8 @@ class Releases:
         """Why the store is away."""
         self._sync_at_s = self._keep_at_s = 0.0
         self._asked_at_s = 0.0
-        self._asking: asyncio.Task[object] | None = None
+        self._asking: asyncio.Future[None] | None = None
+        self._spawn = spawn
         self._syncing = asyncio.Lock()
         keeps = sync is not None
         self.deciding = Deciding(hooks, spawn, self._store, self._apply, keeps=keeps, now_s=now_s, wall_s=wall_s)
@@ -194,11 +196,20 @@ class Releases:
         """Ask the store, and do not wait for one that hangs: a rollback is due within a second."""
         if self._asking is None:
             self._asked_at_s = self._now_s()
-            self._asking = asyncio.create_task(self._ask_store([]), name="releases_sync")  # noqa: TID251 - ours
+            self._asking = asyncio.get_running_loop().create_future()
+            self._spawn("releases_sync", functools.partial(self._answering, self._asking))
         await asyncio.wait({self._asking}, timeout=LATE_S)
         if self._asking.done():
             asked, self._asking = self._asking, None
             asked.result()
+
+    async def _answering(self, answer: asyncio.Future[None]) -> None:
+        try:
+            await self._ask_store([])
+        except Exception as error:
+            answer.set_exception(error)  # for the loop, which waits for it sooner or later
+        else:
+            answer.set_result(None)
 
     @property
     def _hangs(self) -> bool:
