@@ -151,10 +151,15 @@ class World:
         self.wall_s = 1_780_000_000.0
         self.rng = random.Random(seed)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Task[None]] = set()
 
     def spawn(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         task = asyncio.get_running_loop().create_task(work(), name=name)
-        self._tasks.add(task)
+        if name == "releases_sync":
+            self._asking.add(task)  # the loop itself waits for it, if the store answers
+            task.add_done_callback(self._asking.discard)
+        else:
+            self._tasks.add(task)
 
     async def settled(self) -> None:
         """All that was spawned is through."""
