@@ -94,6 +94,7 @@ async def test_the_loops_of_the_workers_are_shown_too(crew: Crew) -> None:
         b"adapters",
         b"config_reload",
         b"counters",
+        b"date",
         b"descriptors",
         b"autoscale",
         b"ejection",

@@ -28,9 +28,9 @@ SMALL: dict[str, Any] = {
         },
         "models": {"chat": {"targets": [{"engine": "one", "model": "m"}]}},
     },
-    "load": {"rate": 30, "duration": "3s", "slo": "e2e=20s", "workload": "short"},
+    "load": {"rate": 30, "duration": "6s", "slo": "e2e=20s", "workload": "short"},
     "events": [{"at": "0s", "configure": {"models": {"chat": {"targets": [{"engine": "two", "model": "m"}]}}}}],
-    "expect": ["failed == 0", "replica.b > 15 from 2s", "replica.a == 0 from 2s", "replica.b == 12345"],
+    "expect": ["failed == 0", "replica.b > 15 from 5s", "replica.a == 0 from 5s", "replica.b == 12345"],
 }
 
 
