@@ -74,6 +74,7 @@ async def test_a_unit_has_the_arm_of_its_bucket_in_header_upstream_record_and_me
             canaries = wanted.count("canary")
             records = [await gateway.records.of(number) for number in range(len(names))]
             await gateway.metric(25, "penstock_experiment_requests_total", model="chat", experiment="chat")
+            await gateway.metric(24, "penstock_experiment_units_total", model="chat")  # of what the gate has weighed
             metrics = await gateway.metrics()
             (identity,) = gateway.plane.experiments.plans
     assert [answer.status_code for answer in answers] == [200] * 24
