@@ -60,12 +60,14 @@ def penstock_config(backend: str, work: Path, part: str = "", *, translated: boo
     Without this `part`: `log` is the access log, `store` the record store, whose writer is a process of its own.
     """
     engine: dict[str, object] = {"kind": "vllm", "replicas": [{"url": backend}]}
+    target: dict[str, object] = {"engine": "fixed", "model": MODEL}
     if translated:
+        target["takes"] = ["temperature"]  # the backend's model does, as older Claude models do
         engine = {"kind": "anthropic", "base_url": backend, "api_key": "none-needed"}
     made: dict[str, object] = {
         "auth": {"keys": [{"id": "bench", "sha256": hashlib.sha256(API_KEY.encode()).hexdigest()}]},
         "engines": {"fixed": engine | {"gpu_usd_per_hour": 2.5}},
-        "models": {MODEL: {"targets": [{"engine": "fixed", "model": MODEL}]}},
+        "models": {MODEL: {"targets": [target]}},
         "telemetry": {"access_log": str(work / "access.log") if part != "log" else "off"},
         "data_dir": str(work / "data"),
     }
