@@ -22,7 +22,8 @@ from engines.settings.discovery import Discover, DnsPlace, KubernetesPlace
 from gateway.control.membership import Difference
 from gateway.kubernetes.api import Api, ApiPlace, in_cluster, own_namespace
 from gateway.kubernetes.slices import ServiceReplicas, Slice
-from gateway.kubernetes.watch import Pause, Watch, pause
+from gateway.kubernetes.watch import Watch
+from gateway.pause import Pause, pause
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import DISCOVERY_AGE

@@ -9,9 +9,8 @@ shows how much time is left.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -19,6 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from engines.port import Spawn
 from engines.providers.tokens import Token, TokenRefused, TokenSource
+from gateway.pause import Pause, pause
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import ACCESS_TOKEN_SECONDS
@@ -28,22 +28,12 @@ AHEAD_S: Final = 300.0
 FIRST_WAIT_S: Final = 0.5
 MOST_WAIT_S: Final = 30.0
 
-Pause = Callable[[float, asyncio.Event], Awaitable[None]]
-"""Waits so many seconds, or until the event."""
-
 log = structlog.get_logger()
 
 
 def rest_s(lasts_s: float) -> float:
     """How long a new token is used before the next is fetched."""
     return max(lasts_s - max(AHEAD_S, 0.2 * lasts_s), 0.5 * lasts_s)
-
-
-async def pause(seconds: float, over: asyncio.Event) -> None:
-    """Wait so long, or until `over` is set."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await over.wait()
 
 
 class Tokens:

@@ -17,13 +17,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 import structlog
 
 from gateway.kubernetes.api import Api, ApiError, Status
+from gateway.pause import Pause, pause
 
 RELIST_S: Final = 300.0
 PAGE: Final = 500
@@ -67,18 +68,10 @@ class Expired(Exception):
 
 
 Seen = TypeVar("Seen")
-Pause = Callable[[float, asyncio.Event], Awaitable[None]]
 _list_of = msgspec.json.Decoder(_List).decode
 _event_of = msgspec.json.Decoder(_Event).decode
 _thing_of = msgspec.json.Decoder(_Thing).decode
 _status_of = msgspec.json.Decoder(Status).decode
-
-
-async def pause(seconds: float, over: asyncio.Event) -> None:
-    """Wait so long, or until `over` is set."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await over.wait()
 
 
 class Watch(Generic[Seen]):
