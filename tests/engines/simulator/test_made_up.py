@@ -71,6 +71,15 @@ def test_a_schema_that_holds_itself_ends() -> None:
     tree = {"type": "object", "properties": {"left": {"$ref": "#"}}}
     assert "left" in value_for(tree, random.Random(1))
     assert value_for({"$ref": "#"}, random.Random(1)) == {}
+    assert value_for({"allOf": [{"$ref": "#"}]}, random.Random(1)) == {}
+
+
+@pytest.mark.parametrize("kind", ["properties", "allOf"])
+def test_a_schema_that_holds_itself_many_times_is_bounded(kind: str) -> None:
+    own = {"$ref": "#"}
+    schema = {"allOf": [own] * 100} if kind == "allOf" else {"properties": {str(at): own for at in range(100)}}
+    made = value_for(schema, random.Random(1))
+    assert len(json.dumps(made)) < 100_000
 
 
 def test_an_echoed_prompt_is_rated_but_for_its_first_token() -> None:
