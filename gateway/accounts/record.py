@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+SHADOW: Final = "~shadow"
+"""The arm of a copy (`gateway.shadow`), and of what serves copies; none of a configuration can be called so."""
 
 
 class AttemptRecord(msgspec.Struct, omit_defaults=True, gc=False):

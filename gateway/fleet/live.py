@@ -15,6 +15,7 @@ from engines.pools import Pools
 from engines.port import Replica, Spawn
 from gateway import clock
 from gateway.accounts.gpu import GpuMeters
+from gateway.accounts.record import SHADOW
 from gateway.experiments.book import Experiments
 from gateway.fleet.arms import arms_of, shadow_of
 from gateway.fleet.breakers import breaker_changed
@@ -23,7 +24,7 @@ from gateway.fleet.engines import Built, Draft
 from gateway.fleet.members import Member
 from gateway.fleet.prepared import Prepared
 from gateway.fleet.served import Builder, Served
-from gateway.fleet.snapshot import SHADOW, UNNAMED, Snapshot
+from gateway.fleet.snapshot import UNNAMED, Snapshot
 from gateway.fleet.specs import breaker_settings, retry_settings
 from gateway.held_prompts import HeldPrompts
 from gateway.shadow.shadow import Shadow, Shadows

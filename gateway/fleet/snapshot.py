@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 UNNAMED: Final = ""
 """The arm of a model without an experiment."""
-SHADOW: Final = "~shadow"
-"""What copies of requests are sent to, beside the arms; no arm of a configuration can be called so."""
 
 
 class Upstream:

@@ -9,8 +9,7 @@ from engines.model import Usage
 from gateway import clock
 from gateway.accounts.costs import cost_usd
 from gateway.accounts.reasons import in_short
-from gateway.accounts.record import RequestRecord
-from gateway.fleet.snapshot import SHADOW
+from gateway.accounts.record import SHADOW, RequestRecord
 
 if TYPE_CHECKING:
     from gateway.shadow.copy import Copy

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.scenario.gateway import Gateway, one_model, running_gateway
+from tests.scenario.gateway import Gateway, document, one_model, running_gateway
 from tests.scenario.upstream import (
     WHOLE_STREAM,
     Answer,
@@ -234,14 +235,10 @@ async def test_an_arm_is_a_shadow_with_what_it_sets_and_its_own_requests_are_not
 
 
 async def test_a_reload_takes_the_shadow_away_and_what_runs_is_read_to_its_end(tmp_path: Any) -> None:
-    import json
-
     gate = asyncio.Event()
     async with running_upstream() as one, running_upstream(Answer([b"{}"], before=gate)) as two:
         config = shadowed(one.url, two.url)
         file = tmp_path / "penstock.yaml"
-        from tests.scenario.gateway import document
-
         file.write_text(json.dumps(document(**config, server={"port": 0})))
         async with running_gateway(file) as gateway:
             await gateway.chat()
