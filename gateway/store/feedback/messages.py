@@ -22,8 +22,9 @@ class GiveFeedback(msgspec.Struct, tag="give_feedback"):
     """What the answer should have been."""
     idempotency_key: str
     now_ms: int
-    with_contents: list[str]
-    """The models that keep contents: of others no comment and no demonstration is kept."""
+    with_contents: dict[str, str]
+    """The models that keep contents, with the hook that redacts them (`module:function`) or nothing: of others no comment
+    and no demonstration is kept."""
 
 
 class FeedbackGiven(msgspec.Struct, tag="feedback_given"):
