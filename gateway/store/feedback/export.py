@@ -27,7 +27,7 @@ from gateway.store.schema import contents, feedback, requests
 
 Example = dict[str, Any]
 _TEXTS: Final = ("operation", "model", "arm", "upstream_model", "response_model", "bundle", "tenant", "finish_reason")
-_READ: Final = (
+_READ: Final[tuple[Any, ...]] = (
     feedback,
     *(requests.c[name].label(f"_{name}") for name in (*_TEXTS, "error")),
     contents.c.prompt,
@@ -120,9 +120,7 @@ class FeedbackExport:
                 self.left_out["both answers are the same"] += 1
                 continue
             asked = conversation_of(self._texts.get(better["_operation"], ""), better["prompt"])
-            yield _pair(
-                better, asked, (better, "answer", better["answer"]), (worse, "answer", worse["answer"])
-            )
+            yield _pair(better, asked, (better, "answer", better["answer"]), (worse, "answer", worse["answer"]))
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -145,9 +143,11 @@ class FeedbackExport:
                 yield self._named(row)
 
     def _named(self, row: RowMapping) -> dict[str, Any]:
-        return dict(row) | {name: self._texts.get(row[f"_{name}"], "") for name in (*_TEXTS, "error")} | {
-            "tenant": row["tenant"]
-        }
+        return (
+            dict(row)
+            | {name: self._texts.get(row[f"_{name}"], "") for name in (*_TEXTS, "error")}
+            | {"tenant": row["tenant"]}
+        )
 
     def _conversation(self, told: dict[str, Any]) -> Conversation | None:
         if told["prompt"] is None:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.app import app
 from gateway.store.contents.content import ContentRecord
+from gateway.store.contents.redaction import Redaction
 from gateway.store.contents.table import ContentTable
 from gateway.store.database import Records
 from gateway.store.feedback.conversation import NoConversation, conversation_of, sha256_of
@@ -55,7 +56,9 @@ class Told:
     def feedback(self, record_id: str, value: float = 1.0, demonstration: str = "", **changes: Any) -> None:
         fields: dict[str, Any] = {"tenant": self.tenant, "key_id": "app", "metric": "thumbs_up", "comment": ""}
         fields |= {"request_id": "", "idempotency_key": "", "now_ms": NOW_MS, "with_contents": {"chat": ""}, **changes}
-        told = give(self.url, GiveFeedback(record_id=record_id, value=value, demonstration=demonstration, **fields))
+        told = give(
+            self.url, GiveFeedback(record_id=record_id, value=value, demonstration=demonstration, **fields), Redaction()
+        )
         assert not told.problem
 
     def export(self, form: Any, **wanted: Any) -> tuple[list[dict[str, Any]], dict[str, int]]:
@@ -176,7 +179,9 @@ def test_what_would_teach_something_else_is_left_out_and_counted(told: Told, cha
     assert ([], {why: 1}) == told.export("dpo")
 
 
-@pytest.mark.parametrize("wanted", [{"model": "other"}, {"tenant": "bank"}, {"until_ms": NOW_MS}, {"since_ms": NOW_MS + 1}])
+@pytest.mark.parametrize(
+    "wanted", [{"model": "other"}, {"tenant": "bank"}, {"until_ms": NOW_MS}, {"since_ms": NOW_MS + 1}]
+)
 def test_only_what_is_wanted(told: Told, wanted: dict[str, Any]) -> None:
     told.feedback(told.answer(asked("x"), "a"), 0.0, "b")
     assert 1 == len(told.export("sft", model="chat", since_ms=NOW_MS)[0])
@@ -236,4 +241,5 @@ def test_the_direction_of_a_metric_is_the_configurations(told: Told, tmp_path: P
     found = CliRunner().invoke(app, [*words, "--metric", "edits"])
     assert "little" == json.loads(found.stdout)["preferred_output"][0]["content"]
     missing = CliRunner().invoke(app, [*words, "--metric", "stars"])
-    assert 2 == missing.exit_code and "declares no metric 'stars'" in missing.stderr
+    assert 2 == missing.exit_code
+    assert "declares no metric 'stars'" in missing.stderr
