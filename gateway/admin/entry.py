@@ -12,12 +12,14 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import Failure
 from gateway.http.visit import check_open
 from gateway.identity import ANONYMOUS, Keyring, Principal, key_shown
+
+if TYPE_CHECKING:
+    from gateway.http.head import Fields
 
 HEALTH: Final = b"/health"
 LOAD: Final = b"/internal/v1/load"
@@ -26,7 +28,7 @@ METRICS: Final = b"/metrics"
 PEER: Final = Principal(key_id="(peer)", tenant="")
 
 
-def admitted(path: bytes, fields: Mapping[bytes, bytes], keyring: Keyring, peers_key: bytes, *, local: bool) -> Principal:
+def admitted(path: bytes, fields: Fields, keyring: Keyring, peers_key: bytes, *, local: bool) -> Principal:
     """Who asks for this path. `peers_key` is empty where there are no peers. Raises Failure for whoever may not."""
     if path == HEALTH:
         return ANONYMOUS

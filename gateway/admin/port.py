@@ -79,6 +79,7 @@ class AdminPort:
         self._peers_key = peers_key
         self._supervisor = supervisor
         self._certificate = certificate_of(section.tls, "admin.tls")
+        self.certificates = CertificateWatch(section.tls, self._renew)
         host, port = place_of(section.listen)
         (self._socket,) = bind_tcp(host, port, 1, named="admin.listen", other="admin.listen")
         self._listener: Listener | None = None
@@ -99,8 +100,7 @@ class AdminPort:
         connect = lambda: ClientConnection(self, loop)  # noqa: E731 - a factory, as asyncio wants it
         self._listener = await accepting(self._socket, self._certificate, connect, self, spawn)
         if self._certificate is not None:
-            watch = CertificateWatch(self._section.tls, self._renew)
-            self._supervisor.loop("admin_certificate", watch.look, POLL_S, at_once=False)
+            self._supervisor.loop("admin_certificate", self.certificates.look, POLL_S, at_once=False)
         log.info("admin_listening", listen=self._section.listen, port=self.port)
 
     def close(self) -> None:
@@ -163,5 +163,7 @@ class AdminPort:
 
     def refused(self, failure: Failure, path: bytes, fields: Fields) -> tuple[bytes, bytes]:
         record_id = self._ids.next(clock.monotonic())
-        log.warning("admin_refused", path=path.decode("latin-1")[:200], error=failure.kind, reason=failure.message[:300])
+        log.warning(
+            "admin_refused", path=path.decode("latin-1")[:200], error=failure.kind, reason=failure.message[:300]
+        )
         return record_id, record_id

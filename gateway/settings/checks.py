@@ -64,8 +64,9 @@ def _server(tree: dict[str, Any], report: Report) -> None:
     server = _mapping(tree, "server")
     tls = server.get("tls")
     for section, pair in (("server", tls), ("admin", _mapping(tree, "admin").get("tls"))):
-        for key in ("cert", "key") if isinstance(pair, dict) else ():
-            _file((section, "tls", key), pair.get(key), report)
+        if isinstance(pair, dict):
+            for key in ("cert", "key"):
+                _file((section, "tls", key), pair.get(key), report)
     if "uds" in server and server["uds"] is not None and isinstance(tls, dict):
         report(("server", "tls"), "does not go with uds", "a unix socket is not encrypted; remove one")
 
