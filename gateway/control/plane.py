@@ -17,7 +17,7 @@ from gateway.admin.app import admin_app
 from gateway.admin.replicas import ReplicaStatus
 from gateway.control.adapters import Adapters
 from gateway.control.autoscale import EVERY_S as AUTOSCALE_EVERY_S
-from gateway.control.certificates import CertificateWatch
+from gateway.control.certificates import CertificateWatch, by_workers
 from gateway.control.counters import CounterBoard
 from gateway.control.discovery import Discovery
 from gateway.control.drift import watch_drift
@@ -146,7 +146,7 @@ class Plane:
         )
         self._keyring = keyring_of(keys_of(self.settings), any_host=self.settings.auth.open)
         self.admin = admin_app(self)
-        self._certificates = CertificateWatch(self.settings.server.tls, self.links)
+        self._certificates = CertificateWatch(self.settings.server.tls, by_workers(self.links))
         self.stopping = False
         watch_plane(self, supervisor)
         if store is not None:
