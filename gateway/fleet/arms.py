@@ -60,6 +60,12 @@ def shadow_of(model: Model) -> Arm | None:
     return Arm(model.model_copy(update=update), shadow=True)
 
 
+def all_of(model: Model) -> list[Arm]:
+    """Its arms and its shadow: whatever its requests, or copies of them, may be sent to."""
+    shadow = shadow_of(model)
+    return [*arms_of(model).values(), *([] if shadow is None else [shadow])]
+
+
 def engines_of_clients(models: Mapping[str, Model]) -> frozenset[str]:
     """Those that answer clients of any model, in whatever arm."""
     return frozenset(

@@ -17,7 +17,7 @@ from gateway import clock
 from gateway.accounts.gpu import GpuMeters
 from gateway.accounts.record import SHADOW
 from gateway.experiments.book import Experiments
-from gateway.fleet.arms import arms_of, shadow_of
+from gateway.fleet.arms import all_of, arms_of, shadow_of
 from gateway.fleet.breakers import breaker_changed
 from gateway.fleet.ejecting import Ejecting
 from gateway.fleet.engines import Built, Draft
@@ -149,8 +149,7 @@ class LiveFleet:
                 yield
             draft.keep_the_others()
             for name, model in settings.models.items():
-                served_by = [*arms_of(model).values(), *([shadow] if (shadow := shadow_of(model)) else [])]
-                if any(target.engine in touched for each in served_by for target in each.targets):
+                if any(target.engine in touched for each in all_of(model) for target in each.targets):
                     known = [place for place in models if place[0] == name]
                     for place in known:
                         del models[place]
