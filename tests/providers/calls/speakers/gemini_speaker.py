@@ -98,7 +98,7 @@ def contents(call: ChatRequest, lost: set[str]) -> list[types.Content]:
         parts = [made for part in turn.parts if (made := one(part, names, lost)) is not None]
         calls = [part for part in parts if part.function_call]
         if calls and not any(part.thought_signature for part in calls):
-            calls[0].thought_signature = DUMMY  # type: ignore[assignment]  # a str goes as it is, bytes would be encoded
+            calls[0].thought_signature = DUMMY  # a str goes as it is, bytes would be encoded
         if said and said[-1].role == role:
             said[-1].parts = [*(said[-1].parts or ()), *parts]
         else:
