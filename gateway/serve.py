@@ -87,7 +87,7 @@ async def serve(source: Source, *, started: Callable[[Opening], None], wait_for_
         if workers == 1:
             worker = Worker(supervisor)
             worker.join(LocalLink(plane.peer("0"), supervisor.spawn))
-            problem = await plane.attach("0", LocalLink(worker, supervisor.spawn))
+            problem = await plane.attach("0", LocalLink(worker.peer, supervisor.spawn))
             if problem:
                 raise StartFailed(problem)
             await plane.start()

@@ -141,7 +141,7 @@ async def running_gateway(config: dict[str, Any] | str | pathlib.Path) -> AsyncI
     worker = Worker(supervisor)
     try:
         worker.join(LocalLink(plane.peer("0"), supervisor.spawn))
-        assert await plane.attach("0", LocalLink(worker, supervisor.spawn)) == ""
+        assert await plane.attach("0", LocalLink(worker.peer, supervisor.spawn)) == ""
         records = Records()
         worker._accounting.sinks = (*worker._accounting.sinks, records)
         await plane.start()

@@ -211,7 +211,7 @@ async def test_an_engine_is_stopped_only_when_no_worker_sends_to_it_any_more(
     async def apply(settings: Settings) -> None:
         told.append([len(worker.all_heard(Configure)) for worker in gateway.workers])
 
-    monkeypatch.setattr(gateway.plane._launches, "apply", apply)
+    monkeypatch.setattr(gateway.plane.launches, "apply", apply)
     gateway.path.write_text(FILE.replace("{m:", "{n:"))
     assert await gateway.plane.reload()
     assert told == [[2, 2]]
