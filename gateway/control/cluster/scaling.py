@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Final, Protocol
 
 import structlog
@@ -99,9 +101,9 @@ class ClusterScaling:
                 wanted[name] = target, found.kubernetes
         for name in [name for name, one in self._engines.items() if one.section != wanted.get(name)]:
             self._engines.pop(name).end()
-        for name, section in wanted.items():
+        for name, place in wanted.items():
             if name not in self._engines:
-                one = EngineScaling(name, section, self._roll, self._leadership, self._metrics, self._monotonic)
+                one = EngineScaling(name, place, self._roll, self._leadership, self._metrics, self._monotonic)
                 self._engines[name] = one
                 self._spawn(f"scaling of {name}", functools.partial(one.run, self._pause))
 
@@ -152,10 +154,8 @@ class EngineScaling:
         self._leadership = leadership
         self._metrics = metrics
         self._monotonic = monotonic
-        self._api = Api(api_place(place))
-        self._workload = Workload(
-            self._api, self._target.kind, place.namespace or own_namespace(), self._target.name
-        )
+        self._api = Api(api_place(place, os.environ))
+        self._workload = Workload(self._api, self._target.kind, place.namespace or own_namespace(), self._target.name)
         self.replicas = ClusterReplicas(
             chosen=self._target.deletion_cost,
             ordered=self._target.kind == "LeaderWorkerSet",
@@ -181,12 +181,7 @@ class EngineScaling:
 
     def standing(self, now: float) -> Standing:
         self._see(now)
-        return self.replicas.standing(now)
-
-    @property
-    def problem(self) -> str:
-        """What keeps it from reading or writing, in one sentence; empty where nothing does."""
-        return self._problem
+        return replace(self.replicas.standing(now), problem=self._problem)
 
     # -- what is wanted ------------------------------------------------------------------------------------------------
 
@@ -330,13 +325,14 @@ class EngineScaling:
         gone = {*serving, *self.replicas.leaving, *self.replicas.going}
         coming = {id: pod for pod in pods if not pod.ending and (id := pod.name[:MOST_NAME]) not in gone}
         ids = sorted(coming, key=lambda id: (str(coming[id].metadata.created), id))
-        self.replicas.pods(ids, {}, now)
+        before = self.replicas.troubles
+        self.replicas.pods(ids, before, now)
         target, troubles = self._target, dict[str, str]()
         for id in ids:
             why = trouble(coming[id], self.replicas.waited_s(id, now), target.start_s, target.unschedulable_s)
             if why:
                 troubles[id] = why
-        for id in troubles.keys() - self.replicas.troubles.keys():
+        for id in troubles.keys() - before.keys():
             log.warning("replica_does_not_start", engine=self._name, why=troubles[id])
         self.replicas.pods(ids, troubles, now)
         return ""

@@ -33,6 +33,7 @@ VERSION = {
     "compiler": "gc",
     "platform": "linux/amd64",
 }
+_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class Api:
         self.store = store or Store()
         self.requests: list[Request] = []
         """Everything that was asked, for tests that count it."""
+        self.forbidden: set[tuple[str, str]] = set()
+        """What nobody may: (verb, resource), such as ("patch", "deployments/scale")."""
         self._token = token
         self._lock = threading.RLock()
 
@@ -104,11 +107,20 @@ class Api:
         if (told := discovery(request.path)) is not None:
             return Answer(200, told)
         place = _place(request.path)
+        self._allowed(request, place)
         if place.subresource == "scale":
             return Answer(200, self._scale(request, place))
         if not place.name:
             return self._collection(request, place)
         return Answer(200, self._object(request, place))
+
+    def _allowed(self, request: Request, place: Place) -> None:
+        resource = f"{place.kind.plural}/{place.subresource}" if place.subresource else place.kind.plural
+        verb = _VERBS[request.method]
+        if verb == "get" and not place.name:
+            verb = "watch" if request.query.get("watch") in ("1", "true") else "list"
+        if (verb, resource) in self.forbidden:
+            raise failures.forbidden(place.kind, place.name, verb, resource, place.namespace or "")
 
     def _collection(self, request: Request, place: Place) -> Answer:
         if request.method == "POST":
@@ -185,7 +197,7 @@ class Api:
             raise failures.no_field_manager()
         after = _document(request) if request.method == "PUT" or apply else patched(before, request)
         self._unchanged_since(place, after, it)
-        replicas = after["spec"]["replicas"]
+        replicas = after["spec"].get("replicas", 0)
         if replicas < 0:
             raise failures.negative_replicas(place.name, replicas)
         made = copy.deepcopy(it)
