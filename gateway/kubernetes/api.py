@@ -160,7 +160,8 @@ class Api:
         async with self._made:
             if self._client is None:
                 place = self._place
-                context = await asyncio.to_thread(_context, place.ca_file)
+                secure = place.url.startswith("https:")
+                context = await asyncio.to_thread(_context, place.ca_file) if secure else False
                 timeout = httpx.Timeout(TIMEOUT_S)
                 # The API server is never asked through a proxy: its address means something only in its cluster.
                 self._client = httpx.AsyncClient(base_url=place.url, verify=context, timeout=timeout, trust_env=False)

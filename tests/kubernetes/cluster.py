@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ class Cluster:
         headers = {"content-type": media, "user-agent": "kubectl/1.37"}
         answer = self.api.answer(Request(method, path, headers, b"" if body is None else json.dumps(body).encode()))
         assert answer.status < 300, answer.document
-        return answer.document
+        return copy.deepcopy(answer.document)
 
     def section(self, **autoscale: Any) -> dict[str, Any]:
         """An engine of the configuration, found and scaled here."""

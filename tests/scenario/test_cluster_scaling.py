@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.kubernetes.cluster import Cluster, running_cluster, until
+from tests.kubernetes.cluster import running_cluster, until
 from tests.scenario.gateway import Gateway, one_model, running_gateway
 from tests.scenario.upstream import running_upstream
 
@@ -31,7 +31,3 @@ async def test_a_request_at_zero_waits_until_its_pod_serves() -> None:
             assert (first.had, first.wanted, first.sentence) == (0, 1, "a request waits")
             written = (await gateway.metrics()).labelled("penstock_scale_writes_total", "engine", "result")
             assert written == {("a", "written"): 1.0}
-
-
-def started(cluster: Cluster, name: str, url: str) -> None:
-    cluster.serve(name, url)

@@ -154,7 +154,7 @@ class Election:
                 self._wake.clear()
                 try:
                     async with self._asking, asyncio.timeout(self._times.renew_s / 2):
-                        await self._step()
+                        await self.step()
                     self._well()
                 except ApiError as error:
                     self._said(str(error))
@@ -163,7 +163,11 @@ class Election:
                 self._note()
                 await pause(self._times.retry_s * rng.uniform(1.0, JITTER), self._wake)
         finally:
-            await self._api.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """Close what it asks the API server by."""
+        await self._api.close()
 
     async def leave(self) -> None:
         """Give it up, if it is ours."""
@@ -177,7 +181,8 @@ class Election:
                     log.warning("lease_not_released", lease=self._name, why=str(error))
             self._wake.set()
 
-    async def _step(self) -> None:
+    async def step(self) -> None:
+        """One look."""
         if not self.leads:
             await self._look()
         claim = self._claim()

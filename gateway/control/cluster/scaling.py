@@ -229,15 +229,20 @@ class EngineScaling:
             while not self._over:
                 self._wake.clear()
                 try:
-                    await self._step()
+                    await self.step()
                 except ApiError as error:
                     self._said(str(error), error.status)
                 standing = self.replicas.standing(self._monotonic())
                 await pause(BUSY_EVERY_S if standing.starting or standing.leaving else EVERY_S, self._wake)
         finally:
-            await self._api.close()
+            await self.close()
 
-    async def _step(self) -> None:
+    async def close(self) -> None:
+        """Close what it asks the API server by."""
+        await self._api.close()
+
+    async def step(self) -> None:
+        """One look."""
         scale = await self._workload.read()
         self._see(self._monotonic())
         self._take(scale)

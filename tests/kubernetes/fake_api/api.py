@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -87,6 +87,8 @@ class Api:
         """Everything that was asked, for tests that count it."""
         self.forbidden: set[tuple[str, str]] = set()
         """What nobody may: (verb, resource), such as ("patch", "deployments/scale")."""
+        self.meanwhile: Callable[[], None] | None = None
+        """What happens, once, between the next PATCH or PUT and what was read before it."""
         self._token = token
         self._lock = threading.RLock()
 
@@ -94,6 +96,9 @@ class Api:
         """Never raises for what a client can do wrong: that is answered."""
         with self._lock:
             self.requests.append(request)
+            if self.meanwhile is not None and request.method in ("PATCH", "PUT"):
+                happens, self.meanwhile = self.meanwhile, None
+                happens()
             try:
                 return self._answer(request)
             except failures.Refused as refused:
