@@ -18,7 +18,7 @@ from gateway.admin.replicas import ReplicaStatus
 from gateway.control.actuators import autoscaling_over
 from gateway.control.adapters import Adapters
 from gateway.control.autoscale import EVERY_S as AUTOSCALE_EVERY_S
-from gateway.control.certificates import CertificateWatch
+from gateway.control.certificates import CertificateWatch, by_workers
 from gateway.control.cluster.leading import Leading
 from gateway.control.cluster.scaling import ClusterScaling
 from gateway.control.counters import CounterBoard
@@ -138,7 +138,7 @@ class Plane:
             (store.sync_releases, store.give, store.data_dir) if store is not None else (None, None, "")
         )
         self.releases = JoinedReleases(self.experiments, self.metrics, supervisor.spawn, sync, data_dir)
-        self.give = Feedback(give, lambda: self.experiments.plans, self.releases.observed).give
+        self.feedback = Feedback(give, lambda: self.experiments.plans, self.releases.observed, self.metrics)
         self._tokens = Tokens(supervisor.spawn, self.links.tell_all, self.metrics)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
@@ -152,7 +152,7 @@ class Plane:
         )
         self._keyring = keyring_of(keys_of(self.settings), any_host=self.settings.auth.open)
         self.admin = admin_app(self)
-        self._certificates = CertificateWatch(self.settings.server.tls, self.links)
+        self._certificates = CertificateWatch(self.settings.server.tls, by_workers(self.links))
         self.stopping = False
         watch_plane(self, supervisor)
         if store is not None:
@@ -200,6 +200,7 @@ class Plane:
             if isinstance(answer, TimeoutError):
                 log.warning("worker_did_not_drain", worker=worker)
         self.kv_events.close()
+        await self.feedback.close()
         await self.launches.stop()
 
     async def reload(self) -> bool:
@@ -324,6 +325,7 @@ class Plane:
         self._targets.use(settings)
         self.experiments.use(settings)
         self.releases.take(settings)
+        self.feedback.use(settings)
         self._tokens.use(settings)
         self._discovery.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
