@@ -1,5 +1,4 @@
-"""`/admin/v1/records`, `/costs` and `/shadow`: what `penstock records query`, `cost report` and `shadow report` show, as
-JSON."""
+"""`/admin/v1/records`, `/costs`, `/shadow`: as `penstock records query`, `cost report` and `shadow report`, but JSON."""
 
 from __future__ import annotations
 

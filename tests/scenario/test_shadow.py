@@ -227,6 +227,7 @@ async def test_an_arm_is_a_shadow_with_what_it_sets_and_its_own_requests_are_not
             await gateway.chat(user="u", temperature=1)
             await copied(gateway)
             pinned = await gateway.chat(user="u", headers={"x-penstock-pin": "canary"})
+            await gateway.metric(1, "penstock_experiment_requests_total", arm="control")
             metrics = await gateway.metrics()
     assert [received.json["temperature"] for received in (*one.received, two.received[0])] == [1, 0.25]
     assert pinned.headers["x-penstock-arm"] == "canary"
