@@ -92,9 +92,7 @@ class Leading:
             self._election.end()
             self._election = None
         if section is not None:
-            election = Election(
-                section, self._identity, self._times, self._monotonic, self._wall, lambda: self._changed()
-            )
+            election = Election(section, self._identity, self._times, self._monotonic, self._wall, self._changed)
             self._election = election
             self._spawn("leader election", functools.partial(election.run, self._pause))
 
