@@ -1,4 +1,4 @@
-"""`/admin/v1/records`, `/costs`, `/shadow`: as `penstock records query`, `cost report` and `shadow report`, but JSON."""
+"""What `penstock records query`, `cost report` and `shadow report` show, as JSON."""
 
 from __future__ import annotations
 
