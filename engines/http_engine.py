@@ -19,7 +19,7 @@ from engines.loads.load import EngineLoad
 from engines.loads.metrics import MetricsReader
 from engines.model import Deadlines, Operation
 from engines.model_list import model_names
-from engines.operations import SHAPES
+from engines.operations import FORMS, SHAPES
 from engines.pool import Pool
 from engines.pools import SYSTEM, Pools, Trust
 from engines.port import Engine, Exchange, Outgoing, Replica, Sink
@@ -85,6 +85,9 @@ class HttpSettings:
 
 _LASTING: Final = frozenset(shape.path for shape in SHAPES.values() if "{" not in shape.path)
 """The paths that come again; one with a name in it mostly does not."""
+_FORMS: Final = frozenset(shape.path for shape in FORMS.values())
+"""The paths whose requests say themselves what their body is."""
+_JSON: Final = b"content-type: application/json\r\n"
 
 
 class _Server:
@@ -233,11 +236,14 @@ class HttpEngine(Engine):
         return server.pool.send(head, body, deadlines, sink, self._hidden)
 
     def _head(self, server: _Server, path: str, method: bytes) -> bytes:
+        fixed = self._fixed_of(server)
+        if path in _FORMS:
+            fixed = fixed.replace(_JSON, b"", 1)
         if self.settings.version_in_url:
             path = path.removeprefix("/v1")
         if self.settings.query:
             path += f"{'&' if '?' in path else '?'}{self.settings.query}"
-        return b"%b %b%b HTTP/1.1\r\n%b%b" % (method, server.base, path.encode(), server.host, self._fixed_of(server))
+        return b"%b %b%b HTTP/1.1\r\n%b%b" % (method, server.base, path.encode(), server.host, fixed)
 
     def _fixed_of(self, server: _Server) -> bytes:
         """What goes with every request to it, its key included."""
