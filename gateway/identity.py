@@ -27,6 +27,8 @@ class Principal:
     models: frozenset[str] | None = None
     admin: bool = False
     priority: int = 0
+    metrics: bool = False
+    """Whether it may read `/metrics` where that needs a key; an admin may anyhow."""
 
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models

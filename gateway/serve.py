@@ -20,6 +20,7 @@ import structlog
 
 from engines.errors import LaunchFailed
 from gateway import clock
+from gateway.admin.port import admin_port
 from gateway.control.plane import Plane
 from gateway.control.source import Source
 from gateway.http.listen import CannotListen, bind, remove_socket_file, server_certificate, url_of
@@ -77,6 +78,7 @@ async def serve(source: Source, *, started: Callable[[Opening], None], wait_for_
     try:
         # Several workers make their own, but what is wrong with it is said here.
         certificate = server_certificate(settings.server)
+        admin = admin_port(plane, supervisor)
         sockets = bind(settings.server, workers)
     except CannotListen as error:
         raise StartFailed(str(error)) from None
@@ -87,7 +89,7 @@ async def serve(source: Source, *, started: Callable[[Opening], None], wait_for_
         if workers == 1:
             worker = Worker(supervisor)
             worker.join(LocalLink(plane.peer("0"), supervisor.spawn))
-            problem = await plane.attach("0", LocalLink(worker, supervisor.spawn))
+            problem = await plane.attach("0", LocalLink(worker.peer, supervisor.spawn))
             if problem:
                 raise StartFailed(problem)
             await plane.start()
@@ -101,6 +103,8 @@ async def serve(source: Source, *, started: Callable[[Opening], None], wait_for_
             await plane.start()
             if wait_for_engines:
                 await _engines(plane, stopping.asked)
+        if admin is not None:
+            await admin.listen()
         settle_memory()
         await _looked(plane, stopping.asked)
         if not stopping.asked.is_set():
@@ -114,6 +118,8 @@ async def serve(source: Source, *, started: Callable[[Opening], None], wait_for_
     except StoreRefused as error:
         raise StartFailed(str(error)) from None
     finally:
+        if admin is not None:
+            admin.close()
         if store is not None:
             await store.stop()
         await supervisor.close()

@@ -24,12 +24,21 @@ class Key(msgspec.Struct, array_like=True, frozen=True):
     """None: all."""
     admin: bool
     priority: int
+    metrics: bool = False
 
 
 def keys_of(settings: Settings) -> list[Key]:
     """The keys that the configuration holds."""
     return [
-        Key(key.sha256, key.id, key.tenant, None if "*" in key.models else list(key.models), key.admin, key.priority)
+        Key(
+            key.sha256,
+            key.id,
+            key.tenant,
+            None if "*" in key.models else list(key.models),
+            key.admin,
+            key.priority,
+            key.metrics,
+        )
         for key in settings.auth.keys
     ]
 
@@ -45,6 +54,7 @@ def keyring_of(keys: Iterable[Key], *, any_host: bool = False) -> Keyring:
                 models=None if key.models is None else frozenset(key.models),
                 admin=key.admin,
                 priority=key.priority,
+                metrics=key.metrics,
             ),
         )
         for key in keys

@@ -45,7 +45,12 @@ class Administered(Replicas, Explains, Keeps, Drifts, HasReleases, TakesFeedback
 
 
 def admin_app(gateway: Administered) -> Starlette:
-    """The app."""
+    """What workers pass on, of those who ask at the port of clients."""
+    return app_of(admin_routes(gateway, lambda: gateway.local))
+
+
+def admin_routes(gateway: Administered, local: Callable[[], bool]) -> list[Route]:
+    """The admin API, where `local` says whether only this machine can ask it."""
     routes: Sequence[tuple[str, str, Handler]] = [
         *replica_routes(gateway),
         *routing_routes(gateway),
@@ -55,22 +60,24 @@ def admin_app(gateway: Administered) -> Starlette:
         *experiment_routes(gateway),
     ]
     method, path, give = feedback_route(gateway)  # it comes the same way, but is for every key
-    app = Starlette(
-        routes=[
-            Route(path, give, methods=[method]),
-            *(Route(path, _guarded(gateway, handler), methods=[method]) for method, path, handler in routes),
-        ],
-        exception_handlers=dict(HANDLERS),
-    )
+    return [
+        Route(path, give, methods=[method]),
+        *(Route(path, _guarded(gateway, handler, local), methods=[method]) for method, path, handler in routes),
+    ]
+
+
+def app_of(routes: Sequence[Route]) -> Starlette:
+    """These routes as an app that tells failures as all of ours do."""
+    app = Starlette(routes=routes, exception_handlers=dict(HANDLERS))
     app.router.redirect_slashes = False
     return app
 
 
-def _guarded(gateway: Administered, handler: Handler) -> Handler:
+def _guarded(gateway: Administered, handler: Handler, local: Callable[[], bool]) -> Handler:
     """The handler for those who may, and a log line for each who did."""
 
     async def guarded(request: Request) -> Response:
-        principal = _allowed(gateway, request)
+        principal = _allowed(gateway, request, local=local())
         request.state.key_id = principal.key_id or "(open)"
         response = await handler(request)
         log.info(
@@ -85,7 +92,7 @@ def _guarded(gateway: Administered, handler: Handler) -> Handler:
     return guarded
 
 
-def _allowed(gateway: Administered, request: Request) -> Principal:
+def _allowed(gateway: Administered, request: Request, *, local: bool) -> Principal:
     """Who asks. Raises Failure for anybody who may not."""
     authorization, api_key = request.headers.get("authorization"), request.headers.get("x-api-key")
     principal = gateway.keyring.find(
@@ -95,7 +102,7 @@ def _allowed(gateway: Administered, request: Request) -> Principal:
     if principal is None:
         raise Failure("invalid_api_key", "the admin API needs a key with `admin: true`: `Authorization: Bearer KEY`")
     if gateway.keyring.is_open:
-        if gateway.local:
+        if local:
             # Or a page whose own name was pointed at this machine (DNS rebinding) could administer the gateway.
             if is_loopback(request.headers.get("host", "").encode("latin-1")):
                 return principal

@@ -18,8 +18,8 @@ Models = Callable[[Request], Sequence[str] | None]
 """The models that the caller may use; None where there are keys and he showed none that is known."""
 
 
-def about_routes(models: Models) -> list[Route]:
-    """The routes."""
+def about_routes(models: Models, shows_metrics: Callable[[], bool]) -> list[Route]:
+    """The routes; `shows_metrics` says whether anybody may read `/metrics` here."""
     version = f"{VERSION} ({build()})"
     described = document(VERSION)
 
@@ -28,9 +28,11 @@ def about_routes(models: Models) -> list[Route]:
 
     async def front_page(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(front(root(request), version, models(request)), headers=HEADERS)
+            return HTMLResponse(front(root(request), version, models(request), shows_metrics()), headers=HEADERS)
         links = {"openai_base_url": f"{root(request)}/v1", "anthropic_base_url": root(request)}
-        return JSONResponse({"name": "penstock", "version": VERSION, **links, "docs": "/docs", "metrics": "/metrics"})
+        if shows_metrics():
+            links["metrics"] = "/metrics"
+        return JSONResponse({"name": "penstock", "version": VERSION, "docs": "/docs", **links})
 
     async def docs_page(request: Request) -> Response:
         return HTMLResponse(docs(root(request), version), headers=HEADERS)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -20,6 +21,7 @@ from gateway.api.about import about_routes
 from gateway.api.failures import HANDLERS
 from gateway.errors import Failure
 from gateway.identity import Keyring, Principal
+from gateway.settings import Settings
 from gateway.telemetry.exposition import CONTENT_TYPE
 from gateway.workers.messages import AdminAnswer, AdminRequest
 from gateway.workers.questions import LinkError
@@ -56,6 +58,10 @@ class Serving(Protocol):
 
     @property
     def catalog(self) -> Catalog: ...
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration in use."""
 
     async def exposition(self) -> Sequence[bytes]:
         """All metrics. Raises TimeoutError or LinkError without an answer of the control plane."""
@@ -103,7 +109,15 @@ def control_app(gateway: Serving) -> Starlette:
         status = "draining" if gateway.draining else "starting"
         return JSONResponse({"status": status}, status_code=503)
 
-    async def metrics(_: Request) -> Response:
+    async def metrics(request: Request) -> Response:
+        readers = gateway.settings.server.metrics
+        if readers == "off":
+            raise HTTPException(404)  # it may be on the admin port, which is nobody's business here
+        if readers == "key":
+            principal = caller(request)
+            if not (principal.metrics or principal.admin):
+                needed = f"the key {principal.key_id!r} may not read them; it needs `metrics: true`"
+                raise Failure("admin_not_allowed", needed)
         try:
             parts = await gateway.exposition()
         except (LinkError, TimeoutError):
@@ -111,6 +125,8 @@ def control_app(gateway: Serving) -> Starlette:
         return _Parts(parts, CONTENT_TYPE)
 
     async def admin(request: Request) -> Response:
+        if gateway.settings.admin is not None and request.scope["path"].startswith("/admin"):
+            raise HTTPException(404)
         body = await request.body()
         if len(body) > ADMIN_BODY_BYTES:
             raise Failure("body_too_large", f"an admin request holds at most {ADMIN_BODY_BYTES // 1024} KiB")
@@ -135,7 +151,7 @@ def control_app(gateway: Serving) -> Starlette:
 
     app = Starlette(
         routes=[
-            *about_routes(usable),
+            *about_routes(usable, lambda: gateway.settings.server.metrics == "open"),
             Route("/v1/models", models, methods=["GET"]),
             Route("/v1/models/", models, methods=["GET"]),
             Route("/v1/models/{name:path}", model, methods=["GET"]),

@@ -22,9 +22,10 @@ MOST_MODELS = 200
 """A page is no catalogue: GET /v1/models has them all."""
 
 
-def front(root: str, version: str, models: Sequence[str] | None) -> str:
+def front(root: str, version: str, models: Sequence[str] | None, shows_metrics: bool) -> str:
     """`root` is where this gateway was asked; `models` those of the caller, None where he showed no key."""
-    links = " ".join(f'<a href="{path}">{escape(name)}</a>' for path, name in LINKS)
+    shown = [(path, name) for path, name in LINKS if shows_metrics or path != "/metrics"]
+    links = " ".join(f'<a href="{path}">{escape(name)}</a>' for path, name in shown)
     if models is None:
         listed = f"<p>{code('GET /v1/models')} lists them to whoever shows a key.</p>"
     elif models:

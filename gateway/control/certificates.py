@@ -1,4 +1,4 @@
-"""The watch over `server.tls`: a certificate that is rotated is read again by every worker, without a restart.
+"""The watch over a certificate: one that is rotated is read again by whoever shows it, without a restart.
 
 Files are compared by content, as the configuration is. A pair that does not fit (the key not yet written, say) is
 refused here, told of once, and looked at again when either file changes, or at SIGHUP.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import pathlib
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -27,13 +28,14 @@ log = structlog.get_logger()
 class CertificateWatch:
     """What the certificate's files held when they were last tried, and when they were last taken."""
 
-    def __init__(self, tls: Tls | None, links: Links) -> None:
+    def __init__(self, tls: Tls | None, renew: Callable[[], Awaitable[list[str]]]) -> None:
+        """`renew` has everybody who shows it read it again, and says what went wrong with whom."""
         self._tls = tls
-        self._links = links
+        self._renew = renew
         self._taken = self._tried = b"" if tls is None else _content(tls)
 
     async def look(self, *, again: bool = False) -> None:
-        """Have the workers read the pair if it has changed; `again`: also one that was refused before."""
+        """Have the pair read if it has changed; `again`: also one that was refused before."""
         if self._tls is None:
             return
         try:
@@ -48,16 +50,26 @@ class CertificateWatch:
         except BadCertificate as error:
             log.error("certificate_refused", why=str(error))
             return
-        problems = [
-            answer.problem if isinstance(answer, Renewed) else str(answer) or type(answer).__name__
-            for answer in (await self._links.ask_all(RenewCertificate(), Renewed, timeout_s=RENEW_TIMEOUT_S)).values()
-        ]
-        refused = [problem for problem in problems if problem]
+        refused = await self._renew()
         if refused:
             log.error("certificate_refused", why=refused[0], workers=len(refused))
             return
         self._taken = content
         log.info("certificate_renewed")
+
+
+def by_workers(links: Links) -> Callable[[], Awaitable[list[str]]]:
+    """Workers show it: every one of them reads it again."""
+
+    async def renew() -> list[str]:
+        answers = await links.ask_all(RenewCertificate(), Renewed, timeout_s=RENEW_TIMEOUT_S)
+        problems = [
+            answer.problem if isinstance(answer, Renewed) else str(answer) or type(answer).__name__
+            for answer in answers.values()
+        ]
+        return [problem for problem in problems if problem]
+
+    return renew
 
 
 def _content(tls: Tls) -> bytes:

@@ -14,11 +14,10 @@ import structlog
 
 from gateway.accounts.keys import keyring_of, keys_of
 from gateway.admin.app import admin_app
-from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
 from gateway.control.adapters import Adapters
 from gateway.control.autoscale import EVERY_S as AUTOSCALE_EVERY_S
-from gateway.control.certificates import CertificateWatch
+from gateway.control.certificates import CertificateWatch, by_workers
 from gateway.control.counters import CounterBoard
 from gateway.control.discovery import Discovery
 from gateway.control.drift import watch_drift
@@ -42,47 +41,24 @@ from gateway.control.roster import COALESCE_S, Roster, every_replica
 from gateway.control.source import Source
 from gateway.control.targets import TargetCheck
 from gateway.control.tokens import Tokens
+from gateway.control.watched import watch_plane
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.identity import Keyring
 from gateway.responses.homes import Homes
 from gateway.settings import Settings
 from gateway.store.messages import AskRead, FreezeDrift, Read
-from gateway.telemetry import logs
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
-from gateway.telemetry.metrics.families.engine_load import ENGINE_KV_USAGE, ENGINE_WAITING
-from gateway.telemetry.metrics.families.loops import LOOP_AGE, LOOP_RESTARTS, PROBES_UNSENT
-from gateway.telemetry.metrics.families.prefix_hits import PREFIX_HIT_RATIO
-from gateway.telemetry.metrics.families.prefix_news import PREFIX_NEWS_DROPPED
-from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
-from gateway.telemetry.metrics.families.replicas import REPLICAS, REPLICAS_WANTED
-from gateway.workers.demand import Woken
+from gateway.telemetry.metrics.families.loops import PROBES_UNSENT
 from gateway.workers.link import Link
 from gateway.workers.messages import (
-    AdapterAnswer,
-    AdaptersUsed,
-    AdminRequest,
-    AskAdapter,
-    AskExposition,
-    AskResponse,
     Configure,
-    Counters,
     Drain,
     Drained,
-    Exposition,
-    ExpositionPart,
-    Load,
     LoadReport,
     LoadReports,
     MembersChanged,
-    Observed,
-    PrefixesSent,
-    PromptSampled,
-    ResponseHome,
-    ResponseKept,
-    SeriesCounted,
-    ToPlane,
     ToWorker,
 )
 
@@ -119,45 +95,45 @@ class Plane:
         self._workers = workers
         self._store = store
         self.links = Links()
-        self._metrics = Metrics(())
-        self._counters = counters(self.links, self._metrics)
-        self._load = LoadExchange(self.links)
-        self._responses = Homes()
-        self._roster = Roster(self._tell_members, coalesce_s)
-        self._engines = Engines(supervisor.spawn, self._roster)
-        self._launches = Launches(supervisor.spawn, self._launched)
-        self.autoscaling = autoscaling_over(self._launches, self.drain_replica, self.links, lambda: self._loads)
+        self.metrics = Metrics(())
+        self.counters = counters(self.links, self.metrics)
+        self.load = LoadExchange(self.links)
+        self.responses = Homes()
+        self.roster = Roster(self._tell_members, coalesce_s)
+        self._engines = Engines(supervisor.spawn, self.roster)
+        self.launches = Launches(supervisor.spawn, self._launched)
+        self.autoscaling = autoscaling_over(self.launches, self.drain_replica, self.links, lambda: self.loads)
         self._board = HealthBoard()
         self._health = HealthLoop(
             self._board,
             self._engines.probed,
-            lambda: self._roster.down(self._board.down),
-            lambda engine: self._metrics.count(PROBES_UNSENT, engine),
+            lambda: self.roster.down(self._board.down),
+            lambda engine: self.metrics.count(PROBES_UNSENT, engine),
         )
-        self._loads = EngineLoads(self._engines.telling, self._tell_loads)
-        self._kv_events = KvEvents(
+        self.loads = EngineLoads(self._engines.telling, self._tell_loads)
+        self.kv_events = KvEvents(
             lambda: [one for one in self._engines.telling() if self.settings.engines[one[0]].publishes],
             lambda engine, replica: self.settings.engines[engine].events_at(replica),
             lambda: tuple(self.links),
             lambda worker, message: self.links.tell(worker, message, bulk=True),
             supervisor.spawn,
         )
-        self._adapters = Adapters(
+        self.adapters = Adapters(
             self._engines.telling,
             lambda: self.settings,
-            self._loads.load_of,
+            self.loads.load_of,
             lambda: self._board.down,
             self.links.tell_all,
         )
         self._targets = TargetCheck(self._engines.probed)
-        self.experiments = Experiments(self._metrics, self.links.tell_all)
-        self._discovery = Discovery(supervisor.spawn, self._engines, self._metrics)
+        self.experiments = Experiments(self.metrics, self.links.tell_all)
+        self._discovery = Discovery(supervisor.spawn, self._engines, self.metrics)
         sync, give, data_dir = (
             (store.sync_releases, store.give, store.data_dir) if store is not None else (None, None, "")
         )
-        self.releases = JoinedReleases(self.experiments, self._metrics, supervisor.spawn, sync, data_dir)
-        self.give = Feedback(give, lambda: self.experiments.plans, self.releases.observed).give
-        self._tokens = Tokens(supervisor.spawn, self.links.tell_all, self._metrics)
+        self.releases = JoinedReleases(self.experiments, self.metrics, supervisor.spawn, sync, data_dir)
+        self.feedback = Feedback(give, lambda: self.experiments.plans, self.releases.observed, self.metrics)
+        self._tokens = Tokens(supervisor.spawn, self.links.tell_all, self.metrics)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
         self._reload = Reload(
@@ -166,24 +142,15 @@ class Plane:
             message=self._configuration,
             trial=self._engines.check,
             using=self._use,
-            counted=lambda result: self._metrics.count(CONFIG_RELOADS, result),
+            counted=lambda result: self.metrics.count(CONFIG_RELOADS, result),
         )
         self._keyring = keyring_of(keys_of(self.settings), any_host=self.settings.auth.open)
-        self._admin = admin_app(self)
-        self._certificates = CertificateWatch(self.settings.server.tls, self.links)
+        self.admin = admin_app(self)
+        self._certificates = CertificateWatch(self.settings.server.tls, by_workers(self.links))
         self.stopping = False
-        for result in ("applied", "refused"):
-            self._metrics.count(CONFIG_RELOADS, result, by=0)
-        self._metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
-        self._metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in supervisor.restarts().items()])
-        self._metrics.watch(REPLICAS, self._replica_states)
-        self._metrics.watch(REPLICAS_WANTED, self.autoscaling.wanted)
-        self._metrics.watch(ENGINE_WAITING, self._loads.waiting)
-        self._metrics.watch(ENGINE_KV_USAGE, self._loads.kv_usages)
-        self._metrics.watch(PREFIX_HIT_RATIO, self._loads.hit_ratios)
+        watch_plane(self, supervisor)
         if store is not None:
-            store.watched_by(self._metrics)
-        self._metrics.watch_count(RECORDS_DROPPED, ("process_log",), logs.dropped)
+            store.watched_by(self.metrics)
 
     @property
     def settings(self) -> Settings:
@@ -196,26 +163,26 @@ class Plane:
         """Launch what is to be launched and begin the loops; does not wait for engines."""
         await self._use(self.settings)
         self._supervisor.loop("health", self.probe_all, lambda: self._health.rest_s(self.settings.health.interval_s))
-        rest = lambda: self._loads.rest_s(self.settings.health.load_interval_s)  # noqa: E731 - as those beside it
+        rest = lambda: self.loads.rest_s(self.settings.health.load_interval_s)  # noqa: E731 - as those beside it
         self._supervisor.loop("engine_load", self.ask_loads, rest, at_once=False)
         self._supervisor.loop("releases", self.releases.step, RELEASES_EVERY_S)
-        self._supervisor.loop("adapters", self._adapters.look, lambda: self.settings.health.load_interval_s)
+        self._supervisor.loop("adapters", self.adapters.look, lambda: self.settings.health.load_interval_s)
         if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
         self._supervisor.loop("autoscale", self.autoscaling.look, AUTOSCALE_EVERY_S, at_once=False)
         if self._store is not None:
-            watch_drift(self._supervisor, self.read, self._metrics)
+            watch_drift(self._supervisor, self.read, self.metrics)
         if self._workers > 1:
-            self._supervisor.loop("load_exchange", self._load.share, LOAD_EVERY_S)
+            self._supervisor.loop("load_exchange", self.load.share, LOAD_EVERY_S)
 
     def seed(self, spent: Iterable[KeySpent]) -> None:
         """What keys had spent before the gateway started."""
-        self._counters.budgets.seed((one.key_id, one.tenant, one.day_usd, one.month_usd) for one in spent)
+        self.counters.budgets.seed((one.key_id, one.tenant, one.day_usd, one.month_usd) for one in spent)
 
     async def engines_started(self) -> None:
         """Wait until every launched replica has been ready once. Raises LaunchFailed."""
-        await self._launches.started()
-        self._roster.tell_now()
+        await self.launches.started()
+        self.roster.tell_now()
 
     async def stop(self, grace_s: float | None = None) -> None:
         """Drain every worker, then stop what was launched. None is the grace period of the configuration in use."""
@@ -225,8 +192,9 @@ class Plane:
         for worker, answer in answers.items():
             if isinstance(answer, TimeoutError):
                 log.warning("worker_did_not_drain", worker=worker)
-        self._kv_events.close()
-        await self._launches.stop()
+        self.kv_events.close()
+        await self.feedback.close()
+        await self.launches.stop()
 
     async def reload(self) -> bool:
         """Read the configuration again (SIGHUP); returns whether what it says is in use. So for the certificate."""
@@ -251,12 +219,12 @@ class Plane:
         Returns why it cannot use it, an empty string, or None when it left.
         """
         problem = await self._reload.joined(worker, link, pid)
-        self._loads.tell_again()
-        self._kv_events.tell_again(worker)
+        self.loads.tell_again()
+        self.kv_events.tell_again(worker)
         self.autoscaling.tell_again()
         for token in self._tokens.known():
             self.links.tell(worker, token)
-        adapters = self._adapters.known()
+        adapters = self.adapters.known()
         if adapters.replicas:
             self.links.tell(worker, adapters)
         return problem
@@ -264,51 +232,12 @@ class Plane:
     def detach(self, worker: str) -> None:
         """A worker is gone; what it counted stays counted."""
         self.links.remove(worker)
-        self._load.departed(worker)
-        self._counters.departed(worker)
-
-    def told(self, worker: str, message: ToPlane) -> None:
-        """Act on one message of a worker."""
-        match message:
-            case SeriesCounted():
-                self._counters.note_series(worker, message)
-            case Counters():
-                self._counters.note(worker, message)
-            case Load():
-                self._load.note(worker, message)
-            case Observed():
-                self.experiments.observed(message)
-            case PromptSampled():
-                self._kv_events.sampled(message)
-            case Woken():
-                self.autoscaling.woken(message.engines)
-            case AdaptersUsed():
-                self._adapters.used(message)
-            case ResponseKept():
-                self._responses.keep(message.home)
-            case PrefixesSent():
-                self._metrics.count(PREFIX_NEWS_DROPPED, by=self.links.tell_others(worker, message))
-
-    async def asked(self, worker: str, message: ToPlane) -> ToWorker:
-        """Answer one question of a worker."""
-        match message:
-            case AskExposition():
-                parts = 0
-                async for text in self.exposition():
-                    self.links.tell(worker, ExpositionPart(message.scrape, text), bulk=True)
-                    parts += 1  # one that found no room is missed by the worker
-                return Exposition(parts)
-            case AskResponse():
-                return ResponseHome(self._responses.find(message.response_id))
-            case AskAdapter():
-                return AdapterAnswer(await self._adapters.load(message.engine, message.adapter, more=message.more))
-            case AdminRequest():
-                return await passed(self._admin, message)
-        raise TypeError(f"{type(message).__name__} asks nothing")
+        self.load.departed(worker)
+        self.counters.departed(worker)
 
     def exposition(self) -> AsyncIterator[bytes]:
         """All metrics, of the workers and our own, as Prometheus text. A late worker counts as last heard."""
-        return self._counters.exposition()
+        return self.counters.exposition()
 
     # -- gateway.admin -------------------------------------------------------------------------------------------------
 
@@ -332,7 +261,7 @@ class Plane:
 
     def replicas(self) -> list[ReplicaStatus]:
         """Every replica, in the order of the configuration; launched ones that are not ready by their state."""
-        return every_replica(self.settings.engines, self._roster, self._launches)
+        return every_replica(self.settings.engines, self.roster, self.launches)
 
     async def read(self, question: AskRead | FreezeDrift) -> Read:
         """What the store says to a query."""
@@ -355,15 +284,15 @@ class Plane:
 
     async def ask_loads(self) -> None:
         """The step of the loop over what engines say of their load, and of their caches."""
-        self._kv_events.look()
-        await self._loads.ask_all(self.settings.health.load_interval_s)
+        self.kv_events.look()
+        await self.loads.ask_all(self.settings.health.load_interval_s)
 
     def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:
         """Send a replica nothing new, or again, in every worker; returns whether there is such a replica."""
-        return self._roster.drain(engine, replica, draining)
+        return self.roster.drain(engine, replica, draining)
 
     def _launched(self) -> None:
-        self._engines.observed(self._launches.ready())
+        self._engines.observed(self.launches.ready())
 
     def _tell_members(self, members: list[Member]) -> None:
         self.links.tell_all(MembersChanged(members))
@@ -377,7 +306,7 @@ class Plane:
         return Configure(
             sealed=configuration.sealed,
             workers=self._workers,
-            members=self._roster.members(),
+            members=self.roster.members(),
             store=self._store.path if self._store is not None else "",
             shares=self.experiments.shares(),
         )
@@ -389,12 +318,10 @@ class Plane:
         self._targets.use(settings)
         self.experiments.use(settings)
         self.releases.take(settings)
+        self.feedback.use(settings)
         self._tokens.use(settings)
         self._discovery.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
-        await self._launches.apply(settings)
+        await self.launches.apply(settings)
         self.autoscaling.use(settings)
-
-    def _replica_states(self) -> list[tuple[tuple[str, str], float]]:
-        return [(key, float(count)) for key, count in {**self._roster.states(), **self._launches.states()}.items()]

@@ -173,5 +173,7 @@ def check_fixed(old: Settings, new: Settings) -> None:
     for key in ("url", "retention_days"):
         if getattr(new.store, key) != getattr(old.store, key):
             raise ValueError(f"store.{key} cannot change while the gateway runs; restart it to change it")
+    if new.admin != old.admin:
+        raise ValueError("admin cannot change while the gateway runs; restart it to change it")
     if new.data_dir != old.data_dir:
         raise ValueError("data_dir cannot change while the gateway runs; restart it to change it")

@@ -17,8 +17,9 @@ class BadCertificate(Exception):
 class Certificate:
     """A certificate and its key, in two PEM files."""
 
-    def __init__(self, cert: str, key: str) -> None:
-        """Read both. Raises BadCertificate."""
+    def __init__(self, cert: str, key: str, named: str = "server.tls") -> None:
+        """Read both; `named` is the section that names them. Raises BadCertificate."""
+        self._named = named
         self._cert = cert
         self._key = key
         self._now = self.context = self._read()
@@ -39,5 +40,5 @@ class Certificate:
             # The password is for a key that needs one: without it OpenSSL would ask on the terminal, and wait.
             context.load_cert_chain(self._cert, self._key, password="")
         except (OSError, ssl.SSLError, ValueError) as error:
-            raise BadCertificate(f"server.tls: the certificate or key cannot be used: {error}") from None
+            raise BadCertificate(f"{self._named}: the certificate or key cannot be used: {error}") from None
         return context

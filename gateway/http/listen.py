@@ -19,7 +19,7 @@ from gateway.http.handshakes import Seats, TlsListener
 
 if TYPE_CHECKING:
     from engines.port import Spawn
-    from gateway.settings.sections.server import Server
+    from gateway.settings.sections.server import Server, Tls
 
 
 Listener = asyncio.Server | TlsListener
@@ -39,26 +39,32 @@ def bind(server: Server, workers: int) -> list[socket.socket]:
     """
     if server.uds is not None:
         return [_bind_unix(server.uds)]
+    return bind_tcp(server.host, server.port, workers, named="server.host", other=_OTHER_PORT)
+
+
+def bind_tcp(host: str, port: int, count: int, *, named: str, other: str) -> list[socket.socket]:
+    """So many sockets on one address. `named` is what sets the host, `other` what sets another port.
+
+    Raises CannotListen.
+    """
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except OSError as error:
-        raise CannotListen(f"server.host {server.host!r}: {(error.strerror or str(error)).lower()}") from None
+        raise CannotListen(f"{named} {host!r}: {(error.strerror or str(error)).lower()}") from None
     sockets: list[socket.socket] = []
     try:
-        if workers > 1:
+        if count > 1:
             # Sockets that share an address take any other that shares it, another gateway's too; a plain one does not.
             _bind_tcp(family, address, shared=False).close()
-        for _ in range(workers):
-            sockets.append(_bind_tcp(family, address, shared=workers > 1))
+        for _ in range(count):
+            sockets.append(_bind_tcp(family, address, shared=count > 1))
             address = sockets[0].getsockname()
     except OSError as error:
         for sock in sockets:
             sock.close()
         raise CannotListen(
-            f"cannot listen on {server.host}:{server.port}: {(error.strerror or str(error)).lower()}; "
-            f"stop what listens there, or choose another with {_OTHER_PORT}"
+            f"cannot listen on {host}:{port}: {(error.strerror or str(error)).lower()}; "
+            f"stop what listens there, or choose another with {other}"
         ) from None
     return sockets
 
@@ -126,10 +132,15 @@ def remove_socket_file(path: str) -> None:
 
 def server_certificate(server: Server) -> Certificate | None:
     """The certificate we show, if any. Raises CannotListen."""
-    if server.tls is None:
+    return certificate_of(server.tls, "server.tls")
+
+
+def certificate_of(tls: Tls | None, named: str) -> Certificate | None:
+    """The certificate of this section, if any. Raises CannotListen."""
+    if tls is None:
         return None
     try:
-        return Certificate(server.tls.cert, server.tls.key)
+        return Certificate(tls.cert, tls.key, named)
     except BadCertificate as error:
         raise CannotListen(str(error)) from None
 

@@ -8,11 +8,12 @@ is the hint shown when the value is wrong) and a line in `configs/example.yaml`.
 
 from __future__ import annotations
 
-from gateway.settings.checks import is_loopback
 from gateway.settings.errors import ConfigError, Problem, format_problems
 from gateway.settings.load import Loaded, load_settings, read_source
+from gateway.settings.loopback import is_loopback
 from gateway.settings.mask import masked_yaml
 from gateway.settings.schema import Settings
+from gateway.settings.sections.admin import Admin
 from gateway.settings.sections.auth import ApiKey, Auth
 from gateway.settings.sections.breaker import Breaker
 from gateway.settings.sections.experiment import ArmSection, ExperimentSection
@@ -27,6 +28,7 @@ from gateway.settings.sections.targets import Policy, Target
 from gateway.settings.sections.telemetry import Otlp, Telemetry
 
 __all__ = [
+    "Admin",
     "ApiKey",
     "ArmSection",
     "Auth",

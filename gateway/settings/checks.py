@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from engines.registry import KINDS
 from engines.settings.fields import address, check_host, check_url
+from gateway.settings.admin_checks import check_admin
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
 from gateway.settings.experiment_checks import arm_targets, check_experiments
+from gateway.settings.loopback import is_loopback
 from routing.model import COSTED, LEAST_LOAD
 from routing.pickers import POLICIES
 
 Report = Callable[[Path, str, str], None]
 
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-# A name such as 127.0.0.example must not pass for an address.
-_LOOPBACK_V4 = re.compile(r"127(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}")
 
 
 class _EnoughError(Exception):
@@ -47,6 +46,7 @@ def check(tree: dict[str, Any]) -> list[tuple[Path, Problem]]:
 def _check(tree: dict[str, Any], report: Report) -> None:
     _server(tree, report)
     _auth(tree, report)
+    check_admin(tree, report)
     for name, engine in _mapping(tree, "engines").items():
         if isinstance(engine, dict):
             _engine(("engines", name), engine, report)
@@ -60,17 +60,13 @@ def _check(tree: dict[str, Any], report: Report) -> None:
     _order(tree, "retry", ("base_backoff_s", 0.025), ("max_backoff_s", 2), report)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a listener on `host`: 127.0.0.0/8, ::1, localhost."""
-    return bool(_LOOPBACK_V4.fullmatch(host)) or host.lower() in ("localhost", "::1", "0:0:0:0:0:0:0:1")
-
-
 def _server(tree: dict[str, Any], report: Report) -> None:
     server = _mapping(tree, "server")
     tls = server.get("tls")
-    if isinstance(tls, dict):
-        for key in ("cert", "key"):
-            _file(("server", "tls", key), tls.get(key), report)
+    for section, pair in (("server", tls), ("admin", _mapping(tree, "admin").get("tls"))):
+        if isinstance(pair, dict):
+            for key in ("cert", "key"):
+                _file((section, "tls", key), pair.get(key), report)
     if "uds" in server and server["uds"] is not None and isinstance(tls, dict):
         report(("server", "tls"), "does not go with uds", "a unix socket is not encrypted; remove one")
 

@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr
 from engines.registry import AnyEngine
 from engines.settings.fields import Name, Section, Text
 from gateway.settings.errors import Path
+from gateway.settings.sections.admin import Admin
 from gateway.settings.sections.auth import Auth
 from gateway.settings.sections.breaker import Breaker
 from gateway.settings.sections.feedback import FeedbackSection
@@ -28,6 +29,7 @@ class Settings(Section):
     """The whole file."""
 
     server: Server = Field(default=Server(), description="{host: 127.0.0.1, port: 8080}")
+    admin: Admin | None = Field(default=None, description="{listen: 127.0.0.1:8081}; left out, server's port serves it")
     auth: Auth = Field(default=Auth(), description="{keys: [{id: app, sha256: ...}]}")
     limits: Limits = Field(default=Limits(), description="{body_bytes: 16 MiB}")
     engines: dict[Name, AnyEngine] = Field(description="{llama: {kind: vllm, replicas: [{url: http://10.0.0.1:8000}]}}")

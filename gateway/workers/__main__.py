@@ -42,12 +42,12 @@ class Seat:
             case Cover():
                 self._seats.cover(message.seat, message.on)
             case _:
-                self._worker.told(message)
+                self._worker.peer.told(message)
 
     def asked(self, message: ToWorker) -> Awaitable[ToPlane]:
         if isinstance(message, Drain):
             self._seats.close()
-        return self._answer(message, self._worker.asked(message))
+        return self._answer(message, self._worker.peer.asked(message))
 
     def link_lost(self) -> None:
         """The parent died: finish what runs, then end."""

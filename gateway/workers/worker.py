@@ -7,9 +7,8 @@ that configures it builds a complete new snapshot first and then swaps it in; on
 from __future__ import annotations
 
 import asyncio
-import random
 import socket
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ from gateway.api.app import control_app
 from gateway.dispatch import Dispatcher
 from gateway.experiments.observing import Observing
 from gateway.explanation.explainer import Explainer
-from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.ejecting import EVERY_S as EJECTING_EVERY_S
 from gateway.fleet.live import LiveFleet
 from gateway.fleet.predictions import watch_predictions
@@ -49,39 +47,20 @@ from gateway.telemetry.metrics.families.spending import GPU_COST
 from gateway.telemetry.time_stamp import TimeStamper
 from gateway.workers import descriptors
 from gateway.workers.administering import Administering
-from gateway.workers.burden import demand_of
 from gateway.workers.changes import Changes
 from gateway.workers.counting import EVERY_S as COUNTERS_EVERY_S
 from gateway.workers.counting import Counting
-from gateway.workers.demand import AskDemand, EngineStarts
 from gateway.workers.draining import Draining
+from gateway.workers.from_plane import FromPlane
 from gateway.workers.link import Link
 from gateway.workers.load_telling import EVERY_S as LOAD_EVERY_S
 from gateway.workers.load_telling import LoadTelling
 from gateway.workers.messages import (
-    AccessToken,
-    AdaptersHeld,
     AdminAnswer,
     AdminRequest,
-    ArmShares,
-    AskCounters,
-    CachesChanged,
-    CachesFollowed,
     Configure,
-    Configured,
-    Drain,
-    Drained,
-    ExpositionPart,
     Keys,
-    LoadReports,
-    MembersChanged,
-    PrefixesSent,
-    RemoteLoad,
-    RenewCertificate,
-    Renewed,
-    Reopen,
     ToPlane,
-    ToWorker,
 )
 from gateway.workers.others import Others
 from gateway.workers.prefix_exchange import PrefixExchange
@@ -108,22 +87,24 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._supervisor = supervisor
         self._workers = workers
+        self.peer = FromPlane(self)
+        """What acts on the messages of the control plane."""
         self._link: Link[ToPlane] | None = None
-        self._changes = Changes(supervisor.spawn)
-        self._scrapes = Scrapes()
+        self.changes = Changes(supervisor.spawn)
+        self.scrapes = Scrapes()
         self.metrics = Metrics(())
-        self._counting = Counting(self.metrics, lambda message: self._tell(message, bulk=True))
-        self._prefixes = PrefixExchange(
+        self.counting = Counting(self.metrics, lambda message: self._tell(message, bulk=True))
+        self.prefixes = PrefixExchange(
             self.metrics,
             lambda message: self._tell(message, bulk=True),
             lambda: self.fleet.table,
             supervisor.spawn,
         )
-        notes = self._prefixes.news if workers > 1 else None, self._prefixes.samples
+        notes = self.prefixes.news if workers > 1 else None, self.prefixes.samples
         self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, notes=notes)
-        self._wakes = Wakes(lambda message: self._tell(message, bulk=False))
+        self.wakes = Wakes(lambda message: self._tell(message, bulk=False))
         self._others = Others(lambda: self._link)
-        self._adapters = Adapters(lambda: self.fleet.adapters, self._others, supervisor.spawn, lambda: self.fleet.held)
+        self.adapters = Adapters(lambda: self.fleet.adapters, self._others, supervisor.spawn, lambda: self.fleet.held)
         self._sealed: tuple[Sealed, Settings] | None = None
         """The configuration in use as it came, so that the next is made of what has changed."""
         self._ids = RecordIds()
@@ -131,15 +112,15 @@ class Worker:
         self._observing = Observing(lambda message: self._tell(message, bulk=True), self.metrics)
         self._accounting.observing = self._observing
         self.fleet.held = self._accounting.held
-        self._explainer = Explainer(TimeStamper().format)
-        self._sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run, self._gpu_spent)
+        self.explainer = Explainer(TimeStamper().format)
+        self.sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run, self._gpu_spent)
         self._keyring = Keyring()
         self._written_keyring = self._keyring
         """That of the configuration; keys may have been told since."""
         self._administering = Administering()
-        self._reception = Reception(control_app(self), self._accounting, supervisor.spawn)
-        self._connections = self._reception.clients
-        self._draining = Draining(self._reception)
+        self.reception = Reception(control_app(self), self._accounting, supervisor.spawn)
+        self._connections = self.reception.clients
+        self._draining = Draining(self.reception)
         self._servers: list[Listener] = []
         self._load = LoadTelling(lambda: self.fleet.table, lambda message: self._tell(message, bulk=True))
         self._listening = False
@@ -147,8 +128,8 @@ class Worker:
         self.drained = asyncio.Event()
         self.metrics.watch(BREAKER_OPEN, self.fleet.open_breakers)
         self.metrics.watch_counts(GPU_COST, self._gpu_spent)
-        self.metrics.watch(QUEUE_TOKENS, self._reception.queued_tokens)
-        watch_predictions(self.metrics, lambda: self.fleet.table, self._prefixes.complete)
+        self.metrics.watch(QUEUE_TOKENS, self.reception.queued_tokens)
+        watch_predictions(self.metrics, lambda: self.fleet.table, self.prefixes.complete)
         self.metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
 
     def _gpu_spent(self) -> list[tuple[tuple[str, str], float]]:
@@ -160,87 +141,6 @@ class Worker:
         """Speak to the control plane through this link from now on."""
         self._link = link
 
-    def told(self, message: ToWorker) -> None:
-        """Act on one message of the control plane."""
-        match message:
-            case MembersChanged():
-                self._changes.put(lambda: self._change_members(message))
-            case Keys():
-                self._changes.put(lambda: self._rekey(message))
-            case AccessToken():
-                self._changes.put(lambda: self._use_token(message))
-            case RemoteLoad():
-                self.fleet.set_remote({(one.engine, one.replica): one.figures for one in message.replicas})
-            case LoadReports():
-                self._changes.put(lambda: in_slices(self.fleet.take_reports(message.reports, message.interval_s)))
-            case PrefixesSent() | CachesChanged() | CachesFollowed():
-                self._prefixes.told(message)
-            case EngineStarts():
-                self._reception.starts(self._wakes.told(message.starts, clock.monotonic()))
-            case AdaptersHeld():
-                self._adapters.told(message)
-            case ArmShares():
-                self.fleet.experiments.set_shares(message.experiment, message.shares)
-            case ExpositionPart():
-                self._scrapes.told(message)
-            case Reopen():
-                self._sinks.reopen()
-
-    def asked(self, message: ToWorker) -> Awaitable[ToPlane]:
-        """Answer one question of the control plane. Changes are queued here, in the order they came."""
-        match message:
-            case Configure():
-                return self._changes.put(lambda: self._configured(message))
-            case _:
-                return self._answer(message)
-
-    async def _answer(self, message: ToWorker) -> ToPlane:
-        match message:
-            case AskCounters():
-                return await self._counting.answer()
-            case AskDemand():
-                return demand_of(message, self.fleet, self.metrics.tallies(), clock.monotonic())
-            case AskRouting():
-                return self._explain(message)
-            case RenewCertificate():
-                return Renewed(await self._renew_certificate())
-            case Drain():
-                await self.drain(message.grace_s)
-                return Drained()
-        raise TypeError(f"{type(message).__name__} asks nothing")
-
-    def _explain(self, question: AskRouting) -> Explained:
-        serving = self.dispatcher.snapshot.serving.get((question.model, question.arm)) if self.configured else None
-        route, arm = (None, "") if serving is None else (serving.route, question.arm)
-        if serving is not None and serving.enrolment is not None:
-            arm = serving.enrolment.experiment.arms[0]
-        rng = random.Random()  # noqa: S311 - draws lots
-        return self._explainer.answer(question, route, clock.monotonic(), rng, arm)
-
-    async def _renew_certificate(self) -> str:
-        if self._certificate is None:
-            return ""
-        try:
-            await asyncio.to_thread(self._certificate.renew)
-        except BadCertificate as error:
-            return str(error)
-        return ""
-
-    async def _configured(self, message: Configure) -> ToPlane:
-        return Configured(await self.configure(message))
-
-    async def _rekey(self, message: Keys) -> None:
-        """New keys, and nothing else new: the next request meets them."""
-        self._keyring = keyring_of(message.keys, any_host=message.open)
-        if self.configured:
-            self._publish(self.dispatcher.snapshot)
-
-    async def _use_token(self, message: AccessToken) -> None:
-        self.fleet.use_token(message.engine, message.token)
-
-    def link_lost(self) -> None:
-        """The control plane is gone. What that means is for the owner of the process to say."""
-
     async def configure(self, message: Configure) -> str:
         """Use a new configuration; returns why not, or an empty string."""
         fleet = self.fleet
@@ -249,22 +149,30 @@ class Worker:
             settings = loaded.settings
             prepared = await asyncio.to_thread(prepare, loaded, fleet.pools.contexts, fleet.prepared)
             if fleet.prepared is None:
-                self._sinks.open(settings, message.store)
+                self.sinks.open(settings, message.store)
             fleet.experiments.tell(message.shares.items())
             await in_slices(fleet.configure(prepared, message.members))
         except (ConfigError, ValueError, OSError) as error:
             return str(error) or type(error).__name__
         self._sealed = message.sealed, settings
-        self._sinks.use(settings)
+        self.sinks.use(settings)
         return ""
 
-    async def _change_members(self, message: MembersChanged) -> None:
-        if self.fleet.prepared is None:
-            return
+    def rekey(self, message: Keys) -> None:
+        """New keys, and nothing else new: the next request meets them."""
+        self._keyring = keyring_of(message.keys, any_host=message.open)
+        if self.configured:
+            self._publish(self.dispatcher.snapshot)
+
+    async def renew_certificate(self) -> str:
+        """Read the certificate's files again; returns why not, or an empty string."""
+        if self._certificate is None:
+            return ""
         try:
-            await in_slices(self.fleet.change(message.members))
-        except (ValueError, OSError) as error:
-            log.error("members_refused", why=str(error))
+            await asyncio.to_thread(self._certificate.renew)
+        except BadCertificate as error:
+            return str(error)
+        return ""
 
     def _fleet_built(self, snapshot: Snapshot) -> None:
         if snapshot.keyring is not self._written_keyring:  # a new configuration's, and newer than what was told
@@ -275,23 +183,23 @@ class Worker:
         """New requests meet this from now on, with the keys of the moment: they may be newer than the snapshot's."""
         snapshot = replace(snapshot, keyring=self._keyring)
         origins = self.settings.server.cors.origins
-        self._reception.cors = Cors(origins) if origins else None
-        self._explainer.open = self._keyring.is_open and self.settings.server.local
-        if self._reception.dispatcher is None:
+        self.reception.cors = Cors(origins) if origins else None
+        self.explainer.open = self._keyring.is_open and self.settings.server.local
+        if self.reception.dispatcher is None:
             keeper = Keeper(self._others if self._workers > 1 else None)
             spawn = self._supervisor.spawn
-            self._reception.dispatcher = Dispatcher(
-                snapshot, self._accounting, self._explainer, self._ids, keeper, self._adapters, spawn, self._wakes
+            self.reception.dispatcher = Dispatcher(
+                snapshot, self._accounting, self.explainer, self._ids, keeper, self.adapters, spawn, self.wakes
             )
         else:
-            self._reception.dispatcher.snapshot = snapshot
+            self.reception.dispatcher.snapshot = snapshot
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
     async def listen(self, sockets: Iterable[socket.socket], certificate: Certificate | None = None) -> None:
         """Accept connections on these bound sockets, over TLS with a certificate, and begin the worker's loops."""
         self._certificate = certificate
-        self._reception.secure = certificate is not None
+        self.reception.secure = certificate is not None
         for sock in sockets:
             await self.accept(sock)
         self._listening = True
@@ -302,11 +210,11 @@ class Worker:
         self._supervisor.loop("prices", self._refresh_prices, PRICE_REFRESH_S, at_once=False)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self._load.tell, LOAD_EVERY_S)
-            self._supervisor.loop("counters", self._counting.tell, COUNTERS_EVERY_S)
+            self._supervisor.loop("counters", self.counting.tell, COUNTERS_EVERY_S)
 
     async def accept(self, sock: socket.socket) -> Listener:
         """Accept connections on one more bound socket. Raises OSError."""
-        listener = await accepting(sock, self._certificate, self._connection, self._reception, self._supervisor.spawn)
+        listener = await accepting(sock, self._certificate, self._connection, self.reception, self._supervisor.spawn)
         if self.draining:
             listener.close()
         else:
@@ -328,12 +236,12 @@ class Worker:
                 self._draining.hurry()
             await self.drained.wait()
             return
-        self._reception.draining = True
+        self.reception.draining = True
         for server in self._servers:
             server.close()
         await self._draining.run(grace_s)
         self._observing.flush()
-        await self._sinks.close()
+        await self.sinks.close()
         self.drained.set()
 
     @property
@@ -345,7 +253,7 @@ class Worker:
     @property
     def configured(self) -> bool:
         """Whether a configuration is in use."""
-        return self._reception.dispatcher is not None
+        return self.reception.dispatcher is not None
 
     @property
     def ready(self) -> bool:
@@ -365,15 +273,15 @@ class Worker:
 
     @property
     def dispatcher(self) -> Dispatcher:
-        return self._reception.configured
+        return self.reception.configured
 
     @property
     def draining(self) -> bool:
         """Whether no new requests are taken."""
-        return self._reception.draining
+        return self.reception.draining
 
     def _connection(self) -> ClientConnection:
-        return ClientConnection(self._reception, self._loop)
+        return ClientConnection(self.reception, self._loop)
 
     # -- loops and questions -------------------------------------------------------------------------------------------
 
@@ -381,14 +289,14 @@ class Worker:
         """The metrics of the whole gateway as Prometheus text. Raises TimeoutError or LinkError without an answer."""
         if self._link is None:
             raise LinkLost("there is no control plane")
-        return await self._scrapes.ask(self._link)
+        return await self.scrapes.ask(self._link)
 
     async def administer(self, request: AdminRequest) -> AdminAnswer:
         """What the control plane's admin API answers. Raises TimeoutError or LinkError without an answer."""
         return await self._administering.ask(self._link, request)
 
     async def _flush(self) -> None:
-        self._sinks.flush()
+        self.sinks.flush()
 
     async def _refresh_prices(self) -> None:
         if self.fleet.prepared is not None:

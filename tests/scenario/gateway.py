@@ -19,6 +19,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.accounts.record import RequestRecord
+from gateway.admin.port import AdminPort, admin_port
 from gateway.control.plane import Plane
 from gateway.control.source import Source
 from gateway.http.listen import bind, server_certificate, url_of
@@ -79,6 +80,8 @@ class Gateway:
     worker: Worker
     plane: Plane
     records: Records
+    admin: AdminPort | None
+    """The port of its own, where there is one."""
     http: httpx.AsyncClient
     """A client of it that holds the key."""
 
@@ -141,19 +144,24 @@ async def running_gateway(config: dict[str, Any] | str | pathlib.Path) -> AsyncI
     worker = Worker(supervisor)
     try:
         worker.join(LocalLink(plane.peer("0"), supervisor.spawn))
-        assert await plane.attach("0", LocalLink(worker, supervisor.spawn)) == ""
+        assert await plane.attach("0", LocalLink(worker.peer, supervisor.spawn)) == ""
         records = Records()
         worker._accounting.sinks = (*worker._accounting.sinks, records)
         await plane.start()
         await worker.listen(sockets, server_certificate(plane.settings.server))
+        admin = admin_port(plane, supervisor)
+        if admin is not None:
+            await admin.listen()
         await asyncio.wait_for(plane.looked.wait(), 20)  # or the gateway's own questions mix with a test's requests
         url = url_of(sockets[0], plane.settings.server)
         headers = {"authorization": f"Bearer {KEY}"}
         async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=20) as http:
-            gateway = Gateway(url, worker, plane, records, http)
+            gateway = Gateway(url, worker, plane, records, admin, http)
             try:
                 yield gateway
             finally:  # a failed test must not leave a connection to the loop's own end, which uvloop would wait for
+                if admin is not None:
+                    admin.close()
                 if not plane.stopping:
                     await plane.stop(0.0)
                 await asyncio.wait_for(worker.drained.wait(), 10)

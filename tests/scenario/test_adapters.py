@@ -82,7 +82,7 @@ async def serving(
                 model["targets"].append({"engine": "o", "model": name})
         models["base"] = {"targets": [{"engine": "e", "model": BASE}]}
         gateway = await stack.enter_async_context(running_gateway(document(engines=engines, models=models)))
-        await gateway.plane._adapters.look()
+        await gateway.plane.adapters.look()
         yield servers, gateway
 
 
@@ -117,13 +117,13 @@ async def test_adapters_of_the_budget_are_spread_and_the_least_recently_used_mak
     async with serving((), (), load=True, per_replica=1) as (servers, gateway):
         first, second = by(await gateway.chat("sql")), by(await gateway.chat("law"))
         assert first != second
-        gateway.worker._adapters._tell()
+        gateway.worker.adapters._tell()
         await gateway.chat("sql")
-        gateway.worker._adapters._tell()
+        gateway.worker.adapters._tell()
         servers["ab".index(first)].upstream.models.append("own")  # its own, and nobody else's to unload
-        await gateway.plane._adapters.look()
+        await gateway.plane.adapters.look()
         gateway.plane.settings.engines["e"].adapters.paths["new"] = "/adapters/new"  # type: ignore[union-attr]
-        assert "" == await gateway.plane._adapters.load("e", "new")
+        assert "" == await gateway.plane.adapters.load("e", "new")
         assert [("load", "law"), ("unload", "law"), ("load", "new")] == servers["ab".index(second)].asked
         assert first == by(await gateway.chat("sql"))
 
@@ -153,7 +153,7 @@ async def test_a_canary_whose_adapter_cannot_be_loaded_has_errors_that_count() -
         experiment = {"salt": "s", "unit": "request", "arms": {"control": {}, "canary": canary}}
         chat = {"targets": [{"engine": "e", "model": "sql"}], "experiment": experiment}
         async with running_gateway(document(engines=engines, models={"chat": chat})) as gateway:
-            await gateway.plane._adapters.look()
+            await gateway.plane.adapters.look()
             assert [503] * 3 == [(await gateway.chat("chat")).status_code for _ in range(3)]
             labels = {"model": "chat", "arm": "canary"}
             await gateway.metric(3, "penstock_experiment_requests_total", **labels)
@@ -185,16 +185,16 @@ async def test_what_a_server_says_of_its_files_is_told_to_no_client() -> None:
 
 async def test_what_goes_wrong_inside_is_told_to_no_client() -> None:
     async with serving((), load=True) as (_, gateway):
-        del gateway.plane._adapters._held  # whatever it is, it raises an exception that nobody expects
+        del gateway.plane.adapters._held  # whatever it is, it raises an exception that nobody expects
         answer = await gateway.chat("sql")
         assert (503, "adapter_not_loaded") == (answer.status_code, answer.json()["error"]["code"])
         assert answer.json()["error"]["message"].endswith("the control plane could not be asked")
-        gateway.plane._adapters._held = {}
+        gateway.plane.adapters._held = {}
 
 
 async def test_an_engine_that_is_removed_while_its_adapter_waits_its_turn_is_no_error() -> None:
     async with serving((), load=True) as (_, gateway):
-        adapters = gateway.plane._adapters
+        adapters = gateway.plane.adapters
         await adapters.load("e", "sql")
         async with adapters._served["e"].turn, asyncio.TaskGroup() as group:
             loading = group.create_task(adapters.load("e", "law"))
@@ -217,7 +217,7 @@ async def test_each_time_others_are_tried_than_those_that_could_not_load() -> No
     async with serving((), (), ("law",), load=True) as (servers, gateway):
         servers[0].updates = servers[1].updates = False
         assert 503 == (await gateway.chat("sql")).status_code
-        gateway.plane._adapters._served["e"].failed.clear()  # some seconds later
+        gateway.plane.adapters._served["e"].failed.clear()  # some seconds later
         assert "c" == by(await gateway.chat("sql"))
         assert [1, 1] == [len(one.upstream.received) for one in servers[:2]]
 
@@ -226,7 +226,7 @@ async def test_a_lone_replica_is_asked_again_for_what_it_could_not_load() -> Non
     async with serving((), load=True) as (servers, gateway):
         servers[0].updates = False
         assert 503 == (await gateway.chat("sql")).status_code
-        gateway.plane._adapters._served["e"].failed.clear()
+        gateway.plane.adapters._served["e"].failed.clear()
         servers[0].updates = True
         assert "a" == by(await gateway.chat("sql"))
 
@@ -235,13 +235,13 @@ async def test_for_an_adapter_that_nobody_can_load_no_more_than_one_other_is_unl
     async with serving(("law",), ("sql",), load=True, per_replica=1) as (servers, gateway):
         for _ in range(3):
             assert 503 == (await gateway.chat("bad")).status_code
-            gateway.plane._adapters._served["e"].failed.clear()
+            gateway.plane.adapters._served["e"].failed.clear()
         assert 1 == len(servers[0].asked + servers[1].asked)
 
 
 async def test_what_is_being_unloaded_is_not_taken_for_held_whenever_it_was_listed() -> None:
     async with serving(("law",), load=True, per_replica=1) as (servers, gateway):
-        adapters, book = gateway.plane._adapters, gateway.worker.fleet.adapters
+        adapters, book = gateway.plane.adapters, gateway.worker.fleet.adapters
         servers[0].unloading = gate = asyncio.Event()
         engine = dict(gateway.plane._engines.telling())["e"]
         async with asyncio.TaskGroup() as group:
@@ -260,7 +260,7 @@ async def test_what_is_being_unloaded_is_not_taken_for_held_whenever_it_was_list
 
 async def test_what_was_unloaded_is_gone_though_metrics_of_before_name_it() -> None:
     async with serving(("law",), load=True, per_replica=1) as (servers, gateway):
-        adapters, plane = gateway.plane._adapters, gateway.plane
+        adapters, plane = gateway.plane.adapters, gateway.plane
         page = 'vllm:lora_requests_info{max_lora="1",running_lora_adapters="law",waiting_lora_adapters=""} 1.7e9\n'
         engine = dict(plane._engines.telling())["e"]
         await adapters._unload(engine, ("e", "a"), "law")
@@ -288,7 +288,7 @@ async def test_a_replica_that_has_started_anew_and_lost_its_adapter_costs_no_ans
     async with serving(("sql",), ("sql",)) as (servers, gateway):
         servers[0].upstream.models.remove("sql")
         assert {"b"} == {by(await gateway.chat("sql")) for _ in range(12)}
-        await gateway.plane._adapters.look()
+        await gateway.plane.adapters.look()
         before = len(servers[0].upstream.received)
         assert {"b"} == {by(await gateway.chat("sql")) for _ in range(12)}
         assert before == len(servers[0].upstream.received)
@@ -324,7 +324,7 @@ async def test_what_a_server_says_of_adapters_in_use_is_known_before_its_list_is
         page = 'vllm:lora_requests_info{max_lora="1",running_lora_adapters="sql",waiting_lora_adapters=""} 1.7e9\n'
         servers[1].upstream.page = page.encode()
         await gateway.plane.ask_loads()
-        await gateway.plane._adapters.look()
+        await gateway.plane.adapters.look()
         assert {"b"} == gateway.worker.fleet.adapters.holders("e", "sql")
 
 
@@ -332,9 +332,9 @@ async def test_a_change_of_the_configuration_forgets_what_is_no_adapter_any_more
     async with serving(("sql",), ()) as (_, gateway):
         plane = gateway.plane
         del plane.settings.engines["e"].adapters.paths["sql"]  # type: ignore[union-attr]
-        await plane._adapters.look()
+        await plane.adapters.look()
         assert frozenset() == gateway.worker.fleet.adapters.holders("e", "sql")
-        assert [] == plane._adapters.known().replicas[0].adapters
+        assert [] == plane.adapters.known().replicas[0].adapters
 
 
 async def test_adapters_are_told_of_as_used_when_requests_were_sent_for_them() -> None:
@@ -343,10 +343,10 @@ async def test_adapters_are_told_of_as_used_when_requests_were_sent_for_them() -
             await gateway.chat(name)
         used = gateway.worker.fleet.adapters.used
         assert [("e", "law"), ("e", "sql")] == list(used)
-        gateway.worker._adapters._tell()
+        gateway.worker.adapters._tell()
         assert {} == used
-        await gateway.until(lambda: "e" in gateway.plane._adapters._served)
-        assert {"law", "sql"} == gateway.plane._adapters._served["e"].used_s.keys()
+        await gateway.until(lambda: "e" in gateway.plane.adapters._served)
+        assert {"law", "sql"} == gateway.plane.adapters._served["e"].used_s.keys()
 
 
 async def test_the_body_of_a_request_that_waits_for_an_adapter_is_counted_until_it_begins() -> None:

@@ -237,7 +237,7 @@ async def two_workers(config: dict[str, Any]) -> AsyncIterator[list[httpx.AsyncC
         for at, supervisor in enumerate(supervisors[1:]):
             worker = Worker(supervisor, workers=2)
             worker.join(LocalLink(plane.peer(str(at)), supervisor.spawn))
-            assert await plane.attach(str(at), LocalLink(worker, supervisor.spawn)) == ""
+            assert await plane.attach(str(at), LocalLink(worker.peer, supervisor.spawn)) == ""
             sockets = bind(plane.settings.server, 1)
             await worker.listen(sockets)
             workers.append(worker)

@@ -19,6 +19,9 @@ class ApiKey(Section):
     tenant: Name = Field(default="default", description="whom limits and costs are counted for")
     models: tuple[Text, ...] = Field(default=("*",), description='model names of this file, or ["*"] for all')
     admin: bool = Field(default=False, description="true allows the admin endpoints")
+    metrics: bool = Field(
+        default=False, description="true allows /metrics where it needs a key, without being an admin"
+    )
     priority: Whole = Field(
         default=0, ge=-1000, le=1000, description="higher goes first, below 0 takes only idle capacity; 0 is usual"
     )

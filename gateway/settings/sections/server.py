@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from engines.settings.fields import Host, Name, Number, Section, Text, Whole, wrong
-from gateway.settings.checks import is_loopback
+from gateway.settings.loopback import is_loopback
 
 
 class Tls(Section):
@@ -47,6 +47,10 @@ class Server(Section):
     uds: Text | None = Field(default=None, description="a unix socket path to listen on in place of host and port")
     tls: Tls | None = Field(default=None, description="{cert: file, key: file}")
     cors: Cors = Field(default=Cors(), description="{origins: [https://app.example.com]}")
+    metrics: Literal["open", "key", "off"] = Field(
+        default="open",
+        description="who may read /metrics here: open, key (one with `metrics` or `admin: true`), off (admin.listen)",
+    )
     workers: Whole = Field(
         default=1, ge=1, le=256, description="worker processes, 1 to 256; at most one per core is useful"
     )

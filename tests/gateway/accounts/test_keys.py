@@ -62,7 +62,7 @@ async def test_new_keys_hold_from_the_next_request_on_and_what_runs_goes_on() ->
             running = asyncio.ensure_future(gateway.chat(stream=True))
             await upstream.request()
             serving = gateway.worker.dispatcher.snapshot.serving
-            gateway.worker.told(Keys([Key(hashed(NEW), "new", "testers", None, False, 0)]))
+            gateway.worker.peer.told(Keys([Key(hashed(NEW), "new", "testers", None, False, 0)]))
             await gateway.until(lambda: gateway.worker.keyring.find(None, NEW.encode()))
             old = await gateway.http.get("/v1/models")
             new = await gateway.http.get("/v1/models", headers={"authorization": f"Bearer {NEW}"})
@@ -80,7 +80,7 @@ async def test_a_key_that_was_withdrawn_is_refused_on_a_connection_that_knows_it
     async with running_upstream(plain()) as upstream:
         async with running_gateway(one_model(upstream.url)) as gateway:
             asked = [await gateway.chat(max_tokens=tokens) for tokens in (1, 10, 100)]
-            gateway.worker.told(Keys([Key(hashed(NEW), "new", "testers", None, False, 0)]))
+            gateway.worker.peer.told(Keys([Key(hashed(NEW), "new", "testers", None, False, 0)]))
             asked.append(await gateway.chat(max_tokens=1))
     assert [answer.status_code for answer in asked] == [200, 200, 200, 401]
     assert "not known" in asked[-1].json()["error"]["message"]

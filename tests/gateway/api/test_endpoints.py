@@ -186,7 +186,7 @@ async def test_ready_says_that_requests_are_welcome_whatever_the_replicas_do(gat
         for endpoint in route.endpoints()
     ]
     assert {"llama", "hosted"} == {replica.engine for replica in everything}
-    gateway.worker.told(MembersChanged(everything))
+    gateway.worker.peer.told(MembersChanged(everything))
     await gateway.until(lambda: not any(state.healthy for state in gateway.worker.fleet.table))
     response = await gateway.http.get("/ready")  # the request that wakes a gateway scaled to zero must reach it
     assert (response.status_code, response.json()) == (200, {"status": "ready"})

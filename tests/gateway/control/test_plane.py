@@ -109,7 +109,7 @@ async def test_a_restarted_loop_counts_once_where_plane_and_worker_share_their_s
     supervisor = Supervisor()
     plane = Plane(Source(file, environ={}), supervisor, workers=1)
     worker = Worker(supervisor)
-    await plane.attach("0", LocalLink(worker, supervisor.spawn))
+    await plane.attach("0", LocalLink(worker.peer, supervisor.spawn))
 
     async def dies() -> None:
         raise OSError("no route")
@@ -173,6 +173,6 @@ async def test_what_a_worker_says_after_it_was_given_up_is_ignored(gateway: Cont
     worker = gateway.workers[0]
     worker.served(3)
     gateway.plane.detach("0.0")
-    gateway.plane.told("0.0", SeriesCounted(worker.metrics.snapshot().series))
+    gateway.plane.peer("0.0").told(SeriesCounted(worker.metrics.snapshot().series))
     gateway.plane.detach("0.0")
     assert await gateway.count("penstock_requests_total") == 0

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
-from gateway.control.certificates import CertificateWatch
+from gateway.control.certificates import CertificateWatch, by_workers
 from gateway.control.links import Links
 from gateway.control.plane import Plane
 from gateway.control.source import Source
@@ -84,7 +84,7 @@ async def test_out_of_descriptors_no_certificate_is_taken_for_changed(
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     leaf.cert_chain_pems[0].write_to_path(cert)
     leaf.private_key_pem.write_to_path(key)
-    watch = CertificateWatch(Tls(cert=str(cert), key=str(key)), Links())
+    watch = CertificateWatch(Tls(cert=str(cert), key=str(key)), by_workers(Links()))
     full = OutOfDescriptors(monkeypatch, key)
     await watch.look()
     assert quiet == []
@@ -211,7 +211,7 @@ async def test_an_engine_is_stopped_only_when_no_worker_sends_to_it_any_more(
     async def apply(settings: Settings) -> None:
         told.append([len(worker.all_heard(Configure)) for worker in gateway.workers])
 
-    monkeypatch.setattr(gateway.plane._launches, "apply", apply)
+    monkeypatch.setattr(gateway.plane.launches, "apply", apply)
     gateway.path.write_text(FILE.replace("{m:", "{n:"))
     assert await gateway.plane.reload()
     assert told == [[2, 2]]

@@ -6,11 +6,13 @@ import asyncio
 import json
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.control.peer import FromWorker
 from gateway.control.plane import Plane
 from gateway.control.source import Source
 from gateway.http.listen import bind
@@ -113,10 +115,21 @@ class WatchedPlane(Plane):
         self.workers.discard(worker)
         self.watch.changed()
 
-    def told(self, worker: str, message: ToPlane) -> None:
-        super().told(worker, message)
-        self.messages.append(message)
-        self.watch.changed()
+    def peer(self, worker: str, lost: Callable[[], None] = lambda: None) -> FromWorker:
+        return WatchedPeer(self, worker, lost)
+
+
+class WatchedPeer(FromWorker):
+    """What it hears is kept by its plane."""
+
+    def __init__(self, plane: WatchedPlane, worker: str, lost: Callable[[], None]) -> None:
+        super().__init__(plane, worker, lost)
+        self._watched = plane
+
+    def told(self, message: ToPlane) -> None:
+        super().told(message)
+        self._watched.messages.append(message)
+        self._watched.watch.changed()
 
 
 class Crew:

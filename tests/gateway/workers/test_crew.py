@@ -71,7 +71,7 @@ async def test_a_worker_that_is_killed_without_a_scrape_loses_nothing_it_has_tol
     names = set(crew.plane.workers)
 
     def told() -> int:
-        total = crew.plane._counters._accumulator.total()
+        total = crew.plane.counters._accumulator.total()
         return sum(sum(series.codes.values()) for series in total.series if series.model == "m")
 
     await crew.plane.watch.until(lambda: told() == earlier + len(before))

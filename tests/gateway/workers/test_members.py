@@ -43,11 +43,11 @@ async def test_replicas_join_and_leave_in_the_order_in_which_it_is_told() -> Non
     supervisor = Supervisor()
     worker = Worker(supervisor)
     try:
-        worker.told(MembersChanged([Member("e", "early", "http://h:1")]))  # there is nothing yet that it could be of
+        worker.peer.told(MembersChanged([Member("e", "early", "http://h:1")]))  # of nothing yet
         assert await worker.configure(Configure(SEALED, 1, [Member("e", "a", "http://h:1")])) == ""
         await until(worker, ["a"])
-        worker.told(MembersChanged([Member("e", "b", "http://h:2"), Member("e", "c", "http://h:3")]))
-        worker.told(MembersChanged([Member("e", "a", gone=True), Member("e", "c", gone=True)]))
+        worker.peer.told(MembersChanged([Member("e", "b", "http://h:2"), Member("e", "c", "http://h:3")]))
+        worker.peer.told(MembersChanged([Member("e", "a", gone=True), Member("e", "c", gone=True)]))
         await until(worker, ["b"])
     finally:
         await supervisor.close()
@@ -59,13 +59,13 @@ async def test_a_replica_that_cannot_be_used_is_told_of_and_keeps_no_other_from_
     try:
         assert await worker.configure(Configure(SEALED, 1, [])) == ""
         with structlog.testing.capture_logs() as logs:
-            worker.told(MembersChanged([Member("e", "a", "ftp://h")]))
+            worker.peer.told(MembersChanged([Member("e", "a", "ftp://h")]))
             async with asyncio.timeout(10):
                 while not logs:
                     await asyncio.sleep(0)
         assert logs[0]["event"] == "members_refused"
         assert "URL" in logs[0]["why"]
-        worker.told(MembersChanged([Member("e", "a", gone=True), Member("e", "b", "http://h:2")]))
+        worker.peer.told(MembersChanged([Member("e", "a", gone=True), Member("e", "b", "http://h:2")]))
         await until(worker, ["b"])
     finally:
         await supervisor.close()

@@ -1,0 +1,66 @@
+"""What the admin port serves: the admin API, `/metrics`, and `/internal/v1/load` for the other gateways."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from gateway.admin.app import Administered, admin_routes, app_of
+from gateway.settings import Settings
+from gateway.telemetry.exposition import CONTENT_TYPE
+
+
+class Told(Administered, Protocol):
+    """What is told there: `gateway.control.plane.Plane`."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in use."""
+
+    def exposition(self) -> AsyncIterator[bytes]:
+        """All metrics."""
+
+
+def port_app(gateway: Told) -> Starlette:
+    """The app. Who may ask what has been judged before it is asked (`gateway.admin.entry`)."""
+
+    def local() -> bool:
+        admin = gateway.settings.admin
+        return admin is not None and admin.local
+
+    async def health(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def metrics(_: Request) -> Response:
+        return _Exposed(gateway.exposition())
+
+    return app_of(
+        [
+            Route("/health", health, methods=["GET"]),
+            Route("/metrics", metrics, methods=["GET"]),
+            *admin_routes(gateway, local),
+        ]
+    )
+
+
+class _Exposed(Response):
+    """Each part as it is made: the loop turns between them."""
+
+    def __init__(self, parts: AsyncIterator[bytes]) -> None:
+        super().__init__(media_type=CONTENT_TYPE)
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del self.headers["content-length"]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for part in self._parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b""})
