@@ -8,7 +8,7 @@ nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,7 +18,7 @@ from engines.http1.secrecy import Secrets
 from engines.loads.load import EngineLoad
 from engines.loads.metrics import MetricsReader
 from engines.model import Deadlines, Operation
-from engines.model_list import model_names
+from engines.model_list import ListedModel, models_in
 from engines.operations import FORMS, SHAPES
 from engines.pool import Pool
 from engines.pools import SYSTEM, Pools, Trust
@@ -262,7 +262,7 @@ class HttpEngine(Engine):
             return str(error) or type(error).__name__
         return "" if status == 200 else f"GET {path} is answered with {status}"
 
-    async def models(self, replica_id: str) -> tuple[str, ...] | None:
+    async def models(self, replica_id: str) -> Mapping[str, ListedModel] | None:
         path = self.settings.models_path
         server = self._servers.get(replica_id)
         if path is None or server is None:
@@ -275,7 +275,7 @@ class HttpEngine(Engine):
             raise CredentialsRefused(f"GET {path} refuses {shown} with {status}")
         if self._hidden is not None:
             body = self._hidden.hide(body)
-        return model_names(body) if status == 200 else None
+        return models_in(body) if status == 200 else None
 
     async def load(self, replica_id: str) -> EngineLoad | None:
         path = self.settings.load_path

@@ -120,6 +120,7 @@ ALONE: tuple[Callable[[str, str], None], ...] = (
     openai_hears_that_speech_was_cut,
     openai_draws,
     openai_changes_a_picture,
+    openai_reads_how_long_a_prompt_may_be,
     azure_chats,
     azure_transcribes,
     anthropic_is_told_which_request_it_was,
