@@ -45,6 +45,7 @@ from gateway.control.watched import watch_plane
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.identity import Keyring
+from gateway.peers.own import OwnLoad
 from gateway.responses.homes import Homes
 from gateway.settings import Settings
 from gateway.store.messages import AskRead, FreezeDrift, Read
@@ -118,6 +119,7 @@ class Plane:
             lambda worker, message: self.links.tell(worker, message, bulk=True),
             supervisor.spawn,
         )
+        self.own_load = OwnLoad(self.links, lambda: self.settings, self.roster.states, self.loads.kv_usages)
         self.adapters = Adapters(
             self._engines.telling,
             lambda: self.settings,
