@@ -13,7 +13,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.admin.app import Administered, admin_routes, app_of
-from gateway.peers.own import OwnLoad
+from gateway.peers.answer import PATH
+from gateway.peers.joined import Peering
 from gateway.settings import Settings
 from gateway.telemetry.exposition import CONTENT_TYPE
 
@@ -26,8 +27,8 @@ class Told(Administered, Protocol):
         """The settings in use."""
 
     @property
-    def own_load(self) -> OwnLoad:
-        """What there is to do here."""
+    def peering(self) -> Peering:
+        """What this gateway is to the others."""
 
     def exposition(self) -> AsyncIterator[bytes]:
         """All metrics."""
@@ -47,13 +48,13 @@ def port_app(gateway: Told) -> Starlette:
         return _Exposed(gateway.exposition())
 
     async def load(_: Request) -> Response:
-        return Response(await gateway.own_load.document(), media_type="application/json")
+        return Response(await gateway.peering.own.document(), media_type="application/json")
 
     return app_of(
         [
             Route("/health", health, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
-            Route("/internal/v1/load", load, methods=["GET"]),
+            Route(PATH, load, methods=["GET"]),
             *admin_routes(gateway, local),
         ]
     )

@@ -5,16 +5,19 @@ Nothing is counted for it on the way of a request: what has come is what has end
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from gateway.control.actuator import Standing
 from gateway.control.links import Links
+from gateway.peers.board import PEER
 from gateway.workers.demand import AskDemand, Demand, EngineDemand
 from routing.autoscale.prediction import USUAL_TOKENS, first_token_ms
 from routing.autoscale.signals import Signals, Speed
 from routing.rates import SEED_BASE_MS, SEED_MS_PER_TOKEN
 
+PeersDemands = Callable[[Sequence[str]], Mapping[str, Sequence[EngineDemand]]]
+"""What other gateways have to do for these engines, by who they are."""
 ANSWER_S: Final = 2.0
 _WEIGHT_REQUESTS: Final = 200.0
 
@@ -23,6 +26,13 @@ async def ask_demand(links: Links, engines: list[str]) -> dict[str, list[EngineD
     """What each worker that is here has to do for these engines; None of one that did not answer in time."""
     told = await ask_whole_demand(links, AskDemand(engines))
     return {worker: demand.engines if demand is not None else None for worker, demand in told.items()}
+
+
+async def ask_everybody(
+    links: Links, engines: list[str], peers: PeersDemands
+) -> dict[str, Sequence[EngineDemand] | None]:
+    """The same of each worker that is here, and of the other gateways."""
+    return {**await ask_demand(links, engines), **peers(engines)}
 
 
 async def ask_whole_demand(links: Links, question: AskDemand) -> dict[str, Demand | None]:
@@ -46,6 +56,9 @@ class EngineTraffic:
         self, told: Mapping[str, EngineDemand], standing: Standing, startup_s: float, kv: float | None, now: float
     ) -> Signals:
         """The look of this moment. `told` by worker; one that has not answered has what it had, and nothing new."""
+        for worker, one in told.items():
+            if worker.startswith(PEER):
+                self._heard.setdefault(worker, one)  # what a gateway had before it was met has not come just now
         arrived = 0
         for worker, one in told.items():
             before = self._heard.get(worker)

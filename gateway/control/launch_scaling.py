@@ -9,7 +9,7 @@ from typing import Final
 from engines.launch.launched import State
 from gateway.control.actuator import Standing
 from gateway.control.autoscale import Autoscaling
-from gateway.control.demand import ask_demand
+from gateway.control.demand import PeersDemands, ask_everybody
 from gateway.control.launches import Launches
 from gateway.control.links import Links
 from gateway.control.loads import EngineLoads
@@ -105,12 +105,16 @@ class LaunchScaling:
 
 
 def autoscaling_over(
-    launches: Launches, drain: Callable[[str, str, bool], bool], links: Links, loads: Callable[[], EngineLoads]
+    launches: Launches,
+    drain: Callable[[str, str, bool], bool],
+    links: Links,
+    loads: Callable[[], EngineLoads],
+    peers: PeersDemands,
 ) -> Autoscaling:
-    """The loop for launched engines, over these workers."""
+    """The loop for launched engines, over these workers and what other gateways have to do."""
     return Autoscaling(
         LaunchScaling(launches, drain),
-        lambda engines: ask_demand(links, engines),
+        lambda engines: ask_everybody(links, engines, peers),
         lambda engine, replicas: loads().kv_usage(engine, replicas),
         lambda starts: links.tell_all(EngineStarts(starts)),
     )

@@ -45,7 +45,7 @@ from gateway.control.watched import watch_plane
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.identity import Keyring
-from gateway.peers.own import OwnLoad
+from gateway.peers.joined import Peering
 from gateway.responses.homes import Homes
 from gateway.settings import Settings
 from gateway.store.messages import AskRead, FreezeDrift, Read
@@ -103,7 +103,13 @@ class Plane:
         self.roster = Roster(self._tell_members, coalesce_s)
         self._engines = Engines(supervisor.spawn, self.roster)
         self.launches = Launches(supervisor.spawn, self._launched)
-        self.autoscaling = autoscaling_over(self.launches, self.drain_replica, self.links, lambda: self.loads)
+        self.loads = EngineLoads(self._engines.telling, self._tell_loads)
+        self.peering = Peering(
+            supervisor, self.links, self.metrics, lambda: self.settings, self.roster.states, self.loads.kv_usages
+        )
+        self.autoscaling = autoscaling_over(
+            self.launches, self.drain_replica, self.links, lambda: self.loads, self.peering.demands
+        )
         self._board = HealthBoard()
         self._health = HealthLoop(
             self._board,
@@ -111,7 +117,6 @@ class Plane:
             lambda: self.roster.down(self._board.down),
             lambda engine: self.metrics.count(PROBES_UNSENT, engine),
         )
-        self.loads = EngineLoads(self._engines.telling, self._tell_loads)
         self.kv_events = KvEvents(
             lambda: [one for one in self._engines.telling() if self.settings.engines[one[0]].publishes],
             lambda engine, replica: self.settings.engines[engine].events_at(replica),
@@ -119,7 +124,6 @@ class Plane:
             lambda worker, message: self.links.tell(worker, message, bulk=True),
             supervisor.spawn,
         )
-        self.own_load = OwnLoad(self.links, lambda: self.settings, self.roster.states, self.loads.kv_usages)
         self.adapters = Adapters(
             self._engines.telling,
             lambda: self.settings,
@@ -196,6 +200,7 @@ class Plane:
                 log.warning("worker_did_not_drain", worker=worker)
         self.kv_events.close()
         await self.launches.stop()
+        await self.peering.close()
 
     async def reload(self) -> bool:
         """Read the configuration again (SIGHUP); returns whether what it says is in use. So for the certificate."""
@@ -324,4 +329,5 @@ class Plane:
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
         await self.launches.apply(settings)
+        self.peering.use(settings)
         self.autoscaling.use(settings)

@@ -6,7 +6,11 @@ between two looks. Unknown fields are passed over, so that gateways of two versi
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+PATH: Final = "/internal/v1/load"
 
 
 class ModelLoad(msgspec.Struct, kw_only=True):

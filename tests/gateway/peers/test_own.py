@@ -46,7 +46,7 @@ class Worker:
 def engine(name: str, **of: Any) -> EngineDemand:
     zero = dict.fromkeys(("in_flight", "prefill_tokens", "waiting", "waiting_tokens", "ended", "ended_tokens"), 0)
     speeds = {"ended_output_tokens": 0, "ms_per_token": 0.0, "base_ms": 0.0, "decode_ms_per_token": 0.0}
-    return EngineDemand(name, **{**zero, **speeds, "replicas": [], **of})  # type: ignore[arg-type]
+    return EngineDemand(name, **{**zero, **speeds, "replicas": [], **of})
 
 
 def model(name: str, engines: list[str], *numbers: int) -> ModelDemand:
