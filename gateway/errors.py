@@ -47,6 +47,8 @@ TABLE: dict[str, Row] = {
     "request_not_found": Row(404, "not_found_error", "request_not_found"),
     "ambiguous_request": Row(409, "invalid_request_error", "ambiguous_request"),
     "idempotency_conflict": Row(409, "invalid_request_error", "idempotency_conflict"),
+    "feedback_full": Row(409, "invalid_request_error", "feedback_full"),
+    "too_much_feedback": Row(429, "rate_limit_error", "too_much_feedback"),
     "response_not_found": Row(404, "not_found_error", "response_not_found"),
     "response_gone": Row(410, "not_found_error", "response_gone"),
     "method_not_allowed": Row(405, "invalid_request_error", "method_not_allowed"),

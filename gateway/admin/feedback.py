@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from starlette.requests import Request
@@ -45,6 +45,16 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
 _decode: Final = msgspec.json.Decoder(_Body).decode
 
 
+class KeepsFeedback(Protocol):
+    """Keeps it: `gateway.control.feedback.Feedback`."""
+
+    def wait_s(self, key_id: str, metric: str, per_minute: int) -> float:
+        """0 where this key may tell something, which counts; else in how many seconds it may."""
+
+    async def give(self, given: GiveFeedback) -> FeedbackGiven:
+        """Keep it, and let gates know."""
+
+
 class TakesFeedback(Protocol):
     """Who has a store, keys and settings."""
 
@@ -56,8 +66,9 @@ class TakesFeedback(Protocol):
     def settings(self) -> Settings:
         """The settings in use."""
 
-    async def give(self, given: GiveFeedback) -> FeedbackGiven:
-        """Keep it, and let gates know."""
+    @property
+    def feedback(self) -> KeepsFeedback:
+        """Who keeps it."""
 
 
 def feedback_route(
@@ -68,10 +79,15 @@ def feedback_route(
     async def feedback(request: Request) -> Response:
         principal = gateway.keyring.admit(dict(request.scope["headers"]))
         given = _given(await request.body(), principal, gateway.settings)
+        per_minute = gateway.settings.feedback.per_minute
+        wait_s = gateway.feedback.wait_s(principal.key_id, given.metric, per_minute)
+        if wait_s:
+            said = f"this key may tell {per_minute} times a minute (feedback.per_minute), and has"
+            raise Failure("too_much_feedback", said, retry_after_s=wait_s)
         for at in range(TRIES):
             if at:
                 await asyncio.sleep(again_s)
-            told = await gateway.give(given)
+            told = await gateway.feedback.give(given)
             if told.problem != "unknown":
                 break
         return _answer(told, given)
@@ -94,6 +110,10 @@ def _given(body: bytes, principal: Principal, settings: Settings) -> GiveFeedbac
     for name in ("record_id", "request_id", "idempotency_key"):
         if len(getattr(told, name)) > MOST_ID:
             raise Failure("invalid_field", f"`{name}` has at most {MOST_ID} characters", name)
+    limits = settings.feedback
+    for name, most in (("comment", limits.comment_bytes), ("demonstration", limits.demonstration_bytes)):
+        if len(getattr(told, name).encode("utf-8", "replace")) > most:
+            raise Failure("body_too_large", f"`{name}` has at most {most} bytes (feedback.{name}_bytes)", name)
     return GiveFeedback(
         principal.tenant,
         principal.key_id,
@@ -105,7 +125,8 @@ def _given(body: bytes, principal: Principal, settings: Settings) -> GiveFeedbac
         told.demonstration.replace("\0", ""),
         told.idempotency_key.replace("\0", ""),
         int(clock.wall() * 1e3),
-        [name for name, model in settings.models.items() if model.records.content],
+        {name: model.records.redact or "" for name, model in settings.models.items() if model.records.content},
+        limits.per_record,
     )
 
 
@@ -138,7 +159,10 @@ def _answer(told: FeedbackGiven, given: GiveFeedback) -> Response:
         case "no_contents":
             off = f"the model {told.model!r} keeps no contents, so no comment and no demonstration (records.content)"
             raise Failure("invalid_field", off, "comment" if given.comment else "demonstration")
+        case "full":
+            raise Failure("feedback_full", "this request has as much feedback as it may (feedback.per_record)")
         case "away":
             raise Failure("store_away", f"feedback cannot be stored now: {told.why}")
-    document = {"object": "feedback", "record_id": told.record_id, "model": told.model, "metric": given.metric}
-    return JSONResponse({**document, "value": given.value, "arm": told.arm or None, "repeated": told.repeated})
+    document: dict[str, Any] = {"object": "feedback", "record_id": told.record_id, "model": told.model}
+    document |= {"metric": given.metric, "value": given.value, "arm": told.arm or None}
+    return JSONResponse({**document, "repeated": told.repeated, "withheld": told.withheld})

@@ -138,7 +138,7 @@ class Plane:
             (store.sync_releases, store.give, store.data_dir) if store is not None else (None, None, "")
         )
         self.releases = JoinedReleases(self.experiments, self.metrics, supervisor.spawn, sync, data_dir)
-        self.give = Feedback(give, lambda: self.experiments.plans, self.releases.observed).give
+        self.feedback = Feedback(give, lambda: self.experiments.plans, self.releases.observed, self.metrics)
         self._tokens = Tokens(supervisor.spawn, self.links.tell_all, self.metrics)
         self.looked = asyncio.Event()
         """Set once all engines have been probed, and asked for their models, for the first time."""
@@ -199,6 +199,7 @@ class Plane:
             if isinstance(answer, TimeoutError):
                 log.warning("worker_did_not_drain", worker=worker)
         self.kv_events.close()
+        await self.feedback.close()
         await self.launches.stop()
         await self.peering.close()
 
@@ -324,6 +325,7 @@ class Plane:
         self._targets.use(settings)
         self.experiments.use(settings)
         self.releases.take(settings)
+        self.feedback.use(settings)
         self._tokens.use(settings)
         self._discovery.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop

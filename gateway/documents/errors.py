@@ -25,6 +25,8 @@ MEANINGS: Final[dict[str, str]] = {
     "request_not_found": "Feedback names a request that nobody here remembers.",
     "ambiguous_request": "Feedback names a request id that several requests had; the record id is one's own.",
     "idempotency_conflict": "The same feedback was told before with other content.",
+    "feedback_full": "The request has as much feedback as `feedback.per_record` allows.",
+    "too_much_feedback": "The key told more than `feedback.per_minute` allows. Retry after `Retry-After`.",
     "response_gone": "The replica that kept the response is no more.",
     "method_not_allowed": "The `Allow` header names the methods of the path.",
     "request_timeout": "The head or the body did not arrive in time.",

@@ -17,6 +17,7 @@ from gateway.settings.admin_checks import check_admin
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
 from gateway.settings.experiment_checks import arm_targets, check_experiments
 from gateway.settings.loopback import is_loopback
+from gateway.settings.shadow_checks import check_shadows
 from routing.model import COSTED, LEAST_LOAD
 from routing.pickers import POLICIES
 
@@ -55,6 +56,7 @@ def _check(tree: dict[str, Any], report: Report) -> None:
             report((section,), "is empty", "name at least one")
     _models(tree, report)
     check_experiments(tree, report)
+    check_shadows(tree, report)
     _order(tree, "health", ("timeout_s", 2), ("interval_s", 5), report)
     _order(tree, "breaker", ("open_s", 5), ("max_open_s", 60), report)
     _order(tree, "retry", ("base_backoff_s", 0.025), ("max_backoff_s", 2), report)

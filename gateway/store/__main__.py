@@ -31,6 +31,8 @@ from gateway.store.database import Database, DatabaseAway, DatabaseRefused
 from gateway.store.drift.keeper import DriftKeeper
 from gateway.store.drift.table import DriftTable
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
+from gateway.store.feedback.retention import EVERY_S as FORGET_EVERY_S
+from gateway.store.feedback.retention import Forgetting
 from gateway.store.feedback.table import give
 from gateway.store.gpu_hours import note
 from gateway.store.messages import (
@@ -230,7 +232,7 @@ class Client:
             return FeedbackGiven("away", state.refused or state.away)
         try:
             with self._writer.courtesy.suspended():
-                return await asyncio.to_thread(give, self._url, message)
+                return await asyncio.to_thread(give, self._url, message, self._keeper.redaction)
         except (DatabaseAway, DatabaseRefused) as error:
             return FeedbackGiven("away", str(error))
 
@@ -330,6 +332,16 @@ async def write(listen_fd: int) -> None:
     keeper.start()
     drift = DriftKeeper(lambda: drift_table(writer, url), courtesy=writer.courtesy, after_records=writer.idle.wait)
     drift.start()
+    forgetting = Forgetting(
+        url, retention_days=start.retention_days, content_retention_days=start.content_retention_days
+    )
+
+    async def forget() -> None:
+        await asyncio.to_thread(writer.opened.wait)
+        with contextlib.suppress(DatabaseAway, DatabaseRefused):  # later
+            await asyncio.to_thread(forgetting.forget, int(clock.wall() * 1e3))
+
+    supervisor.loop("feedback_retention", forget, FORGET_EVERY_S)
     clients = Clients()
     listening = socket.socket(fileno=listen_fd)
     server = await loop.create_unix_server(

@@ -38,18 +38,18 @@ BATCH_SPANS = 512
 _log = structlog.get_logger("gateway.telemetry")
 
 
-def exporting(otlp_endpoint: str | None, env: Mapping[str, str]) -> bool:
-    """Whether spans are wanted: by the configuration, or by OpenTelemetry's own environment variables."""
+def exporting(otlp_endpoint: str | None, env: Mapping[str, str], signal: str = "TRACES") -> bool:
+    """Whether spans are wanted, or another signal: by the configuration, or by OpenTelemetry's own variables."""
     if env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     if otlp_endpoint:
         return True
-    chosen = env.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    chosen = env.get(f"OTEL_{signal}_EXPORTER", "").strip().lower()
     if chosen not in ("", "none", "otlp"):
-        _log.warning("only OTEL_TRACES_EXPORTER=otlp is supported, no spans are sent", exporter=chosen)
+        _log.warning(f"only OTEL_{signal}_EXPORTER=otlp is supported, none are sent", exporter=chosen)
     if chosen:
         return chosen == "otlp"
-    return bool(env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or env.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    return bool(env.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or env.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
 
 
 def otlp_spans(
@@ -83,6 +83,16 @@ def otlp_spans(
     return Spans(exporter, providers, on_drop, service_name=service_name, env=env)
 
 
+def resource_attributes(service_name: str, env: Mapping[str, str]) -> dict[str, str]:
+    """Whose spans and events they are, unless the environment names somebody."""
+    from importlib.metadata import version  # 20 ms, which being off need not pay
+
+    attributes = {"service.version": version("penstock")}
+    if not env.get("OTEL_SERVICE_NAME") and "service.name=" not in env.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        attributes["service.name"] = service_name
+    return attributes
+
+
 class Spans:
     """Turns records into spans: one of the request, below the client's, and one below that for each attempt."""
 
@@ -96,8 +106,6 @@ class Spans:
         env: Mapping[str, str] | None = None,
     ) -> None:
         """See `otlp_spans`."""
-        from importlib.metadata import version  # 20 ms, which being off need not pay
-
         from opentelemetry import trace
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -108,9 +116,7 @@ class Spans:
         opted_in = env.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").replace(" ", "").split(",")
         self._conventions = LATEST if "gen_ai_latest_experimental" in opted_in else V1_41
         self._providers = providers
-        attributes = {"service.version": version("penstock")}
-        if not env.get("OTEL_SERVICE_NAME") and "service.name=" not in env.get("OTEL_RESOURCE_ATTRIBUTES", ""):
-            attributes["service.name"] = service_name
+        attributes = resource_attributes(service_name, env)
         self._exporter = _Counting(exporter)
         self._ids = _Ids()
         self._provider = TracerProvider(
@@ -121,7 +127,7 @@ class Spans:
         )
         self._provider.add_span_processor(self._processor)
         self._tracer = self._provider.get_tracer(
-            "penstock", version("penstock"), schema_url=self._conventions.schema_url
+            "penstock", attributes["service.version"], schema_url=self._conventions.schema_url
         )
         self._trace = trace
         self._batches = BatchThread("spans", self._consume, on_drop)

@@ -13,7 +13,7 @@ USUAL_TOKENS: Final = 500.0
 def first_token_ms(
     *, ready: int, ahead_tokens: float, prompt_tokens: float, ms_per_token: float, base_ms: float
 ) -> float | None:
-    """None where nothing is ready. `ahead_tokens` wait for all of them together; speeds and lengths of 0 are unknown."""
+    """None where nothing is ready. `ahead_tokens` wait for all of them; speeds and lengths of 0 are unknown."""
     if not ready:
         return None
     computed = ahead_tokens / ready + (prompt_tokens or USUAL_TOKENS)

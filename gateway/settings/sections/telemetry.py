@@ -18,6 +18,9 @@ class Otlp(Section):
         default=1.0, description="which part of the traces that begin here is sent, 0 to 1; a client's are as it says"
     )
     service_name: Text = Field(default="penstock", description="what the spans are filed under")
+    evaluations: bool = Field(
+        default=True, description="false sends no events of feedback, for a collector that takes no logs"
+    )
 
 
 class Telemetry(Section):

@@ -97,7 +97,7 @@ class Keeper:
         self._decode = msgspec.msgpack.Decoder(list[Content]).decode
         self._decode_kept = msgspec.msgpack.Decoder(list[ContentRecord]).decode
         self._encode = msgspec.msgpack.Encoder().encode
-        self._redaction = Redaction()
+        self.redaction: Final = Redaction()
         self._table: Table | None = None
         self._told = False
         self._retry_at_s = 0.0
@@ -215,7 +215,7 @@ class Keeper:
         except Exception as error:
             log.error("content_unreadable", record=content.record_id, why=type(error).__name__)
             return UNREADABLE
-        return self._redaction.apply(content.redact, record)
+        return self.redaction.apply(content.redact, record)
 
     def _keep(self, records: list[ContentRecord]) -> None:
         if not records:

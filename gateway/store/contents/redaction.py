@@ -8,6 +8,7 @@ quote it.
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -25,15 +26,20 @@ log = structlog.get_logger()
 
 
 class Redaction:
-    """Knows the hooks by their names. Belongs to one thread."""
+    """Knows the hooks by their names. For several threads: hooks are called one at a time."""
 
     def __init__(self) -> None:
         self._hooks: dict[str, Hook | None] = {}
+        self._one = threading.Lock()
 
     def apply(self, name: str, record: ContentRecord) -> ContentRecord | str:
         """What may be kept of a record; else why it is dropped."""
         if not name:
             return record
+        with self._one:
+            return self._applied(name, record)
+
+    def _applied(self, name: str, record: ContentRecord) -> ContentRecord | str:
         hook = self._hook(name)
         if hook is None:
             return REDACTION

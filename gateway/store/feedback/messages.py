@@ -22,16 +22,20 @@ class GiveFeedback(msgspec.Struct, tag="give_feedback"):
     """What the answer should have been."""
     idempotency_key: str
     now_ms: int
-    with_contents: list[str]
-    """The models that keep contents: of others no comment and no demonstration is kept."""
+    with_contents: dict[str, str]
+    """The models that keep contents, with the hook that redacts them (`module:function`) or nothing: of others neither
+    comment nor demonstration is kept."""
+    per_record: int = 100
+    """So often a request may have some, at most."""
 
 
 class FeedbackGiven(msgspec.Struct, tag="feedback_given"):
     """What became of it."""
 
-    problem: Literal["", "unknown", "ambiguous", "another", "no_contents", "away"] = ""
+    problem: Literal["", "unknown", "ambiguous", "another", "no_contents", "full", "away"] = ""
     """`unknown`: the tenant has no such request; `ambiguous`: it has several; `another`: the idempotency key was used
-    for something else; `no_contents`: its model keeps none; `away`: the store cannot be used, `why` says why."""
+    for something else; `no_contents`: its model keeps none; `full`: the request has as much as it may; `away`: the
+    store cannot be used, `why` says why."""
     why: str = ""
     record_id: str = ""
     repeated: bool = False
@@ -43,3 +47,7 @@ class FeedbackGiven(msgspec.Struct, tag="feedback_given"):
     unit: str = ""
     shares: str = ""
     """As they were at its assignment, with commas."""
+    withheld: bool = False
+    """Whether its model's hook kept comment and demonstration back; the value is kept."""
+    response_id: str = ""
+    trace_id: str = ""

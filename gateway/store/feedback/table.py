@@ -10,14 +10,17 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, insert, or_, select
+import msgspec
+from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from gateway import clock
+from gateway.store.contents.content import ContentRecord
+from gateway.store.contents.redaction import Redaction
 from gateway.store.database import DatabaseAway
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.opening import engine_of
-from gateway.store.packing import pack
+from gateway.store.packing import pack, unpack
 from gateway.store.reading import FAR_MS, id_bound
 from gateway.store.rows import DAY_MS, HOUR_MS
 from gateway.store.schema import feedback, requests, strings
@@ -29,16 +32,19 @@ SLICE_MS: Final = 6 * HOUR_MS
 LOOK_S: Final = 10.0
 """Less than whoever asks waits."""
 TOO_LONG: Final = "there are too many requests to look for a request_id among: name the record, by its record_id"
-_COLUMNS: Final = ("id", "model", "arm", "experiment", "shares", "unit")
+OPERATION: Final = "feedback"
+"""By which a redaction hook knows it: its `prompt` is the comment, its `answer` the demonstration."""
+_COLUMNS: Final = ("id", "model", "arm", "experiment", "shares", "unit", "response_id", "trace_id")
 
 
-def give(url: str, given: GiveFeedback, *, look_s: float = LOOK_S) -> FeedbackGiven:
-    """Keep it. Blocks; raises DatabaseAway and DatabaseRefused."""
+def give(url: str, given: GiveFeedback, redaction: Redaction, *, look_s: float = LOOK_S) -> FeedbackGiven:
+    """Keep it, once the hook of its model has seen its words. Blocks; raises DatabaseAway and DatabaseRefused."""
     try:
         with _opened(url, reading=True) as engine:
             found = _found(engine, given, clock.monotonic() + look_s)
         if found.problem:
             return found
+        given, found.withheld = _redacted(given, found, redaction)
         with _opened(url, reading=False) as engine:
             try:
                 with engine.begin() as connection:
@@ -85,10 +91,26 @@ def _found(engine: Engine, given: GiveFeedback, until_s: float) -> FeedbackGiven
         arm=texts.get(row["arm"], ""),
         unit=bytes(row["unit"]).hex() if row["unit"] else "",
         shares=texts.get(row["shares"], ""),
+        response_id=unpack(row["response_id"]),
+        trace_id=unpack(row["trace_id"]),
     )
     if (given.comment or given.demonstration) and found.model not in given.with_contents:
         return FeedbackGiven("no_contents", model=found.model)
     return found
+
+
+def _redacted(given: GiveFeedback, found: FeedbackGiven, redaction: Redaction) -> tuple[GiveFeedback, bool]:
+    """What may be kept of it, and whether its words may not. The hook is the one of the model's contents."""
+    hook = given.with_contents.get(found.model, "")
+    if not hook or not (given.comment or given.demonstration):
+        return given, False
+    record = ContentRecord(
+        found.record_id, found.model, OPERATION, given.key_id, given.tenant, given.comment, given.demonstration
+    )
+    kept = redaction.apply(hook, record)
+    if isinstance(kept, str):
+        return msgspec.structs.replace(given, comment="", demonstration=""), True
+    return msgspec.structs.replace(given, comment=kept.prompt, demonstration=kept.answer), False
 
 
 def _keep(connection: Connection, given: GiveFeedback, found: FeedbackGiven) -> FeedbackGiven:
@@ -107,6 +129,9 @@ def _keep(connection: Connection, given: GiveFeedback, found: FeedbackGiven) -> 
                 return FeedbackGiven("another")
             found.repeated = True
             return found
+    of_record = select(func.count()).where(feedback.c.id == kept["id"])
+    if connection.execute(of_record).scalar_one() >= given.per_record:
+        return FeedbackGiven("full", record_id=found.record_id)
     who = {"tenant": given.tenant, "key_id": given.key_id, "idempotency_key": given.idempotency_key or None}
     connection.execute(insert(feedback).values(**kept, **who, at_ms=given.now_ms))
     return found

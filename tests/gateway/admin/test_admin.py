@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from gateway.admin.app import admin_app
+from gateway.admin.feedback import KeepsFeedback
 from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
 from gateway.control.autoscale import Decided
@@ -208,6 +209,13 @@ class Administered:
 
     async def explain(self, question: AskRouting) -> dict[str, Explained]:
         return {"0": Explained(problem="the worker did not answer in time")}
+
+    @property
+    def feedback(self) -> KeepsFeedback:
+        return self
+
+    def wait_s(self, key_id: str, metric: str, per_minute: int) -> float:
+        return 0.0
 
     async def give(self, given: GiveFeedback) -> FeedbackGiven:
         return FeedbackGiven("unknown")

@@ -23,7 +23,7 @@ SETTINGS = {
     "auth": {"keys": [{"id": "app", "sha256": hashlib.sha256(b"sk-app").hexdigest(), "tenant": "shop"}]},
     "engines": {"e": {"kind": "simulator"}},
     "models": {
-        "chat": {"targets": [{"engine": "e"}], "records": {"content": True}},
+        "chat": {"targets": [{"engine": "e"}], "records": {"content": True, "redact": "hooks:hide"}},
         "other": {"targets": [{"engine": "e"}]},
     },
     "feedback": {"metrics": {"thumbs_up": {}, "edits": {"type": "number", "better": "lower"}}},
@@ -39,6 +39,12 @@ class Gateway:
         self.keyring = keyring_of(keys_of(self.settings))
         self._answers = list(answers)
         self.given: list[GiveFeedback] = []
+        self.feedback = self
+        self.waits_s = 0.0
+
+    def wait_s(self, key_id: str, metric: str, per_minute: int) -> float:
+        assert ("app", 600) == (key_id, per_minute)
+        return self.waits_s
 
     async def give(self, given: GiveFeedback) -> FeedbackGiven:
         self.given.append(given)
@@ -61,7 +67,7 @@ async def test_it_is_kept_for_the_tenant_of_the_key() -> None:
     assert (200, "canary", False) == (status, told["arm"], told["repeated"])
     (given,) = gateway.given
     assert ("shop", "app", "ab" * 16, 1.0) == (given.tenant, given.key_id, given.record_id, given.value)
-    assert ("good", "k", ["chat"]) == (given.comment, given.idempotency_key, given.with_contents)
+    assert ("good", "k", {"chat": "hooks:hide"}) == (given.comment, given.idempotency_key, given.with_contents)
 
 
 async def test_a_record_that_is_on_its_way_is_waited_for() -> None:
@@ -72,9 +78,26 @@ async def test_a_record_that_is_on_its_way_is_waited_for() -> None:
     assert TRIES == len(gateway.given)
 
 
+async def test_a_key_that_tells_too_much_is_asked_to_wait() -> None:
+    gateway = Gateway(FeedbackGiven(record_id="ab" * 16))
+    gateway.waits_s = 0.1
+    status, told = await post(gateway, GOOD)
+    assert (429, "too_much_feedback", []) == (status, told["error"]["code"], gateway.given)
+
+
+@pytest.mark.parametrize(("name", "most"), [("comment", 4 << 10), ("demonstration", 64 << 10)])
+async def test_words_have_a_bound(name: str, most: int) -> None:
+    gateway = Gateway(FeedbackGiven(record_id="ab" * 16, withheld=True))
+    status, told = await post(gateway, {**GOOD, name: "x" * most})
+    assert (200, True) == (status, told["withheld"])
+    status, told = await post(gateway, {**GOOD, name: "x" * (most - 1) + "é"})
+    assert (413, name) == (status, told["error"]["param"])
+
+
 @pytest.mark.parametrize(
     ("told", "status", "code"),
     [
+        (FeedbackGiven("full"), 409, "feedback_full"),
         (FeedbackGiven("unknown"), 404, "request_not_found"),
         (FeedbackGiven("ambiguous"), 409, "ambiguous_request"),
         (FeedbackGiven("another"), 409, "idempotency_conflict"),

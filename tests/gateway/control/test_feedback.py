@@ -11,6 +11,9 @@ from gateway.control.feedback import Feedback
 from gateway.fleet.bundles import plans_of
 from gateway.settings import load_settings
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
+from gateway.telemetry.evaluations import Evaluation
+from gateway.telemetry.exposition import render
+from gateway.telemetry.metrics import Metrics
 from routing.gate.observation import Measured
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +27,11 @@ SETTINGS = {
         }
     },
 }
-GIVEN = GiveFeedback("", "", "aa", "", "edits", 3.0, "", "", "", 0, [])
+GIVEN = GiveFeedback("", "", "aa", "", "edits", 3.0, "", "", "", 0, {})
+
+
+async def nowhere(given: GiveFeedback) -> FeedbackGiven:
+    return FeedbackGiven("unknown")
 
 
 async def heard(told: FeedbackGiven) -> list[Measured]:
@@ -40,7 +47,7 @@ async def heard(told: FeedbackGiven) -> list[Measured]:
     def observed(some: Iterable[Measured]) -> None:
         found.extend(some)
 
-    assert told is await Feedback(store, lambda: by_identity, observed).give(GIVEN)
+    assert told is await Feedback(store, lambda: by_identity, observed, Metrics(())).give(GIVEN)
     return [one._replace(experiment="") for one in found]
 
 
@@ -64,5 +71,55 @@ async def test_of_nothing_else(told: FeedbackGiven) -> None:
 
 
 async def test_without_a_store_there_is_none() -> None:
-    told = await Feedback(None, dict, lambda some: None).give(GIVEN)
+    told = await Feedback(None, dict, lambda some: None, Metrics(())).give(GIVEN)
     assert ("away", "`store.url` is off") == (told.problem, told.why)
+
+
+def counted(metrics: Metrics, result: str) -> float:
+    named = f'penstock_feedback_total{{metric="edits",result="{result}"}} '
+    (line,) = [line for line in render(metrics.snapshot()).decode().splitlines() if line.startswith(named)]
+    return float(line.removeprefix(named))
+
+
+class Collector:
+    """Remembers evaluations."""
+
+    def __init__(self) -> None:
+        self.sent: list[Evaluation] = []
+
+    def send(self, evaluation: Evaluation) -> None:
+        self.sent.append(evaluation)
+
+
+@pytest.mark.parametrize(
+    ("told", "result", "sent"),
+    [
+        (FeedbackGiven(record_id="aa", model="chat", response_id="r1", trace_id="0f"), "kept", 1),
+        (FeedbackGiven(record_id="aa", withheld=True), "withheld", 1),
+        (FeedbackGiven(record_id="aa", repeated=True), "repeated", 0),
+        (FeedbackGiven("full"), "full", 0),
+    ],
+)
+async def test_what_is_kept_is_an_event_once_and_all_is_counted(told: FeedbackGiven, result: str, sent: int) -> None:
+    async def store(_: GiveFeedback) -> FeedbackGiven:
+        return told
+
+    metrics, collector = Metrics(()), Collector()
+    feedback = Feedback(store, dict, lambda some: None, metrics, evaluations=collector)
+    feedback.use(load_settings(json.dumps({**SETTINGS, "feedback": {"metrics": {"edits": {}}}}), {}).settings)
+    await feedback.give(GIVEN)
+    assert 1.0 == counted(metrics, result)
+    assert sent == len(collector.sent)
+    for one in collector.sent:
+        assert (told.record_id, 3.0, "true", told.response_id) == (one.record_id, one.value, one.label, one.response_id)
+
+
+async def test_a_key_waits_for_its_own_minute_only() -> None:
+    now = [0.0]
+    metrics = Metrics(())
+    feedback = Feedback(nowhere, dict, lambda some: None, metrics, now_s=lambda: now[0])
+    assert [0.0, 0.0, 30.0] == [feedback.wait_s("a", "edits", 2) for _ in range(3)]
+    assert 0.0 == feedback.wait_s("b", "edits", 2)
+    now[0] = 30.0
+    assert [0.0, 30.0] == [feedback.wait_s("a", "edits", 2) for _ in range(2)]
+    assert 2.0 == counted(metrics, "limited")

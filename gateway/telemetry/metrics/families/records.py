@@ -9,7 +9,7 @@ RECORDS_DROPPED = counter(
     "Records and log lines that a sink could not take in time or could not write.",
     "sink",
 )
-"""`sink` is `access_log`, `process_log`, `spans`, `link` or `store`."""
+"""`sink` is `access_log`, `process_log`, `spans`, `evaluations`, `link` or `store`."""
 
 RECORDS_STORED = counter("penstock_records_stored_total", "Records that the store has taken.")
 RECORDS_LOST = counter(

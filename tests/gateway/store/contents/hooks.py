@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.store.contents.content import ContentRecord
 
-_ADDRESS = re.compile(r"\S+@\S+")
+_ADDRESS = re.compile(r'[^\s"@]+@[^\s"@]+')
 no_function = 3
 
 

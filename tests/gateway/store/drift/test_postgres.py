@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.store.__main__ import open_database
+from gateway.store.contents.redaction import Redaction
 from gateway.store.database import Records
 from gateway.store.drift.table import DriftTable
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
@@ -15,7 +16,7 @@ from gateway.store.feedback.table import give
 from tests.gateway.store.records import NOON_S, Made, sqlite_url, stored
 
 KEY = ("chat", "control", "/v1/chat/completions")
-GIVEN = GiveFeedback("shop", "app", "", "own", "good", 1.0, "c", "d", "k", int(NOON_S * 1e3) + 1_000, ["chat"])
+GIVEN = GiveFeedback("shop", "app", "", "own", "good", 1.0, "c", "d", "k", int(NOON_S * 1e3) + 1_000, {"chat": ""})
 
 
 def walk(url: str) -> None:
@@ -26,8 +27,8 @@ def walk(url: str) -> None:
     assert table.next_hour(0) is None
     database.insert([Records(made.run, made.all)])
     told = FeedbackGiven("", "", record.record_id, False, "chat", "e1", "control", "00000000000000ff", "0.95,0.05")
-    assert told == give(url, GIVEN)
-    assert give(url, GIVEN).repeated
+    assert told == give(url, GIVEN, Redaction())
+    assert give(url, GIVEN, Redaction()).repeated
     assert ["e1"] == [one["experiment"] for one in stored(url)]
     hour = table.next_hour(0)
     assert hour == int(NOON_S // 3600)

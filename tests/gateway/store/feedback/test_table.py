@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import pytest
 from sqlalchemy import select
 
+from gateway.store.contents.redaction import Redaction
 from gateway.store.database import Records
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
+from gateway.store.feedback.retention import Forgetting
 from gateway.store.feedback.table import TOO_LONG, WINDOW_MS, give
 from gateway.store.opening import engine_of
 from gateway.store.reading import Wanted
@@ -27,6 +29,13 @@ UNIT = "00000000000000ff"
 class Store:
     url: str
     made: Made
+    redaction: Redaction = field(default_factory=Redaction)
+
+    def insert(self) -> None:
+        """What was made since then."""
+        database = Sqlite(self.url)
+        database.insert([Records(self.made.run, self.made.all[-3:])])
+        database.close()
 
     def kept(self) -> list[dict[str, Any]]:
         engine = engine_of(self.url, reading=True)
@@ -48,9 +57,9 @@ class Store:
             "demonstration": "",
             "idempotency_key": "",
             "now_ms": NOW_MS,
-            "with_contents": [],
+            "with_contents": {},
         }
-        return give(self.url, GiveFeedback(**{**fields, **changes}))
+        return give(self.url, GiveFeedback(**{**fields, **changes}), self.redaction)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +132,7 @@ def test_an_idempotency_key_is_of_one_feedback_of_its_tenant(filled: Store) -> N
 def test_texts_are_kept_of_models_that_keep_contents(filled: Store) -> None:
     refused = filled.give(request_id="own", comment="no!")
     assert ("no_contents", "chat") == (refused.problem, refused.model)
-    kept = filled.give(request_id="own", comment="no!", demonstration="yes", with_contents=["chat"])
+    kept = filled.give(request_id="own", comment="no!", demonstration="yes", with_contents={"chat": ""})
     assert not kept.problem
     assert ("no!", "yes") == (filled.kept()[-1]["comment"], filled.kept()[-1]["demonstration"])
 
@@ -140,5 +149,46 @@ def test_a_request_is_looked_for_while_others_write(filled: Store) -> None:
 def test_a_look_among_too_many_ends_with_what_to_do(filled: Store) -> None:
     fields = {"tenant": "shop", "key_id": "app", "metric": "thumbs_up", "value": 1.0, "now_ms": NOW_MS}
     texts = dict.fromkeys(("record_id", "comment", "demonstration", "idempotency_key"), "")
-    given = GiveFeedback(**fields, **texts, request_id="own", with_contents=[])  # type: ignore[arg-type]
-    assert FeedbackGiven("away", TOO_LONG) == give(filled.url, given, look_s=0.0)
+    given = GiveFeedback(**fields, **texts, request_id="own", with_contents={})  # type: ignore[arg-type]
+    assert FeedbackGiven("away", TOO_LONG) == give(filled.url, given, Redaction(), look_s=0.0)
+
+
+HOOKS = "tests.gateway.store.contents.hooks"
+
+
+def test_the_hook_of_the_models_contents_sees_the_words_before_any_is_kept(filled: Store) -> None:
+    words = {"comment": "ask me@home", "demonstration": "write you@work", "idempotency_key": "redacted"}
+    for repeated in (False, True):
+        told = filled.give(request_id="own", with_contents={"chat": f"{HOOKS}:hide_addresses"}, **words)
+        assert (False, repeated, "") == (told.withheld, told.repeated, told.problem)
+    assert ("ask (address)", "write (address)") == (filled.kept()[-1]["comment"], filled.kept()[-1]["demonstration"])
+
+
+@pytest.mark.parametrize("hook", ["keep_nothing", "raises", "exits", "returns_nonsense", "nobody_wrote_it"])
+def test_of_words_that_a_hook_does_not_approve_only_the_value_is_kept(filled: Store, hook: str) -> None:
+    before = len(filled.kept())
+    told = filled.give(request_id="own", comment="secret", value=0.0, with_contents={"chat": f"{HOOKS}:{hook}"})
+    assert (True, "") == (told.withheld, told.problem)
+    (row,) = filled.kept()[before:]
+    assert (0.0, None, None) == (row["value"], row["comment"], row["demonstration"])
+
+
+def test_a_request_has_so_much_feedback_and_no_more(filled: Store) -> None:
+    record_id = filled.made.one(request_id="much").record_id
+    filled.insert()
+    told = [filled.give(record_id=record_id, per_record=2, idempotency_key=key) for key in ("m1", "m2", "m3", "m1")]
+    assert [("", False), ("", False), ("full", False), ("", True)] == [(one.problem, one.repeated) for one in told]
+
+
+def test_feedback_goes_with_its_record_and_its_words_with_the_contents(filled: Store) -> None:
+    made = {days: filled.made.one(NOON_S - days * 86400) for days in (1, 40, 100)}
+    filled.insert()
+    for record in made.values():
+        for _ in range(3):
+            filled.give(record_id=record.record_id, comment="why", with_contents={"chat": ""})
+    forgetting = Forgetting(filled.url, retention_days=90, content_retention_days=30, rows=2)
+    for _ in range(2):
+        forgetting.forget(NOW_MS)
+        rows = [(row["id"].hex(), row["comment"]) for row in filled.kept()]
+        comments = {days: [why for one, why in rows if one == record.record_id] for days, record in made.items()}
+        assert {1: ["why"] * 3, 40: [None] * 3, 100: []} == comments
