@@ -6,7 +6,6 @@ import json
 import socket
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 import structlog
@@ -158,11 +157,12 @@ async def test_gateways_hear_each_other_by_the_key_and_by_nothing_else() -> None
             wrong = section.model_copy(update={"key": Peers.model_validate({**PEERS, "key": "sk-other"}).key})
             with pytest.raises(ValueError, match="it answers 401"):
                 await ask(wrong, "127.0.0.1")
+            small = HttpAsk(most_bytes=10)
             with pytest.raises(ValueError, match="it answers more than 10 bytes"):
-                await HttpAsk(most_bytes=10)(section, "127.0.0.1")
-            refused = await httpx.AsyncClient(trust_env=False).get(
-                f"http://127.0.0.1:{port}/metrics", headers={"authorization": f"Bearer {PEERS['key']}"}
-            )
+                await small(section, "127.0.0.1")
+            await small.close()
+            headers = {"authorization": f"Bearer {PEERS['key']}"}
+            refused = await gateway.http.get(f"http://127.0.0.1:{port}/metrics", headers=headers)
             assert refused.status_code == 401
         with pytest.raises(ValueError, match="it cannot be asked"):
             await ask(section, "127.0.0.1")
@@ -174,8 +174,10 @@ async def test_one_that_says_nothing_is_waited_for_no_longer_than_a_second() -> 
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         section = Peers.model_validate({**PEERS, "port": silent.getsockname()[1]})
+        ask = HttpAsk(answer_s=0.01)
         with pytest.raises(ValueError, match=r"it did not answer within 0.01 s|it cannot be asked"):
-            await HttpAsk(answer_s=0.01)(section, "127.0.0.1")
+            await ask(section, "127.0.0.1")
+        await ask.close()
 
 
 def free_port() -> int:
