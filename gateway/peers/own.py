@@ -87,11 +87,11 @@ class OwnLoad:
 
 
 def _engine(name: str, demands: list[EngineDemand], ready: int, kv: float | None, follows: bool) -> EngineLoad:
-    replicas: dict[str, tuple[int, bool]] = {}
+    replicas: dict[str, tuple[int, int]] = {}
     for one in demands if follows else ():
         for id, requests, drains in one.replicas:
-            before = replicas.get(id, (0, True))
-            replicas[id] = before[0] + requests, before[1] and drains
+            before = replicas.get(id, (0, 0))
+            replicas[id] = before[0] + requests, before[1] + drains
     return EngineLoad(
         engine=name,
         ready_replicas=ready,
@@ -107,7 +107,7 @@ def _engine(name: str, demands: list[EngineDemand], ready: int, kv: float | None
         ttft_base_ms=known_mean([one.base_ms for one in demands]),
         decode_ms_per_token=known_mean([one.decode_ms_per_token for one in demands]),
         kv_usage_ratio=kv,
-        replicas=[(id, requests, drains) for id, (requests, drains) in replicas.items()],
+        replicas=[(id, requests, drains == len(demands)) for id, (requests, drains) in replicas.items()],
     )
 
 

@@ -114,6 +114,15 @@ async def test_it_sums_over_workers() -> None:
     assert (quiet.arrived_requests, quiet.ttft_ms, quiet.slo_ttft_ms) == (0, None, None)
 
 
+@pytest.mark.parametrize(("second", "drains"), [([], False), ([("0", 1, False)], False), ([("0", 0, True)], True)])
+async def test_a_replica_drains_once_it_drains_in_all_workers(
+    second: list[tuple[str, int, bool]], drains: bool
+) -> None:
+    first = Demand([engine("a", replicas=[("0", 0, True)])])
+    told = await Told(first, Demand([engine("a", replicas=second)])).answer()
+    assert told.engines[0].replicas == [("0", sum(requests for _, requests, _ in second), drains)]
+
+
 async def test_a_worker_that_is_silent_has_what_it_had_and_one_that_is_gone_has_nothing() -> None:
     told = Told(busy(2), busy(3))
     await told.answer()
