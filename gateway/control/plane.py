@@ -110,9 +110,9 @@ class Plane:
             supervisor, self.links, self.metrics, lambda: self.settings, self.roster.states, self.loads.kv_usages
         )
         self.leading = Leading(supervisor.spawn, self.metrics)
-        self._cluster = ClusterScaling(supervisor.spawn, self.roster, self.leading, self.metrics)
+        self.cluster = ClusterScaling(supervisor.spawn, self.roster, self.leading, self.metrics)
         self.autoscaling = autoscaling_over(
-            self.launches, self._cluster, self.drain_replica, self.links, lambda: self.loads, self.peering.demands
+            self.launches, self.cluster, self.drain_replica, self.links, lambda: self.loads, self.peering.demands
         )
         self._board = HealthBoard()
         self._health = HealthLoop(
@@ -338,5 +338,5 @@ class Plane:
         await self.launches.apply(settings)
         self.peering.use(settings)
         self.leading.use(settings)
-        self._cluster.use(settings)
+        self.cluster.use(settings)
         self.autoscaling.use(settings)
