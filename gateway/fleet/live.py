@@ -331,7 +331,8 @@ class LiveFleet:
             if section is None or shadows is None or arm == SHADOW:
                 continue
             if name not in made:
-                made[name] = Shadow(name, section, models[name, SHADOW].serving, shadows, shares)
+                recording, serving = settings.models[name].records, models[name, SHADOW].serving
+                made[name] = Shadow(name, section, recording, serving, shadows, shares)
             if section.arm is None or served is not models[name, section.arm]:
                 served.serving.shadow = made[name]
 
