@@ -217,6 +217,7 @@ class Releases:
 
     async def _weigh(self) -> None:
         """All that was seen."""
+        self._look_at_clocks()
         count = 0
         while self._waiting:
             one = self._waiting.popleft()
@@ -225,14 +226,16 @@ class Releases:
             if count % AT_ONCE == 0:
                 await asyncio.sleep(0)
 
+    def _look_at_clocks(self) -> None:
+        now_s, wall_s = self._now_s(), self._wall_s()
+        for release in self._releases.values():
+            release.at(now_s, wall_s)
+
     def _weigh_one(self, one: Observation, *, own: bool) -> None:
         for release in self._releases.values():
             if release.spec.experiment != one.experiment:
                 continue
-            if own:
-                release.local.tell(one)
-            if release.gate is not release.local and (self.decides or not own):
-                release.gate.tell(one)
+            release.tell(one, own=own, decides=self.decides or not own)
         if own and self._shared and not self.decides and self._sync is not None:
             if len(self._untold) < MOST_SEEN:
                 self._untold.append(one)
@@ -322,6 +325,7 @@ class Releases:
                     self._releases[key].recall(kept)
         self.decides = told.decides
         self._fresh -= fresh
+        self._look_at_clocks()  # of rounds that others began
         for data in told.observed:
             for one in _unpacked(data):
                 self._weigh_one(one, own=False)

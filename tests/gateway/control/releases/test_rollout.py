@@ -15,6 +15,7 @@ from gateway.control.releases.spec import Hook
 from gateway.store.asked import answer, wanted_decisions
 from gateway.store.releases.messages import ReleasesSynced, SyncReleases
 from routing.gate.guardrail import Guardrail
+from routing.gate.observation import ERROR, Measured, Settled
 from routing.gate.rollout import IDLE, PROMOTED, RAMPING, ROLLED_BACK, RampPlan, Step
 from tests.gateway.control.releases.world import CLEAN, DEAD, Gateway, Store, World, spec
 from tests.gateway.store.records import sqlite_url
@@ -392,3 +393,26 @@ async def test_a_refused_rollback_is_tried_again(world: World, store: Store, tmp
     await world.play(3, gateway, canary=DEAD)
     assert refused
     assert decided(tmp_path)[-1] == ("rollback", 0.0)
+
+
+async def test_what_is_told_of_the_ramp_before_is_no_evidence_of_the_one_that_began_again(
+    world: World, store: Store
+) -> None:
+    gateway = Gateway(world, store, 1, [spec(guardrails=(Guardrail("errors", alpha=0.05), Guardrail("smiles")))])
+    await world.play(5, gateway)
+    record_id = f"{int(world.wall_s * 1e3):012x}70008000000000000001"
+    release = gateway.releases.find("chat")
+    assert "" == (await gateway.releases.press("chat", "", "abort", "alice"))[1]
+    await world.play(10, gateway)
+    assert "" == (await gateway.releases.press("chat", "", "start", "alice"))[1]
+    await world.play(1, gateway)
+    requests = list(release.gate.requests)
+    late = [Settled("e1", 1, unit, (0.9, 0.1), record_id, ERROR) for unit in range(50)]
+    late += [Measured("e1", 1, unit, (0.9, 0.1), record_id, "smiles", 1.0) for unit in range(50)]
+    gateway.releases.observed(late)
+    await gateway.releases.step()
+    assert (RAMPING, 2, requests) == (gateway.state, release.ramp.round, release.gate.requests)
+    now = f"{int(world.wall_s * 1e3):012x}70008000000000000001"
+    gateway.releases.observed([one._replace(record_id=now) for one in late])
+    await gateway.releases.step()
+    assert ROLLED_BACK == gateway.state
