@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from engines.wire.request import AudioPart, ChatRequest, FilePart, ImagePart, ResultPart, ThoughtPart
+from engines.wire.request import AudioPart, ChatRequest, FilePart, ImagePart, ResultPart, TextPart, ThoughtPart
 
 CONTENT: Final = frozenset(
     {
@@ -18,6 +18,7 @@ CONTENT: Final = frozenset(
         "files",
         "file_urls",
         "audio",
+        "tool_result_media",
         "tools",
         "json_object",
         "json_schema",
@@ -53,6 +54,7 @@ HINTS: Final = frozenset(
         "message_names",
         "image_detail",
         "strict_tools",
+        "tool_errors",
         "tools.eager_input_streaming",
     }
 )
@@ -135,6 +137,11 @@ def _content(request: ChatRequest) -> list[str]:
         for part in turn.parts:
             if not isinstance(part, (AudioPart, ThoughtPart)) and part.cache is not None:
                 names["cache_control"] = None
+            if isinstance(part, ResultPart):
+                if part.failed:
+                    names["tool_errors"] = None
+                if not all(isinstance(one, TextPart) for one in part.parts):
+                    names["tool_result_media"] = None
             for one in part.parts if isinstance(part, ResultPart) else (part,):
                 if isinstance(one, ImagePart):
                     names["image_urls" if one.url else "images"] = None
@@ -154,6 +161,7 @@ OWN_NAMES: Final[dict[str, dict[str, str]]] = {
         "message_names": "messages.name",
         "image_detail": "messages.image_url.detail",
         "strict_tools": "tools.function.strict",
+        "tool_result_media": "messages",
         "images": "messages",
         "image_urls": "messages",
         "files": "messages",
@@ -166,6 +174,8 @@ OWN_NAMES: Final[dict[str, dict[str, str]]] = {
     },
     "anthropic_messages": {
         "strict_tools": "tools.strict",
+        "tool_errors": "messages.tool_result.is_error",
+        "tool_result_media": "messages.tool_result",
         "images": "messages",
         "image_urls": "messages",
         "files": "messages",
@@ -181,6 +191,7 @@ OWN_NAMES: Final[dict[str, dict[str, str]]] = {
     "openai_responses": {
         "image_detail": "input.input_image.detail",
         "strict_tools": "tools.strict",
+        "tool_result_media": "input.function_call_output",
         "images": "input",
         "image_urls": "input",
         "files": "input",

@@ -15,9 +15,12 @@ import structlog
 from gateway.accounts.keys import keyring_of, keys_of
 from gateway.admin.app import admin_app
 from gateway.admin.replicas import ReplicaStatus
+from gateway.control.actuators import autoscaling_over
 from gateway.control.adapters import Adapters
 from gateway.control.autoscale import EVERY_S as AUTOSCALE_EVERY_S
 from gateway.control.certificates import CertificateWatch, by_workers
+from gateway.control.cluster.leading import Leading
+from gateway.control.cluster.scaling import ClusterScaling
 from gateway.control.counters import CounterBoard
 from gateway.control.discovery import Discovery
 from gateway.control.drift import watch_drift
@@ -27,7 +30,6 @@ from gateway.control.feedback import Feedback
 from gateway.control.findings import Finding, findings
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.kv_events import KvEvents
-from gateway.control.launch_scaling import autoscaling_over
 from gateway.control.launches import Launches
 from gateway.control.links import Links
 from gateway.control.load import EVERY_S as LOAD_EVERY_S
@@ -45,6 +47,7 @@ from gateway.control.watched import watch_plane
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.identity import Keyring
+from gateway.peers.joined import Peering
 from gateway.responses.homes import Homes
 from gateway.settings import Settings
 from gateway.store.messages import AskRead, FreezeDrift, Read
@@ -102,7 +105,15 @@ class Plane:
         self.roster = Roster(self._tell_members, coalesce_s)
         self._engines = Engines(supervisor.spawn, self.roster)
         self.launches = Launches(supervisor.spawn, self._launched)
-        self.autoscaling = autoscaling_over(self.launches, self.drain_replica, self.links, lambda: self.loads)
+        self.loads = EngineLoads(self._engines.telling, self._tell_loads)
+        self.peering = Peering(
+            supervisor, self.links, self.metrics, lambda: self.settings, self.roster.states, self.loads.kv_usages
+        )
+        self.leading = Leading(supervisor.spawn, self.metrics)
+        self.cluster = ClusterScaling(supervisor.spawn, self.roster, self.leading, self.metrics)
+        self.autoscaling = autoscaling_over(
+            self.launches, self.cluster, self.drain_replica, self.links, lambda: self.loads, self.peering.demands
+        )
         self._board = HealthBoard()
         self._health = HealthLoop(
             self._board,
@@ -110,7 +121,6 @@ class Plane:
             lambda: self.roster.down(self._board.down),
             lambda engine: self.metrics.count(PROBES_UNSENT, engine),
         )
-        self.loads = EngineLoads(self._engines.telling, self._tell_loads)
         self.kv_events = KvEvents(
             lambda: [one for one in self._engines.telling() if self.settings.engines[one[0]].publishes],
             lambda engine, replica: self.settings.engines[engine].events_at(replica),
@@ -187,6 +197,7 @@ class Plane:
     async def stop(self, grace_s: float | None = None) -> None:
         """Drain every worker, then stop what was launched. None is the grace period of the configuration in use."""
         self.stopping = True
+        await self.leading.leave()
         grace_s = self.settings.server.grace_s if grace_s is None else grace_s
         answers = await self.links.ask_all(Drain(grace_s), Drained, timeout_s=grace_s + DRAIN_MARGIN_S)
         for worker, answer in answers.items():
@@ -195,6 +206,7 @@ class Plane:
         self.kv_events.close()
         await self.feedback.close()
         await self.launches.stop()
+        await self.peering.close()
 
     async def reload(self) -> bool:
         """Read the configuration again (SIGHUP); returns whether what it says is in use. So for the certificate."""
@@ -324,4 +336,7 @@ class Plane:
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
         await self.launches.apply(settings)
+        self.peering.use(settings)
+        self.leading.use(settings)
+        self.cluster.use(settings)
         self.autoscaling.use(settings)

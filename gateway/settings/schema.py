@@ -13,11 +13,13 @@ from engines.settings.fields import Name, Section, Text
 from gateway.settings.errors import Path
 from gateway.settings.sections.admin import Admin
 from gateway.settings.sections.auth import Auth
+from gateway.settings.sections.autoscale import Autoscale
 from gateway.settings.sections.breaker import Breaker
 from gateway.settings.sections.feedback import FeedbackSection
 from gateway.settings.sections.health import Health
 from gateway.settings.sections.limits import Limits
 from gateway.settings.sections.models import Model
+from gateway.settings.sections.peers import Peers
 from gateway.settings.sections.prices import Price
 from gateway.settings.sections.retry import Retry
 from gateway.settings.sections.server import Server
@@ -31,12 +33,14 @@ class Settings(Section):
     server: Server = Field(default=Server(), description="{host: 127.0.0.1, port: 8080}")
     admin: Admin | None = Field(default=None, description="{listen: 127.0.0.1:8081}; left out, server's port serves it")
     auth: Auth = Field(default=Auth(), description="{keys: [{id: app, sha256: ...}]}")
+    peers: Peers | None = Field(default=None, description="{dns: penstock-peers, port: 8081, key: ...}")
     limits: Limits = Field(default=Limits(), description="{body_bytes: 16 MiB}")
     engines: dict[Name, AnyEngine] = Field(description="{llama: {kind: vllm, replicas: [{url: http://10.0.0.1:8000}]}}")
     models: dict[Name, Model] = Field(description="{chat: {targets: [{engine: llama}]}}")
     retry: Retry = Field(default=Retry(), description="{max_attempts: 3}")
     breaker: Breaker = Field(default=Breaker(), description="{open_s: 5}")
     health: Health = Field(default=Health(), description="{interval_s: 5}")
+    autoscale: Autoscale = Field(default=Autoscale(), description="{lease: {name: penstock-autoscaler}}")
     prices: dict[Text, Price] = Field(
         default_factory=dict, description="{model: {input_usd_per_mtok: 1, output_usd_per_mtok: 2}}"
     )

@@ -150,7 +150,7 @@ async def test_what_gemini_is_asked() -> None:
                 "maxOutputTokens": 9,
                 "responseMimeType": "application/json",
                 "responseJsonSchema": SCHEMA,
-                "thinkingConfig": {"thinkingLevel": "high", "includeThoughts": True},
+                "thinkingConfig": {"thinkingLevel": "HIGH", "includeThoughts": True},
             },
         } == told
 

@@ -40,6 +40,8 @@ TAKES: Final = frozenset(
         "parallel_tool_calls",
         "json_schema",
         "images",
+        "tool_result_media",
+        "tool_errors",
         "image_urls",
         "files",
         "file_urls",

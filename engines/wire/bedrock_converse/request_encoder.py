@@ -37,6 +37,8 @@ TAKES: Final = frozenset(
         "tool_choice.named",
         "json_schema",
         "images",
+        "tool_result_media",
+        "tool_errors",
         "files",
         "strict_tools",
     }

@@ -42,6 +42,8 @@ TAKES: Final = frozenset(
         "json_object",
         "json_schema",
         "images",
+        "tool_result_media",
+        "tool_errors",
         "files",
         "audio",
     }
@@ -51,12 +53,12 @@ NO_SIGNATURE: Final = "skip_thought_signature_validator"
 _UNSIGNED: Final = ("gemini-1", "gemini-2")
 """Models that want none."""
 _LEVELS: Final = {
-    "minimal": "minimal",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "high",
-    "max": "high",
+    "minimal": "MINIMAL",
+    "low": "LOW",
+    "medium": "MEDIUM",
+    "high": "HIGH",
+    "xhigh": "HIGH",
+    "max": "HIGH",
 }
 _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engines.wire.codec import StreamDecoder, StreamEncoder
 from engines.wire.dialect import Dialect
@@ -30,13 +30,14 @@ class ChatIngress:
 class ChatEgress:
     """See `engines.wire.codec.Egress`."""
 
-    takes: frozenset[str] = request_encoder.TAKES
     stream_type: bytes = b"text/event-stream"
 
-    def __init__(self, name: str, limit: str) -> None:
-        """`limit`: what it calls the bound on the tokens of the answer."""
+    def __init__(
+        self, name: str, takes: frozenset[str], encode: Callable[[ChatRequest, str, frozenset[str]], bytes]
+    ) -> None:
         self.name: str = name
-        self._limit = limit
+        self.takes: frozenset[str] = takes
+        self._encode = encode
 
     @property
     def dialect(self) -> Dialect:
@@ -46,7 +47,7 @@ class ChatEgress:
         return "/v1/chat/completions"
 
     def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
-        return request_encoder.encode_request(request, model, takes, self._limit)
+        return self._encode(request, model, takes)
 
     def stream_decoder(self) -> StreamDecoder:
         return stream_decoder.ChatStreamDecoder()
@@ -56,6 +57,8 @@ class ChatEgress:
 
 
 INGRESS: ChatIngress = ChatIngress()
-EGRESS: ChatEgress = ChatEgress("openai_chat", "max_completion_tokens")
-COMPATIBLE: ChatEgress = ChatEgress("compatible_chat", "max_tokens")
-"""Whoever speaks OpenAI's chat and is not OpenAI, whose newest models alone refuse `max_tokens`."""
+EGRESS: ChatEgress = ChatEgress("openai_chat", request_encoder.TAKES, request_encoder.encode_request)
+COMPATIBLE: ChatEgress = ChatEgress(
+    "compatible_chat", request_encoder.COMPATIBLE_TAKES, request_encoder.encode_compatible
+)
+"""Whoever speaks OpenAI's chat and is not OpenAI."""

@@ -50,12 +50,22 @@ TAKES: Final = frozenset(
     }
 )
 """`top_k` is no word of OpenAI's; vLLM's engines take it."""
+COMPATIBLE_TAKES: Final = TAKES | {"tool_result_media"}
 _EFFORT_OF_BUDGET: Final = ((0, "none"), (2048, "low"), (16384, "medium"))
 """The most tokens of thought that an effort stands for, as LiteLLM and OpenRouter have it."""
 
 
-def encode_request(request: ChatRequest, model: str, takes: frozenset[str], limit: str) -> bytes:
-    return _encode(members(request, model, takes, limit))
+def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
+    """As OpenAI itself takes it."""
+    body = members(request, model, takes, "max_completion_tokens")
+    for message in body["messages"]:
+        bare(message)
+    return _encode(body)
+
+
+def encode_compatible(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
+    """As others take it, whose words are a few more: OpenAI's newest models alone refuse `max_tokens`."""
+    return _encode(members(request, model, takes, "max_tokens"))
 
 
 def members(request: ChatRequest, model: str, takes: frozenset[str], limit: str) -> dict[str, Any]:
@@ -141,7 +151,7 @@ def _part(part: Part) -> dict[str, Any]:
 
 
 def _assistant(turn: Turn) -> dict[str, Any]:
-    """vLLM reads what the model thought as `reasoning_content`; OpenAI passes over it."""
+    """vLLM and DeepSeek read what the model thought as `reasoning_content`."""
     said = [part for part in turn.parts if isinstance(part, TextPart)]
     calls = [part for part in turn.parts if isinstance(part, CallPart)]
     thought = "".join(part.text for part in turn.parts if isinstance(part, ThoughtPart))
@@ -155,6 +165,13 @@ def _assistant(turn: Turn) -> dict[str, Any]:
     elif not said:
         message["content"] = ""
     return message
+
+
+def bare(message: dict[str, Any]) -> None:
+    """Take out of a message what OpenAI has no word for: it refuses a member that it does not know."""
+    message.pop("reasoning_content", None)
+    for call in message.get("tool_calls", ()):
+        call.pop("extra_content", None)
 
 
 def _call(call: CallPart) -> dict[str, Any]:

@@ -26,6 +26,7 @@ MISTRAL_TAKES: Final = frozenset(
     {
         "temperature",
         "top_p",
+        "top_k",
         "stop",
         "seed",
         "presence_penalty",
@@ -40,6 +41,7 @@ MISTRAL_TAKES: Final = frozenset(
         "images",
         "image_urls",
         "image_detail",
+        "tool_result_media",
         "strict_tools",
         "prompt_cache_key",
         "prediction",
@@ -57,9 +59,13 @@ class Variant:
 
     stream_type: bytes = b"text/event-stream"
 
-    def __init__(self, name: str, takes: frozenset[str], finish: dict[str, str], renamed: dict[str, str]) -> None:
-        """`renamed`: what it calls parameters of OpenAI's."""
+    def __init__(
+        self, name: str, takes: frozenset[str], finish: dict[str, str], renamed: dict[str, str], *, plain: bool = False
+    ) -> None:
+        """`renamed`: what it calls parameters of OpenAI's. `plain`: its messages hold one text each, and it has no
+        word for whether tools are called."""
         self.name: str = name
+        self._plain = plain
         self.takes: frozenset[str] = takes
         self.finish = finish
         self._renamed = renamed
@@ -76,7 +82,10 @@ class Variant:
         body = request_encoder.members(request, model, takes, "max_tokens")
         body.pop("stream_options", None)
         for message in body["messages"]:
-            _bare(message)
+            request_encoder.bare(message)
+            message.pop("name", None)
+        if self._plain:
+            _simplify(body)
         return _encode({self._renamed.get(name, name): value for name, value in body.items()})
 
     def stream_decoder(self) -> StreamDecoder:
@@ -86,13 +95,14 @@ class Variant:
         return stream_decoder.decode_answer(body, self.finish)
 
 
-def _bare(message: dict[str, Any]) -> None:
-    """Without the members that are none of its own: they would be refused."""
-    for name in ("reasoning_content", "name"):
-        message.pop(name, None)
-    for call in message.get("tool_calls", ()):
-        call.pop("extra_content", None)
+def _simplify(body: dict[str, Any]) -> None:
+    for message in body["messages"]:
+        content = message["content"]
+        if isinstance(content, list):
+            message["content"] = "".join(part["text"] for part in content)
+    if body.pop("tool_choice", None) == "none":
+        del body["tools"]
 
 
 MISTRAL: Variant = Variant("mistral", MISTRAL_TAKES, MISTRALS_FINISH, {"seed": "random_seed"})
-AI21: Variant = Variant("ai21", AI21_TAKES, FINISH, {})
+AI21: Variant = Variant("ai21", AI21_TAKES, FINISH, {}, plain=True)

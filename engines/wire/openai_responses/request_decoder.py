@@ -151,6 +151,8 @@ def _parts(content: object, where: str, unread: list[str]) -> list[Part]:
 
 def _image(part: Members) -> ImagePart:
     url, detail = part.need("image_url", str), part.text("detail")
+    if detail == "auto":  # which clients must say
+        detail = ""
     inline = data_url(url)
     if inline is None:
         return ImagePart(url=url, detail=detail)
