@@ -35,6 +35,7 @@ from gateway.control.links import Links
 from gateway.control.load import EVERY_S as LOAD_EVERY_S
 from gateway.control.load import LoadExchange
 from gateway.control.loads import EngineLoads
+from gateway.control.model_cards import ModelCards
 from gateway.control.peer import FromWorker
 from gateway.control.releases.joined import JoinedReleases
 from gateway.control.releases.rollout import EVERY_S as RELEASES_EVERY_S
@@ -47,6 +48,7 @@ from gateway.control.watched import watch_plane
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.identity import Keyring
+from gateway.peers.joined import Peering
 from gateway.responses.homes import Homes
 from gateway.settings import Settings
 from gateway.store.evaluations.evaluator import evaluators_of
@@ -105,10 +107,14 @@ class Plane:
         self.roster = Roster(self._tell_members, coalesce_s)
         self._engines = Engines(supervisor.spawn, self.roster)
         self.launches = Launches(supervisor.spawn, self._launched)
+        self.loads = EngineLoads(self._engines.telling, self._tell_loads)
+        self.peering = Peering(
+            supervisor, self.links, self.metrics, lambda: self.settings, self.roster.states, self.loads.kv_usages
+        )
         self.leading = Leading(supervisor.spawn, self.metrics)
         self.cluster = ClusterScaling(supervisor.spawn, self.roster, self.leading, self.metrics)
         self.autoscaling = autoscaling_over(
-            self.launches, self.cluster, self.drain_replica, self.links, lambda: self.loads
+            self.launches, self.cluster, self.drain_replica, self.links, lambda: self.loads, self.peering.demands
         )
         self._board = HealthBoard()
         self._health = HealthLoop(
@@ -117,7 +123,6 @@ class Plane:
             lambda: self.roster.down(self._board.down),
             lambda engine: self.metrics.count(PROBES_UNSENT, engine),
         )
-        self.loads = EngineLoads(self._engines.telling, self._tell_loads)
         self.kv_events = KvEvents(
             lambda: [one for one in self._engines.telling() if self.settings.engines[one[0]].publishes],
             lambda engine, replica: self.settings.engines[engine].events_at(replica),
@@ -132,7 +137,8 @@ class Plane:
             lambda: self._board.down,
             self.links.tell_all,
         )
-        self._targets = TargetCheck(self._engines.probed)
+        self.cards = ModelCards(self._engines.listing, lambda: self.settings, self.links.tell_all)
+        self._targets = TargetCheck(self._engines.probed, self.cards.heard)
         self.experiments = Experiments(self.metrics, self.links.tell_all)
         self._discovery = Discovery(supervisor.spawn, self._engines, self.metrics)
         sync, give, data_dir = (
@@ -204,6 +210,7 @@ class Plane:
         self.kv_events.close()
         await self.feedback.close()
         await self.launches.stop()
+        await self.peering.close()
 
     async def reload(self) -> bool:
         """Read the configuration again (SIGHUP); returns whether what it says is in use. So for the certificate."""
@@ -236,6 +243,8 @@ class Plane:
         adapters = self.adapters.known()
         if adapters.replicas:
             self.links.tell(worker, adapters)
+        if self.cards.known.cards:
+            self.links.tell(worker, self.cards.known)
         return problem
 
     def detach(self, worker: str) -> None:
@@ -289,6 +298,7 @@ class Plane:
         """The step of the health loop."""
         await self._health.probe_all(self.settings.health)
         await self._targets.look(self._board.down)  # after the probes, on their connections
+        await self.cards.look(self._board.down)
         self.looked.set()
 
     async def ask_loads(self) -> None:
@@ -325,6 +335,7 @@ class Plane:
         self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
         await self._engines.use(settings)
         self._targets.use(settings)
+        self.cards.forget()
         self.experiments.use(settings)
         self.releases.take(settings)
         self.feedback.use(settings)
@@ -335,6 +346,7 @@ class Plane:
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
         await self.launches.apply(settings)
+        self.peering.use(settings)
         self.leading.use(settings)
         self.cluster.use(settings)
         self.autoscaling.use(settings)

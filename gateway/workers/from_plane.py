@@ -11,8 +11,8 @@ import structlog
 from gateway import clock
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.steps import in_slices
-from gateway.workers.burden import demand_of
-from gateway.workers.demand import AskDemand, EngineStarts
+from gateway.workers.burden import demand_steps
+from gateway.workers.demand import AskDemand, Demand, EngineStarts
 from gateway.workers.messages import (
     AccessToken,
     AdaptersHeld,
@@ -28,6 +28,7 @@ from gateway.workers.messages import (
     Keys,
     LoadReports,
     MembersChanged,
+    ModelsKnown,
     PrefixesSent,
     RemoteLoad,
     RenewCertificate,
@@ -69,6 +70,8 @@ class FromPlane:
                 worker.reception.starts(worker.wakes.told(message.starts, clock.monotonic()))
             case AdaptersHeld():
                 worker.adapters.told(message)
+            case ModelsKnown():
+                worker.cards = {card.name: card for card in message.cards}
             case ArmShares():
                 worker.fleet.experiments.set_shares(message.experiment, message.shares)
             case ExpositionPart():
@@ -90,7 +93,9 @@ class FromPlane:
             case AskCounters():
                 return await worker.counting.answer()
             case AskDemand():
-                return demand_of(message, worker.fleet, worker.metrics.tallies(), clock.monotonic())
+                demand, now = Demand([]), clock.monotonic()
+                await in_slices(demand_steps(message, demand, worker.fleet, worker.metrics.tallies(), now))
+                return demand
             case AskRouting():
                 return self._explain(message)
             case RenewCertificate():
