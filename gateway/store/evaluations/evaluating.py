@@ -27,9 +27,7 @@ from gateway.store.evaluations.table import Evaluation
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 
 if TYPE_CHECKING:
-    import httpx
-
-    from gateway.store.evaluations.judges import Judges
+    from gateway.store.evaluations.judges import Clients, Judges
 
 MOST_FINDINGS: Final = 1_024
 """Until the control plane asks, which is each second; of more it does not hear, and they are stored all the same."""
@@ -51,7 +49,7 @@ class Evaluating:
         *,
         courtesy: Courtesy | None = None,
         after_records: Callable[[], object] = lambda: None,
-        client: Callable[[], httpx.AsyncClient] | None = None,
+        client: Clients | None = None,
         again_s: float = AGAIN_S,
     ) -> None:
         """`give` keeps feedback, `client` makes one for a judge. For the rest see `gateway.store.evaluations.desk`."""
@@ -110,11 +108,9 @@ class Evaluating:
 
     def _offer(self, question: Question) -> None:
         if self._judges is None:
-            import httpx
+            from gateway.store.evaluations.judges import Judges  # with an HTTP client, which few stores need
 
-            from gateway.store.evaluations.judges import Judges
-
-            self._judges = Judges(self._spawn, self._judged, self._client or httpx.AsyncClient)
+            self._judges = Judges(self._spawn, self._judged, self._client)
         self._judges.offer(question)
 
     def _compared(self, evaluation: Evaluation, model: str) -> None:

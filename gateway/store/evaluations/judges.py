@@ -40,6 +40,7 @@ MOST_LABEL: Final = 64
 log = structlog.get_logger()
 
 
+Clients = Callable[[], httpx.AsyncClient]
 Found = Callable[[Question, Judgement | None, str], Awaitable[None]]
 """Takes what was said, or None and why nothing was."""
 
@@ -59,14 +60,14 @@ class Judges:
         self,
         spawn: Spawn,
         found: Found,
-        client: Callable[[], httpx.AsyncClient] = httpx.AsyncClient,
+        client: Clients | None = None,
         *,
         first_wait_s: float = FIRST_WAIT_S,
         most_waiting: int = MOST_WAITING,
     ) -> None:
         self._spawn = spawn
         self._found = found
-        self._client = client
+        self._client = client or httpx.AsyncClient
         self._first_wait_s = first_wait_s
         self._most_waiting = most_waiting
         self._waiting: dict[str, deque[Question]] = {}

@@ -14,6 +14,7 @@ from gateway.store.database import DatabaseAway
 from gateway.store.evaluations.desk import Desk
 from gateway.store.evaluations.evaluator import Evaluator
 from gateway.store.evaluations.pairing import Pair, Pairing
+from gateway.store.evaluations.question import Question
 from gateway.store.evaluations.table import Evaluation
 
 ORIGINAL, COPY = "a" * 32, "b" * 32
@@ -87,7 +88,8 @@ def test_while_the_database_is_away_pairs_are_dropped_and_then_stored_again() ->
 
 
 def test_evaluators_are_given_their_part_of_what_may_be_seen() -> None:
-    table, asked = FakeTable(), []
+    table = FakeTable()
+    asked: list[Question] = []
     told: list[tuple[str, str]] = []
     desk = Desk(
         lambda: table,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import httpx
@@ -22,7 +22,7 @@ from tests.gateway.store.evaluations.test_desk import COPY, ORIGINAL, FakeTable,
 
 pytestmark = pytest.mark.anyio
 
-Answers = Callable[[httpx.Request], Awaitable[httpx.Response]]
+Answers = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 
 def judge(name: str = "helpful", *, pairs: bool = False, concurrency: int = 4, timeout_s: float = 5.0) -> Evaluator:
@@ -165,7 +165,7 @@ class Store:
 
     async def give(self, given: GiveFeedback) -> FeedbackGiven:
         self.given.append(given)
-        problem = self._problems.pop(0) if self._problems else ""
+        problem: Any = self._problems.pop(0) if self._problems else ""
         return FeedbackGiven(problem, record_id=given.record_id, model="chat", arm="canary", experiment="e")
 
 
