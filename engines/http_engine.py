@@ -8,7 +8,7 @@ nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,8 +18,8 @@ from engines.http1.secrecy import Secrets
 from engines.loads.load import EngineLoad
 from engines.loads.metrics import MetricsReader
 from engines.model import Deadlines, Operation
-from engines.model_list import model_names
-from engines.operations import SHAPES
+from engines.model_list import ListedModel, models_in
+from engines.operations import FORMS, SHAPES
 from engines.pool import Pool
 from engines.pools import SYSTEM, Pools, Trust
 from engines.port import Engine, Exchange, Outgoing, Replica, Sink
@@ -85,6 +85,9 @@ class HttpSettings:
 
 _LASTING: Final = frozenset(shape.path for shape in SHAPES.values() if "{" not in shape.path)
 """The paths that come again; one with a name in it mostly does not."""
+_FORMS: Final = frozenset(shape.path for shape in FORMS.values())
+"""The paths whose requests say themselves what their body is."""
+_JSON: Final = b"content-type: application/json\r\n"
 
 
 class _Server:
@@ -233,11 +236,14 @@ class HttpEngine(Engine):
         return server.pool.send(head, body, deadlines, sink, self._hidden)
 
     def _head(self, server: _Server, path: str, method: bytes) -> bytes:
+        fixed = self._fixed_of(server)
+        if path in _FORMS:
+            fixed = fixed.replace(_JSON, b"", 1)
         if self.settings.version_in_url:
             path = path.removeprefix("/v1")
         if self.settings.query:
             path += f"{'&' if '?' in path else '?'}{self.settings.query}"
-        return b"%b %b%b HTTP/1.1\r\n%b%b" % (method, server.base, path.encode(), server.host, self._fixed_of(server))
+        return b"%b %b%b HTTP/1.1\r\n%b%b" % (method, server.base, path.encode(), server.host, fixed)
 
     def _fixed_of(self, server: _Server) -> bytes:
         """What goes with every request to it, its key included."""
@@ -256,7 +262,7 @@ class HttpEngine(Engine):
             return str(error) or type(error).__name__
         return "" if status == 200 else f"GET {path} is answered with {status}"
 
-    async def models(self, replica_id: str) -> tuple[str, ...] | None:
+    async def models(self, replica_id: str) -> Mapping[str, ListedModel] | None:
         path = self.settings.models_path
         server = self._servers.get(replica_id)
         if path is None or server is None:
@@ -269,7 +275,7 @@ class HttpEngine(Engine):
             raise CredentialsRefused(f"GET {path} refuses {shown} with {status}")
         if self._hidden is not None:
             body = self._hidden.hide(body)
-        return model_names(body) if status == 200 else None
+        return models_in(body) if status == 200 else None
 
     async def load(self, replica_id: str) -> EngineLoad | None:
         path = self.settings.load_path

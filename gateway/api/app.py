@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
 from starlette.applications import Starlette
@@ -23,11 +24,11 @@ from gateway.errors import Failure
 from gateway.identity import Keyring, Principal
 from gateway.settings import Settings
 from gateway.telemetry.exposition import CONTENT_TYPE
-from gateway.workers.messages import AdminAnswer, AdminRequest
+from gateway.workers.messages import AdminAnswer, AdminRequest, ModelCard
 from gateway.workers.questions import LinkError
 
-CREATED = 0
-"""OpenAI's model objects have a creation time; ours are names in a file, which have none."""
+UNKNOWN = ModelCard("", 0, "penstock", 0)
+"""Of a model whose engines have no list. OpenAI's model objects have a creation time; a name in a file has none."""
 ANTHROPICS = "anthropic-version"
 """The header that every client of Anthropic's sends, and no other: it is answered in that format."""
 ADMIN_BODY_BYTES = 1024 * 1024
@@ -60,6 +61,10 @@ class Serving(Protocol):
     def catalog(self) -> Catalog: ...
 
     @property
+    def cards(self) -> Mapping[str, ModelCard]:
+        """What engines say of public models, by name; of some nothing."""
+
+    @property
     def settings(self) -> Settings:
         """The configuration in use."""
 
@@ -77,10 +82,14 @@ def control_app(gateway: Serving) -> Starlette:
         return gateway.keyring.admit(dict(request.scope["headers"]))
 
     def card(name: str) -> dict[str, object]:
-        return {"id": name, "object": "model", "created": CREATED, "owned_by": "penstock"}
+        known = gateway.cards.get(name, UNKNOWN)
+        said = {"id": name, "object": "model", "created": known.created, "owned_by": known.owned_by or UNKNOWN.owned_by}
+        return {**said, "max_model_len": known.max_model_len} if known.max_model_len else said
 
     def anthropics_card(name: str) -> dict[str, object]:
-        return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+        created = datetime.fromtimestamp(gateway.cards.get(name, UNKNOWN).created, UTC)
+        when = created.isoformat(timespec="seconds").replace("+00:00", "Z")
+        return {"type": "model", "id": name, "display_name": name, "created_at": when}
 
     async def models(request: Request) -> Response:
         principal = caller(request)

@@ -29,6 +29,8 @@ from gateway.supervisor import Supervisor
 from tests.gateway.store.chaos import Gateway, running
 from tests.gateway.store.records import sqlite_url
 
+pytestmark = pytest.mark.slow
+
 HOUR = 494_444
 RUN, OTHER = "0123456789ab", "ba9876543210"
 
