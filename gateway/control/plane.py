@@ -320,6 +320,7 @@ class Plane:
 
     def _launched(self) -> None:
         self._engines.observed(self.launches.ready())
+        self._supervisor.spawn("model_cards", lambda: self.cards.look(self._board.down))
 
     def _tell_members(self, members: list[Member]) -> None:
         self.links.tell_all(MembersChanged(members))
