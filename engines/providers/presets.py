@@ -25,6 +25,8 @@ class Provider:
     """Refuses `stream_options` (it sends usage with the last chunk unasked): strip the field."""
     chats_as: str = ""
     """Its own kind of a chat (`engines.wire.translation`), where it is not OpenAI's: its operations have no chat."""
+    embeds_as: str = ""
+    """The same of embeddings (`engines.wire.unary.forms`)."""
 
 
 _CHAT = frozenset({Operation.CHAT})
@@ -44,7 +46,7 @@ PROVIDERS: dict[str, Provider] = {
         Provider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", _TEXT | _EMBED | _RESPONSES),
         Provider("ai21", "https://api.ai21.com/studio/v1", "AI21_API_KEY", frozenset(), chats_as="ai21"),
         # 422 extra_forbidden on stream_options.include_usage (openai/openai-agents-python issue 442).
-        Provider("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", _EMBED, True, "mistral"),
+        Provider("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", frozenset(), True, "mistral", "mistral"),
         Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", _CHAT | _RESPONSES),
         Provider("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY", _TEXT | _EMBED | _RERANK),
         # Completions live under another base (/beta, fill-in-the-middle only).

@@ -22,6 +22,7 @@ from routing.route import ModelRoute
 
 if TYPE_CHECKING:
     from engines.wire.codec import Egress
+    from engines.wire.unary.port import UnaryForm
     from gateway.accounts.gpu import GpuMeter
     from gateway.accounts.prices import Rates
     from gateway.experiments.enrolment import Enrolment
@@ -54,6 +55,7 @@ class Upstream:
         "takes",
         "transcripts",
         "translated",
+        "unary",
     )
 
     def __init__(
@@ -83,6 +85,8 @@ class Upstream:
         self.asks_load = asks_load
         self.translated: dict[str, Egress] | None = None
         """By the path of an operation, the format it is asked for in; None where each is asked for in its client's."""
+        self.unary: dict[str, UnaryForm] = {}
+        """The same of operations whose answer is one document; only where `translated` is not None."""
         self.takes: frozenset[str] = frozenset()
         """What the model can be told in that format."""
         self.bundle = bundle

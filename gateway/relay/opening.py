@@ -15,6 +15,7 @@ from gateway.relay.judge import Judge
 from gateway.relay.stream import StreamRelay
 from gateway.relay.transcript import Overheard, Transcript
 from gateway.relay.translated import TranslatedDocument, TranslatedStream, others
+from gateway.relay.unary import UnaryDocument
 from gateway.reply import EVENTS, UNCACHED
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def open_relay(
                 as_events = is_stream(value, begun)
     spoken = attempt.upstream.engine.dialect(account.operation)
     if spoken is not account.dialect:
+        if account.operation not in INGRESS:
+            return UnaryDocument(account, attempt, reply, prompt)
         return _translating(account, attempt, reply, prompt, transforms, recorder)
     relay: Sink
     if not as_events:

@@ -115,7 +115,7 @@ class TranslatedStream(StreamRelay):
     def _fail(self, failed: Failed) -> None:
         """What is read as the engine's error is what was understood of it, in whatever words it came."""
         error = ApiError(failed.message, error_type(failed.status or UNNAMED), "engine_error")
-        event = b"data: " + _error(failed.message) + b"\n\n"
+        event = b"data: " + error_document(failed.message) + b"\n\n"
         told = self._translation.encoder.error_event(error)
         self._pass(self._judge.weigh(event, Finding(None, "", frozenset(), failed.message, failed.status, told)))
         self._failed = True
@@ -196,7 +196,7 @@ class TranslatedDocument(Sink):
     def data(self, data: bytes) -> None:
         self._held += data
         if len(self._held) > MAX_BYTES:
-            self._attempt.refuse(UNNAMED, _error(f"the engine sent an answer over {MAX_BYTES} bytes"))
+            self._attempt.refuse(UNNAMED, error_document(f"the engine sent an answer over {MAX_BYTES} bytes"))
 
     def flush(self) -> None:
         pass
@@ -216,10 +216,10 @@ class TranslatedDocument(Sink):
             elif isinstance(one, Failed):
                 if one.unknown:
                     attempt.upstream.series.error(UNKNOWN[one.unknown])
-                attempt.refuse(one.status or UNNAMED, _error(one.message))
+                attempt.refuse(one.status or UNNAMED, error_document(one.message))
                 return
         if not finished:
-            attempt.refuse(UNNAMED, _error("the engine answered without a finish reason"))
+            attempt.refuse(UNNAMED, error_document("the engine answered without a finish reason"))
             return
         if self._reply.status:
             attempt.unfit()
@@ -228,7 +228,7 @@ class TranslatedDocument(Sink):
         try:
             told = self._ingress.encode_answer(said, attempt.upstream.endpoint.model, self._created, record_id)
         except Unsayable as error:
-            attempt.refuse(UNNAMED, _error(str(error)))
+            attempt.refuse(UNNAMED, error_document(str(error)))
             return
         if self._transcript is not None:
             self._transcript.hear(told)
@@ -253,5 +253,6 @@ def others(headers: Headers) -> bytes:
     return passed_headers([(name, value) for name, value in headers if name != b"content-type"])
 
 
-def _error(message: str) -> bytes:
+def error_document(message: str) -> bytes:
+    """What is read as an engine's error."""
     return _encode({"error": {"message": message, "type": "server_error"}})
