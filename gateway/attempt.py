@@ -312,6 +312,10 @@ class Attempt(Sink):
             self.stop()
             self.close(now)
 
+    def unheard(self) -> None:
+        """Nothing that becomes of it will be held for or against its replica, nor learned of it."""
+        self._lease.tell(Verdict.IGNORED, clock.monotonic(), self._rng)
+
     def outrun(self, now: float) -> None:
         """Another attempt was answered first, and this one is to be abandoned."""
         self._lease.outrun(now)

@@ -25,6 +25,7 @@ from gateway.record_ids import RecordIds, id_lines
 from gateway.responses.flight import ResponsesFlight, StoredFlight, StoredPrompt
 from gateway.responses.places import following, named_in_path, previous_in, stored
 from gateway.responses.search import Search
+from gateway.shadow.flight import ShadowedFlight
 from gateway.waiting import WaitingRoom
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class Dispatcher:
             headers = b"content-type: application/json\r\n%b%b" % (named, failure.headers())
             request.connection.respond(failure.status, headers, body)
             return None
-        if operation is _RESPONSES or self._explainer.watched or ASKS in fields:
+        if operation is _RESPONSES or serving.shadow is not None or self._explainer.watched or ASKS in fields:
             flight = self._special(request, operation, request_id, record_id, principal, parsed, serving, received_s)
         else:
             flight = Flight(
@@ -214,10 +215,17 @@ class Dispatcher:
         serving: Serving,
         received_s: float,
     ) -> Flight:
-        """A flight whose answer is remembered, or that is explained to whoever may know why it goes where it goes."""
+        """A flight whose answer is remembered, that may be copied, or that is explained to whoever may know why it goes
+        where it goes."""
         here = self._settlement, self.room, self._loop, self._rng
         flight: ExplainedFlight
-        if operation is _RESPONSES:
+        shadow = serving.shadow
+        if shadow is not None and shadow.takes(request, operation, principal, record_id):
+            flight = copied = ShadowedFlight(
+                request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
+            )
+            copied.shadow, copied.parsed = shadow, parsed
+        elif operation is _RESPONSES:
             flight = made = ResponsesFlight(
                 request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
             )

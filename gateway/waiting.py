@@ -86,7 +86,7 @@ _KINDS: Final = {
 class WaitingRoom:
     """All lines of one worker."""
 
-    __slots__ = ("_counts", "_look", "_loop", "_pumping", "_rng", "_wakes", "busy", "serving", "went")
+    __slots__ = ("_counts", "_look", "_loop", "_pumping", "_rng", "_wakes", "busy", "give_way", "serving", "went")
 
     def __init__(
         self,
@@ -107,6 +107,8 @@ class WaitingRoom:
         """The lines in which somebody waits, with the model of each: arms with targets of their own have their own."""
         self.went: dict[Guest, Admission] = {}
         """Those that went and have not ended, each with its line."""
+        self.give_way: Callable[[Serving], bool] | None = None
+        """Asks what no client waits for to leave the replicas of this; returns whether anything did."""
         self._pumping = False
         self._look: asyncio.TimerHandle | None = None
 
@@ -117,6 +119,8 @@ class WaitingRoom:
         room = False
         if not line.waiting:
             found, room = choose_with_room(serving.route, facts, now, self._rng)
+            if not room and self.give_way is not None and self.give_way(serving):
+                found, room = choose_with_room(serving.route, facts, now, self._rng)
             endpoint = found or endpoint
         in_flight = 0 if room or facts.deadline_s is None else _in_flight(serving, facts)
         takes = takes_s(facts, endpoint.state)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 
+from engines.settings.discovery import Label
 from engines.settings.fields import Number, Ratio, Seconds, Section, Text, Whole, wrong
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -67,6 +68,30 @@ class ShiftSection(Section):
         return self
 
 
+class WorkloadSection(Section):
+    """The workload of Kubernetes' whose replicas the gateway writes, in the namespace of the engine's Service."""
+
+    kind: Literal["Deployment", "LeaderWorkerSet"] = Field(
+        default="Deployment", description="Deployment or LeaderWorkerSet"
+    )
+    name: Label = Field(description="its name; the right to get and patch its /scale is needed")
+    deletion_cost: bool = Field(
+        default=False,
+        description="true drains those that a Deployment is to lose, and marks them; needs the right to patch pods",
+    )
+    drain_s: Seconds = Field(default=600.0, description="most seconds that one which is to go may finish its requests")
+    start_s: Seconds = Field(default=1800.0, description="seconds in which a pod must serve; then its start has failed")
+    unschedulable_s: Seconds = Field(
+        default=180.0, description="seconds that a pod may wait for a node; then its start has failed"
+    )
+
+    @model_validator(mode="after")
+    def _chosen(self) -> WorkloadSection:
+        if self.deletion_cost and self.kind != "Deployment":
+            raise wrong("has deletion_cost, which a LeaderWorkerSet does not follow: its last replicas go first")
+        return self
+
+
 class AutoscaleSection(Section):
     """Replicas that follow the traffic."""
 
@@ -95,6 +120,9 @@ class AutoscaleSection(Section):
     hold_s: Seconds = Field(default=300.0, description="seconds that a request may wait for the first replica")
     hold_tokens: Annotated[Whole, Field(ge=0, le=10**12)] = Field(
         default=2_000_000, description="prompt and expected output tokens that may wait for it, per model"
+    )
+    kubernetes: WorkloadSection | None = Field(
+        default=None, description="{kind: Deployment, name: llama}: what is scaled; with discover: {kubernetes: ...}"
     )
 
     @model_validator(mode="after")

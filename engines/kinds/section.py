@@ -135,7 +135,7 @@ class EngineSection(Section):
     )
     autoscale: AutoscaleSection | None = Field(
         default=None,
-        description="{min: 0, max: 8}: replicas that follow the traffic, of servers that are launched here",
+        description="{min: 0, max: 8}: replicas that follow the traffic, of servers launched here or in Kubernetes",
     )
     gpu_usd_per_hour: Usd | None = Field(
         default=None, description="what one replica costs per hour, for the cost figures"

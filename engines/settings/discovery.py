@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -13,7 +13,21 @@ Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z
 PortNumber = Annotated[Whole, Field(ge=1, le=65_535)]
 
 
-class KubernetesPlace(Section):
+class ApiSection(Section):
+    """An API server of Kubernetes'; nothing written is that of the cluster that we run in."""
+
+    api_url: Url | None = Field(default=None, description="the API server; left out, that of the cluster we run in")
+    token_file: Text | None = Field(default=None, description="a file with a token for it; with api_url")
+    ca_file: Text | None = Field(default=None, description="a PEM file with its authority; with api_url")
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.api_url is None and (self.token_file is not None or self.ca_file is not None):
+            raise wrong("has token_file or ca_file without api_url: in a cluster the pod's own are used")
+        return self
+
+
+class KubernetesPlace(ApiSection):
     """The pods behind a Service."""
 
     service: Label = Field(description="the Service's name; one without a cluster IP (headless) will do")
@@ -21,15 +35,6 @@ class KubernetesPlace(Section):
     port: PortNumber | Label | None = Field(
         default=None, description="a port of the pods, or the name of one of the Service's; left out, its first"
     )
-    api_url: Url | None = Field(default=None, description="the API server; left out, that of the cluster we run in")
-    token_file: Text | None = Field(default=None, description="a file with a token for it; with api_url")
-    ca_file: Text | None = Field(default=None, description="a PEM file with its authority; with api_url")
-
-    @model_validator(mode="after")
-    def _together(self) -> KubernetesPlace:
-        if self.api_url is None and (self.token_file is not None or self.ca_file is not None):
-            raise wrong("has token_file or ca_file without api_url: in a cluster the pod's own are used")
-        return self
 
 
 class DnsPlace(Section):

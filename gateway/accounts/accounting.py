@@ -68,6 +68,16 @@ class Accounting(Settlement):
         """The worker's."""
         return self._held
 
+    @property
+    def format_time(self) -> Callable[[float], str]:
+        """Turns Unix seconds into the record's time."""
+        return self._format_time
+
+    def write(self, record: RequestRecord) -> None:
+        """Take the record of something that no client asked for, as it is: it is counted nowhere here."""
+        for sink in self.sinks:
+            sink.write(record)
+
     def assigned(self, assignment: Assignment) -> None:
         if self.observing is not None:
             self.observing.assigned(assignment)

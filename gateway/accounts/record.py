@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+SHADOW: Final = "~shadow"
+"""The arm of a copy (`gateway.shadow`), and of what serves copies; none of a configuration can be called so."""
 
 
 class AttemptRecord(msgspec.Struct, omit_defaults=True, gc=False):
@@ -121,3 +126,5 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """Of the arms at that moment, the control's first."""
     reason: str = ""
     """Why it failed, in the engine's words or ours, in short (`gateway.accounts.reasons`); empty on success."""
+    shadow_of: str = ""
+    """The id of the record of the request that this is a copy of (`gateway.shadow`); empty where it is no copy."""

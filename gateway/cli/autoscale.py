@@ -53,7 +53,8 @@ def _line(one: dict[str, Any]) -> str:
     parts += [f"{one[name]} {name}" for name in ("starting", "draining", "failing") if one[name]]
     wanted = "nothing decided" if one["wanted"] is None else f"{one['wanted']} wanted"
     line = f"{one['engine']}: {', '.join(parts)}, {wanted} ({one['min']} to {one['max']}): {one['sentence']}"
-    return f"{line}\n  {one['failure']}" if one["failure"] else line
+    notes = [one[key] for key in ("failure", "problem") if one.get(key)]
+    return "\n  ".join([line, *notes])
 
 
 def simulate(

@@ -7,6 +7,7 @@ import os
 import pathlib
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from gateway.cli.ending import end
@@ -47,7 +48,8 @@ def report(
 ) -> None:
     """Sum up requests, tokens and US dollars; of own engines with a price by the hour, what their idle time cost too.
 
-    `unpriced` requests reached an engine whose price nobody knows: their cost is unknown, not zero.
+    `unpriced` requests reached an engine whose price nobody knows: their cost is unknown, not zero. Copies that a
+    shadow got are nobody's requests, and summed up apart.
     """
     from gateway.cli.table import table
     from gateway.store import reports
@@ -58,11 +60,15 @@ def report(
     wanted = reports.WantedSums(names, time_ms(since), time_ms(until) if until else FAR_MS)
     with reading(config, store) as connection:
         rows = reports.report(connection, wanted)
+        shadows = reports.report(connection, msgspec.structs.replace(wanted, copies=True))
         gpu = gpu_report(connection, wanted.since_ms, wanted.until_ms)
     if as_json:
-        print(json.dumps({"data": rows, "gpu": gpu}, indent=1))
+        print(json.dumps({"data": rows, "shadows": shadows, "gpu": gpu}, indent=1))
         return
     print(table(rows, {**{name: name for name in names}, **MEASURES}))
+    if shadows:
+        print("\ncopies that shadows got, which are in no sum above:\n")
+        print(table(shadows, {**{name: name for name in names}, **MEASURES}))
     if gpu:
         print("\nown engines by the hour; busy is in the cost above, idle nobody pays:\n\n" + table(gpu, GPU))
 

@@ -27,10 +27,15 @@ class Standing:
     """Why they fail to start, for an operator: the reason and the last lines of the log."""
     again_s: float = 0.0
     """In about how many seconds a failed start is tried again."""
+    problem: str = ""
+    """What keeps whoever scales them from doing so, for an operator."""
 
 
 class Actuator(Protocol):
     """One kind of engines."""
+
+    def acts(self, engine: str) -> bool:
+        """Whether this gateway is the one that writes the number of its replicas, and knows how many there are."""
 
     def standing(self, engine: str, now: float) -> Standing:
         """How its replicas are."""

@@ -165,6 +165,8 @@ class Autoscaling:
 
     def _act(self, name: str, one: _Scaled, decision: Decision, in_flight: Mapping[str, int], now: float) -> None:
         one.last = decision
+        if not self._actuator.acts(name):
+            return  # another gateway does, which sees what we see
         if decision.changes:
             at = self._wall().strftime("%Y-%m-%dT%H:%M:%SZ")
             why = decision.why.value
@@ -240,6 +242,8 @@ class Autoscaling:
             "draining": len(standing.leaving),
             "failing": len(standing.failing),
             "failure": standing.why,
+            "problem": standing.problem,
+            "acts": self._actuator.acts(name),
             "load": round(last.load, 3) if last is not None else None,
             "panics": last.panics if last is not None else False,
             "why": last.why.value if last is not None else "",

@@ -20,7 +20,7 @@ import structlog
 from engines.port import Replica, Spawn
 from engines.settings.discovery import Discover, DnsPlace, KubernetesPlace
 from gateway.control.membership import Difference
-from gateway.kubernetes.api import Api, ApiPlace, in_cluster, own_namespace
+from gateway.kubernetes.api import Api, api_place, own_namespace
 from gateway.kubernetes.slices import ServiceReplicas, Slice
 from gateway.kubernetes.watch import Watch
 from gateway.pause import Pause, pause
@@ -105,11 +105,7 @@ class Discovery:
             self._spawn(f"discovery of {name}", functools.partial(looks.run, over))
 
     def _watch(self, name: str, place: Discover, service: KubernetesPlace) -> tuple[Watch[Slice], Api]:
-        if service.api_url is not None:
-            where = ApiPlace(service.api_url, service.token_file or "", service.ca_file or "")
-        else:
-            where = in_cluster(self._environ) or ApiPlace("https://kubernetes.default.svc")
-        api = Api(where)
+        api = Api(api_place(service, self._environ))
         found = ServiceReplicas(service.port, place.scheme)
         watch = Watch(
             api,

@@ -8,12 +8,7 @@ from typing import Final
 
 from engines.launch.launched import State
 from gateway.control.actuator import Standing
-from gateway.control.autoscale import Autoscaling
-from gateway.control.demand import ask_demand
 from gateway.control.launches import Launches
-from gateway.control.links import Links
-from gateway.control.loads import EngineLoads
-from gateway.workers.demand import EngineStarts
 from routing.autoscale.removal import Candidate, removed
 
 MOST_DRAIN_S: Final = 600.0
@@ -31,6 +26,9 @@ class LaunchScaling:
         """When each replica was first seen on its way."""
         self._leaving: dict[tuple[str, str], float] = {}
         """Since when each of those drains."""
+
+    def acts(self, engine: str) -> bool:
+        return True
 
     def standing(self, engine: str, now: float) -> Standing:
         launcher = self._launches.launcher(engine)
@@ -102,15 +100,3 @@ class LaunchScaling:
             self._leaving.pop((engine, id), None)
             self._since_s.pop((engine, id), None)
         launcher.remove(ids)
-
-
-def autoscaling_over(
-    launches: Launches, drain: Callable[[str, str, bool], bool], links: Links, loads: Callable[[], EngineLoads]
-) -> Autoscaling:
-    """The loop for launched engines, over these workers."""
-    return Autoscaling(
-        LaunchScaling(launches, drain),
-        lambda engines: ask_demand(links, engines),
-        lambda engine, replicas: loads().kv_usage(engine, replicas),
-        lambda starts: links.tell_all(EngineStarts(starts)),
-    )

@@ -22,7 +22,7 @@ from engines.launch.launcher import Launcher
 from engines.model import Deadlines
 from engines.pool import Pool
 from engines.port import Replica, Spawn
-from gateway.fleet.arms import arms_of
+from gateway.fleet.arms import all_of
 from gateway.settings import Settings
 
 SCALED_POLL_S = 0.25
@@ -145,7 +145,7 @@ def _served_names(settings: Settings) -> dict[str, list[str]]:
     """By engine, every name under which some target asks it for its model."""
     names: dict[str, dict[str, None]] = {}
     for model in settings.models.values():
-        for arm in arms_of(model).values():
+        for arm in all_of(model):
             for target in arm.targets:
                 names.setdefault(target.engine, {})[target.model] = None
     return {engine: list(found) for engine, found in names.items()}

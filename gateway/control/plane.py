@@ -15,9 +15,12 @@ import structlog
 from gateway.accounts.keys import keyring_of, keys_of
 from gateway.admin.app import admin_app
 from gateway.admin.replicas import ReplicaStatus
+from gateway.control.actuators import autoscaling_over
 from gateway.control.adapters import Adapters
 from gateway.control.autoscale import EVERY_S as AUTOSCALE_EVERY_S
 from gateway.control.certificates import CertificateWatch, by_workers
+from gateway.control.cluster.leading import Leading
+from gateway.control.cluster.scaling import ClusterScaling
 from gateway.control.counters import CounterBoard
 from gateway.control.discovery import Discovery
 from gateway.control.drift import watch_drift
@@ -27,7 +30,6 @@ from gateway.control.feedback import Feedback
 from gateway.control.findings import Finding, findings
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.kv_events import KvEvents
-from gateway.control.launch_scaling import autoscaling_over
 from gateway.control.launches import Launches
 from gateway.control.links import Links
 from gateway.control.load import EVERY_S as LOAD_EVERY_S
@@ -102,7 +104,11 @@ class Plane:
         self.roster = Roster(self._tell_members, coalesce_s)
         self._engines = Engines(supervisor.spawn, self.roster)
         self.launches = Launches(supervisor.spawn, self._launched)
-        self.autoscaling = autoscaling_over(self.launches, self.drain_replica, self.links, lambda: self.loads)
+        self.leading = Leading(supervisor.spawn, self.metrics)
+        self._cluster = ClusterScaling(supervisor.spawn, self.roster, self.leading, self.metrics)
+        self.autoscaling = autoscaling_over(
+            self.launches, self._cluster, self.drain_replica, self.links, lambda: self.loads
+        )
         self._board = HealthBoard()
         self._health = HealthLoop(
             self._board,
@@ -187,6 +193,7 @@ class Plane:
     async def stop(self, grace_s: float | None = None) -> None:
         """Drain every worker, then stop what was launched. None is the grace period of the configuration in use."""
         self.stopping = True
+        await self.leading.leave()
         grace_s = self.settings.server.grace_s if grace_s is None else grace_s
         answers = await self.links.ask_all(Drain(grace_s), Drained, timeout_s=grace_s + DRAIN_MARGIN_S)
         for worker, answer in answers.items():
@@ -324,4 +331,6 @@ class Plane:
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
         await self.launches.apply(settings)
+        self.leading.use(settings)
+        self._cluster.use(settings)
         self.autoscaling.use(settings)

@@ -136,6 +136,11 @@ class Roster:
             for id in self._listed.get(engine, {})
         ]
 
+    def found(self, engine: str) -> tuple[list[str], list[str]]:
+        """The replicas of one engine that do not end, by what their source says, and those of them that are healthy."""
+        there = [id for id in self._listed.get(engine, ()) if (engine, id) not in self._leaving]
+        return there, [id for id in there if (engine, id) not in self._down]
+
     def states(self) -> dict[tuple[str, str], int]:
         """How many replicas of each engine are in each state: `ready`, `unhealthy` or `draining`."""
         counts: dict[tuple[str, str], int] = {}

@@ -17,7 +17,7 @@ import structlog
 from engines.errors import CredentialsRefused, EngineError
 from engines.port import Engine
 from gateway.control.pacing import paced
-from gateway.fleet.arms import arms_of
+from gateway.fleet.arms import all_of
 from gateway.settings import Settings
 from routing.replica import ReplicaKey
 
@@ -62,7 +62,7 @@ class TargetCheck:
         """These settings are in use now: compare all of their targets anew."""
         self._open, self.said = {}, {}
         for name, model in settings.models.items():
-            asked = {(target.engine, target.model) for arm in arms_of(model).values() for target in arm.targets}
+            asked = {(target.engine, target.model) for arm in all_of(model) for target in arm.targets}
             for engine, upstream in sorted(asked):
                 if upstream in settings.engines[engine].adapter_paths:
                     continue  # it comes and goes (`gateway.control.adapters`)

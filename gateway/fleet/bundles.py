@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from gateway.experiments.plan import plan_of
-from gateway.fleet.arms import arms_of
+from gateway.fleet.arms import arms_of, shadow_of
 
 if TYPE_CHECKING:
     from engines.kinds.section import EngineSection
@@ -57,6 +57,17 @@ def bundles_of(settings: Settings) -> Mapping[str, str]:
     return {name: _bundle(arm.model, engines) for name, arm in first.items()}
 
 
+def shadow_bundles_of(settings: Settings) -> Mapping[str, str]:
+    """Of what copies are sent to, by public model."""
+    bundles = {}
+    for name, model in settings.models.items():
+        arm = shadow_of(model)
+        if arm is not None:
+            engines = {target.engine: _engine(settings.engines[target.engine]) for target in arm.targets}
+            bundles[name] = _bundle(arm.model, engines)
+    return bundles
+
+
 def plans_of(settings: Settings) -> Mapping[str, Plan]:
     """The experiments, by public model, with the bundles of their arms."""
     plans = {}
@@ -76,6 +87,6 @@ def _engine(section: EngineSection) -> Any:
 
 
 def _bundle(model: Model, engines: Mapping[str, Any]) -> str:
-    served = model.model_dump(mode="json", exclude={"records", "experiment"})
+    served = model.model_dump(mode="json", exclude={"records", "experiment", "shadow"})
     served["engines"] = {target.engine: engines[target.engine] for target in model.targets}
     return hashlib.sha256(msgspec.json.encode(served, order="deterministic")).hexdigest()[:DIGITS]

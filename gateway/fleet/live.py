@@ -15,8 +15,9 @@ from engines.pools import Pools
 from engines.port import Replica, Spawn
 from gateway import clock
 from gateway.accounts.gpu import GpuMeters
+from gateway.accounts.record import SHADOW
 from gateway.experiments.book import Experiments
-from gateway.fleet.arms import arms_of
+from gateway.fleet.arms import all_of, arms_of, shadow_of
 from gateway.fleet.breakers import breaker_changed
 from gateway.fleet.ejecting import Ejecting
 from gateway.fleet.engines import Built, Draft
@@ -26,6 +27,7 @@ from gateway.fleet.served import Builder, Served
 from gateway.fleet.snapshot import UNNAMED, Snapshot
 from gateway.fleet.specs import breaker_settings, retry_settings
 from gateway.held_prompts import HeldPrompts
+from gateway.shadow.shadow import Shadow, Shadows
 from routing.adapters import AdapterBook
 from routing.admission import DEFAULT_ADMISSION, Admission
 from routing.fleet import Fleet
@@ -46,7 +48,8 @@ RemoteLoad = tuple[int, int, int]
 _AT_ONCE = 32
 """Replica states to a step."""
 Models = dict[tuple[str, str], Served]
-"""By public model and arm, and by model and `UNNAMED` what serves where nobody chooses an arm."""
+"""By public model and arm, and by model and `UNNAMED` what serves where nobody chooses an arm, by model and `SHADOW`
+what copies are sent to."""
 
 
 class LiveFleet:
@@ -84,6 +87,8 @@ class LiveFleet:
         """What contents that are kept count among."""
         self.ejecting = Ejecting(metrics, lambda: [served.serving.route for served in self._each()])
         self.experiments = Experiments(metrics)
+        self.shadows: Shadows | None = None
+        """Who keeps count of copies; without it, none are made."""
         self._builder = Builder(metrics, self.meters, self.adapters, workers)
 
     def configure(self, prepared: Prepared, members: Iterable[Member]) -> Iterator[None]:
@@ -144,7 +149,7 @@ class LiveFleet:
                 yield
             draft.keep_the_others()
             for name, model in settings.models.items():
-                if any(target.engine in touched for each in arms_of(model).values() for target in each.targets):
+                if any(target.engine in touched for each in all_of(model) for target in each.targets):
                     known = [place for place in models if place[0] == name]
                     for place in known:
                         del models[place]
@@ -165,7 +170,9 @@ class LiveFleet:
         """The models that ask this engine before any other, in whatever arm, and the lines of their requests."""
         models: set[str] = set()
         lines: dict[Admission, None] = {}
-        for (name, _), served in self._models.items():
+        for (name, arm), served in self._models.items():
+            if arm == SHADOW:
+                continue  # nothing is started for a copy
             tier = min([target.tier for target in served.spec.targets])
             if any(target.engine == engine and target.tier == tier for target in served.spec.targets):
                 models.add(name)
@@ -301,6 +308,26 @@ class LiveFleet:
             lines.setdefault(served_by.targets, served.serving.route.line)
             into.setdefault((name, UNNAMED), served)
             into[name, arm] = served
+        shadow = shadow_of(model)
+        if shadow is not None:
+            place, old = (prepared, draft.engines, retry, self.table, self.held), self._models.get((name, SHADOW))
+            into[name, SHADOW] = self._builder.serve(name, SHADOW, shadow, prepared.shadow_bundles[name], *place, old)
+
+    def _cast_shadows(self, models: Models) -> None:
+        """Let requests know where they are copied to: all of a model's, but for those of the arm that it is."""
+        assert self.prepared is not None
+        settings, shadows = self.prepared.settings, self.shadows
+        shares = self._workers * settings.server.gateways
+        made: dict[str, Shadow] = {}
+        for (name, arm), served in models.items():
+            section = settings.models[name].shadow
+            served.serving.shadow = None
+            if section is None or shadows is None or arm == SHADOW:
+                continue
+            if name not in made:
+                made[name] = Shadow(name, section, models[name, SHADOW].serving, shadows, shares)
+            if section.arm is None or served is not models[name, section.arm]:
+                served.serving.shadow = made[name]
 
     def _use(self, draft: Draft, models: Models) -> Iterator[None]:
         """Publish what was built, then let go of what it does without."""
@@ -312,6 +339,7 @@ class LiveFleet:
         self.experiments.use(prepared.plans)
         for name in prepared.settings.models:
             models[name, UNNAMED].serving.enrolment = self.experiments.of(name)
+        self._cast_shadows(models)
         self._publish(
             Snapshot(
                 keyring=prepared.keyring,

@@ -11,7 +11,8 @@ from engines.pools import Contexts
 from gateway.accounts.keys import keyring_of, keys_of
 from gateway.accounts.prices import PriceBook
 from gateway.experiments.plan import Plan
-from gateway.fleet.bundles import bundles_of, plans_of
+from gateway.fleet.arms import engines_of_clients
+from gateway.fleet.bundles import bundles_of, plans_of, shadow_bundles_of
 from gateway.fleet.specs import priced, trusts_of
 from gateway.identity import Keyring
 from gateway.settings import Loaded, Settings
@@ -29,6 +30,10 @@ class Prepared:
     """The version of each public model's configuration (`gateway.fleet.bundles`)."""
     plans: Mapping[str, Plan]
     """Their experiments."""
+    shadow_bundles: Mapping[str, str]
+    """The version of what copies of a model's requests are sent to, of those that have a shadow."""
+    engines_of_clients: frozenset[str]
+    """Engines that are asked for more than copies."""
 
 
 def prepare(loaded: Loaded, contexts: Contexts, before: Prepared | None) -> Prepared:
@@ -47,4 +52,5 @@ def prepare(loaded: Loaded, contexts: Contexts, before: Prepared | None) -> Prep
     bundles, plans = bundles_of(settings), plans_of(settings)
     gc.collect(1)  # what reading has left, or the first steps on the loop would have to look through it (5 ms)
     keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
-    return Prepared(settings, loaded.digest, keyring, prices, bundles, plans)
+    shadow_bundles, clients = shadow_bundles_of(settings), engines_of_clients(settings.models)
+    return Prepared(settings, loaded.digest, keyring, prices, bundles, plans, shadow_bundles, clients)

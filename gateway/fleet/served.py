@@ -15,6 +15,7 @@ from gateway.fleet.snapshot import Serving, Upstream, Upstreams
 from gateway.fleet.specs import deadlines_of, holding_of, model_spec
 from gateway.relay.transcript import Transcripts
 from gateway.settings.sections.recording import Recording
+from gateway.telemetry.metrics import Tally
 from routing.fleet import ModelSpec, build_route
 from routing.model import COSTED, Endpoint
 
@@ -85,8 +86,10 @@ class Builder:
         for target in model.targets:
             section = settings.engines[target.engine]
             rates = prices.rates(section.price_provider, target.model, target.engine)
-            engine = engines[target.engine].engine
-            terms[target.engine, target.model] = engine, deadlines_of(section), rates, section.gpu_usd_per_hour
+            engine, usd_per_hour = engines[target.engine].engine, section.gpu_usd_per_hour
+            if arm.shadow and target.engine in prepared.engines_of_clients:
+                usd_per_hour = None  # with its time shared, a copy would make a client's request cheaper
+            terms[target.engine, target.model] = engine, deadlines_of(section), rates, usd_per_hour
         rates_of = {place: one[2] for place, one in terms.items()}
         zone = settings.server.zone
         adapters = {
@@ -124,7 +127,11 @@ class Builder:
         asks_load = spec.policy in COSTED
         takes = {(target.engine, target.model): target.abilities.takes for target in spec.targets}
         # Made now, so that metrics show a model before its first request, which an alert could not see else.
-        series = {engine: self._metrics.series(model, engine, name) for engine, _ in terms}
+        shadow = arm.shadow
+        series = {
+            engine: Tally(model, engine, name) if shadow else self._metrics.series(model, engine, name)
+            for engine, _ in terms
+        }
         bundle, recording = recorded
         transcripts = None
         if recording.content:
@@ -134,7 +141,9 @@ class Builder:
 
         def make(endpoint: Endpoint) -> Upstream:
             engine, deadlines, rates, usd_per_hour = terms[endpoint.engine, endpoint.model]
-            meter = self._meters.of(endpoint.state.key, usd_per_hour, clock.monotonic())
+            meter = None
+            if usd_per_hour or not shadow:
+                meter = self._meters.of(endpoint.state.key, usd_per_hour, clock.monotonic())
             asks = asks_load and engine.tells_load
             tally = series[endpoint.engine]
             upstream = Upstream(endpoint, engine, name, deadlines, tally, rates, meter, asks, bundle, transcripts)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.accounts.prices import Rates
     from gateway.experiments.enrolment import Enrolment
     from gateway.relay.transcript import Transcripts
+    from gateway.shadow.shadow import Shadow
     from gateway.telemetry.metrics import Tally
     from gateway.transforms import NewEventTransform, RequestTransform
     from routing.experiment import Assignment
@@ -137,7 +138,7 @@ class Upstreams:
 class Serving:
     """One arm of one public model: where its requests may go, and what is needed to send them there."""
 
-    __slots__ = ("enrolment", "event_transforms", "request_transforms", "route", "upstreams")
+    __slots__ = ("enrolment", "event_transforms", "request_transforms", "route", "shadow", "upstreams")
 
     def __init__(
         self,
@@ -153,6 +154,8 @@ class Serving:
         self.event_transforms = event_transforms
         self.enrolment: Enrolment | None = None
         """The model's experiment; None where it has none, and of its arms beside the control."""
+        self.shadow: Shadow | None = None
+        """Where requests that are served here are copied to; None where they are not."""
 
 
 @dataclass(frozen=True, slots=True)

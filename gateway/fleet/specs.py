@@ -10,7 +10,7 @@ from engines.kinds.section import EngineSection
 from engines.model import Deadlines
 from engines.pools import SYSTEM, Trust
 from gateway.accounts.prices import PICO, Rates
-from gateway.fleet.arms import arms_of
+from gateway.fleet.arms import all_of
 from gateway.fleet.engines import Built
 from gateway.fleet.steps import at_once
 from gateway.settings import Model, Settings
@@ -60,7 +60,7 @@ def priced(settings: Settings) -> list[tuple[str, str, str]]:
     return [
         (settings.engines[target.engine].price_provider, target.model, target.engine)
         for model in settings.models.values()
-        for arm in arms_of(model).values()
+        for arm in all_of(model)
         for target in arm.targets
     ]
 

@@ -13,6 +13,8 @@ from typing import Final
 import httpx
 import msgspec
 
+from engines.settings.discovery import ApiSection
+
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where every pod finds the token of its service account, the authority of the server, and its own namespace."""
 TIMEOUT_S: Final = 10.0
@@ -58,6 +60,13 @@ def in_cluster(environ: Mapping[str, str], account: Path = ACCOUNT) -> ApiPlace 
         return None
     shown = f"[{host}]" if ":" in host else host
     return ApiPlace(f"https://{shown}:{port}", str(account / "token"), str(account / "ca.crt"))
+
+
+def api_place(section: ApiSection, environ: Mapping[str, str]) -> ApiPlace:
+    """Where a section of the configuration says that it is."""
+    if section.api_url is not None:
+        return ApiPlace(section.api_url, section.token_file or "", section.ca_file or "")
+    return in_cluster(environ) or ApiPlace("https://kubernetes.default.svc")
 
 
 def own_namespace(account: Path = ACCOUNT) -> str:
@@ -151,7 +160,8 @@ class Api:
         async with self._made:
             if self._client is None:
                 place = self._place
-                context = await asyncio.to_thread(_context, place.ca_file)
+                secure = place.url.startswith("https:")
+                context = await asyncio.to_thread(_context, place.ca_file) if secure else False
                 timeout = httpx.Timeout(TIMEOUT_S)
                 # The API server is never asked through a proxy: its address means something only in its cluster.
                 self._client = httpx.AsyncClient(base_url=place.url, verify=context, timeout=timeout, trust_env=False)

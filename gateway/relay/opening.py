@@ -40,7 +40,7 @@ class Opening(Account, Protocol):
     streams: bool
     """Whether it asked for a stream."""
     transcript: Transcript | None
-    """Where its model keeps content."""
+    """Where its model keeps content, or its answer is to be compared with another."""
 
 
 def open_relay(
@@ -75,13 +75,14 @@ def open_relay(
 
 def _transcript(account: Opening, attempt: Attempt, as_events: bool) -> Transcript | None:
     """What is kept of the answer; None where its model keeps none."""
-    transcripts = attempt.upstream.transcripts
-    if transcripts is None:
-        return None
-    if account.transcript is None:
-        account.transcript = Transcript(transcripts, account.request)
-    account.transcript.begin(as_events)
-    return account.transcript
+    transcript = account.transcript
+    if transcript is None:
+        transcripts = attempt.upstream.transcripts
+        if transcripts is None:
+            return None
+        transcript = account.transcript = Transcript(transcripts, account.request)
+    transcript.begin(as_events)
+    return transcript
 
 
 def _stream_relay(

@@ -17,11 +17,12 @@ from gateway.store.contents.content import ANSWER_CUT, PROMPT_CUT, Content
 
 if TYPE_CHECKING:
     from engines.errors import EngineError
+    from engines.model import Operation
     from engines.port import Headers
     from engines.wire.texts import Place
-    from gateway.flight import Flight
     from gateway.held_prompts import HeldPrompts
     from gateway.http.request import Request
+    from gateway.identity import Principal
 
 READ_BYTES: Final = 4 * 1024
 """Of a stream at once: some twenty events, which hold the loop for 45 us."""
@@ -29,6 +30,15 @@ DOCUMENT_BYTES: Final = 1024 * 1024
 """Of a plain answer, which is read later and must be whole for that."""
 EVENT_BYTES: Final = 256 * 1024
 """An event that is not whole after so many is no piece of text."""
+
+
+class Heard(Protocol):
+    """Whose content it is: a request, or a copy of one."""
+
+    record_id: bytes
+    model: str
+    operation: Operation
+    principal: Principal
 
 
 class ContentSink(Protocol):
@@ -136,7 +146,7 @@ class Transcript:
         if self._text_bytes > self._kept.most_bytes or not self._hold(grown):
             self._cut_off()
 
-    def end(self, flight: Flight, sink: ContentSink | None) -> None:
+    def end(self, flight: Heard, sink: ContentSink | None) -> None:
         """The request is settled: hand on what there is, and hold nothing more."""
         if sink is not None and self._prompt is None:
             sink.no_room()
@@ -148,7 +158,7 @@ class Transcript:
         self._kept.held.release(self._held_bytes)
         self._held_bytes = 0
 
-    def _hand_on(self, flight: Flight, sink: ContentSink) -> None:
+    def _hand_on(self, flight: Heard, sink: ContentSink) -> None:
         prompt = self._prompt
         assert prompt is not None
         if self._streams and self._raw:

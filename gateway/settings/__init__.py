@@ -23,6 +23,7 @@ from gateway.settings.sections.models import Model
 from gateway.settings.sections.prices import Price
 from gateway.settings.sections.retry import Retry
 from gateway.settings.sections.server import Server, Tls
+from gateway.settings.sections.shadow import ShadowSection
 from gateway.settings.sections.store import Store
 from gateway.settings.sections.targets import Policy, Target
 from gateway.settings.sections.telemetry import Otlp, Telemetry
@@ -46,6 +47,7 @@ __all__ = [
     "Retry",
     "Server",
     "Settings",
+    "ShadowSection",
     "Store",
     "Target",
     "Telemetry",

@@ -14,9 +14,11 @@ from typing import Any
 from engines.registry import KINDS
 from engines.settings.fields import address, check_host, check_url
 from gateway.settings.admin_checks import check_admin
+from gateway.settings.autoscale_checks import check_autoscale
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
 from gateway.settings.experiment_checks import arm_targets, check_experiments
 from gateway.settings.loopback import is_loopback
+from gateway.settings.shadow_checks import check_shadows
 from routing.model import COSTED, LEAST_LOAD
 from routing.pickers import POLICIES
 
@@ -55,6 +57,7 @@ def _check(tree: dict[str, Any], report: Report) -> None:
             report((section,), "is empty", "name at least one")
     _models(tree, report)
     check_experiments(tree, report)
+    check_shadows(tree, report)
     _order(tree, "health", ("timeout_s", 2), ("interval_s", 5), report)
     _order(tree, "breaker", ("open_s", 5), ("max_open_s", 60), report)
     _order(tree, "retry", ("base_backoff_s", 0.025), ("max_backoff_s", 2), report)
@@ -126,13 +129,7 @@ def _engine(path: Path, engine: dict[str, Any], report: Report) -> None:
             if finding.known:
                 hint = _did_you_mean(str(engine.get(str(finding.at[-1]))), finding.known)
             report((*path, *finding.at), finding.message, hint)
-    if engine.get("autoscale") is not None and engine.get("launch") is None and kind != "simulator":
-        report((*path, "autoscale"), "is for servers that the gateway launches", "launch: {model: Qwen/Qwen3-0.6B}")
-    elif engine.get("autoscale") is not None:
-        counted = engine if kind == "simulator" else engine.get("launch")
-        if isinstance(counted, dict) and "replicas" in counted:
-            at = ("replicas",) if kind == "simulator" else ("launch", "replicas")
-            report((*path, *at), "does not go with autoscale, which decides how many there are", "leave it out")
+    check_autoscale(path, engine, report)
     headers = engine.get("headers")
     if engine.get("api_key") is not None and engine.get("api_keys") is not None:
         report((*path, "api_keys"), "does not go with api_key", "a list may hold that one too")

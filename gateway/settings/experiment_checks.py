@@ -17,10 +17,13 @@ _EDITED = ("temperature", "top_p", "max_tokens")
 
 
 def arm_targets(name: str, model: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The place of each arm's targets, and the arm."""
+    """The place of the targets of each arm, and of the model's shadow, and the section that has them."""
     for arm, section in _arms(_experiment(model)).items():
         if isinstance(section, dict):
             yield ("models", name, "experiment", "arms", arm, "targets"), section
+    shadow = model.get("shadow") if isinstance(model, dict) else None
+    if isinstance(shadow, dict):
+        yield ("models", name, "shadow", "targets"), shadow
 
 
 _Ranges = dict[str, list[tuple[int, int, Path, Any]]]
@@ -32,19 +35,19 @@ def check_experiments(tree: dict[str, Any], report: Report) -> None:
     ranges: _Ranges = {}
     for name, model in models.items() if isinstance(models, dict) else ():
         if isinstance(model, dict):
-            _params(("models", name, "params"), model.get("params"), report)
+            check_params(("models", name, "params"), model.get("params"), report)
         experiment = _experiment(model)
         if experiment is None:
             continue
         path: Path = ("models", name, "experiment")
         for arm, section in _arms(experiment).items():
             if isinstance(section, dict):
-                _params((*path, "arms", arm, "params"), section.get("params"), report)
+                check_params((*path, "arms", arm, "params"), section.get("params"), report)
         _weights(path, experiment, report)
         _steps(path, experiment, tree, report)
         _range(path, name, experiment, ranges, report)
         _guardrails(path, experiment, tree, report)
-        _targeting(path, experiment, tree, report)
+        check_keys((*path, "targeting"), experiment.get("targeting"), tree, report)
         _windows(path, experiment, report)
 
 
@@ -157,14 +160,15 @@ def _guardrails(path: Path, experiment: dict[str, Any], tree: dict[str, Any], re
                 report(at, f"is another than that of feedback.metrics.{name}", printable(declared, 20))
 
 
-def _targeting(path: Path, experiment: dict[str, Any], tree: dict[str, Any], report: Report) -> None:
-    targeting, auth = experiment.get("targeting"), tree.get("auth")
+def check_keys(path: Path, targeting: Any, tree: dict[str, Any], report: Report) -> None:
+    """Those that a section names as the ones it is about."""
+    auth = tree.get("auth")
     keys = auth.get("keys") if isinstance(auth, dict) else None
     known = {key.get("id") for key in keys if isinstance(key, dict)} if isinstance(keys, list) else set()
     named = targeting.get("keys") if isinstance(targeting, dict) else None
     for index, key in enumerate(named if isinstance(named, list) else []):
         if isinstance(key, str) and key not in known:
-            report((*path, "targeting", "keys", index), "is no key of this file", "an id under auth.keys")
+            report((*path, "keys", index), "is no key of this file", "an id under auth.keys")
 
 
 def _windows(path: Path, experiment: dict[str, Any], report: Report) -> None:
@@ -179,7 +183,7 @@ def _windows(path: Path, experiment: dict[str, Any], report: Report) -> None:
             report((*path, "windows", index, "timezone"), "is not a known time zone", "a name such as Europe/Berlin")
 
 
-def _params(path: Path, params: Any, report: Report) -> None:
+def check_params(path: Path, params: Any, report: Report) -> None:
     for name in _EDITED:
         edit = params.get(name) if isinstance(params, dict) else None
         if not isinstance(edit, dict):

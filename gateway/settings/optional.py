@@ -48,7 +48,7 @@ def with_defaults(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _filled(place: Any, name: str) -> Any:
-    """A model of this public name, or an arm of its experiment."""
+    """A model of this public name, an arm of its experiment, or its shadow."""
     targets = place.get("targets") if isinstance(place, dict) else None
     if not isinstance(targets, list):
         return place
@@ -60,6 +60,8 @@ def _filled(place: Any, name: str) -> Any:
 
 
 def _arms_filled(model: Any, name: str) -> Any:
+    if isinstance(model, dict) and isinstance(model.get("shadow"), dict):
+        model = {**model, "shadow": _filled(model["shadow"], name)}
     experiment = model.get("experiment") if isinstance(model, dict) else None
     arms = experiment.get("arms") if isinstance(experiment, dict) else None
     if not isinstance(arms, dict) or not isinstance(experiment, dict):
@@ -109,6 +111,9 @@ def _drop_targets(kept: Kept) -> dict[str, list[str]]:
         if _on_dropped(model, kept.engines):
             model = {key: value for key, value in model.items() if key != "experiment"}
             kept.notices.append(f"model {printable(name, 60)} has no experiment: an arm's engine is left out")
+        if _shadow_dropped(model, kept.engines):
+            model = {key: value for key, value in model.items() if key != "shadow"}
+            kept.notices.append(f"model {printable(name, 60)} has no shadow: an engine of it is left out")
         left[name] = model
     kept.tree["models"] = left
     return lost
@@ -118,11 +123,20 @@ def _on_dropped(model: Any, engines: set[str]) -> bool:
     """Whether some arm has a target on one of these: without it, it would be another arm."""
     experiment = model.get("experiment") if isinstance(model, dict) else None
     arms = experiment.get("arms") if isinstance(experiment, dict) else None
-    for section in arms.values() if isinstance(arms, dict) else ():
-        targets = section.get("targets") if isinstance(section, dict) else None
-        if isinstance(targets, list) and any(isinstance(one, dict) and _engine(one) in engines for one in targets):
-            return True
-    return False
+    return any(_asks(section, engines) for section in (arms.values() if isinstance(arms, dict) else ()))
+
+
+def _shadow_dropped(model: Any, engines: set[str]) -> bool:
+    """Whether the shadow has a target on one of these, or is an arm of an experiment that is gone."""
+    shadow = model.get("shadow") if isinstance(model, dict) else None
+    if not isinstance(shadow, dict):
+        return False
+    return _asks(shadow, engines) or (shadow.get("arm") is not None and "experiment" not in model)
+
+
+def _asks(section: Any, engines: set[str]) -> bool:
+    targets = section.get("targets") if isinstance(section, dict) else None
+    return isinstance(targets, list) and any(isinstance(one, dict) and _engine(one) in engines for one in targets)
 
 
 def _engine(target: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from engines.settings.fields import Name, Section, Text
 from gateway.settings.errors import Path
 from gateway.settings.sections.admin import Admin
 from gateway.settings.sections.auth import Auth
+from gateway.settings.sections.autoscale import Autoscale
 from gateway.settings.sections.breaker import Breaker
 from gateway.settings.sections.feedback import FeedbackSection
 from gateway.settings.sections.health import Health
@@ -37,6 +38,7 @@ class Settings(Section):
     retry: Retry = Field(default=Retry(), description="{max_attempts: 3}")
     breaker: Breaker = Field(default=Breaker(), description="{open_s: 5}")
     health: Health = Field(default=Health(), description="{interval_s: 5}")
+    autoscale: Autoscale = Field(default=Autoscale(), description="{lease: {name: penstock-autoscaler}}")
     prices: dict[Text, Price] = Field(
         default_factory=dict, description="{model: {input_usd_per_mtok: 1, output_usd_per_mtok: 2}}"
     )

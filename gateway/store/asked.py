@@ -71,7 +71,9 @@ def answer(url: str, wanted: Question) -> bytes:
         with engine.connect() as connection:
             if isinstance(wanted, WantedSums):
                 gpu = gpu_report(connection, wanted.since_ms, wanted.until_ms)
-                document = {"object": "list", "data": report(connection, wanted), "gpu": gpu}
+                copies = msgspec.structs.replace(wanted, copies=True)
+                sums, shadows = report(connection, wanted), report(connection, copies)
+                document = {"object": "list", "data": sums, "shadows": shadows, "gpu": gpu}
             elif isinstance(wanted, WantedDecisions):
                 document = {"object": "list", "data": decisions(connection, wanted)}
             else:

@@ -79,7 +79,7 @@ def _schema(content: bool) -> pyarrow.Schema:
         else:
             fields.append((name, pyarrow.int64()))
     fields += [(name, text) for name in ASSIGNED]
-    fields += [("unit", pyarrow.string()), ("tries", pyarrow.string())]
+    fields += [("unit", pyarrow.string()), ("shadow_of", pyarrow.string()), ("tries", pyarrow.string())]
     if content:
         fields += [("prompt", pyarrow.large_string()), ("answer", pyarrow.large_string()), ("cut", text)]
     return pyarrow.schema(fields)

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import Column, Connection, Table, func, select, union_all
 
+from gateway.accounts.record import SHADOW
 from gateway.store.reading import FAR_MS, NotWanted, texts
 from gateway.store.rows import DAY_MS, HOUR_MS
 from gateway.store.schema import MEASURES, daily_keys, hourly
@@ -24,6 +25,8 @@ class WantedSums(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     since_ms: int = 0
     until_ms: int = FAR_MS
     """Not this hour, or day where keys are asked for, any more."""
+    copies: bool = False
+    """Of the copies that shadows got, which are nobody's requests; else of everything but those."""
 
 
 Sums = dict[str, Any]
@@ -41,18 +44,23 @@ def report(connection: Connection, wanted: WantedSums) -> list[Sums]:
         raise NotWanted("each is to be named once")
     if "key" in wanted.by and "hour" in wanted.by:
         raise NotWanted("keys are summed up by the day, so not by hour and key at once")
+    by_number = texts(connection)
+    shadow = next((number for number, text in by_number.items() if text == SHADOW), -1)
     parts = [
         select(
             *(_dimension(span.table, name).label(name) for name in wanted.by),
             *(span.table.c[measure] for measure in MEASURES),
-        ).where(span.period >= span.first, span.period < span.end)
+        ).where(
+            span.period >= span.first,
+            span.period < span.end,
+            span.table.c.arm == shadow if wanted.copies else span.table.c.arm != shadow,
+        )
         for span in _spans(wanted)
     ]
     every = union_all(*parts).subquery()
     dimensions = [every.c[name] for name in wanted.by]
     query = select(*dimensions, *(func.sum(every.c[measure]).label(measure) for measure in MEASURES))
     query = query.group_by(*dimensions)
-    by_number = texts(connection)
     rows = [_row(row._mapping, wanted.by, by_number) for row in connection.execute(query)]
     times = [name for name in wanted.by if name in ("day", "hour")]
     rows.sort(key=lambda row: (*(row[name] for name in times), -(row["cost_usd"] or 0.0), -row["requests"]))

@@ -14,7 +14,7 @@ from gateway.accounts.record import RequestRecord
 from gateway.store.packing import pack
 from gateway.store.schema import AMOUNTS, ASSIGNED, IDENTITIES, LABELS, MEASURES, SMALL
 
-COLUMNS: Final = ("id", *SMALL, *LABELS, *IDENTITIES, *AMOUNTS, "tries", *ASSIGNED, "unit")
+COLUMNS: Final = ("id", *SMALL, *LABELS, *IDENTITIES, *AMOUNTS, "tries", *ASSIGNED, "unit", "shadow_of")
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 MOST: Final = 2**53
@@ -82,6 +82,7 @@ def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
         codes[record.experiment] if record.experiment else 0,
         0 if shares is None else codes[",".join([repr(share) for share in shares])],
         bytes.fromhex(record.unit) if record.unit else None,
+        bytes.fromhex(record.shadow_of) if record.shadow_of else None,
     )
 
 

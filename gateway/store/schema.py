@@ -3,8 +3,8 @@
 `requests` has one row per settled request; its key is the record's id, which begins with the time, so the key is the
 index by time too. Texts that repeat are numbers of `strings`; 0 is the empty one. Money is whole nano-dollars (the
 price of one token of the cheapest model is 10 of them), times are microseconds, so that sums are exact. `tries` is the
-JSON of the attempts of a request that had several. `hourly` and
-`daily_keys` hold the sums that reports are made of; they change in the transaction that inserts the records.
+JSON of the attempts of a request that had several, `shadow_of` the id of the request that a copy is one of. `hourly`
+and `daily_keys` hold the sums that reports are made of; they change in the transaction that inserts the records.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Float,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -25,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION: Final = 7
+VERSION: Final = 8
 """Of this schema: the number of its newest migration."""
 
 metadata = MetaData()
@@ -93,8 +94,11 @@ requests = Table(
     Column("tries", LargeBinary),
     *(Column(name, Integer, nullable=False, server_default="0") for name in ASSIGNED),
     Column("unit", LargeBinary),
+    Column("shadow_of", LargeBinary),
     sqlite_with_rowid=False,
 )
+_COPIES = requests.c.shadow_of.is_not(None)
+Index("requests_copies", requests.c.id, sqlite_where=_COPIES, postgresql_where=_COPIES)
 
 MEASURES: Final = (
     "requests",

@@ -39,6 +39,7 @@ from gateway.record_ids import RecordIds
 from gateway.responses.keeper import Keeper
 from gateway.settings import ConfigError, Settings
 from gateway.settings.sealed import Sealed, opened
+from gateway.shadow.shadow import Shadows
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.admission import QUEUE_TOKENS
 from gateway.telemetry.metrics.families.loops import LOOP_AGE
@@ -112,6 +113,10 @@ class Worker:
         self._observing = Observing(lambda message: self._tell(message, bulk=True), self.metrics)
         self._accounting.observing = self._observing
         self.fleet.held = self._accounting.held
+        self._shadows = Shadows(
+            self.metrics, self._accounting, self._ids, lambda: self.dispatcher.room.busy, self._loop.call_soon
+        )
+        self.fleet.shadows = self._shadows
         self.explainer = Explainer(TimeStamper().format)
         self.sinks = Sinks(self.metrics, self._accounting, supervisor, self._ids.run, self._gpu_spent)
         self._keyring = Keyring()
@@ -191,6 +196,7 @@ class Worker:
             self.reception.dispatcher = Dispatcher(
                 snapshot, self._accounting, self.explainer, self._ids, keeper, self.adapters, spawn, self.wakes
             )
+            self.dispatcher.room.give_way = self._shadows.give_way
         else:
             self.reception.dispatcher.snapshot = snapshot
 
@@ -240,6 +246,7 @@ class Worker:
         for server in self._servers:
             server.close()
         await self._draining.run(grace_s)
+        await self._shadows.drain(grace_s)
         self._observing.flush()
         await self.sinks.close()
         self.drained.set()

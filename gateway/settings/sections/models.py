@@ -13,6 +13,7 @@ from gateway.settings.sections.experiment import ExperimentSection
 from gateway.settings.sections.hedging import HedgingSection
 from gateway.settings.sections.params import ParamsSection
 from gateway.settings.sections.recording import Recording
+from gateway.settings.sections.shadow import ShadowSection
 from gateway.settings.sections.targets import Policy, Target
 
 
@@ -63,4 +64,7 @@ class Model(Section):
     params: ParamsSection = Field(default=ParamsSection(), description="{temperature: {max: 1}}")
     experiment: ExperimentSection | None = Field(
         default=None, description="{salt: s1, arms: {control: {weight: 95}, canary: {weight: 5, targets: [...]}}}"
+    )
+    shadow: ShadowSection | None = Field(
+        default=None, description="{share: 0.05, arm: canary, cost_per_hour_usd: 1}: copies of requests, read by nobody"
     )

@@ -41,8 +41,11 @@
 {{- if include "penstock.autoscaled" .root -}}
 {{- $autoscale := dict "min" (int $engine.autoscale.min) "max" (int $engine.autoscale.max) -}}
 {{- if eq .root.Values.autoscaling.mode "gateway" -}}
-{{- $kind := ternary "leaderworkersets" "deployments" (eq $engine.workload "LeaderWorkerSet") -}}
-{{- $_ := set $autoscale "kubernetes" (dict "kind" $kind "name" (include "penstock.engine.name" .) "namespace" .root.Release.Namespace) -}}
+{{- $workload := dict "kind" $engine.workload "name" (include "penstock.engine.name" .) "drain_s" (int .root.Values.drainSeconds) "start_s" (int $engine.startup.maxSeconds) -}}
+{{- if and .root.Values.autoscaling.podDeletionCost (eq $engine.workload "Deployment") -}}
+{{- $_ := set $workload "deletion_cost" true -}}
+{{- end -}}
+{{- $_ := set $autoscale "kubernetes" $workload -}}
 {{- end -}}
 {{- $_ := set $config "autoscale" (mergeOverwrite ($config.autoscale | default dict) $autoscale) -}}
 {{- end -}}

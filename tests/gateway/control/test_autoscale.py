@@ -38,6 +38,10 @@ class Paper:
         self.released: list[str] = []
         self.in_flight: Mapping[str, int] = {}
         self.again_s = 4.0
+        self.acting = True
+
+    def acts(self, engine: str) -> bool:
+        return self.acting
 
     def standing(self, engine: str, now: float) -> Standing:
         return Standing(self.ready, self.starting, self.failing, self.leaving, "out of memory", self.again_s)

@@ -58,7 +58,33 @@ def test_it_says_how_many_and_when() -> None:
         (
             'kind: vllm, replicas: [{url: "http://a:1"}], autoscale: {max: 4}',
             "engines.e.autoscale",
-            "is for servers that the gateway launches",
+            "is for servers that the gateway launches, or finds and scales in Kubernetes",
+        ),
+        (
+            "kind: vllm, discover: {kubernetes: {service: e}}, autoscale: {max: 4}",
+            "engines.e.autoscale.kubernetes",
+            "is missing: the servers are found, so something has to say what is scaled",
+        ),
+        (
+            "kind: vllm, discover: {dns: {host: e, port: 8000}}, autoscale: {max: 4, kubernetes: {name: e}}",
+            "engines.e.autoscale.kubernetes",
+            "needs pods that are known by name",
+        ),
+        (
+            "kind: simulator, autoscale: {max: 4, kubernetes: {name: e}}",
+            "engines.e.autoscale.kubernetes",
+            "is for servers that run in Kubernetes, not for those that the gateway launches",
+        ),
+        (
+            "kind: vllm, discover: {kubernetes: {service: e}}, autoscale: {max: 4, kubernetes: {kind: Pod, name: e}}",
+            "engines.e.autoscale.kubernetes.kind",
+            "Deployment or LeaderWorkerSet",
+        ),
+        (
+            "kind: vllm, discover: {kubernetes: {service: e}},"
+            " autoscale: {max: 4, kubernetes: {kind: LeaderWorkerSet, name: e, deletion_cost: true}}",
+            "engines.e.autoscale.kubernetes",
+            "has deletion_cost, which a LeaderWorkerSet does not follow: its last replicas go first",
         ),
     ],
 )
@@ -66,3 +92,19 @@ def test_what_cannot_be_is_refused_with_the_key_named(engine: str, at: str, says
     told = refused(engine)
     assert at in told
     assert says in told
+
+
+def test_an_engine_in_kubernetes_says_what_is_scaled() -> None:
+    text = (
+        "engines: {e: {kind: vllm, discover: {kubernetes: {service: e}},"
+        " autoscale: {min: 0, max: 4, kubernetes: {name: e}}}}\n"
+        "models: {m: {targets: [{engine: e}]}}\n"
+        "autoscale: {lease: {name: penstock-autoscaler}}\n"
+    )
+    settings = load_settings(text, {}).settings
+    section = settings.engines["e"].autoscale
+    assert section is not None
+    assert section.kubernetes is not None
+    assert (section.kubernetes.kind, section.kubernetes.deletion_cost) == ("Deployment", False)
+    assert settings.autoscale.lease is not None
+    assert settings.autoscale.lease.name == "penstock-autoscaler"

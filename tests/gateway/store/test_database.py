@@ -212,3 +212,22 @@ def test_requests_are_found_by_what_they_were_newest_first(database: Database, u
         assert [found["record_id"] for found in stored(url, wanted)] == failed[::-1]
     assert stored(url, Wanted(model="never seen")) == []
     assert [found["record_id"] for found in stored(url, Wanted(limit=1))] == failed[1:]
+
+
+def test_copies_are_in_no_sum_but_their_own(database: Database, url: str) -> None:
+    made = Made()
+    first = made.one()
+    copy = made.one(arm="~shadow", shadow_of=first.record_id, key_id="", tenant="", cost_usd=0.5, error="engine_500")
+    database.insert([made.some(0)._replace(records=[first, copy])])
+    found = {one["record_id"]: one["shadow_of"] for one in stored(url)}
+    assert found == {first.record_id: "", copy.record_id: first.record_id}
+    engine = engine_of(url, reading=True)
+    try:
+        with engine.connect() as connection:
+            for by in (("model",), ("tenant",), ("key",), ("day", "arm")):
+                (clients,) = report(connection, WantedSums(by))
+                (copies,) = report(connection, WantedSums(by, copies=True))
+                assert (clients["requests"], clients["errors"], clients["cost_usd"]) == (1, 0, 0.000125)
+                assert (copies["requests"], copies["errors"], copies["cost_usd"]) == (1, 1, 0.5)
+    finally:
+        engine.dispose()

@@ -77,7 +77,7 @@ def test_the_report_shows_idle_apart(url: str) -> None:
     assert shown.splitlines()[-1].split() == ["llama", "1.00", "3.00", "0.75"]
     said = json.loads(CliRunner().invoke(app, ["cost", "report", "--store", url, *since, "--json"]).output)
     gpu = [{"engine": "llama", "busy_usd": 1.0, "idle_usd": 3.0, "idle_ratio": 0.75}]
-    assert said == {"data": [], "gpu": gpu}
+    assert said == {"data": [], "shadows": [], "gpu": gpu}
     assert json.loads(answer(url, wanted_sums({"since": "2026-05-28"}, 1_780_000_000.0)))["gpu"] == gpu
 
 

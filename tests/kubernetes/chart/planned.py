@@ -8,10 +8,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-KEYS = frozenset({"admin", "peers", "autoscale"})
+KEYS = frozenset({"peers"})
 """Of the configuration."""
-AUTOSCALE_KEYS = frozenset({"kubernetes"})
-"""Of an engine's `autoscale`, which is for servers that the gateway launches until it has them."""
 
 MODES = ("gateway", "keda", "hpa")
 """Of `autoscaling.mode`: the chart has templates for them, and refuses them until the gateway takes what they write."""
@@ -23,8 +21,12 @@ METRICS: dict[str, tuple[str, ...]] = {}
 
 
 def without(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a mode as today's gateway can check it: less what is only planned."""
-    known = copy.deepcopy({key: value for key, value in config.items() if key not in KEYS})
+    """The configuration of a mode as today's gateway can check it: less what is only planned, and the
+    port that peers ask."""
+    known = copy.deepcopy({key: value for key, value in config.items() if key not in {*KEYS, "admin"}})
+    if known.get("autoscale", {}).get("lease") is not None:
+        return known  # the gateway scales by itself
+    known.pop("autoscale", None)
     for engine in known["engines"].values():
         engine.pop("autoscale", None)
     return known

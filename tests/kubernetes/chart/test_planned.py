@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from engines.kinds.autoscaling import AutoscaleSection
 from gateway.settings import ConfigError, load_settings
 from gateway.settings.schema import Settings
 from gateway.telemetry.metrics.families import BY_NAME
@@ -21,8 +20,6 @@ def test_no_planned_metric_exists() -> None:
 
 def test_no_planned_key_exists() -> None:
     assert [] == sorted(planned.KEYS & Settings.model_fields.keys()), "these landed: take them out of planned.KEYS"
-    landed = planned.AUTOSCALE_KEYS & AutoscaleSection.model_fields.keys()
-    assert [] == sorted(landed), "these landed: take them out of planned.AUTOSCALE_KEYS"
 
 
 def test_the_modes_that_are_not_served_are_refused_by_either_helm(helm: str) -> None:
@@ -40,4 +37,4 @@ def test_what_such_a_mode_writes_is_refused_by_the_gateway_and_the_rest_is_taken
     assert list(load_settings(written(tmp_path / "rest", planned.without(config)), {}).settings.engines) == ["sim"]
     with pytest.raises(ConfigError) as refused:
         load_settings(written(tmp_path / "all", config), {})
-    assert "admin" in str(refused.value), "this landed: the chart need not refuse the mode any more"
+    assert "peers" in str(refused.value), "this landed: the chart need not refuse the mode any more"

@@ -317,6 +317,6 @@ def test_the_gateway_finds_the_leaders_of_groups_when_they_are_ready(discovery: 
     assert "0" == service["spec"]["selector"]["leaderworkerset.sigs.k8s.io/worker-index"]
     assert "publishNotReadyAddresses" not in service["spec"]
     scaled = objects.config["engines"]["deepseek"]["autoscale"]["kubernetes"]
-    assert {"kind": "leaderworkersets", "name": objects.the("LeaderWorkerSet")["metadata"]["name"]} == {
+    assert {"kind": "LeaderWorkerSet", "name": objects.the("LeaderWorkerSet")["metadata"]["name"]} == {
         key: scaled[key] for key in ("kind", "name")
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -33,6 +33,7 @@ VERSION = {
     "compiler": "gc",
     "platform": "linux/amd64",
 }
+_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class Api:
         self.store = store or Store()
         self.requests: list[Request] = []
         """Everything that was asked, for tests that count it."""
+        self.forbidden: set[tuple[str, str]] = set()
+        """What nobody may: (verb, resource), such as ("patch", "deployments/scale")."""
+        self.meanwhile: Callable[[], None] | None = None
+        """What happens, once, between the next PATCH or PUT and what was read before it."""
         self._token = token
         self._lock = threading.RLock()
 
@@ -91,6 +96,9 @@ class Api:
         """Never raises for what a client can do wrong: that is answered."""
         with self._lock:
             self.requests.append(request)
+            if self.meanwhile is not None and request.method in ("PATCH", "PUT"):
+                happens, self.meanwhile = self.meanwhile, None
+                happens()
             try:
                 return self._answer(request)
             except failures.Refused as refused:
@@ -104,11 +112,20 @@ class Api:
         if (told := discovery(request.path)) is not None:
             return Answer(200, told)
         place = _place(request.path)
+        self._allowed(request, place)
         if place.subresource == "scale":
             return Answer(200, self._scale(request, place))
         if not place.name:
             return self._collection(request, place)
         return Answer(200, self._object(request, place))
+
+    def _allowed(self, request: Request, place: Place) -> None:
+        resource = f"{place.kind.plural}/{place.subresource}" if place.subresource else place.kind.plural
+        verb = _VERBS[request.method]
+        if verb == "get" and not place.name:
+            verb = "watch" if request.query.get("watch") in ("1", "true") else "list"
+        if (verb, resource) in self.forbidden:
+            raise failures.forbidden(place.kind, place.name, verb, resource, place.namespace or "")
 
     def _collection(self, request: Request, place: Place) -> Answer:
         if request.method == "POST":
@@ -185,7 +202,7 @@ class Api:
             raise failures.no_field_manager()
         after = _document(request) if request.method == "PUT" or apply else patched(before, request)
         self._unchanged_since(place, after, it)
-        replicas = after["spec"]["replicas"]
+        replicas = after["spec"].get("replicas", 0)
         if replicas < 0:
             raise failures.negative_replicas(place.name, replicas)
         made = copy.deepcopy(it)

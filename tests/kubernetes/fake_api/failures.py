@@ -98,6 +98,16 @@ def unauthorized() -> Refused:
     return Refused(401, "Unauthorized", "Unauthorized")
 
 
+def forbidden(kind: Kind, name: str, verb: str, resource: str, namespace: str) -> Refused:
+    """In the words of RBAC's authorizer; no answer of the kind is among the recorded ones."""
+    named = f'"{name}" ' if name else ""
+    message = (
+        f'{kind.full_name} {named}is forbidden: User "system:serviceaccount:{namespace}:gateway" cannot {verb} '
+        f'resource "{resource}" in API group "{kind.group}" in the namespace "{namespace}"'
+    )
+    return Refused(403, "Forbidden", message, _of(kind, name))
+
+
 def bad_lease_time(value: str) -> Refused:
     message = (
         f'Lease in version "v1" cannot be handled as a Lease: parsing time "{value}" as '

@@ -14,16 +14,17 @@ REPLICAS: Path = ("f:spec", "f:replicas")
 
 
 def told(it: dict[str, Any]) -> dict[str, Any]:
-    """The Scale of a workload; its selector is a string."""
+    """The Scale of a workload; its selector is a string, and a count of 0 is left out (`omitempty`)."""
     metadata = {
         key: it["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     }
+    wanted = it["spec"].get("replicas", 1)
     labels = it["spec"].get("selector", {}).get("matchLabels", {})
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": metadata,
-        "spec": {"replicas": it["spec"].get("replicas", 1)},
+        "spec": {"replicas": wanted} if wanted else {},
         "status": {
             "replicas": it.get("status", {}).get("replicas", 0),
             "selector": ",".join(f"{key}={value}" for key, value in sorted(labels.items())),

@@ -1,0 +1,61 @@
+"""Each engine by the one that can make its replicas more or fewer, and the loop over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING
+
+from gateway.control.actuator import Actuator, Standing
+from gateway.control.autoscale import Autoscaling
+from gateway.control.cluster.scaling import ClusterScaling
+from gateway.control.demand import ask_demand
+from gateway.control.launch_scaling import LaunchScaling
+from gateway.workers.demand import EngineStarts
+
+if TYPE_CHECKING:
+    from gateway.control.launches import Launches
+    from gateway.control.links import Links
+    from gateway.control.loads import EngineLoads
+
+
+class Actuators:
+    """Satisfies `gateway.control.actuator.Actuator`."""
+
+    def __init__(self, launched: LaunchScaling, cluster: ClusterScaling) -> None:
+        """Whoever is not of the cluster is launched here."""
+        self._launched = launched
+        self._cluster = cluster
+
+    def _of(self, engine: str) -> Actuator:
+        return self._cluster if self._cluster.scales(engine) else self._launched
+
+    def acts(self, engine: str) -> bool:
+        return self._of(engine).acts(engine)
+
+    def standing(self, engine: str, now: float) -> Standing:
+        return self._of(engine).standing(engine, now)
+
+    def scale(self, engine: str, wanted: int, in_flight: Mapping[str, int], now: float) -> None:
+        self._of(engine).scale(engine, wanted, in_flight, now)
+
+    def idle(self, engine: str, ids: Collection[str]) -> None:
+        self._of(engine).idle(engine, ids)
+
+    def release(self, engine: str) -> None:
+        self._of(engine).release(engine)
+
+
+def autoscaling_over(
+    launches: Launches,
+    cluster: ClusterScaling,
+    drain: Callable[[str, str, bool], bool],
+    links: Links,
+    loads: Callable[[], EngineLoads],
+) -> Autoscaling:
+    """The loop for all engines, over these workers."""
+    return Autoscaling(
+        Actuators(LaunchScaling(launches, drain), cluster),
+        lambda engines: ask_demand(links, engines),
+        lambda engine, replicas: loads().kv_usage(engine, replicas),
+        lambda starts: links.tell_all(EngineStarts(starts)),
+    )

@@ -1,0 +1,20 @@
+"""Replicas that are written into an orchestrator, and who writes them."""
+
+from __future__ import annotations
+
+from gateway.telemetry.metrics.family import counter, gauge, most
+
+SCALE_WRITES = counter(
+    "penstock_scale_writes_total",
+    "Writes of an engine's number of replicas: written, conflict (tried again), failed; foreign: somebody else's.",
+    "engine",
+    "result",
+)
+
+LEADER = gauge(
+    "penstock_leader",
+    "1 while this gateway holds the Lease by which one of several scales engines, 0 while another does.",
+    combine=most,
+)
+
+FAMILIES = (SCALE_WRITES, LEADER)

@@ -1,0 +1,177 @@
+"""The Lease against the API server: who acts, whom it has the others drain, and what becomes of failures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.control.cluster.leading import DRAINING, Election, Leading
+from gateway.kubernetes.api import ApiError
+from gateway.kubernetes.lease import USUAL
+from gateway.settings import load_settings
+from gateway.settings.sections.autoscale import LeaseSection
+from gateway.supervisor import Supervisor
+from gateway.telemetry.metrics import Metrics
+from tests.kubernetes.cluster import LEASES, Cluster, running_cluster, until
+
+pytestmark = pytest.mark.anyio
+
+
+class Place:
+    """A cluster, and gateways of it, on a clock of the test's."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.now = 0.0
+        self.made: list[Election] = []
+
+    def gateway(self, name: str) -> Election:
+        section = LeaseSection(name="lead", namespace="default", api_url=self.cluster.url)
+        self.made.append(Election(section, name, USUAL, lambda: self.now, lambda: 1e9 + self.now))
+        return self.made[-1]
+
+    @property
+    def lease(self) -> Any:
+        return self.cluster.ask("GET", f"{LEASES}/lead")
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    with running_cluster() as cluster:
+        place = Place(cluster)
+        yield place
+        for one in place.made:
+            await one.close()
+
+
+async def test_one_acts_and_the_others_hear_whom_it_drains(place: Place) -> None:
+    first, second = place.gateway("gw-0"), place.gateway("gw-1")
+    await first.step()
+    await second.step()
+    assert (first.leads, second.leads, second.holder) == (True, False, "gw-0")
+    second.tell("e", (["mine"], []))
+    first.tell("e", (["pod-a"], ["pod-b"]))
+    await first.step()
+    await second.step()
+    assert second.told == {"e": (["pod-a"], ["pod-b"])}
+    assert place.lease["metadata"]["annotations"] == {DRAINING: '{"e":[["pod-a"],["pod-b"]]}'}
+    place.now = 15.0
+    await second.step()
+    assert (first.leads, second.leads, second.told) == (False, True, {"e": (["pod-a"], ["pod-b"])})
+    second.tell("e", ([], []))
+    await second.step()
+    await first.step()
+    assert (first.told, first.holder) == ({}, "gw-1")
+
+
+async def test_a_holder_renews_without_asking_and_finds_out_by_a_conflict(place: Place) -> None:
+    first = place.gateway("gw-0")
+    await first.step()
+    asked = len(place.cluster.api.requests)
+    place.now = 2.0
+    await first.step()
+    assert [one.method for one in place.cluster.api.requests[asked:]] == ["PUT"]
+    it = place.lease
+    it["spec"]["holderIdentity"] = "gw-9"
+    place.cluster.ask("PUT", f"{LEASES}/lead", it)
+    await first.step()
+    assert (first.leads, first.holder) == (False, "gw-9")
+
+
+async def test_one_that_leaves_lets_another_act_at_once(place: Place) -> None:
+    first, second = place.gateway("gw-0"), place.gateway("gw-1")
+    await first.step()
+    await second.step()
+    await first.leave()
+    assert not first.leads
+    await second.step()
+    assert second.leads
+    await first.leave()
+    assert place.lease["spec"]["holderIdentity"] == "gw-1"
+
+
+async def test_a_lease_that_is_taken_away_is_made_again(place: Place) -> None:
+    first = place.gateway("gw-0")
+    await first.step()
+    place.cluster.ask("DELETE", f"{LEASES}/lead")
+    await first.step()
+    await first.step()
+    assert (first.leads, place.lease["spec"]["holderIdentity"]) == (True, "gw-0")
+
+
+async def test_an_annotation_that_somebody_broke_drains_nobody(place: Place) -> None:
+    first, second = place.gateway("gw-0"), place.gateway("gw-1")
+    await first.step()
+    it = place.lease
+    it["metadata"]["annotations"][DRAINING] = '{"e": 3}'
+    place.cluster.ask("PUT", f"{LEASES}/lead", it)
+    await second.step()
+    assert second.told == {}
+
+
+@pytest.mark.parametrize(
+    ("verb", "rule"),
+    [
+        ("get", "{apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [lead], verbs: [get]}"),
+        ("create", "{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [create]}"),
+    ],
+)
+async def test_what_is_forbidden_is_told_with_the_rule_that_is_missing(place: Place, verb: str, rule: str) -> None:
+    place.cluster.api.forbidden = {(verb, "leases")}
+    with pytest.raises(ApiError) as refused:
+        await place.gateway("gw-0").step()
+    assert str(refused.value) == f"the gateway may not {verb} leases: its Role lacks {rule}"
+
+
+async def test_without_the_api_server_it_acts_until_its_time_is_over_and_says_so_once(place: Place) -> None:
+    turns = asyncio.Semaphore(0)
+    resting = asyncio.Event()
+
+    async def pause(seconds: float, over: asyncio.Event) -> None:
+        assert 2.0 <= seconds <= 2.4
+        resting.set()
+        await turns.acquire()
+
+    async def turn(now: float) -> None:
+        resting.clear()
+        place.now = now
+        turns.release()
+        await resting.wait()
+
+    election = place.gateway("gw-0")
+    with capture_logs() as logs:
+        running = asyncio.ensure_future(election.run(pause))
+        await resting.wait()
+        place.cluster.api.forbidden = {("update", "leases"), ("get", "leases")}
+        await turn(4.0)
+        await turn(9.9)
+        assert election.leads
+        await turn(10.0)
+        assert not election.leads
+        place.cluster.api.forbidden = set()
+        await turn(11.0)
+        assert election.leads
+        election.end()
+        turns.release()
+        await running
+    events = [it["event"] for it in logs]
+    assert events == ["leads", "lease_failed", "lease_failed", "leads_no_more", "lease_recovered", "leads"]
+
+
+async def test_a_reload_that_takes_the_lease_away_lets_it_act_by_itself() -> None:
+    supervisor = Supervisor()
+    with running_cluster() as cluster:
+        leading = Leading(supervisor.spawn, Metrics(()), identity="gw-0")
+        head = "engines: {e: {kind: simulator}}\nmodels: {m: {targets: [{engine: e}]}}\n"
+        assert leading.leads
+        leading.use(load_settings(f"{head}autoscale: {{lease: {{name: lead, api_url: '{cluster.url}'}}}}", {}).settings)
+        await until(lambda: (leading.leads, leading.holder), (True, "gw-0"))
+        await leading.leave()
+        assert not leading.leads
+        leading.use(load_settings(head, {}).settings)
+        assert (leading.leads, leading.holder) == (True, "")
+        await supervisor.close()

@@ -1,0 +1,309 @@
+"""One engine's task against the API server: what is read, what is written, and what becomes of every refusal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from engines.kinds.autoscaling import WorkloadSection
+from engines.settings.discovery import KubernetesPlace
+from gateway.control.cluster.scaling import EngineScaling
+from gateway.kubernetes.api import ApiError
+from gateway.telemetry.metrics import Metrics
+from tests.kubernetes.cluster import APPS, GROUPS, Cluster, running_cluster
+
+pytestmark = pytest.mark.anyio
+
+
+class Roll:
+    """Who is found, and who was asked to drain."""
+
+    def __init__(self, *serving: str) -> None:
+        self.serving = list(serving)
+        self.drained: set[str] = set()
+
+    def found(self, engine: str) -> tuple[list[str], list[str]]:
+        return self.serving, self.serving
+
+    def drain(self, engine: str, replica: str, draining: bool = True) -> bool:
+        (self.drained.add if draining else self.drained.discard)(replica)
+        return True
+
+
+class Leadership:
+    """Whose turn it is, as the test says."""
+
+    def __init__(self) -> None:
+        self.leads = True
+        self.said: dict[str, tuple[list[str], list[str]]] = {}
+
+    def told(self, engine: str) -> tuple[list[str], list[str]]:
+        return self.said.get(engine, ([], []))
+
+    def tell(self, engine: str, leaving: Any, going: Any) -> None:
+        self.said[engine] = list(leaving), list(going)
+
+
+class Bench:
+    """The task, stepped by hand."""
+
+    def __init__(self, cluster: Cluster, *serving: str, leadership: Leadership | None = None, **target: Any) -> None:
+        self.roll = Roll(*serving)
+        self.leadership = leadership or Leadership()
+        self.metrics = Metrics(())
+        self.now = 0.0
+        self.engine = EngineScaling(
+            "eng",
+            (
+                WorkloadSection(**{"name": "eng", **target}),
+                KubernetesPlace(service="eng", namespace="default", api_url=cluster.url),
+            ),
+            self.roll,
+            self.leadership,
+            self.metrics,
+            lambda: self.now,
+        )
+
+    async def step(self, seconds: float = 1.0) -> None:
+        self.now += seconds
+        await self.engine.step()
+
+    def writes(self) -> dict[str, float]:
+        samples = self.metrics.snapshot().counters
+        return {one.labels[1]: one.value for one in samples if one.name == "penstock_scale_writes_total"}
+
+
+class Place:
+    """A cluster, and the benches over it, which are closed in the end."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.benches: list[Bench] = []
+
+    def bench(self, *serving: str, leadership: Leadership | None = None, **target: Any) -> Bench:
+        self.benches.append(Bench(self.cluster, *serving, leadership=leadership, **target))
+        return self.benches[-1]
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    with running_cluster() as cluster:
+        place = Place(cluster)
+        yield place
+        for bench in place.benches:
+            await bench.engine.close()
+
+
+async def test_before_it_was_read_nothing_is_written(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(3)
+    bench = place.bench()
+    assert not bench.engine.acts
+    bench.engine.scale(8, {}, 0.0)
+    await bench.step()
+    assert (bench.engine.acts, cluster.replicas()) == (True, 3)
+    bench.engine.scale(5, {}, 0.0)
+    await bench.step()
+    assert cluster.replicas() == 5
+
+
+async def test_who_drains_is_marked_and_goes_only_when_it_has_nothing_left(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(2)
+    for name in ("eng-a", "eng-b"):
+        cluster.pod(name)
+    bench = place.bench("eng-a", "eng-b", deletion_cost=True)
+    await bench.step()
+    bench.engine.scale(1, {"eng-a": 3}, bench.now)
+    assert (bench.roll.drained, bench.leadership.said["eng"]) == ({"eng-b"}, (["eng-b"], []))
+    await bench.step()
+    assert (cluster.replicas(), cluster.cost("eng-a"), cluster.cost("eng-b")) == (2, None, "-1000")
+    bench.engine.idle(["eng-b"], bench.now)
+    assert bench.leadership.said["eng"] == ([], ["eng-b"])
+    await bench.step()
+    assert (cluster.replicas(), cluster.cost("eng-b")) == (1, "-2000")
+    assert bench.roll.drained == {"eng-b"}
+
+
+async def test_who_is_wanted_again_is_marked_no_more(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(1)
+    cluster.pod("eng-a")
+    bench = place.bench("eng-a", deletion_cost=True)
+    await bench.step()
+    bench.engine.scale(0, {}, bench.now)
+    await bench.step()
+    assert cluster.cost("eng-a") == "-1000"
+    bench.engine.scale(1, {}, bench.now)
+    assert bench.roll.drained == set()
+    await bench.step()
+    assert (cluster.replicas(), cluster.cost("eng-a")) == (1, None)
+
+
+async def test_a_conflict_over_another_field_is_tried_again(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(1)
+    bench = place.bench()
+    await bench.step()
+    bench.engine.scale(4, {}, bench.now)
+    cluster.api.meanwhile = cluster.touch
+    await bench.step()
+    assert (cluster.replicas(), bench.writes()) == (4, {"conflict": 1.0, "written": 1.0})
+
+
+async def test_a_number_that_somebody_else_writes_is_seen_said_and_taken_as_it_is(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(1)
+    bench = place.bench()
+    await bench.step()
+    bench.engine.scale(2, {}, bench.now)
+    await bench.step()
+    cluster.scale(7)
+    with capture_logs() as logs:
+        await bench.step()
+    assert [(it["event"], it["had"], it["replicas"]) for it in logs] == [("replicas_changed_elsewhere", 2, 7)]
+    assert (cluster.replicas(), bench.engine.replicas.kept) == (7, 7)
+    assert bench.writes() == {"foreign": 1.0, "written": 1.0}
+    bench.engine.scale(3, {}, bench.now)
+    await bench.step()
+    assert cluster.replicas() == 3
+
+
+async def test_a_gateway_that_does_not_lead_drains_whom_the_leader_drains_and_writes_nothing(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(3)
+    leadership = Leadership()
+    leadership.leads = False
+    leadership.said["eng"] = ["eng-a"], ["eng-b"]
+    bench = place.bench("eng-a", "eng-b", "eng-c", leadership=leadership)
+    await bench.step()
+    assert (bench.engine.acts, bench.roll.drained) == (False, {"eng-a", "eng-b"})
+    assert (cluster.replicas(), bench.engine.standing(bench.now).leaving) == (3, ["eng-a"])
+    leadership.said["eng"] = [], ["eng-b"]
+    cluster.scale(2)
+    await bench.step()
+    assert bench.roll.drained == {"eng-b"}
+    leadership.leads = True
+    assert not bench.engine.acts
+    await bench.step()
+    assert (bench.engine.acts, cluster.replicas(), bench.writes()) == (True, 2, {})
+
+
+async def test_one_that_loses_the_lease_between_two_writes_writes_no_second(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(1)
+    bench = place.bench()
+    await bench.step()
+    bench.engine.scale(4, {}, bench.now)
+
+    def lost() -> None:
+        bench.leadership.leads = False
+        cluster.touch()
+
+    cluster.api.meanwhile = lost
+    await bench.step()
+    assert (cluster.replicas(), bench.writes()) == (1, {"conflict": 1.0})
+
+
+async def test_what_is_forbidden_is_told_with_the_rule_that_is_missing(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(1)
+    cluster.pod("eng-a")
+    bench = place.bench("eng-a", deletion_cost=True)
+    await bench.step()
+    cluster.api.forbidden = {("patch", "deployments/scale")}
+    bench.engine.scale(2, {}, bench.now)
+    with pytest.raises(ApiError) as refused:
+        await bench.step()
+    assert str(refused.value) == (
+        "the gateway may not patch deployments/scale: its Role lacks "
+        '{apiGroups: ["apps"], resources: [deployments/scale], resourceNames: [eng], verbs: [patch]}'
+    )
+    assert bench.writes() == {"failed": 1.0}
+    cluster.api.forbidden = {("patch", "pods"), ("list", "pods")}
+    bench.engine.scale(1, {}, bench.now)
+    bench.engine.scale(0, {}, bench.now)
+    await bench.step()
+    problem = bench.engine.standing(bench.now).problem
+    assert problem == (
+        'the gateway may not patch pods: its Role lacks {apiGroups: [""], resources: [pods], verbs: [patch]}'
+    )
+    cluster.api.forbidden = set()
+    await bench.step()
+    assert (bench.engine.standing(bench.now).problem, cluster.cost("eng-a")) == ("", "-1000")
+
+
+async def test_a_workload_that_is_not_there_is_told_by_name(place: Place) -> None:
+    bench = place.bench()
+    with pytest.raises(ApiError) as missing:
+        await bench.step()
+    assert str(missing.value) == "there is no deployments.apps eng in the namespace default"
+
+
+async def test_why_pods_do_not_start_is_told_in_the_words_of_the_cluster(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(0)
+    bench = place.bench(unschedulable_s=30)
+    await bench.step()
+    bench.engine.scale(2, {}, bench.now)
+    waiting = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "x"'}
+    cluster.pod("eng-a", containerStatuses=[{"name": "engine", "state": {"waiting": waiting}}])
+    no_node = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: no GPU"}
+    cluster.pod("eng-b", conditions=[no_node])
+    with capture_logs() as logs:
+        await bench.step()
+        await bench.step()
+    standing = bench.engine.standing(bench.now)
+    image = 'pod eng-a: engine: ImagePullBackOff; Back-off pulling image "x"'
+    assert (set(standing.starting), standing.failing, standing.why) == ({"eng-a", "eng-b"}, ["eng-a"], image)
+    assert [it["why"] for it in logs if it["event"] == "replica_does_not_start"] == [image]
+    await bench.step(30.0)
+    standing = bench.engine.standing(bench.now)
+    assert standing.failing == ["eng-a", "eng-b"]
+    assert bench.engine.replicas.troubles["eng-b"] == "pod eng-b: Unschedulable; 0/3 nodes: no GPU"
+
+
+async def test_the_last_of_a_leader_worker_set_drain_and_go(place: Place) -> None:
+    cluster = place.cluster
+    cluster.group(3)
+    bench = place.bench("eng-0", "eng-1", "eng-2", kind="LeaderWorkerSet")
+    await bench.step()
+    bench.engine.scale(1, {"eng-2": 5}, bench.now)
+    await bench.step()
+    assert (bench.roll.drained, cluster.replicas(GROUPS)) == ({"eng-1", "eng-2"}, 3)
+    bench.engine.idle(["eng-1", "eng-2"], bench.now)
+    await bench.step()
+    assert cluster.replicas(GROUPS) == 1
+
+
+async def test_the_task_reads_again_at_once_when_another_number_is_wanted_and_outlives_failures(
+    place: Place,
+) -> None:
+    cluster = place.cluster
+    bench = place.bench()
+    rests: list[float] = []
+    ready = asyncio.Event()
+
+    async def pause(seconds: float, over: asyncio.Event) -> None:
+        rests.append(seconds)
+        ready.set()
+        await over.wait()
+
+    with capture_logs() as logs:
+        running = asyncio.ensure_future(bench.engine.run(pause))
+        await ready.wait()
+        assert [it["why"] for it in logs] == ["there is no deployments.apps eng in the namespace default"]
+        cluster.deployment(1)
+        for wanted in (1, 4):
+            ready.clear()
+            bench.engine.scale(wanted, {}, 0.0) if wanted > 1 else bench.engine._wake.set()
+            await ready.wait()
+        assert cluster.ask("GET", f"{APPS}/eng")["spec"]["replicas"] == 4
+        assert rests == [5.0, 2.0, 2.0]
+        bench.engine.end()
+        await running
+    assert "scaling_recovered" in [it["event"] for it in logs]
