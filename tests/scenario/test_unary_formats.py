@@ -37,7 +37,12 @@ async def test_embeddings_are_asked_for_and_told_in_both_formats() -> None:
 async def test_what_cannot_be_asked_is_told_by_name_and_what_is_no_answer_is_an_error() -> None:
     async with running_upstream(Answer([b'{"embeddings":[]}'])) as upstream:
         async with running_gateway(settings("gemini", upstream.url)) as gateway:
-            wrong = [{"input": [1, 2]}, {"input": "a", "priority": 1}, {"input": []}, {"input": "a"}]
+            wrong: list[dict[str, Any]] = [
+                {"input": [1, 2]},
+                {"input": "a", "priority": 1},
+                {"input": []},
+                {"input": "a"},
+            ]
             told = [await gateway.http.post("/v1/embeddings", json={"model": "chat", **one}) for one in wrong]
             assert [
                 (400, "unsupported_parameter", "input"),
