@@ -105,9 +105,9 @@ class Plane:
         self._engines = Engines(supervisor.spawn, self.roster)
         self.launches = Launches(supervisor.spawn, self._launched)
         self.leading = Leading(supervisor.spawn, self.metrics)
-        self._cluster = ClusterScaling(supervisor.spawn, self.roster, self.leading, self.metrics)
+        self.cluster = ClusterScaling(supervisor.spawn, self.roster, self.leading, self.metrics)
         self.autoscaling = autoscaling_over(
-            self.launches, self._cluster, self.drain_replica, self.links, lambda: self.loads
+            self.launches, self.cluster, self.drain_replica, self.links, lambda: self.loads
         )
         self._board = HealthBoard()
         self._health = HealthLoop(
@@ -332,5 +332,5 @@ class Plane:
         # Last, so that nobody is sent any more to what is stopped now.
         await self.launches.apply(settings)
         self.leading.use(settings)
-        self._cluster.use(settings)
+        self.cluster.use(settings)
         self.autoscaling.use(settings)

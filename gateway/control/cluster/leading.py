@@ -59,6 +59,7 @@ class Leading:
         self._wall = wall
         self._section: LeaseSection | None = None
         self._election: Election | None = None
+        self._changed: Callable[[], None] = lambda: None
         metrics.watch(LEADER, lambda: [] if self._election is None else [((), float(self.leads))])
 
     @property
@@ -77,6 +78,10 @@ class Leading:
         if self._election is not None:
             self._election.tell(engine, ([*leaving], [*going]))
 
+    def watch(self, changed: Callable[[], None]) -> None:
+        """`changed` is called when another acts, or drains others."""
+        self._changed = changed
+
     def use(self, settings: Settings) -> None:
         """These settings are in use from now on."""
         section = settings.autoscale.lease
@@ -87,7 +92,7 @@ class Leading:
             self._election.end()
             self._election = None
         if section is not None:
-            election = Election(section, self._identity, self._times, self._monotonic, self._wall)
+            election = Election(section, self._identity, self._times, self._monotonic, self._wall, self._changed)
             self._election = election
             self._spawn("leader election", functools.partial(election.run, self._pause))
 
@@ -107,11 +112,13 @@ class Election:
         times: LeaseTimes,
         monotonic: Callable[[], float],
         wall: Callable[[], float],
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         namespace = section.namespace or own_namespace()
         self._times = times
         self._monotonic = monotonic
         self._wall = wall
+        self._changed = changed
         self._api = Api(api_place(section, os.environ))
         self._name = section.name
         self._leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
@@ -172,11 +179,11 @@ class Election:
     async def leave(self) -> None:
         """Give it up, if it is ours."""
         async with self._asking:
+            lease = None if self._over else self._candidate.released(self._wall())
             self._over = True
-            lease = self._candidate.released(self._wall())
             if lease is not None:
                 try:
-                    await self._put(lease)
+                    self._candidate.saw(await self._put(lease), self._monotonic())
                 except ApiError as error:
                     log.warning("lease_not_released", lease=self._name, why=str(error))
             self._wake.set()
@@ -211,7 +218,9 @@ class Election:
             self._candidate.saw(None, self._monotonic())
             return
         self._candidate.saw(lease, self._monotonic())
-        self.told = _told(self._candidate.annotations.get(DRAINING, ""))
+        before, self.told = self.told, _told(self._candidate.annotations.get(DRAINING, ""))
+        if self.told != before:
+            self._changed()
 
     async def _put(self, lease: dict[str, Any]) -> dict[str, Any]:
         body = msgspec.json.encode(lease)
@@ -236,6 +245,7 @@ class Election:
         leads = self.leads
         if leads != self._led:
             self._led = leads
+            self._changed()
             log.info("leads" if leads else "leads_no_more", lease=self._name, holder=self.holder)
 
     def _said(self, why: str) -> None:

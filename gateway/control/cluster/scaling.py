@@ -69,6 +69,9 @@ class Leadership(Protocol):
     def tell(self, engine: str, leaving: Collection[str], going: Collection[str]) -> None:
         """Tell the others so, as the one that acts."""
 
+    def watch(self, changed: Callable[[], None]) -> None:
+        """`changed` is called when another acts, or has others leave."""
+
 
 class ClusterScaling:
     """Satisfies `gateway.control.actuator.Actuator`."""
@@ -90,6 +93,11 @@ class ClusterScaling:
         self._pause = pause
         self._monotonic = monotonic
         self._engines: dict[str, EngineScaling] = {}
+        leadership.watch(self._look_again)
+
+    def _look_again(self) -> None:
+        for one in self._engines.values():
+            one.look_again()
 
     def use(self, settings: Settings) -> None:
         """Scale what these settings say. What is the same goes on."""
@@ -200,6 +208,10 @@ class EngineScaling:
     def release(self) -> None:
         """Nobody is to leave any more."""
         self._drained(self.replicas.target, (), self.replicas.release())
+
+    def look_again(self) -> None:
+        """Read and write without a rest before it."""
+        self._wake.set()
 
     def end(self) -> None:
         """It is scaled by us no more."""

@@ -144,7 +144,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.parametrize(("chosen", "ordered"), [(True, False), (False, False), (False, True)])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(steps=STEPS)
 def test_whatever_happens_the_number_is_what_is_kept_and_what_leaves(chosen: bool, ordered: bool, steps: Any) -> None:
     replicas = of(3, chosen=chosen, ordered=ordered)

@@ -47,6 +47,9 @@ class Leadership:
     def tell(self, engine: str, leaving: Any, going: Any) -> None:
         self.said[engine] = list(leaving), list(going)
 
+    def watch(self, changed: Any) -> None:
+        """The test steps by hand."""
+
 
 class Bench:
     """The task, stepped by hand."""
@@ -300,7 +303,7 @@ async def test_the_task_reads_again_at_once_when_another_number_is_wanted_and_ou
         cluster.deployment(1)
         for wanted in (1, 4):
             ready.clear()
-            bench.engine.scale(wanted, {}, 0.0) if wanted > 1 else bench.engine._wake.set()
+            bench.engine.scale(wanted, {}, 0.0) if wanted > 1 else bench.engine.look_again()
             await ready.wait()
         assert cluster.ask("GET", f"{APPS}/eng")["spec"]["replicas"] == 4
         assert rests == [5.0, 2.0, 2.0]
