@@ -141,7 +141,7 @@ class Prompt:
 
     def _body_for(self, upstream: Upstream) -> bytes:
         parsed = self._envelope
-        model = upstream.endpoint.model
+        model = upstream.model
         if not parsed.stream and not parsed.has_options:
             ask = drop = continuous = False
         else:

@@ -60,7 +60,7 @@ class Understood:
         request = self._request
         if request is None:
             raise Failure("invalid_field", self.unreadable, self.param)
-        model = upstream.endpoint.model
+        model = upstream.model
         try:
             body = egress.encode_request(request, model, upstream.takes)
         except Unreadable as error:
@@ -106,8 +106,12 @@ class UnderstoodUnary:
         request = self.request
         if request is None:
             raise Failure("invalid_field", self.unreadable, self.param)
-        model = upstream.endpoint.model
-        return Outgoing(form.path(model, request), headers, form.encode_request(model, request, upstream.takes))
+        model = upstream.model
+        try:
+            body = form.encode_request(model, request, upstream.takes)
+        except Unreadable as error:
+            raise Failure("invalid_field", str(error), error.param) from None
+        return Outgoing(form.path(model, request), headers, body)
 
     def dropped(self, upstream: Upstream) -> bytes:
         """The header line that names what this endpoint was not told; empty when it was told everything."""

@@ -23,6 +23,7 @@ from gateway.errors import Failure
 from gateway.identity import Keyring, Principal
 from gateway.settings import Settings
 from gateway.telemetry.exposition import CONTENT_TYPE
+from gateway.wildcard_names import is_wildcard, wildcard_of
 from gateway.workers.messages import AdminAnswer, AdminRequest
 from gateway.workers.questions import LinkError
 
@@ -84,7 +85,7 @@ def control_app(gateway: Serving) -> Starlette:
 
     async def models(request: Request) -> Response:
         principal = caller(request)
-        names = [name for name in gateway.catalog.models if principal.may_use(name)]
+        names = [name for name in gateway.catalog.models if principal.may_use(name) and not is_wildcard(name)]
         if ANTHROPICS in request.headers:
             ends = {"first_id": names[0] if names else None, "last_id": names[-1] if names else None}
             return JSONResponse({"data": [anthropics_card(name) for name in names], "has_more": False, **ends})
@@ -94,7 +95,8 @@ def control_app(gateway: Serving) -> Starlette:
         principal = caller(request)
         name = request.path_params["name"]
         catalog = gateway.catalog
-        if name not in catalog.models or not principal.may_use(name):
+        served = (name in catalog.models or wildcard_of(name, catalog.models)) and not is_wildcard(name)
+        if not served or not principal.may_use(name):
             nearest = [near for near in catalog.nearest(name) if principal.may_use(near)]
             hint = f"; did you mean {' or '.join(nearest)}?" if nearest else "; GET /v1/models lists the models"
             raise Failure("model_not_found", f"the model {name[:128]!r} does not exist{hint}", "model")

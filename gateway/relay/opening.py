@@ -120,7 +120,7 @@ def _translating(
     transcript = _transcript(account, attempt, as_events)
     if not as_events:
         return TranslatedDocument(account, attempt, reply, egress, ingress, created, dropped, transcript)
-    model = attempt.upstream.endpoint.model
+    model = attempt.upstream.model
     encoder = ingress.stream_encoder(model, created, account.record_id.decode())
     translation = Translation(egress.stream_decoder(), encoder)
     head = EVENTS + UNCACHED + others(attempt.headers) + account.head_down() + dropped

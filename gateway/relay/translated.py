@@ -226,7 +226,7 @@ class TranslatedDocument(Sink):
             return
         record_id = account.record_id.decode()
         try:
-            told = self._ingress.encode_answer(said, attempt.upstream.endpoint.model, self._created, record_id)
+            told = self._ingress.encode_answer(said, attempt.upstream.model, self._created, record_id)
         except Unsayable as error:
             attempt.refuse(UNNAMED, error_document(str(error)))
             return

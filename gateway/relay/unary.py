@@ -51,7 +51,7 @@ class UnaryDocument(Sink):
         account, attempt = self._account, self._attempt
         assert self._request is not None  # it was sent
         try:
-            told = self._form.decode_answer(attempt.upstream.endpoint.model, self._request, bytes(self._held))
+            told = self._form.decode_answer(attempt.upstream.model, self._request, bytes(self._held))
         except Misread as error:
             attempt.refuse(UNNAMED, error_document(str(error)))
             return

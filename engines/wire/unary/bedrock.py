@@ -13,6 +13,7 @@ import msgspec
 
 from engines.wire.dialect import Dialect
 from engines.wire.foreign import Foreign
+from engines.wire.request import Unreadable
 from engines.wire.unary import answers
 from engines.wire.unary.cohere import EMBEDS, embed_members, ranked, rerank_members
 from engines.wire.unary.port import EmbeddingsRequest, Misread, RerankRequest, Told, UnaryRequest
@@ -59,6 +60,8 @@ class BedrockEmbeddings:
         return _DIALECT
 
     def takes(self, model: str) -> frozenset[str]:
+        if "*" in model:  # which it will be, nobody knows yet
+            return EMBEDS
         if _TITAN in model:
             return _TITAN_TAKES if "v2" in model else frozenset({"embeddings"})
         return EMBEDS if _COHERE_EMBED in model else frozenset()
@@ -70,6 +73,10 @@ class BedrockEmbeddings:
         assert isinstance(request, EmbeddingsRequest)
         if _COHERE_EMBED in model:
             return _encode(embed_members(request, takes))
+        if _TITAN not in model:
+            raise Unreadable(f"{model!r} is no model that is known to embed", "model")
+        if len(request.inputs) > 1:
+            raise Unreadable("this model embeds one text a call", "input")
         body: dict[str, Any] = {"inputText": request.inputs[0]}
         if request.dimensions is not None and "dimensions" in takes:
             body["dimensions"] = request.dimensions
@@ -97,7 +104,7 @@ class BedrockRerank:
         return _DIALECT
 
     def takes(self, model: str) -> frozenset[str]:
-        return frozenset({"rerank"}) if any(name in model for name in _RERANKERS) else frozenset()
+        return frozenset({"rerank"}) if any(name in model for name in (*_RERANKERS, "*")) else frozenset()
 
     def path(self, model: str, request: UnaryRequest) -> str:
         return _path(model)

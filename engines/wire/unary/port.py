@@ -66,7 +66,8 @@ class UnaryForm(Protocol):
         """Where it is asked, as `engines.port.Outgoing.path`."""
 
     def encode_request(self, model: str, request: UnaryRequest, takes: frozenset[str]) -> bytes:
-        """The body. `takes`: what the target takes; all else is left out."""
+        """The body. `takes`: what the target takes; all else is left out. Raises `engines.wire.request.Unreadable` for
+        what cannot be said at all."""
 
     def decode_answer(self, model: str, request: UnaryRequest, body: bytes) -> Told:
         """Raises Misread."""
