@@ -17,7 +17,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from engines.model import Operation
 from gateway.api.about import about_routes
+from gateway.api.capabilities import Capabilities
 from gateway.api.failures import HANDLERS
 from gateway.errors import Failure
 from gateway.identity import Keyring, Principal
@@ -77,11 +79,19 @@ def control_app(gateway: Serving) -> Starlette:
     def caller(request: Request) -> Principal:
         return gateway.keyring.admit(dict(request.scope["headers"]))
 
+    def able(name: str, operation: Operation) -> Capabilities:
+        settings = gateway.settings
+        known = settings.models.get(name) or settings.models.get(wildcard_of(name, settings.models))
+        return Capabilities(known, settings.engines, operation)
+
     def card(name: str) -> dict[str, object]:
-        return {"id": name, "object": "model", "created": CREATED, "owned_by": "penstock"}
+        said = {"id": name, "object": "model", "created": CREATED, "owned_by": "penstock"}
+        return {**said, "capabilities": able(name, Operation.CHAT).of_openai()}
 
     def anthropics_card(name: str) -> dict[str, object]:
-        return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+        said = {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+        told = able(name, Operation.MESSAGES).of_anthropic()
+        return {**said, "lifecycle": "active", "capabilities": told}
 
     async def models(request: Request) -> Response:
         principal = caller(request)

@@ -123,7 +123,7 @@ def _translating(
     model = attempt.upstream.model
     encoder = ingress.stream_encoder(model, created, account.record_id.decode())
     translation = Translation(egress.stream_decoder(), encoder)
-    head = EVENTS + UNCACHED + others(attempt.headers) + account.head_down() + dropped
+    head = EVENTS + UNCACHED + others(attempt.headers, ingress.name) + account.head_down() + dropped
     reply.begin(attempt.status, head, translation)
     judge = Judge(account, attempt, reply, account.dialect, translation, prompt.asked_usage)
     made = tuple([new() for new in transforms]) if transforms else ()

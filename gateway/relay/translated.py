@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from engines.loads.limit_names import for_clients_of
 from engines.port import Sink
 from engines.sse import split
 from engines.wire import ApiError, Finding
@@ -18,6 +19,7 @@ from engines.wire.bounds import Unsayable
 from engines.wire.events import Counted, End, Event, Failed, Finish, Ping, Start
 from engines.wire.refusals import error_type
 from engines.wire.said import Said
+from gateway import clock
 from gateway.accounts.costs import in_digits
 from gateway.errors import Failure
 from gateway.relay.account import UNNAMED, Account, kind_of
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from gateway.relay.transcript import Transcript
     from gateway.reply import Reply
 
+ANTHROPICS: Final = "anthropic_messages"
+"""The one format whose clients have names of their own for limits."""
 MAX_BYTES: Final = 32 * 1024 * 1024
 """Of an answer that is one document: it is translated whole."""
 
@@ -234,7 +238,7 @@ class TranslatedDocument(Sink):
             self._transcript.hear(told)
         attempt.works()
         account.settle(attempt.status)
-        headers = JSON + others(attempt.headers) + account.head_down() + self._dropped
+        headers = JSON + others(attempt.headers, self._ingress.name) + account.head_down() + self._dropped
         cost_usd = account.cost_usd
         if cost_usd is not None:
             headers += b"x-penstock-cost-usd: %b\r\n" % in_digits(cost_usd)
@@ -248,9 +252,10 @@ class TranslatedDocument(Sink):
         self._account.fail(Failure(kind_of(error), f"model {self._account.model!r}: {error}"))
 
 
-def others(headers: Headers) -> bytes:
-    """The engine's headers that go to the client, but for the type of a body that is another now."""
-    return passed_headers([(name, value) for name, value in headers if name != b"content-type"])
+def others(headers: Headers, client: str) -> bytes:
+    """The engine's headers that go to a client of this format, but for the type of a body that is another now."""
+    kept = [(name, value) for name, value in headers if name != b"content-type"]
+    return passed_headers(for_clients_of(client == ANTHROPICS, kept, clock.wall()))
 
 
 def error_document(message: str) -> bytes:

@@ -61,7 +61,7 @@ class UnaryDocument(Sink):
         attempt.usage = told.usage
         attempt.works()
         account.settle(attempt.status)
-        headers = JSON + others(attempt.headers) + account.head_down() + self._dropped
+        headers = JSON + others(attempt.headers, "openai") + account.head_down() + self._dropped
         cost_usd = account.cost_usd
         if cost_usd is not None:
             headers += b"x-penstock-cost-usd: %b\r\n" % in_digits(cost_usd)

@@ -28,7 +28,7 @@ def check_wildcard(name: str, model: dict[str, Any], engines: dict[str, Any], re
         ):
             why = "has a star, which stands for what the star of a wildcard does" if not is_wildcard(name) else ""
             report(("models", name, "targets", at, "model"), why or "has more than one star", "one star, or none")
-        engine = engines.get(target.get("engine")) if isinstance(target, dict) else None
+        engine = engines.get(str(target.get("engine"))) if isinstance(target, dict) else None
         if is_wildcard(name) and isinstance(engine, dict):
             where: Path = ("models", name, "targets", at, "engine")
             if engine.get("autoscale") is not None:
