@@ -27,6 +27,11 @@ OperationName = Literal[
     "classify",
     "tokenize",
     "detokenize",
+    "transcriptions",
+    "translations",
+    "speech",
+    "images",
+    "image_edits",
 ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
 from starlette.applications import Starlette
@@ -26,11 +27,11 @@ from gateway.identity import Keyring, Principal
 from gateway.settings import Settings
 from gateway.telemetry.exposition import CONTENT_TYPE
 from gateway.wildcard_names import is_wildcard, wildcard_of
-from gateway.workers.messages import AdminAnswer, AdminRequest
+from gateway.workers.messages import AdminAnswer, AdminRequest, ModelCard
 from gateway.workers.questions import LinkError
 
-CREATED = 0
-"""OpenAI's model objects have a creation time; ours are names in a file, which have none."""
+UNKNOWN = ModelCard("", 0, "penstock", 0)
+"""Of a model whose engines have no list. OpenAI's model objects have a creation time; a name in a file has none."""
 ANTHROPICS = "anthropic-version"
 """The header that every client of Anthropic's sends, and no other: it is answered in that format."""
 ADMIN_BODY_BYTES = 1024 * 1024
@@ -63,6 +64,10 @@ class Serving(Protocol):
     def catalog(self) -> Catalog: ...
 
     @property
+    def cards(self) -> Mapping[str, ModelCard]:
+        """What engines say of public models, by name; of some nothing."""
+
+    @property
     def settings(self) -> Settings:
         """The configuration in use."""
 
@@ -85,13 +90,17 @@ def control_app(gateway: Serving) -> Starlette:
         return Capabilities(known, settings.engines, operation)
 
     def card(name: str) -> dict[str, object]:
-        said = {"id": name, "object": "model", "created": CREATED, "owned_by": "penstock"}
-        return {**said, "capabilities": able(name, Operation.CHAT).of_openai()}
+        known = gateway.cards.get(name, UNKNOWN)
+        said = {"id": name, "object": "model", "created": known.created, "owned_by": known.owned_by or UNKNOWN.owned_by}
+        length = {"max_model_len": known.max_model_len} if known.max_model_len else {}
+        return {**said, **length, "capabilities": able(name, Operation.CHAT).of_openai()}
 
     def anthropics_card(name: str) -> dict[str, object]:
-        said = {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
-        told = able(name, Operation.MESSAGES).of_anthropic()
-        return {**said, "lifecycle": "active", "capabilities": told}
+        known = gateway.cards.get(name, UNKNOWN)
+        when = datetime.fromtimestamp(known.created, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        said = {"type": "model", "id": name, "display_name": name, "created_at": when, "lifecycle": "active"}
+        length = {"max_input_tokens": known.max_model_len} if known.max_model_len else {}
+        return {**said, **length, "capabilities": able(name, Operation.MESSAGES).of_anthropic()}
 
     async def models(request: Request) -> Response:
         principal = caller(request)

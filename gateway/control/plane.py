@@ -35,6 +35,7 @@ from gateway.control.links import Links
 from gateway.control.load import EVERY_S as LOAD_EVERY_S
 from gateway.control.load import LoadExchange
 from gateway.control.loads import EngineLoads
+from gateway.control.model_cards import ModelCards
 from gateway.control.peer import FromWorker
 from gateway.control.releases.joined import JoinedReleases
 from gateway.control.releases.rollout import EVERY_S as RELEASES_EVERY_S
@@ -135,7 +136,8 @@ class Plane:
             lambda: self._board.down,
             self.links.tell_all,
         )
-        self._targets = TargetCheck(self._engines.probed)
+        self.cards = ModelCards(self._engines.listing, lambda: self.settings, self.links.tell_all)
+        self._targets = TargetCheck(self._engines.probed, self.cards.heard)
         self.experiments = Experiments(self.metrics, self.links.tell_all)
         self._discovery = Discovery(supervisor.spawn, self._engines, self.metrics)
         sync, give, data_dir = (
@@ -239,6 +241,8 @@ class Plane:
         adapters = self.adapters.known()
         if adapters.replicas:
             self.links.tell(worker, adapters)
+        if self.cards.known.cards:
+            self.links.tell(worker, self.cards.known)
         return problem
 
     def detach(self, worker: str) -> None:
@@ -292,6 +296,7 @@ class Plane:
         """The step of the health loop."""
         await self._health.probe_all(self.settings.health)
         await self._targets.look(self._board.down)  # after the probes, on their connections
+        await self.cards.look(self._board.down)
         self.looked.set()
 
     async def ask_loads(self) -> None:
@@ -328,6 +333,7 @@ class Plane:
         self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
         await self._engines.use(settings)
         self._targets.use(settings)
+        self.cards.forget()
         self.experiments.use(settings)
         self.releases.take(settings)
         self.feedback.use(settings)

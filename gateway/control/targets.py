@@ -8,13 +8,15 @@ are not asked, and one whose answer is no list is taken to be right.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 import structlog
 
 from engines.errors import CredentialsRefused, EngineError
+from engines.model_list import ListedModel
 from engines.port import Engine
 from gateway.control.pacing import paced
 from gateway.fleet.arms import all_of
@@ -52,9 +54,15 @@ class Said:
 class TargetCheck:
     """What is still to be compared."""
 
-    def __init__(self, watched: Callable[[], Collection[tuple[str, Engine]]]) -> None:
-        """`watched` are the engines whose replicas the configuration writes down, by name."""
+    def __init__(
+        self,
+        watched: Callable[[], Collection[tuple[str, Engine]]],
+        heard: Callable[[str, Mapping[str, ListedModel]], None] = lambda _engine, _listed: None,
+    ) -> None:
+        """`watched` are the engines whose replicas the configuration writes down, by name; `heard` is told what each
+        lists."""
         self._watched = watched
+        self._heard = heard
         self._open: dict[str, _Question] = {}
         self.said: dict[str, Said] = {}
         """What came of it, by engine: of those that were asked."""
@@ -105,6 +113,7 @@ class TargetCheck:
         self.said[name] = said = Said(replica, "reachable")
         if listed is None:
             return
+        self._heard(name, listed)
         for model, public in question.models.items():
             if model not in listed:
                 said.lacks.append(model)
@@ -114,6 +123,6 @@ class TargetCheck:
                     replica=replica,
                     model=model,
                     targets_of=public[:MOST_NAMES],
-                    engine_has=[has[:MOST_LETTERS] for has in listed[:MOST_NAMES]],
+                    engine_has=[has[:MOST_LETTERS] for has in islice(listed, MOST_NAMES)],
                     engine_has_models=len(listed),
                 )

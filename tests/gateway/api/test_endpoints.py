@@ -324,3 +324,24 @@ async def test_an_error_inside_is_a_500_in_openai_s_shape_that_says_nothing(
     assert "secret" not in response.text
     monkeypatch.undo()
     assert (await gateway.http.get("/metrics")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("POST", "/v1/messages", {}, 400),
+        ("POST", "/v1/messages/", {}, 400),
+        ("POST", "/v1/messages", {"authorization": "Bearer sk-wrong"}, 401),
+        ("GET", "/v1/messages", {}, 405),
+        ("GET", "/v1/models", {"anthropic-version": "2023-06-01"}, 200),
+        ("GET", "/v1/models/nope", {"anthropic-version": "2023-06-01"}, 404),
+    ],
+)
+async def test_clients_of_anthropic_s_find_the_requests_id_under_their_name(
+    gateway: Gateway, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    named = {"x-request-id": "mine-1", **headers}
+    response = await gateway.http.request(method, path, content=b"{" if method == "POST" else b"", headers=named)
+    assert (status, "mine-1") == (response.status_code, response.headers["request-id"])
+    other = await gateway.http.post("/v1/chat/completions", content=b"{")
+    assert "request-id" not in other.headers
