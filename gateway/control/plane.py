@@ -17,6 +17,7 @@ from gateway.admin.app import admin_app
 from gateway.admin.replicas import ReplicaStatus
 from gateway.control.actuators import autoscaling_over
 from gateway.control.adapters import Adapters
+from gateway.control.advised_scaling import AdvisedScaling
 from gateway.control.autoscale import EVERY_S as AUTOSCALE_EVERY_S
 from gateway.control.certificates import CertificateWatch, by_workers
 from gateway.control.cluster.leading import Leading
@@ -112,8 +113,15 @@ class Plane:
         )
         self.leading = Leading(supervisor.spawn, self.metrics)
         self.cluster = ClusterScaling(supervisor.spawn, self.roster, self.leading, self.metrics)
+        self.advised = AdvisedScaling(self.roster)
         self.autoscaling = autoscaling_over(
-            self.launches, self.cluster, self.drain_replica, self.links, lambda: self.loads, self.peering.demands
+            self.launches,
+            self.cluster,
+            self.advised,
+            self.drain_replica,
+            self.links,
+            lambda: self.loads,
+            self.peering.demands,
         )
         self._board = HealthBoard()
         self._health = HealthLoop(
@@ -310,6 +318,7 @@ class Plane:
 
     def _launched(self) -> None:
         self._engines.observed(self.launches.ready())
+        self._supervisor.spawn("model_cards", lambda: self.cards.look(self._board.down))
 
     def _tell_members(self, members: list[Member]) -> None:
         self.links.tell_all(MembersChanged(members))
@@ -345,4 +354,5 @@ class Plane:
         self.peering.use(settings)
         self.leading.use(settings)
         self.cluster.use(settings)
+        self.advised.use(settings)
         self.autoscaling.use(settings)

@@ -345,3 +345,10 @@ async def test_clients_of_anthropic_s_find_the_requests_id_under_their_name(
     assert (status, "mine-1") == (response.status_code, response.headers["request-id"])
     other = await gateway.http.post("/v1/chat/completions", content=b"{")
     assert "request-id" not in other.headers
+
+
+async def test_a_mistyped_path_is_told_what_was_meant(gateway: Gateway) -> None:
+    response = await gateway.http.post("/v1/chat/completion", content=b"{}")
+    assert error_of(response)["message"] == (
+        "there is nothing at '/v1/chat/completion'; did you mean /v1/chat/completions?"
+    )
