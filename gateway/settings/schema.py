@@ -9,7 +9,7 @@ from __future__ import annotations
 from pydantic import Field, PrivateAttr
 
 from engines.registry import AnyEngine
-from engines.settings.fields import Name, Section, Text
+from engines.settings.fields import ModelName, Name, Section, Text
 from gateway.settings.errors import Path
 from gateway.settings.sections.admin import Admin
 from gateway.settings.sections.auth import Auth
@@ -36,7 +36,7 @@ class Settings(Section):
     peers: Peers | None = Field(default=None, description="{dns: penstock-peers, port: 8081, key: ...}")
     limits: Limits = Field(default=Limits(), description="{body_bytes: 16 MiB}")
     engines: dict[Name, AnyEngine] = Field(description="{llama: {kind: vllm, replicas: [{url: http://10.0.0.1:8000}]}}")
-    models: dict[Name, Model] = Field(description="{chat: {targets: [{engine: llama}]}}")
+    models: dict[ModelName, Model] = Field(description="{chat: {targets: [{engine: llama}]}}")
     retry: Retry = Field(default=Retry(), description="{max_attempts: 3}")
     breaker: Breaker = Field(default=Breaker(), description="{open_s: 5}")
     health: Health = Field(default=Health(), description="{interval_s: 5}")
