@@ -16,6 +16,7 @@ from engines.settings.fields import address, check_host, check_url
 from gateway.settings.admin_checks import check_admin
 from gateway.settings.autoscale_checks import check_autoscale, check_writer
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
+from gateway.settings.evaluator_checks import check_evaluators
 from gateway.settings.experiment_checks import arm_targets, check_experiments
 from gateway.settings.loopback import is_loopback
 from gateway.settings.shadow_checks import check_shadows
@@ -61,6 +62,7 @@ def _check(tree: dict[str, Any], report: Report) -> None:
     _models(tree, report)
     check_experiments(tree, report)
     check_shadows(tree, report)
+    check_evaluators(tree, report)
     _order(tree, "health", ("timeout_s", 2), ("interval_s", 5), report)
     _order(tree, "breaker", ("open_s", 5), ("max_open_s", 60), report)
     _order(tree, "retry", ("base_backoff_s", 0.025), ("max_backoff_s", 2), report)

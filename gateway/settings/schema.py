@@ -15,6 +15,7 @@ from gateway.settings.sections.admin import Admin
 from gateway.settings.sections.auth import Auth
 from gateway.settings.sections.autoscale import Autoscale
 from gateway.settings.sections.breaker import Breaker
+from gateway.settings.sections.evaluators import MOST_EVALUATORS, EvaluatorSection
 from gateway.settings.sections.feedback import FeedbackSection
 from gateway.settings.sections.health import Health
 from gateway.settings.sections.limits import Limits
@@ -45,6 +46,11 @@ class Settings(Section):
         default_factory=dict, description="{model: {input_usd_per_mtok: 1, output_usd_per_mtok: 2}}"
     )
     feedback: FeedbackSection = Field(default=FeedbackSection(), description="{metrics: {thumbs_up: {type: boolean}}}")
+    evaluators: dict[Name, EvaluatorSection] = Field(
+        default_factory=dict,
+        max_length=MOST_EVALUATORS,
+        description="{helpful: {kind: http, on: answers, url: https://judge.internal/score}}",
+    )
     telemetry: Telemetry = Field(default=Telemetry(), description="{access_log: stdout}")
     store: Store = Field(default=Store(), description="{url: postgresql://USER:PASSWORD@HOST/DATABASE}")
     data_dir: Text = Field(
