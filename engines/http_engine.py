@@ -28,6 +28,8 @@ from engines.providers.tokens import TokenSource
 from engines.wire import DIALECTS, Dialect
 from engines.wire.codec import Egress
 from engines.wire.translation import EGRESS, INGRESS
+from engines.wire.unary.forms import FORMS as UNARY
+from engines.wire.unary.port import UnaryForm
 
 ALWAYS: Final = b"user-agent: penstock\r\naccept-encoding: identity\r\ncontent-type: application/json\r\n"
 """What goes with every request. A compressed answer would only have to be unpacked: we read it, and a stream of small
@@ -77,6 +79,9 @@ class HttpSettings:
     chats_as: str = ""
     """The format that a chat is asked for in, of clients whose own it does not speak (`engines.wire.translation`);
     empty where nothing is translated."""
+    unary_as: tuple[tuple[Operation, str], ...] = ()
+    """The operations whose answer is one document that are asked for in another format, and in which
+    (`engines.wire.unary.forms`)."""
     key_header: str = ""
     """The request header that its key goes in; empty for `authorization: Bearer`."""
     usual_headers: tuple[tuple[str, str], ...] = ()
@@ -122,6 +127,7 @@ class HttpEngine(Engine):
         "_usual",
         "settings",
         "translated",
+        "unary",
     )
 
     def __init__(self, name: str, settings: HttpSettings, pools: Pools, replicas: Iterable[Replica] = ()) -> None:
@@ -163,6 +169,12 @@ class HttpEngine(Engine):
             asked = [operation for operation in INGRESS if operation not in settings.operations]
             self.translated = {SHAPES[operation].path: egress for operation in asked}
             self._dialects = {**DIALECTS, **dict.fromkeys(asked, egress.dialect)}
+        self.unary: dict[str, UnaryForm] = {}
+        """The same of operations whose answer is one document."""
+        if settings.unary_as:
+            forms = {operation: UNARY[operation][name] for operation, name in settings.unary_as}
+            self.unary = {SHAPES[operation].path: form for operation, form in forms.items()}
+            self._dialects = {**self._dialects, **{operation: form.dialect for operation, form in forms.items()}}
         self._sign = None if settings.signing is None else signer(settings.signing)
         self._closed = False
         self._pools = pools

@@ -104,7 +104,8 @@ class Dispatcher:
 
     def queued_tokens(self) -> list[tuple[tuple[str], float]]:
         """What waits, by model; of some models in several lines."""
-        return [((model,), float(line.waiting_tokens)) for line, model in self.room.busy.items()]
+        label = self.snapshot.label
+        return [((label(model),), float(line.waiting_tokens)) for line, model in self.room.busy.items()]
 
     def id_of(self, fields: Mapping[bytes, bytes], record_id: bytes) -> bytes:
         """The id that a request brings, where it is well-formed; else that of its record."""
@@ -147,6 +148,8 @@ class Dispatcher:
                 parsed = form.envelope
             model = parsed.model
             serving = snapshot.serving.get((model, UNNAMED))
+            if serving is None and snapshot.wildcards is not None:
+                serving = snapshot.wildcards.get(model)
             spoken = OPERATION_KEYS[operation]
             if serving is not None and serving.enrolment is not None and principal.may_use(model):
                 assignment = serving.enrolment.assign(request, principal, record_id)

@@ -109,6 +109,11 @@ class OpenAIEngine(EngineSection):
         return self.preset.chats_as if self.operations is None else ""
 
     @property
+    def unary_as(self) -> tuple[tuple[Operation, str], ...]:
+        name = self.preset.embeds_as if self.operations is None else ""
+        return ((Operation.EMBEDDINGS, name),) if name else ()
+
+    @property
     def version_in_url(self) -> bool:  # type: ignore[override]
         return self.discover is None
 

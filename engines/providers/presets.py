@@ -25,6 +25,8 @@ class Provider:
     """Refuses `stream_options` (it sends usage with the last chunk unasked): strip the field."""
     chats_as: str = ""
     """Its own kind of a chat (`engines.wire.translation`), where it is not OpenAI's: its operations have no chat."""
+    embeds_as: str = ""
+    """The same of embeddings (`engines.wire.unary.forms`)."""
 
 
 _CHAT = frozenset({Operation.CHAT})
@@ -53,8 +55,9 @@ PROVIDERS: dict[str, Provider] = {
             "mistral",
             "https://api.mistral.ai/v1",
             "MISTRAL_API_KEY",
-            _EMBED | {Operation.TRANSCRIPTIONS},
+            frozenset({Operation.TRANSCRIPTIONS}),
             True,
+            "mistral",
             "mistral",
         ),
         Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", _CHAT | _RESPONSES | _HEARS | _SPEAKS),

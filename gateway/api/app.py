@@ -18,12 +18,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from engines.model import Operation
 from gateway.api.about import about_routes
+from gateway.api.capabilities import Capabilities
 from gateway.api.failures import HANDLERS
 from gateway.errors import Failure
 from gateway.identity import Keyring, Principal
 from gateway.settings import Settings
 from gateway.telemetry.exposition import CONTENT_TYPE
+from gateway.wildcard_names import is_wildcard, wildcard_of
 from gateway.workers.messages import AdminAnswer, AdminRequest, ModelCard
 from gateway.workers.questions import LinkError
 
@@ -81,19 +84,27 @@ def control_app(gateway: Serving) -> Starlette:
     def caller(request: Request) -> Principal:
         return gateway.keyring.admit(dict(request.scope["headers"]))
 
+    def able(name: str, operation: Operation) -> Capabilities:
+        settings = gateway.settings
+        known = settings.models.get(name) or settings.models.get(wildcard_of(name, settings.models))
+        return Capabilities(known, settings.engines, operation)
+
     def card(name: str) -> dict[str, object]:
         known = gateway.cards.get(name, UNKNOWN)
         said = {"id": name, "object": "model", "created": known.created, "owned_by": known.owned_by or UNKNOWN.owned_by}
-        return {**said, "max_model_len": known.max_model_len} if known.max_model_len else said
+        length = {"max_model_len": known.max_model_len} if known.max_model_len else {}
+        return {**said, **length, "capabilities": able(name, Operation.CHAT).of_openai()}
 
     def anthropics_card(name: str) -> dict[str, object]:
-        created = datetime.fromtimestamp(gateway.cards.get(name, UNKNOWN).created, UTC)
-        when = created.isoformat(timespec="seconds").replace("+00:00", "Z")
-        return {"type": "model", "id": name, "display_name": name, "created_at": when}
+        known = gateway.cards.get(name, UNKNOWN)
+        when = datetime.fromtimestamp(known.created, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        said = {"type": "model", "id": name, "display_name": name, "created_at": when, "lifecycle": "active"}
+        length = {"max_input_tokens": known.max_model_len} if known.max_model_len else {}
+        return {**said, **length, "capabilities": able(name, Operation.MESSAGES).of_anthropic()}
 
     async def models(request: Request) -> Response:
         principal = caller(request)
-        names = [name for name in gateway.catalog.models if principal.may_use(name)]
+        names = [name for name in gateway.catalog.models if principal.may_use(name) and not is_wildcard(name)]
         if ANTHROPICS in request.headers:
             ends = {"first_id": names[0] if names else None, "last_id": names[-1] if names else None}
             return JSONResponse({"data": [anthropics_card(name) for name in names], "has_more": False, **ends})
@@ -103,7 +114,8 @@ def control_app(gateway: Serving) -> Starlette:
         principal = caller(request)
         name = request.path_params["name"]
         catalog = gateway.catalog
-        if name not in catalog.models or not principal.may_use(name):
+        served = (name in catalog.models or wildcard_of(name, catalog.models)) and not is_wildcard(name)
+        if not served or not principal.may_use(name):
             nearest = [near for near in catalog.nearest(name) if principal.may_use(near)]
             hint = f"; did you mean {' or '.join(nearest)}?" if nearest else "; GET /v1/models lists the models"
             raise Failure("model_not_found", f"the model {name[:128]!r} does not exist{hint}", "model")

@@ -52,6 +52,7 @@ from gateway.identity import Keyring
 from gateway.peers.joined import Peering
 from gateway.responses.homes import Homes
 from gateway.settings import Settings
+from gateway.store.evaluations.evaluator import evaluators_of
 from gateway.store.messages import AskRead, FreezeDrift, Read
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
@@ -171,6 +172,7 @@ class Plane:
         watch_plane(self, supervisor)
         if store is not None:
             store.watched_by(self.metrics)
+            store.found = self.feedback.evaluated
 
     @property
     def settings(self) -> Settings:
@@ -318,6 +320,7 @@ class Plane:
 
     def _launched(self) -> None:
         self._engines.observed(self.launches.ready())
+        self._supervisor.spawn("model_cards", lambda: self.cards.look(self._board.down))
 
     def _tell_members(self, members: list[Member]) -> None:
         self.links.tell_all(MembersChanged(members))
@@ -345,6 +348,8 @@ class Plane:
         self.experiments.use(settings)
         self.releases.take(settings)
         self.feedback.use(settings)
+        if self._store is not None:
+            self._store.evaluate(evaluators_of(settings))
         self._tokens.use(settings)
         self._discovery.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop

@@ -21,6 +21,7 @@ from engines.port import Engine
 from gateway.control.pacing import paced
 from gateway.fleet.arms import all_of
 from gateway.settings import Settings
+from gateway.wildcard_names import is_wildcard
 from routing.replica import ReplicaKey
 
 MOST_TRIES: Final = 10
@@ -72,7 +73,7 @@ class TargetCheck:
         for name, model in settings.models.items():
             asked = {(target.engine, target.model) for arm in all_of(model) for target in arm.targets}
             for engine, upstream in sorted(asked):
-                if upstream in settings.engines[engine].adapter_paths:
+                if is_wildcard(name) or upstream in settings.engines[engine].adapter_paths:
                     continue  # it comes and goes (`gateway.control.adapters`)
                 question = self._open.setdefault(engine, _Question())
                 question.models.setdefault(upstream, []).append(name)

@@ -26,7 +26,7 @@ class FormPrompt(Prompt):
         self._form = form
 
     def outgoing(self, upstream: Upstream) -> Outgoing:
-        form, model = self._form, upstream.endpoint.model
+        form, model = self._form, upstream.model
         headers = self._headers() + b"content-type: %b\r\n" % form.content_type
         if model == form.envelope.model:
             return Outgoing(self._path, headers, self.body)

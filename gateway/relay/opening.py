@@ -19,6 +19,7 @@ from gateway.relay.media import MediaRelay, is_media
 from gateway.relay.stream import StreamRelay
 from gateway.relay.transcript import Overheard, Transcript
 from gateway.relay.translated import TranslatedDocument, TranslatedStream, others
+from gateway.relay.unary import UnaryDocument
 from gateway.reply import EVENTS, UNCACHED
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def open_relay(
                 as_events = is_stream(value, begun)
     spoken = attempt.upstream.engine.dialect(account.operation)
     if spoken is not account.dialect:
+        if account.operation not in INGRESS:
+            return UnaryDocument(account, attempt, reply, prompt)
         return _translating(account, attempt, reply, prompt, transforms, recorder)
     relay: Sink
     if spoken is SPEECH and not as_events:
@@ -134,10 +137,10 @@ def _translating(
     transcript = _transcript(account, attempt, as_events)
     if not as_events:
         return TranslatedDocument(account, attempt, reply, egress, ingress, created, dropped, transcript)
-    model = attempt.upstream.endpoint.model
+    model = attempt.upstream.model
     encoder = ingress.stream_encoder(model, created, account.record_id.decode())
     translation = Translation(egress.stream_decoder(), encoder)
-    head = EVENTS + UNCACHED + others(attempt.headers) + account.head_down() + dropped
+    head = EVENTS + UNCACHED + others(attempt.headers, ingress.name) + account.head_down() + dropped
     reply.begin(attempt.status, head, translation)
     judge = Judge(account, attempt, reply, account.dialect, translation, prompt.asked_usage)
     made = tuple([new() for new in transforms]) if transforms else ()

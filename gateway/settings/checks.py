@@ -16,9 +16,12 @@ from engines.settings.fields import address, check_host, check_url
 from gateway.settings.admin_checks import check_admin
 from gateway.settings.autoscale_checks import check_autoscale, check_writer
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
+from gateway.settings.evaluator_checks import check_evaluators
 from gateway.settings.experiment_checks import arm_targets, check_experiments
 from gateway.settings.loopback import is_loopback
 from gateway.settings.shadow_checks import check_shadows
+from gateway.settings.wildcard_checks import check_wildcard
+from gateway.wildcard_names import wildcard_of
 from routing.model import COSTED, LEAST_LOAD
 from routing.pickers import POLICIES
 
@@ -59,6 +62,7 @@ def _check(tree: dict[str, Any], report: Report) -> None:
     _models(tree, report)
     check_experiments(tree, report)
     check_shadows(tree, report)
+    check_evaluators(tree, report)
     _order(tree, "health", ("timeout_s", 2), ("interval_s", 5), report)
     _order(tree, "breaker", ("open_s", 5), ("max_open_s", 60), report)
     _order(tree, "retry", ("base_backoff_s", 0.025), ("max_backoff_s", 2), report)
@@ -115,7 +119,7 @@ def _auth(tree: dict[str, Any], report: Report) -> None:
         if allowed == []:
             report((*path, "models"), "is empty, so the key could call nothing", 'name models, or ["*"] for all')
         for at, model in enumerate(allowed if isinstance(allowed, list) else []):
-            if isinstance(model, str) and model != "*" and model not in models:
+            if isinstance(model, str) and model != "*" and model not in models and not wildcard_of(model, models):
                 report((*path, "models", at), "is not a model of this file", _did_you_mean(model, models))
 
 
@@ -167,6 +171,7 @@ def _models(tree: dict[str, Any], report: Report) -> None:
             _policy(("models", name), model, report)
             _weighed(("models", name), model, report)
             _recording(("models", name, "records"), model, tree, report)
+            check_wildcard(name, model, engines, report)
         _targets(("models", name, "targets"), model, name, engines, report)
         for at, arm in arm_targets(name, model):
             _targets(at, arm, name, engines, report)
