@@ -5,28 +5,12 @@ A name leaves this file when its feature lands: `test_planned` fails while one o
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
-KEYS = frozenset({"peers"})
-"""Of the configuration."""
-
-MODES = ("gateway", "keda", "hpa")
-"""Of `autoscaling.mode`: the chart has templates for them, and refuses them until the gateway takes what they write."""
+MODES = ("gateway",)
+"""Of `autoscaling.mode`: the chart has templates for them, and refuses them until they are whole."""
 ESCAPE: dict[str, Any] = {"x-planned": True}
 """Values by which the chart's tests, and nobody else, render those templates all the same."""
 
 METRICS: dict[str, tuple[str, ...]] = {}
 """With their labels."""
-
-
-def without(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a mode as today's gateway can check it: less what is only planned, and the
-    port that peers ask."""
-    known = copy.deepcopy({key: value for key, value in config.items() if key not in {*KEYS, "admin"}})
-    if known.get("autoscale", {}).get("lease") is not None:
-        return known  # the gateway scales by itself
-    known.pop("autoscale", None)
-    for engine in known["engines"].values():
-        engine.pop("autoscale", None)
-    return known

@@ -11,7 +11,7 @@ from tests.kubernetes.chart import planned
 from tests.kubernetes.chart.helm import LATEST, PRESETS, Objects, template
 from tests.kubernetes.chart.schemas import CUSTOM, complaints, custom_complaints
 
-MODES = ("none", *planned.MODES)
+MODES = ("none", "keda", "hpa", *planned.MODES)
 EVERYTHING: dict[str, Any] = {
     "ingress": {"enabled": True, "hosts": ["llm.example.com"]},
     "httpRoute": {"enabled": True, "parentRefs": [{"name": "front"}]},

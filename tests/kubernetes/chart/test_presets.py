@@ -81,6 +81,7 @@ def written(directory: Path, config: dict[str, Any]) -> Path:
     secrets = directory / "secrets"
     (secrets / "chart").mkdir(parents=True)
     (secrets / "chart" / "store-url").write_text("postgresql://penstock:pw@db/penstock")
+    (secrets / "chart" / "peers-key").write_text("k" * 48)
     (secrets / "openai").write_text("key")
     file = directory / "penstock.yaml"
     file.write_text(text.replace("/run/secrets/penstock", str(secrets)))

@@ -101,7 +101,7 @@ WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
     (
         "fleet",
         {"autoscaling": {"mode": "gateway"}},
-        r"autoscaling\.mode is gateway: this version serves neither .*write autoscaling: {mode: none}",
+        r"autoscaling\.mode is gateway: this version does not serve it .*write autoscaling: {mode: keda}",
     ),
     (
         "fleet",
