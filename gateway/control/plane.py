@@ -119,7 +119,7 @@ class Plane:
             self.launches,
             self.cluster,
             self.advised,
-            self.drain_replica,
+            self.roster.retire,
             self.links,
             lambda: self.loads,
             self.peering.demands,
