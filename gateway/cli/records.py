@@ -17,6 +17,7 @@ COLUMNS = {
     "record_id": "record id",
     "status": "status",
     "model": "model",
+    "arm": "arm",
     "engine": "engine",
     "key_id": "key",
     "tenant": "tenant",
