@@ -93,6 +93,7 @@ HTTPX = {
     "engines/providers/tokens.py": "access tokens of hosted providers",
     "gateway/control/releases/webhooks.py": "whom a release asks and tells",
     "gateway/kubernetes/api.py": "the API server of a cluster",
+    "gateway/peers/http.py": "the other gateways",
 }
 """Each is a client of the control plane's, in a file of its own."""
 

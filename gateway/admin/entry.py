@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Final
 from gateway.errors import Failure
 from gateway.http.visit import check_open
 from gateway.identity import ANONYMOUS, Keyring, Principal, key_shown
+from gateway.peers.answer import PATH
 
 if TYPE_CHECKING:
     from gateway.http.head import Fields
 
 HEALTH: Final = b"/health"
-LOAD: Final = b"/internal/v1/load"
+LOAD: Final = PATH.encode()
 METRICS: Final = b"/metrics"
 
 PEER: Final = Principal(key_id="(peer)", tenant="")

@@ -58,7 +58,12 @@ def admin_port(gateway: Told, supervisor: Supervisor) -> AdminPort | None:
     section = gateway.settings.admin
     if section is None:
         return None
-    return AdminPort(section, port_app(gateway), lambda: gateway.keyring, lambda: b"", supervisor)
+
+    def peers_key() -> bytes:
+        peers = gateway.settings.peers
+        return peers.key.get_secret_value().encode() if peers is not None else b""
+
+    return AdminPort(section, port_app(gateway), lambda: gateway.keyring, peers_key, supervisor)
 
 
 class AdminPort:

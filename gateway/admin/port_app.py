@@ -13,6 +13,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.admin.app import Administered, admin_routes, app_of
+from gateway.peers.answer import PATH
+from gateway.peers.joined import Peering
 from gateway.settings import Settings
 from gateway.telemetry.exposition import CONTENT_TYPE
 
@@ -23,6 +25,10 @@ class Told(Administered, Protocol):
     @property
     def settings(self) -> Settings:
         """The settings in use."""
+
+    @property
+    def peering(self) -> Peering:
+        """What this gateway is to the others."""
 
     def exposition(self) -> AsyncIterator[bytes]:
         """All metrics."""
@@ -41,10 +47,14 @@ def port_app(gateway: Told) -> Starlette:
     async def metrics(_: Request) -> Response:
         return _Exposed(gateway.exposition())
 
+    async def load(_: Request) -> Response:
+        return Response(await gateway.peering.own.document(), media_type="application/json")
+
     return app_of(
         [
             Route("/health", health, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
+            Route(PATH, load, methods=["GET"]),
             *admin_routes(gateway, local),
         ]
     )

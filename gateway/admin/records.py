@@ -1,4 +1,4 @@
-"""`/admin/v1/records` and `/admin/v1/costs`: what `penstock records query` and `penstock cost report` show, as JSON."""
+"""What `penstock records query`, `cost report` and `shadow report` show, as JSON."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gateway.store.messages import AskRead, FreezeDrift, Read
 
 RECORDS: Final = "/admin/v1/records"
 COSTS: Final = "/admin/v1/costs"
+SHADOW: Final = "/admin/v1/shadow"
 
 
 class Keeps(Protocol):
@@ -37,4 +38,4 @@ def record_routes(gateway: Keeps) -> Sequence[tuple[str, str, Callable[[Request]
 
         return read
 
-    return [("GET", RECORDS, reading("records")), ("GET", COSTS, reading("costs"))]
+    return [("GET", RECORDS, reading("records")), ("GET", COSTS, reading("costs")), ("GET", SHADOW, reading("shadow"))]

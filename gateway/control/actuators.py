@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.control.actuator import Actuator, Standing
 from gateway.control.autoscale import Autoscaling
 from gateway.control.cluster.scaling import ClusterScaling
-from gateway.control.demand import ask_demand
+from gateway.control.demand import PeersDemands, ask_everybody
 from gateway.control.launch_scaling import LaunchScaling
 from gateway.workers.demand import EngineStarts
 
@@ -51,11 +51,12 @@ def autoscaling_over(
     drain: Callable[[str, str, bool], bool],
     links: Links,
     loads: Callable[[], EngineLoads],
+    peers: PeersDemands,
 ) -> Autoscaling:
-    """The loop for all engines, over these workers."""
+    """The loop for all engines, over these workers and what other gateways have to do."""
     return Autoscaling(
         Actuators(LaunchScaling(launches, drain), cluster),
-        lambda engines: ask_demand(links, engines),
+        lambda engines: ask_everybody(links, engines, peers),
         lambda engine, replicas: loads().kv_usage(engine, replicas),
         lambda starts: links.tell_all(EngineStarts(starts)),
     )

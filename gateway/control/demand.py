@@ -5,25 +5,40 @@ Nothing is counted for it on the way of a request: what has come is what has end
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from gateway.control.actuator import Standing
 from gateway.control.links import Links
+from gateway.peers.board import PEER
 from gateway.workers.demand import AskDemand, Demand, EngineDemand
+from routing.autoscale.prediction import USUAL_TOKENS, first_token_ms
 from routing.autoscale.signals import Signals, Speed
 from routing.rates import SEED_BASE_MS, SEED_MS_PER_TOKEN
 
+PeersDemands = Callable[[Sequence[str]], Mapping[str, Sequence[EngineDemand]]]
+"""What other gateways have to do for these engines, by who they are."""
 ANSWER_S: Final = 2.0
-USUAL_TOKENS: Final = 500.0
-"""Of a prompt, until any has ended."""
 _WEIGHT_REQUESTS: Final = 200.0
 
 
 async def ask_demand(links: Links, engines: list[str]) -> dict[str, list[EngineDemand] | None]:
     """What each worker that is here has to do for these engines; None of one that did not answer in time."""
-    answers = await links.ask_all(AskDemand(engines), Demand, timeout_s=ANSWER_S, bulk=True)
-    told = {worker: answer.engines for worker, answer in answers.items() if isinstance(answer, Demand)}
+    told = await ask_whole_demand(links, AskDemand(engines))
+    return {worker: demand.engines if demand is not None else None for worker, demand in told.items()}
+
+
+async def ask_everybody(
+    links: Links, engines: list[str], peers: PeersDemands
+) -> dict[str, Sequence[EngineDemand] | None]:
+    """The same of each worker that is here, and of the other gateways."""
+    return {**await ask_demand(links, engines), **peers(engines)}
+
+
+async def ask_whole_demand(links: Links, question: AskDemand) -> dict[str, Demand | None]:
+    """The whole answer of each worker that is here; None of one that did not answer in time."""
+    answers = await links.ask_all(question, Demand, timeout_s=ANSWER_S, bulk=True)
+    told = {worker: answer for worker, answer in answers.items() if isinstance(answer, Demand)}
     return {worker: told.get(worker) for worker in links}
 
 
@@ -41,6 +56,9 @@ class EngineTraffic:
         self, told: Mapping[str, EngineDemand], standing: Standing, startup_s: float, kv: float | None, now: float
     ) -> Signals:
         """The look of this moment. `told` by worker; one that has not answered has what it had, and nothing new."""
+        for worker, one in told.items():
+            if worker.startswith(PEER):
+                self._heard.setdefault(worker, one)  # what a gateway had before it was met has not come just now
         arrived = 0
         for worker, one in told.items():
             before = self._heard.get(worker)
@@ -52,10 +70,13 @@ class EngineTraffic:
         waiting_tokens = sum([one.prefill_tokens + one.waiting_tokens for one in demands])
         waiting = sum([one.waiting for one in demands])
         ready = len(standing.ready)
-        ttft_ms = None
-        if ready:
-            ahead = waiting_tokens / ready + (self._tokens or USUAL_TOKENS)
-            ttft_ms = 1e3 * (speed.base_s + ahead / speed.prefill_tokens_per_s)
+        ttft_ms = first_token_ms(
+            ready=ready,
+            ahead_tokens=waiting_tokens,
+            prompt_tokens=self._tokens,
+            ms_per_token=self._ms_per_token,
+            base_ms=self._base_ms,
+        )
         return Signals(
             ready=ready,
             starting_s=[startup_s - (now - since_s) for since_s in standing.starting.values()],
@@ -96,9 +117,9 @@ class EngineTraffic:
             weight = min(1.0, more / _WEIGHT_REQUESTS) if self._tokens else 1.0
             self._tokens += weight * (tokens / more - self._tokens)
             self._output_tokens += weight * (max(0, output) / more - self._output_tokens)
-        self._ms_per_token = _known([one.ms_per_token for one in demands]) or self._ms_per_token
-        self._base_ms = _known([one.base_ms for one in demands]) or self._base_ms
-        self._decode_ms = _known([one.decode_ms_per_token for one in demands]) or self._decode_ms
+        self._ms_per_token = known_mean([one.ms_per_token for one in demands]) or self._ms_per_token
+        self._base_ms = known_mean([one.base_ms for one in demands]) or self._base_ms
+        self._decode_ms = known_mean([one.decode_ms_per_token for one in demands]) or self._decode_ms
 
     def _speed(self) -> Speed:
         """What is learned, also while nobody runs who could tell."""
@@ -116,6 +137,7 @@ def _came(one: EngineDemand) -> int:
     return one.ended + one.in_flight + one.waiting
 
 
-def _known(values: list[float]) -> float:
+def known_mean(values: list[float]) -> float:
+    """Of those that are not 0, which is unknown."""
     found = [value for value in values if value > 0.0]
     return sum(found) / len(found) if found else 0.0

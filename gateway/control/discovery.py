@@ -72,7 +72,7 @@ class Discovery:
         self._spawn = spawn
         self._found = found
         self._environ = os.environ if environ is None else environ
-        self._resolve = resolve or _addresses
+        self._resolve = resolve or addresses
         self._pause = pause
         self._followers: dict[str, _Follower] = {}
         self._loop = asyncio.get_running_loop()
@@ -192,7 +192,8 @@ class _Looks:
             self._differs(self._name, difference)
 
 
-async def _addresses(host: str, port: int) -> list[str]:
+async def addresses(host: str, port: int) -> list[str]:
+    """Those of a name, each once; none where the name has none. Raises OSError where nobody says."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:

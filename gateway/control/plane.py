@@ -47,6 +47,7 @@ from gateway.control.watched import watch_plane
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.identity import Keyring
+from gateway.peers.joined import Peering
 from gateway.responses.homes import Homes
 from gateway.settings import Settings
 from gateway.store.messages import AskRead, FreezeDrift, Read
@@ -104,10 +105,14 @@ class Plane:
         self.roster = Roster(self._tell_members, coalesce_s)
         self._engines = Engines(supervisor.spawn, self.roster)
         self.launches = Launches(supervisor.spawn, self._launched)
+        self.loads = EngineLoads(self._engines.telling, self._tell_loads)
+        self.peering = Peering(
+            supervisor, self.links, self.metrics, lambda: self.settings, self.roster.states, self.loads.kv_usages
+        )
         self.leading = Leading(supervisor.spawn, self.metrics)
         self.cluster = ClusterScaling(supervisor.spawn, self.roster, self.leading, self.metrics)
         self.autoscaling = autoscaling_over(
-            self.launches, self.cluster, self.drain_replica, self.links, lambda: self.loads
+            self.launches, self.cluster, self.drain_replica, self.links, lambda: self.loads, self.peering.demands
         )
         self._board = HealthBoard()
         self._health = HealthLoop(
@@ -116,7 +121,6 @@ class Plane:
             lambda: self.roster.down(self._board.down),
             lambda engine: self.metrics.count(PROBES_UNSENT, engine),
         )
-        self.loads = EngineLoads(self._engines.telling, self._tell_loads)
         self.kv_events = KvEvents(
             lambda: [one for one in self._engines.telling() if self.settings.engines[one[0]].publishes],
             lambda engine, replica: self.settings.engines[engine].events_at(replica),
@@ -202,6 +206,7 @@ class Plane:
         self.kv_events.close()
         await self.feedback.close()
         await self.launches.stop()
+        await self.peering.close()
 
     async def reload(self) -> bool:
         """Read the configuration again (SIGHUP); returns whether what it says is in use. So for the certificate."""
@@ -331,6 +336,7 @@ class Plane:
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
         # Last, so that nobody is sent any more to what is stopped now.
         await self.launches.apply(settings)
+        self.peering.use(settings)
         self.leading.use(settings)
         self.cluster.use(settings)
         self.autoscaling.use(settings)

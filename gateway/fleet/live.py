@@ -18,6 +18,7 @@ from gateway.accounts.gpu import GpuMeters
 from gateway.accounts.record import SHADOW
 from gateway.experiments.book import Experiments
 from gateway.fleet.arms import all_of, arms_of, shadow_of
+from gateway.fleet.askers import FirstAskers
 from gateway.fleet.breakers import breaker_changed
 from gateway.fleet.ejecting import Ejecting
 from gateway.fleet.engines import Built, Draft
@@ -166,18 +167,23 @@ class LiveFleet:
         found = [self.table.find((engine, replica)) for replica in built.ids] if built is not None else []
         return [state for state in found if state is not None]
 
-    def askers(self, engine: str) -> tuple[set[str], list[Admission]]:
-        """The models that ask this engine before any other, in whatever arm, and the lines of their requests."""
-        models: set[str] = set()
-        lines: dict[Admission, None] = {}
+    def first_askers(self) -> FirstAskers:
+        """Which models ask which engines before any other, in whatever arm, and the lines of their requests."""
+        askers = FirstAskers()
         for (name, arm), served in self._models.items():
             if arm == SHADOW:
                 continue  # nothing is started for a copy
+            line = served.serving.route.line
+            asked, lines_of_model = askers.by_model.setdefault(name, (set(), {}))
+            lines_of_model[line] = None
             tier = min([target.tier for target in served.spec.targets])
-            if any(target.engine == engine and target.tier == tier for target in served.spec.targets):
-                models.add(name)
-                lines[served.serving.route.line] = None
-        return models, list(lines)
+            for target in served.spec.targets:
+                if target.tier == tier:
+                    asked.add(target.engine)
+                    models, lines = askers.by_engine.setdefault(target.engine, (set(), {}))
+                    models.add(name)
+                    lines[line] = None
+        return askers
 
     def sweep(self) -> None:
         """Forget replicas that have left and have finished what they had, with all that was kept for them."""
@@ -325,7 +331,8 @@ class LiveFleet:
             if section is None or shadows is None or arm == SHADOW:
                 continue
             if name not in made:
-                made[name] = Shadow(name, section, models[name, SHADOW].serving, shadows, shares)
+                recording, serving = settings.models[name].records, models[name, SHADOW].serving
+                made[name] = Shadow(name, section, recording, serving, shadows, shares)
             if section.arm is None or served is not models[name, section.arm]:
                 served.serving.shadow = made[name]
 

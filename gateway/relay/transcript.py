@@ -53,12 +53,14 @@ class ContentSink(Protocol):
 class Transcripts:
     """How one model keeps content."""
 
-    __slots__ = ("held", "most_bytes", "redact")
+    __slots__ = ("held", "keeps", "most_bytes", "redact")
 
-    def __init__(self, held: HeldPrompts, most_bytes: int, redact: str) -> None:
+    def __init__(self, held: HeldPrompts, most_bytes: int, redact: str, keeps: bool = True) -> None:
+        """Unless it `keeps` them, they are only compared."""
         self.held: Final = held
         self.most_bytes: Final = most_bytes
         self.redact: Final = redact
+        self.keeps: Final = keeps
 
 
 class Transcript:
@@ -69,6 +71,7 @@ class Transcript:
         "_full",
         "_held_bytes",
         "_kept",
+        "_pair",
         "_pieces",
         "_prompt",
         "_raw",
@@ -77,8 +80,10 @@ class Transcript:
         "_text_bytes",
     )
 
-    def __init__(self, transcripts: Transcripts, request: Request) -> None:
+    def __init__(self, transcripts: Transcripts, request: Request, pair: str = "") -> None:
+        """`pair`: what it is compared with has the same."""
         self._kept = transcripts
+        self._pair = pair
         self._streams = False
         self._pieces: list[tuple[Place, str]] = []
         self._raw: list[bytes] = []
@@ -178,6 +183,8 @@ class Transcript:
                 self._cut,
                 self._kept.most_bytes,
                 self._kept.redact,
+                self._kept.keeps,
+                self._pair,
             )
         )
 

@@ -14,6 +14,11 @@ Report = Callable[[Path, str, str], None]
 
 def check_admin(tree: dict[str, Any], report: Report) -> None:
     server, admin = _mapping(tree, "server"), tree.get("admin")
+    peers = tree.get("peers")
+    if peers is not None and admin is None:
+        report(("peers",), "could not ask back: gateways answer at their admin port", 'admin: {listen: "0.0.0.0:8081"}')
+    if isinstance(peers, dict) and peers.get("ca_file") is not None and peers.get("tls", False) is False:
+        report(("peers", "ca_file"), "goes with tls", "add `tls: true`, or leave it out")
     _metrics(tree, server.get("metrics"), admin, report)
     place = _place(admin.get("listen")) if isinstance(admin, dict) else None
     if place is None:

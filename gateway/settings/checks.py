@@ -162,7 +162,7 @@ def _models(tree: dict[str, Any], report: Report) -> None:
         if isinstance(model, dict):
             _policy(("models", name), model, report)
             _weighed(("models", name), model, report)
-            _recording(("models", name, "records"), model.get("records"), tree, report)
+            _recording(("models", name, "records"), model, tree, report)
         _targets(("models", name, "targets"), model, name, engines, report)
         for at, arm in arm_targets(name, model):
             _targets(at, arm, name, engines, report)
@@ -204,12 +204,14 @@ def _weighed(path: Path, model: dict[str, Any], report: Report) -> None:
         report((*path, "slow_start_s"), f"means nothing to the policy {name}, which weighs no load", hint)
 
 
-def _recording(path: Path, records: Any, tree: dict[str, Any], report: Report) -> None:
+def _recording(path: Path, model: dict[str, Any], tree: dict[str, Any], report: Report) -> None:
+    records, shadow = model.get("records"), model.get("shadow")
     if not isinstance(records, dict):
         return
+    compared = isinstance(shadow, dict) and shadow.get("compare_texts") is True
     if records.get("content") is True and _mapping(tree, "store").get("url") == "off":
         report((*path, "content"), "has nowhere to go: store.url is off", "remove one of the two")
-    if records.get("redact") is not None and records.get("content", False) is False:
+    if records.get("redact") is not None and records.get("content", False) is False and not compared:
         report((*path, "redact"), "has nothing to redact", "add `content: true`, or remove it")
 
 

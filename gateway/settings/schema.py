@@ -19,6 +19,7 @@ from gateway.settings.sections.feedback import FeedbackSection
 from gateway.settings.sections.health import Health
 from gateway.settings.sections.limits import Limits
 from gateway.settings.sections.models import Model
+from gateway.settings.sections.peers import Peers
 from gateway.settings.sections.prices import Price
 from gateway.settings.sections.retry import Retry
 from gateway.settings.sections.server import Server
@@ -32,6 +33,7 @@ class Settings(Section):
     server: Server = Field(default=Server(), description="{host: 127.0.0.1, port: 8080}")
     admin: Admin | None = Field(default=None, description="{listen: 127.0.0.1:8081}; left out, server's port serves it")
     auth: Auth = Field(default=Auth(), description="{keys: [{id: app, sha256: ...}]}")
+    peers: Peers | None = Field(default=None, description="{dns: penstock-peers, port: 8081, key: ...}")
     limits: Limits = Field(default=Limits(), description="{body_bytes: 16 MiB}")
     engines: dict[Name, AnyEngine] = Field(description="{llama: {kind: vllm, replicas: [{url: http://10.0.0.1:8000}]}}")
     models: dict[Name, Model] = Field(description="{chat: {targets: [{engine: llama}]}}")

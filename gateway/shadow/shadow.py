@@ -27,6 +27,7 @@ from engines.operations import OPERATION_KEYS
 from gateway import clock
 from gateway.errors import Failure
 from gateway.experiments.units import unit_of
+from gateway.relay.transcript import Transcript, Transcripts
 from gateway.shadow.copy import Copy
 from gateway.shadow.record import price, record_of, usage_of
 from gateway.telemetry.metrics.families.shadows import (
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from gateway.record_ids import RecordIds
     from gateway.relay.transcript import ContentSink
     from gateway.settings import ShadowSection
+    from gateway.settings.sections.recording import Recording
     from gateway.shadow.flight import ShadowedFlight
     from gateway.telemetry.metrics import Metrics
     from routing.facts import RequestFacts
@@ -99,7 +101,15 @@ class Running:
 class Shadow:
     """The shadow of one model, as one configuration says it."""
 
-    def __init__(self, model: str, section: ShadowSection, serving: Serving, shadows: Shadows, workers: int) -> None:
+    def __init__(
+        self,
+        model: str,
+        section: ShadowSection,
+        recording: Recording,
+        serving: Serving,
+        shadows: Shadows,
+        workers: int,
+    ) -> None:
         """`serving` is what copies are sent to; `workers` are all those, of all gateways, that share the bounds."""
         self.model: Final = model
         self.serving: Final = serving
@@ -116,6 +126,11 @@ class Shadow:
         self._keys, self._tenants = frozenset(sample.keys), frozenset(sample.tenants)
         self._headers = {name.lower().encode(): value.encode() for name, value in sample.headers.items()}
         self._most_tokens = sample.max_prompt_tokens
+        self._transcripts: Transcripts | None = None
+        """How texts are taken that are compared; None where none are."""
+        if section.compare_texts:
+            size, redact, keeps = recording.content_bytes, recording.redact or "", recording.content
+            self._transcripts = Transcripts(shadows.books.held, size, redact, keeps)
 
     def takes(self, request: Request, operation: Operation, principal: Principal, record_id: bytes) -> bool:
         """Whether this request is among those to be copied."""
@@ -202,6 +217,11 @@ class Shadow:
             self._running.copies.discard(copy)
             budget.settle(copy.reserved_usd, 0.0, now)
             return "refused"
+        # Not of an original that answers already: the beginning of its text would be missing.
+        if self._transcripts is not None and flight.request.body and not (flight.settled or copy.settled):
+            pair = flight.record_id.decode()
+            flight.transcript = Transcript(self._transcripts, flight.request, pair)
+            copy.transcript = Transcript(self._transcripts, copy.request, pair)
         return ""
 
     def _over(self, copy: Copy) -> None:

@@ -30,6 +30,8 @@ from gateway.store.contents.table import ContentTable
 from gateway.store.database import Database, DatabaseAway, DatabaseRefused
 from gateway.store.drift.keeper import DriftKeeper
 from gateway.store.drift.table import DriftTable
+from gateway.store.evaluations.desk import Desk
+from gateway.store.evaluations.table import EvaluationTable
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.feedback.retention import EVERY_S as FORGET_EVERY_S
 from gateway.store.feedback.retention import Forgetting
@@ -122,6 +124,7 @@ class Client:
         writer: Writer,
         keeper: Keeper,
         drift: DriftKeeper,
+        desk: Desk,
         url: str,
         data_dir: Path,
         clients: Clients,
@@ -131,6 +134,7 @@ class Client:
         self._writer = writer
         self._keeper = keeper
         self._drift = drift
+        self._desk = desk
         self._url = url
         self._clients = clients
         self._supervisor = supervisor
@@ -196,7 +200,7 @@ class Client:
     async def _state(self) -> State:
         await asyncio.to_thread(self._writer.opened.wait)
         state = self._writer.state()
-        state.contents = self._keeper.counts()
+        state.contents, state.evaluations = self._keeper.counts(), self._desk.counts()
         return state
 
     async def _spent(self, now_s: float) -> Spent:
@@ -320,6 +324,8 @@ async def write(listen_fd: int) -> None:
         failed=failed,
     )
     writer.start()
+    desk = Desk(lambda: EvaluationTable(url), courtesy=writer.courtesy, after_records=writer.idle.wait)
+    desk.start()
     keeper = Keeper(
         lambda: ContentTable(url),
         data_dir,
@@ -328,6 +334,7 @@ async def write(listen_fd: int) -> None:
         courtesy=writer.courtesy,
         after_records=writer.idle.wait,
         failed=failed,
+        compare=desk.take,
     )
     keeper.start()
     drift = DriftKeeper(lambda: drift_table(writer, url), courtesy=writer.courtesy, after_records=writer.idle.wait)
@@ -345,7 +352,7 @@ async def write(listen_fd: int) -> None:
     clients = Clients()
     listening = socket.socket(fileno=listen_fd)
     server = await loop.create_unix_server(
-        lambda: Client(writer, keeper, drift, url, data_dir, clients, supervisor).link, sock=listening
+        lambda: Client(writer, keeper, drift, desk, url, data_dir, clients, supervisor).link, sock=listening
     )
     await lifeline.read()
     server.close()
@@ -354,6 +361,7 @@ async def write(listen_fd: int) -> None:
             await clients.none.wait()
     await asyncio.to_thread(writer.close)
     await asyncio.to_thread(keeper.close)
+    await asyncio.to_thread(desk.close)
     await asyncio.to_thread(drift.close)
     await supervisor.close()
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.store.evaluations.report import WantedPairs, pairs_report
 from gateway.store.gpu_hours import gpu_report
 from gateway.store.opening import engine_of
 from gateway.store.reading import FAR_MS, NotWanted, Wanted, found
@@ -46,6 +47,16 @@ def wanted_sums(asked: Mapping[str, str], now_s: float) -> WantedSums:
     return WantedSums(by, time_ms(asked.get("since") or "30d", now_s), time_ms(until, now_s) if until else FAR_MS)
 
 
+def wanted_pairs(asked: Mapping[str, str], now_s: float) -> WantedPairs:
+    """Raises NotWanted."""
+    _known(asked, ("model", "since", "until"))
+    if not asked.get("model"):
+        raise NotWanted("name the model: ?model=")
+    until = asked.get("until")
+    since_ms, until_ms = time_ms(asked.get("since") or "7d", now_s), time_ms(until, now_s) if until else FAR_MS
+    return WantedPairs(asked["model"], since_ms, until_ms)
+
+
 def wanted_decisions(asked: Mapping[str, str], now_s: float) -> WantedDecisions:
     """Raises NotWanted."""
     _known(asked, ("model", "limit"))
@@ -55,11 +66,12 @@ def wanted_decisions(asked: Mapping[str, str], now_s: float) -> WantedDecisions:
     return WantedDecisions(asked.get("model"), limit)
 
 
-Question = Wanted | WantedSums | WantedDecisions
+Question = Wanted | WantedSums | WantedDecisions | WantedPairs
 QUESTIONS: Final[Mapping[str, Callable[[Mapping[str, str], float], Question]]] = {
     "records": wanted_records,
     "costs": wanted_sums,
     "decisions": wanted_decisions,
+    "shadow": wanted_pairs,
 }
 """By what is asked for, in words, at this Unix time."""
 
@@ -74,6 +86,8 @@ def answer(url: str, wanted: Question) -> bytes:
                 copies = msgspec.structs.replace(wanted, copies=True)
                 sums, shadows = report(connection, wanted), report(connection, copies)
                 document = {"object": "list", "data": sums, "shadows": shadows, "gpu": gpu}
+            elif isinstance(wanted, WantedPairs):
+                document = {"object": "list", "data": pairs_report(connection, wanted)}
             elif isinstance(wanted, WantedDecisions):
                 document = {"object": "list", "data": decisions(connection, wanted)}
             else:

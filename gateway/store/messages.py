@@ -93,6 +93,8 @@ class State(msgspec.Struct, tag="state"):
     """What waits in files."""
     contents: dict[str, int] = {}
     """Of prompts and answers, since the writer started: how many were `stored`, and why others were not."""
+    evaluations: dict[str, int] = {}
+    """Of evaluations in the same way, by `evaluator/result`."""
 
 
 class KeySpent(msgspec.Struct, array_like=True, frozen=True):
@@ -123,7 +125,7 @@ class AskRead(msgspec.Struct, tag="ask_read"):
     """Asks for `Read`."""
 
     what: str
-    """`records`, `costs`, `decisions` or `drift`."""
+    """`records`, `costs`, `decisions`, `shadow` or `drift`."""
     asked: dict[str, str]
     """The words of the query (`gateway.store.asked`)."""
     now_s: float

@@ -39,6 +39,7 @@ from gateway.store.releases.messages import ReleasesSynced, SyncReleases
 from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.contents import CONTENTS_DROPPED, CONTENTS_STORED
+from gateway.telemetry.metrics.families.evaluations import EVALUATIONS
 from gateway.telemetry.metrics.families.records import RECORDS_LOST, RECORDS_SPILLED, RECORDS_STORED, STORE_AWAY
 from gateway.workers.link import PipeLink
 from gateway.workers.processes import Backoff
@@ -116,8 +117,13 @@ class StoreProcess:
         metrics.watch_count(CONTENTS_STORED, (), lambda: self._contents(STORED))
         for reason in REASONS:
             metrics.watch_count(CONTENTS_DROPPED, (reason,), functools.partial(self._contents, reason))
+        metrics.watch_counts(EVALUATIONS, self._evaluations)
         metrics.watch(RECORDS_SPILLED, lambda: [((), float(self.state.spilled_bytes))])
         metrics.watch(STORE_AWAY, lambda: [((), float(bool(self.state.away)))])
+
+    def _evaluations(self) -> list[tuple[tuple[str, ...], float]]:
+        counted = Counter(self._before.evaluations) + Counter(self.state.evaluations)
+        return [(tuple(what.rsplit("/", 1)), float(count)) for what, count in sorted(counted.items())]
 
     def _contents(self, what: str) -> int:
         return self._before.contents.get(what, 0) + self.state.contents.get(what, 0)
@@ -235,7 +241,9 @@ class StoreProcess:
                 self._link.close()  # it may never have been accepted, and its questions would wait
             before, now = self._before, self.state
             contents = Counter(before.contents) + Counter(now.contents)
-            self._before = State(stored=before.stored + now.stored, lost=before.lost + now.lost, contents=contents)
+            evaluations = Counter(before.evaluations) + Counter(now.evaluations)
+            stored, lost = before.stored + now.stored, before.lost + now.lost
+            self._before = State(stored=stored, lost=lost, contents=contents, evaluations=evaluations)
             self.state = State(away="its writer is being started", spilled_bytes=now.spilled_bytes)
 
     async def _ask(self, timeout_s: float) -> State | None:

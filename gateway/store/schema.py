@@ -26,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION: Final = 8
+VERSION: Final = 9
 """Of this schema: the number of its newest migration."""
 
 metadata = MetaData()
@@ -246,6 +246,20 @@ feedback = Table(
     UniqueConstraint("tenant", "idempotency_key"),
 )
 """What applications told of answers afterwards; `id` is the record's."""
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("id", LargeBinary(16), primary_key=True),
+    Column("metric", String, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("explanation", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What was found of answers by whoever read them (`gateway.store.evaluations`); `id` is the record's, of a pair of
+answers the copy's."""
 
 runs = Table(
     "runs",

@@ -31,9 +31,10 @@ class EngineStarts(msgspec.Struct, tag="engine_starts"):
 
 
 class AskDemand(msgspec.Struct, tag="ask_demand"):
-    """Asks for `Demand`: what there is to do for these engines."""
+    """Asks for `Demand`: what there is to do for these engines, and for all models where that is asked."""
 
     engines: list[str]
+    models: bool = False
 
 
 class EngineDemand(msgspec.Struct, array_like=True, frozen=True):
@@ -57,9 +58,31 @@ class EngineDemand(msgspec.Struct, array_like=True, frozen=True):
     decode_ms_per_token: float
     replicas: list[tuple[str, int, bool]]
     """Requests in flight, and whether it drains, of each replica of which either is so."""
+    in_flight_tokens: int = 0
+    """Of requests in flight: prompts that are not computed yet, and outputs that are expected still."""
+
+
+class ModelDemand(msgspec.Struct, array_like=True, frozen=True):
+    """What one worker has to do for one model, in all its arms."""
+
+    model: str
+    engines: list[str]
+    """Those that it asks before any other."""
+    in_flight: int
+    in_flight_tokens: int
+    """An engine's, shared out among its models by their requests."""
+    waiting: int
+    waiting_tokens: int
+    """Prompts, and outputs that are expected."""
+    waiting_prompt_tokens: int
+    ended: int
+    """Requests that have ended, ever, and their tokens, those of prompts without cached ones."""
+    ended_tokens: int
+    ended_output_tokens: int
 
 
 class Demand(msgspec.Struct, tag="demand"):
     """The answer to `AskDemand`."""
 
     engines: list[EngineDemand]
+    models: list[ModelDemand] = []

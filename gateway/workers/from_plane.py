@@ -11,8 +11,8 @@ import structlog
 from gateway import clock
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.steps import in_slices
-from gateway.workers.burden import demand_of
-from gateway.workers.demand import AskDemand, EngineStarts
+from gateway.workers.burden import demand_steps
+from gateway.workers.demand import AskDemand, Demand, EngineStarts
 from gateway.workers.messages import (
     AccessToken,
     AdaptersHeld,
@@ -90,7 +90,9 @@ class FromPlane:
             case AskCounters():
                 return await worker.counting.answer()
             case AskDemand():
-                return demand_of(message, worker.fleet, worker.metrics.tallies(), clock.monotonic())
+                demand, now = Demand([]), clock.monotonic()
+                await in_slices(demand_steps(message, demand, worker.fleet, worker.metrics.tallies(), now))
+                return demand
             case AskRouting():
                 return self._explain(message)
             case RenewCertificate():

@@ -84,6 +84,14 @@ def relative_difference(
     return _bounded((other - base) / base, squared, control.count + canary.count, alpha, tuned_for)
 
 
+def mean_bounds(sample: Sample, *, alpha: float = 0.05, tuned_for: float = TUNED_FOR) -> Difference | None:
+    """The mean of one sample, as of the differences within pairs; `p` is that it is 0. None where too little is known,
+    or all of it is one number."""
+    if sample.count < 2:
+        return None
+    return _bounded(sample.mean, sample.variance / sample.count, sample.count, alpha, tuned_for)
+
+
 def _variance(sample: Sample, proportions: bool) -> float:
     return sample.proportion_variance if proportions else sample.variance
 

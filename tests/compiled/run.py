@@ -25,6 +25,15 @@ LEFT_OUT = (
     "tests/gateway/cli",
     "tests/gateway/settings",
     "tests/gateway/test_standard_streams.py",
+    "tests/gateway/test_serve.py",
+    "tests/gateway/workers/test_processes.py",
+    "tests/gateway/workers/test_crew.py",
+    "tests/gateway/control/test_reading.py",
+    "tests/gateway/control/test_launches.py",
+    "tests/gateway/admin/test_records.py",
+    "tests/gateway/store/test_opening.py",
+    "tests/gateway/store/contents/test_whole.py",
+    "tests/gateway/store/test_gpu_hours.py",
 )
 """What no compiled module has a part in; the same tests of the same code would take a fifth of the time."""
 OTHER_LANES = ("timing", "vllm", "compiled", "store", "providers", "helm", "scaling", "clients")

@@ -17,6 +17,8 @@ import pytest
 
 from tests.gateway.children import pids
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 60.0
 ASK = [{"role": "user", "content": "Hello"}]
 FILE = """

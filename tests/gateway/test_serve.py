@@ -12,6 +12,8 @@ import pytest
 
 from gateway.serve import Hangups
 
+pytestmark = pytest.mark.slow
+
 SERVE = """
 import os, resource, signal
 from gateway.control.source import Source

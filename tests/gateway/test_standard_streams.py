@@ -14,6 +14,8 @@ from tests.gateway.children import gone, pids
 from tests.gateway.served import CLOSED, served
 from tests.gateway.telemetry.readers import Pipe
 
+pytestmark = pytest.mark.slow
+
 DROPPED = 'penstock_records_dropped_total{sink="%s"}'
 
 

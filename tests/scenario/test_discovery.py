@@ -170,7 +170,7 @@ async def test_a_name_without_addresses_is_an_answer(
         raise socket.gaierror(errno, "no address")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", nobody, raising=False)
-    assert await discovery._addresses("engines.example", 8000) == answer
+    assert await discovery.addresses("engines.example", 8000) == answer
 
 
 async def test_a_name_server_that_does_not_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,4 +179,4 @@ async def test_a_name_server_that_does_not_answer_is_a_failure(monkeypatch: pyte
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", away, raising=False)
     with pytest.raises(OSError, match="try again"):
-        await discovery._addresses("engines.example", 8000)
+        await discovery.addresses("engines.example", 8000)

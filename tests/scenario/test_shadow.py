@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.store.contents.content import Content
 from tests.scenario.gateway import Gateway, document, one_model, running_gateway
 from tests.scenario.upstream import (
     WHOLE_STREAM,
@@ -226,12 +227,49 @@ async def test_an_arm_is_a_shadow_with_what_it_sets_and_its_own_requests_are_not
             await gateway.chat(user="u", temperature=1)
             await copied(gateway)
             pinned = await gateway.chat(user="u", headers={"x-penstock-pin": "canary"})
+            await gateway.metric(1, "penstock_experiment_requests_total", arm="control")
             metrics = await gateway.metrics()
     assert [received.json["temperature"] for received in (*one.received, two.received[0])] == [1, 0.25]
     assert pinned.headers["x-penstock-arm"] == "canary"
     assert len(two.received) == 2
     assert metrics.value("penstock_shadow_requests_total") == 1
     assert metrics.labelled("penstock_experiment_requests_total", "arm") == {("control",): 1}
+
+
+class Contents:
+    """Takes what is kept or compared."""
+
+    def __init__(self) -> None:
+        self.all: list[Content] = []
+
+    def take(self, content: Content) -> None:
+        self.all.append(content)
+
+    def no_room(self) -> None:
+        raise AssertionError("there is room")
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+async def test_texts_are_taken_of_both_answers_and_kept_only_where_the_model_keeps_them(keeps: bool) -> None:
+    async with running_upstream(stream(*WHOLE_STREAM)) as one, running_upstream(OTHER) as two:
+        config = shadowed(one.url, two.url, compare_texts=True)
+        config["models"]["chat"]["records"] = {"content": keeps, "redact": "json:dumps"}
+        async with running_gateway(config) as gateway:
+            contents = gateway.worker._accounting.contents = Contents()
+            for _ in range(2):
+                await gateway.chat(stream=True)
+            two.then(stream(*WHOLE_STREAM), HANGS)
+            await gateway.chat(stream=True)
+            await copied(gateway, 3)
+            records = {record.record_id: record.shadow_of for record in gateway.records.all}
+    assert {content.pair for content in contents.all} == {own for own, of in records.items() if not of}
+    for content in contents.all:
+        assert (content.keeps, content.redact) == (keeps, "json:dumps")
+        assert content.pair == (records[content.record_id] or content.record_id)
+        assert (content.key_id, content.tenant) == ("tests", "testers")
+        assert (content.answer or json.loads(content.document)["choices"][0]["message"]["content"]).count("words") == 1
+    assert len(contents.all) == 6
+    assert gateway.worker._accounting.held.bytes == 0
 
 
 async def test_a_reload_takes_the_shadow_away_and_what_runs_is_read_to_its_end(tmp_path: Any) -> None:

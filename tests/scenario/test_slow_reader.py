@@ -21,7 +21,7 @@ from tests.scenario.gateway import Gateway, one_model, running_gateway
 from tests.scenario.test_client_leaves import raw_request
 from tests.scenario.upstream import DONE, Answer, Received, chunk, plain, running_upstream, stream
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 KIB = 1024
 MIB = 1024 * KIB

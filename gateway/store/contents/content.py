@@ -33,6 +33,10 @@ class Content(msgspec.Struct, array_like=True, gc=False):
     """Kept of each."""
     redact: str
     """`module:function`; empty where nothing is redacted."""
+    keeps: bool = True
+    """Whether it is kept; else it is only compared."""
+    pair: str = ""
+    """The record id of the request, of one that was copied and of its copy; empty where nothing is compared."""
 
 
 class ContentRecord(msgspec.Struct, gc=False):

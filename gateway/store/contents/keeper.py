@@ -79,10 +79,12 @@ class Keeper:
         courtesy: Courtesy | None = None,
         after_records: Callable[[], object] = lambda: None,
         failed: Callable[[], None] = lambda: None,
+        compare: Callable[[str, ContentRecord], None] = lambda _pair, _record: None,
     ) -> None:
         """`open_table` raises DatabaseAway or DatabaseRefused; `name` is this process's alone. `courtesy` is the one of
         the writer of records, who must not wait for a keeper that stands back, and `after_records` returns when that
-        one does not write: of the two, the keeper waits before each transaction. `failed` is called on the keeper's
+        one does not write: of the two, the keeper waits before each transaction. `compare` is given each answer of a
+        pair, redacted, and the pair's name. `failed` is called on the keeper's
         thread if that ends by itself: nothing is kept from then on."""
         self._open_table = open_table
         self._directory = data_dir / "contents"
@@ -93,6 +95,7 @@ class Keeper:
         self._courtesy = courtesy or Courtesy()
         self._after_records = after_records
         self._failed = failed
+        self._compare = compare
         self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._decode = msgspec.msgpack.Decoder(list[Content]).decode
         self._decode_kept = msgspec.msgpack.Decoder(list[ContentRecord]).decode
@@ -193,19 +196,22 @@ class Keeper:
     def _redacted(self, batch: Contents) -> list[ContentRecord]:
         """What may be kept of a batch."""
         kept: list[ContentRecord] = []
-        dropped = 0
+        settled = 0
         try:
             for one in batch.slices:
                 for content in self._decode(one):
                     made = self._made(content)
+                    settled += 1
                     if isinstance(made, str):
-                        dropped += 1
                         self._count(made, 1)
-                    else:
+                        continue
+                    if content.pair:
+                        self._compare(content.pair, made)
+                    if content.keeps:
                         kept.append(made)
         except _UNREADABLE as error:
             log.error("contents_unreadable", run=batch.run, number=batch.number, why=type(error).__name__)
-            self._count(UNREADABLE, batch.count - len(kept) - dropped)
+            self._count(UNREADABLE, batch.count - settled)
         return kept
 
     def _made(self, content: Content) -> ContentRecord | str:

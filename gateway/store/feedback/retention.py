@@ -1,4 +1,6 @@
-"""Feedback goes with what it speaks of: its words with the contents of its record, all of it with the record."""
+"""Feedback goes with what it speaks of: its words with the contents of its record, all of it with the record. So do
+evaluations, and what explains them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from gateway.store.database import DatabaseAway
 from gateway.store.opening import engine_of
 from gateway.store.reading import id_bound
 from gateway.store.rows import DAY_MS
-from gateway.store.schema import feedback
+from gateway.store.schema import evaluations, feedback
 
 EVERY_S: Final = 600.0
 ROWS: Final = 500
@@ -35,7 +37,8 @@ class Forgetting:
         silent = id_bound(now_ms - self._content_retention_ms)
         engine = engine_of(self._url)
         try:
-            for work, bound in ((self._delete, gone), (self._silence, silent)):
+            works = (self._delete, gone), (self._unsay, gone), (self._silence, silent), (self._unexplain, silent)
+            for work, bound in works:
                 more = True
                 while more:
                     with engine.begin() as connection:
@@ -49,6 +52,16 @@ class Forgetting:
     def _delete(self, connection: Connection, bound: bytes) -> bool:
         some = select(feedback.c.number).where(feedback.c.id < bound).limit(self._rows)
         return connection.execute(delete(feedback).where(feedback.c.number.in_(some))).rowcount == self._rows
+
+    def _unsay(self, connection: Connection, bound: bytes) -> bool:
+        some = select(evaluations.c.id).where(evaluations.c.id < bound).limit(self._rows)
+        return connection.execute(delete(evaluations).where(evaluations.c.id.in_(some))).rowcount >= self._rows
+
+    def _unexplain(self, connection: Connection, bound: bytes) -> bool:
+        old = (evaluations.c.id < bound) & (evaluations.c.id >= self._wordless) & (evaluations.c.explanation != "")
+        some = select(evaluations.c.id).where(old).limit(self._rows)
+        unexplained = update(evaluations).where(evaluations.c.id.in_(some)).values(explanation="")
+        return connection.execute(unexplained).rowcount >= self._rows
 
     def _silence(self, connection: Connection, bound: bytes) -> bool:
         old = (feedback.c.id < bound) & (feedback.c.id >= self._wordless)

@@ -19,7 +19,7 @@ from engines.launch.launched import LaunchedReplica, Pace, State
 from engines.launch.vllm import VllmServer, vllm_command, vllm_explanation
 from tests.engines.launch.conftest import QUICK, Workbench, alive, ask, gone
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 async def test_a_replica_is_ready_once_it_answers_its_health_check(bench: Workbench) -> None:

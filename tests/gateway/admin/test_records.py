@@ -13,7 +13,7 @@ import pytest
 
 from tests.gateway.store.chaos import BODY, COST_NANOUSD, Gateway, running
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 COUNT = 5
 KEYS = [

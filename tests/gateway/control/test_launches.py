@@ -16,7 +16,7 @@ from gateway.settings import Settings, load_settings
 from gateway.supervisor import Supervisor
 from tests.gateway.children import Watch, gone, pids
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 def configured(

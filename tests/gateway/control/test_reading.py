@@ -16,7 +16,7 @@ from gateway.settings import ConfigError, load_settings
 from gateway.settings.sealed import seal
 from tests.gateway.control.fakes import FILE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 SECRET = FILE.replace("kind: openai", "kind: openai, api_key: '${KEY}'")
 WANTED = Wanted(None, FILE, b"", {}, [])
 

@@ -17,6 +17,8 @@ from gateway.store.contents.keeper import Keeper
 from gateway.store.contents.table import ContentTable
 from gateway.store.database import DatabaseAway
 from gateway.store.drift.keeper import DriftKeeper
+from gateway.store.evaluations.desk import Desk
+from gateway.store.evaluations.table import EvaluationTable
 from gateway.store.gpu_hours import gpu_report, note
 from gateway.store.gpu_teller import GpuTeller
 from gateway.store.messages import GpuHour, GpuHours
@@ -26,6 +28,8 @@ from gateway.store.writer import Writer
 from gateway.supervisor import Supervisor
 from tests.gateway.store.chaos import Gateway, running
 from tests.gateway.store.records import sqlite_url
+
+pytestmark = pytest.mark.slow
 
 HOUR = 494_444
 RUN, OTHER = "0123456789ab", "ba9876543210"
@@ -135,9 +139,10 @@ async def test_hours_that_cannot_be_read_are_told_once(tmp_path: Path) -> None:
     writer = Writer(lambda: open_database(url), tmp_path, "w")
     keeper = Keeper(lambda: ContentTable(url), tmp_path, "w")
     drift = DriftKeeper(lambda: drift_table(writer, url))
+    desk = Desk(lambda: EvaluationTable(url))
     writer.start()
     server = await asyncio.get_running_loop().create_unix_server(
-        lambda: Client(writer, keeper, drift, url, tmp_path, Clients(), supervisor).link, str(tmp_path / "s")
+        lambda: Client(writer, keeper, drift, desk, url, tmp_path, Clients(), supervisor).link, str(tmp_path / "s")
     )
     shipping = Shipping(RUN, str(tmp_path / "s"), tmp_path, supervisor.spawn, kind=GpuHours, window=1, spills=False)
     shipping.take([b"\xc1"], 1)

@@ -16,6 +16,8 @@ from gateway.store.opening import engine_of, state_of, store_url, upgrade
 from gateway.store.schema import VERSION, metadata
 from tests.gateway.store.records import Made, sqlite_url, stored, sums
 
+pytestmark = pytest.mark.slow
+
 V1_ROW = (
     "INSERT INTO requests (id, status, stream, attempts, operation, model, engine, replica, arm, upstream_model, "
     "error, finish_reason, usage_source, key_id, tenant, duration_us) "

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.workers.burden import demand_of
-from gateway.workers.demand import AskDemand
+from gateway.workers.burden import demand_steps
+from gateway.workers.demand import AskDemand, Demand
 from tests.scenario.gateway import running_gateway
 from tests.scenario.upstream import running_upstream
 
@@ -30,7 +30,10 @@ async def test_what_ended_counts_for_the_engine_that_its_model_asks_first() -> N
 
             def told() -> dict[str, Any]:
                 worker = gateway.worker
-                demand = demand_of(AskDemand(["a", "b", "nobody"]), worker.fleet, worker.metrics.tallies(), 0.0)
+                demand = Demand([])
+                asked = AskDemand(["a", "b", "nobody"])
+                for _ in demand_steps(asked, demand, worker.fleet, worker.metrics.tallies(), 0.0):
+                    pass
                 return {one.engine: one for one in demand.engines}
 
             assert {name: one.ended for name, one in told().items()} == {"a": 0, "b": 0, "nobody": 0}

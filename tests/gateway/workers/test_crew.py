@@ -19,7 +19,7 @@ from gateway.workers.messages import PrefixesSent
 from tests.gateway.children import gone
 from tests.gateway.workers.crew import Crew, configuration
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from gateway.workers.processes import Backoff, WorkerFailed, WorkerProcesses
 from tests.gateway.children import gone, pids
 from tests.gateway.workers.crew import COMMAND, Crew, configuration
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quiet")]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.usefixtures("quiet")]
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ from loadtests.statistics.slo import Slo
 from tests.loadtests import wire
 from tests.loadtests.scripted import Step, scripted
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLE = str(ROOT / "loadtests" / "traces" / "samples" / "azure.csv")
 HERE: dict[str, Any] = {"target": "http://127.0.0.1:1", "model": "m"}

@@ -11,8 +11,12 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from loadtests.processes.launched import free_port
 from tests.loadtests.scripted import Scripted, scripted
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
 LIMIT_S = 60.0

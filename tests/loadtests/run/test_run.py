@@ -22,6 +22,8 @@ from loadtests.workloads.spec import Sessions, Synthetic
 from tests.loadtests import wire
 from tests.loadtests.scripted import Scripted, Step, answer, scripted
 
+pytestmark = pytest.mark.slow
+
 SHORT = Synthetic(own_words=8, output_tokens=5)
 
 

@@ -15,6 +15,8 @@ from loadtests.scenario.play import lines, play
 from loadtests.scenario.spec import Scenario, named, read_scenario, with_urls
 from loadtests.scenario.stage import Stage, StageError
 
+pytestmark = pytest.mark.slow
+
 SMALL: dict[str, Any] = {
     "says": "Requests go where the configuration says, before and after it changes.",
     "simulators": {

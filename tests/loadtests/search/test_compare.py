@@ -10,6 +10,8 @@ from loadtests.statistics.columns import Columns, columns
 from loadtests.statistics.slo import Slo
 from tests.loadtests.statistics.made import answered, failed
 
+pytestmark = pytest.mark.slow
+
 COUNT = 400
 
 

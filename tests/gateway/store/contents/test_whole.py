@@ -15,7 +15,7 @@ from gateway.cli.app import app
 from tests.gateway.store.chaos import Gateway, running
 from tests.gateway.store.contents.contents import HOOKS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 COUNT = 60
 

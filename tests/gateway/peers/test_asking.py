@@ -1,0 +1,187 @@
+"""The loop over the other gateways."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+
+from gateway.peers.answer import EngineLoad, LoadAnswer
+from gateway.peers.asking import MOST, AskPeers
+from gateway.peers.board import PeerBoard
+from gateway.peers.http import HttpAsk
+from gateway.settings import Settings, load_settings
+from gateway.settings.sections.peers import Peers
+from gateway.telemetry.metrics import Metrics
+from tests.gateway.settings.test_admin import MODELS, problems
+from tests.scenario.gateway import one_model, running_gateway
+
+pytestmark = pytest.mark.anyio
+
+PEERS = {"dns": "penstock-peers", "port": 8081, "key": "sk-of-the-peers"}
+
+
+def settings(**peers: Any) -> Settings:
+    sections = {"admin": {"listen": "127.0.0.1:8081"}, "peers": {**PEERS, **peers}}
+    return load_settings(json.dumps({**MODELS, **sections}), {}).settings
+
+
+def told(gateway: str) -> bytes:
+    engines = [EngineLoad(engine="e", ready_replicas=1, in_flight_requests=2)]
+    return msgspec.json.encode(LoadAnswer(gateway=gateway, engines=engines))
+
+
+class Street:
+    """Gateways behind one name, and the one that asks them."""
+
+    def __init__(self, **houses: bytes | Exception) -> None:
+        self.houses: dict[str, bytes | Exception] = {name.replace("_", "."): one for name, one in houses.items()}
+        self.names: list[str] | Exception | None = None
+        self.asked: list[str] = []
+        self.looks = 0
+        self.now = 100.0
+        self.board = PeerBoard("me")
+        self.metrics = Metrics(())
+        self.asking = AskPeers(self.board, self.metrics, self._ask, self._resolve, lambda: self.now)
+        self.asking.use(settings())
+
+    async def _resolve(self, host: str, port: int) -> list[str]:
+        assert (host, port) == ("penstock-peers", 8081)
+        self.looks += 1
+        if isinstance(self.names, Exception):
+            raise self.names
+        return list(self.houses) if self.names is None else self.names
+
+    async def _ask(self, _: Peers, address: str) -> bytes:
+        self.asked.append(address)
+        answer = self.houses[address]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def look(self, after_s: float = 1.0) -> list[str]:
+        """The events of the log of one look."""
+        self.now += after_s
+        with structlog.testing.capture_logs() as lines:
+            await self.asking.look()
+        return [line["event"] for line in lines]
+
+
+async def test_each_is_asked_every_time_and_names_are_looked_up_now_and_then() -> None:
+    street = Street(a=told("you"), b=told("them"), c=told("me"))
+    for _ in range(4):
+        assert await street.look() == []
+    assert (street.looks, street.asked) == (1, ["a", "b", "c"] * 4)
+    street.houses["d"] = told("new")
+    await street.look(2.0)
+    assert (street.looks, street.board.count(street.now)) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OSError("connection refused"),
+        ValueError("it did not answer within 1 s"),
+        b"<html>",
+        b"\xff",
+        b'{"gateway": 5, "engines": []}',
+        b'{"gateway": "you"}',
+        b"[" * 100_000,
+    ],
+)
+async def test_one_that_answers_nothing_of_use_is_told_once_and_its_last_count(
+    answer: bytes | Exception,
+) -> None:
+    street = Street(a=told("you"), b=told("them"))
+    await street.look()
+    street.houses["a"] = answer
+    assert [await street.look() for _ in range(3)] == [["peer_silent"], [], []]
+    assert street.board.count(street.now) == 2
+    await street.look(13.0)
+    assert street.board.count(street.now) == 1
+    street.houses["a"] = told("you")
+    assert await street.look() == ["peer_answers_again"]
+    assert street.board.count(street.now) == 2
+
+
+async def test_a_name_server_that_fails_leaves_them_and_is_told_once() -> None:
+    street = Street(a=told("you"))
+    await street.look()
+    street.names = socket.gaierror(socket.EAI_AGAIN, "try again")
+    assert [await street.look(6.0) for _ in range(2)] == [["peers_not_found"], []]
+    assert street.asked == ["a"] * 3
+    street.names = []
+    await street.look()
+    assert (street.asked, street.board.count(street.now)) == (["a"] * 3, 1)
+
+
+async def test_no_more_than_some_are_asked() -> None:
+    street = Street(**{f"h{n:03}": told(f"g{n}") for n in range(MOST + 1)})
+    assert [await street.look(), await street.look(6.0)] == [["peers_left_out"], []]
+    assert len(street.asked) == 2 * MOST
+
+
+async def test_without_the_section_nobody_is_asked_and_nothing_counts() -> None:
+    street = Street(a=told("you"))
+    await street.look()
+    street.asking.use(load_settings(json.dumps(MODELS), {}).settings)
+    await street.look()
+    assert (street.asked, street.board.count(street.now)) == (["a"], 0)
+
+
+async def test_peers_without_a_port_to_answer_at_are_refused() -> None:
+    assert "admin: {listen" in problems(peers=PEERS)["peers"]
+    ca_file = {"ca_file": "/nowhere.pem"}
+    assert "peers.ca_file" in problems(peers={**PEERS, **ca_file}, admin={"listen": "127.0.0.1:8081"})
+
+
+# -- over HTTP ---------------------------------------------------------------------------------------------------------
+
+
+async def test_gateways_hear_each_other_by_the_key_and_by_nothing_else() -> None:
+    port = free_port()
+    section = Peers.model_validate({**PEERS, "port": port})
+    config = one_model("http://127.0.0.1:9", admin={"listen": f"0.0.0.0:{port}"}, peers={**PEERS, "port": port})
+    config |= {"health": {"interval_s": 600}}
+    ask = HttpAsk()
+    with structlog.testing.capture_logs():
+        async with running_gateway(config) as gateway:
+            peering = gateway.plane.peering
+            answer = msgspec.json.decode(await ask(section, "127.0.0.1"), type=LoadAnswer)
+            assert answer.gateway == peering.own.gateway
+            assert [one.engine for one in answer.engines] == ["a"]
+            wrong = section.model_copy(update={"key": Peers.model_validate({**PEERS, "key": "sk-other"}).key})
+            with pytest.raises(ValueError, match="it answers 401"):
+                await ask(wrong, "127.0.0.1")
+            small = HttpAsk(most_bytes=10)
+            with pytest.raises(ValueError, match="it answers more than 10 bytes"):
+                await small(section, "127.0.0.1")
+            await small.close()
+            headers = {"authorization": f"Bearer {PEERS['key']}"}
+            refused = await gateway.http.get(f"http://127.0.0.1:{port}/metrics", headers=headers)
+            assert refused.status_code == 401
+        with pytest.raises(ValueError, match="it cannot be asked"):
+            await ask(section, "127.0.0.1")
+    await ask.close()
+
+
+async def test_one_that_says_nothing_is_waited_for_no_longer_than_a_second() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        section = Peers.model_validate({**PEERS, "port": silent.getsockname()[1]})
+        ask = HttpAsk(answer_s=0.01)
+        with pytest.raises(ValueError, match=r"it did not answer within 0.01 s|it cannot be asked"):
+            await ask(section, "127.0.0.1")
+        await ask.close()
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
