@@ -53,15 +53,35 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def change(server: ApiServer, for_s: float) -> int:
-    """Have slices change at the rate; returns how many did."""
-    began_s, sent = time.monotonic(), 0
-    while (now := time.monotonic() - began_s) < for_s:
-        while sent < now * PER_SECOND:
-            server.put(f"big-{sent % SLICES}", whole(sent % SLICES, sent // SLICES % ENDPOINTS), service="big")
-            sent += 1
-        await asyncio.sleep(0.001)
-    return sent
+class Changes:
+    """Events of the slices, made beforehand: whoever sends them shares this process with the requests."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+        self._parts = [
+            json.dumps({"type": "MODIFIED", "object": server.slice_of(f"big-{one}", whole(one, unready), 8000, "big")})
+            .encode()
+            .split(b'"resourceVersion": "0"')
+            for unready in range(10)
+            for one in range(SLICES)
+        ]
+
+    async def send(self, for_s: float) -> int:
+        """Have slices change at the rate; returns how many did."""
+        began_s, sent = time.monotonic(), 0
+        while (now := time.monotonic() - began_s) < for_s:
+            if sent < now * PER_SECOND:
+                self._server.version += 1
+                before, after = self._parts[sent % len(self._parts)]
+                version = b'"resourceVersion": "%d"' % self._server.version
+                for watch in self._server.watches:
+                    if watch.service == "big":
+                        watch.put(before + version + after + b"\n")
+                sent += 1
+                await asyncio.sleep(0)
+            else:
+                await asyncio.sleep(0.001)
+        return sent
 
 
 class Pods:
@@ -154,8 +174,9 @@ async def figures(served: Served, server: ApiServer, pods: Pods, port: int, uds:
     before = cpu_s(served.pid)
     await asyncio.sleep(MEASURED_S)
     idle = (cpu_s(served.pid) - before) / MEASURED_S
+    changes = Changes(server)
     before = cpu_s(served.pid)
-    sent = await change(server, MEASURED_S)
+    sent = await changes.send(MEASURED_S)
     await asyncio.sleep(0.5)
     busy = (cpu_s(served.pid) - before) / MEASURED_S
     print(f"{SLICES} slices of {ENDPOINTS} endpoints, {sent / MEASURED_S:.0f} slice events/s")
@@ -164,7 +185,7 @@ async def figures(served: Served, server: ApiServer, pods: Pods, port: int, uds:
     transport = httpx.AsyncHTTPTransport(uds=str(uds), limits=httpx.Limits(max_connections=CLIENTS))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=30.0) as client:
         asking = [asyncio.ensure_future(ask(client)) for _ in range(CLIENTS)]
-        changing = asyncio.ensure_future(change(server, 1e9))
+        changing = asyncio.ensure_future(changes.send(1e9))
         await asyncio.sleep(1.0)
         lasts = sorted([await ended(server, pods, port, asking) for _ in range(ENDS)])
         rate = len(pods.asked_s["two"]) / (max(pods.asked_s["two"]) - min(pods.asked_s["two"]))

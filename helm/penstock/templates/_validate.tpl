@@ -18,9 +18,9 @@
 {{- fail (printf "\n\nconfig.%s is set by the chart: leave it out; autoscaling.mode decides." $key) -}}
 {{- end -}}
 {{- end -}}
-{{- /* Templates of the other modes wait for a gateway that serves them; `x-planned: true` is how the chart's tests render them, and nobody else. */ -}}
-{{- if and (include "penstock.autoscaled" .) (ne (index .Values "x-planned" | toString) "true") -}}
-{{- fail (printf "\n\nautoscaling.mode is %s: this version serves neither gateway nor keda nor hpa, whose configuration its gateway would refuse; write autoscaling: {mode: none}, and how many replicas each of engines has." .Values.autoscaling.mode) -}}
+{{- /* Templates of these modes wait for a gateway that serves them; `x-planned: true` is how the chart's tests render them, and nobody else. */ -}}
+{{- if and (has .Values.autoscaling.mode (list "keda" "hpa")) (ne (index .Values "x-planned" | toString) "true") -}}
+{{- fail (printf "\n\nautoscaling.mode is %s: this version serves neither keda nor hpa, whose configuration its gateway would refuse; write autoscaling: {mode: gateway}, or {mode: none} and how many replicas each of engines has." .Values.autoscaling.mode) -}}
 {{- end -}}
 {{- $auth := $config.auth | default dict -}}
 {{- if not (or $auth.keys (eq ($auth.open | default false | toString) "true")) -}}
@@ -92,6 +92,12 @@
 {{- end -}}
 {{- if and $e.kvEvents (eq $e.kind "simulator") -}}
 {{- fail (printf "%s.kvEvents is true: a simulator publishes none; leave it out." $at) -}}
+{{- end -}}
+{{- if and (eq .root.Values.autoscaling.mode "gateway") (ne $e.discovery "kubernetes") -}}
+{{- fail (printf "%s.discovery is %s: a gateway that scales pods must know them by name; write discovery: kubernetes." $at $e.discovery) -}}
+{{- end -}}
+{{- if hasKey ($e.config.autoscale | default dict) "kubernetes" -}}
+{{- fail (printf "%s.config.autoscale.kubernetes is set by the chart: leave it out; autoscaling.podDeletionCost, drainSeconds and engines.%s.startup decide." $at .name) -}}
 {{- end -}}
 {{- if and $scaled (lt (int $e.autoscale.max) (int $e.autoscale.min)) -}}
 {{- fail (printf "%s.autoscale.max is less than min: raise it." $at) -}}

@@ -83,19 +83,25 @@ class ApiServer:
         """Make or change a slice."""
         kind = "MODIFIED" if name in self.slices else "ADDED"
         self.version += 1
-        self.slices[name] = {
+        self.slices[name] = self.slice_of(name, endpoints, port, service)
+        self.slices[name]["metadata"]["resourceVersion"] = str(self.version)
+        self._event(kind, self.slices[name], service)
+
+    @staticmethod
+    def slice_of(name: str, endpoints: list[Any], port: int, service: str) -> dict[str, Any]:
+        """A slice of no version yet."""
+        return {
             "metadata": {
                 "name": name,
                 "namespace": "default",
                 "uid": f"uid-{name}",
-                "resourceVersion": str(self.version),
+                "resourceVersion": "0",
                 "labels": {"kubernetes.io/service-name": service},
             },
             "addressType": "IPv4",
             "endpoints": endpoints,
             "ports": [{"name": "http", "protocol": "TCP", "port": port}],
         }
-        self._event(kind, self.slices[name], service)
 
     def delete(self, name: str, *, unheard: bool = False) -> None:
         """Take a slice away; `unheard`: no watch is told, as while none is open."""

@@ -8,10 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-KEYS = frozenset({"peers"})
-"""Of the configuration."""
-
-MODES = ("gateway", "keda", "hpa")
+MODES = ("keda", "hpa")
 """Of `autoscaling.mode`: the chart has templates for them, and refuses them until the gateway takes what they write."""
 ESCAPE: dict[str, Any] = {"x-planned": True}
 """Values by which the chart's tests, and nobody else, render those templates all the same."""
@@ -21,12 +18,8 @@ METRICS: dict[str, tuple[str, ...]] = {}
 
 
 def without(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a mode as today's gateway can check it: less what is only planned, and the
-    port that peers ask."""
-    known = copy.deepcopy({key: value for key, value in config.items() if key not in {*KEYS, "admin"}})
-    if known.get("autoscale", {}).get("lease") is not None:
-        return known  # the gateway scales by itself
-    known.pop("autoscale", None)
+    """The configuration of a mode as today's gateway can check it: less what is only planned."""
+    known = copy.deepcopy({key: value for key, value in config.items() if key != "autoscale"})
     for engine in known["engines"].values():
         engine.pop("autoscale", None)
     return known

@@ -100,13 +100,13 @@ WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("gpu", {"gateway": {"autoscaling": {"max": 1}}}, r"gateway\.autoscaling\.max is less than"),
     (
         "fleet",
-        {"autoscaling": {"mode": "gateway"}},
-        r"autoscaling\.mode is gateway: this version serves neither .*write autoscaling: {mode: none}",
+        {"autoscaling": {"mode": "keda"}},
+        r"autoscaling\.mode is keda: this version serves neither .*write autoscaling: {mode: gateway}",
     ),
     (
-        "fleet",
-        {"engines": {"llama": {"config": {"autoscale": {"min": 1}}}}},
-        r"engines\.llama\.config\.autoscale is for",
+        "gpu",
+        {"engines": {"qwen": {"config": {"autoscale": {"min": 1}}}}},
+        r"engines\.qwen\.config\.autoscale is for",
     ),
     (
         "fleet",
@@ -117,6 +117,16 @@ WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
         "fleet",
         scaled("hpa", min=0),
         r"engines\.llama\.autoscale\.min is 0, and an HPA keeps at least 1",
+    ),
+    (
+        "fleet",
+        {"engines": {"llama": {"discovery": "dns"}}},
+        r"engines\.llama\.discovery is dns: a gateway that scales pods .*write discovery: kubernetes",
+    ),
+    (
+        "fleet",
+        {"engines": {"llama": {"config": {"autoscale": {"kubernetes": {"name": "x"}}}}}},
+        r"engines\.llama\.config\.autoscale\.kubernetes is set by the chart",
     ),
     ("fleet", scaled("gateway", min=0, max=0), r"engines\.llama\.autoscale\.max is 0"),
     ("fleet", scaled("gateway", min=20), r"engines\.llama\.autoscale\.max is less than min"),
