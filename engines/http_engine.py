@@ -8,7 +8,7 @@ nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,8 +18,8 @@ from engines.http1.secrecy import Secrets
 from engines.loads.load import EngineLoad
 from engines.loads.metrics import MetricsReader
 from engines.model import Deadlines, Operation
-from engines.model_list import model_names
-from engines.operations import SHAPES
+from engines.model_list import ListedModel, models_in
+from engines.operations import FORMS, SHAPES
 from engines.pool import Pool
 from engines.pools import SYSTEM, Pools, Trust
 from engines.port import Engine, Exchange, Outgoing, Replica, Sink
@@ -28,6 +28,8 @@ from engines.providers.tokens import TokenSource
 from engines.wire import DIALECTS, Dialect
 from engines.wire.codec import Egress
 from engines.wire.translation import EGRESS, INGRESS
+from engines.wire.unary.forms import FORMS as UNARY
+from engines.wire.unary.port import UnaryForm
 
 ALWAYS: Final = b"user-agent: penstock\r\naccept-encoding: identity\r\ncontent-type: application/json\r\n"
 """What goes with every request. A compressed answer would only have to be unpacked: we read it, and a stream of small
@@ -77,6 +79,9 @@ class HttpSettings:
     chats_as: str = ""
     """The format that a chat is asked for in, of clients whose own it does not speak (`engines.wire.translation`);
     empty where nothing is translated."""
+    unary_as: tuple[tuple[Operation, str], ...] = ()
+    """The operations whose answer is one document that are asked for in another format, and in which
+    (`engines.wire.unary.forms`)."""
     key_header: str = ""
     """The request header that its key goes in; empty for `authorization: Bearer`."""
     usual_headers: tuple[tuple[str, str], ...] = ()
@@ -85,6 +90,9 @@ class HttpSettings:
 
 _LASTING: Final = frozenset(shape.path for shape in SHAPES.values() if "{" not in shape.path)
 """The paths that come again; one with a name in it mostly does not."""
+_FORMS: Final = frozenset(shape.path for shape in FORMS.values())
+"""The paths whose requests say themselves what their body is."""
+_JSON: Final = b"content-type: application/json\r\n"
 
 
 class _Server:
@@ -119,6 +127,7 @@ class HttpEngine(Engine):
         "_usual",
         "settings",
         "translated",
+        "unary",
     )
 
     def __init__(self, name: str, settings: HttpSettings, pools: Pools, replicas: Iterable[Replica] = ()) -> None:
@@ -160,6 +169,12 @@ class HttpEngine(Engine):
             asked = [operation for operation in INGRESS if operation not in settings.operations]
             self.translated = {SHAPES[operation].path: egress for operation in asked}
             self._dialects = {**DIALECTS, **dict.fromkeys(asked, egress.dialect)}
+        self.unary: dict[str, UnaryForm] = {}
+        """The same of operations whose answer is one document."""
+        if settings.unary_as:
+            forms = {operation: UNARY[operation][name] for operation, name in settings.unary_as}
+            self.unary = {SHAPES[operation].path: form for operation, form in forms.items()}
+            self._dialects = {**self._dialects, **{operation: form.dialect for operation, form in forms.items()}}
         self._sign = None if settings.signing is None else signer(settings.signing)
         self._closed = False
         self._pools = pools
@@ -233,11 +248,14 @@ class HttpEngine(Engine):
         return server.pool.send(head, body, deadlines, sink, self._hidden)
 
     def _head(self, server: _Server, path: str, method: bytes) -> bytes:
+        fixed = self._fixed_of(server)
+        if path in _FORMS:
+            fixed = fixed.replace(_JSON, b"", 1)
         if self.settings.version_in_url:
             path = path.removeprefix("/v1")
         if self.settings.query:
             path += f"{'&' if '?' in path else '?'}{self.settings.query}"
-        return b"%b %b%b HTTP/1.1\r\n%b%b" % (method, server.base, path.encode(), server.host, self._fixed_of(server))
+        return b"%b %b%b HTTP/1.1\r\n%b%b" % (method, server.base, path.encode(), server.host, fixed)
 
     def _fixed_of(self, server: _Server) -> bytes:
         """What goes with every request to it, its key included."""
@@ -256,7 +274,7 @@ class HttpEngine(Engine):
             return str(error) or type(error).__name__
         return "" if status == 200 else f"GET {path} is answered with {status}"
 
-    async def models(self, replica_id: str) -> tuple[str, ...] | None:
+    async def models(self, replica_id: str) -> Mapping[str, ListedModel] | None:
         path = self.settings.models_path
         server = self._servers.get(replica_id)
         if path is None or server is None:
@@ -269,7 +287,7 @@ class HttpEngine(Engine):
             raise CredentialsRefused(f"GET {path} refuses {shown} with {status}")
         if self._hidden is not None:
             body = self._hidden.hide(body)
-        return model_names(body) if status == 200 else None
+        return models_in(body) if status == 200 else None
 
     async def load(self, replica_id: str) -> EngineLoad | None:
         path = self.settings.load_path

@@ -24,6 +24,11 @@ class Operation(Enum):
     CLASSIFY = "/classify"
     TOKENIZE = "/tokenize"
     DETOKENIZE = "/detokenize"
+    TRANSCRIPTIONS = "/v1/audio/transcriptions"
+    TRANSLATIONS = "/v1/audio/translations"
+    SPEECH = "/v1/audio/speech"
+    IMAGES = "/v1/images/generations"
+    IMAGE_EDITS = "/v1/images/edits"
 
     # Members are singletons; Enum's own hash is a Python function, 0.25 us of every look-up on the request path.
     __hash__ = object.__hash__

@@ -27,8 +27,15 @@ STORED: Final = {
 }
 """Those about an answer that an engine keeps. Its id says which engine and which model."""
 
+FORMS: Final = {
+    operation: Shape((b"POST",), operation.value, "multipart")
+    for operation in (Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS, Operation.IMAGE_EDITS)
+}
+"""Those that bring a file."""
+
 SHAPES: Final[Mapping[Operation, Shape]] = {
-    operation: STORED.get(operation) or Shape((b"POST",), operation.value, "json") for operation in Operation
+    operation: STORED.get(operation) or FORMS.get(operation) or Shape((b"POST",), operation.value, "json")
+    for operation in Operation
 }
 """All others post a JSON object to a fixed path."""
 

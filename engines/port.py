@@ -14,13 +14,14 @@ otherwise be looked up by name. Fakes need not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engines.errors import EngineError
 from engines.loads.load import EngineLoad
 from engines.model import Deadlines, Operation
+from engines.model_list import ListedModel
 from engines.wire.dialect import Dialect
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -145,8 +146,8 @@ class Engine(Protocol):
         Raises OutOfSockets when we could not ask, which says nothing about the replica.
         """
 
-    async def models(self, replica_id: str) -> tuple[str, ...] | None:
-        """The names of the models that the replica lists; None where it has no free list. Raises EngineError when it
+    async def models(self, replica_id: str) -> Mapping[str, ListedModel] | None:
+        """The models that the replica lists, by name; None where it has no free list. Raises EngineError when it
         does not answer, CredentialsRefused when it does not let us in."""
 
     async def load(self, replica_id: str) -> EngineLoad | None:

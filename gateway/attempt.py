@@ -283,7 +283,7 @@ class Attempt(Sink):
         kind = "rate_limited" if status == 429 else f"engine_{status}"
         outcome = outcome_of_status(status)
         if status == 404 or status == 405:
-            outcome = outcome_of_not_found(b"".join(error_parts), self.upstream.endpoint.model)
+            outcome = outcome_of_not_found(b"".join(error_parts), self.upstream.model)
         elif outcome is Outcome.FORBIDDEN:
             if blames_key(self.headers, b"".join(error_parts)):
                 outcome = Outcome.CREDENTIALS_REFUSED

@@ -19,6 +19,8 @@ from gateway.errors import Failure
 from gateway.explanation.flight import ASKS, ExplainedFlight
 from gateway.fleet.snapshot import UNNAMED
 from gateway.flight import Flight
+from gateway.forms.flight import FormFlight, FormPrompt
+from gateway.forms.form import Form
 from gateway.http.cors import options
 from gateway.parameters import parameters_of
 from gateway.record_ids import RecordIds, id_lines
@@ -102,7 +104,8 @@ class Dispatcher:
 
     def queued_tokens(self) -> list[tuple[tuple[str], float]]:
         """What waits, by model; of some models in several lines."""
-        return [((model,), float(line.waiting_tokens)) for line, model in self.room.busy.items()]
+        label = self.snapshot.label
+        return [((label(model),), float(line.waiting_tokens)) for line, model in self.room.busy.items()]
 
     def id_of(self, fields: Mapping[bytes, bytes], record_id: bytes) -> bytes:
         """The id that a request brings, where it is well-formed; else that of its record."""
@@ -135,11 +138,18 @@ class Dispatcher:
                 raise Failure("method_not_allowed", f"{operation.value} takes {allowed}", allow=allowed)
             if fields.get(b"content-encoding", b"").lower() not in (b"", b"identity"):
                 raise Failure("unsupported_encoding", "send the body without a content-encoding")
-            if shape.body == "none":
+            form: Form | None = None
+            if shape.body == "json":
+                parsed = envelope.parse(request.body)
+            elif shape.body == "none":
                 return self._begin_stored(request, operation, request_id, record_id, principal, received_s, looked)
-            parsed = envelope.parse(request.body)
+            else:
+                form = Form(request.body, fields.get(b"content-type", b""))
+                parsed = form.envelope
             model = parsed.model
             serving = snapshot.serving.get((model, UNNAMED))
+            if serving is None and snapshot.wildcards is not None:
+                serving = snapshot.wildcards.get(model)
             spoken = OPERATION_KEYS[operation]
             if serving is not None and serving.enrolment is not None and principal.may_use(model):
                 assignment = serving.enrolment.assign(request, principal, record_id)
@@ -167,12 +177,15 @@ class Dispatcher:
             if assignment is not None and assignment.counted and failure.kind == NOT_LOADED:
                 self._settlement.unserved(assignment, record_id)
             body = failure.body(DIALECTS[operation], request_id.decode())
-            named = id_lines(request_id, record_id)
+            named = id_lines(request_id, record_id, DIALECTS[operation])
             headers = b"content-type: application/json\r\n%b%b" % (named, failure.headers())
             request.connection.respond(failure.status, headers, body)
             return None
-        if operation is _RESPONSES or serving.shadow is not None or self._explainer.watched or ASKS in fields:
-            flight = self._special(request, operation, request_id, record_id, principal, parsed, serving, received_s)
+        special = operation is _RESPONSES or form is not None or serving.shadow is not None
+        if special or self._explainer.watched or ASKS in fields:
+            flight = self._special(
+                request, operation, request_id, record_id, principal, parsed, serving, received_s, form
+            )
         else:
             flight = Flight(
                 request,
@@ -197,7 +210,7 @@ class Dispatcher:
         if tracing is not None:
             trace = tracing.begin(fields)
             if trace.sampled:
-                trace.parameters = parameters_of(request.body)
+                trace.parameters = parameters_of(request.body) if form is None else None
             flight.follow(trace)
         if wanted is not None:
             flight.facts.priority = min(wanted, principal.priority)
@@ -214,6 +227,7 @@ class Dispatcher:
         parsed: Envelope,
         serving: Serving,
         received_s: float,
+        form: Form | None,
     ) -> Flight:
         """A flight whose answer is remembered, that may be copied, or that is explained to whoever may know why it goes
         where it goes."""
@@ -230,6 +244,11 @@ class Dispatcher:
                 request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
             )
             made.keeper = self._keeper
+        elif form is not None:
+            flight = brings = FormFlight(
+                request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
+            )
+            brings.take(form, FormPrompt(operation, request.body, parsed, request.fields, request_id))
         else:
             flight = ExplainedFlight(
                 request, operation, request_id, record_id, principal, parsed, serving, *here, received_s

@@ -32,6 +32,7 @@ TABLE: dict[str, Row] = {
     # The request itself.
     "invalid_http": Row(400, "invalid_request_error", "invalid_http"),
     "invalid_json": Row(400, "invalid_request_error", "invalid_json"),
+    "invalid_form": Row(400, "invalid_request_error", "invalid_form"),
     "invalid_field": Row(400, "invalid_request_error", "invalid_value"),
     "duplicate_model": Row(400, "invalid_request_error", "duplicate_model"),
     "unsupported_operation": Row(400, "invalid_request_error", "unsupported_operation"),

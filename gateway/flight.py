@@ -348,7 +348,7 @@ class Flight(Owner, Opening, Work):
 
     def head_down(self) -> bytes:
         """The gateway's own response headers."""
-        named = id_lines(self.request_id, self.record_id)
+        named = id_lines(self.request_id, self.record_id, self.dialect)
         overhead_s = self.first_dispatch_s - self.received_s - self.queue_s
         return own_headers(named, self.facts.assignment, self.attempt, len(self.attempts), overhead_s)
 

@@ -31,7 +31,11 @@ class Principal:
     """Whether it may read `/metrics` where that needs a key; an admin may anyhow."""
 
     def may_use(self, model: str) -> bool:
-        return self.models is None or model in self.models
+        return self.models is None or model in self.models or self._by_wildcard(model)
+
+    def _by_wildcard(self, model: str) -> bool:
+        assert self.models is not None
+        return any(one[-1:] == "*" and model.startswith(one[:-1]) for one in self.models)
 
 
 ANONYMOUS: Final = Principal(key_id="", tenant="", admin=False)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 from engines.operations import SHAPES
 from engines.port import Outgoing
 from engines.wire.translation import INGRESS_BY_PATH
+from engines.wire.unary.forms import READERS as UNARY_READERS
 from gateway import envelope
 from gateway.errors import Failure
 from gateway.identity import ANONYMOUS
 from gateway.prefixes import conversation, prefix_chain
-from gateway.translating import Understood
+from gateway.translating import Understood, UnderstoodUnary
 from routing.facts import RequestFacts
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from engines.model import Operation
     from engines.wire.codec import Egress
+    from engines.wire.unary.port import UnaryForm
     from gateway.envelope import Envelope
     from gateway.fleet.snapshot import Upstream
     from gateway.identity import Principal
@@ -58,6 +60,7 @@ class Prompt:
         "_fields",
         "_path",
         "_read",
+        "_read_unary",
         "_request_id",
         "_with_options",
         "_written",
@@ -81,6 +84,7 @@ class Prompt:
         """The rewritten body, after what it was written for."""
         self._read: Understood | None = None
         """What it says, once somebody wanted to know."""
+        self._read_unary: UnderstoodUnary | None = None
 
     def with_body(self, operation: Operation, body: bytes) -> Prompt:
         """The same request with another body, which asks for the same model and a stream."""
@@ -104,8 +108,12 @@ class Prompt:
         opened."""
         try:
             translated = upstream.translated
-            if translated is not None and self._path in translated:
-                return self._understood().outgoing(translated[self._path], upstream, self._headers(OURS))
+            if translated is not None:
+                if self._path in translated:
+                    return self._understood().outgoing(translated[self._path], upstream, self._headers(OURS))
+                if self._path in upstream.unary:
+                    form = upstream.unary[self._path]
+                    return self.understood_unary().outgoing(form, upstream, self._headers(OURS))
             return Outgoing(self._path, self._headers(), self._body_for(upstream))
         except RecursionError:  # parsed a few frames above, it was just not too deep
             raise Failure("invalid_json", envelope.DEPTH) from None
@@ -133,7 +141,7 @@ class Prompt:
 
     def _body_for(self, upstream: Upstream) -> bytes:
         parsed = self._envelope
-        model = upstream.endpoint.model
+        model = upstream.model
         if not parsed.stream and not parsed.has_options:
             ask = drop = continuous = False
         else:
@@ -156,9 +164,19 @@ class Prompt:
         assert upstream.translated is not None
         return upstream.translated[self._path]
 
+    def unary_form(self, upstream: Upstream) -> UnaryForm:
+        """The same where its answer is one document."""
+        return upstream.unary[self._path]
+
     def dropped(self, upstream: Upstream) -> bytes:
         """The header line that names what this endpoint, asked in another format, was not told."""
         return self._understood().dropped(upstream)
+
+    def understood_unary(self) -> UnderstoodUnary:
+        """What it says, where its answer is one document."""
+        if self._read_unary is None:
+            self._read_unary = UnderstoodUnary(self._path, self.body)
+        return self._read_unary
 
     def _understood(self) -> Understood:
         if self._read is None:
@@ -189,4 +207,6 @@ class Prompt:
         return named.decode("latin-1") if named else conversation(self.body)
 
     def needs(self) -> Needs:
-        return self._understood().needs() if self._path in INGRESS_BY_PATH else envelope.needs(self.body)
+        if self._path in INGRESS_BY_PATH:
+            return self._understood().needs()
+        return self.understood_unary().needs() if self._path in UNARY_READERS else envelope.needs(self.body)

@@ -8,9 +8,13 @@ drawn per request.
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from engines.wire.anthropic_messages.dialect import AnthropicMessages
 from gateway import clock
+
+if TYPE_CHECKING:
+    from engines.wire import Dialect
 
 RUN_DIGITS: Final = 12
 CLOCK_S: Final = 1.0
@@ -58,6 +62,10 @@ def run_of(record_id: str) -> str:
     return record_id[13:16] + record_id[17:26]
 
 
-def id_lines(request_id: bytes, record_id: bytes) -> bytes:
-    """The header lines that name a request to its client."""
+def id_lines(request_id: bytes, record_id: bytes, dialect: Dialect) -> bytes:
+    """The header lines that name a request to its client, who speaks `dialect`. Anthropic's clients look for a name of
+    their own."""
+    if isinstance(dialect, AnthropicMessages):
+        ids = (request_id, request_id, record_id)
+        return b"x-request-id: %b\r\nrequest-id: %b\r\nx-penstock-record-id: %b\r\n" % ids
     return b"x-request-id: %b\r\nx-penstock-record-id: %b\r\n" % (request_id, record_id)

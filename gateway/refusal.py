@@ -89,7 +89,10 @@ def told(
         # Whether for the model or the place: it may name the account.
         return Failure("engine_auth", sentence("the engine does not allow the gateway this request"))
     if outcome is Outcome.UNKNOWN_MODEL:
-        what = f"engine {endpoint.engine} does not know the model {endpoint.model!r} that its target names"
+        named = attempt.upstream.model
+        if named != endpoint.model:  # by the client, of a wildcard
+            return Failure("model_not_found", f"model {model!r}: engine {endpoint.engine} does not know it", "model")
+        what = f"engine {endpoint.engine} does not know the model {named!r} that its target names"
         return Failure("engine_model", f"model {model!r}: {what}")
     if outcome is Outcome.UNSPOKEN:
         what = f"engine {endpoint.engine} does not speak {operation.value} for this model"

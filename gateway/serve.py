@@ -20,10 +20,10 @@ import structlog
 
 from engines.errors import LaunchFailed
 from gateway import clock
-from gateway.admin.port import admin_port
 from gateway.control.plane import Plane
 from gateway.control.source import Source
 from gateway.http.listen import CannotListen, bind, remove_socket_file, server_certificate, url_of
+from gateway.side_ports import SidePorts
 from gateway.stopping import Stopping, stop
 from gateway.store.messages import Start
 from gateway.store.process import StoreProcess, StoreRefused
@@ -78,7 +78,7 @@ async def serve(source: Source, *, started: Callable[[Opening], None], wait_for_
     try:
         # Several workers make their own, but what is wrong with it is said here.
         certificate = server_certificate(settings.server)
-        admin = admin_port(plane, supervisor)
+        ports = SidePorts(plane, supervisor)
         sockets = bind(settings.server, workers)
     except CannotListen as error:
         raise StartFailed(str(error)) from None
@@ -103,8 +103,7 @@ async def serve(source: Source, *, started: Callable[[Opening], None], wait_for_
             await plane.start()
             if wait_for_engines:
                 await _engines(plane, stopping.asked)
-        if admin is not None:
-            await admin.listen()
+        await ports.listen()
         settle_memory()
         await _looked(plane, stopping.asked)
         if not stopping.asked.is_set():
@@ -118,8 +117,7 @@ async def serve(source: Source, *, started: Callable[[Opening], None], wait_for_
     except StoreRefused as error:
         raise StartFailed(str(error)) from None
     finally:
-        if admin is not None:
-            admin.close()
+        await ports.close()
         if store is not None:
             await store.stop()
         await supervisor.close()

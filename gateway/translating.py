@@ -8,6 +8,8 @@ from engines.port import Outgoing
 from engines.wire.features import asked, needed
 from engines.wire.request import ChatRequest, Unreadable
 from engines.wire.translation import INGRESS_BY_PATH
+from engines.wire.unary.forms import READERS as UNARY_READERS
+from engines.wire.unary.port import UnaryForm, UnaryRequest
 from gateway import envelope
 from gateway.errors import Failure
 from routing.facts import Needs
@@ -58,7 +60,7 @@ class Understood:
         request = self._request
         if request is None:
             raise Failure("invalid_field", self.unreadable, self.param)
-        model = upstream.endpoint.model
+        model = upstream.model
         try:
             body = egress.encode_request(request, model, upstream.takes)
         except Unreadable as error:
@@ -67,10 +69,60 @@ class Understood:
 
     def dropped(self, upstream: Upstream) -> bytes:
         """The header line that names what this endpoint was not told; empty when it was told everything."""
-        left_out = sorted({own for name, own in self._names.items() if name not in upstream.takes})
-        if not left_out:
-            return b""
-        return b"x-penstock-dropped-params: %b\r\n" % _header_value(", ".join(left_out))
+        return _dropped(self._names, upstream)
+
+
+class UnderstoodUnary:
+    """The same of a request whose answer is one document."""
+
+    __slots__ = ("_names", "param", "request", "unreadable")
+
+    def __init__(self, path: str, body: bytes) -> None:
+        self.unreadable = ""
+        self.param: str | None = None
+        self.request: UnaryRequest | None = None
+        self._names: dict[str, str] = {}
+        try:
+            self.request = UNARY_READERS[path](body)
+            self._names = self.request.names
+        except Unreadable as error:
+            self.unreadable, self.param = str(error), error.param
+        except RecursionError:
+            self.unreadable = envelope.DEPTH
+
+    def needs(self) -> Needs:
+        """What its answer needs of whoever gives it."""
+        parameters, content = needed(self._names)
+        return Needs(
+            parameters=parameters,
+            content=content,
+            names=self._names,
+            unreadable=self.unreadable,
+            unreadable_param=self.param,
+        )
+
+    def outgoing(self, form: UnaryForm, upstream: Upstream, headers: bytes) -> Outgoing:
+        """What is sent to this endpoint. Raises Failure for a request that is none."""
+        request = self.request
+        if request is None:
+            raise Failure("invalid_field", self.unreadable, self.param)
+        model = upstream.model
+        try:
+            body = form.encode_request(model, request, upstream.takes)
+        except Unreadable as error:
+            raise Failure("invalid_field", str(error), error.param) from None
+        return Outgoing(form.path(model, request), headers, body)
+
+    def dropped(self, upstream: Upstream) -> bytes:
+        """The header line that names what this endpoint was not told; empty when it was told everything."""
+        return _dropped(self._names, upstream)
+
+
+def _dropped(names: dict[str, str], upstream: Upstream) -> bytes:
+    left_out = sorted({own for name, own in names.items() if name not in upstream.takes})
+    if not left_out:
+        return b""
+    return b"x-penstock-dropped-params: %b\r\n" % _header_value(", ".join(left_out))
 
 
 def _header_value(text: str) -> bytes:

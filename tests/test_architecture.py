@@ -94,6 +94,7 @@ HTTPX = {
     "gateway/control/releases/webhooks.py": "whom a release asks and tells",
     "gateway/kubernetes/api.py": "the API server of a cluster",
     "gateway/peers/http.py": "the other gateways",
+    "gateway/store/evaluations/judges.py": "judges of answers, in the process of the store",
 }
 """Each is a client of the control plane's, in a file of its own."""
 

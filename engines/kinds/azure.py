@@ -15,7 +15,18 @@ from engines.settings.fields import Secret, Section, Text, Url, wrong
 
 CLASSIC_VERSION: Final = "2024-10-21"
 """The last of the classic API that is no preview."""
-_EVERYWHERE: Final = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.EMBEDDINGS})
+_EVERYWHERE: Final = frozenset(
+    {
+        Operation.CHAT,
+        Operation.COMPLETIONS,
+        Operation.EMBEDDINGS,
+        Operation.TRANSCRIPTIONS,
+        Operation.TRANSLATIONS,
+        Operation.SPEECH,
+        Operation.IMAGES,
+        Operation.IMAGE_EDITS,
+    }
+)
 
 ApiVersion = Annotated[str, StringConstraints(pattern=r"^(20\d\d-\d\d-\d\d(-preview)?|preview|latest)$")]
 Directory = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,127}$")]

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from engines.kinds.hosted import HostedEngine
 from engines.kinds.section import Finding, ReplicaSection
+from engines.model import Operation
 from engines.port import Replica
 from engines.providers.sigv4 import Signing
 from engines.settings.fields import Name, Secret
@@ -59,6 +60,10 @@ class BedrockEngine(HostedEngine):
     @property
     def chats_as(self) -> str:
         return "bedrock_converse"
+
+    @property
+    def unary_as(self) -> tuple[tuple[Operation, str], ...]:
+        return ((Operation.EMBEDDINGS, "bedrock"), (Operation.RERANK, "bedrock"))
 
     @property
     def price_provider(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from engines.kinds.hosted import HostedEngine
+from engines.model import Operation
 
 
 class CohereEngine(HostedEngine):
@@ -19,6 +20,10 @@ class CohereEngine(HostedEngine):
     @property
     def chats_as(self) -> str:
         return "cohere"
+
+    @property
+    def unary_as(self) -> tuple[tuple[Operation, str], ...]:
+        return ((Operation.EMBEDDINGS, "cohere"), (Operation.RERANK, "cohere"))
 
     @property
     def price_provider(self) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 
 from engines.kinds.hosted import HostedEngine
 from engines.kinds.section import Finding, ReplicaSection
+from engines.model import Operation
 from engines.port import Replica
 from engines.providers.tokens import GoogleCredentials, TokenSource
 from engines.settings.fields import Section, Text
@@ -62,6 +63,10 @@ class GeminiEngine(HostedEngine):
     @property
     def chats_as(self) -> str:
         return "gemini"
+
+    @property
+    def unary_as(self) -> tuple[tuple[Operation, str], ...]:
+        return ((Operation.EMBEDDINGS, "gemini" if self.vertex is None else "vertex"),)
 
     @property
     def price_provider(self) -> str:

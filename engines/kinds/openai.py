@@ -27,6 +27,11 @@ OperationName = Literal[
     "classify",
     "tokenize",
     "detokenize",
+    "transcriptions",
+    "translations",
+    "speech",
+    "images",
+    "image_edits",
 ]
 
 
@@ -102,6 +107,11 @@ class OpenAIEngine(EngineSection):
         if Operation.CHAT in self.spoken:
             return "openai_chat" if self.preset.name == "openai" else "compatible_chat"
         return self.preset.chats_as if self.operations is None else ""
+
+    @property
+    def unary_as(self) -> tuple[tuple[Operation, str], ...]:
+        name = self.preset.embeds_as if self.operations is None else ""
+        return ((Operation.EMBEDDINGS, name),) if name else ()
 
     @property
     def version_in_url(self) -> bool:  # type: ignore[override]

@@ -203,6 +203,12 @@ class EngineSection(Section):
         return "compatible_chat" if Operation.CHAT in self.spoken else ""
 
     @property
+    def unary_as(self) -> tuple[tuple[Operation, str], ...]:
+        """The formats (`engines.wire.unary.forms`) that it is asked in for embeddings and rerank, where they are not
+        its clients'."""
+        return ()
+
+    @property
     def query(self) -> str:
         """What every URL ends in, without its `?`."""
         return ""
@@ -298,6 +304,7 @@ class EngineSection(Section):
             continues_chat=self.continues_chat,
             continuous_usage=self.continuous_usage,
             chats_as=self.chats_as,
+            unary_as=self.unary_as,
             key_header=self.key_header,
             usual_headers=self.usual_headers,
         )

@@ -59,11 +59,11 @@ def read_limits(headers: Sequence[tuple[bytes, bytes]], wall: Callable[[], float
             continue
         ratio = min(1.0, int(left) / int(limit))
         if scarcest is None or ratio < scarcest.left_ratio:
-            scarcest = KeyLimits(ratio, _seconds(parts.get(b"reset", b""), wall))
+            scarcest = KeyLimits(ratio, seconds_to(parts.get(b"reset", b""), wall))
     return scarcest
 
 
-def _seconds(reset: bytes, wall: Callable[[], float]) -> float:
+def seconds_to(reset: bytes, wall: Callable[[], float]) -> float:
     """A duration as OpenAI writes it, a plain number of seconds, or a date as one of seconds or milliseconds."""
     text = reset.decode("latin-1")
     found = _DURATION.findall(text)

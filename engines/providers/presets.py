@@ -25,6 +25,8 @@ class Provider:
     """Refuses `stream_options` (it sends usage with the last chunk unasked): strip the field."""
     chats_as: str = ""
     """Its own kind of a chat (`engines.wire.translation`), where it is not OpenAI's: its operations have no chat."""
+    embeds_as: str = ""
+    """The same of embeddings (`engines.wire.unary.forms`)."""
 
 
 _CHAT = frozenset({Operation.CHAT})
@@ -34,19 +36,37 @@ _RESPONSES = frozenset({Operation.RESPONSES})
 _RERANK = frozenset({Operation.RERANK})
 _SCORE = frozenset({Operation.SCORE})
 _MESSAGES = frozenset({Operation.MESSAGES})
+_HEARS = frozenset({Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS})
+_SPEAKS = frozenset({Operation.SPEECH})
+_PAINTS = frozenset({Operation.IMAGES})
+_EDITS = frozenset({Operation.IMAGE_EDITS})
+_MEDIA = _HEARS | _SPEAKS | _PAINTS | _EDITS
 
-GENERIC = Provider("generic", "", "", _TEXT | _EMBED | _RESPONSES)
+GENERIC = Provider("generic", "", "", _TEXT | _EMBED | _RESPONSES | _MEDIA)
 """Any OpenAI-compatible server; what it really speaks, its own 404 tells."""
 
 PROVIDERS: dict[str, Provider] = {
     provider.name: provider
     for provider in (
-        Provider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", _TEXT | _EMBED | _RESPONSES),
+        Provider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", _TEXT | _EMBED | _RESPONSES | _MEDIA),
         Provider("ai21", "https://api.ai21.com/studio/v1", "AI21_API_KEY", frozenset(), chats_as="ai21"),
         # 422 extra_forbidden on stream_options.include_usage (openai/openai-agents-python issue 442).
-        Provider("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", _EMBED, True, "mistral"),
-        Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", _CHAT | _RESPONSES),
-        Provider("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY", _TEXT | _EMBED | _RERANK),
+        Provider(
+            "mistral",
+            "https://api.mistral.ai/v1",
+            "MISTRAL_API_KEY",
+            frozenset({Operation.TRANSCRIPTIONS}),
+            True,
+            "mistral",
+            "mistral",
+        ),
+        Provider("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", _CHAT | _RESPONSES | _HEARS | _SPEAKS),
+        Provider(
+            "together",
+            "https://api.together.xyz/v1",
+            "TOGETHER_API_KEY",
+            _TEXT | _EMBED | _RERANK | _HEARS | _SPEAKS | _PAINTS,
+        ),
         # Completions live under another base (/beta, fill-in-the-middle only).
         Provider("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", _CHAT),
         Provider(
@@ -61,7 +81,7 @@ PROVIDERS: dict[str, Provider] = {
             "OPENROUTER_API_KEY",
             _TEXT | _EMBED | _RESPONSES | _MESSAGES,
         ),
-        Provider("xai", "https://api.x.ai/v1", "XAI_API_KEY", _CHAT | _RESPONSES),
+        Provider("xai", "https://api.x.ai/v1", "XAI_API_KEY", _CHAT | _RESPONSES | _PAINTS),
         # No version in its chat path.
         Provider("perplexity", "https://api.perplexity.ai", "PERPLEXITY_API_KEY", _CHAT),
         Provider("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY", _TEXT),

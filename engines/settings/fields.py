@@ -160,6 +160,10 @@ def address(url: str) -> str:
 
 NAME_RULE = "letters, digits and . _ : / -, starting with a letter or digit, at most 128"
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
+ModelName = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:/-]{0,127}|([A-Za-z0-9][A-Za-z0-9._:/-]{0,126})?\*)$")
+]
+"""A name, or the beginning of one and a star: `openai/*`."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Whole = Annotated[int, BeforeValidator(_not_bool)]
 Number = Annotated[float, BeforeValidator(_not_bool)]

@@ -22,7 +22,7 @@ from engines.simulator.core import Admission, SimRequest, SimulatorCore
 from engines.simulator.delivery import JSON_TYPE, Delivery, Generation, HeaderList, Message, PoolingDelivery, Send
 from engines.simulator.driver import Driver
 from engines.simulator.failures import FailureKind
-from engines.simulator.formats import chat, completions, messages, pooling, responses
+from engines.simulator.formats import chat, completions, images, messages, pooling, responses, sounds
 from engines.simulator.formats.job import (
     FINGERPRINT,
     Job,
@@ -47,7 +47,6 @@ Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 MakeWriter = Callable[[Job, list[Output], str, int, str], Writer]
 
-_EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 _PLAIN_TEXT = (b"content-type", b"text/plain; version=1.0.0; charset=utf-8")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _ANTHROPIC_TYPES = {
@@ -134,6 +133,11 @@ class SimulatorApp:
             "/v1/messages": {"POST": self._generating(messages.parse, messages.MessagesWriter)},
             "/v1/messages/count_tokens": {"POST": self._pooling(messages.count_tokens)},
             "/v1/embeddings": {"POST": self._pooling(pooling.embeddings)},
+            "/v1/audio/transcriptions": {"POST": self._answering(sounds.heard, sounds.HeardWriter)},
+            "/v1/audio/translations": {"POST": self._answering(sounds.heard, sounds.HeardWriter)},
+            "/v1/audio/speech": {"POST": self._generating(sounds.spoken, sounds.SpokenWriter)},
+            "/v1/images/generations": {"POST": self._pooling(images.made)},
+            "/v1/images/edits": {"POST": self._prefilling(images.changed)},
             "/v1/rerank": {"POST": self._pooling(pooling.rerank)},
             "/v1/score": {"POST": self._pooling(pooling.score)},
             "/pooling": {"POST": self._pooling(pooling.pooling)},
@@ -241,8 +245,14 @@ class SimulatorApp:
             raise Refused(503, "ServiceUnavailableError", f"The server is overloaded: {limit} requests wait already.")
 
     def _generating(self, parse: Callable[[bytes], Job], writer: MakeWriter) -> Callable[[Call], Awaitable[None]]:
+        return self._answering(lambda body, _: parse(body), writer)
+
+    def _answering(self, parse: Callable[[bytes, bytes], Job], writer: MakeWriter) -> Callable[[Call], Awaitable[None]]:
+        """`parse` takes a body and its content type."""
+
         async def handle(call: Call) -> None:
-            job = parse(await call.body(self.settings.max_body_bytes))
+            body = await call.body(self.settings.max_body_bytes)
+            job = parse(body, call.headers.get(b"content-type", b""))
             self._note(call, job.model, stream=job.stream, include_usage=job.include_usage, max_tokens=job.max_tokens)
             model = self._model(job.model)
             check_lengths(job, self.settings)
@@ -266,7 +276,7 @@ class SimulatorApp:
             for request in delivery.requests:
                 self._submit(request)
             if job.stream:  # like vLLM, before prefill
-                fields = [_EVENT_STREAM, *headers]
+                fields = [(b"content-type", job.stream_type), *headers]
                 await call.send({"type": "http.response.start", "status": 200, "headers": fields})
                 if opening := writing.opening():
                     await call.send({"type": "http.response.body", "body": opening, "more_body": True})
@@ -281,8 +291,14 @@ class SimulatorApp:
     def _pooling(
         self, parse: Callable[[bytes, SimulatorSettings], pooling.Pooling]
     ) -> Callable[[Call], Awaitable[None]]:
+        return self._prefilling(lambda body, _: parse(body, self.settings))
+
+    def _prefilling(self, parse: Callable[[bytes, bytes], pooling.Pooling]) -> Callable[[Call], Awaitable[None]]:
+        """`parse` takes a body and its content type."""
+
         async def handle(call: Call) -> None:
-            work = parse(await call.body(self.settings.max_body_bytes), self.settings)
+            body = await call.body(self.settings.max_body_bytes)
+            work = parse(body, call.headers.get(b"content-type", b""))
             self._note(call, work.model, prompts=len(work.prompts))
             model = self._model(work.model)
             for prompt in work.prompts:

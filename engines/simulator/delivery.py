@@ -75,9 +75,18 @@ class Delivery:
     def _body(self, data: bytes, *, more: bool) -> None:
         self._write({"type": "http.response.body", "body": data, "more_body": more})
 
-    def _whole(self, status: int, body: bytes, headers: HeaderList, *, declared: int | None = None) -> None:
+    def _whole(
+        self,
+        status: int,
+        body: bytes,
+        headers: HeaderList,
+        *,
+        declared: int | None = None,
+        kind: bytes = b"application/json",
+    ) -> None:
         length = (b"content-length", b"%d" % (len(body) if declared is None else declared))
-        self._write({"type": "http.response.start", "status": status, "headers": [JSON_TYPE, length, *headers]})
+        fields = [(b"content-type", kind), length, *headers]
+        self._write({"type": "http.response.start", "status": status, "headers": fields})
         self._body(body, more=declared is not None)
 
     def reason(self, request: SimRequest) -> str:
@@ -207,7 +216,7 @@ class Generation(Delivery):
             self._whole(200, body[: len(body) // 2], self._headers, declared=len(body))
             self._close_connection()
         else:
-            self._whole(200, body, self._headers)
+            self._whole(200, body, self._headers, kind=self._job.plain_type)
 
     def _cut(self) -> None:
         self.over = True

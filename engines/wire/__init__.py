@@ -5,7 +5,7 @@ test: tests/engines/wire. In each package `shapes.py` holds what is parsed and `
 """
 
 from engines.model import Operation
-from engines.wire import anthropic_messages, openai_chat, openai_responses, plain_json
+from engines.wire import anthropic_messages, openai_chat, openai_media, openai_responses, plain_json
 from engines.wire.dialect import ApiError, Dialect, Finding, Reader, Refusal
 
 DIALECTS: dict[Operation, Dialect] = {
@@ -23,6 +23,11 @@ DIALECTS: dict[Operation, Dialect] = {
     Operation.CLASSIFY: plain_json.DIALECT,
     Operation.TOKENIZE: plain_json.DIALECT,
     Operation.DETOKENIZE: plain_json.DIALECT,
+    Operation.TRANSCRIPTIONS: openai_media.DIALECT,
+    Operation.TRANSLATIONS: openai_media.DIALECT,
+    Operation.SPEECH: openai_media.SPEECH,
+    Operation.IMAGES: openai_media.DIALECT,
+    Operation.IMAGE_EDITS: openai_media.DIALECT,
 }
 
 __all__ = ["DIALECTS", "ApiError", "Dialect", "Finding", "Reader", "Refusal"]

@@ -12,6 +12,7 @@ from engines.wire.features import HINTS
 from engines.wire.gemini import stream_decoder as gemini
 from engines.wire.openai_chat import stream_decoder as chat
 from engines.wire.translation import EGRESS
+from engines.wire.unary.forms import FORMS
 
 FINISHES: Final[dict[str, dict[str, str]]] = {
     "openai_chat": chat.FINISH,
@@ -23,6 +24,10 @@ FINISHES: Final[dict[str, dict[str, str]]] = {
     "mistral": chat.MISTRALS_FINISH,
     "ai21": chat.FINISH,
 }
+
+
+_MODELS: Final = {"bedrock": ("amazon.titan-embed-text-v2:0", "cohere.embed-v4:0", "cohere.rerank-v3-5:0")}
+"""Where it hangs on the model what is taken, one of each sort."""
 
 
 def rows(head: Iterable[str], body: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -50,5 +55,17 @@ def finishes() -> Iterator[str]:
     return rows(["asked as", "the engine's reason", "OpenAI's"], body)
 
 
+def unary() -> Iterator[str]:
+    """Who is asked for embeddings and rerank in words of its own, and what may be asked for."""
+    told = {
+        f"{operation.value} of `{name}`": frozenset().union(*[form.takes(model) for model in _MODELS.get(name, ("",))])
+        for operation, forms in FORMS.items()
+        for name, form in forms.items()
+    }
+    names = sorted(frozenset().union(*told.values()) - HINTS)
+    body = [[f"`{name}`", *["yes" if name in takes else "" for takes in told.values()]] for name in names]
+    return rows(["", *told], body)
+
+
 if __name__ == "__main__":
-    print("\n".join([*taken(), "", *finishes()]))  # noqa: T201 - it is what the module is run for
+    print("\n".join([*taken(), "", *finishes(), "", *unary()]))  # noqa: T201 - it is what the module is run for

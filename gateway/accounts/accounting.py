@@ -108,7 +108,7 @@ class Accounting(Settlement):
         else:
             upstream = attempt.upstream
             endpoint = upstream.endpoint
-            engine, replica, upstream_model = endpoint.engine, endpoint.replica, endpoint.model
+            engine, replica, upstream_model = endpoint.engine, endpoint.replica, upstream.model
             # The arm is the request's: after a rollback, one that waited is served by another.
             series = upstream.series if upstream.arm == arm else self._metrics.series(flight.model, engine, arm)
             finish_reason, price_source, said = attempt.finish_reason, upstream.price_source, attempt.said

@@ -47,7 +47,7 @@ def attempt_cost_usd(attempt: Attempt, usage: Usage | None, now: float) -> float
     rates = attempt.upstream.rates
     if rates is not None and usage is not None:
         said = attempt.said
-        if said is not None and said.model and said.model != attempt.upstream.endpoint.model:
+        if said is not None and said.model and said.model != attempt.upstream.model:
             rates = rates.answering(said.model)
         return rates.cost_usd(usage) + (cost or 0.0)
     return cost
@@ -69,7 +69,7 @@ def _record(flight: Flight, attempt: Attempt, usage: Usage | None) -> AttemptRec
     one = AttemptRecord(
         endpoint.engine,
         endpoint.replica,
-        endpoint.model,
+        attempt.upstream.model,
         milliseconds(dispatched_s - flight.received_s),
         milliseconds(attempt.ended_s - dispatched_s),
         outcome,

@@ -168,6 +168,10 @@ _Key = tuple[str, str]
 """Provider and upstream model; or, of an operator's price, an empty string and its key in the configuration."""
 
 
+MOST_CHOSEN: Final = 1024
+"""Names of a wildcard whose price is kept."""
+
+
 class PriceBook:
     """Finds and compiles rates, each once.
 
@@ -185,6 +189,8 @@ class PriceBook:
         self._overrides = overrides
         self._now = now
         self._compiled: Mapping[_Key, Rates | None] = {}
+        self._chosen: Mapping[_Key, Rates | None] = {}
+        """Of names that clients chose."""
 
     def prepare(self, wanted: Iterable[tuple[str, str, str]]) -> None:
         """Compile what `rates` will be asked for, and forget all else. What is known stays the same object."""
@@ -205,9 +211,20 @@ class PriceBook:
             self._compiled = {**self._compiled, key: self._compile(key)}
         return self._compiled[key]
 
+    def asked_for(self, provider: str, upstream_model: str, engine: str) -> Rates | None:
+        """The same of a name that a client chose (of a wildcard): only those asked for last are kept."""
+        key = self._key(provider, upstream_model, engine)
+        if key in self._compiled:
+            return self._compiled[key]
+        if key not in self._chosen:
+            rates = self._compile(key)
+            kept = list(self._chosen.items())[1 - MOST_CHOSEN :]
+            self._chosen = {**dict(kept), key: rates}
+        return self._chosen[key]
+
     def refresh(self) -> None:
         """Compile again in place what changes by date or hour, so that held rates follow. Run it every minute."""
-        for (provider, name), rates in self._compiled.items():
+        for (provider, name), rates in (*self._compiled.items(), *self._chosen.items()):
             if rates is not None and rates.tables.changing:
                 newer = self._compile((provider, name))
                 if newer is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
 from starlette.applications import Starlette
@@ -17,17 +18,20 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from engines.model import Operation
 from gateway.api.about import about_routes
+from gateway.api.capabilities import Capabilities
 from gateway.api.failures import HANDLERS
 from gateway.errors import Failure
 from gateway.identity import Keyring, Principal
 from gateway.settings import Settings
 from gateway.telemetry.exposition import CONTENT_TYPE
-from gateway.workers.messages import AdminAnswer, AdminRequest
+from gateway.wildcard_names import is_wildcard, wildcard_of
+from gateway.workers.messages import AdminAnswer, AdminRequest, ModelCard
 from gateway.workers.questions import LinkError
 
-CREATED = 0
-"""OpenAI's model objects have a creation time; ours are names in a file, which have none."""
+UNKNOWN = ModelCard("", 0, "penstock", 0)
+"""Of a model whose engines have no list. OpenAI's model objects have a creation time; a name in a file has none."""
 ANTHROPICS = "anthropic-version"
 """The header that every client of Anthropic's sends, and no other: it is answered in that format."""
 ADMIN_BODY_BYTES = 1024 * 1024
@@ -60,6 +64,10 @@ class Serving(Protocol):
     def catalog(self) -> Catalog: ...
 
     @property
+    def cards(self) -> Mapping[str, ModelCard]:
+        """What engines say of public models, by name; of some nothing."""
+
+    @property
     def settings(self) -> Settings:
         """The configuration in use."""
 
@@ -76,15 +84,27 @@ def control_app(gateway: Serving) -> Starlette:
     def caller(request: Request) -> Principal:
         return gateway.keyring.admit(dict(request.scope["headers"]))
 
+    def able(name: str, operation: Operation) -> Capabilities:
+        settings = gateway.settings
+        known = settings.models.get(name) or settings.models.get(wildcard_of(name, settings.models))
+        return Capabilities(known, settings.engines, operation)
+
     def card(name: str) -> dict[str, object]:
-        return {"id": name, "object": "model", "created": CREATED, "owned_by": "penstock"}
+        known = gateway.cards.get(name, UNKNOWN)
+        said = {"id": name, "object": "model", "created": known.created, "owned_by": known.owned_by or UNKNOWN.owned_by}
+        length = {"max_model_len": known.max_model_len} if known.max_model_len else {}
+        return {**said, **length, "capabilities": able(name, Operation.CHAT).of_openai()}
 
     def anthropics_card(name: str) -> dict[str, object]:
-        return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+        known = gateway.cards.get(name, UNKNOWN)
+        when = datetime.fromtimestamp(known.created, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        said = {"type": "model", "id": name, "display_name": name, "created_at": when, "lifecycle": "active"}
+        length = {"max_input_tokens": known.max_model_len} if known.max_model_len else {}
+        return {**said, **length, "capabilities": able(name, Operation.MESSAGES).of_anthropic()}
 
     async def models(request: Request) -> Response:
         principal = caller(request)
-        names = [name for name in gateway.catalog.models if principal.may_use(name)]
+        names = [name for name in gateway.catalog.models if principal.may_use(name) and not is_wildcard(name)]
         if ANTHROPICS in request.headers:
             ends = {"first_id": names[0] if names else None, "last_id": names[-1] if names else None}
             return JSONResponse({"data": [anthropics_card(name) for name in names], "has_more": False, **ends})
@@ -94,7 +114,8 @@ def control_app(gateway: Serving) -> Starlette:
         principal = caller(request)
         name = request.path_params["name"]
         catalog = gateway.catalog
-        if name not in catalog.models or not principal.may_use(name):
+        served = (name in catalog.models or wildcard_of(name, catalog.models)) and not is_wildcard(name)
+        if not served or not principal.may_use(name):
             nearest = [near for near in catalog.nearest(name) if principal.may_use(near)]
             hint = f"; did you mean {' or '.join(nearest)}?" if nearest else "; GET /v1/models lists the models"
             raise Failure("model_not_found", f"the model {name[:128]!r} does not exist{hint}", "model")

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import Failure
-from gateway.http.detours import right_base_url
+from gateway.http.detours import like, right_base_url
 from gateway.http.request import dialect_of
 
 
@@ -47,7 +47,8 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         return _told(request, Failure("method_not_allowed", f"{path} takes {allow}", allow=allow))
     host = request.headers.get("host", "")
     mended = right_base_url(path, host, request.scope["scheme"])
-    where = mended or "the API is under /v1, and GET /docs says what there is"
+    meant = like(path)
+    where = mended or (f"did you mean {meant}?" if meant else "the API is under /v1, and GET /docs says what there is")
     return _told(request, Failure("not_found", f"there is nothing at {path!r}; {where}"))
 
 

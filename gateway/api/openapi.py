@@ -76,8 +76,11 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
             "content": {"application/json": {"schema": schema, "example": endpoint.example}},
         }
     elif endpoint.body == "multipart":
-        fields = {"model": {"type": "string"}, "file": {"type": "string", "format": "binary"}}
-        schema = {"type": "object", "required": ["model", "file"], "properties": fields}
+        fields = {
+            name: {"type": "string", "format": "binary"} if str(value).startswith("@") else {"type": "string"}
+            for name, value in (endpoint.example or {}).items()
+        }
+        schema = {"type": "object", "required": list(fields), "properties": fields}
         said["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
     if endpoint.needs_key:
         said["security"] = [{"bearer": []}, {"xApiKey": []}, {}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from html import escape
 from itertools import groupby
@@ -68,9 +69,10 @@ def docs(root: str, version: str) -> str:
 
 
 def _endpoint(root: str, endpoint: Endpoint) -> str:
-    asked = _curl(root, endpoint.path, endpoint.example, keyed=endpoint.needs_key, method=endpoint.method)
-    if endpoint.body == "multipart":
-        asked += " \\\n  -F model=MODEL -F file=@speech.wav"
+    fields = endpoint.example or {} if endpoint.body == "multipart" else {}
+    body = None if fields else endpoint.example
+    asked = _curl(root, endpoint.path, body, keyed=endpoint.needs_key, method=endpoint.method)
+    asked += "".join([f" \\\n  -F {name}={shlex.quote(str(value))}" for name, value in fields.items()])
     return (
         f"<details><summary><span class=method>{endpoint.method}</span>{code(endpoint.path)}"
         f"<span class=soft>{escape(endpoint.summary)}</span></summary>{block(asked)}</details>"

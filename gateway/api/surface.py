@@ -21,7 +21,7 @@ class Endpoint:
     group: str
     summary: str
     example: dict[str, Any] | None = None
-    """A body that works but for the model's name; None where none is sent, or none that is JSON."""
+    """A body that works but for the model's name, None where there is none; of a form, its fields (`@`: a file's)."""
     body: str = "none"
     """`json`, `multipart` or `none`."""
     needs_key: bool = True
@@ -49,6 +49,17 @@ INFERENCE: Final[dict[Operation, tuple[str, dict[str, Any] | None]]] = {
     Operation.CLASSIFY: ("Classes of texts (vLLM)", {"model": "classify", "input": ["a text"]}),
     Operation.TOKENIZE: ("The tokens of a text (vLLM)", {"model": "chat", "prompt": "Hello"}),
     Operation.DETOKENIZE: ("The text of tokens (vLLM)", {"model": "chat", "tokens": [1, 2, 3]}),
+    Operation.TRANSCRIPTIONS: (
+        "What a sound file says, plain or streamed",
+        {"model": "transcribe", "file": "@speech.wav"},
+    ),
+    Operation.TRANSLATIONS: ("The same in English", {"model": "transcribe", "file": "@speech.wav"}),
+    Operation.SPEECH: ("A text, spoken", {"model": "speech", "input": "Hello", "voice": "alloy"}),
+    Operation.IMAGES: ("Pictures of what a text says", {"model": "image", "prompt": "a penstock at dawn"}),
+    Operation.IMAGE_EDITS: (
+        "Pictures made of others",
+        {"model": "image", "image": "@dawn.png", "prompt": "the same at dusk"},
+    ),
 }
 """By operation, what it is for and an example."""
 

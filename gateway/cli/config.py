@@ -27,7 +27,8 @@ def check_config(file: ConfigFile) -> None:
     loaded = _load(file)
     for notice in loaded.notices:
         print(f"note: {notice}")
-    print(f"{file}: ok, {len(loaded.settings.engines)} engines, {len(loaded.settings.models)} models")
+    counts = [(len(loaded.settings.engines), "engine"), (len(loaded.settings.models), "model")]
+    print(f"{file}: ok, " + ", ".join([f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts]))
 
 
 def print_config(file: ConfigFile) -> None:

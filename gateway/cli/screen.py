@@ -45,11 +45,21 @@ def screen(opening: Opening, version: str, *, colours: bool) -> str:
         lines.append(f"  and {len(rows) - MOST_ROWS} more: GET /admin/v1/replicas lists them all")
     lines += [f"  {paint('left out', DIM)}  {printable(notice, MOST_REASON)}" for notice in opening.notices]
     lines += ["", "Try it:", "", curl(opening)]
-    if opening.url.startswith("http"):
-        for what, path in (("page", "/"), ("API", "/docs"), ("metrics", "/metrics")):
-            lines.append(f"  {what.ljust(8)}{opening.url}{path}")
+    lines += [f"  {what.ljust(8)}{url}" for what, url in _links(opening)]
     lines += ["", paint("Ctrl-C stops it.", DIM), ""]
     return "\n".join(lines)
+
+
+def _links(opening: Opening) -> Iterator[tuple[str, str]]:
+    """What a browser can open."""
+    admin, metrics = opening.settings.admin, opening.settings.server.metrics
+    if opening.url.startswith("http"):
+        yield "page", f"{opening.url}/"
+        yield "API", f"{opening.url}/docs"
+    if admin is not None:
+        yield "metrics", f"{'http' if admin.tls is None else 'https'}://{admin.listen}/metrics"
+    elif opening.url.startswith("http") and metrics != "off":
+        yield "metrics", f"{opening.url}/metrics{'' if metrics == 'open' else ' (with a key)'}"
 
 
 def curl(opening: Opening) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from gateway.control.actuator import Actuator, Standing
+from gateway.control.advised_scaling import AdvisedScaling
 from gateway.control.autoscale import Autoscaling
 from gateway.control.cluster.scaling import ClusterScaling
 from gateway.control.demand import PeersDemands, ask_everybody
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
 class Actuators:
     """Satisfies `gateway.control.actuator.Actuator`."""
 
-    def __init__(self, launched: LaunchScaling, cluster: ClusterScaling) -> None:
-        """Whoever is not of the cluster is launched here."""
+    def __init__(self, launched: LaunchScaling, cluster: ClusterScaling, advised: AdvisedScaling) -> None:
+        """Whoever is neither of the cluster nor advised is launched here."""
         self._launched = launched
         self._cluster = cluster
+        self._advised = advised
 
     def _of(self, engine: str) -> Actuator:
-        return self._cluster if self._cluster.scales(engine) else self._launched
+        if self._cluster.scales(engine):
+            return self._cluster
+        return self._advised if self._advised.scales(engine) else self._launched
 
     def acts(self, engine: str) -> bool:
         return self._of(engine).acts(engine)
@@ -48,6 +52,7 @@ class Actuators:
 def autoscaling_over(
     launches: Launches,
     cluster: ClusterScaling,
+    advised: AdvisedScaling,
     drain: Callable[[str, str, bool], bool],
     links: Links,
     loads: Callable[[], EngineLoads],
@@ -55,7 +60,7 @@ def autoscaling_over(
 ) -> Autoscaling:
     """The loop for all engines, over these workers and what other gateways have to do."""
     return Autoscaling(
-        Actuators(LaunchScaling(launches, drain), cluster),
+        Actuators(LaunchScaling(launches, drain), cluster, advised),
         lambda engines: ask_everybody(links, engines, peers),
         lambda engine, replicas: loads().kv_usage(engine, replicas),
         lambda starts: links.tell_all(EngineStarts(starts)),

@@ -61,6 +61,11 @@ class Engines:
         every = [*((name, built.engine) for name, built in self._written.items()), *self._found.items()]
         return [(name, engine) for name, engine in every if engine.settings.load_path is not None]
 
+    def listing(self) -> Collection[tuple[str, Engine]]:
+        """The engines that may have a free list of their models, by name: whoever starts their replicas."""
+        every = [*((name, built.engine) for name, built in self._written.items()), *self._found.items()]
+        return [(name, engine) for name, engine in every if engine.settings.models_path is not None]
+
     def observed(self, found: Mapping[str, Iterable[Replica]]) -> None:
         """The replicas that were found, of each engine whose replicas the configuration does not write down."""
         for name, replicas in found.items():

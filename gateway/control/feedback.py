@@ -22,6 +22,7 @@ from routing.rate_limit import RateLimit
 if TYPE_CHECKING:
     from gateway.experiments.plan import Plan
     from gateway.settings import Settings
+    from gateway.store.evaluations.messages import Finding
     from gateway.telemetry.evaluations import Evaluations
     from gateway.telemetry.metrics import Metrics
 
@@ -92,12 +93,36 @@ class Feedback:
         result = told.problem or ("repeated" if told.repeated else "withheld" if told.withheld else "kept")
         self._metrics.count(FEEDBACK, given.metric, result)
         if not told.problem and not told.repeated:
-            measured = self._measured(told, given)
+            measured = self._measured(told, given.metric, given.value)
             if measured is not None:
                 self._observed([measured])
             if self.evaluations is not None:
                 self.evaluations.send(self._evaluation(told, given))
         return told
+
+    def evaluated(self, findings: Iterable[Finding]) -> None:
+        """What evaluators have found, of which gates and events know as if an application had told it."""
+        for found in findings:
+            told = found.told
+            if found.value is not None:
+                measured = self._measured(told, found.metric, found.value)
+                if measured is not None:
+                    self._observed([measured])
+            if self.evaluations is not None:
+                self.evaluations.send(
+                    Evaluation(
+                        found.metric,
+                        found.value,
+                        found.source,
+                        told.record_id,
+                        label=found.label,
+                        response_id=told.response_id,
+                        trace_id=told.trace_id,
+                        model=told.model,
+                        arm=told.arm,
+                        error=found.error,
+                    )
+                )
 
     async def close(self) -> None:
         """Send what waits, beside the loop."""
@@ -117,7 +142,7 @@ class Feedback:
             arm=told.arm,
         )
 
-    def _measured(self, told: FeedbackGiven, given: GiveFeedback) -> Measured | None:
+    def _measured(self, told: FeedbackGiven, metric: str, value: float) -> Measured | None:
         plan = self._plans().get(told.experiment)
         if plan is None or told.arm not in plan.arms or not told.unit:
             return None  # it counted in none, or in one that is over
@@ -128,6 +153,6 @@ class Feedback:
             int(told.unit, 16),
             shares,
             told.record_id,
-            given.metric,
-            given.value,
+            metric,
+            value,
         )

@@ -17,6 +17,7 @@ from gateway.admin.app import admin_app
 from gateway.admin.replicas import ReplicaStatus
 from gateway.control.actuators import autoscaling_over
 from gateway.control.adapters import Adapters
+from gateway.control.advised_scaling import AdvisedScaling
 from gateway.control.autoscale import EVERY_S as AUTOSCALE_EVERY_S
 from gateway.control.certificates import CertificateWatch, by_workers
 from gateway.control.cluster.leading import Leading
@@ -35,6 +36,7 @@ from gateway.control.links import Links
 from gateway.control.load import EVERY_S as LOAD_EVERY_S
 from gateway.control.load import LoadExchange
 from gateway.control.loads import EngineLoads
+from gateway.control.model_cards import ModelCards
 from gateway.control.peer import FromWorker
 from gateway.control.releases.joined import JoinedReleases
 from gateway.control.releases.rollout import EVERY_S as RELEASES_EVERY_S
@@ -50,6 +52,7 @@ from gateway.identity import Keyring
 from gateway.peers.joined import Peering
 from gateway.responses.homes import Homes
 from gateway.settings import Settings
+from gateway.store.evaluations.evaluator import evaluators_of
 from gateway.store.messages import AskRead, FreezeDrift, Read
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
@@ -111,8 +114,15 @@ class Plane:
         )
         self.leading = Leading(supervisor.spawn, self.metrics)
         self.cluster = ClusterScaling(supervisor.spawn, self.roster, self.leading, self.metrics)
+        self.advised = AdvisedScaling(self.roster)
         self.autoscaling = autoscaling_over(
-            self.launches, self.cluster, self.drain_replica, self.links, lambda: self.loads, self.peering.demands
+            self.launches,
+            self.cluster,
+            self.advised,
+            self.drain_replica,
+            self.links,
+            lambda: self.loads,
+            self.peering.demands,
         )
         self._board = HealthBoard()
         self._health = HealthLoop(
@@ -135,7 +145,8 @@ class Plane:
             lambda: self._board.down,
             self.links.tell_all,
         )
-        self._targets = TargetCheck(self._engines.probed)
+        self.cards = ModelCards(self._engines.listing, lambda: self.settings, self.links.tell_all)
+        self._targets = TargetCheck(self._engines.probed, self.cards.heard)
         self.experiments = Experiments(self.metrics, self.links.tell_all)
         self._discovery = Discovery(supervisor.spawn, self._engines, self.metrics)
         sync, give, data_dir = (
@@ -161,6 +172,7 @@ class Plane:
         watch_plane(self, supervisor)
         if store is not None:
             store.watched_by(self.metrics)
+            store.found = self.feedback.evaluated
 
     @property
     def settings(self) -> Settings:
@@ -239,6 +251,8 @@ class Plane:
         adapters = self.adapters.known()
         if adapters.replicas:
             self.links.tell(worker, adapters)
+        if self.cards.known.cards:
+            self.links.tell(worker, self.cards.known)
         return problem
 
     def detach(self, worker: str) -> None:
@@ -292,6 +306,7 @@ class Plane:
         """The step of the health loop."""
         await self._health.probe_all(self.settings.health)
         await self._targets.look(self._board.down)  # after the probes, on their connections
+        await self.cards.look(self._board.down)
         self.looked.set()
 
     async def ask_loads(self) -> None:
@@ -305,6 +320,7 @@ class Plane:
 
     def _launched(self) -> None:
         self._engines.observed(self.launches.ready())
+        self._supervisor.spawn("model_cards", lambda: self.cards.look(self._board.down))
 
     def _tell_members(self, members: list[Member]) -> None:
         self.links.tell_all(MembersChanged(members))
@@ -328,9 +344,12 @@ class Plane:
         self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
         await self._engines.use(settings)
         self._targets.use(settings)
+        self.cards.forget()
         self.experiments.use(settings)
         self.releases.take(settings)
         self.feedback.use(settings)
+        if self._store is not None:
+            self._store.evaluate(evaluators_of(settings))
         self._tokens.use(settings)
         self._discovery.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
@@ -339,4 +358,5 @@ class Plane:
         self.peering.use(settings)
         self.leading.use(settings)
         self.cluster.use(settings)
+        self.advised.use(settings)
         self.autoscaling.use(settings)

@@ -173,6 +173,8 @@ def check_fixed(old: Settings, new: Settings) -> None:
     for key in ("url", "retention_days"):
         if getattr(new.store, key) != getattr(old.store, key):
             raise ValueError(f"store.{key} cannot change while the gateway runs; restart it to change it")
+    if new.autoscale.keda != old.autoscale.keda:
+        raise ValueError("autoscale.keda cannot change while the gateway runs; restart it to change it")
     if new.admin != old.admin:
         raise ValueError("admin cannot change while the gateway runs; restart it to change it")
     if new.data_dir != old.data_dir:

@@ -187,7 +187,8 @@ def every_replica(engines: Iterable[str], roster: Roster, launches: Launches) ->
     for engine in engines:
         listed = roster.statuses(engine)
         known = {status.replica for status in listed}
-        found += listed
+        launched = {replica: at for at, (replica, _) in enumerate(launches.each(engine))}
+        found += sorted(listed, key=lambda status: launched.get(status.replica, 0))  # not as they became ready
         found += [
             ReplicaStatus(engine, replica, state) for replica, state in launches.each(engine) if replica not in known
         ]

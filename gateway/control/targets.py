@@ -8,17 +8,20 @@ are not asked, and one whose answer is no list is taken to be right.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 import structlog
 
 from engines.errors import CredentialsRefused, EngineError
+from engines.model_list import ListedModel
 from engines.port import Engine
 from gateway.control.pacing import paced
 from gateway.fleet.arms import all_of
 from gateway.settings import Settings
+from gateway.wildcard_names import is_wildcard
 from routing.replica import ReplicaKey
 
 MOST_TRIES: Final = 10
@@ -51,9 +54,15 @@ class Said:
 class TargetCheck:
     """What is still to be compared."""
 
-    def __init__(self, watched: Callable[[], Collection[tuple[str, Engine]]]) -> None:
-        """`watched` are the engines whose replicas the configuration writes down, by name."""
+    def __init__(
+        self,
+        watched: Callable[[], Collection[tuple[str, Engine]]],
+        heard: Callable[[str, Mapping[str, ListedModel]], None] = lambda _engine, _listed: None,
+    ) -> None:
+        """`watched` are the engines whose replicas the configuration writes down, by name; `heard` is told what each
+        lists."""
         self._watched = watched
+        self._heard = heard
         self._open: dict[str, _Question] = {}
         self.said: dict[str, Said] = {}
         """What came of it, by engine: of those that were asked."""
@@ -64,7 +73,7 @@ class TargetCheck:
         for name, model in settings.models.items():
             asked = {(target.engine, target.model) for arm in all_of(model) for target in arm.targets}
             for engine, upstream in sorted(asked):
-                if upstream in settings.engines[engine].adapter_paths:
+                if is_wildcard(name) or upstream in settings.engines[engine].adapter_paths:
                     continue  # it comes and goes (`gateway.control.adapters`)
                 question = self._open.setdefault(engine, _Question())
                 question.models.setdefault(upstream, []).append(name)
@@ -104,6 +113,7 @@ class TargetCheck:
         self.said[name] = said = Said(replica, "reachable")
         if listed is None:
             return
+        self._heard(name, listed)
         for model, public in question.models.items():
             if model not in listed:
                 said.lacks.append(model)
@@ -113,6 +123,6 @@ class TargetCheck:
                     replica=replica,
                     model=model,
                     targets_of=public[:MOST_NAMES],
-                    engine_has=[has[:MOST_LETTERS] for has in listed[:MOST_NAMES]],
+                    engine_has=[has[:MOST_LETTERS] for has in islice(listed, MOST_NAMES)],
                     engine_has_models=len(listed),
                 )

@@ -9,6 +9,7 @@ from gateway.errors import TABLE
 MEANINGS: Final[dict[str, str]] = {
     "invalid_http": "The request is no HTTP/1.1 that can be read in one way only; a proxy in between may have made it.",
     "invalid_json": "The body is not one JSON object in UTF-8; the message says where it stops being one.",
+    "invalid_form": "The body is no `multipart/form-data` that can be read in one way only; the message says where.",
     "invalid_field": "A member or header has a value that cannot be; `param` names it.",
     "duplicate_model": "`model` stands twice in the body, and which was meant is anyone's guess.",
     "unsupported_operation": "No engine of the model speaks this endpoint; the message says which it speaks.",

@@ -14,9 +14,10 @@ _HEAD = """# Metrics
 
 <!-- Made by `python -m gateway.documents`; what is said here is said in gateway/telemetry/metrics/families. -->
 
-`GET /metrics` is Prometheus text, merged over all workers. It needs no key, so let only your monitoring reach it: by a
-network policy, or a proxy that serves no such path to others. Labels are bounded by the configuration: a model that
-nobody configured counts as `other`. TTFT and TPOT are service times, without the client's network.
+`GET /metrics` is Prometheus text, merged over all workers. Unless you say otherwise it needs no key: `server.metrics:
+key` asks for one, and `admin.listen` serves it at a port of its own
+([operations.md](operations.md#a-port-for-administering)). Labels are bounded by the configuration: a model that nobody
+configured counts as `other`. TTFT and TPOT are service times, without the client's network.
 
 The last column names the alert in `helm/penstock/rules` that asks for the metric, where one does. The others are for
 dashboards and for the question after an alert.

@@ -30,7 +30,8 @@ class Built:
         self.context = context
         self.replicas = replicas
         self.ids = tuple(replicas)
-        self.spoken = frozenset(OPERATION_KEYS[operation] for operation in engine.operations).union(engine.translated)
+        spoken = frozenset(OPERATION_KEYS[operation] for operation in engine.operations)
+        self.spoken = spoken.union(engine.translated, engine.unary)
 
 
 class Draft:

@@ -27,8 +27,10 @@ from gateway.fleet.prepared import Prepared
 from gateway.fleet.served import Builder, Served
 from gateway.fleet.snapshot import UNNAMED, Snapshot
 from gateway.fleet.specs import breaker_settings, retry_settings
+from gateway.fleet.wildcards import wildcards_of
 from gateway.held_prompts import HeldPrompts
 from gateway.shadow.shadow import Shadow, Shadows
+from gateway.wildcard_names import is_wildcard
 from routing.adapters import AdapterBook
 from routing.admission import DEFAULT_ADMISSION, Admission
 from routing.fleet import Fleet
@@ -352,8 +354,9 @@ class LiveFleet:
                 keyring=prepared.keyring,
                 limits=prepared.settings.limits,
                 fleet=Fleet({name: models[name, UNNAMED].serving.route for name in prepared.settings.models}),
-                serving={place: served.serving for place, served in models.items()},
+                serving={place: served.serving for place, served in models.items() if not is_wildcard(place[0])},
                 digest=prepared.digest,
+                wildcards=wildcards_of(prepared, lambda name: models[name, UNNAMED].serving),
             )
         )
         yield

@@ -148,6 +148,7 @@ class Builder:
             tally = series[endpoint.engine]
             upstream = Upstream(endpoint, engine, name, deadlines, tally, rates, meter, asks, bundle, transcripts)
             upstream.translated, upstream.takes = engine.translated or None, takes[endpoint.engine, endpoint.model]
+            upstream.unary = engine.unary
             if own and (endpoint.engine, endpoint.model) not in own:
                 upstream.instead_of = tuple([each for each in route.endpoints() if (each.engine, each.model) in own])
             return upstream

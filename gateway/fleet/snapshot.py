@@ -22,9 +22,11 @@ from routing.route import ModelRoute
 
 if TYPE_CHECKING:
     from engines.wire.codec import Egress
+    from engines.wire.unary.port import UnaryForm
     from gateway.accounts.gpu import GpuMeter
     from gateway.accounts.prices import Rates
     from gateway.experiments.enrolment import Enrolment
+    from gateway.fleet.wildcards import Wildcards
     from gateway.relay.transcript import Transcripts
     from gateway.shadow.shadow import Shadow
     from gateway.telemetry.metrics import Tally
@@ -49,12 +51,14 @@ class Upstream:
         "headers",
         "instead_of",
         "meter",
+        "model",
         "price_source",
         "rates",
         "series",
         "takes",
         "transcripts",
         "translated",
+        "unary",
     )
 
     def __init__(
@@ -69,10 +73,13 @@ class Upstream:
         asks_load: bool = False,
         bundle: str = "",
         transcripts: Transcripts | None = None,
+        model: str = "",
     ) -> None:
         """`asks_load`: now and then a request asks the engine to tell its load with the answer. `bundle` is the
-        version of the model's configuration (`gateway.fleet.bundles`)."""
+        version of the model's configuration (`gateway.fleet.bundles`). `model`: left out, the endpoint's."""
         self.endpoint = endpoint
+        self.model: str = model or endpoint.model
+        """What the engine is asked for. Of a wildcard the endpoint has a star there, and this what it stands for."""
         self.engine = engine
         self.arm = arm
         self.deadlines = deadlines
@@ -84,6 +91,8 @@ class Upstream:
         self.asks_load = asks_load
         self.translated: dict[str, Egress] | None = None
         """By the path of an operation, the format it is asked for in; None where each is asked for in its client's."""
+        self.unary: dict[str, UnaryForm] = {}
+        """The same of operations whose answer is one document; only where `translated` is not None."""
         self.takes: frozenset[str] = frozenset()
         """What the model can be told in that format."""
         self.bundle = bundle
@@ -162,20 +171,33 @@ class Snapshot:
     limits: Limits
     fleet: Fleet
     serving: dict[tuple[str, str], Serving]
-    """By public model and arm. Never changed. `UNNAMED` is what serves where nobody chooses an arm: the control of an
-    experiment, and all of a model without one."""
+    """By public model and arm, but for wildcards. Never changed. `UNNAMED` is what serves where nobody chooses an arm:
+    the control of an experiment, and all of a model without one."""
     digest: str
+    wildcards: Wildcards | None = None
+    """None where no model is one."""
+
+    def find(self, model: str) -> Serving | None:
+        """What serves requests for this model where nobody chooses an arm."""
+        serving = self.serving.get((model, UNNAMED))
+        return self.wildcards.get(model) if serving is None and self.wildcards is not None else serving
+
+    def label(self, model: str) -> str:
+        """What a model that is served is counted as: names of a wildcard as that."""
+        if self.wildcards is None or (model, UNNAMED) in self.serving:
+            return model
+        return self.wildcards.covering(model) or model
 
     def arms(self, model: str) -> list[Serving]:
         """What serves each arm of a model, the control first; of one without an experiment, all of it."""
-        serving = self.serving.get((model, UNNAMED))
+        serving = self.find(model)
         if serving is None or serving.enrolment is None:
             return [] if serving is None else [serving]
         return [self.serving[model, arm] for arm in serving.enrolment.experiment.arms]
 
     def arm(self, model: str, assignment: Assignment | None) -> Serving | None:
         """What serves requests of a model that were given this. The control, of an arm that is none any more."""
-        serving = self.serving.get((model, UNNAMED))
+        serving = self.find(model)
         if assignment is None or serving is None:
             return serving
         enrolment = serving.enrolment

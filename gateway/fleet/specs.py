@@ -133,11 +133,12 @@ def holding_of(model: Model, engines: Mapping[str, EngineSection], workers: int 
 
 def _abilities(built: Built, target: Target) -> Abilities:
     """What the engine's format takes, changed by what the target says of its model."""
-    translated, lacks = built.engine.translated, frozenset(target.lacks)
-    if not translated:
+    translated, unary, lacks = built.engine.translated, built.engine.unary, frozenset(target.lacks)
+    if not translated and not unary:
         return Abilities(lacks=lacks)
-    takes = frozenset().union(*[egress.takes for egress in translated.values()], target.takes)
-    return Abilities(frozenset(translated), takes - lacks, lacks)
+    chat = [egress.takes for egress in translated.values()]
+    takes = frozenset().union(*chat, *[form.takes(target.model) for form in unary.values()], target.takes)
+    return Abilities(frozenset((*translated, *unary)), takes - lacks, lacks)
 
 
 def usual_policy(targets: Iterable[TargetSpec], engines: Mapping[str, Built]) -> str:

@@ -24,15 +24,15 @@ GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSED: Final = b"connection: close\r\n"
 
 
-def answer_headers(failure: Failure, request_id: bytes, record_id: bytes) -> bytes:
+def answer_headers(failure: Failure, dialect: Dialect, request_id: bytes, record_id: bytes) -> bytes:
     """The header lines of an answer that is a failure of ours."""
-    return b"content-type: application/json\r\n%b%b" % (id_lines(request_id, record_id), failure.headers())
+    return b"content-type: application/json\r\n%b%b" % (id_lines(request_id, record_id, dialect), failure.headers())
 
 
 def refusal(failure: Failure, dialect: Dialect, request_id: bytes, record_id: bytes) -> bytes:
     """The answer to what is refused before it is a request, and the last one of its connection."""
     body = failure.body(dialect, request_id.decode())
-    headers = answer_headers(failure, request_id, record_id)
+    headers = answer_headers(failure, dialect, request_id, record_id)
     return b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINES[failure.status], headers, len(body), CLOSED, body)
 
 

@@ -50,6 +50,8 @@ class AsgiWork:
     def __init__(self, app: App, request: Request, *, request_id: bytes = b"", secure: bool = False) -> None:
         """`request_id` is told with the answer; `secure`: it came over TLS."""
         self._named = b"x-request-id: %b\r\n" % request_id if request_id else b""
+        if request_id and b"anthropic-version" in request.fields:  # whose clients look for another name
+            self._named += b"request-id: %b\r\n" % request_id
         self._scheme = "https" if secure else "http"
         self._app = app
         self._request = request

@@ -7,17 +7,20 @@ What comes of a wrong base URL is refused with the right one, or its owner would
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from engines.model import Operation
-from engines.operations import PATHS
+from engines.operations import PATHS, SHAPES
 
 _AZURE: Final = re.compile(r"/openai/deployments/([^/]+)(/.+)")
 _AZURE_V1: Final = "/openai/v1/"
 _HOST: Final = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}").fullmatch
 _SAME: Final = {"/rerank": "/v1/rerank", "/v2/rerank": "/v1/rerank", "/score": "/v1/score"}
 """Other paths of one thing: of Cohere's clients (v2), Jina's and vLLM's own. vLLM answers all of them alike."""
+_MOST_LETTERS: Final = 64
+"""A longer path was not mistyped; to compare one takes its length squared."""
 _OPERATION: Final = re.compile(
     r"/(chat/completions|completions|embeddings|responses|messages|rerank|score|models|audio/[a-z]+)(?=/|$)"
 )
@@ -47,6 +50,14 @@ def detour(path: bytes) -> Detour | None:
     mended = text.encode("latin-1")
     operation = PATHS.get(mended)
     return None if operation is None else Detour(operation, mended, model)
+
+
+def like(path: str) -> str:
+    """The path that a mistyped one is most like; empty where it is like none."""
+    if len(path) > _MOST_LETTERS:
+        return ""
+    known = [shape.path for shape in SHAPES.values() if "{" not in shape.path]
+    return next(iter(get_close_matches(path, [*known, "/v1/models"], 1, 0.85)), "")
 
 
 def root_url(host: str, scheme: str) -> str:

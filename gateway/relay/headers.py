@@ -17,11 +17,11 @@ PASSED: Final = frozenset(
         b"openai-processing-ms",
         b"openai-version",
         b"openai-organization",
-        b"request-id",
         b"content-encoding",
     }
 )
-"""`x-ratelimit-*` and `anthropic-ratelimit-*` are too."""
+"""`x-ratelimit-*` and `anthropic-ratelimit-*` are too. Its id of the request is not: clients are told ours by that name
+(`gateway.record_ids`)."""
 USUAL: Final = frozenset({b"date", b"server", b"content-length", b"transfer-encoding", b"connection", b"vary"})
 """What nearly every engine sends and no client of ours should see; only spares a search. Nor is the load that we ask an
 engine for (`endpoint-load-metrics`) any client's business."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from engines.model import Operation
+from engines.operations import FORMS
+from engines.wire import openai_media
 from engines.wire.codec import EVENT_STREAM, Translation
 from engines.wire.translation import INGRESS
 from gateway import clock
@@ -12,13 +15,14 @@ from gateway.relay.binary import BinaryStream
 from gateway.relay.document import DocumentRelay
 from gateway.relay.headers import is_stream, passed_headers
 from gateway.relay.judge import Judge
+from gateway.relay.media import MediaRelay, is_media
 from gateway.relay.stream import StreamRelay
 from gateway.relay.transcript import Overheard, Transcript
 from gateway.relay.translated import TranslatedDocument, TranslatedStream, others
+from gateway.relay.unary import UnaryDocument
 from gateway.reply import EVENTS, UNCACHED
 
 if TYPE_CHECKING:
-    from engines.model import Operation
     from engines.port import Sink
     from engines.wire import Dialect
     from gateway.attempt import Attempt
@@ -27,6 +31,11 @@ if TYPE_CHECKING:
     from gateway.relay.account import Recorder
     from gateway.reply import Reply
     from gateway.transforms import NewEventTransform
+
+
+SPEECH: Final = openai_media.SPEECH
+UNKEPT: Final = frozenset({*FORMS, Operation.SPEECH})
+"""What has a file for its prompt, or for its answer: of that no content is kept."""
 
 
 class Opening(Account, Protocol):
@@ -60,14 +69,25 @@ def open_relay(
                 as_events = is_stream(value, begun)
     spoken = attempt.upstream.engine.dialect(account.operation)
     if spoken is not account.dialect:
+        if account.operation not in INGRESS:
+            return UnaryDocument(account, attempt, reply, prompt)
         return _translating(account, attempt, reply, prompt, transforms, recorder)
     relay: Sink
-    if not as_events:
-        relay = DocumentRelay(account, attempt, reply, spoken)
-    else:
+    if spoken is SPEECH and not as_events:
+        as_events = _tells_events(attempt)
+    if as_events:
         relay = _stream_relay(account, attempt, reply, prompt, spoken, transforms, recorder)
+    elif spoken is SPEECH and is_media(attempt.headers):
+        relay = MediaRelay(account, attempt, reply)
+    else:
+        relay = DocumentRelay(account, attempt, reply, spoken)
     transcript = _transcript(account, attempt, as_events)
     return relay if transcript is None else Overheard(relay, transcript)
+
+
+def _tells_events(attempt: Attempt) -> bool:
+    """Whether an answer is of events, though no `stream` was asked for: speech has a word of its own for that."""
+    return any(name == b"content-type" and is_stream(value, False) for name, value in attempt.headers)
 
 
 def _transcript(account: Opening, attempt: Attempt, as_events: bool) -> Transcript | None:
@@ -75,7 +95,7 @@ def _transcript(account: Opening, attempt: Attempt, as_events: bool) -> Transcri
     transcript = account.transcript
     if transcript is None:
         transcripts = attempt.upstream.transcripts
-        if transcripts is None:
+        if transcripts is None or account.operation in UNKEPT:
             return None
         transcript = account.transcript = Transcript(transcripts, account.request)
     transcript.begin(as_events)
@@ -117,10 +137,10 @@ def _translating(
     transcript = _transcript(account, attempt, as_events)
     if not as_events:
         return TranslatedDocument(account, attempt, reply, egress, ingress, created, dropped, transcript)
-    model = attempt.upstream.endpoint.model
+    model = attempt.upstream.model
     encoder = ingress.stream_encoder(model, created, account.record_id.decode())
     translation = Translation(egress.stream_decoder(), encoder)
-    head = EVENTS + UNCACHED + others(attempt.headers) + account.head_down() + dropped
+    head = EVENTS + UNCACHED + others(attempt.headers, ingress.name) + account.head_down() + dropped
     reply.begin(attempt.status, head, translation)
     judge = Judge(account, attempt, reply, account.dialect, translation, prompt.asked_usage)
     made = tuple([new() for new in transforms]) if transforms else ()

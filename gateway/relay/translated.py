@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from engines.loads.limit_names import for_clients_of
 from engines.port import Sink
 from engines.sse import split
 from engines.wire import ApiError, Finding
@@ -18,6 +19,7 @@ from engines.wire.bounds import Unsayable
 from engines.wire.events import Counted, End, Event, Failed, Finish, Ping, Start
 from engines.wire.refusals import error_type
 from engines.wire.said import Said
+from gateway import clock
 from gateway.accounts.costs import in_digits
 from gateway.errors import Failure
 from gateway.relay.account import UNNAMED, Account, kind_of
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from gateway.relay.transcript import Transcript
     from gateway.reply import Reply
 
+ANTHROPICS: Final = "anthropic_messages"
+"""The one format whose clients have names of their own for limits."""
 MAX_BYTES: Final = 32 * 1024 * 1024
 """Of an answer that is one document: it is translated whole."""
 
@@ -115,7 +119,7 @@ class TranslatedStream(StreamRelay):
     def _fail(self, failed: Failed) -> None:
         """What is read as the engine's error is what was understood of it, in whatever words it came."""
         error = ApiError(failed.message, error_type(failed.status or UNNAMED), "engine_error")
-        event = b"data: " + _error(failed.message) + b"\n\n"
+        event = b"data: " + error_document(failed.message) + b"\n\n"
         told = self._translation.encoder.error_event(error)
         self._pass(self._judge.weigh(event, Finding(None, "", frozenset(), failed.message, failed.status, told)))
         self._failed = True
@@ -196,7 +200,7 @@ class TranslatedDocument(Sink):
     def data(self, data: bytes) -> None:
         self._held += data
         if len(self._held) > MAX_BYTES:
-            self._attempt.refuse(UNNAMED, _error(f"the engine sent an answer over {MAX_BYTES} bytes"))
+            self._attempt.refuse(UNNAMED, error_document(f"the engine sent an answer over {MAX_BYTES} bytes"))
 
     def flush(self) -> None:
         pass
@@ -216,25 +220,25 @@ class TranslatedDocument(Sink):
             elif isinstance(one, Failed):
                 if one.unknown:
                     attempt.upstream.series.error(UNKNOWN[one.unknown])
-                attempt.refuse(one.status or UNNAMED, _error(one.message))
+                attempt.refuse(one.status or UNNAMED, error_document(one.message))
                 return
         if not finished:
-            attempt.refuse(UNNAMED, _error("the engine answered without a finish reason"))
+            attempt.refuse(UNNAMED, error_document("the engine answered without a finish reason"))
             return
         if self._reply.status:
             attempt.unfit()
             return
         record_id = account.record_id.decode()
         try:
-            told = self._ingress.encode_answer(said, attempt.upstream.endpoint.model, self._created, record_id)
+            told = self._ingress.encode_answer(said, attempt.upstream.model, self._created, record_id)
         except Unsayable as error:
-            attempt.refuse(UNNAMED, _error(str(error)))
+            attempt.refuse(UNNAMED, error_document(str(error)))
             return
         if self._transcript is not None:
             self._transcript.hear(told)
         attempt.works()
         account.settle(attempt.status)
-        headers = JSON + others(attempt.headers) + account.head_down() + self._dropped
+        headers = JSON + others(attempt.headers, self._ingress.name) + account.head_down() + self._dropped
         cost_usd = account.cost_usd
         if cost_usd is not None:
             headers += b"x-penstock-cost-usd: %b\r\n" % in_digits(cost_usd)
@@ -248,10 +252,12 @@ class TranslatedDocument(Sink):
         self._account.fail(Failure(kind_of(error), f"model {self._account.model!r}: {error}"))
 
 
-def others(headers: Headers) -> bytes:
-    """The engine's headers that go to the client, but for the type of a body that is another now."""
-    return passed_headers([(name, value) for name, value in headers if name != b"content-type"])
+def others(headers: Headers, client: str) -> bytes:
+    """The engine's headers that go to a client of this format, but for the type of a body that is another now."""
+    kept = [(name, value) for name, value in headers if name != b"content-type"]
+    return passed_headers(for_clients_of(client == ANTHROPICS, kept, clock.wall()))
 
 
-def _error(message: str) -> bytes:
+def error_document(message: str) -> bytes:
+    """What is read as an engine's error."""
     return _encode({"error": {"message": message, "type": "server_error"}})

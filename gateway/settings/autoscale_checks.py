@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from engines.settings.discovery import discovers
 from gateway.settings.errors import Path
 
+Report = Callable[[Path, str, str], None]
 
-def check_autoscale(path: Path, engine: Mapping[str, Any], report: Callable[[Path, str, str], None]) -> None:
+GATEWAY, KEDA, HPA = "gateway", "keda", "hpa"
+
+
+def check_writer(tree: Mapping[str, Any], report: Report) -> str:
+    """Report what does not fit of `autoscale`; returns who writes the replicas of engines that are found."""
+    section = tree.get("autoscale")
+    if not isinstance(section, dict):
+        return GATEWAY
+    writer, keda = section.get("writer", GATEWAY), section.get("keda")
+    if writer == KEDA and keda is None:
+        report(("autoscale", "keda"), "is missing: it is where KEDA asks", '{listen: "0.0.0.0:8082"}')
+    elif keda is not None and writer != KEDA:
+        report(("autoscale", "keda"), "goes with writer: keda", "add it, or leave keda out")
+    if keda is not None and find_spec("grpc") is None:
+        report(("autoscale", "keda"), "needs the package grpcio", "pip install 'penstock[kubernetes]'")
+    if section.get("lease") is not None and writer in (KEDA, HPA):
+        report(("autoscale", "lease"), f"is for gateways that write replicas, and {writer} does", "leave it out")
+    return writer if writer in (KEDA, HPA) else GATEWAY
+
+
+def check_autoscale(path: Path, engine: Mapping[str, Any], writer: str, report: Report) -> None:
     """Report what does not fit in an engine's section as it is written; puts up with any shape."""
     autoscale = engine.get("autoscale")
     if autoscale is None:
@@ -26,9 +48,16 @@ def check_autoscale(path: Path, engine: Mapping[str, Any], report: Callable[[Pat
     elif not discovers(engine):
         what = "is for servers that the gateway launches, or finds and scales in Kubernetes"
         report((*path, "autoscale"), what, "launch: {model: Qwen/Qwen3-0.6B}, or discover: {kubernetes: ...}")
+    elif writer != GATEWAY:
+        if workload is not None:
+            what = f"does not go with autoscale.writer: {writer}: one of the two writes the replicas"
+            report((*path, "autoscale", "kubernetes"), what, "leave it out")
+        if writer == HPA and isinstance(autoscale, dict) and autoscale.get("min") == 0:
+            report((*path, "autoscale", "min"), "is 0, and an HPA keeps at least 1", "1, or another autoscale.writer")
     elif workload is None:
         what = "is missing: the servers are found, so something has to say what is scaled"
-        report((*path, "autoscale", "kubernetes"), what, "{kind: Deployment, name: llama}")
+        hint = "{kind: Deployment, name: llama}, or autoscale: {writer: keda}"
+        report((*path, "autoscale", "kubernetes"), what, hint)
     elif not _found_in_kubernetes(engine):
         what = "needs pods that are known by name"
         report((*path, "autoscale", "kubernetes"), what, "discover: {kubernetes: {service: llama}}")

@@ -14,11 +14,14 @@ from typing import Any
 from engines.registry import KINDS
 from engines.settings.fields import address, check_host, check_url
 from gateway.settings.admin_checks import check_admin
-from gateway.settings.autoscale_checks import check_autoscale
+from gateway.settings.autoscale_checks import check_autoscale, check_writer
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
+from gateway.settings.evaluator_checks import check_evaluators
 from gateway.settings.experiment_checks import arm_targets, check_experiments
 from gateway.settings.loopback import is_loopback
 from gateway.settings.shadow_checks import check_shadows
+from gateway.settings.wildcard_checks import check_wildcard
+from gateway.wildcard_names import wildcard_of
 from routing.model import COSTED, LEAST_LOAD
 from routing.pickers import POLICIES
 
@@ -49,15 +52,17 @@ def _check(tree: dict[str, Any], report: Report) -> None:
     _server(tree, report)
     _auth(tree, report)
     check_admin(tree, report)
+    writer = check_writer(tree, report)
     for name, engine in _mapping(tree, "engines").items():
         if isinstance(engine, dict):
-            _engine(("engines", name), engine, report)
+            _engine(("engines", name), engine, writer, report)
     for section in ("engines", "models"):
         if tree.get(section) == {}:
             report((section,), "is empty", "name at least one")
     _models(tree, report)
     check_experiments(tree, report)
     check_shadows(tree, report)
+    check_evaluators(tree, report)
     _order(tree, "health", ("timeout_s", 2), ("interval_s", 5), report)
     _order(tree, "breaker", ("open_s", 5), ("max_open_s", 60), report)
     _order(tree, "retry", ("base_backoff_s", 0.025), ("max_backoff_s", 2), report)
@@ -66,10 +71,13 @@ def _check(tree: dict[str, Any], report: Report) -> None:
 def _server(tree: dict[str, Any], report: Report) -> None:
     server = _mapping(tree, "server")
     tls = server.get("tls")
-    for section, pair in (("server", tls), ("admin", _mapping(tree, "admin").get("tls"))):
-        if isinstance(pair, dict):
-            for key in ("cert", "key"):
-                _file((section, "tls", key), pair.get(key), report)
+    places: list[Path] = [("server",), ("admin",), ("autoscale", "keda")]
+    for place in places:
+        pair = tree
+        for step in (*place, "tls"):
+            pair = _mapping(pair, str(step))
+        for key in ("cert", "key"):
+            _file((*place, "tls", key), pair.get(key), report)
     if "uds" in server and server["uds"] is not None and isinstance(tls, dict):
         report(("server", "tls"), "does not go with uds", "a unix socket is not encrypted; remove one")
 
@@ -111,11 +119,11 @@ def _auth(tree: dict[str, Any], report: Report) -> None:
         if allowed == []:
             report((*path, "models"), "is empty, so the key could call nothing", 'name models, or ["*"] for all')
         for at, model in enumerate(allowed if isinstance(allowed, list) else []):
-            if isinstance(model, str) and model != "*" and model not in models:
+            if isinstance(model, str) and model != "*" and model not in models and not wildcard_of(model, models):
                 report((*path, "models", at), "is not a model of this file", _did_you_mean(model, models))
 
 
-def _engine(path: Path, engine: dict[str, Any], report: Report) -> None:
+def _engine(path: Path, engine: dict[str, Any], writer: str, report: Report) -> None:
     kind = engine.get("kind")
     section = KINDS.get(kind) if isinstance(kind, str) else None
     for key in ("ca_file", "client_cert", "client_key"):
@@ -129,7 +137,7 @@ def _engine(path: Path, engine: dict[str, Any], report: Report) -> None:
             if finding.known:
                 hint = _did_you_mean(str(engine.get(str(finding.at[-1]))), finding.known)
             report((*path, *finding.at), finding.message, hint)
-    check_autoscale(path, engine, report)
+    check_autoscale(path, engine, writer, report)
     headers = engine.get("headers")
     if engine.get("api_key") is not None and engine.get("api_keys") is not None:
         report((*path, "api_keys"), "does not go with api_key", "a list may hold that one too")
@@ -163,6 +171,7 @@ def _models(tree: dict[str, Any], report: Report) -> None:
             _policy(("models", name), model, report)
             _weighed(("models", name), model, report)
             _recording(("models", name, "records"), model, tree, report)
+            check_wildcard(name, model, engines, report)
         _targets(("models", name, "targets"), model, name, engines, report)
         for at, arm in arm_targets(name, model):
             _targets(at, arm, name, engines, report)

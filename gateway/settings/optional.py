@@ -40,7 +40,8 @@ class Kept:
 
 
 def with_defaults(tree: dict[str, Any]) -> dict[str, Any]:
-    """`tree` with each target's tier (its position) and model (the public name) written out."""
+    """`tree` with each target's tier (its position) and model (the public name; of a wildcard what its star
+    stands for) written out."""
     models = tree.get("models")
     if not isinstance(models, dict):
         return tree
@@ -53,7 +54,7 @@ def _filled(place: Any, name: str) -> Any:
     if not isinstance(targets, list):
         return place
     filled = [
-        {"tier": index, "model": name, **target} if isinstance(target, dict) else target
+        {"tier": index, "model": "*" if name.endswith("*") else name, **target} if isinstance(target, dict) else target
         for index, target in enumerate(targets)
     ]
     return {**place, "targets": filled}

@@ -9,12 +9,13 @@ from __future__ import annotations
 from pydantic import Field, PrivateAttr
 
 from engines.registry import AnyEngine
-from engines.settings.fields import Name, Section, Text
+from engines.settings.fields import ModelName, Name, Section, Text
 from gateway.settings.errors import Path
 from gateway.settings.sections.admin import Admin
 from gateway.settings.sections.auth import Auth
 from gateway.settings.sections.autoscale import Autoscale
 from gateway.settings.sections.breaker import Breaker
+from gateway.settings.sections.evaluators import MOST_EVALUATORS, EvaluatorSection
 from gateway.settings.sections.feedback import FeedbackSection
 from gateway.settings.sections.health import Health
 from gateway.settings.sections.limits import Limits
@@ -36,7 +37,7 @@ class Settings(Section):
     peers: Peers | None = Field(default=None, description="{dns: penstock-peers, port: 8081, key: ...}")
     limits: Limits = Field(default=Limits(), description="{body_bytes: 16 MiB}")
     engines: dict[Name, AnyEngine] = Field(description="{llama: {kind: vllm, replicas: [{url: http://10.0.0.1:8000}]}}")
-    models: dict[Name, Model] = Field(description="{chat: {targets: [{engine: llama}]}}")
+    models: dict[ModelName, Model] = Field(description="{chat: {targets: [{engine: llama}]}}")
     retry: Retry = Field(default=Retry(), description="{max_attempts: 3}")
     breaker: Breaker = Field(default=Breaker(), description="{open_s: 5}")
     health: Health = Field(default=Health(), description="{interval_s: 5}")
@@ -45,6 +46,11 @@ class Settings(Section):
         default_factory=dict, description="{model: {input_usd_per_mtok: 1, output_usd_per_mtok: 2}}"
     )
     feedback: FeedbackSection = Field(default=FeedbackSection(), description="{metrics: {thumbs_up: {type: boolean}}}")
+    evaluators: dict[Name, EvaluatorSection] = Field(
+        default_factory=dict,
+        max_length=MOST_EVALUATORS,
+        description="{helpful: {kind: http, on: answers, url: https://judge.internal/score}}",
+    )
     telemetry: Telemetry = Field(default=Telemetry(), description="{access_log: stdout}")
     store: Store = Field(default=Store(), description="{url: postgresql://USER:PASSWORD@HOST/DATABASE}")
     data_dir: Text = Field(

@@ -30,7 +30,8 @@ from gateway.store.contents.table import ContentTable
 from gateway.store.database import Database, DatabaseAway, DatabaseRefused
 from gateway.store.drift.keeper import DriftKeeper
 from gateway.store.drift.table import DriftTable
-from gateway.store.evaluations.desk import Desk
+from gateway.store.evaluations.evaluating import Evaluating
+from gateway.store.evaluations.messages import UseEvaluators
 from gateway.store.evaluations.table import EvaluationTable
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.feedback.retention import EVERY_S as FORGET_EVERY_S
@@ -124,7 +125,7 @@ class Client:
         writer: Writer,
         keeper: Keeper,
         drift: DriftKeeper,
-        desk: Desk,
+        evaluating: Evaluating,
         url: str,
         data_dir: Path,
         clients: Clients,
@@ -134,7 +135,7 @@ class Client:
         self._writer = writer
         self._keeper = keeper
         self._drift = drift
-        self._desk = desk
+        self._evaluating = evaluating
         self._url = url
         self._clients = clients
         self._supervisor = supervisor
@@ -155,6 +156,8 @@ class Client:
             self._keeper.put(ContentItem(message, lambda: self._confirm(number)))
         elif isinstance(message, GpuHours):
             self._supervisor.spawn("gpu_hours", lambda: self._note_gpu(message))
+        elif isinstance(message, UseEvaluators):
+            self._evaluating.use(message.evaluators)
 
     def asked(self, message: ToWriter) -> Awaitable[FromWriter]:
         if isinstance(message, AskState):
@@ -200,7 +203,8 @@ class Client:
     async def _state(self) -> State:
         await asyncio.to_thread(self._writer.opened.wait)
         state = self._writer.state()
-        state.contents, state.evaluations = self._keeper.counts(), self._desk.counts()
+        state.contents, state.evaluations = self._keeper.counts(), self._evaluating.counts()
+        state.findings = self._evaluating.findings()
         return state
 
     async def _spent(self, now_s: float) -> Spent:
@@ -324,8 +328,14 @@ async def write(listen_fd: int) -> None:
         failed=failed,
     )
     writer.start()
-    desk = Desk(lambda: EvaluationTable(url), courtesy=writer.courtesy, after_records=writer.idle.wait)
-    desk.start()
+    evaluating = Evaluating(
+        lambda: EvaluationTable(url),
+        lambda given: asyncio.to_thread(give, url, given, keeper.redaction),
+        supervisor.spawn,
+        courtesy=writer.courtesy,
+        after_records=writer.idle.wait,
+    )
+    evaluating.start()
     keeper = Keeper(
         lambda: ContentTable(url),
         data_dir,
@@ -334,7 +344,7 @@ async def write(listen_fd: int) -> None:
         courtesy=writer.courtesy,
         after_records=writer.idle.wait,
         failed=failed,
-        compare=desk.take,
+        evaluate=evaluating.take,
     )
     keeper.start()
     drift = DriftKeeper(lambda: drift_table(writer, url), courtesy=writer.courtesy, after_records=writer.idle.wait)
@@ -352,7 +362,7 @@ async def write(listen_fd: int) -> None:
     clients = Clients()
     listening = socket.socket(fileno=listen_fd)
     server = await loop.create_unix_server(
-        lambda: Client(writer, keeper, drift, desk, url, data_dir, clients, supervisor).link, sock=listening
+        lambda: Client(writer, keeper, drift, evaluating, url, data_dir, clients, supervisor).link, sock=listening
     )
     await lifeline.read()
     server.close()
@@ -361,7 +371,7 @@ async def write(listen_fd: int) -> None:
             await clients.none.wait()
     await asyncio.to_thread(writer.close)
     await asyncio.to_thread(keeper.close)
-    await asyncio.to_thread(desk.close)
+    await evaluating.close()
     await asyncio.to_thread(drift.close)
     await supervisor.close()
 

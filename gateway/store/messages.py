@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.store.evaluations.messages import Finding, UseEvaluators
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.releases.messages import ReleasesSynced, SyncReleases
 
@@ -95,6 +96,8 @@ class State(msgspec.Struct, tag="state"):
     """Of prompts and answers, since the writer started: how many were `stored`, and why others were not."""
     evaluations: dict[str, int] = {}
     """Of evaluations in the same way, by `evaluator/result`."""
+    findings: list[Finding] = []
+    """What evaluators have found since this was asked last."""
 
 
 class KeySpent(msgspec.Struct, array_like=True, frozen=True):
@@ -149,5 +152,16 @@ class FreezeDrift(msgspec.Struct, tag="freeze_drift"):
     key_id: str
 
 
-ToWriter = Batch | Contents | GpuHours | AskState | AskSpent | AskRead | SyncReleases | FreezeDrift | GiveFeedback
+ToWriter = (
+    Batch
+    | Contents
+    | GpuHours
+    | AskState
+    | AskSpent
+    | AskRead
+    | SyncReleases
+    | FreezeDrift
+    | GiveFeedback
+    | UseEvaluators
+)
 FromWriter = Stored | State | Spent | Read | ReleasesSynced | FeedbackGiven

@@ -21,6 +21,8 @@ import msgspec
 import structlog
 
 from gateway.store.contents.keeper import REASONS, STORED
+from gateway.store.evaluations.evaluator import Evaluator
+from gateway.store.evaluations.messages import Finding, UseEvaluators
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.messages import (
     AskRead,
@@ -87,6 +89,9 @@ class StoreProcess:
         self._link: PipeLink[ToWriter] | None = None
         self.state = State(away="not asked yet")
         """As it was when it was last asked."""
+        self._evaluators: list[Evaluator] = []
+        self.found: Callable[[list[Finding]], None] | None = None
+        """Who hears of what evaluators find."""
         self._before = State()
         """What writers had counted that are gone."""
         Path(start.data_dir).mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -135,6 +140,12 @@ class StoreProcess:
         if state is not None and state.refused:
             raise StoreRefused(state.refused)
         self._supervisor.loop("store", self.look, 1.0, at_once=False)
+
+    def evaluate(self, evaluators: list[Evaluator]) -> None:
+        """These are all there are, from now on."""
+        self._evaluators = evaluators
+        if self._link is not None:
+            self._link.tell(UseEvaluators(evaluators))
 
     async def look(self) -> None:
         """The step of the loop that asks it how it is."""
@@ -255,10 +266,14 @@ class StoreProcess:
             except OSError:
                 return None
             self._link = link
+            link.tell(UseEvaluators(self._evaluators))
         try:
             self.state = await link.ask(AskState(), State, timeout_s=timeout_s)
         except (LinkError, TimeoutError):
             return None
+        findings, self.state.findings = self.state.findings, []
+        if findings and self.found is not None:
+            self.found(findings)
         return self.state
 
     # -- gateway.workers.link.Peer -------------------------------------------------------------------------------------

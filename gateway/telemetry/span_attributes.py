@@ -31,6 +31,11 @@ OPERATION_NAMES = {
     Operation.CLASSIFY.value: "classify",
     Operation.TOKENIZE.value: "tokenize",
     Operation.DETOKENIZE.value: "detokenize",
+    Operation.TRANSCRIPTIONS.value: "transcription",
+    Operation.TRANSLATIONS.value: "translation",
+    Operation.SPEECH.value: "speech",
+    Operation.IMAGES.value: "image_generation",
+    Operation.IMAGE_EDITS.value: "image_edit",
 }
 PROVIDER_NAMES = {"mistral": "mistral_ai", "xai": "x_ai"}
 """Where our name of a provider is not `gen_ai.provider.name`'s."""

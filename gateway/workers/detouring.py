@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from engines.operations import FORMS
 from gateway import envelope
 from gateway.errors import Failure
+from gateway.forms import form
 from gateway.http.answers import answer_headers
 from gateway.http.request import dialect_of
 
@@ -44,11 +46,15 @@ def taken(request: Request, detour: Detour, door: Door) -> Work | None:
         if request.principal is None:
             request.principal = door.keyring.admit(request.fields)
         if detour.model:
-            request.body = naming(request.body, detour.model)
+            if detour.operation in FORMS:
+                request.body = form.naming(request.body, request.fields.get(b"content-type", b""), detour.model)
+            else:
+                request.body = naming(request.body, detour.model)
     except Failure as failure:
         ids = door.refused(failure, request.path, request.fields)
-        body = failure.body(dialect_of(request.path), ids[0].decode())
-        request.connection.respond(failure.status, answer_headers(failure, *ids), body)
+        dialect = dialect_of(request.path)
+        body = failure.body(dialect, ids[0].decode())
+        request.connection.respond(failure.status, answer_headers(failure, dialect, *ids), body)
         return None
     return door.inference(request, detour.operation)
 

@@ -28,6 +28,7 @@ from gateway.workers.messages import (
     Keys,
     LoadReports,
     MembersChanged,
+    ModelsKnown,
     PrefixesSent,
     RemoteLoad,
     RenewCertificate,
@@ -69,6 +70,8 @@ class FromPlane:
                 worker.reception.starts(worker.wakes.told(message.starts, clock.monotonic()))
             case AdaptersHeld():
                 worker.adapters.told(message)
+            case ModelsKnown():
+                worker.cards = {card.name: card for card in message.cards}
             case ArmShares():
                 worker.fleet.experiments.set_shares(message.experiment, message.shares)
             case ExpositionPart():

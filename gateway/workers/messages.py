@@ -140,6 +140,21 @@ class PromptSampled(msgspec.Struct, tag="prompt_sampled"):
     keys: bytes
 
 
+class ModelCard(msgspec.Struct, array_like=True, frozen=True):
+    """What is known of a public model: zero and empty where nobody said."""
+
+    name: str
+    created: int
+    owned_by: str
+    max_model_len: int
+
+
+class ModelsKnown(msgspec.Struct, tag="models_known"):
+    """What engines say of public models; of one not listed nothing is known."""
+
+    cards: list[ModelCard]
+
+
 class ReplicaAdapters(msgspec.Struct, array_like=True, frozen=True):
     """The LoRA adapters that one replica holds, of those that the configuration names."""
 
@@ -335,6 +350,7 @@ ToWorker = (
     | EngineStarts
     | AskDemand
     | AdaptersHeld
+    | ModelsKnown
     | AdapterAnswer
     | AskCounters
     | AskRouting

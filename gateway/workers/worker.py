@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,7 @@ from gateway.workers.messages import (
     AdminRequest,
     Configure,
     Keys,
+    ModelCard,
     ToPlane,
 )
 from gateway.workers.others import Others
@@ -105,6 +106,8 @@ class Worker:
         self.fleet = LiveFleet(self.metrics, supervisor.spawn, self._fleet_built, workers=workers, notes=notes)
         self.wakes = Wakes(lambda message: self._tell(message, bulk=False))
         self._others = Others(lambda: self._link)
+        self.cards: Mapping[str, ModelCard] = {}
+        """What engines say of public models, by name."""
         self.adapters = Adapters(lambda: self.fleet.adapters, self._others, supervisor.spawn, lambda: self.fleet.held)
         self._sealed: tuple[Sealed, Settings] | None = None
         """The configuration in use as it came, so that the next is made of what has changed."""

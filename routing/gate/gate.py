@@ -8,7 +8,7 @@ came in which order is all that matters, and no clock is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from routing.gate.amounts import Amounts
@@ -281,18 +281,27 @@ class Gate:
 
     def state(self) -> dict[str, Any]:
         """To go on from later (`restore`): what msgpack takes."""
-        return {
-            "of": self._of(),
-            "units": self.units.state(),
-            "load": self._load.state(),
-            "rates": {metric: one.state() for metric, one in self._rates.items()},
-            "amounts": {metric: one.state() for metric, one in self._amounts.items()},
-            "tried": [] if self._tried is None else self._tried.state(),
-            "told": {metric: one.state() for metric, one in self._told.items()},
-            "cause": self._cause,
-            "met_before": self._met_before,
-            "requests": list(self.requests),
-        }
+        state: dict[str, Any] = {"rates": {}, "amounts": {}, "told": {}}
+        for where, name, piece in self.pieces():
+            (state[where] if where else state)[name] = piece
+        return state
+
+    def pieces(self) -> Iterator[tuple[str, str, Any]]:
+        """The state in pieces that are made one after the other, as a group (or none), a name and what it is of: with
+        300,000 units each takes milliseconds, and nothing must be told meanwhile."""
+        yield "", "of", self._of()
+        yield "", "units", self.units.state()
+        yield "", "load", self._load.state()
+        for metric, rate in self._rates.items():
+            yield "rates", metric, rate.state()
+        for metric, amounts in self._amounts.items():
+            yield "amounts", metric, amounts.state()
+        yield "", "tried", [] if self._tried is None else self._tried.state()
+        for metric, told in self._told.items():
+            yield "told", metric, told.state()
+        yield "", "cause", self._cause
+        yield "", "met_before", self._met_before
+        yield "", "requests", list(self.requests)
 
     def _of(self) -> list[str]:
         """What evidence is evidence of."""

@@ -20,6 +20,7 @@ from datetime import datetime, time, tzinfo
 from typing import Any, Final, NamedTuple
 
 from routing.gate.gate import PROMOTE, ROLLBACK, Verdict
+from routing.gate.rounds import boundary_ms
 from routing.gate.words import percent
 
 IDLE: Final = "idle"
@@ -93,7 +94,20 @@ class NotNow(ValueError):
 class Rollout:
     """The state of one ramp."""
 
-    __slots__ = ("_at_s", "baked_s", "held_s", "held_told", "plan", "round", "share", "state", "step", "why")
+    __slots__ = (
+        "_at_s",
+        "baked_s",
+        "ended_ms",
+        "held_s",
+        "held_told",
+        "plan",
+        "round",
+        "share",
+        "since_ms",
+        "state",
+        "step",
+        "why",
+    )
 
     def __init__(self, plan: RampPlan, share: float = 0.0) -> None:
         """`share` is the canary's where nothing ramps it."""
@@ -103,6 +117,10 @@ class Rollout:
         self.share = 0.0 if plan.steps else share
         self.round = 1
         """Counts ramps: evidence is of one of them."""
+        self.since_ms = 0
+        """Requests from this Unix time on are of this round; 0: all are."""
+        self.ended_ms = 0
+        """When the canary last ceased to be judged."""
         self.baked_s = 0.0
         self.held_s = 0.0
         """How long it has been ripe for the next step but for what the gate, or a window, says."""
@@ -206,21 +224,22 @@ class Rollout:
 
     # -- and then ------------------------------------------------------------------------------------------------------
 
-    def done(self, decision: Decision) -> None:
-        """A decision is carried out: the canary has the share that it says."""
+    def done(self, decision: Decision, at_ms: int = 0) -> None:
+        """A decision is carried out at this Unix time: the canary has the share that it says."""
         action = decision.action
         if action == "held":
             return
         if action == "start":
             if self.state != IDLE:
                 self.round += 1
+                self.since_ms = boundary_ms(self.ended_ms or at_ms, at_ms)
             self.state, self.step = RAMPING, 0
         elif action == "advance":
             self.step += 1
         elif action == "promote":
-            self.state = PROMOTED
+            self.state, self.ended_ms = PROMOTED, at_ms
         elif action in ("rollback", "abort"):
-            self.state = ROLLED_BACK
+            self.state, self.ended_ms = ROLLED_BACK, at_ms
         else:
             self.state = PAUSED if action == "pause" else RAMPING
         if action not in ("pause", "resume"):
@@ -236,6 +255,8 @@ class Rollout:
             "step": self.step,
             "share": self.share,
             "round": self.round,
+            "since_ms": self.since_ms,
+            "ended_ms": self.ended_ms,
             "baked_s": self.baked_s,
             "held_s": self.held_s,
             "held_told": self.held_told,
@@ -246,6 +267,7 @@ class Rollout:
         """As it was; the stored share wins over the plan's. Where the plan has fewer steps now, at its last."""
         self.state, self.share, self.round = kept["state"], kept["share"], kept["round"]
         self.step = max(0, min(kept["step"], len(self.plan.steps) - 1))
+        self.since_ms, self.ended_ms = kept.get("since_ms", 0), kept.get("ended_ms", 0)  # older versions had none
         self.baked_s, self.held_s = kept["baked_s"], kept["held_s"]
         self.held_told, self.why = kept["held_told"], kept["why"]
         self._at_s = None

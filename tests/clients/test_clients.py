@@ -6,7 +6,7 @@ import json
 import pathlib
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -16,7 +16,7 @@ from tests.clients.gateway import KEY, Gateway, running
 pytestmark = pytest.mark.clients
 pytest.importorskip("litellm", reason="the clients are in an environment of their own: make test-clients")
 
-from tests.clients.python import anthropic_sdk, frameworks, openai_sdk  # noqa: E402 - they are not there without it
+from tests.clients.python import alone, anthropic_sdk, frameworks, openai_sdk  # noqa: E402 - they are not there without it
 
 NODE = pathlib.Path(__file__).parent / "node"
 MODULES = pathlib.Path(__file__).resolve().parents[2] / ".envs" / "clients" / "node"
@@ -68,6 +68,12 @@ def test_a_client_of_python(gateway: Gateway, make: Make, case: object) -> None:
     gateway.until_idle()
 
 
+@pytest.mark.parametrize("case", alone.ALONE, ids=[case.__name__ for case in alone.ALONE])
+def test_what_one_client_of_python_has_a_way_to_ask(gateway: Gateway, case: Callable[[str, str], None]) -> None:
+    case(gateway.url, KEY)
+    gateway.until_idle()
+
+
 @pytest.fixture(scope="module")
 def told(gateway: Gateway) -> dict[str, dict[str, str]]:
     """What came of each case, by client: `ok`, or what went wrong."""
@@ -90,12 +96,13 @@ def told(gateway: Gateway) -> dict[str, dict[str, str]]:
     return found
 
 
-ALL = {case.__name__ for case in CASES}
+MEDIA = {"transcription", "speech", "pictures"}
+ALL = {case.__name__ for case in CASES} | MEDIA
 
 
 @pytest.mark.parametrize(
     ("client", "lacks"),
-    [("openai (npm)", set()), ("@anthropic-ai/sdk", {"embeddings"}), ("ai (Vercel)", {"models"})],
+    [("openai (npm)", set()), ("@anthropic-ai/sdk", {"embeddings"} | MEDIA), ("ai (Vercel)", {"models"} | MEDIA)],
 )
 def test_a_client_of_npm(gateway: Gateway, told: dict[str, dict[str, str]], client: str, lacks: set[str]) -> None:
     assert told[client] == dict.fromkeys(ALL - lacks, "ok")

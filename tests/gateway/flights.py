@@ -6,12 +6,13 @@ import asyncio
 import dataclasses
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from engines.errors import EngineError
 from engines.loads import EngineLoad
 from engines.model import Deadlines, Operation
+from engines.model_list import ListedModel
 from engines.port import Exchange, Headers, Outgoing, Replica, Sink
 from engines.wire import DIALECTS, Dialect
 from gateway import envelope
@@ -183,7 +184,7 @@ class FakeEngine:
     async def probe(self, replica_id: str) -> str:
         return ""
 
-    async def models(self, replica_id: str) -> tuple[str, ...] | None:
+    async def models(self, replica_id: str) -> Mapping[str, ListedModel] | None:
         return None
 
     async def load(self, replica_id: str) -> EngineLoad | None:

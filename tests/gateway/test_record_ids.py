@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import uuid
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.model import Operation
+from engines.wire import DIALECTS
 from gateway import clock
 from gateway.record_ids import RecordIds, id_lines, run_of, time_ms
 
@@ -49,4 +52,11 @@ def test_two_workers_never_make_the_same_id() -> None:
 
 
 def test_the_client_is_told_both_ids() -> None:
-    assert id_lines(b"theirs", b"0a") == b"x-request-id: theirs\r\nx-penstock-record-id: 0a\r\n"
+    named = id_lines(b"theirs", b"0a", DIALECTS[Operation.CHAT])
+    assert named == b"x-request-id: theirs\r\nx-penstock-record-id: 0a\r\n"
+
+
+@pytest.mark.parametrize("operation", [Operation.MESSAGES, Operation.COUNT_TOKENS])
+def test_clients_of_anthropic_s_find_it_under_their_name_too(operation: Operation) -> None:
+    named = id_lines(b"theirs", b"0a", DIALECTS[operation])
+    assert named == b"x-request-id: theirs\r\nrequest-id: theirs\r\nx-penstock-record-id: 0a\r\n"

@@ -19,10 +19,11 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.accounts.record import RequestRecord
-from gateway.admin.port import AdminPort, admin_port
+from gateway.admin.port import AdminPort
 from gateway.control.plane import Plane
 from gateway.control.source import Source
 from gateway.http.listen import bind, server_certificate, url_of
+from gateway.side_ports import SidePorts
 from gateway.supervisor import Supervisor
 from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
@@ -80,10 +81,14 @@ class Gateway:
     worker: Worker
     plane: Plane
     records: Records
-    admin: AdminPort | None
-    """The port of its own, where there is one."""
+    ports: SidePorts
     http: httpx.AsyncClient
     """A client of it that holds the key."""
+
+    @property
+    def admin(self) -> AdminPort | None:
+        """The port of its own, where there is one."""
+        return self.ports.admin
 
     @property
     def port(self) -> int:
@@ -149,19 +154,17 @@ async def running_gateway(config: dict[str, Any] | str | pathlib.Path) -> AsyncI
         worker._accounting.sinks = (*worker._accounting.sinks, records)
         await plane.start()
         await worker.listen(sockets, server_certificate(plane.settings.server))
-        admin = admin_port(plane, supervisor)
-        if admin is not None:
-            await admin.listen()
+        ports = SidePorts(plane, supervisor)
+        await ports.listen()
         await asyncio.wait_for(plane.looked.wait(), 20)  # or the gateway's own questions mix with a test's requests
         url = url_of(sockets[0], plane.settings.server)
         headers = {"authorization": f"Bearer {KEY}"}
         async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=20) as http:
-            gateway = Gateway(url, worker, plane, records, admin, http)
+            gateway = Gateway(url, worker, plane, records, ports, http)
             try:
                 yield gateway
             finally:  # a failed test must not leave a connection to the loop's own end, which uvloop would wait for
-                if admin is not None:
-                    admin.close()
+                await ports.close()
                 if not plane.stopping:
                     await plane.stop(0.0)
                 await asyncio.wait_for(worker.drained.wait(), 10)

@@ -81,6 +81,8 @@ class Upstream:
         self.received: list[Received] = []
         self.models = ["upstream-model"]
         self.asked_for_models = 0
+        self.cards: dict[str, dict[str, Any]] = {}
+        """More of what is said of a model in that list."""
         self.page: bytes | None = None
         """Of metrics; None is a 404."""
         self.asked_for_metrics = 0
@@ -180,7 +182,10 @@ class _Connection(asyncio.Protocol):
             return
         if method == "GET" and path.endswith("/models"):
             self._upstream.asked_for_models += 1
-            listed = {"object": "list", "data": [{"id": id} for id in self._upstream.models]}
+            listed = {
+                "object": "list",
+                "data": [{"id": id, **self._upstream.cards.get(id, {})} for id in self._upstream.models],
+            }
             self._tell_plane(200, json.dumps(listed).encode())
             return
         if method == "GET" and path == "/metrics":

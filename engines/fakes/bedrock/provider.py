@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from engines.fakes.bedrock.invoke import invoke
 from engines.fakes.bedrock.reading import read_converse
 from engines.fakes.bedrock.signing import signer
 from engines.fakes.bedrock.writing import ERRORS, ConverseFormat
@@ -15,7 +16,7 @@ from engines.fakes.problems import Kind, Problem
 from engines.fakes.provider import Chat, Plain, Refusal
 
 SECRETS: Final = {"AKIAFAKEFAKEFAKEFAKE": "fake-secret"}
-_PATH: Final = re.compile(r"/model/(.+)/(converse|converse-stream)")
+_PATH: Final = re.compile(r"/model/(.+)/(converse|converse-stream|invoke)")
 
 
 class Bedrock:
@@ -35,6 +36,8 @@ class Bedrock:
         if call.method != "POST" or found is None:
             raise Problem(Kind.NOT_FOUND, "The operation does not exist.")
         model, stream = found[1], found[2] == "converse-stream"
+        if found[2] == "invoke":
+            return Plain(lambda call: invoke(call, model))
         return Chat(ConverseFormat(), lambda call: read_converse(call.body, model, stream=stream))
 
     def refusal(self, problem: Problem, number: int) -> Refusal:

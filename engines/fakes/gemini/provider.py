@@ -50,6 +50,8 @@ class Gemini:
                 return Plain(lambda call: (model, _count(call)))
             case "embedContent":
                 return Plain(lambda call: (model, {"embedding": _embedding(read(call.body, shapes.EmbedRequest))}))
+            case "predict" if _VERTEX.match(call.path):
+                return Plain(lambda call: (model, _predict(call)))
             case "batchEmbedContents":
                 return Plain(lambda call: (model, _batch(call)))
         raise Problem(Kind.NOT_FOUND, f"models/{model} is not found for {method}.")
@@ -81,6 +83,19 @@ def _embedding(request: shapes.EmbedRequest) -> dict[str, Any]:
     size = request.output_dimensionality or config.get("outputDimensionality") or 768
     text = " ".join(part.text or "" for part in request.content.parts)
     return {"values": vector(text, int(size))}
+
+
+def _predict(call: Call) -> Any:
+    request = read(call.body, shapes.Predict)
+    size = (request.parameters or shapes.PredictParameters()).output_dimensionality or 768
+    told = [
+        {
+            "values": vector(one.content, size),
+            "statistics": {"truncated": False, "token_count": len(one.content.split())},
+        }
+        for one in request.instances
+    ]
+    return {"predictions": [{"embeddings": one} for one in told], "metadata": {"billableCharacterCount": 1}}
 
 
 def _batch(call: Call) -> Any:

@@ -184,3 +184,24 @@ class EmbedRequest(Closed):
 
 class BatchEmbed(Closed):
     requests: Annotated[list[EmbedRequest], Meta(min_length=1, max_length=100)]
+
+
+class Instance(Closed):
+    """Of `:predict`."""
+
+    content: str
+    task_type: str | None = None
+    title: str | None = None
+    mime_type: str | None = None
+
+
+class PredictParameters(Closed):
+    output_dimensionality: int | None = None
+    auto_truncate: bool | None = None
+
+
+class Predict(Closed):
+    """`POST .../publishers/google/models/MODEL:predict` of a model that embeds."""
+
+    instances: Annotated[list[Instance], Meta(min_length=1, max_length=250)]
+    parameters: PredictParameters | None = None

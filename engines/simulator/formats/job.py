@@ -67,6 +67,9 @@ class Job:
     """How many alternatives of each token are told; None tells no log probabilities."""
     fields: dict[str, Any] = field(default_factory=dict)
     """Of the wire format's own."""
+    plain_type: bytes = b"application/json"
+    """The content type of its plain answer."""
+    stream_type: bytes = b"text/event-stream; charset=utf-8"
 
     @property
     def prompt_tokens(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from engines.wire.dialect import Count
+from engines.wire.refusals import NULL
 
 
 class ReasoningText(msgspec.Struct, rename="camel"):
@@ -63,16 +64,17 @@ class Streamed(msgspec.Struct, rename="camel"):
     start: Block | None = None
     delta: Block | None = None
     stop_reason: str | None = None
-    usage: WireUsage | None = None
+    usage: msgspec.Raw = NULL
     message: str | None = None
 
 
 class Answer(msgspec.Struct, rename="camel"):
     output: Output | None = None
     stop_reason: str | None = None
-    usage: WireUsage | None = None
+    usage: msgspec.Raw = NULL
     message: str | None = None
 
 
 decode_event = msgspec.json.Decoder(Streamed).decode
 decode_whole = msgspec.json.Decoder(Answer).decode
+decode_usage = msgspec.json.Decoder(WireUsage | None).decode

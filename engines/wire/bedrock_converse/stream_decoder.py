@@ -10,10 +10,20 @@ import msgspec
 from engines import eventstream
 from engines.model import Usage
 from engines.wire import events, refusals
-from engines.wire.bedrock_converse.shapes import Answer, Block, Streamed, Thought, WireUsage, decode_event, decode_whole
+from engines.wire.bedrock_converse.shapes import (
+    Answer,
+    Block,
+    Streamed,
+    Thought,
+    WireUsage,
+    decode_event,
+    decode_usage,
+    decode_whole,
+)
 from engines.wire.codec import StreamDecoder
 from engines.wire.events import Counted, Event, Failed, Finish, Reasoning, Start, Text, ToolArgs, ToolStart
 from engines.wire.lone_surrogates import reading
+from engines.wire.odd_counts import usage_of
 
 NAME: Final = "bedrock_converse"
 NOTHING: Final[Sequence[Event]] = ()
@@ -87,7 +97,7 @@ class ConverseStreamDecoder(StreamDecoder):
             self._finished = isinstance(ended, Finish)
             return [ended]
         if name == "metadata":
-            return NOTHING if streamed.usage is None else [Counted(usage_of(streamed.usage))]
+            return counted(streamed.usage)
         return [events.unknown_event(name)]
 
     def _start(self, streamed: Streamed) -> Sequence[Event]:
@@ -140,10 +150,13 @@ def ending(reason: str | None) -> Event:
     return Finish(finish)
 
 
-def usage_of(counts: WireUsage) -> Usage:
+def counted(usage: msgspec.Raw) -> Sequence[Event]:
     """What the cache had, or took, is no part of its input tokens."""
+    counts = usage_of(usage, decode_usage, WireUsage)
+    if counts is None:
+        return NOTHING
     read, written = counts.cache_read_input_tokens or 0, counts.cache_write_input_tokens or 0
-    return Usage((counts.input_tokens or 0) + read + written, counts.output_tokens or 0, read, written)
+    return [Counted(Usage((counts.input_tokens or 0) + read + written, counts.output_tokens or 0, read, written))]
 
 
 def decode_answer(body: bytes) -> Sequence[Event]:
@@ -169,8 +182,7 @@ def decode_answer(body: bytes) -> Sequence[Event]:
             said += thought(block.reasoning_content)
         else:
             said.append(events.unknown_event("a block of no known kind"))
-    if answer.usage is not None:
-        said.append(Counted(usage_of(answer.usage)))
+    said += counted(answer.usage)
     if answer.stop_reason:
         said.append(ending(answer.stop_reason))
     return said

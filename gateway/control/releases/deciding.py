@@ -76,8 +76,9 @@ class Deciding:
 
     def stop(self, release: Release, decision: Decision) -> None:
         """At once."""
-        change = release.change(decision, self._wall_s())
-        release.done(decision)
+        at_s = self._wall_s()
+        change = release.change(decision, at_s)
+        release.done(decision, at_s)
         release.version += 1
         if self._keeps:
             release.unsent.append(change)
@@ -130,13 +131,14 @@ class Deciding:
             self._busy.discard(key)
 
     async def _stored(self, release: Release, decision: Decision) -> str:
-        change = release.change(decision, self._wall_s())
+        at_s = self._wall_s()
+        change = release.change(decision, at_s)
         problem = await self._store(release, change)
         if problem:
             return problem
         if release.version < change.release.version:  # else what the store told of it came first
             release.version = change.release.version
-            release.done(decision)
+            release.done(decision, at_s)
         self._apply(release)
         self._said(release, decision)
         return ""

@@ -55,7 +55,7 @@ def guardrails_of(
     section: ExperimentSection, slo: Objective, told: Mapping[str, MetricSection]
 ) -> tuple[Guardrail, ...]:
     """Those of one experiment; `told` are the metrics that feedback may be given of."""
-    objectives = {"ttft": slo.ttft_ms}
+    objectives = {"ttft": slo.ttft_ms, "tpot": slo.tpot_ms, "duration": slo.duration_ms}
     return tuple(
         Guardrail(
             metric,

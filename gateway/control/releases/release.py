@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from gateway.store.releases.messages import ReleaseChange, StoredDecision, Store
 from routing.gate.gate import Gate, Reading
 from routing.gate.observation import Observation
 from routing.gate.rollout import RAMPING, Decision, Rollout
+from routing.gate.rounds import Round
 
 log = structlog.get_logger()
 
@@ -29,6 +31,7 @@ class Release:
         self.unsent: list[ReleaseChange] = []
         """What could not be stored yet, and took effect here."""
         self._shared = shared
+        self._round = Round(0)
         self.gate = self._new_gate()
         """Of what is seen by all gateways, where this one decides; of what is seen here, otherwise."""
         self.local = self._new_gate() if shared else self.gate
@@ -55,9 +58,20 @@ class Release:
         self.gate = self._new_gate()
         self.local = self._new_gate() if self._shared else self.gate
 
-    def seen(self, one: Observation) -> bool:
-        """Something that was seen here; returns whether a rollback is due since then by what is seen here alone."""
-        return self.local.tell(one)
+    def at(self, now_s: float, wall_s: float) -> None:
+        """It is now, by a clock that never steps and by one that does."""
+        if self._round.since_ms != self.ramp.since_ms:
+            self._round = Round(self.ramp.since_ms)
+        self._round.at(now_s, wall_s)
+
+    def tell(self, one: Observation, *, own: bool, decides: bool) -> None:
+        """Something was seen, here (`own`) or elsewhere. What is of a ramp before this one says nothing of it."""
+        if not self._round.has(one):
+            return
+        if own:
+            self.local.tell(one)
+        if self.gate is not self.local and decides:
+            self.gate.tell(one)
 
     def kept(self) -> KeptRelease:
         """As a restart is to find it; how long it has baked is the store's to say."""
@@ -83,11 +97,11 @@ class Release:
 
     # -- what changes it -----------------------------------------------------------------------------------------------
 
-    def after(self, decision: Decision) -> Rollout:
-        """The ramp as it is once a decision is carried out."""
+    def after(self, decision: Decision, at_s: float) -> Rollout:
+        """The ramp as it is once a decision is carried out at this Unix time."""
         ramp = Rollout(self.spec.ramp, self.spec.share)
         ramp.restore(self.ramp.kept())
-        ramp.done(decision)
+        ramp.done(decision, int(at_s * 1e3))
         if decision.action == "start" and not self.spec.ramp.steps:
             ramp.share = self.spec.share
         return ramp
@@ -104,7 +118,7 @@ class Release:
             msgspec.json.encode(self.numbers()),
         )
         stops = decision.action in ("rollback", "abort")
-        return ReleaseChange(self._stored(self.after(decision), self.version + 1), told, stops)
+        return ReleaseChange(self._stored(self.after(decision, at_s), self.version + 1), told, stops)
 
     def progress(self) -> ReleaseChange:
         """How far it is, where nothing was decided."""
@@ -114,9 +128,9 @@ class Release:
         spec, kept = self.spec, msgspec.msgpack.encode(ramp.kept())
         return StoredRelease(spec.experiment, spec.arm, spec.model, spec.name, version, kept)
 
-    def done(self, decision: Decision) -> None:
-        """A decision takes effect here."""
-        self._become(self.after(decision))
+    def done(self, decision: Decision, at_s: float) -> None:
+        """A decision takes effect here, as of this Unix time."""
+        self._become(self.after(decision, at_s))
 
     def adopt(self, stored: StoredRelease, *, progress: bool) -> bool:
         """The store has it so; returns whether the share is another. `progress`: believe how far it is, too."""
@@ -144,10 +158,15 @@ class Release:
 
     # -- evidence ------------------------------------------------------------------------------------------------------
 
-    def evidence(self) -> StoredEvidence:
-        """As it is now."""
-        state = msgspec.msgpack.encode(self.gate.state())
-        return StoredEvidence(self.spec.experiment, self.spec.arm, self.ramp.round, state)
+    async def evidence(self) -> StoredEvidence:
+        """As it is now. Encoded piece by piece, so that it holds the loop for a millisecond at a time; nothing may be
+        told meanwhile."""
+        number, encode = self.ramp.round, msgspec.msgpack.encode
+        state: dict[str, Any] = {"rates": {}, "amounts": {}, "told": {}}
+        for where, name, piece in self.gate.pieces():
+            (state[where] if where else state)[name] = msgspec.Raw(encode(piece))
+            await asyncio.sleep(0)
+        return StoredEvidence(self.spec.experiment, self.spec.arm, number, encode(state))
 
     def recall(self, stored: StoredEvidence) -> None:
         """Go on from what was stored, if it is of this round and of these guardrails."""

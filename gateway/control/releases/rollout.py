@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-import msgspec
 import structlog
 
 from engines.port import Spawn
@@ -22,9 +21,10 @@ from gateway.control.releases.deciding import Deciding
 from gateway.control.releases.kept import KeptRamps
 from gateway.control.releases.release import Release
 from gateway.control.releases.spec import ReleaseSpec
+from gateway.control.releases.telling import MOST_WEIGHED, Telling
 from gateway.control.releases.webhooks import Hooks
-from gateway.store.releases.messages import ReleaseChange, ReleasesSynced, SyncReleases
-from routing.gate.observation import Assigned, Measured, Observation, Settled
+from gateway.store.releases.messages import ReleaseChange, ReleasesSynced, StoredEvidence, SyncReleases
+from routing.gate.observation import Observation
 from routing.gate.rollout import Decision, NotNow
 
 EVERY_S: Final = 0.1
@@ -38,14 +38,14 @@ HANGS_S: Final = 0.5
 """A store that has not answered for so long is away, for whoever wants to roll back."""
 KEEP_S: Final = 10.0
 """Between two times that evidence is stored."""
+MOST_EVIDENCE_BYTES: Final = 12 << 20
+"""In one message to the store. It is that of some 200,000 users under the usual guardrails; of a release that finds no
+room, a restart goes on from what was stored last."""
 MOST_SEEN: Final = 200_000
 """Observations that wait to be weighed; more are dropped."""
 AT_ONCE: Final = 64
 """Weighed before the event loop may turn: 1 ms."""
 AWAY: Final = "the store is away, so nothing can be kept of it; try again, or abort, which needs no store"
-
-Seen = list[Observation]
-_KINDS: Final[list[type[Assigned] | type[Settled] | type[Measured]]] = [Assigned, Settled, Measured]
 
 log = structlog.get_logger()
 
@@ -86,12 +86,7 @@ class Releases:
         self._releases: dict[tuple[str, str], Release] = {}
         self._applied: dict[str, dict[str, float]] = {}
         self._waiting: deque[Observation] = deque()
-        self._untold: Seen = []
-        """What is to be told whoever decides."""
-        self._batch = b""
-        """Of it, what the store was given last and may have: it is given the same again until it says so."""
-        self._number = 0
-        """Of the batch."""
+        self._telling = Telling()
         self.dropped = 0
         """Observations for which there was no time."""
         self.decides = sync is None
@@ -105,6 +100,8 @@ class Releases:
         self._asking: asyncio.Future[None] | None = None
         self._spawn = spawn
         self._syncing = asyncio.Lock()
+        self._weighing = asyncio.Lock()
+        """Held while observations are told to gates, or gates are kept."""
         keeps = sync is not None
         self.deciding = Deciding(hooks, spawn, self._store, self._apply, keeps=keeps, now_s=now_s, wall_s=wall_s)
 
@@ -217,6 +214,11 @@ class Releases:
 
     async def _weigh(self) -> None:
         """All that was seen."""
+        async with self._weighing:
+            await self._weigh_waiting()
+
+    async def _weigh_waiting(self) -> None:
+        self._look_at_clocks()
         count = 0
         while self._waiting:
             one = self._waiting.popleft()
@@ -225,19 +227,18 @@ class Releases:
             if count % AT_ONCE == 0:
                 await asyncio.sleep(0)
 
+    def _look_at_clocks(self) -> None:
+        now_s, wall_s = self._now_s(), self._wall_s()
+        for release in self._releases.values():
+            release.at(now_s, wall_s)
+
     def _weigh_one(self, one: Observation, *, own: bool) -> None:
         for release in self._releases.values():
             if release.spec.experiment != one.experiment:
                 continue
-            if own:
-                release.local.tell(one)
-            if release.gate is not release.local and (self.decides or not own):
-                release.gate.tell(one)
-        if own and self._shared and not self.decides and self._sync is not None:
-            if len(self._untold) < MOST_SEEN:
-                self._untold.append(one)
-            else:
-                self.dropped += 1
+            release.tell(one, own=own, decides=self.decides or not own)
+        if own and self._shared and self._sync is not None and not self._telling.saw(one) and not self.decides:
+            self.dropped += 1
 
     def _look(self, release: Release) -> None:
         """Decide what is due of one."""
@@ -268,19 +269,18 @@ class Releases:
         async with self._syncing:
             unsent = {release.spec.key: len(release.unsent) for release in self._releases.values() if release.unsent}
             waiting = [change for key in unsent for change in self._releases[key].unsent]
-            if self.decides:
-                self._untold, self._batch = [], b""
-            elif self._untold and not self._batch:
-                self._batch, self._untold = _packed(self._untold), []
-                self._number += 1
-            batch, fresh = self._batch, frozenset(self._fresh)
-            evidence, progress = [], []
-            keep = self.decides and not self.away and self._now_s() >= self._keep_at_s
+            fresh, telling = frozenset(self._fresh), self._telling
+            evidence: list[StoredEvidence] = []
+            progress: list[ReleaseChange] = []
+            due = self._now_s() >= self._keep_at_s or len(telling.weighed) >= MOST_WEIGHED
+            keep = self.decides and not self.away and due
+            batch = b"" if keep else telling.batch()
+            stored = telling.to_cover() if keep else telling.told
             if keep:
                 self._keep_at_s = self._now_s() + KEEP_S
                 for release in self._releases.values():
                     if release.ramp.live and not release.unsent and release.spec.key not in fresh:
-                        evidence.append(release.evidence())
+                        await self._add_evidence(release, evidence)
                         if release.version:
                             progress.append(release.progress())
             question = SyncReleases(
@@ -289,7 +289,9 @@ class Releases:
                 evidence,
                 [batch] if batch else [],
                 want_evidence=bool(fresh) or not self.decides,
-                number=self._number,
+                number=telling.number if batch else 0,
+                weighed=list(telling.weighed),
+                covered=keep,
             )
             told = await self._sync(question)
             if told.away:
@@ -299,7 +301,8 @@ class Releases:
                 return None
             if self.away:
                 log.warning("releases_can_go_up_again")
-            self.away, self._batch = "", b""
+            self.away = ""
+            stored()
             for key, count in unsent.items():
                 if key in self._releases and key not in told.refused:
                     del self._releases[key].unsent[:count]
@@ -320,11 +323,24 @@ class Releases:
                 key = kept.experiment, kept.arm
                 if key in self._releases and (newly or key in fresh):
                     self._releases[key].recall(kept)
+        own = self._telling.begin() if newly else []
+        if not told.decides:
+            self._telling.end()
         self.decides = told.decides
         self._fresh -= fresh
-        for data in told.observed:
-            for one in _unpacked(data):
-                self._weigh_one(one, own=False)
+        self._look_at_clocks()  # of rounds that others began
+        for one in [*self._telling.heard(told.observed), *own]:
+            self._weigh_one(one, own=False)
+
+    async def _add_evidence(self, release: Release, evidence: list[StoredEvidence]) -> None:
+        """That of one release, if it finds room."""
+        async with self._weighing:
+            kept = await release.evidence()
+        size = sum([len(one.evidence) for one in [*evidence, kept]])
+        if size <= MOST_EVIDENCE_BYTES:
+            evidence.append(kept)
+        else:
+            log.error("evidence_too_large", model=release.spec.model, arm=release.spec.arm, bytes=size)
 
     async def _store(self, release: Release, change: ReleaseChange) -> str:
         if self._sync is None:
@@ -358,17 +374,3 @@ class Releases:
         if self.away and release.ramp.live:
             return f"the store is away ({self.away}): nothing goes up until it is back"
         return waits or release.ramp.why
-
-
-def _packed(seen: Seen) -> bytes:
-    return msgspec.msgpack.encode([(_KINDS.index(type(one)), one) for one in seen])
-
-
-def _unpacked(data: bytes) -> Seen:
-    found: Seen = []
-    try:
-        for kind, fields in msgspec.msgpack.decode(data, type=list[tuple[int, msgspec.Raw]]):
-            found.append(msgspec.msgpack.decode(fields, type=_KINDS[kind]))
-    except (msgspec.MsgspecError, IndexError) as error:  # of another version
-        log.error("observations_unreadable", why=str(error))
-    return found

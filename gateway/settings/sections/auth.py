@@ -15,7 +15,9 @@ class ApiKey(Section):
     """One client. Only the hash of its key is stored."""
 
     id: Name = Field(description="a name for logs and metrics")
-    sha256: Sha256 = Field(description='64 hex digits, from: printf %s "$KEY" | sha256sum')
+    sha256: Sha256 = Field(
+        description='64 hex digits; penstock new-key makes a key and them, or: printf %s "$KEY" | sha256sum'
+    )
     tenant: Name = Field(default="default", description="whom limits and costs are counted for")
     models: tuple[Text, ...] = Field(default=("*",), description='model names of this file, or ["*"] for all')
     admin: bool = Field(default=False, description="true allows the admin endpoints")

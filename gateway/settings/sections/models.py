@@ -21,6 +21,12 @@ class Objective(Section):
     """What the model's clients are to notice."""
 
     ttft_ms: Number | None = Field(default=None, gt=0, le=3_600_000, description="milliseconds to the first token")
+    tpot_ms: Number | None = Field(
+        default=None, gt=0, le=60_000, description="milliseconds per output token; what releases are held to"
+    )
+    duration_ms: Number | None = Field(
+        default=None, gt=0, le=86_400_000, description="milliseconds to the last byte; what releases are held to"
+    )
 
 
 class AdmissionSection(Section):

@@ -79,12 +79,12 @@ class Keeper:
         courtesy: Courtesy | None = None,
         after_records: Callable[[], object] = lambda: None,
         failed: Callable[[], None] = lambda: None,
-        compare: Callable[[str, ContentRecord], None] = lambda _pair, _record: None,
+        evaluate: Callable[[Content, ContentRecord], None] = lambda _content, _record: None,
     ) -> None:
         """`open_table` raises DatabaseAway or DatabaseRefused; `name` is this process's alone. `courtesy` is the one of
         the writer of records, who must not wait for a keeper that stands back, and `after_records` returns when that
-        one does not write: of the two, the keeper waits before each transaction. `compare` is given each answer of a
-        pair, redacted, and the pair's name. `failed` is called on the keeper's
+        one does not write: of the two, the keeper waits before each transaction. `evaluate` is given each content and
+        what of it may be seen. `failed` is called on the keeper's
         thread if that ends by itself: nothing is kept from then on."""
         self._open_table = open_table
         self._directory = data_dir / "contents"
@@ -95,7 +95,7 @@ class Keeper:
         self._courtesy = courtesy or Courtesy()
         self._after_records = after_records
         self._failed = failed
-        self._compare = compare
+        self._evaluate = evaluate
         self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._decode = msgspec.msgpack.Decoder(list[Content]).decode
         self._decode_kept = msgspec.msgpack.Decoder(list[ContentRecord]).decode
@@ -205,8 +205,7 @@ class Keeper:
                     if isinstance(made, str):
                         self._count(made, 1)
                         continue
-                    if content.pair:
-                        self._compare(content.pair, made)
+                    self._evaluate(content, made)
                     if content.keeps:
                         kept.append(made)
         except _UNREADABLE as error:

@@ -11,17 +11,20 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import structlog
 
 from gateway import clock
-from gateway.store.contents.content import ANSWER_CUT, ContentRecord
+from gateway.store.contents.content import ANSWER_CUT, Content, ContentRecord
 from gateway.store.courtesy import Courtesy
 from gateway.store.database import DatabaseAway, DatabaseRefused
+from gateway.store.evaluations.evaluator import Evaluator
 from gateway.store.evaluations.pairing import Pair, Pairing
+from gateway.store.evaluations.question import Question
 from gateway.store.evaluations.similarity import chrf, rouge_l
 from gateway.store.evaluations.table import Evaluation
+from gateway.store.evaluations.texts import BY_KIND
 
 MOST_WAITING: Final = 512
 MOST_AT_ONCE: Final = 32
@@ -32,6 +35,7 @@ MEMORY: Final = "memory"
 AWAY: Final = "away"
 ALONE: Final = "alone"
 CUT: Final = "cut"
+ERROR: Final = "error"
 """What becomes of a pair: `cut` where the end of an answer was not kept, so that the two cannot be compared."""
 
 log = structlog.get_logger()
@@ -44,26 +48,41 @@ class Table(Protocol):
     def close(self) -> None: ...
 
 
+class Work(NamedTuple):
+    """A pair to be compared, or what was found of one elsewhere."""
+
+    pair: Pair | None
+    redact: str = ""
+    found: Evaluation | None = None
+    evaluator: str = SIMILARITY
+
+
 class Desk:
-    """See the module. `take` and `counts` may be called from any thread."""
+    """See the module. All but `start` may be called from any thread."""
 
     def __init__(
         self,
         open_table: Callable[[], Table],
         *,
+        ask: Callable[[Question], None] = lambda _question: None,
+        tell: Callable[[Evaluation, str], None] = lambda _evaluation, _model: None,
         courtesy: Courtesy | None = None,
         after_records: Callable[[], object] = lambda: None,
         pairing: Pairing | None = None,
     ) -> None:
-        """`open_table` raises DatabaseAway or DatabaseRefused. `courtesy` and `after_records` are those of the writer
-        of records, as `gateway.store.contents.keeper` has them."""
+        """`open_table` raises DatabaseAway or DatabaseRefused. `ask` is given what a judge is to be asked, `tell` what
+        was found of a copy, and its model; both on whatever thread. `courtesy` and `after_records` are those of the
+        writer of records, as `gateway.store.contents.keeper` has them."""
         self._open_table = open_table
+        self._ask = ask
+        self._tell = tell
+        self._evaluators: tuple[Evaluator, ...] = ()
         self._courtesy = courtesy or Courtesy()
         self._after_records = after_records
         self._pairing = pairing or Pairing()
         self._lock = threading.Lock()
         self._counted: Counter[str] = Counter()
-        self._queue: queue.Queue[Pair | None] = queue.Queue(MOST_WAITING)
+        self._queue: queue.Queue[Work | None] = queue.Queue(MOST_WAITING)
         self._table: Table | None = None
         self._told = False
         self._thread = threading.Thread(target=self._run, name="evaluations", daemon=True)
@@ -71,25 +90,43 @@ class Desk:
     def start(self) -> None:
         self._thread.start()
 
-    def take(self, pair: str, record: ContentRecord) -> None:
-        """One answer of a pair, by the id of its original."""
+    def use(self, evaluators: Sequence[Evaluator]) -> None:
+        """These are all there are, from now on."""
+        self._evaluators = tuple(evaluators)
+
+    def take(self, content: Content, record: ContentRecord) -> None:
+        """What may be seen of a content."""
+        pair = content.pair
+        if content.keeps and pair in ("", record.record_id):  # of a copy only its pair is evaluated
+            for evaluator in self._evaluators:
+                if not evaluator.pairs and evaluator.takes(record.model, record.record_id):
+                    self._ask(Question(evaluator, record, content.redact))
+        if not pair:
+            return
         with self._lock:
             both = self._pairing.take(pair, record, clock.monotonic())
         if both is None:
             return
         if (both.original.cut | both.copy.cut) & ANSWER_CUT:
-            self._count(CUT)
-            return
+            self.count(SIMILARITY, CUT)
+        else:
+            self._put(Work(both, content.redact))
+
+    def keep(self, evaluator: str, found: Evaluation) -> None:
+        """Store what a judge has found of a copy."""
+        self._put(Work(None, "", found, evaluator))
+
+    def _put(self, work: Work) -> None:
         try:
-            self._queue.put_nowait(both)
+            self._queue.put_nowait(work)
         except queue.Full:
-            self._count(MEMORY)
+            self.count(work.evaluator, MEMORY)
 
     def counts(self) -> dict[str, int]:
-        """How many pairs were compared, and how many were not, by the reason: as `evaluator/result`."""
+        """How many answers and pairs were evaluated, and how many were not, by the reason: as `evaluator/result`."""
         with self._lock:
-            counted = {**self._counted, ALONE: self._pairing.alone}
-        return {f"{SIMILARITY}/{result}": count for result, count in counted.items() if count}
+            counted = {**self._counted, f"{SIMILARITY}/{ALONE}": self._pairing.alone}
+        return {what: count for what, count in counted.items() if count}
 
     def close(self) -> None:
         """Score what came, then end. Blocks."""
@@ -97,9 +134,9 @@ class Desk:
             self._queue.put(None)
             self._thread.join()
 
-    def _count(self, what: str, by: int = 1) -> None:
+    def count(self, evaluator: str, result: str) -> None:
         with self._lock:
-            self._counted[what] += by
+            self._counted[f"{evaluator}/{result}"] += 1
 
     # From here on: the thread.
 
@@ -108,9 +145,9 @@ class Desk:
         try:
             last = False
             while not last:
-                pairs, last = self._next()
+                works, last = self._next()
                 try:
-                    self._settle(pairs)
+                    self._settle(works)
                 except Exception:
                     log.exception("evaluation_failed")
         finally:
@@ -118,31 +155,57 @@ class Desk:
             if self._table is not None:
                 self._table.close()
 
-    def _next(self) -> tuple[list[Pair], bool]:
-        pairs: list[Pair] = []
+    def _next(self) -> tuple[list[Work], bool]:
+        works: list[Work] = []
         item = self._queue.get()
         while item is not None:
-            pairs.append(item)
-            if len(pairs) >= MOST_AT_ONCE:
-                return pairs, False
+            works.append(item)
+            if len(works) >= MOST_AT_ONCE:
+                return works, False
             try:
                 item = self._queue.get_nowait()
             except queue.Empty:
-                return pairs, False
-        return pairs, True
+                return works, False
+        return works, True
 
-    def _settle(self, pairs: Sequence[Pair]) -> None:
-        if not pairs:
+    def _found(self, work: Work) -> list[tuple[str, Evaluation, str]]:
+        """What is found of one: by whom, what, and of which model."""
+        if work.found is not None:
+            return [(work.evaluator, work.found, "")]
+        pair = work.pair
+        assert pair is not None
+        at_ms, model = int(clock.wall() * 1e3), pair.original.model
+        found = [(SIMILARITY, one, model) for one in compared(pair, at_ms)]
+        for evaluator in self._evaluators:
+            if not evaluator.pairs or not evaluator.takes(model, pair.original.record_id):
+                continue
+            if evaluator.kind == "http":
+                self._ask(Question(evaluator, pair, work.redact))
+                continue
+            try:
+                scores = BY_KIND[evaluator.kind](pair.original.answer, pair.copy.answer)
+            except Exception as error:
+                self.count(evaluator.name, ERROR)
+                log.error("evaluator_failed", evaluator=evaluator.name, why=type(error).__name__)
+                continue
+            name, copy_id = evaluator.name, pair.copy.record_id
+            found += [(name, Evaluation(copy_id, name + part, at_ms, score), model) for part, score in scores.items()]
+        return found
+
+    def _settle(self, works: Sequence[Work]) -> None:
+        found = [one for work in works for one in self._found(work)]
+        if not found:
             return
-        found = [one for pair in pairs for one in compared(pair, int(clock.wall() * 1e3))]
+        by_whom = dict.fromkeys((name, evaluation.record_id) for name, evaluation, _ in found)
         try:
             if self._table is None:
                 self._table = self._open_table()
             self._after_records()
             with self._courtesy.holding():
-                self._table.insert(found)
+                self._table.insert([evaluation for _, evaluation, _ in found])
         except (DatabaseAway, DatabaseRefused) as error:
-            self._count(AWAY, len(pairs))
+            for name, _ in by_whom:
+                self.count(name, AWAY)
             if self._table is not None:
                 with contextlib.suppress(Exception):
                     self._table.close()
@@ -152,7 +215,11 @@ class Desk:
                 log.error("evaluations_not_stored", why=str(error))
         else:
             self._told = False
-            self._count(STORED, len(pairs))
+            for name, _ in by_whom:
+                self.count(name, STORED)
+            for _, evaluation, model in found:
+                if model:
+                    self._tell(evaluation, model)
 
 
 def compared(pair: Pair, at_ms: int) -> list[Evaluation]:

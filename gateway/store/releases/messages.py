@@ -63,10 +63,14 @@ class SyncReleases(msgspec.Struct, tag="sync_releases"):
     changes: list[ReleaseChange]
     evidence: list[StoredEvidence]
     observed: list[bytes]
-    """For whoever decides: msgpack of `gateway.workers.messages.Observed`. Of the one who does, none."""
+    """For whoever decides now, and whoever does after it: msgpack of what was observed."""
     want_evidence: bool = False
     number: int = 0
     """Of what was observed: the same number again is the same again, and is taken once. 0: it has none."""
+    weighed: list[int] = []
+    """What whoever decides has weighed already, and the store still has."""
+    covered: bool = False
+    """Whether `evidence` is of all of that, so that the store may forget it."""
 
 
 class ReleasesSynced(msgspec.Struct, tag="releases_synced"):
@@ -80,4 +84,5 @@ class ReleasesSynced(msgspec.Struct, tag="releases_synced"):
     refused: list[tuple[str, str]] = []
     """Experiment and arm of changes that came too late: somebody else had changed it."""
     evidence: list[StoredEvidence] = []
-    observed: list[bytes] = []
+    observed: list[tuple[int, bytes]] = []
+    """Of all gateways, for the one that decides: what it has not weighed, by the store's numbers."""

@@ -40,6 +40,8 @@ class ReleaseTable:
         self._connection: Connection | None = None
         self._number = 0
         """Of what was observed and is stored."""
+        self._own: list[int] = []
+        """What the one who decides has told itself, and evidence does not cover yet."""
 
     def sync(self, asked: SyncReleases) -> ReleasesSynced:
         """Store and tell. Raises DatabaseAway, and then nothing was stored."""
@@ -50,9 +52,12 @@ class ReleaseTable:
             decides = self._decides(connection)
             if asked.number and asked.number <= self._number:  # whoever asks did not hear that it is
                 asked = msgspec.structs.replace(asked, observed=[])
+            if decides and asked.covered:
+                asked = msgspec.structs.replace(asked, weighed=[*asked.weighed, *self._own])
             with connection.begin():
-                told = _synced(connection, asked, decides)
+                told, stored = _synced(connection, asked, decides)
             self._number = max(self._number, asked.number)
+            self._own = [] if asked.covered or not decides else [*self._own, *stored]
             return told
         except (SQLAlchemyError, OSError) as error:
             self._drop()
@@ -89,20 +94,26 @@ class ReleaseTable:
                 connection.close()
 
 
-def _synced(connection: Connection, asked: SyncReleases, decides: bool) -> ReleasesSynced:
+def _synced(connection: Connection, asked: SyncReleases, decides: bool) -> tuple[ReleasesSynced, list[int]]:
+    """What is told, and the numbers under which what was observed is stored now."""
     refused = [change.release.key for change in asked.changes if not _change(connection, change)]
     for one in asked.evidence:
         _keep(connection, one)
-    if asked.observed:
-        connection.execute(insert(release_observations), [{"observations": one} for one in asked.observed])
+    stored = [_number(connection, one) for one in asked.observed]
     found = connection.execute(select(releases).where(releases.c.experiment.in_(asked.experiments)))
     known = [StoredRelease(**row) for row in found.mappings()]
     evidence = []
     if asked.want_evidence:
         of = connection.execute(select(release_evidence).where(release_evidence.c.experiment.in_(asked.experiments)))
         evidence = [StoredEvidence(**row) for row in of.mappings()]
-    observed = _taken(connection) if decides else []
-    return ReleasesSynced("", decides, known, refused, evidence, observed)
+    observed = _observed(connection, asked) if decides else []
+    return ReleasesSynced("", decides, known, refused, evidence, observed), stored
+
+
+def _number(connection: Connection, observed: bytes) -> int:
+    stored = connection.execute(insert(release_observations).values(observations=observed)).inserted_primary_key
+    assert stored is not None
+    return int(stored[0])
 
 
 def _change(connection: Connection, change: ReleaseChange) -> bool:
@@ -168,10 +179,11 @@ def _keep(connection: Connection, one: StoredEvidence) -> None:
         connection.execute(insert(release_evidence).values(experiment=one.experiment, arm=one.arm, **values))
 
 
-def _taken(connection: Connection) -> list[bytes]:
-    """What others have seen, in order, and it is gone."""
-    some = select(release_observations).order_by(release_observations.c.id).limit(MOST_OBSERVED)
-    rows = connection.execute(some).all()
-    if rows:
-        connection.execute(delete(release_observations).where(release_observations.c.id <= rows[-1].id))
-    return [row.observations for row in rows]
+def _observed(connection: Connection, asked: SyncReleases) -> list[tuple[int, bytes]]:
+    """What whoever decides has not weighed, in order. What its evidence covers is gone; all else stays, for whoever
+    decides after it. Numbers are given in another order than they become visible in, hence the list of those known."""
+    number, weighed = release_observations.c.id, sorted(asked.weighed)
+    if asked.covered and weighed:
+        connection.execute(delete(release_observations).where(number.in_(weighed)))
+    some = select(release_observations).where(number.not_in(weighed)).order_by(number).limit(MOST_OBSERVED)
+    return [(row.id, row.observations) for row in connection.execute(some)]

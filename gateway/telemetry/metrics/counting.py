@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable
 from gateway.telemetry.metrics.family import Family
 from gateway.telemetry.metrics.snapshot import Key, MetricsSnapshot, Sample, combine, samples
 from gateway.telemetry.metrics.tally import Tally
+from gateway.wildcard_names import is_wildcard, wildcard_of
 
 OTHER = "other"
 """The label of every model outside the configuration."""
@@ -25,6 +26,16 @@ class Metrics:
         self._counters: dict[Key, float] = {}
         self._gauges: list[tuple[Family, Callable[[], Reading]]] = []
         self._counts: list[tuple[Family, Callable[[], Reading]]] = []
+
+    @property
+    def models(self) -> frozenset[str]:
+        """The configured public names, which may be wildcards."""
+        return self._models
+
+    @models.setter
+    def models(self, models: frozenset[str]) -> None:
+        self._models = models
+        self._wildcards = tuple([model for model in models if is_wildcard(model)])
 
     def series(self, model: str, engine: str = "", arm: str = "") -> Tally:
         """What counts the one series of these labels. `engine` and `arm` are configured names, or empty when none was
@@ -97,7 +108,10 @@ class Metrics:
         return samples(counters), samples(gauges)
 
     def _model(self, model: str) -> str:
-        return model if model in self.models else OTHER
+        """Names of a wildcard are counted as that."""
+        if model in self._models:
+            return model
+        return (wildcard_of(model, self._wildcards) if self._wildcards else "") or OTHER
 
     def _bounded(self, family: Family, labels: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import Anthropic from "@anthropic-ai/sdk";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { embed, generateObject, generateText, streamText, tool } from "ai";
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 import { z } from "zod";
 
 const [url, key] = process.argv.slice(2);
@@ -44,6 +44,20 @@ class OpenAIClient {
   }
   async models() {
     return (await this.client.models.list()).data.map((model) => model.id);
+  }
+  async transcribe(model) {
+    const file = await toFile(new Uint8Array(48_000), "speech.wav");
+    return (await this.client.audio.transcriptions.create({ model, file })).text;
+  }
+  async speak(model) {
+    const spoken = await this.client.audio.speech.create({ model, voice: "alloy", input: "one two three" });
+    return Buffer.from(await spoken.arrayBuffer());
+  }
+  async draw(model) {
+    const image = await toFile(new Uint8Array(4), "dawn.png", { type: "image/png" });
+    const drawn = await this.client.images.generate({ model, prompt: "a penstock" });
+    const changed = await this.client.images.edit({ model, prompt: "at dusk", image });
+    return [...drawn.data, ...changed.data].map((one) => one.b64_json);
   }
 }
 
@@ -155,11 +169,20 @@ const CASES = {
     const error = await failure(() => client.chat("hangs"));
     assert.match(`${error.name} ${error.constructor.name} ${error.message}`, /time|abort/i);
   },
+  transcription: async (client) => assert.ok((await client.transcribe("chat")).trim()),
+  speech: async (client) => assert.equal((await client.speak("chat")).toString("latin1", 0, 4), "RIFF"),
+  pictures: async (client) => assert.equal((await client.draw("chat")).filter(Boolean).length, 2),
   cancel: async (client) => {
     for await (const piece of client.stream("chat")) if (piece) break;
   },
 };
-const ASKS = { embeddings: "embed", models: "models" };
+const ASKS = {
+  embeddings: "embed",
+  models: "models",
+  transcription: "transcribe",
+  speech: "speak",
+  pictures: "draw",
+};
 
 for (const Client of [OpenAIClient, AnthropicClient, VercelClient]) {
   for (const [name, run] of Object.entries(CASES)) {

@@ -136,13 +136,14 @@ async def test_the_list_of_models_is_asked_for_under_the_version_and_is_read_onl
     version_in_url: bool,
 ) -> None:
     base = "/in/v1" if version_in_url else "/in"
-    for status, names in ((200, ("a",)), (404, None)):
+    for status, names in ((200, ["a"]), (404, None)):
         async with upstream() as up:
             engine = engine_at(up, base, models_path="/v1/models", version_in_url=version_in_url)
-            found: list[tuple[str, ...] | None] = []
+            found: list[list[str] | None] = []
 
-            async def models(engine: HttpEngine = engine, found: list[tuple[str, ...] | None] = found) -> None:
-                found.append(await engine.models("a"))
+            async def models(engine: HttpEngine = engine, found: list[list[str] | None] = found) -> None:
+                listed = await engine.models("a")
+                found.append(None if listed is None else list(listed))
 
             up.spawn("models", models)
             peer = await up.peer()

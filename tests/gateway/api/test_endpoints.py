@@ -22,7 +22,8 @@ NO_KEY = {"authorization": ""}
 
 
 def card(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "penstock"}
+    able = dict.fromkeys(("tools", "images", "schema", "reasoning"), True)
+    return {"id": name, "object": "model", "created": 0, "owned_by": "penstock", "capabilities": able}
 
 
 def error_of(response: httpx.Response) -> dict[str, Any]:
@@ -62,11 +63,13 @@ async def test_a_client_of_anthropics_is_told_the_models_in_its_format(gateway: 
     assert [model["id"] for model in told["data"]] == ["chat-small", "chat-large", "org/with-slash:8b"]
     assert (told["has_more"], told["first_id"], told["last_id"]) == (False, "chat-small", "org/with-slash:8b")
     one = (await gateway.http.get("/v1/models/chat-small", headers=headers)).json()
-    assert one == {
+    assert one["capabilities"] == told["data"][0]["capabilities"]
+    assert {name: value for name, value in one.items() if name != "capabilities"} == {
         "type": "model",
         "id": "chat-small",
         "display_name": "chat-small",
         "created_at": "1970-01-01T00:00:00Z",
+        "lifecycle": "active",
     }
 
 
@@ -321,3 +324,31 @@ async def test_an_error_inside_is_a_500_in_openai_s_shape_that_says_nothing(
     assert "secret" not in response.text
     monkeypatch.undo()
     assert (await gateway.http.get("/metrics")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("POST", "/v1/messages", {}, 400),
+        ("POST", "/v1/messages/", {}, 400),
+        ("POST", "/v1/messages", {"authorization": "Bearer sk-wrong"}, 401),
+        ("GET", "/v1/messages", {}, 405),
+        ("GET", "/v1/models", {"anthropic-version": "2023-06-01"}, 200),
+        ("GET", "/v1/models/nope", {"anthropic-version": "2023-06-01"}, 404),
+    ],
+)
+async def test_clients_of_anthropic_s_find_the_requests_id_under_their_name(
+    gateway: Gateway, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    named = {"x-request-id": "mine-1", **headers}
+    response = await gateway.http.request(method, path, content=b"{" if method == "POST" else b"", headers=named)
+    assert (status, "mine-1") == (response.status_code, response.headers["request-id"])
+    other = await gateway.http.post("/v1/chat/completions", content=b"{")
+    assert "request-id" not in other.headers
+
+
+async def test_a_mistyped_path_is_told_what_was_meant(gateway: Gateway) -> None:
+    response = await gateway.http.post("/v1/chat/completion", content=b"{}")
+    assert error_of(response)["message"] == (
+        "there is nothing at '/v1/chat/completion'; did you mean /v1/chat/completions?"
+    )

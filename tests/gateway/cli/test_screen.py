@@ -45,6 +45,20 @@ def test_what_is_left_out_says_why_and_links_follow_the_curl() -> None:
     assert shown.index("curl http://127.0.0.1:8080/v1/chat/completions") < shown.index("http://127.0.0.1:8080/docs")
 
 
+@pytest.mark.parametrize(
+    ("section", "link"),
+    [
+        ("", "  metrics http://127.0.0.1:8080/metrics"),
+        ("server: {metrics: key}\n", "  metrics http://127.0.0.1:8080/metrics (with a key)"),
+        ('admin: {listen: "127.0.0.1:8081"}\n', "  metrics http://127.0.0.1:8081/metrics"),
+        ('server: {metrics: "off"}\nadmin: {listen: "127.0.0.1:8081"}\n', "  metrics http://127.0.0.1:8081/metrics"),
+    ],
+)
+def test_the_metrics_are_where_the_link_says(section: str, link: str) -> None:
+    auth = f'auth: {{keys: [{{id: a, sha256: "{"a" * 64}", admin: true}}]}}\n'
+    assert link in screen(opening(auth + section + FILE), "1.0", colours=False).splitlines()
+
+
 def test_a_large_fleet_is_told_in_part() -> None:
     many = [Finding("own", f"10.0.0.1:{port}", "reachable") for port in range(500)]
     shown = screen(opening(found=many), "1.0", colours=False)

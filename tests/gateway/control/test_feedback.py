@@ -10,6 +10,7 @@ import pytest
 from gateway.control.feedback import Feedback
 from gateway.fleet.bundles import plans_of
 from gateway.settings import load_settings
+from gateway.store.evaluations.messages import Finding
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.telemetry.evaluations import Evaluation
 from gateway.telemetry.exposition import render
@@ -68,6 +69,45 @@ async def test_a_gate_hears_of_it_as_of_the_assignment() -> None:
 )
 async def test_of_nothing_else(told: FeedbackGiven) -> None:
     assert [] == await heard(told)
+
+
+async def test_what_an_evaluator_has_found_is_heard_as_what_an_application_told() -> None:
+    plans = plans_of(load_settings(json.dumps(SETTINGS), {}).settings)
+    (plan,) = plans.values()
+    found: list[Measured] = []
+    sent: list[Evaluation] = []
+
+    class Sent:
+        def send(self, evaluation: Evaluation) -> None:
+            sent.append(evaluation)
+
+    def observed(some: Iterable[Measured]) -> None:
+        found.extend(some)
+
+    feedback = Feedback(None, lambda: {plan.identity: plan}, observed, Metrics(()), evaluations=Sent())
+    told = FeedbackGiven(
+        record_id="aa",
+        model="chat",
+        experiment=plan.identity,
+        arm="canary",
+        unit="ff",
+        shares="0.95,0.05",
+        trace_id="t",
+    )
+    copy = FeedbackGiven(record_id="bb", model="chat", arm="~shadow")
+    feedback.evaluated(
+        [
+            Finding("judge", "helpful", 0.75, told, "good"),
+            Finding("comparison", "rouge_l", 0.5, copy),
+            Finding("judge", "helpful", None, told, error="timeout"),
+        ]
+    )
+    assert found == [Measured(plan.identity, 1, 255, (0.95, 0.05), "aa", "helpful", 0.75)]
+    assert sent == [
+        Evaluation("helpful", 0.75, "judge", "aa", "good", trace_id="t", model="chat", arm="canary"),
+        Evaluation("rouge_l", 0.5, "comparison", "bb", model="chat", arm="~shadow"),
+        Evaluation("helpful", None, "judge", "aa", trace_id="t", model="chat", arm="canary", error="timeout"),
+    ]
 
 
 async def test_without_a_store_there_is_none() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import structlog
 
 from engines.errors import CredentialsRefused
+from engines.model_list import ListedModel
 from gateway.admin.replicas import ReplicaStatus
 from gateway.control.findings import Finding, findings
 from gateway.control.targets import Said
@@ -62,11 +65,11 @@ def test_a_launched_replica_says_what_it_does() -> None:
 @pytest.mark.anyio
 async def test_an_engine_that_refuses_the_key_says_so_once_and_is_asked_again() -> None:
     class Refusing(Listing):
-        async def models(self, replica_id: str) -> tuple[str, ...] | None:
+        async def models(self, replica_id: str) -> Mapping[str, ListedModel] | None:
             self.asked.append(replica_id)
             if len(self.asked) < 3:
                 raise CredentialsRefused("GET /v1/models refuses the key with 401")
-            return ("llama", "lama")
+            return {"llama": ListedModel(), "lama": ListedModel()}
 
     engine = Refusing(None)
     check = check_of(engine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.errors import ConnectFailed
-from engines.model_list import model_names
+from engines.model_list import ListedModel, models_in
 from gateway.control.targets import MOST_LETTERS, MOST_NAMES, MOST_TRIES, TargetCheck
 from gateway.settings import load_settings
 from tests.gateway.flights import FakeEngine
@@ -38,11 +39,11 @@ class Listing(FakeEngine):
         self.silent = False
         self.asked: list[str] = []
 
-    async def models(self, replica_id: str) -> tuple[str, ...] | None:
+    async def models(self, replica_id: str) -> Mapping[str, ListedModel] | None:
         self.asked.append(replica_id)
         if self.silent:
             raise ConnectFailed("refused")
-        return self.listed
+        return None if self.listed is None else {name: ListedModel() for name in self.listed}
 
 
 def check_of(engine: FakeEngine) -> TargetCheck:
@@ -119,9 +120,12 @@ async def test_a_gateway_says_which_target_is_wrong_at_start_and_asks_no_paid_en
     ).map(lambda value: json.dumps(value).encode())
 )
 def test_any_answer_is_a_list_of_names_or_none(body: bytes) -> None:
-    names = model_names(body)
-    assert names is None or all(isinstance(name, str) for name in names)
+    models = models_in(body)
+    assert models is None or all(isinstance(name, str) for name in models)
 
 
 def test_the_names_of_a_list_are_its_ids() -> None:
-    assert model_names(b'{"object":"list","data":[{"id":"a","root":"x"},{"id":"b"},{"id":7},3]}') == ("a", "b")
+    assert list(models_in(b'{"object":"list","data":[{"id":"a","root":"x"},{"id":"b"},{"id":7},3]}') or ()) == [
+        "a",
+        "b",
+    ]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engines.model import Operation
 from gateway.envelope import MOST_MEMBERS
 from gateway.errors import Failure
-from gateway.http.detours import Detour, detour, right_base_url
+from gateway.http.detours import Detour, detour, like, right_base_url
 from gateway.workers.detouring import naming
 
 CHAT = b"/v1/chat/completions"
@@ -65,6 +65,21 @@ def test_a_path_that_can_mean_one_thing_means_it(path: bytes, wanted: Detour | N
 )
 def test_a_wrong_base_url_is_told_the_right_one(path: str, said: str) -> None:
     assert right_base_url(path, "h:1") == said
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/v1/chat/completion", "/v1/chat/completions"),
+        ("/v1/embedding", "/v1/embeddings"),
+        ("/v1/audio/transcription", "/v1/audio/transcriptions"),
+        ("/v1/model", "/v1/models"),
+        ("/favicon.ico", ""),
+        ("/v1/chat/completions" + "s" * 64, ""),
+    ],
+)
+def test_a_mistyped_path_is_told_which_it_is_most_like(path: str, meant: str) -> None:
+    assert like(path) == meant
 
 
 def test_a_host_that_is_none_is_not_repeated() -> None:

@@ -330,7 +330,9 @@ def test_a_provider_brings_its_url_operations_and_quirks() -> None:
     assert isinstance(engine, OpenAIEngine)
     assert tuple(server.url for server in engine.servers) == ("https://api.mistral.ai/v1",)
     assert engine.preset.no_stream_options
-    assert (frozenset({Operation.EMBEDDINGS}), "mistral") == (engine.spoken, engine.chats_as)
+    heard = frozenset({Operation.TRANSCRIPTIONS})
+    assert (heard, "mistral") == (engine.spoken, engine.chats_as)
+    assert ((Operation.EMBEDDINGS, "mistral"),) == engine.unary_as
 
 
 def test_a_provider_is_known_by_its_url_alone() -> None:

@@ -17,8 +17,9 @@ from gateway.store.contents.keeper import Keeper
 from gateway.store.contents.table import ContentTable
 from gateway.store.database import DatabaseAway
 from gateway.store.drift.keeper import DriftKeeper
-from gateway.store.evaluations.desk import Desk
+from gateway.store.evaluations.evaluating import Evaluating
 from gateway.store.evaluations.table import EvaluationTable
+from gateway.store.feedback.messages import FeedbackGiven
 from gateway.store.gpu_hours import gpu_report, note
 from gateway.store.gpu_teller import GpuTeller
 from gateway.store.messages import GpuHour, GpuHours
@@ -132,6 +133,10 @@ async def test_a_gateway_tells_what_its_engines_cost_when_it_ends(tmp_path: Path
     assert busy_usd + idle_usd >= gpu
 
 
+async def never() -> FeedbackGiven:
+    raise AssertionError("nobody is to tell anything")
+
+
 @pytest.mark.anyio
 async def test_hours_that_cannot_be_read_are_told_once(tmp_path: Path) -> None:
     """Their worker has one batch on its way at once, so it would tell no other."""
@@ -139,10 +144,11 @@ async def test_hours_that_cannot_be_read_are_told_once(tmp_path: Path) -> None:
     writer = Writer(lambda: open_database(url), tmp_path, "w")
     keeper = Keeper(lambda: ContentTable(url), tmp_path, "w")
     drift = DriftKeeper(lambda: drift_table(writer, url))
-    desk = Desk(lambda: EvaluationTable(url))
+    evaluating = Evaluating(lambda: EvaluationTable(url), lambda _given: never(), supervisor.spawn)
     writer.start()
     server = await asyncio.get_running_loop().create_unix_server(
-        lambda: Client(writer, keeper, drift, desk, url, tmp_path, Clients(), supervisor).link, str(tmp_path / "s")
+        lambda: Client(writer, keeper, drift, evaluating, url, tmp_path, Clients(), supervisor).link,
+        str(tmp_path / "s"),
     )
     shipping = Shipping(RUN, str(tmp_path / "s"), tmp_path, supervisor.spawn, kind=GpuHours, window=1, spills=False)
     shipping.take([b"\xc1"], 1)

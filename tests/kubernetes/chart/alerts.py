@@ -73,6 +73,22 @@ ALERTS: dict[str, Case] = {
         quiet=({'penstock_loop_last_success_age_seconds{loop="prices",instance="a"}': "120x60"},),
         labels=_of(loop="health"),
     ),
+    "PenstockGateStopped": Case(
+        fires={
+            'penstock_loop_last_success_age_seconds{loop="releases",instance="a"}': "20x60",
+            'penstock_loop_last_success_age_seconds{loop="releases",instance="b"}': "0x60",
+            'penstock_experiment_weight{model="chat",experiment="chat",arm="canary"}': "0.05x60",
+        },
+        quiet=(
+            {'penstock_loop_last_success_age_seconds{loop="releases",instance="a"}': "20x60"},  # and no experiment
+            {
+                'penstock_loop_last_success_age_seconds{loop="releases",instance="a"}': "0x60",
+                'penstock_loop_last_success_age_seconds{loop="drift",instance="a"}': "20x60",
+                'penstock_experiment_weight{model="chat",experiment="chat",arm="canary"}': "0.05x60",
+            },
+        ),
+        labels=_of(),
+    ),
     "PenstockLoopRestarts": Case(
         fires={'penstock_loop_restarts_total{loop="health"}': _rising(0, 1, 60)},
         quiet=({'penstock_loop_restarts_total{loop="health"}': "0x10 1x50"},),

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from engines.eventstream import encode
 from engines.model import Usage
 from engines.wire.anthropic_messages import codec as anthropic_messages
+from engines.wire.bedrock_converse import codec as bedrock
 from engines.wire.codec import Egress
 from engines.wire.cohere import codec as cohere
 from engines.wire.events import Counted, Event, Failed, Finish, Reasoning, Start, Text, ToolArgs, ToolStart
@@ -18,7 +20,7 @@ from engines.wire.request import ChatRequest, Part, TextPart, ThoughtPart, Turn
 from tests.engines.wire.translation.streams import block, call, chunk, data, decoded, delta, named, stop
 
 ODD: list[Any] = [-1, 1e300, 2**60, "many", 0.5, {}, None, True]
-EGRESSES: list[Egress] = [openai_chat.EGRESS, anthropic_messages.EGRESS, gemini.EGRESS, cohere.EGRESS]
+EGRESSES: list[Egress] = [openai_chat.EGRESS, anthropic_messages.EGRESS, gemini.EGRESS, cohere.EGRESS, bedrock.EGRESS]
 
 
 def _answer(egress: Egress, count: Any) -> dict[str, Any]:
@@ -30,6 +32,9 @@ def _answer(egress: Egress, count: Any) -> dict[str, Any]:
     if egress is cohere.EGRESS:
         usage = {"billed_units": {"input_tokens": 3.0, "output_tokens": count}}
         return {"id": "x", "message": {"content": "a"}, "finish_reason": "COMPLETE", "usage": usage}
+    if egress is bedrock.EGRESS:
+        usage = {"inputTokens": 3, "outputTokens": count}
+        return {"output": {"message": {"content": [{"text": "a"}]}}, "stopReason": "end_turn", "usage": usage}
     if egress is anthropic_messages.EGRESS:
         content = [{"type": "text", "text": "a"}]
         usage = {"input_tokens": 3, "output_tokens": count}
@@ -38,7 +43,7 @@ def _answer(egress: Egress, count: Any) -> dict[str, Any]:
     return {"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": count}}
 
 
-@pytest.mark.parametrize("egress", EGRESSES, ids=["chat", "messages", "gemini", "cohere"])
+@pytest.mark.parametrize("egress", EGRESSES, ids=["chat", "messages", "gemini", "cohere", "bedrock"])
 @pytest.mark.parametrize("count", ODD, ids=repr)
 def test_an_odd_count_is_unknown_and_the_answer_stays(egress: Egress, count: Any) -> None:
     said = egress.decode_answer(json.dumps(_answer(egress, count)).encode())
@@ -46,6 +51,13 @@ def test_an_odd_count_is_unknown_and_the_answer_stays(egress: Egress, count: Any
     assert Finish("stop") in said
     [counted] = [event for event in said if isinstance(event, Counted)]
     assert counted.usage == Usage(3, 0)
+
+
+@pytest.mark.parametrize("count", ODD, ids=repr)
+def test_an_odd_count_of_bedrocks_stream_is_unknown_and_the_stream_stays(count: Any) -> None:
+    told = json.dumps({"usage": {"inputTokens": 3, "outputTokens": count}}).encode()
+    event = encode({":message-type": "event", ":event-type": "metadata"}, told)
+    assert [Counted(Usage(3, 0))] == list(bedrock.EGRESS.stream_decoder().read(event))
 
 
 def _same(data_of_nulls: bytes, egress: Egress) -> list[Event]:

@@ -12,7 +12,7 @@ DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "providers.md"
 
 def test_the_document_has_the_tables_of_the_code() -> None:
     text = DOCUMENT.read_text()
-    for table in (tables.taken(), tables.finishes()):
+    for table in (tables.taken(), tables.finishes(), tables.unary()):
         assert "\n".join(table) in text, "run python -m engines.wire.tables"
 
 

@@ -46,13 +46,16 @@ def test_a_ramp_with_everything_said() -> None:
             "guardrails": {
                 "errors": {"alpha": 0.05, "rho": 1.25, "margin": 2},
                 "ttft": {},
+                "tpot": {},
+                "duration": {},
+                "cost": {},
                 "smiles": {"better": "higher"},
                 "edits": {"better": "lower"},
             },
             "windows": [{"days": ["mon"], "start": "09:00", "end": "17:00", "timezone": "Europe/Berlin"}],
             "webhooks": [{"kind": "event", "url": "http://hooks/", "metadata": {"team": "search"}}],
         },
-        slo={"ttft_ms": 500},
+        slo={"ttft_ms": 500, "tpot_ms": 20, "duration_ms": 9000},
     )
     assert (one.model, one.name, one.arm, one.control, one.position) == ("chat", "chat", "canary", "control", 1)
     assert (one.share, one.sticky, one.alone) == (0.0, False, True)
@@ -60,6 +63,9 @@ def test_a_ramp_with_everything_said() -> None:
     assert one.guardrails == (
         Guardrail("errors", alpha=0.05, tolerance=1.25, margin=2.0),
         Guardrail("ttft", slo=500.0),
+        Guardrail("tpot", slo=20.0),
+        Guardrail("duration", slo=9000.0),
+        Guardrail("cost"),
         Guardrail("smiles", lower_is_better=False),
         Guardrail("edits", is_rate=False),
     )

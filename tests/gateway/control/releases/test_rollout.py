@@ -15,6 +15,7 @@ from gateway.control.releases.spec import Hook
 from gateway.store.asked import answer, wanted_decisions
 from gateway.store.releases.messages import ReleasesSynced, SyncReleases
 from routing.gate.guardrail import Guardrail
+from routing.gate.observation import ERROR, Measured, Settled
 from routing.gate.rollout import IDLE, PROMOTED, RAMPING, ROLLED_BACK, RampPlan, Step
 from tests.gateway.control.releases.world import CLEAN, DEAD, Gateway, Store, World, spec
 from tests.gateway.store.records import sqlite_url
@@ -323,15 +324,14 @@ async def test_what_was_told_to_a_store_that_did_not_answer_counts_once(world: W
     await world.play(3, first, second)
     await world.play(1, first, second, rate_per_s=0)
     before = sum(first.releases.find("chat").gate.requests)
-    table, lost = store._table, 0
+    lost = 0
     second.requests(10)
 
     async def unheard(question: SyncReleases) -> ReleasesSynced:
         nonlocal lost
         if lost < 3:
             lost += 1
-            told = table.sync(question)  # its answer comes too late; SQLite's table lets everybody decide
-            store._aside += told.observed
+            store.table(second).sync(question)  # its answer comes too late
             return ReleasesSynced("no answer in 2 s")
         return await store.sync(second, question)
 
@@ -392,3 +392,51 @@ async def test_a_refused_rollback_is_tried_again(world: World, store: Store, tmp
     await world.play(3, gateway, canary=DEAD)
     assert refused
     assert decided(tmp_path)[-1] == ("rollback", 0.0)
+
+
+async def test_what_is_told_of_the_ramp_before_is_no_evidence_of_the_one_that_began_again(
+    world: World, store: Store
+) -> None:
+    gateway = Gateway(world, store, 1, [spec(guardrails=(Guardrail("errors", alpha=0.05), Guardrail("smiles")))])
+    await world.play(5, gateway)
+    record_id = f"{int(world.wall_s * 1e3):012x}70008000000000000001"
+    release = gateway.releases.find("chat")
+    assert "" == (await gateway.releases.press("chat", "", "abort", "alice"))[1]
+    await world.play(10, gateway)
+    assert "" == (await gateway.releases.press("chat", "", "start", "alice"))[1]
+    await world.play(1, gateway)
+    requests = list(release.gate.requests)
+    late: list[Settled | Measured] = [Settled("e1", 1, unit, (0.9, 0.1), record_id, ERROR) for unit in range(50)]
+    late += [Measured("e1", 1, unit, (0.9, 0.1), record_id, "smiles", 1.0) for unit in range(50)]
+    gateway.releases.observed(late)
+    await gateway.releases.step()
+    assert (RAMPING, 2, requests) == (gateway.state, release.ramp.round, release.gate.requests)
+    now = f"{int(world.wall_s * 1e3):012x}70008000000000000001"
+    gateway.releases.observed([one._replace(record_id=now) for one in late])
+    await gateway.releases.step()
+    assert ROLLED_BACK == gateway.state
+
+
+async def test_with_the_gateway_that_decides_nothing_is_lost_that_was_told_since_evidence_was_stored(
+    world: World, store: Store
+) -> None:
+    rails = (Guardrail("errors", alpha=1e-9), Guardrail("smiles", alpha=1e-9))
+    first, second = (Gateway(world, store, 2, [spec(guardrails=rails)]) for _ in range(2))
+    await world.play(17, first, second)  # evidence was stored at ten seconds
+    await world.play(1, first, second, rate_per_s=0)
+    before = first.releases.find("chat")
+    assert before.gate.requests[0] > 500
+    first.requests(10)
+    await first.releases.step()  # weighed, and not told: the quarter of a second
+    store.decider = second
+    await world.play(1, second, rate_per_s=0)
+    after = second.releases.find("chat")
+    assert 10 == sum(before.gate.requests) - sum(after.gate.requests)
+    # And what it tells from then on is weighed once, by whoever is next.
+    await world.play(4, second)
+    told = sum(after.gate.requests)
+    third = Gateway(world, store, 2, [spec(guardrails=rails)])
+    await world.play(1, second, third, rate_per_s=0)
+    store.decider = third
+    await world.play(1, third, rate_per_s=0)
+    assert told == sum(third.releases.find("chat").gate.requests)

@@ -72,13 +72,19 @@ class Store:
         engine = engine_of(url)
         upgrade(engine)
         engine.dispose()
-        self._table = ReleaseTable(url)
+        self._url = url
+        self._tables: dict[object, ReleaseTable] = {}
         self.away = ""
         self.hangs: asyncio.Event | None = None
         """What was asked meanwhile is stored, and answered once it is set."""
         self.asked: list[SyncReleases] = []
         self.decider: object | None = None
-        self._aside: list[bytes] = []
+
+    def table(self, who: object) -> ReleaseTable:
+        """That of one gateway."""
+        if who not in self._tables:
+            self._tables[who] = ReleaseTable(self._url)
+        return self._tables[who]
 
     async def sync(self, who: object, question: SyncReleases) -> ReleasesSynced:
         await asyncio.sleep(0)
@@ -87,18 +93,16 @@ class Store:
             return ReleasesSynced(self.away)
         if self.decider is None:
             self.decider = who
-        told = self._table.sync(question)
+        told = self.table(who).sync(question)
         if self.hangs is not None:
             await self.hangs.wait()
         if self.decider is not who:  # SQLite's table would let everybody decide
-            self._aside += told.observed
             told.decides, told.observed = False, []
-        else:
-            told.observed, self._aside = [*self._aside, *told.observed], []
         return told
 
     def close(self) -> None:
-        self._table.close()
+        for table in self._tables.values():
+            table.close()
 
 
 class Gateway:

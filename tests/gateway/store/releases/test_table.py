@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -15,6 +17,7 @@ from gateway.store.opening import engine_of, upgrade
 from gateway.store.reading import NotWanted
 from gateway.store.releases.messages import (
     ReleaseChange,
+    ReleasesSynced,
     StoredDecision,
     StoredEvidence,
     StoredRelease,
@@ -83,12 +86,73 @@ def test_a_rollback_takes_effect_whatever_happened_meanwhile(table: ReleaseTable
     assert (told.releases, told.refused) == ([release(4, b"gone")], [])
 
 
-def test_what_others_saw_is_taken_once_by_the_one_who_decides(table: ReleaseTable) -> None:
-    seen = [b"one", b"two"]
-    told = table.sync(SyncReleases(["e1"], [], [], seen))
+def seen_in(told: ReleasesSynced) -> list[bytes]:
+    return [data for _, data in told.observed]
+
+
+def test_what_was_seen_stays_until_evidence_covers_it_and_is_told_once(table: ReleaseTable, url: str) -> None:
+    told = table.sync(SyncReleases(["e1"], [], [], [b"one", b"two"]))
     assert told.decides
-    assert told.observed == seen
-    assert table.sync(sync()).observed == []
+    assert seen_in(told) == [b"one", b"two"]
+    weighed = [number for number, _ in told.observed]
+    assert seen_in(table.sync(SyncReleases(["e1"], [], [], [b"three"], weighed=weighed))) == [b"three"]
+    # What the one that decides told itself is covered too, even where it did not hear of its number.
+    assert seen_in(table.sync(SyncReleases(["e1"], [], [], [], weighed=weighed, covered=True))) == []
+    assert seen_in(table.sync(SyncReleases(["e1"], [], [], [b"four"]))) == [b"four"]
+    table.close()
+    successor = ReleaseTable(url)
+    assert seen_in(successor.sync(sync())) == [b"four"]  # as one that decides next hears it
+    successor.close()
+
+
+@pytest.mark.store
+def test_gateways_that_race_decide_one_at_a_time_and_each_version_is_made_once(
+    new_database: Callable[[], str],
+) -> None:
+    url = new_database()
+    engine = engine_of(url)
+    upgrade(engine)
+    engine.dispose()
+    start, mutex = threading.Barrier(3), threading.Lock()
+    deciding: set[int] = set()
+    most_at_once, made, heard, told = 0, 0, set[bytes](), set[bytes]()
+
+    def gateway(name: int) -> None:
+        nonlocal most_at_once, made
+        table, known, weighed = ReleaseTable(url), 0, list[int]()
+        start.wait()
+        for turn in range(60):
+            one = f"{name} {turn}".encode()
+            changes = [ReleaseChange(release(known + 1), msgspec.structs.replace(BY, by=str(name)))]
+            answer = table.sync(SyncReleases(["e1"], changes, [], [one], number=turn + 1, weighed=weighed))
+            known = answer.releases[0].version
+            with mutex:
+                told.add(one)
+                made += not answer.refused
+                if answer.decides:
+                    deciding.add(name)
+                    most_at_once = max(most_at_once, len(deciding))
+                    numbers = [number for number, _ in answer.observed]
+                    assert not {*numbers} & {*weighed}
+                    heard.update(seen_in(answer))
+                    weighed += numbers
+                    if turn % 7 == name:
+                        deciding.discard(name)  # before it lets go: another may decide at that moment
+                        weighed = []
+            if turn % 7 == name:
+                table.step_back()
+        with mutex:
+            deciding.discard(name)
+        table.close()
+
+    with ThreadPoolExecutor(3) as threads:
+        for done in [threads.submit(gateway, name) for name in range(3)]:
+            done.result()
+    last = ReleaseTable(url)
+    answer = last.sync(sync())
+    last.close()
+    assert (1, made) == (most_at_once, answer.releases[0].version)
+    assert told == heard | set(seen_in(answer))
 
 
 @pytest.mark.store
@@ -104,7 +168,7 @@ def test_one_of_two_gateways_decides_and_the_other_when_it_is_gone(new_database:
     assert not told.decides
     assert told.observed == []
     told = first.sync(sync())
-    assert (told.releases, told.observed) == ([release(1)], [b"seen"])
+    assert (told.releases, seen_in(told)) == ([release(1)], [b"seen"])
     first.close()
     assert second.sync(sync()).decides
     second.step_back()
@@ -160,5 +224,7 @@ def test_what_was_observed_and_what_stops_is_taken_once_however_often_it_is_told
     once = table.sync(SyncReleases(["e1"], [stop], [], [b"seen"], number=1))
     again = table.sync(SyncReleases(["e1"], [stop], [], [b"seen"], number=1))
     more = table.sync(SyncReleases(["e1"], [], [], [b"more"], number=2))
-    assert [once.observed, again.observed, more.observed] == [[b"seen"], [], [b"more"]]
+    weighed = [number for number, _ in once.observed]
+    assert [seen_in(once), seen_in(again), seen_in(more)] == [[b"seen"], [b"seen"], [b"seen", b"more"]]
+    assert weighed == [number for number, _ in again.observed]
     assert (again.releases, again.refused) == ([release(1)], [])

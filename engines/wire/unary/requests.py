@@ -1,0 +1,71 @@
+"""Requests as clients send them: of embeddings OpenAI's (openai types/embedding_create_params.py), of rerank Jina's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engines.wire.reading import Members, expected, members_of
+from engines.wire.request import Unreadable
+from engines.wire.unary.port import EmbeddingsRequest, RerankRequest
+
+
+def embeddings(body: bytes) -> EmbeddingsRequest:
+    """Raises Unreadable."""
+    members = Members(members_of(body))
+    members.need("model", str)
+    names = {"embeddings": "embeddings"}
+    inputs = _inputs(members.any("input"), names)
+    if len(inputs) > 1:
+        names["several_inputs"] = "input"
+    form = members.text("encoding_format") or "float"
+    if form not in ("float", "base64"):
+        raise Unreadable("`encoding_format` should be float or base64", "encoding_format")
+    dimensions = members.take("dimensions", int)
+    if dimensions is not None:
+        names["dimensions"] = "dimensions"
+    user = members.text("user")
+    if user:
+        names["user"] = "user"
+    return EmbeddingsRequest(inputs, form == "base64", names, dimensions, user, _others(members, names))
+
+
+def rerank(body: bytes) -> RerankRequest:
+    """Raises Unreadable."""
+    members = Members(members_of(body))
+    members.need("model", str)
+    query = members.need("query", str)
+    documents = [_document(one, at) for at, one in enumerate(members.need("documents", list))]
+    most = members.take("top_n", int)
+    whole = members.take("return_documents", bool)
+    names = {"rerank": "rerank"}
+    return RerankRequest(query, documents, names, most, whole is not False, _others(members, names))
+
+
+def _inputs(given: object, names: dict[str, str]) -> list[str]:
+    if isinstance(given, str):
+        return [given]
+    if given is None:
+        raise Unreadable("`input` is missing", "input")
+    inputs = expected(given, list, "input")
+    if not inputs:
+        raise Unreadable("`input` should have at least one text", "input")
+    if all(isinstance(one, int) for one in inputs):
+        names["encoded_inputs"] = "input"
+        return [""]
+    if all(isinstance(one, list) for one in inputs):
+        names["encoded_inputs"] = "input"
+        return [""] * len(inputs)
+    return [expected(one, str, f"input[{at}]") for at, one in enumerate(inputs)]
+
+
+def _document(one: object, at: int) -> str:
+    if isinstance(one, dict):
+        return Members(one, f"documents[{at}]").need("text", str)
+    return expected(one, str, f"documents[{at}]")
+
+
+def _others(members: Members, names: dict[str, str]) -> dict[str, Any]:
+    """What is left, each a parameter by its own name; what is empty, 0 or false asks for nothing."""
+    left = {name: value for name, value in members.left.items() if value}
+    names.update({name: name for name in left})
+    return left

@@ -1,0 +1,109 @@
+"""Engines whose replicas somebody else writes, KEDA or an HPA, by the number that we tell whoever asks.
+
+What was decided counts as on its way until it is there. Replicas above it are leaving: the other side has its own
+pace, and takes away whom it likes; what ends gets nothing new, by discovery. Where it keeps more than was decided for
+`STAYS_S`, bounds of its own are why, and what is there is what is decided from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, Protocol
+
+from gateway.control.actuator import Standing
+from gateway.settings import Settings
+
+STAYS_S: Final = 120.0
+"""KEDA asks every 15 s, an HPA every 15 s more, and pods then end one by one."""
+
+
+class Roll(Protocol):
+    """Who serves each engine, as the control plane knows it."""
+
+    def found(self, engine: str) -> tuple[Collection[str], Collection[str]]:
+        """The replicas that do not end, and those of them that are healthy."""
+
+
+class _Advised:
+    def __init__(self) -> None:
+        self.wanted: int | None = None
+        """None until anything has been decided."""
+        self.coming: list[float] = []
+        """Since when each that is on its way has been."""
+        self.above_s: float | None = None
+        """Since when there have been more than are wanted."""
+
+
+class AdvisedScaling:
+    """Satisfies `gateway.control.actuator.Actuator`."""
+
+    def __init__(self, roll: Roll) -> None:
+        self._roll = roll
+        self._engines: dict[str, _Advised] = {}
+        self.changed: Callable[[str], None] = lambda _: None
+        """Told of an engine when another number is wanted."""
+
+    def use(self, settings: Settings) -> None:
+        """Advise what these settings say. What is known of an engine that stays is kept."""
+        self._engines = {
+            name: self._engines.get(name) or _Advised()
+            for name, section in settings.engines.items()
+            if section.autoscale is not None and section.autoscale.kubernetes is None and section.found_at is not None
+        }
+
+    def scales(self, engine: str) -> bool:
+        """Whether it is one of these."""
+        return engine in self._engines
+
+    @property
+    def engines(self) -> Collection[str]:
+        """Their names."""
+        return self._engines.keys()
+
+    def wanted(self, engine: str) -> int | None:
+        """How many it should have; None where nothing has been decided yet."""
+        one = self._engines.get(engine)
+        return one.wanted if one is not None else None
+
+    # -- gateway.control.actuator.Actuator -----------------------------------------------------------------------------
+
+    def acts(self, engine: str) -> bool:
+        return engine in self._engines
+
+    def standing(self, engine: str, now: float) -> Standing:
+        one = self._engines.get(engine)
+        if one is None:
+            return Standing()
+        there, healthy = self._roll.found(engine)
+        if one.wanted is None:
+            return Standing(ready=list(healthy))
+        missing = max(0, one.wanted - len(there))
+        one.coming = one.coming[len(one.coming) - missing :] if missing < len(one.coming) else one.coming
+        one.coming += [now] * (missing - len(one.coming))
+        if len(there) <= one.wanted:
+            one.above_s = None
+        elif one.above_s is None:
+            one.above_s = now
+        stays = one.above_s is not None and now - one.above_s > STAYS_S
+        ready = sorted(healthy)
+        kept = len(ready) if stays else min(len(ready), one.wanted)
+        return Standing(
+            ready=ready[:kept],
+            starting={f"{engine}-coming-{number}": since_s for number, since_s in enumerate(one.coming)},
+            leaving=ready[kept:],
+        )
+
+    def scale(self, engine: str, wanted: int, in_flight: Mapping[str, int], now: float) -> None:
+        one = self._engines.get(engine)
+        if one is None or one.wanted == wanted:
+            return
+        one.wanted = wanted
+        one.above_s = None
+        self.standing(engine, now)
+        self.changed(engine)
+
+    def idle(self, engine: str, ids: Collection[str]) -> None:
+        """Whoever writes the number takes them away."""
+
+    def release(self, engine: str) -> None:
+        self._engines.pop(engine, None)

@@ -1,0 +1,91 @@
+"""What `GET /v1/models` says of each public model beside its name: when it was made, whose it is, how long it may be.
+
+Engines with a free list say so of theirs. They are asked in the background, at start and after each reload, and again
+now and then, because a server may be started anew with another context length. Workers are told what is new.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
+
+from engines.errors import EngineError
+from engines.model_list import ListedModel
+from engines.port import Engine
+from gateway import clock
+from gateway.control.pacing import paced
+from gateway.fleet.arms import arms_of
+from gateway.settings import Settings
+from gateway.workers.messages import ModelCard, ModelsKnown
+from routing.replica import ReplicaKey
+
+AGAIN_S: Final = 60.0
+"""One free request to each engine so often."""
+
+
+class ModelCards:
+    """What is known of public models."""
+
+    def __init__(
+        self,
+        listing: Callable[[], Collection[tuple[str, Engine]]],
+        settings: Callable[[], Settings],
+        tell: Callable[[ModelsKnown], None],
+        now: Callable[[], float] = clock.monotonic,
+    ) -> None:
+        """`listing` are the engines that may have a list of their models, by name."""
+        self._listing = listing
+        self._settings = settings
+        self._tell = tell
+        self._now = now
+        self._lists: dict[str, Mapping[str, ListedModel]] = {}
+        """By engine, what it said last."""
+        self._asked_s: dict[str, float] = {}
+        self.known = ModelsKnown([])
+        """What workers have been told."""
+
+    def forget(self) -> None:
+        """There are other settings: ask anew. What was said stands until then."""
+        self._asked_s.clear()
+
+    def heard(self, engine: str, listed: Mapping[str, ListedModel]) -> None:
+        """An engine has listed its models, whoever asked."""
+        self._lists[engine] = listed
+        self._asked_s[engine] = self._now()
+
+    async def look(self, down: Collection[ReplicaKey]) -> None:
+        """Ask engines that were not asked for long, one replica of each that is not `down`, and tell what is new."""
+        listing = dict(self._listing())
+        for gone in self._lists.keys() - listing.keys():
+            del self._lists[gone]
+        late_s = self._now() - AGAIN_S
+        late = [name for name in listing if self._asked_s.get(name, late_s) <= late_s]
+        await paced(functools.partial(self._ask, name, listing[name], down) for name in late)
+        cards = self._cards()
+        if cards != self.known.cards:
+            self.known = ModelsKnown(cards)
+            self._tell(self.known)
+
+    async def _ask(self, name: str, engine: Engine, down: Collection[ReplicaKey]) -> None:
+        replica = next((each.id for each in engine.replicas if (name, each.id) not in down), None)
+        if replica is None:
+            return
+        try:
+            listed = await engine.models(replica)
+        except EngineError:
+            return  # what it said before stands; probes say whether it is well
+        self.heard(name, {} if listed is None else listed)
+
+    def _cards(self) -> list[ModelCard]:
+        cards = []
+        for name, model in self._settings().models.items():
+            targets = [target for arm in arms_of(model).values() for target in arm.targets]
+            said = [found for one in targets if (found := self._lists.get(one.engine, {}).get(one.model)) is not None]
+            if said:
+                created = next((one.created for one in said if one.created), 0)
+                owned_by = next((one.owned_by for one in said if one.owned_by), "")
+                # What keeps to the shortest fits wherever it is sent.
+                length = min((one.max_model_len for one in said if one.max_model_len), default=0)
+                cards.append(ModelCard(name, created, owned_by, length))
+        return cards

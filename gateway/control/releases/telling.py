@@ -1,0 +1,93 @@
+"""What this gateway saw of releases, on its way through the store to whoever decides, and whoever decides after that.
+
+A gateway that does not decide tells what it saw. The one that does tells it too, though it has weighed it: should it
+die, the next one goes on from the evidence that was stored last and from all that was told since. So each observation
+stays in the store until evidence that covers it is there, and what is lost with a gateway is what it saw since it last
+told: `SYNC_S`, a quarter of a second.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import msgspec
+import structlog
+
+from routing.gate.observation import Assigned, Measured, Observation, Settled
+
+MOST_UNTOLD: Final = 200_000
+"""Observations that wait to be told."""
+MOST_WEIGHED: Final = 1_000
+"""Batches in the store that are weighed; with so many, evidence is due."""
+
+_KINDS: Final[list[type[Assigned] | type[Settled] | type[Measured]]] = [Assigned, Settled, Measured]
+
+log = structlog.get_logger()
+
+
+class Telling:
+    """See the module."""
+
+    def __init__(self, token: Callable[[], str] = secrets.token_hex) -> None:
+        self._new_token = token
+        self._token = ""
+        """Marks what was weighed here before it was told; empty where this gateway does not decide."""
+        self._untold: list[Observation] = []
+        self._batch = b""
+        """What the store was given last and may have: it is given the same again until it says so."""
+        self.number = 0
+        """Of the batch."""
+        self.weighed: list[int] = []
+        """What was weighed of what the store has, by its numbers."""
+
+    def saw(self, one: Observation) -> bool:
+        """Take one; returns whether there was room."""
+        if len(self._untold) >= MOST_UNTOLD:
+            return False
+        self._untold.append(one)
+        return True
+
+    def batch(self) -> bytes:
+        """What is to be told now, if anything."""
+        if self._untold and not self._batch:
+            told = [(_KINDS.index(type(one)), one) for one in self._untold]
+            self._batch, self._untold = msgspec.msgpack.encode((self._token, told)), []
+            self.number += 1
+        return self._batch
+
+    def told(self) -> None:
+        """The store has the batch."""
+        self._batch = b""
+
+    def to_cover(self) -> Callable[[], None]:
+        """Evidence of all that was weighed is on its way; what is returned is called when the store has it: nothing
+        that was weighed by now needs to be told any more."""
+        count, weighed = len(self._untold), len(self.weighed)
+
+        def covered() -> None:
+            self._batch = b""
+            del self._untold[:count], self.weighed[:weighed]
+
+        return covered
+
+    def begin(self) -> list[Observation]:
+        """This gateway decides from now on; returns what it saw and nobody has weighed yet nor was told."""
+        self._token, self.weighed = self._new_token(), []
+        return list(self._untold)
+
+    def end(self) -> None:
+        """Another one decides."""
+        self._token, self.weighed = "", []
+
+    def heard(self, observed: Iterable[tuple[int, bytes]]) -> Iterator[Observation]:
+        """What is to be weighed of what the store has."""
+        for number, data in observed:
+            self.weighed.append(number)
+            try:
+                token, told = msgspec.msgpack.decode(data, type=tuple[str, list[tuple[int, msgspec.Raw]]])
+                if not token or token != self._token:
+                    yield from [msgspec.msgpack.decode(fields, type=_KINDS[kind]) for kind, fields in told]
+            except (msgspec.MsgspecError, IndexError) as error:  # of another version
+                log.error("observations_unreadable", why=str(error))

@@ -1,0 +1,94 @@
+"""Models that stand for many: `openai/*` serves every name that begins so and that no other model is called.
+
+The longest beginning wins, and a whole name before any. What the star stands for is put in the place of the star in the
+target's model. All names of one wildcard share its route: one budget, one line, the same breakers. What is made for one
+name (its own name in messages and records, the upstream's name, its price) is kept for the names asked for last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from gateway.fleet.snapshot import Serving, Upstream, Upstreams
+from gateway.wildcard_names import STAR, is_wildcard, wildcard_of
+
+if TYPE_CHECKING:
+    from gateway.accounts.prices import Rates
+    from gateway.fleet.prepared import Prepared
+    from routing.model import Endpoint
+
+MOST_NAMES: Final = 1024
+"""Kept at once. A client may ask for a new one with each request."""
+LONGEST: Final = 256
+"""Of a name, in characters: a longer one is nobody's."""
+
+Price = Callable[[str, str], "Rates | None"]
+"""What a model of an engine's costs, by the names of both."""
+
+
+class Wildcards:
+    """Those of one version of the configuration."""
+
+    __slots__ = ("_made", "_price", "_servings")
+
+    def __init__(self, servings: Mapping[str, Serving], price: Price) -> None:
+        """`servings` by the wildcard."""
+        self._servings = dict(servings)
+        self._price = price
+        self._made: dict[str, Serving] = {}
+
+    def covering(self, name: str) -> str:
+        """The wildcard that serves a name; empty for none."""
+        return wildcard_of(name, self._servings)
+
+    def get(self, name: str) -> Serving | None:
+        """What serves a name that no model is called."""
+        made = self._made.get(name)
+        if made is not None:
+            return made
+        model = self.covering(name) if STAR not in name else ""
+        if not model or len(name) > LONGEST:
+            return None
+        if len(self._made) >= MOST_NAMES:
+            del self._made[next(iter(self._made))]
+        made = self._made[name] = self._named(self._servings[model], name, name[len(model) - 1 :])
+        return made
+
+    def _named(self, serving: Serving, name: str, matched: str) -> Serving:
+        def upstream(endpoint: Endpoint) -> Upstream:
+            return self._upstream(serving.upstreams[endpoint], matched)
+
+        route = replace(serving.route, name=name)
+        return Serving(route, Upstreams(upstream), serving.request_transforms, serving.event_transforms)
+
+    def _upstream(self, of: Upstream, matched: str) -> Upstream:
+        model = of.model.replace(STAR, matched)
+        rates = self._price(of.endpoint.engine, model)
+        made = Upstream(
+            of.endpoint,
+            of.engine,
+            of.arm,
+            of.deadlines,
+            of.series,
+            rates,
+            of.meter,
+            of.asks_load,
+            of.bundle,
+            of.transcripts,
+            model,
+        )
+        made.translated, made.unary, made.takes, made.instead_of = of.translated, of.unary, of.takes, of.instead_of
+        return made
+
+
+def wildcards_of(prepared: Prepared, serving_of: Callable[[str], Serving]) -> Wildcards | None:
+    """Those of a configuration; None where it has none. `serving_of` gives what serves a model of it."""
+    names = [name for name in prepared.settings.models if is_wildcard(name)]
+    engines, prices = prepared.settings.engines, prepared.prices
+
+    def price(engine: str, model: str) -> Rates | None:
+        return prices.asked_for(engines[engine].price_provider, model, engine)
+
+    return Wildcards({name: serving_of(name) for name in names}, price) if names else None

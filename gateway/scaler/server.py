@@ -1,0 +1,97 @@
+"""The gRPC port that KEDA asks. grpcio is an extra: it is imported where `autoscale.keda` is configured, not before."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import structlog
+
+from gateway.http.listen import CannotListen
+from gateway.scaler import wire
+from gateway.scaler.service import NotAsked, NotYet, ScalerService
+from gateway.settings.sections.admin import place_of
+from gateway.settings.sections.autoscale import KedaSection
+
+NEEDS: Final = "autoscale.keda needs the package grpcio: pip install 'penstock[kubernetes]'"
+SERVICE: Final = "externalscaler.ExternalScaler"
+MOST_BYTES: Final = 64 * 1024
+"""Of one question: a trigger's metadata."""
+AT_ONCE: Final = 256
+"""Calls in progress, streams among them: KEDA holds one for each ScaledObject."""
+
+log = structlog.get_logger()
+
+
+class ScalerPort:
+    """Binds when it is made, and serves from `listen` to `close`."""
+
+    def __init__(self, section: KedaSection, service: ScalerService) -> None:
+        """Raises CannotListen, also where grpcio is not installed."""
+        try:
+            import grpc
+        except ImportError:
+            raise CannotListen(NEEDS) from None
+        self._section = section
+        self._grpc: Any = grpc
+        options = [
+            ("grpc.max_receive_message_length", MOST_BYTES),
+            ("grpc.so_reuseport", 0),  # two gateways on one port would each hear half
+        ]
+        self._server: Any = grpc.aio.server(options=options, maximum_concurrent_rpcs=AT_ONCE)
+        self._server.add_generic_rpc_handlers([self._handlers(service)])
+        host, port = place_of(section.listen)
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            if section.tls is None:
+                self.port: int = self._server.add_insecure_port(where)
+            else:
+                pair = pathlib.Path(section.tls.key).read_bytes(), pathlib.Path(section.tls.cert).read_bytes()
+                self.port = self._server.add_secure_port(where, grpc.ssl_server_credentials([pair]))
+        except (RuntimeError, OSError) as error:
+            raise CannotListen(f"autoscale.keda.listen: cannot listen on {where}: {error}") from None
+
+    async def listen(self) -> None:
+        await self._server.start()
+        log.info("scaler_listening", listen=self._section.listen, port=self.port)
+
+    async def close(self) -> None:
+        await self._server.stop(None)
+
+    def _handlers(self, service: ScalerService) -> Any:
+        grpc = self._grpc
+
+        async def is_active(message: bytes, context: Any) -> bytes:
+            return await self._said(context, lambda: service.is_active(wire.read_ref(message)))
+
+        async def metric_spec(message: bytes, context: Any) -> bytes:
+            return await self._said(context, lambda: service.metric_spec(wire.read_ref(message)))
+
+        async def metrics(message: bytes, context: Any) -> bytes:
+            return await self._said(context, lambda: service.metrics(*wire.read_metrics_request(message)))
+
+        async def stream_is_active(message: bytes, context: Any) -> AsyncIterator[bytes]:
+            try:
+                async for answer in service.active_changes(wire.read_ref(message)):
+                    yield answer
+            except (NotAsked, wire.BadMessage) as error:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
+        unary, stream = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
+        methods = {
+            "IsActive": unary(is_active),
+            "StreamIsActive": stream(stream_is_active),
+            "GetMetricSpec": unary(metric_spec),
+            "GetMetrics": unary(metrics),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+    async def _said(self, context: Any, answer: Callable[[], bytes]) -> bytes:
+        try:
+            return answer()
+        except (NotAsked, wire.BadMessage) as error:
+            await context.abort(self._grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except NotYet as error:
+            await context.abort(self._grpc.StatusCode.UNAVAILABLE, str(error))
+        raise AssertionError("abort raises")

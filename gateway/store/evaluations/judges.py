@@ -1,0 +1,173 @@
+"""Judges: evaluators that are asked over HTTP, by the loop of the writer process.
+
+An answer is told as `{evaluator, model, record_id, operation, prompt, answer}`, and a judge says
+`{score, label?, explanation?}`. Of a pair it is told `first` and `second` in place of `answer`, and says how much
+better the second is: 0 the first, 1 the second, 0.5 neither. It is asked twice, in both orders, and the mean counts:
+many a judge prefers what it reads first.
+
+Each judge has a queue, and so many questions at once; what finds no room is dropped and counted. A question is tried
+again where the judge was busy, broken or silent, and counted as an `error` when that does not help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import httpx
+import msgspec
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from engines.port import Spawn
+from gateway.store.contents.content import ContentRecord
+from gateway.store.evaluations.evaluator import Evaluator
+from gateway.store.evaluations.question import Judgement, Question
+
+TRIES: Final = 3
+FIRST_WAIT_S: Final = 0.5
+MOST_WAIT_S: Final = 10.0
+MOST_WAITING: Final = 256
+"""Questions to one judge."""
+MOST_BYTES: Final = 64 * 1024
+"""Of what a judge says."""
+MOST_EXPLANATION: Final = 4_096
+MOST_LABEL: Final = 64
+
+log = structlog.get_logger()
+
+
+Clients = Callable[[], httpx.AsyncClient]
+Found = Callable[[Question, Judgement | None, str], Awaitable[None]]
+"""Takes what was said, or None and why nothing was."""
+
+
+class _Again(Exception):
+    """Another try may help."""
+
+
+class _Useless(Exception):
+    """None would."""
+
+
+class Judges:
+    """See the module. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        spawn: Spawn,
+        found: Found,
+        client: Clients | None = None,
+        *,
+        first_wait_s: float = FIRST_WAIT_S,
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
+        self._spawn = spawn
+        self._found = found
+        self._client = client or httpx.AsyncClient
+        self._first_wait_s = first_wait_s
+        self._most_waiting = most_waiting
+        self._waiting: dict[str, deque[Question]] = {}
+        self._asking: Counter[str] = Counter()
+        self._failing: set[str] = set()
+        self.dropped: Counter[str] = Counter()
+        """By evaluator, for want of room."""
+
+    def offer(self, question: Question) -> None:
+        """Ask it when there is a place."""
+        name = question.evaluator.name
+        waiting = self._waiting.setdefault(name, deque())
+        if len(waiting) >= self._most_waiting:
+            self.dropped[name] += 1
+            return
+        waiting.append(question)
+        if self._asking[name] < question.evaluator.concurrency:
+            self._asking[name] += 1
+            self._spawn(f"judge_{name}", lambda: self._ask_all(name))
+
+    def end(self) -> None:
+        """Ask nothing that has not been asked."""
+        for waiting in self._waiting.values():
+            waiting.clear()
+
+    async def _ask_all(self, name: str) -> None:
+        waiting = self._waiting[name]
+        try:
+            async with self._client() as client:
+                while waiting:
+                    await self._ask_one(client, waiting.popleft())
+        finally:
+            self._asking[name] -= 1
+
+    async def _ask_one(self, client: httpx.AsyncClient, question: Question) -> None:
+        name = question.evaluator.name
+        try:
+            said = await self._judged(client, question)
+        except (_Again, _Useless) as error:
+            if name not in self._failing:
+                self._failing.add(name)
+                log.error("judge_failed", evaluator=name, why=str(error))
+            await self._found(question, None, str(error))
+        else:
+            self._failing.discard(name)
+            await self._found(question, said, "")
+
+    async def _judged(self, client: httpx.AsyncClient, question: Question) -> Judgement:
+        asked, told = question.asked, {"evaluator": question.evaluator.name}
+        if isinstance(asked, ContentRecord):
+            return await self._post(client, question, {**told, **_described(asked), "answer": asked.answer})
+        told |= {**_described(asked.original), "copy_id": asked.copy.record_id}
+        one, other = asked.original.answer, asked.copy.answer
+        forth = await self._post(client, question, {**told, "first": one, "second": other})
+        back = await self._post(client, question, {**told, "first": other, "second": one})
+        return Judgement((forth.score + 1.0 - back.score) / 2.0, forth.label, forth.explanation)
+
+    async def _post(self, client: httpx.AsyncClient, question: Question, body: dict[str, Any]) -> Judgement:
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(TRIES),
+            wait=wait_random_exponential(multiplier=self._first_wait_s, max=MOST_WAIT_S),
+            retry=retry_if_exception_type(_Again),
+            reraise=True,
+        )
+        async for attempt in retrying:
+            with attempt:
+                return await self._once(client, question.evaluator, body)
+        raise AssertionError("it is tried at least once")
+
+    async def _once(self, client: httpx.AsyncClient, evaluator: Evaluator, body: dict[str, Any]) -> Judgement:
+        headers = {"authorization": f"Bearer {evaluator.api_key}"} if evaluator.api_key else {}
+        try:
+            async with asyncio.timeout(evaluator.timeout_s):
+                answer = await client.post(evaluator.url, json=body, headers=headers, timeout=evaluator.timeout_s)
+        except TimeoutError:
+            raise _Again("timeout") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise _Again(type(error).__name__) from None
+        if answer.status_code == 429 or answer.status_code >= 500:
+            raise _Again(f"status_{answer.status_code}")
+        if not answer.is_success:
+            raise _Useless(f"status_{answer.status_code}")
+        return read(answer.content)
+
+
+def read(body: bytes) -> Judgement:
+    """What a judge's answer says. Raises for what makes no sense."""
+    try:
+        said = msgspec.json.decode(body[: MOST_BYTES + 1], type=Judgement)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise _Useless("no_score") from None
+    if not math.isfinite(said.score):
+        raise _Useless("no_score")
+    return Judgement(said.score, said.label[:MOST_LABEL], said.explanation[:MOST_EXPLANATION])
+
+
+def _described(record: ContentRecord) -> dict[str, str]:
+    return {
+        "model": record.model,
+        "record_id": record.record_id,
+        "operation": record.operation,
+        "prompt": record.prompt,
+    }

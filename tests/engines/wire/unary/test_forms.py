@@ -1,0 +1,216 @@
+"""What each provider is asked for embeddings and rerank, and what its answers are told as."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engines.model import Operation, Usage
+from engines.wire.request import Unreadable
+from engines.wire.unary import answers, requests
+from engines.wire.unary.forms import FORMS
+from engines.wire.unary.port import EmbeddingsRequest, Misread, RerankRequest
+
+TITAN = "amazon.titan-embed-text-v2:0"
+EMBED, RERANK = FORMS[Operation.EMBEDDINGS], FORMS[Operation.RERANK]
+TWO = {"model": "m", "input": ["a", "b"], "dimensions": 2}
+
+
+def embeddings(**members: Any) -> EmbeddingsRequest:
+    return requests.embeddings(json.dumps({"model": "m", "input": "a", **members}).encode())
+
+
+def rerank(**members: Any) -> RerankRequest:
+    body = {"model": "m", "query": "q", "documents": ["a", {"text": "b"}], **members}
+    return requests.rerank(json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    ("form", "model", "members", "path", "body"),
+    [
+        (
+            "gemini",
+            "g",
+            {"input": ["a", "b"], "dimensions": 2, "task_type": "CLUSTERING"},
+            "/models/g:batchEmbedContents",
+            {
+                "requests": [
+                    {
+                        "content": {"role": "user", "parts": [{"text": text}]},
+                        "model": "models/g",
+                        "outputDimensionality": 2,
+                        "taskType": "CLUSTERING",
+                    }
+                    for text in "ab"
+                ]
+            },
+        ),
+        (
+            "vertex",
+            "text-embedding-005",
+            {"input": ["a", "b"], "dimensions": 2, "task_type": "CLUSTERING"},
+            "/models/text-embedding-005:predict",
+            {
+                "instances": [{"content": text, "task_type": "CLUSTERING"} for text in "ab"],
+                "parameters": {"outputDimensionality": 2},
+            },
+        ),
+        (
+            "cohere",
+            "embed-v4.0",
+            {"input": ["a", "b"], "dimensions": 256, "truncate": "END"},
+            "/v2/embed",
+            {
+                "model": "embed-v4.0",
+                "texts": ["a", "b"],
+                "input_type": "search_document",
+                "embedding_types": ["float"],
+                "output_dimension": 256,
+                "truncate": "END",
+            },
+        ),
+        (
+            "bedrock",
+            TITAN,
+            {"dimensions": 256},
+            "/model/amazon.titan-embed-text-v2%3A0/invoke",
+            {"inputText": "a", "dimensions": 256},
+        ),
+        (
+            "bedrock",
+            "eu.cohere.embed-v4:0",
+            {"input_type": "search_query"},
+            "/model/eu.cohere.embed-v4%3A0/invoke",
+            {"texts": ["a"], "input_type": "search_query", "embedding_types": ["float"]},
+        ),
+        (
+            "mistral",
+            "mistral-embed",
+            {"dimensions": 8, "user": "me", "encoding_format": "base64"},
+            "/v1/embeddings",
+            {"model": "mistral-embed", "input": ["a"], "output_dimension": 8},
+        ),
+    ],
+)
+def test_embeddings_are_asked_for_in_its_words(form: str, model: str, members: Any, path: str, body: Any) -> None:
+    asked, request = EMBED[form], embeddings(**members)
+    assert path == asked.path(model, request)
+    assert body == json.loads(asked.encode_request(model, request, asked.takes(model)))
+
+
+@pytest.mark.parametrize(
+    ("form", "model", "path", "body"),
+    [
+        ("cohere", "rerank-v4.0", "/v2/rerank", {"model": "rerank-v4.0"}),
+        ("bedrock", "cohere.rerank-v3-5:0", "/model/cohere.rerank-v3-5%3A0/invoke", {"api_version": 2}),
+        ("bedrock", "amazon.rerank-v1:0", "/model/amazon.rerank-v1%3A0/invoke", {}),
+    ],
+)
+def test_rerank_is_asked_for_in_its_words(form: str, model: str, path: str, body: dict[str, Any]) -> None:
+    asked, request = RERANK[form], rerank(top_n=1)
+    assert path == asked.path(model, request)
+    told = json.loads(asked.encode_request(model, request, asked.takes(model)))
+    assert {**body, "query": "q", "documents": ["a", "b"], "top_n": 1} == told
+
+
+@pytest.mark.parametrize(
+    ("form", "model", "answer", "usage"),
+    [
+        (
+            "gemini",
+            "g",
+            {"embeddings": [{"values": [1.0, 0.0]}], "usageMetadata": {"promptTokenCount": 3}},
+            Usage(3, 0),
+        ),
+        ("gemini", "g", {"embeddings": [{"values": [1.0, 0.0]}]}, Usage(1, 0, source="estimated")),
+        (
+            "vertex",
+            "v",
+            {"predictions": [{"embeddings": {"values": [1.0, 0.0], "statistics": {"token_count": 4}}}]},
+            Usage(4, 0),
+        ),
+        (
+            "cohere",
+            "c",
+            {"embeddings": {"float": [[1.0, 0.0]]}, "meta": {"billed_units": {"input_tokens": 2.0}}},
+            Usage(2, 0),
+        ),
+        ("bedrock", TITAN, {"embedding": [1.0, 0.0], "inputTextTokenCount": 5}, Usage(5, 0)),
+        ("bedrock", "cohere.embed-v4:0", {"embeddings": {"float": [[1.0, 0.0]]}}, Usage(1, 0, source="estimated")),
+        ("bedrock", "cohere.embed-v3", {"embeddings": [[1.0, 0.0]]}, Usage(1, 0, source="estimated")),
+        (
+            "mistral",
+            "m",
+            {"data": [{"embedding": [1.0, 0.0], "index": 0}], "usage": {"prompt_tokens": 7}},
+            Usage(7, 0),
+        ),
+    ],
+)
+def test_its_answer_is_openais(form: str, model: str, answer: Any, usage: Usage) -> None:
+    told = EMBED[form].decode_answer(model, embeddings(), json.dumps(answer).encode())
+    assert usage == told.usage
+    assert {
+        "object": "list",
+        "data": [{"object": "embedding", "index": 0, "embedding": [1.0, 0.0]}],
+        "model": model,
+        "usage": {"prompt_tokens": usage.input_tokens, "total_tokens": usage.input_tokens},
+    } == json.loads(told.body)
+
+
+@pytest.mark.parametrize("form", EMBED)
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"\xff", b"[" * 4000, b'{"embeddings":{"float":null}}'])
+def test_an_answer_that_is_none_is_misread(form: str, body: bytes) -> None:
+    with pytest.raises(Misread):
+        EMBED[form].decode_answer("cohere.embed-x", embeddings(), body)
+
+
+@pytest.mark.parametrize("results", [[{"index": 2, "relevance_score": 1}], [{"index": -1, "relevance_score": 1}], 1])
+def test_a_rank_of_no_document_is_misread(results: Any) -> None:
+    with pytest.raises(Misread):
+        RERANK["cohere"].decode_answer("m", rerank(), json.dumps({"results": results}).encode())
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=5))
+@settings(deadline=None, max_examples=50)
+def test_packed_vectors_are_the_same_vectors(values: list[float]) -> None:
+    told = json.loads(answers.embeddings("m", embeddings(encoding_format="base64"), [values], 1).body)
+    packed = base64.b64decode(told["data"][0]["embedding"])
+    assert values == list(struct.unpack(f"<{len(values)}f", packed))
+
+
+def test_what_is_asked_for_is_known_by_name() -> None:
+    names = embeddings(input=["a", "b"], dimensions=2, user="me", input_type="search_query", truncate="").names
+    assert {
+        "embeddings": "embeddings",
+        "several_inputs": "input",
+        "dimensions": "dimensions",
+        "user": "user",
+        "input_type": "input_type",
+    } == names
+    assert {"embeddings": "embeddings", "encoded_inputs": "input"} == embeddings(input=[1, 2]).names
+    assert {"rerank": "rerank", "priority": "priority"} == rerank(top_n=1, priority=3).names
+
+
+@pytest.mark.parametrize("model", ["anthropic.claude-x", "amazon.nova-pro"])
+def test_models_that_do_neither_take_nothing(model: str) -> None:
+    assert frozenset() == EMBED["bedrock"].takes(model) == RERANK["bedrock"].takes(model)
+
+
+@pytest.mark.parametrize(
+    "members", [{"input": None}, {"input": []}, {"input": ["a", 1]}, {"dimensions": "x"}, {"encoding_format": "int8"}]
+)
+def test_embeddings_of_nothing_are_unreadable(members: Any) -> None:
+    with pytest.raises(Unreadable):
+        embeddings(**members)
+
+
+@pytest.mark.parametrize("members", [{"query": None}, {"documents": "a"}, {"documents": [1]}, {"documents": [{}]}])
+def test_ranking_nothing_is_unreadable(members: Any) -> None:
+    with pytest.raises(Unreadable):
+        rerank(**members)

@@ -1,0 +1,226 @@
+"""Judges over HTTP: what they are asked, what is done with what they say, and what it takes when they do not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.store.contents.content import ContentRecord
+from gateway.store.evaluations.evaluating import Evaluating
+from gateway.store.evaluations.evaluator import Evaluator
+from gateway.store.evaluations.judges import Judges
+from gateway.store.evaluations.pairing import Pair
+from gateway.store.evaluations.question import Judgement, Question
+from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
+from gateway.supervisor import Supervisor
+from tests.gateway.store.evaluations.test_desk import COPY, ORIGINAL, FakeTable, content_of, record
+
+pytestmark = pytest.mark.anyio
+
+Answers = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
+
+
+def judge(name: str = "helpful", *, pairs: bool = False, concurrency: int = 4, timeout_s: float = 5.0) -> Evaluator:
+    url = "http://judge.test/score"
+    return Evaluator(name, "http", pairs, (), 1.0, url, "sk-judge", timeout_s, concurrency)
+
+
+class Bench:
+    """Judges that are answered by a function."""
+
+    def __init__(self, answers: Answers, **more: Any) -> None:
+        self.supervisor = Supervisor()
+        self.asked: list[dict[str, Any]] = []
+        self.found: list[tuple[Judgement | None, str]] = []
+        self._answers = answers
+        self.judges = Judges(self.supervisor.spawn, self._heard, self._client, first_wait_s=0.0, **more)
+
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        assert request.headers["authorization"] == "Bearer sk-judge"
+        self.asked.append(json.loads(request.content))
+        return await self._answers(request)
+
+    async def _heard(self, question: Question, judgement: Judgement | None, error: str) -> None:
+        self.found.append((judgement, error))
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self.found) < count:
+                await asyncio.sleep(0)
+        await self.supervisor.close()
+
+
+def says(*answers: dict[str, Any] | int) -> Answers:
+    left = list(answers)
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        said = left.pop(0) if len(left) > 1 else left[0]
+        return httpx.Response(said) if isinstance(said, int) else httpx.Response(200, json=said)
+
+    return answer
+
+
+async def test_an_answer_is_told_with_its_prompt_and_judged_once() -> None:
+    bench = Bench(says({"score": 0.75, "label": "good", "explanation": "brief", "more": 1}))
+    bench.judges.offer(Question(judge(), record(ORIGINAL, "hi")))
+    await bench.until(1)
+    assert bench.found == [(Judgement(0.75, "good", "brief"), "")]
+    assert bench.asked == [
+        {
+            "evaluator": "helpful",
+            "model": "chat",
+            "record_id": ORIGINAL,
+            "operation": "/v1/chat/completions",
+            "prompt": "{}",
+            "answer": "hi",
+        }
+    ]
+
+
+async def test_a_pair_is_judged_in_both_orders_so_that_a_judge_who_likes_the_first_is_even() -> None:
+    bench = Bench(says({"score": 0.25}, {"score": 0.25}))
+    bench.judges.offer(Question(judge(pairs=True), Pair(record(ORIGINAL, "a"), record(COPY, "b"))))
+    await bench.until(1)
+    assert bench.found == [(Judgement(0.5), "")]
+    assert [(asked["first"], asked["second"], asked["copy_id"]) for asked in bench.asked] == [
+        ("a", "b", COPY),
+        ("b", "a", COPY),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "found", "asked"),
+    [
+        ((503, 429, {"score": 1}), (Judgement(1.0), ""), 3),
+        ((500,), (None, "status_500"), 3),
+        ((404,), (None, "status_404"), 1),
+        (({"points": 1},), (None, "no_score"), 1),
+        (({"score": "high"},), (None, "no_score"), 1),
+    ],
+)
+async def test_a_judge_is_asked_again_where_that_may_help_and_its_errors_are_told(
+    answers: tuple[Any, ...], found: tuple[Judgement | None, str], asked: int
+) -> None:
+    bench = Bench(says(*answers))
+    bench.judges.offer(Question(judge(), record(ORIGINAL, "hi")))
+    await bench.until(1)
+    assert (bench.found, len(bench.asked)) == ([found], asked)
+
+
+async def test_a_silent_judge_is_given_up_in_time_and_a_number_that_is_none_is_no_score() -> None:
+    async def never(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    silent = Bench(never)
+    silent.judges.offer(Question(judge(timeout_s=0.01), record(ORIGINAL)))
+    await silent.until(1)
+
+    async def infinite(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=b'{"score": 1e999}')
+
+    odd = Bench(infinite)
+    odd.judges.offer(Question(judge(), record(ORIGINAL)))
+    await odd.until(1)
+    assert (silent.found, odd.found) == ([(None, "timeout")], [(None, "no_score")])
+
+
+async def test_questions_at_once_and_those_that_wait_are_bounded() -> None:
+    gate, at_once = asyncio.Event(), 0
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        nonlocal at_once
+        at_once += 1
+        await gate.wait()
+        return httpx.Response(200, json={"score": 1})
+
+    bench = Bench(slow, most_waiting=3)
+    evaluator = judge(concurrency=2)
+    for _ in range(2):
+        bench.judges.offer(Question(evaluator, record(ORIGINAL)))
+    async with asyncio.timeout(10):
+        while at_once < 2:
+            await asyncio.sleep(0)
+    for _ in range(5):
+        bench.judges.offer(Question(evaluator, record(ORIGINAL)))
+    assert (at_once, bench.judges.dropped) == (2, {"helpful": 2})
+    gate.set()
+    await bench.until(5)
+
+
+class Store:
+    """Takes feedback, whose record comes a little late."""
+
+    def __init__(self, *problems: Any) -> None:
+        self.given: list[GiveFeedback] = []
+        self._problems = list(problems)
+
+    async def give(self, given: GiveFeedback) -> FeedbackGiven:
+        self.given.append(given)
+        problem: Any = self._problems.pop(0) if self._problems else ""
+        return FeedbackGiven(problem, record_id=given.record_id, model="chat", arm="canary", experiment="e")
+
+
+async def evaluated(store: Store, answers: Answers, *contents: tuple[Any, ContentRecord]) -> tuple[Any, ...]:
+    supervisor, table = Supervisor(), FakeTable()
+
+    def client() -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.MockTransport(answers))
+
+    evaluating = Evaluating(lambda: table, store.give, supervisor.spawn, client=client, again_s=0.0)
+    evaluating.start()
+    evaluating.use([judge("helpful"), judge("better", pairs=True)])
+    for content, one in contents:
+        await asyncio.to_thread(evaluating.take, content, one)
+    async with asyncio.timeout(10):
+        while not any(what.startswith(("helpful", "better")) for what in evaluating.counts()):
+            await asyncio.sleep(0)
+    await evaluating.close()
+    await supervisor.close()
+    return table, evaluating.counts(), evaluating.findings()
+
+
+async def test_what_is_found_of_an_answer_is_kept_as_feedback_once_its_record_is_there() -> None:
+    store = Store("unknown", "unknown")
+    answers = says({"score": 0.75, "label": "good", "explanation": "brief"})
+    content = content_of(keeps=True, redact="m:f")
+    _, counts, (finding,) = await evaluated(store, answers, (content, record(ORIGINAL, "hi")))
+    assert len(store.given) == 3
+    given = store.given[0]
+    assert (given.metric, given.value, given.comment, given.key_id) == ("helpful", 0.75, "brief", "evaluator")
+    assert given.with_contents == {"chat": "m:f"}
+    assert given.idempotency_key == f"evaluator/helpful/{ORIGINAL}"
+    assert counts == {"helpful/stored": 1}
+    assert (finding.source, finding.metric, finding.value, finding.label) == ("judge", "helpful", 0.75, "good")
+    assert (finding.told.experiment, finding.told.arm) == ("e", "canary")
+
+
+async def test_what_cannot_be_kept_is_counted_and_a_failure_is_told() -> None:
+    content = content_of(keeps=True)
+    _, counts, findings = await evaluated(Store("away"), says({"score": 1}), (content, record(ORIGINAL)))
+    assert (counts, findings) == ({"helpful/away": 1}, [])
+    _, counts, (finding,) = await evaluated(Store(), says(404), (content, record(ORIGINAL)))
+    assert counts == {"helpful/error": 1}
+    assert (finding.value, finding.error, finding.told.record_id) == (None, "status_404", ORIGINAL)
+
+
+async def test_what_is_found_of_a_pair_is_kept_with_the_copys_record() -> None:
+    pair = content_of(ORIGINAL)
+    table, counts, findings = await evaluated(
+        Store(), says({"score": 1.0}, {"score": 0.5}), (pair, record(ORIGINAL, "a")), (pair, record(COPY, "b"))
+    )
+    assert [(one.record_id, one.metric, one.value) for one in table.stored][2:] == [(COPY, "better", 0.75)]
+    assert counts["similarity/stored"] == 1
+    assert [(one.source, one.metric, one.told.arm) for one in findings] == [
+        ("comparison", "rouge_l", "~shadow"),
+        ("comparison", "chrf", "~shadow"),
+        ("judge", "better", "~shadow"),
+    ]

@@ -1,0 +1,130 @@
+"""Models that stand for many: `vendor/*` serves every name that begins so."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from tests.scenario.gateway import HELLO, Gateway, running_gateway
+from tests.scenario.upstream import Answer, Upstream, running_upstream
+
+pytestmark = pytest.mark.anyio
+
+ANSWER = Answer([b'{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1000000}}'])
+
+
+def settings(url: str, **sections: Any) -> dict[str, Any]:
+    engines = {name: {"kind": "vllm", "replicas": [{"url": url}]} for name in ("any", "small", "whole", "rest")}
+    models = {
+        "vendor/*": {"targets": [{"engine": "any"}]},
+        "vendor/small-*": {"targets": [{"engine": "small", "model": "eu.*-v1"}]},
+        "vendor/small-whole": {"targets": [{"engine": "whole"}]},
+    }
+    return {"engines": engines, "models": models, **sections}
+
+
+async def ask(gateway: Gateway, model: str) -> Any:
+    return await gateway.http.post("/v1/chat/completions", json={"model": model, "messages": HELLO})
+
+
+async def asked(gateway: Gateway, upstream: Upstream, model: str) -> tuple[str, str]:
+    answer = await ask(gateway, model)
+    return answer.headers["x-penstock-engine"], upstream.received[-1].json["model"]
+
+
+async def test_a_whole_name_comes_before_the_longest_beginning_and_the_star_stands_for_the_rest() -> None:
+    async with running_upstream(ANSWER) as upstream, running_gateway(settings(upstream.url)) as gateway:
+        assert [
+            ("any", "gpt-5"),
+            ("any", "a/b"),
+            ("small", "eu.x-v1"),
+            ("whole", "vendor/small-whole"),
+        ] == [
+            await asked(gateway, upstream, name)
+            for name in ("vendor/gpt-5", "vendor/a/b", "vendor/small-x", "vendor/small-whole")
+        ]
+
+
+async def test_names_that_no_wildcard_serves_are_told_and_counted_as_others() -> None:
+    async with running_upstream(ANSWER) as upstream, running_gateway(settings(upstream.url)) as gateway:
+        for name in ("vendor/", "vendo/x", "vendor/*", "vendor/small-*", "vendor/" + "x" * 300):
+            answer = await ask(gateway, name)
+            assert (404, "model_not_found") == (answer.status_code, answer.json()["error"]["code"]), name
+        for number in range(3):
+            await ask(gateway, f"vendor/m{number}")
+        metrics = await gateway.metrics()
+        counted = metrics.labelled("penstock_requests_total", "model")
+        assert {("vendor/*",): 5.0, ("vendor/small-*",): 1.0, ("other",): 2.0} == counted
+        record = await gateway.records.of(5)
+        assert ("vendor/m0", "m0", "any") == (record.model, record.upstream_model, record.engine)
+
+
+async def test_a_name_has_its_own_price() -> None:
+    prices = {"gpt-5": {"input_usd_per_mtok": 2, "output_usd_per_mtok": 0}}
+    async with running_upstream(ANSWER) as upstream:
+        async with running_gateway(settings(upstream.url, prices=prices)) as gateway:
+            costs = [
+                (await ask(gateway, name)).headers.get("x-penstock-cost-usd") for name in ("vendor/gpt-5", "vendor/x")
+            ]
+            assert ["2.000000000000", None] == costs
+
+
+async def test_a_key_may_use_a_wildcard_or_one_of_its_names() -> None:
+    def key(name: str, models: list[str]) -> dict[str, Any]:
+        return {"id": name, "sha256": hashlib.sha256(name.encode()).hexdigest(), "tenant": name, "models": models}
+
+    keys = [key("all", ["vendor/*"]), key("one", ["vendor/x"]), key("none", ["vendor/small-whole"])]
+    async with running_upstream(ANSWER) as upstream:
+        async with running_gateway(settings(upstream.url, auth={"keys": keys})) as gateway:
+            statuses = {}
+            for name in ("all", "one", "none"):
+                headers = {"authorization": f"Bearer {name}"}
+                for model in ("vendor/x", "vendor/y"):
+                    body = {"model": model, "messages": HELLO}
+                    answer = await gateway.http.post("/v1/chat/completions", json=body, headers=headers)
+                    statuses[name, model[-1]] = answer.status_code
+            assert {
+                ("all", "x"): 200,
+                ("all", "y"): 200,
+                ("one", "x"): 200,
+                ("one", "y"): 403,
+                ("none", "x"): 403,
+                ("none", "y"): 403,
+            } == statuses
+
+
+async def test_models_lists_whole_names_and_finds_those_of_a_wildcard() -> None:
+    async with running_upstream(ANSWER) as upstream, running_gateway(settings(upstream.url)) as gateway:
+        listed = (await gateway.http.get("/v1/models")).json()["data"]
+        assert ["vendor/small-whole"] == [one["id"] for one in listed]
+        found = await gateway.http.get("/v1/models/vendor/gpt-5")
+        assert (200, "vendor/gpt-5") == (found.status_code, found.json()["id"])
+        assert [404, 404] == [
+            (await gateway.http.get(f"/v1/models/{name}")).status_code for name in ("other", "vendor/*")
+        ]
+
+
+async def test_a_model_that_the_engine_does_not_know_is_the_clients_to_mend() -> None:
+    body = b'{"error":{"message":"The model `gpt-9` does not exist","code":"model_not_found"}}'
+    async with running_upstream(Answer([body], 404)) as upstream:
+        async with running_gateway(settings(upstream.url)) as gateway:
+            answer = await ask(gateway, "vendor/gpt-9")
+            assert (404, "model_not_found", "model") == (
+                answer.status_code,
+                answer.json()["error"]["code"],
+                answer.json()["error"]["param"],
+            )
+
+
+async def test_more_names_than_are_kept_are_served_all_the_same() -> None:
+    async with running_upstream(ANSWER) as upstream, running_gateway(settings(upstream.url)) as gateway:
+        wildcards = gateway.worker.dispatcher.snapshot.wildcards
+        assert wildcards is not None
+        first = wildcards.get("vendor/m0")
+        for number in range(1500):
+            assert wildcards.get(f"vendor/m{number}") is not None
+        assert first is not wildcards.get("vendor/m0")
+        assert wildcards.get("vendor/m0") is wildcards.get("vendor/m0")
+        assert ("any", "m7") == await asked(gateway, upstream, "vendor/m7")
