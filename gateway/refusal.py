@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from engines.loads.limit_names import for_clients_of
+from engines.model import Operation
 from engines.wire import ApiError
 from engines.wire.key_refusals import flags_prompt
 from engines.wire.refusals import error_code, error_type
@@ -19,7 +21,6 @@ from routing.breaker import Verdict
 from routing.outcome import Outcome
 
 if TYPE_CHECKING:
-    from engines.model import Operation
     from engines.wire import Dialect
     from gateway.attempt import Attempt
     from gateway.reply import Reply
@@ -58,7 +59,7 @@ def pass_error(request: Refused, attempt: Attempt, outcome: Outcome, tried: Retr
     reply = request.reply
     if reply.untold:
         free_in_s = None if tried is None else tried.free_in_s(clock.monotonic())
-        headers = JSON + request.head_down() + refusal_headers(attempt, outcome, len(request.attempts), free_in_s)
+        headers = JSON + request.head_down() + refusal_headers(request, attempt, outcome, free_in_s)
         request.settle(status)
         reply.respond(status, headers, body)
     else:  # by a comment
@@ -130,11 +131,15 @@ def outcome_of_not_found(body: bytes, model: str) -> Outcome:
     return Outcome.ANSWERED
 
 
-def refusal_headers(attempt: Attempt, outcome: Outcome, attempts: int, free_in_s: float | None) -> bytes:
-    """The header lines that belong to an engine's refusal, the last of so many `attempts`: when to come back, and what
-    is left of the limits. `free_in_s`: when the first of the engines that refused serves again, which may be another.
+def refusal_headers(request: Refused, attempt: Attempt, outcome: Outcome, free_in_s: float | None) -> bytes:
+    """The header lines that belong to an engine's refusal, that of the last attempt: when to come back, and what is
+    left of the limits. `free_in_s`: when the first of the engines that refused serves again, which may be another.
     """
-    lines = passed_headers([(name, value) for name, value in attempt.headers if b"ratelimit-" in name])
+    limits = [(name, value) for name, value in attempt.headers if b"ratelimit-" in name]
+    if limits and attempt.upstream.engine.dialect(request.operation) is not request.dialect:
+        lines = passed_headers(for_clients_of(request.operation is Operation.MESSAGES, limits, clock.wall()))
+    else:
+        lines = passed_headers(limits)
     retry_after_s = attempt.retry_after_s()
     if retry_after_s is not None:
         if free_in_s is not None:
@@ -142,7 +147,7 @@ def refusal_headers(attempt: Attempt, outcome: Outcome, attempts: int, free_in_s
         lines += b"retry-after: %d\r\n" % max(1, ceil(retry_after_s))
         if any(name == b"retry-after-ms" for name, _ in attempt.headers):
             lines += b"retry-after-ms: %d\r\n" % ceil(retry_after_s * 1e3)
-    if attempts > 1 and outcome.verdict is Verdict.FAILURE:
+    if len(request.attempts) > 1 and outcome.verdict is Verdict.FAILURE:
         lines += TRIED_ENOUGH
     return lines
 

@@ -16,7 +16,20 @@ from engines.port import Sink
 from engines.sse import split
 from engines.wire import ApiError, Finding
 from engines.wire.bounds import Unsayable
-from engines.wire.events import Counted, End, Event, Failed, Finish, Ping, Start
+from engines.wire.events import (
+    Counted,
+    End,
+    Event,
+    Failed,
+    Finish,
+    Ping,
+    Reasoning,
+    Refused,
+    Start,
+    Text,
+    ToolArgs,
+    ToolStart,
+)
 from engines.wire.refusals import error_type
 from engines.wire.said import Said
 from gateway import clock
@@ -40,6 +53,7 @@ if TYPE_CHECKING:
 
 ANTHROPICS: Final = "anthropic_messages"
 """The one format whose clients have names of their own for limits."""
+CONTENT: Final = (Text, Reasoning, Refused, ToolStart, ToolArgs)
 MAX_BYTES: Final = 32 * 1024 * 1024
 """Of an answer that is one document: it is translated whole."""
 
@@ -69,7 +83,8 @@ class TranslatedStream(StreamRelay):
         self._transcript = transcript
         self._closed = False
         self._failed = False
-        """Whether the client was told so: nothing but the usage counts after it."""
+        """Whether the client was told so: nothing but the usage counts after it, and none is waited for where the
+        engine says more than that."""
 
     def _read(self, block: bytes) -> None:
         decoder = self._translation.decoder
@@ -91,7 +106,10 @@ class TranslatedStream(StreamRelay):
             if isinstance(one, Counted):
                 judge.weigh(b"", Finding(one.usage))
             elif self._failed:
-                continue
+                if isinstance(one, CONTENT):  # the engine goes on: its client has been told and hears nothing of it
+                    attempt.stop()
+                    judge.done()
+                    return
             elif isinstance(one, Start):
                 attempt.said = Said(one.id or None, one.model or None)
                 self._translation.encoder.write(one)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
 from gateway.settings.errors import Path, listing, printable, show_path
+from gateway.settings.sections.experiment import USUAL_GUARDRAILS
 from routing.assignment import BUCKETS
 
 Report = Callable[[Path, str, str], None]
@@ -45,6 +46,7 @@ def check_experiments(tree: dict[str, Any], report: Report) -> None:
                 check_params((*path, "arms", arm, "params"), section.get("params"), report)
         _weights(path, experiment, report)
         _steps(path, experiment, tree, report)
+        _bandit(path, experiment, tree, report)
         _range(path, name, experiment, ranges, report)
         _guardrails(path, experiment, tree, report)
         check_keys((*path, "targeting"), experiment.get("targeting"), tree, report)
@@ -98,13 +100,35 @@ def _steps(path: Path, experiment: dict[str, Any], tree: dict[str, Any], report:
                 what = f"is not above that of the step before, {before:g}"
                 report((*path, "steps", index, "weight"), what, "a ramp only goes up")
             before = weight
+    _shared((*path, "steps"), "need", "ramp", tree, report)
+
+
+def _bandit(path: Path, experiment: dict[str, Any], tree: dict[str, Any], report: Report) -> None:
+    bandit = experiment.get("bandit")
+    if not isinstance(bandit, dict):
+        return
+    if experiment.get("steps"):
+        report((*path, "bandit"), "does not go with steps: both say the weights", "remove one of the two")
+    metric, rails = bandit.get("metric"), experiment.get("guardrails", USUAL_GUARDRAILS)
+    if isinstance(metric, str) and isinstance(rails, dict) and metric not in rails:
+        report((*path, "bandit", "metric"), "is none of the guardrails", f"one of {', '.join(rails)}; or add it there")
+    floor, arms = bandit.get("floor", 0.05), _arms(experiment)
+    if _number(floor) and len(arms) * floor > 1:
+        report((*path, "bandit", "floor"), f"is more than {len(arms)} arms can each have", f"at most {1 / len(arms):g}")
+    for arm, section in arms.items():
+        if isinstance(section, dict) and section.get("weight") == 0 and arm != _control(experiment):
+            report((*path, "arms", arm, "weight"), "gives a bandit nothing to see", "a few percent to begin with")
+    _shared((*path, "bandit"), "needs", "weigh", tree, report)
+
+
+def _shared(path: Path, needs: str, does: str, tree: dict[str, Any], report: Report) -> None:
     server, store = tree.get("server"), tree.get("store")
     gateways = server.get("gateways", 1) if isinstance(server, dict) else 1
     url = store.get("url") if isinstance(store, dict) else None
     shared = isinstance(url, str) and url.startswith(("postgres:", "postgresql:"))
     if isinstance(gateways, int) and gateways > 1 and not shared:
-        what = f"need a store that all {gateways} gateways share, or each would ramp for itself"
-        report((*path, "steps"), what, "set store.url to postgresql://...")
+        why = f"{needs} a store that all {gateways} gateways share, or each would {does} for itself"
+        report(path, why, "set store.url to postgresql://...")
 
 
 def _range(

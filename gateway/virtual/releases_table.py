@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from gateway.virtual.bandit import run
 from gateway.virtual.releases import (
     NEVER,
     PRIOR_UNITS,
@@ -79,6 +80,7 @@ def tables(seed: int, runs: int) -> Iterator[Table]:
         mismatches,
         ramps,
         oracles,
+        bandits,
     ]
     for number, make in enumerate(makers):
         yield make(np.random.default_rng([seed, number]), runs)
@@ -291,6 +293,25 @@ def oracles(rng: np.random.Generator, runs: int) -> Table:
         title = f"always-valid p of {one[1]} / {one[0]} and {other[1]} / {other[0]}"
         figures.append(Figure(title, f"{found.p:.6f}", f"{p:.6f}", abs(found.p - p) < 1e-4))
     return Table("Published figures of others, reproduced", figures)
+
+
+def bandits(rng: np.random.Generator, runs: int) -> Table:
+    found = []
+    for rates in ((0.02, 0.01), (0.03, 0.02, 0.01)):
+        outcomes = [run(rates, rng, delta=ALPHA) for _ in range(max(1, runs // 4))]
+        wrong = [one.units if one.winner not in (None, len(rates) - 1) else NEVER for one in outcomes]
+        declared = sorted(one.units for one in outcomes if one.winner is not None)
+        what = " / ".join(f"{1.0 - rate:.2f}" for rate in rates)
+        found.append(part(f"arms good in {what}: another declared the best", wrong, ALPHA, len(outcomes)))
+        middle = declared[len(declared) // 2] if declared else 0
+        told = f"{len(declared) / len(outcomes):.1%}, median {middle:,} units"
+        found.append(Figure(f"arms good in {what}: one declared", told, "99 %", len(declared) >= 0.99 * len(outcomes)))
+        share = sum(one.best_share for one in outcomes) / len(outcomes)
+        even = 1.0 / len(rates)
+        least = even - 0.02 if len(rates) == 2 else even
+        told = f"{share:.1%} of the units until then"
+        found.append(Figure(f"arms good in {what}: the best had", told, f"at least {least:.0%}", share >= least))
+    return Table("A bandit that looks after every 50 units (delta .05)", found)
 
 
 def markdown(table: Table) -> str:

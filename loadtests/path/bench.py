@@ -72,6 +72,7 @@ class Bench:
 
     def _round(self, gateway: Gateway, stream: bool, connections: int, duration_s: float) -> table.Round | None:
         assert gateway.size is not None
+        connections, duration_s = gateway.pace.of(stream, connections, duration_s)
         before, foreign = gateway.cpu(), self._foreign_s(gateway)
         result = wrk.finish(self._wrk(gateway, stream, connections, duration_s))
         foreign = self._foreign_s(gateway) - foreign

@@ -120,7 +120,8 @@ def _litellm(port: int, backend: str, work: Path, *, translated: bool = False) -
         "general_settings": {"master_key": API_KEY},  # it does not start without one
     }
     config.write_text(json.dumps(settings))
-    argv = [str(ensure("litellm") / "litellm"), "--config", str(config), "--host", "127.0.0.1"]
+    bin_ = ensure("litellm")  # its script by its Python: the script names that of the place where it was built
+    argv = [str(bin_ / "python"), str(bin_ / "litellm"), "--config", str(config), "--host", "127.0.0.1"]
     env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "WARNING", "NO_DOCS": "True"}
     return Command([*argv, "--port", str(port), "--num_workers", "1", "--telemetry", "False"], env)
 

@@ -272,6 +272,15 @@ class Gate:
             found.append((metric, [(n, total, squares) for n, (total, squares) in both]))
         return found
 
+    def sample(self, metric: str) -> list[tuple[int, float, float]]:
+        """Of one metric, as `arms`: less is better. Of a custom one, units are those of which something was told.
+        Raises KeyError."""
+        rate = self._rates.get(metric)
+        if rate is not None and rate.guardrail.custom:
+            events = [rate.tally.events - rate.tally.canary, rate.tally.canary]
+            return [(n, float(k), float(k)) for n, k in zip(rate.trials, events, strict=True)]
+        return dict(self.arms())[metric]
+
     def guardrail(self, metric: str) -> Guardrail:
         """That of a metric. Raises KeyError."""
         rate = self._rates.get(metric)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from engines.eventstream import encode
 from tests.engines.wire.translation import streams
 from tests.scenario.gateway import HELLO, events_of, one_model, running_gateway
-from tests.scenario.upstream import Answer, Upstream, running_upstream, stream
+from tests.scenario.upstream import Answer, End, Upstream, running_upstream, stream
 
 pytestmark = pytest.mark.anyio
 
@@ -270,3 +271,60 @@ async def test_a_binary_stream_that_is_damaged_is_an_error() -> None:
     for pieces, error in (((bytes(wrong),), "engine_error"), ((CONVERSED[:-200],), "answer_truncated")):
         text, record = await conversed(*pieces)
         assert (error, False) == (record.error, "[DONE]" in text)
+
+
+def claude_at(url: str) -> dict[str, Any]:
+    return one_model({"kind": "anthropic", "base_url": url, "api_key": "k-of-the-engine"})
+
+
+async def test_an_engine_that_goes_on_after_an_error_is_stopped() -> None:
+    begun = streams.named("message_start", message={"id": "m", "usage": {"input_tokens": 3}})
+    begun += streams.block(0, type="text", text="")
+    said = streams.delta(0, type="text_delta", text="it is ")
+    odd = streams.delta(0, type="unheard_of_delta", text="?")
+    pieces = (begun, said, odd, said, End.HANG)
+    async with running_upstream(stream(*pieces)) as upstream, running_gateway(claude_at(upstream.url)) as gateway:
+        events = events_of((await gateway.chat(stream=True)).text)
+        await asyncio.wait_for(upstream.received[0].gone.wait(), 10)
+        assert ["error" in event for event in events if event != "[DONE]"][-1]
+        assert "it is " == "".join(event["choices"][0]["delta"].get("content") or "" for event in events[:-1])
+        record = await gateway.records.of(0)
+        assert ("unknown_event", 3) == (record.error, record.input_tokens)
+
+
+async def test_usage_that_follows_an_error_is_still_counted() -> None:
+    pieces = [
+        streams.chunk({"content": "it is"}),
+        streams.chunk({}, "for a new reason"),
+        streams.data(id="c1", model="m1", choices=[], usage={"prompt_tokens": 9, "completion_tokens": 4}),
+    ]
+    async with running_upstream(stream(*pieces)) as upstream:
+        async with running_gateway(one_model(engine("mistral", upstream.url))) as gateway:
+            await gateway.chat(stream=True)
+            record = await gateway.records.of(0)
+            assert ("unknown_finish_reason", 9, 4) == (record.error, record.input_tokens, record.output_tokens)
+
+
+LIMITS = [
+    ("anthropic-ratelimit-requests-remaining", "4"),
+    ("anthropic-ratelimit-requests-reset", "2020-01-01T00:00:00Z"),
+]
+TEXT = b'{"id":"m","type":"message","content":[{"type":"text","text":"x"}],"stop_reason":"end_turn","usage":{}}'
+
+
+async def test_limits_are_told_by_the_clients_own_names_in_answers_and_refusals() -> None:
+    kind = ("content-type", "application/json")
+    refusal = b'{"type":"error","error":{"type":"rate_limit_error","message":"slow"}}'
+    told = []
+    async with running_upstream(Answer([TEXT], headers=[kind, *LIMITS])) as upstream:
+        upstream.then(Answer([TEXT], headers=[kind, *LIMITS]), Answer([refusal], 429, headers=[kind, *LIMITS]))
+        settings = {**claude_at(upstream.url), "retry": {"max_attempts": 1}}
+        async with running_gateway(settings) as gateway:
+            for _ in range(2):
+                answer = await gateway.chat()
+                limits = {name: value for name, value in answer.headers.items() if "ratelimit" in name}
+                told.append((answer.status_code, limits))
+            same = await gateway.http.post("/v1/messages", json={"model": "chat", "max_tokens": 9, "messages": HELLO})
+            assert "4" == same.headers["anthropic-ratelimit-requests-remaining"]
+    renamed = {"x-ratelimit-remaining-requests": "4", "x-ratelimit-reset-requests": "0s"}
+    assert [(200, renamed), (429, renamed)] == told

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import time
 from typing import TYPE_CHECKING, Final
 
-from gateway.control.releases.spec import Hook, ReleaseSpec
+from gateway.control.releases.spec import BanditPlan, Hook, ReleaseSpec
 from routing.gate.guardrail import Guardrail
 from routing.gate.rollout import RampPlan, Step, Window
 
@@ -29,6 +29,7 @@ def specs_of(plans: Iterable[Plan], settings: Settings) -> list[ReleaseSpec]:
         section = plan.section
         ramp, rails = _ramp(section), guardrails_of(section, settings.models[plan.model].slo, settings.feedback.metrics)
         hooks = tuple(Hook(hook.kind, str(hook.url), hook.timeout_s, dict(hook.metadata)) for hook in section.webhooks)
+        bandit = _bandit(section, rails)
         for position, arm in enumerate(plan.arms):
             if position:
                 share = plan.shares[arm]
@@ -46,6 +47,8 @@ def specs_of(plans: Iterable[Plan], settings: Settings) -> list[ReleaseSpec]:
                         rails,
                         hooks,
                         alone=len(plan.arms) == 2,
+                        bandit=bandit,
+                        most=plan.most[arm],
                     )
                 )
     return found
@@ -68,6 +71,16 @@ def guardrails_of(
         )
         for metric, rail in section.guardrails.items()
     )
+
+
+def _bandit(section: ExperimentSection, rails: Iterable[Guardrail]) -> BanditPlan | None:
+    told = section.bandit
+    if told is None:
+        return None
+    from routing.bandit import Goal  # numpy
+
+    (rail,) = [rail for rail in rails if rail.metric == told.metric]
+    return BanditPlan(told.metric, Goal(rail.rate, told.floor, told.min_units, told.delta), told.every_s)
 
 
 def _ramp(section: ExperimentSection) -> RampPlan:

@@ -48,10 +48,14 @@ class Release:
         before, self.spec = self.spec, spec
         self.ramp.plan = spec.ramp
         self.ramp.step = max(0, min(self.ramp.step, len(spec.ramp.steps) - 1))
-        if not spec.ramp.steps and self.ramp.state == "ramping":
-            self.ramp.share = spec.share  # nobody has decided anything, so the file says it
+        if self._is_files(self.ramp):
+            self.ramp.share = spec.share
         if (before.guardrails, before.sticky) != (spec.guardrails, spec.sticky):
             self.forget()
+
+    def _is_files(self, ramp: Rollout) -> bool:
+        """Whether nobody has decided anything, so that the file says the share."""
+        return self.spec.bandit is None and not self.spec.ramp.steps and ramp.state == RAMPING
 
     def forget(self) -> None:
         """Evidence begins anew."""
@@ -88,8 +92,8 @@ class Release:
         except (KeyError, TypeError, ValueError) as error:
             log.warning("ramp_unreadable", model=self.spec.model, arm=self.spec.arm, why=str(error))
             return
-        if not self.spec.ramp.steps and ramp.state == RAMPING:
-            ramp.share = self.spec.share  # nobody has decided anything, so the file says it
+        if self._is_files(ramp):
+            ramp.share = self.spec.share
         self.ramp = ramp
         self.unsent = list(kept.unsent)
         if self.unsent:

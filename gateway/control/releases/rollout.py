@@ -17,6 +17,7 @@ import structlog
 
 from engines.port import Spawn
 from gateway import clock
+from gateway.control.releases.bandits import Bandits
 from gateway.control.releases.deciding import Deciding
 from gateway.control.releases.kept import KeptRamps
 from gateway.control.releases.release import Release
@@ -71,6 +72,7 @@ class Releases:
         spawn: Spawn,
         *,
         kept: KeptRamps | None = None,
+        bandits: Bandits | None = None,
         now_s: Callable[[], float] = clock.monotonic,
         wall_s: Callable[[], float] = clock.wall,
     ) -> None:
@@ -103,6 +105,7 @@ class Releases:
         self._weighing = asyncio.Lock()
         """Held while observations are told to gates, or gates are kept."""
         keeps = sync is not None
+        self._bandits = bandits or Bandits()
         self.deciding = Deciding(hooks, spawn, self._store, self._apply, keeps=keeps, now_s=now_s, wall_s=wall_s)
 
     def __iter__(self) -> Iterator[Release]:
@@ -186,6 +189,8 @@ class Releases:
             await self._weigh()
         for release in list(self._releases.values()):
             self._look(release)
+        if self.decides and not (self.away or self._hangs):
+            self._divide()
         if not self.away and any(release.unsent for release in self._releases.values()):
             await self._ask_beside()
 
@@ -260,6 +265,16 @@ class Releases:
             self.deciding.decided(release, decision)
         elif ramp.live:
             self.deciding.poll(release)
+
+    def _divide(self) -> None:
+        """Have bandits set weights, of experiments that have one."""
+        arms: dict[str, list[Release]] = {}
+        for release in self._releases.values():
+            if release.spec.bandit is not None and release.spec.key not in self._fresh:
+                arms.setdefault(release.spec.experiment, []).append(release)
+        for releases in arms.values():
+            for release, decision in self._bandits.look(releases, self._now_s()):
+                self.deciding.decided(release, decision)
 
     # -- the store -----------------------------------------------------------------------------------------------------
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from routing.gate.guardrail import Guardrail
 from routing.gate.rollout import RampPlan
+
+if TYPE_CHECKING:
+    from routing.bandit import Goal
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,16 @@ class Hook:
     url: str
     timeout_s: float = 10.0
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BanditPlan:
+    """What sets the weights of an experiment."""
+
+    metric: str
+    """Of its guardrails."""
+    goal: Goal
+    every_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,10 @@ class ReleaseSpec:
     hooks: Sequence[Hook] = ()
     alone: bool = True
     """Whether it is the only one beside the control."""
+    bandit: BanditPlan | None = None
+    """None: the file, or a ramp, says the share."""
+    most: float = 1.0
+    """Of the units, what it may ever have."""
 
     @property
     def key(self) -> tuple[str, str]:

@@ -91,6 +91,22 @@ class WebhookSection(Section):
     metadata: dict[Text, Text] = Field(default_factory=dict, description="{team: search}: sent along")
 
 
+class BanditSection(Section):
+    """Weights that go where answers are best."""
+
+    metric: Name = Field(description="errors, or another of the guardrails: what the best arm has the least of")
+    floor: Annotated[Number, Field(ge=0.01, le=0.5)] = Field(
+        default=0.05, description="the least part of the units that an arm keeps; 0.05 is usual"
+    )
+    min_units: Whole = Field(default=100, ge=10, le=10**9, description="of each arm before weights move; 100 is usual")
+    delta: Annotated[Number, Field(gt=0, le=0.5)] = Field(
+        default=0.05, description="how often another arm than the best may be declared it; 0.05 is usual"
+    )
+    every_s: Annotated[Number, Field(ge=1, le=86_400)] = Field(
+        default=600.0, description="seconds between two looks; 600 is usual"
+    )
+
+
 class TargetingSection(Section):
     """Who takes part at all; the others are served as the control is and counted nowhere."""
 
@@ -124,6 +140,9 @@ class ExperimentSection(Section):
     control: Name | None = Field(default=None, description="the arm the others are compared with; left out, the first")
     steps: tuple[StepSection, ...] = Field(
         default=(), max_length=64, description="[{weight: 1, bake_s: 600}, {weight: 25}, {weight: 100}]"
+    )
+    bandit: BanditSection | None = Field(
+        default=None, description="{metric: thumbs_up}: it sets the weights, which are what arms begin with"
     )
     guardrails: dict[Name, GuardrailSection] = Field(
         default=USUAL_GUARDRAILS, min_length=1, max_length=32, description="{errors: {margin: 1.5}, ttft: {}}"

@@ -114,6 +114,25 @@ def test_several_gateways_need_a_store_that_they_share_to_ramp(url: str | None) 
     load_settings(json.dumps(document({}, server={"gateways": 2}, **store)), {})
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"steps": [{"weight": 5}], "arms": {"control": {}, "canary": {}}}, "bandit does not go with steps"),
+        ({"guardrails": {"ttft": {}}}, "bandit.metric is none of the guardrails | one of ttft; or add it there"),
+        ({"bandit": {"metric": "errors", "floor": 0.5}, "arms": {"a": {}, "b": {"weight": 5}, "c": {"weight": 5}}},
+         "bandit.floor is more than 3 arms can each have"),
+        ({"arms": {"control": {}, "canary": {"weight": 0}}}, "canary.weight gives a bandit nothing to see"),
+    ],
+)  # fmt: skip
+def test_what_a_bandit_cannot_do(changes: dict[str, Any], said: str) -> None:
+    arms = {"control": {}, "canary": {"weight": 5}}
+    (only, *_) = problems(document({"arms": arms, "bandit": {"metric": "errors"}, **changes}))
+    assert said in only
+    (shared,) = problems(document({"arms": arms, "bandit": {"metric": "errors"}}, server={"gateways": 2}))
+    assert "bandit needs a store that all 2 gateways share, or each would weigh for itself" in shared
+    load_settings(json.dumps(document({"arms": arms, "bandit": {"metric": "errors"}})), {})
+
+
 def other(**experiment: Any) -> dict[str, Any]:
     found = document({"layer": "l", "buckets": [0, 500_000]})
     section = {"salt": "s", "arms": ARMS, "layer": "l", **experiment}
