@@ -106,8 +106,10 @@ class Watch(Generic[Seen]):
         self._api = api
         self._path = path
         self._selector = selector
-        self._list_of = msgspec.json.Decoder(_List[kind]).decode  # type: ignore[valid-type]  # a type at run time
-        self._event_of = msgspec.json.Decoder(_Event[kind]).decode  # type: ignore[valid-type]  # the same
+        listed: Any = _List[kind]  # type: ignore[valid-type]  # a type that is known at run time
+        told: Any = _Event[kind]  # type: ignore[valid-type]  # the same
+        self._list_of: Callable[[bytes], _List[Seen]] = msgspec.json.Decoder(listed).decode
+        self._event_of: Callable[[bytes], _Event[Seen]] = msgspec.json.Decoder(told).decode
         self._changed = changed
         self._gone = gone
         self._named = named

@@ -38,8 +38,8 @@ CLIENTS: Final = 4
 def pod(slice_: int, number: int, ready: bool = True) -> Any:
     """One endpoint with all that a real one has."""
     name = f"llama-7c9d8f6b5-{slice_:02}{number:03}"
-    more = {"nodeName": f"gpu-node-{number % 50}.example.internal", "zone": f"eu-1{'abc'[number % 3]}"}
-    return endpoint(name, f"10.{slice_}.{number // 250}.{number % 250 + 1}", ready=ready, **more)
+    node, zone = f"gpu-node-{number % 50}.example.internal", f"eu-1{'abc'[number % 3]}"
+    return endpoint(name, f"10.{slice_}.{number // 250}.{number % 250 + 1}", ready=ready, nodeName=node, zone=zone)
 
 
 def whole(slice_: int, unready: int | None = None) -> list[Any]:
@@ -104,7 +104,7 @@ async def ask(client: httpx.AsyncClient) -> None:
         (await client.post("/v1/chat/completions", json=body)).raise_for_status()
 
 
-async def ended(server: ApiServer, pods: Pods, port: int, asking: list[asyncio.Future[None]]) -> float:
+async def ended(server: ApiServer, pods: Pods, port: int, asking: list[asyncio.Task[None]]) -> float:
     """Have one of the two end; how long after its event the last request reached it."""
     server.put("small-one", [endpoint("one", "127.0.0.1", ready=False, terminating=True)], port, "small")
     told_s = time.monotonic()
@@ -184,7 +184,7 @@ async def figures(served: Served, server: ApiServer, pods: Pods, port: int, uds:
 
     transport = httpx.AsyncHTTPTransport(uds=str(uds), limits=httpx.Limits(max_connections=CLIENTS))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=30.0) as client:
-        asking = [asyncio.ensure_future(ask(client)) for _ in range(CLIENTS)]
+        asking = [asyncio.create_task(ask(client)) for _ in range(CLIENTS)]
         changing = asyncio.ensure_future(changes.send(1e9))
         await asyncio.sleep(1.0)
         lasts = sorted([await ended(server, pods, port, asking) for _ in range(ENDS)])

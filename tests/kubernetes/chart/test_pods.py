@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.kubernetes.chart import planned
 from tests.kubernetes.chart.helm import LATEST, PRESETS, Objects, template
 from tests.kubernetes.chart.schemas import CUSTOM, complaints, custom_complaints
 
-MODES = ("none", "gateway", *planned.MODES)
+MODES = ("none", "gateway", "keda", "hpa")
 EVERYTHING: dict[str, Any] = {
     "ingress": {"enabled": True, "hosts": ["llm.example.com"]},
     "httpRoute": {"enabled": True, "parentRefs": [{"name": "front"}]},
@@ -24,8 +23,7 @@ EVERYTHING: dict[str, Any] = {
 
 
 def fleet(mode: str = "gateway", **values: Any) -> Objects:
-    escape = planned.ESCAPE if mode in planned.MODES else {}
-    return template("helm4", "fleet", {**EVERYTHING, **escape, "autoscaling": {"mode": mode}, **values})
+    return template("helm4", "fleet", {**EVERYTHING, "autoscaling": {"mode": mode}, **values})
 
 
 ALL = [pytest.param(template("helm4", name), id=name) for name in PRESETS]

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.kubernetes.chart.helm import Refused, template
-from tests.kubernetes.chart.planned import ESCAPE
 
 TYPOS = (
     "affinty",
@@ -65,7 +64,7 @@ def test_what_umbrella_charts_and_anchors_need_stays_open(helm: str, path: str) 
 
 
 def scaled(mode: str, **bounds: int) -> dict[str, Any]:
-    return {**ESCAPE, "autoscaling": {"mode": mode}, "engines": {"llama": {"autoscale": bounds}}}
+    return {"autoscaling": {"mode": mode}, "engines": {"llama": {"autoscale": bounds}}}
 
 
 WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
@@ -98,11 +97,6 @@ WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("gpu", {"ingress": {"enabled": True}}, r"ingress\.hosts is empty: name the host"),
     ("gpu", {"httpRoute": {"enabled": True}}, r"httpRoute\.parentRefs is empty: name the Gateway"),
     ("gpu", {"gateway": {"autoscaling": {"max": 1}}}, r"gateway\.autoscaling\.max is less than"),
-    (
-        "fleet",
-        {"autoscaling": {"mode": "keda"}},
-        r"autoscaling\.mode is keda: this version serves neither .*write autoscaling: {mode: gateway}",
-    ),
     (
         "gpu",
         {"engines": {"qwen": {"config": {"autoscale": {"min": 1}}}}},
