@@ -184,7 +184,7 @@ async def figures(served: Served, server: ApiServer, pods: Pods, port: int, uds:
 
     transport = httpx.AsyncHTTPTransport(uds=str(uds), limits=httpx.Limits(max_connections=CLIENTS))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=30.0) as client:
-        asking = [asyncio.create_task(ask(client)) for _ in range(CLIENTS)]
+        asking = [asyncio.ensure_future(ask(client)) for _ in range(CLIENTS)]
         changing = asyncio.ensure_future(changes.send(1e9))
         await asyncio.sleep(1.0)
         lasts = sorted([await ended(server, pods, port, asking) for _ in range(ENDS)])
