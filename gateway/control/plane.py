@@ -321,7 +321,8 @@ class Plane:
 
     def _launched(self) -> None:
         self._engines.observed(self.launches.ready())
-        self._supervisor.spawn("model_cards", lambda: self.cards.look(self._board.down))
+        if self.looked.is_set():  # else the first round is about to ask
+            self._supervisor.spawn("model_cards", lambda: self.cards.look(self._board.down))
 
     def _tell_members(self, members: list[Member]) -> None:
         self.links.tell_all(MembersChanged(members))
