@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, Protocol
 
 from gateway.control.actuator import Standing
+from gateway.control.membership import Found
 from gateway.settings import Settings
 
 STAYS_S: Final = 120.0
@@ -20,8 +21,8 @@ STAYS_S: Final = 120.0
 class Roll(Protocol):
     """Who serves each engine, as the control plane knows it."""
 
-    def found(self, engine: str) -> tuple[Collection[str], Collection[str]]:
-        """The replicas that do not end, and those of them that are healthy."""
+    def found(self, engine: str) -> Found:
+        """Its replicas."""
 
 
 class _Advised:
@@ -76,8 +77,10 @@ class AdvisedScaling:
         one = self._engines.get(engine)
         if one is None:
             return Standing()
-        there, healthy = self._roll.found(engine)
-        one.unwell = {id: one.unwell.get(id, now) for id in there if id not in healthy}
+        found = self._roll.found(engine)
+        there, healthy = [id for id in found.there if id not in found.ending], found.serving
+        quiet = [id for id in there if id not in healthy and id not in found.held]
+        one.unwell = {id: one.unwell.get(id, now) for id in quiet}
         if one.wanted is None:
             return Standing(ready=list(healthy), starting=_unwell(one, len(one.unwell)))
         missing = max(0, one.wanted - len(there))

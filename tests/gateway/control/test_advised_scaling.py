@@ -11,6 +11,7 @@ import structlog
 
 from gateway.control.advised_scaling import STAYS_S, AdvisedScaling
 from gateway.control.autoscale import Autoscaling
+from gateway.control.membership import Found
 from gateway.scaler.service import ScalerService
 from gateway.scaler.wire import ScaledObjectRef, is_active
 from gateway.settings import ConfigError, Settings, load_settings
@@ -47,8 +48,8 @@ class Pods:
         self.there: list[str] = []
         self.healthy: list[str] | None = None
 
-    def found(self, engine: str) -> tuple[list[str], list[str]]:
-        return self.there, self.there if self.healthy is None else self.healthy
+    def found(self, engine: str) -> Found:
+        return Found(self.there, (), self.there if self.healthy is None else self.healthy)
 
 
 def advised() -> tuple[AdvisedScaling, Pods]:
