@@ -3,6 +3,7 @@
 {{- $root := . -}}
 {{- $config := deepCopy .Values.config -}}
 {{- $server := dict "host" "0.0.0.0" "port" (int (include "penstock.http.port" .)) "grace_s" (int .Values.drainSeconds) -}}
+{{- if .Values.admin.metrics -}}{{- $_ := set $server "metrics" "off" -}}{{- end -}}
 {{- $_ := set $config "server" (mergeOverwrite ($config.server | default dict) $server) -}}
 {{- $_ := set $config "data_dir" "/var/lib/penstock" -}}
 {{- if .Values.store.secret -}}
@@ -52,10 +53,17 @@
 {{- toJson $config -}}
 {{- end -}}
 
-{{/* What gateways need to act as one. Only where engines are scaled: nothing else asks their peers. */}}
+{{/* "true" where gateways have an admin port. */}}
+{{- define "penstock.admin" -}}
+{{- if or .Values.admin.enabled (include "penstock.autoscaled" .) }}true{{ end -}}
+{{- end -}}
+
+{{/* What gateways need to act as one. Peers are asked only where engines are scaled. */}}
 {{- define "penstock.config.cluster" -}}
-{{- if include "penstock.autoscaled" . }}
+{{- if include "penstock.admin" . }}
 admin: {listen: "0.0.0.0:{{ include "penstock.admin.port" . }}"}
+{{- end }}
+{{- if include "penstock.autoscaled" . }}
 peers:
   dns: {{ include "penstock.fullname" . }}-peers
   port: {{ include "penstock.admin.port" . }}
@@ -65,7 +73,10 @@ autoscale:
   lease: {name: {{ include "penstock.fullname" . }}-autoscaler, namespace: {{ .Release.Namespace | quote }}}
 {{- else if eq .Values.autoscaling.mode "keda" }}
 autoscale:
+  writer: keda
   keda: {listen: "0.0.0.0:{{ include "penstock.scaler.port" . }}"}
+{{- else }}
+autoscale: {writer: hpa}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -73,8 +84,8 @@ autoscale:
 {{/* Changes when, and only when, something changes that a running gateway cannot take: it reloads the rest by itself. */}}
 {{- define "penstock.config.checksum" -}}
 {{- $config := include "penstock.config" . | fromYaml -}}
-{{- $server := omit $config.server "grace_s" -}}
-{{- toJson (merge (dict "server" $server) (pick $config "telemetry" "store" "data_dir" "admin" "peers")) | sha256sum -}}
+{{- $server := omit $config.server "grace_s" "cors" "metrics" -}}
+{{- toJson (merge (dict "server" $server) (pick $config "telemetry" "store" "data_dir" "admin" "peers") (dict "scaler" (dig "autoscale" "keda" "" $config))) | sha256sum -}}
 {{- end -}}
 
 {{/* Secrets as files below one directory: [{secret, key, path}] as JSON. */}}

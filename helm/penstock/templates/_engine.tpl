@@ -27,6 +27,16 @@ replicas: {{ int $live.spec.replicas }}
 {{- end -}}
 {{- end -}}
 
+{{/*
+How an HPA goes from one number to another: at once, for the algorithm has waited before it said so, and by any
+difference, where Kubernetes lets that be said. Takes {root, most, downSeconds}.
+*/}}
+{{- define "penstock.behavior" -}}
+{{- $exact := ternary ", tolerance: \"0\"" "" (semverCompare ">=1.35.0-0" .root.Capabilities.KubeVersion.Version) -}}
+scaleUp: {stabilizationWindowSeconds: 0, selectPolicy: Max, policies: [{type: Pods, value: {{ max 1 .most }}, periodSeconds: 15}]{{ $exact }}}
+scaleDown: {stabilizationWindowSeconds: {{ .downSeconds }}, selectPolicy: Max, policies: [{type: Percent, value: 100, periodSeconds: 15}]{{ $exact }}}
+{{- end -}}
+
 {{/* The pod of an engine. Takes {root, name, engine, worker (of a LeaderWorkerSet)}. */}}
 {{- define "penstock.engine.template" -}}
 {{- $e := .engine -}}

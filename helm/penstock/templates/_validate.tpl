@@ -18,11 +18,21 @@
 {{- fail (printf "\n\nconfig.%s is set by the chart: leave it out; autoscaling.mode decides." $key) -}}
 {{- end -}}
 {{- end -}}
-{{- /* Templates of the other modes wait for a gateway that serves them; `x-planned: true` is how the chart's tests render them, and nobody else. */ -}}
-{{- if and (include "penstock.autoscaled" .) (ne (index .Values "x-planned" | toString) "true") -}}
-{{- fail (printf "\n\nautoscaling.mode is %s: this version serves neither gateway nor keda nor hpa, whose configuration its gateway would refuse; write autoscaling: {mode: none}, and how many replicas each of engines has." .Values.autoscaling.mode) -}}
-{{- end -}}
 {{- $auth := $config.auth | default dict -}}
+{{- if and .Values.admin.metrics (not (include "penstock.admin" .)) -}}
+{{- fail "\n\nadmin.metrics is true, and there is no admin port: add admin.enabled: true." -}}
+{{- end -}}
+{{- if and .Values.admin.metrics (hasKey ($config.server | default dict) "metrics") -}}
+{{- fail "\n\nconfig.server.metrics and admin.metrics both say where /metrics is: leave out one of them." -}}
+{{- end -}}
+{{- if and .Values.admin.metrics .Values.monitoring.serviceMonitor.enabled (not .Values.monitoring.serviceMonitor.key.secret) -}}
+{{- fail "\n\nmonitoring.serviceMonitor.key.secret is empty, and the admin port asks Prometheus for a key: name a Secret with one, whose hash is in config.auth.keys with `metrics: true`." -}}
+{{- end -}}
+{{- $admins := list -}}
+{{- range $auth.keys | default list -}}{{- if .admin -}}{{- $admins = append $admins .id -}}{{- end -}}{{- end -}}
+{{- if and .Values.admin.enabled (not (include "penstock.autoscaled" .)) (not $admins) -}}
+{{- fail "\n\nadmin.enabled is true, and none of config.auth.keys may use it: give one `admin: true`." -}}
+{{- end -}}
 {{- if not (or $auth.keys (eq ($auth.open | default false | toString) "true")) -}}
 {{- fail "\n\nconfig.auth.keys is empty: anybody in the cluster could call. Write config.auth: {keys: [{id: my-app, sha256: ...}]} (printf %s \"$KEY\" | sha256sum), or config.auth: {open: true} where that is meant." -}}
 {{- end -}}
@@ -92,6 +102,12 @@
 {{- end -}}
 {{- if and $e.kvEvents (eq $e.kind "simulator") -}}
 {{- fail (printf "%s.kvEvents is true: a simulator publishes none; leave it out." $at) -}}
+{{- end -}}
+{{- if and (eq .root.Values.autoscaling.mode "gateway") (ne $e.discovery "kubernetes") -}}
+{{- fail (printf "%s.discovery is %s: a gateway that scales pods must know them by name; write discovery: kubernetes." $at $e.discovery) -}}
+{{- end -}}
+{{- if hasKey ($e.config.autoscale | default dict) "kubernetes" -}}
+{{- fail (printf "%s.config.autoscale.kubernetes is set by the chart: leave it out; autoscaling.podDeletionCost, drainSeconds and engines.%s.startup decide." $at .name) -}}
 {{- end -}}
 {{- if and $scaled (lt (int $e.autoscale.max) (int $e.autoscale.min)) -}}
 {{- fail (printf "%s.autoscale.max is less than min: raise it." $at) -}}

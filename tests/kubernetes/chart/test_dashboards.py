@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from helm.tools.dashboards import FOLDER
-from tests.kubernetes.chart import planned
 from tests.kubernetes.chart.helm import template
 from tests.kubernetes.chart.queries import asked, unknown
 from tests.kubernetes.chart.test_rules import promtool
@@ -79,7 +78,7 @@ def test_the_chart_hands_each_to_grafana_as_it_is(helm: str) -> None:
 
 
 def test_scalers_ask_for_metrics_that_are_told() -> None:
-    more = {**planned.ESCAPE, "autoscaling": {"mode": "hpa"}}
+    more = {"autoscaling": {"mode": "hpa"}}
     scalers = template("helm4", "fleet", more).of("HorizontalPodAutoscaler")
     external = [one["external"]["metric"] for it in scalers for one in it["spec"]["metrics"] if "external" in one]
     told = [(one["name"], sorted(one["selector"]["matchLabels"])) for one in external]
