@@ -12,6 +12,7 @@ WHEEL    := dist/compiled/.built
 COMPILED := .envs/compiled
 PROVIDERS := .envs/providers
 CLIENTS   := .envs/clients
+EVALUATION := .envs/evaluation
 HELM     := .envs/helm
 SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
 
@@ -55,6 +56,9 @@ test-providers: $(PROVIDERS)/.installed  ## the official SDKs against the fake p
 
 test-clients: $(STAMP) $(CLIENTS)/.installed  ## clients of Python and npm, unmodified, against engines that fail on purpose; needs node
 	$(CLIENTS)/bin/python -m pytest -q -m clients -o filterwarnings= tests/clients
+
+test-evaluation: $(STAMP) $(EVALUATION)/.installed  ## LM Evaluation Harness and DSPy, unmodified, against a simulated model
+	HF_HUB_OFFLINE=1 $(EVALUATION)/bin/python -m pytest -q -m clients -o filterwarnings= tests/clients/test_evaluation.py
 
 test-scaling: $(STAMP)  ## launched engines that follow their traffic: wakes, replica changes, failing starts
 	$(BIN)/pytest -q -m scaling tests/scaling
@@ -151,6 +155,12 @@ $(CLIENTS)/.installed: pyproject.toml tests/clients/node/package.json
 	$(CLIENTS)/bin/uv pip install --quiet --python $(CLIENTS)/bin/python --group clients
 	mkdir -p $(CLIENTS)/node && cp tests/clients/node/package.json $(CLIENTS)/node/
 	npm install --prefix $(CLIENTS)/node --silent --no-audit --no-fund --no-package-lock
+	@touch $@
+
+$(EVALUATION)/.installed: pyproject.toml
+	test -d $(EVALUATION) || $(PYTHON) -m venv $(EVALUATION)
+	$(EVALUATION)/bin/python -m pip install --quiet --upgrade pip
+	$(EVALUATION)/bin/python -m pip install --quiet --group evaluation
 	@touch $@
 
 $(PROVIDERS)/.installed: pyproject.toml

@@ -126,6 +126,7 @@ def _given(body: bytes, principal: Principal, settings: Settings) -> GiveFeedbac
         told.idempotency_key.replace("\0", ""),
         int(clock.wall() * 1e3),
         {name: model.records.redact or "" for name, model in settings.models.items() if model.records.content},
+        _worse(told, settings),
         limits.per_record,
     )
 
@@ -142,6 +143,11 @@ def _value(told: _Body, settings: Settings) -> float:
     if not math.isfinite(told.value):
         raise Failure("invalid_field", "`value` is no finite number", "value")
     return float(told.value)
+
+
+def _worse(told: _Body, settings: Settings) -> bool | None:
+    metric = settings.feedback.metrics[told.metric]
+    return bool(told.value) == (metric.better == "lower") if metric.type == "boolean" else None
 
 
 def _answer(told: FeedbackGiven, given: GiveFeedback) -> Response:

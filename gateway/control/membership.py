@@ -35,6 +35,20 @@ class Difference:
         return bool(self.added or self.removed or self.draining or self.resumed)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The replicas of one engine, as whoever scales it sees them."""
+
+    there: Collection[str] = ()
+    """All of them."""
+    ending: Collection[str] = ()
+    """Those that their source has get nothing new: they were deleted, or are not ready for a moment."""
+    serving: Collection[str] = ()
+    """Those that would take requests if nobody scaled the engine: healthy ones, neither ending nor held."""
+    held: Collection[str] = ()
+    """Those that do not end and that an operator drains."""
+
+
 Watcher = Callable[[Difference], None]
 
 

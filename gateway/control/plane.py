@@ -119,7 +119,7 @@ class Plane:
             self.launches,
             self.cluster,
             self.advised,
-            self.drain_replica,
+            self.roster.retire,
             self.links,
             lambda: self.loads,
             self.peering.demands,
@@ -173,6 +173,7 @@ class Plane:
         if store is not None:
             store.watched_by(self.metrics)
             store.found = self.feedback.evaluated
+            store.releases_changed = self.releases.changed
 
     @property
     def settings(self) -> Settings:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from engines.port import Replica
 from gateway.admin.replicas import ReplicaStatus
-from gateway.control.membership import Difference, Membership
+from gateway.control.membership import Difference, Found, Membership
 from gateway.fleet.members import Member
 from routing.replica import ReplicaKey
 
@@ -37,7 +37,9 @@ class Roster:
         self._leaving: set[ReplicaKey] = set()
         """Those of which their source says that they drain."""
         self._held: set[ReplicaKey] = set()
-        """Those that somebody asked to drain."""
+        """Those that an operator asked to drain."""
+        self._retired: set[ReplicaKey] = set()
+        """Those that whoever scales the engine has leave."""
         self._news: dict[ReplicaKey, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._told_s = float("-inf")
@@ -85,7 +87,7 @@ class Roster:
 
     def _forget(self, engine: str, id: str, tell: bool) -> None:
         """What workers read in the configuration they also read the end of; of the rest they are told."""
-        for marks in (self._down, self._leaving, self._held):
+        for marks in (self._down, self._leaving, self._held, self._retired):
             marks.discard((engine, id))
         if tell:
             self._note(engine, id)
@@ -98,11 +100,22 @@ class Roster:
             self._mark(self._down, engine, id, (engine, id) in keys)
 
     def drain(self, engine: str, replica: str, draining: bool = True) -> bool:
-        """Send a replica nothing new, or again; returns whether there is such a replica. What it has, it finishes."""
+        """Send a replica nothing new, or again, as an operator wishes; returns whether there is such a replica. What it
+        has, it finishes."""
+        return self._keep_from(self._held, engine, replica, draining)
+
+    def retire(self, engine: str, replica: str, leaving: bool = True) -> bool:
+        """The same as whoever scales the engine wishes: neither undoes what the other asked for."""
+        return self._keep_from(self._retired, engine, replica, leaving)
+
+    def _keep_from(self, marks: set[ReplicaKey], engine: str, replica: str, on: bool) -> bool:
         if replica not in self._listed.get(engine, {}):
             return False
-        self._mark(self._held, engine, replica, draining)
+        self._mark(marks, engine, replica, on)
         return True
+
+    def _drains(self, key: ReplicaKey) -> bool:
+        return key in self._leaving or key in self._held or key in self._retired
 
     def _mark(self, marks: set[ReplicaKey], engine: str, id: str, on: bool) -> None:
         key = engine, id
@@ -121,7 +134,7 @@ class Roster:
             if not source.written
             for id in self._listed[engine]
         ]
-        marked = self._down | self._leaving | self._held
+        marked = self._down | self._leaving | self._held | self._retired
         return [self._member(*key) for key in (*found, *sorted(marked.difference(found)))]
 
     def statuses(self, engine: str) -> list[ReplicaStatus]:
@@ -131,15 +144,18 @@ class Roster:
                 engine,
                 id,
                 "ready" if (engine, id) not in self._down else "unhealthy",
-                (engine, id) in self._leaving or (engine, id) in self._held,
+                self._drains((engine, id)),
             )
             for id in self._listed.get(engine, {})
         ]
 
-    def found(self, engine: str) -> tuple[list[str], list[str]]:
-        """The replicas of one engine that do not end, by what their source says, and those of them that are healthy."""
-        there = [id for id in self._listed.get(engine, ()) if (engine, id) not in self._leaving]
-        return there, [id for id in there if (engine, id) not in self._down]
+    def found(self, engine: str) -> Found:
+        """The replicas of one engine, as whoever scales it sees them."""
+        there = list(self._listed.get(engine, ()))
+        ending = [id for id in there if (engine, id) in self._leaving]
+        held = [id for id in there if (engine, id) in self._held and (engine, id) not in self._leaving]
+        kept_away = self._leaving | self._held | self._down
+        return Found(there, ending, [id for id in there if (engine, id) not in kept_away], held)
 
     def states(self) -> dict[tuple[str, str], int]:
         """How many replicas of each engine are in each state: `ready`, `unhealthy` or `draining`."""
@@ -147,7 +163,7 @@ class Roster:
         for engine, listed in self._listed.items():
             counts[engine, "ready"] = len(listed)
             counts[engine, "unhealthy"] = counts[engine, "draining"] = 0
-        draining = self._leaving | self._held
+        draining = self._leaving | self._held | self._retired
         for state, keys in (("draining", draining), ("unhealthy", self._down - draining)):
             for engine, _ in keys:
                 counts[engine, state] += 1
@@ -161,7 +177,7 @@ class Roster:
         key = engine, id
         url = "" if self._sources[engine].written else replica.url
         zone = "" if self._sources[engine].written else replica.zone
-        return Member(engine, id, url, key not in self._down, key in self._leaving or key in self._held, zone=zone)
+        return Member(engine, id, url, key not in self._down, self._drains(key), zone=zone)
 
     def _note(self, engine: str, id: str) -> None:
         self._news[engine, id] = None

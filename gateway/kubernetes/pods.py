@@ -10,6 +10,8 @@ import msgspec
 NORMAL: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Reasons to wait that every start has. All others are failures: ImagePullBackOff, CrashLoopBackOff, ..."""
 MOST_MESSAGE: Final = 500
+DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+"""Of the pods of a ReplicaSet, that with the lowest goes first; without it, it counts as 0."""
 
 
 class Waiting(msgspec.Struct):
@@ -68,6 +70,7 @@ class PodMeta(msgspec.Struct):
     name: str
     created: datetime | None = msgspec.field(default=None, name="creationTimestamp")
     ends: datetime | None = msgspec.field(default=None, name="deletionTimestamp")
+    annotations: dict[str, str] | None = None
 
 
 class Pod(msgspec.Struct):
@@ -79,6 +82,14 @@ class Pod(msgspec.Struct):
     @property
     def name(self) -> str:
         return self.metadata.name
+
+    @property
+    def cost(self) -> int | None:
+        """What its deletion costs; None where nothing that can be read says so."""
+        try:
+            return int((self.metadata.annotations or {})[DELETION_COST])
+        except (KeyError, ValueError):
+            return None
 
     @property
     def ending(self) -> bool:

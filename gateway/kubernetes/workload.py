@@ -13,11 +13,9 @@ from typing import Final, Literal
 import msgspec
 
 from gateway.kubernetes.api import Api, ApiError
-from gateway.kubernetes.pods import Pod
+from gateway.kubernetes.pods import DELETION_COST, Pod
 
 MERGE: Final = "application/merge-patch+json"
-DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
-"""Of the pods of a ReplicaSet, that with the lowest goes first; without it, it counts as 0."""
 _GROUPS: Final = {"Deployment": "apps", "LeaderWorkerSet": "leaderworkerset.x-k8s.io"}
 _PLURALS: Final = {"Deployment": "deployments", "LeaderWorkerSet": "leaderworkersets"}
 

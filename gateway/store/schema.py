@@ -26,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION: Final = 9
+VERSION: Final = 10
 """Of this schema: the number of its newest migration."""
 
 metadata = MetaData()
@@ -243,9 +243,11 @@ feedback = Table(
     Column("comment", Text),
     Column("demonstration", Text),
     Column("idempotency_key", String),
+    Column("worse", SmallInteger),
     UniqueConstraint("tenant", "idempotency_key"),
 )
-"""What applications told of answers afterwards; `id` is the record's."""
+"""What applications told of answers afterwards; `id` is the record's. `worse` says of a yes or no whether it is the
+worse of the two (1), and is null of numbers."""
 
 evaluations = Table(
     "evaluations",

@@ -6,9 +6,16 @@ from typing import Final
 
 AMOUNTS: Final = ("input_tokens", "output_tokens", "ttft_ms", "tpot_ms", "cost_usd")
 """Of which there are histograms."""
-COUNTED: Final = ("answers", "errors", "length", "refusals", "tool_calls")
-"""What is counted of requests. An answer is one that an engine gave whole; the three after `errors` are of answers."""
-RATES: Final = {"errors": "", "length": "answers", "refusals": "answers", "tool_calls": "answers"}
+COUNTED: Final = ("answers", "errors", "length", "refusals", "tool_calls", "told", "thumbs_down")
+"""What is counted. An answer is one that an engine gave whole; the three after `errors` are of answers. `told` is a yes
+or no that an application gave of an answer within the hour, and `thumbs_down` one that is the worse of the two."""
+RATES: Final = {
+    "errors": "",
+    "length": "answers",
+    "refusals": "answers",
+    "tool_calls": "answers",
+    "thumbs_down": "told",
+}
 """The rates, each with what it is a share of; the empty name is all requests."""
 BOTH_WAYS: Final = frozenset({"tool_calls"})
 """Of these fewer are watched for, too: an agent that stopped calling its tools is as broken as one that cannot stop."""

@@ -2,7 +2,7 @@
 
 A user's weight in a window is capped, and how often he comes is known only at its end, so requests are kept until then:
 at most `MOST_KEPT`, of a fair choice by a hash, however many there are. Rates count every request, in blocks, each user
-once in `WINDOW_REQUESTS` of them.
+once in `WINDOW_REQUESTS` of them. What is told of answers is counted in blocks of its own: it comes when it comes.
 """
 
 from __future__ import annotations
@@ -26,16 +26,12 @@ _WHOLE: Final = 1 << 64
 class Window:
     """Gathers. One per hour and key."""
 
-    __slots__ = ("_below", "_block", "_block_requests", "_in_block", "_kept", "_once", "blocks", "requests")
+    __slots__ = ("_asked", "_below", "_kept", "_told", "requests")
 
     def __init__(self) -> None:
         self.requests = 0
-        self.blocks: list[list[int]] = []
-        """Each: how many were counted, then of these how many of each of `COUNTED`, in its order."""
-        self._block = [0] * (len(COUNTED) + 1)
-        self._block_requests = BLOCK_REQUESTS
-        self._in_block = 0
-        self._once = Once()
+        self._asked: Final = Blocks()
+        self._told: Final = Blocks()
         self._kept: list[tuple[int, int | None, list[int | None]]] = []
         self._below = _WHOLE
 
@@ -46,13 +42,7 @@ class Window:
         `amounts` are in the order of `AMOUNTS`, None where there is none; `counts` are those of `COUNTED` that it is.
         """
         self.requests += 1
-        if user is None or self._once.counts(user):
-            self._block[0] += 1
-            for name in counts:
-                self._block[1 + COUNTED.index(name)] += 1
-        self._in_block += 1
-        if self._in_block >= self._block_requests:
-            self._end_block()
+        self._asked.add(user, 1, counts)
         if chance < self._below:
             self._kept.append((chance, user, [None if one is None else bucket_of(one) for one in amounts]))
             while len(self._kept) > MOST_KEPT:
@@ -73,8 +63,38 @@ class Window:
                     found[name].add(bucket, weight)
         return found
 
+    def tell(self, user: int | None, worse: bool) -> None:
+        """An application gave a yes or no of an answer to this user."""
+        self._told.add(user, 0, ("told", "thumbs_down") if worse else ("told",))
+
     def ended(self) -> list[list[int]]:
-        """All blocks, the last, which may be short, among them."""
+        """All blocks, the last, which may be short, among them. Each: how many requests were counted, then how many of
+        each of `COUNTED`, in its order."""
+        return [*self._asked.ended(), *self._told.ended()]
+
+
+class Blocks:
+    """Counts, each user once in `WINDOW_REQUESTS`."""
+
+    __slots__ = ("_block", "_in_block", "_most_in_block", "_once", "blocks")
+
+    def __init__(self) -> None:
+        self.blocks: list[list[int]] = []
+        self._block = [0] * (len(COUNTED) + 1)
+        self._most_in_block = BLOCK_REQUESTS
+        self._in_block = 0
+        self._once: Final = Once()
+
+    def add(self, user: int | None, requests: int, counts: Sequence[str]) -> None:
+        if user is None or self._once.counts(user):
+            self._block[0] += requests
+            for name in counts:
+                self._block[1 + COUNTED.index(name)] += 1
+        self._in_block += 1
+        if self._in_block >= self._most_in_block:
+            self._end_block()
+
+    def ended(self) -> list[list[int]]:
         if self._in_block:
             self._end_block()
         return self.blocks
@@ -84,7 +104,7 @@ class Window:
         self._block = [0] * (len(COUNTED) + 1)
         self._in_block = 0
         if len(self.blocks) > MOST_BLOCKS:
-            self._block_requests *= 2
+            self._most_in_block *= 2
             pairs = zip(self.blocks[::2], [*self.blocks[1::2], [0] * len(self._block)], strict=False)
             self.blocks = [[a + b for a, b in zip(one, other, strict=True)] for one, other in pairs]
 

@@ -43,6 +43,7 @@ CONFIG = {
     },
     "models": {
         "chat": {"targets": [{"engine": "sim"}]},
+        "gpt-4o-mini": {"targets": [{"engine": "sim"}]},
         "limited": {"targets": [{"engine": "limited"}]},
         "broken": {"targets": [{"engine": "broken"}]},
         "flaky": {"targets": [{"engine": "broken", "model": "broken"}, {"engine": "sim", "model": "chat"}]},

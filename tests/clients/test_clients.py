@@ -21,6 +21,7 @@ from tests.clients.python import alone, anthropic_sdk, frameworks, openai_sdk  #
 NODE = pathlib.Path(__file__).parent / "node"
 MODULES = pathlib.Path(__file__).resolve().parents[2] / ".envs" / "clients" / "node"
 NODE_S = 120.0
+JAVA = pathlib.Path(__file__).parent / "java" / "Clients.java"
 PYTHON: tuple[Make, ...] = (
     openai_sdk.Chat,
     openai_sdk.Responses,
@@ -106,4 +107,17 @@ ALL = {case.__name__ for case in CASES} | MEDIA
 )
 def test_a_client_of_npm(gateway: Gateway, told: dict[str, dict[str, str]], client: str, lacks: set[str]) -> None:
     assert told[client] == dict.fromkeys(ALL - lacks, "ok")
+    gateway.until_idle()
+
+
+def test_the_jdks_own_client(gateway: Gateway) -> None:
+    java = shutil.which("java")
+    if java is None:
+        pytest.skip("needs java, 17 or newer; on Debian: apt-get install default-jdk-headless")
+    command = [java, str(JAVA), gateway.url, KEY]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=NODE_S, check=False)
+    assert done.returncode == 0, done.stderr
+    told = dict(json.loads(line) for line in done.stdout.splitlines())
+    cases = ("chat", "fallback", "stream", "transcription", "unknown_model", "timeout")
+    assert dict.fromkeys(cases, "ok") == told
     gateway.until_idle()

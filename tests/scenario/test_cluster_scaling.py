@@ -80,6 +80,7 @@ async def test_a_scale_down_waits_for_the_stream_of_the_one_that_goes() -> None:
             await until(lambda: cluster.cost("eng-a"), "-1000")
             await look()
             assert (cluster.replicas(), gateway.plane.autoscaling.status()[0]["draining"]) == (2, 1)
+            gateway.plane.roster.tell_now()
             assert (await gateway.chat()).headers["x-penstock-replica"] == "eng-b"
             gate.set()
             assert b"two" in (await streaming).content

@@ -1,6 +1,7 @@
 """Engines whose replicas an orchestrator runs: how many there should be, who goes, and which gateway says so.
 
 replicas.py    the replicas of one engine, those that leave, and the number to write (pure)
+marks.py       whose pods go first, as it is written on them
 scaling.py     the actuator: a task for each engine, which reads and writes the workload
 leading.py     the Lease: which gateway acts, and what it tells the others
 

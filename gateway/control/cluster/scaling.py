@@ -2,11 +2,13 @@
 
     every 5 s, every 2 s while replicas come or leave, and at once when another number is wanted:
     read /scale      another number than we wrote: somebody else writes too. It is said, counted, and taken as it is
-    mark pods        those that leave cost least to delete, those that have nothing left the least of all
+    mark pods        those that leave cost least to delete, those that have nothing left the least of all; the number
+                     does not fall before all of these are known to be marked
     write /scale     with the version that was read; after a conflict it is read again
     list pods        while some are on their way: which they are, and why they do not start
 
-A gateway that does not hold the Lease reads, drains whom the holder drains, and writes nothing.
+A gateway that does not hold the Lease reads, drains whom the holder drains, and writes nothing. Whoever is held back
+from requests is at any moment whoever leaves or goes: `_hold` makes it so.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from engines.port import Spawn
 from engines.settings.discovery import KubernetesPlace
 from gateway import clock
 from gateway.control.actuator import Standing
+from gateway.control.cluster.marks import PodMarks
 from gateway.control.cluster.replicas import ClusterReplicas
+from gateway.control.membership import Found
 from gateway.kubernetes.api import Api, ApiError, api_place, own_namespace
 from gateway.kubernetes.pods import trouble
 from gateway.kubernetes.slices import MOST_NAME
@@ -39,9 +43,8 @@ EVERY_S: Final = 5.0
 BUSY_EVERY_S: Final = 2.0
 MOST_CONFLICTS: Final = 5
 """In one step. The version of a workload moves with each pod of it that changes, so that conflicts are usual."""
-LEAVES: Final = -1_000
-"""What the deletion of a pod that drains costs; 0 is usual."""
-GOES: Final = -2_000
+STEP_S: Final = 60.0
+"""A look that takes longer is given up, and begun again."""
 
 log = structlog.get_logger()
 
@@ -49,10 +52,10 @@ log = structlog.get_logger()
 class Roll(Protocol):
     """Who serves each engine, as the control plane knows it."""
 
-    def found(self, engine: str) -> tuple[Collection[str], Collection[str]]:
-        """The replicas that do not end, and those of them that are healthy."""
+    def found(self, engine: str) -> Found:
+        """Its replicas."""
 
-    def drain(self, engine: str, replica: str, draining: bool = True) -> bool:
+    def retire(self, engine: str, replica: str, leaving: bool = True) -> bool:
         """Send a replica nothing new, or again."""
 
 
@@ -174,9 +177,9 @@ class EngineScaling:
         """What the workload said when we read or wrote it last."""
         self._led = False
         """Whether we led when we did."""
-        self._names: dict[str, str] = {}
-        """The pods' names by the replicas' ids, where these are shorter."""
-        self._costs: dict[str, int] = {}
+        self._tried: int | None = None
+        """What we sent and do not know whether it was written."""
+        self._marks = PodMarks(self._workload)
         self._held: set[str] = set()
         self._problem = ""
         self._over = False
@@ -196,42 +199,43 @@ class EngineScaling:
     def scale(self, wanted: int, in_flight: Mapping[str, int], now: float) -> None:
         """See `ClusterReplicas.scale`."""
         before = self.replicas.target
-        drain, resume = self.replicas.scale(wanted, in_flight, now)
-        self._drained(before, drain, resume)
+        self._changed(before, *self.replicas.scale(wanted, in_flight, now))
 
     def idle(self, ids: Collection[str], now: float) -> None:
         """See `ClusterReplicas.idle`."""
         before = self.replicas.target
         self.replicas.idle(ids, now)
-        self._drained(before, (), ())
+        self._changed(before, (), ())
 
     def release(self) -> None:
         """Nobody is to leave any more."""
-        self._drained(self.replicas.target, (), self.replicas.release())
+        self._changed(self.replicas.target, (), self.replicas.release())
 
     def look_again(self) -> None:
         """Read and write without a rest before it."""
         self._wake.set()
 
     def end(self) -> None:
-        """It is scaled by us no more."""
-        self.release()
+        """It is scaled by us no more: whoever is still there takes requests."""
         self._over = True
+        self.replicas.follow((), (), self._monotonic())
+        self._hold()
+        self._leadership.tell(self._name, (), ())
         self._wake.set()
 
-    def _drained(self, before: int | None, drain: Collection[str], resume: Collection[str]) -> None:
-        self._hold(drain, resume)
+    def _changed(self, before: int | None, drain: Collection[str], resume: Collection[str]) -> None:
+        self._hold()
         self._leadership.tell(self._name, [*self.replicas.leaving], [*self.replicas.going])
         if drain or resume or self.replicas.target != before:
             self._wake.set()
 
-    def _hold(self, drain: Collection[str], resume: Collection[str]) -> None:
-        for id in drain:
-            self._held.add(id)
-            self._roll.drain(self._name, id, True)
-        for id in resume:
-            self._held.discard(id)
-            self._roll.drain(self._name, id, False)
+    def _hold(self) -> None:
+        hold = {*self.replicas.leaving, *self.replicas.going}
+        for id in self._held - hold:
+            self._roll.retire(self._name, id, False)
+        for id in hold:  # said again: one that was gone for a moment is as new to the roll
+            self._roll.retire(self._name, id, True)
+        self._held = hold
 
     # -- the task ------------------------------------------------------------------------------------------------------
 
@@ -241,9 +245,15 @@ class EngineScaling:
             while not self._over:
                 self._wake.clear()
                 try:
-                    await self.step()
+                    async with asyncio.timeout(STEP_S):
+                        await self.step()
                 except ApiError as error:
                     self._said(str(error), error.status)
+                except TimeoutError:
+                    self._said(f"a look at the API server takes longer than {STEP_S:.0f} s")
+                except Exception as error:  # whatever it is, an engine that nobody scales any more is worse
+                    log.error("scaling_broke", engine=self._name, exc_info=error)
+                    self._said(f"{type(error).__name__}: {error}")
                 standing = self.replicas.standing(self._monotonic())
                 await pause(BUSY_EVERY_S if standing.starting or standing.leaving else EVERY_S, self._wake)
         finally:
@@ -255,13 +265,17 @@ class EngineScaling:
 
     async def step(self) -> None:
         """One look."""
+        self._see(self._monotonic())
+        if not self._leadership.leads:
+            self._follow()  # also where the number cannot be read
         scale = await self._workload.read()
+        if self._over:
+            return
         self._see(self._monotonic())
         self._take(scale)
         problem = ""
         if self._leadership.leads:
-            problem = await self._mark()
-            scale = await self._write(scale)
+            scale, problem = await self._write(scale)
         problem = await self._look_at_pods(scale.selector) or problem
         if problem:
             self._said(problem)
@@ -270,58 +284,68 @@ class EngineScaling:
             log.info("scaling_recovered", engine=self._name)
 
     def _see(self, now: float) -> None:
-        listed, serving = self._roll.found(self._name)
-        self._held.intersection_update(listed)
-        self._hold((), self.replicas.seen(listed, serving, now))
+        if not self._over:
+            self.replicas.seen(self._roll.found(self._name), now, unsure=self._tried is not None)
+            self._hold()
+
+    def _follow(self) -> None:
+        self.replicas.follow(*self._leadership.told(self._name), self._monotonic())
+        self._hold()
 
     def _take(self, scale: Scale) -> None:
         """What the workload says now."""
         leads, now = self._leadership.leads, self._monotonic()
         if not leads or not self._led:
-            leaving, going = self._leadership.told(self._name)
-            told = {*leaving, *going}
-            self._hold(told - self._held, self._held - told)
-            self.replicas.adopt(scale.replicas, leaving, going, now)
-        elif scale.replicas != self._spec:
+            self._marks.forget()
+            self.replicas.adopt(scale.replicas, *self._leadership.told(self._name), now)
+        elif scale.replicas not in (self._spec, self._tried):
             self._metrics.count(SCALE_WRITES, self._name, "foreign")
             log.warning("replicas_changed_elsewhere", engine=self._name, had=self._spec, replicas=scale.replicas)
             self.replicas.adopt(scale.replicas, [*self.replicas.leaving], [*self.replicas.going], now)
-        self._led, self._spec = leads, scale.replicas
+        elif scale.replicas == self.replicas.target:
+            self.replicas.counted([*self.replicas.going], now)
+        self._led, self._spec, self._tried = leads, scale.replicas, None
+        self._hold()
 
-    async def _write(self, scale: Scale) -> Scale:
+    async def _write(self, scale: Scale) -> tuple[Scale, str]:
+        """Write what there should be. Returns what the workload says then, and what kept the number from falling."""
+        problem = ""
         for _ in range(MOST_CONFLICTS):
-            target = self.replicas.target
-            if target is None or target == scale.replicas or not self._leadership.leads:
+            problem = await self._mark(scale.selector)
+            # From here to the request nothing is waited for: the number and the marks are of one moment.
+            target, going = self.replicas.target, [*self.replicas.going]
+            if target is None or target == scale.replicas or self._over or not self._leadership.leads:
                 break
-            had = scale.replicas
+            if target < scale.replicas and self._target.deletion_cost and not self._marks.all_go(going):
+                break  # the number would fall for another
+            had, self._tried = scale.replicas, target
             try:
                 scale = await self._workload.write(target, scale.version)
             except ApiError as error:
+                if 400 <= error.status < 500:
+                    self._tried = None
                 if error.reason != "Conflict":
                     self._metrics.count(SCALE_WRITES, self._name, "failed")
                     raise
                 self._metrics.count(SCALE_WRITES, self._name, "conflict")
                 scale = await self._workload.read()
-                self._take(scale)
+                if not self._over:
+                    self._take(scale)
                 continue
-            self._spec = scale.replicas
+            self._tried, self._spec = None, scale.replicas
+            self.replicas.counted(going, self._monotonic())
             self._metrics.count(SCALE_WRITES, self._name, "written")
             log.info("replicas_written", engine=self._name, had=had, replicas=scale.replicas)
-        return scale
+        return scale, problem
 
-    async def _mark(self) -> str:
-        """Have those go first that leave. Returns what went wrong: the number is written all the same."""
+    async def _mark(self, selector: str) -> str:
+        """Have those go first that leave. Returns what went wrong."""
         if not self._target.deletion_cost:
             return ""
-        wanted = {**dict.fromkeys(self.replicas.leaving, LEAVES), **dict.fromkeys(self.replicas.going, GOES)}
         try:
-            for id in {**self._costs, **wanted}:
-                cost = wanted.get(id)
-                if cost != self._costs.get(id):
-                    await self._workload.cost(self._names.get(id, id), cost)
-                    self._costs.pop(id, None)
-                    if cost is not None:
-                        self._costs[id] = cost
+            if not self._marks.known:
+                self._marks.listed(await self._workload.pods(selector) if selector else ())
+            await self._marks.mark(lambda: (self.replicas.leaving, self.replicas.going))
         except ApiError as error:
             return str(error)
         return ""
@@ -330,16 +354,17 @@ class EngineScaling:
         """See who is on the way, and why some fail. Returns what went wrong."""
         now = self._monotonic()
         if not selector or not self.replicas.standing(now).starting:
-            self.replicas.pods((), {}, now)
+            self.replicas.arrived()
             return ""
         try:
             pods = await self._workload.pods(selector)
         except ApiError as error:
-            self.replicas.pods((), {}, now)
-            return str(error)
-        self._names = {pod.name[:MOST_NAME]: pod.name for pod in pods}
-        _, serving = self._roll.found(self._name)
-        gone = {*serving, *self.replicas.leaving, *self.replicas.going}
+            return str(error)  # who was on the way then is taken to be so still
+        if self._over:
+            return ""
+        self._marks.listed(pods)
+        found = self._roll.found(self._name)
+        gone = {*found.serving, *found.held, *self.replicas.leaving, *self.replicas.going}
         coming = {id: pod for pod in pods if not pod.ending and (id := pod.name[:MOST_NAME]) not in gone}
         ids = sorted(coming, key=lambda id: (str(coming[id].metadata.created), id))
         before = self.replicas.troubles

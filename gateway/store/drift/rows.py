@@ -11,7 +11,7 @@ from xxhash import xxh64_intdigest
 
 from gateway.store.reading import id_bound
 from gateway.store.rows import HOUR_MS
-from gateway.store.schema import requests
+from gateway.store.schema import feedback, requests
 from gateway.telemetry.metrics import OTHER
 from routing.drift.identity import FIELDS
 from routing.drift.signals import counts_of
@@ -52,13 +52,29 @@ class Gathered:
 
 
 def gather(connection: Connection, hour: int, texts: Mapping[int, str]) -> dict[Key, Gathered]:
-    """All requests that came in this Unix hour. `texts` are those of `strings`, by number."""
+    """All requests of clients that came in this Unix hour, without copies, and what was told within it of answers,
+    whenever these were given. `texts` are those of `strings`, by number."""
     found: dict[Key, Gathered] = {}
     within = (requests.c.id >= id_bound(hour * HOUR_MS)) & (requests.c.id < id_bound((hour + 1) * HOUR_MS))
-    query = select(*[requests.c[name] for name in _COLUMNS]).where(within).order_by(requests.c.id)
+    query = (
+        select(*[requests.c[name] for name in _COLUMNS])
+        .where(within, requests.c.shadow_of.is_(None))
+        .order_by(requests.c.id)
+    )
     with connection.execution_options(yield_per=AT_ONCE).execute(query) as rows:
         for row in rows:
             _add(found, row, texts)
+    of = [requests.c[name] for name in ("model", "arm", "operation", "unit")]
+    told = select(feedback.c.worse, *of).join(requests, requests.c.id == feedback.c.id).order_by(feedback.c.number)
+    within = (feedback.c.at_ms >= hour * HOUR_MS) & (feedback.c.at_ms < (hour + 1) * HOUR_MS)
+    with connection.execution_options(yield_per=AT_ONCE).execute(
+        told.where(within, feedback.c.worse.is_not(None))
+    ) as rows:
+        for worse, model, arm, operation, unit in rows:
+            name = texts.get(model, "")
+            if name not in ("", OTHER):
+                gathered = found.setdefault((name, texts.get(arm, ""), texts.get(operation, "")), Gathered())
+                gathered.window.tell(int.from_bytes(unit, "big") if unit else None, bool(worse))
     return found
 
 

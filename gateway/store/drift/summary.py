@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.store.drift.rows import Gathered
 from routing.drift.histogram import Histogram
+from routing.drift.signals import COUNTED
 from routing.drift.watch import Hour
 
 
@@ -44,7 +45,7 @@ def hour_of(data: bytes) -> Hour:
     return Hour(
         summary.requests,
         {name: Histogram(dict(weights)) for name, weights in summary.histograms.items()},
-        summary.blocks,
+        [[*block, *[0] * (len(COUNTED) + 1 - len(block))] for block in summary.blocks],  # of a version with fewer
         {(engine, field, value): count for engine, field, value, count in summary.identities},
         summary.users_known,
     )

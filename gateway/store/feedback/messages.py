@@ -25,6 +25,8 @@ class GiveFeedback(msgspec.Struct, tag="give_feedback"):
     with_contents: dict[str, str]
     """The models that keep contents, with the hook that redacts them (`module:function`) or nothing: of others neither
     comment nor demonstration is kept."""
+    worse: bool | None = None
+    """Of a yes or no, whether it is the worse of the two; None of a number."""
     per_record: int = 100
     """So often a request may have some, at most."""
 

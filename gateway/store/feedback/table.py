@@ -133,7 +133,8 @@ def _keep(connection: Connection, given: GiveFeedback, found: FeedbackGiven) -> 
     if connection.execute(of_record).scalar_one() >= given.per_record:
         return FeedbackGiven("full", record_id=found.record_id)
     who = {"tenant": given.tenant, "key_id": given.key_id, "idempotency_key": given.idempotency_key or None}
-    connection.execute(insert(feedback).values(**kept, **who, at_ms=given.now_ms))
+    worse = None if given.worse is None else int(given.worse)
+    connection.execute(insert(feedback).values(**kept, **who, at_ms=given.now_ms, worse=worse))
     return found
 
 

@@ -26,7 +26,13 @@ SETTINGS = {
         "chat": {"targets": [{"engine": "e"}], "records": {"content": True, "redact": "hooks:hide"}},
         "other": {"targets": [{"engine": "e"}]},
     },
-    "feedback": {"metrics": {"thumbs_up": {}, "edits": {"type": "number", "better": "lower"}}},
+    "feedback": {
+        "metrics": {
+            "thumbs_up": {},
+            "edits": {"type": "number", "better": "lower"},
+            "complained": {"better": "lower"},
+        }
+    },
 }
 GOOD = {"record_id": "AB" * 16, "metric": "thumbs_up", "value": True}
 
@@ -67,6 +73,7 @@ async def test_it_is_kept_for_the_tenant_of_the_key() -> None:
     assert (200, "canary", False) == (status, told["arm"], told["repeated"])
     (given,) = gateway.given
     assert ("shop", "app", "ab" * 16, 1.0) == (given.tenant, given.key_id, given.record_id, given.value)
+    assert given.worse is False
     assert ("good", "k", {"chat": "hooks:hide"}) == (given.comment, given.idempotency_key, given.with_contents)
 
 
@@ -76,6 +83,16 @@ async def test_a_record_that_is_on_its_way_is_waited_for() -> None:
     gateway = Gateway(FeedbackGiven("unknown"))
     assert 404 == (await post(gateway, GOOD))[0]
     assert TRIES == len(gateway.given)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "worse"),
+    [("thumbs_up", False, True), ("complained", True, True), ("complained", False, False), ("edits", 3, None)],
+)
+async def test_of_a_yes_or_no_it_is_known_which_is_worse(metric: str, value: Any, worse: bool | None) -> None:
+    gateway = Gateway(FeedbackGiven(record_id="ab" * 16))
+    assert 200 == (await post(gateway, {**GOOD, "metric": metric, "value": value}))[0]
+    assert worse is gateway.given[0].worse
 
 
 async def test_a_key_that_tells_too_much_is_asked_to_wait() -> None:
@@ -117,7 +134,7 @@ async def test_what_the_store_cannot_do(told: FeedbackGiven, status: int, code: 
         ([], 400, "cannot be read"),
         ({"metric": "thumbs_up", "value": True}, 400, "by `record_id`, or else by `request_id`"),
         ({**GOOD, "request_id": "x"}, 400, "by `record_id`, or else by `request_id`"),
-        ({**GOOD, "metric": "mood"}, 400, "there is thumbs_up, edits"),
+        ({**GOOD, "metric": "mood"}, 400, "there is thumbs_up, edits, complained"),
         ({**GOOD, "value": 1}, 400, "is true or false"),
         ({**GOOD, "value": "yes"}, 400, "cannot be read"),
         ({**GOOD, "metric": "edits"}, 400, "is a number"),

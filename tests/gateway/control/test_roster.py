@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.port import Replica
-from gateway.control.membership import Difference, Observed, Written
+from gateway.control.membership import Difference, Found, Observed, Written
 from gateway.control.roster import Roster
 from gateway.fleet.members import Member
 
@@ -189,3 +189,19 @@ async def test_the_first_change_goes_out_at_once_and_those_soon_after_it_togethe
     roster.tell_now()
     roster.tell_now()
     assert [[member.replica for member in members] for members in heard] == [["a"], ["b", "c"]]
+
+
+async def test_what_an_operator_drains_and_what_scaling_drains_do_not_undo_each_other() -> None:
+    told = Told()
+    found = Observed()
+    told.roster.enroll("e", found)
+    found.found([at("a"), at("b"), at("c")], draining=["c"])
+    assert told.roster.retire("e", "a")
+    assert told.roster.drain("e", "a")
+    assert told.roster.found("e") == Found(["a", "b", "c"], ["c"], ["b"], ["a"])
+    assert told.roster.drain("e", "a", draining=False)
+    assert told.roster.found("e") == Found(["a", "b", "c"], ["c"], ["a", "b"], [])
+    assert [one.draining for one in told.roster.statuses("e")] == [True, False, True]
+    assert told.roster.retire("e", "a", leaving=False)
+    assert [one.draining for one in told.roster.statuses("e")] == [False, False, True]
+    assert not told.roster.retire("e", "nobody")

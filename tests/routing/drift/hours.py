@@ -33,6 +33,7 @@ def hour(
 ) -> Hour:
     """One hour; `shares` are those of `COUNTED`, all but some errors being answers unless it says otherwise."""
     usual = {"answers": 0.99, "errors": 0.01, "length": 0.02, "refusals": 0.01, "tool_calls": 0.3}
+    usual |= {"told": 0.5, "thumbs_down": 0.05}
     told = usual | dict(shares or {})
     one = histogram(rng, requests, shift=shift)
     blocks = [[100, *[sum(rng.random() < told[name] for _ in range(100)) for name in COUNTED]] for _ in range(2)]

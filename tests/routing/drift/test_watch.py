@@ -85,7 +85,7 @@ def test_too_little_says_so() -> None:
 def test_a_quiet_hour_says_so_and_forgets_the_last() -> None:
     rng, watch = random.Random(2), Watch(known())
     watch.hour(168, hour(rng))
-    watch.hour(169, Hour(4, {}, [[4, 4, 0, 0, 0, 0]], ANSWERS))
+    watch.hour(169, Hour(4, {}, [[4, 4, 0, 0, 0, 0, 0, 0]], ANSWERS))
     standing = watch.standing["cost_usd"]
     assert standing.why == "not enough data: 4 requests in the last hour, 100 are needed"
     assert standing.value is None

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.control.cluster.replicas import AGAIN_S, GONE_S, MADE_S, ClusterReplicas
+from gateway.control.membership import Found
 
 
 def of(count: int, **rules: Any) -> ClusterReplicas:
     """So many that serve, `e-0` and on."""
     replicas = ClusterReplicas(**{"chosen": True, "ordered": False, "drain_s": 600.0, "prefix": "e", **rules})
     ids = [f"e-{number}" for number in range(count)]
-    replicas.seen(ids, ids, 0.0)
+    replicas.seen(Found(ids, (), ids), 0.0)
     replicas.adopt(count, [], [], 0.0)
     return replicas
 
@@ -32,7 +33,7 @@ def test_one_that_is_marked_drains_before_the_number_falls() -> None:
     replicas.idle(["e-0", "e-1"], 2.0)
     assert (replicas.target, [*replicas.going], replicas.standing(2.0).ready) == (2, ["e-1"], ["e-0", "e-2"])
     assert replicas.scale(2, {}, 3.0) == ([], [])
-    replicas.seen(["e-0", "e-2"], ["e-0", "e-2"], 4.0)
+    replicas.seen(Found(["e-0", "e-2"], (), ["e-0", "e-2"]), 4.0)
     assert [*replicas.going] == []
 
 
@@ -66,9 +67,60 @@ def test_where_another_was_removed_in_its_place_it_serves_again() -> None:
     replicas = of(2)
     replicas.scale(1, {"e-0": 1}, 1.0)
     replicas.idle(["e-1"], 2.0)
-    assert replicas.seen(["e-1"], ["e-1"], 2.0 + GONE_S) == []
-    assert replicas.seen(["e-1"], ["e-1"], 2.1 + GONE_S) == ["e-1"]
-    assert replicas.standing(200.0).ready == ["e-1"]
+    replicas.counted(["e-1"], 50.0)  # its time counts from when the number was written
+    replicas.seen(Found(["e-1"], (), ["e-1"]), 50.0 + GONE_S)
+    assert [*replicas.going] == ["e-1"]
+    replicas.seen(Found(["e-1"], ["e-1"], []), 50.1 + GONE_S)  # it has its grace period
+    assert [*replicas.going] == ["e-1"]
+    replicas.seen(Found(["e-1"], (), ["e-1"]), 50.1 + GONE_S)
+    assert ([*replicas.going], replicas.target, replicas.standing(200.0).ready) == ([], 1, ["e-1"])
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_number_that_was_never_written_counts_whom_it_left_out_again(ordered: bool) -> None:
+    replicas = of(2, chosen=not ordered, ordered=ordered)
+    replicas.scale(1, {"e-0": 1}, 1.0)
+    replicas.idle(["e-1"], 2.0)
+    both = ["e-0", "e-1"]
+    replicas.seen(Found(both, (), both), 2.1 + GONE_S, unsure=True)  # it may have been
+    assert ([*replicas.going], replicas.target) == (["e-1"], 1)
+    replicas.seen(Found(both, (), both), 2.1 + GONE_S)
+    assert ([*replicas.going], replicas.target, replicas.standing(200.0).ready) == ([], 2, both)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_one_that_is_not_ready_for_a_moment_leaves_all_the_same(ordered: bool) -> None:
+    replicas = of(2, chosen=not ordered, ordered=ordered)
+    replicas.scale(1, {"e-0": 1}, 1.0)
+    replicas.seen(Found(["e-0", "e-1"], ["e-1"], ["e-0"]), 2.0)
+    replicas.idle(["e-1"], 2.0)
+    assert ([*replicas.leaving], replicas.target) == (["e-1"], 2)  # if it was deleted, another is made in its place
+    replicas.seen(Found(["e-0", "e-1"], (), ["e-0", "e-1"]), 3.0)
+    replicas.idle(["e-1"], 3.0)
+    assert ([*replicas.going], replicas.target) == (["e-1"], 1)
+    replicas.seen(Found(["e-0", "e-1"], ["e-1"], ["e-0"]), 4.0)
+    assert [*replicas.going] == ["e-1"]
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("replicas_written", [0, 1, 2])
+def test_a_number_that_somebody_else_lowers_never_gets_below_nothing(ordered: bool, replicas_written: int) -> None:
+    replicas = of(4, chosen=not ordered, ordered=ordered)
+    replicas.scale(1, {"e-0": 1}, 1.0)
+    replicas.adopt(replicas_written, [*replicas.leaving], [*replicas.going], 2.0)
+    assert len(replicas.leaving) <= replicas_written
+    replicas.idle(["e-1", "e-2", "e-3"], 3.0)
+    assert (replicas.target or 0) >= 0
+    replicas.scale(2, {}, 4.0)
+    assert replicas.kept == 2
+
+
+def test_whom_the_number_still_counts_leaves_anew_when_somebody_else_writes_another() -> None:
+    replicas = of(3)
+    replicas.scale(2, {"e-1": 1, "e-2": 1}, 1.0)
+    replicas.idle(["e-0"], 2.0)
+    replicas.adopt(4, [*replicas.leaving], [*replicas.going], 3.0)
+    assert (replicas.target, [*replicas.leaving], [*replicas.going], replicas.kept) == (4, ["e-0"], [], 3)
 
 
 def test_where_nobody_can_choose_the_number_falls_at_once() -> None:
@@ -87,7 +139,7 @@ def test_of_a_group_in_order_the_last_go_and_wait_for_each_other() -> None:
     assert (replicas.target, [*replicas.leaving]) == (4, ["e-2", "e-3"])
     replicas.idle(["e-2", "e-3"], 3.0)
     assert (replicas.target, replicas.kept) == (2, 2)
-    replicas.seen(["e-0", "e-1"], ["e-0", "e-1"], 4.0)
+    replicas.seen(Found(["e-0", "e-1"], (), ["e-0", "e-1"]), 4.0)
     assert replicas.scale(3, {}, 5.0) == ([], [])
     assert (replicas.target, len(replicas.standing(5.0).starting)) == (3, 1)
 
@@ -114,8 +166,10 @@ def test_a_pod_that_nobody_makes_has_failed() -> None:
     replicas = of(0)
     replicas.scale(1, {}, 0.0)
     assert replicas.standing(0.0).failing == []
-    assert replicas.standing(MADE_S - 0.1).failing == []
-    assert replicas.standing(MADE_S).why == "no pod has been made for it in 60 s"
+    replicas.pods([], {}, MADE_S - 0.1)
+    assert replicas.standing(2 * MADE_S).failing == []  # nobody has looked since
+    replicas.pods([], {}, MADE_S)
+    assert replicas.standing(2 * MADE_S).why == "no pod has been made for it in 60 s"
 
 
 def test_what_somebody_else_writes_is_taken_as_it_is() -> None:
@@ -132,6 +186,22 @@ def test_who_takes_over_knows_who_leaves_and_who_is_counted_no_more() -> None:
     assert (standing.ready, standing.leaving, replicas.kept) == (["e-2"], ["e-0"], 1)
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+def test_in_the_place_of_one_that_an_operator_drains_another_serves(ordered: bool) -> None:
+    replicas = of(3, chosen=not ordered, ordered=ordered)
+    ids = ["e-0", "e-1", "e-2"]
+    replicas.seen(Found(ids, (), ["e-0", "e-2"], held=["e-1"]), 1.0)
+    assert (replicas.kept, replicas.standing(1.0).ready, replicas.standing(1.0).starting) == (2, ["e-0", "e-2"], {})
+    replicas.scale(3, {}, 1.0)
+    assert (replicas.target, replicas.kept, len(replicas.standing(1.0).starting)) == (4, 3, 1)
+    replicas.scale(1, {"e-0": 1}, 2.0)
+    leaving = ["e-1", "e-2"] if ordered else ["e-2"]  # of a group in order the last go, whoever they are
+    assert (replicas.kept, replicas.standing(2.0).leaving) == (1, leaving)
+    replicas.seen(Found(ids, (), ids), 3.0)
+    replicas.scale(1, {"e-0": 1}, 3.0)
+    assert (replicas.kept, sorted(replicas.standing(3.0).leaving)) == (1, ["e-1", "e-2"])
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("scale"), st.integers(0, 6)),
@@ -146,6 +216,7 @@ STEPS = st.lists(
 @pytest.mark.parametrize(("chosen", "ordered"), [(True, False), (False, False), (False, True)])
 @settings(max_examples=25, deadline=None)
 @given(steps=STEPS)
+@example(steps=[("scale", 0), ("idle", {0, 1, 2}), ("scale", 4), ("serve", 0), ("scale", 0)])
 def test_whatever_happens_the_number_is_what_is_kept_and_what_leaves(chosen: bool, ordered: bool, steps: Any) -> None:
     replicas = of(3, chosen=chosen, ordered=ordered)
     there = ["e-0", "e-1", "e-2"]
@@ -167,7 +238,7 @@ def test_whatever_happens_the_number_is_what_is_kept_and_what_leaves(chosen: boo
         else:
             free = [id for id in (f"e-{number}" for number in range(8)) if id not in there]
             there = [*there, *free[: max(0, (replicas.target or 0) - len(there))]]
-        replicas.seen(there, there, float(now))
+        replicas.seen(Found(there, (), there), float(now))
         replicas.scale(wanted, {}, float(now))
         standing = replicas.standing(float(now))
         assert replicas.kept == len(standing.ready) + len(standing.starting) == wanted

@@ -11,10 +11,13 @@ from structlog.testing import capture_logs
 
 from engines.kinds.autoscaling import WorkloadSection
 from engines.settings.discovery import KubernetesPlace
+from gateway.control.cluster.replicas import ClusterReplicas
 from gateway.control.cluster.scaling import EngineScaling
+from gateway.control.membership import Found
 from gateway.kubernetes.api import ApiError
 from gateway.telemetry.metrics import Metrics
-from tests.kubernetes.cluster import APPS, GROUPS, Cluster, running_cluster
+from tests.kubernetes.cluster import APPS, COST, GROUPS, PODS, Cluster, running_cluster
+from tests.kubernetes.fake_api.patches import MERGE
 
 pytestmark = pytest.mark.anyio
 
@@ -23,14 +26,15 @@ class Roll:
     """Who is found, and who was asked to drain."""
 
     def __init__(self, *serving: str) -> None:
-        self.serving = list(serving)
+        self.there = list(serving)
+        self.ending: list[str] = []
         self.drained: set[str] = set()
 
-    def found(self, engine: str) -> tuple[list[str], list[str]]:
-        return self.serving, self.serving
+    def found(self, engine: str) -> Found:
+        return Found(self.there, self.ending, [id for id in self.there if id not in self.ending])
 
-    def drain(self, engine: str, replica: str, draining: bool = True) -> bool:
-        (self.drained.add if draining else self.drained.discard)(replica)
+    def retire(self, engine: str, replica: str, leaving: bool = True) -> bool:
+        (self.drained.add if leaving else self.drained.discard)(replica)
         return True
 
 
@@ -310,3 +314,178 @@ async def test_the_task_reads_again_at_once_when_another_number_is_wanted_and_ou
         bench.engine.end()
         await running
     assert "scaling_recovered" in [it["event"] for it in logs]
+
+
+async def test_one_that_leaves_and_is_not_ready_for_a_moment_drains_on(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(2)
+    bench = place.bench("eng-a", "eng-b")
+    bench.engine.replicas = ClusterReplicas(chosen=True, ordered=False, drain_s=600.0, prefix="eng")
+    await bench.step()
+    bench.engine.scale(1, {"eng-a": 1}, bench.now)
+    bench.roll.ending = ["eng-b"]
+    await bench.step()
+    bench.engine.idle(["eng-b"], bench.now)
+    assert (bench.roll.drained, bench.engine.replicas.target) == ({"eng-b"}, 2)
+    bench.roll.ending = []
+    await bench.step()
+    standing = bench.engine.standing(bench.now)
+    assert (bench.roll.drained, standing.ready, standing.leaving) == ({"eng-b"}, ["eng-a"], ["eng-b"])
+    bench.roll.there = ["eng-a"]
+    await bench.step()
+    assert bench.roll.drained == set()
+
+
+async def test_who_is_held_back_is_said_again_to_a_roll_that_has_forgotten(place: Place) -> None:
+    place.cluster.deployment(2)
+    bench = place.bench("eng-a", "eng-b")
+    bench.leadership.leads = False
+    bench.leadership.said["eng"] = ["eng-b"], []
+    await bench.step()
+    bench.roll.drained.clear()
+    await bench.step()
+    assert bench.roll.drained == {"eng-b"}
+
+
+async def test_without_the_right_to_list_pods_a_start_is_waited_for_and_the_right_is_named(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(0)
+    bench = place.bench()
+    await bench.step()
+    bench.engine.scale(2, {}, bench.now)
+    cluster.pod("eng-a")
+    await bench.step()
+    cluster.api.forbidden = {("list", "pods")}
+    await bench.step(100.0)
+    standing = bench.engine.standing(bench.now)
+    assert (set(standing.starting), standing.failing) == ({"eng-a", "+1"}, [])
+    assert standing.problem.endswith('{apiGroups: [""], resources: [pods], verbs: [list]}')
+    cluster.api.forbidden = set()
+    await bench.step()
+    assert bench.engine.standing(bench.now).failing == ["+1"]
+
+
+async def test_the_number_falls_only_when_who_goes_is_marked_and_not_otherwise(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(3)
+    for name in ("eng-a", "eng-b", "eng-c"):
+        cluster.pod(name)
+    bench = place.bench("eng-a", "eng-b", "eng-c", deletion_cost=True)
+    await bench.step()
+    bench.engine.scale(1, {"eng-a": 3}, bench.now)
+    bench.engine.idle(["eng-c"], bench.now)
+    cluster.api.forbidden = {("patch", "pods")}
+    await bench.step()
+    assert (cluster.replicas(), bench.engine.replicas.target) == (3, 2)
+    cluster.api.forbidden = set()
+    cluster.api.meanwhile = lambda: bench.engine.idle(["eng-b"], bench.now)  # while the first is being marked
+    await bench.step()
+    assert (cluster.replicas(), cluster.cost("eng-b"), cluster.cost("eng-c")) == (1, "-2000", "-2000")
+    order = [one.path.rpartition("/")[2] for one in cluster.api.requests if one.method == "PATCH"]
+    assert order[-1] == "scale"
+    assert set(order[:-1]) == {"eng-b", "eng-c"}
+
+
+async def test_one_that_goes_while_the_number_is_written_is_not_in_it(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(3)
+    for name in ("eng-a", "eng-b", "eng-c"):
+        cluster.pod(name)
+    bench = place.bench("eng-a", "eng-b", "eng-c", deletion_cost=True)
+    await bench.step()
+    bench.engine.scale(1, {"eng-a": 3}, bench.now)
+    await bench.step()
+    bench.engine.idle(["eng-c"], bench.now)
+    await bench.engine._mark("a=b")
+    written: list[int] = []
+
+    def meanwhile() -> None:
+        bench.engine.idle(["eng-b"], bench.now)
+        cluster.api.meanwhile = lambda: written.append(cluster.replicas())
+
+    cluster.api.meanwhile = meanwhile
+    await bench.step()
+    assert written == [2]  # the first number; then the second was marked, and only then the next was written
+    assert (cluster.replicas(), cluster.cost("eng-b")) == (1, "-2000")
+
+
+async def test_who_takes_over_clears_what_another_marked(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(2)
+    for name, cost in (("eng-a", "-2000"), ("eng-b", "7")):
+        cluster.pod(name)
+        cluster.ask("PATCH", f"{PODS}/{name}", {"metadata": {"annotations": {COST: cost}}}, MERGE)
+    bench = place.bench("eng-a", "eng-b", deletion_cost=True)
+    await bench.step()
+    assert (cluster.cost("eng-a"), cluster.cost("eng-b")) == (None, "7")
+
+
+async def test_whose_scaling_ends_gives_everybody_back_whatever_is_on_the_way(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(3)
+    bench = place.bench("eng-a", "eng-b", "eng-c")
+    bench.engine.replicas = ClusterReplicas(chosen=True, ordered=False, drain_s=600.0, prefix="eng")
+    await bench.step()
+    bench.engine.scale(1, {"eng-a": 1}, bench.now)
+    bench.engine.idle(["eng-b"], bench.now)
+    assert bench.roll.drained == {"eng-b", "eng-c"}
+    cluster.api.meanwhile = bench.engine.end  # while the number is written
+    await bench.step()
+    assert (bench.roll.drained, bench.leadership.said["eng"]) == (set(), ([], []))
+    await bench.step()
+    assert bench.roll.drained == set()
+
+
+async def test_a_gateway_that_cannot_read_the_number_drains_whom_the_leader_drains(place: Place) -> None:
+    place.cluster.deployment(2)
+    bench = place.bench("eng-a", "eng-b")
+    bench.leadership.leads = False
+    bench.leadership.said["eng"] = ["eng-b"], []
+    place.cluster.api.forbidden = {("get", "deployments/scale")}
+    with pytest.raises(ApiError):
+        await bench.step()
+    assert bench.roll.drained == {"eng-b"}
+
+
+async def test_an_answer_that_is_lost_makes_our_own_number_nobody_elses(place: Place) -> None:
+    cluster = place.cluster
+    cluster.deployment(1)
+    bench = place.bench()
+    await bench.step()
+    bench.engine.scale(4, {}, bench.now)
+    write = bench.engine._workload.write
+
+    async def lost(replicas: int, version: str) -> Any:
+        await write(replicas, version)
+        raise ApiError("the API server is not reached: it broke off")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bench.engine._workload, "write", lost)
+        with pytest.raises(ApiError):
+            await bench.step()
+    await bench.step()
+    assert (cluster.replicas(), bench.writes()) == (4, {"failed": 1.0})
+
+
+async def test_a_look_that_breaks_in_an_unforeseen_way_is_told_and_the_task_goes_on(place: Place) -> None:
+    place.cluster.deployment(1)
+    bench = place.bench()
+    turns = 0
+
+    async def pause(seconds: float, over: asyncio.Event) -> None:
+        nonlocal turns
+        turns += 1
+        bench.roll.found = found if turns == 1 else bench.roll.found  # type: ignore[method-assign]
+        if turns == 2:
+            bench.engine.end()
+
+    found = bench.roll.found
+
+    def broken(engine: str) -> Any:
+        raise RuntimeError("nobody thought of this")
+
+    bench.roll.found = broken  # type: ignore[method-assign]
+    with capture_logs() as logs:
+        await bench.engine.run(pause)
+    assert [it["event"] for it in logs] == ["scaling_broke", "scaling_failed", "scaling_recovered"]
+    assert logs[1]["why"] == "RuntimeError: nobody thought of this"

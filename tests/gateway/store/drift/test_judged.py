@@ -22,7 +22,7 @@ LONGER = [histogram(_rng, 200, shift=0.9) for _ in range(40)]
 
 def hour(of: list[Histogram], *, bundle: str = "aaaa", rng: random.Random = _rng) -> Hour:
     amounts = {"output_tokens": rng.choice(of)}
-    return Hour(200, amounts, [[200, 200, 0, 0, 0, 0]], {("llama", "bundle", bundle): 200})
+    return Hour(200, amounts, [[200, 200, 0, 0, 0, 0, 0, 0]], {("llama", "bundle", bundle): 200})
 
 
 def told(judged: Judged, hours: range, of: list[Histogram], *, bundle: str = "aaaa") -> list[str]:
