@@ -138,7 +138,7 @@ class Autoscaling:
         for name, one in list(self._scaled.items()):
             demands = {worker: each for worker, every in told.items() for each in every or () if each.engine == name}
             one.traffic.forget(told)
-            if len(demands) == len(told):  # a worker that is silent may still stream from what leaves
+            if None not in told.values():  # a worker that is silent may still stream from what leaves
                 self._retire(name, list(demands.values()))
             standing = self._actuator.standing(name, now)
             self._measure(one, standing, now)
