@@ -180,6 +180,7 @@ class Plane:
         if store is not None:
             store.watched_by(self.metrics)
             store.found = self.feedback.evaluated
+            store.releases_changed = self.releases.changed
 
     @property
     def settings(self) -> Settings:

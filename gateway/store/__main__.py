@@ -57,7 +57,8 @@ from gateway.store.messages import (
 )
 from gateway.store.opening import NEEDS_PSYCOPG, store_url
 from gateway.store.reading import NotWanted
-from gateway.store.releases.messages import ReleasesSynced, SyncReleases
+from gateway.store.releases.listening import Listening
+from gateway.store.releases.messages import ReleasesChanged, ReleasesSynced, SyncReleases
 from gateway.store.releases.table import ReleaseTable
 from gateway.store.spent import spent
 from gateway.store.spill import spilled_bytes
@@ -141,6 +142,7 @@ class Client:
         self._supervisor = supervisor
         self._gone = False
         self._releases: ReleaseTable | None = None
+        self._listening: Listening | None = None
         self._releasing = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._stored: deque[int] = deque()
@@ -177,6 +179,8 @@ class Client:
     def link_lost(self) -> None:
         self._clients.left()
         self._gone = True
+        if self._listening is not None:
+            self._listening.end()
         if self._releases is not None:
             self._supervisor.spawn("releases", self._let_go)
 
@@ -230,6 +234,8 @@ class Client:
                     return ReleasesSynced("who asked is gone")
                 if self._releases is None:
                     self._releases = ReleaseTable(self._url)
+                    if self._url.startswith("postgres"):
+                        self._listening = Listening(self._url, self._releases_changed)
                 return await asyncio.to_thread(self._releases.sync, message)
         except (DatabaseAway, DatabaseRefused) as error:
             return ReleasesSynced(str(error))
@@ -256,6 +262,10 @@ class Client:
 
         self._drift.freeze(message.model, message.key_id, tell)
         return Read(away=await done)
+
+    def _releases_changed(self) -> None:
+        """On the thread that listens."""
+        self._loop.call_soon_threadsafe(self.link.tell, ReleasesChanged())
 
     async def _let_go(self) -> None:
         """Another gateway may decide over releases."""

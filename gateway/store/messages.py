@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.store.evaluations.messages import Finding, UseEvaluators
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
-from gateway.store.releases.messages import ReleasesSynced, SyncReleases
+from gateway.store.releases.messages import ReleasesChanged, ReleasesSynced, SyncReleases
 
 
 class Start(msgspec.Struct):
@@ -164,4 +164,4 @@ ToWriter = (
     | GiveFeedback
     | UseEvaluators
 )
-FromWriter = Stored | State | Spent | Read | ReleasesSynced | FeedbackGiven
+FromWriter = Stored | State | Spent | Read | ReleasesSynced | ReleasesChanged | FeedbackGiven

@@ -37,7 +37,7 @@ from gateway.store.messages import (
     State,
     ToWriter,
 )
-from gateway.store.releases.messages import ReleasesSynced, SyncReleases
+from gateway.store.releases.messages import ReleasesChanged, ReleasesSynced, SyncReleases
 from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.contents import CONTENTS_DROPPED, CONTENTS_STORED
@@ -90,6 +90,8 @@ class StoreProcess:
         self.state = State(away="not asked yet")
         """As it was when it was last asked."""
         self._evaluators: list[Evaluator] = []
+        self.releases_changed: Callable[[], None] | None = None
+        """Called when any gateway has stored a change of a release, of a store that tells."""
         self.found: Callable[[list[Finding]], None] | None = None
         """Who hears of what evaluators find."""
         self._before = State()
@@ -279,7 +281,8 @@ class StoreProcess:
     # -- gateway.workers.link.Peer -------------------------------------------------------------------------------------
 
     def told(self, message: FromWriter) -> None:
-        """It tells us nothing unasked."""
+        if isinstance(message, ReleasesChanged) and self.releases_changed is not None:
+            self.releases_changed()
 
     async def asked(self, message: FromWriter) -> ToWriter:
         raise TypeError(f"{type(message).__name__} asks nothing")

@@ -155,6 +155,10 @@ class Releases:
             else:
                 self._waiting.append(one)
 
+    def changed(self) -> None:
+        """Some gateway has stored a change: look at the next step."""
+        self._sync_at_s = 0.0
+
     async def press(self, model: str, arm: str, action: str, by: str) -> tuple[Decision, str]:
         """Somebody presses `start`, `pause`, `resume`, `promote` or `abort`; returns the decision, and why it is not
         done, if it is not. Raises NoRelease, and NotNow where that makes no sense."""

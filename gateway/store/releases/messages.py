@@ -73,6 +73,10 @@ class SyncReleases(msgspec.Struct, tag="sync_releases"):
     """Whether `evidence` is of all of that, so that the store may forget it."""
 
 
+class ReleasesChanged(msgspec.Struct, tag="releases_changed"):
+    """Told unasked: some gateway has stored a change of a release."""
+
+
 class ReleasesSynced(msgspec.Struct, tag="releases_synced"):
     """How releases are."""
 

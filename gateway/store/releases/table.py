@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from gateway.store.database import DatabaseAway
 from gateway.store.opening import LOCK, engine_of
+from gateway.store.releases.listening import CHANNEL
 from gateway.store.releases.messages import (
     ReleaseChange,
     ReleasesSynced,
@@ -97,6 +98,8 @@ class ReleaseTable:
 def _synced(connection: Connection, asked: SyncReleases, decides: bool) -> tuple[ReleasesSynced, list[int]]:
     """What is told, and the numbers under which what was observed is stored now."""
     refused = [change.release.key for change in asked.changes if not _change(connection, change)]
+    if connection.dialect.name == "postgresql" and any(change.decision is not None for change in asked.changes):
+        connection.exec_driver_sql(f"NOTIFY {CHANNEL}")  # is told once this transaction is through
     for one in asked.evidence:
         _keep(connection, one)
     stored = [_number(connection, one) for one in asked.observed]

@@ -440,3 +440,14 @@ async def test_with_the_gateway_that_decides_nothing_is_lost_that_was_told_since
     store.decider = third
     await world.play(1, third, rate_per_s=0)
     assert told == sum(third.releases.find("chat").gate.requests)
+
+
+async def test_a_change_that_is_told_of_is_looked_for_at_the_next_step(world: World, store: Store) -> None:
+    gateway = Gateway(world, store, 1, [spec()])
+    await world.play(2, gateway)
+    asked = len(store.asked)
+    await gateway.releases.step()
+    assert asked == len(store.asked)
+    gateway.releases.changed()
+    await gateway.releases.step()
+    assert asked + 1 == len(store.asked)

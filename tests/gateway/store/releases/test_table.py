@@ -15,6 +15,7 @@ from gateway.store.asked import answer, wanted_decisions
 from gateway.store.database import DatabaseAway
 from gateway.store.opening import engine_of, upgrade
 from gateway.store.reading import NotWanted
+from gateway.store.releases.listening import Listening
 from gateway.store.releases.messages import (
     ReleaseChange,
     ReleasesSynced,
@@ -228,3 +229,29 @@ def test_what_was_observed_and_what_stops_is_taken_once_however_often_it_is_told
     assert [seen_in(once), seen_in(again), seen_in(more)] == [[b"seen"], [b"seen"], [b"seen", b"more"]]
     assert weighed == [number for number, _ in again.observed]
     assert (again.releases, again.refused) == ([release(1)], [])
+
+
+@pytest.mark.store
+def test_a_change_is_heard_of_by_whoever_listens_also_after_its_connection_was_lost(
+    new_database: Callable[[], str],
+) -> None:
+    url = new_database()
+    engine = engine_of(url)
+    upgrade(engine)
+    table, heard = ReleaseTable(url), threading.Semaphore(0)
+    listening = Listening(url, heard.release, again_s=0.01)
+    assert heard.acquire(timeout=30)  # it listens
+    table.sync(sync())  # nothing was decided
+    table.sync(sync(ReleaseChange(release(1), BY)))
+    assert heard.acquire(timeout=30)
+    with engine.begin() as connection:
+        killed = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'"
+        assert 1 == connection.exec_driver_sql(killed).scalar_one()
+    assert heard.acquire(timeout=30)  # it listens again
+    table.sync(sync(ReleaseChange(release(2), BY)))
+    assert heard.acquire(timeout=30)
+    assert not heard.acquire(blocking=False)
+    listening.end()
+    listening.join()
+    table.close()
+    engine.dispose()
