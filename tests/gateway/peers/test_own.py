@@ -158,7 +158,7 @@ async def test_who_asks_and_goes_away_takes_nothing_from_who_asks_next() -> None
         await answers.wait()
         return await ask(question)
 
-    worker.ask = slow  # type: ignore[method-assign]
+    worker.ask = slow  # type: ignore[method-assign, assignment]
     first = asyncio.ensure_future(told.own.document())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
