@@ -88,7 +88,7 @@ def aa_test(
     if unit not in UNITS:
         end(f"--unit {unit!r}: one of {', '.join(UNITS)}", 2)
     with reading(config, store) as connection:
-        records = list(found(connection, Wanted(since_ms=time_ms(since), model=model, limit=most)))
+        records = list(found(connection, Wanted(since_ms=time_ms(since), model=model, copies=False, limit=most)))
     if len(records) < 100:
         end(f"{len(records)} records of {model!r} since {since}: too few to say anything; 100 are the least", 1)
     told = replays(records[::-1], share / 100, unit=unit, alpha=alpha, runs=runs, seed=seed)

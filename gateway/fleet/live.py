@@ -242,8 +242,8 @@ class LiveFleet:
                 yield from self._fit(route)
 
     def _each(self) -> list[Served]:
-        """Each arm of each model, once."""
-        return list(dict.fromkeys(self._models.values()))
+        """Each arm of each model, once; no shadow, which judges no replica and knows less of tokens."""
+        return list(dict.fromkeys([served for place, served in self._models.items() if place[1] != SHADOW]))
 
     def _fit(self, route: ModelRoute) -> Iterator[None]:
         """Let the prefix index expect of each replica as much as its cache has room for, as its guesses come out."""

@@ -17,6 +17,11 @@ def check_admin(tree: dict[str, Any], report: Report) -> None:
     peers = tree.get("peers")
     if peers is not None and admin is None:
         report(("peers",), "could not ask back: gateways answer at their admin port", 'admin: {listen: "0.0.0.0:8081"}')
+    if isinstance(peers, dict) and isinstance(admin, dict):
+        shown, asked = admin.get("tls") is not None, peers.get("tls", False)
+        if isinstance(asked, bool) and shown is not asked:  # all gateways have this configuration
+            what = "is for gateways whose admin port has a certificate" if asked else "is false, and admin.tls is there"
+            report(("peers", "tls"), what, "leave out one of the two" if asked else "true")
     if isinstance(peers, dict) and peers.get("ca_file") is not None and peers.get("tls", False) is False:
         report(("peers", "ca_file"), "goes with tls", "add `tls: true`, or leave it out")
     _metrics(tree, server.get("metrics"), admin, report)

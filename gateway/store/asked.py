@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -29,8 +29,9 @@ def wanted_records(asked: Mapping[str, str], now_s: float) -> Wanted:
     limit = _whole(asked, "limit", 100)
     if not 1 <= limit <= MOST_RECORDS:
         raise NotWanted(f"limit is 1 to {MOST_RECORDS}; `penstock records export` gives any number")
+    named: dict[str, Any] = {name: asked[name] for name in _TEXTS if name in asked}
     return Wanted(
-        **{name: asked[name] for name in _TEXTS if name in asked},
+        **named,
         key_id=asked.get("key"),
         status=_whole(asked, "status", 0) if "status" in asked else None,
         since_ms=time_ms(since, now_s),

@@ -39,6 +39,8 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: str | None = None
     error: str | None = None
     status: int | None = None
+    copies: bool | None = None
+    """Those that shadows got; False: all but those."""
     limit: int | None = 100
     """How many at most; None: all."""
 
@@ -74,6 +76,9 @@ def found(connection: Connection, wanted: Wanted, *, content: bool = False) -> I
         conditions.append(own)
     if wanted.status is not None:
         conditions.append(requests.c.status == wanted.status)
+    if wanted.copies is not None:
+        copy_of = requests.c.shadow_of
+        conditions.append(copy_of.is_not(None) if wanted.copies else copy_of.is_(None))
     by_number = texts(connection)
     numbers = {text: number for number, text in by_number.items()}
     for label in ("model", "engine", "replica", "arm", "key_id", "tenant", "error"):

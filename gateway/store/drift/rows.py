@@ -52,11 +52,15 @@ class Gathered:
 
 
 def gather(connection: Connection, hour: int, texts: Mapping[int, str]) -> dict[Key, Gathered]:
-    """All requests that came in this Unix hour, and what was told within it of answers, whenever these were given.
-    `texts` are those of `strings`, by number."""
+    """All requests of clients that came in this Unix hour, without copies, and what was told within it of answers,
+    whenever these were given. `texts` are those of `strings`, by number."""
     found: dict[Key, Gathered] = {}
     within = (requests.c.id >= id_bound(hour * HOUR_MS)) & (requests.c.id < id_bound((hour + 1) * HOUR_MS))
-    query = select(*[requests.c[name] for name in _COLUMNS]).where(within).order_by(requests.c.id)
+    query = (
+        select(*[requests.c[name] for name in _COLUMNS])
+        .where(within, requests.c.shadow_of.is_(None))
+        .order_by(requests.c.id)
+    )
     with connection.execution_options(yield_per=AT_ONCE).execute(query) as rows:
         for row in rows:
             _add(found, row, texts)

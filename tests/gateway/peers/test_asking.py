@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import socket
 from typing import Any
 
 import msgspec
 import pytest
 import structlog
+import trustme
 
 from gateway.peers.answer import EngineLoad, LoadAnswer
 from gateway.peers.asking import MOST, AskPeers
@@ -135,6 +137,10 @@ async def test_without_the_section_nobody_is_asked_and_nothing_counts() -> None:
 
 async def test_peers_without_a_port_to_answer_at_are_refused() -> None:
     assert "admin: {listen" in problems(peers=PEERS)["peers"]
+    plain = {"listen": "127.0.0.1:8081"}
+    assert "leave out one" in problems(peers={**PEERS, "tls": True}, admin=plain)["peers.tls"]
+    tls = {"cert": "/nowhere.crt", "key": "/nowhere.key"}
+    assert problems(peers=PEERS, admin={**plain, "tls": tls})["peers.tls"] == "is false, and admin.tls is there; true"
     ca_file = {"ca_file": "/nowhere.pem"}
     assert "peers.ca_file" in problems(peers={**PEERS, **ca_file}, admin={"listen": "127.0.0.1:8081"})
 
@@ -166,6 +172,31 @@ async def test_gateways_hear_each_other_by_the_key_and_by_nothing_else() -> None
             assert refused.status_code == 401
         with pytest.raises(ValueError, match="it cannot be asked"):
             await ask(section, "127.0.0.1")
+    await ask.close()
+
+
+async def test_over_tls_the_certificate_is_for_the_name_and_not_for_an_address(tmp_path: pathlib.Path) -> None:
+    authority = trustme.CA()
+    paths = {}
+    for name in ("penstock-peers", "other"):
+        leaf = authority.issue_cert(name)
+        paths[name] = {"cert": str(tmp_path / f"{name}.crt"), "key": str(tmp_path / f"{name}.key")}
+        leaf.cert_chain_pems[0].write_to_path(paths[name]["cert"])
+        leaf.private_key_pem.write_to_path(paths[name]["key"])
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    ask = HttpAsk()
+    with structlog.testing.capture_logs():
+        for name, answers in (("penstock-peers", True), ("other", False)):
+            config = one_model("http://127.0.0.1:9", admin={"listen": "127.0.0.1:0", "tls": paths[name]})
+            async with running_gateway({**config, "health": {"interval_s": 600}}) as gateway:
+                assert gateway.admin is not None
+                port = {"port": gateway.admin.port, "tls": True, "ca_file": str(tmp_path / "ca.pem")}
+                section = Peers.model_validate({**PEERS, **port})
+                if answers:
+                    assert gateway.plane.peering.own.gateway.encode() in await ask(section, "127.0.0.1")
+                else:
+                    with pytest.raises(ValueError, match=r"it cannot be asked: .*[Hh]ostname mismatch"):
+                        await ask(section, "127.0.0.1")
     await ask.close()
 
 

@@ -221,6 +221,8 @@ def test_copies_are_in_no_sum_but_their_own(database: Database, url: str) -> Non
     database.insert([made.some(0)._replace(records=[first, copy])])
     found = {one["record_id"]: one["shadow_of"] for one in stored(url)}
     assert found == {first.record_id: "", copy.record_id: first.record_id}
+    for which, wanted in ((True, copy), (False, first)):
+        assert [one["record_id"] for one in stored(url, Wanted(copies=which))] == [wanted.record_id]
     engine = engine_of(url, reading=True)
     try:
         with engine.connect() as connection:

@@ -1,0 +1,265 @@
+"""Whose requests are copied, and each reason for which one is not: nothing is left taken whatever it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from engines.errors import ConnectFailed
+from engines.model import Operation
+from gateway import envelope
+from gateway.accounts.prices import Rates, Row, Table, Tables
+from gateway.errors import Failure
+from gateway.http.request import Request
+from gateway.identity import ANONYMOUS, Principal
+from gateway.record_ids import RecordIds
+from gateway.settings.sections.recording import Recording
+from gateway.settings.sections.shadow import ShadowSection
+from gateway.shadow.flight import ShadowedFlight
+from gateway.shadow.shadow import Shadow, Shadows
+from gateway.telemetry.exposition import render
+from tests.gateway.flights import Bench, FakeConnection, StepClock
+from tests.gateway.test_relay import DONE, FINISH, USAGE, answer, chunk
+
+SECTION: dict[str, Any] = {"share": 1, "targets": [{"engine": "t0", "model": "up", "tier": 0}]}
+PRICED = Rates(Tables(Table((), (Row(10**9, 0, 0, 10**9, 0, 0),)), {}), "configured")
+"""A tenth of a cent for each token."""
+
+
+class Refuses:
+    def apply(self, body: bytes, facts: object) -> bytes:
+        raise Failure("invalid_field", "no")
+
+
+class Pair:
+    """A model, and the shadow that gets its copies, each on a bench of its own."""
+
+    def __init__(
+        self, clock: StepClock, *, workers: int = 1, bench: dict[str, Any] | None = None, **section: Any
+    ) -> None:
+        self.clock = clock
+        self.model, self.shade = Bench(clock), Bench(clock, **(bench or {}))
+        self.soon: list[Callable[[], None]] = []
+        self.busy = False
+        accounting = self.model.ledger.accounting
+        self.shadows = Shadows(
+            self.model.metrics,
+            accounting,
+            RecordIds(),
+            lambda: self.busy,
+            self.soon.append,
+            drain_s=0.0,
+            rng=random.Random(7),
+        )
+        settings = ShadowSection.model_validate({**SECTION, **section})
+        self.shadow = Shadow("m", settings, Recording(), self.shade.serving, self.shadows, workers)
+
+    def begin(self, stream: bool = True, fields: dict[bytes, bytes] | None = None, **members: Any) -> ShadowedFlight:
+        """A request that is to be copied, and the turn after it."""
+        body = json.dumps({"model": "m", "stream": stream, **members}).encode()
+        operation = Operation.CHAT
+        request = Request(FakeConnection(), b"POST", "1.1", operation.value.encode(), b"", [], fields or {}, body, True)
+        flight = ShadowedFlight(
+            request,
+            operation,
+            b"req-1",
+            b"%032x" % 1,
+            ANONYMOUS,
+            envelope.parse(body),
+            self.model.serving,
+            self.model.ledger,
+            self.model.room,
+            self.model.loop,  # type: ignore[arg-type]
+            random.Random(7),
+            self.clock.now_s,
+        )
+        flight.shadow, flight.parsed = self.shadow, envelope.parse(body)
+        flight.begin()
+        self.turn()
+        return flight
+
+    def turn(self) -> None:
+        soon, self.soon[:] = list(self.soon), []
+        for call in soon:
+            call()
+
+    def counted(self) -> dict[str, float]:
+        """What was counted of copies that is not 0, by result or reason."""
+        found = {}
+        for line in render(self.model.metrics.snapshot()).decode().splitlines():
+            name, _, value = line.rpartition(" ")
+            if name.startswith("penstock_shadow_") and float(value):
+                found[name.partition("{")[0].removeprefix("penstock_shadow_") + name.rpartition("=")[2]] = float(value)
+        return found
+
+    def finish(self, *flights: ShadowedFlight) -> None:
+        """The clients leave; then nothing may be left of them or of their copies."""
+        for flight in flights:
+            flight.client_gone()
+        asyncio.run(self.shadows.drain(0.0))
+        assert (self.model.outstanding(), self.shade.outstanding()) == ({}, {})
+        assert self.shadows.books.held.bytes == 0
+        assert self.shadows.of("m").count == 0
+
+
+def dropped(reason: str) -> dict[str, float]:
+    return {f'dropped_total"{reason}"}}': 1.0}
+
+
+def test_a_copy_is_sent_in_the_turn_after_its_request_and_read_to_its_end(now: StepClock) -> None:
+    pair = Pair(now)
+    flight = pair.begin(max_tokens=5)
+    (original,), (copy,) = pair.model.calls, pair.shade.calls
+    assert json.loads(copy.body)["max_tokens"] == 5
+    assert b"x-request-id: " in copy.headers
+    assert b"req-1" not in copy.headers
+    copy.head()
+    copy.read(chunk())
+    now.now_s += 0.5
+    copy.done(FINISH, USAGE, DONE)
+    assert not original.ended
+    (record,) = pair.model.ledger.records
+    assert (record.shadow_of, record.arm, record.status, record.duration_ms) == (f"{1:032x}", "~shadow", 200, 500.0)
+    assert (record.input_tokens, record.output_tokens, record.finish_reason) == (11, 7, "stop")
+    # The meter of the shadow's replica counts a US dollar a second.
+    assert pair.counted() == {'requests_total"answered"}': 1.0, 'cost_usd_total"m"}': 0.5}
+    pair.finish(flight)
+
+
+@pytest.mark.parametrize("ends", ["refused", "error", "broken"])
+def test_however_a_copy_fails_it_is_told_to_no_breaker_and_is_not_tried_again(now: StepClock, ends: str) -> None:
+    pair = Pair(now, bench={"breaker": None})
+    flights = []
+    for _ in range(12):
+        flights.append(pair.begin())
+        copy = pair.shade.calls[-1]
+        if ends == "refused":
+            copy.failed(ConnectFailed("refused"))
+        elif ends == "error":
+            copy.answer(500, b"{}")
+        else:
+            copy.head()
+            copy.read(chunk())
+            copy.failed(ConnectFailed("gone"))
+    assert len(pair.shade.calls) == 12
+    assert pair.counted() == {'requests_total"failed"}': 12.0}
+    assert all(state.breaker.closed and state.failed_until_s == 0.0 for state in pair.shade.table)
+    pair.finish(*flights)
+
+
+def test_a_request_that_waits_or_was_refused_is_not_copied(now: StepClock) -> None:
+    pair = Pair(now)
+    for state in pair.model.table:
+        state.healthy, state.draining = False, True
+    pair.finish(pair.begin())
+    assert pair.counted() == dropped("not_sent")
+
+
+@pytest.mark.parametrize(
+    ("reason", "change"),
+    [
+        ("load", lambda pair: setattr(pair, "busy", True)),
+        ("memory", lambda pair: pair.shadows.books.held.hold(128 * 1024 * 1024)),
+        ("draining", lambda pair: setattr(pair.shadows, "draining", True)),
+        ("no_replica", lambda pair: setattr(next(iter(pair.shade.table)), "draining", True)),
+        ("no_replica", lambda pair: setattr(next(iter(pair.shade.table)), "healthy", False)),
+        ("refused", lambda pair: setattr(pair.shade.serving, "request_transforms", (Refuses(),))),
+        ("unsupported", lambda pair: setattr(pair.shade.serving, "route", replace(pair.shade.route, speakers={}))),
+    ],
+)
+def test_each_reason_is_counted_and_leaves_nothing_behind(
+    now: StepClock, reason: str, change: Callable[[Pair], object]
+) -> None:
+    pair = Pair(now)
+    change(pair)
+    before = pair.shadows.books.held.bytes
+    flight = pair.begin()
+    assert pair.shade.calls == []
+    assert pair.counted() == dropped(reason)
+    assert len(pair.model.calls) == 1
+    pair.shadows.books.held.release(before)
+    pair.finish(flight)
+
+
+def test_as_many_copies_run_as_may_and_each_worker_has_one_at_least(now: StepClock) -> None:
+    pair = Pair(now, concurrency=3, workers=8)
+    flights = [pair.begin(), pair.begin()]
+    assert pair.counted() == {**dropped("concurrency"), 'in_flight"m"}': 1.0}
+    pair.finish(*flights)
+
+
+def test_the_budget_puts_aside_what_a_limit_allows_and_takes_what_was_used(now: StepClock) -> None:
+    # 12 tokens of the prompt's estimate and 90 of the limit at most; then 11 and 7, as the engine says.
+    pair = Pair(now, bench={"rates": PRICED}, cost_per_hour_usd=0.15)
+    for meter in pair.shade.meters.values():
+        meter._usd_per_s = 0.0
+    flight = pair.begin(stream=False, max_tokens=90)
+    assert pair.shadows.of("m").budget.spent_usd(now.now_s) == pytest.approx(0.001 * (flight.facts.prompt_tokens + 90))
+    other = pair.begin(stream=False, max_tokens=90)
+    assert pair.counted() == {**dropped("budget"), 'in_flight"m"}': 1.0}
+    pair.shade.calls[0].answer(200, answer())
+    assert pair.shadows.of("m").budget.spent_usd(now.now_s) == pytest.approx(0.018)
+    assert pair.model.ledger.records[0].cost_usd == pytest.approx(0.018)
+    third = pair.begin(stream=False, max_tokens=90)
+    assert len(pair.shade.calls) == 2
+    pair.finish(flight, other, third)
+
+
+def test_where_nobody_knows_the_price_a_budget_lets_only_own_engines_be_asked(now: StepClock) -> None:
+    for kind, counted in (("openai", dropped("unpriced")), ("vllm", {'in_flight"m"}': 1.0})):
+        pair = Pair(now, cost_per_hour_usd=1.0)
+        pair.shade.meters.clear()
+        pair.shade.meters.update(dict.fromkeys([state.key for state in pair.shade.table]))  # type: ignore[arg-type]
+        pair.shade.engines[0].kind = kind
+        flight = pair.begin()
+        assert pair.counted() == counted
+        flight.client_gone()
+        asyncio.run(pair.shadows.drain(0.0))
+
+
+def test_copies_leave_the_replicas_that_a_client_waits_for_and_no_others(now: StepClock) -> None:
+    pair = Pair(now)
+    flight = pair.begin()
+    assert not pair.shadows.give_way(pair.model.serving)
+    assert pair.shadows.give_way(pair.shade.serving)
+    assert pair.shade.calls[0].aborted
+    assert pair.counted() == {'requests_total"given_up"}': 1.0}
+    assert (pair.model.ledger.records[0].status, pair.model.ledger.records[0].error) == (499, "overloaded")
+    pair.finish(flight)
+
+
+ALICE = Principal("app", "shop")
+
+
+@pytest.mark.parametrize(
+    ("sample", "taken"),
+    [
+        ({}, True),
+        ({"keys": ["app"], "tenants": ["shop"], "headers": {"X-Region": "eu"}}, True),
+        ({"keys": ["other"]}, False),
+        ({"tenants": ["other"]}, False),
+        ({"headers": {"x-region": "us"}}, False),
+        ({"operations": ["embeddings"]}, False),
+    ],
+)
+def test_a_sample_is_of_those_who_fulfil_all_of_it(now: StepClock, sample: dict[str, Any], taken: bool) -> None:
+    shadow = Pair(now, sample=sample).shadow
+    request = Request(FakeConnection(), b"POST", "1.1", b"/", b"", [], {b"x-region": b"eu"}, b"{}", True)
+    assert taken is shadow.takes(request, Operation.CHAT, ALICE, b"%032x" % 1)
+
+
+def test_a_request_that_names_no_unit_is_not_copied_and_a_long_one_only_where_that_may_be(now: StepClock) -> None:
+    pair = Pair(now, unit="header:x-customer", sample={"max_prompt_tokens": 50})
+    request = Request(FakeConnection(), b"POST", "1.1", b"/", b"", [], {}, b"{}", True)
+    assert not pair.shadow.takes(request, Operation.CHAT, ALICE, b"%032x" % 1)
+    request.fields[b"x-customer"] = b"c1"
+    assert pair.shadow.takes(request, Operation.CHAT, ALICE, b"%032x" % 1)
+    flight = pair.begin(messages=[{"role": "user", "content": "x" * 4000}])
+    assert (pair.shade.calls, pair.counted()) == ([], {})
+    pair.finish(flight)
