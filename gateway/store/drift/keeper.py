@@ -49,7 +49,7 @@ class DriftKeeper:
         self._wall = wall
         self._look_s = look_s
         self._controls: Mapping[str, str] = {}
-        self._wanted_controls = self._controls
+        self._wanted_controls: Mapping[str, str] = {}
         self._judged = Judged()
         self._table: DriftTable | None = None
         self._told = False
