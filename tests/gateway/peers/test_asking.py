@@ -32,8 +32,8 @@ def settings(**peers: Any) -> Settings:
     return load_settings(json.dumps({**MODELS, **sections}), {}).settings
 
 
-def told(gateway: str) -> bytes:
-    engines = [EngineLoad(engine="e", ready_replicas=1, in_flight_requests=2)]
+def told(gateway: str, wakes: int = 0) -> bytes:
+    engines = [EngineLoad(engine="e", ready_replicas=1, in_flight_requests=2, wakes=wakes)]
     return msgspec.json.encode(LoadAnswer(gateway=gateway, engines=engines))
 
 
@@ -48,7 +48,8 @@ class Street:
         self.now = 100.0
         self.board = PeerBoard("me")
         self.metrics = Metrics(())
-        self.asking = AskPeers(self.board, self.metrics, self._ask, self._resolve, lambda: self.now)
+        self.woken: list[list[str]] = []
+        self.asking = AskPeers(self.board, self.metrics, self._ask, self._resolve, lambda: self.now, self.woken.append)
         self.asking.use(settings())
 
     async def _resolve(self, host: str, port: int) -> list[str]:
@@ -116,9 +117,78 @@ async def test_a_name_server_that_fails_leaves_them_and_is_told_once() -> None:
     street.names = socket.gaierror(socket.EAI_AGAIN, "try again")
     assert [await street.look(6.0) for _ in range(2)] == [["peers_not_found"], []]
     assert street.asked == ["a"] * 3
-    street.names = []
+
+
+async def test_one_that_answers_is_asked_on_when_the_name_leads_there_no_more_and_drained_gateways_are_heard() -> None:
+    street = Street(a=told("you"), b=told("them"))
+    street.names = ["a", "b"]
     await street.look()
-    assert (street.asked, street.board.count(street.now)) == (["a"] * 3, 1)
+    for names in ([], ["a"]):  # an answer of a name server's may be empty for a moment
+        street.names = names
+        await street.look(5.0)
+        await street.look(5.0)
+    assert street.asked.count("b") == 5
+    assert street.board.count(street.now) == 2
+    street.houses["b"] = ValueError("it did not answer within 2 s")
+    for _ in range(4):
+        await street.look(4.0)
+    asked = street.asked.count("b")
+    await street.look()
+    assert (street.asked.count("b"), street.asking.complete) == (asked, True)
+
+
+async def test_who_streams_from_what_is_known_once_everybody_has_been_heard_or_is_nobody() -> None:
+    street = Street(a=told("me"), b=ValueError("it did not answer within 2 s"), c=ConnectionRefusedError("nobody"))
+    street.names = socket.gaierror(socket.EAI_AGAIN, "try again")
+    await street.look()
+    assert not street.asking.complete
+    street.names = None
+    await street.look()
+    assert not street.asking.complete
+    street.houses["b"] = told("you")
+    await street.look()
+    assert street.asking.complete
+    street.houses["d"] = ValueError("it answers 401")
+    await street.look(6.0)
+    assert not street.asking.complete
+    street.names = []
+    await street.look(6.0)
+    assert not street.asking.complete
+    street.asking.use(load_settings(json.dumps(MODELS), {}).settings)
+    assert street.asking.complete
+
+
+async def test_a_figure_that_cannot_be_is_not_believed() -> None:
+    def absurd(**of: Any) -> bytes:
+        engine = {"engine": "e", "ready_replicas": 1, "in_flight_requests": 2, **of}
+        return json.dumps({"gateway": "you", "engines": [engine]}).encode()
+
+    street = Street(a=absurd())
+    await street.look()
+    assert street.board.count(street.now) == 1
+    for of in (
+        {"in_flight_requests": 10**400},
+        {"queue_requests": -1},
+        {"ended_requests": 2**60},
+        {"ttft_base_ms": -0.5},
+        {"prefill_ms_per_token": 1e300},
+        {"replicas": [["r", -3, False]]},
+    ):
+        street.houses["a"] = absurd(**of)
+        assert await street.look() == ["peer_silent"]
+        street.houses["a"] = absurd()
+        assert await street.look() == ["peer_answers_again"]
+
+
+async def test_a_request_that_another_refused_at_once_wakes_the_engine_here() -> None:
+    street = Street(a=told("you", wakes=3))
+    await street.look()
+    assert street.woken == []  # those from before it was met
+    await street.look()
+    street.houses["a"] = told("you", wakes=5)
+    await street.look()
+    await street.look()
+    assert street.woken == [["e"]]
 
 
 async def test_no_more_than_some_are_asked() -> None:
@@ -170,7 +240,7 @@ async def test_gateways_hear_each_other_by_the_key_and_by_nothing_else() -> None
             headers = {"authorization": f"Bearer {PEERS['key']}"}
             refused = await gateway.http.get(f"http://127.0.0.1:{port}/metrics", headers=headers)
             assert refused.status_code == 401
-        with pytest.raises(ValueError, match="it cannot be asked"):
+        with pytest.raises(ConnectionRefusedError, match="it cannot be asked"):
             await ask(section, "127.0.0.1")
     await ask.close()
 
