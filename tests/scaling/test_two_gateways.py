@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 from typing import Any
 
 import pytest
 
 from gateway import clock
+from gateway.peers.joined import Peering
 from tests.kubernetes.cluster import Cluster, running_cluster, until
 from tests.scenario.gateway import Gateway, one_model, running_gateway
 from tests.scenario.test_cluster_scaling import acting
@@ -44,8 +46,11 @@ class Street:
             asking = each.plane.peering._asking
             asking._resolve, asking._looked_s = houses, float("-inf")
         for each in gateways:
-            peering = each.plane.peering
-            await until(lambda peering=peering: (len(peering.demands(["a"])), peering.busy("a")), (1, set()))
+            await until(functools.partial(self._met, each.plane.peering), (1, set()))
+
+    @staticmethod
+    def _met(peering: Peering) -> tuple[int, object]:
+        return len(peering.demands(["a"])), peering.busy("a")
 
 
 async def test_a_gateway_without_the_lease_serves_and_drains_and_the_next_to_hold_it_acts() -> None:
