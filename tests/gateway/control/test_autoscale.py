@@ -228,6 +228,10 @@ async def test_what_leaves_is_stopped_once_it_is_idle_and_drains_in_every_worker
         ({"0": [demand(replicas=[drains])], "1": [demand()]}, []),  # the second has not heard yet
         ({"0": [demand(replicas=[drains])], "1": None}, []),  # it may still stream from it
         ({"0": [demand(replicas=[drains])], "1": [demand(replicas=[drains])]}, ["e-9"]),
+        (
+            {"0": [demand(replicas=[drains])], "peer you": []},
+            ["e-9", "e-9"],
+        ),  # another gateway does not have the engine
     ]
     for workers, retired in cases:
         bench.workers = workers
