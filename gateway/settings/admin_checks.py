@@ -30,6 +30,10 @@ def check_admin(tree: dict[str, Any], report: Report) -> None:
         return
     host, port = place
     at: Path = ("admin", "listen")
+    dns = _mapping(tree, "peers").get("dns")
+    if is_loopback(host) and isinstance(dns, str) and not is_loopback(dns):
+        what = "is where only this machine reaches it, and peers ask there"
+        report(at, what, "0.0.0.0:8081, or a name in peers.dns that only this machine has")
     taken = server.get("host", "127.0.0.1"), server.get("port", 8080)
     if port and not server.get("uds") and port == taken[1] and (host == taken[0] or _every(host) or _every(taken[0])):
         report(at, "is where clients are served", "choose another port, such as 8081")

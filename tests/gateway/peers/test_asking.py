@@ -28,7 +28,7 @@ PEERS = {"dns": "penstock-peers", "port": 8081, "key": "sk-of-the-peers"}
 
 
 def settings(**peers: Any) -> Settings:
-    sections = {"admin": {"listen": "127.0.0.1:8081"}, "peers": {**PEERS, **peers}}
+    sections = {"admin": {"listen": "0.0.0.0:8081"}, "peers": {**PEERS, **peers}}
     return load_settings(json.dumps({**MODELS, **sections}), {}).settings
 
 
@@ -211,6 +211,10 @@ async def test_peers_without_a_port_to_answer_at_are_refused() -> None:
     assert "leave out one" in problems(peers={**PEERS, "tls": True}, admin=plain)["peers.tls"]
     tls = {"cert": "/nowhere.crt", "key": "/nowhere.key"}
     assert problems(peers=PEERS, admin={**plain, "tls": tls})["peers.tls"] == "is false, and admin.tls is there; true"
+    at_home = problems(peers=PEERS, admin={"listen": "127.0.0.1:8081"})
+    assert "only this machine reaches it" in at_home["admin.listen"]
+    here = settings(dns="localhost").model_dump()["peers"]["dns"]
+    assert here == "localhost"
     ca_file = {"ca_file": "/nowhere.pem"}
     assert "peers.ca_file" in problems(peers={**PEERS, **ca_file}, admin={"listen": "127.0.0.1:8081"})
 

@@ -168,7 +168,9 @@ async def test_a_reload_that_takes_the_lease_away_lets_it_act_by_itself() -> Non
         leading = Leading(supervisor.spawn, Metrics(()), identity="gw-0")
         head = "engines: {e: {kind: simulator}}\nmodels: {m: {targets: [{engine: e}]}}\n"
         assert leading.leads
-        leading.use(load_settings(f"{head}autoscale: {{lease: {{name: lead, api_url: '{cluster.url}'}}}}", {}).settings)
+        peers = "admin: {listen: '0.0.0.0:8081'}\npeers: {dns: penstock-peers, port: 8081, key: sk-of-the-peers}\n"
+        lease = f"autoscale: {{lease: {{name: lead, api_url: '{cluster.url}'}}}}"
+        leading.use(load_settings(f"{head}{peers}{lease}", {}).settings)
         await until(lambda: (leading.leads, leading.holder), (True, "gw-0"))
         await leading.leave()
         assert not leading.leads
