@@ -86,11 +86,13 @@ class _Read:
     """One slice, as it was read last."""
 
     port: int | None
-    by_bytes: dict[bytes, _Said | None]
+    told: tuple[msgspec.Raw, ...]
+    ones: tuple[_Said | None, ...]
+    """What each of them says; None: nothing."""
     said: dict[str, _Said]
 
 
-_NOTHING: Final = _Read(None, {}, {})
+_NOTHING: Final = _Read(None, (), (), {})
 
 
 class ServiceReplicas:
@@ -164,16 +166,15 @@ class ServiceReplicas:
         port = self._port_of(now)
         if port is None or now.address_type == "FQDN":
             return _NOTHING
-        known = before.by_bytes if port == before.port else {}
-        by_bytes: dict[bytes, _Said | None] = {}
-        said: dict[str, _Said] = {}
-        for raw in now.endpoints or ():
-            told = bytes(raw)
-            one = known[told] if told in known else self._said_of(_endpoint_of(raw), port)
-            by_bytes[told] = one
-            if one is not None:
-                said[one.replica.id] = one
-        return _Read(port, by_bytes, said)
+        told = now.endpoints or ()
+        ones = [*before.ones]
+        if port == before.port and len(told) == len(before.told):
+            new = [at for at, (raw, was) in enumerate(zip(told, before.told, strict=True)) if raw != was]
+        else:
+            new, ones = list(range(len(told))), [None] * len(told)
+        for at in new:
+            ones[at] = self._said_of(_endpoint_of(told[at]), port)
+        return _Read(port, told, tuple(ones), {one.replica.id: one for one in ones if one is not None})
 
     def _said_of(self, endpoint: Endpoint, port: int) -> _Said | None:
         if not endpoint.addresses:
