@@ -83,7 +83,7 @@ test-compiled: $(COMPILED)/.tests  ## unit and scenario tests against that wheel
 bench-path: $(STAMP)  ## what the path costs next to its peers; needs wrk
 	$(BIN)/python -m loadtests.path $(ARGS)
 
-bench-translation: $(STAMP)  ## events translated per second of one core, next to LiteLLM, about three minutes; needs wrk
+bench-translation: $(STAMP)  ## events translated per second of one core, next to LiteLLM, about six minutes; needs wrk
 	$(BIN)/python -m loadtests.translation $(ARGS)
 
 test-load: $(STAMP)  ## every scenario of loadtests/scenarios, about three minutes: what must hold when things break

@@ -136,7 +136,8 @@ class Dispatcher:
             if request.method not in shape.methods:
                 allowed = ", ".join([method.decode() for method in shape.methods])
                 raise Failure("method_not_allowed", f"{operation.value} takes {allowed}", allow=allowed)
-            if fields.get(b"content-encoding", b"").lower() not in (b"", b"identity"):
+            coding = fields.get(b"content-encoding")
+            if coding and coding.lower() != b"identity":
                 raise Failure("unsupported_encoding", "send the body without a content-encoding")
             form: Form | None = None
             if shape.body == "json":

@@ -188,7 +188,7 @@ class Prompt:
         if not block:
             fields = self._fields
             block = b"x-request-id: %b\r\n" % self._request_id
-            if not forwarded.isdisjoint(fields):
+            if not fields.keys().isdisjoint(forwarded):  # which looks through the smaller of the two
                 trace = self.trace
                 for name, value in fields.items():
                     if name in forwarded and (trace is None or not trace.hides(name)):

@@ -80,8 +80,9 @@ class Split:
         """Whose bucket it is; None outside the range."""
         if not self.start <= bucket < self.end:
             return None
-        for slot, end in zip(self.slots, self._ends, strict=True):
-            if slot.start <= bucket < end:
+        ends = self._ends
+        for at, slot in enumerate(self.slots):
+            if slot.start <= bucket < ends[at]:
                 return slot.arm
         return self.control
 

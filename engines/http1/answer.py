@@ -52,6 +52,10 @@ GUARDED: Final = 4
 WHOLE: Final = 5
 
 
+BLANK: Final = 32
+"""No byte above it is one that `rstrip` takes."""
+
+
 def _nothing(data: bytes) -> None:
     """What takes a read once nobody wants it."""
 
@@ -196,7 +200,9 @@ class Answer:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.phase < HEAD:  # later ones are trailers: nobody asked for them
-            name, value = name.lower(), value.rstrip(b" \t")  # the parser leaves what stands behind
+            name = name.lower()
+            if value and value[-1] <= BLANK:  # the parser leaves what stands behind
+                value = value.rstrip(b" \t")
             self._headers.append((name, value))
             self._fields[name] = value
 

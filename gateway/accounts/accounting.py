@@ -92,6 +92,7 @@ class Accounting(Settlement):
     def settle(self, flight: Flight) -> None:
         attempt = flight.attempt
         usage = None
+        wall_s = clock.wall()
         received_s, finished_s = flight.received_s, flight.finished_s
         duration_s = finished_s - received_s
         ttft_s = tpot_s = overhead_s = None
@@ -144,7 +145,7 @@ class Accounting(Settlement):
         if flight.queue_s:
             series.queue.observe(flight.queue_s)
         if cost is not None:
-            self.spending.add(flight.principal.key_id, flight.principal.tenant, cost, cost, clock.wall())
+            self.spending.add(flight.principal.key_id, flight.principal.tenant, cost, cost, wall_s)
         if flight.error_kind:
             series.error(flight.error_kind)
         if flight.transcript is not None:
@@ -175,7 +176,7 @@ class Accounting(Settlement):
                 )
         told = flight.request.fields.get(b"traceparent")
         record = RequestRecord(  # by position, in the order of its fields: by name they would cost 1.3 us more
-            self._format_time(clock.wall() - duration_s),
+            self._format_time(wall_s - duration_s),
             flight.request_id.decode(),
             flight.record_id.decode(),
             flight.request.path.decode(),  # spells the operation, and costs a fifth of asking an enum for its value
@@ -314,7 +315,8 @@ def note_trace(record: RequestRecord, trace: Trace) -> None:
 
 
 def note_assignment(record: RequestRecord, assignment: Assignment) -> None:
-    record.experiment, record.unit, record.shares = assignment.experiment, f"{assignment.unit:016x}", assignment.shares
+    record.experiment, record.shares = assignment.experiment, assignment.shares
+    record.unit = assignment.unit.to_bytes(8, "big").hex()  # a format with a width takes twice as long
 
 
 def note_parts(record: RequestRecord, parts: Parts) -> None:

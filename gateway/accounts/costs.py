@@ -38,7 +38,10 @@ def cost_usd(attempts: Sequence[Attempt], answering: Attempt | None, usage: Usag
 def in_digits(cost: float) -> bytes:
     """US dollars to the picodollar. What Python takes to print a float as short as may be costs four times as much."""
     pico = int(cost * PICO + 0.5)
-    return b"%d.%012d" % (pico // _PICO, pico % _PICO)
+    digits = b"%d" % (
+        _PICO + pico % _PICO
+    )  # a one before the twelve keeps their zeros; a width costs ten times as much
+    return b"%d.%b" % (pico // _PICO, digits[1:])
 
 
 def attempt_cost_usd(attempt: Attempt, usage: Usage | None, now: float) -> float | None:

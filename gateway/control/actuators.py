@@ -57,11 +57,13 @@ def autoscaling_over(
     links: Links,
     loads: Callable[[], EngineLoads],
     peers: PeersDemands,
+    busy: Callable[[str], Collection[str] | None],
 ) -> Autoscaling:
-    """The loop for all engines, over these workers and what other gateways have to do."""
+    """The loop for all engines, over these workers and what other gateways have to do; for `busy` see there."""
     return Autoscaling(
         Actuators(LaunchScaling(launches, drain), cluster, advised),
         lambda engines: ask_everybody(links, engines, peers),
         lambda engine, replicas: loads().kv_usage(engine, replicas),
         lambda starts: links.tell_all(EngineStarts(starts)),
+        busy=busy,
     )

@@ -31,6 +31,8 @@ class _Advised:
         """None until anything has been decided."""
         self.coming: list[float] = []
         """Since when each that is on its way has been."""
+        self.unwell: dict[str, float] = {}
+        """Since when each that is there does not answer."""
         self.above_s: float | None = None
         """Since when there have been more than are wanted."""
 
@@ -77,8 +79,10 @@ class AdvisedScaling:
             return Standing()
         found = self._roll.found(engine)
         there, healthy = [id for id in found.there if id not in found.ending], found.serving
+        quiet = [id for id in there if id not in healthy and id not in found.held]
+        one.unwell = {id: one.unwell.get(id, now) for id in quiet}
         if one.wanted is None:
-            return Standing(ready=list(healthy))
+            return Standing(ready=list(healthy), starting=_unwell(one, len(one.unwell)))
         missing = max(0, one.wanted - len(there))
         one.coming = one.coming[len(one.coming) - missing :] if missing < len(one.coming) else one.coming
         one.coming += [now] * (missing - len(one.coming))
@@ -89,11 +93,8 @@ class AdvisedScaling:
         stays = one.above_s is not None and now - one.above_s > STAYS_S
         ready = sorted(healthy)
         kept = len(ready) if stays else min(len(ready), one.wanted)
-        return Standing(
-            ready=ready[:kept],
-            starting={f"{engine}-coming-{number}": since_s for number, since_s in enumerate(one.coming)},
-            leaving=ready[kept:],
-        )
+        coming = {f"coming {number}": since_s for number, since_s in enumerate(one.coming)}
+        return Standing(ready=ready[:kept], starting=coming | _unwell(one, one.wanted - kept), leaving=ready[kept:])
 
     def scale(self, engine: str, wanted: int, in_flight: Mapping[str, int], now: float) -> None:
         one = self._engines.get(engine)
@@ -109,3 +110,9 @@ class AdvisedScaling:
 
     def release(self, engine: str) -> None:
         self._engines.pop(engine, None)
+
+
+def _unwell(one: _Advised, most: int) -> dict[str, float]:
+    """Those count, or one probe that fails would send an idle engine to zero. Not by their ids: what recovers has not
+    started, and tells nothing of how long a start takes."""
+    return {f"unwell {id}": since_s for id, since_s in list(one.unwell.items())[:most]}

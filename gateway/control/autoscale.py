@@ -64,6 +64,7 @@ class _Scaled:
         """Those that were on their way at the last look, and since when."""
         self.last: Decision | None = None
         self.told: EngineStart | None = None
+        self.wakes = 0
         self._shifts = [
             Shift(
                 frozenset([DAYS.index(day) for day in shift.days]),
@@ -93,14 +94,17 @@ class Autoscaling:
         tell: Callable[[list[EngineStart]], None],
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = clock.monotonic,
+        busy: Callable[[str], Collection[str] | None] = lambda _: (),
     ) -> None:
-        """`kv_usage(engine, replicas)` is how full their caches are together; `tell` tells workers of starts."""
+        """`kv_usage(engine, replicas)` is how full their caches are together; `tell` tells workers of starts; `busy`
+        which replicas somebody may use who tells nothing: None where nobody knows."""
         self._actuator = actuator
         self._ask = ask
         self._kv_usage = kv_usage
         self._tell = tell
         self._wall = wall
         self._monotonic = monotonic
+        self._busy = busy
         self._scaled: dict[str, _Scaled] = {}
         self._decided: deque[Decided] = deque(maxlen=KEPT)
 
@@ -118,6 +122,7 @@ class Autoscaling:
             scaled[name] = old if old is not None and same else _Scaled(section, ttft_ms, now)
             if old is not None:
                 scaled[name].traffic = old.traffic  # what runs is the same, whatever is wanted of it
+                scaled[name].wakes = old.wakes
         for name in self._scaled.keys() - scaled.keys():
             self._actuator.release(name)
         self._scaled = scaled
@@ -136,20 +141,37 @@ class Autoscaling:
         told = await self._ask(list(self._scaled))
         now = self._monotonic()
         for name, one in list(self._scaled.items()):
-            demands = {worker: each for worker, every in told.items() for each in every or () if each.engine == name}
-            one.traffic.forget(told)
-            if len(demands) == len(told):  # a worker that is silent may still stream from what leaves
-                self._retire(name, list(demands.values()))
-            standing = self._actuator.standing(name, now)
-            self._measure(one, standing, now)
-            kv = self._kv_usage(name, standing.ready)
-            signals = one.traffic.signals(demands, standing, one.scaler.startup_s, kv, now)
-            decision = one.scaler.decide(signals, one.bounds(self._wall()), now)
-            self._act(name, one, decision, one.traffic.in_flight(), now)
+            try:
+                self._look_at(name, one, told, now)
+            except Exception as error:  # one engine's figures are no reason to scale no other
+                log.error("autoscale_failed", engine=name, error=f"{type(error).__name__}: {error}", exc_info=error)
         self._tell_starts(now)
 
+    def _look_at(self, name: str, one: _Scaled, told: Mapping[str, Sequence[EngineDemand] | None], now: float) -> None:
+        demands = {worker: each for worker, every in told.items() for each in every or () if each.engine == name}
+        one.traffic.forget(told)
+        if None not in told.values():  # one that is silent may still stream from what leaves
+            self._retire(name, list(demands.values()))  # those that do not know the engine have no say
+        standing = self._actuator.standing(name, now)
+        self._measure(one, standing, now)
+        kv = self._kv_usage(name, standing.ready)
+        signals = one.traffic.signals(demands, standing, one.scaler.startup_s, kv, now)
+        decision = one.scaler.decide(signals, one.bounds(self._wall()), now)
+        self._act(name, one, decision, one.traffic.in_flight(), now)
+
     def woken(self, engines: Sequence[str]) -> None:
-        """Requests wait for these, which have no replica."""
+        """Requests have come here for these, which have no replica."""
+        for name in engines:
+            if name in self._scaled:
+                self._scaled[name].wakes += 1
+        self.woken_elsewhere(engines)
+
+    def wakes(self, engine: str) -> int:
+        """How often that was so of one, ever: of a request that was refused at once no gateway hears in another way."""
+        return self._scaled[engine].wakes if engine in self._scaled else 0
+
+    def woken_elsewhere(self, engines: Sequence[str]) -> None:
+        """The same at another gateway."""
         now = self._monotonic()
         for name in engines:
             one = self._scaled.get(name)
@@ -179,9 +201,10 @@ class Autoscaling:
     def _retire(self, name: str, demands: list[EngineDemand]) -> None:
         """Those that leave and have nothing left, in any worker, may be stopped."""
         standing = self._actuator.standing(name, self._monotonic())
-        if not standing.leaving or not demands:
+        elsewhere = self._busy(name) if standing.leaving and demands else None
+        if elsewhere is None:
             return
-        busy: set[str] = set()
+        busy = {*elsewhere}
         drained: dict[str, int] = {}
         for demand in demands:
             for id, requests, drains in demand.replicas:

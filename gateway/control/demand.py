@@ -35,9 +35,9 @@ async def ask_everybody(
     return {**await ask_demand(links, engines), **peers(engines)}
 
 
-async def ask_whole_demand(links: Links, question: AskDemand) -> dict[str, Demand | None]:
+async def ask_whole_demand(links: Links, question: AskDemand, timeout_s: float = ANSWER_S) -> dict[str, Demand | None]:
     """The whole answer of each worker that is here; None of one that did not answer in time."""
-    answers = await links.ask_all(question, Demand, timeout_s=ANSWER_S, bulk=True)
+    answers = await links.ask_all(question, Demand, timeout_s=timeout_s, bulk=True)
     told = {worker: answer for worker, answer in answers.items() if isinstance(answer, Demand)}
     return {worker: told.get(worker) for worker in links}
 

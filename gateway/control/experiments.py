@@ -6,6 +6,7 @@ observed    what workers tell of requests is counted, and handed on to whoever g
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -72,13 +73,13 @@ class Experiments:
 
     def observed(self, seen: Observed) -> None:
         """A worker has seen this."""
-        for one in seen.assigned:
-            plan = self._plans.get(one.experiment)
+        for (experiment, arm), requests in Counter([(one.experiment, one.arm) for one in seen.assigned]).items():
+            plan = self._plans.get(experiment)
             if plan is not None:
-                self._metrics.count(EXPERIMENT_REQUESTS, plan.model, plan.name, plan.arms[one.arm])
-        for over in seen.settled:
+                self._metrics.count(EXPERIMENT_REQUESTS, plan.model, plan.name, plan.arms[arm], by=requests)
+        for over in [one for one in seen.settled if one.flags]:
             plan = self._plans.get(over.experiment)
-            if plan is not None and over.flags:
+            if plan is not None:
                 for flag, metric in EVENTS:
                     if over.flags & flag:
                         self._metrics.count(EXPERIMENT_EVENTS, plan.model, plan.name, plan.arms[over.arm], metric)

@@ -110,7 +110,13 @@ class Plane:
         self.launches = Launches(supervisor.spawn, self._launched)
         self.loads = EngineLoads(self._engines.telling, self._tell_loads)
         self.peering = Peering(
-            supervisor, self.links, self.metrics, lambda: self.settings, self.roster.states, self.loads.kv_usages
+            supervisor,
+            self.links,
+            self.metrics,
+            lambda: self.settings,
+            self.roster.states,
+            self.loads.kv_usages,
+            lambda: self.autoscaling,
         )
         self.leading = Leading(supervisor.spawn, self.metrics)
         self.cluster = ClusterScaling(supervisor.spawn, self.roster, self.leading, self.metrics)
@@ -123,6 +129,7 @@ class Plane:
             self.links,
             lambda: self.loads,
             self.peering.demands,
+            self.peering.busy,
         )
         self._board = HealthBoard()
         self._health = HealthLoop(
@@ -210,9 +217,9 @@ class Plane:
     async def stop(self, grace_s: float | None = None) -> None:
         """Drain every worker, then stop what was launched. None is the grace period of the configuration in use."""
         self.stopping = True
-        await self.leading.leave()
         grace_s = self.settings.server.grace_s if grace_s is None else grace_s
-        answers = await self.links.ask_all(Drain(grace_s), Drained, timeout_s=grace_s + DRAIN_MARGIN_S)
+        draining = self.links.ask_all(Drain(grace_s), Drained, timeout_s=grace_s + DRAIN_MARGIN_S)
+        answers, _ = await asyncio.gather(draining, self.leading.leave())
         for worker, answer in answers.items():
             if isinstance(answer, TimeoutError):
                 log.warning("worker_did_not_drain", worker=worker)
@@ -321,7 +328,8 @@ class Plane:
 
     def _launched(self) -> None:
         self._engines.observed(self.launches.ready())
-        self._supervisor.spawn("model_cards", lambda: self.cards.look(self._board.down))
+        if self.looked.is_set():  # else the first round is about to ask
+            self._supervisor.spawn("model_cards", lambda: self.cards.look(self._board.down))
 
     def _tell_members(self, members: list[Member]) -> None:
         self.links.tell_all(MembersChanged(members))
@@ -351,6 +359,7 @@ class Plane:
         self.feedback.use(settings)
         if self._store is not None:
             self._store.evaluate(evaluators_of(settings))
+            self._store.use_controls({plan.model: plan.arms[0] for plan in self.experiments.plans.values()})
         self._tokens.use(settings)
         self._discovery.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop

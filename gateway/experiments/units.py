@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from engines.wire import lone_surrogates
+from gateway.experiments.unit_shapes import decode_named
 from gateway.prefixes import conversation
 
 if TYPE_CHECKING:
@@ -17,25 +18,10 @@ USER: Final = "user"
 HEADER: Final = "header:"
 
 
-class _Metadata(msgspec.Struct):
-    user_id: str | None = None
-
-
-class _Named(msgspec.Struct):
-    """Where the formats of clients name their user."""
-
-    safety_identifier: str | None = None
-    user: str | None = None
-    metadata: _Metadata | None = None
-
-
-_decode: Final = msgspec.json.Decoder(_Named).decode
-
-
 def user_of(body: bytes) -> str:
     """OpenAI's `safety_identifier`, or what it was before, `user`; Anthropic's `metadata.user_id`. Empty for none."""
     try:
-        named = lone_surrogates.reading(_decode, body)
+        named = lone_surrogates.reading(decode_named, body)
     except (msgspec.DecodeError, RecursionError):
         return ""
     return named.safety_identifier or named.user or (named.metadata.user_id if named.metadata else None) or ""

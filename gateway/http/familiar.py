@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from gateway.http.request import Client
     from gateway.identity import Keyring
 
+ZERO: Final = 48
+NINE: Final = 57
 MAX_HEAD_BYTES: Final = 4096
 """A longer head is not kept: it would be held for as long as its connection."""
 
@@ -96,18 +98,17 @@ class Familiar:
         before = self._before
         if not data.startswith(before):
             return False
-        at = len(before)
-        end = data.find(b"\r", at, at + MAX_LENGTH_DIGITS + 1)
-        if end < 0:
+        after, size = self._after, len(data)
+        at = end = len(before)
+        most = min(size, at + MAX_LENGTH_DIGITS)
+        length = 0
+        while end < most and ZERO <= data[end] <= NINE:
+            length = length * 10 + data[end] - ZERO
+            end += 1
+        body_at = end + len(after)
+        if end == at or data[end:body_at] != after or length > self._most_bytes or size - body_at > length:
             return False
-        digits = data[at:end]
-        if not digits.isdigit() or not data.startswith(self._after, end):
-            return False
-        length = int(digits)
-        body_at = end + len(self._after)
-        if length > self._most_bytes or len(data) - body_at > length:
-            return False
-        self._digits = digits
+        self._digits = data[at:end]
         self.length = length
         self.body_at = body_at
         return True

@@ -90,12 +90,12 @@ class Candidate:
         self.saw(lease, now)
         self._renewed_s = sent_s
 
-    def released(self, wall: float) -> dict[str, Any] | None:
+    def released(self, wall: float, annotations: Mapping[str, str]) -> dict[str, Any] | None:
         """The Lease to write so that another may claim it at once; None where it is not ours."""
         if self._lease is None or self.holder != self.identity:
             return None
         spec = {**self._spec, "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _time(wall)}
-        return self._document(spec, self.annotations)
+        return self._document(spec, annotations)
 
     @property
     def _spec(self) -> dict[str, Any]:

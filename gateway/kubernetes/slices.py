@@ -20,6 +20,7 @@ import msgspec
 
 from engines.port import Replica
 from gateway.control.membership import Difference
+from gateway.kubernetes.watch import Meta
 
 MOST_NAME: Final = 128
 """Letters of a replica's id; a pod's name has at most 253."""
@@ -60,9 +61,14 @@ class Port(msgspec.Struct, frozen=True):
 class Slice(msgspec.Struct, frozen=True):
     """An EndpointSlice (discovery/v1), as far as it matters here."""
 
+    metadata: Meta = msgspec.field(default_factory=Meta)
     address_type: str = msgspec.field(default="", name="addressType")
-    endpoints: tuple[Endpoint, ...] | None = None
+    endpoints: tuple[msgspec.Raw, ...] | None = None
+    """Read one by one (`Endpoint`): of a hundred, an event changes one, and those of the same bytes are the same."""
     ports: tuple[Port, ...] | None = None
+
+
+_endpoint_of = msgspec.json.Decoder(Endpoint).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,20 @@ class _Said:
     terminating: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One slice, as it was read last."""
+
+    port: int | None
+    told: tuple[msgspec.Raw, ...]
+    ones: tuple[_Said | None, ...]
+    """What each of them says; None: nothing."""
+    said: dict[str, _Said]
+
+
+_NOTHING: Final = _Read(None, (), (), {})
+
+
 class ServiceReplicas:
     """See the module. Each call returns what is new."""
 
@@ -84,27 +104,26 @@ class ServiceReplicas:
         """`port` is a number, or a name that the Service's ports have; None is the first."""
         self._port: Final = port
         self._scheme: Final = scheme
-        self._slices: dict[str, tuple[Slice, dict[str, _Said]]] = {}
+        self._slices: dict[str, _Read] = {}
         self._said: dict[str, dict[str, _Said]] = {}
         """By replica, what each slice says of it."""
         self._known: dict[str, Replica] = {}
         self._draining: set[str] = set()
 
     def changed(self, name: str, now: Slice) -> Difference:
-        """A slice is like this now."""
-        before = self._slices.get(name)
-        said = self._read(now)
-        old = before[1] if before is not None else {}
-        self._slices[name] = now, said
-        touched = [id for id, one in said.items() if old.get(id) != one]
+        """A slice is like this now. Raises msgspec.DecodeError for one that cannot be read."""
+        before = self._slices.get(name) or _NOTHING
+        read = self._read(now, before)
+        old, said = before.said, read.said
+        self._slices[name] = read
+        touched = [id for id, one in said.items() if (was := old.get(id)) is not one and was != one]
         for id in touched:
             self._said.setdefault(id, {})[name] = said[id]
         return self._settle([*touched, *self._drop(name, [id for id in old if id not in said])])
 
     def gone(self, name: str) -> Difference:
         """A slice is no more."""
-        _, said = self._slices.pop(name, (None, {}))
-        return self._settle(self._drop(name, list(said)))
+        return self._settle(self._drop(name, list(self._slices.pop(name, _NOTHING).said)))
 
     def __len__(self) -> int:
         return len(self._known)
@@ -143,26 +162,34 @@ class ServiceReplicas:
                 (resumed if serves else draining).append(id)
         return Difference(tuple(added), tuple(removed), tuple(draining), tuple(resumed))
 
-    def _read(self, now: Slice) -> dict[str, _Said]:
+    def _read(self, now: Slice, before: _Read) -> _Read:
         port = self._port_of(now)
         if port is None or now.address_type == "FQDN":
-            return {}
-        found: dict[str, _Said] = {}
-        for endpoint in now.endpoints or ():
-            if not endpoint.addresses:
-                continue
-            address = endpoint.addresses[0]
-            host = f"[{address}]" if ":" in address else address
-            pod = endpoint.target
-            id = pod.name[:MOST_NAME] if pod is not None and pod.name else f"{host}:{port}"
-            conditions = endpoint.conditions
-            found[id] = _Said(
-                Replica(id, f"{self._scheme}://{host}:{port}", endpoint.zone or ""),
-                pod.uid if pod is not None else "",
-                conditions.ready is not False,
-                conditions.terminating is True,
-            )
-        return found
+            return _NOTHING
+        told = now.endpoints or ()
+        ones = [*before.ones]
+        if port == before.port and len(told) == len(before.told):
+            new = [at for at, (raw, was) in enumerate(zip(told, before.told, strict=True)) if raw != was]
+        else:
+            new, ones = list(range(len(told))), [None] * len(told)
+        for at in new:
+            ones[at] = self._said_of(_endpoint_of(told[at]), port)
+        return _Read(port, told, tuple(ones), {one.replica.id: one for one in ones if one is not None})
+
+    def _said_of(self, endpoint: Endpoint, port: int) -> _Said | None:
+        if not endpoint.addresses:
+            return None
+        address = endpoint.addresses[0]
+        host = f"[{address}]" if ":" in address else address
+        pod = endpoint.target
+        id = pod.name[:MOST_NAME] if pod is not None and pod.name else f"{host}:{port}"
+        conditions = endpoint.conditions
+        return _Said(
+            Replica(id, f"{self._scheme}://{host}:{port}", endpoint.zone or ""),
+            pod.uid if pod is not None else "",
+            conditions.ready is not False,
+            conditions.terminating is True,
+        )
 
     def _port_of(self, now: Slice) -> int | None:
         if isinstance(self._port, int):

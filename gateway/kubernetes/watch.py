@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -49,29 +49,35 @@ class _ListMeta(msgspec.Struct):
     proceed: str = msgspec.field(default="", name="continue")
 
 
-class _List(msgspec.Struct):
+class Thing(Protocol):
+    """What is followed: a struct, of which nothing but this has to be there."""
+
+    @property
+    def metadata(self) -> Meta: ...
+
+
+Seen = TypeVar("Seen", bound=Thing)
+
+
+class _List(msgspec.Struct, Generic[Seen]):
     metadata: _ListMeta
-    items: list[msgspec.Raw] = []
+    items: list[Seen] = []
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, Generic[Seen]):
     type: str
-    object: msgspec.Raw
+    object: Seen
 
 
-class _Thing(msgspec.Struct):
-    metadata: Meta
+class _Failure(msgspec.Struct):
+    object: Status
 
 
 class Expired(Exception):
     """The server has forgotten the version that we know."""
 
 
-Seen = TypeVar("Seen")
-_list_of = msgspec.json.Decoder(_List).decode
-_event_of = msgspec.json.Decoder(_Event).decode
-_thing_of = msgspec.json.Decoder(_Thing).decode
-_status_of = msgspec.json.Decoder(Status).decode
+_failure_of = msgspec.json.Decoder(_Failure).decode
 
 
 class Watch(Generic[Seen]):
@@ -91,14 +97,19 @@ class Watch(Generic[Seen]):
         relist_s: float = RELIST_S,
         pause: Pause = pause,
     ) -> None:
-        """`changed` is told the name of an object and what it is now, `gone` the name of one that is no more.
+        """`changed` is told the name of an object and what it is now, `gone` the name of one that is no more. The
+        former may raise msgspec.DecodeError, where it reads more of an object. No field of `kind` is needed: it is also
+        what bookmarks and failures are read as.
 
         `named` is what log lines call it.
         """
         self._api = api
         self._path = path
         self._selector = selector
-        self._decode = msgspec.json.Decoder(kind).decode
+        listed: Any = _List[kind]  # type: ignore[valid-type]  # a type that is known at run time
+        told: Any = _Event[kind]  # type: ignore[valid-type]  # the same
+        self._list_of: Callable[[bytes], _List[Seen]] = msgspec.json.Decoder(listed).decode
+        self._event_of: Callable[[bytes], _Event[Seen]] = msgspec.json.Decoder(told).decode
         self._changed = changed
         self._gone = gone
         self._named = named
@@ -143,7 +154,7 @@ class Watch(Generic[Seen]):
             if proceed:
                 query["continue"] = proceed
             try:
-                page = _list_of(await self._api.get(self._path, query))
+                page = self._list_of(await self._api.get(self._path, query))
             except ApiError as error:
                 if error.status == 410 and proceed:
                     found, proceed = {}, ""  # the pages of a version that is forgotten by now: from the first again
@@ -151,9 +162,9 @@ class Watch(Generic[Seen]):
                 raise
             except (msgspec.DecodeError, RecursionError):
                 raise ApiError("the API server's list cannot be read") from None
-            for raw in page.items:
-                name, version = self._take(raw)
-                found[name] = version
+            for thing in page.items:
+                self._take(thing)
+                found[thing.metadata.name] = thing.metadata.resource_version
                 await asyncio.sleep(0)  # streams may share the loop, and a list may be long
             proceed = page.metadata.proceed
             if not proceed:
@@ -164,15 +175,14 @@ class Watch(Generic[Seen]):
         self._version = page.metadata.resource_version
         self._heard()
 
-    def _take(self, raw: msgspec.Raw) -> tuple[str, str]:
-        try:
-            meta = _thing_of(raw).metadata
-            if self._known.get(meta.name) != meta.resource_version:
-                self._changed(meta.name, self._decode(raw))
-        except (msgspec.DecodeError, RecursionError):
-            raise ApiError("an object of the API server's cannot be read") from None
+    def _take(self, thing: Seen) -> None:
+        meta = thing.metadata
+        if self._known.get(meta.name) != meta.resource_version:
+            try:
+                self._changed(meta.name, thing)
+            except (msgspec.DecodeError, RecursionError):
+                raise ApiError("an object of the API server's cannot be read") from None
         self._known[meta.name] = meta.resource_version
-        return meta.name, meta.resource_version
 
     async def _follow(self, for_s: float) -> None:
         """Take in what changes from the known version on, until the server ends it. Raises Expired."""
@@ -203,15 +213,15 @@ class Watch(Generic[Seen]):
 
     def _event(self, line: bytes) -> None:
         try:
-            event = _event_of(line)
+            event = self._event_of(line)
             if event.type == "ERROR":
-                status = _status_of(event.object)
+                status = _failure_of(line).object
                 if status.code == 410 or status.reason in ("Expired", "Gone"):
                     raise Expired
                 raise ApiError(f"the watch ended: {status.message[:500] or status.reason}", status.code, status.reason)
-            meta = _thing_of(event.object).metadata
         except (msgspec.DecodeError, RecursionError):
             raise ApiError("an event of the API server's cannot be read") from None
+        meta = event.object.metadata
         if event.type in ("ADDED", "MODIFIED"):
             self._take(event.object)
         elif event.type == "DELETED" and self._known.pop(meta.name, None) is not None:

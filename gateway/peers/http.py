@@ -11,7 +11,8 @@ import httpx
 from gateway.peers.answer import PATH
 from gateway.settings.sections.peers import Peers
 
-ANSWER_S: Final = 1.0
+ANSWER_S: Final = 2.0
+"""Whoever answers waits for its workers for `gateway.peers.own.WORKERS_S`, a quarter of it."""
 MOST_BYTES: Final = 4 * 1024 * 1024
 """300 models, and 20,000 replicas with something to do, are 1 MiB."""
 
@@ -27,7 +28,7 @@ class HttpAsk:
         self._one = asyncio.Lock()
 
     async def __call__(self, section: Peers, address: str) -> bytes:
-        """The body of its answer. Raises OSError or ValueError."""
+        """The body of its answer. Raises OSError or ValueError; ConnectionRefusedError where no gateway runs."""
         client = await self._open(section)
         host = f"[{address}]" if ":" in address else address
         request = client.build_request(
@@ -42,6 +43,8 @@ class HttpAsk:
         except TimeoutError:
             raise ValueError(f"it did not answer within {self._answer_s:g} s") from None
         except httpx.HTTPError as error:
+            if _refused(error):
+                raise ConnectionRefusedError("it cannot be asked: nobody listens there") from None
             raise ValueError(f"it cannot be asked: {str(error) or type(error).__name__}") from None
 
     async def close(self) -> None:
@@ -74,3 +77,12 @@ class HttpAsk:
                 self._client = httpx.AsyncClient(verify=context, trust_env=False, limits=limits, timeout=self._answer_s)
                 self._made_for = needs
             return self._client
+
+
+def _refused(error: BaseException | None) -> bool:
+    """Whether the machine is there and nobody listens at that port of it."""
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from gateway import clock
 from gateway.control.discovery import addresses
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from gateway.telemetry.metrics import Metrics
 
 
+class Wakes(Protocol):
+    """Who starts engines that have no replica."""
+
+    def wakes(self, engine: str) -> int:
+        """How often requests have come here for it while it had none, ever."""
+
+    def woken_elsewhere(self, engines: Sequence[str]) -> None:
+        """They have at another gateway."""
+
+
 class Peering:
     """Joins them."""
 
@@ -32,14 +42,17 @@ class Peering:
         settings: Callable[[], Settings],
         states: Callable[[], Mapping[tuple[str, str], int]],
         kv_usages: Callable[[], Figures],
+        scaling: Callable[[], Wakes],
     ) -> None:
-        """For the last two see `OwnLoad`."""
+        """For `states` and `kv_usages` see `OwnLoad`; `scaling` hears of requests elsewhere, and tells of ours."""
         self._supervisor = supervisor
         self._settings = settings
-        self.own = OwnLoad(links, settings, states, kv_usages)
+        self.own = OwnLoad(links, settings, states, kv_usages, wakes=lambda engine: scaling().wakes(engine))
         self._board = PeerBoard(self.own.gateway)
         self._http = HttpAsk()
-        self._asking = AskPeers(self._board, metrics, self._http, addresses)
+        self._asking = AskPeers(
+            self._board, metrics, self._http, addresses, woken=lambda engines: scaling().woken_elsewhere(engines)
+        )
         self._loops = False
 
     def use(self, settings: Settings) -> None:
@@ -55,5 +68,14 @@ class Peering:
         shared = [name for name in engines if name in sections and sections[name].found_at is not None]
         return self._board.demands(shared, clock.monotonic()) if shared else {}
 
+    def busy(self, engine: str) -> Collection[str] | None:
+        """The replicas of an engine at which gateways that tell nothing any more may still have requests; None while
+        not all gateways have been heard yet."""
+        section = self._settings().engines.get(engine)
+        if section is None or section.found_at is None:
+            return ()
+        return self._board.busy(engine, clock.monotonic()) if self._asking.complete else None
+
     async def close(self) -> None:
+        await self.own.close()
         await self._http.close()

@@ -1,4 +1,7 @@
-"""What this gateway has to do, summed over its workers, as it tells others: made at most every half second."""
+"""What this gateway has to do, summed over its workers, as it tells others: made at most every half second.
+
+It is made in a task of its own: whoever asks and goes away again, or waits in vain, takes nothing from who asks next.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,10 @@ from routing.autoscale.prediction import first_token_ms
 
 FRESH_S: Final = 0.5
 """However many ask, workers are asked no more often."""
+WORKERS_S: Final = 0.5
+"""For so long workers are waited for: one that stalls has what it had, and those who ask wait no longer than 2 s."""
+LATE_S: Final = 1.0
+"""After so long the last document is answered again."""
 
 
 class OwnLoad:
@@ -32,30 +39,49 @@ class OwnLoad:
         states: Callable[[], Mapping[tuple[str, str], int]],
         kv_usages: Callable[[], Figures],
         monotonic: Callable[[], float] = clock.monotonic,
+        *,
+        wakes: Callable[[str], int] = lambda _: 0,
+        late_s: float = LATE_S,
     ) -> None:
-        """`states` is how many replicas of each engine are in each state; `kv_usages` how full the cache of each is."""
+        """`states` is how many replicas of each engine are in each state; `kv_usages` how full the cache of each is;
+        `wakes` how often requests have come for an engine that had none."""
         self.gateway: Final = os.urandom(8).hex()
         self._links = links
         self._settings = settings
         self._states = states
         self._kv_usages = kv_usages
+        self._wakes = wakes
         self._monotonic = monotonic
+        self._late_s = late_s
         self._heard: dict[str, Demand] = {}
         self._answer = b""
         self._made_s = float("-inf")
-        self._one = asyncio.Lock()
+        self._making: asyncio.Future[None] | None = None
 
     async def document(self) -> bytes:
         """The answer of this moment, as JSON."""
-        async with self._one:
-            if self._monotonic() - self._made_s >= FRESH_S:
-                self._answer = msgspec.json.encode(await self._made())
-                self._made_s = self._monotonic()
-            return self._answer
+        if self._monotonic() - self._made_s >= FRESH_S:
+            if self._making is None or self._making.done():
+                self._making = asyncio.ensure_future(self._make())
+            # `wait` leaves the task alone, whatever becomes of who waits.
+            await asyncio.wait([self._making], timeout=self._late_s if self._answer else None)
+            if self._making.done():
+                self._making.result()
+        return self._answer
+
+    async def close(self) -> None:
+        """Make no document any more."""
+        if self._making is not None:
+            self._making.cancel()
+            await asyncio.wait([self._making])
+
+    async def _make(self) -> None:
+        self._answer = msgspec.json.encode(await self._made())
+        self._made_s = self._monotonic()
 
     async def _made(self) -> LoadAnswer:
         settings = self._settings()
-        told = await ask_whole_demand(self._links, AskDemand(list(settings.engines), models=True))
+        told = await ask_whole_demand(self._links, AskDemand(list(settings.engines), models=True), WORKERS_S)
         heard = {worker: demand or self._heard.get(worker) for worker, demand in told.items()}
         self._heard = {worker: demand for worker, demand in heard.items() if demand is not None}
         states = self._states()
@@ -75,6 +101,7 @@ class OwnLoad:
             kv = sum(told_of) / len(told_of) if told_of else None
             ready = states.get((name, "ready"), 0)
             engines[name] = _engine(name, served.get(name, []), ready, kv, section.autoscale is not None)
+            engines[name].wakes = self._wakes(name)
         await asyncio.sleep(0)
         return LoadAnswer(
             gateway=self.gateway,

@@ -113,10 +113,9 @@ class DocumentRelay(Sink):
         self._take(finding)
         attempt.works()
         account.settle(attempt.status)
-        headers = passed_headers(attempt.headers) + account.head_down()
         cost_usd = account.cost_usd
-        if cost_usd is not None:
-            headers += b"x-penstock-cost-usd: %b\r\n" % in_digits(cost_usd)
+        cost = b"" if cost_usd is None else b"x-penstock-cost-usd: %b\r\n" % in_digits(cost_usd)
+        headers = b"%b%b%b" % (passed_headers(attempt.headers), account.head_down(), cost)
         self._reply.respond(attempt.status, headers, body)
 
     def failed(self, error: EngineError) -> None:

@@ -102,14 +102,12 @@ class TranslatedStream(StreamRelay):
 
     def _say(self, said: Sequence[Event]) -> None:
         judge, attempt = self._judge, self._attempt
+        goes_on = False
         for one in said:
             if isinstance(one, Counted):
                 judge.weigh(b"", Finding(one.usage))
             elif self._failed:
-                if isinstance(one, CONTENT):  # the engine goes on: its client has been told and hears nothing of it
-                    attempt.stop()
-                    judge.done()
-                    return
+                goes_on = goes_on or isinstance(one, CONTENT)
             elif isinstance(one, Start):
                 attempt.said = Said(one.id or None, one.model or None)
                 self._translation.encoder.write(one)
@@ -125,6 +123,9 @@ class TranslatedStream(StreamRelay):
                 self._pass(self._translation.encoder.write(one))
             if judge.over:
                 return
+        if goes_on:  # its client has been told, and nobody hears what else it says
+            attempt.stop()
+            judge.done()
 
     def _pass(self, frames: bytes) -> None:
         for transform in self._transforms:

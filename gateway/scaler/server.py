@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
@@ -29,6 +30,9 @@ class ScalerPort:
 
     def __init__(self, section: KedaSection, service: ScalerService) -> None:
         """Raises CannotListen, also where grpcio is not installed."""
+        # We fork nothing that goes on with gRPC: what we start is another program at once. Left on, each start of an
+        # engine or a worker writes a line to stderr.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         try:
             import grpc
         except ImportError:

@@ -17,6 +17,11 @@ def check_admin(tree: dict[str, Any], report: Report) -> None:
     peers = tree.get("peers")
     if peers is not None and admin is None:
         report(("peers",), "could not ask back: gateways answer at their admin port", 'admin: {listen: "0.0.0.0:8081"}')
+    if isinstance(peers, dict) and isinstance(admin, dict):
+        shown, asked = admin.get("tls") is not None, peers.get("tls", False)
+        if isinstance(asked, bool) and shown is not asked:  # all gateways have this configuration
+            what = "is for gateways whose admin port has a certificate" if asked else "is false, and admin.tls is there"
+            report(("peers", "tls"), what, "leave out one of the two" if asked else "true")
     if isinstance(peers, dict) and peers.get("ca_file") is not None and peers.get("tls", False) is False:
         report(("peers", "ca_file"), "goes with tls", "add `tls: true`, or leave it out")
     _metrics(tree, server.get("metrics"), admin, report)
@@ -25,6 +30,10 @@ def check_admin(tree: dict[str, Any], report: Report) -> None:
         return
     host, port = place
     at: Path = ("admin", "listen")
+    dns = _mapping(tree, "peers").get("dns")
+    if is_loopback(host) and isinstance(dns, str) and not is_loopback(dns):
+        what = "is where only this machine reaches it, and peers ask there"
+        report(at, what, "0.0.0.0:8081, or a name in peers.dns that only this machine has")
     taken = server.get("host", "127.0.0.1"), server.get("port", 8080)
     if port and not server.get("uds") and port == taken[1] and (host == taken[0] or _every(host) or _every(taken[0])):
         report(at, "is where clients are served", "choose another port, such as 8081")

@@ -28,6 +28,9 @@ def check_writer(tree: Mapping[str, Any], report: Report) -> str:
         report(("autoscale", "keda"), "needs the package grpcio", "pip install 'penstock[kubernetes]'")
     if section.get("lease") is not None and writer in (KEDA, HPA):
         report(("autoscale", "lease"), f"is for gateways that write replicas, and {writer} does", "leave it out")
+    elif section.get("lease") is not None and tree.get("peers") is None:
+        what = "needs peers: whoever holds it would stop replicas that other gateways stream from"
+        report(("autoscale", "lease"), what, "peers: {dns: penstock-peers, port: 8081, key: ...}, or leave it out")
     return writer if writer in (KEDA, HPA) else GATEWAY
 
 

@@ -29,7 +29,7 @@ from gateway.store.contents.keeper import Keeper
 from gateway.store.contents.table import ContentTable
 from gateway.store.database import Database, DatabaseAway, DatabaseRefused
 from gateway.store.drift.keeper import DriftKeeper
-from gateway.store.drift.table import DriftTable
+from gateway.store.drift.opened import drift_table
 from gateway.store.evaluations.evaluating import Evaluating
 from gateway.store.evaluations.messages import UseEvaluators
 from gateway.store.evaluations.table import EvaluationTable
@@ -54,6 +54,7 @@ from gateway.store.messages import (
     State,
     Stored,
     ToWriter,
+    UseControls,
 )
 from gateway.store.opening import NEEDS_PSYCOPG, store_url
 from gateway.store.reading import NotWanted
@@ -89,15 +90,6 @@ def open_database(url: str) -> Database:
     from gateway.store.sqlite import Sqlite
 
     return Sqlite(url)
-
-
-def drift_table(writer: Writer, url: str) -> DriftTable:
-    """Raises DatabaseAway until the writer has opened the database, and brought its schema up to date."""
-    writer.opened.wait()
-    state = writer.state()
-    if state.refused or state.away:
-        raise DatabaseAway(state.refused or state.away)
-    return DriftTable(url)
 
 
 class Clients:
@@ -160,6 +152,8 @@ class Client:
             self._supervisor.spawn("gpu_hours", lambda: self._note_gpu(message))
         elif isinstance(message, UseEvaluators):
             self._evaluating.use(message.evaluators)
+        elif isinstance(message, UseControls):
+            self._drift.use_controls(message.controls)
 
     def asked(self, message: ToWriter) -> Awaitable[FromWriter]:
         if isinstance(message, AskState):

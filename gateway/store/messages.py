@@ -145,6 +145,13 @@ class Read(msgspec.Struct, tag="read"):
     """Why there is no answer now."""
 
 
+class UseControls(msgspec.Struct, tag="use_controls"):
+    """From now on these are the control arms of experiments, with which drift compares the others."""
+
+    controls: dict[str, str]
+    """By model."""
+
+
 class FreezeDrift(msgspec.Struct, tag="freeze_drift"):
     """Asks for `Read`: compare a model with the week before now, from now on."""
 
@@ -163,5 +170,6 @@ ToWriter = (
     | FreezeDrift
     | GiveFeedback
     | UseEvaluators
+    | UseControls
 )
 FromWriter = Stored | State | Spent | Read | ReleasesSynced | ReleasesChanged | FeedbackGiven

@@ -36,6 +36,7 @@ from gateway.store.messages import (
     Start,
     State,
     ToWriter,
+    UseControls,
 )
 from gateway.store.releases.messages import ReleasesChanged, ReleasesSynced, SyncReleases
 from gateway.supervisor import Supervisor
@@ -90,6 +91,7 @@ class StoreProcess:
         self.state = State(away="not asked yet")
         """As it was when it was last asked."""
         self._evaluators: list[Evaluator] = []
+        self._controls: dict[str, str] = {}
         self.releases_changed: Callable[[], None] | None = None
         """Called when any gateway has stored a change of a release, of a store that tells."""
         self.found: Callable[[list[Finding]], None] | None = None
@@ -148,6 +150,12 @@ class StoreProcess:
         self._evaluators = evaluators
         if self._link is not None:
             self._link.tell(UseEvaluators(evaluators))
+
+    def use_controls(self, controls: dict[str, str]) -> None:
+        """These are the control arms of experiments from now on, by model."""
+        self._controls = controls
+        if self._link is not None:
+            self._link.tell(UseControls(controls))
 
     async def look(self) -> None:
         """The step of the loop that asks it how it is."""
@@ -269,6 +277,7 @@ class StoreProcess:
                 return None
             self._link = link
             link.tell(UseEvaluators(self._evaluators))
+            link.tell(UseControls(self._controls))
         try:
             self.state = await link.ask(AskState(), State, timeout_s=timeout_s)
         except (LinkError, TimeoutError):

@@ -12,7 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from gateway.virtual.drift_worlds import REFERENCE_DAYS, World, play
+from gateway.virtual.drift_worlds import REFERENCE_DAYS, World, play, shocks_of
+from routing.drift.control import AgainstControl, Apart
 from routing.drift.distances import psi, smoothed
 from routing.drift.histogram import merged
 from routing.drift.reference import BINS, ROLLING, Reference, Shift
@@ -86,3 +87,44 @@ def judge_world(world: World, requests: int, seed: int | Sequence[int]) -> Count
         counts.runs += 1
         counts.seen_in_six += seen
     return counts
+
+
+def judge_arms(world: World, requests: int, seed: int | Sequence[int]) -> Counts:
+    """One world of two arms that share its shocks, and have users and as many requests of their own: the one against
+    the other."""
+    rng = np.random.default_rng(seed)
+    days = REFERENCE_DAYS + TEST_DAYS
+    shocks = shocks_of(world, days, rng)
+    arm, control = (play(world, requests, days, rng, shocks=shocks) for _ in range(2))
+    first = 24 * REFERENCE_DAYS
+    try:
+        judge = AgainstControl({hour: (arm.histogram(hour), control.histogram(hour)) for hour in range(first)})
+    except ValueError:
+        return Counts(silent=TEST_DAYS)
+    counts = Counts(days=TEST_DAYS)
+    usual: dict[int, Apart] = {}
+    for hour in range(first, 24 * days):
+        apart = judge.apart(arm.histogram(hour), control.histogram(hour))
+        if apart is not None:
+            usual[hour] = apart
+    for day in range(TEST_DAYS):
+        hours = [hour for hour in range(first + 24 * day, first + 24 * day + 24) if hour in usual]
+        counts.alarmed += any(judge.alarms(usual[hour], _before(usual, hour)) for hour in hours)
+    for begin in range(first + ROLLING, 24 * days - ROLLING, 2 * ROLLING):
+        seen, before = False, _before(usual, begin)
+        for step in range(ROLLING):
+            apart = judge.apart(arm.histogram(begin + step, SHIFT_SD), control.histogram(begin + step))
+            if apart is None:
+                continue
+            seen |= bool(judge.alarms(apart, before))
+            before = [*before, apart]
+            if step == 0:
+                counts.chances += 1
+                counts.seen += seen
+        counts.runs += 1
+        counts.seen_in_six += seen
+    return counts
+
+
+def _before(known: dict[int, Apart], hour: int) -> list[Apart]:
+    return [known[at] for at in range(hour - ROLLING + 1, hour) if at in known]

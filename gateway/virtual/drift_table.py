@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from gateway.virtual.drift import TEST_DAYS, Counts, judge_world
+from gateway.virtual.drift import TEST_DAYS, Counts, judge_arms, judge_world
 from gateway.virtual.drift_rates import BASE, LIMIT, in_sessions, independent, learned
 from gateway.virtual.drift_worlds import WORLDS
 from routing.drift.detector import ENOUGH_UNITS, LEAST_UNITS
@@ -69,6 +69,15 @@ def windows(bars: Bars, scale: float, seed: int) -> Iterator[str]:
                     bars.check(f"{what}, found in one", seen, least=0.99)
             if world.name == "base" and requests == 100:
                 bars.check(f"{what}, found in six", in_six, least=0.9)
+        counts = Counts()
+        for each in range(max(1, round(worlds * scale))):
+            counts.add(judge_arms(WORLDS[-1], requests, [seed, len(WORLDS), requests, each]))
+        alarmed = counts.alarmed / counts.days
+        yield (
+            f"| {WORLDS[-1].name}, against a control arm | {requests:,} | {counts.days:,} | {counts.silent} | "
+            f"{alarmed:.2%} | | {counts.seen / counts.chances:.0%} | {counts.seen_in_six / counts.runs:.0%} |"
+        )
+        bars.check(f"a control arm at {requests}, false-alarm days", alarmed, most=0.015 if requests == 100 else 0.01)
 
 
 def rates(bars: Bars, scale: float, seed: int) -> Iterator[str]:

@@ -73,8 +73,9 @@ class Days:
         return Histogram({low + at: float(weights[at]) for at in np.flatnonzero(weights).tolist()})
 
 
-def play(world: World, requests: int, days: int, rng: np.random.Generator) -> Days:
-    """So many days, each hour a window of so many requests."""
+def play(world: World, requests: int, days: int, rng: np.random.Generator, *, shocks: Floats | None = None) -> Days:
+    """So many days, each hour a window of so many requests. `shocks` are those of each window, where others have the
+    same."""
     windows = 24 * days
     activity = 0.1 + rng.pareto(world.activity, world.users)
     phase = rng.uniform(0.0, 2.0 * np.pi, world.users)
@@ -88,7 +89,8 @@ def play(world: World, requests: int, days: int, rng: np.random.Generator) -> Da
         effects.append(np.where(leaves, rng.normal(0.0, USER_SD, world.users), effects[-1]))
     logs = np.empty((windows, requests))
     weights = np.empty((windows, requests))
-    shocks = rng.normal(0.0, world.shock_sd, windows) if world.shock_sd else np.zeros(windows)
+    if shocks is None:
+        shocks = shocks_of(world, days, rng)
     for window in range(windows):
         day, hour = divmod(window, 24)
         angle = 2.0 * np.pi * hour / 24
@@ -99,6 +101,11 @@ def play(world: World, requests: int, days: int, rng: np.random.Generator) -> Da
         own = rng.normal(0.0, OWN_SD, requests)
         logs[window] = effects[day][users] + session + own + CYCLE * np.sin(angle) + shocks[window]
     return Days(logs, weights)
+
+
+def shocks_of(world: World, days: int, rng: np.random.Generator) -> Floats:
+    """By how much all requests of each window move alike."""
+    return rng.normal(0.0, world.shock_sd, 24 * days) if world.shock_sd else np.zeros(24 * days)
 
 
 def _sessions(cumulative: Floats, requests: int, rng: np.random.Generator) -> tuple[Integers, Floats]:

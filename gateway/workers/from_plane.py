@@ -107,8 +107,12 @@ class FromPlane:
 
     def _explain(self, question: AskRouting) -> Explained:
         worker = self._worker
-        model = (question.model, question.arm)
-        serving = worker.dispatcher.snapshot.serving.get(model) if worker.configured else None
+        serving = None
+        if worker.configured:
+            snapshot = worker.dispatcher.snapshot
+            serving = snapshot.serving.get((question.model, question.arm))
+            if serving is None and not question.arm:
+                serving = snapshot.find(question.model)  # a name of a wildcard
         route, arm = (None, "") if serving is None else (serving.route, question.arm)
         if serving is not None and serving.enrolment is not None:
             arm = serving.enrolment.experiment.arms[0]

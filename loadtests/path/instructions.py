@@ -4,6 +4,7 @@
     python -m loadtests.path.instructions --stream         # a stream, and each of its 100 chunks
     python -m loadtests.path.instructions --sdk            # with the seventeen of openai-python
     python -m loadtests.path.instructions --experiment     # of a model with two arms, by the user that the body names
+    python -m loadtests.path.instructions --without store  # the path alone: its writer is another process
     python -m loadtests.path.instructions --compiled       # the compiled build, after `make test-compiled`
     python -m loadtests.path.instructions --keep DIR       # see: callgrind_annotate --inclusive=yes DIR/*
 
@@ -109,7 +110,7 @@ class Look:
 class Counted:
     """A gateway under callgrind."""
 
-    def __init__(self, python: Path, work: Path, backend: str, *, experiment: bool = False) -> None:
+    def __init__(self, python: Path, work: Path, backend: str, *, experiment: bool = False, without: str = "") -> None:
         valgrind = shutil.which("valgrind")
         if valgrind is None:
             raise CountError("this needs valgrind: apt-get install valgrind")
@@ -118,7 +119,7 @@ class Counted:
         self._read: set[Path] = set()
         self._looked_s = 0.0
         config = work / "penstock.yaml"
-        written: dict[str, Any] = commands.penstock_config(backend, work)
+        written: dict[str, Any] = commands.penstock_config(backend, work, without)
         if experiment:
             for model in written["models"].values():
                 model["experiment"] = EXPERIMENT
@@ -162,10 +163,11 @@ def count(
     keep: Path | None = None,
     *,
     experiment: bool = False,
+    without: str = "",
 ) -> float:
     """Instructions per request of the gateway that `python` runs; its dumps go into `keep`. Raises CountError.
 
-    `asked` makes the request for the gateway's port.
+    `asked` makes the request for the gateway's port; `without` is a part as `commands.penstock_config` knows it.
     """
     with tempfile.TemporaryDirectory(prefix="instructions-") as found:
         work = Path(found)
@@ -178,7 +180,7 @@ def count(
             {"PYTHONPATH": str(commands.ROOT)},
         )
         try:
-            gateway = Counted(python, work, f"http://127.0.0.1:{port}", experiment=experiment)
+            gateway = Counted(python, work, f"http://127.0.0.1:{port}", experiment=experiment, without=without)
             try:
                 gateway.until_ready()
                 with socket.create_connection(("127.0.0.1", gateway.port)) as client:
@@ -212,6 +214,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--stream", action="store_true", help="streams of 100 chunks")
     parser.add_argument("--sdk", action="store_true", help="with the headers of openai-python")
     parser.add_argument("--experiment", action="store_true", help="of a model with two arms")
+    parser.add_argument("--without", choices=("store", "log"), default="", help="with this feature off")
     parser.add_argument("--compiled", action="store_true", help="the compiled build, of --compiled-python")
     parser.add_argument("--compiled-python", type=Path, metavar="PATH", help="default: .envs/compiled/bin/python")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep callgrind's dumps of the requests there")
@@ -227,6 +230,7 @@ def main(argv: list[str]) -> int:
             lambda port: request(port, more, stream, user),
             options.keep,
             experiment=options.experiment,
+            without=options.without,
         )
         each = f", {made / CHUNKS:,.0f} for each of its {CHUNKS} chunks" if stream else ""
         print(f"{made:,.0f} instructions per {'stream' if stream else 'plain request'}{each}")

@@ -18,7 +18,8 @@ from loadtests.peers import commands
 from loadtests.peers.environments import PeerAbsent, PeerError
 from loadtests.processes.launched import Launched, free_port
 
-READY_S = 60.0
+READY_S = 120.0
+"""LiteLLM took more than 60 on a machine that had other work."""
 HOLD_S = 3.0
 """Between the chunks of a held stream; memory is watched for twice that, so that every stream relays one more."""
 
@@ -37,7 +38,7 @@ class Pace:
 
     One that takes seconds for what others do in milliseconds would have answered nothing when a short round of many
     streams ends. CPU per stream is compared, which that changes little: what is under way at the end of a round counts
-    to it, in one of ten seconds a few streams in a hundred.
+    to it, and of few streams that is little.
     """
 
     streams: int | None = None
@@ -52,8 +53,8 @@ class Pace:
 
 
 USUAL: Final = Pace()
-PACES: Final = {"litellm": Pace(4, 10), "litellm-translated": Pace(4, 10)}
-"""LiteLLM relays about 10 streams of 100 events a second of a core, 32 at once take it three seconds."""
+PACES: Final = {"litellm": Pace(2, 12), "litellm-translated": Pace(2, 12)}
+"""A stream of 100 events takes LiteLLM about 0.3 s of a core: 32 at once are ten seconds."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Bodies that are hard to read, each of a wanted size: JSON chat requests for the model `bench`. Pure."""
+"""Bodies that are hard to read, each of a wanted size: chat requests, and a form, for the model `bench`. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 MIB = 1024 * 1024
 HALVES = 2_000
+BOUNDARY = b"----WebKitFormBoundaryABCDEFGHIJKLMNOP"
+FORM = "multipart/form-data; boundary=" + BOUNDARY.decode()
 _HEAD = '{"model":"bench","messages":[{"role":"user","content":"hello"}]'
 
 Maker = Callable[[int], bytes]
@@ -67,6 +69,17 @@ def many_objects(size: int) -> bytes:
     head, tail = '{"model":"bench","messages":[{"role":"user","content":[', "]}]}"
     count = (size - len(head) - len(tail) + 1) // (len(part) + 1)
     return _padded((head + ",".join([part] * count) + tail).encode(), size)
+
+
+def sound(size: int) -> bytes:
+    """A form whose file is nearly its boundary, again and again; its content type is `FORM`."""
+    delimiter = b"\r\n--" + BOUNDARY
+    fields = b'Content-Disposition: form-data; name="model"\r\n\r\nbench' + delimiter
+    fields += b'\r\nContent-Disposition: form-data; name="file"; filename="speech.wav"\r\n\r\n'
+    head, tail = delimiter[2:] + b"\r\n" + fields, delimiter + b"--\r\n"
+    near = delimiter[:-1] + b"."
+    room = size - len(head) - len(tail)
+    return head + (near * (room // len(near) + 1))[:room] + tail
 
 
 def _padded(body: bytes, size: int) -> bytes:

@@ -34,12 +34,18 @@ class Cause:
     times: int = 3
 
 
-def ask(watched: Watched, body: bytes, expected: int = 200) -> bytes:
-    """One chat request, answered whole. Raises StallError for another status, and for no answer."""
+def ask(
+    watched: Watched,
+    body: bytes,
+    expected: int = 200,
+    path: str = "/v1/chat/completions",
+    content_type: str = "application/json",
+) -> bytes:
+    """One request, answered whole. Raises StallError for another status, and for no answer."""
     connection = http.client.HTTPConnection("127.0.0.1", watched.port, timeout=DONE_S)
     try:
-        headers = {"content-type": "application/json", "authorization": f"Bearer {API_KEY}"}
-        connection.request("POST", "/v1/chat/completions", body, headers)
+        headers = {"content-type": content_type, "authorization": f"Bearer {API_KEY}"}
+        connection.request("POST", path, body, headers)
         answer = connection.getresponse()
         text = answer.read()
     except (OSError, http.client.HTTPException) as error:
@@ -68,6 +74,15 @@ def _body(make: bodies.Maker, size: int, expected: int = 200) -> Callable[[Watch
 
     def happen(watched: Watched) -> None:
         ask(watched, body, expected)
+
+    return happen
+
+
+def _form(size: int) -> Callable[[Watched], None]:
+    body = bodies.sound(size)
+
+    def happen(watched: Watched) -> None:
+        ask(watched, body, path="/v1/audio/transcriptions", content_type=bodies.FORM)
 
     return happen
 
@@ -158,6 +173,7 @@ def causes() -> list[Cause]:
         Cause("body of 16 MiB: nothing but models", LIMIT_MS, Place.SMALL, _body(bodies.many_models, LIMIT_BYTES, 400)),
         Cause("body of 4 MiB: halves of pairs", LIMIT_MS, Place.SMALL, _body(bodies.lone_surrogates, 4 * MIB)),
         Cause("body of 1 MiB: halves of pairs", SMALL_MS, Place.SMALL, _body(bodies.lone_surrogates, SMALL_BYTES)),
+        Cause("form of 16 MiB: a file of near boundaries", LIMIT_MS, Place.SMALL, _form(LIMIT_BYTES)),
         Cause("a model that is not there, beside 1,000", SMALL_MS, Place.MODELS, unknown_model),
         Cause("an event of 7 MiB in pieces of 1 KiB", LIMIT_MS, Place.SMALL, stream_in_pieces, times=1),
         Cause("the access log at full rate", SMALL_MS, Place.SMALL, log_flush, times=1),

@@ -104,14 +104,14 @@ class Reference:
             raise ValueError("the reference always says the same, or its hours are of too few days")
         self._scale: Final = variance / (2 * mean)
         self._degrees: Final = 2 * mean * mean / variance
-        self._mean_spread: Final = _spread([shift.mean_scaled for shift in shifts.values() if shift is not None])
+        self._mean_spread: Final = spread([shift.mean_scaled for shift in shifts.values() if shift is not None])
         rolled = []
         for hour in shifts:
             last = [shifts.get(hour - back) for back in range(ROLLING)]
             together = [one.mean_scaled for one in last if one is not None]
             if len(together) == ROLLING:
                 rolled.append(math.fsum(together))
-        self._rolling_spread: Final = _spread(rolled) if len(rolled) >= LEAST_WINDOWS // 2 else 0.0
+        self._rolling_spread: Final = spread(rolled) if len(rolled) >= LEAST_WINDOWS // 2 else 0.0
 
     @property
     def windows(self) -> int:
@@ -194,6 +194,6 @@ def _beside(one: int, other: int) -> bool:
     return (one - other) % 24 in (0, 1, 23)
 
 
-def _spread(values: list[float]) -> float:
+def spread(values: list[float]) -> float:
     """The standard deviation from 0: of what is expected to be 0."""
     return math.sqrt(math.fsum([value * value for value in values]) / max(1, len(values)))

@@ -5,10 +5,12 @@ What it says follows from the hours alone, so whoever has them can say it again:
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from routing.drift.control import AgainstControl, Apart
 from routing.drift.detector import DOWNWARDS, LEAST_UNITS, UPWARDS, Detector, baseline_of
 from routing.drift.distances import shift_sd
 from routing.drift.histogram import Histogram
@@ -80,8 +82,9 @@ class Standing:
 class Watch:
     """Judges. Hours are told in their order."""
 
-    def __init__(self, reference: Mapping[int, Hour]) -> None:
-        """`reference` is up to a week of hours, by the Unix hour."""
+    def __init__(self, reference: Mapping[int, Hour], control: Mapping[int, Hour] | None = None) -> None:
+        """`reference` is up to a week of hours, by the Unix hour; `control` the same hours of the arm that this one is
+        compared with, None where there is no such arm."""
         self._references: dict[str, Reference] = {}
         self.standing: dict[str, Standing] = {}
         self._shifts: dict[str, dict[int, Shift]] = {name: {} for name in AMOUNTS}
@@ -102,6 +105,8 @@ class Watch:
             else:
                 self._references[name] = known
                 standing.reference = known.quantile(0.5)
+        self._against = _against(enough, control or {})
+        self._apart: dict[str, dict[int, Apart]] = {name: {} for name in AMOUNTS}
         self._detectors: dict[str, list[Detector]] = {}
         self._baselines(reference)
         for at in sorted(reference):
@@ -124,20 +129,25 @@ class Watch:
             if name in BOTH_WAYS and downwards is not None and events:
                 self._detectors[name].append(Detector(downwards, limit, DOWNWARDS))
 
-    def hour(self, at: int, hour: Hour) -> list[Alarm]:
-        """What the hour says."""
+    @property
+    def against_control(self) -> bool:
+        """Whether any amount is compared with the control arm's."""
+        return bool(self._against)
+
+    def hour(self, at: int, hour: Hour, control: Hour | None = None) -> list[Alarm]:
+        """What the hour says; `control` is the control arm's."""
         self._changes = [one for one in self._changes if one.hour > at - CAUSE_HOURS]
         changes = self._identities.changes(at, hour.identities, hour.requests)
         self._changes += changes
         causes = tuple(self._changes)
         alarms = [Alarm(at, f"identity:{one.field}", one.sentence, (one,)) for one in changes if one.field != OWN]
         for name in self._references:
-            alarms += self._amount(at, hour, name, causes)
+            alarms += self._amount(at, hour, control, name, causes)
         for name in self._detectors:
             alarms += self._rate(at, hour, name, causes)
         return alarms
 
-    def _amount(self, at: int, hour: Hour, name: str, causes: tuple[Change, ...]) -> list[Alarm]:
+    def _amount(self, at: int, hour: Hour, control: Hour | None, name: str, causes: tuple[Change, ...]) -> list[Alarm]:
         reference, standing = self._references[name], self.standing[name]
         histogram = hour.histograms.get(name)
         shift = None
@@ -155,10 +165,30 @@ class Watch:
         standing.current = histogram.quantile(0.5)
         standing.note(at, standing.current)
         standing.shift_sd = shift_sd(reference.around(at), histogram)
+        apart = self._from_control(at, histogram, control, name)
+        if apart is not None:
+            if not apart[1]:
+                return []
+            standing.alarmed_hour = at
+            said = _medians(name, standing) + f"against the control arm the mean moved by {apart[0].mean:+.2f} sd"
+            return [Alarm(at, name, said + _because(causes), causes)]
         if not judged.alarms:
             return []
         standing.alarmed_hour = at
         return [Alarm(at, name, _told(name, judged, standing, causes), causes)]
+
+    def _from_control(
+        self, at: int, histogram: Histogram, control: Hour | None, name: str
+    ) -> tuple[Apart, tuple[str, ...]] | None:
+        """How far an amount is from the control arm's, and which tests alarm; None where the past has to say it."""
+        judge, other = self._against.get(name), None if control is None else control.histograms.get(name)
+        apart = None if judge is None or other is None else judge.apart(histogram, other)
+        if judge is None or apart is None:
+            return None
+        known = self._apart[name]
+        before = [known[hour] for hour in range(at - ROLLING + 1, at) if hour in known]
+        self._apart[name] = {hour: one for hour, one in known.items() if hour > at - ROLLING} | {at: apart}
+        return apart, judge.alarms(apart, before)
 
     def _rate(self, at: int, hour: Hour, name: str, causes: tuple[Change, ...]) -> list[Alarm]:
         standing = self.standing[name]
@@ -184,13 +214,30 @@ class Watch:
         return alarms
 
 
+def _against(reference: Mapping[int, Hour], control: Mapping[int, Hour]) -> dict[str, AgainstControl]:
+    """Of each amount of which both arms have enough."""
+    found: dict[str, AgainstControl] = {}
+    for name in AMOUNTS:
+        pairs = {
+            at: (hour.histograms[name], control[at].histograms[name])
+            for at, hour in reference.items()
+            if at in control and name in hour.histograms and name in control[at].histograms
+        }
+        with contextlib.suppress(ValueError):
+            found[name] = AgainstControl(pairs)
+    return found
+
+
 def _told(name: str, judged: Judged, standing: Standing, causes: tuple[Change, ...]) -> str:
     shift = judged.shift
-    said = f"{name}: median {standing.reference:.4g} in the reference, {standing.current:.4g} in the last hour; "
-    said += f"PSI {shift.psi:.2f}, the mean moved by {shift.mean:+.2f} sd"
+    said = _medians(name, standing) + f"PSI {shift.psi:.2f}, the mean moved by {shift.mean:+.2f} sd"
     if "rolling" in judged.alarms:
         said += f", by {judged.rolling:+.2f} sd over six hours"
     return said + _because(causes)
+
+
+def _medians(name: str, standing: Standing) -> str:
+    return f"{name}: median {standing.reference:.4g} in the reference, {standing.current:.4g} in the last hour; "
 
 
 def _because(causes: tuple[Change, ...]) -> str:

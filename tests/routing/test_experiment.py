@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.assignment import bucket_of, unit_hash
-from routing.experiment import Experiment
+from routing.experiment import MOST_HASHES, Experiment
 
 UNITS = [f"user-{number}" for number in range(400)]
 FEW = settings(deadline=None, max_examples=50)
@@ -98,3 +98,14 @@ def test_impossible_shares_are_refused_and_change_nothing() -> None:
         with pytest.raises(ValueError, match=r"at most|no arm"):
             known.set_shares(shares)
         assert known.shares == (0.5, 0.5)
+
+
+def test_a_unit_has_the_same_hash_however_many_others_have_asked_meanwhile() -> None:
+    known = experiment({"canary": 0.5})
+    first = known.assign("user-0")
+    for number in range(MOST_HASHES + 1):
+        known.assign(f"other-{number}")
+    again = known.assign("user-0")
+    assert first is not None
+    assert again is not None
+    assert (unit_hash("s1", "chat", "user-0"), first.arm) == (first.unit, first.arm) == (again.unit, again.arm)

@@ -282,7 +282,7 @@ async def test_an_error_in_the_stream_is_told_in_the_clients_format() -> None:
 
 
 async def test_nothing_but_the_usage_counts_after_an_error_was_told() -> None:
-    text, record = await streamed(START, BLOCK, TEXT, event("dance"), TEXT, BLOCK_STOP, delta("end_turn"), STOP)
+    text, record = await streamed(START, BLOCK, TEXT, event("dance"), BLOCK_STOP, delta("end_turn"), STOP)
     told = text.strip().split("data: ")
     assert "unknown_event" == record.error
     assert "dance" in told[-1]

@@ -128,3 +128,15 @@ async def test_more_names_than_are_kept_are_served_all_the_same() -> None:
         assert first is not wildcards.get("vendor/m0")
         assert wildcards.get("vendor/m0") is wildcards.get("vendor/m0")
         assert ("any", "m7") == await asked(gateway, upstream, "vendor/m7")
+
+
+async def test_a_name_of_a_wildcard_is_explained() -> None:
+    ops = {"id": "ops", "sha256": hashlib.sha256(b"ops").hexdigest(), "admin": True}
+    headers = {"authorization": "Bearer ops"}
+    async with running_upstream(ANSWER) as upstream:
+        async with running_gateway(settings(upstream.url, auth={"keys": [ops]})) as gateway:
+            path = "/admin/v1/routing/explain?model="
+            told = (await gateway.http.get(f"{path}vendor/small-x", headers=headers)).json()
+            assert ["small"] == [worker["engine"] for worker in told["workers"]]
+            unknown = await gateway.http.get(f"{path}other/x", headers=headers)
+            assert (400, "model") == (unknown.status_code, unknown.json()["error"]["param"])

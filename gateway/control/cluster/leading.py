@@ -31,6 +31,8 @@ from gateway.telemetry.metrics.families.scaling import LEADER
 DRAINING: Final = "penstock.dev/draining"
 """Of the Lease: `{engine: [those that finish what they have, those that are to be removed]}`, in JSON."""
 JITTER: Final = 1.2
+LEAVE_S: Final = 2.0
+"""For so long it is tried to hand the Lease over; without that another takes it when it has run out."""
 
 Told = dict[str, tuple[list[str], list[str]]]
 log = structlog.get_logger()
@@ -114,7 +116,7 @@ class Election:
         wall: Callable[[], float],
         changed: Callable[[], None] = lambda: None,
     ) -> None:
-        namespace = section.namespace or own_namespace()
+        self._namespace = namespace = section.namespace or own_namespace()
         self._times = times
         self._monotonic = monotonic
         self._wall = wall
@@ -167,6 +169,9 @@ class Election:
                     self._said(str(error))
                 except TimeoutError:
                     self._said(f"the API server does not answer within {self._times.renew_s / 2:.0f} s")
+                except Exception as error:  # whatever it is, a Lease that nobody renews any more is worse
+                    log.error("election_broke", lease=self._name, exc_info=error)
+                    self._said(f"{type(error).__name__}: {error}")
                 self._note()
                 await pause(self._times.retry_s * rng.uniform(1.0, JITTER), self._wake)
         finally:
@@ -178,15 +183,15 @@ class Election:
 
     async def leave(self) -> None:
         """Give it up, if it is ours."""
-        async with self._asking:
-            lease = None if self._over else self._candidate.released(self._wall())
-            self._over = True
-            if lease is not None:
-                try:
+        over, self._over = self._over, True
+        try:
+            async with asyncio.timeout(LEAVE_S), self._asking:
+                lease = None if over else self._candidate.released(self._wall(), self._draining())
+                if lease is not None:
                     self._candidate.saw(await self._put(lease), self._monotonic())
-                except ApiError as error:
-                    log.warning("lease_not_released", lease=self._name, why=str(error))
-            self._wake.set()
+        except (ApiError, TimeoutError) as error:
+            log.warning("lease_not_released", lease=self._name, why=str(error) or f"no answer within {LEAVE_S:.0f} s")
+        self._wake.set()
 
     async def step(self) -> None:
         """One look."""
@@ -199,6 +204,8 @@ class Election:
         try:
             written = await (self._put(claim) if "resourceVersion" in claim["metadata"] else self._create(claim))
         except ApiError as error:
+            if error.reason == "NotFound" and "resourceVersion" not in claim["metadata"]:
+                raise ApiError(f"the lease cannot be made: there is no namespace {self._namespace}", 404) from None
             if error.reason not in ("Conflict", "AlreadyExists", "NotFound"):
                 raise
             await self._look()  # somebody else has written it, or taken it away
@@ -206,8 +213,10 @@ class Election:
         self._candidate.wrote(written, sent_s, self._monotonic())
 
     def _claim(self) -> dict[str, Any] | None:
-        draining = msgspec.json.encode(self.told).decode()
-        return self._candidate.claim(self._monotonic(), self._wall(), {DRAINING: draining})
+        return self._candidate.claim(self._monotonic(), self._wall(), self._draining())
+
+    def _draining(self) -> dict[str, str]:
+        return {DRAINING: msgspec.json.encode(self.told).decode()}
 
     async def _look(self) -> None:
         try:

@@ -149,11 +149,10 @@ class Releases:
 
     def observed(self, seen: Iterable[Observation]) -> None:
         """Workers of this gateway saw this."""
-        for one in seen:
-            if len(self._waiting) >= MOST_SEEN:
-                self.dropped += 1
-            else:
-                self._waiting.append(one)
+        came = list(seen)
+        taken = came[: MOST_SEEN - len(self._waiting)]
+        self._waiting.extend(taken)
+        self.dropped += len(came) - len(taken)
 
     def changed(self) -> None:
         """Some gateway has stored a change: look at the next step."""
@@ -228,12 +227,10 @@ class Releases:
 
     async def _weigh_waiting(self) -> None:
         self._look_at_clocks()
-        count = 0
         while self._waiting:
-            one = self._waiting.popleft()
-            self._weigh_one(one, own=True)
-            count += 1
-            if count % AT_ONCE == 0:
+            some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+            self._weigh_some(some, own=True)
+            if len(some) == AT_ONCE:
                 await asyncio.sleep(0)
 
     def _look_at_clocks(self) -> None:
@@ -241,13 +238,17 @@ class Releases:
         for release in self._releases.values():
             release.at(now_s, wall_s)
 
-    def _weigh_one(self, one: Observation, *, own: bool) -> None:
+    def _weigh_some(self, some: Sequence[Observation], *, own: bool) -> None:
+        decides = self.decides or not own
         for release in self._releases.values():
-            if release.spec.experiment != one.experiment:
-                continue
-            release.tell(one, own=own, decides=self.decides or not own)
-        if own and self._shared and self._sync is not None and not self._telling.saw(one) and not self.decides:
-            self.dropped += 1
+            experiment, tell = release.spec.experiment, release.tell
+            for one in some:
+                if one.experiment == experiment:
+                    tell(one, own=own, decides=decides)
+        if own and self._shared and self._sync is not None:
+            for one in some:
+                if not self._telling.saw(one) and not self.decides:
+                    self.dropped += 1
 
     def _look(self, release: Release) -> None:
         """Decide what is due of one."""
@@ -348,8 +349,7 @@ class Releases:
         self.decides = told.decides
         self._fresh -= fresh
         self._look_at_clocks()  # of rounds that others began
-        for one in [*self._telling.heard(told.observed), *own]:
-            self._weigh_one(one, own=False)
+        self._weigh_some([*self._telling.heard(told.observed), *own], own=False)
 
     async def _add_evidence(self, release: Release, evidence: list[StoredEvidence]) -> None:
         """That of one release, if it finds room."""

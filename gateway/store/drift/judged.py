@@ -54,7 +54,9 @@ class Watched:
 class Judged:
     """Takes hours in their order. Belongs to one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, controls: Mapping[str, str] | None = None) -> None:
+        """`controls` are the control arms of experiments, by model."""
+        self._controls = controls or {}
         self.watched: dict[Key, Watched] = {}
         self._frozen: dict[str, int] = {}
         self.last_hour = 0
@@ -71,13 +73,22 @@ class Judged:
             one = self.watched.setdefault(key, Watched(begin=hour + REFERENCE_HOURS))
             released = _releases(one.hours, hour, summary)
             one.hours[hour] = summary
-            self._choose(one, hour, self._frozen.get(key[0], 0), released)
+            control = self._control_of(key)
+            of_control = self.watched[control].hours if control in self.watched else {}
+            self._choose(one, hour, self._frozen.get(key[0], 0), released, of_control)
             if one.watch is not None and hour >= one.begin:
-                found += [(key, alarm) for alarm in one.news(one.watch.hour(hour, summary))]
+                alarms = one.watch.hour(hour, summary, summaries.get(control))
+                found += [(key, alarm) for alarm in one.news(alarms)]
             one.hours = {at: kept for at, kept in one.hours.items() if at > hour - KEPT_HOURS}
         return found
 
-    def _choose(self, one: Watched, hour: int, frozen: int, released: bool) -> None:
+    def _control_of(self, key: Key) -> Key:
+        """What an arm is compared with: the control of its experiment; a key of nothing where it has none, or is it."""
+        model, arm, route = key
+        control = self._controls.get(model, "")
+        return (model, control, route) if control and arm != control else ("", "", "")
+
+    def _choose(self, one: Watched, hour: int, frozen: int, released: bool, control: Mapping[int, Hour]) -> None:
         """Take another week to compare with, where there is reason to and it has enough in it."""
         marks = [(frozen, FROZEN)] if one.mark < frozen <= hour else []
         marks += [(hour, RELEASE)] if released else []
@@ -85,11 +96,11 @@ class Judged:
             week = _week(one.hours, mark)
             if _enough(week.values()):
                 one.mark = one.begin = mark
-                one.chosen, one.watch = why, Watch(week)
+                one.chosen, one.watch = why, Watch(week, control)
                 return
         learned = hour - one.begin + REFERENCE_HOURS
         if not one.mark and (one.watch is None or hour == one.begin or (hour < one.begin and learned % DAY_HOURS == 0)):
-            one.watch = Watch({at: kept for at, kept in one.hours.items() if at < one.begin})
+            one.watch = Watch({at: kept for at, kept in one.hours.items() if at < one.begin}, control)
 
 
 def _week(hours: Mapping[int, Hour], before: int) -> dict[int, Hour]:

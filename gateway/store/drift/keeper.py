@@ -7,7 +7,7 @@ is stored, so after a restart it reads that again, and several gateways of one s
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -48,6 +48,8 @@ class DriftKeeper:
         self._after_records = after_records
         self._wall = wall
         self._look_s = look_s
+        self._controls: Mapping[str, str] = {}
+        self._wanted_controls: Mapping[str, str] = {}
         self._judged = Judged()
         self._table: DriftTable | None = None
         self._told = False
@@ -71,6 +73,11 @@ class DriftKeeper:
         """From this hour on, compare the model with the week before it; `done` is called on the keeper's thread, with
         why that is not so, or nothing."""
         self._asked.append((model, key_id, done))
+        self._woken.set()
+
+    def use_controls(self, controls: Mapping[str, str]) -> None:
+        """These are the control arms of experiments from now on, by model. All that is kept is judged by them."""
+        self._wanted_controls = controls
         self._woken.set()
 
     def close(self) -> None:
@@ -126,6 +133,9 @@ class DriftKeeper:
             self._after_records()
             with self._courtesy.holding():
                 table.store(rows, due - KEPT_HOURS)
+        if self._wanted_controls != self._controls:
+            self._controls = self._wanted_controls
+            self._judged = Judged(self._controls)
         more = self._judge(table) or summed
         if self._stale and not more:
             self._report, self._stale = document(self._judged), False

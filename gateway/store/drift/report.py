@@ -34,7 +34,8 @@ def _entry(key: Key, one: Watched, last: int) -> dict[str, Any]:
         "model": model,
         "arm": arm,
         "route": route,
-        "reference": {"why": one.chosen, "since": time_of(one.begin - REFERENCE_HOURS), "until": time_of(one.begin)},
+        "reference": {"why": one.chosen, "since": time_of(one.begin - REFERENCE_HOURS), "until": time_of(one.begin)}
+        | {"against_control": one.watch is not None and one.watch.against_control},
         "signals": [_signal(standing, last) for standing in standings],
         "alarms": [_alarm(alarm) for alarm in reversed(one.alarms)],
     }

@@ -18,10 +18,6 @@
 {{- fail (printf "\n\nconfig.%s is set by the chart: leave it out; autoscaling.mode decides." $key) -}}
 {{- end -}}
 {{- end -}}
-{{- /* The templates of this mode wait for what it needs; `x-planned: true` is how the chart's tests render them, and nobody else. */ -}}
-{{- if and (eq .Values.autoscaling.mode "gateway") (ne (index .Values "x-planned" | toString) "true") -}}
-{{- fail "\n\nautoscaling.mode is gateway: this version does not serve it in the chart; write autoscaling: {mode: keda} or {mode: hpa}, or {mode: none} and how many replicas each of engines has." -}}
-{{- end -}}
 {{- $auth := $config.auth | default dict -}}
 {{- if and .Values.admin.metrics (not (include "penstock.admin" .)) -}}
 {{- fail "\n\nadmin.metrics is true, and there is no admin port: add admin.enabled: true." -}}
@@ -106,6 +102,12 @@
 {{- end -}}
 {{- if and $e.kvEvents (eq $e.kind "simulator") -}}
 {{- fail (printf "%s.kvEvents is true: a simulator publishes none; leave it out." $at) -}}
+{{- end -}}
+{{- if and (eq .root.Values.autoscaling.mode "gateway") (ne $e.discovery "kubernetes") -}}
+{{- fail (printf "%s.discovery is %s: a gateway that scales pods must know them by name; write discovery: kubernetes." $at $e.discovery) -}}
+{{- end -}}
+{{- if hasKey ($e.config.autoscale | default dict) "kubernetes" -}}
+{{- fail (printf "%s.config.autoscale.kubernetes is set by the chart: leave it out; autoscaling.podDeletionCost, drainSeconds and engines.%s.startup decide." $at .name) -}}
 {{- end -}}
 {{- if and $scaled (lt (int $e.autoscale.max) (int $e.autoscale.min)) -}}
 {{- fail (printf "%s.autoscale.max is less than min: raise it." $at) -}}

@@ -75,7 +75,19 @@ def test_only_engines_that_are_found_and_follow_their_traffic_are_advised() -> N
 def test_before_the_first_decision_there_is_what_there_is() -> None:
     scaling, pods = advised()
     pods.there, pods.healthy = ["a", "b"], ["b"]
-    assert standing(scaling, 0.0) == (1, [], 0)
+    assert standing(scaling, 0.0) == (1, [0.0], 0)
+
+
+def test_one_that_does_not_answer_is_expected_back_and_counts() -> None:
+    scaling, pods = advised()
+    pods.there = ["a", "b"]
+    scaling.scale("llama", 2, {}, 10.0)
+    pods.healthy = ["a"]
+    assert standing(scaling, 20.0) == (1, [20.0], 0)
+    assert standing(scaling, 30.0) == (1, [20.0], 0)
+    assert not scaling.standing("llama", 30.0).starting.keys() & {"a", "b"}
+    pods.healthy = ["a", "b"]
+    assert standing(scaling, 40.0) == (2, [], 0)
 
 
 def test_what_was_decided_is_on_its_way_until_it_is_there() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.control.actuator import Standing
 from gateway.control.autoscale import Autoscaling
@@ -85,8 +86,15 @@ class Bench:
         self.wall = NOON
         self.kv: float | None = None
         self.asked: list[list[str]] = []
+        self.busy: Collection[str] | None = ()
         self.loop = Autoscaling(
-            self.paper, self._ask, lambda *_: self.kv, self.told.append, lambda: self.wall, lambda: self.now
+            self.paper,
+            self._ask,
+            lambda *_: self.kv,
+            self.told.append,
+            lambda: self.wall,
+            lambda: self.now,
+            lambda _: self.busy,
         )
         self.loop.use(config or settings())
 
@@ -220,11 +228,59 @@ async def test_what_leaves_is_stopped_once_it_is_idle_and_drains_in_every_worker
         ({"0": [demand(replicas=[drains])], "1": [demand()]}, []),  # the second has not heard yet
         ({"0": [demand(replicas=[drains])], "1": None}, []),  # it may still stream from it
         ({"0": [demand(replicas=[drains])], "1": [demand(replicas=[drains])]}, ["e-9"]),
+        (
+            {"0": [demand(replicas=[drains])], "peer you": []},
+            ["e-9", "e-9"],
+        ),  # another gateway does not have the engine
     ]
     for workers, retired in cases:
         bench.workers = workers
         await bench.look()
         assert bench.paper.retired == retired
+
+
+async def test_one_that_does_not_know_the_engine_has_no_say_in_who_is_stopped() -> None:
+    bench = Bench(ready=2)
+    bench.paper.leaving = ["e-9"]
+    bench.workers = {"0": [demand(replicas=[("e-9", 0, True)])], "peer a": []}
+    await bench.look()
+    assert bench.paper.retired == ["e-9"]
+
+
+@pytest.mark.parametrize(("busy", "retired"), [(None, []), (["e-9"], ["e-8"]), ((), ["e-8", "e-9"])])
+async def test_nobody_is_stopped_from_whom_a_gateway_that_is_not_heard_may_stream(
+    busy: Collection[str] | None, retired: list[str]
+) -> None:
+    bench = Bench(ready=2)
+    bench.paper.leaving = ["e-8", "e-9"]
+    bench.busy = busy
+    await bench.look(replicas=[("e-8", 0, True), ("e-9", 0, True)])
+    assert bench.paper.retired == retired
+
+
+async def test_figures_of_one_engine_that_break_the_decision_stop_no_other() -> None:
+    config = load_settings(
+        "engines:\n"
+        "  e: {kind: simulator, autoscale: {min: 2, max: 8}}\n"
+        "  f: {kind: simulator, autoscale: {min: 3, max: 8}}\n"
+        "models: {m: {targets: [{engine: e}, {engine: f}]}}\n",
+        {},
+    ).settings
+    bench = Bench(config=config)
+    with capture_logs() as logs:
+        await bench.look(in_flight=10**400)
+    assert [(it["event"], it["engine"]) for it in logs if it["log_level"] == "error"] == [("autoscale_failed", "e")]
+    assert bench.loop.wanted() == [(("f",), 3.0)]
+
+
+async def test_what_is_woken_here_is_counted_for_the_others_and_what_is_woken_there_is_not() -> None:
+    bench = Bench()
+    bench.paper.acting = False
+    bench.loop.woken(["e", "nobody"])
+    assert (bench.loop.wakes("e"), bench.loop.wakes("nobody"), bench.paper.scaled) == (1, 0, [])
+    bench.paper.acting = True
+    bench.loop.woken_elsewhere(["e"])
+    assert (bench.loop.wakes("e"), bench.paper.scaled) == (1, [1])
 
 
 async def test_who_has_the_least_to_finish_goes() -> None:

@@ -118,5 +118,6 @@ async def test_clients_read_it_in_either_format() -> None:
             one = await gateway.http.get("/v1/models/chat")
             other = await gateway.http.get("/v1/models/chat", headers={"anthropic-version": "2023-06-01"})
     card = {"id": "chat", "object": "model", "created": 1_700_000_000, "owned_by": "vllm", "max_model_len": 4096}
-    assert ([card], card) == (listed.json()["data"], one.json())
+    assert [one.json()] == listed.json()["data"]
+    assert card.items() <= one.json().items()
     assert "2023-11-14T22:13:20Z" == other.json()["created_at"]

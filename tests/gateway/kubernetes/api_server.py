@@ -36,8 +36,9 @@ def endpoint(name: str, address: str, *, ready: bool | None = True, terminating:
 class _Feed:
     """The lines of one watch, as they come; ends when it is told to."""
 
-    def __init__(self, lines: list[bytes]) -> None:
+    def __init__(self, lines: list[bytes], service: str) -> None:
         self.lines = lines
+        self.service = service
         self.ended = False
         self.wake = asyncio.Event()
 
@@ -67,7 +68,8 @@ class ApiServer:
         self.version = 100
         self.oldest = 100
         """What is older has been forgotten."""
-        self.history: list[tuple[int, bytes]] = []
+        self.history: list[tuple[int, str, bytes]] = []
+        """Version, Service, and the event."""
         self.watches: list[_Feed] = []
         self.queries: list[dict[str, str]] = []
         self.tokens: list[str | None] = []
@@ -81,19 +83,25 @@ class ApiServer:
         """Make or change a slice."""
         kind = "MODIFIED" if name in self.slices else "ADDED"
         self.version += 1
-        self.slices[name] = {
+        self.slices[name] = self.slice_of(name, endpoints, port, service)
+        self.slices[name]["metadata"]["resourceVersion"] = str(self.version)
+        self._event(kind, self.slices[name], service)
+
+    @staticmethod
+    def slice_of(name: str, endpoints: list[Any], port: int, service: str) -> dict[str, Any]:
+        """A slice of no version yet."""
+        return {
             "metadata": {
                 "name": name,
                 "namespace": "default",
                 "uid": f"uid-{name}",
-                "resourceVersion": str(self.version),
+                "resourceVersion": "0",
                 "labels": {"kubernetes.io/service-name": service},
             },
             "addressType": "IPv4",
             "endpoints": endpoints,
             "ports": [{"name": "http", "protocol": "TCP", "port": port}],
         }
-        self._event(kind, self.slices[name])
 
     def delete(self, name: str, *, unheard: bool = False) -> None:
         """Take a slice away; `unheard`: no watch is told, as while none is open."""
@@ -101,7 +109,7 @@ class ApiServer:
         self.version += 1
         gone["metadata"]["resourceVersion"] = str(self.version)
         if not unheard:
-            self._event("DELETED", gone)
+            self._event("DELETED", gone, _service(gone))
 
     def bookmark(self) -> None:
         """Tell all watches the version of the moment."""
@@ -143,10 +151,11 @@ class ApiServer:
         self.asked.set()
         if self.failing is not None:
             return self.failing
+        service = query.get("labelSelector", "").partition("=")[2]
         if query.get("watch") == "1":
-            return self._watch(int(query["resourceVersion"]))
+            return self._watch(int(query["resourceVersion"]), service)
         limit = int(query.get("limit", "500"))
-        names = sorted(self.slices)
+        names = [name for name in sorted(self.slices) if service in ("", _service(self.slices[name]))]
         start = int(query.get("continue", "0"))
         metadata: dict[str, str] = {"resourceVersion": str(self.version)}
         if start + limit < len(names):
@@ -154,19 +163,27 @@ class ApiServer:
         items = [self.slices[name] for name in names[start : start + limit]]
         return plain({"kind": "EndpointSliceList", "metadata": metadata, "items": items})
 
-    def _watch(self, since: int) -> Answer:
+    def _watch(self, since: int, service: str) -> Answer:
         if since < self.oldest:
             return Answer([_line("ERROR", EXPIRED)])
-        feed = _Feed([line for version, line in self.history if version > since])
+        before = [line for version, of, line in self.history if version > since and of in ("", service)]
+        feed = _Feed(before, service)
         self.watches.append(feed)
         pieces: Any = feed
         return Answer(pieces)
 
-    def _event(self, kind: str, thing: Any) -> None:
+    def _event(self, kind: str, thing: Any, service: str = "") -> None:
+        """To the watches of a Service; empty: to all."""
         line = _line(kind, thing)
-        self.history.append((self.version, line))
+        self.history.append((self.version, service, line))
         for feed in self.watches:
-            feed.put(line)
+            if service in ("", feed.service):
+                feed.put(line)
+
+
+def _service(thing: Any) -> str:
+    found: str = thing["metadata"].get("labels", {}).get("kubernetes.io/service-name", "eng")
+    return found
 
 
 def _line(kind: str, thing: Any) -> bytes:

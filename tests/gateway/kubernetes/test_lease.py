@@ -45,7 +45,7 @@ class Machine:
         return status
 
     def release(self, at: float) -> None:
-        lease = self.candidate.released(1e9 + at)
+        lease = self.candidate.released(1e9 + at, {})
         assert lease is not None
         assert self._ask("PUT", "/lead", lease).status == 200
 

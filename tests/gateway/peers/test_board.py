@@ -56,6 +56,26 @@ def test_engines_that_it_does_not_have_are_none_of_its_business() -> None:
     assert board.demands(["other"], 100.0) == {"peer you": []}
 
 
+def test_where_a_silent_one_had_requests_is_remembered_until_it_answers_or_is_no_more() -> None:
+    def streaming(gateway: str, *replicas: tuple[str, int, bool]) -> LoadAnswer:
+        engine = EngineLoad(engine="e", ready_replicas=1, in_flight_requests=1, replicas=[*replicas])
+        return LoadAnswer(gateway=gateway, engines=[engine])
+
+    board = PeerBoard("me")
+    board.note("10.0.0.2", streaming("you", ("x", 2, True), ("y", 0, True)), 100.0)
+    assert board.busy("e", 115.0) == set()  # it counts, and says so itself
+    assert (board.busy("e", 115.1), board.busy("other", 115.1)) == ({"x"}, set())
+    board.note("10.0.0.3", streaming("them"), 200.0)
+    assert board.busy("e", 700.0) == {"x"}
+    board.note("10.0.0.2", streaming("you"), 700.0)
+    assert board.busy("e", 700.0) == set()
+    for no_more in (lambda: board.refused("10.0.0.2"), lambda: board.note("10.0.0.2", streaming("new"), 800.0)):
+        board.note("10.0.0.2", streaming("you", ("x", 2, True)), 720.0)
+        assert board.busy("e", 800.0) == {"x"}
+        no_more()
+        assert board.busy("e", 800.0) == set()
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 50), st.floats(0, 10)), max_size=20))
 @settings(deadline=None, max_examples=50)
 def test_the_sum_is_that_of_the_last_figures_of_each_that_counts(told: list[tuple[str, int, float]]) -> None:

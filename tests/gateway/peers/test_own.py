@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -10,7 +11,8 @@ import structlog
 
 from gateway.control.links import Links
 from gateway.peers.answer import LoadAnswer
-from gateway.peers.own import OwnLoad
+from gateway.peers.http import ANSWER_S
+from gateway.peers.own import LATE_S, WORKERS_S, OwnLoad
 from gateway.settings import load_settings
 from gateway.workers.demand import AskDemand, Demand, EngineDemand, ModelDemand
 from routing.autoscale.prediction import first_token_ms
@@ -66,7 +68,7 @@ class Told:
         settings = load_settings(CONFIG, {}).settings
         ready = {("a", "ready"): 2, ("b", "ready"): 1}
         self.kv: list[tuple[tuple[str, str], float]] = [(("a", "0"), 0.2), (("a", "1"), 0.6)]
-        self.own = OwnLoad(self.links, lambda: settings, lambda: ready, lambda: self.kv, lambda: self.now)
+        self.own = OwnLoad(self.links, lambda: settings, lambda: ready, lambda: self.kv, lambda: self.now, late_s=0.01)
 
     async def answer(self) -> LoadAnswer:
         return msgspec.json.decode(await self.own.document(), type=LoadAnswer)
@@ -143,6 +145,38 @@ async def test_however_many_ask_workers_are_asked_twice_a_second() -> None:
     told.now += 0.1
     assert await told.own.document() != first
     assert [question.models for question in told.workers[0].asked] == [True, True]
+
+
+async def test_who_asks_and_goes_away_takes_nothing_from_who_asks_next() -> None:
+    told = Told(busy(2))
+    worker = told.workers[0]
+    answers = asyncio.Event()
+    ask = worker.ask
+
+    async def slow(question: AskDemand, *_: object, timeout_s: float, **__: object) -> Demand:
+        assert timeout_s == WORKERS_S
+        await answers.wait()
+        return await ask(question)
+
+    worker.ask = slow  # type: ignore[method-assign, assignment]
+    first = asyncio.ensure_future(told.own.document())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    second = asyncio.ensure_future(told.own.document())
+    answers.set()
+    assert b'"in_flight_requests":2' in await second
+    assert len(worker.asked) == 1
+    answers.clear()
+    told.now += 1
+    assert b'"in_flight_requests":2' in await told.own.document()  # late: the last one
+    await told.own.close()
+
+
+def test_workers_are_waited_for_a_quarter_of_what_who_asks_waits() -> None:
+    assert WORKERS_S + LATE_S < ANSWER_S
 
 
 async def test_each_start_has_a_name_of_its_own() -> None:

@@ -101,6 +101,11 @@ def test_an_engine_in_kubernetes_says_what_is_scaled() -> None:
         "models: {m: {targets: [{engine: e}]}}\n"
         "autoscale: {lease: {name: penstock-autoscaler}}\n"
     )
+    with pytest.raises(ConfigError) as refused:
+        load_settings(text, {})
+    assert "autoscale.lease" in str(refused.value)
+    assert "needs peers: whoever holds it would stop replicas that other gateways stream from" in str(refused.value)
+    text += "admin: {listen: '0.0.0.0:8081'}\npeers: {dns: penstock-peers, port: 8081, key: sk-of-the-peers}\n"
     settings = load_settings(text, {}).settings
     section = settings.engines["e"].autoscale
     assert section is not None

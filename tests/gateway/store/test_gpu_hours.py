@@ -11,12 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.app import app
-from gateway.store.__main__ import Client, Clients, drift_table, open_database
+from gateway.store.__main__ import Client, Clients, open_database
 from gateway.store.asked import answer, wanted_sums
 from gateway.store.contents.keeper import Keeper
 from gateway.store.contents.table import ContentTable
 from gateway.store.database import DatabaseAway
 from gateway.store.drift.keeper import DriftKeeper
+from gateway.store.drift.opened import drift_table
 from gateway.store.evaluations.evaluating import Evaluating
 from gateway.store.evaluations.table import EvaluationTable
 from gateway.store.feedback.messages import FeedbackGiven

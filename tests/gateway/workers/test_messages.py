@@ -16,7 +16,7 @@ from gateway.settings.sealed import Part, Sealed
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.metrics.families.retries import RETRIES
-from gateway.workers.demand import AskDemand, Demand, EngineDemand, EngineStart, EngineStarts, Woken
+from gateway.workers.demand import AskDemand, Demand, EngineDemand, EngineStart, EngineStarts, ModelDemand, Woken
 from gateway.workers.messages import (
     AccessToken,
     AdapterAnswer,
@@ -46,6 +46,8 @@ from gateway.workers.messages import (
     LoadReport,
     LoadReports,
     MembersChanged,
+    ModelCard,
+    ModelsKnown,
     Observed,
     PrefixesSent,
     PromptSampled,
@@ -84,7 +86,9 @@ TO_WORKER: list[ToWorker] = [
     CachesFollowed([CacheFollowed("e", "0", True, False)]),
     AskDemand(["e", "f"]),
     EngineStarts([EngineStart("e", 12.5, starting=True), EngineStart("f", 3.0, starting=True, failed=True)]),
+    ModelsKnown([ModelCard("chat", 1_700_000_000, "vllm", 131_072)]),
     AdaptersHeld([ReplicaAdapters("e", "0", ["sql"]), ReplicaAdapters("e", "1", [])]),
+    ModelsKnown([ModelCard("m", 1_700_000_000, "vllm", 4096), ModelCard("ü", 0, "", 0)]),
     AdapterAnswer("no replica has room for it"),
     AskCounters(),
     AskRouting("m", "/v1/embeddings", 7, None, "s", b"{}"),
@@ -110,7 +114,10 @@ TO_PLANE: list[ToPlane] = [
     PromptSampled("e", "0", "m", "/v1/chat/completions", b"\xff", b"\xff" * 8),
     AdaptersUsed([("e", "sql"), ("e", "tax")]),
     AskAdapter("e", "sql", more=True),
-    Demand([EngineDemand("e", 3, 1200, 2, 900, 40, 41_000, 8_000, 0.25, 20.0, 11.5, [("e-0", 3, True)])]),
+    Demand(
+        [EngineDemand("e", 3, 1200, 2, 900, 40, 41_000, 8_000, 0.25, 20.0, 11.5, [("e-0", 3, True)], 900)],
+        [ModelDemand("m", ["e"], 3, 900, 2, 950, 900, 40, 41_000, 8_000)],
+    ),
     Woken(["e"]),
     AskExposition(1),
     AdminRequest("GET", b"/admin/%ff", b"", [(b"x", b"\xff")], b"\xff"),

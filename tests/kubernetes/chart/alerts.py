@@ -153,6 +153,19 @@ ALERTS: dict[str, Case] = {
         labels=_of(engine="llama"),
         at="60m",
     ),
+    "PenstockScalingFails": Case(
+        fires={'penstock_scale_writes_total{engine="llama",result="foreign"}': _rising(0, 1, 60)},
+        quiet=(
+            {'penstock_scale_writes_total{engine="llama",result="foreign"}': "0x20 1x40"},
+            {'penstock_scale_writes_total{engine="llama",result="conflict"}': _rising(0, 1, 60)},
+        ),
+        labels=_of(engine="llama", result="foreign"),
+    ),
+    "PenstockNobodyScales": Case(
+        fires={'penstock_leader{instance="a"}': "0x60", 'penstock_leader{instance="b"}': "0x60"},
+        quiet=({'penstock_leader{instance="a"}': "1x20 0x40", 'penstock_leader{instance="b"}': "0x20 1x40"},),
+        labels=_of(),
+    ),
     "PenstockReleaseRolledBack": Case(
         fires={_ARM: "0.05x20 0x40"},
         quiet=({_ARM: "0.05x60"}, {_ARM: "0x60"}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gateway.telemetry.metrics.families import BY_NAME
-from tests.kubernetes.chart import planned, vllm_metrics
+from tests.kubernetes.chart import vllm_metrics
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _METRIC = re.compile(r"\b((?:penstock_|process_|vllm:)\w+|up)\b(?:\{([^}]*)\})?")
@@ -36,8 +36,6 @@ def labels_of(name: str) -> frozenset[str] | None:
     """None where nobody tells of such a metric."""
     if name == "up":
         return frozenset()
-    if name in planned.METRICS:
-        return frozenset(planned.METRICS[name])
     if name in vllm_metrics.METRICS:
         return vllm_metrics.LABELS
     if name in BY_NAME:

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.kubernetes.chart import planned
 from tests.kubernetes.chart.helm import LATEST, PRESETS, Objects, template
 from tests.kubernetes.chart.schemas import CUSTOM, complaints, custom_complaints
 
-MODES = ("none", "keda", "hpa", *planned.MODES)
+MODES = ("none", "gateway", "keda", "hpa")
 EVERYTHING: dict[str, Any] = {
     "ingress": {"enabled": True, "hosts": ["llm.example.com"]},
     "httpRoute": {"enabled": True, "parentRefs": [{"name": "front"}]},
@@ -24,8 +23,7 @@ EVERYTHING: dict[str, Any] = {
 
 
 def fleet(mode: str = "gateway", **values: Any) -> Objects:
-    escape = planned.ESCAPE if mode in planned.MODES else {}
-    return template("helm4", "fleet", {**EVERYTHING, **escape, "autoscaling": {"mode": mode}, **values})
+    return template("helm4", "fleet", {**EVERYTHING, "autoscaling": {"mode": mode}, **values})
 
 
 ALL = [pytest.param(template("helm4", name), id=name) for name in PRESETS]
@@ -244,13 +242,15 @@ def test_rights_are_by_name_and_only_where_they_are_needed() -> None:
         resource for rule in template("helm4", "gpu").the("Role")["rules"] for resource in rule["resources"]
     ]
     rules = fleet().the("Role")["rules"]
-    assert {"endpointslices", "deployments/scale", "leaderworkersets/scale", "leases"} == {
+    assert {"endpointslices", "deployments/scale", "leaderworkersets/scale", "leases", "pods"} == {
         resource for rule in rules for resource in rule["resources"]
     }
     by_kind = [rule for rule in rules if "resourceNames" not in rule]
-    assert [(["endpointslices"], ["get", "list", "watch"]), (["leases"], ["create"])] == [
-        (rule["resources"], rule["verbs"]) for rule in by_kind
-    ]
+    told = [(rule["resources"], rule["verbs"]) for rule in by_kind]
+    watched, made = (["endpointslices"], ["get", "list", "watch"]), (["leases"], ["create"])
+    assert [watched, made, (["pods"], ["list", "patch"])] == told
+    silent = fleet(autoscaling={"mode": "gateway", "podDeletionCost": False}).the("Role")["rules"]
+    assert [["list"]] == [rule["verbs"] for rule in silent if rule["resources"] == ["pods"]]
     mounted = [name for name, pod in fleet().pods if pod["spec"]["automountServiceAccountToken"]]
     assert ["Deployment/penstock"] == mounted
 
@@ -310,12 +310,15 @@ def test_the_name_of_a_group_is_left_to_the_headless_service_that_its_controller
 
 @pytest.mark.parametrize("discovery", ["kubernetes", "dns"])
 def test_the_gateway_finds_the_leaders_of_groups_when_they_are_ready(discovery: str) -> None:
-    objects = fleet(engines={"deepseek": {"discovery": discovery}})
+    mode = "gateway" if discovery == "kubernetes" else "none"
+    objects = fleet(mode, engines={"deepseek": {"discovery": discovery}})
     (place,) = objects.config["engines"]["deepseek"]["discover"].values()
     service = objects.the("Service", "deepseek-leader")
     assert service["metadata"]["name"] == place.get("service", place.get("host"))
     assert "0" == service["spec"]["selector"]["leaderworkerset.sigs.k8s.io/worker-index"]
     assert "publishNotReadyAddresses" not in service["spec"]
+    if mode == "none":
+        return
     scaled = objects.config["engines"]["deepseek"]["autoscale"]["kubernetes"]
     assert {"kind": "LeaderWorkerSet", "name": objects.the("LeaderWorkerSet")["metadata"]["name"]} == {
         key: scaled[key] for key in ("kind", "name")

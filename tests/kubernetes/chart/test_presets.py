@@ -65,6 +65,20 @@ def test_the_gateway_looks_for_the_replicas_of_an_engines_service(tmp_path: Path
     assert ["sim"] == list(load_settings(written(tmp_path, objects.config), {}).settings.engines)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_gateway_that_scales_takes_its_configuration_and_finds_what_it_scales(tmp_path: Path, name: str) -> None:
+    values = {"autoscaling": {"mode": "gateway", "podDeletionCost": True}}
+    objects = template("helm4", name, values)
+    settings = load_settings(written(tmp_path, objects.config), {}).settings
+    scaled = {section.autoscale.kubernetes for section in settings.engines.values() if section.autoscale is not None}
+    there = {(it["kind"], it["metadata"]["name"]) for it in (*objects.of("Deployment"), *objects.of("LeaderWorkerSet"))}
+    assert {(it.kind, it.name) for it in scaled if it is not None} == there - {("Deployment", "penstock")}
+    assert [it.deletion_cost for it in scaled if it is not None and it.kind == "LeaderWorkerSet"] in ([], [False])
+    assert settings.autoscale.lease is not None
+    rules = {rule["resources"][0]: rule for rule in objects.the("Role")["rules"] if "resourceNames" in rule}
+    assert rules["leases"]["resourceNames"] == [settings.autoscale.lease.name]
+
+
 def test_numbers_reach_the_gateway_whole(tmp_path: Path) -> None:
     config = template("helm3", "laptop", {"config": {"limits": {"body_bytes": 1073741824}}}).config
     assert 1073741824 == load_settings(written(tmp_path, config), {}).settings.limits.body_bytes

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.kubernetes.chart.helm import Refused, template
-from tests.kubernetes.chart.planned import ESCAPE
 
 TYPOS = (
     "affinty",
@@ -65,7 +64,7 @@ def test_what_umbrella_charts_and_anchors_need_stays_open(helm: str, path: str) 
 
 
 def scaled(mode: str, **bounds: int) -> dict[str, Any]:
-    return {**ESCAPE, "autoscaling": {"mode": mode}, "engines": {"llama": {"autoscale": bounds}}}
+    return {"autoscaling": {"mode": mode}, "engines": {"llama": {"autoscale": bounds}}}
 
 
 WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
@@ -99,14 +98,9 @@ WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("gpu", {"httpRoute": {"enabled": True}}, r"httpRoute\.parentRefs is empty: name the Gateway"),
     ("gpu", {"gateway": {"autoscaling": {"max": 1}}}, r"gateway\.autoscaling\.max is less than"),
     (
-        "fleet",
-        {"autoscaling": {"mode": "gateway"}},
-        r"autoscaling\.mode is gateway: this version does not serve it .*write autoscaling: {mode: keda}",
-    ),
-    (
-        "fleet",
-        {"engines": {"llama": {"config": {"autoscale": {"min": 1}}}}},
-        r"engines\.llama\.config\.autoscale is for",
+        "gpu",
+        {"engines": {"qwen": {"config": {"autoscale": {"min": 1}}}}},
+        r"engines\.qwen\.config\.autoscale is for",
     ),
     (
         "fleet",
@@ -117,6 +111,16 @@ WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
         "fleet",
         scaled("hpa", min=0),
         r"engines\.llama\.autoscale\.min is 0, and an HPA keeps at least 1",
+    ),
+    (
+        "fleet",
+        {"engines": {"llama": {"discovery": "dns"}}},
+        r"engines\.llama\.discovery is dns: a gateway that scales pods .*write discovery: kubernetes",
+    ),
+    (
+        "fleet",
+        {"engines": {"llama": {"config": {"autoscale": {"kubernetes": {"name": "x"}}}}}},
+        r"engines\.llama\.config\.autoscale\.kubernetes is set by the chart",
     ),
     ("fleet", scaled("gateway", min=0, max=0), r"engines\.llama\.autoscale\.max is 0"),
     ("fleet", scaled("gateway", min=20), r"engines\.llama\.autoscale\.max is less than min"),

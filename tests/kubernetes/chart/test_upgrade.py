@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from tests.kubernetes.chart.helm import CHART, flat, preset, program
-from tests.kubernetes.chart.planned import ESCAPE
 from tests.kubernetes.fake_api import Api, serving
 from tests.kubernetes.fake_api.patches import APPLY, MERGE
 
@@ -92,7 +91,6 @@ def cluster(helm: str, tmp_path: Path) -> Iterator[Cluster]:
 
 BOUNDS = {"min": 0, "max": 9}
 SCALED: dict[str, Any] = {
-    **ESCAPE,
     "autoscaling": {"mode": "gateway"},
     "engines": {"sim": {"autoscale": BOUNDS}},
 }
@@ -177,6 +175,6 @@ def test_the_notes_print_the_next_three_commands(cluster: Cluster) -> None:
     assert commands[3].startswith("curl http://127.0.0.1:8080/v1/chat/completions ")
     (body,) = re.findall(r"-d '(.*)'$", notes, re.MULTILINE)
     assert "chat" == json.loads(body)["model"]
-    assert "this version does not scale engines in a cluster" in notes
+    assert "autoscaling: {mode: gateway} has them follow the traffic" in notes
     assert "Records of requests lie in an emptyDir" in notes
     assert commands[4].startswith("kubectl get prometheus -A -o jsonpath=")

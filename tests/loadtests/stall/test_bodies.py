@@ -34,6 +34,15 @@ def test_sixteen_mebibytes_hold_over_a_million_keys_and_tools_with_a_property_na
     assert bodies.property_named_model(bodies.MIB).count(b'"model":{') > 5_000
 
 
+@settings(deadline=None, max_examples=30)
+@given(size=st.integers(400, 20_000))
+def test_a_form_has_its_size_and_one_file(size: int) -> None:
+    body = bodies.sound(size)
+    parts = body.split(b"\r\n--" + bodies.BOUNDARY)
+    assert (size, 3, b"--\r\n") == (len(body), len(parts), parts[-1])
+    assert parts[0].endswith(b"\r\n\r\nbench")
+
+
 def test_a_body_of_nothing_but_models_is_an_object_of_them() -> None:
     body = bodies.many_models(bodies.MIB)
     assert (bodies.MIB, {"model": "bench"}) == (len(body), json.loads(body))

@@ -168,10 +168,64 @@ async def test_a_reload_that_takes_the_lease_away_lets_it_act_by_itself() -> Non
         leading = Leading(supervisor.spawn, Metrics(()), identity="gw-0")
         head = "engines: {e: {kind: simulator}}\nmodels: {m: {targets: [{engine: e}]}}\n"
         assert leading.leads
-        leading.use(load_settings(f"{head}autoscale: {{lease: {{name: lead, api_url: '{cluster.url}'}}}}", {}).settings)
+        peers = "admin: {listen: '0.0.0.0:8081'}\npeers: {dns: penstock-peers, port: 8081, key: sk-of-the-peers}\n"
+        lease = f"autoscale: {{lease: {{name: lead, api_url: '{cluster.url}'}}}}"
+        leading.use(load_settings(f"{head}{peers}{lease}", {}).settings)
         await until(lambda: (leading.leads, leading.holder), (True, "gw-0"))
         await leading.leave()
         assert not leading.leads
         leading.use(load_settings(head, {}).settings)
         assert (leading.leads, leading.holder) == (True, "")
         await supervisor.close()
+
+
+async def test_who_hands_the_lease_over_hands_over_whom_it_has_leave(place: Place) -> None:
+    first, second = place.gateway("gw-0"), place.gateway("gw-1")
+    await first.step()
+    first.tell("e", (["pod-a"], []))
+    await first.leave()
+    await second.step()
+    assert (second.leads, second.told) == (True, {"e": (["pod-a"], [])})
+
+
+async def test_a_lease_in_a_namespace_that_is_not_there_is_told(place: Place) -> None:
+    election = place.gateway("gw-0")
+
+    async def nowhere(lease: Any) -> Any:
+        raise ApiError('the API server says 404: namespaces "default" not found', 404, "NotFound")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(election, "_create", nowhere)
+        with pytest.raises(ApiError, match="the lease cannot be made: there is no namespace default"):
+            await election.step()
+
+
+async def test_an_api_server_that_says_nothing_keeps_nobody_from_leaving(place: Place) -> None:
+    election = place.gateway("gw-0")
+    await election.step()
+    with pytest.MonkeyPatch.context() as patched, capture_logs() as logs:
+        patched.setattr("gateway.control.cluster.leading.LEAVE_S", 0.01)
+        async with election._asking:  # somebody asks, and waits
+            await election.leave()
+    assert ([it["event"] for it in logs], election.leads) == (["lease_not_released"], False)
+
+
+async def test_an_election_outlives_what_nobody_thought_of(place: Place) -> None:
+    election = place.gateway("gw-0")
+    turns: list[bool] = []
+    step = election.step
+
+    async def broken() -> None:
+        election.step = step  # type: ignore[method-assign]
+        raise RuntimeError("nobody thought of this")
+
+    async def pause(seconds: float, over: asyncio.Event) -> None:
+        turns.append(election.leads)
+        if len(turns) == 2:
+            election.end()
+
+    election.step = broken  # type: ignore[method-assign]
+    with capture_logs() as logs:
+        await election.run(pause)
+    assert turns == [False, True]
+    assert [it["event"] for it in logs] == ["election_broke", "lease_failed", "lease_recovered", "leads"]

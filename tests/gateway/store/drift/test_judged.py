@@ -8,7 +8,7 @@ import random
 from gateway.cli.drift_page import page
 from gateway.store.drift.judged import FIRST_WEEK, FROZEN, RELEASE, Judged
 from gateway.store.drift.report import document
-from gateway.store.drift.rows import Gathered
+from gateway.store.drift.rows import Gathered, Key
 from gateway.store.drift.summary import hour_of, summed_up
 from routing.drift.histogram import Histogram
 from routing.drift.watch import Hour
@@ -99,3 +99,19 @@ def test_an_hour_comes_back_as_it_was_stored() -> None:
     assert {"input_tokens", "output_tokens", "cost_usd"} == back.histograms.keys()
     assert abs(back.histograms["output_tokens"].total - 21.0) < 0.1
     assert 7 == sum(block[0] for block in back.blocks)
+
+
+def test_an_arm_is_compared_with_the_control_of_its_experiment_and_the_control_with_its_past() -> None:
+    control, canary = ("chat", "control", KEY[2]), ("chat", "canary", KEY[2])
+
+    def signals(judged: Judged, hours: range, of: dict[Key, list[Histogram]]) -> list[tuple[str, str]]:
+        found = [judged.hour(at, {key: hour(one) for key, one in of.items()}) for at in hours]
+        return [(key[1], alarm.signal) for some in found for key, alarm in some]
+
+    for controls, expected in (({"chat": "control"}, ["control"]), ({}, ["canary", "control"])):
+        judged = Judged(controls)
+        assert [] == signals(judged, range(1_000, 1_170), {canary: USUAL, control: USUAL})
+        alarmed = signals(judged, range(1_170, 1_172), {canary: LONGER, control: LONGER})
+        assert sorted(alarmed) == [(arm, "output_tokens") for arm in expected]
+    told_of = {entry["arm"]: entry["reference"]["against_control"] for entry in json.loads(document(judged))["data"]}
+    assert {"canary": False, "control": False} == told_of

@@ -173,3 +173,13 @@ def test_its_thread_ends_when_it_is_told_to(tmp_path: Path) -> None:
     keeper.start()
     keeper.close()
     made.close()
+
+
+@pytest.mark.store  # it writes a week of records
+def test_with_other_control_arms_all_that_is_kept_is_judged_anew(store: Store) -> None:
+    keeper = DriftKeeper(lambda: DriftTable(store.url), wall=Clock(FIRST + 170))
+    said = kept(keeper)
+    before = keeper._judged
+    keeper.use_controls({"chat": "another"})
+    assert said == kept(keeper)
+    assert before is not keeper._judged

@@ -1,0 +1,71 @@
+"""Two gateways in front of one engine: each knows what the other has to do, and decides by all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+import structlog
+
+from tests.gateway.peers.test_asking import free_port
+from tests.scenario.gateway import Gateway, running_gateway
+from tests.scenario.upstream import Answer, completion, running_upstream
+
+pytestmark = pytest.mark.anyio
+
+
+def config(host: str, port: int, upstream: int) -> dict[str, Any]:
+    found = {"discover": {"dns": {"host": "127.0.0.1", "port": upstream}}, "autoscale": {"min": 1, "max": 9}}
+    return {
+        "admin": {"listen": f"{host}:{port}"},
+        "peers": {"dns": "gateways.example", "port": port, "key": "sk-of-the-peers"},
+        "autoscale": {"writer": "hpa"},
+        "engines": {
+            "llama": {"kind": "vllm", **found},
+            "own": {"kind": "vllm", "replicas": [{"url": "http://127.0.0.1:9"}]},
+        },
+        "models": {"chat": {"targets": [{"engine": "llama"}]}},
+        "health": {"interval_s": 600},
+    }
+
+
+async def heard(gateway: Gateway, addresses: list[str]) -> dict[str, Any]:
+    """What one hears of the others at these addresses: an address of loopback each, as a name would have them."""
+
+    async def resolve(*_: object) -> list[str]:
+        return addresses
+
+    asking = gateway.plane.peering._asking
+    asking._resolve = resolve
+    asking._looked_s = float("-inf")
+    gateway.plane.peering.own._made_s = float("-inf")
+    await asking.look()
+    return dict(gateway.plane.peering.demands(["llama", "own"]))
+
+
+async def test_what_one_has_in_flight_is_what_the_other_scales_by() -> None:
+    port, addresses = free_port(), ["127.0.0.1", "127.0.0.2"]
+    gate = asyncio.Event()
+    with structlog.testing.capture_logs():
+        async with running_upstream() as upstream:
+            at = int(upstream.url.rpartition(":")[2])
+            upstream.then(Answer([json.dumps(completion()).encode()], before=gate))
+            async with running_gateway(config("127.0.0.1", port, at)) as one:
+                asked = asyncio.ensure_future(one.chat())
+                await upstream.request(0)
+                async with running_gateway(config("127.0.0.2", port, at)) as two:
+                    told = await heard(two, addresses)
+                    ((name, (demand,)),) = told.items()  # itself is left out, and what each has for itself alone
+                    assert name == f"peer {one.plane.peering.own.gateway}"
+                    assert (demand.engine, demand.in_flight, demand.ended) == ("llama", 1, 0)
+                    await two.plane.autoscaling.look()
+                    scaled = two.plane.autoscaling._scaled["llama"]
+                    assert scaled.traffic.in_flight() == {f"127.0.0.1:{at}": 1}
+                    gate.set()
+                    assert (await asked).status_code == 200
+                    await one.records.of(0)
+                    one.plane.peering.own._made_s = float("-inf")
+                    ((_, (after,)),) = (await heard(two, addresses)).items()
+                    assert (after.in_flight, after.ended) == (0, 1)
