@@ -12,6 +12,12 @@ def is_wildcard(name: str) -> bool:
     return name.endswith(STAR)
 
 
+def label_of(name: str, models: Iterable[str]) -> str:
+    """What a name is counted as: names of a wildcard as that, and what nobody serves any more as itself."""
+    known = frozenset(models)
+    return name if name in known else wildcard_of(name, known) or name
+
+
 def wildcard_of(name: str, models: Iterable[str]) -> str:
     """The wildcard among `models` that stands for this name; empty for none. A star stands for something."""
     fitting = [

@@ -359,7 +359,8 @@ class Plane:
         self.feedback.use(settings)
         if self._store is not None:
             self._store.evaluate(evaluators_of(settings))
-            self._store.use_controls({plan.model: plan.arms[0] for plan in self.experiments.plans.values()})
+            controls = {plan.model: plan.arms[0] for plan in self.experiments.plans.values()}
+            self._store.use_controls(controls, list(settings.models))
         self._tokens.use(settings)
         self._discovery.use(settings)
         await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop

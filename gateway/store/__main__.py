@@ -153,7 +153,7 @@ class Client:
         elif isinstance(message, UseEvaluators):
             self._evaluating.use(message.evaluators)
         elif isinstance(message, UseControls):
-            self._drift.use_controls(message.controls)
+            self._drift.use_controls(message.controls, message.models)
 
     def asked(self, message: ToWriter) -> Awaitable[FromWriter]:
         if isinstance(message, AskState):

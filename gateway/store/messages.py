@@ -146,10 +146,12 @@ class Read(msgspec.Struct, tag="read"):
 
 
 class UseControls(msgspec.Struct, tag="use_controls"):
-    """From now on these are the control arms of experiments, with which drift compares the others."""
+    """From now on these are the control arms of experiments, with which drift compares the others, and the models."""
 
     controls: dict[str, str]
     """By model."""
+    models: list[str] = []
+    """All that are configured. Drift looks at the names of a wildcard as one."""
 
 
 class FreezeDrift(msgspec.Struct, tag="freeze_drift"):

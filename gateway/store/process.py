@@ -91,7 +91,7 @@ class StoreProcess:
         self.state = State(away="not asked yet")
         """As it was when it was last asked."""
         self._evaluators: list[Evaluator] = []
-        self._controls: dict[str, str] = {}
+        self._controls = UseControls({})
         self.releases_changed: Callable[[], None] | None = None
         """Called when any gateway has stored a change of a release, of a store that tells."""
         self.found: Callable[[list[Finding]], None] | None = None
@@ -151,11 +151,11 @@ class StoreProcess:
         if self._link is not None:
             self._link.tell(UseEvaluators(evaluators))
 
-    def use_controls(self, controls: dict[str, str]) -> None:
-        """These are the control arms of experiments from now on, by model."""
-        self._controls = controls
+    def use_controls(self, controls: dict[str, str], models: list[str]) -> None:
+        """These are the control arms of experiments, by model, and all models, from now on."""
+        self._controls = UseControls(controls, models)
         if self._link is not None:
-            self._link.tell(UseControls(controls))
+            self._link.tell(self._controls)
 
     async def look(self) -> None:
         """The step of the loop that asks it how it is."""
@@ -277,7 +277,7 @@ class StoreProcess:
                 return None
             self._link = link
             link.tell(UseEvaluators(self._evaluators))
-            link.tell(UseControls(self._controls))
+            link.tell(self._controls)
         try:
             self.state = await link.ask(AskState(), State, timeout_s=timeout_s)
         except (LinkError, TimeoutError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.wildcard_names import is_wildcard, wildcard_of
+from gateway.wildcard_names import is_wildcard, label_of, wildcard_of
 
 NAMES = st.text("ab/", max_size=5)
 
@@ -22,6 +22,11 @@ def test_the_longest_beginning_wins_and_a_star_stands_for_something() -> None:
         "": "",
         "a/bc": "a/b*",
     } == found
+
+
+def test_a_name_is_counted_as_its_wildcard_unless_a_model_is_called_so() -> None:
+    models = ["a/*", "a/b"]
+    assert ["a/*", "a/b", "a/*", "c"] == [label_of(name, models) for name in ("a/x", "a/b", "a/*", "c")]
 
 
 @given(NAMES, st.lists(NAMES.map(lambda name: f"{name}*") | NAMES, max_size=6))

@@ -16,6 +16,8 @@ from routing.drift.watch import REFERENCE_HOURS, Alarm, Hour, Watch
 DAY_HOURS: Final = 24
 KEPT_HOURS: Final = 2 * REFERENCE_HOURS
 """Enough for a week to be frozen before the last change, and for a week after it."""
+FORGOTTEN_HOURS: Final = 90 * 24
+"""Whatever had no request for so long is not known any more; its stored hours go then, too."""
 ALARMS_KEPT: Final = 100
 FIRST_WEEK: Final = "the first week of records"
 RELEASE: Final = "the week before the configuration changed"
@@ -80,6 +82,8 @@ class Judged:
                 alarms = one.watch.hour(hour, summary, summaries.get(control))
                 found += [(key, alarm) for alarm in one.news(alarms)]
             one.hours = {at: kept for at, kept in one.hours.items() if at > hour - KEPT_HOURS}
+        for key in [key for key, one in self.watched.items() if max(one.hours) <= hour - FORGOTTEN_HOURS]:
+            del self.watched[key]
         return found
 
     def _control_of(self, key: Key) -> Key:

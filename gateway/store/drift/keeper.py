@@ -7,7 +7,7 @@ is stored, so after a restart it reads that again, and several gateways of one s
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -15,7 +15,7 @@ import structlog
 from gateway import clock
 from gateway.store.courtesy import Courtesy
 from gateway.store.database import DatabaseAway, DatabaseRefused
-from gateway.store.drift.judged import Judged
+from gateway.store.drift.judged import FORGOTTEN_HOURS, Judged
 from gateway.store.drift.report import document
 from gateway.store.drift.table import DriftTable
 
@@ -24,7 +24,6 @@ GRACE_S: Final = 300.0
 LOOK_S: Final = 20.0
 BACKFILL_HOURS: Final = 2 * 168
 """Of records that were there before: so many hours are summed up, the oldest first."""
-KEPT_HOURS: Final = 90 * 24
 HOUR_S: Final = 3600
 
 log = structlog.get_logger()
@@ -50,6 +49,9 @@ class DriftKeeper:
         self._look_s = look_s
         self._controls: Mapping[str, str] = {}
         self._wanted_controls: Mapping[str, str] = {}
+        self._models: Sequence[str] = ()
+        self._configured = threading.Event()
+        """Set once it is known which models there are, without which an hour would be summed up by other names."""
         self._judged = Judged()
         self._table: DriftTable | None = None
         self._told = False
@@ -75,14 +77,17 @@ class DriftKeeper:
         self._asked.append((model, key_id, done))
         self._woken.set()
 
-    def use_controls(self, controls: Mapping[str, str]) -> None:
-        """These are the control arms of experiments from now on, by model. All that is kept is judged by them."""
-        self._wanted_controls = controls
+    def use_controls(self, controls: Mapping[str, str], models: Sequence[str]) -> None:
+        """These are the control arms of experiments from now on, by model, by which all that is kept is judged; and all
+        models, by which hours are summed up."""
+        self._wanted_controls, self._models = controls, models
+        self._configured.set()
         self._woken.set()
 
     def close(self) -> None:
         """End, within a step. Blocks."""
         self._ends = True
+        self._configured.set()
         self._woken.set()
         with self._courtesy.suspended():
             self._thread.join()
@@ -90,6 +95,7 @@ class DriftKeeper:
     # From here on: the thread.
 
     def _run(self) -> None:
+        self._configured.wait()
         self._courtesy.begin()
         try:
             while not self._ends:
@@ -129,10 +135,10 @@ class DriftKeeper:
         due = table.next_hour(now_hour - BACKFILL_HOURS)
         summed = due is not None and (due + 1) * HOUR_S + GRACE_S <= self._wall()
         if due is not None and summed:
-            rows = table.summed(due)
+            rows = table.summed(due, self._models)
             self._after_records()
             with self._courtesy.holding():
-                table.store(rows, due - KEPT_HOURS)
+                table.store(rows, due - FORGOTTEN_HOURS)
         if self._wanted_controls != self._controls:
             self._controls = self._wanted_controls
             self._judged = Judged(self._controls)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from gateway.store.reading import id_bound
 from gateway.store.rows import HOUR_MS
 from gateway.store.schema import feedback, requests
 from gateway.telemetry.metrics import OTHER
+from gateway.wildcard_names import label_of
 from routing.drift.identity import FIELDS
 from routing.drift.signals import counts_of
 from routing.drift.window import Window
@@ -39,7 +40,7 @@ MOST_IDENTITIES: Final = 200
 """Of one hour: a provider that names each answer's build differently tells nothing."""
 
 Key = tuple[str, str, str]
-"""Model, arm and route."""
+"""Model, arm and route. A client may ask for any name of a wildcard, so that is the model of all of them."""
 
 
 @dataclass(slots=True)
@@ -51,10 +52,26 @@ class Gathered:
     users_known: bool = False
 
 
-def gather(connection: Connection, hour: int, texts: Mapping[int, str]) -> dict[Key, Gathered]:
+class _Labels(dict[int, str]):
+    """What a model is counted as, by the number of its name; empty for none."""
+
+    def __init__(self, texts: Mapping[int, str], models: Sequence[str]) -> None:
+        super().__init__()
+        self._texts, self._models = texts, models
+
+    def __missing__(self, number: int) -> str:
+        name = self._texts.get(number, "")
+        label = self[number] = "" if name in ("", OTHER) else label_of(name, self._models)
+        return label
+
+
+def gather(
+    connection: Connection, hour: int, texts: Mapping[int, str], models: Sequence[str] = ()
+) -> dict[Key, Gathered]:
     """All requests of clients that came in this Unix hour, without copies, and what was told within it of answers,
-    whenever these were given. `texts` are those of `strings`, by number."""
+    whenever these were given. `texts` are those of `strings`, by number; `models` are those that are configured."""
     found: dict[Key, Gathered] = {}
+    labels = _Labels(texts, models)
     within = (requests.c.id >= id_bound(hour * HOUR_MS)) & (requests.c.id < id_bound((hour + 1) * HOUR_MS))
     query = (
         select(*[requests.c[name] for name in _COLUMNS])
@@ -63,7 +80,7 @@ def gather(connection: Connection, hour: int, texts: Mapping[int, str]) -> dict[
     )
     with connection.execution_options(yield_per=AT_ONCE).execute(query) as rows:
         for row in rows:
-            _add(found, row, texts)
+            _add(found, row, texts, labels)
     of = [requests.c[name] for name in ("model", "arm", "operation", "unit")]
     told = select(feedback.c.worse, *of).join(requests, requests.c.id == feedback.c.id).order_by(feedback.c.number)
     within = (feedback.c.at_ms >= hour * HOUR_MS) & (feedback.c.at_ms < (hour + 1) * HOUR_MS)
@@ -71,19 +88,19 @@ def gather(connection: Connection, hour: int, texts: Mapping[int, str]) -> dict[
         told.where(within, feedback.c.worse.is_not(None))
     ) as rows:
         for worse, model, arm, operation, unit in rows:
-            name = texts.get(model, "")
-            if name not in ("", OTHER):
+            name = labels[model]
+            if name:
                 gathered = found.setdefault((name, texts.get(arm, ""), texts.get(operation, "")), Gathered())
                 gathered.window.tell(int.from_bytes(unit, "big") if unit else None, bool(worse))
     return found
 
 
-def _add(found: dict[Key, Gathered], row: Any, texts: Mapping[int, str]) -> None:
+def _add(found: dict[Key, Gathered], row: Any, texts: Mapping[int, str], labels: _Labels) -> None:
     record_id, status, model, arm, operation, error, finish_reason, engine, *amounts_of, unit = row[:14]
     prompt, output, ttft, tpot, cost = amounts_of
     who = row[14:]
-    name = texts.get(model, "")
-    if name in ("", OTHER):
+    name = labels[model]
+    if not name:
         return
     key = name, texts.get(arm, ""), texts.get(operation, "")
     gathered = found.get(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -48,11 +48,12 @@ class DriftTable:
             raise _away(error) from None
         return None if first is None else max(oldest, int.from_bytes(first[:6], "big") // HOUR_MS)
 
-    def summed(self, hour: int) -> list[dict[str, object]]:
-        """The rows of an hour, from its records; the last says that this is all of it."""
+    def summed(self, hour: int, models: Sequence[str] = ()) -> list[dict[str, object]]:
+        """The rows of an hour, from its records; the last says that this is all of it. Names that no model of `models`
+        is called are summed up as the wildcard among them that stands for them."""
         try:
             with self._reading.connect() as connection:
-                found = gather(connection, hour, texts(connection))
+                found = gather(connection, hour, texts(connection), models)
         except (SQLAlchemyError, OSError) as error:
             raise _away(error) from None
         rows: list[dict[str, object]] = [

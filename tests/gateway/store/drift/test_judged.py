@@ -6,7 +6,7 @@ import json
 import random
 
 from gateway.cli.drift_page import page
-from gateway.store.drift.judged import FIRST_WEEK, FROZEN, RELEASE, Judged
+from gateway.store.drift.judged import FIRST_WEEK, FORGOTTEN_HOURS, FROZEN, RELEASE, Judged
 from gateway.store.drift.report import document
 from gateway.store.drift.rows import Gathered, Key
 from gateway.store.drift.summary import hour_of, summed_up
@@ -69,6 +69,16 @@ def test_what_is_frozen_is_what_it_should_be() -> None:
     judged.freeze("chat", 1_300)  # an older one changes nothing
     assert [] == told(judged, range(1_340, 1_344), LONGER)
     assert (FROZEN, 1_340) == (judged.watched[KEY].chosen, judged.watched[KEY].begin)
+
+
+def test_what_had_no_request_for_long_is_forgotten() -> None:
+    judged, other = Judged(), ("other", "", "/v1")
+    judged.hour(1_000, {KEY: hour(USUAL), other: hour(USUAL)})
+    judged.hour(1_001, {other: hour(USUAL)})
+    judged.hour(1_000 + FORGOTTEN_HOURS - 1, {})
+    assert {KEY, other} == judged.watched.keys()
+    judged.hour(1_000 + FORGOTTEN_HOURS, {})
+    assert {other} == judged.watched.keys()
 
 
 def test_the_page_shows_every_signal_and_escapes_names() -> None:

@@ -180,6 +180,6 @@ def test_with_other_control_arms_all_that_is_kept_is_judged_anew(store: Store) -
     keeper = DriftKeeper(lambda: DriftTable(store.url), wall=Clock(FIRST + 170))
     said = kept(keeper)
     before = keeper._judged
-    keeper.use_controls({"chat": "another"})
+    keeper.use_controls({"chat": "another"}, ["chat"])
     assert said == kept(keeper)
     assert before is not keeper._judged

@@ -53,6 +53,28 @@ def test_thumbs_count_in_the_hour_in_which_they_are_given(tmp_path: Path) -> Non
     database.close()
 
 
+def test_names_of_a_wildcard_are_one_model(tmp_path: Path) -> None:
+    url, made = sqlite_url(tmp_path), Made()
+    database = Sqlite(url)
+    names = ["vendor/a", "vendor/b", "vendor/own", "old/a"]
+    records = [made.one(FIRST * HOUR_S, model=name) for name in names]
+    database.insert([Records(made.run, records)])
+    now_ms = FIRST * HOUR_S * 1000 + 5
+    for record in records[:2]:
+        given = GiveFeedback("shop", "app", record.record_id, "", "up", 0.0, "", "", "", now_ms, {}, True)
+        assert not give(url, given, Redaction()).problem
+    table = DriftTable(url)
+    rows = table.summed(FIRST, ["vendor/*", "vendor/own", "*small"])
+    table.close()
+    database.close()
+    found = {
+        row["model"]: hour_of(row["summary"]) for row in rows if isinstance(row["summary"], bytes) and row["model"]
+    }
+    assert {"vendor/*": (2, 2), "vendor/own": (1, 0), "old/a": (1, 0)} == {
+        model: (hour.requests, whole(hour.blocks)["told"]) for model, hour in found.items()
+    }
+
+
 def test_an_hour_that_an_earlier_version_summed_up_is_read(tmp_path: Path) -> None:
     from gateway.store.drift.rows import Gathered
 
