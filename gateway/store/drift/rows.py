@@ -13,8 +13,8 @@ from gateway.store.reading import id_bound
 from gateway.store.rows import HOUR_MS
 from gateway.store.schema import feedback, requests
 from gateway.telemetry.metrics import OTHER
-from gateway.wildcard_names import label_of
-from routing.drift.identity import FIELDS
+from gateway.wildcard_names import is_wildcard, label_of
+from routing.drift.identity import FIELDS, OWN
 from routing.drift.signals import counts_of
 from routing.drift.window import Window
 
@@ -120,6 +120,8 @@ def _add(found: dict[Key, Gathered], row: Any, texts: Mapping[int, str], labels:
     if engine and "answers" in counts:
         identities = gathered.identities
         for field_name, value in zip(FIELDS, who, strict=True):
+            if field_name != OWN and is_wildcard(name):
+                continue  # who answers follows from the name that was asked for
             one = texts.get(engine, ""), field_name, texts.get(value, "")
             if one in identities or len(identities) < MOST_IDENTITIES:
                 identities[one] = identities.get(one, 0) + 1

@@ -57,7 +57,7 @@ def test_names_of_a_wildcard_are_one_model(tmp_path: Path) -> None:
     url, made = sqlite_url(tmp_path), Made()
     database = Sqlite(url)
     names = ["vendor/a", "vendor/b", "vendor/own", "old/a"]
-    records = [made.one(FIRST * HOUR_S, model=name) for name in names]
+    records = [made.one(FIRST * HOUR_S, model=name, upstream_model=name, bundle="aaaa") for name in names]
     database.insert([Records(made.run, records)])
     now_ms = FIRST * HOUR_S * 1000 + 5
     for record in records[:2]:
@@ -73,6 +73,8 @@ def test_names_of_a_wildcard_are_one_model(tmp_path: Path) -> None:
     assert {"vendor/*": (2, 2), "vendor/own": (1, 0), "old/a": (1, 0)} == {
         model: (hour.requests, whole(hour.blocks)["told"]) for model, hour in found.items()
     }
+    assert {("llama", "bundle", "aaaa"): 2} == found["vendor/*"].identities
+    assert 1 == found["vendor/own"].identities["llama", "upstream_model", "vendor/own"]
 
 
 def test_an_hour_that_an_earlier_version_summed_up_is_read(tmp_path: Path) -> None:
