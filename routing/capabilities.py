@@ -42,6 +42,10 @@ class Takes(Filter):
         self._translated = frozenset().union(*[each.translated for each in abilities.values()])
         self._lacks = any(each.lacks for each in abilities.values())
 
+    def but(self, abilities: Mapping[tuple[str, str], Abilities]) -> Takes:
+        """The same with others for some."""
+        return Takes({**self._abilities, **abilities}, drops=self._drops)
+
     def concerns(self, facts: RequestFacts) -> bool:
         return self._lacks or facts.operation in self._translated
 

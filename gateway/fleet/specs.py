@@ -9,6 +9,7 @@ from typing import Final
 from engines.kinds.section import EngineSection
 from engines.model import Deadlines
 from engines.pools import SYSTEM, Trust
+from engines.port import Engine
 from gateway.accounts.prices import PICO, Rates
 from gateway.fleet.arms import all_of
 from gateway.fleet.engines import Built
@@ -87,7 +88,7 @@ def model_spec(
             tier=target.tier,
             weight=target.weight,
             away=_away(engines[target.engine], zone),
-            abilities=_abilities(engines[target.engine], target),
+            abilities=abilities_of(engines[target.engine].engine, target, target.model),
             adapter=(target.engine, target.model) in adapters,
             loads=adapters.get((target.engine, target.model), False),
             **_prices(rates[target.engine, target.model]),
@@ -131,13 +132,13 @@ def holding_of(model: Model, engines: Mapping[str, EngineSection], workers: int 
     return Holding(tuple(sections), most_s, max([one.hold_tokens for one in sections.values()]) // workers)
 
 
-def _abilities(built: Built, target: Target) -> Abilities:
-    """What the engine's format takes, changed by what the target says of its model."""
-    translated, unary, lacks = built.engine.translated, built.engine.unary, frozenset(target.lacks)
+def abilities_of(engine: Engine, target: Target, model: str) -> Abilities:
+    """What the engine's format takes for this model, changed by what the target says of it."""
+    translated, unary, lacks = engine.translated, engine.unary, frozenset(target.lacks)
     if not translated and not unary:
         return Abilities(lacks=lacks)
     chat = [egress.takes for egress in translated.values()]
-    takes = frozenset().union(*chat, *[form.takes(target.model) for form in unary.values()], target.takes)
+    takes = frozenset().union(*chat, *[form.takes(model) for form in unary.values()], target.takes)
     return Abilities(frozenset((*translated, *unary)), takes - lacks, lacks)
 
 

@@ -13,11 +13,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.fleet.snapshot import Serving, Upstream, Upstreams
+from gateway.fleet.specs import abilities_of
 from gateway.wildcard_names import STAR, is_wildcard, wildcard_of
+from routing.capabilities import Abilities, Takes
 
 if TYPE_CHECKING:
     from gateway.accounts.prices import Rates
     from gateway.fleet.prepared import Prepared
+    from gateway.settings.sections.targets import Target
     from routing.model import Endpoint
 
 MOST_NAMES: Final = 1024
@@ -35,11 +38,14 @@ Price = Callable[[str, str], "Rates | None"]
 class Wildcards:
     """Those of one version of the configuration."""
 
-    __slots__ = ("_made", "_price", "_servings")
+    __slots__ = ("_made", "_price", "_servings", "_targets")
 
-    def __init__(self, servings: Mapping[str, Serving], price: Price) -> None:
-        """`servings` by the wildcard."""
+    def __init__(
+        self, servings: Mapping[str, Serving], targets: Mapping[tuple[str, str, str], Target], price: Price
+    ) -> None:
+        """`servings` by the wildcard, `targets` by the wildcard, the engine and the starred name."""
         self._servings = dict(servings)
+        self._targets = dict(targets)
         self._price = price
         self._made: dict[str, Serving] = {}
 
@@ -60,15 +66,33 @@ class Wildcards:
             return None
         if len(self._made) >= MOST_NAMES:
             del self._made[next(iter(self._made))]
-        made = self._made[name] = self._named(self._servings[model], name, matched)
+        made = self._made[name] = self._named(model, name, matched)
         return made
 
-    def _named(self, serving: Serving, name: str, matched: str) -> Serving:
-        def upstream(endpoint: Endpoint) -> Upstream:
-            return self._upstream(serving.upstreams[endpoint], matched)
+    def _named(self, wildcard: str, name: str, matched: str) -> Serving:
+        serving = self._servings[wildcard]
+        abilities = self._abilities(wildcard, serving, matched)
 
-        route = replace(serving.route, name=name)
+        def upstream(endpoint: Endpoint) -> Upstream:
+            made = self._upstream(serving.upstreams[endpoint], matched)
+            its = abilities.get((endpoint.engine, endpoint.model))
+            if its is not None:
+                made.takes = its.takes
+            return made
+
+        filters = [one.but(abilities) if abilities and isinstance(one, Takes) else one for one in serving.route.filters]
+        route = replace(serving.route, name=name, filters=tuple(filters))
         return Serving(route, Upstreams(upstream), serving.request_transforms, serving.event_transforms)
+
+    def _abilities(self, wildcard: str, serving: Serving, matched: str) -> dict[tuple[str, str], Abilities]:
+        """Of engines whose formats take more for one model than for another, by engine and starred name."""
+        found: dict[tuple[str, str], Abilities] = {}
+        for endpoint in serving.route.endpoints():
+            key = endpoint.engine, endpoint.model
+            if key not in found and (engine := serving.upstreams[endpoint].engine).unary:
+                model = endpoint.model.replace(STAR, matched)
+                found[key] = abilities_of(engine, self._targets[wildcard, *key], model)
+        return found
 
     def _upstream(self, of: Upstream, matched: str) -> Upstream:
         model = of.model.replace(STAR, matched)
@@ -98,4 +122,9 @@ def wildcards_of(prepared: Prepared, serving_of: Callable[[str], Serving]) -> Wi
     def price(engine: str, model: str) -> Rates | None:
         return prices.asked_for(engines[engine].price_provider, model, engine)
 
-    return Wildcards({name: serving_of(name) for name in names}, price) if names else None
+    if not names:
+        return None
+    targets = {
+        (name, each.engine, each.model): each for name in names for each in prepared.settings.models[name].targets
+    }
+    return Wildcards({name: serving_of(name) for name in names}, targets, price)

@@ -150,3 +150,35 @@ async def test_a_name_of_a_wildcard_is_explained() -> None:
             assert ["small"] == [worker["engine"] for worker in told["workers"]]
             unknown = await gateway.http.get(f"{path}other/x", headers=headers)
             assert (400, "model") == (unknown.status_code, unknown.json()["error"]["param"])
+
+
+async def test_what_a_name_takes_is_what_its_own_model_takes() -> None:
+    bedrock = {"kind": "bedrock", "base_url": "http://127.0.0.1:9", "api_key": "k-of-the-engine"}
+    targets = [{"engine": "aws", "model": "amazon.*", "takes": ["normalize"]}]
+    tree = {"engines": {"aws": bedrock}, "models": {"aws/*": {"targets": targets}}}
+    titan, rerank = "aws/titan-embed-text-v1", "aws/rerank-v1:0"
+    async with running_gateway(tree) as gateway:
+
+        async def refused(model: str, path: str = "/v1/embeddings", **more: Any) -> str:
+            body = {"model": model, "input": "a", "query": "q", "documents": ["a"], **more}
+            if path == "/v1/embeddings":
+                del body["query"], body["documents"]
+            else:
+                del body["input"]
+            error = (await gateway.http.post(path, json=body)).json()["error"]
+            return str(error["param"]) if error["code"] == "unsupported_parameter" else ""
+
+        assert ["dimensions", "truncate", "input", ""] == [
+            await refused(titan, dimensions=256),
+            await refused(titan, truncate="END"),
+            await refused(titan, input=["a", "b"]),
+            await refused(titan, normalize=False),
+        ]
+        assert ["", "rerank"] == [await refused(model, "/v1/rerank") for model in (rerank, titan)]
+        wildcards = gateway.worker.dispatcher.snapshot.wildcards
+        assert wildcards is not None
+        serving = wildcards.get("aws/titan-embed-text-v2:0")
+        assert serving is not None
+        endpoint = next(serving.route.endpoints())
+        assert {"dimensions", "normalize"} < serving.upstreams[endpoint].takes
+        assert "truncate" not in serving.upstreams[endpoint].takes

@@ -36,7 +36,11 @@ def embeddings(model: str, request: EmbeddingsRequest, vectors: Sequence[Sequenc
 def rerank(model: str, request: RerankRequest, results: Sequence[tuple[int, float]], tokens: int | None) -> Told:
     """`results`: the index of a document and how relevant it is, the best first. Raises Misread."""
     told: list[dict[str, Any]] = []
+    ranked: set[int] = set()
     for index, score in results:
+        if index in ranked:
+            raise Misread(f"the engine ranks document {index} twice")
+        ranked.add(index)
         if not 0 <= index < len(request.documents):
             raise Misread(f"the engine ranks a document {index} of {len(request.documents)}")
         document = {"document": {"text": request.documents[index]}} if request.with_documents else {}

@@ -12,7 +12,7 @@ import msgspec
 from engines.wire.dialect import Dialect
 from engines.wire.foreign import Foreign
 from engines.wire.unary import answers
-from engines.wire.unary.port import EmbeddingsRequest, Told, UnaryRequest
+from engines.wire.unary.port import EmbeddingsRequest, Misread, Told, UnaryRequest
 from engines.wire.unary.reading import read, whole
 
 _encode = msgspec.json.Encoder().encode
@@ -63,6 +63,9 @@ class MistralEmbeddings:
     def decode_answer(self, model: str, request: UnaryRequest, body: bytes) -> Told:
         assert isinstance(request, EmbeddingsRequest)
         answer = read(_answer, body)
-        vectors = [one.embedding for one in sorted(answer.data, key=lambda one: one.index)]
+        data = sorted(answer.data, key=lambda one: one.index)
+        if [one.index for one in data] != list(range(len(data))):
+            raise Misread("the engine sent vectors whose indexes are not those of the texts")
+        vectors = [one.embedding for one in data]
         tokens = whole(answer.usage.prompt_tokens) if answer.usage is not None else None
         return answers.embeddings(model, request, vectors, tokens)

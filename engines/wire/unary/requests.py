@@ -65,7 +65,7 @@ def _document(one: object, at: int) -> str:
 
 
 def _others(members: Members, names: dict[str, str]) -> dict[str, Any]:
-    """What is left, each a parameter by its own name; what is empty, 0 or false asks for nothing."""
-    left = {name: value for name, value in members.left.items() if value}
+    """What is left, each a parameter by its name. An empty text, list or object asks for nothing, 0 and false do."""
+    left = {name: value for name, value in members.left.items() if value or isinstance(value, int | float)}
     names.update({name: name for name in left})
     return left

@@ -180,8 +180,24 @@ def test_an_answer_that_is_none_is_misread(form: str, body: bytes) -> None:
         EMBED[form].decode_answer("cohere.embed-x", embeddings(), body)
 
 
-@pytest.mark.parametrize("results", [[{"index": 2, "relevance_score": 1}], [{"index": -1, "relevance_score": 1}], 1])
-def test_a_rank_of_no_document_is_misread(results: Any) -> None:
+@pytest.mark.parametrize("indexes", [[0, 0], [1, 2], [-1, 0], [0], [0, 1, 2]])
+def test_vectors_of_other_texts_are_misread(indexes: list[int]) -> None:
+    def told(indexes: list[int]) -> Any:
+        data = [{"index": index, "embedding": [float(index)]} for index in indexes]
+        body = json.dumps({"data": data}).encode()
+        return json.loads(EMBED["mistral"].decode_answer("m", embeddings(input=["a", "b"]), body).body)
+
+    assert [[0.0], [1.0]] == [one["embedding"] for one in told([1, 0])["data"]]
+    with pytest.raises(Misread):
+        told(indexes)
+
+
+def ranks(*indexes: int) -> list[dict[str, int]]:
+    return [{"index": index, "relevance_score": 1} for index in indexes]
+
+
+@pytest.mark.parametrize("results", [ranks(2), ranks(-1), ranks(1, 0, 1), 1])
+def test_a_rank_of_no_document_or_of_one_again_is_misread(results: Any) -> None:
     with pytest.raises(Misread):
         RERANK["cohere"].decode_answer("m", rerank(), json.dumps({"results": results}).encode())
 
@@ -204,6 +220,9 @@ def test_what_is_asked_for_is_known_by_name() -> None:
         "input_type": "input_type",
     } == names
     assert {"embeddings": "embeddings", "encoded_inputs": "input"} == embeddings(input=[1, 2]).names
+    asked = embeddings(auto_truncate=False, priority=0, ratio=0.0, tags=[], more={}, title="", none=None)
+    assert {"embeddings", "auto_truncate", "priority", "ratio"} == asked.names.keys()
+    assert {"auto_truncate": False, "priority": 0, "ratio": 0.0} == asked.extensions
     assert {"rerank": "rerank", "priority": "priority"} == rerank(top_n=1, priority=3).names
 
 
