@@ -22,6 +22,8 @@ _DISPOSITION: Final = re.compile(rb"form-data[ \t]*", re.IGNORECASE)
 _PARAMETER: Final = re.compile(
     rb"[ \t]*;[ \t]*([A-Za-z0-9!#$&+.^_`|~-]+\*?)=(\"(?:[^\"\\]|\\.)*\"|[^ \t\";]+)[ \t]*", re.DOTALL
 )
+_LINE_ENDS: Final = re.compile(rb"[\r\n\0]")
+"""Of a line of a header, for readers that need not both of its end."""
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
 _PLAIN: Final = frozenset({b"7bit", b"8bit", b"binary"})
 """Transfer encodings that encode nothing."""
@@ -103,7 +105,7 @@ def _named(head: bytes, at: int) -> tuple[str, bool]:
     said: bytes | None = None
     for line in head.split(b"\r\n"):
         name, colon, value = line.partition(b":")
-        if not colon or name.strip() != name:
+        if not colon or name.strip() != name or _LINE_ENDS.search(line) is not None:
             raise NotAForm(f"byte {at}: a part has a header that is none")
         name, value = name.lower(), value.strip(b" \t")
         if name == b"content-disposition":

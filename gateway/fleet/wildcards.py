@@ -7,6 +7,7 @@ name (its own name in messages and records, the upstream's name, its price) is k
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,9 @@ MOST_NAMES: Final = 1024
 """Kept at once. A client may ask for a new one with each request."""
 LONGEST: Final = 256
 """Of a name, in characters: a longer one is nobody's."""
+
+_FITS: Final = re.compile(r"(?!.*[?#%\\\s])(?!(.*/)?\.{1,2}(/|$))").match
+"""What a star may stand for: a client writes it, and it may become part of a path that the engine's key opens."""
 
 Price = Callable[[str, str], "Rates | None"]
 """What a model of an engine's costs, by the names of both."""
@@ -51,9 +55,12 @@ class Wildcards:
         model = self.covering(name) if STAR not in name else ""
         if not model or len(name) > LONGEST:
             return None
+        matched = name[len(model) - 1 :]
+        if not matched.isprintable() or _FITS(matched) is None:
+            return None
         if len(self._made) >= MOST_NAMES:
             del self._made[next(iter(self._made))]
-        made = self._made[name] = self._named(self._servings[model], name, name[len(model) - 1 :])
+        made = self._made[name] = self._named(self._servings[model], name, matched)
         return made
 
     def _named(self, serving: Serving, name: str, matched: str) -> Serving:

@@ -19,6 +19,8 @@ FILE_BYTES: Final = 400
 is not far from that). What a request will take of its engine is guessed from it until the engine has said better."""
 _TRUE: Final = frozenset({"true", "1", "on", "yes", "t", "y"})
 """How a form says so, in any case (pydantic's words)."""
+_OURS: Final = ("model", "stream")
+"""The fields that are acted on, so each is there once and a text."""
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f]+").fullmatch
 
 
@@ -30,27 +32,31 @@ class Form:
     def __init__(self, body: bytes, content_type: bytes) -> None:
         """Raises Failure (400) that says what is wrong."""
         model: Part | None = None
-        stream = False
+        stream: bool | None = None
         weight = 0
         try:
             for part in parts_of(body, boundary_of(content_type)):
                 size = part.end - part.start
                 weight += size // FILE_BYTES if part.is_file else size
-                if part.is_file:
+                if part.name not in _OURS:
                     continue
+                if part.is_file:  # with an empty file name, to some readers, it is a text
+                    raise NotAForm(f"the field {part.name!r} should have no file name")
                 if part.name == "model":
                     if model is not None:
                         raise Failure("duplicate_model", "`model` is given more than once", "model")
                     model = part
-                elif part.name == "stream" and size <= 5:
-                    stream = text_of(body, part).lower() in _TRUE
+                elif stream is not None:
+                    raise NotAForm("the field 'stream' is given more than once")
+                else:
+                    stream = size <= 5 and text_of(body, part).lower() in _TRUE
             name = "" if model is None or model.end - model.start > MOST_NAME_BYTES else text_of(body, model)
         except NotAForm as error:
             raise Failure("invalid_form", f"the form cannot be read: {error}") from None
         if model is None or _NAME(name) is None:
             raise Failure("invalid_field", NO_MODEL, "model")
         self.content_type: Final = content_type
-        self.envelope: Final = Envelope(Body(model=name, stream=stream), name)
+        self.envelope: Final = Envelope(Body(model=name, stream=stream is True), name)
         self.weight_bytes: Final = weight
         """What its prompt would be as text."""
         self._start, self._end = model.start, model.end

@@ -205,6 +205,17 @@ async def test_pictures_tell_their_usage_behind_megabytes() -> None:
         ({"data": {"model": "chat"}}, "invalid_form", "content-type should be multipart/form-data"),
         ({"data": {}, "files": FILE}, "invalid_value", "`model` is missing"),
         ({"data": {"model": ["chat", "chat"]}, "files": FILE}, "duplicate_model", "more than once"),
+        (
+            {"data": {"model": "chat"}, "files": [*FILE.items(), ("model", ("a", b"other"))]},
+            "invalid_form",
+            "'model' should have no file name",
+        ),
+        ({"data": {"model": "chat"}, "files": [("stream", ("a", b"true"))]}, "invalid_form", "'stream' should have no"),
+        (
+            {"data": {"model": "chat", "stream": ["no", "true, or so"]}, "files": FILE},
+            "invalid_form",
+            "'stream' is given",
+        ),
         ({"data": {"model": "nope"}, "files": FILE}, "model_not_found", "'nope' does not exist"),
         ({"json": {"model": "chat"}}, "invalid_form", "content-type should be multipart/form-data"),
     ],

@@ -61,6 +61,16 @@ async def test_names_that_no_wildcard_serves_are_told_and_counted_as_others() ->
         assert ("vendor/m0", "m0", "any") == (record.model, record.upstream_model, record.engine)
 
 
+async def test_a_star_stands_for_no_way_out_of_a_path() -> None:
+    steps = ("..", ".", "../files", "a/../b", "a/./b", "a/..")
+    async with running_upstream(ANSWER) as upstream, running_gateway(settings(upstream.url)) as gateway:
+        for rest in (*steps, "a?alt=sse", "a#b", "a%2e", "a\\b", "a b", "a\n/..", "\u200b"):
+            answer = await ask(gateway, f"vendor/{rest}")
+            assert (404, "model_not_found") == (answer.status_code, answer.json()["error"]["code"]), rest
+        assert [] == [one for one in upstream.received if one.method == "POST"]
+        assert "any" == (await asked(gateway, upstream, "vendor/.a/b..c/...:free@1"))[0]
+
+
 async def test_a_name_has_its_own_price() -> None:
     prices = {"gpt-5": {"input_usd_per_mtok": 2, "output_usd_per_mtok": 0}}
     async with running_upstream(ANSWER) as upstream:

@@ -28,7 +28,7 @@ class GeminiEgress:
 
     def path(self, model: str, stream: bool) -> str:
         """Behind a base that ends in the version, or in Vertex AI's publisher."""
-        return f"/models/{quote(model)}:{'streamGenerateContent?alt=sse' if stream else 'generateContent'}"
+        return f"/models/{quote(model, safe='')}:{'streamGenerateContent?alt=sse' if stream else 'generateContent'}"
 
     def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
         return request_encoder.encode_request(request, model, takes)

@@ -65,7 +65,7 @@ class GeminiEmbeddings:
         return TAKES
 
     def path(self, model: str, request: UnaryRequest) -> str:
-        return f"/models/{quote(model)}:batchEmbedContents"
+        return f"/models/{quote(model, safe='')}:batchEmbedContents"
 
     def encode_request(self, model: str, request: UnaryRequest, takes: frozenset[str]) -> bytes:
         assert isinstance(request, EmbeddingsRequest)
@@ -99,7 +99,7 @@ class VertexEmbeddings:
         return TAKES - {"several_inputs"} if model.startswith("gemini-embedding") else TAKES
 
     def path(self, model: str, request: UnaryRequest) -> str:
-        return f"/models/{quote(model)}:predict"
+        return f"/models/{quote(model, safe='')}:predict"
 
     def encode_request(self, model: str, request: UnaryRequest, takes: frozenset[str]) -> bytes:
         assert isinstance(request, EmbeddingsRequest)

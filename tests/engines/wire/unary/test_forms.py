@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.model import Operation, Usage
+from engines.wire.gemini.codec import EGRESS as GEMINI
 from engines.wire.request import Unreadable
 from engines.wire.unary import answers, requests
 from engines.wire.unary.forms import FORMS
@@ -102,6 +103,15 @@ def test_embeddings_are_asked_for_in_its_words(form: str, model: str, members: A
     asked, request = EMBED[form], embeddings(**members)
     assert path == asked.path(model, request)
     assert body == json.loads(asked.encode_request(model, request, asked.takes(model)))
+
+
+def test_a_models_name_is_one_step_of_a_path() -> None:
+    name, written, request = "../x?a#b:y", "..%2Fx%3Fa%23b%3Ay", embeddings()
+    assert f"/models/{written}:batchEmbedContents" == EMBED["gemini"].path(name, request)
+    assert f"/models/{written}:predict" == EMBED["vertex"].path(name, request)
+    assert f"/model/{written}/invoke" == EMBED["bedrock"].path(name, request)
+    assert f"/models/{written}:generateContent" == GEMINI.path(name, stream=False)
+    assert f"/models/{written}:streamGenerateContent?alt=sse" == GEMINI.path(name, stream=True)
 
 
 @pytest.mark.parametrize(
