@@ -109,6 +109,7 @@ class Attempt(Sink):
     stands_in = False
     """Whether it was sent to another's target, as none of the arm's own was there."""
     _asked_load = False
+    _heard = True
     _held: HeldPrompts | None = None
     _held_bytes = 0
     _error_size = 0
@@ -164,7 +165,7 @@ class Attempt(Sink):
             self.error_parts = []
         if self._asked_load:
             self._hear_load(headers)
-        if self.upstream.engine.tells_limits:
+        if self.upstream.engine.tells_limits and self._heard:
             provider_limits.heard(self.upstream, headers)
 
     def data(self, data: bytes) -> None:
@@ -287,7 +288,7 @@ class Attempt(Sink):
         elif outcome is Outcome.FORBIDDEN:
             if blames_key(self.headers, b"".join(error_parts)):
                 outcome = Outcome.CREDENTIALS_REFUSED
-        elif outcome is Outcome.RATE_LIMITED:
+        elif outcome is Outcome.RATE_LIMITED and self._heard:
             provider_limits.refused(self.upstream, self.retry_after_s(), error_parts)
         self.fail(outcome, kind, f"the engine answered {status}")
 
@@ -313,7 +314,8 @@ class Attempt(Sink):
             self.close(now)
 
     def unheard(self) -> None:
-        """Nothing that becomes of it will be held for or against its replica, nor learned of it."""
+        """Nothing that becomes of it will be held for or against its replica or key, nor learned of it."""
+        self._heard = False
         self._lease.tell(Verdict.IGNORED, clock.monotonic(), self._rng)
 
     def outrun(self, now: float) -> None:

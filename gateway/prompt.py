@@ -133,6 +133,11 @@ class Prompt:
         return not self._with_options or self._envelope.asks_usage
 
     @property
+    def output_limit(self) -> int | None:
+        """How many tokens an answer may have, of each choice; None where the request sets none."""
+        return self._envelope.output_limit
+
+    @property
     def choices(self) -> int:
         """How many choices must finish before the answer is whole."""
         if not self._with_options:

@@ -64,11 +64,16 @@ class HourlyBudget:
         self._reserved_usd += usd
         return True
 
-    def settle(self, reserved_usd: float, cost_usd: float, now: float) -> None:
-        """A copy for which `reserved_usd` was put aside is over, and has cost so much."""
+    def settle(self, reserved_usd: float, cost_usd: float, now: float, *, at_least: bool = False) -> None:
+        """A copy for which `reserved_usd` was put aside is over, and has cost so much.
+
+        `at_least`: it may have cost more than anybody knows. Then no less is spent than was put aside.
+        """
         self._forget(now)
         self._reserved_usd = max(0.0, self._reserved_usd - reserved_usd)
         self.usual_usd += (cost_usd - self.usual_usd) * (LEARN if self.usual_usd else 1.0)
+        if at_least:
+            cost_usd = max(cost_usd, reserved_usd)
         if cost_usd <= 0.0:
             return
         slots = self._slots

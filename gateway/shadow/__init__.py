@@ -7,5 +7,5 @@
 
 Law: a client cannot tell whether its request was copied. Its answer, usage, cost and record are made by the same code
 with the same numbers; a copy begins after the request was sent, in a turn of the loop of its own, takes no place in any
-line, tells no breaker anything, and is what is dropped first wherever there is not room for both.
+line, tells no breaker and no key anything, and is what is dropped first wherever there is not room for both.
 """

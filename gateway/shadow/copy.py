@@ -11,12 +11,14 @@ from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
 from gateway.attempt import Attempt, Owner
+from gateway.envelope import parse
 from gateway.errors import TABLE, Failure
 from gateway.http.request import Client, Request
 from gateway.identity import ANONYMOUS
 from gateway.prompt import Prompt
 from gateway.relay.opening import Opening, open_relay
 from gateway.reply import Reply
+from gateway.transforms import transformed
 from routing.breaker import Verdict
 from routing.outcome import Outcome
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.fleet.snapshot import Serving
     from gateway.identity import Principal
     from gateway.relay.transcript import Transcript
+    from routing.facts import RequestFacts
     from routing.model import Endpoint
 
 IDLE_PRIORITY: Final = -1
@@ -106,12 +109,33 @@ class Copy(Owner, Opening):
         kept = {name: value for name, value in fields.items() if name not in TRACED}
         path = operation.value.encode()
         self.request = Request(NOBODY, b"POST", "1.1", path, b"", [], kept, body, False)
-        self.prompt: Prompt | None = Prompt(operation, body, parsed, kept, record_id)
-        """Until its answer begins."""
         self.tokens = serving.route.tokens
-        self.facts = self.prompt.facts(OPERATION_KEYS[operation], self.tokens, ANONYMOUS)
-        self.facts.priority = IDLE_PRIORITY
+        self.prompt: Prompt | None = None
+        """Until its answer begins."""
+        self.facts = self._asking(body, parsed)
         self.reply = Reply(NOBODY, self.dialect, record_id)
+
+    def _asking(self, body: bytes, parsed: Envelope) -> RequestFacts:
+        """This is what its engine is to be asked; returns it as routing sees it."""
+        self.prompt = prompt = Prompt(self.operation, body, parsed, self.request.fields, self.record_id)
+        facts = prompt.facts(OPERATION_KEYS[self.operation], self.tokens, ANONYMOUS)
+        facts.priority = IDLE_PRIORITY
+        return facts
+
+    def transform(self) -> Failure | None:
+        """Let the shadow's own parameters change what is asked, before an endpoint is chosen; returns why it cannot be
+        asked. What is expected of the copy is from here on what they make of it."""
+        transforms = self.serving.request_transforms
+        if not transforms:
+            return None
+        assert self.prompt is not None
+        refusal = transformed(self.prompt, self.facts, transforms)
+        if refusal is None:
+            try:
+                self.facts = self._asking(self.prompt.body, parse(self.prompt.body))
+            except Failure as failure:
+                return failure
+        return refusal
 
     def send(self, endpoint: Endpoint, bounds: Deadlines, now: float) -> None:
         """Call the engine, which may fail before this returns. Raises Failure where it cannot be asked in its format;

@@ -10,22 +10,42 @@ from gateway import clock
 from gateway.accounts.costs import cost_usd
 from gateway.accounts.reasons import in_short
 from gateway.accounts.record import SHADOW, RequestRecord
+from routing.outcome import Outcome
 
 if TYPE_CHECKING:
+    from gateway.attempt import Attempt
     from gateway.shadow.copy import Copy
 
+UNSENT: Final = frozenset({Outcome.CONNECT_FAILED, Outcome.OVERLOADED})
+"""How attempts end that were not sent; one that was sent and found its engine overloaded has a status."""
 MOST_SAID: Final = 128
 """Characters of what an engine calls itself, its model or its answer."""
 
 
 def usage_of(copy: Copy) -> Usage | None:
-    """What it used. Of a provider's call that was cut off, the prompt is taken to be charged for."""
+    """What it used. Of a provider's call that was cut off or lost, the prompt is taken to be charged for."""
     attempt = copy.attempt
     assert attempt is not None
     usage = attempt.metered(copy.facts.prompt_tokens)
-    if usage is None and attempt.upstream.rates is not None and not attempt.status and attempt.outcome is None:
+    if usage is None and copy.error_kind and _charged(attempt):
         return Usage(copy.facts.prompt_tokens, 0, source="estimated")
     return usage
+
+
+def unreported(copy: Copy) -> bool:
+    """Whether it is charged for by the token, and nobody has told how many there were: its engine may have gone on."""
+    attempt = copy.attempt
+    if attempt is None or not _charged(attempt):
+        return False
+    usage = attempt.usage
+    if usage is None or usage.source != "reported":
+        return True
+    return bool(copy.error_kind) and not attempt.finish_reason
+
+
+def _charged(attempt: Attempt) -> bool:
+    """Whether a provider that is paid by the token has the request, as far as is known, and did not refuse it."""
+    return attempt.upstream.rates is not None and attempt.status < 400 and attempt.outcome not in UNSENT
 
 
 def price(copy: Copy, usage: Usage | None) -> float | None:

@@ -4,6 +4,7 @@ A copy is not made, and counted as dropped, for these reasons; the first that ho
 
 not_sent      the request itself was refused, or found nobody
 load          the request, or any other of this worker, waits for room; or the shadow's replicas are not rather idle
+limited       the shadow's provider has answered a copy with 429, and is left alone for as long as it said
 concurrency   as many copies run as may
 memory        the prompts that are held fill their bound
 draining      the gateway ends
@@ -29,15 +30,15 @@ from gateway.errors import Failure
 from gateway.experiments.units import unit_of
 from gateway.relay.transcript import Transcript, Transcripts
 from gateway.shadow.copy import Copy
-from gateway.shadow.record import price, record_of, usage_of
+from gateway.shadow.record import price, record_of, unreported, usage_of
 from gateway.telemetry.metrics.families.shadows import (
     SHADOW_COST,
     SHADOW_DROPPED,
     SHADOW_IN_FLIGHT,
     SHADOW_REQUESTS,
 )
-from gateway.transforms import transformed
 from routing.policy import choose_with_room
+from routing.replica import MOST_ASIDE_S
 from routing.shadowing import HourlyBudget, Sample
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from gateway.held_prompts import HeldPrompts
     from gateway.http.request import Request
     from gateway.identity import Principal
+    from gateway.prompt import Prompt
     from gateway.record_ids import RecordIds
     from gateway.relay.transcript import ContentSink
     from gateway.settings import ShadowSection
@@ -68,6 +70,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
 """As the configuration calls them. Not /v1/responses, whose answers an engine keeps, and may act on."""
 OWN: Final = frozenset({"vllm", "simulator"})
 """Kinds of engines that charge nobody by the token."""
+LIMITED_S: Final = 10.0
+"""For how long no copy is sent after a 429 that does not say."""
 DRAIN_S: Final = 2.0
 """How long the end of a gateway waits for copies, at most."""
 
@@ -92,6 +96,8 @@ class Running:
         self.begun = 0
         """Copies that are to be sent in the next turn."""
         self.budget = HourlyBudget(0.0)
+        self.limited_until_s = 0.0
+        """When a copy may be sent again; of clients' requests this says nothing, though they may use the same key."""
 
     @property
     def count(self) -> int:
@@ -155,6 +161,8 @@ class Shadow:
             self._dropped("not_sent" if flight.settled else "load")
         elif shadows.busy():
             self._dropped("load")
+        elif clock.monotonic() < running.limited_until_s:
+            self._dropped("limited")
         elif running.count >= self._most:
             self._dropped("concurrency")
         elif not shadows.books.held.hold(len(body)):
@@ -192,10 +200,10 @@ class Shadow:
             self._over,
             rng,
         )
-        facts = copy.facts
-        assert copy.prompt is not None
-        if transformed(copy.prompt, facts, serving.request_transforms) is not None:
+        if copy.transform() is not None:
             return "refused"
+        facts, prompt = copy.facts, copy.prompt
+        assert prompt is not None
         endpoint, room = choose_with_room(route, facts, now, rng)
         if endpoint is None or not endpoint.state.available(now) or not endpoint.state.breaker.closed:
             return "no_replica"
@@ -206,7 +214,7 @@ class Shadow:
         if self._budgeted:
             if not upstream.price_source and upstream.engine.kind not in OWN:
                 return "unpriced"
-            expected_usd = _expected_usd(upstream, facts, parsed, copy.prompt.choices, budget)
+            expected_usd = _expected_usd(upstream, facts, prompt, budget)
             if not budget.reserve(expected_usd, now):
                 return "budget"
             copy.reserved_usd = expected_usd
@@ -233,7 +241,10 @@ class Shadow:
         copy.cost_usd = cost = price(copy, usage)
         now, attempt = copy.finished_s, copy.attempt
         if self._budgeted:
-            running.budget.settle(copy.reserved_usd, cost or 0.0, now)
+            running.budget.settle(copy.reserved_usd, cost or 0.0, now, at_least=unreported(copy))
+        if attempt is not None and attempt.status == 429:
+            after_s = min(attempt.retry_after_s() or LIMITED_S, MOST_ASIDE_S)
+            running.limited_until_s = max(running.limited_until_s, now + after_s)
         result = "answered"
         if copy.error_kind:
             result = "given_up" if copy.given_up else "failed"
@@ -314,13 +325,11 @@ class Shadows:
         return [((model,), float(len(running.copies))) for model, running in self._running.items()]
 
 
-def _expected_usd(
-    upstream: Upstream, facts: RequestFacts, parsed: Envelope, choices: int, budget: HourlyBudget
-) -> float:
+def _expected_usd(upstream: Upstream, facts: RequestFacts, prompt: Prompt, budget: HourlyBudget) -> float:
     """The most that a copy with a limit of its own costs, by the token; without one, what answers usually cost."""
     usual_usd = budget.usual_usd if upstream.meter is not None else 0.0
     if upstream.rates is None:
         return usual_usd
-    limit = parsed.output_limit
+    limit = prompt.output_limit
     output_tokens = facts.output_tokens if limit is None or limit < 0 else limit
-    return usual_usd + upstream.rates.cost_usd(Usage(facts.prompt_tokens, output_tokens * max(1, choices)))
+    return usual_usd + upstream.rates.cost_usd(Usage(facts.prompt_tokens, output_tokens * max(1, prompt.choices)))

@@ -240,7 +240,9 @@ class Client:
             return FeedbackGiven("away", state.refused or state.away)
         try:
             with self._writer.courtesy.suspended():
-                return await asyncio.to_thread(give, self._url, message, self._keeper.redaction)
+                return await asyncio.to_thread(
+                    give, self._url, message, self._keeper.redaction, self._keeper.retention_ms
+                )
         except (DatabaseAway, DatabaseRefused) as error:
             return FeedbackGiven("away", str(error))
 
@@ -334,7 +336,7 @@ async def write(listen_fd: int) -> None:
     writer.start()
     evaluating = Evaluating(
         lambda: EvaluationTable(url),
-        lambda given: asyncio.to_thread(give, url, given, keeper.redaction),
+        lambda given: asyncio.to_thread(give, url, given, keeper.redaction, keeper.retention_ms),
         supervisor.spawn,
         courtesy=writer.courtesy,
         after_records=writer.idle.wait,

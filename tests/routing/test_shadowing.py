@@ -70,3 +70,13 @@ def test_what_was_spent_is_let_go_after_an_hour_and_what_is_put_aside_only_when_
     assert budget.spent_usd(HOUR_S * 4 + SLOT_S - 1) == 0.25
     assert budget.spent_usd(HOUR_S * 4 + SLOT_S) == 0.0
     assert budget.usual_usd == 0.25
+
+
+def test_of_a_copy_that_nobody_knows_the_cost_of_all_that_was_put_aside_is_spent_and_nothing_else_learned() -> None:
+    budget = HourlyBudget(1.0)
+    assert budget.reserve(0.75, 0.0)
+    budget.settle(0.75, 0.125, 0.0, at_least=True)
+    assert (budget.spent_usd(0.0), budget.usual_usd) == (0.75, 0.125)
+    assert budget.reserve(0.125, 0.0)
+    budget.settle(0.125, 0.25, 0.0, at_least=True)
+    assert budget.spent_usd(0.0) == 1.0

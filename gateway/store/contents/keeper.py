@@ -88,7 +88,8 @@ class Keeper:
         thread if that ends by itself: nothing is kept from then on."""
         self._open_table = open_table
         self._directory = data_dir / "contents"
-        self._retention_ms = retention_days * _DAY_MS
+        self.retention_ms: Final = retention_days * _DAY_MS
+        """For how long contents are kept, from when their request came."""
         self._retry_s = retry_s
         self._sweep_s = sweep_s
         self._spill = spill or Spill(self._directory, name)
@@ -301,7 +302,7 @@ class Keeper:
     def _expire(self) -> None:
         assert self._table is not None
         with self._turn():
-            more = self._table.expire(max(0, int(clock.wall() * 1e3) - self._retention_ms))
+            more = self._table.expire(max(0, int(clock.wall() * 1e3) - self.retention_ms))
         if more:
             self._swept_at_s = clock.monotonic() + PAUSE_S
         else:

@@ -55,6 +55,9 @@ class Work(NamedTuple):
     redact: str = ""
     found: Evaluation | None = None
     evaluator: str = SIMILARITY
+    tenant: str = ""
+    model: str = ""
+    """Those of the pair's request."""
 
 
 class Desk:
@@ -99,8 +102,8 @@ class Desk:
         pair = content.pair
         if content.keeps and pair in ("", record.record_id):  # of a copy only its pair is evaluated
             for evaluator in self._evaluators:
-                if not evaluator.pairs and evaluator.takes(record.model, record.record_id):
-                    self._ask(Question(evaluator, record, content.redact))
+                if not evaluator.pairs and evaluator.takes(content.model, record.record_id):
+                    self._ask(Question(evaluator, record, content.tenant, content.model, content.redact))
         if not pair:
             return
         with self._lock:
@@ -110,7 +113,7 @@ class Desk:
         if (both.original.cut | both.copy.cut) & ANSWER_CUT:
             self.count(SIMILARITY, CUT)
         else:
-            self._put(Work(both, content.redact))
+            self._put(Work(both, content.redact, tenant=content.tenant, model=content.model))
 
     def keep(self, evaluator: str, found: Evaluation) -> None:
         """Store what a judge has found of a copy."""
@@ -174,13 +177,13 @@ class Desk:
             return [(work.evaluator, work.found, "")]
         pair = work.pair
         assert pair is not None
-        at_ms, model = int(clock.wall() * 1e3), pair.original.model
+        at_ms, model = int(clock.wall() * 1e3), work.model
         found = [(SIMILARITY, one, model) for one in compared(pair, at_ms)]
         for evaluator in self._evaluators:
             if not evaluator.pairs or not evaluator.takes(model, pair.original.record_id):
                 continue
             if evaluator.kind == "http":
-                self._ask(Question(evaluator, pair, work.redact))
+                self._ask(Question(evaluator, pair, work.tenant, model, work.redact))
                 continue
             try:
                 scores = BY_KIND[evaluator.kind](pair.original.answer, pair.copy.answer)

@@ -121,7 +121,7 @@ class Evaluating:
         name, asked = question.evaluator.name, question.asked
         if judgement is None:
             self._desk.count(name, ERROR)
-            told = FeedbackGiven(record_id=_of(question).record_id, model=_of(question).model)
+            told = FeedbackGiven(record_id=_of(question).record_id, model=question.model)
             self._findings.append(Finding("judge", name, None, told, error=error))
             return
         if isinstance(asked, ContentRecord):
@@ -134,14 +134,14 @@ class Evaluating:
             copy = asked.copy
             at_ms, score = int(clock.wall() * 1e3), judgement.score
             self._desk.keep(name, Evaluation(copy.record_id, name, at_ms, score, judgement.label))
-            told = FeedbackGiven(record_id=copy.record_id, model=copy.model, arm=SHADOW)
+            told = FeedbackGiven(record_id=copy.record_id, model=question.model, arm=SHADOW)
         self._findings.append(Finding("judge", name, judgement.score, told, judgement.label))
 
     async def _kept(self, question: Question, record: ContentRecord, judgement: Judgement) -> FeedbackGiven:
         """As feedback on the request; its record may be on its way still."""
         name = question.evaluator.name
         given = GiveFeedback(
-            record.tenant,
+            question.tenant,
             GIVEN_BY,
             record.record_id,
             "",
@@ -151,7 +151,7 @@ class Evaluating:
             "",
             f"{GIVEN_BY}/{name}/{record.record_id}",
             int(clock.wall() * 1e3),
-            {record.model: question.redact},
+            {question.model: question.redact},
         )
         told = FeedbackGiven("unknown")
         for number in range(UNKNOWN_TRIES):

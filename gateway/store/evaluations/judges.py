@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -23,7 +24,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from engines.port import Spawn
-from gateway.store.contents.content import ContentRecord
+from gateway.store.contents.content import ContentRecord, storable
 from gateway.store.evaluations.evaluator import Evaluator
 from gateway.store.evaluations.question import Judgement, Question
 
@@ -35,7 +36,8 @@ MOST_WAITING: Final = 256
 MOST_BYTES: Final = 64 * 1024
 """Of what a judge says."""
 MOST_EXPLANATION: Final = 4_096
-MOST_LABEL: Final = 64
+_LABEL: Final = re.compile(r"[\w-]{1,64}").fullmatch
+"""A name for what was found. A sentence might quote what it is about, and no hook sees a label."""
 
 log = structlog.get_logger()
 
@@ -138,30 +140,46 @@ class Judges:
         raise AssertionError("it is tried at least once")
 
     async def _once(self, client: httpx.AsyncClient, evaluator: Evaluator, body: dict[str, Any]) -> Judgement:
-        headers = {"authorization": f"Bearer {evaluator.api_key}"} if evaluator.api_key else {}
+        headers = {"accept-encoding": "identity"}
+        if evaluator.api_key:
+            headers["authorization"] = f"Bearer {evaluator.api_key}"
+        asking = client.stream("POST", evaluator.url, json=body, headers=headers, timeout=evaluator.timeout_s)
         try:
-            async with asyncio.timeout(evaluator.timeout_s):
-                answer = await client.post(evaluator.url, json=body, headers=headers, timeout=evaluator.timeout_s)
+            async with asyncio.timeout(evaluator.timeout_s), asking as answer:
+                if answer.status_code == 429 or answer.status_code >= 500:
+                    raise _Again(f"status_{answer.status_code}")
+                if not answer.is_success:
+                    raise _Useless(f"status_{answer.status_code}")
+                return read(await _whole(answer))
         except TimeoutError:
             raise _Again("timeout") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise _Again(type(error).__name__) from None
-        if answer.status_code == 429 or answer.status_code >= 500:
-            raise _Again(f"status_{answer.status_code}")
-        if not answer.is_success:
-            raise _Useless(f"status_{answer.status_code}")
-        return read(answer.content)
+
+
+async def _whole(answer: httpx.Response) -> bytes:
+    """Its body. Raises _Useless for one beyond the bound, of which no more is read, and for one that would have to be
+    unpacked to be measured."""
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
+        raise _Useless("compressed")
+    body = bytearray()
+    async for data in answer.aiter_bytes():
+        body += data
+        if len(body) > MOST_BYTES:
+            raise _Useless("too_long")
+    return bytes(body)
 
 
 def read(body: bytes) -> Judgement:
-    """What a judge's answer says. Raises for what makes no sense."""
+    """What a judge's answer says, as it can be stored. Raises _Useless for what makes no sense."""
     try:
-        said = msgspec.json.decode(body[: MOST_BYTES + 1], type=Judgement)
+        said = msgspec.json.decode(body, type=Judgement)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise _Useless("no_score") from None
     if not math.isfinite(said.score):
         raise _Useless("no_score")
-    return Judgement(said.score, said.label[:MOST_LABEL], said.explanation[:MOST_EXPLANATION])
+    label = said.label if _LABEL(said.label) else ""
+    return Judgement(said.score, label, storable(said.explanation[:MOST_EXPLANATION]))
 
 
 def _described(record: ContentRecord) -> dict[str, str]:

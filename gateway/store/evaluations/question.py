@@ -22,5 +22,9 @@ class Question(msgspec.Struct, frozen=True):
 
     evaluator: Evaluator
     asked: ContentRecord | Pair
+    """As the hook has left it, which may have changed all but its id: it is for the judge alone."""
+    tenant: str
+    model: str
+    """Those of the request."""
     redact: str = ""
     """The hook that has approved of the texts, and is to approve of what is said of them."""

@@ -50,6 +50,7 @@ class FeedbackGiven(msgspec.Struct, tag="feedback_given"):
     shares: str = ""
     """As they were at its assignment, with commas."""
     withheld: bool = False
-    """Whether its model's hook kept comment and demonstration back; the value is kept."""
+    """Whether comment and demonstration were not kept, as its model's hook kept them back, or contents of so old a
+    record are not kept any more; the value is."""
     response_id: str = ""
     trace_id: str = ""

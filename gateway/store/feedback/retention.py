@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.store.database import DatabaseAway
 from gateway.store.opening import engine_of
 from gateway.store.reading import id_bound
-from gateway.store.rows import DAY_MS
+from gateway.store.rows import DAY_MS, HOUR_MS
 from gateway.store.schema import evaluations, feedback
 
 EVERY_S: Final = 600.0
@@ -47,7 +47,8 @@ class Forgetting:
             raise DatabaseAway(str(getattr(error, "orig", None) or error)) from None
         finally:
             engine.dispose()
-        self._wordless = silent
+        # An hour of records is looked through again: words may come from where the clock is behind ours.
+        self._wordless = id_bound(now_ms - self._content_retention_ms - HOUR_MS)
 
     def _delete(self, connection: Connection, bound: bytes) -> bool:
         some = select(feedback.c.number).where(feedback.c.id < bound).limit(self._rows)

@@ -37,14 +37,17 @@ OPERATION: Final = "feedback"
 _COLUMNS: Final = ("id", "model", "arm", "experiment", "shares", "unit", "response_id", "trace_id")
 
 
-def give(url: str, given: GiveFeedback, redaction: Redaction, *, look_s: float = LOOK_S) -> FeedbackGiven:
-    """Keep it, once the hook of its model has seen its words. Blocks; raises DatabaseAway and DatabaseRefused."""
+def give(
+    url: str, given: GiveFeedback, redaction: Redaction, content_retention_ms: int, *, look_s: float = LOOK_S
+) -> FeedbackGiven:
+    """Keep it, once the hook of its model has seen its words, which are kept for as long as contents of its record are.
+    Blocks; raises DatabaseAway and DatabaseRefused."""
     try:
         with _opened(url, reading=True) as engine:
             found = _found(engine, given, clock.monotonic() + look_s)
         if found.problem:
             return found
-        given, found.withheld = _redacted(given, found, redaction)
+        given, found.withheld = _redacted(given, found, redaction, content_retention_ms)
         with _opened(url, reading=False) as engine:
             try:
                 with engine.begin() as connection:
@@ -99,10 +102,16 @@ def _found(engine: Engine, given: GiveFeedback, until_s: float) -> FeedbackGiven
     return found
 
 
-def _redacted(given: GiveFeedback, found: FeedbackGiven, redaction: Redaction) -> tuple[GiveFeedback, bool]:
+def _redacted(
+    given: GiveFeedback, found: FeedbackGiven, redaction: Redaction, content_retention_ms: int
+) -> tuple[GiveFeedback, bool]:
     """What may be kept of it, and whether its words may not. The hook is the one of the model's contents."""
+    if not (given.comment or given.demonstration):
+        return given, False
+    if bytes.fromhex(found.record_id) < id_bound(given.now_ms - content_retention_ms):
+        return msgspec.structs.replace(given, comment="", demonstration=""), True
     hook = given.with_contents.get(found.model, "")
-    if not hook or not (given.comment or given.demonstration):
+    if not hook:
         return given, False
     record = ContentRecord(
         found.record_id, found.model, OPERATION, given.key_id, given.tenant, given.comment, given.demonstration

@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from engines.errors import ConnectFailed
+from engines.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    FirstByteTimeout,
+    IdleTimeout,
+    NoConnectionFree,
+    TotalTimeout,
+)
 from engines.model import Operation
 from gateway import envelope
 from gateway.accounts.prices import Rates, Row, Table, Tables
@@ -24,7 +31,7 @@ from gateway.settings.sections.shadow import ShadowSection
 from gateway.shadow.flight import ShadowedFlight
 from gateway.shadow.shadow import Shadow, Shadows
 from gateway.telemetry.exposition import render
-from tests.gateway.flights import Bench, FakeConnection, StepClock
+from tests.gateway.flights import JSON, Bench, FakeConnection, StepClock
 from tests.gateway.test_relay import DONE, FINISH, USAGE, answer, chunk
 
 SECTION: dict[str, Any] = {"share": 1, "targets": [{"engine": "t0", "model": "up", "tier": 0}]}
@@ -209,6 +216,122 @@ def test_the_budget_puts_aside_what_a_limit_allows_and_takes_what_was_used(now: 
     third = pair.begin(stream=False, max_tokens=90)
     assert len(pair.shade.calls) == 2
     pair.finish(flight, other, third)
+
+
+@pytest.mark.parametrize(
+    ("ends", "spent_tokens", "billed_tokens"),
+    [
+        ("timeout", 90, 0),
+        ("silence", 90, 0),
+        ("lost", 90, 0),
+        ("given up", 90, 0),
+        ("cut", 90, 1),
+        ("untold", 90, None),
+        ("refused", None, None),
+        ("error", None, None),
+        ("busy", None, None),
+    ],
+)
+def test_the_budget_takes_all_that_was_put_aside_where_nobody_has_told_what_was_used(
+    now: StepClock, ends: str, spent_tokens: int | None, billed_tokens: int | None
+) -> None:
+    pair = Pair(now, bench={"rates": PRICED}, cost_per_hour_usd=1.0)
+    for meter in pair.shade.meters.values():
+        meter._usd_per_s = 0.0
+    flight = pair.begin(stream=ends == "cut", max_tokens=90)
+    (call,) = pair.shade.calls
+    match ends:
+        case "timeout":
+            call.failed(TotalTimeout("no end"))
+        case "silence":
+            call.head(200, JSON)
+            call.failed(FirstByteTimeout("no beginning"))
+        case "lost":
+            call.failed(ConnectionLost("gone"))
+        case "given up":
+            pair.shadows.give_way(pair.shade.serving)
+        case "cut":
+            call.head()
+            call.read(chunk())
+            call.failed(IdleTimeout("no end"))
+        case "untold":
+            call.answer(200, b'{"choices": [{"finish_reason": "stop"}]}')
+        case "refused":
+            call.failed(ConnectFailed("refused"))
+        case "error":
+            call.answer(500, b"{}")
+        case "busy":
+            call.failed(NoConnectionFree("none"))
+    prompt_tokens = flight.facts.prompt_tokens
+    spent_usd = 0.0 if spent_tokens is None else 0.001 * (prompt_tokens + spent_tokens)
+    assert pair.shadows.of("m").budget.spent_usd(now.now_s) == pytest.approx(spent_usd)
+    billed_usd = 0.0 if billed_tokens is None else 0.001 * (prompt_tokens + billed_tokens)
+    assert (pair.model.ledger.records[0].cost_usd or 0.0) == pytest.approx(billed_usd)
+    pair.finish(flight)
+
+
+class Enlarges:
+    """As `params` of a shadow do."""
+
+    def apply(self, body: bytes, facts: object) -> bytes:
+        return json.dumps({**json.loads(body), "max_tokens": 500, "n": 2, "system": "x" * 4000}).encode()
+
+
+def test_the_budget_puts_aside_what_the_shadows_own_parameters_allow(now: StepClock) -> None:
+    pair = Pair(now, bench={"rates": PRICED}, cost_per_hour_usd=10.0)
+    for meter in pair.shade.meters.values():
+        meter._usd_per_s = 0.0
+    pair.shade.serving.request_transforms = (Enlarges(),)
+    flight = pair.begin(stream=False, max_tokens=1)
+    body = Enlarges().apply(flight.request.body, None)
+    assert json.loads(pair.shade.calls[0].body)["max_tokens"] == 500
+    prompt_tokens = pair.shade.route.tokens.prompt_tokens(len(body))
+    assert prompt_tokens > 1000 > flight.facts.prompt_tokens
+    assert pair.shadows.of("m").budget.spent_usd(now.now_s) == pytest.approx(0.001 * (prompt_tokens + 2 * 500))
+    pair.finish(flight)
+
+
+def test_what_a_shadows_own_parameters_make_of_a_body_is_refused_where_it_is_no_request(now: StepClock) -> None:
+    class Breaks:
+        def apply(self, body: bytes, facts: object) -> bytes:
+            return b'{"model": "m", "max_tokens": {}'
+
+    pair = Pair(now)
+    pair.shade.serving.request_transforms = (Breaks(),)
+    flight = pair.begin()
+    assert (pair.shade.calls, pair.counted()) == ([], dropped("refused"))
+    pair.finish(flight)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "pause_s"),
+    [
+        (((b"retry-after", b"60"),), b"{}", 60.0),
+        (((b"retry-after", b"86400"),), b"{}", 600.0),
+        ((), b'{"error": {"code": "insufficient_quota"}}', 10.0),
+    ],
+)
+def test_a_429_to_a_copy_stops_copies_and_leaves_the_key_to_clients(
+    now: StepClock, headers: tuple[tuple[bytes, bytes], ...], body: bytes, pause_s: float
+) -> None:
+    pair = Pair(now)
+    (engine,) = pair.shade.engines
+    engine.keyed = engine.tells_limits = True
+    limits = ((b"x-ratelimit-remaining-requests", b"0"), (b"x-ratelimit-limit-requests", b"9"))
+    resets = ((b"x-ratelimit-reset-requests", b"60s"),)
+    flights = [pair.begin()]
+    pair.shade.calls[0].answer(429, body, (*JSON, *headers, *limits, *resets))
+    (state,) = pair.shade.table
+    assert (state.scarce_until_s, state.limited_until_s, state.aside_until_s) == (0.0, 0.0, 0.0)
+    assert state.available(now.now_s)
+    now.now_s += pause_s - 0.5
+    flights.append(pair.begin())
+    assert len(pair.shade.calls) == 1
+    assert pair.counted() == {**dropped("limited"), 'requests_total"failed"}': 1.0}
+    now.now_s += 0.5
+    flights.append(pair.begin())
+    assert len(pair.shade.calls) == 2
+    pair.finish(*flights)
 
 
 def test_where_nobody_knows_the_price_a_budget_lets_only_own_engines_be_asked(now: StepClock) -> None:

@@ -13,6 +13,7 @@ from gateway.store.database import Records
 from gateway.store.drift.table import DriftTable
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.feedback.table import give
+from gateway.store.rows import DAY_MS
 from tests.gateway.store.records import NOON_S, Made, sqlite_url, stored
 
 KEY = ("chat", "control", "/v1/chat/completions")
@@ -27,8 +28,8 @@ def walk(url: str) -> None:
     assert table.next_hour(0) is None
     database.insert([Records(made.run, made.all)])
     told = FeedbackGiven("", "", record.record_id, False, "chat", "e1", "control", "00000000000000ff", "0.95,0.05")
-    assert told == give(url, GIVEN, Redaction())
-    assert give(url, GIVEN, Redaction()).repeated
+    assert told == give(url, GIVEN, Redaction(), DAY_MS)
+    assert give(url, GIVEN, Redaction(), DAY_MS).repeated
     assert ["e1"] == [one["experiment"] for one in stored(url)]
     hour = table.next_hour(0)
     assert hour == int(NOON_S // 3600)

@@ -12,6 +12,7 @@ from gateway.store.drift.summary import hour_of, summed_up
 from gateway.store.drift.table import DriftTable
 from gateway.store.feedback.messages import GiveFeedback
 from gateway.store.feedback.table import give
+from gateway.store.rows import DAY_MS
 from gateway.store.sqlite import Sqlite
 from routing.drift.watch import Hour
 from routing.drift.window import whole
@@ -41,7 +42,7 @@ def test_thumbs_count_in_the_hour_in_which_they_are_given(tmp_path: Path) -> Non
         now_ms = (FIRST + 3) * HOUR_S * 1000 + 5
         ids = (record.record_id, "")
         given = GiveFeedback("shop", "app", *ids, "thumbs_up", 0.0, "", "", "", now_ms, {}, worse)
-        assert not give(url, given, Redaction()).problem
+        assert not give(url, given, Redaction(), DAY_MS).problem
     table = DriftTable(url)
     found = hours(table, FIRST + 3)
     counted = {arm: whole(hour.blocks) for arm, hour in found.items()}

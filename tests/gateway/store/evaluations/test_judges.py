@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ import pytest
 from gateway.store.contents.content import ContentRecord
 from gateway.store.evaluations.evaluating import Evaluating
 from gateway.store.evaluations.evaluator import Evaluator
-from gateway.store.evaluations.judges import Judges
+from gateway.store.evaluations.judges import MOST_BYTES, MOST_EXPLANATION, Judges
 from gateway.store.evaluations.pairing import Pair
 from gateway.store.evaluations.question import Judgement, Question
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
@@ -28,6 +29,10 @@ Answers = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 def judge(name: str = "helpful", *, pairs: bool = False, concurrency: int = 4, timeout_s: float = 5.0) -> Evaluator:
     url = "http://judge.test/score"
     return Evaluator(name, "http", pairs, (), 1.0, url, "sk-judge", timeout_s, concurrency)
+
+
+def question(evaluator: Evaluator, asked: ContentRecord | Pair) -> Question:
+    return Question(evaluator, asked, "shop", "chat")
 
 
 class Bench:
@@ -70,7 +75,7 @@ def says(*answers: dict[str, Any] | int) -> Answers:
 
 async def test_an_answer_is_told_with_its_prompt_and_judged_once() -> None:
     bench = Bench(says({"score": 0.75, "label": "good", "explanation": "brief", "more": 1}))
-    bench.judges.offer(Question(judge(), record(ORIGINAL, "hi")))
+    bench.judges.offer(question(judge(), record(ORIGINAL, "hi")))
     await bench.until(1)
     assert bench.found == [(Judgement(0.75, "good", "brief"), "")]
     assert bench.asked == [
@@ -87,7 +92,7 @@ async def test_an_answer_is_told_with_its_prompt_and_judged_once() -> None:
 
 async def test_a_pair_is_judged_in_both_orders_so_that_a_judge_who_likes_the_first_is_even() -> None:
     bench = Bench(says({"score": 0.25}, {"score": 0.25}))
-    bench.judges.offer(Question(judge(pairs=True), Pair(record(ORIGINAL, "a"), record(COPY, "b"))))
+    bench.judges.offer(question(judge(pairs=True), Pair(record(ORIGINAL, "a"), record(COPY, "b"))))
     await bench.until(1)
     assert bench.found == [(Judgement(0.5), "")]
     assert [(asked["first"], asked["second"], asked["copy_id"]) for asked in bench.asked] == [
@@ -110,7 +115,7 @@ async def test_a_judge_is_asked_again_where_that_may_help_and_its_errors_are_tol
     answers: tuple[Any, ...], found: tuple[Judgement | None, str], asked: int
 ) -> None:
     bench = Bench(says(*answers))
-    bench.judges.offer(Question(judge(), record(ORIGINAL, "hi")))
+    bench.judges.offer(question(judge(), record(ORIGINAL, "hi")))
     await bench.until(1)
     assert (bench.found, len(bench.asked)) == ([found], asked)
 
@@ -121,16 +126,67 @@ async def test_a_silent_judge_is_given_up_in_time_and_a_number_that_is_none_is_n
         raise AssertionError
 
     silent = Bench(never)
-    silent.judges.offer(Question(judge(timeout_s=0.01), record(ORIGINAL)))
+    silent.judges.offer(question(judge(timeout_s=0.01), record(ORIGINAL)))
     await silent.until(1)
 
     async def infinite(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=b'{"score": 1e999}')
 
     odd = Bench(infinite)
-    odd.judges.offer(Question(judge(), record(ORIGINAL)))
+    odd.judges.offer(question(judge(), record(ORIGINAL)))
     await odd.until(1)
     assert (silent.found, odd.found) == ([(None, "timeout")], [(None, "no_score")])
+
+
+async def test_what_a_judge_says_beyond_its_bound_is_not_read() -> None:
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        yield b'{"score": 1, "explanation": "'
+        while True:
+            read += 1024
+            yield b"x" * 1024
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        assert request.headers["accept-encoding"] == "identity"
+        return httpx.Response(200, content=endless())
+
+    bench = Bench(answer)
+    bench.judges.offer(question(judge(), record(ORIGINAL)))
+    await bench.until(1)
+    assert (bench.found, len(bench.asked)) == ([(None, "too_long")], 1)
+    assert read == MOST_BYTES
+
+
+async def test_of_an_answer_that_came_compressed_all_the_same_nothing_is_unpacked() -> None:
+    packed = gzip.compress(b'{"score": 1}')
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=httpx.ByteStream(packed), headers={"content-encoding": "gzip"})
+
+    bench = Bench(answer)
+    bench.judges.offer(question(judge(), record(ORIGINAL)))
+    await bench.until(1)
+    assert bench.found == [(None, "compressed")]
+
+
+@pytest.mark.parametrize(
+    ("label", "kept"),
+    [
+        ("good", "good"),
+        ("très_bon-2", "très_bon-2"),
+        ("to me@home", ""),
+        ("a\0b", ""),
+        ("x" * 64, "x" * 64),
+        ("x" * 65, ""),
+    ],
+)
+async def test_a_label_is_a_name_and_an_explanation_is_made_fit_for_the_store(label: str, kept: str) -> None:
+    bench = Bench(says({"score": 1, "label": label, "explanation": "a\0b" + "é" * 5000}))
+    bench.judges.offer(question(judge(), record(ORIGINAL)))
+    await bench.until(1)
+    assert bench.found == [(Judgement(1.0, kept, "ab" + "é" * (MOST_EXPLANATION - 3)), "")]
 
 
 async def test_questions_at_once_and_those_that_wait_are_bounded() -> None:
@@ -145,12 +201,12 @@ async def test_questions_at_once_and_those_that_wait_are_bounded() -> None:
     bench = Bench(slow, most_waiting=3)
     evaluator = judge(concurrency=2)
     for _ in range(2):
-        bench.judges.offer(Question(evaluator, record(ORIGINAL)))
+        bench.judges.offer(question(evaluator, record(ORIGINAL)))
     async with asyncio.timeout(10):
         while at_once < 2:
             await asyncio.sleep(0)
     for _ in range(5):
-        bench.judges.offer(Question(evaluator, record(ORIGINAL)))
+        bench.judges.offer(question(evaluator, record(ORIGINAL)))
     assert (at_once, bench.judges.dropped) == (2, {"helpful": 2})
     gate.set()
     await bench.until(5)
@@ -201,6 +257,36 @@ async def test_what_is_found_of_an_answer_is_kept_as_feedback_once_its_record_is
     assert counts == {"helpful/stored": 1}
     assert (finding.source, finding.metric, finding.value, finding.label) == ("judge", "helpful", 0.75, "good")
     assert (finding.told.experiment, finding.told.arm) == ("e", "canary")
+
+
+async def test_what_is_found_is_of_the_requests_tenant_and_model_whatever_a_hook_has_made_of_them() -> None:
+    asked: list[dict[str, Any]] = []
+
+    async def answers(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content))
+        return httpx.Response(200, json={"score": 1})
+
+    store, content = Store(), content_of(keeps=True, redact="m:f")
+    content.tenant = "shop"
+    hidden = record(ORIGINAL, "hi")
+    hidden.tenant, hidden.model = "(tenant)", "(model)"
+    await evaluated(store, answers, (content, hidden))
+    assert [(given.tenant, given.with_contents) for given in store.given] == [("shop", {"chat": "m:f"})]
+    assert [one["model"] for one in asked] == ["(model)"]
+
+
+async def test_what_is_found_of_a_pair_is_of_the_requests_model_whatever_a_hook_has_made_of_it() -> None:
+    pair, both = content_of(ORIGINAL), [record(ORIGINAL, "a"), record(COPY, "b")]
+    for one in both:
+        one.model = "(model)"
+    _, _, findings = await evaluated(Store(), says({"score": 1.0}), *[(pair, one) for one in both])
+    assert [(one.metric, one.told.model) for one in findings] == [
+        ("rouge_l", "chat"),
+        ("chrf", "chat"),
+        ("better", "chat"),
+    ]
+    _, _, (*_, failed) = await evaluated(Store(), says(404), *[(pair, one) for one in both])
+    assert (failed.error, failed.told.model) == ("status_404", "chat")
 
 
 async def test_what_cannot_be_kept_is_counted_and_a_failure_is_told() -> None:

@@ -21,6 +21,7 @@ from gateway.store.feedback.export import FeedbackExport, WantedFeedback
 from gateway.store.feedback.messages import GiveFeedback
 from gateway.store.feedback.table import give
 from gateway.store.opening import engine_of
+from gateway.store.rows import DAY_MS
 from gateway.store.sqlite import Sqlite
 from tests.gateway.store.records import NOON_S, Made, sqlite_url
 
@@ -56,9 +57,8 @@ class Told:
     def feedback(self, record_id: str, value: float = 1.0, demonstration: str = "", **changes: Any) -> None:
         fields: dict[str, Any] = {"tenant": self.tenant, "key_id": "app", "metric": "thumbs_up", "comment": ""}
         fields |= {"request_id": "", "idempotency_key": "", "now_ms": NOW_MS, "with_contents": {"chat": ""}, **changes}
-        told = give(
-            self.url, GiveFeedback(record_id=record_id, value=value, demonstration=demonstration, **fields), Redaction()
-        )
+        given = GiveFeedback(record_id=record_id, value=value, demonstration=demonstration, **fields)
+        told = give(self.url, given, Redaction(), 365 * DAY_MS)
         assert not told.problem
 
     def export(self, form: Any, **wanted: Any) -> tuple[list[dict[str, Any]], dict[str, int]]:

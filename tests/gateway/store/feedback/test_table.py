@@ -17,6 +17,7 @@ from gateway.store.feedback.retention import Forgetting
 from gateway.store.feedback.table import TOO_LONG, WINDOW_MS, give
 from gateway.store.opening import engine_of
 from gateway.store.reading import Wanted
+from gateway.store.rows import DAY_MS
 from gateway.store.schema import feedback
 from gateway.store.sqlite import Sqlite
 from tests.gateway.store.records import NOON_S, Made, sqlite_url, stored
@@ -59,7 +60,7 @@ class Store:
             "now_ms": NOW_MS,
             "with_contents": {},
         }
-        return give(self.url, GiveFeedback(**{**fields, **changes}), self.redaction)
+        return give(self.url, GiveFeedback(**{**fields, **changes}), self.redaction, 30 * DAY_MS)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ def test_a_look_among_too_many_ends_with_what_to_do(filled: Store) -> None:
     fields = {"tenant": "shop", "key_id": "app", "metric": "thumbs_up", "value": 1.0, "now_ms": NOW_MS}
     texts = dict.fromkeys(("record_id", "comment", "demonstration", "idempotency_key"), "")
     given = GiveFeedback(**fields, **texts, request_id="own", with_contents={})  # type: ignore[arg-type]
-    assert FeedbackGiven("away", TOO_LONG) == give(filled.url, given, Redaction(), look_s=0.0)
+    assert FeedbackGiven("away", TOO_LONG) == give(filled.url, given, Redaction(), DAY_MS, look_s=0.0)
 
 
 HOOKS = "tests.gateway.store.contents.hooks"
@@ -184,11 +185,39 @@ def test_feedback_goes_with_its_record_and_its_words_with_the_contents(filled: S
     made = {days: filled.made.one(NOON_S - days * 86400) for days in (1, 40, 100)}
     filled.insert()
     for record in made.values():
+        at_ms = int(record.record_id[:12], 16)
         for _ in range(3):
-            filled.give(record_id=record.record_id, comment="why", with_contents={"chat": ""})
+            filled.give(record_id=record.record_id, comment="why", with_contents={"chat": ""}, now_ms=at_ms)
     forgetting = Forgetting(filled.url, retention_days=90, content_retention_days=30, rows=2)
     for _ in range(2):
         forgetting.forget(NOW_MS)
         rows = [(row["id"].hex(), row["comment"]) for row in filled.kept()]
         comments = {days: [why for one, why in rows if one == record.record_id] for days, record in made.items()}
         assert {1: ["why"] * 3, 40: [None] * 3, 100: []} == comments
+
+
+@pytest.mark.parametrize("hook", ["", f"{HOOKS}:hide_addresses"])
+def test_of_a_record_whose_contents_are_too_old_no_words_are_kept(filled: Store, hook: str) -> None:
+    record_id = filled.made.one(NOON_S - 50 * 86400).record_id
+    filled.insert()
+    last_ms = int(record_id[:12], 16) + 30 * DAY_MS
+    words = {"comment": "why", "demonstration": "so", "with_contents": {"chat": hook}}
+    kept = len(filled.kept())
+    told = [filled.give(record_id=record_id, now_ms=at_ms, **words) for at_ms in (last_ms, last_ms + 1)]
+    assert [("", False), ("", True)] == [(one.problem, one.withheld) for one in told]
+    rows = filled.kept()[kept:]
+    assert [("why", "so", 1.0), (None, None, 1.0)] == [
+        (row["comment"], row["demonstration"], row["value"]) for row in rows
+    ]
+
+
+def test_words_that_came_a_moment_late_are_let_go_the_next_time(filled: Store) -> None:
+    record_id = filled.made.one(NOON_S - 60 * 86400).record_id
+    filled.insert()
+    old_ms = int(record_id[:12], 16) + 30 * DAY_MS
+    forgetting = Forgetting(filled.url, retention_days=90, content_retention_days=30)
+    forgetting.forget(old_ms + 1)
+    filled.give(record_id=record_id, comment="late", with_contents={"chat": ""}, now_ms=old_ms - 1)
+    assert "late" == filled.kept()[-1]["comment"]
+    forgetting.forget(old_ms + 600_000)
+    assert "late" not in [row["comment"] for row in filled.kept()]
