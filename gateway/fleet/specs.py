@@ -9,7 +9,8 @@ from typing import Final
 from engines.kinds.section import EngineSection
 from engines.model import Deadlines
 from engines.pools import SYSTEM, Trust
-from engines.port import Engine
+from engines.wire.codec import Egress
+from engines.wire.unary.port import UnaryForm
 from gateway.accounts.prices import PICO, Rates
 from gateway.fleet.arms import all_of
 from gateway.fleet.engines import Built
@@ -88,7 +89,7 @@ def model_spec(
             tier=target.tier,
             weight=target.weight,
             away=_away(engines[target.engine], zone),
-            abilities=abilities_of(engines[target.engine].engine, target, target.model),
+            abilities=_abilities(engines[target.engine], target),
             adapter=(target.engine, target.model) in adapters,
             loads=adapters.get((target.engine, target.model), False),
             **_prices(rates[target.engine, target.model]),
@@ -132,9 +133,15 @@ def holding_of(model: Model, engines: Mapping[str, EngineSection], workers: int 
     return Holding(tuple(sections), most_s, max([one.hold_tokens for one in sections.values()]) // workers)
 
 
-def abilities_of(engine: Engine, target: Target, model: str) -> Abilities:
-    """What the engine's format takes for this model, changed by what the target says of it."""
-    translated, unary, lacks = engine.translated, engine.unary, frozenset(target.lacks)
+def _abilities(built: Built, target: Target) -> Abilities:
+    return abilities_of(built.engine.translated, built.engine.unary, target, target.model)
+
+
+def abilities_of(
+    translated: Mapping[str, Egress], unary: Mapping[str, UnaryForm], target: Target, model: str
+) -> Abilities:
+    """What the engine's formats, by the path of an operation, take for this model, changed by what the target says."""
+    lacks = frozenset(target.lacks)
     if not translated and not unary:
         return Abilities(lacks=lacks)
     chat = [egress.takes for egress in translated.values()]

@@ -89,9 +89,9 @@ class Wildcards:
         found: dict[tuple[str, str], Abilities] = {}
         for endpoint in serving.route.endpoints():
             key = endpoint.engine, endpoint.model
-            if key not in found and (engine := serving.upstreams[endpoint].engine).unary:
-                model = endpoint.model.replace(STAR, matched)
-                found[key] = abilities_of(engine, self._targets[wildcard, *key], model)
+            if key not in found and (of := serving.upstreams[endpoint]).unary:
+                target, model = self._targets[wildcard, *key], endpoint.model.replace(STAR, matched)
+                found[key] = abilities_of(of.translated or {}, of.unary, target, model)
         return found
 
     def _upstream(self, of: Upstream, matched: str) -> Upstream:

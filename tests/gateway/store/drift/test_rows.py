@@ -63,7 +63,7 @@ def test_names_of_a_wildcard_are_one_model(tmp_path: Path) -> None:
     now_ms = FIRST * HOUR_S * 1000 + 5
     for record in records[:2]:
         given = GiveFeedback("shop", "app", record.record_id, "", "up", 0.0, "", "", "", now_ms, {}, True)
-        assert not give(url, given, Redaction()).problem
+        assert not give(url, given, Redaction(), DAY_MS).problem
     table = DriftTable(url)
     rows = table.summed(FIRST, ["vendor/*", "vendor/own", "*small"])
     table.close()
