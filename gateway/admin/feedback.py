@@ -23,6 +23,7 @@ from gateway.errors import Failure
 from gateway.identity import Keyring, Principal
 from gateway.settings import Settings
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
+from gateway.wildcard_names import is_wildcard
 
 PATH: Final = "/v1/feedback"
 MOST_BYTES: Final = 256 * 1024
@@ -128,6 +129,7 @@ def _given(body: bytes, principal: Principal, settings: Settings) -> GiveFeedbac
         {name: model.records.redact or "" for name, model in settings.models.items() if model.records.content},
         _worse(told, settings),
         limits.per_record,
+        list(settings.models) if any(map(is_wildcard, settings.models)) else [],
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.settings.errors import Path, listing, printable
 from gateway.settings.experiment_checks import Report
+from gateway.wildcard_names import label_of
 
 
 def _installed(module: str) -> bool:
@@ -54,9 +55,10 @@ def _models(path: Path, section: dict[str, Any], pairs: bool, tree: dict[str, An
     seen = [name for name, model in models.items() if _shows(model, pairs)]
     what = "shadow: {compare_texts: true, ...}" if pairs else "records: {content: true}"
     for index, name in enumerate(named if isinstance(named, list) else ()):
-        if isinstance(name, str) and name not in models:
+        label = label_of(name, [each for each in models if isinstance(each, str)]) if isinstance(name, str) else None
+        if label is not None and label not in models:
             report((*path, "models", index), "is not a model of this file", f"one of {listing(sorted(models))}")
-        elif isinstance(name, str) and name not in seen:
+        elif label is not None and label not in seen:
             report((*path, "models", index), "is a model whose texts nobody may see", f"give it {what}")
     if not named and not seen:
         report(path, "would see nothing: no model shows its texts", f"give one {what}")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from engines.settings.fields import Name, Number, Ratio, Secret, Section, Url, Whole
+from engines.settings.fields import ModelName, Number, Ratio, Secret, Section, Url, Whole
 
 MOST_EVALUATORS = 32
 
@@ -20,8 +20,8 @@ class EvaluatorSection(Section):
     on: Literal["answers", "pairs"] = Field(
         default="pairs", description="answers: of requests; pairs: a request's and its copy's by a shadow"
     )
-    models: tuple[Name, ...] = Field(
-        default=(), max_length=1000, description="[chat]; left out, all whose texts it may see"
+    models: tuple[ModelName, ...] = Field(
+        default=(), max_length=1000, description='[chat, "openai/*"]; left out, all whose texts it may see'
     )
     share: Ratio | None = Field(
         default=None, description="what part of them, 0 to 1; left out, 0.01 of answers and all pairs"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from gateway.wildcard_names import is_wildcard, label_of
 from routing.shadowing import Sample
 
 if TYPE_CHECKING:
@@ -28,10 +29,12 @@ class Evaluator(msgspec.Struct, frozen=True):
     api_key: str = ""
     timeout_s: float = 30.0
     concurrency: int = 4
+    configured: tuple[str, ...] = ()
+    """All models there are, where some of `models` stand for many names."""
 
     def takes(self, model: str, record_id: str) -> bool:
         """Whether it is given this one: a pure function of the id of the record, of a pair the original's."""
-        if self.models and model not in self.models:
+        if self.models and model not in self.models and label_of(model, self.configured) not in self.models:
             return False
         return Sample(SALT, self.name, self.share).takes(record_id)
 
@@ -49,6 +52,7 @@ def evaluators_of(settings: Settings) -> list[Evaluator]:
             "" if section.api_key is None else section.api_key.get_secret_value(),
             section.timeout_s,
             section.concurrency,
+            tuple(settings.models) if any(map(is_wildcard, section.models)) else (),
         )
         for name, section in settings.evaluators.items()
     ]

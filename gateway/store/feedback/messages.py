@@ -29,6 +29,8 @@ class GiveFeedback(msgspec.Struct, tag="give_feedback"):
     """Of a yes or no, whether it is the worse of the two; None of a number."""
     per_record: int = 100
     """So often a request may have some, at most."""
+    models: list[str] = []
+    """All that are configured, where some of them stand for many names."""
 
 
 class FeedbackGiven(msgspec.Struct, tag="feedback_given"):

@@ -24,6 +24,7 @@ from gateway.store.packing import pack, unpack
 from gateway.store.reading import FAR_MS, id_bound
 from gateway.store.rows import DAY_MS, HOUR_MS
 from gateway.store.schema import feedback, requests, strings
+from gateway.wildcard_names import label_of
 
 WINDOW_MS: Final = 30 * DAY_MS
 """A request id is looked for among requests of so long before; it need not be unique for ever."""
@@ -97,7 +98,7 @@ def _found(engine: Engine, given: GiveFeedback, until_s: float) -> FeedbackGiven
         response_id=unpack(row["response_id"]),
         trace_id=unpack(row["trace_id"]),
     )
-    if (given.comment or given.demonstration) and found.model not in given.with_contents:
+    if (given.comment or given.demonstration) and label_of(found.model, given.models) not in given.with_contents:
         return FeedbackGiven("no_contents", model=found.model)
     return found
 
@@ -110,7 +111,7 @@ def _redacted(
         return given, False
     if bytes.fromhex(found.record_id) < id_bound(given.now_ms - content_retention_ms):
         return msgspec.structs.replace(given, comment="", demonstration=""), True
-    hook = given.with_contents.get(found.model, "")
+    hook = given.with_contents.get(label_of(found.model, given.models), "")
     if not hook:
         return given, False
     record = ContentRecord(

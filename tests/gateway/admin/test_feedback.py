@@ -77,6 +77,18 @@ async def test_it_is_kept_for_the_tenant_of_the_key() -> None:
     assert ("good", "k", {"chat": "hooks:hide"}) == (given.comment, given.idempotency_key, given.with_contents)
 
 
+async def test_the_store_is_told_of_all_models_where_some_stand_for_many_names() -> None:
+    gateway = Gateway(FeedbackGiven(record_id="ab" * 16, model="vendor/x"))
+    assert 200 == (await post(gateway, GOOD))[0]
+    keeps = {"targets": [{"engine": "hosted"}], "records": {"content": True}}
+    tree = SETTINGS | {"engines": {"hosted": {"kind": "vllm", "replicas": [{"url": "http://hosted.test"}]}}}
+    tree["models"] = {"vendor/*": keeps, "vendor/own": {"targets": [{"engine": "hosted"}]}}
+    gateway.settings = load_settings(json.dumps(tree), {}).settings
+    assert 200 == (await post(gateway, GOOD))[0]
+    before, given = gateway.given
+    assert ([], {"vendor/*": ""}, ["vendor/*", "vendor/own"]) == (before.models, given.with_contents, given.models)
+
+
 async def test_a_record_that_is_on_its_way_is_waited_for() -> None:
     gateway = Gateway(FeedbackGiven("unknown"), FeedbackGiven("unknown"), FeedbackGiven(record_id="ab" * 16))
     assert 200 == (await post(gateway, GOOD))[0]

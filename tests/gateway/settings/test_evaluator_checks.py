@@ -10,6 +10,7 @@ import pytest
 from gateway.settings import ConfigError, load_settings
 from gateway.settings.errors import Path
 from gateway.settings.evaluator_checks import check_evaluators
+from gateway.store.evaluations.evaluator import evaluators_of
 
 ENGINES = {name: {"kind": "vllm", "replicas": [{"url": f"http://{name}.test:8000"}]} for name in "ab"}
 SHADOW = {"share": 1, "targets": [{"engine": "b"}], "compare_texts": True}
@@ -53,6 +54,19 @@ def test_what_is_wrong_is_told_where_it_is(evaluator: dict[str, Any], complaint:
         load_settings(json.dumps(document(evaluator)), {})
     told = [f"{problem.path} {problem.message}" for problem in error.value.problems]
     assert any(complaint in one for one in told), told
+
+
+def test_an_evaluator_may_be_of_a_wildcard_or_of_one_of_its_names() -> None:
+    target = {"targets": [{"engine": "a"}]}
+    models = {"vendor/*": {**target, "records": KEEPS}, "vendor/own": target, "vendor/small-*": target}
+    judge = {**JUDGE, "on": "answers"}
+    for named, said in (("vendor/*", 0), ("vendor/x", 0), ("vendor/own", 1), ("vendor/small-x", 1), ("other/x", 1)):
+        tree = document({**judge, "models": [named]}) | {"models": models}
+        assert said == len(complaints(tree)), named
+    both = document({**judge, "models": ["vendor/*", "vendor/y"], "share": 1}) | {"models": models}
+    (evaluator,) = evaluators_of(load_settings(json.dumps(both), {}).settings)
+    names = ("vendor/x", "vendor/y", "vendor/own", "vendor/small-x", "other/x")
+    assert ["vendor/x", "vendor/y"] == [name for name in names if evaluator.takes(name, "ab" * 16)]
 
 
 def complaints(tree: dict[str, Any], *, installed: bool = True) -> list[str]:

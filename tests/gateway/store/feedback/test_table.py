@@ -138,6 +138,21 @@ def test_texts_are_kept_of_models_that_keep_contents(filled: Store) -> None:
     assert ("no!", "yes") == (filled.kept()[-1]["comment"], filled.kept()[-1]["demonstration"])
 
 
+def test_names_of_a_wildcard_keep_texts_as_it_does(filled: Store) -> None:
+    names = ("vendor/x", "vendor/own", "vendor/small-x")
+    records = [filled.made.one(model=name) for name in names]
+    filled.insert()
+    keeps = {
+        "with_contents": {"vendor/*": f"{HOOKS}:hide_addresses"},
+        "models": ["vendor/*", "vendor/own", "vendor/small-*"],
+    }
+    told = [filled.give(record_id=record.record_id, comment="ask me@home", **keeps) for record in records]
+    assert [("", "vendor/x"), *[("no_contents", name) for name in names[1:]]] == [
+        (one.problem, one.model) for one in told
+    ]
+    assert "ask (address)" == filled.kept()[-1]["comment"]
+
+
 def test_a_request_is_looked_for_while_others_write(filled: Store) -> None:
     engine = engine_of(filled.url)
     try:
