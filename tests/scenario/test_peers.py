@@ -20,7 +20,7 @@ def config(host: str, port: int, upstream: int) -> dict[str, Any]:
     found = {"discover": {"dns": {"host": "127.0.0.1", "port": upstream}}, "autoscale": {"min": 1, "max": 9}}
     return {
         "admin": {"listen": f"{host}:{port}"},
-        "peers": {"dns": "gateways.example", "port": port, "key": "sk-of-the-peers"},
+        "peers": {"dns": "localhost", "port": port, "key": "sk-of-the-peers"},
         "autoscale": {"writer": "hpa"},
         "engines": {
             "llama": {"kind": "vllm", **found},

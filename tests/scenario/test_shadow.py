@@ -258,6 +258,7 @@ async def test_texts_are_taken_of_both_answers_and_kept_only_where_the_model_kee
             contents = gateway.worker._accounting.contents = Contents()
             for _ in range(2):
                 await gateway.chat(stream=True)
+            await copied(gateway, 2)  # or one of these would meet what the third is to meet
             two.then(stream(*WHOLE_STREAM), HANGS)
             await gateway.chat(stream=True)
             await copied(gateway, 3)
