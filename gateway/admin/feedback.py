@@ -88,7 +88,7 @@ def feedback_route(
         for at in range(TRIES):
             if at:
                 await asyncio.sleep(again_s)
-            told = await gateway.feedback.give(given)
+            told = await gateway.feedback.give(msgspec.structs.replace(given, again=at > 0))
             if told.problem != "unknown":
                 break
         return _answer(told, given)

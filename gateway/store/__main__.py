@@ -33,6 +33,7 @@ from gateway.store.drift.opened import drift_table
 from gateway.store.evaluations.evaluating import Evaluating
 from gateway.store.evaluations.messages import UseEvaluators
 from gateway.store.evaluations.table import EvaluationTable
+from gateway.store.feedback.giving import Giving
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.feedback.retention import EVERY_S as FORGET_EVERY_S
 from gateway.store.feedback.retention import Forgetting
@@ -136,6 +137,7 @@ class Client:
         self._releases: ReleaseTable | None = None
         self._listening: Listening | None = None
         self._releasing = asyncio.Lock()
+        self._giving = Giving(lambda given: give(url, given, keeper.redaction, keeper.retention_ms))
         self._loop = asyncio.get_running_loop()
         self._stored: deque[int] = deque()
         self.link: PipeLink[FromWriter] = PipeLink(ToWriter, self, supervisor.spawn)
@@ -240,9 +242,7 @@ class Client:
             return FeedbackGiven("away", state.refused or state.away)
         try:
             with self._writer.courtesy.suspended():
-                return await asyncio.to_thread(
-                    give, self._url, message, self._keeper.redaction, self._keeper.retention_ms
-                )
+                return await self._giving.give(message)
         except (DatabaseAway, DatabaseRefused) as error:
             return FeedbackGiven("away", str(error))
 

@@ -31,6 +31,8 @@ class GiveFeedback(msgspec.Struct, tag="give_feedback"):
     """So often a request may have some, at most."""
     models: list[str] = []
     """All that are configured, where some of them stand for many names."""
+    again: bool = False
+    """Whether it was unknown a moment ago: then only the newest records are looked through."""
 
 
 class FeedbackGiven(msgspec.Struct, tag="feedback_given"):

@@ -160,7 +160,7 @@ def _conditions(given: GiveFeedback, tenant: int) -> Iterator[Any]:
         if len(given.request_id) == 32:  # one that came without an id has that of its record
             named = or_(named, requests.c.id == bytes.fromhex(given.request_id))
     before = requests.c.id <= id_bound(FAR_MS)
-    for age_ms in range(SLICE_MS, WINDOW_MS + 1, SLICE_MS):
+    for age_ms in range(SLICE_MS, (SLICE_MS if given.again else WINDOW_MS) + 1, SLICE_MS):
         since = id_bound(given.now_ms - age_ms)
         yield and_(requests.c.id >= since, before, named, own)
         before = requests.c.id < since

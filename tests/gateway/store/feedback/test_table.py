@@ -153,6 +153,12 @@ def test_names_of_a_wildcard_keep_texts_as_it_does(filled: Store) -> None:
     assert "ask (address)" == filled.kept()[-1]["comment"]
 
 
+def test_who_looks_again_looks_at_the_newest_records_alone(filled: Store) -> None:
+    day_later = {"request_id": "own", "now_ms": NOW_MS + DAY_MS}
+    assert ["", "unknown"] == [filled.give(**day_later, again=again).problem for again in (False, True)]
+    assert not filled.give(request_id="own", again=True).problem
+
+
 def test_a_request_is_looked_for_while_others_write(filled: Store) -> None:
     engine = engine_of(filled.url)
     try:
