@@ -50,18 +50,24 @@ class Takes(Filter):
         return self._lacks or facts.operation in self._translated
 
     def passes_over(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> str:
-        lacking = self.lacking(endpoint, facts)
-        if lacking:
-            return f"does not take {', '.join(lacking)}"
+        missing = self._missing(endpoint, facts)
+        if missing:
+            names = facts.needs.names
+            told = {f"{names[what]} ({what})" if names.get(what, what) != what else what for what in missing}
+            return f"does not take {', '.join(sorted(told))}"
         abilities = self._abilities.get((endpoint.engine, endpoint.model), ABLE)
         return facts.needs.unreadable if facts.operation in abilities.translated else ""
 
     def lacking(self, endpoint: Endpoint, facts: RequestFacts) -> list[str]:
         """What is asked for and cannot be had there, as the client calls it."""
+        names = facts.needs.names
+        return sorted({names.get(what, what) for what in self._missing(endpoint, facts)})
+
+    def _missing(self, endpoint: Endpoint, facts: RequestFacts) -> frozenset[str]:
         abilities = self._abilities.get((endpoint.engine, endpoint.model), ABLE)
         needs = facts.needs
         asked = needs.content if self._drops else needs.content | needs.parameters
         missing = asked & abilities.lacks
         if facts.operation in abilities.translated:
             missing |= asked - abilities.takes
-        return sorted({needs.names.get(name, name) for name in missing}) if missing else []
+        return missing

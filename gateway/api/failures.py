@@ -48,7 +48,12 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     host = request.headers.get("host", "")
     mended = right_base_url(path, host, request.scope["scheme"])
     meant = like(path)
-    where = mended or (f"did you mean {meant}?" if meant else "the API is under /v1, and GET /docs says what there is")
+    if meant == path:  # it is known, and asked for at the port of `admin.listen`
+        where = "it is served at the port of clients (`server.port`)"
+    else:
+        where = mended or (
+            f"did you mean {meant}?" if meant else "the API is under /v1, and GET /docs says what there is"
+        )
     return _told(request, Failure("not_found", f"there is nothing at {path!r}; {where}"))
 
 

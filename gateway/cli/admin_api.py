@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import socket
 import ssl
 import urllib.parse
@@ -16,11 +15,18 @@ from gateway.cli.ending import end
 
 TIMEOUT_S: Final = 30.0
 
-Url = Annotated[str, typer.Option(help="the gateway: http://host:port, https://host:port or unix:/path")]
+Url = Annotated[
+    str,
+    typer.Option(
+        envvar="PENSTOCK_URL",
+        help="the gateway, or its `admin.listen`: http://host:port, https://host:port or unix:/path",
+        show_envvar=True,
+    ),
+]
 Key = Annotated[
     str, typer.Option(envvar="PENSTOCK_KEY", help="a key with `admin: true`", show_default=False, show_envvar=True)
 ]
-DEFAULT_URL: Final = os.environ.get("PENSTOCK_URL", "http://127.0.0.1:8080")
+DEFAULT_URL: Final = "http://127.0.0.1:8080"
 
 
 def ask(url: str, key: str, method: str, path: str, body: bytes | None = None) -> Any:
@@ -44,6 +50,8 @@ def ask(url: str, key: str, method: str, path: str, body: bytes | None = None) -
     if response.status != 200:
         told = answer.get("error") if isinstance(answer, dict) else None
         said = told.get("message") if isinstance(told, dict) else text.decode("utf-8", "replace")[:200]
+        if response.status == 404 and str(said).startswith("there is nothing at"):
+            said = "it does not serve /admin here; where its configuration has `admin.listen`, say --url of that"
         end(f"{url} answered {response.status}: {said}", 1)
     return answer
 

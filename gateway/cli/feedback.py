@@ -70,7 +70,7 @@ def export(
                     count = write_lines(rows, file)
     except OSError as error:
         end(f"{out or 'standard output'}: {error.strerror or error}", 1)
-    print(f"{count} examples", file=sys.stderr)
+    print(f"{count} example{'' if count == 1 else 's'}", file=sys.stderr)
     for why, times in made.left_out.most_common():
         print(f"{times} left out: {why}", file=sys.stderr)
 

@@ -64,6 +64,9 @@ def listed(as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = "") -> No
     if as_json:
         print(json.dumps(told, indent=2))
         return
+    if not told["data"]:
+        print("no model has an `experiment`")
+        return
     print(table([_row(one) for one in told["data"]], COLUMNS))
 
 

@@ -46,10 +46,13 @@ def reading(config: pathlib.Path | None, store: str | None) -> Iterator[Connecti
     from sqlalchemy.exc import DBAPIError
 
     from gateway.store.database import DatabaseRefused
-    from gateway.store.opening import engine_of, state_of
+    from gateway.store.opening import engine_of, missing_file, state_of
     from gateway.store.reading import NotWanted
 
     url = store or _configured(config or quickstart())
+    missing = missing_file(url)
+    if missing:
+        end(f"there are no records yet: no gateway has made {missing}; --config or --store says where else they are", 1)
     try:
         engine = engine_of(url, reading=True)
         try:

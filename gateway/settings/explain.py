@@ -196,10 +196,11 @@ def with_got(problem: Problem, path: Path, written: Any) -> Problem:
     if problem.message in (UNKNOWN_KEY, BAD_NAME) or not path or _MAY_BE_SECRET.intersection(map(str, path)):
         return problem
     value = value_at(written, path)
+    wrong_type = problem.message.startswith("should be")
     if isinstance(value, dict):
-        got = "a mapping" if value else None
+        got = "a mapping" if value and wrong_type else None
     elif isinstance(value, list):
-        got = "a list" if value else None
+        got = "a list" if value and wrong_type else None
     elif isinstance(value, str):
         # A URL may hold credentials where they do not belong.
         hidden = "://" in value and ("@" in value or "?" in value or "#" in value)

@@ -57,6 +57,16 @@ def engine_of(url: str, *, reading: bool = False) -> Engine:
             raise DatabaseRefused(f"store.url names {other}; {URLS}")
 
 
+def missing_file(url: str) -> str:
+    """The file of SQLite that is not there; empty where it is, or the URL is of something else."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return ""
+    database = parsed.database or ""
+    return database if parsed.get_backend_name() == "sqlite" and database and not Path(database).exists() else ""
+
+
 def _sqlite(database: str, reading: bool) -> Engine:
     if not reading:
         Path(database).parent.mkdir(parents=True, exist_ok=True)

@@ -82,22 +82,20 @@ async def test_several_texts_come_in_their_order(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "fields", "param"),
+    ("name", "fields", "what"),
     [
-        ("titan", {"input": TEXTS}, "input"),
-        ("gemini", {"input": [1, 2, 3]}, "input"),
-        ("cohere", {"input": [[1], [2]]}, "input"),
+        ("titan", {"input": TEXTS}, "input (several_inputs)"),
+        ("gemini", {"input": [1, 2, 3]}, "input (encoded_inputs)"),
+        ("cohere", {"input": [[1], [2]]}, "input (encoded_inputs)"),
         ("mistral", {"truncate": "END"}, "truncate"),
     ],
 )
-async def test_what_a_target_cannot_take_is_told_by_its_name(name: str, fields: Any, param: str) -> None:
+async def test_what_a_target_cannot_take_is_told_by_its_name(name: str, fields: Any, what: str) -> None:
     async with behind(*EMBEDDERS[name]) as gateway:
         refused = await embed(gateway, **fields)
-        assert (400, "unsupported_parameter", param) == (
-            refused.status_code,
-            refused.json()["error"]["code"],
-            refused.json()["error"]["param"],
-        )
+        error = refused.json()["error"]
+        assert (400, "unsupported_parameter", what.split()[0]) == (refused.status_code, error["code"], error["param"])
+        assert error["message"].endswith(f" does not take {what}")
 
 
 async def test_a_model_that_embeds_nothing_is_known_beforehand() -> None:

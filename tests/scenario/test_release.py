@@ -105,8 +105,10 @@ async def test_people_press_and_their_key_is_told() -> None:
     assert (report["verdict"], report["round"], len(report["arms"])) == ("hold", 2, 2)
 
 
-def test_the_commands_say_where_a_gateway_is_missing() -> None:
+def test_the_commands_say_where_a_gateway_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     runner = CliRunner()
+    monkeypatch.setenv("PENSTOCK_URL", "http://127.0.0.1:7")
+    assert "http://127.0.0.1:7 does not answer" in runner.invoke(app, ["rollout", "list"]).output
     for words in (["rollout", "list"], ["rollout", "abort", "chat"], ["experiment", "report", "chat"]):
         result = runner.invoke(app, [*words, "--url", "http://127.0.0.1:9"])
         assert (result.exit_code, "does not answer" in result.output) == (1, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import pathlib
 import socket
@@ -12,8 +13,10 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+from typer.testing import CliRunner
 
 from gateway.admin.port import admin_port
+from gateway.cli.app import app
 from gateway.http.listen import CannotListen
 from tests.gateway.admin.test_admin import ADMIN, CONFIG, key
 from tests.scenario.gateway import AUTH, KEY, Gateway, running_gateway
@@ -53,9 +56,27 @@ async def test_it_serves_what_clients_port_serves_no_more() -> None:
         assert (await gateway.http.post("/v1/feedback", json={})).json()["error"]["code"] == "invalid_value"
 
 
+async def test_commands_that_ask_at_the_port_of_clients_are_told_which_one_to_ask() -> None:
+    async with started(admin={"listen": "0.0.0.0:0"}) as (gateway, http):
+        words = ["rollout", "list", "--key", ADMIN, "--url"]
+        wrong, right = [
+            await asyncio.to_thread(CliRunner().invoke, app, [*words, url]) for url in (gateway.url, str(http.base_url))
+        ]
+    assert (wrong.exit_code, "it does not serve /admin here" in wrong.output, "--url of that" in wrong.output) == (
+        1,
+        True,
+        True,
+    )
+    assert (right.exit_code, right.output) == (0, "no model has an `experiment`\n")
+
+
 async def test_inference_is_not_served_there_and_a_stranger_s_body_is_not_read() -> None:
     async with started(admin={"listen": "0.0.0.0:0"}) as (_, http):
-        assert (await http.post("/v1/chat/completions", headers=key(ADMIN), json={})).status_code == 404
+        missing = await http.post("/v1/chat/completions", headers=key(ADMIN), json={})
+        assert (missing.status_code, missing.json()["error"]["message"]) == (
+            404,
+            "there is nothing at '/v1/chat/completions'; it is served at the port of clients (`server.port`)",
+        )
         refused = await http.post("/v1/chat/completions", headers=key(KEY), json={})
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "admin_not_allowed")
         large = await http.post("/admin/v1/replicas", headers=key(ADMIN), content=b"x" * (1024 * 1024 + 1))

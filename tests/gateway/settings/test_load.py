@@ -99,6 +99,20 @@ def test_all_problems_are_told_at_once() -> None:
     }
 
 
+def test_a_mapping_is_named_only_where_something_else_is_wanted(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "penstock.yaml"
+    file.write_text(
+        "retry: {max_attempts: {a: 1}}\nengines: {s: {kind: simulator, autoscale: {min: 3, max: 1}}}\n"
+        "models: {chat: {targets: [{engine: s, model: m}]}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file, {})
+    assert {problem.path: problem.got for problem in caught.value.problems} == {
+        "retry.max_attempts": "a mapping",
+        "engines.s.autoscale": None,
+    }
+
+
 def test_the_terminal_text_has_place_complaint_and_cure(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "penstock.yaml"
     file.write_text(

@@ -106,7 +106,11 @@ def test_what_makes_no_sense_is_told_in_a_sentence(url: str, words: list[str], s
 @pytest.mark.parametrize(
     ("store", "says"),
     [
-        ("sqlite:////nowhere/records.db", "the store cannot be read"),
+        (
+            "sqlite:////nowhere/records.db",
+            "there are no records yet: no gateway has made /nowhere/records.db; ",
+        ),
+        ("sqlite:////", "the store cannot be read"),  # a folder
         ("mysql://h/d", "store.url names mysql; use sqlite:///FILE or postgresql://"),
     ],
 )

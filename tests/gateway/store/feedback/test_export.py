@@ -220,7 +220,7 @@ def test_the_command_writes_lines_and_says_what_it_left_out(told: Told, tmp_path
     words = ["feedback", "export", "--format", "sft", str(out), "--store", told.url, "--since", "2026-01-01"]
     words += ["--tenant", told.tenant]
     result = CliRunner().invoke(app, [*words, "--no-lineage"])
-    assert (0, "1 examples\n1 left out: no content is kept\n") == (result.exit_code, result.stderr)
+    assert (0, "1 example\n1 left out: no content is kept\n") == (result.exit_code, result.stderr)
     assert [{"messages": [*asked("x")["messages"], {"role": "assistant", "content": "b"}]}] == [
         json.loads(line) for line in out.read_text().splitlines()
     ]
