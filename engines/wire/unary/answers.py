@@ -61,7 +61,7 @@ def _vectors(
 def _as_it_came(vector: bytes) -> bytes:
     """It is JSON, as has been looked at: so it is a list of numbers if nothing else is in it."""
     if vector.translate(None, _NUMBERS) != b"[]":
-        raise Misread("the engine sent a vector that is no list of numbers")
+        raise Misread("the engine sent an answer that cannot be read: a vector is no list of numbers")
     return vector
 
 
