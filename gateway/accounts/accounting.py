@@ -26,10 +26,12 @@ from gateway.telemetry.metrics.families.prompts import PROMPTS_HELD
 from gateway.telemetry.metrics.families.retries import FALLBACKS, RETRIES
 from gateway.telemetry.metrics.families.spending import SPENT
 from gateway.tracing import trace_id_of
+from gateway.wildcard_names import is_wildcard
 
 if TYPE_CHECKING:
     from engines.model import Parts, Usage
     from engines.wire.said import Said
+    from gateway.attempt import Attempt
     from gateway.experiments.observing import Observing
     from gateway.flight import Flight
     from gateway.http.request import Request
@@ -155,6 +157,11 @@ class Accounting(Settlement):
             self.observing.settled(flight, assignment, since_s, tpot_s, cost)
         if not self.sinks:
             return
+        model = flight.model
+        if series.model != model and is_wildcard(series.model) and not _knows_name(attempt):
+            model = series.model
+            if attempt is not None:
+                upstream_model = attempt.upstream.endpoint.model
         principal = flight.principal
         tier = response_id = response_model = fingerprint = ""
         cached_tokens = cache_write_tokens = reasoning_tokens = 0
@@ -180,7 +187,7 @@ class Accounting(Settlement):
             flight.request_id.decode(),
             flight.record_id.decode(),
             flight.request.path.decode(),  # spells the operation, and costs a fifth of asking an enum for its value
-            flight.model,
+            model,
             flight.answer_status,
             int(duration_s * 1e6) / 1e3,
             flight.streams,
@@ -301,6 +308,17 @@ class Accounting(Settlement):
 
     def fell_back(self, model: str, source: str, target: str) -> None:
         self._metrics.count(FALLBACKS, model, source, target)
+
+
+def _knows_name(attempt: Attempt | None) -> bool:
+    """Whether an engine has answered to what the client put in the place of a wildcard's star.
+
+    Anybody may invent names, and the store keeps each that it meets for good: it meets those alone that there are.
+    """
+    if attempt is None or not 200 <= attempt.status < 300:
+        return False
+    upstream = attempt.upstream
+    return upstream.model != upstream.endpoint.model
 
 
 def shortened(said: str) -> str:

@@ -56,7 +56,8 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     operation: str
     """The path called, as `engines.model.Operation` spells it, or `other` when the server refused it at any other."""
     model: str
-    """The public model name asked for, or `other` when it is not configured."""
+    """The public model name asked for, or `other` when it is not configured. A wildcard itself where no engine has
+    answered (2xx) to what its star stood for; `upstream_model` is the target's then."""
     status: int
     """What the client was told; 499 when it left before an answer."""
     duration_ms: float

@@ -171,7 +171,7 @@ def test_what_the_sdk_sends_is_what_we_send_and_its_reading_is_ours(
     headers = {"authorization": "Bearer k", "x-goog-api-key": "k"}
     with httpx.Client(trust_env=False) as client:
         answer = client.post(url + path, json=body, headers=headers)
-    told = json.loads(form.decode_answer(model, wanted, answer.content).body)
+    told = json.loads(b"".join(form.decode_answer(model, wanted, answer.content).parts))
     if ranks:
         assert say(url) == [(one["index"], one["relevance_score"]) for one in told["results"]]
     else:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import json
+from array import array
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.scenario.gateway import one_model, running_gateway
+from engines.wire.unary.gemini import GeminiEmbeddings
+from engines.wire.unary.port import Told, UnaryRequest
+from gateway.relay.unary import AT_ONCE_BYTES
+from tests.scenario.gateway import KEY, Gateway, one_model, running_gateway
 from tests.scenario.upstream import Answer, running_upstream
 
 pytestmark = pytest.mark.anyio
@@ -60,3 +68,75 @@ async def test_rerank_is_asked_of_cohere() -> None:
             answer = await gateway.http.post("/v2/rerank", json=body)
             assert [{"index": 1, "document": {"text": "b"}, "relevance_score": 0.9}] == answer.json()["results"]
             assert {**body, "model": "upstream-model"} == upstream.received[0].json
+
+
+VECTOR = [0.5] * AT_ONCE_BYTES
+"""Written as numbers or packed, it is more than is written at once."""
+
+
+@pytest.mark.parametrize("encoding", ["float", "base64"])
+async def test_a_large_answer_is_told_whole(encoding: str) -> None:
+    embedded = json.dumps({"embeddings": [{"values": VECTOR}, {"values": [1.0]}, {"values": VECTOR}]}).encode()
+    async with running_upstream(Answer([embedded])) as upstream:
+        async with running_gateway(settings("gemini", upstream.url)) as gateway:
+            body = {"model": "chat", "input": ["a", "b", "c"], "encoding_format": encoding}
+            told = (await gateway.http.post("/v1/embeddings", json=body)).json()["data"]
+            found = [one["embedding"] for one in told]
+            if encoding == "base64":
+                found = [list(array("f", base64.b64decode(one))) for one in found]
+            assert [VECTOR, [1.0], VECTOR] == found
+
+
+async def test_a_large_answer_may_turn_out_to_be_none() -> None:
+    embedded = json.dumps({"embeddings": [{"values": VECTOR}, {"values": "x"}]}).encode()
+    async with running_upstream(Answer([embedded])) as upstream:
+        async with running_gateway(settings("gemini", upstream.url)) as gateway:
+            answer = await gateway.http.post("/v1/embeddings", json={"model": "chat", "input": ["a", "b"]})
+            assert (502, "engine_error") == (answer.status_code, answer.json()["error"]["code"])
+
+
+class Endless(GeminiEmbeddings):
+    """Has more to write for as long as anybody wants it, up to 128 MiB."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.parts = 0
+
+    def decode_answer(self, model: str, request: UnaryRequest, body: bytes) -> Told:
+        return Told(self._parts(), super().decode_answer(model, request, body).usage)
+
+    def _parts(self) -> Iterator[bytes]:
+        self.begun.set()
+        for self.parts in range(1, 2048):
+            yield b" " * (AT_ONCE_BYTES + 1)
+
+
+def write_by(gateway: Gateway, form: Endless) -> None:
+    serving = gateway.worker.dispatcher.snapshot.find("chat")
+    assert serving is not None
+    for endpoint in serving.route.endpoints():
+        serving.upstreams[endpoint].unary = {"/v1/embeddings": form}
+
+
+async def test_others_are_seen_to_while_a_large_answer_is_written_and_its_client_may_leave() -> None:
+    embedded = b'{"embeddings":[{"values":[1.0]}],"usageMetadata":{"promptTokenCount":3}}'
+    async with running_upstream(Answer([embedded])) as upstream:
+        async with running_gateway(settings("gemini", upstream.url)) as gateway:
+            form = Endless()
+            write_by(gateway, form)
+            body = json.dumps({"model": "chat", "input": "a"}).encode()
+            head = f"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
+            _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+            writer.write(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
+            await asyncio.wait_for(form.begun.wait(), 10)
+            writer.close()
+            record = await gateway.records.of(0)
+            assert (499, "client_gone", 3, "reported") == (
+                record.status,
+                record.error,
+                record.input_tokens,
+                record.usage_source,
+            )
+            written = form.parts
+            assert 200 == (await gateway.http.get("/health")).status_code
+            assert written == form.parts < 2047

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.store.database import Records
+from gateway.store.sqlite import Sqlite
+from tests.gateway.store.records import sqlite_url, stored, sums
 from tests.scenario.gateway import HELLO, Gateway, running_gateway
 from tests.scenario.upstream import Answer, Upstream, running_upstream
 
@@ -126,6 +130,38 @@ async def test_a_model_that_the_engine_does_not_know_is_the_clients_to_mend() ->
                 answer.json()["error"]["code"],
                 answer.json()["error"]["param"],
             )
+
+
+async def test_names_that_a_client_invents_leave_the_wildcards_in_records_and_sums(tmp_path: Path) -> None:
+    unknown = b'{"error":{"message":"The model does not exist","code":"model_not_found"}}'
+    async with running_upstream(Answer([unknown], 404)) as upstream:
+        async with running_gateway(settings(upstream.url)) as gateway:
+            for number in range(100):
+                assert 404 == (await ask(gateway, f"vendor/m{number}")).status_code
+            upstream.then(ANSWER)
+            assert 200 == (await ask(gateway, "vendor/known")).status_code
+            await gateway.records.of(100)
+            made = gateway.records.all
+    url = sqlite_url(tmp_path)
+    database = Sqlite(url)
+    database.insert([Records("0123456789ab", made)])
+    database.close()
+    assert 101 == len(made)
+    known = [("vendor/*", "*", 100), ("vendor/known", "known", 1)]
+    by_model = [(row["model"], row["upstream_model"], row["requests"]) for row in sums(url, "model", "upstream_model")]
+    assert known == sorted(by_model)
+    assert {one[:2] for one in known} == {(row["model"], row["upstream_model"]) for row in stored(url)}
+
+
+async def test_a_target_without_a_star_answers_to_any_name_and_so_to_none() -> None:
+    tree = settings("http://127.0.0.1:9")
+    tree["models"] = {"any-*": {"targets": [{"engine": "any", "model": "gpt-5"}]}}
+    async with running_upstream(ANSWER) as upstream:
+        tree["engines"]["any"]["replicas"] = [{"url": upstream.url}]
+        async with running_gateway(tree) as gateway:
+            assert ("any", "gpt-5") == await asked(gateway, upstream, "any-thing")
+            record = await gateway.records.of(0)
+            assert ("any-*", "gpt-5", 200) == (record.model, record.upstream_model, record.status)
 
 
 async def test_more_names_than_are_kept_are_served_all_the_same() -> None:

@@ -28,16 +28,16 @@ _RERANKERS: Final = ("cohere.rerank", "amazon.rerank")
 
 
 class Titan(msgspec.Struct, rename="camel"):
-    embedding: list[float]
+    embedding: msgspec.Raw
     input_text_token_count: float | None = None
 
 
 class ByType(msgspec.Struct):
-    floats: list[list[float]] | None = msgspec.field(default=None, name="float")
+    floats: list[msgspec.Raw] | None = msgspec.field(default=None, name="float")
 
 
 class OfCohere(msgspec.Struct):
-    embeddings: ByType | list[list[float]]
+    embeddings: ByType | list[msgspec.Raw]
     """By type for whoever asks for types, which older models do not know."""
 
 

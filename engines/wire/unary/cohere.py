@@ -21,7 +21,7 @@ USUAL_INPUT: Final = "search_document"
 
 
 class ByType(msgspec.Struct):
-    floats: list[list[float]] = msgspec.field(name="float")
+    floats: list[msgspec.Raw] = msgspec.field(name="float")
 
 
 class Units(msgspec.Struct):

@@ -19,7 +19,7 @@ TAKES: Final = frozenset({"embeddings", "several_inputs", "dimensions", "task_ty
 
 
 class Values(msgspec.Struct):
-    values: list[float]
+    values: msgspec.Raw
 
 
 class Counts(msgspec.Struct, rename="camel"):
@@ -36,7 +36,7 @@ class Statistics(msgspec.Struct):
 
 
 class Counted(msgspec.Struct):
-    values: list[float]
+    values: msgspec.Raw
     statistics: Statistics | None = None
 
 

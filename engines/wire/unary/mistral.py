@@ -21,7 +21,7 @@ TAKES: Final = frozenset({"embeddings", "several_inputs", "dimensions", "output_
 
 
 class Vector(msgspec.Struct):
-    embedding: list[float]
+    embedding: msgspec.Raw
     index: int
 
 

@@ -25,6 +25,17 @@ grpc: Any = pytest.importorskip("grpc")
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return ("asyncio", {"use_uvloop": True})
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def _one_loop(anyio_backend: Any) -> AsyncIterator[None]:
+    """All tests here have one event loop: what grpcio says late would find that of its test closed."""
+    yield  # noqa: PT022 - a fixture that has not ended keeps its loop
+
+
 class Decided:
     """Satisfies `gateway.scaler.service.Advises`."""
 

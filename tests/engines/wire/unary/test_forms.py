@@ -7,6 +7,7 @@ import json
 import struct
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from engines.wire.gemini.codec import EGRESS as GEMINI
 from engines.wire.request import Unreadable
 from engines.wire.unary import answers, requests
 from engines.wire.unary.forms import FORMS
-from engines.wire.unary.port import EmbeddingsRequest, Misread, RerankRequest
+from engines.wire.unary.port import EmbeddingsRequest, Misread, RerankRequest, Told
 
 TITAN = "amazon.titan-embed-text-v2:0"
 EMBED, RERANK = FORMS[Operation.EMBEDDINGS], FORMS[Operation.RERANK]
@@ -25,6 +26,10 @@ TWO = {"model": "m", "input": ["a", "b"], "dimensions": 2}
 
 def embeddings(**members: Any) -> EmbeddingsRequest:
     return requests.embeddings(json.dumps({"model": "m", "input": "a", **members}).encode())
+
+
+def read(told: Told) -> Any:
+    return json.loads(b"".join(told.parts))
 
 
 def rerank(**members: Any) -> RerankRequest:
@@ -170,7 +175,7 @@ def test_its_answer_is_openais(form: str, model: str, answer: Any, usage: Usage)
         "data": [{"object": "embedding", "index": 0, "embedding": [1.0, 0.0]}],
         "model": model,
         "usage": {"prompt_tokens": usage.input_tokens, "total_tokens": usage.input_tokens},
-    } == json.loads(told.body)
+    } == read(told)
 
 
 @pytest.mark.parametrize("form", EMBED)
@@ -185,7 +190,7 @@ def test_vectors_of_other_texts_are_misread(indexes: list[int]) -> None:
     def told(indexes: list[int]) -> Any:
         data = [{"index": index, "embedding": [float(index)]} for index in indexes]
         body = json.dumps({"data": data}).encode()
-        return json.loads(EMBED["mistral"].decode_answer("m", embeddings(input=["a", "b"]), body).body)
+        return read(EMBED["mistral"].decode_answer("m", embeddings(input=["a", "b"]), body))
 
     assert [[0.0], [1.0]] == [one["embedding"] for one in told([1, 0])["data"]]
     with pytest.raises(Misread):
@@ -205,9 +210,27 @@ def test_a_rank_of_no_document_or_of_one_again_is_misread(results: Any) -> None:
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=5))
 @settings(deadline=None, max_examples=50)
 def test_packed_vectors_are_the_same_vectors(values: list[float]) -> None:
-    told = json.loads(answers.embeddings("m", embeddings(encoding_format="base64"), [values], 1).body)
+    vector = msgspec.Raw(json.dumps(values).encode())
+    told = read(answers.embeddings("m", embeddings(encoding_format="base64"), [vector], 1))
     packed = base64.b64decode(told["data"][0]["embedding"])
     assert values == list(struct.unpack(f"<{len(values)}f", packed))
+
+
+def test_numbers_that_need_no_other_form_are_told_as_they_came() -> None:
+    body = b'{"embeddings":[{"values":[1E-3, -0.10,\n2]},{"values":[]}]}'
+    parts = list(EMBED["gemini"].decode_answer("m", embeddings(input=["a", "b"]), body).parts)
+    assert [b"[1E-3, -0.10,\n2]", b"[]"] == [part.partition(b'"embedding":')[2][:-1] for part in parts[:2]]
+    assert 3 == len(parts)
+
+
+@pytest.mark.parametrize("encoding", ["float", "base64"])
+@pytest.mark.parametrize("vector", [b'"[]"', b"1", b"null", b"[[1]]", b"[true]", b'["1"]', b"{}", b"[null]", b"[{}]"])
+def test_what_is_no_list_of_numbers_is_misread_when_it_is_written(vector: bytes, encoding: str) -> None:
+    body = b'{"embeddings":[{"values":[1]},{"values":%b}]}' % vector
+    told = EMBED["gemini"].decode_answer("m", embeddings(input=["a", "b"], encoding_format=encoding), body)
+    assert next(told.parts)
+    with pytest.raises(Misread):
+        next(told.parts)
 
 
 def test_what_is_asked_for_is_known_by_name() -> None:
