@@ -1,7 +1,8 @@
 """Shared by every test: asynchronous ones run on uvloop, as the gateway does.
 
 A property is tried with as many examples as the profile says, unless it names a number of its own;
-where `CI` is set, with the same ones each time. `pytest --hypothesis-profile deep` tries twenty times as many.
+where `CI` is set, with the same ones each time. `pytest --hypothesis-profile deep` tries twenty times as many,
+`brief` a third: the compiled lane does, because the same properties were tried uncompiled.
 """
 
 import gc
@@ -11,6 +12,7 @@ from hypothesis import settings
 
 settings.register_profile("light", settings.default, deadline=None, max_examples=50)
 settings.register_profile("deep", settings.default, deadline=None, max_examples=1000)
+settings.register_profile("brief", settings.default, deadline=None, max_examples=15)
 settings.load_profile("light")
 
 

@@ -42,6 +42,7 @@ LEFT_OUT = (
 """What no compiled module has a part in; the same tests of the same code would take a fifth of the time."""
 OTHER_LANES = ("timing", "vllm", "compiled", "store", "providers", "helm", "scaling", "clients")
 LIGHT = (
+    *("--hypothesis-profile", "brief"),
     *("-n", "auto", "--dist", "worksteal", "-m", " and ".join(f"not {lane}" for lane in OTHER_LANES)),
     *RUN,
     *(f"--ignore={path}" for path in LEFT_OUT),
