@@ -311,7 +311,7 @@ class Client:
 
 async def write(listen_fd: int) -> None:
     """Serve until standard input ends, and the links of all workers after it."""
-    for interruption in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for interruption in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTTOU):
         signal.signal(interruption, signal.SIG_IGN)  # the end is told by standard input
     loop = asyncio.get_running_loop()
     lifeline = asyncio.StreamReader()

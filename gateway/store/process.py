@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from gateway.own_group import OWN_GROUP
 from gateway.store.contents.keeper import REASONS, STORED
 from gateway.store.evaluations.evaluator import Evaluator
 from gateway.store.evaluations.messages import Finding, UseEvaluators
@@ -246,7 +247,7 @@ class StoreProcess:
                 pass_fds=(fd,),
                 stdin=asyncio.subprocess.PIPE,
                 env=dict(os.environ),
-                start_new_session=True,  # a terminal sends Ctrl-C to all of its own, before the child could ignore it
+                preexec_fn=OWN_GROUP,
             )
         except OSError as error:
             log.error("writer_not_started", why=error.strerror or str(error))

@@ -85,7 +85,7 @@ class Seat:
 async def work(link_fd: int, workers: int, own: int, *listen_fds: int) -> None:
     """Serve until the control plane says drain, or is gone."""
     # The terminal sends Ctrl-C to the whole group; when to stop is the control plane's to say.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTTOU):  # the last: `stty tostop`
         signal.signal(number, signal.SIG_IGN)
     supervisor = Supervisor()
     worker = Worker(supervisor, workers=workers)

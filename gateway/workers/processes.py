@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from gateway.own_group import OWN_GROUP
 from gateway.workers.link import Link, Peer, PipeLink
 from gateway.workers.messages import Cover, ToPlane, ToWorker
 
@@ -160,7 +161,7 @@ class WorkerProcesses:
                     pass_fds=(theirs.fileno(), *listening),
                     stdin=asyncio.subprocess.DEVNULL,
                     env=dict(os.environ),
-                    start_new_session=True,  # Ctrl-C is the parent's, also while the child still starts
+                    preexec_fn=OWN_GROUP,
                 )
             )
             try:

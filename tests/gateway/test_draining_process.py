@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -109,3 +110,15 @@ def test_ctrl_c_says_how_many_it_waits_for_and_a_second_one_stops_now(tmp_path: 
             while stream.recv(65_536):
                 pass
         assert gateway.process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_terminal_s_ctrl_c_reaches_the_parent_alone_and_all_share_a_core_as_one_session(
+    tmp_path: Path, workers: int
+) -> None:
+    with served(tmp_path, workers) as gateway:
+        ours = gateway.process.pid
+        found = [pid for name in ("gateway.store", "gateway.workers") for pid in pids(f" {name} ", ours)]
+        assert len(found) == 1 + (workers if workers > 1 else 0)
+        assert {os.getsid(pid) for pid in found} == {os.getsid(ours)}
+        assert [os.getpgid(pid) for pid in found] == found
