@@ -71,11 +71,6 @@ class PrefixExchange:
 
     # -- telling -------------------------------------------------------------------------------------------------------
 
-    @property
-    def waiting_bytes(self) -> int:
-        """How much of what others sent is yet to be put into the index."""
-        return self._waiting_bytes
-
     def _began(self) -> None:
         self._loop.call_later(self._every_s, self._flush)
 

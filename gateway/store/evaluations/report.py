@@ -29,7 +29,6 @@ _READ: Final = (
     *("status", "error", "finish_reason", "duration_us", "ttft_us", "tpot_us", "overhead_us", "queue_us"),
     *("output_tokens", "cost_nanousd", "engine", "upstream_model", "bundle", "id"),
 )
-_SCORES: Final = frozenset({"rouge_l", "chrf"})
 
 
 class WantedPairs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -51,7 +51,7 @@ class Side:
 
     async def heard(self, blocks: int) -> None:
         async with asyncio.timeout(5):
-            while self.table.prefixes.held(self.slot) != blocks or self.exchange.waiting_bytes:
+            while self.table.prefixes.held(self.slot) != blocks or self.exchange._waiting_bytes:
                 await asyncio.sleep(0)
 
 
