@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from engines.wire import lone_surrogates
-from routing.prefix_chain import chain, seed
+from routing.prefix.chain import chain, seed
 
 _ABSENT = msgspec.Raw(b"")
 
@@ -40,7 +40,7 @@ _BEGINNING = 2
 
 
 def prefix_chain(model: str, body: bytes) -> list[int]:
-    """The keys of the prompt's blocks (`routing.prefix_chain`); none for a body without a prompt.
+    """The keys of the prompt's blocks (`routing.prefix.chain`); none for a body without a prompt.
 
     The bytes are hashed as they stand: a conversation that a client writes differently each time is not found again.
     """

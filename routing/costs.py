@@ -36,8 +36,8 @@ from xxhash import xxh3_64_intdigest
 from routing.facts import RequestFacts
 from routing.model import Endpoint
 from routing.opinion import Cost, Opinion
-from routing.prefix_index import PrefixIndex
-from routing.prefix_match import slots_in
+from routing.prefix.index import PrefixIndex
+from routing.prefix.match import slots_in
 from routing.rates import together
 from routing.replica_table import ReplicaTable
 from routing.ring import HashRing

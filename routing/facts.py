@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from routing.experiment import Assignment
-from routing.prefix_index import PrefixIndex
-from routing.prefix_match import Match
+from routing.prefix.index import PrefixIndex
+from routing.prefix.match import Match
 
 
 @dataclass(frozen=True, slots=True)

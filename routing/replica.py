@@ -19,7 +19,7 @@ import warnings
 from typing import Final
 
 from routing.breaker import Breaker
-from routing.prefix_tally import PrefixTally
+from routing.prefix.tally import PrefixTally
 from routing.rates import DecodeRate, PrefillRate
 from routing.reported import ReportedLoad
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from routing.breaker import Breaker, BreakerSettings, Told
-from routing.prefix_index import PrefixIndex
-from routing.prefix_news import PrefixNews
-from routing.prefix_samples import PrefixSamples
+from routing.prefix.index import PrefixIndex
+from routing.prefix.news import PrefixNews
+from routing.prefix.samples import PrefixSamples
 from routing.replica import NO_SLOT, SEED_CACHE_BLOCKS, ReplicaKey, ReplicaState
 
 FIT_RATIO: Final = 0.1

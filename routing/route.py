@@ -15,9 +15,9 @@ from routing.budget import RetryBudget
 from routing.facts import RequestFacts
 from routing.model import Endpoint
 from routing.pickers import Picker
-from routing.prefix_index import PrefixIndex
-from routing.prefix_news import PrefixNews
-from routing.prefix_samples import PrefixSamples
+from routing.prefix.index import PrefixIndex
+from routing.prefix.news import PrefixNews
+from routing.prefix.samples import PrefixSamples
 from routing.replica import NO_SLOT
 from routing.tokens import TokenEstimate
 

@@ -2,7 +2,7 @@
 
     a replica has a publisher      subscribe, and follow which blocks of tokens it holds (`engines.events`)
     a worker leaves a prompt       have its tokens counted there, five a second at most, and link both
-                                   (`routing.prefix_tokens`): from now on news of those tokens is news of that prompt
+                                   (`routing.prefix.tokens`): from now on news of those tokens is news of that prompt
     linked blocks come or go       every 50 ms the workers hear how much of those prompts is held
     something was lost for good,   nothing that was sent there before is believed to be held
     or the engine starts anew
@@ -28,8 +28,8 @@ from engines.events.tokenizing import tokenize
 from engines.port import Engine, Replica, Spawn
 from gateway.control.tokenizable import Tokenizable, tokenizable
 from gateway.workers.messages import CacheChange, CacheFollowed, CachesChanged, CachesFollowed, PromptSampled, ToWorker
-from routing.prefix_index import chain_of
-from routing.prefix_tokens import Linked, TokenLinks
+from routing.prefix.index import chain_of
+from routing.prefix.tokens import Linked, TokenLinks
 from routing.replica import ReplicaKey
 
 COALESCE_S: Final = 0.05

@@ -34,9 +34,9 @@ from gateway.wildcard_names import is_wildcard
 from routing.adapters import AdapterBook
 from routing.admission import DEFAULT_ADMISSION, Admission
 from routing.fleet import Fleet
-from routing.prefix_chain import BLOCK_BYTES
-from routing.prefix_news import PrefixNews
-from routing.prefix_samples import PrefixSamples
+from routing.prefix.chain import BLOCK_BYTES
+from routing.prefix.news import PrefixNews
+from routing.prefix.samples import PrefixSamples
 from routing.replica import SEED_CACHE_BLOCKS, ReplicaKey, ReplicaState
 from routing.replica_table import ReplicaTable
 from routing.route import ModelRoute, RetrySettings

@@ -11,7 +11,7 @@ from gateway.telemetry.metrics.families.prefix_predictions import (
     PREFIX_MODE,
     PREFIX_REPORTED,
 )
-from routing.prefix_tally import PrefixTally
+from routing.prefix.tally import PrefixTally
 from routing.replica import ReplicaKey
 from routing.replica_table import ReplicaTable
 

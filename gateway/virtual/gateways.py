@@ -16,7 +16,7 @@ from routing.fleet import ModelSpec, TargetSpec, build_route
 from routing.lease import Lease
 from routing.model import Endpoint
 from routing.policy import choose
-from routing.prefix_match import Match
+from routing.prefix.match import Match
 from routing.replica_table import ReplicaTable
 from routing.route import Tiers
 

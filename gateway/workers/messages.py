@@ -92,7 +92,7 @@ class PrefixesSent(msgspec.Struct, tag="prefixes_sent"):
     """Prompts that a worker has sent, by replica; the control plane passes them on to the others as they are."""
 
     sent: list[tuple[str, str, list[bytes]]]
-    """Engine, replica, and the packed keys of each prompt (`routing.prefix_index`)."""
+    """Engine, replica, and the packed keys of each prompt (`routing.prefix.index`)."""
 
 
 class CacheChange(msgspec.Struct, array_like=True, frozen=True):

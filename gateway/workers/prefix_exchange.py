@@ -1,6 +1,6 @@
 """What this worker tells of the prompts that it sends, and what its index hears of those that others sent.
 
-    a request is sent            one append (`routing.prefix_news`)
+    a request is sent            one append (`routing.prefix.news`)
     ... the first in a while     starts a timer of 20 ms; a worker that sends nothing has none
     the timer rings              one message with all of it, to the control plane, and from there to the others
     another worker's comes       its prompts go into the index, in steps between which the streams are served
@@ -24,9 +24,9 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.prefix_news import PREFIX_NEWS_DROPPED
 from gateway.workers.link import Spawn
 from gateway.workers.messages import CachesChanged, CachesFollowed, PrefixesSent, PromptSampled, ToPlane
-from routing.prefix_index import chain_of
-from routing.prefix_news import PrefixNews
-from routing.prefix_samples import PrefixSamples
+from routing.prefix.index import chain_of
+from routing.prefix.news import PrefixNews
+from routing.prefix.samples import PrefixSamples
 from routing.replica import ReplicaKey
 from routing.replica_table import ReplicaTable
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.prefixes import conversation, prefix_chain
-from routing.prefix_chain import BLOCK_BYTES
+from routing.prefix.chain import BLOCK_BYTES
 
 texts = st.text(max_size=600)
 turns = st.lists(texts, min_size=1, max_size=6)

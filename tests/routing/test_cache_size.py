@@ -7,7 +7,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.prefix_index import PrefixIndex
+from routing.prefix.index import PrefixIndex
 from routing.replica import SEED_CACHE_BLOCKS, ReplicaState
 from routing.replica_table import FIT_RATIO, ReplicaTable
 

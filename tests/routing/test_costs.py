@@ -16,7 +16,7 @@ from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.lease import Lease
 from routing.model import Endpoint
 from routing.policy import choose
-from routing.prefix_chain import chain, seed
+from routing.prefix.chain import chain, seed
 from routing.replica import ReplicaState
 from routing.replica_table import ReplicaTable
 from routing.route import ModelRoute

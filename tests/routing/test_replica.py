@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from routing.breaker import Breaker, BreakerSettings, Verdict
-from routing.prefix_news import PrefixNews
+from routing.prefix.news import PrefixNews
 from routing.replica import ReplicaKey, ReplicaState
 from routing.replica_table import ReplicaTable
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from routing.prefix_chain import BLOCK_BYTES, chain
-from routing.prefix_index import PrefixIndex
-from routing.prefix_match import Match, slots_in
+from routing.prefix.chain import BLOCK_BYTES, chain
+from routing.prefix.index import PrefixIndex
+from routing.prefix.match import Match, slots_in
 
 BLOCKS = 64
 SYSTEM_BLOCKS = 48

@@ -10,7 +10,7 @@ from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.workers.messages import PrefixesSent, ToPlane
 from gateway.workers.prefix_exchange import PrefixExchange
-from routing.prefix_index import PrefixIndex
+from routing.prefix.index import PrefixIndex
 from routing.replica_table import ReplicaTable
 
 pytestmark = pytest.mark.anyio

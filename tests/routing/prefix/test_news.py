@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from routing.fleet import ModelSpec, TargetSpec, build_route
 from routing.model import LEAST_LOAD, PREFIX
-from routing.prefix_index import PrefixIndex, chain_of
-from routing.prefix_news import PrefixNews
+from routing.prefix.index import PrefixIndex, chain_of
+from routing.prefix.news import PrefixNews
 from routing.replica_table import ReplicaTable
 from tests.routing.fleets import OPERATION
 from tests.routing.test_costs import asks

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
-from routing.prefix_spans import KEY_BYTES, Spans, common, key_at
+from routing.prefix.spans import KEY_BYTES, Spans, common, key_at
 
 MOST_RUNS: Final = 32_768
 """Of one slot. Its two tables grow at once: this keeps that under a millisecond."""

@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from routing.prefix_index import FEWEST_STRETCHES, FORGOTTEN_BY_AN_ADD, PrefixIndex
-from routing.prefix_match import Match, slots_in
-from tests.routing.prefix_model import PrefixModel, Prompt, keys
+from routing.prefix.index import FEWEST_STRETCHES, FORGOTTEN_BY_AN_ADD, PrefixIndex
+from routing.prefix.match import Match, slots_in
+from tests.routing.prefix.model import PrefixModel, Prompt, keys
 
 PROMPTS = st.lists(st.sampled_from([1, 2]), max_size=6).map(tuple)
 LIMITS = st.one_of(st.none(), st.integers(0, 15))

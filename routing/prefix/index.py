@@ -1,11 +1,11 @@
 """Which replica of this worker holds how much of a prompt: what it was sent, as far as its cache can still have it.
 
-A replica is a slot, a small number that is a bit of a mask. `match` says of a chain (`routing.prefix_chain`) how deep
+A replica is a slot, a small number that is a bit of a mask. `match` says of a chain (`routing.prefix.chain`) how deep
 each slot holds it and changes nothing; `add` says, after the choice, which slot the prompt went to. The index is made
 of two views of the same (block, slot) pairs, both in stretches of a chain rather than in blocks:
 
-    spans     (`routing.prefix_spans`)    by slots that hold the same: what `match` walks
-    holdings  (`routing.prefix_holding`)  by slot and last use: what is forgotten first
+    spans     (`routing.prefix.spans`)    by slots that hold the same: what `match` walks
+    holdings  (`routing.prefix.holding`)  by slot and last use: what is forgotten first
 
 so that a step costs what a prompt has stretches, not what it has blocks. It is bounded three times: each slot by its
 `limit`, all pairs by `capacity_pairs`, and all stretches by a seventh of that, since a short one costs as much as a
@@ -26,9 +26,9 @@ from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final
 
-from routing.prefix_holding import MOST_RUNS, Holding
-from routing.prefix_match import Match
-from routing.prefix_spans import KEY_BYTES, Spans, common
+from routing.prefix.holding import MOST_RUNS, Holding
+from routing.prefix.match import Match
+from routing.prefix.spans import KEY_BYTES, Spans, common
 
 UNLIMITED: Final = 1 << 62
 STRETCH_PAIRS: Final = 7

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from functools import cache
 
-from routing.prefix_chain import BLOCK_BYTES, chain
+from routing.prefix.chain import BLOCK_BYTES, chain
 
 Prompt = tuple[int, ...]
 """A letter for each block."""

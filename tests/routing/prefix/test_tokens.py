@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.facts import RequestFacts
-from routing.prefix_match import Match
-from routing.prefix_samples import PrefixSamples
-from routing.prefix_tokens import TokenLinks
+from routing.prefix.match import Match
+from routing.prefix.samples import PrefixSamples
+from routing.prefix.tokens import TokenLinks
 from tests.routing.fleets import OPERATION
 
 CHAIN = list(range(100, 110))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.prefix_index import PrefixIndex
-from routing.prefix_tally import DECAY_S, FEWEST, LEAST_ROOM, MOST_ROOM, PrefixTally
+from routing.prefix.index import PrefixIndex
+from routing.prefix.tally import DECAY_S, FEWEST, LEAST_ROOM, MOST_ROOM, PrefixTally
 
 TOKENS = st.integers(0, 100_000)
 

@@ -5,7 +5,7 @@ mask of slots, both found by the key of its first block. Spans know neither pare
 its own keys: where it leaves a span, or the span ends, the next key of the chain is the first of another span or of
 none. So a branch needs no cut, and a prompt costs as many steps as its holders differ along it, two or three, not as
 many as it has blocks. A span is cut in two where a slot comes to hold, or stops holding, a part of it. Two in a row
-that the same slots hold are joined when next a slot is sent them, unless a run (`routing.prefix_holding`) begins
+that the same slots hold are joined when next a slot is sent them, unless a run (`routing.prefix.holding`) begins
 between the two: a run is found by its first key, so a span begins wherever a run does.
 
 A key stands for all the keys before it, so two stretches that agree in their last block agree in all of them: comparing

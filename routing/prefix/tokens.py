@@ -1,7 +1,7 @@
 """Which tokens stand for which blocks of a prompt's bytes: so an engine's news of tokens is news for the prefix index.
 
 An engine tells of blocks of tokens, by names of which each stands for everything before it; the index holds chains of
-blocks of bytes (`routing.prefix_chain`). A prompt of which both are known links the two: if the block of tokens that
+blocks of bytes (`routing.prefix.chain`). A prompt of which both are known links the two: if the block of tokens that
 ends at token 1,000 of 4,000 is evicted, less than a quarter of the prompt is left. Bytes are taken to be spread evenly
 over tokens, the same assumption that makes tokens of the depth in a decision: what is claimed is what is counted.
 """
@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
-from routing.prefix_chain import BLOCK_BYTES
+from routing.prefix.chain import BLOCK_BYTES
 
 MOST_NAMES: Final = 131_072
 """Blocks of tokens linked: 2 million tokens in blocks of 16, about 20 MiB."""

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
-from routing.prefix_chain import BLOCK_BYTES, chain, seed
+from routing.prefix.chain import BLOCK_BYTES, chain, seed
 
 PROMPTS = st.builds(
     lambda head, blocks, rest: head * blocks * BLOCK_BYTES + rest,
