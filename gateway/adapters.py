@@ -18,8 +18,8 @@ from routing.adapters import Adapter, AdapterBook
 if TYPE_CHECKING:
     from engines.model import Deadlines, Operation
     from engines.port import Spawn
+    from gateway.body.held import HeldPrompts
     from gateway.errand import Begins
-    from gateway.held_prompts import HeldPrompts
     from gateway.http.request import Request
     from gateway.workers.messages import AdaptersHeld
     from routing.route import ModelRoute
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TELLS_S: Final = 1.0
 """How often it is told which adapters are used, and how often a crowded one is looked for."""
 MOST_WAITING: Final = 1024
-"""Requests that wait for an adapter; the bytes of their bodies are bounded too (`gateway.held_prompts`)."""
+"""Requests that wait for an adapter; the bytes of their bodies are bounded too (`gateway.body.held`)."""
 FULL: Final = "too many requests wait for adapters already"
 
 

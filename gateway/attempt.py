@@ -39,8 +39,8 @@ from routing.outcome import Outcome, outcome_of_status
 if TYPE_CHECKING:
     from engines.port import Exchange, Headers, Outgoing
     from engines.wire.said import Said
+    from gateway.body.held import HeldPrompts
     from gateway.fleet.snapshot import Upstream
-    from gateway.held_prompts import HeldPrompts
     from routing.facts import RequestFacts
 
 MAX_ERROR_BYTES: Final = 64 * 1024

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final
 from engines.model import Deadlines, Operation
 from engines.operations import OPERATION_KEYS, SHAPES
 from engines.wire import DIALECTS
-from gateway import clock, envelope
+from gateway import clock
+from gateway.body import envelope
+from gateway.body.parameters import parameters_of
 from gateway.errors import Failure
 from gateway.explanation.flight import ASKS, ExplainedFlight
 from gateway.fleet.snapshot import UNNAMED
@@ -22,7 +24,6 @@ from gateway.flight import Flight
 from gateway.forms.flight import FormFlight, FormPrompt
 from gateway.forms.form import Form
 from gateway.http.cors import options
-from gateway.parameters import parameters_of
 from gateway.record_ids import RecordIds, id_lines
 from gateway.responses.flight import ResponsesFlight, StoredFlight, StoredPrompt
 from gateway.responses.places import following, named_in_path, previous_in, stored
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from engines.port import Spawn
     from gateway.accounts.settlement import Settlement
     from gateway.adapters import Adapters
-    from gateway.envelope import Envelope
+    from gateway.body.envelope import Envelope
     from gateway.errand import Looked
     from gateway.explanation.explainer import Explainer
     from gateway.fleet.snapshot import Serving, Snapshot

@@ -31,12 +31,12 @@ from engines.wire import DIALECTS
 from gateway import clock
 from gateway.absence import nobody_for
 from gateway.attempt import Attempt, Owner
+from gateway.body.prompt import Prompt
 from gateway.client_time import due_s
 from gateway.continuation import Continuation
 from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.hedge import Hedge
 from gateway.http.handler import Work
-from gateway.prompt import Prompt
 from gateway.record_ids import id_lines
 from gateway.refusal import last_failure, pass_error
 from gateway.relay.headers import own_headers
@@ -52,7 +52,7 @@ from routing.policy import choose, is_full
 if TYPE_CHECKING:
     from engines.port import Sink
     from gateway.accounts.settlement import Settlement
-    from gateway.envelope import Envelope
+    from gateway.body.envelope import Envelope
     from gateway.fleet.snapshot import Serving
     from gateway.http.request import Request
     from gateway.identity import Principal

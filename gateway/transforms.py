@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.errors import Failure
 
 if TYPE_CHECKING:
-    from gateway.prompt import Prompt
+    from gateway.body.prompt import Prompt
     from gateway.relay.stream import EventTransform
     from routing.facts import RequestFacts
 

@@ -10,7 +10,7 @@ from engines.wire.request import ChatRequest, Unreadable
 from engines.wire.translation import INGRESS_BY_PATH
 from engines.wire.unary.forms import READERS as UNARY_READERS
 from engines.wire.unary.port import UnaryForm, UnaryRequest
-from gateway import envelope
+from gateway.body import envelope
 from gateway.errors import Failure
 from routing.facts import Needs
 

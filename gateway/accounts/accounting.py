@@ -16,8 +16,8 @@ from gateway.accounts.reasons import in_short, reason_of
 from gateway.accounts.record import RequestRecord
 from gateway.accounts.settlement import RecordSink, Settlement
 from gateway.accounts.spending import Spending
+from gateway.body.held import HeldPrompts
 from gateway.errors import Failure
-from gateway.held_prompts import HeldPrompts
 from gateway.telemetry.metrics import OTHER
 from gateway.telemetry.metrics.families.admission import SHED
 from gateway.telemetry.metrics.families.continuations import CONTINUATIONS, NOT_CONTINUED

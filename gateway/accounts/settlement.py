@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from engines.model import Operation
     from gateway.accounts.record import RequestRecord
+    from gateway.body.held import HeldPrompts
     from gateway.errors import Failure
     from gateway.flight import Flight
-    from gateway.held_prompts import HeldPrompts
     from gateway.http.request import Request
     from gateway.tracing import Tracing
     from routing.experiment import Assignment

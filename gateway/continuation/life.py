@@ -30,9 +30,9 @@ from routing.policy import choose
 if TYPE_CHECKING:
     from gateway.accounts.settlement import Settlement
     from gateway.attempt import Attempt
+    from gateway.body.prompt import Prompt
     from gateway.errors import Failure
     from gateway.fleet.snapshot import Serving
-    from gateway.prompt import Prompt
     from gateway.reply import Reply
     from gateway.transforms import NewEventTransform
     from routing.experiment import Assignment

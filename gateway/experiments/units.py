@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from engines.wire import lone_surrogates
+from gateway.body.prefixes import conversation
 from gateway.experiments.unit_shapes import decode_named
-from gateway.prefixes import conversation
 
 if TYPE_CHECKING:
     from gateway.http.request import Request

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from engines.model import Operation
-from gateway import clock, envelope
+from gateway import clock
+from gateway.body import envelope
+from gateway.body.prompt import Prompt
 from gateway.errors import Failure
 from gateway.explanation.views import AskRouting, Decision, Explained, ReplicaFigures, Weighed
 from gateway.identity import ANONYMOUS
-from gateway.prompt import Prompt
 from routing.explain import explain
 from routing.facts import NO_NEEDS, FactSource, RequestFacts
 from routing.replica import NO_SLOT

@@ -16,6 +16,7 @@ from engines.port import Replica, Spawn
 from gateway import clock
 from gateway.accounts.gpu import GpuMeters
 from gateway.accounts.record import SHADOW
+from gateway.body.held import HeldPrompts
 from gateway.experiments.book import Experiments
 from gateway.fleet.arms import all_of, arms_of, shadow_of
 from gateway.fleet.askers import FirstAskers
@@ -28,7 +29,6 @@ from gateway.fleet.served import Builder, Served
 from gateway.fleet.snapshot import UNNAMED, Snapshot
 from gateway.fleet.specs import breaker_settings, retry_settings
 from gateway.fleet.wildcards import wildcards_of
-from gateway.held_prompts import HeldPrompts
 from gateway.shadow.shadow import Shadow, Shadows
 from gateway.wildcard_names import is_wildcard
 from routing.adapters import AdapterBook

@@ -21,10 +21,10 @@ from routing.model import COSTED, Endpoint
 
 if TYPE_CHECKING:
     from gateway.accounts.gpu import GpuMeters
+    from gateway.body.held import HeldPrompts
     from gateway.fleet.arms import Arm
     from gateway.fleet.engines import Built
     from gateway.fleet.prepared import Prepared
-    from gateway.held_prompts import HeldPrompts
     from gateway.telemetry.metrics import Metrics
     from routing.adapters import AdapterBook
     from routing.admission import Admission

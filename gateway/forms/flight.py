@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from engines.operations import OPERATION_KEYS
 from engines.port import Outgoing
+from gateway.body.prompt import Prompt
 from gateway.explanation.flight import ExplainedFlight
-from gateway.prompt import Prompt
 from routing.facts import NO_NEEDS
 
 if TYPE_CHECKING:

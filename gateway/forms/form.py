@@ -9,8 +9,8 @@ import re
 from typing import Final
 
 from engines.multipart import NotAForm, Part, boundary_of, field, parts_of, text_of
-from gateway.envelope import NO_MODEL, Envelope
-from gateway.envelope_shapes import Body
+from gateway.body.envelope import NO_MODEL, Envelope
+from gateway.body.shapes import Body
 from gateway.errors import Failure
 
 MOST_NAME_BYTES: Final = 1024

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from engines.port import Sink
     from engines.wire import Dialect
     from gateway.attempt import Attempt
+    from gateway.body.prompt import Prompt
     from gateway.http.request import Request
-    from gateway.prompt import Prompt
     from gateway.relay.account import Recorder
     from gateway.reply import Reply
     from gateway.transforms import NewEventTransform

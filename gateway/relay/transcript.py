@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engines.model import Operation
     from engines.port import Headers
     from engines.wire.texts import Place
-    from gateway.held_prompts import HeldPrompts
+    from gateway.body.held import HeldPrompts
     from gateway.http.request import Request
     from gateway.identity import Principal
 

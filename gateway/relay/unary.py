@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from engines.port import Headers
     from engines.wire.unary.port import Told
     from gateway.attempt import Attempt
-    from gateway.prompt import Prompt
+    from gateway.body.prompt import Prompt
     from gateway.reply import Reply
 
 

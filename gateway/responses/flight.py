@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engines.port import Outgoing
+from gateway.body.prompt import Prompt
 from gateway.explanation.flight import ExplainedFlight
-from gateway.prompt import Prompt
 from gateway.responses.homes import Home
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
 from gateway.attempt import Attempt, Owner
-from gateway.envelope import parse
+from gateway.body.envelope import parse
+from gateway.body.prompt import Prompt
 from gateway.errors import TABLE, Failure
 from gateway.http.request import Client, Request
 from gateway.identity import ANONYMOUS
-from gateway.prompt import Prompt
 from gateway.relay.opening import Opening, open_relay
 from gateway.reply import Reply
 from gateway.transforms import transformed
@@ -24,7 +24,7 @@ from routing.outcome import Outcome
 
 if TYPE_CHECKING:
     from engines.port import Sink
-    from gateway.envelope import Envelope
+    from gateway.body.envelope import Envelope
     from gateway.fleet.snapshot import Serving
     from gateway.identity import Principal
     from gateway.relay.transcript import Transcript

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.explanation.flight import ExplainedFlight
 
 if TYPE_CHECKING:
-    from gateway.envelope import Envelope
+    from gateway.body.envelope import Envelope
     from gateway.shadow.shadow import Shadow
 
 

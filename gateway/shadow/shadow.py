@@ -43,12 +43,12 @@ from routing.shadowing import HourlyBudget, Sample
 
 if TYPE_CHECKING:
     from gateway.accounts.record import RequestRecord
-    from gateway.envelope import Envelope
+    from gateway.body.envelope import Envelope
+    from gateway.body.held import HeldPrompts
+    from gateway.body.prompt import Prompt
     from gateway.fleet.snapshot import Serving, Upstream
-    from gateway.held_prompts import HeldPrompts
     from gateway.http.request import Request
     from gateway.identity import Principal
-    from gateway.prompt import Prompt
     from gateway.record_ids import RecordIds
     from gateway.relay.transcript import ContentSink
     from gateway.settings import ShadowSection

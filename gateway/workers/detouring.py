@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from engines.operations import FORMS
-from gateway import envelope
+from gateway.body import envelope
 from gateway.errors import Failure
 from gateway.forms import form
 from gateway.http.answers import answer_headers
@@ -62,8 +62,8 @@ def taken(request: Request, detour: Detour, door: Door) -> Work | None:
 def naming(body: bytes, model: str) -> bytes:
     """The body with this model; as it is where it cannot be read, which is told by whoever parses it next.
 
-    Within the bounds of `gateway.envelope`, whatever the body holds. Raises Failure (400) for one of so many members
-    that its own model cannot be found among them.
+    Within the bounds of `gateway.body.envelope`, whatever the body holds. Raises Failure (400) for one of so many
+    members that its own model cannot be found among them.
     """
     opening = _OPENING.match(body)
     if opening is None:

@@ -15,16 +15,16 @@ from engines.model import Deadlines, Operation
 from engines.model_list import ListedModel
 from engines.port import Exchange, Headers, Outgoing, Replica, Sink
 from engines.wire import DIALECTS, Dialect
-from gateway import envelope
 from gateway.accounts.accounting import Accounting
 from gateway.accounts.gpu import GpuMeter
 from gateway.accounts.prices import Rates
 from gateway.accounts.record import RequestRecord
 from gateway.attempt import Attempt
+from gateway.body import envelope
+from gateway.body.held import HeldPrompts
 from gateway.errors import Failure
 from gateway.fleet.snapshot import UNNAMED, Serving, Snapshot, Upstream, Upstreams
 from gateway.flight import Flight
-from gateway.held_prompts import HeldPrompts
 from gateway.http.request import Request
 from gateway.http.status_lines import STATUS_LINES
 from gateway.identity import ANONYMOUS, Keyring

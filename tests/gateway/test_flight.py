@@ -32,7 +32,7 @@ from engines.errors import (
 from engines.model import Deadlines, Operation
 from engines.port import Headers
 from gateway import clock
-from gateway.envelope import MOST_MEMBERS
+from gateway.body.envelope import MOST_MEMBERS
 from gateway.errors import TABLE
 from routing.breaker import BreakerSettings, Verdict
 from routing.route import DEFAULT_RETRY, RetrySettings

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.errors import ConnectFailed
-from gateway.parameters import LARGEST_BYTES, parameters_of
+from gateway.body.parameters import LARGEST_BYTES, parameters_of
 from gateway.telemetry.sampling import Sampling, sampling_of
 from gateway.tracing import Tracing, trace_id_of
 from tests.gateway.flights import Bench, StepClock

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import structlog
 
-from gateway.held_prompts import BOUND_BYTES
+from gateway.body.held import BOUND_BYTES
 from tests.scenario.gateway import Gateway, document, running_gateway
 from tests.scenario.upstream import Answer, Received, Upstream, plain, refusal, running_upstream
 

@@ -9,7 +9,7 @@ import pytest
 
 from engines.operations import SHAPES
 from gateway.api.surface import endpoints
-from gateway.envelope import MOST_MEMBERS
+from gateway.body.envelope import MOST_MEMBERS
 from tests.scenario.gateway import KEY, Gateway
 
 pytestmark = pytest.mark.anyio

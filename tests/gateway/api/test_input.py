@@ -8,7 +8,7 @@ import pytest
 
 from engines.model import Operation
 from engines.operations import FORMS, STORED
-from gateway import envelope
+from gateway.body import envelope
 from gateway.errors import Failure
 from tests.scenario.gateway import KEY, Gateway
 

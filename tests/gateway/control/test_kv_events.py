@@ -12,8 +12,8 @@ import pytest
 
 from engines.events import Batch, EventsAt
 from engines.port import Exchange, Outgoing, Replica, Sink
+from gateway.body.prefixes import prefix_chain
 from gateway.control.kv_events import KvEvents
-from gateway.prefixes import prefix_chain
 from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.workers.messages import CacheChange, CacheFollowed, CachesChanged, CachesFollowed, PromptSampled, ToWorker

@@ -51,7 +51,7 @@ def test_of_a_body_it_says_what_caches_hold() -> None:
     question = AskRouting("m", body=body)
     assert [one.cached_tokens for one in ask(route, question).candidates] == [0, 0]
     held = endpoints(route)[1]
-    from gateway.prefixes import prefix_chain
+    from gateway.body.prefixes import prefix_chain
 
     assert route.prefixes is not None
     route.prefixes.add(prefix_chain("m", body), held.state.slot)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.model import Operation
-from gateway.envelope import MOST_MEMBERS
+from gateway.body.envelope import MOST_MEMBERS
 from gateway.errors import Failure
 from gateway.http.detours import Detour, detour, like, right_base_url
 from gateway.workers.detouring import naming

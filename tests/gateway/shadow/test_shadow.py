@@ -20,8 +20,8 @@ from engines.errors import (
     TotalTimeout,
 )
 from engines.model import Operation
-from gateway import envelope
 from gateway.accounts.prices import Rates, Row, Table, Tables
+from gateway.body import envelope
 from gateway.errors import Failure
 from gateway.http.request import Request
 from gateway.identity import ANONYMOUS, Principal

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gateway import envelope
-from gateway.envelope import Envelope
+from gateway.body import envelope
+from gateway.body.envelope import Envelope
 from gateway.errors import Failure
 from routing.facts import Needs
 

@@ -14,7 +14,8 @@ import msgspec
 
 from engines.model import Operation
 from engines.wire import lone_surrogates
-from gateway.envelope_shapes import (
+from gateway.body.one_model import NamedTwice, names_model_once, reading_once
+from gateway.body.shapes import (
     ONE,
     Body,
     decode_body,
@@ -28,7 +29,6 @@ from gateway.envelope_shapes import (
     decode_several,
 )
 from gateway.errors import Failure
-from gateway.one_model import NamedTwice, names_model_once, reading_once
 from routing.facts import Needs
 
 DEPTH = "the JSON is nested too deeply"

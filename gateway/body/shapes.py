@@ -1,13 +1,13 @@
 """What is parsed of a request body: of each object the members we act on.
 
-Their defaults are not all literals, so this module is not compiled; `gateway.envelope` says what they mean.
+Their defaults are not all literals, so this module is not compiled; `gateway.body.envelope` says what they mean.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from gateway.one_model import Name
+from gateway.body.one_model import Name
 
 NULL = msgspec.Raw(b"null")
 ONE = msgspec.Raw(b"1")

@@ -11,10 +11,10 @@ from engines.operations import SHAPES
 from engines.port import Outgoing
 from engines.wire.translation import INGRESS_BY_PATH
 from engines.wire.unary.forms import READERS as UNARY_READERS
-from gateway import envelope
+from gateway.body import envelope
+from gateway.body.prefixes import conversation, prefix_chain
 from gateway.errors import Failure
 from gateway.identity import ANONYMOUS
-from gateway.prefixes import conversation, prefix_chain
 from gateway.translating import Understood, UnderstoodUnary
 from routing.facts import RequestFacts
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from engines.model import Operation
     from engines.wire.codec import Egress
     from engines.wire.unary.port import UnaryForm
-    from gateway.envelope import Envelope
+    from gateway.body.envelope import Envelope
     from gateway.fleet.snapshot import Upstream
     from gateway.identity import Principal
     from gateway.tracing import Trace

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.prefixes import conversation, prefix_chain
+from gateway.body.prefixes import conversation, prefix_chain
 from routing.prefix.chain import BLOCK_BYTES
 
 texts = st.text(max_size=600)
