@@ -31,7 +31,7 @@ from sqlalchemy import Connection
 
 from gateway.store.opening import engine_of
 from tests.gateway.store import postgresql
-from tests.gateway.store.chaos import PRICE, Gateway, limit_files
+from tests.gateway.store.chaos import PRICE, Gateway, limit_files, summed
 from tests.timing.mixed_traffic import Clients, Engine
 
 CLIENTS: Final = 16
@@ -47,6 +47,7 @@ COLUMNS: Final = {
     "ok": 5,
 }
 CENT_NANOUSD: Final = 10_000_000
+SETTLED_WITHIN_S: Final = 10
 
 Sums = tuple[int, int, int, int]
 """Requests, tokens in and out, and billionths of a dollar."""
@@ -135,13 +136,16 @@ async def phase(directory: Path, *, workers: int = 1, store: str = "") -> AsyncI
         engine.close()
 
 
-async def counted(gateway: Gateway) -> Sums:
-    """By its metrics."""
+async def counted(gateway: Gateway, requests: int) -> Sums:
+    """By its metrics, once so many requests are settled: a client that has left is not waited for, its settlement is."""
+    async with asyncio.timeout(SETTLED_WITHIN_S):
+        while summed(metrics := await gateway.metrics(), "penstock_requests_total") < requests:
+            await asyncio.sleep(0.01)
     return (
-        round(await gateway.metric("penstock_requests_total")),
-        round(await gateway.metric("penstock_tokens_total", 'kind="input"')),
-        round(await gateway.metric("penstock_tokens_total", 'kind="output"')),
-        round(await gateway.metric("penstock_cost_usd_total") * 1e9),
+        round(summed(metrics, "penstock_requests_total")),
+        round(summed(metrics, "penstock_tokens_total", 'kind="input"')),
+        round(summed(metrics, "penstock_tokens_total", 'kind="output"')),
+        round(summed(metrics, "penstock_cost_usd_total") * 1e9),
     )
 
 
@@ -239,7 +243,7 @@ async def disturbed(
             count, clients=CLIENTS, meanwhile=Once(*((int(part * count), step) for part, step in steps(gateway)))
         )
         per_s = clients.count / (time.monotonic() - began_s)
-        by_metrics = await counted(gateway) if keeps_counters else None
+        by_metrics = await counted(gateway, clients.count) if keeps_counters else None
     return outcome(gateway, clients, by_metrics, per_s)
 
 

@@ -179,15 +179,24 @@ class Gateway:
 
     async def metric(self, name: str, label: str = "") -> float:
         """The sum of all that its metrics have by this name, with this label."""
+        return summed(await self.metrics(), name, label)
+
+    async def metrics(self) -> list[str]:
+        """The lines of one scrape: what belongs together is read of one."""
         reader, writer = await asyncio.open_unix_connection(self.uds)
         writer.write(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         text = (await reader.read()).decode()
         writer.close()
-        return sum(
-            float(line.rpartition(" ")[2])
-            for line in text.splitlines()
-            if line.startswith((f"{name}{{", f"{name} ")) and label in line
-        )
+        return text.splitlines()
+
+
+def summed(metrics: list[str], name: str, label: str = "") -> float:
+    """The sum of what a scrape has by this name, with this label."""
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in metrics
+        if line.startswith((f"{name}{{", f"{name} ")) and label in line
+    )
 
 
 def limit_files(pid: int, most_bytes: int | None) -> None:
