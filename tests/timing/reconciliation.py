@@ -137,7 +137,7 @@ async def phase(directory: Path, *, workers: int = 1, store: str = "") -> AsyncI
 
 
 async def counted(gateway: Gateway, requests: int) -> Sums:
-    """By its metrics, once so many requests are settled: a client that has left is not waited for, its settlement is."""
+    """By its metrics, once so many requests are settled: those of clients that left may be so a little later."""
     async with asyncio.timeout(SETTLED_WITHIN_S):
         while summed(metrics := await gateway.metrics(), "penstock_requests_total") < requests:
             await asyncio.sleep(0.01)
