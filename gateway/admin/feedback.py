@@ -22,7 +22,7 @@ from gateway import clock
 from gateway.errors import Failure
 from gateway.identity import Keyring, Principal
 from gateway.settings import Settings
-from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
+from gateway.store.feedback.messages import MOST_VALUE, FeedbackGiven, GiveFeedback
 from gateway.wildcard_names import is_wildcard
 
 PATH: Final = "/v1/feedback"
@@ -144,6 +144,8 @@ def _value(told: _Body, settings: Settings) -> float:
         raise Failure("invalid_field", f"the value of {told.metric!r} is {right}", "value")
     if not math.isfinite(told.value):
         raise Failure("invalid_field", "`value` is no finite number", "value")
+    if abs(told.value) > MOST_VALUE:
+        raise Failure("invalid_field", f"`value` is at most {MOST_VALUE:g}, and at least {-MOST_VALUE:g}", "value")
     return float(told.value)
 
 

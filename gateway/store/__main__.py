@@ -37,7 +37,7 @@ from gateway.store.feedback.giving import Giving
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.feedback.retention import EVERY_S as FORGET_EVERY_S
 from gateway.store.feedback.retention import Forgetting
-from gateway.store.feedback.table import give
+from gateway.store.feedback.table import give, give_all
 from gateway.store.gpu_hours import note
 from gateway.store.messages import (
     AskRead,
@@ -336,7 +336,7 @@ async def write(listen_fd: int) -> None:
     writer.start()
     evaluating = Evaluating(
         lambda: EvaluationTable(url),
-        lambda given: asyncio.to_thread(give, url, given, keeper.redaction, keeper.retention_ms),
+        lambda given: asyncio.to_thread(give_all, url, given, keeper.redaction, keeper.retention_ms),
         supervisor.spawn,
         courtesy=writer.courtesy,
         after_records=writer.idle.wait,

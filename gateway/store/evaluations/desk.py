@@ -34,9 +34,11 @@ STORED: Final = "stored"
 MEMORY: Final = "memory"
 AWAY: Final = "away"
 ALONE: Final = "alone"
+LEFT: Final = "left"
 CUT: Final = "cut"
 ERROR: Final = "error"
-"""What becomes of a pair: `cut` where the end of an answer was not kept, so that the two cannot be compared."""
+"""What becomes of a pair: `cut` where the end of an answer was not kept, so that the two cannot be compared; `left`
+where the gateway ended before its judge had said anything."""
 
 log = structlog.get_logger()
 
@@ -131,6 +133,11 @@ class Desk:
             counted = {**self._counted, f"{SIMILARITY}/{ALONE}": self._pairing.alone}
         return {what: count for what, count in counted.items() if count}
 
+    def flush(self) -> None:
+        """Score what came. Blocks."""
+        with self._courtesy.suspended():
+            self._queue.join()
+
     def close(self) -> None:
         """Score what came, then end. Blocks."""
         with self._courtesy.suspended():
@@ -153,6 +160,8 @@ class Desk:
                     self._settle(works)
                 except Exception:
                     log.exception("evaluation_failed")
+                for _ in works:
+                    self._queue.task_done()
         finally:
             self._courtesy.end()
             if self._table is not None:

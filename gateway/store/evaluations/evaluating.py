@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
+
+import structlog
 
 from engines.port import Spawn
 from gateway import clock
@@ -19,11 +21,12 @@ from gateway.accounts.record import SHADOW
 from gateway.store.contents.content import Content, ContentRecord
 from gateway.store.courtesy import Courtesy
 from gateway.store.database import DatabaseAway, DatabaseRefused
-from gateway.store.evaluations.desk import ERROR, MEMORY, STORED, Desk, Table
+from gateway.store.evaluations.desk import ERROR, LEFT, MEMORY, STORED, Desk, Table
 from gateway.store.evaluations.evaluator import Evaluator
 from gateway.store.evaluations.messages import Finding
 from gateway.store.evaluations.question import Judgement, Question
 from gateway.store.evaluations.table import Evaluation
+from gateway.store.feedback.giving import Gathering
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 
 if TYPE_CHECKING:
@@ -34,8 +37,12 @@ MOST_FINDINGS: Final = 1_024
 UNKNOWN_TRIES: Final = 4
 AGAIN_S: Final = 1.0
 """After which the record of an answer, that a judge was faster than, should be in the store."""
+CLOSE_S: Final = 10.0
+"""Judges may take so long for what they were to be asked, once all records are written and the writer is to end."""
 GIVEN_BY: Final = "evaluator"
 """The key that feedback of an evaluator is told by."""
+
+log = structlog.get_logger()
 
 
 class Evaluating:
@@ -44,20 +51,23 @@ class Evaluating:
     def __init__(
         self,
         open_table: Callable[[], Table],
-        give: Callable[[GiveFeedback], Awaitable[FeedbackGiven]],
+        give: Callable[[Sequence[GiveFeedback]], Awaitable[list[FeedbackGiven]]],
         spawn: Spawn,
         *,
         courtesy: Courtesy | None = None,
         after_records: Callable[[], object] = lambda: None,
         client: Clients | None = None,
         again_s: float = AGAIN_S,
+        close_s: float = CLOSE_S,
     ) -> None:
-        """`give` keeps feedback, `client` makes one for a judge. For the rest see `gateway.store.evaluations.desk`."""
+        """`give` keeps feedback: all of it, or none where it raises. `client` makes one for a judge. For
+        the rest see `gateway.store.evaluations.desk`."""
         self._loop = asyncio.get_running_loop()
-        self._give = give
+        self._giving = Gathering(give)
         self._spawn = spawn
         self._client = client
         self._again_s = again_s
+        self._close_s = close_s
         self._findings: deque[Finding] = deque(maxlen=MOST_FINDINGS)
         self._judges: Judges | None = None
         """Made for the first that is asked."""
@@ -82,11 +92,11 @@ class Evaluating:
 
     def counts(self) -> dict[str, int]:
         """What became of answers and pairs, as `evaluator/result`."""
-        counted = self._desk.counts()
-        for name, count in self._judges.dropped.items() if self._judges is not None else ():
-            what = f"{name}/{MEMORY}"
-            counted[what] = counted.get(what, 0) + count
-        return counted
+        counted = Counter(self._desk.counts())
+        if self._judges is not None:
+            counted.update({f"{name}/{MEMORY}": count for name, count in self._judges.dropped.items()})
+            counted.update({f"{name}/{LEFT}": count for name, count in self._judges.left.items()})
+        return dict(counted)
 
     def findings(self) -> list[Finding]:
         """What was found since this was asked last."""
@@ -96,9 +106,14 @@ class Evaluating:
         return found
 
     async def close(self) -> None:
-        """Ask no more, and store what there is."""
+        """Ask what there is to ask, for `close_s` seconds at most, and store what was found. What no judge has spoken
+        of by then is left, counted and told."""
+        await asyncio.to_thread(self._desk.flush)  # which may have questions, too
         if self._judges is not None:
-            self._judges.end()
+            await self._judges.end(self._close_s)
+            if self._judges.left:
+                told = ", ".join(f"{count} of {name}" for name, count in sorted(self._judges.left.items()))
+                log.warning("evaluations_left", questions=told)
         await asyncio.to_thread(self._desk.close)
 
     def _ask(self, question: Question) -> None:
@@ -158,7 +173,7 @@ class Evaluating:
             if number:
                 await asyncio.sleep(self._again_s)
             try:
-                told = await self._give(given)
+                told = await self._giving.give(given)
             except (DatabaseAway, DatabaseRefused):
                 return FeedbackGiven("away")
             if told.problem != "unknown":

@@ -6,12 +6,14 @@ better the second is: 0 the first, 1 the second, 0.5 neither. It is asked twice,
 many a judge prefers what it reads first.
 
 Each judge has a queue, and so many questions at once; what finds no room is dropped and counted. A question is tried
-again where the judge was busy, broken or silent, and counted as an `error` when that does not help.
+again where the judge was busy, broken or silent, and counted as an `error` when that does not help. At the end what
+was offered is asked still, for a while; what is left then is counted, too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import re
 from collections import Counter, deque
@@ -27,6 +29,7 @@ from engines.port import Spawn
 from gateway.store.contents.content import ContentRecord, storable
 from gateway.store.evaluations.evaluator import Evaluator
 from gateway.store.evaluations.question import Judgement, Question
+from gateway.store.feedback.messages import MOST_VALUE
 
 TRIES: Final = 3
 FIRST_WAIT_S: Final = 0.5
@@ -75,23 +78,41 @@ class Judges:
         self._waiting: dict[str, deque[Question]] = {}
         self._asking: Counter[str] = Counter()
         self._failing: set[str] = set()
+        self._open: Counter[str] = Counter()
+        """Questions that were offered and are not through, by evaluator."""
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._ended = False
         self.dropped: Counter[str] = Counter()
         """By evaluator, for want of room."""
+        self.left: Counter[str] = Counter()
+        """By evaluator, what was not through at the end."""
 
     def offer(self, question: Question) -> None:
         """Ask it when there is a place."""
         name = question.evaluator.name
+        if self._ended:
+            self.left[name] += 1
+            return
         waiting = self._waiting.setdefault(name, deque())
         if len(waiting) >= self._most_waiting:
             self.dropped[name] += 1
             return
         waiting.append(question)
+        self._open[name] += 1
+        self._idle.clear()
         if self._asking[name] < question.evaluator.concurrency:
             self._asking[name] += 1
             self._spawn(f"judge_{name}", lambda: self._ask_all(name))
 
-    def end(self) -> None:
-        """Ask nothing that has not been asked."""
+    async def end(self, within_s: float) -> None:
+        """Ask what was offered, for so long at most; what is not through then counts as `left`, and nothing is asked
+        any more."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._idle.wait()
+        self._ended = True
+        self.left += self._open
         for waiting in self._waiting.values():
             waiting.clear()
 
@@ -100,20 +121,32 @@ class Judges:
         try:
             async with self._client() as client:
                 while waiting:
-                    await self._ask_one(client, waiting.popleft())
+                    try:
+                        await self._ask_one(client, waiting.popleft())
+                    finally:
+                        self._through(name)
         finally:
             self._asking[name] -= 1
+
+    def _through(self, name: str) -> None:
+        self._open[name] -= 1
+        if not self._open.total():
+            self._idle.set()
 
     async def _ask_one(self, client: httpx.AsyncClient, question: Question) -> None:
         name = question.evaluator.name
         try:
             said = await self._judged(client, question)
         except (_Again, _Useless) as error:
+            if self._ended:  # it is counted
+                return
             if name not in self._failing:
                 self._failing.add(name)
                 log.error("judge_failed", evaluator=name, why=str(error))
             await self._found(question, None, str(error))
         else:
+            if self._ended:
+                return
             self._failing.discard(name)
             await self._found(question, said, "")
 
@@ -150,7 +183,7 @@ class Judges:
                     raise _Again(f"status_{answer.status_code}")
                 if not answer.is_success:
                     raise _Useless(f"status_{answer.status_code}")
-                return read(await _whole(answer))
+                return read(await _whole(answer), pairs=evaluator.pairs)
         except TimeoutError:
             raise _Again("timeout") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -170,7 +203,7 @@ async def _whole(answer: httpx.Response) -> bytes:
     return bytes(body)
 
 
-def read(body: bytes) -> Judgement:
+def read(body: bytes, *, pairs: bool) -> Judgement:
     """What a judge's answer says, as it can be stored. Raises _Useless for what makes no sense."""
     try:
         said = msgspec.json.decode(body, type=Judgement)
@@ -178,6 +211,8 @@ def read(body: bytes) -> Judgement:
         raise _Useless("no_score") from None
     if not math.isfinite(said.score):
         raise _Useless("no_score")
+    if not (0.0 <= said.score <= 1.0 if pairs else abs(said.score) <= MOST_VALUE):
+        raise _Useless("out_of_range")
     label = said.label if _LABEL(said.label) else ""
     return Judgement(said.score, label, storable(said.explanation[:MOST_EXPLANATION]))
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, inspect, select
 
+from gateway.store.feedback.messages import MOST_VALUE
 from gateway.store.reading import FAR_MS, id_bound, texts
 from gateway.store.schema import evaluations, requests
 from routing.gate.sequence import Sample, mean_bounds
@@ -76,7 +77,7 @@ class _Sums:
         self.count += 1
         self.original += original
         self.copy += copy
-        self.squares += (copy - original) ** 2
+        self.squares += (copy - original) * (copy - original)
 
     def row(self, name: str) -> dict[str, Any]:
         total = self.copy - self.original
@@ -194,6 +195,7 @@ def _score(connection: Connection, of: Mapping[bytes, _Group]) -> None:
         return
     found = select(evaluations.c.id, evaluations.c.metric, evaluations.c.value)
     found = found.where(evaluations.c.id >= min(of), evaluations.c.id <= max(of))
+    found = found.where(evaluations.c.value.between(-MOST_VALUE, MOST_VALUE))  # an older version took any
     with connection.execution_options(yield_per=1_000).execute(found) as rows:
         for record_id, metric, value in rows:
             group = of.get(bytes(record_id))

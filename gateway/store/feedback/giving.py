@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
@@ -11,6 +11,8 @@ from gateway.store.feedback.table import LOOK_S
 
 LOOKS: Final = 2
 """At once, for requests by their request id: of one that nobody sent, a look goes through a month of records."""
+MOST_AT_ONCE: Final = 64
+"""In one transaction."""
 TOO_MANY: Final = "too many requests are looked for by their request_id: name the record, by its record_id"
 
 
@@ -36,3 +38,39 @@ class Giving:
             return await asyncio.to_thread(self._keep, given)
         finally:
             self._looks.release()
+
+
+class Gathering:
+    """Gives together what comes while others' is being kept: as many transactions as there is time for, and no more.
+    Belongs to one loop."""
+
+    def __init__(self, give: Callable[[Sequence[GiveFeedback]], Awaitable[list[FeedbackGiven]]]) -> None:
+        """`give` keeps all, or raises and keeps none."""
+        self._keep = give
+        self._waiting: list[tuple[GiveFeedback, asyncio.Future[FeedbackGiven]]] = []
+        self._one_at_a_time = asyncio.Lock()
+
+    async def give(self, given: GiveFeedback) -> FeedbackGiven:
+        """Keep it. Raises what keeping it raises."""
+        done: asyncio.Future[FeedbackGiven] = asyncio.get_running_loop().create_future()
+        self._waiting.append((given, done))
+        async with self._one_at_a_time:
+            if not done.done():
+                await self._keep_some()
+        return await done
+
+    async def _keep_some(self) -> None:
+        some, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+        try:
+            told = await self._keep([given for given, _ in some])
+        except BaseException as error:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            for _, done in some:
+                if not done.done():
+                    done.cancel() if cancelled else done.set_exception(error)
+            if cancelled:
+                raise
+            return
+        for (_, done), one in zip(some, told, strict=True):
+            if not done.done():  # who waited for it may be gone
+                done.set_result(one)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
+
+MOST_VALUE: Final = 1e30
+"""Of a value, whatever its sign: sums of squares of such, and the fourth power of their mean, are numbers still."""
 
 
 class GiveFeedback(msgspec.Struct, tag="give_feedback"):

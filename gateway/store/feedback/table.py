@@ -7,7 +7,7 @@ which records are written as ever. Only what is then kept is written in a transa
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -43,21 +43,37 @@ def give(
 ) -> FeedbackGiven:
     """Keep it, once the hook of its model has seen its words, which are kept for as long as contents of its record are.
     Blocks; raises DatabaseAway and DatabaseRefused."""
+    (told,) = give_all(url, [given], redaction, content_retention_ms, look_s=look_s)
+    return told
+
+
+def give_all(
+    url: str, given: Sequence[GiveFeedback], redaction: Redaction, content_retention_ms: int, *, look_s: float = LOOK_S
+) -> list[FeedbackGiven]:
+    """The same of several, in one transaction: all is kept that can be, or, where this raises, nothing."""
     try:
         with _opened(url, reading=True) as engine:
-            found = _found(engine, given, clock.monotonic() + look_s)
-        if found.problem:
-            return found
-        given, found.withheld = _redacted(given, found, redaction, content_retention_ms)
+            until_s = clock.monotonic() + look_s
+            all_found = [_found(engine, one, until_s) for one in given]
+        kept: list[tuple[GiveFeedback, FeedbackGiven]] = []
+        for one, found in zip(given, all_found, strict=True):
+            if not found.problem:
+                one, found.withheld = _redacted(one, found, redaction, content_retention_ms)
+            kept.append((one, found))
+        if all(found.problem for found in all_found):
+            return all_found
         with _opened(url, reading=False) as engine:
             try:
-                with engine.begin() as connection:
-                    return _keep(connection, given, found)
+                return _keep_all(engine, kept)
             except IntegrityError:  # another gateway was given the same at the same moment
-                with engine.begin() as connection:
-                    return _keep(connection, given, found)
+                return _keep_all(engine, kept)
     except (SQLAlchemyError, OSError) as error:
         raise DatabaseAway(str(getattr(error, "orig", None) or error)) from None
+
+
+def _keep_all(engine: Engine, kept: Sequence[tuple[GiveFeedback, FeedbackGiven]]) -> list[FeedbackGiven]:
+    with engine.begin() as connection:
+        return [found if found.problem else _keep(connection, one, found) for one, found in kept]
 
 
 @contextlib.contextmanager

@@ -149,6 +149,8 @@ async def test_what_the_store_cannot_do(told: FeedbackGiven, status: int, code: 
         ({**GOOD, "metric": "mood"}, 400, "there is thumbs_up, edits, complained"),
         ({**GOOD, "value": 1}, 400, "is true or false"),
         ({**GOOD, "value": "yes"}, 400, "cannot be read"),
+        ({**GOOD, "metric": "edits", "value": 1.1e30}, 400, "is at most 1e+30"),
+        ({**GOOD, "metric": "edits", "value": -1e300}, 400, "at least -1e+30"),
         ({**GOOD, "metric": "edits"}, 400, "is a number"),
         ({**GOOD, "rating": 5}, 400, "unknown field `rating`"),
         ({**GOOD, "record_id": "a" * 300}, 400, "at most 256 characters"),

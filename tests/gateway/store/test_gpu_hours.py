@@ -134,7 +134,7 @@ async def test_a_gateway_tells_what_its_engines_cost_when_it_ends(tmp_path: Path
     assert busy_usd + idle_usd >= gpu
 
 
-async def never() -> FeedbackGiven:
+async def never() -> list[FeedbackGiven]:
     raise AssertionError("nobody is to tell anything")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 import httpx
@@ -101,6 +101,14 @@ async def test_a_pair_is_judged_in_both_orders_so_that_a_judge_who_likes_the_fir
     ]
 
 
+@pytest.mark.parametrize("score", [-0.01, 1.01, 1e308])
+async def test_how_much_better_the_second_is_lies_between_0_and_1_or_is_no_score(score: float) -> None:
+    bench = Bench(says({"score": 0.5}, {"score": score}))
+    bench.judges.offer(question(judge(pairs=True), Pair(record(ORIGINAL, "a"), record(COPY, "b"))))
+    await bench.until(1)
+    assert (bench.found, len(bench.asked)) == ([(None, "out_of_range")], 2)
+
+
 @pytest.mark.parametrize(
     ("answers", "found", "asked"),
     [
@@ -109,6 +117,8 @@ async def test_a_pair_is_judged_in_both_orders_so_that_a_judge_who_likes_the_fir
         ((404,), (None, "status_404"), 1),
         (({"points": 1},), (None, "no_score"), 1),
         (({"score": "high"},), (None, "no_score"), 1),
+        (({"score": -1e30},), (Judgement(-1e30), ""), 1),
+        (({"score": 1.1e30},), (None, "out_of_range"), 1),
     ],
 )
 async def test_a_judge_is_asked_again_where_that_may_help_and_its_errors_are_told(
@@ -219,7 +229,10 @@ class Store:
         self.given: list[GiveFeedback] = []
         self._problems = list(problems)
 
-    async def give(self, given: GiveFeedback) -> FeedbackGiven:
+    async def give(self, given: Sequence[GiveFeedback]) -> list[FeedbackGiven]:
+        return [self._give(one) for one in given]
+
+    def _give(self, given: GiveFeedback) -> FeedbackGiven:
         self.given.append(given)
         problem: Any = self._problems.pop(0) if self._problems else ""
         return FeedbackGiven(problem, record_id=given.record_id, model="chat", arm="canary", experiment="e")
@@ -310,3 +323,42 @@ async def test_what_is_found_of_a_pair_is_kept_with_the_copys_record() -> None:
         ("comparison", "chrf", "~shadow"),
         ("judge", "better", "~shadow"),
     ]
+
+
+async def ended(answers: Answers, *, close_s: float, pairs: bool = False) -> tuple[FakeTable, Store, dict[str, int]]:
+    """What is left of an answer and of a pair that came just before the end."""
+    supervisor, table, store = Supervisor(), FakeTable(), Store()
+
+    def client() -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.MockTransport(answers))
+
+    evaluating = Evaluating(lambda: table, store.give, supervisor.spawn, client=client, close_s=close_s)
+    evaluating.start()
+    evaluating.use([judge("helpful", concurrency=1), judge("better", pairs=True)])
+    for number in range(3):
+        evaluating.take(content_of(keeps=True), record(f"{number:032x}", "hi"))
+    for record_id in (ORIGINAL, COPY):
+        evaluating.take(content_of(ORIGINAL), record(record_id, "x"))
+    await evaluating.close()
+    await supervisor.close()
+    return table, store, evaluating.counts()
+
+
+async def test_what_came_before_the_end_is_asked_still_and_stored() -> None:
+    table, store, counts = await ended(says({"score": 1}), close_s=10.0)
+    assert [given.record_id for given in store.given] == [f"{number:032x}" for number in range(3)]
+    assert [one.metric for one in table.stored] == ["rouge_l", "chrf", "better"]
+    assert counts == {"helpful/stored": 3, "better/stored": 1, "similarity/stored": 1}
+
+
+async def test_what_a_judge_has_not_spoken_of_by_the_end_is_counted_and_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def never(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    _, store, counts = await ended(never, close_s=0.0)
+    assert store.given == []
+    assert counts == {"helpful/left": 3, "better/left": 1, "similarity/stored": 1}
+    assert "1 of better, 3 of helpful" in "".join(capsys.readouterr())

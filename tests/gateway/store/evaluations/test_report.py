@@ -115,3 +115,18 @@ def test_each_bundle_has_a_group_with_its_scores_the_newest_first(database: Data
     assert json.loads(answer(url, asked))["data"] == groups
     with pytest.raises(NotWanted, match="name the model"):
         QUESTIONS["shadow"]({}, NOON_S)
+
+
+def test_a_score_that_an_older_version_took_and_no_mean_can_hold_is_left_out(database: Database, url: str) -> None:
+    made = Made()
+    pairs = [pair(made, {}, {}) for _ in range(3)]
+    database.insert([made.some(0)._replace(records=[one for both in pairs for one in both])])
+    table = EvaluationTable(url)
+    values = (1.7e308, -1e30, 0.5)
+    copies = [copy for _, copy in pairs]
+    table.insert([Evaluation(one.record_id, "better", 1, value) for one, value in zip(copies, values, strict=True)])
+    table.close()
+    (group,) = report(url)
+    (score,) = group["scores"]
+    assert (score["pairs"], score["mean"]) == (2, -5e29)
+    assert score["low"] < score["mean"] < score["high"]

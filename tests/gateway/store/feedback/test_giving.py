@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 
 import pytest
 
-from gateway.store.feedback.giving import LOOKS, TOO_MANY, Giving
+from gateway.store.feedback.giving import LOOKS, MOST_AT_ONCE, TOO_MANY, Gathering, Giving
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 
 pytestmark = pytest.mark.anyio
@@ -55,3 +56,43 @@ async def test_a_look_that_fails_gives_its_place_back() -> None:
     for _ in range(LOOKS + 1):
         with pytest.raises(ValueError, match="raises"):
             await giving.give(given(request_id="raises"))
+
+
+class Kept:
+    """Keeps what it is given together, when it may."""
+
+    def __init__(self) -> None:
+        self.together: list[list[str]] = []
+        self.may = asyncio.Event()
+
+    async def give(self, given: Sequence[GiveFeedback]) -> list[FeedbackGiven]:
+        self.together.append([one.record_id for one in given])
+        await self.may.wait()
+        if "raises" in self.together[-1]:
+            raise ValueError("raises")
+        return [FeedbackGiven(record_id=one.record_id) for one in given]
+
+
+async def test_what_comes_while_another_is_kept_is_kept_together_and_each_hears_of_its_own() -> None:
+    kept = Kept()
+    giving = Gathering(kept.give)
+    names = ["first", *[f"{number:02}" for number in range(MOST_AT_ONCE + 1)]]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(giving.give(given(name))) for name in names]
+        while not kept.together:
+            await asyncio.sleep(0)
+        kept.may.set()
+    assert [task.result().record_id for task in tasks] == names
+    assert kept.together == [["first"], names[1 : MOST_AT_ONCE + 1], names[MOST_AT_ONCE + 1 :]]
+
+
+async def test_what_cannot_be_kept_fails_for_all_of_it_and_for_nothing_after_it() -> None:
+    kept = Kept()
+    giving = Gathering(kept.give)
+    tasks = [asyncio.ensure_future(giving.give(given(name))) for name in ("first", "raises", "beside")]
+    while not kept.together:
+        await asyncio.sleep(0)
+    kept.may.set()
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(one) for one in told] == [FeedbackGiven, ValueError, ValueError]
+    assert (await giving.give(given("after"))).record_id == "after"

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import select
 
 from gateway.store.contents.redaction import Redaction
-from gateway.store.database import Records
+from gateway.store.database import DatabaseAway, Records
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.feedback.retention import Forgetting
-from gateway.store.feedback.table import TOO_LONG, WINDOW_MS, give
+from gateway.store.feedback.table import TOO_LONG, WINDOW_MS, give, give_all
 from gateway.store.opening import engine_of
 from gateway.store.reading import Wanted
 from gateway.store.rows import DAY_MS
@@ -46,7 +46,7 @@ class Store:
         finally:
             engine.dispose()
 
-    def give(self, **changes: Any) -> FeedbackGiven:
+    def given(self, **changes: Any) -> GiveFeedback:
         fields: dict[str, Any] = {
             "tenant": "shop",
             "key_id": "app",
@@ -60,7 +60,13 @@ class Store:
             "now_ms": NOW_MS,
             "with_contents": {},
         }
-        return give(self.url, GiveFeedback(**{**fields, **changes}), self.redaction, 30 * DAY_MS)
+        return GiveFeedback(**{**fields, **changes})
+
+    def give_all(self, *given: GiveFeedback) -> list[FeedbackGiven]:
+        return give_all(self.url, given, self.redaction, 30 * DAY_MS)
+
+    def give(self, **changes: Any) -> FeedbackGiven:
+        return give(self.url, self.given(**changes), self.redaction, 30 * DAY_MS)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +134,27 @@ def test_an_idempotency_key_is_of_one_feedback_of_its_tenant(filled: Store) -> N
     assert "another" == filled.give(request_id="own", idempotency_key="k1", value=0.0).problem
     assert before == len(filled.kept())
     assert not filled.give(request_id="theirs", tenant="bank", idempotency_key="k1").repeated
+
+
+def test_several_are_kept_in_one_transaction_and_each_is_told_of_its_own(filled: Store) -> None:
+    before = len(filled.kept())
+    told = filled.give_all(
+        filled.given(request_id="own", idempotency_key="together", value=0.5),
+        filled.given(request_id="nobody"),
+        filled.given(request_id="own", idempotency_key="together", value=0.5),
+        filled.given(request_id="weeks ago"),
+    )
+    assert ["", "unknown", "", ""] == [one.problem for one in told]
+    assert [False, False, True, False] == [one.repeated for one in told]
+    assert before + 2 == len(filled.kept())
+
+
+def test_of_several_of_which_one_cannot_be_stored_none_is(filled: Store) -> None:
+    before = len(filled.kept())
+    good, bad = filled.given(request_id="own"), filled.given(request_id="own", value=float("nan"))
+    with pytest.raises(DatabaseAway):  # a NaN is NULL to SQLite, and a value must be one
+        filled.give_all(good, bad)
+    assert before == len(filled.kept())
 
 
 def test_texts_are_kept_of_models_that_keep_contents(filled: Store) -> None:
