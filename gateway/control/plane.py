@@ -223,6 +223,7 @@ class Plane:
         for worker, answer in answers.items():
             if isinstance(answer, TimeoutError):
                 log.warning("worker_did_not_drain", worker=worker)
+        await self.releases.close()
         self.kv_events.close()
         await self.feedback.close()
         await self.launches.stop()

@@ -22,29 +22,27 @@ log = structlog.get_logger()
 class Release:
     """See the module."""
 
-    def __init__(self, spec: ReleaseSpec, *, shared: bool) -> None:
-        """`shared`: other gateways serve it too, so that what is seen here is a part of it."""
+    def __init__(self, spec: ReleaseSpec, *, apart: bool) -> None:
+        """`apart`: what is seen here is a part of it, as other gateways serve it too, or what the store has of it from
+        before was not read yet."""
         self.spec = spec
         self.ramp = Rollout(spec.ramp, spec.share)
         self.version = 0
         """Of the stored one; 0: none is."""
         self.unsent: list[ReleaseChange] = []
         """What could not be stored yet, and took effect here."""
-        self._shared = shared
+        self._apart = apart
         self._round = Round(0)
         self.gate = self._new_gate()
         """Of what is seen by all gateways, where this one decides; of what is seen here, otherwise."""
-        self.local = self._new_gate() if shared else self.gate
+        self.local = self._new_gate() if apart else self.gate
         """Of what is seen here."""
 
     def _new_gate(self) -> Gate:
         return Gate(self.spec.guardrails, arm=self.spec.position, sticky=self.spec.sticky)
 
-    def use(self, spec: ReleaseSpec, *, shared: bool) -> None:
+    def use(self, spec: ReleaseSpec) -> None:
         """Steps, windows or guardrails may be others now. With other guardrails, evidence begins anew."""
-        if shared != self._shared:
-            self._shared = shared
-            self.local = self._new_gate() if shared else self.gate
         before, self.spec = self.spec, spec
         self.ramp.plan = spec.ramp
         self.ramp.step = max(0, min(self.ramp.step, len(spec.ramp.steps) - 1))
@@ -53,6 +51,12 @@ class Release:
         if (before.guardrails, before.sticky) != (spec.guardrails, spec.sticky):
             self.forget()
 
+    def set_apart(self, apart: bool) -> None:
+        """From now on what is seen here is a part of it, or all."""
+        if apart != self._apart:
+            self._apart = apart
+            self.local = self._new_gate() if apart else self.gate
+
     def _is_files(self, ramp: Rollout) -> bool:
         """Whether nobody has decided anything, so that the file says the share."""
         return self.spec.bandit is None and not self.spec.ramp.steps and ramp.state == RAMPING
@@ -60,7 +64,7 @@ class Release:
     def forget(self) -> None:
         """Evidence begins anew."""
         self.gate = self._new_gate()
-        self.local = self._new_gate() if self._shared else self.gate
+        self.local = self._new_gate() if self._apart else self.gate
 
     def at(self, now_s: float, wall_s: float) -> None:
         """It is now, by a clock that never steps and by one that does."""

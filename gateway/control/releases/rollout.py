@@ -7,7 +7,7 @@ is away nothing goes up anywhere, and each gateway rolls back by what it sees it
 from __future__ import annotations
 
 import asyncio
-import functools
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ import structlog
 from engines.port import Spawn
 from gateway import clock
 from gateway.control.releases.bandits import Bandits
+from gateway.control.releases.beside import Beside
 from gateway.control.releases.deciding import Deciding
 from gateway.control.releases.kept import KeptRamps
 from gateway.control.releases.release import Release
@@ -32,11 +33,10 @@ EVERY_S: Final = 0.1
 """Of the second within which a rollback is to have effect everywhere."""
 SYNC_S: Final = 0.25
 """Where several gateways share a store; one alone has less to tell."""
-SYNC_ALONE_S: Final = 1.0
-LATE_S: Final = 0.05
-"""The loop waits no longer for the store."""
-HANGS_S: Final = 0.5
-"""A store that has not answered for so long is away, for whoever wants to roll back."""
+SYNC_ALONE_S: Final = 0.5
+"""With what workers and the loop hold back, a gateway that dies has lost less than a second of what was seen."""
+CLOSE_S: Final = 2.0
+"""The end of the gateway waits no longer for the store to take what was seen last."""
 KEEP_S: Final = 10.0
 """Between two times that evidence is stored."""
 MOST_EVIDENCE_BYTES: Final = 12 << 20
@@ -98,9 +98,7 @@ class Releases:
         self.away = ""
         """Why the store is away."""
         self._sync_at_s = self._keep_at_s = 0.0
-        self._asked_at_s = 0.0
-        self._asking: asyncio.Future[None] | None = None
-        self._spawn = spawn
+        self._beside = Beside(lambda: self._ask_store([]), spawn, now_s)
         self._syncing = asyncio.Lock()
         self._weighing = asyncio.Lock()
         """Held while observations are told to gates, or gates are kept."""
@@ -115,18 +113,18 @@ class Releases:
         """These are the releases from now on. One whose experiment and arm are the same goes on."""
         self._shared = gateways > 1
         before, self._releases = self._releases, {}
-        shared = self._shared and self._sync is not None
         for spec in specs:
             release = before.get(spec.key)
             if release is not None:
-                release.use(spec, shared=shared)
+                release.use(spec)
+                release.set_apart(self._is_apart(spec.key))
             else:
                 self._applied.setdefault(spec.experiment, {})[spec.arm] = spec.share
-                release = Release(spec, shared=shared)
-                if spec.key in self._before:
-                    release.go_on(self._before[spec.key])
                 if self._sync is not None:
                     self._fresh.add(spec.key)
+                release = Release(spec, apart=self._is_apart(spec.key))
+                if spec.key in self._before:
+                    release.go_on(self._before[spec.key])
             self._releases[spec.key] = release
         self._before = {}
         self._fresh &= self._releases.keys()
@@ -134,6 +132,10 @@ class Releases:
         self._applied = {one: shares for one, shares in self._applied.items() if one in used}
         for release in self._releases.values():
             self._apply(release)
+
+    def _is_apart(self, key: tuple[str, str]) -> bool:
+        """Whether what is seen here is only a part of what there is."""
+        return self._sync is not None and (self._shared or not self.decides or key in self._fresh)
 
     def find(self, model: str, arm: str = "") -> Release:
         """That of a model; `arm` may be left out where it has one. Raises NoRelease."""
@@ -188,37 +190,23 @@ class Releases:
         await self._weigh()
         if self._sync is not None and self._now_s() >= self._sync_at_s:
             self._sync_at_s = self._now_s() + (SYNC_S if self._shared else SYNC_ALONE_S)
-            await self._ask_beside()
+            await self._beside.ask()
             await self._weigh()
         for release in list(self._releases.values()):
             self._look(release)
-        if self.decides and not (self.away or self._hangs):
+        if self.decides and not (self.away or self._beside.hangs):
             self._divide()
         if not self.away and any(release.unsent for release in self._releases.values()):
-            await self._ask_beside()
+            await self._beside.ask()
 
-    async def _ask_beside(self) -> None:
-        """Ask the store, and do not wait for one that hangs: a rollback is due within a second."""
-        if self._asking is None:
-            self._asked_at_s = self._now_s()
-            self._asking = asyncio.get_running_loop().create_future()
-            self._spawn("releases_sync", functools.partial(self._answering, self._asking))
-        await asyncio.wait({self._asking}, timeout=LATE_S)
-        if self._asking.done():
-            asked, self._asking = self._asking, None
-            asked.result()
-
-    async def _answering(self, answer: asyncio.Future[None]) -> None:
-        try:
-            await self._ask_store([])
-        except Exception as error:
-            answer.set_exception(error)  # for the loop, which waits for it sooner or later
-        else:
-            answer.set_result(None)
-
-    @property
-    def _hangs(self) -> bool:
-        return self._asking is not None and self._now_s() - self._asked_at_s >= HANGS_S
+    async def close(self) -> None:
+        """Give the store what was seen last: whoever goes on, goes on from there."""
+        if self._sync is None or not self._releases or self.away:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._weigh()
+                await self._ask_store([])
 
     async def _weigh(self) -> None:
         """All that was seen."""
@@ -245,7 +233,7 @@ class Releases:
             for one in some:
                 if one.experiment == experiment:
                     tell(one, own=own, decides=decides)
-        if own and self._shared and self._sync is not None:
+        if own and self._sync is not None:
             for one in some:
                 if not self._telling.saw(one) and not self.decides:
                     self.dropped += 1
@@ -253,7 +241,7 @@ class Releases:
     def _look(self, release: Release) -> None:
         """Decide what is due of one."""
         ramp = release.ramp
-        if self.away or self._hangs:
+        if self.away or self._beside.hangs:
             gate = release.gate if self.decides else release.local
             if gate.rolls_back and ramp.live:
                 self.deciding.stop(release, Decision("rollback", ramp.share, 0.0, gate.verdict().sentence))
@@ -350,6 +338,8 @@ class Releases:
         self._fresh -= fresh
         self._look_at_clocks()  # of rounds that others began
         self._weigh_some([*self._telling.heard(told.observed), *own], own=False)
+        for key, release in self._releases.items():
+            release.set_apart(self._is_apart(key))
 
     async def _add_evidence(self, release: Release, evidence: list[StoredEvidence]) -> None:
         """That of one release, if it finds room."""
@@ -379,6 +369,7 @@ class Releases:
         shares = {one.spec.arm: one.ramp.share for one in self._releases.values() if one.spec.experiment == experiment}
         if shares != self._applied.get(experiment):
             self._applied[experiment] = shares
+            self._keep_at_s = 0.0  # what is stored knows of the step that begins
             self._set_shares(experiment, shares)
         self._keep()
 

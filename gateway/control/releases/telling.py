@@ -1,9 +1,9 @@
 """What this gateway saw of releases, on its way through the store to whoever decides, and whoever decides after that.
 
 A gateway that does not decide tells what it saw. The one that does tells it too, though it has weighed it: should it
-die, the next one goes on from the evidence that was stored last and from all that was told since. So each observation
-stays in the store until evidence that covers it is there, and what is lost with a gateway is what it saw since it last
-told: `SYNC_S`, a quarter of a second.
+die, the next one, or the same one when it is back, goes on from the evidence that was stored last and from all that was
+told since. So each observation stays in the store until evidence that covers it is there, and what is lost with a
+gateway is what it saw since it last told: `SYNC_S`, a quarter of a second, or half of one where it is the only one.
 """
 
 from __future__ import annotations

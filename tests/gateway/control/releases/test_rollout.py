@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.control.releases import rollout
 from gateway.control.releases.deciding import AGAIN_S
 from gateway.control.releases.rollout import AWAY, NoRelease
 from gateway.control.releases.spec import Hook
@@ -83,8 +84,45 @@ async def test_a_restart_in_mid_ramp_keeps_the_evidence(world: World, store: Sto
     await again.releases.step()
     after = again.releases.find("chat")
     assert (after.ramp.step, after.version) == (before.ramp.step, before.version)
-    assert 0 < before.gate.requests[1] - after.gate.requests[1] < 200  # of the last seconds nothing was stored
-    assert after.gate.readings()[0].canary_events > 0
+    assert before.gate.requests == after.gate.requests
+    assert before.gate.state() == after.gate.state()
+
+
+async def test_the_only_gateway_loses_with_its_death_half_a_second_and_with_its_end_nothing(
+    world: World, store: Store
+) -> None:
+    specs = [spec(guardrails=(Guardrail("errors", alpha=1e-9),))]
+    gateway = Gateway(world, store, 1, specs)
+    await world.play(17, gateway)  # evidence was stored at ten seconds
+    known = sum(gateway.releases.find("chat").gate.requests)
+    gateway.requests(10)
+    await gateway.releases.step()  # weighed, and not told
+    killed = Gateway(world, store, 1, specs)
+    store.decider = None
+    await killed.releases.step()
+    assert known == sum(killed.releases.find("chat").gate.requests)
+    killed.requests(7)
+    await killed.releases.close()
+    stopped = Gateway(world, store, 1, specs)
+    store.decider = None
+    await stopped.releases.step()
+    assert known + 7 == sum(stopped.releases.find("chat").gate.requests)
+
+
+async def test_the_end_waits_for_no_store_that_hangs_or_is_away(
+    world: World, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = Gateway(world, store, 1, [spec()])
+    await world.play(2, gateway)
+    monkeypatch.setattr(rollout, "CLOSE_S", 0.0)
+    store.hangs = asyncio.Event()
+    await gateway.releases.close()
+    store.hangs = None
+    store.away = "gone"
+    await world.play(1, gateway)
+    asked = len(store.asked)
+    await gateway.releases.close()
+    assert asked == len(store.asked)
 
 
 async def test_two_gateways_decide_as_one(world: World, store: Store, tmp_path: Path) -> None:
