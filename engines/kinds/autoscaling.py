@@ -92,6 +92,18 @@ class WorkloadSection(Section):
         return self
 
 
+class SleepSection(Section):
+    """vLLM's sleep mode: what is not needed sleeps, and wakes in seconds, before anything else is started."""
+
+    level: Literal[1, 2] = Field(
+        default=1, description="1 keeps weights in the memory of the CPU, 2 reads them again when it wakes"
+    )
+    most: Annotated[Whole, Field(ge=1, le=1024)] = Field(
+        default=1024, description="so many sleep at most; more are stopped, of those launched here or in Kubernetes"
+    )
+    wake_s: Seconds = Field(default=5.0, description="seconds that one takes to wake, until that has been measured")
+
+
 class AutoscaleSection(Section):
     """Replicas that follow the traffic."""
 
@@ -120,6 +132,9 @@ class AutoscaleSection(Section):
     hold_s: Seconds = Field(default=300.0, description="seconds that a request may wait for the first replica")
     hold_tokens: Annotated[Whole, Field(ge=0, le=10**12)] = Field(
         default=2_000_000, description="prompt and expected output tokens that may wait for it, per model"
+    )
+    sleep: SleepSection | None = Field(
+        default=None, description="{level: 1}: replicas sleep and wake (vLLM's sleep mode) before any stops or starts"
     )
     kubernetes: WorkloadSection | None = Field(
         default=None, description="{kind: Deployment, name: llama}: what is scaled; with discover: {kubernetes: ...}"

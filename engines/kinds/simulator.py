@@ -60,6 +60,9 @@ class SimulatorEngine(EngineSection):
     mode: Literal["echo", "random"] | None = Field(default=None, description="echo or random")
     tokens: Whole | None = Field(default=None, ge=1, le=1_000_000, description="usual length of an answer in tokens")
     startup_delay_s: Annotated[Number, Field(ge=0, le=3600)] | None = Field(None, description="seconds until healthy")
+    wake_s: Annotated[Number, Field(ge=0, le=3600)] | None = Field(
+        None, description="seconds that waking takes, with autoscale.sleep"
+    )
     failure_rate: Ratio | None = Field(default=None, description="share of requests that fail, 0 to 1")
     failure_kinds: tuple[FailureName, ...] | None = Field(default=None, description="which failures; left out, all")
     tool_call_rate: Ratio | None = Field(default=None, description="share of requests with tools that call one, 0 to 1")
@@ -88,10 +91,12 @@ class SimulatorEngine(EngineSection):
     continues_chat: ClassVar[bool] = True
 
     def launch_plan(self, served: Sequence[str], environ: Mapping[str, str]) -> LaunchPlan | None:
-        simulated = from_mapping({**self.parameters, "models": tuple(served), "shutdown_timeout_s": DRAIN_S})
+        sleeps = self.autoscale is not None and self.autoscale.sleep is not None
+        more = {"models": tuple(served), "shutdown_timeout_s": DRAIN_S, "sleep_mode": sleeps}
+        simulated = from_mapping({**self.parameters, **more})
         return LaunchPlan(
             replicas=self.replicas if self.autoscale is None else self.autoscale.min,
-            identity=(tuple(sorted(self.parameters.items())), tuple(served)),
+            identity=(tuple(sorted(self.parameters.items())), tuple(served), sleeps),
             command=lambda port: command(simulated, port),
             env=child_environment(environ, {}),
             pace=Pace(start_timeout_s=60.0 + (self.startup_delay_s or 0.0), first_poll_s=0.05),

@@ -28,6 +28,9 @@ _LAUNCHER_FLAGS = ("--host", "--port", "--uds", "--model", "--served-model-name"
 ENABLES = "--enable-lora"
 UPDATES = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
 """Without it vLLM has no endpoints to load adapters at."""
+SLEEPS = "--enable-sleep-mode"
+DEVELOPMENT = "VLLM_SERVER_DEV_MODE"
+"""Without it vLLM has no endpoints to sleep and wake at."""
 Argument = Annotated[Text, BeforeValidator(_as_text)]
 
 
@@ -186,6 +189,9 @@ class VllmEngine(EngineSection):
             args += (ENABLES,)
         if self.loads_adapters:
             env = {UPDATES: "1", **env}
+        if self.autoscale is not None and self.autoscale.sleep is not None:
+            args += () if SLEEPS in args else (SLEEPS,)
+            env = {DEVELOPMENT: "1", **env}
         server = VllmServer(
             model=launch.model,
             args=args,

@@ -37,6 +37,7 @@ from engines.simulator.formats.job import (
 from engines.simulator.metrics import SimulatorMetrics
 from engines.simulator.prefix_cache import block_keys
 from engines.simulator.settings import SimulatorSettings
+from engines.simulator.sleeping import SleepMode
 from engines.simulator.tokens import Babble
 
 VERSION = "0.33.0+simulated"
@@ -124,7 +125,7 @@ class SimulatorApp:
         self._id_prefix = os.urandom(8).hex()
         self._calls = 0
         self._sequences = 0
-        self._serving = 0
+        self._sleep = SleepMode(core, metrics)
         self._seen: deque[dict[str, Any]] = deque(maxlen=KEPT_REQUESTS)
         self._routes: dict[str, dict[str, Callable[[Call], Awaitable[None]]]] = {
             "/v1/chat/completions": {"POST": self._generating(chat.parse, chat.ChatWriter)},
@@ -153,6 +154,8 @@ class SimulatorApp:
             "/load": {"GET": self._load},
             "/metrics": {"GET": self._metrics_text},
         }
+        if settings.sleep_mode:
+            self._routes |= self._sleep.routes
         if settings.admin:
             self._routes["/admin/config"] = {"GET": self._config, "POST": self._change_config}
             self._routes["/admin/requests"] = {"GET": self._requests}
@@ -225,6 +228,7 @@ class SimulatorApp:
 
     async def _fails(self, call: Call) -> FailureKind | None:
         """The failure drawn for this request, unless it is an HTTP error (raised) or a hang (waited out)."""
+        await self._sleep.awake(call)
         kind = failures.draw(self.settings.failure_rate, self.settings.failure_kinds, self._failure_rng)
         if kind in failures.HTTP_ERRORS:
             status, name, message = failures.HTTP_ERRORS[kind]
@@ -271,22 +275,21 @@ class SimulatorApp:
         for index, output in enumerate(outputs):
             prompt = job.prompts[index // job.choices_per_prompt]
             delivery.add(self._request(prompt, len(output.pieces), delivery, paced=job.stream))
-        self._serving += 1
-        try:
-            for request in delivery.requests:
-                self._submit(request)
-            if job.stream:  # like vLLM, before prefill
-                fields = [(b"content-type", job.stream_type), *headers]
-                await call.send({"type": "http.response.start", "status": 200, "headers": fields})
-                if opening := writing.opening():
-                    await call.send({"type": "http.response.body", "body": opening, "more_body": True})
-            self._driver.pump()
-            await call.gone()
-        finally:
-            self._serving -= 1
-            delivery.close()
-            for request in delivery.requests:
-                self._driver.cancel(request)
+        with self._sleep.serves(close):
+            try:
+                for request in delivery.requests:
+                    self._submit(request)
+                if job.stream:  # like vLLM, before prefill
+                    fields = [(b"content-type", job.stream_type), *headers]
+                    await call.send({"type": "http.response.start", "status": 200, "headers": fields})
+                    if opening := writing.opening():
+                        await call.send({"type": "http.response.body", "body": opening, "more_body": True})
+                self._driver.pump()
+                await call.gone()
+            finally:
+                delivery.close()
+                for request in delivery.requests:
+                    self._driver.cancel(request)
 
     def _pooling(
         self, parse: Callable[[bytes, SimulatorSettings], pooling.Pooling]
@@ -319,17 +322,16 @@ class SimulatorApp:
         close, headers = call.scope["extensions"]["penstock.close"], self._headers(call)
         delivery = PoolingDelivery(call.send, self._driver, close, len(work.prompts), body, headers)
         requests = [self._request(prompt, 1, delivery, paced=False) for prompt in work.prompts]
-        self._serving += 1
-        try:
-            for request in requests:
-                self._submit(request)
-            self._driver.pump()
-            await call.gone()
-        finally:
-            self._serving -= 1
-            delivery.close()
-            for request in requests:
-                self._driver.cancel(request)
+        with self._sleep.serves(close):
+            try:
+                for request in requests:
+                    self._submit(request)
+                self._driver.pump()
+                await call.gone()
+            finally:
+                delivery.close()
+                for request in requests:
+                    self._driver.cancel(request)
 
     # About the server
 
@@ -356,7 +358,7 @@ class SimulatorApp:
         await call.json(200, {"version": VERSION})
 
     async def _load(self, call: Call) -> None:
-        await call.json(200, {"server_load": self._serving})
+        await call.json(200, {"server_load": self._sleep.serving})
 
     async def _metrics_text(self, call: Call) -> None:
         await call.answer(200, self._metrics.render(), _PLAIN_TEXT)

@@ -58,6 +58,8 @@ class SimulatorMetrics(Collector):
         self.cached_tokens = 0
         self.generation_tokens = 0
         self.rejected = 0
+        self.sleep_level = 0
+        """0 is awake."""
         self.finished = {"stop": 0, "length": 0, "abort": 0, "error": 0, "repetition": 0}
         self.ttft = Histogram(_TTFT_S)
         self.itl = Histogram(_ITL_S)
@@ -93,6 +95,10 @@ class SimulatorMetrics(Collector):
         for reason, count in (("capacity", core.waiting), ("deferred", 0)):
             by_reason.add_metric([*labels.values(), reason], count)
         yield by_reason
+        slept = GaugeMetricFamily("vllm:engine_sleep_state", "Engine sleep state.", labels=[*labels, "sleep_state"])
+        for level, state in enumerate(("awake", "weights_offloaded", "discard_all")):
+            slept.add_metric([*labels.values(), state], float(level == self.sleep_level))
+        yield slept
         config = {
             "block_size": str(core.settings.block_size),
             "num_gpu_blocks": str(core.settings.kv_cache_blocks),

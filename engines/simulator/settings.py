@@ -33,6 +33,7 @@ FIXED = frozenset(
         "seed",
         "api_key_env",
         "admin",
+        "sleep_mode",
         "max_body_bytes",
     }
 )
@@ -67,6 +68,8 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     mode: Annotated[Literal["random", "echo"], _about("seeded words, or the last user message")] = "random"
     tokens: Annotated[int, _about("output length in random mode when the request gives no maximum")] = 64
     startup_delay_s: Annotated[float, _about("connections are refused this long, as vLLM's are while it loads")] = 0.0
+    sleep_mode: Annotated[bool, _about("serve /sleep, /wake_up, /is_sleeping, as vLLM's development mode does")] = False
+    wake_s: Annotated[float, _about("what waking from sleep takes")] = 0.0
     shutdown_timeout_s: Annotated[float, _about("what requests in progress get to finish after SIGTERM")] = 0.0
     failure_rate: Annotated[float, _about("share of inference requests that fail, 0 to 1")] = 0.0
     failure_kinds: Annotated[tuple[FailureKind, ...], _about("which failures, equally likely; none named = all")] = ()
@@ -134,6 +137,7 @@ _AT_LEAST_ZERO = (
     "prefill_tokens_per_s",
     "max_waiting_queue_length",
     "startup_delay_s",
+    "wake_s",
     "shutdown_timeout_s",
     "failure_rate",
     "tool_call_rate",

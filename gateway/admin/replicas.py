@@ -21,7 +21,7 @@ class ReplicaStatus:
     engine: str
     replica: str
     state: str
-    """`ready`, `unhealthy`, or what a launched one is doing: `starting`, `backoff`, `stopping`."""
+    """`ready`, `unhealthy`, `asleep`, or what a launched one is doing: `starting`, `backoff`, `stopping`."""
     draining: bool = False
     """Whether it gets nothing new."""
 

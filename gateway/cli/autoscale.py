@@ -50,7 +50,7 @@ def status(
 
 def _line(one: dict[str, Any]) -> str:
     parts = [f"{one['ready']} ready"]
-    parts += [f"{one[name]} {name}" for name in ("starting", "draining", "failing") if one[name]]
+    parts += [f"{one[name]} {name}" for name in ("starting", "draining", "asleep", "failing") if one.get(name)]
     wanted = "nothing decided" if one["wanted"] is None else f"{one['wanted']} wanted"
     line = f"{one['engine']}: {', '.join(parts)}, {wanted} ({one['min']} to {one['max']}): {one['sentence']}"
     notes = [one[key] for key in ("failure", "problem") if one.get(key)]

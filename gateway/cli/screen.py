@@ -102,4 +102,10 @@ def _rows(settings: Settings, findings: Sequence[Finding]) -> Iterator[Row]:
 def _colour(state: str) -> str:
     if state == "reachable":
         return GREEN
-    return DIM if state in ("as above", "not asked") else YELLOW if state in ("starting", "no replica yet") else RED
+    return (
+        DIM
+        if state in ("as above", "not asked", "asleep")
+        else YELLOW
+        if state in ("starting", "no replica yet")
+        else RED
+    )

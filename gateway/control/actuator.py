@@ -27,6 +27,10 @@ class Standing:
     """Why they fail to start, for an operator: the reason and the last lines of the log."""
     again_s: float = 0.0
     """In about how many seconds a failed start is tried again."""
+    asleep: Collection[str] = ()
+    """Those that sleep, and serve some seconds after they are woken."""
+    waking: Collection[str] = ()
+    """Those of the ones on their way that are being woken, and not started."""
     problem: str = ""
     """What keeps whoever scales them from doing so, for an operator."""
 

@@ -10,10 +10,13 @@ from gateway.control.advised_scaling import AdvisedScaling
 from gateway.control.autoscale import Autoscaling
 from gateway.control.cluster.scaling import ClusterScaling
 from gateway.control.demand import PeersDemands, ask_everybody
+from gateway.control.fixed_scaling import FixedScaling
 from gateway.control.launch_scaling import LaunchScaling
 from gateway.workers.demand import EngineStarts
 
 if TYPE_CHECKING:
+    from engines.port import Engine
+    from gateway.control.engines import Engines
     from gateway.control.launches import Launches
     from gateway.control.links import Links
     from gateway.control.loads import EngineLoads
@@ -22,15 +25,20 @@ if TYPE_CHECKING:
 class Actuators:
     """Satisfies `gateway.control.actuator.Actuator`."""
 
-    def __init__(self, launched: LaunchScaling, cluster: ClusterScaling, advised: AdvisedScaling) -> None:
-        """Whoever is neither of the cluster nor advised is launched here."""
+    def __init__(
+        self, launched: LaunchScaling, cluster: ClusterScaling, advised: AdvisedScaling, fixed: FixedScaling
+    ) -> None:
+        """Whoever is none of the cluster's, of the advised or of the fixed is launched here."""
         self._launched = launched
         self._cluster = cluster
         self._advised = advised
+        self._fixed = fixed
 
     def _of(self, engine: str) -> Actuator:
         if self._cluster.scales(engine):
             return self._cluster
+        if self._fixed.scales(engine):
+            return self._fixed
         return self._advised if self._advised.scales(engine) else self._launched
 
     def acts(self, engine: str) -> bool:
@@ -49,11 +57,37 @@ class Actuators:
         self._of(engine).release(engine)
 
 
+class Servers:
+    """Satisfies `gateway.control.sleep_scaling.Servers`: what is behind the names, of one plane."""
+
+    def __init__(
+        self, engines: Engines, launches: Launches, fixed: FixedScaling, loads: Callable[[], EngineLoads]
+    ) -> None:
+        self._engines = engines
+        self._launches = launches
+        self._fixed = fixed
+        self._loads = loads
+
+    def engine(self, name: str) -> Engine | None:
+        return self._engines.named(name)
+
+    def launched(self, engine: str) -> bool:
+        return self._launches.launcher(engine) is not None
+
+    def fixed(self, engine: str) -> bool:
+        return self._fixed.scales(engine)
+
+    def restart(self, engine: str, replica: str) -> None:
+        launcher = self._launches.launcher(engine)
+        if launcher is not None:
+            launcher.remove([replica])
+
+    def emptied(self, engine: str, replica: str) -> None:
+        self._loads().emptied(engine, replica)
+
+
 def autoscaling_over(
-    launches: Launches,
-    cluster: ClusterScaling,
-    advised: AdvisedScaling,
-    drain: Callable[[str, str, bool], bool],
+    actuator: Actuator,
     links: Links,
     loads: Callable[[], EngineLoads],
     peers: PeersDemands,
@@ -61,7 +95,7 @@ def autoscaling_over(
 ) -> Autoscaling:
     """The loop for all engines, over these workers and what other gateways have to do; for `busy` see there."""
     return Autoscaling(
-        Actuators(LaunchScaling(launches, drain), cluster, advised),
+        actuator,
         lambda engines: ask_everybody(links, engines, peers),
         lambda engine, replicas: loads().kv_usage(engine, replicas),
         lambda starts: links.tell_all(EngineStarts(starts)),

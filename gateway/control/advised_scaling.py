@@ -51,7 +51,10 @@ class AdvisedScaling:
         self._engines = {
             name: self._engines.get(name) or _Advised()
             for name, section in settings.engines.items()
-            if section.autoscale is not None and section.autoscale.kubernetes is None and section.found_at is not None
+            if section.autoscale is not None
+            and section.autoscale.kubernetes is None
+            and section.autoscale.sleep is None
+            and section.found_at is not None
         }
 
     def scales(self, engine: str) -> bool:

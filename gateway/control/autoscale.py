@@ -62,6 +62,8 @@ class _Scaled:
         self.traffic = EngineTraffic()
         self.started: dict[str, float] = {}
         """Those that were on their way at the last look, and since when."""
+        self.waking: frozenset[str] = frozenset()
+        """Which of them were being woken."""
         self.last: Decision | None = None
         self.told: EngineStart | None = None
         self.wakes = 0
@@ -155,7 +157,7 @@ class Autoscaling:
         standing = self._actuator.standing(name, now)
         self._measure(one, standing, now)
         kv = self._kv_usage(name, standing.ready)
-        signals = one.traffic.signals(demands, standing, one.scaler.startup_s, kv, now)
+        signals = one.traffic.signals(demands, standing, one.scaler.startup_s, kv, now, one.scaler.wake_s)
         decision = one.scaler.decide(signals, one.bounds(self._wall()), now)
         self._act(name, one, decision, one.traffic.in_flight(), now)
 
@@ -219,15 +221,20 @@ class Autoscaling:
     def _measure(self, one: _Scaled, standing: Standing, now: float) -> None:
         for id, since_s in one.started.items():
             if id in standing.ready and id not in standing.failing:
-                one.scaler.started(now - since_s)
+                (one.scaler.woken if id in one.waking else one.scaler.started)(now - since_s)
         one.started = {id: at for id, at in standing.starting.items() if id not in standing.failing}
+        one.waking = frozenset(standing.waking)
 
     def _tell_starts(self, now: float) -> None:
         news: list[EngineStart] = []
         for name, one in self._scaled.items():
             standing = self._actuator.standing(name, now)
-            startup_s = one.scaler.startup_s
-            waits = [max(0.0, startup_s - (now - since_s)) for since_s in standing.starting.values()]
+            took_s, wake_s = one.scaler.startup_s, one.scaler.wake_s
+            startup_s = wake_s if standing.asleep else took_s
+            waits = [
+                max(0.0, (wake_s if id in standing.waking else took_s) - (now - since_s))
+                for id, since_s in standing.starting.items()
+            ]
             failed = bool(standing.failing) and not standing.ready and len(standing.failing) == len(standing.starting)
             serves_in_s = standing.again_s if failed else min(waits, default=startup_s)
             start = EngineStart(name, serves_in_s, bool(standing.starting), failed)
@@ -263,6 +270,7 @@ class Autoscaling:
             "ready": len(standing.ready),
             "starting": len(standing.starting),
             "draining": len(standing.leaving),
+            "asleep": len(standing.asleep),
             "failing": len(standing.failing),
             "failure": standing.why,
             "problem": standing.problem,
@@ -272,6 +280,7 @@ class Autoscaling:
             "why": last.why.value if last is not None else "",
             "sentence": last.sentence if last is not None else "nothing has been decided yet",
             "startup_s": round(one.scaler.startup_s, 1),
+            "wake_s": round(one.scaler.wake_s, 1) if one.section.sleep is not None else None,
         }
 
 
@@ -283,12 +292,14 @@ def _settings(section: AutoscaleSection, ttft_ms: float) -> AutoscaleSettings:
         seats=section.concurrency,
         down_after_s=section.down_after_s,
         zero_after_s=section.zero_after_s,
+        wake_s=section.sleep.wake_s if section.sleep is not None else None,
     )
 
 
 def _news(start: EngineStart) -> tuple[bool, bool, float]:
-    """What of a start is told when it changes: each that fails has another pause after it."""
-    return start.starting, start.failed, start.serves_in_s if start.failed else 0.0
+    """What of a start is told when it changes: each that fails has another pause after it, and one that is not begun
+    may be a wake now. What is on its way needs no telling: time passes there too."""
+    return start.starting, start.failed, start.serves_in_s if start.failed or not start.starting else 0.0
 
 
 def _slo_ms(settings: Settings, engine: str) -> float:

@@ -53,7 +53,13 @@ class EngineTraffic:
         self._ms_per_token = self._base_ms = self._decode_ms = 0.0
 
     def signals(
-        self, told: Mapping[str, EngineDemand], standing: Standing, startup_s: float, kv: float | None, now: float
+        self,
+        told: Mapping[str, EngineDemand],
+        standing: Standing,
+        startup_s: float,
+        kv: float | None,
+        now: float,
+        wake_s: float = 0.0,
     ) -> Signals:
         """The look of this moment. `told` by worker; one that has not answered has what it had, and nothing new."""
         for worker, one in told.items():
@@ -79,7 +85,10 @@ class EngineTraffic:
         )
         return Signals(
             ready=ready,
-            starting_s=[startup_s - (now - since_s) for since_s in standing.starting.values()],
+            starting_s=[
+                (wake_s if id in standing.waking else startup_s) - (now - since_s)
+                for id, since_s in standing.starting.items()
+            ],
             arrived_requests=float(arrived),
             arrived_tokens=arrived * (self._tokens or USUAL_TOKENS),
             backlog_tokens=float(waiting_tokens),
@@ -89,6 +98,7 @@ class EngineTraffic:
             kv_usage_ratio=kv,
             ttft_ms=ttft_ms,
             failing=len(standing.failing),
+            asleep=len(standing.asleep),
         )
 
     def forget(self, workers: Iterable[str]) -> None:

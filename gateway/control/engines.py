@@ -61,6 +61,11 @@ class Engines:
         every = [*((name, built.engine) for name, built in self._written.items()), *self._found.items()]
         return [(name, engine) for name, engine in every if engine.settings.load_path is not None]
 
+    def named(self, name: str) -> Engine | None:
+        """One of those, whoever starts its replicas."""
+        built = self._written.get(name)
+        return built.engine if built is not None else self._found.get(name)
+
     def listing(self) -> Collection[tuple[str, Engine]]:
         """The engines that may have a free list of their models, by name: whoever starts their replicas."""
         every = [*((name, built.engine) for name, built in self._written.items()), *self._found.items()]

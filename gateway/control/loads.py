@@ -115,6 +115,12 @@ class EngineLoads:
         for seen in self._seen.values():
             seen.told = None
 
+    def emptied(self, engine: str, replica: str) -> None:
+        """What its cache held is gone: workers hear of it with its next report."""
+        seen = self._seen.get((engine, replica))
+        if seen is not None:
+            seen.restarted = True
+
     # -- asking --------------------------------------------------------------------------------------------------------
 
     def _questions(self, asked: set[ReplicaKey]) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:

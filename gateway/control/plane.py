@@ -15,7 +15,7 @@ import structlog
 from gateway.accounts.keys import keyring_of, keys_of
 from gateway.admin.app import admin_app
 from gateway.admin.replicas import ReplicaStatus
-from gateway.control.actuators import autoscaling_over
+from gateway.control.actuators import Actuators, Servers, autoscaling_over
 from gateway.control.adapters import Adapters
 from gateway.control.advised_scaling import AdvisedScaling
 from gateway.control.autoscale import EVERY_S as AUTOSCALE_EVERY_S
@@ -29,8 +29,10 @@ from gateway.control.engines import Engines
 from gateway.control.experiments import Experiments
 from gateway.control.feedback import Feedback
 from gateway.control.findings import Finding, findings
+from gateway.control.fixed_scaling import FixedScaling
 from gateway.control.health import HealthBoard, HealthLoop
 from gateway.control.kv_events import KvEvents
+from gateway.control.launch_scaling import LaunchScaling
 from gateway.control.launches import Launches
 from gateway.control.links import Links
 from gateway.control.load import EVERY_S as LOAD_EVERY_S
@@ -42,6 +44,8 @@ from gateway.control.releases.joined import JoinedReleases
 from gateway.control.releases.rollout import EVERY_S as RELEASES_EVERY_S
 from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.roster import COALESCE_S, Roster, every_replica
+from gateway.control.sleep_scaling import EVERY_S as SLEEP_EVERY_S
+from gateway.control.sleep_scaling import SleepScaling
 from gateway.control.source import Source
 from gateway.control.targets import TargetCheck
 from gateway.control.tokens import Tokens
@@ -57,6 +61,7 @@ from gateway.store.messages import AskRead, FreezeDrift, Read
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.configuration import CONFIG_RELOADS
 from gateway.telemetry.metrics.families.loops import PROBES_UNSENT
+from gateway.telemetry.metrics.families.scaling import REPLICA_SLEEPS
 from gateway.workers.link import Link
 from gateway.workers.messages import (
     Configure,
@@ -121,15 +126,18 @@ class Plane:
         self.leading = Leading(supervisor.spawn, self.metrics)
         self.cluster = ClusterScaling(supervisor.spawn, self.roster, self.leading, self.metrics)
         self.advised = AdvisedScaling(self.roster)
+        self.fixed = FixedScaling(self.roster.found, lambda: self.leading.leads)
+        launched = LaunchScaling(self.launches, self.roster.retire)
+        self.sleeping = SleepScaling(
+            Actuators(launched, self.cluster, self.advised, self.fixed),
+            supervisor.spawn,
+            self.roster,
+            self.leading,
+            Servers(self._engines, self.launches, self.fixed, lambda: self.loads),
+            lambda engine, result: self.metrics.count(REPLICA_SLEEPS, engine, result),
+        )
         self.autoscaling = autoscaling_over(
-            self.launches,
-            self.cluster,
-            self.advised,
-            self.roster.retire,
-            self.links,
-            lambda: self.loads,
-            self.peering.demands,
-            self.peering.busy,
+            self.sleeping, self.links, lambda: self.loads, self.peering.demands, self.peering.busy
         )
         self._board = HealthBoard()
         self._health = HealthLoop(
@@ -199,6 +207,7 @@ class Plane:
         self._supervisor.loop("adapters", self.adapters.look, lambda: self.settings.health.load_interval_s)
         if self._reload.watched or self.settings.server.tls is not None:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
+        self._supervisor.loop("sleep", self.sleeping.look, SLEEP_EVERY_S)
         self._supervisor.loop("autoscale", self.autoscaling.look, AUTOSCALE_EVERY_S, at_once=False)
         if self._store is not None:
             watch_drift(self._supervisor, self.read, self.metrics)
@@ -352,6 +361,7 @@ class Plane:
     async def _use(self, settings: Settings) -> None:
         """Every worker uses these settings now."""
         self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
+        self.sleeping.use(settings)
         await self._engines.use(settings)
         self._targets.use(settings)
         self.cards.forget()
@@ -371,4 +381,5 @@ class Plane:
         self.leading.use(settings)
         self.cluster.use(settings)
         self.advised.use(settings)
+        self.fixed.use(settings)
         self.autoscaling.use(settings)

@@ -40,6 +40,10 @@ class Roster:
         """Those that an operator asked to drain."""
         self._retired: set[ReplicaKey] = set()
         """Those that whoever scales the engine has leave."""
+        self._resting: dict[ReplicaKey, str] = {}
+        """Those that sleep or are about to, each with its state: `draining`, `asleep`."""
+        self._greeted: dict[str, Callable[[str], None]] = {}
+        """By engine, who is told of a new replica before workers are."""
         self._news: dict[ReplicaKey, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._told_s = float("-inf")
@@ -74,9 +78,12 @@ class Roster:
             return  # one that was replaced has nothing to say
         listed = self._listed[engine]
         for replica in difference.added:
+            new = replica.id not in listed
             listed[replica.id] = replica
             if not source.written:
                 self._note(engine, replica.id)
+            if new and engine in self._greeted:
+                self._greeted[engine](replica.id)
         for id in difference.removed:
             if listed.pop(id, None) is not None:
                 self._forget(engine, id, not source.written)
@@ -89,6 +96,7 @@ class Roster:
         """What workers read in the configuration they also read the end of; of the rest they are told."""
         for marks in (self._down, self._leaving, self._held, self._retired):
             marks.discard((engine, id))
+        self._resting.pop((engine, id), None)
         if tell:
             self._note(engine, id)
 
@@ -108,6 +116,25 @@ class Roster:
         """The same as whoever scales the engine wishes: neither undoes what the other asked for."""
         return self._keep_from(self._retired, engine, replica, leaving)
 
+    def rest(self, engine: str, replica: str, state: str = "") -> bool:
+        """The same of one that sleeps, or is about to, as `state` says: `draining` or `asleep`. Empty: it is awake."""
+        key = engine, replica
+        if replica not in self._listed.get(engine, {}):
+            return False
+        before = self._resting.pop(key, "")
+        if state:
+            self._resting[key] = state
+        if bool(before) != bool(state):
+            self._note(engine, replica)
+        return True
+
+    def greet(self, engine: str, told: Callable[[str], None] | None) -> None:
+        """`told` is called with each new replica of the engine, before workers hear of it; None: nobody is."""
+        if told is None:
+            self._greeted.pop(engine, None)
+        else:
+            self._greeted[engine] = told
+
     def _keep_from(self, marks: set[ReplicaKey], engine: str, replica: str, on: bool) -> bool:
         if replica not in self._listed.get(engine, {}):
             return False
@@ -115,7 +142,7 @@ class Roster:
         return True
 
     def _drains(self, key: ReplicaKey) -> bool:
-        return key in self._leaving or key in self._held or key in self._retired
+        return key in self._leaving or key in self._held or key in self._retired or key in self._resting
 
     def _mark(self, marks: set[ReplicaKey], engine: str, id: str, on: bool) -> None:
         key = engine, id
@@ -134,7 +161,7 @@ class Roster:
             if not source.written
             for id in self._listed[engine]
         ]
-        marked = self._down | self._leaving | self._held | self._retired
+        marked = self._down | self._leaving | self._held | self._retired | self._resting.keys()
         return [self._member(*key) for key in (*found, *sorted(marked.difference(found)))]
 
     def statuses(self, engine: str) -> list[ReplicaStatus]:
@@ -143,11 +170,14 @@ class Roster:
             ReplicaStatus(
                 engine,
                 id,
-                "ready" if (engine, id) not in self._down else "unhealthy",
+                "unhealthy" if (engine, id) in self._down else self._state(engine, id),
                 self._drains((engine, id)),
             )
             for id in self._listed.get(engine, {})
         ]
+
+    def _state(self, engine: str, id: str) -> str:
+        return "asleep" if self._resting.get((engine, id)) == "asleep" else "ready"
 
     def found(self, engine: str) -> Found:
         """The replicas of one engine, as whoever scales it sees them."""
@@ -158,15 +188,20 @@ class Roster:
         return Found(there, ending, [id for id in there if (engine, id) not in kept_away], held)
 
     def states(self) -> dict[tuple[str, str], int]:
-        """How many replicas of each engine are in each state: `ready`, `unhealthy` or `draining`."""
+        """How many replicas of each engine are in each state: `ready`, `unhealthy`, `draining` or `asleep`."""
         counts: dict[tuple[str, str], int] = {}
         for engine, listed in self._listed.items():
             counts[engine, "ready"] = len(listed)
             counts[engine, "unhealthy"] = counts[engine, "draining"] = 0
-        draining = self._leaving | self._held | self._retired
-        for state, keys in (("draining", draining), ("unhealthy", self._down - draining)):
+        asleep = {key for key, state in self._resting.items() if state == "asleep"}
+        draining = (self._leaving | self._held | self._retired | self._resting.keys()) - asleep
+        for state, keys in (
+            ("draining", draining),
+            ("asleep", asleep),
+            ("unhealthy", self._down - draining - asleep),
+        ):
             for engine, _ in keys:
-                counts[engine, state] += 1
+                counts[engine, state] = counts.get((engine, state), 0) + 1
                 counts[engine, "ready"] -= 1
         return counts
 

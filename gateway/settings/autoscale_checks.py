@@ -34,14 +34,24 @@ def check_writer(tree: Mapping[str, Any], report: Report) -> str:
     return writer if writer in (KEDA, HPA) else GATEWAY
 
 
-def check_autoscale(path: Path, engine: Mapping[str, Any], writer: str, report: Report) -> None:
-    """Report what does not fit in an engine's section as it is written; puts up with any shape."""
+def check_autoscale(
+    path: Path, engine: Mapping[str, Any], writer: str, report: Report, *, shared: bool = False
+) -> None:
+    """Report what does not fit in an engine's section as it is written; puts up with any shape. `shared`: there are
+    other gateways, and nothing says which of them acts."""
     autoscale = engine.get("autoscale")
     if autoscale is None:
         return
     workload = autoscale.get("kubernetes") if isinstance(autoscale, dict) else None
+    sleeps = isinstance(autoscale, dict) and autoscale.get("sleep") is not None
     simulator = engine.get("kind") == "simulator"
-    if engine.get("launch") is not None or simulator:
+    launched = simulator or engine.get("launch") is not None
+    if sleeps and not launched and engine.get("kind") != "vllm":
+        report((*path, "autoscale", "sleep"), "is for vLLM, and nothing else sleeps", "leave it out")
+    elif sleeps and not launched and shared:
+        what = "needs autoscale.lease where there are peers: a replica that sleeps under another's request dies of it"
+        report((*path, "autoscale", "sleep"), what, "autoscale: {lease: {name: penstock-autoscaler}}")
+    if launched:
         if workload is not None:
             what = "is for servers that run in Kubernetes, not for those that the gateway launches"
             report((*path, "autoscale", "kubernetes"), what, "leave it out")
@@ -49,19 +59,26 @@ def check_autoscale(path: Path, engine: Mapping[str, Any], writer: str, report: 
         if isinstance(counted, dict) and "replicas" in counted:
             report((*path, *at), "does not go with autoscale, which decides how many there are", "leave it out")
     elif not discovers(engine):
-        what = "is for servers that the gateway launches, or finds and scales in Kubernetes"
-        report((*path, "autoscale"), what, "launch: {model: Qwen/Qwen3-0.6B}, or discover: {kubernetes: ...}")
+        if not sleeps:
+            what = "is for servers that the gateway launches, finds and scales in Kubernetes, or has sleep"
+            hint = "launch: {model: Qwen/Qwen3-0.6B}, discover: {kubernetes: ...}, or autoscale: {sleep: {level: 1}}"
+            report((*path, "autoscale"), what, hint)
+        elif workload is not None:
+            report((*path, "autoscale", "kubernetes"), "needs pods that are found", "discover: {kubernetes: ...}")
     elif writer != GATEWAY:
+        if sleeps:
+            what = f"does not go with autoscale.writer: {writer}, which takes away what sleeps"
+            report((*path, "autoscale", "sleep"), what, "leave it out")
         if workload is not None:
             what = f"does not go with autoscale.writer: {writer}: one of the two writes the replicas"
             report((*path, "autoscale", "kubernetes"), what, "leave it out")
         if writer == HPA and isinstance(autoscale, dict) and autoscale.get("min") == 0:
             report((*path, "autoscale", "min"), "is 0, and an HPA keeps at least 1", "1, or another autoscale.writer")
-    elif workload is None:
+    elif workload is None and not sleeps:
         what = "is missing: the servers are found, so something has to say what is scaled"
         hint = "{kind: Deployment, name: llama}, or autoscale: {writer: keda}"
         report((*path, "autoscale", "kubernetes"), what, hint)
-    elif not _found_in_kubernetes(engine):
+    elif workload is not None and not _found_in_kubernetes(engine):
         what = "needs pods that are known by name"
         report((*path, "autoscale", "kubernetes"), what, "discover: {kubernetes: {service: llama}}")
 

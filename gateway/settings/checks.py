@@ -53,9 +53,11 @@ def _check(tree: dict[str, Any], report: Report) -> None:
     _auth(tree, report)
     check_admin(tree, report)
     writer = check_writer(tree, report)
+    shared = tree.get("peers") is not None and _mapping(tree, "autoscale").get("lease") is None
     for name, engine in _mapping(tree, "engines").items():
         if isinstance(engine, dict):
-            _engine(("engines", name), engine, writer, report)
+            _engine(("engines", name), engine, report)
+            check_autoscale(("engines", name), engine, writer, report, shared=shared)
     for section in ("engines", "models"):
         if tree.get(section) == {}:
             report((section,), "is empty", "name at least one")
@@ -123,7 +125,7 @@ def _auth(tree: dict[str, Any], report: Report) -> None:
                 report((*path, "models", at), "is not a model of this file", _did_you_mean(model, models))
 
 
-def _engine(path: Path, engine: dict[str, Any], writer: str, report: Report) -> None:
+def _engine(path: Path, engine: dict[str, Any], report: Report) -> None:
     kind = engine.get("kind")
     section = KINDS.get(kind) if isinstance(kind, str) else None
     for key in ("ca_file", "client_cert", "client_key"):
@@ -137,7 +139,6 @@ def _engine(path: Path, engine: dict[str, Any], writer: str, report: Report) -> 
             if finding.known:
                 hint = _did_you_mean(str(engine.get(str(finding.at[-1]))), finding.known)
             report((*path, *finding.at), finding.message, hint)
-    check_autoscale(path, engine, writer, report)
     headers = engine.get("headers")
     if engine.get("api_key") is not None and engine.get("api_keys") is not None:
         report((*path, "api_keys"), "does not go with api_key", "a list may hold that one too")

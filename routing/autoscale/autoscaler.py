@@ -5,6 +5,8 @@
                much more traffic as chance may have hidden
     to zero    once nothing has come for `zero_after_s`, counted from when the last replica was ready: one that loads
                for longer than that is not sent away before it has served, unless its starts only fail
+    asleep     what goes may sleep: it is back within a wake-up, so that only what is asked for beyond those that sleep
+               has to be asked for a start-up ahead
     in panic   (a few seconds ask for twice what there is) nothing goes down
 
 Laws, each a property test: always within bounds; more backlog never asks for fewer; a change smaller than the dead band
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
 from routing.autoscale.decision import Decision, Why
@@ -42,6 +45,8 @@ class Autoscaler:
         "_served_s",
         "_startup_s",
         "_up_s",
+        "_wake_measured",
+        "_wake_s",
         "settings",
     )
 
@@ -59,6 +64,8 @@ class Autoscaler:
         """When there last came to be more."""
         self._startup_s = settings.startup_s
         self._measured = False
+        self._wake_s = settings.wake_s or 0.0
+        self._wake_measured = False
 
     @property
     def startup_s(self) -> float:
@@ -71,7 +78,19 @@ class Autoscaler:
         chosen = self.settings.down_after_s
         if chosen is not None:
             return chosen
-        return min(MOST_HOLD_S, max(LEAST_HOLD_S, HOLD_STARTS * self._startup_s))
+        back_s = self._startup_s if self.settings.wake_s is None else self._wake_s
+        return min(MOST_HOLD_S, max(LEAST_HOLD_S, HOLD_STARTS * back_s))
+
+    @property
+    def wake_s(self) -> float:
+        """What a wake is taken to take; 0 where nobody sleeps."""
+        return self._wake_s
+
+    def woken(self, took_s: float) -> None:
+        """A replica that slept serves, so long after it was asked for."""
+        weight = STARTUP_WEIGHT if self._wake_measured else 1.0
+        self._wake_measured = True
+        self._wake_s += weight * (took_s - self._wake_s)
 
     def started(self, took_s: float) -> None:
         """A replica has answered for the first time, so long after it was asked for."""
@@ -87,7 +106,7 @@ class Autoscaler:
         """One look."""
         self._note(signals, now)
         had = signals.ready + len(signals.starting_s)
-        ask = self._demand.ask(signals, self._startup_s)
+        ask = self._asks(signals)
         if self._demand.floods(signals, signals.ready):
             self._panic_until_s = now + self.settings.load_window_s
         panics = now < self._panic_until_s
@@ -106,6 +125,16 @@ class Autoscaler:
         if wanted > had:
             self._up_s = now
         return Decision(wanted, had, why, sentence, ask.load, panics)
+
+    def _asks(self, signals: Signals) -> Ask:
+        """What has to be asked for now. Of what is needed a start-up ahead, those that sleep can be asked for later."""
+        ahead = self._demand.ask(signals, self._startup_s)
+        if not signals.asleep:
+            return ahead
+        soon = self._demand.ask(signals, self._wake_s)
+        if ahead.replicas - signals.asleep > soon.replicas:
+            return replace(ahead, replicas=ahead.replicas - signals.asleep)
+        return soon
 
     def _note(self, signals: Signals, now: float) -> None:
         self._demand.note(signals, now)

@@ -34,3 +34,5 @@ class AutoscaleSettings:
     to 600 s."""
     zero_after_s: float = 300.0
     """Without a request for so long, the last replica goes, where `min` is 0."""
+    wake_s: float | None = None
+    """How long a replica that sleeps takes to serve, until wakes have been measured; None: whoever goes is stopped."""

@@ -40,6 +40,8 @@ class Signals:
     """The time to a first token that a request of this moment is predicted to meet, where somebody predicts it."""
     failing: int = 0
     """Of those on their way, how many have failed to start and try again."""
+    asleep: int = 0
+    """Replicas that sleep: they serve a wake-up after they are asked for, and none is started before they are awake."""
 
 
 @dataclass(frozen=True, slots=True)

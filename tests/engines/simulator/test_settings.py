@@ -38,6 +38,7 @@ def test_every_field_survives_the_command_line() -> None:
         "tool_call_rate": 0.25,
         "prefix_caching": False,
         "admin": True,
+        "sleep_mode": True,
         "ttft_std_ms": 2.0,
         "itl_std_ms": 1.0,
         "max_model_len": 100,

@@ -58,7 +58,7 @@ def test_it_says_how_many_and_when() -> None:
         (
             'kind: vllm, replicas: [{url: "http://a:1"}], autoscale: {max: 4}',
             "engines.e.autoscale",
-            "is for servers that the gateway launches, or finds and scales in Kubernetes",
+            "is for servers that the gateway launches, finds and scales in Kubernetes, or has sleep",
         ),
         (
             "kind: vllm, discover: {kubernetes: {service: e}}, autoscale: {max: 4}",

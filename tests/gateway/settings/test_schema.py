@@ -38,7 +38,7 @@ def test_a_simulator_engine_takes_what_the_simulator_takes() -> None:
     simulator = {field.name for field in msgspec.structs.fields(SimulatorSettings)}
     own = set(SimulatorEngine.model_fields) - set(KINDS["vllm"].model_fields) | {"ttft_ms"}
     assert own <= simulator
-    gateways = {"models", "shutdown_timeout_s"}
+    gateways = {"models", "shutdown_timeout_s", "sleep_mode"}
     assert {*gateways, "api_key_env", "admin", "max_body_bytes", "embedding_dimensions"} == simulator - own
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.autoscale.autoscaler import Autoscaler
 from routing.autoscale.decision import Why
+from routing.autoscale.demand import Demand
 from routing.autoscale.settings import AutoscaleSettings
 from routing.autoscale.signals import Bounds, Signals
 from tests.routing.autoscale.looks import ANY, TICK_S, Story, look
@@ -235,3 +238,46 @@ def test_nothing_at_all_can_be_done_where_nobody_knows_a_speed_but_to_wake() -> 
     assert scaler.decide(silent, ANY, 2.0).wanted == 0
     waits = Signals(0, (), 1.0, 50.0, 50.0, 1.0, 1.0, silent.speed)
     assert scaler.decide(waits, ANY, 4.0).why is Why.WOKEN
+
+
+SLEEPS = AutoscaleSettings(startup_s=300.0, wake_s=3.0)
+
+
+def test_a_start_of_a_replica_and_a_wake_are_measured_apart() -> None:
+    scaler = Autoscaler(SLEEPS, 0.0)
+    scaler.started(200.0)
+    scaler.woken(1.0)
+    assert (scaler.startup_s, scaler.wake_s) == (200.0, 1.0)
+    scaler.woken(2.0)
+    assert (scaler.startup_s, scaler.wake_s) == (200.0, 1.3)
+
+
+def test_what_sleeps_is_back_soon_so_it_goes_sooner() -> None:
+    assert Autoscaler(SLEEPS, 0.0).down_after_s == 60.0
+    assert Autoscaler(AutoscaleSettings(startup_s=300.0), 0.0).down_after_s == 600.0
+
+
+@given(histories, st.integers(0, 40), st.floats(0.5, 100.0))
+@settings(max_examples=25, deadline=None)
+def test_those_that_sleep_never_make_more_be_asked_for_and_never_fewer_than_those_that_they_are(
+    seen: list[Signals], asleep: int, wake_s: float
+) -> None:
+    plain = Demand(AutoscaleSettings(startup_s=300.0))
+    scaler = Autoscaler(AutoscaleSettings(startup_s=300.0, wake_s=wake_s), 0.0)
+    for at, one in enumerate(seen, 1):
+        plain.note(one, at * TICK_S)
+        scaler.decide(replace(one, asleep=asleep), ANY, at * TICK_S)
+        ahead = plain.ask(one, 300.0).replicas
+        asked = scaler._asks(replace(one, asleep=asleep)).replicas
+        assert ahead - asleep <= asked <= max(ahead, plain.ask(one, wake_s).replicas)
+
+
+def test_a_replica_that_sleeps_is_kept_from_the_reserve_for_bursts_and_woken_when_they_come() -> None:
+    awake, rested = Story(SLEEPS, ready=2), Story(SLEEPS, ready=2)
+    for seconds, rate in ((600.0, 2000.0), (60.0, 14000.0)) * 3:
+        with_none = awake.run(seconds, rate=rate)
+        rested.now = awake.now - seconds
+        signals = replace(look(rested.ready, rate=rate), asleep=8)
+        with_some = rested.run(seconds, signals)
+    assert with_some.wanted <= with_none.wanted
+    assert with_some.wanted >= 14000 / 4000

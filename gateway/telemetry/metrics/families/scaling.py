@@ -17,4 +17,11 @@ LEADER = gauge(
     combine=most,
 )
 
-FAMILIES = (SCALE_WRITES, LEADER)
+REPLICA_SLEEPS = counter(
+    "penstock_replica_sleeps_total",
+    "Replicas put to sleep and woken, by result: slept, woken; sleep_failed and wake_failed are tried again.",
+    "engine",
+    "result",
+)
+
+FAMILIES = (SCALE_WRITES, LEADER, REPLICA_SLEEPS)

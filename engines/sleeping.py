@@ -1,0 +1,94 @@
+"""Has a vLLM server sleep and wake. It must run with `--enable-sleep-mode`, and with `VLLM_SERVER_DEV_MODE=1` in its
+environment: without that it has none of these endpoints, and with it whoever reaches its port may use all of them.
+
+Level 1 keeps the weights in the memory of the CPU; level 2 discards them, and after it they are loaded again between
+waking `weights` and waking `kv_cache`, or the server would answer rubbish (vLLM's docs/features/sleep_mode.md). A
+server that is put to sleep while it computes has been seen to die of it, so that it is asked to finish first
+(`mode=wait`), which versions without that parameter ignore.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from engines.collect import Collector
+from engines.errors import BadAnswer
+from engines.model import Deadlines
+from engines.port import Engine, Outgoing
+
+ASLEEP: Final = "/is_sleeping"
+SLEEP: Final = "/sleep?level=%d&mode=wait"
+WAKE: Final = "/wake_up"
+RELOAD: Final = "/collective_rpc"
+STATE: Final = "/metrics"
+ASKS: Final = Deadlines(2.0, 5.0, 5.0, 5.0)
+MOVES: Final = Deadlines(5.0, 600.0, 600.0)
+"""Weights of hundreds of gigabytes may have to be read from a disk."""
+MOST_BYTES: Final = 4 * 1024 * 1024
+MOST_SAID: Final = 200
+_DISCARDED: Final = re.compile(rb'^vllm:engine_sleep_state\{[^}\n]*sleep_state="discard_all"[^}\n]*\} 1', re.MULTILINE)
+
+
+class Refused(BadAnswer):
+    """The server said no. The message holds what it said: it is for operators."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Sleeping(msgspec.Struct):
+    is_sleeping: bool
+
+
+async def asleep(engine: Engine, replica_id: str) -> bool:
+    """Whether it sleeps, in part or wholly. Raises EngineError; Refused with 404 where it cannot sleep."""
+    answer = await _ask(engine, replica_id, ASLEEP, method=b"GET", deadlines=ASKS)
+    try:
+        return msgspec.json.decode(answer, type=_Sleeping).is_sleeping
+    except msgspec.DecodeError as error:
+        raise BadAnswer(f"{ASLEEP} is answered with no JSON that we know: {error}") from None
+
+
+async def discarded(engine: Engine, replica_id: str) -> bool:
+    """Whether its weights have to be loaded again, as its metrics tell. Raises EngineError."""
+    return _DISCARDED.search(await _ask(engine, replica_id, STATE, method=b"GET", deadlines=ASKS)) is not None
+
+
+async def sleep(engine: Engine, replica_id: str, level: int) -> None:
+    """Put it to sleep, once it has nothing to do. Raises EngineError; it may sleep all the same then."""
+    await _ask(engine, replica_id, SLEEP % level)
+
+
+async def wake(engine: Engine, replica_id: str, *, reload: bool) -> None:
+    """Wake it; `reload`: its weights were discarded. Raises EngineError; it may be awake all the same then."""
+    if not reload:
+        await _ask(engine, replica_id, WAKE)
+        return
+    await _ask(engine, replica_id, f"{WAKE}?tags=weights")
+    await _ask(engine, replica_id, RELOAD, b'{"method":"reload_weights"}')
+    await _ask(engine, replica_id, f"{WAKE}?tags=kv_cache")
+
+
+async def _ask(
+    engine: Engine,
+    replica_id: str,
+    path: str,
+    body: bytes = b"",
+    *,
+    method: bytes = b"POST",
+    deadlines: Deadlines = MOVES,
+) -> bytes:
+    sink = Collector(MOST_BYTES)
+    call = engine.send(replica_id, Outgoing(path, b"", body, method), deadlines, sink)
+    try:
+        answer = await sink.answer
+    finally:
+        call.abort()
+    if sink.status != 200:
+        said = answer.decode(errors="replace").strip()[:MOST_SAID]
+        raise Refused(f"{path} is answered with {sink.status}: {said}", sink.status)
+    return answer

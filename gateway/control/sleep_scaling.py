@@ -1,0 +1,385 @@
+"""vLLM's sleep mode before anything is stopped or started: an actuator over those that start and stop.
+
+    fewer wanted   one drains; has it nothing left in any worker, it is put to sleep (`most` at once; whoever is too
+                   many is left to the actuator below, which takes those that sleep first)
+    more wanted    whoever drains serves again, then whoever sleeps is woken; only then is one started below
+    every 2 s      each replica says whether it sleeps: somebody else may have put it to sleep, or woken it, and a
+                   gateway that has just started knows nothing
+    cannot sleep   it is stopped instead; where nobody can stop it, it stays without requests, and is tried again
+    does not wake  another is woken or started in its place; one that was launched here is started anew
+
+The truth is what a replica says. Of several gateways the one that holds the Lease acts, and the others are told there
+whom to send nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from typing import Any, Final, Protocol
+
+import structlog
+
+from engines import sleeping
+from engines.errors import EngineError
+from engines.port import Engine, Spawn
+from gateway import clock
+from gateway.control.actuator import Actuator, Standing
+from gateway.control.membership import Found
+from gateway.control.pacing import paced
+from gateway.control.sleepers import Phase, Sleeper, Sleepers
+from gateway.settings import Settings
+from routing.autoscale.removal import Candidate, removed
+
+EVERY_S: Final = 2.0
+LEAST_WAKE_S: Final = 60.0
+MOST_WAKES: Final = 10.0
+"""Times `wake_s`, but `LEAST_WAKE_S` at least: a wake that takes longer has failed."""
+RESTING: Final = (Phase.DRAINING, Phase.FALLING, Phase.ASLEEP, Phase.PARKED)
+
+log = structlog.get_logger()
+
+
+class Roll(Protocol):
+    """Who serves each engine, as the control plane knows it."""
+
+    def found(self, engine: str) -> Found:
+        """Its replicas."""
+
+    def rest(self, engine: str, replica: str, state: str = "") -> bool:
+        """Send a replica nothing new, because it is `draining` or `asleep`; empty: send it something again."""
+
+    def greet(self, engine: str, told: Callable[[str], None] | None) -> None:
+        """`told` is called with each new replica of the engine before anybody is told of it."""
+
+
+class Leadership(Protocol):
+    """Which of several gateways acts, and what it tells the others."""
+
+    def told(self, engine: str) -> tuple[Collection[str], Collection[str]]:
+        """Whom the one that acts has leave, and whom it has go."""
+
+    def tell(self, engine: str, leaving: Collection[str], going: Collection[str]) -> None:
+        """Tell the others so, as the one that acts."""
+
+
+class Servers(Protocol):
+    """What is behind the names."""
+
+    def engine(self, name: str) -> Engine | None:
+        """To ask its replicas by."""
+
+    def launched(self, engine: str) -> bool:
+        """Whether its servers are ours alone: started here."""
+
+    def fixed(self, engine: str) -> bool:
+        """Whether nobody can start or stop them."""
+
+    def restart(self, engine: str, replica: str) -> None:
+        """Have one that was launched here go, so that another is started where one is wanted."""
+
+    def emptied(self, engine: str, replica: str) -> None:
+        """What it had cached is gone."""
+
+
+class SleepScaling:
+    """Satisfies `gateway.control.actuator.Actuator`, over another one."""
+
+    def __init__(
+        self,
+        inner: Actuator,
+        spawn: Spawn,
+        roll: Roll,
+        leadership: Leadership,
+        servers: Servers,
+        counted: Callable[[str, str], None] = lambda _engine, _result: None,
+        monotonic: Callable[[], float] = clock.monotonic,
+    ) -> None:
+        """`inner` starts and stops; `counted` is told the engine and the result of each sleep and wake."""
+        self._inner = inner
+        self._spawn = spawn
+        self._roll = roll
+        self._leadership = leadership
+        self._servers = servers
+        self._counted = counted
+        self._monotonic = monotonic
+        self._engines: dict[str, Sleepers] = {}
+
+    def use(self, settings: Settings) -> None:
+        """These settings are in use soon: before the replicas that they name are known, so that new ones are greeted.
+        Where nothing sleeps any more, all are woken."""
+        wanted = {
+            name: section.autoscale.sleep
+            for name, section in settings.engines.items()
+            if section.autoscale is not None and section.autoscale.sleep is not None
+        }
+        for name in self._engines.keys() - wanted.keys():
+            self._roll.greet(name, None)
+            self._let_go(name, self._engines.pop(name))
+        for name, section in wanted.items():
+            if name in self._engines:
+                self._engines[name].section = section
+            else:
+                self._engines[name] = Sleepers(section)
+                self._roll.greet(name, functools.partial(self._greet, name))
+
+    # -- the port ------------------------------------------------------------------------------------------------------
+
+    def acts(self, engine: str) -> bool:
+        return self._inner.acts(engine)
+
+    def standing(self, engine: str, now: float) -> Standing:
+        inner, one = self._inner.standing(engine, now), self._engines.get(engine)
+        if one is None:
+            return inner
+        one.keep(self._roll.found(engine).there)
+        self._follow(engine, one, now)
+        return one.standing(inner, now)
+
+    def scale(self, engine: str, wanted: int, in_flight: Mapping[str, int], now: float) -> None:
+        one = self._engines.get(engine)
+        if one is None:
+            self._inner.scale(engine, wanted, in_flight, now)
+            return
+        one.keep(self._roll.found(engine).there)
+        inner = self._inner.standing(engine, now)
+        ready = [id for id in inner.ready if id not in one.by_id]
+        below = len(inner.ready) + len(inner.starting)
+        missing = wanted - len(ready) - len(inner.starting) - len(one.coming)
+        if missing > 0:
+            below += self._more(engine, one, inner, missing, now)
+        elif missing < 0:
+            below -= self._fewer(engine, one, inner, ready, -missing, in_flight, now)
+        if not self._servers.fixed(engine):
+            most = 0 if one.unable(now) else one.section.most
+            below -= max(0, len(one.resting(inner)) - most)
+        nobodys = dict.fromkeys([id for id in one.resting(inner) if one.by_id[id].phase is not Phase.DRAINING], -1)
+        self._inner.scale(engine, below, {**in_flight, **nobodys}, now)
+        for id in one.of(Phase.PARKED):
+            if one.by_id[id].again_s <= now and self._servers.fixed(engine):
+                self._fall(engine, one, id)
+        self._tell(engine, one)
+
+    def idle(self, engine: str, ids: Collection[str]) -> None:
+        one = self._engines.get(engine)
+        draining = set(one.of(Phase.DRAINING)) & set(ids) if one is not None else set[str]()
+        if one is not None:
+            for id in sorted(draining):
+                self._fall(engine, one, id)
+        self._inner.idle(engine, [id for id in ids if id not in draining])
+
+    def release(self, engine: str) -> None:
+        one = self._engines.get(engine)
+        if one is not None:
+            self._let_go(engine, one)
+        self._inner.release(engine)
+
+    # -- more and fewer ------------------------------------------------------------------------------------------------
+
+    def _more(self, engine: str, one: Sleepers, inner: Standing, missing: int, now: float) -> int:
+        """Have so many more that are there; returns how many have to be started."""
+        for id in (*one.of(Phase.PARKED), *one.of(Phase.DRAINING)):
+            if missing and id in inner.ready:
+                self._awake(engine, one, id)
+                missing -= 1
+        for id in one.to_wake(inner, now)[:missing]:
+            self._begin_wake(engine, one, id, now)
+            missing -= 1
+        for id in one.of(Phase.FALLING):
+            if missing and not one.by_id[id].back:
+                one.by_id[id].back = True
+                missing -= 1
+        return missing
+
+    def _fewer(
+        self,
+        engine: str,
+        one: Sleepers,
+        inner: Standing,
+        ready: Collection[str],
+        excess: int,
+        in_flight: Mapping[str, int],
+        now: float,
+    ) -> int:
+        """Have so many sleep; returns how many are to be given up below. One that is waking is waited for."""
+        starting = min(excess, len(inner.starting))
+        excess -= starting
+        if one.unable(now) and not self._servers.fixed(engine):
+            return starting + min(excess, len(ready))
+        for id in removed([Candidate(id, True, in_flight.get(id, 0)) for id in ready], excess):
+            one.by_id[id] = Sleeper(Phase.DRAINING, now)
+            self._roll.rest(engine, id, "draining")
+        return starting
+
+    def _awake(self, engine: str, one: Sleepers, id: str) -> None:
+        one.by_id.pop(id, None)
+        self._roll.rest(engine, id)
+
+    def _let_go(self, engine: str, one: Sleepers) -> None:
+        """All that are kept from requests take some again, once they are awake."""
+        now = self._monotonic()
+        for id in (*one.of(Phase.DRAINING), *one.of(Phase.PARKED), *one.of(Phase.UNKNOWN)):
+            self._awake(engine, one, id)
+        for id in one.of(Phase.ASLEEP):
+            self._begin_wake(engine, one, id, now)
+        for id in one.of(Phase.FALLING):
+            one.by_id[id].back = True
+
+    # -- asleep --------------------------------------------------------------------------------------------------------
+
+    def _fall(self, engine: str, one: Sleepers, id: str) -> None:
+        sleeper = one.by_id[id]
+        sleeper.phase, sleeper.since_s = Phase.FALLING, self._monotonic()
+        self._spawn(f"sleep of {id}", functools.partial(self._put_to_sleep, engine, one, id, sleeper))
+
+    async def _put_to_sleep(self, engine: str, one: Sleepers, id: str, sleeper: Sleeper) -> None:
+        client, why = self._servers.engine(engine), "the engine has left"
+        level: int = one.section.level
+        if client is not None:
+            try:
+                await sleeping.sleep(client, id, level)
+                why = ""
+            except EngineError as error:
+                why = str(error) or type(error).__name__
+                if await _sleeps(client, id):
+                    why = ""
+        if one.by_id.get(id) is not sleeper:
+            return  # it has left
+        if why:
+            now, back = self._monotonic(), sleeper.back
+            one.cannot(f"{id} cannot be put to sleep: {why}", now)
+            sleeper.failed(Phase.PARKED, "", now)
+            log.error("replica_does_not_sleep", engine=engine, replica=id, why=why)
+            self._counted(engine, "sleep_failed")
+            if back:
+                self._awake(engine, one, id)
+            return
+        self._sleeps_now(engine, one, id, level)
+        self._servers.emptied(engine, id)
+        self._counted(engine, "slept")
+        log.info("replica_sleeps", engine=engine, replica=id, level=level)
+        if sleeper.back:
+            self._begin_wake(engine, one, id, self._monotonic())
+
+    def _sleeps_now(self, engine: str, one: Sleepers, id: str, level: int | None) -> None:
+        one.by_id[id] = Sleeper(Phase.ASLEEP, self._monotonic(), level)
+        self._roll.rest(engine, id, "asleep")
+
+    # -- awake ---------------------------------------------------------------------------------------------------------
+
+    def _begin_wake(self, engine: str, one: Sleepers, id: str, now: float) -> None:
+        sleeper = one.by_id[id]
+        sleeper.phase, sleeper.since_s = Phase.WAKING, now
+        self._spawn(f"wake of {id}", functools.partial(self._wake, engine, one, id, sleeper))
+
+    async def _wake(self, engine: str, one: Sleepers, id: str, sleeper: Sleeper) -> None:
+        client, why = self._servers.engine(engine), "the engine has left"
+        most_s = max(LEAST_WAKE_S, MOST_WAKES * one.section.wake_s)
+        if client is not None:
+            try:
+                async with asyncio.timeout(most_s):
+                    await sleeping.wake(client, id, reload=await self._reloads(one, client, id, sleeper))
+                why = ""
+            except (EngineError, TimeoutError) as error:
+                why = str(error) or f"it does not wake within {most_s:.0f} s"
+                if await _sleeps(client, id) is False:
+                    why = ""
+        if one.by_id.get(id) is not sleeper:
+            return
+        if not why:
+            self._awake(engine, one, id)
+            self._counted(engine, "woken")
+            log.info("replica_wakes", engine=engine, replica=id)
+        else:
+            sleeper.failed(Phase.ASLEEP, f"{id} does not wake: {why}", self._monotonic())
+            self._counted(engine, "wake_failed")
+            log.error("replica_does_not_wake", engine=engine, replica=id, why=why)
+            if self._servers.launched(engine):
+                self._servers.restart(engine, id)
+        self._tell(engine, one)
+
+    async def _reloads(self, one: Sleepers, client: Engine, id: str, sleeper: Sleeper) -> bool:
+        """Whether its weights have to be loaded again. Without them it would answer rubbish, so rather once more."""
+        if sleeper.level is not None:
+            return sleeper.level == 2
+        try:
+            return one.section.level == 2 or await sleeping.discarded(client, id)
+        except EngineError:
+            return one.section.level == 2
+
+    # -- what replicas say ---------------------------------------------------------------------------------------------
+
+    def _greet(self, engine: str, id: str) -> None:
+        """One has come. It gets nothing until it has said that it is awake; what we have just launched is."""
+        one = self._engines.get(engine)
+        if one is None or self._servers.launched(engine):
+            return
+        one.by_id[id] = Sleeper(Phase.UNKNOWN, self._monotonic())
+        self._roll.rest(engine, id, "draining")
+        self._spawn(f"look at {id}", functools.partial(self._ask, engine, one, id))
+
+    async def look(self) -> None:
+        """The step of the loop."""
+        await paced(self._questions())
+
+    def _questions(self) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
+        for engine, one in list(self._engines.items()):
+            for id in list(self._roll.found(engine).there):
+                yield functools.partial(self._ask, engine, one, id)
+
+    async def _ask(self, engine: str, one: Sleepers, id: str) -> None:
+        client, before = self._servers.engine(engine), one.by_id.get(id)
+        phase = before.phase if before is not None else None
+        if client is None or phase in (Phase.FALLING, Phase.WAKING):
+            return
+        try:
+            sleeps = await sleeping.asleep(client, id)
+        except sleeping.Refused as error:
+            sleeps = False
+            if error.status == 404:
+                now = self._monotonic()
+                if not one.unable(now):
+                    log.error("replica_does_not_sleep", engine=engine, replica=id, why=str(error))
+                one.cannot(f"{id} cannot sleep: {error}", now)
+        except EngineError:
+            return  # probes say whether it is well
+        after = one.by_id.get(id)
+        if after is not before or (after is not None and after.phase is not phase):
+            return  # something was done meanwhile, and this is older
+        if sleeps and phase is not Phase.ASLEEP:
+            self._sleeps_now(engine, one, id, None)
+            log.info("replica_found_asleep", engine=engine, replica=id)
+        elif not sleeps and phase in (Phase.ASLEEP, Phase.UNKNOWN):
+            self._awake(engine, one, id)
+            if phase is Phase.ASLEEP:
+                log.info("replica_found_awake", engine=engine, replica=id)
+
+    # -- other gateways ------------------------------------------------------------------------------------------------
+
+    def _tell(self, engine: str, one: Sleepers) -> None:
+        if self._inner.acts(engine) and not self._servers.launched(engine):
+            self._leadership.tell(_place(engine), sorted(one.of(*RESTING)), ())
+
+    def _follow(self, engine: str, one: Sleepers, now: float) -> None:
+        if self._inner.acts(engine) or self._servers.launched(engine):
+            return
+        there = self._roll.found(engine).there
+        new, over = one.follow([id for id in self._leadership.told(_place(engine))[0] if id in there], now)
+        for id in new:
+            self._roll.rest(engine, id, "draining")
+        for id in over:
+            self._roll.rest(engine, id)
+
+
+def _place(engine: str) -> str:
+    """Where the Lease says who sleeps: beside those that whoever starts and stops has leave."""
+    return f"{engine}/sleep"
+
+
+async def _sleeps(client: Engine, id: str) -> bool | None:
+    """Whether it says so; None where it says nothing."""
+    try:
+        return await sleeping.asleep(client, id)
+    except EngineError:
+        return None

@@ -1,0 +1,144 @@
+"""Which replicas of one engine sleep, or are about to: bookkeeping over what somebody else starts and stops.
+
+    awake --fewer are wanted--> DRAINING --nothing left--> FALLING --> ASLEEP --more are wanted--> WAKING --> awake
+                                                               \\--> PARKED (it cannot sleep now: it is kept from
+                                                                    requests, and tried again)
+    UNKNOWN: it has just been found, and has not said yet whether it sleeps
+
+Only awake ones have no entry here, and only they get requests. Whoever is there and awake serves before anybody is
+woken, and whoever sleeps is woken before any is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+
+from engines.kinds.autoscaling import SleepSection
+from gateway.control.actuator import Standing
+
+AGAIN_S: Final = 30.0
+"""After so long a sleep or a wake that failed is tried again, twice as long with each that fails in a row."""
+MOST_AGAIN_S: Final = 600.0
+
+
+class Phase(Enum):
+    """Where a replica is; the value is for logs."""
+
+    UNKNOWN = "unknown"
+    DRAINING = "draining"
+    FALLING = "falling asleep"
+    ASLEEP = "asleep"
+    PARKED = "parked"
+    WAKING = "waking"
+
+
+@dataclass(slots=True)
+class Sleeper:
+    """One replica that is not simply awake."""
+
+    phase: Phase
+    since_s: float
+    level: int | None = None
+    """Of its sleep, where it was us who put it to sleep."""
+    back: bool = False
+    """Whether it is to wake as soon as it sleeps."""
+    failures: int = 0
+    """Wakes, or sleeps, that have failed in a row."""
+    again_s: float = 0.0
+    """When the next may be tried."""
+    why: str = ""
+
+    def failed(self, phase: Phase, why: str, now: float) -> None:
+        """It is in this phase again, and left alone for a while."""
+        pause_s = min(MOST_AGAIN_S, AGAIN_S * 2.0 ** min(self.failures, 16))
+        self.phase, self.since_s, self.why, self.back = phase, now, why, False
+        self.failures += 1
+        self.again_s = now + pause_s
+
+
+class Sleepers:
+    """Those of one engine."""
+
+    def __init__(self, section: SleepSection) -> None:
+        self.section = section
+        self.by_id: dict[str, Sleeper] = {}
+        self._unable = ""
+        self._unable_until_s = 0.0
+
+    def cannot(self, why: str, now: float) -> None:
+        """One could not be put to sleep: no other is tried for a while."""
+        self._unable, self._unable_until_s = why, now + AGAIN_S
+
+    def unable(self, now: float) -> str:
+        """Why none is put to sleep now; empty where it is tried."""
+        return self._unable if now < self._unable_until_s else ""
+
+    def of(self, *phases: Phase) -> list[str]:
+        """Those in one of these phases."""
+        return [id for id, one in self.by_id.items() if one.phase in phases]
+
+    def keep(self, there: Collection[str]) -> None:
+        """All others have left."""
+        for id in [id for id in self.by_id if id not in there]:
+            del self.by_id[id]
+
+    @property
+    def coming(self) -> dict[str, float]:
+        """Those that will be awake without anybody's doing, and since when they are on their way."""
+        return {
+            id: one.since_s
+            for id, one in self.by_id.items()
+            if one.phase is Phase.WAKING or (one.phase is Phase.FALLING and one.back)
+        }
+
+    def standing(self, inner: Standing, now: float) -> Standing:
+        """How the engine stands, where `inner` is how it would if nobody slept."""
+        coming = self.coming
+        asleep = [id for id in self.of(Phase.ASLEEP, Phase.FALLING, Phase.PARKED) if id in inner.ready]
+        asleep = [id for id in asleep if id not in coming]
+        standing = replace(
+            inner,
+            ready=[id for id in inner.ready if id not in self.by_id],
+            starting={**inner.starting, **coming},
+            leaving=[*inner.leaving, *self.of(Phase.DRAINING)],
+            asleep=asleep,
+            waking=[*coming],
+        )
+        stuck = {id: self.by_id[id] for id in asleep if self.by_id[id].failures and self.by_id[id].why}
+        problem = inner.problem or self.unable(now) or next((one.why for one in stuck.values()), "")
+        if standing.ready or standing.starting or not stuck or len(stuck) < len(asleep):
+            return replace(standing, problem=problem)
+        # Nobody serves, and those that could do not wake: whoever waits is told.
+        return replace(
+            standing,
+            starting={id: one.since_s for id, one in stuck.items()},
+            failing=[*stuck],
+            why=next(iter(stuck.values())).why,
+            again_s=max(0.0, min([one.again_s for one in stuck.values()]) - now),
+            problem=problem,
+        )
+
+    def to_wake(self, inner: Standing, now: float) -> list[str]:
+        """Those that may be woken: those that have not failed first, then those that may be tried again."""
+        able = [id for id in self.of(Phase.ASLEEP) if id in inner.ready and self.by_id[id].again_s <= now]
+        return sorted(able, key=lambda id: (self.by_id[id].failures, id))
+
+    def resting(self, inner: Standing) -> list[str]:
+        """Those that are there for nobody, or will be, and that nobody stops."""
+        phases = (Phase.DRAINING, Phase.FALLING, Phase.ASLEEP, Phase.PARKED)
+        coming = self.coming
+        return [id for id in self.of(*phases) if id in inner.ready and id not in coming]
+
+    def follow(self, ids: Iterable[str], now: float) -> tuple[list[str], list[str]]:
+        """Whoever acts has these drain or sleep. Returns who is new, and who is so no more."""
+        told = set(ids)
+        new = [id for id in sorted(told) if id not in self.by_id]
+        for id in new:
+            self.by_id[id] = Sleeper(Phase.DRAINING, now)
+        over = [id for id in self.of(Phase.DRAINING) if id not in told]
+        for id in over:
+            del self.by_id[id]
+        return new, over
