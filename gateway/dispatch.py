@@ -30,6 +30,7 @@ from gateway.responses.places import following, named_in_path, previous_in, stor
 from gateway.responses.search import Search
 from gateway.shadow.flight import ShadowedFlight
 from gateway.waiting import WaitingRoom
+from gateway.wildcard_names import hint
 
 if TYPE_CHECKING:
     from engines.port import Spawn
@@ -323,8 +324,7 @@ class Dispatcher:
         shown = model if len(model) <= 128 else model[:125] + "..."
         if serving is None:
             nearest = [near for near in snapshot.fleet.nearest(model) if principal.may_use(near)]
-            hint = f"; did you mean {' or '.join(nearest)}?" if nearest else "; GET /v1/models lists the models"
-            return Failure("model_not_found", f"the model {shown!r} does not exist{hint}", "model")
+            return Failure("model_not_found", f"the model {shown!r} does not exist{hint(nearest)}", "model")
         if not principal.may_use(model):
             return Failure("model_not_allowed", f"this API key may not use the model {shown!r}", "model")
         spoken = sorted(serving.route.speakers)

@@ -1,7 +1,7 @@
 """The newcomer's first minute, checked: `penstock serve` as `make serve` runs it, and the curl it prints.
 
-Starts the quickstart configuration on a free port, waits for the printed curl, runs it as printed, streams once, reads
-/metrics, and stops the gateway with SIGTERM. Exit status 0 and one line when all of it worked.
+Starts the quickstart configuration on a free port, waits for the event that has its curl, runs it as it stands, streams
+once, reads /metrics, and stops the gateway with SIGTERM. Exit status 0 and one line when all of it worked.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import urllib.request
+from typing import Any
 
 START_S = 60.0
 
@@ -35,7 +36,7 @@ def main() -> None:
         watchdog = threading.Timer(START_S, gateway.kill)
         watchdog.start()
         try:
-            check(greeting(gateway))
+            check(opening(gateway))
         finally:
             watchdog.cancel()
             gateway.send_signal(signal.SIGTERM)
@@ -45,24 +46,24 @@ def main() -> None:
     print("smoke: 1 passed, the printed curl, a stream, the metrics and a clean stop")
 
 
-def greeting(gateway: subprocess.Popen[str]) -> str:
-    """What the gateway prints up to the end of its curl."""
+def opening(gateway: subprocess.Popen[str]) -> dict[str, Any]:
+    """The event that says where the gateway is. Every line before it is JSON, too: a log shipper reads this pipe."""
     lines = []
     assert gateway.stderr is not None
     for line in gateway.stderr:
         lines.append(line)
-        if line.strip().startswith("-d "):
+        try:
+            event: dict[str, Any] = json.loads(line)
+        except ValueError:
+            sys.exit(f"smoke: a line of the log is no JSON: {line}")
+        if event["event"] == "ready":
             threading.Thread(target=gateway.stderr.read, daemon=True).start()  # keep the pipe from filling
-            return "".join(lines)
+            return event
     sys.exit("smoke: the gateway ended before it was ready:\n" + "".join(lines))
 
 
-def check(printed: str) -> None:
-    found = re.search(r"ready at (http://\S+)", printed)
-    if found is None:
-        sys.exit(f"smoke: no URL in what it printed:\n{printed}")
-    url = found[1]
-    command = printed[printed.index("curl ") :]
+def check(event: dict[str, Any]) -> None:
+    url, command = event["url"], event["curl"]
     if shutil.which("curl") and shutil.which("sh"):
         answer = json.loads(subprocess.run(["sh", "-c", command], check=True, capture_output=True, text=True).stdout)
     else:

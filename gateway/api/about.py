@@ -11,6 +11,7 @@ from starlette.routing import Route
 from gateway.api.look import HEADERS
 from gateway.api.openapi import document
 from gateway.api.pages import docs, front
+from gateway.api.surface import Served, endpoints
 from gateway.http.detours import root_url
 from gateway.version import VERSION, build
 
@@ -18,27 +19,29 @@ Models = Callable[[Request], Sequence[str] | None]
 """The models that the caller may use; None where there are keys and he showed none that is known."""
 
 
-def about_routes(models: Models, shows_metrics: Callable[[], bool]) -> list[Route]:
-    """The routes; `shows_metrics` says whether anybody may read `/metrics` here."""
+def about_routes(models: Models, served: Callable[[], Served]) -> list[Route]:
+    """The routes; `served` says what this port serves now: a reload may change it."""
     version = f"{VERSION} ({build()})"
-    described = document(VERSION)
 
     def root(request: Request) -> str:
         return root_url(request.headers.get("host", ""), request.scope["scheme"])
 
     async def front_page(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(front(root(request), version, models(request), shows_metrics()), headers=HEADERS)
+            now = served()
+            shown = front(root(request), version, models(request), shows_metrics=now.metrics == "open", keyed=now.keyed)
+            return HTMLResponse(shown, headers=HEADERS)
         links = {"openai_base_url": f"{root(request)}/v1", "anthropic_base_url": root(request)}
-        if shows_metrics():
+        if served().metrics == "open":
             links["metrics"] = "/metrics"
         return JSONResponse({"name": "penstock", "version": VERSION, "docs": "/docs", **links})
 
     async def docs_page(request: Request) -> Response:
-        return HTMLResponse(docs(root(request), version), headers=HEADERS)
+        now = served()
+        return HTMLResponse(docs(root(request), version, list(endpoints(now)), keyed=now.keyed), headers=HEADERS)
 
     async def openapi(_: Request) -> Response:
-        return JSONResponse(described)
+        return JSONResponse(document(VERSION, endpoints(served())))
 
     return [
         Route("/", front_page, methods=["GET"]),

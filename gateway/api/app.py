@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -22,11 +21,12 @@ from engines.model import Operation
 from gateway.api.about import about_routes
 from gateway.api.capabilities import Capabilities
 from gateway.api.failures import HANDLERS
+from gateway.api.surface import Served
 from gateway.errors import Failure
 from gateway.identity import Keyring, Principal
 from gateway.settings import Settings
 from gateway.telemetry.exposition import CONTENT_TYPE
-from gateway.wildcard_names import is_wildcard, wildcard_of
+from gateway.wildcard_names import hint, is_wildcard, wildcard_of
 from gateway.workers.messages import AdminAnswer, AdminRequest, ModelCard
 from gateway.workers.questions import LinkError
 
@@ -117,8 +117,7 @@ def control_app(gateway: Serving) -> Starlette:
         served = (name in catalog.models or wildcard_of(name, catalog.models)) and not is_wildcard(name)
         if not served or not principal.may_use(name):
             nearest = [near for near in catalog.nearest(name) if principal.may_use(near)]
-            hint = f"; did you mean {' or '.join(nearest)}?" if nearest else "; GET /v1/models lists the models"
-            raise Failure("model_not_found", f"the model {name[:128]!r} does not exist{hint}", "model")
+            raise Failure("model_not_found", f"the model {name[:128]!r} does not exist{hint(nearest)}", "model")
         return JSONResponse(anthropics_card(name) if ANTHROPICS in request.headers else card(name))
 
     async def health(_: Request) -> Response:
@@ -133,7 +132,7 @@ def control_app(gateway: Serving) -> Starlette:
     async def metrics(request: Request) -> Response:
         readers = gateway.settings.server.metrics
         if readers == "off":
-            raise HTTPException(404)  # it may be on the admin port, which is nobody's business here
+            raise Failure("not_found", "metrics are not served at this port (`server.metrics: off`)")
         if readers == "key":
             principal = caller(request)
             if not (principal.metrics or principal.admin):
@@ -147,7 +146,8 @@ def control_app(gateway: Serving) -> Starlette:
 
     async def admin(request: Request) -> Response:
         if gateway.settings.admin is not None and request.scope["path"].startswith("/admin"):
-            raise HTTPException(404)
+            # Where that is, is nobody's business here.
+            raise Failure("not_found", "the admin API is not served at this port, but at `admin.listen`")
         body = await request.body()
         if len(body) > ADMIN_BODY_BYTES:
             raise Failure("body_too_large", f"an admin request holds at most {ADMIN_BODY_BYTES // 1024} KiB")
@@ -170,9 +170,13 @@ def control_app(gateway: Serving) -> Starlette:
             return None
         return [name for name in gateway.catalog.models if principal.may_use(name)]
 
+    def served() -> Served:
+        settings = gateway.settings
+        return Served(bool(settings.auth.keys), settings.server.metrics, settings.admin is None)
+
     app = Starlette(
         routes=[
-            *about_routes(usable, lambda: gateway.settings.server.metrics == "open"),
+            *about_routes(usable, served),
             Route("/v1/models", models, methods=["GET"]),
             Route("/v1/models/", models, methods=["GET"]),
             Route("/v1/models/{name:path}", model, methods=["GET"]),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
-from gateway.api.surface import Endpoint, endpoints
+from gateway.api.surface import Endpoint
 
 _ERROR: Final = {
     "type": "object",
@@ -25,10 +26,10 @@ _ERROR: Final = {
 }
 
 
-def document(version: str) -> dict[str, Any]:
-    """The whole document."""
+def document(version: str, shown: Iterable[Endpoint]) -> dict[str, Any]:
+    """The whole document, of these endpoints."""
     paths: dict[str, dict[str, Any]] = {}
-    for endpoint in endpoints():
+    for endpoint in shown:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
     return {
         "openapi": "3.1.0",
@@ -63,9 +64,10 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         },
     }
     places = re.findall(r"\{([a-z_]+)\}", endpoint.path)
-    if places:
+    named = [("path", place) for place in places] + [("query", name) for name in endpoint.query]
+    if named:
         said["parameters"] = [
-            {"name": place, "in": "path", "required": True, "schema": {"type": "string"}} for place in places
+            {"name": name, "in": where, "required": True, "schema": {"type": "string"}} for where, name in named
         ]
     if endpoint.body == "json":
         asked = endpoint.example or {}

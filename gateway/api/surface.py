@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
 from engines.model import Operation
 from engines.operations import SHAPES
@@ -26,6 +26,19 @@ class Endpoint:
     """`json`, `multipart` or `none`."""
     needs_key: bool = True
     """Where the gateway has keys."""
+    query: tuple[str, ...] = ()
+    """What its query must say; what else it may say stands in the documents."""
+
+
+class Served(NamedTuple):
+    """What of all this the port of clients serves, by the configuration in use."""
+
+    keyed: bool
+    """Whether there are keys."""
+    metrics: str
+    """Who may read them here, as `server.metrics` says: `open`, `key` or `off`."""
+    admin: bool
+    """Whether the admin API is here, and not at `admin.listen`."""
 
 
 INFERENCE: Final[dict[Operation, tuple[str, dict[str, Any] | None]]] = {
@@ -82,16 +95,51 @@ OTHERS: Final = (
         "GET", "/ready", "This gateway", "Whether it takes requests: 503 while it starts or drains", needs_key=False
     ),
     Endpoint("GET", "/metrics", "This gateway", "Everything that is counted, for Prometheus", needs_key=False),
-    Endpoint("GET", "/admin/v1/replicas", "Administration", "Each replica and its state"),
-    Endpoint("POST", "/admin/v1/replicas/{engine}/{replica}/drain", "Administration", "Send it nothing new"),
-    Endpoint("POST", "/admin/v1/replicas/{engine}/{replica}/undrain", "Administration", "Send it requests again"),
 )
 
 
-def endpoints() -> Iterator[Endpoint]:
-    """All of them, in the order to be read."""
+def _admin(method: str, path: str, summary: str, *query: str) -> Endpoint:
+    return Endpoint(method, f"/admin/v1/{path}", "Administration", summary, query=query)
+
+
+ADMIN: Final = (
+    _admin("GET", "replicas", "Each replica and its state"),
+    _admin("POST", "replicas/{engine}/{replica}/drain", "Send it nothing new"),
+    _admin("POST", "replicas/{engine}/{replica}/undrain", "Send it requests again"),
+    _admin("GET", "routing/explain", "Why requests of a model go where they go", "model"),
+    replace(
+        _admin("POST", "routing/explain", "The same of one request, whose body this is", "model"),
+        example={"model": "chat", "messages": _HELLO},
+        body="json",
+    ),
+    _admin("GET", "records", "The last requests, one by one"),
+    _admin("GET", "costs", "What was spent, by model, key or day"),
+    _admin("GET", "shadow", "How copies of requests did next to their originals"),
+    _admin("GET", "autoscale", "How many replicas each engine should have, and why"),
+    _admin("GET", "drift", "What is known of drift"),
+    _admin("POST", "drift/freeze", "Take the last hours as what is usual", "model"),
+    _admin("GET", "experiments", "Every release and where it is"),
+    _admin("GET", "experiments/report", "One of them, its arms side by side", "model"),
+    _admin("GET", "experiments/decisions", "What was decided of one, and by whom", "model"),
+    _admin("POST", "experiments/start", "Begin it", "model"),
+    _admin("POST", "experiments/pause", "Hold it where it is", "model"),
+    _admin("POST", "experiments/resume", "Go on", "model"),
+    _admin("POST", "experiments/promote", "Give all requests to the new arm", "model"),
+    _admin("POST", "experiments/abort", "Give all requests to the old one", "model"),
+)
+"""What a key with `admin: true` may ask."""
+
+
+def endpoints(served: Served) -> Iterator[Endpoint]:
+    """All that are served, in the order to be read."""
     for operation, (summary, example) in INFERENCE.items():
         shape = SHAPES[operation]
         for method in shape.methods:
             yield Endpoint(method.decode(), shape.path, "Inference", summary, example, shape.body)
-    yield from OTHERS
+    for endpoint in OTHERS:
+        if endpoint.path != "/metrics":
+            yield endpoint
+        elif served.metrics != "off":
+            yield replace(endpoint, needs_key=served.metrics == "key")
+    if served.admin:
+        yield from ADMIN

@@ -50,8 +50,8 @@ def ask(url: str, key: str, method: str, path: str, body: bytes | None = None) -
     if response.status != 200:
         told = answer.get("error") if isinstance(answer, dict) else None
         said = told.get("message") if isinstance(told, dict) else text.decode("utf-8", "replace")[:200]
-        if response.status == 404 and str(said).startswith("there is nothing at"):
-            said = "it does not serve /admin here; where its configuration has `admin.listen`, say --url of that"
+        if response.status == 404 and str(said).startswith("the admin API is not served at this port"):
+            said = "it does not serve /admin here, but at `admin.listen`: say --url of that"
         end(f"{url} answered {response.status}: {said}", 1)
     return answer
 

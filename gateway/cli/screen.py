@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from gateway.http.listen import reached_at
+from gateway.settings.sections.admin import place_of
 from gateway.telemetry.terminal import BOLD, CYAN, DIM, GREEN, RED, YELLOW, painted, printable
+from gateway.wildcard_names import name_to_show
 
 if TYPE_CHECKING:
     from gateway.control.findings import Finding
@@ -16,14 +19,11 @@ MOST_ROWS: Final = 40
 """More scroll the first ones away."""
 MOST_LETTERS: Final = 48
 MOST_REASON: Final = 160
+RISING: Final = ("starting", "backoff")
+"""States of a launched replica that takes no requests yet."""
 HEAD: Final = ("MODEL", "ENGINE", "REPLICA", "")
 Row = tuple[str, str, str, str, str]
 """Model, engine, replica, state and why."""
-
-
-def greeting(opening: Opening) -> str:
-    """Where it is, and a command that works as printed: for a log, which others read too."""
-    return f"\nPenstock is ready at {opening.url}\n\nTry it:\n\n{curl(opening)}\n"
 
 
 def screen(opening: Opening, version: str, *, colours: bool) -> str:
@@ -44,7 +44,12 @@ def screen(opening: Opening, version: str, *, colours: bool) -> str:
     if len(rows) > MOST_ROWS:
         lines.append(f"  and {len(rows) - MOST_ROWS} more: GET /admin/v1/replicas lists them all")
     lines += [f"  {paint('left out', DIM)}  {printable(notice, MOST_REASON)}" for notice in opening.notices]
-    lines += ["", "Try it:", "", curl(opening)]
+    if any(state in RISING for _, _, _, state, _ in rows):
+        lines.append("  Until it has started, an engine's requests wait or are answered by 503.")
+    lines += ["", "Try it:", ""]
+    if opening.settings.auth.keys:
+        lines.append("export PENSTOCK_KEY=YOUR_KEY")
+    lines.append(curl(opening))
     lines += [f"  {what.ljust(8)}{url}" for what, url in _links(opening)]
     lines += ["", paint("Ctrl-C stops it.", DIM), ""]
     return "\n".join(lines)
@@ -57,15 +62,18 @@ def _links(opening: Opening) -> Iterator[tuple[str, str]]:
         yield "page", f"{opening.url}/"
         yield "API", f"{opening.url}/docs"
     if admin is not None:
-        yield "metrics", f"{'http' if admin.tls is None else 'https'}://{admin.listen}/metrics"
+        host, port = place_of(admin.listen)
+        yield "metrics", f"{'http' if admin.tls is None else 'https'}://{reached_at(host)}:{port}/metrics"
     elif opening.url.startswith("http") and metrics != "off":
         yield "metrics", f"{opening.url}/metrics{'' if metrics == 'open' else ' (with a key)'}"
 
 
 def curl(opening: Opening) -> str:
-    """A request of the first model."""
+    """A request that is answered as it is pasted, where any model's engine was found in order."""
     url, settings = opening.url, opening.settings
-    model = next(iter(settings.models))
+    good = {finding.engine for finding in opening.findings if finding.good}
+    served = [name for name, model in settings.models.items() if any(each.engine in good for each in model.targets)]
+    model = name_to_show(settings.models, served)
     key = '  -H "Authorization: Bearer $PENSTOCK_KEY" \\\n' if settings.auth.keys else ""
     where = f"--unix-socket {url.removeprefix('unix:')} http://localhost" if url.startswith("unix:") else url
     return (

@@ -102,21 +102,22 @@ def vllm_config(model: str, python: str | None) -> str:
 
 
 def _greet(opening: Opening) -> None:
-    """What a newcomer sees. Where nobody reads along, what is wrong goes to the log."""
+    """What a newcomer sees. Where nobody reads along, the log has it: what reads logs reads nothing else."""
     import structlog
 
-    from gateway.cli.screen import greeting, screen
-    from gateway.telemetry.terminal import is_terminal, takes_colours
+    from gateway.cli.screen import curl, screen
+    from gateway.telemetry import logs
+    from gateway.telemetry.terminal import takes_colours
     from gateway.version import VERSION
 
-    if is_terminal(2):
+    if logs.readable(opening.settings.telemetry.log_format):
         print(screen(opening, VERSION, colours=takes_colours(2)), file=sys.stderr, flush=True)
         return
     log = structlog.get_logger()
     for found in opening.findings:
         if found.state == "unreachable":
             log.warning("replica_unreachable", engine=found.engine, replica=found.replica, why=found.why)
-    print(greeting(opening), file=sys.stderr, flush=True)
+    log.info("ready", url=opening.url, version=VERSION, models=list(opening.settings.models), curl=curl(opening))
 
 
 def _configure_logging(source: object) -> None:
@@ -124,12 +125,11 @@ def _configure_logging(source: object) -> None:
 
     from gateway.control.source import Source
     from gateway.telemetry import logs
-    from gateway.telemetry.terminal import is_terminal
 
     assert isinstance(source, Source)
     loaded = source.load()
     telemetry = loaded.settings.telemetry
     logs.configure(telemetry.log_level, telemetry.log_format)
-    if not is_terminal(2):  # the first screen has them
+    if not logs.readable(telemetry.log_format):  # the first screen has them
         for notice in loaded.notices:
             structlog.get_logger().info("config_notice", notice=notice)

@@ -149,7 +149,9 @@ def url_of(sock: socket.socket, server: Server) -> str:
     """Where clients find us, with the port really bound."""
     if server.uds is not None:
         return f"unix:{server.uds}"
-    host = server.host
-    port = sock.getsockname()[1]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"{'https' if server.tls else 'http'}://{shown}:{port}"
+    return f"{'https' if server.tls else 'http'}://{reached_at(server.host)}:{sock.getsockname()[1]}"
+
+
+def reached_at(host: str) -> str:
+    """A host that is listened on, as a URL of this machine has it."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104

@@ -91,6 +91,11 @@ def configure(level: str, form: str) -> None:
     _configure(level, form, cache=True)
 
 
+def readable(form: str) -> bool:
+    """Whether lines in this `telemetry.log_format` are for people here, and not JSON."""
+    return form == "console" or (form == "auto" and is_terminal(2))
+
+
 def dropped() -> int:
     """Lines of this process's log that were not written and never will be."""
     return sum(process_log.dropped for process_log in _started)
@@ -103,14 +108,14 @@ def close(timeout_s: float = CLOSE_S) -> None:
 
 
 def _configure(level: str, form: str, *, cache: bool) -> None:
-    readable = form == "console" or (form == "auto" and is_terminal(2))
+    people = readable(form)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%H:%M:%S" if readable else "iso", utc=True),
+            structlog.processors.TimeStamper(fmt="%H:%M:%S" if people else "iso", utc=True),
             structlog.processors.format_exc_info,
-            _readable() if readable else _json,
+            _readable() if people else _json,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=_logger,

@@ -65,6 +65,14 @@ async def test_names_that_no_wildcard_serves_are_told_and_counted_as_others() ->
         assert ("vendor/m0", "m0", "any") == (record.model, record.upstream_model, record.engine)
 
 
+async def test_a_wildcard_is_told_as_the_beginning_of_names_and_not_as_one() -> None:
+    async with running_upstream(ANSWER) as upstream, running_gateway(settings(upstream.url)) as gateway:
+        for answer in (await ask(gateway, "vendor/*"), await gateway.http.get("/v1/models/vendor/*")):
+            message = answer.json()["error"]["message"]
+            assert "did you mean a name that begins with vendor/ or " in message
+            assert "mean vendor/*" not in message
+
+
 async def test_a_star_stands_for_no_way_out_of_a_path() -> None:
     steps = ("..", ".", "../files", "a/../b", "a/./b", "a/..")
     async with running_upstream(ANSWER) as upstream, running_gateway(settings(upstream.url)) as gateway:

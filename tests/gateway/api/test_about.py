@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from html import unescape
 from html.parser import HTMLParser
+from typing import Any, cast
 
 import pytest
+from starlette.routing import Route
 
 from engines.operations import SHAPES
-from gateway.api.surface import endpoints
+from gateway.admin.app import admin_routes
+from gateway.api.app import control_app
 from gateway.body.envelope import MOST_MEMBERS
-from tests.scenario.gateway import KEY, Gateway
+from tests.scenario.gateway import AUTH, KEY, Gateway, one_model, running_gateway
+from tests.scenario.upstream import running_upstream
 
 pytestmark = pytest.mark.anyio
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -63,6 +69,31 @@ async def test_the_front_page_lists_models_to_who_may_use_them(gateway: Gateway,
 async def test_the_command_on_the_page_can_be_pasted(gateway: Gateway) -> None:
     text = unescape((await gateway.http.get("/", headers=BROWSER)).text)
     assert f"curl {gateway.url}/v1/chat/completions \\\n  -H " in text
+    assert "export PENSTOCK_KEY=YOUR_KEY" in text
+
+
+@pytest.mark.parametrize("keys", [True, False])
+async def test_the_python_on_the_page_can_be_pasted(keys: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_KEY", KEY)
+    async with running_upstream() as upstream, running_gateway(settings(upstream.url, keys=keys)) as gateway:
+        page = unescape((await gateway.http.get("/", headers=BROWSER)).text)
+    python = page.partition("<pre><code>" + ("import os" if keys else "from openai"))
+    text = python[1].removeprefix("<pre><code>") + python[2].partition("</code></pre>")[0]
+    said: dict[str, Any] = {}
+    exec(text.partition("\nanswer = ")[0], said)  # what makes the client
+    client = said["client"]
+    assert (f"{gateway.url}/v1/", KEY if keys else "any while the gateway is open") == (
+        str(client.base_url),
+        client.api_key,
+    )
+    assert 'model="chat"' in text
+
+
+def settings(url: str, *, keys: bool = True, **sections: Any) -> dict[str, Any]:
+    """A wildcard stands first: it is no name that can be asked for."""
+    made = one_model(url, **({} if keys else {"auth": {}}), **sections)
+    made["models"] = {"zoo/*": made["models"]["chat"], **made["models"]}
+    return made
 
 
 async def test_a_program_is_told_the_same_as_json(gateway: Gateway) -> None:
@@ -76,13 +107,53 @@ async def test_a_strange_host_is_not_repeated(gateway: Gateway) -> None:
     assert "<script>" not in answer.text
 
 
-async def test_every_operation_and_every_get_is_described(gateway: Gateway) -> None:
-    paths = (await gateway.http.get("/openapi.json")).json()["paths"]
-    for shape in SHAPES.values():
-        assert {method.decode().lower() for method in shape.methods} <= set(paths[shape.path])
-    assert {"/v1/models", "/metrics", "/"} <= set(paths)
-    ids = [said["operationId"] for methods in paths.values() for said in methods.values()]
-    assert len(ids) == len(set(ids)) == len(list(endpoints()))
+def asked_for(routes: Iterable[Route]) -> set[tuple[str, str]]:
+    """Method and path, places alike."""
+    return {
+        (method, re.sub(r"\{[^}]*\}", "{}", route.path.rstrip("/") or "/"))
+        for route in routes
+        for method in route.methods or ()
+        if method != "HEAD" and not route.path.startswith("/admin/{")
+    }
+
+
+async def test_what_is_described_is_what_the_apps_route(gateway: Gateway) -> None:
+    document = (await gateway.http.get("/openapi.json")).json()
+    described = {
+        (method.upper(), re.sub(r"\{[^}]*\}", "{}", path))
+        for path, methods in document["paths"].items()
+        for method in methods
+    }
+    operations = {
+        (method.decode(), re.sub(r"\{[^}]*\}", "{}", shape.path))
+        for shape in SHAPES.values()
+        for method in shape.methods
+    }
+    clients = [route for route in control_app(cast(Any, None)).routes if isinstance(route, Route)]
+    administering = {
+        (method, path.replace("replicas/{}/", "replicas/{}/{}/"))  # the replica's place holds the engine, too
+        for method, path in asked_for(admin_routes(cast(Any, None), lambda: True))
+    }
+    assert described == operations | asked_for(clients) | administering
+    ids = [said["operationId"] for methods in document["paths"].values() for said in methods.values()]
+    assert len(ids) == len(set(ids)) == len(described)
+
+
+async def test_what_is_not_served_here_is_not_described_and_says_so_when_it_is_asked_for() -> None:
+    keys = [{**AUTH["keys"][0], "admin": True}]
+    sections: dict[str, Any] = {
+        "admin": {"listen": "127.0.0.1:0"},
+        "server": {"port": 0, "metrics": "off"},
+        "auth": {"keys": keys},
+    }
+    async with running_upstream() as upstream, running_gateway(settings(upstream.url, **sections)) as gateway:
+        paths = (await gateway.http.get("/openapi.json")).json()["paths"]
+        page = (await gateway.http.get("/docs", headers=BROWSER)).text
+        assert [] == [path for path in paths if path.startswith("/admin") or path == "/metrics"]
+        assert ("/admin/" in page, "/metrics" in page) == (False, False)
+        for path, said in (("/metrics", "`server.metrics: off`"), ("/admin/v1/replicas", "at `admin.listen`")):
+            answer = await gateway.http.get(path)
+            assert (404, True) == (answer.status_code, said in answer.json()["error"]["message"]), path
 
 
 async def test_a_trailing_slash_works(gateway: Gateway) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
-from gateway.cli.screen import MOST_ROWS, greeting, screen
+from gateway.cli.screen import MOST_ROWS, curl, screen
+from gateway.cli.serve import _greet
 from gateway.control.findings import Finding
 from gateway.serve import Opening
 from gateway.settings import load_settings
@@ -76,9 +78,70 @@ def test_colours_are_only_where_they_are_wanted() -> None:
 
 
 @pytest.mark.parametrize("keys", [True, False])
-def test_the_curl_shows_a_key_where_there_are_keys(keys: bool) -> None:
+def test_the_curl_shows_a_key_where_there_are_keys_and_the_screen_says_how_it_is_set(keys: bool) -> None:
     auth = f'auth: {{keys: [{{id: a, sha256: "{"a" * 64}"}}]}}\n' if keys else ""
-    assert ("$PENSTOCK_KEY" in greeting(opening(auth + FILE))) is keys
+    there = opening(auth + FILE)
+    assert ("$PENSTOCK_KEY" in curl(there)) is keys
+    shown = screen(there, "1", colours=False)
+    assert ("\nexport PENSTOCK_KEY=YOUR_KEY\ncurl " in shown) is keys
+
+
+WILD = """
+engines:
+  any: {kind: vllm, replicas: [{url: "http://127.0.0.1:9"}]}
+  own: {kind: vllm, replicas: [{url: "http://127.0.0.1:13"}]}
+models:
+  "zoo/*": {targets: [{engine: any}]}
+"""
+NAMED = "  first: {targets: [{engine: any}]}\n  chat: {targets: [{engine: own}]}\n"
+
+
+@pytest.mark.parametrize(
+    ("models", "good", "asked"),
+    [
+        (NAMED, "own", "chat"),
+        (NAMED, "any", "first"),
+        (NAMED, "neither", "first"),
+        ("", "any", "zoo/NAME"),
+    ],
+)
+def test_the_curl_asks_for_a_model_that_can_answer_and_never_for_a_wildcard(models: str, good: str, asked: str) -> None:
+    found = [Finding(name, "r", "reachable" if name == good else "unreachable") for name in ("any", "own")]
+    assert f'"model": "{asked}"' in curl(opening(WILD + models, found=found))
+
+
+def test_an_engine_that_starts_is_no_ready_one_and_that_is_said() -> None:
+    note = "Until it has started"
+    assert note in screen(opening(found=[Finding("own", "r", "starting")]), "1", colours=False)
+    assert note not in screen(opening(), "1", colours=False)
+
+
+@pytest.mark.parametrize(
+    ("listen", "shown"), [("0.0.0.0:8081", "http://127.0.0.1:8081"), ("'[::]:8081'", "http://[::1]:8081")]
+)
+def test_the_metrics_of_an_open_admin_port_are_linked_where_this_machine_reaches_them(listen: str, shown: str) -> None:
+    file = f"admin: {{listen: {listen}}}\nauth: {{keys: [{{id: a, sha256: '{'a' * 64}', admin: true}}]}}\n{FILE}"
+    assert f"  metrics {shown}/metrics" in screen(opening(file), "1", colours=False).splitlines()
+
+
+def test_where_programs_read_the_log_it_holds_all_and_nothing_else_is_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    there = opening(f"telemetry: {{log_format: json}}\n{FILE}")
+    with capture_logs() as events:
+        _greet(there)
+    assert ("", "") == tuple(capsys.readouterr())
+    assert [("replica_unreachable", "127.0.0.1:9")] == [(each["event"], each["replica"]) for each in events[:-1]]
+    ready = events[-1]
+    assert ("ready", there.url, ["chat", "large"]) == (ready["event"], ready["url"], ready["models"])
+    assert ready["curl"] == curl(there)
+
+
+def test_where_people_read_the_log_they_get_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    with capture_logs() as events:
+        _greet(opening(f"telemetry: {{log_format: console}}\n{FILE}"))
+    printed = capsys.readouterr().err
+    assert ([], True, False) == (events, "Try it:" in printed, "\x1b" in printed)
 
 
 def test_without_replicas_an_engine_has_none_yet() -> None:

@@ -89,7 +89,7 @@ class Gateway:
             },
             "models": {"m": {"targets": [{"engine": "e", "model": "up"}]}},
             "prices": {"up": PRICE},
-            "telemetry": {"access_log": "off", "log_level": "error"},
+            "telemetry": {"access_log": "off", "log_level": "info"},
             "store": {"url": self.url},
             "data_dir": str(self.directory / "data"),
             **self.changes,
@@ -105,7 +105,7 @@ class Gateway:
                 *(sys.executable, "-m", "gateway", "serve", "--config", str(self._config)), stdout=log, stderr=log
             )
         async with asyncio.timeout(START_S):
-            while "Penstock is ready" not in (self.directory / "log").read_text().rpartition("== started")[2]:
+            while '"event": "ready"' not in (self.directory / "log").read_text().rpartition("== started")[2]:
                 assert self._process.returncode is None, (self.directory / "log").read_text()
                 await asyncio.sleep(0.02)
 
