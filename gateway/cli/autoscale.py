@@ -6,6 +6,7 @@ import json
 import pathlib
 import sys
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 
@@ -30,19 +31,28 @@ def _group() -> None:
 
 
 def status(
-    decisions: Annotated[int, typer.Option(min=0, max=1000, help="how many of the last decisions to show")] = 10,
+    decisions: Annotated[
+        int | None,
+        typer.Option(min=0, max=1000, help="how many of the last decisions to show; 10, or all with --since"),
+    ] = None,
+    since: Annotated[str, typer.Option(help="2026-01-31, or 12h ago: decisions since then, of the store")] = "",
+    engine: Annotated[str, typer.Option(help="decisions about this engine alone, of the store")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print the answer as it comes")] = False,
     url: Url = DEFAULT_URL,
     key: Key = "",
 ) -> None:
     """Show how many replicas each engine has and should have, and why."""
-    told = ask(url, key, "GET", PATH)
+    asked = {name: text for name, text in (("since", since), ("engine", engine)) if text}
+    told = ask(url, key, "GET", f"{PATH}?{urlencode(asked)}" if asked else PATH)
+    most = decisions if decisions is not None else 1000 if since else 10
     if as_json:
         print(json.dumps(told, indent=2))
         return
     for one in told["data"]:
         print(_line(one))
-    for one in told["decisions"][:decisions]:
+    if told.get("store_away") and asked:
+        print(f"decisions are of memory alone: {told['store_away']}")
+    for one in told["decisions"][:most]:
         print(f"{one['at']}  {one['engine']}  {one['had']} -> {one['wanted']}  {one['sentence']}")
     if not told["data"]:
         print("no engine has `autoscale`")

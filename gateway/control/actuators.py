@@ -12,6 +12,7 @@ from gateway.control.cluster.scaling import ClusterScaling
 from gateway.control.demand import PeersDemands, ask_everybody
 from gateway.control.fixed_scaling import FixedScaling
 from gateway.control.launch_scaling import LaunchScaling
+from gateway.control.scaling_log import ScalingLog
 from gateway.workers.demand import EngineStarts
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def autoscaling_over(
     loads: Callable[[], EngineLoads],
     peers: PeersDemands,
     busy: Callable[[str], Collection[str] | None],
+    decided: ScalingLog,
 ) -> Autoscaling:
     """The loop for all engines, over these workers and what other gateways have to do; for `busy` see there."""
     return Autoscaling(
@@ -100,4 +102,5 @@ def autoscaling_over(
         lambda engine, replicas: loads().kv_usage(engine, replicas),
         lambda starts: links.tell_all(EngineStarts(starts)),
         busy=busy,
+        decided=decided,
     )

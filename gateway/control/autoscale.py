@@ -9,9 +9,7 @@ It exists where there are no replicas, so it learns of traffic from the workers 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,6 +19,7 @@ from engines.kinds.autoscaling import DAYS, AutoscaleSection, minute_of, zone_of
 from gateway import clock
 from gateway.control.actuator import Actuator, Standing
 from gateway.control.demand import EngineTraffic
+from gateway.control.scaling_log import Decided, ScalingLog
 from gateway.settings import Settings
 from gateway.workers.demand import EngineDemand, EngineStart
 from routing.autoscale.autoscaler import Autoscaler
@@ -30,7 +29,6 @@ from routing.autoscale.settings import AutoscaleSettings
 from routing.autoscale.signals import Bounds
 
 EVERY_S: Final = 2.0
-KEPT: Final = 1_000
 USUAL_TTFT_MS: Final = 2_000.0
 USUAL_STARTUP_S: Final = 120.0
 
@@ -38,18 +36,6 @@ Ask = Callable[[list[str]], Awaitable[Mapping[str, Sequence[EngineDemand] | None
 """What each worker that is here has to do for these engines, by its name; None of one that did not answer."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """One decision that changed a number of replicas."""
-
-    at: str
-    engine: str
-    had: int
-    wanted: int
-    why: str
-    sentence: str
 
 
 class _Scaled:
@@ -97,9 +83,10 @@ class Autoscaling:
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = clock.monotonic,
         busy: Callable[[str], Collection[str] | None] = lambda _: (),
+        decided: ScalingLog | None = None,
     ) -> None:
         """`kv_usage(engine, replicas)` is how full their caches are together; `tell` tells workers of starts; `busy`
-        which replicas somebody may use who tells nothing: None where nobody knows."""
+        which replicas somebody may use who tells nothing: None where nobody knows; `decided` keeps what is decided."""
         self._actuator = actuator
         self._ask = ask
         self._kv_usage = kv_usage
@@ -108,7 +95,7 @@ class Autoscaling:
         self._monotonic = monotonic
         self._busy = busy
         self._scaled: dict[str, _Scaled] = {}
-        self._decided: deque[Decided] = deque(maxlen=KEPT)
+        self._decided = decided or ScalingLog()
 
     def use(self, settings: Settings) -> None:
         """These settings are in use from now on. What is known of an engine whose section is the same stays."""
@@ -192,9 +179,10 @@ class Autoscaling:
         if not self._actuator.acts(name):
             return  # another gateway does, which sees what we see
         if decision.changes:
-            at = self._wall().strftime("%Y-%m-%dT%H:%M:%SZ")
-            why = decision.why.value
-            self._decided.append(Decided(at, name, decision.had, decision.wanted, why, decision.sentence))
+            wall, why = self._wall(), decision.why.value
+            at = wall.strftime("%Y-%m-%dT%H:%M:%SZ")
+            told = Decided(at, name, decision.had, decision.wanted, why, decision.sentence)
+            self._decided.decided(told, int(wall.timestamp() * 1000))
             log.info(
                 "autoscaled", engine=name, had=decision.had, wanted=decision.wanted, why=why, because=decision.sentence
             )
@@ -258,7 +246,7 @@ class Autoscaling:
 
     def decisions(self) -> list[Decided]:
         """The last of those that changed anything, the newest first."""
-        return list(reversed(self._decided))
+        return self._decided.last
 
     def _status(self, name: str, one: _Scaled, now: float) -> dict[str, Any]:
         standing, bounds, last = self._actuator.standing(name, now), one.bounds(self._wall()), one.last

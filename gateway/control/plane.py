@@ -44,6 +44,8 @@ from gateway.control.releases.joined import JoinedReleases
 from gateway.control.releases.rollout import EVERY_S as RELEASES_EVERY_S
 from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.roster import COALESCE_S, Roster, every_replica
+from gateway.control.scaling_log import EVERY_S as SCALINGS_EVERY_S
+from gateway.control.scaling_log import ScalingLog
 from gateway.control.sleep_scaling import EVERY_S as SLEEP_EVERY_S
 from gateway.control.sleep_scaling import SleepScaling
 from gateway.control.source import Source
@@ -136,8 +138,9 @@ class Plane:
             Servers(self._engines, self.launches, self.fixed, lambda: self.loads),
             lambda engine, result: self.metrics.count(REPLICA_SLEEPS, engine, result),
         )
+        self._scalings = ScalingLog(store.keep_scalings if store is not None else None)
         self.autoscaling = autoscaling_over(
-            self.sleeping, self.links, lambda: self.loads, self.peering.demands, self.peering.busy
+            self.sleeping, self.links, lambda: self.loads, self.peering.demands, self.peering.busy, self._scalings
         )
         self._board = HealthBoard()
         self._health = HealthLoop(
@@ -210,6 +213,7 @@ class Plane:
         self._supervisor.loop("sleep", self.sleeping.look, SLEEP_EVERY_S)
         self._supervisor.loop("autoscale", self.autoscaling.look, AUTOSCALE_EVERY_S, at_once=False)
         if self._store is not None:
+            self._supervisor.loop("scalings", self._scalings.send, SCALINGS_EVERY_S, at_once=False)
             watch_drift(self._supervisor, self.read, self.metrics)
         if self._workers > 1:
             self._supervisor.loop("load_exchange", self.load.share, LOAD_EVERY_S)
@@ -235,6 +239,7 @@ class Plane:
         await self.releases.close()
         self.kv_events.close()
         await self.feedback.close()
+        await self._scalings.send()
         await self.launches.stop()
         await self.peering.close()
 

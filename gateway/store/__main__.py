@@ -62,6 +62,8 @@ from gateway.store.reading import NotWanted
 from gateway.store.releases.listening import Listening
 from gateway.store.releases.messages import ReleasesChanged, ReleasesSynced, SyncReleases
 from gateway.store.releases.table import ReleaseTable
+from gateway.store.scalings.keeping import kept
+from gateway.store.scalings.messages import KeepScalings
 from gateway.store.spent import spent
 from gateway.store.spill import spilled_bytes
 from gateway.store.writer import Item, Writer
@@ -170,6 +172,8 @@ class Client:
             return self._freeze(message)
         if isinstance(message, GiveFeedback):
             return self._give(message)
+        if isinstance(message, KeepScalings):
+            return kept(self._state, self._url, message)
         raise TypeError(f"{type(message).__name__} asks nothing")
 
     def link_lost(self) -> None:

@@ -13,6 +13,7 @@ from gateway.store.opening import engine_of
 from gateway.store.reading import FAR_MS, NotWanted, Wanted, found
 from gateway.store.releases.reading import WantedDecisions, decisions
 from gateway.store.reports import WantedSums, report
+from gateway.store.scalings.table import WantedScalings, scalings
 from gateway.store.times import time_ms
 
 MOST_RECORDS: Final = 1_000
@@ -20,6 +21,7 @@ MOST_RECORDS: Final = 1_000
 _TEXTS: Final = ("record_id", "request_id", "model", "engine", "replica", "arm", "tenant", "error")
 RECORDS: Final = (*_TEXTS, "key", "status", "since", "until", "limit")
 COSTS: Final = ("by", "since", "until")
+SCALINGS: Final = ("engine", "since", "until", "limit")
 
 
 def wanted_records(asked: Mapping[str, str], now_s: float) -> Wanted:
@@ -67,12 +69,24 @@ def wanted_decisions(asked: Mapping[str, str], now_s: float) -> WantedDecisions:
     return WantedDecisions(asked.get("model"), limit)
 
 
-Question = Wanted | WantedSums | WantedDecisions | WantedPairs
+def wanted_scalings(asked: Mapping[str, str], now_s: float) -> WantedScalings:
+    """Raises NotWanted."""
+    _known(asked, SCALINGS)
+    limit = _whole(asked, "limit", MOST_RECORDS)
+    if not 1 <= limit <= MOST_RECORDS:
+        raise NotWanted(f"limit is 1 to {MOST_RECORDS}")
+    until = asked.get("until")
+    since_ms, until_ms = time_ms(asked.get("since") or "24h", now_s), time_ms(until, now_s) if until else FAR_MS
+    return WantedScalings(asked.get("engine"), since_ms, until_ms, limit)
+
+
+Question = Wanted | WantedSums | WantedDecisions | WantedPairs | WantedScalings
 QUESTIONS: Final[Mapping[str, Callable[[Mapping[str, str], float], Question]]] = {
     "records": wanted_records,
     "costs": wanted_sums,
     "decisions": wanted_decisions,
     "shadow": wanted_pairs,
+    "scalings": wanted_scalings,
 }
 """By what is asked for, in words, at this Unix time."""
 
@@ -91,6 +105,8 @@ def answer(url: str, wanted: Question) -> bytes:
                 document = {"object": "list", "data": pairs_report(connection, wanted)}
             elif isinstance(wanted, WantedDecisions):
                 document = {"object": "list", "data": decisions(connection, wanted)}
+            elif isinstance(wanted, WantedScalings):
+                document = {"object": "list", "data": scalings(connection, wanted)}
             else:
                 document = {"object": "list", "data": list(found(connection, wanted))}
     finally:

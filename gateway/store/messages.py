@@ -7,6 +7,7 @@ import msgspec
 from gateway.store.evaluations.messages import Finding, UseEvaluators
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.releases.messages import ReleasesChanged, ReleasesSynced, SyncReleases
+from gateway.store.scalings.messages import KeepScalings, ScalingsKept
 
 
 class Start(msgspec.Struct):
@@ -128,7 +129,7 @@ class AskRead(msgspec.Struct, tag="ask_read"):
     """Asks for `Read`."""
 
     what: str
-    """`records`, `costs`, `decisions`, `shadow` or `drift`."""
+    """`records`, `costs`, `decisions`, `scalings`, `shadow` or `drift`."""
     asked: dict[str, str]
     """The words of the query (`gateway.store.asked`)."""
     now_s: float
@@ -173,5 +174,6 @@ ToWriter = (
     | GiveFeedback
     | UseEvaluators
     | UseControls
+    | KeepScalings
 )
-FromWriter = Stored | State | Spent | Read | ReleasesSynced | ReleasesChanged | FeedbackGiven
+FromWriter = Stored | State | Spent | Read | ReleasesSynced | ReleasesChanged | FeedbackGiven | ScalingsKept

@@ -40,6 +40,7 @@ from gateway.store.messages import (
     UseControls,
 )
 from gateway.store.releases.messages import ReleasesChanged, ReleasesSynced, SyncReleases
+from gateway.store.scalings.messages import KeepScalings, ScalingsKept
 from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.contents import CONTENTS_DROPPED, CONTENTS_STORED
@@ -203,6 +204,15 @@ class StoreProcess:
             return await self._link.ask(question, ReleasesSynced, timeout_s=ASK_S, bulk=True)
         except (LinkError, TimeoutError) as error:
             return ReleasesSynced(str(error) or "its writer does not answer")
+
+    async def keep_scalings(self, decided: KeepScalings) -> ScalingsKept:
+        """Store decisions about replicas; one that is `away` may have stored them all the same."""
+        if self._link is None:
+            return ScalingsKept("its writer is being started")
+        try:
+            return await self._link.ask(decided, ScalingsKept, timeout_s=ASK_S, bulk=True)
+        except (LinkError, TimeoutError) as error:
+            return ScalingsKept(str(error) or "its writer does not answer")
 
     async def stop(self) -> None:
         """End it, once it has written what came."""

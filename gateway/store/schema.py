@@ -26,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION: Final = 10
+VERSION: Final = 11
 """Of this schema: the number of its newest migration."""
 
 metadata = MetaData()
@@ -262,6 +262,20 @@ evaluations = Table(
 )
 """What was found of answers by whoever read them (`gateway.store.evaluations`); `id` is the record's, of a pair of
 answers the copy's."""
+
+scaling_decisions = Table(
+    "scaling_decisions",
+    metadata,
+    Column("run", String(32), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("engine", String, nullable=False),
+    Column("had", Integer, nullable=False),
+    Column("wanted", Integer, nullable=False),
+    Column("why", String(16), nullable=False),
+    Column("sentence", Text, nullable=False),
+)
+"""What was decided of numbers of replicas, and why; `run` is one start of a gateway, `number` its decision."""
 
 runs = Table(
     "runs",

@@ -1,5 +1,5 @@
 """Feedback goes with what it speaks of: its words with the contents of its record, all of it with the record. So do
-evaluations, and what explains them.
+evaluations, and what explains them; and, by their time, decisions about replicas.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from gateway.store.database import DatabaseAway
 from gateway.store.opening import engine_of
 from gateway.store.reading import id_bound
 from gateway.store.rows import DAY_MS, HOUR_MS
+from gateway.store.scalings.table import forget as forget_scalings
 from gateway.store.schema import evaluations, feedback
 
 EVERY_S: Final = 600.0
@@ -43,6 +44,10 @@ class Forgetting:
                 while more:
                     with engine.begin() as connection:
                         more = work(connection, bound)
+            more = True
+            while more:
+                with engine.begin() as connection:
+                    more = forget_scalings(connection, now_ms - self._retention_ms, self._rows)
         except (SQLAlchemyError, OSError) as error:
             raise DatabaseAway(str(getattr(error, "orig", None) or error)) from None
         finally:

@@ -18,8 +18,8 @@ from gateway.admin.app import admin_app
 from gateway.admin.feedback import KeepsFeedback
 from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
-from gateway.control.autoscale import Decided
 from gateway.control.releases.rollout import Releases
+from gateway.control.scaling_log import Decided
 from gateway.explanation.views import AskRouting, Explained
 from gateway.identity import Keyring
 from gateway.settings import load_settings
@@ -187,6 +187,7 @@ class Administered:
         self.keyring = Keyring()
         self.local = local
         self.drained = False
+        self.away = ""
         self.questions: list[AskRead] = []
         self.frozen: list[FreezeDrift] = []
         self.settings = load_settings(SETTINGS, {}).settings
@@ -225,6 +226,8 @@ class Administered:
             self.frozen.append(question)
             return Read()
         self.questions.append(question)
+        if self.away:
+            return Read(away=self.away)
         match question.asked.get("model"):
             case "odd":
                 return Read(wrong="that makes no sense")
@@ -239,6 +242,27 @@ async def test_autoscaling_tells_each_engine_and_what_was_decided() -> None:
         answer = (await http.get("/admin/v1/autoscale")).json()
     assert answer["data"] == [{"engine": "e", "wanted": 2, "sentence": "because"}]
     assert [(one["had"], one["wanted"], one["sentence"]) for one in answer["decisions"]] == [(1, 2, "because")]
+
+
+async def test_decisions_since_a_time_are_the_stores_and_where_it_is_away_those_of_memory() -> None:
+    gateway = Administered(local=True)
+    transport = httpx.ASGITransport(app=admin_app(gateway))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+        stored = (await http.get("/admin/v1/autoscale", params={"since": "2025-12-31"})).json()
+        assert (stored["decisions"], stored["decisions_from"]) == ([], "store")
+        assert [(one.what, one.asked) for one in gateway.questions] == [("scalings", {"since": "2025-12-31"})]
+        gateway.away = "gone fishing"
+        for asked, found in (
+            ({"since": "2025-12-31"}, 1),
+            ({"since": "2026-01-02"}, 0),
+            ({"since": "2025-12-31", "until": "2026-01-01"}, 0),
+            ({"since": "2025-12-31", "engine": "other"}, 0),
+        ):
+            told = (await http.get("/admin/v1/autoscale", params=asked)).json()
+            assert (len(told["decisions"]), told["decisions_from"]) == (found, "memory")
+            assert told["store_away"] == "gone fishing"
+        refused = await http.get("/admin/v1/autoscale", params={"since": "yesterday"})
+    assert (refused.status_code, refused.json()["error"]["message"][:24]) == (400, "'yesterday' is no time: ")
 
 
 @pytest.mark.parametrize("what", ["records", "costs", "experiments/decisions"])
