@@ -6,14 +6,14 @@ Runs once per request, with everything it needs already resolved; nothing here w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from engines.model import Operation
 from engines.operations import PATHS
 from gateway import clock
 from gateway.accounts.costs import attempt_records, cost_usd
 from gateway.accounts.reasons import in_short, reason_of
-from gateway.accounts.record import RequestRecord
+from gateway.accounts.record import MOST_SAID, RequestRecord, shortened
 from gateway.accounts.settlement import RecordSink, Settlement
 from gateway.accounts.spending import Spending
 from gateway.body.held import HeldPrompts
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from gateway.tracing import Trace, Tracing
     from routing.experiment import Assignment
     from routing.outcome import Outcome
-
-MOST_SAID: Final = 128
-"""Characters of what an engine calls itself, its model or its answer."""
 
 
 class Accounting(Settlement):
@@ -319,11 +316,6 @@ def _knows_name(attempt: Attempt | None) -> bool:
         return False
     upstream = attempt.upstream
     return upstream.model != upstream.endpoint.model
-
-
-def shortened(said: str) -> str:
-    """What an engine could make long."""
-    return said[:MOST_SAID]
 
 
 def note_trace(record: RequestRecord, trace: Trace) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.accounts.record import AttemptRecord
+from gateway.accounts.record import AttemptRecord, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +84,11 @@ def _record(flight: Flight, attempt: Attempt, usage: Usage | None) -> AttemptRec
         one.input_tokens, one.output_tokens = usage.input_tokens, usage.output_tokens
         one.cached_tokens, one.cache_write_tokens = usage.cached_tokens, usage.cache_write_tokens
         one.reasoning_tokens, one.usage_source = usage.reasoning_tokens, usage.source
+    said = attempt.said
+    if said is not None:
+        one.response_id = shortened(said.id or "")
+        if said.model != attempt.upstream.model:
+            one.response_model = shortened(said.model or "")
     if attempt.span_id:
         one.span_id, one.address = attempt.span_id.decode(), attempt.upstream.address
     return one

@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+MOST_SAID: Final = 128
+"""Characters of what an engine calls itself, its model or its answer."""
 SHADOW: Final = "~shadow"
 """The arm of a copy (`gateway.shadow`), and of what serves copies; none of a configuration can be called so."""
 
@@ -38,6 +40,10 @@ class AttemptRecord(msgspec.Struct, omit_defaults=True, gc=False):
     address: str = ""
     """The replica's `host:port`, where spans are made."""
     span_id: str = ""
+    response_id: str = ""
+    """The engine's own id of its answer, or of what there was of it."""
+    response_model: str = ""
+    """The model as the engine names it, where that is not `upstream_model`."""
 
 
 class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
@@ -129,3 +135,8 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """Why it failed, in the engine's words or ours, in short (`gateway.accounts.reasons`); empty on success."""
     shadow_of: str = ""
     """The id of the record of the request that this is a copy of (`gateway.shadow`); empty where it is no copy."""
+
+
+def shortened(said: str) -> str:
+    """What an engine could make long."""
+    return said[:MOST_SAID]

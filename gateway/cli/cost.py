@@ -84,18 +84,28 @@ def reconcile(
     api_key: Annotated[
         str, typer.Option(help="only the rows of this key, as the export names it", show_default=False)
     ] = "",
+    operation: Annotated[
+        list[str] | None,
+        typer.Option(help="a path whose requests the export is of, in place of those of its kind", show_default=False),
+    ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     store: StoreOption = None,
 ) -> None:
     """Compare records with a provider's own export: answer by answer where it has ids, else by time and model.
 
-    `missing` is what we have and the provider does not, `extra` what only the provider has. The exit status is 1 when
-    anything but matches was found.
+    `missing` is what we have and the provider does not, `extra` what only the provider has, `unpriced` where the
+    provider tells a cost and ours is unknown. The exit status is 1 when anything but matches was found.
     """
-    from gateway.store.reading import Wanted, found
-    from gateway.store.reconcile import compare
+    from engines.model import Operation
+    from gateway.store.reading import FAR_MS, Wanted, found
+    from gateway.store.reconcile import MARGIN_MS, compare
     from gateway.store.usage_exports import BadExport, read_export
+
+    paths = [known.value for known in Operation]
+    for path in operation or ():
+        if path not in paths:
+            end(f"there is no operation {path!r}; there is {', '.join(paths)}", 2)
 
     engines = frozenset(engine or _engines_of(provider, config))
     try:
@@ -106,10 +116,11 @@ def reconcile(
     except BadExport as error:
         end(f"{file}: {error}", 2)
     with reading(config, store) as connection:
-        wanted = Wanted(since_ms=export.since_ms, until_ms=export.until_ms, limit=None)
-        outcome = compare(export, found(connection, wanted), engines)
+        since_ms, until_ms = max(0, export.since_ms - MARGIN_MS), min(FAR_MS, export.until_ms)
+        wanted = Wanted(since_ms=since_ms, until_ms=until_ms, limit=None)
+        outcome = compare(export, found(connection, wanted), engines, frozenset(operation) if operation else None)
     rows: list[dict[str, Any]] = []
-    for kind, amounts in (("missing", outcome.missing), ("extra", outcome.extra)):
+    for kind, amounts in (("missing", outcome.missing), ("extra", outcome.extra), ("unpriced", outcome.unpriced)):
         for key, amount in amounts.items():
             what = {"input_tokens": amount.input_tokens, "output_tokens": amount.output_tokens}
             rows.append({"kind": kind, "what": " ".join(key), **what})
@@ -121,6 +132,7 @@ def reconcile(
         "missing": len(outcome.missing),
         "extra": len(outcome.extra),
         "differing": len(outcome.differing),
+        "unpriced": len(outcome.unpriced),
     }
     if as_json:
         print(json.dumps({**counts, "rows": rows}, indent=1))

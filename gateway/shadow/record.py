@@ -9,7 +9,7 @@ from engines.model import Usage
 from gateway import clock
 from gateway.accounts.costs import cost_usd
 from gateway.accounts.reasons import in_short
-from gateway.accounts.record import SHADOW, RequestRecord
+from gateway.accounts.record import SHADOW, RequestRecord, shortened
 from routing.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 UNSENT: Final = frozenset({Outcome.CONNECT_FAILED, Outcome.OVERLOADED})
 """How attempts end that were not sent; one that was sent and found its engine overloaded has a status."""
-MOST_SAID: Final = 128
-"""Characters of what an engine calls itself, its model or its answer."""
 
 
 def usage_of(copy: Copy) -> Usage | None:
@@ -95,8 +93,8 @@ def record_of(copy: Copy, usage: Usage | None, format_time: Callable[[float], st
         record.service_tier = usage.tier
     said = attempt.said
     if said is not None:
-        record.response_id = (said.id or "")[:MOST_SAID]
-        record.system_fingerprint = (said.system_fingerprint or "")[:MOST_SAID]
+        record.response_id = shortened(said.id or "")
+        record.system_fingerprint = shortened(said.system_fingerprint or "")
         if said.model != endpoint.model:
-            record.response_model = (said.model or "")[:MOST_SAID]
+            record.response_model = shortened(said.model or "")
     return record

@@ -1,7 +1,8 @@
 """A provider's export of usage, as its console gives it: CSV, in the columns of any provider that we know.
 
 OpenAI      start_time, end_time, model, num_model_requests, input_tokens, input_cached_tokens, output_tokens: a row
-            for each minute, hour or day, key and model, and one without figures where there was nothing
+            for each minute, hour or day, key and model, and one without figures where there was nothing; each kind of
+            operation has an export of its own, and that of embeddings no output_tokens
 Anthropic   usage_date_utc, model_version, usage_input_tokens_no_cache and three more for caches, usage_output_tokens:
             a row for each hour or day, key, model and context window
 others      one row for each answer, by its id (OpenRouter's activity), or sums by time and model
@@ -14,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO, Any, Final
+
+from engines.model import Operation
 
 IDS: Final = ("response_id", "id", "request_id", "generation_id")
 MODELS: Final = ("model", "model_version")
@@ -56,6 +59,13 @@ HOUR_MS: Final = 60 * MINUTE_MS
 DAY_MS: Final = 24 * HOUR_MS
 SAME_USD: Final = 0.005
 """To the cent."""
+GENERATING: Final = frozenset(
+    operation.value for operation in (Operation.CHAT, Operation.COMPLETIONS, Operation.RESPONSES, Operation.MESSAGES)
+)
+"""What OpenAI exports as completions and Anthropic as messages, whichever of them a client called."""
+EMBEDDING: Final = frozenset({Operation.EMBEDDINGS.value})
+OF_OPENAI: Final = "num_model_requests"
+OF_ANTHROPIC: Final = "usage_date_utc"
 
 
 class BadExport(Exception):
@@ -72,6 +82,8 @@ class Amount:
     cache_write_tokens: int | None = 0
     output_tokens: int = 0
     cost_usd: float | None = 0.0
+    unpriced: int = 0
+    """Of ours, how many calls are not in `cost_usd`, as nobody knows their price."""
 
     def add(self, other: Amount) -> None:
         self.requests = _sum(self.requests, other.requests)
@@ -80,6 +92,7 @@ class Amount:
         self.cache_write_tokens = _sum(self.cache_write_tokens, other.cache_write_tokens)
         self.output_tokens += other.output_tokens
         self.cost_usd = None if self.cost_usd is None or other.cost_usd is None else self.cost_usd + other.cost_usd
+        self.unpriced += other.unpriced
 
     def differences(self, theirs: Amount) -> dict[str, tuple[Any, Any]]:
         """Ours and theirs, where they are not the same."""
@@ -89,7 +102,8 @@ class Amount:
             if None not in pair and pair[0] != pair[1]:
                 found[name] = pair
         if (
-            self.cost_usd is not None
+            not self.unpriced
+            and self.cost_usd is not None
             and theirs.cost_usd is not None
             and abs(self.cost_usd - theirs.cost_usd) >= SAME_USD
         ):
@@ -113,6 +127,8 @@ class Export:
     since_ms: int = 0
     until_ms: int = 2**48 - 1
     amounts: dict[Key, Amount] = field(default_factory=dict)
+    operations: frozenset[str] | None = None
+    """The paths whose requests are in it; None where it may have any."""
 
 
 class _Columns:
@@ -126,7 +142,12 @@ class _Columns:
         self._cached, self._output = _first(CACHED, names), _first(OUTPUT, names)
         self._written = [column for column in WRITTEN if column in names]
         whole, uncached = _first(INPUT, names), _first(UNCACHED, names)
-        if self._output is None or (whole is None and uncached is None):
+        self.operations: frozenset[str] | None = None
+        if OF_OPENAI in names or OF_ANTHROPIC in names:
+            self.operations = GENERATING
+            if self._output is None and whole is not None:
+                self.operations = EMBEDDING
+        if (self._output is None and self.operations is not EMBEDDING) or (whole is None and uncached is None):
             raise BadExport(
                 f"no column of tokens: {INPUT[0]} and {OUTPUT[0]} are needed; there is {', '.join(sorted(names))}"
             )
@@ -136,7 +157,7 @@ class _Columns:
 
     def amount(self, row: Mapping[str, str]) -> Amount | None:
         """What a row says; None of a period in which there was nothing. Raises ValueError."""
-        told = (*self._input, self._output, self._requests)
+        told = (*self._input, *([self._output] if self._output else ()), self._requests)
         if self.identity is None and not any(row[column] for column in told if column is not None):
             return None
         return Amount(
@@ -155,7 +176,7 @@ def read_export(file: IO[str], api_key: str = "") -> Export:
     columns = _Columns(set(rows.fieldnames or ()))
     if api_key and columns.key is None:
         raise BadExport(f"it names no keys: there is no column {' or '.join(KEYS)}")
-    export = Export(columns.identity is not None)
+    export = Export(columns.identity is not None, operations=columns.operations)
     found: list[tuple[int | None, str, Amount]] = []
     begins_ms: set[int] = set()
     lengths_ms: set[int] = set()

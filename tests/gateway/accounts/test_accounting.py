@@ -10,8 +10,8 @@ import pytest
 from engines.errors import ConnectionLost
 from engines.model import Operation
 from engines.sse import split
-from gateway.accounts.accounting import MOST_SAID
 from gateway.accounts.prices import Rates, Row, Table, Tables
+from gateway.accounts.record import MOST_SAID
 from gateway.flight import Flight
 from tests.engines.wire.frames import frame
 from tests.gateway.flights import JSON, Bench, StepClock
