@@ -25,6 +25,7 @@ from engines.pools import SYSTEM, Pools, Trust
 from engines.port import Engine, Exchange, Outgoing, Replica, Sink
 from engines.providers.sigv4 import Signing, signer
 from engines.providers.tokens import TokenSource
+from engines.version import version_in
 from engines.wire import DIALECTS, Dialect
 from engines.wire.codec import Egress
 from engines.wire.translation import EGRESS, INGRESS
@@ -69,6 +70,8 @@ class HttpSettings:
     """A free GET endpoint that lists the models, with its version; None where there is none."""
     load_path: str | None = None
     """A free GET endpoint with metrics that tell the load; None where there is none."""
+    version_path: str | None = None
+    """A free GET endpoint that tells the version of the engine; None where there is none."""
     tells_load: bool = False
     """Whether an answer tells the load when it is asked to."""
     probe_timeout_s: float = 2.0
@@ -301,6 +304,14 @@ class HttpEngine(Engine):
         for _ in reader.steps():
             await asyncio.sleep(0)  # streams may share this loop
         return reader.load
+
+    async def version(self, replica_id: str) -> str:
+        path = self.settings.version_path
+        server = self._servers.get(replica_id)
+        if path is None or server is None:
+            return ""
+        status, body = await self._get(server, path)
+        return version_in(body) if status == 200 else ""
 
     async def _get(self, server: _Server, path: str) -> tuple[int, bytes]:
         """Ask for one small answer of the server's. Raises EngineError."""

@@ -154,6 +154,10 @@ class Engine(Protocol):
         """What the replica says of its own load; None where it says nothing. Raises EngineError when it does not
         answer."""
 
+    async def version(self, replica_id: str) -> str:
+        """Which version of its engine the replica says that it is; empty where it says nothing. Raises EngineError when
+        it does not answer."""
+
     async def close(self) -> None:
         """Close idle connections; calls in flight go on and close theirs when they end."""
 

@@ -114,6 +114,8 @@ class EngineSection(Section):
     """A GET endpoint that lists the models."""
     load_path: ClassVar[str | None] = None
     """A free GET endpoint with metrics that tell a replica's load; None where there is none."""
+    version_path: ClassVar[str | None] = None
+    """A free GET endpoint that tells the version of the engine; None where there is none."""
     tells_load: ClassVar[bool] = False
     """Whether an answer tells the load when its request asks for it (`engines.loads.header`)."""
     continues_chat: ClassVar[bool] = False
@@ -293,6 +295,7 @@ class EngineSection(Section):
             health_path=self.health_path,
             models_path=self.models_path if self.lists_models else None,
             load_path=self.load_path,
+            version_path=self.version_path,
             tells_load=self.tells_load,
             probe_timeout_s=probe_timeout_s,
             query=self.query,

@@ -87,6 +87,7 @@ class SimulatorEngine(EngineSection):
 
     health_path: ClassVar[str | None] = "/health"
     load_path: ClassVar[str | None] = "/metrics"
+    version_path: ClassVar[str | None] = "/version"
     tells_load: ClassVar[bool] = True
     continues_chat: ClassVar[bool] = True
 

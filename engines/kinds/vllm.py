@@ -107,6 +107,7 @@ class VllmEngine(EngineSection):
 
     health_path: ClassVar[str | None] = "/health"
     load_path: ClassVar[str | None] = "/metrics"
+    version_path: ClassVar[str | None] = "/version"
     tells_load: ClassVar[bool] = True
     continues_chat: ClassVar[bool] = True
 

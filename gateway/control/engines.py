@@ -71,6 +71,11 @@ class Engines:
         every = [*((name, built.engine) for name, built in self._written.items()), *self._found.items()]
         return [(name, engine) for name, engine in every if engine.settings.models_path is not None]
 
+    def versioned(self) -> Collection[tuple[str, Engine]]:
+        """The engines that tell which version they are, by name: whoever starts their replicas."""
+        every = [*((name, built.engine) for name, built in self._written.items()), *self._found.items()]
+        return [(name, engine) for name, engine in every if engine.settings.version_path is not None]
+
     def observed(self, found: Mapping[str, Iterable[Replica]]) -> None:
         """The replicas that were found, of each engine whose replicas the configuration does not write down."""
         for name, replicas in found.items():

@@ -25,6 +25,7 @@ from gateway.control.cluster.scaling import ClusterScaling
 from gateway.control.counters import CounterBoard
 from gateway.control.discovery import Discovery
 from gateway.control.drift import watch_drift
+from gateway.control.engine_versions import EngineVersions, watch_versions
 from gateway.control.engines import Engines
 from gateway.control.experiments import Experiments
 from gateway.control.feedback import Feedback
@@ -164,6 +165,9 @@ class Plane:
             self.links.tell_all,
         )
         self.cards = ModelCards(self._engines.listing, lambda: self.settings, self.links.tell_all)
+        self.versions = EngineVersions(
+            self._engines.versioned, store.note_versions if store is not None else lambda _news: None
+        )
         self._targets = TargetCheck(self._engines.probed, self.cards.heard)
         self.experiments = Experiments(self.metrics, self.links.tell_all)
         self._discovery = Discovery(supervisor.spawn, self._engines, self.metrics)
@@ -191,6 +195,7 @@ class Plane:
         if store is not None:
             store.watched_by(self.metrics)
             store.found = self.feedback.evaluated
+            store.versions = lambda: self.versions.known
             store.releases_changed = self.releases.changed
 
     @property
@@ -212,6 +217,7 @@ class Plane:
             self._supervisor.loop("config_reload", self.watch_files, POLL_S, at_once=False)
         self._supervisor.loop("sleep", self.sleeping.look, SLEEP_EVERY_S)
         self._supervisor.loop("autoscale", self.autoscaling.look, AUTOSCALE_EVERY_S, at_once=False)
+        watch_versions(self._supervisor, self.versions, lambda: self._board.down, self.metrics)
         if self._store is not None:
             self._supervisor.loop("scalings", self._scalings.send, SCALINGS_EVERY_S, at_once=False)
             watch_drift(self._supervisor, self.read, self.metrics)

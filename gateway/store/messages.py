@@ -155,6 +155,22 @@ class UseControls(msgspec.Struct, tag="use_controls"):
     """All that are configured. Drift looks at the names of a wildcard as one."""
 
 
+class SeenVersion(msgspec.Struct, array_like=True, frozen=True):
+    """Of its engine one replica is this version."""
+
+    engine: str
+    replica: str
+    version: str
+    since_ms: int
+    """Unix time at which it said so first."""
+
+
+class NoteVersions(msgspec.Struct, tag="note_versions"):
+    """Which versions replicas are: what is new, or all that is known."""
+
+    versions: list[SeenVersion]
+
+
 class FreezeDrift(msgspec.Struct, tag="freeze_drift"):
     """Asks for `Read`: compare a model with the week before now, from now on."""
 
@@ -175,5 +191,6 @@ ToWriter = (
     | UseEvaluators
     | UseControls
     | KeepScalings
+    | NoteVersions
 )
 FromWriter = Stored | State | Spent | Read | ReleasesSynced | ReleasesChanged | FeedbackGiven | ScalingsKept

@@ -14,7 +14,7 @@ import socket
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -32,7 +32,9 @@ from gateway.store.messages import (
     FreezeDrift,
     FromWriter,
     KeySpent,
+    NoteVersions,
     Read,
+    SeenVersion,
     Spent,
     Start,
     State,
@@ -62,6 +64,8 @@ READ_S = 25.0
 SPENT_S = 10.0
 """The start waits no longer for what keys had spent before it."""
 BACKLOG = 512
+VERSIONS_AT_ONCE = 1_000
+"""Of replicas, in one message: some 100 KB."""
 
 log = structlog.get_logger()
 
@@ -96,6 +100,8 @@ class StoreProcess:
         self._controls = UseControls({})
         self.releases_changed: Callable[[], None] | None = None
         """Called when any gateway has stored a change of a release, of a store that tells."""
+        self.versions: Callable[[], Iterable[SeenVersion]] = list
+        """Which versions all replicas are, as far as they have said so."""
         self.found: Callable[[list[Finding]], None] | None = None
         """Who hears of what evaluators find."""
         self._before = State()
@@ -158,6 +164,14 @@ class StoreProcess:
         self._controls = UseControls(controls, models)
         if self._link is not None:
             self._link.tell(self._controls)
+
+    def note_versions(self, versions: Iterable[SeenVersion]) -> None:
+        """Replicas are these versions of their engines. What cannot be told now is when the writer is there."""
+        if self._link is None:
+            return
+        told = list(versions)
+        for start in range(0, len(told), VERSIONS_AT_ONCE):
+            self._link.tell(NoteVersions(told[start : start + VERSIONS_AT_ONCE]))
 
     async def look(self) -> None:
         """The step of the loop that asks it how it is."""
@@ -289,6 +303,7 @@ class StoreProcess:
             self._link = link
             link.tell(UseEvaluators(self._evaluators))
             link.tell(self._controls)
+            self.note_versions(self.versions())
         try:
             self.state = await link.ask(AskState(), State, timeout_s=timeout_s)
         except (LinkError, TimeoutError):

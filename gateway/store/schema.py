@@ -26,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION: Final = 11
+VERSION: Final = 12
 """Of this schema: the number of its newest migration."""
 
 metadata = MetaData()
@@ -229,6 +229,17 @@ drift_references = Table(
     sqlite_with_rowid=False,
 )
 """From which hour on a model is compared with the week before it, by whose key."""
+
+engine_versions = Table(
+    "engine_versions",
+    metadata,
+    Column("engine", String, primary_key=True),
+    Column("replica", String, primary_key=True),
+    Column("since_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Which version of its engine each replica said that it is, from when on (`gateway.store.drift.versions`)."""
 
 feedback = Table(
     "feedback",

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 FIELDS: Final = ("upstream_model", "response_model", "system_fingerprint", "bundle")
-"""What is looked at: the model as it is asked for, and as it names itself; the build that answers, as hosted providers
+"""What a record says: the model as it is asked for, and as it names itself; the build that answers, as hosted providers
 and vLLM tell it; the version of our own configuration. Each by engine."""
+VERSION: Final = "engine_version"
+"""What the replica that answered said that it is."""
 OWN: Final = "bundle"
 """A change of it is our operator's: a cause, and no alarm."""
 LEAST_REQUESTS: Final = 3

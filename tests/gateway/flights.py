@@ -190,6 +190,9 @@ class FakeEngine:
     async def load(self, replica_id: str) -> EngineLoad | None:
         return None
 
+    async def version(self, replica_id: str) -> str:
+        return ""
+
     async def close(self) -> None: ...
 
 

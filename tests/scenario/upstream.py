@@ -2,8 +2,8 @@
 
 Raw bytes on asyncio, sharing no code with the gateway, so that both cannot be wrong in the same way. Each request takes
 the next `Answer` of the script, or `always` when the script is at its end; GET /health is always 200,
-GET .../models lists `models`, GET /metrics tells `page`, and none is counted, nor is a connection made for the latter
-two.
+GET .../models lists `models`, GET /metrics tells `page`, GET /version `version`, and none is counted, nor is a
+connection made for the last three.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ class Upstream:
         self.models = ["upstream-model"]
         self.asked_for_models = 0
         self.cards: dict[str, dict[str, Any]] = {}
+        self.version = "0.11.0"
         """More of what is said of a model in that list."""
         self.page: bytes | None = None
         """Of metrics; None is a 404."""
@@ -187,6 +188,9 @@ class _Connection(asyncio.Protocol):
                 "data": [{"id": id, **self._upstream.cards.get(id, {})} for id in self._upstream.models],
             }
             self._tell_plane(200, json.dumps(listed).encode())
+            return
+        if method == "GET" and path == "/version":
+            self._tell_plane(200, json.dumps({"version": self._upstream.version}).encode())
             return
         if method == "GET" and path == "/metrics":
             self._upstream.asked_for_metrics += 1

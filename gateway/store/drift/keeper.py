@@ -7,7 +7,8 @@ is stored, so after a restart it reads that again, and several gateways of one s
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -18,6 +19,8 @@ from gateway.store.database import DatabaseAway, DatabaseRefused
 from gateway.store.drift.judged import FORGOTTEN_HOURS, Judged
 from gateway.store.drift.report import document
 from gateway.store.drift.table import DriftTable
+from gateway.store.drift.versions import Place
+from gateway.store.messages import SeenVersion
 
 GRACE_S: Final = 300.0
 """After an hour's end its last records may still be on their way."""
@@ -59,6 +62,10 @@ class DriftKeeper:
         """Whether there is more to report than is reported."""
         self._report = document(self._judged)
         self._asked: list[tuple[str, str, Callable[[str], None]]] = []
+        self._versions: deque[SeenVersion] = deque()
+        """To be kept."""
+        self._replicas: set[Place] = set()
+        """Those of which anything was told."""
         self._woken = threading.Event()
         self._ends = False
         self._thread = threading.Thread(target=self._run, name="drift", daemon=True)
@@ -82,6 +89,11 @@ class DriftKeeper:
         models, by which hours are summed up."""
         self._wanted_controls, self._models = controls, models
         self._configured.set()
+        self._woken.set()
+
+    def note_versions(self, versions: Iterable[SeenVersion]) -> None:
+        """Replicas are these versions of their engines."""
+        self._versions.extend(versions)
         self._woken.set()
 
     def close(self) -> None:
@@ -132,13 +144,14 @@ class DriftKeeper:
             with self._courtesy.holding():
                 table.freeze(model, now_hour, key_id)
             done("")
+        self._keep_versions(table)
         due = table.next_hour(now_hour - BACKFILL_HOURS)
         summed = due is not None and (due + 1) * HOUR_S + GRACE_S <= self._wall()
         if due is not None and summed:
             rows = table.summed(due, self._models)
             self._after_records()
             with self._courtesy.holding():
-                table.store(rows, due - FORGOTTEN_HOURS)
+                table.store(rows, due - FORGOTTEN_HOURS, self._replicas)
         if self._wanted_controls != self._controls:
             self._controls = self._wanted_controls
             self._judged = Judged(self._controls)
@@ -146,6 +159,17 @@ class DriftKeeper:
         if self._stale and not more:
             self._report, self._stale = document(self._judged), False
         return more
+
+    def _keep_versions(self, table: DriftTable) -> None:
+        seen = [self._versions[at] for at in range(len(self._versions))]
+        if not seen:
+            return
+        self._after_records()
+        with self._courtesy.holding():
+            table.note_versions(seen)
+        self._replicas |= {(one.engine, one.replica) for one in seen}
+        for _ in seen:  # not before they are kept
+            self._versions.popleft()
 
     def _judge(self, table: DriftTable) -> bool:
         """Returns whether there was anything."""

@@ -9,12 +9,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 from xxhash import xxh64_intdigest
 
+from gateway.store.drift.versions import Versions
 from gateway.store.reading import id_bound
 from gateway.store.rows import HOUR_MS
 from gateway.store.schema import feedback, requests
 from gateway.telemetry.metrics import OTHER
 from gateway.wildcard_names import is_wildcard, label_of
-from routing.drift.identity import FIELDS, OWN
+from routing.drift.identity import FIELDS, OWN, VERSION
 from routing.drift.signals import counts_of
 from routing.drift.window import Window
 
@@ -27,6 +28,7 @@ _COLUMNS: Final = (
     "error",
     "finish_reason",
     "engine",
+    "replica",
     "input_tokens",
     "output_tokens",
     "ttft_us",
@@ -66,10 +68,16 @@ class _Labels(dict[int, str]):
 
 
 def gather(
-    connection: Connection, hour: int, texts: Mapping[int, str], models: Sequence[str] = ()
+    connection: Connection,
+    hour: int,
+    texts: Mapping[int, str],
+    models: Sequence[str] = (),
+    versions: Versions | None = None,
 ) -> dict[Key, Gathered]:
     """All requests of clients that came in this Unix hour, without copies, and what was told within it of answers,
-    whenever these were given. `texts` are those of `strings`, by number; `models` are those that are configured."""
+    whenever these were given. `texts` are those of `strings`, by number; `models` are those that are configured, and
+    `versions` those of the engines' replicas."""
+    known = versions or Versions(())
     found: dict[Key, Gathered] = {}
     labels = _Labels(texts, models)
     within = (requests.c.id >= id_bound(hour * HOUR_MS)) & (requests.c.id < id_bound((hour + 1) * HOUR_MS))
@@ -80,7 +88,7 @@ def gather(
     )
     with connection.execution_options(yield_per=AT_ONCE).execute(query) as rows:
         for row in rows:
-            _add(found, row, texts, labels)
+            _add(found, row, texts, labels, known)
     of = [requests.c[name] for name in ("model", "arm", "operation", "unit")]
     told = select(feedback.c.worse, *of).join(requests, requests.c.id == feedback.c.id).order_by(feedback.c.number)
     within = (feedback.c.at_ms >= hour * HOUR_MS) & (feedback.c.at_ms < (hour + 1) * HOUR_MS)
@@ -95,10 +103,10 @@ def gather(
     return found
 
 
-def _add(found: dict[Key, Gathered], row: Any, texts: Mapping[int, str], labels: _Labels) -> None:
-    record_id, status, model, arm, operation, error, finish_reason, engine, *amounts_of, unit = row[:14]
+def _add(found: dict[Key, Gathered], row: Any, texts: Mapping[int, str], labels: _Labels, versions: Versions) -> None:
+    record_id, status, model, arm, operation, error, finish_reason, engine, replica, *amounts_of, unit = row[:15]
     prompt, output, ttft, tpot, cost = amounts_of
-    who = row[14:]
+    who = row[15:]
     name = labels[model]
     if not name:
         return
@@ -118,10 +126,15 @@ def _add(found: dict[Key, Gathered], row: Any, texts: Mapping[int, str], labels:
     gathered.users_known |= user is not None
     gathered.window.add(xxh64_intdigest(record_id), user, amounts, counts)
     if engine and "answers" in counts:
-        identities = gathered.identities
+        named = texts.get(engine, "")
         for field_name, value in zip(FIELDS, who, strict=True):
-            if field_name != OWN and is_wildcard(name):
-                continue  # who answers follows from the name that was asked for
-            one = texts.get(engine, ""), field_name, texts.get(value, "")
-            if one in identities or len(identities) < MOST_IDENTITIES:
-                identities[one] = identities.get(one, 0) + 1
+            if field_name == OWN or not is_wildcard(name):  # there it follows from the name that was asked for
+                _count(gathered.identities, (named, field_name, texts.get(value, "")))
+        version = versions.at(named, texts.get(replica, ""), int.from_bytes(record_id[:6], "big"))
+        if version:
+            _count(gathered.identities, (named, VERSION, version))
+
+
+def _count(identities: dict[tuple[str, str, str], int], one: tuple[str, str, str]) -> None:
+    if one in identities or len(identities) < MOST_IDENTITIES:
+        identities[one] = identities.get(one, 0) + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -12,6 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.store.database import DatabaseAway
 from gateway.store.drift.rows import Key, gather
 from gateway.store.drift.summary import hour_of, summed_up
+from gateway.store.drift.versions import Place, forget, note, read
+from gateway.store.messages import SeenVersion
 from gateway.store.opening import engine_of
 from gateway.store.reading import texts
 from gateway.store.rows import HOUR_MS
@@ -53,7 +55,7 @@ class DriftTable:
         is called are summed up as the wildcard among them that stands for them."""
         try:
             with self._reading.connect() as connection:
-                found = gather(connection, hour, texts(connection), models)
+                found = gather(connection, hour, texts(connection), models, read(connection))
         except (SQLAlchemyError, OSError) as error:
             raise _away(error) from None
         rows: list[dict[str, object]] = [
@@ -62,13 +64,23 @@ class DriftTable:
         ]
         return [*rows, {"hour": hour, "model": "", "arm": "", "route": "", "summary": b""}]
 
-    def store(self, rows: list[dict[str, object]], before: int) -> None:
-        """Keep these, and let go of the hours before one."""
+    def store(self, rows: list[dict[str, object]], before: int, replicas: Collection[Place] = ()) -> None:
+        """Keep these, and let go of the hours before one, and of the versions of replicas that were gone by then;
+        `replicas` are those that there are, by engine."""
         try:
             with self._engine.begin() as connection:
                 for row in rows:
                     connection.execute(_INSERT, row)
                 connection.execute(delete(drift_hours).where(drift_hours.c.hour < before))
+                forget(connection, before * HOUR_MS, replicas)
+        except (SQLAlchemyError, OSError) as error:
+            raise _away(error) from None
+
+    def note_versions(self, seen: Collection[SeenVersion]) -> None:
+        """Keep what is new of which version of its engine each replica is."""
+        try:
+            with self._engine.begin() as connection:
+                note(connection, seen)
         except (SQLAlchemyError, OSError) as error:
             raise _away(error) from None
 

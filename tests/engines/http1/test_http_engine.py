@@ -183,6 +183,32 @@ async def test_an_engine_whose_load_does_not_come_says_so_in_time() -> None:
         await until(lambda: engine.open_connections == 0)
 
 
+@pytest.mark.parametrize("status", [200, 404, 503])
+async def test_the_version_is_read_from_a_200_and_no_other(status: int) -> None:
+    async with upstream() as up:
+        engine = engine_at(up, "/base", version_path="/version")
+        found: list[str] = []
+
+        async def version() -> None:
+            found.append(await engine.version("a"))
+
+        up.spawn("version", version)
+        peer = await up.peer()
+        line = b"GET /base/version HTTP/1.1\r\n"
+        assert await peer.request(len(line)) == line
+        peer.send(b'HTTP/1.1 %d X\r\ncontent-length: 20\r\n\r\n{"version":"0.11.0"}' % status)
+        await until(lambda: bool(found))
+        assert found == ["0.11.0" if status == 200 else ""]
+        await engine.close()
+
+
+async def test_an_engine_without_a_page_for_its_version_is_not_asked_for_it() -> None:
+    async with upstream() as up:
+        assert await engine_at(up).version("a") == ""
+        assert await engine_at(up, version_path="/version").version("nobody") == ""
+        assert up.accepted == 0
+
+
 async def test_an_engine_without_metrics_is_not_asked_for_its_load() -> None:
     async with upstream() as up:
         assert await engine_at(up).load("a") is None

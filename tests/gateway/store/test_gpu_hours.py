@@ -11,8 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.app import app
-from gateway.store.__main__ import Client, Clients, open_database
+from gateway.store.__main__ import open_database
 from gateway.store.asked import answer, wanted_sums
+from gateway.store.client import Client, Clients
 from gateway.store.contents.keeper import Keeper
 from gateway.store.contents.table import ContentTable
 from gateway.store.database import DatabaseAway

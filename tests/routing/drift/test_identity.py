@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from routing.drift.identity import Change, Identities
+from routing.drift.identity import VERSION, Change, Identities
 
 OLD = {("openai", "response_model", "gpt-1"): 90, ("openai", "response_model", "gpt-0"): 10}
 
@@ -24,6 +24,8 @@ def test_a_new_model_is_told_once_with_the_one_most_answers_were_from() -> None:
 def test_its_sentence_names_both() -> None:
     told = Change(5, "openai", "system_fingerprint", "", "fp_9").sentence
     assert told == "system fingerprint of openai changed from (none) to fp_9"
+    told = Change(5, "llama", VERSION, "0.10.2", "0.11.0").sentence
+    assert told == "engine version of llama changed from 0.10.2 to 0.11.0"
 
 
 def test_an_odd_answer_is_none_until_there_are_enough() -> None:

@@ -25,6 +25,12 @@ ACCESS_TOKEN_SECONDS = gauge(
     combine=most,
 )
 
+REPLICA_VERSIONS = gauge(
+    "penstock_replica_versions",
+    "Replicas of the engine that say they are this version of it; a rolling upgrade has two.",
+    *("engine", "version"),
+    combine=most,
+)
 DISCOVERY_AGE = gauge(
     "penstock_discovery_age_seconds",
     "Seconds since whoever finds the engine's replicas (Kubernetes, a name server) last said something.",
@@ -32,4 +38,4 @@ DISCOVERY_AGE = gauge(
     combine=most,
 )
 
-FAMILIES = (REPLICAS, REPLICAS_WANTED, BREAKER_OPEN, ACCESS_TOKEN_SECONDS, DISCOVERY_AGE)
+FAMILIES = (REPLICAS, REPLICAS_WANTED, BREAKER_OPEN, ACCESS_TOKEN_SECONDS, REPLICA_VERSIONS, DISCOVERY_AGE)

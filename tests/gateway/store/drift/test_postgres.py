@@ -13,7 +13,9 @@ from gateway.store.database import Records
 from gateway.store.drift.table import DriftTable
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.feedback.table import give
+from gateway.store.messages import SeenVersion
 from gateway.store.rows import DAY_MS
+from routing.drift.identity import VERSION
 from tests.gateway.store.records import NOON_S, Made, sqlite_url, stored
 
 KEY = ("chat", "control", "/v1/chat/completions")
@@ -33,12 +35,16 @@ def walk(url: str) -> None:
     assert ["e1"] == [one["experiment"] for one in stored(url)]
     hour = table.next_hour(0)
     assert hour == int(NOON_S // 3600)
+    versions = [SeenVersion("llama", "10.0.0.1:8000", version, at_ms) for version, at_ms in (("1", 1), ("2", 2))]
+    table.note_versions(versions)
+    table.note_versions(versions[1:])
     rows = table.summed(hour)
     table.store(rows, 0)
     table.store(rows, 0)  # another gateway was as quick
     table.freeze("chat", hour, "ops")
     hours, frozen = table.hours(0)
     assert ({"chat": hour}, [(hour, {KEY})]) == (frozen, [(at, set(kept)) for at, kept in hours])
+    assert 1 == hours[0][1][KEY].identities["llama", VERSION, "2"]
     assert hour + 1 == table.next_hour(0)
     table.store([], hour + 1)
     assert ([], {"chat": hour}) == table.hours(0)

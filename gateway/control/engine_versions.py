@@ -1,0 +1,110 @@
+"""Which version of its engine each replica says that it is: a free question now and then, off the path of requests.
+
+An upgrade changes answers like a new model does, so drift is told with it (`gateway.store.drift`). A replica that does
+not answer, or has no such page, keeps what it said last: probes say whether it is well.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from typing import Any, Final
+
+from engines.errors import EngineError
+from engines.port import Engine
+from gateway import clock
+from gateway.control.pacing import paced
+from gateway.fleet.steps import emptying, in_slices
+from gateway.store.messages import SeenVersion
+from gateway.supervisor import Supervisor
+from gateway.telemetry.metrics import OTHER, Metrics
+from gateway.telemetry.metrics.families.replicas import REPLICA_VERSIONS
+from routing.replica import ReplicaKey
+
+EVERY_S: Final = 60.0
+"""One free request to each replica so often."""
+AT_ONCE: Final = 256
+"""Replicas looked at in one step."""
+MOST_SHOWN: Final = 8
+"""Versions of one engine that metrics name: a rolling upgrade has two."""
+
+Tell = Callable[[list[SeenVersion]], None]
+
+
+class EngineVersions:
+    """What replicas said."""
+
+    def __init__(
+        self,
+        watched: Callable[[], Collection[tuple[str, Engine]]],
+        tell: Tell = lambda _news: None,
+        wall_s: Callable[[], float] = clock.wall,
+    ) -> None:
+        """`watched` are the engines to ask, by name, asked anew in each round; `tell` is given what is new."""
+        self._watched = watched
+        self._tell = tell
+        self._wall_s = wall_s
+        self._known: dict[ReplicaKey, SeenVersion] = {}
+        self._news: list[SeenVersion] = []
+
+    @property
+    def known(self) -> Collection[SeenVersion]:
+        """Of all replicas that have said it, each since when."""
+        return self._known.values()
+
+    async def look(self, down: Collection[ReplicaKey] = ()) -> None:
+        """One round, over the replicas that are not `down`."""
+        seen: set[ReplicaKey] = set()
+        await paced(self._questions(seen, down), self._tell_news)
+        await in_slices(self._forget_all_but(seen))
+
+    def figures(self) -> list[tuple[tuple[str, str], float]]:
+        """By engine and version, how many replicas."""
+        counted = Counter([(one.engine, one.version) for one in self._known.values()])
+        shown: Counter[tuple[str, str]] = Counter()
+        by_engine: Counter[str] = Counter()
+        for (engine, version), count in counted.most_common():
+            by_engine[engine] += 1
+            shown[engine, version if by_engine[engine] <= MOST_SHOWN else OTHER] += count
+        return [(labels, float(count)) for labels, count in shown.items()]
+
+    def _questions(
+        self, seen: set[ReplicaKey], down: Collection[ReplicaKey]
+    ) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
+        for name, engine in self._watched():
+            for replica in engine.replicas:
+                seen.add((name, replica.id))
+                if (name, replica.id) not in down:
+                    yield functools.partial(self._ask, name, engine, replica.id)
+
+    async def _ask(self, name: str, engine: Engine, replica: str) -> None:
+        try:
+            version = await engine.version(replica)
+        except EngineError:
+            return
+        known = self._known.get((name, replica))
+        if version and (known is None or known.version != version):
+            one = self._known[name, replica] = SeenVersion(name, replica, version, int(self._wall_s() * 1e3))
+            self._news.append(one)
+
+    def _tell_news(self) -> None:
+        news, self._news = self._news, []
+        if news:
+            self._tell(news)
+
+    def _forget_all_but(self, seen: set[ReplicaKey]) -> Iterator[None]:
+        for at, key in enumerate(list(self._known), 1):
+            if key not in seen:
+                self._known.pop(key, None)
+            if at % AT_ONCE == 0:
+                yield
+        yield from emptying(seen)
+
+
+def watch_versions(
+    supervisor: Supervisor, versions: EngineVersions, down: Callable[[], Collection[ReplicaKey]], metrics: Metrics
+) -> None:
+    """Begin the loop."""
+    metrics.watch(REPLICA_VERSIONS, versions.figures)
+    supervisor.loop("engine_versions", lambda: versions.look(down()), EVERY_S)
