@@ -37,12 +37,12 @@ from gateway.continuation import Continuation
 from gateway.errors import TABLE, TRIED_ENOUGH, Failure
 from gateway.hedge import Hedge
 from gateway.http.handler import Work
+from gateway.preparing import prepared
 from gateway.record_ids import id_lines
 from gateway.refusal import last_failure, pass_error
 from gateway.relay.headers import own_headers
 from gateway.relay.opening import Opening, open_relay
 from gateway.reply import Reply
-from gateway.transforms import transformed
 from routing import retry
 from routing.blame import verdict_of
 from routing.breaker import Verdict
@@ -83,6 +83,8 @@ class Flight(Owner, Opening, Work):
     error_kind = ""
     answer_status = 0
     settled = False
+    preparing = False
+    """It was read in turns of the loop, and has begun since, or begins with the last of them."""
     continuation: Continuation | None = None
     """From the first byte, where the answer may go on elsewhere."""
     transcript: Transcript | None = None
@@ -145,16 +147,12 @@ class Flight(Owner, Opening, Work):
         """Choose an endpoint and send."""
         serving = self._serving
         assert serving is not None
+        if serving.prepares and not self.preparing and not prepared(self, serving, self._prompt, self._loop):
+            return
         route, facts = serving.route, self.facts
         route.budget.deposit()
         if self.deadlines is not None:
             facts.deadline_s = due_s(self.deadlines, self.received_s)
-        if serving.request_transforms:
-            assert self._prompt is not None
-            refused = transformed(self._prompt, facts, serving.request_transforms)
-            if refused is not None:
-                self.fail(refused)
-                return
         endpoint = choose(route, facts, self.received_s, self._rng)
         if endpoint is None:
             self._waiting = self._room.hold(self, serving, self.received_s)

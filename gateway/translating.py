@@ -15,17 +15,20 @@ from gateway.errors import Failure
 from routing.facts import Needs
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from engines.wire.codec import Egress
     from gateway.fleet.snapshot import Upstream
 
+ALL: Final = float("inf")
 _IMAGES: Final = frozenset({"images", "image_urls"})
 _SCHEMAS: Final = frozenset({"json_object", "json_schema"})
 
 
 class Understood:
-    """What a client's request says, as far as it can be read."""
+    """What a client's request says, as far as it can be read. It is read by `go_on`."""
 
-    __slots__ = ("_names", "_request", "param", "unreadable")
+    __slots__ = ("_names", "_reading", "_request", "param", "unreadable")
 
     def __init__(self, path: str, body: bytes) -> None:
         self.unreadable = ""
@@ -33,13 +36,26 @@ class Understood:
         self.param: str | None = None
         self._request: ChatRequest | None = None
         self._names: dict[str, str] = {}
+        self._reading: Generator[int, None, ChatRequest] | None = INGRESS_BY_PATH[path].request_in_turns(body)
+
+    def go_on(self, elements: float = ALL) -> bool:
+        """Read about so many elements more (`engines.wire.bulk`); returns whether all is read."""
+        reading = self._reading
+        if reading is None:
+            return True
         try:
-            self._request = INGRESS_BY_PATH[path].decode_request(body)
-            self._names = asked(self._request)
+            while elements > 0:
+                elements -= next(reading)
+            return False
+        except StopIteration as end:
+            self._request = end.value
+            self._names = asked(end.value)
         except Unreadable as error:
             self.unreadable, self.param = str(error), error.param
         except RecursionError:
             self.unreadable = envelope.DEPTH
+        self._reading = None
+        return True
 
     def needs(self) -> Needs:
         """What its answer needs of whoever gives it."""
@@ -75,20 +91,34 @@ class Understood:
 class UnderstoodUnary:
     """The same of a request whose answer is one document."""
 
-    __slots__ = ("_names", "param", "request", "unreadable")
+    __slots__ = ("_names", "_reading", "param", "request", "unreadable")
 
     def __init__(self, path: str, body: bytes) -> None:
         self.unreadable = ""
         self.param: str | None = None
         self.request: UnaryRequest | None = None
         self._names: dict[str, str] = {}
+        self._reading: Generator[int, None, UnaryRequest] | None = UNARY_READERS[path](body)
+
+    def go_on(self, elements: float = ALL) -> bool:
+        """See `Understood`."""
+        reading = self._reading
+        if reading is None:
+            return True
         try:
-            self.request = UNARY_READERS[path](body)
-            self._names = self.request.names
+            while elements > 0:
+                elements -= next(reading)
+            return False
+        except StopIteration as end:
+            request: UnaryRequest = end.value
+            self.request = request
+            self._names = request.names
         except Unreadable as error:
             self.unreadable, self.param = str(error), error.param
         except RecursionError:
             self.unreadable = envelope.DEPTH
+        self._reading = None
+        return True
 
     def needs(self) -> Needs:
         """What its answer needs of whoever gives it."""

@@ -6,7 +6,7 @@ format, so that framing is done once, by whoever relays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.model import Usage
@@ -59,6 +59,10 @@ class Ingress(Protocol):
 
     def decode_request(self, body: bytes) -> ChatRequest:
         """Raises `engines.wire.request.Unreadable` for what is no request of the format."""
+
+    def request_in_turns(self, body: bytes) -> Generator[int, None, ChatRequest]:
+        """The same, with a chance for others now and then: each yield is how many elements were read since the last
+        (`engines.wire.bulk`)."""
 
     def stream_encoder(self, model: str, created: int, answer_id: str) -> StreamEncoder:
         """For an answer of this upstream model, made at `created` (Unix seconds). `answer_id`: letters and digits to

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from typing import Any, Final, TypeVar
 
 import msgspec
 
+from engines.wire.bulk import MAX_MEMBERS, MAX_VALUES, check_elements, over
 from engines.wire.lone_surrogates import reading
 from engines.wire.request import Unreadable
 
@@ -46,13 +48,17 @@ _ASKS_NOTHING: Final[dict[str, tuple[object, ...]]] = {
 """What a member may say that is so anyway; beside it, whatever is empty, 0 or false."""
 
 
-def members_of(body: bytes) -> dict[str, Any]:
-    """The members of a request, those that are null left out. Raises Unreadable."""
+def members_in_turns(body: bytes) -> Generator[int, None, dict[str, Any]]:
+    """The members of a request, those that are null left out; see `bulk` for the turns. Raises Unreadable."""
+    if (yield from over(body, MAX_VALUES)):
+        raise Unreadable(f"a body of over {MAX_VALUES} JSON values is not translated")
     try:
         decoded = reading(msgspec.json.decode, body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise Unreadable(f"the body cannot be read: {error}") from None
-    return without_nulls(expected(decoded, dict, "the body"))
+    members = without_nulls(expected(decoded, dict, "the body"))
+    check_elements(members)
+    return members
 
 
 def without_nulls(members: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +83,9 @@ class Members:
     """The members of one object, each taken once; what is left at the end is what nobody here knows."""
 
     def __init__(self, members: dict[str, Any], where: str = "") -> None:
-        """`where` is the place of the object, for messages; empty for the body."""
+        """`where` is the place of the object, for messages; empty for the body. Raises Unreadable for too many."""
+        if len(members) > MAX_MEMBERS:
+            raise Unreadable(f"{f'`{where}`' if where else 'the body'} has over {MAX_MEMBERS} members")
         self._left = without_nulls(members)
         self._where = where
 
@@ -99,12 +107,12 @@ class Members:
             raise Unreadable(f"`{self.at(name)}` is missing", self.at(name).split("[")[0].split(".")[0])
         return value
 
-    def objects(self, name: str) -> list[Members]:
-        """A list of objects; empty where it is missing. Raises Unreadable."""
-        return [
-            Members(expected(one, dict, f"{self.at(name)}[{at}]"), f"{self.at(name)}[{at}]")
-            for at, one in enumerate(self.take(name, list) or [])
-        ]
+    def objects(self, name: str) -> Iterator[Members]:
+        """A list of objects, one after the other; empty where it is missing. Raises Unreadable."""
+        place = self.at(name)
+        for at, one in enumerate(self.take(name, list) or []):
+            where = f"{place}[{at}]"
+            yield Members(expected(one, dict, where), where)
 
     def any(self, name: str) -> Any:
         return self._left.pop(name, None)

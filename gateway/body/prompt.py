@@ -179,14 +179,30 @@ class Prompt:
 
     def understood_unary(self) -> UnderstoodUnary:
         """What it says, where its answer is one document."""
-        if self._read_unary is None:
-            self._read_unary = UnderstoodUnary(self._path, self.body)
-        return self._read_unary
+        read = self._read_unary
+        if read is None:
+            read = self._read_unary = UnderstoodUnary(self._path, self.body)
+        read.go_on()
+        return read
+
+    def understand(self, elements: float) -> bool:
+        """Read about so many elements more of what it says (`engines.wire.bulk`); returns whether all is read."""
+        if self._path in INGRESS_BY_PATH:
+            if self._read is None:
+                self._read = Understood(self._path, self.body)
+            return self._read.go_on(elements)
+        if self._path in UNARY_READERS:
+            if self._read_unary is None:
+                self._read_unary = UnderstoodUnary(self._path, self.body)
+            return self._read_unary.go_on(elements)
+        return True
 
     def _understood(self) -> Understood:
-        if self._read is None:
-            self._read = Understood(self._path, self.body)
-        return self._read
+        read = self._read
+        if read is None:
+            read = self._read = Understood(self._path, self.body)
+        read.go_on()
+        return read
 
     def _headers(self, forwarded: frozenset[bytes] = FORWARDED) -> bytes:
         block = self._block if forwarded is FORWARDED else b""

@@ -16,6 +16,7 @@ from engines.port import Engine
 from engines.settings.fields import address
 from gateway.identity import Keyring
 from gateway.settings import Limits
+from routing.capabilities import Takes
 from routing.fleet import Fleet
 from routing.model import Endpoint
 from routing.route import ModelRoute
@@ -143,7 +144,7 @@ class Upstreams:
 class Serving:
     """One arm of one public model: where its requests may go, and what is needed to send them there."""
 
-    __slots__ = ("enrolment", "event_transforms", "request_transforms", "route", "shadow", "upstreams")
+    __slots__ = ("enrolment", "event_transforms", "prepares", "request_transforms", "route", "shadow", "upstreams")
 
     def __init__(
         self,
@@ -157,6 +158,8 @@ class Serving:
         self.upstreams = upstreams
         self.request_transforms = request_transforms
         self.event_transforms = event_transforms
+        self.prepares: bool = bool(request_transforms) or any(isinstance(one, Takes) for one in route.filters)
+        """Whether a request is changed, or read, before an endpoint is chosen (`gateway.preparing`)."""
         self.enrolment: Enrolment | None = None
         """The model's experiment; None where it has none, and of its arms beside the control."""
         self.shadow: Shadow | None = None

@@ -18,8 +18,11 @@ class ShadowedFlight(ExplainedFlight):
     parsed: Envelope | None = None
 
     def begin(self) -> None:
-        shadow, parsed, body = self.shadow, self.parsed, self.request.body
-        self.shadow = self.parsed = None
+        body, before = self.request.body, self.preparing
         super().begin()
+        if self.preparing and not before and not self.settled:
+            return  # it begins later
+        shadow, parsed = self.shadow, self.parsed
+        self.shadow = self.parsed = None
         if shadow is not None and parsed is not None:
             shadow.copy(self, body, parsed)

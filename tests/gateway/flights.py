@@ -7,6 +7,7 @@ import dataclasses
 import json
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 from engines.errors import EngineError
@@ -37,6 +38,7 @@ from gateway.waiting import WaitingRoom, Wakes
 from routing.admission import DEFAULT_ADMISSION, AdmissionSettings
 from routing.breaker import BreakerSettings
 from routing.experiment import Assignment
+from routing.filters import Filter
 from routing.fleet import ModelSpec, TargetSpec, build_fleet, build_route
 from routing.hedging import HedgingSettings
 from routing.holding import Holding
@@ -72,11 +74,22 @@ class FakeTimer:
 
 
 class FakeLoop:
-    """The part of an event loop that a flight uses: timers."""
+    """The part of an event loop that a flight uses: timers, and the next turn."""
 
     def __init__(self, clock: StepClock) -> None:
         self.clock = clock
         self._timers: list[FakeTimer] = []
+        self.soon: list[Callable[[], None]] = []
+
+    def call_soon(self, call: Callable[..., None], *args: Any) -> None:
+        self.soon.append(partial(call, *args))
+
+    def turn(self) -> bool:
+        """What was put off to the next turn; returns whether there was anything."""
+        soon, self.soon = self.soon, []
+        for call in soon:
+            call()
+        return bool(soon)
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> FakeTimer:
         self._timers.append(FakeTimer(self.clock.now_s + delay_s, call))
@@ -356,6 +369,7 @@ class Bench:
         content_bytes: int = 0,
         holding: Holding | None = None,
         wakes: Wakes | None = None,
+        filters: tuple[Filter, ...] = (),
     ) -> None:
         """`content_bytes`: of prompts and of answers that many are kept."""
         self.clock = clock
@@ -380,7 +394,7 @@ class Bench:
             holding=holding,
         )
         fleet = build_fleet([spec], self.table)
-        self.route = dataclasses.replace(fleet.models["m"], keeps_prompt=keeps_prompt)
+        self.route = dataclasses.replace(fleet.models["m"], keeps_prompt=keeps_prompt, filters=filters)
         self.metrics = Metrics(["m"])
         self.meters = {state.key: GpuMeter(3600.0) for state in self.table}
         by_name = {engine.name: engine for engine in self.engines}

@@ -18,6 +18,7 @@ from mistralai.client import Mistral
 
 from engines.fakes.bedrock.provider import SECRETS
 from engines.model import Operation
+from engines.wire.bulk import finished
 from engines.wire.unary import requests
 from engines.wire.unary.forms import FORMS
 from engines.wire.unary.port import UnaryForm
@@ -161,8 +162,8 @@ def test_what_the_sdk_sends_is_what_we_send_and_its_reading_is_ours(
 ) -> None:
     provider, base, form, model, asked, say = CASES[name]
     ranks = "query" in asked
-    reader = requests.rerank if ranks else requests.embeddings
-    wanted = reader(json.dumps({"model": "chat", **asked}).encode())
+    body_asked = json.dumps({"model": "chat", **asked}).encode()
+    wanted = finished(requests.rerank(body_asked)) if ranks else finished(requests.embeddings(body_asked))
     path, body = ear.hear(lambda: say(ear.url))
     assert base + form.path(model, wanted) == path
     assert body == json.loads(form.encode_request(model, wanted, form.takes(model)))

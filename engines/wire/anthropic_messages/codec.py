@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from engines.wire.anthropic_messages import request_decoder, request_encoder, stream_decoder, stream_encoder
 from engines.wire.anthropic_messages.dialect import DIALECT
@@ -19,6 +19,9 @@ class MessagesIngress:
 
     def decode_request(self, body: bytes) -> ChatRequest:
         return request_decoder.decode_request(body)
+
+    def request_in_turns(self, body: bytes) -> Generator[int, None, ChatRequest]:
+        return request_decoder.request_in_turns(body)
 
     def stream_encoder(self, model: str, created: int, answer_id: str) -> StreamEncoder:
         return stream_encoder.MessagesStreamEncoder(model, created, answer_id)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, Final
 
 import msgspec
 
-from engines.wire.reading import Members, expected, members_of
+from engines.wire.bulk import finished
+from engines.wire.reading import Members, expected, members_in_turns
 from engines.wire.request import (
     CallPart,
     ChatRequest,
@@ -33,7 +35,12 @@ _MODES: Final[dict[str, Mode]] = {"auto": "auto", "any": "required", "none": "no
 
 def decode_request(body: bytes) -> ChatRequest:
     """Raises Unreadable."""
-    members = Members(members_of(body))
+    return finished(request_in_turns(body))
+
+
+def request_in_turns(body: bytes) -> Generator[int, None, ChatRequest]:
+    """See `engines.wire.codec.Ingress`."""
+    members = Members((yield from members_in_turns(body)))
     request = ChatRequest(NAME, members.need("model", str), [])
     system = members.any("system")
     if system:
@@ -43,13 +50,16 @@ def decode_request(body: bytes) -> ChatRequest:
         if role is None:
             raise Unreadable(f"`{message.at('role')}` should be user, assistant or system", "messages")
         where = message.at("content")
-        request.turns.append(Turn(role, _parts(message.any("content"), where, request.unread)))
+        parts = _parts(message.any("content"), where, request.unread)
+        request.turns.append(Turn(role, parts))
         message.report(request.unread, "messages")
+        yield 1 + sum(1 + len(part.parts) if isinstance(part, ResultPart) else 1 for part in parts)
     if not request.turns:
         raise Unreadable("`messages` should have at least one message", "messages")
     request.max_tokens = members.take("max_tokens", int)
     for tool in members.objects("tools"):
         _take_tool(tool, request)
+        yield 2
     _take_choice(members, request)
     _take_thought_and_output(members, request)
     request.temperature = members.take("temperature", float)

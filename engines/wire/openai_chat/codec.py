@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from engines.wire.codec import StreamDecoder, StreamEncoder
 from engines.wire.dialect import Dialect
@@ -19,6 +19,9 @@ class ChatIngress:
 
     def decode_request(self, body: bytes) -> ChatRequest:
         return request_decoder.decode_request(body)
+
+    def request_in_turns(self, body: bytes) -> Generator[int, None, ChatRequest]:
+        return request_decoder.request_in_turns(body)
 
     def stream_encoder(self, model: str, created: int, answer_id: str) -> StreamEncoder:
         return stream_encoder.ChatStreamEncoder(model, created, answer_id)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, Final
 
-from engines.wire.reading import Members, data_url, expected, members_of
+from engines.wire.bulk import finished
+from engines.wire.reading import Members, data_url, expected, members_in_turns
 from engines.wire.request import (
     AudioPart,
     CallPart,
@@ -29,15 +31,23 @@ _SYSTEM: Final = ("system", "developer")
 
 def decode_request(body: bytes) -> ChatRequest:
     """Raises Unreadable."""
-    members = Members(members_of(body))
+    return finished(request_in_turns(body))
+
+
+def request_in_turns(body: bytes) -> Generator[int, None, ChatRequest]:
+    """See `engines.wire.codec.Ingress`."""
+    members = Members((yield from members_in_turns(body)))
     request = ChatRequest(NAME, members.need("model", str), [])
     for message in members.objects("messages"):
-        request.turns.append(_turn(message, request.unread))
+        turn = _turn(message, request.unread)
+        request.turns.append(turn)
         message.report(request.unread, "messages")
+        yield 1 + len(turn.parts)
     if not request.turns:
         raise Unreadable("`messages` should have at least one message", "messages")
     for tool in members.objects("tools"):
         _take_tool(tool, request)
+        yield 2
     take_tool_choice(members, request, _named)
     _take_output(members, request)
     request.parallel_tool_calls = members.take("parallel_tool_calls", bool)

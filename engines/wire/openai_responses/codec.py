@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from engines.wire.codec import StreamEncoder
 from engines.wire.events import Event
@@ -17,6 +17,9 @@ class ResponsesIngress:
 
     def decode_request(self, body: bytes) -> ChatRequest:
         return request_decoder.decode_request(body)
+
+    def request_in_turns(self, body: bytes) -> Generator[int, None, ChatRequest]:
+        return request_decoder.request_in_turns(body)
 
     def stream_encoder(self, model: str, created: int, answer_id: str) -> StreamEncoder:
         return stream_encoder.ResponsesStreamEncoder(model, created, answer_id)

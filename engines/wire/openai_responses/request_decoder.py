@@ -6,10 +6,12 @@ bag: nobody who is asked in another format has it.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, Final
 
+from engines.wire.bulk import finished
 from engines.wire.keepsakes import opened
-from engines.wire.reading import Members, data_url, expected, members_of
+from engines.wire.reading import Members, data_url, expected, members_in_turns
 from engines.wire.request import (
     CallPart,
     ChatRequest,
@@ -39,14 +41,20 @@ _ROLES: Final[dict[str, Role]] = {
 
 def decode_request(body: bytes) -> ChatRequest:
     """Raises Unreadable."""
-    members = Members(members_of(body))
+    return finished(request_in_turns(body))
+
+
+def request_in_turns(body: bytes) -> Generator[int, None, ChatRequest]:
+    """See `engines.wire.codec.Ingress`."""
+    members = Members((yield from members_in_turns(body)))
     request = ChatRequest(NAME, members.need("model", str), [])
     instructions = members.text("instructions")
     if instructions:
         request.turns.append(Turn("system", [TextPart(instructions)]))
-    _take_input(members, request)
+    yield from _take_input(members, request)
     for tool in members.objects("tools"):
         _take_tool(tool, request)
+        yield 2
     take_tool_choice(members, request, _named)
     _take_text(members, request)
     reasoning = Members(members.take("reasoning", dict) or {}, "reasoning")
@@ -66,7 +74,7 @@ def decode_request(body: bytes) -> ChatRequest:
     return request
 
 
-def _take_input(members: Members, request: ChatRequest) -> None:
+def _take_input(members: Members, request: ChatRequest) -> Generator[int, None, None]:
     given = members.any("input")
     if isinstance(given, str):
         request.turns.append(Turn("user", [TextPart(given)]))
@@ -82,7 +90,9 @@ def _take_input(members: Members, request: ChatRequest) -> None:
             role = _ROLES.get(item.need("role", str))
             if role is None:
                 raise Unreadable(f"`{item.at('role')}` should be system, developer, user or assistant", "input")
-            _add(request, role, _parts(item.any("content"), item.at("content"), request.unread))
+            content = _parts(item.any("content"), item.at("content"), request.unread)
+            _add(request, role, content)
+            yield len(content)
         elif kind == "function_call":
             call = CallPart(item.need("call_id", str), item.need("name", str), item.text("arguments"), signature)
             _add(request, "assistant", [call])
@@ -91,6 +101,7 @@ def _take_input(members: Members, request: ChatRequest) -> None:
             told = _parts(item.any("output"), item.at("output"), request.unread)
             parts = [part for part in told if isinstance(part, (TextPart, ImagePart, FilePart))]
             _add(request, "user", [ResultPart(item.need("call_id", str), parts)])
+            yield len(parts)
         elif kind == "reasoning":
             thought, of_call = _thought(item)
             signature = of_call or signature
@@ -100,6 +111,7 @@ def _take_input(members: Members, request: ChatRequest) -> None:
             request.unread.append(f"input.{kind}")
             continue
         item.report(request.unread, f"input.{kind}")
+        yield 1
 
 
 def _add(request: ChatRequest, role: Role, parts: list[Part]) -> None:

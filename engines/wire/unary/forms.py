@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Final
 
 from engines.model import Operation
@@ -25,7 +25,7 @@ FORMS: Final[dict[Operation, dict[str, UnaryForm]]] = {
     Operation.EMBEDDINGS: {form.name: form for form in _EMBEDDINGS},
     Operation.RERANK: {form.name: form for form in _RERANK},
 }
-READERS: Final[dict[str, Callable[[bytes], UnaryRequest]]] = {
+READERS: Final[dict[str, Callable[[bytes], Generator[int, None, UnaryRequest]]]] = {
     Operation.EMBEDDINGS.value: requests.embeddings,
     Operation.RERANK.value: requests.rerank,
 }

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
-from engines.wire.reading import Members, expected, members_of
+from engines.wire.bulk import MAX_DOCUMENTS, MAX_TEXTS
+from engines.wire.reading import Members, expected, members_in_turns
 from engines.wire.request import Unreadable
 from engines.wire.unary.port import EmbeddingsRequest, RerankRequest
 
 
-def embeddings(body: bytes) -> EmbeddingsRequest:
-    """Raises Unreadable."""
-    members = Members(members_of(body))
+def embeddings(body: bytes) -> Generator[int, None, EmbeddingsRequest]:
+    """See `engines.wire.bulk` for the turns. Raises Unreadable."""
+    members = Members((yield from members_in_turns(body)))
     members.need("model", str)
     names = {"embeddings": "embeddings"}
     inputs = _inputs(members.any("input"), names)
@@ -29,12 +31,15 @@ def embeddings(body: bytes) -> EmbeddingsRequest:
     return EmbeddingsRequest(inputs, form == "base64", names, dimensions, user, _others(members, names))
 
 
-def rerank(body: bytes) -> RerankRequest:
-    """Raises Unreadable."""
-    members = Members(members_of(body))
+def rerank(body: bytes) -> Generator[int, None, RerankRequest]:
+    """See `engines.wire.bulk` for the turns. Raises Unreadable."""
+    members = Members((yield from members_in_turns(body)))
     members.need("model", str)
     query = members.need("query", str)
-    documents = [_document(one, at) for at, one in enumerate(members.need("documents", list))]
+    given = members.need("documents", list)
+    if len(given) > MAX_DOCUMENTS:
+        raise Unreadable(f"over {MAX_DOCUMENTS} documents are not translated", "documents")
+    documents = [one if isinstance(one, str) else _document(one, at) for at, one in enumerate(given)]
     most = members.take("top_n", int)
     whole = members.take("return_documents", bool)
     names = {"rerank": "rerank"}
@@ -55,11 +60,16 @@ def _inputs(given: object, names: dict[str, str]) -> list[str]:
     if all(isinstance(one, list) for one in inputs):
         names["encoded_inputs"] = "input"
         return [""] * len(inputs)
-    return [expected(one, str, f"input[{at}]") for at, one in enumerate(inputs)]
+    if len(inputs) > MAX_TEXTS:
+        raise Unreadable(f"over {MAX_TEXTS} texts are not translated", "input")
+    return [one if isinstance(one, str) else expected(one, str, f"input[{at}]") for at, one in enumerate(inputs)]
 
 
 def _document(one: object, at: int) -> str:
     if isinstance(one, dict):
+        text = one.get("text")
+        if isinstance(text, str):
+            return text
         return Members(one, f"documents[{at}]").need("text", str)
     return expected(one, str, f"documents[{at}]")
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.model import Operation, Usage
+from engines.wire.bulk import finished
 from engines.wire.gemini.codec import EGRESS as GEMINI
 from engines.wire.request import Unreadable
 from engines.wire.unary import answers, requests
@@ -25,7 +26,7 @@ TWO = {"model": "m", "input": ["a", "b"], "dimensions": 2}
 
 
 def embeddings(**members: Any) -> EmbeddingsRequest:
-    return requests.embeddings(json.dumps({"model": "m", "input": "a", **members}).encode())
+    return finished(requests.embeddings(json.dumps({"model": "m", "input": "a", **members}).encode()))
 
 
 def read(told: Told) -> Any:
@@ -34,7 +35,7 @@ def read(told: Told) -> Any:
 
 def rerank(**members: Any) -> RerankRequest:
     body = {"model": "m", "query": "q", "documents": ["a", {"text": "b"}], **members}
-    return requests.rerank(json.dumps(body).encode())
+    return finished(requests.rerank(json.dumps(body).encode()))
 
 
 @pytest.mark.parametrize(

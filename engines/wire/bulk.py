@@ -1,0 +1,109 @@
+"""How much a body may hold that is taken apart. What is read into objects costs by the value, not by the byte: a text
+of 16 MiB is read in 5 ms, as many empty messages as fit into it took 3 s, in which a loop stood still.
+
+So values are counted before any is made, and what is made is made in turns: a generator of `int`s goes on with a
+reading, and each of its yields says how many elements it has read since the last (an element takes 3 to 4 us).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Final, TypeVar
+
+from engines.wire.request import Unreadable
+
+T = TypeVar("T")
+MAX_VALUES: Final = 32_768
+"""Texts, numbers, lists and objects of one request that is translated, members' names aside. 128 tools have some 8,000,
+1,000 calls of tools with their results some 20,000."""
+MAX_ELEMENTS: Final = 4_096
+"""Messages, parts, calls and tools of one request: what is walked for each engine that is asked."""
+MAX_PARTS: Final = 1_024
+"""Of one message, or of one result of a tool. OpenAI takes 500 images of a request, Anthropic 100."""
+MAX_MEMBERS: Final = 256
+"""Of one object whose members are looked at one by one."""
+MAX_TEXTS: Final = 2_048
+"""Of one request for embeddings, as OpenAI's own bound is."""
+MAX_DOCUMENTS: Final = 10_000
+"""Of one request to rank them, as Cohere's own bound is."""
+MAX_ANSWER_VALUES: Final = 16_384
+"""Of one event of an engine's, and of one plain answer that is no list of vectors."""
+_BYTES_PER_VALUE: Final = 2
+"""At least: itself and what stands before the next."""
+_WINDOW_BYTES: Final = 64 * 1024
+_WINDOW_ELEMENTS: Final = 128
+"""What a window costs at most, in elements."""
+_LISTS: Final = ("messages", "input", "system", "tools")
+_MARKS: Final = b'",{['
+_NO_MARKS: Final = bytes(byte for byte in range(256) if byte not in _MARKS)
+_BACKSLASH: Final = 0x5C
+
+
+def finished(reading: Generator[int, None, T]) -> T:
+    """What a reading comes to, with no turn for anybody else."""
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+
+def over(body: bytes, most: int, window_bytes: int = _WINDOW_BYTES) -> Generator[int, None, bool]:
+    """Whether there are more than `most` values in this JSON; of what is no JSON, any answer.
+
+    Counted is what begins one: a comma, brace or bracket outside of texts.
+    """
+    size = len(body)
+    if size <= most * _BYTES_PER_VALUE:
+        return False
+    count = at = 0
+    inside = False  # a text
+    while at < size:
+        end = min(at + window_bytes, size)
+        while end < size and body[end - 1] == _BACKSLASH:  # what is escaped stays with its backslash
+            end += 1
+        window = body[at:end]
+        at = end
+        if b"\\" in window:
+            window = window.replace(b"\\\\", b"").replace(b'\\"', b"")
+        pieces = window.translate(None, _NO_MARKS).split(b'"')
+        count += sum(map(len, pieces[1::2] if inside else pieces[::2]))
+        if count > most:
+            return True
+        inside ^= len(pieces) % 2 == 0
+        yield _WINDOW_ELEMENTS
+    return False
+
+
+def too_many_values(body: bytes) -> bool:
+    """Whether an engine's event or plain answer holds more than is translated."""
+    return finished(over(body, MAX_ANSWER_VALUES))
+
+
+def check_elements(members: dict[str, Any]) -> None:
+    """Raises Unreadable for a request of more messages, parts, calls and tools than are translated."""
+    count = 0
+    for name in _LISTS:
+        value = members.get(name)
+        if isinstance(value, list):
+            count += len(value)
+            if count <= MAX_ELEMENTS:
+                count += sum(_within(one, f"{name}[{at}]", 1) for at, one in enumerate(value))
+            if count > MAX_ELEMENTS:
+                raise Unreadable(f"over {MAX_ELEMENTS} messages, parts, calls and tools are not translated", name)
+
+
+def _within(value: object, where: str, depth: int) -> int:
+    """The elements of the lists that an object has for members: a message's parts, a result's."""
+    count = 0
+    if isinstance(value, dict):
+        for name, one in value.items():
+            if isinstance(one, list):
+                count += len(one)
+                if len(one) > MAX_PARTS:
+                    place = where.split("[")[0]
+                    raise Unreadable(f"`{where}.{name}` has over {MAX_PARTS} parts, too many to translate", place)
+                if depth:
+                    count += sum(_within(part, f"{where}.{name}", depth - 1) for part in one)
+    return count

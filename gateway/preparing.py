@@ -1,0 +1,73 @@
+"""What is done with a request before an endpoint is chosen, where its route asks for it: its body is changed, and it is
+read, so that it is known who can take what it asks for.
+
+What is large is read in turns of the loop, so that nobody waits for it: see `engines.wire.bulk`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+import structlog
+
+from gateway.errors import Failure
+from gateway.transforms import transformed
+from routing.capabilities import Takes
+
+if TYPE_CHECKING:
+    from gateway.body.prompt import Prompt
+    from gateway.fleet.snapshot import Serving
+    from routing.facts import RequestFacts
+
+log = structlog.get_logger()
+AT_ONCE_BYTES: Final = 16 * 1024
+"""A body of less is read at once: it has 500 messages at most."""
+AT_ONCE_ELEMENTS: Final = 256
+"""Read of a larger one in one turn: a millisecond."""
+
+
+class Prepared(Protocol):
+    """The request: `gateway.flight.Flight`."""
+
+    facts: RequestFacts
+    preparing: bool
+    settled: bool
+
+    def begin(self) -> None: ...
+
+    def fail(self, failure: Failure) -> None: ...
+
+
+def prepared(flight: Prepared, serving: Serving, prompt: Prompt | None, loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether it may go on at once. Else it was refused, or `begin` is called again when it is read, with `preparing`
+    set."""
+    assert prompt is not None
+    if serving.request_transforms:
+        refused = transformed(prompt, flight.facts, serving.request_transforms)
+        if refused is not None:
+            flight.fail(refused)
+            return False
+    if len(prompt.body) <= AT_ONCE_BYTES:
+        return True
+    if not any(one.concerns(flight.facts) for one in serving.route.filters if isinstance(one, Takes)):
+        return True
+    if prompt.understand(AT_ONCE_ELEMENTS):
+        return True
+    flight.preparing = True
+    loop.call_soon(_read_on, flight, prompt, loop)
+    return False
+
+
+def _read_on(flight: Prepared, prompt: Prompt, loop: asyncio.AbstractEventLoop) -> None:
+    if flight.settled:  # its client has left
+        return
+    try:
+        if prompt.understand(AT_ONCE_ELEMENTS):
+            flight.begin()
+        else:
+            loop.call_soon(_read_on, flight, prompt, loop)
+    except Exception:  # it runs for the loop alone, and the client must hear of it
+        log.exception("request_not_begun")
+        if not flight.settled:
+            flight.fail(Failure("internal", "the request could not be begun"))
