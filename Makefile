@@ -98,6 +98,9 @@ bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peer
 bench-autoscale: $(STAMP)  ## the autoscaler against the rules of the field, in virtual time, about twenty minutes
 	$(BIN)/penstock autoscale compare --seeds 3 $(ARGS)
 
+bench-wakeups: $(STAMP)  ## what 1,000 wake-ups from zero and 500 changes of replicas lose, half an hour; ARGS='--wakeups 100 --changes 50' for a part
+	$(BIN)/python -m loadtests.wakeups $(ARGS)
+
 bench-vllm: $(STAMP)  ## routing policies in front of real vLLM replicas, about half an hour; ARGS='--on gpu --python PATH' on a GPU
 	$(BIN)/python -m loadtests.vllm $(ARGS)
 
