@@ -34,6 +34,8 @@ UNKNOWN = ModelCard("", 0, "penstock", 0)
 """Of a model whose engines have no list. OpenAI's model objects have a creation time; a name in a file has none."""
 ANTHROPICS = "anthropic-version"
 """The header that every client of Anthropic's sends, and no other: it is answered in that format."""
+AZURES = ("/openai", "/openai/v1")
+"""Where clients of Azure's OpenAI ask for the models: in its older way, and in the one that they call v1."""
 ADMIN_BODY_BYTES = 1024 * 1024
 ADMIN_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -180,6 +182,8 @@ def control_app(gateway: Serving) -> Starlette:
             Route("/v1/models", models, methods=["GET"]),
             Route("/v1/models/", models, methods=["GET"]),
             Route("/v1/models/{name:path}", model, methods=["GET"]),
+            *(Route(f"{azures}/models", models, methods=["GET"]) for azures in AZURES),
+            *(Route(f"{azures}/models/{{name:path}}", model, methods=["GET"]) for azures in AZURES),
             Route("/health", health, methods=["GET"]),
             Route("/ready", ready, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),

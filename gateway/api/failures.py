@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,13 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import Failure
+from gateway.http.asgi import REQUEST_ID
 from gateway.http.detours import like, right_base_url
 from gateway.http.request import dialect_of
 
+_ANTHROPICS = re.compile(rb"/messages(/count_tokens)?/?$")
 
-def answer(path: bytes, failure: Failure) -> Response:
+
+def answer(path: bytes, failure: Failure, request_id: str = "") -> Response:
     """A failure as an answer, in the format that a client of this path expects."""
-    body = failure.body(dialect_of(path), "")
+    body = failure.body(dialect_of(path), request_id)
     response = Response(body, status_code=failure.status, media_type="application/json")
     for line in failure.headers().split(b"\r\n"):
         name, _, value = line.partition(b": ")
@@ -26,7 +30,10 @@ def answer(path: bytes, failure: Failure) -> Response:
 
 
 def _told(request: Request, failure: Failure) -> Response:
-    return answer(request.scope.get("raw_path", b""), failure)
+    path = request.scope.get("raw_path", b"")
+    if "anthropic-version" in request.headers or _ANTHROPICS.search(path):
+        path = b"/v1/messages"  # a wrong base URL does not make it another's client
+    return answer(path, failure, request.scope.get("extensions", {}).get(REQUEST_ID, {}).get("id", ""))
 
 
 async def _failed(request: Request, error: Exception) -> Response:
@@ -51,9 +58,8 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     if meant == path:  # it is known, and asked for at the port of `admin.listen`
         where = "it is served at the port of clients (`server.port`)"
     else:
-        where = mended or (
-            f"did you mean {meant}?" if meant else "the API is under /v1, and GET /docs says what there is"
-        )
+        elsewhere = "it is not relayed by this gateway" if path.startswith("/v1/") else "the API is under /v1"
+        where = mended or (f"did you mean {meant}?" if meant else f"{elsewhere}, and GET /docs says what there is")
     return _told(request, Failure("not_found", f"there is nothing at {path!r}; {where}"))
 
 

@@ -24,6 +24,8 @@ App = Callable[
     Coroutine[Any, Any, None] | Awaitable[None],
 ]
 HOLD_BYTES = 64 * 1024
+REQUEST_ID = "penstock.request_id"
+"""The extension of the scope that has the id of the request as `id`: Anthropic's clients find it in errors, too."""
 
 log = structlog.get_logger()
 
@@ -37,6 +39,7 @@ class AsgiWork:
         "_drained",
         "_gone",
         "_head",
+        "_id",
         "_named",
         "_parts",
         "_received",
@@ -49,6 +52,7 @@ class AsgiWork:
 
     def __init__(self, app: App, request: Request, *, request_id: bytes = b"", secure: bool = False) -> None:
         """`request_id` is told with the answer; `secure`: it came over TLS."""
+        self._id = request_id
         self._named = b"x-request-id: %b\r\n" % request_id if request_id else b""
         if request_id and b"anthropic-version" in request.fields:  # whose clients look for another name
             self._named += b"request-id: %b\r\n" % request_id
@@ -87,7 +91,7 @@ class AsgiWork:
                 request.connection.cut()
             elif not self._whole:
                 failure = Failure("internal", "the gateway failed on this request; its log says why")
-                body = failure.body(dialect_of(request.path), "")
+                body = failure.body(dialect_of(request.path), self._id.decode())
                 named = b"content-type: application/json\r\n" + self._named
                 request.connection.respond(failure.status, named, body)
 
@@ -118,6 +122,7 @@ class AsgiWork:
             "headers": request.headers,
             "client": None,
             "server": None,
+            "extensions": {REQUEST_ID: {"id": self._id.decode()}},
         }
 
     async def _receive(self) -> Message:

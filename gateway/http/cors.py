@@ -1,8 +1,9 @@
 """Browser apps of other origins: which may read our answers (the Fetch standard's CORS protocol).
 
-Only the configuration's origins are let in, to inference and the list of models alone: what operates the gateway is for
-no page but its own. No answer ever allows cookies: whoever asks shows a key. A request with such an Origin has a client
-of its own that adds the lines to whatever is answered; every other request costs nothing.
+Only the configuration's origins are let in, to inference and the list of models alone (and to where a wrong base URL
+leads, which says so): what operates the gateway is for no page but its own. No answer ever allows cookies: whoever asks
+shows a key. A request with such an Origin has a client of its own that adds the lines to whatever is answered; every
+other request costs nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from engines.operations import PATHS
-from gateway.http.detours import detour
+from gateway.http.detours import detour, right_base_url
 from gateway.http.request import Client, Request
 
 ALLOWED: Final = b"allow: GET, HEAD, POST, DELETE, OPTIONS\r\n"
@@ -21,7 +22,11 @@ EXPOSED: Final = (
     b"x-request-id, request-id, x-penstock-record-id, x-penstock-engine, x-penstock-replica, x-penstock-arm, "
     b"x-penstock-attempts, x-penstock-overhead-ms, x-penstock-cost-usd, retry-after, retry-after-ms, x-should-retry"
 )
-_MODELS: Final = b"/v1/models"
+_MODELS: Final = re.compile(rb"(/v1|/openai|/openai/v1)/models(/.*)?", re.DOTALL).fullmatch
+_MAY_STRAY: Final = re.compile(
+    rb"/(v1(?!/feedback)|chat|completions|embeddings|responses|messages|models)(/[a-z0-9_/]+)?"
+).fullmatch
+"""Where a wrong base URL leads, in letters that mean themselves: nothing that operates the gateway is there."""
 _NAMES: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,1024}").fullmatch
 
 
@@ -41,7 +46,7 @@ class Cors:
         """Whether this asks from another page for what such a page may ask for, if its origin is one of ours."""
         path = request.path
         return b"origin" in request.fields and (
-            path in PATHS or path == _MODELS or path.startswith(_MODELS + b"/") or detour(path) is not None
+            path in PATHS or _MODELS(path) is not None or detour(path) is not None or _is_stray(path)
         )
 
     def lines(self, fields: Mapping[bytes, bytes]) -> bytes:
@@ -54,6 +59,11 @@ class Cors:
             shown,
             EXPOSED,
         )
+
+
+def _is_stray(path: bytes) -> bool:
+    """Whether a wrong base URL led here: the page may read which one is right."""
+    return _MAY_STRAY(path) is not None and bool(right_base_url(path.decode("latin-1"), ""))
 
 
 class CorsClient:

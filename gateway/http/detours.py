@@ -16,14 +16,23 @@ from engines.operations import PATHS, SHAPES
 
 _AZURE: Final = re.compile(r"/openai/deployments/([^/]+)(/.+)")
 _AZURE_V1: Final = "/openai/v1/"
+_AZURE_BARE: Final = re.compile(r"/openai(/responses(?:/.*)?)")
+"""What Azure's clients ask outside of `/deployments/` in the way without v1; the models are `gateway.api.app`'s."""
 _HOST: Final = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}").fullmatch
-_SAME: Final = {"/rerank": "/v1/rerank", "/v2/rerank": "/v1/rerank", "/score": "/v1/score"}
-"""Other paths of one thing: of Cohere's clients (v2), Jina's and vLLM's own. vLLM answers all of them alike."""
+_SAME: Final = {
+    "/rerank": "/v1/rerank",
+    "/v2/rerank": "/v1/rerank",
+    "/score": "/v1/score",
+    "/v1/pooling": "/pooling",
+    "/v1/classify": "/classify",
+}
+"""Other paths of one thing: of Cohere's clients (v2), Jina's and vLLM's own, and with /v1 what vLLM has without."""
 _MOST_LETTERS: Final = 64
 """A longer path was not mistyped; to compare one takes its length squared."""
 _OPERATION: Final = re.compile(
     r"/(chat/completions|completions|embeddings|responses|messages|rerank|score|models|audio/[a-z]+)(?=/|$)"
 )
+_ANTHROPICS: Final = re.compile(r"/v1/messages(/count_tokens|/batches)?$")
 
 
 class Detour(NamedTuple):
@@ -46,6 +55,8 @@ def detour(path: bytes) -> Detour | None:
         text = re.sub("/{2,}", "/", text)
     if text.startswith(_AZURE_V1):
         text = text.removeprefix("/openai")
+    elif found := _AZURE_BARE.fullmatch(text):
+        text = f"/v1{found[1]}"
     text = _SAME.get(text, text)
     mended = text.encode("latin-1")
     operation = PATHS.get(mended)
@@ -74,8 +85,11 @@ def right_base_url(path: str, host: str, scheme: str = "http") -> str:
         return f"this is the base URL for OpenAI's clients ({base}); clients of Anthropic's take {root}"
     if not _OPERATION.search(text):
         return ""
-    if "messages" in text and text.startswith("/v1/v1/"):
-        return f"the base URL has /v1 at its end, which Anthropic's clients add themselves: it should be {root}"
+    if _ANTHROPICS.search(text):  # what their clients add; the rest is the base URL
+        if text.startswith("/v1/v1/"):
+            return f"the base URL has /v1 at its end, which Anthropic's clients add themselves: it should be {root}"
+        if len(_OPERATION.findall(text)) > 1:
+            return f"the base URL holds the path of a request: for Anthropic's clients it should be {root}"
     if text.startswith("/v1/v1/"):
         return f"the base URL has /v1 twice: it should be {base}"
     if _OPERATION.match(text):

@@ -25,6 +25,7 @@ CHUNKED: Final = -1
 
 NO_SWITCH: Final = "this server opens no tunnels; ask it in plain HTTP/1.1, by a path such as /v1/models"
 LENGTH_ONCE: Final = "the request must state its length once: one content-length, or chunked"
+A_HANDSHAKE: Final = "this is a TLS handshake at a port of plain HTTP: ask it with http://, or configure its `tls`"
 HOST_ONCE: Final = "the request needs exactly one Host header"
 
 _authority = re.compile(

@@ -14,6 +14,7 @@ from gateway.errors import Failure
 from gateway.http.body import Body
 from gateway.http.familiar import Familiar, familiar, head_bytes
 from gateway.http.head import (
+    A_HANDSHAKE,
     HOST_ONCE,
     MAX_LENGTH_DIGITS,
     Fields,
@@ -181,6 +182,8 @@ class RequestReader:
                 raise
             return self._failure
         except httptools.HttpParserError as error:
+            if data.startswith(b"\x16") and self._head_bytes == len(data):
+                return Failure("invalid_http", A_HANDSHAKE)
             return Failure("invalid_http", f"the request is not valid HTTP/1.1: {error}")
         else:
             if self.stage == HEAD:

@@ -25,38 +25,68 @@ PROBES: Final = frozenset({b"/health", b"/ready"})
 KEYS_OR_OPEN: Final = "configure auth.keys, or write `auth: {open: true}` to serve any name"
 
 
-def admit(request: Request, keyring: Keyring, *, length: int, over_unix: bool, cors: Cors | None = None) -> None:
+def admit(
+    request: Request,
+    keyring: Keyring,
+    *,
+    length: int,
+    over_unix: bool,
+    cors: Cors | None = None,
+    covered: bool = True,
+) -> None:
     """Set the request's principal where it is known, and who found it. `length` is `head.read_length`'s; 0 is no body.
 
-    An OPTIONS has none: browsers ask before they show a key. `cors` is None for a path that no other page may ask for.
+    An OPTIONS without a body is for anybody: browsers ask before they show a key, and one that is told of no origin
+    lets its page ask nothing more. `covered` is whether another origin's page may ask for this path at all.
     Raises Failure for a stranger.
     """
     fields = request.fields
+    first = request.method == b"OPTIONS" and not length
     if keyring.is_open:
         if request.path not in PROBES:
-            check_open(fields, any_host=keyring.any_host or over_unix, cors=cors)
+            check_host(fields, any_host=keyring.any_host or over_unix)
+            if not first:
+                check_origin(fields, cors=cors, covered=covered)
     elif not length and request.path not in PATHS:
         return
-    if request.method == b"OPTIONS" and not length:
+    if first:
         return
     request.principal = keyring.admit(fields)
     request.admitted_by = keyring
 
 
-def check_open(fields: Fields, *, any_host: bool, cors: Cors | None = None) -> None:
-    """Whether a gateway without keys serves this Host and Origin. Raises Failure."""
+def check_open(fields: Fields, *, any_host: bool) -> None:
+    """Whether a gateway without keys serves this Host, and this Origin where no other page may ask. Raises Failure."""
+    check_host(fields, any_host=any_host)
+    check_origin(fields)
+
+
+def check_host(fields: Fields, *, any_host: bool) -> None:
+    """Whether a gateway without keys serves this Host. Raises Failure."""
     host = fields.get(b"host", b"")
     if not any_host and not is_loopback(host):
         raise Failure(
             "foreign_host",
             f"this gateway has no keys and serves localhost only, not {host.decode('latin-1')[:128]!r}; {KEYS_OR_OPEN}",
         )
+
+
+def check_origin(fields: Fields, *, cors: Cors | None = None, covered: bool = True) -> None:
+    """Whether a gateway without keys serves this Origin's page; `cors` and `covered` as in `admit`. Raises Failure."""
     origin = fields.get(b"origin")
-    if origin is not None and is_foreign(origin, host) and (cors is None or not cors.allows(origin)):
+    if origin is None or not is_foreign(origin, fields.get(b"host", b"")):
+        return
+    page = f"a web page of {origin.decode('latin-1')[:128]!r}"
+    if cors is None or not cors.allows(origin):
         raise Failure(
             "foreign_origin",
-            f"a web page of {origin.decode('latin-1')[:128]!r} may not use a gateway that has no keys; "
+            f"{page} may not use a gateway that has no keys; "
             "configure auth.keys and server.cors.origins (it opens inference), or call it from the page's own server",
+        )
+    if not covered:
+        raise Failure(
+            "foreign_origin",
+            f"{page} may not ask for this path; server.cors.origins opens inference and /v1/models, and nothing else",
         )
 
 

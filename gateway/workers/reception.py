@@ -107,14 +107,13 @@ class Reception(Handler):
 
     def admit(self, request: Request, *, length: int, over_unix: bool) -> None:
         cors = self.cors
-        if cors is not None and not cors.covers(request):
-            cors = None  # nothing else is any other page's business
-        lines = b"" if cors is None else cors.lines(request.fields)
+        covered = cors is not None and cors.covers(request)  # nothing else is any other page's business
+        lines = cors.lines(request.fields) if cors is not None and covered else b""
         if lines:
             request.connection = CorsClient(request.connection, lines)
         keyring = self.configured.snapshot.keyring
         try:
-            visit.admit(request, keyring, length=length, over_unix=over_unix, cors=cors)
+            visit.admit(request, keyring, length=length, over_unix=over_unix, cors=cors, covered=covered)
         except Failure as failure:
             failure.more += lines  # or the page could not read why
             raise

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import threading
@@ -111,9 +110,10 @@ def _url(process: subprocess.Popen[str]) -> str:
     said, url, ready = [], "", 0
     for line in process.stderr:
         said.append(line)
-        if found := re.search(r"ready at (http://\S+)", line):
-            url = found[1]
-        ready += '"state": "ready"' in line
+        event = json.loads(line)
+        if event["event"] == "ready":
+            url = event["url"]
+        ready += event.get("state") == "ready"
         if url and ready == len(CONFIG["engines"]):  # type: ignore[arg-type]  # the value is a dict
             threading.Thread(target=process.stderr.read, daemon=True).start()  # keep the pipe from filling
             return url

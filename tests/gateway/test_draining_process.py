@@ -42,7 +42,7 @@ class Served:
         )
         self.watchdog = threading.Timer(2 * PATIENCE_S, self.process.kill)
         self.watchdog.start()
-        self.port = int(self.until(r"ready at http://[^:]+:(\d+)"))
+        self.port = int(self.until(r'"url": "http://[^:]+:(\d+)"'))
 
     def until(self, pattern: str) -> str:
         """What the first group of `pattern` is in the first line of stderr that holds it."""

@@ -61,6 +61,46 @@ async def test_answers_streams_and_errors_can_be_read_by_the_page_that_may() -> 
             )
 
 
+@pytest.mark.parametrize("cors", [{}, CORS], ids=["no origins", "another's"])
+async def test_without_keys_asking_first_is_no_request_either_and_lets_no_page_in(cors: dict[str, Any]) -> None:
+    async with running_gateway(one_model("http://127.0.0.1:9", auth={}, **cors)) as gateway:
+        asked = {**PREFLIGHT, "origin": "https://evil.example"}
+        for path in ("/v1/chat/completions", "/v1/models", "/admin/v1/replicas"):
+            answer = await gateway.http.options(path, headers=asked)
+            assert (204, True) == (answer.status_code, unread(answer)), path
+        assert ([], 0) == (gateway.records.all, (await gateway.metrics()).value("penstock_requests_total"))
+        foreign = await gateway.http.options("/v1/models", headers={**asked, "host": "evil.example"})
+        assert (403, "foreign_host") == (foreign.status_code, foreign.json()["error"]["code"])
+
+
+WRONG = [
+    ("/chat/completions", "lacks /v1"),
+    ("/v1/v1/chat/completions", "has /v1 twice"),
+    ("/v1/v1/messages", "which Anthropic's clients add"),
+    ("/v1/messages/v1/messages", "holds the path of a request"),
+]
+
+
+@pytest.mark.parametrize("keys", [True, False])
+@pytest.mark.parametrize(("path", "said"), WRONG)
+async def test_a_page_of_a_configured_origin_reads_that_its_base_url_is_wrong(path: str, said: str, keys: bool) -> None:
+    config = one_model("http://127.0.0.1:9", **({} if keys else {"auth": {}}), **CORS)
+    async with running_gateway(config) as gateway:
+        first = await gateway.http.options(path, headers={**PREFLIGHT, "origin": APP})
+        answer = await gateway.http.post(path, json={}, headers={"origin": APP})
+        other = await gateway.http.post(path, json={}, headers={"origin": "https://evil.example"})
+    assert (204, APP, 404, APP) == (first.status_code, allowed(first), answer.status_code, allowed(answer))
+    assert said in answer.json()["error"]["message"]
+    assert unread(other)
+
+
+async def test_a_page_of_a_configured_origin_is_told_what_its_origin_opens() -> None:
+    async with running_gateway(one_model("http://127.0.0.1:9", auth={}, **CORS)) as gateway:
+        answer = await gateway.http.get("/metrics", headers={**NO_KEY, "origin": APP})
+    assert (403, True) == (answer.status_code, unread(answer))
+    assert "may not ask for this path; server.cors.origins opens inference" in answer.json()["error"]["message"]
+
+
 async def test_without_origins_no_page_is_let_in() -> None:
     async with running_upstream(plain(ANSWER)) as upstream, running_gateway(one_model(upstream.url)) as gateway:
         answer = await gateway.http.options("/v1/chat/completions", headers={**PREFLIGHT, "origin": APP})
@@ -84,6 +124,9 @@ OURS_ALONE = [
     "/admin/v1/records",
     "/%61dmin/v1/records",
     "/admin/v1/chat/completions",
+    "/admin/v1/replicas/v1/messages/v1/messages/drain",
+    "/%61dmin/v1/replicas/v1/messages/v1/messages/drain",
+    "/v1/feedback/chat/completions/embeddings",
     "/metrics",
     "/docs",
     "/openapi.json",
@@ -103,8 +146,8 @@ async def test_without_keys_no_page_may_ask_for_what_operates_the_gateway(auth: 
     headers = {**NO_KEY, "origin": APP}
     async with running_gateway(one_model("http://127.0.0.1:9", auth=auth, **CORS)) as gateway:
         for path in OURS_ALONE:
+            assert unread(await gateway.http.options(path, headers={**PREFLIGHT, "origin": APP})), path
             for answer in (
-                await gateway.http.options(path, headers={**PREFLIGHT, "origin": APP}),
                 await gateway.http.get(path, headers=headers),
                 await gateway.http.post(path, headers=headers, content=b"{}"),
             ):

@@ -34,7 +34,7 @@ def test_ready_with_static_engines(tmp_path: pathlib.Path) -> None:
     try:
         assert process.stderr is not None
         for line in process.stderr:
-            if "ready at" in line:
+            if '"event": "ready"' in line:
                 break
         assert time.monotonic() - began_s < READY_S * MULTIPLE
     finally:

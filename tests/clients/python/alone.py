@@ -66,6 +66,31 @@ def openai_hears_that_speech_was_cut(url: str, key: str) -> None:
     raised(lambda: _openai(url, key).audio.speech.create(model="cut", voice="alloy", input="one two three").read())
 
 
+def azure_lists_models(url: str, key: str) -> None:
+    azure = _azure(url, key)
+    assert {"chat", "flaky"} <= {model.id for model in azure.models.list()}
+    assert azure.models.retrieve("chat").id == "chat"
+    v1 = OpenAI(base_url=f"{url}/openai/v1/", api_key=key, default_query={"api-version": "preview"}, max_retries=0)
+    assert {"chat", "flaky"} <= {model.id for model in v1.models.list()}
+
+
+def azure_responds(url: str, key: str) -> None:
+    assert _azure(url, key).responses.create(model="chat", input=PROMPT).output_text.strip()
+    with _azure(url, key).responses.stream(model="chat", input=PROMPT) as events:
+        assert len([event for event in events if event.type == "response.output_text.delta"]) > 3
+
+
+def a_wrong_base_url_is_told_the_right_one(url: str, key: str) -> None:
+    for wrong in (f"{url}/v1", f"{url}/v1/messages"):
+        claude = anthropic.Anthropic(base_url=wrong, api_key=key, max_retries=0)
+        told = raised(lambda: claude.messages.create(model="chat", max_tokens=9, messages=MESSAGES))  # noqa: B023 - at once
+        assert f"it should be {url}'" in str(told).replace('"', "'"), told
+    for wrong in (url, f"{url}/v1/v1", f"{url}/v1/chat/completions"):
+        client = OpenAI(base_url=wrong, api_key=key, max_retries=0)
+        told = raised(lambda: client.chat.completions.create(model="chat", messages=MESSAGES))  # noqa: B023 - at once
+        assert f"it should be {url}/v1'" in str(told).replace('"', "'"), told
+
+
 def openai_draws(url: str, key: str) -> None:
     drawn = _openai(url, key).images.generate(model="chat", prompt="a penstock", n=2)
     assert [base64.b64decode(one.b64_json or "")[:4] for one in drawn.data or ()] == [b"\x89PNG"] * 2
@@ -123,6 +148,9 @@ ALONE: tuple[Callable[[str, str], None], ...] = (
     openai_reads_how_long_a_prompt_may_be,
     azure_chats,
     azure_transcribes,
+    azure_lists_models,
+    azure_responds,
+    a_wrong_base_url_is_told_the_right_one,
     anthropic_is_told_which_request_it_was,
     cohere_reranks,
 )

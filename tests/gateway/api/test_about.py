@@ -113,7 +113,7 @@ def asked_for(routes: Iterable[Route]) -> set[tuple[str, str]]:
         (method, re.sub(r"\{[^}]*\}", "{}", route.path.rstrip("/") or "/"))
         for route in routes
         for method in route.methods or ()
-        if method != "HEAD" and not route.path.startswith("/admin/{")
+        if method != "HEAD" and not route.path.startswith(("/admin/{", "/openai/"))  # other names of what is described
     }
 
 

@@ -347,6 +347,46 @@ async def test_clients_of_anthropic_s_find_the_requests_id_under_their_name(
     assert "request-id" not in other.headers
 
 
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/v1/messages/nope", {}),
+        ("/v1/messages/v1/messages", {}),
+        ("/v1/v1/messages", {}),
+        ("/v1/nothing", {"anthropic-version": "2023-06-01"}),
+    ],
+)
+async def test_clients_of_anthropic_s_are_told_of_a_wrong_path_in_their_format(
+    gateway: Gateway, path: str, headers: dict[str, str]
+) -> None:
+    response = await gateway.http.post(path, content=b"{}", headers={"x-request-id": "mine-1", **headers})
+    told = response.json()
+    assert (404, "error", "not_found_error", "mine-1") == (
+        response.status_code,
+        told["type"],
+        told["error"]["type"],
+        told["request_id"],
+    )
+
+
+@pytest.mark.parametrize("path", ["/openai/models", "/openai/v1/models"])
+async def test_clients_of_azures_find_the_models_where_they_ask(gateway: Gateway, path: str) -> None:
+    for own, azures in (("/v1/models", path), ("/v1/models/chat-small", f"{path}/chat-small")):
+        told = await gateway.http.get(f"{azures}?api-version=2024-10-21")
+        assert (200, (await gateway.http.get(own)).json()) == (told.status_code, told.json())
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/v1/batches", "it is not relayed by this gateway, and GET /docs says what there is"),
+        ("/favicon.ico", "the API is under /v1, and GET /docs says what there is"),
+    ],
+)
+async def test_a_path_that_nobody_serves_says_where_to_look(gateway: Gateway, path: str, said: str) -> None:
+    assert error_of(await gateway.http.post(path, content=b"{}"))["message"] == f"there is nothing at '{path}'; {said}"
+
+
 async def test_a_mistyped_path_is_told_what_was_meant(gateway: Gateway) -> None:
     response = await gateway.http.post("/v1/chat/completion", content=b"{}")
     assert error_of(response)["message"] == (

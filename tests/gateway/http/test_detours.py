@@ -33,6 +33,12 @@ VALUES = st.none() | st.integers(0, 9) | st.text(max_size=3) | st.dictionaries(N
         (b"/v2/rerank", Detour(Operation.RERANK, b"/v1/rerank")),
         (b"/rerank/", Detour(Operation.RERANK, b"/v1/rerank")),
         (b"/score", Detour(Operation.SCORE, b"/v1/score")),
+        (b"/v1/pooling", Detour(Operation.POOLING, b"/pooling")),
+        (b"/v1/classify", Detour(Operation.CLASSIFY, b"/classify")),
+        (b"/openai/responses", Detour(Operation.RESPONSES, b"/v1/responses")),
+        (b"/openai/responses/r1", Detour(Operation.RESPONSE, b"/v1/responses/r1")),
+        (b"/openai/v1/responses/r1/cancel", Detour(Operation.RESPONSE_CANCEL, b"/v1/responses/r1/cancel")),
+        (b"/openai/chat/completions", None),
         (b"/chat/completions", None),
         (b"/", None),
         (b"/v1/models/", None),
@@ -58,6 +64,14 @@ def test_a_path_that_can_mean_one_thing_means_it(path: bytes, wanted: Detour | N
         (
             "/v1/chat/completions/chat/completions",
             "the base URL holds the path of a request: it should be http://h:1/v1",
+        ),
+        (
+            "/v1/messages/v1/messages",
+            "the base URL holds the path of a request: for Anthropic's clients it should be http://h:1",
+        ),
+        (
+            "/v1/chat/completions/v1/messages/count_tokens",
+            "the base URL holds the path of a request: for Anthropic's clients it should be http://h:1",
         ),
         ("/favicon.ico", ""),
         ("/v2/nothing", ""),

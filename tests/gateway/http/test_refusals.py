@@ -161,6 +161,13 @@ def test_a_chunk_may_say_any_size_but_not_send_it() -> None:
     assert [answer.status for answer in client.answers] == [413]
 
 
+def test_a_tls_handshake_is_told_that_the_port_speaks_plain_http() -> None:
+    client = Client().send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    assert ["this is a TLS handshake at a port of plain HTTP: ask it with http://, or configure its `tls`"] == [
+        failure.message for failure in client.desk.failures
+    ]
+
+
 def test_a_flood_of_chunk_extensions_is_refused() -> None:
     client = Client().send(CHUNKED + b"1;a=")
     for _ in range(2 + MAX_FRAMING_BYTES // 10_000):
