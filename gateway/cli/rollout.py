@@ -95,6 +95,10 @@ def report(model: Model, arm: Arm = "", as_json: AsJson = False, url: Url = DEFA
         return
     _say(told)
     print(f"\nthe gate says {told['verdict']}: {told['sentence']}\n")
+    units = told["units"]
+    part = f"{units['canary'] / units['all']:.2%}" if units["all"] else "none"
+    chance = f"that they fall as configured has p {told['sample_ratio_p']:.2g}"
+    print(f"{part} of {units['all']:,} units are the canary's; {chance}\n")
     print(table([_side(one, told["evidence"]) for one in told["arms"]], ARMS))
 
 

@@ -23,7 +23,7 @@ from gateway.virtual.releases import (
 from gateway.virtual.releases_amounts import loaded, slow_found
 from routing.gate.ceiling import clean_requests_needed
 from routing.gate.sequence import Difference, Sample, difference, relative_difference
-from routing.gate.units import MISMATCH_ALPHA, MISMATCH_RATIOS
+from routing.gate.units import MISMATCH_ALPHA, MISMATCH_RATIOS, sample_ratio_p
 
 CHUNK = 5_000
 ALPHA = 0.05
@@ -292,6 +292,10 @@ def oracles(rng: np.random.Generator, runs: int) -> Table:
         assert found is not None
         title = f"always-valid p of {one[1]} / {one[0]} and {other[1]} / {other[0]}"
         figures.append(Figure(title, f"{found.p:.6f}", f"{p:.6f}", abs(found.p - p) < 1e-4))
+    for counts, share, p in (((821_588, 815_482), 0.5, 1.56e-4), ((8_800, 1_200), 0.1, 3.0e-5)):
+        found_p = sample_ratio_p([(counts, share)])
+        title = f"sequential sample-ratio test of {counts[0]:,} / {counts[1]:,} at {1 - share:.0%} / {share:.0%}"
+        figures.append(Figure(title, f"{found_p:.2e}", f"{p:.2e}", abs(found_p / p - 1.0) < 0.01))
     return Table("Published figures of others, reproduced", figures)
 
 

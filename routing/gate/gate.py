@@ -18,7 +18,7 @@ from routing.gate.guardrail import RATES, Guardrail
 from routing.gate.load import Load
 from routing.gate.observation import Assigned, Measured, Observation, Settled
 from routing.gate.tally import Tally
-from routing.gate.units import Units
+from routing.gate.units import MISMATCH_ALPHA, Units
 from routing.gate.words import cause_of, mismatch, missing, sure, uneven
 
 ROLLBACK: Final = "rollback"
@@ -255,6 +255,10 @@ class Gate:
                 one = tally.ceiling
                 needed = -math.log(tally.promote_level)
                 found.append(Reading(name, "ceiling", one.log_value, needed, one.events, one.events, 0.0))
+        units = self.units
+        needed = -math.log(MISMATCH_ALPHA)
+        met = units.units, units.canary, units.expected
+        found.append(Reading("units", "mismatch", units.balance.log_value, needed, *met))
         return found
 
     def arms(self) -> list[tuple[str, list[tuple[int, float, float]]]]:

@@ -7,6 +7,8 @@ is broken between the assignment and us, and no comparison can be trusted (a sam
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any, Final
 
 from routing.gate.evidence import Evidence, FirstEvents
@@ -16,6 +18,26 @@ PRIOR_UNITS: Final = 20.0
 MISMATCH_ALPHA: Final = 0.001
 """The chance that a sound assignment is called broken."""
 MISMATCH_RATIOS: Final = [0.5, 0.8, 0.87, 0.94, 1.06, 1.14, 1.25, 2.0]
+
+
+SPREAD: Final = 10_000.0
+"""How near to the configured shares a broken assignment is taken to be: some percent of them."""
+
+
+def sample_ratio_p(met: Iterable[tuple[tuple[int, int], float]]) -> float:
+    """The p-value of "units fall into the canary with the configured share", of the units of control and canary under
+    each share that was configured.
+
+    The sequential multinomial test of Lindon and Malek (NeurIPS 2022): a Dirichlet of `SPREAD` around the shares is the
+    alternative, and its Bayes factor may be looked at after every unit.
+    """
+    log_factor = 0.0
+    for counts, share in met:
+        log_factor += math.lgamma(SPREAD) - math.lgamma(SPREAD + sum(counts))
+        for count, part in zip(counts, (1.0 - share, share), strict=True):
+            prior = SPREAD * part
+            log_factor += math.lgamma(prior + count) - math.lgamma(prior) - count * math.log(part)
+    return math.exp(min(0.0, -log_factor))
 
 
 class ObservedShare:
@@ -87,6 +109,12 @@ class Units:
     def mismatch(self) -> bool:
         """Whether the canary has more or fewer than it could have by chance."""
         return self.balance.rejects(MISMATCH_ALPHA)
+
+    @property
+    def p(self) -> float:
+        """That units fall into both arms as configured, by a test that says how large a difference is by no guess
+        (`sample_ratio_p`). Holds at every look at once."""
+        return sample_ratio_p([((one.units - one.canary, one.canary), one.configured) for one in self._shares.values()])
 
     def state(self) -> list[Any]:
         """To go on from later (`restore`)."""

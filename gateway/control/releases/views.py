@@ -41,6 +41,7 @@ def report(releases: Releases, release: Release) -> dict[str, Any]:
         "verdict": verdict.action,
         "sentence": verdict.sentence,
         "load_ratio": round(gate.load_ratio, 3),
+        "sample_ratio_p": gate.units.p,
         "evidence": [reading_of(one) for one in gate.readings()],
         "arms": list(side_by_side(gate)),
     }

@@ -122,6 +122,43 @@ PAGE = Page(
                 ),
             ),
         ),
+        (
+            "Shadows",
+            (
+                Panel(
+                    "Copies by result",
+                    "reqps",
+                    (
+                        (
+                            "sum by (model, result) (rate(penstock_shadow_requests_total{$S,$M}$R))",
+                            "{{model}} {{result}}",
+                        ),
+                    ),
+                    "given_up: a client's request would have waited for it, or the gateway ended.",
+                ),
+                Panel(
+                    "Copies that were not made",
+                    "reqps",
+                    (
+                        (
+                            "sum by (model, reason) (rate(penstock_shadow_dropped_total{$S,$M}$R))",
+                            "{{model}} {{reason}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Copies in flight",
+                    "short",
+                    (("sum by (model) (penstock_shadow_in_flight{$S,$M})", "{{model}}"),),
+                ),
+                Panel(
+                    "What copies cost in an hour",
+                    "currencyUSD",
+                    (("sum by (model) (increase(penstock_shadow_cost_usd_total{$S,$M}[1h]))", "{{model}}"),),
+                    "No part of what clients cost.",
+                ),
+            ),
+        ),
     ),
     (("model", "penstock_requests_total", "model"), ("experiment", "penstock_experiment_weight", "experiment")),
 )

@@ -36,6 +36,10 @@ _UNHEALTHY = 'penstock_replicas{engine="llama",state="unhealthy"}'
 _ARM = 'penstock_experiment_weight{model="chat",experiment="e1",arm="canary"}'
 _COUNTED = 'penstock_experiment_requests_total{model="chat",experiment="e1",arm="control"}'
 _LOST = 'penstock_experiment_exposure_lost_total{model="chat",experiment="e1"}'
+_MISMATCH = 'penstock_experiment_evidence{model="chat",experiment="e1",metric="units",test="mismatch"}'
+_COPIED = 'penstock_shadow_requests_total{model="chat",result="answered"}'
+_COPY_FAILED = 'penstock_shadow_requests_total{model="chat",result="failed"}'
+_DROPPED = 'penstock_shadow_dropped_total{{model="chat",reason="{}"}}'
 
 ALERTS: dict[str, Case] = {
     "PenstockErrorBudgetBurnsFast": Case(
@@ -175,6 +179,49 @@ ALERTS: dict[str, Case] = {
         fires={_COUNTED: _rising(0, 100, 120), _LOST: _rising(0, 9, 120)},
         quiet=({_COUNTED: _rising(0, 100, 120), _LOST: _rising(0, 4, 120)}, {_COUNTED: "5x120", _LOST: "1x120"}),
         labels=_of(model="chat", experiment="e1"),
+        at="90m",
+    ),
+    "PenstockAssignmentBroken": Case(
+        fires={_MISMATCH: "1.2x60"},
+        quiet=({_MISMATCH: "0.9x60"}, {_MISMATCH.replace("mismatch", "rollback"): "1.2x60"}),
+        labels=_of(model="chat", experiment="e1"),
+    ),
+    "PenstockGateMissesRequests": Case(
+        fires={
+            'penstock_experiment_observations_lost_total{instance="a"}': "0x60",
+            'penstock_release_observations_dropped_total{instance="a"}': _rising(0, 5, 60),
+        },
+        quiet=(
+            {
+                'penstock_experiment_observations_lost_total{instance="a"}': "7x60",
+                'penstock_release_observations_dropped_total{instance="a"}': "7x60",
+            },
+        ),
+        labels=_of(),
+    ),
+    "PenstockShadowFails": Case(
+        fires={_COPIED: _rising(0, 80, 120), _COPY_FAILED: _rising(0, 20, 120)},
+        quiet=(
+            {_COPIED: _rising(0, 95, 120), _COPY_FAILED: _rising(0, 5, 120)},
+            {_COPIED: "7x120", _COPY_FAILED: "7x120"},
+        ),
+        labels=_of(model="chat"),
+        at="90m",
+    ),
+    "PenstockShadowBudgetSpent": Case(
+        fires={_DROPPED.format("budget"): _rising(0, 3, 120)},
+        quiet=({_DROPPED.format("budget"): "3x120"}, {_DROPPED.format("load"): _rising(0, 3, 120)}),
+        labels=_of(model="chat"),
+        at="60m",
+    ),
+    "PenstockShadowDropped": Case(
+        fires={_DROPPED.format("no_replica"): _rising(0, 3, 120)},
+        quiet=(
+            {_DROPPED.format("load"): _rising(0, 3, 120), _COPIED: _rising(0, 4, 120)},
+            {_DROPPED.format("budget"): _rising(0, 9, 120), _COPIED: _rising(0, 1, 120)},
+            {_DROPPED.format("load"): "9x120"},
+        ),
+        labels=_of(model="chat"),
         at="90m",
     ),
     "PenstockDrift": Case(

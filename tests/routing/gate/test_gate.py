@@ -148,6 +148,9 @@ def test_a_broken_assignment_is_held() -> None:
     verdict = gate.verdict()
     assert verdict.action == HOLD
     assert verdict.sentence.startswith("200 of 2000 units are the canary's, where 100 were to be: the assignment")
+    (told_of,) = [one for one in gate.readings() if one.test == "mismatch"]
+    assert (told_of.metric, told_of.events, told_of.canary_events) == ("units", 2_000, 200)
+    assert told_of.part >= 1.0
 
 
 def test_an_slo_judges_until_the_control_is_known() -> None:
@@ -157,9 +160,9 @@ def test_an_slo_judges_until_the_control_is_known() -> None:
     gate = Gate([Guardrail("ttft", slo=500.0)], sticky=False)
     told(gate, traffic(random.Random(1), 0.05), 2_000)
     gate.begin_step()
-    assert {reading.metric for reading in gate.readings() if reading.events} == {"ttft slo"}
+    assert {reading.metric for reading in gate.readings() if reading.events} == {"ttft slo", "units"}
     told(gate, traffic(random.Random(2), 0.2), 500)
-    assert {reading.metric for reading in gate.readings() if reading.events} > {"ttft slo", "ttft p50"}
+    assert {reading.metric for reading in gate.readings() if reading.events} > {"ttft slo", "ttft p50", "units"}
 
 
 @pytest.mark.parametrize("lower", [True, False])
@@ -185,7 +188,7 @@ def test_what_is_told_of_one_unit_a_thousand_times_counts_once(value: float, sti
         assert not gate.tell(Measured("chat", 1, 77, SHARES, "", "thumb", value))
     assert gate.verdict().action == HOLD
     assert gate.arms()[0][1][1][1] == value
-    assert [one.log_value < one.needed / 2 for one in gate.readings()] == [True, True, True]
+    assert [one.log_value < one.needed / 2 for one in gate.readings()] == [True] * 4
 
 
 def test_an_amount_that_is_told_again_is_one_number() -> None:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from routing.gate.units import PRIOR_UNITS, ObservedShare, Units
+from routing.gate.units import PRIOR_UNITS, ObservedShare, Units, sample_ratio_p
 
 
 def test_the_observed_share_takes_over_from_the_configured_one() -> None:
@@ -54,3 +54,38 @@ def test_units_go_on_from_their_state() -> None:
             one.meet(7, True, 0.1)
             one.meet(100, True, 0.1)
         assert again.state() == units.state()
+
+
+@pytest.mark.parametrize(
+    ("counts", "share", "p"),
+    [((821_588, 815_482), 0.5, 1.56e-4), ((8_800, 1_200), 0.1, 3.0e-5), ((0, 0), 0.1, 1.0), ((500, 500), 0.5, 1.0)],
+)
+def test_the_sequential_sample_ratio_test_gives_the_published_figures(
+    counts: tuple[int, int], share: float, p: float
+) -> None:
+    assert pytest.approx(p, rel=0.01) == sample_ratio_p([(counts, share)])
+
+
+def test_what_is_met_at_several_shares_adds_up() -> None:
+    units = Units(sticky=False)
+    for number in range(2_000):
+        units.meet(number, number % 5 == 0, 0.1)
+    alone = units.p
+    for number in range(2_000):
+        units.meet(number, number % 3 == 0, 0.25)
+    assert units.p < alone < 0.01
+    assert pytest.approx(units.p) == sample_ratio_p([((1_600, 400), 0.1), ((1_333, 667), 0.25)])
+
+
+def test_a_sound_assignment_is_seldom_called_broken_however_often_one_looks() -> None:
+    rng = random.Random(3)
+    broken = 0
+    for _ in range(60):
+        canary = 0
+        lowest = 1.0
+        for number in range(1, 2_001):
+            canary += rng.random() < 0.1
+            if number % 20 == 0:
+                lowest = min(lowest, sample_ratio_p([((number - canary, canary), 0.1)]))
+        broken += lowest < 0.05
+    assert broken <= 6

@@ -6,7 +6,8 @@ from gateway.telemetry.metrics.family import counter, gauge, most
 
 EXPERIMENT_EVIDENCE = gauge(
     "penstock_experiment_evidence",
-    "How much evidence there is, as a part of what is enough: at 1 the test (rollback, promote, ceiling) decides.",
+    "How much evidence there is, as a part of what is enough: at 1 the test (rollback, promote, ceiling) decides; "
+    "of units, mismatch: at 1 they do not fall as configured, and the gate holds.",
     *("model", "experiment", "metric", "test"),
     combine=most,
 )

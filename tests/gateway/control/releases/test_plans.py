@@ -101,7 +101,8 @@ async def test_a_report_has_the_arms_side_by_side() -> None:
     assert ttft["low"] < 1.1 < ttft["high"]
     assert ttft["canary"] / ttft["control"] == pytest.approx(ttft["value"])
     assert (refusals["canary"], refusals["p"]) == (0.0, None)
-    assert {one["test"] for one in told["evidence"]} == {"rollback", "promote", "ceiling"}
+    assert {one["test"] for one in told["evidence"]} == {"rollback", "promote", "ceiling", "mismatch"}
+    assert 0.05 < told["sample_ratio_p"] <= 1.0
 
 
 @pytest.mark.parametrize(("others", "same"), [({}, True), ({"other": {**CANARY, "weight": 10}}, False)])
