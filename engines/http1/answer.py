@@ -8,6 +8,9 @@ Promises, each with a test:
 
 Framing is httptools' (llhttp, strict): 0.3 us per chunk, measured. httptools sets no limits, so we do. No callback
 raises: what is wrong with the answer is kept in `problem`, so that no traceback holds a connection.
+
+An answer whose head is a familiar one is not parsed: its body is counted here, and the parser stays where it was,
+between two answers.
 """
 
 from __future__ import annotations
@@ -19,12 +22,15 @@ import httptools
 
 from engines.errors import AnswerTruncated, BadAnswer, EngineError
 from engines.http1.coding import CODINGS, Decoder, Unpackable
+from engines.http1.familiar import Familiar
 from engines.http1.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engines.http1.call import Call
+    from engines.http1.familiar import FamiliarAnswer
+    from engines.port import Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +71,12 @@ class Answer:
 
     __slots__ = (
         "_call",
+        "_familiar",
         "_fields",
         "_headers",
+        "_left_bytes",
         "_limits",
+        "_opening",
         "_parser",
         "_silent_bytes",
         "_untrusted",
@@ -84,8 +93,10 @@ class Answer:
         "until_close",
     )
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(self, limits: Limits = LIMITS, familiar: Familiar | None = None) -> None:
+        """`familiar` is what other connections to the same origin know of its answers."""
         self._limits = limits
+        self._familiar = Familiar() if familiar is None else familiar
         parser = httptools.HttpResponseParser(self)
         self._parser: httptools.HttpResponseParser | None = parser
         self.feed: Callable[[bytes], None] = parser.feed_data
@@ -96,6 +107,10 @@ class Answer:
         """The same by name, the last of each; filled on the way, for `dict(headers)` takes as long as the parser."""
         self.guard: Guard | None = None
         """Of a body that is not passed on as it comes."""
+        self._opening = b""
+        """The read that begins an answer, while it is parsed and may yet begin with a head that is worth knowing."""
+        self._left_bytes = 0
+        """How much of the body behind a familiar head has not come."""
         self._untrusted = False
         """Whether the framing is one that HTTP/1.0 does not have."""
         self.paused = False
@@ -119,10 +134,24 @@ class Answer:
     def expect(self, call: Call) -> None:
         """The next answer is the one to `call`. What is not reset is set with each head or costs the connection."""
         self._call = call
-        self._headers = []
-        self._fields = {}
+        if self._headers:  # not so after a familiar head
+            self._headers = []
+            self._fields = {}
         self.head_bytes = self._silent_bytes = 0
         self.phase = WAITING
+
+    def begin(self, data: bytes) -> None:
+        """Take a read that begins the answer or goes on with its head. What it raises is `broken`'s."""
+        if self.phase == WAITING:
+            known, call = self._familiar.known, self._call
+            if known is not None and call is not None and known.met(data):
+                self._begin_known(call, known, data)
+                return
+            self._opening = data
+        self.phase = STARTED
+        self.head_bytes += len(data)
+        self.feed(data)
+        self._opening = b""
 
     def hand_over(self) -> None:
         """Pass on what waits in the guard, as long as the sink wants it."""
@@ -160,6 +189,7 @@ class Answer:
         self._call = None
         self._parser = None
         self.guard = None
+        self._opening = b""
         self.body_came = False
         self.feed = _nothing
 
@@ -168,6 +198,9 @@ class Answer:
         if isinstance(error, httptools.HttpParserCallbackError):
             self._refuse("the engine's answer could not be read")
             return error.__context__ or error
+        if not isinstance(error, (httptools.HttpParserError, httptools.HttpParserUpgrade)):  # no parser stood between
+            self._refuse("the engine's answer could not be read")
+            return error
         if self.phase == WHOLE:  # junk past the answer: as in `on_message_begin`
             self.excess = True
         else:
@@ -219,6 +252,7 @@ class Answer:
                 self._refuse(f"the engine answered with the status {status:03d}, which is none")
             self._headers = []
             self._fields = {}
+            self._opening = b""
             return
         headers = self._headers
         limits = self._limits
@@ -252,24 +286,14 @@ class Answer:
             self.room_bytes = limits.error_bytes
         else:
             self.room_bytes = -1
-        self.phase = HEAD
-        self.excess = False
         self.until_close = coding is None and length is None and status not in (204, 304)
-        secrets = call.secrets
-        self.guard = None
         packed = fields.get(b"content-encoding")
-        if packed is not None:
-            packed = packed.lower()
-            if packed in CODINGS:
-                most = self.room_bytes if self.room_bytes >= 0 else None
-                self.guard = Guard(Decoder(packed, most), secrets)
-                headers = [field for field in headers if field[0] not in (b"content-encoding", b"content-length")]
-        if secrets is not None:
-            if self.guard is None:
-                self.guard = Guard(None, secrets)
-            call.sink.head(status, secrets.hide_in(headers))
-        else:
-            call.sink.head(status, headers)
+        opening = self._opening
+        if opening:
+            self._opening = b""
+            if length is not None and status == 200 and packed is None and parser.should_keep_alive():
+                self._familiar.learn(opening, headers, length, limits.length_bytes)
+        self._head(call, status, headers, packed)
 
     def on_body(self, body: bytes) -> None:
         call = self._call
@@ -289,14 +313,69 @@ class Answer:
 
     def on_message_complete(self) -> None:
         parser = self._parser
-        if parser is not None and self.problem is None and HEAD <= self.phase < WHOLE:
+        if parser is not None:
+            self._complete(parser.should_keep_alive() and not self._untrusted)  # the parser forgets afterwards
+
+    # -- heads that come again -----------------------------------------------------------------------------------------
+
+    def _begin_known(self, call: Call, known: FamiliarAnswer, data: bytes) -> None:
+        """The head has come again, and perhaps its body or a part of it."""
+        self._familiar.met()
+        self.room_bytes = -1
+        self.until_close = False
+        at, length = known.body_at, known.length
+        self._head(call, 200, known.headers(), None)
+        size = len(data) - at
+        if size:
+            self.on_body(data[at:])
+        if size == length:
+            self._complete(True)
+        elif self._call is not None:  # not aborted from within
+            self._left_bytes = length - size
+            self.feed = self._count
+
+    def _count(self, data: bytes) -> None:
+        """The next piece of a body behind such a head, and perhaps what follows it: the parser judges that."""
+        left, size, parser = self._left_bytes, len(data), self._parser
+        if size < left:
+            self._left_bytes = left - size
+            self.on_body(data)
+        elif parser is not None:
+            self.feed = parser.feed_data
+            self.on_body(data if size == left else data[:left])
+            self._complete(True)
+            if size > left:
+                parser.feed_data(data[left:])
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _head(self, call: Call, status: int, headers: Headers, packed: bytes | None) -> None:
+        """The head is read, and found good: tell it. `packed` is the coding of the body."""
+        self.phase = HEAD
+        self.excess = False
+        self.guard = None
+        secrets = call.secrets
+        if packed is not None:
+            packed = packed.lower()
+            if packed in CODINGS:
+                most = self.room_bytes if self.room_bytes >= 0 else None
+                self.guard = Guard(Decoder(packed, most), secrets)
+                headers = [field for field in headers if field[0] not in (b"content-encoding", b"content-length")]
+        if secrets is not None:
+            if self.guard is None:
+                self.guard = Guard(None, secrets)
+            call.sink.head(status, secrets.hide_in(headers))
+        else:
+            call.sink.head(status, headers)
+
+    def _complete(self, keep_alive: bool) -> None:
+        """The body has come; whether another answer may follow."""
+        if self._parser is not None and self.problem is None and HEAD <= self.phase < WHOLE:
             self.phase = WHOLE
             self.body_came = False
             if self.guard is not None:
                 self.hand_over()
-            self.keep_alive = parser.should_keep_alive() and not self._untrusted  # the parser forgets afterwards
-
-    # -- inside --------------------------------------------------------------------------------------------------------
+            self.keep_alive = keep_alive
 
     def _refuse(self, why: str) -> None:
         """The first thing that is wrong is the one that is told."""

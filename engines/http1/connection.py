@@ -21,7 +21,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
 from engines.errors import AnswerTruncated, BadAnswer, ConnectionLost, EngineError
-from engines.http1.answer import BODY, HEAD, LIMITS, STARTED, WAITING, WHOLE, Answer, Limits
+from engines.http1.answer import BODY, HEAD, LIMITS, WAITING, WHOLE, Answer, Limits
 from engines.http1.call import Line
 from engines.http1.deadlines import ahead, overdue
 from engines.http1.upload import Upload
@@ -30,6 +30,7 @@ from engines.outbox import outbox
 
 if TYPE_CHECKING:
     from engines.http1.call import Call, Home
+    from engines.http1.familiar import Familiar
 
 REPLAY_WINDOW_S: Final = 0.02
 """A reused connection that closes, unanswered, this soon after the write was being closed as we wrote."""
@@ -55,12 +56,15 @@ class Connection(asyncio.Protocol, Line):
         "_upload",
     )
 
-    def __init__(self, home: Home, loop: asyncio.AbstractEventLoop, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, home: Home, loop: asyncio.AbstractEventLoop, limits: Limits = LIMITS, familiar: Familiar | None = None
+    ) -> None:
+        """`familiar` is what other connections to the same origin know of its answers."""
         self._home = home
         self._loop = loop
         self._outbox = outbox(loop)
         self._transport: asyncio.Transport | None = None
-        self._answer = Answer(limits)
+        self._answer = Answer(limits, familiar)
         self._timer = LazyTimer(loop, self._expired)
         self._call: Call | None = None
         self.closed = False
@@ -141,14 +145,14 @@ class Connection(asyncio.Protocol, Line):
             self._close()
             return
         answer = self._answer
-        if answer.phase < HEAD:
-            if self._sent_before == self._outbox.flushes:
+        try:
+            if answer.phase >= HEAD:
+                answer.feed(data)
+            elif self._sent_before != self._outbox.flushes:
+                answer.begin(data)
+            else:
                 self._unasked(call)
                 return
-            answer.phase = STARTED
-            answer.head_bytes += len(data)
-        try:
-            answer.feed(data)
         except Exception as error:
             self._report(answer.broken(error))
         if answer.body_came:

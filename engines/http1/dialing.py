@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from engines.errors import ConnectFailed, NotSent, OutOfSockets
 from engines.http1.answer import LIMITS, Limits
 from engines.http1.connection import Connection
+from engines.http1.familiar import Familiar
 from engines.http1.proxy import ProxyRefused, tunnel
 from engines.http1.resolver import LookUp, Place, Resolver, look_up
 from engines.http1.slices import BUFFER_BYTES, Slices
@@ -40,7 +41,7 @@ OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.
 class Dialer:
     """The way to one origin."""
 
-    __slots__ = ("_attempt_delay_s", "_limits", "_loop", "_resolver", "_slice", "origin")
+    __slots__ = ("_attempt_delay_s", "_familiar", "_limits", "_loop", "_resolver", "_slice", "origin")
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Dialer:
     ) -> None:
         self.origin = origin
         self._limits = limits
+        self._familiar = Familiar()
         self._attempt_delay_s = attempt_delay_s
         self._loop = asyncio.get_running_loop()
         way = origin.proxy or origin
@@ -67,7 +69,7 @@ class Dialer:
             sock = await self._race(await self._resolver.places())
             if origin.proxy is not None:
                 await self._tunnel(sock, origin.proxy)
-        connection = Connection(home, self._loop, self._limits)
+        connection = Connection(home, self._loop, self._limits, self._familiar)
         try:
             if origin.uds is not None:
                 await self._loop.create_unix_connection(lambda: connection, sock=sock)

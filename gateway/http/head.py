@@ -12,14 +12,13 @@ import re
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 
+from engines.http1.known_head import MAX_LENGTH_DIGITS
 from gateway.errors import Failure
 
 Fields = dict[bytes, bytes]
 Headers = list[tuple[bytes, bytes]]
 
 MAX_HEADERS: Final = 128
-MAX_LENGTH_DIGITS: Final = 19
-"""Of a content-length: 64 bits have no more, and Python refuses to read a number of thousands of digits."""
 CHUNKED: Final = -1
 """The length of a body that comes in chunks."""
 

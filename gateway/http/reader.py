@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
 
+from engines.http1.known_head import MAX_LENGTH_DIGITS, head_bytes
 from gateway.errors import Failure
 from gateway.http.body import Body
-from gateway.http.familiar import Familiar, familiar, head_bytes
+from gateway.http.familiar import Familiar, familiar
 from gateway.http.head import (
     A_HANDSHAKE,
     HOST_ONCE,
-    MAX_LENGTH_DIGITS,
     Fields,
     Headers,
     check_host,

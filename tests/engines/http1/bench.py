@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
+from engines.http1.answer import LIMITS
 from engines.http1.call import Call, Line
 from engines.http1.connection import Connection
+from engines.http1.familiar import Familiar
+from engines.http1.secrecy import Secrets
 from engines.model import Deadlines
 from tests.engines.http1.recorder import Recorder
 
@@ -133,19 +136,25 @@ class FakePool:
 class Bench:
     """One open connection with its fakes."""
 
-    def __init__(self) -> None:
+    def __init__(self, familiar: Familiar | None = None) -> None:
+        """`familiar`: what other connections know of the heads of answers."""
         self.loop = FakeLoop()
         self.pool = FakePool(self)
         self.transport = FakeTransport()
-        self.connection = Connection(self.pool, self.loop.as_loop())
+        self.connection = Connection(self.pool, self.loop.as_loop(), LIMITS, familiar)
         self.connection.connection_made(cast("asyncio.Transport", self.transport))
         self.is_lost = False
 
     def send(
-        self, deadlines: Deadlines = PATIENT, body: bytes = BODY, *, turn_ends: bool = True
+        self,
+        deadlines: Deadlines = PATIENT,
+        body: bytes = BODY,
+        *,
+        turn_ends: bool = True,
+        secrets: Secrets | None = None,
     ) -> tuple[Call, Recorder]:
         sink = Recorder()
-        call = Call(HEAD, body, deadlines, sink, self.loop.now)
+        call = Call(HEAD, body, deadlines, sink, self.loop.now, secrets)
         self.connection.send(call)
         if turn_ends:
             self.loop.end_turn()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.http.familiar import MAX_HEAD_BYTES, head_bytes
+from engines.http1.known_head import MAX_HEAD_BYTES, head_bytes
 from gateway.http.reader import MAX_UNMET
 from gateway.identity import Keyring
 from tests.gateway.http.asked import LAST, LAWFUL, REFUSED, WAITING, cut, places

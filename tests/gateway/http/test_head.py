@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.http1.known_head import MAX_LENGTH_DIGITS
 from gateway.errors import Failure
 from gateway.http.head import (
     CHUNKED,
     MAX_HEADERS,
-    MAX_LENGTH_DIGITS,
     check_host,
     path_of,
     read_fields,
