@@ -5,6 +5,7 @@ Providers repeat the key they refuse, debug proxies repeat the whole request. A 
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
@@ -59,3 +60,9 @@ class Secrets:
             if word in together:
                 return [(name, self.hide(value)) for name, value in headers]
         return headers
+
+
+@functools.lru_cache(maxsize=1024)
+def secrets_of(words: tuple[bytes, ...]) -> Secrets:
+    """Those of an engine, made once."""
+    return Secrets(words)

@@ -26,16 +26,18 @@ MAX_TEXTS: Final = 2_048
 """Of one request for embeddings, as OpenAI's own bound is."""
 MAX_DOCUMENTS: Final = 10_000
 """Of one request to rank them, as Cohere's own bound is."""
+MAX_EVENT_VALUES: Final = 8_192
+"""Of one event of an engine's: what a client is told of each is a frame of its own."""
 MAX_ANSWER_VALUES: Final = 16_384
-"""Of one event of an engine's, and of one plain answer that is no list of vectors."""
+"""Of one plain answer to a chat."""
 _BYTES_PER_VALUE: Final = 2
 """At least: itself and what stands before the next."""
 _WINDOW_BYTES: Final = 64 * 1024
 _WINDOW_ELEMENTS: Final = 128
 """What a window costs at most, in elements."""
 _LISTS: Final = ("messages", "input", "system", "tools")
-_MARKS: Final = b'",{['
-_NO_MARKS: Final = bytes(byte for byte in range(256) if byte not in _MARKS)
+_NO_MARKS: Final = bytes(byte for byte in range(256) if byte not in b'",{[')
+_NO_OPENING: Final = bytes(byte for byte in range(256) if byte not in b'"{[')
 _BACKSLASH: Final = 0x5C
 
 
@@ -49,11 +51,15 @@ def finished(reading: Generator[int, None, T]) -> T:
             return value
 
 
-def over(body: bytes, most: int, window_bytes: int = _WINDOW_BYTES) -> Generator[int, None, bool]:
+def over(
+    body: bytes, most: int, *, plain: bool = True, window_bytes: int = _WINDOW_BYTES
+) -> Generator[int, None, bool]:
     """Whether there are more than `most` values in this JSON; of what is no JSON, any answer.
 
-    Counted is what begins one: a comma, brace or bracket outside of texts.
+    Counted is what begins one: a comma, brace or bracket outside of texts. Without `plain` ones only lists and objects
+    count.
     """
+    others = _NO_MARKS if plain else _NO_OPENING
     size = len(body)
     if size <= most * _BYTES_PER_VALUE:
         return False
@@ -67,18 +73,13 @@ def over(body: bytes, most: int, window_bytes: int = _WINDOW_BYTES) -> Generator
         at = end
         if b"\\" in window:
             window = window.replace(b"\\\\", b"").replace(b'\\"', b"")
-        pieces = window.translate(None, _NO_MARKS).split(b'"')
+        pieces = window.translate(None, others).split(b'"')
         count += sum(map(len, pieces[1::2] if inside else pieces[::2]))
         if count > most:
             return True
         inside ^= len(pieces) % 2 == 0
         yield _WINDOW_ELEMENTS
     return False
-
-
-def too_many_values(body: bytes) -> bool:
-    """Whether an engine's event or plain answer holds more than is translated."""
-    return finished(over(body, MAX_ANSWER_VALUES))
 
 
 def check_elements(members: dict[str, Any]) -> None:

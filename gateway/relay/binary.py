@@ -33,7 +33,7 @@ class BinaryStream(TranslatedStream):
         at = 0
         while at < size and not self._judge.over:
             end = at + int.from_bytes(block[at : at + 4], "big")
-            self._tell(self._translation.decoder.read(block[at:end]))
+            self._tell(block[at:end])
             at = end
 
     def done(self) -> None:

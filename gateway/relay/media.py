@@ -24,8 +24,8 @@ def is_media(headers: Headers) -> bool:
     """Whether what has these headers is neither text nor JSON."""
     for name, value in headers:
         if name == b"content-type":
-            kind = value.lower()
-            return not kind.startswith((b"application/json", b"text/"))
+            kind = value.lower().partition(b";")[0].rstrip()
+            return not (kind == b"application/json" or kind.endswith(b"+json") or kind.startswith(b"text/"))
     return False
 
 
@@ -68,14 +68,10 @@ class MediaRelay(Sink):
 
     def done(self) -> None:
         self.flush()
-        status = self._attempt.status
         if not self._begun:
-            self._begun = True
-            head = self._begin()
-            self._account.settle(status)
-            self._reply.respond(status, head, b"")
+            self._attempt.said_nothing()
             return
-        self._account.settle(status)
+        self._account.settle(self._attempt.status)
         self._reply.end()
 
     def failed(self, error: EngineError) -> None:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from engines.http1.secrecy import secrets_of
 from engines.loads.limit_names import for_clients_of
 from engines.port import Sink
 from engines.sse import split
 from engines.wire import ApiError, Finding
 from engines.wire.bounds import Unsayable
+from engines.wire.bulk import MAX_ANSWER_VALUES, MAX_EVENT_VALUES, finished, over
 from engines.wire.events import (
     Counted,
     End,
@@ -54,8 +56,8 @@ if TYPE_CHECKING:
 ANTHROPICS: Final = "anthropic_messages"
 """The one format whose clients have names of their own for limits."""
 CONTENT: Final = (Text, Reasoning, Refused, ToolStart, ToolArgs)
-MAX_BYTES: Final = 32 * 1024 * 1024
-"""Of an answer that is one document: it is translated whole."""
+MAX_BYTES: Final = 8 * 1024 * 1024
+"""Of an answer that is one document: it is translated whole, as an event of a stream is."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -63,7 +65,7 @@ _encode = msgspec.json.Encoder().encode
 class TranslatedStream(StreamRelay):
     """Takes the events of one stream, each of which is read."""
 
-    __slots__ = ("_account", "_closed", "_failed", "_transcript", "_translation")
+    __slots__ = ("_account", "_closed", "_failed", "_secrets", "_transcript", "_translation")
 
     def __init__(
         self,
@@ -81,20 +83,27 @@ class TranslatedStream(StreamRelay):
         self._account = account
         self._translation = translation
         self._transcript = transcript
+        words = attempt.upstream.engine.secrets
+        self._secrets = secrets_of(words) if words else None
+        """Looked for once more in what is written: what the engine had escaped is plain there."""
         self._closed = False
         self._failed = False
         """Whether the client was told so: nothing but the usage counts after it, and none is waited for where the
         engine says more than that."""
 
     def _read(self, block: bytes) -> None:
-        decoder = self._translation.decoder
         for event in split(block):
-            self._tell(decoder.read(event))
+            self._tell(event)
             if self._judge.over:
                 return
 
-    def _tell(self, said: Sequence[Event]) -> None:
+    def _tell(self, event: bytes) -> None:
         """What an event of the engine's says, in the client's format."""
+        if len(event) > MAX_EVENT_VALUES and finished(over(event, MAX_EVENT_VALUES)):
+            message = f"the engine sent an event of over {MAX_EVENT_VALUES} JSON values"
+            self._judge.broke("answer_truncated", message)
+            return
+        said = self._translation.decoder.read(event)
         try:
             self._say(said)
         except Unsayable as error:
@@ -128,6 +137,8 @@ class TranslatedStream(StreamRelay):
             judge.done()
 
     def _pass(self, frames: bytes) -> None:
+        if self._secrets is not None:
+            frames = self._secrets.hide(frames)
         for transform in self._transforms:
             frames = transform(frames) if frames else frames
         if frames:
@@ -226,14 +237,21 @@ class TranslatedDocument(Sink):
 
     def done(self) -> None:
         account, attempt = self._account, self._attempt
-        said = self._egress.decode_answer(bytes(self._held))
-        finished = False
+        body = bytes(self._held)
+        self._held.clear()
+        if finished(over(body, MAX_ANSWER_VALUES)):
+            attempt.refuse(
+                UNNAMED, error_document(f"the engine sent an answer of over {MAX_ANSWER_VALUES} JSON values")
+            )
+            return
+        said = self._egress.decode_answer(body)
+        ended = False
         for one in said:
             if isinstance(one, Counted):
                 attempt.usage = one.usage
             elif isinstance(one, Finish):
                 attempt.finish_reason = one.reason
-                finished = True
+                ended = True
             elif isinstance(one, Start):
                 attempt.said = Said(one.id or None, one.model or None)
             elif isinstance(one, Failed):
@@ -241,7 +259,7 @@ class TranslatedDocument(Sink):
                     attempt.upstream.series.error(UNKNOWN[one.unknown])
                 attempt.refuse(one.status or UNNAMED, error_document(one.message))
                 return
-        if not finished:
+        if not ended:
             attempt.refuse(UNNAMED, error_document("the engine answered without a finish reason"))
             return
         if self._reply.status:
@@ -253,6 +271,9 @@ class TranslatedDocument(Sink):
         except Unsayable as error:
             attempt.refuse(UNNAMED, error_document(str(error)))
             return
+        words = attempt.upstream.engine.secrets
+        if words:  # what the engine had escaped is plain now
+            told = secrets_of(words).hide(told)
         if self._transcript is not None:
             self._transcript.hear(told)
         attempt.works()
@@ -280,3 +301,7 @@ def others(headers: Headers, client: str) -> bytes:
 def error_document(message: str) -> bytes:
     """What is read as an engine's error."""
     return _encode({"error": {"message": message, "type": "server_error"}})
+
+
+def _too_many() -> bytes:
+    return error_document(f"the engine sent an answer of over {MAX_ANSWER_VALUES} JSON values")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from engines.port import Sink
-from engines.wire.unary.port import Misread
+from engines.wire.bulk import over
+from engines.wire.unary.port import EmbeddingsRequest, Misread
 from gateway.accounts.costs import in_digits
 from gateway.errors import Failure
 from gateway.relay.account import UNNAMED, Account, kind_of
-from gateway.relay.translated import MAX_BYTES, error_document, others
+from gateway.relay.translated import error_document, others
 from gateway.reply import JSON
 
 if TYPE_CHECKING:
@@ -22,6 +26,14 @@ if TYPE_CHECKING:
     from gateway.reply import Reply
 
 
+log = structlog.get_logger()
+MAX_BYTES: Final = 32 * 1024 * 1024
+"""Of an answer: 2,000 texts have vectors of 1,000 numbers in it."""
+LISTS_EACH: Final = 8
+"""Lists and objects in an answer for each text or document of the request; providers send one to four."""
+LEAST_LISTS: Final = 64
+WINDOWS_AT_ONCE: Final = 16
+"""Counted of an answer in one turn: a MiB of numbers, in a millisecond."""
 AT_ONCE_BYTES: Final = 64 * 1024
 """Written of an answer before the loop sees to others: 2 ms where numbers are read, measured."""
 
@@ -29,7 +41,19 @@ AT_ONCE_BYTES: Final = 64 * 1024
 class UnaryDocument(Sink):
     """Takes one document, whole; a large one is written in turns with whatever else the loop has to do."""
 
-    __slots__ = ("_account", "_attempt", "_dropped", "_form", "_held", "_reply", "_request", "_told", "_written")
+    __slots__ = (
+        "_account",
+        "_attempt",
+        "_body",
+        "_counting",
+        "_dropped",
+        "_form",
+        "_held",
+        "_reply",
+        "_request",
+        "_told",
+        "_written",
+    )
 
     def __init__(self, account: Account, attempt: Attempt, reply: Reply, prompt: Prompt) -> None:
         """`prompt` is not kept; what it asks for is, which the answer is written by."""
@@ -41,6 +65,8 @@ class UnaryDocument(Sink):
         self._request = understood.request
         self._dropped = understood.dropped(attempt.upstream)
         self._held = bytearray()
+        self._body = b""
+        self._counting: Generator[int, None, bool] | None = None
         self._told: Told | None = None
         self._written: list[bytes] = []
 
@@ -56,37 +82,68 @@ class UnaryDocument(Sink):
         pass
 
     def done(self) -> None:
-        attempt = self._attempt
-        assert self._request is not None  # it was sent
-        body = bytes(self._held)
+        request = self._request
+        assert request is not None  # it was sent
+        self._body = bytes(self._held)
         self._held.clear()
-        try:
-            self._told = self._form.decode_answer(attempt.upstream.model, self._request, body)
-        except Misread as error:
-            attempt.refuse(UNNAMED, error_document(str(error)))
-            return
-        attempt.usage = self._told.usage  # which is charged for though the client may leave
-        attempt.exchange = None  # it is over
+        asked = request.inputs if isinstance(request, EmbeddingsRequest) else request.documents
+        self._counting = over(self._body, LEAST_LISTS + LISTS_EACH * len(asked), plain=False)
+        self._attempt.exchange = None  # it is over
         self._write()
 
     def _write(self) -> None:
         """Go on with the answer, until it is whole or others want to be seen to."""
-        attempt, told = self._attempt, self._told
-        assert told is not None
+        attempt = self._attempt
         if attempt.over:  # the client left
             return
-        size = 0
         try:
-            for part in told.parts:
-                self._written.append(part)
-                size += len(part)
-                if size > AT_ONCE_BYTES:
-                    asyncio.get_running_loop().call_soon(self._write)
-                    return
+            if not self._written_on():
+                asyncio.get_running_loop().call_soon(self._write)
+                return
+            self._tell(b"".join(self._written))
         except Misread as error:
             attempt.refuse(UNNAMED, error_document(str(error)))
-            return
-        self._tell(b"".join(self._written))
+        except Exception:  # a later turn is the loop's alone, and the client must hear of it
+            log.exception("answer_not_written")
+            if not attempt.over:
+                attempt.refuse(UNNAMED, error_document("the engine's answer could not be told"))
+
+    def _written_on(self) -> bool:
+        """Read or write some more of it; returns whether all is written. Raises Misread."""
+        told = self._told
+        if told is None and not self._counted():
+            return False
+        if told is None:
+            told = self._decoded()
+        size = 0
+        for part in told.parts:
+            self._written.append(part)
+            size += len(part)
+            if size > AT_ONCE_BYTES:
+                return False
+        return True
+
+    def _counted(self) -> bool:
+        """Whether it has been counted, and is no more than was asked for. Raises Misread."""
+        counting = self._counting
+        assert counting is not None
+        try:
+            for _ in range(WINDOWS_AT_ONCE):
+                next(counting)
+            return False
+        except StopIteration as end:
+            if end.value:
+                raise Misread("the engine sent far more than it was asked for") from None
+        self._counting = None
+        return True
+
+    def _decoded(self) -> Told:
+        attempt, request = self._attempt, self._request
+        assert request is not None
+        body, self._body = self._body, b""
+        told = self._told = self._form.decode_answer(attempt.upstream.model, request, body)
+        attempt.usage = told.usage  # which is charged for though the client may leave
+        return told
 
     def _tell(self, body: bytes) -> None:
         account, attempt = self._account, self._attempt

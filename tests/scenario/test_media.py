@@ -253,3 +253,22 @@ async def test_only_models_of_the_key_may_be_asked_in_a_form() -> None:
         async with running_gateway({**config, "auth": {"keys": keys}}) as gateway:
             answer = await transcribe(gateway)
     assert (403, []) == (answer.status_code, upstream.received)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body"),
+    [
+        ("application/problem+json", b'{"title":"no voice","error":{"message":"no voice"}}'),
+        ("Application/Problem+JSON; charset=utf-8", b'{"title":"no voice","error":{"message":"no voice"}}'),
+        ("application/json", b'{"error":{"message":"no voice"}}'),
+        ("audio/mpeg", b""),
+    ],
+)
+async def test_what_is_no_sound_is_a_failed_attempt_and_the_next_is_asked(media_type: str, body: bytes) -> None:
+    none = Answer([body] if body else [], 200, [("content-type", media_type)], length=len(body))
+    sound = Answer([SOUND], 200, [("content-type", "audio/mpeg")])
+    async with running_upstream(none) as first, running_upstream(sound) as second:
+        async with running_gateway(one_model(first.url, second.url)) as gateway:
+            answer = await gateway.http.post("/v1/audio/speech", json={"model": "chat", "input": "hello"})
+            assert (200, SOUND) == (answer.status_code, answer.content)
+            assert (1, 1) == (len(first.received), len(second.received))

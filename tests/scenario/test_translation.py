@@ -345,14 +345,14 @@ async def test_a_plain_answer_that_failed_tells_why_and_none_of_its_text(
 
 
 async def test_an_event_of_calls_without_end_breaks_the_stream() -> None:
-    parts = [{"text": "so"}, *[{"functionCall": {}}] * 20_000]
+    parts = [{"text": "so"}, *[{"functionCall": {}}] * 2_000]
     said = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
     frame = f"data: {json.dumps(said)}\n\n".encode()
     async with running_upstream(stream(frame)) as engine:
         async with running_gateway(one_model(gemini(engine.url), retry={"max_attempts": 1})) as gateway:
             wish = {"model": "chat", "input": "hello", "stream": True}
             answer = await gateway.http.post("/v1/responses", json=wish)
-            assert len(answer.content) < len(frame)
+            assert len(answer.content) < 10 * len(frame)  # each is told in 800 bytes
             assert "over 256 calls" in answer.text
             assert "response.completed" not in answer.text
             assert "answer_truncated" == (await gateway.records.of(0)).error

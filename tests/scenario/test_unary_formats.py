@@ -140,3 +140,20 @@ async def test_others_are_seen_to_while_a_large_answer_is_written_and_its_client
             written = form.parts
             assert 200 == (await gateway.http.get("/health")).status_code
             assert written == form.parts < 2047
+
+
+class Mistaken(Endless):
+    """Has a mistake in what it writes in a later turn."""
+
+    def _parts(self) -> Iterator[bytes]:
+        yield b" " * (AT_ONCE_BYTES + 1)
+        raise KeyError("odd")
+
+
+async def test_a_mistake_in_a_later_turn_of_writing_is_told_and_hangs_nobody() -> None:
+    embedded = b'{"embeddings":[{"values":[1.0]}]}'
+    async with running_upstream(Answer([embedded])) as upstream:
+        async with running_gateway(settings("gemini", upstream.url)) as gateway:
+            write_by(gateway, Mistaken())
+            answer = await gateway.http.post("/v1/embeddings", json={"model": "chat", "input": "a"})
+            assert (502, "engine_error") == (answer.status_code, answer.json()["error"]["code"])

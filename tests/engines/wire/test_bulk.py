@@ -40,9 +40,9 @@ def test_values_are_counted_and_what_texts_hold_is_not_wherever_windows_end(
 ) -> None:
     body = json.dumps(value, ensure_ascii=ascii_only).encode()
     exact = marks(value)
-    assert not finished(over(body, exact, window))
+    assert not finished(over(body, exact, window_bytes=window))
     if exact:
-        assert finished(over(body, exact - 1, window))
+        assert finished(over(body, exact - 1, window_bytes=window))
 
 
 def turns(path: str, members: dict[str, Any]) -> list[int]:

@@ -1,0 +1,126 @@
+"""What is more than is translated, and what engines hide in it: the client is told so, and nobody else waits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from engines.wire.bulk import MAX_ANSWER_VALUES, MAX_ELEMENTS, MAX_EVENT_VALUES
+from gateway.relay.unary import AT_ONCE_BYTES, LEAST_LISTS, LISTS_EACH, WINDOWS_AT_ONCE
+from tests.scenario.gateway import events_of, one_model, running_gateway
+from tests.scenario.upstream import Answer, event, plain, running_upstream, stream
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "k-of-the-engine"
+ESCAPED = SECRET.replace("-", "\\u002d")
+CHAT: dict[str, Any] = {"model": "chat", "messages": [{"role": "user", "content": "hello"}]}
+
+
+def gemini(url: str) -> dict[str, Any]:
+    return {"kind": "gemini", "base_url": url, "api_key": SECRET}
+
+
+def said(*texts: str, finish: str = "STOP") -> dict[str, Any]:
+    parts = [{"text": text} for text in texts]
+    return {"candidates": [{"content": {"parts": parts, "role": "model"}, "finishReason": finish, "index": 0}]}
+
+
+def tiny(most: int) -> dict[str, Any]:
+    """So many parts that they hold more than `most` values."""
+    return said(*["a"] * (most // 2 + 1))
+
+
+async def test_a_request_of_too_much_is_a_400_that_names_the_bound_and_its_engine_is_not_asked() -> None:
+    async with (
+        running_upstream(plain(said("hello"))) as upstream,
+        running_gateway(one_model(gemini(upstream.url))) as gateway,
+    ):
+        many = CHAT | {"messages": CHAT["messages"] * (MAX_ELEMENTS + 1)}
+        answer = await gateway.http.post("/v1/chat/completions", json=many)
+        error = answer.json()["error"]
+        assert (400, "messages") == (answer.status_code, error["param"])
+        assert str(MAX_ELEMENTS) in error["message"]
+        assert upstream.received == []
+        fits = CHAT | {"messages": CHAT["messages"] * MAX_ELEMENTS}
+        assert 200 == (await gateway.http.post("/v1/chat/completions", json=fits)).status_code
+
+
+async def test_what_is_too_much_for_one_format_goes_to_whoever_is_asked_as_it_came() -> None:
+    async with running_upstream(plain(said("hello"))) as other, running_upstream() as same:
+        tree = one_model(gemini(other.url), same.url)
+        async with running_gateway(tree) as gateway:
+            many = CHAT | {"messages": CHAT["messages"] * (MAX_ELEMENTS + 1)}
+            answer = await gateway.http.post("/v1/chat/completions", json=many)
+            assert 200 == answer.status_code
+            assert (0, 1) == (len(other.received), len(same.received))
+
+
+async def test_a_plain_answer_of_too_many_pieces_is_a_failed_attempt() -> None:
+    async with (
+        running_upstream(plain(tiny(MAX_ANSWER_VALUES))) as upstream,
+        running_gateway(one_model(gemini(upstream.url), retry={"max_attempts": 1})) as gateway,
+    ):
+        answer = await gateway.http.post("/v1/chat/completions", json=CHAT)
+        assert (502, "engine_error") == (answer.status_code, answer.json()["error"]["code"])
+        assert str(MAX_ANSWER_VALUES) in (await gateway.records.of(0)).reason
+
+
+async def test_an_event_of_too_many_pieces_ends_its_stream_and_nothing_of_it_is_told() -> None:
+    pieces = [event(said("hello", finish="")), event(tiny(MAX_EVENT_VALUES))]
+    async with (
+        running_upstream(stream(*pieces)) as upstream,
+        running_gateway(one_model(gemini(upstream.url), retry={"max_attempts": 1})) as gateway,
+    ):
+        answer = await gateway.http.post("/v1/chat/completions", json=CHAT | {"stream": True})
+        events = events_of(answer.content)
+        assert "error" in events[-1]
+        assert str(MAX_EVENT_VALUES) in events[-1]["error"]["message"]
+        assert len(events) < 5
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_key_that_an_engine_escapes_is_hidden_where_its_answer_is_translated(path: str, streams: bool) -> None:
+    text = json.dumps(said("the key @!")).replace("@", ESCAPED).encode()
+    answer = (
+        stream(b"data: " + text + b"\n\n") if streams else Answer([text], 200, [("content-type", "application/json")])
+    )
+    asked = CHAT | {"stream": streams, "max_tokens": 9}
+    if path == "/v1/responses":
+        asked = {"model": "chat", "input": "hello", "stream": streams}
+    async with running_upstream(answer) as upstream, running_gateway(one_model(gemini(upstream.url))) as gateway:
+        told = await gateway.http.post(path, json=asked)
+        assert 200 == told.status_code
+        assert b"the key ***!" in told.content
+        assert SECRET.encode() not in told.content
+
+
+async def test_an_error_that_names_an_escaped_key_is_told_without_it() -> None:
+    text = json.dumps({"error": {"code": 400, "message": "no @!", "status": "X"}}).replace("@", ESCAPED).encode()
+    begun = event(said("hello", finish=""))
+    for answer in (stream(begun, b"data: " + text + b"\n\n"), stream(b"data: " + text + b"\n\n")):
+        async with (
+            running_upstream(answer) as upstream,
+            running_gateway(one_model(gemini(upstream.url), retry={"max_attempts": 1})) as gateway,
+        ):
+            told = await gateway.http.post("/v1/chat/completions", json=CHAT | {"stream": True})
+            assert b"no ***!" in told.content
+            assert SECRET.encode() not in told.content
+
+
+VECTORS = {"embeddings": [{"values": [1.0]}] * (LISTS_EACH * 1 + LEAST_LISTS)}
+
+
+@pytest.mark.parametrize("blanks", [0, (WINDOWS_AT_ONCE + 1) * AT_ONCE_BYTES])
+async def test_far_more_vectors_than_were_asked_for_are_counted_and_not_read(blanks: int) -> None:
+    body = b" " * blanks + json.dumps(VECTORS).encode()
+    async with (
+        running_upstream(plain(body)) as upstream,
+        running_gateway(one_model(gemini(upstream.url), retry={"max_attempts": 1})) as gateway,
+    ):
+        answer = await gateway.http.post("/v1/embeddings", json={"model": "chat", "input": ["a"]})
+        assert (502, "engine_error") == (answer.status_code, answer.json()["error"]["code"])
+        assert "far more" in (await gateway.records.of(0)).reason
