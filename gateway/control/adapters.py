@@ -185,6 +185,7 @@ class Adapters:
         served = self._served.setdefault(name, _Served())
         holders = self._holders(engine, adapter)
         async with served.turn:
+            await self._ask_new(engine)
             if self._holders(engine, adapter) - (holders if more else frozenset()):
                 return ""  # somebody else wanted it too
             failed = served.failed.get(adapter)
@@ -206,6 +207,13 @@ class Adapters:
             else:
                 served.failed.pop(adapter, None)
             return why
+
+    async def _ask_new(self, engine: Engine) -> None:
+        """What has come since the last round is asked now: the request that woke it waits for an adapter too."""
+        down = self._down()
+        keys = [(engine.name, replica.id) for replica in engine.replicas]
+        new = [key for key in keys if key not in self._held and key not in down]
+        await asyncio.gather(*(self._ask(engine, key) for key in new))
 
     def _holders(self, engine: Engine, adapter: str) -> frozenset[ReplicaKey]:
         down = self._down()

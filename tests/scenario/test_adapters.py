@@ -113,6 +113,17 @@ async def test_an_adapter_that_nobody_holds_is_loaded_once_however_many_want_it(
         assert 1 == len({by(answer) for answer in answers})
 
 
+async def test_replicas_that_came_since_the_last_round_are_asked_what_they_hold_before_one_loads_an_adapter() -> None:
+    async with serving((), ("sql",), load=True) as (servers, gateway):
+        adapters = gateway.plane.adapters
+        adapters._held.clear()
+        assert "" == await adapters.load("e", "sql")
+        assert [] == servers[0].asked + servers[1].asked
+        adapters._held.clear()
+        assert "" == await adapters.load("e", "law")
+        assert [("load", "law")] == servers[0].asked + servers[1].asked
+
+
 async def test_adapters_of_the_budget_are_spread_and_the_least_recently_used_makes_room() -> None:
     async with serving((), (), load=True, per_replica=1) as (servers, gateway):
         first, second = by(await gateway.chat("sql")), by(await gateway.chat("law"))

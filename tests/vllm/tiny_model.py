@@ -1,11 +1,13 @@
 """Writes a random-weight Llama that real vLLM serves: nothing is downloaded, and its answers are gibberish.
 
-Run with the Python of vLLM's own environment: `python tests/vllm/tiny_model.py DIRECTORY`. 1.3 M parameters, 2.6 MB.
+Run with the Python of vLLM's own environment: `python tests/vllm/tiny_model.py DIRECTORY [ADAPTER_DIRECTORY...]`. 1.3 M
+parameters, 2.6 MB. Each LoRA adapter has random weights of its own, large enough that the model says something else.
 The chat template accepts everything the API can carry: text parts, tools and tool results.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from pathlib import Path
 
 VOCABULARY = 4000
 CONTEXT_TOKENS = 4096  # an endless answer takes seconds, so that a cancelled one is told from a finished one
+HIDDEN, LAYERS, RANK = 128, 2, 8
 CHAT_TEMPLATE = (
     "{% if tools %}<|bos|>tools: {{ tools | tojson }}\n{% endif %}"
     "{% for m in messages %}<|{{ m['role'] }}|>"
@@ -64,9 +67,9 @@ def write(directory: Path) -> None:
     torch.manual_seed(7)
     config = LlamaConfig(
         vocab_size=len(fast),
-        hidden_size=128,
+        hidden_size=HIDDEN,
         intermediate_size=256,
-        num_hidden_layers=2,
+        num_hidden_layers=LAYERS,
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=32,
@@ -78,5 +81,24 @@ def write(directory: Path) -> None:
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(directory)
 
 
+def write_adapter(directory: Path, seed: int) -> None:
+    """Save a LoRA adapter of the model's query projections into `directory`, in the format of peft."""
+    import torch
+    from safetensors.torch import save_file  # type: ignore[import-not-found, unused-ignore]
+
+    torch.manual_seed(seed)
+    weights = {}
+    for layer in range(LAYERS):
+        name = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
+        weights[f"{name}.lora_A.weight"] = torch.randn(RANK, HIDDEN, dtype=torch.bfloat16)
+        weights[f"{name}.lora_B.weight"] = torch.randn(HIDDEN, RANK, dtype=torch.bfloat16)
+    directory.mkdir(parents=True)
+    save_file(weights, directory / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": RANK, "lora_alpha": RANK, "target_modules": ["q_proj"], "bias": "none"}
+    (directory / "adapter_config.json").write_text(json.dumps(config))
+
+
 if __name__ == "__main__":
     write(Path(sys.argv[1]))
+    for number, adapter in enumerate(sys.argv[2:], start=1):
+        write_adapter(Path(adapter), seed=number)
