@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
+import structlog
+
 from engines.http1.origin import Origin, parse_origin
 from engines.http1.proxy import Proxy, proxy_of, variable_for
 from engines.pool import Pool
@@ -39,6 +41,8 @@ class Trust:
 
 
 SYSTEM = Trust()
+
+log = structlog.get_logger()
 
 _Key = tuple[str, int, str | None, ssl.SSLContext | None, Proxy | None, int]
 """Host, port, unix socket, TLS context, proxy and most connections."""
@@ -66,6 +70,40 @@ class Contexts:
         if trust not in self._made:
             self.prepare((trust,))
         return self._made[trust][1]
+
+
+class RotatedContext:
+    """The TLS context of one `Trust`, made anew once what is in its files has changed.
+
+    While a rotation is under way the certificate may be there before its key: until all files fit, the context is the
+    one before, and the log says why, once.
+    """
+
+    def __init__(self, trust: Trust, of: str) -> None:
+        """`of`: whom we ask with it, in words."""
+        self._trust = trust
+        self._of = of
+        self._contexts = Contexts()
+        self._made = False
+        self._refused = ""
+
+    def get(self) -> ssl.SSLContext:
+        """It, as the files are now; in another thread, for it reads them. Raises ValueError where there is none yet."""
+        try:
+            self._contexts.prepare((self._trust,))
+        except (OSError, ValueError) as error:
+            files = " and ".join(self._trust.files) or "the authorities of the system"
+            why = f"{files} cannot be used: {getattr(error, 'strerror', None) or error}"
+            if not self._made:
+                raise ValueError(why) from None
+            if why != self._refused:
+                self._refused = why
+                log.warning("certificates_refused", of=self._of, why=why)
+        else:
+            if self._refused:
+                log.info("certificates_renewed", of=self._of)
+            self._made, self._refused = True, ""
+        return self._contexts.get(self._trust)
 
 
 class Pools:

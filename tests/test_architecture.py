@@ -92,7 +92,6 @@ def test_the_simulators_core_meets_routing_in_virtual_time_alone() -> None:
 HTTPX = {
     "engines/providers/tokens.py": "access tokens of hosted providers",
     "gateway/control/releases/webhooks.py": "whom a release asks and tells",
-    "gateway/kubernetes/api.py": "the API server of a cluster",
     "gateway/peers/http.py": "the other gateways",
     "gateway/store/evaluations/judges.py": "judges of answers, in the process of the store",
 }

@@ -19,11 +19,20 @@ class ApiSection(Section):
     api_url: Url | None = Field(default=None, description="the API server; left out, that of the cluster we run in")
     token_file: Text | None = Field(default=None, description="a file with a token for it; with api_url")
     ca_file: Text | None = Field(default=None, description="a PEM file with its authority; with api_url")
+    client_cert: Text | None = Field(
+        default=None, description="a PEM file with the certificate that lets us in, in place of a token; with api_url"
+    )
+    client_key: Text | None = Field(
+        default=None, description="a PEM file with its key; left out, it is in the same file"
+    )
 
     @model_validator(mode="after")
     def _together(self) -> Self:
-        if self.api_url is None and (self.token_file is not None or self.ca_file is not None):
-            raise wrong("has token_file or ca_file without api_url: in a cluster the pod's own are used")
+        files = self.token_file, self.ca_file, self.client_cert
+        if self.api_url is None and any(name is not None for name in files):
+            raise wrong("has token_file, ca_file or client_cert without api_url: in a cluster the pod's own are used")
+        if self.client_key is not None and self.client_cert is None:
+            raise wrong("has client_key without client_cert")
         return self
 
 

@@ -105,7 +105,7 @@ class Discovery:
             self._spawn(f"discovery of {name}", functools.partial(looks.run, over))
 
     def _watch(self, name: str, place: Discover, service: KubernetesPlace) -> tuple[Watch[Slice], Api]:
-        api = Api(api_place(service, self._environ))
+        api = Api(api_place(service, self._environ), self._spawn)
         found = ServiceReplicas(service.port, place.scheme)
         watch = Watch(
             api,

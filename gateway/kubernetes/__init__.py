@@ -1,6 +1,7 @@
-"""What the gateway says to a Kubernetes API server, by the HTTP client of the control plane.
+"""What the gateway says to a Kubernetes API server, by the HTTP client that asks engines.
 
 api.py         requests, and the place and the credentials that they need
+lines.py       what a watch is made of
 watch.py       everything of one kind, followed: list, watch, and again
 slices.py      the replicas behind one Service, from its EndpointSlices (pure)
 workload.py    a Deployment or LeaderWorkerSet: its /scale, its pods, who goes first

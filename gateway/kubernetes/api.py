@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote, urlencode
 
-import httpx
 import msgspec
 
+from engines.collect import Collector
+from engines.errors import EngineError, FirstByteTimeout, IdleTimeout
+from engines.http1.origin import parse_origin
+from engines.model import Deadlines
+from engines.pool import Pool
+from engines.pools import RotatedContext, Trust
+from engines.port import Spawn
 from engines.settings.discovery import ApiSection
+from gateway.kubernetes.lines import Lines
 
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where every pod finds the token of its service account, the authority of the server, and its own namespace."""
@@ -22,6 +29,7 @@ IDLE_S: Final = 90.0
 """Without a byte of a watch, after which it is taken to be over. Bookmarks come once a minute where nothing happens."""
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Of one answer, and of one event."""
+CONNECTIONS: Final = 16
 
 
 class ApiError(Exception):
@@ -51,6 +59,10 @@ class ApiPlace:
     token_file: str = ""
     """Read again for each request: tokens are renewed under the same name."""
     ca_file: str = ""
+    """This, and the two below, are read again for each request as well: a rotated one is used for new connections."""
+    client_cert: str = ""
+    client_key: str = ""
+    """Empty: it is in the file of the certificate."""
 
 
 def in_cluster(environ: Mapping[str, str], account: Path = ACCOUNT) -> ApiPlace | None:
@@ -65,7 +77,8 @@ def in_cluster(environ: Mapping[str, str], account: Path = ACCOUNT) -> ApiPlace 
 def api_place(section: ApiSection, environ: Mapping[str, str]) -> ApiPlace:
     """Where a section of the configuration says that it is."""
     if section.api_url is not None:
-        return ApiPlace(section.api_url, section.token_file or "", section.ca_file or "")
+        files = section.token_file, section.ca_file, section.client_cert, section.client_key
+        return ApiPlace(section.api_url, *(name or "" for name in files))
     return in_cluster(environ) or ApiPlace("https://kubernetes.default.svc")
 
 
@@ -80,10 +93,15 @@ def own_namespace(account: Path = ACCOUNT) -> str:
 class Api:
     """Asks one API server. Close it with `close`."""
 
-    def __init__(self, place: ApiPlace) -> None:
+    def __init__(self, place: ApiPlace, spawn: Spawn) -> None:
         self._place = place
-        self._client: httpx.AsyncClient | None = None
-        self._made = asyncio.Lock()
+        files = place.ca_file, place.client_cert, place.client_key
+        self._context = RotatedContext(Trust(True, *(name or None for name in files)), "the API server")
+        self._made_with: ssl.SSLContext | None = None
+        self._pool: Pool | None = None
+        self._base = self._host = ""
+        self._spawn = spawn
+        self._one = asyncio.Lock()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """Raises ApiError."""
@@ -99,81 +117,95 @@ class Api:
         query: Mapping[str, str] | None = None,
     ) -> bytes:
         """One request; the body of its answer. Raises ApiError for any answer but a success."""
-        async with self.stream(method, path, body, media_type=media_type, query=query) as answer:
-            try:
-                return await _whole(answer)
-            except httpx.HTTPError as error:
-                raise _unreachable(error) from None
-
-    @contextlib.asynccontextmanager
-    async def stream(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        *,
-        media_type: str = "application/json",
-        query: Mapping[str, str] | None = None,
-        idle_s: float = TIMEOUT_S,
-    ) -> AsyncIterator[httpx.Response]:
-        """An answer that is read as it comes. Raises ApiError as `send` does."""
-        client = await self._open()
-        headers = {"accept": "application/json"}
-        if body is not None:
-            headers["content-type"] = media_type
-        if self._place.token_file:
-            headers["authorization"] = f"Bearer {await asyncio.to_thread(_token, self._place.token_file)}"
-        timeout = httpx.Timeout(TIMEOUT_S, read=idle_s)
-        request = client.build_request(method, path, content=body, headers=headers, params=query, timeout=timeout)
+        pool, head = await self._ready(method, path, query, body, media_type)
+        sink = Collector(MOST_BYTES)
+        call = pool.send(head, body or b"", Deadlines(TIMEOUT_S, TIMEOUT_S, TIMEOUT_S), sink)
         try:
-            answer = await client.send(request, stream=True)
-        except httpx.HTTPError as error:
+            answer = await sink.answer
+        except EngineError as error:
             raise _unreachable(error) from None
-        try:
-            if not answer.is_success:
-                try:
-                    raise _refused(answer.status_code, await _whole(answer))
-                except httpx.HTTPError as error:
-                    raise _unreachable(error) from None
-            yield answer
         finally:
-            await answer.aclose()
+            call.abort()
+        if not 200 <= sink.status < 300:
+            raise _refused(sink.status, answer)
+        return answer
 
     async def lines(self, path: str, query: Mapping[str, str], idle_s: float = IDLE_S) -> AsyncIterator[bytes]:
         """The lines of an answer that is told as it happens: an empty one when it has begun, then each as it comes.
-        It is over when nothing comes for `idle_s`. Raises ApiError, also where it breaks off."""
-        async with self.stream("GET", path, query=query, idle_s=idle_s) as answer:
-            yield b""
-            try:
-                async for line in _lines(answer.aiter_raw()):
+        It is over when nothing comes for `idle_s`. Raises ApiError, also where it breaks off.
+
+        Nothing holds the server back meanwhile: take one after another without a wait of its own.
+        """
+        pool, head = await self._ready("GET", path, query)
+        sink = Lines(MOST_BYTES)
+        call = pool.send(head, b"", Deadlines(TIMEOUT_S, idle_s, idle_s), sink)
+        try:
+            while not sink.ended:
+                await sink.news()
+                if sink.begun and not sink.refused:
+                    yield b""
+                    break
+            while True:
+                for line in sink.take():
                     yield line
-            except httpx.ReadTimeout:
-                return
-            except httpx.HTTPError as error:
-                raise ApiError(f"the watch broke: {str(error) or type(error).__name__}") from None
+                if sink.ended:
+                    break
+                await sink.news()
+        finally:
+            call.abort()
+        error = sink.error
+        if sink.refused and error is None:
+            raise _refused(sink.status, sink.rest)
+        if sink.begun and isinstance(error, (IdleTimeout, FirstByteTimeout)):
+            return
+        if error is not None:
+            raise ApiError(f"the watch broke: {_named(error)}") if sink.begun else _unreachable(error)
+        if sink.rest:
+            raise ApiError("the watch ended in the middle of an event")
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
+        """Close what is idle at once; what is still being answered closes when it is."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
 
-    async def _open(self) -> httpx.AsyncClient:
-        async with self._made:
-            if self._client is None:
-                place = self._place
-                secure = place.url.startswith("https:")
-                context = await asyncio.to_thread(_context, place.ca_file) if secure else False
-                timeout = httpx.Timeout(TIMEOUT_S)
+    async def _ready(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: bytes | None = None,
+        media_type: str = "",
+    ) -> tuple[Pool, bytes]:
+        """The connections to it, and the head of a request. Raises ApiError."""
+        async with self._one:
+            token, context = await asyncio.to_thread(self._let_in)
+            if self._pool is None or context is not self._made_with:
                 # The API server is never asked through a proxy: its address means something only in its cluster.
-                self._client = httpx.AsyncClient(base_url=place.url, verify=context, timeout=timeout, trust_env=False)
-            return self._client
+                origin = parse_origin(self._place.url, context)
+                before, self._pool = self._pool, Pool(origin, self._spawn, limit=CONNECTIONS)
+                self._made_with, self._base, self._host = context, origin.base_path, origin.authority
+                if before is not None:
+                    before.close()  # what it still does, such as a watch, goes on to its end
+            pool = self._pool
+        asked = f"?{urlencode(query)}" if query else ""
+        lines = [f"{method} {self._base}{quote(path)}{asked} HTTP/1.1", f"host: {self._host}", "user-agent: penstock"]
+        lines += ["accept: application/json", "accept-encoding: identity"]
+        if token:
+            lines.append(f"authorization: Bearer {token}")
+        if body is not None:
+            lines += [f"content-type: {media_type}", f"content-length: {len(body)}"]
+        return pool, "\r\n".join([*lines, "", ""]).encode("ascii")
 
-
-def _context(ca_file: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file or None)
-    except (OSError, ssl.SSLError) as error:
-        why = getattr(error, "strerror", None) or type(error).__name__
-        raise ApiError(f"the authority of the API server cannot be read from {ca_file}: {why}") from None
+    def _let_in(self) -> tuple[str, ssl.SSLContext | None]:
+        """The token and the TLS context of this moment; in another thread. Raises ApiError."""
+        token = _token(self._place.token_file) if self._place.token_file else ""
+        if not self._place.url.startswith("https:"):
+            return token, None
+        try:
+            return token, self._context.get()
+        except ValueError as error:
+            raise ApiError(f"the API server is not asked: {error}") from None
 
 
 def _token(path: str) -> str:
@@ -187,17 +219,13 @@ def _token(path: str) -> str:
     return token
 
 
-async def _whole(answer: httpx.Response) -> bytes:
-    body = bytearray()
-    async for piece in answer.aiter_raw():
-        body += piece
-        if len(body) > MOST_BYTES:
-            raise ApiError("the answer of the API server is too large")
-    return bytes(body)
+def _named(error: EngineError) -> str:
+    """In words of an API server: the client's are those of engines."""
+    return str(error).replace("the engine's", "its").replace("the engine", "it")
 
 
-def _unreachable(error: httpx.HTTPError) -> ApiError:
-    return ApiError(f"the API server is not reached: {str(error) or type(error).__name__}")
+def _unreachable(error: EngineError) -> ApiError:
+    return ApiError(f"the API server is not reached: {_named(error)}")
 
 
 def _refused(status: int, body: bytes) -> ApiError:
@@ -208,22 +236,3 @@ def _refused(status: int, body: bytes) -> ApiError:
     return ApiError(
         f"the API server says {status}: {said.message[:500] or said.reason or 'nothing'}", status, said.reason
     )
-
-
-async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The lines of a body. Raises ApiError for one without an end."""
-    rest: list[bytes] = []
-    size = 0
-    async for piece in pieces:
-        first, *others = piece.split(b"\n")
-        rest.append(first)
-        size += len(first)
-        for other in others:
-            line = b"".join(rest)
-            if line:
-                yield line
-            rest, size = [other], len(other)
-        if size > MOST_BYTES:
-            raise ApiError("an event of the API server's is too large")
-    if size:
-        raise ApiError("the watch ended in the middle of an event")

@@ -13,7 +13,9 @@ it terminates once one of them says so, and is ready while any says so.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import compress, count
+from operator import ne
 from typing import Final
 
 import msgspec
@@ -71,8 +73,7 @@ class Slice(msgspec.Struct, frozen=True):
 _endpoint_of = msgspec.json.Decoder(Endpoint).decode
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
+class _Said(msgspec.Struct, frozen=True):
     """What one slice says of one replica."""
 
     replica: Replica
@@ -81,18 +82,15 @@ class _Said:
     terminating: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Read:
     """One slice, as it was read last."""
 
-    port: int | None
-    told: tuple[msgspec.Raw, ...]
-    ones: tuple[_Said | None, ...]
+    port: int | None = None
+    told: tuple[msgspec.Raw, ...] = ()
+    ones: list[_Said | None] = field(default_factory=list)
     """What each of them says; None: nothing."""
-    said: dict[str, _Said]
-
-
-_NOTHING: Final = _Read(None, (), (), {})
+    said: dict[str, _Said] = field(default_factory=dict)
 
 
 class ServiceReplicas:
@@ -111,19 +109,53 @@ class ServiceReplicas:
         self._draining: set[str] = set()
 
     def changed(self, name: str, now: Slice) -> Difference:
-        """A slice is like this now. Raises msgspec.DecodeError for one that cannot be read."""
-        before = self._slices.get(name) or _NOTHING
-        read = self._read(now, before)
-        old, said = before.said, read.said
-        self._slices[name] = read
-        touched = [id for id, one in said.items() if (was := old.get(id)) is not one and was != one]
+        """A slice is like this now. Raises msgspec.DecodeError for one that cannot be read, of which nothing is taken.
+
+        Mostly one endpoint of a hundred has changed, so what is done for all of them is done by comparing bytes alone.
+        """
+        before = self._slices.setdefault(name, _Read())
+        port = None if now.address_type == "FQDN" else self._port_of(now)
+        told = () if port is None else now.endpoints or ()
+        if port is not None and port == before.port and len(told) == len(before.ones) == len(before.said):
+            news = {at: _said_of(_endpoint_of(told[at]), port, self._scheme) for at in _differing(told, before.told)}
+            if all(one is not None and one.replica.id == _id(before.ones[at]) for at, one in news.items()):
+                return self._settle(self._replace(name, before, told, news))
+        return self._settle(self._take(name, before, _Read(port, told, self._read(port, told, before))))
+
+    def _replace(
+        self, name: str, slice_: _Read, told: tuple[msgspec.Raw, ...], news: dict[int, _Said | None]
+    ) -> list[str]:
+        """These of a slice's endpoints say something else of the same replicas. Returns which have changed."""
+        slice_.told = told
+        touched = []
+        for at, one in news.items():
+            if one is not None and one != slice_.ones[at]:
+                slice_.ones[at] = slice_.said[one.replica.id] = self._said[one.replica.id][name] = one
+                touched.append(one.replica.id)
+        return touched
+
+    def _take(self, name: str, before: _Read, now: _Read) -> list[str]:
+        """A slice is another. Returns which replicas have changed."""
+        now.said = {one.replica.id: one for one in now.ones if one is not None}
+        self._slices[name] = now
+        touched = [id for id, one in now.said.items() if before.said.get(id) != one]
         for id in touched:
-            self._said.setdefault(id, {})[name] = said[id]
-        return self._settle([*touched, *self._drop(name, [id for id in old if id not in said])])
+            self._said.setdefault(id, {})[name] = now.said[id]
+        return [*touched, *self._drop(name, [id for id in before.said if id not in now.said])]
+
+    def _read(self, port: int | None, told: tuple[msgspec.Raw, ...], before: _Read) -> list[_Said | None]:
+        """What each endpoint says: one of the same bytes says the same."""
+        if port is None:
+            return []
+        known = dict(zip(map(bytes, before.told), before.ones, strict=True)) if port == before.port else {}
+        return [
+            known[raw] if (raw := bytes(one)) in known else _said_of(_endpoint_of(one), port, self._scheme)
+            for one in told
+        ]
 
     def gone(self, name: str) -> Difference:
         """A slice is no more."""
-        return self._settle(self._drop(name, list(self._slices.pop(name, _NOTHING).said)))
+        return self._settle(self._drop(name, list(self._slices.pop(name, _Read()).said)))
 
     def __len__(self) -> int:
         return len(self._known)
@@ -150,7 +182,9 @@ class ServiceReplicas:
                     removed.append(id)
                 continue
             terminating = any(one.terminating for one in said)
-            best = max(said, key=lambda one: (one.ready and not one.terminating, one.uid))
+            best = said[0]
+            if len(said) > 1:
+                best = max(said, key=lambda one: (one.ready and not one.terminating, one.uid))
             serves = best.ready and not terminating
             if known is None and not serves:
                 continue
@@ -162,35 +196,6 @@ class ServiceReplicas:
                 (resumed if serves else draining).append(id)
         return Difference(tuple(added), tuple(removed), tuple(draining), tuple(resumed))
 
-    def _read(self, now: Slice, before: _Read) -> _Read:
-        port = self._port_of(now)
-        if port is None or now.address_type == "FQDN":
-            return _NOTHING
-        told = now.endpoints or ()
-        ones = [*before.ones]
-        if port == before.port and len(told) == len(before.told):
-            new = [at for at, (raw, was) in enumerate(zip(told, before.told, strict=True)) if raw != was]
-        else:
-            new, ones = list(range(len(told))), [None] * len(told)
-        for at in new:
-            ones[at] = self._said_of(_endpoint_of(told[at]), port)
-        return _Read(port, told, tuple(ones), {one.replica.id: one for one in ones if one is not None})
-
-    def _said_of(self, endpoint: Endpoint, port: int) -> _Said | None:
-        if not endpoint.addresses:
-            return None
-        address = endpoint.addresses[0]
-        host = f"[{address}]" if ":" in address else address
-        pod = endpoint.target
-        id = pod.name[:MOST_NAME] if pod is not None and pod.name else f"{host}:{port}"
-        conditions = endpoint.conditions
-        return _Said(
-            Replica(id, f"{self._scheme}://{host}:{port}", endpoint.zone or ""),
-            pod.uid if pod is not None else "",
-            conditions.ready is not False,
-            conditions.terminating is True,
-        )
-
     def _port_of(self, now: Slice) -> int | None:
         if isinstance(self._port, int):
             return self._port
@@ -198,3 +203,28 @@ class ServiceReplicas:
             if self._port is None or one.name == self._port:
                 return one.port
         return None
+
+
+def _differing(now: tuple[msgspec.Raw, ...], before: tuple[msgspec.Raw, ...]) -> Iterable[int]:
+    """Where two of the same length differ."""
+    return compress(count(), map(ne, now, before))
+
+
+def _id(one: _Said | None) -> str | None:
+    return None if one is None else one.replica.id
+
+
+def _said_of(endpoint: Endpoint, port: int, scheme: str) -> _Said | None:
+    if not endpoint.addresses:
+        return None
+    address = endpoint.addresses[0]
+    host = f"[{address}]" if ":" in address else address
+    pod = endpoint.target
+    id = pod.name[:MOST_NAME] if pod is not None and pod.name else f"{host}:{port}"
+    conditions = endpoint.conditions
+    return _Said(
+        Replica(id, f"{scheme}://{host}:{port}", endpoint.zone or ""),
+        pod.uid if pod is not None else "",
+        conditions.ready is not False,
+        conditions.terminating is True,
+    )

@@ -94,7 +94,9 @@ class Leading:
             self._election.end()
             self._election = None
         if section is not None:
-            election = Election(section, self._identity, self._times, self._monotonic, self._wall, self._changed)
+            election = Election(
+                section, self._spawn, self._identity, self._times, self._monotonic, self._wall, self._changed
+            )
             self._election = election
             self._spawn("leader election", functools.partial(election.run, self._pause))
 
@@ -110,6 +112,7 @@ class Election:
     def __init__(
         self,
         section: LeaseSection,
+        spawn: Spawn,
         identity: str,
         times: LeaseTimes,
         monotonic: Callable[[], float],
@@ -121,7 +124,7 @@ class Election:
         self._monotonic = monotonic
         self._wall = wall
         self._changed = changed
-        self._api = Api(api_place(section, os.environ))
+        self._api = Api(api_place(section, os.environ), spawn)
         self._name = section.name
         self._leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         self._candidate = Candidate(identity, section.name, namespace, times)

@@ -114,7 +114,9 @@ class ClusterScaling:
             self._engines.pop(name).end()
         for name, place in wanted.items():
             if name not in self._engines:
-                one = EngineScaling(name, place, self._roll, self._leadership, self._metrics, self._monotonic)
+                one = EngineScaling(
+                    name, place, self._spawn, self._roll, self._leadership, self._metrics, self._monotonic
+                )
                 self._engines[name] = one
                 self._spawn(f"scaling of {name}", functools.partial(one.run, self._pause))
 
@@ -153,6 +155,7 @@ class EngineScaling:
         self,
         name: str,
         section: tuple[WorkloadSection, KubernetesPlace],
+        spawn: Spawn,
         roll: Roll,
         leadership: Leadership,
         metrics: Metrics,
@@ -165,7 +168,7 @@ class EngineScaling:
         self._leadership = leadership
         self._metrics = metrics
         self._monotonic = monotonic
-        self._api = Api(api_place(place, os.environ))
+        self._api = Api(api_place(place, os.environ), spawn)
         self._workload = Workload(self._api, self._target.kind, place.namespace or own_namespace(), self._target.name)
         self.replicas = ClusterReplicas(
             chosen=self._target.deletion_cost,

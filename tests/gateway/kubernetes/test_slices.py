@@ -117,3 +117,31 @@ def test_differences_add_up_to_what_the_slices_say(history: list[tuple[str, dict
         assert listed <= said.keys()
         assert draining <= listed
         assert len(found) == len(listed)
+
+
+def test_of_a_slice_that_grows_nobody_is_read_anew_and_of_one_that_cannot_be_read_nothing_is_taken() -> None:
+    found = ServiceReplicas(None)
+    a, b = endpoint("a", "10.0.0.1"), endpoint("b", "10.0.0.2")
+    found.changed("s", slice_of(a, b))
+    known = found._slices["s"].ones
+    assert [one.id for one in found.changed("s", slice_of(a, b, endpoint("c", "10.0.0.3"))).added] == ["c"]
+    assert all(one is was for one, was in zip(found._slices["s"].ones, known, strict=False))
+    for broken in (slice_of(a, {"addresses": 1}, b), slice_of(a, b)):
+        if broken.endpoints is not None and len(broken.endpoints) == 3:
+            with pytest.raises(msgspec.DecodeError):
+                found.changed("s", broken)
+            assert len(found) == 3
+        else:
+            assert found.changed("s", broken) == Difference(removed=("c",))
+
+
+def test_two_endpoints_of_a_slice_that_change_places_or_pods_are_told_as_they_are() -> None:
+    found = ServiceReplicas(None)
+    a, b = endpoint("a", "10.0.0.1"), endpoint("b", "10.0.0.2")
+    found.changed("s", slice_of(a, b))
+    assert found.changed("s", slice_of(b, a)) == Difference()
+    other = endpoint("c", "10.0.0.1")
+    assert found.changed("s", slice_of(b, other)) == Difference((Replica("c", "http://10.0.0.1:8000"),), ("a",))
+    twice = endpoint("b", "10.0.0.9")
+    assert found.changed("s", slice_of(b, twice)) == Difference((Replica("b", "http://10.0.0.9:8000"),), ("c",))
+    assert found.changed("s", slice_of(b)) == Difference((Replica("b", "http://10.0.0.2:8000"),))

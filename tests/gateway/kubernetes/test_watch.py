@@ -16,6 +16,7 @@ from gateway.kubernetes.api import Api, ApiError, ApiPlace, in_cluster, own_name
 from gateway.kubernetes.slices import Slice
 from gateway.kubernetes.watch import Watch
 from tests.gateway.kubernetes.api_server import ApiServer, endpoint, running_api_server
+from tests.gateway.kubernetes.spawning import spawn
 from tests.scenario.upstream import Answer, End, plain
 
 pytestmark = pytest.mark.anyio
@@ -60,7 +61,7 @@ class Follower:
 @asynccontextmanager
 async def following(relist_s: float = 1e9, token_file: str = "") -> AsyncIterator[tuple[ApiServer, Follower]]:
     async with running_api_server() as server:
-        api = Api(ApiPlace(server.url, token_file))
+        api = Api(ApiPlace(server.url, token_file), spawn)
         follower = Follower(api, relist_s)
         server.put("s", [endpoint("a", "10.0.0.1")])
         running = asyncio.ensure_future(follower.watch.run(follower.over))
@@ -182,7 +183,7 @@ async def test_long_lists_come_in_pages() -> None:
     async with running_api_server() as server:
         for number in range(1201):
             server.slices[f"s{number:04d}"] = {"metadata": {"name": f"s{number:04d}", "resourceVersion": "7"}}
-        api = Api(ApiPlace(server.url))
+        api = Api(ApiPlace(server.url), spawn)
         follower = Follower(api, 1e9)
         await follower.watch._list()
         await api.close()
@@ -206,7 +207,7 @@ async def test_a_token_that_cannot_be_read_is_said_and_not_shown(tmp_path: Path,
     file = tmp_path / "token"
     if text is not None:
         file.write_text(text)
-    api = Api(ApiPlace("http://127.0.0.1:9", str(file)))
+    api = Api(ApiPlace("http://127.0.0.1:9", str(file)), spawn)
     with pytest.raises(ApiError, match=says) as raised:
         await api.get("/version")
     assert text is None or text not in str(raised.value)
@@ -214,10 +215,10 @@ async def test_a_token_that_cannot_be_read_is_said_and_not_shown(tmp_path: Path,
 
 
 async def test_an_authority_that_cannot_be_read_and_a_server_that_is_away(tmp_path: Path) -> None:
-    api = Api(ApiPlace("https://127.0.0.1:9", ca_file=str(tmp_path / "none.pem")))
-    with pytest.raises(ApiError, match=r"cannot be read from .*none\.pem"):
+    api = Api(ApiPlace("https://127.0.0.1:9", ca_file=str(tmp_path / "none.pem")), spawn)
+    with pytest.raises(ApiError, match=r"is not asked: .*none\.pem cannot be used"):
         await api.get("/version")
-    away = Api(ApiPlace("http://127.0.0.1:9"))
+    away = Api(ApiPlace("http://127.0.0.1:9"), spawn)
     with pytest.raises(ApiError, match="the API server is not reached"):
         await away.get("/version")
     await away.close()
@@ -234,7 +235,7 @@ def test_where_the_api_server_of_ones_own_cluster_is(tmp_path: Path) -> None:
 
 async def test_a_watch_that_says_nothing_for_long_is_over_and_no_failure() -> None:
     async with running_api_server() as server:
-        api = Api(ApiPlace(server.url))
+        api = Api(ApiPlace(server.url), spawn)
         said = [line async for line in api.lines(PATH, {"watch": "1", "resourceVersion": "100"}, idle_s=0.05)]
         assert said == [b""]
         await api.close()

@@ -274,6 +274,33 @@ async def test_over_tls_the_certificate_is_for_the_name_and_not_for_an_address(t
     await ask.close()
 
 
+async def test_an_authority_of_peers_that_was_rotated_is_read_again(tmp_path: pathlib.Path) -> None:
+    paths = {"cert": str(tmp_path / "tls.crt"), "key": str(tmp_path / "tls.key")}
+    ask = HttpAsk(look_every_s=0.0)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(2):
+            authority = trustme.CA()
+            leaf = authority.issue_cert(str(PEERS["dns"]))
+            leaf.cert_chain_pems[0].write_to_path(paths["cert"])
+            leaf.private_key_pem.write_to_path(paths["key"])
+            config = one_model("http://127.0.0.1:9", admin={"listen": "127.0.0.1:0", "tls": paths})
+            async with running_gateway({**config, "health": {"interval_s": 600}}) as gateway:
+                assert gateway.admin is not None
+                more = {"port": gateway.admin.port, "tls": True, "ca_file": str(tmp_path / "ca.pem")}
+                section = Peers.model_validate({**PEERS, **more})
+                with pytest.raises(
+                    ValueError, match=r"ca\.pem cannot be used: No such|it cannot be asked: .*certificate"
+                ):
+                    await ask(section, "127.0.0.1")
+                authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+                assert gateway.plane.peering.own.gateway.encode() in await ask(section, "127.0.0.1")
+        (tmp_path / "ca.pem").write_text("half of it")
+        with pytest.raises(ConnectionRefusedError):
+            await ask(section, "127.0.0.1")
+        await ask.close()
+    assert [line["of"] for line in lines if line["event"] == "certificates_refused"] == ["peers"]
+
+
 async def test_one_that_says_nothing_is_waited_for_no_longer_than_a_second() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

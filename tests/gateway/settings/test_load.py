@@ -692,6 +692,8 @@ FOUND = {"kubernetes": {"service": "llama"}}
         ({"kind": "vllm", "discover": {"kubernetes": {"service": "Not A Name"}}}, "discover.kubernetes.service"),
         ({"kind": "vllm", "discover": {"kubernetes": {"service": "s", "port": 0}}}, "discover.kubernetes.port"),
         ({"kind": "vllm", "discover": {"kubernetes": {"service": "s", "ca_file": "/f"}}}, "without api_url"),
+        ({"kind": "vllm", "discover": {"kubernetes": {"service": "s", "client_cert": "/f"}}}, "without api_url"),
+        ({"kind": "vllm", "discover": {"kubernetes": {"service": "s", "client_key": "/f"}}}, "without client_cert"),
         ({"kind": "vllm", "discover": {"dns": {"host": "a b", "port": 1}}}, "discover.dns.host"),
     ],
 )

@@ -16,6 +16,7 @@ from gateway.settings import load_settings
 from gateway.settings.sections.autoscale import LeaseSection
 from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
+from tests.gateway.kubernetes.spawning import spawn
 from tests.kubernetes.cluster import LEASES, Cluster, running_cluster, until
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +32,7 @@ class Place:
 
     def gateway(self, name: str) -> Election:
         section = LeaseSection(name="lead", namespace="default", api_url=self.cluster.url)
-        self.made.append(Election(section, name, USUAL, lambda: self.now, lambda: 1e9 + self.now))
+        self.made.append(Election(section, spawn, name, USUAL, lambda: self.now, lambda: 1e9 + self.now))
         return self.made[-1]
 
     @property

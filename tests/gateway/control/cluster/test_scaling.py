@@ -16,6 +16,7 @@ from gateway.control.cluster.scaling import EngineScaling
 from gateway.control.membership import Found
 from gateway.kubernetes.api import ApiError
 from gateway.telemetry.metrics import Metrics
+from tests.gateway.kubernetes.spawning import spawn
 from tests.kubernetes.cluster import APPS, COST, GROUPS, PODS, Cluster, running_cluster
 from tests.kubernetes.fake_api.patches import MERGE
 
@@ -69,6 +70,7 @@ class Bench:
                 WorkloadSection(**{"name": "eng", **target}),
                 KubernetesPlace(service="eng", namespace="default", api_url=cluster.url),
             ),
+            spawn,
             self.roll,
             self.leadership,
             self.metrics,
