@@ -19,7 +19,7 @@ SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '
 .PHONY: $(shell grep -oE '^[a-z-]+:' $(lastword $(MAKEFILE_LIST)) | tr -d :)  # every name below that is no path
 
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
-	$(BIN)/penstock serve --port $(PORT)
+	PENSTOCK_STARTED_BY="make serve" $(BIN)/penstock serve --port $(PORT)
 
 test: lint  ## everything light, under 5 minutes
 	$(MAKE) --jobs 2 types unit
@@ -75,7 +75,7 @@ chart: $(STAMP)  ## write what the chart has of the gateway's declarations: its 
 wheel-compiled: $(WHEEL)  ## the wheel whose hot modules are C, in dist/; needs a C compiler
 
 serve-compiled: $(COMPILED)/.installed  ## `make serve` from that wheel, in an environment of its own
-	$(COMPILED)/bin/penstock serve --port $(PORT)
+	PENSTOCK_STARTED_BY="make serve-compiled" $(COMPILED)/bin/penstock serve --port $(PORT)
 
 test-compiled: $(COMPILED)/.tests  ## unit and scenario tests against that wheel
 	$(COMPILED)/bin/python -m tests.compiled.run

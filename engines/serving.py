@@ -23,6 +23,7 @@ DATE_REFRESH_S = 1.0
 """How often the `date` header is made anew."""
 
 
+MOST_PORT = 65_535
 HEAD_BYTES = 16 * 1024
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
@@ -92,6 +93,8 @@ class Bound:
 
     def __init__(self, host: str, port: int, uds: str | None = None) -> None:
         """Port 0 takes a free one. Raises OSError when the address cannot be bound."""
+        if not 0 <= port <= MOST_PORT:
+            raise OSError(f"--port {port}: a port is 0 to {MOST_PORT}")
         self._uds = uds
         if uds is not None:
             if Path(uds).is_socket():

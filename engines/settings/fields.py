@@ -142,10 +142,16 @@ def check_url(value: str) -> str:
     if not _HOST.fullmatch(host) or port == 0:
         raise wrong("should name a host, and a port from 1 to 65535 if any")
     value = value.rstrip("/")
-    for path in _OPERATION_PATHS:
-        if value.endswith(path):
-            raise wrong(f"should end before {path}, which the gateway adds itself")
+    base = without_request(value)
+    if base != value:
+        raise wrong(f"should end before {value[len(base) :]}, which the gateway adds itself")
     return value
+
+
+def without_request(url: str) -> str:
+    """A URL without the path of a request and slashes at its end."""
+    url = url.rstrip("/")
+    return next((url.removesuffix(path) for path in _OPERATION_PATHS if url.endswith(path)), url)
 
 
 def address(url: str) -> str:

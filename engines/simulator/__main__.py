@@ -26,9 +26,10 @@ async def _run(settings: knobs.SimulatorSettings, host: str, port: int, uds: str
     await serve(settings, host, port, uds=uds, stop=stop)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, serve, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m engines.simulator", description=__doc__)
+def main(argv: Sequence[str] | None = None, prog: str = "python -m engines.simulator") -> int:
+    """Parse, serve, and return the exit status. `prog` is how it was called."""
+    description = "One simulated vLLM server in this process."
+    parser = argparse.ArgumentParser(prog=prog, description=description)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="port; 0 takes a free one (default 8000)")
     parser.add_argument("--uds", help="listen on this unix socket instead")

@@ -76,11 +76,18 @@ def serve(
 def mistaken(problems: Sequence[Problem], overrides: Mapping[str, object]) -> str:
     """What the command line itself got wrong, one sentence each: no file says it."""
     said = {f"server.{key}": (f"--{key}", value) for key, value in overrides.items()}
-    return "\n".join(
+    told = [
         f"penstock serve: {said[problem.path][0]} {said[problem.path][1]} {problem.message}: {problem.hint}"
         for problem in problems
         if problem.path in said
-    )
+    ]
+    if "host" in overrides and any(problem.path == "auth.keys" for problem in problems):
+        told.append(
+            f"penstock serve: --host {overrides['host']} opens the gateway to other machines, and it has no keys: give "
+            "--config FILE with `auth.keys` (penstock new-key NAME makes one), or with `auth: {open: true}` to let "
+            "anyone in"
+        )
+    return "\n".join(told)
 
 
 def vllm_config(model: str, python: str | None) -> str:

@@ -15,4 +15,4 @@ def simulate(context: typer.Context) -> None:
     """Run a vLLM look-alike server, for example with --port 8000 --ttft-ms 40; --help lists all options."""
     from engines.simulator.__main__ import main as simulator
 
-    raise typer.Exit(simulator(context.args) or 0)
+    raise typer.Exit(simulator(context.args, prog="penstock simulate") or 0)

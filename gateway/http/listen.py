@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 
 Listener = asyncio.Server | TlsListener
 BACKLOG = 4096
-_OTHER_PORT = "make serve PORT=8081" if "MAKELEVEL" in os.environ else "--port"
-"""As whoever started us would say it: make's recipes have a level."""
+STARTED_BY = "PENSTOCK_STARTED_BY"
+"""How our Makefile names itself: `make serve`. Anybody's own has other words for the port."""
+
+
+def _other_port() -> str:
+    """How whoever started us asks for another port."""
+    started_by = os.environ.get(STARTED_BY)
+    return f"{started_by} PORT=8081" if started_by else "--port"
 
 
 class CannotListen(Exception):
@@ -39,7 +45,7 @@ def bind(server: Server, workers: int) -> list[socket.socket]:
     """
     if server.uds is not None:
         return [_bind_unix(server.uds)]
-    return bind_tcp(server.host, server.port, workers, named="server.host", other=_OTHER_PORT)
+    return bind_tcp(server.host, server.port, workers, named="server.host", other=_other_port())
 
 
 def bind_tcp(host: str, port: int, count: int, *, named: str, other: str) -> list[socket.socket]:

@@ -16,9 +16,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from engines.registry import KINDS
-from engines.settings.fields import NAME_RULE
+from engines.settings.fields import NAME_RULE, without_request
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
 from gateway.settings.schema import Settings
+from gateway.settings.sections.models import Model
+from gateway.settings.sections.targets import Target
 
 _MAY_BE_SECRET = frozenset(
     {
@@ -34,6 +36,8 @@ _MAY_BE_SECRET = frozenset(
         "args",
     }
 )
+VERSIONED = ("openai", "azure")
+"""Kinds whose URL ends in its version; to others the gateway adds it."""
 UNKNOWN_KEY = "is not a known key"
 BAD_NAME = "is not a usable name"
 _PLAIN_WORDS = {
@@ -67,6 +71,8 @@ def explain(error: ValidationError, tree: Any) -> list[tuple[Path, Problem]]:
             continue  # pydantic counts the items that are right; the wrong ones have complaints of their own
         if detail["loc"][-1] == "[key]":
             hint = "an environment variable's name" if "env" in path else NAME_RULE
+            if path[0] == "models" and len(path) == 2:
+                hint += "; or the beginning of names and a star at the end: vendor/*"
             problems.append((path, Problem(show_path(path), BAD_NAME, hint)))
         else:
             problems.append((path, _problem(path, detail["type"], detail["msg"], tree)))
@@ -119,7 +125,9 @@ def _unknown_key(path: Path, tree: Any) -> Problem:
     section = section_at(path[:-1], tree)
     known = list(section.model_fields) if section is not None else []
     near = nearest(key, known)
-    if near:
+    if there := _elsewhere(key, path):
+        hint = there
+    elif near:
         hint = f"did you mean {near}?"
     elif section is not None and section in KINDS.values():
         kinds = [name for name, kind in KINDS.items() if key in kind.model_fields]
@@ -129,6 +137,23 @@ def _unknown_key(path: Path, tree: Any) -> Problem:
     else:
         hint = ""
     return Problem(show_path(path), UNKNOWN_KEY, hint)
+
+
+def _elsewhere(key: str, path: Path) -> str:
+    """Where a key of this very name stands; empty where it stands nowhere else."""
+    if len(path) > 1 and key in Settings.model_fields:
+        return f"it stands at the top of the file: `{key}:` without indentation"
+    if len(path) > 1 and (path[0] != "models" or len(path) > 3) and key in Model.model_fields:
+        return f"it belongs to a model: models.NAME.{key}"
+    if (
+        len(path) > 1
+        and (path[0] != "engines" or len(path) > 3)
+        and any(key in kind.model_fields for kind in KINDS.values())
+    ):
+        return f"it belongs to an engine: engines.NAME.{key}"
+    if path[0] == "models" and len(path) == 3 and key in Target.model_fields:
+        return f"it belongs to a target: models.NAME.targets[].{key}"
+    return ""
 
 
 def section_at(path: Path, tree: Any) -> type[BaseModel] | None:
@@ -207,4 +232,15 @@ def with_got(problem: Problem, path: Path, written: Any) -> Problem:
         got = None if hidden or not value else printable(json.dumps(value, ensure_ascii=False), 80)
     else:
         got = None if value is None else json.dumps(value)
-    return replace(problem, got=got)
+    meant = "" if got is None else _base_of(path, value, written)
+    return replace(problem, got=got, hint=f"did you mean {printable(meant, 120)}?" if meant else problem.hint)
+
+
+def _base_of(path: Path, value: Any, written: Any) -> str:
+    """The base of an engine's URL that was written with the path of a request; empty where it is another mistake."""
+    if path[0] != "engines" or not isinstance(value, str) or not value.startswith(("http://", "https://")):
+        return ""
+    base = without_request(value)
+    if base == value.rstrip("/"):
+        return ""
+    return base if value_at(written, (*path[:2], "kind")) in VERSIONED else base.removesuffix("/v1")

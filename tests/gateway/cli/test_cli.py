@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from typer.testing import CliRunner
 
 from gateway import version
 from gateway.cli.app import app
+from gateway.http.listen import STARTED_BY
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +47,69 @@ def test_h_is_short_for_help(command: str) -> None:
 def test_help_of_simulate_is_the_simulators_own() -> None:
     code, said = run("simulate", "--help")
     assert (code, "--ttft-ms" in said) == (0, True)
+
+
+@pytest.mark.parametrize("command", ["simulate", "fake-provider openai"])
+def test_a_stand_in_says_its_own_name_and_what_is_wrong_with_its_port(command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", *command.split(), "--port", "99999999"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    name = command.split()[0]
+    assert (2, f"penstock {name}: --port 99999999: a port is 0 to 65535\n") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--port", "99999"), "penstock serve: --port 99999 should be less than or equal to 65535"),
+        (("--workers", "0"), "penstock serve: --workers 0 should be greater than or equal to 1"),
+        (("--host", "[::1]"), "penstock serve: --host [::1] should be written without brackets"),
+        (("--host", "0.0.0.0"), "penstock serve: --host 0.0.0.0 opens the gateway to other machines"),
+        (("--port", "99999", "--workers", "0"), "\npenstock serve: --workers 0 should be"),
+    ],
+)
+def test_a_mistake_of_the_command_line_is_told_as_its_own_and_names_no_file(words: tuple[str, ...], said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "serve", *words], capture_output=True, text=True, check=False
+    )
+    assert (2, True, False) == (done.returncode, said in done.stderr, "quickstart" in done.stderr), done.stderr
+
+
+def test_a_file_that_opens_without_keys_is_blamed_itself(tmp_path: Path) -> None:
+    file = tmp_path / "open.yaml"
+    file.write_text("server: {host: 0.0.0.0}\nengines: {s: {kind: simulator}}\nmodels: {m: {targets: [{engine: s}]}}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "serve", "--config", str(file)], capture_output=True, text=True, check=False
+    )
+    assert (2, True) == (done.returncode, "auth.keys" in done.stderr and "open.yaml" in done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("started_by", "other"),
+    [
+        ({}, "choose another with --port\n"),
+        ({"MAKELEVEL": "1"}, "choose another with --port\n"),
+        ({"MAKELEVEL": "1", "PENSTOCK_STARTED_BY": "make serve"}, "choose another with make serve PORT=8081\n"),
+    ],
+)
+def test_a_port_that_is_taken_is_told_with_how_another_is_asked_for(started_by: dict[str, str], other: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKELEVEL", STARTED_BY)}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", "serve", "--port", str(taken.getsockname()[1])],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**environment, **started_by},
+        )
+    assert (1, True) == (done.returncode, done.stderr.endswith(other)), done.stderr
+
+
+def test_our_makefile_says_that_it_started_the_gateway() -> None:
+    assert f'{STARTED_BY}="make serve" ' in (ROOT / "Makefile").read_text()
 
 
 def test_python_m_gateway_is_the_command() -> None:

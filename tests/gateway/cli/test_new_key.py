@@ -30,6 +30,16 @@ def test_the_key_that_is_printed_is_the_one_that_the_line_lets_in(words: tuple[s
     assert principal.tenant == ("acme" if words else "default")
 
 
+def test_a_key_for_prometheus_may_read_metrics_and_administers_nothing() -> None:
+    result = CliRunner().invoke(app, ["new-key", "prometheus", "--metrics"])
+    key, line = [text.strip() for text in result.output.splitlines() if text.startswith("  ")]
+    settings = load_settings(FILE.replace("LINE", line), {}).settings
+    principal = keyring_of(keys_of(settings), any_host=False).find(b"Bearer " + key.encode(), None)
+    assert principal is not None
+    assert (principal.metrics, principal.admin) == (True, False)
+    assert f"\nexport PENSTOCK_KEY={key}\n" in result.output
+
+
 def test_two_keys_of_one_name_differ_and_the_line_does_not_hold_them() -> None:
     outputs = [CliRunner().invoke(app, ["new-key", "a"]).output for _ in range(2)]
     assert outputs[0] != outputs[1]

@@ -173,6 +173,51 @@ def test_unknown_keys_name_the_nearest_or_where_they_belong() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("engines.e.retry", "it stands at the top of the file: `retry:` without indentation"),
+        ("models.m.breaker", "it stands at the top of the file: `breaker:` without indentation"),
+        ("models.m.targets[0].policy", "it belongs to a model: models.NAME.policy"),
+        ("models.m.weight", "it belongs to a target: models.NAME.targets[].weight"),
+        ("models.m.timeouts", "it belongs to an engine: engines.NAME.timeouts"),
+        ("server.replicas", "it belongs to an engine: engines.NAME.replicas"),
+    ],
+)
+def test_a_key_at_the_wrong_level_is_told_where_it_stands(path: str, hint: str) -> None:
+    tree: Any = with_engine(kind="vllm", replicas=[{"url": "http://x"}])
+    tree["models"] = {"m": {"targets": [{"engine": "e"}]}}
+    tree["server"] = {}
+    at = tree
+    *parents, last = path.replace("[0]", ".0").split(".")
+    for step in parents:
+        at = at[int(step)] if step.isdigit() else at[step]
+    at[last] = {}
+    assert {path: hint} == hints(tree)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "meant"),
+    [
+        ("openai", "https://a.example/v1/chat/completions", "https://a.example/v1"),
+        ("openai", "https://a.example/v1/responses/", "https://a.example/v1"),
+        ("vllm", "http://a:8000/v1/chat/completions", "http://a:8000"),
+        ("vllm", "http://a:8000/v1/models", "http://a:8000"),
+        ("anthropic", "https://a.example/v1/messages", "https://a.example"),
+    ],
+)
+def test_a_url_with_the_path_of_a_request_is_refused_with_the_right_one(kind: str, said: str, meant: str) -> None:
+    replicas = kind == "vllm"
+    urls = {"replicas": [{"url": said}]} if replicas else {"base_url": said, "api_key": "x"}
+    path = "engines.e.replicas[0].url" if replicas else "engines.e.base_url"
+    assert {path: f"did you mean {meant}?"} == hints(with_engine(kind=kind, **urls))
+
+
+def test_a_url_that_may_hold_a_secret_is_not_repeated() -> None:
+    tree = with_engine(kind="openai", api_key="x", base_url="https://u:secret@a.example/v1/chat/completions")
+    assert "secret" not in str(hints(tree))
+
+
+@pytest.mark.parametrize(
     ("section", "key", "value", "message"),
     [
         ("server", "port", -1, "should be greater than or equal to 0"),
