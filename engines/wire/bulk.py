@@ -36,8 +36,13 @@ _WINDOW_BYTES: Final = 64 * 1024
 _WINDOW_ELEMENTS: Final = 128
 """What a window costs at most, in elements."""
 _LISTS: Final = ("messages", "input", "system", "tools")
-_NO_MARKS: Final = bytes(byte for byte in range(256) if byte not in b'",{[')
-_NO_OPENING: Final = bytes(byte for byte in range(256) if byte not in b'"{[')
+VALUES: Final = b'",{['
+LISTS_AND_OBJECTS: Final = b'"{['
+MEMBERS: Final = b'":'
+"""What may be counted: the bytes that stand before one, and the quote that texts are told by."""
+_OTHERS: Final = {
+    marks: bytes([byte for byte in range(256) if byte not in marks]) for marks in (VALUES, LISTS_AND_OBJECTS, MEMBERS)
+}
 _BACKSLASH: Final = 0x5C
 
 
@@ -52,14 +57,13 @@ def finished(reading: Generator[int, None, T]) -> T:
 
 
 def over(
-    body: bytes, most: int, *, plain: bool = True, window_bytes: int = _WINDOW_BYTES
+    body: bytes, most: int, marks: bytes = VALUES, *, window_bytes: int = _WINDOW_BYTES
 ) -> Generator[int, None, bool]:
     """Whether there are more than `most` values in this JSON; of what is no JSON, any answer.
 
-    Counted is what begins one: a comma, brace or bracket outside of texts. Without `plain` ones only lists and objects
-    count.
+    Counted is what begins one, outside of texts: a comma, brace or bracket. `marks` says what else is counted.
     """
-    others = _NO_MARKS if plain else _NO_OPENING
+    others = _OTHERS[marks]
     size = len(body)
     if size <= most * _BYTES_PER_VALUE:
         return False

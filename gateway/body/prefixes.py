@@ -25,18 +25,24 @@ class _Prompted(msgspec.Struct):
     cache_salt: msgspec.Raw = _ABSENT
 
 
+class _Beginning(msgspec.Struct, array_like=True):
+    """A list, of which no more is read than the first two: the system's message and the first of the user's. What
+    follows comes later in some requests than in others."""
+
+    first: msgspec.Raw = _ABSENT
+    second: msgspec.Raw = _ABSENT
+
+
 class _Conversing(msgspec.Struct):
     prompt_cache_key: str | None = None
-    messages: list[msgspec.Raw] | None = None
-    input: str | list[msgspec.Raw] | None = None
+    messages: _Beginning | None = None
+    input: str | _Beginning | None = None
     instructions: msgspec.Raw = _ABSENT
     system: msgspec.Raw = _ABSENT
 
 
 _decode = msgspec.json.Decoder(_Prompted).decode
 _decode_conversing = msgspec.json.Decoder(_Conversing).decode
-_BEGINNING = 2
-"""Messages: the system's and the first of the user's. What follows comes later in some requests than in others."""
 
 
 def prefix_chain(model: str, body: bytes) -> list[int]:
@@ -69,7 +75,7 @@ def conversation(body: bytes) -> str:
     if asked.prompt_cache_key:
         return asked.prompt_cache_key
     messages = asked.messages if asked.messages is not None else asked.input
-    if not isinstance(messages, list) or not messages:
+    if not isinstance(messages, _Beginning) or not messages.first:
         return ""
-    beginning = [bytes(message) for message in messages[:_BEGINNING]]
+    beginning = [bytes(message) for message in (messages.first, messages.second) if message]
     return f"{seed(bytes(asked.system), bytes(asked.instructions), *beginning):016x}"

@@ -14,6 +14,7 @@ import msgspec
 from engines.model import Operation
 from engines.operations import OPERATION_KEYS
 from engines.wire import lone_surrogates
+from engines.wire.bulk import MEMBERS, finished, over
 from gateway.errors import Failure
 
 if TYPE_CHECKING:
@@ -35,9 +36,40 @@ LIMITS: Final = {
 
 Members = dict[str, Any]
 _decode: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _read: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
+_BLANKS: Final = b" \t\r\n"
+_ABSENT: Final = msgspec.Raw(b"")
+MOST_MEMBERS: Final = 6_000
+"""Of a body that is edited, in its objects all together, where they may be many in one: each costs a microsecond."""
+FEW_BYTES: Final = 32 * 1024
+"""As many members fit into so much."""
+
+
+class _Large(msgspec.Struct):
+    """What a large body is large by."""
+
+    documents: msgspec.Raw = _ABSENT
+    functions: msgspec.Raw = _ABSENT
+    input: msgspec.Raw = _ABSENT
+    instructions: msgspec.Raw = _ABSENT
+    messages: msgspec.Raw = _ABSENT
+    prediction: msgspec.Raw = _ABSENT
+    prompt: msgspec.Raw = _ABSENT
+    response_format: msgspec.Raw = _ABSENT
+    system: msgspec.Raw = _ABSENT
+    text: msgspec.Raw = _ABSENT
+    tools: msgspec.Raw = _ABSENT
+
+
+class _First(msgspec.Struct, array_like=True):
+    """A list, read no further than to its second element."""
+
+    first: msgspec.Raw = _ABSENT
+
+
+_decode_large: Final = msgspec.json.Decoder(_Large).decode
+_decode_first: Final = msgspec.json.Decoder(_First).decode
 
 
 class NumberRule:
@@ -99,12 +131,12 @@ class BodyEdits:
             return body
         hidden = None
         try:
-            members: Members = _decode(body)
+            members = _opened(body)
         except msgspec.DecodeError:
             hidden = lone_surrogates.hidden(body)
             if hidden is None:
                 raise Failure("invalid_json", "the body has half of a surrogate pair that cannot be kept") from None
-            members = _decode(hidden)
+            members = _opened(hidden)
         changed = False
         for name, rule in self._sampling:
             changed = rule.apply(members, (name,)) or changed
@@ -130,21 +162,36 @@ def _number(raw: Any) -> float | None:
     return said if isinstance(said, (int, float)) and not isinstance(said, bool) else None
 
 
+def _opened(body: bytes) -> Members:
+    """The members of a body, none of them read. Raises Failure where they are too many, and DecodeError."""
+    if len(body) > FEW_BYTES:
+        large = _decode_large(body)
+        others = len(body) - sum([len(getattr(large, name)) for name in _Large.__struct_fields__])
+        if others > FEW_BYTES and finished(over(body, MOST_MEMBERS, MEMBERS)):
+            raise Failure("invalid_json", f"over {MOST_MEMBERS} members are too many where `params` change the body")
+    opened: Members = _decode(body)
+    return opened
+
+
 def _before_messages(members: Members, prefix: str) -> bool:
     """Chat: before what its first message says, if that is the system's; else as one of its own."""
     try:
-        messages: list[Any] = _decode_list(members.get("messages", b"null"))
-        first: Members = _decode(messages[0]) if messages else {}
+        raw = bytes(members.get("messages", b"null"))
+        first_raw = bytes(_decode_first(raw).first)
+        first: Members = _decode(first_raw) if first_raw else {}
     except msgspec.DecodeError:
         return False  # the engine will say so
+    rest = raw[1:].lstrip(_BLANKS)
     if "role" in first and _read(first["role"]) in ("system", "developer"):
-        said = _joined(prefix, _read(first.get("content", b"null")))
+        said = _joined(prefix, first.get("content"))
         if said is None:
             return False
-        messages[0] = {**first, "content": said}
+        message = {**first, "content": said}
+        rest = rest[len(first_raw) :]
     else:
-        messages.insert(0, {"role": "system", "content": prefix})
-    members["messages"] = messages
+        message = {"role": "system", "content": prefix}
+        rest = b"," + rest if first_raw else rest
+    members["messages"] = msgspec.Raw(b"[" + _encode(message) + rest)
     return True
 
 
@@ -152,9 +199,8 @@ def _before_member(name: str, *, blocks: bool) -> Callable[[Members, str], bool]
     """A format that says it beside the messages, as a text or as `blocks` of text."""
 
     def before(members: Members, prefix: str) -> bool:
-        raw = members.get(name)
-        said = _joined(prefix, None if raw is None else _read(raw))
-        if said is None or (isinstance(said, list) and not blocks):
+        said = _joined(prefix, members.get(name))
+        if said is None or (isinstance(said, msgspec.Raw) and not blocks):
             return False
         members[name] = said
         return True
@@ -162,15 +208,17 @@ def _before_member(name: str, *, blocks: bool) -> Callable[[Members, str], bool]
     return before
 
 
-def _joined(prefix: str, said: Any) -> Any:
-    """`prefix` before a text or blocks of text; None where it is neither."""
-    if said is None or said == "":
-        return prefix
-    if isinstance(said, str):
-        return f"{prefix}\n\n{said}"
-    if isinstance(said, list):
-        return [{"type": "text", "text": prefix}, *said]
-    return None
+def _joined(prefix: str, raw: Any) -> str | msgspec.Raw | None:
+    """`prefix` before a text, or before blocks of text, which are read no further; None where it is neither."""
+    written = b"null" if raw is None else bytes(raw)
+    if written.startswith(b"["):
+        rest = written[1:].lstrip(_BLANKS)
+        block = _encode({"type": "text", "text": prefix})
+        return msgspec.Raw(b"[" + block + (b"" if rest == b"]" else b",") + rest)
+    if written != b"null" and not written.startswith(b'"'):
+        return None
+    said: str | None = _read(written)
+    return f"{prefix}\n\n{said}" if said else prefix
 
 
 SYSTEM: Final[dict[str, Callable[[Members, str], bool]]] = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from engines.port import Sink
-from engines.wire.bulk import over
+from engines.wire.bulk import LISTS_AND_OBJECTS, over
 from engines.wire.unary.port import EmbeddingsRequest, Misread
 from gateway.accounts.costs import in_digits
 from gateway.errors import Failure
@@ -87,7 +87,7 @@ class UnaryDocument(Sink):
         self._body = bytes(self._held)
         self._held.clear()
         asked = request.inputs if isinstance(request, EmbeddingsRequest) else request.documents
-        self._counting = over(self._body, LEAST_LISTS + LISTS_EACH * len(asked), plain=False)
+        self._counting = over(self._body, LEAST_LISTS + LISTS_EACH * len(asked), LISTS_AND_OBJECTS)
         self._attempt.exchange = None  # it is over
         self._write()
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from engines.model import Operation
 from engines.operations import OPERATION_KEYS
-from gateway.experiments.body_edits import BodyEdits, edits_of
+from gateway.errors import Failure
+from gateway.experiments.body_edits import MOST_MEMBERS, BodyEdits, edits_of
 from gateway.settings.sections.params import ParamsSection
 from routing.facts import RequestFacts
 
@@ -156,3 +157,37 @@ def test_whatever_a_body_holds_only_what_is_edited_changes_and_a_second_look_cha
     }
     assert once["temperature"] == 0.25
     assert edited(params, **once) == once
+
+
+def test_more_members_than_are_opened_are_refused_and_as_many_in_what_is_passed_on_are_not() -> None:
+    edits = BodyEdits(ParamsSection.model_validate({"temperature": {"set": 0.5}, "system_prefix": "P"}))
+    facts = RequestFacts(CHAT, 1, 1)
+    many = {f"m{number}": number for number in range(MOST_MEMBERS + 1)}
+    with pytest.raises(Failure, match=str(MOST_MEMBERS)):
+        edits.apply(json.dumps({"model": "m", "messages": [HELLO], **many}).encode(), facts)
+    for name in ("messages", "tools", "prompt", "response_format"):
+        body = json.dumps({"model": "m", "messages": [HELLO], name: [many]}).encode()
+        assert json.loads(edits.apply(body, facts))["temperature"] == 0.5
+    text = json.dumps({"model": "m", "messages": [HELLO], "user": '":{},' * MOST_MEMBERS}).encode()
+    assert json.loads(edits.apply(text, facts))["temperature"] == 0.5
+
+
+@pytest.mark.parametrize("blanks", ["", " \n"])
+@pytest.mark.parametrize("messages", [[], [HELLO], [{"role": "system", "content": "S"}, HELLO]])
+def test_what_follows_the_first_message_stays_as_it_was_written(blanks: str, messages: list[dict[str, Any]]) -> None:
+    edits = BodyEdits(ParamsSection.model_validate({"system_prefix": "P"}))
+    written = blanks.join(["[", f"{blanks},{blanks}".join(json.dumps(one) for one in messages), "]"])
+    body = f'{{"model": "m", "messages":{blanks}{written}{blanks}}}'.encode()
+    found = json.loads(edits.apply(body, RequestFacts(CHAT, 1, 1)))["messages"]
+    if messages and messages[0]["role"] == "system":
+        assert found == [{"role": "system", "content": "P\n\nS"}, *messages[1:]]
+    else:
+        assert found == [{"role": "system", "content": "P"}, *messages]
+
+
+@pytest.mark.parametrize("written", ["[]", "[ ]", "[\n]"])
+def test_a_prefix_is_the_only_block_where_there_is_none(written: str) -> None:
+    edits = BodyEdits(ParamsSection.model_validate({"system_prefix": "P"}))
+    body = f'{{"model":"m","system":{written}}}'.encode()
+    found = json.loads(edits.apply(body, RequestFacts(MESSAGES, 1, 1)))
+    assert found["system"] == [{"type": "text", "text": "P"}]
