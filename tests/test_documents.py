@@ -63,6 +63,11 @@ def test_every_file_and_object_that_a_document_names_is_there(document: Path) ->
     assert [] == lost
 
 
+def test_the_index_lists_every_page() -> None:
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert pages == {name for name in LINK.findall((ROOT / "docs" / "README.md").read_text()) if "/" not in name}
+
+
 def test_documents_are_found_and_something_is_read_in_them() -> None:
     assert {Path("README.md"), Path("docs/configuration.md"), Path("gateway/README.md")} <= set(DOCUMENTS)
     gateway = Path("gateway/README.md")

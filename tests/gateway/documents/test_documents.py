@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pkgutil
+import re
 from pathlib import Path
 
 import pytest
 
 from gateway.documents import errors, metrics
 from gateway.errors import TABLE
+from gateway.telemetry.metrics import families
 from gateway.telemetry.metrics.families import BY_NAME
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,6 +27,32 @@ def test_a_page_is_as_the_code_makes_it(name: str, text: str) -> None:
 def test_every_error_has_a_meaning_and_no_meaning_is_of_none() -> None:
     assert set(errors.MEANINGS) == set(TABLE)
     assert all(meaning.endswith(".") for meaning in errors.MEANINGS.values())
+
+
+def test_the_first_questions_are_asked_of_metrics_and_labels_that_there_are() -> None:
+    for _, asked in metrics.FIRST:
+        named = {re.sub(r"_bucket$", "", name) for name in re.findall(r"penstock_\w+", asked)}
+        assert named
+        assert named <= set(BY_NAME), asked
+        labels = {label for name in named for label in BY_NAME[name].labels} | {"le"}
+        used = re.findall(r"by \(([^)]*)\)", asked) + re.findall(r"\{(\w+)=", asked)
+        assert {label.strip() for one in used for label in one.split(",")} <= labels, asked
+
+
+def test_each_family_of_metrics_is_in_one_section() -> None:
+    modules = [module for group in metrics.GROUPS for module in group.modules]
+    found = {module.name for module in pkgutil.iter_modules(families.__path__)}
+    assert sorted(modules) == sorted(found)
+
+
+@here
+def test_a_metric_without_an_alert_names_the_panel_that_shows_it() -> None:
+    rows = [line for line in metrics.page(RULES).splitlines() if line.startswith("| `penstock_retries_total`")]
+    assert [True] == ["| Penstock" in row for row in rows], rows
+    nested = {"title": "D", "panels": [{"title": "row", "panels": [{"title": "P", "targets": [{"expr": "up"}]}]}]}
+    assert {} == metrics.panels_of([nested])
+    nested["panels"][0]["panels"][0]["targets"][0]["expr"] = "rate(penstock_retries_total[5m])"  # type: ignore[index]
+    assert {"penstock_retries_total": "D: P"} == metrics.panels_of([nested])
 
 
 @here

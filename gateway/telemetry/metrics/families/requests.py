@@ -10,7 +10,7 @@ from gateway.telemetry.metrics.text import head, pair, pairs
 
 REQUESTS = counter(
     "penstock_requests_total",
-    "Requests settled, by the status the client was told (499: it left before an answer).",
+    "Requests settled, by the status the client was told (499: it left before an answer, or we cut it off at our end).",
     *("model", "engine", "arm", "code"),
 )
 ERRORS = counter(
