@@ -95,7 +95,7 @@ bench-load: $(STAMP)  ## what the load client itself can do on one core, under a
 bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peers, about half an hour
 	$(BIN)/python -m loadtests.peers $(ARGS)
 
-bench-autoscale: $(STAMP)  ## the autoscaler against the rules of the field, in virtual time, about twenty minutes
+bench-autoscale: $(STAMP)  ## the autoscaler against the rules of the field, in virtual time, 7 minutes of CPU per seed, on as many cores as there are; ARGS='--seeds 1 --traces night' for a part
 	$(BIN)/penstock autoscale compare --seeds 3 $(ARGS)
 
 bench-wakeups: $(STAMP)  ## what 1,000 wake-ups from zero and 500 changes of replicas lose, half an hour; ARGS='--wakeups 100 --changes 50' for a part

@@ -29,6 +29,9 @@ LEAST_HOLD_S: Final = 60.0
 MOST_HOLD_S: Final = 600.0
 HOLD_STARTS: Final = 2.0
 """Times the start-up, that fewer must have been enough for. To start one again costs what keeping it costs for one."""
+FELL_STARTS: Final = 2.0
+"""Times the start-up after replicas have gone, that no others are started for a load that those that stay bear: what
+asks for them so soon is mostly chance, and each would go again."""
 STARTUP_WEIGHT: Final = 0.3
 """Of the start that was measured last."""
 
@@ -40,6 +43,7 @@ class Autoscaler:
         "_asked",
         "_busy_s",
         "_demand",
+        "_fell_s",
         "_measured",
         "_panic_until_s",
         "_served_s",
@@ -62,6 +66,8 @@ class Autoscaler:
         """Since when replicas have been ready without a gap."""
         self._up_s = now
         """When there last came to be more."""
+        self._fell_s = -math.inf
+        """When replicas were first taken away since there last came to be more, and some were left."""
         self._startup_s = settings.startup_s
         self._measured = False
         self._wake_s = settings.wake_s or 0.0
@@ -123,7 +129,9 @@ class Autoscaler:
         elif wanted > most:
             wanted, why, sentence = most, Why.BOUNDS, f"{most} is the most there may be, and not {wanted}: {sentence}"
         if wanted > had:
-            self._up_s = now
+            self._up_s, self._fell_s = now, -math.inf
+        elif 0 < wanted < had and self._fell_s == -math.inf:
+            self._fell_s = now
         return Decision(wanted, had, why, sentence, ask.load, panics)
 
     def _asks(self, signals: Signals) -> Ask:
@@ -153,7 +161,7 @@ class Autoscaler:
         if fails and now - self._busy_s >= self.settings.zero_after_s:
             return 0, Why.IDLE, f"nothing has come for {self.settings.zero_after_s:.0f} s, and none can start"
         if ask.replicas > had:
-            return self._up(ask, had, signals)
+            return self._up(ask, had, signals, now)
         if ask.replicas == had:
             return had, Why.ENOUGH, ask.sentence
         wanted, why, sentence = self._down(ask, had, signals, panics, now)
@@ -162,12 +170,15 @@ class Autoscaler:
             return 1, Why.HOLDING, f"nothing arrives, and the last one stays for {left_s:.0f} s more"
         return wanted, why, sentence
 
-    def _up(self, ask: Ask, had: int, signals: Signals) -> tuple[int, Why, str]:
+    def _up(self, ask: Ask, had: int, signals: Signals, now: float) -> tuple[int, Why, str]:
         settings, told = self.settings, signals.ttft_ms
         late = told is not None and told > settings.ttft_ms
         small = ask.replicas - had < settings.dead_band_ratio * had
         if small and not late and ask.why is Why.LOAD and had >= ask.bearable:
             return had, Why.DEAD_BAND, f"{ask.replicas} would be too little of a change: {ask.sentence}"
+        fell = now - self._fell_s <= FELL_STARTS * self._startup_s
+        if fell and not late and ask.why is Why.LOAD and had >= ask.bearable:
+            return had, Why.HOLDING, f"some have just gone, and {had} still bear it: {ask.sentence}"
         if signals.failing:  # more of what does not start would not start either
             return had, Why.HOLDING, f"{signals.failing} fail to start, and no more are sent after them: {ask.sentence}"
         coming = len(signals.starting_s)

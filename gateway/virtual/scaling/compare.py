@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,17 +70,31 @@ def rules(startup_s: float, settings: AutoscaleSettings | None = None) -> list[C
 
 
 def compare(
-    traces: Sequence[str], startups_s: Sequence[float], seeds: Sequence[int], say: Callable[[str], None]
+    traces: Sequence[str],
+    startups_s: Sequence[float],
+    seeds: Sequence[int],
+    say: Callable[[str], None],
+    jobs: int = 1,
 ) -> Iterator[Row]:
-    """All runs, one after another; `say` hears of each that is over."""
-    for name in traces:
-        for seed in seeds:
-            calls = calls_of(TRACES[name](seed))
-            for startup_s in startups_s:
-                for make in rules(startup_s):
-                    row = run(name, calls, make(), Terms(startup_s), seed)
-                    say(f"{name} {startup_s:.0f} s, {row.rule}: {row.attainment:.4f}, {row.replica_hours:.2f} h")
-                    yield row
+    """All runs, in so many processes; `say` hears of those that are over."""
+    parts = [(name, seed, startup_s) for name in traces for seed in seeds for startup_s in startups_s]
+    with contextlib.ExitStack() as stack:
+        each: Iterator[list[Row]] = map(rows_of, parts)
+        if jobs > 1:
+            spawned = multiprocessing.get_context("spawn")
+            each = stack.enter_context(ProcessPoolExecutor(jobs, spawned)).map(rows_of, parts)
+        for rows in each:
+            for row in rows:
+                what = f"{row.trace} {row.startup_s:.0f} s, seed {row.seed}, {row.rule}"
+                say(f"{what}: {row.attainment:.4f}, {row.replica_hours:.2f} h")
+            yield from rows
+
+
+def rows_of(part: tuple[str, int, float]) -> list[Row]:
+    """Every rule on one trace, under one seed, with one start-up time."""
+    name, seed, startup_s = part
+    calls = calls_of(TRACES[name](seed))
+    return [run(name, calls, make(), Terms(startup_s), seed) for make in rules(startup_s)]
 
 
 def run(trace: str, calls: Sequence[Call], rule: Rule, terms: Terms, seed: int) -> Row:

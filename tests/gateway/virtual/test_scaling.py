@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.virtual.scaling.compare import Row, attained, most_flips, rules, run
+from gateway.virtual.scaling.compare import Row, attained, compare, most_flips, rules, run
 from gateway.virtual.scaling.pool import ElasticPool, Played, Terms
 from gateway.virtual.scaling.replay import replay
 from gateway.virtual.scaling.rules.hpa import Hpa, Keda
@@ -166,3 +166,12 @@ def test_a_replica_that_never_comes_serves_nobody() -> None:
     played = ElasticPool(Fixed((0.0, 2)), terms, 1).play(calls_of(steady(1.0, 20.0)))
     assert set(played.ttfts_s) == {math.inf}
     assert played.replica_s == pytest.approx(40.0, abs=3.0)
+
+
+@pytest.mark.slow
+def test_processes_change_nothing_of_a_comparison() -> None:
+    alone = list(compare(["night"], [30.0], [1], lambda _: None))
+    said: list[str] = []
+    assert list(compare(["night"], [30.0], [1], said.append, jobs=2)) == alone
+    assert len(said) == len(alone) == 9
+    assert said[0].startswith("night 30 s, seed 1, penstock: 0.9")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from routing.autoscale.autoscaler import Autoscaler
 from routing.autoscale.decision import Why
-from routing.autoscale.demand import Demand
+from routing.autoscale.demand import Ask, Demand
 from routing.autoscale.settings import AutoscaleSettings
 from routing.autoscale.signals import Bounds, Signals
 from tests.routing.autoscale.looks import ANY, TICK_S, Story, look
@@ -281,3 +281,52 @@ def test_a_replica_that_sleeps_is_kept_from_the_reserve_for_bursts_and_woken_whe
         with_some = rested.run(seconds, signals)
     assert with_some.wanted <= with_none.wanted
     assert with_some.wanted >= 14000 / 4000
+
+
+class Asks:
+    """A demand that asks for what it is told to."""
+
+    def __init__(self) -> None:
+        self.next = Ask(8, Why.LOAD, "so much arrives")
+
+    def note(self, signals: Signals, now: float) -> None: ...
+
+    def ask(self, signals: Signals, startup_s: float) -> Ask:
+        return self.next
+
+    def floods(self, signals: Signals, replicas: int) -> bool:
+        return False
+
+    def survivors(self, signals: Signals) -> int:
+        return 0
+
+
+def test_what_has_just_gone_is_not_asked_back_for_a_load_that_those_left_bear() -> None:
+    story, asks = Story(ready=8), Asks()
+    story.scaler._demand = asks  # type: ignore[assignment]
+    story.run(120.0, rate=1.0)
+    asks.next = Ask(6, Why.LOAD, "less arrives")
+    while story.ready == 8:
+        story.run(TICK_S, rate=1.0)
+    asks.next = Ask(8, Why.LOAD, "a little more arrives", bearable=6)
+    soon = story.run(TICK_S, rate=1.0)
+    assert (soon.wanted, soon.why) == (6, Why.HOLDING)
+    assert soon.sentence == "some have just gone, and 6 still bear it: a little more arrives"
+    assert story.run(56.0, rate=1.0).wanted == 6
+    assert story.run(2 * TICK_S, rate=1.0).wanted == 8, "two start-ups later it is asked for as ever"
+
+
+def test_but_it_is_when_they_do_not_bear_it_or_somebody_waits() -> None:
+    for more in (
+        look(6, rate=1.0),
+        look(6, rate=1.0, ttft_ms=9_000.0),
+    ):
+        late = more.ttft_ms is not None
+        story, asks = Story(ready=8), Asks()
+        story.scaler._demand = asks  # type: ignore[assignment]
+        story.run(120.0, rate=1.0)
+        asks.next = Ask(6, Why.LOAD, "less arrives")
+        while story.ready == 8:
+            story.run(TICK_S, rate=1.0)
+        asks.next = Ask(8, Why.LOAD, "more arrives", bearable=6 if late else 7)
+        assert story.run(TICK_S, more).wanted == 8
