@@ -37,13 +37,27 @@ class ApiSection(Section):
 
 
 class KubernetesPlace(ApiSection):
-    """The pods behind a Service."""
+    """The pods behind a Service, or those of an InferencePool."""
 
-    service: Label = Field(description="the Service's name; one without a cluster IP (headless) will do")
+    service: Label | None = Field(
+        default=None, description="the Service's name; one without a cluster IP (headless) will do"
+    )
+    pool: Label | None = Field(
+        default=None, description="in its place, an InferencePool's name: its pods, at each of its target ports"
+    )
     namespace: Label | None = Field(default=None, description="its namespace; left out, the gateway's own")
     port: PortNumber | Label | None = Field(
-        default=None, description="a port of the pods, or the name of one of the Service's; left out, its first"
+        default=None,
+        description="a port of the pods, or the name of one of the Service's; left out, its first, and all of a pool's",
     )
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.service is None) is (self.pool is None):
+            raise wrong("should have either service or pool")
+        if self.pool is not None and isinstance(self.port, str):
+            raise wrong("has the name of a port, and a pool's have none: write its number, or leave it out")
+        return self
 
 
 class DnsPlace(Section):
@@ -57,7 +71,9 @@ class DnsPlace(Section):
 class Discover(Section):
     """Where servers are found; one of the two."""
 
-    kubernetes: KubernetesPlace | None = Field(default=None, description="{service, namespace, port}")
+    kubernetes: KubernetesPlace | None = Field(
+        default=None, description="{service, namespace, port}, or {pool, namespace}"
+    )
     dns: DnsPlace | None = Field(default=None, description="{host, port, every_s}")
     tls: bool = Field(default=False, description="true asks them by https")
 

@@ -21,6 +21,7 @@ from engines.port import Replica, Spawn
 from engines.settings.discovery import Discover, DnsPlace, KubernetesPlace
 from gateway.control.membership import Difference
 from gateway.kubernetes.api import Api, api_place, own_namespace
+from gateway.kubernetes.pool_watch import PoolWatch
 from gateway.kubernetes.slices import ServiceReplicas, Slice
 from gateway.kubernetes.watch import Watch
 from gateway.pause import Pause, pause
@@ -50,7 +51,8 @@ class Found(Protocol):
 
 @dataclass(slots=True)
 class _Follower:
-    place: Discover
+    place: tuple[Discover, bool]
+    """What the configuration says, and whether the engine is scaled."""
     over: asyncio.Event
     heard_s: Callable[[], float]
 
@@ -80,52 +82,72 @@ class Discovery:
 
     def use(self, settings: Settings) -> None:
         """Follow what these settings say. Does not wait for anything to be found."""
-        wanted = {name: place for name, one in settings.engines.items() if (place := one.found_at) is not None}
+        wanted = {
+            name: (place, one.autoscale is not None)
+            for name, one in settings.engines.items()
+            if (place := one.found_at) is not None
+        }
         for name in [name for name, one in self._followers.items() if wanted.get(name) != one.place]:
             self._followers.pop(name).over.set()
             self._found.forgotten(name)
-        for name, place in wanted.items():
+        for name, (place, scaled) in wanted.items():
             if name not in self._followers:
-                self._follow(name, place)
+                self._follow(name, place, scaled)
 
     def ages_s(self) -> list[tuple[tuple[str], float]]:
         """How long ago each engine's source last said something, by the engine's name."""
         now = self._loop.time()
         return [((name,), now - one.heard_s()) for name, one in self._followers.items()]
 
-    def _follow(self, name: str, place: Discover) -> None:
+    def _follow(self, name: str, place: Discover, scaled: bool) -> None:
         over, began_s = asyncio.Event(), self._loop.time()
         if place.kubernetes is not None:
-            watch, api = self._watch(name, place, place.kubernetes)
-            self._followers[name] = _Follower(place, over, lambda: max(began_s, watch.heard_s))
+            api = Api(api_place(place.kubernetes, self._environ), self._spawn)
+            watch = self._watch(api, name, place, place.kubernetes, scaled)
+            self._followers[name] = _Follower((place, scaled), over, lambda: max(began_s, watch.heard_s))
             self._spawn(f"discovery of {name}", functools.partial(_run, watch, api, over))
         elif place.dns is not None:
             looks = _Looks(name, place.dns, place.scheme, self._found.differs, self._resolve, self._pause)
-            self._followers[name] = _Follower(place, over, lambda: max(began_s, looks.heard_s))
+            self._followers[name] = _Follower((place, scaled), over, lambda: max(began_s, looks.heard_s))
             self._spawn(f"discovery of {name}", functools.partial(looks.run, over))
 
-    def _watch(self, name: str, place: Discover, service: KubernetesPlace) -> tuple[Watch[Slice], Api]:
-        api = Api(api_place(service, self._environ), self._spawn)
-        found = ServiceReplicas(service.port, place.scheme)
-        watch = Watch(
+    def _watch(
+        self, api: Api, name: str, place: Discover, where: KubernetesPlace, scaled: bool
+    ) -> Watch[Slice] | PoolWatch:
+        namespace = where.namespace or own_namespace()
+        rng = random.Random()  # noqa: S311 - spreads requests
+        if where.pool is not None:
+            return PoolWatch(
+                api,
+                namespace,
+                where.pool,
+                scheme=place.scheme,
+                port=where.port if isinstance(where.port, int) else None,
+                one_port=scaled,
+                told=lambda difference: self._tell(name, difference),
+                named=name,
+                rng=rng,
+                pause=self._pause,
+            )
+        found = ServiceReplicas(where.port, place.scheme)
+        return Watch(
             api,
-            f"/apis/discovery.k8s.io/v1/namespaces/{service.namespace or own_namespace()}/endpointslices",
-            f"{OF_SERVICE}={service.service}",
+            f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
+            f"{OF_SERVICE}={where.service}",
             Slice,
             changed=lambda slice_, now: self._tell(name, found.changed(slice_, now)),
             gone=lambda slice_: self._tell(name, found.gone(slice_)),
             named=name,
-            rng=random.Random(),  # noqa: S311 - spreads requests
+            rng=rng,
             pause=self._pause,
         )
-        return watch, api
 
     def _tell(self, name: str, difference: Difference) -> None:
         if difference:
             self._found.differs(name, difference)
 
 
-async def _run(watch: Watch[Slice], api: Api, over: asyncio.Event) -> None:
+async def _run(watch: Watch[Slice] | PoolWatch, api: Api, over: asyncio.Event) -> None:
     try:
         await watch.run(over)
     finally:

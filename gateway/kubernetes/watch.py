@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -94,6 +94,9 @@ class Watch(Generic[Seen]):
         gone: Callable[[str], None],
         named: str,
         rng: random.Random,
+        fields: str = "",
+        listed: Callable[[frozenset[str]], None] = lambda names: None,
+        known: Iterable[str] = (),
         relist_s: float = RELIST_S,
         pause: Pause = pause,
     ) -> None:
@@ -101,14 +104,16 @@ class Watch(Generic[Seen]):
         former may raise msgspec.DecodeError, where it reads more of an object. No field of `kind` is needed: it is also
         what bookmarks and failures are read as.
 
+        `fields` selects by fields beside labels. `listed` is told which names each list had. `known` are names of
+        objects that were told of before: those that the first list lacks are gone.
+
         `named` is what log lines call it.
         """
         self._api = api
         self._path = path
-        self._selector = selector
-        listed: Any = _List[kind]  # type: ignore[valid-type]  # a type that is known at run time
+        lists: Any = _List[kind]  # type: ignore[valid-type]  # a type that is known at run time
         told: Any = _Event[kind]  # type: ignore[valid-type]  # the same
-        self._list_of: Callable[[bytes], _List[Seen]] = msgspec.json.Decoder(listed).decode
+        self._list_of: Callable[[bytes], _List[Seen]] = msgspec.json.Decoder(lists).decode
         self._event_of: Callable[[bytes], _Event[Seen]] = msgspec.json.Decoder(told).decode
         self._changed = changed
         self._gone = gone
@@ -116,7 +121,11 @@ class Watch(Generic[Seen]):
         self._rng = rng
         self._relist_s = relist_s
         self._pause = pause
-        self._known: dict[str, str] = {}
+        self._selecting = {"labelSelector": selector} if selector else {}
+        if fields:
+            self._selecting["fieldSelector"] = fields
+        self._listed = listed
+        self._known: dict[str, str] = dict.fromkeys(known, "")
         """The version of each object, by its name."""
         self._version = ""
         self._failing = ""
@@ -124,6 +133,11 @@ class Watch(Generic[Seen]):
         """Watches in a row that ended at once and told nothing."""
         self.heard_s = float("-inf")
         """When the server last said something of this, as the loop counts."""
+
+    @property
+    def known(self) -> list[str]:
+        """The names of what is there."""
+        return list(self._known)
 
     async def run(self, over: asyncio.Event) -> None:
         """Follow until `over` is set."""
@@ -150,7 +164,7 @@ class Watch(Generic[Seen]):
         found: dict[str, str] = {}
         proceed = ""
         while True:
-            query = {"labelSelector": self._selector, "limit": str(PAGE)}
+            query = {**self._selecting, "limit": str(PAGE)}
             if proceed:
                 query["continue"] = proceed
             try:
@@ -173,6 +187,7 @@ class Watch(Generic[Seen]):
             del self._known[name]
             self._gone(name)
         self._version = page.metadata.resource_version
+        self._listed(frozenset(found))
         self._heard()
 
     def _take(self, thing: Seen) -> None:
@@ -189,7 +204,7 @@ class Watch(Generic[Seen]):
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         query = {
-            "labelSelector": self._selector,
+            **self._selecting,
             "watch": "1",
             "allowWatchBookmarks": "true",
             "resourceVersion": self._version,

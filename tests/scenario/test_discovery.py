@@ -14,6 +14,8 @@ from gateway.control.membership import Difference
 from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from tests.gateway.kubernetes.api_server import ApiServer, endpoint, running_api_server
+from tests.gateway.kubernetes.test_pool_watch import pool_of
+from tests.kubernetes.cluster import PODS, running_cluster
 from tests.scenario.gateway import Gateway, one_model, running_gateway
 from tests.scenario.upstream import Answer, Upstream, chunk, running_upstream, stream
 
@@ -91,6 +93,23 @@ async def test_a_model_without_a_replica_yet_says_so_and_then_answers() -> None:
             assert (await gateway.chat()).status_code == 200
 
 
+async def test_the_pods_of_an_inference_pool_answer_while_it_selects_them() -> None:
+    with running_cluster() as cluster:
+        async with running_upstream() as upstream:
+            pool_of(cluster, int(upstream.url.rpartition(":")[2]))
+            place = {"pool": "llm", "namespace": "default", "api_url": cluster.url}
+            async with running_gateway(one_model({"kind": "vllm", "discover": {"kubernetes": place}})) as gateway:
+                assert (await gateway.chat()).status_code == 503
+                ready = [{"type": "Ready", "status": "True"}]
+                cluster.pod("pod-a", podIP="127.0.0.1", phase="Running", conditions=ready)
+                await known(gateway, "pod-a")
+                assert (await gateway.chat()).headers["x-penstock-replica"] == "pod-a"
+                ages = (await gateway.metrics()).labelled("penstock_discovery_age_seconds", "engine")
+                assert 0.0 <= ages["a",] < 10.0
+                cluster.ask("DELETE", f"{PODS}/pod-a")
+                await gateway.until(lambda: gateway.plane.roster.states()["a", "ready"] == 0)
+
+
 class Names:
     """What a name server says, answer by answer."""
 
@@ -151,6 +170,7 @@ class Engine:
         from engines.settings.discovery import Discover
 
         self.found_at = Discover.model_validate(written)
+        self.autoscale = None
 
 
 class Written:

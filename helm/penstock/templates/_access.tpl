@@ -4,7 +4,32 @@
 {{- range $name, $_ := .Values.engines -}}
 {{- if eq (include "penstock.engine" (dict "root" $root "name" $name) | fromJson).discovery "kubernetes" }}true{{ end -}}
 {{- end -}}
+{{- range $_, $place := include "penstock.places" . | fromJsonArray }}{{ if $place.service }}true{{ end }}{{ end -}}
 {{- end -}}
+
+{{/* Where engines of `config` are found in this namespace, as they say it, in JSON. Another one, and another API server, are
+the reader's to grant. */}}
+{{- define "penstock.places" -}}
+{{- $root := . -}}
+{{- $places := list -}}
+{{- range $_, $engine := .Values.config.engines | default dict -}}
+{{- $place := ($engine.discover | default dict).kubernetes | default dict -}}
+{{- if and $place (not $place.api_url) (eq ($place.namespace | default $root.Release.Namespace) $root.Release.Namespace) -}}
+{{- $places = append $places $place -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $places -}}
+{{- end -}}
+
+{{/* The names of the InferencePools among them, in JSON. */}}
+{{- define "penstock.pools" -}}
+{{- $pools := list -}}
+{{- range $_, $place := include "penstock.places" . | fromJsonArray -}}
+{{- if $place.pool }}{{ $pools = append $pools $place.pool }}{{ end -}}
+{{- end -}}
+{{- toJson ($pools | uniq | sortAlpha) -}}
+{{- end -}}
+
 {{- define "penstock.gateway.account" -}}
-{{- if or (include "penstock.discovers" .) (eq .Values.autoscaling.mode "gateway") -}}{{ include "penstock.serviceAccount" . }}{{- end -}}
+{{- if or (include "penstock.discovers" .) (ne (include "penstock.pools" .) "[]") (eq .Values.autoscaling.mode "gateway") -}}{{ include "penstock.serviceAccount" . }}{{- end -}}
 {{- end -}}

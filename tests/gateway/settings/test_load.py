@@ -739,6 +739,9 @@ FOUND = {"kubernetes": {"service": "llama"}}
         ({"kind": "vllm", "discover": {"kubernetes": {"service": "s", "ca_file": "/f"}}}, "without api_url"),
         ({"kind": "vllm", "discover": {"kubernetes": {"service": "s", "client_cert": "/f"}}}, "without api_url"),
         ({"kind": "vllm", "discover": {"kubernetes": {"service": "s", "client_key": "/f"}}}, "without client_cert"),
+        ({"kind": "vllm", "discover": {"kubernetes": {"service": "s", "pool": "p"}}}, "either service or pool"),
+        ({"kind": "vllm", "discover": {"kubernetes": {"namespace": "n"}}}, "either service or pool"),
+        ({"kind": "vllm", "discover": {"kubernetes": {"pool": "p", "port": "http"}}}, "write its number"),
         ({"kind": "vllm", "discover": {"dns": {"host": "a b", "port": 1}}}, "discover.dns.host"),
     ],
 )

@@ -255,6 +255,31 @@ def test_rights_are_by_name_and_only_where_they_are_needed() -> None:
     assert ["Deployment/penstock"] == mounted
 
 
+def test_rights_to_what_the_configuration_finds_in_this_namespace_are_granted_pools_by_name() -> None:
+    found = {
+        "one": {"kind": "vllm", "discover": {"kubernetes": {"pool": "llama"}}},
+        "two": {"kind": "vllm", "discover": {"kubernetes": {"pool": "qwen", "namespace": "llm"}}},
+        "elsewhere": {"kind": "vllm", "discover": {"kubernetes": {"pool": "x", "namespace": "other"}}},
+        "abroad": {"kind": "vllm", "discover": {"kubernetes": {"pool": "y", "api_url": "https://10.0.0.1:6443"}}},
+    }
+    by_name = {"engineDefaults": {"discovery": "dns"}}
+    objects = template("helm4", "laptop", {**by_name, "config": {"engines": found}})
+    assert objects.the("Role")["rules"] == [
+        {
+            "apiGroups": ["inference.networking.k8s.io"],
+            "resources": ["inferencepools"],
+            "resourceNames": ["llama", "qwen"],
+            "verbs": ["get", "list", "watch"],
+        },
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+    ]
+    mounted = [name for name, pod in objects.pods if pod["spec"]["automountServiceAccountToken"]]
+    assert mounted == ["Deployment/penstock"]
+    service = {"one": {"kind": "vllm", "discover": {"kubernetes": {"service": "llama"}}}}
+    (rule,) = template("helm3", "laptop", {**by_name, "config": {"engines": service}}).the("Role")["rules"]
+    assert rule["resources"] == ["endpointslices"]
+
+
 def test_engines_accept_the_gateway_and_prometheus_alone() -> None:
     (it,) = fleet().of("NetworkPolicy", "llama")
     requests, events = it["spec"]["ingress"]

@@ -46,6 +46,7 @@ KINDS = (
         zero={"addressType": "", "endpoints": None, "ports": None},
     ),
     Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute", generation=True),
+    Kind("inference.networking.k8s.io", "v1", "inferencepools", "InferencePool", generation=True),
     Kind("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject", generation=True),
     Kind("leaderworkerset.x-k8s.io", "v1", "leaderworkersets", "LeaderWorkerSet", generation=True, scale=True),
     Kind("monitoring.coreos.com", "v1", "podmonitors", "PodMonitor", generation=True),
