@@ -52,21 +52,21 @@ def prepared(flight: Prepared, serving: Serving, prompt: Prompt | None, loop: as
         return True
     if not any(one.concerns(flight.facts) for one in serving.route.filters if isinstance(one, Takes)):
         return True
-    if prompt.understand(AT_ONCE_ELEMENTS):
-        return True
     flight.preparing = True
     loop.call_soon(_read_on, flight, prompt, loop)
     return False
 
 
-def _read_on(flight: Prepared, prompt: Prompt, loop: asyncio.AbstractEventLoop) -> None:
+def _read_on(flight: Prepared, prompt: Prompt, loop: asyncio.AbstractEventLoop, read: bool = False) -> None:
+    """One turn. It begins in one of its own, once it is `read`: its engine's request is written then."""
     if flight.settled:  # its client has left
         return
     try:
-        if prompt.understand(AT_ONCE_ELEMENTS):
+        if read:
             flight.begin()
         else:
-            loop.call_soon(_read_on, flight, prompt, loop)
+            read = prompt.understand(AT_ONCE_ELEMENTS)
+            loop.call_soon(_read_on, flight, prompt, loop, read)
     except Exception:  # it runs for the loop alone, and the client must hear of it
         log.exception("request_not_begun")
         if not flight.settled:

@@ -30,6 +30,8 @@ MAX_EVENT_VALUES: Final = 8_192
 """Of one event of an engine's: what a client is told of each is a frame of its own."""
 MAX_ANSWER_VALUES: Final = 16_384
 """Of one plain answer to a chat."""
+DECODING: Final = MAX_PARTS
+"""Of a large body, in elements: a few milliseconds."""
 _BYTES_PER_VALUE: Final = 2
 """At least: itself and what stands before the next."""
 _WINDOW_BYTES: Final = 64 * 1024

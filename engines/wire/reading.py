@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from engines.wire.bulk import MAX_MEMBERS, MAX_VALUES, check_elements, over
+from engines.wire.bulk import DECODING, MAX_MEMBERS, MAX_VALUES, check_elements, over
 from engines.wire.lone_surrogates import reading
 from engines.wire.request import Unreadable
 
@@ -52,12 +52,17 @@ def members_in_turns(body: bytes) -> Generator[int, None, dict[str, Any]]:
     """The members of a request, those that are null left out; see `bulk` for the turns. Raises Unreadable."""
     if (yield from over(body, MAX_VALUES)):
         raise Unreadable(f"a body of over {MAX_VALUES} JSON values is not translated")
+    large = len(body) > MAX_VALUES
+    if large:  # it is decoded in a turn of its own
+        yield DECODING
     try:
         decoded = reading(msgspec.json.decode, body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise Unreadable(f"the body cannot be read: {error}") from None
     members = without_nulls(expected(decoded, dict, "the body"))
     check_elements(members)
+    if large:
+        yield DECODING
     return members
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from loadtests.stall.provider import CODE, DOCUMENTS, TEXTS
+
 MIB = 1024 * 1024
 HALVES = 2_000
 BOUNDARY = b"----WebKitFormBoundaryABCDEFGHIJKLMNOP"
@@ -69,6 +71,68 @@ def many_objects(size: int) -> bytes:
     head, tail = '{"model":"bench","messages":[{"role":"user","content":[', "]}]}"
     count = (size - len(head) - len(tail) + 1) // (len(part) + 1)
     return _padded((head + ",".join([part] * count) + tail).encode(), size)
+
+
+def many_messages(size: int) -> bytes:
+    """As many messages as fit."""
+    message = '{"role":"user","content":""}'
+    head, tail = '{"model":"bench","messages":[', "]}"
+    count = (size - len(head) - len(tail) + 1) // (len(message) + 1)
+    return _padded((head + ",".join([message] * count) + tail).encode(), size)
+
+
+def members(size: int) -> bytes:
+    """As many members beside the messages as fit."""
+    head = _HEAD + ","
+    room = size - len(head) - 1
+    pairs: list[str] = []
+    while room > 0:
+        pair = f'"{len(pairs):x}":0'
+        room -= len(pair) + 1
+        pairs.append(pair)
+    pairs = pairs[:-1] or pairs
+    return _padded((head + ",".join(pairs) + "}").encode(), size)
+
+
+def history(size: int, count: int = 1024) -> bytes:
+    """An agent's: so many calls of tools and their results, long enough to fill it; all that one translation takes."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}}
+    asked = json.dumps({"role": "assistant", "tool_calls": [call]}, separators=(",", ":"))
+    head, tail = '{"model":"bench","messages":[', "]}"
+    room = (size - len(head) - len(tail)) // count - len(asked) - 60
+    told = '{"role":"tool","tool_call_id":"c","content":"%s"}' % ("a" * max(0, room))
+    return _padded((head + ",".join([asked, told] * count) + tail).encode(), size)
+
+
+def code(size: int) -> bytes:
+    """One message that is full of quotes, commas and brackets."""
+    line = json.dumps(CODE)[1:-1]
+    head, tail = '{"model":"bench","messages":[{"role":"user","content":"', '"}]}'
+    return _padded((head + line * ((size - len(head) - len(tail)) // len(line)) + tail).encode(), size)
+
+
+def texts(size: int, count: int = TEXTS) -> bytes:
+    """So many texts to embed."""
+    head, tail = '{"model":"bench","input":[', "]}"
+    text = '"%s"' % ("a" * max(0, (size - len(head) - len(tail)) // count - 3))
+    return _padded((head + ",".join([text] * count) + tail).encode(), size)
+
+
+def many_texts(size: int) -> bytes:
+    """As many of them as fit."""
+    return texts(size, (size - 32) // 3)
+
+
+def many_numbers(size: int) -> bytes:
+    """As many tokens to embed as fit."""
+    return _padded(b'{"model":"bench","input":[' + b",".join([b"1"] * ((size - 32) // 2)) + b"]}", size)
+
+
+def documents(size: int, count: int = DOCUMENTS) -> bytes:
+    """So many documents to rank."""
+    head, tail = '{"model":"bench","query":"q","return_documents":false,"documents":[', "]}"
+    text = '{"text":"%s"}' % ("a" * max(0, (size - len(head) - len(tail)) // count - 12))
+    return _padded((head + ",".join([text] * count) + tail).encode(), size)
 
 
 def sound(size: int) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from loadtests.path import check, wrk
 from loadtests.peers.commands import API_KEY
-from loadtests.stall import bodies
+from loadtests.stall import bodies, provider, translations
 from loadtests.stall.bodies import MIB
 from loadtests.stall.stage import Place, StallError, Watched
 from loadtests.stall.table import LIMIT_MS, SMALL_MS, STEP_MS
@@ -154,6 +154,13 @@ def log_flush(watched: Watched) -> None:
         raise StallError(result.problem(0))
 
 
+def _translation(path: str, make: Callable[[], bytes], status: int) -> Callable[[Watched], None]:
+    def happen(watched: Watched) -> None:
+        ask(watched, make(), status, path)
+
+    return happen
+
+
 def causes() -> list[Cause]:
     """All of them, in the order of the table."""
     shapes: list[tuple[str, bodies.Maker]] = [
@@ -170,6 +177,10 @@ def causes() -> list[Cause]:
     ]
     return [
         *found,
+        *(
+            Cause(name, bar, Place.SMALL, _translation(path, make, status))
+            for name, bar, path, make, status in translations.rows()
+        ),
         Cause("body of 16 MiB: nothing but models", LIMIT_MS, Place.SMALL, _body(bodies.many_models, LIMIT_BYTES, 400)),
         Cause("body of 4 MiB: halves of pairs", LIMIT_MS, Place.SMALL, _body(bodies.lone_surrogates, 4 * MIB)),
         Cause("body of 1 MiB: halves of pairs", SMALL_MS, Place.SMALL, _body(bodies.lone_surrogates, SMALL_BYTES)),
@@ -187,6 +198,6 @@ def causes() -> list[Cause]:
 def warm(watched: Watched) -> None:
     """Ask every model once, so that what is made at first use is there: its series, its connections."""
     for name in watched.models:
-        if name != "pieces":
+        if name != "pieces" and name != "ranks" and (name == "small" or name not in provider.ANSWERS):
             body = json.dumps({"model": name, "messages": [{"role": "user", "content": "hello"}]}).encode()
             ask(watched, body, expected=200)

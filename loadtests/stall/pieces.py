@@ -1,7 +1,8 @@
 """An engine whose one event is large and comes in small pieces: `python -m loadtests.stall.pieces`.
 
 Any chat is answered by a stream of a role, one content event of EVENT_BYTES in writes of PIECE_BYTES, a finish reason
-and `[DONE]`. Each piece waits for a turn of its own, so that it is a read of its own for whoever keeps up.
+and `[DONE]`. Each piece waits for a turn of its own, so that it is a read of its own for whoever keeps up. What is
+asked as a provider of another format is answered as `provider` says, whole.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+
+from loadtests.stall import provider
 
 EVENT_BYTES = 7 * 1024 * 1024
 PIECE_BYTES = 1024
@@ -36,11 +39,18 @@ def events() -> list[bytes]:
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        asked = await reader.readuntil(b"\r\n\r\n")
+        path, head = asked.split(b" ", 2)[1].decode(), asked.lower()
         if head.startswith(b"get"):
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
             return
         await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+        told = provider.answer(path)
+        if told is not None:
+            lines = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+            writer.write(lines % (told[0], len(told[1])) + told[1])
+            await writer.drain()
+            return
         writer.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n"
             b"transfer-encoding: chunked\r\n\r\n"

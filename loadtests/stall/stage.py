@@ -15,11 +15,12 @@ from typing import Any
 from loadtests.peers.commands import API_KEY, ROOT, penstock_config
 from loadtests.peers.environments import ENVIRONMENTS
 from loadtests.processes.launched import Launched, free_port
-from loadtests.stall import hook
+from loadtests.stall import hook, provider
 from loadtests.stall.hook import Board
 from loadtests.stall.table import Reading
 
 READY_S = 120.0
+EDITS: dict[str, Any] = {"temperature": {"set": 0.5}, "max_tokens": {"max": 512}, "system_prefix": "Be brief."}
 MODELS, FLEET, REPLICAS = 1000, 300, 64
 
 
@@ -58,6 +59,13 @@ def config(place: Place, backend: str, pieces: str, work: Path, extra: str = "",
     if place is Place.SMALL:
         made["engines"]["pieces"] = {"kind": "vllm", "replicas": [{"url": pieces}]}
         made["models"]["pieces"] = {"targets": [{"engine": "pieces", "model": "bench"}]}
+        made["engines"]["other"] = {"kind": "vllm", "replicas": [{"url": backend}]}
+        made["engines"]["gemini"] = {"kind": "gemini", "base_url": pieces, "api_key": "none-needed"}
+        made["engines"]["cohere"] = {"kind": "cohere", "base_url": pieces, "api_key": "none-needed"}
+        made["models"] |= {name: {"targets": [{"engine": "gemini", "model": name}]} for name in provider.ANSWERS}
+        made["models"]["ranks"] = {"targets": [{"engine": "cohere", "model": "ranks"}]}
+        made["models"]["edits"] = {"targets": [target], "params": EDITS}
+        made["models"]["convs"] = {"targets": [target, target | {"engine": "other"}], "policy": {"name": "session"}}
     elif place is Place.MODELS:
         made["models"] = {f"m{number:04d}": {"targets": [target]} for number in range(MODELS)}
     else:

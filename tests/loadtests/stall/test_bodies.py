@@ -17,6 +17,9 @@ MAKERS = [
     bodies.many_objects,
     bodies.not_ascii,
     bodies.lone_surrogates,
+    bodies.many_messages,
+    bodies.members,
+    bodies.code,
 ]
 
 

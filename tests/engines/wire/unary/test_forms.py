@@ -205,7 +205,7 @@ def ranks(*indexes: int) -> list[dict[str, int]]:
 @pytest.mark.parametrize("results", [ranks(2), ranks(-1), ranks(1, 0, 1), 1])
 def test_a_rank_of_no_document_or_of_one_again_is_misread(results: Any) -> None:
     with pytest.raises(Misread):
-        RERANK["cohere"].decode_answer("m", rerank(), json.dumps({"results": results}).encode())
+        read(RERANK["cohere"].decode_answer("m", rerank(), json.dumps({"results": results}).encode()))
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=5))
