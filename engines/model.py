@@ -46,8 +46,10 @@ class Parts:
         "cached_image_tokens",
         "input_audio_tokens",
         "input_image_tokens",
+        "input_video_tokens",
         "output_audio_tokens",
         "output_image_tokens",
+        "output_video_tokens",
     )
 
     def __init__(
@@ -59,6 +61,8 @@ class Parts:
         cached_audio_tokens: int = 0,
         cached_image_tokens: int = 0,
         cache_write_1h_tokens: int = 0,
+        input_video_tokens: int = 0,
+        output_video_tokens: int = 0,
     ) -> None:
         self.input_audio_tokens: Final = input_audio_tokens
         self.input_image_tokens: Final = input_image_tokens
@@ -67,12 +71,14 @@ class Parts:
         self.cached_audio_tokens: Final = cached_audio_tokens
         self.cached_image_tokens: Final = cached_image_tokens
         self.cache_write_1h_tokens: Final = cache_write_1h_tokens
+        self.input_video_tokens: Final = input_video_tokens
+        self.output_video_tokens: Final = output_video_tokens
 
     def merged(self, later: Parts) -> Parts:
         """See `Usage.merged`."""
         return Parts(*[max(mine, its) for mine, its in zip(self.counts(), later.counts(), strict=True)])
 
-    def counts(self) -> tuple[int, int, int, int, int, int, int]:
+    def counts(self) -> tuple[int, int, int, int, int, int, int, int, int]:
         """All of them, in the order of the arguments."""
         return (
             self.input_audio_tokens,
@@ -82,6 +88,8 @@ class Parts:
             self.cached_audio_tokens,
             self.cached_image_tokens,
             self.cache_write_1h_tokens,
+            self.input_video_tokens,
+            self.output_video_tokens,
         )
 
     def __eq__(self, other: object) -> bool:
@@ -92,6 +100,62 @@ class Parts:
 
     def __repr__(self) -> str:
         return f"Parts{self.counts()!r}"
+
+
+UNITS: Final = ("audio_seconds", "characters", "images", "pages", "searches", "web_searches", "file_searches")
+"""What else than tokens providers charge for: seconds of sound heard, characters spoken, images made, pages read,
+searches of a reranker, and those of tools that the model called."""
+
+
+class Units:
+    """What an answer used that is not counted in tokens, in the order of `UNITS`. Immutable; 0 of what it did not."""
+
+    __slots__ = ("audio_seconds", "characters", "file_searches", "images", "pages", "searches", "web_searches")
+
+    def __init__(
+        self,
+        audio_seconds: float = 0.0,
+        characters: int = 0,
+        images: int = 0,
+        pages: int = 0,
+        searches: int = 0,
+        web_searches: int = 0,
+        file_searches: int = 0,
+    ) -> None:
+        self.audio_seconds: Final = audio_seconds
+        self.characters: Final = characters
+        self.images: Final = images
+        self.pages: Final = pages
+        self.searches: Final = searches
+        self.web_searches: Final = web_searches
+        self.file_searches: Final = file_searches
+
+    def merged(self, later: Units) -> Units:
+        """See `Usage.merged`."""
+        mine, its = self.counts(), later.counts()
+        whole = [max(one, other) for one, other in zip(mine[1:], its[1:], strict=True)]
+        return Units(max(mine[0], its[0]), *whole)
+
+    def counts(self) -> tuple[float, int, int, int, int, int, int]:
+        """All of them, in the order of `UNITS`."""
+        return (
+            self.audio_seconds,
+            self.characters,
+            self.images,
+            self.pages,
+            self.searches,
+            self.web_searches,
+            self.file_searches,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Units) and self.counts() == other.counts()
+
+    def __hash__(self) -> int:
+        return hash(self.counts())
+
+    def __repr__(self) -> str:
+        return f"Units{self.counts()!r}"
 
 
 class Usage:
@@ -112,6 +176,7 @@ class Usage:
         "reasoning_tokens",
         "source",
         "tier",
+        "units",
     )
 
     def __init__(
@@ -124,6 +189,7 @@ class Usage:
         source: Literal["reported", "estimated"] = "reported",
         tier: str = "",
         parts: Parts | None = None,
+        units: Units | None = None,
     ) -> None:
         self.input_tokens: Final = input_tokens
         self.output_tokens: Final = output_tokens
@@ -136,12 +202,22 @@ class Usage:
         not."""
         self.parts: Final = parts
         """None where all are zero."""
+        self.units: Final = units
+        """None where nothing but tokens is told."""
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether tokens are told. Of what was told in other units alone, nobody knows them: they are not zero."""
+        return self.units is None or self.input_tokens > 0 or self.output_tokens > 0
 
     def merged(self, later: Usage) -> Usage:
         """With a later report of the same answer. Reports are cumulative, but each may leave counts out."""
         parts = self.parts
         if later.parts is not None:
             parts = later.parts if parts is None else parts.merged(later.parts)
+        units = self.units
+        if later.units is not None:
+            units = later.units if units is None else units.merged(later.units)
         return Usage(
             max(self.input_tokens, later.input_tokens),
             max(self.output_tokens, later.output_tokens),
@@ -151,6 +227,7 @@ class Usage:
             "reported",
             later.tier or self.tier,
             parts,
+            units,
         )
 
     def estimated(self, output_tokens: int) -> Usage:
@@ -164,9 +241,10 @@ class Usage:
             "estimated",
             self.tier,
             self.parts,
+            self.units,
         )
 
-    def _counts(self) -> tuple[int, int, int, int, int, str, str, Parts | None]:
+    def _counts(self) -> tuple[int, int, int, int, int, str, str, Parts | None, Units | None]:
         return (
             self.input_tokens,
             self.output_tokens,
@@ -176,6 +254,7 @@ class Usage:
             self.source,
             self.tier,
             self.parts,
+            self.units,
         )
 
     def __eq__(self, other: object) -> bool:

@@ -30,6 +30,7 @@ from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
 from gateway.absence import nobody_for
+from gateway.accounts.costs import lost_usage
 from gateway.attempt import Attempt, Owner
 from gateway.body.prompt import Prompt
 from gateway.client_time import due_s
@@ -241,6 +242,7 @@ class Flight(Owner, Opening, Work):
     def failed_early(self, attempt: Attempt) -> None:
         """An attempt ended before its first body byte: again, or not."""
         outcome, serving = attempt.outcome, self._serving
+        attempt.usage = lost_usage(attempt, self.facts.prompt_tokens)
         if self.settled:
             return
         assert outcome is not None
@@ -251,10 +253,9 @@ class Flight(Owner, Opening, Work):
             self.attempt = attempt
             pass_error(self, attempt, outcome, self._retry)
             return
-        now = clock.monotonic()
+        now, endpoint = clock.monotonic(), attempt.upstream.endpoint
         if self._retry is None:
             self._retry = retry.RetryState(serving.route, self.facts, self.facts.deadline_s)
-        endpoint = attempt.upstream.endpoint
         failed = retry.FailedAttempt(endpoint, outcome, attempt.retry_after_s())
         if len(self.attempts) > 1 and any(not other.over for other in self.attempts):
             self._retry.note(failed, now)  # another one is still on its way
@@ -355,9 +356,7 @@ class Flight(Owner, Opening, Work):
 
     def committed(self) -> None:
         """The answer leaves, so nothing will be sent again: let go of the prompt, and of the fleet of that moment.
-
-        A stream may last for minutes; 9,000 of them with prompts of 32 KB held 590 MB.
-        """
+        A stream may last for minutes; 9,000 of them with prompts of 32 KB held 590 MB."""
         serving, self._serving, self._retry = self._serving, None, None
         if serving is None:
             return

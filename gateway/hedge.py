@@ -12,8 +12,8 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Protocol
 
-from engines.model import Usage
 from gateway import clock
+from gateway.accounts.costs import lost_usage
 from routing.hedging import Hedging, Withheld, second
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ class Hedge:
         for other in attempts:
             if other is not winner and not other.over:
                 other.outrun(now)
-                if other.upstream.rates is not None:  # what a provider has taken it charges for, answered or not
-                    other.usage = Usage(flight.facts.prompt_tokens, 0, source="estimated")
+                other.usage = lost_usage(other, flight.facts.prompt_tokens)
 
     def end(self) -> None:
         """The request is over without a first byte."""

@@ -17,8 +17,9 @@ import msgspec
 from engines.model import Usage
 from engines.wire.said import Said
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-"""Tokens. Counters that add these up never go backwards and fit every format they are written in."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+"""Tokens: a trillion in one answer is no count. Those that add these up never go backwards nor overflow, and fit every
+format they are written in."""
 NO_CHOICES: Final[frozenset[bytes]] = frozenset()
 
 

@@ -13,7 +13,7 @@ import msgspec
 from engines.wire.lone_surrogates import reading
 from engines.wire.refusals import decoded
 
-MOST = 2**53
+MOST = 2**40
 
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 

@@ -6,14 +6,14 @@ Runs once per request, with everything it needs already resolved; nothing here w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engines.model import Operation
 from engines.operations import PATHS
 from gateway import clock
-from gateway.accounts.costs import attempt_records, cost_usd
+from gateway.accounts.costs import attempt_records, cost_usd, is_unknown, lost_usage
 from gateway.accounts.reasons import in_short, reason_of
-from gateway.accounts.record import MOST_SAID, RequestRecord, shortened
+from gateway.accounts.record import MOST_SAID, RequestRecord, note_more, shortened
 from gateway.accounts.settlement import RecordSink, Settlement
 from gateway.accounts.spending import Spending
 from gateway.body.held import HeldPrompts
@@ -29,7 +29,7 @@ from gateway.tracing import trace_id_of
 from gateway.wildcard_names import is_wildcard
 
 if TYPE_CHECKING:
-    from engines.model import Parts, Usage
+    from engines.model import Usage
     from engines.wire.said import Said
     from gateway.attempt import Attempt
     from gateway.experiments.observing import Observing
@@ -40,6 +40,18 @@ if TYPE_CHECKING:
     from gateway.tracing import Trace, Tracing
     from routing.experiment import Assignment
     from routing.outcome import Outcome
+
+
+FREE: Final = frozenset(
+    {
+        Operation.RESPONSE,
+        Operation.RESPONSE_CANCEL,
+        Operation.COUNT_TOKENS,
+        Operation.TOKENIZE,
+        Operation.DETOKENIZE,
+    }
+)
+"""What costs nothing where it has no price."""
 
 
 class Accounting(Settlement):
@@ -100,6 +112,7 @@ class Accounting(Settlement):
         engine = replica = upstream_model = finish_reason = price_source = bundle = ""
         said: Said | None = None
         cost: float | None = None
+        unpriced = False
         first_byte_s = 0.0
         last_usage: Usage | None = None
         continuation = flight.continuation
@@ -115,20 +128,23 @@ class Accounting(Settlement):
             bundle = upstream.bundle
             overhead_s = flight.first_dispatch_s - received_s - flight.queue_s
             usage = attempt.metered(flight.facts.prompt_tokens) if attempt.content_events else attempt.usage
+            if usage is None and flight.error_kind:
+                usage = lost_usage(attempt, flight.facts.prompt_tokens)
             continued = continuation is not None and continuation.count > 0
-            if usage is not None:
-                if not flight.error_kind and usage.source == "reported" and not continued:
-                    cut = finish_reason == "length"
-                    flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s, cut)
-                    if upstream.endpoint.state.slot >= 0:
-                        attempt.compare(flight.facts.prompt_tokens, usage, finished_s)
-                if not price_source:
-                    series.unpriced += 1
+            if usage is not None and not flight.error_kind and usage.source == "reported" and not continued:
+                cut = finish_reason == "length"
+                flight.tokens.learn(flight.prompt_bytes, usage.input_tokens, usage.output_tokens, finished_s, cut)
+                if upstream.endpoint.state.slot >= 0:
+                    attempt.compare(flight.facts.prompt_tokens, usage, finished_s)
             if price_source or len(flight.attempts) > 1:
                 if usage is not None and usage is attempt.told_usage:
                     cost = attempt.told_cost_usd  # the client knows it already
                 else:
                     cost = cost_usd(flight.attempts, attempt, usage, finished_s)
+            if len(flight.attempts) > 1 or cost is None or (usage is None and upstream.rates is not None):
+                unpriced = flight.operation not in FREE and is_unknown(flight.attempts, attempt, usage, finished_s)
+                if unpriced:
+                    series.unpriced += 1
             last_usage, began = usage, attempt
             if continuation is not None and continuation.began is not None:
                 usage, began = continuation.whole(usage), continuation.began
@@ -165,7 +181,8 @@ class Accounting(Settlement):
         input_tokens = output_tokens = None
         usage_source = ""
         if usage is not None:
-            input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
+            if usage.counts_tokens:
+                input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
             cached_tokens, cache_write_tokens = usage.cached_tokens, usage.cache_write_tokens
             reasoning_tokens, usage_source, tier = usage.reasoning_tokens, usage.source, usage.tier
         if said is not None:
@@ -225,8 +242,9 @@ class Accounting(Settlement):
                 record.reason = reason_of(attempt, flight.operation)
             if continuation is not None and continuation.count:
                 record.response_id = continuation.response_id
-            if usage is not None and usage.parts is not None:
-                note_parts(record, usage.parts)
+            if usage is not None and (usage.parts is not None or usage.units is not None):
+                note_more(record, usage)
+            record.unpriced = unpriced
             if len(flight.attempts) > 1 or (flight.trace is not None and flight.trace.sampled):
                 record.tries = attempt_records(flight, last_usage)
         for sink in self.sinks:
@@ -327,9 +345,3 @@ def note_trace(record: RequestRecord, trace: Trace) -> None:
 def note_assignment(record: RequestRecord, assignment: Assignment) -> None:
     record.experiment, record.shares = assignment.experiment, assignment.shares
     record.unit = assignment.unit.to_bytes(8, "big").hex()  # a format with a width takes twice as long
-
-
-def note_parts(record: RequestRecord, parts: Parts) -> None:
-    record.input_audio_tokens, record.output_audio_tokens = parts.input_audio_tokens, parts.output_audio_tokens
-    record.input_image_tokens, record.output_image_tokens = parts.input_image_tokens, parts.output_image_tokens
-    record.cache_write_1h_tokens = parts.cache_write_1h_tokens

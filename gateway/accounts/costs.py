@@ -1,18 +1,20 @@
 """What the attempts of one request cost together: the GPU time of each, and the price of what each is known to use.
 
-None is unknown, which is never zero.
+None is unknown, which is never zero. Of a provider's call that was cut off or lost, the prompt is taken to be charged
+for: what it has taken it charges for, answered or not.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from engines.model import Usage
 from gateway.accounts.record import AttemptRecord, shortened
+from routing.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engines.model import Usage
     from gateway.attempt import Attempt
     from gateway.flight import Flight
 
@@ -20,6 +22,32 @@ PICO: Final = 1e12
 _PICO: Final = 10**12
 ANSWERED: Final = "answered"
 ABANDONED: Final = "abandoned"
+UNSENT: Final = frozenset({Outcome.CONNECT_FAILED, Outcome.OVERLOADED})
+"""How attempts end that were not sent; one that was sent and found its engine overloaded has a status."""
+
+
+def charged(attempt: Attempt) -> bool:
+    """Whether a provider that is paid by what it is asked has the request, as far as is known, and refused it not."""
+    return attempt.upstream.rates is not None and attempt.status < 400 and attempt.outcome not in UNSENT
+
+
+def lost_usage(attempt: Attempt, prompt_tokens: int) -> Usage | None:
+    """What an attempt used that ended without its answer: as it was reported, if anything was."""
+    if attempt.usage is None and prompt_tokens > 0 and charged(attempt):
+        return Usage(prompt_tokens, 0, source="estimated")
+    return attempt.usage
+
+
+def is_unknown(attempts: Sequence[Attempt], answering: Attempt, usage: Usage | None, now: float) -> bool:
+    """Whether there is one that was answered (2xx), or is charged for, and of whose cost a part at least is unknown."""
+    for attempt in attempts:
+        answered = 200 <= attempt.status < 300
+        if answered or charged(attempt):
+            used = usage if attempt is answering else attempt.usage
+            unsaid = answered and used is None and attempt.upstream.rates is not None
+            if unsaid or (attempt_cost_usd(attempt, used, now) is None and (answered or used is not None)):
+                return True
+    return False
 
 
 def cost_usd(attempts: Sequence[Attempt], answering: Attempt | None, usage: Usage | None, now: float) -> float | None:
@@ -45,14 +73,15 @@ def in_digits(cost: float) -> bytes:
 
 
 def attempt_cost_usd(attempt: Attempt, usage: Usage | None, now: float) -> float | None:
-    """Of one of them, over or not."""
+    """Of one of them, over or not; None where a part of it is unknown."""
     cost = attempt.gpu_cost_so_far_usd(now)
     rates = attempt.upstream.rates
     if rates is not None and usage is not None:
         said = attempt.said
         if said is not None and said.model and said.model != attempt.upstream.model:
             rates = rates.answering(said.model)
-        return rates.cost_usd(usage) + (cost or 0.0)
+        priced = rates.cost_usd(usage)
+        return None if priced is None else priced + (cost or 0.0)
     return cost
 
 
@@ -81,7 +110,8 @@ def _record(flight: Flight, attempt: Attempt, usage: Usage | None) -> AttemptRec
         cost_usd=attempt_cost_usd(attempt, usage, flight.finished_s),
     )
     if usage is not None:
-        one.input_tokens, one.output_tokens = usage.input_tokens, usage.output_tokens
+        if usage.counts_tokens:
+            one.input_tokens, one.output_tokens = usage.input_tokens, usage.output_tokens
         one.cached_tokens, one.cache_write_tokens = usage.cached_tokens, usage.cache_write_tokens
         one.reasoning_tokens, one.usage_source = usage.reasoning_tokens, usage.source
     said = attempt.said

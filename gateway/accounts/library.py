@@ -14,23 +14,41 @@ from typing import Final
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TieredPrices
 
-from gateway.accounts.prices import PartsRow, Row, Table, Tables
+from gateway.accounts.prices import PICO, PartsRow, Row, Table, Tables, UnitsRow
 
 SOURCE: Final = f"genai-prices {version('genai-prices')}"
+
+KNOWN: Final = frozenset(
+    {
+        *("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok"),
+        *("output_reasoning_mtok", "input_audio_mtok", "output_audio_mtok", "cache_audio_read_mtok"),
+        *("input_image_mtok", "output_image_mtok", "cache_image_read_mtok", "input_video_mtok", "output_video_mtok"),
+        *("audio_hours", "input_audio_hours", "input_mchars", "input_document_kpages"),
+        *("rerank_searches_kcount", "web_searches_kcount", "storage_searches_kcount", "requests_kcount"),
+    }
+)
+"""What of the library's prices is reckoned with."""
+NO_TABLE: Final = Table((), (Row(0, 0, 0, 0, 0, 0),))
 
 TIER_KEYS: Final = frozenset({"service_tier", "speed", "processing"})
 """What the library calls that which an answer says as its tier: OpenAI's `flex`, Anthropic's `fast`, a `batch`."""
 
 
 def library_tables(provider: str, upstream_model: str, now: datetime) -> Tables | None:
-    """The prices of `now`; None for a model that is not there, or has no price per token or request."""
+    """The prices of `now`; None for a model that is not there, or whose price has a part that is not reckoned with."""
     try:
         found, model = get_snapshot().find_provider_model(upstream_model, None, provider, None)
     except LookupError:
         return None
-    standard = _table(model.get_prices(now))
+    price = model.get_prices(now)
+    standard, units = _table(price), _units(price)
+    if any(value is not None and name not in KNOWN for name, value in vars(price).items()):
+        return None  # a part of what it costs is nothing that we count
+    by_token = standard is not None
     if standard is None:
-        return None
+        if units is None:
+            return None
+        standard = NO_TABLE
     # A provider that offers another's model has that one's standard price, and not its tiers.
     own = any(model is one for one in found.models)
     contexts: dict[str, Mapping[str, str]] = {}
@@ -40,7 +58,24 @@ def library_tables(provider: str, upstream_model: str, now: datetime) -> Tables 
             contexts[value] = variant.when
     tables = {value: _table(model.get_prices(now, when)) for value, when in contexts.items()}
     by_tier = {value: table for value, table in tables.items() if table is not None and table != standard}
-    return Tables(standard, by_tier, _changing(model, now))
+    return Tables(standard, by_tier, _changing(model, now), units, by_token)
+
+
+def _units(price: ModelPrice) -> UnitsRow | None:
+    def each(key: str, pico: float) -> int | None:
+        value: Decimal | TieredPrices | None = getattr(price, key)
+        return None if value is None else round((value.base if isinstance(value, TieredPrices) else value) * int(pico))
+
+    heard = each("input_audio_hours", PICO)
+    units = UnitsRow(
+        audio_hour=each("audio_hours", PICO) if heard is None else heard,
+        character=each("input_mchars", PICO / 1_000_000),
+        page=each("input_document_kpages", PICO / 1_000),
+        search=each("rerank_searches_kcount", PICO / 1_000),
+        web_search=each("web_searches_kcount", PICO / 1_000),
+        file_search=each("storage_searches_kcount", PICO / 1_000),
+    )
+    return units if any(one is not None for one in units) else None
 
 
 def _changing(model: ModelInfo, now: datetime) -> bool:
@@ -54,7 +89,7 @@ def _changing(model: ModelInfo, now: datetime) -> bool:
 
 def _table(price: ModelPrice) -> Table | None:
     if price.input_mtok is None and price.output_mtok is None and price.requests_kcount is None:
-        return None  # priced by the hour, page or image only
+        return None  # priced by the hour, the character or the page only
     starts = {tier.start for value in vars(price).values() if isinstance(value, TieredPrices) for tier in value.tiers}
     thresholds = tuple(sorted(starts))
     return Table(thresholds, tuple(_row(price, above) for above in (-1, *thresholds)))
@@ -87,6 +122,8 @@ def _row(price: ModelPrice, above: int) -> Row:
         cached_audio=cached_audio - cached - audio + of_input,
         cached_image=cached_image - cached - image + of_input,
         cache_write_1h=rate("cache_write_1h_mtok", written) - written,
+        input_video=rate("input_video_mtok", of_input) - of_input,
+        output_video=rate("output_video_mtok", of_output) - of_output,
     )
     return Row(
         of_input,

@@ -3,8 +3,9 @@
 Promise: `Rates.cost_usd` is a few integer operations (genai-prices costs 59 us a call). An operator's price wins over
 the library's; a model nobody prices costs None, never 0. Money is counted in whole picodollars (1e-12 US dollars), so
 that sums are exact: rates agree with `genai_prices.calc_price` for every count that `engines.model.Usage` carries, to
-the last digit where a price per million tokens has six decimals at most, as all but some thirty have. What usage does
-not carry (searches, pages, seconds, video) is not priced.
+the last digit where a price per million tokens has six decimals at most, as all but some thirty have. What is charged
+by something else than tokens (sound by the hour, speech by the character, pages, pictures, searches) is priced by what
+`engines.model.Units` tell; where a part of what an answer cost is unknown, all of it is.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
-from engines.model import Parts, Usage
+from engines.model import UNITS, Parts, Units, Usage
 
 PICO: Final = 1e12
+HOUR_S: Final = 3600
+SEARCHES: Final = UNITS.index("searches")
+"""From here on `engines.model.UNITS` are what is charged beside tokens."""
+NOTHING_ELSE: Final = Units()
 CONFIGURED: Final = "configured"
 """The source of an operator's price."""
 MOST_ANSWERING: Final = 256
 """Names that one target's engine may have for what answers; it would be a strange one that has ten."""
 
 
-class PriceOverride(Protocol):
-    """An operator's price of one model. None means: as any other input."""
+class RateOverride(Protocol):
+    """An operator's rates. None means: as what it is a part of; of what is no token, that its price is unknown."""
 
     @property
     def input_usd_per_mtok(self) -> float: ...
@@ -33,9 +38,52 @@ class PriceOverride(Protocol):
     @property
     def cache_write_usd_per_mtok(self) -> float | None: ...
     @property
+    def cache_write_1h_usd_per_mtok(self) -> float | None: ...
+    @property
     def output_usd_per_mtok(self) -> float: ...
     @property
+    def reasoning_usd_per_mtok(self) -> float | None: ...
+    @property
+    def input_audio_usd_per_mtok(self) -> float | None: ...
+    @property
+    def cached_audio_usd_per_mtok(self) -> float | None: ...
+    @property
+    def output_audio_usd_per_mtok(self) -> float | None: ...
+    @property
+    def input_image_usd_per_mtok(self) -> float | None: ...
+    @property
+    def cached_image_usd_per_mtok(self) -> float | None: ...
+    @property
+    def output_image_usd_per_mtok(self) -> float | None: ...
+    @property
+    def input_video_usd_per_mtok(self) -> float | None: ...
+    @property
+    def output_video_usd_per_mtok(self) -> float | None: ...
+    @property
+    def audio_usd_per_hour(self) -> float | None: ...
+    @property
+    def characters_usd_per_million(self) -> float | None: ...
+    @property
+    def image_usd(self) -> float | None: ...
+    @property
+    def page_usd(self) -> float | None: ...
+    @property
+    def search_usd(self) -> float | None: ...
+    @property
+    def web_search_usd(self) -> float | None: ...
+    @property
+    def file_search_usd(self) -> float | None: ...
+    @property
     def request_usd(self) -> float: ...
+
+
+class PriceOverride(RateOverride, Protocol):
+    """An operator's price of one model."""
+
+    @property
+    def above_input_tokens(self) -> Mapping[int, RateOverride]: ...
+    @property
+    def tiers(self) -> Mapping[str, RateOverride]: ...
 
 
 class PartsRow(NamedTuple):
@@ -48,6 +96,23 @@ class PartsRow(NamedTuple):
     cached_audio: int
     cached_image: int
     cache_write_1h: int
+    input_video: int
+    output_video: int
+
+
+class UnitsRow(NamedTuple):
+    """Picodollars for each of what `engines.model.Units` count, in their order; sound is by the hour. None: unknown."""
+
+    audio_hour: int | None = None
+    character: int | None = None
+    image: int | None = None
+    page: int | None = None
+    search: int | None = None
+    web_search: int | None = None
+    file_search: int | None = None
+
+
+NO_UNITS: Final = UnitsRow()
 
 
 class Row(NamedTuple):
@@ -81,6 +146,10 @@ class Tables(NamedTuple):
     """Of the service tiers that cost something else; `standard` is for every other."""
     changing: bool = False
     """Whether they will be others at another hour or on a later day."""
+    units: UnitsRow | None = None
+    """None where nothing but tokens and requests has a price."""
+    by_token: bool = True
+    """Whether tokens, or requests, have a price."""
 
 
 Answering = Callable[[str], "Rates | None"]
@@ -116,8 +185,8 @@ class Rates:
             self._found[model] = rates
         return rates
 
-    def cost_usd(self, usage: Usage) -> float:
-        """What the tokens of `usage` and the request itself cost.
+    def cost_usd(self, usage: Usage) -> float | None:
+        """What `usage` and the request itself cost; None where a part of that is unknown.
 
         Counts that contradict each other (more cached tokens than input) are taken as a larger whole: never negative.
         """
@@ -144,6 +213,11 @@ class Rates:
         )
         if usage.parts is not None and parts_row is not None:
             pico = max(0, pico + _parts_pico(usage.parts, parts_row))
+        if usage.units is not None or tables.units is not None:
+            more = _units_pico(usage, tables)
+            if more is None:
+                return None
+            pico += more
         return pico / PICO
 
     def take(self, newer: Rates) -> None:
@@ -161,7 +235,40 @@ def _parts_pico(parts: Parts, row: PartsRow) -> int:
         + parts.cached_audio_tokens * row.cached_audio
         + parts.cached_image_tokens * row.cached_image
         + parts.cache_write_1h_tokens * row.cache_write_1h
+        + parts.input_video_tokens * row.input_video
+        + parts.output_video_tokens * row.output_video
     )
+
+
+def _units_pico(usage: Usage, tables: Tables) -> int | None:
+    """What is charged for by something else than tokens; None where that is not known.
+
+    Tokens that are told, and priced, are the price of sound and pictures; but searches cost beside them.
+    """
+    row = tables.units or NO_UNITS
+    units = usage.units or NOTHING_ELSE
+    by_token = tables.by_token and usage.counts_tokens
+    if not by_token and units is NOTHING_ELSE:
+        return None
+    pico = 0
+    heard, hour = units.audio_seconds, row.audio_hour
+    if hour is not None:
+        parts = usage.parts
+        if not heard and parts is not None and parts.input_audio_tokens:
+            return None  # it heard something, and for how long is not told
+        pico = round(heard * hour / HOUR_S)
+    elif heard and not by_token:
+        return None
+    counted = units.counts()
+    for at in range(1, len(counted)):
+        count, price = counted[at], row[at]
+        if not count:
+            continue
+        if price is not None:
+            pico += round(count * price)
+        elif not by_token or at >= SEARCHES:
+            return None
+    return pico
 
 
 _Key = tuple[str, str]
@@ -240,7 +347,9 @@ class PriceBook:
     def _compile(self, key: _Key) -> Rates | None:
         provider, name = key
         if not provider:
-            return Rates(Tables(_override_table(self._overrides[name]), {}), CONFIGURED) if name else None
+            from gateway.accounts.overrides import override_tables
+
+            return Rates(override_tables(self._overrides[name]), CONFIGURED) if name else None
         # Imported here: 0.3 s, which a gateway without priced models need not pay.
         from gateway.accounts.library import SOURCE, library_tables
 
@@ -253,20 +362,3 @@ class PriceBook:
             return None if other is None else Rates(other, SOURCE)
 
         return Rates(tables, SOURCE, find)
-
-
-def _override_table(price: PriceOverride) -> Table:
-    per_input = round(price.input_usd_per_mtok * 1e6)
-
-    def delta(usd_per_mtok: float | None) -> int:
-        return 0 if usd_per_mtok is None else round(usd_per_mtok * 1e6) - per_input
-
-    row = Row(
-        per_input,
-        delta(price.cached_input_usd_per_mtok),
-        delta(price.cache_write_usd_per_mtok),
-        round(price.output_usd_per_mtok * 1e6),
-        0,
-        round(price.request_usd * PICO),
-    )
-    return Table((), (row,))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from engines.model import UNITS
+
+if TYPE_CHECKING:
+    from engines.model import Usage
 
 MOST_SAID: Final = 128
 """Characters of what an engine calls itself, its model or its answer."""
@@ -135,6 +140,27 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """Why it failed, in the engine's words or ours, in short (`gateway.accounts.reasons`); empty on success."""
     shadow_of: str = ""
     """The id of the record of the request that this is a copy of (`gateway.shadow`); empty where it is no copy."""
+    unpriced: bool = False
+    """Whether an engine answered, or charges all the same, and what that costs is not known, of a part at least."""
+    units: dict[str, float] | None = None
+    """What was used that has no field of its own: of `engines.model.UNITS`, and tokens of video."""
+
+
+def note_more(record: RequestRecord, usage: Usage) -> None:
+    """What few answers have."""
+    parts, units = usage.parts, usage.units
+    if parts is not None:
+        record.input_audio_tokens, record.output_audio_tokens = parts.input_audio_tokens, parts.output_audio_tokens
+        record.input_image_tokens, record.output_image_tokens = parts.input_image_tokens, parts.output_image_tokens
+        record.cache_write_1h_tokens = parts.cache_write_1h_tokens
+    used: dict[str, float] = {}
+    if units is not None:
+        used = {name: count for name, count in zip(UNITS, units.counts(), strict=True) if count}
+    if parts is not None and parts.input_video_tokens:
+        used["input_video_tokens"] = parts.input_video_tokens
+    if parts is not None and parts.output_video_tokens:
+        used["output_video_tokens"] = parts.output_video_tokens
+    record.units = used or None
 
 
 def shortened(said: str) -> str:

@@ -10,6 +10,7 @@ from engines.wire import openai_media
 from engines.wire.codec import EVENT_STREAM, Translation
 from engines.wire.translation import INGRESS
 from gateway import clock
+from gateway.body.spoken import spoken_usage
 from gateway.relay.account import Account
 from gateway.relay.binary import BinaryStream
 from gateway.relay.document import DocumentRelay
@@ -73,6 +74,8 @@ def open_relay(
             return UnaryDocument(account, attempt, reply, prompt)
         return _translating(account, attempt, reply, prompt, transforms, recorder)
     relay: Sink
+    if account.operation is Operation.SPEECH:
+        attempt.usage = spoken_usage(attempt.upstream.rates, prompt.body)
     if spoken is SPEECH and not as_events:
         as_events = _tells_events(attempt)
     if as_events:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from engines.model import Usage
 from gateway import clock
-from gateway.accounts.costs import cost_usd
+from gateway.accounts.costs import charged, cost_usd, is_unknown, lost_usage
 from gateway.accounts.reasons import in_short
-from gateway.accounts.record import SHADOW, RequestRecord, shortened
-from routing.outcome import Outcome
+from gateway.accounts.record import SHADOW, RequestRecord, note_more, shortened
 
 if TYPE_CHECKING:
-    from gateway.attempt import Attempt
     from gateway.shadow.copy import Copy
-
-UNSENT: Final = frozenset({Outcome.CONNECT_FAILED, Outcome.OVERLOADED})
-"""How attempts end that were not sent; one that was sent and found its engine overloaded has a status."""
 
 
 def usage_of(copy: Copy) -> Usage | None:
@@ -25,25 +20,20 @@ def usage_of(copy: Copy) -> Usage | None:
     attempt = copy.attempt
     assert attempt is not None
     usage = attempt.metered(copy.facts.prompt_tokens)
-    if usage is None and copy.error_kind and _charged(attempt):
-        return Usage(copy.facts.prompt_tokens, 0, source="estimated")
+    if usage is None and copy.error_kind:
+        return lost_usage(attempt, copy.facts.prompt_tokens)
     return usage
 
 
 def unreported(copy: Copy) -> bool:
     """Whether it is charged for by the token, and nobody has told how many there were: its engine may have gone on."""
     attempt = copy.attempt
-    if attempt is None or not _charged(attempt):
+    if attempt is None or not charged(attempt):
         return False
     usage = attempt.usage
     if usage is None or usage.source != "reported":
         return True
     return bool(copy.error_kind) and not attempt.finish_reason
-
-
-def _charged(attempt: Attempt) -> bool:
-    """Whether a provider that is paid by the token has the request, as far as is known, and did not refuse it."""
-    return attempt.upstream.rates is not None and attempt.status < 400 and attempt.outcome not in UNSENT
 
 
 def price(copy: Copy, usage: Usage | None) -> float | None:
@@ -87,10 +77,13 @@ def record_of(copy: Copy, usage: Usage | None, format_time: Callable[[float], st
             tpot_s = (attempt.last_content_s - attempt.first_byte_s) / (usage.output_tokens - 1)
             record.tpot_ms = int(tpot_s * 1e6) / 1e3
     if usage is not None:
-        record.input_tokens, record.output_tokens = usage.input_tokens, usage.output_tokens
+        if usage.counts_tokens:
+            record.input_tokens, record.output_tokens = usage.input_tokens, usage.output_tokens
         record.cached_tokens, record.cache_write_tokens = usage.cached_tokens, usage.cache_write_tokens
         record.reasoning_tokens, record.usage_source = usage.reasoning_tokens, usage.source
         record.service_tier = usage.tier
+        note_more(record, usage)
+    record.unpriced = is_unknown(copy.attempts, attempt, usage, copy.finished_s)
     said = attempt.said
     if said is not None:
         record.response_id = shortened(said.id or "")

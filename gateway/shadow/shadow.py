@@ -215,6 +215,8 @@ class Shadow:
             if not upstream.price_source and upstream.engine.kind not in OWN:
                 return "unpriced"
             expected_usd = _expected_usd(upstream, facts, prompt, budget)
+            if expected_usd is None:
+                return "unpriced"
             if not budget.reserve(expected_usd, now):
                 return "budget"
             copy.reserved_usd = expected_usd
@@ -325,11 +327,13 @@ class Shadows:
         return [((model,), float(len(running.copies))) for model, running in self._running.items()]
 
 
-def _expected_usd(upstream: Upstream, facts: RequestFacts, prompt: Prompt, budget: HourlyBudget) -> float:
-    """The most that a copy with a limit of its own costs, by the token; without one, what answers usually cost."""
+def _expected_usd(upstream: Upstream, facts: RequestFacts, prompt: Prompt, budget: HourlyBudget) -> float | None:
+    """The most that a copy with a limit of its own costs, by the token; without one, what answers usually cost. None
+    where it is charged by something else."""
     usual_usd = budget.usual_usd if upstream.meter is not None else 0.0
     if upstream.rates is None:
         return usual_usd
     limit = prompt.output_limit
     output_tokens = facts.output_tokens if limit is None or limit < 0 else limit
-    return usual_usd + upstream.rates.cost_usd(Usage(facts.prompt_tokens, output_tokens * max(1, prompt.choices)))
+    most_usd = upstream.rates.cost_usd(Usage(facts.prompt_tokens, output_tokens * max(1, prompt.choices)))
+    return None if most_usd is None else usual_usd + most_usd

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 ROWS: Final = 10_000
 """Of one row group of Parquet: some 5 MB in memory."""
+NESTED: Final = ("tries", "units")
+MONEY: Final = tuple(name.removesuffix("_nanousd") + "_usd" for name in AMOUNTS if name.endswith("_nanousd"))
 
 
 class CannotExport(Exception):
@@ -59,15 +62,25 @@ def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 
 def _flat(record: Record) -> Record:
-    tries = record["tries"]
-    return {**record, "tries": None if tries is None else msgspec.json.encode(tries).decode()}
+    """As the columns take it: times as such, money exact to the billionth of a dollar, what is nested as JSON."""
+    flat = {**record, "time": record["time_ms"]}
+    for name in NESTED:
+        flat[name] = None if record[name] is None else msgspec.json.encode(record[name]).decode()
+    for name in MONEY:
+        if record[name] is not None:
+            flat[name] = Decimal(round(record[name] * 1e9)).scaleb(-9)
+    return flat
 
 
 def _schema(content: bool) -> pyarrow.Schema:
     import pyarrow
 
     text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
-    fields = [("record_id", pyarrow.string()), ("time", pyarrow.string()), ("time_ms", pyarrow.int64())]
+    fields = [
+        ("record_id", pyarrow.string()),
+        ("time", pyarrow.timestamp("ms", tz="UTC")),
+        ("time_ms", pyarrow.int64()),
+    ]
     fields += [(name, pyarrow.string()) for name in IDENTITIES]
     fields += [(name, pyarrow.bool_() if name == "stream" else pyarrow.int16()) for name in SMALL]
     fields += [(name, text) for name in LABELS]
@@ -75,11 +88,12 @@ def _schema(content: bool) -> pyarrow.Schema:
         if name.endswith("_us"):
             fields.append((name[:-3] + "_ms", pyarrow.float64()))
         elif name.endswith("_nanousd"):
-            fields.append((name[:-8] + "_usd", pyarrow.float64()))
+            fields.append((name[:-8] + "_usd", pyarrow.decimal128(18, 9)))
         else:
             fields.append((name, pyarrow.int64()))
     fields += [(name, text) for name in ASSIGNED]
-    fields += [("unit", pyarrow.string()), ("shadow_of", pyarrow.string()), ("tries", pyarrow.string())]
+    fields += [("unit", pyarrow.string()), ("shadow_of", pyarrow.string()), ("unpriced", pyarrow.bool_())]
+    fields += [(name, pyarrow.string()) for name in NESTED]
     if content:
         fields += [("prompt", pyarrow.large_string()), ("answer", pyarrow.large_string()), ("cut", text)]
     return pyarrow.schema(fields)

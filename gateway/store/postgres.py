@@ -17,13 +17,15 @@ from gateway import clock
 from gateway.store.codes import Codes
 from gateway.store.database import DatabaseAway, Records
 from gateway.store.opening import LOCK, engine_of, upgrade
-from gateway.store.rows import COLUMNS, DAY_MS, Row, row_of
+from gateway.store.rows import COLUMNS, DAY_MS, Moved, Row, moved, row_of
 from gateway.store.schema import AMOUNTS, ASSIGNED, DAILY_KEYS, HOURLY, LABELS, MEASURES, SMALL
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 STAGE: Final = "penstock_stage"
+STAGE_MOVED: Final = "penstock_stage_moved"
+_MOVED: Final = ("id", "engine", "upstream_model", "cost_nanousd")
 PREFIX: Final = "requests_"
 _AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, psycopg.ProgrammingError)
 """Whatever is no record's fault: also a server that is read-only, a missing privilege, a missing table."""
@@ -34,17 +36,19 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 Result = TypeVar("Result")
 
 _ALL: Final = ", ".join(COLUMNS)
-_TYPES: Final = [
-    "int2" if name in SMALL else "int4" if name in LABELS + ASSIGNED else "int8" if name in AMOUNTS else "bytea"
-    for name in COLUMNS
-]
+_KINDS: Final = {
+    **dict.fromkeys((*SMALL, "unpriced"), "int2"),
+    **dict.fromkeys((*LABELS, *ASSIGNED), "int4"),
+    **dict.fromkeys(AMOUNTS, "int8"),
+}
+_TYPES: Final = [_KINDS.get(name, "bytea") for name in COLUMNS]
 _MS: Final = "(('x' || encode(substr(id, 1, 6), 'hex'))::bit(48)::bigint)"
 """When a record was, from its id."""
 _RUN: Final = "substr(encode(id, 'hex'), 14, 3) || substr(encode(id, 'hex'), 18, 9)"
 _SUM_OF: Final = {
     "requests": "count(*)",
     "errors": "count(*) FILTER (WHERE error <> 0)",
-    "unpriced": "count(*) FILTER (WHERE cost_nanousd IS NULL AND attempts > 0)",
+    "unpriced": "count(*) FILTER (WHERE unpriced <> 0)",
     "estimated": "count(*) FILTER (WHERE usage_source = {estimated})",
     "output_tokens": "coalesce(sum(output_tokens) FILTER (WHERE input_tokens IS NOT NULL), 0)",
     "cached_tokens": "coalesce(sum(cached_tokens) FILTER (WHERE input_tokens IS NOT NULL), 0)",
@@ -54,27 +58,47 @@ _SUM_OF: Final = {
 }
 
 
-def _add_to(table: str, dimensions: tuple[str, ...], length_ms: int) -> str:
+def _add_to(table: str, dimensions: tuple[str, ...], length_ms: int, with_moved: bool) -> str:
     period, *others = dimensions
     keys = [f"({_MS} / {length_ms})::int AS {period}", *others]
-    measured = ", ".join(_SUM_OF.get(name, f"coalesce(sum({name}), 0)") for name in MEASURES)
+    measured = ", ".join(f"{_SUM_OF.get(name, f'coalesce(sum({name}), 0)')} AS {name}" for name in MEASURES)
     places = ", ".join(str(at + 1) for at in range(len(dimensions)))
     added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in MEASURES)
+    found = f"SELECT {', '.join(keys)}, {measured} FROM fresh GROUP BY {places}"  # noqa: S608 - our own names
+    if with_moved:
+        cost = ", ".join("sum(cost_nanousd)" if name == "cost_nanousd" else "0" for name in MEASURES)
+        sums = ", ".join(f"sum({name})" for name in MEASURES)
+        found = (
+            f"SELECT {', '.join(dimensions)}, {sums} FROM ({found} UNION ALL "  # noqa: S608 - our own names
+            f"SELECT {', '.join(keys)}, {cost} FROM elsewhere GROUP BY {places}) every GROUP BY {places}"
+        )
     # In the order of their keys, or two gateways could wait for each other's rows.
     return (
-        f"INSERT INTO {table} ({', '.join((*dimensions, *MEASURES))}) "  # noqa: S608 - our own names
-        f"SELECT {', '.join(keys)}, {measured} FROM fresh GROUP BY {places} ORDER BY {places} "
+        f"INSERT INTO {table} ({', '.join((*dimensions, *MEASURES))}) {found} ORDER BY {places} "
         f"ON CONFLICT ({', '.join(dimensions)}) DO UPDATE SET {added}"
     )
 
 
-_STORE: Final = (
-    f"WITH fresh AS (INSERT INTO requests ({_ALL}) SELECT {_ALL} FROM {STAGE} ON CONFLICT DO NOTHING RETURNING *), "  # noqa: S608 - our own names
-    f"by_hour AS ({_add_to('hourly', HOURLY, 3_600_000)}), by_day AS ({_add_to('daily_keys', DAILY_KEYS, DAY_MS)}), "
-    f"of_runs AS (INSERT INTO runs (run, recorded) SELECT {_RUN}, count(*) FROM fresh GROUP BY 1 ORDER BY 1 "
-    f"ON CONFLICT (run) DO UPDATE SET recorded = runs.recorded + excluded.recorded) "
-    f"SELECT count(*) FROM fresh"
-)
+def _store(with_moved: bool) -> str:
+    """Insert what is staged and is not here yet, and add it up."""
+    hourly = _add_to("hourly", HOURLY, 3_600_000, with_moved)
+    daily = _add_to("daily_keys", DAILY_KEYS, DAY_MS, with_moved)
+    elsewhere = (
+        "elsewhere AS (SELECT id, model, arm, tenant, key_id, moved.engine, moved.upstream_model, moved.cost_nanousd "  # noqa: S608 - our own names
+        f"FROM {STAGE_MOVED} moved JOIN fresh USING (id)), "
+    )
+    return (
+        f"WITH fresh AS (INSERT INTO requests ({_ALL}) SELECT {_ALL} FROM {STAGE} ON CONFLICT DO NOTHING RETURNING *), "  # noqa: S608 - our own names
+        f"{elsewhere if with_moved else ''}by_hour AS ({hourly}), by_day AS ({daily}), "
+        f"of_runs AS (INSERT INTO runs (run, recorded) SELECT {_RUN}, count(*) FROM fresh GROUP BY 1 ORDER BY 1 "
+        f"ON CONFLICT (run) DO UPDATE SET recorded = runs.recorded + excluded.recorded) "
+        f"SELECT count(*) FROM fresh"
+    )
+
+
+_STORE: Final = _store(with_moved=False)
+_STORE_MOVED: Final = _store(with_moved=True)
+"""Where something of their cost is another engine's."""
 _END_RUN: Final = (
     "INSERT INTO runs (run, recorded, settled, ended_ms) VALUES (%s, 0, %s, %s) "
     "ON CONFLICT (run) DO UPDATE SET settled = excluded.settled, ended_ms = excluded.ended_ms RETURNING recorded"
@@ -92,6 +116,8 @@ class Postgres:
             self._connection: Connection = self._engine.connect()
             with self._connection.begin():
                 self._execute(f"CREATE TEMPORARY TABLE {STAGE} (LIKE requests INCLUDING DEFAULTS)")
+                columns = "id bytea, engine int, upstream_model int, cost_nanousd bigint"
+                self._execute(f"CREATE TEMPORARY TABLE {STAGE_MOVED} ({columns})")
         except BaseException as error:
             self._engine.dispose()
             if isinstance(error, DBAPIError) and isinstance(error.orig, _AWAY):
@@ -163,7 +189,13 @@ class Postgres:
     def _insert(self, batches: Sequence[Records]) -> int:
         codes = self._codes
         estimated = codes["estimated"]
-        rows = [row_of(record, codes) for batch in batches for record in batch.records]
+        rows: list[Row] = []
+        elsewhere: dict[Moved, None] = {}  # one may come twice
+        for batch in batches:
+            for record in batch.records:
+                rows.append(row_of(record, codes))
+                if record.tries is not None:
+                    elsewhere.update(dict.fromkeys(moved(record, codes)))
         self._partitions(rows)
         connection = self._connection.connection.driver_connection
         assert isinstance(connection, psycopg.Connection)
@@ -172,9 +204,14 @@ class Postgres:
                 copy.set_types(_TYPES)
                 for row in rows:
                     copy.write_row(row)
-            cursor.execute(_STORE.format(estimated=estimated))
+            if elsewhere:
+                with cursor.copy(f"COPY {STAGE_MOVED} ({', '.join(_MOVED)}) FROM STDIN (FORMAT BINARY)") as copy:
+                    copy.set_types(["bytea", "int4", "int4", "int8"])
+                    for one in elsewhere:
+                        copy.write_row(one)
+            cursor.execute((_STORE_MOVED if elsewhere else _STORE).format(estimated=estimated))
             found = cursor.fetchone()
-            cursor.execute(f"TRUNCATE {STAGE}")
+            cursor.execute(f"TRUNCATE {STAGE}, {STAGE_MOVED}" if elsewhere else f"TRUNCATE {STAGE}")
         assert found is not None
         return int(found[0])
 

@@ -129,6 +129,8 @@ def _record(row: RowMapping, by_number: Mapping[int, str]) -> Record:
     record |= {name: by_number.get(row[name], "") for name in ASSIGNED}
     record["unit"] = bytes(row["unit"]).hex() if row["unit"] else ""
     record["shadow_of"] = bytes(row["shadow_of"]).hex() if row["shadow_of"] else ""
+    record["unpriced"] = bool(row["unpriced"])
+    record["units"] = msgspec.json.decode(row["units"]) if row["units"] else None
     record["tries"] = msgspec.json.decode(row["tries"]) if row["tries"] else None
     return record
 

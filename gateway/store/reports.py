@@ -111,7 +111,8 @@ def _row(row: Any, by: tuple[str, ...], by_number: dict[int, str]) -> Sums:
     unknown = measured["unpriced"] and not measured["cost_nanousd"]  # where no price is known, it is not zero
     sums["cost_usd"] = None if unknown else measured["cost_nanousd"] / 1e9
     requests = measured["requests"]
-    sums["duration_ms"] = round(measured["duration_us"] / requests / 1000, 3)
+    # There is none where an engine was paid for attempts alone that were not the answer.
+    sums["duration_ms"] = round(measured["duration_us"] / requests / 1000, 3) if requests else None
     counted = measured["ttft_count"]
     sums["ttft_ms"] = round(measured["ttft_us"] / counted / 1000, 3) if counted else None
     return sums

@@ -6,7 +6,7 @@ Tuples in the order of `COLUMNS`, built by hand: this is most of what the writer
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -14,13 +14,27 @@ from gateway.accounts.record import RequestRecord
 from gateway.store.packing import pack
 from gateway.store.schema import AMOUNTS, ASSIGNED, IDENTITIES, LABELS, MEASURES, SMALL
 
-COLUMNS: Final = ("id", *SMALL, *LABELS, *IDENTITIES, *AMOUNTS, "tries", *ASSIGNED, "unit", "shadow_of")
+COLUMNS: Final = (
+    "id",
+    *SMALL,
+    *LABELS,
+    *IDENTITIES,
+    *AMOUNTS,
+    "tries",
+    *ASSIGNED,
+    "unit",
+    "shadow_of",
+    "unpriced",
+    "units",
+)
+UNPRICED: Final = COLUMNS.index("unpriced")
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
-MOST: Final = 2**53
-"""No count of tokens is larger; what an engine says may be anything."""
-MOST_USD: Final = 9e6
-"""As nano-dollars it is below `MOST`."""
+MOST: Final = 2**40
+"""No count of tokens is larger; what an engine says may be anything. Eight million of them fit into a sum."""
+MOST_NANOUSD: Final = 2**44
+MOST_USD: Final = MOST_NANOUSD / 1e9
+"""No request costs more than these 17,592 dollars; half a million of them fit into a sum."""
 
 Row = tuple[Any, ...]
 Cells = dict[tuple[int, ...], list[int]]
@@ -72,7 +86,7 @@ def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
         _most(record.cached_tokens) if record.cached_tokens else None,
         _most(record.cache_write_tokens) if record.cache_write_tokens else None,
         _most(record.reasoning_tokens) if record.reasoning_tokens else None,
-        None if cost_usd is None else int(cost_usd * 1e9 + 0.5) if cost_usd < MOST_USD else MOST,
+        None if cost_usd is None else nanousd(cost_usd),
         _most(record.input_audio_tokens) if record.input_audio_tokens else None,
         _most(record.input_image_tokens) if record.input_image_tokens else None,
         _most(record.output_audio_tokens) if record.output_audio_tokens else None,
@@ -83,21 +97,61 @@ def row_of(record: RequestRecord, codes: Mapping[str, int]) -> Row:
         0 if shares is None else codes[",".join([repr(share) for share in shares])],
         bytes.fromhex(record.unit) if record.unit else None,
         bytes.fromhex(record.shadow_of) if record.shadow_of else None,
+        1 if record.unpriced else 0,
+        msgspec.json.encode(record.units) if record.units else None,
     )
+
+
+class Moved(NamedTuple):
+    """What is summed up as the cost of another engine's model than the one that answered: the texts are numbers."""
+
+    identity: bytes
+    engine: int
+    upstream_model: int
+    cost_nanousd: int
+
+
+def moved(record: RequestRecord, codes: Mapping[str, int]) -> list[Moved]:
+    """What attempts cost that were not the answer, for whom they were sent to, and what that leaves for whom answered.
+
+    Nothing where the request had one attempt, or all of them the same engine and model.
+    """
+    tries = record.tries
+    if tries is None or len(tries) < 2 or record.cost_usd is None:
+        return []
+    own = record.engine, record.upstream_model
+    left = nanousd(record.cost_usd)
+    costs: dict[tuple[str, str], int] = {}
+    for one in tries:
+        whose = one.engine, one.upstream_model
+        if one.cost_usd and whose != own:
+            cost = min(left, nanousd(one.cost_usd))  # each is rounded for itself
+            left -= cost
+            costs[whose] = costs.get(whose, 0) + cost
+    if not costs:
+        return []
+    costs[own] = -sum(costs.values())
+    identity = bytes.fromhex(record.record_id)
+    return [Moved(identity, codes[engine], codes[model], cost) for (engine, model), cost in costs.items()]
+
+
+def nanousd(usd: float) -> int:
+    return int(usd * 1e9 + 0.5) if usd < MOST_USD else MOST_NANOUSD
 
 
 def _most(tokens: int) -> int:
     return min(MOST, tokens)
 
 
-def sums(rows: Sequence[Row], estimated: int) -> tuple[Cells, Cells]:
-    """What these rows add to `hourly` and to `daily_keys`; `estimated` is the number of that usage source.
+def sums(rows: Sequence[Row], elsewhere: Sequence[Moved], estimated: int) -> tuple[Cells, Cells]:
+    """What these rows add to `hourly` and to `daily_keys`; `estimated` is the number of that usage source, `elsewhere`
+    what of their cost is another's.
 
     Rows are added up once, by hour and key, and those sums into both.
     """
     by_hour: Cells = {}
     by_day: Cells = {}
-    for key, cell in _fine(rows, estimated).items():
+    for key, cell in _fine(rows, elsewhere, estimated).items():
         hour, model, engine, upstream_model, arm, tenant, key_id = key
         _add(by_hour, (hour, model, engine, upstream_model, arm, tenant), cell)
         _add(by_day, (hour // 24, key_id, tenant, model, engine, upstream_model, arm), cell)
@@ -109,9 +163,19 @@ def _add(cells: Cells, key: tuple[int, ...], more: list[int]) -> None:
     cells[key] = more if cell is None else [one + another for one, another in zip(cell, more, strict=True)]
 
 
-def _fine(rows: Sequence[Row], estimated: int) -> Cells:
+def _fine(rows: Sequence[Row], elsewhere: Sequence[Moved], estimated: int) -> Cells:
     """Sums by hour, model, engine, upstream model, arm, tenant and key."""
     cells: Cells = {}
+    if elsewhere:
+        whole = {row[0]: row for row in rows}
+        for identity, engine, upstream_model, moved_nanousd in elsewhere:
+            row = whole[identity]
+            hour = int.from_bytes(identity[:6], "big") // HOUR_MS
+            key = (hour, row[5], engine, upstream_model, row[8], row[14], row[13])
+            cell = cells.get(key)
+            if cell is None:
+                cell = cells[key] = [0] * len(MEASURES)
+            cell[9] += moved_nanousd
     for row in rows:
         hour = int.from_bytes(row[0][:6], "big") // HOUR_MS
         key = (hour, row[5], row[6], row[9], row[8], row[14], row[13])
@@ -124,7 +188,7 @@ def _fine(rows: Sequence[Row], estimated: int) -> Cells:
         cost_nanousd = row[33]
         if cost_nanousd is not None:
             cell[9] += cost_nanousd
-        elif row[3]:
+        if row[UNPRICED]:
             cell[2] += 1
         if row[12] == estimated:
             cell[3] += 1

@@ -3,8 +3,9 @@
 `requests` has one row per settled request; its key is the record's id, which begins with the time, so the key is the
 index by time too. Texts that repeat are numbers of `strings`; 0 is the empty one. Money is whole nano-dollars (the
 price of one token of the cheapest model is 10 of them), times are microseconds, so that sums are exact. `tries` is the
-JSON of the attempts of a request that had several, `shadow_of` the id of the request that a copy is one of. `hourly`
-and `daily_keys` hold the sums that reports are made of; they change in the transaction that inserts the records.
+JSON of the attempts of a request that had several, `units` that of what was used beside tokens of text, `shadow_of` the
+id of the request that a copy is one of, `unpriced` 1 where the cost is unknown, of a part at least. `hourly` and
+`daily_keys` hold the sums that reports are made of; they change in the transaction that inserts the records.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION: Final = 12
+VERSION: Final = 13
 """Of this schema: the number of its newest migration."""
 
 metadata = MetaData()
@@ -95,6 +96,8 @@ requests = Table(
     *(Column(name, Integer, nullable=False, server_default="0") for name in ASSIGNED),
     Column("unit", LargeBinary),
     Column("shadow_of", LargeBinary),
+    Column("unpriced", SmallInteger, nullable=False, server_default="0"),
+    Column("units", LargeBinary),
     sqlite_with_rowid=False,
 )
 _COPIES = requests.c.shadow_of.is_not(None)
@@ -115,8 +118,9 @@ MEASURES: Final = (
     "ttft_us",
     "ttft_count",
 )
-"""What is summed up. `unpriced` counts the requests that reached an engine and whose cost nobody knows, `estimated`
-those whose tokens were."""
+"""What is summed up. `unpriced` counts the requests of whose cost a part at least is unknown, `estimated` those whose
+tokens are. What an attempt cost that was not the answer is in the cost of whom it was sent to; all else of a request is
+of whom it was answered by."""
 HOURLY: Final = ("hour", "model", "engine", "upstream_model", "arm", "tenant")
 DAILY_KEYS: Final = ("day", "key_id", "tenant", "model", "engine", "upstream_model", "arm")
 

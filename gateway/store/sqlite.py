@@ -16,7 +16,7 @@ from gateway.accounts.record import RequestRecord
 from gateway.store.codes import Codes
 from gateway.store.database import DatabaseAway, Records
 from gateway.store.opening import engine_of, upgrade
-from gateway.store.rows import COLUMNS, Cells, Row, row_of, sums
+from gateway.store.rows import COLUMNS, Cells, Moved, Row, moved, row_of, sums
 from gateway.store.schema import DAILY_KEYS, HOURLY, MEASURES
 
 EXPIRE_ROWS: Final = 5_000
@@ -111,29 +111,37 @@ class Sqlite:
         return done
 
     def _insert(self, batches: Sequence[Records]) -> int:
-        rows = self._rows(batches)
+        rows, elsewhere = self._rows(batches)
         # Without a savepoint, which would cost each record a microsecond for what is rare.
         if self._connection.exec_driver_sql(_INSERT, rows).rowcount != len(rows):  # exact, of `executemany` too
             raise _SomeAreHere
-        self._add_up(rows, [(batch.run, len(batch.records)) for batch in batches])
+        self._add_up(rows, elsewhere, [(batch.run, len(batch.records)) for batch in batches])
         return len(rows)
 
     def _insert_unknown(self, batches: Sequence[Records]) -> int:
         """The same of records of which some are here: their sums must not count again."""
-        new = self._unknown(self._rows(batches))
+        all_rows, elsewhere = self._rows(batches)
+        new = self._unknown(all_rows)
         if new:
             rows = list(new.values())
             self._connection.exec_driver_sql(_INSERT, rows)
-            self._add_up(rows, _new_of_runs(batches, set(new)))
+            theirs = list(dict.fromkeys(one for one in elsewhere if one.identity in new))  # one may have come twice
+            self._add_up(rows, theirs, _new_of_runs(batches, set(new)))
         return len(new)
 
-    def _rows(self, batches: Sequence[Records]) -> list[Row]:
+    def _rows(self, batches: Sequence[Records]) -> tuple[list[Row], list[Moved]]:
         codes = self._codes
-        return [row_of(record, codes) for batch in batches for record in batch.records]
+        rows, elsewhere = [], []
+        for batch in batches:
+            for record in batch.records:
+                rows.append(row_of(record, codes))
+                if record.tries is not None:
+                    elsewhere += moved(record, codes)
+        return rows, elsewhere
 
-    def _add_up(self, rows: list[Row], per_run: list[tuple[str, int]]) -> None:
+    def _add_up(self, rows: list[Row], elsewhere: list[Moved], per_run: list[tuple[str, int]]) -> None:
         execute = self._connection.exec_driver_sql
-        by_hour, by_day = sums(rows, self._codes["estimated"])
+        by_hour, by_day = sums(rows, elsewhere, self._codes["estimated"])
         execute(_ADD_HOURLY, _flat(by_hour))
         execute(_ADD_DAILY_KEYS, _flat(by_day))
         execute(_ADD_RUN, per_run)

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.model import Parts, Usage
+from engines.model import UNITS, Parts, Units, Usage
 from engines.wire import Finding
 
-counts = st.integers(0, 2**53)
+counts = st.integers(0, 2**40)
 usages = st.builds(Usage, counts, counts, counts, counts, counts)
-parts = st.builds(Parts, *[counts] * 7)
+parts = st.builds(Parts, *[counts] * 9)
+units = st.builds(Units, st.floats(0, 1e7), *[counts] * 6)
 tiers = st.sampled_from(["", "flex", "priority"])
-reports = st.builds(
-    Usage, counts, counts, counts, counts, counts, st.just("reported"), tiers, st.one_of(st.none(), parts)
-)
+tokens_of = [counts] * 5
+reports = st.builds(Usage, *tokens_of, st.just("reported"), tiers, st.none() | parts, st.none() | units)
 
 
 def said(usage: Usage) -> tuple[int, int, int, int, int]:
@@ -61,6 +61,9 @@ def test_a_later_report_takes_nothing_back(one: Usage, other: Usage) -> None:
         if mine.parts is not None:
             assert both.parts is not None
             assert all(whole >= part for whole, part in zip(both.parts.counts(), mine.parts.counts(), strict=True))
+        if mine.units is not None:
+            assert both.units is not None
+            assert all(whole >= part for whole, part in zip(both.units.counts(), mine.units.counts(), strict=True))
 
 
 @given(usage=reports, tokens=counts)
@@ -68,14 +71,28 @@ def test_a_later_report_takes_nothing_back(one: Usage, other: Usage) -> None:
 def test_an_estimate_changes_the_output_and_nothing_else(usage: Usage, tokens: int) -> None:
     estimate = usage.estimated(tokens)
     assert (estimate.output_tokens, estimate.source) == (tokens, "estimated")
-    assert (estimate.tier, estimate.parts) == (usage.tier, usage.parts)
+    assert (estimate.tier, estimate.parts, estimate.units) == (usage.tier, usage.parts, usage.units)
     assert [*said(estimate)[:1], *said(estimate)[2:]] == [*said(usage)[:1], *said(usage)[2:]]
 
 
 def test_parts_differ_by_each_count() -> None:
-    ones = [Parts(*[int(at == place) for at in range(7)]) for place in range(7)]
-    assert len(set(ones)) == 7
-    assert repr(Parts(1, 2)) == "Parts(1, 2, 0, 0, 0, 0, 0)"
+    ones = [Parts(*[int(at == place) for at in range(9)]) for place in range(9)]
+    assert len(set(ones)) == 9
+    assert repr(Parts(1, 2)) == "Parts(1, 2, 0, 0, 0, 0, 0, 0, 0)"
+
+
+def test_units_differ_by_each_count() -> None:
+    ones = [Units(*[int(at == place) for at in range(len(UNITS))]) for place in range(len(UNITS))]
+    assert len(set(ones)) == len(UNITS)
+    assert repr(Units(1.5, 2)) == "Units(1.5, 2, 0, 0, 0, 0, 0)"
+    named = [[getattr(one, name) for name in UNITS] for one in ones]
+    assert named == [list(one.counts()) for one in ones]
+
+
+def test_tokens_that_are_not_told_are_not_zero() -> None:
+    assert Usage(0, 0).counts_tokens
+    assert Usage(1, 0, units=Units(2.0)).counts_tokens
+    assert not Usage(0, 0, units=Units(2.0)).counts_tokens
 
 
 def test_an_estimate_keeps_the_other_counts_and_says_that_it_is_one() -> None:
@@ -85,7 +102,7 @@ def test_an_estimate_keeps_the_other_counts_and_says_that_it_is_one() -> None:
 
 
 def test_a_report_shows_what_it_says() -> None:
-    assert repr(Usage(3, 4, reasoning_tokens=1)) == "Usage(3, 4, 0, 0, 1, 'reported', '', None)"
+    assert repr(Usage(3, 4, reasoning_tokens=1)) == "Usage(3, 4, 0, 0, 1, 'reported', '', None, None)"
 
 
 @pytest.mark.parametrize(

@@ -397,6 +397,8 @@ class Bench:
         self.route = dataclasses.replace(fleet.models["m"], keeps_prompt=keeps_prompt, filters=filters)
         self.metrics = Metrics(["m"])
         self.meters = {state.key: GpuMeter(3600.0) for state in self.table}
+        self.gpu = True
+        """Whether time on a GPU is paid for; else what a provider is asked."""
         by_name = {engine.name: engine for engine in self.engines}
         self.ledger = Ledger(self.metrics)
         transcripts = Transcripts(self.ledger.held, content_bytes, "") if content_bytes else None
@@ -410,7 +412,7 @@ class Bench:
                     Deadlines(),
                     self.metrics.series("m", endpoint.engine),
                     rates,
-                    self.meters[endpoint.state.key],
+                    self.meters[endpoint.state.key] if self.gpu else None,
                     bundle="v1",
                     transcripts=transcripts,
                 )

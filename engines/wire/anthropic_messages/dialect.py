@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from engines.model import Parts, Usage
+from engines.model import Parts, Units, Usage
 from engines.sse import payload
 from engines.wire import refusals
 from engines.wire.anthropic_messages.shapes import WireUsage, decode_event, decode_message, decode_usage
@@ -53,11 +53,19 @@ _NAMED: Final = (b"event: error\n", b"event: error\r", b"event:error\n", b"event
 
 
 def normalised(raw: msgspec.Raw) -> Usage | None:
-    usage = usage_of(raw, decode_usage, WireUsage, "output_tokens_details", "cache_creation")
-    if usage is None:
+    """None where no count is told."""
+    usage = usage_of(raw, decode_usage, WireUsage, "output_tokens_details", "cache_creation", "server_tool_use")
+    if usage is None or (
+        usage.input_tokens is None
+        and usage.output_tokens is None
+        and usage.cache_read_input_tokens is None
+        and usage.cache_creation_input_tokens is None
+    ):
         return None
     read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
     details, creation = usage.output_tokens_details, usage.cache_creation
+    tools = usage.server_tool_use
+    searches = (tools.web_search_requests or 0) if tools else 0
     hour = (creation.ephemeral_1h_input_tokens or 0) if creation else 0
     # What is paid by tier or by speed: `standard` is neither.
     tier = usage.speed if usage.speed and usage.speed != "standard" else usage.service_tier
@@ -69,6 +77,7 @@ def normalised(raw: msgspec.Raw) -> Usage | None:
         reasoning_tokens=(details.thinking_tokens or 0) if details else 0,
         tier=tier or "",
         parts=Parts(cache_write_1h_tokens=min(hour, written)) if hour else None,
+        units=Units(web_searches=searches) if searches else None,
     )
 
 

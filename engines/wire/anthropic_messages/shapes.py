@@ -17,6 +17,10 @@ class Written(msgspec.Struct):
     ephemeral_1h_input_tokens: Count | None = None
 
 
+class ServerTools(msgspec.Struct):
+    web_search_requests: Count | None = None
+
+
 class WireUsage(msgspec.Struct):
     input_tokens: Count | None = None
     output_tokens: Count | None = None
@@ -26,6 +30,7 @@ class WireUsage(msgspec.Struct):
     cache_creation: Written | None = None
     service_tier: str | None = None
     speed: str | None = None
+    server_tool_use: ServerTools | None = None
 
 
 class Message(Said):

@@ -153,7 +153,7 @@ def ending(reason: str | None) -> Event:
 def counted(usage: msgspec.Raw) -> Sequence[Event]:
     """What the cache had, or took, is no part of its input tokens."""
     counts = usage_of(usage, decode_usage, WireUsage)
-    if counts is None:
+    if counts is None or (counts.input_tokens is None and counts.output_tokens is None):
         return NOTHING
     read, written = counts.cache_read_input_tokens or 0, counts.cache_write_input_tokens or 0
     return [Counted(Usage((counts.input_tokens or 0) + read + written, counts.output_tokens or 0, read, written))]

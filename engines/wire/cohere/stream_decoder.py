@@ -134,13 +134,13 @@ def calls_of(message: Message) -> list[Call]:
 
 
 def normalised(raw: msgspec.Raw) -> Usage | None:
-    """What is billed, where it is said: prices are of that."""
+    """What is billed, where it is said: prices are of that. None where no count is told."""
     usage = usage_of(raw, decode_usage, WireUsage, "billed_units", "tokens")
     if usage is None:
         return None
     counts = usage.billed_units or usage.tokens
-    if counts is None:
-        return Usage(0, 0)
+    if counts is None or (counts.input_tokens is None and counts.output_tokens is None):
+        return None
     return Usage(int(counts.input_tokens or 0), int(counts.output_tokens or 0), int(usage.cached_tokens or 0))
 
 

@@ -48,12 +48,25 @@ class Feedback(msgspec.Struct, rename="camel"):
     block_reason_message: str | None = None
 
 
+class Modality(msgspec.Struct, rename="camel"):
+    """How many of some tokens are of one kind."""
+
+    modality: str | None = None
+    token_count: Count | None = None
+
+
 class UsageMetadata(msgspec.Struct, rename="camel"):
     prompt_token_count: Count | None = None
     tool_use_prompt_token_count: Count | None = None
     candidates_token_count: Count | None = None
     thoughts_token_count: Count | None = None
     cached_content_token_count: Count | None = None
+    prompt_tokens_details: list[Modality] | None = None
+    tool_use_prompt_tokens_details: list[Modality] | None = None
+    candidates_tokens_details: list[Modality] | None = None
+    cache_tokens_details: list[Modality] | None = None
+    traffic_type: str | None = None
+    service_tier: str | None = None
 
 
 class Answer(msgspec.Struct, rename="camel"):

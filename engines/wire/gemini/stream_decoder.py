@@ -7,12 +7,21 @@ from typing import Final
 
 import msgspec
 
-from engines.model import Usage
+from engines.model import Parts, Usage
 from engines.sse import payload
 from engines.wire import events, refusals
 from engines.wire.codec import StreamDecoder
 from engines.wire.events import Counted, Event, Failed, Finish, Reasoning, Refused, Start, Text, ToolArgs, ToolStart
-from engines.wire.gemini.shapes import Answer, Candidate, FunctionCall, Part, UsageMetadata, decode, decode_usage
+from engines.wire.gemini.shapes import (
+    Answer,
+    Candidate,
+    FunctionCall,
+    Modality,
+    Part,
+    UsageMetadata,
+    decode,
+    decode_usage,
+)
 from engines.wire.lone_surrogates import reading
 from engines.wire.odd_counts import usage_of
 from engines.wire.refusals import NULL, is_truthy
@@ -46,6 +55,7 @@ FINISH: Final = {
 }
 """All that there are (google-genai types.py, FinishReason); an error may be tried again. STOP with a call is a call."""
 FAILED_STATUS: Final = 502
+_TIERS: Final = {"ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority"}
 
 
 class GeminiStreamDecoder(StreamDecoder):
@@ -138,19 +148,60 @@ class GeminiStreamDecoder(StreamDecoder):
 
 
 def normalised(raw: msgspec.Raw) -> Usage | None:
+    """None where no count is told."""
     if raw is NULL:
         return None
     counts = usage_of(raw, decode_usage, UsageMetadata)
     if counts is None:
         return None
-    thoughts = counts.thoughts_token_count or 0
+    prompt, made, thoughts = counts.prompt_token_count, counts.candidates_token_count, counts.thoughts_token_count or 0
+    if prompt is None and made is None:
+        return None
     return Usage(
-        (counts.prompt_token_count or 0) + (counts.tool_use_prompt_token_count or 0),
-        (counts.candidates_token_count or 0) + thoughts,
+        (prompt or 0) + (counts.tool_use_prompt_token_count or 0),
+        (made or 0) + thoughts,
         counts.cached_content_token_count or 0,
         0,
         thoughts,
+        "reported",
+        _tier(counts),
+        _parts(counts),
     )
+
+
+def _tier(counts: UsageMetadata) -> str:
+    """What is paid by another price; Vertex AI names it as a kind of traffic (`ON_DEMAND_FLEX`)."""
+    tier = (counts.service_tier or "").lower()
+    if tier:
+        return "" if tier == "standard" else tier
+    return _TIERS.get(counts.traffic_type or "", "")
+
+
+def _parts(counts: UsageMetadata) -> Parts | None:
+    """Tokens that are no text. What a document has is text, or images that are counted as those."""
+    audio, image, video = _kinds(counts.prompt_tokens_details)
+    if counts.tool_use_prompt_tokens_details:
+        more = _kinds(counts.tool_use_prompt_tokens_details)
+        audio, image, video = audio + more[0], image + more[1], video + more[2]
+    made_audio, made_image, made_video = _kinds(counts.candidates_tokens_details)
+    cached_audio, cached_image, _ = _kinds(counts.cache_tokens_details)
+    if audio or image or video or made_audio or made_image or made_video or cached_audio or cached_image:
+        return Parts(audio, image, made_audio, made_image, cached_audio, cached_image, 0, video, made_video)
+    return None
+
+
+def _kinds(details: list[Modality] | None) -> tuple[int, int, int]:
+    """Of sound, images and video."""
+    audio = image = video = 0
+    for one in details or ():
+        count = one.token_count or 0
+        if one.modality == "AUDIO":
+            audio += count
+        elif one.modality == "IMAGE":
+            image += count
+        elif one.modality == "VIDEO":
+            video += count
+    return audio, image, video
 
 
 def _failure(data: bytes) -> Event:

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from engines.model import Parts, Usage
+from engines.model import Parts, Units, Usage
 from engines.sse import payload
 from engines.wire import refusals
 from engines.wire.dialect import NEVER, NO_CHOICES, NOTHING, ApiError, Dialect, Finding, Reader, Refusal
@@ -39,11 +39,19 @@ def error_body(error: ApiError) -> bytes:
     return _encode({"error": shape})
 
 
-def normalised(usage: WireUsage, tier: str | None = None) -> Usage:
-    """Both conventions agree here, so this only fills the gaps. DeepSeek says what its cache had."""
+def normalised(usage: WireUsage, tier: str | None = None) -> Usage | None:
+    """Both conventions agree here, so this only fills the gaps. DeepSeek says what its cache had. None where no count
+    is told."""
     prompt, hit = usage.prompt_tokens, usage.prompt_cache_hit_tokens or 0
     completion = usage.completion_tokens or 0
     if prompt is None:
+        if (
+            usage.completion_tokens is None
+            and usage.total_tokens is None
+            and usage.prompt_cache_hit_tokens is None
+            and usage.prompt_cache_miss_tokens is None
+        ):
+            return None
         prompt = hit + (usage.prompt_cache_miss_tokens or 0)
         prompt = prompt or max(0, (usage.total_tokens or 0) - completion)
     before, after = usage.prompt_tokens_details, usage.completion_tokens_details
@@ -56,7 +64,18 @@ def normalised(usage: WireUsage, tier: str | None = None) -> Usage:
         "reported",
         tier or "",
         parts_of(before, after) if before or after else None,
+        units_of(usage),
     )
+
+
+def units_of(usage: WireUsage) -> Units | None:
+    """Searches, as OpenRouter and Perplexity tell them, and seconds of sound, as Mistral does."""
+    tools, heard = usage.server_tool_use, usage.prompt_audio_seconds
+    if tools is None and heard is None and usage.num_search_queries is None:
+        return None
+    searches = usage.num_search_queries or ((tools.web_search_requests or 0) if tools else 0)
+    seconds = float(heard) if isinstance(heard, (int, float)) else 0.0
+    return Units(seconds, web_searches=searches) if searches or seconds else None
 
 
 def parts_of(before: Details | None, after: Details | None) -> Parts | None:

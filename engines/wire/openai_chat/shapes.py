@@ -5,6 +5,8 @@ Their defaults are not all literals, so this module is not compiled.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from engines.wire.dialect import Count
@@ -26,8 +28,12 @@ class Details(msgspec.Struct):
     cached_tokens_details: CachedDetails | None = None
 
 
+class ServerTools(msgspec.Struct):
+    web_search_requests: Count | None = None
+
+
 class WireUsage(msgspec.Struct):
-    """The `usage` object; counts that an engine leaves out or sets to null are zero."""
+    """The `usage` object; counts that an engine leaves out or sets to null are zero, unless all are."""
 
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
@@ -36,6 +42,9 @@ class WireUsage(msgspec.Struct):
     completion_tokens_details: Details | None = None
     prompt_cache_hit_tokens: Count | None = None
     prompt_cache_miss_tokens: Count | None = None
+    server_tool_use: ServerTools | None = None
+    num_search_queries: Count | None = None
+    prompt_audio_seconds: float | dict[str, Any] | None = None  # Mistral's of no sound is an empty object
 
 
 FIRST = msgspec.Raw(b"0")

@@ -139,8 +139,9 @@ class ChatStreamDecoder(StreamDecoder):
 
 def _count(answer: Answer, said: list[Event]) -> None:
     usage = usage_of(answer.usage, decode_usage, WireUsage, "prompt_tokens_details", "completion_tokens_details")
-    if usage is not None:
-        said.append(Counted(normalised(usage, answer.service_tier)))
+    counted = normalised(usage, answer.service_tier) if usage is not None else None
+    if counted is not None:
+        said.append(Counted(counted))
 
 
 def finish(choice: Choice, table: dict[str, str]) -> Event:

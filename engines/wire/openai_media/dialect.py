@@ -6,14 +6,14 @@ from typing import Final
 
 import msgspec
 
-from engines.model import Usage
+from engines.model import Units, Usage
 from engines.sse import payload
 from engines.wire import refusals
 from engines.wire.dialect import NOTHING, Finding, Reader
 from engines.wire.lone_surrogates import reading
 from engines.wire.odd_counts import usage_of
 from engines.wire.openai_chat.dialect import ChatReader, OpenAIChat, parts_of
-from engines.wire.openai_media.shapes import WireUsage, decode_answer, decode_usage
+from engines.wire.openai_media.shapes import MOST_SECONDS, WireUsage, decode_answer, decode_seconds, decode_usage
 from engines.wire.refusals import ERROR_WITHIN_BYTES, is_truthy
 
 LAST: Final = frozenset(
@@ -27,19 +27,23 @@ _DETAILS: Final = ("input_token_details", "input_tokens_details", "output_tokens
 
 
 def usage_in(raw: msgspec.Raw) -> Usage | None:
-    """The tokens that a `usage` member tells; None where it tells none, but seconds."""
+    """What a `usage` member tells: tokens, or seconds of sound. None where it tells neither."""
     told = usage_of(raw, decode_usage, WireUsage, *_DETAILS)
     if told is None:
         return None
     before = told.input_tokens if told.input_tokens is not None else told.prompt_tokens
     after = told.output_tokens if told.output_tokens is not None else told.completion_tokens
+    heard = told.seconds or 0.0
+    if not 0.0 < heard <= MOST_SECONDS:
+        heard = 0.0
+    units = Units(heard) if heard else None
     if before is None and after is None:
-        return None
+        return None if units is None else Usage(0, 0, units=units)
     details = told.input_tokens_details or told.input_token_details
     made = told.output_tokens_details
     parts = parts_of(details, made) if details or made else None
     cached = (details.cached_tokens or 0) if details else 0
-    return Usage(before or 0, after or 0, cached, 0, 0, "reported", "", parts)
+    return Usage(before or 0, after or 0, cached, 0, 0, "reported", "", parts, units)
 
 
 class MediaReader(ChatReader):
@@ -90,14 +94,33 @@ class OpenAIMedia(OpenAIChat):
 
     def read_answer(self, body: bytes) -> Finding:
         if b'"usage"' not in body and body.find(b'"error"', 0, ERROR_WITHIN_BYTES) < 0:
-            return NOTHING
+            return _unsaid(body)
         try:
             answer = reading(decode_answer, body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return refusals.stray_error(body) or NOTHING
         if is_truthy(answer.error):
             return refusals.error_finding(body)
-        return Finding(usage_in(answer.usage), said=answer)
+        usage = usage_in(answer.usage)
+        if usage is None:
+            usage = _unsaid(body).usage
+        return Finding(usage, said=answer)
+
+
+def _unsaid(body: bytes) -> Finding:
+    """What an answer without usage shows all the same: how long the sound was (`verbose_json`), or pictures."""
+    if body.startswith(b"{"):
+        if b'"duration"' in body:
+            try:
+                heard = decode_seconds(reading(decode_answer, body).duration)
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+                return NOTHING
+            return Finding(Usage(0, 0, units=Units(heard))) if heard else NOTHING
+        # Neither can be in a string, which has its quotes escaped. One of a picture has but one of them.
+        images = body.count(b'"b64_json":') + body.count(b'"url":')
+        if images:
+            return Finding(Usage(0, 0, units=Units(images=images)))
+    return NOTHING
 
 
 DIALECT: OpenAIMedia = OpenAIMedia()

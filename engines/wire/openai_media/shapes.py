@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Final
+
 import msgspec
 
 from engines.wire.dialect import Count
 from engines.wire.openai_chat.shapes import Details
 from engines.wire.refusals import NULL
 from engines.wire.said import Said
+
+MOST_SECONDS: Final = 10**7
+"""A third of a year: no sound in one request is longer."""
 
 
 class WireUsage(msgspec.Struct):
@@ -20,6 +25,7 @@ class WireUsage(msgspec.Struct):
     output_tokens_details: Details | None = None
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
+    seconds: float | None = None
 
 
 class Answer(Said):
@@ -27,8 +33,10 @@ class Answer(Said):
 
     type: str = ""
     usage: msgspec.Raw = NULL
+    duration: msgspec.Raw = NULL
     error: msgspec.Raw = NULL
 
 
+decode_seconds = msgspec.json.Decoder(Annotated[float, msgspec.Meta(ge=0, le=MOST_SECONDS)]).decode
 decode_answer = msgspec.json.Decoder(Answer).decode
 decode_usage = msgspec.json.Decoder(WireUsage | None).decode

@@ -7,13 +7,21 @@ from typing import Any
 
 import msgspec
 
-from engines.model import Usage
+from engines.model import Units, Usage
 from engines.sse import payload
 from engines.wire import openai_chat, refusals
 from engines.wire.dialect import NEVER, NOTHING, ApiError, Dialect, Finding, Reader, Refusal
 from engines.wire.lone_surrogates import reading
 from engines.wire.odd_counts import usage_of
-from engines.wire.openai_responses.shapes import Response, WireUsage, decode_event, decode_response, decode_usage
+from engines.wire.openai_responses.shapes import (
+    Response,
+    WireUsage,
+    decode_event,
+    decode_response,
+    decode_searching,
+    decode_searching_event,
+    decode_usage,
+)
 from engines.wire.refusals import is_truthy
 
 _encode = msgspec.json.Encoder().encode
@@ -22,9 +30,26 @@ _encode = msgspec.json.Encoder().encode
 _sequence_numbers = re.compile(rb'"sequence_number":\s*(\d{1,15})[,}\s]').findall
 
 
-def _usage(response: Response) -> Usage | None:
+def _units(data: bytes) -> Units | None:
+    """Searches of the tools that the response called. A page that was opened, or looked through, is none."""
+    if b"_search_call" not in data:
+        return None
+    try:
+        found = reading(decode_searching_event, data).response or reading(decode_searching, data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    web = files = 0
+    for item in found.output or ():
+        if item.type == "web_search_call":
+            web += item.action is None or item.action.type in (None, "search")
+        elif item.type == "file_search_call":
+            files += 1
+    return Units(web_searches=web, file_searches=files) if web or files else None
+
+
+def _usage(response: Response, data: bytes) -> Usage | None:
     usage = usage_of(response.usage, decode_usage, WireUsage, "input_tokens_details", "output_tokens_details")
-    if usage is None:
+    if usage is None or (usage.input_tokens is None and usage.output_tokens is None):
         return None
     before, after = usage.input_tokens_details, usage.output_tokens_details
     return Usage(
@@ -35,6 +60,7 @@ def _usage(response: Response) -> Usage | None:
         reasoning_tokens=(after.reasoning_tokens or 0) if after else 0,
         tier=response.service_tier or "",
         parts=openai_chat.parts_of(before, after),
+        units=_units(data),
     )
 
 
@@ -49,7 +75,7 @@ def _id(response: Response) -> str:
 
 def _finding(response: Response, data: bytes) -> Finding:
     """What the response says that `data`, an event or a plain answer, holds."""
-    usage, response_id = _usage(response), _id(response)
+    usage, response_id = _usage(response, data), _id(response)
     if response.status == "failed" or is_truthy(response.error):
         said = refusals.error_finding(data)
         return Finding(usage=usage, error=said.error, error_status=said.error_status, said=response)

@@ -21,6 +21,15 @@ class Incomplete(msgspec.Struct):
     reason: str | None = None
 
 
+class Action(msgspec.Struct):
+    type: str | None = None
+
+
+class Item(msgspec.Struct):
+    type: str | None = None
+    action: Action | None = None
+
+
 class Response(Said):
     status: str | None = None
     usage: msgspec.Raw = NULL
@@ -34,6 +43,18 @@ class Event(msgspec.Struct):
     error: msgspec.Raw = NULL
 
 
+class Searching(msgspec.Struct):
+    """Of a response with calls of its own tools, the items."""
+
+    output: list[Item] | None = None
+
+
+class SearchingEvent(msgspec.Struct):
+    response: Searching | None = None
+
+
+decode_searching = msgspec.json.Decoder(Searching).decode
+decode_searching_event = msgspec.json.Decoder(SearchingEvent).decode
 decode_event = msgspec.json.Decoder(Event).decode
 decode_response = msgspec.json.Decoder(Response).decode
 decode_usage = msgspec.json.Decoder(WireUsage | None).decode

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from engines.wire.odd_counts import MOST
 from engines.wire.unary.port import Misread
 
 T = TypeVar("T")
@@ -21,4 +22,4 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 def whole(count: float | None) -> int | None:
     """A count of tokens; None where it is none."""
-    return int(count) if count is not None and 0 <= count < 2**53 else None
+    return int(count) if count is not None and 0 <= count <= MOST else None

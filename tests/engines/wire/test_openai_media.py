@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from engines.model import Parts, Usage
+from engines.model import Parts, Units, Usage
 from engines.wire.dialect import NOTHING
 from engines.wire.openai_media import DIALECT
 
@@ -14,7 +14,7 @@ from engines.wire.openai_media import DIALECT
 @pytest.mark.parametrize(
     ("usage", "counted"),
     [
-        ({"type": "duration", "seconds": 27}, None),
+        ({"type": "duration", "seconds": 27}, Usage(0, 0, units=Units(27))),
         (
             {"input_tokens": 14, "input_token_details": {"audio_tokens": 12}, "output_tokens": 4},
             Usage(14, 4, parts=Parts(input_audio_tokens=12)),
@@ -29,7 +29,7 @@ from engines.wire.openai_media import DIALECT
         (None, None),
     ],
 )
-def test_tokens_count_and_seconds_are_none(usage: object, counted: Usage | None) -> None:
+def test_tokens_count_and_seconds_too(usage: object, counted: Usage | None) -> None:
     assert DIALECT.read_answer(json.dumps({"text": "x", "usage": usage}).encode()).usage == counted
 
 

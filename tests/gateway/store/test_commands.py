@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ SINCE = ("--since", "2026-05-28")
 def made() -> Made:
     made = Made()
     for number in range(30):
-        made.one(at_s=NOON_S + number, tenant="lab" if number % 3 else "shop", cost_usd=None if number == 4 else 0.001)
+        one = made.one(at_s=NOON_S + number, tenant="lab" if number % 3 else "shop", cost_usd=0.001)
+        if number == 4:
+            one.cost_usd, one.unpriced = None, True
     made.one(at_s=NOON_S + 60, status=502, error="engine_502", cost_usd=0.5, model="large")
     return made
 
@@ -77,7 +80,7 @@ def test_a_report_shows_the_most_expensive_first(url: str) -> None:
 def test_a_cost_that_nobody_knows_is_not_shown_as_zero(tmp_path: Path) -> None:
     made, url = Made(), sqlite_url(tmp_path)
     database = open_database(url)
-    database.insert([made.some(2, cost_usd=None, model="own"), made.some(1, cost_usd=0.0, model="free")])
+    database.insert([made.some(2, cost_usd=None, unpriced=True, model="own"), made.some(1, cost_usd=0.0, model="free")])
     database.close()
     said = run("cost", "report", "--store", url, *SINCE, "--json")[1]
     assert {row["model"]: (row["cost_usd"], row["unpriced"]) for row in json.loads(said)["data"]} == {
@@ -138,13 +141,31 @@ def exported(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def as_float(cost: Any) -> float | None:
+    return None if cost is None else float(cost)
+
+
+def test_parquet_has_times_and_exact_money(url: str, made: Made, tmp_path: Path) -> None:
+    import pyarrow.parquet
+
+    path = tmp_path / "all.parquet"
+    assert run("records", "export", str(path), "--store", url, *SINCE)[0] == 0
+    found = pyarrow.parquet.read_table(path)
+    assert str(found.schema.field("time").type) == "timestamp[ms, tz=UTC]"
+    assert str(found.schema.field("cost_usd").type) == "decimal128(18, 9)"
+    last = made.all[-1]
+    row = found.to_pylist()[0]
+    assert int(row["time"].timestamp() * 1e3) == row["time_ms"] == int(last.record_id[:12], 16)
+    assert row["cost_usd"] == Decimal(str(last.cost_usd))
+
+
 @pytest.mark.parametrize("name", ["all.jsonl", "all.parquet"])
 def test_an_export_has_every_record_as_it_is(url: str, made: Made, tmp_path: Path, name: str) -> None:
     code, said = run("records", "export", str(tmp_path / name), "--store", url, *SINCE)
     assert (code, said) == (0, "31 records\n")
     rows = exported(tmp_path / name)
     assert [row["record_id"] for row in rows] == [record.record_id for record in reversed(made.all)]
-    assert [row["cost_usd"] for row in rows] == [record.cost_usd for record in reversed(made.all)]
+    assert [as_float(row["cost_usd"]) for row in rows] == [record.cost_usd for record in reversed(made.all)]
     assert {row["tenant"] for row in rows} == {"lab", "shop"}
 
 

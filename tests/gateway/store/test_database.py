@@ -15,6 +15,7 @@ from gateway.store.database import Database, Records
 from gateway.store.opening import engine_of
 from gateway.store.reading import FAR_MS, Wanted
 from gateway.store.reports import WantedSums, report
+from gateway.store.rows import MOST, MOST_NANOUSD
 from tests.gateway.store.records import NOON_S, Made, sqlite_url, stored, sums
 
 DAY_S = 86_400
@@ -91,12 +92,58 @@ def test_the_records_of_each_run_are_counted(database: Database) -> None:
 
 def test_what_nobody_prices_is_unknown_and_not_zero(database: Database, url: str) -> None:
     made = Made()
+    unknown = {"cost_usd": None, "unpriced": True}
+    failed = {"cost_usd": None, "attempts": 2, "error": "connect_failed", "status": 502}
     database.insert(
-        [made.some(2), made.some(1, cost_usd=None), made.some(1, cost_usd=None, attempts=0, error="no_replica")]
+        [made.some(1, tenant="a", **unknown), made.some(1, tenant="a"), made.some(1, tenant="b", **unknown)]
     )
-    (row,) = sums(url, "tenant")
-    assert (row["requests"], row["unpriced"], row["errors"]) == (4, 1, 1)
-    assert row["cost_usd"] == pytest.approx(2 * 0.000125, abs=1e-12)
+    database.insert([made.some(1, tenant="b", **failed), made.some(1, tenant="c", cost_usd=0.5, unpriced=True)])
+    database.insert([made.some(1, tenant="d", **failed)])
+    found = {row["tenant"]: (row["unpriced"], row["cost_usd"]) for row in sums(url, "tenant")}
+    assert found == {"a": (1, 0.000125), "b": (1, None), "c": (1, 0.5), "d": (0, 0.0)}
+    assert [one["unpriced"] for one in stored(url, Wanted(tenant="c"))] == [True]
+
+
+def attempt(engine: str, upstream_model: str, cost_usd: float | None) -> AttemptRecord:
+    return AttemptRecord(engine, "r", upstream_model, 0.0, 9.0, "abandoned", 200, cost_usd=cost_usd)
+
+
+def test_what_another_engine_charged_for_an_attempt_is_in_its_sums(database: Database, url: str) -> None:
+    made = Made()
+    tries = [attempt("a", "small", 0.5), attempt("a", "small", 0.5), attempt("b", "large", None)]
+    tries += [attempt("c", "deep", 0.25), attempt("llama", "llama-8b", 0.125)]
+    batch = made.some(2, cost_usd=1.375, tries=tries)
+    database.insert([batch, batch])
+    database.insert([made.some(1, cost_usd=0.125), batch])
+    found = {(row["engine"], row["upstream_model"]): row for row in sums(url, "engine", "upstream_model")}
+    assert {key: row["cost_usd"] for key, row in found.items()} == {
+        ("a", "small"): 2.0,
+        ("c", "deep"): 0.5,
+        ("llama", "llama-8b"): 0.375,
+    }
+    assert [found["a", "small"][name] for name in ("requests", "input_tokens", "duration_ms")] == [0, 0, None]
+    assert found["llama", "llama-8b"]["requests"] == 3
+    (whole,) = sums(url, "model")
+    assert (whole["cost_usd"], whole["requests"]) == (2.875, 3)
+    by_key = {row["engine"]: row["cost_usd"] for row in sums(url, "key", "engine")}
+    assert by_key == {"a": 2.0, "c": 0.5, "llama": 0.375}
+
+
+def test_sums_of_the_largest_counts_are_exact(database: Database, url: str) -> None:
+    made = Made()
+    absurd = {"input_tokens": 2**60, "output_tokens": 2**60, "cost_usd": 1e12, "cached_tokens": 2**60}
+    for _ in range(3):
+        database.insert([made.some(1_000, **absurd)])
+    (row,) = sums(url, "model")
+    assert (row["input_tokens"], row["output_tokens"], row["cached_tokens"]) == (3_000 * MOST,) * 3
+    assert row["cost_usd"] == 3_000 * MOST_NANOUSD / 1e9
+
+
+def test_what_was_used_beside_tokens_comes_back(database: Database, url: str) -> None:
+    made = Made()
+    units = {"audio_seconds": 7.5, "web_searches": 2}
+    database.insert([made.some(1, units=units), made.some(1)])
+    assert [one["units"] for one in stored(url)] == [None, units]
 
 
 def test_sums_are_by_each_dimension(database: Database, url: str) -> None:
@@ -185,7 +232,7 @@ def test_no_count_and_no_text_is_too_odd(database: Database, url: str) -> None:
     assert database.insert([made.some(0)._replace(records=[odd])]) == 1
     (found,) = stored(url)
     assert (found["input_tokens"], found["model"], found["request_id"], found["finish_reason"], found["tenant"]) == (
-        *(2**53, "m" * 256, "x\x00y", ""),
+        *(MOST, "m" * 256, "x\x00y", ""),
         "é",
     )
 
