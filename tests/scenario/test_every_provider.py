@@ -61,7 +61,10 @@ async def served(name: str) -> AsyncIterator[str]:
 
 
 ONCE = {"max_attempts": 1}
-SCRIPTS = ("unknown-event", "unknown-finish", "unfinished", "error-mid-stream", "rate-limited", "too-long", "refusal")
+SCRIPTS = (
+    *("unknown-event", "unknown-finish", "unfinished", "error-mid-stream", "rate-limited", "too-long", "refusal"),
+    "interleaved",
+)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from engines.wire.bulk import finished
+from engines.wire.keepsakes import opened
 from engines.wire.reading import Members, expected, members_in_turns
 from engines.wire.request import (
     CallPart,
@@ -78,11 +79,20 @@ def _parts(content: object, where: str, unread: list[str]) -> list[Part]:
     if isinstance(content, str):
         return [TextPart(content)]
     parts: list[Part] = []
+    signature = ""
     for at, one in enumerate(expected(content, list, where)):
         place = f"{where}[{at}]"
         block = Members(expected(one, dict, place), place)
         kind = block.need("type", str)
         part = _part(block, kind, unread)
+        if isinstance(part, ThoughtPart) and part.redacted:
+            origin, what, value = opened(part.redacted) or (NAME, "redacted", part.redacted)
+            if what == "call":  # of the next one (`stream_encoder`)
+                signature = value
+                continue
+            part = ThoughtPart(redacted=value, origin=origin)
+        elif isinstance(part, CallPart):
+            part.signature, signature = signature, ""
         if part is not None:
             block.report(unread, f"messages.{kind}")
             parts.append(part)
@@ -100,7 +110,9 @@ def _part(block: Members, kind: str, unread: list[str]) -> Part | None:
         name = block.text("title")
         return _document(Members(block.need("source", dict), block.at("source")), name, cache, unread)
     if kind == "thinking":
-        return ThoughtPart(block.text("thinking"), block.text("signature"), origin=NAME)
+        signature = block.text("signature")
+        origin, _, signature = opened(signature) or (NAME, "signature", signature)
+        return ThoughtPart(block.text("thinking"), signature, origin=origin)
     if kind == "redacted_thinking":
         return ThoughtPart(redacted=block.need("data", str), origin=NAME)
     if kind == "tool_use":

@@ -2,6 +2,9 @@
 
 Blocks come one after another, as the kinds of content do; the reason and the usage come at the end, together. Where the
 arguments of several calls come interleaved, the later calls wait until the block of the first one closes.
+
+What another maker's model wants back unchanged stands where Anthropic's own would, with whose it is
+(`engines.wire.keepsakes`); a call has no such place, so what goes back with it is a redacted block before it.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import msgspec
 from engines.model import Usage
 from engines.wire import events
 from engines.wire.anthropic_messages.dialect import DIALECT, END
+from engines.wire.anthropic_messages.request_decoder import NAME
 from engines.wire.bounds import Unsayable, admitted, check_kept
 from engines.wire.codec import StreamEncoder
 from engines.wire.dialect import ApiError
@@ -30,6 +34,7 @@ from engines.wire.events import (
     ToolArgs,
     ToolStart,
 )
+from engines.wire.keepsakes import sealed
 
 _encode = msgspec.json.Encoder().encode
 _PING: Final = b'event: ping\ndata: {"type":"ping"}\n\n'
@@ -46,12 +51,11 @@ NO_CALL: Final = -1
 class WaitingCall:
     """A call that began while the block of another was open."""
 
-    __slots__ = ("arguments", "id", "name", "number")
+    __slots__ = ("arguments", "id", "start")
 
-    def __init__(self, number: int, id: str, name: str) -> None:
-        self.number = number
+    def __init__(self, start: ToolStart, id: str) -> None:
+        self.start = start
         self.id = id
-        self.name = name
         self.arguments = StringIO()
 
 
@@ -108,10 +112,10 @@ class MessagesStreamEncoder(StreamEncoder):
             return self._thought(event)
         if isinstance(event, ToolStart):
             if self._open == "tool" and (self._waiting or not _is_object(self._arguments.getvalue())):
-                self._keep(event.id + event.name)
-                self._waiting[event.index] = WaitingCall(event.index, admitted(event, self._answer_id), event.name)
+                self._keep(event.id + event.name + event.signature)
+                self._waiting[event.index] = WaitingCall(event, admitted(event, self._answer_id))
                 return b""
-            return self._begin_call(event.index, admitted(event, self._answer_id), event.name)
+            return self._begin_call(event, admitted(event, self._answer_id))
         if isinstance(event, Finish):
             self._finish = event
         elif isinstance(event, Start):
@@ -132,8 +136,7 @@ class MessagesStreamEncoder(StreamEncoder):
 
     def _thought(self, event: Reasoning) -> bytes:
         if event.redacted:
-            block = {"type": "redacted_thinking", "data": event.redacted}
-            return self._start("redacted", block) + self._stop()
+            return self._start("redacted", redacted_of(event)) + self._stop()
         told = b""
         if self._open != "thinking":
             told = self._start("thinking", {"type": "thinking", "thinking": "", "signature": ""})
@@ -141,14 +144,15 @@ class MessagesStreamEncoder(StreamEncoder):
         if event.text:
             told += delta + _THINKING + _encode(event.text) + _TAIL
         if event.signature:
-            told += delta + b'"signature_delta","signature":' + _encode(event.signature) + _TAIL + self._stop()
+            told += delta + b'"signature_delta","signature":' + _encode(signature_of(event)) + _TAIL + self._stop()
         return told
 
-    def _begin_call(self, number: int, id: str, name: str) -> bytes:
-        call = {"type": "tool_use", "id": id, "name": name, "input": {}}
-        self._call = number
+    def _begin_call(self, start: ToolStart, id: str) -> bytes:
+        told = b"" if not start.signature else self._start("redacted", kept_of(start)) + self._stop()
+        call = {"type": "tool_use", "id": id, "name": start.name, "input": {}}
+        self._call = start.index
         self._arguments = StringIO()
-        return self._start("tool", call)
+        return told + self._start("tool", call)
 
     def _more_arguments(self, event: ToolArgs) -> bytes:
         self._keep(event.text)
@@ -182,7 +186,7 @@ class MessagesStreamEncoder(StreamEncoder):
         told = [_STOP % self._index]
         waiting, self._waiting = self._waiting, {}
         for call in waiting.values():
-            told.append(self._begin_call(call.number, call.id, call.name))
+            told.append(self._begin_call(call.start, call.id))
             arguments = call.arguments.getvalue()
             if arguments:
                 told.append(self._input(arguments))
@@ -194,6 +198,26 @@ class MessagesStreamEncoder(StreamEncoder):
         self._begun = True
         message = {**head_of(self._id, self._model), "content": [], **stop_of(None, False), "usage": usage_of(None)}
         return b"event: message_start\ndata: " + _encode({"type": "message_start", "message": message}) + b"\n\n"
+
+
+def signature_of(event: Reasoning) -> str:
+    """What signs a block of thought, with whose it is where it is not Anthropic's."""
+    if not event.signature or event.origin in ("", NAME):
+        return event.signature
+    return sealed(event.origin, "signature", event.signature)
+
+
+def redacted_of(event: Reasoning) -> dict[str, Any]:
+    own = event.origin in ("", NAME)
+    return {
+        "type": "redacted_thinking",
+        "data": event.redacted if own else sealed(event.origin, "redacted", event.redacted),
+    }
+
+
+def kept_of(start: ToolStart) -> dict[str, Any]:
+    """What goes back with a call: only Gemini has such a thing."""
+    return {"type": "redacted_thinking", "data": sealed("gemini", "call", start.signature)}
 
 
 def head_of(id: str, model: str) -> dict[str, Any]:
@@ -250,13 +274,15 @@ def encode_answer(said: Sequence[Event], model: str, created: int, answer_id: st
                 blocks.append({"type": "text", "text": [event.text]})
         elif isinstance(event, Reasoning):
             if event.redacted:
-                blocks.append({"type": "redacted_thinking", "data": event.redacted})
+                blocks.append(redacted_of(event))
             elif last.get("type") == "thinking" and not last["signature"]:
                 last["thinking"].append(event.text)
-                last["signature"] = event.signature
+                last["signature"] = signature_of(event)
             else:
-                blocks.append({"type": "thinking", "thinking": [event.text], "signature": event.signature})
+                blocks.append({"type": "thinking", "thinking": [event.text], "signature": signature_of(event)})
         elif isinstance(event, ToolStart):
+            if event.signature:
+                blocks.append(kept_of(event))
             id_of_call = admitted(event, answer_id)
             calls[event.index] = {"type": "tool_use", "id": id_of_call, "name": event.name, "input": {}}
             blocks.append(calls[event.index])

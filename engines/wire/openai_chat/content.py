@@ -28,10 +28,13 @@ class Call(msgspec.Struct):
 class Block(msgspec.Struct):
     """One of Anthropic's, which other gateways pass on beside the text of the thought."""
 
+    index: int | None = None
+    """Of a block that is told whole, after its text was told in pieces (`stream_encoder`)."""
     type: str | None = None
     thinking: str | None = None
     signature: str | None = None
     data: str | None = None
+    origin: str | None = None
 
 
 class Delta(msgspec.Struct):

@@ -164,7 +164,7 @@ def _answer(message: Members, unread: list[str]) -> list[Part]:
     """An assistant's message: what it thought, then what it said, then what it called."""
     parts: list[Part] = [_thought(block) for block in message.objects("thinking_blocks")]
     thought = message.text("reasoning_content") or message.text("reasoning")
-    if thought and not parts:
+    if thought and not any(isinstance(part, ThoughtPart) and part.text for part in parts):
         parts.append(ThoughtPart(text=thought))
     parts += _parts(message, unread)
     refusal = message.text("refusal")
@@ -197,7 +197,7 @@ def _answer(message: Members, unread: list[str]) -> list[Part]:
 def _thought(block: Members) -> ThoughtPart:
     """As the answer encoder writes it: Anthropic's blocks, which are nobody else's to read."""
     if block.text("type") == "redacted_thinking":
-        return ThoughtPart(redacted=block.need("data", str), origin="anthropic_messages")
+        return ThoughtPart(redacted=block.need("data", str), origin=block.text("origin") or "anthropic_messages")
     signature = block.text("signature")
     return ThoughtPart(block.text("thinking"), signature, origin=block.text("origin") or "anthropic_messages")
 

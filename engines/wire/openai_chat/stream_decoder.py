@@ -156,12 +156,14 @@ def finish(choice: Choice, table: dict[str, str]) -> Event:
 
 def say(delta: Delta, said: list[Event]) -> None:
     """The content of a delta, or of a message, but for its calls."""
+    thought = delta.reasoning_content or delta.reasoning or ""
     for block in delta.thinking_blocks or ():
+        origin = block.origin or ANTHROPIC
+        text = (block.thinking or "") if block.index is None else thought
         if block.data:
-            said.append(Reasoning("", "", block.data, ANTHROPIC))
-        elif block.thinking or block.signature:
-            said.append(Reasoning(block.thinking or "", block.signature or "", "", ANTHROPIC))
-    thought = delta.reasoning_content or delta.reasoning
+            said.append(Reasoning("", "", block.data, origin))
+        elif text or block.signature:
+            said.append(Reasoning(text, block.signature or "", "", origin))
     if thought and not delta.thinking_blocks:
         said.append(Reasoning(thought))
     content = delta.content

@@ -1,18 +1,21 @@
 """A chat answer for OpenAI's clients: chunks, or one document.
 
 What the model thought is `reasoning_content`, as vLLM and DeepSeek tell it. What must come back unchanged is beside it:
-`thinking_blocks` with their signatures, and Gemini's signature of a call in its `extra_content`.
+`thinking_blocks` with their signatures, and Gemini's signature of a call in its `extra_content`. A stream tells a block
+whole, once it is signed, and numbers it: openai-python joins the members of a list by their `index`
+(`lib/streaming/_deltas.py`), and raises where there is none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import StringIO
 from typing import Any, Final
 
 import msgspec
 
 from engines.model import Usage
-from engines.wire.bounds import admitted
+from engines.wire.bounds import admitted, check_kept
 from engines.wire.codec import StreamEncoder
 from engines.wire.dialect import ApiError
 from engines.wire.events import (
@@ -37,7 +40,20 @@ _TAIL: Final = b'},"finish_reason":null}]}\n\n'
 class ChatStreamEncoder(StreamEncoder):
     """One stream of chunks."""
 
-    __slots__ = ("_answer_id", "_args", "_begun", "_content", "_created", "_head", "_id", "_model", "_reasoning")
+    __slots__ = (
+        "_answer_id",
+        "_args",
+        "_begun",
+        "_blocks",
+        "_content",
+        "_created",
+        "_head",
+        "_id",
+        "_kept",
+        "_model",
+        "_reasoning",
+        "_thought_text",
+    )
 
     def __init__(self, model: str, created: int, answer_id: str) -> None:
         self._answer_id = answer_id
@@ -49,6 +65,12 @@ class ChatStreamEncoder(StreamEncoder):
         self._content = b""
         self._reasoning = b""
         self._args = b""
+        self._blocks = 0
+        """How many blocks of thought were told."""
+        self._thought_text = StringIO()
+        """Of the block that is open, if whoever made it may sign it."""
+        self._kept = 0
+        """Its characters."""
 
     def write(self, event: Event) -> bytes:
         if isinstance(event, Text):
@@ -98,10 +120,19 @@ class ChatStreamEncoder(StreamEncoder):
 
     def _thought(self, event: Reasoning) -> bytes:
         opening = self._opening()
-        if event.text and not event.signature and not event.redacted:
+        if event.text and event.origin:
+            self._kept += len(event.text)
+            check_kept(self._kept)
+            self._thought_text.write(event.text)
+        if not event.signature and not event.redacted:
             return opening + self._reasoning + _encode(event.text) + _TAIL
         delta: dict[str, Any] = {"reasoning_content": event.text} if event.text else {}
-        delta["thinking_blocks"] = [block_of(event.text, event)]
+        block = block_of(self._thought_text.getvalue() if event.origin else event.text, event)
+        delta["thinking_blocks"] = [{"index": self._blocks, **block}]
+        self._blocks += 1
+        if not event.redacted:
+            self._kept = 0
+            self._thought_text = StringIO()
         return opening + self._delta(delta)
 
     def _delta(self, delta: dict[str, Any]) -> bytes:
@@ -111,8 +142,9 @@ class ChatStreamEncoder(StreamEncoder):
 def block_of(thought: str, event: Reasoning) -> dict[str, Any]:
     """A block of thought as Anthropic has it, with whose it is where it is not Anthropic's."""
     if event.redacted:
-        return {"type": "redacted_thinking", "data": event.redacted}
-    block = {"type": "thinking", "thinking": thought, "signature": event.signature}
+        block = {"type": "redacted_thinking", "data": event.redacted}
+    else:
+        block = {"type": "thinking", "thinking": thought, "signature": event.signature}
     return block if event.origin in ("", "anthropic_messages") else {**block, "origin": event.origin}
 
 

@@ -51,7 +51,7 @@ MISTRAL_TAKES: Final = frozenset(
         "guardrails",
     }
 )
-AI21_TAKES: Final = frozenset({"temperature", "top_p", "stop", "tools", "json_object", "strict_tools", "documents"})
+AI21_TAKES: Final = frozenset({"temperature", "top_p", "stop", "tools", "json_object", "documents"})
 
 
 class Variant:
