@@ -62,7 +62,7 @@ HINTS: Final = frozenset(
         "tools.eager_input_streaming",
     }
 )
-_OF_CONTENT: Final = ("tools.", "messages.", "input.", "response_format.", "text.format.")
+_OF_CONTENT: Final = ("images.", "files.", "tools.", "messages.", "input.", "response_format.", "text.format.")
 """How the names begin of content that nobody but its own format can take."""
 _DEFAULTS: Final[dict[str, tuple[object, ...]]] = {
     "service_tier": ("auto", "default", "standard_only"),
@@ -79,6 +79,32 @@ _DEFAULTS: Final[dict[str, tuple[object, ...]]] = {
 """What a member of the extension bag may say without asking for anything."""
 
 
+EVERYBODYS_IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
+OFFICE: Final = {
+    "application/msword": "doc",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+    "application/vnd.ms-excel": "xls",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+}
+"""Types of documents beside PDF and texts, and what Bedrock calls them."""
+
+
+def image_sort(media_type: str) -> str:
+    """What must be taken beyond `images` for one of this type, behind `images.`; empty for what everybody takes."""
+    if media_type in EVERYBODYS_IMAGES:
+        return ""
+    if media_type in ("image/heic", "image/heif"):
+        return "heic"
+    return "gif" if media_type == "image/gif" else "other"
+
+
+def file_sort(media_type: str) -> str:
+    """The same of a document, behind `files.`."""
+    if media_type == "application/pdf":
+        return ""
+    return "office" if media_type in OFFICE else "other"
+
+
 def asked(request: ChatRequest) -> dict[str, str]:
     """Everything that the request asks for: the name, and what its own format calls it."""
     own = OWN_NAMES.get(request.origin, {})
@@ -93,6 +119,20 @@ def needed(names: dict[str, str]) -> tuple[frozenset[str], frozenset[str]]:
     """Of what is asked: the parameters, and the content."""
     content = frozenset(name for name in names if name in CONTENT or name.startswith(_OF_CONTENT)) - HINTS
     return frozenset(names) - content - HINTS, content
+
+
+def is_forced_to_think(request: ChatRequest) -> bool:
+    """Whether it asks for thoughts before a call that it does not leave to the model: Claude takes one or the other
+    (platform.claude.com, extended thinking with tool use)."""
+    choice, wish = request.tool_choice, request.reasoning
+    forced = bool(request.tools) and choice is not None and choice.mode in ("required", "named")
+    return forced and wish is not None and wish.effort != "none" and wish.budget_tokens != 0
+
+
+def hints_within(request: ChatRequest) -> frozenset[str]:
+    """The names of what is asked for inside its turns and tools; `strict: false` is some of it."""
+    strict = {"strict_tools"} if any(tool.strict is not None for tool in request.tools) else set()
+    return frozenset(_content(request)) | strict
 
 
 def _parameters(request: ChatRequest) -> list[str]:
@@ -117,6 +157,8 @@ def _parameters(request: ChatRequest) -> list[str]:
         names.append("user")
     if request.reasoning is not None:
         names.append("reasoning_effort")
+    if is_forced_to_think(request):
+        names.append("forced_tool_reasoning")
     if request.tools and request.parallel_tool_calls is False:
         names.append("parallel_tool_calls")
     choice = request.tool_choice
@@ -149,10 +191,14 @@ def _content(request: ChatRequest) -> list[str]:
             for one in part.parts if isinstance(part, ResultPart) else (part,):
                 if isinstance(one, ImagePart):
                     names["image_urls" if one.url else "images"] = None
+                    if one.data and (sort := image_sort(one.media_type)):
+                        names[f"images.{sort}"] = None
                     if one.detail not in ("", "auto"):
                         names["image_detail"] = None
-                elif isinstance(one, FilePart):
+                elif isinstance(one, FilePart) and not one.text:  # a text is a text to everybody
                     names["file_urls" if one.url else "files"] = None
+                    if one.data and (sort := file_sort(one.media_type)):
+                        names[f"files.{sort}"] = None
                 elif isinstance(one, AudioPart):
                     names["audio"] = None
                 elif isinstance(one, ThoughtPart):
@@ -162,6 +208,12 @@ def _content(request: ChatRequest) -> list[str]:
 
 OWN_NAMES: Final[dict[str, dict[str, str]]] = {
     "openai_chat": {
+        "forced_tool_reasoning": "reasoning_effort",
+        "images.gif": "messages",
+        "images.heic": "messages",
+        "images.other": "messages",
+        "files.office": "messages",
+        "files.other": "messages",
         "message_names": "messages.name",
         "image_detail": "messages.image_url.detail",
         "strict_tools": "tools.function.strict",
@@ -177,6 +229,12 @@ OWN_NAMES: Final[dict[str, dict[str, str]]] = {
         "tool_choice.named": "tool_choice",
     },
     "anthropic_messages": {
+        "forced_tool_reasoning": "thinking",
+        "images.gif": "messages",
+        "images.heic": "messages",
+        "images.other": "messages",
+        "files.office": "messages",
+        "files.other": "messages",
         "strict_tools": "tools.strict",
         "tool_errors": "messages.tool_result.is_error",
         "tool_result_media": "messages.tool_result",
@@ -193,6 +251,12 @@ OWN_NAMES: Final[dict[str, dict[str, str]]] = {
         "user": "metadata",
     },
     "openai_responses": {
+        "forced_tool_reasoning": "reasoning",
+        "images.gif": "input",
+        "images.heic": "input",
+        "images.other": "input",
+        "files.office": "input",
+        "files.other": "input",
         "image_detail": "input.input_image.detail",
         "strict_tools": "tools.strict",
         "tool_result_media": "input.function_call_output",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Generator, Iterator
 from typing import Any, Final, TypeVar
 
@@ -140,4 +141,15 @@ def data_url(url: str) -> tuple[str, str] | None:
     head, comma, data = url[5:].partition(",")
     if not comma or not head.endswith(";base64"):
         raise Unreadable("a data URL must be `data:TYPE;base64,...`")
-    return head.removesuffix(";base64").split(";")[0], data
+    media_type = head.removesuffix(";base64").split(";")[0].lower()
+    return "image/jpeg" if media_type == "image/jpg" else media_type, data
+
+
+def text_of(media_type: str, data: str) -> str:
+    """What a document of a type of text says; empty for any other, and for one that is no UTF-8."""
+    if not media_type.startswith("text/"):
+        return ""
+    try:
+        return b64decode(data, validate=True).decode()
+    except ValueError:
+        return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,6 +17,8 @@ from engines.fakes.problems import invalid
 
 _DECODER: Final = msgspec.json.Decoder(shapes.Create)
 _COUNTED: Final = msgspec.json.Decoder(shapes.Counted)
+BUDGETED_MODELS: Final = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-4(?:-[0-5](?!\d)|-20\d{6}|$))")
+"""Models that think by a budget alone (platform.claude.com, adaptive thinking: from Opus 4.6 and Sonnet 4.6 on)."""
 SAMPLING_MODELS: Final = ("claude-3", "claude-sonnet-4", "claude-opus-4", "claude-haiku-4")
 """Models that take temperature, top_p and top_k; the newer ones refuse them."""
 
@@ -97,7 +100,10 @@ def _check_turns(messages: Sequence[shapes.Message]) -> None:
             )
         if results and not isinstance(blocks[0], shapes.ToolResultBlock):
             raise invalid(f"messages.{at}.content: tool_result blocks must come first")
-        for block in blocks:
+        for number, block in enumerate(blocks):
+            if isinstance(block, shapes.TextBlock) and not block.text.strip():
+                where = f"messages.{at}.content.{number}"
+                raise invalid(f"{where}: text content blocks must contain non-whitespace text", where)
             if isinstance(block, shapes.ThinkingBlock) and block.signature != signature(block.thinking):
                 raise invalid(f"messages.{at}.content: Invalid `signature` in `thinking` block")
             if isinstance(block, (shapes.ToolUseBlock, shapes.ThinkingBlock)) and message.role != "assistant":
@@ -109,6 +115,13 @@ def _check_turns(messages: Sequence[shapes.Message]) -> None:
 
 def _check_numbers(request: shapes.Create) -> None:
     thinking = request.thinking
+    if BUDGETED_MODELS.match(request.model):
+        if isinstance(thinking, shapes.ThinkingAdaptive):
+            raise invalid("adaptive thinking is not supported on this model", "thinking")
+        if request.output_config is not None and request.output_config.effort is not None:
+            raise invalid("This model does not support the effort parameter.", "output_config.effort")
+    if isinstance(thinking, shapes.ThinkingEnabled):
+        _check_last_call(request.messages)
     if isinstance(thinking, shapes.ThinkingEnabled) and thinking.budget_tokens >= request.max_tokens:
         raise invalid("`max_tokens` must be greater than `thinking.budget_tokens`", "max_tokens")
     forced = isinstance(request.tool_choice, (shapes.AnyChoice, shapes.ToolChoice))
@@ -122,6 +135,20 @@ def _check_numbers(request: shapes.Create) -> None:
     names = [tool.name for tool in request.tools]
     if len(set(names)) < len(names):
         raise invalid("tools: Tool names must be unique.", "tools")
+
+
+def _check_last_call(messages: Sequence[shapes.Message]) -> None:
+    """With a budget, the answer whose calls are being answered begins with what was thought before it."""
+    answers = [(at, message) for at, message in enumerate(messages) if message.role == "assistant"]
+    at, last = answers[-1] if answers else (0, messages[0])
+    blocks = last.content if answers and isinstance(last.content, list) else []
+    calls = any(isinstance(block, shapes.ToolUseBlock) for block in blocks)
+    if calls and not isinstance(blocks[0], (shapes.ThinkingBlock, shapes.RedactedThinkingBlock)):
+        raise invalid(
+            f"messages.{at}.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When "
+            "`thinking` is enabled, a final `assistant` message must start with a thinking block (preceeding the "
+            "lastmost set of `tool_use` and `tool_result` blocks)."
+        )
 
 
 def _cacheable(request: shapes.Create) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from engines.fakes.bedrock import shapes
 from engines.fakes.problems import invalid
 
 _DECODER: Final = msgspec.json.Decoder(shapes.Converse)
+_DOCUMENT_NAME: Final = re.compile(r"[A-Za-z0-9\s()\[\]-]{1,200}")
 _KINDS: Final = (
     *("text", "image", "document", "tool_use", "tool_result", "cache_point", "reasoning_content"),
     "guard_content",
@@ -86,6 +88,8 @@ def _check_turns(request: shapes.Converse) -> None:
         for number, block in enumerate(message.content):
             if sum(getattr(block, kind) is not None for kind in _KINDS) != 1:
                 raise invalid(f"messages.{at}.content.{number}: a content block has exactly one member")
+            if block.text is not None and not block.text.strip():
+                raise invalid(f"The text field in the ContentBlock object at messages.{at}.content.{number} is blank.")
             if block.tool_result is not None:
                 results.add(block.tool_result.tool_use_id)
             if block.image is not None and (block.image.source.bytes is None) == (
@@ -100,10 +104,30 @@ def _check_turns(request: shapes.Converse) -> None:
             )
         calls = {block.tool_use.tool_use_id for block in message.content if block.tool_use is not None}
         used = used or bool(calls or results)
+    _check_documents(request)
     if calls or expected == "user":
         raise invalid("The conversation must end with a user message that answers every toolUse.")
     if used and request.tool_config is None:
         raise invalid("The toolConfig field must be defined when using toolUse and toolResult content blocks.")
+
+
+def _check_documents(request: shapes.Converse) -> None:
+    """A name has no character of another sort, no two spaces in a row and no twin (DocumentBlock, service-2.json)."""
+    names: list[str] = []
+    for message in request.messages:
+        for block in message.content:
+            inner = block.tool_result.content if block.tool_result is not None else []
+            documents = [block.document, *[one.document for one in inner]]
+            names += [one.name for one in documents if one is not None]
+    for name in names:
+        if not _DOCUMENT_NAME.fullmatch(name) or "  " in name:
+            raise invalid(
+                "The document file name can only contain alphanumeric characters, whitespace characters, hyphens, "
+                "parentheses, and square brackets. The name can't contain more than one consecutive whitespace "
+                "character."
+            )
+    if len(set(names)) < len(names):
+        raise invalid("The request contains duplicate document names. Document names must be unique.")
 
 
 def _check_reasoning(reasoning: shapes.Reasoning | None, at: int) -> None:

@@ -22,6 +22,7 @@ _FREE: Final = {
     "generateContentRequest",
 }
 """Members whose own members are the caller's."""
+BUDGETED_MODELS: Final = ("gemini-1", "gemini-2")
 SIGNED_MODELS: Final = "gemini-3"
 NO_SIGNATURE: Final = "skip_thought_signature_validator"
 """What stands for a signature where the history came from another model; an SDK writes it as bytes."""
@@ -78,6 +79,7 @@ def read_generate(body: bytes, model: str, *, stream: bool) -> Asked:
     thinking = config.thinking_config or shapes.ThinkingConfig()
     if thinking.thinking_budget is not None and thinking.thinking_level is not None:
         raise invalid("You can only set one of thinking_budget and thinking_level", "thinking_config")
+    _check_thinking(thinking, model)
     users = [content for content in request.contents if content.role != "model"]
     said = [content for content in users if any(part.text for part in content.parts)]
     parts = said[-1].parts if said else []
@@ -101,6 +103,16 @@ def read_generate(body: bytes, model: str, *, stream: bool) -> Asked:
         stop=tuple(config.stop_sequences or ()),
         choices=config.candidate_count or 1,
     )
+
+
+def _check_thinking(thinking: shapes.ThinkingConfig, model: str) -> None:
+    """ai.google.dev, Gemini thinking: levels are of Gemini 3; the Pro models cannot but think."""
+    if thinking.thinking_level is not None and model.startswith(BUDGETED_MODELS):
+        raise invalid("Thinking level is not supported for this model.", "thinking_config")
+    if thinking.thinking_budget == 0 and "pro" in model:
+        raise invalid("Budget 0 is invalid. This model only works in thinking mode.", "thinking_config")
+    if thinking.thinking_level == "MINIMAL" and "pro" in model:
+        raise invalid("Thinking level MINIMAL is not supported for this model.", "thinking_config")
 
 
 def _parameters(one: shapes.FunctionDeclaration) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
@@ -35,6 +36,7 @@ ERRORS: Final = {
     Kind.TIMED_OUT: (504, "timeout", "1000"),
     Kind.OVERLOADED: (503, "service_tier_capacity_exceeded", "3505"),
 }
+_CALL_ID: Final = re.compile(r"[a-zA-Z0-9]{9}")
 _CHAT: Final = msgspec.json.Decoder(shapes.ChatCreate)
 _EMBEDDINGS: Final = msgspec.json.Decoder(shapes.EmbeddingCreate)
 
@@ -205,6 +207,7 @@ def _check_turns(messages: list[shapes.Message]) -> None:
         raise invalid("Expected last role User or Tool (or Assistant with prefix True) for serving", "messages")
     calls: set[str] = set()
     for at, message in enumerate(messages):
+        _check_ids(message, at)
         if isinstance(message, shapes.AssistantMessage):
             calls = {call.id for call in message.tool_calls or ()}
             if not message.content and not calls:
@@ -217,6 +220,18 @@ def _check_turns(messages: list[shapes.Message]) -> None:
             raise invalid("Not the same number of function calls and responses", f"messages.{at}")
     if calls:
         raise invalid("Not the same number of function calls and responses", "messages")
+
+
+def _check_ids(message: shapes.Message, at: int) -> None:
+    ids: list[str] = []
+    if isinstance(message, shapes.AssistantMessage):
+        ids = [call.id for call in message.tool_calls or ()]
+    elif isinstance(message, shapes.ToolMessage) and message.tool_call_id is not None:
+        ids = [message.tool_call_id]
+    for one in ids:
+        if one != "null" and not _CALL_ID.fullmatch(one):
+            said = f"Tool call id was {one} but must be a-z, A-Z, 0-9, with a length of 9."
+            raise invalid(said, f"messages.{at}")
 
 
 def _embeddings(call: Call) -> tuple[str, Any]:

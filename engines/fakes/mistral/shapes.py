@@ -56,6 +56,7 @@ class CalledFunction(Closed):
 class ToolCall(Closed):
     function: CalledFunction
     id: str = "null"
+    """Nine letters and digits, which `provider` checks."""
     type: Literal["function"] = "function"
     index: int = 0
 

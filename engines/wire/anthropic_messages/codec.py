@@ -9,6 +9,7 @@ from engines.wire.anthropic_messages.dialect import DIALECT
 from engines.wire.codec import StreamDecoder, StreamEncoder
 from engines.wire.dialect import Dialect
 from engines.wire.events import Event
+from engines.wire.limited import limited
 from engines.wire.request import ChatRequest
 
 
@@ -45,7 +46,7 @@ class MessagesEgress:
         return "/v1/messages"
 
     def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
-        return request_encoder.encode_request(request, model, takes)
+        return request_encoder.encode_request(limited(request, takes), model, takes)
 
     def stream_decoder(self) -> StreamDecoder:
         return stream_decoder.MessagesStreamDecoder()

@@ -71,7 +71,7 @@ def request_in_turns(body: bytes) -> Generator[int, None, ChatRequest]:
     if metadata is not None:
         request.user = Members(metadata, "metadata").text("user_id")
     request.stream = members.take("stream", bool) or False
-    request.extensions = members.left
+    request.extensions |= members.left
     return request
 
 

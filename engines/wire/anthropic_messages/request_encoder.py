@@ -6,30 +6,31 @@ where it bears Anthropic's signature: any other thought would be refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from engines.wire.anthropic_messages.request_decoder import NAME
+from engines.wire.call_ids import ANTHROPICS, fitted
 from engines.wire.request import (
     CallPart,
     ChatRequest,
     FilePart,
     ImagePart,
     Part,
-    ReasoningWish,
     ResultPart,
     TextPart,
     ThoughtPart,
     Turn,
-    Unreadable,
 )
 
 _encode = msgspec.json.Encoder().encode
 
 TAKES: Final = frozenset(
     {
+        "images.gif",
         "stop",
         "user",
         "cache_control",
@@ -52,11 +53,13 @@ TAKES: Final = frozenset(
 MAX_TOKENS: Final = 8192
 """Must be said; what every model since Claude 3.5 takes."""
 LEAST_BUDGET: Final = 1024
+_BUDGETS: Final = {"minimal": LEAST_BUDGET, "low": 2048, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 32768}
+"""Tokens of thought that an effort stands for, at a model that takes no effort."""
+_by_budget = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-4(?:-[0-5](?!\d)|-20\d{6}|$|@))").search
 _EFFORTS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 
 
 def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
-    """Raises Unreadable."""
     body: dict[str, Any] = {
         "model": model,
         "max_tokens": MAX_TOKENS if request.max_tokens is None else request.max_tokens,
@@ -67,8 +70,11 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
     if system:
         plain = len(system) == 1 and len(system[0]) == 2
         body["system"] = system[0]["text"] if plain else system
-    if request.stop:
-        body["stop_sequences"] = request.stop
+    stop = [
+        sequence for sequence in request.stop if sequence.strip()
+    ]  # "each stop sequence must contain non-whitespace"
+    if stop:
+        body["stop_sequences"] = stop
     for name, value in (("temperature", request.temperature), ("top_p", request.top_p), ("top_k", request.top_k)):
         if value is not None and name in takes:
             body[name] = min(value, 1) if name == "temperature" else value
@@ -80,7 +86,10 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
         if choice is not None:
             body["tool_choice"] = choice
     if request.reasoning is not None and "reasoning_effort" in takes:
-        _put_reasoning(body, request.reasoning, request.max_tokens)
+        body |= reasoning(request, model)
+        thinking = body["thinking"]
+        if thinking["type"] == "enabled" and request.max_tokens is None:
+            body["max_tokens"] = thinking["budget_tokens"] + MAX_TOKENS
     if request.output is not None and request.output.kind == "json_schema":
         schema = {"type": "json_schema", "schema": request.output.schema or {}}
         body["output_config"] = {**body.get("output_config", {}), "format": schema}
@@ -111,9 +120,9 @@ def messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
 
 
 def _part(part: Part) -> dict[str, Any]:
-    """Empty for what is left out: an empty text would be refused."""
+    """Empty for what is left out: a text of nothing but spaces is refused ("must contain non-whitespace text")."""
     if isinstance(part, TextPart):
-        return _marked({"type": "text", "text": part.text}, part.cache) if part.text else {}
+        return _marked({"type": "text", "text": part.text}, part.cache) if part.text.strip() else {}
     if isinstance(part, ImagePart):
         if part.url:
             source = {"type": "url", "url": part.url}
@@ -129,10 +138,10 @@ def _part(part: Part) -> dict[str, Any]:
             return {"type": "redacted_thinking", "data": part.redacted}
         return {"type": "thinking", "thinking": part.text, "signature": part.signature} if part.signature else {}
     if isinstance(part, CallPart):
-        block = {"type": "tool_use", "id": part.id, "name": part.name, "input": arguments_of(part)}
+        block = {"type": "tool_use", "id": fitted(part.id, ANTHROPICS), "name": part.name, "input": arguments_of(part)}
         return _marked(block, part.cache)
     assert isinstance(part, ResultPart)
-    result: dict[str, Any] = {"type": "tool_result", "tool_use_id": part.id}
+    result: dict[str, Any] = {"type": "tool_result", "tool_use_id": fitted(part.id, ANTHROPICS)}
     blocks = [block for one in part.parts if (block := _part(one))]
     if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
         result["content"] = blocks[0]["text"]
@@ -158,13 +167,14 @@ def _document(part: FilePart) -> dict[str, Any]:
 
 
 def arguments_of(call: CallPart) -> dict[str, Any]:
-    """The object that the text of a call's arguments holds. Raises Unreadable."""
+    """The object that the text of a call's arguments holds. What a model wrote that is no JSON object is told as the
+    text that it is, as in answers (`stream_encoder`): the call was made, and is answered in what follows."""
     if not call.arguments.strip():
         return {}
     try:
         return msgspec.json.decode(call.arguments, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
-        raise Unreadable(f"the arguments of the call {call.id!r} are no JSON object", "messages") from None
+        return {"invalid_json": call.arguments}
 
 
 def tools(request: ChatRequest) -> list[dict[str, Any]]:
@@ -194,16 +204,40 @@ def tool_choice(request: ChatRequest) -> dict[str, Any] | None:
     return told
 
 
-def _put_reasoning(body: dict[str, Any], wish: ReasoningWish, max_tokens: int | None) -> None:
-    effort = _EFFORTS.get(wish.effort, "")
+def reasoning(request: ChatRequest, model: str, origin: str = NAME) -> dict[str, Any]:
+    """The members that ask Claude to think, `thinking` always.
+
+    Older models take a budget alone: adaptive thinking came with Opus and Sonnet 4.6 (platform.claude.com, adaptive
+    thinking). A budget is below `max_tokens`, or refused; and with one, an answer that called tools must begin with
+    what was thought before it, so a history that another maker's model made is continued without ("Expected `thinking`
+    or `redacted_thinking`, but found `tool_use`"). `origin`: whose thoughts go back.
+    """
+    wish = request.reasoning
+    assert wish is not None
     if wish.effort == "none" or wish.budget_tokens == 0:
-        body["thinking"] = {"type": "disabled"}
-    elif wish.budget_tokens is not None:
-        budget = max(LEAST_BUDGET, wish.budget_tokens)
-        body["thinking"] = {"type": "enabled", "budget_tokens": budget}
-        if max_tokens is None:
-            body["max_tokens"] = budget + MAX_TOKENS
-    else:
-        body["thinking"] = {"type": "adaptive"}
-    if effort:
-        body["output_config"] = {"effort": effort}
+        return {"thinking": {"type": "disabled"}}
+    effort = _EFFORTS.get(wish.effort, "")
+    by_budget = _by_budget(model) is not None
+    budget = wish.budget_tokens
+    if by_budget and budget is None:
+        budget = _BUDGETS.get(wish.effort, _BUDGETS["medium"])
+    told: dict[str, Any] = {}
+    if effort and not by_budget:
+        told["output_config"] = {"effort": effort}
+    if budget is None:
+        return {"thinking": {"type": "adaptive"}, **told}
+    budget = max(LEAST_BUDGET, budget)
+    if request.max_tokens is not None:
+        budget = min(budget, request.max_tokens - 1)
+    if budget < LEAST_BUDGET or _called_without_thought(request, origin):
+        return {"thinking": {"type": "disabled" if by_budget else "adaptive"}, **told}
+    return {"thinking": {"type": "enabled", "budget_tokens": budget}, **told}
+
+
+def _called_without_thought(request: ChatRequest, origin: str) -> bool:
+    """Whether the answer whose calls are being answered begins with no thought that Claude signed."""
+    answers = [turn for turn in request.turns if turn.role == "assistant"]
+    if not answers or not any(isinstance(part, CallPart) for part in answers[-1].parts):
+        return False
+    signed = [part for part in answers[-1].parts if isinstance(part, ThoughtPart) and (part.signature or part.redacted)]
+    return not any(part.origin == origin for part in signed)

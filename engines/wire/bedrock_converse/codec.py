@@ -10,6 +10,7 @@ from engines.wire.codec import EVENT_STREAM, StreamDecoder
 from engines.wire.dialect import Dialect
 from engines.wire.events import Event
 from engines.wire.foreign import Foreign
+from engines.wire.limited import limited
 from engines.wire.request import ChatRequest
 
 _DIALECT: Foreign = Foreign()
@@ -31,7 +32,7 @@ class ConverseEgress:
         return f"/model/{quote(model, safe='')}/converse{'-stream' if stream else ''}"
 
     def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
-        return request_encoder.encode_request(request, model, takes)
+        return request_encoder.encode_request(limited(request, takes), model, takes)
 
     def stream_decoder(self) -> StreamDecoder:
         return stream_decoder.ConverseStreamDecoder()

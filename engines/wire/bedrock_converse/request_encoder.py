@@ -7,14 +7,17 @@ from typing import Any, Final
 
 import msgspec
 
-from engines.wire.anthropic_messages.request_encoder import LEAST_BUDGET, arguments_of
+from engines.wire.anthropic_messages.request_encoder import arguments_of, reasoning
+from engines.wire.call_ids import BEDROCKS, fitted
+from engines.wire.features import OFFICE
+from engines.wire.openai_chat.request_encoder import effort_of
 from engines.wire.request import (
+    AudioPart,
     CallPart,
     ChatRequest,
     FilePart,
     ImagePart,
     Part,
-    ReasoningWish,
     ResultPart,
     TextPart,
     ThoughtPart,
@@ -27,6 +30,8 @@ _encode = msgspec.json.Encoder().encode
 NAME: Final = "bedrock_converse"
 TAKES: Final = frozenset(
     {
+        "images.gif",
+        "files.office",
         "temperature",
         "top_p",
         "stop",
@@ -43,18 +48,7 @@ TAKES: Final = frozenset(
         "strict_tools",
     }
 )
-_DOCUMENTS: Final = {
-    "application/pdf": "pdf",
-    "text/csv": "csv",
-    "application/msword": "doc",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
-    "application/vnd.ms-excel": "xls",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
-    "text/html": "html",
-    "text/plain": "txt",
-    "text/markdown": "md",
-}
-_CACHE: Final = {"cachePoint": {"type": "default"}}
+_DOCUMENTS: Final = {"application/pdf": "pdf", **OFFICE}
 _NO_TOOL: Final = Tool("unused", "Not to be called.", {"type": "object"})
 """A conversation in which tools were called must have some, though none is to be called now."""
 _odd_in_names = re.compile(r"[^A-Za-z0-9 ()\[\]-]").sub
@@ -77,8 +71,9 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
         config["temperature"] = min(request.temperature, 1)
     if request.top_p is not None and "top_p" in takes:
         config["topP"] = request.top_p
-    if request.stop:
-        config["stopSequences"] = request.stop
+    stop = [sequence for sequence in request.stop if sequence.strip()]
+    if stop:
+        config["stopSequences"] = stop
     if config:
         body["inferenceConfig"] = config
     _put_tools(body, request)
@@ -88,7 +83,7 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
         structure = {"jsonSchema": schema | ({"description": output.description} if output.description else {})}
         body["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": structure}}
     if request.reasoning is not None and "reasoning_effort" in takes:
-        _put_reasoning(body, request.reasoning, model)
+        _put_reasoning(body, request, model)
     return _encode(body)
 
 
@@ -103,6 +98,7 @@ def messages(request: ChatRequest) -> list[dict[str, Any]]:
             told[-1]["content"] += blocks
         elif blocks:
             told.append({"role": turn.role, "content": blocks})
+    _number_documents(told)
     return told
 
 
@@ -111,12 +107,18 @@ def _blocks(part: Part) -> list[dict[str, Any]]:
     block = _block(part)
     if not block:
         return []
-    return [block] if isinstance(part, (ThoughtPart,)) or getattr(part, "cache", None) is None else [block, _CACHE]
+    cache = None if isinstance(part, (ThoughtPart, AudioPart)) else part.cache
+    return [block] if cache is None else [block, _cache_point(cache)]
+
+
+def _cache_point(cache: dict[str, Any]) -> dict[str, Any]:
+    ttl = cache.get("ttl")
+    return {"cachePoint": {"type": "default"} | ({"ttl": ttl} if ttl in ("5m", "1h") else {})}
 
 
 def _block(part: Part) -> dict[str, Any]:
     if isinstance(part, TextPart):
-        return {"text": part.text} if part.text else {}
+        return {"text": part.text} if part.text.strip() else {}
     if isinstance(part, ImagePart):
         return {"image": {"format": part.media_type.removeprefix("image/"), "source": {"bytes": part.data}}}
     if isinstance(part, FilePart):
@@ -128,10 +130,10 @@ def _block(part: Part) -> dict[str, Any]:
             return {"reasoningContent": {"redactedContent": part.redacted}}
         return {"reasoningContent": {"reasoningText": {"text": part.text, "signature": part.signature}}}
     if isinstance(part, CallPart):
-        return {"toolUse": {"toolUseId": part.id, "name": part.name, "input": arguments_of(part)}}
+        return {"toolUse": {"toolUseId": fitted(part.id, BEDROCKS), "name": part.name, "input": arguments_of(part)}}
     if isinstance(part, ResultPart):
         content = [block for one in part.parts if (block := _block(one))]
-        result: dict[str, Any] = {"toolUseId": part.id, "content": content or [{"text": " "}]}
+        result: dict[str, Any] = {"toolUseId": fitted(part.id, BEDROCKS), "content": content or [{"text": " "}]}
         return {"toolResult": result | ({"status": "error"} if part.failed else {})}
     return {}
 
@@ -142,8 +144,29 @@ def _document(part: FilePart) -> dict[str, Any]:
     kind = _DOCUMENTS.get(part.media_type)
     if kind is None:
         raise Unreadable(f"a document of type {part.media_type!r} is none that this engine takes", "messages")
-    name = _odd_in_names("-", part.name.rpartition(".")[0] or part.name) or "document"
-    return {"document": {"name": name, "format": kind, "source": {"bytes": part.data}}}
+    return {"document": {"name": _name(part), "format": kind, "source": {"bytes": part.data}}}
+
+
+def _name(part: FilePart) -> str:
+    """Letters, digits, single spaces, hyphens, parentheses and brackets (DocumentBlock of Converse)."""
+    told = _odd_in_names("-", part.name.rpartition(".")[0] or part.name)
+    return " ".join(told.split())[:190] or "document"
+
+
+def _number_documents(told: list[dict[str, Any]]) -> None:
+    """No two documents of a conversation have one name."""
+    names: set[str] = set()
+    for message in told:
+        blocks = [*message["content"]]
+        for block in message["content"]:
+            blocks += block["toolResult"]["content"] if "toolResult" in block else []
+        for block in blocks:
+            if "document" in block:
+                name, number = block["document"]["name"], 1
+                while (numbered := name if number == 1 else f"{name} ({number})") in names:
+                    number += 1
+                names.add(numbered)
+                block["document"]["name"] = numbered
 
 
 def _put_tools(body: dict[str, Any], request: ChatRequest) -> None:
@@ -161,24 +184,22 @@ def _put_tools(body: dict[str, Any], request: ChatRequest) -> None:
             spec["strict"] = tool.strict
         specs.append({"toolSpec": spec})
         if tool.cache is not None:
-            specs.append(_CACHE)
+            specs.append(_cache_point(tool.cache))
     body["toolConfig"] = {"tools": specs}
     if tools and choice is not None:
         chosen = {"auto": {"auto": {}}, "required": {"any": {}}, "named": {"tool": {"name": choice.name}}}
         body["toolConfig"]["toolChoice"] = chosen[choice.mode]
 
 
-def _put_reasoning(body: dict[str, Any], wish: ReasoningWish, model: str) -> None:
-    """Each maker's models have their own words for it."""
-    off = wish.effort == "none" or wish.budget_tokens == 0
+def _put_reasoning(body: dict[str, Any], request: ChatRequest, model: str) -> None:
+    """Each maker's models have their own words for it; the name of a profile of one's own does not say whose it is."""
+    assert request.reasoning is not None
     if "claude" not in model:
-        if wish.effort:
-            body["additionalModelRequestFields"] = {"reasoning_effort": wish.effort}
+        effort = effort_of(request.reasoning)
+        if effort:
+            body["additionalModelRequestFields"] = {"reasoning_effort": effort}
         return
-    thinking: dict[str, Any] = {"type": "disabled"} if off else {"type": "adaptive"}
-    if wish.budget_tokens:
-        thinking = {"type": "enabled", "budget_tokens": max(LEAST_BUDGET, wish.budget_tokens)}
-    body["additionalModelRequestFields"] = {"thinking": thinking}
-    if wish.effort and not off:
-        effort = "low" if wish.effort == "minimal" else wish.effort
-        body["outputConfig"] = {**body.get("outputConfig", {}), "effort": effort}
+    told = reasoning(request, model, NAME)
+    body["additionalModelRequestFields"] = {"thinking": told["thinking"]}
+    if "output_config" in told:
+        body["outputConfig"] = {**body.get("outputConfig", {}), **told["output_config"]}

@@ -9,6 +9,7 @@ from engines.wire.cohere import request_encoder, stream_decoder
 from engines.wire.dialect import Dialect
 from engines.wire.events import Event
 from engines.wire.foreign import Foreign
+from engines.wire.limited import limited
 from engines.wire.request import ChatRequest
 
 _DIALECT: Foreign = Foreign()
@@ -29,7 +30,7 @@ class CohereEgress:
         return "/v2/chat"
 
     def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
-        return request_encoder.encode_request(request, model, takes)
+        return request_encoder.encode_request(limited(request, takes), model, takes)
 
     def stream_decoder(self) -> StreamDecoder:
         return stream_decoder.CohereStreamDecoder()

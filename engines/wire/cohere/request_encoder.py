@@ -14,6 +14,8 @@ _encode = msgspec.json.Encoder().encode
 NAME: Final = "cohere"
 TAKES: Final = frozenset(
     {
+        "forced_tool_reasoning",
+        "images.gif",
         "temperature",
         "top_p",
         "top_k",
@@ -53,6 +55,8 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
     choice = request.tool_choice
     if request.tools:
         body["tools"] = tools(request)
+        for tool in body["tools"]:  # the member must be there
+            tool["function"].setdefault("parameters", {"type": "object", "properties": {}})
         if any(tool["function"].pop("strict", None) for tool in body["tools"]):
             body["strict_tools"] = True
         if choice is not None and choice.mode in ("required", "none"):

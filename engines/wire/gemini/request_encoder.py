@@ -28,6 +28,9 @@ _encode = msgspec.json.Encoder().encode
 NAME: Final = "gemini"
 TAKES: Final = frozenset(
     {
+        "forced_tool_reasoning",
+        "images.heic",
+        "files.other",
         "temperature",
         "top_p",
         "top_k",
@@ -51,7 +54,7 @@ TAKES: Final = frozenset(
 NO_SIGNATURE: Final = "skip_thought_signature_validator"
 """In the place of the signature of a call that another model made (ai.google.dev, thought signatures)."""
 _UNSIGNED: Final = ("gemini-1", "gemini-2")
-"""Models that want none."""
+"""Models that want none, and think by a budget."""
 _LEVELS: Final = {
     "minimal": "MINIMAL",
     "low": "LOW",
@@ -60,6 +63,11 @@ _LEVELS: Final = {
     "xhigh": "HIGH",
     "max": "HIGH",
 }
+_BUDGETS: Final = {"minimal": 512, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
+"""Tokens of thought, up to the most that every model of 2.5 takes; as Google's own door for OpenAI's clients has them
+(ai.google.dev, OpenAI compatibility)."""
+LEAST_BUDGET: Final = 128
+"""Of `gemini-2.5-pro`."""
 _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
 
 
@@ -78,7 +86,7 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
             if choice.mode == "named":
                 wanted["allowedFunctionNames"] = [choice.name]
             body["toolConfig"] = {"functionCallingConfig": wanted}
-    config = _config(request, takes)
+    config = _config(request, model, takes)
     if config:
         body["generationConfig"] = config
     return _encode(body)
@@ -152,7 +160,7 @@ def _inline(media_type: str, data: str) -> dict[str, Any]:
     return {"inlineData": {"mimeType": media_type, "data": data}}
 
 
-def _config(request: ChatRequest, takes: frozenset[str]) -> dict[str, Any]:
+def _config(request: ChatRequest, model: str, takes: frozenset[str]) -> dict[str, Any]:
     scalars = {
         "temperature": ("temperature", request.temperature),
         "top_p": ("topP", request.top_p),
@@ -173,14 +181,23 @@ def _config(request: ChatRequest, takes: frozenset[str]) -> dict[str, Any]:
         if output.schema is not None:
             config["responseJsonSchema"] = output.schema
     if request.reasoning is not None and "reasoning_effort" in takes:
-        config["thinkingConfig"] = _thinking(request.reasoning)
+        config["thinkingConfig"] = _thinking(request.reasoning, model)
     return config
 
 
-def _thinking(wish: ReasoningWish) -> dict[str, Any]:
+def _thinking(wish: ReasoningWish, model: str) -> dict[str, Any]:
+    """Gemini 2.5 takes a budget and refuses a level; its Pro models, and those of Gemini 3, cannot but think
+    (ai.google.dev, Gemini thinking: levels and budgets)."""
+    old = model.startswith(_UNSIGNED)
     if wish.effort == "none" or wish.budget_tokens == 0:
-        return {"thinkingBudget": 0}
+        if "pro" in model:
+            return {"thinkingBudget": LEAST_BUDGET} if old else {"thinkingLevel": "LOW"}
+        return {"thinkingLevel": "MINIMAL"} if model.startswith("gemini-3") else {"thinkingBudget": 0}
+    told: dict[str, Any]
     if wish.budget_tokens is not None:
-        return {"thinkingBudget": wish.budget_tokens, "includeThoughts": True}
-    level = _LEVELS.get(wish.effort)
-    return ({"thinkingBudget": -1} if level is None else {"thinkingLevel": level}) | {"includeThoughts": True}
+        told = {"thinkingBudget": wish.budget_tokens}
+    elif wish.effort not in _LEVELS:
+        told = {"thinkingBudget": -1}
+    else:
+        told = {"thinkingBudget": _BUDGETS[wish.effort]} if old else {"thinkingLevel": _LEVELS[wish.effort]}
+    return told | {"includeThoughts": True}

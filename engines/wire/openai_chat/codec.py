@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from engines.wire.codec import StreamDecoder, StreamEncoder
 from engines.wire.dialect import Dialect
 from engines.wire.events import Event
+from engines.wire.limited import limited
 from engines.wire.openai_chat import request_decoder, request_encoder, stream_decoder, stream_encoder
 from engines.wire.openai_chat.dialect import DIALECT
 from engines.wire.request import ChatRequest
@@ -50,7 +51,7 @@ class ChatEgress:
         return "/v1/chat/completions"
 
     def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
-        return self._encode(request, model, takes)
+        return self._encode(limited(request, takes), model, takes)
 
     def stream_decoder(self) -> StreamDecoder:
         return stream_decoder.ChatStreamDecoder()

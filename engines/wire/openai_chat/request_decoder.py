@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import Any, Final
 
 from engines.wire.bulk import finished
-from engines.wire.reading import Members, data_url, expected, members_in_turns
+from engines.wire.reading import Members, data_url, expected, members_in_turns, text_of
 from engines.wire.request import (
     AudioPart,
     CallPart,
@@ -157,7 +157,7 @@ def _file(file: Members, cache: dict[str, Any] | None) -> FilePart:
     inline = data_url(file.need("file_data", str))
     if inline is None:
         raise Unreadable("`file_data` should be a data URL", "messages")
-    return FilePart(data=inline[1], media_type=inline[0], name=name, cache=cache)
+    return FilePart(data=inline[1], media_type=inline[0], name=name, text=text_of(*inline), cache=cache)
 
 
 def _answer(message: Members, unread: list[str]) -> list[Part]:

@@ -26,6 +26,10 @@ _encode = msgspec.json.Encoder().encode
 
 TAKES: Final = frozenset(
     {
+        "forced_tool_reasoning",
+        "images.gif",
+        "files.office",
+        "files.other",
         "temperature",
         "top_p",
         "stop",
@@ -50,7 +54,7 @@ TAKES: Final = frozenset(
     }
 )
 """`top_k` is no word of OpenAI's; vLLM's engines take it."""
-COMPATIBLE_TAKES: Final = TAKES | {"tool_result_media"}
+COMPATIBLE_TAKES: Final = TAKES | {"tool_result_media", "images.heic", "images.other"}
 _EFFORT_OF_BUDGET: Final = ((0, "none"), (2048, "low"), (16384, "medium"))
 """The most tokens of thought that an effort stands for, as LiteLLM and OpenRouter have it."""
 

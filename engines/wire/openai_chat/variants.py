@@ -7,15 +7,18 @@ parameters, no schemas, answers without `object`, `created` and `model`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
+from engines.wire.call_ids import MISTRALS, fitted
 from engines.wire.codec import StreamDecoder
 from engines.wire.dialect import Dialect
 from engines.wire.events import Event
 from engines.wire.foreign import Foreign
+from engines.wire.limited import limited
 from engines.wire.openai_chat import request_encoder, stream_decoder
 from engines.wire.openai_chat.stream_decoder import FINISH, MISTRALS_FINISH
 from engines.wire.request import ChatRequest
@@ -24,6 +27,8 @@ _encode = msgspec.json.Encoder().encode
 
 MISTRAL_TAKES: Final = frozenset(
     {
+        "forced_tool_reasoning",
+        "images.gif",
         "temperature",
         "top_p",
         "top_k",
@@ -60,12 +65,20 @@ class Variant:
     stream_type: bytes = b"text/event-stream"
 
     def __init__(
-        self, name: str, takes: frozenset[str], finish: dict[str, str], renamed: dict[str, str], *, plain: bool = False
+        self,
+        name: str,
+        takes: frozenset[str],
+        finish: dict[str, str],
+        renamed: dict[str, str],
+        *,
+        plain: bool = False,
+        ids: tuple[re.Pattern[str], int] | None = None,
     ) -> None:
         """`renamed`: what it calls parameters of OpenAI's. `plain`: its messages hold one text each, and it has no
-        word for whether tools are called."""
+        word for whether tools are called. `ids`: how it spells those of calls."""
         self.name: str = name
         self._plain = plain
+        self._ids = ids
         self.takes: frozenset[str] = takes
         self.finish = finish
         self._renamed = renamed
@@ -79,11 +92,15 @@ class Variant:
         return "/v1/chat/completions"
 
     def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
-        body = request_encoder.members(request, model, takes, "max_tokens")
+        body = request_encoder.members(limited(request, takes), model, takes, "max_tokens")
         body.pop("stream_options", None)
         for message in body["messages"]:
             request_encoder.bare(message)
             message.pop("name", None)
+            if self._ids is not None:
+                _respell(message, self._ids)
+        for tool in body.get("tools", ()):  # the member must be there
+            tool["function"].setdefault("parameters", {"type": "object", "properties": {}})
         if self._plain:
             _simplify(body)
         return _encode({self._renamed.get(name, name): value for name, value in body.items()})
@@ -95,6 +112,13 @@ class Variant:
         return stream_decoder.decode_answer(body, self.finish)
 
 
+def _respell(message: dict[str, Any], rule: tuple[re.Pattern[str], int]) -> None:
+    for call in message.get("tool_calls", ()):
+        call["id"] = fitted(call["id"], rule)
+    if "tool_call_id" in message:
+        message["tool_call_id"] = fitted(message["tool_call_id"], rule)
+
+
 def _simplify(body: dict[str, Any]) -> None:
     for message in body["messages"]:
         content = message["content"]
@@ -104,5 +128,5 @@ def _simplify(body: dict[str, Any]) -> None:
         del body["tools"]
 
 
-MISTRAL: Variant = Variant("mistral", MISTRAL_TAKES, MISTRALS_FINISH, {"seed": "random_seed"})
+MISTRAL: Variant = Variant("mistral", MISTRAL_TAKES, MISTRALS_FINISH, {"seed": "random_seed"}, ids=MISTRALS)
 AI21: Variant = Variant("ai21", AI21_TAKES, FINISH, {}, plain=True)

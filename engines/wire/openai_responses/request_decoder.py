@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from engines.wire.bulk import finished
 from engines.wire.keepsakes import opened
-from engines.wire.reading import Members, data_url, expected, members_in_turns
+from engines.wire.reading import Members, data_url, expected, members_in_turns, text_of
 from engines.wire.request import (
     CallPart,
     ChatRequest,
@@ -178,7 +178,7 @@ def _file(part: Members) -> FilePart:
     inline = data_url(part.need("file_data", str))
     if inline is None:
         raise Unreadable(f"`{part.at('file_data')}` should be a data URL", "input")
-    return FilePart(data=inline[1], media_type=inline[0], name=name)
+    return FilePart(data=inline[1], media_type=inline[0], name=name, text=text_of(*inline))
 
 
 def _take_tool(tool: Members, request: ChatRequest) -> None:

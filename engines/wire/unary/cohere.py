@@ -54,7 +54,7 @@ def embed_members(request: EmbeddingsRequest, takes: frozenset[str]) -> dict[str
     """All but the model, as Cohere's own API and Bedrock take it."""
     body: dict[str, Any] = {
         "texts": request.inputs,
-        "input_type": request.extensions.get("input_type", USUAL_INPUT),
+        "input_type": request.extensions.get("input_type", USUAL_INPUT) if "input_type" in takes else USUAL_INPUT,
         "embedding_types": ["float"],
     }
     if request.dimensions is not None and "dimensions" in takes:

@@ -103,7 +103,8 @@ class VertexEmbeddings:
 
     def encode_request(self, model: str, request: UnaryRequest, takes: frozenset[str]) -> bytes:
         assert isinstance(request, EmbeddingsRequest)
-        more = {name: request.extensions[name] for name in ("task_type", "title") if name in request.extensions}
+        said = request.extensions
+        more = {name: said[name] for name in ("task_type", "title") if name in said and name in takes}
         body: dict[str, Any] = {"instances": [{"content": text, **more} for text in request.inputs]}
         if request.dimensions is not None and "dimensions" in takes:
             body["parameters"] = {"outputDimensionality": request.dimensions}

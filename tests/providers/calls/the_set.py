@@ -52,11 +52,11 @@ def call(*turns: Turn, **members: Any) -> ChatRequest:
 
 
 def asked(number: int = 1, arguments: str = '{"city":"Oslo"}', name: str = "get_weather") -> CallPart:
-    return CallPart(f"call_{number}", name, arguments)
+    return CallPart(f"call{number:05d}", name, arguments)
 
 
 def result(number: int = 1, *parts: TextPart | ImagePart | FilePart, failed: bool = False) -> ResultPart:
-    return ResultPart(f"call_{number}", list(parts) or [TextPart("rain")], failed)
+    return ResultPart(f"call{number:05d}", list(parts) or [TextPart("rain")], failed)
 
 
 def tools(*turns: Turn, **members: Any) -> ChatRequest:
@@ -89,7 +89,7 @@ CALLS: Final[dict[str, ChatRequest]] = {
     "a nucleus": call(top_p=0.9),
     "the likeliest tokens": call(top_k=40),
     "one stop": call(stop=["END"]),
-    "several stops": call(stop=["END", "\n\n"]),
+    "several stops": call(stop=["END", "###"]),
     "a seed": call(seed=7),
     "a presence penalty": call(presence_penalty=0.5),
     "a frequency penalty": call(frequency_penalty=-0.5),
@@ -173,7 +173,7 @@ CALLS: Final[dict[str, ChatRequest]] = {
         user(result()),
     ),
     "a signed call that goes back to Gemini": tools(
-        user("weather?"), model(CallPart("call_1", "get_weather", '{"city":"Oslo"}', "c2lnbmVk")), user(result())
+        user("weather?"), model(CallPart("call00001", "get_weather", '{"city":"Oslo"}', "c2lnbmVk")), user(result())
     ),
 }
 """By what each asks for."""

@@ -46,7 +46,10 @@ PAIRS: list[tuple[Egress, Ingress, frozenset[str]]] = [
     (openai_chat.EGRESS, openai_chat.INGRESS, chat_encoder.TAKES),
     (anthropic_messages.EGRESS, anthropic_messages.INGRESS, anthropic_encoder.TAKES),
 ]
-WORDS = st.text(min_size=1, max_size=12).filter(lambda text: not any(0xD800 <= ord(char) < 0xE000 for char in text))
+WORDS = st.text(min_size=1, max_size=12).filter(
+    lambda text: text.strip() != "" and not any(0xD800 <= ord(char) < 0xE000 for char in text)
+)
+"""Anthropic refuses a text of nothing but spaces."""
 NAMES = st.from_regex(r"[a-z_]{1,12}", fullmatch=True)
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | WORDS,

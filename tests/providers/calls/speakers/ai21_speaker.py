@@ -8,7 +8,7 @@ from ai21 import AI21Client
 from ai21.models.chat import AssistantMessage, SystemMessage, ToolCall, ToolFunction, ToolMessage, UserMessage
 from ai21.models.chat.response_format import ResponseFormat
 
-from engines.wire.request import CallPart, ChatRequest, TextPart, Turn
+from engines.wire.request import CallPart, ChatRequest, FilePart, TextPart, Turn
 from tests.providers.calls.speakers import chat_speaker
 from tests.providers.calls.speakers.words import alone, lose, lose_failure, lose_marks, rest, results, text_of
 
@@ -30,6 +30,8 @@ def say(client: AI21Client, call: ChatRequest, lost: set[str]) -> Any:
         more["stop"] = call.stop
     if call.tools and not (call.tool_choice is not None and call.tool_choice.mode == "none"):
         more["tools"] = chat_speaker.tools(call)
+        for tool in more["tools"]:
+            tool["function"].pop("strict", None)  # no member of FunctionToolDefinition
     if call.output is not None:
         if call.output.kind == "json_schema":
             lost.add("json_schema")
@@ -60,6 +62,7 @@ def said(turn: Turn, lost: set[str]) -> list[Any]:
 
 
 def content(parts: list[Any], lost: set[str]) -> str:
+    parts = [TextPart(part.text) if isinstance(part, FilePart) and part.text else part for part in parts]
     if not alone(parts):
         if any(not isinstance(part, TextPart) for part in parts):
             lost.add("images")

@@ -18,7 +18,7 @@ from engines.wire.request import (
 )
 from tests.providers.calls.speakers.words import arguments, lose
 
-MODEL = "anthropic.claude-sonnet-4-5-v1:0"
+MODEL = "anthropic.claude-opus-5-v1:0"
 POINT = {"cachePoint": {"type": "default"}}
 
 

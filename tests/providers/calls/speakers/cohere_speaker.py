@@ -20,7 +20,7 @@ def say(client: cohere.ClientV2, call: ChatRequest, lost: set[str]) -> Any:
     lose_failure(call, lost)
     for turn in call.turns:
         for part in turn.parts:
-            if isinstance(part, (AudioPart, FilePart)):
+            if isinstance(part, AudioPart) or (isinstance(part, FilePart) and not part.text):
                 lost.add("files")
                 return None
             if getattr(part, "parts", None) and any(isinstance(one, ImagePart) for one in part.parts):  # type: ignore[union-attr]

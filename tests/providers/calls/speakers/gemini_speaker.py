@@ -61,7 +61,7 @@ def thought(call: ChatRequest) -> types.ThinkingConfig:
     wish = call.reasoning
     assert wish is not None
     if wish.effort == "none":
-        return types.ThinkingConfig(thinking_budget=0)
+        return types.ThinkingConfig(thinking_level=types.ThinkingLevel.LOW)  # it cannot but think
     if wish.budget_tokens is not None:
         return types.ThinkingConfig(thinking_budget=wish.budget_tokens, include_thoughts=True)
     return types.ThinkingConfig(thinking_level=types.ThinkingLevel[wish.effort.upper()], include_thoughts=True)

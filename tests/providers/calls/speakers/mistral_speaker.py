@@ -17,7 +17,7 @@ def say(client: Mistral, call: ChatRequest, lost: set[str]) -> Any:
     lose_failure(call, lost)
     for turn in call.turns:
         for part in turn.parts:
-            if isinstance(part, (AudioPart, FilePart)):
+            if isinstance(part, AudioPart) or (isinstance(part, FilePart) and not part.text):
                 lost.add("files")
                 return None
     more: dict[str, Any] = {"model": call.model, "messages": chat_speaker.messages(call, lost)}
