@@ -19,14 +19,16 @@ from engines.kinds.autoscaling import DAYS, AutoscaleSection, minute_of, zone_of
 from gateway import clock
 from gateway.control.actuator import Actuator, Standing
 from gateway.control.demand import EngineTraffic
+from gateway.control.pooling import group_with, groups_of
 from gateway.control.scaling_log import Decided, ScalingLog
 from gateway.settings import Settings
 from gateway.workers.demand import EngineDemand, EngineStart
 from routing.autoscale.autoscaler import Autoscaler
 from routing.autoscale.decision import Decision, Why
+from routing.autoscale.pools import Pool, cheapest_first, left, seen_by
 from routing.autoscale.schedule import Shift, bounds_at
 from routing.autoscale.settings import AutoscaleSettings
-from routing.autoscale.signals import Bounds
+from routing.autoscale.signals import Bounds, Signals
 
 EVERY_S: Final = 2.0
 USUAL_TTFT_MS: Final = 2_000.0
@@ -96,6 +98,8 @@ class Autoscaling:
         self._busy = busy
         self._scaled: dict[str, _Scaled] = {}
         self._decided = decided or ScalingLog()
+        self._groups: Sequence[tuple[str, ...]] = ()
+        self._usd_per_hour: Mapping[str, float] = {}
 
     def use(self, settings: Settings) -> None:
         """These settings are in use from now on. What is known of an engine whose section is the same stays."""
@@ -115,6 +119,8 @@ class Autoscaling:
         for name in self._scaled.keys() - scaled.keys():
             self._actuator.release(name)
         self._scaled = scaled
+        self._groups = groups_of(settings)
+        self._usd_per_hour = {name: engine.gpu_usd_per_hour or 0.0 for name, engine in settings.engines.items()}
         self.tell_again()
 
     def tell_again(self) -> None:
@@ -129,14 +135,44 @@ class Autoscaling:
             return
         told = await self._ask(list(self._scaled))
         now = self._monotonic()
+        looks: dict[str, Signals] = {}
         for name, one in list(self._scaled.items()):
             try:
-                self._look_at(name, one, told, now)
+                looks[name] = self._look_at(name, one, told, now)
             except Exception as error:  # one engine's figures are no reason to scale no other
                 log.error("autoscale_failed", engine=name, error=f"{type(error).__name__}: {error}", exc_info=error)
+        for group in dict.fromkeys([group_with(self._groups, name) for name in looks]):
+            part = 1.0
+            every = [looks[name] for name in group if name in looks]
+            for name in self._cheapest_first([name for name in group if name in looks], now):
+                try:
+                    part = self._decide(name, every, looks[name], part, now)
+                except Exception as error:
+                    log.error("autoscale_failed", engine=name, error=f"{type(error).__name__}: {error}", exc_info=error)
         self._tell_starts(now)
 
-    def _look_at(self, name: str, one: _Scaled, told: Mapping[str, Sequence[EngineDemand] | None], now: float) -> None:
+    def _decide(self, name: str, every: Sequence[Signals], own: Signals, part: float, now: float) -> float:
+        """Decide on that part of the traffic of `every` engine of a group; returns what is left to those after it."""
+        one = self._scaled[name]
+        signals = seen_by(own, every, part) if len(every) > 1 else own
+        decision = one.scaler.decide(signals, one.bounds(self._wall()), now)
+        self._act(name, one, decision, one.traffic.in_flight(), now)
+        return left(part, decision.asked, own.ready)
+
+    def _cheapest_first(self, names: Sequence[str], now: float) -> Sequence[str]:
+        if len(names) < 2:
+            return names
+        pools: list[Pool] = []
+        for name in names:
+            standing, speed = self._actuator.standing(name, now), self._scaled[name].traffic.speed
+            has = len(standing.ready) + len(standing.starting)
+            pools.append(Pool(name, speed.prefill_tokens_per_s, self._usd_per_hour.get(name, 0.0), has))
+        return cheapest_first(pools)
+
+    def _look_at(
+        self, name: str, one: _Scaled, told: Mapping[str, Sequence[EngineDemand] | None], now: float
+    ) -> Signals:
+        """What is seen of one engine."""
         demands = {worker: each for worker, every in told.items() for each in every or () if each.engine == name}
         one.traffic.forget(told)
         if None not in told.values():  # one that is silent may still stream from what leaves
@@ -144,9 +180,7 @@ class Autoscaling:
         standing = self._actuator.standing(name, now)
         self._measure(one, standing, now)
         kv = self._kv_usage(name, standing.ready)
-        signals = one.traffic.signals(demands, standing, one.scaler.startup_s, kv, now, one.scaler.wake_s)
-        decision = one.scaler.decide(signals, one.bounds(self._wall()), now)
-        self._act(name, one, decision, one.traffic.in_flight(), now)
+        return one.traffic.signals(demands, standing, one.scaler.startup_s, kv, now, one.scaler.wake_s)
 
     def woken(self, engines: Sequence[str]) -> None:
         """Requests have come here for these, which have no replica."""
@@ -161,16 +195,23 @@ class Autoscaling:
 
     def woken_elsewhere(self, engines: Sequence[str]) -> None:
         """The same at another gateway."""
-        now = self._monotonic()
-        for name in engines:
-            one = self._scaled.get(name)
-            if one is None or one.bounds(self._wall()).most < 1:
-                continue
-            one.scaler.asked(now)
-            standing = self._actuator.standing(name, now)
-            if not standing.ready and not standing.starting:
-                self._act(name, one, Decision(1, 0, Why.WOKEN, "a request waits"), one.traffic.in_flight(), now)
+        now, wall = self._monotonic(), self._wall()
+        able = [name for name in engines if name in self._scaled and self._scaled[name].bounds(wall).most >= 1]
+        for group in dict.fromkeys([group_with(self._groups, name) for name in able]):
+            for name in self._cheapest_first([name for name in group if name in able], now):
+                if self._wake(name, now):
+                    break  # the dearer need not start
         self._tell_starts(now)
+
+    def _wake(self, name: str, now: float) -> bool:
+        """Have one; returns whether it may be hoped for."""
+        one = self._scaled[name]
+        one.scaler.asked(now)
+        standing = self._actuator.standing(name, now)
+        if not standing.ready and not standing.starting:
+            self._act(name, one, Decision(1, 0, Why.WOKEN, "a request waits"), one.traffic.in_flight(), now)
+            return True
+        return bool(standing.ready) or len(standing.failing) < len(standing.starting)
 
     # -- acting --------------------------------------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ class EngineTraffic:
         self._learn(told)
         self._heard.update(told)
         demands = list(self._heard.values())
-        speed = self._speed()
+        speed = self.speed
         waiting_tokens = sum([one.prefill_tokens + one.waiting_tokens for one in demands])
         waiting = sum([one.waiting for one in demands])
         ready = len(standing.ready)
@@ -131,7 +131,8 @@ class EngineTraffic:
         self._base_ms = known_mean([one.base_ms for one in demands]) or self._base_ms
         self._decode_ms = known_mean([one.decode_ms_per_token for one in demands]) or self._decode_ms
 
-    def _speed(self) -> Speed:
+    @property
+    def speed(self) -> Speed:
         """What is learned, also while nobody runs who could tell."""
         ms_per_token = self._ms_per_token or SEED_MS_PER_TOKEN
         base_s = (self._base_ms or SEED_BASE_MS) / 1e3

@@ -132,7 +132,7 @@ class Autoscaler:
             self._up_s, self._fell_s = now, -math.inf
         elif 0 < wanted < had and self._fell_s == -math.inf:
             self._fell_s = now
-        return Decision(wanted, had, why, sentence, ask.load, panics)
+        return Decision(wanted, had, why, sentence, ask.load, panics, ask.replicas)
 
     def _asks(self, signals: Signals) -> Ask:
         """What has to be asked for now. Of what is needed a start-up ahead, those that sleep can be asked for later."""

@@ -38,6 +38,8 @@ class Decision:
     """In replicas that are always busy."""
     panics: bool = False
     """Whether it is a time in which nothing goes down."""
+    asked: int = 0
+    """Replicas that the traffic of this moment asks for, whatever the bounds and those that there are."""
 
     @property
     def changes(self) -> bool:

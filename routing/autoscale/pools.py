@@ -1,44 +1,58 @@
-"""Who of several pools that serve one model gets its replicas: the cheapest for what it does, until it is full."""
+"""Who of several pools that serve the same models gets the replicas: the cheapest for what it does, until it is full.
+
+Each pool looks at the traffic that those before it cannot take, so that its own rules say when its replicas go and
+why: while a cheaper one still starts, the dearer keeps its replicas, and once that serves, nothing arrives there.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from routing.autoscale.signals import Signals
+
+ALIKE = 1.1
+"""Prices per token that differ by less than about this much are the same: measured speeds vary by as much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One engine among those that a model may use alike."""
+    """One engine among those that the same models may use alike."""
 
     name: str
-    speed: float
-    """Prompt tokens per second of one replica."""
+    tokens_per_s: float
+    """Prompt tokens of one replica."""
     usd_per_hour: float
-    """Of one replica; 0 where nobody has said."""
-    least: int
-    most: int
+    """Of one replica."""
     has: int = 0
+    """Replicas, those on their way included."""
 
 
-def shared_out(tokens_per_s: float, pools: Sequence[Pool]) -> dict[str, int]:
-    """How many replicas of each pool compute so many tokens per second, at the least price per token.
-
-    Every pool has its `least`; what these do not do is given to the pool with the cheapest token until that is full. Of
-    pools that cost the same, the one with replicas already. What no pool can do is nobody's.
-    """
-    counts = {pool.name: pool.least for pool in pools}
-    left = tokens_per_s - sum([pool.least * pool.speed for pool in pools])
-    for pool in sorted(pools, key=_dearness):
-        if left <= 1e-9:
-            break
-        if pool.speed <= 0.0:
-            continue
-        wanted = -int(-left // pool.speed)
-        more = max(0, min(pool.most - pool.least, wanted))
-        counts[pool.name] += more
-        left -= more * pool.speed
-    return counts
+def cheapest_first(pools: Sequence[Pool]) -> list[str]:
+    """Their names, by the price of a token; of those that cost the same, the one with more replicas first."""
+    return [pool.name for pool in sorted(pools, key=lambda pool: (_dearness(pool), -pool.has, pool.name))]
 
 
-def _dearness(pool: Pool) -> tuple[float, int, str]:
-    return pool.usd_per_hour / pool.speed if pool.speed > 0.0 else 0.0, -pool.has, pool.name
+def seen_by(own: Signals, every: Sequence[Signals], part: float) -> Signals:
+    """What a pool sees that has to take this part of the traffic of `every` pool; its replicas are its `own`."""
+    return replace(
+        own,
+        arrived_requests=part * sum([one.arrived_requests for one in every]),
+        arrived_tokens=part * sum([one.arrived_tokens for one in every]),
+        backlog_tokens=part * sum([one.backlog_tokens for one in every]),
+        backlog_requests=part * sum([one.backlog_requests for one in every]),
+        in_flight=part * sum([one.in_flight for one in every]),
+    )
+
+
+def left(part: float, asked: int, ready: int) -> float:
+    """What part of the traffic is left to the next pool by one that was to take `part` of it, asks for so many replicas
+    whatever its bounds, and has so many that serve."""
+    return 0.0 if asked <= ready else part * (1.0 - ready / asked)
+
+
+def _dearness(pool: Pool) -> int:
+    if pool.tokens_per_s <= 0.0 or pool.usd_per_hour <= 0.0:
+        return 0 if pool.usd_per_hour <= 0.0 else 10**6
+    return round(math.log(pool.usd_per_hour / pool.tokens_per_s) / math.log(ALIKE)) + 10**4

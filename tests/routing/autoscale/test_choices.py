@@ -5,10 +5,11 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.autoscale.pools import Pool, shared_out
+from routing.autoscale.pools import Pool, cheapest_first, left, seen_by
 from routing.autoscale.removal import Candidate, removed
 from routing.autoscale.schedule import Shift, bounds_at
 from routing.autoscale.signals import Bounds
+from tests.routing.autoscale.looks import look
 
 candidates = st.lists(
     st.builds(Candidate, st.uuids().map(str), st.booleans(), st.integers(0, 5), st.floats(0.0, 100.0)),
@@ -31,45 +32,33 @@ def test_the_youngest_of_equals_goes_first() -> None:
     assert removed([Candidate("a", True, 0, 10.0), Candidate("b", True, 0, 90.0)], 1) == ["b"]
 
 
-pools = st.lists(
-    st.builds(
-        lambda name, speed, usd, least, more: Pool(name, speed, usd, least, least + more),
-        st.uuids().map(str),
-        st.floats(100.0, 20_000.0),
-        st.floats(0.1, 10.0),
-        st.integers(0, 3),
-        st.integers(0, 8),
-    ),
-    min_size=1,
-    max_size=5,
-    unique_by=lambda pool: pool.name,
-)
+def test_the_cheapest_token_counts_and_not_the_cheapest_hour() -> None:
+    slow, fast = Pool("a10", 2_000.0, 1.0), Pool("h100", 16_000.0, 4.0)
+    assert cheapest_first([slow, fast]) == ["h100", "a10"]
+
+
+def test_of_those_that_cost_about_the_same_the_one_that_runs_comes_first() -> None:
+    one, other = Pool("a", 4_000.0, 2.0), Pool("b", 4_010.0, 2.0, has=1)
+    assert cheapest_first([one, other]) == ["b", "a"]
+    assert cheapest_first([Pool("a", 4_000.0, 2.0, has=1), Pool("b", 4_000.0, 2.0)]) == ["a", "b"]
+
+
+def test_one_whose_speed_nobody_knows_comes_last() -> None:
+    assert cheapest_first([Pool("unknown", 0.0, 1.0), Pool("dear", 100.0, 9.0)]) == ["dear", "unknown"]
 
 
 @settings(max_examples=50, deadline=None)
-@given(pools, st.floats(0.0, 200_000.0))
-def test_pools_do_what_they_can_within_their_bounds(all_: list[Pool], wanted: float) -> None:
-    counts = shared_out(wanted, all_)
-    assert all(pool.least <= counts[pool.name] <= pool.most for pool in all_)
-    done = sum(counts[pool.name] * pool.speed for pool in all_)
-    assert done >= min(wanted, sum(pool.most * pool.speed for pool in all_)) - 1e-3
+@given(st.floats(0.0, 1.0), st.integers(0, 50), st.integers(0, 50))
+def test_what_is_left_is_what_those_that_serve_cannot_take(part: float, asked: int, ready: int) -> None:
+    rest = left(part, asked, ready)
+    assert 0.0 <= rest <= part
+    assert (rest == 0.0) == (asked <= ready or part == 0.0)
 
 
-@settings(max_examples=50, deadline=None)
-@given(pools, st.floats(0.0, 200_000.0))
-def test_a_dearer_pool_gets_more_than_its_least_only_once_the_cheaper_are_full(all_: list[Pool], wanted: float) -> None:
-    counts = shared_out(wanted, all_)
-    for dear in all_:
-        if counts[dear.name] > dear.least:
-            for cheap in all_:
-                if cheap.usd_per_hour / cheap.speed < dear.usd_per_hour / dear.speed:
-                    assert counts[cheap.name] == cheap.most
-
-
-def test_the_cheapest_token_counts_not_the_cheapest_hour() -> None:
-    slow, fast = Pool("a10", 2_000.0, 1.0, 0, 4), Pool("h100", 16_000.0, 4.0, 0, 4)
-    assert shared_out(30_000.0, [slow, fast]) == {"a10": 0, "h100": 2}
-    assert shared_out(70_000.0, [slow, fast]) == {"a10": 3, "h100": 4}
+def test_a_pool_sees_its_part_of_what_comes_for_all_and_its_own_replicas() -> None:
+    own, other = look(2, rate=1000.0, backlog=4000.0, in_flight=3.0), look(7, rate=3000.0, in_flight=1.0)
+    half = seen_by(own, [own, other], 0.5)
+    assert (half.ready, half.arrived_tokens, half.backlog_tokens, half.in_flight) == (2, 4000.0, 2000.0, 3.0)
 
 
 NIGHT = Shift(frozenset({0, 1, 2, 3, 4}), 22 * 60, 6 * 60, Bounds(0, 2))
