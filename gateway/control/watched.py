@@ -22,7 +22,13 @@ def watch_plane(plane: Plane, supervisor: Supervisor) -> None:
     metrics = plane.metrics
     for result in ("applied", "refused"):
         metrics.count(CONFIG_RELOADS, result, by=0)
-    metrics.watch(LOOP_AGE, lambda: [((name,), age) for name, age in supervisor.ages_s().items()])
+    metrics.watch(
+        LOOP_AGE,
+        lambda: [
+            ((name,), age)
+            for name, age in {**supervisor.ages_s(), **plane.leading.ages_s(), **plane.cluster.ages_s()}.items()
+        ],
+    )
     metrics.watch_counts(LOOP_RESTARTS, lambda: [((loop,), n) for loop, n in supervisor.restarts().items()])
     metrics.watch(REPLICAS, lambda: _replica_states(plane))
     metrics.watch(REPLICAS_WANTED, plane.autoscaling.wanted)

@@ -20,6 +20,7 @@ import structlog
 
 from engines.port import Spawn
 from gateway import clock
+from gateway.control.cluster.workloads import workloads
 from gateway.kubernetes.api import Api, ApiError, api_place, own_namespace
 from gateway.kubernetes.lease import USUAL, Candidate, LeaseTimes, lease_of
 from gateway.pause import Pause, pause
@@ -87,7 +88,10 @@ class Leading:
     def use(self, settings: Settings) -> None:
         """These settings are in use from now on."""
         section = settings.autoscale.lease
+        engines = frozenset(workloads(settings))
         if section == self._section:
+            if self._election is not None:
+                self._election.limit(engines)
             return
         self._section = section
         if self._election is not None:
@@ -97,8 +101,13 @@ class Leading:
             election = Election(
                 section, self._spawn, self._identity, self._times, self._monotonic, self._wall, self._changed
             )
+            election.limit(engines)
             self._election = election
             self._spawn("leader election", functools.partial(election.run, self._pause))
+
+    def ages_s(self) -> dict[str, float]:
+        """Seconds since the Lease was last seen or written without a problem; empty without a Lease."""
+        return {} if self._election is None else {"leader_election": self._monotonic() - self._election.succeeded_s}
 
     async def leave(self) -> None:
         """Act no more, and let another do so at once."""
@@ -130,6 +139,9 @@ class Election:
         self._candidate = Candidate(identity, section.name, namespace, times)
         self.told: Told = {}
         """Whom whoever acts drains."""
+        self._engines: frozenset[str] | None = None
+        self.succeeded_s = monotonic()
+        """When it was last seen or written without a problem; before, when this began."""
         self._led = False
         self._problem = ""
         self._over = False
@@ -153,6 +165,13 @@ class Election:
                 del self.told[engine]
             self._wake.set()
 
+    def limit(self, engines: frozenset[str]) -> None:
+        """Nobody is told of any other engine: whoever acted before may have left something of one that is no more."""
+        self._engines = engines
+        if self.leads and not engines.issuperset(self.told):
+            self.told = self._kept()
+            self._wake.set()
+
     def end(self) -> None:
         """Take no part any more. What is held runs out."""
         self._over = True
@@ -167,6 +186,7 @@ class Election:
                 try:
                     async with self._asking, asyncio.timeout(self._times.renew_s / 2):
                         await self.step()
+                    self.succeeded_s = self._monotonic()
                     self._well()
                 except ApiError as error:
                     self._said(str(error))
@@ -214,12 +234,17 @@ class Election:
             await self._look()  # somebody else has written it, or taken it away
             return
         self._candidate.wrote(written, sent_s, self._monotonic())
+        self.told = self._kept()
 
     def _claim(self) -> dict[str, Any] | None:
         return self._candidate.claim(self._monotonic(), self._wall(), self._draining())
 
     def _draining(self) -> dict[str, str]:
-        return {DRAINING: msgspec.json.encode(self.told).decode()}
+        return {DRAINING: msgspec.json.encode(self._kept()).decode()}
+
+    def _kept(self) -> Told:
+        engines = self._engines
+        return self.told if engines is None else {name: told for name, told in self.told.items() if name in engines}
 
     async def _look(self) -> None:
         try:

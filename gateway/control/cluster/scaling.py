@@ -29,6 +29,7 @@ from gateway import clock
 from gateway.control.actuator import Standing
 from gateway.control.cluster.marks import PodMarks
 from gateway.control.cluster.replicas import ClusterReplicas
+from gateway.control.cluster.workloads import workloads
 from gateway.control.membership import Found
 from gateway.kubernetes.api import Api, ApiError, api_place, own_namespace
 from gateway.kubernetes.pods import trouble
@@ -104,12 +105,7 @@ class ClusterScaling:
 
     def use(self, settings: Settings) -> None:
         """Scale what these settings say. What is the same goes on."""
-        wanted: dict[str, tuple[WorkloadSection, KubernetesPlace]] = {}
-        for name, section in settings.engines.items():
-            target = section.autoscale.kubernetes if section.autoscale is not None else None
-            found = section.found_at
-            if target is not None and found is not None and found.kubernetes is not None:
-                wanted[name] = target, found.kubernetes
+        wanted = workloads(settings)
         for name in [name for name, one in self._engines.items() if one.section != wanted.get(name)]:
             self._engines.pop(name).end()
         for name, place in wanted.items():
@@ -119,6 +115,11 @@ class ClusterScaling:
                 )
                 self._engines[name] = one
                 self._spawn(f"scaling of {name}", functools.partial(one.run, self._pause))
+
+    def ages_s(self) -> dict[str, float]:
+        """Seconds since each engine's workload was last read, and written where that was due, without a problem."""
+        now = self._monotonic()
+        return {f"scaling:{name}": now - one.succeeded_s for name, one in self._engines.items()}
 
     def scales(self, engine: str) -> bool:
         """Whether it is one of these."""
@@ -187,6 +188,8 @@ class EngineScaling:
         self._problem = ""
         self._over = False
         self._wake = asyncio.Event()
+        self.succeeded_s = monotonic()
+        """When a look last ended without a problem; before, when this began."""
 
     @property
     def acts(self) -> bool:
@@ -282,7 +285,9 @@ class EngineScaling:
         problem = await self._look_at_pods(scale.selector) or problem
         if problem:
             self._said(problem)
-        elif self._problem:
+            return
+        self.succeeded_s = self._monotonic()
+        if self._problem:
             self._problem = ""
             log.info("scaling_recovered", engine=self._name)
 

@@ -77,6 +77,17 @@ ALERTS: dict[str, Case] = {
         quiet=({'penstock_loop_last_success_age_seconds{loop="prices",instance="a"}': "120x60"},),
         labels=_of(loop="health"),
     ),
+    "PenstockScalingStopped": Case(
+        fires={
+            'penstock_loop_last_success_age_seconds{loop="scaling:llama",instance="a"}': "90x60",
+            'penstock_loop_last_success_age_seconds{loop="scaling:llama",instance="b"}': "2x60",
+        },
+        quiet=(
+            {'penstock_loop_last_success_age_seconds{loop="leader_election",instance="a"}': "20x60"},
+            {'penstock_loop_last_success_age_seconds{loop="drift",instance="a"}': "90x60"},
+        ),
+        labels=_of(loop="scaling:llama"),
+    ),
     "PenstockGateStopped": Case(
         fires={
             'penstock_loop_last_success_age_seconds{loop="releases",instance="a"}': "20x60",

@@ -6,7 +6,7 @@ from gateway.telemetry.metrics.family import counter, gauge, most
 
 LOOP_AGE = gauge(
     "penstock_loop_last_success_age_seconds",
-    "Seconds since the control loop last succeeded.",
+    "Seconds since the control loop last succeeded; of Kubernetes, `leader_election` and `scaling:ENGINE` among them.",
     "loop",
     combine=most,  # the stalest shows
 )

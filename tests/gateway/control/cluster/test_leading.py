@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -187,6 +188,73 @@ async def test_who_hands_the_lease_over_hands_over_whom_it_has_leave(place: Plac
     await first.leave()
     await second.step()
     assert (second.leads, second.told) == (True, {"e": (["pod-a"], [])})
+
+
+async def test_what_is_said_of_an_engine_that_is_no_more_goes_with_the_next_that_acts(place: Place) -> None:
+    first, second = place.gateway("gw-0"), place.gateway("gw-1")
+    await first.step()
+    for engine in "ef":
+        first.tell(engine, (["pod"], []))
+    await first.step()
+    second.limit(frozenset("e"))
+    await second.step()
+    assert set(second.told) == set("ef"), "whoever does not act only reads"
+    place.now = 15.0
+    await second.step()
+    assert (second.leads, set(second.told)) == (True, {"e"})
+    assert place.lease["metadata"]["annotations"] == {DRAINING: '{"e":[["pod"],[]]}'}
+
+
+async def test_a_reload_without_an_engine_takes_away_what_was_said_of_it_and_the_age_is_shown() -> None:
+    supervisor = Supervisor()
+    with running_cluster() as cluster:
+        leading = Leading(supervisor.spawn, Metrics(()), identity="gw-0")
+        rest = {
+            "models": {"m": {"targets": [{"engine": "s"}]}},
+            "admin": {"listen": "0.0.0.0:8081"},
+            "peers": {"dns": "penstock-peers", "port": 8081, "key": "sk-of-the-peers"},
+            "autoscale": {"lease": {"name": "lead", "namespace": "default", "api_url": cluster.url}},
+        }
+        engines = {"s": {"kind": "simulator"}, "e": cluster.section()}
+        assert leading.ages_s() == {}
+        leading.use(load_settings(json.dumps({**rest, "engines": engines}), {}).settings)
+        await until(lambda: leading.leads)
+        leading.tell("e", ["pod-a"], [])
+
+        def said() -> Any:
+            return cluster.ask("GET", f"{LEASES}/lead")["metadata"]["annotations"][DRAINING]
+
+        await until(said, '{"e":[["pod-a"],[]]}')
+        del engines["e"]
+        leading.use(load_settings(json.dumps({**rest, "engines": engines}), {}).settings)
+        await until(said, "{}")
+        assert 0.0 <= leading.ages_s()["leader_election"] < 20.0
+        await supervisor.close()
+
+
+async def test_the_age_of_an_election_grows_while_the_api_server_refuses(place: Place) -> None:
+    election = place.gateway("gw-0")
+    place.cluster.api.forbidden = {("get", "leases")}
+    turns = asyncio.Semaphore(0)
+    resting = asyncio.Event()
+
+    async def pause(seconds: float, over: asyncio.Event) -> None:
+        resting.set()
+        await turns.acquire()
+
+    place.now = 7.0
+    running = asyncio.ensure_future(election.run(pause))
+    with capture_logs():
+        await resting.wait()
+        assert election.succeeded_s == 0.0
+        resting.clear()
+        place.cluster.api.forbidden = set()
+        turns.release()
+        await resting.wait()
+        assert election.succeeded_s == 7.0
+        election.end()
+        turns.release()
+        await running
 
 
 async def test_a_lease_in_a_namespace_that_is_not_there_is_told(place: Place) -> None:

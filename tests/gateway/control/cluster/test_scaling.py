@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,9 +14,11 @@ from structlog.testing import capture_logs
 from engines.kinds.autoscaling import WorkloadSection
 from engines.settings.discovery import KubernetesPlace
 from gateway.control.cluster.replicas import ClusterReplicas
-from gateway.control.cluster.scaling import EngineScaling
+from gateway.control.cluster.scaling import ClusterScaling, EngineScaling
 from gateway.control.membership import Found
 from gateway.kubernetes.api import ApiError
+from gateway.settings import load_settings
+from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from tests.gateway.kubernetes.spawning import spawn
 from tests.kubernetes.cluster import APPS, COST, GROUPS, PODS, Cluster, running_cluster
@@ -491,3 +495,34 @@ async def test_a_look_that_breaks_in_an_unforeseen_way_is_told_and_the_task_goes
         await bench.engine.run(pause)
     assert [it["event"] for it in logs] == ["scaling_broke", "scaling_failed", "scaling_recovered"]
     assert logs[1]["why"] == "RuntimeError: nobody thought of this"
+
+
+async def test_the_age_of_the_last_look_grows_while_the_api_server_refuses_any_part_of_it(place: Place) -> None:
+    place.cluster.deployment(1)
+    bench = place.bench()
+    await bench.step(3.0)
+    assert bench.engine.succeeded_s == bench.now == 3.0
+    for forbidden in ("get", "deployments/scale"), ("list", "pods"):
+        place.cluster.api.forbidden = {forbidden}
+        with capture_logs(), suppress(ApiError):
+            await bench.step()
+        assert bench.engine.succeeded_s == 3.0
+    place.cluster.api.forbidden = set()
+    with capture_logs():
+        await bench.step()
+    assert bench.engine.succeeded_s == bench.now
+
+
+async def test_each_engine_that_is_scaled_shows_its_age() -> None:
+    supervisor = Supervisor()
+    with running_cluster() as cluster, capture_logs():
+        cluster.deployment(1)
+        scaling = ClusterScaling(supervisor.spawn, Roll(), Leadership(), Metrics(()))
+        models = {"m": {"targets": [{"engine": "s"}]}}
+        engines = {"s": {"kind": "simulator"}, "e": cluster.section()}
+        scaling.use(load_settings(json.dumps({"models": models, "engines": engines}), {}).settings)
+        assert list(scaling.ages_s()) == ["scaling:e"]
+        del engines["e"]
+        scaling.use(load_settings(json.dumps({"models": models, "engines": engines}), {}).settings)
+        assert scaling.ages_s() == {}
+        await supervisor.close()
