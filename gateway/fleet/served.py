@@ -134,8 +134,9 @@ class Builder:
         }
         bundle, recording = recorded
         transcripts = None
-        if recording.content:
-            transcripts = Transcripts(held, recording.content_bytes, recording.redact or "")
+        if recording.content or (recording.text_share and not shadow):
+            size, redact, share = recording.content_bytes, recording.redact or "", recording.text_share
+            transcripts = Transcripts(held, size, redact, recording.content, share, samples=not recording.content)
 
         own = {(target.engine, target.model) for target in arm.targets[: arm.own]}
 

@@ -38,6 +38,9 @@ SPEECH: Final = openai_media.SPEECH
 UNKEPT: Final = frozenset({*FORMS, Operation.SPEECH})
 """What has a file for its prompt, or for its answer: of that no content is kept."""
 
+READ: Final = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.RESPONSES, Operation.MESSAGES})
+"""What has a text for its answer: of that a sample is read."""
+
 
 class Opening(Account, Protocol):
     """The request that an answer is for, as far as its relay hangs on it."""
@@ -99,6 +102,8 @@ def _transcript(account: Opening, attempt: Attempt, as_events: bool) -> Transcri
     if transcript is None:
         transcripts = attempt.upstream.transcripts
         if transcripts is None or account.operation in UNKEPT:
+            return None
+        if transcripts.samples and not (account.operation in READ and transcripts.due()):
             return None
         transcript = account.transcript = Transcript(transcripts, account.request)
     transcript.begin(as_events)

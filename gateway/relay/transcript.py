@@ -1,5 +1,7 @@
 """What one request asks and is answered, kept where its model keeps content (`models.M.records.content`), and nowhere
-else: an upstream without transcripts costs the look at one attribute.
+else. Of other models a sample of answers (`text_share`) is heard, too, for drift: whoever reads it forgets it at once,
+and its prompt goes nowhere. An upstream without transcripts costs the look at one attribute, and one with a sample a
+count besides.
 
 A transcript listens to what its engine sends, and passes it on untouched. The text of a stream is taken out of its
 events a few at a time, so what is held of a long answer is its text; all that is held counts among the held prompts of
@@ -8,11 +10,15 @@ the worker, whose bound it shares. What finds no room there is not kept.
 
 from __future__ import annotations
 
+import math
+import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.port import Sink
 from engines.sse import split, whole_events
 from engines.wire.texts import said_in, whole
+from gateway import clock
 from gateway.store.contents.content import ANSWER_CUT, PROMPT_CUT, Content
 
 if TYPE_CHECKING:
@@ -28,6 +34,9 @@ READ_BYTES: Final = 4 * 1024
 """Of a stream at once: some twenty events, which hold the loop for 45 us."""
 DOCUMENT_BYTES: Final = 1024 * 1024
 """Of a plain answer, which is read later and must be whole for that."""
+APART_S: Final = 1.0
+"""Between two answers of a sample: 600,000 a week of each worker say as much as more would, and under full load a
+hundredth of all would cost a hundredth of the path."""
 EVENT_BYTES: Final = 256 * 1024
 """An event that is not whole after so many is no piece of text."""
 
@@ -53,20 +62,67 @@ class ContentSink(Protocol):
 class Transcripts:
     """How one model keeps content."""
 
-    __slots__ = ("held", "keeps", "most_bytes", "redact")
+    __slots__ = (
+        "_chance",
+        "_heard_s",
+        "_left",
+        "_now_s",
+        "held",
+        "keeps",
+        "most_bytes",
+        "redact",
+        "samples",
+        "text_share",
+    )
 
-    def __init__(self, held: HeldPrompts, most_bytes: int, redact: str, keeps: bool = True) -> None:
-        """Unless it `keeps` them, they are only compared."""
+    def __init__(
+        self,
+        held: HeldPrompts,
+        most_bytes: int,
+        redact: str,
+        keeps: bool = True,
+        text_share: float = 0.0,
+        samples: bool = False,
+        chance: Callable[[], float] = random.random,
+        now_s: Callable[[], float] = clock.monotonic,
+    ) -> None:
+        """Unless it `keeps` them, they are only compared, or read: where it `samples`, only a part of `text_share` of
+        all is heard at all, by `chance` (from 0 to 1), and none sooner than `APART_S` after another."""
         self.held: Final = held
         self.most_bytes: Final = most_bytes
         self.redact: Final = redact
         self.keeps: Final = keeps
+        self.text_share: Final = text_share
+        self.samples: Final = samples
+        self._chance: Final = chance
+        self._now_s: Final = now_s
+        self._heard_s = -APART_S
+        self._left = self._gap() if samples else 0
+
+    def due(self) -> bool:
+        """Whether the next answer is heard, of a sample. Counts down what is not: most cost one subtraction."""
+        self._left -= 1
+        if self._left > 0:
+            return False
+        self._left = self._gap()
+        now_s = self._now_s()
+        if now_s - self._heard_s < APART_S:
+            return False
+        self._heard_s = now_s
+        return True
+
+    def _gap(self) -> int:
+        """How many answers until the next that is heard: each is by the same chance, whatever came before it."""
+        if self.text_share >= 1.0:
+            return 1
+        return 1 + int(math.log(1.0 - self._chance()) / math.log(1.0 - self.text_share))
 
 
 class Transcript:
     """Of one request, from the first byte of its answer on."""
 
     __slots__ = (
+        "_asks_json",
         "_cut",
         "_full",
         "_held_bytes",
@@ -96,6 +152,9 @@ class Transcript:
         self._prompt: bytes | None = None
         """None without room for it: then nothing of the request is kept."""
         body = request.body
+        self._asks_json = bool(transcripts.text_share) and (b'"json_schema"' in body or b'"json_object"' in body)
+        if transcripts.samples:
+            body = b""
         if len(body) > transcripts.most_bytes:
             body, self._cut = body[: transcripts.most_bytes], PROMPT_CUT
         if self._hold(len(body) + READ_BYTES):
@@ -154,7 +213,8 @@ class Transcript:
     def end(self, flight: Heard, sink: ContentSink | None) -> None:
         """The request is settled: hand on what there is, and hold nothing more."""
         if sink is not None and self._prompt is None:
-            sink.no_room()
+            if not self._kept.samples:
+                sink.no_room()
         elif sink is not None:
             self._hand_on(flight, sink)
         self._prompt = None
@@ -185,6 +245,8 @@ class Transcript:
                 self._kept.redact,
                 self._kept.keeps,
                 self._pair,
+                1.0 if self._kept.samples else self._kept.text_share,
+                self._asks_json,
             )
         )
 

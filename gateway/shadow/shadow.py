@@ -136,7 +136,7 @@ class Shadow:
         """How texts are taken that are compared; None where none are."""
         if section.compare_texts:
             size, redact, keeps = recording.content_bytes, recording.redact or "", recording.content
-            self._transcripts = Transcripts(shadows.books.held, size, redact, keeps)
+            self._transcripts = Transcripts(shadows.books.held, size, redact, keeps, recording.text_share)
 
     def takes(self, request: Request, operation: Operation, principal: Principal, record_id: bytes) -> bool:
         """Whether this request is among those to be copied."""

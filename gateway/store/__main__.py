@@ -21,6 +21,7 @@ import uvloop
 
 from gateway import clock
 from gateway.store.client import Client, Clients
+from gateway.store.contents.content import Content, ContentRecord
 from gateway.store.contents.keeper import Keeper
 from gateway.store.contents.table import ContentTable
 from gateway.store.database import Database, DatabaseAway, DatabaseRefused
@@ -93,6 +94,13 @@ async def write(listen_fd: int) -> None:
         after_records=writer.idle.wait,
     )
     evaluating.start()
+    drift = DriftKeeper(lambda: drift_table(writer, url), courtesy=writer.courtesy, after_records=writer.idle.wait)
+
+    def seen(content: Content, record: ContentRecord) -> None:
+        """On the keeper's thread."""
+        evaluating.take(content, record)
+        drift.reading.take(content, record)
+
     keeper = Keeper(
         lambda: ContentTable(url),
         data_dir,
@@ -101,10 +109,9 @@ async def write(listen_fd: int) -> None:
         courtesy=writer.courtesy,
         after_records=writer.idle.wait,
         failed=failed,
-        evaluate=evaluating.take,
+        evaluate=seen,
     )
     keeper.start()
-    drift = DriftKeeper(lambda: drift_table(writer, url), courtesy=writer.courtesy, after_records=writer.idle.wait)
     drift.start()
     forgetting = Forgetting(
         url, retention_days=start.retention_days, content_retention_days=start.content_retention_days

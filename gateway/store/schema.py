@@ -245,6 +245,15 @@ engine_versions = Table(
 )
 """Which version of its engine each replica said that it is, from when on (`gateway.store.drift.versions`)."""
 
+answer_marks = Table(
+    "answer_marks",
+    metadata,
+    Column("id", LargeBinary(16), primary_key=True),
+    Column("marks", SmallInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What was read of a sample of answers (`routing.drift.texts`), until their hour is summed up; `id` is the record's."""
+
 feedback = Table(
     "feedback",
     metadata,

@@ -1,6 +1,8 @@
 """Print every published figure of the gate of releases next to its bar, and write them into the docs.
 
 python -m gateway.virtual.releases_bench [--runs 2000] [--seed 1] [--write docs/releases.md]
+
+--runs 40 is a quick look, whose bars may be missed by chance.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ def say(text: str) -> None:
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m gateway.virtual.releases_bench", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--runs", type=int, default=2000, metavar="N")
+    parser.add_argument("--runs", type=int, default=2000, metavar="N", help="100 or so are a quick look")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", type=pathlib.Path, metavar="FILE", help="put the tables between its marks")
     options = parser.parse_args(argv)

@@ -86,6 +86,11 @@ def tables(seed: int, runs: int) -> Iterator[Table]:
         yield make(np.random.default_rng([seed, number]), runs)
 
 
+def some_of(runs: int, part: int, least: int) -> int:
+    """A part of all runs, but `least` where there are so many: fewer are for a quick look, not to be published."""
+    return max(1, runs // part, min(least, runs))
+
+
 def false_alarms(rng: np.random.Generator, runs: int) -> Table:
     found = []
     for share in (0.01, 0.05, 0.5):
@@ -95,7 +100,7 @@ def false_alarms(rng: np.random.Generator, runs: int) -> Table:
             found.append(part(f"requests, {1 - share:.0%} / {share:.0%}, base {base:.1%}", ends, ALPHA, runs))
     sticky = [0 if sticky_ramp(rng, level=ALPHA) else NEVER for _ in range(runs)]
     found.append(part("sticky users who differ, over a ramp of 5 / 25 / 50 %", sticky, ALPHA, runs))
-    some = max(100, runs // 4)
+    some = some_of(runs, 4, 100)
     counted = [0 if sticky_ramp(rng, level=ALPHA, per_request=True) else NEVER for _ in range(some)]
     wrong = sum(end != NEVER for end in counted) / some
     found.append(Figure("the same, if every request were counted", f"{wrong:.1%}", "why it is not done", wrong > ALPHA))
@@ -136,7 +141,7 @@ def dead(rng: np.random.Generator, runs: int) -> Table:
 
 def power(rng: np.random.Generator, runs: int) -> Table:
     found = []
-    some = max(1_000, runs // 2)
+    some = some_of(runs, 2, 1_000)
     for base, ratio, share, strict, tolerant in (
         (0.01, 2.0, 0.5, 2_000, None),
         (0.01, 3.0, 0.05, 320, 420),
@@ -156,7 +161,7 @@ def power(rng: np.random.Generator, runs: int) -> Table:
 
 def tolerance(rng: np.random.Generator, runs: int) -> Table:
     found = []
-    some = max(200, runs // 10)
+    some = some_of(runs, 10, 200)
     for ratio, least, most in ((1.0, 0.0, 0.03), (1.1, 0.0, 0.06), (1.25, 0.4, 0.85), (1.5, 0.99, 1.0)):
         ends = [Ramp(200.0, 0.01, ratio, alpha=ALPHA).play(rng)[0] for _ in range(some)]
         gone = ends.count("rollback") / some
@@ -167,7 +172,7 @@ def tolerance(rng: np.random.Generator, runs: int) -> Table:
 
 def promotions(rng: np.random.Generator, runs: int) -> Table:
     found = []
-    some = max(400, runs // 5)
+    some = some_of(runs, 5, 400)
     for base, share, bars in (
         (0.01, 0.5, (26_700, 7_000, 2_740)),
         (0.1, 0.5, (2_630, 750, 240)),
@@ -186,7 +191,7 @@ def promotions(rng: np.random.Generator, runs: int) -> Table:
 
 def latency(rng: np.random.Generator, runs: int) -> Table:
     found = []
-    some = max(400, runs // 5)
+    some = some_of(runs, 5, 400)
     for per_user, share, effect, bar in (
         (True, 0.05, 1.5, 44),
         (True, 0.05, 1.2, 240),
@@ -206,7 +211,7 @@ def latency(rng: np.random.Generator, runs: int) -> Table:
 
 
 def load(rng: np.random.Generator, runs: int) -> Table:
-    some = max(400, runs // 5)
+    some = some_of(runs, 5, 400)
     found = []
     raw = [loaded(rng, 0.05, 1.0, 1.2, 40_000, level=ALPHA, residual=False) for _ in range(some)]
     wrong = sum(end != NEVER for end in raw) / some
@@ -219,7 +224,7 @@ def load(rng: np.random.Generator, runs: int) -> Table:
 
 
 def mismatches(rng: np.random.Generator, runs: int) -> Table:
-    some = max(100, runs // 20)
+    some = some_of(runs, 20, 100)
     found = []
     for configured, true, bar in ((0.05, 0.053, 92_000), (0.05, 0.06, 10_000), (0.5, 0.53, 5_700)):
         ends = [_mismatch(rng, configured, true, 6 * bar) for _ in range(some)]
@@ -240,7 +245,7 @@ def _mismatch(rng: np.random.Generator, configured: float, true: float, requests
 
 
 def ramps(rng: np.random.Generator, runs: int) -> Table:
-    some = max(200, runs // 10)
+    some = some_of(runs, 10, 200)
     found = []
     for rate, ratio, wanted, bar_h in ((10.0, 1.0, "promote", 0.89), (200.0, 1.0, "promote", 0.67)):
         ends = [Ramp(rate, 0.01, ratio, alpha=ALPHA, rho=1.0).play(rng) for _ in range(some)]

@@ -16,8 +16,8 @@ from routing.drift.distances import shift_sd
 from routing.drift.histogram import Histogram
 from routing.drift.identity import OWN, Change, Identities, Seen
 from routing.drift.reference import LEAST_REQUESTS, LEAST_WINDOWS, ROLLING, Judged, Reference, Shift
-from routing.drift.signals import AMOUNTS, BOTH_WAYS, COUNTED, RATES
-from routing.drift.window import whole
+from routing.drift.signals import AMOUNTS, BOTH_WAYS, RATES, SCRIPT, SCRIPTS, trials, usual_script
+from routing.drift.window import together, whole
 
 REFERENCE_HOURS: Final = 168
 LIMIT_DAYS: Final = 100
@@ -25,6 +25,8 @@ LIMIT_DAYS: Final = 100
 LEAST_LIMIT: Final = 1e4
 CAUSE_HOURS: Final = 24
 """A change of who answers is named as a cause for so long."""
+
+_UNITS: Final = {"": "requests", "json_asked": "answers that were to be JSON"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +115,16 @@ class Watch:
             self._identities.note(reference[at].identities)
 
     def _baselines(self, reference: Mapping[int, Hour]) -> None:
-        counted = whole([block for hour in reference.values() for block in hour.blocks])
+        counted = together([block for hour in reference.values() for block in hour.blocks])
+        self._usual_script = usual_script(counted)
         hours = max(1, len(reference))
         for name, of in RATES.items():
-            units, events = counted[of], counted[name]
+            units, events = trials(counted, name, self._usual_script)
             standing = self.standing[name] = Standing(name)
             limit = max(LEAST_LIMIT, LIMIT_DAYS * 24 * units / hours)
             upwards = baseline_of(events, units)
             if upwards is None:
-                standing.why = f"not enough data: the reference has {units:,} of {LEAST_UNITS:,} {of or 'requests'}"
+                standing.why = f"not enough data: the reference has {units:,} of {LEAST_UNITS:,} {_UNITS.get(of, of)}"
                 continue
             standing.reference = events / units
             self._detectors[name] = [Detector(upwards, limit, UPWARDS)]
@@ -192,14 +195,13 @@ class Watch:
 
     def _rate(self, at: int, hour: Hour, name: str, causes: tuple[Change, ...]) -> list[Alarm]:
         standing = self.standing[name]
-        place = 1 + COUNTED.index(name)
-        of = 1 + COUNTED.index(RATES[name]) if RATES[name] else 0
         units = events = 0
         alarms: list[Alarm] = []
         for block in hour.blocks:
-            units, events = units + block[of], events + block[place]
+            tried, happened = trials(block, name, self._usual_script)
+            units, events = units + tried, events + happened
             for detector in self._detectors[name]:
-                detector.block(block[of], block[place])
+                detector.block(tried, happened)
         standing.value = events / units if units else None
         standing.note(at, standing.value)
         standing.evidence = max([detector.value / detector.limit for detector in self._detectors[name]])
@@ -207,11 +209,23 @@ class Watch:
             standing.alarmed_hour = at
             was = standing.reference if standing.reference is not None else 0.0
             now = "" if standing.value is None else f", {standing.value:.2%} in the last hour"
-            sentence = f"{name.replace('_', ' ')}: {was:.2%} in the reference{now}"
+            what = name.replace("_", " ") if name != SCRIPT else self._other_scripts(hour)
+            sentence = f"{what}: {was:.2%} in the reference{now}"
             alarms.append(Alarm(at, name, sentence + _because(causes), causes))
             for detector in self._detectors[name]:
                 detector.restart()
         return alarms
+
+    def _other_scripts(self, hour: Hour) -> str:
+        """What the rate of other scripts is of, in words."""
+        counted = whole(hour.blocks)
+        most = max([each for each in SCRIPTS if each != self._usual_script], key=lambda each: counted[each])
+        now = f" (now mostly {_script(most)})" if counted[most] else ""
+        return f"answers in another script than {_script(self._usual_script)}{now}"
+
+
+def _script(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _against(reference: Mapping[int, Hour], control: Mapping[int, Hour]) -> dict[str, AgainstControl]:

@@ -2,7 +2,8 @@
 
 A user's weight in a window is capped, and how often he comes is known only at its end, so requests are kept until then:
 at most `MOST_KEPT`, of a fair choice by a hash, however many there are. Rates count every request, in blocks, each user
-once in `WINDOW_REQUESTS` of them. What is told of answers is counted in blocks of its own: it comes when it comes.
+once in `WINDOW_REQUESTS` of them. What is told of answers is counted in blocks of its own, as it comes when it comes;
+and so is what was read of a sample of them.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ _WHOLE: Final = 1 << 64
 class Window:
     """Gathers. One per hour and key."""
 
-    __slots__ = ("_asked", "_below", "_kept", "_told", "requests")
+    __slots__ = ("_asked", "_below", "_kept", "_read", "_told", "requests")
 
     def __init__(self) -> None:
         self.requests = 0
         self._asked: Final = Blocks()
         self._told: Final = Blocks()
+        self._read: Final = Blocks()
         self._kept: list[tuple[int, int | None, list[int | None]]] = []
         self._below = _WHOLE
 
@@ -67,10 +69,14 @@ class Window:
         """An application gave a yes or no of an answer to this user."""
         self._told.add(user, 0, ("told", "thumbs_down") if worse else ("told",))
 
+    def read(self, user: int | None, counts: Sequence[str]) -> None:
+        """The text of an answer to this user was read; `counts` are those of `COUNTED` that it is."""
+        self._read.add(user, 0, counts)
+
     def ended(self) -> list[list[int]]:
         """All blocks, the last, which may be short, among them. Each: how many requests were counted, then how many of
         each of `COUNTED`, in its order."""
-        return [*self._asked.ended(), *self._told.ended()]
+        return [*self._asked.ended(), *self._told.ended(), *self._read.ended()]
 
 
 class Blocks:
@@ -109,7 +115,11 @@ class Blocks:
             self.blocks = [[a + b for a, b in zip(one, other, strict=True)] for one, other in pairs]
 
 
+def together(blocks: Sequence[Sequence[int]]) -> list[int]:
+    """All of these blocks as one."""
+    return [sum([block[at] for block in blocks]) for at in range(len(COUNTED) + 1)]
+
+
 def whole(blocks: Sequence[Sequence[int]]) -> Mapping[str, int]:
     """How many were counted (as ``), and how many of each, in all of these blocks."""
-    sums = [sum([block[at] for block in blocks]) for at in range(len(COUNTED) + 1)]
-    return dict(zip(("", *COUNTED), sums, strict=True))
+    return dict(zip(("", *COUNTED), together(blocks), strict=True))

@@ -367,11 +367,13 @@ class Bench:
         continuations: int = 0,
         rates: Rates | None = None,
         content_bytes: int = 0,
+        samples: Callable[[], float] | None = None,
         holding: Holding | None = None,
         wakes: Wakes | None = None,
         filters: tuple[Filter, ...] = (),
     ) -> None:
-        """`content_bytes`: of prompts and of answers that many are kept."""
+        """`content_bytes`: of prompts and of answers that many are kept; or, by the chance `samples`, half of the
+        answers are heard."""
         self.clock = clock
         self.loop = FakeLoop(clock)
         self.table = ReplicaTable(breaker)
@@ -402,6 +404,10 @@ class Bench:
         by_name = {engine.name: engine for engine in self.engines}
         self.ledger = Ledger(self.metrics)
         transcripts = Transcripts(self.ledger.held, content_bytes, "") if content_bytes else None
+        if samples is not None:
+            transcripts = Transcripts(
+                self.ledger.held, content_bytes, "", False, 0.5, samples=True, chance=samples, now_s=clock
+            )
         self.serving = Serving(
             self.route,
             Upstreams(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
+import random
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 
 from engines.errors import ConnectionLost
 from engines.model import Operation
-from gateway.relay.transcript import DOCUMENT_BYTES, READ_BYTES
+from gateway.relay.transcript import APART_S, DOCUMENT_BYTES, READ_BYTES, Transcripts
 from gateway.store.contents.content import Content, record_of
 from tests.gateway.flights import HELD_BYTES, Bench, StepClock
 
@@ -223,3 +226,46 @@ def test_an_embedding_keeps_its_prompt(now: StepClock) -> None:
     b.begin(Operation.EMBEDDINGS, stream=False, input="a text")
     b.calls[0].answer(200, b'{"data": [{"embedding": [0.1]}], "usage": {"prompt_tokens": 2}}')
     assert (json.loads(kept(taken)[0])["input"], kept(taken)[1:]) == ("a text", ("", 0))
+
+
+def test_of_a_sample_an_answer_is_heard_without_its_prompt_and_the_others_are_not(now: StepClock) -> None:
+    gaps = iter([0.6, 0.0, 0.0])  # the second answer, and each after that
+    b, taken = bench(now, samples=lambda: next(gaps))
+    bodies: list[dict[str, Any]] = [{"messages": []}, {"response_format": {"type": "json_object"}}, {"messages": []}]
+    for call, body in enumerate(bodies):
+        b.begin(stream=False, **body)
+        b.calls[call].answer(200, answer("Yes."))
+        now.now_s += APART_S
+    heard = [(one.prompt, record_of(one).answer, one.asks_json) for one in taken.contents]
+    assert heard == [(b"", "Yes.", True), (b"", "Yes.", False)]
+    assert {(one.keeps, one.pair, one.text_share) for one in taken.contents} == {(False, "", 1.0)}
+    assert b.outstanding() == {}
+
+
+def test_what_finds_no_room_in_a_sample_is_missed_by_nobody(now: StepClock) -> None:
+    b, taken = bench(now, samples=lambda: 0.0)
+    b.ledger.held.hold(HELD_BYTES)
+    b.begin(stream=False)
+    b.calls[0].answer(200, answer("Yes."))
+    assert (taken.contents, taken.refused) == ([], 0)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
+def test_a_sample_has_its_share(now: StepClock, share: float) -> None:
+    held, chance = Bench(now).ledger.held, random.Random(1).random
+    times = itertools.count(0, APART_S)
+    transcripts = Transcripts(
+        held, KEPT, "", False, share, samples=True, chance=chance, now_s=lambda: float(next(times))
+    )
+    count = sum(transcripts.due() for _ in range(20_000))
+    assert abs(count - 20_000 * share) <= 4 * math.sqrt(20_000 * share * (1 - share))
+
+
+def test_a_busy_model_is_heard_once_in_a_while_whatever_its_share(now: StepClock) -> None:
+    held = Bench(now).ledger.held
+    transcripts = Transcripts(held, KEPT, "", False, 1.0, samples=True, now_s=now)
+    heard = []
+    for _ in range(40):
+        heard.append(transcripts.due())
+        now.now_s += APART_S / 10
+    assert sum(heard) == 4

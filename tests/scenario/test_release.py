@@ -72,6 +72,30 @@ async def test_a_broken_canary_is_rolled_back_by_itself() -> None:
     assert metrics.labelled("penstock_experiment_evidence", "metric", "test")["attempt_failures", "rollback"] >= 1.0
 
 
+async def test_while_a_broken_canary_comes_and_goes_no_unit_outside_its_share_has_another_arm() -> None:
+    inside, outside = users(8, below=200_000), users(16, least=200_000)
+    had: dict[str, list[str]] = {name: [] for name in (*inside, *outside)}
+    async with running_upstream(ANSWER) as good, running_upstream(BROKEN) as bad:
+        async with running_gateway(release(good.url, bad.url)) as gateway:
+            await ramping(gateway, 0.2)
+
+            async def ask(names: list[str]) -> None:
+                for name in names:
+                    answer = await gateway.chat(user=name, headers={"authorization": "Bearer sk-app"})
+                    assert answer.status_code == 200
+                    had[name].append(answer.headers["x-penstock-arm"])
+
+            await ask(outside)
+            await ask(inside)
+            await ramping(gateway, 0.0)
+            await ask([*outside, *inside])
+    assert {arm for name in outside for arm in had[name]} == {"control"}
+    came = [had[name][0] for name in inside]
+    assert came[:2] == ["canary"] * 2
+    assert came == sorted(came)  # and none once it was gone
+    assert {had[name][1] for name in inside} == {"control"}
+
+
 async def test_people_press_and_their_key_is_told() -> None:
     async with running_upstream(ANSWER) as one, running_upstream(ANSWER) as two:
         async with running_gateway(release(one.url, two.url)) as gateway:

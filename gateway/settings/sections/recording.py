@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from engines.settings.fields import KIB, MIB, ByteSize, Section
+from engines.settings.fields import KIB, MIB, ByteSize, Ratio, Section
 
 Hook = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$", max_length=256)]
 
@@ -20,4 +20,9 @@ class Recording(Section):
     )
     content_bytes: ByteSize = Field(
         default=64 * KIB, ge=KIB, le=MIB, description="kept of a prompt, and of an answer, at most: 1 KiB to 1 MiB"
+    )
+    text_share: Ratio = Field(
+        default=0.01,
+        description="what part of its answers the store reads for drift (refusals in words, scripts, JSON) and forgets "
+        "at once, 0 to 1; 0.01 is usual, 0 for none",
     )

@@ -37,6 +37,10 @@ class Content(msgspec.Struct, array_like=True, gc=False):
     """Whether it is kept; else it is only compared."""
     pair: str = ""
     """The record id of the request, of one that was copied and of its copy; empty where nothing is compared."""
+    text_share: float = 0.0
+    """What part of such answers drift reads; 1 where this one was taken for that."""
+    asks_json: bool = False
+    """Whether the request asks for JSON."""
 
 
 class ContentRecord(msgspec.Struct, gc=False):

@@ -204,7 +204,8 @@ class Keeper:
                     made = self._made(content)
                     settled += 1
                     if isinstance(made, str):
-                        self._count(made, 1)
+                        if content.keeps or content.pair:  # of a sample for drift nobody misses one
+                            self._count(made, 1)
                         continue
                     self._evaluate(content, made)
                     if content.keeps:

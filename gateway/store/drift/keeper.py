@@ -6,6 +6,7 @@ is stored, so after a restart it reads that again, and several gateways of one s
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from gateway import clock
 from gateway.store.courtesy import Courtesy
 from gateway.store.database import DatabaseAway, DatabaseRefused
 from gateway.store.drift.judged import FORGOTTEN_HOURS, Judged
+from gateway.store.drift.reading import Reading
 from gateway.store.drift.report import document
 from gateway.store.drift.table import DriftTable
 from gateway.store.drift.versions import Place
@@ -62,6 +64,8 @@ class DriftKeeper:
         """Whether there is more to report than is reported."""
         self._report = document(self._judged)
         self._asked: list[tuple[str, str, Callable[[str], None]]] = []
+        self.reading: Final = Reading()
+        """Of a sample of answers."""
         self._versions: deque[SeenVersion] = deque()
         """To be kept."""
         self._replicas: set[Place] = set()
@@ -116,6 +120,8 @@ class DriftKeeper:
                 self._woken.clear()
         finally:
             if self._table is not None:
+                with contextlib.suppress(DatabaseAway):
+                    self._keep_marks(self._table)  # of what was read last
                 self._table.close()
             self._courtesy.end()
 
@@ -145,6 +151,7 @@ class DriftKeeper:
                 table.freeze(model, now_hour, key_id)
             done("")
         self._keep_versions(table)
+        self._keep_marks(table)
         due = table.next_hour(now_hour - BACKFILL_HOURS)
         summed = due is not None and (due + 1) * HOUR_S + GRACE_S <= self._wall()
         if due is not None and summed:
@@ -170,6 +177,13 @@ class DriftKeeper:
         self._replicas |= {(one.engine, one.replica) for one in seen}
         for _ in seen:  # not before they are kept
             self._versions.popleft()
+
+    def _keep_marks(self, table: DriftTable) -> None:
+        while marks := self.reading.given():
+            self._after_records()
+            with self._courtesy.holding():
+                table.mark(marks)
+            self.reading.kept(marks)
 
     def _judge(self, table: DriftTable) -> bool:
         """Returns whether there was anything."""

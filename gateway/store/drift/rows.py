@@ -12,11 +12,12 @@ from xxhash import xxh64_intdigest
 from gateway.store.drift.versions import Versions
 from gateway.store.reading import id_bound
 from gateway.store.rows import HOUR_MS
-from gateway.store.schema import feedback, requests
+from gateway.store.schema import answer_marks, feedback, requests
 from gateway.telemetry.metrics import OTHER
 from gateway.wildcard_names import is_wildcard, label_of
 from routing.drift.identity import FIELDS, OWN, VERSION
 from routing.drift.signals import counts_of
+from routing.drift.texts import names_of
 from routing.drift.window import Window
 
 _COLUMNS: Final = (
@@ -100,6 +101,21 @@ def gather(
             if name:
                 gathered = found.setdefault((name, texts.get(arm, ""), texts.get(operation, "")), Gathered())
                 gathered.window.tell(int.from_bytes(unit, "big") if unit else None, bool(worse))
+    columns = [answer_marks.c.marks, *of, *[requests.c[name] for name in ("status", "error", "finish_reason")]]
+    read = select(*columns).join(requests, requests.c.id == answer_marks.c.id).order_by(answer_marks.c.id)
+    within = (answer_marks.c.id >= id_bound(hour * HOUR_MS)) & (answer_marks.c.id < id_bound((hour + 1) * HOUR_MS))
+    with connection.execution_options(yield_per=AT_ONCE).execute(
+        read.where(within, requests.c.shadow_of.is_(None))
+    ) as rows:
+        for marks, model, arm, operation, unit, status, error, finish_reason in rows:
+            counts = counts_of(status, texts.get(error, ""), texts.get(finish_reason, ""))
+            name = labels[model]
+            if name and "answers" in counts:  # of others the end is missing
+                gathered = found.setdefault((name, texts.get(arm, ""), texts.get(operation, "")), Gathered())
+                names = names_of(marks)
+                if "tool_calls" in counts:  # what is called is no JSON as a whole
+                    names = [one for one in names if not one.startswith("json_")]
+                gathered.window.read(int.from_bytes(unit, "big") if unit else None, names)
     return found
 
 

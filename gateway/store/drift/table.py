@@ -10,20 +10,22 @@ from sqlalchemy import Connection, Engine, delete, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.store.database import DatabaseAway
+from gateway.store.drift.reading import Mark
 from gateway.store.drift.rows import Key, gather
 from gateway.store.drift.summary import hour_of, summed_up
 from gateway.store.drift.versions import Place, forget, note, read
 from gateway.store.messages import SeenVersion
 from gateway.store.opening import engine_of
-from gateway.store.reading import texts
+from gateway.store.reading import id_bound, texts
 from gateway.store.rows import HOUR_MS
-from gateway.store.schema import drift_hours, drift_references, requests
+from gateway.store.schema import answer_marks, drift_hours, drift_references, requests
 from routing.drift.watch import Hour
 
 _INSERT: Final = text(
     "INSERT INTO drift_hours (hour, model, arm, route, summary) VALUES (:hour, :model, :arm, :route, :summary) "
     "ON CONFLICT DO NOTHING"
 )
+_MARK: Final = text("INSERT INTO answer_marks (id, marks) VALUES (:id, :marks) ON CONFLICT DO NOTHING")
 _FREEZE: Final = text(
     "INSERT INTO drift_references (hour, model, key_id) VALUES (:hour, :model, :key_id) ON CONFLICT DO NOTHING"
 )
@@ -72,6 +74,9 @@ class DriftTable:
                 for row in rows:
                     connection.execute(_INSERT, row)
                 connection.execute(delete(drift_hours).where(drift_hours.c.hour < before))
+                if rows:
+                    summed = int(str(rows[-1]["hour"]))
+                    connection.execute(delete(answer_marks).where(answer_marks.c.id < id_bound((summed + 1) * HOUR_MS)))
                 forget(connection, before * HOUR_MS, replicas)
         except (SQLAlchemyError, OSError) as error:
             raise _away(error) from None
@@ -81,6 +86,15 @@ class DriftTable:
         try:
             with self._engine.begin() as connection:
                 note(connection, seen)
+        except (SQLAlchemyError, OSError) as error:
+            raise _away(error) from None
+
+    def mark(self, marks: Sequence[Mark]) -> None:
+        """Keep what was read of answers, until their hour is summed up."""
+        rows = [{"id": bytes.fromhex(one.record_id), "marks": one.marks} for one in marks]
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(_MARK, rows)
         except (SQLAlchemyError, OSError) as error:
             raise _away(error) from None
 

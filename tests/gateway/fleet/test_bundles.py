@@ -106,7 +106,7 @@ async def test_content_is_switched_on_and_off_by_a_reload() -> None:
     fleets = Fleets()
     fleets.configure(json.dumps(BASE))
     kept = []
-    for records in ({}, {"content": True, "redact": "a:b", "content_bytes": 2048}, {}):
+    for records in ({"text_share": 0}, {"content": True, "redact": "a:b", "content_bytes": 2048}, {}):
         fleets.configure(json.dumps(changed("models.chat.records", records)))
         serving = fleets.snapshot.serving["chat", UNNAMED]
         (endpoint, *_) = serving.route.endpoints()
@@ -114,4 +114,6 @@ async def test_content_is_switched_on_and_off_by_a_reload() -> None:
     assert kept[0] is None
     assert kept[1] is not None
     assert (kept[1].most_bytes, kept[1].redact, kept[1].held) == (2048, "a:b", fleets.live.held)
-    assert kept[2] is None
+    assert (kept[1].keeps, kept[1].samples, kept[1].text_share) == (True, False, 0.01)
+    assert kept[2] is not None
+    assert (kept[2].keeps, kept[2].samples, kept[2].text_share) == (False, True, 0.01)

@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping
 
 from routing.drift.histogram import Histogram
+from routing.drift.signals import COUNTED
 from routing.drift.watch import Alarm, Hour, Watch
 from tests.routing.drift.hours import ANSWERS, hour, week
 
@@ -58,7 +59,7 @@ def test_errors_that_are_more_are_found_and_the_detector_begins_anew() -> None:
     alarms = days_of(watch, [hour(rng, shares={"errors": 0.08, "answers": 0.92}) for _ in range(12)])
     told = [one for one in alarms if one.signal == "errors"]
     assert told
-    assert told[0].sentence.startswith("errors: 0.97% in the reference, ")
+    assert told[0].sentence.startswith("errors: 0.94% in the reference, ")
     assert {"errors"} == {one.signal for one in alarms}
     assert [] == watch.hour(180, hour(rng))
     evidence = watch.standing["errors"].evidence
@@ -70,6 +71,42 @@ def test_tool_calls_that_stop_are_found() -> None:
     rng, watch = random.Random(2), Watch(known())
     alarms = days_of(watch, [hour(rng, shares={"tool_calls": 0.05}) for _ in range(12)])
     assert {"tool_calls"} == {one.signal for one in alarms}
+
+
+def test_refusals_in_words_and_json_that_is_none_are_found() -> None:
+    for name, share in (("refusal_phrases", 0.1), ("json_invalid", 0.05)):
+        rng, watch = random.Random(2), Watch(known())
+        alarms = days_of(watch, [hour(rng, shares={name: share}) for _ in range(12)])
+        assert {name} == {one.signal for one in alarms}
+        assert alarms[0].sentence.startswith(f"{name.replace('_', ' ')}: ")
+
+
+def test_another_script_is_found_and_named() -> None:
+    rng, watch = random.Random(2), Watch(known())
+    alarms = days_of(watch, [hour(rng, shares={"latin": 0.3, "kana": 0.15}) for _ in range(12)])
+    assert {"script"} == {one.signal for one in alarms}
+    begin = "answers in another script than latin (now mostly kana): 2."
+    assert alarms[0].sentence.startswith(begin)
+    standing = watch.standing["script"]
+    assert standing.value is not None
+    assert 0.2 < standing.value < 0.5
+
+
+def test_a_mix_of_scripts_that_narrows_is_found_too() -> None:
+    rng = random.Random(2)
+    watch = Watch({at: hour(rng, shares={"latin": 0.3, "han": 0.2}) for at in range(168)})
+    alarms = days_of(watch, [hour(rng, shares={"latin": 0.48, "han": 0.02}) for _ in range(12)])
+    assert {"script"} == {one.signal for one in alarms}
+
+
+def test_without_a_sample_of_texts_it_is_said_how_many_there_are() -> None:
+    rng = random.Random(2)
+    unread = dict.fromkeys(COUNTED[COUNTED.index("texts") :], 0.0)
+    watch = Watch({at: hour(rng, shares=unread) for at in range(168)})
+    whys = {watch.standing[name].why for name in ("refusal_phrases", "script")}
+    assert whys == {"not enough data: the reference has 0 of 2,000 texts"}
+    assert "0 of 2,000 answers that were to be JSON" in watch.standing["json_invalid"].why
+    assert [] == watch.hour(168, hour(rng))
 
 
 def test_too_little_says_so() -> None:
@@ -85,7 +122,7 @@ def test_too_little_says_so() -> None:
 def test_a_quiet_hour_says_so_and_forgets_the_last() -> None:
     rng, watch = random.Random(2), Watch(known())
     watch.hour(168, hour(rng))
-    watch.hour(169, Hour(4, {}, [[4, 4, 0, 0, 0, 0, 0, 0]], ANSWERS))
+    watch.hour(169, Hour(4, {}, [[4, 4, *[0] * (len(COUNTED) - 1)]], ANSWERS))
     standing = watch.standing["cost_usd"]
     assert standing.why == "not enough data: 4 requests in the last hour, 100 are needed"
     assert standing.value is None

@@ -87,3 +87,14 @@ def test_what_is_told_of_answers_is_counted_beside_requests_and_once_for_a_user(
     counted = {name: count for name, count in whole(window.ended()).items() if count}
     assert {"": 1, "answers": 1, "told": 151, "thumbs_down": 51} == counted
     assert [1, 0, 0] == [block[0] for block in window.ended()]
+
+
+def test_what_is_read_of_answers_is_counted_in_blocks_of_its_own_a_user_once() -> None:
+    window = Window()
+    for _ in range(3):
+        window.read(7, ["texts", "latin"])
+    for user in range(150):
+        window.read(1_000 + user, ["texts", "han", "refusal_phrases"])
+    counted = {name: count for name, count in whole(window.ended()).items() if count}
+    assert {"texts": 151, "refusal_phrases": 150, "latin": 1, "han": 150} == counted
+    assert [0, 0] == [block[0] for block in window.ended()]

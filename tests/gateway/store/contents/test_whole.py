@@ -12,6 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.app import app
+from gateway.store.opening import engine_of
+from gateway.store.schema import answer_marks
+from routing.drift.texts import names_of
 from tests.gateway.store.chaos import Gateway, running
 from tests.gateway.store.contents.contents import HOOKS
 
@@ -61,3 +64,19 @@ async def test_content_is_not_kept_unless_a_model_says_so(tmp_path: Path) -> Non
     async with running(Gateway(tmp_path)) as gateway:
         await gateway.ask(10)
     assert [one["prompt"] for one in exported(gateway, "--content")] == [None] * 10
+
+
+async def test_a_sample_of_answers_leaves_marks_and_no_word(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    target = {"targets": [{"engine": "e", "model": "up"}]}
+    gateway.changes = {"models": {"m": {**target, "records": {"text_share": 1.0}}}}
+    async with running(gateway):
+        await gateway.ask(10)
+    assert [one["prompt"] for one in exported(gateway, "--content")] == [None] * 10
+    engine = engine_of(gateway.url, reading=True)
+    with engine.connect() as connection:
+        marks = connection.execute(answer_marks.select()).all()
+    engine.dispose()
+    assert marks  # one a second, of each worker
+    assert {row.id.hex() for row in marks} <= set(gateway.answered)
+    assert {tuple(names_of(row.marks)) for row in marks} == {("texts",)}

@@ -11,6 +11,7 @@ from gateway.store.drift.report import document
 from gateway.store.drift.rows import Gathered, Key
 from gateway.store.drift.summary import hour_of, summed_up
 from routing.drift.histogram import Histogram
+from routing.drift.signals import COUNTED
 from routing.drift.watch import Hour
 from tests.routing.drift.hours import histogram
 
@@ -22,7 +23,7 @@ LONGER = [histogram(_rng, 200, shift=0.9) for _ in range(40)]
 
 def hour(of: list[Histogram], *, bundle: str = "aaaa", rng: random.Random = _rng) -> Hour:
     amounts = {"output_tokens": rng.choice(of)}
-    return Hour(200, amounts, [[200, 200, 0, 0, 0, 0, 0, 0]], {("llama", "bundle", bundle): 200})
+    return Hour(200, amounts, [[200, 200, *[0] * (len(COUNTED) - 1)]], {("llama", "bundle", bundle): 200})
 
 
 def told(judged: Judged, hours: range, of: list[Histogram], *, bundle: str = "aaaa") -> list[str]:
