@@ -13,6 +13,7 @@ COMPILED := .envs/compiled
 PROVIDERS := .envs/providers
 CLIENTS   := .envs/clients
 EVALUATION := .envs/evaluation
+WEBUI     := .envs/webui
 HELM     := .envs/helm
 SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
 
@@ -54,11 +55,14 @@ test-store: $(STAMP)  ## records in SQLite and PostgreSQL, under kills; needs Po
 test-providers: $(PROVIDERS)/.installed  ## the official SDKs against the fake providers, under 3 minutes
 	$(PROVIDERS)/bin/pytest -q -n auto --dist worksteal -m providers tests/providers
 
-test-clients: $(STAMP) $(CLIENTS)/.installed  ## clients of Python and npm, unmodified, against engines that fail on purpose; needs node
+test-clients: $(STAMP) $(CLIENTS)/.installed  ## clients of Python and npm, unmodified, against engines that fail on purpose, and the pages in a browser; needs node, java, chromium
 	$(CLIENTS)/bin/python -m pytest -q -m clients -o filterwarnings= tests/clients
 
 test-evaluation: $(STAMP) $(EVALUATION)/.installed  ## LM Evaluation Harness and DSPy, unmodified, against a simulated model
 	HF_HUB_OFFLINE=1 $(EVALUATION)/bin/python -m pytest -q -m clients -o filterwarnings= tests/clients/test_evaluation.py
+
+test-webui: $(STAMP) $(WEBUI)/.installed  ## Open WebUI, unmodified, through its own API; 1.1 GB
+	$(CLIENTS)/bin/python -m pytest -q -m clients -o filterwarnings= tests/clients/test_open_webui.py
 
 test-scaling: $(STAMP)  ## launched engines that follow their traffic: wakes, replica changes, failing starts
 	$(BIN)/pytest -q -m scaling tests/scaling
@@ -164,6 +168,12 @@ $(EVALUATION)/.installed: pyproject.toml
 	test -d $(EVALUATION) || $(PYTHON) -m venv $(EVALUATION)
 	$(EVALUATION)/bin/python -m pip install --quiet --upgrade pip
 	$(EVALUATION)/bin/python -m pip install --quiet --group evaluation
+	@touch $@
+
+# Without what it runs models with by itself (torch and the like): the gateway's engines do.
+$(WEBUI)/.installed: $(CLIENTS)/.installed tests/clients/webui-without.txt
+	test -d $(WEBUI) || $(CLIENTS)/bin/uv venv --quiet --python $(CLIENTS)/bin/python $(WEBUI)
+	$(CLIENTS)/bin/uv pip install --quiet --python $(WEBUI)/bin/python --override tests/clients/webui-without.txt 'open-webui>=0.12,<0.13'
 	@touch $@
 
 $(PROVIDERS)/.installed: pyproject.toml

@@ -42,7 +42,10 @@ CONFIG = {
     },
     "models": {
         "chat": {"targets": [{"engine": "sim"}]},
-        "gpt-4o-mini": {"targets": [{"engine": "sim"}]},
+        # What docs/clients.md calls the models of other kinds.
+        **{
+            name: {"targets": [{"engine": "sim"}]} for name in ("embed", "transcribe", "speech", "image", "gpt-4o-mini")
+        },
         "limited": {"targets": [{"engine": "limited"}]},
         "broken": {"targets": [{"engine": "broken"}]},
         "flaky": {"targets": [{"engine": "broken", "model": "broken"}, {"engine": "sim", "model": "chat"}]},

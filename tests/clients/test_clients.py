@@ -113,7 +113,7 @@ def test_a_client_of_npm(gateway: Gateway, told: dict[str, dict[str, str]], clie
 def test_the_jdks_own_client(gateway: Gateway) -> None:
     java = shutil.which("java")
     if java is None:
-        pytest.skip("needs java, 17 or newer; on Debian: apt-get install default-jdk-headless")
+        pytest.fail("needs java, 17 or newer; on Debian: apt-get install default-jdk-headless")
     command = [java, str(JAVA), gateway.url, KEY]
     done = subprocess.run(command, capture_output=True, text=True, timeout=NODE_S, check=False)
     assert done.returncode == 0, done.stderr
