@@ -43,23 +43,45 @@ def prepared(flight: Prepared, serving: Serving, prompt: Prompt | None, loop: as
     """Whether it may go on at once. Else it was refused, or `begin` is called again when it is read, with `preparing`
     set."""
     assert prompt is not None
-    if serving.request_transforms:
-        refused = transformed(prompt, flight.facts, serving.request_transforms)
-        if refused is not None:
-            flight.fail(refused)
-            return False
     if len(prompt.body) <= AT_ONCE_BYTES:
-        return True
-    if not any(one.concerns(flight.facts) for one in serving.route.filters if isinstance(one, Takes)):
+        return _changed(flight, serving, prompt)
+    if not serving.request_transforms and not _must_read(flight, serving):
         return True
     flight.preparing = True
-    loop.call_soon(_read_on, flight, prompt, loop)
+    loop.call_soon(_change, flight, serving, prompt, loop)
     return False
+
+
+def _changed(flight: Prepared, serving: Serving, prompt: Prompt) -> bool:
+    """Let the route's features change it; False where one of them refuses it."""
+    if not serving.request_transforms:
+        return True
+    refused = transformed(prompt, flight.facts, serving.request_transforms)
+    if refused is not None:
+        flight.fail(refused)
+    return refused is None
+
+
+def _must_read(flight: Prepared, serving: Serving) -> bool:
+    """Whether somebody wants to know what it asks for."""
+    return any(one.concerns(flight.facts) for one in serving.route.filters if isinstance(one, Takes))
+
+
+def _change(flight: Prepared, serving: Serving, prompt: Prompt, loop: asyncio.AbstractEventLoop) -> None:
+    """The first turn of a large one."""
+    if flight.settled:  # its client has left
+        return
+    try:
+        if _changed(flight, serving, prompt):
+            loop.call_soon(_read_on, flight, prompt, loop, not _must_read(flight, serving))
+    except Exception:  # it runs for the loop alone, and the client must hear of it
+        log.exception("request_not_begun")
+        _mistaken(flight)
 
 
 def _read_on(flight: Prepared, prompt: Prompt, loop: asyncio.AbstractEventLoop, read: bool = False) -> None:
     """One turn. It begins in one of its own, once it is `read`: its engine's request is written then."""
-    if flight.settled:  # its client has left
+    if flight.settled:
         return
     try:
         if read:
@@ -67,7 +89,11 @@ def _read_on(flight: Prepared, prompt: Prompt, loop: asyncio.AbstractEventLoop, 
         else:
             read = prompt.understand(AT_ONCE_ELEMENTS)
             loop.call_soon(_read_on, flight, prompt, loop, read)
-    except Exception:  # it runs for the loop alone, and the client must hear of it
+    except Exception:
         log.exception("request_not_begun")
-        if not flight.settled:
-            flight.fail(Failure("internal", "the request could not be begun"))
+        _mistaken(flight)
+
+
+def _mistaken(flight: Prepared) -> None:
+    if not flight.settled:
+        flight.fail(Failure("internal", "the request could not be begun"))

@@ -68,6 +68,11 @@ class _First(msgspec.Struct, array_like=True):
     first: msgspec.Raw = _ABSENT
 
 
+class _Role(msgspec.Struct):
+    role: msgspec.Raw = _ABSENT
+
+
+_decode_role: Final = msgspec.json.Decoder(_Role).decode
 _decode_large: Final = msgspec.json.Decoder(_Large).decode
 _decode_first: Final = msgspec.json.Decoder(_First).decode
 
@@ -164,7 +169,7 @@ def _number(raw: Any) -> float | None:
 
 def _opened(body: bytes) -> Members:
     """The members of a body, none of them read. Raises Failure where they are too many, and DecodeError."""
-    if len(body) > FEW_BYTES:
+    if len(body) > FEW_BYTES and body.count(b":") > MOST_MEMBERS:  # there are no more members than colons
         large = _decode_large(body)
         others = len(body) - sum([len(getattr(large, name)) for name in _Large.__struct_fields__])
         if others > FEW_BYTES and finished(over(body, MOST_MEMBERS, MEMBERS)):
@@ -175,14 +180,16 @@ def _opened(body: bytes) -> Members:
 
 def _before_messages(members: Members, prefix: str) -> bool:
     """Chat: before what its first message says, if that is the system's; else as one of its own."""
+    raw = members.get("messages", b"null")
     try:
-        raw = bytes(members.get("messages", b"null"))
-        first_raw = bytes(_decode_first(raw).first)
-        first: Members = _decode(first_raw) if first_raw else {}
+        first_raw = _decode_first(raw).first
+        role = _decode_role(first_raw).role if first_raw else _ABSENT
+        system = bool(role) and _read(role) in ("system", "developer")
+        first: Members = _decode(first_raw) if system else {}
     except msgspec.DecodeError:
         return False  # the engine will say so
-    rest = raw[1:].lstrip(_BLANKS)
-    if "role" in first and _read(first["role"]) in ("system", "developer"):
+    rest = _elements(raw)
+    if system:
         said = _joined(prefix, first.get("content"))
         if said is None:
             return False
@@ -190,9 +197,18 @@ def _before_messages(members: Members, prefix: str) -> bool:
         rest = rest[len(first_raw) :]
     else:
         message = {"role": "system", "content": prefix}
-        rest = b"," + rest if first_raw else rest
-    members["messages"] = msgspec.Raw(b"[" + _encode(message) + rest)
+    between = b"," if first_raw and not system else b""
+    members["messages"] = msgspec.Raw(b"".join([b"[", _encode(message), between, rest]))
     return True
+
+
+def _elements(raw: Any) -> memoryview:
+    """A list as it is written, from its first element on; not copied, since it may be large."""
+    view = memoryview(raw)
+    at = 1
+    while view[at] in _BLANKS:
+        at += 1
+    return view[at:]
 
 
 def _before_member(name: str, *, blocks: bool) -> Callable[[Members, str], bool]:
@@ -210,12 +226,13 @@ def _before_member(name: str, *, blocks: bool) -> Callable[[Members, str], bool]
 
 def _joined(prefix: str, raw: Any) -> str | msgspec.Raw | None:
     """`prefix` before a text, or before blocks of text, which are read no further; None where it is neither."""
-    written = b"null" if raw is None else bytes(raw)
-    if written.startswith(b"["):
-        rest = written[1:].lstrip(_BLANKS)
+    written = raw if raw is not None else b"null"
+    begins = bytes(memoryview(written)[:1])
+    if begins == b"[":
+        rest = _elements(written)
         block = _encode({"type": "text", "text": prefix})
-        return msgspec.Raw(b"[" + block + (b"" if rest == b"]" else b",") + rest)
-    if written != b"null" and not written.startswith(b'"'):
+        return msgspec.Raw(b"".join([b"[", block, b"" if rest == b"]" else b",", rest]))
+    if begins not in (b"n", b'"'):
         return None
     said: str | None = _read(written)
     return f"{prefix}\n\n{said}" if said else prefix

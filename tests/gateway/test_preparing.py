@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from engines.operations import OPERATION_KEYS
+from gateway.errors import Failure
 from gateway.preparing import AT_ONCE_BYTES, AT_ONCE_ELEMENTS
 from gateway.translating import Understood
 from routing.capabilities import Abilities, Takes
+from routing.facts import RequestFacts
 from tests.gateway.flights import Bench, StepClock
 from tests.gateway.shadow.test_shadow import Pair
 
@@ -39,8 +41,8 @@ def test_a_large_request_is_read_in_turns_and_then_begins_once() -> None:
     while not bench.calls:
         assert bench.loop.turn()
         turns += 1
-    # A message and its part are two, decoding is apart, and so is the turn in which it begins.
-    assert turns == 2 * len(MANY) // AT_ONCE_ELEMENTS + 4
+    # A message and its part are two, decoding is apart, and so are the turns in which it may be changed and begins.
+    assert turns == 2 * len(MANY) // AT_ONCE_ELEMENTS + 5
     assert not bench.loop.turn()
     assert len(bench.calls) == 1
     flight.client_gone()
@@ -81,6 +83,7 @@ def test_a_mistake_in_a_later_turn_is_told_and_hangs_nobody(monkeypatch: pytest.
 
     monkeypatch.setattr(Understood, "go_on", odd)
     bench.loop.turn()
+    bench.loop.turn()
     assert (client.status, client.error["code"]) == (500, "internal_error")
     assert not bench.loop.turn()
     assert len(bench.ledger.settled) == 1
@@ -101,3 +104,34 @@ def test_a_large_request_is_copied_when_it_has_been_sent() -> None:
 
 def test_the_bytes_that_are_read_at_once_are_few() -> None:
     assert len(b'{"role":"user","content":""},') * 600 > AT_ONCE_BYTES
+
+
+class Adds:
+    def apply(self, body: bytes, facts: RequestFacts) -> bytes:
+        return body[:-1] + b',"more":1}'
+
+
+class Refuses:
+    def apply(self, body: bytes, facts: RequestFacts) -> bytes:
+        raise Failure("invalid_field", "not here", "messages")
+
+
+def test_a_large_request_is_changed_in_a_turn_of_its_own_and_once() -> None:
+    bench = Bench(StepClock(), request_transforms=(Adds(),))
+    flight, _ = bench.begin(messages=MANY)
+    assert bench.loop.turn()
+    assert bench.calls == []
+    assert bench.loop.turn()
+    assert not bench.loop.turn()
+    (call,) = bench.calls
+    assert call.body.count(b'"more":1') == 1
+    flight.client_gone()
+
+
+def test_a_large_request_may_be_refused_then() -> None:
+    bench = Bench(StepClock(), request_transforms=(Refuses(),))
+    _, client = bench.begin(messages=MANY)
+    bench.loop.turn()
+    assert not bench.loop.turn()
+    assert (client.status, client.error["message"], bench.calls) == (400, "not here", [])
+    assert (len(bench.ledger.settled), bench.outstanding()) == (1, {})
