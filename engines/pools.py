@@ -7,15 +7,18 @@ nobody a new connection. With its last user gone, a pool closes what is idle at 
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Final
 
 import structlog
 
+from engines.files import NotReadable, read_regular
 from engines.http1.origin import Origin, parse_origin
 from engines.http1.proxy import Proxy, proxy_of, variable_for
 from engines.pool import Pool
@@ -41,6 +44,8 @@ class Trust:
 
 
 SYSTEM = Trust()
+MOST_BYTES: Final = 4 * 1024 * 1024
+"""Of a file of authorities: a system's own has 250 KB."""
 
 log = structlog.get_logger()
 
@@ -60,7 +65,7 @@ class Contexts:
         Raises OSError, ssl.SSLError among them, or ValueError for a file that cannot be used.
         """
         for trust in set(trusts):
-            content = b"".join([sha256(pathlib.Path(name).read_bytes()).digest() for name in trust.files])
+            content = b"".join([_fingerprint(name) for name in trust.files])
             known = self._made.get(trust)
             if known is None or known[0] != content:
                 self._made[trust] = content, _context(trust)
@@ -70,6 +75,14 @@ class Contexts:
         if trust not in self._made:
             self.prepare((trust,))
         return self._made[trust][1]
+
+
+def _fingerprint(name: str) -> bytes:
+    """Of a file's content. Raises OSError for what is not for reading, as a pipe is, which would hold the thread."""
+    try:
+        return sha256(read_regular(pathlib.Path(name), MOST_BYTES)).digest()
+    except NotReadable as error:
+        raise OSError(errno.EINVAL, str(error), name) from None
 
 
 class RotatedContext:

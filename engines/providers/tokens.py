@@ -17,7 +17,10 @@ from typing import Any, Final, Protocol
 import httpx
 import msgspec
 
+from engines.files import NotReadable, read_regular
+
 TIMEOUT_S: Final = 10.0
+MOST_AUTHORITIES_BYTES: Final = 4 * 1024 * 1024
 MOST_BYTES: Final = 64 * 1024
 """Of an answer, and of a file that holds an assertion. Real ones have 2 to 8 KiB."""
 USUAL_S: Final = 3600.0
@@ -86,10 +89,13 @@ class GoogleCredentials:
         scopes = [GOOGLE_SCOPE]
         try:
             if self.file:
-                credentials = Credentials.from_service_account_file(self.file, scopes=scopes)
+                key = msgspec.json.decode(read_regular(Path(self.file), MOST_BYTES))
+                credentials = Credentials.from_service_account_info(key, scopes=scopes)
             else:
                 credentials, _ = google.auth.default(scopes=scopes)
             credentials.refresh(_google_request)
+        except NotReadable as error:
+            raise TokenRefused(f"the file of the service account cannot be read: {error}") from None
         except (GoogleAuthError, OSError, ValueError) as error:
             raise TokenRefused(f"Google's library says: {type(error).__name__}: {str(error)[:200]}") from None
         expiry = credentials.expiry
@@ -122,13 +128,12 @@ def _checked(value: object) -> str:
 
 def _assertion(path: str) -> str:
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise TokenRefused(f"the file of the assertion cannot be read: {error.strerror}") from None
+        data = read_regular(Path(path), MOST_BYTES)
+    except NotReadable as error:
+        raise TokenRefused(f"the file of the assertion cannot be read: {error}") from None
     text = data.decode("latin-1").strip()
-    if not text or len(data) > MOST_BYTES:
-        raise TokenRefused("the file of the assertion is empty, or too large")
+    if not text:
+        raise TokenRefused("the file of the assertion is empty")
     return text
 
 
@@ -137,8 +142,9 @@ def _ask(method: str, url: str, *, data: Mapping[str, str], ca_file: str | None)
     verify: Any = True
     if ca_file is not None:
         try:
-            verify = ssl.create_default_context(cafile=ca_file)
-        except OSError as error:  # SSLError is one
+            authorities = read_regular(Path(ca_file), MOST_AUTHORITIES_BYTES).decode("ascii", "replace")
+            verify = ssl.create_default_context(cadata=authorities)
+        except (NotReadable, OSError, ValueError) as error:  # SSLError is an OSError
             raise TokenRefused(f"the file of the authority cannot be read: {type(error).__name__}") from None
     try:
         with (

@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from engines.files import NotNow, content_or_reason
 from gateway.control.links import Links
 from gateway.http.certificate import BadCertificate, Certificate
 from gateway.settings import Tls
-from gateway.settings.files import NotNow, content_or_reason
 from gateway.workers.messages import RenewCertificate, Renewed
 
 MAX_PEM_BYTES = 1024 * 1024

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import structlog
 
+from engines.files import NotNow
 from gateway.accounts.keys import keys_of
 from gateway.control.links import Links
 from gateway.control.source import Source
 from gateway.settings import ConfigError, Settings
-from gateway.settings.files import NotNow
 from gateway.settings.load import ca_files
 from gateway.settings.sealed import Sealed, opened, seal
 from gateway.workers.link import Link

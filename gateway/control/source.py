@@ -8,11 +8,11 @@ import pathlib
 import re
 from collections.abc import Iterable, Mapping
 
+from engines.files import NotNow, NotReadable, content_or_reason, read_regular
 from gateway.control.reader import Wanted
 from gateway.control.reading import Reading, in_thread
 from gateway.settings import Loaded, load_settings, read_source
 from gateway.settings.document import MAX_BYTES
-from gateway.settings.files import NotNow, NotReadable, content_or_reason, read_regular
 from gateway.settings.load import MAX_CA_BYTES
 from gateway.settings.sealed import Sealed
 

@@ -231,7 +231,7 @@ def _joined(prefix: str, raw: Any) -> str | msgspec.Raw | None:
     if begins == b"[":
         rest = _elements(written)
         block = _encode({"type": "text", "text": prefix})
-        return msgspec.Raw(b"".join([b"[", block, b"" if rest == b"]" else b",", rest]))
+        return msgspec.Raw(b"".join([b"[", block, b"" if bytes(rest[:1]) == b"]" else b",", rest]))
     if begins not in (b"n", b'"'):
         return None
     said: str | None = _read(written)

@@ -14,6 +14,7 @@ import msgspec
 
 from engines.collect import Collector
 from engines.errors import EngineError, FirstByteTimeout, IdleTimeout
+from engines.files import NotReadable, read_regular
 from engines.http1.origin import parse_origin
 from engines.model import Deadlines
 from engines.pool import Pool
@@ -30,6 +31,7 @@ IDLE_S: Final = 90.0
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Of one answer, and of one event."""
 CONNECTIONS: Final = 16
+TOKEN_BYTES: Final = 64 * 1024
 
 
 class ApiError(Exception):
@@ -85,8 +87,8 @@ def api_place(section: ApiSection, environ: Mapping[str, str]) -> ApiPlace:
 def own_namespace(account: Path = ACCOUNT) -> str:
     """The namespace that we run in; `default` outside of a cluster."""
     try:
-        return (account / "namespace").read_text().strip() or "default"
-    except OSError:
+        return read_regular(account / "namespace", TOKEN_BYTES).decode("utf-8", "replace").strip() or "default"
+    except NotReadable:
         return "default"
 
 
@@ -210,9 +212,9 @@ class Api:
 
 def _token(path: str) -> str:
     try:
-        token = Path(path).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
+        token = read_regular(Path(path), TOKEN_BYTES).decode("ascii").strip()
+    except (NotReadable, UnicodeDecodeError) as error:
+        why = str(error) if isinstance(error, NotReadable) else "it is no text"
         raise ApiError(f"the token for the API server cannot be read from {path}: {why}") from None
     if not token.isprintable() or " " in token:
         raise ApiError(f"{path} holds no token")

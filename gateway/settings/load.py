@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from engines.files import NotReadable, read_regular
 from gateway.settings.checks import check, targets_of
 from gateway.settings.document import MAX_BYTES, BadDocument, Document, read_document
 from gateway.settings.errors import ConfigError, Path, Problem, printable, show_path
 from gateway.settings.explain import explain, with_got
-from gateway.settings.files import NotReadable, read_regular
 from gateway.settings.optional import Kept, drop_optional, with_defaults
 from gateway.settings.references import Resolved, resolve_references
 from gateway.settings.schema import Settings

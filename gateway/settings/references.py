@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engines.files import NotReadable, read_regular
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, printable, show_path
-from gateway.settings.files import NotReadable, read_regular
 
 MAX_FILE_BYTES = 64 * 1024
 """The largest secret file: a service-account document is about 2 KiB, a certificate chain 16."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
 import ssl
 from pathlib import Path
 
@@ -151,3 +153,9 @@ def test_one_context_is_made_for_each_trust_and_another_only_when_its_file_has_c
 def test_a_file_of_authorities_that_cannot_be_read_is_refused() -> None:
     with pytest.raises(OSError, match="nowhere"):
         Contexts().prepare([Trust(ca_file="/nowhere/ca.pem")])
+
+
+def test_authorities_that_become_a_pipe_hold_no_thread(tmp_path: pathlib.Path) -> None:
+    os.mkfifo(tmp_path / "ca.pem")
+    with pytest.raises(OSError, match=r"it is not a regular file.*ca\.pem"):
+        Contexts().prepare([Trust(ca_file=str(tmp_path / "ca.pem"))])

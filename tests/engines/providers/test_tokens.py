@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,16 @@ def test_a_server_that_is_away_and_a_file_that_is_not_there() -> None:
         entra(server.url, client_secret=SECRET).fetch()
     with pytest.raises(TokenRefused, match="the file of the authority cannot be read"):
         entra("http://127.0.0.1:9", client_secret=SECRET, ca_file="/nowhere/at/all").fetch()
-    with pytest.raises(TokenRefused, match="cannot be read: No such file"):
+    with pytest.raises(TokenRefused, match="cannot be read: no such file"):
         entra(server.url, assertion_file="/nowhere/at/all").fetch()
+
+
+@pytest.mark.parametrize("option", ["assertion_file", "ca_file"])
+def test_a_file_that_becomes_a_pipe_holds_no_thread(tmp_path: Path, option: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    given = {"client_secret": SECRET} if option == "ca_file" else {}
+    with pytest.raises(TokenRefused, match="cannot be read"):
+        entra("http://127.0.0.1:9", **given, **{option: str(tmp_path / "pipe")}).fetch()
 
 
 def test_no_credential_is_in_a_repr() -> None:
@@ -147,5 +156,5 @@ def test_what_googles_library_refuses_is_said(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(TokenRefused, match="Google's library says"):
         GoogleCredentials(str(tmp_path / "bad.json")).fetch()
-    with pytest.raises(TokenRefused, match="Google's library says"):
+    with pytest.raises(TokenRefused, match="no such file"):
         GoogleCredentials(str(tmp_path / "not-there.json")).fetch()

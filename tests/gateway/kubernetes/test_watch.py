@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -202,7 +203,18 @@ async def test_the_token_is_read_for_each_request(tmp_path: Path) -> None:
         assert server.tokens == ["Bearer first", "Bearer first", "Bearer second"]
 
 
-@pytest.mark.parametrize(("text", "says"), [(None, "No such file"), ("a\nb c", "holds no token"), ("é", "no text")])
+async def test_a_token_file_that_becomes_a_pipe_holds_no_thread(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "token")
+    api = Api(ApiPlace("http://127.0.0.1:9", str(tmp_path / "token")), spawn)
+    with pytest.raises(ApiError, match="not a regular file"):
+        await api.get("/version")
+    await api.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(None, "no such file"), ("a" * 70_000, "larger than"), ("a\nb c", "holds no token"), ("é", "no text")],
+)
 async def test_a_token_that_cannot_be_read_is_said_and_not_shown(tmp_path: Path, text: str | None, says: str) -> None:
     file = tmp_path / "token"
     if text is not None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from engines.files import NotNow, NotReadable, content_or_reason, read_regular
 from gateway.settings import ConfigError, read_source
-from gateway.settings.files import NotNow, NotReadable, content_or_reason, read_regular
 
 
 def test_a_regular_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
