@@ -10,6 +10,14 @@ from engines.settings.fields import Host, Section, Text, Url, Whole, wrong
 
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 """A name of Kubernetes' (RFC 1123), of at most 63 letters."""
+LabelKey = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
+        max_length=317,
+    ),
+]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
 PortNumber = Annotated[Whole, Field(ge=1, le=65_535)]
 
 
@@ -37,13 +45,16 @@ class ApiSection(Section):
 
 
 class KubernetesPlace(ApiSection):
-    """The pods behind a Service, or those of an InferencePool."""
+    """The pods behind a Service, those of an InferencePool, or those that have labels."""
 
     service: Label | None = Field(
         default=None, description="the Service's name; one without a cluster IP (headless) will do"
     )
     pool: Label | None = Field(
         default=None, description="in its place, an InferencePool's name: its pods, at each of its target ports"
+    )
+    labels: dict[LabelKey, LabelValue] | None = Field(
+        default=None, min_length=1, description="in its place, the labels that pods must all have: {model: llama}"
     )
     namespace: Label | None = Field(default=None, description="its namespace; left out, the gateway's own")
     port: PortNumber | Label | None = Field(
@@ -53,10 +64,12 @@ class KubernetesPlace(ApiSection):
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
-        if (self.service is None) is (self.pool is None):
-            raise wrong("should have either service or pool")
+        if sum(it is not None for it in (self.service, self.pool, self.labels)) != 1:
+            raise wrong("should have one of service, pool and labels")
         if self.pool is not None and isinstance(self.port, str):
             raise wrong("has the name of a port, and a pool's have none: write its number, or leave it out")
+        if self.labels is not None and not isinstance(self.port, int):
+            raise wrong("needs the number of the pods' port, with labels")
         return self
 
 
@@ -72,7 +85,7 @@ class Discover(Section):
     """Where servers are found; one of the two."""
 
     kubernetes: KubernetesPlace | None = Field(
-        default=None, description="{service, namespace, port}, or {pool, namespace}"
+        default=None, description="{service, namespace, port}, {pool, namespace} or {labels, port}"
     )
     dns: DnsPlace | None = Field(default=None, description="{host, port, every_s}")
     tls: bool = Field(default=False, description="true asks them by https")

@@ -21,6 +21,7 @@ from engines.port import Replica, Spawn
 from engines.settings.discovery import Discover, DnsPlace, KubernetesPlace
 from gateway.control.membership import Difference
 from gateway.kubernetes.api import Api, api_place, own_namespace
+from gateway.kubernetes.pool import PoolReplicas, ServingPod, selector_of
 from gateway.kubernetes.pool_watch import PoolWatch
 from gateway.kubernetes.slices import ServiceReplicas, Slice
 from gateway.kubernetes.watch import Watch
@@ -113,7 +114,7 @@ class Discovery:
 
     def _watch(
         self, api: Api, name: str, place: Discover, where: KubernetesPlace, scaled: bool
-    ) -> Watch[Slice] | PoolWatch:
+    ) -> Watch[Slice] | Watch[ServingPod] | PoolWatch:
         namespace = where.namespace or own_namespace()
         rng = random.Random()  # noqa: S311 - spreads requests
         if where.pool is not None:
@@ -125,6 +126,20 @@ class Discovery:
                 port=where.port if isinstance(where.port, int) else None,
                 one_port=scaled,
                 told=lambda difference: self._tell(name, difference),
+                named=name,
+                rng=rng,
+                pause=self._pause,
+            )
+        if where.labels is not None and isinstance(where.port, int):
+            pods = PoolReplicas(place.scheme)
+            pods.listening((where.port,))
+            return Watch(
+                api,
+                f"/api/v1/namespaces/{namespace}/pods",
+                selector_of(where.labels),
+                ServingPod,
+                changed=lambda pod, now: self._tell(name, pods.changed(pod, now)),
+                gone=lambda pod: self._tell(name, pods.gone(pod)),
                 named=name,
                 rng=rng,
                 pause=self._pause,
@@ -147,7 +162,7 @@ class Discovery:
             self._found.differs(name, difference)
 
 
-async def _run(watch: Watch[Slice] | PoolWatch, api: Api, over: asyncio.Event) -> None:
+async def _run(watch: Watch[Slice] | Watch[ServingPod] | PoolWatch, api: Api, over: asyncio.Event) -> None:
     try:
         await watch.run(over)
     finally:

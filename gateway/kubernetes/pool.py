@@ -6,12 +6,13 @@
     ended, or of another label   gone
     not ready, never was         none yet
 
-A replica is known by its pod's name; at a second target port and those after it, by the name and the port.
+The same goes for pods that labels of the configuration select, at its one port. A replica is known by its pod's name;
+at a second target port and those after it, by the name and the port.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -23,6 +24,11 @@ from gateway.kubernetes.watch import Meta
 
 ZONE: Final = "topology.kubernetes.io/zone"
 """A label of nodes, which clusters from 1.35 on copy to their pods."""
+
+
+def selector_of(labels: Mapping[str, str]) -> str:
+    """The labels that a pod must all have, as a query says it."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
 class Selector(msgspec.Struct, frozen=True):

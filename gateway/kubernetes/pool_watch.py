@@ -15,7 +15,7 @@ import structlog
 
 from gateway.control.membership import Difference
 from gateway.kubernetes.api import Api
-from gateway.kubernetes.pool import InferencePool, PoolReplicas, ServingPod
+from gateway.kubernetes.pool import InferencePool, PoolReplicas, ServingPod, selector_of
 from gateway.kubernetes.watch import Watch
 from gateway.pause import Pause, pause
 
@@ -116,7 +116,7 @@ class PoolWatch:
             return
         spec = pool.spec
         ports = [one.number for one in spec.ports][:MOST_PORTS] if self._port is None else [self._port]
-        self._use(",".join(f"{key}={value}" for key, value in sorted(spec.selector.labels.items())), tuple(ports))
+        self._use(selector_of(spec.selector.labels), tuple(ports))
         said = ""
         if not self._selector:
             said = "the InferencePool selects no pods by labels"

@@ -6,7 +6,8 @@
     it ends          on from the last version: a server closes a watch whenever it likes
     410, Expired     the version is forgotten there: list again
     a failure        list again, after a growing pause; what is known stays in use meanwhile
-    and anyway       list again every `RELIST_S`, whatever the watch says
+    and anyway       list again after a random 5 to 10 minutes, whatever the watch says: gateways that began together do
+                     not ask together
 
 Shape and figures: reference of the API server as it answers (a watch from the future is silent, an error in a watch is
 an event of a 200).
@@ -27,6 +28,7 @@ from gateway.kubernetes.api import Api, ApiError, Status
 from gateway.pause import Pause, pause
 
 RELIST_S: Final = 300.0
+"""At least; twice that at most."""
 PAGE: Final = 500
 FIRST_PAUSE_S: Final = 0.2
 MOST_PAUSE_S: Final = 30.0
@@ -143,18 +145,18 @@ class Watch(Generic[Seen]):
         """Follow until `over` is set."""
         loop = asyncio.get_running_loop()
         failures = 0
-        listed_s = float("-inf")
+        list_at_s = float("-inf")
         while not over.is_set():
             try:
-                if loop.time() - listed_s >= self._relist_s:
+                if loop.time() >= list_at_s:
                     await _unless(over, self._list())
-                    listed_s = loop.time()
-                await _unless(over, self._follow(min(self._rng.uniform(300.0, 600.0), self._relist_s)))
+                    list_at_s = loop.time() + self._relist_s * self._rng.uniform(1.0, 2.0)
+                await _unless(over, self._follow(min(self._rng.uniform(300.0, 600.0), list_at_s - loop.time())))
                 failures = 0
             except Expired:
-                listed_s = float("-inf")
+                list_at_s = float("-inf")
             except ApiError as error:
-                listed_s, failures = float("-inf"), failures + 1
+                list_at_s, failures = float("-inf"), failures + 1
                 self._said(str(error))
                 most_s = min(MOST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures, 16))
                 await self._pause(most_s * self._rng.uniform(0.5, 1.0), over)

@@ -16,6 +16,7 @@ from gateway.telemetry.metrics import Metrics
 from tests.gateway.kubernetes.api_server import ApiServer, endpoint, running_api_server
 from tests.gateway.kubernetes.test_pool_watch import pool_of
 from tests.kubernetes.cluster import PODS, running_cluster
+from tests.kubernetes.fake_api.patches import MERGE
 from tests.scenario.gateway import Gateway, one_model, running_gateway
 from tests.scenario.upstream import Answer, Upstream, chunk, running_upstream, stream
 
@@ -91,6 +92,26 @@ async def test_a_model_without_a_replica_yet_says_so_and_then_answers() -> None:
             put(server, "pod-a", upstream)
             await known(gateway, "pod-a")
             assert (await gateway.chat()).status_code == 200
+
+
+async def test_pods_are_found_by_their_labels_each_model_by_its_own() -> None:
+    with running_cluster() as cluster:
+        async with running_upstream() as upstream:
+            port = int(upstream.url.rpartition(":")[2])
+            place = {"labels": {"a": "b"}, "port": port, "namespace": "default", "api_url": cluster.url}
+            ready = [{"type": "Ready", "status": "True"}]
+            cluster.pod("pod-a", podIP="127.0.0.1", phase="Running", conditions=ready)
+            cluster.pod("pod-b", podIP="127.0.0.1", phase="Running", conditions=ready)
+            cluster.ask("PATCH", f"{PODS}/pod-b", {"metadata": {"labels": {"a": "other"}}}, MERGE)
+            async with running_gateway(one_model({"kind": "vllm", "discover": {"kubernetes": place}})) as gateway:
+                await known(gateway, "pod-a")
+                assert (await gateway.chat()).headers["x-penstock-replica"] == "pod-a"
+                cluster.ask(
+                    "PATCH", f"{PODS}/pod-a", {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, MERGE
+                )
+                await gateway.until(lambda: gateway.plane.roster.states()["a", "draining"] == 1)
+                cluster.ask("DELETE", f"{PODS}/pod-a")
+                await gateway.until(lambda: gateway.plane.roster.states()["a", "draining"] == 0)
 
 
 async def test_the_pods_of_an_inference_pool_answer_while_it_selects_them() -> None:

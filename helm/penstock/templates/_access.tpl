@@ -21,6 +21,11 @@ the reader's to grant. */}}
 {{- toJson $places -}}
 {{- end -}}
 
+{{/* Whether pods themselves are followed. */}}
+{{- define "penstock.discovers.pods" -}}
+{{- range $_, $place := include "penstock.places" . | fromJsonArray }}{{ if or $place.pool $place.labels }}true{{ end }}{{ end -}}
+{{- end -}}
+
 {{/* The names of the InferencePools among them, in JSON. */}}
 {{- define "penstock.pools" -}}
 {{- $pools := list -}}
@@ -31,5 +36,5 @@ the reader's to grant. */}}
 {{- end -}}
 
 {{- define "penstock.gateway.account" -}}
-{{- if or (include "penstock.discovers" .) (ne (include "penstock.pools" .) "[]") (eq .Values.autoscaling.mode "gateway") -}}{{ include "penstock.serviceAccount" . }}{{- end -}}
+{{- if or (include "penstock.discovers" .) (include "penstock.discovers.pods" .) (eq .Values.autoscaling.mode "gateway") -}}{{ include "penstock.serviceAccount" . }}{{- end -}}
 {{- end -}}

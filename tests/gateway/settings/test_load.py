@@ -739,9 +739,15 @@ FOUND = {"kubernetes": {"service": "llama"}}
         ({"kind": "vllm", "discover": {"kubernetes": {"service": "s", "ca_file": "/f"}}}, "without api_url"),
         ({"kind": "vllm", "discover": {"kubernetes": {"service": "s", "client_cert": "/f"}}}, "without api_url"),
         ({"kind": "vllm", "discover": {"kubernetes": {"service": "s", "client_key": "/f"}}}, "without client_cert"),
-        ({"kind": "vllm", "discover": {"kubernetes": {"service": "s", "pool": "p"}}}, "either service or pool"),
-        ({"kind": "vllm", "discover": {"kubernetes": {"namespace": "n"}}}, "either service or pool"),
+        (
+            {"kind": "vllm", "discover": {"kubernetes": {"service": "s", "pool": "p"}}},
+            "one of service, pool and labels",
+        ),
+        ({"kind": "vllm", "discover": {"kubernetes": {"namespace": "n"}}}, "one of service, pool and labels"),
         ({"kind": "vllm", "discover": {"kubernetes": {"pool": "p", "port": "http"}}}, "write its number"),
+        ({"kind": "vllm", "discover": {"kubernetes": {"labels": {"a": "b"}}}}, "needs the number of the pods' port"),
+        ({"kind": "vllm", "discover": {"kubernetes": {"labels": {}, "port": 1}}}, "discover.kubernetes.labels"),
+        ({"kind": "vllm", "discover": {"kubernetes": {"labels": {"a,b": "c"}, "port": 1}}}, "kubernetes.labels"),
         ({"kind": "vllm", "discover": {"dns": {"host": "a b", "port": 1}}}, "discover.dns.host"),
     ],
 )

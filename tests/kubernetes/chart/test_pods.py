@@ -276,8 +276,10 @@ def test_rights_to_what_the_configuration_finds_in_this_namespace_are_granted_po
     mounted = [name for name, pod in objects.pods if pod["spec"]["automountServiceAccountToken"]]
     assert mounted == ["Deployment/penstock"]
     service = {"one": {"kind": "vllm", "discover": {"kubernetes": {"service": "llama"}}}}
-    (rule,) = template("helm3", "laptop", {**by_name, "config": {"engines": service}}).the("Role")["rules"]
-    assert rule["resources"] == ["endpointslices"]
+    labels = {"one": {"kind": "vllm", "discover": {"kubernetes": {"labels": {"model": "llama"}, "port": 8000}}}}
+    for engines, resources in (service, ["endpointslices"]), (labels, ["pods"]):
+        (rule,) = template("helm3", "laptop", {**by_name, "config": {"engines": engines}}).the("Role")["rules"]
+        assert (rule["resources"], rule["verbs"]) == (resources, ["get", "list", "watch"])
 
 
 def test_engines_accept_the_gateway_and_prometheus_alone() -> None:
