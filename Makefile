@@ -114,7 +114,7 @@ bench-stall: $(STAMP)  ## the longest hold of the event loop, per cause, about a
 bench-tools: $(STAMP)  ## our figures next to those of GuideLLM and vllm bench serve, on one simulator
 	$(BIN)/python -m loadtests.calibration.tools $(ARGS)
 
-bench-records: $(STAMP)  ## what records cost, in SQLite and PostgreSQL, about three minutes
+bench-records: $(STAMP)  ## each bar of records, met or missed, over 5 million in SQLite and PostgreSQL, about ten minutes; needs wrk
 	$(BIN)/python -m tests.timing.records $(ARGS)
 
 bench-drift: $(STAMP)  ## how often drift detection errs and how soon it sees, into docs/drift.md, some twenty minutes

@@ -42,6 +42,9 @@ def report(
     ] = "model",
     since: SinceOption = "30d",
     until: UntilOption = "",
+    of_records: Annotated[
+        bool, typer.Option("--records", help="from single records, to the millisecond, as far as they are kept")
+    ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     store: StoreOption = None,
@@ -59,8 +62,9 @@ def report(
     names = tuple(name.strip() for name in by.split(",") if name.strip())
     wanted = reports.WantedSums(names, time_ms(since), time_ms(until) if until else FAR_MS)
     with reading(config, store) as connection:
-        rows = reports.report(connection, wanted)
-        shadows = reports.report(connection, msgspec.structs.replace(wanted, copies=True))
+        sums = reports.report_of_records if of_records else reports.report
+        rows = sums(connection, wanted)
+        shadows = sums(connection, msgspec.structs.replace(wanted, copies=True))
         gpu = gpu_report(connection, wanted.since_ms, wanted.until_ms)
     if as_json:
         print(json.dumps({"data": rows, "shadows": shadows, "gpu": gpu}, indent=1))

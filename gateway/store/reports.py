@@ -1,4 +1,5 @@
-"""What models, tenants, keys, arms and days cost: sums of the sums that the writer keeps, never a scan of requests."""
+"""What models, tenants, keys, arms and days cost: sums of the sums that the writer keeps, never a scan of requests; or,
+where that is asked for, of single requests, as far as they are kept."""
 
 from __future__ import annotations
 
@@ -6,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Column, Connection, Table, func, select, union_all
+from sqlalchemy import Column, Connection, Label, Table, case, func, select, union_all
 
 from gateway.accounts.record import SHADOW
-from gateway.store.reading import FAR_MS, NotWanted, texts
+from gateway.store.reading import FAR_MS, NotWanted, id_bound, texts
 from gateway.store.rows import DAY_MS, HOUR_MS
-from gateway.store.schema import MEASURES, daily_keys, hourly
+from gateway.store.schema import MEASURES, daily_keys, hourly, requests
 
 DIMENSIONS: Final = ("model", "engine", "upstream_model", "arm", "tenant", "key", "day", "hour")
 _COLUMNS: Final = {"key": "key_id"}
@@ -30,6 +31,8 @@ class WantedSums(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Sums = dict[str, Any]
+MOST_PERIODS: Final = 400
+"""Of days or hours that a report from single requests is made of: each is a query of its own."""
 
 
 def report(connection: Connection, wanted: WantedSums) -> list[Sums]:
@@ -37,11 +40,7 @@ def report(connection: Connection, wanted: WantedSums) -> list[Sums]:
 
     Times are taken in whole hours, with `key` in whole days (UTC). Raises NotWanted.
     """
-    for name in wanted.by:
-        if name not in DIMENSIONS:
-            raise NotWanted(f"there is no {name!r} to sum by; there is {', '.join(DIMENSIONS)}")
-    if len(set(wanted.by)) < len(wanted.by):
-        raise NotWanted("each is to be named once")
+    _check(wanted)
     if "key" in wanted.by and "hour" in wanted.by:
         raise NotWanted("keys are summed up by the day, so not by hour and key at once")
     by_number = texts(connection)
@@ -61,7 +60,77 @@ def report(connection: Connection, wanted: WantedSums) -> list[Sums]:
     dimensions = [every.c[name] for name in wanted.by]
     query = select(*dimensions, *(func.sum(every.c[measure]).label(measure) for measure in MEASURES))
     query = query.group_by(*dimensions)
-    rows = [_row(row._mapping, wanted.by, by_number) for row in connection.execute(query)]
+    return _sorted([_row(row._mapping, wanted.by, by_number) for row in connection.execute(query)], wanted)
+
+
+def report_of_records(connection: Connection, wanted: WantedSums) -> list[Sums]:
+    """The same from single requests, to the millisecond; those that are older than they are kept are not in it.
+
+    All that a request cost is its engine's that answered: what other engines were paid for it is in no row of theirs.
+    Raises NotWanted.
+    """
+    _check(wanted)
+    by_number = texts(connection)
+    numbers = {text: number for number, text in by_number.items()}
+    since_ms, until_ms = wanted.since_ms, wanted.until_ms
+    periods: list[tuple[int, int, int]] = [(0, since_ms, until_ms)]
+    names = [name for name in ("day", "hour") if name in wanted.by]
+    if names:
+        ids = select(requests.c.id).limit(1)
+        first = connection.execute(ids.where(requests.c.id >= id_bound(since_ms)).order_by(requests.c.id)).scalar()
+        last = connection.execute(ids.order_by(requests.c.id.desc())).scalar()
+        if first is None or last is None:
+            return []
+        length_ms = HOUR_MS if "hour" in names else DAY_MS
+        begin, end = _ms(first) // length_ms, min(until_ms - 1, _ms(last)) // length_ms
+        if end - begin >= MOST_PERIODS:
+            raise NotWanted(
+                f"of single records there are {MOST_PERIODS} days or hours at most: name --since and --until"
+            )
+        periods = [
+            (at, max(since_ms, at * length_ms), min(until_ms, (at + 1) * length_ms)) for at in range(begin, end + 1)
+        ]
+    columns = [requests.c[_COLUMNS.get(name, name)].label(name) for name in wanted.by if name not in names]
+    measures = _measures(numbers.get("estimated", -1))
+    shadow = numbers.get(SHADOW, -1)
+    found = []
+    for at, from_ms, before_ms in periods:
+        query = select(*columns, *measures).where(
+            requests.c.id >= id_bound(from_ms),
+            requests.c.id < id_bound(before_ms),
+            requests.c.arm == shadow if wanted.copies else requests.c.arm != shadow,
+        )
+        for row in connection.execute(query.group_by(*columns)):
+            if row.requests:
+                when = {"hour": at, "day": at // 24} if "hour" in names else {"day": at}
+                found.append(_row({**row._mapping, **when}, wanted.by, by_number))
+    return _sorted(found, wanted)
+
+
+def _measures(estimated: int) -> list[Label[Any]]:
+    """In the order of `MEASURES`, as the writer adds them up; a condition for each token would take twice as long."""
+    counted = {
+        "requests": func.count(),
+        "errors": func.count(func.nullif(requests.c.error, 0)),
+        "estimated": func.count(case((requests.c.usage_source == estimated, 1))),
+        "ttft_count": func.count(requests.c.ttft_us),
+    }
+    return [func.coalesce(counted.get(name, func.sum(requests.c.get(name))), 0).label(name) for name in MEASURES]
+
+
+def _ms(identity: bytes) -> int:
+    return int.from_bytes(bytes(identity)[:6], "big")
+
+
+def _check(wanted: WantedSums) -> None:
+    for name in wanted.by:
+        if name not in DIMENSIONS:
+            raise NotWanted(f"there is no {name!r} to sum by; there is {', '.join(DIMENSIONS)}")
+    if len(set(wanted.by)) < len(wanted.by):
+        raise NotWanted("each is to be named once")
+
+
+def _sorted(rows: list[Sums], wanted: WantedSums) -> list[Sums]:
     times = [name for name in wanted.by if name in ("day", "hour")]
     rows.sort(key=lambda row: (*(row[name] for name in times), -(row["cost_usd"] or 0.0), -row["requests"]))
     return rows
@@ -110,9 +179,9 @@ def _row(row: Any, by: tuple[str, ...], by_number: dict[int, str]) -> Sums:
     sums |= {name: measured[name] for name in MEASURES if not name.endswith(("_us", "_count", "_nanousd"))}
     unknown = measured["unpriced"] and not measured["cost_nanousd"]  # where no price is known, it is not zero
     sums["cost_usd"] = None if unknown else measured["cost_nanousd"] / 1e9
-    requests = measured["requests"]
+    count = measured["requests"]
     # There is none where an engine was paid for attempts alone that were not the answer.
-    sums["duration_ms"] = round(measured["duration_us"] / requests / 1000, 3) if requests else None
+    sums["duration_ms"] = round(measured["duration_us"] / count / 1000, 3) if count else None
     counted = measured["ttft_count"]
     sums["ttft_ms"] = round(measured["ttft_us"] / counted / 1000, 3) if counted else None
     return sums

@@ -1,10 +1,11 @@
-"""What records cost: `make bench-records` prints the table. Needs PostgreSQL for its row.
+"""What records cost: `make bench-records` prints the table, and exits 1 on a bar missed. Needs PostgreSQL and wrk.
 
-    python -m tests.timing.records [--records 5000000]
+    python -m tests.timing.records [--records 5000000] [--no-postgresql]
 
 The writer's rate is of decoding, coding strings, inserting and adding up, in transactions of 1,000 records, by
-its CPU time; so is the hold of a worker's loop. Reports are timed as they are waited for. `bar` is as written, `here`
-is the same scaled to this machine by a bare relay (`loadtests.stall.yardstick`; needs wrk).
+its CPU time; so is the hold of a worker's loop. Reports are timed as they are waited for, the median of three: those of
+all records by the code of `penstock cost report`, that of a day by the code of its `--records`. `bar` is as written,
+`here` is the same scaled to this machine by a bare relay (`loadtests.stall.yardstick`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from engines.model import Parts, Usage
 from gateway.accounts.record import RequestRecord
 from gateway.store.__main__ import GC_THRESHOLD, open_database
 from gateway.store.carried import arrived, carried
@@ -33,39 +35,54 @@ from gateway.store.messages import Batch, FromWriter, Stored, ToWriter
 from gateway.store.opening import engine_of
 from gateway.store.reading import Wanted, found
 from gateway.store.recorder import BATCH_RECORDS, Recorder
-from gateway.store.reports import WantedSums, report
+from gateway.store.reports import WantedSums, report, report_of_records
 from gateway.store.shipping import Shipping
 from gateway.workers.link import PipeLink
 from loadtests.path.wrk import WrkError
 from loadtests.processes.machine import alone
 from loadtests.stall.stage import engine
 from loadtests.stall.yardstick import BARE_US, Yardstick, scale
+from tests.gateway.accounts.test_prices import PARTS, agree, heard_by_the_hour, library_usd, priced
 from tests.gateway.store import postgresql
 
 TRANSACTION = 1_000
+HELD = 2_000
+"""Batches whose hold is measured."""
 RUN = "0123456789ab"
 START_MS = 1_780_000_000_000
 Result = TypeVar("Result")
 
 
 class Told:
-    """Prints the rows; bars in time are scaled to this machine."""
+    """Prints the rows, and remembers which missed; bars in time are scaled to this machine."""
 
     def __init__(self, here: float) -> None:
         """`here` is how many times as long this machine takes."""
         self._here = here
+        self.missed: list[str] = []
         self.row("", "measured", "bar", "here")
 
-    def row(self, what: str, measured: str, bar: str = "", here: str = "") -> None:
-        print(f"{what:62} {measured:>16} {bar:>12} {here:>12}", flush=True)
+    def row(self, what: str, measured: str, bar: str = "", here: str = "", verdict: str = "") -> None:
+        print(f"{what:62} {measured:>14} {bar:>10} {here:>10} {verdict:>7}", flush=True)
+
+    def judged(self, what: str, measured: str, bar: str, here: str, met: bool) -> None:
+        self.row(what, measured, bar, here, "met" if met else "MISSED")
+        if not met:
+            self.missed.append(what)
 
     def rate(self, what: str, per_s: float, bar: float) -> None:
-        self.row(what, f"{per_s:,.0f}", f">= {bar:,.0f}", f">= {bar / self._here:,.0f}")
+        least = bar / self._here
+        self.judged(what, f"{per_s:,.0f}", f">= {bar:,.0f}", f">= {least:,.0f}", per_s >= least)
 
     def time(self, what: str, seconds: float, bar: float, unit: str = "s") -> None:
         times, digits = {"s": (1, 2), "us": (1e6, 0)}[unit]
-        shown = [f"{value * times:.{digits}f} {unit}" for value in (seconds, bar, bar * self._here)]
-        self.row(what, shown[0], f"< {shown[1]}", f"< {shown[2]}")
+        most = bar * self._here
+        shown = [f"{value * times:.{digits}f} {unit}" for value in (seconds, bar, most)]
+        self.judged(what, shown[0], f"< {shown[1]}", f"< {shown[2]}", seconds < most)
+
+    def exact(self, what: str, measured: str, bar: str, met: bool) -> None:
+        """Of a bar that is the same on any machine."""
+        self.judged(what, measured, bar, bar, met)
 
 
 def slower(directory: Path, cores: set[int], load_cores: set[int]) -> float:
@@ -124,17 +141,19 @@ def batches(count: int, span_ms: int) -> Iterator[bytes]:
         yield carried(some)
 
 
-def write(url: str, count: int, span_ms: int) -> float:
-    """Records per second of the writer's CPU time."""
-    database = open_database(url)
-    took_s, stored = 0.0, 0
+def write(urls: list[str], count: int, span_ms: int) -> list[float]:
+    """Records per second of the writer's CPU time, in each of these databases."""
+    databases = [open_database(url) for url in urls]
+    took_s, stored = [0.0] * len(urls), [0] * len(urls)
     for data in batches(count, span_ms):
-        began_s = time.process_time()
-        stored += database.insert([Records(RUN, list(arrived(data)))])
-        took_s += time.process_time() - began_s
-    database.close()
-    assert stored == count
-    return count / took_s
+        for at, database in enumerate(databases):
+            began_s = time.process_time()
+            stored[at] += database.insert([Records(RUN, list(arrived(data)))])
+            took_s[at] += time.process_time() - began_s
+    for database in databases:
+        database.close()
+    assert stored == [count] * len(urls)
+    return [count / one_s for one_s in took_s]
 
 
 def size_of(url: str) -> int:
@@ -150,37 +169,51 @@ def size_of(url: str) -> int:
     return int(size)
 
 
-def read(url: str, told: Told, count: int, span_ms: int) -> None:
+def read(url: str, where: str, told: Told, count: int, span_ms: int) -> None:
     engine = engine_of(url, reading=True)
     with engine.connect() as connection:
         report(connection, WantedSums())  # opens the file
         for by in (("model", "tenant", "arm", "day"), ("key", "model", "day")):
             wanted = WantedSums(by)
             took_s, rows = timed(functools.partial(report, connection, wanted))
-            told.time(f"report of {count:,} records by {', '.join(by)}", took_s, 0.5)
-        assert sum(row["requests"] for row in rows) == count
-        day_ms = min(86_400_000, span_ms)
-        query = "SELECT count(*), sum(cost_nanousd), sum(input_tokens) FROM requests WHERE id >= ? AND id < ?"
-        bounds = tuple(ms.to_bytes(6, "big") for ms in (START_MS, START_MS + day_ms))
-        took_s, (found_of_day,) = timed(lambda: connection.exec_driver_sql(query, bounds).all())
-        told.time(f"one day of raw records ({found_of_day[0]:,})", took_s, 0.3)
+            told.time(f"report of {count:,} records by {', '.join(by)}, {where}", took_s, 0.5)
+            assert sum(row["requests"] for row in rows) == count
+        day = WantedSums(("model",), START_MS, START_MS + min(86_400_000, span_ms))
+        took_s, rows = timed(lambda: report_of_records(connection, day))
+        of_day = sum(row["requests"] for row in rows)
+        told.time(f"report of one day of raw records ({of_day:,}), {where}", took_s, 0.3)
         took_s, _ = timed(lambda: list(found(connection, Wanted(limit=100))))
-        told.row("the 100 newest records", f"{took_s * 1e3:.0f} ms")
-        raw = connection.exec_driver_sql("SELECT count(*), sum(cost_nanousd), sum(input_tokens) FROM requests").one()
-        sums = connection.exec_driver_sql(
-            "SELECT sum(requests), sum(cost_nanousd), sum(input_tokens) FROM hourly"
-        ).one()
-        keys = connection.exec_driver_sql(
-            "SELECT sum(requests), sum(cost_nanousd), sum(input_tokens) FROM daily_keys"
-        ).one()
-        told.row("sums equal: records, by hour, by key and day", str(tuple(raw) == tuple(sums) == tuple(keys)), "True")
+        told.row(f"the 100 newest records, {where}", f"{took_s * 1e3:.0f} ms")
+        sums = "SELECT sum(%s), sum(cost_nanousd), sum(input_tokens), sum(output_tokens) FROM %s"
+        raw = connection.exec_driver_sql((sums % ("1", "requests")).replace("sum(1)", "count(*)")).one()
+        hourly = connection.exec_driver_sql(sums % ("requests", "hourly")).one()
+        keys = connection.exec_driver_sql(sums % ("requests", "daily_keys")).one()
+        same = [int(one) for one in raw] == [int(one) for one in hourly] == [int(one) for one in keys]
+        told.exact(f"sums equal: records, by hour, by key and day, {where}", str(same), "True", same)
     engine.dispose()
 
 
+def sweep(told: Told) -> None:
+    """Prices as this gateway reckons them, and as genai-prices does: every model it knows, with all kinds of tokens."""
+    agreed = known = 0
+    usage = Usage(1_000_003, 70_001, 300_007, 200_009, 10_007, parts=Parts(*PARTS))
+    for name, rates in priced().items():
+        if not heard_by_the_hour(rates, usage):
+            known += 1
+            agreed += agree(name, rates.cost_usd(usage), library_usd(*name, usage))
+    told.exact(
+        "models priced by the token that cost what genai-prices says", f"{agreed:,}", f"{known:,}", agreed == known
+    )
+
+
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    began_s = time.perf_counter()
-    done = work()
-    return time.perf_counter() - began_s, done
+    """The median of three, and what was done."""
+    took_s = []
+    for _ in range(3):
+        began_s = time.perf_counter()
+        done = work()
+        took_s.append(time.perf_counter() - began_s)
+    return sorted(took_s)[1], done
 
 
 class Taker:
@@ -237,14 +270,15 @@ async def hold(directory: Path, count: int) -> list[float]:
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.timing.records", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--records", type=int, default=5_000_000, metavar="N", help="in SQLite; PostgreSQL: a tenth")
+    parser.add_argument("--records", type=int, default=5_000_000, metavar="N", help="of each database")
+    parser.add_argument("--no-postgresql", action="store_true", help="SQLite alone")
     parser.add_argument("--taker", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.taker is not None:
         run(take(options.taker))
 
     gc.set_threshold(GC_THRESHOLD)  # as the writer's process has it
-    with alone(), tempfile.TemporaryDirectory(prefix="bench-records-") as found:
+    with alone(), tempfile.TemporaryDirectory(prefix="bench-records-") as found, contextlib.ExitStack() as stack:
         directory = Path(found)
         cores = os.sched_getaffinity(0)
         ours = {max(cores)}
@@ -255,24 +289,28 @@ def main(argv: list[str]) -> int:
             here = 1.0
         os.sched_setaffinity(0, ours)
         told = Told(here)
-        url = f"sqlite:///{directory / 'records.db'}"
+        urls = {"SQLite": f"sqlite:///{directory / 'records.db'}"}
+        if not options.no_postgresql:
+            try:
+                urls["PostgreSQL"] = stack.enter_context(postgresql.running(durable=True)).url
+            except postgresql.Missing as missing:
+                told.exact("records/s to PostgreSQL", "not measured", "", met=False)
+                print(f"    {missing}")
         span_ms = options.records // 167_000 * 86_400_000 or 86_400_000
-        told.rate("records/s to SQLite, one core", write(url, options.records, span_ms), 50_000)
-        size = size_of(url)
-        told.row("bytes per record in SQLite, sums and indexes included", f"{size / options.records:.0f}", "<= 250")
-        read(url, told, options.records, span_ms)
-        held_us = run(hold(directory, 2_000))
-        told.time(f"hold of a worker's loop by {BATCH_RECORDS} records, median", held_us[1000] / 1e6, 50e-6, "us")
-        told.row("  99 of 100 are within", f"{held_us[1980]:.0f} us")
-        try:
-            with postgresql.running(durable=True) as server:
-                rate = write(server.url, options.records // 10, span_ms // 10)
-        except postgresql.Missing as missing:
-            told.row("records/s to PostgreSQL", str(missing))
-        else:
-            told.rate("records/s to PostgreSQL, one core", rate, 50_000)
+        for where, rate in zip(urls, write(list(urls.values()), options.records, span_ms), strict=True):
+            told.rate(f"records/s to {where}, one core, sums included", rate, 50_000)
+        per_record = size_of(urls["SQLite"]) / options.records
+        told.exact("bytes per record in SQLite, sums and indexes", f"{per_record:.0f}", "<= 250", per_record <= 250)
+        for where, url in urls.items():
+            read(url, where, told, options.records, span_ms)
+        held_us = run(hold(directory, HELD))
+        what = f"hold of a worker's loop by a batch of {BATCH_RECORDS} records"
+        told.time(f"{what}, median", held_us[HELD // 2] / 1e6, 50e-6, "us")
+        told.time(f"{what}, most of {HELD:,}", held_us[-1] / 1e6, 50e-6, "us")
+        sweep(told)
         print(f"A bare relay takes {here * BARE_US:.1f} us per request here, {BARE_US} where the bars were written.")
-    return 0
+        print(f"{len(told.missed)} missed" + "".join(f"\n  {what}" for what in told.missed))
+    return 1 if told.missed else 0
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:

@@ -13,8 +13,8 @@ from gateway.accounts.record import AttemptRecord
 from gateway.store.__main__ import open_database
 from gateway.store.database import Database, Records
 from gateway.store.opening import engine_of
-from gateway.store.reading import FAR_MS, Wanted
-from gateway.store.reports import WantedSums, report
+from gateway.store.reading import FAR_MS, NotWanted, Wanted
+from gateway.store.reports import WantedSums, report, report_of_records
 from gateway.store.rows import MOST, MOST_NANOUSD
 from tests.gateway.store.records import NOON_S, Made, sqlite_url, stored, sums
 
@@ -137,6 +137,50 @@ def test_sums_of_the_largest_counts_are_exact(database: Database, url: str) -> N
     (row,) = sums(url, "model")
     assert (row["input_tokens"], row["output_tokens"], row["cached_tokens"]) == (3_000 * MOST,) * 3
     assert row["cost_usd"] == 3_000 * MOST_NANOUSD / 1e9
+
+
+def from_records(url: str, wanted: WantedSums) -> list[dict[str, Any]]:
+    engine = engine_of(url, reading=True)
+    try:
+        with engine.connect() as connection:
+            return report_of_records(connection, wanted)
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.parametrize("by", ["model", "tenant,key", "day,engine", "hour,model", "day,hour,arm"])
+def test_sums_of_records_are_those_that_are_kept(database: Database, url: str, by: str) -> None:
+    made = Made()
+    for number in range(60):
+        changes: dict[str, Any] = {"cost_usd": None, "unpriced": True} if number % 7 == 0 else {}
+        changes |= {"error": "engine_502", "input_tokens": None} if number % 11 == 0 else {"ttft_ms": 3.5}
+        at_s = NOON_S + number * 1700
+        made.one(at_s=at_s, model=f"m{number % 2}", tenant=f"t{number % 3}", key_id=f"k{number % 5}", **changes)
+    made.one(arm="~shadow", usage_source="estimated")
+    made.one(usage_source="estimated", cached_tokens=3)
+    database.insert([Records(made.run, made.all)])
+    names = tuple(by.split(","))
+    kept = sums(url, *names)
+    assert from_records(url, WantedSums(names)) == kept
+    assert len(kept) > 1
+    (copies,) = from_records(url, WantedSums((), copies=True))
+    assert (copies["requests"], copies["estimated"]) == (1, 1)
+
+
+def test_sums_of_records_are_to_the_millisecond(database: Database, url: str) -> None:
+    made = Made()
+    database.insert([made.some(1, at_s=NOON_S + number / 1000) for number in range(5)])
+    span = WantedSums(("day",), int(NOON_S * 1000) + 1, int(NOON_S * 1000) + 4)
+    assert [row["requests"] for row in from_records(url, span)] == [3]
+    assert from_records(url, WantedSums(("hour",), int(NOON_S * 1000) + 9)) == []
+
+
+def test_sums_of_records_over_too_many_hours_are_refused(database: Database, url: str) -> None:
+    made = Made()
+    database.insert([made.some(1), made.some(1, at_s=NOON_S + 401 * 3600)])
+    with pytest.raises(NotWanted, match="400 days or hours at most"):
+        from_records(url, WantedSums(("hour",)))
+    assert len(from_records(url, WantedSums(("day",)))) == 2
 
 
 def test_what_was_used_beside_tokens_comes_back(database: Database, url: str) -> None:
