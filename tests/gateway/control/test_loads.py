@@ -194,3 +194,16 @@ def test_a_replica_that_has_left_is_forgotten() -> None:
         assert told.loads.waiting() == [(("e", "0"), 1.0)]
 
     story(work)
+
+
+def test_a_cache_that_somebody_emptied_is_told_with_the_next_report_though_nothing_else_is_new() -> None:
+    async def run() -> None:
+        story = Story(Telling(r0=IDLE))
+        assert [report.restarted for report in await story.round()] == [False]
+        assert await story.round() == []
+        story.loads.emptied("e", "0")
+        story.loads.emptied("e", "nobody")
+        assert [report.restarted for report in await story.round()] == [True]
+        assert [report.restarted for report in await story.round()] == [False], "and it is said once"
+
+    in_virtual_time(run)
