@@ -96,6 +96,9 @@ def compare(
     startups: Annotated[str, typer.Option(help="seconds a replica takes to serve, comma-separated")] = "30,120,300",
     seeds: Annotated[int, typer.Option(min=1, help="how many times, each with other arrivals")] = 1,
     first_seed: Annotated[int, typer.Option(min=0, help="the first of the seeds")] = 1,
+    aims: Annotated[
+        str, typer.Option(help="our own frontier: this rule with other attainments as its aim, comma-separated")
+    ] = "0.9,0.99",
     jobs: Annotated[int, typer.Option(min=0, help="processes; 0: as many as there are cores")] = 0,
 ) -> None:
     """Compare with the rules of the field in virtual time, 7 minutes of CPU per seed. Status 1: a bar is missed."""
@@ -114,10 +117,16 @@ def compare(
         startups_s = [float(one) for one in startups.split(",")]
     except ValueError:
         end(f"{startups!r} are no seconds, such as 30,120,300", 2)
+    try:
+        also = [float(one) for one in aims.split(",") if one]
+    except ValueError:
+        also = [2.0]
+    if any(not 0.5 <= one < 1.0 for one in also):
+        end(f"{aims!r} are no aims, such as 0.9,0.99", 2)
     say = lambda line: print(line, file=sys.stderr)  # noqa: E731 - a line of progress
     began_s = clock.monotonic()
     chosen = range(first_seed, first_seed + seeds)
-    all_cases = cases(comparing.compare(names, startups_s, chosen, say, jobs or len(os.sched_getaffinity(0))))
+    all_cases = cases(comparing.compare(names, startups_s, chosen, say, jobs or len(os.sched_getaffinity(0)), also))
     failures = list(trials())
     print(table(all_cases, failures, seeds), end="")
     print(f"it took {(clock.monotonic() - began_s) / 60:.1f} min")

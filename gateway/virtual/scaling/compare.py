@@ -6,7 +6,7 @@ import contextlib
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.virtual.scaling.pool import REPLICA, ElasticPool, Played, Terms
@@ -53,11 +53,19 @@ class Row:
     """The most changes of direction within two start-up times."""
 
 
-def rules(startup_s: float, settings: AutoscaleSettings | None = None) -> list[Callable[[], Rule]]:
-    """Ours first, then the others."""
+def rules(
+    startup_s: float, settings: AutoscaleSettings | None = None, aims: Sequence[float] = ()
+) -> list[Callable[[], Rule]]:
+    """Ours first, also with each of these aims, then the others."""
     ours = settings or AutoscaleSettings(ttft_ms=1000.0 * TTFT_S, startup_s=startup_s, attainment=AIM)
+    bounds = Bounds(0, Terms(startup_s).most)
+
+    def aimed(aim: float) -> Callable[[], Rule]:
+        return lambda: Ours(replace(ours, attainment=aim), bounds, f"{OURS} {aim:g}")
+
     return [
-        lambda: Ours(ours, Bounds(0, Terms(startup_s).most)),
+        lambda: Ours(ours, bounds),
+        *[aimed(aim) for aim in aims],
         lambda: Kpa(CAPACITY),
         lambda: Hpa("hpa", [(_in_flight, RUNNING)]),
         lambda: Keda(Hpa("keda", [(_waiting, WAITING)]), lambda seen: seen.in_flight > 0),
@@ -75,9 +83,10 @@ def compare(
     seeds: Sequence[int],
     say: Callable[[str], None],
     jobs: int = 1,
+    aims: Sequence[float] = (),
 ) -> Iterator[Row]:
     """All runs, in so many processes; `say` hears of those that are over."""
-    parts = [(name, seed, startup_s) for name in traces for seed in seeds for startup_s in startups_s]
+    parts = [(name, seed, startup_s, tuple(aims)) for name in traces for seed in seeds for startup_s in startups_s]
     with contextlib.ExitStack() as stack:
         each: Iterator[list[Row]] = map(rows_of, parts)
         if jobs > 1:
@@ -90,11 +99,11 @@ def compare(
             yield from rows
 
 
-def rows_of(part: tuple[str, int, float]) -> list[Row]:
-    """Every rule on one trace, under one seed, with one start-up time."""
-    name, seed, startup_s = part
+def rows_of(part: tuple[str, int, float, tuple[float, ...]]) -> list[Row]:
+    """Every rule on one trace, under one seed, with one start-up time; ours with these aims, too."""
+    name, seed, startup_s, aims = part
     calls = calls_of(TRACES[name](seed))
-    return [run(name, calls, make(), Terms(startup_s), seed) for make in rules(startup_s)]
+    return [run(name, calls, make(), Terms(startup_s), seed) for make in rules(startup_s, aims=aims)]
 
 
 def run(trace: str, calls: Sequence[Call], rule: Rule, terms: Terms, seed: int) -> Row:

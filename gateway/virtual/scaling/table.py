@@ -14,7 +14,7 @@ def table(all_cases: Sequence[Case], trials: Sequence[Trial], seeds: int) -> str
     lines = [f"{'trace':14} {'start-up':>8}  {'rule':13} {'attainment':>10} {'replica-h':>9} {'changes':>8}  frontier"]
     for one in all_cases:
         on = {point.rule for point in one.frontier}
-        for point in (one.ours, *sorted(one.others, key=lambda point: -point.attainment)):
+        for point in (one.ours, *sorted([*one.aims, *one.others], key=lambda point: -point.attainment)):
             head = f"{one.trace:14} {one.startup_s:6.0f} s" if point.rule == OURS else " " * 23
             mark = "*" if point.rule in on else ""
             figures = f"{point.attainment:10.4f} {point.replica_hours:9.2f} {point.changes:8.1f}"

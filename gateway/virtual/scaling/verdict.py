@@ -41,6 +41,8 @@ class Case:
     startup_s: float
     ours: Point
     others: Sequence[Point]
+    aims: Sequence[Point] = ()
+    """Ours at other aims, which nothing is held against."""
 
     @property
     def dominating(self) -> list[str]:
@@ -77,7 +79,7 @@ class Case:
     @property
     def frontier(self) -> list[Point]:
         """All rules that no other dominates, the cheapest first."""
-        points = sorted([self.ours, *self.others], key=lambda one: (one.replica_hours, -one.attainment))
+        points = sorted([self.ours, *self.aims, *self.others], key=lambda one: (one.replica_hours, -one.attainment))
         kept: list[Point] = []
         for one in points:
             if not kept or one.attainment > kept[-1].attainment:
@@ -94,7 +96,9 @@ def cases(rows: Iterable[Row]) -> list[Case]:
     for (trace, startup_s), by_rule in by_case.items():
         points = {rule: _point(rule, of) for rule, of in by_rule.items()}
         ours = points.pop(OURS)
-        found.append(Case(trace, startup_s, ours, list(points.values())))
+        aims = [point for rule, point in points.items() if rule.startswith(f"{OURS} ")]
+        others = [point for rule, point in points.items() if not rule.startswith(f"{OURS} ")]
+        found.append(Case(trace, startup_s, ours, others, aims))
     return found
 
 

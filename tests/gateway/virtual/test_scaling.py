@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.virtual.scaling.compare import Row, attained, compare, most_flips, rules, run
+from gateway.virtual.scaling.failures import trials
 from gateway.virtual.scaling.pool import ElasticPool, Played, Terms
 from gateway.virtual.scaling.replay import replay
 from gateway.virtual.scaling.rules.hpa import Hpa, Keda
@@ -131,6 +132,15 @@ def judged(*others: Row, ours: Row | None = None) -> Sequence[str]:
     return missed(cases([ours or row("penstock", 0.98, 8.0), *others]))
 
 
+def test_ours_at_other_aims_is_shown_and_held_against_nothing() -> None:
+    rows = [row("penstock", 0.98, 8.0), row("a", 0.97, 10.0), row("penstock 0.9", 0.981, 7.0)]
+    (case,) = cases(rows)
+    assert missed([case]) == []
+    assert [point.rule for point in case.frontier] == ["penstock 0.9"]
+    shown = table([case], [], 1).splitlines()[2].split()
+    assert (shown[:3], shown[-1]) == (["penstock", "0.9", "0.9810"], "*")
+
+
 def test_what_is_missed_is_said() -> None:
     assert judged(row("a", 0.97, 10.0), row("b", 0.5, 1.0)) == []
     assert judged(row("a", 0.97, 10.0), row("b", 0.98, 7.0))[0] == "square, 30 s: dominated by b"
@@ -166,6 +176,11 @@ def test_a_replica_that_never_comes_serves_nobody() -> None:
     played = ElasticPool(Fixed((0.0, 2)), terms, 1).play(calls_of(steady(1.0, 20.0)))
     assert set(played.ttfts_s) == {math.inf}
     assert played.replica_s == pytest.approx(40.0, abs=3.0)
+
+
+@pytest.mark.slow
+def test_each_failure_that_others_are_known_for_is_a_trace_that_passes() -> None:
+    assert [trial.name for trial in trials() if not trial.passes] == []
 
 
 @pytest.mark.slow

@@ -14,10 +14,10 @@ BASE_S = 0.05
 class Ours:
     """The rule of this gateway."""
 
-    name = "penstock"
     tick_s = 2.0
 
-    def __init__(self, settings: AutoscaleSettings, bounds: Bounds) -> None:
+    def __init__(self, settings: AutoscaleSettings, bounds: Bounds, name: str = "penstock") -> None:
+        self.name = name
         self._scaler = Autoscaler(settings, 0.0)
         self._bounds = bounds
         self._requests = 0
