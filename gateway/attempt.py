@@ -395,4 +395,4 @@ class Attempt(Sink):
 
     def retry_after_s(self) -> float | None:
         """What the engine's answer asked for, in seconds."""
-        return retry_after_s(self.headers) if self.status else None
+        return retry_after_s(self.headers, self.error_parts or ()) if self.status else None

@@ -31,7 +31,8 @@ def heard(upstream: Upstream, headers: Headers) -> None:
 def refused(upstream: Upstream, after_s: float | None, error_parts: Sequence[bytes] = ()) -> None:
     """It answered 429, and this; `after_s`: when it wants to be asked again, None where it does not say.
 
-    One whose money is used up mostly does not: it stands aside as a key that is refused does, ever longer.
+    One whose money is used up mostly does not: it stands aside as a key that is refused does, ever longer. One of
+    several keys that says nothing, as Bedrock's do, stands aside for a little, and longer if it refuses again.
     """
     if after_s is None and out_of_money(b"".join(error_parts)):
         upstream.endpoint.state.stand_aside(clock.monotonic())
@@ -39,6 +40,8 @@ def refused(upstream: Upstream, after_s: float | None, error_parts: Sequence[byt
         now = clock.monotonic()
         quota.refused(upstream.endpoint.state, after_s, now)
         _used_up(upstream, after_s, now)
+    elif after_s is None and upstream.engine.keyed:
+        quota.refused_unsaid(upstream.endpoint.state, clock.monotonic())
 
 
 def _used_up(upstream: Upstream, after_s: float, now: float) -> None:

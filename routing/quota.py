@@ -13,6 +13,9 @@ from typing import Final
 from routing.replica import MOST_ASIDE_S, ReplicaState
 
 SCARCE: Final = 0.25
+LEAST_UNSAID_S: Final = 2.0
+MOST_UNSAID_S: Final = 60.0
+"""The window that providers count by."""
 
 
 def told(state: ReplicaState, left_ratio: float, reset_s: float, now: float) -> None:
@@ -23,6 +26,16 @@ def told(state: ReplicaState, left_ratio: float, reset_s: float, now: float) -> 
 def refused(state: ReplicaState, after_s: float, now: float) -> None:
     """It refused a request for its limits, which are whole again in `after_s`: until then any other is preferred."""
     state.scarce_until_s = max(state.scarce_until_s, now + min(after_s, MOST_ASIDE_S))
+
+
+def refused_unsaid(state: ReplicaState, now: float) -> None:
+    """One of several keys refused a request for its limits and does not say until when: it stands aside for two
+    seconds, and each time that it refuses again within as long after them, for twice as long, a minute at most."""
+    if now < state.limited_until_s:
+        return  # of those that were on their way together, one counts
+    again = state.unsaid_s > 0.0 and now - state.limited_until_s <= state.unsaid_s
+    state.unsaid_s = min(MOST_UNSAID_S, 2.0 * state.unsaid_s) if again else LEAST_UNSAID_S
+    used_up(state, state.unsaid_s, now)
 
 
 def used_up(state: ReplicaState, after_s: float, now: float) -> None:

@@ -80,6 +80,7 @@ class ReplicaState:
         "scarce_until_s",
         "slot",
         "tally",
+        "unsaid_s",
     )
 
     def __init__(self, key: ReplicaKey, breaker: Breaker, busy: list[ReplicaState] | None = None) -> None:
@@ -126,6 +127,8 @@ class ReplicaState:
         self._aside_s = self._refused_until_s = 0.0
         self.scarce_until_s = self.limited_until_s = 0.0
         """Until then its provider's limits are nearly, or wholly, used up (`routing.quota`)."""
+        self.unsaid_s = 0.0
+        """For how long it stood aside the last time that it refused without saying until when."""
         self.ejected_until_s = self._ejected_s = 0.0
         """Until then its peers do without it (`routing.ejection`), and how long that was the last time."""
         self.returned_s = float("-inf")

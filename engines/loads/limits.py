@@ -7,14 +7,15 @@ Providers count requests and tokens, by the minute mostly; the scarcest of what 
     Mistral                               x-ratelimit-{limit,remaining}-{req,tokens}-minute
     OpenRouter                            x-ratelimit-{limit,remaining,reset}, reset in ms since 1970
 
-Where the reset is not told, or is a date in words, it is taken to be half a minute away: the mean of a window of one
-minute. A limit of -1 (Azure's responses), or a word that cannot be read, says nothing.
+Where the reset is not told, or cannot be read, it is taken to be half a minute away: the mean of a window of one
+minute. A limit of -1 (Azure's responses), or a word that cannot be read, says nothing; that none is left says all.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Final
 
 USUAL_RESET_S: Final = 30.0
@@ -55,6 +56,8 @@ def read_limits(headers: Sequence[tuple[bytes, bytes]], wall: Callable[[], float
     scarcest: KeyLimits | None = None
     for parts in told.values():
         limit, left = parts.get(b"limit", b""), parts.get(b"remaining", b"")
+        if left == b"0" and not limit:  # Azure leaves the limit out
+            limit = b"1"
         if not _NUMBER.fullmatch(limit) or not _NUMBER.fullmatch(left) or int(limit) == 0:
             continue
         ratio = min(1.0, int(left) / int(limit))
@@ -63,14 +66,24 @@ def read_limits(headers: Sequence[tuple[bytes, bytes]], wall: Callable[[], float
     return scarcest
 
 
+def _seconds_to_date(text: str, wall: Callable[[], float]) -> float:
+    """Anthropic's are of RFC 3339; what can be read neither way is a usual window away."""
+    try:
+        at = datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return USUAL_RESET_S
+    return min(MOST_RESET_S, max(0.0, at - wall()))
+
+
 def seconds_to(reset: bytes, wall: Callable[[], float]) -> float:
-    """A duration as OpenAI writes it, a plain number of seconds, or a date as one of seconds or milliseconds."""
+    """A duration as OpenAI writes it, a plain number of seconds, or a date: a number of seconds or milliseconds, or in
+    words of RFC 3339."""
     text = reset.decode("latin-1")
     found = _DURATION.findall(text)
     if found and "".join(number + unit for number, unit in found) == text:
         return min(MOST_RESET_S, sum(float(number) * _UNITS[unit] for number, unit in found))
     if not _NUMBER.fullmatch(reset):
-        return USUAL_RESET_S
+        return _seconds_to_date(text, wall)
     number = float(reset)
     if number >= _DATES_MS:
         number = number / 1e3 - wall()

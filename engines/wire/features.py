@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from engines.wire.request import AudioPart, ChatRequest, FilePart, ImagePart, ResultPart, TextPart, ThoughtPart
+from engines.wire.request import (
+    AudioPart,
+    ChatRequest,
+    FilePart,
+    ImagePart,
+    ResultPart,
+    TextPart,
+    ThoughtPart,
+    thinking,
+)
 
 CONTENT: Final = frozenset(
     {
@@ -126,7 +135,7 @@ def is_forced_to_think(request: ChatRequest) -> bool:
     (platform.claude.com, extended thinking with tool use)."""
     choice, wish = request.tool_choice, request.reasoning
     forced = bool(request.tools) and choice is not None and choice.mode in ("required", "named")
-    return forced and wish is not None and wish.effort != "none" and wish.budget_tokens != 0
+    return forced and wish is not None and thinking(wish)
 
 
 def hints_within(request: ChatRequest) -> frozenset[str]:

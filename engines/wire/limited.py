@@ -23,9 +23,9 @@ _UNSET: Final[dict[str, object]] = {
 _WITHIN: Final = frozenset({"cache_control", "message_names", "image_detail", "tool_errors", "strict_tools"})
 
 
-def limited(request: ChatRequest, takes: frozenset[str]) -> ChatRequest:
+def limited(request: ChatRequest, takes: frozenset[str], *, system_alone: bool = False) -> ChatRequest:
     """`request`, or a copy that asks for nothing beyond what `takes` names, but for content: a target that cannot take
-    that is not asked at all."""
+    that is not asked at all. `system_alone`: it answers a conversation in which no user has spoken."""
     left: dict[str, object] = {name: unset for name, unset in _UNSET.items() if name not in takes}
     choice = request.tool_choice
     if choice is not None and choice.mode in ("required", "named") and f"tool_choice.{choice.mode}" not in takes:
@@ -33,12 +33,14 @@ def limited(request: ChatRequest, takes: frozenset[str]) -> ChatRequest:
     if "reasoning_effort" not in takes or (is_forced_to_think(request) and "forced_tool_reasoning" not in takes):
         left["reasoning"] = None
     found = copy(request)
+    if not system_alone:
+        found.turns = spoken(request.turns)
     for name, unset in left.items():
         setattr(found, name, unset)
     unknown = _WITHIN - takes
     if not unknown.isdisjoint(hints_within(request)):
         found.tools = [_bare_tool(tool, unknown) for tool in request.tools]
-        found.turns = [_bare_turn(turn, unknown) for turn in request.turns]
+        found.turns = [_bare_turn(turn, unknown) for turn in found.turns]
     return found
 
 
@@ -64,3 +66,11 @@ def _bare(part: Part, unknown: frozenset[str]) -> Part:
         told = [_bare(one, unknown) for one in bare.parts]
         bare.parts = [one for one in told if isinstance(one, (TextPart, ImagePart, FilePart))]
     return bare
+
+
+def spoken(turns: list[Turn]) -> list[Turn]:
+    """The turns, of which somebody must have said one: what a system's message says alone is asked as its user's, where
+    the target wants one of those."""
+    if any(turn.role != "system" for turn in turns):
+        return turns
+    return [*turns[:-1], Turn("user", turns[-1].parts)]

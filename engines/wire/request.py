@@ -119,6 +119,11 @@ class ReasoningWish(msgspec.Struct):
     """As much as it finds right, where that is a mode of its own."""
 
 
+def thinking(wish: ReasoningWish) -> bool:
+    """Whether it asks for any thought."""
+    return wish.effort != "none" and wish.budget_tokens != 0
+
+
 class ChatRequest(msgspec.Struct):
     """None, and an empty list, are what the client did not say."""
 

@@ -33,6 +33,19 @@ def test_one_whose_limits_are_nearly_used_up_is_passed_over_before_it_refuses(po
     assert picks(route, 1.0) == {"0"}
 
 
+def test_one_that_does_not_say_until_when_stands_aside_for_longer_each_time() -> None:
+    state = endpoints(route_of(1))[0].state
+    now, told = 100.0, []
+    for _ in range(7):
+        quota.refused_unsaid(state, now)
+        quota.refused_unsaid(state, now + 0.1)  # another that was on its way
+        told.append(state.limited_until_s - now)
+        now = state.limited_until_s + 0.5
+    assert told == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+    quota.refused_unsaid(state, now + 100.0)
+    assert state.limited_until_s == now + 102.0
+
+
 def test_what_is_left_decides_how_long_it_counts() -> None:
     state = endpoints(route_of(1))[0].state
     told = []

@@ -30,6 +30,12 @@ from engines.wire.request import (
 )
 
 NAME: Final = "anthropic_messages"
+_STRICT_WORDS: Final = frozenset(
+    {
+        *("type", "properties", "required", "additionalProperties", "items", "enum", "const", "description", "title"),
+        *("anyOf", "$ref", "$defs"),
+    }
+)
 _ROLES: Final[dict[str, Role]] = {"user": "user", "assistant": "assistant", "system": "system"}
 _MODES: Final[dict[str, Mode]] = {"auto": "auto", "any": "required", "none": "none", "tool": "named"}
 
@@ -182,6 +188,20 @@ def _take_choice(members: Members, request: ChatRequest) -> None:
         request.parallel_tool_calls = not alone
 
 
+def is_closed(schema: object) -> bool:
+    """Whether all of a schema is what OpenAI takes with `strict`: every object says that nothing else may be in it and
+    everything must, in the words of its structured outputs alone (developers.openai.com, supported schemas)."""
+    if not isinstance(schema, dict) or not schema.keys() <= _STRICT_WORDS:
+        return False
+    members = schema.get("properties", {})
+    if schema.get("type") == "object":
+        required = schema.get("required", [])
+        if schema.get("additionalProperties") is not False or set(required) != set(members):
+            return False
+    within = [*members.values(), *schema.get("$defs", {}).values(), *schema.get("anyOf", [])]
+    return all(is_closed(one) for one in [*within, *([schema["items"]] if "items" in schema else [])])
+
+
 def _take_thought_and_output(members: Members, request: ChatRequest) -> None:
     config = Members(members.take("output_config", dict) or {}, "output_config")
     effort = config.text("effort")
@@ -205,6 +225,8 @@ def _take_thought_and_output(members: Members, request: ChatRequest) -> None:
         output = Members(wanted, "output_config.format")
         if output.need("type", str) != "json_schema":
             raise Unreadable("`output_config.format.type` should be json_schema", "output_config")
-        request.output = OutputFormat("json_schema", output.need("schema", dict))
+        schema = output.need("schema", dict)
+        # Anthropic holds to it always; OpenAI where it is told to, which it takes of closed schemas alone.
+        request.output = OutputFormat("json_schema", schema, strict=True if is_closed(schema) else None)
         output.report(request.unread, "output_config.format")
     config.report(request.unread, "output_config")

@@ -100,12 +100,10 @@ class MessagesStreamEncoder(StreamEncoder):
         self._finish: Finish | None = None
 
     def write(self, event: Event) -> bytes:
-        if isinstance(event, (Text, Refused)):
+        if isinstance(event, Text):
             if self._open == "text":
                 return self._before + _encode(event.text) + _TAIL
-            opening = self._start("text", {"type": "text", "text": ""})
-            self._before = _DELTA % self._index + _TEXT
-            return opening + self._before + _encode(event.text) + _TAIL
+            return self._said("text", event.text)
         if isinstance(event, ToolArgs):
             return self._more_arguments(event)
         if isinstance(event, Reasoning):
@@ -116,6 +114,8 @@ class MessagesStreamEncoder(StreamEncoder):
                 self._waiting[event.index] = WaitingCall(event, admitted(event, self._answer_id))
                 return b""
             return self._begin_call(event, admitted(event, self._answer_id))
+        if isinstance(event, Refused):
+            return self._said("refusal", event.text)
         if isinstance(event, Finish):
             self._finish = event
         elif isinstance(event, Start):
@@ -133,6 +133,14 @@ class MessagesStreamEncoder(StreamEncoder):
 
     def error_event(self, error: ApiError) -> bytes:
         return DIALECT.reader().error_event(error)
+
+    def _said(self, kind: str, text: str) -> bytes:
+        """Of what the model says in place of an answer there is no block of its own: it is a text apart."""
+        opening = b""
+        if self._open != kind:
+            opening = self._start(kind, {"type": "text", "text": ""})
+            self._before = _DELTA % self._index + _TEXT
+        return opening + self._before + _encode(text) + _TAIL
 
     def _thought(self, event: Reasoning) -> bytes:
         if event.redacted:
@@ -265,10 +273,13 @@ def encode_answer(said: Sequence[Event], model: str, created: int, answer_id: st
     blocks: list[dict[str, Any]] = []
     inputs: dict[int, list[str]] = {}
     calls: dict[int, dict[str, Any]] = {}
+    refused = False
+    """Whether the last text is a refusal."""
     for event in said:
         last = blocks[-1] if blocks else {}
         if isinstance(event, (Text, Refused)):
-            if last.get("type") == "text":
+            is_more, refused = refused == isinstance(event, Refused), isinstance(event, Refused)
+            if last.get("type") == "text" and is_more:
                 last["text"].append(event.text)
             else:
                 blocks.append({"type": "text", "text": [event.text]})

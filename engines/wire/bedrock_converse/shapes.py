@@ -44,11 +44,19 @@ class Block(msgspec.Struct, rename="camel"):
     citation: dict[str, Any] | None = None
 
 
+class CacheDetail(msgspec.Struct, rename="camel"):
+    """What was written to a cache for so long (CacheDetail, service-2.json)."""
+
+    ttl: str | None = None
+    input_tokens: Count | None = None
+
+
 class WireUsage(msgspec.Struct, rename="camel"):
     input_tokens: Count | None = None
     output_tokens: Count | None = None
     cache_read_input_tokens: Count | None = None
     cache_write_input_tokens: Count | None = None
+    cache_details: list[CacheDetail] | None = None
 
 
 class Message(msgspec.Struct, rename="camel"):

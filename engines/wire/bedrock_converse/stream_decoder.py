@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from engines import eventstream
-from engines.model import Usage
+from engines.model import Parts, Usage
 from engines.wire import events, refusals
 from engines.wire.bedrock_converse.shapes import (
     Answer,
@@ -156,7 +156,15 @@ def counted(usage: msgspec.Raw) -> Sequence[Event]:
     if counts is None or (counts.input_tokens is None and counts.output_tokens is None):
         return NOTHING
     read, written = counts.cache_read_input_tokens or 0, counts.cache_write_input_tokens or 0
-    return [Counted(Usage((counts.input_tokens or 0) + read + written, counts.output_tokens or 0, read, written))]
+    hour = sum(one.input_tokens or 0 for one in counts.cache_details or () if one.ttl == "1h")
+    told = Usage(
+        (counts.input_tokens or 0) + read + written,
+        counts.output_tokens or 0,
+        read,
+        written,
+        parts=Parts(cache_write_1h_tokens=min(hour, written)) if hour else None,
+    )
+    return [Counted(told)]
 
 
 def decode_answer(body: bytes) -> Sequence[Event]:

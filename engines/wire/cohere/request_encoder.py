@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from engines.wire.openai_chat.request_encoder import messages, tools
-from engines.wire.request import ChatRequest, ReasoningWish
+from engines.wire.request import ChatRequest, ReasoningWish, thinking
 
 _encode = msgspec.json.Encoder().encode
 
@@ -39,7 +39,9 @@ _BUDGETS: Final = {"minimal": 512, "low": 2048, "medium": 8192, "high": 24576}
 
 
 def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
-    body: dict[str, Any] = {"model": model, "messages": [_message(one) for one in messages(request.turns)]}
+    body: dict[str, Any] = {"model": model, "messages": []}
+    thinks = request.reasoning is not None and thinking(request.reasoning)
+    body["messages"] = [_message(one, thinks) for one in messages(request.turns)]
     scalars = {
         "temperature": ("temperature", request.temperature),
         "top_p": ("p", request.top_p),
@@ -72,11 +74,16 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
     return _encode(body)
 
 
-def _message(message: dict[str, Any]) -> dict[str, Any]:
-    """What it thought is no part of a message, nor are names."""
+def _message(message: dict[str, Any], thinks: bool) -> dict[str, Any]:
+    """Names are no part of a message. What was thought goes back while it is to think (docs.cohere.com, reasoning)."""
     told = {name: value for name, value in message.items() if name not in ("reasoning_content", "name")}
     if told.get("content", "") is None:
         del told["content"]
+    thought = message.get("reasoning_content")
+    if thought and thinks:
+        content = told.get("content", "")
+        texts = content if isinstance(content, list) else [{"type": "text", "text": content}] if content else []
+        told["content"] = [{"type": "thinking", "thinking": thought}, *texts]
     for call in told.get("tool_calls", ()):
         call.pop("extra_content", None)
     return told

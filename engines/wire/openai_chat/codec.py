@@ -51,7 +51,7 @@ class ChatEgress:
         return "/v1/chat/completions"
 
     def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
-        return self._encode(limited(request, takes), model, takes)
+        return self._encode(limited(request, takes, system_alone=True), model, takes)
 
     def stream_decoder(self) -> StreamDecoder:
         return stream_decoder.ChatStreamDecoder()

@@ -101,7 +101,10 @@ def _turn(message: Members, unread: list[str]) -> Turn:
     if role == "assistant":
         return Turn("assistant", _answer(message, unread), name)
     if role == "tool":
-        parts = [part for part in _parts(message, unread) if isinstance(part, (TextPart, ImagePart, FilePart))]
+        told = _parts(message, unread)
+        parts = [part for part in told if isinstance(part, (TextPart, ImagePart, FilePart))]
+        if len(parts) < len(told):
+            unread.append("messages.input_audio")
         return Turn("user", [ResultPart(message.need("tool_call_id", str), parts)])
     if role == "function":
         unread.append("functions")

@@ -21,7 +21,7 @@ from engines.wire.foreign import Foreign
 from engines.wire.limited import limited
 from engines.wire.openai_chat import request_encoder, stream_decoder
 from engines.wire.openai_chat.stream_decoder import FINISH, MISTRALS_FINISH
-from engines.wire.request import ChatRequest
+from engines.wire.request import ChatRequest, thinking
 
 _encode = msgspec.json.Encoder().encode
 
@@ -73,9 +73,12 @@ class Variant:
         *,
         plain: bool = False,
         ids: tuple[re.Pattern[str], int] | None = None,
+        thoughts: bool = False,
     ) -> None:
         """`renamed`: what it calls parameters of OpenAI's. `plain`: its messages hold one text each, and it has no
-        word for whether tools are called. `ids`: how it spells those of calls."""
+        word for whether tools are called. `ids`: how it spells those of calls. `thoughts`: what was thought goes back
+        to it while it is to think, as chunks of content (docs.mistral.ai, reasoning)."""
+        self._thoughts = thoughts
         self.name: str = name
         self._plain = plain
         self._ids = ids
@@ -94,8 +97,12 @@ class Variant:
     def encode_request(self, request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
         body = request_encoder.members(limited(request, takes), model, takes, "max_tokens")
         body.pop("stream_options", None)
+        thinks = self._thoughts and request.reasoning is not None and thinking(request.reasoning)
         for message in body["messages"]:
+            thought = message.get("reasoning_content")
             request_encoder.bare(message)
+            if thought and thinks:
+                _remember(message, thought)
             message.pop("name", None)
             if self._ids is not None:
                 _respell(message, self._ids)
@@ -110,6 +117,12 @@ class Variant:
 
     def decode_answer(self, body: bytes) -> Sequence[Event]:
         return stream_decoder.decode_answer(body, self.finish)
+
+
+def _remember(message: dict[str, Any], thought: str) -> None:
+    content = message["content"]
+    told = [{"type": "text", "text": content}] if isinstance(content, str) and content else content or []
+    message["content"] = [{"type": "thinking", "thinking": [{"type": "text", "text": thought}]}, *told]
 
 
 def _respell(message: dict[str, Any], rule: tuple[re.Pattern[str], int]) -> None:
@@ -128,5 +141,7 @@ def _simplify(body: dict[str, Any]) -> None:
         del body["tools"]
 
 
-MISTRAL: Variant = Variant("mistral", MISTRAL_TAKES, MISTRALS_FINISH, {"seed": "random_seed"}, ids=MISTRALS)
+MISTRAL: Variant = Variant(
+    "mistral", MISTRAL_TAKES, MISTRALS_FINISH, {"seed": "random_seed"}, ids=MISTRALS, thoughts=True
+)
 AI21: Variant = Variant("ai21", AI21_TAKES, FINISH, {}, plain=True)

@@ -29,10 +29,10 @@ x-ratelimit-reset-tokens: 12ms
 ANTHROPIC = """
 anthropic-ratelimit-requests-limit: 50
 anthropic-ratelimit-requests-remaining: 49
-anthropic-ratelimit-requests-reset: 2026-11-27T15:00:00Z
+anthropic-ratelimit-requests-reset: 2025-03-07T00:00:05Z
 anthropic-ratelimit-input-tokens-limit: 1000
 anthropic-ratelimit-input-tokens-remaining: 10
-anthropic-ratelimit-input-tokens-reset: 2026-11-27T15:00:00Z
+anthropic-ratelimit-input-tokens-reset: 2025-03-07T00:00:05Z
 """
 NOW_S = 1741305595.0
 OPENROUTER = "x-ratelimit-limit: 20\nx-ratelimit-remaining: 0\nx-ratelimit-reset: {reset}"
@@ -47,7 +47,10 @@ x-ratelimit-remaining-req-minute: 30
     [
         (OPENAI, (0.05, 0.012)),
         (OPENAI.replace("900", "10"), (0.01, 360.0)),
-        (ANTHROPIC, (0.01, USUAL_RESET_S)),
+        (ANTHROPIC, (0.01, 10.0)),
+        (ANTHROPIC.replace("2025", "2026"), (0.01, MOST_RESET_S)),
+        (ANTHROPIC.replace("05Z", "later"), (0.01, USUAL_RESET_S)),
+        ("x-ratelimit-remaining-tokens: 0", (0.0, USUAL_RESET_S)),
         (MISTRAL, (0.5, USUAL_RESET_S)),
         ("x-ratelimit-limit-tokens: -1\nx-ratelimit-remaining-tokens: -1", None),
         ("x-ratelimit-limit-tokens: 0\nx-ratelimit-remaining-tokens: 0", None),
