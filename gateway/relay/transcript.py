@@ -115,7 +115,7 @@ class Transcripts:
         """How many answers until the next that is heard: each is by the same chance, whatever came before it."""
         if self.text_share >= 1.0:
             return 1
-        return 1 + int(math.log(1.0 - self._chance()) / math.log(1.0 - self.text_share))
+        return 1 + int(math.log1p(-self._chance()) / math.log1p(-self.text_share))
 
 
 class Transcript:

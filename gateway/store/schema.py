@@ -27,7 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION: Final = 13
+VERSION: Final = 14
 """Of this schema: the number of its newest migration."""
 
 metadata = MetaData()

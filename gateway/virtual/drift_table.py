@@ -121,6 +121,10 @@ def rates(bars: Bars, scale: float, seed: int) -> Iterator[str]:
             bars.check(f"{name}, median", median, most=most_median)
 
 
+LEAST_SCALE = 0.1
+"""For tables to be published."""
+
+
 def into(path: Path, text: str) -> None:
     """Put the tables between their marks. Raises ValueError where there are none."""
     page = path.read_text()
@@ -148,7 +152,9 @@ def main(argv: list[str]) -> int:
     told = f"Seed {options.seed}, {TEST_DAYS} days in each world, A = {LIMIT:,.0f}."
     told += f" Missed: {'; '.join(bars.missed)}." if bars.missed else " Every bar is met."
     print(told)
-    if options.into is not None:
+    if options.into is not None and options.scale < LEAST_SCALE:
+        print(f"{options.into} keeps its tables: {options.scale:g} is a quick look, of {LEAST_SCALE:g} it takes them")
+    elif options.into is not None:
         into(options.into, "\n".join([*lines, told, ""]))
     return 1 if bars.missed else 0
 

@@ -269,3 +269,8 @@ def test_a_busy_model_is_heard_once_in_a_while_whatever_its_share(now: StepClock
         heard.append(transcripts.due())
         now.now_s += APART_S / 10
     assert sum(heard) == 4
+
+
+def test_the_smallest_share_is_one(now: StepClock) -> None:
+    transcripts = Transcripts(Bench(now).ledger.held, KEPT, "", False, 1e-20, samples=True, now_s=now)
+    assert not any(transcripts.due() for _ in range(1_000))

@@ -62,3 +62,15 @@ def test_a_missed_bar_is_told_and_the_tables_go_between_their_marks(tmp_path: Pa
     page.write_text("no marks")
     with pytest.raises(ValueError, match="has no place"):
         drift_table.into(page, "new\n")
+
+
+@pytest.mark.parametrize(("scale", "written"), [("0.09", False), ("0.1", True)])
+def test_a_quick_look_is_not_written(
+    scale: str, written: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("windows", "rates"):
+        monkeypatch.setattr(drift_table, part, lambda bars, scale, seed, part=part: iter([part]))
+    page = tmp_path / "page.md"
+    page.write_text(f"{drift_table.BEGIN}\nold\n{drift_table.END}\n")
+    assert drift_table.main(["--scale", scale, "--into", str(page)]) == 0
+    assert ("windows\n\nrates" in page.read_text()) is written

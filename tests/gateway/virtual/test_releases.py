@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 from gateway.cli import rollout_simulate
 from gateway.cli.app import app
 from gateway.store.__main__ import open_database
+from gateway.virtual import releases_bench
 from gateway.virtual.releases import BETTER, FINE, NEVER, WORSE, Bets, Ramp, World, rolled_back, sticky_ramp
 from gateway.virtual.releases_amounts import loaded, slow_found
+from gateway.virtual.releases_bench import LEAST_RUNS
 from gateway.virtual.releases_table import Figure, Table, markdown, median, oracles, part
 from gateway.virtual.replayed import replays
 from routing.gate.evidence import Evidence, against_no_worse, against_worse
@@ -104,6 +106,19 @@ def test_figures_say_whether_their_bar_is_met() -> None:
     assert all(one.met for one in oracles(np.random.default_rng(1), 1).figures)
     written = markdown(Table("t", [Figure("a", "1", "2", False)]))
     assert written == "**t**\n\n| | measured | bar | |\n|---|---|---|---|\n| a | 1 | 2 | **missed** |\n"
+
+
+@pytest.mark.parametrize(("runs", "written"), [(LEAST_RUNS - 1, False), (LEAST_RUNS, True)])
+def test_a_quick_look_is_not_written(
+    runs: int, written: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    met = Table("t", [Figure("a", "1", "2", True)])
+    monkeypatch.setattr(releases_bench, "tables", lambda seed, runs: [met])
+    page = tmp_path / "page.md"
+    page.write_text(f"{releases_bench.BEGIN}\nold\n{releases_bench.END}\n")
+    assert releases_bench.main(["--runs", str(runs), "--write", str(page)]) == 0
+    assert ("| a | 1 | 2 | met |" in page.read_text()) is written
+    assert ("keeps its tables" in capsys.readouterr().out) is not written
 
 
 def test_rollout_simulate_says_how_often_and_after_how_long() -> None:
