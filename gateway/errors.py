@@ -24,6 +24,8 @@ class Row(NamedTuple):
     """Once we have tried again, a client that tries again too would only multiply the load."""
 
 
+SOON_S: Final = 1.0
+"""A 503 says the seconds it will take; where nobody knows, it is worth a try after so long."""
 TRIED_ENOUGH: Final = b"x-should-retry: false\r\n"
 """For a client whose request had more than one attempt here. After a single one its own retries are worth as much."""
 
@@ -111,8 +113,11 @@ class Failure(Exception):
     def headers(self) -> bytes:
         """The header lines that belong to this failure."""
         lines = self.more
-        if self.retry_after_s is not None:
-            lines += b"retry-after: %d\r\n" % max(1, ceil(self.retry_after_s))
+        after_s = self.retry_after_s
+        if after_s is None and self.status == 503:
+            after_s = SOON_S
+        if after_s is not None:
+            lines += b"retry-after: %d\r\n" % max(1, ceil(after_s))
         if self.allow:
             lines += b"allow: %b\r\n" % self.allow.encode()
         if self.kind == "invalid_api_key":

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -36,6 +37,7 @@ from gateway.body.prompt import Prompt
 from gateway.client_time import due_s
 from gateway.continuation import Continuation
 from gateway.errors import TABLE, TRIED_ENOUGH, Failure
+from gateway.guarded import guarded
 from gateway.hedge import Hedge
 from gateway.http.handler import Work
 from gateway.preparing import prepared
@@ -265,7 +267,7 @@ class Flight(Owner, Opening, Work):
             attempt.error_parts = None
             self._settlement.retried(endpoint.engine, outcome)
             if verdict.seconds > 0:
-                self._retry_timer = self._loop.call_later(verdict.seconds, self._again)
+                self._retry_timer = self._loop.call_later(verdict.seconds, partial(guarded, self, self._again))
             else:
                 self._again()
         elif attempt.error_parts is not None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from gateway import clock
 from gateway.accounts.costs import lost_usage
+from gateway.guarded import Fails, guarded
 from routing.hedging import Hedging, Withheld, second
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from routing.route import ModelRoute
 
 
-class Hedged(Protocol):
+class Hedged(Fails, Protocol):
     """A request that may be sent twice: `gateway.flight.Flight`."""
 
     model: str
@@ -57,7 +59,9 @@ class Hedge:
         self._rng = rng
         self._second: Attempt | None = None
         delay_s = hedging.delay_s(flight.facts.prompt_tokens, now)
-        self._timer: asyncio.TimerHandle | None = None if delay_s is None else loop.call_later(delay_s, self._due)
+        self._timer: asyncio.TimerHandle | None = None
+        if delay_s is not None:
+            self._timer = loop.call_later(delay_s, partial(guarded, flight, self._due))
 
     def _due(self) -> None:
         self._timer = None

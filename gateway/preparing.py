@@ -7,20 +7,19 @@ What is large is read in turns of the loop, so that nobody waits for it: see `en
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-import structlog
-
-from gateway.errors import Failure
+from gateway.guarded import guarded
 from gateway.transforms import transformed
 from routing.capabilities import Takes
 
 if TYPE_CHECKING:
     from gateway.body.prompt import Prompt
+    from gateway.errors import Failure
     from gateway.fleet.snapshot import Serving
     from routing.facts import RequestFacts
 
-log = structlog.get_logger()
 AT_ONCE_BYTES: Final = 16 * 1024
 """A body of less is read at once: it has 500 messages at most."""
 AT_ONCE_ELEMENTS: Final = 256
@@ -48,7 +47,7 @@ def prepared(flight: Prepared, serving: Serving, prompt: Prompt | None, loop: as
     if not serving.request_transforms and not _must_read(flight, serving):
         return True
     flight.preparing = True
-    loop.call_soon(_change, flight, serving, prompt, loop)
+    loop.call_soon(guarded, flight, partial(_change, flight, serving, prompt, loop))
     return False
 
 
@@ -71,29 +70,17 @@ def _change(flight: Prepared, serving: Serving, prompt: Prompt, loop: asyncio.Ab
     """The first turn of a large one."""
     if flight.settled:  # its client has left
         return
-    try:
-        if _changed(flight, serving, prompt):
-            loop.call_soon(_read_on, flight, prompt, loop, not _must_read(flight, serving))
-    except Exception:  # it runs for the loop alone, and the client must hear of it
-        log.exception("request_not_begun")
-        _mistaken(flight)
+    if _changed(flight, serving, prompt):
+        read = not _must_read(flight, serving)
+        loop.call_soon(guarded, flight, partial(_read_on, flight, prompt, loop, read))
 
 
 def _read_on(flight: Prepared, prompt: Prompt, loop: asyncio.AbstractEventLoop, read: bool = False) -> None:
     """One turn. It begins in one of its own, once it is `read`: its engine's request is written then."""
     if flight.settled:
         return
-    try:
-        if read:
-            flight.begin()
-        else:
-            read = prompt.understand(AT_ONCE_ELEMENTS)
-            loop.call_soon(_read_on, flight, prompt, loop, read)
-    except Exception:
-        log.exception("request_not_begun")
-        _mistaken(flight)
-
-
-def _mistaken(flight: Prepared) -> None:
-    if not flight.settled:
-        flight.fail(Failure("internal", "the request could not be begun"))
+    if read:
+        flight.begin()
+        return
+    read = prompt.understand(AT_ONCE_ELEMENTS)
+    loop.call_soon(guarded, flight, partial(_read_on, flight, prompt, loop, read))

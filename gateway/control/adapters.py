@@ -25,9 +25,10 @@ from typing import Final
 import structlog
 
 from engines import adapters
-from engines.errors import EngineError
+from engines.errors import EngineError, OutOfSockets
 from engines.loads import EngineLoad
 from engines.port import Engine
+from gateway import clock, shortage
 from gateway.control.pacing import paced
 from gateway.settings import Settings
 from gateway.workers.messages import AdaptersHeld, AdaptersUsed, ReplicaAdapters, ToWorker
@@ -44,6 +45,8 @@ LETS_GO_S: Final = 0.2
 """How long after workers were told that an adapter is gone it is unloaded."""
 MOST_NAMES: Final = 4096
 """Of adapters that are remembered as used."""
+SHORT: Final = "the gateway can open no more connections"
+NOT_LOADED: Final = 'penstock_errors_total{kind="adapter_not_loaded"}'
 
 log = structlog.get_logger()
 
@@ -200,6 +203,8 @@ class Adapters:
                 why = await self._load(engine, adapter, path, where, served)
                 if not why:
                     break
+                if why == SHORT:
+                    return why
                 tried.add(where.replica)
                 served.shun(where, adapter, self._loop.time())
             if why:
@@ -241,6 +246,9 @@ class Adapters:
             if where.unload:
                 await self._unload(engine, key, where.unload)
             await adapters.load(engine, where.replica, adapter, path)
+        except OutOfSockets as error:  # which says nothing of the replica
+            shortage.tell(clock.monotonic(), str(error), NOT_LOADED)
+            return SHORT
         except EngineError as error:
             await self._ask(engine, key)  # it may hold it all the same: somebody else loaded it
             if adapter in self._held.get(key, ()):

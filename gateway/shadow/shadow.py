@@ -23,6 +23,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
+import structlog
+
 from engines.model import Deadlines, Operation, Usage
 from engines.operations import OPERATION_KEYS
 from gateway import clock
@@ -74,6 +76,8 @@ LIMITED_S: Final = 10.0
 """For how long no copy is sent after a 429 that does not say."""
 DRAIN_S: Final = 2.0
 """How long the end of a gateway waits for copies, at most."""
+
+log = structlog.get_logger()
 
 
 class Books(Protocol):
@@ -174,7 +178,11 @@ class Shadow:
     def _send(self, flight: ShadowedFlight, body: bytes, parsed: Envelope) -> None:
         running, shadows = self._running, self._shadows
         running.begun -= 1
-        reason = "draining" if shadows.draining else self._sent(flight, body, parsed)
+        try:
+            reason = "draining" if shadows.draining else self._sent(flight, body, parsed)
+        except Exception:  # what was counted of it must be given back
+            log.exception("copy_mistaken", model=self.model)
+            reason = "refused"
         if reason:
             shadows.books.held.release(len(body))
             self._dropped(reason)
@@ -223,10 +231,14 @@ class Shadow:
         self._running.copies.add(copy)
         try:
             copy.send(endpoint, self._bounds, now)
-        except Failure:
+        except Exception as error:
             self._running.copies.discard(copy)
             budget.settle(copy.reserved_usd, 0.0, now)
-            return "refused"
+            if isinstance(error, Failure):
+                return "refused"
+            for attempt in copy.attempts:
+                attempt.abandon()
+            raise
         # Not of an original that answers already: the beginning of its text would be missing.
         if self._transcripts is not None and flight.request.body and not (flight.settled or copy.settled):
             pair = flight.record_id.decode()

@@ -182,12 +182,16 @@ class FakeEngine:
         self.secrets = secrets
         self.accepts_stream_options = accepts_stream_options
         self.calls: list[FakeExchange] = []
+        self.mistakes: list[Exception] = []
+        """What the next calls raise that nobody expects."""
         self.refusals: list[EngineError] = []
 
     def dialect(self, operation: Operation) -> Dialect:
         return DIALECTS[operation]
 
     def send(self, replica_id: str, outgoing: Outgoing, deadlines: Deadlines, sink: Sink) -> Exchange:
+        if self.mistakes:
+            raise self.mistakes.pop(0)
         call = FakeExchange(replica_id, outgoing.body, outgoing.headers, deadlines, sink)
         self.calls.append(call)
         if self.refusals:

@@ -166,11 +166,19 @@ def test_every_row_is_an_error_status_with_a_type_and_a_code(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "header"),
-    [(None, b""), (0.0, b"1"), (0.2, b"1"), (1.0, b"1"), (1.2, b"2"), (59.5, b"60"), (86_400.0, b"86400")],
+    [
+        (None, b"1"),
+        (0.0, b"1"),
+        (0.2, b"1"),
+        (1.0, b"1"),
+        (1.2, b"2"),
+        (59.5, b"60"),
+        (86_400.0, b"86400"),
+    ],
 )
 def test_retry_after_is_in_whole_seconds_and_never_too_early(seconds: float | None, header: bytes) -> None:
     lines = Failure("no_replica", "none", retry_after_s=seconds).headers()
-    assert lines == (b"retry-after: %b\r\n" % header if header else b"")
+    assert lines == b"retry-after: %b\r\n" % header
 
 
 @KINDS
@@ -192,3 +200,9 @@ def test_the_headers_of_each_failure_end_in_a_line_end() -> None:
         lines: Any = failure_of(kind).headers()
         assert lines.endswith(b"\r\n")
         assert b"\r\n\r\n" not in lines
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ANSWERED if TABLE[kind].status == 503])
+def test_every_503_says_when_to_come_back_also_where_nobody_knows(kind: str) -> None:
+    assert b"retry-after: 1\r\n" in Failure(kind, "not now").headers()
+    assert b"retry-after: 3\r\n" in Failure(kind, "not now", retry_after_s=2.5).headers()

@@ -386,3 +386,23 @@ def test_a_request_that_names_no_unit_is_not_copied_and_a_long_one_only_where_th
     flight = pair.begin(messages=[{"role": "user", "content": "x" * 4000}])
     assert (pair.shade.calls, pair.counted()) == ([], {})
     pair.finish(flight)
+
+
+class Mistaken:
+    def apply(self, body: bytes, facts: object) -> bytes:
+        raise KeyError("odd")
+
+
+def test_a_mistake_in_a_copy_gives_back_what_was_taken_for_it(now: StepClock) -> None:
+    pair = Pair(now, bench={"request_transforms": (Mistaken(),)})
+    flight = pair.begin()
+    assert pair.counted() == dropped("refused")
+    pair.finish(flight)
+
+
+def test_a_mistake_while_a_copy_is_sent_gives_back_what_was_taken_for_it(now: StepClock) -> None:
+    pair = Pair(now)
+    pair.shade.engines[0].mistakes.append(KeyError("odd"))
+    flight = pair.begin()
+    assert pair.counted() == dropped("refused")
+    pair.finish(flight)
