@@ -99,11 +99,13 @@ async def test_the_loops_of_the_workers_are_shown_too(crew: Crew) -> None:
         b"autoscale",
         b"ejection",
         b"engine_load",
+        b"engine_versions",
         b"health",
         b"load_exchange",
         b"log_writer",
         b"prices",
         b"releases",
+        b"sleep",
     }
     restarts = re.findall(rb'penstock_loop_restarts_total{loop="([a-z_]+)"} (\S+)', text)
     assert (shown, [(loop, float(count)) for loop, count in restarts]) == (loops, [(loop, 0) for loop in sorted(loops)])
