@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from engines.model import Deadlines, Operation
@@ -17,6 +16,7 @@ from engines.wire import DIALECTS
 from gateway import clock
 from gateway.body import envelope
 from gateway.body.parameters import parameters_of
+from gateway.body.prompt import forwarded
 from gateway.errors import Failure
 from gateway.explanation.flight import ASKS, ExplainedFlight
 from gateway.fleet.snapshot import UNNAMED
@@ -33,6 +33,7 @@ from gateway.waiting import WaitingRoom
 from gateway.wildcard_names import hint
 
 if TYPE_CHECKING:
+    from engines.operations import Shape
     from engines.port import Spawn
     from gateway.accounts.settlement import Settlement
     from gateway.adapters import Adapters
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
     from gateway.explanation.explainer import Explainer
     from gateway.fleet.snapshot import Serving, Snapshot
     from gateway.http.handler import Work
-    from gateway.http.request import Request
+    from gateway.http.head import Fields
+    from gateway.http.request import HeadNotes, Request
     from gateway.identity import Principal
     from gateway.responses.homes import Home
     from gateway.responses.keeper import Keeper
@@ -109,7 +111,7 @@ class Dispatcher:
         label = self.snapshot.label
         return [((label(model),), float(line.waiting_tokens)) for line, model in self.room.busy.items()]
 
-    def id_of(self, fields: Mapping[bytes, bytes], record_id: bytes) -> bytes:
+    def id_of(self, fields: Fields, record_id: bytes) -> bytes:
         """The id that a request brings, where it is well-formed; else that of its record."""
         request_id = fields.get(b"x-request-id")
         if request_id is not None and _well_formed_id(request_id) is not None:
@@ -129,18 +131,16 @@ class Dispatcher:
         snapshot = self.snapshot
         fields = request.fields
         record_id = self.ids.next(received_s)
-        request_id = self.id_of(fields, record_id)
+        notes = request.notes
+        known = notes.complete
+        request_id = (notes.request_id or record_id) if known else self.id_of(fields, record_id)
         model = ""
         assignment: Assignment | None = None
         key_id = principal.key_id
         try:
             shape = SHAPES[operation]
-            if request.method not in shape.methods:
-                allowed = ", ".join([method.decode() for method in shape.methods])
-                raise Failure("method_not_allowed", f"{operation.value} takes {allowed}", allow=allowed)
-            coding = fields.get(b"content-encoding")
-            if coding and coding.lower() != b"identity":
-                raise Failure("unsupported_encoding", "send the body without a content-encoding")
+            if not known:
+                _check_head(request, operation, shape)
             form: Form | None = None
             if shape.body == "json":
                 parsed = envelope.parse(request.body)
@@ -159,9 +159,9 @@ class Dispatcher:
                 serving = snapshot.serving[model, assignment.arm]
             if serving is None or spoken not in serving.route.speakers or not principal.may_use(model):
                 raise self._no_route(operation, model, serving, snapshot, principal)
-            deadlines = self._deadlines(request)
-            priority = fields.get(b"x-penstock-priority")
-            wanted = None if priority is None else _priority(priority)
+            if not known:
+                self._note(notes, fields, request_id, record_id)
+            deadlines, wanted = notes.deadlines, notes.priority
             if serving.route.loads and (looked is None or not looked.adapter):
                 adapter = self._adapters.wanted(serving.route, spoken, received_s)
                 if adapter is not None:
@@ -185,7 +185,7 @@ class Dispatcher:
             request.connection.respond(failure.status, headers, body)
             return None
         special = operation is _RESPONSES or form is not None or serving.shadow is not None
-        if special or self._explainer.watched or ASKS in fields:
+        if special or self._explainer.watched or notes.explains:
             flight = self._special(
                 request, operation, request_id, record_id, principal, parsed, serving, received_s, form
             )
@@ -282,7 +282,7 @@ class Dispatcher:
         if self._must_ask(response_id, looked):
             return self._search(request, operation, response_id, received_s)
         serving = stored(self._home(response_id, looked), response_id, self.snapshot, principal)
-        deadlines = self._deadlines(request)
+        deadlines = self._deadlines(request.fields)
         parsed = envelope.without_body(serving.route.name, stream=_asks_for_a_stream(request.query))
         here = self._settlement, self.room, self._loop, self._rng
         flight = StoredFlight(request, operation, request_id, record_id, principal, parsed, serving, *here, received_s)
@@ -333,9 +333,19 @@ class Dispatcher:
             f"no engine of model {shown!r} speaks {operation.value}; it speaks {', '.join(spoken) or 'nothing yet'}",
         )
 
-    def _deadlines(self, request: Request) -> Deadlines | None:
+    def _note(self, notes: HeadNotes, fields: Fields, request_id: bytes, record_id: bytes) -> None:
+        """Look through what is the same of each request with this head. Raises Failure, and then notes nothing."""
+        deadlines = self._deadlines(fields)
+        priority = fields.get(b"x-penstock-priority")
+        notes.priority = None if priority is None else _priority(priority)
+        notes.deadlines = deadlines
+        notes.request_id = request_id if request_id is not record_id else b""
+        notes.explains = ASKS in fields
+        notes.forwarded = forwarded(fields)
+        notes.complete = True
+
+    def _deadlines(self, fields: Fields) -> Deadlines | None:
         """What the client says of its own time; None where it says nothing."""
-        fields = request.fields
         total = fields.get(b"x-request-timeout-ms")
         read = fields.get(b"x-stainless-read-timeout")
         if total is None:
@@ -356,6 +366,16 @@ class Dispatcher:
             if len(self._read_timeouts) < MOST_READ_TIMEOUTS and len(value) <= 16:
                 self._read_timeouts[value] = known
         return known
+
+
+def _check_head(request: Request, operation: Operation, shape: Shape) -> None:
+    """Raises Failure for one that no request of this operation has."""
+    if request.method not in shape.methods:
+        allowed = ", ".join([method.decode() for method in shape.methods])
+        raise Failure("method_not_allowed", f"{operation.value} takes {allowed}", allow=allowed)
+    coding = request.fields.get(b"content-encoding")
+    if coding and coding.lower() != b"identity":
+        raise Failure("unsupported_encoding", "send the body without a content-encoding")
 
 
 def _asks_for_a_stream(query: bytes) -> bool:

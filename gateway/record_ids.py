@@ -20,21 +20,27 @@ RUN_DIGITS: Final = 12
 CLOCK_S: Final = 1.0
 """How long the difference of the two clocks is taken for the same: the wall clock may step."""
 _PAIRS: Final = tuple(b"%02x" % low for low in range(256))
-"""The last two digits of an id; those before them are formatted once for 256 ids of one millisecond."""
+"""Two digits: a format with a width takes as long as twenty of them."""
 
 
 class RecordIds:
     """Makes the ids of one worker. `run` is what they have in common: 12 hex digits."""
 
-    __slots__ = ("_block", "_count", "_looked_s", "_middle", "_ms", "_offset_ms", "run")
+    __slots__ = ("_block", "_count", "_high", "_looked_s", "_middle", "_ms", "_offset_ms", "_rest", "_started", "run")
 
     def __init__(self, run: str = "") -> None:
         """`run` empty draws a new one."""
         self.run = run or os.urandom(RUN_DIGITS // 2).hex()
         self._middle = f"7{self.run[:3]}8{self.run[3:]}".encode()
         self._count = 0
-        self._ms = 0
+        self._ms = -1
+        self._high = -1
+        self._started = b""
+        """The digits of a time but the last four, which stay for a minute (`_high` is what they say)."""
+        self._rest = b""
+        """Those behind the time but the last two, which stay for 256 ids."""
         self._block = b""
+        """All but the last two, which stay for 256 ids of one millisecond."""
         self._offset_ms = 0.0
         self._looked_s = -CLOCK_S
 
@@ -46,9 +52,15 @@ class RecordIds:
         self._count = count = self._count + 1
         low = count & 0xFF
         ms = int(now_s * 1e3 + self._offset_ms)
-        if ms != self._ms or not low:
+        if not low or not self._rest:
+            self._rest = b"%b%b%b" % (self._middle, _PAIRS[count >> 16 & 0xFF], _PAIRS[count >> 8 & 0xFF])
+            self._ms = -1
+        if ms != self._ms:
             self._ms = ms
-            self._block = b"%012x%b%04x" % (ms, self._middle, count >> 8 & 0xFFFF)
+            if ms >> 16 != self._high:
+                self._high = ms >> 16
+                self._started = b"%08x" % self._high
+            self._block = b"%b%b%b%b" % (self._started, _PAIRS[ms >> 8 & 0xFF], _PAIRS[ms & 0xFF], self._rest)
         return self._block + _PAIRS[low]
 
 

@@ -42,10 +42,13 @@ class Meter(Protocol):
         """The one that got `mark` is over; its cost in US dollars."""
 
 
-class Series(Protocol):
-    """Counts what is in flight, for whoever looks."""
+class Series:
+    """Counts what is in flight, for whoever looks. A class and no protocol, whose attributes are looked up by name."""
 
-    in_flight: int
+    __slots__ = ("in_flight",)
+
+    def __init__(self) -> None:
+        self.in_flight = 0
 
 
 class Lease:

@@ -36,8 +36,8 @@ class Line(Protocol):
     def abort(self) -> None:
         """Close now; what is in flight is lost, which tells the engine to stop working on it."""
 
-    def keep_idle(self, deadline: float) -> None:
-        """Stay open without a request until this loop time."""
+    def keep_idle(self, now: float, deadline: float) -> None:
+        """Stay open without a request from now on until `deadline`, by loop time."""
 
 
 class Home(Protocol):

@@ -29,6 +29,8 @@ from engines.lazy_timer import NEVER, LazyTimer
 from engines.outbox import outbox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engines.http1.call import Call, Home
     from engines.http1.familiar import Familiar
 
@@ -47,6 +49,7 @@ class Connection(asyncio.Protocol, Line):
         "_home",
         "_idle_s",
         "_loop",
+        "_loop_time",
         "_outbox",
         "_pausing",
         "_sent_at",
@@ -62,6 +65,7 @@ class Connection(asyncio.Protocol, Line):
         """`familiar` is what other connections to the same origin know of its answers."""
         self._home = home
         self._loop = loop
+        self._loop_time: Callable[[], float] = loop.time
         self._outbox = outbox(loop)
         self._transport: asyncio.Transport | None = None
         self._answer = Answer(limits, familiar)
@@ -90,7 +94,7 @@ class Connection(asyncio.Protocol, Line):
         call.line = self
         self._answer.expect(call)
         self._idle_s = 0.0
-        self._sent_at = now = self._loop.time()
+        self._sent_at = now = self._loop_time()
         deadlines = call.deadlines
         deadline = now + deadlines.first_byte_s
         self._timer.set(deadline if deadlines.total_s is None else ahead(call, now, deadlines.first_byte_s))
@@ -123,8 +127,9 @@ class Connection(asyncio.Protocol, Line):
     def abort(self) -> None:
         self._close()
 
-    def keep_idle(self, deadline: float) -> None:
+    def keep_idle(self, now: float, deadline: float) -> None:
         self.reused = True
+        self.idle_since = now
         self._timer.set(deadline)
 
     def dispose(self) -> None:

@@ -11,6 +11,7 @@ from codecs import utf_8_decode
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from engines.model import Operation
 from engines.wire import lone_surrogates
@@ -45,19 +46,20 @@ class Envelope:
     __slots__ = ("asks_usage", "has_options", "model", "n", "output_limit", "stream")
 
     def __init__(self, body: Body, model: str) -> None:
+        # An attribute of a struct costs half of what all of them together do.
+        _, stream, options, max_tokens, max_completion_tokens, max_output_tokens, n = astuple(body)
         self.model: Final = model
-        self.stream: Final = body.stream is True
-        options = body.stream_options
-        self.has_options: Final = options is not None
+        self.stream: Final[bool] = stream is True
+        self.has_options: Final[bool] = options is not None
         """Whether it has `stream_options`."""
-        self.asks_usage: Final = options is not None and options.include_usage is True
+        self.asks_usage: Final[bool] = options is not None and options.include_usage is True
         """Whether the client itself asked for the usage event."""
-        limit = body.max_completion_tokens
+        limit: int | None = max_tokens if max_completion_tokens is None else max_completion_tokens
         if limit is None:
-            limit = body.max_tokens
-        self.output_limit: Final = body.max_output_tokens if limit is None else limit
+            limit = max_output_tokens
+        self.output_limit: Final = limit
         """The request's own bound on output tokens, whichever name it used."""
-        self.n: Final = body.n
+        self.n: Final[msgspec.Raw] = n
 
 
 SMALL_BYTES = 16 * 1024
@@ -263,7 +265,7 @@ def needs(body: bytes) -> Needs:
     return Needs(images=images, schema=schema, tools=bool(asked.tools))
 
 
-STREAMS_WITH_OPTIONS = frozenset({Operation.CHAT, Operation.COMPLETIONS})
+STREAMS_WITH_OPTIONS: Final = frozenset({Operation.CHAT, Operation.COMPLETIONS})
 """The operations whose streams report usage only when asked."""
 
 

@@ -12,6 +12,7 @@ from engines.port import Outgoing
 from engines.wire.translation import INGRESS_BY_PATH
 from engines.wire.unary.forms import READERS as UNARY_READERS
 from gateway.body import envelope
+from gateway.body.envelope import STREAMS_WITH_OPTIONS
 from gateway.body.prefixes import conversation, prefix_chain
 from gateway.errors import Failure
 from gateway.identity import ANONYMOUS
@@ -48,6 +49,13 @@ OURS: Final = frozenset({b"traceparent", b"tracestate", b"x-session-id"})
 """Those that mean something in whatever format an engine is asked."""
 
 
+def forwarded(fields: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """Those of a request's headers that may go up with it; the same as for `Prompt`, and mostly none."""
+    if fields.keys().isdisjoint(FORWARDED):
+        return {}
+    return {name: value for name, value in fields.items() if name in FORWARDED}
+
+
 class Prompt:
     """What one request sends, by attempt. What was written for one attempt serves the next that needs the same.
 
@@ -71,12 +79,13 @@ class Prompt:
     def __init__(
         self, operation: Operation, body: bytes, parsed: Envelope, fields: dict[bytes, bytes], request_id: bytes
     ) -> None:
+        """`fields`: the request's headers, or those of them that are `forwarded`."""
         self.body = body
         self._envelope = parsed
         self._fields = fields
         self._request_id = request_id
         self._path = SHAPES[operation].path  # the member's own value is a property, 0.1 us
-        self._with_options = operation in envelope.STREAMS_WITH_OPTIONS
+        self._with_options = operation in STREAMS_WITH_OPTIONS
         self.trace: Trace | None = None
         """The request's place in a trace of ours."""
         self._block = b""
@@ -209,7 +218,7 @@ class Prompt:
         if not block:
             fields = self._fields
             block = b"x-request-id: %b\r\n" % self._request_id
-            if not fields.keys().isdisjoint(forwarded):  # which looks through the smaller of the two
+            if fields and not fields.keys().isdisjoint(forwarded):  # which looks through the smaller of the two
                 trace = self.trace
                 for name, value in fields.items():
                     if name in forwarded and (trace is None or not trace.hides(name)):

@@ -13,11 +13,11 @@ NULL = msgspec.Raw(b"null")
 ONE = msgspec.Raw(b"1")
 
 
-class StreamOptions(msgspec.Struct):
+class StreamOptions(msgspec.Struct, gc=False):
     include_usage: bool | None = None
 
 
-class Body(msgspec.Struct):
+class Body(msgspec.Struct, gc=False):
     model: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None

@@ -40,9 +40,13 @@ class Familiar(KnownHead):
         "_headers",
         "_length_at",
         "_method",
+        "_notes",
         "_path",
         "_principal",
         "_query",
+        "_told_digits",
+        "_told_fields",
+        "_told_headers",
         "_version",
         "keyring",
     )
@@ -55,8 +59,10 @@ class Familiar(KnownHead):
         self._version = request.version
         self._path = request.path
         self._query = request.query
-        self._headers = request.headers
-        self._fields = request.fields
+        self._headers = self._told_headers = request.headers
+        self._fields = self._told_fields = request.fields
+        self._told_digits = digits
+        self._notes = request.notes
         self._length_at = [name for name, _ in request.headers].index(b"content-length")
         self._principal = request.principal
         self.keyring = keyring
@@ -65,11 +71,25 @@ class Familiar(KnownHead):
     def request(self, client: Client) -> Request:
         """The request whose head was met last, without its body."""
         digits = self.digits
-        headers = self._headers.copy()
-        headers[self._length_at] = (b"content-length", digits)
-        fields = self._fields.copy()
-        fields[b"content-length"] = digits
-        request = Request(client, self._method, self._version, self._path, self._query, headers, fields, b"", True)
+        if digits != self._told_digits:
+            self._told_digits = digits
+            # Copies, for a request before this one may still be read from.
+            self._told_headers = headers = self._headers.copy()
+            headers[self._length_at] = (b"content-length", digits)
+            self._told_fields = fields = self._fields.copy()
+            fields[b"content-length"] = digits
+        request = Request(
+            client,
+            self._method,
+            self._version,
+            self._path,
+            self._query,
+            self._told_headers,
+            self._told_fields,
+            b"",
+            True,
+            self._notes,
+        )
         request.principal = self._principal
         request.admitted_by = self.keyring
         return request

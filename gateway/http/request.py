@@ -9,6 +9,7 @@ from engines.operations import PATHS
 from engines.wire import DIALECTS, Dialect
 
 if TYPE_CHECKING:
+    from engines.model import Deadlines
     from gateway.identity import Keyring, Principal
 
 
@@ -36,6 +37,26 @@ class Client(Protocol):
         """Break the answer off in a way that the client must notice."""
 
 
+class HeadNotes:
+    """What the data path has found in the head of a request, for the next one with the same head
+    (`gateway.http.familiar`): its method, its coding and all that is noted here are good."""
+
+    __slots__ = ("complete", "deadlines", "explains", "forwarded", "priority", "request_id")
+
+    def __init__(self) -> None:
+        self.complete = False
+        """Whether it was looked through, and nothing was wrong."""
+        self.request_id = b""
+        """The id that it brings; empty where it brings none that is well-formed."""
+        self.deadlines: Deadlines | None = None
+        """What it says of the client's time."""
+        self.priority: int | None = None
+        self.explains = False
+        """Whether it asks for an explanation."""
+        self.forwarded: dict[bytes, bytes] = {}
+        """Those of its headers that an engine may hear of."""
+
+
 class Request:
     """One whole request, head and body."""
 
@@ -47,6 +68,7 @@ class Request:
         "headers",
         "keep_alive",
         "method",
+        "notes",
         "path",
         "principal",
         "query",
@@ -64,7 +86,9 @@ class Request:
         fields: dict[bytes, bytes],
         body: bytes,
         keep_alive: bool,
+        notes: HeadNotes | None = None,
     ) -> None:
+        """`notes`: of a head that is known."""
         self.connection = connection
         self.method = method
         self.version = version
@@ -76,6 +100,7 @@ class Request:
         """The last value of each header."""
         self.body = body
         self.keep_alive = keep_alive
+        self.notes = HeadNotes() if notes is None else notes
         self.principal: Principal | None = None
         """Who asks; known of every inference request and of whatever brings a body."""
         self.admitted_by: Keyring | None = None

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 class Watch:
     """Each method begins, or goes on with, the wait that it names; when one is over, `expired` is called."""
 
-    __slots__ = ("_body_since_s", "_left_bytes", "_loop", "_patience", "_timer", "idle_since_s")
+    __slots__ = ("_body_since_s", "_left_bytes", "_loop_time", "_patience", "_timer", "idle_since_s")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, patience: Patience, expired: Callable[[], None]) -> None:
-        self._loop = loop
+        self._loop_time: Callable[[], float] = loop.time
         self._patience = patience
         self._timer = LazyTimer(loop, expired)
         self._body_since_s = 0.0
@@ -36,16 +36,16 @@ class Watch:
 
     def idle(self) -> None:
         """For a request."""
-        self.idle_since_s = now = self._loop.time()
+        self.idle_since_s = now = self._loop_time()
         self._timer.set(now + self._patience.keep_alive_s)
 
     def head(self) -> None:
         """For the rest of a head."""
-        self._timer.set(self._loop.time() + self._patience.head_s)
+        self._timer.set(self._loop_time() + self._patience.head_s)
 
     def body(self, size: int, *, begins: bool) -> None:
         """For the rest of a body, of which this many bytes are in; `begins` starts the clock for its pace."""
-        now = self._loop.time()
+        now = self._loop_time()
         if begins:
             self._body_since_s = now
         self._timer.set(self._patience.body_due_s(self._body_since_s, now, size))
@@ -53,17 +53,17 @@ class Watch:
     def unread(self, *, working: bool) -> None:
         """For a client to read what is left of an answer, which is in progress or whole."""
         self._left_bytes = -1
-        self._timer.set(self._loop.time() + (self._patience.unread_s if working else self._patience.stalled_s))
+        self._timer.set(self._loop_time() + (self._patience.unread_s if working else self._patience.stalled_s))
 
     def closing(self, left_bytes: int) -> None:
         """For a client to read the last of what it is sent."""
         self._left_bytes = left_bytes
-        self._timer.set(self._loop.time() + self._patience.stalled_s)
+        self._timer.set(self._loop_time() + self._patience.stalled_s)
 
     def linger(self, left_bytes: int) -> None:
         """For a client to see why it was refused."""
         self._left_bytes = left_bytes
-        self._timer.set(self._loop.time() + self._patience.linger_s)
+        self._timer.set(self._loop_time() + self._patience.linger_s)
 
     def still_reads(self, left_bytes: int, *, working: bool) -> bool:
         """Whether the client has taken something since the wait began: then it gets that time again."""
@@ -76,4 +76,4 @@ class Watch:
 
     def later(self, seconds: float) -> None:
         """For this long."""
-        self._timer.set(self._loop.time() + seconds)
+        self._timer.set(self._loop_time() + seconds)

@@ -10,5 +10,5 @@ from tests.gateway.flights import StepClock
 def now(monkeypatch: pytest.MonkeyPatch) -> StepClock:
     """The clock that durations are measured with, for this test."""
     stepped = StepClock()
-    monkeypatch.setattr(clock, "monotonic", stepped)
+    monkeypatch.setattr(clock.SOURCES, "monotonic", stepped)
     return stepped

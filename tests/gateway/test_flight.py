@@ -123,8 +123,8 @@ class Lives(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = StepClock()
-        self.real = clock.monotonic
-        clock.monotonic = self.clock
+        self.real = clock.SOURCES.monotonic
+        clock.SOURCES.monotonic = self.clock
 
     @initialize(
         tiers=st.sampled_from([(1,), (2,), (1, 2)]),
@@ -247,7 +247,7 @@ class Lives(RuleBasedStateMachine):
             counted = [series for engine in ("", "t0", "t1") for series in [self.bench.metrics.series("m", engine)]]
             assert sum(sum(series.codes.values()) for series in counted) == 1
             assert len(self.bench.ledger.records) == 1
-        clock.monotonic = self.real
+        clock.SOURCES.monotonic = self.real
 
 
 def test_any_order_of_events_ends_in_one_answer_and_one_settlement() -> None:
@@ -449,7 +449,7 @@ def test_each_attempt_has_what_is_left_of_the_clients_time(now: StepClock) -> No
 
 def bounds_of(*tiers: int, read_s: float) -> list[tuple[float, float]]:
     """First byte and idle bounds of the attempts of a request whose every attempt is too slow."""
-    stepped = clock.monotonic
+    stepped = clock.SOURCES.monotonic
     assert isinstance(stepped, StepClock)
     bench = Bench(stepped, *tiers, retry=DEFAULT_RETRY)
     bench.begin(deadlines=Deadlines(float("inf"), read_s, read_s))

@@ -232,8 +232,8 @@ class Races(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = StepClock()
-        self.real = clock.monotonic
-        clock.monotonic = self.clock
+        self.real = clock.SOURCES.monotonic
+        clock.SOURCES.monotonic = self.clock
         self.gone = False
 
     @initialize(
@@ -332,7 +332,7 @@ class Races(RuleBasedStateMachine):
         self.everything_comes_back()
         sent = [result for result in self.bench.ledger.hedges if result in ("won", "lost", "neither")]
         assert len(sent) <= 1
-        clock.monotonic = self.real
+        clock.SOURCES.monotonic = self.real
 
 
 def test_any_mix_of_hedges_failures_and_cancellations_leaves_nothing_in_flight() -> None:

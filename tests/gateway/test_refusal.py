@@ -16,7 +16,7 @@ from tests.gateway.test_relay import answer
 @pytest.fixture(autouse=True)
 def now(monkeypatch: pytest.MonkeyPatch) -> StepClock:
     stepped = StepClock()
-    monkeypatch.setattr(clock, "monotonic", stepped)
+    monkeypatch.setattr(clock.SOURCES, "monotonic", stepped)
     return stepped
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from engines.errors import ConnectionLost
 from engines.model import Operation
+from gateway import clock
 from gateway.relay.transcript import APART_S, DOCUMENT_BYTES, READ_BYTES, Transcripts
 from gateway.store.contents.content import Content, record_of
 from tests.gateway.flights import HELD_BYTES, Bench, StepClock
@@ -205,7 +206,7 @@ def test_an_answer_that_finds_no_room_in_its_middle_is_cut_there(now: StepClock)
 def test_however_a_stream_comes_in_pieces_its_text_is_kept(texts: list[str], data: st.DataObject) -> None:
     now = StepClock()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gateway.clock.monotonic", now)
+        patch.setattr(clock.SOURCES, "monotonic", now)
         b, taken = bench(now)
         b.ledger.held._bound_bytes = 10_000_000
         b.begin()

@@ -13,7 +13,7 @@ from routing.blame import verdict_of
 from routing.ejection import EjectionSettings, ejections
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
-from routing.lease import Lease
+from routing.lease import Lease, Series
 from routing.outcome import Outcome
 from routing.policy import choose
 from routing.replica import ReplicaState
@@ -55,11 +55,6 @@ def failing(share: float, after_s: float = 0.001) -> Behaviour:
 
 def flapping(bad: Behaviour, every_s: float) -> Behaviour:
     return lambda now, rng: (bad if int(now / every_s) % 2 else well)(now, rng)
-
-
-class _Series:
-    def __init__(self) -> None:
-        self.in_flight = 0
 
 
 @dataclass
@@ -132,7 +127,7 @@ class Story:
         replica = endpoint.replica
         told.sent.append((now, replica))
         does = self.behaviours[int(replica)](now, rng)
-        lease = Lease(endpoint.state, facts, now, None, _Series())
+        lease = Lease(endpoint.state, facts, now, None, Series())
 
         def begins(at_s: float) -> None:
             if does.fails:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from routing.costs import LeastCost
 from routing.facts import NO_NEEDS, Needs, RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
-from routing.lease import Lease
+from routing.lease import Lease, Series
 from routing.model import Endpoint
 from routing.policy import choose
 from routing.prefix.chain import chain, seed
@@ -41,10 +41,6 @@ class Told:
         return NO_NEEDS
 
 
-class Counted:
-    in_flight = 0
-
-
 def asks(prompt: bytes, output_tokens: int = 32) -> RequestFacts:
     return RequestFacts(OPERATION, max(1, len(prompt) // 4), output_tokens, Told(prompt))
 
@@ -55,7 +51,7 @@ def sent(
     facts = asks(prompt)
     endpoint = choose(route, facts, now, rng or random.Random(0))
     assert endpoint is not None
-    lease = Lease(endpoint.state, facts, now, None, Counted())
+    lease = Lease(endpoint.state, facts, now, None, Series())
     route.sent(facts, endpoint)
     return endpoint, lease
 
@@ -189,7 +185,7 @@ def test_a_plain_answers_prompt_counts_as_ahead_for_as_long_as_its_prefill_shoul
     state = route.whole.pools[0][0].state
     facts = asks(text("a"))
     facts.streams = False
-    lease = Lease(state, facts, 0.0, None, Counted())
+    lease = Lease(state, facts, 0.0, None, Series())
     assert state.ahead_tokens(0.0) == pytest.approx(3000.0)
     assert state.ahead_tokens(0.15) == pytest.approx(1500.0)
     assert state.ahead_tokens(1.0) == 0.0
@@ -202,7 +198,7 @@ def test_a_plain_answers_prompt_counts_as_ahead_for_as_long_as_its_prefill_shoul
 def test_a_replica_that_fails_fast_is_not_learned_to_be_fast() -> None:
     route = route_of(1, policy="latency")
     state = route.whole.pools[0][0].state
-    lease = Lease(state, asks(text("a")), 0.0, None, Counted())
+    lease = Lease(state, asks(text("a")), 0.0, None, Series())
     lease.first_byte()  # of a 200 whose first event is an error
     lease.release(0.001)
     assert not state.prefill.learned

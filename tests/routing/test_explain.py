@@ -12,14 +12,14 @@ from routing.admission import AdmissionSettings
 from routing.explain import Candidate, explain
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
-from routing.lease import Lease
+from routing.lease import Lease, Series
 from routing.model import SLO, Endpoint
 from routing.pickers import POLICIES, TERMS
 from routing.policy import choose, choose_with_room
 from routing.replica_table import ReplicaTable
 from routing.route import ModelRoute
 from tests.routing.fleets import OPERATION, SPOKEN, endpoints, route_of, trip
-from tests.routing.test_costs import Counted, asks, text
+from tests.routing.test_costs import asks, text
 
 
 def busy(route: ModelRoute, data: st.DataObject, now: float) -> None:
@@ -29,7 +29,7 @@ def busy(route: ModelRoute, data: st.DataObject, now: float) -> None:
         for _ in range(data.draw(st.integers(0, 3))):
             facts = asks(text(data.draw(st.sampled_from("abc")), data.draw(st.integers(0, 8000))))
             choose(route, facts, now, random.Random(0))  # which looks the prompt up, where the policy wants that
-            Lease(state, facts, now, None, Counted())
+            Lease(state, facts, now, None, Series())
             route.sent(facts, endpoint)
         for _ in range(data.draw(st.integers(0, 3))):
             state.prefill.learn(data.draw(st.integers(0, 5000)), data.draw(st.floats(1, 3000)), now)
@@ -67,7 +67,7 @@ def test_to_ask_changes_nothing(seed: int, policy: str, asked: int, peers: int) 
                 explain(route, asks(text("b")), turn * 0.01, random.Random(1))
             endpoint = choose(route, facts, turn * 0.01, rng)
             assert endpoint is not None
-            Lease(endpoint.state, facts, turn * 0.01, None, Counted())
+            Lease(endpoint.state, facts, turn * 0.01, None, Series())
             route.sent(facts, endpoint)
             chosen.append(f"{endpoint.engine}/{endpoint.replica}")
         return chosen

@@ -68,7 +68,6 @@ class Tally(lease.Series):
         "duration",
         "engine",
         "errors",
-        "in_flight",
         "input_tokens",
         "model",
         "output_tokens",
@@ -84,7 +83,7 @@ class Tally(lease.Series):
         self.model = model
         self.engine = engine
         self.arm = arm
-        self.in_flight = 0
+        super().__init__()
         self.codes: dict[int, int] = {200: 0}
         self.errors: dict[str, int] = {}
         self.duration = Buckets(DURATION_BOUNDS_S)

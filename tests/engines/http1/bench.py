@@ -120,8 +120,8 @@ class FakePool:
     def release(self, line: Line) -> None:
         assert not line.closed
         self.released += 1
-        line.idle_since = self.bench.loop.now
-        line.keep_idle(self.bench.loop.now + 30)
+        now = self.bench.loop.now
+        line.keep_idle(now, now + 30)
 
     def stale(self, idle_since: float) -> None:
         self.stale_since.append(idle_since)

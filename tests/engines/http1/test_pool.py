@@ -150,8 +150,9 @@ class FakeLine:
         self.closed = True
         self.pool.lost(self)
 
-    def keep_idle(self, deadline: float) -> None:
+    def keep_idle(self, now: float, deadline: float) -> None:
         self.reused = True
+        self.idle_since = now
 
 
 async def test_connections_idle_as_long_as_a_lost_one_are_closed_some_in_a_turn_and_later_ones_are_spared() -> None:

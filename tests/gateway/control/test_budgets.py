@@ -15,7 +15,7 @@ NOW_S = 1_780_000_000.0
 
 @pytest.fixture(autouse=True)
 def _wall(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, "wall", lambda: NOW_S)
+    monkeypatch.setattr(clock.SOURCES, "wall", lambda: NOW_S)
 
 
 def worker_of(usd: float) -> Metrics:
