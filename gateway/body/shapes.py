@@ -25,6 +25,10 @@ class Body(msgspec.Struct, gc=False):
     max_completion_tokens: int | None = None
     max_output_tokens: int | None = None
     n: msgspec.Raw = ONE  # whatever it is, it is the engine's to judge
+    # Who asks (`gateway.experiments.units`): left as it came until somebody wants to know.
+    safety_identifier: msgspec.Raw = NULL
+    user: msgspec.Raw = NULL
+    metadata: msgspec.Raw = NULL
 
 
 class LooseBody(msgspec.Struct):
@@ -36,6 +40,9 @@ class LooseBody(msgspec.Struct):
     max_completion_tokens: msgspec.Raw = NULL
     max_output_tokens: msgspec.Raw = NULL
     n: msgspec.Raw = ONE
+    safety_identifier: msgspec.Raw = NULL
+    user: msgspec.Raw = NULL
+    metadata: msgspec.Raw = NULL
 
     def body(self, model: str | None) -> Body:
         """With the limits as far as they can be understood: what a request costs is guessed from them."""
@@ -47,6 +54,9 @@ class LooseBody(msgspec.Struct):
             _limit(self.max_completion_tokens),
             _limit(self.max_output_tokens),
             self.n,
+            self.safety_identifier,
+            self.user,
+            self.metadata,
         )
 
 

@@ -16,6 +16,7 @@ from gateway.errors import Failure
 from gateway.experiments.units import unit_of
 
 if TYPE_CHECKING:
+    from gateway.body.envelope import Envelope
     from gateway.http.request import Request
     from gateway.identity import Principal
     from routing.experiment import Assignment, Experiment
@@ -47,8 +48,10 @@ class Enrolment:
         self.lost = 0
         """Requests that named no unit, and so could not be counted."""
 
-    def assign(self, request: Request, principal: Principal, record_id: bytes) -> Assignment:
-        """Raises Failure for a pin to an arm that is not there."""
+    def assign(
+        self, request: Request, principal: Principal, record_id: bytes, parsed: Envelope | None = None
+    ) -> Assignment:
+        """Raises Failure for a pin to an arm that is not there. `parsed` is its body, where it has been read."""
         experiment = self.experiment
         fields = request.fields
         pin = fields.get(PIN)
@@ -60,7 +63,7 @@ class Enrolment:
             return pinned
         if not self._everybody and not self._takes_part(fields, principal):
             return experiment.uncounted
-        unit = unit_of(self._unit, request, principal, record_id)
+        unit = unit_of(self._unit, request, principal, record_id, parsed)
         if not unit:
             self.lost += 1
             return experiment.uncounted

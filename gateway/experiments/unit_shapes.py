@@ -19,4 +19,6 @@ class Named(msgspec.Struct, gc=False):
     metadata: Metadata | None = None
 
 
+decode_text: Final = msgspec.json.Decoder(str | None).decode
+decode_metadata: Final = msgspec.json.Decoder(Metadata | None).decode
 decode_named: Final = msgspec.json.Decoder(Named).decode

@@ -17,6 +17,7 @@ from routing.gate.evidence import FirstEvents
 from routing.gate.guardrail import RATES, Guardrail
 from routing.gate.load import Load
 from routing.gate.observation import Assigned, Measured, Observation, Settled
+from routing.gate.rounds import Round
 from routing.gate.tally import Tally
 from routing.gate.units import MISMATCH_ALPHA, Units
 from routing.gate.words import cause_of, mismatch, missing, sure, uneven
@@ -122,13 +123,19 @@ class Gate:
         self.requests = [0, 0]
         """Settled ones of the control and of the canary."""
 
+    def tell_all(self, experiment: str, now: Round, seen: Sequence[Observation]) -> None:
+        """Of all that was seen, what is of this experiment and of its round of now."""
+        for one in seen:
+            if one.experiment == experiment and now.has(one):
+                self.tell(one)
+
     def tell(self, told: Observation) -> bool:
         """What a worker told; returns whether a rollback is due since then. Of other arms, nothing."""
-        shares = told.shares
-        if told.arm not in (0, self.arm) or len(shares) <= self.arm:
+        shares, arm = told.shares, told.arm
+        canary = arm == self.arm
+        if (arm != 0 and not canary) or len(shares) <= self.arm:
             return False
         both = shares[0] + shares[self.arm]
-        canary = told.arm == self.arm
         configured = shares[self.arm] / both if both > 0.0 else 0.0
         if not 0.0 < configured < 1.0:
             return False  # with one arm alone, whose events they are says nothing
@@ -148,14 +155,16 @@ class Gate:
 
     def _settled(self, told: Settled, canary: bool, share: float) -> bool:
         self.requests[canary] += 1
-        if told.in_flight > 0.0:
-            self._load.request(canary, told.in_flight)
+        # Each once: an attribute of a named tuple is looked up by name.
+        unit, flags, in_flight = told.unit, told.flags, told.in_flight
+        if in_flight > 0.0:
+            self._load.request(canary, in_flight)
         worse = False
         for metric, flag in RATES.items():
             rate = self._rates.get(metric)
             if rate is not None:
-                worse |= self._trial(rate, told.unit, canary, share, bool(told.flags & flag))
-        through = self._tried.request(told.unit) if canary and self._tried is not None else None
+                worse |= self._trial(rate, unit, canary, share, bool(flags & flag))
+        through = self._tried.request(unit) if canary and self._tried is not None else None
         if through is not None:
             for rate in self._rates.values():
                 rate.through(through)
@@ -167,7 +176,7 @@ class Gate:
         ):
             amounts = self._amounts.get(metric)
             if value is not None and amounts is not None:
-                worse |= amounts.request(told.unit, canary, share, value, told.in_flight)
+                worse |= amounts.request(unit, canary, share, value, in_flight)
         return worse
 
     def _measured(self, told: Measured, canary: bool, share: float) -> bool:

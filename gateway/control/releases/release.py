@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -72,14 +73,13 @@ class Release:
             self._round = Round(self.ramp.since_ms)
         self._round.at(now_s, wall_s)
 
-    def tell(self, one: Observation, *, own: bool, decides: bool) -> None:
-        """Something was seen, here (`own`) or elsewhere. What is of a ramp before this one says nothing of it."""
-        if not self._round.has(one):
-            return
+    def tell(self, seen: Sequence[Observation], *, own: bool, decides: bool) -> None:
+        """This was seen, here (`own`) or elsewhere, of whatever experiment. What is of a ramp before this one says
+        nothing of it."""
         if own:
-            self.local.tell(one)
+            self.local.tell_all(self.spec.experiment, self._round, seen)
         if self.gate is not self.local and decides:
-            self.gate.tell(one)
+            self.gate.tell_all(self.spec.experiment, self._round, seen)
 
     def kept(self) -> KeptRelease:
         """As a restart is to find it; how long it has baked is the store's to say."""

@@ -229,10 +229,7 @@ class Releases:
     def _weigh_some(self, some: Sequence[Observation], *, own: bool) -> None:
         decides = self.decides or not own
         for release in self._releases.values():
-            experiment, tell = release.spec.experiment, release.tell
-            for one in some:
-                if one.experiment == experiment:
-                    tell(one, own=own, decides=decides)
+            release.tell(some, own=own, decides=decides)
         if own and self._sync is not None:
             for one in some:
                 if not self._telling.saw(one) and not self.decides:

@@ -6,10 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from gateway.body import envelope
 from gateway.errors import Failure
 from gateway.experiments.enrolment import Enrolment
-from gateway.experiments.units import unit_of, user_of
+from gateway.experiments.units import unit_of, user_in, user_of
 from gateway.http.request import Request
 from gateway.identity import ANONYMOUS, Principal
 from routing.experiment import Experiment
@@ -53,8 +56,31 @@ def test_a_user_is_read_wherever_formats_name_one(members: dict[str, Any], user:
     assert user_of(json.dumps(members).encode()) == user
 
 
+members = st.fixed_dictionaries(
+    {"model": st.just("m")},
+    optional={
+        "safety_identifier": st.none() | st.text(max_size=3) | st.integers() | st.just({}),
+        "user": st.none() | st.text(max_size=3) | st.booleans() | st.just(["u"]),
+        "metadata": st.none() | st.dictionaries(st.just("user_id"), st.none() | st.text(max_size=3) | st.integers()),
+        "max_tokens": st.integers(1, 9) | st.just(1.5),
+        "messages": st.just([]) | st.just([{"role": "user", "content": "x" * 20_000}]),
+    },
+)
+
+
+@settings(deadline=None)
+@given(members=members)
+def test_a_body_that_was_parsed_names_the_user_that_its_bytes_do(members: dict[str, Any]) -> None:
+    body = json.dumps(members).encode()
+    assert user_in(envelope.parse(body).body) == user_of(body)
+
+
 def test_half_of_a_surrogate_pair_in_a_body_hides_no_user() -> None:
-    assert user_of(b'{"user": "u", "messages": [{"role": "user", "content": "\\ud83d"}]}') == "u"
+    for body in (
+        b'{"model": "m", "user": "u", "messages": [{"role": "user", "content": "\\ud83d"}]}',
+        b'{"model": "m", "user": "u\\ud83d"}',
+    ):
+        assert user_of(body) == user_in(envelope.parse(body).body) != ""
 
 
 @pytest.mark.parametrize(

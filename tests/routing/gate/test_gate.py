@@ -15,6 +15,7 @@ from routing.gate.ceiling import Tried
 from routing.gate.gate import HOLD, PROMOTE, ROLLBACK, Gate
 from routing.gate.guardrail import Guardrail, default_guardrails
 from routing.gate.observation import ERROR, Assigned, Measured, Observation, Settled
+from routing.gate.rounds import Round
 from tests.routing.gate.traffic import GOOD, Arm, traffic
 
 SHARES = (0.95, 0.05)
@@ -303,3 +304,17 @@ def test_arms_side_by_side() -> None:
     assert rates[1][1] == 0
     assert numbers[0][0] == 0
     assert numbers[1][0] == gate.requests[1]
+
+
+def test_a_gate_is_told_what_is_of_its_experiment_and_of_the_round_of_now() -> None:
+    before, after = "0" * 32, "f" * 32
+    seen: list[Observation] = [
+        Assigned("chat", 1, 1, SHARES),
+        Assigned("other", 1, 2, SHARES),
+        Settled("chat", 1, 1, SHARES, before, 0),
+        Settled("chat", 1, 3, SHARES, after, 0),
+    ]
+    gate, now = Gate([], sticky=False), Round(1)
+    now.at(10.0, 1000.0)
+    gate.tell_all("chat", now, seen)
+    assert (gate.units.units, gate.requests) == (1, [0, 1])
