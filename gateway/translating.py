@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from engines.port import Outgoing
 from engines.wire.features import asked, needed
@@ -25,18 +25,21 @@ _IMAGES: Final = frozenset({"images", "image_urls"})
 _SCHEMAS: Final = frozenset({"json_object", "json_schema"})
 
 
-class Understood:
+R = TypeVar("R")
+
+
+class _Reading(Generic[R]):
     """What a client's request says, as far as it can be read. It is read by `go_on`."""
 
-    __slots__ = ("_names", "_reading", "_request", "param", "unreadable")
+    __slots__ = ("_names", "_reading", "param", "request", "unreadable")
 
-    def __init__(self, path: str, body: bytes) -> None:
+    def __init__(self, reading: Generator[int, None, R]) -> None:
         self.unreadable = ""
         """Why it is no request of its format; whoever is asked in that format may judge by himself."""
         self.param: str | None = None
-        self._request: ChatRequest | None = None
+        self.request: R | None = None
         self._names: dict[str, str] = {}
-        self._reading: Generator[int, None, ChatRequest] | None = INGRESS_BY_PATH[path].request_in_turns(body)
+        self._reading: Generator[int, None, R] | None = reading
 
     def go_on(self, elements: float = ALL) -> bool:
         """Read about so many elements more (`engines.wire.bulk`); returns whether all is read."""
@@ -48,14 +51,40 @@ class Understood:
                 elements -= next(reading)
             return False
         except StopIteration as end:
-            self._request = end.value
-            self._names = asked(end.value)
+            self.request = end.value
+            self._names = self._named(end.value)
         except Unreadable as error:
             self.unreadable, self.param = str(error), error.param
         except RecursionError:
             self.unreadable = envelope.DEPTH
         self._reading = None
         return True
+
+    def _named(self, request: R) -> dict[str, str]:
+        """What it asks for, by the names that formats meet in."""
+        raise NotImplementedError
+
+    def _asked(self) -> R:
+        """Raises Failure for what is no request."""
+        if self.request is None:
+            raise Failure("invalid_field", self.unreadable, self.param)
+        return self.request
+
+    def dropped(self, upstream: Upstream) -> bytes:
+        """The header line that names what this endpoint was not told; empty when it was told everything."""
+        return _dropped(self._names, upstream)
+
+
+class Understood(_Reading[ChatRequest]):
+    """Of a chat."""
+
+    __slots__ = ()
+
+    def __init__(self, path: str, body: bytes) -> None:
+        super().__init__(INGRESS_BY_PATH[path].request_in_turns(body))
+
+    def _named(self, request: ChatRequest) -> dict[str, str]:
+        return asked(request)
 
     def needs(self) -> Needs:
         """What its answer needs of whoever gives it."""
@@ -73,9 +102,7 @@ class Understood:
 
     def outgoing(self, egress: Egress, upstream: Upstream, headers: bytes) -> Outgoing:
         """What is sent to this endpoint. Raises Failure for what cannot be said in its format."""
-        request = self._request
-        if request is None:
-            raise Failure("invalid_field", self.unreadable, self.param)
+        request = self._asked()
         model = upstream.model
         try:
             body = egress.encode_request(request, model, upstream.takes)
@@ -83,42 +110,17 @@ class Understood:
             raise Failure("invalid_field", str(error), error.param) from None
         return Outgoing(egress.path(model, request.stream), headers, body)
 
-    def dropped(self, upstream: Upstream) -> bytes:
-        """The header line that names what this endpoint was not told; empty when it was told everything."""
-        return _dropped(self._names, upstream)
 
+class UnderstoodUnary(_Reading[UnaryRequest]):
+    """Of a request whose answer is one document."""
 
-class UnderstoodUnary:
-    """The same of a request whose answer is one document."""
-
-    __slots__ = ("_names", "_reading", "param", "request", "unreadable")
+    __slots__ = ()
 
     def __init__(self, path: str, body: bytes) -> None:
-        self.unreadable = ""
-        self.param: str | None = None
-        self.request: UnaryRequest | None = None
-        self._names: dict[str, str] = {}
-        self._reading: Generator[int, None, UnaryRequest] | None = UNARY_READERS[path](body)
+        super().__init__(UNARY_READERS[path](body))
 
-    def go_on(self, elements: float = ALL) -> bool:
-        """See `Understood`."""
-        reading = self._reading
-        if reading is None:
-            return True
-        try:
-            while elements > 0:
-                elements -= next(reading)
-            return False
-        except StopIteration as end:
-            request: UnaryRequest = end.value
-            self.request = request
-            self._names = request.names
-        except Unreadable as error:
-            self.unreadable, self.param = str(error), error.param
-        except RecursionError:
-            self.unreadable = envelope.DEPTH
-        self._reading = None
-        return True
+    def _named(self, request: UnaryRequest) -> dict[str, str]:
+        return request.names
 
     def needs(self) -> Needs:
         """What its answer needs of whoever gives it."""
@@ -133,19 +135,13 @@ class UnderstoodUnary:
 
     def outgoing(self, form: UnaryForm, upstream: Upstream, headers: bytes) -> Outgoing:
         """What is sent to this endpoint. Raises Failure for a request that is none."""
-        request = self.request
-        if request is None:
-            raise Failure("invalid_field", self.unreadable, self.param)
+        request = self._asked()
         model = upstream.model
         try:
             body = form.encode_request(model, request, upstream.takes)
         except Unreadable as error:
             raise Failure("invalid_field", str(error), error.param) from None
         return Outgoing(form.path(model, request), headers, body)
-
-    def dropped(self, upstream: Upstream) -> bytes:
-        """The header line that names what this endpoint was not told; empty when it was told everything."""
-        return _dropped(self._names, upstream)
 
 
 def _dropped(names: dict[str, str], upstream: Upstream) -> bytes:
