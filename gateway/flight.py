@@ -133,9 +133,7 @@ class Flight(Owner, Opening, Work):
         self.prompt_bytes = len(request.body)
         # What may be large, and what belongs to the fleet of the moment, until the answer is `committed`.
         self._serving: Serving | None = serving
-        notes = request.notes
-        told = notes.forwarded if notes.complete else request.fields
-        self._prompt: Prompt | None = Prompt(operation, request.body, parsed, told, request_id)
+        self._prompt: Prompt | None = Prompt(operation, request.body, parsed, request.forwarded, request_id)
         self.model, self.tokens = serving.route.name, serving.route.tokens
         self.facts = self._prompt.facts(OPERATION_KEYS[operation], self.tokens, principal)
         self.reply = Reply(request.connection, self.dialect, request_id)

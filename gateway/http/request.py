@@ -106,6 +106,11 @@ class Request:
         self.admitted_by: Keyring | None = None
         """What found that out, and whether its head may come in at all."""
 
+    @property
+    def forwarded(self) -> dict[bytes, bytes]:
+        """Those of its headers that an engine may hear of, once they have been looked for; all of them before."""
+        return self.notes.forwarded if self.notes.complete else self.fields
+
 
 def dialect_of(path: bytes) -> Dialect:
     """The wire format in which a client of this path expects its errors."""
