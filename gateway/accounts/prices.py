@@ -19,7 +19,7 @@ from engines.model import UNITS, Parts, Units, Usage
 
 PICO: Final = 1e12
 HOUR_S: Final = 3600
-SEARCHES: Final = UNITS.index("searches")
+SEARCHES: Final = UNITS.index("web_searches")
 """From here on `engines.model.UNITS` are what is charged beside tokens."""
 NOTHING_ELSE: Final = Units()
 CONFIGURED: Final = "configured"

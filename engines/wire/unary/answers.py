@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from engines.model import Usage
+from engines.model import Units, Usage
 from engines.wire.unary.port import EmbeddingsRequest, Misread, RerankRequest, Told
 from engines.wire.unary.reading import read
 
@@ -29,9 +29,16 @@ def embeddings(model: str, request: EmbeddingsRequest, vectors: Sequence[msgspec
     return Told(_vectors(model, vectors, _packed if request.packed else _as_it_came, usage), usage)
 
 
-def rerank(model: str, request: RerankRequest, results: Sequence[tuple[int, float]], tokens: int | None) -> Told:
-    """`results`: the index of a document and how relevant it is, the best first. Raises Misread."""
-    usage = _usage([request.query, *request.documents], tokens)
+def rerank(
+    model: str,
+    request: RerankRequest,
+    results: Sequence[tuple[int, float]],
+    tokens: int | None,
+    searches: int = 0,
+) -> Told:
+    """`results`: the index of a document and how relevant it is, the best first. `searches`: what is charged for, where
+    the engine tells that. Raises Misread."""
+    usage = _usage([request.query, *request.documents], tokens, searches)
     return Told(_results(model, request, results, usage), usage)
 
 
@@ -79,8 +86,9 @@ def _packed(vector: bytes) -> bytes:
     return b'"%b"' % base64.b64encode(floats)
 
 
-def _usage(texts: Sequence[str], tokens: int | None) -> Usage:
+def _usage(texts: Sequence[str], tokens: int | None, searches: int = 0) -> Usage:
+    units = Units(searches=searches) if searches else None
     if tokens is not None:
-        return Usage(tokens, 0)
+        return Usage(tokens, 0, units=units)
     size = sum(len(text.encode("utf-8", "replace")) for text in texts)
-    return Usage(max(1, size // BYTES_PER_TOKEN), 0, source="estimated")
+    return Usage(max(1, size // BYTES_PER_TOKEN), 0, source="estimated", units=units)

@@ -26,6 +26,7 @@ class ByType(msgspec.Struct):
 
 class Units(msgspec.Struct):
     input_tokens: float | None = None
+    search_units: float | None = None
 
 
 class Meta(msgspec.Struct):
@@ -44,6 +45,7 @@ class Ranked(msgspec.Struct):
 
 class Reranked(msgspec.Struct):
     results: list[Ranked]
+    meta: Meta | None = None
 
 
 _embedded = msgspec.json.Decoder(Embedded)
@@ -72,8 +74,11 @@ def rerank_members(request: RerankRequest) -> dict[str, Any]:
 
 
 def ranked(model: str, request: RerankRequest, body: bytes) -> Told:
-    results = [(one.index, one.relevance_score) for one in read(_reranked, body).results]
-    return answers.rerank(model, request, results, None)
+    answer = read(_reranked, body)
+    results = [(one.index, one.relevance_score) for one in answer.results]
+    units = answer.meta.billed_units if answer.meta is not None else None
+    searches = whole(units.search_units) if units is not None else None
+    return answers.rerank(model, request, results, None, searches or 0)
 
 
 class CohereEmbeddings:

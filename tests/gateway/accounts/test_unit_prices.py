@@ -87,7 +87,12 @@ def test_a_search_whose_price_nobody_knows_makes_the_whole_unknown() -> None:
     rates = configured(input_usd_per_mtok=1.0, output_usd_per_mtok=1.0)
     assert rates.cost_usd(Usage(1_000_000, 0)) == 1.0
     assert rates.cost_usd(Usage(1_000_000, 0, units=Units(web_searches=1))) is None
-    assert rates.cost_usd(Usage(1_000_000, 0, units=Units(searches=1))) is None
+    assert rates.cost_usd(Usage(1_000_000, 0, units=Units(file_searches=1))) is None
+
+
+def test_a_reranker_with_a_price_of_tokens_is_not_paid_by_the_search_too() -> None:
+    rates = configured(input_usd_per_mtok=1.0)
+    assert rates.cost_usd(Usage(1_000_000, 0, units=Units(searches=1))) == 1.0
 
 
 def test_what_tokens_pay_for_is_not_paid_by_the_second_too() -> None:

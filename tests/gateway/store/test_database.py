@@ -153,7 +153,8 @@ def test_sums_of_records_are_those_that_are_kept(database: Database, url: str, b
     made = Made()
     for number in range(60):
         changes: dict[str, Any] = {"cost_usd": None, "unpriced": True} if number % 7 == 0 else {}
-        changes |= {"error": "engine_502", "input_tokens": None} if number % 11 == 0 else {"ttft_ms": 3.5}
+        nothing = {"error": "engine_502", "input_tokens": None, "output_tokens": None}
+        changes |= nothing if number % 11 == 0 else {"ttft_ms": 3.5}
         at_s = NOON_S + number * 1700
         made.one(at_s=at_s, model=f"m{number % 2}", tenant=f"t{number % 3}", key_id=f"k{number % 5}", **changes)
     made.one(arm="~shadow", usage_source="estimated")

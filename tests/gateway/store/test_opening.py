@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect
 
+from gateway.store import migrations
 from gateway.store.__main__ import open_database
 from gateway.store.database import DatabaseAway, DatabaseRefused
 from gateway.store.opening import engine_of, state_of, store_url, upgrade
@@ -47,6 +48,12 @@ def test_the_migrations_make_the_tables_that_are_read(url: str) -> None:
         }
         assert state_of(connection)[0] == VERSION
     engine.dispose()
+
+
+def test_each_migration_has_a_number_of_its_own_and_follows_the_one_before() -> None:
+    directory = Path(migrations.__path__[0]) / "versions"
+    names = sorted(path.name for path in directory.glob("v*.py"))
+    assert [int(name[1:5]) for name in names] == list(range(1, VERSION + 1))
 
 
 def old_row(url: str, digits: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.model import Operation, Usage
+from engines.model import Operation, Units, Usage
 from engines.wire.bulk import finished
 from engines.wire.gemini.codec import EGRESS as GEMINI
 from engines.wire.request import Unreadable
@@ -267,3 +267,12 @@ def test_embeddings_of_nothing_are_unreadable(members: Any) -> None:
 def test_ranking_nothing_is_unreadable(members: Any) -> None:
     with pytest.raises(Unreadable):
         rerank(**members)
+
+
+@pytest.mark.parametrize(("form", "model"), [("cohere", "rerank-v3.5"), ("bedrock", "cohere.rerank-v3-5:0")])
+def test_searches_of_a_reranker_are_counted_where_they_are_told(form: str, model: str) -> None:
+    answer = {"results": [{"index": 0, "relevance_score": 0.5}], "meta": {"billed_units": {"search_units": 2.0}}}
+    told = RERANK[form].decode_answer(model, rerank(), json.dumps(answer).encode())
+    assert told.usage.units == Units(searches=2)
+    del answer["meta"]
+    assert RERANK[form].decode_answer(model, rerank(), json.dumps(answer).encode()).usage.units is None
