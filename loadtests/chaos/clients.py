@@ -18,7 +18,8 @@ END_S = 40.0
 """Beyond every deadline that the gateway of the chaos has."""
 UPLOAD_BYTES = 16 * 1024 * 1024 - 1
 PAUSE_S = 0.04
-MODELS = ("chat", "hostile", "mixed")
+MODELS = ("chat", "hostile", "mixed", "translated", "vectors", "heard", "shadowed", "tried")
+FORM = "multipart/form-data; boundary=chaos"
 
 
 @dataclass(slots=True)
@@ -46,6 +47,24 @@ def whole(answer: bytes) -> int:
         return status if body.endswith(b"0\r\n\r\n") else 0
     length = next((int(line[15:]) for line in lowered.split(b"\r\n") if line.startswith(b"content-length:")), None)
     return status if length is None or len(body) == length else 0
+
+
+def asked(model: str, stream: bool, tokens: int) -> tuple[str, str, bytes]:
+    """The path, the content type and the body of a request for this model."""
+    if model == "vectors":
+        return "/v1/embeddings", "application/json", json.dumps({"model": model, "input": ["one", "two"]}).encode()
+    if model == "heard":
+        parts = {"model": model, "stream": "true" if stream else "false", 'file"; filename="a.wav': "RIFF" * 1000}
+        said = [
+            f'--chaos\r\ncontent-disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+            for name, text in parts.items()
+        ]
+        return "/v1/audio/transcriptions", FORM, ("".join(said) + "--chaos--\r\n").encode()
+    fields = {"model": model, "stream": stream, "max_tokens": tokens}
+    if model != "translated":
+        fields["ignore_eos"] = True
+    body = json.dumps({**fields, "messages": [{"role": "user", "content": "count to a million"}]}).encode()
+    return "/v1/chat/completions", "application/json", body
 
 
 class Clients:
@@ -86,11 +105,10 @@ class Clients:
     def _request(self, model: str, stream: bool, tokens: int = 24, key: str = API_KEY) -> tuple[str, bytes]:
         self._number += 1
         request_id = f"{self._prefix}-{self._number}"
-        fields = {"model": model, "stream": stream, "max_tokens": tokens, "ignore_eos": True}
-        body = json.dumps({**fields, "messages": [{"role": "user", "content": "count to a million"}]}).encode()
+        path, content_type, body = asked(model, stream, tokens)
         head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\nauthorization: Bearer {key}\r\n"
-            f"x-request-id: {request_id}\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\nauthorization: Bearer {key}\r\n"
+            f"x-request-id: {request_id}\r\ncontent-type: {content_type}\r\nconnection: close\r\n"
             f"content-length: {len(body)}\r\n\r\n"
         )
         return request_id, head.encode() + body

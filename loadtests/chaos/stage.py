@@ -23,6 +23,21 @@ from loadtests.processes.launched import Launched, free_port
 
 READY_S = 60.0
 GRACE_S = 5
+SHADOW = {"share": 1.0, "targets": [{"engine": "hostile", "model": "m"}], "concurrency": 8, "timeout_s": 5}
+"""Copies go to the engine that does everything wrong."""
+EDITS = {"temperature": {"set": 0}}
+EXPERIMENT = {
+    "unit": "request",
+    "salt": "chaos",
+    "arms": {
+        "control": {},
+        "wrong": {
+            "targets": [{"engine": "hostile", "model": "m"}],
+            "weight": 50,
+            "params": {"temperature": {"set": 0}},
+        },
+    },
+}
 _SERIES = re.compile(r"^(\w+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
 
 
@@ -105,7 +120,8 @@ class Stage:
         self._revision += 1
         replicas = [{"id": name, "url": f"http://127.0.0.1:{port}"} for name, port in self._ports.items()]
         hostile = {"id": "h", "url": f"http://127.0.0.1:{self._hostile_port}"}
-        timeouts = {"connect_s": 2, "first_byte_s": 4, "idle_s": 4}
+        foreign = {"kind": "gemini", "base_url": hostile["url"], "api_key": "k-of-foreign"}
+        timeouts: dict[str, Any] = {"connect_s": 2, "first_byte_s": 4, "idle_s": 4}
         target = {"engine": "nowhere" if wrong else "pool", "model": "m", "weight": self._revision}
         made: dict[str, Any] = {
             "server": {"grace_s": GRACE_S},
@@ -113,11 +129,17 @@ class Stage:
             "engines": {
                 "pool": {"kind": "vllm", "replicas": replicas, "timeouts": timeouts},
                 "hostile": {"kind": "vllm", "replicas": [hostile], "timeouts": timeouts},
+                "foreign": foreign | {"timeouts": timeouts},
             },
             "models": {
                 "chat": {"targets": [target]},
                 "hostile": {"targets": [{"engine": "hostile", "model": "m"}]},
                 "mixed": {"targets": [{"engine": "hostile", "model": "m"}, target]},
+                "translated": {"targets": [{"engine": "foreign", "model": "m"}, target]},
+                "vectors": {"targets": [{"engine": "foreign", "model": "m"}, target]},
+                "heard": {"targets": [{"engine": "hostile", "model": "m"}, target]},
+                "shadowed": {"targets": [target], "shadow": SHADOW},
+                "tried": {"targets": [target], "experiment": EXPERIMENT},
             },
             "health": {"interval_s": 1, "timeout_s": 0.5},
             "telemetry": {"access_log": "stdout"},

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from loadtests.chaos.clients import whole
-from loadtests.chaos.stage import descriptors, summed
+from engines.multipart import boundary_of, parts_of
+from gateway.settings import load_settings
+from loadtests.chaos.clients import FORM, MODELS, asked, whole
+from loadtests.chaos.stage import Stage, descriptors, summed
 
 
 @pytest.mark.parametrize(
@@ -44,3 +47,23 @@ def test_descriptors_are_counted_without_the_connections_to_engines(tmp_path: Pa
         (place / "fd" / name).symlink_to(target)
     assert descriptors(7, {8000}, tmp_path) == 3
     assert descriptors(8, set(), tmp_path) == 0
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_each_model_is_asked_for_what_it_does(model: str) -> None:
+    path, content_type, body = asked(model, True, 24)
+    if content_type == FORM:
+        parts = {part.name: body[part.start : part.end] for part in parts_of(body, boundary_of(FORM.encode()))}
+        assert (path, parts["model"], parts["stream"]) == ("/v1/audio/transcriptions", b"heard", b"true")
+        assert parts["file"].startswith(b"RIFF")
+    else:
+        read = json.loads(body)
+        assert (read["model"], "input" in read) == (model, path == "/v1/embeddings")
+
+
+def test_the_configuration_of_the_chaos_is_one(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "penstock", 2, lambda line: None)
+    stage._hostile_port = 9
+    stage.configure()
+    loaded = load_settings((tmp_path / "penstock.yaml").read_text(), {}).settings
+    assert set(MODELS) == set(loaded.models)
