@@ -46,6 +46,8 @@ from tests.gateway.accounts.test_prices import PARTS, agree, heard_by_the_hour, 
 from tests.gateway.store import postgresql
 
 TRANSACTION = 1_000
+A_DAY = 167_000
+"""Records: five million are a month of them."""
 HELD = 2_000
 """Batches whose hold is measured."""
 RUN = "0123456789ab"
@@ -296,7 +298,7 @@ def main(argv: list[str]) -> int:
             except postgresql.Missing as missing:
                 told.exact("records/s to PostgreSQL", "not measured", "", met=False)
                 print(f"    {missing}")
-        span_ms = options.records // 167_000 * 86_400_000 or 86_400_000
+        span_ms = max(1, options.records * 86_400_000 // A_DAY)
         for where, rate in zip(urls, write(list(urls.values()), options.records, span_ms), strict=True):
             told.rate(f"records/s to {where}, one core, sums included", rate, 50_000)
         per_record = size_of(urls["SQLite"]) / options.records
