@@ -63,7 +63,7 @@ class BedrockEngine(HostedEngine):
 
     @property
     def unary_as(self) -> tuple[tuple[Operation, str], ...]:
-        return ((Operation.EMBEDDINGS, "bedrock"), (Operation.RERANK, "bedrock"))
+        return ((Operation.EMBEDDINGS, "bedrock"), (Operation.RERANK, "bedrock"), (Operation.COUNT_TOKENS, "bedrock"))
 
     @property
     def price_provider(self) -> str:

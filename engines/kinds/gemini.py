@@ -66,7 +66,8 @@ class GeminiEngine(HostedEngine):
 
     @property
     def unary_as(self) -> tuple[tuple[Operation, str], ...]:
-        return ((Operation.EMBEDDINGS, "gemini" if self.vertex is None else "vertex"),)
+        name = "gemini" if self.vertex is None else "vertex"
+        return ((Operation.EMBEDDINGS, name), (Operation.COUNT_TOKENS, name))
 
     @property
     def price_provider(self) -> str:

@@ -30,6 +30,7 @@ CONTENT: Final = frozenset(
         "tool_result_media",
         "embeddings",
         "rerank",
+        "count_tokens",
         "several_inputs",
         "encoded_inputs",
         "tools",

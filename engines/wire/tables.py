@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from engines.model import Operation
 from engines.wire.anthropic_messages import stream_decoder as anthropic
 from engines.wire.bedrock_converse import stream_decoder as bedrock
 from engines.wire.cohere import stream_decoder as cohere
@@ -61,6 +62,7 @@ def unary() -> Iterator[str]:
         f"{operation.value} of `{name}`": frozenset().union(*[form.takes(model) for model in _MODELS.get(name, ("",))])
         for operation, forms in FORMS.items()
         for name, form in forms.items()
+        if operation is not Operation.COUNT_TOKENS  # which takes what a chat does
     }
     names = sorted(frozenset().union(*told.values()) - HINTS)
     body = [[f"`{name}`", *["yes" if name in takes else "" for takes in told.values()]] for name in names]

@@ -10,7 +10,7 @@ import structlog
 
 from engines.port import Sink
 from engines.wire.bulk import LISTS_AND_OBJECTS, over
-from engines.wire.unary.port import EmbeddingsRequest, Misread
+from engines.wire.unary.port import Misread, pieces
 from gateway.accounts.costs import in_digits
 from gateway.errors import Failure
 from gateway.relay.account import UNNAMED, Account, kind_of
@@ -86,8 +86,7 @@ class UnaryDocument(Sink):
         assert request is not None  # it was sent
         self._body = bytes(self._held)
         self._held.clear()
-        asked = request.inputs if isinstance(request, EmbeddingsRequest) else request.documents
-        self._counting = over(self._body, LEAST_LISTS + LISTS_EACH * len(asked), LISTS_AND_OBJECTS)
+        self._counting = over(self._body, LEAST_LISTS + LISTS_EACH * pieces(request), LISTS_AND_OBJECTS)
         self._attempt.exchange = None  # it is over
         self._write()
 

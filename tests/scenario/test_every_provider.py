@@ -242,3 +242,20 @@ async def test_refusals_are_told_in_each_clients_words(name: str) -> None:
             await client.messages.create(
                 model=f"{name}-rate-limited", max_tokens=9, messages=[{"role": "user", "content": "x"}]
             )
+
+
+@pytest.mark.parametrize("name", ["anthropic", "gemini", "bedrock"])
+async def test_tokens_are_counted_where_the_provider_counts_them(name: str) -> None:
+    async with everybody(name) as gateway, messages(gateway) as client:
+        tools: Any = [{"name": "weather", "input_schema": SCHEMA}]
+        wish: Any = {"model": name, "system": "be brief", "messages": [{"role": "user", "content": TEXT}]}
+        short = await client.messages.count_tokens(**wish)
+        long = await client.messages.count_tokens(**wish, tools=tools)
+        record = await gateway.records.of(1)
+    assert 0 < short.input_tokens < long.input_tokens
+    assert ("/v1/messages/count_tokens", "", name, 0) == (
+        record.operation,
+        record.error,
+        record.engine,
+        record.output_tokens or 0,
+    )

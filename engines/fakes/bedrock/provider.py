@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
+import msgspec
+
+from engines.fakes.bedrock import shapes
 from engines.fakes.bedrock.invoke import invoke
 from engines.fakes.bedrock.reading import read_converse
 from engines.fakes.bedrock.signing import signer
 from engines.fakes.bedrock.writing import ERRORS, ConverseFormat
 from engines.fakes.call import Call, HeaderList
 from engines.fakes.limits import Left
-from engines.fakes.problems import Kind, Problem
+from engines.fakes.problems import Kind, Problem, invalid
 from engines.fakes.provider import Chat, Plain, Refusal
 
 SECRETS: Final = {"AKIAFAKEFAKEFAKEFAKE": "fake-secret"}
-_PATH: Final = re.compile(r"/model/(.+)/(converse|converse-stream|invoke)")
+_COUNT: Final = msgspec.json.Decoder(shapes.CountTokens)
+_PATH: Final = re.compile(r"/model/(.+)/(converse|converse-stream|invoke|count-tokens)")
 
 
 class Bedrock:
@@ -36,6 +41,8 @@ class Bedrock:
         if call.method != "POST" or found is None:
             raise Problem(Kind.NOT_FOUND, "The operation does not exist.")
         model, stream = found[1], found[2] == "converse-stream"
+        if found[2] == "count-tokens":
+            return Plain(lambda call: (model, count(call)))
         if found[2] == "invoke":
             return Plain(lambda call: invoke(call, model))
         return Chat(ConverseFormat(), lambda call: read_converse(call.body, model, stream=stream))
@@ -46,6 +53,14 @@ class Bedrock:
 
     def headers(self, number: int, left: Left) -> HeaderList:
         return _id(number)
+
+
+def count(call: Call) -> Any:
+    """Four bytes are a token."""
+    given = _COUNT.decode(call.body).input
+    if (given.converse is None) == (given.invoke_model is None):
+        raise invalid("input has exactly one member")
+    return {"inputTokens": math.ceil(len(call.body) / 4)}
 
 
 def _id(number: int) -> HeaderList:

@@ -157,6 +157,28 @@ class OutputConfig(Closed):
     effort: str | None = None
 
 
+class ConverseTokens(Closed):
+    """What of Converse is counted."""
+
+    messages: list[Message] | None = None
+    system: list[System] | None = None
+    tool_config: ToolConfig | None = None
+    additional_model_request_fields: dict[str, Any] | None = None
+
+
+class CountInput(Closed):
+    """One of these."""
+
+    converse: ConverseTokens | None = None
+    invoke_model: dict[str, Any] | None = None
+
+
+class CountTokens(Closed):
+    """`POST /model/MODEL/count-tokens`."""
+
+    input: CountInput
+
+
 class Converse(Closed):
     """`POST /model/MODEL/converse` and `/converse-stream`."""
 

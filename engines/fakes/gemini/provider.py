@@ -6,6 +6,8 @@ import math
 import re
 from typing import Any, Final
 
+import msgspec
+
 from engines.fakes.asked import Asked
 from engines.fakes.call import Call, HeaderList
 from engines.fakes.embedding import vector
@@ -74,7 +76,12 @@ def _stream(call: Call, model: str) -> Asked:
 
 
 def _count(call: Call) -> Any:
-    read(call.body, shapes.CountTokens)
+    within = read(call.body, shapes.CountTokens).generate_content_request
+    if within is not None:
+        request = dict(within)
+        if not str(request.pop("model", "")).startswith("models/"):
+            raise invalid("generate_content_request.model is required", "generate_content_request.model")
+        read(msgspec.json.encode(request), shapes.Generate)
     return {"totalTokens": math.ceil(len(call.body) / 4)}
 
 

@@ -169,6 +169,10 @@ class CountTokens(Closed):
 
     contents: list[Content] | None = None
     generate_content_request: dict[str, Any] | None = None
+    system_instruction: dict[str, Any] | None = None
+    """This and what follows are Vertex AI's alone."""
+    tools: list[dict[str, Any]] | None = None
+    generation_config: dict[str, Any] | None = None
 
 
 class EmbedRequest(Closed):

@@ -9,6 +9,7 @@ import msgspec
 
 from engines.model import Usage
 from engines.wire.dialect import Dialect
+from engines.wire.request import ChatRequest
 
 
 class EmbeddingsRequest(msgspec.Struct):
@@ -35,7 +36,20 @@ class RerankRequest(msgspec.Struct):
     extensions: dict[str, Any] = {}
 
 
-UnaryRequest = EmbeddingsRequest | RerankRequest
+class CountRequest(msgspec.Struct):
+    chat: ChatRequest
+    """What is to be counted."""
+    names: dict[str, str]
+
+
+UnaryRequest = EmbeddingsRequest | RerankRequest | CountRequest
+
+
+def pieces(request: UnaryRequest) -> int:
+    """How many things an answer has one of each for."""
+    if isinstance(request, EmbeddingsRequest):
+        return len(request.inputs)
+    return len(request.documents) if isinstance(request, RerankRequest) else 0
 
 
 class Told(msgspec.Struct):

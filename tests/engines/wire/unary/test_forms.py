@@ -16,10 +16,12 @@ from engines.model import Operation, Units, Usage
 from engines.wire.bulk import finished
 from engines.wire.gemini.codec import EGRESS as GEMINI
 from engines.wire.request import Unreadable
-from engines.wire.unary import answers, requests
+from engines.wire.unary import answers, counts, requests
 from engines.wire.unary.forms import FORMS
 from engines.wire.unary.port import EmbeddingsRequest, Misread, RerankRequest, Told
 
+EVERYTHING = frozenset({"reasoning_effort"})
+GENERATED = {"contents", "systemInstruction", "generationConfig"}
 TITAN = "amazon.titan-embed-text-v2:0"
 EMBED, RERANK = FORMS[Operation.EMBEDDINGS], FORMS[Operation.RERANK]
 TWO = {"model": "m", "input": ["a", "b"], "dimensions": 2}
@@ -276,3 +278,45 @@ def test_searches_of_a_reranker_are_counted_where_they_are_told(form: str, model
     assert told.usage.units == Units(searches=2)
     del answer["meta"]
     assert RERANK[form].decode_answer(model, rerank(), json.dumps(answer).encode()).usage.units is None
+
+
+COUNTED = {
+    "model": "m",
+    "messages": [{"role": "user", "content": "x"}],
+    "system": "s",
+    "thinking": {"type": "adaptive"},
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "path", "wanted"),
+    [
+        ("gemini", "/models/g:countTokens", {"generateContentRequest": {"model", *GENERATED}}),
+        ("vertex", "/models/g:countTokens", GENERATED),
+        ("bedrock", "/model/g/count-tokens", {"input": {"converse": {"messages", "system"}}}),
+    ],
+)
+def test_what_counts_is_asked(form: str, path: str, wanted: Any) -> None:
+    request = finished(counts.count(json.dumps(COUNTED).encode()))
+    assert request.names.keys() == {"count_tokens", "reasoning_effort"}
+    asked = FORMS[Operation.COUNT_TOKENS][form]
+    body = json.loads(asked.encode_request("g", request, EVERYTHING))
+    while isinstance(wanted, dict):
+        [(name, wanted)] = wanted.items()
+        assert [name] == list(body)
+        body = body[name]
+    assert (path, wanted) == (asked.path("g", request), body.keys())
+
+
+@pytest.mark.parametrize(
+    ("form", "body"),
+    [("gemini", b'{"totalTokens":7}'), ("vertex", b'{"totalTokens":7.0}'), ("bedrock", b'{"inputTokens":7}')],
+)
+def test_a_count_is_told_as_claudes(form: str, body: bytes) -> None:
+    request = finished(counts.count(json.dumps(COUNTED).encode()))
+    asked = FORMS[Operation.COUNT_TOKENS][form]
+    told = asked.decode_answer("g", request, body)
+    assert ({"input_tokens": 7}, Usage(0, 0)) == (read(told), told.usage)
+    for bad in (b"{}", body.replace(b"7", b"-7"), b"[]", body.replace(b"7", b"1e99")):
+        with pytest.raises(Misread):
+            asked.decode_answer("g", request, bad)
