@@ -66,10 +66,11 @@ def explain(error: ValidationError, tree: Any) -> list[tuple[Path, Problem]]:
     problems = []
     details = error.errors(include_url=False, include_input=False, include_context=False)
     for detail in details[:MOST_PROBLEMS]:
-        path = _document_path(detail["loc"], detail["type"], tree)
+        of_a_key = _is_of_a_key(detail["loc"], detail["type"], tree)
+        path = _document_path(detail["loc"][:-1] if of_a_key else detail["loc"], detail["type"])
         if detail["type"] == "too_short" and value_at(tree, path):
             continue  # pydantic counts the items that are right; the wrong ones have complaints of their own
-        if detail["loc"][-1] == "[key]":
+        if of_a_key:
             hint = "an environment variable's name" if "env" in path else NAME_RULE
             if path[0] == "models" and len(path) == 2:
                 hint += "; or the beginning of names and a star at the end: vendor/*"
@@ -79,11 +80,17 @@ def explain(error: ValidationError, tree: Any) -> list[tuple[Path, Problem]]:
     return problems
 
 
-def _document_path(loc: tuple[int | str, ...], kind: str, tree: Any) -> Path:
-    """pydantic's location without its own additions: the tag of the engine union, and `[key]`."""
+def _is_of_a_key(loc: tuple[int | str, ...], kind: str, tree: Any) -> bool:
+    """Whether the complaint is of a key itself: pydantic says so by `[key]` behind it, which a document may have too."""
+    if not loc or loc[-1] != "[key]" or kind == "extra_forbidden":
+        return False
+    inside = value_at(tree, loc[:-1])
+    return kind.startswith("string_") or not (isinstance(inside, dict) and "[key]" in inside)
+
+
+def _document_path(loc: tuple[int | str, ...], kind: str) -> Path:
+    """pydantic's location without the tag of the engine union, which is its own addition."""
     path = list(loc)
-    if path and path[-1] == "[key]":
-        path.pop()
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         path.append("kind")
     elif len(path) > 2 and path[0] == "engines":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engines.registry import KINDS
@@ -57,6 +57,8 @@ def outcome(text: str) -> str:
 
 
 @given(junk=JUNK)
+@example(junk={"[key]": None})
+@example(junk={"models": {"[key]": 3, "b d": {"[key]": 1}}, "engines": {"[key]": {"[key]": {}}}})
 @settings(deadline=None)
 def test_any_value_is_settings_or_a_config_error(junk: Any) -> None:
     assert outcome(json.dumps(junk)) in ("refused", "loaded")
