@@ -81,7 +81,7 @@ def explain(error: ValidationError, tree: Any) -> list[tuple[Path, Problem]]:
 
 
 def _is_of_a_key(loc: tuple[int | str, ...], kind: str, tree: Any) -> bool:
-    """Whether the complaint is of a key itself: pydantic says so by `[key]` behind it, which a document may have too."""
+    """Whether the complaint is of a key itself: pydantic says so by `[key]` behind it, as a document may."""
     if not loc or loc[-1] != "[key]" or kind == "extra_forbidden":
         return False
     inside = value_at(tree, loc[:-1])
