@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import Final
 
 from routing.autoscale.decision import Decision, Why
-from routing.autoscale.demand import Ask, Demand
+from routing.autoscale.demand import Ask, Asking, Demand
 from routing.autoscale.settings import AutoscaleSettings
 from routing.autoscale.signals import Bounds, Signals
 
@@ -54,9 +54,9 @@ class Autoscaler:
         "settings",
     )
 
-    def __init__(self, settings: AutoscaleSettings, now: float) -> None:
+    def __init__(self, settings: AutoscaleSettings, now: float, demand: Asking | None = None) -> None:
         self.settings = settings
-        self._demand = Demand(settings)
+        self._demand: Asking = Demand(settings) if demand is None else demand
         self._asked: deque[tuple[float, int]] = deque()
         """What earlier looks asked for: those that asked for more than all after them."""
         self._panic_until_s = -math.inf

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from routing.autoscale import staffing
 from routing.autoscale.arrivals import CHANCE, Arrivals
@@ -52,6 +52,22 @@ class Ask:
     """In replicas that are always busy."""
     bearable: int = 0
     """So many would serve that load too, if not as well."""
+
+
+class Asking(Protocol):
+    """What an autoscaler wants to know of one engine's traffic. Signals come in the order of time."""
+
+    def note(self, signals: Signals, now: float) -> None:
+        """One look."""
+
+    def ask(self, signals: Signals, startup_s: float) -> Ask:
+        """What the look that was noted last asks for, where a replica takes `startup_s` to serve."""
+
+    def floods(self, signals: Signals, replicas: int) -> bool:
+        """Whether so many are so far from enough that a panic is due."""
+
+    def survivors(self, signals: Signals) -> int:
+        """The fewest that may stay."""
 
 
 class Demand:

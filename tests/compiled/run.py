@@ -17,7 +17,7 @@ from pathlib import Path
 
 LIST = "compiled-modules.txt"
 """The dotted names of what must be compiled, one a line; it lies beside `tests/` while they run."""
-READ = ("tests", "configs", "docs", "pyproject.toml")
+READ = ("tests", "configs", "docs", "pyproject.toml", "Dockerfile")
 RUN = ("tests/gateway", "tests/engines", "tests/routing", "tests/scenario")
 LEFT_OUT = (
     "tests/engines/launch",

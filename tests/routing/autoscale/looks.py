@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from routing.autoscale.autoscaler import Autoscaler
 from routing.autoscale.decision import Decision
+from routing.autoscale.demand import Asking
 from routing.autoscale.settings import AutoscaleSettings
 from routing.autoscale.signals import Bounds, Signals, Speed
 
@@ -47,11 +48,18 @@ def look(
 class Story:
     """An autoscaler whose decisions are carried out at once, and the time."""
 
-    def __init__(self, settings: AutoscaleSettings | None = None, *, ready: int = 1, bounds: Bounds = ANY) -> None:
+    def __init__(
+        self,
+        settings: AutoscaleSettings | None = None,
+        *,
+        ready: int = 1,
+        bounds: Bounds = ANY,
+        demand: Asking | None = None,
+    ) -> None:
         self.now = 0.0
         self.ready = ready
         self.bounds = bounds
-        self.scaler = Autoscaler(settings or AutoscaleSettings(startup_s=30.0), self.now)
+        self.scaler = Autoscaler(settings or AutoscaleSettings(startup_s=30.0), self.now, demand)
 
     def run(self, seconds: float, signals: Signals | None = None, *, follow: bool = True, **of: float) -> Decision:
         """Look again and again at the same, for so long; returns the last decision."""

@@ -302,8 +302,8 @@ class Asks:
 
 
 def test_what_has_just_gone_is_not_asked_back_for_a_load_that_those_left_bear() -> None:
-    story, asks = Story(ready=8), Asks()
-    story.scaler._demand = asks  # type: ignore[assignment]
+    asks = Asks()
+    story = Story(ready=8, demand=asks)
     story.run(120.0, rate=1.0)
     asks.next = Ask(6, Why.LOAD, "less arrives")
     while story.ready == 8:
@@ -322,8 +322,8 @@ def test_but_it_is_when_they_do_not_bear_it_or_somebody_waits() -> None:
         look(6, rate=1.0, ttft_ms=9_000.0),
     ):
         late = more.ttft_ms is not None
-        story, asks = Story(ready=8), Asks()
-        story.scaler._demand = asks  # type: ignore[assignment]
+        asks = Asks()
+        story = Story(ready=8, demand=asks)
         story.run(120.0, rate=1.0)
         asks.next = Ask(6, Why.LOAD, "less arrives")
         while story.ready == 8:
