@@ -59,7 +59,7 @@ class Actuators:
 
 
 class Servers:
-    """Satisfies `gateway.control.sleep_scaling.Servers`: what is behind the names, of one plane."""
+    """Satisfies `gateway.control.sleep_ports.Servers`: what is behind the names, of one plane."""
 
     def __init__(
         self, engines: Engines, launches: Launches, fixed: FixedScaling, loads: Callable[[], EngineLoads]

@@ -161,7 +161,7 @@ class Plane:
             self._engines.telling,
             lambda: self.settings,
             self.loads.load_of,
-            lambda: self._board.down,
+            lambda: self._board.down | self.roster.away(),
             self.links.tell_all,
         )
         self.cards = ModelCards(self._engines.listing, lambda: self.settings, self.links.tell_all)

@@ -135,6 +135,10 @@ class Roster:
         else:
             self._greeted[engine] = told
 
+    def away(self) -> set[ReplicaKey]:
+        """Those that get nothing new, though they may be healthy: they drain, or sleep."""
+        return self._leaving | self._held | self._retired | self._resting.keys()
+
     def _keep_from(self, marks: set[ReplicaKey], engine: str, replica: str, on: bool) -> bool:
         if replica not in self._listed.get(engine, {}):
             return False
@@ -161,7 +165,7 @@ class Roster:
             if not source.written
             for id in self._listed[engine]
         ]
-        marked = self._down | self._leaving | self._held | self._retired | self._resting.keys()
+        marked = self._down | self.away()
         return [self._member(*key) for key in (*found, *sorted(marked.difference(found)))]
 
     def statuses(self, engine: str) -> list[ReplicaStatus]:
@@ -194,7 +198,7 @@ class Roster:
             counts[engine, "ready"] = len(listed)
             counts[engine, "unhealthy"] = counts[engine, "draining"] = 0
         asleep = {key for key, state in self._resting.items() if state == "asleep"}
-        draining = (self._leaving | self._held | self._retired | self._resting.keys()) - asleep
+        draining = self.away() - asleep
         for state, keys in (
             ("draining", draining),
             ("asleep", asleep),

@@ -17,18 +17,19 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
 from engines import sleeping
-from engines.errors import EngineError
+from engines.errors import BadAnswer, EngineError
 from engines.port import Engine, Spawn
 from gateway import clock
 from gateway.control.actuator import Actuator, Standing
-from gateway.control.membership import Found
+from gateway.control.cluster.workloads import sleep_place
 from gateway.control.pacing import paced
-from gateway.control.sleepers import Phase, Sleeper, Sleepers
+from gateway.control.sleep_ports import Leadership, Roll, Servers
+from gateway.control.sleepers import AGAIN_S, MOST_MOVE_S, Phase, Sleeper, Sleepers
 from gateway.settings import Settings
 from routing.autoscale.removal import Candidate, removed
 
@@ -36,51 +37,8 @@ EVERY_S: Final = 2.0
 LEAST_WAKE_S: Final = 60.0
 MOST_WAKES: Final = 10.0
 """Times `wake_s`, but `LEAST_WAKE_S` at least: a wake that takes longer has failed."""
-RESTING: Final = (Phase.DRAINING, Phase.FALLING, Phase.ASLEEP, Phase.PARKED)
 
 log = structlog.get_logger()
-
-
-class Roll(Protocol):
-    """Who serves each engine, as the control plane knows it."""
-
-    def found(self, engine: str) -> Found:
-        """Its replicas."""
-
-    def rest(self, engine: str, replica: str, state: str = "") -> bool:
-        """Send a replica nothing new, because it is `draining` or `asleep`; empty: send it something again."""
-
-    def greet(self, engine: str, told: Callable[[str], None] | None) -> None:
-        """`told` is called with each new replica of the engine before anybody is told of it."""
-
-
-class Leadership(Protocol):
-    """Which of several gateways acts, and what it tells the others."""
-
-    def told(self, engine: str) -> tuple[Collection[str], Collection[str]]:
-        """Whom the one that acts has leave, and whom it has go."""
-
-    def tell(self, engine: str, leaving: Collection[str], going: Collection[str]) -> None:
-        """Tell the others so, as the one that acts."""
-
-
-class Servers(Protocol):
-    """What is behind the names."""
-
-    def engine(self, name: str) -> Engine | None:
-        """To ask its replicas by."""
-
-    def launched(self, engine: str) -> bool:
-        """Whether its servers are ours alone: started here."""
-
-    def fixed(self, engine: str) -> bool:
-        """Whether nobody can start or stop them."""
-
-    def restart(self, engine: str, replica: str) -> None:
-        """Have one that was launched here go, so that another is started where one is wanted."""
-
-    def emptied(self, engine: str, replica: str) -> None:
-        """What it had cached is gone."""
 
 
 class SleepScaling:
@@ -105,6 +63,8 @@ class SleepScaling:
         self._counted = counted
         self._monotonic = monotonic
         self._engines: dict[str, Sleepers] = {}
+        self._ending: dict[str, Sleepers] = {}
+        """Engines that are to sleep no more, until the last of their replicas is awake."""
 
     def use(self, settings: Settings) -> None:
         """These settings are in use soon: before the replicas that they name are known, so that new ones are greeted.
@@ -116,12 +76,14 @@ class SleepScaling:
         }
         for name in self._engines.keys() - wanted.keys():
             self._roll.greet(name, None)
-            self._let_go(name, self._engines.pop(name))
+            self._ending[name] = self._engines.pop(name)
+            self._let_go(name, self._ending[name])
         for name, section in wanted.items():
             if name in self._engines:
                 self._engines[name].section = section
             else:
-                self._engines[name] = Sleepers(section)
+                self._engines[name] = self._ending.pop(name) if name in self._ending else Sleepers(section)
+                self._engines[name].section = section
                 self._roll.greet(name, functools.partial(self._greet, name))
 
     # -- the port ------------------------------------------------------------------------------------------------------
@@ -147,14 +109,17 @@ class SleepScaling:
         ready = [id for id in inner.ready if id not in one.by_id]
         below = len(inner.ready) + len(inner.starting)
         missing = wanted - len(ready) - len(inner.starting) - len(one.coming)
-        if missing > 0:
-            below += self._more(engine, one, inner, missing, now)
+        unknown = len([id for id in one.of(Phase.UNKNOWN) if id in inner.ready])
+        if missing > unknown:  # nobody is started for one that will soon say that it is awake
+            below += self._more(engine, one, inner, missing - unknown, now)
         elif missing < 0:
             below -= self._fewer(engine, one, inner, ready, -missing, in_flight, now)
         if not self._servers.fixed(engine):
-            most = 0 if one.unable(now) else one.section.most
-            below -= max(0, len(one.resting(inner)) - most)
-        nobodys = dict.fromkeys([id for id in one.resting(inner) if one.by_id[id].phase is not Phase.DRAINING], -1)
+            resting = one.resting(inner)
+            awake = [id for id in resting if one.by_id[id].phase in (Phase.DRAINING, Phase.PARKED)]
+            below -= max(len(resting) - one.section.most, len(awake) if one.unable(now) else 0, 0)
+        costs = {Phase.FALLING: -1, Phase.ASLEEP: -1, Phase.PARKED: -2}  # who cannot sleep goes first
+        nobodys = {id: costs[one.by_id[id].phase] for id in one.resting(inner) if one.by_id[id].phase in costs}
         self._inner.scale(engine, below, {**in_flight, **nobodys}, now)
         for id in one.of(Phase.PARKED):
             if one.by_id[id].again_s <= now and self._servers.fixed(engine):
@@ -164,9 +129,10 @@ class SleepScaling:
     def idle(self, engine: str, ids: Collection[str]) -> None:
         one = self._engines.get(engine)
         draining = set(one.of(Phase.DRAINING)) & set(ids) if one is not None else set[str]()
-        if one is not None:
+        if one is not None and self._inner.acts(engine):
             for id in sorted(draining):
                 self._fall(engine, one, id)
+            self._tell(engine, one)
         self._inner.idle(engine, [id for id in ids if id not in draining])
 
     def release(self, engine: str) -> None:
@@ -221,8 +187,9 @@ class SleepScaling:
         now = self._monotonic()
         for id in (*one.of(Phase.DRAINING), *one.of(Phase.PARKED), *one.of(Phase.UNKNOWN)):
             self._awake(engine, one, id)
-        for id in one.of(Phase.ASLEEP):
-            self._begin_wake(engine, one, id, now)
+        if self._servers.launched(engine) or self._leadership.leads:
+            for id in one.of(Phase.ASLEEP):
+                self._begin_wake(engine, one, id, now)
         for id in one.of(Phase.FALLING):
             one.by_id[id].back = True
 
@@ -234,16 +201,17 @@ class SleepScaling:
         self._spawn(f"sleep of {id}", functools.partial(self._put_to_sleep, engine, one, id, sleeper))
 
     async def _put_to_sleep(self, engine: str, one: Sleepers, id: str, sleeper: Sleeper) -> None:
-        client, why = self._servers.engine(engine), "the engine has left"
+        client, why = self._servers.engine(engine), ""
+        if client is None:  # its engine was taken out of the configuration
+            one.by_id.pop(id, None)
+            return
         level: int = one.section.level
-        if client is not None:
-            try:
-                await sleeping.sleep(client, id, level)
+        try:
+            await sleeping.sleep(client, id, level)
+        except EngineError as error:
+            why = str(error) or type(error).__name__
+            if await _sleeps(client, id):
                 why = ""
-            except EngineError as error:
-                why = str(error) or type(error).__name__
-                if await _sleeps(client, id):
-                    why = ""
         if one.by_id.get(id) is not sleeper:
             return  # it has left
         if why:
@@ -256,7 +224,6 @@ class SleepScaling:
                 self._awake(engine, one, id)
             return
         self._sleeps_now(engine, one, id, level)
-        self._servers.emptied(engine, id)
         self._counted(engine, "slept")
         log.info("replica_sleeps", engine=engine, replica=id, level=level)
         if sleeper.back:
@@ -265,6 +232,7 @@ class SleepScaling:
     def _sleeps_now(self, engine: str, one: Sleepers, id: str, level: int | None) -> None:
         one.by_id[id] = Sleeper(Phase.ASLEEP, self._monotonic(), level)
         self._roll.rest(engine, id, "asleep")
+        self._servers.emptied(engine, id)
 
     # -- awake ---------------------------------------------------------------------------------------------------------
 
@@ -274,17 +242,20 @@ class SleepScaling:
         self._spawn(f"wake of {id}", functools.partial(self._wake, engine, one, id, sleeper))
 
     async def _wake(self, engine: str, one: Sleepers, id: str, sleeper: Sleeper) -> None:
-        client, why = self._servers.engine(engine), "the engine has left"
-        most_s = max(LEAST_WAKE_S, MOST_WAKES * one.section.wake_s)
-        if client is not None:
-            try:
-                async with asyncio.timeout(most_s):
-                    await sleeping.wake(client, id, reload=await self._reloads(one, client, id, sleeper))
+        client, why = self._servers.engine(engine), ""
+        if client is None:  # its engine was taken out of the configuration
+            one.by_id.pop(id, None)
+            return
+        reload = await self._reloads(one, client, id, sleeper)
+        most_s = max(LEAST_WAKE_S, MOST_WAKES * one.section.wake_s, sleeping.MOVES.first_byte_s if reload else 0.0)
+        try:
+            async with asyncio.timeout(most_s):
+                await sleeping.wake(client, id, reload=reload)
+        except (EngineError, TimeoutError) as error:
+            late = isinstance(error, TimeoutError)
+            why = f"it does not wake within {most_s:.0f} s" if late else str(error) or type(error).__name__
+            if await _sleeps(client, id) is False:
                 why = ""
-            except (EngineError, TimeoutError) as error:
-                why = str(error) or f"it does not wake within {most_s:.0f} s"
-                if await _sleeps(client, id) is False:
-                    why = ""
         if one.by_id.get(id) is not sleeper:
             return
         if not why:
@@ -322,8 +293,20 @@ class SleepScaling:
     async def look(self) -> None:
         """The step of the loop."""
         await paced(self._questions())
+        now = self._monotonic()
+        for engine, one in list(self._ending.items()):
+            one.keep(self._roll.found(engine).there)
+            if not one.by_id or self._servers.engine(engine) is None:
+                del self._ending[engine]
+            elif self._servers.launched(engine) or self._leadership.leads:
+                for id in one.of(Phase.ASLEEP):
+                    if one.by_id[id].again_s <= now:
+                        self._begin_wake(engine, one, id, now)
 
     def _questions(self) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
+        for engine, one in list(self._ending.items()):
+            for id in [id for id in self._roll.found(engine).there if id in one.by_id]:
+                yield functools.partial(self._ask, engine, one, id)
         for engine, one in list(self._engines.items()):
             for id in list(self._roll.found(engine).there):
                 yield functools.partial(self._ask, engine, one, id)
@@ -331,7 +314,8 @@ class SleepScaling:
     async def _ask(self, engine: str, one: Sleepers, id: str) -> None:
         client, before = self._servers.engine(engine), one.by_id.get(id)
         phase = before.phase if before is not None else None
-        if client is None or phase in (Phase.FALLING, Phase.WAKING):
+        elsewhere = before is not None and before.elsewhere
+        if client is None or (phase in (Phase.FALLING, Phase.WAKING) and not elsewhere):
             return
         try:
             sleeps = await sleeping.asleep(client, id)
@@ -342,16 +326,24 @@ class SleepScaling:
                 if not one.unable(now):
                     log.error("replica_does_not_sleep", engine=engine, replica=id, why=str(error))
                 one.cannot(f"{id} cannot sleep: {error}", now)
-        except EngineError:
-            return  # probes say whether it is well
+        except EngineError as error:
+            if before is None or phase is not Phase.UNKNOWN:
+                return  # probes say whether it is well
+            if not isinstance(error, BadAnswer) and self._monotonic() - before.since_s < AGAIN_S:
+                return
+            sleeps, why = False, str(error) or type(error).__name__
+            log.error("replica_does_not_say_whether_it_sleeps", engine=engine, replica=id, why=why)
         after = one.by_id.get(id)
         if after is not before or (after is not None and after.phase is not phase):
             return  # something was done meanwhile, and this is older
         if sleeps and phase is not Phase.ASLEEP:
             self._sleeps_now(engine, one, id, None)
             log.info("replica_found_asleep", engine=engine, replica=id)
-        elif not sleeps and phase in (Phase.ASLEEP, Phase.UNKNOWN):
+            if before is not None and before.back and self._inner.acts(engine):
+                self._begin_wake(engine, one, id, self._monotonic())
+        elif not sleeps and (phase in (Phase.ASLEEP, Phase.UNKNOWN) or (elsewhere and self._stuck(engine, one, id))):
             self._awake(engine, one, id)
+            self._follow(engine, one, self._monotonic())
             if phase is Phase.ASLEEP:
                 log.info("replica_found_awake", engine=engine, replica=id)
 
@@ -359,22 +351,24 @@ class SleepScaling:
 
     def _tell(self, engine: str, one: Sleepers) -> None:
         if self._inner.acts(engine) and not self._servers.launched(engine):
-            self._leadership.tell(_place(engine), sorted(one.of(*RESTING)), ())
+            self._leadership.tell(sleep_place(engine), *one.told())
+
+    def _stuck(self, engine: str, one: Sleepers, id: str) -> bool:
+        """Whether nobody is left who has it fall asleep, or wakes it."""
+        follows = engine in self._engines and not self._inner.acts(engine)
+        it = one.by_id[id]  # one that was being woken and does not sleep is awake
+        return not follows and (it.phase is Phase.WAKING or self._monotonic() - it.since_s >= MOST_MOVE_S)
 
     def _follow(self, engine: str, one: Sleepers, now: float) -> None:
-        if self._inner.acts(engine) or self._servers.launched(engine):
+        if engine not in self._engines or self._inner.acts(engine) or self._servers.launched(engine):
             return
         there = self._roll.found(engine).there
-        new, over = one.follow([id for id in self._leadership.told(_place(engine))[0] if id in there], now)
+        leaving, moved = self._leadership.told(sleep_place(engine))
+        new, over = one.follow([id for id in leaving if id in there], [id for id in moved if id in there], now)
         for id in new:
             self._roll.rest(engine, id, "draining")
         for id in over:
             self._roll.rest(engine, id)
-
-
-def _place(engine: str) -> str:
-    """Where the Lease says who sleeps: beside those that whoever starts and stops has leave."""
-    return f"{engine}/sleep"
 
 
 async def _sleeps(client: Engine, id: str) -> bool | None:

@@ -11,17 +11,20 @@ woken, and whoever sleeps is woken before any is started.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
+from engines import sleeping
 from engines.kinds.autoscaling import SleepSection
 from gateway.control.actuator import Standing
 
 AGAIN_S: Final = 30.0
 """After so long a sleep or a wake that failed is tried again, twice as long with each that fails in a row."""
 MOST_AGAIN_S: Final = 600.0
+MOST_MOVE_S: Final = sleeping.MOVES.first_byte_s
+"""What another gateway has begun has come to an end after so long, whether or not it is still there."""
 
 
 class Phase(Enum):
@@ -50,6 +53,8 @@ class Sleeper:
     again_s: float = 0.0
     """When the next may be tried."""
     why: str = ""
+    elsewhere: bool = False
+    """Whether another gateway has it fall asleep or wake: it is asked how far it is."""
 
     def failed(self, phase: Phase, why: str, now: float) -> None:
         """It is in this phase again, and left alone for a while."""
@@ -67,6 +72,8 @@ class Sleepers:
         self.by_id: dict[str, Sleeper] = {}
         self._unable = ""
         self._unable_until_s = 0.0
+        self._begun: dict[str, float] = {}
+        """Those that were starting when they were last looked at, and since when."""
 
     def cannot(self, why: str, now: float) -> None:
         """One could not be put to sleep: no other is tried for a while."""
@@ -97,12 +104,15 @@ class Sleepers:
     def standing(self, inner: Standing, now: float) -> Standing:
         """How the engine stands, where `inner` is how it would if nobody slept."""
         coming = self.coming
+        unknown = self.of(Phase.UNKNOWN)
+        starts = {**{id: at for id, at in self._begun.items() if id in unknown}, **inner.starting}
+        self._begun = starts
         asleep = [id for id in self.of(Phase.ASLEEP, Phase.FALLING, Phase.PARKED) if id in inner.ready]
         asleep = [id for id in asleep if id not in coming]
         standing = replace(
             inner,
             ready=[id for id in inner.ready if id not in self.by_id],
-            starting={**inner.starting, **coming},
+            starting={**starts, **coming},
             leaving=[*inner.leaving, *self.of(Phase.DRAINING)],
             asleep=asleep,
             waking=[*coming],
@@ -132,13 +142,30 @@ class Sleepers:
         coming = self.coming
         return [id for id in self.of(*phases) if id in inner.ready and id not in coming]
 
-    def follow(self, ids: Iterable[str], now: float) -> tuple[list[str], list[str]]:
-        """Whoever acts has these drain or sleep. Returns who is new, and who is so no more."""
-        told = set(ids)
-        new = [id for id in sorted(told) if id not in self.by_id]
-        for id in new:
-            self.by_id[id] = Sleeper(Phase.DRAINING, now)
-        over = [id for id in self.of(Phase.DRAINING) if id not in told]
+    def told(self) -> tuple[list[str], list[str]]:
+        """What whoever acts tells the others: those that may serve again at once, and those that may not, because they
+        fall asleep or sleep. Those that are being woken are in both."""
+        waking = self.of(Phase.WAKING)
+        return (
+            sorted([*self.of(Phase.DRAINING, Phase.PARKED), *waking]),
+            sorted([*self.of(Phase.FALLING, Phase.ASLEEP), *waking]),
+        )
+
+    def follow(self, leaving: Collection[str], moved: Collection[str], now: float) -> tuple[list[str], list[str]]:
+        """Whoever acts has told this. Returns who is new, and who is so no more."""
+        parted = (Phase.DRAINING, Phase.PARKED)
+        followed = {id for id, one in self.by_id.items() if one.elsewhere or one.phase in parted}
+        new: list[str] = []
+        for id in sorted({*leaving, *moved}):
+            phase = Phase.DRAINING
+            if id in moved:
+                phase = Phase.WAKING if id in leaving else Phase.FALLING
+            if id not in self.by_id:
+                new.append(id)
+            elif id not in followed or self.by_id[id].phase is phase:
+                continue  # what it has said itself is newer
+            self.by_id[id] = Sleeper(phase, now, elsewhere=phase is not Phase.DRAINING)
+        over = sorted(followed.difference(leaving, moved))
         for id in over:
             del self.by_id[id]
         return new, over

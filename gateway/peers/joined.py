@@ -64,17 +64,20 @@ class Peering:
 
     def demands(self, engines: Sequence[str]) -> Mapping[str, Sequence[EngineDemand]]:
         """What the others have to do for those of these engines that are theirs too: not for what each launches."""
-        sections = self._settings().engines
-        shared = [name for name in engines if name in sections and sections[name].found_at is not None]
+        shared = [name for name in engines if self._shared(name)]
         return self._board.demands(shared, clock.monotonic()) if shared else {}
 
     def busy(self, engine: str) -> Collection[str] | None:
         """The replicas of an engine at which gateways that tell nothing any more may still have requests; None while
         not all gateways have been heard yet."""
-        section = self._settings().engines.get(engine)
-        if section is None or section.found_at is None:
+        if not self._shared(engine):
             return ()
         return self._board.busy(engine, clock.monotonic()) if self._asking.complete else None
+
+    def _shared(self, engine: str) -> bool:
+        """Whether all gateways send to the same servers: those that are found, or written down."""
+        section = self._settings().engines.get(engine)
+        return section is not None and (section.found_at is not None or section.written_replicas() is not None)
 
     async def close(self) -> None:
         await self.own.close()

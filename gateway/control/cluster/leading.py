@@ -20,7 +20,7 @@ import structlog
 
 from engines.port import Spawn
 from gateway import clock
-from gateway.control.cluster.workloads import workloads
+from gateway.control.cluster.workloads import places
 from gateway.kubernetes.api import Api, ApiError, api_place, own_namespace
 from gateway.kubernetes.lease import USUAL, Candidate, LeaseTimes, lease_of
 from gateway.pause import Pause, pause
@@ -88,7 +88,7 @@ class Leading:
     def use(self, settings: Settings) -> None:
         """These settings are in use from now on."""
         section = settings.autoscale.lease
-        engines = frozenset(workloads(settings))
+        engines = places(settings)
         if section == self._section:
             if self._election is not None:
                 self._election.limit(engines)
@@ -158,6 +158,8 @@ class Election:
 
     def tell(self, engine: str, told: tuple[list[str], list[str]]) -> None:
         """As the one that acts: this is whom we drain."""
+        if self._engines is not None and engine not in self._engines:
+            return
         before = self.told.get(engine, ([], []))
         if self.leads and told != before:
             self.told[engine] = told
@@ -166,7 +168,7 @@ class Election:
             self._wake.set()
 
     def limit(self, engines: frozenset[str]) -> None:
-        """Nobody is told of any other engine: whoever acted before may have left something of one that is no more."""
+        """Nobody is told of any other place: whoever acted before may have left something of one that is no more."""
         self._engines = engines
         if self.leads and not engines.issuperset(self.told):
             self.told = self._kept()

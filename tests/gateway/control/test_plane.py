@@ -176,3 +176,28 @@ async def test_what_a_worker_says_after_it_was_given_up_is_ignored(gateway: Cont
     gateway.plane.peer("0.0").told(SeriesCounted(worker.metrics.snapshot().series))
     gateway.plane.detach("0.0")
     assert await gateway.count("penstock_requests_total") == 0
+
+
+async def test_adapters_are_not_loaded_onto_replicas_that_sleep_nor_counted_there(tmp_path: Path) -> None:
+    file = tmp_path / "penstock.yaml"
+    file.write_text(
+        "engines: {e: {kind: vllm, replicas: [{url: 'http://127.0.0.1:9', id: a}, {url: 'http://127.0.0.1:8', id: b}],"
+        " adapters: {paths: {sql: /sql}}}}\n"
+        "models: {m: {targets: [{engine: e}]}}\n"
+    )
+    supervisor = Supervisor()
+    plane = Plane(Source(file, environ={}), supervisor, workers=1, coalesce_s=0.0)
+    try:
+        await plane._use(plane.settings)
+        ((_, engine),) = plane._engines.telling()
+        adapters = plane.adapters
+        for replica in "ab":
+            adapters._held["e", replica] = frozenset(["sql"])
+        assert adapters._holders(engine, "sql") == {("e", "a"), ("e", "b")}
+        plane.roster.rest("e", "a", "asleep")
+        plane.roster.drain("e", "b")
+        assert (adapters._holders(engine, "sql"), adapters._rooms(engine)) == (frozenset(), [])
+        plane.roster.rest("e", "a")
+        assert [room.replica for room in adapters._rooms(engine)] == ["a"]
+    finally:
+        await supervisor.close()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from engines.errors import ConnectionLost
 from engines.port import Outgoing
@@ -41,6 +42,8 @@ class Server:
         self.asked: list[tuple[str, str]] = []
         self.fails: dict[str, int | None] = {}
         """By path without its query: a status, or None for no answer."""
+        self.odd: set[str] = set()
+        """Those before which a proxy answers with a page."""
         self.gate: asyncio.Event | None = None
         """What answers to sleep and wake wait for."""
 
@@ -52,6 +55,11 @@ class Server:
         return self
 
     def _answer(self, replica_id: str, path: str, query: str, sink: Any) -> None:
+        if path == "/is_sleeping" and replica_id in self.odd:
+            sink.head(200, ())
+            sink.data(b"<html>")
+            sink.done()
+            return
         if path in self.fails:
             status = self.fails[path]
             if status is None:
@@ -134,12 +142,14 @@ class Below:
 class Lease:
     def __init__(self) -> None:
         self.leaving: dict[str, list[str]] = {}
+        self.going: dict[str, list[str]] = {}
+        self.leads = True
 
     def told(self, engine: str) -> tuple[Collection[str], Collection[str]]:
-        return self.leaving.get(engine, []), []
+        return self.leaving.get(engine, []), self.going.get(engine, [])
 
     def tell(self, engine: str, leaving: Collection[str], going: Collection[str]) -> None:
-        self.leaving[engine] = [*leaving]
+        self.leaving[engine], self.going[engine] = [*leaving], [*going]
 
 
 class Bench:
@@ -320,7 +330,7 @@ async def test_one_that_cannot_sleep_is_stopped_instead() -> None:
     await bench.sleeping(1)
     assert "e-0 cannot be put to sleep: /sleep?level=1&mode=wait is answered with 500: no" in bench.standing.problem
     bench.scale(1)
-    assert (bench.below.scaled[-1], bench.below.in_flight) == (1, {"e-0": -1})
+    assert (bench.below.scaled[-1], bench.below.in_flight) == (1, {"e-0": -2})
     assert (bench.results, bench.roll.resting()) == (["sleep_failed"], {"e-0": "draining"})
     bench.scale(0)
     assert bench.below.scaled[-1] == 0, "nobody else is tried for a while"
@@ -466,7 +476,7 @@ async def test_of_several_gateways_the_others_send_nothing_to_whom_the_one_that_
     other.lease, other.server, other.below.acting = one.lease, one.server, False
     other.scaling._leadership = one.lease
     one.scale(1)
-    assert one.lease.leaving == {"e/sleep": ["e-0"]}
+    assert (one.lease.leaving, one.lease.going) == ({"e/sleep": ["e-0"]}, {"e/sleep": []})
     assert (other.standing.ready, other.standing.leaving) == (["e-1"], ["e-0"])
     assert other.roll.resting() == {"e-0": "draining"}
     one.scaling.idle("e", ["e-0"])
@@ -499,3 +509,210 @@ async def test_one_that_is_wanted_again_by_the_one_that_acts_serves_in_the_other
     assert bench.standing.leaving == ["e-0"]
     bench.lease.leaving["e/sleep"] = []
     assert (len(bench.standing.ready), bench.roll.resting()) == (2, {})
+
+
+def _two(count: int = 2, sleep: str = "level: 1") -> tuple[Bench, Bench]:
+    """The one that acts, and another, before the same servers."""
+    one, other = Bench(count, sleep=sleep), Bench(count, sleep=sleep)
+    other.server, other.below.acting = one.server, False
+    other.scaling._leadership = Told(one.lease)
+    return one, other
+
+
+class Told:
+    """The Lease as one that does not act has it."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.leads = False
+        self.told, self.tell = lease.told, lease.tell
+
+
+async def test_only_the_one_that_acts_puts_to_sleep_what_has_drained() -> None:
+    one, other = _two()
+    one.scale(1)
+    assert other.standing.leaving == ["e-0"]
+    other.scaling.idle("e", ["e-0"])
+    await other.settle()
+    assert (other.server.moves(), other.below.stopped) == ([], [])
+
+
+async def test_only_the_one_that_acts_wakes_those_of_an_engine_that_is_to_sleep_no_more() -> None:
+    one, other = _two()
+    await one.sleeping(1)
+    await other.scaling.look()
+    one.server.moves()
+    other.scaling.use(settings(""))
+    await other.settle()
+    assert (one.server.moves(), other.roll.resting()) == ([], {"e-0": "asleep"})
+    one.scaling.use(settings(""))
+    await one.settle()
+    await other.scaling.look()
+    assert (one.server.moves(), other.roll.resting()) == ([("e-0", "/wake_up")], {})
+
+
+async def test_one_that_is_being_woken_gets_no_request_of_another_gateway_until_it_is_awake() -> None:
+    one, other = _two()
+    await one.sleeping(1)
+    one.scale(2)
+    assert (other.standing.waking, other.roll.resting()) == (["e-0"], {"e-0": "draining"})
+    await one.settle()
+    assert (sorted(other.standing.ready), other.roll.resting()) == (["e-0", "e-1"], {})
+
+
+async def test_whoever_takes_over_gives_no_request_to_one_that_falls_asleep_and_wakes_it_then() -> None:
+    one, other = _two()
+    one.scale(1)
+    one.scaling.idle("e", ["e-0"])
+    assert (one.lease.leaving, one.lease.going) == ({"e/sleep": []}, {"e/sleep": ["e-0"]})
+    assert other.standing.ready == ["e-1"]
+    other.below.acting = True
+    other.scale(2)
+    await other.scaling.look()
+    assert (other.standing.ready, other.standing.waking, other.server.moves()) == (["e-1"], ["e-0"], [])
+    one.server.levels["e-0"] = 1
+    await other.scaling.look()
+    await other.settle()
+    assert (other.server.moves()[-1], sorted(other.standing.ready)) == (("e-0", "/wake_up"), ["e-0", "e-1"])
+
+
+async def test_whoever_takes_over_sends_to_one_that_was_being_woken_and_is_awake() -> None:
+    one, other = _two()
+    await one.sleeping(1)
+    one.scale(2)
+    assert other.standing.waking == ["e-0"]
+    one.server.levels.clear()
+    other.below.acting = True
+    await other.scaling.look()
+    assert (sorted(other.standing.ready), other.roll.resting()) == (["e-0", "e-1"], {})
+
+
+async def test_a_fall_of_which_nothing_comes_ends_after_ten_minutes_for_whoever_has_taken_over() -> None:
+    one, other = _two()
+    one.scale(1)
+    one.scaling.idle("e", ["e-0"])
+    assert other.standing.ready == ["e-1"]
+    other.below.acting = True
+    other.now += 599.0
+    await other.scaling.look()
+    assert other.standing.ready == ["e-1"]
+    other.now += 1.0
+    await other.scaling.look()
+    assert sorted(other.standing.ready) == ["e-0", "e-1"]
+
+
+async def test_what_another_gateway_had_sleep_has_no_cache_any_more_here_either() -> None:
+    one, other = _two()
+    await one.sleeping(1)
+    assert other.standing.ready == ["e-1"]
+    await other.scaling.look()
+    assert other.emptied_ == ["e-0"]
+
+
+async def test_a_wake_that_loads_weights_again_may_take_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+    bounded = asyncio.timeout
+
+    def timeout(seconds: float) -> Any:
+        given.append(seconds)
+        return bounded(seconds)
+
+    for level in (1, 2):
+        bench = Bench(1, sleep=f"level: {level}")
+        await bench.sleeping(0)
+        with monkeypatch.context() as patched:
+            patched.setattr(asyncio, "timeout", timeout)
+            bench.scale(1)
+            await bench.settle()
+    assert given == [60.0, 600.0]
+
+
+async def test_a_wake_that_failed_when_nothing_is_to_sleep_any_more_is_tried_again() -> None:
+    bench = Bench(1)
+    await bench.sleeping(0)
+    bench.server.fails["/wake_up"] = 500
+    bench.scaling.use(settings(""))
+    await bench.settle()
+    bench.server.fails.clear()
+    bench.server.moves()
+    await bench.scaling.look()
+    await bench.settle()
+    assert (bench.server.moves(), bench.roll.resting()) == ([], {"e-0": "asleep"}), "not at once"
+    bench.now += AGAIN_S
+    await bench.scaling.look()
+    await bench.settle()
+    assert (bench.server.moves(), bench.roll.resting()) == ([("e-0", "/wake_up")], {})
+    await bench.scaling.look()
+    assert bench.scaling._ending == {}
+
+
+async def test_an_engine_that_is_to_sleep_again_is_known_as_it_was_left() -> None:
+    bench = Bench(1)
+    await bench.sleeping(0)
+    bench.server.fails["/wake_up"] = 500
+    bench.scaling.use(settings(""))
+    await bench.settle()
+    bench.scaling.use(settings())
+    assert (bench.standing.asleep, bench.scaling._ending) == (["e-0"], {})
+
+
+async def test_one_that_cannot_sleep_does_not_have_those_stopped_that_do() -> None:
+    bench = Bench(6, launched=True)
+    await bench.sleeping(3)
+    assert len(bench.standing.asleep) == 3
+    bench.server.fails["/sleep"] = 500
+    await bench.sleeping(2)
+    bench.scale(2)
+    assert bench.below.scaled[-1] == 5, "the one that cannot sleep goes"
+    assert min(bench.below.in_flight, key=lambda id: bench.below.in_flight[id]) == "e-3"
+
+
+async def test_nobody_is_started_for_one_that_has_not_said_yet_whether_it_sleeps() -> None:
+    bench = Bench(3, fixed=False)
+    assert bench.roll.greets is not None
+    bench.roll.greets("e-0")
+    bench.scale(3)
+    assert bench.below.scaled[-1] == 3
+    bench.scale(4)
+    assert bench.below.scaled[-1] == 4
+
+
+async def test_one_that_has_started_is_starting_until_it_has_said_that_it_is_awake() -> None:
+    bench = Bench(1, fixed=False)
+    bench.below.starting = {"e-1": 40.0}
+    assert dict(bench.standing.starting) == {"e-1": 40.0}
+    bench.below.starting = {}
+    bench.roll.there.append("e-1")
+    assert bench.roll.greets is not None
+    bench.roll.greets("e-1")
+    assert dict(bench.standing.starting) == {"e-1": 40.0}
+    await bench.settle()
+    assert (dict(bench.standing.starting), bench.standing.ready) == ({}, ["e-0", "e-1"])
+
+
+@pytest.mark.parametrize(("page", "wait_s"), [(True, 0.0), (False, AGAIN_S)])
+async def test_one_that_does_not_say_whether_it_sleeps_serves_all_the_same(page: bool, wait_s: float) -> None:
+    bench = Bench(1)
+    if page:
+        bench.server.odd.add("e-0")
+    else:
+        bench.server.fails["/is_sleeping"] = None
+    assert bench.roll.greets is not None
+    bench.roll.greets("e-0")
+    with capture_logs() as logs:
+        if wait_s:
+            await bench.settle()
+            assert bench.standing.ready == []
+        bench.now += wait_s
+        await bench.scaling.look()
+    assert bench.standing.ready == ["e-0"]
+    assert [line["event"] for line in logs] == ["replica_does_not_say_whether_it_sleeps"]
+
+
+async def test_what_a_reload_has_removed_does_not_fail_to_wake() -> None:
+    bench = Bench(1)
+    await bench.sleeping(0)
+    bench.scale(1)
+    bench.server = None  # type: ignore[assignment]
+    with capture_logs() as logs:
+        await bench.settle()
+    assert (logs, bench.results) == ([], ["slept"])

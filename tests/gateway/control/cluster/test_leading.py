@@ -298,3 +298,33 @@ async def test_an_election_outlives_what_nobody_thought_of(place: Place) -> None
         await election.run(pause)
     assert turns == [False, True]
     assert [it["event"] for it in logs] == ["election_broke", "lease_failed", "lease_recovered", "leads"]
+
+
+async def test_who_sleeps_is_written_and_stays_written() -> None:
+    supervisor = Supervisor()
+    with running_cluster() as cluster:
+        leading = Leading(supervisor.spawn, Metrics(()), identity="gw-0")
+        engine = {
+            "kind": "vllm",
+            "replicas": [{"url": "http://10.0.0.1:8000", "id": "e-0"}],
+            "autoscale": {"max": 1, "sleep": {}},
+        }
+        written = {
+            "models": {"m": {"targets": [{"engine": "e"}]}},
+            "admin": {"listen": "0.0.0.0:8081"},
+            "peers": {"dns": "penstock-peers", "port": 8081, "key": "sk-of-the-peers"},
+            "autoscale": {"lease": {"name": "lead", "namespace": "default", "api_url": cluster.url}},
+            "engines": {"e": engine},
+        }
+        leading.use(load_settings(json.dumps(written), {}).settings)
+        await until(lambda: leading.leads)
+        leading.tell("e/sleep", ["e-0"], [])
+        leading.tell("gone/sleep", ["x"], [])
+
+        def said() -> Any:
+            return cluster.ask("GET", f"{LEASES}/lead")["metadata"].get("annotations", {}).get(DRAINING)
+
+        await until(said, '{"e/sleep":[["e-0"],[]]}')
+        leading.use(load_settings(json.dumps(written), {}).settings)
+        assert leading.told("e/sleep") == (["e-0"], [])
+        await supervisor.close()
