@@ -23,6 +23,7 @@ import structlog
 
 from engines import sleeping
 from engines.errors import BadAnswer, EngineError
+from engines.kinds.autoscaling import SleepSection
 from engines.port import Engine, Spawn
 from gateway import clock
 from gateway.control.actuator import Actuator, Standing
@@ -69,22 +70,20 @@ class SleepScaling:
     def use(self, settings: Settings) -> None:
         """These settings are in use soon: before the replicas that they name are known, so that new ones are greeted.
         Where nothing sleeps any more, all are woken."""
-        wanted = {
-            name: section.autoscale.sleep
-            for name, section in settings.engines.items()
-            if section.autoscale is not None and section.autoscale.sleep is not None
-        }
+        wanted: dict[str, tuple[SleepSection, bool]] = {}
+        for name, engine in settings.engines.items():
+            if engine.autoscale is not None and engine.autoscale.sleep is not None:
+                workload = engine.autoscale.kubernetes
+                wanted[name] = engine.autoscale.sleep, workload is None or workload.deletion_cost
         for name in self._engines.keys() - wanted.keys():
             self._roll.greet(name, None)
             self._ending[name] = self._engines.pop(name)
             self._let_go(name, self._ending[name])
-        for name, section in wanted.items():
-            if name in self._engines:
-                self._engines[name].section = section
-            else:
+        for name, (section, chosen) in wanted.items():
+            if name not in self._engines:
                 self._engines[name] = self._ending.pop(name) if name in self._ending else Sleepers(section)
-                self._engines[name].section = section
                 self._roll.greet(name, functools.partial(self._greet, name))
+            self._engines[name].section, self._engines[name].chosen = section, chosen
 
     # -- the port ------------------------------------------------------------------------------------------------------
 
@@ -114,7 +113,8 @@ class SleepScaling:
             below += self._more(engine, one, inner, missing - unknown, now)
         elif missing < 0:
             below -= self._fewer(engine, one, inner, ready, -missing, in_flight, now)
-        if not self._servers.fixed(engine):
+        stops = one.chosen and not self._servers.fixed(engine)  # another that serves might be stopped in their place
+        if stops:
             resting = one.resting(inner)
             awake = [id for id in resting if one.by_id[id].phase in (Phase.DRAINING, Phase.PARKED)]
             below -= max(len(resting) - one.section.most, len(awake) if one.unable(now) else 0, 0)
@@ -122,7 +122,7 @@ class SleepScaling:
         nobodys = {id: costs[one.by_id[id].phase] for id in one.resting(inner) if one.by_id[id].phase in costs}
         self._inner.scale(engine, below, {**in_flight, **nobodys}, now)
         for id in one.of(Phase.PARKED):
-            if one.by_id[id].again_s <= now and self._servers.fixed(engine):
+            if one.by_id[id].again_s <= now and not stops:
                 self._fall(engine, one, id)
         self._tell(engine, one)
 
@@ -171,7 +171,7 @@ class SleepScaling:
         """Have so many sleep; returns how many are to be given up below. One that is waking is waited for."""
         starting = min(excess, len(inner.starting))
         excess -= starting
-        if one.unable(now) and not self._servers.fixed(engine):
+        if one.unable(now) and not self._servers.fixed(engine) and (one.chosen or not one.resting(inner)):
             return starting + min(excess, len(ready))
         for id in removed([Candidate(id, True, in_flight.get(id, 0)) for id in ready], excess):
             one.by_id[id] = Sleeper(Phase.DRAINING, now)

@@ -69,6 +69,8 @@ class Sleepers:
 
     def __init__(self, section: SleepSection) -> None:
         self.section = section
+        self.chosen = True
+        """Whether whoever stops replicas takes those that are to go first."""
         self.by_id: dict[str, Sleeper] = {}
         self._unable = ""
         self._unable_until_s = 0.0

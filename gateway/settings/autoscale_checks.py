@@ -51,6 +51,11 @@ def check_autoscale(
     elif sleeps and not launched and shared:
         what = "needs autoscale.lease where there are peers: a replica that sleeps under another's request dies of it"
         report((*path, "autoscale", "sleep"), what, "autoscale: {lease: {name: penstock-autoscaler}}")
+    if sleeps and isinstance(workload, dict) and workload.get("deletion_cost") is not True:
+        sleep = autoscale["sleep"]
+        if isinstance(sleep, dict) and "most" in sleep:
+            what = "needs a Deployment with deletion_cost: another replica would be stopped in place of one that sleeps"
+            report((*path, "autoscale", "sleep", "most"), what, "deletion_cost: true, or leave most out")
     if launched:
         if workload is not None:
             what = "is for servers that run in Kubernetes, not for those that the gateway launches"

@@ -716,3 +716,21 @@ async def test_what_a_reload_has_removed_does_not_fail_to_wake() -> None:
     with capture_logs() as logs:
         await bench.settle()
     assert (logs, bench.results) == ([], ["slept"])
+
+
+@pytest.mark.parametrize("workload", ["kind: LeaderWorkerSet", "kind: Deployment"])
+async def test_nothing_is_stopped_for_one_that_sleeps_where_nobody_can_choose_which(workload: str) -> None:
+    bench = Bench(4, fixed=False)
+    scaled = f"autoscale: {{max: 4, sleep: {{}}, kubernetes: {{{workload}, name: e}}}}"
+    found = f"discover: {{kubernetes: {{service: e, namespace: d}}}}, {scaled}"
+    written = f"engines: {{e: {{kind: vllm, {found}}}}}\nmodels: {{m: {{targets: [{{engine: e}}]}}}}\n"
+    bench.scaling.use(load_settings(written, {}).settings)
+    await bench.sleeping(3)
+    bench.server.fails["/sleep"] = 500
+    await bench.sleeping(2)
+    bench.scale(1)
+    assert (bench.below.scaled[-1], len(bench.standing.asleep), len(bench.standing.leaving)) == (4, 2, 1)
+    bench.server.fails.clear()
+    bench.now += AGAIN_S
+    await bench.sleeping(1)
+    assert len(bench.standing.asleep) == 3, "what could not be put to sleep is tried again"

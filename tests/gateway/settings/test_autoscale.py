@@ -71,6 +71,18 @@ def test_it_says_how_many_and_when() -> None:
             "needs pods that are known by name",
         ),
         (
+            "kind: vllm, discover: {kubernetes: {service: e}}, "
+            "autoscale: {max: 4, sleep: {most: 2}, kubernetes: {kind: LeaderWorkerSet, name: e}}",
+            "engines.e.autoscale.sleep.most",
+            "needs a Deployment with deletion_cost",
+        ),
+        (
+            "kind: vllm, discover: {kubernetes: {service: e}}, "
+            "autoscale: {max: 4, sleep: {most: 2}, kubernetes: {name: e, deletion_cost: false}}",
+            "engines.e.autoscale.sleep.most",
+            "another replica would be stopped in place of one that sleeps",
+        ),
+        (
             "kind: simulator, autoscale: {max: 4, kubernetes: {name: e}}",
             "engines.e.autoscale.kubernetes",
             "is for servers that run in Kubernetes, not for those that the gateway launches",
@@ -113,3 +125,12 @@ def test_an_engine_in_kubernetes_says_what_is_scaled() -> None:
     assert (section.kubernetes.kind, section.kubernetes.deletion_cost) == ("Deployment", False)
     assert settings.autoscale.lease is not None
     assert settings.autoscale.lease.name == "penstock-autoscaler"
+
+
+@pytest.mark.parametrize(
+    "sleep", ["sleep: {}, kubernetes: {name: e}", "sleep: {most: 2}, kubernetes: {name: e, deletion_cost: true}"]
+)
+def test_so_many_may_sleep_where_it_can_be_chosen_who_is_stopped(sleep: str) -> None:
+    engine = f"{{kind: vllm, discover: {{kubernetes: {{service: e}}}}, autoscale: {{max: 4, {sleep}}}}}"
+    text = f"engines: {{e: {engine}}}\nmodels: {{m: {{targets: [{{engine: e}}]}}}}\n"
+    assert load_settings(text, {}).settings.engines["e"].autoscale is not None
