@@ -104,6 +104,7 @@ class SleepScaling:
             self._inner.scale(engine, wanted, in_flight, now)
             return
         one.keep(self._roll.found(engine).there)
+        self._follow(engine, one, now)
         inner = self._inner.standing(engine, now)
         ready = [id for id in inner.ready if id not in one.by_id]
         below = len(inner.ready) + len(inner.starting)
@@ -308,6 +309,7 @@ class SleepScaling:
             for id in [id for id in self._roll.found(engine).there if id in one.by_id]:
                 yield functools.partial(self._ask, engine, one, id)
         for engine, one in list(self._engines.items()):
+            self._follow(engine, one, self._monotonic())
             for id in list(self._roll.found(engine).there):
                 yield functools.partial(self._ask, engine, one, id)
 
@@ -343,7 +345,7 @@ class SleepScaling:
                 self._begin_wake(engine, one, id, self._monotonic())
         elif not sleeps and (phase in (Phase.ASLEEP, Phase.UNKNOWN) or (elsewhere and self._stuck(engine, one, id))):
             self._awake(engine, one, id)
-            self._follow(engine, one, self._monotonic())
+            self._follow(engine, one, self._monotonic())  # whoever acts may have told of it
             if phase is Phase.ASLEEP:
                 log.info("replica_found_awake", engine=engine, replica=id)
 
@@ -360,8 +362,11 @@ class SleepScaling:
         return not follows and (it.phase is Phase.WAKING or self._monotonic() - it.since_s >= MOST_MOVE_S)
 
     def _follow(self, engine: str, one: Sleepers, now: float) -> None:
-        if engine not in self._engines or self._inner.acts(engine) or self._servers.launched(engine):
+        if engine not in self._engines or self._servers.launched(engine):
             return
+        acted, one.acted = one.acted, self._inner.acts(engine)
+        if acted and one.acted:
+            return  # whoever takes over goes on from what the one before has told
         there = self._roll.found(engine).there
         leaving, moved = self._leadership.told(sleep_place(engine))
         new, over = one.follow([id for id in leaving if id in there], [id for id in moved if id in there], now)

@@ -71,6 +71,8 @@ class Sleepers:
         self.section = section
         self.chosen = True
         """Whether whoever stops replicas takes those that are to go first."""
+        self.acted = False
+        """Whether this gateway was the one that acts when it last looked."""
         self.by_id: dict[str, Sleeper] = {}
         self._unable = ""
         self._unable_until_s = 0.0
@@ -157,6 +159,7 @@ class Sleepers:
         """Whoever acts has told this. Returns who is new, and who is so no more."""
         parted = (Phase.DRAINING, Phase.PARKED)
         followed = {id for id, one in self.by_id.items() if one.elsewhere or one.phase in parted}
+        known = followed.union(self.of(Phase.UNKNOWN))
         new: list[str] = []
         for id in sorted({*leaving, *moved}):
             phase = Phase.DRAINING
@@ -164,7 +167,7 @@ class Sleepers:
                 phase = Phase.WAKING if id in leaving else Phase.FALLING
             if id not in self.by_id:
                 new.append(id)
-            elif id not in followed or self.by_id[id].phase is phase:
+            elif id not in known or self.by_id[id].phase is phase:
                 continue  # what it has said itself is newer
             self.by_id[id] = Sleeper(phase, now, elsewhere=phase is not Phase.DRAINING)
         over = sorted(followed.difference(leaving, moved))

@@ -734,3 +734,19 @@ async def test_nothing_is_stopped_for_one_that_sleeps_where_nobody_can_choose_wh
     bench.now += AGAIN_S
     await bench.sleeping(1)
     assert len(bench.standing.asleep) == 3, "what could not be put to sleep is tried again"
+
+
+async def test_one_that_has_just_started_and_acts_at_once_goes_on_from_what_the_lease_says() -> None:
+    bench = Bench(2)
+    bench.lease.going["e/sleep"] = ["e-0"]
+    assert bench.roll.greets is not None
+    bench.roll.greets("e-0")
+    assert (bench.standing.ready, bench.roll.resting()) == (["e-1"], {"e-0": "draining"})
+    await bench.settle()
+    bench.scale(2)
+    await bench.scaling.look()
+    assert (bench.standing.ready, bench.standing.waking) == (["e-1"], ["e-0"]), "it falls asleep"
+    bench.server.levels["e-0"] = 1
+    await bench.scaling.look()
+    await bench.settle()
+    assert sorted(bench.standing.ready) == ["e-0", "e-1"]
