@@ -254,7 +254,7 @@ class SleepScaling:
                 await sleeping.wake(client, id, reload=reload)
         except (EngineError, TimeoutError) as error:
             late = isinstance(error, TimeoutError)
-            why = f"it does not wake within {most_s:.0f} s" if late else str(error) or type(error).__name__
+            why = f"it is not awake after {most_s:.0f} s" if late else str(error) or type(error).__name__
             if await _sleeps(client, id) is False:
                 why = ""
         if one.by_id.get(id) is not sleeper:

@@ -750,3 +750,27 @@ async def test_one_that_has_just_started_and_acts_at_once_goes_on_from_what_the_
     await bench.scaling.look()
     await bench.settle()
     assert sorted(bench.standing.ready) == ["e-0", "e-1"]
+
+
+async def test_a_refusal_without_words_is_called_by_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wordless(*_: object, **__: object) -> None:
+        raise ConnectionLost("")
+
+    bench = Bench(1)
+    await bench.sleeping(0)
+    monkeypatch.setattr("engines.sleeping.wake", wordless)
+    bench.scale(1)
+    await bench.settle()
+    assert bench.standing.problem == "e-0 does not wake: ConnectionLost"
+
+
+async def test_a_wake_that_takes_too_long_is_told_with_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def late(*_: object, **__: object) -> None:
+        raise TimeoutError
+
+    bench = Bench(1)
+    await bench.sleeping(0)
+    monkeypatch.setattr("engines.sleeping.wake", late)
+    bench.scale(1)
+    await bench.settle()
+    assert bench.standing.problem == "e-0 does not wake: it is not awake after 60 s"
