@@ -74,4 +74,5 @@ class Body:
         return None
 
     def _too_large(self) -> Failure:
-        return Failure("body_too_large", f"the request body is over {self._limit_bytes} bytes")
+        told = f"the request body is over the {self._limit_bytes} bytes that the gateway takes (`limits.body_bytes`)"
+        return Failure("body_too_large", told)
