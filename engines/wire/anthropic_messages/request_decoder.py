@@ -36,6 +36,7 @@ _STRICT_WORDS: Final = frozenset(
         *("anyOf", "$ref", "$defs"),
     }
 )
+_SAYS_WHAT: Final = frozenset({"type", "anyOf", "$ref", "enum", "const"})
 _ROLES: Final[dict[str, Role]] = {"user": "user", "assistant": "assistant", "system": "system"}
 _MODES: Final[dict[str, Mode]] = {"auto": "auto", "any": "required", "none": "none", "tool": "named"}
 
@@ -188,18 +189,34 @@ def _take_choice(members: Members, request: ChatRequest) -> None:
         request.parallel_tool_calls = not alone
 
 
-def is_closed(schema: object) -> bool:
-    """Whether all of a schema is what OpenAI takes with `strict`: every object says that nothing else may be in it and
-    everything must, in the words of its structured outputs alone (developers.openai.com, supported schemas)."""
-    if not isinstance(schema, dict) or not schema.keys() <= _STRICT_WORDS:
+def is_closed(schema: dict[str, Any]) -> bool:
+    """Whether all of a schema is what OpenAI takes with `strict`: its root is an object, every object says that nothing
+    else may be in it and everything must, and each part says what it is, in the words of its structured outputs alone
+    (developers.openai.com, supported schemas)."""
+    return schema.get("type") == "object" and "anyOf" not in schema and _is_closed(schema)
+
+
+def _is_closed(schema: object) -> bool:
+    """What is no schema at all is not closed: whoever is sent it says what is wrong with it."""
+    if not isinstance(schema, dict) or not schema.keys() <= _STRICT_WORDS or not schema.keys() & _SAYS_WHAT:
         return False
-    members = schema.get("properties", {})
-    if schema.get("type") == "object":
-        required = schema.get("required", [])
-        if schema.get("additionalProperties") is not False or set(required) != set(members):
+    members, required = schema.get("properties", {}), schema.get("required", [])
+    named, choices = schema.get("$defs", {}), schema.get("anyOf", [])
+    if not (isinstance(members, dict) and isinstance(named, dict)):
+        return False
+    if not (isinstance(required, list) and isinstance(choices, list)):
+        return False
+    kind = schema.get("type", [])
+    kinds = kind if isinstance(kind, list) else [kind]
+    if not all(isinstance(one, str) for one in kinds):
+        return False
+    if "object" in kinds or "properties" in schema:
+        if not kinds or schema.get("additionalProperties") is not False:
             return False
-    within = [*members.values(), *schema.get("$defs", {}).values(), *schema.get("anyOf", [])]
-    return all(is_closed(one) for one in [*within, *([schema["items"]] if "items" in schema else [])])
+        if not all(isinstance(one, str) for one in required) or set(required) != members.keys():
+            return False
+    within = [*members.values(), *named.values(), *choices, *([schema["items"]] if "items" in schema else [])]
+    return all(_is_closed(one) for one in within)
 
 
 def _take_thought_and_output(members: Members, request: ChatRequest) -> None:

@@ -24,6 +24,7 @@ from engines.wire.request import (
     TextPart,
     ThoughtPart,
     Turn,
+    Unreadable,
 )
 
 _encode = msgspec.json.Encoder().encode
@@ -56,15 +57,22 @@ LEAST_BUDGET: Final = 1024
 _BUDGETS: Final = {"minimal": LEAST_BUDGET, "low": 2048, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 32768}
 """Tokens of thought that an effort stands for, at a model that takes no effort."""
 _by_budget = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-4(?:-[0-5](?!\d)|-20\d{6}|$|@))").search
+_cannot_think = re.compile(r"claude-(?:instant|v?[12]\b|3-(?!7))").search
+"""Thinking came with Claude 3.7."""
+_is_small = re.compile(r"claude-opus-4(?:-[01](?!\d)|-20\d{6}|$|@)").search
+_SMALL: Final = 32_000
+"""The most `max_tokens` that Opus 4 and 4.1 take."""
 _EFFORTS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 
 
 def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
+    """Raises Unreadable."""
     body: dict[str, Any] = {
         "model": model,
         "max_tokens": MAX_TOKENS if request.max_tokens is None else request.max_tokens,
         "messages": messages(request.turns),
     }
+    refuse_nothing(body["messages"])
     told = [_part(part) for turn in request.turns if turn.role == "system" for part in turn.parts]
     system = [block for block in told if block]
     if system:
@@ -87,9 +95,9 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
             body["tool_choice"] = choice
     if request.reasoning is not None and "reasoning_effort" in takes:
         body |= reasoning(request, model)
-        thinking = body["thinking"]
-        if thinking["type"] == "enabled" and request.max_tokens is None:
-            body["max_tokens"] = thinking["budget_tokens"] + MAX_TOKENS
+        thinking = body.get("thinking", {})
+        if thinking.get("type") == "enabled" and request.max_tokens is None:
+            body["max_tokens"] = _with_answer(thinking["budget_tokens"], model)
     if request.output is not None and request.output.kind == "json_schema":
         schema = {"type": "json_schema", "schema": request.output.schema or {}}
         body["output_config"] = {**body.get("output_config", {}), "format": schema}
@@ -98,6 +106,13 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
     if request.origin == NAME:
         body |= {name: value for name, value in request.extensions.items() if name in takes}
     return _encode(body)
+
+
+def refuse_nothing(told: list[dict[str, Any]]) -> None:
+    """Raises Unreadable where nothing is left to send: a provider's refusal would tell of an empty list, which the
+    client did not send."""
+    if not told:
+        raise Unreadable("`messages` should have something besides system messages and blank texts", "messages")
 
 
 def messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
@@ -204,31 +219,46 @@ def tool_choice(request: ChatRequest) -> dict[str, Any] | None:
     return told
 
 
+def _with_answer(budget_tokens: int, model: str) -> int:
+    """`max_tokens` for a budget, where the client said none. A budget that leaves no room at all is left to be refused
+    in the provider's words."""
+    tokens = budget_tokens + MAX_TOKENS
+    return min(tokens, _SMALL) if _is_small(model) and budget_tokens < _SMALL else tokens
+
+
 def reasoning(request: ChatRequest, model: str, origin: str = NAME) -> dict[str, Any]:
-    """The members that ask Claude to think, `thinking` always.
+    """The members that ask Claude to think, `thinking` always; none for a model that cannot.
 
     Older models take a budget alone: adaptive thinking came with Opus and Sonnet 4.6 (platform.claude.com, adaptive
-    thinking). A budget is below `max_tokens`, or refused; and with one, an answer that called tools must begin with
+    thinking). A budget is below `max_tokens`, or refused, and one that stands for an effort leaves half of it to the
+    answer; and with one, an answer that called tools must begin with
     what was thought before it, so a history that another maker's model made is continued without ("Expected `thinking`
     or `redacted_thinking`, but found `tool_use`"). `origin`: whose thoughts go back.
     """
     wish = request.reasoning
     assert wish is not None
+    if _cannot_think(model):
+        return {}
     if wish.effort == "none" or wish.budget_tokens == 0:
         return {"thinking": {"type": "disabled"}}
     effort = _EFFORTS.get(wish.effort, "")
     by_budget = _by_budget(model) is not None
     budget = wish.budget_tokens
+    most = None if request.max_tokens is None else request.max_tokens - 1
     if by_budget and budget is None:
         budget = _BUDGETS.get(wish.effort, _BUDGETS["medium"])
+        if request.max_tokens is not None:
+            most = request.max_tokens // 2
+        elif _is_small(model):
+            most = _SMALL - MAX_TOKENS
     told: dict[str, Any] = {}
     if effort and not by_budget:
         told["output_config"] = {"effort": effort}
     if budget is None:
         return {"thinking": {"type": "adaptive"}, **told}
     budget = max(LEAST_BUDGET, budget)
-    if request.max_tokens is not None:
-        budget = min(budget, request.max_tokens - 1)
+    if most is not None:
+        budget = min(budget, most)
     if budget < LEAST_BUDGET or _called_without_thought(request, origin):
         return {"thinking": {"type": "disabled" if by_budget else "adaptive"}, **told}
     return {"thinking": {"type": "enabled", "budget_tokens": budget}, **told}

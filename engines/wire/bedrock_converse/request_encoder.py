@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engines.wire.anthropic_messages.request_encoder import arguments_of, reasoning
+from engines.wire.anthropic_messages.request_encoder import arguments_of, reasoning, refuse_nothing
 from engines.wire.call_ids import BEDROCKS, fitted
 from engines.wire.features import OFFICE
 from engines.wire.openai_chat.request_encoder import effort_of
@@ -57,6 +57,7 @@ _odd_in_names = re.compile(r"[^A-Za-z0-9 ()\[\]-]").sub
 def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
     """Raises Unreadable."""
     body: dict[str, Any] = {"messages": messages(request)}
+    refuse_nothing(body["messages"])
     system: list[dict[str, Any]] = []
     for turn in request.turns:
         if turn.role == "system":
@@ -200,6 +201,7 @@ def _put_reasoning(body: dict[str, Any], request: ChatRequest, model: str) -> No
             body["additionalModelRequestFields"] = {"reasoning_effort": effort}
         return
     told = reasoning(request, model, NAME)
-    body["additionalModelRequestFields"] = {"thinking": told["thinking"]}
+    if "thinking" in told:
+        body["additionalModelRequestFields"] = {"thinking": told["thinking"]}
     if "output_config" in told:
         body["outputConfig"] = {**body.get("outputConfig", {}), **told["output_config"]}

@@ -32,7 +32,8 @@ def told(format: str, request: ChatRequest, model: str = "m") -> Any:
     ("schema", "strict"),
     [
         (CLOSED, True),
-        ({"anyOf": [CLOSED, {"type": "null"}]}, True),
+        (CLOSED | {"properties": {"a": {"anyOf": [CLOSED, {"type": "null"}]}}}, True),
+        ({"anyOf": [CLOSED, {"type": "null"}]}, None),
         (CLOSED | {"additionalProperties": True}, None),
         (CLOSED | {"required": []}, None),
         (CLOSED | {"minProperties": 1}, None),
