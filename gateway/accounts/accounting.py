@@ -145,6 +145,8 @@ class Accounting(Settlement):
                 unpriced = flight.operation not in FREE and is_unknown(flight.attempts, attempt, usage, finished_s)
                 if unpriced:
                     series.unpriced += 1
+                    # What is known of it: budgets, which are read from records too, must not see nothing.
+                    cost = cost_usd(flight.attempts, attempt, usage, finished_s, True) or None
             last_usage, began = usage, attempt
             if continuation is not None and continuation.began is not None:
                 usage, began = continuation.whole(usage), continuation.began

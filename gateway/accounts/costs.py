@@ -50,14 +50,17 @@ def is_unknown(attempts: Sequence[Attempt], answering: Attempt, usage: Usage | N
     return False
 
 
-def cost_usd(attempts: Sequence[Attempt], answering: Attempt | None, usage: Usage | None, now: float) -> float | None:
+def cost_usd(
+    attempts: Sequence[Attempt], answering: Attempt | None, usage: Usage | None, now: float, least: bool = False
+) -> float | None:
     """Of all of them until `now`, to the picodollar, in which prices are counted.
 
-    `usage` is that of the one `answering`; the others' is their own.
+    `usage` is that of the one `answering`; the others' is their own. With `least`, an attempt of whose cost a part is
+    unknown counts with the rest of it: a budget must not see nothing where something is known.
     """
     total: float | None = None
     for attempt in attempts:
-        cost = attempt_cost_usd(attempt, usage if attempt is answering else attempt.usage, now)
+        cost = attempt_cost_usd(attempt, usage if attempt is answering else attempt.usage, now, least)
         if cost is not None:
             total = cost if total is None else total + cost
     return None if total is None else int(total * PICO + 0.5) / PICO
@@ -72,15 +75,15 @@ def in_digits(cost: float) -> bytes:
     return b"%d.%b" % (pico // _PICO, digits[1:])
 
 
-def attempt_cost_usd(attempt: Attempt, usage: Usage | None, now: float) -> float | None:
-    """Of one of them, over or not; None where a part of it is unknown."""
+def attempt_cost_usd(attempt: Attempt, usage: Usage | None, now: float, least: bool = False) -> float | None:
+    """Of one of them, over or not; None where a part of it is unknown, but with `least` the rest."""
     cost = attempt.gpu_cost_so_far_usd(now)
     rates = attempt.upstream.rates
     if rates is not None and usage is not None:
         said = attempt.said
         if said is not None and said.model and said.model != attempt.upstream.model:
             rates = rates.answering(said.model)
-        priced = rates.cost_usd(usage)
+        priced = rates.cost_usd(usage, least)
         return None if priced is None else priced + (cost or 0.0)
     return cost
 

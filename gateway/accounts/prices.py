@@ -5,7 +5,8 @@ the library's; a model nobody prices costs None, never 0. Money is counted in wh
 that sums are exact: rates agree with `genai_prices.calc_price` for every count that `engines.model.Usage` carries, to
 the last digit where a price per million tokens has six decimals at most, as all but some thirty have. What is charged
 by something else than tokens (sound by the hour, speech by the character, pages, pictures, searches) is priced by what
-`engines.model.Units` tell; where a part of what an answer cost is unknown, all of it is.
+`engines.model.Units` tell; where a part of what an answer cost is unknown, its record says `unpriced`, and counts
+with what is known of it.
 """
 
 from __future__ import annotations
@@ -185,8 +186,8 @@ class Rates:
             self._found[model] = rates
         return rates
 
-    def cost_usd(self, usage: Usage) -> float | None:
-        """What `usage` and the request itself cost; None where a part of that is unknown.
+    def cost_usd(self, usage: Usage, least: bool = False) -> float | None:
+        """What `usage` and the request itself cost; None where a part of that is unknown, but with `least` the rest.
 
         Counts that contradict each other (more cached tokens than input) are taken as a larger whole: never negative.
         """
@@ -214,7 +215,7 @@ class Rates:
         if usage.parts is not None and parts_row is not None:
             pico = max(0, pico + _parts_pico(usage.parts, parts_row))
         if usage.units is not None or tables.units is not None:
-            more = _units_pico(usage, tables)
+            more = _units_pico(usage, tables, least)
             if more is None:
                 return None
             pico += more
@@ -240,8 +241,8 @@ def _parts_pico(parts: Parts, row: PartsRow) -> int:
     )
 
 
-def _units_pico(usage: Usage, tables: Tables) -> int | None:
-    """What is charged for by something else than tokens; None where that is not known.
+def _units_pico(usage: Usage, tables: Tables, least: bool) -> int | None:
+    """What is charged for by something else than tokens; None where that is not known, but with `least` the rest.
 
     Tokens that are told, and priced, are the price of sound and pictures; but searches cost beside them.
     """
@@ -249,15 +250,15 @@ def _units_pico(usage: Usage, tables: Tables) -> int | None:
     units = usage.units or NOTHING_ELSE
     by_token = tables.by_token and usage.counts_tokens
     if not by_token and units is NOTHING_ELSE:
-        return None
+        return 0 if least else None
     pico = 0
     heard, hour = units.audio_seconds, row.audio_hour
     if hour is not None:
         parts = usage.parts
-        if not heard and parts is not None and parts.input_audio_tokens:
+        if not heard and not least and parts is not None and parts.input_audio_tokens:
             return None  # it heard something, and for how long is not told
         pico = round(heard * hour / HOUR_S)
-    elif heard and not by_token:
+    elif heard and not by_token and not least:
         return None
     counted = units.counts()
     for at in range(1, len(counted)):
@@ -266,7 +267,7 @@ def _units_pico(usage: Usage, tables: Tables) -> int | None:
             continue
         if price is not None:
             pico += round(count * price)
-        elif not by_token or at >= SEARCHES:
+        elif not least and (not by_token or at >= SEARCHES):
             return None
     return pico
 

@@ -14,6 +14,7 @@ from engines.wire.dialect import NEVER, NO_CHOICES, NOTHING, ApiError, Dialect, 
 from engines.wire.lone_surrogates import reading
 from engines.wire.odd_counts import usage_of
 from engines.wire.openai_chat.shapes import (
+    MOST_SECONDS,
     Choice,
     Chunk,
     Details,
@@ -74,7 +75,7 @@ def units_of(usage: WireUsage) -> Units | None:
     if tools is None and heard is None and usage.num_search_queries is None:
         return None
     searches = usage.num_search_queries or ((tools.web_search_requests or 0) if tools else 0)
-    seconds = float(heard) if isinstance(heard, (int, float)) else 0.0
+    seconds = float(heard) if isinstance(heard, (int, float)) and 0 < heard <= MOST_SECONDS else 0.0
     return Units(seconds, web_searches=searches) if searches or seconds else None
 
 

@@ -5,13 +5,16 @@ Their defaults are not all literals, so this module is not compiled.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from engines.wire.dialect import Count
 from engines.wire.refusals import NULL
 from engines.wire.said import Said
+
+MOST_SECONDS: Final = 10**7
+"""A third of a year: no sound in one request is longer."""
 
 
 class CachedDetails(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -13,7 +14,8 @@ from engines.wire.dialect import NOTHING, Finding, Reader
 from engines.wire.lone_surrogates import reading
 from engines.wire.odd_counts import usage_of
 from engines.wire.openai_chat.dialect import ChatReader, OpenAIChat, parts_of
-from engines.wire.openai_media.shapes import MOST_SECONDS, WireUsage, decode_answer, decode_seconds, decode_usage
+from engines.wire.openai_chat.shapes import MOST_SECONDS
+from engines.wire.openai_media.shapes import WireUsage, decode_answer, decode_seconds, decode_usage
 from engines.wire.refusals import ERROR_WITHIN_BYTES, is_truthy
 
 LAST: Final = frozenset(
@@ -107,6 +109,9 @@ class OpenAIMedia(OpenAIChat):
         return Finding(usage, said=answer)
 
 
+_PICTURE: Final = re.compile(rb'"(?:b64_json|url)":[ \t\r\n]*"')
+
+
 def _unsaid(body: bytes) -> Finding:
     """What an answer without usage shows all the same: how long the sound was (`verbose_json`), or pictures."""
     if body.startswith(b"{"):
@@ -116,8 +121,9 @@ def _unsaid(body: bytes) -> Finding:
             except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
                 return NOTHING
             return Finding(Usage(0, 0, units=Units(heard))) if heard else NOTHING
-        # Neither can be in a string, which has its quotes escaped. One of a picture has but one of them.
-        images = body.count(b'"b64_json":') + body.count(b'"url":')
+        # Neither can be in a string, which has its quotes escaped. One of a picture has but one of them;
+        # the other is left out, or null.
+        images = len(_PICTURE.findall(body))
         if images:
             return Finding(Usage(0, 0, units=Units(images=images)))
     return NOTHING

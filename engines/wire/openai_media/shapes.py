@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 
 from engines.wire.dialect import Count
-from engines.wire.openai_chat.shapes import Details
+from engines.wire.openai_chat.shapes import MOST_SECONDS, Details
 from engines.wire.refusals import NULL
 from engines.wire.said import Said
-
-MOST_SECONDS: Final = 10**7
-"""A third of a year: no sound in one request is longer."""
 
 
 class WireUsage(msgspec.Struct):

@@ -131,6 +131,8 @@ def test_geminis_tiers_are_named_as_prices_name_them(said: dict[str, str], tier:
         ),
         (Operation.CHAT, chat({"prompt_tokens": 1, "prompt_audio_seconds": 12}), Units(audio_seconds=12.0)),
         (Operation.CHAT, chat({"prompt_tokens": 1, "prompt_audio_seconds": {}}), None),
+        (Operation.CHAT, chat({"prompt_tokens": 1, "prompt_audio_seconds": -1e9}), None),
+        (Operation.CHAT, chat({"prompt_tokens": 1, "prompt_audio_seconds": 1e308}), None),
         (
             Operation.RESPONSES,
             {

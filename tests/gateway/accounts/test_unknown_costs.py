@@ -139,6 +139,10 @@ def test_speech_that_has_a_price_of_tokens_and_tells_none_is_unpriced(now: StepC
             *(Operation.IMAGES, {"data": [{"url": "https://a.test", "revised_prompt": 'say "url":'}]}),
             *(by(image=4 * 10**10), {"images": 1}, 0.04),
         ),
+        (
+            *(Operation.IMAGES, {"data": [{"b64_json": None, "url": "x"}, {"b64_json": "aa", "url": None}]}),
+            *(by(image=4 * 10**10), {"images": 2}, 0.08),
+        ),
         (Operation.IMAGES, {"created": 1, "data": [{"b64_json": "aa"}]}, None, {"images": 1}, None),
     ],
 )
@@ -171,11 +175,11 @@ def test_a_search_that_a_response_made_is_paid_beside_its_tokens(now: StepClock)
     assert (record.units, record.cost_usd, unpriced) == ({"web_searches": 2}, 7.02, 0)
 
 
-def test_a_search_that_has_no_price_makes_the_cost_unknown(now: StepClock) -> None:
+def test_a_search_that_has_no_price_leaves_what_its_tokens_cost(now: StepClock) -> None:
     usage = {"input_tokens": 5, "output_tokens": 2, "server_tool_use": {"web_search_requests": 1}}
     body = {"type": "message", "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn", "usage": usage}
     bench = bench_of(now, DOLLAR_A_TOKEN)
     bench.begin(Operation.MESSAGES, stream=False)
     bench.calls[0].answer(200, json.dumps(body).encode())
     record, unpriced = settled(bench)
-    assert (record.input_tokens, record.cost_usd, record.unpriced, unpriced) == (5, None, True, 1)
+    assert (record.input_tokens, record.cost_usd, record.unpriced, unpriced) == (5, 7.0, True, 1)
