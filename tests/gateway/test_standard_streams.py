@@ -68,7 +68,7 @@ def test_readers_that_are_gone_cost_no_answer_no_reload_and_no_stop(pipe: Pipe, 
             gateway.config.write_text("models: nothing")
             gateway.process.send_signal(signal.SIGHUP)
             await gateway.until_metric('penstock_config_reloads_total{result="refused"}', 1)
-            assert (await gateway.metrics())[DROPPED % "process_log"] >= 1 + 1  # that it is ready, the lost access lines
+            assert (await gateway.metrics())[DROPPED % "process_log"] >= 1 + 1  # it is ready; access lines are lost
             assert await gateway.stop() == 0
 
     asyncio.run(run())
