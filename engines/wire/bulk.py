@@ -45,7 +45,6 @@ MEMBERS: Final = b'":'
 _OTHERS: Final = {
     marks: bytes([byte for byte in range(256) if byte not in marks]) for marks in (VALUES, LISTS_AND_OBJECTS, MEMBERS)
 }
-_BACKSLASH: Final = 0x5C
 
 
 def finished(reading: Generator[int, None, T]) -> T:
@@ -73,9 +72,10 @@ def over(
     inside = False  # a text
     while at < size:
         end = min(at + window_bytes, size)
-        while end < size and body[end - 1] == _BACKSLASH:  # what is escaped stays with its backslash
-            end += 1
         window = body[at:end]
+        if end < size and (len(window) - len(window.rstrip(b"\\"))) % 2:  # what is escaped stays with its backslash
+            end += 1
+            window = body[at:end]
         at = end
         if b"\\" in window:
             window = window.replace(b"\\\\", b"").replace(b'\\"', b"")

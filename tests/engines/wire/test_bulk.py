@@ -120,3 +120,18 @@ def test_what_is_within_the_bounds_is_read(path: str, members: dict[str, Any]) -
 def test_a_large_text_is_looked_through_in_windows() -> None:
     told = turns(CHAT, {"messages": [SAID | {"content": "a" * (1024 * 1024)}]})
     assert len(told) > 16
+
+
+def test_a_run_of_backslashes_does_not_lengthen_a_window() -> None:
+    for run in (998, 1000):
+        body = b'{"a":"' + b"\\" * run + b'","b":[1,2]}'
+        assert len(list(over(body, 100, window_bytes=10))) >= len(body) // 11
+
+
+def test_a_quote_is_told_from_an_escaped_one_wherever_a_window_ends() -> None:
+    for run in range(1, 9):
+        body = b'{"a":"' + b"\\" * run + (b'"' if run % 2 else b"") + b'","b":[1,2]}'
+        for most in range(10):
+            whole = finished(over(body, most, window_bytes=1000))
+            for size in range(1, 12):
+                assert finished(over(body, most, window_bytes=size)) == whole
