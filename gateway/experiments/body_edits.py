@@ -6,6 +6,7 @@ anew. Only operations that generate text are edited: of others there is nothing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,7 +39,8 @@ Members = dict[str, Any]
 _decode: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
-_BLANKS: Final = b" \t\r\n"
+_BEGINS: Final = re.compile(rb"\[[ \t\r\n]*").match
+"""A list as it is written, up to its first element."""
 _ABSENT: Final = msgspec.Raw(b"")
 MOST_MEMBERS: Final = 6_000
 """Of a body that is edited, in its objects all together, where they may be many in one: each costs a microsecond."""
@@ -172,10 +174,16 @@ def _opened(body: bytes) -> Members:
     if len(body) > FEW_BYTES and body.count(b":") > MOST_MEMBERS:  # there are no more members than colons
         large = _decode_large(body)
         others = len(body) - sum([len(getattr(large, name)) for name in _Large.__struct_fields__])
-        if others > FEW_BYTES and finished(over(body, MOST_MEMBERS, MEMBERS)):
-            raise Failure("invalid_json", f"over {MOST_MEMBERS} members are too many where `params` change the body")
+        if others > FEW_BYTES:
+            _refuse_many(body)
     opened: Members = _decode(body)
     return opened
+
+
+def _refuse_many(written: bytes) -> None:
+    """Raises Failure for an object of more members than may be made."""
+    if finished(over(written, MOST_MEMBERS, MEMBERS)):
+        raise Failure("invalid_json", f"over {MOST_MEMBERS} members are too many where `params` change the body")
 
 
 def _before_messages(members: Members, prefix: str) -> bool:
@@ -185,6 +193,8 @@ def _before_messages(members: Members, prefix: str) -> bool:
         first_raw = _decode_first(raw).first
         role = _decode_role(first_raw).role if first_raw else _ABSENT
         system = bool(role) and _read(role) in ("system", "developer")
+        if system and len(first_raw) > FEW_BYTES:
+            _refuse_many(bytes(first_raw))
         first: Members = _decode(first_raw) if system else {}
     except msgspec.DecodeError:
         return False  # the engine will say so
@@ -205,10 +215,8 @@ def _before_messages(members: Members, prefix: str) -> bool:
 def _elements(raw: Any) -> memoryview:
     """A list as it is written, from its first element on; not copied, since it may be large."""
     view = memoryview(raw)
-    at = 1
-    while view[at] in _BLANKS:
-        at += 1
-    return view[at:]
+    opening = _BEGINS(view)
+    return view[opening.end() if opening is not None else 1 :]
 
 
 def _before_member(name: str, *, blocks: bool) -> Callable[[Members, str], bool]:

@@ -157,15 +157,19 @@ def _name(part: FilePart) -> str:
 def _number_documents(told: list[dict[str, Any]]) -> None:
     """No two documents of a conversation have one name."""
     names: set[str] = set()
+    following: dict[str, int] = {}
+    """By name, the number to try next: all those before it are taken."""
     for message in told:
         blocks = [*message["content"]]
         for block in message["content"]:
             blocks += block["toolResult"]["content"] if "toolResult" in block else []
         for block in blocks:
             if "document" in block:
-                name, number = block["document"]["name"], 1
+                name = block["document"]["name"]
+                number = following.get(name, 1)
                 while (numbered := name if number == 1 else f"{name} ({number})") in names:
                     number += 1
+                following[name] = number + 1
                 names.add(numbered)
                 block["document"]["name"] = numbered
 

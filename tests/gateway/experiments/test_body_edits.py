@@ -172,6 +172,18 @@ def test_more_members_than_are_opened_are_refused_and_as_many_in_what_is_passed_
     assert json.loads(edits.apply(text, facts))["temperature"] == 0.5
 
 
+def test_so_are_those_of_a_first_message_that_is_the_systems() -> None:
+    edits = BodyEdits(ParamsSection.model_validate({"system_prefix": "P"}))
+    facts = RequestFacts(CHAT, 1, 1)
+    many = {f"m{number}": number for number in range(MOST_MEMBERS + 1)}
+    first = {"role": "system", "content": "S", **many}
+    with pytest.raises(Failure, match=str(MOST_MEMBERS)):
+        edits.apply(json.dumps({"model": "m", "messages": [first]}).encode(), facts)
+    said = {"role": "system", "content": "a, {b" * MOST_MEMBERS}
+    edited = json.loads(edits.apply(json.dumps({"model": "m", "messages": [said]}).encode(), facts))
+    assert edited["messages"] == [{"role": "system", "content": f"P\n\n{said['content']}"}]
+
+
 @pytest.mark.parametrize("blanks", ["", " \n"])
 @pytest.mark.parametrize("messages", [[], [HELLO], [{"role": "system", "content": "S"}, HELLO]])
 def test_what_follows_the_first_message_stays_as_it_was_written(blanks: str, messages: list[dict[str, Any]]) -> None:
