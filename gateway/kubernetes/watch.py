@@ -72,6 +72,7 @@ class _Event(msgspec.Struct, Generic[Seen]):
 
 
 class _Failure(msgspec.Struct):
+    type: str
     object: Status
 
 
@@ -104,7 +105,7 @@ class Watch(Generic[Seen]):
     ) -> None:
         """`changed` is told the name of an object and what it is now, `gone` the name of one that is no more. The
         former may raise msgspec.DecodeError, where it reads more of an object. No field of `kind` is needed: it is also
-        what bookmarks and failures are read as.
+        what bookmarks are read as.
 
         `fields` selects by fields beside labels. `listed` is told which names each list had. `known` are names of
         objects that were told of before: those that the first list lacks are gone.
@@ -231,13 +232,10 @@ class Watch(Generic[Seen]):
     def _event(self, line: bytes) -> None:
         try:
             event = self._event_of(line)
-            if event.type == "ERROR":
-                status = _failure_of(line).object
-                if status.code == 410 or status.reason in ("Expired", "Gone"):
-                    raise Expired
-                raise ApiError(f"the watch ended: {status.message[:500] or status.reason}", status.code, status.reason)
         except (msgspec.DecodeError, RecursionError):
-            raise ApiError("an event of the API server's cannot be read") from None
+            event = None  # a failure says other things by the same names: its `status` is a text
+        if event is None or event.type == "ERROR":
+            raise _failure_in(line)
         meta = event.object.metadata
         if event.type in ("ADDED", "MODIFIED"):
             self._take(event.object)
@@ -258,6 +256,20 @@ class Watch(Generic[Seen]):
         if self._failing:
             self._failing = ""
             log.info("discovery_recovered", of=self._named)
+
+
+def _failure_in(line: bytes) -> ApiError | Expired:
+    """What an event says that is an error, or that nobody can read."""
+    try:
+        failure = _failure_of(line)
+    except (msgspec.DecodeError, RecursionError):
+        failure = None
+    if failure is None or failure.type != "ERROR":
+        return ApiError("an event of the API server's cannot be read")
+    status = failure.object
+    if status.code == 410 or status.reason in ("Expired", "Gone"):
+        return Expired()
+    return ApiError(f"the watch ended: {status.message[:500] or status.reason}", status.code, status.reason)
 
 
 async def _unless(over: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

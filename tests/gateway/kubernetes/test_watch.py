@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 from collections.abc import AsyncIterator, Callable
@@ -14,9 +15,10 @@ import pytest
 import structlog
 
 from gateway.kubernetes.api import Api, ApiError, ApiPlace, in_cluster, own_namespace
+from gateway.kubernetes.pool import ServingPod
 from gateway.kubernetes.slices import Slice
-from gateway.kubernetes.watch import Watch
-from tests.gateway.kubernetes.api_server import ApiServer, endpoint, running_api_server
+from gateway.kubernetes.watch import Expired, Watch
+from tests.gateway.kubernetes.api_server import EXPIRED, ApiServer, endpoint, running_api_server
 from tests.gateway.kubernetes.spawning import spawn
 from tests.scenario.upstream import Answer, End, plain
 
@@ -251,3 +253,24 @@ async def test_a_watch_that_says_nothing_for_long_is_over_and_no_failure() -> No
         said = [line async for line in api.lines(PATH, {"watch": "1", "resourceVersion": "100"}, idle_s=0.05)]
         assert said == [b""]
         await api.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "raised", "why"),
+    [
+        ({"type": "ERROR", "object": EXPIRED}, Expired, ""),
+        (
+            {"type": "ERROR", "object": {**EXPIRED, "code": 500, "reason": "InternalError"}},
+            ApiError,
+            "too old resource",
+        ),
+        ({"type": "MODIFIED", "object": EXPIRED}, ApiError, "cannot be read"),
+        ({"type": "ERROR", "object": {"code": "410"}}, ApiError, "cannot be read"),
+    ],
+)
+async def test_a_failure_is_understood_whatever_is_followed(line: Any, raised: type[Exception], why: str) -> None:
+    """A pod's status is an object, a failure's a text."""
+    nobody: Any = None
+    watch = Watch(nobody, "/pods", "", ServingPod, changed=nobody, gone=nobody, named="pods", rng=random.Random(1))
+    with pytest.raises(raised, match=why):
+        watch._event(json.dumps(line).encode())
