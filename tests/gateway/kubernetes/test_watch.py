@@ -258,7 +258,7 @@ async def test_a_watch_that_says_nothing_for_long_is_over_and_no_failure() -> No
 @pytest.mark.parametrize(
     ("line", "raised", "why"),
     [
-        ({"type": "ERROR", "object": EXPIRED}, Expired, ""),
+        ({"type": "ERROR", "object": EXPIRED}, Expired, "^$"),
         (
             {"type": "ERROR", "object": {**EXPIRED, "code": 500, "reason": "InternalError"}},
             ApiError,
