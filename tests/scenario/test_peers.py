@@ -57,9 +57,10 @@ async def test_what_one_has_in_flight_is_what_the_other_scales_by() -> None:
                 await upstream.request(0)
                 async with running_gateway(config("127.0.0.2", port, at)) as two:
                     told = await heard(two, addresses)
-                    ((name, (demand,)),) = told.items()  # itself is left out, and what each has for itself alone
+                    ((name, (demand, written)),) = told.items()  # itself is left out
                     assert name == f"peer {one.plane.peering.own.gateway}"
                     assert (demand.engine, demand.in_flight, demand.ended) == ("llama", 1, 0)
+                    assert (written.engine, written.in_flight, written.ended) == ("own", 0, 0)
                     await two.plane.autoscaling.look()
                     scaled = two.plane.autoscaling._scaled["llama"]
                     assert scaled.traffic.in_flight() == {f"127.0.0.1:{at}": 1}
@@ -67,5 +68,5 @@ async def test_what_one_has_in_flight_is_what_the_other_scales_by() -> None:
                     assert (await asked).status_code == 200
                     await one.records.of(0)
                     one.plane.peering.own._made_s = float("-inf")
-                    ((_, (after,)),) = (await heard(two, addresses)).items()
+                    ((_, (after, _)),) = (await heard(two, addresses)).items()
                     assert (after.in_flight, after.ended) == (0, 1)

@@ -22,7 +22,8 @@ class Publisher:
         self.engine = engine
         self._with_topic = with_topic
         self._context = zmq.asyncio.Context()
-        self._pub = self._context.socket(zmq.PUB)
+        self._pub = self._context.socket(zmq.XPUB)  # a PUB that is told of who listens
+        self._heard = False
         self._router = self._context.socket(zmq.ROUTER)
         self._router.setsockopt(zmq.SNDHWM, room)
         for socket, address in ((self._pub, at and at.endpoint), (self._router, at and at.replay_endpoint)):
@@ -36,9 +37,12 @@ class Publisher:
         self.engine.sent.clear()
 
     async def answer(self) -> int:
-        """Wait for a question and answer it; returns from which number on."""
+        """Wait for a question, and until who asks listens, and answer it; returns from which number on."""
         client, empty, asked = await self._router.recv_multipart()
         assert empty == b""
+        if not self._heard:  # what is published before is lost, as it should be: by tests that say so
+            assert await self._pub.recv() == b"\x01"
+            self._heard = True
         topic = (b"",) if self._with_topic else ()
         for number, payload in self.engine.replay(int.from_bytes(asked, "big")):
             await self._router.send_multipart((client, b"", *topic, number.to_bytes(8, "big"), payload))
