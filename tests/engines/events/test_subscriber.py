@@ -178,6 +178,8 @@ async def test_more_batches_than_fit_into_one_turn_all_come() -> None:
 
 
 async def test_a_longer_answer_than_the_engines_socket_has_room_for_is_had_in_parts() -> None:
+    """The engine goes on working: where the end of an answer has come and what was before it has not, the next number
+    tells that something is missing, and nothing else can."""
     engine = PublishingEngine(capacity=400, buffer_steps=1_000)
     for number in range(160):
         engine.serve([number, *range(800)])
@@ -188,6 +190,8 @@ async def test_a_longer_answer_than_the_engines_socket_has_room_for_is_had_in_pa
         async def answer() -> None:
             while True:
                 asked.append(await publisher.answer())
+                engine.serve([1_000 + len(asked), *range(800)])
+                await publisher.send()
 
         async with anyio.create_task_group() as answering:
             answering.start_soon(answer)
