@@ -96,7 +96,7 @@ async def test_a_large_answer_may_turn_out_to_be_none() -> None:
 
 
 class Endless(GeminiEmbeddings):
-    """Has more to write for as long as anybody wants it, up to 128 MiB."""
+    """Has more to write for as long as anybody wants it, up to 512 MiB."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
@@ -107,7 +107,7 @@ class Endless(GeminiEmbeddings):
 
     def _parts(self) -> Iterator[bytes]:
         self.begun.set()
-        for self.parts in range(1, 2048):
+        for self.parts in range(1, 8192):
             yield b" " * (AT_ONCE_BYTES + 1)
 
 
@@ -139,7 +139,7 @@ async def test_others_are_seen_to_while_a_large_answer_is_written_and_its_client
             )
             written = form.parts
             assert 200 == (await gateway.http.get("/health")).status_code
-            assert written == form.parts < 2047
+            assert written == form.parts < 8191
 
 
 class Mistaken(Endless):
