@@ -301,7 +301,3 @@ def others(headers: Headers, client: str) -> bytes:
 def error_document(message: str) -> bytes:
     """What is read as an engine's error."""
     return _encode({"error": {"message": message, "type": "server_error"}})
-
-
-def _too_many() -> bytes:
-    return error_document(f"the engine sent an answer of over {MAX_ANSWER_VALUES} JSON values")
