@@ -16,7 +16,7 @@ import msgspec
 
 from engines.fakes.asked import Asked
 from engines.fakes.call import Call, HeaderList, Receive, Send
-from engines.fakes.frames import Cut, scripted
+from engines.fakes.frames import Cut, Stall, scripted
 from engines.fakes.limits import Limits
 from engines.fakes.problems import Kind, Problem, invalid, undecodable
 from engines.fakes.provider import Chat, Plain, Provider
@@ -49,8 +49,8 @@ class FakeApp:
             if call.path == "/fake/requests":
                 await call.json(200, list(self._seen), [])
                 return
-            self._note(call)
-            await self._serve(call, number)
+            noted = self._note(call)
+            await self._serve(call, number, noted)
         except Problem as problem:
             await self._refuse(call, problem, number)
         except (msgspec.DecodeError, UnicodeError) as error:
@@ -60,7 +60,7 @@ class FakeApp:
         except ConnectionError:
             return
 
-    async def _serve(self, call: Call, number: int) -> None:
+    async def _serve(self, call: Call, number: int, noted: dict[str, Any]) -> None:
         key = self._provider.key(call)
         if self._keys and key not in self._keys:
             raise Problem(Kind.UNAUTHENTICATED, "The key is not valid.")
@@ -84,14 +84,17 @@ class FakeApp:
             refuse(script)
         story = plan(asked, self._counts(asked, prompt_tokens), script, number)
         if asked.stream:
-            await self._stream(
-                call, endpoint, scripted(endpoint.form, endpoint.form.frames(asked, story, number), script), headers
-            )
+            frames = endpoint.form.frames(asked, story, number)
+            await self._stream(call, endpoint, scripted(endpoint.form, frames, script), headers, noted)
+        elif script is Script.STALLED:
+            await self._stall(call, noted)
         else:
             body = msgspec.json.encode(endpoint.form.plain(asked, story, number))
             await self._whole(call, body, headers, cut=script is Script.TRUNCATED)
 
-    async def _stream(self, call: Call, endpoint: Chat, events: Any, headers: HeaderList) -> None:
+    async def _stream(
+        self, call: Call, endpoint: Chat, events: Any, headers: HeaderList, noted: dict[str, Any]
+    ) -> None:
         await call.start(200, [(b"content-type", endpoint.form.stream_type), *headers])
         try:
             for event in events:
@@ -99,7 +102,14 @@ class FakeApp:
         except Cut:
             await call.cut()
             return
+        except Stall:
+            await self._stall(call, noted)
+            return
         await call.end()
+
+    async def _stall(self, call: Call, noted: dict[str, Any]) -> None:
+        await call.closed()
+        noted["left"] = True
 
     async def _whole(self, call: Call, body: bytes, headers: HeaderList, *, cut: bool) -> None:
         if not cut:
@@ -130,13 +140,20 @@ class FakeApp:
             headers.append((b"connection", b"close"))
         await call.json(refusal.status, refusal.body, headers)
 
-    def _note(self, call: Call) -> None:
+    def _note(self, call: Call) -> dict[str, Any]:
         try:
             body = msgspec.json.decode(call.body) if call.body else None
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             body = None
         names = sorted(name.decode("latin-1") for name in call.headers)
         # Values of headers hold keys: they are not kept.
-        self._seen.append(
-            {"method": call.method, "path": call.raw_path, "query": call.raw_query, "header_names": names, "body": body}
-        )
+        noted = {
+            "method": call.method,
+            "path": call.raw_path,
+            "query": call.raw_query,
+            "header_names": names,
+            "body": body,
+            "left": False,
+        }
+        self._seen.append(noted)
+        return noted

@@ -81,5 +81,9 @@ class Call:
     async def cut(self) -> None:
         """Close the connection in the middle of the answer, and return when it is closed."""
         self.scope["extensions"]["penstock.close"]()
+        await self.closed()
+
+    async def closed(self) -> None:
+        """Return when the connection is closed, by whomever."""
         while (await self._receive())["type"] != "http.disconnect":
             pass

@@ -36,6 +36,10 @@ class Cut(Exception):
     """The connection is to be closed here."""
 
 
+class Stall(Exception):
+    """Nothing more is to be sent."""
+
+
 class Format(Protocol):
     """How one provider writes answers of a model. All of it is pure: the same story gives the same bytes."""
 
@@ -59,7 +63,7 @@ class Format(Protocol):
 
 
 def scripted(form: Format, frames: Iterable[Frame], script: Script | None) -> Iterator[bytes]:
-    """The events of a stream as they leave. Raises Cut where the connection is to be closed."""
+    """The events of a stream as they leave. Raises Cut where to close the connection, Stall where nothing follows."""
     frames = list(frames)
     content = sum(frame.place is Place.CONTENT for frame in frames)
     half = (content + 1) // 2
@@ -73,6 +77,8 @@ def scripted(form: Format, frames: Iterable[Frame], script: Script | None) -> It
             if seen == half and script is Script.TRUNCATED:
                 yield frame.data[: len(frame.data) // 2]
                 raise Cut
+            if seen == half and script is Script.STALLED:
+                raise Stall
             if script is Script.PINGS and seen < 2:
                 yield form.ping()
             seen += 1

@@ -34,6 +34,8 @@ class Script(Enum):
     OVERLOADED_MID_STREAM = "overloaded-mid-stream"
     TRUNCATED = "truncated"
     """The connection is closed inside an event; a plain answer is cut in its middle."""
+    STALLED = "stalled"
+    """Half-way through a stream, and before a plain answer, nothing more comes until the client leaves."""
     UNFINISHED = "unfinished"
     """The body ends properly, and the reason why it ended is missing."""
     UNKNOWN_EVENT = "unknown-event"
