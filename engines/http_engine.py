@@ -341,6 +341,7 @@ class _Nowhere(Exchange):
 
     def __init__(self, sink: Sink, why: str) -> None:
         self.sink = sink
+        self.written = False
         sink.failed(ConnectFailed(why))
 
     def pause(self) -> None: ...

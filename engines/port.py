@@ -52,9 +52,12 @@ class Sink(Protocol):
 class Exchange(Protocol):
     """One request in flight. Assign `sink` to hand the rest of the answer to another sink."""
 
-    __slots__ = ("sink",)
+    __slots__ = ("sink", "written")
 
     sink: Sink
+    written: bool
+    """Whether a byte of the request has been written to the engine, or may have been; of an end that tells that it was
+    not acted on, False."""
 
     def pause(self) -> None:
         """Stop reading from the engine, because the client is slower."""

@@ -16,19 +16,15 @@ from typing import TYPE_CHECKING, Final, Protocol
 from engines.errors import (
     AnswerTruncated,
     BadAnswer,
-    ClientStalled,
     EngineError,
-    FirstByteTimeout,
-    IdleTimeout,
     OutOfSockets,
-    TotalTimeout,
 )
 from engines.loads.header import ASK, HEADER, read_header
 from engines.model import Deadlines, Usage
 from engines.port import Sink
 from engines.wire.key_refusals import blames_key
 from gateway import clock, provider_limits, shortage
-from gateway.attempt_ends import end_of
+from gateway.attempt_ends import end_of, is_engines_fault
 from gateway.client_time import within
 from gateway.refusal import outcome_of_not_found
 from gateway.retry_after import retry_after_s
@@ -116,6 +112,7 @@ class Attempt(Sink):
     _bounds: Deadlines | None = None
     """Those in force, where the client told its own."""
     _fallback = False
+    _sent = False
 
     def __init__(
         self, owner: Owner, upstream: Upstream, facts: RequestFacts, streams: bool, now: float, rng: random.Random
@@ -327,11 +324,14 @@ class Attempt(Sink):
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.abort()
+            self._sent = exchange.written
 
     def close(self, now: float) -> None:
         """Give back what is still held. Safe to call twice."""
         # A call knows its sink, the sink its flight: without this cut each request would be garbage for the collector,
         # which would stop all streams for 50 ms now and then (measured) to find it.
+        if self.status == 0 and self.exchange is not None:
+            self._sent = self.exchange.written
         self.exchange = None
         if self._lease.held:
             self.ended_s = now
@@ -368,6 +368,11 @@ class Attempt(Sink):
             self.upstream.endpoint.state.tally.take(scaled, usage.cached_tokens, usage.input_tokens, now)
 
     @property
+    def sent(self) -> bool:
+        """Whether a byte of its request has been written to the engine; told of one that was not answered."""
+        return self._sent if self.exchange is None else self.exchange.written
+
+    @property
     def over(self) -> bool:
         """Whether everything has been given back."""
         return not self._lease.held
@@ -382,16 +387,7 @@ class Attempt(Sink):
 
     def is_engines_fault(self, error: EngineError) -> bool:
         """Whether an error counts against its replica: not when the client's own deadline or reading ended it."""
-        bounds = self._bounds
-        match error:
-            case TotalTimeout() | ClientStalled():
-                return False
-            case FirstByteTimeout():
-                return bounds is None or bounds.first_byte_s == self.upstream.deadlines.first_byte_s
-            case IdleTimeout():
-                return bounds is None or bounds.idle_s == self.upstream.deadlines.idle_s
-            case _:
-                return True
+        return is_engines_fault(error, self._bounds, self.upstream.deadlines)
 
     def retry_after_s(self) -> float | None:
         """What the engine's answer asked for, in seconds."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from engines.errors import (
     AnswerTruncated,
     BadAnswer,
+    ClientStalled,
     ConnectFailed,
     ConnectionLost,
     EngineError,
     FirstByteTimeout,
+    IdleTimeout,
     NoConnectionFree,
     OutOfSockets,
     TotalTimeout,
 )
 from routing.outcome import Outcome
+
+if TYPE_CHECKING:
+    from engines.model import Deadlines
 
 _ENDS: Final[dict[type[EngineError], tuple[Outcome, str]]] = {
     ConnectFailed: (Outcome.CONNECT_FAILED, "connect_failed"),
@@ -32,3 +37,17 @@ _ENDS: Final[dict[type[EngineError], tuple[Outcome, str]]] = {
 def end_of(error: EngineError) -> tuple[Outcome, str]:
     """How an attempt ended that failed so, and the kind of that."""
     return _ENDS.get(type(error), (Outcome.CONNECTION_LOST, "engine_error"))
+
+
+def is_engines_fault(error: EngineError, bounds: Deadlines | None, own: Deadlines) -> bool:
+    """Whether an error counts against its replica: not when the client's deadline or reading ended it. `bounds` are
+    those that were in force where the client told any, `own` the engine's."""
+    match error:
+        case TotalTimeout() | ClientStalled():
+            return False
+        case FirstByteTimeout():
+            return bounds is None or bounds.first_byte_s == own.first_byte_s
+        case IdleTimeout():
+            return bounds is None or bounds.idle_s == own.idle_s
+        case _:
+            return True

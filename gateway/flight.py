@@ -31,7 +31,7 @@ from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
 from gateway.absence import nobody_for
-from gateway.accounts.costs import lost_usage
+from gateway.accounts.lost import LARGE_BYTES, give_up, let_go_tokens, lost_usage
 from gateway.attempt import Attempt, Owner
 from gateway.body.prompt import Prompt
 from gateway.client_time import due_s
@@ -85,6 +85,8 @@ class Flight(Owner, Opening, Work):
     trace: Trace | None = None
     error_kind = ""
     answer_status = 0
+    lost_tokens = 0
+    """See `gateway.accounts.lost.Asked`."""
     settled = False
     preparing = False
     """It was read in turns of the loop, and has begun since, or begins with the last of them."""
@@ -181,8 +183,7 @@ class Flight(Owner, Opening, Work):
         try:
             outgoing = prompt.outgoing(upstream)
         except Failure as failure:
-            for sent in self.attempts:  # the first of a hedge is still on its way
-                sent.abandon()
+            give_up(self, self.attempts, None)  # the first of a hedge is still on its way
             self.fail(failure)
             return
         attempt = Attempt(self, upstream, self.facts, self.streams, now, self._rng)
@@ -214,9 +215,7 @@ class Flight(Owner, Opening, Work):
         if hedge is not None:
             hedge.answered(attempt)
         if len(self.attempts) > 1:
-            for other in self.attempts:
-                if other is not attempt:
-                    other.abandon()
+            give_up(self, self.attempts, attempt)
         serving, prompt = self._serving, self._prompt
         assert serving is not None
         assert prompt is not None
@@ -244,7 +243,7 @@ class Flight(Owner, Opening, Work):
     def failed_early(self, attempt: Attempt) -> None:
         """An attempt ended before its first body byte: again, or not."""
         outcome, serving = attempt.outcome, self._serving
-        attempt.usage = lost_usage(attempt, self.facts.prompt_tokens)
+        attempt.usage = lost_usage(self, attempt)
         if self.settled:
             return
         assert outcome is not None
@@ -330,8 +329,7 @@ class Flight(Owner, Opening, Work):
             self._retry_timer.cancel()
         if self._waiting is not None:
             self._room.leave(self, self._waiting)
-        for attempt in self.attempts:
-            attempt.abandon()
+        give_up(self, self.attempts, None)
         self.error_kind = self.error_kind or "client_gone"
         self.settle(499)
 
@@ -368,6 +366,8 @@ class Flight(Owner, Opening, Work):
             if self.continuation.keeps:
                 return
         if not serving.route.keeps_prompt:
+            if self.prompt_bytes >= LARGE_BYTES:
+                self.lost_tokens = let_go_tokens(self, self.attempt)
             self._prompt = None
             self.facts.let_go()
             self.request.body = b""
@@ -385,9 +385,9 @@ class Flight(Owner, Opening, Work):
         hedge, self._hedge = self._hedge, None
         if hedge is not None:
             hedge.end()
+        if len(self.attempts) > 1:
+            give_up(self, self.attempts, self.attempt)
         for attempt in self.attempts:
-            if attempt is not self.attempt:
-                attempt.abandon()  # no-op, unless it is on its way still
             attempt.close(now)
         self._settlement.settle(self)
         for attempt in self.attempts:

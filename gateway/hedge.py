@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from gateway import clock
-from gateway.accounts.costs import lost_usage
 from gateway.guarded import Fails, guarded
 from routing.hedging import Hedging, Withheld, second
 
@@ -95,7 +94,6 @@ class Hedge:
         for other in attempts:
             if other is not winner and not other.over:
                 other.outrun(now)
-                other.usage = lost_usage(other, flight.facts.prompt_tokens)
 
     def end(self) -> None:
         """The request is over without a first byte."""

@@ -2,7 +2,8 @@
 
 Prompt: bytes / 4, times a ratio learned from the usage that engines report (Chinese text, source code and base64 images
 differ by far more than tokenizers do). Output: what the model's answers have lately been, or the request's own limit if
-that is lower. Only the comparison between replicas rests on this; bills never do.
+that is lower. Only the comparison between replicas rests on this, and what is taken to be charged for a call
+that was lost (`gateway.accounts.lost`); what an engine has told is never corrected by it.
 """
 
 from __future__ import annotations

@@ -100,6 +100,7 @@ class Call(Exchange):
         self.deadlines = deadlines
         self.sink = sink
         self.started_at = started_at
+        self.written = False
         self.secrets = secrets
         self.line: Line | None = None
         self.replayed = False

@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol, Line):
         transport = self._transport
         assert transport is not None
         self._call = call
-        call.line = self
+        call.line, call.written = self, True
         self._answer.expect(call)
         self._idle_s = 0.0
         self._sent_at = now = self._loop_time()
@@ -125,6 +125,8 @@ class Connection(asyncio.Protocol, Line):
             self._move_deadline()
 
     def abort(self) -> None:
+        if self._call is not None and self._sent_before == self._outbox.flushes:
+            self._call.written = False  # what waits for the end of the turn is dropped
         self._close()
 
     def keep_idle(self, now: float, deadline: float) -> None:
@@ -275,7 +277,7 @@ class Connection(asyncio.Protocol, Line):
     def _unasked(self, call: Call) -> None:
         """Bytes came before the request left: no answer to it. It was never sent, so it may go elsewhere, once."""
         self._close()
-        call.line = None
+        call.line, call.written = None, False
         if call.replayed:
             call.fail(BadAnswer("the engine speaks before it is asked"))
         else:
@@ -292,7 +294,7 @@ class Connection(asyncio.Protocol, Line):
         if call.replayed or self._loop.time() - self._sent_at >= REPLAY_WINDOW_S:
             call.fail(ConnectionLost("the engine closed the connection before answering"))
         else:
-            call.replayed = True
+            call.replayed, call.written = True, False
             self._home.send_fresh(call)
 
     def _stop_upload(self) -> None:

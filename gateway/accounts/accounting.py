@@ -6,12 +6,13 @@ Runs once per request, with everything it needs already resolved; nothing here w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from engines.model import Operation
 from engines.operations import PATHS
 from gateway import clock
-from gateway.accounts.costs import attempt_records, cost_usd, is_unknown, lost_usage
+from gateway.accounts.costs import attempt_records, cost_usd, is_unknown
+from gateway.accounts.lost import FREE, lost_prompt_tokens, lost_usage
 from gateway.accounts.reasons import in_short, reason_of
 from gateway.accounts.record import MOST_SAID, RequestRecord, note_more, shortened
 from gateway.accounts.settlement import RecordSink, Settlement
@@ -40,18 +41,6 @@ if TYPE_CHECKING:
     from gateway.tracing import Trace, Tracing
     from routing.experiment import Assignment
     from routing.outcome import Outcome
-
-
-FREE: Final = frozenset(
-    {
-        Operation.RESPONSE,
-        Operation.RESPONSE_CANCEL,
-        Operation.COUNT_TOKENS,
-        Operation.TOKENIZE,
-        Operation.DETOKENIZE,
-    }
-)
-"""What costs nothing where it has no price."""
 
 
 class Accounting(Settlement):
@@ -127,9 +116,11 @@ class Accounting(Settlement):
             finish_reason, price_source, said = attempt.finish_reason, upstream.price_source, attempt.said
             bundle = upstream.bundle
             overhead_s = flight.first_dispatch_s - received_s - flight.queue_s
-            usage = attempt.metered(flight.facts.prompt_tokens) if attempt.content_events else attempt.usage
-            if usage is None and flight.error_kind:
-                usage = lost_usage(attempt, flight.facts.prompt_tokens)
+            usage = attempt.usage
+            if attempt.content_events:
+                usage = attempt.metered(lost_prompt_tokens(flight, attempt) if usage is None else 0)
+            elif usage is None and flight.error_kind:
+                usage = lost_usage(flight, attempt)
             continued = continuation is not None and continuation.count > 0
             if usage is not None and not flight.error_kind and usage.source == "reported" and not continued:
                 cut = finish_reason == "length"

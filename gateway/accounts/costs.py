@@ -1,20 +1,19 @@
 """What the attempts of one request cost together: the GPU time of each, and the price of what each is known to use.
 
-None is unknown, which is never zero. Of a provider's call that was cut off or lost, the prompt is taken to be charged
-for: what it has taken it charges for, answered or not.
+None is unknown, which is never zero. What is charged for a call that was cut off or lost: `gateway.accounts.lost`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from engines.model import Usage
+from gateway.accounts.lost import charged
 from gateway.accounts.record import AttemptRecord, shortened
-from routing.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from engines.model import Usage
     from gateway.attempt import Attempt
     from gateway.flight import Flight
 
@@ -22,20 +21,6 @@ PICO: Final = 1e12
 _PICO: Final = 10**12
 ANSWERED: Final = "answered"
 ABANDONED: Final = "abandoned"
-UNSENT: Final = frozenset({Outcome.CONNECT_FAILED, Outcome.OVERLOADED})
-"""How attempts end that were not sent; one that was sent and found its engine overloaded has a status."""
-
-
-def charged(attempt: Attempt) -> bool:
-    """Whether a provider that is paid by what it is asked has the request, as far as is known, and refused it not."""
-    return attempt.upstream.rates is not None and attempt.status < 400 and attempt.outcome not in UNSENT
-
-
-def lost_usage(attempt: Attempt, prompt_tokens: int) -> Usage | None:
-    """What an attempt used that ended without its answer: as it was reported, if anything was."""
-    if attempt.usage is None and prompt_tokens > 0 and charged(attempt):
-        return Usage(prompt_tokens, 0, source="estimated")
-    return attempt.usage
 
 
 def is_unknown(attempts: Sequence[Attempt], answering: Attempt, usage: Usage | None, now: float) -> bool:

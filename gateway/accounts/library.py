@@ -58,7 +58,7 @@ def library_tables(provider: str, upstream_model: str, now: datetime) -> Tables 
             contexts[value] = variant.when
     tables = {value: _table(model.get_prices(now, when)) for value, when in contexts.items()}
     by_tier = {value: table for value, table in tables.items() if table is not None and table != standard}
-    return Tables(standard, by_tier, _changing(model, now), units, by_token)
+    return Tables(standard, by_tier, _changing(model, now), units, by_token, model.context_window or 0)
 
 
 def _units(price: ModelPrice) -> UnitsRow | None:

@@ -151,6 +151,8 @@ class Tables(NamedTuple):
     """None where nothing but tokens and requests has a price."""
     by_token: bool = True
     """Whether tokens, or requests, have a price."""
+    context_tokens: int = 0
+    """How many tokens the model can read and write together; 0 where that is not known."""
 
 
 Answering = Callable[[str], "Rates | None"]

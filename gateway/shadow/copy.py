@@ -10,6 +10,7 @@ from engines.model import Deadlines, Operation
 from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
+from gateway.accounts.lost import let_go_tokens
 from gateway.attempt import Attempt, Owner
 from gateway.body.envelope import parse
 from gateway.body.prompt import Prompt
@@ -73,6 +74,8 @@ class Copy(Owner, Opening):
     cost_usd: float | None = None
     transcript: Transcript | None = None
     answer_status = 0
+    lost_tokens = 0
+    """See `gateway.accounts.lost.Asked`."""
     finished_s = 0.0
     settled = False
     given_up = False
@@ -182,6 +185,7 @@ class Copy(Owner, Opening):
         return False
 
     def committed(self) -> None:
+        self.lost_tokens = let_go_tokens(self, self.attempt)
         self.prompt = None
         self.facts.let_go()
         self.request.body = b""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from engines.model import Usage
 from gateway import clock
-from gateway.accounts.costs import charged, cost_usd, is_unknown, lost_usage
+from gateway.accounts.costs import cost_usd, is_unknown
+from gateway.accounts.lost import FREE, charged, lost_prompt_tokens, lost_usage
 from gateway.accounts.reasons import in_short
 from gateway.accounts.record import SHADOW, RequestRecord, note_more, shortened
 
@@ -19,16 +20,15 @@ def usage_of(copy: Copy) -> Usage | None:
     """What it used. Of a provider's call that was cut off or lost, the prompt is taken to be charged for."""
     attempt = copy.attempt
     assert attempt is not None
-    usage = attempt.metered(copy.facts.prompt_tokens)
-    if usage is None and copy.error_kind:
-        return lost_usage(attempt, copy.facts.prompt_tokens)
-    return usage
+    if attempt.content_events:
+        return attempt.metered(lost_prompt_tokens(copy, attempt) if attempt.usage is None else 0)
+    return lost_usage(copy, attempt) if copy.error_kind else attempt.usage
 
 
 def unreported(copy: Copy) -> bool:
     """Whether it is charged for by the token, and nobody has told how many there were: its engine may have gone on."""
     attempt = copy.attempt
-    if attempt is None or not charged(attempt):
+    if attempt is None or copy.operation in FREE or not charged(attempt):
         return False
     usage = attempt.usage
     if usage is None or usage.source != "reported":
@@ -83,7 +83,7 @@ def record_of(copy: Copy, usage: Usage | None, format_time: Callable[[float], st
         record.reasoning_tokens, record.usage_source = usage.reasoning_tokens, usage.source
         record.service_tier = usage.tier
         note_more(record, usage)
-    record.unpriced = is_unknown(copy.attempts, attempt, usage, copy.finished_s)
+    record.unpriced = copy.operation not in FREE and is_unknown(copy.attempts, attempt, usage, copy.finished_s)
     said = attempt.said
     if said is not None:
         record.response_id = shortened(said.id or "")

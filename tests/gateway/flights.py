@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
-from engines.errors import EngineError
+from engines.errors import EngineError, NotSent
 from engines.loads import EngineLoad
 from engines.model import Deadlines, Operation
 from engines.model_list import ListedModel
@@ -116,6 +116,7 @@ class FakeExchange:
         self.headers = headers
         self.deadlines = deadlines
         self.sink = sink
+        self.written = True
         self.paused = False
         self.aborted = False
         self.ended = False
@@ -157,6 +158,8 @@ class FakeExchange:
     def failed(self, error: EngineError) -> None:
         assert self.open
         self.ended = True
+        if isinstance(error, NotSent):
+            self.written = False
         self.sink.failed(error)
 
     def answer(self, status: int, body: bytes, headers: Headers = JSON) -> None:

@@ -104,6 +104,36 @@ def test_an_engine_that_speaks_first_on_every_connection_fails_the_call() -> Non
     assert (["failed"], BadAnswer) == (sink.calls, type(sink.error))
 
 
+def test_a_call_says_whether_a_byte_of_it_was_written() -> None:
+    never = Call(HEAD, BODY, PATIENT, Recorder(), 0.0)
+    assert not never.written  # it waits for a connection
+    sent, _ = Bench().send()
+    sent.abort()
+    assert sent.written
+    waits, _ = Bench().send(turn_ends=False)
+    waits.abort()
+    assert not waits.written
+    lost = Bench()
+    call, _ = lost.send()
+    lost.end()
+    assert call.written
+
+
+def test_a_call_that_was_not_acted_on_counts_as_not_written_until_it_is_again() -> None:
+    closing = Bench()
+    closing.used_once()
+    call, _ = closing.send()
+    closing.end()
+    assert ([call], False) == (closing.pool.fresh, call.written)
+    Bench().connection.send(call)
+    assert call.written
+    speaks_first = Bench()
+    unasked, sink = speaks_first.send(turn_ends=False)
+    unasked.replayed = True
+    speaks_first.feed(ANSWER)
+    assert (sink.calls, unasked.written) == (["failed"], False)
+
+
 def test_the_rest_of_an_answer_can_be_handed_to_another_sink() -> None:
     bench = Bench()
     call, sink = bench.send()

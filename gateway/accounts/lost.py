@@ -1,0 +1,129 @@
+"""What is taken to be charged for a call that was sent and ended without the usage that its engine would have told.
+
+A provider charges for the prompt that it has taken, answered or not. How many tokens that is, is known by bytes alone
+(`routing.tokens`); but a picture is none of its bytes, and no prompt is larger than what the model can read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+from engines.model import Operation, Usage
+
+if TYPE_CHECKING:
+    from gateway.attempt import Attempt
+    from gateway.http.request import Request
+    from routing.facts import RequestFacts
+    from routing.tokens import TokenEstimate
+
+FREE: Final = frozenset(
+    {
+        Operation.RESPONSE,
+        Operation.RESPONSE_CANCEL,
+        Operation.COUNT_TOKENS,
+        Operation.TOKENIZE,
+        Operation.DETOKENIZE,
+    }
+)
+"""What costs nothing, answered or not, where it has no price of its own."""
+PICTURE_TOKENS: Final = 1_600
+"""What the largest picture counts as that Anthropic does not shrink (1.15 megapixels, a token for 750); OpenAI's of
+1,024 by 1,024 is 765."""
+LEAST_BYTES: Final = 4 * PICTURE_TOKENS
+"""Base64 of less counts as its bytes, which are fewer tokens."""
+LARGE_BYTES: Final = 128 * 1024
+"""A body of less holds no picture that would count for much."""
+PROBED_BYTES: Final = 32 * 1024
+"""How far apart a body is looked at for base64: text, which holds none, is not read for it."""
+MOST_PICTURES: Final = 1_000
+"""More than any provider takes; the rest counts as its bytes."""
+_NAMED: Final = b"base64"
+_IS_BASE64: Final = re.compile(rb"[A-Za-z0-9+/=\\_-]+").fullmatch
+_SEEN_BYTES: Final = 64
+
+
+class Asked(Protocol):
+    """A request, or a copy of one."""
+
+    operation: Operation
+    facts: RequestFacts
+    request: Request
+    tokens: TokenEstimate
+    lost_tokens: int
+    """What a large prompt counts as that was let go; 0 of others."""
+
+
+def charged(attempt: Attempt) -> bool:
+    """Whether a provider that is paid by what it is asked has the request, as far as is known, and refused it not."""
+    return attempt.upstream.rates is not None and attempt.status < 400 and (attempt.status > 0 or attempt.sent)
+
+
+def lost_usage(asked: Asked, attempt: Attempt) -> Usage | None:
+    """What an attempt used that ended without its answer: as it was reported, if anything was. Of an answer that was
+    cut, `Attempt.metered` says it."""
+    if attempt.usage is not None or attempt.content_events or asked.operation in FREE or not charged(attempt):
+        return attempt.usage
+    prompt_tokens = lost_prompt_tokens(asked, attempt)
+    return Usage(prompt_tokens, 0, source="estimated") if prompt_tokens > 0 else None
+
+
+def lost_prompt_tokens(asked: Asked, attempt: Attempt) -> int:
+    """An estimate of what the prompt of this attempt counts as: at most what its model can read."""
+    prompt_tokens = asked.lost_tokens or asked.facts.prompt_tokens
+    body = asked.request.body
+    if len(body) >= LARGE_BYTES:
+        pictures, data_bytes = pictures_in(body)
+        if pictures:
+            text_tokens = asked.tokens.prompt_tokens(len(body) - data_bytes)
+            prompt_tokens = min(prompt_tokens, text_tokens + pictures * PICTURE_TOKENS)
+    rates = attempt.upstream.rates
+    window = 0 if rates is None else rates.tables.context_tokens
+    return min(prompt_tokens, window) if window else prompt_tokens
+
+
+def let_go_tokens(asked: Asked, attempt: Attempt | None) -> int:
+    """What to keep of a prompt that is let go now, should the rest of the stream be lost: `Asked.lost_tokens`."""
+    if attempt is None or attempt.upstream.rates is None:
+        return 0
+    return lost_prompt_tokens(asked, attempt)
+
+
+def give_up(asked: Asked, attempts: Sequence[Attempt], but: Attempt | None) -> None:
+    """Abandon what is still on its way, but for one, and note what it has cost."""
+    for attempt in attempts:
+        if attempt is not but and not attempt.over:
+            attempt.abandon()
+            attempt.usage = lost_usage(asked, attempt)
+
+
+def pictures_in(body: bytes) -> tuple[int, int]:
+    """How many large pieces of base64 a JSON body holds, and of how many bytes they are.
+
+    Where they are is found by the word that names them, in a `data:` URL before them or in an object beside them. What
+    has been looked at is passed over: it takes one look at the body, 0.4 ms for a picture of 7 MB (one whose name
+    comes after it, 4 ms) and 0.1 ms for as much text.
+    """
+    pictures = data_bytes = at = 0
+    probes = range(PROBED_BYTES // 2, len(body), PROBED_BYTES)
+    if not any(_IS_BASE64(body, probe, probe + _SEEN_BYTES) for probe in probes):
+        return 0, 0
+    while pictures < MOST_PICTURES:
+        named = body.find(_NAMED, at)
+        if named < 0:
+            break
+        start = named + len(_NAMED)
+        if body[start : start + 1] == b",":
+            end = body.find(b'"', start)
+        else:  # no sign of base64 is a brace
+            start, end = body.rfind(b"{", at, named), body.find(b"}", named)
+            start = max(start, at)
+        if end < 0:
+            end = len(body)
+        middle = start + (end - start) // 2
+        if end - start >= LEAST_BYTES and _IS_BASE64(body, middle, middle + _SEEN_BYTES):
+            pictures += 1
+            data_bytes += end - start
+        at = end
+    return pictures, data_bytes
