@@ -392,8 +392,8 @@ async def test_what_may_be_dropped_is_named() -> None:
             assert (200, "logit_bias, seed") == (answer.status_code, answer.headers["x-penstock-dropped-params"])
             answer = await gateway.chat(n=2, max_tokens=3)
             assert (200, "n") == (answer.status_code, answer.headers["x-penstock-dropped-params"])
-            answer = await gateway.chat(response_format={"type": "json_object"})
-            assert (400, "response_format") == (answer.status_code, answer.json()["error"]["param"])
+            answer = await gateway.chat(modalities=["text", "audio"])
+            assert (400, "modalities") == (answer.status_code, answer.json()["error"]["param"])
 
 
 async def test_a_target_that_cannot_take_it_is_passed_over() -> None:

@@ -40,6 +40,7 @@ TAKES: Final = frozenset(
         "tool_choice.required",
         "tool_choice.named",
         "parallel_tool_calls",
+        "json_object",
         "json_schema",
         "images",
         "tool_result_media",
@@ -53,6 +54,10 @@ TAKES: Final = frozenset(
 """`temperature`, `top_p` and `top_k` are gone from its newer models (anthropic 2.12 has no such parameters)."""
 MAX_TOKENS: Final = 8192
 """Must be said; what every model since Claude 3.5 takes."""
+ONE_OBJECT: Final = "Answer in text with a single valid JSON object: nothing before it or after it, and no code fence."
+"""What asks for `json_object`: `output_config.format` and Converse's `textFormat` know `json_schema` alone (anthropic
+types/json_output_format_param.py; botocore bedrock-runtime service-2.json, OutputFormatType), and a schema that leaves
+an object open is refused (platform.claude.com, structured outputs: `additionalProperties` must be false)."""
 LEAST_BUDGET: Final = 1024
 _BUDGETS: Final = {"minimal": LEAST_BUDGET, "low": 2048, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 32768}
 """Tokens of thought that an effort stands for, at a model that takes no effort."""
@@ -75,6 +80,8 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
     refuse_nothing(body["messages"])
     told = [_part(part) for turn in request.turns if turn.role == "system" for part in turn.parts]
     system = [block for block in told if block]
+    if wants_object(request):  # last, so that the mark of a cache before it stays where it was
+        system.append({"type": "text", "text": ONE_OBJECT})
     if system:
         plain = len(system) == 1 and len(system[0]) == 2
         body["system"] = system[0]["text"] if plain else system
@@ -106,6 +113,10 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
     if request.origin == NAME:
         body |= {name: value for name, value in request.extensions.items() if name in takes}
     return _encode(body)
+
+
+def wants_object(request: ChatRequest) -> bool:
+    return request.output is not None and request.output.kind == "json_object"
 
 
 def refuse_nothing(told: list[dict[str, Any]]) -> None:

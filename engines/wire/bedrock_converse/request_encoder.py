@@ -7,7 +7,13 @@ from typing import Any, Final
 
 import msgspec
 
-from engines.wire.anthropic_messages.request_encoder import arguments_of, reasoning, refuse_nothing
+from engines.wire.anthropic_messages.request_encoder import (
+    ONE_OBJECT,
+    arguments_of,
+    reasoning,
+    refuse_nothing,
+    wants_object,
+)
 from engines.wire.call_ids import BEDROCKS, fitted
 from engines.wire.features import OFFICE
 from engines.wire.openai_chat.request_encoder import effort_of
@@ -40,6 +46,7 @@ TAKES: Final = frozenset(
         "tools",
         "tool_choice.required",
         "tool_choice.named",
+        "json_object",
         "json_schema",
         "images",
         "tool_result_media",
@@ -63,6 +70,8 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
         if turn.role == "system":
             for part in turn.parts:
                 system += _blocks(part)
+    if wants_object(request):
+        system.append({"text": ONE_OBJECT})
     if system:
         body["system"] = system
     config: dict[str, Any] = {}

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from engines.wire.anthropic_messages.request_encoder import ONE_OBJECT
 from tests.providers.calls.comparing import MISSING
 
 Says = Callable[[Any], bool]
@@ -117,6 +118,25 @@ ROWS: Final = (
         Cite(
             "https://docs.claude.com/en/api/messages",
             "Consecutive `user` or `assistant` turns in your request will be combined into a single turn",
+        ),
+    ),
+    Row(
+        "an object without a schema is asked for in words: the API knows schemas alone",
+        "anthropic_messages",
+        "system",
+        MISSING,
+        ONE_OBJECT,
+        Cite("anthropic.types.json_output_format_param", 'type: Required[Literal["json_schema"]]'),
+    ),
+    Row(
+        "the same",
+        "bedrock_converse",
+        "system",
+        MISSING,
+        [{"text": ONE_OBJECT}],
+        Cite(
+            "https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_OutputFormat.html",
+            "type: Valid Values: json_schema",
         ),
     ),
     Row(

@@ -9,6 +9,7 @@ import pytest
 
 from engines.wire.anthropic_messages.codec import EGRESS as CLAUDE
 from engines.wire.anthropic_messages.codec import INGRESS as MESSAGES
+from engines.wire.anthropic_messages.request_encoder import ONE_OBJECT
 from engines.wire.bedrock_converse.codec import EGRESS as BEDROCK
 from engines.wire.openai_chat.codec import INGRESS as CHAT
 from engines.wire.request import Unreadable
@@ -149,3 +150,34 @@ def test_a_schema_that_is_not_closed_is_not_strict(schema: Any) -> None:
 def test_a_malformed_schema_is_read_and_not_strict(odd: dict[str, Any]) -> None:
     assert strict_of({**CLOSED, **odd}) is None
     assert strict_of(within({**CLOSED, **odd})) is None
+
+
+JSON = {"type": "json_object"}
+MARKED = {"type": "text", "text": "be brief", "cache_control": {"type": "ephemeral"}}
+
+
+def test_an_object_without_a_schema_is_asked_for_in_words_behind_what_the_system_says() -> None:
+    system = {"role": "system", "content": "be brief"}
+    assert sent(CLAUDE, SONNET, response_format=JSON)["system"] == ONE_OBJECT
+    told = sent(CLAUDE, SONNET, messages=[system, *HELLO], response_format=JSON)
+    assert told["system"] == [{"type": "text", "text": "be brief"}, {"type": "text", "text": ONE_OBJECT}]
+    assert "output_config" not in told
+    told = sent(BEDROCK, SONNET, messages=[system, *HELLO], response_format=JSON)
+    assert told["system"] == [{"text": "be brief"}, {"text": ONE_OBJECT}]
+    assert "outputConfig" not in told
+
+
+def test_the_words_that_ask_for_an_object_stand_behind_the_mark_of_a_cache() -> None:
+    marked = {"role": "system", "content": [MARKED]}
+    told = sent(CLAUDE, SONNET, messages=[marked, *HELLO], response_format=JSON)["system"]
+    assert told == [MARKED, {"type": "text", "text": ONE_OBJECT}]
+    told = sent(BEDROCK, SONNET, messages=[marked, *HELLO], response_format=JSON)["system"]
+    assert told == [{"text": "be brief"}, {"cachePoint": {"type": "default"}}, {"text": ONE_OBJECT}]
+
+
+@pytest.mark.parametrize("egress", [CLAUDE, BEDROCK])
+def test_whoever_asks_for_no_object_is_told_no_words(egress: Any) -> None:
+    assert "system" not in sent(egress, SONNET)
+    assert "system" not in sent(egress, SONNET, response_format={"type": "text"})
+    schema = {"name": "s", "schema": CLOSED}
+    assert "system" not in sent(egress, SONNET, response_format={"type": "json_schema", "json_schema": schema})

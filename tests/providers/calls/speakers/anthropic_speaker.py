@@ -39,7 +39,7 @@ def say(client: Anthropic, call: ChatRequest, lost: set[str]) -> Any:
     put_choice(more, call)
     if call.output is not None:
         if call.output.kind == "json_object":
-            lost.add("json_object")
+            lost.add("~json_object")  # its words are ours: `differences`
         else:
             more["output_config"] = {"format": {"type": "json_schema", "schema": call.output.schema}}
             if call.output.strict is not None:

@@ -41,7 +41,7 @@ def say(client: Any, call: ChatRequest, lost: set[str]) -> Any:
     put_tools(more, call)
     if call.output is not None:
         if call.output.kind == "json_object":
-            lost.add("json_object")
+            lost.add("~json_object")  # its words are ours: `differences`
         else:
             about = {"description": call.output.description} if call.output.description else {}
             schema = {"schema": json.dumps(call.output.schema), "name": call.output.name, **about}
