@@ -46,7 +46,7 @@ def reading(config: pathlib.Path | None, store: str | None) -> Iterator[Connecti
     from sqlalchemy.exc import DBAPIError
 
     from gateway.store.database import DatabaseRefused
-    from gateway.store.opening import engine_of, missing_file, state_of
+    from gateway.store.opening import engine_of, missing_file, unreadable
     from gateway.store.reading import NotWanted
 
     url = store or _configured(config or quickstart())
@@ -57,8 +57,8 @@ def reading(config: pathlib.Path | None, store: str | None) -> Iterator[Connecti
         engine = engine_of(url, reading=True)
         try:
             with engine.connect() as connection:
-                if state_of(connection) == (0, 0):
-                    end("the store is empty: no gateway has used it yet", 1)
+                if why := unreadable(connection):
+                    end(why, 1)
                 yield connection
         finally:
             engine.dispose()

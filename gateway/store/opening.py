@@ -94,6 +94,24 @@ def state_of(connection: Connection) -> tuple[int, int]:
     return (found.version, found.oldest) if found is not None else (0, 0)
 
 
+def unreadable(connection: Connection) -> str:
+    """Why this version cannot read the database, in a sentence; empty where it can."""
+    known, oldest = state_of(connection)
+    if (known, oldest) == (0, 0):
+        return "the store is empty: no gateway has used it yet"
+    if known < VERSION:
+        return (
+            f"the store has schema version {known}, of an older penstock, and this one reads version {VERSION}: start "
+            f"a gateway of this version on it once, which brings it up to date, or read it with the older penstock"
+        )
+    if oldest > VERSION:
+        return (
+            f"the store has schema version {known}, which needs a penstock that knows version {oldest} or newer; "
+            f"this one knows {VERSION}: upgrade it"
+        )
+    return ""
+
+
 def upgrade(engine: Engine, *, version: int = VERSION, oldest: int = OLDEST) -> None:
     """Bring the schema to `version`. Raises DatabaseRefused, and what SQLAlchemy raises when it cannot be reached."""
     with _locked(engine):

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, select
 
+from gateway.accounts.lost import FREE
 from gateway.store.packing import pack, unpack
 from gateway.store.schema import AMOUNTS, ASSIGNED, IDENTITIES, LABELS, SMALL, contents, requests, strings
 
@@ -19,6 +20,8 @@ FAR_MS: Final = 2**48 - 1
 CUT: Final[Mapping[int, str]] = {0: "", 1: "prompt", 2: "answer", 3: "prompt, answer"}
 """Which of a content is not all, in words (`gateway.store.contents.content`)."""
 _CONTENT: Final = (contents.c.prompt, contents.c.answer, contents.c.cut)
+
+_FREE: Final = frozenset(operation.value for operation in FREE)
 
 Record = dict[str, Any]
 
@@ -129,10 +132,17 @@ def _record(row: RowMapping, by_number: Mapping[int, str]) -> Record:
     record |= {name: by_number.get(row[name], "") for name in ASSIGNED}
     record["unit"] = bytes(row["unit"]).hex() if row["unit"] else ""
     record["shadow_of"] = bytes(row["shadow_of"]).hex() if row["shadow_of"] else ""
-    record["unpriced"] = bool(row["unpriced"])
+    record["unpriced"] = bool(row["unpriced"]) or is_unpriced(record)
     record["units"] = msgspec.json.decode(row["units"]) if row["units"] else None
     record["tries"] = msgspec.json.decode(row["tries"]) if row["tries"] else None
     return record
+
+
+def is_unpriced(record: Record) -> bool:
+    """Whether an engine answered, and what that cost is not known: versions before 13 wrote no more of it."""
+    answered = 200 <= record["status"] <= 299 or record["ttft_ms"] is not None
+    known = record["cost_usd"] is not None or not record["attempts"]
+    return answered and not known and record["operation"] not in _FREE
 
 
 def _time(ms: int) -> str:

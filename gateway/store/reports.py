@@ -3,12 +3,14 @@ where that is asked for, of single requests, as far as they are kept."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Column, Connection, Label, Table, case, func, select, union_all
+from sqlalchemy import Column, ColumnElement, Connection, Label, Table, case, func, select, union_all
 
+from gateway.accounts.lost import FREE
 from gateway.accounts.record import SHADOW
 from gateway.store.reading import FAR_MS, NotWanted, id_bound, texts
 from gateway.store.rows import DAY_MS, HOUR_MS
@@ -91,7 +93,7 @@ def report_of_records(connection: Connection, wanted: WantedSums) -> list[Sums]:
             (at, max(since_ms, at * length_ms), min(until_ms, (at + 1) * length_ms)) for at in range(begin, end + 1)
         ]
     columns = [requests.c[_COLUMNS.get(name, name)].label(name) for name in wanted.by if name not in names]
-    measures = _measures(numbers.get("estimated", -1))
+    measures = _measures(numbers)
     shadow = numbers.get(SHADOW, -1)
     found = []
     for at, from_ms, before_ms in periods:
@@ -107,15 +109,24 @@ def report_of_records(connection: Connection, wanted: WantedSums) -> list[Sums]:
     return _sorted(found, wanted)
 
 
-def _measures(estimated: int) -> list[Label[Any]]:
+def _measures(numbers: Mapping[str, int]) -> list[Label[Any]]:
     """In the order of `MEASURES`, as the writer adds them up; a condition for each token would take twice as long."""
     counted = {
         "requests": func.count(),
         "errors": func.count(func.nullif(requests.c.error, 0)),
-        "estimated": func.count(case((requests.c.usage_source == estimated, 1))),
+        "unpriced": func.count(case((_unpriced(numbers), 1))),
+        "estimated": func.count(case((requests.c.usage_source == numbers.get("estimated", -1), 1))),
         "ttft_count": func.count(requests.c.ttft_us),
     }
     return [func.coalesce(counted.get(name, func.sum(requests.c.get(name))), 0).label(name) for name in MEASURES]
+
+
+def _unpriced(numbers: Mapping[str, int]) -> ColumnElement[bool]:
+    """The same as `gateway.store.reading.is_unpriced`."""
+    free = [numbers[operation.value] for operation in FREE if operation.value in numbers]
+    answered = requests.c.status.between(200, 299) | requests.c.ttft_us.is_not(None)
+    unsaid = requests.c.cost_nanousd.is_(None) & (requests.c.attempts > 0) & answered
+    return (requests.c.unpriced != 0) | (unsaid & requests.c.operation.not_in(free) if free else unsaid)
 
 
 def _ms(identity: bytes) -> int:

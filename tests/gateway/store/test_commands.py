@@ -14,7 +14,9 @@ from gateway.cli.app import app
 from gateway.store.__main__ import open_database
 from gateway.store.asked import answer, wanted_records, wanted_sums
 from gateway.store.database import Records
+from gateway.store.opening import engine_of, upgrade
 from gateway.store.reading import NotWanted
+from gateway.store.schema import VERSION
 from gateway.store.times import time_ms
 from tests.gateway.store.records import NOON_S, Made, sqlite_url
 
@@ -75,6 +77,32 @@ def test_a_report_shows_the_most_expensive_first(url: str) -> None:
     )
     code, said = run("cost", "report", "--store", url, *SINCE, "--by", "model,tenant")
     assert (code, said.splitlines()[1].split()) == (0, ["large", "shop", "1", "1", "100", "0", "20", "0.5", "0", "0"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("cost", "report"), ("cost", "report", "--records"), ("records", "query"), ("records", "export")],
+)
+def test_a_store_of_another_version_is_told_in_a_sentence(tmp_path: Path, words: tuple[str, ...]) -> None:
+    url = sqlite_url(tmp_path)
+    engine = engine_of(url)
+    upgrade(engine, version=12)
+    code, said = run(*words, "--store", url)
+    assert (code, said) == (
+        1,
+        f"the store has schema version 12, of an older penstock, and this one reads version {VERSION}: start "
+        "a gateway of this version on it once, which brings it up to date, or read it with the older penstock\n",
+    )
+    upgrade(engine)
+    assert run(*words, "--store", url)[0] == 0
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE schema_state SET version = 99, oldest = {VERSION}")
+    assert run(*words, "--store", url)[0] == 0
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE schema_state SET oldest = {VERSION + 1}")
+    engine.dispose()
+    code, said = run(*words, "--store", url)
+    assert (code, said.endswith(f"this one knows {VERSION}: upgrade it\n")) == (1, True)
 
 
 def test_a_cost_that_nobody_knows_is_not_shown_as_zero(tmp_path: Path) -> None:

@@ -168,6 +168,18 @@ def test_sums_of_records_are_those_that_are_kept(database: Database, url: str, b
     assert (copies["requests"], copies["estimated"]) == (1, 1)
 
 
+def test_only_what_an_engine_answered_is_unpriced_in_sums_of_records(database: Database, url: str) -> None:
+    made, unknown = Made(), {"cost_usd": None}
+    database.insert([made.some(1, tenant="answered", **unknown), made.some(1, tenant="priced")])
+    database.insert([made.some(1, tenant="left", status=499, ttft_ms=3.0, **unknown)])
+    database.insert([made.some(1, tenant="refused", status=429, error="engine_429", **unknown)])
+    database.insert([made.some(1, tenant="free", operation="/tokenize", **unknown)])
+    database.insert([made.some(1, tenant="unsent", attempts=0, **unknown)])
+    rows = from_records(url, WantedSums(("tenant",)))
+    assert {row["tenant"] for row in rows if row["unpriced"]} == {"answered", "left"}
+    assert {one["tenant"] for one in stored(url) if one["unpriced"]} == {"answered", "left"}
+
+
 def test_sums_of_records_are_to_the_millisecond(database: Database, url: str) -> None:
     made = Made()
     database.insert([made.some(1, at_s=NOON_S + number / 1000) for number in range(5)])

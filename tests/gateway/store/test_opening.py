@@ -14,6 +14,7 @@ from gateway.store import migrations
 from gateway.store.__main__ import open_database
 from gateway.store.database import DatabaseAway, DatabaseRefused
 from gateway.store.opening import engine_of, state_of, store_url, upgrade
+from gateway.store.reports import WantedSums, report_of_records
 from gateway.store.schema import VERSION, metadata
 from tests.gateway.store.records import Made, sqlite_url, stored, sums
 
@@ -79,6 +80,13 @@ def test_what_an_earlier_version_wrote_is_there_after_the_upgrade(url: str, vers
     assert {(found["record_id"], found["model"], found["price_source"], found["tries"]) for found in stored(url)} == {
         (record.record_id, "old", "", None) for record in (before, meanwhile)
     }
+    # Nobody knows what these cost, though only newer versions say so of each.
+    assert [found["unpriced"] for found in stored(url)] == [True, True]
+    engine = engine_of(url, reading=True)
+    with engine.connect() as connection:
+        (row,) = report_of_records(connection, WantedSums())
+    engine.dispose()
+    assert (row["requests"], row["unpriced"], row["cost_usd"]) == (2, 2, None)
 
 
 def newer(url: str, oldest: int) -> None:
