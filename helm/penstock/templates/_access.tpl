@@ -36,5 +36,5 @@ the reader's to grant. */}}
 {{- end -}}
 
 {{- define "penstock.gateway.account" -}}
-{{- if or (include "penstock.discovers" .) (include "penstock.discovers.pods" .) (eq .Values.autoscaling.mode "gateway") -}}{{ include "penstock.serviceAccount" . }}{{- end -}}
+{{- if or (include "penstock.discovers" .) (include "penstock.discovers.pods" .) (include "penstock.leads" .) -}}{{ include "penstock.serviceAccount" . }}{{- end -}}
 {{- end -}}

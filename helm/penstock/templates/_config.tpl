@@ -41,6 +41,7 @@
 {{- end -}}
 {{- if include "penstock.autoscaled" .root -}}
 {{- $autoscale := dict "min" (int $engine.autoscale.min) "max" (int $engine.autoscale.max) -}}
+{{- if hasKey $engine.autoscale "sleep" -}}{{- $_ := set $autoscale "sleep" $engine.autoscale.sleep -}}{{- end -}}
 {{- if eq .root.Values.autoscaling.mode "gateway" -}}
 {{- $workload := dict "kind" $engine.workload "name" (include "penstock.engine.name" .) "drain_s" (int .root.Values.drainSeconds) "start_s" (int $engine.startup.maxSeconds) -}}
 {{- if and .root.Values.autoscaling.podDeletionCost (eq $engine.workload "Deployment") -}}
@@ -53,22 +54,37 @@
 {{- toJson $config -}}
 {{- end -}}
 
-{{/* "true" where gateways have an admin port. */}}
-{{- define "penstock.admin" -}}
-{{- if or .Values.admin.enabled (include "penstock.autoscaled" .) }}true{{ end -}}
+{{/* "true" where engines of `config` sleep. */}}
+{{- define "penstock.config.sleeps" -}}
+{{- range $_, $engine := .Values.config.engines | default dict -}}{{- if kindIs "map" (dig "autoscale" "sleep" "" $engine) }}true{{ end -}}{{- end -}}
 {{- end -}}
 
-{{/* What gateways need to act as one. Peers are asked only where engines are scaled. */}}
+{{/* "true" where gateways find each other: where engines are scaled, or sleep. A rolling update has two of one. */}}
+{{- define "penstock.peers" -}}
+{{- if or (include "penstock.autoscaled" .) (include "penstock.config.sleeps" .) }}true{{ end -}}
+{{- end -}}
+
+{{/* "true" where one of them, by a Lease, acts for all. */}}
+{{- define "penstock.leads" -}}
+{{- if and (include "penstock.peers" .) (has .Values.autoscaling.mode (list "none" "gateway")) }}true{{ end -}}
+{{- end -}}
+
+{{/* "true" where gateways have an admin port. */}}
+{{- define "penstock.admin" -}}
+{{- if or .Values.admin.enabled (include "penstock.peers" .) }}true{{ end -}}
+{{- end -}}
+
+{{/* What gateways need to act as one. */}}
 {{- define "penstock.config.cluster" -}}
 {{- if include "penstock.admin" . }}
 admin: {listen: "0.0.0.0:{{ include "penstock.admin.port" . }}"}
 {{- end }}
-{{- if include "penstock.autoscaled" . }}
+{{- if include "penstock.peers" . }}
 peers:
   dns: {{ include "penstock.fullname" . }}-peers
   port: {{ include "penstock.admin.port" . }}
   key: "${file:/run/secrets/penstock/chart/peers-key}"
-{{- if eq .Values.autoscaling.mode "gateway" }}
+{{- if include "penstock.leads" . }}
 autoscale:
   lease: {name: {{ include "penstock.fullname" . }}-autoscaler, namespace: {{ .Release.Namespace | quote }}}
 {{- else if eq .Values.autoscaling.mode "keda" }}
@@ -104,7 +120,7 @@ autoscale: {writer: hpa}
 {{- $files = append $files (dict "secret" . "key" $engine.apiKey.key "path" (printf "chart/engine-%s" $name)) -}}
 {{- end -}}
 {{- end -}}
-{{- if include "penstock.autoscaled" . -}}
+{{- if include "penstock.peers" . -}}
 {{- $own := printf "%s-peers" (include "penstock.fullname" .) -}}
 {{- $files = append $files (dict "secret" (.Values.peers.existingSecret | default $own) "key" "key" "path" "chart/peers-key") -}}
 {{- end -}}

@@ -11,6 +11,9 @@
 {{/* "true" where somebody else than this chart writes the replicas of engines. */}}
 {{- define "penstock.autoscaled" -}}{{- if ne .Values.autoscaling.mode "none" }}true{{ end -}}{{- end -}}
 
+{{/* "true" where replicas of an engine sleep, by its `autoscale` or its `config`. Takes an engine. */}}
+{{- define "penstock.sleeps" -}}{{- if or (kindIs "map" .autoscale.sleep) (kindIs "map" (dig "autoscale" "sleep" "" .config)) }}true{{ end -}}{{- end -}}
+
 {{/*
 The replicas that a workload is rendered with. Where an autoscaler writes them: as many as there are, for that is no
 change to anybody; none where there is no telling (a first install, `helm template`, Argo CD).
@@ -126,6 +129,7 @@ spec:
 {{- if eq $e.kind "simulator" -}}
 {{- $args := list "--host" "0.0.0.0" "--port" (include "penstock.engine.port" .) "--model" $e.model "--shutdown-timeout-s" (int .root.Values.drainSeconds | toString) -}}
 {{- if $e.apiKey.secret }}{{- $args = concat $args (list "--api-key-env" "VLLM_API_KEY") }}{{- end -}}
+{{- if include "penstock.sleeps" $e }}{{- $args = append $args "--sleep-mode" }}{{- end -}}
 {{- toYaml (concat $args $e.args) -}}
 {{- else -}}
 {{- $args := list $e.model "--host" "0.0.0.0" "--port" (include "penstock.engine.port" .) "--shutdown-timeout" (int .root.Values.drainSeconds | toString) "--enable-prompt-tokens-details" -}}
@@ -133,6 +137,7 @@ spec:
 {{- $events := dict "enable_kv_cache_events" true "publisher" "zmq" "endpoint" (printf "tcp://*:%s" (include "penstock.kv.port" .)) "replay_endpoint" (printf "tcp://*:%s" (include "penstock.kv.replay.port" .)) -}}
 {{- $args = concat $args (list "--kv-events-config" (toJson $events)) -}}
 {{- end -}}
+{{- if include "penstock.sleeps" $e }}{{- $args = append $args "--enable-sleep-mode" }}{{- end -}}
 {{- if gt (int $e.nodes) 1 -}}
 {{- $args = concat $args (list "--nnodes" (int $e.nodes | toString) "--node-rank" "$(LWS_WORKER_INDEX)" "--master-addr" "$(LWS_LEADER_ADDRESS)") -}}
 {{- if .worker }}{{- $args = append $args "--headless" }}{{- end -}}
@@ -152,6 +157,7 @@ spec:
 {{- include "penstock.env" (dict "HF_TOKEN" (dict "secret" . "key" $e.huggingFaceToken.key)) }}
 {{- end }}
 {{- $own := dict "HOME" "/cache/home" "USER" "penstock" "HF_HOME" "/cache/huggingface" "VLLM_CACHE_ROOT" "/cache/vllm" "VLLM_CONFIG_ROOT" "/cache/vllm-config" "VLLM_NO_USAGE_STATS" "1" "TRITON_CACHE_DIR" "/cache/triton" "TORCHINDUCTOR_CACHE_DIR" "/cache/inductor" "FLASHINFER_WORKSPACE_BASE" "/cache" "XDG_CACHE_HOME" "/cache/xdg" }}
+{{- if include "penstock.sleeps" $e }}{{- $_ := set $own "VLLM_SERVER_DEV_MODE" "1" }}{{- end }}
 {{- include "penstock.env" (merge (deepCopy $e.env) $own) }}
 {{- else }}
 {{- include "penstock.env" $e.env }}

@@ -30,7 +30,7 @@
 {{- end -}}
 {{- $admins := list -}}
 {{- range $auth.keys | default list -}}{{- if .admin -}}{{- $admins = append $admins .id -}}{{- end -}}{{- end -}}
-{{- if and .Values.admin.enabled (not (include "penstock.autoscaled" .)) (not $admins) -}}
+{{- if and .Values.admin.enabled (not (include "penstock.peers" .)) (not $admins) -}}
 {{- fail "\n\nadmin.enabled is true, and none of config.auth.keys may use it: give one `admin: true`." -}}
 {{- end -}}
 {{- if not (or $auth.keys (eq ($auth.open | default false | toString) "true")) -}}
@@ -56,6 +56,13 @@
 {{- end -}}
 {{- if and $experiment.steps (gt $gatewayCount 1) (not $shared) -}}
 {{- fail (printf "\n\nconfig.models.%s.experiment has steps, and %d gateways would each judge them by their own records: set store.secret to a PostgreSQL they share, or gateway.replicas: 1." $name $gatewayCount) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (include "penstock.config.sleeps" .) (has .Values.autoscaling.mode (list "keda" "hpa")) -}}
+{{- range $name, $engine := $config.engines -}}
+{{- if kindIs "map" (dig "autoscale" "sleep" "" $engine) -}}
+{{- fail (printf "\n\nconfig.engines.%s.autoscale.sleep needs the gateways to act, and autoscaling.mode is %s: write autoscaling.mode gateway or none, or leave sleep out." $name $root.Values.autoscaling.mode) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range $name, $_ := .Values.engines -}}
@@ -108,6 +115,15 @@
 {{- end -}}
 {{- if hasKey ($e.config.autoscale | default dict) "kubernetes" -}}
 {{- fail (printf "%s.config.autoscale.kubernetes is set by the chart: leave it out; autoscaling.podDeletionCost, drainSeconds and engines.%s.startup decide." $at .name) -}}
+{{- end -}}
+{{- if include "penstock.sleeps" $e -}}
+{{- if ne .root.Values.autoscaling.mode "gateway" -}}
+{{- fail (printf "%s.autoscale.sleep needs the gateways to write the replicas, and autoscaling.mode is %s: write autoscaling.mode: gateway, or leave sleep out." $at .root.Values.autoscaling.mode) -}}
+{{- end -}}
+{{- $sleep := mergeOverwrite (deepCopy (dig "autoscale" "sleep" dict $e.config)) ($e.autoscale.sleep | default dict) -}}
+{{- if and (hasKey $sleep "most") (or (ne $e.workload "Deployment") (not .root.Values.autoscaling.podDeletionCost)) -}}
+{{- fail (printf "%s.autoscale.sleep.most needs somebody to choose who is stopped: set autoscaling.podDeletionCost: true, with workload: Deployment, or leave most out." $at) -}}
+{{- end -}}
 {{- end -}}
 {{- if and $scaled (lt (int $e.autoscale.max) (int $e.autoscale.min)) -}}
 {{- fail (printf "%s.autoscale.max is less than min: raise it." $at) -}}
