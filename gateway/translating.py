@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from engines.port import Outgoing
-from engines.wire.features import asked, needed
+from engines.wire.features import HINTS, asked, needed
 from engines.wire.request import ChatRequest, Unreadable
 from engines.wire.translation import INGRESS_BY_PATH
 from engines.wire.unary.forms import READERS as UNARY_READERS
@@ -17,7 +17,7 @@ from routing.facts import Needs
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from engines.wire.codec import Egress
+    from engines.wire.codec import Echo, Egress, Ingress
     from gateway.fleet.snapshot import Upstream
 
 ALL: Final = float("inf")
@@ -109,6 +109,10 @@ class Understood(_Reading[ChatRequest]):
         except Unreadable as error:
             raise Failure("invalid_field", str(error), error.param) from None
         return Outgoing(egress.path(model, request.stream), headers, body)
+
+    def echo(self, ingress: Ingress, upstream: Upstream) -> Echo:
+        """What the answer of this endpoint says again of it."""
+        return ingress.echo(self._asked(), self._names.keys() - upstream.takes - HINTS)
 
 
 class UnderstoodUnary(_Reading[UnaryRequest]):

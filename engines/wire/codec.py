@@ -6,8 +6,10 @@ format, so that framing is done once, by whoever relays.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Sequence, Set
 from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
 
 from engines.model import Usage
 from engines.wire.dialect import NEVER, NOTHING, ApiError, Dialect, Finding, Reader
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from engines.wire.request import ChatRequest
 
 
+Echo = dict[str, msgspec.Raw]
+"""Members of an answer that say again what its request said, as JSON."""
 EVENT_STREAM: Final = b"application/vnd.amazon.eventstream"
 """The media type of a stream that is binary (`engines.eventstream`)."""
 
@@ -64,11 +68,17 @@ class Ingress(Protocol):
         """The same, with a chance for others now and then: each yield is how many elements were read since the last
         (`engines.wire.bulk`)."""
 
-    def stream_encoder(self, model: str, created: int, answer_id: str) -> StreamEncoder:
+    def echo(self, request: ChatRequest, untold: Set[str]) -> Echo:
+        """What an answer says again of this request; empty where its format says nothing of the sort. `untold`: the
+        names (`engines.wire.features`) of parameters that the target was not told."""
+
+    def stream_encoder(self, model: str, created: int, answer_id: str, echo: Echo | None = None) -> StreamEncoder:
         """For an answer of this upstream model, made at `created` (Unix seconds). `answer_id`: letters and digits to
         make an id from, where the engine gives none."""
 
-    def encode_answer(self, events: Sequence[Event], model: str, created: int, answer_id: str) -> bytes:
+    def encode_answer(
+        self, events: Sequence[Event], model: str, created: int, answer_id: str, echo: Echo | None = None
+    ) -> bytes:
         """The plain answer that says all of these. Raises `engines.wire.bounds.Unsayable`."""
 
 

@@ -147,6 +147,8 @@ class ChatRequest(msgspec.Struct):
     frequency_penalty: float | None = None
     user: str = ""
     stream: bool = False
+    instructions: str = ""
+    """What its first turn says, where a member of its own said that: the answer may say it again."""
     extensions: dict[str, Any] = {}
     """Members that only the format it came in has a word for, as they came."""
     unread: list[str] = []

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engines.model import Operation
-    from engines.wire.codec import Egress
+    from engines.wire.codec import Echo, Egress, Ingress
     from engines.wire.unary.port import UnaryForm
     from gateway.body.envelope import Envelope
     from gateway.fleet.snapshot import Upstream
@@ -185,6 +185,10 @@ class Prompt:
     def dropped(self, upstream: Upstream) -> bytes:
         """The header line that names what this endpoint, asked in another format, was not told."""
         return self._understood().dropped(upstream)
+
+    def echo(self, ingress: Ingress, upstream: Upstream) -> Echo:
+        """What an answer that is translated into the client's format says again of what it asked this endpoint for."""
+        return self._understood().echo(ingress, upstream)
 
     def understood_unary(self) -> UnderstoodUnary:
         """What it says, where its answer is one document."""

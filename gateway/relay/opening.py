@@ -137,6 +137,7 @@ def _translating(
     """The relay of an answer in another format than its client's."""
     ingress, egress = INGRESS[account.operation], prompt.egress(attempt.upstream)
     created, dropped = int(clock.wall()), prompt.dropped(attempt.upstream)
+    echo = prompt.echo(ingress, attempt.upstream)
     media_type = b""
     for name, value in attempt.headers:
         if name == b"content-type":
@@ -144,9 +145,9 @@ def _translating(
     as_events = account.streams and media_type.startswith(egress.stream_type)
     transcript = _transcript(account, attempt, as_events)
     if not as_events:
-        return TranslatedDocument(account, attempt, reply, egress, ingress, created, dropped, transcript)
+        return TranslatedDocument(account, attempt, reply, egress, ingress, created, dropped, echo, transcript)
     model = attempt.upstream.model
-    encoder = ingress.stream_encoder(model, created, account.record_id.decode())
+    encoder = ingress.stream_encoder(model, created, account.record_id.decode(), echo)
     translation = Translation(egress.stream_decoder(), encoder)
     head = EVENTS + UNCACHED + others(attempt.headers, ingress.name) + account.head_down() + dropped
     reply.begin(attempt.status, head, translation)

@@ -45,7 +45,7 @@ from gateway.reply import JSON
 if TYPE_CHECKING:
     from engines.errors import EngineError
     from engines.port import Headers
-    from engines.wire.codec import Egress, Ingress, Translation
+    from engines.wire.codec import Echo, Egress, Ingress, Translation
     from gateway.attempt import Attempt
     from gateway.relay.account import Recorder
     from gateway.relay.judge import Judge
@@ -194,6 +194,7 @@ class TranslatedDocument(Sink):
         "_attempt",
         "_created",
         "_dropped",
+        "_echo",
         "_egress",
         "_held",
         "_ingress",
@@ -210,10 +211,11 @@ class TranslatedDocument(Sink):
         ingress: Ingress,
         created: int,
         dropped: bytes,
+        echo: Echo,
         transcript: Transcript | None,
     ) -> None:
-        """`dropped`: the header lines that name what was left out of the request. `transcript` hears what the client
-        is told."""
+        """`dropped`: the header lines that name what was left out of the request; `echo`: what the answer says again of
+        it. `transcript` hears what the client is told."""
         self._account = account
         self._attempt = attempt
         self._reply = reply
@@ -221,6 +223,7 @@ class TranslatedDocument(Sink):
         self._ingress = ingress
         self._created = created
         self._dropped = dropped
+        self._echo = echo
         self._transcript = transcript
         self._held = bytearray()
 
@@ -267,7 +270,8 @@ class TranslatedDocument(Sink):
             return
         record_id = account.record_id.decode()
         try:
-            told = self._ingress.encode_answer(said, attempt.upstream.model, self._created, record_id)
+            model = attempt.upstream.model
+            told = self._ingress.encode_answer(said, model, self._created, record_id, self._echo)
         except Unsayable as error:
             attempt.refuse(UNNAMED, error_document(str(error)))
             return

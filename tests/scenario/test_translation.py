@@ -13,7 +13,7 @@ import pytest
 
 from engines.simulator.failures import FailureKind
 from tests.engines.simulator.conftest import simulator
-from tests.scenario.gateway import HELLO, KEY, Gateway, one_model, running_gateway
+from tests.scenario.gateway import HELLO, KEY, Gateway, events_of, one_model, running_gateway
 from tests.scenario.upstream import Answer, running_upstream, stream
 
 pytestmark = pytest.mark.anyio
@@ -381,6 +381,21 @@ async def test_what_nobody_takes_is_refused_by_its_name() -> None:
             await client.chat.completions.create(model="chat", messages=MESSAGES, logit_bias={"1": 2})
         assert ("unsupported_parameter", "logit_bias") == (told.value.code, told.value.param)
         assert 0 == (await gateway.records.of(0)).attempts
+
+
+async def test_a_response_says_again_what_its_engine_was_told() -> None:
+    tool = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}, "strict": None}
+    asked = {"tools": [tool], "instructions": "be brief", "metadata": {"ticket": "7"}, "temperature": 0.5}
+    async with simulator(models=("upstream-model",)) as server:
+        config = one_model(claude(str(server.base_url).rstrip("/")))
+        config["models"]["chat"]["unsupported"] = "drop"
+        async with running_gateway(config) as gateway:
+            body = {"model": "chat", "input": "hi", "max_output_tokens": 4, **asked}
+            plain = (await gateway.http.post("/v1/responses", json=body)).json()
+            streamed = events_of((await gateway.http.post("/v1/responses", json={**body, "stream": True})).text)
+            for response in (plain, streamed[0]["response"], streamed[-1]["response"]):
+                told = {**asked, "temperature": None, "max_output_tokens": 4}  # Claude is not told how hot
+                assert told == {name: response[name] for name in told}
 
 
 async def test_what_may_be_dropped_is_named() -> None:

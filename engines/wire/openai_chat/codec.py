@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence, Set
 
-from engines.wire.codec import StreamDecoder, StreamEncoder
+from engines.wire.codec import Echo, StreamDecoder, StreamEncoder
 from engines.wire.dialect import Dialect
 from engines.wire.events import Event
 from engines.wire.limited import limited
@@ -24,10 +24,15 @@ class ChatIngress:
     def request_in_turns(self, body: bytes) -> Generator[int, None, ChatRequest]:
         return request_decoder.request_in_turns(body)
 
-    def stream_encoder(self, model: str, created: int, answer_id: str) -> StreamEncoder:
+    def echo(self, request: ChatRequest, untold: Set[str]) -> Echo:
+        return {}
+
+    def stream_encoder(self, model: str, created: int, answer_id: str, echo: Echo | None = None) -> StreamEncoder:
         return stream_encoder.ChatStreamEncoder(model, created, answer_id)
 
-    def encode_answer(self, events: Sequence[Event], model: str, created: int, answer_id: str) -> bytes:
+    def encode_answer(
+        self, events: Sequence[Event], model: str, created: int, answer_id: str, echo: Echo | None = None
+    ) -> bytes:
         return stream_encoder.encode_answer(events, model, created, answer_id)
 
 

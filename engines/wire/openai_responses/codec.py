@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Sequence, Set
 
-from engines.wire.codec import StreamEncoder
+from engines.wire.codec import Echo, StreamEncoder
 from engines.wire.events import Event
 from engines.wire.openai_responses import request_decoder, stream_encoder
+from engines.wire.openai_responses.echo import echoed
 from engines.wire.request import ChatRequest
 
 
@@ -21,11 +22,16 @@ class ResponsesIngress:
     def request_in_turns(self, body: bytes) -> Generator[int, None, ChatRequest]:
         return request_decoder.request_in_turns(body)
 
-    def stream_encoder(self, model: str, created: int, answer_id: str) -> StreamEncoder:
-        return stream_encoder.ResponsesStreamEncoder(model, created, answer_id)
+    def echo(self, request: ChatRequest, untold: Set[str]) -> Echo:
+        return echoed(request, untold)
 
-    def encode_answer(self, events: Sequence[Event], model: str, created: int, answer_id: str) -> bytes:
-        return stream_encoder.encode_answer(events, model, created, answer_id)
+    def stream_encoder(self, model: str, created: int, answer_id: str, echo: Echo | None = None) -> StreamEncoder:
+        return stream_encoder.ResponsesStreamEncoder(model, created, answer_id, echo)
+
+    def encode_answer(
+        self, events: Sequence[Event], model: str, created: int, answer_id: str, echo: Echo | None = None
+    ) -> bytes:
+        return stream_encoder.encode_answer(events, model, created, answer_id, echo)
 
 
 INGRESS: ResponsesIngress = ResponsesIngress()

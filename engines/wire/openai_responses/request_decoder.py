@@ -51,6 +51,7 @@ def request_in_turns(body: bytes) -> Generator[int, None, ChatRequest]:
     instructions = members.text("instructions")
     if instructions:
         request.turns.append(Turn("system", [TextPart(instructions)]))
+        request.instructions = instructions
     yield from _take_input(members, request)
     for tool in members.objects("tools"):
         _take_tool(tool, request)

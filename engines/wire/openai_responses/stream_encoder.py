@@ -96,6 +96,7 @@ class ResponsesStreamEncoder(StreamEncoder):
         "_begun",
         "_calls",
         "_created",
+        "_echo",
         "_finish",
         "_id",
         "_items",
@@ -105,7 +106,9 @@ class ResponsesStreamEncoder(StreamEncoder):
         "_open",
     )
 
-    def __init__(self, model: str, created: int, answer_id: str) -> None:
+    def __init__(self, model: str, created: int, answer_id: str, echo: dict[str, msgspec.Raw] | None = None) -> None:
+        """`echo`: what it says of its request, by member."""
+        self._echo: dict[str, msgspec.Raw] = echo or {}
         self._answer_id = answer_id
         self._id = f"resp_{answer_id}"
         self._model = model
@@ -266,7 +269,7 @@ class ResponsesStreamEncoder(StreamEncoder):
         head = response_of(self._id, self._model, self._created, status, self._finish)
         last = "incomplete" if status == "incomplete" else "completed"
         output = [item.told(last) for item in self._items]
-        return {**head, "output": output, "usage": None if usage is None else usage_of(usage)}
+        return {**head, **self._echo, "output": output, "usage": None if usage is None else usage_of(usage)}
 
 
 def place_of(item: Item) -> dict[str, Any]:
@@ -294,17 +297,22 @@ def response_of(id: str, model: str, created: int, status: str, finish: Finish |
         "created_at": created,
         "status": status,
         "model": model,
+        "background": False,
         "error": None,
         "incomplete_details": {"reason": reason} if status == "incomplete" else None,
         "instructions": None,
+        "max_output_tokens": None,
         "metadata": {},
         "parallel_tool_calls": True,
         "previous_response_id": None,
+        "reasoning": {"effort": None, "summary": None},
         "store": False,
         "temperature": None,
+        "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
         "tools": [],
         "top_p": None,
+        "truncation": "disabled",
     }
 
 
@@ -321,9 +329,11 @@ def usage_of(usage: Usage) -> dict[str, Any]:
     }
 
 
-def encode_answer(said: Sequence[Event], model: str, created: int, answer_id: str) -> bytes:
+def encode_answer(
+    said: Sequence[Event], model: str, created: int, answer_id: str, echo: dict[str, msgspec.Raw] | None = None
+) -> bytes:
     """One document that says all of it: what a stream's last event holds."""
-    encoder = ResponsesStreamEncoder(model, created, answer_id)
+    encoder = ResponsesStreamEncoder(model, created, answer_id, echo)
     usage: Usage | None = None
     for event in said:
         if isinstance(event, Counted):
