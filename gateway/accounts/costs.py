@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.accounts.lost import charged
+from gateway.accounts.lost import FREE, charged
 from gateway.accounts.record import AttemptRecord, shortened
 
 if TYPE_CHECKING:
@@ -82,6 +82,10 @@ def attempt_records(flight: Flight, usage: Usage | None) -> list[AttemptRecord]:
 
 def _record(flight: Flight, attempt: Attempt, usage: Usage | None) -> AttemptRecord:
     endpoint = attempt.upstream.endpoint
+    cost, unpriced = attempt_cost_usd(attempt, usage, flight.finished_s), False
+    if cost is None and flight.operation not in FREE:
+        unpriced = is_unknown([attempt], attempt, usage, flight.finished_s)
+        cost = attempt_cost_usd(attempt, usage, flight.finished_s, True) or None
     began_s, dispatched_s = attempt.first_byte_s, attempt.dispatched_s
     outcome = ANSWERED if began_s else ABANDONED
     if attempt.outcome is not None:
@@ -95,7 +99,8 @@ def _record(flight: Flight, attempt: Attempt, usage: Usage | None) -> AttemptRec
         outcome,
         attempt.status,
         milliseconds(began_s - dispatched_s) if began_s else None,
-        cost_usd=attempt_cost_usd(attempt, usage, flight.finished_s),
+        cost_usd=cost,
+        unpriced=unpriced,
     )
     if usage is not None:
         if usage.counts_tokens:

@@ -42,6 +42,8 @@ class AttemptRecord(msgspec.Struct, omit_defaults=True, gc=False):
     usage_source: str = ""
     cost_usd: float | None = None
     """None where nothing is known of it, which of a call that was cut off does not mean nothing."""
+    unpriced: bool = False
+    """Whether a part of that cost at least is unknown: it is the rest of it."""
     address: str = ""
     """The replica's `host:port`, where spans are made."""
     span_id: str = ""

@@ -51,8 +51,8 @@ def report(
 ) -> None:
     """Sum up requests, tokens and US dollars; of own engines with a price by the hour, what their idle time cost too.
 
-    `unpriced` requests reached an engine whose price nobody knows: their cost is unknown, not zero. Copies that a
-    shadow got are nobody's requests, and summed up apart.
+    `unpriced` requests were answered, and a part of their cost at least is unknown, which is not zero: the known part
+    is in the sum. Copies that a shadow got are nobody's requests, and summed up apart.
     """
     from gateway.cli.table import table
     from gateway.store import reports
@@ -99,7 +99,8 @@ def reconcile(
     """Compare records with a provider's own export: answer by answer where it has ids, else by time and model.
 
     `missing` is what we have and the provider does not, `extra` what only the provider has, `unpriced` where the
-    provider tells a cost and ours is unknown. The exit status is 1 when anything but matches was found.
+    provider tells a cost and a part of ours at least is unknown. The exit status is 1 when anything but matches was
+    found.
     """
     from engines.model import Operation
     from gateway.store.reading import FAR_MS, Wanted, found

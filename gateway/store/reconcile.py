@@ -2,8 +2,8 @@
 
 An export with an id per row is compared answer by answer; one that adds up by time and model (as those of OpenAI and
 Anthropic do) by each of its sums. Tokens must agree exactly. Costs are compared where the export has them; a cost that
-we do not know agrees with none. Each attempt of a request is billed to whom it was sent, by its own tokens and cost:
-those of the record are of the whole request.
+we do not know, or only in part, agrees with none. Each attempt of a request is billed to whom it was sent, by its own
+tokens and cost: those of the record are of the whole request.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Outcome:
     """The provider has them, we do not."""
     differing: dict[Key, dict[str, tuple[Any, Any]]] = field(default_factory=dict)
     unpriced: dict[Key, Amount] = field(default_factory=dict)
-    """The tokens agree, and the provider told a cost; ours is unknown, of some of it at least."""
+    """The tokens agree, and the provider told a cost; ours is unknown, of some of it at least, and not more so far."""
 
     @property
     def clean(self) -> bool:
@@ -131,5 +131,5 @@ def _amount(one: Record) -> Amount:
         one.get("cache_write_tokens") or 0,
         one.get("output_tokens") or 0,
         cost_usd or 0.0,
-        1 if cost_usd is None else 0,
+        1 if cost_usd is None or one.get("unpriced") else 0,
     )

@@ -83,7 +83,7 @@ class Amount:
     output_tokens: int = 0
     cost_usd: float | None = 0.0
     unpriced: int = 0
-    """Of ours, how many calls are not in `cost_usd`, as nobody knows their price."""
+    """Of ours, how many calls are not, or not whole, in `cost_usd`, as nobody knows their price."""
 
     def add(self, other: Amount) -> None:
         self.requests = _sum(self.requests, other.requests)
@@ -95,19 +95,16 @@ class Amount:
         self.unpriced += other.unpriced
 
     def differences(self, theirs: Amount) -> dict[str, tuple[Any, Any]]:
-        """Ours and theirs, where they are not the same."""
+        """Ours and theirs, where they are not the same. A part of a cost differs where it is more than theirs alone."""
         found: dict[str, tuple[Any, Any]] = {}
         for name in ("requests", "input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens"):
             pair = getattr(self, name), getattr(theirs, name)
             if None not in pair and pair[0] != pair[1]:
                 found[name] = pair
-        if (
-            not self.unpriced
-            and self.cost_usd is not None
-            and theirs.cost_usd is not None
-            and abs(self.cost_usd - theirs.cost_usd) >= SAME_USD
-        ):
-            found["cost_usd"] = round(self.cost_usd, 6), round(theirs.cost_usd, 6)
+        if self.cost_usd is not None and theirs.cost_usd is not None:
+            more_usd = self.cost_usd - theirs.cost_usd
+            if (more_usd if self.unpriced else abs(more_usd)) >= SAME_USD:
+                found["cost_usd"] = round(self.cost_usd, 6), round(theirs.cost_usd, 6)
         return found
 
 

@@ -183,3 +183,30 @@ def test_a_search_that_has_no_price_leaves_what_its_tokens_cost(now: StepClock) 
     bench.calls[0].answer(200, json.dumps(body).encode())
     record, unpriced = settled(bench)
     assert (record.input_tokens, record.cost_usd, record.unpriced, unpriced) == (5, 7.0, True, 1)
+
+
+def test_an_attempt_says_of_its_own_cost_what_is_known_and_whether_that_is_all(now: StepClock) -> None:
+    usage = {"input_tokens": 5, "output_tokens": 2, "server_tool_use": {"web_search_requests": 1}}
+    body = {"type": "message", "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn", "usage": usage}
+    bench = bench_of(now, DOLLAR_A_TOKEN, 2)
+    flight, _ = bench.begin(Operation.MESSAGES, stream=False)
+    bench.calls[0].failed(ConnectionLost("closed"))
+    bench.calls[1].answer(200, json.dumps(body).encode())
+    record, unpriced = settled(bench)
+    assert record.tries is not None
+    prompt_usd = float(flight.facts.prompt_tokens)
+    assert [(one.cost_usd, one.unpriced) for one in record.tries] == [(prompt_usd, False), (7.0, True)]
+    assert (record.cost_usd, record.unpriced, unpriced) == (prompt_usd + 7.0, True, 1)
+
+
+def test_an_attempt_of_which_nothing_is_known_has_no_cost_and_says_so(now: StepClock) -> None:
+    bench = bench_of(now, DOLLAR_A_TOKEN, 2)
+    flight, _ = bench.begin(stream=False)
+    bench.calls[0].failed(ConnectionLost("closed"))
+    assert flight.attempt is not None
+    flight.attempt.upstream.rates, flight.attempt.upstream.price_source = None, ""
+    bench.calls[1].answer(200, json.dumps(ANSWER).encode())
+    record, _ = settled(bench)
+    assert record.tries is not None
+    assert [one.unpriced for one in record.tries] == [False, True]
+    assert record.tries[1].cost_usd is None

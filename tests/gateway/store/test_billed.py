@@ -88,6 +88,23 @@ def test_a_cost_that_is_unknown_here_and_known_there_is_no_match() -> None:
     assert compared(made, {key: Amount(2, 200, 0, 0, 40, None)}, "openai") == (1, 0, 0, {}, 0)
 
 
+def test_a_cost_that_is_known_in_part_is_unpriced_and_differs_where_the_part_is_more_than_the_whole() -> None:
+    made = Made()
+    one = made.one(engine="openai", upstream_model="m", cost_usd=0.10, unpriced=True)
+    key = hour_of(one, "m")
+    assert compared(made, {key: Amount(1, 100, 0, 0, 20, 0.12)}, "openai") == (0, 0, 0, {}, 1)
+    differs = {key: {"cost_usd": (0.1, 0.05)}}
+    assert compared(made, {key: Amount(1, 100, 0, 0, 20, 0.05)}, "openai") == (0, 0, 0, differs, 0)
+
+
+def test_an_attempt_whose_cost_is_known_in_part_is_unpriced_at_its_own_provider_alone() -> None:
+    made = Made()
+    tries = [attempt("claude", "timeout", 0.50, unpriced=True), attempt("openai", "answered", 0.10)]
+    one = made.one(engine="openai", upstream_model="m", cost_usd=0.60, unpriced=True, tries=tries)
+    assert compared(made, {hour_of(one, "m"): Amount(1, 100, 0, 0, 20, 0.10)}, "openai") == (1, 0, 0, {}, 0)
+    assert compared(made, {hour_of(one, "m"): Amount(1, 100, 0, 0, 20, 0.90)}, "claude") == (0, 0, 0, {}, 1)
+
+
 def test_what_is_unpriced_is_told_and_fails(tmp_path: Path) -> None:
     made = Made()
     made.one(engine="openai", response_id="a", cost_usd=None)

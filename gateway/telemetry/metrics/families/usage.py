@@ -20,7 +20,7 @@ COST = counter(
 )
 UNPRICED = counter(
     "penstock_unpriced_requests_total",
-    "Settled requests that used tokens at a price which nobody knows: no part of the cost.",
+    "Settled requests that an engine answered, and of whose cost a part at least is unknown; the rest is in the cost.",
     *("model", "engine", "arm"),
 )
 
