@@ -130,6 +130,11 @@ class PoolReplicas:
         self._pods.pop(name, None)
         return self._settle((name,))
 
+    def forget(self) -> None:
+        """Nobody listens, and while nobody looks pods come and go: whoever is there then is to be told anew."""
+        self._pods.clear()
+        self._draining.clear()
+
     def __len__(self) -> int:
         return sum(map(len, self._known.values()))
 

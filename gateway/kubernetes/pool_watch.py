@@ -129,12 +129,17 @@ class PoolWatch:
         self._note(said)
 
     def _use(self, selector: str, ports: tuple[int, ...]) -> None:
-        ports = ports[:1] if self._one_port else ports
+        if not selector:
+            ports = ()
+        elif self._one_port:
+            ports = ports[:1]
         if ports != self._ports:
             self._ports = ports
             self._tell(self._replicas.listening(ports))
         if selector != self._selector:
             self._selector = selector
+            if not selector:
+                self._replicas.forget()
             self._other.set()
 
     def _listed(self, names: frozenset[str]) -> None:

@@ -133,6 +133,37 @@ async def test_without_the_pool_nobody_serves_and_it_is_said(lines: list[Any]) -
             await until(lambda: set(told.urls), {"x"})
 
 
+async def test_a_pool_that_comes_again_serves_no_pod_before_it_is_listed(lines: list[Any]) -> None:
+    """What was known of its pods is of before: their addresses may be somebody else's by now."""
+    with running_cluster() as cluster:
+        pool_of(cluster, 8000)
+        pod(cluster, "x", "10.0.0.1")
+        async with following(cluster) as (told, _):
+            await until(lambda: set(told.urls), {"x"})
+            cluster.ask("DELETE", f"{POOLS}/llm")
+            await until(lambda: told.urls, {})
+            cluster.ask("DELETE", f"{PODS}/x")
+            pod(cluster, "y", "10.0.0.2")
+            cluster.api.forbidden.add(("list", "pods"))
+            pool_of(cluster, 8000)
+            await until(lambda: [line["event"] for line in lines[-1:]], ["discovery_failed"])
+            assert told.urls == {}
+            cluster.api.forbidden.clear()
+            await until(lambda: told.urls, {"y": "http://10.0.0.2:8000"})
+
+
+async def test_a_pool_without_a_selector_serves_nobody() -> None:
+    with running_cluster() as cluster:
+        pool_of(cluster, 8000)
+        pod(cluster, "x", "10.0.0.1")
+        async with following(cluster) as (told, _):
+            await until(lambda: set(told.urls), {"x"})
+            cluster.ask("PATCH", f"{POOLS}/llm", {"spec": {"selector": {"matchLabels": {"a": None}}}}, MERGE)
+            await until(lambda: told.urls, {})
+            cluster.ask("PATCH", f"{POOLS}/llm", {"spec": {"selector": {"matchLabels": {"a": "b"}}}}, MERGE)
+            await until(lambda: set(told.urls), {"x"})
+
+
 async def test_an_engine_that_is_scaled_has_one_replica_for_each_pod(lines: list[Any]) -> None:
     with running_cluster() as cluster:
         pool_of(cluster, 8000, 8001)
