@@ -38,6 +38,7 @@ class StreamRelay(Sink):
     __slots__ = (
         "_attempt",
         "_begun",
+        "_failed",
         "_fresh",
         "_held",
         "_judge",
@@ -75,6 +76,9 @@ class StreamRelay(Sink):
         self._fresh = True
         self._ordinary_head, self._ordinary_tail = NEVER
         self._begun = False
+        self._failed = False
+        """Whether the client was told so: nothing but the usage counts after it, and none is waited for where the
+        engine says more than that."""
 
     def head(self, status: int, headers: Headers) -> None:
         raise AssertionError("the head came before the relay")
@@ -115,7 +119,7 @@ class StreamRelay(Sink):
         if not size or self._judge.over:
             return
         self._attempt.content_events += self._reader.contents(data)
-        if self._transforms or self._reader.may_matter(data):
+        if self._transforms or self._failed or self._reader.may_matter(data):
             self._read(data)
         else:
             self._ordinary_head, self._ordinary_tail = self._reader.ordinary(data)
@@ -164,11 +168,24 @@ class StreamRelay(Sink):
     def _read(self, block: bytes) -> None:
         judge, reader, out = self._judge, self._reader, self._out
         for event in split(block):
-            passed = judge.weigh(event, reader.read(event))
+            if self._failed and reader.contents(event):
+                self._end()
+                return
+            finding = reader.read(event)
+            passed = judge.weigh(event, finding)
             if judge.over:
                 return
+            if finding.error:
+                self._failed = True
+                self._ordinary_head, self._ordinary_tail = NEVER
             if passed:
                 for transform in self._transforms:
                     passed = transform(passed)
                 if passed:
                     out.append(passed)
+
+    def _end(self) -> None:
+        """Its client has been told that it failed, and nobody hears what else the engine says."""
+        self.flush()
+        self._attempt.stop()
+        self._judge.done()

@@ -65,7 +65,7 @@ _encode = msgspec.json.Encoder().encode
 class TranslatedStream(StreamRelay):
     """Takes the events of one stream, each of which is read."""
 
-    __slots__ = ("_account", "_closed", "_failed", "_secrets", "_transcript", "_translation")
+    __slots__ = ("_account", "_closed", "_secrets", "_transcript", "_translation")
 
     def __init__(
         self,
@@ -87,9 +87,6 @@ class TranslatedStream(StreamRelay):
         self._secrets = secrets_of(words) if words else None
         """Looked for once more in what is written: what the engine had escaped is plain there."""
         self._closed = False
-        self._failed = False
-        """Whether the client was told so: nothing but the usage counts after it, and none is waited for where the
-        engine says more than that."""
 
     def _read(self, block: bytes) -> None:
         for event in split(block):
@@ -132,9 +129,8 @@ class TranslatedStream(StreamRelay):
                 self._pass(self._translation.encoder.write(one))
             if judge.over:
                 return
-        if goes_on:  # its client has been told, and nobody hears what else it says
-            attempt.stop()
-            judge.done()
+        if goes_on:
+            self._end()
 
     def _pass(self, frames: bytes) -> None:
         if self._secrets is not None:

@@ -136,6 +136,35 @@ async def test_an_error_and_done_in_one_read_are_told_apart() -> None:
     assert WORDS[0] + ENGINE_ERROR == got
 
 
+async def gone_on(path: str, *pieces: Piece) -> tuple[bytes, Any]:
+    """What the client got of an engine that would not have ended, and was cut off; and the request's record."""
+    body = {"model": "chat", "max_tokens": 9, "stream": True, "messages": HELLO, "input": "hi"}
+    async with running_upstream(stream(*pieces, End.HANG)) as upstream:
+        async with running_gateway(one_model(upstream.url)) as gateway:
+            got = (await gateway.http.post(path, json=body)).content
+            await asyncio.wait_for(upstream.received[0].gone.wait(), 10)
+            return got, await gateway.records.of()
+
+
+async def test_an_engine_that_goes_on_after_its_error_is_stopped() -> None:
+    got, record = await gone_on("/v1/chat/completions", *WORDS, ENGINE_ERROR, usage_event(), *WORDS)
+    assert b"".join([*WORDS, ENGINE_ERROR]) == got
+    # Three words, and the one that it was stopped at: it was made, and is paid for.
+    assert ("engine_error", 7, 4) == (record.error, record.input_tokens, record.output_tokens)
+
+
+async def test_an_error_and_more_content_in_one_read_are_told_apart() -> None:
+    got, record = await gone_on("/v1/chat/completions", WORDS[0] + ENGINE_ERROR + WORDS[1])
+    assert WORDS[0] + ENGINE_ERROR == got
+    assert "engine_error" == record.error
+
+
+async def test_comments_after_an_error_are_not_more_of_the_answer() -> None:
+    got, record = await streamed(*WORDS, ENGINE_ERROR, b": still here\n\n", usage_event())
+    assert b"".join([*WORDS, ENGINE_ERROR, b": still here\n\n"]) == got
+    assert ("engine_error", 7, 3) == (record.error, record.input_tokens, record.output_tokens)
+
+
 @pytest.mark.parametrize("end", [[], [DONE], [usage_event(), DONE]])
 async def test_a_stream_without_finish_reason_ends_in_an_error(end: list[bytes]) -> None:
     got, record = await streamed(*WORDS, *end)
@@ -273,6 +302,25 @@ RESPONSE_COMPLETED = event(
     },
     "response.completed",
 )
+
+
+BROKEN = {"message": "the engine broke", "type": "api_error"}
+MESSAGE_ERROR = event({"type": "error", "error": BROKEN}, "error")
+RESPONSE_ERROR = event({"type": "error", "code": "server_error", "message": "the engine broke", "param": None}, "error")
+
+
+@pytest.mark.parametrize(
+    ("path", "told", "more"),
+    [
+        ("/v1/messages", [MESSAGE_START, MESSAGE_TEXT, MESSAGE_ERROR], MESSAGE_TEXT),
+        ("/v1/responses", [RESPONSE_TEXT, RESPONSE_ERROR], RESPONSE_TEXT),
+    ],
+)
+async def test_an_engine_of_each_format_is_stopped_after_its_error(path: str, told: list[bytes], more: bytes) -> None:
+    got, record = await gone_on(path, *told, more)
+    assert (len(told), "engine_error") == (got.count(b"event: "), record.error)
+    assert b"".join(told[:-1]) == got[: len(b"".join(told[:-1]))]
+    assert b"the engine broke" in got
 
 
 @pytest.mark.parametrize(
