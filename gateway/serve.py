@@ -221,13 +221,11 @@ def take_descriptors() -> None:
 
 def run(source: Source, *, started: Callable[[Opening], None], wait_for_engines: bool = False) -> None:
     """Run `serve` on uvloop."""
-    import uvloop
+    from gateway.event_loop import new_event_loop
 
     take_descriptors()
     if sys.version_info >= (3, 12):
-        asyncio.run(
-            serve(source, started=started, wait_for_engines=wait_for_engines), loop_factory=uvloop.new_event_loop
-        )
+        asyncio.run(serve(source, started=started, wait_for_engines=wait_for_engines), loop_factory=new_event_loop)
     else:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(serve(source, started=started, wait_for_engines=wait_for_engines))

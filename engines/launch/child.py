@@ -15,37 +15,34 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from engines.launch import tether
-from engines.launch.child_log import ChildLog
 
 
 class Child:
     """A running child process; made by `start`, ended by `stop` or `kill`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: ChildLog) -> None:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._killed = False
-        self.log = log
 
     @classmethod
-    async def start(cls, command: Sequence[str], env: Mapping[str, str], log: ChildLog) -> Child:
-        """Start `command` with exactly the environment `env`, its output going to `log`.
+    async def start(cls, command: Sequence[str], env: Mapping[str, str], output: int) -> Child:
+        """Start `command` with exactly the environment `env`, its output going to descriptor `output`, which is closed.
 
         A command that cannot be run is not raised here: the child exits with 127 and its log says why.
         """
         tethered = (sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *command)
-        descriptor = log.begin()
         try:
             process = await asyncio.create_subprocess_exec(
                 *tethered,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=descriptor,
-                stderr=descriptor,
+                stdout=output,
+                stderr=output,
                 env=dict(env),
                 start_new_session=True,
             )
         finally:
-            os.close(descriptor)
-        return cls(process, log)
+            os.close(output)
+        return cls(process)
 
     @property
     def pid(self) -> int:

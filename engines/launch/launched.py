@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Literal, TypeVar
 
 from engines.errors import EngineError, LaunchFailed
 from engines.launch.child import Child
@@ -28,7 +30,8 @@ from engines.port import Replica
 
 DRAIN_S = 25
 """What requests in progress get to finish when a server is told to stop: servers that can be told so are."""
-Ends = set[asyncio.Task[int] | asyncio.Task[Literal[True]]]
+T = TypeVar("T")
+Ends = Set[asyncio.Task[int] | asyncio.Task[Literal[True]]]
 SECRET_SUFFIXES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 
 
@@ -160,7 +163,7 @@ class LaunchedReplica:
             if self.state is State.READY and code is None:  # no traffic while it uses its grace period
                 self._become(State.STOPPED)
             await child.stop(self._recipe.pace.grace_s)
-        return ready_s or 0.0, self._reason(ready_s is not None, code)
+        return ready_s or 0.0, await self._reason(ready_s is not None, code)
 
     async def _serve(self, ends: Ends) -> float | None:
         """Gate a child on its health, then watch it until one of `ends`: for how long it was ready, None for never."""
@@ -173,7 +176,7 @@ class LaunchedReplica:
         self._become(State.READY)
         while not await _first_of(ends, self._recipe.pace.trim_s):
             with contextlib.suppress(OSError):  # a full disk is no reason to stop a server that answers
-                await asyncio.to_thread(self._log.trim)
+                await self._on_disk(self._log.trim, sooner=ends)
         return loop.time() - since_s
 
     async def _start(self) -> Child | str:
@@ -182,8 +185,12 @@ class LaunchedReplica:
             if self.port == 0 or not _bindable(self.port):
                 self.port = _free_port(self._taken_ports())
             self._become(State.STARTING)
-            return await Child.start(self._recipe.command(self.port), self._recipe.env, self._log)
-        except OSError as error:
+            command = self._recipe.command(self.port)
+            output = await self._on_disk(self._log.begin, late=os.close)
+            if output is None:
+                return f"{self.id} was stopped"
+            return await Child.start(command, self._recipe.env, output)
+        except (OSError, RuntimeError) as error:  # the latter where no thread can be started
             return f"{self.id} could not be started: {error}"
 
     async def _until_ready(self, ends: Ends) -> bool:
@@ -214,9 +221,9 @@ class LaunchedReplica:
         except TimeoutError:
             pass
 
-    def _reason(self, ready: bool, code: int | None) -> str:
+    async def _reason(self, ready: bool, code: int | None) -> str:
         """The operator's message for a life that ended by itself."""
-        tail = self._log.tail()
+        tail = await self._on_disk(self._log.tail) or ""
         if not ready and (explained := self._recipe.explain(tail)):
             return explained
         if code is None:
@@ -229,6 +236,23 @@ class LaunchedReplica:
                 tail = tail.replace(value, "***")
         return f"{self.id} {what}; its log {self._log.path} ends with:\n{tail or '(nothing)'}"
 
+    async def _on_disk(
+        self, work: Callable[[], T], *, sooner: Ends = frozenset(), late: Callable[[T], object] = lambda _: None
+    ) -> T | None:
+        """What `work` returns, which a thread does: a disk that stands still holds no loop. None once one of `sooner`
+        has come, or the replica is to stop, which waits for no disk either; what `work` returns after that goes to
+        `late`. Raises what it raises.
+        """
+        doing = asyncio.ensure_future(asyncio.to_thread(work))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({doing, stopping, *sooner}, return_when=asyncio.FIRST_COMPLETED)
+            return doing.result() if doing.done() else None
+        finally:
+            stopping.cancel()
+            if not doing.done():
+                doing.add_done_callback(functools.partial(_came_late, late))
+
     def _settle(self, failure: str | None) -> None:
         if not self._settled.is_set():
             self._first_failure = failure
@@ -238,6 +262,11 @@ class LaunchedReplica:
         if state is not self.state:
             self.state = state
             self._recipe.on_change(self.replica, state, reason)
+
+
+def _came_late(late: Callable[[T], object], done: asyncio.Task[T]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        late(done.result())
 
 
 async def _first_of(ends: Ends, timeout_s: float) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import structlog
 
+from engines.files import NotReadable, read_regular
 from gateway.http.listen import CannotListen
 from gateway.scaler import wire
 from gateway.scaler.service import NotAsked, NotYet, ScalerService
@@ -21,6 +22,9 @@ MOST_BYTES: Final = 64 * 1024
 """Of one question: a trigger's metadata."""
 AT_ONCE: Final = 256
 """Calls in progress, streams among them: KEDA holds one for each ScaledObject."""
+
+MOST_FILE_BYTES: Final = 1 << 20
+"""Of a certificate with its chain, or a key."""
 
 log = structlog.get_logger()
 
@@ -51,9 +55,9 @@ class ScalerPort:
             if section.tls is None:
                 self.port: int = self._server.add_insecure_port(where)
             else:
-                pair = pathlib.Path(section.tls.key).read_bytes(), pathlib.Path(section.tls.cert).read_bytes()
+                pair = _content(section.tls.key), _content(section.tls.cert)
                 self.port = self._server.add_secure_port(where, grpc.ssl_server_credentials([pair]))
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, NotReadable) as error:
             raise CannotListen(f"autoscale.keda.listen: cannot listen on {where}: {error}") from None
 
     async def listen(self) -> None:
@@ -99,3 +103,11 @@ class ScalerPort:
         except NotYet as error:
             await context.abort(self._grpc.StatusCode.UNAVAILABLE, str(error))
         raise AssertionError("abort raises")
+
+
+def _content(file: str) -> bytes:
+    """Raises NotReadable with the file's name: a FIFO there would hold the start for ever."""
+    try:
+        return read_regular(pathlib.Path(file), MOST_FILE_BYTES)
+    except NotReadable as error:
+        raise NotReadable(f"{file}: {error}") from None

@@ -57,6 +57,7 @@ MAX_SOCKET_PATH = 100
 """The kernel's bound is 107 bytes."""
 START_S = 10.0
 END_S = 60.0
+KILLED_S = 5.0
 """What it may take to write what is left, after the last worker has ended."""
 ASK_S = 2.0
 READ_S = 25.0
@@ -242,10 +243,14 @@ class StoreProcess:
             except TimeoutError:
                 log.error("writer_hangs")
                 process.kill()
-                await self._ended.wait()
+                # A process that waits for a disk in the kernel dies once that answers, which may be never.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(KILLED_S):
+                        await self._ended.wait()
         self._socket.close()
-        with contextlib.suppress(OSError):
-            os.unlink(self.path)  # noqa: PTH108 - at once, on the loop
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(KILLED_S):
+                await asyncio.to_thread(os.unlink, self.path)
 
     async def _keep(self) -> None:
         """Run a writer, again and again, until the gateway stops."""

@@ -10,6 +10,7 @@ because records have ids.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -40,6 +41,8 @@ STEP_BATCHES = 2
 PAUSE_S = 0.002
 HOLD_BYTES = 32 * 1024 * 1024
 """About 90,000 records."""
+FILE_S = 2.0
+"""How long the end waits for a file to take what the writer did not: all that is held takes a disk .5 s."""
 
 Parcel = Batch | Contents | GpuHours
 
@@ -69,6 +72,7 @@ class Shipping:
         window_bytes: int = WINDOW_BYTES,
         spill_bytes: int = SPILL_BYTES,
         hold_bytes: int = HOLD_BYTES,
+        file_s: float = FILE_S,
         spill: Spill | None = None,
         sleep: Callable[[float], None] = time.sleep,
         kind: type[Parcel] = Batch,
@@ -86,6 +90,7 @@ class Shipping:
         self._window_bytes = window_bytes
         self._spill_bytes = spill_bytes
         self._hold_bytes = hold_bytes
+        self._file_s = file_s
         self._spill = spill or Spill(data_dir, run)
         self._sleep = sleep
         self._kind = kind
@@ -133,7 +138,8 @@ class Shipping:
             await asyncio.to_thread(self._spill.close)
 
     async def close(self, timeout_s: float) -> None:
-        """Wait until the writer has all, for at most `timeout_s`; the rest goes to a file."""
+        """Wait until the writer has all, for at most `timeout_s`; the rest goes to a file, for at most `FILE_S`, and
+        what no file has taken by then is counted as dropped."""
         until = clock.monotonic() + timeout_s
         while self.kept and clock.monotonic() < until:
             if self._link is None:
@@ -141,13 +147,10 @@ class Shipping:
             else:
                 self._send(self._link)
             await asyncio.sleep(0.01)
-        while self._writing:  # noqa: ASYNC110 - once, at the end
-            await asyncio.sleep(0.01)
-        if self.kept:
-            if self._spills:
-                await self._write_down()
-            self.dropped += sum(kept.batch.count for kept in (*self._sent.values(), *self._unsent))
-        self._spill.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._file_s):
+                await self._write_rest()
+        self.dropped += sum(kept.batch.count for kept in (*self._writing, *self._sent.values(), *self._unsent))
         if self._link is not None:
             self._link.close()
 
@@ -210,6 +213,15 @@ class Shipping:
         ):
             await self._write_down(sent_too=False)
 
+    async def _write_rest(self) -> None:
+        """At the end: all that is kept, after what a thread is writing already."""
+        while self._writing:  # noqa: ASYNC110 - once, at the end
+            await asyncio.sleep(0.01)
+        if self.kept and self._spills:
+            await self._write_down()
+        if self._spill.open:
+            await asyncio.to_thread(self._spill.close)
+
     async def _write_down(self, *, sent_too: bool = True) -> None:
         """Put what is kept into a file. What the writer had all along, or confirms later, is there twice."""
         sent = list(self._sent.values()) if sent_too else []
@@ -221,11 +233,13 @@ class Shipping:
         self._confirmed = False
         try:
             await asyncio.to_thread(_append, self._spill, [kept.batch for kept in self._writing], self._sleep)
-        except OSError as error:
+        except (OSError, asyncio.CancelledError) as error:
+            self._unsent.extendleft(reversed(self._writing))
+            if isinstance(error, asyncio.CancelledError):  # at the end, of a disk that stands still
+                raise
             if not self._failing:
                 self._failing = True
                 log.error("records_not_spilled", why=error.strerror or str(error))
-            self._unsent.extendleft(reversed(self._writing))
         else:
             self._failing = False
             self.held_bytes -= sum(kept.size_bytes for kept in self._writing)

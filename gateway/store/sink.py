@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.telemetry.metrics import Metrics
 
 CLOSE_S = 5.0
+LET_GO_S = 1.0
 
 
 class StoreSink:
@@ -39,8 +42,11 @@ class StoreSink:
             await self._shipping.step()
 
     async def close(self) -> None:
-        """Hand all on, for at most `CLOSE_S`; what the writer does not take by then goes to a file."""
+        """Hand all on, for at most `CLOSE_S`; what the writer does not take by then goes to a file. A disk that stands
+        still holds it for some seconds, and no longer."""
         self._closed = True
         self.recorder.flush()
         await self._shipping.close(CLOSE_S)
-        self._settled.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LET_GO_S):
+                await asyncio.to_thread(self._settled.close)

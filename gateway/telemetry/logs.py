@@ -60,7 +60,11 @@ class ProcessLog:
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Write what waits, for at most so long."""
         with self._lock:
-            self._outlet.close(timeout_s)
+            if not self._outlet.end():
+                return
+        self._outlet.join(timeout_s)  # without the lock: whoever has something to say meanwhile does not wait
+        with self._lock:
+            self._outlet.give_up()
 
 
 _started: list[ProcessLog] = []

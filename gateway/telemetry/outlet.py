@@ -27,7 +27,7 @@ _REOPEN = b""
 
 
 class Outlet:
-    """Takes blocks of lines; a daemon thread writes them. `put`, `reopen`, `close`: from one thread at a time."""
+    """Takes blocks of lines; a daemon thread writes them. All but `join`: from one thread at a time."""
 
     def __init__(
         self,
@@ -101,11 +101,24 @@ class Outlet:
 
     def close(self, timeout_s: float) -> None:
         """Write what waits, for at most `timeout_s`; what remains is counted as dropped. Blocks that long."""
+        if self.end():
+            self.join(timeout_s)
+            self.give_up()
+
+    def end(self) -> bool:
+        """Take no more; returns whether some was taken until now. The first of the three steps of `close`."""
         if self._closed:
-            return
+            return False
         self._closed = True
         self._queue.put(None)
+        return True
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until what waits is written, for at most so long. Meanwhile `put` may be called on other threads."""
         self._thread.join(timeout_s)
+
+    def give_up(self) -> None:
+        """Let go of the target, or count what is not written as dropped: the last step of `close`."""
         if not self._thread.is_alive():
             self._target.close()
             return

@@ -11,8 +11,7 @@ import socket
 import sys
 from collections.abc import Awaitable
 
-import uvloop
-
+from gateway.event_loop import new_event_loop
 from gateway.http.listen import CannotListen, server_certificate
 from gateway.serve import settle_memory
 from gateway.supervisor import Supervisor
@@ -107,7 +106,7 @@ async def work(link_fd: int, workers: int, own: int, *listen_fds: int) -> None:
 
 def main() -> None:
     logs.start()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(work(*map(int, sys.argv[1:])))
 
 

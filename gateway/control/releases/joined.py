@@ -27,7 +27,7 @@ class JoinedReleases(Releases):
         self, experiments: Experiments, metrics: Metrics, spawn: Spawn, sync: Sync | None, data_dir: str
     ) -> None:
         """`sync` asks the store; None: there is none."""
-        kept = KeptRamps(Path(data_dir) / NAME) if sync is not None else None
+        kept = KeptRamps(Path(data_dir) / NAME, spawn) if sync is not None else None
         super().__init__(sync, experiments.set, Webhooks(spawn), spawn, kept=kept)
         self._experiments = experiments
         experiments.gates.append(self._seen)

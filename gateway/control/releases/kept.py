@@ -6,7 +6,7 @@ back that was rolled back, nor take a promoted one away; and a rollback that the
 
 from __future__ import annotations
 
-import os
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,8 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from engines.files import NotReadable, read_regular
+from engines.port import Spawn
 from gateway.store.releases.messages import ReleaseChange
 
 NAME: Final = "releases.json"
@@ -37,35 +39,56 @@ class KeptRelease(msgspec.Struct, frozen=True):
 
 
 class KeptRamps:
-    """The file."""
+    """The file. A thread writes it, one version at a time: a disk that stands still holds no loop and no rollback."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, spawn: Spawn) -> None:
         self._path = path
-        self._written: list[KeptRelease] = []
+        self._spawn = spawn
+        self._kept: list[KeptRelease] = []
+        self._waiting = b""
+        """The newest version that no thread has begun to write."""
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def read(self) -> Mapping[tuple[str, str], KeptRelease]:
         """By experiment and arm; nothing of a file that is not there, or damaged."""
         try:
-            with self._path.open("rb") as file:
-                data = file.read(MOST_BYTES + 1)
-            if len(data) > MOST_BYTES:
-                raise ValueError(f"it has more than {MOST_BYTES} bytes")
-            found = msgspec.json.decode(data, type=list[KeptRelease])
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:  # msgspec's are ValueErrors
+            if not self._path.exists():
+                return {}
+            found = msgspec.json.decode(read_regular(self._path, MOST_BYTES), type=list[KeptRelease])
+        except (OSError, NotReadable, ValueError) as error:  # msgspec's are ValueErrors
             log.warning("ramps_unreadable", file=str(self._path), why=str(error))
             return {}
         return {(one.experiment, one.arm): one for one in found}
 
-    def write(self, kept: list[KeptRelease]) -> None:
-        """These and no others, if they are not what it says already. It is whole, or as it was."""
-        if kept == self._written:
+    def keep(self, kept: list[KeptRelease]) -> None:
+        """These and no others, if they are not what it says already. Never waits; the newest version is written."""
+        if kept == self._kept:
             return
-        self._written = kept
-        beside = self._path.with_name(f"{self._path.name}.new")
+        self._kept = kept
+        self._waiting = msgspec.json.encode(kept)
+        if self._idle.is_set():
+            self._idle.clear()
+            self._spawn("ramps_kept", self._write)
+
+    async def settled(self) -> None:
+        """Wait until the file says what was kept last, or cannot."""
+        await self._idle.wait()
+
+    async def _write(self) -> None:
         try:
-            beside.write_bytes(msgspec.json.encode(kept))
-            os.replace(beside, self._path)  # noqa: PTH105 - beside the write, at once
-        except OSError as error:
-            log.error("ramps_not_kept", file=str(self._path), why=error.strerror or str(error))
+            while self._waiting:
+                data, self._waiting = self._waiting, b""
+                try:
+                    await asyncio.to_thread(_replace, self._path, data)
+                except OSError as error:
+                    log.error("ramps_not_kept", file=str(self._path), why=error.strerror or str(error))
+        finally:
+            self._idle.set()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """The file is whole afterwards, or as it was. Raises OSError."""
+    beside = path.with_name(f"{path.name}.new")
+    beside.write_bytes(data)
+    beside.replace(path)

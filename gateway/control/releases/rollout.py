@@ -37,6 +37,8 @@ SYNC_ALONE_S: Final = 0.5
 """With what workers and the loop hold back, a gateway that dies has lost less than a second of what was seen."""
 CLOSE_S: Final = 2.0
 """The end of the gateway waits no longer for the store to take what was seen last."""
+FILE_S: Final = 1.0
+"""And for a disk no longer than this."""
 KEEP_S: Final = 10.0
 """Between two times that evidence is stored."""
 MOST_EVIDENCE_BYTES: Final = 12 << 20
@@ -201,12 +203,15 @@ class Releases:
 
     async def close(self) -> None:
         """Give the store what was seen last: whoever goes on, goes on from there."""
-        if self._sync is None or not self._releases or self.away:
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                await self._weigh()
-                await self._ask_store([])
+        if self._sync is not None and self._releases and not self.away:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await self._weigh()
+                    await self._ask_store([])
+        if self._kept is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FILE_S):
+                    await self._kept.settled()
 
     async def _weigh(self) -> None:
         """All that was seen."""
@@ -373,7 +378,7 @@ class Releases:
     def _keep(self) -> None:
         """For a start at which the store is away."""
         if self._kept is not None:
-            self._kept.write([release.kept() for release in self._releases.values()])
+            self._kept.keep([release.kept() for release in self._releases.values()])
 
     def sentence(self, release: Release) -> str:
         """Why one is where it is."""

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from dataclasses import replace
 from random import Random
 
@@ -128,6 +129,30 @@ async def test_a_log_that_cannot_be_trimmed_does_not_end_the_replica(
         await tried.wait()
     (replica,) = launcher.replicas
     assert await ask(replica.url) == b""
+
+
+@pytest.mark.parametrize("stands_still", ["begin", "trim"])
+async def test_a_disk_that_stands_still_holds_neither_the_loop_nor_the_stop(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, stands_still: str
+) -> None:
+    asked, answers = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    really = getattr(ChildLog, stands_still)
+
+    def hangs(log: ChildLog) -> object:
+        loop.call_soon_threadsafe(asked.set)
+        answers.wait()
+        return really(log)
+
+    monkeypatch.setattr(ChildLog, stands_still, hangs)
+    launcher = bench.launcher(pace=replace(QUICK, trim_s=0.001))
+    await launcher.scale_to(1)
+    try:
+        await asked.wait()
+        await launcher.stop()
+        assert bench.seen()[-1] == ("fake-0", State.STOPPED)
+    finally:
+        answers.set()
 
 
 async def test_a_start_without_a_free_descriptor_is_tried_again(
@@ -276,7 +301,7 @@ async def test_a_child_dies_with_a_parent_that_was_killed(bench: Workbench) -> N
         "async def main():\n"
         "    log = ChildLog(pathlib.Path(sys.argv[1]))\n"
         "    waits = 'print(1, flush=True); import signal; signal.pause()'\n"
-        "    child = await Child.start([sys.executable, '-c', waits], {}, log)\n"
+        "    child = await Child.start([sys.executable, '-c', waits], {}, log.begin())\n"
         "    while log.tail() != '1': await asyncio.sleep(0.005)\n"
         "    print(child.pid, flush=True)\n"
         "    await child.wait()\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import math
+import os
 import pathlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -194,6 +195,14 @@ async def test_it_is_asked_over_tls_where_there_is_a_certificate(tmp_path: pathl
     leaf.private_key_pem.write_to_path(key)
     async with asked(Decided(llama=2), {"cert": str(cert), "key": str(key)}, authority.cert_pem.bytes()) as keda:
         assert await keda.desired("llama") == 2
+
+
+async def test_a_key_that_is_a_fifo_ends_the_start_with_a_sentence(tmp_path: pathlib.Path) -> None:
+    key = tmp_path / "tls.key"
+    os.mkfifo(key)
+    section = KedaSection.model_validate({"listen": "127.0.0.1:0", "tls": {"cert": "tls.crt", "key": str(key)}})
+    with pytest.raises(CannotListen, match=rf"cannot listen on 127\.0\.0\.1:0: {key}: it is not a regular file"):
+        ScalerPort(section, Decided().service)
 
 
 async def test_an_address_that_is_taken_and_a_package_that_is_missing_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,45 @@ async def test_the_end_waits_for_the_writer_and_leaves_the_rest_in_a_file(tmp_pa
         s.shipping.take([b"x"], 1)
         await s.shipping.close(0.0)
         assert (spilled(tmp_path), s.shipping.kept, s.shipping.dropped) == ([1], 0, 0)
+
+
+class StandingSpill(Spill):
+    """On a disk that stands still, until it is let go."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir, RUN)
+        self.goes_on = threading.Event()
+        self.asked = threading.Event()
+
+    def append(self, parts: Iterable[bytes]) -> None:
+        self.asked.set()
+        self.goes_on.wait()
+        super().append(parts)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_disk_that_stands_still_does_not_hold_the_end_and_what_it_did_not_take_is_counted(
+    tmp_path: Path, begun: bool
+) -> None:
+    spill = StandingSpill(tmp_path)
+    async with scene(tmp_path, spill=spill, file_s=0.01, patience_s=0.0) as s:
+        s.writer.willing = False
+        s.shipping.take([b"x"], 3)
+        step = None
+        if begun:  # the loop's own step is what stands still, as it has found no writer
+            s.writer.die()
+            await s.until(lambda: s.shipping._link is None)
+            _remove(str(tmp_path / "s"))
+            step = asyncio.ensure_future(s.shipping.step())
+            assert await asyncio.to_thread(spill.asked.wait, 30)
+        try:
+            async with asyncio.timeout(30):
+                await s.shipping.close(0.0)
+            assert s.shipping.dropped == 3
+        finally:
+            spill.goes_on.set()
+            if step is not None:
+                await step
 
 
 # -- the recorder ------------------------------------------------------------------------------------------------------

@@ -125,3 +125,22 @@ def test_closed_descriptors_are_held_and_open_ones_left_alone() -> None:
     argv = [sys.executable, "-c", code]
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
     assert done.stdout == b"['/dev/null', '/dev/null'] True\n"
+
+
+def test_the_end_that_waits_for_a_reader_keeps_nobody_from_saying_something() -> None:
+    pipe = Pipe()
+    try:
+        pipe.fill()
+        done = run(
+            "import threading, structlog\n"
+            "log = structlog.get_logger()\n"
+            "log.info('waits for the reader')\n"
+            "ending = threading.Thread(target=logs.close, args=(3600,), daemon=True); ending.start()\n"
+            "while not logs._started[0]._outlet._closed: pass\n"
+            "log.info('too late, and does not wait')\n"
+            "print(ending.is_alive(), logs.dropped())\n",
+            stderr=pipe.write_fd,
+        )
+        assert done.stdout == b"True 1\n"
+    finally:
+        pipe.close()

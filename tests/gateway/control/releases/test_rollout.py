@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from gateway.control.releases import kept as kept_file
 from gateway.control.releases import rollout
 from gateway.control.releases.deciding import AGAIN_S
 from gateway.control.releases.rollout import AWAY, NoRelease
@@ -346,6 +348,43 @@ async def test_a_damaged_file_of_ramps_is_none(world: World, store: Store, tmp_p
     kept.write_bytes(damage)
     store.away = "connection refused"
     assert Gateway(world, store, 1, [spec()], kept).state == IDLE
+
+
+async def test_a_rollback_waits_for_no_disk_that_stands_still_which_is_given_the_newest_once_it_goes_on(
+    world: World, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, goes_on, written = asyncio.Event(), threading.Event(), list[bytes]()
+    loop = asyncio.get_running_loop()
+    really = kept_file._replace
+
+    def hangs(path: Path, data: bytes) -> None:
+        loop.call_soon_threadsafe(asked.set)
+        goes_on.wait()
+        written.append(data)
+        really(path, data)
+
+    monkeypatch.setattr(kept_file, "_replace", hangs)
+    monkeypatch.setattr(rollout, "FILE_S", 0.01)
+    file = tmp_path / "releases.json"
+    fixed = spec(ramp=RampPlan(()), share=0.3)
+    gateway = Gateway(world, store, 1, [fixed], file)
+    gateway.shares["e1"] = {"canary": 0.3}
+    try:
+        await asked.wait()
+        store.away = "connection refused"
+        for _ in range(8):
+            world.now_s += 0.5
+            gateway.requests(20, DEAD)
+            await gateway.releases.step()
+        assert gateway.shares["e1"] == {"canary": 0.0}
+        await gateway.releases.close()  # nor does the end
+        assert not file.exists()
+    finally:
+        goes_on.set()
+    await world.settled()
+    assert len(written) == 2
+    assert Gateway(world, store, 1, [fixed], file).state == ROLLED_BACK
+    await world.settled()
 
 
 async def test_a_rollback_waits_for_no_store_that_hangs(world: World, store: Store) -> None:

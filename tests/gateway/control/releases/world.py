@@ -120,7 +120,7 @@ class Gateway:
             self.shares.__setitem__,
             self.hooks,
             world.spawn,
-            kept=KeptRamps(kept) if kept is not None else None,
+            kept=KeptRamps(kept, world.spawn) if kept is not None else None,
             now_s=lambda: world.now_s,
             wall_s=lambda: world.wall_s,
         )
