@@ -2,7 +2,8 @@
 passed over by all of them.
 
 A target that is asked in its client's own format takes everything, as far as the gateway knows: what its model cannot,
-`lacks` says. One that is asked in another takes what that format has a word for.
+`lacks` says. One that is asked in another takes what that format has a word for. A model whose name says that it embeds
+or ranks does that, and of a chat nothing but what its target's `takes` names.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any, Final
 from engines.kinds.section import EngineSection
 from engines.model import Operation
 from engines.wire.translation import EGRESS
+from engines.wire.unary.forms import FORMS
+from engines.wire.unary.sorts import sort_of
 from gateway.fleet.arms import arms_of
 from gateway.settings import Model, Target
 
@@ -33,6 +36,8 @@ class Capabilities:
         targets = [target for arm in arms.values() for target in arm.targets]
         self._claude = any(engines[target.engine].row == "anthropic" for target in targets)
         self._taken = [_taken(target, engines[target.engine], operation) for target in targets]
+        self._chats = any(takes is None or takes for takes, _ in self._taken)
+        self._answers = {one for target in targets if (one := _answered(target, engines[target.engine])) is not None}
 
     def can(self, name: str) -> bool:
         """Whether some target takes it, by a name of `engines.wire.features`."""
@@ -45,6 +50,8 @@ class Capabilities:
             "images": self.can(IMAGES),
             "schema": self.can(SCHEMA),
             "reasoning": self.can(REASONING),
+            "embeddings": Operation.EMBEDDINGS in self._answers,
+            "rerank": Operation.RERANK in self._answers,
         }
 
     def of_anthropic(self) -> dict[str, Any]:
@@ -52,7 +59,7 @@ class Capabilities:
         and passes through to it, is told of targets at Anthropic; batches are not relayed."""
         thinks = self.can(REASONING)
         efforts = {level: _support(thinks) for level in ("low", "medium", "high", "xhigh", "max")}
-        claude = self._claude
+        claude = self._claude and self._chats
         return {
             "batch": _support(False),
             "citations": _support(claude),
@@ -68,7 +75,7 @@ class Capabilities:
                 "types": {
                     "adaptive": _support(thinks),
                     "between_tools": _support(self.can(BETWEEN_TOOLS)),
-                    "disabled": _support(True),
+                    "disabled": _support(self._chats),
                     "enabled": _support(thinks),
                 },
             },
@@ -84,7 +91,20 @@ def _taken(
 ) -> tuple[frozenset[str] | None, frozenset[str]]:
     """What is taken there, None for everything, and what is lacked all the same."""
     lacks = frozenset(target.lacks)
+    if sort_of(target.model) is not Operation.CHAT:
+        return frozenset(target.takes), lacks
     if operation in section.spoken:
         return None, lacks
     egress = EGRESS.get(section.chats_as)
     return (frozenset() if egress is None else egress.takes | frozenset(target.takes)), lacks
+
+
+def _answered(target: Target, section: EngineSection) -> Operation | None:
+    """What a model that is none for chats is for, where its engine can be asked for that."""
+    sort = sort_of(target.model)
+    if sort is Operation.CHAT:
+        return None
+    if sort in section.spoken:
+        return sort
+    forms = [FORMS[operation][name] for operation, name in section.unary_as if operation is sort]
+    return sort if any(form.takes(target.model) for form in forms) else None

@@ -17,8 +17,13 @@ ENGINES: dict[str, Any] = {
     "claude": {"kind": "anthropic", "api_key": "k"},
     "jamba": {"kind": "openai", "provider": "ai21", "api_key": "k"},
     "command": {"kind": "cohere", "api_key": "k"},
+    "aws": {"kind": "bedrock", "api_key": "k"},
+    "gemini": {"kind": "gemini", "api_key": "k"},
+    "openai": {"kind": "openai", "api_key": "k"},
 }
-ALL = {"tools": True, "images": True, "schema": True, "reasoning": True}
+NONE = dict.fromkeys(("tools", "images", "schema", "reasoning", "embeddings", "rerank"), False)
+ALL = {**NONE, "tools": True, "images": True, "schema": True, "reasoning": True}
+EMBEDS, RANKS = {**NONE, "embeddings": True}, {**NONE, "rerank": True}
 
 
 def capabilities(*targets: dict[str, Any], operation: Operation = Operation.CHAT) -> Capabilities:
@@ -40,6 +45,40 @@ def capabilities(*targets: dict[str, Any], operation: Operation = Operation.CHAT
 )
 def test_it_can_what_one_of_its_targets_takes(targets: list[dict[str, Any]], able: dict[str, bool]) -> None:
     assert able == capabilities(*targets).of_openai()
+
+
+@pytest.mark.parametrize(
+    ("engine", "model", "able"),
+    [
+        ("openai", "text-embedding-3-small", EMBEDS),
+        ("gemini", "gemini-embedding-001", EMBEDS),
+        ("command", "embed-v4.0", EMBEDS),
+        ("command", "rerank-v3.5", RANKS),
+        ("aws", "amazon.titan-embed-text-v2:0", EMBEDS),
+        ("aws", "cohere.rerank-v3-5:0", RANKS),
+        ("llama", "BAAI/bge-m3", EMBEDS),
+        ("llama", "BAAI/bge-reranker-v2-m3", RANKS),
+        ("llama", "intfloat/e5-mistral-7b-instruct", EMBEDS),
+        ("openai", "gpt-5-mini", ALL),
+        ("gemini", "some-reranker", NONE),  # which it is not asked for
+        ("claude", "an-embedder", NONE),
+    ],
+)
+def test_a_model_that_embeds_or_ranks_does_that_and_does_not_chat(
+    engine: str, model: str, able: dict[str, bool]
+) -> None:
+    assert able == capabilities({"engine": engine, "model": model}).of_openai()
+
+
+def test_a_target_says_of_a_model_with_such_a_name_what_else_it_takes() -> None:
+    told = capabilities({"engine": "llama", "model": "bge-chat", "takes": ["tools"]}).of_openai()
+    assert {**EMBEDS, "tools": True} == told
+
+
+def test_clients_of_anthropics_are_told_that_a_model_that_embeds_supports_nothing() -> None:
+    told = capabilities({"engine": "claude", "model": "embed"}, operation=Operation.MESSAGES).of_anthropic()
+    assert [] == [name for name, value in told.items() if value["supported"]]
+    assert [] == [name for name, value in told["thinking"]["types"].items() if value["supported"]]
 
 
 def supported(told: Any) -> dict[str, bool]:

@@ -22,7 +22,7 @@ NO_KEY = {"authorization": ""}
 
 
 def card(name: str) -> dict[str, Any]:
-    able = dict.fromkeys(("tools", "images", "schema", "reasoning"), True)
+    able = dict.fromkeys(("tools", "images", "schema", "reasoning"), True) | {"embeddings": False, "rerank": False}
     return {"id": name, "object": "model", "created": 0, "owned_by": "penstock", "capabilities": able}
 
 
