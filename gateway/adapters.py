@@ -1,8 +1,8 @@
 """LoRA adapters as one worker sees them: who holds one, and the request that waits until somebody does.
 
 A request for an adapter that no replica holds, and that may be loaded on demand, begins once the control plane has had
-one load it (`gateway.control.adapters`). Where those that hold it are late and another replica is not, that one is to
-load it too, and nobody waits.
+one load it (`gateway.control.asking.adapters`). Where those that hold it are late and another replica is not, that one
+is to load it too, and nobody waits.
 """
 
 from __future__ import annotations

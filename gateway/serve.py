@@ -20,8 +20,8 @@ import structlog
 
 from engines.errors import LaunchFailed
 from gateway import clock
+from gateway.control.configuration.source import Source
 from gateway.control.plane import Plane
-from gateway.control.source import Source
 from gateway.http.listen import CannotListen, bind, remove_socket_file, server_certificate, url_of
 from gateway.side_ports import SidePorts
 from gateway.stopping import Stopping, stop
@@ -33,7 +33,7 @@ from gateway.workers.worker import Worker
 
 if TYPE_CHECKING:
     from engines.port import Spawn
-    from gateway.control.findings import Finding
+    from gateway.control.configuration.findings import Finding
     from gateway.settings import Settings
 
 LOOK_S = 5.0

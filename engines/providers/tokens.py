@@ -1,8 +1,9 @@
 """Access tokens of hosted providers: short-lived, fetched with a lasting credential, in place of a key.
 
-A source is asked in a thread of the control plane, ahead of time (`gateway.control.tokens`); engines are told what it
-got (`HttpEngine.use_token`). Two grants are enough for the providers that we know: the client credentials of OAuth 2.0
-(RFC 6749 section 4.4; with a signed assertion, RFC 7523), which Microsoft's Entra takes, and Google's, by its library.
+A source is asked in a thread of the control plane, ahead of time (`gateway.control.asking.tokens`); engines are told
+what it got (`HttpEngine.use_token`). Two grants are enough for the providers that we know: the client credentials of
+OAuth 2.0 (RFC 6749 section 4.4; with a signed assertion, RFC 7523), which Microsoft's Entra takes, and Google's, by its
+library.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway import clock
-from gateway.control.scaling_log import Decided
+from gateway.control.scaling.decisions import Decided
 from gateway.errors import Failure
 from gateway.store.asked import wanted_scalings
 from gateway.store.messages import AskRead, FreezeDrift, Read

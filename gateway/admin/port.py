@@ -15,8 +15,8 @@ import structlog
 from gateway import clock
 from gateway.admin.entry import admitted
 from gateway.admin.port_app import Told, port_app
-from gateway.control.certificates import CertificateWatch
-from gateway.control.reload import POLL_S
+from gateway.control.configuration.certificates import CertificateWatch
+from gateway.control.configuration.reload import POLL_S
 from gateway.http.asgi import AsgiWork
 from gateway.http.certificate import BadCertificate
 from gateway.http.clients import Clients

@@ -11,7 +11,7 @@ from gateway.telemetry.terminal import BOLD, CYAN, DIM, GREEN, RED, YELLOW, pain
 from gateway.wildcard_names import name_to_show
 
 if TYPE_CHECKING:
-    from gateway.control.findings import Finding
+    from gateway.control.configuration.findings import Finding
     from gateway.serve import Opening
     from gateway.settings import Settings
 

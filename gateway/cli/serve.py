@@ -49,8 +49,8 @@ def serve(
 
     logs.start()
 
-    from gateway.control.reading import in_child
-    from gateway.control.source import Source
+    from gateway.control.configuration.reading import in_child
+    from gateway.control.configuration.source import Source
     from gateway.serve import StartFailed, run
     from gateway.settings import ConfigError, format_problems
 
@@ -130,7 +130,7 @@ def _greet(opening: Opening) -> None:
 def _configure_logging(source: object) -> None:
     import structlog
 
-    from gateway.control.source import Source
+    from gateway.control.configuration.source import Source
     from gateway.telemetry import logs
 
     assert isinstance(source, Source)

@@ -15,43 +15,43 @@ import structlog
 from gateway.accounts.keys import keyring_of, keys_of
 from gateway.admin.app import admin_app
 from gateway.admin.replicas import ReplicaStatus
-from gateway.control.actuators import Actuators, Servers, autoscaling_over
-from gateway.control.adapters import Adapters
-from gateway.control.advised_scaling import AdvisedScaling
-from gateway.control.autoscale import EVERY_S as AUTOSCALE_EVERY_S
-from gateway.control.certificates import CertificateWatch, by_workers
-from gateway.control.cluster.leading import Leading
-from gateway.control.cluster.scaling import ClusterScaling
+from gateway.control.asking.adapters import Adapters
+from gateway.control.asking.engine_versions import EngineVersions, watch_versions
+from gateway.control.asking.health import HealthBoard, HealthLoop
+from gateway.control.asking.kv_events import KvEvents
+from gateway.control.asking.loads import EngineLoads
+from gateway.control.asking.model_cards import ModelCards
+from gateway.control.asking.targets import TargetCheck
+from gateway.control.asking.tokens import Tokens
+from gateway.control.configuration.certificates import CertificateWatch, by_workers
+from gateway.control.configuration.findings import Finding, findings
+from gateway.control.configuration.reload import POLL_S, InUse, Reload
+from gateway.control.configuration.source import Source
 from gateway.control.counters import CounterBoard
 from gateway.control.discovery import Discovery
 from gateway.control.drift import watch_drift
-from gateway.control.engine_versions import EngineVersions, watch_versions
 from gateway.control.engines import Engines
 from gateway.control.experiments import Experiments
 from gateway.control.feedback import Feedback
-from gateway.control.findings import Finding, findings
-from gateway.control.fixed_scaling import FixedScaling
-from gateway.control.health import HealthBoard, HealthLoop
-from gateway.control.kv_events import KvEvents
-from gateway.control.launch_scaling import LaunchScaling
 from gateway.control.launches import Launches
 from gateway.control.links import Links
-from gateway.control.load import EVERY_S as LOAD_EVERY_S
-from gateway.control.load import LoadExchange
-from gateway.control.loads import EngineLoads
-from gateway.control.model_cards import ModelCards
+from gateway.control.load_exchange import EVERY_S as LOAD_EVERY_S
+from gateway.control.load_exchange import LoadExchange
 from gateway.control.peer import FromWorker
 from gateway.control.releases.joined import JoinedReleases
 from gateway.control.releases.rollout import EVERY_S as RELEASES_EVERY_S
-from gateway.control.reload import POLL_S, InUse, Reload
 from gateway.control.roster import COALESCE_S, Roster, every_replica
-from gateway.control.scaling_log import EVERY_S as SCALINGS_EVERY_S
-from gateway.control.scaling_log import ScalingLog
-from gateway.control.sleep_scaling import EVERY_S as SLEEP_EVERY_S
-from gateway.control.sleep_scaling import SleepScaling
-from gateway.control.source import Source
-from gateway.control.targets import TargetCheck
-from gateway.control.tokens import Tokens
+from gateway.control.scaling.advised import AdvisedScaling
+from gateway.control.scaling.autoscale import EVERY_S as AUTOSCALE_EVERY_S
+from gateway.control.scaling.cluster.leading import Leading
+from gateway.control.scaling.cluster.scaling import ClusterScaling
+from gateway.control.scaling.decisions import EVERY_S as SCALINGS_EVERY_S
+from gateway.control.scaling.decisions import ScalingLog
+from gateway.control.scaling.engines import Actuators, Servers, autoscaling_over
+from gateway.control.scaling.fixed import FixedScaling
+from gateway.control.scaling.launched import LaunchScaling
+from gateway.control.scaling.sleeping import EVERY_S as SLEEP_EVERY_S
+from gateway.control.scaling.sleeping import SleepScaling
 from gateway.control.watched import watch_plane
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member

@@ -12,5 +12,5 @@ lease.py       who of several acts, by a Lease (pure)
 
 I want to change what makes an endpoint a replica: slices.py; a pod of a pool: pool.py. What a broken watch does:
 watch.py. Who is followed, and what is told of it: `gateway.control.discovery`. Who is scaled, and when:
-`gateway.control.cluster`.
+`gateway.control.scaling.cluster`.
 """

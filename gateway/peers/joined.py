@@ -14,8 +14,8 @@ from gateway.peers.own import OwnLoad
 from gateway.workers.demand import EngineDemand
 
 if TYPE_CHECKING:
+    from gateway.control.asking.loads import Figures
     from gateway.control.links import Links
-    from gateway.control.loads import Figures
     from gateway.settings import Settings
     from gateway.supervisor import Supervisor
     from gateway.telemetry.metrics import Metrics

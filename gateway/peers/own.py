@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 
 from gateway import clock
-from gateway.control.demand import ask_whole_demand, known_mean
+from gateway.control.asking.loads import Figures
 from gateway.control.links import Links
-from gateway.control.loads import Figures
+from gateway.control.scaling.demand import ask_whole_demand, known_mean
 from gateway.peers.answer import EngineLoad, LoadAnswer, ModelLoad
 from gateway.settings import Settings
 from gateway.workers.demand import AskDemand, Demand, EngineDemand, ModelDemand

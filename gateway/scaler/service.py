@@ -24,7 +24,7 @@ MOST_SHOWN: Final = 20
 
 
 class Advises(Protocol):
-    """Whoever decides: `gateway.control.advised_scaling.AdvisedScaling`."""
+    """Whoever decides: `gateway.control.scaling.advised.AdvisedScaling`."""
 
     @property
     def engines(self) -> Collection[str]:

@@ -4,7 +4,7 @@
     ... the first in a while     starts a timer of 20 ms; a worker that sends nothing has none
     the timer rings              one message with all of it, to the control plane, and from there to the others
     another worker's comes       its prompts go into the index, in steps between which the streams are served
-    an engine's news comes       (`gateway.control.kv_events`) what it evicted leaves the index in its turn
+    an engine's news comes       (`gateway.control.asking.kv_events`) what it evicted leaves the index in its turn
     one prompt in a hundred      of a replica whose cache is followed goes to the control plane whole
 
 Nothing waits for it. What a full link or a busy worker has no room for is dropped and counted, and costs a worse guess;

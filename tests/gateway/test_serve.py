@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 SERVE = """
 import os, resource, signal
-from gateway.control.source import Source
+from gateway.control.configuration.source import Source
 from gateway.serve import run
 
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

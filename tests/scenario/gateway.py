@@ -20,8 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.accounts.record import RequestRecord
 from gateway.admin.port import AdminPort
+from gateway.control.configuration.source import Source
 from gateway.control.plane import Plane
-from gateway.control.source import Source
 from gateway.http.listen import bind, server_certificate, url_of
 from gateway.side_ports import SidePorts
 from gateway.supervisor import Supervisor

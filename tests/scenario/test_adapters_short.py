@@ -7,7 +7,7 @@ import pytest
 from engines import adapters
 from engines.errors import OutOfSockets
 from gateway import shortage
-from gateway.control.adapters import NOT_LOADED, SHORT
+from gateway.control.asking.adapters import NOT_LOADED, SHORT
 from tests.scenario.test_adapters import by, serving
 
 pytestmark = pytest.mark.anyio

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.control.configuration.source import Source
 from gateway.control.plane import Plane
-from gateway.control.source import Source
 from gateway.http.listen import bind, url_of
 from gateway.supervisor import Supervisor
 from gateway.workers.link import LocalLink

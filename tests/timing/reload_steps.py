@@ -12,8 +12,8 @@ import tempfile
 import time
 from collections.abc import Awaitable
 
-from gateway.control.reading import in_child
-from gateway.control.source import Source
+from gateway.control.configuration.reading import in_child
+from gateway.control.configuration.source import Source
 from gateway.serve import settle_memory
 from gateway.settings.sealed import opened
 

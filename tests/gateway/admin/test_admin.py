@@ -19,7 +19,7 @@ from gateway.admin.feedback import KeepsFeedback
 from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
 from gateway.control.releases.rollout import Releases
-from gateway.control.scaling_log import Decided
+from gateway.control.scaling.decisions import Decided
 from gateway.explanation.views import AskRouting, Explained
 from gateway.identity import Keyring
 from gateway.settings import load_settings

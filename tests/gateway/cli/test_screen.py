@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from gateway.cli.screen import MOST_ROWS, curl, screen
 from gateway.cli.serve import _greet
-from gateway.control.findings import Finding
+from gateway.control.configuration.findings import Finding
 from gateway.serve import Opening
 from gateway.settings import load_settings
 

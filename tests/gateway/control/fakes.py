@@ -11,9 +11,9 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from engines.model import Usage
+from gateway.control.configuration.source import Source
 from gateway.control.counters import CounterBoard
 from gateway.control.plane import Plane
-from gateway.control.source import Source
 from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.workers.link import LocalLink

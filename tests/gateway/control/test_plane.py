@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.control.configuration.source import Source
 from gateway.control.plane import Plane
-from gateway.control.source import Source
 from gateway.fleet.members import Member
 from gateway.supervisor import Supervisor
 from gateway.workers.link import LocalLink

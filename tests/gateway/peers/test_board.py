@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.control.actuator import Standing
-from gateway.control.demand import EngineTraffic
+from gateway.control.scaling.actuator import Standing
+from gateway.control.scaling.demand import EngineTraffic
 from gateway.peers.answer import EngineLoad, LoadAnswer
 from gateway.peers.board import COUNTS_S, PeerBoard
 from gateway.workers.demand import EngineDemand

@@ -12,9 +12,9 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.control.configuration.source import Source
 from gateway.control.peer import FromWorker
 from gateway.control.plane import Plane
-from gateway.control.source import Source
 from gateway.http.listen import bind
 from gateway.record_ids import run_of
 from gateway.supervisor import Supervisor

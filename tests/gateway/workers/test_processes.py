@@ -15,8 +15,8 @@ import pytest
 import structlog
 import trustme
 
+from gateway.control.configuration.source import Source
 from gateway.control.plane import Plane
-from gateway.control.source import Source
 from gateway.http.listen import CannotListen, bind
 from gateway.settings import load_settings
 from gateway.supervisor import Supervisor

@@ -1,0 +1,72 @@
+"""What the operator should know of each replica when the gateway opens: reachable, or what is in the way and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gateway.control.asking.targets import Said
+from routing.replica import ReplicaKey
+
+if TYPE_CHECKING:
+    from gateway.admin.replicas import ReplicaStatus
+    from gateway.settings import Settings
+
+REACHABLE: Final = "reachable"
+NOT_ASKED: Final = "not asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One replica as it was found."""
+
+    engine: str
+    replica: str
+    state: str
+    """`reachable`, `unreachable`, `refused`, `wrong model`, `not asked`; or what a launched one is doing."""
+    why: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is known to be in the way."""
+        return self.state in (REACHABLE, NOT_ASKED)
+
+
+def findings(
+    settings: Settings,
+    statuses: Iterable[ReplicaStatus],
+    failed: Mapping[ReplicaKey, str],
+    said: Mapping[str, Said],
+) -> list[Finding]:
+    """All replicas, in the order of `statuses`.
+
+    Args:
+        settings: The configuration in use.
+        statuses: Which replicas there are.
+        failed: What the last probe of a replica said, where it did not go well.
+        said: What engines said when they were asked for their models.
+    """
+    return [
+        Finding(status.engine, status.replica, *_found(settings, status, failed, said.get(status.engine)))
+        for status in statuses
+    ]
+
+
+def _found(
+    settings: Settings, status: ReplicaStatus, failed: Mapping[ReplicaKey, str], said: Said | None
+) -> tuple[str, str]:
+    why = failed.get((status.engine, status.replica))
+    if why is not None:
+        return "unreachable", why
+    if status.state not in ("ready", "unhealthy"):
+        return status.state, ""
+    if said is not None and said.state != REACHABLE:
+        # One replica was asked in the name of all, which share a key; whether they can be reached is each one's own.
+        if said.state == "refused" or said.replica == status.replica:
+            return said.state, said.why
+    elif said is not None and said.lacks:
+        return "wrong model", f"it has no {', '.join(repr(model) for model in said.lacks[:3])}"
+    section = settings.engines.get(status.engine)
+    asked = said is not None or section is None or section.health_path is not None
+    return (REACHABLE, "") if asked else (NOT_ASKED, "it has no free endpoint to ask")

@@ -1,0 +1,181 @@
+"""Reading the configuration again: whole or not at all, in every worker or in none.
+
+A new configuration is read, checked and tried before any worker hears of it: a bad file changes nothing, anywhere. One
+that a worker cannot use is taken back from those that could, and the next SIGHUP tries again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from engines.files import NotNow
+from gateway.accounts.keys import keys_of
+from gateway.control.configuration.source import Source
+from gateway.control.links import Links
+from gateway.settings import ConfigError, Settings
+from gateway.settings.load import ca_files
+from gateway.settings.sealed import Sealed, opened, seal
+from gateway.workers.link import Link
+from gateway.workers.messages import Configure, Configured, Keys, Reopen, ToWorker
+from gateway.workers.questions import AskFailed, LinkError, LinkLost
+
+POLL_S = 2.0
+CONFIGURE_TIMEOUT_S = 30.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """One configuration: as data, which workers are sent, and as settings."""
+
+    sealed: Sealed
+    settings: Settings
+
+
+class Reload:
+    """The configuration in use, and the way to another."""
+
+    def __init__(
+        self,
+        source: Source,
+        links: Links,
+        *,
+        message: Callable[[InUse], Configure],
+        trial: Callable[[Settings], Awaitable[None]],
+        using: Callable[[Settings], Awaitable[None]],
+        counted: Callable[[str], None],
+    ) -> None:
+        """Read and check the first one. Raises ConfigError.
+
+        Args:
+            source: Where configurations come from.
+            links: Who is to use them.
+            message: What a worker is told of one.
+            trial: Raises ValueError, OSError or ConfigError for settings that cannot be built.
+            using: Called with new settings once every worker uses them.
+            counted: Told `applied` or `refused` for each that was tried.
+        """
+        self._source = source
+        self._links = links
+        self._message = message
+        self._trial = trial
+        self._using = using
+        self._counted = counted
+        loaded = source.load()
+        self.now = InUse(seal(loaded), loaded.settings)
+        self._fingerprint = source.fingerprint(ca_files(loaded.settings)) if source.path is not None else b""
+        self._one = asyncio.Lock()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in use."""
+        return self.now.settings
+
+    @property
+    def watched(self) -> bool:
+        """Whether there is a file that may change."""
+        return self._source.path is not None
+
+    async def joined(self, worker: str, link: Link[ToWorker], pid: int | None = None) -> str | None:
+        """Have a new worker use the configuration; returns why it cannot, an empty string, or None when it left."""
+        async with self._one:  # one that joins in the middle of a reload would be left with the old configuration
+            self._links.add(worker, link, pid)
+            asking = link.ask(self._message(self.now), Configured, timeout_s=CONFIGURE_TIMEOUT_S)
+        try:
+            return _problem(await asking)
+        except LinkLost:
+            return None
+        except TimeoutError:
+            return f"it said nothing for {CONFIGURE_TIMEOUT_S:g} s"
+        except LinkError as error:
+            return str(error)
+
+    async def watch(self) -> None:
+        """The loop's step. Files are compared by content: a ConfigMap is a symlink whose times say nothing."""
+        try:
+            fingerprint = await asyncio.to_thread(self._source.fingerprint, ca_files(self.settings))
+        except NotNow:
+            return  # out of descriptors: it may be as it was, and the next look will tell
+        if fingerprint != self._fingerprint:
+            self._fingerprint = fingerprint  # first, so that a bad file is complained of once
+            await self.reload()
+
+    async def reload(self) -> bool:
+        """Read the file again (SIGHUP); returns whether what it says is in use."""
+        async with self._one:
+            self._links.tell_all(Reopen())
+            try:
+                sealed = await self._source.read()
+                new = InUse(sealed, (await opened(sealed, (self.now.sealed, self.settings))).settings)
+                check_fixed(self.settings, new.settings)
+                await self._trial(new.settings)
+            except (ConfigError, ValueError, OSError) as error:
+                self._counted("refused")
+                log.error("config_refused", why=str(error))
+                return False
+            if sealed.same(self.now.sealed):
+                return True
+            if sealed.differs_only_in(self.now.sealed, "auth"):  # then nothing needs to be built
+                self._links.tell_all(Keys(keys_of(new.settings), new.settings.auth.open))
+            elif not await self._spread(new):
+                self._counted("refused")
+                return False
+            self.now = new
+            for notice in sealed.notices:
+                log.info("config_notice", notice=notice)
+            await self._using(new.settings)
+            self._counted("applied")
+            log.info("config_applied", digest=sealed.digest[:12])
+            return True
+
+    async def _spread(self, new: InUse) -> bool:
+        """Have every worker use it, or none; returns which."""
+        message: ToWorker = self._message(new)
+        answers = await self._links.ask_all(message, Configured, timeout_s=CONFIGURE_TIMEOUT_S)
+        problems = {worker: problem for worker, answer in answers.items() if (problem := _problem(answer))}
+        for worker, answer in answers.items():
+            if isinstance(answer, TimeoutError):
+                # It serves nobody either, and has the message before it if it ever wakes up.
+                log.warning("worker_silent", worker=worker)
+        if not problems:
+            return True
+        worker, why = next(iter(problems.items()))
+        log.error("config_refused_by_worker", worker=worker, why=why)
+        before = self._message(self.now)
+        taking_back = [worker for worker in answers if worker not in problems]
+        for worker in taking_back:
+            problem = _problem(await self._links.ask(worker, before, Configured, timeout_s=CONFIGURE_TIMEOUT_S))
+            if problem:
+                log.error("config_not_taken_back", worker=worker, why=problem)
+        return False
+
+
+def _problem(answer: object) -> str:
+    """Why a worker does not use what it was sent; empty when it does, or when it left or said nothing."""
+    if isinstance(answer, Configured):
+        return answer.problem
+    return str(answer) if isinstance(answer, AskFailed) else ""
+
+
+def check_fixed(old: Settings, new: Settings) -> None:
+    """What a running gateway cannot change. Raises ValueError."""
+    for key in ("host", "port", "uds", "tls", "workers"):
+        if getattr(new.server, key) != getattr(old.server, key):
+            raise ValueError(f"server.{key} cannot change while the gateway runs; restart it to change it")
+    for key in ("access_log", "log_level", "log_format", "otlp"):
+        if getattr(new.telemetry, key) != getattr(old.telemetry, key):
+            raise ValueError(f"telemetry.{key} cannot change while the gateway runs; restart it to change it")
+    for key in ("url", "retention_days"):
+        if getattr(new.store, key) != getattr(old.store, key):
+            raise ValueError(f"store.{key} cannot change while the gateway runs; restart it to change it")
+    if new.autoscale.keda != old.autoscale.keda:
+        raise ValueError("autoscale.keda cannot change while the gateway runs; restart it to change it")
+    if new.admin != old.admin:
+        raise ValueError("admin cannot change while the gateway runs; restart it to change it")
+    if new.data_dir != old.data_dir:
+        raise ValueError("data_dir cannot change while the gateway runs; restart it to change it")

@@ -1,0 +1,341 @@
+"""The loop that makes replicas follow the traffic: look at what there is to do, decide (`routing.autoscale`), act.
+
+    every 2 s            workers are asked what there is to do, and each engine's autoscaler how many replicas it needs
+    a request at zero    the first replica is asked for at once; the next look decides whether one is enough
+    a start that failed  whoever waits for nothing else is told; it is tried again, ever more rarely
+
+It exists where there are no replicas, so it learns of traffic from the workers and of speeds from what they remember.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+
+from engines.kinds.autoscaling import DAYS, AutoscaleSection, minute_of, zone_of
+from gateway import clock
+from gateway.control.scaling.actuator import Actuator, Standing
+from gateway.control.scaling.decisions import Decided, ScalingLog
+from gateway.control.scaling.demand import EngineTraffic
+from gateway.control.scaling.pooling import group_with, groups_of
+from gateway.settings import Settings
+from gateway.workers.demand import EngineDemand, EngineStart
+from routing.autoscale.autoscaler import Autoscaler
+from routing.autoscale.decision import Decision, Why
+from routing.autoscale.pools import Pool, cheapest_first, left, seen_by
+from routing.autoscale.schedule import Shift, bounds_at
+from routing.autoscale.settings import AutoscaleSettings
+from routing.autoscale.signals import Bounds, Signals
+
+EVERY_S: Final = 2.0
+USUAL_TTFT_MS: Final = 2_000.0
+USUAL_STARTUP_S: Final = 120.0
+
+Ask = Callable[[list[str]], Awaitable[Mapping[str, Sequence[EngineDemand] | None]]]
+"""What each worker that is here has to do for these engines, by its name; None of one that did not answer."""
+
+log = structlog.get_logger()
+
+
+class _Scaled:
+    """One engine that follows its traffic."""
+
+    def __init__(self, section: AutoscaleSection, ttft_ms: float, now: float) -> None:
+        self.section = section
+        self.ttft_ms = ttft_ms
+        self.scaler = Autoscaler(_settings(section, ttft_ms), now)
+        self.traffic = EngineTraffic()
+        self.started: dict[str, float] = {}
+        """Those that were on their way at the last look, and since when."""
+        self.waking: frozenset[str] = frozenset()
+        """Which of them were being woken."""
+        self.last: Decision | None = None
+        self.told: EngineStart | None = None
+        self.wakes = 0
+        self._shifts = [
+            Shift(
+                frozenset([DAYS.index(day) for day in shift.days]),
+                minute_of(shift.begin),
+                minute_of(shift.end),
+                Bounds(shift.min, shift.max),
+            )
+            for shift in section.schedule
+        ]
+        self._zone = zone_of(section.timezone)
+
+    def bounds(self, now: datetime) -> Bounds:
+        """Those of this moment."""
+        here = now.astimezone(self._zone)
+        otherwise = Bounds(self.section.min, self.section.max)
+        return bounds_at(self._shifts, otherwise, here.weekday(), here.hour * 60 + here.minute)
+
+
+class Autoscaling:
+    """See the module."""
+
+    def __init__(
+        self,
+        actuator: Actuator,
+        ask: Ask,
+        kv_usage: Callable[[str, Collection[str]], float | None],
+        tell: Callable[[list[EngineStart]], None],
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = clock.monotonic,
+        busy: Callable[[str], Collection[str] | None] = lambda _: (),
+        decided: ScalingLog | None = None,
+    ) -> None:
+        """`kv_usage(engine, replicas)` is how full their caches are together; `tell` tells workers of starts; `busy`
+        which replicas somebody may use who tells nothing: None where nobody knows; `decided` keeps what is decided."""
+        self._actuator = actuator
+        self._ask = ask
+        self._kv_usage = kv_usage
+        self._tell = tell
+        self._wall = wall
+        self._monotonic = monotonic
+        self._busy = busy
+        self._scaled: dict[str, _Scaled] = {}
+        self._decided = decided or ScalingLog()
+        self._groups: Sequence[tuple[str, ...]] = ()
+        self._usd_per_hour: Mapping[str, float] = {}
+
+    def use(self, settings: Settings) -> None:
+        """These settings are in use from now on. What is known of an engine whose section is the same stays."""
+        now = self._monotonic()
+        scaled: dict[str, _Scaled] = {}
+        for name, engine in settings.engines.items():
+            section = engine.autoscale
+            if section is None:
+                continue
+            ttft_ms = section.ttft_ms or _slo_ms(settings, name)
+            old = self._scaled.get(name)
+            same = old is not None and (old.section, old.ttft_ms) == (section, ttft_ms)
+            scaled[name] = old if old is not None and same else _Scaled(section, ttft_ms, now)
+            if old is not None:
+                scaled[name].traffic = old.traffic  # what runs is the same, whatever is wanted of it
+                scaled[name].wakes = old.wakes
+        for name in self._scaled.keys() - scaled.keys():
+            self._actuator.release(name)
+        self._scaled = scaled
+        self._groups = groups_of(settings)
+        self._usd_per_hour = {name: engine.gpu_usd_per_hour or 0.0 for name, engine in settings.engines.items()}
+        self.tell_again()
+
+    def tell_again(self) -> None:
+        """There is a worker that has heard nothing yet."""
+        for one in self._scaled.values():
+            one.told = None
+        self._tell_starts(self._monotonic())
+
+    async def look(self) -> None:
+        """The loop's step."""
+        if not self._scaled:
+            return
+        told = await self._ask(list(self._scaled))
+        now = self._monotonic()
+        looks: dict[str, Signals] = {}
+        for name, one in list(self._scaled.items()):
+            try:
+                looks[name] = self._look_at(name, one, told, now)
+            except Exception as error:  # one engine's figures are no reason to scale no other
+                log.error("autoscale_failed", engine=name, error=f"{type(error).__name__}: {error}", exc_info=error)
+        for group in dict.fromkeys([group_with(self._groups, name) for name in looks]):
+            part = 1.0
+            every = [looks[name] for name in group if name in looks]
+            for name in self._cheapest_first([name for name in group if name in looks], now):
+                try:
+                    part = self._decide(name, every, looks[name], part, now)
+                except Exception as error:
+                    log.error("autoscale_failed", engine=name, error=f"{type(error).__name__}: {error}", exc_info=error)
+        self._tell_starts(now)
+
+    def _decide(self, name: str, every: Sequence[Signals], own: Signals, part: float, now: float) -> float:
+        """Decide on that part of the traffic of `every` engine of a group; returns what is left to those after it."""
+        one = self._scaled[name]
+        signals = seen_by(own, every, part) if len(every) > 1 else own
+        decision = one.scaler.decide(signals, one.bounds(self._wall()), now)
+        self._act(name, one, decision, one.traffic.in_flight(), now)
+        return left(part, decision.asked, own.ready)
+
+    def _cheapest_first(self, names: Sequence[str], now: float) -> Sequence[str]:
+        if len(names) < 2:
+            return names
+        pools: list[Pool] = []
+        for name in names:
+            standing, speed = self._actuator.standing(name, now), self._scaled[name].traffic.speed
+            has = len(standing.ready) + len(standing.starting)
+            pools.append(Pool(name, speed.prefill_tokens_per_s, self._usd_per_hour.get(name, 0.0), has))
+        return cheapest_first(pools)
+
+    def _look_at(
+        self, name: str, one: _Scaled, told: Mapping[str, Sequence[EngineDemand] | None], now: float
+    ) -> Signals:
+        """What is seen of one engine."""
+        demands = {worker: each for worker, every in told.items() for each in every or () if each.engine == name}
+        one.traffic.forget(told)
+        if None not in told.values():  # one that is silent may still stream from what leaves
+            self._retire(name, list(demands.values()))  # those that do not know the engine have no say
+        standing = self._actuator.standing(name, now)
+        self._measure(one, standing, now)
+        kv = self._kv_usage(name, standing.ready)
+        return one.traffic.signals(demands, standing, one.scaler.startup_s, kv, now, one.scaler.wake_s)
+
+    def woken(self, engines: Sequence[str]) -> None:
+        """Requests have come here for these, which have no replica."""
+        for name in engines:
+            if name in self._scaled:
+                self._scaled[name].wakes += 1
+        self.woken_elsewhere(engines)
+
+    def wakes(self, engine: str) -> int:
+        """How often that was so of one, ever: of a request that was refused at once no gateway hears in another way."""
+        return self._scaled[engine].wakes if engine in self._scaled else 0
+
+    def woken_elsewhere(self, engines: Sequence[str]) -> None:
+        """The same at another gateway."""
+        now, wall = self._monotonic(), self._wall()
+        able = [name for name in engines if name in self._scaled and self._scaled[name].bounds(wall).most >= 1]
+        for group in dict.fromkeys([group_with(self._groups, name) for name in able]):
+            for name in self._cheapest_first([name for name in group if name in able], now):
+                if self._wake(name, now):
+                    break  # the dearer need not start
+        self._tell_starts(now)
+
+    def _wake(self, name: str, now: float) -> bool:
+        """Have one; returns whether it may be hoped for."""
+        one = self._scaled[name]
+        one.scaler.asked(now)
+        standing = self._actuator.standing(name, now)
+        if not standing.ready and not standing.starting:
+            self._act(name, one, Decision(1, 0, Why.WOKEN, "a request waits"), one.traffic.in_flight(), now)
+            return True
+        return bool(standing.ready) or len(standing.failing) < len(standing.starting)
+
+    # -- acting --------------------------------------------------------------------------------------------------------
+
+    def _act(self, name: str, one: _Scaled, decision: Decision, in_flight: Mapping[str, int], now: float) -> None:
+        one.last = decision
+        if not self._actuator.acts(name):
+            return  # another gateway does, which sees what we see
+        if decision.changes:
+            wall, why = self._wall(), decision.why.value
+            at = wall.strftime("%Y-%m-%dT%H:%M:%SZ")
+            told = Decided(at, name, decision.had, decision.wanted, why, decision.sentence)
+            self._decided.decided(told, int(wall.timestamp() * 1000))
+            log.info(
+                "autoscaled", engine=name, had=decision.had, wanted=decision.wanted, why=why, because=decision.sentence
+            )
+        self._actuator.scale(name, decision.wanted, in_flight, now)
+
+    def _retire(self, name: str, demands: list[EngineDemand]) -> None:
+        """Those that leave and have nothing left, in any worker, may be stopped."""
+        standing = self._actuator.standing(name, self._monotonic())
+        elsewhere = self._busy(name) if standing.leaving and demands else None
+        if elsewhere is None:
+            return
+        busy = {*elsewhere}
+        drained: dict[str, int] = {}
+        for demand in demands:
+            for id, requests, drains in demand.replicas:
+                if requests:
+                    busy.add(id)
+                if drains:
+                    drained[id] = drained.get(id, 0) + 1
+        idle = [id for id in standing.leaving if id not in busy and drained.get(id) == len(demands)]
+        if idle:
+            self._actuator.idle(name, idle)
+
+    def _measure(self, one: _Scaled, standing: Standing, now: float) -> None:
+        for id, since_s in one.started.items():
+            if id in standing.ready and id not in standing.failing:
+                (one.scaler.woken if id in one.waking else one.scaler.started)(now - since_s)
+        one.started = {id: at for id, at in standing.starting.items() if id not in standing.failing}
+        one.waking = frozenset(standing.waking)
+
+    def _tell_starts(self, now: float) -> None:
+        news: list[EngineStart] = []
+        for name, one in self._scaled.items():
+            standing = self._actuator.standing(name, now)
+            took_s, wake_s = one.scaler.startup_s, one.scaler.wake_s
+            startup_s = wake_s if standing.asleep else took_s
+            waits = [
+                max(0.0, (wake_s if id in standing.waking else took_s) - (now - since_s))
+                for id, since_s in standing.starting.items()
+            ]
+            failed = bool(standing.failing) and not standing.ready and len(standing.failing) == len(standing.starting)
+            serves_in_s = standing.again_s if failed else min(waits, default=startup_s)
+            start = EngineStart(name, serves_in_s, bool(standing.starting), failed)
+            before = one.told
+            if before is None or _news(start) != _news(before):
+                news.append(start)
+                one.told = start
+        if news:
+            self._tell(news)
+
+    # -- showing -------------------------------------------------------------------------------------------------------
+
+    def wanted(self) -> list[tuple[tuple[str], float]]:
+        """How many replicas each engine should have."""
+        return [((name,), float(one.last.wanted)) for name, one in self._scaled.items() if one.last is not None]
+
+    def status(self) -> list[dict[str, Any]]:
+        """Each engine that follows its traffic, and why it has what it has."""
+        now = self._monotonic()
+        return [self._status(name, one, now) for name, one in self._scaled.items()]
+
+    def decisions(self) -> list[Decided]:
+        """The last of those that changed anything, the newest first."""
+        return self._decided.last
+
+    def _status(self, name: str, one: _Scaled, now: float) -> dict[str, Any]:
+        standing, bounds, last = self._actuator.standing(name, now), one.bounds(self._wall()), one.last
+        return {
+            "engine": name,
+            "min": bounds.least,
+            "max": bounds.most,
+            "wanted": last.wanted if last is not None else None,
+            "ready": len(standing.ready),
+            "starting": len(standing.starting),
+            "draining": len(standing.leaving),
+            "asleep": len(standing.asleep),
+            "failing": len(standing.failing),
+            "failure": standing.why,
+            "problem": standing.problem,
+            "acts": self._actuator.acts(name),
+            "load": round(last.load, 3) if last is not None else None,
+            "panics": last.panics if last is not None else False,
+            "why": last.why.value if last is not None else "",
+            "sentence": last.sentence if last is not None else "nothing has been decided yet",
+            "startup_s": round(one.scaler.startup_s, 1),
+            "wake_s": round(one.scaler.wake_s, 1) if one.section.sleep is not None else None,
+        }
+
+
+def _settings(section: AutoscaleSection, ttft_ms: float) -> AutoscaleSettings:
+    return AutoscaleSettings(
+        ttft_ms=ttft_ms,
+        attainment=section.attainment,
+        startup_s=section.startup_s or USUAL_STARTUP_S,
+        seats=section.concurrency,
+        down_after_s=section.down_after_s,
+        zero_after_s=section.zero_after_s,
+        wake_s=section.sleep.wake_s if section.sleep is not None else None,
+    )
+
+
+def _news(start: EngineStart) -> tuple[bool, bool, float]:
+    """What of a start is told when it changes: each that fails has another pause after it, and one that is not begun
+    may be a wake now. What is on its way needs no telling: time passes there too."""
+    return start.starting, start.failed, start.serves_in_s if start.failed or not start.starting else 0.0
+
+
+def _slo_ms(settings: Settings, engine: str) -> float:
+    """The tightest of the models that it serves."""
+    told = [
+        model.slo.ttft_ms
+        for model in settings.models.values()
+        if model.slo.ttft_ms is not None and any(target.engine == engine for target in model.targets)
+    ]
+    return min(told, default=USUAL_TTFT_MS)

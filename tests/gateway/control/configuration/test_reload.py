@@ -1,0 +1,250 @@
+"""A reload is whole or not at all: in every worker or in none, and nothing changes for a bad file."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from gateway.control.configuration.certificates import CertificateWatch, by_workers
+from gateway.control.configuration.source import Source
+from gateway.control.links import Links
+from gateway.control.plane import Plane
+from gateway.settings import ConfigError, Settings, Tls, load_settings
+from gateway.settings.sealed import seal
+from gateway.supervisor import Supervisor
+from gateway.workers.messages import Configure, Configured, Reopen
+from tests.gateway.control.fakes import FILE, Control, FakeWorker
+
+pytestmark = pytest.mark.anyio
+
+
+def digest(text: str) -> str:
+    return load_settings(text, {}).digest
+
+
+def digests(worker: FakeWorker) -> list[str]:
+    """What a worker was asked to use, in order."""
+    return [message.sealed.digest for message in worker.all_heard(Configure)]
+
+
+async def test_a_worker_is_told_everything_when_it_joins(gateway: Control) -> None:
+    assert gateway.workers[0].heard == [Configure(seal(load_settings(FILE, {})), 2, [])]
+
+
+async def test_why_a_worker_refused_is_told(gateway: Control) -> None:
+    newcomer = gateway.worker("0.2")
+    newcomer.problem = "it has no such file"
+    assert await newcomer.join() == "it has no such file"
+
+
+async def test_a_file_that_cannot_be_used_starts_nothing(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("engines: {}")
+    with pytest.raises(ConfigError):
+        Plane(Source(tmp_path / "bad.yaml", environ={}), Supervisor(), workers=1)
+
+
+class OutOfDescriptors:
+    """In the place of `os.open`, for some paths and a while."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *paths: Path) -> None:
+        self.paths = {str(path) for path in paths}
+        self._open = os.open
+        monkeypatch.setattr("os.open", self)
+
+    def __call__(self, path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path) in self.paths:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return self._open(path, *arguments, **options)
+
+
+async def test_out_of_descriptors_no_file_is_taken_for_changed_and_a_change_is_found_afterwards(
+    gateway: Control, monkeypatch: pytest.MonkeyPatch, quiet: list[Any]
+) -> None:
+    full = OutOfDescriptors(monkeypatch, gateway.path)
+    await gateway.plane.watch_files()
+    gateway.path.write_text(FILE.replace("models: {m:", "models: {n:"))
+    await gateway.plane.watch_files()
+    assert (quiet, set(gateway.plane.settings.models)) == ([], {"m"})
+    full.paths.clear()
+    await gateway.plane.watch_files()
+    assert set(gateway.plane.settings.models) == {"n"}
+    assert [line["event"] for line in quiet] == ["config_applied"]
+
+
+async def test_out_of_descriptors_no_certificate_is_taken_for_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: list[Any]
+) -> None:
+    leaf = trustme.CA().issue_cert("127.0.0.1")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    leaf.cert_chain_pems[0].write_to_path(cert)
+    leaf.private_key_pem.write_to_path(key)
+    watch = CertificateWatch(Tls(cert=str(cert), key=str(key)), by_workers(Links()))
+    full = OutOfDescriptors(monkeypatch, key)
+    await watch.look()
+    assert quiet == []
+    full.paths.clear()
+    await watch.look()
+    assert quiet == []
+    cert.write_text("no certificate")
+    await watch.look()
+    assert [line["event"] for line in quiet] == ["certificate_refused"]
+
+
+async def test_a_new_file_reaches_every_worker_whole(gateway: Control) -> None:
+    new = FILE.replace("models: {m:", "models: {n:")
+    gateway.path.write_text(new)
+    assert await gateway.plane.reload()
+    for worker in gateway.workers:
+        assert digests(worker) == [digest(FILE), digest(new)]
+        assert len(worker.all_heard(Reopen)) == 1
+    assert set(gateway.plane.settings.models) == {"n"}
+    assert await gateway.count("penstock_config_reloads_total", result="applied") == 1
+
+
+@pytest.mark.parametrize(
+    ("new", "why"),
+    [
+        ("engines: [", "line"),
+        (FILE.replace("kind: openai", "kind: opneai"), "opneai"),
+        (FILE.replace("8080", "8081"), "server.port cannot change while the gateway runs"),
+        (FILE.replace("workers: 2", "workers: 3"), "server.workers cannot change while the gateway runs"),
+        (FILE + "data_dir: /elsewhere\n", "data_dir cannot change while the gateway runs"),
+        (FILE + "telemetry: {access_log: off}\n", "telemetry.access_log cannot change while the gateway runs"),
+        (FILE + "telemetry: {log_level: debug}\n", "telemetry.log_level cannot change while the gateway runs"),
+        (FILE + "telemetry: {log_format: console}\n", "telemetry.log_format cannot change while the gateway runs"),
+    ],
+)
+async def test_a_file_that_cannot_be_used_changes_nothing_and_says_why(
+    gateway: Control, quiet: list[Any], new: str, why: str
+) -> None:
+    gateway.path.write_text(new)
+    assert not await gateway.plane.reload()
+    assert [len(worker.all_heard(Configure)) for worker in gateway.workers] == [1, 1]
+    assert set(gateway.plane.settings.models) == {"m"}
+    assert why in next(line["why"] for line in quiet if line["event"] == "config_refused")
+    assert await gateway.count("penstock_config_reloads_total", result="refused") == 1
+
+
+async def test_both_results_of_a_reload_are_there_before_the_first(gateway: Control) -> None:
+    text = (await gateway.exposition()).decode()  # a counter that begins at 1 has never increased
+    assert [line for line in text.splitlines() if line.startswith("penstock_config_reloads_total{")] == [
+        'penstock_config_reloads_total{result="applied"} 0',
+        'penstock_config_reloads_total{result="refused"} 0',
+    ]
+
+
+async def test_an_unchanged_file_reopens_the_logs_and_nothing_else(gateway: Control) -> None:
+    assert await gateway.plane.reload()
+    assert [len(worker.all_heard(Configure)) for worker in gateway.workers] == [1, 1]
+    assert [len(worker.all_heard(Reopen)) for worker in gateway.workers] == [1, 1]
+
+
+async def test_a_worker_that_refuses_a_reload_is_told_of_and_the_next_signal_tries_again(
+    gateway: Control, quiet: list[Any]
+) -> None:
+    gateway.workers[1].problem = "it has no such file"
+    new = FILE + "health: {interval_s: 9}\n"
+    gateway.path.write_text(new)
+    assert not await gateway.plane.reload()
+    (line,) = [line for line in quiet if line["event"] == "config_refused_by_worker"]
+    assert (line["worker"], line["why"]) == ("1.1", "it has no such file")
+    assert gateway.plane.settings.health.interval_s == 5.0
+    gateway.workers[1].problem = ""
+    assert await gateway.plane.reload()
+    assert gateway.plane.settings.health.interval_s == 9.0
+    results = [await gateway.count("penstock_config_reloads_total", result=result) for result in ("refused", "applied")]
+    assert results == [1, 1]
+
+
+async def test_what_one_worker_refuses_is_taken_back_from_the_others(gateway: Control) -> None:
+    gateway.workers[1].problem = "it has no such file"
+    new = FILE + "health: {interval_s: 9}\n"
+    gateway.path.write_text(new)
+    assert not await gateway.plane.reload()
+    assert digests(gateway.workers[0]) == [digest(FILE), digest(new), digest(FILE)]
+    assert digests(gateway.workers[1]) == [digest(FILE), digest(new)]
+
+
+async def test_a_worker_that_dies_during_a_reload_holds_nothing_up(gateway: Control) -> None:
+    first, second = gateway.workers
+    first.silent = second.silent = True
+    gateway.path.write_text(FILE + "health: {interval_s: 9}\n")
+    reloading = asyncio.ensure_future(gateway.plane.reload())
+    await first.watch.until(lambda: len(first.unanswered) == 1)
+    await second.watch.until(lambda: len(second.unanswered) == 1)
+    gateway.plane.detach("1.1")
+    first.unanswered[0].set_result(Configured())
+    async with asyncio.timeout(10):
+        assert await reloading
+        assert await gateway.plane.reload()
+
+
+async def test_a_worker_that_joins_during_a_reload_gets_what_comes_of_it(gateway: Control) -> None:
+    first, _ = gateway.workers
+    first.silent = True
+    new = FILE + "health: {interval_s: 9}\n"
+    gateway.path.write_text(new)
+    reloading = asyncio.ensure_future(gateway.plane.reload())
+    await first.watch.until(lambda: len(first.unanswered) == 1)
+    newcomer = gateway.worker("0.2")
+    joining = asyncio.ensure_future(newcomer.join())
+    await asyncio.sleep(0)
+    assert newcomer.heard == []
+    first.unanswered[0].set_result(Configured())
+    async with asyncio.timeout(10):
+        assert await reloading
+        assert await joining == ""
+    assert digests(newcomer) == [digest(new)]
+
+
+async def test_an_engine_is_stopped_only_when_no_worker_sends_to_it_any_more(
+    gateway: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[list[int]] = []
+
+    async def apply(settings: Settings) -> None:
+        told.append([len(worker.all_heard(Configure)) for worker in gateway.workers])
+
+    monkeypatch.setattr(gateway.plane.launches, "apply", apply)
+    gateway.path.write_text(FILE.replace("{m:", "{n:"))
+    assert await gateway.plane.reload()
+    assert told == [[2, 2]]
+
+
+async def test_a_bad_file_is_reported_once_by_the_watch(gateway: Control, quiet: list[Any]) -> None:
+    gateway.path.write_text("engines: [")
+    for _ in range(3):
+        await gateway.plane.watch_files()
+    assert [line["event"] for line in quiet].count("config_refused") == 1
+    gateway.path.write_text(FILE.replace("{m:", "{n:"))
+    await gateway.plane.watch_files()
+    assert set(gateway.plane.settings.models) == {"n"}
+
+
+async def test_a_file_that_becomes_a_pipe_freezes_nothing_and_is_told_of(gateway: Control, quiet: list[Any]) -> None:
+    gateway.path.unlink()
+    os.mkfifo(gateway.path)
+    async with asyncio.timeout(10):
+        await gateway.plane.watch_files()
+        assert not await gateway.plane.reload()
+    assert "it is not a regular file" in next(line["why"] for line in quiet if line["event"] == "config_refused")
+
+
+async def test_a_changed_file_of_authorities_reaches_every_worker_though_no_text_has_changed(gateway: Control) -> None:
+    authorities = gateway.path.with_name("ca.pem")
+    trustme.CA().cert_pem.write_to_path(authorities)
+    gateway.path.write_text(FILE.replace("kind: openai", f"kind: openai, ca_file: '{authorities}'"))
+    assert await gateway.plane.reload()
+    await gateway.plane.watch_files()
+    assert [len(digests(worker)) for worker in gateway.workers] == [2, 2]
+    trustme.CA().cert_pem.write_to_path(authorities)
+    await gateway.plane.watch_files()
+    assert [len(digests(worker)) for worker in gateway.workers] == [3, 3]
+    await gateway.plane.watch_files()
+    assert [len(digests(worker)) for worker in gateway.workers] == [3, 3]

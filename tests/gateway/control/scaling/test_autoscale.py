@@ -1,0 +1,340 @@
+"""The autoscaling loop over an actuator of paper: what workers tell in, numbers of replicas out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.control.scaling.actuator import Standing
+from gateway.control.scaling.autoscale import Autoscaling
+from gateway.settings import Settings, load_settings
+from gateway.workers.demand import EngineDemand, EngineStart
+
+pytestmark = pytest.mark.anyio
+
+NOON = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)  # a Friday
+
+
+def settings(autoscale: str = "min: 0, max: 8, startup_s: 30", model: str = "") -> Settings:
+    return load_settings(
+        f"engines: {{e: {{kind: simulator, autoscale: {{{autoscale}}}}}, other: {{kind: simulator}}}}\n"
+        f"models: {{m: {{targets: [{{engine: e}}]{model}}}}}\n",
+        {},
+    ).settings
+
+
+class Paper:
+    """An actuator whose replicas start when told; it keeps the laws of `gateway.control.scaling.actuator.Actuator`."""
+
+    def __init__(self, ready: int = 0) -> None:
+        self.ready = [f"e-{n}" for n in range(ready)]
+        self.starting: dict[str, float] = {}
+        self.failing: list[str] = []
+        self.leaving: list[str] = []
+        self.scaled: list[int] = []
+        self.retired: list[str] = []
+        self.released: list[str] = []
+        self.in_flight: Mapping[str, int] = {}
+        self.again_s = 4.0
+        self.acting = True
+
+    def acts(self, engine: str) -> bool:
+        return self.acting
+
+    def standing(self, engine: str, now: float) -> Standing:
+        return Standing(self.ready, self.starting, self.failing, self.leaving, "out of memory", self.again_s)
+
+    def scale(self, engine: str, wanted: int, in_flight: Mapping[str, int], now: float) -> None:
+        self.scaled.append(wanted)
+        self.in_flight = in_flight
+        for _ in range(wanted - len(self.ready) - len(self.starting)):
+            self.starting[f"e-{len(self.ready) + len(self.starting)}"] = now
+        for id in [id for id in self.starting if wanted == 0]:
+            del self.starting[id]
+        while len(self.ready) + len(self.starting) > wanted:
+            self.leaving.append(min(self.ready, key=lambda id: in_flight.get(id, 0)))
+            self.ready.remove(self.leaving[-1])
+
+    def idle(self, engine: str, ids: Collection[str]) -> None:
+        self.retired += ids
+
+    def release(self, engine: str) -> None:
+        self.released.append(engine)
+
+    def serve(self) -> None:
+        self.ready += self.starting
+        self.starting = {}
+
+
+def demand(**of: object) -> EngineDemand:
+    rest = {"prefill_tokens": 0, "waiting": 0, "waiting_tokens": 0, "ended": 0, "ended_tokens": 0, "in_flight": 0}
+    speeds = {"ended_output_tokens": 0, "ms_per_token": 0.25, "base_ms": 20.0, "decode_ms_per_token": 10.0}
+    return EngineDemand("e", **{**rest, **speeds, "replicas": [], **of})  # type: ignore[arg-type]
+
+
+class Bench:
+    """The loop, its actuator, and what workers say."""
+
+    def __init__(self, ready: int = 0, config: Settings | None = None) -> None:
+        self.paper = Paper(ready)
+        self.workers: dict[str, list[EngineDemand] | None] = {"0": [demand()]}
+        self.told: list[list[EngineStart]] = []
+        self.now = 100.0
+        self.wall = NOON
+        self.kv: float | None = None
+        self.asked: list[list[str]] = []
+        self.busy: Collection[str] | None = ()
+        self.loop = Autoscaling(
+            self.paper,
+            self._ask,
+            lambda *_: self.kv,
+            self.told.append,
+            lambda: self.wall,
+            lambda: self.now,
+            lambda _: self.busy,
+        )
+        self.loop.use(config or settings())
+
+    async def _ask(self, engines: list[str]) -> dict[str, list[EngineDemand] | None]:
+        self.asked.append(engines)
+        return self.workers
+
+    async def look(self, times: int = 1, **of: object) -> None:
+        for _ in range(times):
+            self.now += 2.0
+            if of:
+                self.workers = {"0": [demand(**of)]}
+            await self.loop.look()
+
+
+async def test_only_engines_that_follow_their_traffic_are_asked_about() -> None:
+    bench = Bench()
+    await bench.look()
+    assert bench.asked == [["e"]]
+    assert bench.loop.wanted() == [(("e",), 0.0)]
+
+
+async def test_without_such_engines_nobody_is_asked() -> None:
+    bench = Bench(config=settings().model_copy(update={"engines": {}}))
+    await bench.look()
+    assert (bench.asked, bench.loop.status(), bench.loop.wanted()) == ([], [], [])
+
+
+async def test_a_request_at_zero_starts_one_at_once_and_workers_hear_when_it_serves() -> None:
+    bench = Bench()
+    assert bench.told[-1] == [EngineStart("e", 30.0)]
+    bench.loop.woken(["e", "nobody"])
+    assert (bench.paper.scaled, list(bench.paper.starting)) == ([1], ["e-0"])
+    assert bench.told[-1] == [EngineStart("e", 30.0, starting=True)]
+    bench.loop.woken(["e"])
+    assert bench.paper.scaled == [1]
+    (decided,) = bench.loop.decisions()
+    assert (decided.had, decided.wanted, decided.why, decided.sentence) == (0, 1, "woken", "a request waits")
+
+
+async def test_an_engine_whose_shift_allows_none_is_not_woken() -> None:
+    shut = 'min: 0, max: 8, schedule: [{begin: "20:00", end: "06:00", min: 0, max: 1}]'
+    bench = Bench(config=settings(shut))
+    bench.wall = NOON.replace(hour=23)
+    await bench.look(10, in_flight=50, ended=1000, ended_tokens=4_000_000, waiting=80, waiting_tokens=200_000)
+    assert bench.loop.wanted() == [(("e",), 1.0)]
+    assert bench.loop.status()[0]["max"] == 1
+
+
+async def test_what_has_come_is_what_has_ended_and_what_there_is_more() -> None:
+    bench = Bench(ready=1)
+    came = 0
+    for _ in range(40):
+        came += 20  # 10 a second, of 1,000 tokens, where a replica computes 4,000 a second
+        await bench.look(ended=came, ended_tokens=1000 * came, in_flight=5)
+        bench.paper.serve()
+    assert bench.loop.status()[0]["load"] == pytest.approx(2.5, rel=0.1)
+    assert bench.loop.wanted()[0][1] == 3.0
+
+
+async def test_workers_are_summed_and_one_that_came_anew_counts_from_nothing() -> None:
+    bench = Bench(ready=2)
+    for at in range(1, 41):
+        bench.workers = {
+            "0": [demand(ended=10 * at, ended_tokens=10_000 * at)],
+            f"{at // 20}-new": [demand(ended=10 * (at % 20 + 1), ended_tokens=10_000 * (at % 20 + 1))],
+        }
+        await bench.look()
+        bench.paper.serve()
+    assert bench.loop.status()[0]["load"] == pytest.approx(2.5, rel=0.15)
+
+
+async def test_a_worker_that_misses_a_look_keeps_what_it_has_and_is_not_counted_anew() -> None:
+    bench = Bench(ready=1)
+    wanted = []
+    for at in range(300):
+        counts = demand(ended=at, ended_tokens=1000 * at, in_flight=3, replicas=[("e-0", 3, False)])
+        bench.workers = {"0": [demand()], "1": None if at == 290 else [counts]}
+        await bench.look()
+        wanted.append(bench.loop.wanted()[0][1])
+        assert bench.paper.in_flight == {"e-0": 3}
+    assert set(wanted) == {1.0}
+    bench.workers = {"0": [demand()]}  # it has left
+    await bench.look()
+    assert bench.paper.in_flight == {}
+
+
+async def test_starts_are_measured_and_the_first_replaces_what_was_assumed() -> None:
+    bench = Bench()
+    bench.loop.woken(["e"])
+    await bench.look(30, waiting=1, waiting_tokens=100)
+    bench.paper.serve()
+    await bench.look(in_flight=1)
+    assert bench.loop.status()[0]["startup_s"] == 62.0
+
+
+async def test_a_start_that_fails_is_told_with_its_reason_and_to_workers_once() -> None:
+    bench = Bench()
+    bench.loop.woken(["e"])
+    bench.paper.failing = ["e-0"]
+    await bench.look(3, waiting=1, waiting_tokens=100)
+    failures = [start for starts in bench.told for start in starts if start.failed]
+    assert failures == [EngineStart("e", 4.0, starting=True, failed=True)]
+    status = bench.loop.status()[0]
+    assert (status["failing"], status["failure"], status["wanted"]) == (1, "out of memory", 1)
+
+
+async def test_each_start_that_fails_is_told_and_without_a_request_no_more_are_tried() -> None:
+    bench = Bench(config=settings("min: 0, max: 8, startup_s: 30, zero_after_s: 60"))
+    bench.loop.woken(["e"])
+    bench.paper.failing = ["e-0"]
+    for again_s in (4.0, 8.0):
+        bench.paper.again_s = again_s
+        await bench.look(3, waiting=1)
+        assert bench.told[-1] == [EngineStart("e", again_s, starting=True, failed=True)]
+    await bench.look(20, ended=1)
+    bench.loop.woken(["e"])  # whom a worker refuses at once is seen nowhere else
+    await bench.look(29)
+    assert bench.loop.wanted()[0][1] == 1.0
+    await bench.look()
+    assert bench.loop.status()[0]["sentence"] == "nothing has come for 60 s, and none can start"
+    assert (bench.loop.wanted()[0][1], bench.paper.starting) == (0.0, {})
+
+
+async def test_what_leaves_is_stopped_once_it_is_idle_and_drains_in_every_worker() -> None:
+    bench = Bench(ready=2)
+    bench.paper.leaving = ["e-9"]
+    drains = ("e-9", 0, True)
+    cases: list[tuple[dict[str, list[EngineDemand] | None], list[str]]] = [
+        ({"0": [demand(replicas=[("e-9", 1, True)])], "1": [demand(replicas=[drains])]}, []),
+        ({"0": [demand(replicas=[drains])], "1": [demand()]}, []),  # the second has not heard yet
+        ({"0": [demand(replicas=[drains])], "1": None}, []),  # it may still stream from it
+        ({"0": [demand(replicas=[drains])], "1": [demand(replicas=[drains])]}, ["e-9"]),
+        (
+            {"0": [demand(replicas=[drains])], "peer you": []},
+            ["e-9", "e-9"],
+        ),  # another gateway does not have the engine
+    ]
+    for workers, retired in cases:
+        bench.workers = workers
+        await bench.look()
+        assert bench.paper.retired == retired
+
+
+async def test_one_that_does_not_know_the_engine_has_no_say_in_who_is_stopped() -> None:
+    bench = Bench(ready=2)
+    bench.paper.leaving = ["e-9"]
+    bench.workers = {"0": [demand(replicas=[("e-9", 0, True)])], "peer a": []}
+    await bench.look()
+    assert bench.paper.retired == ["e-9"]
+
+
+@pytest.mark.parametrize(("busy", "retired"), [(None, []), (["e-9"], ["e-8"]), ((), ["e-8", "e-9"])])
+async def test_nobody_is_stopped_from_whom_a_gateway_that_is_not_heard_may_stream(
+    busy: Collection[str] | None, retired: list[str]
+) -> None:
+    bench = Bench(ready=2)
+    bench.paper.leaving = ["e-8", "e-9"]
+    bench.busy = busy
+    await bench.look(replicas=[("e-8", 0, True), ("e-9", 0, True)])
+    assert bench.paper.retired == retired
+
+
+async def test_figures_of_one_engine_that_break_the_decision_stop_no_other() -> None:
+    config = load_settings(
+        "engines:\n"
+        "  e: {kind: simulator, autoscale: {min: 2, max: 8}}\n"
+        "  f: {kind: simulator, autoscale: {min: 3, max: 8}}\n"
+        "models: {m: {targets: [{engine: e}, {engine: f}]}}\n",
+        {},
+    ).settings
+    bench = Bench(config=config)
+    with capture_logs() as logs:
+        await bench.look(in_flight=10**400)
+    assert [(it["event"], it["engine"]) for it in logs if it["log_level"] == "error"] == [("autoscale_failed", "e")]
+    assert bench.loop.wanted() == [(("f",), 3.0)]
+
+
+async def test_what_is_woken_here_is_counted_for_the_others_and_what_is_woken_there_is_not() -> None:
+    bench = Bench()
+    bench.paper.acting = False
+    bench.loop.woken(["e", "nobody"])
+    assert (bench.loop.wakes("e"), bench.loop.wakes("nobody"), bench.paper.scaled) == (1, 0, [])
+    bench.paper.acting = True
+    bench.loop.woken_elsewhere(["e"])
+    assert (bench.loop.wakes("e"), bench.paper.scaled) == (1, [1])
+
+
+async def test_who_has_the_least_to_finish_goes() -> None:
+    bench = Bench(ready=3, config=settings("min: 1, max: 8, down_after_s: 1"))
+    busy = [("e-0", 4, False), ("e-1", 1, False), ("e-2", 3, False)]
+    await bench.look(5, in_flight=0, replicas=busy)
+    assert bench.paper.leaving == ["e-1", "e-2"]
+    assert bench.paper.ready == ["e-0"]
+
+
+async def test_full_caches_are_seen() -> None:
+    bench = Bench(ready=2)
+    bench.kv = 1.0
+    await bench.look(in_flight=4)
+    assert (bench.loop.wanted()[0][1], bench.loop.status()[0]["why"]) == (3.0, "kv_cache")
+
+
+async def test_a_reload_keeps_what_is_known_of_an_engine_that_is_as_it_was() -> None:
+    bench = Bench()
+    bench.loop.woken(["e"])
+    await bench.look(3, waiting=1)
+    bench.paper.serve()
+    await bench.look(in_flight=1)
+    measured = bench.loop.status()[0]["startup_s"]
+    bench.loop.use(settings())
+    assert bench.loop.status()[0]["startup_s"] == measured != 30.0
+    bench.loop.use(settings("min: 0, max: 9, startup_s: 30"))
+    assert bench.loop.status()[0]["startup_s"] == 30.0
+    bench.loop.use(settings("min: 0, max: 9, startup_s: 30", ", slo: {ttft_ms: 300}"))
+    await bench.look()
+    await bench.look(ended=100, ended_tokens=50_000)
+    assert "within 300 ms" in bench.loop.status()[0]["sentence"]
+
+
+async def test_an_engine_that_a_reload_takes_out_is_released_and_only_then() -> None:
+    bench = Bench(ready=2)
+    bench.loop.use(settings("min: 1, max: 8, startup_s: 30"))
+    assert bench.paper.released == []
+    bench.loop.use(settings().model_copy(update={"engines": {}}))
+    assert bench.paper.released == ["e"]
+
+
+async def test_a_worker_that_joins_is_told_of_starts() -> None:
+    bench = Bench()
+    told = len(bench.told)
+    await bench.look()
+    assert len(bench.told) == told
+    bench.loop.tell_again()
+    assert bench.told[told:] == [[EngineStart("e", 30.0)]]
+
+
+async def test_no_more_than_a_thousand_decisions_are_kept() -> None:
+    bench = Bench()
+    for _ in range(1010):
+        bench.paper.starting = {}
+        bench.loop.woken(["e"])
+    assert len(bench.loop.decisions()) == 1000
