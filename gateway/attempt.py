@@ -258,9 +258,9 @@ class Attempt(Sink):
         self._fail_with(status, self.error_parts)
 
     def said_nothing(self) -> None:
-        """Its stream ended before anything that could be told."""
+        """It ended before anything that could be told."""
         self.first_byte_s = 0.0
-        self.fail(Outcome.BAD_ANSWER, "answer_truncated", "the engine ended its stream before it began")
+        self.fail(Outcome.BAD_ANSWER, "answer_truncated", "the engine's answer ended before it began")
 
     def unfit(self) -> None:
         """It answers with a document, and a stream has begun: nothing of it can be told."""

@@ -1,8 +1,8 @@
 """Error answers, read so that they can be told to a client: what they say, of which type, and whether they may pass.
 
 The shape that clients read is `{"error": {...}}`, which Anthropic's shares. FastAPI says `{"detail": "..."}`, or in
-place of the text a list of what is wrong with which field; others say `message`; Gemini puts the usual shape into a
-list; an event of Responses is flat, or has it in its `response`.
+place of the text a list of what is wrong with which field, and RFC 9457 a `title` beside it; others say `message`;
+Gemini puts the usual shape into a list; an event of Responses is flat, or has it in its `response`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def read_error(status: int, body: bytes) -> Refusal:
     if not isinstance(answer, dict):
         return Refusal(message="", type=error_type(status))
     said = ""
-    for key in ("message", "detail", "error"):
+    for key in ("message", "detail", "error", "title"):
         said = _text(answer.get(key))
         if said:
             break

@@ -66,9 +66,10 @@ _HEAD = """# Errors
 
 An error of the gateway's own has the shape of the client's format: `{"error": {"message", "type", "param", "code"}}`
 for OpenAI's, `{"type": "error", "error": {"type", "message"}, "request_id"}` for Anthropic's. What an engine says
-passes as it came where it speaks the client's format. The kind is the label of `penstock_errors_total` and the `error`
-of the access line; `reason` there has the words. `retried` means that the gateway has tried again where it could, so
-`x-should-retry: false` is sent after several attempts.
+passes as it came where it speaks the client's format. A 200 that has an `error`, is an `application/problem+json`, or
+has no body (but for a text) is a failed attempt; other documents pass, HTML too. The kind is the label of
+`penstock_errors_total` and the `error` of the access line; `reason` there has the words. `retried` means that the
+gateway has tried again where it could, so `x-should-retry: false` is sent after several attempts.
 
 | kind | status | type | code | retried | what it means |
 |---|---|---|---|---|---|

@@ -1,7 +1,9 @@
 """An answer that is one document. It is held until it is whole (then its cost is known when its head leaves), up to
 `HOLD_BYTES`; a larger one passes through, unless it begins as an error does: that one is held on, because an error in a
-200 is a failed attempt, however much it says. Behind comments that have left, which began a stream, an error is all
-that a document can say.
+200 is a failed attempt, however much it says. So is a problem (RFC 9457) by its media type alone, and a 200 without a
+body that is no text. Whatever else an engine sends passes, HTML too: what it means is its client's to tell.
+
+Behind comments that have left, which began a stream, an error is all that a document can say.
 """
 
 from __future__ import annotations
@@ -10,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from engines.port import Sink
 from engines.wire import Dialect, Finding
-from engines.wire.refusals import ERROR_WITHIN_BYTES, begins_an_error
+from engines.wire.refusals import ERROR_WITHIN_BYTES, begins_an_error, error_finding
 from gateway.accounts.costs import in_digits
 from gateway.errors import Failure
 from gateway.relay.account import UNNAMED, Account, kind_of
-from gateway.relay.headers import passed_headers
+from gateway.relay.headers import PROBLEM, media_type, passed_headers
 
 if TYPE_CHECKING:
     from engines.errors import EngineError
@@ -67,10 +69,13 @@ class DocumentRelay(Sink):
         size = len(held)
         if size > HOLD_BYTES:
             # Asked once, by the piece that goes over: of an error in pieces of a byte each would cost 50 us.
-            if size - len(data) <= HOLD_BYTES and not begins_an_error(bytes(held[:ERROR_WITHIN_BYTES])):
+            if size - len(data) <= HOLD_BYTES and not self._begins_an_error(bytes(held[:ERROR_WITHIN_BYTES])):
                 self._pass()
             elif size > ERROR_BYTES:
                 self._attempt.refuse(UNNAMED, self._whole())
+
+    def _begins_an_error(self, beginning: bytes) -> bool:
+        return begins_an_error(beginning) or media_type(self._attempt.headers) == PROBLEM
 
     def _pass(self) -> None:
         """It is too large to hold."""
@@ -103,6 +108,13 @@ class DocumentRelay(Sink):
             return
         body = self._whole()
         finding = self._dialect.read_answer(body)
+        if finding.usage is None and not finding.error:  # most have it, and are not asked what they are
+            kind = media_type(attempt.headers)
+            if kind == PROBLEM:
+                finding = error_finding(body)
+            elif not body and attempt.status == 200 and not kind.startswith(b"text/"):
+                attempt.said_nothing()
+                return
         if finding.error:
             attempt.usage = finding.usage
             attempt.refuse(finding.error_status or UNNAMED, body)

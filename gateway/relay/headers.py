@@ -27,12 +27,24 @@ USUAL: Final = frozenset({b"date", b"server", b"content-length", b"transfer-enco
 engine for (`endpoint-load-metrics`) any client's business."""
 
 
+PROBLEM: Final = b"application/problem+json"
+"""An error by its name (RFC 9457), whatever the status of the answer and whichever members it has."""
+
+
 def is_stream(media_type: bytes, begun: bool) -> bool:
     """Whether an answer of this type to a request for a stream is read as one. Behind comments that have left, all is
     but a document that says so: it may still be an error, which is then told inside the stream."""
     if begun:
         return media_type[:16].lower() != b"application/json"
     return media_type[:17].lower() == b"text/event-stream"
+
+
+def media_type(headers: Headers) -> bytes:
+    """What the answer says it is, in small letters and without parameters; empty where it says nothing."""
+    for name, value in headers:
+        if name == b"content-type":
+            return value.lower().partition(b";")[0].rstrip()
+    return b""
 
 
 def passed_headers(headers: Headers) -> bytes:

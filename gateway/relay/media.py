@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from engines.port import Sink
 from gateway.errors import Failure
 from gateway.relay.account import Account, kind_of
-from gateway.relay.headers import passed_headers
+from gateway.relay.headers import media_type, passed_headers
 
 if TYPE_CHECKING:
     from engines.errors import EngineError
@@ -22,11 +22,8 @@ if TYPE_CHECKING:
 
 def is_media(headers: Headers) -> bool:
     """Whether what has these headers is neither text nor JSON."""
-    for name, value in headers:
-        if name == b"content-type":
-            kind = value.lower().partition(b";")[0].rstrip()
-            return not (kind == b"application/json" or kind.endswith(b"+json") or kind.startswith(b"text/"))
-    return False
+    kind = media_type(headers)
+    return bool(kind) and not (kind == b"application/json" or kind.endswith(b"+json") or kind.startswith(b"text/"))
 
 
 class MediaRelay(Sink):

@@ -132,6 +132,7 @@ class Transcript:
         "_prompt",
         "_raw",
         "_raw_bytes",
+        "_room_bytes",
         "_streams",
         "_text_bytes",
     )
@@ -144,6 +145,9 @@ class Transcript:
         self._pieces: list[tuple[Place, str]] = []
         self._raw: list[bytes] = []
         self._raw_bytes = 0
+        self._room_bytes = 0
+        """Counted for what is raw. Of a stream it is read again when that is full: events that are whole become text,
+        and one that is not gets twice the room, so that its pieces are searched for its end a few times only."""
         self._text_bytes = 0
         self._held_bytes = 0
         self._cut = 0
@@ -158,7 +162,7 @@ class Transcript:
         if len(body) > transcripts.most_bytes:
             body, self._cut = body[: transcripts.most_bytes], PROMPT_CUT
         if self._hold(len(body) + READ_BYTES):
-            self._prompt = body
+            self._prompt, self._room_bytes = body, READ_BYTES
 
     def begin(self, streams: bool) -> None:
         """Another attempt answers from now on, with events where it `streams`. Of one before it the text stays, because
@@ -167,6 +171,8 @@ class Transcript:
             self._read(b"")
         self._streams = streams
         self._raw, self._raw_bytes = [], 0
+        if not self._full:
+            self._make_room(READ_BYTES)
 
     def _hold(self, size: int) -> bool:
         if self._kept.held.hold(size):
@@ -175,6 +181,17 @@ class Transcript:
         self._full = True
         return False
 
+    def _make_room(self, size: int) -> bool:
+        """Count so much for what is raw; False when there is not as much left."""
+        more = size - self._room_bytes
+        if more > 0 and not self._hold(more):
+            return False
+        if more < 0:
+            self._held_bytes += more
+            self._kept.held.release(-more)
+        self._room_bytes = size
+        return True
+
     def hear(self, data: bytes) -> None:
         """The engine has sent this."""
         if self._full:
@@ -182,23 +199,25 @@ class Transcript:
         self._raw.append(data)
         self._raw_bytes += len(data)
         if not self._streams:
-            if self._raw_bytes > DOCUMENT_BYTES or not self._hold(len(data)):
+            if self._raw_bytes > DOCUMENT_BYTES or not self._make_room(max(READ_BYTES, self._raw_bytes)):
                 self._cut_off()
-        elif self._raw_bytes >= READ_BYTES:
+        elif self._raw_bytes >= self._room_bytes:
             self._read(b"")
 
     def _cut_off(self) -> None:
         self._full = True
         self._cut |= ANSWER_CUT
         self._raw, self._raw_bytes = [], 0
+        self._make_room(0)
 
     def _read(self, end: bytes) -> None:
         """Take the text out of the events that are whole; `end` ends one that its engine has left open."""
         block = b"".join(self._raw) + end
         size = whole_events(block)
         rest = block[size:]
-        self._raw, self._raw_bytes = ([rest] if rest else []), 0  # the next ones are read when they are there
-        if len(rest) > EVENT_BYTES:
+        self._raw, self._raw_bytes = ([rest] if rest else []), len(rest)
+        room = max(READ_BYTES, min(2 * len(rest), EVENT_BYTES + 1))
+        if len(rest) > EVENT_BYTES or not self._make_room(room):
             self._cut_off()
             return
         grown = 0

@@ -929,6 +929,60 @@ def test_a_plain_answer_that_breaks_is_an_error_of_ours(error: EngineError, kind
     assert (client.error["code"], bench.ledger.settled[0].error_kind) == (code, kind)
 
 
+PROBLEM = ((b"content-type", b"Application/Problem+JSON; charset=utf-8"),)
+"""An error by its media type alone (RFC 9457)."""
+
+
+@pytest.mark.parametrize(
+    ("members", "status"), [({"status": 503}, 503), ({"status": 429}, 429), ({"status": 200}, 502), ({}, 502)]
+)
+@pytest.mark.parametrize("size", [1, HOLD_BYTES + 1])
+def test_a_problem_in_a_200_is_a_failed_attempt_with_the_status_it_names(
+    members: dict[str, int], status: int, size: int
+) -> None:
+    body = json.dumps({"title": "no model", "about": "x" * size, **members}).encode()
+    bench = Bench(StepClock(), 1, 1, retry=NO_RETRY)
+    _, client = bench.begin(stream=False)
+    bench.calls[0].answer(200, body, PROBLEM)
+    bench.calls[1].answer(200, answer())
+    assert (client.status, client.body, bench.ledger.fallbacks) == (200, answer(), [("t0", "t1")])
+    last = Bench(StepClock(), retry=NO_RETRY)
+    _, client = last.begin(stream=False)
+    last.calls[0].answer(200, body, PROBLEM)
+    assert client.status == status
+    assert f"the engine answered {status}: no model" in client.error["message"]
+
+
+@pytest.mark.parametrize("members", [{"error": None}, {}])
+def test_other_json_in_a_200_is_an_answer_whatever_it_has(members: dict[str, None]) -> None:
+    """A type of its own that ends in `+json` is no error by its name, and what says no more than a title is its
+    client's to judge."""
+    body = json.dumps({"title": "no model", **members}).encode()
+    bench = Bench(StepClock())
+    _, client = bench.begin(stream=False)
+    bench.calls[0].answer(200, body, ((b"content-type", b"application/vnd.own+json"),))
+    assert (client.status, client.body) == (200, body)
+
+
+@pytest.mark.parametrize("headers", [JSON, ((b"content-type", b"application/vnd.own+json"),), ()])
+@pytest.mark.parametrize("operation", [Operation.CHAT, Operation.SPEECH])
+def test_an_empty_200_is_a_failed_attempt(operation: Operation, headers: Any) -> None:
+    bench = Bench(StepClock(), 1, 1, retry=NO_RETRY)
+    _, client = bench.begin(operation, stream=False)
+    bench.calls[0].answer(200, b"", headers)
+    bench.calls[1].answer(200, b"", headers)
+    assert (client.status, client.error["code"]) == (502, "engine_answer_truncated")
+    assert [sum(state.breaker._bad) for state in bench.table] == [1, 0]  # one request counts once
+
+
+def test_an_empty_text_is_an_answer() -> None:
+    """The words of a sound without any."""
+    bench = Bench(StepClock())
+    _, client = bench.begin(stream=False)
+    bench.calls[0].answer(200, b"", ((b"content-type", b"text/plain"),))
+    assert (client.status, client.body) == (200, b"")
+
+
 def test_an_empty_plain_answer_is_an_empty_answer() -> None:
     client, _ = plain(status=204)
     assert (client.status, client.body) == (204, b"")

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from engines.errors import ConnectionLost
 from engines.model import Operation
 from gateway import clock
-from gateway.relay.transcript import APART_S, DOCUMENT_BYTES, READ_BYTES, Transcripts
-from gateway.store.contents.content import Content, record_of
-from tests.gateway.flights import HELD_BYTES, Bench, StepClock
+from gateway.body.held import HeldPrompts
+from gateway.http.request import Request
+from gateway.relay.transcript import APART_S, DOCUMENT_BYTES, EVENT_BYTES, READ_BYTES, Transcript, Transcripts
+from gateway.store.contents.content import ANSWER_CUT, Content, record_of
+from tests.gateway.flights import HELD_BYTES, Bench, FakeConnection, StepClock
 
 KEPT = 10_000
 
@@ -220,6 +222,68 @@ def test_however_a_stream_comes_in_pieces_its_text_is_kept(texts: list[str], dat
         call.done()
         assert kept(taken)[1] == "".join(texts)
         assert b.outstanding() == {}
+
+
+@pytest.mark.parametrize("piece_bytes", [100, 3_000, 20_000])
+def test_all_that_is_held_of_an_unfinished_event_is_counted(now: StepClock, piece_bytes: int) -> None:
+    b, taken = bench(now, content_bytes=HELD_BYTES)
+    flight, _ = b.begin()
+    call = b.calls[0]
+    call.head()
+    event = chunk("x" * 40_000)
+    for at in range(0, len(event), piece_bytes):
+        call.read(event[at : at + piece_bytes])
+        transcript = flight.transcript
+        assert transcript is not None
+        unread = sum(map(len, transcript._raw))
+        assert unread <= b.ledger.held.bytes <= 2 * (unread + piece_bytes) + READ_BYTES + KEPT
+    call.done(*LAST)
+    assert (kept(taken)[1], b.outstanding()) == ("x" * 40_000, {})
+
+
+def test_an_unfinished_event_that_finds_no_room_is_let_go(now: StepClock) -> None:
+    b, taken = bench(now, content_bytes=HELD_BYTES)
+    flight, client = b.begin()
+    call = b.calls[0]
+    call.head()
+    call.read(chunk("Yes."))
+    event = chunk("x" * 2 * HELD_BYTES)
+    for at in range(0, len(event), 1_000):
+        call.read(event[at : at + 1_000])
+    assert flight.transcript is not None
+    assert (flight.transcript._raw, b.ledger.held.bytes < KEPT) == ([], True)
+    call.done(*LAST)
+    assert (kept(taken)[1:], b.outstanding()) == (("Yes.", ANSWER_CUT), {})
+    assert client.body.count(event) == 1
+
+
+def listening(held: HeldPrompts) -> Transcript:
+    request = Request(FakeConnection(), b"POST", "1.1", "/", b"", [], {}, b"", True)
+    return Transcript(Transcripts(held, KEPT, ""), request)
+
+
+def test_an_event_in_small_pieces_is_searched_for_its_end_a_few_times() -> None:
+    held = HeldPrompts(EVENT_BYTES * 4)
+    transcript = listening(held)
+    transcript.begin(True)
+    searched = []
+    while not transcript._full:
+        transcript.hear(b"x" * 100)
+        if len(transcript._raw) == 1:  # what was searched is one piece from then on
+            searched.append(len(transcript._raw[0]))
+    assert searched[0] == 100
+    assert READ_BYTES < sum(searched) <= 2 * EVENT_BYTES
+    assert held.bytes == 0
+
+
+def test_what_an_attempt_before_has_said_is_not_counted() -> None:
+    held = HeldPrompts(EVENT_BYTES)
+    transcript = listening(held)
+    transcript.begin(False)
+    transcript.hear(b"x" * 50_000)
+    assert held.bytes == 50_000
+    transcript.begin(True)
+    assert held.bytes == READ_BYTES
 
 
 def test_an_embedding_keeps_its_prompt(now: StepClock) -> None:
