@@ -258,7 +258,7 @@ def test_an_unfinished_event_that_finds_no_room_is_let_go(now: StepClock) -> Non
 
 
 def listening(held: HeldPrompts) -> Transcript:
-    request = Request(FakeConnection(), b"POST", "1.1", "/", b"", [], {}, b"", True)
+    request = Request(FakeConnection(), b"POST", "1.1", b"/", b"", [], {}, b"", True)
     return Transcript(Transcripts(held, KEPT, ""), request)
 
 
