@@ -39,3 +39,14 @@ def within(engine: Deadlines, client: Deadlines, spent_s: float, fallback: bool)
         idle_s = client.idle_s + GRACE_S
     total_s = None if client.total_s is None else max(0.001, client.total_s - spent_s)
     return Deadlines(engine.connect_s, first_byte_s, idle_s, total_s)
+
+
+def seconds(value: bytes | None) -> float | None:
+    """What a header says in seconds; None where it says nothing that is a time."""
+    if value is None:
+        return None
+    try:
+        told = float(value)
+    except ValueError:
+        return None
+    return told if 0 < told < 1e9 else None

@@ -17,7 +17,9 @@ from gateway import clock
 from gateway.body import envelope
 from gateway.body.parameters import parameters_of
 from gateway.body.prompt import forwarded
+from gateway.client_time import seconds
 from gateway.errors import Failure
+from gateway.estimated_count import EstimatedCount, is_estimated
 from gateway.explanation.flight import ASKS, ExplainedFlight
 from gateway.fleet.snapshot import UNNAMED
 from gateway.flight import Flight
@@ -157,12 +159,15 @@ class Dispatcher:
             if serving is not None and serving.enrolment is not None and principal.may_use(model):
                 assignment = serving.enrolment.assign(request, principal, record_id, parsed)
                 serving = snapshot.serving[model, assignment.arm]
-            if serving is None or spoken not in serving.route.speakers or not principal.may_use(model):
+            if serving is None or not principal.may_use(model):
+                raise self._no_route(operation, model, serving, snapshot, principal)
+            spoken_there = spoken in serving.route.speakers
+            if not spoken_there and not is_estimated(spoken, serving.route):
                 raise self._no_route(operation, model, serving, snapshot, principal)
             if not known:
                 self._note(notes, fields, request_id, record_id)
             deadlines, wanted = notes.deadlines, notes.priority
-            if serving.route.loads and (looked is None or not looked.adapter):
+            if serving.route.loads and spoken_there and (looked is None or not looked.adapter):
                 adapter = self._adapters.wanted(serving.route, spoken, received_s)
                 if adapter is not None:
                     return self._adapters.wait(self, request, operation, adapter, looked, received_s, deadlines)
@@ -184,7 +189,7 @@ class Dispatcher:
             headers = b"content-type: application/json\r\n%b%b" % (named, failure.headers())
             request.connection.respond(failure.status, headers, body)
             return None
-        special = operation is _RESPONSES or form is not None or serving.shadow is not None
+        special = operation is _RESPONSES or form is not None or serving.shadow is not None or not spoken_there
         if special or self._explainer.watched or notes.explains:
             flight = self._special(
                 request, operation, request_id, record_id, principal, parsed, serving, received_s, form
@@ -237,7 +242,11 @@ class Dispatcher:
         here = self._settlement, self.room, self._loop, self._rng
         flight: ExplainedFlight
         shadow = serving.shadow
-        if shadow is not None and shadow.takes(request, operation, principal, record_id):
+        if is_estimated(OPERATION_KEYS[operation], serving.route):
+            flight = EstimatedCount(
+                request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
+            )
+        elif shadow is not None and shadow.takes(request, operation, principal, record_id):
             flight = copied = ShadowedFlight(
                 request, operation, request_id, record_id, principal, parsed, serving, *here, received_s
             )
@@ -352,14 +361,14 @@ class Dispatcher:
             return None if read is None else self._reading(read)
         if not total.isdigit() or len(total) > 12 or not 1 <= int(total) <= MAX_TIMEOUT_MS:
             raise Failure("invalid_field", f"x-request-timeout-ms must be a whole number from 1 to {MAX_TIMEOUT_MS}")
-        bound = _seconds(read) or float("inf")
+        bound = seconds(read) or float("inf")
         return Deadlines(float("inf"), bound, bound, int(total) / 1e3)
 
     def _reading(self, value: bytes) -> Deadlines | None:
         """The bounds of a client that waits so long for each byte: made once for all that say the same."""
         known = self._read_timeouts.get(value)
         if known is None:
-            bound = _seconds(value)
+            bound = seconds(value)
             if bound is None:
                 return None
             known = Deadlines(float("inf"), bound, bound)
@@ -388,13 +397,3 @@ def _priority(value: bytes) -> int:
     if not digits.isdigit() or len(digits) > MOST_DIGITS:
         raise Failure("invalid_field", "x-penstock-priority must be a whole number; below 0 takes idle capacity only")
     return int(value)
-
-
-def _seconds(value: bytes | None) -> float | None:
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        return None
-    return seconds if 0 < seconds < 1e9 else None

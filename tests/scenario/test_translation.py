@@ -492,6 +492,3 @@ async def test_tokens_are_counted_by_who_can() -> None:
             assert (14, "/v1/messages/count_tokens") == (counted.input_tokens, engine.received[0].path)
             record = await gateway.records.of(0)
             assert ("/v1/messages/count_tokens", "", None) == (record.operation, record.error, record.input_tokens)
-    async with simulated(chats) as gateway, anthropic_sdk(gateway) as client:
-        with pytest.raises(anthropic.BadRequestError, match="speaks /v1/messages/count_tokens"):
-            await client.messages.count_tokens(model="chat", messages=MESSAGES)
