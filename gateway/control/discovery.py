@@ -23,6 +23,7 @@ from gateway.control.membership import Difference
 from gateway.kubernetes.api import Api, api_place, own_namespace
 from gateway.kubernetes.pool import PoolReplicas, ServingPod, selector_of
 from gateway.kubernetes.pool_watch import PoolWatch
+from gateway.kubernetes.slice_events import SliceEvents
 from gateway.kubernetes.slices import ServiceReplicas, Slice
 from gateway.kubernetes.watch import Watch
 from gateway.pause import Pause, pause
@@ -152,6 +153,7 @@ class Discovery:
             Slice,
             changed=lambda slice_, now: self._tell(name, found.changed(slice_, now)),
             gone=lambda slice_: self._tell(name, found.gone(slice_)),
+            reads=SliceEvents().read,
             named=name,
             rng=rng,
             pause=self._pause,

@@ -88,6 +88,7 @@ class _Read:
 
     port: int | None = None
     told: tuple[msgspec.Raw, ...] = ()
+    """Copies: what is cut from a list keeps its whole page alive."""
     ones: list[_Said | None] = field(default_factory=list)
     """What each of them says; None: nothing."""
     said: dict[str, _Said] = field(default_factory=dict)
@@ -120,18 +121,21 @@ class ServiceReplicas:
             news = {at: _said_of(_endpoint_of(told[at]), port, self._scheme) for at in _differing(told, before.told)}
             if all(one is not None and one.replica.id == _id(before.ones[at]) for at, one in news.items()):
                 return self._settle(self._replace(name, before, told, news))
-        return self._settle(self._take(name, before, _Read(port, told, self._read(port, told, before))))
+        kept = tuple([one.copy() for one in told])
+        return self._settle(self._take(name, before, _Read(port, kept, self._read(port, told, before))))
 
     def _replace(
         self, name: str, slice_: _Read, told: tuple[msgspec.Raw, ...], news: dict[int, _Said | None]
     ) -> list[str]:
         """These of a slice's endpoints say something else of the same replicas. Returns which have changed."""
-        slice_.told = told
+        kept = list(slice_.told)
         touched = []
         for at, one in news.items():
+            kept[at] = told[at].copy()
             if one is not None and one != slice_.ones[at]:
                 slice_.ones[at] = slice_.said[one.replica.id] = self._said[one.replica.id][name] = one
                 touched.append(one.replica.id)
+        slice_.told = tuple(kept)
         return touched
 
     def _take(self, name: str, before: _Read, now: _Read) -> list[str]:

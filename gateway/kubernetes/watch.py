@@ -66,7 +66,9 @@ class _List(msgspec.Struct, Generic[Seen]):
     items: list[Seen] = []
 
 
-class _Event(msgspec.Struct, Generic[Seen]):
+class Event(msgspec.Struct, Generic[Seen]):
+    """One of a watch's."""
+
     type: str
     object: Seen
 
@@ -100,6 +102,7 @@ class Watch(Generic[Seen]):
         fields: str = "",
         listed: Callable[[frozenset[str]], None] = lambda names: None,
         known: Iterable[str] = (),
+        reads: Callable[[bytes], Event[Seen]] | None = None,
         relist_s: float = RELIST_S,
         pause: Pause = pause,
     ) -> None:
@@ -108,16 +111,17 @@ class Watch(Generic[Seen]):
         what bookmarks are read as.
 
         `fields` selects by fields beside labels. `listed` is told which names each list had. `known` are names of
-        objects that were told of before: those that the first list lacks are gone.
+        objects that were told of before: those that the first list lacks are gone. `reads` reads an event, where that
+        is done otherwise than by decoding it; it may raise msgspec.DecodeError.
 
         `named` is what log lines call it.
         """
         self._api = api
         self._path = path
         lists: Any = _List[kind]  # type: ignore[valid-type]  # a type that is known at run time
-        told: Any = _Event[kind]  # type: ignore[valid-type]  # the same
+        told: Any = Event[kind]  # type: ignore[valid-type]  # the same
         self._list_of: Callable[[bytes], _List[Seen]] = msgspec.json.Decoder(lists).decode
-        self._event_of: Callable[[bytes], _Event[Seen]] = msgspec.json.Decoder(told).decode
+        self._event_of: Callable[[bytes], Event[Seen]] = reads or msgspec.json.Decoder(told).decode
         self._changed = changed
         self._gone = gone
         self._named = named

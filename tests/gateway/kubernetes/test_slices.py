@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import msgspec
@@ -145,3 +146,24 @@ def test_two_endpoints_of_a_slice_that_change_places_or_pods_are_told_as_they_ar
     twice = endpoint("b", "10.0.0.9")
     assert found.changed("s", slice_of(b, twice)) == Difference((Replica("b", "http://10.0.0.9:8000"),), ("c",))
     assert found.changed("s", slice_of(b)) == Difference((Replica("b", "http://10.0.0.2:8000"),))
+
+
+def test_what_is_kept_of_a_list_does_not_keep_its_page() -> None:
+    """A list has 500 slices to a page, and a relist finds a few of them changed."""
+
+    def page(ready: bool) -> tuple[bytes, Slice]:
+        made = {
+            "endpoints": [endpoint("a", "10.0.0.1", ready=ready), endpoint("b", "10.0.0.2")],
+            "ports": [{"port": 1}],
+        }
+        text = msgspec.json.encode(made)
+        return text, msgspec.json.decode(text, type=Slice)
+
+    found = ServiceReplicas(None)
+    for ready in (True, False):
+        text, now = page(ready)
+        found.changed("s", now)
+        with_it = sys.getrefcount(text)
+        del now
+        assert with_it > sys.getrefcount(text) == 2, "two endpoints were cut from it"
+    assert [bytes(one) for one in found._slices["s"].told] == [bytes(one) for one in page(False)[1].endpoints or ()]
