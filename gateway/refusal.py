@@ -12,7 +12,7 @@ from engines.loads.limit_names import for_clients_of
 from engines.model import Operation
 from engines.wire import ApiError
 from engines.wire.key_refusals import flags_prompt
-from engines.wire.refusals import error_code, error_type
+from engines.wire.refusals import CONTEXT_LENGTH, error_code, error_type
 from gateway import clock
 from gateway.errors import TRIED_ENOUGH, Failure
 from gateway.relay.headers import passed_headers
@@ -48,13 +48,13 @@ class Refused(Protocol):
 
 def pass_error(request: Refused, attempt: Attempt, outcome: Outcome, tried: RetryState | None) -> None:
     """Tell the client what the engine said, unless that would tell it about us, and settle."""
-    status = attempt.status
-    body = told(
+    said = told(
         attempt, outcome, request.operation, request.dialect, request.model, request.request_id, request.sentence
     )
-    if isinstance(body, Failure):
-        request.fail(body)
+    if isinstance(said, Failure):
+        request.fail(said)
         return
+    status, body = said
     request.error_kind = request.error_kind or attempt.error_kind
     reply = request.reply
     if reply.untold:
@@ -75,8 +75,8 @@ def told(
     model: str,
     request_id: bytes,
     sentence: Callable[[str], str],
-) -> bytes | Failure:
-    """The body that a client of `dialect` is told, or the failure of ours that stands in its place.
+) -> tuple[int, bytes] | Failure:
+    """The status and the body that a client of `dialect` is told, or the failure of ours that stands in their place.
 
     `sentence` says of which model, engine and attempt a message is.
     """
@@ -104,12 +104,14 @@ def told(
     spoken = engine.dialect(operation)
     said = spoken.read_error(status, body)
     if said.native and spoken is dialect:
-        return body
+        return status, body
     kind, code = said.type, "engine_error"
     if spoken is not dialect:  # its words for kinds of errors are another format's
         kind, code = error_type(status), error_code(status, said.message) or code
     words = f"the engine answered {status}" + (f": {said.message}" if said.message else "")
-    return dialect.error_body(ApiError(sentence(words), kind, code), request_id.decode())
+    # Clients know a prompt that is too long by a 400; AI21 answers 422.
+    status = 400 if code == CONTEXT_LENGTH else status
+    return status, dialect.error_body(ApiError(sentence(words), kind, code), request_id.decode())
 
 
 def outcome_of_not_found(body: bytes, model: str) -> Outcome:

@@ -20,6 +20,8 @@ MAX_SAID = 500
 """Characters of a foreign error that are told."""
 TOO_LONG: Final = ("context length", "context window", "prompt is too long", "input token count", "too many tokens")
 """How providers say, only in words, that a prompt does not fit."""
+CONTEXT_LENGTH: Final = "context_length_exceeded"
+"""OpenAI's code of that."""
 UNSAID = "the engine reported an error"
 NULL: Final = msgspec.Raw(b"null")
 """A member that is not there."""
@@ -106,7 +108,7 @@ def error_code(status: int, message: str) -> str:
     if status == 429:
         return "rate_limit_exceeded"
     if status in (400, 413, 422) and any(words in message.lower() for words in TOO_LONG):
-        return "context_length_exceeded"
+        return CONTEXT_LENGTH
     return ""
 
 

@@ -12,7 +12,12 @@ WEATHER = {
     "additionalProperties": False,
 }
 """The parameters of the tool, and the shape of the structured answer."""
-PROMPT = "How is the weather in Paris?"
+PROMPT = "How is the weather in Paris? Ask Weather."
+"""It names the tool in both its spellings once: fakes call what is named."""
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJggg=="
+"""A PNG of one pixel, in base64."""
+TOLD = "sunny"
+"""What the tool says."""
 
 
 class Client(Protocol):

@@ -1,4 +1,4 @@
-"""What the lane prints at its end: the table of clients by cases."""
+"""What the lane prints at its end: the tables of clients by cases, and of clients and providers by cases."""
 
 from __future__ import annotations
 
@@ -6,23 +6,38 @@ import re
 
 import pytest
 
-_CELL = re.compile(r"test_a_client_of_python\[(?P<client>.+)-(?P<case>\w+)\]$")
+from tests.clients.plan import REFUSED
+
+TABLES = {
+    "clients by cases": re.compile(r"test_a_client_of_\w+\[(?P<row>.+)-(?P<case>\w+)\]$"),
+    "clients before providers, by cases": re.compile(r"test_a_client_of_\w+_before\[(?P<row>.+)-(?P<case>\w+)\]$"),
+}
 MARKS = {"passed": "ok", "failed": "FAILED", "error": "ERROR", "skipped": "-"}
 
 
-def table(outcomes: dict[str, str]) -> list[str]:
-    """Lines of a table, of what came of tests by their names; no line where none is of a client and a case."""
-    cells = {(found["client"], found["case"]): came for name, came in outcomes.items() if (found := _CELL.search(name))}
-    clients = list(dict.fromkeys(client for client, _ in cells))
+def tables(outcomes: dict[str, str]) -> dict[str, list[str]]:
+    """The lines of each table, by its title, of what came of tests by their names; none of which there is no cell.
+    `400` is a parameter that the provider has not, refused by its name."""
+    found: dict[str, dict[tuple[str, str], str]] = {}
+    for name, came in outcomes.items():
+        for title, of_cell in reversed(TABLES.items()):
+            if cell := of_cell.search(name):
+                client, _, provider = cell["row"].rpartition("-")
+                refused = cell["case"] in REFUSED.get((client, provider), ())
+                found.setdefault(title, {})[cell["row"], cell["case"]] = "400" if refused and came == "ok" else came
+                break
+    return {title: _lines(cells) for title, cells in found.items()}
+
+
+def _lines(cells: dict[tuple[str, str], str]) -> list[str]:
+    rows = list(dict.fromkeys(row for row, _ in cells))
     cases = list(dict.fromkeys(case for _, case in cells))
-    if not cells:
-        return []
-    first = max(map(len, clients))
+    first = max(map(len, rows))
     lines = [" ".join([" " * first, *cases])]
-    for client in clients:
+    for row in rows:
         # What a client has no way to ask is an empty cell.
-        row = [cells.get((client, case), "").ljust(len(case)) for case in cases]
-        lines.append(" ".join([client.ljust(first), *row]).rstrip())
+        told = [cells.get((row, case), "").ljust(len(case)) for case in cases]
+        lines.append(" ".join([row.ljust(first), *told]).rstrip())
     return lines
 
 
@@ -33,8 +48,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.stats.get(came, ())
         if isinstance(report, pytest.TestReport)
     }
-    lines = table(outcomes)
-    if lines:
-        terminalreporter.section("clients by cases")
+    for title, lines in tables(outcomes).items():
+        terminalreporter.section(title)
         for line in lines:
             terminalreporter.write_line(line)

@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 START_S = 90.0
@@ -25,13 +26,16 @@ def failing(kind: str) -> dict[str, object]:
     return {"kind": "simulator", "failure_rate": 1, "failure_kinds": [kind], "ttft_ms": 1, "itl_ms": 2}
 
 
-CONFIG = {
+ALWAYS: dict[str, Any] = {
     "server": {"port": 0},
     "auth": {"keys": [{"id": "clients", "sha256": hashlib.sha256(KEY.encode()).hexdigest()}]},
     "telemetry": {"access_log": "off"},
     "store": {"url": "off"},
     "breaker": {"min_failures": 100_000},
     "health": {"interval_s": 60},
+}
+CONFIG: dict[str, Any] = {
+    **ALWAYS,
     "retry": {"max_attempts": 2, "base_backoff_s": 0.001},
     "engines": {
         "sim": {"kind": "simulator", "ttft_ms": 1, "itl_ms": 2, "tokens": 24, "tool_call_rate": 1},
@@ -63,12 +67,21 @@ class Gateway:
         self.base_url = f"{url}/v1"
         """For clients of OpenAI."""
 
-    def in_flight(self) -> float:
+    def metrics(self, beginning: str) -> list[float]:
+        """The values of the samples whose line begins so."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
             text = answer.read().decode()
-        return sum(
-            float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("penstock_in_flight{")
-        )
+        return [float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(beginning)]
+
+    def in_flight(self) -> float:
+        return sum(self.metrics("penstock_in_flight{"))
+
+    def until(self, beginning: str) -> None:
+        """Wait until a sample whose line begins so is above 0. Raises AssertionError when none is."""
+        until = time.monotonic() + PATIENCE_S
+        while sum(self.metrics(beginning)) <= 0:
+            assert time.monotonic() < until, f"no {beginning!r}"
+            time.sleep(0.05)
 
     def until_idle(self) -> None:
         """Wait until nobody is answered any more. Raises AssertionError when somebody still is."""
@@ -79,22 +92,16 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def running(directory: pathlib.Path) -> Iterator[Gateway]:
+def running(directory: pathlib.Path, config: dict[str, Any] = CONFIG) -> Iterator[Gateway]:
     """A gateway until the block ends."""
-    config = directory / "penstock.yaml"
-    config.write_text(json.dumps({**CONFIG, "data_dir": str(directory / "data")}))
-    python = os.environ.get("PENSTOCK_PYTHON", str(ROOT / ".venv" / "bin" / "python"))
-    process = subprocess.Popen(
-        [python, "-m", "gateway", "serve", "--config", str(config)],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    file = directory / "penstock.yaml"
+    file.write_text(json.dumps({**config, "data_dir": str(directory / "data")}))
+    process = started("-m", "gateway", "serve", "--config", str(file), stderr=subprocess.PIPE)
     watchdog = threading.Timer(START_S, process.kill)
     watchdog.start()
     try:
-        gateway = Gateway(_url(process))
+        simulators = sum(engine["kind"] == "simulator" for engine in config["engines"].values())
+        gateway = Gateway(_url(process, simulators))
         watchdog.cancel()
         yield gateway
     finally:
@@ -107,8 +114,15 @@ def running(directory: pathlib.Path) -> Iterator[Gateway]:
             process.kill()
 
 
-def _url(process: subprocess.Popen[str]) -> str:
-    """Once the gateway and each of its engines are ready."""
+def started(*arguments: str, **pipes: Any) -> subprocess.Popen[str]:
+    """A process of the project's own interpreter."""
+    python = os.environ.get("PENSTOCK_PYTHON", str(ROOT / ".venv" / "bin" / "python"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([python, *arguments], text=True, cwd=ROOT, env=environment, **pipes)
+
+
+def _url(process: subprocess.Popen[str], engines: int) -> str:
+    """Once the gateway and as many engines as it starts are ready."""
     assert process.stderr is not None
     said, url, ready = [], "", 0
     for line in process.stderr:
@@ -117,7 +131,7 @@ def _url(process: subprocess.Popen[str]) -> str:
         if event["event"] == "ready":
             url = event["url"]
         ready += event.get("state") == "ready"
-        if url and ready == len(CONFIG["engines"]):  # type: ignore[arg-type]  # the value is a dict
+        if url and ready == engines:
             threading.Thread(target=process.stderr.read, daemon=True).start()  # keep the pipe from filling
             return url
     raise AssertionError("the gateway ended before it was ready:\n" + "".join(said))

@@ -12,15 +12,14 @@ import pytest
 
 from tests.clients.cases import CASES, Make
 from tests.clients.gateway import KEY, Gateway, running
+from tests.clients.npm import PATIENCE_S, told_by
+from tests.clients.plan import LACKS, NAMES
 
 pytestmark = pytest.mark.clients
 pytest.importorskip("litellm", reason="the clients are in an environment of their own: make test-clients")
 
 from tests.clients.python import alone, anthropic_sdk, frameworks, openai_sdk  # noqa: E402 - they are not there without it
 
-NODE = pathlib.Path(__file__).parent / "node"
-MODULES = pathlib.Path(__file__).resolve().parents[2] / ".envs" / "clients" / "node"
-NODE_S = 120.0
 JAVA = pathlib.Path(__file__).parent / "java" / "Clients.java"
 PYTHON: tuple[Make, ...] = (
     openai_sdk.Chat,
@@ -33,21 +32,11 @@ PYTHON: tuple[Make, ...] = (
     frameworks.Instructor,
     frameworks.PydanticAI,
 )
-HAS_NOT = {
-    "instructor": {"stream", "tools", "embeddings", "models", "cut_stream", "cancel"},
-    "pydantic-ai": {"stream", "embeddings", "models", "cut_stream", "cancel"},
-    "anthropic": {"embeddings"},
-    "langchain-openai": {"models"},
-    "langchain-anthropic": {"embeddings", "models"},
-    "llama-index": {"models"},
-    "litellm": {"models"},
-}
-"""What a client has no way to ask."""
 PAIRS = [
     (make, case)
     for make in PYTHON
     for case in CASES
-    if case.__name__ not in HAS_NOT.get(make.name, set())  # type: ignore[attr-defined]  # each is a class
+    if case.__name__ not in LACKS[make.name]  # type: ignore[attr-defined]  # each is a class
 ]
 
 
@@ -76,38 +65,19 @@ def test_what_one_client_of_python_has_a_way_to_ask(gateway: Gateway, case: Call
 
 
 @pytest.fixture(scope="module")
-def told(gateway: Gateway) -> dict[str, dict[str, str]]:
+def told(gateway: Gateway) -> Iterator[dict[tuple[str, ...], str]]:
     """What came of each case, by client: `ok`, or what went wrong."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.fail("the clients of npm need node, 18 or newer; on Debian: apt-get install nodejs npm")
-    shutil.copy(NODE / "clients.mjs", MODULES)  # modules are looked for where the script is
-    done = subprocess.run(
-        [node, str(MODULES / "clients.mjs"), gateway.url, KEY],
-        capture_output=True,
-        text=True,
-        timeout=NODE_S,
-        check=False,
-    )
-    found: dict[str, dict[str, str]] = {}
-    for line in done.stdout.splitlines():
-        client, case, came = json.loads(line)
-        found.setdefault(client, {})[case] = came
-    assert done.returncode == 0, done.stderr
-    return found
-
-
-MEDIA = {"transcription", "speech", "pictures"}
-ALL = {case.__name__ for case in CASES} | MEDIA
-
-
-@pytest.mark.parametrize(
-    ("client", "lacks"),
-    [("openai (npm)", set()), ("@anthropic-ai/sdk", {"embeddings"} | MEDIA), ("ai (Vercel)", {"models"} | MEDIA)],
-)
-def test_a_client_of_npm(gateway: Gateway, told: dict[str, dict[str, str]], client: str, lacks: set[str]) -> None:
-    assert told[client] == dict.fromkeys(ALL - lacks, "ok")
+    yield told_by("clients.mjs", gateway.url, KEY)
     gateway.until_idle()
+
+
+NPM = [(client, case) for client in ("openai (npm)", "@anthropic-ai/sdk", "ai (Vercel)") for case in NAMES]
+ASKED = [(client, case) for client, case in NPM if case not in LACKS[client]]
+
+
+@pytest.mark.parametrize(("client", "case"), ASKED, ids=[f"{client}-{case}" for client, case in ASKED])
+def test_a_client_of_npm(told: dict[tuple[str, ...], str], client: str, case: str) -> None:
+    assert told[client, case] == "ok"
 
 
 def test_the_jdks_own_client(gateway: Gateway) -> None:
@@ -115,9 +85,8 @@ def test_the_jdks_own_client(gateway: Gateway) -> None:
     if java is None:
         pytest.fail("needs java, 17 or newer; on Debian: apt-get install default-jdk-headless")
     command = [java, str(JAVA), gateway.url, KEY]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=NODE_S, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
     told = dict(json.loads(line) for line in done.stdout.splitlines())
-    cases = ("chat", "fallback", "stream", "transcription", "unknown_model", "timeout")
-    assert dict.fromkeys(cases, "ok") == told
+    assert dict.fromkeys(set(NAMES) - LACKS["java.net.http"], "ok") == told
     gateway.until_idle()

@@ -234,7 +234,7 @@ async def test_refusals_are_told_in_each_clients_words(name: str) -> None:
             await client.chat.completions.create(
                 model=f"{name}-rate-limited", messages=[{"role": "user", "content": "x"}]
             )
-        with pytest.raises(openai.APIStatusError) as told:
+        with pytest.raises(openai.BadRequestError) as told:  # whatever status its provider has for it
             await client.chat.completions.create(model=f"{name}-too-long", messages=[{"role": "user", "content": "x"}])
         assert "context_length_exceeded" == told.value.code
     async with everybody(name) as gateway, messages(gateway) as client:

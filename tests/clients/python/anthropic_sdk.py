@@ -31,7 +31,8 @@ class Messages:
     def tool(self, model: str) -> dict[str, Any]:
         tool: Any = {"name": "weather", "input_schema": WEATHER}
         answer: Any = self._client.messages.create(model=model, max_tokens=99, messages=MESSAGES, tools=[tool])
-        found: dict[str, Any] = answer.content[0].input
+        found: dict[str, Any]
+        (found,) = [block.input for block in answer.content if block.type == "tool_use"]
         return found
 
     def structured(self, model: str) -> dict[str, Any]:

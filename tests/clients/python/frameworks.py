@@ -34,9 +34,10 @@ class LangChainOpenAI:
     def __init__(self, url: str, key: str, timeout_s: float) -> None:
         self._url, self._key, self._timeout_s = url, key, timeout_s
 
-    def _chat(self, model: str) -> Any:
+    def _chat(self, model: str, **more: Any) -> Any:
         key = SecretStr(self._key)
-        return ChatOpenAI(model=model, base_url=f"{self._url}/v1", api_key=key, timeout=self._timeout_s, max_retries=0)
+        where: Any = {"base_url": f"{self._url}/v1", "api_key": key, "timeout": self._timeout_s, "max_retries": 0}
+        return ChatOpenAI(model=model, **where, **more)
 
     def chat(self, model: str) -> str:
         return str(self._chat(model).invoke(PROMPT).text)
@@ -67,15 +68,10 @@ class LangChainOpenAI:
 class LangChainAnthropic(LangChainOpenAI):
     name = "langchain-anthropic"
 
-    def _chat(self, model: str) -> Any:
-        return ChatAnthropic(
-            model_name=model,
-            base_url=self._url,
-            api_key=SecretStr(self._key),
-            timeout=self._timeout_s,
-            max_retries=0,
-            stop=None,
-        )
+    def _chat(self, model: str, **more: Any) -> Any:
+        key = SecretStr(self._key)
+        where: Any = {"base_url": self._url, "api_key": key, "timeout": self._timeout_s, "max_retries": 0, "stop": None}
+        return ChatAnthropic(model_name=model, **where, **more)
 
     def embed(self, model: str) -> list[float]:
         raise NotImplementedError

@@ -26,7 +26,8 @@ class Chat:
     def stream(self, model: str) -> Iterator[str]:
         with self._client.chat.completions.create(model=model, messages=MESSAGES, stream=True) as events:
             for event in events:
-                yield event.choices[0].delta.content or ""
+                if event.choices:  # Azure's first one has none
+                    yield event.choices[0].delta.content or ""
 
     def tool(self, model: str) -> dict[str, Any]:
         answer: Any = self._client.chat.completions.create(model=model, messages=MESSAGES, tools=[TOOL])
