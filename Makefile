@@ -99,6 +99,9 @@ bench-load: $(STAMP)  ## what the load client itself can do on one core, under a
 bench-peers: $(STAMP)  ## hit rate, TTFT, TPOT, goodput and CPU next to the peers, about half an hour
 	$(BIN)/python -m loadtests.peers $(ARGS)
 
+bench-routing: $(STAMP)  ## routing policies on modelled fleets of 4, 16 and 64 replicas, in virtual time, and each bar met or missed; under an hour on two cores
+	$(BIN)/penstock simulate-routing shared-prompts chat no-sharing shared-prompts-mixed --replicas 4,16,64 --gateways 1,2,4 $(ARGS)
+
 bench-autoscale: $(STAMP)  ## the autoscaler against the rules of the field, in virtual time, 7 minutes of CPU per seed, on as many cores as there are; ARGS='--seeds 1 --traces night' for a part
 	$(BIN)/penstock autoscale compare --seeds 3 $(ARGS)
 

@@ -37,7 +37,9 @@ def simulate_routing(
     ] = "",
     seeds: Annotated[int, typer.Option(min=1, help="how many times, each with other arrivals")] = 3,
     duration: Annotated[float, typer.Option(help="virtual seconds of arrivals; a trace has its own")] = 20.0,
-    gateways: Annotated[int, typer.Option(min=1, help="gateways or workers; they share what the next two say")] = 1,
+    gateways: Annotated[
+        str, typer.Option(help="gateways or workers, with commas between numbers; they share what the next two say")
+    ] = "1",
     tell_ms: Annotated[
         float, typer.Option(min=0, help="how often each hears of the others' load in flight; 0: never")
     ] = 0.0,
@@ -46,12 +48,17 @@ def simulate_routing(
     ] = 0.0,
     jobs: Annotated[int, typer.Option(min=0, help="processes; 0: one for each core")] = 0,
 ) -> None:
-    """Compare routing policies, ours and the field's, on modelled vLLM replicas, in virtual time."""
+    """Compare routing policies, ours and the field's, on modelled vLLM replicas, in virtual time.
+
+    Ends with what ours has to reach, and with status 1 where it does not.
+    """
+    from gateway.virtual.bars import bars
     from gateway.virtual.compare import Plan, compare
     from gateway.virtual.fleet import Crew
     from gateway.virtual.policies import OURS, TWINS, USUAL
     from gateway.virtual.scenarios import DEFAULT
-    from gateway.virtual.table import table
+    from gateway.virtual.table import bars_table, table
+    from routing.model import LEAST_LOAD
 
     try:
         plan = Plan(
@@ -61,7 +68,8 @@ def simulate_routing(
             policies=tuple(_listed(policies)) or USUAL,
             seeds=seeds,
             duration_s=duration,
-            crew=Crew(gateways, tell_ms / 1000, share_ms / 1000),
+            crews=tuple(Crew(int(one), tell_ms / 1000, share_ms / 1000) for one in _listed(gateways)),
+            split=(OURS,) if OURS in (_listed(policies) or USUAL) else (),
         )
         if against and against not in plan.policies:
             raise ValueError(f"{against} is not among the policies that are compared")
@@ -71,6 +79,11 @@ def simulate_routing(
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     print(table(plan, results, against or OURS, TWINS), end="")
+    judged = bars(results, OURS, TWINS, LEAST_LOAD)
+    if judged:
+        print(bars_table(judged), end="")
+    if not all(one.met for one in judged):
+        raise typer.Exit(1)
 
 
 def _listed(text: str) -> list[str]:

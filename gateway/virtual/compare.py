@@ -29,12 +29,19 @@ class Plan:
     policies: tuple[str, ...]
     seeds: int
     duration_s: float
-    crew: Crew = ALONE
+    crews: tuple[Crew, ...] = (ALONE,)
+    split: tuple[str, ...] = ()
+    """The policies that crews after the first play; none: all of them."""
 
     def __post_init__(self) -> None:
         if not (self.scenarios and self.replicas and self.loads and self.policies):
             raise ValueError("a comparison needs a scenario, a number of replicas, a load and a policy at least")
-        if self.seeds < 1 or min(self.replicas) < 1 or min(self._shares(), default=1) <= 0 or self.crew.gateways < 1:
+        if (
+            self.seeds < 1
+            or min(self.replicas) < 1
+            or min(self._shares(), default=1) <= 0
+            or min((one.gateways for one in self.crews), default=0) < 1
+        ):
             raise ValueError("seeds, replicas and gateways are 1 or more, and loads above 0")
         if not 0 < self.duration_s < math.inf:
             raise ValueError("the duration is more than 0 seconds")
@@ -46,6 +53,10 @@ class Plan:
 
     def _shares(self) -> list[float]:
         return [load for load in self.loads if load is not None]
+
+    def played(self, crew: Crew) -> tuple[str, ...]:
+        """The policies that these gateways play."""
+        return self.split if self.split and crew != self.crews[0] else self.policies
 
     def rates(self, scenario: str, saturation_per_s: float) -> Iterator[tuple[float | None, float]]:
         """Each load and its requests per second."""
@@ -61,6 +72,13 @@ class Case:
     scenario: str
     replicas: int
     load: float | None
+    crew: Crew = ALONE
+
+    @property
+    def title(self) -> str:
+        """Everything that tells it from the others."""
+        gateways = "" if self.crew.gateways == 1 else f", {self.crew.gateways} gateways"
+        return f"{self.scenario}, {self.replicas} replicas, {self.load_text}{gateways}"
 
     @property
     def load_text(self) -> str:
@@ -91,18 +109,19 @@ def compare(plan: Plan, jobs: int = 1, say: Say = lambda _: None) -> list[Result
         for (scenario, replicas), rate in sorted(saturated.items()):
             say(f"{scenario}, {replicas} replicas: 100 % is {rate:.1f} requests/s")
         results = {
-            (case := Case(*place, load)): Result(case, rate)
+            (case := Case(*place, load, crew)): Result(case, rate)
             for place in places
+            for crew in plan.crews
             for load, rate in plan.rates(place[0], saturated.get(place, 0.0))
         }
         work = [
-            ((case, seed), case, result.rate_per_s, seed, plan.policies, plan.duration_s, plan.crew)
+            ((case, seed), case, result.rate_per_s, seed, plan.played(case.crew), plan.duration_s)
             for case, result in results.items()
             for seed in range(1, plan.seeds + 1)
         ]
         work.sort(key=lambda one: -one[1].replicas)  # the longest first, or one core ends up alone with it
         for done, ((case, seed), found) in enumerate(run(_one_seed, work), 1):
-            say(f"{done} of {len(work)}: {case.scenario}, {case.replicas} replicas, {case.load_text}, seed {seed}")
+            say(f"{done} of {len(work)}: {case.title}, seed {seed}")
             for policy, figures in found.items():
                 results[case].figures.setdefault(policy, {})[seed] = figures
     return list(results.values())
@@ -113,13 +132,15 @@ def _saturations(scenario: str, sizes: Sequence[int], duration_s: float) -> dict
 
 
 def _one_seed(
-    case: Case, rate_per_s: float, seed: int, policies: Sequence[str], duration_s: float, crew: Crew
+    case: Case, rate_per_s: float, seed: int, policies: Sequence[str], duration_s: float
 ) -> dict[str, Figures]:
     scenario = scenario_named(case.scenario)
     fleet = scenario.fleet(case.replicas)
     calls = calls_of(scenario.workload(seed, rate_per_s, duration_s))
     return {
-        name: figures_of(ModelledFleet(fleet, policy_named(name), seed, crew).play(calls), fleet, scenario.ttft_slo_s)
+        name: figures_of(
+            ModelledFleet(fleet, policy_named(name), seed, case.crew).play(calls), fleet, scenario.ttft_slo_s
+        )
         for name in policies
     }
 

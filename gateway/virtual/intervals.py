@@ -18,6 +18,12 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def told(self, form: str, unit: str) -> str:
+        """With its bounds, each number in this format."""
+        if self.low == -math.inf or self.high == math.inf:
+            return f"{self.mean:{form}}{unit} [one seed]"
+        return f"{self.mean:{form}}{unit} [{self.low:{form}}, {self.high:{form}}]"
+
 
 def mean_interval(values: Sequence[float]) -> Interval:
     """Student's interval of the mean. Raises StatisticsError without values."""

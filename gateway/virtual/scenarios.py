@@ -25,6 +25,8 @@ class Scenario:
     gpus: tuple[Gpu, ...] = (H100,)
     """Kinds of replicas, in turn."""
     ttft_slo_s: float = TTFT_SLO_S
+    shares: bool | None = True
+    """Whether prompts begin alike; None where nobody knows."""
     recorded_rate_per_s: float | None = None
     """The mean rate of a recording; None for made-up traffic."""
 
@@ -45,7 +47,12 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario(
             "chat", "conversations of 6 turns in the mean, each turn with all before it", workloads.chat, (ROOMY,)
         ),
-        Scenario("no-sharing", "prompts with nothing in common, median 800 tokens, log-normal", workloads.no_sharing),
+        Scenario(
+            "no-sharing",
+            "prompts with nothing in common, median 800 tokens, log-normal",
+            workloads.no_sharing,
+            shares=False,
+        ),
         Scenario(
             "shared-prompts-mixed",
             "the shared prompts on replicas of two kinds, one half as fast as the other",
@@ -74,6 +81,7 @@ def scenario_named(name: str) -> Scenario:
         replayed(arrivals),
         (ROOMY,),
         TTFT_SLO_S,
+        None,
         mean_rate_per_s(arrivals),
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
+from gateway.virtual.bars import Bar
 from gateway.virtual.compare import Plan, Result
 from gateway.virtual.figures import Figures
-from gateway.virtual.intervals import Interval, difference_interval, ratio_interval
+from gateway.virtual.fleet import Crew
+from gateway.virtual.intervals import difference_interval, ratio_interval
 from gateway.virtual.saturation import WANTED_GOOD_RATIO
 from gateway.virtual.scenarios import scenario_named
 
@@ -31,24 +32,38 @@ def table(plan: Plan, results: Sequence[Result], reference: str, twins: dict[str
         lines += [
             "",
             f"{case.scenario}: {scenario.says}",
-            f"{case.replicas} replicas, {case.load_text}: {result.rate_per_s:.1f} requests/s,"
+            f"{case.replicas} replicas, {case.load_text}, {_gateways(case.crew)}: {result.rate_per_s:.1f} requests/s,"
             f" good is a TTFT within {scenario.ttft_slo_s * 1000:g} ms",
         ]
         rows = [heads]
-        rows += [_row(result, policy, reference if compared else None, twins.get(policy)) for policy in plan.policies]
+        rows += [
+            _row(result, policy, reference if compared else None, twins.get(policy))
+            for policy in plan.played(case.crew)
+        ]
         lines += _aligned(rows)
     return "\n".join(lines) + "\n"
 
 
-def _preamble(plan: Plan) -> list[str]:
-    crew = plan.crew
+def bars_table(judged: Sequence[Bar]) -> str:
+    """Each bar with what was found, and how many were missed."""
+    rows = [("bar", "case", "found", "")]
+    rows += [(one.asked, one.case, one.found, "met" if one.met else "MISSED") for one in judged]
+    missed = sum([not one.met for one in judged])
+    return "\n".join(["", *_aligned(rows), f"{len(judged) - missed} of {len(judged)} bars met"]) + "\n"
+
+
+def _gateways(crew: Crew) -> str:
     gateways = "one gateway" if crew.gateways == 1 else f"{crew.gateways} gateways that share nothing"
     if crew.gateways > 1 and (crew.tell_s or crew.share_s):
         heard = [(crew.tell_s, "load"), (crew.share_s, "prompts")]
         often = " and ".join(f"{what} every {every_s * 1000:g} ms" for every_s, what in heard if every_s)
         gateways = f"{crew.gateways} gateways that hear of the others' {often}"
+    return gateways
+
+
+def _preamble(plan: Plan) -> list[str]:
     return [
-        f"Virtual time, {gateways}; means of {plan.seeds} seeds of {plan.duration_s:g} s, a quarter of it warm-up.",
+        f"Virtual time; means of {plan.seeds} seeds of {plan.duration_s:g} s, a quarter of it warm-up.",
         f"Saturation is the highest rate at which an oracle (true caches, queues and rates) keeps"
         f" {WANTED_GOOD_RATIO:.0%} good.",
         "Every policy meets the same requests at the same times; brackets are 95 % intervals of paired comparisons.",
@@ -79,14 +94,8 @@ def _row(result: Result, policy: str, reference: str | None, twin: str | None) -
         pairs = [(one, result.figures[reference][seed]) for seed, one in found.items()]
         points = difference_interval([100 * a.good_ratio for a, _ in pairs], [100 * b.good_ratio for _, b in pairs])
         times = ratio_interval([a.ttft_p99_s for a, _ in pairs], [b.ttft_p99_s for _, b in pairs])
-        row += [_bracketed(points, "+.1f", " pt"), _bracketed(times, ".2f", "x")]
+        row += [points.told("+.1f", " pt"), times.told(".2f", "x")]
     return row
-
-
-def _bracketed(interval: Interval, form: str, unit: str) -> str:
-    if interval.low == -math.inf or interval.high == math.inf:
-        return f"{interval.mean:{form}}{unit} [one seed]"
-    return f"{interval.mean:{form}}{unit} [{interval.low:{form}}, {interval.high:{form}}]"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -65,7 +65,7 @@ def test_a_policy_that_looks_at_prefixes_finds_more_of_them_than_one_that_does_n
         ({"scenarios": ("rush",)}, "'rush' is no file and no scenario; scenarios: shared-prompts, chat, "),
         ({"loads": (None,)}, "shared-prompts has no times of its own: give shares of saturation as loads"),
         ({"loads": (0.0,)}, "seeds, replicas and gateways are 1 or more, and loads above 0"),
-        ({"crew": Crew(0)}, "seeds, replicas and gateways are 1 or more, and loads above 0"),
+        ({"crews": (Crew(0),)}, "seeds, replicas and gateways are 1 or more, and loads above 0"),
         ({"duration_s": 0.0}, "the duration is more than 0 seconds"),
         ({"policies": ()}, "a comparison needs a scenario, a number of replicas, a load and a policy at least"),
     ],
@@ -85,7 +85,9 @@ def test_the_command_plays_a_recorded_trace_at_its_own_times(tmp_path: Path) -> 
     write_trace(file, chat(1, 20.0, 5.0))
     code, said = run(str(file), "--loads", "recorded", "--replicas", "2", "--policies", "least_load,dynamo")
     assert code == 0
-    assert re.search(r"chats\.jsonl: \d+ recorded arrivals\n2 replicas, as recorded: [\d.]+ requests/s", said)
+    assert re.search(
+        r"chats\.jsonl: \d+ recorded arrivals\n2 replicas, as recorded, one gateway: [\d.]+ requests/s", said
+    )
     assert re.search(r"^dynamo .* \d", said, re.MULTILINE)
 
 
