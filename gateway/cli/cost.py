@@ -45,6 +45,9 @@ def report(
     of_records: Annotated[
         bool, typer.Option("--records", help="from single records, to the millisecond, as far as they are kept")
     ] = False,
+    time_zone: Annotated[
+        str, typer.Option(help="whose days and times are meant: Europe/Berlin; with --records also one of half hours")
+    ] = "UTC",
     as_json: JsonOption = False,
     config: ConfigOption = None,
     store: StoreOption = None,
@@ -60,7 +63,8 @@ def report(
     from gateway.store.reading import FAR_MS
 
     names = tuple(name.strip() for name in by.split(",") if name.strip())
-    wanted = reports.WantedSums(names, time_ms(since), time_ms(until) if until else FAR_MS)
+    since_ms, until_ms = time_ms(since, time_zone), time_ms(until, time_zone) if until else FAR_MS
+    wanted = reports.WantedSums(names, since_ms, until_ms, time_zone=time_zone)
     with reading(config, store) as connection:
         sums = reports.report_of_records if of_records else reports.report
         rows = sums(connection, wanted)

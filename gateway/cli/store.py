@@ -29,13 +29,14 @@ SinceOption = Annotated[str, typer.Option(help="from this time on: 2026-01-31, 2
 UntilOption = Annotated[str, typer.Option(help="before this time, told like --since; none: now", show_default=False)]
 
 
-def time_ms(text: str) -> int:
-    """Unix milliseconds. Ends the command for a text that is no time."""
+def time_ms(text: str, time_zone: str = "UTC") -> int:
+    """Unix milliseconds. Ends the command for a text that is no time, or for a time zone that there is not."""
     from gateway.store import times
     from gateway.store.reading import NotWanted
+    from gateway.store.zones import zone_of
 
     try:
-        return times.time_ms(text, clock.wall())
+        return times.time_ms(text, clock.wall(), zone_of(time_zone))
     except NotWanted as error:
         end(str(error), 2)
 

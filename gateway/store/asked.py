@@ -15,12 +15,14 @@ from gateway.store.releases.reading import WantedDecisions, decisions
 from gateway.store.reports import WantedSums, report
 from gateway.store.scalings.table import WantedScalings, scalings
 from gateway.store.times import time_ms
+from gateway.store.zones import NAME as UTC
+from gateway.store.zones import zone_of
 
 MOST_RECORDS: Final = 1_000
 """In one answer: some 1 MB."""
 _TEXTS: Final = ("record_id", "request_id", "model", "engine", "replica", "arm", "tenant", "error")
 RECORDS: Final = (*_TEXTS, "key", "status", "since", "until", "limit")
-COSTS: Final = ("by", "since", "until")
+COSTS: Final = ("by", "since", "until", "time_zone")
 SCALINGS: Final = ("engine", "since", "until", "limit")
 
 
@@ -46,8 +48,14 @@ def wanted_sums(asked: Mapping[str, str], now_s: float) -> WantedSums:
     """Raises NotWanted."""
     _known(asked, COSTS)
     by = tuple(name.strip() for name in asked.get("by", "model").split(",") if name.strip())
-    until = asked.get("until")
-    return WantedSums(by, time_ms(asked.get("since") or "30d", now_s), time_ms(until, now_s) if until else FAR_MS)
+    until, name = asked.get("until"), asked.get("time_zone") or UTC
+    zone = zone_of(name)
+    return WantedSums(
+        by,
+        time_ms(asked.get("since") or "30d", now_s, zone),
+        time_ms(until, now_s, zone) if until else FAR_MS,
+        time_zone=name,
+    )
 
 
 def wanted_pairs(asked: Mapping[str, str], now_s: float) -> WantedPairs:

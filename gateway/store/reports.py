@@ -4,7 +4,7 @@ where that is asked for, of single requests, as far as they are kept."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -15,10 +15,10 @@ from gateway.accounts.record import SHADOW
 from gateway.store.reading import FAR_MS, NotWanted, id_bound, texts
 from gateway.store.rows import DAY_MS, HOUR_MS
 from gateway.store.schema import MEASURES, daily_keys, hourly, requests
+from gateway.store.zones import days, hours, named_day, named_hour, pieces, zone_of
 
 DIMENSIONS: Final = ("model", "engine", "upstream_model", "arm", "tenant", "key", "day", "hour")
 _COLUMNS: Final = {"key": "key_id"}
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class WantedSums(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,6 +30,8 @@ class WantedSums(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Not this hour, or day where keys are asked for, any more."""
     copies: bool = False
     """Of the copies that shadows got, which are nobody's requests; else of everything but those."""
+    time_zone: str = "UTC"
+    """Whose days, and the clock of whose hours, are told."""
 
 
 Sums = dict[str, Any]
@@ -40,29 +42,33 @@ MOST_PERIODS: Final = 400
 def report(connection: Connection, wanted: WantedSums) -> list[Sums]:
     """A row for each combination that there was, the most expensive first; by day and hour in their order.
 
-    Times are taken in whole hours, with `key` in whole days (UTC). Raises NotWanted.
+    Times are taken in whole hours, with `key` in whole days of UTC. Raises NotWanted.
     """
-    _check(wanted)
+    zone = _check(wanted)
     if "key" in wanted.by and "hour" in wanted.by:
         raise NotWanted("keys are summed up by the day, so not by hour and key at once")
+    if "key" in wanted.by and zone is not UTC:
+        raise NotWanted(f"keys are summed up by UTC's day, not {zone}'s: add --records, or leave the time zone out")
     by_number = texts(connection)
     shadow = next((number for number, text in by_number.items() if text == SHADOW), -1)
     parts = [
         select(
-            *(_dimension(span.table, name).label(name) for name in wanted.by),
+            *(_dimension(span, name).label(name) for name in wanted.by),
             *(span.table.c[measure] for measure in MEASURES),
         ).where(
             span.period >= span.first,
             span.period < span.end,
             span.table.c.arm == shadow if wanted.copies else span.table.c.arm != shadow,
         )
-        for span in _spans(wanted)
+        for span in _spans(connection, wanted, zone)
     ]
+    if not parts:
+        return []
     every = union_all(*parts).subquery()
     dimensions = [every.c[name] for name in wanted.by]
     query = select(*dimensions, *(func.sum(every.c[measure]).label(measure) for measure in MEASURES))
     query = query.group_by(*dimensions)
-    return _sorted([_row(row._mapping, wanted.by, by_number) for row in connection.execute(query)], wanted)
+    return _sorted([_row(row._mapping, wanted.by, by_number, zone) for row in connection.execute(query)], wanted)
 
 
 def report_of_records(connection: Connection, wanted: WantedSums) -> list[Sums]:
@@ -71,11 +77,11 @@ def report_of_records(connection: Connection, wanted: WantedSums) -> list[Sums]:
     All that a request cost is its engine's that answered: what other engines were paid for it is in no row of theirs.
     Raises NotWanted.
     """
-    _check(wanted)
+    zone = _check(wanted)
     by_number = texts(connection)
     numbers = {text: number for number, text in by_number.items()}
     since_ms, until_ms = wanted.since_ms, wanted.until_ms
-    periods: list[tuple[int, int, int]] = [(0, since_ms, until_ms)]
+    periods = [(0, since_ms, until_ms)]
     names = [name for name in ("day", "hour") if name in wanted.by]
     if names:
         ids = select(requests.c.id).limit(1)
@@ -83,29 +89,27 @@ def report_of_records(connection: Connection, wanted: WantedSums) -> list[Sums]:
         last = connection.execute(ids.order_by(requests.c.id.desc())).scalar()
         if first is None or last is None:
             return []
-        length_ms = HOUR_MS if "hour" in names else DAY_MS
-        begin, end = _ms(first) // length_ms, min(until_ms - 1, _ms(last)) // length_ms
-        if end - begin >= MOST_PERIODS:
+        length_ms, each = (HOUR_MS, hours) if "hour" in names else (DAY_MS, days)
+        begin_ms, end_ms = _ms(first), min(until_ms - 1, _ms(last))
+        if (end_ms - begin_ms) // length_ms >= MOST_PERIODS:
             raise NotWanted(
                 f"of single records there are {MOST_PERIODS} days or hours at most: name --since and --until"
             )
-        periods = [
-            (at, max(since_ms, at * length_ms), min(until_ms, (at + 1) * length_ms)) for at in range(begin, end + 1)
-        ]
+        periods = list(each(zone, begin_ms, end_ms))
     columns = [requests.c[_COLUMNS.get(name, name)].label(name) for name in wanted.by if name not in names]
     measures = _measures(numbers)
     shadow = numbers.get(SHADOW, -1)
     found = []
-    for at, from_ms, before_ms in periods:
+    for day, from_ms, before_ms in periods:
         query = select(*columns, *measures).where(
-            requests.c.id >= id_bound(from_ms),
-            requests.c.id < id_bound(before_ms),
+            requests.c.id >= id_bound(max(since_ms, from_ms)),
+            requests.c.id < id_bound(min(until_ms, before_ms)),
             requests.c.arm == shadow if wanted.copies else requests.c.arm != shadow,
         )
         for row in connection.execute(query.group_by(*columns)):
             if row.requests:
-                when = {"hour": at, "day": at // 24} if "hour" in names else {"day": at}
-                found.append(_row({**row._mapping, **when}, wanted.by, by_number))
+                when = {"day": day, "hour": from_ms / HOUR_MS}
+                found.append(_row({**row._mapping, **when}, wanted.by, by_number, zone))
     return _sorted(found, wanted)
 
 
@@ -133,17 +137,25 @@ def _ms(identity: bytes) -> int:
     return int.from_bytes(bytes(identity)[:6], "big")
 
 
-def _check(wanted: WantedSums) -> None:
+def _check(wanted: WantedSums) -> tzinfo:
+    """Returns its time zone. Raises NotWanted."""
     for name in wanted.by:
         if name not in DIMENSIONS:
             raise NotWanted(f"there is no {name!r} to sum by; there is {', '.join(DIMENSIONS)}")
     if len(set(wanted.by)) < len(wanted.by):
         raise NotWanted("each is to be named once")
+    return zone_of(wanted.time_zone)
 
 
 def _sorted(rows: list[Sums], wanted: WantedSums) -> list[Sums]:
     times = [name for name in wanted.by if name in ("day", "hour")]
-    rows.sort(key=lambda row: (*(row[name] for name in times), -(row["cost_usd"] or 0.0), -row["requests"]))
+    rows.sort(
+        key=lambda row: (
+            *(datetime.fromisoformat(row[name]).timestamp() for name in times),
+            -(row["cost_usd"] or 0.0),
+            -row["requests"],
+        )
+    )
     return rows
 
 
@@ -154,14 +166,24 @@ class _Span(NamedTuple):
     period: Column[Any]
     first: int
     end: int
+    ahead: int = 0
+    """Of UTC, in hours: what days are counted by."""
 
 
-def _spans(wanted: WantedSums) -> list[_Span]:
-    """The sums that together are what is wanted: by the day as far as they go, which are mostly a tenth as many."""
+def _spans(connection: Connection, wanted: WantedSums, zone: tzinfo) -> list[_Span]:
+    """The sums that together are what is wanted: by the day as far as they go, which are mostly a tenth as many; but
+    days of another zone are made of hours. Raises NotWanted."""
     by_hour = _Span(hourly, hourly.c.hour, wanted.since_ms // HOUR_MS, -(-wanted.until_ms // HOUR_MS))
     by_day = _Span(daily_keys, daily_keys.c.day, wanted.since_ms // DAY_MS, -(-wanted.until_ms // DAY_MS))
     if "key" in wanted.by:
         return [by_day]
+    if zone is not UTC:
+        first, last = connection.execute(select(func.min(hourly.c.hour), func.max(hourly.c.hour))).one()
+        if first is None:
+            return []
+        parts = pieces(zone, max(by_hour.first, first), min(by_hour.end, last + 1))
+        if "day" in wanted.by:
+            return [by_hour._replace(first=begin, end=end, ahead=ahead) for begin, end, ahead in parts]
     whole = by_day._replace(first=-(-by_hour.first // 24), end=by_hour.end // 24)
     if "hour" in wanted.by or whole.first >= whole.end:
         return [by_hour]
@@ -169,23 +191,22 @@ def _spans(wanted: WantedSums) -> list[_Span]:
     return [whole, *(span for span in (before, after) if span.first < span.end)]
 
 
-def _dimension(table: Table, name: str) -> Any:
-    if name == "day" and table is hourly:
-        return table.c.hour // 24
-    return table.c[_COLUMNS.get(name, name)]
+def _dimension(span: _Span, name: str) -> Any:
+    if name == "day" and span.table is hourly:
+        return (span.table.c.hour + span.ahead) // 24
+    return span.table.c[_COLUMNS.get(name, name)]
 
 
-def _row(row: Any, by: tuple[str, ...], by_number: dict[int, str]) -> Sums:
+def _row(row: Any, by: tuple[str, ...], by_number: dict[int, str], zone: tzinfo) -> Sums:
     sums: Sums = {}
     for name in by:
-        value = int(row[name])
         match name:
             case "day":
-                sums[name] = (_EPOCH + timedelta(days=value)).strftime("%Y-%m-%d")
+                sums[name] = named_day(int(row[name]))
             case "hour":
-                sums[name] = (_EPOCH + timedelta(hours=value)).strftime("%Y-%m-%dT%H:00Z")
+                sums[name] = named_hour(zone, float(row[name]) * (HOUR_MS // 1000))
             case _:
-                sums[name] = by_number.get(value, "")
+                sums[name] = by_number.get(int(row[name]), "")
     measured = {measure: int(row[measure]) for measure in MEASURES}
     sums |= {name: measured[name] for name in MEASURES if not name.endswith(("_us", "_count", "_nanousd"))}
     unknown = measured["unpriced"] and not measured["cost_nanousd"]  # where no price is known, it is not zero

@@ -79,6 +79,16 @@ def test_a_report_shows_the_most_expensive_first(url: str) -> None:
     assert (code, said.splitlines()[1].split()) == (0, ["large", "shop", "1", "1", "100", "0", "20", "0.5", "0", "0"])
 
 
+def test_a_report_by_the_day_is_of_the_time_zone_that_is_named(url: str) -> None:
+    words = ("cost", "report", "--store", url, "--by", "day", "--json", "--time-zone")
+    rows = json.loads(run(*words, "Asia/Tokyo", "--since", "2026-05-29")[1])["data"]
+    assert [(row["day"], row["requests"]) for row in rows] == [("2026-05-29", 31)]
+    assert run(*words, "Mars/Olympus", *SINCE)[0] == 2
+    code, said = run(*words, "Asia/Kolkata", *SINCE)
+    assert (code, said.startswith("Asia/Kolkata is not a whole number of hours from UTC")) == (2, True)
+    assert run(*words, "Asia/Kolkata", *SINCE, "--records")[0] == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [("cost", "report"), ("cost", "report", "--records"), ("records", "query"), ("records", "export")],
