@@ -105,7 +105,7 @@ class AzureEngine(EngineSection):
             self.entra.scope,
             self.entra.client_secret.get_secret_value() if self.entra.client_secret is not None else "",
             self.entra.assertion_file or "",
-            self.ca_file,
+            self.way_to_tokens,
         )
 
     @property

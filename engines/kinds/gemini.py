@@ -75,7 +75,9 @@ class GeminiEngine(HostedEngine):
 
     @property
     def token_source(self) -> TokenSource | None:
-        return None if self.vertex is None else GoogleCredentials(self.vertex.credentials_file or "")
+        if self.vertex is None:
+            return None
+        return GoogleCredentials(self.vertex.credentials_file or "", self.way_to_tokens)
 
     def written_replicas(self) -> tuple[Replica, ...] | None:
         if self.vertex is None or self.replicas is not None:

@@ -22,7 +22,7 @@ from engines.operations import STORED
 from engines.pools import Trust
 from engines.port import Replica
 from engines.providers.sigv4 import Signing
-from engines.providers.tokens import TokenSource
+from engines.providers.tokens import TokenSource, Way
 from engines.settings.discovery import Discover
 from engines.settings.fields import (
     Headers,
@@ -224,6 +224,11 @@ class EngineSection(Section):
     def token_source(self) -> TokenSource | None:
         """Where its access tokens come from, where it is asked with those in place of a key."""
         return None
+
+    @property
+    def way_to_tokens(self) -> Way:
+        """How that is reached: as the engine itself."""
+        return Way(self.proxy.get_secret_value() if self.proxy is not None else None, self.trust)
 
     @property
     def usual_headers(self) -> tuple[tuple[str, str], ...]:

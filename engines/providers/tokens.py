@@ -9,7 +9,8 @@ library.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ import httpx
 import msgspec
 
 from engines.files import NotReadable, read_regular
+from engines.pools import SYSTEM, Trust
 
 TIMEOUT_S: Final = 10.0
 MOST_AUTHORITIES_BYTES: Final = 4 * 1024 * 1024
@@ -27,6 +29,8 @@ MOST_BYTES: Final = 64 * 1024
 USUAL_S: Final = 3600.0
 """How long a token is taken to last whose server does not say."""
 GOOGLE_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+_METADATA_SERVER: Final = ("metadata", "169.254.169.254")
+"""What is in the URLs of that of Google's machines (google.auth.compute_engine._metadata)."""
 ENTRA_SCOPE: Final = "https://cognitiveservices.azure.com/.default"
 
 
@@ -40,6 +44,62 @@ class Token:
 
     value: str = field(repr=False)
     lasts_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a server of tokens is reached: as the engine is that they are for."""
+
+    proxy: str | None = field(default=None, repr=False)
+    """`http://host:port`; None is the environment's, `direct` none."""
+    trust: Trust = SYSTEM
+    """Its authorities are believed beside those of the system, and its certificate is shown. What is wrong is never
+    accepted, whatever `verify` says: a lasting credential is sent there."""
+
+    def client(self, timeout_s: float, *, nearby: bool = False) -> httpx.Client:
+        """`nearby`: it is a server of the machine's own, to which no proxy leads. Raises TokenRefused."""
+        proxy = None if self.proxy == "direct" or nearby else self.proxy
+        from_environment = self.proxy is None and not nearby
+        try:
+            return httpx.Client(
+                timeout=timeout_s,
+                verify=self._context(),
+                follow_redirects=False,
+                proxy=proxy,
+                trust_env=from_environment,
+            )
+        except (httpx.InvalidURL, ValueError) as error:
+            raise TokenRefused(f"the proxy cannot be used: {type(error).__name__}") from None
+
+    def _context(self) -> ssl.SSLContext | bool:
+        trust = self.trust
+        if not trust.files:
+            return True
+        context = ssl.create_default_context()
+        if trust.ca_file is not None:
+            with _reading("authority"):
+                data = read_regular(Path(trust.ca_file), MOST_AUTHORITIES_BYTES)
+                context.load_verify_locations(cadata=data.decode("ascii", "replace"))
+        if trust.client_cert is not None:
+            with _reading("client certificate"):
+                for name in {trust.client_cert, trust.client_key or trust.client_cert}:
+                    read_regular(Path(name), MOST_AUTHORITIES_BYTES)  # a pipe would hold the thread for ever
+                context.load_cert_chain(trust.client_cert, trust.client_key, _no_passphrase)
+        return context
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Raises TokenRefused for a file that is none of its kind."""
+    try:
+        yield
+    except (NotReadable, OSError, ValueError) as error:  # SSLError is an OSError
+        raise TokenRefused(f"the file of the {what} cannot be read: {type(error).__name__}") from None
+
+
+def _no_passphrase() -> str:
+    """Without it OpenSSL would ask on the terminal."""
+    raise ValueError("the private key is encrypted")
 
 
 class TokenSource(Protocol):
@@ -59,7 +119,7 @@ class ClientCredentials:
     client_secret: str = field(default="", repr=False)
     assertion_file: str = ""
     """A file with a signed assertion in place of the secret, such as Kubernetes' projected service-account token."""
-    ca_file: str | None = None
+    way: Way = Way()
 
     def fetch(self) -> Token:
         form = {"grant_type": "client_credentials", "client_id": self.client_id}
@@ -70,7 +130,7 @@ class ClientCredentials:
             form["client_assertion"] = _assertion(self.assertion_file)
         else:
             form["client_secret"] = self.client_secret
-        return token_of(_ask("POST", self.token_url, data=form, ca_file=self.ca_file))
+        return token_of(_ask("POST", self.token_url, data=form, way=self.way))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +139,7 @@ class GoogleCredentials:
     Google's machines and in GOOGLE_APPLICATION_CREDENTIALS."""
 
     file: str = ""
+    way: Way = Way()
 
     def fetch(self) -> Token:
         try:
@@ -93,8 +154,8 @@ class GoogleCredentials:
                 key = msgspec.json.decode(read_regular(Path(self.file), MOST_BYTES))
                 credentials = Credentials.from_service_account_info(key, scopes=scopes)
             else:
-                credentials, _ = google.auth.default(scopes=scopes)
-            credentials.refresh(_google_request)
+                credentials, _ = google.auth.default(scopes=scopes, request=_GoogleRequest(self.way))
+            credentials.refresh(_GoogleRequest(self.way))
         except NotReadable as error:
             raise TokenRefused(f"the file of the service account cannot be read: {error}") from None
         except (GoogleAuthError, OSError, ValueError) as error:
@@ -138,18 +199,11 @@ def _assertion(path: str) -> str:
     return text
 
 
-def _ask(method: str, url: str, *, data: Mapping[str, str], ca_file: str | None) -> Any:
+def _ask(method: str, url: str, *, data: Mapping[str, str], way: Way) -> Any:
     """One small JSON answer. Raises TokenRefused, in which an OAuth error is named by its code alone."""
-    verify: Any = True
-    if ca_file is not None:
-        try:
-            authorities = read_regular(Path(ca_file), MOST_AUTHORITIES_BYTES).decode("ascii", "replace")
-            verify = ssl.create_default_context(cadata=authorities)
-        except (NotReadable, OSError, ValueError) as error:  # SSLError is an OSError
-            raise TokenRefused(f"the file of the authority cannot be read: {type(error).__name__}") from None
     try:
         with (
-            httpx.Client(timeout=TIMEOUT_S, verify=verify, follow_redirects=False) as client,
+            way.client(TIMEOUT_S) as client,
             client.stream(method, url, data=data, headers={"accept": "application/json"}) as answer,
         ):
             body = b""
@@ -184,19 +238,24 @@ class _GoogleAnswer:
         self.data = data
 
 
-def _google_request(
-    url: str, method: str = "GET", body: Any = None, headers: Any = None, timeout: Any = None, **_more: Any
-) -> _GoogleAnswer:
+class _GoogleRequest:
     """How Google's library asks (`google.auth.transport.Request`), by the HTTP client that we have anyway."""
-    from google.auth.exceptions import TransportError
 
-    try:
-        # The metadata server of Google's machines is reached directly.
-        with httpx.Client(timeout=timeout or TIMEOUT_S, trust_env="metadata" not in url) as client:
-            answer = client.request(method, url, content=body, headers=headers)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise TransportError(f"{type(error).__name__} while asking {httpx.URL(url).host}") from None
-    return _GoogleAnswer(answer.status_code, answer.headers, answer.content)
+    def __init__(self, way: Way) -> None:
+        self._way = way
+
+    def __call__(
+        self, url: str, method: str = "GET", body: Any = None, headers: Any = None, timeout: Any = None, **_more: Any
+    ) -> _GoogleAnswer:
+        from google.auth.exceptions import TransportError
+
+        try:
+            nearby = any(name in url for name in _METADATA_SERVER)
+            with self._way.client(timeout or TIMEOUT_S, nearby=nearby) as client:
+                answer = client.request(method, url, content=body, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise TransportError(f"{type(error).__name__} while asking {httpx.URL(url).host}") from None
+        return _GoogleAnswer(answer.status_code, answer.headers, answer.content)
 
 
 def _utc_now() -> datetime:

@@ -13,7 +13,6 @@ from tests.scenario.upstream import Answer, Upstream, running_upstream
 
 pytestmark = pytest.mark.anyio
 
-ANSWER = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "usage": {"prompt_tokens": 900}}
 COUNT = "/v1/messages/count_tokens"
 PICTURE = base64.b64encode(bytes(range(256)) * 256).decode()
 
@@ -66,14 +65,12 @@ async def test_a_large_request_is_read_in_turns_and_counted() -> None:
         assert 25_000 < told["input_tokens"] < 40_000
 
 
-@pytest.mark.parametrize(
-    ("content", "param"), [(7, "messages"), ([{"type": 3}], "messages"), ([7] * 20_000, "messages")]
-)
-async def test_what_is_no_request_is_refused_as_an_engine_would(content: Any, param: str) -> None:
+@pytest.mark.parametrize("content", [7, [{"type": 3}], [7] * 20_000])
+async def test_what_is_no_request_is_refused_as_an_engine_would(content: Any) -> None:
     async with running_upstream() as upstream, running_gateway(chats(upstream)) as gateway:
         answer = await count(gateway, content)
         assert (400, "invalid_request_error") == (answer.status_code, answer.json()["error"]["type"])
-        assert param in answer.json()["error"]["message"]
+        assert "messages" in answer.json()["error"]["message"]
         assert "invalid_field" == (await gateway.records.of(0)).error
 
 

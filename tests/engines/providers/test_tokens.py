@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.kinds.azure import AzureEngine
+from engines.kinds.gemini import GeminiEngine
+from engines.pools import Trust
 from engines.providers.tokens import (
     ENTRA_SCOPE,
     MOST_BYTES,
@@ -18,9 +23,11 @@ from engines.providers.tokens import (
     GoogleCredentials,
     Token,
     TokenRefused,
+    TokenSource,
+    Way,
     token_of,
 )
-from tests.engines.providers.token_server import token_server
+from tests.engines.providers.token_server import token_server, tunnels
 
 SECRET = "the-secret-of-the-application"
 
@@ -81,17 +88,96 @@ def test_a_server_that_is_away_and_a_file_that_is_not_there() -> None:
     with pytest.raises(TokenRefused, match="ConnectError while asking"):
         entra(server.url, client_secret=SECRET).fetch()
     with pytest.raises(TokenRefused, match="the file of the authority cannot be read"):
-        entra("http://127.0.0.1:9", client_secret=SECRET, ca_file="/nowhere/at/all").fetch()
+        entra("http://127.0.0.1:9", client_secret=SECRET, way=trusting(ca_file="/nowhere/at/all")).fetch()
+    with pytest.raises(TokenRefused, match="the file of the client certificate cannot be read"):
+        entra("http://127.0.0.1:9", client_secret=SECRET, way=trusting(client_cert="/nowhere/at/all")).fetch()
     with pytest.raises(TokenRefused, match="cannot be read: no such file"):
         entra(server.url, assertion_file="/nowhere/at/all").fetch()
 
 
-@pytest.mark.parametrize("option", ["assertion_file", "ca_file"])
+@pytest.mark.parametrize("option", ["assertion_file", "ca_file", "client_cert", "client_key"])
 def test_a_file_that_becomes_a_pipe_holds_no_thread(tmp_path: Path, option: str) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    given = {"client_secret": SECRET} if option == "ca_file" else {}
+    pipe = str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+    (tmp_path / "cert.pem").write_text("")
+    given: dict[str, Any] = {"assertion_file": pipe}
+    if option != "assertion_file":
+        way = trusting(**{"client_cert": str(tmp_path / "cert.pem"), option: pipe})
+        given = {"client_secret": SECRET, "way": way}
     with pytest.raises(TokenRefused, match="cannot be read"):
-        entra("http://127.0.0.1:9", **given, **{option: str(tmp_path / "pipe")}).fetch()
+        entra("http://127.0.0.1:9", **given).fetch()
+
+
+def trusting(**files: str) -> Way:
+    return Way(trust=Trust(**files))  # type: ignore[arg-type]
+
+
+class Inspected:
+    """A server of tokens behind an authority of its own, which wants to see a certificate of that; and its files."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = trustme.CA()
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.verify_mode = ssl.CERT_REQUIRED
+        authority.configure_trust(self.tls)
+        authority.issue_cert("127.0.0.1").configure_cert(self.tls)
+        self.ca, self.cert = folder / "ca.pem", folder / "cert.pem"
+        authority.cert_pem.write_to_path(self.ca)
+        authority.issue_cert("gateway").private_key_and_cert_chain_pem.write_to_path(self.cert)
+        self.trust = Trust(ca_file=str(self.ca), client_cert=str(self.cert))
+
+
+TOKEN = (200, {"access_token": "t-1", "expires_in": 3599})
+
+
+@pytest.mark.parametrize("google", [False, True])
+def test_a_token_is_fetched_the_way_that_its_engine_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, google: bool
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody is there
+    there = Inspected(tmp_path)
+    to: list[str] = []
+    with token_server(TOKEN, tls=there.tls) as server, tunnels(to) as proxy:
+        way = Way(proxy, there.trust)
+        source: TokenSource = entra(server.url, client_secret=SECRET, way=way)
+        if google:
+            source = GoogleCredentials(service_account(tmp_path / "key.json", server.url), way)
+        assert source.fetch().value == "t-1"
+        assert to == [server.url.removeprefix("https://")]
+
+
+def test_direct_passes_the_proxy_of_the_environment_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    there = Inspected(tmp_path)
+    with token_server(TOKEN, tls=there.tls) as server:
+        source = entra(server.url, client_secret=SECRET, way=Way("direct", there.trust))
+        assert source.fetch().value == "t-1"
+        with pytest.raises(TokenRefused, match="ConnectError"):
+            entra(server.url, client_secret=SECRET, way=Way(None, there.trust)).fetch()
+
+
+def test_a_secret_is_sent_to_nobody_whose_certificate_is_not_believed(tmp_path: Path) -> None:
+    there = Inspected(tmp_path)
+    with token_server(TOKEN, tls=there.tls) as server:
+        for trust in (Trust(), Trust(verify=False)):
+            with pytest.raises(TokenRefused, match="ConnectError"):
+                entra(server.url, client_secret=SECRET, way=Way(trust=trust)).fetch()
+        assert server.forms == []
+
+
+def test_a_proxys_password_is_in_no_repr() -> None:
+    assert "pass-word" not in repr(Way("http://user:pass-word@proxy.test:8080"))
+
+
+def test_engines_hand_their_own_way_to_where_their_tokens_come_from() -> None:
+    ways = {"proxy": "http://proxy.test:8080", "ca_file": "/ca.pem", "client_cert": "/cert.pem"}
+    entra = {"tenant": "t", "client_id": "c", "client_secret": "s"}
+    azure = AzureEngine.model_validate({"kind": "azure", "base_url": "https://a.test", "entra": entra, **ways})
+    gemini = GeminiEngine.model_validate({"kind": "gemini", "vertex": {"project": "p"}, **ways})
+    trust = Trust(ca_file="/ca.pem", client_cert="/cert.pem")
+    for source in (azure.token_source, gemini.token_source):
+        assert isinstance(source, ClientCredentials | GoogleCredentials)
+        assert source.way == Way("http://proxy.test:8080", trust)
 
 
 def test_no_credential_is_in_a_repr() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +28,7 @@ class TokenServer:
 
 
 @contextmanager
-def token_server(*answers: tuple[int, Any]) -> Iterator[TokenServer]:
+def token_server(*answers: tuple[int, Any], tls: ssl.SSLContext | None = None) -> Iterator[TokenServer]:
     """`answers` are statuses and JSON values, or bytes as they are."""
     server = TokenServer(list(answers))
 
@@ -42,13 +44,59 @@ def token_server(*answers: tuple[int, Any]) -> Iterator[TokenServer]:
 
         def log_message(self, format: str, *args: Any) -> None: ...
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with _running(Handler, tls) as port:
+        server.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{port}"
+        yield server
+
+
+class QuietServer(ThreadingHTTPServer):
+    """A client that does not believe its certificate leaves in the middle of a handshake."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None: ...
+
+
+@contextmanager
+def _running(handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    http = QuietServer(("127.0.0.1", 0), handler)
+    if tls is not None:  # the handshake is made by the thread of the connection
+        http.socket = tls.wrap_socket(http.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=http.serve_forever, args=(0.01,))
     thread.start()
-    server.url = f"http://127.0.0.1:{http.server_port}"
     try:
-        yield server
+        yield http.server_port
     finally:
         http.shutdown()
         thread.join()
         http.server_close()
+
+
+@contextmanager
+def tunnels(to: list[str]) -> Iterator[str]:
+    """The URL of a proxy that makes tunnels, and notes where they lead."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            to.append(self.path)
+            host, _, port = self.path.rpartition(":")
+            with socket.create_connection((host, int(port))) as there:
+                self.send_response(200)
+                self.end_headers()
+                back = threading.Thread(target=_pipe, args=(there, self.connection))
+                back.start()
+                _pipe(self.connection, there)
+                back.join()
+            self.close_connection = True
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    with _running(Handler) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def _pipe(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
