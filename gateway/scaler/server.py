@@ -1,4 +1,7 @@
-"""The gRPC port that KEDA asks. grpcio is an extra: it is imported where `autoscale.keda` is configured, not before."""
+"""The gRPC port that KEDA asks. grpcio is an extra: it is imported where `autoscale.keda` is configured, not before.
+
+A rotated certificate is shown from the next connection on: gRPC asks for it before each handshake.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,13 @@ from typing import Any, Final
 import structlog
 
 from engines.files import NotReadable, read_regular
+from gateway.http.certificate import BadCertificate, Certificate
 from gateway.http.listen import CannotListen
 from gateway.scaler import wire
 from gateway.scaler.service import NotAsked, NotYet, ScalerService
 from gateway.settings.sections.admin import place_of
 from gateway.settings.sections.autoscale import KedaSection
+from gateway.settings.sections.server import Tls
 
 NEEDS: Final = "autoscale.keda needs the package grpcio: pip install 'penstock[kubernetes]'"
 SERVICE: Final = "externalscaler.ExternalScaler"
@@ -55,8 +60,9 @@ class ScalerPort:
             if section.tls is None:
                 self.port: int = self._server.add_insecure_port(where)
             else:
-                pair = _content(section.tls.key), _content(section.tls.cert)
-                self.port = self._server.add_secure_port(where, grpc.ssl_server_credentials([pair]))
+                pair = _Pair(section.tls)
+                shown = grpc.dynamic_ssl_server_credentials(_shown(grpc, pair.now), lambda: _renewed(grpc, pair))
+                self.port = self._server.add_secure_port(where, shown)
         except (RuntimeError, OSError, NotReadable) as error:
             raise CannotListen(f"autoscale.keda.listen: cannot listen on {where}: {error}") from None
 
@@ -103,6 +109,46 @@ class ScalerPort:
         except NotYet as error:
             await context.abort(self._grpc.StatusCode.UNAVAILABLE, str(error))
         raise AssertionError("abort raises")
+
+
+class _Pair:
+    """A key and its certificate, in two files that may be replaced while we serve."""
+
+    def __init__(self, section: Tls) -> None:
+        """Raises NotReadable."""
+        self._section = section
+        self.now = self._read()
+        self._refused = ""
+
+    def renewed(self) -> bool:
+        """Look whether both are others now. Those that cannot be used, or do not fit yet, change nothing."""
+        try:
+            read = self._read()
+            if read != self.now:
+                # Whoever is shown a pair of which gRPC can make nothing is not served until the next one.
+                Certificate(self._section.cert, self._section.key, "autoscale.keda.tls")
+        except (NotReadable, BadCertificate) as error:
+            if str(error) != self._refused:
+                self._refused = str(error)
+                log.warning("certificates_refused", of="KEDA's port", why=self._refused)
+            return False
+        if read == self.now:
+            return False
+        self.now, self._refused = read, ""
+        log.info("certificates_renewed", of="KEDA's port")
+        return True
+
+    def _read(self) -> tuple[bytes, bytes]:
+        return _content(self._section.key), _content(self._section.cert)
+
+
+def _shown(grpc: Any, pair: tuple[bytes, bytes]) -> Any:
+    return grpc.ssl_server_certificate_configuration([pair])
+
+
+def _renewed(grpc: Any, pair: _Pair) -> Any:
+    """What gRPC asks before each handshake, in a thread of its own: another certificate, or None."""
+    return _shown(grpc, pair.now) if pair.renewed() else None
 
 
 def _content(file: str) -> bytes:

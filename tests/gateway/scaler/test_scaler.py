@@ -59,8 +59,9 @@ class Decided:
 class Keda:
     """Asks as KEDA does."""
 
-    def __init__(self, channel: Any) -> None:
+    def __init__(self, channel: Any, where: str = "") -> None:
         self.channel = channel
+        self.where = where
 
     async def ask(self, method: str, question: Any, answer: str) -> Any:
         call = self.channel.unary_unary(f"/{SERVICE}/{method}")
@@ -103,7 +104,7 @@ async def asked(decided: Decided, tls: dict[str, str] | None = None, trust: byte
             else grpc.aio.insecure_channel(where)
         )
         async with channel:
-            yield Keda(channel)
+            yield Keda(channel, where)
         await port.close()
 
 
@@ -189,12 +190,49 @@ async def test_another_metric_and_bytes_that_are_no_message_are_refused() -> Non
 
 async def test_it_is_asked_over_tls_where_there_is_a_certificate(tmp_path: pathlib.Path) -> None:
     authority = trustme.CA()
-    leaf = authority.issue_cert("localhost")
-    cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
-    leaf.cert_chain_pems[0].write_to_path(cert)
-    leaf.private_key_pem.write_to_path(key)
-    async with asked(Decided(llama=2), {"cert": str(cert), "key": str(key)}, authority.cert_pem.bytes()) as keda:
+    async with asked(Decided(llama=2), issue(authority, tmp_path), authority.cert_pem.bytes()) as keda:
         assert await keda.desired("llama") == 2
+
+
+def issue(authority: trustme.CA, directory: pathlib.Path) -> dict[str, str]:
+    """A certificate of this authority, and its key, in two files."""
+    leaf = authority.issue_cert("localhost")
+    cert, key = directory / "tls.crt", directory / "tls.key"
+    cert.write_bytes(leaf.cert_chain_pems[0].bytes())
+    key.write_bytes(leaf.private_key_pem.bytes())
+    return {"cert": str(cert), "key": str(key)}
+
+
+async def test_a_rotated_certificate_is_shown_to_whoever_comes_next(tmp_path: pathlib.Path) -> None:
+    before, after = trustme.CA(), trustme.CA()
+    tls = issue(before, tmp_path)
+    async with asked(Decided(llama=2), tls, before.cert_pem.bytes()) as keda:
+        assert await keda.desired("llama") == 2
+        where = keda.where
+        (tmp_path / "tls.key").write_bytes(issue_key(after))
+        async with trusting(where, before) as other:  # a rotation under way: the key is there before its certificate
+            assert await other.desired("llama") == 2
+        issue(after, tmp_path)
+        async with trusting(where, after) as other:
+            assert await other.desired("llama") == 2
+        (tmp_path / "tls.crt").unlink()
+        async with trusting(where, after) as other:
+            assert await other.desired("llama") == 2
+        assert await keda.desired("llama") == 2, "a connection that is there goes on"
+
+
+def issue_key(authority: trustme.CA) -> bytes:
+    pem: bytes = authority.issue_cert("localhost").private_key_pem.bytes()
+    return pem
+
+
+@asynccontextmanager
+async def trusting(where: str, authority: trustme.CA) -> AsyncIterator[Keda]:
+    """A connection of its own."""
+    credentials = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+    alone = [("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.secure_channel(where, credentials, options=alone) as channel:
+        yield Keda(channel, where)
 
 
 async def test_a_key_that_is_a_fifo_ends_the_start_with_a_sentence(tmp_path: pathlib.Path) -> None:
