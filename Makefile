@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PORT   ?= 8080
 
-# The compiled wheel is built anew when any source has changed; see hatch_build.py.
+# The compiled wheel is built anew when any file of it has come, gone or changed; see hatch_build.py.
 WHEEL    := dist/compiled/.built
 COMPILED := .envs/compiled
 PROVIDERS := .envs/providers
@@ -15,7 +15,7 @@ CLIENTS   := .envs/clients
 EVALUATION := .envs/evaluation
 WEBUI     := .envs/webui
 HELM     := .envs/helm
-SOURCES  := $(shell find gateway engines routing configs -name '*.py' -o -name '*.yaml')
+SOURCES  := dist/.sources
 
 .PHONY: $(shell grep -oE '^[a-z-]+:' $(lastword $(MAKEFILE_LIST)) | tr -d :)  # every name below that is no path
 
@@ -142,7 +142,16 @@ format: $(STAMP)
 clean:
 	rm -rf $(VENV) .envs build dist *.egg-info .mypy_cache .ruff_cache .hypothesis load-*/
 
-$(WHEEL): $(STAMP) hatch_build.py $(SOURCES)
+always:
+
+# What the wheel is made of, by name and checksum: by time stamps alone, a module that was removed would stay in it.
+$(SOURCES): always
+	@mkdir -p $(@D)
+	@find gateway engines routing loadtests configs hatch_build.py pyproject.toml README.md -type f -not -name '*.pyc' -print0 \
+	  | LC_ALL=C sort -z | xargs -0 cksum > $@.new
+	@if cmp -s $@ $@.new; then rm $@.new; else mv $@.new $@; fi
+
+$(WHEEL): $(STAMP) $(SOURCES)
 	rm -rf dist/compiled
 	PENSTOCK_COMPILE=1 $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist/compiled .
 	@touch $@

@@ -101,6 +101,17 @@ def compiled_modules(root: Path) -> list[str]:
     return sorted(found - set(listed["interpreted"]))
 
 
+def complaint_of(code: int, stdout: str, stderr: str) -> str:
+    """What is wrong with a run of the compiler, a warning of mypyc's included; empty where nothing is."""
+    told = [line for line in stdout.splitlines() if ": error:" in line or ": warning:" in line]
+    if not (code or told):
+        return ""
+    told += [line for line in stderr.splitlines() if " error: " in line]  # the C compiler's own
+    return "\n".join(
+        ["mypyc does not compile this as it is:", *told, f"exit status {code}", stdout[-500:], stderr[-2000:]]
+    )
+
+
 def compile_modules(root: Path, modules: Iterable[str], out: Path) -> dict[Path, Path]:
     """Compile `modules` of the sources in `root` into `out`. Returns place in the wheel and file of each library.
 
@@ -116,18 +127,6 @@ def compile_modules(root: Path, modules: Iterable[str], out: Path) -> dict[Path,
         done = subprocess.run(
             [sys.executable, "-c", _COMPILE, str(out), *files], cwd=sources, capture_output=True, text=True, check=False
         )
-    told = [line for line in done.stdout.splitlines() if ": error:" in line or ": warning:" in line]
-    if done.returncode or told:
-        told += [line for line in done.stderr.splitlines() if " error: " in line]  # the C compiler's own
-        raise SystemExit(
-            "\n".join(
-                [
-                    "mypyc does not compile this as it is:",
-                    *told,
-                    f"exit status {done.returncode}",
-                    done.stdout[-500:],
-                    done.stderr[-2000:],
-                ]
-            )
-        )
+    if complaint := complaint_of(done.returncode, done.stdout, done.stderr):
+        raise SystemExit(complaint)
     return {path.relative_to(out): path for path in sorted(out.rglob("*.so"))}

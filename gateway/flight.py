@@ -365,12 +365,11 @@ class Flight(Owner, Opening, Work):
             self.continuation.committed()
             if self.continuation.keeps:
                 return
-        if not serving.route.keeps_prompt:
-            if self.prompt_bytes >= LARGE_BYTES:
-                self.lost_tokens = let_go_tokens(self, self.attempt)
-            self._prompt = None
-            self.facts.let_go()
-            self.request.body = b""
+        if self.prompt_bytes >= LARGE_BYTES:
+            self.lost_tokens = let_go_tokens(self, self.attempt)
+        self._prompt = None
+        self.facts.let_go()
+        self.request.body = b""
 
     def goes_on(self, attempt: Attempt, failure: Failure) -> bool:
         return self.continuation is not None and self.continuation.takes_over(attempt, failure)

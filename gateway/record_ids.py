@@ -69,11 +69,6 @@ def time_ms(record_id: str) -> int:
     return int(record_id[:12], 16)
 
 
-def run_of(record_id: str) -> str:
-    """The run whose id it is."""
-    return record_id[13:16] + record_id[17:26]
-
-
 def id_lines(request_id: bytes, record_id: bytes, dialect: Dialect) -> bytes:
     """The header lines that name a request to its client, who speaks `dialect`. Anthropic's clients look for a name of
     their own."""

@@ -92,10 +92,6 @@ class Split:
         whole = self.end - self.start
         return (whole - sum(counts.values()) if arm == self.control else counts[arm]) / whole
 
-    def with_shares(self, shares: Mapping[str, float]) -> Split:
-        """The same experiment with other weights. Raises ValueError."""
-        return Split(self.start, self.end, self.control, self.slots, shares)
-
 
 def slots_of(start: int, end: int, most: Mapping[str, float]) -> list[Slot]:
     """Slots for these arms, side by side at the far end of a range; `most` is the part of it that each may ever take.

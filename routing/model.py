@@ -19,8 +19,6 @@ SLO: Final = "slo"
 
 COSTED: Final = frozenset({LATENCY, PREFIX, SESSION, CHEAPEST, SLO})
 """Those that ask how much replicas have to do beyond what we sent them."""
-PREFIXED: Final = frozenset({PREFIX, CHEAPEST, SLO})
-"""Those that ask what caches hold."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -117,8 +117,6 @@ class ModelRoute:
     """Where a replica that does worse than its peers stands aside."""
     continuations: int = 0
     """How often a stream whose engine dies may go on elsewhere."""
-    keeps_prompt: bool = False
-    """Whether a feature of this route reads the prompt after the first byte of an answer; else it is dropped then."""
 
     def asked(self, operation: str) -> Tiers:
         """Those of `speakers` of this operation that adapters allow."""

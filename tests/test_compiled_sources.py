@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterable, Iterator
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hatchling.metadata.core import ProjectMetadata
 
-from hatch_build import compiled_modules
+from hatch_build import SWITCH, CompiledBuildHook, compiled_modules, complaint_of
+from tests.compiled.run import LEFT_OUT
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -106,3 +110,73 @@ def test_no_enum_with_an_init_is_compiled() -> None:
 
 def test_no_attribute_is_none_by_its_class_and_a_protocol_by_type() -> None:
     assert unset_defaults(trees().values()) == []
+
+
+WARNING = "gateway/flight.py:12: warning: Treating generator comprehension as list\n"
+ERROR = "gateway/flight.py:12: error: Incompatible types in assignment\n"
+C_ERROR = "build/__native_flight.c:9:5: error: unknown type name\nbuild/__native_flight.c:9:5: note: here\n"
+
+
+def test_a_build_without_a_word_is_good() -> None:
+    assert complaint_of(0, "building 'penstock' extension\n", "") == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "stdout", "stderr", "line"),
+    [(0, WARNING, "", WARNING), (1, ERROR, "", ERROR), (1, "", C_ERROR, C_ERROR), (1, "", "", "exit status 1")],
+)
+def test_a_warning_of_the_compiler_fails_the_build_as_an_error_does(
+    code: int, stdout: str, stderr: str, line: str
+) -> None:
+    assert line.splitlines()[0] in complaint_of(code, stdout, stderr).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("switch", "version", "compiles"),
+    [(None, "standard", 0), ("", "standard", 0), ("0", "standard", 0), ("1", "editable", 0), ("1", "standard", 1)],
+)
+def test_only_a_wheel_that_is_asked_for_is_compiled(
+    monkeypatch: pytest.MonkeyPatch, switch: str | None, version: str, compiles: int
+) -> None:
+    compiled: list[Path] = []
+
+    def compiler(root: Path, modules: Iterable[str], out: Path) -> dict[Path, Path]:
+        compiled.append(root)
+        return {Path("gateway/flight.so"): out / "flight.so"}
+
+    monkeypatch.setattr("hatch_build.compile_modules", compiler)
+    monkeypatch.delenv(SWITCH, raising=False)
+    if switch is not None:
+        monkeypatch.setenv(SWITCH, switch)
+    data: dict[str, Any] = {"force_include": {}, "pure_python": True}
+    hook = CompiledBuildHook(str(ROOT), {}, None, ProjectMetadata(str(ROOT), None), "", "wheel")
+    hook.initialize(version, data)
+    hook.finalize(version, data, "")
+    assert compiled == [ROOT] * compiles
+    assert (data["pure_python"], list(data["force_include"].values())) == (
+        not compiles,
+        ["gateway/flight.so"] * compiles,
+    )
+
+
+def test_what_the_compiled_lane_leaves_out_is_there() -> None:
+    assert [path for path in LEFT_OUT if not (ROOT / path).exists()] == []
+
+
+def test_the_wheel_is_built_anew_when_a_file_of_it_is_removed_and_not_when_none_has_changed(tmp_path: Path) -> None:
+    for name in ("gateway", "engines", "routing", "loadtests", "configs"):
+        (tmp_path / name).mkdir()
+    for name in ("hatch_build.py", "pyproject.toml", "README.md", "gateway/a.py", "loadtests/page.css"):
+        (tmp_path / name).write_text(name)
+
+    def changed(after: Callable[[], object] = lambda: None) -> bool:
+        sources = tmp_path / "dist" / ".sources"
+        before = sources.stat().st_mtime_ns if sources.exists() else 0
+        after()
+        subprocess.run(["make", "-s", "-f", str(ROOT / "Makefile"), "dist/.sources"], cwd=tmp_path, check=True)
+        return sources.stat().st_mtime_ns != before
+
+    assert [changed(), changed()] == [True, False]
+    assert changed(lambda: (tmp_path / "loadtests" / "page.css").write_text("other"))
+    assert changed((tmp_path / "gateway" / "a.py").unlink)
+    assert not changed()

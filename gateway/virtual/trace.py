@@ -71,14 +71,6 @@ def read_trace(path: Path) -> list[Arrival]:
     return arrivals
 
 
-def write_trace(path: Path, arrivals: Iterable[Arrival]) -> None:
-    """Write arrivals, one object a line."""
-    encode = msgspec.json.Encoder().encode
-    with path.open("wb") as file:
-        for arrival in arrivals:
-            file.write(encode(arrival) + b"\n")
-
-
 def at_rate(arrivals: Sequence[Arrival], rate_per_s: float) -> list[Arrival]:
     """The same arrivals, stretched or compressed in time until their mean rate is this."""
     first, last = arrivals[0].arrival_ms, arrivals[-1].arrival_ms

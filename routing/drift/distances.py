@@ -1,4 +1,4 @@
-"""How far one distribution is from another: PSI, Jensen-Shannon, and Wasserstein's distance."""
+"""How far one distribution is from another: PSI, and Wasserstein's distance."""
 
 from __future__ import annotations
 
@@ -17,16 +17,6 @@ def smoothed(counts: Sequence[float]) -> list[float]:
     """Proportions of counts, each raised by a half: no bin is empty."""
     total = math.fsum(counts) + 0.5 * len(counts)
     return [(count + 0.5) / total for count in counts]
-
-
-def jensen_shannon(one: Sequence[float], other: Sequence[float]) -> float:
-    """The divergence of two lists of proportions, in bits; its root is a distance."""
-
-    def kullback_leibler(of: Sequence[float], against: Sequence[float]) -> float:
-        return math.fsum([p * math.log2(p / q) for p, q in zip(of, against, strict=True) if p])
-
-    middle = [(p + q) / 2 for p, q in zip(one, other, strict=True)]
-    return (kullback_leibler(one, middle) + kullback_leibler(other, middle)) / 2
 
 
 def wasserstein(

@@ -71,14 +71,3 @@ class Guardrail:
         if self.is_rate:
             return value if self.lower_is_better else 1.0 - value
         return value if self.lower_is_better else -value
-
-
-def default_guardrails() -> tuple[Guardrail, ...]:
-    """What a release is held to where nothing is said."""
-    return (
-        Guardrail("errors"),
-        Guardrail("attempt_failures"),
-        Guardrail("ttft"),
-        Guardrail("tpot"),
-        Guardrail("duration"),
-    )

@@ -8,7 +8,6 @@ control's requests.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -107,8 +106,3 @@ def slope(points: Iterable[tuple[float, float]]) -> float:
     if spread <= 1e-9 * max(1.0, xx_sum):
         return 0.0
     return max(0.0, (xy_sum - x_sum * y_sum / count) / spread)
-
-
-def log_load(in_flight: float) -> float:
-    """Of one request."""
-    return math.log(max(1.0, in_flight))

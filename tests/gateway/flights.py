@@ -366,7 +366,6 @@ class Bench:
         breaker: BreakerSettings | None = None,
         secrets: tuple[bytes, ...] = (),
         accepts_stream_options: bool = True,
-        keeps_prompt: bool = False,
         request_transforms: tuple[RequestTransform, ...] = (),
         event_transforms: tuple[NewEventTransform, ...] = (),
         admission: AdmissionSettings = DEFAULT_ADMISSION,
@@ -403,7 +402,7 @@ class Bench:
             holding=holding,
         )
         fleet = build_fleet([spec], self.table)
-        self.route = dataclasses.replace(fleet.models["m"], keeps_prompt=keeps_prompt, filters=filters)
+        self.route = dataclasses.replace(fleet.models["m"], filters=filters)
         self.metrics = Metrics(["m"])
         self.meters = {state.key: GpuMeter(3600.0) for state in self.table}
         self.gpu = True

@@ -239,12 +239,11 @@ class Races(RuleBasedStateMachine):
     @initialize(
         replicas=st.integers(1, 3),
         refusals=st.lists(st.sampled_from(BEFORE), max_size=2),
-        keeps=st.booleans(),
         late=st.booleans(),
     )
-    def begin(self, replicas: int, refusals: list[EngineError], keeps: bool, late: bool) -> None:
+    def begin(self, replicas: int, refusals: list[EngineError], late: bool) -> None:
         """`late`: the first engine is, so that there are two from the start; else few examples ever see a hedge."""
-        self.bench = Bench(self.clock, replicas, 1, hedging=AFTER, keeps_prompt=keeps)
+        self.bench = Bench(self.clock, replicas, 1, hedging=AFTER)
         self.bench.engines[0].refusals = refusals
         self.flight, self.client = self.bench.begin()
         self.headed: set[int] = set()

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from engines.model import Operation
 from engines.wire import DIALECTS
 from gateway import clock
-from gateway.record_ids import RecordIds, id_lines, run_of, time_ms
+from gateway.record_ids import RecordIds, id_lines, time_ms
+from tests.gateway.runs import run_of
 
 RUN = "0123456789ab"
 

@@ -151,13 +151,3 @@ def test_a_stream_pins_neither_its_prompt_nor_its_fleet_once_something_has_left(
     assert (sys.getrefcount(bench.serving), sys.getrefcount(bench.route)) == at_rest
     call.done(FINISH, DONE)
     assert (client.body, bench.outstanding()) == (chunk() + FINISH + DONE, {})
-
-
-def test_a_route_with_a_feature_that_reads_the_prompt_keeps_it() -> None:
-    bench = Bench(StepClock(), keeps_prompt=True)
-    flight, _ = bench.begin()
-    body = flight.request.body
-    bench.calls[0].head()
-    bench.calls[0].read(chunk())
-    assert flight.request.body is body
-    flight.client_gone()

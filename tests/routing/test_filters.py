@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from routing import retry
 from routing.facts import NO_NEEDS, Needs, RequestFacts
 from routing.filters import passed_over
-from routing.model import PREFIXED, SESSION, Endpoint
+from routing.model import CHEAPEST, PREFIX, SESSION, SLO, Endpoint
 from routing.outcome import Outcome
 from routing.pickers import POLICIES
 from routing.policy import choose
@@ -120,7 +120,9 @@ class Prompt:
 def test_a_policy_asks_for_what_costs_only_where_it_wants_it(policy: str) -> None:
     source = Prompt()
     choose(route_of(3, policy=policy), RequestFacts(OPERATION, 1, 1, source), 0.0, random.Random(1))
-    assert source.asked == (["prefix"] if policy in PREFIXED else ["session"] if policy == SESSION else [])
+    assert source.asked == (
+        ["prefix"] if policy in (PREFIX, CHEAPEST, SLO) else ["session"] if policy == SESSION else []
+    )
 
 
 def test_a_late_fact_is_asked_once_and_stays_known_without_the_prompt_unless_it_is_as_large() -> None:

@@ -11,13 +11,16 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gateway.fleet.members import Member
 from gateway.fleet.steps import at_once, slices
 from gateway.serve import settle_memory
 from tests.gateway.fleet.fleets import Fleets
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,14 @@ def replicas(engine: str, count: int) -> list[Member]:
     return [Member(engine, f"{engine}-{i}", f"http://10.0.{i // 250}.{i % 250 + 1}:8000") for i in range(count)]
 
 
-async def measure(models: int, count: int) -> dict[str, Cost]:
-    """The cost of each kind of change, at this many models on this many replicas each."""
-    costs: dict[str, Cost] = {}
+async def measure(
+    models: int, count: int, cost: Callable[[Iterator[None]], T], settle: Callable[[], None] = settle_memory
+) -> dict[str, T]:
+    """What `cost` says of each kind of change, at this many models on this many replicas each."""
+    costs: dict[str, T] = {}
     one = Fleets()
     one.configure(shared(models), replicas("e", count))
-    settle_memory()
+    settle()
     costs["one replica joins the engine of all models"] = cost(one.live.change([Member("e", "e-new", "http://h:1")]))
     costs["it is unhealthy"] = cost(one.live.change([Member("e", "e-new", "http://h:1", healthy=False)]))
     costs["it leaves"] = cost(one.live.change([Member("e", "e-new", gone=True)]))
@@ -78,9 +83,9 @@ async def measure(models: int, count: int) -> dict[str, Cost]:
     everyone = [member for i in range(models) for member in replicas(f"e{i}", count)]
     prepared = many.prepared(apart(models))
     at_once(many.live.configure(prepared, []))
-    settle_memory()
+    settle()
     costs["all replicas of all engines join"] = cost(many.live.change(everyone))
-    settle_memory()
+    settle()
     costs["one replica joins the engine of one model"] = cost(many.live.change([Member("e7", "new", "http://h:1")]))
     prepared = many.prepared(apart(models))
     members = [*everyone, Member("e7", "new", "http://h:1")]
@@ -100,7 +105,7 @@ def main() -> None:
     sizes = [int(argument) for argument in sys.argv[1:3]]
     for models, count in [(sizes[0], sizes[1])] if len(sizes) == 2 else [(100, 32), (300, 64)]:
         sys.stdout.write(f"{models} models x {count} replicas (largest hold, whole change, turns of the loop)\n")
-        for change, found in asyncio.run(measure(models, count)).items():
+        for change, found in asyncio.run(measure(models, count, cost)).items():
             sys.stdout.write(f"  {found.largest_ms:6.2f} ms  {found.whole_ms:7.1f} ms  {found.turns:4d}  {change}\n")
 
 

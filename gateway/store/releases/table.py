@@ -64,10 +64,6 @@ class ReleaseTable:
             self._drop()
             raise DatabaseAway(str(getattr(error, "orig", None) or error)) from None
 
-    def step_back(self) -> None:
-        """Let another gateway decide."""
-        self._drop()
-
     def close(self) -> None:
         self._drop()
         self._engine.dispose()

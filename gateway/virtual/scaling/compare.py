@@ -28,7 +28,6 @@ TTFT_S: Final = 2.0
 AIM: Final = 0.999
 """What ours is told to attain: of rules without such a number, the careful ones come near it on an even hill."""
 TPOT_S: Final = 0.08
-STARTUPS_S: Final = (30.0, 120.0, 300.0)
 RUNNING: Final = 16.0
 """Requests at once per replica, as llm-d's rule has it; here that is 80 % of what one can do."""
 CAPACITY: Final = 20.0

@@ -13,8 +13,8 @@ from gateway.virtual.compare import Plan, compare
 from gateway.virtual.fleet import Crew
 from gateway.virtual.policies import TWINS
 from gateway.virtual.table import table
-from gateway.virtual.trace import write_trace
 from gateway.virtual.workloads import chat
+from tests.gateway.virtual.traces import write_trace
 
 
 def plan_of(**changes: object) -> Plan:

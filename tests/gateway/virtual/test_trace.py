@@ -15,8 +15,8 @@ from gateway.virtual.trace import (
     chain_of,
     mean_rate_per_s,
     read_trace,
-    write_trace,
 )
+from tests.gateway.virtual.traces import write_trace
 
 ARRIVALS = [
     Arrival(arrival_ms=0, input_tokens=200, output_tokens=5, prefix_ids=(1, 2), session="a", tenant="t", priority=2),

@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.record_ids import run_of
 from gateway.workers.messages import PrefixesSent
 from tests.gateway.children import gone
+from tests.gateway.runs import run_of
 from tests.gateway.workers.crew import Crew, configuration
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

@@ -13,12 +13,13 @@ import pytest
 
 from routing.gate.ceiling import Tried
 from routing.gate.gate import HOLD, PROMOTE, ROLLBACK, Gate
-from routing.gate.guardrail import Guardrail, default_guardrails
+from routing.gate.guardrail import Guardrail
 from routing.gate.observation import ERROR, Assigned, Measured, Observation, Settled
 from routing.gate.rounds import Round
 from tests.routing.gate.traffic import GOOD, Arm, traffic
 
 SHARES = (0.95, 0.05)
+USUAL = [Guardrail(metric) for metric in ("errors", "attempt_failures", "ttft", "tpot", "duration")]
 
 
 def failure(arm: int, unit: int) -> list[Observation]:
@@ -75,7 +76,7 @@ def test_a_user_that_fails_again_and_again_counts_once() -> None:
 )
 @pytest.mark.parametrize("users", [0, 2_000])
 def test_what_is_worse_is_rolled_back(canary: Arm, within: int, why: str, users: int) -> None:
-    rails = [*default_guardrails(), Guardrail("cost"), Guardrail("length_stops")]
+    rails = [*USUAL, Guardrail("cost"), Guardrail("length_stops")]
     gate = Gate(rails, sticky=bool(users))
     control = dataclasses.replace(GOOD, length_stops=0.002)
     at = told(gate, traffic(random.Random(2), 0.2, canary, control, users=users), within)
@@ -101,7 +102,7 @@ def test_what_is_as_bad_as_the_margin_is_not_promoted() -> None:
 
 
 def test_without_data_it_holds() -> None:
-    gate = Gate(default_guardrails(), sticky=False)
+    gate = Gate(USUAL, sticky=False)
     assert gate.verdict()[:2] == (HOLD, "no request of the canary has ended yet, and no data is no proof")
     gate.tell(Settled("chat", 1, 1, SHARES, "", 0, 10.0))
     assert gate.verdict()[:2] == (HOLD, "no request of the control has ended yet, and there is nothing to compare with")
@@ -208,7 +209,7 @@ def test_other_arms_and_an_arm_alone_say_nothing() -> None:
 
 @pytest.mark.parametrize("users", [0, 500])
 def test_it_goes_on_over_a_restart_as_if_there_had_been_none(users: int) -> None:
-    rails = [*default_guardrails(), Guardrail("thumbs_down"), Guardrail("cost", slo=1.0)]
+    rails = [*USUAL, Guardrail("thumbs_down"), Guardrail("cost", slo=1.0)]
     gate = Gate(rails, sticky=bool(users))
     stream = traffic(random.Random(6), 0.3, users=users)
     told(gate, stream, 1_500)
