@@ -19,6 +19,7 @@ from engines.port import Sink
 from engines.sse import split, whole_events
 from engines.wire.texts import said_in, whole
 from gateway import clock
+from gateway.body.json_asked import asks_json
 from gateway.store.contents.content import ANSWER_CUT, PROMPT_CUT, Content
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ DOCUMENT_BYTES: Final = 1024 * 1024
 APART_S: Final = 1.0
 """Between two answers of a sample: 600,000 a week of each worker say as much as more would, and under full load a
 hundredth of all would cost a hundredth of the path."""
+LEAST_SHARE: Final = 1e-9
+"""Of a smaller one the next answer to be heard has no number."""
 EVENT_BYTES: Final = 256 * 1024
 """An event that is not whole after so many is no piece of text."""
 
@@ -115,7 +118,8 @@ class Transcripts:
         """How many answers until the next that is heard: each is by the same chance, whatever came before it."""
         if self.text_share >= 1.0:
             return 1
-        return 1 + int(math.log1p(-self._chance()) / math.log1p(-self.text_share))
+        share = max(self.text_share, LEAST_SHARE)
+        return 1 + int(math.log1p(-self._chance()) / math.log1p(-share))
 
 
 class Transcript:
@@ -156,7 +160,7 @@ class Transcript:
         self._prompt: bytes | None = None
         """None without room for it: then nothing of the request is kept."""
         body = request.body
-        self._asks_json = bool(transcripts.text_share) and (b'"json_schema"' in body or b'"json_object"' in body)
+        self._asks_json = bool(transcripts.text_share) and asks_json(body)
         if transcripts.samples:
             body = b""
         if len(body) > transcripts.most_bytes:

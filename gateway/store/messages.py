@@ -161,12 +161,13 @@ class SeenVersion(msgspec.Struct, array_like=True, frozen=True):
     engine: str
     replica: str
     version: str
+    """Empty where it is there no more."""
     since_ms: int
     """Unix time at which it said so first."""
 
 
 class NoteVersions(msgspec.Struct, tag="note_versions"):
-    """Which versions replicas are: what is new, or all that is known."""
+    """Which versions replicas are: what is new, those that have gone too, or all that is known."""
 
     versions: list[SeenVersion]
 

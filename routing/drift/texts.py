@@ -41,6 +41,7 @@ PHRASES: Final = (
     *("申し訳ありませんが", "お手伝いできません", "죄송하지만", "도와드릴 수 없", "عذرًا", "لا أستطيع مساعدت"),
 )
 _refusal: Final = re.compile("|".join(map(re.escape, PHRASES))).search
+_fenced: Final = re.compile(r"\s*```(?:json|JSON)?[ \t]*\r?\n(.*?)```\s*", re.DOTALL).fullmatch
 _OF: Final[Sequence[re.Pattern[str]]] = [
     re.compile("[A-Za-z\u00aa-\u024f\u1e00-\u1eff]"),
     re.compile("[\u0400-\u052f]"),
@@ -95,8 +96,10 @@ def script_of(text: str) -> int:
 
 
 def _is_json(text: str) -> bool:
+    """Also within one fence: what models write around it says nothing of whether they still can."""
+    fenced = _fenced(text)
     try:
-        json.loads(text, parse_constant=_no_number)
+        json.loads(text if fenced is None else fenced[1], parse_constant=_no_number)
     except ValueError:
         return False
     except RecursionError:

@@ -307,6 +307,13 @@ def test_of_a_sample_an_answer_is_heard_without_its_prompt_and_the_others_are_no
     assert b.outstanding() == {}
 
 
+def test_of_the_smallest_share_there_is_hardly_ever_an_answer(now: StepClock) -> None:
+    b, taken = bench(now, samples=lambda: 0.5)
+    one = Transcripts(b.ledger.held, 100, "", False, 1e-320, samples=True, chance=lambda: 0.5, now_s=now)
+    assert not any(one.due() for _ in range(1000))
+    assert taken.contents == []
+
+
 def test_what_finds_no_room_in_a_sample_is_missed_by_nobody(now: StepClock) -> None:
     b, taken = bench(now, samples=lambda: 0.0)
     b.ledger.held.hold(HELD_BYTES)

@@ -41,7 +41,8 @@ class EngineVersions:
         tell: Tell = lambda _news: None,
         wall_s: Callable[[], float] = clock.wall,
     ) -> None:
-        """`watched` are the engines to ask, by name, asked anew in each round; `tell` is given what is new."""
+        """`watched` are the engines to ask, by name, asked anew in each round; `tell` is given what is new, and
+        an empty version of what has gone."""
         self._watched = watched
         self._tell = tell
         self._wall_s = wall_s
@@ -58,6 +59,7 @@ class EngineVersions:
         seen: set[ReplicaKey] = set()
         await paced(self._questions(seen, down), self._tell_news)
         await in_slices(self._forget_all_but(seen))
+        self._tell_news()
 
     def figures(self) -> list[tuple[tuple[str, str], float]]:
         """By engine and version, how many replicas."""
@@ -95,8 +97,8 @@ class EngineVersions:
 
     def _forget_all_but(self, seen: set[ReplicaKey]) -> Iterator[None]:
         for at, key in enumerate(list(self._known), 1):
-            if key not in seen:
-                self._known.pop(key, None)
+            if key not in seen and self._known.pop(key, None) is not None:
+                self._news.append(SeenVersion(*key, "", int(self._wall_s() * 1e3)))
             if at % AT_ONCE == 0:
                 yield
         yield from emptying(seen)

@@ -69,7 +69,7 @@ class DriftKeeper:
         self._versions: deque[SeenVersion] = deque()
         """To be kept."""
         self._replicas: set[Place] = set()
-        """Those of which anything was told."""
+        """Those that there are, of which anything was told."""
         self._woken = threading.Event()
         self._ends = False
         self._thread = threading.Thread(target=self._run, name="drift", daemon=True)
@@ -96,7 +96,7 @@ class DriftKeeper:
         self._woken.set()
 
     def note_versions(self, versions: Iterable[SeenVersion]) -> None:
-        """Replicas are these versions of their engines."""
+        """Replicas are these versions of their engines, or have gone."""
         self._versions.extend(versions)
         self._woken.set()
 
@@ -171,10 +171,13 @@ class DriftKeeper:
         seen = [self._versions[at] for at in range(len(self._versions))]
         if not seen:
             return
-        self._after_records()
-        with self._courtesy.holding():
-            table.note_versions(seen)
-        self._replicas |= {(one.engine, one.replica) for one in seen}
+        said = [one for one in seen if one.version]
+        if said:
+            self._after_records()
+            with self._courtesy.holding():
+                table.note_versions(said)
+        for one in seen:  # in their order: what has gone may be back
+            (self._replicas.add if one.version else self._replicas.discard)((one.engine, one.replica))
         for _ in seen:  # not before they are kept
             self._versions.popleft()
 

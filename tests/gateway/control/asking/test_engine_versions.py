@@ -87,6 +87,9 @@ async def test_a_replica_that_is_down_is_not_asked_and_one_that_has_left_is_forg
     case.engines.clear()
     await case.versions.look()
     assert (list(case.versions.known), case.versions.figures()) == ([], [])
+    assert case.told[-1] == [SeenVersion("llama", replica, "", NOW_MS) for replica in (first, second)]
+    await case.versions.look()
+    assert len(case.told) == 3
 
 
 async def test_metrics_name_some_versions_of_an_engine_and_the_rest_together() -> None:

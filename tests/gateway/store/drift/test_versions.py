@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.store.database import DatabaseAway, Records
-from gateway.store.drift.keeper import DriftKeeper
+from gateway.store.drift.keeper import GRACE_S, DriftKeeper
 from gateway.store.drift.summary import hour_of
 from gateway.store.drift.table import DriftTable
 from gateway.store.drift.versions import Versions
@@ -116,3 +116,16 @@ def test_the_keeper_keeps_them_and_those_that_it_could_not_keep_the_next_time(ur
     keeper.step()
     assert kept(url) == [("10.0.0.1:8000", 10, "1")]
     opened[0].close()
+
+
+def test_the_keeper_lets_go_of_what_replicas_were_that_have_gone(url: str) -> None:
+    keeper = DriftKeeper(lambda: DriftTable(url), wall=lambda: (FIRST + 2) * HOUR_S + GRACE_S)
+    keeper.note_versions([seen("1", 10, "gone"), seen("1", 10, "back"), seen("1", 10, "lasts")])
+    keeper.step()
+    assert {replica for replica, _, _ in kept(url)} == {"gone", "back", "lasts"}
+    keeper.note_versions([seen("", 20, "gone"), seen("", 20, "back"), seen("", 20, "never seen")])
+    keeper.note_versions([seen("1", 30, "back")])
+    keeper.step()
+    assert kept(url) == [("back", 10, "1"), ("lasts", 10, "1")]
+    assert keeper._table is not None
+    keeper._table.close()
