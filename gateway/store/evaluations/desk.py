@@ -37,7 +37,9 @@ ALONE: Final = "alone"
 LEFT: Final = "left"
 CUT: Final = "cut"
 ERROR: Final = "error"
-"""What becomes of a pair: `cut` where the end of an answer was not kept, so that the two cannot be compared; `left`
+SHORT: Final = "shortage"
+"""What becomes of a pair: `shortage` where no judge could be asked, for want of descriptors, local ports or memory of
+our own; `cut` where the end of an answer was not kept, so that the two cannot be compared; `left`
 where the gateway ended before its judge had said anything."""
 
 log = structlog.get_logger()

@@ -21,7 +21,7 @@ from gateway.accounts.record import SHADOW
 from gateway.store.contents.content import Content, ContentRecord
 from gateway.store.courtesy import Courtesy
 from gateway.store.database import DatabaseAway, DatabaseRefused
-from gateway.store.evaluations.desk import ERROR, LEFT, MEMORY, STORED, Desk, Table
+from gateway.store.evaluations.desk import ERROR, LEFT, MEMORY, SHORT, STORED, Desk, Table
 from gateway.store.evaluations.evaluator import Evaluator
 from gateway.store.evaluations.messages import Finding
 from gateway.store.evaluations.question import Judgement, Question
@@ -134,6 +134,9 @@ class Evaluating:
 
     async def _judged(self, question: Question, judgement: Judgement | None, error: str) -> None:
         name, asked = question.evaluator.name, question.asked
+        if error == SHORT:
+            self._desk.count(name, SHORT)
+            return
         if judgement is None:
             self._desk.count(name, ERROR)
             told = FeedbackGiven(record_id=_of(question).record_id, model=question.model)

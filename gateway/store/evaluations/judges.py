@@ -6,8 +6,9 @@ better the second is: 0 the first, 1 the second, 0.5 neither. It is asked twice,
 many a judge prefers what it reads first.
 
 Each judge has a queue, and so many questions at once; what finds no room is dropped and counted. A question is tried
-again where the judge was busy, broken or silent, and counted as an `error` when that does not help. At the end what
-was offered is asked still, for a while; what is left then is counted, too.
+again where the judge was busy, broken or silent, and counted as an `error` when that does not help; where this process
+could open no connection, which says nothing about a judge, as a `shortage`. At the end what was offered is asked still,
+for a while; what is left then is counted, too.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ import msgspec
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from engines.http1.dialing import OURS
 from engines.port import Spawn
+from gateway import clock, shortage
 from gateway.store.contents.content import ContentRecord, storable
+from gateway.store.evaluations.desk import SHORT
 from gateway.store.evaluations.evaluator import Evaluator
 from gateway.store.evaluations.question import Judgement, Question
 from gateway.store.feedback.messages import MOST_VALUE
@@ -39,6 +43,7 @@ MOST_WAITING: Final = 256
 MOST_BYTES: Final = 64 * 1024
 """Of what a judge says."""
 MOST_EXPLANATION: Final = 4_096
+_COUNTED: Final = f'penstock_evaluations_total{{result="{SHORT}"}}'
 _LABEL: Final = re.compile(r"[\w-]{1,64}").fullmatch
 """A name for what was found. A sentence might quote what it is about, and no hook sees a label."""
 
@@ -52,6 +57,10 @@ Found = Callable[[Question, Judgement | None, str], Awaitable[None]]
 
 class _Again(Exception):
     """Another try may help."""
+
+
+class _Short(_Again):
+    """We are out of what a connection takes."""
 
 
 class _Useless(Exception):
@@ -119,7 +128,16 @@ class Judges:
     async def _ask_all(self, name: str) -> None:
         waiting = self._waiting[name]
         try:
-            async with self._client() as client:
+            try:
+                client = self._client()  # which reads the authorities
+            except OSError as error:
+                if not _is_ours(error):
+                    raise
+                while waiting:
+                    await self._fell_short(waiting.popleft(), error)
+                    self._through(name)
+                return
+            async with client:
                 while waiting:
                     try:
                         await self._ask_one(client, waiting.popleft())
@@ -137,6 +155,8 @@ class Judges:
         name = question.evaluator.name
         try:
             said = await self._judged(client, question)
+        except _Short as error:
+            await self._fell_short(question, error)
         except (_Again, _Useless) as error:
             if self._ended:  # it is counted
                 return
@@ -149,6 +169,11 @@ class Judges:
                 return
             self._failing.discard(name)
             await self._found(question, said, "")
+
+    async def _fell_short(self, question: Question, error: Exception) -> None:
+        if not self._ended:
+            shortage.tell(clock.monotonic(), str(error), _COUNTED)
+            await self._found(question, None, SHORT)
 
     async def _judged(self, client: httpx.AsyncClient, question: Question) -> Judgement:
         asked, told = question.asked, {"evaluator": question.evaluator.name}
@@ -187,7 +212,18 @@ class Judges:
         except TimeoutError:
             raise _Again("timeout") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            if _is_ours(error):
+                raise _Short(str(error)) from None
             raise _Again(type(error).__name__) from None
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether it came of what this process, or machine, has run out of: libraries wrap what the system said."""
+    if isinstance(error, OSError) and error.errno in OURS:
+        return True
+    within = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    cause = error.__cause__ or error.__context__
+    return any(map(_is_ours, within)) or (cause is not None and _is_ours(cause))
 
 
 async def _whole(answer: httpx.Response) -> bytes:

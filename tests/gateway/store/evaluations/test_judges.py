@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway import shortage
 from gateway.store.contents.content import ContentRecord
 from gateway.store.evaluations.evaluating import Evaluating
 from gateway.store.evaluations.evaluator import Evaluator
@@ -309,6 +311,69 @@ async def test_what_cannot_be_kept_is_counted_and_a_failure_is_told() -> None:
     _, counts, (finding,) = await evaluated(Store(), says(404), (content, record(ORIGINAL)))
     assert counts == {"helpful/error": 1}
     assert (finding.value, finding.error, finding.told.record_id) == (None, "status_404", ORIGINAL)
+
+
+def wrapped(error: OSError) -> httpx.ConnectError:
+    """As httpx tells that a connection could not be opened: what the system said is the cause of a cause."""
+    told = OSError("All connection attempts failed")
+    told.__cause__ = ExceptionGroup("multiple connection attempts failed", [ConnectionRefusedError(111, "no"), error])
+    outer = httpx.ConnectError("All connection attempts failed")
+    outer.__cause__ = told
+    return outer
+
+
+async def cannot_connect(_: httpx.Request) -> httpx.Response:
+    raise wrapped(OSError(errno.EMFILE, "Too many open files"))
+
+
+async def refuses(_: httpx.Request) -> httpx.Response:
+    raise wrapped(OSError(errno.ECONNRESET, "reset"))
+
+
+async def test_a_connection_that_we_could_not_open_is_held_against_no_judge(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shortage.over()
+    bench = Bench(cannot_connect)
+    for _ in range(2):
+        bench.judges.offer(question(judge(), record(ORIGINAL)))
+    await bench.until(2)
+    assert (bench.found, len(bench.asked)) == ([(None, "shortage")] * 2, 6)
+    said = "".join(capsys.readouterr())
+    assert ("judge_failed" in said, said.count("out_of_sockets"), "penstock_evaluations_total" in said) == (
+        False,
+        1,
+        True,
+    )
+    shortage.over()
+    counted = [
+        await evaluated(Store(), answers, (content_of(keeps=True), record(ORIGINAL)))
+        for answers in (cannot_connect, refuses)
+    ]
+    assert [counts for _, counts, _ in counted] == [{"helpful/shortage": 1}, {"helpful/error": 1}]
+    assert [[one.error for one in findings] for _, _, findings in counted] == [[], ["ConnectError"]]
+
+
+async def test_a_client_that_cannot_be_made_for_want_of_descriptors_leaves_no_question_waiting() -> None:
+    bench = Bench(says({"score": 1}))
+    makes, short = bench._client, [True]
+
+    def make() -> httpx.AsyncClient:
+        if short:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return makes()
+
+    judges = Judges(bench.supervisor.spawn, bench._heard, make, first_wait_s=0.0)
+    for _ in range(3):
+        judges.offer(question(judge(concurrency=1), record(ORIGINAL)))
+    async with asyncio.timeout(10):
+        while len(bench.found) < 3:
+            await asyncio.sleep(0)
+    short.clear()
+    judges.offer(question(judge(concurrency=1), record(ORIGINAL)))
+    await bench.until(4)
+    await judges.end(0.0)
+    assert (bench.found, judges.left.total()) == ([(None, "shortage")] * 3 + [(Judgement(1.0), "")], 0)
 
 
 async def test_what_is_found_of_a_pair_is_kept_with_the_copys_record() -> None:
