@@ -11,6 +11,7 @@ from typing import Final
 
 from engines.wire.request import (
     AudioPart,
+    CallPart,
     ChatRequest,
     FilePart,
     ImagePart,
@@ -191,6 +192,10 @@ def _content(request: ChatRequest) -> list[str]:
         if turn.name:
             names["message_names"] = None
         for part in turn.parts:
+            if isinstance(part, (TextPart, CallPart)):  # nearly all, and there may be thousands
+                if part.cache is not None:
+                    names["cache_control"] = None
+                continue
             if not isinstance(part, (AudioPart, ThoughtPart)) and part.cache is not None:
                 names["cache_control"] = None
             if isinstance(part, ResultPart):

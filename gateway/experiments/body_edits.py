@@ -46,6 +46,8 @@ MOST_MEMBERS: Final = 6_000
 """Of a body that is edited, in its objects all together, where they may be many in one: each costs a microsecond."""
 FEW_BYTES: Final = 32 * 1024
 """As many members fit into so much."""
+FEW_ENDS: Final = 8
+"""Of objects, among which that of a short first message is."""
 
 
 class _Large(msgspec.Struct):
@@ -76,6 +78,8 @@ class _Role(msgspec.Struct):
 
 _decode_role: Final = msgspec.json.Decoder(_Role).decode
 _decode_large: Final = msgspec.json.Decoder(_Large).decode
+_decode_object: Final = msgspec.json.Decoder(msgspec.Raw).decode
+"""Reads it to its end, and refuses what has none, or more."""
 _decode_first: Final = msgspec.json.Decoder(_First).decode
 
 
@@ -190,7 +194,7 @@ def _before_messages(members: Members, prefix: str) -> bool:
     """Chat: before what its first message says, if that is the system's; else as one of its own."""
     raw = members.get("messages", b"null")
     try:
-        first_raw = _decode_first(raw).first
+        first_raw = _first_of(raw)
         role = _decode_role(first_raw).role if first_raw else _ABSENT
         system = bool(role) and _read(role) in ("system", "developer")
         if system and len(first_raw) > FEW_BYTES:
@@ -210,6 +214,24 @@ def _before_messages(members: Members, prefix: str) -> bool:
     between = b"," if first_raw and not system else b""
     members["messages"] = msgspec.Raw(b"".join([b"[", _encode(message), between, rest]))
     return True
+
+
+def _first_of(raw: Any) -> msgspec.Raw:
+    """The first element of a list, as it is written; empty where there is none. A decoder reads all of a list to say
+    so, which takes 12 ms of 16 MiB: so an object that ends soon is looked for first."""
+    if len(raw) > FEW_BYTES:
+        begun = bytes(_elements(raw)[:FEW_BYTES])
+        end = 0
+        for _ in range(FEW_ENDS if begun.startswith(b"{") else 0):
+            end = begun.find(b"}", end) + 1
+            if not end:
+                break
+            try:
+                return _decode_object(begun[:end])
+            except msgspec.DecodeError:
+                continue
+    first: msgspec.Raw = _decode_first(raw).first
+    return first
 
 
 def _elements(raw: Any) -> memoryview:

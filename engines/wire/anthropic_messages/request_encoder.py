@@ -28,6 +28,7 @@ from engines.wire.request import (
 )
 
 _encode = msgspec.json.Encoder().encode
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 TAKES: Final = frozenset(
     {
@@ -149,6 +150,11 @@ def _part(part: Part) -> dict[str, Any]:
     """Empty for what is left out: a text of nothing but spaces is refused ("must contain non-whitespace text")."""
     if isinstance(part, TextPart):
         return _marked({"type": "text", "text": part.text}, part.cache) if part.text.strip() else {}
+    if isinstance(part, CallPart):
+        block = {"type": "tool_use", "id": fitted(part.id, ANTHROPICS), "name": part.name, "input": arguments_of(part)}
+        return _marked(block, part.cache)
+    if isinstance(part, ResultPart):
+        return _result(part)
     if isinstance(part, ImagePart):
         if part.url:
             source = {"type": "url", "url": part.url}
@@ -157,16 +163,15 @@ def _part(part: Part) -> dict[str, Any]:
         return _marked({"type": "image", "source": source}, part.cache)
     if isinstance(part, FilePart):
         return _marked(_document(part), part.cache)
-    if isinstance(part, ThoughtPart):
-        if part.origin != NAME:
-            return {}
-        if part.redacted:
-            return {"type": "redacted_thinking", "data": part.redacted}
-        return {"type": "thinking", "thinking": part.text, "signature": part.signature} if part.signature else {}
-    if isinstance(part, CallPart):
-        block = {"type": "tool_use", "id": fitted(part.id, ANTHROPICS), "name": part.name, "input": arguments_of(part)}
-        return _marked(block, part.cache)
-    assert isinstance(part, ResultPart)
+    assert isinstance(part, ThoughtPart)
+    if part.origin != NAME:
+        return {}
+    if part.redacted:
+        return {"type": "redacted_thinking", "data": part.redacted}
+    return {"type": "thinking", "thinking": part.text, "signature": part.signature} if part.signature else {}
+
+
+def _result(part: ResultPart) -> dict[str, Any]:
     result: dict[str, Any] = {"type": "tool_result", "tool_use_id": fitted(part.id, ANTHROPICS)}
     blocks = [block for one in part.parts if (block := _part(one))]
     if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
@@ -198,7 +203,8 @@ def arguments_of(call: CallPart) -> dict[str, Any]:
     if not call.arguments.strip():
         return {}
     try:
-        return msgspec.json.decode(call.arguments, type=dict[str, Any])
+        told: dict[str, Any] = _decode_object(call.arguments)
+        return told
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         return {"invalid_json": call.arguments}
 

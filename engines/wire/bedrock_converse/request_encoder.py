@@ -129,6 +129,14 @@ def _cache_point(cache: dict[str, Any]) -> dict[str, Any]:
 def _block(part: Part) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"text": part.text} if part.text.strip() else {}
+    if isinstance(part, CallPart):
+        return {"toolUse": {"toolUseId": fitted(part.id, BEDROCKS), "name": part.name, "input": arguments_of(part)}}
+    if isinstance(part, ResultPart):
+        content = [block for one in part.parts if (block := _block(one))]
+        result: dict[str, Any] = {"toolUseId": fitted(part.id, BEDROCKS), "content": content or [{"text": " "}]}
+        if part.failed:
+            result["status"] = "error"
+        return {"toolResult": result}
     if isinstance(part, ImagePart):
         return {"image": {"format": part.media_type.removeprefix("image/"), "source": {"bytes": part.data}}}
     if isinstance(part, FilePart):
@@ -139,12 +147,6 @@ def _block(part: Part) -> dict[str, Any]:
         if part.redacted:
             return {"reasoningContent": {"redactedContent": part.redacted}}
         return {"reasoningContent": {"reasoningText": {"text": part.text, "signature": part.signature}}}
-    if isinstance(part, CallPart):
-        return {"toolUse": {"toolUseId": fitted(part.id, BEDROCKS), "name": part.name, "input": arguments_of(part)}}
-    if isinstance(part, ResultPart):
-        content = [block for one in part.parts if (block := _block(one))]
-        result: dict[str, Any] = {"toolUseId": fitted(part.id, BEDROCKS), "content": content or [{"text": " "}]}
-        return {"toolResult": result | ({"status": "error"} if part.failed else {})}
     return {}
 
 

@@ -121,34 +121,47 @@ def contents(turns: list[Turn], *, signed: bool) -> list[dict[str, Any]]:
 
 def _sign(parts: list[dict[str, Any]]) -> None:
     """The first call of a turn must bear a signature."""
-    calls = [part for part in parts if "functionCall" in part]
-    if calls and not any("thoughtSignature" in call for call in calls):
-        calls[0]["thoughtSignature"] = NO_SIGNATURE
+    first: dict[str, Any] | None = None
+    for part in parts:
+        if "functionCall" in part:
+            if "thoughtSignature" in part:
+                return
+            first = first or part
+    if first is not None:
+        first["thoughtSignature"] = NO_SIGNATURE
 
 
 def _part(part: Part, names: dict[str, str]) -> dict[str, Any]:
     """Empty for what is left out."""
     if isinstance(part, TextPart):
         return {"text": part.text} if part.text else {}
+    if isinstance(part, CallPart):
+        names[part.id] = part.name
+        call: dict[str, Any] = {"functionCall": {"id": part.id, "name": part.name, "args": arguments_of(part)}}
+        if part.signature:
+            call["thoughtSignature"] = part.signature
+        return call
+    if isinstance(part, ResultPart):
+        name = names.get(part.id)
+        if name is None:
+            raise Unreadable(f"no call has the id {part.id!r}, which a tool's result names", "messages")
+        texts, media = [], []
+        for one in part.parts:
+            if isinstance(one, TextPart):
+                texts.append(one.text)
+            else:
+                media.append(_part(one, names))
+        told: dict[str, Any] = {"id": part.id, "name": name, "response": {}}
+        told["response"]["error" if part.failed else "output"] = "".join(texts)
+        if media:
+            told["parts"] = media
+        return {"functionResponse": told}
     if isinstance(part, ImagePart):
         return _inline(part.media_type, part.data)
     if isinstance(part, FilePart):
         return {"text": part.text} if part.text else _inline(part.media_type, part.data)
     if isinstance(part, AudioPart):
         return _inline(f"audio/{part.format}", part.data)
-    if isinstance(part, CallPart):
-        names[part.id] = part.name
-        call = {"functionCall": {"id": part.id, "name": part.name, "args": arguments_of(part)}}
-        return call | ({"thoughtSignature": part.signature} if part.signature else {})
-    if isinstance(part, ResultPart):
-        name = names.get(part.id)
-        if name is None:
-            raise Unreadable(f"no call has the id {part.id!r}, which a tool's result names", "messages")
-        text = "".join(one.text for one in part.parts if isinstance(one, TextPart))
-        response = {"error" if part.failed else "output": text}
-        told: dict[str, Any] = {"id": part.id, "name": name, "response": response}
-        media = [_part(one, names) for one in part.parts if not isinstance(one, TextPart)]
-        return {"functionResponse": told | ({"parts": media} if media else {})}
     assert isinstance(part, ThoughtPart)
     if part.origin == NAME and part.signature:
         thought = {"thought": True} if part.text else {}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engines.model import Operation
 from engines.operations import OPERATION_KEYS
 from gateway.errors import Failure
-from gateway.experiments.body_edits import MOST_MEMBERS, BodyEdits, edits_of
+from gateway.experiments.body_edits import FEW_BYTES, MOST_MEMBERS, BodyEdits, edits_of
 from gateway.settings.sections.params import ParamsSection
 from routing.facts import RequestFacts
 
@@ -195,6 +195,34 @@ def test_what_follows_the_first_message_stays_as_it_was_written(blanks: str, mes
         assert found == [{"role": "system", "content": "P\n\nS"}, *messages[1:]]
     else:
         assert found == [{"role": "system", "content": "P"}, *messages]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        HELLO,
+        {"role": "system", "content": "S"},
+        {"role": "system", "content": '}{"a":1},{' * 3, "name": "}"},
+        {"role": "system", "content": [{"type": "text", "text": "}"}] * 3},
+        {"role": "system", "content": [{"type": "text", "text": "S"}] * 50},
+        {"role": "system", "content": "S" * FEW_BYTES},
+        {},
+        "a text",
+        None,
+        [{"role": "system"}],
+    ],
+)
+def test_of_a_long_list_the_first_message_is_found_whatever_it_has(first: Any) -> None:
+    """Objects that end soon are found without reading on, and all others by reading the list."""
+    edits = BodyEdits(ParamsSection.model_validate({"system_prefix": "P"}))
+    many = [{"role": "user", "content": f"{number} }}"} for number in range(3_000)]
+    short, long = [
+        json.loads(edits.apply(json.dumps({"model": "m", "messages": messages}).encode(), RequestFacts(CHAT, 1, 1)))
+        for messages in ([first], [first, *many])
+    ]
+    assert long["messages"] == short["messages"] + many
+    if not isinstance(first, dict):  # the engine will say so
+        assert short["messages"] == [first]
 
 
 @pytest.mark.parametrize("written", ["[]", "[ ]", "[\n]"])
