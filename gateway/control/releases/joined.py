@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING
 
 from gateway.control.releases.kept import NAME, KeptRamps
 from gateway.control.releases.plans import specs_of
+from gateway.control.releases.release import Release
 from gateway.control.releases.rollout import Releases, Sync
+from gateway.control.releases.views import held
 from gateway.control.releases.webhooks import Webhooks
 from gateway.telemetry.metrics.families.experiments import EXPERIMENT_UNITS
-from gateway.telemetry.metrics.families.releases import EXPERIMENT_EVIDENCE, RELEASE_OBSERVATIONS_DROPPED
+from gateway.telemetry.metrics.families.releases import (
+    EXPERIMENT_EVIDENCE,
+    RELEASE_HELD,
+    RELEASE_MOST_HELD,
+    RELEASE_OBSERVATIONS_DROPPED,
+)
 
 if TYPE_CHECKING:
     from engines.port import Spawn
@@ -32,6 +39,8 @@ class JoinedReleases(Releases):
         self._experiments = experiments
         experiments.gates.append(self._seen)
         metrics.watch(EXPERIMENT_EVIDENCE, self._evidence)
+        metrics.watch(RELEASE_HELD, lambda: [(_labels(one), held_s) for one, held_s in held(self)])
+        metrics.watch(RELEASE_MOST_HELD, lambda: [(_labels(one), one.spec.ramp.max_hold_s) for one, _ in held(self)])
         metrics.watch_counts(EXPERIMENT_UNITS, self._units)
         metrics.watch_count(RELEASE_OBSERVATIONS_DROPPED, (), lambda: self.dropped)
 
@@ -61,3 +70,7 @@ class JoinedReleases(Releases):
                 labels = release.spec.model, release.spec.name, one.metric, one.test
                 found[labels] = max(found.get(labels, 0.0), one.part)
         return list(found.items())
+
+
+def _labels(release: Release) -> tuple[str, str, str]:
+    return release.spec.model, release.spec.name, release.spec.arm

@@ -9,7 +9,17 @@ from typing import Any
 from gateway.control.releases.release import Release, reading_of
 from gateway.control.releases.rollout import Releases
 from routing.gate.gate import Gate
+from routing.gate.rollout import RAMPING
 from routing.gate.sequence import Difference, Sample, difference
+
+
+def held(releases: Releases) -> list[tuple[Release, float]]:
+    """How many seconds each ramp has been ripe for its next step but for what the gate, or a window, says: of a gateway
+    that does not decide none, and 0 where a person has paused it."""
+    if not releases.decides:
+        return []
+    ramped = [one for one in releases if one.ramp.live and one.spec.ramp.steps]
+    return [(one, one.ramp.held_s if one.ramp.state == RAMPING else 0.0) for one in ramped]
 
 
 def overview(releases: Releases, release: Release) -> dict[str, Any]:

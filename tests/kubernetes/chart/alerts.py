@@ -40,6 +40,7 @@ _MISMATCH = 'penstock_experiment_evidence{model="chat",experiment="e1",metric="u
 _COPIED = 'penstock_shadow_requests_total{model="chat",result="answered"}'
 _COPY_FAILED = 'penstock_shadow_requests_total{model="chat",result="failed"}'
 _DROPPED = 'penstock_shadow_dropped_total{{model="chat",reason="{}"}}'
+_HELD = 'penstock_release_{}_seconds{{model="chat",experiment="chat",arm="canary",instance="{}"}}'
 
 ALERTS: dict[str, Case] = {
     "PenstockErrorBudgetBurnsFast": Case(
@@ -196,6 +197,16 @@ ALERTS: dict[str, Case] = {
         fires={_MISMATCH: "1.2x60"},
         quiet=({_MISMATCH: "0.9x60"}, {_MISMATCH.replace("mismatch", "rollback"): "1.2x60"}),
         labels=_of(model="chat", experiment="e1"),
+    ),
+    "PenstockReleaseHeld": Case(
+        fires={_HELD.format("held", "a"): "0+60x120", _HELD.format("max_hold", "a"): "1800x120"},
+        quiet=(
+            {_HELD.format("held", "a"): "0+60x120", _HELD.format("max_hold", "a"): "86400x120"},
+            {_HELD.format("held", "a"): "0x120", _HELD.format("max_hold", "a"): "1800x120"},
+            {_HELD.format("held", "a"): "9000x120"},  # another gateway decides by now
+        ),
+        labels=_of(model="chat", experiment="chat", arm="canary"),
+        at="90m",
     ),
     "PenstockGateMissesRequests": Case(
         fires={

@@ -15,5 +15,18 @@ RELEASE_OBSERVATIONS_DROPPED = counter(
     "penstock_release_observations_dropped_total",
     "What workers saw of requests of experiments and the gate had no time to weigh.",
 )
+RELEASE_HELD = gauge(
+    "penstock_release_held_seconds",
+    "How long a ramp has been ripe for its next step but for what the gate, or a window, says; known where releases "
+    "are decided.",
+    *("model", "experiment", "arm"),
+    combine=most,
+)
+RELEASE_MOST_HELD = gauge(
+    "penstock_release_max_hold_seconds",
+    "After how long of that somebody is to be told (max_hold_s).",
+    *("model", "experiment", "arm"),
+    combine=most,
+)
 
-FAMILIES = (EXPERIMENT_EVIDENCE, RELEASE_OBSERVATIONS_DROPPED)
+FAMILIES = (EXPERIMENT_EVIDENCE, RELEASE_HELD, RELEASE_MOST_HELD, RELEASE_OBSERVATIONS_DROPPED)
