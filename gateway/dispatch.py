@@ -158,7 +158,8 @@ class Dispatcher:
             spoken = OPERATION_KEYS[operation]
             if serving is not None and serving.enrolment is not None and principal.may_use(model):
                 assignment = serving.enrolment.assign(request, principal, record_id, parsed)
-                serving = snapshot.serving[model, assignment.arm]
+                if assignment.at:
+                    serving = serving.others[assignment.at - 1]
             if serving is None or not principal.may_use(model):
                 raise self._no_route(operation, model, serving, snapshot, principal)
             spoken_there = spoken in serving.route.speakers

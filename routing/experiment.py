@@ -11,14 +11,14 @@ from typing import Final
 
 from routing.assignment import BUCKETS, Slot, Split, bucket_of, slots_of, unit_hash
 
-MOST_HASHES: Final = 4096
-"""Of units that have asked lately and mostly ask again: to look one up takes a twentieth of hashing it."""
+MOST_GIVEN: Final = 4096
+"""Units that have asked lately and mostly ask again: to look up what one is given takes a twentieth of hashing it."""
 
 
 class Assignment:
     """What one request was given. Immutable."""
 
-    __slots__ = ("arm", "at", "counted", "experiment", "shares", "unit")
+    __slots__ = ("arm", "at", "counted", "digits", "experiment", "label", "shares", "unit")
 
     def __init__(self, experiment: str, arm: str, at: int, unit: int = 0, shares: tuple[float, ...] = ()) -> None:
         """Without shares it is one that counts nowhere: it was pinned, or is no part of the experiment."""
@@ -31,6 +31,9 @@ class Assignment:
         self.shares: Final = shares
         """Of each arm in their order, at this assignment."""
         self.counted: Final = bool(shares)
+        self.label: Final = arm.encode()
+        self.digits: Final = unit.to_bytes(8, "big").hex() if shares else ""
+        """The unit's 16 hex digits; of who is not counted, none."""
 
 
 class Experiment:
@@ -38,7 +41,7 @@ class Experiment:
 
     __slots__ = (
         "_at",
-        "_hashes",
+        "_given",
         "_plain",
         "_slots",
         "_split",
@@ -70,7 +73,8 @@ class Experiment:
         self.arms: Final = tuple(arms)
         self.start: Final = start
         self.end: Final = end
-        self._hashes: Final[dict[str, int]] = {}
+        self._given: Final[dict[str, Assignment]] = {}
+        """What units are given with the shares of now; those outside the range, what counts nowhere."""
         self._slots: Final = tuple(slots_of(start, end, most))
         self._at: Final = {arm: at for at, arm in enumerate(self.arms)}
         self._plain: Final = tuple([Assignment(identity, arm, at) for at, arm in enumerate(self.arms)])
@@ -93,19 +97,21 @@ class Experiment:
         self.shares: tuple[float, ...] = tuple(
             [split.share(arm) if arm == self.arms[0] or arm in having else 0.0 for arm in self.arms]
         )
+        self._given.clear()
 
     def assign(self, unit: str) -> Assignment | None:
         """The arm of a unit; None for one outside the experiment's range."""
-        hashed = self._hashes.get(unit, -1)
-        if hashed < 0:
+        given = self._given.get(unit)
+        if given is None:
             hashed = unit_hash(self.salt, self.layer, unit)
-            if len(self._hashes) >= MOST_HASHES:
-                self._hashes.clear()
-            self._hashes[unit] = hashed
-        arm = self._split.arm(bucket_of(hashed))
-        if arm is None:
-            return None
-        return Assignment(self.identity, arm, self._at[arm], hashed, self.shares)
+            arm = self._split.arm(bucket_of(hashed))
+            if len(self._given) >= MOST_GIVEN:
+                self._given.clear()
+            given = self._plain[0]
+            if arm is not None:
+                given = Assignment(self.identity, arm, self._at[arm], hashed, self.shares)
+            self._given[unit] = given
+        return given if given.counted else None
 
     def plain(self, arm: str) -> Assignment | None:
         """Of a request that has this arm and is not counted; None for no such arm."""

@@ -337,4 +337,4 @@ def note_trace(record: RequestRecord, trace: Trace) -> None:
 
 def note_assignment(record: RequestRecord, assignment: Assignment) -> None:
     record.experiment, record.shares = assignment.experiment, assignment.shares
-    record.unit = assignment.unit.to_bytes(8, "big").hex()  # a format with a width takes twice as long
+    record.unit = assignment.digits

@@ -43,11 +43,13 @@ _encode = msgspec.json.Encoder().encode
 class Envelope:
     """What the gateway acts on of any operation's body. Compiled, it costs a tenth of a struct to read."""
 
-    __slots__ = ("asks_usage", "body", "has_options", "model", "n", "output_limit", "stream")
+    __slots__ = ("asks_usage", "has_options", "model", "n", "output_limit", "stream", "user")
 
     def __init__(self, body: Body, model: str) -> None:
         # An attribute of a struct costs half of what all of them together do.
-        _, stream, options, max_tokens, max_completion_tokens, max_output_tokens, n, _, _, _ = astuple(body)
+        _, stream, options, max_tokens, max_completion_tokens, max_output_tokens, n, named, user, metadata = astuple(
+            body
+        )
         self.model: Final = model
         self.stream: Final[bool] = stream is True
         self.has_options: Final[bool] = options is not None
@@ -60,8 +62,11 @@ class Envelope:
         self.output_limit: Final = limit
         """The request's own bound on output tokens, whichever name it used."""
         self.n: Final[msgspec.Raw] = n
-        self.body: Final = body
-        """Of which who asks has not been read."""
+        who: str | None = named or user
+        if not who and metadata is not None:
+            who = metadata.user_id
+        self.user: Final = who or ""
+        """OpenAI's `safety_identifier`, once called `user`; Anthropic's `metadata.user_id`. Empty for none."""
 
 
 SMALL_BYTES = 16 * 1024

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from engines.wire import lone_surrogates
 from gateway.body.one_model import Name
 
 NULL = msgspec.Raw(b"null")
@@ -17,6 +18,10 @@ class StreamOptions(msgspec.Struct, gc=False):
     include_usage: bool | None = None
 
 
+class Metadata(msgspec.Struct, gc=False):
+    user_id: str | None = None
+
+
 class Body(msgspec.Struct, gc=False):
     model: str | None = None
     stream: bool | None = None
@@ -25,14 +30,15 @@ class Body(msgspec.Struct, gc=False):
     max_completion_tokens: int | None = None
     max_output_tokens: int | None = None
     n: msgspec.Raw = ONE  # whatever it is, it is the engine's to judge
-    # Who asks (`gateway.experiments.units`): left as it came until somebody wants to know.
-    safety_identifier: msgspec.Raw = NULL
-    user: msgspec.Raw = NULL
-    metadata: msgspec.Raw = NULL
+    # Who asks (`gateway.experiments.units`).
+    safety_identifier: str | None = None
+    user: str | None = None
+    metadata: Metadata | None = None
 
 
 class LooseBody(msgspec.Struct):
-    """Everything but the model, where a limit may be no whole number, or something else: the engine's to judge."""
+    """Everything but the model, where a limit may be no whole number, or something else, and who asks no text: the
+    engine's to judge."""
 
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -45,7 +51,12 @@ class LooseBody(msgspec.Struct):
     metadata: msgspec.Raw = NULL
 
     def body(self, model: str | None) -> Body:
-        """With the limits as far as they can be understood: what a request costs is guessed from them."""
+        """With the limits as far as they can be understood: what a request costs is guessed from them. Who asks is
+        known only where all of it can be read."""
+        try:
+            asks = self._asks()
+        except (msgspec.DecodeError, RecursionError):
+            asks = None, None, None
         return Body(
             model,
             self.stream,
@@ -54,9 +65,16 @@ class LooseBody(msgspec.Struct):
             _limit(self.max_completion_tokens),
             _limit(self.max_output_tokens),
             self.n,
-            self.safety_identifier,
-            self.user,
-            self.metadata,
+            *asks,
+        )
+
+    def _asks(self) -> tuple[str | None, str | None, Metadata | None]:
+        if self.safety_identifier is NULL and self.user is NULL and self.metadata is NULL:
+            return None, None, None
+        return (
+            lone_surrogates.reading(_decode_text, bytes(self.safety_identifier)),
+            lone_surrogates.reading(_decode_text, bytes(self.user)),
+            lone_surrogates.reading(_decode_metadata, bytes(self.metadata)),
         )
 
 
@@ -107,3 +125,5 @@ decode_several = msgspec.json.Decoder(Several).decode
 decode_count = msgspec.json.Decoder(int).decode
 decode_needing = msgspec.json.Decoder(Needing).decode
 _decode_number = msgspec.json.Decoder(float).decode
+_decode_text = msgspec.json.Decoder(str | None).decode
+_decode_metadata = msgspec.json.Decoder(Metadata | None).decode

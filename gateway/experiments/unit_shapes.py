@@ -6,9 +6,7 @@ from typing import Final
 
 import msgspec
 
-
-class Metadata(msgspec.Struct, gc=False):
-    user_id: str | None = None
+from gateway.body.shapes import Metadata
 
 
 class Named(msgspec.Struct, gc=False):
@@ -19,6 +17,4 @@ class Named(msgspec.Struct, gc=False):
     metadata: Metadata | None = None
 
 
-decode_text: Final = msgspec.json.Decoder(str | None).decode
-decode_metadata: Final = msgspec.json.Decoder(Metadata | None).decode
 decode_named: Final = msgspec.json.Decoder(Named).decode

@@ -347,7 +347,9 @@ class LiveFleet:
         self._metrics.models = frozenset(prepared.settings.models)
         self.experiments.use(prepared.plans)
         for name in prepared.settings.models:
-            models[name, UNNAMED].serving.enrolment = self.experiments.of(name)
+            serving, enrolment = models[name, UNNAMED].serving, self.experiments.of(name)
+            others = () if enrolment is None else enrolment.experiment.arms[1:]
+            serving.enrolment, serving.others = enrolment, tuple([models[name, arm].serving for arm in others])
         self._cast_shadows(models)
         self._publish(
             Snapshot(

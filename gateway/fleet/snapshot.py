@@ -144,7 +144,16 @@ class Upstreams:
 class Serving:
     """One arm of one public model: where its requests may go, and what is needed to send them there."""
 
-    __slots__ = ("enrolment", "event_transforms", "prepares", "request_transforms", "route", "shadow", "upstreams")
+    __slots__ = (
+        "enrolment",
+        "event_transforms",
+        "others",
+        "prepares",
+        "request_transforms",
+        "route",
+        "shadow",
+        "upstreams",
+    )
 
     def __init__(
         self,
@@ -162,6 +171,8 @@ class Serving:
         """Whether a request is changed, or read, before an endpoint is chosen (`gateway.preparing`)."""
         self.enrolment: Enrolment | None = None
         """The model's experiment; None where it has none, and of its arms beside the control."""
+        self.others: tuple[Serving, ...] = ()
+        """What serves the arms of that experiment, in its order: without the control, which is this."""
         self.shadow: Shadow | None = None
         """Where requests that are served here are copied to; None where they are not."""
 

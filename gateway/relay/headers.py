@@ -62,7 +62,7 @@ def own_headers(
     """The gateway's own, as a block, after the lines that name the request: its arm, where it has one, and the attempt
     that answers, the last of so many."""
     if assignment is not None:
-        named += b"x-penstock-arm: %b\r\n" % assignment.arm.encode()
+        named = b"%bx-penstock-arm: %b\r\n" % (named, assignment.label)
     if attempt is None:
         return named
     # The values stand beside the format: compiled, it is put together in C only then.

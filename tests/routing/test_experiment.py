@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.assignment import bucket_of, unit_hash
-from routing.experiment import MOST_HASHES, Experiment
+from routing.experiment import MOST_GIVEN, Experiment
 
 UNITS = [f"user-{number}" for number in range(400)]
 FEW = settings(deadline=None, max_examples=50)
@@ -68,11 +68,22 @@ def test_an_assignment_says_what_the_gate_needs_and_shares_that_come_later_chang
     assert known.shares == (0.75, 0.25)
 
 
+def test_a_unit_that_asks_again_is_given_the_same_and_with_other_shares_what_they_say() -> None:
+    known = experiment({"canary": 1.0})
+    first = known.assign("u")
+    assert known.assign("u") is first is not None
+    assert first.digits == f"{first.unit:016x}"
+    known.set_shares({"canary": 0.0})
+    moved = known.assign("u")
+    assert moved is not None
+    assert (moved.arm, moved.unit, moved.shares) == ("control", first.unit, (1.0, 0.0))
+
+
 def test_outside_its_range_nobody_is_assigned() -> None:
     known = experiment({"canary": 1.0}, start=200_000, end=600_000)
     for unit in UNITS:
         inside = 200_000 <= bucket_of(unit_hash("s1", "chat", unit)) < 600_000
-        assert (known.assign(unit) is not None) == inside
+        assert [known.assign(unit) is not None for _ in range(2)] == [inside, inside]
 
 
 def test_what_is_not_counted_has_an_arm_and_no_shares() -> None:
@@ -103,7 +114,7 @@ def test_impossible_shares_are_refused_and_change_nothing() -> None:
 def test_a_unit_has_the_same_hash_however_many_others_have_asked_meanwhile() -> None:
     known = experiment({"canary": 0.5})
     first = known.assign("user-0")
-    for number in range(MOST_HASHES + 1):
+    for number in range(MOST_GIVEN + 1):
         known.assign(f"other-{number}")
     again = known.assign("user-0")
     assert first is not None
