@@ -158,8 +158,7 @@ class Dispatcher:
             spoken = OPERATION_KEYS[operation]
             if serving is not None and serving.enrolment is not None and principal.may_use(model):
                 assignment = serving.enrolment.assign(request, principal, record_id, parsed)
-                if assignment.at:
-                    serving = serving.others[assignment.at - 1]
+                serving = serving.arm(assignment.at)
             if serving is None or not principal.may_use(model):
                 raise self._no_route(operation, model, serving, snapshot, principal)
             spoken_there = spoken in serving.route.speakers

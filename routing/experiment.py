@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from routing.assignment import BUCKETS, Slot, Split, bucket_of, slots_of, unit_hash
+from routing.gate.observation import Assigned
 
 MOST_GIVEN: Final = 4096
 """Units that have asked lately and mostly ask again: to look up what one is given takes a twentieth of hashing it."""
@@ -18,7 +19,7 @@ MOST_GIVEN: Final = 4096
 class Assignment:
     """What one request was given. Immutable."""
 
-    __slots__ = ("arm", "at", "counted", "digits", "experiment", "label", "shares", "unit")
+    __slots__ = ("arm", "at", "counted", "digits", "experiment", "line", "shares", "told", "unit")
 
     def __init__(self, experiment: str, arm: str, at: int, unit: int = 0, shares: tuple[float, ...] = ()) -> None:
         """Without shares it is one that counts nowhere: it was pinned, or is no part of the experiment."""
@@ -31,9 +32,12 @@ class Assignment:
         self.shares: Final = shares
         """Of each arm in their order, at this assignment."""
         self.counted: Final = bool(shares)
-        self.label: Final = arm.encode()
+        self.line: Final = b"x-penstock-arm: %b\r\n" % arm.encode()
+        """As the answer says it in its head."""
         self.digits: Final = unit.to_bytes(8, "big").hex() if shares else ""
         """The unit's 16 hex digits; of who is not counted, none."""
+        self.told: Final = Assigned(experiment, at, unit, shares)
+        """What gates are told where it counts."""
 
 
 class Experiment:

@@ -6,10 +6,10 @@ observed    what workers tell of requests is counted, and handed on to whoever g
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from gateway.experiments.seen import counted
 from gateway.fleet.bundles import plans_of
 from gateway.telemetry.metrics.families.experiments import EXPERIMENT_EVENTS, EXPERIMENT_REQUESTS, EXPERIMENT_WEIGHT
 from gateway.workers.messages import ArmShares, Observed
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.experiments.plan import Plan
     from gateway.settings import Settings
     from gateway.telemetry.metrics import Metrics
+    from routing.gate.observation import Observation
 
 EVENTS = (
     (ERROR, "errors"),
@@ -37,7 +38,7 @@ class Experiments:
         self._plans: dict[str, Plan] = {}
         self._shares: dict[str, Mapping[str, float]] = {}
         """Those that were set, by identity."""
-        self.gates: list[Callable[[Observed], None]] = []
+        self.gates: list[Callable[[list[Observation]], None]] = []
         """Who else hears of what workers see."""
         metrics.watch(EXPERIMENT_WEIGHT, self._weights)
 
@@ -71,20 +72,22 @@ class Experiments:
         self._shares[identity] = dict(shares)
         self._tell_all(ArmShares(identity, dict(shares)))
 
-    def observed(self, seen: Observed) -> None:
+    def observed(self, told: Observed) -> None:
         """A worker has seen this."""
-        for (experiment, arm), requests in Counter([(one.experiment, one.arm) for one in seen.assigned]).items():
+        for experiment, arms in counted(told.seen.observations).items():
             plan = self._plans.get(experiment)
-            if plan is not None:
-                self._metrics.count(EXPERIMENT_REQUESTS, plan.model, plan.name, plan.arms[arm], by=requests)
-        for over in [one for one in seen.settled if one.flags]:
-            plan = self._plans.get(over.experiment)
-            if plan is not None:
-                for flag, metric in EVENTS:
-                    if over.flags & flag:
-                        self._metrics.count(EXPERIMENT_EVENTS, plan.model, plan.name, plan.arms[over.arm], metric)
+            if plan is None:
+                continue
+            for arm, by in arms.items():
+                labels = plan.model, plan.name, plan.arms[arm]
+                if by.requests:
+                    self._metrics.count(EXPERIMENT_REQUESTS, *labels, by=by.requests)
+                for flags in by.events:
+                    for flag, metric in EVENTS:
+                        if flags & flag:
+                            self._metrics.count(EXPERIMENT_EVENTS, *labels, metric)
         for gate in self.gates:
-            gate(seen)
+            gate(told.seen.observations)
 
     def _weights(self) -> list[tuple[tuple[str, ...], float]]:
         found: list[tuple[tuple[str, ...], float]] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from gateway import clock
@@ -42,7 +42,7 @@ class Feedback:
         self,
         store: Store | None,
         plans: Callable[[], Mapping[str, Plan]],
-        observed: Callable[[Iterable[Measured]], None],
+        observed: Callable[[Sequence[Measured]], None],
         metrics: Metrics,
         *,
         now_s: Callable[[], float] = clock.monotonic,

@@ -176,6 +176,10 @@ class Serving:
         self.shadow: Shadow | None = None
         """Where requests that are served here are copied to; None where they are not."""
 
+    def arm(self, at: int) -> Serving:
+        """What serves the arm at this place of the experiment; the control's is 0."""
+        return self.others[at - 1] if at else self
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:

@@ -61,13 +61,13 @@ def own_headers(
 ) -> bytes:
     """The gateway's own, as a block, after the lines that name the request: its arm, where it has one, and the attempt
     that answers, the last of so many."""
-    if assignment is not None:
-        named = b"%bx-penstock-arm: %b\r\n" % (named, assignment.label)
+    arm = b"" if assignment is None else assignment.line
     if attempt is None:
-        return named
+        return named + arm
     # The values stand beside the format: compiled, it is put together in C only then.
-    return b"%b%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % (
+    return b"%b%b%bx-penstock-attempts: %d\r\nx-penstock-overhead-ms: %b\r\n" % (
         named,
+        arm,
         attempt.upstream.headers,
         attempts,
         milliseconds(overhead_s),

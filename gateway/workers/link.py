@@ -97,6 +97,17 @@ class LocalLink(Generic[Out]):
         self._questions.fail(number, AskFailed(why))
 
 
+def pack(value: Any) -> bytes:
+    """What is no plain value says itself how it travels, and its class how it comes back."""
+    packed: bytes = value.packed()
+    return packed
+
+
+def unpack(kind: Any, data: Any) -> Any:
+    """Raises what msgspec makes a ValidationError of."""
+    return kind.unpacked(data)
+
+
 class PipeLink(asyncio.Protocol, Generic[Out]):
     """One end of a socket pair."""
 
@@ -110,8 +121,8 @@ class PipeLink(asyncio.Protocol, Generic[Out]):
     ) -> None:
         """`incoming` is the union type of the messages that may come; `dropped` is called for each bulk message that
         found no room; `outgoing` has other bounds than the usual."""
-        self._decode = msgspec.msgpack.Decoder(incoming).decode
-        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(incoming, dec_hook=unpack).decode
+        self._encode = msgspec.msgpack.Encoder(enc_hook=pack).encode
         self._peer = peer
         self._dropped = dropped
         self._outgoing = outgoing if outgoing is not None else Outgoing()

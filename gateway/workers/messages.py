@@ -10,13 +10,13 @@ from __future__ import annotations
 import msgspec
 
 from gateway.accounts.keys import Key
+from gateway.experiments.seen import Seen
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.responses.homes import Home
 from gateway.settings.sealed import Sealed
 from gateway.telemetry.metrics import Sample, Series
 from gateway.workers.demand import AskDemand, Demand, EngineStarts, Woken
-from routing.gate.observation import Assigned, Settled
 
 
 class Configure(msgspec.Struct, tag="configure"):
@@ -318,10 +318,9 @@ class ResponseHome(msgspec.Struct, tag="response_home"):
 
 
 class Observed(msgspec.Struct, tag="observed"):
-    """What this worker has seen of the requests of experiments, in the order that it saw each kind."""
+    """What this worker has seen of the requests of experiments."""
 
-    assigned: list[Assigned]
-    settled: list[Settled]
+    seen: Seen
 
 
 class ArmShares(msgspec.Struct, tag="arm_shares"):

@@ -58,9 +58,11 @@ class Amounts:
     """Of one metric."""
 
     __slots__ = (
+        "_custom",
         "_enough",
         "_finished",
         "_fit",
+        "_hangs_on_load",
         "_limits",
         "_load",
         "_most_open",
@@ -79,6 +81,8 @@ class Amounts:
 
     def __init__(self, guardrail: Guardrail, load: Load, *, sticky: bool, most_open: int = MOST_OPEN) -> None:
         self.guardrail: Final = guardrail
+        self._custom: Final = guardrail.custom
+        self._hangs_on_load: Final = guardrail.hangs_on_load
         self.logarithmic: Final = not guardrail.custom
         self._load: Final = load
         self._sticky: Final = sticky
@@ -121,9 +125,9 @@ class Amounts:
 
     def request(self, unit: int, canary: bool, share: float, value: float, in_flight: float) -> bool:
         """An amount of one request; returns whether there is a new bad event of the canary."""
-        scaled = self._scaled(self.guardrail.worse(value) if self.guardrail.custom else value)
+        scaled = self._scaled(self.guardrail.worse(value) if self._custom else value)
         load = math.log(max(1.0, in_flight))
-        if not canary and self.guardrail.hangs_on_load:
+        if not canary and self._hangs_on_load:
             self._fit.request(scaled, load)
         if not self._sticky:
             return self._judge(unit, canary, share, (scaled, load))
@@ -170,7 +174,7 @@ class Amounts:
 
     def _collect(self, unit: int, canary: bool, share: float, amount: float, load: float) -> int | None:
         """A request of a unit that has several; returns the unit that is to give its number since then."""
-        if unit in self._finished:
+        if self._finished.has(unit):
             return None
         one = self._open.get(unit)
         if one is None:

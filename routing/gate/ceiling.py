@@ -77,7 +77,7 @@ class Tried:
 
     def request(self, unit: int) -> int | None:
         """A request of this unit is over; returns the unit that has been tried for long enough since then."""
-        if unit in self._through:
+        if self._through.has(unit):
             return None
         requests = self._open[unit] = self._open.get(unit, 0) + 1
         if requests < PER_UNIT:

@@ -115,6 +115,10 @@ class FirstEvents:
         self._units = set(self._kept)
         self._most: Final = most
 
+    def has(self, unit: int) -> bool:
+        """Whether this unit has had its event. Compiled, `in` takes twice as long."""
+        return unit in self._units
+
     def __len__(self) -> int:
         return len(self._units)
 

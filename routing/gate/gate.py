@@ -16,10 +16,10 @@ from routing.gate.ceiling import Tried
 from routing.gate.evidence import FirstEvents
 from routing.gate.guardrail import RATES, Guardrail
 from routing.gate.load import Load
-from routing.gate.observation import Assigned, Measured, Observation, Settled
+from routing.gate.observation import Measured, Observation, Settled
 from routing.gate.rounds import Round
 from routing.gate.tally import Tally
-from routing.gate.units import MISMATCH_ALPHA, Units
+from routing.gate.units import MISMATCH_ALPHA, ObservedShare, Units
 from routing.gate.words import cause_of, mismatch, missing, sure, uneven
 
 ROLLBACK: Final = "rollback"
@@ -66,10 +66,12 @@ class Reading(NamedTuple):
 class Rate:
     """A guardrail over something that a request has or has not."""
 
-    __slots__ = ("bad", "guardrail", "tally", "trials")
+    __slots__ = ("bad", "flag", "guardrail", "tally", "trials")
 
     def __init__(self, guardrail: Guardrail, *, sticky: bool) -> None:
         self.guardrail: Final = guardrail
+        self.flag: Final = RATES.get(guardrail.metric, 0)
+        """That of requests which have it; 0: it is a custom one."""
         self.tally: Final = Tally(guardrail, guardrail.alpha, sticky=sticky, ceiling=True)
         self.trials = [0, 0]
         """Of the control and of the canary: of units that are users their requests, not they."""
@@ -84,7 +86,7 @@ class Rate:
 
     def through(self, unit: int) -> None:
         """A unit of the canary that has several requests has had enough of them."""
-        if self.tally.ceiling is not None and self.bad is not None and not self.bad.full and unit not in self.bad:
+        if self.tally.ceiling is not None and self.bad is not None and not self.bad.full and not self.bad.has(unit):
             self.tally.ceiling.unit(False)
 
     def state(self) -> list[Any]:
@@ -103,7 +105,25 @@ class Rate:
 class Gate:
     """Of one arm against the control."""
 
-    __slots__ = ("_amounts", "_cause", "_load", "_met_before", "_rates", "_told", "_tried", "arm", "requests", "units")
+    __slots__ = (
+        "_amounts",
+        "_cause",
+        "_cost",
+        "_duration",
+        "_flagged",
+        "_load",
+        "_met",
+        "_met_before",
+        "_rates",
+        "_shares",
+        "_told",
+        "_tpot",
+        "_tried",
+        "_ttft",
+        "arm",
+        "requests",
+        "units",
+    )
 
     def __init__(self, guardrails: Sequence[Guardrail], *, arm: int = 1, sticky: bool) -> None:
         """`sticky`: the unit of assignment is more than one request (a user, a session, a key)."""
@@ -114,6 +134,15 @@ class Gate:
         self._amounts: Final = {
             one.metric: Amounts(one, self._load, sticky=sticky) for one in guardrails if not one.rate
         }
+        # Those that are known of a request when it ends.
+        self._flagged: Final = [rate for rate in self._rates.values() if rate.flag]
+        self._ttft: Final = self._amounts.get("ttft")
+        self._tpot: Final = self._amounts.get("tpot")
+        self._duration: Final = self._amounts.get("duration")
+        self._cost: Final = self._amounts.get("cost")
+        self._shares: tuple[float, ...] | None = None
+        self._met: ObservedShare | None = None
+        """What was met while arms had `_shares`, which most of what is told of has; None: they say nothing."""
         self._tried: Final = Tried() if sticky else None
         self._told: Final = {one.metric: FirstEvents() for one in guardrails if one.custom and (one.rate or not sticky)}
         """Of custom metrics, the units of which something was told: whoever tells it again is not heard. Of a user's
@@ -131,21 +160,31 @@ class Gate:
 
     def tell(self, told: Observation) -> bool:
         """What a worker told; returns whether a rollback is due since then. Of other arms, nothing."""
-        shares, arm = told.shares, told.arm
+        arm = told.arm
         canary = arm == self.arm
-        if (arm != 0 and not canary) or len(shares) <= self.arm:
+        if arm != 0 and not canary:
             return False
+        if told.shares is not self._shares:
+            self._look_at(told.shares)
+        met = self._met
+        if met is None:
+            return False
+        if isinstance(told, Settled):
+            return self._settled(told, canary, met.beside(canary)) and self._decide()
+        if isinstance(told, Measured):
+            return self._measured(told, canary, met.beside(canary)) and self._decide()
+        self.units.meet_at(met, told.unit, canary)
+        return False
+
+    def _look_at(self, shares: tuple[float, ...]) -> None:
+        """Arms had these."""
+        self._shares, self._met = shares, None
+        if len(shares) <= self.arm:
+            return
         both = shares[0] + shares[self.arm]
         configured = shares[self.arm] / both if both > 0.0 else 0.0
-        if not 0.0 < configured < 1.0:
-            return False  # with one arm alone, whose events they are says nothing
-        if isinstance(told, Assigned):
-            self.units.meet(told.unit, canary, configured)
-            return False
-        share = self.units.at(configured).beside(canary)
-        if isinstance(told, Measured):
-            return self._measured(told, canary, share) and self._decide()
-        return self._settled(told, canary, share) and self._decide()
+        if 0.0 < configured < 1.0:  # with one arm alone, whose events they are says nothing
+            self._met = self.units.at(configured)
 
     def begin_step(self) -> None:
         """Another share from now on: latency and cost are judged by what the control was like until now."""
@@ -155,28 +194,27 @@ class Gate:
 
     def _settled(self, told: Settled, canary: bool, share: float) -> bool:
         self.requests[canary] += 1
-        # Each once: an attribute of a named tuple is looked up by name.
         unit, flags, in_flight = told.unit, told.flags, told.in_flight
         if in_flight > 0.0:
             self._load.request(canary, in_flight)
         worse = False
-        for metric, flag in RATES.items():
-            rate = self._rates.get(metric)
-            if rate is not None:
-                worse |= self._trial(rate, unit, canary, share, bool(flags & flag))
+        for rate in self._flagged:
+            if self._trial(rate, unit, canary, share, flags & rate.flag != 0):
+                worse = True
         through = self._tried.request(unit) if canary and self._tried is not None else None
         if through is not None:
             for rate in self._rates.values():
                 rate.through(through)
-        for metric, value in (
-            ("ttft", told.ttft_ms),
-            ("tpot", told.tpot_ms),
-            ("duration", told.duration_ms),
-            ("cost", told.cost_usd),
-        ):
-            amounts = self._amounts.get(metric)
-            if value is not None and amounts is not None:
-                worse |= amounts.request(unit, canary, share, value, in_flight)
+        ttft_ms, tpot_ms, duration_ms, cost_usd = told.ttft_ms, told.tpot_ms, told.duration_ms, told.cost_usd
+        ttft, tpot, duration, cost = self._ttft, self._tpot, self._duration, self._cost
+        if ttft is not None and ttft_ms is not None and ttft.request(unit, canary, share, ttft_ms, in_flight):
+            worse = True
+        if tpot is not None and tpot_ms is not None and tpot.request(unit, canary, share, tpot_ms, in_flight):
+            worse = True
+        if duration is not None and duration_ms is not None:
+            worse |= duration.request(unit, canary, share, duration_ms, in_flight)
+        if cost is not None and cost_usd is not None and cost.request(unit, canary, share, cost_usd, in_flight):
+            worse = True
         return worse
 
     def _measured(self, told: Measured, canary: bool, share: float) -> bool:
@@ -335,6 +373,7 @@ class Gate:
         if list(state["of"]) != self._of():
             raise ValueError("evidence of other guardrails, or of units of another kind")
         self.units.restore(state["units"])
+        self._shares = self._met = None
         self._load.restore(state["load"])
         for metric, rate in state["rates"].items():
             self._rates[metric].restore(rate)

@@ -23,27 +23,35 @@ FIT_REQUESTS: Final = 2_000
 class Load:
     """In-flight requests per replica at dispatch, of the control's requests and of the canary's, lately."""
 
-    __slots__ = ("_counts", "_sums")
+    __slots__ = ("_canaries", "_canary_sum", "_control_sum", "_controls")
 
     def __init__(self) -> None:
-        self._counts = [0.0, 0.0]
-        self._sums = [0.0, 0.0]
+        self._controls = 0.0
+        self._control_sum = 0.0
+        self._canaries = 0.0
+        self._canary_sum = 0.0
 
     def request(self, canary: bool, in_flight: float) -> None:
         """A request was sent where so many were in flight with it."""
-        arm = int(canary)
-        if self._counts[arm] >= REMEMBERED:
-            self._counts[arm] /= 2.0
-            self._sums[arm] /= 2.0
-        self._counts[arm] += 1.0
-        self._sums[arm] += in_flight
+        if canary:
+            if self._canaries >= REMEMBERED:
+                self._canaries /= 2.0
+                self._canary_sum /= 2.0
+            self._canaries += 1.0
+            self._canary_sum += in_flight
+            return
+        if self._controls >= REMEMBERED:
+            self._controls /= 2.0
+            self._control_sum /= 2.0
+        self._controls += 1.0
+        self._control_sum += in_flight
 
     @property
     def ratio(self) -> float:
         """The canary's over the control's; 1 until enough of both is known."""
-        if min(self._counts) < ENOUGH or min(self._sums) <= 0.0:
+        if min(self._controls, self._canaries) < ENOUGH or min(self._control_sum, self._canary_sum) <= 0.0:
             return 1.0
-        return (self._sums[1] / self._counts[1]) / (self._sums[0] / self._counts[0])
+        return (self._canary_sum / self._canaries) / (self._control_sum / self._controls)
 
     @property
     def uneven(self) -> bool:
@@ -53,11 +61,10 @@ class Load:
 
     def state(self) -> list[Any]:
         """To go on from later (`restore`)."""
-        return [list(self._counts), list(self._sums)]
+        return [[self._controls, self._canaries], [self._control_sum, self._canary_sum]]
 
     def restore(self, state: Sequence[Any]) -> None:
-        counts, sums = state
-        self._counts, self._sums = list(counts), list(sums)
+        (self._controls, self._canaries), (self._control_sum, self._canary_sum) = state
 
 
 class Fit:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from routing.gate.observation import Assigned, Observation
+from routing.gate.observation import Measured, Observation, Settled
 
 SKEW_MS: Final = 60_000
 """By which clocks of gateways may differ, where there was so much time between two ramps."""
@@ -45,7 +45,9 @@ class Round:
 
     def has(self, one: Observation) -> bool:
         """Whether it is of this round. What is only assigned is of now."""
-        if not self._earliest_ms or isinstance(one, Assigned):
+        if not self._earliest_ms:
+            return True
+        if not isinstance(one, (Settled, Measured)):
             return True
         try:
             return int(one.record_id[:12], 16) >= self._earliest_ms

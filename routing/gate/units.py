@@ -87,8 +87,12 @@ class Units:
 
     def meet(self, unit: int, canary: bool, configured: float) -> None:
         """A unit was assigned."""
-        if self.at(configured).meet(unit, canary):
-            self.balance.event(canary, configured)
+        self.meet_at(self.at(configured), unit, canary)
+
+    def meet_at(self, share: ObservedShare, unit: int, canary: bool) -> None:
+        """The same, of a share that was looked up (`at`)."""
+        if share.meet(unit, canary):
+            self.balance.event(canary, share.configured)
 
     @property
     def canary(self) -> int:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from gateway.control.experiments import Experiments
     from gateway.settings import Settings
     from gateway.telemetry.metrics import Metrics
-    from gateway.workers.messages import Observed
 
 
 class JoinedReleases(Releases):
@@ -37,7 +36,7 @@ class JoinedReleases(Releases):
         kept = KeptRamps(Path(data_dir) / NAME, spawn) if sync is not None else None
         super().__init__(sync, experiments.set, Webhooks(spawn), spawn, kept=kept)
         self._experiments = experiments
-        experiments.gates.append(self._seen)
+        experiments.gates.append(self.observed)
         metrics.watch(EXPERIMENT_EVIDENCE, self._evidence)
         metrics.watch(RELEASE_HELD, lambda: [(_labels(one), held_s) for one, held_s in held(self)])
         metrics.watch(RELEASE_MOST_HELD, lambda: [(_labels(one), one.spec.ramp.max_hold_s) for one, _ in held(self)])
@@ -47,10 +46,6 @@ class JoinedReleases(Releases):
     def take(self, settings: Settings) -> None:
         """These settings are in use now, in the experiments too."""
         self.use(specs_of(self._experiments.plans.values(), settings), gateways=settings.server.gateways)
-
-    def _seen(self, seen: Observed) -> None:
-        self.observed(seen.assigned)
-        self.observed(seen.settled)
 
     def _units(self) -> list[tuple[tuple[str, ...], float]]:
         found: dict[tuple[str, ...], float] = {}

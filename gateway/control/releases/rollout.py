@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -89,7 +89,10 @@ class Releases:
         self._shared = False
         self._releases: dict[tuple[str, str], Release] = {}
         self._applied: dict[str, dict[str, float]] = {}
-        self._waiting: deque[Observation] = deque()
+        self._waiting: deque[Sequence[Observation]] = deque()
+        """At most `AT_ONCE` in each."""
+        self._waits = 0
+        """Observations in them."""
         self._telling = Telling()
         self.dropped = 0
         """Observations for which there was no time."""
@@ -151,12 +154,13 @@ class Releases:
         what = f"the experiment of {model!r} has no arm {arm!r}" if arm else f"{model!r} has no experiment"
         raise NoRelease(f"{what}; models with one: {models}")
 
-    def observed(self, seen: Iterable[Observation]) -> None:
+    def observed(self, seen: Sequence[Observation]) -> None:
         """Workers of this gateway saw this."""
-        came = list(seen)
-        taken = came[: MOST_SEEN - len(self._waiting)]
-        self._waiting.extend(taken)
-        self.dropped += len(came) - len(taken)
+        taken = min(len(seen), MOST_SEEN - self._waits)
+        for start in range(0, taken, AT_ONCE):
+            self._waiting.append(seen[start : min(start + AT_ONCE, taken)])
+        self._waits += taken
+        self.dropped += len(seen) - taken
 
     def changed(self) -> None:
         """Some gateway has stored a change: look at the next step."""
@@ -188,6 +192,7 @@ class Releases:
         """Its step, every `EVERY_S`."""
         if not self._releases:
             self._waiting.clear()
+            self._waits = 0
             return
         await self._weigh()
         if self._sync is not None and self._now_s() >= self._sync_at_s:
@@ -220,10 +225,14 @@ class Releases:
 
     async def _weigh_waiting(self) -> None:
         self._look_at_clocks()
+        weighed = 0
         while self._waiting:
-            some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+            some = self._waiting.popleft()
+            self._waits -= len(some)
             self._weigh_some(some, own=True)
-            if len(some) == AT_ONCE:
+            weighed += len(some)
+            if weighed >= AT_ONCE:
+                weighed = 0
                 await asyncio.sleep(0)
 
     def _look_at_clocks(self) -> None:
@@ -236,9 +245,9 @@ class Releases:
         for release in self._releases.values():
             release.tell(some, own=own, decides=decides)
         if own and self._sync is not None:
-            for one in some:
-                if not self._telling.saw(one) and not self.decides:
-                    self.dropped += 1
+            untold = self._telling.saw(some)
+            if not self.decides:
+                self.dropped += untold
 
     def _look(self, release: Release) -> None:
         """Decide what is due of one."""

@@ -9,20 +9,21 @@ gateway is what it saw since it last told: `SYNC_S`, a quarter of a second, or h
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 import structlog
 
-from routing.gate.observation import Assigned, Measured, Observation, Settled
+from gateway.experiments.seen import packed, unpacked
+from routing.gate.observation import Observation
 
 MOST_UNTOLD: Final = 200_000
 """Observations that wait to be told."""
 MOST_WEIGHED: Final = 1_000
 """Batches in the store that are weighed; with so many, evidence is due."""
 
-_KINDS: Final[list[type[Assigned] | type[Settled] | type[Measured]]] = [Assigned, Settled, Measured]
+_decode: Final = msgspec.msgpack.Decoder(tuple[str, bytes]).decode
 
 log = structlog.get_logger()
 
@@ -42,18 +43,16 @@ class Telling:
         self.weighed: list[int] = []
         """What was weighed of what the store has, by its numbers."""
 
-    def saw(self, one: Observation) -> bool:
-        """Take one; returns whether there was room."""
-        if len(self._untold) >= MOST_UNTOLD:
-            return False
-        self._untold.append(one)
-        return True
+    def saw(self, some: Sequence[Observation]) -> int:
+        """Take these; returns for how many there was no room."""
+        room = max(0, MOST_UNTOLD - len(self._untold))
+        self._untold.extend(some if len(some) <= room else some[:room])
+        return max(0, len(some) - room)
 
     def batch(self) -> bytes:
         """What is to be told now, if anything."""
         if self._untold and not self._batch:
-            told = [(_KINDS.index(type(one)), one) for one in self._untold]
-            self._batch, self._untold = msgspec.msgpack.encode((self._token, told)), []
+            self._batch, self._untold = msgspec.msgpack.encode((self._token, packed(self._untold))), []
             self.number += 1
         return self._batch
 
@@ -86,8 +85,8 @@ class Telling:
         for number, data in observed:
             self.weighed.append(number)
             try:
-                token, told = msgspec.msgpack.decode(data, type=tuple[str, list[tuple[int, msgspec.Raw]]])
+                token, told = _decode(data)
                 if not token or token != self._token:
-                    yield from [msgspec.msgpack.decode(fields, type=_KINDS[kind]) for kind, fields in told]
-            except (msgspec.MsgspecError, IndexError) as error:  # of another version
+                    yield from unpacked(told)
+            except ValueError as error:  # of another version; what msgspec raises is one
                 log.error("observations_unreadable", why=str(error))

@@ -16,6 +16,7 @@ from gateway.telemetry.evaluations import Evaluation
 from gateway.telemetry.exposition import render
 from gateway.telemetry.metrics import Metrics
 from routing.gate.observation import Measured
+from tests.routing.gate.traffic import changed
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +50,7 @@ async def heard(told: FeedbackGiven) -> list[Measured]:
         found.extend(some)
 
     assert told is await Feedback(store, lambda: by_identity, observed, Metrics(())).give(GIVEN)
-    return [one._replace(experiment="") for one in found]
+    return [changed(one, experiment="") for one in found]
 
 
 async def test_a_gate_hears_of_it_as_of_the_assignment() -> None:

@@ -13,7 +13,7 @@ from gateway.experiments.observing import AT_ONCE, Observing, is_arms_fault
 from gateway.telemetry.metrics import Metrics
 from gateway.workers.messages import Observed
 from routing.experiment import Assignment
-from routing.gate.observation import ATTEMPT_FAILED, ERROR, LENGTH_STOP, REFUSED, Settled
+from routing.gate.observation import ATTEMPT_FAILED, ERROR, LENGTH_STOP, REFUSED, Assigned, Settled
 from tests.gateway.flights import NO_RETRY, Bench, FakeExchange, StepClock
 from tests.gateway.test_relay import DONE, FINISH, USAGE, chunk
 
@@ -50,7 +50,7 @@ async def test_what_is_seen_leaves_by_a_timer_together_and_nothing_has_one_befor
     while not link.told:
         await asyncio.sleep(0)
     (message,) = link.told
-    assert [tuple(one) for one in message.assigned] == [("id", 1, 7, (0.75, 0.25))] * 3
+    assert message.seen.observations == [Assigned("id", 1, 7, (0.75, 0.25))] * 3
     assert observing._timer is None
 
 
@@ -60,7 +60,7 @@ async def test_many_leave_in_messages_of_a_size_that_holds_nobody_up() -> None:
     for _ in range(2 * AT_ONCE + 1):
         observing.assigned(GIVEN)
     observing.flush()
-    assert [len(message.assigned) for message in link.told] == [AT_ONCE, AT_ONCE, 1]
+    assert [len(message.seen.observations) for message in link.told] == [AT_ONCE, AT_ONCE, 1]
 
 
 async def test_what_finds_no_room_is_dropped_and_counted() -> None:
@@ -75,7 +75,7 @@ async def test_what_finds_no_room_is_dropped_and_counted() -> None:
     link.room = True
     observing.assigned(GIVEN)
     observing.flush()
-    assert [len(message.assigned) for message in link.told] == [1]
+    assert [len(message.seen.observations) for message in link.told] == [1]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def settled(bench: Bench, link: Link) -> Settled:
     observing = bench.ledger.accounting.observing
     assert observing is not None
     observing.flush()
-    (one,) = [one for message in link.told for one in message.settled]
+    (one,) = [one for message in link.told for one in message.seen.observations if isinstance(one, Settled)]
     assert (one.experiment, one.arm, one.unit, one.shares) == ("id", 1, 7, (0.75, 0.25))
     return one
 

@@ -9,6 +9,7 @@ import pytest
 
 from engines.model import Usage
 from gateway.accounts.keys import Key
+from gateway.experiments.seen import Seen
 from gateway.explanation.views import AskRouting, Decision, Explained, ReplicaFigures, Weighed
 from gateway.fleet.members import Member
 from gateway.responses.homes import Home
@@ -17,6 +18,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import BREAKER_OPEN
 from gateway.telemetry.metrics.families.retries import RETRIES
 from gateway.workers.demand import AskDemand, Demand, EngineDemand, EngineStart, EngineStarts, ModelDemand, Woken
+from gateway.workers.link import pack, unpack
 from gateway.workers.messages import (
     AccessToken,
     AdapterAnswer,
@@ -125,8 +127,12 @@ TO_PLANE: list[ToPlane] = [
     ResponseKept(Home("resp_1", "m", "e", "0", "t")),
     Drained(),
     Observed(
-        [Assigned("id", 1, 2**64 - 1, (0.75, 0.25))],
-        [Settled("id", 0, 7, (1.0, 0.0), "ab" * 16, 3, 1.5, None, 20.0, 0.25, 2)],
+        Seen(
+            [
+                Assigned("id", 1, 2**64 - 1, (0.75, 0.25)),
+                Settled("id", 0, 7, (1.0, 0.0), "ab" * 16, 3, 1.5, None, 20.0, 0.25, 2),
+            ]
+        )
     ),
     Explained(
         policy="prefix",
@@ -144,7 +150,8 @@ def test_a_message_to_a_worker_arrives_as_it_was_sent(message: ToWorker) -> None
 
 @pytest.mark.parametrize("message", TO_PLANE, ids=lambda message: type(message).__name__)
 def test_a_message_to_the_plane_arrives_as_it_was_sent(message: ToPlane) -> None:
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=ToPlane) == message
+    sent = msgspec.msgpack.encode(message, enc_hook=pack)
+    assert msgspec.msgpack.decode(sent, type=ToPlane, dec_hook=unpack) == message
 
 
 def test_every_message_is_tried_here() -> None:

@@ -16,7 +16,7 @@ from routing.gate.gate import HOLD, PROMOTE, ROLLBACK, Gate
 from routing.gate.guardrail import Guardrail
 from routing.gate.observation import ERROR, Assigned, Measured, Observation, Settled
 from routing.gate.rounds import Round
-from tests.routing.gate.traffic import GOOD, Arm, traffic
+from tests.routing.gate.traffic import GOOD, Arm, changed, traffic
 
 SHARES = (0.95, 0.05)
 USUAL = [Guardrail(metric) for metric in ("errors", "attempt_failures", "ttft", "tpot", "duration")]
@@ -122,7 +122,7 @@ def test_rare_events_are_no_reason_to_hold_for_ever() -> None:
 def test_an_amount_that_neither_arm_has_does_not_hold_a_promotion() -> None:
     gate = Gate([Guardrail("errors"), Guardrail("cost")], sticky=False)
     free = (
-        one._replace(cost_usd=None) if isinstance(one, Settled) else one
+        changed(one, cost_usd=None) if isinstance(one, Settled) else one
         for one in traffic(random.Random(1), 0.5, Arm(errors=0.0), Arm(errors=0.0))
     )
     told(gate, free, 1_200)

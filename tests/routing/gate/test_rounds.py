@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from routing.gate.observation import Assigned, Measured, Settled
 from routing.gate.rollout import Decision, RampPlan, Rollout, Step
 from routing.gate.rounds import SKEW_MS, Round, boundary_ms
+from tests.routing.gate.traffic import changed
 
 NOON_MS = 1_780_000_000_000
 
@@ -36,7 +37,7 @@ def test_what_came_before_is_of_the_round_before_and_what_is_only_assigned_of_no
     assert [False, True] == [second.has(came(NOON_MS + difference)) for difference in (-1, 1)]
     assert not second.has(Measured("e1", 1, 1, (0.9, 0.1), came(NOON_MS - 1).record_id, "thumbs_up", 0.0))
     assert second.has(Assigned("e1", 1, 1, (0.9, 0.1)))
-    assert second.has(came(0)._replace(record_id="no id of ours"))
+    assert second.has(changed(came(0), record_id="no id of ours"))
 
 
 @settings(deadline=None, max_examples=50)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from routing.gate.observation import ERROR, Assigned, Observation, Settled
+from routing.gate.observation import ERROR, Assigned, Measured, Observation, Settled
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,20 @@ class Arm:
 
 
 GOOD = Arm()
+
+Told = TypeVar("Told", bound=Observation)
+NAMES = ("experiment", "arm", "unit", "shares")
+MORE: dict[type[Observation], tuple[str, ...]] = {
+    Assigned: (),
+    Settled: ("record_id", "flags", "ttft_ms", "tpot_ms", "duration_ms", "cost_usd", "in_flight"),
+    Measured: ("record_id", "metric", "value"),
+}
+
+
+def changed(one: Told, **fields: Any) -> Told:
+    """A copy with other fields."""
+    made: dict[str, Any] = dict(zip((*NAMES, *MORE[type(one)]), one.fields(), strict=True)) | fields
+    return type(one)(**made)
 
 
 def request(rng: random.Random, arm: int, kind: Arm, unit: int, shares: tuple[float, ...]) -> Iterator[Observation]:

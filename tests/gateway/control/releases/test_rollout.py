@@ -22,7 +22,7 @@ from routing.gate.observation import ERROR, Measured, Settled
 from routing.gate.rollout import IDLE, PROMOTED, RAMPING, ROLLED_BACK, RampPlan, Step
 from tests.gateway.control.releases.world import CLEAN, DEAD, Gateway, Store, World, spec
 from tests.gateway.store.records import sqlite_url
-from tests.routing.gate.traffic import Arm
+from tests.routing.gate.traffic import Arm, changed
 
 pytestmark = pytest.mark.anyio
 
@@ -489,7 +489,7 @@ async def test_what_is_told_of_the_ramp_before_is_no_evidence_of_the_one_that_be
     await gateway.releases.step()
     assert (RAMPING, 2, requests) == (gateway.state, release.ramp.round, release.gate.requests)
     now = f"{int(world.wall_s * 1e3):012x}70008000000000000001"
-    gateway.releases.observed([one._replace(record_id=now) for one in late])
+    gateway.releases.observed([changed(one, record_id=now) for one in late])
     await gateway.releases.step()
     assert ROLLED_BACK == gateway.state
 

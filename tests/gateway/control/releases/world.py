@@ -18,7 +18,7 @@ from routing.gate.guardrail import Guardrail
 from routing.gate.observation import Observation
 from routing.gate.rollout import RampPlan, Step
 from tests.gateway.store.records import sqlite_url
-from tests.routing.gate.traffic import Arm, request
+from tests.routing.gate.traffic import Arm, changed, request
 
 CLEAN = Arm(errors=0.0)
 DEAD = Arm(errors=1.0)
@@ -144,7 +144,7 @@ class Gateway:
         for _ in range(count):
             arm = int(rng.random() < share)
             seen += request(rng, arm, canary if arm else control, rng.getrandbits(64), (1.0 - share, share))
-        self.releases.observed([one._replace(experiment="e1") for one in seen])
+        self.releases.observed([changed(one, experiment="e1") for one in seen])
 
 
 class World:
