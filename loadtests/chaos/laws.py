@@ -25,8 +25,9 @@ class Figures:
     hung: int
     """Requests without an end after a time that is beyond every deadline of the gateway."""
     in_flight: float
-    descriptors_before: int
-    descriptors_after: int
+    descriptors_before: dict[str, int]
+    descriptors_after: dict[str, int]
+    """By kind."""
     memory_growth_mib: float
     workers: int
     workers_wanted: int
@@ -54,6 +55,9 @@ def laws(figures: Figures) -> list[Law]:
     """Every law, in the order to print."""
     account = figures.account
     uncounted = account.lost - figures.dropped_lines
+    kinds = {**figures.descriptors_before, **figures.descriptors_after}
+    grown = {kind: figures.descriptors_after.get(kind, 0) - figures.descriptors_before.get(kind, 0) for kind in kinds}
+    more = "".join([f", {number:+d} {kind}" for kind, number in sorted(grown.items()) if number])
     return [
         Law(
             "no access line is lost",
@@ -66,8 +70,8 @@ def laws(figures: Figures) -> list[Law]:
         Law("nothing is in flight", f"{figures.in_flight:g}", figures.in_flight == 0),
         Law(
             "descriptors are as before",
-            f"{figures.descriptors_before} before, {figures.descriptors_after} after",
-            figures.descriptors_after <= figures.descriptors_before,
+            f"{sum(figures.descriptors_before.values())} before, {sum(figures.descriptors_after.values())} after{more}",
+            sum(figures.descriptors_after.values()) <= sum(figures.descriptors_before.values()),
         ),
         Law(
             "memory is flat",

@@ -12,9 +12,10 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from loadtests.chaos.streams import Stream, request_id
 from loadtests.peers.commands import API_KEY, ROOT
@@ -23,6 +24,7 @@ from loadtests.processes.launched import Launched, free_port
 
 READY_S = 60.0
 GRACE_S = 5
+LASTING_S, LOOKS = 3.0, 6
 SHADOW = {"share": 1.0, "targets": [{"engine": "hostile", "model": "m"}], "concurrency": 8, "timeout_s": 5}
 """Copies go to the engine that does everything wrong."""
 EDITS = {"temperature": {"set": 0}}
@@ -186,10 +188,17 @@ class Stage:
     def rss_mib(self) -> float:
         return proc.rss_bytes(self.pid) / 2**20
 
-    def descriptors(self) -> int:
-        """Open ones of the whole family, but those of connections to engines, which are kept on purpose."""
+    def descriptors(self) -> dict[str, int]:
+        """Of the whole family, by kind, those that stay open for `LASTING_S`, but for connections to engines, which are
+        kept on purpose. A leak stays; the pipe to a reader of the configuration, or a connection that is about to be
+        closed, does not."""
         upstream = {self._hostile_port, *self._ports.values()}
-        return sum(descriptors(pid, upstream) for pid in (self.pid, *self.worker_pids()))
+        found: set[Open] | None = None
+        for number in range(LOOKS):
+            time.sleep(LASTING_S / (LOOKS - 1) if number else 0.0)
+            now = {one for pid in (self.pid, *self.worker_pids()) for one in descriptors(pid, upstream)}
+            found = now if found is None else found & now
+        return dict(Counter([one.kind for one in found or ()]))
 
     def metric(self, name: str, labels: str = "") -> float:
         """The sum of a series, over all label values that hold `labels`. Raises OSError when nobody answers."""
@@ -239,16 +248,33 @@ def is_worker(pid: int, root: Path = proc.PROC) -> bool:
         return False
 
 
-def descriptors(pid: int, upstream: set[int], root: Path = proc.PROC) -> int:
-    """Open descriptors of a process, less its connections to these ports. 0 for a process that is gone."""
+class Open(NamedTuple):
+    """A descriptor. Two that are equal at different times are the same one."""
+
+    pid: int
+    number: int
+    link: str
+    kind: str
+
+
+def descriptors(pid: int, upstream: set[int], root: Path = proc.PROC) -> set[Open]:
+    """Open descriptors of a process, less its connections to these ports. None for a process that is gone."""
     place = root / str(pid)
+    found = set()
     try:
-        kept = {
-            fields[9]
+        ports = {
+            fields[9]: int(fields[2].rpartition(":")[2], 16)
             for line in (place / "net" / "tcp").read_text().splitlines()[1:]
-            if int((fields := line.split())[2].rpartition(":")[2], 16) in upstream
+            if (fields := line.split())
         }
-        links = [str(entry.readlink()) for entry in (place / "fd").iterdir()]
+        for entry in (place / "fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+                link = str(entry.readlink())
+                port = ports.get(link.removeprefix("socket:[").removesuffix("]"))
+                if port not in upstream:
+                    kind = link.partition(":")[0] if ":" in link else "file"
+                    tcp = "listening" if port == 0 else "tcp"
+                    found.add(Open(pid, int(entry.name), link, kind if port is None else tcp))
     except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return sum(link.removeprefix("socket:[").removesuffix("]") not in kept for link in links)
+        return set()
+    return found

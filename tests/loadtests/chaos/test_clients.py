@@ -10,7 +10,7 @@ import pytest
 from engines.multipart import boundary_of, parts_of
 from gateway.settings import load_settings
 from loadtests.chaos.clients import FORM, MODELS, asked, whole
-from loadtests.chaos.stage import Stage, descriptors, summed
+from loadtests.chaos.stage import Stage, summed
 
 
 @pytest.mark.parametrize(
@@ -33,20 +33,6 @@ def test_only_an_answer_that_ended_as_http_says_is_one(answer: bytes, status: in
 def test_a_series_is_summed_over_its_labels() -> None:
     text = '# TYPE x gauge\nx{model="a",engine="e"} 2\nx{model="b"} 3.5\nx_total{model="a"} 9\ny 1\n'
     assert (summed(text, "x"), summed(text, "x", 'model="a"'), summed(text, "y"), summed(text, "z")) == (5.5, 2, 1, 0)
-
-
-def test_descriptors_are_counted_without_the_connections_to_engines(tmp_path: Path) -> None:
-    place = tmp_path / "7"
-    (place / "fd").mkdir(parents=True)
-    (place / "net").mkdir()
-    row = "   {n}: 0100007F:1F90 0100007F:{port:04X} 01 0:0 0:0 0  0 0 {inode} 1 x 20\n"
-    table = "  sl  local_address rem_address ...\n"
-    table += row.format(n=0, port=8000, inode=111) + row.format(n=1, port=9000, inode=222)
-    (place / "net" / "tcp").write_text(table)
-    for name, target in (("0", "/dev/null"), ("1", "pipe:[5]"), ("2", "socket:[111]"), ("3", "socket:[222]")):
-        (place / "fd" / name).symlink_to(target)
-    assert descriptors(7, {8000}, tmp_path) == 3
-    assert descriptors(8, set(), tmp_path) == 0
 
 
 @pytest.mark.parametrize("model", MODELS)

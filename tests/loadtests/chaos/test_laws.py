@@ -14,8 +14,8 @@ GOOD = Figures(
     dropped_lines=0,
     hung=0,
     in_flight=0,
-    descriptors_before=40,
-    descriptors_after=38,
+    descriptors_before={"pipe": 10, "tcp": 30},
+    descriptors_after={"pipe": 11, "tcp": 27},
     memory_growth_mib=3.0,
     workers=2,
     workers_wanted=2,
@@ -44,7 +44,7 @@ def test_a_good_end_breaks_no_law() -> None:
         ({"hung": 1}, "every request comes to an end"),
         ({"in_flight": 1}, "nothing is in flight"),
         ({"in_flight": float("inf")}, "nothing is in flight"),
-        ({"descriptors_after": 41}, "descriptors are as before"),
+        ({"descriptors_after": {"pipe": 10, "socket": 1, "tcp": 30}}, "descriptors are as before"),
         ({"memory_growth_mib": 96.8}, "memory is flat"),
         ({"workers": 1}, "every worker is there"),
         ({"stdout_wait_s": 4.8}, "an unread log stream holds nothing"),
@@ -67,5 +67,7 @@ def test_a_line_that_was_dropped_and_counted_is_not_lost() -> None:
 
 def test_the_table_says_what_was_found() -> None:
     text = render(laws(replace(GOOD, hung=3)))
+    kinds = "40 before, 38 after, +1 pipe, -3 tcp"
+    assert f"  held    descriptors are as before                    {kinds}" in text.splitlines()
     assert "  BROKEN  every request comes to an end                3 did not" in text.splitlines()
     assert len(text.splitlines()) == 11
