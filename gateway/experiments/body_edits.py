@@ -35,6 +35,8 @@ LIMITS: Final = {
 }
 """What each operation calls the bound on its output; the first is written where the client wrote none."""
 
+Pieces = list[bytes | memoryview]
+"""JSON that is put together when all of the body is."""
 Members = dict[str, Any]
 _decode: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read: Final = msgspec.json.Decoder().decode
@@ -46,6 +48,7 @@ MOST_MEMBERS: Final = 6_000
 """Of a body that is edited, in its objects all together, where they may be many in one: each costs a microsecond."""
 FEW_BYTES: Final = 32 * 1024
 """As many members fit into so much."""
+WINDOW_BYTES: Final = 64 * 1024
 FEW_ENDS: Final = 8
 """Of objects, among which that of a short first message is."""
 
@@ -157,7 +160,7 @@ class BodyEdits:
             changed = SYSTEM[operation](members, self._prefix) or changed
         if not changed:
             return body
-        written = _encode(members)
+        written = _written(members)
         return written if hidden is None else lone_surrogates.shown(written)
 
 
@@ -175,13 +178,36 @@ def _number(raw: Any) -> float | None:
 
 def _opened(body: bytes) -> Members:
     """The members of a body, none of them read. Raises Failure where they are too many, and DecodeError."""
-    if len(body) > FEW_BYTES and body.count(b":") > MOST_MEMBERS:  # there are no more members than colons
+    if len(body) > FEW_BYTES and _has_many_colons(body):  # there are no more members than those
         large = _decode_large(body)
         others = len(body) - sum([len(getattr(large, name)) for name in _Large.__struct_fields__])
         if others > FEW_BYTES:
             _refuse_many(body)
     opened: Members = _decode(body)
     return opened
+
+
+def _has_many_colons(body: bytes) -> bool:
+    """Whether there may be more members than `MOST_MEMBERS`. Of a body that has them, a little is looked at."""
+    count = 0
+    for at in range(0, len(body), WINDOW_BYTES):
+        count += body.count(b":", at, at + WINDOW_BYTES)
+        if count > MOST_MEMBERS:
+            return True
+    return False
+
+
+def _written(members: Members) -> bytes:
+    """In one piece, of what may be large and is not copied before."""
+    parts: list[Any] = []
+    for name, value in members.items():
+        parts += (b"," if parts else b"{", _encode(name), b":")
+        if isinstance(value, list):
+            parts += value
+        else:
+            parts.append(value if isinstance(value, msgspec.Raw) else _encode(value))
+    parts.append(b"}" if parts else b"{}")
+    return b"".join(parts)
 
 
 def _refuse_many(written: bytes) -> None:
@@ -207,12 +233,12 @@ def _before_messages(members: Members, prefix: str) -> bool:
         said = _joined(prefix, first.get("content"))
         if said is None:
             return False
-        message = {**first, "content": said}
+        message: Members = {**first, "content": said}
         rest = rest[len(first_raw) :]
     else:
         message = {"role": "system", "content": prefix}
     between = b"," if first_raw and not system else b""
-    members["messages"] = msgspec.Raw(b"".join([b"[", _encode(message), between, rest]))
+    members["messages"] = [b"[", _written(message), between, rest]
     return True
 
 
@@ -246,7 +272,7 @@ def _before_member(name: str, *, blocks: bool) -> Callable[[Members, str], bool]
 
     def before(members: Members, prefix: str) -> bool:
         said = _joined(prefix, members.get(name))
-        if said is None or (isinstance(said, msgspec.Raw) and not blocks):
+        if said is None or (isinstance(said, list) and not blocks):
             return False
         members[name] = said
         return True
@@ -254,14 +280,14 @@ def _before_member(name: str, *, blocks: bool) -> Callable[[Members, str], bool]
     return before
 
 
-def _joined(prefix: str, raw: Any) -> str | msgspec.Raw | None:
+def _joined(prefix: str, raw: Any) -> str | Pieces | None:
     """`prefix` before a text, or before blocks of text, which are read no further; None where it is neither."""
     written = raw if raw is not None else b"null"
     begins = bytes(memoryview(written)[:1])
     if begins == b"[":
         rest = _elements(written)
         block = _encode({"type": "text", "text": prefix})
-        return msgspec.Raw(b"".join([b"[", block, b"" if bytes(rest[:1]) == b"]" else b",", rest]))
+        return [b"[", block, b"" if bytes(rest[:1]) == b"]" else b",", rest]
     if begins not in (b"n", b'"'):
         return None
     said: str | None = _read(written)
