@@ -22,6 +22,7 @@ EMBEDDERS = {
     "cohere": ("cohere", {"kind": "cohere"}, "", "embed-v4.0"),
     "mistral": ("mistral", {"kind": "openai", "provider": "mistral"}, "/v1", "mistral-embed"),
     "titan": ("bedrock", {"kind": "bedrock"}, "", "amazon.titan-embed-text-v2:0"),
+    "nova": ("bedrock", {"kind": "bedrock"}, "", "amazon.nova-2-multimodal-embeddings-v1:0"),
     "cohere on bedrock": ("bedrock", {"kind": "bedrock"}, "", "us.cohere.embed-v4:0"),
     "azure": ("azure", {"kind": "azure"}, "", "text-embedding-3-small"),
 }
@@ -68,11 +69,11 @@ async def test_embeddings_are_openais_of_every_provider_that_has_them(name: str)
         assert (8 if name == "gemini" else 256) == len(vector)
         record = await gateway.records.of(0)
         assert (plain["usage"]["prompt_tokens"], "", 200) == (record.input_tokens, record.error, record.status)
-        uncounted = name in ("gemini", "cohere on bedrock")
+        uncounted = name in ("gemini", "cohere on bedrock", "nova")
         assert ("estimated" if uncounted else "reported") == record.usage_source
 
 
-@pytest.mark.parametrize("name", [name for name in EMBEDDERS if name != "titan"])
+@pytest.mark.parametrize("name", [name for name in EMBEDDERS if name not in ("titan", "nova")])
 async def test_several_texts_come_in_their_order(name: str) -> None:
     async with behind(*EMBEDDERS[name]) as gateway:
         both = (await embed(gateway, input=TEXTS)).json()["data"]
@@ -85,6 +86,7 @@ async def test_several_texts_come_in_their_order(name: str) -> None:
     ("name", "fields", "what"),
     [
         ("titan", {"input": TEXTS}, "input (several_inputs)"),
+        ("nova", {"input": TEXTS}, "input (several_inputs)"),
         ("gemini", {"input": [1, 2, 3]}, "input (encoded_inputs)"),
         ("cohere", {"input": [[1], [2]]}, "input (encoded_inputs)"),
         ("mistral", {"truncate": "END"}, "truncate"),

@@ -1,6 +1,7 @@
 """InvokeModel of the models that embed and rerank: each maker's own bodies.
 
-Source: docs.aws.amazon.com, "Inference request parameters", of Titan Embeddings, Cohere Embed and Cohere Rerank.
+Source: docs.aws.amazon.com, "Inference request parameters", of Titan Embeddings, Cohere Embed and Cohere Rerank, and
+"Complete embeddings request and response schema" of Nova.
 """
 
 from __future__ import annotations
@@ -22,6 +23,35 @@ class Titan(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     embedding_types: list[Literal["float", "binary"]] | None = None
 
 
+class NovaText(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    truncation_mode: Literal["START", "END", "NONE"]
+    value: Annotated[str, Meta(min_length=1, max_length=8192)]
+
+
+class NovaParams(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """Of texts alone."""
+
+    embedding_purpose: Literal[
+        "GENERIC_INDEX",
+        "GENERIC_RETRIEVAL",
+        "TEXT_RETRIEVAL",
+        "IMAGE_RETRIEVAL",
+        "VIDEO_RETRIEVAL",
+        "DOCUMENT_RETRIEVAL",
+        "AUDIO_RETRIEVAL",
+        "CLASSIFICATION",
+        "CLUSTERING",
+    ]
+    text: NovaText
+    embedding_dimension: Literal[256, 384, 1024, 3072] = 3072
+
+
+class Nova(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    task_type: Literal["SINGLE_EMBEDDING"]
+    single_embedding_params: NovaParams
+    schema_version: Literal["nova-multimodal-embed-v1"] = "nova-multimodal-embed-v1"
+
+
 class CohereEmbed(msgspec.Struct, forbid_unknown_fields=True):
     input_type: Literal["search_document", "search_query", "classification", "clustering"]
     texts: Annotated[list[str], Meta(min_length=1, max_length=96)]
@@ -38,6 +68,7 @@ class Rerank(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _TITAN: Final = msgspec.json.Decoder(Titan)
+_NOVA: Final = msgspec.json.Decoder(Nova)
 _EMBED: Final = msgspec.json.Decoder(CohereEmbed)
 _RERANK: Final = msgspec.json.Decoder(Rerank)
 
@@ -48,6 +79,10 @@ def invoke(call: Call, model: str) -> tuple[str, Any]:
         asked = _TITAN.decode(call.body)
         count = len(asked.input_text.split())
         return model, {"embedding": vector(asked.input_text, asked.dimensions), "inputTextTokenCount": count}
+    if "nova-2-multimodal-embeddings" in model:
+        params = _NOVA.decode(call.body).single_embedding_params
+        made = vector(params.text.value, params.embedding_dimension)
+        return model, {"embeddings": [{"embeddingType": "TEXT", "embedding": made}]}
     if "cohere.embed" in model:
         return model, _embed(_EMBED.decode(call.body))
     if "cohere.rerank" in model or "amazon.rerank" in model:

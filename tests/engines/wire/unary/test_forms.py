@@ -23,6 +23,7 @@ from engines.wire.unary.port import EmbeddingsRequest, Misread, RerankRequest, T
 EVERYTHING = frozenset({"reasoning_effort"})
 GENERATED = {"contents", "systemInstruction", "generationConfig"}
 TITAN = "amazon.titan-embed-text-v2:0"
+NOVA = "amazon.nova-2-multimodal-embeddings-v1:0"
 EMBED, RERANK = FORMS[Operation.EMBEDDINGS], FORMS[Operation.RERANK]
 TWO = {"model": "m", "input": ["a", "b"], "dimensions": 2}
 
@@ -97,6 +98,33 @@ def rerank(**members: Any) -> RerankRequest:
             {"input_type": "search_query"},
             "/model/eu.cohere.embed-v4%3A0/invoke",
             {"texts": ["a"], "input_type": "search_query", "embedding_types": ["float"]},
+        ),
+        (
+            "bedrock",
+            NOVA,
+            {"dimensions": 1024, "input_type": "search_query", "truncate": "NONE"},
+            "/model/amazon.nova-2-multimodal-embeddings-v1%3A0/invoke",
+            {
+                "taskType": "SINGLE_EMBEDDING",
+                "singleEmbeddingParams": {
+                    "embeddingPurpose": "GENERIC_RETRIEVAL",
+                    "embeddingDimension": 1024,
+                    "text": {"truncationMode": "NONE", "value": "a"},
+                },
+            },
+        ),
+        (
+            "bedrock",
+            NOVA,
+            {},
+            "/model/amazon.nova-2-multimodal-embeddings-v1%3A0/invoke",
+            {
+                "taskType": "SINGLE_EMBEDDING",
+                "singleEmbeddingParams": {
+                    "embeddingPurpose": "GENERIC_INDEX",
+                    "text": {"truncationMode": "END", "value": "a"},
+                },
+            },
         ),
         (
             "mistral",
@@ -255,6 +283,24 @@ def test_what_is_asked_for_is_known_by_name() -> None:
 @pytest.mark.parametrize("model", ["anthropic.claude-x", "amazon.nova-pro"])
 def test_models_that_do_neither_take_nothing(model: str) -> None:
     assert frozenset() == EMBED["bedrock"].takes(model) == RERANK["bedrock"].takes(model)
+
+
+@pytest.mark.parametrize("purpose", ["image", 3])
+def test_a_purpose_that_nova_does_not_know_is_refused_by_name(purpose: Any) -> None:
+    form = EMBED["bedrock"]
+    with pytest.raises(Unreadable, match="`input_type` should be one of search_document") as told:
+        form.encode_request(NOVA, embeddings(input_type=purpose), form.takes(NOVA))
+    assert told.value.param == "input_type"
+
+
+def test_nova_counts_no_tokens_and_sends_one_vector() -> None:
+    form = EMBED["bedrock"]
+    answer = {"embeddings": [{"embeddingType": "TEXT", "embedding": [0.5, 1]}]}
+    told = form.decode_answer(NOVA, embeddings(input="eight by"), json.dumps(answer).encode())
+    assert [0.5, 1] == read(told)["data"][0]["embedding"]
+    assert Usage(2, 0, source="estimated") == told.usage
+    with pytest.raises(Misread, match="0 vectors for 1 texts"):
+        form.decode_answer(NOVA, embeddings(), b'{"embeddings":[]}')
 
 
 @pytest.mark.parametrize(
