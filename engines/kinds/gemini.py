@@ -29,9 +29,14 @@ class Vertex(Section):
         description="the key of a service account; left out, what Google's library finds by itself",
     )
 
+    ranking: bool = Field(default=False, description="true: the engine ranks, for /v1/rerank, and does nothing else")
+
     @property
     def url(self) -> str:
         """Where its models are."""
+        if self.ranking:
+            place = f"projects/{self.project}/locations/{self.location}"
+            return f"https://discoveryengine.googleapis.com/v1/{place}/rankingConfigs"
         host = "aiplatform" if self.location == "global" else f"{self.location}-aiplatform"
         place = f"projects/{self.project}/locations/{self.location}"
         return f"https://{host}.googleapis.com/v1/{place}/publishers/google"
@@ -57,15 +62,23 @@ class GeminiEngine(HostedEngine):
         yield from super().findings({**written, "api_key": "a token"})
         if written.get("api_key") is not None or written.get("api_keys") is not None:
             yield Finding(("vertex",), "does not go with an API key", "keep one: Vertex AI takes access tokens")
+        if isinstance(vertex, dict) and vertex.get("ranking") is True and vertex.get("location", "global") != "global":
+            yield Finding(("vertex", "location"), "does not go with ranking", "leave it out: rankers are global")
         if find_spec("google.auth") is None:
             yield Finding(("vertex",), "needs the package google-auth", "pip install 'penstock[vertex]'")
 
     @property
+    def _ranks(self) -> bool:
+        return self.vertex is not None and self.vertex.ranking
+
+    @property
     def chats_as(self) -> str:
-        return "gemini"
+        return "" if self._ranks else "gemini"
 
     @property
     def unary_as(self) -> tuple[tuple[Operation, str], ...]:
+        if self._ranks:
+            return ((Operation.RERANK, "vertex_ranking"),)
         name = "gemini" if self.vertex is None else "vertex"
         return ((Operation.EMBEDDINGS, name), (Operation.COUNT_TOKENS, name))
 

@@ -148,8 +148,8 @@ class Builder:
             asks = asks_load and engine.tells_load
             tally = series[endpoint.engine]
             upstream = Upstream(endpoint, engine, name, deadlines, tally, rates, meter, asks, bundle, transcripts)
-            upstream.translated, upstream.takes = engine.translated or None, takes[endpoint.engine, endpoint.model]
-            upstream.unary = engine.unary
+            upstream.translated = engine.translated if engine.translated or engine.unary else None
+            upstream.unary, upstream.takes = engine.unary, takes[endpoint.engine, endpoint.model]
             if own and (endpoint.engine, endpoint.model) not in own:
                 upstream.instead_of = tuple([each for each in route.endpoints() if (each.engine, each.model) in own])
             return upstream

@@ -111,6 +111,28 @@ async def test_without_a_token_the_next_tier_answers_and_the_client_of_one_alone
     assert (answer.status_code, answer.headers["x-penstock-engine"]) == (200, "b")
 
 
+async def test_vertex_ranks_at_a_host_of_its_own_with_a_token(tmp_path: Path) -> None:
+    with (
+        token_server((200, {"access_token": "the-token-of-google", "expires_in": 3600})) as google,
+        fake("gemini", keys=frozenset({"the-token-of-google"})) as url,
+    ):
+        key = service_account(tmp_path / "key.json", google.url)
+        base = f"{url}/v1/projects/p/locations/global/rankingConfigs"
+        vertex = {"project": "p", "credentials_file": key, "ranking": True}
+        config = one_model({"kind": "gemini", "base_url": base, "vertex": vertex})
+        config["models"]["chat"]["targets"][0]["model"] = "semantic-ranker-default-004"
+        async with running_gateway(config) as gateway:
+            await gateway.until(gateway.plane._tokens.known)
+            body = {"model": "chat", "query": "cat", "documents": ["a dog", "the cat sleeps", "moon"], "top_n": 2}
+            ranked = (await gateway.http.post("/v1/rerank", json=body)).json()["results"]
+            assert [1, 2] == [ranked[0]["index"], len(ranked)]
+            assert "the cat sleeps" == ranked[0]["document"]["text"]
+            many = await gateway.http.post("/v1/rerank", json={**body, "documents": ["a"] * 201})
+            assert (400, "documents") == (many.status_code, many.json()["error"]["param"])
+            chat = await gateway.chat()
+            assert (400, "unsupported_operation") == (chat.status_code, (await gateway.records.of(2)).error)
+
+
 async def test_vertex_is_asked_at_its_own_urls_with_a_token(tmp_path: Path) -> None:
     with (
         token_server((200, {"access_token": "the-token-of-google", "expires_in": 3600})) as google,

@@ -398,6 +398,14 @@ async def test_a_response_says_again_what_its_engine_was_told() -> None:
                 assert told == {name: response[name] for name in told}
 
 
+async def test_several_choices_are_had_of_nobody_who_is_asked_in_another_format() -> None:
+    async with simulated(claude) as gateway:
+        answer = await gateway.chat(n=2)
+        error = answer.json()["error"]
+        assert (400, "unsupported_parameter", "n") == (answer.status_code, error["code"], error["param"])
+        assert "no target of model 'chat' takes this request: a does not take n" == error["message"]
+
+
 async def test_what_may_be_dropped_is_named() -> None:
     async with simulator(models=("upstream-model",)) as server:
         config = one_model(claude(str(server.base_url).rstrip("/")))

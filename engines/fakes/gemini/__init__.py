@@ -1,1 +1,2 @@
-"""Google's Gemini API, and Vertex AI's: generateContent, streamGenerateContent, countTokens and embeddings."""
+"""Google's Gemini API, and Vertex AI's: generateContent, streamGenerateContent, countTokens, embeddings
+and ranking."""

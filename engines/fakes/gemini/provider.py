@@ -10,7 +10,7 @@ import msgspec
 
 from engines.fakes.asked import Asked
 from engines.fakes.call import Call, HeaderList
-from engines.fakes.embedding import vector
+from engines.fakes.embedding import likeness, vector
 from engines.fakes.gemini import shapes
 from engines.fakes.gemini.reading import read, read_generate
 from engines.fakes.gemini.writing import ERRORS, GeminiFormat, error_body
@@ -25,13 +25,17 @@ _VERTEX: Final = re.compile(
 )
 
 
+_RANKING: Final = re.compile(r"/v1/projects/[^/]+/locations/[^/]+/rankingConfigs/default_ranking_config:rank")
+
+
 class Gemini:
     """Implements `engines.fakes.provider.Provider`."""
 
     name = "gemini"
 
     def key(self, call: Call) -> str:
-        key = call.bearer if _VERTEX.match(call.path) else call.header("x-goog-api-key") or call.query.get("key", "")
+        googles = _VERTEX.match(call.path) or _RANKING.match(call.path)
+        key = call.bearer if googles else call.header("x-goog-api-key") or call.query.get("key", "")
         if not key:
             raise Problem(Kind.FORBIDDEN, "Method doesn't allow unregistered callers. Please use API Key.")
         return key
@@ -39,6 +43,8 @@ class Gemini:
     def route(self, call: Call) -> Chat | Plain:
         if call.method == "GET" and call.path == "/v1beta/models":
             return Plain(_models)
+        if call.method == "POST" and _RANKING.fullmatch(call.path):
+            return Plain(_rank)
         found = _DEVELOPER.fullmatch(call.path) or _VERTEX.fullmatch(call.path)
         if call.method != "POST" or found is None:
             raise Problem(Kind.NOT_FOUND, "Not found.")
@@ -107,6 +113,19 @@ def _predict(call: Call) -> Any:
 
 def _batch(call: Call) -> Any:
     return {"embeddings": [_embedding(request) for request in read(call.body, shapes.BatchEmbed).requests]}
+
+
+def _rank(call: Call) -> tuple[str, Any]:
+    request = read(call.body, shapes.Rank)
+    scored = [(likeness(request.query, f"{one.title} {one.content}"), -at) for at, one in enumerate(request.records)]
+    best = sorted(scored, reverse=True)[: request.top_n if request.top_n > 0 else None]
+    records = []
+    for score, at in best:
+        record = request.records[-at]
+        told = not request.ignore_record_details_in_response
+        details = {"title": record.title, "content": record.content} if told else {}
+        records.append({"id": record.id, **details, "score": round(score, 2)})
+    return request.model, {"records": records}
 
 
 def _models(call: Call) -> tuple[str, Any]:

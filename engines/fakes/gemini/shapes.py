@@ -209,3 +209,20 @@ class Predict(Closed):
 
     instances: Annotated[list[Instance], Meta(min_length=1, max_length=250)]
     parameters: PredictParameters | None = None
+
+
+class RankingRecord(Closed):
+    id: Annotated[str, Meta(min_length=1)]
+    title: str = ""
+    content: str = ""
+
+
+class Rank(Closed):
+    """`POST .../rankingConfigs/default_ranking_config:rank`, of Discovery Engine's."""
+
+    records: Annotated[list[RankingRecord], Meta(min_length=1, max_length=200)]
+    query: str = ""
+    model: str = "semantic-ranker-512@latest"
+    top_n: int = 0
+    ignore_record_details_in_response: bool = False
+    user_labels: dict[str, str] | None = None

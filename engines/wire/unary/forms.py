@@ -13,6 +13,7 @@ from engines.wire.unary.counts import BedrockCount, GeminiCount, count
 from engines.wire.unary.gemini import GeminiEmbeddings, VertexEmbeddings
 from engines.wire.unary.mistral import MistralEmbeddings
 from engines.wire.unary.port import UnaryForm, UnaryRequest
+from engines.wire.unary.vertex_ranking import VertexRerank
 
 _EMBEDDINGS: Final[tuple[UnaryForm, ...]] = (
     BedrockEmbeddings(),
@@ -21,7 +22,7 @@ _EMBEDDINGS: Final[tuple[UnaryForm, ...]] = (
     MistralEmbeddings(),
     VertexEmbeddings(),
 )
-_RERANK: Final[tuple[UnaryForm, ...]] = (BedrockRerank(), CohereRerank())
+_RERANK: Final[tuple[UnaryForm, ...]] = (BedrockRerank(), CohereRerank(), VertexRerank())
 _COUNTS: Final[tuple[UnaryForm, ...]] = (BedrockCount(), GeminiCount("gemini"), GeminiCount("vertex"))
 FORMS: Final[dict[Operation, dict[str, UnaryForm]]] = {
     Operation.EMBEDDINGS: {form.name: form for form in _EMBEDDINGS},

@@ -7,7 +7,7 @@ from typing import Final
 
 from engines.model import Operation
 
-_RANKS: Final = re.compile(r"rerank").search
+_RANKS: Final = re.compile(r"rerank|(?:^|[/._-])ranker").search
 _EMBEDS: Final = re.compile(r"embed|(?:^|[/._-])(?:bge|e5|gte|voyage)[-_]").search
 """`text-embedding-3-small`, `gemini-embedding-001`, `embed-v4.0`, `amazon.titan-embed-text-v2:0`, `mistral-embed`; and
 the families of open models that do not say it."""

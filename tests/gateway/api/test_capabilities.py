@@ -19,6 +19,7 @@ ENGINES: dict[str, Any] = {
     "command": {"kind": "cohere", "api_key": "k"},
     "aws": {"kind": "bedrock", "api_key": "k"},
     "gemini": {"kind": "gemini", "api_key": "k"},
+    "ranking": {"kind": "gemini", "vertex": {"project": "p", "ranking": True}},
     "openai": {"kind": "openai", "api_key": "k"},
 }
 NONE = dict.fromkeys(("tools", "images", "schema", "reasoning", "embeddings", "rerank"), False)
@@ -60,6 +61,7 @@ def test_it_can_what_one_of_its_targets_takes(targets: list[dict[str, Any]], abl
         ("llama", "BAAI/bge-reranker-v2-m3", RANKS),
         ("llama", "intfloat/e5-mistral-7b-instruct", EMBEDS),
         ("openai", "gpt-5-mini", ALL),
+        ("ranking", "semantic-ranker-default-004", RANKS),
         ("gemini", "some-reranker", NONE),  # which it is not asked for
         ("claude", "an-embedder", NONE),
     ],

@@ -682,6 +682,7 @@ AZURE = {"kind": "azure", "base_url": "https://mine.openai.azure.com", "api_key"
         ({**AZURE, "api_key": None, "entra": {**ENTRA, "tenant": "a/b"}}, "engines.e.entra.tenant"),
         ({"kind": "gemini", "api_key": "k", "vertex": {"project": "p"}}, "does not go with an API key"),
         ({"kind": "gemini", "vertex": {"project": "p", "location": "the moon"}}, "engines.e.vertex.location"),
+        ({"kind": "gemini", "vertex": {"project": "p", "location": "eu", "ranking": True}}, "does not go with ranking"),
         ({"kind": "bedrock", "access_key_id": "a"}, "engines.e.secret_access_key"),
         ({"kind": "bedrock", "api_key": "k", "secret_access_key": "a"}, "engines.e.access_key_id"),
         (
@@ -705,6 +706,12 @@ def test_azures_urls() -> None:
     ]
     assert (classic.query, new.query) == ("api-version=2024-10-21", "")
     assert (Operation.RESPONSES in classic.spoken, Operation.RESPONSES in new.spoken) == (False, True)
+
+
+def test_vertexs_rankers_have_a_host_of_their_own() -> None:
+    engine = load(with_engine(kind="gemini", vertex={"project": "p", "ranking": True})).engines["e"]
+    (replica,) = engine.written_replicas() or ()
+    assert replica.url == "https://discoveryengine.googleapis.com/v1/projects/p/locations/global/rankingConfigs"
 
 
 @pytest.mark.parametrize(

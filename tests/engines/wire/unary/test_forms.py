@@ -366,3 +366,33 @@ def test_a_count_is_told_as_claudes(form: str, body: bytes) -> None:
     for bad in (b"{}", body.replace(b"7", b"-7"), b"[]", body.replace(b"7", b"1e99")):
         with pytest.raises(Misread):
             asked.decode_answer("g", request, bad)
+
+
+def test_documents_are_ranked_by_vertex_as_records_that_are_named_by_their_place() -> None:
+    form = RERANK["vertex_ranking"]
+    asked = rerank(top_n=1)
+    assert "/default_ranking_config:rank" == form.path("r", asked)
+    assert {
+        "model": "r",
+        "query": "q",
+        "records": [{"id": "0", "content": "a"}, {"id": "1", "content": "b"}],
+        "topN": 1,
+        "ignoreRecordDetailsInResponse": True,
+    } == json.loads(form.encode_request("r", asked, form.takes("r")))
+    told = read(form.decode_answer("r", asked, b'{"records":[{"id":"1","score":0.5},{"id":"0"}]}'))
+    assert [(1, 0.5), (0, 0.0)] == [(one["index"], one["relevance_score"]) for one in told["results"]]
+
+
+@pytest.mark.parametrize(
+    "records", [b'[{"id":"2"}]', b'[{"id":"x"}]', b'[{"id":"0"},{"id":"0"}]', b'[{"id":"99999"}]', b"1"]
+)
+def test_records_that_vertex_was_not_sent_are_no_answer(records: bytes) -> None:
+    with pytest.raises(Misread):
+        read(RERANK["vertex_ranking"].decode_answer("r", rerank(), b'{"records":%b}' % records))
+
+
+def test_vertex_ranks_two_hundred_documents_a_call() -> None:
+    form = RERANK["vertex_ranking"]
+    form.encode_request("r", rerank(documents=["a"] * 200), form.takes("r"))
+    with pytest.raises(Unreadable, match="at most 200 documents"):
+        form.encode_request("r", rerank(documents=["a"] * 201), form.takes("r"))
