@@ -31,7 +31,7 @@ from gateway.workers.messages import AdminAnswer, AdminRequest, ModelCard
 from gateway.workers.questions import LinkError
 
 UNKNOWN = ModelCard("", 0, "penstock", 0)
-"""Of a model whose engines have no list. OpenAI's model objects have a creation time; a name in a file has none."""
+"""Of a model of which the control plane has said nothing yet."""
 ANTHROPICS = "anthropic-version"
 """The header that every client of Anthropic's sends, and no other: it is answered in that format."""
 AZURES = ("/openai", "/openai/v1")
@@ -91,14 +91,17 @@ def control_app(gateway: Serving) -> Starlette:
         known = settings.models.get(name) or settings.models.get(wildcard_of(name, settings.models))
         return Capabilities(known, settings.engines, operation)
 
+    def known_of(name: str) -> ModelCard:
+        return gateway.cards.get(name) or gateway.cards.get(wildcard_of(name, gateway.settings.models), UNKNOWN)
+
     def card(name: str) -> dict[str, object]:
-        known = gateway.cards.get(name, UNKNOWN)
+        known = known_of(name)
         said = {"id": name, "object": "model", "created": known.created, "owned_by": known.owned_by or UNKNOWN.owned_by}
         length = {"max_model_len": known.max_model_len} if known.max_model_len else {}
         return {**said, **length, "capabilities": able(name, Operation.CHAT).of_openai()}
 
     def anthropics_card(name: str) -> dict[str, object]:
-        known = gateway.cards.get(name, UNKNOWN)
+        known = known_of(name)
         when = datetime.fromtimestamp(known.created, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         said = {"type": "model", "id": name, "display_name": name, "created_at": when, "lifecycle": "active"}
         length = {"max_input_tokens": known.max_model_len} if known.max_model_len else {}

@@ -280,8 +280,7 @@ class Plane:
         adapters = self.adapters.known()
         if adapters.replicas:
             self.links.tell(worker, adapters)
-        if self.cards.known.cards:
-            self.links.tell(worker, self.cards.known)
+        self.links.tell(worker, self.cards.current())
         return problem
 
     def detach(self, worker: str) -> None:

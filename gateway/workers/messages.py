@@ -141,7 +141,7 @@ class PromptSampled(msgspec.Struct, tag="prompt_sampled"):
 
 
 class ModelCard(msgspec.Struct, array_like=True, frozen=True):
-    """What is known of a public model: zero and empty where nobody said."""
+    """What is known of a public model: zero and empty where nobody said. `created` is Unix time in seconds."""
 
     name: str
     created: int
@@ -150,7 +150,7 @@ class ModelCard(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ModelsKnown(msgspec.Struct, tag="models_known"):
-    """What engines say of public models; of one not listed nothing is known."""
+    """What is known of every public model, wildcards too."""
 
     cards: list[ModelCard]
 

@@ -2,6 +2,7 @@
 
 Engines with a free list say so of theirs. They are asked in the background, at start and after each reload, and again
 now and then, because a server may be started anew with another context length. Workers are told what is new.
+Where no engine says when a model was made, it is when the gateway first had it in its configuration.
 """
 
 from __future__ import annotations
@@ -33,17 +34,27 @@ class ModelCards:
         settings: Callable[[], Settings],
         tell: Callable[[ModelsKnown], None],
         now: Callable[[], float] = clock.monotonic,
+        wall: Callable[[], float] = clock.wall,
     ) -> None:
-        """`listing` are the engines that may have a list of their models, by name."""
+        """`listing` are the engines that may have a list of their models, by name. `wall` is Unix time in seconds."""
         self._listing = listing
         self._settings = settings
         self._tell = tell
         self._now = now
+        self._wall = wall
+        self._since: dict[str, int] = {}
+        """By public model, when the gateway first had it in its configuration."""
         self._lists: dict[str, Mapping[str, ListedModel]] = {}
         """By engine, what it said last."""
         self._asked_s: dict[str, float] = {}
         self.known = ModelsKnown([])
         """What workers have been told."""
+
+    def current(self) -> ModelsKnown:
+        """What a worker that comes is told: before engines were asked, when each model was configured."""
+        if not self.known.cards:
+            self.known = ModelsKnown(self._cards())
+        return self.known
 
     def forget(self) -> None:
         """There are other settings: ask anew. What was said stands until then."""
@@ -79,13 +90,14 @@ class ModelCards:
 
     def _cards(self) -> list[ModelCard]:
         cards = []
-        for name, model in self._settings().models.items():
+        models, now = self._settings().models, int(self._wall())
+        self._since = {name: self._since.get(name, now) for name in models}
+        for name, model in models.items():
             targets = [target for arm in arms_of(model).values() for target in arm.targets]
             said = [found for one in targets if (found := self._lists.get(one.engine, {}).get(one.model)) is not None]
-            if said:
-                created = next((one.created for one in said if one.created), 0)
-                owned_by = next((one.owned_by for one in said if one.owned_by), "")
-                # What keeps to the shortest fits wherever it is sent.
-                length = min((one.max_model_len for one in said if one.max_model_len), default=0)
-                cards.append(ModelCard(name, created, owned_by, length))
+            created = next((one.created for one in said if one.created), self._since[name])
+            owned_by = next((one.owned_by for one in said if one.owned_by), "")
+            # What keeps to the shortest fits wherever it is sent.
+            length = min((one.max_model_len for one in said if one.max_model_len), default=0)
+            cards.append(ModelCard(name, created, owned_by, length))
         return cards

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -21,9 +23,17 @@ PATIENCE_S = 20.0
 NO_KEY = {"authorization": ""}
 
 
-def card(name: str) -> dict[str, Any]:
+def card(name: str, gateway: Gateway) -> dict[str, Any]:
+    """Of a model of which no engine tells: it was made when it was configured."""
     able = dict.fromkeys(("tools", "images", "schema", "reasoning"), True) | {"embeddings": False, "rerank": False}
-    return {"id": name, "object": "model", "created": 0, "owned_by": "penstock", "capabilities": able}
+    return {"id": name, "object": "model", "created": since(gateway), "owned_by": "penstock", "capabilities": able}
+
+
+def since(gateway: Gateway) -> int:
+    """When the gateway was configured, in Unix seconds."""
+    created = gateway.worker.cards["chat-small"].created
+    assert 0 <= time.time() - created < 600  # noqa: TID251 - what a client would compare it with
+    return created
 
 
 def error_of(response: httpx.Response) -> dict[str, Any]:
@@ -53,7 +63,7 @@ async def test_the_models_are_listed(gateway: Gateway) -> None:
     response = await gateway.http.get("/v1/models")
     assert response.json() == {
         "object": "list",
-        "data": [card("chat-small"), card("chat-large"), card("org/with-slash:8b")],
+        "data": [card("chat-small", gateway), card("chat-large", gateway), card("org/with-slash:8b", gateway)],
     }
 
 
@@ -68,14 +78,14 @@ async def test_a_client_of_anthropics_is_told_the_models_in_its_format(gateway: 
         "type": "model",
         "id": "chat-small",
         "display_name": "chat-small",
-        "created_at": "1970-01-01T00:00:00Z",
+        "created_at": datetime.fromtimestamp(since(gateway), UTC).isoformat().replace("+00:00", "Z"),
         "lifecycle": "active",
     }
 
 
 async def test_a_caller_sees_the_models_it_may_use_and_no_others(gateway: Gateway, limited: dict[str, str]) -> None:
-    assert (await gateway.http.get("/v1/models", headers=limited)).json()["data"] == [card("chat-small")]
-    assert (await gateway.http.get("/v1/models/chat-small", headers=limited)).json() == card("chat-small")
+    assert (await gateway.http.get("/v1/models", headers=limited)).json()["data"] == [card("chat-small", gateway)]
+    assert (await gateway.http.get("/v1/models/chat-small", headers=limited)).json() == card("chat-small", gateway)
     for name in ("chat-large", "chat-larger", "chat-smaller", "org/with-slash:8b"):
         response = await gateway.http.get(f"/v1/models/{name}", headers=limited)
         assert (response.status_code, error_of(response)["code"]) == (404, "model_not_found")
@@ -96,7 +106,7 @@ async def test_a_caller_sees_the_models_it_may_use_and_no_others(gateway: Gatewa
 )
 async def test_one_model_is_found_by_its_name_however_it_is_encoded(gateway: Gateway, path: str, name: str) -> None:
     response = await gateway.http.get(f"/v1/models/{path}")
-    assert (response.status_code, response.json()) == (200, card(name))
+    assert (response.status_code, response.json()) == (200, card(name, gateway))
 
 
 @pytest.mark.parametrize("name", ["chat-smal", "Chat-Small", "chatsmall", "chat_small"])

@@ -52,13 +52,32 @@ class Case:
         self.told: list[ModelsKnown] = []
         self.clock = StepClock()
         engines = [("a", self.a), ("b", self.b)]
-        self.cards = ModelCards(lambda: engines, lambda: SETTINGS, self.told.append, self.clock)
+        self.cards = ModelCards(lambda: engines, lambda: SETTINGS, self.told.append, self.clock, self.wall)
+
+    def wall(self) -> float:
+        return 1_700_000_000.5 + self.clock.now_s
+
+    @property
+    def since(self) -> int:
+        """When the models were configured, in a test that began now."""
+        return int(self.wall())
 
 
 async def test_a_card_has_the_first_times_and_owner_and_the_shortest_context() -> None:
     case = Case()
     await case.cards.look(())
-    assert [ModelsKnown([ModelCard("chat", 100, "vllm", 4096)])] == case.told
+    assert [ModelsKnown([ModelCard("chat", 100, "vllm", 4096), ModelCard("other", case.since, "", 0)])] == case.told
+
+
+async def test_a_model_of_which_no_engine_tells_was_made_when_it_was_first_configured() -> None:
+    case = Case()
+    since = case.since
+    first = case.cards.current()
+    case.clock.now_s += AGAIN_S
+    await case.cards.look(())
+    assert [ModelCard("chat", since, "", 0), ModelCard("other", since, "", 0)] == first.cards
+    assert [100, since] == [card.created for card in case.told[-1].cards]
+    assert case.told[-1] == case.cards.current()
 
 
 async def test_engines_are_asked_again_after_a_minute_and_only_news_is_told() -> None:
@@ -86,14 +105,14 @@ async def test_a_replica_that_is_down_is_not_asked() -> None:
     case = Case()
     down = [("a", replica.id) for replica in case.a.replicas]
     await case.cards.look(down)
-    assert ([], [ModelCard("chat", 200, "vllm", 4096)]) == (case.a.asked, case.told[0].cards)
+    assert ([], ModelCard("chat", 200, "vllm", 4096)) == (case.a.asked, case.told[0].cards[0])
 
 
 async def test_what_somebody_else_heard_is_not_asked_for() -> None:
     case = Case()
     case.cards.heard("a", {"llama": ListedModel(300, "x", 16)})
     await case.cards.look(())
-    assert ([], [ModelCard("chat", 300, "x", 16)]) == (case.a.asked, case.told[0].cards)
+    assert ([], ModelCard("chat", 300, "x", 16)) == (case.a.asked, case.told[0].cards[0])
 
 
 @pytest.mark.parametrize(
@@ -113,7 +132,7 @@ async def test_clients_read_it_in_either_format() -> None:
     async with running_upstream() as upstream:
         upstream.cards = {"upstream-model": {"created": 1_700_000_000, "owned_by": "vllm", "max_model_len": 4096}}
         async with running_gateway(one_model(upstream.url)) as gateway:
-            await gateway.until(lambda: gateway.worker.cards)
+            await gateway.until(lambda: gateway.worker.cards["chat"].max_model_len)
             listed = await gateway.http.get("/v1/models")
             one = await gateway.http.get("/v1/models/chat")
             other = await gateway.http.get("/v1/models/chat", headers={"anthropic-version": "2023-06-01"})
