@@ -7,25 +7,15 @@ from typing import Final
 
 import msgspec
 
-from engines.collect import Collector
-from engines.errors import BadAnswer
+from engines.asking import ask
 from engines.model import Deadlines
-from engines.port import Engine, Outgoing
+from engines.port import Engine
 
 LOAD: Final = "/v1/load_lora_adapter"
 UNLOAD: Final = "/v1/unload_lora_adapter"
 DEADLINES: Final = Deadlines(5.0, 60.0, 60.0)
 """Some gigabytes may have to be read, from far away."""
 MOST_BYTES: Final = 64 * 1024
-MOST_SAID: Final = 200
-
-
-class Refused(BadAnswer):
-    """The server said no. The message holds what it said, which may name its files: it is for operators."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -42,12 +32,4 @@ async def unload(engine: Engine, replica_id: str, adapter: str) -> None:
 
 
 async def _tell(engine: Engine, replica_id: str, path: str, told: dict[str, str]) -> None:
-    sink = Collector(MOST_BYTES)
-    call = engine.send(replica_id, Outgoing(path, b"", _encode(told)), DEADLINES, sink)
-    try:
-        answer = await sink.answer
-    finally:
-        call.abort()
-    if sink.status != 200:
-        said = answer.decode(errors="replace").strip()[:MOST_SAID]
-        raise Refused(f"{path} answered {sink.status}: {said}", sink.status)
+    await ask(engine, replica_id, path, _encode(told), DEADLINES, MOST_BYTES)

@@ -14,10 +14,10 @@ from typing import Final
 
 import msgspec
 
-from engines.collect import Collector
+from engines.asking import ask
 from engines.errors import BadAnswer
 from engines.model import Deadlines
-from engines.port import Engine, Outgoing
+from engines.port import Engine
 
 ASLEEP: Final = "/is_sleeping"
 SLEEP: Final = "/sleep?level=%d&mode=wait"
@@ -28,16 +28,7 @@ ASKS: Final = Deadlines(2.0, 5.0, 5.0, 5.0)
 MOVES: Final = Deadlines(5.0, 600.0, 600.0)
 """Weights of hundreds of gigabytes may have to be read from a disk."""
 MOST_BYTES: Final = 4 * 1024 * 1024
-MOST_SAID: Final = 200
 _DISCARDED: Final = re.compile(rb'^vllm:engine_sleep_state\{[^}\n]*sleep_state="discard_all"[^}\n]*\} 1', re.MULTILINE)
-
-
-class Refused(BadAnswer):
-    """The server said no. The message holds what it said: it is for operators."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class _Sleeping(msgspec.Struct):
@@ -46,7 +37,7 @@ class _Sleeping(msgspec.Struct):
 
 async def asleep(engine: Engine, replica_id: str) -> bool:
     """Whether it sleeps, in part or wholly. Raises EngineError; Refused with 404 where it cannot sleep."""
-    answer = await _ask(engine, replica_id, ASLEEP, method=b"GET", deadlines=ASKS)
+    answer = await _look(engine, replica_id, ASLEEP)
     try:
         return msgspec.json.decode(answer, type=_Sleeping).is_sleeping
     except msgspec.DecodeError as error:
@@ -55,40 +46,27 @@ async def asleep(engine: Engine, replica_id: str) -> bool:
 
 async def discarded(engine: Engine, replica_id: str) -> bool:
     """Whether its weights have to be loaded again, as its metrics tell. Raises EngineError."""
-    return _DISCARDED.search(await _ask(engine, replica_id, STATE, method=b"GET", deadlines=ASKS)) is not None
+    return _DISCARDED.search(await _look(engine, replica_id, STATE)) is not None
 
 
 async def sleep(engine: Engine, replica_id: str, level: int) -> None:
     """Put it to sleep, once it has nothing to do. Raises EngineError; it may sleep all the same then."""
-    await _ask(engine, replica_id, SLEEP % level)
+    await _move(engine, replica_id, SLEEP % level)
 
 
 async def wake(engine: Engine, replica_id: str, *, reload: bool) -> None:
     """Wake it; `reload`: its weights were discarded. Raises EngineError; it may be awake all the same then."""
     if not reload:
-        await _ask(engine, replica_id, WAKE)
+        await _move(engine, replica_id, WAKE)
         return
-    await _ask(engine, replica_id, f"{WAKE}?tags=weights")
-    await _ask(engine, replica_id, RELOAD, b'{"method":"reload_weights"}')
-    await _ask(engine, replica_id, f"{WAKE}?tags=kv_cache")
+    await _move(engine, replica_id, f"{WAKE}?tags=weights")
+    await _move(engine, replica_id, RELOAD, b'{"method":"reload_weights"}')
+    await _move(engine, replica_id, f"{WAKE}?tags=kv_cache")
 
 
-async def _ask(
-    engine: Engine,
-    replica_id: str,
-    path: str,
-    body: bytes = b"",
-    *,
-    method: bytes = b"POST",
-    deadlines: Deadlines = MOVES,
-) -> bytes:
-    sink = Collector(MOST_BYTES)
-    call = engine.send(replica_id, Outgoing(path, b"", body, method), deadlines, sink)
-    try:
-        answer = await sink.answer
-    finally:
-        call.abort()
-    if sink.status != 200:
-        said = answer.decode(errors="replace").strip()[:MOST_SAID]
-        raise Refused(f"{path} is answered with {sink.status}: {said}", sink.status)
-    return answer
+async def _move(engine: Engine, replica_id: str, path: str, body: bytes = b"") -> None:
+    await ask(engine, replica_id, path, body, MOVES, MOST_BYTES)
+
+
+async def _look(engine: Engine, replica_id: str, path: str) -> bytes:
+    return await ask(engine, replica_id, path, b"", ASKS, MOST_BYTES, b"GET")

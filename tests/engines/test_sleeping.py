@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from engines import sleeping
+from engines.asking import Refused
 from engines.errors import BadAnswer, ConnectFailed
 from engines.http_engine import HttpEngine, HttpSettings
 from engines.model import Operation
@@ -59,7 +60,7 @@ async def test_discarded_weights_are_loaded_between_its_parts() -> None:
 async def test_a_server_that_cannot_sleep_says_so_with_its_status() -> None:
     async with engine() as one:
         for ask in (sleeping.asleep(one, "a"), sleeping.sleep(one, "a", 1), sleeping.wake(one, "a", reload=True)):
-            with pytest.raises(sleeping.Refused) as refused:
+            with pytest.raises(Refused) as refused:
                 await ask
             assert refused.value.status == 404
             assert "is answered with 404: " in str(refused.value)

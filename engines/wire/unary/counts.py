@@ -4,7 +4,7 @@ CountTokens of Bedrock. The request is Anthropic's (`/v1/messages/count_tokens`)
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -13,6 +13,7 @@ import msgspec
 from engines.model import Usage
 from engines.wire.anthropic_messages.request_decoder import request_in_turns
 from engines.wire.bedrock_converse.codec import EGRESS as BEDROCK
+from engines.wire.codec import Egress
 from engines.wire.dialect import Dialect
 from engines.wire.features import asked
 from engines.wire.foreign import Foreign
@@ -22,11 +23,12 @@ from engines.wire.unary.reading import read, whole
 
 _encode = msgspec.json.Encoder().encode
 _DIALECT: Foreign = Foreign()
+Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
 TAKES: Final = frozenset({"count_tokens"})
 """Beside what a chat there takes."""
 _COUNTED: Final = ("messages", "system", "toolConfig", "additionalModelRequestFields")
 """Members of a Converse request that ConverseTokensRequest has (bedrock-runtime service-2.json)."""
-_OF_VERTEX: Final = ("contents", "systemInstruction", "tools", "generationConfig")
+_VERTEXS: Final = ("contents", "systemInstruction", "tools", "generationConfig")
 
 
 class Gemini(msgspec.Struct, rename="camel"):
@@ -47,11 +49,17 @@ def count(body: bytes) -> Generator[int, None, CountRequest]:
     return CountRequest(chat, {**asked(chat), "count_tokens": "count_tokens"})
 
 
-class GeminiCount:
-    """See `port.UnaryForm`."""
+class Count:
+    """See `port.UnaryForm`; each provider says where it counts and how it is asked."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, egress: Egress, path: str, ask: Ask, tokens: Callable[[bytes], float]) -> None:
+        """`path` has a `%s` for the model. `ask` makes the body of what a chat there would send, `tokens` reads the
+        answer's count, and raises Misread."""
         self.name: str = name
+        self._egress = egress
+        self._path = path
+        self._ask = ask
+        self._tokens = tokens
 
     @property
     def dialect(self) -> Dialect:
@@ -61,46 +69,43 @@ class GeminiCount:
         return TAKES
 
     def path(self, model: str, request: UnaryRequest) -> str:
-        return f"/models/{quote(model, safe='')}:countTokens"
+        return self._path % quote(model, safe="")
 
     def encode_request(self, model: str, request: UnaryRequest, takes: frozenset[str]) -> bytes:
         assert isinstance(request, CountRequest)
-        body: dict[str, Any] = msgspec.json.decode(GEMINI.encode_request(request.chat, model, takes))
-        if self.name == "vertex":
-            return _encode({name: body[name] for name in _OF_VERTEX if name in body})
-        return _encode({"generateContentRequest": {"model": f"models/{model}", **body}})
+        chat: dict[str, Any] = msgspec.json.decode(self._egress.encode_request(request.chat, model, takes))
+        return _encode(self._ask(model, chat))
 
     def decode_answer(self, model: str, request: UnaryRequest, body: bytes) -> Told:
-        return told(read(_gemini, body).total_tokens)
+        """As Anthropic's clients read it. Nobody is charged for a count."""
+        count = whole(self._tokens(body))
+        if count is None:
+            raise Misread("the engine sent no count of tokens")
+        return Told(iter([b'{"input_tokens":%d}' % count]), Usage(0, 0))
 
 
-class BedrockCount:
-    """See `port.UnaryForm`."""
-
-    name: str = "bedrock"
-
-    @property
-    def dialect(self) -> Dialect:
-        return _DIALECT
-
-    def takes(self, model: str) -> frozenset[str]:
-        return TAKES
-
-    def path(self, model: str, request: UnaryRequest) -> str:
-        return f"/model/{quote(model, safe='')}/count-tokens"
-
-    def encode_request(self, model: str, request: UnaryRequest, takes: frozenset[str]) -> bytes:
-        assert isinstance(request, CountRequest)
-        body: dict[str, Any] = msgspec.json.decode(BEDROCK.encode_request(request.chat, model, takes))
-        return _encode({"input": {"converse": {name: body[name] for name in _COUNTED if name in body}}})
-
-    def decode_answer(self, model: str, request: UnaryRequest, body: bytes) -> Told:
-        return told(read(_bedrock, body).input_tokens)
+def _of_gemini(model: str, chat: dict[str, Any]) -> dict[str, Any]:
+    return {"generateContentRequest": {"model": f"models/{model}", **chat}}
 
 
-def told(tokens: float) -> Told:
-    """As Anthropic's clients read it. Nobody is charged for a count."""
-    count = whole(tokens)
-    if count is None:
-        raise Misread("the engine sent no count of tokens")
-    return Told(iter([b'{"input_tokens":%d}' % count]), Usage(0, 0))
+def _of_vertex(model: str, chat: dict[str, Any]) -> dict[str, Any]:
+    return {name: chat[name] for name in _VERTEXS if name in chat}
+
+
+def _of_bedrock(model: str, chat: dict[str, Any]) -> dict[str, Any]:
+    return {"input": {"converse": {name: chat[name] for name in _COUNTED if name in chat}}}
+
+
+def _total(body: bytes) -> float:
+    return read(_gemini, body).total_tokens
+
+
+def _input(body: bytes) -> float:
+    return read(_bedrock, body).input_tokens
+
+
+COUNTS: Final = (
+    Count("bedrock", BEDROCK, "/model/%s/count-tokens", _of_bedrock, _input),
+    Count("gemini", GEMINI, "/models/%s:countTokens", _of_gemini, _total),
+    Count("vertex", GEMINI, "/models/%s:countTokens", _of_vertex, _total),
+)

@@ -9,7 +9,7 @@ from engines.model import Operation
 from engines.wire.unary import requests
 from engines.wire.unary.bedrock import BedrockEmbeddings, BedrockRerank
 from engines.wire.unary.cohere import CohereEmbeddings, CohereRerank
-from engines.wire.unary.counts import BedrockCount, GeminiCount, count
+from engines.wire.unary.counts import COUNTS, count
 from engines.wire.unary.gemini import GeminiEmbeddings, VertexEmbeddings
 from engines.wire.unary.mistral import MistralEmbeddings
 from engines.wire.unary.port import UnaryForm, UnaryRequest
@@ -23,10 +23,9 @@ _EMBEDDINGS: Final[tuple[UnaryForm, ...]] = (
     VertexEmbeddings(),
 )
 _RERANK: Final[tuple[UnaryForm, ...]] = (BedrockRerank(), CohereRerank(), VertexRerank())
-_COUNTS: Final[tuple[UnaryForm, ...]] = (BedrockCount(), GeminiCount("gemini"), GeminiCount("vertex"))
 FORMS: Final[dict[Operation, dict[str, UnaryForm]]] = {
     Operation.EMBEDDINGS: {form.name: form for form in _EMBEDDINGS},
-    Operation.COUNT_TOKENS: {form.name: form for form in _COUNTS},
+    Operation.COUNT_TOKENS: {form.name: form for form in COUNTS},
     Operation.RERANK: {form.name: form for form in _RERANK},
 }
 READERS: Final[dict[str, Callable[[bytes], Generator[int, None, UnaryRequest]]]] = {

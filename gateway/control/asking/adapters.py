@@ -25,6 +25,7 @@ from typing import Final
 import structlog
 
 from engines import adapters
+from engines.asking import Refused
 from engines.errors import EngineError, OutOfSockets
 from engines.loads import EngineLoad
 from engines.port import Engine
@@ -256,7 +257,7 @@ class Adapters:
             log.warning(
                 "adapter_not_loaded", engine=engine.name, replica=where.replica, adapter=adapter, why=str(error)
             )
-            if isinstance(error, adapters.Refused):
+            if isinstance(error, Refused):
                 return f"the engine refused to load it with status {error.status}"
             return "the engine did not answer"
         self._change(key)

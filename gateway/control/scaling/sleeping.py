@@ -22,6 +22,7 @@ from typing import Any, Final
 import structlog
 
 from engines import sleeping
+from engines.asking import Refused
 from engines.errors import BadAnswer, EngineError
 from engines.kinds.autoscaling import SleepSection
 from engines.port import Engine, Spawn
@@ -321,7 +322,7 @@ class SleepScaling:
             return
         try:
             sleeps = await sleeping.asleep(client, id)
-        except sleeping.Refused as error:
+        except Refused as error:
             sleeps = False
             if error.status == 404:
                 now = self._monotonic()
