@@ -13,7 +13,7 @@ from engines.operations import PATHS
 from gateway import clock
 from gateway.accounts.costs import attempt_records, cost_usd, is_unknown
 from gateway.accounts.lost import FREE, lost_prompt_tokens, lost_usage
-from gateway.accounts.reasons import in_short, reason_of
+from gateway.accounts.reasons import in_short, reason_of, spelt
 from gateway.accounts.record import MOST_SAID, RequestRecord, note_more, shortened
 from gateway.accounts.settlement import RecordSink, Settlement
 from gateway.accounts.spending import Spending
@@ -269,6 +269,7 @@ class Accounting(Settlement):
             duration_ms=int(duration_s * 1e6) / 1e3,
             error=failure.kind,
             reason=in_short(failure.message),
+            asked_model=spelt(model) if series.model == OTHER else "",
             key_id=key_id,
             trace_id=trace_id_of(request.fields.get(b"traceparent")),
         )

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from gateway.attempt import Attempt
 
 MOST_LETTERS: Final = 300
+MOST_NAMED: Final = 128
+"""Letters of a model's name that nobody has configured."""
 CREDENTIALS: Final = "the engine refused the gateway's credentials"
 """In place of its own words, which may quote a part of the key."""
 
@@ -20,6 +22,12 @@ def in_short(words: str) -> str:
     """On one line, cut where it is long."""
     text = " ".join(words[: 4 * MOST_LETTERS].split())
     return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 3] + "..."
+
+
+def spelt(name: str) -> str:
+    """A name that a client made up, in short; what cannot be printed is written as Python writes it."""
+    written = repr(name[:MOST_NAMED])[1:-1]
+    return written if len(written) <= MOST_NAMED and len(name) <= MOST_NAMED else written[: MOST_NAMED - 3] + "..."
 
 
 def reason_of(attempt: Attempt, operation: Operation) -> str:

@@ -146,6 +146,9 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """Whether an engine answered, or charges all the same, and what that costs is not known, of a part at least."""
     units: dict[str, float] | None = None
     """What was used that has no field of its own: of `engines.model.UNITS`, and tokens of video."""
+    asked_model: str = ""
+    """The name that was asked for, where `model` is `other`: in short, and as Python writes what cannot be printed. The
+    access line has it, the store and metrics do not."""
 
 
 def note_more(record: RequestRecord, usage: Usage) -> None:

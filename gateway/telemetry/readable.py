@@ -27,11 +27,12 @@ def _line(record: RequestRecord, colours: bool) -> str:
     status = record.status
     colour = GREEN if status < 400 else YELLOW if status < 500 else RED
     where = f"{record.engine}/{record.replica}" if record.replica else record.engine
+    asked = f"'{record.asked_model}'" if record.asked_model else ""  # `other` is no name to look for
     told = [
         painted(record.time[11:19], DIM, colours=colours),
         painted(str(status), colour, colours=colours),
         record.operation,
-        painted(printable(record.model, MOST_LETTERS), CYAN, colours=colours),
+        painted(printable(asked or record.model, MOST_LETTERS), CYAN, colours=colours),
         f"-> {printable(where, MOST_LETTERS)}" if where else "",
         f"{record.duration_ms:.0f} ms",
         f"(first byte {record.ttft_ms:.0f} ms)" if record.stream and record.ttft_ms is not None else "",

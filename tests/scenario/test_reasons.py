@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from gateway.accounts.reasons import CREDENTIALS, MOST_LETTERS, in_short
+from gateway.accounts.reasons import CREDENTIALS, MOST_LETTERS, MOST_NAMED, in_short, spelt
 from tests.scenario.gateway import one_model, running_gateway
 from tests.scenario.upstream import plain, running_upstream
 
@@ -52,9 +52,29 @@ async def test_an_unknown_model_is_named_in_the_line_and_not_in_its_label() -> N
         await gateway.chat(name)
         record = await gateway.records.of()
     assert record.model == "other"
+    assert record.asked_model.startswith("gpt-9\\x1b[31mx")
+    assert len(record.asked_model) <= MOST_NAMED
     assert "gpt-9" in record.reason
     assert "\x1b" not in record.reason  # it is written as Python writes it
     assert len(record.reason) <= MOST_LETTERS
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("gpt-9", "gpt-9"),
+        ("\ud800", "\\ud800"),
+        ("a\nb", "a\\nb"),
+        ("x" * 129, "x" * 125 + "..."),
+        ("\x1b" * 128, None),
+        ("", ""),
+    ],
+)
+def test_a_made_up_name_is_short_and_printable(name: str, written: str | None) -> None:
+    told = spelt(name)
+    assert written in (told, None)
+    assert told.isprintable()
+    assert len(told) <= MOST_NAMED
 
 
 async def test_a_success_has_no_reason() -> None:

@@ -37,6 +37,10 @@ def test_a_failure_says_which_and_each_record_is_a_line() -> None:
     ]
 
 
+def test_a_model_that_is_not_configured_is_told_by_the_name_that_was_asked_for() -> None:
+    assert b" 'gpt-9' 123 ms" in readable(colours=False)([record(404, "other", asked_model="gpt-9")])
+
+
 def test_no_text_of_a_request_drives_the_terminal_or_fills_it() -> None:
     (line,) = readable(colours=False)([record(model="\x1b[2J\n" + "x" * 9999)]).splitlines()
     assert b"\x1b" not in line
