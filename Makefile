@@ -126,6 +126,9 @@ bench-drift: $(STAMP)  ## how often drift detection errs and how soon it sees, i
 bench-releases: $(STAMP)  ## how often the gate of releases errs and how soon it sees, into docs/releases.md, some twenty minutes
 	$(BIN)/python -m gateway.virtual.releases_bench --write docs/releases.md $(ARGS)
 
+bench-rollback: $(STAMP)  ## how soon a dead canary gets nothing more over two gateways of two workers, about two minutes; needs PostgreSQL
+	$(BIN)/python -m tests.timing.rollback $(ARGS)
+
 bench-reconciliation: $(STAMP)  ## whether money reconciles over 200,000 requests while everything is killed, about three minutes
 	$(BIN)/python -m tests.timing.reconciliation $(ARGS)
 
