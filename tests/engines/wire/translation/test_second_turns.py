@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 from openai.lib.streaming._deltas import accumulate_delta
 
 from engines.sse import payload, split
+from engines.wire.anthropic_messages.codec import EGRESS as CLAUDE
 from engines.wire.anthropic_messages.codec import INGRESS as MESSAGES
-from engines.wire.codec import Ingress
+from engines.wire.bedrock_converse.codec import EGRESS as BEDROCK
+from engines.wire.codec import Egress, Ingress
 from engines.wire.events import TOOL_CALLS, Event, Finish, Reasoning, Start, Text, ToolArgs, ToolStart
+from engines.wire.gemini.codec import EGRESS as GEMINI
 from engines.wire.openai_chat.codec import INGRESS as CHAT
 from engines.wire.openai_responses.codec import INGRESS as RESPONSES
-from engines.wire.request import CallPart, Part, TextPart, ThoughtPart
+from engines.wire.request import CallPart, ChatRequest, Part, TextPart, ThoughtPart, Turn
 
 ORIGINS = ("anthropic_messages", "bedrock_converse", "gemini")
 WORDS = st.text('abc é\u2028"\\/', min_size=1, max_size=8)
@@ -119,3 +122,62 @@ def test_what_a_client_joined_is_the_turn_that_the_engine_made(name: str, said: 
     calls = [(part.id, part.name, part.signature) for part in parts if isinstance(part, CallPart)]
     assert parts_of(said) == (thought, text, calls)
     assert all(json.loads(part.arguments) == {"a": 1} for part in parts if isinstance(part, CallPart))
+
+
+ENGINES: dict[str, tuple[Egress, str]] = {
+    "anthropic_messages": (CLAUDE, "claude-opus-5"),
+    "bedrock_converse": (BEDROCK, "eu.anthropic.claude-opus-5-v1:0"),
+    "gemini": (GEMINI, "gemini-3-flash"),
+}
+
+
+def turn_of(said: list[Event], name: str) -> Turn:
+    """What the engine said, as its own client would send it back: a block where it made one. OpenAI's chat has no place
+    for the order of thoughts and texts."""
+    parts: list[Part] = []
+    thought = ""
+    for event in said:
+        if isinstance(event, Reasoning) and event.redacted:
+            parts.append(ThoughtPart(redacted=event.redacted, origin=event.origin))
+        elif isinstance(event, Reasoning):
+            thought += event.text
+            if event.signature:
+                parts.append(ThoughtPart(thought, event.signature, origin=event.origin))
+                thought = ""
+        elif isinstance(event, Text):
+            last = parts[-1] if parts else None
+            if isinstance(last, TextPart):
+                last.text += event.text
+            else:
+                parts.append(TextPart(event.text))
+        elif isinstance(event, ToolStart):
+            parts.append(CallPart(event.id, event.name, "", event.signature))
+        elif isinstance(event, ToolArgs):
+            call = [part for part in parts if isinstance(part, CallPart)][event.index]
+            call.arguments += event.text
+    if name == "chat":
+        text = "".join(part.text for part in parts if isinstance(part, TextPart))
+        thoughts = [part for part in parts if isinstance(part, ThoughtPart)]
+        calls = [part for part in parts if isinstance(part, CallPart)]
+        parts = [*thoughts, TextPart(text), *calls]
+    return Turn("assistant", parts)
+
+
+def answer_in(body: bytes) -> list[Any]:
+    told = json.loads(body)
+    return [one for one in told.get("messages") or told["contents"] if one["role"] in ("assistant", "model")]
+
+
+@settings(deadline=None, max_examples=60)
+@given(said=answers())
+@pytest.mark.parametrize("name", JOINED)
+def test_the_engine_is_sent_back_its_own_answer(name: str, said: list[Event]) -> None:
+    ingress, join, member = JOINED[name]
+    turns = [{"role": "user", "content": "go"}, *join(said)]
+    request = ingress.decode_request(msgspec.json.encode({"model": "m", "max_tokens": 9, member: turns}))
+    origins = {event.origin for event in said if isinstance(event, Reasoning)} or set(ORIGINS)
+    first = ChatRequest("", "m", [Turn("user", [TextPart("go")]), turn_of(said, name)], max_tokens=9)
+    for origin in origins:
+        egress, model = ENGINES[origin]
+        wanted = answer_in(egress.encode_request(first, model, egress.takes))
+        assert wanted == answer_in(egress.encode_request(request, model, egress.takes))

@@ -27,8 +27,10 @@ from engines.wire.events import (
 from engines.wire.openai_chat import codec as openai_chat
 from engines.wire.openai_chat import request_encoder as chat_encoder
 from engines.wire.request import (
+    AudioPart,
     CallPart,
     ChatRequest,
+    FilePart,
     ImagePart,
     OutputFormat,
     Part,
@@ -61,6 +63,8 @@ IMAGES = st.one_of(
     st.builds(ImagePart, url=st.just("https://a.example/b.png")),
     st.builds(ImagePart, data=st.just("AAAA"), media_type=st.sampled_from(["image/png", "image/webp"])),
 )
+FILES = st.builds(FilePart, data=st.just("JVBERg=="), media_type=st.just("application/pdf"), name=st.just("") | NAMES)
+"""A text as a file is a text to OpenAI's chat."""
 
 
 @st.composite
@@ -72,7 +76,7 @@ def conversations(draw: st.DrawFn) -> list[Turn]:
     number = 0
     results: list[Part] = []
     for _ in range(draw(st.integers(1, 3))):
-        said: list[Part] = [TextPart(draw(WORDS)), *([draw(IMAGES)] if draw(st.booleans()) else [])]
+        said: list[Part] = [TextPart(draw(WORDS)), *draw(st.lists(IMAGES | FILES, max_size=2))]
         turns.append(Turn("user", [*results, *said]))
         answer: list[Part] = [TextPart(draw(WORDS))]
         results = []
@@ -139,6 +143,22 @@ def test_a_request_survives_every_way(request: ChatRequest, way: list[tuple[Egre
     for egress, ingress, takes in way:
         request = ingress.decode_request(egress.encode_request(request, "m", takes))
     assert wanted == comparable(request)
+
+
+MARKS = st.sampled_from([None, {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}])
+
+
+@settings(deadline=None, max_examples=60)
+@given(request=requests(), data=st.data())
+def test_marks_of_caches_survive_at_anthropics(request: ChatRequest, data: st.DataObject) -> None:
+    for part in [*request.tools, *[part for turn in request.turns for part in turn.parts]]:
+        assert not isinstance(part, (AudioPart, ThoughtPart))
+        part.cache = data.draw(MARKS)
+        for within in part.parts if isinstance(part, ResultPart) else ():
+            within.cache = data.draw(MARKS)
+    egress, ingress, takes = PAIRS[1]
+    wanted = comparable(request)
+    assert wanted == comparable(ingress.decode_request(egress.encode_request(request, "m", takes)))
 
 
 @settings(deadline=None)
