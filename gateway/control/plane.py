@@ -324,8 +324,11 @@ class Plane:
         return await self._store.read(question)
 
     def findings(self) -> tuple[list[Finding], list[str]]:
-        """How each replica was found, and what is left out of the configuration in use or odd about it."""
+        """How each replica was found, and what is left out of the configuration in use or odd about it. Whoever asks
+        tells the operator: the log does not say once more why a replica cannot be reached."""
         found = findings(self.settings, self.replicas(), self._board.why, self._targets.said)
+        for key, why in self._board.why.items():
+            self._board.told(key, why)
         return found, self._reload.now.sealed.notices
 
     # -- engines -------------------------------------------------------------------------------------------------------

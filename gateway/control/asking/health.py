@@ -61,11 +61,14 @@ class HealthBoard:
         """It changes with each note; whoever needs it as it was copies it."""
         self.why: dict[ReplicaKey, str] = {}
         """What the last probe of a replica said, where it did not go well."""
+        self._told: dict[ReplicaKey, str] = {}
+        """What was said of a replica when the gateway opened, which has not answered since."""
 
     def note(self, key: ReplicaKey, healthy: bool, *, unhealthy_after: int, healthy_after: int, why: str = "") -> bool:
         """Take in one result; returns whether the replica went up or down by it."""
         if healthy:
             self.why.pop(key, None)
+            self._told.pop(key, None)
         else:
             self.why[key] = why
         before = self._runs.get(key, _WELL)
@@ -77,6 +80,14 @@ class HealthBoard:
         (self.down.discard if after.up else self.down.add)(key)
         return before.up != after.up
 
+    def told(self, key: ReplicaKey, why: str) -> None:
+        """The operator has been told why this replica cannot be reached."""
+        self._told[key] = why
+
+    def is_news(self, key: ReplicaKey, why: str) -> bool:
+        """Whether a change of this replica is to be told: not where it was, in the same words."""
+        return not why or self._told.pop(key, None) != why
+
     def keep(self, keys: set[ReplicaKey]) -> Iterator[None]:
         """Forget all other replicas, in steps: there may be 19,200. The set is empty afterwards."""
         for at, key in enumerate(list(self._runs), 1):
@@ -84,6 +95,7 @@ class HealthBoard:
                 del self._runs[key]
                 self.down.discard(key)
                 self.why.pop(key, None)
+                self._told.pop(key, None)
             if at % _AT_ONCE == 0:
                 yield
         yield from emptying(keys)
@@ -138,7 +150,8 @@ class HealthLoop:
         if self._board.note(key, not why, unhealthy_after=down, healthy_after=up, why=why):
             self._news = True
             told = {"why": why} if why else {}
-            log.warning("replica_health", engine=name, replica=replica, healthy=not why, **told)
+            if self._board.is_news(key, why):
+                log.warning("replica_health", engine=name, replica=replica, healthy=not why, **told)
 
     def _tell(self) -> None:
         if self._news:

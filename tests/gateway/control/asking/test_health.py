@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 import structlog
@@ -77,6 +78,40 @@ def test_a_replica_that_is_gone_is_forgotten_and_comes_back_up() -> None:
     assert board.down == set()
     board.note(("e", "0"), False, unhealthy_after=2, healthy_after=1)
     assert board.down == set()
+
+
+class Refusing(FakeEngine):
+    """Says in each round what comes next."""
+
+    def __init__(self, *said: str) -> None:
+        super().__init__("a", 1, (), True)
+        self._said = list(said)
+
+    async def probe(self, replica_id: str) -> str:
+        return self._said.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("said", "events"),
+    [
+        (("refused", "refused"), []),
+        (("refused", "no such host"), [(False, "no such host")]),
+        (("refused", "", "refused", "refused"), [(False, "refused")]),
+        (("refused", "refused", "", "refused", "refused"), [(True, None), (False, "refused")]),
+    ],
+)
+@pytest.mark.anyio
+async def test_what_was_told_when_the_gateway_opened_is_not_told_again(said: Any, events: Any) -> None:
+    board, engine = HealthBoard(), Refusing(*said)
+    loop = HealthLoop(board, lambda: [("a", engine)], lambda: None)
+    rule = Health(unhealthy_after=2, healthy_after=1)
+    with structlog.testing.capture_logs() as logs:
+        await loop.probe_all(rule)
+        for key, why in board.why.items():
+            board.told(key, why)
+        for _ in said[1:]:
+            await loop.probe_all(rule)
+    assert events == [(line["healthy"], line.get("why")) for line in logs if line["event"] == "replica_health"]
 
 
 class Probed(FakeEngine):
