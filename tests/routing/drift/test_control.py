@@ -53,6 +53,20 @@ def test_too_little_says_nothing(judge: AgainstControl) -> None:
         AgainstControl(dict.fromkeys(range(168), (same, same)))
 
 
+def test_an_hour_of_the_week_is_compared_with_what_is_usual_on_its_other_days() -> None:
+    """What is usual is estimated of the same week: with its own hours in it, each seems nearer than one to come."""
+    rng = random.Random(5)
+    week = {at: (histogram(rng, 200), histogram(rng, 200)) for at in range(168)}
+    for at in range(24, 48):
+        week[at] = histogram(rng, 200, shift=SHIFT), week[at][1]
+    judge = AgainstControl(week)
+    apart = {at: arm.mean_log - control.mean_log for at, (arm, control) in week.items()}
+    others = [one for at, one in apart.items() if not 24 <= at < 48]
+    day = [(apart[at] - sum(others) / len(others)) * 10.0 for at in range(24, 48)]
+    alone = sum([one * one for one in day]) / 168
+    assert judge._spread**2 > 0.93 * alone, "the other hours add to it"
+
+
 def moved(told: Hour, rng: random.Random, shift: float) -> Hour:
     return replace(told, histograms=dict.fromkeys(AMOUNTS, histogram(rng, 400, shift=shift)))
 

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from routing.drift.histogram import Histogram
-from routing.drift.reference import LEAST_WINDOWS, ROLLING, Reference, Shift
+from routing.drift.reference import LEAST_WINDOWS, ROLLING, Reference, Shift, rolling_degrees, spread
 from tests.routing.drift.hours import histogram
 
 
@@ -74,3 +74,17 @@ def test_too_little_is_not_judged() -> None:
     with pytest.raises(ValueError, match="always says the same"):
         Reference({hour: Histogram({5: 100.0}) for hour in range(168)})
     assert reference().shift(200, histogram(rng, 9)) is None
+
+
+def test_sums_that_share_hours_know_as_much_of_their_spread_as_a_quarter_of_them_would() -> None:
+    """By simulation: the variance of a chi-squared's estimate is 2 / degrees of its square."""
+    rng = random.Random(5)
+    found = []
+    for _ in range(2_000):
+        hours = [rng.gauss(0.0, 1.0) for _ in range(168)]
+        sums = [sum(hours[at : at + ROLLING]) for at in range(168 - ROLLING + 1)]
+        found.append(spread(sums) ** 2 / ROLLING)
+    mean = sum(found) / len(found)
+    variance = sum([(one - mean) ** 2 for one in found]) / len(found)
+    assert pytest.approx(2.0 * mean * mean / variance, rel=0.12) == rolling_degrees(168 - ROLLING + 1)
+    assert pytest.approx(40.2, abs=0.1) == rolling_degrees(163)
