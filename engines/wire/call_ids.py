@@ -1,8 +1,9 @@
 """Ids of calls as a target spells them: an engine made one, and another is told of the call later in the conversation.
 
-Anthropic takes `^[a-zA-Z0-9_-]+$` (its API's own refusal says so), Bedrock `[a-zA-Z0-9_.:-]{1,64}` (botocore,
+Anthropic takes `^[a-zA-Z0-9_-]+$` (its API's refusal: "tool_use.id: String should match pattern", quoted in
+github.com/langchain-ai/langchain/pull/37756), Bedrock `[a-zA-Z0-9_.:-]{1,64}` (botocore,
 bedrock-runtime service-2.json, ToolUseId), Mistral nine letters and digits (its refusal, code 3280: "must be a-z, A-Z,
-0-9, with a length of 9"; mistral-common checks the same).
+0-9, with a length of 9", quoted in github.com/langchain-ai/langchain/pull/24668; mistral-common checks the same).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from engines.wire.request import ChatRequest
 from engines.wire.translation import EGRESS, INGRESS
 from tests.engines.fakes.served import serving
 from tests.providers.calls.comparing import differing
-from tests.providers.calls.differences import ROWS, SNAKES_BECAUSE, in_camels
+from tests.providers.calls.differences import OF_THE_TARGET, SDKS, SNAKES_BECAUSE, in_camels
 from tests.providers.calls.heard import Ear, Silence
 from tests.providers.calls.speakers import CLIENTS, Speaker, speakers
 from tests.providers.calls.speakers.bedrock_speaker import MODEL as CLAUDE
@@ -34,6 +34,7 @@ BASES = {"gemini": "/v1beta"}
 SAME = {"openai_chat": {"openai_chat", "compatible_chat"}, "anthropic_messages": {"anthropic_messages"}}
 """What passes through and is not translated."""
 Heard = tuple[str, Any]
+ROWS = (*SDKS, *OF_THE_TARGET)
 
 
 class Said:

@@ -54,7 +54,7 @@ TAKES: Final = frozenset(
 )
 """`temperature`, `top_p` and `top_k` are gone from its newer models (anthropic 2.12 has no such parameters)."""
 MAX_TOKENS: Final = 8192
-"""Must be said; what every model since Claude 3.5 takes."""
+"""Must be said (anthropic types/message_create_params.py); what every model since Claude 3.5 takes."""
 ONE_OBJECT: Final = "Answer in text with a single valid JSON object: nothing before it or after it, and no code fence."
 """What asks for `json_object`: `output_config.format` and Converse's `textFormat` know `json_schema` alone (anthropic
 types/json_output_format_param.py; botocore bedrock-runtime service-2.json, OutputFormatType), and a schema that leaves
@@ -64,10 +64,10 @@ _BUDGETS: Final = {"minimal": LEAST_BUDGET, "low": 2048, "medium": 8192, "high":
 """Tokens of thought that an effort stands for, at a model that takes no effort."""
 _by_budget = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-4(?:-[0-5](?!\d)|-20\d{6}|$|@))").search
 _cannot_think = re.compile(r"claude-(?:instant|v?[12]\b|3-(?!7))").search
-"""Thinking came with Claude 3.7."""
+"""Thinking came with Claude 3.7 (platform.claude.com, extended thinking: supported models)."""
 _is_small = re.compile(r"claude-opus-4(?:-[01](?!\d)|-20\d{6}|$|@)").search
 _SMALL: Final = 32_000
-"""The most `max_tokens` that Opus 4 and 4.1 take."""
+"""The most `max_tokens` that Opus 4 and 4.1 take (platform.claude.com, models overview: max output)."""
 _EFFORTS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 
 
@@ -86,9 +86,8 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
     if system:
         plain = len(system) == 1 and len(system[0]) == 2
         body["system"] = system[0]["text"] if plain else system
-    stop = [
-        sequence for sequence in request.stop if sequence.strip()
-    ]  # "each stop sequence must contain non-whitespace"
+    # "each stop sequence must contain non-whitespace" (its refusal, quoted in github.com/BerriAI/litellm/issues/3286)
+    stop = [sequence for sequence in request.stop if sequence.strip()]
     if stop:
         body["stop_sequences"] = stop
     for name, value in (("temperature", request.temperature), ("top_p", request.top_p), ("top_k", request.top_k)):
@@ -147,7 +146,8 @@ def messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
 
 
 def _part(part: Part) -> dict[str, Any]:
-    """Empty for what is left out: a text of nothing but spaces is refused ("must contain non-whitespace text")."""
+    """Empty for what is left out: a text of nothing but spaces is refused ("text content blocks must contain
+    non-whitespace text", quoted in github.com/anthropics/claude-code/issues/23440)."""
     if isinstance(part, TextPart):
         return _marked({"type": "text", "text": part.text}, part.cache) if part.text.strip() else {}
     if isinstance(part, CallPart):
@@ -247,7 +247,8 @@ def reasoning(request: ChatRequest, model: str, origin: str = NAME) -> dict[str,
     """The members that ask Claude to think, `thinking` always; none for a model that cannot.
 
     Older models take a budget alone: adaptive thinking came with Opus and Sonnet 4.6 (platform.claude.com, adaptive
-    thinking). A budget is below `max_tokens`, or refused, and one that stands for an effort leaves half of it to the
+    thinking). A budget is below `max_tokens`, or refused ("thinking.budget_tokens: must be >= 1024 and < max_tokens";
+    anthropic types/thinking_config_enabled_param.py), and one that stands for an effort leaves half of it to the
     answer; and with one, an answer that called tools must begin with
     what was thought before it, so a history that another maker's model made is continued without ("Expected `thinking`
     or `redacted_thinking`, but found `tool_use`"). `origin`: whose thoughts go back.

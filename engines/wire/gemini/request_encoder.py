@@ -199,8 +199,9 @@ def _config(request: ChatRequest, model: str, takes: frozenset[str]) -> dict[str
 
 
 def _thinking(wish: ReasoningWish, model: str) -> dict[str, Any]:
-    """Gemini 2.5 takes a budget and refuses a level; its Pro models, and those of Gemini 3, cannot but think
-    (ai.google.dev, Gemini thinking: levels and budgets)."""
+    """Gemini 2.5 takes a budget and refuses a level ("thinking_level is not supported by this model", quoted in
+    github.com/QwenLM/qwen-code/pull/9094); its Pro models, and those of Gemini 3, cannot but think (ai.google.dev,
+    Gemini thinking: levels and budgets)."""
     old = model.startswith(_UNSIGNED)
     if wish.effort == "none" or wish.budget_tokens == 0:
         if "pro" in model:

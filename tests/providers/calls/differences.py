@@ -16,13 +16,14 @@ from typing import Any, Final
 
 from engines.wire.anthropic_messages.request_encoder import ONE_OBJECT
 from tests.providers.calls.comparing import MISSING
+from tests.providers.calls.the_set import FOREIGN_ID
 
 Says = Callable[[Any], bool]
 
 
 @dataclass(frozen=True)
 class Cite:
-    """A line of an SDK, by its module; or of a provider's documentation, by its address."""
+    """A line of an SDK, by its module; or of a provider's documentation, or where its refusal is quoted, by address."""
 
     where: str
     line: str
@@ -72,7 +73,7 @@ def anything(value: Any) -> bool:
 ANTHROPIC_LIMIT: Final = Cite("anthropic.types.message_create_params", "max_tokens: Required[int]")
 LIMITS: Final = r"max_tokens|max_completion_tokens|(inferenceConfig\.)?maxTokens|generationConfig\.maxOutputTokens"
 
-ROWS: Final = (
+SDKS: Final = (
     Row(
         "a client of Anthropic's always bounds the answer",
         ".*",
@@ -245,6 +246,56 @@ ROWS: Final = (
         ),
     ),
 )
+
+NO_BLANKS: Final = Cite(
+    "https://github.com/anthropics/claude-code/issues/23440",
+    "messages: text content blocks must contain non-whitespace text",
+)
+NO_BLANK_STOPS: Final = Cite(
+    "https://github.com/BerriAI/litellm/issues/3286",
+    "stop_sequences: each stop sequence must contain non-whitespace",
+)
+OF_THE_TARGET: Final = (
+    Row(
+        "an id that another's model made is spelt as the target takes it",
+        "anthropic_messages",
+        r"messages\[\]\.content\[\]\.(id|tool_use_id)",
+        FOREIGN_ID,
+        re.compile(r"[a-zA-Z0-9_-]+").fullmatch,
+        Cite(
+            "https://github.com/langchain-ai/langchain/pull/37756",
+            "Anthropic's API rejects `tool_use`/`tool_result` IDs that don't match `^[a-zA-Z0-9_-]+$` with a 400",
+        ),
+    ),
+    Row(
+        "the same",
+        "mistral",
+        r"messages\[\]\.(tool_calls\[\]\.id|tool_call_id)",
+        FOREIGN_ID,
+        re.compile(r"[a-zA-Z0-9]{9}").fullmatch,
+        Cite(
+            "https://github.com/langchain-ai/langchain/pull/24668",
+            "Tool call id was abc123 but must be a-z, A-Z, 0-9, with a length of 9.",
+        ),
+    ),
+    Row(
+        "a text of nothing but spaces is left out",
+        "anthropic_messages|bedrock_converse",
+        r"messages\[\]\.content",
+        lambda content: "\n" in [block.get("text") for block in content],
+        lambda content: all("text" not in block for block in content),
+        NO_BLANKS,
+    ),
+    Row(
+        "a stop of nothing but spaces is left out",
+        "anthropic_messages|bedrock_converse",
+        r"stop_sequences|inferenceConfig\.stopSequences",
+        ["\n", "END"],
+        ["END"],
+        NO_BLANK_STOPS,
+    ),
+)
+"""What the target's API refuses, though its SDK sends it."""
 
 SNAKES: Final = {
     "mime_type": "mimeType",

@@ -32,6 +32,8 @@ WEATHER: Final = Tool("get_weather", "The weather of a city.", CITY)
 CLOCK: Final = Tool("get_time", "The time there.", {"type": "object", "properties": {}})
 PNG: Final = "iVBORw0KGgo="
 URL: Final = "https://example.com/a.png"
+FOREIGN_ID: Final = "functions.weather:0"
+"""As Kimi's models spell them."""
 KEPT: Final = {"type": "ephemeral"}
 
 
@@ -129,6 +131,13 @@ CALLS: Final[dict[str, ChatRequest]] = {
     "a call of nested arguments": tools(
         user("weather?"), model(asked(1, '{"city":"Oslo","at":{"days":[1,2.5,null,true]}}')), user(result())
     ),
+    "a call that a model made who spells ids in his own way": tools(
+        user("weather?"),
+        model(CallPart(FOREIGN_ID, "get_weather", "{}")),
+        user(ResultPart(FOREIGN_ID, [TextPart("rain")])),
+    ),
+    "a call after nothing but a line's end": tools(user("weather?"), model("\n", asked()), user(result())),
+    "a stop at a line's end": call(stop=["\n", "END"]),
     "a call that failed": tools(
         user("weather?"), model(asked()), user(result(1, TextPart("no such city"), failed=True))
     ),
