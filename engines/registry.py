@@ -1,12 +1,14 @@
 """Every kind of engine, a row each: the `kind` that the configuration writes, and its section.
 
 The section says the rest (`engines.kinds.section.EngineSection`): operations, what an engine is built from, where its
-replicas come from, its health path and its price provider. Nothing outside asks of what kind an engine is.
+replicas come from, its health path, its price provider, and what of the configuration it takes. Nothing outside
+compares a `kind`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -43,3 +45,9 @@ AnyEngine = Annotated[
     Field(discriminator="kind"),
 ]
 """One section of `engines`, told apart by its `kind`."""
+
+
+def kind_of(written: Mapping[str, Any]) -> type[EngineSection] | None:
+    """The section of an engine as it is written, of any shape; None where its `kind` is none."""
+    kind = written.get("kind")
+    return KINDS.get(kind) if isinstance(kind, str) else None

@@ -72,6 +72,7 @@ class AzureEngine(EngineSection):
 
     key_header: ClassVar[str] = "api-key"
     version_in_url: ClassVar[bool] = True
+    written_with_version: ClassVar[bool] = True
 
     @classmethod
     def findings(cls, written: Mapping[str, Any]) -> Iterator[Finding]:

@@ -39,6 +39,7 @@ class OpenAIEngine(EngineSection):
     """A provider or server that speaks OpenAI's API."""
 
     row: ClassVar[str] = "openai"
+    written_with_version: ClassVar[bool] = True
     kind: Literal["openai"]
     provider: Name | None = Field(default=None, description=f"one of {', '.join(PROVIDERS)}")
     base_url: Url | None = Field(default=None, description="with the version, for example https://api.openai.com/v1")

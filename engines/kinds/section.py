@@ -122,6 +122,14 @@ class EngineSection(Section):
     """Whether a chat may end with the beginning of the answer, to be continued (`continue_final_message`)."""
     version_in_url: ClassVar[bool] = False
     """Whether replica URLs end in `/v1`, or what stands for it."""
+    written_with_version: ClassVar[bool] = False
+    """Whether a URL is written with its version, as that of a client of OpenAI's is; to others the gateway adds it."""
+    own_servers: ClassVar[bool] = False
+    """Whether its servers are our own: nobody charges by the token, and a key has no limits of its own."""
+    always_launched: ClassVar[bool] = False
+    """Whether we start its servers without being told to by a `launch`."""
+    can_sleep: ClassVar[bool] = False
+    """Whether servers that we do not start can be put to sleep."""
     key_header: ClassVar[str] = ""
     """The header that its key goes in; empty for `authorization: Bearer`."""
 

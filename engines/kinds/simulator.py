@@ -90,6 +90,8 @@ class SimulatorEngine(EngineSection):
     version_path: ClassVar[str | None] = "/version"
     tells_load: ClassVar[bool] = True
     continues_chat: ClassVar[bool] = True
+    own_servers: ClassVar[bool] = True
+    always_launched: ClassVar[bool] = True
 
     def launch_plan(self, served: Sequence[str], environ: Mapping[str, str]) -> LaunchPlan | None:
         sleeps = self.autoscale is not None and self.autoscale.sleep is not None

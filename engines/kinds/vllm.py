@@ -110,6 +110,8 @@ class VllmEngine(EngineSection):
     version_path: ClassVar[str | None] = "/version"
     tells_load: ClassVar[bool] = True
     continues_chat: ClassVar[bool] = True
+    own_servers: ClassVar[bool] = True
+    can_sleep: ClassVar[bool] = True
 
     @classmethod
     def findings(cls, written: Mapping[str, Any]) -> Iterator[Finding]:

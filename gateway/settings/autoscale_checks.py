@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
+from engines.kinds.section import EngineSection
+from engines.registry import kind_of
 from engines.settings.discovery import discovers
 from gateway.settings.errors import Path
 
@@ -44,9 +46,9 @@ def check_autoscale(
         return
     workload = autoscale.get("kubernetes") if isinstance(autoscale, dict) else None
     sleeps = isinstance(autoscale, dict) and autoscale.get("sleep") is not None
-    simulator = engine.get("kind") == "simulator"
-    launched = simulator or engine.get("launch") is not None
-    if sleeps and not launched and engine.get("kind") != "vllm":
+    section = kind_of(engine) or EngineSection
+    launched = section.always_launched or engine.get("launch") is not None
+    if sleeps and not launched and not section.can_sleep:
         report((*path, "autoscale", "sleep"), "is for vLLM, and nothing else sleeps", "leave it out")
     elif sleeps and not launched and shared:
         what = "needs autoscale.lease where there are peers: a replica that sleeps under another's request dies of it"
@@ -60,7 +62,9 @@ def check_autoscale(
         if workload is not None:
             what = "is for servers that run in Kubernetes, not for those that the gateway launches"
             report((*path, "autoscale", "kubernetes"), what, "leave it out")
-        counted, at = (engine, ("replicas",)) if simulator else (engine.get("launch"), ("launch", "replicas"))
+        counted, at = (
+            (engine, ("replicas",)) if section.always_launched else (engine.get("launch"), ("launch", "replicas"))
+        )
         if isinstance(counted, dict) and "replicas" in counted:
             report((*path, *at), "does not go with autoscale, which decides how many there are", "leave it out")
     elif not discovers(engine):

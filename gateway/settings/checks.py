@@ -11,7 +11,8 @@ import pathlib
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from engines.registry import KINDS
+from engines.kinds.section import EngineSection
+from engines.registry import kind_of
 from engines.settings.fields import address, check_host, check_url
 from gateway.settings.admin_checks import check_admin
 from gateway.settings.autoscale_checks import check_autoscale, check_writer
@@ -126,8 +127,7 @@ def _auth(tree: dict[str, Any], report: Report) -> None:
 
 
 def _engine(path: Path, engine: dict[str, Any], report: Report) -> None:
-    kind = engine.get("kind")
-    section = KINDS.get(kind) if isinstance(kind, str) else None
+    section = kind_of(engine)
     for key in ("ca_file", "client_cert", "client_key"):
         _file((*path, key), engine.get(key), report)
     if engine.get("client_key") is not None and engine.get("client_cert") is None:
@@ -142,9 +142,10 @@ def _engine(path: Path, engine: dict[str, Any], report: Report) -> None:
     headers = engine.get("headers")
     if engine.get("api_key") is not None and engine.get("api_keys") is not None:
         report((*path, "api_keys"), "does not go with api_key", "a list may hold that one too")
-    if engine.get("api_keys") is not None and (engine.get("launch") is not None or kind == "simulator"):
+    kind = section or EngineSection
+    if engine.get("api_keys") is not None and (engine.get("launch") is not None or kind.always_launched):
         report((*path, "api_keys"), "is for servers that are not launched here", "api_key: one is enough")
-    elif engine.get("api_keys") is not None and kind == "vllm":
+    elif engine.get("api_keys") is not None and kind.own_servers:
         what = "is for providers, whose keys have limits of their own: a vLLM server would count as several"
         report((*path, "api_keys"), what, "api_key: one is enough")
     if (engine.get("api_key") or engine.get("api_keys")) is not None and isinstance(headers, dict):

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from engines.registry import KINDS
+from engines.registry import KINDS, kind_of
 from engines.settings.fields import NAME_RULE, without_request
 from gateway.settings.errors import MOST_PROBLEMS, Path, Problem, listing, nearest, printable, show_path
 from gateway.settings.schema import Settings
@@ -36,8 +36,6 @@ _MAY_BE_SECRET = frozenset(
         "args",
     }
 )
-VERSIONED = ("openai", "azure")
-"""Kinds whose URL ends in its version; to others the gateway adds it."""
 UNKNOWN_KEY = "is not a known key"
 BAD_NAME = "is not a usable name"
 _PLAIN_WORDS = {
@@ -197,8 +195,7 @@ def _inside(annotation: Any, part: str | int, value: Any) -> Any:
 def _model(annotation: Any, value: Any) -> type[BaseModel] | None:
     models = [o for o in _options(annotation) if isinstance(o, type) and issubclass(o, BaseModel)]
     if len(models) > 1:
-        kind = value.get("kind") if isinstance(value, dict) else None
-        return KINDS.get(kind) if isinstance(kind, str) else None
+        return kind_of(value) if isinstance(value, dict) else None
     return models[0] if models else None
 
 
@@ -250,4 +247,6 @@ def _base_of(path: Path, value: Any, written: Any) -> str:
     base = without_request(value)
     if base == value.rstrip("/"):
         return ""
-    return base if value_at(written, (*path[:2], "kind")) in VERSIONED else base.removesuffix("/v1")
+    engine = value_at(written, path[:2])
+    kind = kind_of(engine) if isinstance(engine, dict) else None
+    return base if kind is not None and kind.written_with_version else base.removesuffix("/v1")

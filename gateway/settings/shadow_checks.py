@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from engines.registry import KINDS
+from engines.registry import kind_of
 from gateway.settings.errors import Path, listing, printable
 from gateway.settings.experiment_checks import Report, check_keys, check_params
 
@@ -63,8 +63,8 @@ def _hosted(model: dict[str, Any], shadow: dict[str, Any], tree: dict[str, Any])
     for target in targets if isinstance(targets, list) else ():
         name = target.get("engine") if isinstance(target, dict) else None
         engine = engines.get(name) if isinstance(engines, dict) and isinstance(name, str) else None
-        kind = engine.get("kind") if isinstance(engine, dict) else None
-        if isinstance(name, str) and isinstance(kind, str) and kind in KINDS and kind not in ("vllm", "simulator"):
+        kind = kind_of(engine) if isinstance(engine, dict) else None
+        if isinstance(name, str) and kind is not None and not kind.own_servers:
             yield name
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from engines.kinds.section import EngineSection
+from engines.registry import kind_of
 from gateway.settings.errors import Path
 from gateway.wildcard_names import STAR, is_wildcard
 
@@ -34,7 +36,7 @@ def check_wildcard(name: str, model: dict[str, Any], engines: dict[str, Any], re
             if engine.get("autoscale") is not None:
                 what = "follows the traffic of the models it is known to serve, and a wildcard stands for many"
                 report(where, what, "leave its autoscale out, or name its models")
-            elif engine.get("launch") is not None or engine.get("kind") == "simulator":
+            elif engine.get("launch") is not None or (kind_of(engine) or EngineSection).always_launched:
                 report(where, "is started under the names of its models, which a wildcard has not", "name its models")
     if not is_wildcard(name):
         return

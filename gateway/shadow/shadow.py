@@ -27,6 +27,7 @@ import structlog
 
 from engines.model import Deadlines, Operation, Usage
 from engines.operations import OPERATION_KEYS
+from engines.registry import KINDS
 from gateway import clock
 from gateway.errors import Failure
 from gateway.experiments.units import unit_of
@@ -70,7 +71,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "classify": Operation.CLASSIFY,
 }
 """As the configuration calls them. Not /v1/responses, whose answers an engine keeps, and may act on."""
-OWN: Final = frozenset({"vllm", "simulator"})
+OWN: Final = frozenset({name for name, section in KINDS.items() if section.own_servers})
 """Kinds of engines that charge nobody by the token."""
 LIMITED_S: Final = 10.0
 """For how long no copy is sent after a 429 that does not say."""
