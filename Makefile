@@ -81,6 +81,8 @@ wheel-compiled: $(WHEEL)  ## the wheel whose hot modules are C, in dist/; needs 
 serve-compiled: $(COMPILED)/.installed  ## `make serve` from that wheel, in an environment of its own
 	PENSTOCK_STARTED_BY="make serve-compiled" $(COMPILED)/bin/penstock serve --port $(PORT)
 
+install-compiled: $(COMPILED)/.installed  ## that wheel in an environment of its own, .envs/compiled, which benchmarks start
+
 test-compiled: $(COMPILED)/.tests  ## unit and scenario tests against that wheel
 	$(COMPILED)/bin/python -m tests.compiled.run
 

@@ -99,8 +99,6 @@ class Flight(Owner, Opening, Work):
     """Until the first byte, of a stream that may be asked for twice."""
     _waiting: Ticket | None = None
     _paused = False
-    _pools: tuple[tuple[Endpoint, ...], ...] = ()
-    """Who else might have answered; kept of the fleet of that moment when the rest is let go."""
     _blamed = False
     """Whether one of its attempts was told as a failure of its replica."""
 
@@ -234,7 +232,10 @@ class Flight(Owner, Opening, Work):
         if outcome is Outcome.CREDENTIALS_REFUSED and endpoint.state.stand_aside(now):
             log.warning("credentials_refused", engine=endpoint.engine, replica=endpoint.replica, status=attempt.status)
         serving = self._serving
-        pools = self._pools if serving is None else serving.route.speakers[self.facts.operation].pools
+        if serving is None:  # the answer has begun; who else might have given it, the fleet of now says
+            serving = self._room.serving(self.model, self.facts.assignment)
+        speakers = None if serving is None else serving.route.speakers.get(self.facts.operation)
+        pools: tuple[tuple[Endpoint, ...], ...] = () if speakers is None else speakers.pools
         verdict = verdict_of(outcome, endpoint, pools, self._blamed, now)
         if verdict is Verdict.FAILURE:
             self._blamed = True
@@ -360,7 +361,6 @@ class Flight(Owner, Opening, Work):
         serving, self._serving, self._retry = self._serving, None, None
         if serving is None:
             return
-        self._pools = serving.route.speakers[self.facts.operation].pools
         if self.continuation is not None:
             self.continuation.committed()
             if self.continuation.keeps:

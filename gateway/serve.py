@@ -11,7 +11,6 @@ import contextlib
 import gc
 import resource
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ import structlog
 
 from engines.errors import LaunchFailed
 from gateway import clock
-from gateway.control.configuration.source import Source
+from gateway.control.configuration.source import Begun, Source
 from gateway.control.plane import Plane
 from gateway.http.listen import CannotListen, bind, remove_socket_file, server_certificate, url_of
 from gateway.side_ports import SidePorts
@@ -58,18 +57,19 @@ class Opening:
     """What is left out of the configuration, or odd about it."""
 
 
-async def serve(source: Source, *, started: Callable[[Opening], None], wait_for_engines: bool) -> None:
+async def serve(source: Source, begun: Begun, *, started: Callable[[Opening], None], wait_for_engines: bool) -> None:
     """Run until a signal. `started` is told once requests are accepted and the engines have been looked at.
+    `begun` is what `source` said.
 
     Raises:
         ConfigError: the configuration cannot be used.
         StartFailed: an address is taken, or a launched engine does not come up.
     """
     supervisor = Supervisor()
-    configured = source.load().settings
+    configured = begun.loaded.settings
     workers = configured.server.workers
     store = store_process(configured, supervisor)
-    plane = Plane(source, supervisor, workers=workers, store=store)
+    plane = Plane(source, supervisor, workers=workers, begun=begun, store=store)
     settings = plane.settings
     stopping = Stopping()
     loop = asyncio.get_running_loop()
@@ -219,13 +219,17 @@ def take_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def run(source: Source, *, started: Callable[[Opening], None], wait_for_engines: bool = False) -> None:
-    """Run `serve` on uvloop."""
+def run(
+    source: Source,
+    *,
+    started: Callable[[Opening], None],
+    begun: Begun | None = None,
+    wait_for_engines: bool = False,
+) -> None:
+    """Run `serve` on uvloop. `begun` is what `source` said, if it was read already. Raises ConfigError where not."""
     from gateway.event_loop import new_event_loop
 
     take_descriptors()
-    if sys.version_info >= (3, 12):
-        asyncio.run(serve(source, started=started, wait_for_engines=wait_for_engines), loop_factory=new_event_loop)
-    else:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(serve(source, started=started, wait_for_engines=wait_for_engines))
+    begun = begun or source.begin()
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(serve(source, begun, started=started, wait_for_engines=wait_for_engines))

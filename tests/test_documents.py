@@ -74,3 +74,30 @@ def test_documents_are_found_and_something_is_read_in_them() -> None:
     assert defined(gateway, "flight.Flight")
     assert not defined(gateway, "flight.Fright")
     assert not there(gateway, "http/no_such.py")
+
+
+PACKAGE_PAGES = ["gateway", "engines", "routing", "loadtests", "gateway/telemetry", "gateway/virtual"]
+"""Packages with a page for who changes them."""
+
+
+def parts(package: Path) -> set[str]:
+    """Its modules and packages, as its page names them."""
+    modules = {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py"}
+    return modules | {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+
+
+@pytest.mark.parametrize("package", PACKAGE_PAGES)
+def test_the_page_of_a_package_names_each_of_its_parts(package: str) -> None:
+    named = re.findall(r"[\w-]+(?:\.py|/)", (ROOT / package / "README.md").read_text())
+    assert parts(ROOT / package) - set(named) == set()
+
+
+def test_every_package_with_a_page_is_looked_at() -> None:
+    pages = {str(path.parent.relative_to(ROOT)) for top in PACKAGES for path in (ROOT / top).rglob("README.md")}
+    assert pages == set(PACKAGE_PAGES)
+
+
+def test_dotted_names_in_the_code_of_a_page_are_there() -> None:
+    code = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "routing" / "README.md").read_text(), re.DOTALL))
+    assert set(re.findall(r"\bprefix(?:\.\w+)+(?=\()", code)) == {"prefix.chain.chain", "prefix.chain.seed"}
+    assert {"chain", "seed"} <= names(ROOT / "routing" / "prefix" / "chain.py")

@@ -13,7 +13,7 @@ from gateway.cli.ending import end
 
 if TYPE_CHECKING:
     from gateway.serve import Opening
-    from gateway.settings import Problem
+    from gateway.settings import Loaded, Problem
 
 
 def register(app: typer.Typer) -> None:
@@ -63,8 +63,9 @@ def serve(
     else:
         source = Source(config or quickstart(), server=overrides, reading=in_child)
     try:
-        _configure_logging(source)
-        run(source, started=_greet, wait_for_engines=config is None)
+        begun = source.begin()
+        _configure_logging(begun.loaded)
+        run(source, begun=begun, started=_greet, wait_for_engines=config is None)
     except ConfigError as error:
         end(mistaken(error.problems, overrides) or format_problems(error), 2)
     except (StartFailed, OSError, ValueError) as error:
@@ -127,14 +128,11 @@ def _greet(opening: Opening) -> None:
     log.info("ready", url=opening.url, version=VERSION, models=list(opening.settings.models), curl=curl(opening))
 
 
-def _configure_logging(source: object) -> None:
+def _configure_logging(loaded: Loaded) -> None:
     import structlog
 
-    from gateway.control.configuration.source import Source
     from gateway.telemetry import logs
 
-    assert isinstance(source, Source)
-    loaded = source.load()
     telemetry = loaded.settings.telemetry
     logs.configure(telemetry.log_level, telemetry.log_format)
     if not logs.readable(telemetry.log_format):  # the first screen has them

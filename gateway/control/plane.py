@@ -26,7 +26,7 @@ from gateway.control.asking.tokens import Tokens
 from gateway.control.configuration.certificates import CertificateWatch, by_workers
 from gateway.control.configuration.findings import Finding, findings
 from gateway.control.configuration.reload import POLL_S, InUse, Reload
-from gateway.control.configuration.source import Source
+from gateway.control.configuration.source import Begun, Source
 from gateway.control.counters import CounterBoard
 from gateway.control.discovery import Discovery
 from gateway.control.drift import watch_drift
@@ -96,12 +96,14 @@ class Plane:
         supervisor: Supervisor,
         *,
         workers: int,
+        begun: Begun | None = None,
         store: StoreProcess | None = None,
         counters: Callable[[Links, Metrics], CounterBoard] = CounterBoard,
         coalesce_s: float = COALESCE_S,
     ) -> None:
         """Raises ConfigError when there is no configuration to begin with.
 
+        `begun` is what `source` said, if it was read already.
         `store` is where records go; None: nowhere.
         `coalesce_s`: for so many seconds changes of replicas are gathered before workers hear of them.
         """
@@ -186,6 +188,7 @@ class Plane:
             trial=self._engines.check,
             using=self._use,
             counted=lambda result: self.metrics.count(CONFIG_RELOADS, result),
+            begun=begun,
         )
         self._keyring = keyring_of(keys_of(self.settings), any_host=self.settings.auth.open)
         self.admin = admin_app(self)

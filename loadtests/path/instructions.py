@@ -5,7 +5,7 @@
     python -m loadtests.path.instructions --sdk            # with the seventeen of openai-python
     python -m loadtests.path.instructions --experiment     # of a model with two arms, by the user that the body names
     python -m loadtests.path.instructions --without store  # the path alone: its writer is another process
-    python -m loadtests.path.instructions --compiled       # the compiled build, after `make test-compiled`
+    python -m loadtests.path.instructions --compiled       # the compiled build, after `make install-compiled`
     python -m loadtests.path.instructions --keep DIR       # see: callgrind_annotate --inclusive=yes DIR/*
 
 The gateway runs under callgrind, which counts only while it is told to; backend and client do not. One kept connection

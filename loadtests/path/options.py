@@ -14,7 +14,7 @@ ABOUT = """What does the path through a gateway cost, and against its peers? One
 
 The gateway, with all its processes, has one core; wrk and a backend that always answers the same have the others.
 Rounds go A B C A B C, and medians are printed. `penstock-compiled` is the compiled wheel in an environment of its own
-(`make test-compiled`, or --compiled-python); it and nginx are left out, with one sentence, where they are not
+(`make install-compiled`, or --compiled-python); it and nginx are left out, with one sentence, where they are not
 installed. `-no-log` after either name is the same with the access log off, `-no-store` with the record store off (its
 writer is a process of its own, whose CPU is told apart)."""
 

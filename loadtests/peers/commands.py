@@ -86,7 +86,7 @@ def compiled_python(python: Path | None = None) -> Path:
     """The Python of the compiled wheel's environment; None: `.envs/compiled`. Raises PeerAbsent without a gateway."""
     found = python or ENVIRONMENTS / "compiled" / "bin" / "python"
     if not (beside := found.with_name("penstock")).exists():
-        raise PeerAbsent(f"there is no {beside}; `make test-compiled` builds it, --compiled-python names another")
+        raise PeerAbsent(f"there is no {beside}; `make install-compiled` builds it, --compiled-python names another")
     return found
 
 

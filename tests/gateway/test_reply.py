@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from engines.model import Operation
+from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway.errors import Failure
 from gateway.reply import EVENTS, Reply
@@ -137,7 +138,8 @@ def test_a_settled_flight_is_freed_without_the_collector() -> None:
 @pytest.mark.parametrize("members", [{}, {"n": 1}, {"messages": [{"role": "user", "content": "x" * 32_000}]}])
 def test_a_stream_pins_neither_its_prompt_nor_its_fleet_once_something_has_left(members: dict[str, object]) -> None:
     bench = Bench(StepClock())
-    at_rest = sys.getrefcount(bench.serving), sys.getrefcount(bench.route)
+    pools = bench.route.speakers[OPERATION_KEYS[Operation.CHAT]].pools
+    at_rest = sys.getrefcount(bench.serving), sys.getrefcount(bench.route), sys.getrefcount(pools)
     flight, client = bench.begin(**members)  # type: ignore[arg-type]
     (call,) = bench.calls
     body, written = flight.request.body, call.body
@@ -148,6 +150,6 @@ def test_a_stream_pins_neither_its_prompt_nor_its_fleet_once_something_has_left(
     call.read(chunk()[20:])
     assert client.state == "streaming"
     assert (sys.getrefcount(body), sys.getrefcount(written)) == (2, 3)  # ours, the call's and the question's
-    assert (sys.getrefcount(bench.serving), sys.getrefcount(bench.route)) == at_rest
+    assert (sys.getrefcount(bench.serving), sys.getrefcount(bench.route), sys.getrefcount(pools)) == at_rest
     call.done(FINISH, DONE)
     assert (client.body, bench.outstanding()) == (chunk() + FINISH + DONE, {})

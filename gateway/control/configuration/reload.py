@@ -14,7 +14,7 @@ import structlog
 
 from engines.files import NotNow
 from gateway.accounts.keys import keys_of
-from gateway.control.configuration.source import Source
+from gateway.control.configuration.source import Begun, Source
 from gateway.control.links import Links
 from gateway.settings import ConfigError, Settings
 from gateway.settings.load import ca_files
@@ -49,8 +49,9 @@ class Reload:
         trial: Callable[[Settings], Awaitable[None]],
         using: Callable[[Settings], Awaitable[None]],
         counted: Callable[[str], None],
+        begun: Begun | None = None,
     ) -> None:
-        """Read and check the first one. Raises ConfigError.
+        """Read and check the first one, unless it was. Raises ConfigError.
 
         Args:
             source: Where configurations come from.
@@ -59,6 +60,7 @@ class Reload:
             trial: Raises ValueError, OSError or ConfigError for settings that cannot be built.
             using: Called with new settings once every worker uses them.
             counted: Told `applied` or `refused` for each that was tried.
+            begun: The first one, if somebody has read it.
         """
         self._source = source
         self._links = links
@@ -66,9 +68,8 @@ class Reload:
         self._trial = trial
         self._using = using
         self._counted = counted
-        loaded = source.load()
+        loaded, self._fingerprint = begun or source.begin()
         self.now = InUse(seal(loaded), loaded.settings)
-        self._fingerprint = source.fingerprint(ca_files(loaded.settings)) if source.path is not None else b""
         self._one = asyncio.Lock()
 
     @property

@@ -7,14 +7,23 @@ import os
 import pathlib
 import re
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from engines.files import NotNow, NotReadable, content_or_reason, read_regular
 from gateway.control.configuration.reader import Wanted
 from gateway.control.configuration.reading import Reading, in_thread
 from gateway.settings import Loaded, load_settings, read_source
 from gateway.settings.document import MAX_BYTES
-from gateway.settings.load import MAX_CA_BYTES
+from gateway.settings.load import MAX_CA_BYTES, ca_files
 from gateway.settings.sealed import Sealed
+
+
+class Begun(NamedTuple):
+    """The configuration that a gateway begins with: read once, for all that is made of it."""
+
+    loaded: Loaded
+    fingerprint: bytes
+    """Of its files; of the document and what it refers to, as they were before they were read."""
 
 
 class Source:
@@ -45,15 +54,18 @@ class Source:
 
         Blocks as long as the disk does: call it in a thread. Raises NotNow when it cannot be told.
         """
+        return self._document() + _digest(map(pathlib.Path, authorities), MAX_CA_BYTES)
+
+    def _document(self) -> bytes:
         assert self.path is not None
-        digest = hashlib.sha256()
-        for path in (self.path, *self._referenced(self.path)):
-            content = content_or_reason(path, MAX_BYTES)
-            digest.update(len(content).to_bytes(8, "big") + content)
-        for name in authorities:
-            content = content_or_reason(pathlib.Path(name), MAX_CA_BYTES)
-            digest.update(len(content).to_bytes(8, "big") + content)
-        return digest.digest()
+        return _digest((self.path, *self._referenced(self.path)), MAX_BYTES)
+
+    def begin(self) -> Begun:
+        """Read and check it here and now, before there is anybody to hold up. Raises ConfigError."""
+        document = self._document() if self.path is not None else b""
+        loaded = self.load()
+        authorities = _digest(map(pathlib.Path, ca_files(loaded.settings)), MAX_CA_BYTES)
+        return Begun(loaded, document + authorities)
 
     def _referenced(self, path: pathlib.Path) -> list[pathlib.Path]:
         try:
@@ -65,7 +77,7 @@ class Source:
         return [self.base / name for name in re.findall(r"\$\{file:([^}]+)\}", text)]
 
     def load(self) -> Loaded:
-        """Read and check it here and now, before there is anybody to hold up. Raises ConfigError."""
+        """Read and check it here and now. Raises ConfigError."""
         text = self._text if self.path is None else read_source(self.path)
         assert text is not None
         name = None if self.path is None else str(self.path)
@@ -82,3 +94,11 @@ class Source:
                 environ=[(os.fsencode(name), os.fsencode(value)) for name, value in self._environ.items()],
             )
         )
+
+
+def _digest(files: Iterable[pathlib.Path], most_bytes: int) -> bytes:
+    digest = hashlib.sha256()
+    for path in files:
+        content = content_or_reason(path, most_bytes)
+        digest.update(len(content).to_bytes(8, "big") + content)
+    return digest.digest()

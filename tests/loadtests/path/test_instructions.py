@@ -57,5 +57,5 @@ def test_the_threads_of_a_dump_are_added_up() -> None:
 
 def test_without_a_compiled_build_there_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--compiled", "--compiled-python", str(tmp_path / "python")]) == 2
-    said = f"instructions: there is no {tmp_path / 'penstock'}; `make test-compiled` builds it"
+    said = f"instructions: there is no {tmp_path / 'penstock'}; `make install-compiled` builds it"
     assert capsys.readouterr().err.startswith(said)

@@ -125,7 +125,7 @@ def test_the_compiled_wheel_is_run_from_its_own_environment(tmp_path: Path) -> N
 
 
 def test_what_need_not_be_installed_is_absent_and_not_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(environments.PeerAbsent, match=r"there is no .*/penstock; `make test-compiled` builds it"):
+    with pytest.raises(environments.PeerAbsent, match=r"there is no .*/penstock; `make install-compiled` builds it"):
         commands.command("penstock-compiled", 1, "http://b:1", tmp_path, compiled=tmp_path / "python")
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with pytest.raises(environments.PeerAbsent, match="nginx is not installed"):

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import trustme
 
+from gateway.control.configuration import source as source_file
 from gateway.control.configuration.certificates import CertificateWatch, by_workers
 from gateway.control.configuration.source import Source
 from gateway.control.links import Links
 from gateway.control.plane import Plane
-from gateway.settings import ConfigError, Settings, Tls, load_settings
+from gateway.settings import ConfigError, Settings, Tls, load_settings, read_source
 from gateway.settings.sealed import seal
 from gateway.supervisor import Supervisor
 from gateway.workers.messages import Configure, Configured, Reopen
@@ -49,6 +50,27 @@ async def test_a_file_that_cannot_be_used_starts_nothing(tmp_path: Path) -> None
     (tmp_path / "bad.yaml").write_text("engines: {}")
     with pytest.raises(ConfigError):
         Plane(Source(tmp_path / "bad.yaml", environ={}), Supervisor(), workers=1)
+
+
+async def test_a_file_that_changes_while_the_gateway_starts_is_read_once_and_then_taken_for_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "penstock.yaml"
+    file.write_text(FILE)
+    read: list[Path] = []
+
+    def reading(path: Path) -> str:
+        read.append(path)
+        text = read_source(path)
+        file.write_text(FILE.replace("models: {m:", "models: {n:"))  # at the worst moment, as nothing was made of it
+        return text
+
+    monkeypatch.setattr(source_file, "read_source", reading)
+    source = Source(file, environ={})
+    plane = Plane(source, Supervisor(), workers=1, begun=source.begin())
+    assert (read, set(plane.settings.models)) == ([file], {"m"})
+    await plane.watch_files()
+    assert set(plane.settings.models) == {"n"}
 
 
 class OutOfDescriptors:
