@@ -53,6 +53,7 @@ from gateway.control.scaling.launched import LaunchScaling
 from gateway.control.scaling.sleeping import EVERY_S as SLEEP_EVERY_S
 from gateway.control.scaling.sleeping import SleepScaling
 from gateway.control.watched import watch_plane
+from gateway.explanation.asking import explained
 from gateway.explanation.views import AskRouting, Explained
 from gateway.fleet.members import Member
 from gateway.identity import Keyring
@@ -82,7 +83,6 @@ if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
 
 DRAIN_MARGIN_S = 10.0
-EXPLAIN_S = 5.0
 
 log = structlog.get_logger()
 
@@ -310,11 +310,7 @@ class Plane:
 
     async def explain(self, question: AskRouting) -> dict[str, Explained]:
         """What each worker says of why requests of a model go where they go, by the worker's name."""
-        answers = await self.links.ask_all(question, Explained, timeout_s=EXPLAIN_S, bulk=True)
-        return {
-            worker: answer if isinstance(answer, Explained) else Explained(problem="the worker did not answer in time")
-            for worker, answer in answers.items()
-        }
+        return await explained(self.links, question)
 
     def replicas(self) -> list[ReplicaStatus]:
         """Every replica, in the order of the configuration; launched ones that are not ready by their state."""
