@@ -4,7 +4,7 @@
                      nobody watched is an event that never comes
     watch            from the list's version on, with bookmarks, for a random 5 to 10 minutes
     it ends          on from the last version: a server closes a watch whenever it likes
-    410, Expired     the version is forgotten there: list again
+    410, Expired     the version is forgotten there: list again, where that happens each time after a growing pause
     a failure        list again, after a growing pause; what is known stays in use meanwhile
     and anyway       list again after a random 5 to 10 minutes, whatever the watch says: gateways that began together do
                      not ask together
@@ -138,6 +138,8 @@ class Watch(Generic[Seen]):
         self._failing = ""
         self._hasty = 0
         """Watches in a row that ended at once and told nothing."""
+        self._forgotten = 0
+        """Watches in a row whose version was forgotten before they told anything."""
         self.heard_s = float("-inf")
         """When the server last said something of this, as the loop counts."""
 
@@ -158,11 +160,14 @@ class Watch(Generic[Seen]):
                     list_at_s = loop.time() + self._relist_s * self._rng.uniform(1.0, 2.0)
                 await _unless(over, self._follow(min(self._rng.uniform(300.0, 600.0), list_at_s - loop.time())))
                 failures = 0
-            except Expired:
+            except (Expired, ApiError) as error:
                 list_at_s = float("-inf")
-            except ApiError as error:
-                list_at_s, failures = float("-inf"), failures + 1
-                self._said(str(error))
+                if isinstance(error, Expired):
+                    self._forgotten += 1
+                    if self._forgotten < MOST_HASTY:
+                        continue
+                failures += 1
+                self._said(str(error) or "the API server forgets each version at once")
                 most_s = min(MOST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures, 16))
                 await self._pause(most_s * self._rng.uniform(0.5, 1.0), over)
 
@@ -170,6 +175,7 @@ class Watch(Generic[Seen]):
         """Take in all that is there, in pages."""
         found: dict[str, str] = {}
         proceed = ""
+        again = False
         while True:
             query = {**self._selecting, "limit": str(PAGE)}
             if proceed:
@@ -177,8 +183,9 @@ class Watch(Generic[Seen]):
             try:
                 page = self._list_of(await self._api.get(self._path, query))
             except ApiError as error:
-                if error.status == 410 and proceed:
+                if error.status == 410 and proceed and not again:
                     found, proceed = {}, ""  # the pages of a version that is forgotten by now: from the first again
+                    again = True
                     continue
                 raise
             except (msgspec.DecodeError, RecursionError):
@@ -187,9 +194,11 @@ class Watch(Generic[Seen]):
                 self._take(thing)
                 found[thing.metadata.name] = thing.metadata.resource_version
                 await asyncio.sleep(0)  # streams may share the loop, and a list may be long
-            proceed = page.metadata.proceed
-            if not proceed:
+            if not page.metadata.proceed:
                 break
+            if page.metadata.proceed == proceed:
+                raise ApiError("the API server's list goes on with the page that it has just told")
+            proceed = page.metadata.proceed
         for name in [name for name in self._known if name not in found]:
             del self._known[name]
             self._gone(name)
@@ -220,10 +229,11 @@ class Watch(Generic[Seen]):
         try:
             self._hasty += 1
             async for line in self._api.lines(self._path, query):
-                self._well()
                 if line:
                     self._event(line)
-                    self._hasty = 0
+                    self._hasty = self._forgotten = 0
+                if self._forgotten < MOST_HASTY:  # else it may be about to fail as those before it
+                    self._well()
             if loop.time() - began_s >= HASTY_S:
                 self._hasty = 0
             elif self._hasty >= MOST_HASTY:

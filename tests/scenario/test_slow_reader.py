@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import asyncio
 import fcntl
+import json
 import pathlib
 import socket
 import ssl
@@ -17,6 +18,7 @@ import pytest
 import trustme
 
 from gateway.relay import StreamRelay
+from gateway.relay.translated import MAX_BYTES
 from tests.scenario.gateway import Gateway, one_model, running_gateway
 from tests.scenario.test_client_leaves import raw_request
 from tests.scenario.upstream import DONE, Answer, Received, chunk, plain, running_upstream, stream
@@ -216,6 +218,39 @@ async def test_a_large_plain_answer_waits_too() -> None:
     assert written < OFFERED * 2 // 3
     assert body == whole
     assert 7 == record.input_tokens
+
+
+async def test_of_a_translated_answer_as_much_is_held_as_it_has_and_once() -> None:
+    """It is there as a whole before its first byte can leave, so a pause of its engine would come too late."""
+    text = b"x" * (MAX_BYTES - 1_000)
+    parts = b'{"parts":[{"text":"%b"}],"role":"model"}' % text
+    said = Answer((b'{"candidates":[{"content":%b,"finishReason":"STOP","index":0}]}' % parts,))
+    async with running_upstream(said) as upstream:
+        engine = {"kind": "gemini", "base_url": upstream.url, "api_key": "k-of-the-engine"}
+        async with running_gateway(one_model(engine)) as gateway:
+            async with silent_client(gateway, raw_request(stream=False)) as sock:
+                await gateway.until(lambda: any(connection.paused for connection in gateway.clients))
+                record = await gateway.records.of()
+                (connection,) = gateway.clients
+                held = int(connection.unsent_bytes)
+                assert connection.work is None  # nothing but what is left to send
+                whole = await asyncio.wait_for(read_sized(sock), 30)
+    assert 0 < held <= MAX_BYTES
+    assert text == json.loads(whole)["choices"][0]["message"]["content"].encode()
+    assert (200, "", "stop") == (record.status, record.error, record.finish_reason)
+
+
+async def read_sized(sock: socket.socket) -> bytes:
+    """The body of an answer that says its length."""
+    loop = asyncio.get_running_loop()
+    answer = bytearray()
+    while b"\r\n\r\n" not in answer:
+        answer += await loop.sock_recv(sock, MIB)
+    head, _, body = bytes(answer).partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    while len(body) < length:
+        body += await loop.sock_recv(sock, MIB)
+    return body
 
 
 async def test_others_are_served_meanwhile() -> None:

@@ -18,6 +18,7 @@ from typing import Final
 
 from engines import sleeping
 from engines.kinds.autoscaling import SleepSection
+from gateway import clock, shortage
 from gateway.control.scaling.actuator import Standing
 
 AGAIN_S: Final = 30.0
@@ -25,6 +26,14 @@ AGAIN_S: Final = 30.0
 MOST_AGAIN_S: Final = 600.0
 MOST_MOVE_S: Final = sleeping.MOVES.first_byte_s
 """What another gateway has begun has come to an end after so long, whether or not it is still there."""
+
+
+SLEEPS: Final = 'penstock_replica_sleeps_total{result="shortage"}'
+
+
+def tell_short(why: str) -> None:
+    """A replica could not be asked, for want of descriptors, local ports or memory of our own."""
+    shortage.tell(clock.monotonic(), why, SLEEPS)
 
 
 class Phase(Enum):

@@ -8,8 +8,7 @@
     cannot sleep   it is stopped instead; where nobody can stop it, it stays without requests, and is tried again
     does not wake  another is woken or started in its place; one that was launched here is started anew
 
-The truth is what a replica says. Of several gateways the one that holds the Lease acts, and the others are told there
-whom to send nothing.
+The truth is what a replica says. Of several gateways the Lease's holder acts, and the others see there whom to spare.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import structlog
 
 from engines import sleeping
 from engines.asking import Refused
-from engines.errors import BadAnswer, EngineError
+from engines.errors import BadAnswer, EngineError, OutOfSockets
 from engines.kinds.autoscaling import SleepSection
 from engines.port import Engine, Spawn
 from gateway import clock
@@ -31,7 +30,7 @@ from gateway.control.pacing import paced
 from gateway.control.scaling.actuator import Actuator, Standing
 from gateway.control.scaling.cluster.workloads import sleep_place
 from gateway.control.scaling.sleep_ports import Leadership, Roll, Servers
-from gateway.control.scaling.sleepers import AGAIN_S, MOST_MOVE_S, Phase, Sleeper, Sleepers
+from gateway.control.scaling.sleepers import AGAIN_S, MOST_MOVE_S, Phase, Sleeper, Sleepers, tell_short
 from gateway.settings import Settings
 from routing.autoscale.removal import Candidate, removed
 
@@ -210,6 +209,9 @@ class SleepScaling:
         level: int = one.section.level
         try:
             await sleeping.sleep(client, id, level)
+        except OutOfSockets as error:
+            self._short(engine, one, id, sleeper, Phase.DRAINING, error)
+            return
         except EngineError as error:
             why = str(error) or type(error).__name__
             if await _sleeps(client, id):
@@ -253,6 +255,9 @@ class SleepScaling:
         try:
             async with asyncio.timeout(most_s):
                 await sleeping.wake(client, id, reload=reload)
+        except OutOfSockets as error:
+            self._short(engine, one, id, sleeper, Phase.ASLEEP, error)
+            return
         except (EngineError, TimeoutError) as error:
             late = isinstance(error, TimeoutError)
             why = f"it is not awake after {most_s:.0f} s" if late else str(error) or type(error).__name__
@@ -280,6 +285,16 @@ class SleepScaling:
             return one.section.level == 2 or await sleeping.discarded(client, id)
         except EngineError:
             return one.section.level == 2
+
+    def _short(self, engine: str, one: Sleepers, id: str, it: Sleeper, phase: Phase, error: OutOfSockets) -> None:
+        """We could not ask it, which says nothing of it: it is in this phase again, as before."""
+        self._counted(engine, "shortage")
+        tell_short(str(error))
+        if one.by_id.get(id) is it:
+            it.phase, it.since_s, it.again_s = phase, self._monotonic(), self._monotonic() + EVERY_S
+            if it.back and phase is Phase.DRAINING:
+                self._awake(engine, one, id)
+            self._tell(engine, one)
 
     # -- what replicas say ---------------------------------------------------------------------------------------------
 
@@ -330,7 +345,7 @@ class SleepScaling:
                     log.error("replica_does_not_sleep", engine=engine, replica=id, why=str(error))
                 one.cannot(f"{id} cannot sleep: {error}", now)
         except EngineError as error:
-            if before is None or phase is not Phase.UNKNOWN:
+            if before is None or phase is not Phase.UNKNOWN or isinstance(error, OutOfSockets):
                 return  # probes say whether it is well
             if not isinstance(error, BadAnswer) and self._monotonic() - before.since_s < AGAIN_S:
                 return

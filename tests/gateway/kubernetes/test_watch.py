@@ -17,7 +17,7 @@ import structlog
 from gateway.kubernetes.api import Api, ApiError, ApiPlace, in_cluster, own_namespace
 from gateway.kubernetes.pool import ServingPod
 from gateway.kubernetes.slices import Slice
-from gateway.kubernetes.watch import Expired, Watch
+from gateway.kubernetes.watch import MOST_HASTY, Expired, Watch
 from tests.gateway.kubernetes.api_server import EXPIRED, ApiServer, endpoint, running_api_server
 from tests.gateway.kubernetes.spawning import spawn
 from tests.scenario.upstream import Answer, End, plain
@@ -124,6 +124,62 @@ async def test_what_went_while_the_version_was_forgotten_is_told_as_gone() -> No
         await server.until_watched()
         assert ["watch" in query for query in server.queries] == [False, True, True, False, True]
         assert follower.rests == [], "an expired version is no failure"
+
+
+async def test_a_version_that_is_forgotten_each_time_is_listed_again_after_pauses_only(lines: list[Any]) -> None:
+    async with following() as (server, follower):
+        await server.until_watched()
+        server.oldest = 10**9
+        server.end_watches()
+        await follower.until(lambda: follower.rests)
+        asked = len(server.queries)
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert len(server.queries) == asked <= 2 * (MOST_HASTY + 1)
+        follower.turns.release()
+        await follower.until(lambda: len(follower.rests) == 2)
+        assert follower.rests[0] < follower.rests[1]
+        server.oldest = 0
+        follower.turns.release()
+        await server.until_watched()
+        server.put("t", [])
+        await follower.until_told("s:1", "t:0")
+        assert [line["event"] for line in lines] == ["discovery_failed", "discovery_recovered"]
+
+
+class Pages:
+    """An API server whose pages are never at an end."""
+
+    def __init__(self, *answers: bytes | ApiError) -> None:
+        self.answers = answers
+        self.asked = 0
+
+    async def get(self, path: str, query: dict[str, str]) -> bytes:
+        answer = self.answers[min(self.asked, len(self.answers) - 1)]
+        self.asked += 1
+        assert self.asked < 100
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+
+PAGE = b'{"metadata": {"resourceVersion": "1", "continue": "%b"}, "items": []}'
+FORGOTTEN = ApiError("too old", 410, "Expired")
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked", "why"),
+    [
+        ((PAGE % b"x", FORGOTTEN, PAGE % b"x", FORGOTTEN, PAGE % b"x", FORGOTTEN), 4, "too old"),
+        ((PAGE % b"x",), 2, "goes on with the page"),
+    ],
+)
+async def test_a_list_without_an_end_is_a_failure(answers: Any, asked: int, why: str) -> None:
+    server: Any = Pages(*answers)
+    follower = Follower(server, 1e9)
+    with pytest.raises(ApiError, match=why):
+        await follower.watch._list()
+    assert server.asked == asked
 
 
 @pytest.mark.parametrize(

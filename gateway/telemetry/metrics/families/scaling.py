@@ -19,7 +19,8 @@ LEADER = gauge(
 
 REPLICA_SLEEPS = counter(
     "penstock_replica_sleeps_total",
-    "Replicas put to sleep and woken, by result: slept, woken; sleep_failed and wake_failed are tried again.",
+    "Replicas put to sleep and woken, by result: slept, woken; sleep_failed and wake_failed are tried again,"
+    " and shortage (no descriptor or port of the gateway's own left to ask it) is no failure of theirs.",
     "engine",
     "result",
 )

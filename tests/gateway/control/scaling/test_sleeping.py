@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from engines.errors import ConnectionLost
+from engines.errors import ConnectionLost, OutOfSockets
 from engines.port import Outgoing
+from gateway import shortage
 from gateway.control.membership import Found
 from gateway.control.scaling.actuator import Standing
 from gateway.control.scaling.sleepers import AGAIN_S
@@ -42,6 +43,8 @@ class Server:
         self.asked: list[tuple[str, str]] = []
         self.fails: dict[str, int | None] = {}
         """By path without its query: a status, or None for no answer."""
+        self.short = False
+        """Whether we can open no connection to it."""
         self.odd: set[str] = set()
         """Those before which a proxy answers with a page."""
         self.gate: asyncio.Event | None = None
@@ -49,6 +52,9 @@ class Server:
 
     def send(self, replica_id: str, outgoing: Outgoing, deadlines: object, sink: Any) -> Any:
         path, _, query = outgoing.path.partition("?")
+        if self.short:
+            sink.failed(OutOfSockets("no descriptor is left"))
+            return self
         if path != "/is_sleeping":
             self.asked.append((replica_id, outgoing.path))
         self._answer(replica_id, path, query, sink)
@@ -335,6 +341,48 @@ async def test_one_that_cannot_sleep_is_stopped_instead() -> None:
     bench.scale(0)
     assert bench.below.scaled[-1] == 0, "nobody else is tried for a while"
     assert bench.server.moves() == [("e-0", "/sleep?level=1&mode=wait")]
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+async def test_for_want_of_our_own_descriptors_nobody_is_stopped_in_place_of_falling_asleep(fixed: bool) -> None:
+    shortage.over()
+    bench = Bench(2, fixed=fixed)
+    bench.server.short = True
+    with capture_logs() as logs:
+        await bench.sleeping(1)
+        await bench.sleeping(1)
+    assert [line["event"] for line in logs] == ["out_of_sockets"]
+    assert (bench.results, bench.standing.problem, bench.standing.leaving) == (["shortage"] * 2, "", ["e-0"])
+    assert set(bench.below.scaled) == {2}
+    bench.server.short = False
+    await bench.sleeping(1)
+    assert (bench.standing.asleep, bench.results[2:]) == (["e-0"], ["slept"])
+    shortage.over()
+
+
+async def test_for_want_of_our_own_descriptors_nobody_is_started_anew_in_place_of_waking() -> None:
+    bench = Bench(2, launched=True)
+    await bench.sleeping(1)
+    bench.server.short = True
+    bench.scale(2)
+    await bench.settle()
+    assert (bench.restarted, bench.results, bench.standing.asleep) == ([], ["slept", "shortage"], ["e-0"])
+    bench.server.short = False
+    bench.scale(2)
+    await bench.settle()
+    assert (bench.restarted, sorted(bench.standing.ready), bench.results[2:]) == ([], ["e-0", "e-1"], ["woken"])
+    shortage.over()
+
+
+async def test_one_that_is_wanted_back_serves_when_it_could_not_be_asked_to_sleep() -> None:
+    bench = Bench(2)
+    bench.scale(1)
+    bench.scaling.idle("e", ["e-0"])
+    bench.scale(2)
+    bench.server.short = True
+    await bench.settle()
+    assert (sorted(bench.standing.ready), bench.roll.resting()) == (["e-0", "e-1"], {})
+    shortage.over()
 
 
 async def test_where_nobody_can_stop_it_it_stays_without_requests_and_is_tried_again() -> None:
@@ -706,6 +754,20 @@ async def test_one_that_does_not_say_whether_it_sleeps_serves_all_the_same(page:
         await bench.scaling.look()
     assert bench.standing.ready == ["e-0"]
     assert [line["event"] for line in logs] == ["replica_does_not_say_whether_it_sleeps"]
+
+
+async def test_one_that_we_cannot_ask_is_not_taken_to_be_awake_however_long() -> None:
+    bench = Bench(1)
+    bench.server.short = True
+    assert bench.roll.greets is not None
+    bench.roll.greets("e-0")
+    await bench.settle()
+    bench.now += 10 * AGAIN_S
+    await bench.scaling.look()
+    assert bench.standing.ready == []
+    bench.server.short = False
+    await bench.scaling.look()
+    assert bench.standing.ready == ["e-0"]
 
 
 async def test_what_a_reload_has_removed_does_not_fail_to_wake() -> None:
