@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pty
+
+import pytest
+
 from gateway.accounts.record import RequestRecord
 from gateway.telemetry.readable import readable
-from gateway.telemetry.terminal import is_terminal, painted, printable
+from gateway.telemetry.terminal import is_terminal, painted, printable, takes_colours
 
 
 def record(status: int = 200, model: str = "chat", **fields: object) -> RequestRecord:
@@ -58,6 +63,31 @@ def test_colours_go_around_text_and_not_around_nothing() -> None:
 
 def test_what_is_cut_says_so() -> None:
     assert printable("abcdef", 5) == "ab..."
+
+
+@pytest.mark.parametrize(
+    ("environment", "colours"),
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+    ],
+)
+def test_a_terminal_has_colours_unless_it_or_its_user_takes_none(
+    environment: dict[str, str], colours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TERM", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    ours, theirs = pty.openpty()
+    reads, writes = os.pipe()
+    try:
+        assert (colours, False) == (takes_colours(theirs), takes_colours(writes))
+    finally:
+        for descriptor in (ours, theirs, reads, writes):
+            os.close(descriptor)
 
 
 def test_a_closed_descriptor_is_no_terminal() -> None:
