@@ -101,10 +101,13 @@ class Observing:
                 flags |= ATTEMPT_FAILED
         if attempt is not None:
             in_flight = float(attempt.in_flight)
-            if attempt.finish_reason in _REFUSALS:
-                flags |= REFUSED
-            elif attempt.finish_reason == "length":
+            reason = attempt.finish_reason
+            if reason == "stop":
+                pass  # nearly all
+            elif reason == "length":
                 flags |= LENGTH_STOP
+            elif reason in _REFUSALS:
+                flags |= REFUSED
         duration_s = None if kind else flight.finished_s - flight.received_s
         self._take(
             Settled(

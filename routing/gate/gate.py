@@ -14,9 +14,10 @@ from typing import Any, Final, NamedTuple
 from routing.gate.amounts import Amounts
 from routing.gate.ceiling import Tried
 from routing.gate.evidence import FirstEvents
-from routing.gate.guardrail import RATES, Guardrail
+from routing.gate.guardrail import Guardrail
 from routing.gate.load import Load
 from routing.gate.observation import Measured, Observation, Settled
+from routing.gate.rate import Rate
 from routing.gate.rounds import Round
 from routing.gate.tally import Tally
 from routing.gate.units import MISMATCH_ALPHA, ObservedShare, Units
@@ -63,51 +64,14 @@ class Reading(NamedTuple):
         return max(0.0, self.log_value) / self.needed
 
 
-class Rate:
-    """A guardrail over something that a request has or has not."""
-
-    __slots__ = ("bad", "flag", "guardrail", "tally", "trials")
-
-    def __init__(self, guardrail: Guardrail, *, sticky: bool) -> None:
-        self.guardrail: Final = guardrail
-        self.flag: Final = RATES.get(guardrail.metric, 0)
-        """That of requests which have it; 0: it is a custom one."""
-        self.tally: Final = Tally(guardrail, guardrail.alpha, sticky=sticky, ceiling=True)
-        self.trials = [0, 0]
-        """Of the control and of the canary: of units that are users their requests, not they."""
-        self.bad: FirstEvents | None = FirstEvents() if sticky and not guardrail.custom else None
-        """Units of the canary with an event, where a unit has several requests."""
-
-    def tried(self, unit: int, event: bool) -> None:
-        """A request of the canary is over. Where a unit has several, its first event counts at once."""
-        ceiling = self.tally.ceiling
-        if ceiling is not None and (self.bad is None or (event and self.bad.is_first(unit))):
-            ceiling.unit(event)
-
-    def through(self, unit: int) -> None:
-        """A unit of the canary that has several requests has had enough of them."""
-        if self.tally.ceiling is not None and self.bad is not None and not self.bad.full and not self.bad.has(unit):
-            self.tally.ceiling.unit(False)
-
-    def state(self) -> list[Any]:
-        """To go on from later (`restore`)."""
-        return [list(self.trials), self.tally.state(), b"" if self.bad is None else self.bad.state()]
-
-    def restore(self, state: Sequence[Any]) -> None:
-        """Raises ValueError where it is of another guardrail."""
-        trials, tally, bad = state
-        self.trials = list(trials)
-        self.tally.restore(tally)
-        if self.bad is not None:
-            self.bad = FirstEvents.of(bad)
-
-
 class Gate:
     """Of one arm against the control."""
 
     __slots__ = (
         "_amounts",
+        "_canary_requests",
         "_cause",
+        "_control_requests",
         "_cost",
         "_duration",
         "_flagged",
@@ -121,7 +85,6 @@ class Gate:
         "_tried",
         "_ttft",
         "arm",
-        "requests",
         "units",
     )
 
@@ -149,8 +112,13 @@ class Gate:
         amounts there are several, and `Amounts` makes one number of them."""
         self._cause = ""
         self._met_before = 0
-        self.requests = [0, 0]
+        self._control_requests = 0
+        self._canary_requests = 0
+
+    @property
+    def requests(self) -> list[int]:
         """Settled ones of the control and of the canary."""
+        return [self._control_requests, self._canary_requests]
 
     def tell_all(self, experiment: str, now: Round, seen: Sequence[Observation]) -> None:
         """Of all that was seen, what is of this experiment and of its round of now."""
@@ -193,7 +161,10 @@ class Gate:
             amounts.begin_step()
 
     def _settled(self, told: Settled, canary: bool, share: float) -> bool:
-        self.requests[canary] += 1
+        if canary:
+            self._canary_requests += 1
+        else:
+            self._control_requests += 1
         unit, flags, in_flight = told.unit, told.flags, told.in_flight
         if in_flight > 0.0:
             self._load.request(canary, in_flight)
@@ -230,9 +201,11 @@ class Gate:
         return False
 
     def _trial(self, rate: Rate, unit: int, canary: bool, share: float, event: bool) -> bool:
-        rate.trials[canary] += 1
         if canary:
+            rate.canary_trials += 1
             rate.tried(unit, event)
+        else:
+            rate.control_trials += 1
         return event and rate.tally.event(unit, canary, share) and canary
 
     def _decide(self) -> bool:
@@ -329,7 +302,8 @@ class Gate:
         rate = self._rates.get(metric)
         if rate is not None and rate.guardrail.custom:
             events = [rate.tally.events - rate.tally.canary, rate.tally.canary]
-            return [(n, float(k), float(k)) for n, k in zip(rate.trials, events, strict=True)]
+            trials = [rate.control_trials, rate.canary_trials]
+            return [(n, float(k), float(k)) for n, k in zip(trials, events, strict=True)]
         return dict(self.arms())[metric]
 
     def guardrail(self, metric: str) -> Guardrail:
@@ -361,7 +335,7 @@ class Gate:
             yield "told", metric, told.state()
         yield "", "cause", self._cause
         yield "", "met_before", self._met_before
-        yield "", "requests", list(self.requests)
+        yield "", "requests", self.requests
 
     def _of(self) -> list[str]:
         """What evidence is evidence of."""
@@ -385,4 +359,4 @@ class Gate:
             self._told[metric] = FirstEvents.of(told)
         self._cause = state["cause"]
         self._met_before = state["met_before"]
-        self.requests = list(state["requests"])
+        self._control_requests, self._canary_requests = state["requests"]
