@@ -57,7 +57,8 @@ TAKES: Final = frozenset(
 )
 _DOCUMENTS: Final = {"application/pdf": "pdf", **OFFICE}
 _NO_TOOL: Final = Tool("unused", "Not to be called.", {"type": "object"})
-"""A conversation in which tools were called must have some, though none is to be called now."""
+"""A conversation in which tools were called must have some, though none is to be called now (litellm
+llms/bedrock/chat/converse_transformation.py adds one for the same reason)."""
 _odd_in_names = re.compile(r"[^A-Za-z0-9 ()\[\]-]").sub
 
 
@@ -166,7 +167,8 @@ def _name(part: FilePart) -> str:
 
 
 def _number_documents(told: list[dict[str, Any]]) -> None:
-    """No two documents of a conversation have one name."""
+    """No two documents of a conversation have one name ("Messages can't contain duplicate document names", its refusal,
+    quoted in github.com/maximhq/bifrost/issues/7003)."""
     names: set[str] = set()
     following: dict[str, int] = {}
     """By name, the number to try next: all those before it are taken."""
