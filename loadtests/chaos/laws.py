@@ -57,6 +57,8 @@ def laws(figures: Figures) -> list[Law]:
     uncounted = account.lost - figures.dropped_lines
     kinds = {**figures.descriptors_before, **figures.descriptors_after}
     grown = {kind: figures.descriptors_after.get(kind, 0) - figures.descriptors_before.get(kind, 0) for kind in kinds}
+    # A worker opens its link to the store for hours of GPUs when it has some to tell, which may be after the warm-up.
+    late = min(max(grown.get("socket", 0), 0), figures.workers_wanted or 1)
     more = "".join([f", {number:+d} {kind}" for kind, number in sorted(grown.items()) if number])
     return [
         Law(
@@ -71,7 +73,7 @@ def laws(figures: Figures) -> list[Law]:
         Law(
             "descriptors are as before",
             f"{sum(figures.descriptors_before.values())} before, {sum(figures.descriptors_after.values())} after{more}",
-            sum(figures.descriptors_after.values()) <= sum(figures.descriptors_before.values()),
+            sum(figures.descriptors_after.values()) - late <= sum(figures.descriptors_before.values()),
         ),
         Law(
             "memory is flat",

@@ -44,7 +44,7 @@ def test_a_good_end_breaks_no_law() -> None:
         ({"hung": 1}, "every request comes to an end"),
         ({"in_flight": 1}, "nothing is in flight"),
         ({"in_flight": float("inf")}, "nothing is in flight"),
-        ({"descriptors_after": {"pipe": 10, "socket": 1, "tcp": 30}}, "descriptors are as before"),
+        ({"descriptors_after": {"pipe": 10, "socket": 3, "tcp": 30}}, "descriptors are as before"),
         ({"memory_growth_mib": 96.8}, "memory is flat"),
         ({"workers": 1}, "every worker is there"),
         ({"stdout_wait_s": 4.8}, "an unread log stream holds nothing"),
@@ -63,6 +63,13 @@ def test_a_line_that_was_dropped_and_counted_is_not_lost() -> None:
     account = replace(GOOD.account, lost=7)
     assert broken(replace(GOOD, account=account, dropped_lines=7)) == []
     assert broken(replace(GOOD, account=account, dropped_lines=6)) == ["no access line is lost"]
+
+
+@pytest.mark.parametrize(("kind", "lasts"), [("socket", True), ("pipe", False)])
+def test_a_link_to_the_store_that_each_worker_opens_late_is_no_leak(kind: str, lasts: bool) -> None:
+    before = {"pipe": 10, "socket": 8}
+    figures = replace(GOOD, descriptors_before=before, descriptors_after={**before, kind: before[kind] + 2})
+    assert (broken(figures) == []) == lasts
 
 
 def test_the_table_says_what_was_found() -> None:
