@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from engines.errors import ConnectFailed, NoConnectionFree, TotalTimeout
-from engines.http1.call import Call, Home, Line
+from engines.http1.call import Call, Carrier, CarrierHome
 from engines.http1.deadlines import left_s
 from engines.http1.dialing import Dialer, why_not
 from engines.http1.origin import Origin
@@ -27,7 +27,7 @@ CLOSED_AT_ONCE: Final = 64
 """How many connections are closed in one turn of the loop: about a millisecond's work."""
 
 
-class Pool(Home):
+class Pool(CarrierHome):
     """The connections to one origin."""
 
     __slots__ = (
@@ -60,7 +60,7 @@ class Pool(Home):
         self._limit = limit
         self._loop = asyncio.get_running_loop()
         self._loop_time: Callable[[], float] = self._loop.time  # looked up once, which takes longer than the call
-        self._idle: dict[Line, None] = {}  # ordered: the last is the most recently used
+        self._idle: dict[Carrier, None] = {}  # ordered: the last is the most recently used
         self._open = 0  # connections that exist or are being made
         self._waiting: OrderedDict[Call, None] = OrderedDict()  # who gives up leaves in O(1)
 
@@ -102,7 +102,7 @@ class Pool(Home):
             bound = self._bound_s(call)
             self._loop.call_later(bound, self._give_up, call, bound)
 
-    def release(self, line: Line) -> None:
+    def release(self, line: Carrier) -> None:
         """Take back a connection that is open and free."""
         while self._waiting:
             call, _ = self._waiting.popitem(last=False)
@@ -118,7 +118,7 @@ class Pool(Home):
         line.keep_idle(now, now + self.idle_s)
         self._idle[line] = None
 
-    def lost(self, line: Line) -> None:
+    def lost(self, line: Carrier) -> None:
         """Forget a connection that has closed. Called at most once per connection by its close, again by its loss."""
         self._idle.pop(line, None)
         if line.counted:
@@ -138,7 +138,7 @@ class Pool(Home):
         idle, self._idle = list(self._idle), {}
         self._close_some(idle)
 
-    def _close_some(self, lines: list[Line]) -> None:
+    def _close_some(self, lines: list[Carrier]) -> None:
         for line in lines[:CLOSED_AT_ONCE]:
             line.abort()
         if len(lines) > CLOSED_AT_ONCE:

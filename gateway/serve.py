@@ -46,7 +46,7 @@ class StartFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class Opened:
     """What there is to tell once requests are accepted."""
 
     url: str
@@ -57,7 +57,7 @@ class Opening:
     """What is left out of the configuration, or odd about it."""
 
 
-async def serve(source: Source, begun: Begun, *, started: Callable[[Opening], None], wait_for_engines: bool) -> None:
+async def serve(source: Source, begun: Begun, *, started: Callable[[Opened], None], wait_for_engines: bool) -> None:
     """Run until a signal. `started` is told once requests are accepted and the engines have been looked at.
     `begun` is what `source` said.
 
@@ -107,7 +107,7 @@ async def serve(source: Source, begun: Begun, *, started: Callable[[Opening], No
         settle_memory()
         await _looked(plane, stopping.asked)
         if not stopping.asked.is_set():
-            started(Opening(url_of(sockets[0], settings.server), settings, *plane.findings()))
+            started(Opened(url_of(sockets[0], settings.server), settings, *plane.findings()))
         await stopping.asked.wait()
         log.info("draining", grace_s=plane.settings.server.grace_s, sooner="Ctrl-C once more")
         if workers > 1:
@@ -222,7 +222,7 @@ def take_descriptors() -> None:
 def run(
     source: Source,
     *,
-    started: Callable[[Opening], None],
+    started: Callable[[Opened], None],
     begun: Begun | None = None,
     wait_for_engines: bool = False,
 ) -> None:

@@ -25,7 +25,7 @@ GRAIN: Final = 0.05
 """Shares are multiples of this, so that units are counted at few of them."""
 
 
-class Seen(NamedTuple):
+class ArmSeen(NamedTuple):
     """What is known of one arm."""
 
     units: int
@@ -47,7 +47,7 @@ class Goal(NamedTuple):
     """How often another arm than the best may be declared it."""
 
 
-def weights(seen: Sequence[Seen], goal: Goal, rng: np.random.Generator, *, draws: int = DRAWS) -> list[float] | None:
+def weights(seen: Sequence[ArmSeen], goal: Goal, rng: np.random.Generator, *, draws: int = DRAWS) -> list[float] | None:
     """The part that each arm is to have, of those that are judged; they sum up to 1. None: too little is known."""
     if min(one.units for one in seen) < goal.min_units:
         return None
@@ -66,7 +66,7 @@ def top_two(drawn: NDArray[np.float64], floor: float) -> list[float]:
     return [float(floor + (1.0 - arms * floor) * chance) for chance in chances]
 
 
-def winner(seen: Sequence[Seen], goal: Goal) -> int | None:
+def winner(seen: Sequence[ArmSeen], goal: Goal) -> int | None:
     """The arm that is surely the best, looked for after however many units and however often."""
     units = sum(one.units for one in seen)
     if min(one.units for one in seen) < goal.min_units:
@@ -91,11 +91,11 @@ def shares(wanted: Sequence[float], now: Sequence[float], most: Sequence[float],
     return found
 
 
-def _rate(one: Seen) -> float:
+def _rate(one: ArmSeen) -> float:
     return (one.total + 1.0) / (one.units + PRIOR)
 
 
-def _means(seen: Sequence[Seen]) -> list[tuple[float, float]]:
+def _means(seen: Sequence[ArmSeen]) -> list[tuple[float, float]]:
     """The mean of each arm, and the variance of the mean."""
     units = sum(one.units for one in seen)
     usual = sum(one.total for one in seen) / units
@@ -108,7 +108,7 @@ def _means(seen: Sequence[Seen]) -> list[tuple[float, float]]:
     return found
 
 
-def _ratio(seen: Sequence[Seen], best: int, other: int, *, rate: bool) -> float:
+def _ratio(seen: Sequence[ArmSeen], best: int, other: int, *, rate: bool) -> float:
     """The logarithm of how much likelier two arms are with the means they have than with one."""
     if not rate:
         means = _means(seen)

@@ -20,7 +20,7 @@ from routing.usable import is_panic, last_resort
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Considered:
     """One endpoint as the choice sees it."""
 
     endpoint: Endpoint
@@ -41,7 +41,7 @@ class Candidate:
 class Explanation:
     """What would become of a request now."""
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Considered, ...]
     """In the order of the tiers."""
     chosen: Endpoint | None
     reason: str
@@ -84,7 +84,7 @@ def explain(
     for pool, opinion in zip(speakers.pools, opinions, strict=True):
         costs += opinion.costs or [None] * len(pool)
     candidates = [
-        Candidate(
+        Considered(
             endpoint,
             condition(endpoint.state, now),
             over.get(endpoint, ""),

@@ -42,7 +42,7 @@ class Meter(Protocol):
         """The one that got `mark` is over; its cost in US dollars."""
 
 
-class Series:
+class LeaseSeries:
     """Counts what is in flight, for whoever looks. A class and no protocol, whose attributes are looked up by name."""
 
     __slots__ = ("in_flight",)
@@ -72,7 +72,7 @@ class Lease:
     )
 
     def __init__(
-        self, state: ReplicaState, facts: RequestFacts, now: float, meter: Meter | None, series: Series
+        self, state: ReplicaState, facts: RequestFacts, now: float, meter: Meter | None, series: LeaseSeries
     ) -> None:
         """Take it all. Call it only for a replica that was available at the same `now`."""
         self._state = state

@@ -18,7 +18,7 @@ LEARN: Final = 0.1
 """How much of the usual cost each copy replaces."""
 
 
-class Sample:
+class ShadowSample:
     """The units of one model that are copied. Immutable."""
 
     __slots__ = ("_below", "layer", "salt")

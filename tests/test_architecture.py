@@ -129,3 +129,55 @@ def test_no_compiled_library_lies_beside_a_source_that_may_change() -> None:
 def test_every_module_of_the_product_says_what_it_promises() -> None:
     silent = [path for path in paths(*PRODUCT) if tree(path).body and ast.get_docstring(tree(path)) is None]
     assert silent == []
+
+
+STAND_INS = ("engines/simulator/", "engines/fakes/", "gateway/virtual/")
+"""They speak of the same things as what they stand for, and nothing of the product imports them beside it."""
+
+
+OF_FORMATS = {
+    "ApiError": "of a provider's body, and of Kubernetes' API",
+    "Finding": "in a translated request, and of a replica at the start",
+    "Refusal": "in an engine's words, and of admission",
+    "Refused": "as an event of a stream, and by a server that is told something",
+    "Said": "by an answer, and by a list of models",
+    "Start": "of a stream, and of the store's process",
+}
+"""Doubled names that are left, each with one meaning in `engines.wire` and one outside: no module needs both."""
+
+
+def public_classes(sources: dict[str, ast.Module]) -> dict[str, set[str]]:
+    """By name, the modules that define a class which a module of another folder imports."""
+    taken = {
+        (node.module.replace(".", "/") + ".py", alias.name)
+        for path, module in sources.items()
+        for node in ast.walk(module)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+        if (Path(node.module.replace(".", "/")).parent) != Path(path).parent
+    }
+    found: dict[str, set[str]] = {}
+    for path, module in sources.items():
+        for node in module.body:
+            if isinstance(node, ast.ClassDef) and (path, node.name) in taken:
+                found.setdefault(node.name, set()).add(path)
+    return found
+
+
+def test_the_walk_sees_a_name_with_two_meanings() -> None:
+    sources = {
+        "a/one.py": ast.parse("class Verdict: ...\nclass Own: ..."),
+        "b/two.py": ast.parse("class Verdict: ...\nclass Own: ..."),
+        "c/user.py": ast.parse("from a.one import Verdict\nfrom b.two import Verdict as Other"),
+        "b/near.py": ast.parse("from b.two import Own"),
+    }
+    assert public_classes(sources) == {"Verdict": {"a/one.py", "b/two.py"}}
+
+
+def test_a_class_that_other_folders_import_shares_its_name_with_no_other_such_class() -> None:
+    sources = {path: tree(path) for path in paths(*PRODUCT) if not path.startswith(STAND_INS)}
+    doubled = {name: modules for name, modules in public_classes(sources).items() if len(modules) > 1}
+    assert set(doubled) == set(OF_FORMATS)
+    assert {
+        len([path for path in modules if not path.startswith("engines/wire/")]) for modules in doubled.values()
+    } == {1}

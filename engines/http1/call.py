@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from engines.port import Headers
 
 
-class Line(Protocol):
+class Carrier(Protocol):
     """A connection, as its call and its owner see it."""
 
     __slots__ = ("closed", "counted", "idle_since", "reused")
@@ -40,15 +40,15 @@ class Line(Protocol):
         """Stay open without a request from now on until `deadline`, by loop time."""
 
 
-class Home(Protocol):
+class CarrierHome(Protocol):
     """The owner of connections, as a connection sees it."""
 
     __slots__ = ()
 
-    def release(self, line: Line) -> None:
+    def release(self, line: Carrier) -> None:
         """Take back a connection that is open and free."""
 
-    def lost(self, line: Line) -> None:
+    def lost(self, line: Carrier) -> None:
         """Forget a connection that has closed. Called by its close and again by its loss."""
 
     def send_fresh(self, call: Call) -> None:
@@ -102,7 +102,7 @@ class Call(Exchange):
         self.started_at = started_at
         self.written = False
         self.secrets = secrets
-        self.line: Line | None = None
+        self.line: Carrier | None = None
         self.replayed = False
         self.finished = False
 

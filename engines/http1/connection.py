@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from engines.errors import AnswerTruncated, BadAnswer, ConnectionLost, EngineError
 from engines.http1.answer import BODY, HEAD, LIMITS, WAITING, WHOLE, Answer, Limits
-from engines.http1.call import Line
+from engines.http1.call import Carrier
 from engines.http1.deadlines import ahead, overdue
 from engines.http1.upload import Upload
 from engines.lazy_timer import NEVER, LazyTimer
@@ -31,7 +31,7 @@ from engines.outbox import outbox
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engines.http1.call import Call, Home
+    from engines.http1.call import Call, CarrierHome
     from engines.http1.familiar import Familiar
 
 REPLAY_WINDOW_S: Final = 0.02
@@ -39,7 +39,7 @@ REPLAY_WINDOW_S: Final = 0.02
 SMALL_BODY_BYTES: Final = 32 * 1024
 
 
-class Connection(asyncio.Protocol, Line):
+class Connection(asyncio.Protocol, Carrier):
     """One connection."""
 
     __slots__ = (
@@ -60,7 +60,11 @@ class Connection(asyncio.Protocol, Line):
     )
 
     def __init__(
-        self, home: Home, loop: asyncio.AbstractEventLoop, limits: Limits = LIMITS, familiar: Familiar | None = None
+        self,
+        home: CarrierHome,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits = LIMITS,
+        familiar: Familiar | None = None,
     ) -> None:
         """`familiar` is what other connections to the same origin know of its answers."""
         self._home = home

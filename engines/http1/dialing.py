@@ -25,7 +25,7 @@ from engines.http1.resolver import LookUp, Place, Resolver, look_up
 from engines.http1.slices import BUFFER_BYTES, Slices
 
 if TYPE_CHECKING:
-    from engines.http1.call import Home, Line
+    from engines.http1.call import Carrier, CarrierHome
     from engines.http1.origin import Origin
     from engines.http1.proxy import Proxy
 
@@ -60,7 +60,7 @@ class Dialer:
         self._resolver = Resolver(way.host, way.port, look_up=look_up)
         self._slice = memoryview(bytearray(BUFFER_BYTES if origin.tls is not None else 0))
 
-    async def dial(self, home: Home) -> Line:
+    async def dial(self, home: CarrierHome) -> Carrier:
         """A new connection that belongs to `home`. Raises OSError, ssl.SSLError included. It sets no time limit."""
         origin = self.origin
         if origin.uds is not None:

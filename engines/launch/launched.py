@@ -35,7 +35,7 @@ Ends = Set[asyncio.Task[int] | asyncio.Task[Literal[True]]]
 SECRET_SUFFIXES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 
 
-class State(Enum):
+class LaunchState(Enum):
     """Where a launched replica is in its life; the value is its name in metrics."""
 
     STOPPED = "stopped"
@@ -75,7 +75,7 @@ class Recipe:
     log_dir: Path
     probe: Callable[[str], Awaitable[bool]]
     """Whether the server at a URL is healthy; may raise EngineError or OSError for no."""
-    on_change: Callable[[Replica, State, str], None]
+    on_change: Callable[[Replica, LaunchState, str], None]
     """Told of each change, with the operator's explanation for BACKOFF. Must not raise.
 
     The URL of a replica is valid from STARTING to BACKOFF; it changes only if its port was taken meanwhile.
@@ -92,7 +92,7 @@ class LaunchedReplica:
     def __init__(self, replica_id: str, recipe: Recipe, taken_ports: Callable[[], set[int]] = set) -> None:
         self.id = replica_id
         self.port = 0
-        self.state = State.STOPPED
+        self.state = LaunchState.STOPPED
         self._recipe = recipe
         self._taken_ports = taken_ports
         self._log = ChildLog(recipe.log_dir / f"{replica_id}.log")
@@ -135,12 +135,12 @@ class LaunchedReplica:
                 failures = 0 if ready_s >= pace.stable_s else failures
                 self._settle(reason)
                 self.failures += 1
-                self._become(State.BACKOFF, reason)
+                self._become(LaunchState.BACKOFF, reason)
                 self.again_s = pace.backoff_s(failures, self._recipe.rng)
                 await self._pause(self.again_s)
                 failures += 1
         finally:
-            self._become(State.STOPPED)
+            self._become(LaunchState.STOPPED)
             self._ended.set()
 
     async def _live(self) -> tuple[float, str]:
@@ -160,8 +160,8 @@ class LaunchedReplica:
                 exited.cancel()
                 stopping.cancel()
         finally:
-            if self.state is State.READY and code is None:  # no traffic while it uses its grace period
-                self._become(State.STOPPED)
+            if self.state is LaunchState.READY and code is None:  # no traffic while it uses its grace period
+                self._become(LaunchState.STOPPED)
             await child.stop(self._recipe.pace.grace_s)
         return ready_s or 0.0, await self._reason(ready_s is not None, code)
 
@@ -173,7 +173,7 @@ class LaunchedReplica:
         since_s = loop.time()
         self._settle(None)
         self.failures = 0
-        self._become(State.READY)
+        self._become(LaunchState.READY)
         while not await _first_of(ends, self._recipe.pace.trim_s):
             with contextlib.suppress(OSError):  # a full disk is no reason to stop a server that answers
                 await self._on_disk(self._log.trim, sooner=ends)
@@ -184,7 +184,7 @@ class LaunchedReplica:
         try:
             if self.port == 0 or not _bindable(self.port):
                 self.port = _free_port(self._taken_ports())
-            self._become(State.STARTING)
+            self._become(LaunchState.STARTING)
             command = self._recipe.command(self.port)
             output = await self._on_disk(self._log.begin, late=os.close)
             if output is None:
@@ -258,7 +258,7 @@ class LaunchedReplica:
             self._first_failure = failure
             self._settled.set()
 
-    def _become(self, state: State, reason: str = "") -> None:
+    def _become(self, state: LaunchState, reason: str = "") -> None:
         if state is not self.state:
             self.state = state
             self._recipe.on_change(self.replica, state, reason)

@@ -10,7 +10,7 @@ import asyncio
 import functools
 from collections.abc import Collection
 
-from engines.launch.launched import LaunchedReplica, Recipe, State
+from engines.launch.launched import LaunchedReplica, LaunchState, Recipe
 from engines.port import Replica, Spawn
 
 
@@ -28,7 +28,7 @@ class Launcher:
     @property
     def replicas(self) -> tuple[Replica, ...]:
         """The replicas that are ready for traffic, in order of their numbers."""
-        return tuple(each.replica for each in self._launched if each.state is State.READY)
+        return tuple(each.replica for each in self._launched if each.state is LaunchState.READY)
 
     @property
     def launched(self) -> tuple[LaunchedReplica, ...]:

@@ -22,7 +22,7 @@ from gateway.control.releases.rollout import NoRelease, Releases
 from gateway.control.releases.views import overview, report
 from gateway.errors import Failure
 from gateway.store.messages import AskRead, Read
-from routing.gate.rollout import NotNow
+from routing.gate.rollout import WrongMoment
 
 PATH: Final = "/admin/v1/experiments"
 ACTIONS: Final = ("start", "pause", "resume", "promote", "abort")
@@ -71,7 +71,7 @@ def experiment_routes(gateway: HasReleases) -> Sequence[tuple[str, str, Handler]
                 decision, problem = await releases.press(*_which(request), action, request.state.key_id)
             except NoRelease as error:
                 raise Failure("not_found", str(error), "model") from None
-            except NotNow as error:
+            except WrongMoment as error:
                 raise Failure("invalid_field", str(error)) from None
             if problem:
                 raise Failure("store_away", problem)

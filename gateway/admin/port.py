@@ -45,7 +45,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class AdminLimits:
-    """Satisfies `gateway.http.handler.Limits`."""
+    """Satisfies `gateway.http.handler.RequestLimits`."""
 
     body_bytes: int = BODY_BYTES
     header_bytes: int = 64 * 1024

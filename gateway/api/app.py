@@ -50,7 +50,7 @@ class Catalog(Protocol):
         """Names that `name` may have been meant for, best first."""
 
 
-class Serving(Protocol):
+class Shown(Protocol):
     """What the app shows: `gateway.workers.worker.Worker`."""
 
     @property
@@ -80,7 +80,7 @@ class Serving(Protocol):
         """What the admin API answers. Raises TimeoutError or LinkError without an answer of the control plane."""
 
 
-def control_app(gateway: Serving) -> Starlette:
+def control_app(gateway: Shown) -> Starlette:
     """The app of one worker."""
 
     def caller(request: Request) -> Principal:

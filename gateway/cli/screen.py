@@ -12,7 +12,7 @@ from gateway.wildcard_names import name_to_show
 
 if TYPE_CHECKING:
     from gateway.control.configuration.findings import Finding
-    from gateway.serve import Opening
+    from gateway.serve import Opened
     from gateway.settings import Settings
 
 MOST_ROWS: Final = 40
@@ -26,7 +26,7 @@ Row = tuple[str, str, str, str, str]
 """Model, engine, replica, state and why."""
 
 
-def screen(opening: Opening, version: str, *, colours: bool) -> str:
+def screen(opening: Opened, version: str, *, colours: bool) -> str:
     """All of it."""
 
     def paint(text: str, colour: str) -> str:
@@ -55,7 +55,7 @@ def screen(opening: Opening, version: str, *, colours: bool) -> str:
     return "\n".join(lines)
 
 
-def _links(opening: Opening) -> Iterator[tuple[str, str]]:
+def _links(opening: Opened) -> Iterator[tuple[str, str]]:
     """What a browser can open."""
     admin, metrics = opening.settings.admin, opening.settings.server.metrics
     if opening.url.startswith("http"):
@@ -68,7 +68,7 @@ def _links(opening: Opening) -> Iterator[tuple[str, str]]:
         yield "metrics", f"{opening.url}/metrics{'' if metrics == 'open' else ' (with a key)'}"
 
 
-def curl(opening: Opening) -> str:
+def curl(opening: Opened) -> str:
     """A request that is answered as it is pasted, where any model's engine was found in order."""
     url, settings = opening.url, opening.settings
     good = {finding.engine for finding in opening.findings if finding.good}

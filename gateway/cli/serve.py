@@ -12,7 +12,7 @@ import typer
 from gateway.cli.ending import end
 
 if TYPE_CHECKING:
-    from gateway.serve import Opening
+    from gateway.serve import Opened
     from gateway.settings import Loaded, Problem
 
 
@@ -109,7 +109,7 @@ def vllm_config(model: str, python: str | None) -> str:
     )
 
 
-def _greet(opening: Opening) -> None:
+def _greet(opening: Opened) -> None:
     """What a newcomer sees. Where nobody reads along, the log has it: what reads logs reads nothing else."""
     import structlog
 

@@ -19,7 +19,7 @@ import structlog
 
 from engines.port import Replica, Spawn
 from engines.settings.discovery import Discover, DnsPlace, KubernetesPlace
-from gateway.control.membership import Difference
+from gateway.control.membership import MemberDifference
 from gateway.kubernetes.api import Api, api_place, own_namespace
 from gateway.kubernetes.pool import PoolReplicas, ServingPod, selector_of
 from gateway.kubernetes.pool_watch import PoolWatch
@@ -44,7 +44,7 @@ log = structlog.get_logger()
 class Found(Protocol):
     """Who keeps the engines and their members."""
 
-    def differs(self, name: str, difference: Difference) -> None:
+    def differs(self, name: str, difference: MemberDifference) -> None:
         """What is new of an engine's replicas."""
 
     def forgotten(self, name: str) -> None:
@@ -159,7 +159,7 @@ class Discovery:
             pause=self._pause,
         )
 
-    def _tell(self, name: str, difference: Difference) -> None:
+    def _tell(self, name: str, difference: MemberDifference) -> None:
         if difference:
             self._found.differs(name, difference)
 
@@ -180,7 +180,7 @@ class _Looks:
         name: str,
         place: DnsPlace,
         scheme: str,
-        differs: Callable[[str, Difference], None],
+        differs: Callable[[str, MemberDifference], None],
         resolve: Resolve,
         pause: Pause,
     ) -> None:
@@ -222,7 +222,7 @@ class _Looks:
         for address in sorted(addresses)[:MOST_ADDRESSES]:
             at = f"[{address}]:{place.port}" if ":" in address else f"{address}:{place.port}"
             now[at] = Replica(at, f"{self._scheme}://{at}")
-        difference = Difference(
+        difference = MemberDifference(
             added=tuple(replica for id, replica in now.items() if id not in self._known),
             removed=tuple(id for id in self._known if id not in now),
         )

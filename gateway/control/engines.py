@@ -10,7 +10,7 @@ import structlog
 from engines.http_engine import HttpEngine, HttpSettings
 from engines.pools import Pools, Trust
 from engines.port import Engine, Replica, Spawn
-from gateway.control.membership import Difference, Observed, Written
+from gateway.control.membership import MemberDifference, Observed, Written
 from gateway.control.roster import Roster
 from gateway.fleet.engines import Built, Draft
 from gateway.fleet.specs import gather_trusts
@@ -85,7 +85,7 @@ class Engines:
                 source.found(listed)
                 _have(self._found[name], listed)
 
-    def differs(self, name: str, difference: Difference) -> None:
+    def differs(self, name: str, difference: MemberDifference) -> None:
         """What is new of the replicas of an engine that are found."""
         source, engine = self._observed.get(name), self._found.get(name)
         if source is None or engine is None:
@@ -100,7 +100,7 @@ class Engines:
         """All of an engine's replicas are to be found anew."""
         source = self._observed.get(name)
         if source is not None:
-            self.differs(name, Difference(removed=tuple(replica.id for replica in source.replicas)))
+            self.differs(name, MemberDifference(removed=tuple(replica.id for replica in source.replicas)))
 
     def _check(self, settings: Settings) -> Iterator[None]:
         for name, section in settings.engines.items():

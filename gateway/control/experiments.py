@@ -29,7 +29,7 @@ EVENTS = (
 )
 
 
-class Experiments:
+class ExperimentControl:
     """See the module."""
 
     def __init__(self, metrics: Metrics, tell_all: Callable[[ArmShares], None]) -> None:

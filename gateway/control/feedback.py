@@ -22,7 +22,7 @@ from routing.rate_limit import RateLimit
 if TYPE_CHECKING:
     from gateway.experiments.plan import Plan
     from gateway.settings import Settings
-    from gateway.store.evaluations.messages import Finding
+    from gateway.store.evaluations.messages import EvaluatorFinding
     from gateway.telemetry.evaluations import Evaluations
     from gateway.telemetry.metrics import Metrics
 
@@ -100,7 +100,7 @@ class Feedback:
                 self.evaluations.send(self._evaluation(told, given))
         return told
 
-    def evaluated(self, findings: Iterable[Finding]) -> None:
+    def evaluated(self, findings: Iterable[EvaluatorFinding]) -> None:
         """What evaluators have found, of which gates and events know as if an application had told it."""
         for found in findings:
             told = found.told

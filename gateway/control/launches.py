@@ -17,7 +17,7 @@ import structlog
 from engines.collect import fetch
 from engines.http1.origin import parse_origin
 from engines.kinds.section import LaunchPlan
-from engines.launch.launched import Recipe, State
+from engines.launch.launched import LaunchState, Recipe
 from engines.launch.launcher import Launcher
 from engines.model import Deadlines
 from engines.pool import Pool
@@ -39,7 +39,7 @@ class Launches:
         self._spawn = spawn
         self._changed = changed
         self._launchers: dict[str, tuple[object, Launcher]] = {}
-        self._states: dict[tuple[str, str], State] = {}
+        self._states: dict[tuple[str, str], LaunchState] = {}
         self._failures: dict[tuple[str, str], str] = {}
 
     async def apply(self, settings: Settings) -> None:
@@ -84,7 +84,7 @@ class Launches:
         """How many launched replicas of each engine are in each state but READY."""
         counts: dict[tuple[str, str], int] = {}
         for (engine, _), state in self._states.items():
-            if state not in (State.READY, State.STOPPED):
+            if state not in (LaunchState.READY, LaunchState.STOPPED):
                 counts[engine, state.value] = counts.get((engine, state.value), 0) + 1
         return counts
 
@@ -93,7 +93,7 @@ class Launches:
         return [
             (replica, state.value)
             for (name, replica), state in self._states.items()
-            if name == engine and state is not State.STOPPED
+            if name == engine and state is not LaunchState.STOPPED
         ]
 
     async def started(self) -> None:
@@ -106,13 +106,13 @@ class Launches:
         self._launchers.clear()
 
     def _recipe(self, name: str, plan: LaunchPlan, log_dir: Path, scaled: bool) -> Recipe:
-        def on_change(replica: Replica, state: State, why: str) -> None:
+        def on_change(replica: Replica, state: LaunchState, why: str) -> None:
             self._states[name, replica.id] = state
-            if state is State.BACKOFF:
+            if state is LaunchState.BACKOFF:
                 self._failures[name, replica.id] = why
-            elif state is not State.STARTING:
+            elif state is not LaunchState.STARTING:
                 self._failures.pop((name, replica.id), None)
-            level = log.warning if state is State.BACKOFF else log.info
+            level = log.warning if state is LaunchState.BACKOFF else log.info
             level(
                 "launched_replica", engine=name, replica=replica.id, state=state.value, **({"why": why} if why else {})
             )

@@ -19,7 +19,7 @@ from engines.port import Replica
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class MemberDifference:
     """What is new of one engine's replicas."""
 
     added: tuple[Replica, ...] = ()
@@ -49,7 +49,7 @@ class Found:
     """Those that do not end and that an operator drains."""
 
 
-Watcher = Callable[[Difference], None]
+Watcher = Callable[[MemberDifference], None]
 
 
 class Membership(Protocol):
@@ -75,7 +75,7 @@ class Written:
 
     def watch(self, changed: Watcher) -> None:
         if self.replicas:
-            changed(Difference(added=self.replicas))
+            changed(MemberDifference(added=self.replicas))
 
 
 class Observed:
@@ -92,11 +92,11 @@ class Observed:
 
     def watch(self, changed: Watcher) -> None:
         self._changed = changed
-        everything = Difference(added=tuple(self._replicas.values()), draining=tuple(sorted(self._draining)))
+        everything = MemberDifference(added=tuple(self._replicas.values()), draining=tuple(sorted(self._draining)))
         if everything:
             changed(everything)
 
-    def differs(self, difference: Difference) -> None:
+    def differs(self, difference: MemberDifference) -> None:
         """Take in what is new, of somebody who knows: what is told, nothing more of it is looked at."""
         for id in difference.removed:
             self._replicas.pop(id, None)
@@ -116,7 +116,7 @@ class Observed:
         before, drained = self._replicas, self._draining
         self._replicas = now = {replica.id: replica for replica in replicas}
         self._draining = draining_now = frozenset(draining) & now.keys()
-        difference = Difference(
+        difference = MemberDifference(
             added=tuple(replica for replica in now.values() if before.get(replica.id) != replica),
             removed=tuple(id for id in before if id not in now),
             draining=tuple(sorted(draining_now - drained)),

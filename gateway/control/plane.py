@@ -15,7 +15,7 @@ import structlog
 from gateway.accounts.keys import keyring_of, keys_of
 from gateway.admin.app import admin_app
 from gateway.admin.replicas import ReplicaStatus
-from gateway.control.asking.adapters import Adapters
+from gateway.control.asking.adapters import AdapterLoading
 from gateway.control.asking.engine_versions import EngineVersions, watch_versions
 from gateway.control.asking.health import HealthBoard, HealthLoop
 from gateway.control.asking.kv_events import KvEvents
@@ -31,7 +31,7 @@ from gateway.control.counters import CounterBoard
 from gateway.control.discovery import Discovery
 from gateway.control.drift import watch_drift
 from gateway.control.engines import Engines
-from gateway.control.experiments import Experiments
+from gateway.control.experiments import ExperimentControl
 from gateway.control.feedback import Feedback
 from gateway.control.launches import Launches
 from gateway.control.links import Links
@@ -159,7 +159,7 @@ class Plane:
             lambda worker, message: self.links.tell(worker, message, bulk=True),
             supervisor.spawn,
         )
-        self.adapters = Adapters(
+        self.adapters = AdapterLoading(
             self._engines.telling,
             lambda: self.settings,
             self.loads.load_of,
@@ -171,7 +171,7 @@ class Plane:
             self._engines.versioned, store.note_versions if store is not None else lambda _news: None
         )
         self._targets = TargetCheck(self._engines.probed, self.cards.heard)
-        self.experiments = Experiments(self.metrics, self.links.tell_all)
+        self.experiments = ExperimentControl(self.metrics, self.links.tell_all)
         self._discovery = Discovery(supervisor.spawn, self._engines, self.metrics)
         sync, give, data_dir = (
             (store.sync_releases, store.give, store.data_dir) if store is not None else (None, None, "")

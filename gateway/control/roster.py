@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from engines.port import Replica
 from gateway.admin.replicas import ReplicaStatus
-from gateway.control.membership import Difference, Found, Membership
+from gateway.control.membership import Found, MemberDifference, Membership
 from gateway.fleet.members import Member
 from routing.replica import ReplicaKey
 
@@ -73,7 +73,7 @@ class Roster:
         """The engines that have a source."""
         return tuple(self._sources)
 
-    def _differs(self, engine: str, source: Membership, difference: Difference) -> None:
+    def _differs(self, engine: str, source: Membership, difference: MemberDifference) -> None:
         if self._sources.get(engine) is not source:
             return  # one that was replaced has nothing to say
         listed = self._listed[engine]

@@ -24,7 +24,7 @@ from routing.replica import NO_SLOT
 
 if TYPE_CHECKING:
     from gateway.identity import Principal
-    from routing.explain import Candidate
+    from routing.explain import Considered
     from routing.facts import Needs
     from routing.model import Endpoint
     from routing.route import ModelRoute
@@ -133,7 +133,7 @@ class Explainer:
         return decision
 
 
-def weighed(candidate: Candidate) -> Weighed:
+def weighed(candidate: Considered) -> Weighed:
     """A candidate as it is told."""
     endpoint, cost = candidate.endpoint, candidate.cost
     terms: dict[str, float] = {}
@@ -153,7 +153,7 @@ def weighed(candidate: Candidate) -> Weighed:
     )
 
 
-def _rank(candidate: Candidate, chosen: Endpoint) -> tuple[bool, int, float]:
+def _rank(candidate: Considered, chosen: Endpoint) -> tuple[bool, int, float]:
     cost = candidate.cost
     return candidate.endpoint is not chosen, candidate.endpoint.tier, 0.0 if cost is None else cost.total_ms
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gateway.identity import Keyring
 
 
-class Limits(Protocol):
+class RequestLimits(Protocol):
     """What the server must know of `limits`."""
 
     __slots__ = ()
@@ -65,7 +65,7 @@ class Handler(Protocol):
     """What a connection hands its requests to."""
 
     @property
-    def limits(self) -> Limits: ...
+    def limits(self) -> RequestLimits: ...
 
     draining: bool
 

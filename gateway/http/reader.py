@@ -28,7 +28,7 @@ from gateway.http.head import (
 from gateway.http.request import Request
 
 if TYPE_CHECKING:
-    from gateway.http.handler import Limits
+    from gateway.http.handler import RequestLimits
     from gateway.http.request import Client
     from gateway.identity import Keyring
 
@@ -85,7 +85,7 @@ class RequestReader:
         "stage",
     )
 
-    def __init__(self, receiver: Receiver, client: Client, limits: Limits) -> None:
+    def __init__(self, receiver: Receiver, client: Client, limits: RequestLimits) -> None:
         self._receiver: Receiver | None = receiver
         self._client: Client | None = client
         self._limit_bytes = limits.header_bytes

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from engines.port import Replica
-from gateway.control.membership import Difference
+from gateway.control.membership import MemberDifference
 from gateway.kubernetes.slices import MOST_NAME
 from gateway.kubernetes.watch import Meta
 
@@ -113,19 +113,19 @@ class PoolReplicas:
         self._draining: set[str] = set()
         """The pods that drain."""
 
-    def listening(self, ports: Iterable[int]) -> Difference:
+    def listening(self, ports: Iterable[int]) -> MemberDifference:
         """The pods are asked at these ports; none: there is no pool."""
         self._ports = tuple(ports)
         return self._settle(self._pods)
 
-    def changed(self, name: str, now: ServingPod) -> Difference:
+    def changed(self, name: str, now: ServingPod) -> MemberDifference:
         """A pod is like this now."""
         if now.ended:
             return self.gone(name)
         self._pods[name] = now
         return self._settle((name,))
 
-    def gone(self, name: str) -> Difference:
+    def gone(self, name: str) -> MemberDifference:
         """A pod is no more, or is not of the pool."""
         self._pods.pop(name, None)
         return self._settle((name,))
@@ -138,7 +138,7 @@ class PoolReplicas:
     def __len__(self) -> int:
         return sum(map(len, self._known.values()))
 
-    def _settle(self, names: Iterable[str]) -> Difference:
+    def _settle(self, names: Iterable[str]) -> MemberDifference:
         added: list[Replica] = []
         removed: list[str] = []
         draining: list[str] = []
@@ -159,7 +159,7 @@ class PoolReplicas:
                 draining += [id for id in there if not drained or id not in known]
             elif drained:
                 resumed += [id for id in there if id in known]
-        return Difference(tuple(added), tuple(removed), tuple(draining), tuple(resumed))
+        return MemberDifference(tuple(added), tuple(removed), tuple(draining), tuple(resumed))
 
     def _there(self, name: str, pod: ServingPod) -> dict[str, Replica]:
         address, zone = pod.status.address, (pod.metadata.labels or {}).get(ZONE, "")

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from gateway.control.membership import Difference
+from gateway.control.membership import MemberDifference
 from gateway.kubernetes.api import Api
 from gateway.kubernetes.pool import InferencePool, PoolReplicas, ServingPod, selector_of
 from gateway.kubernetes.watch import Watch
@@ -37,7 +37,7 @@ class PoolWatch:
         scheme: str,
         port: int | None,
         one_port: bool,
-        told: Callable[[Difference], None],
+        told: Callable[[MemberDifference], None],
         named: str,
         rng: random.Random,
         pause: Pause = pause,
@@ -152,6 +152,6 @@ class PoolWatch:
             log.warning("inference_pool", of=self._named, why=said)
         self._noted = said
 
-    def _tell(self, difference: Difference) -> None:
+    def _tell(self, difference: MemberDifference) -> None:
         if difference:
             self._told(difference)

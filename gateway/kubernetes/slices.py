@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from engines.port import Replica
-from gateway.control.membership import Difference
+from gateway.control.membership import MemberDifference
 from gateway.kubernetes.watch import Meta
 
 MOST_NAME: Final = 128
@@ -109,7 +109,7 @@ class ServiceReplicas:
         self._known: dict[str, Replica] = {}
         self._draining: set[str] = set()
 
-    def changed(self, name: str, now: Slice) -> Difference:
+    def changed(self, name: str, now: Slice) -> MemberDifference:
         """A slice is like this now. Raises msgspec.DecodeError for one that cannot be read, of which nothing is taken.
 
         Mostly one endpoint of a hundred has changed, so what is done for all of them is done by comparing bytes alone.
@@ -157,7 +157,7 @@ class ServiceReplicas:
             for one in told
         ]
 
-    def gone(self, name: str) -> Difference:
+    def gone(self, name: str) -> MemberDifference:
         """A slice is no more."""
         return self._settle(self._drop(name, list(self._slices.pop(name, _Read()).said)))
 
@@ -171,7 +171,7 @@ class ServiceReplicas:
                 del self._said[id]
         return ids
 
-    def _settle(self, ids: Iterable[str]) -> Difference:
+    def _settle(self, ids: Iterable[str]) -> MemberDifference:
         added: list[Replica] = []
         removed: list[str] = []
         draining: list[str] = []
@@ -198,7 +198,7 @@ class ServiceReplicas:
             if serves == (id in self._draining):
                 (self._draining.discard if serves else self._draining.add)(id)
                 (resumed if serves else draining).append(id)
-        return Difference(tuple(added), tuple(removed), tuple(draining), tuple(resumed))
+        return MemberDifference(tuple(added), tuple(removed), tuple(draining), tuple(resumed))
 
     def _port_of(self, now: Slice) -> int | None:
         if isinstance(self._port, int):

@@ -42,7 +42,7 @@ from gateway.telemetry.metrics.families.shadows import (
 )
 from routing.policy import choose_with_room
 from routing.replica import MOST_ASIDE_S
-from routing.shadowing import HourlyBudget, Sample
+from routing.shadowing import HourlyBudget, ShadowSample
 
 if TYPE_CHECKING:
     from gateway.accounts.record import RequestRecord
@@ -126,7 +126,7 @@ class Shadow:
         self.serving: Final = serving
         self._shadows = shadows
         self._running = shadows.of(model)
-        self._sample = Sample(section.salt, f"{model}/shadow", section.share)
+        self._sample = ShadowSample(section.salt, f"{model}/shadow", section.share)
         self._unit = section.unit
         self._most = max(1, section.concurrency // workers)
         self._bounds = Deadlines(float("inf"), float("inf"), float("inf"), section.timeout_s)

@@ -22,7 +22,7 @@ import uvloop
 from gateway import clock
 from gateway.store.client import Client, Clients
 from gateway.store.contents.content import Content, ContentRecord
-from gateway.store.contents.keeper import Keeper
+from gateway.store.contents.keeper import ContentKeeper
 from gateway.store.contents.table import ContentTable
 from gateway.store.database import Database, DatabaseAway, DatabaseRefused
 from gateway.store.drift.keeper import DriftKeeper
@@ -101,7 +101,7 @@ async def write(listen_fd: int) -> None:
         evaluating.take(content, record)
         drift.reading.take(content, record)
 
-    keeper = Keeper(
+    keeper = ContentKeeper(
         lambda: ContentTable(url),
         data_dir,
         name,

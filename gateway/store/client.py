@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import clock
 from gateway.store.asked import QUESTIONS, answer
+from gateway.store.contents.keeper import ContentKeeper
 from gateway.store.contents.keeper import Item as ContentItem
-from gateway.store.contents.keeper import Keeper
 from gateway.store.database import DatabaseAway, DatabaseRefused
 from gateway.store.drift.keeper import DriftKeeper
 from gateway.store.evaluations.evaluating import Evaluating
@@ -85,7 +85,7 @@ class Client:
     def __init__(
         self,
         writer: Writer,
-        keeper: Keeper,
+        keeper: ContentKeeper,
         drift: DriftKeeper,
         evaluating: Evaluating,
         url: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.store.evaluations.messages import Finding, UseEvaluators
+from gateway.store.evaluations.messages import EvaluatorFinding, UseEvaluators
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.releases.messages import ReleasesChanged, ReleasesSynced, SyncReleases
 from gateway.store.scalings.messages import KeepScalings, ScalingsKept
@@ -97,7 +97,7 @@ class State(msgspec.Struct, tag="state"):
     """Of prompts and answers, since the writer started: how many were `stored`, and why others were not."""
     evaluations: dict[str, int] = {}
     """Of evaluations in the same way, by `evaluator/result`."""
-    findings: list[Finding] = []
+    findings: list[EvaluatorFinding] = []
     """What evaluators have found since this was asked last."""
 
 

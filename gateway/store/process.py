@@ -23,7 +23,7 @@ import structlog
 from gateway.own_group import OWN_GROUP
 from gateway.store.contents.keeper import REASONS, STORED
 from gateway.store.evaluations.evaluator import Evaluator
-from gateway.store.evaluations.messages import Finding, UseEvaluators
+from gateway.store.evaluations.messages import EvaluatorFinding, UseEvaluators
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.store.messages import (
     AskRead,
@@ -103,7 +103,7 @@ class StoreProcess:
         """Called when any gateway has stored a change of a release, of a store that tells."""
         self.versions: Callable[[], Iterable[SeenVersion]] = list
         """Which versions all replicas are, as far as they have said so."""
-        self.found: Callable[[list[Finding]], None] | None = None
+        self.found: Callable[[list[EvaluatorFinding]], None] | None = None
         """Who hears of what evaluators find."""
         self._before = State()
         """What writers had counted that are gone."""

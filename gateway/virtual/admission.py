@@ -17,7 +17,7 @@ from typing import Final
 from routing.admission import AdmissionSettings, Refusal, Ticket, foreseen
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_route
-from routing.lease import Lease, Series
+from routing.lease import Lease, LeaseSeries
 from routing.model import Endpoint
 from routing.policy import choose_with_room
 from routing.replica_table import ReplicaTable
@@ -94,7 +94,7 @@ class Hall:
         self._ends: dict[Ask, float] = {}
         """When each that runs will be over, exactly."""
         self._queue: dict[Ask, Ticket] = {}
-        self._count = Series()
+        self._count = LeaseSeries()
 
     def play(self, asks: Iterable[Ask]) -> list[Ask]:
         """All of them, each when it comes; returns them when the last has left."""

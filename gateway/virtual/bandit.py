@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from routing.bandit import Goal, Seen, weights, winner
+from routing.bandit import ArmSeen, Goal, weights, winner
 
 BATCH = 50
 """Units between two looks."""
@@ -30,10 +30,10 @@ def run(rates: Sequence[float], rng: np.random.Generator, *, delta: float = 0.05
     units, events = np.zeros(len(rates), int), np.zeros(len(rates), int)
     declared = None
     while declared is None and units.sum() < most_units:
-        seen = [Seen(int(n), float(k), float(k)) for n, k in zip(units, events, strict=True)]
+        seen = [ArmSeen(int(n), float(k), float(k)) for n, k in zip(units, events, strict=True)]
         found = weights(seen, goal, rng, draws=200) or [1.0] * len(rates)
         batch = rng.multinomial(BATCH, np.array(found) / sum(found))
         units += batch
         events += rng.binomial(batch, rates)
-        declared = winner([Seen(int(n), float(k), float(k)) for n, k in zip(units, events, strict=True)], goal)
+        declared = winner([ArmSeen(int(n), float(k), float(k)) for n, k in zip(units, events, strict=True)], goal)
     return Outcome(declared, int(units.sum()), float(units[best] / units.sum()))

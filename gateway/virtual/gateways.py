@@ -13,7 +13,7 @@ from gateway.virtual.replicas import Gpu, Scrape, TrueCaches
 from gateway.virtual.trace import BLOCK_TOKENS, BYTES_PER_TOKEN, Call
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_route
-from routing.lease import Lease, Series
+from routing.lease import Lease, LeaseSeries
 from routing.model import Endpoint
 from routing.policy import choose
 from routing.prefix.match import Match
@@ -79,7 +79,7 @@ class ModelledGateway:
         self._rng = rng
         self.untold: list[tuple[int, Sequence[int]]] = []
         """What went where, by the place in the pool, since the others were told."""
-        self.series = Series()
+        self.series = LeaseSeries()
 
     def send(self, call: Call, now: float) -> Sent:
         """Choose a replica for the call and take the lease."""

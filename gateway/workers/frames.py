@@ -48,7 +48,7 @@ class Nonsense(Exception):
     """The bytes are no frames of ours."""
 
 
-class Outgoing:
+class SendQueue:
     """Unsent messages of one end."""
 
     def __init__(self, *, bulk_bytes: int = MAX_BULK_BYTES, control_bytes: int = MAX_CONTROL_BYTES) -> None:

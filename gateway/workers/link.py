@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 import msgspec
 import structlog
 
-from gateway.workers.frames import MAX_MESSAGE_BYTES, Incoming, Kind, Nonsense, Outgoing, Whole
+from gateway.workers.frames import MAX_MESSAGE_BYTES, Incoming, Kind, Nonsense, SendQueue, Whole
 from gateway.workers.questions import Answer, Answering, AskFailed, LinkFull, LinkLost, Questions
 
 log = structlog.get_logger()
@@ -117,7 +117,7 @@ class PipeLink(asyncio.Protocol, Generic[Out]):
         peer: Peer[Any, Any],
         spawn: Spawn,
         dropped: Callable[[], None] = lambda: None,
-        outgoing: Outgoing | None = None,
+        outgoing: SendQueue | None = None,
     ) -> None:
         """`incoming` is the union type of the messages that may come; `dropped` is called for each bulk message that
         found no room; `outgoing` has other bounds than the usual."""
@@ -125,7 +125,7 @@ class PipeLink(asyncio.Protocol, Generic[Out]):
         self._encode = msgspec.msgpack.Encoder(enc_hook=pack).encode
         self._peer = peer
         self._dropped = dropped
-        self._outgoing = outgoing if outgoing is not None else Outgoing()
+        self._outgoing = outgoing if outgoing is not None else SendQueue()
         self._incoming = Incoming()
         self._questions = Questions()
         self._answering = Answering(spawn, peer.asked, self._reply, self._refuse)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.accounts.accounting import Accounting
     from gateway.dispatch import Dispatcher
     from gateway.http.asgi import App
-    from gateway.http.handler import Limits, Visitor, Work
+    from gateway.http.handler import RequestLimits, Visitor, Work
     from gateway.http.head import Fields
     from gateway.http.request import Request
     from gateway.identity import Keyring
@@ -83,7 +83,7 @@ class Reception(Handler):
     # -- gateway.http.handler.Handler ----------------------------------------------------------------------------------
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> RequestLimits:
         return self.configured.snapshot.limits
 
     def opened(self, visitor: Visitor) -> bool:

@@ -20,7 +20,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Final
 
-from routing.autoscale.decision import Decision, Why
+from routing.autoscale.decision import ScaleDecision, Why
 from routing.autoscale.demand import Ask, Asking, Demand
 from routing.autoscale.settings import AutoscaleSettings
 from routing.autoscale.signals import Bounds, Signals
@@ -108,7 +108,7 @@ class Autoscaler:
         """A request has come that nobody counts: it found no replica, and may have been refused."""
         self._busy_s = max(self._busy_s, now)
 
-    def decide(self, signals: Signals, bounds: Bounds, now: float) -> Decision:
+    def decide(self, signals: Signals, bounds: Bounds, now: float) -> ScaleDecision:
         """One look."""
         self._note(signals, now)
         had = signals.ready + len(signals.starting_s)
@@ -132,7 +132,7 @@ class Autoscaler:
             self._up_s, self._fell_s = now, -math.inf
         elif 0 < wanted < had and self._fell_s == -math.inf:
             self._fell_s = now
-        return Decision(wanted, had, why, sentence, ask.load, panics, ask.replicas)
+        return ScaleDecision(wanted, had, why, sentence, ask.load, panics, ask.replicas)
 
     def _asks(self, signals: Signals) -> Ask:
         """What has to be asked for now. Of what is needed a start-up ahead, those that sleep can be asked for later."""

@@ -25,7 +25,7 @@ class Why(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class ScaleDecision:
     """The answer to one look."""
 
     wanted: int

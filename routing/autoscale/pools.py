@@ -17,7 +17,7 @@ ALIKE = 1.1
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class AlikePool:
     """One engine among those that the same models may use alike."""
 
     name: str
@@ -29,7 +29,7 @@ class Pool:
     """Replicas, those on their way included."""
 
 
-def cheapest_first(pools: Sequence[Pool]) -> list[str]:
+def cheapest_first(pools: Sequence[AlikePool]) -> list[str]:
     """Their names, by the price of a token; of those that cost the same, the one with more replicas first."""
     return [pool.name for pool in sorted(pools, key=lambda pool: (_dearness(pool), -pool.has, pool.name))]
 
@@ -52,7 +52,7 @@ def left(part: float, asked: int, ready: int) -> float:
     return 0.0 if asked <= ready else part * (1.0 - ready / asked)
 
 
-def _dearness(pool: Pool) -> int:
+def _dearness(pool: AlikePool) -> int:
     if pool.tokens_per_s <= 0.0 or pool.usd_per_hour <= 0.0:
         return 0 if pool.usd_per_hour <= 0.0 else 10**6
     return round(math.log(pool.usd_per_hour / pool.tokens_per_s) / math.log(ALIKE)) + 10**4

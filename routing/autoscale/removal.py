@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Removable:
     """One replica that might go."""
 
     id: str
@@ -17,7 +17,7 @@ class Candidate:
     """When it was asked for."""
 
 
-def removed(replicas: Sequence[Candidate], count: int) -> list[str]:
+def removed(replicas: Sequence[Removable], count: int) -> list[str]:
     """The ids of those to take away, the first to go first: those that are still starting, the youngest of them first,
     then those with the least to finish, the youngest of equals first, whose cache holds least."""
     order = sorted(replicas, key=lambda one: (one.ready, one.in_flight, -one.since_s, one.id))

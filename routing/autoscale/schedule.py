@@ -9,7 +9,7 @@ from routing.autoscale.signals import Bounds
 
 
 @dataclass(frozen=True, slots=True)
-class Shift:
+class ScheduleShift:
     """From one minute of the day to another, on some days of the week; over midnight where it ends before it begins."""
 
     days: frozenset[int]
@@ -26,7 +26,7 @@ class Shift:
         return minute < self.to_minute and (day - 1) % 7 in self.days
 
 
-def bounds_at(shifts: Sequence[Shift], otherwise: Bounds, day: int, minute: int) -> Bounds:
+def bounds_at(shifts: Sequence[ScheduleShift], otherwise: Bounds, day: int, minute: int) -> Bounds:
     """Those of the first shift that covers this minute."""
     for shift in shifts:
         if shift.covers(day, minute):

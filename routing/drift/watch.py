@@ -54,7 +54,7 @@ class Alarm:
 
 
 @dataclass(slots=True)
-class Standing:
+class DriftStanding:
     """How one signal stands after the last hour."""
 
     signal: str
@@ -81,21 +81,21 @@ class Standing:
             self.history = [*self.history[1 - REFERENCE_HOURS :], (at, value)]
 
 
-class Watch:
+class DriftWatch:
     """Judges. Hours are told in their order."""
 
     def __init__(self, reference: Mapping[int, Hour], control: Mapping[int, Hour] | None = None) -> None:
         """`reference` is up to a week of hours, by the Unix hour; `control` the same hours of the arm that this one is
         compared with, None where there is no such arm."""
         self._references: dict[str, Reference] = {}
-        self.standing: dict[str, Standing] = {}
+        self.standing: dict[str, DriftStanding] = {}
         self._shifts: dict[str, dict[int, Shift]] = {name: {} for name in AMOUNTS}
         self._identities = Identities()
         self._changes: list[Change] = []
         enough = {at: hour for at, hour in reference.items() if hour.requests >= LEAST_REQUESTS}
         for name in AMOUNTS:
             windows = {at: hour.histograms[name] for at, hour in enough.items() if name in hour.histograms}
-            standing = self.standing[name] = Standing(name)
+            standing = self.standing[name] = DriftStanding(name)
             try:
                 known = Reference(windows)
             except ValueError:
@@ -120,7 +120,7 @@ class Watch:
         hours = max(1, len(reference))
         for name, of in RATES.items():
             units, events = trials(counted, name, self._usual_script)
-            standing = self.standing[name] = Standing(name)
+            standing = self.standing[name] = DriftStanding(name)
             limit = max(LEAST_LIMIT, LIMIT_DAYS * 24 * units / hours)
             upwards = baseline_of(events, units)
             if upwards is None:
@@ -242,7 +242,7 @@ def _against(reference: Mapping[int, Hour], control: Mapping[int, Hour]) -> dict
     return found
 
 
-def _told(name: str, judged: Judged, standing: Standing, causes: tuple[Change, ...]) -> str:
+def _told(name: str, judged: Judged, standing: DriftStanding, causes: tuple[Change, ...]) -> str:
     shift = judged.shift
     said = _medians(name, standing) + f"PSI {shift.psi:.2f}, the mean moved by {shift.mean:+.2f} sd"
     if "rolling" in judged.alarms:
@@ -250,7 +250,7 @@ def _told(name: str, judged: Judged, standing: Standing, causes: tuple[Change, .
     return said + _because(causes)
 
 
-def _medians(name: str, standing: Standing) -> str:
+def _medians(name: str, standing: DriftStanding) -> str:
     return f"{name}: median {standing.reference:.4g} in the reference, {standing.current:.4g} in the last hour; "
 
 

@@ -31,7 +31,7 @@ IDLE_REQUESTS: Final = 200
 """Of the canary: an amount that none of them nor the control's had does not apply to this model."""
 
 
-class Verdict(NamedTuple):
+class Ruling(NamedTuple):
     """What is to be done with a canary."""
 
     action: str
@@ -246,22 +246,22 @@ class Gate:
         """Whether a rollback is due."""
         return bool(self._cause)
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Ruling:
         """What is to be done now."""
         if self._cause:
-            return Verdict(ROLLBACK, self._cause)
+            return Ruling(ROLLBACK, self._cause)
         if self.units.mismatch:
-            return Verdict(HOLD, mismatch(self.units), True)
+            return Ruling(HOLD, mismatch(self.units), True)
         lacking = [metric for metric, rate in self._rates.items() if not rate.tally.promotes]
         for metric, amounts in self._amounts.items():
             held = amounts.held_by_load
             if held is not None:
-                return Verdict(HOLD, uneven(metric, held, self._load), True)
+                return Ruling(HOLD, uneven(metric, held, self._load), True)
             if not amounts.promotes and not (amounts.idle and self.requests[1] >= IDLE_REQUESTS):
                 lacking.append(metric)
         if lacking:
-            return Verdict(HOLD, missing(lacking, self.requests))
-        return Verdict(PROMOTE, sure(list(self._rates) + list(self._amounts), self.requests))
+            return Ruling(HOLD, missing(lacking, self.requests))
+        return Ruling(PROMOTE, sure(list(self._rates) + list(self._amounts), self.requests))
 
     def readings(self) -> list[Reading]:
         """How far all evidence is."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, tzinfo
 from typing import Any, Final, NamedTuple
 
-from routing.gate.gate import PROMOTE, ROLLBACK, Verdict
+from routing.gate.gate import PROMOTE, ROLLBACK, Ruling
 from routing.gate.rounds import boundary_ms
 from routing.gate.words import percent
 
@@ -43,7 +43,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class RampWindow:
     """When a ramp may go on."""
 
     days: frozenset[int]
@@ -70,11 +70,11 @@ class RampPlan:
     """Of the canary, before a step goes on."""
     max_hold_s: float = 86_400.0
     """Of holding, after which somebody is told."""
-    windows: Sequence[Window] = ()
+    windows: Sequence[RampWindow] = ()
     """None: always."""
 
 
-class Decision(NamedTuple):
+class RampDecision(NamedTuple):
     """Something that was done, or is about to be."""
 
     action: str
@@ -87,7 +87,7 @@ class Decision(NamedTuple):
     """The key of who pressed it; empty where the gate did."""
 
 
-class NotNow(ValueError):
+class WrongMoment(ValueError):
     """What is asked for makes no sense in this state; the message says why."""
 
 
@@ -142,7 +142,7 @@ class Rollout:
 
     # -- what the gate does --------------------------------------------------------------------------------------------
 
-    def look(self, verdict: Verdict, units: int, now_s: float, wall: datetime) -> Decision | None:
+    def look(self, verdict: Ruling, units: int, now_s: float, wall: datetime) -> RampDecision | None:
         """What is due now, if anything is; `done` is to follow it. `units`: of the canary, met in this step.
 
         A decision to advance or to promote may be put off, by calling nothing.
@@ -152,7 +152,7 @@ class Rollout:
         if not self.live:
             return None
         if verdict.action == ROLLBACK:
-            return Decision("rollback", self.share, 0.0, verdict.sentence)
+            return RampDecision("rollback", self.share, 0.0, verdict.sentence)
         self.why = verdict.sentence
         if self.state == PAUSED or not self.plan.steps:
             return None
@@ -161,8 +161,8 @@ class Rollout:
         if waits is None:
             harmless = f"nothing speaks against it at {percent(self.share)} of the units"
             if self._next >= 1.0:
-                return Decision("promote", self.share, 1.0, verdict.sentence)
-            return Decision("advance", self.share, self._next, harmless)
+                return RampDecision("promote", self.share, 1.0, verdict.sentence)
+            return RampDecision("advance", self.share, self._next, harmless)
         why, ripe = waits
         self.why = why
         if not ripe:
@@ -170,10 +170,10 @@ class Rollout:
         self.held_s += passed_s
         if self.held_s > self.plan.max_hold_s and not self.held_told:
             self.held_told = True
-            return Decision("held", self.share, self.share, f"held for {self.held_s:.0f} s: {why}")
+            return RampDecision("held", self.share, self.share, f"held for {self.held_s:.0f} s: {why}")
         return None
 
-    def _waits(self, verdict: Verdict, units: int, wall: datetime) -> tuple[str, bool] | None:
+    def _waits(self, verdict: Ruling, units: int, wall: datetime) -> tuple[str, bool] | None:
         """What the next step waits for, and whether that is more than its own time; None: for nothing."""
         bake_s = self.plan.steps[self.step].bake_s
         if self.baked_s < bake_s:
@@ -190,41 +190,41 @@ class Rollout:
 
     # -- what people do ------------------------------------------------------------------------------------------------
 
-    def start(self, by: str) -> Decision:
+    def start(self, by: str) -> RampDecision:
         """Begin at the first step. Raises NotNow."""
         if not self.plan.steps:
-            raise NotNow("this experiment has no steps: its shares are those of the file")
+            raise WrongMoment("this experiment has no steps: its shares are those of the file")
         if self.state in (RAMPING, PAUSED):
-            raise NotNow(f"it is {self.state} already")
-        return Decision("start", self.share, self.plan.steps[0].share, "started", by)
+            raise WrongMoment(f"it is {self.state} already")
+        return RampDecision("start", self.share, self.plan.steps[0].share, "started", by)
 
-    def pause(self, by: str) -> Decision:
+    def pause(self, by: str) -> RampDecision:
         """Stay at this step; the gate may still roll back. Raises NotNow."""
         if self.state != RAMPING or not self.plan.steps:
-            raise NotNow(f"only what is ramping can be paused, and it is {self.state}")
-        return Decision("pause", self.share, self.share, "paused", by)
+            raise WrongMoment(f"only what is ramping can be paused, and it is {self.state}")
+        return RampDecision("pause", self.share, self.share, "paused", by)
 
-    def resume(self, by: str) -> Decision:
+    def resume(self, by: str) -> RampDecision:
         """Go on. Raises NotNow."""
         if self.state != PAUSED:
-            raise NotNow(f"only what is paused can be resumed, and it is {self.state}")
-        return Decision("resume", self.share, self.share, "resumed", by)
+            raise WrongMoment(f"only what is paused can be resumed, and it is {self.state}")
+        return RampDecision("resume", self.share, self.share, "resumed", by)
 
-    def promote(self, by: str) -> Decision:
+    def promote(self, by: str) -> RampDecision:
         """All units at once, whatever the evidence. Raises NotNow."""
         if self.state == PROMOTED:
-            raise NotNow("it is promoted already")
-        return Decision("promote", self.share, 1.0, "promoted by hand", by)
+            raise WrongMoment("it is promoted already")
+        return RampDecision("promote", self.share, 1.0, "promoted by hand", by)
 
-    def abort(self, by: str) -> Decision:
+    def abort(self, by: str) -> RampDecision:
         """No units at once. Raises NotNow."""
         if self.state == ROLLED_BACK:
-            raise NotNow("it is rolled back already")
-        return Decision("abort", self.share, 0.0, "aborted by hand", by)
+            raise WrongMoment("it is rolled back already")
+        return RampDecision("abort", self.share, 0.0, "aborted by hand", by)
 
     # -- and then ------------------------------------------------------------------------------------------------------
 
-    def done(self, decision: Decision, at_ms: int = 0) -> None:
+    def done(self, decision: RampDecision, at_ms: int = 0) -> None:
         """A decision is carried out at this Unix time: the canary has the share that it says."""
         action = decision.action
         if action == "held":

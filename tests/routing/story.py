@@ -13,7 +13,7 @@ from routing.blame import verdict_of
 from routing.ejection import EjectionSettings, ejections
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
-from routing.lease import Lease, Series
+from routing.lease import Lease, LeaseSeries
 from routing.outcome import Outcome
 from routing.policy import choose
 from routing.replica import ReplicaState
@@ -127,7 +127,7 @@ class Story:
         replica = endpoint.replica
         told.sent.append((now, replica))
         does = self.behaviours[int(replica)](now, rng)
-        lease = Lease(endpoint.state, facts, now, None, Series())
+        lease = Lease(endpoint.state, facts, now, None, LeaseSeries())
 
         def begins(at_s: float) -> None:
             if does.fails:

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.virtual.bandit import run
-from routing.bandit import GRAIN, Goal, Seen, shares, top_two, weights, winner
+from routing.bandit import GRAIN, ArmSeen, Goal, shares, top_two, weights, winner
 
 
-def events(units: int, count: int) -> Seen:
-    return Seen(units, float(count), float(count))
+def events(units: int, count: int) -> ArmSeen:
+    return ArmSeen(units, float(count), float(count))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_published_weights_of_three_normal_posteriors_of_which_the_largest_is_be
 def test_less_is_better_of_events_and_of_amounts() -> None:
     rng = np.random.default_rng(1)
     rates = [events(2_000, count) for count in (20, 60, 200)]
-    amounts = [Seen(500, 500 * mean, 500 * (mean * mean + 1.0)) for mean in (5.0, 6.0, 9.0)]
+    amounts = [ArmSeen(500, 500 * mean, 500 * (mean * mean + 1.0)) for mean in (5.0, 6.0, 9.0)]
     for seen, rate in ((rates, True), (amounts, False)):
         given_ = weights(seen, Goal(rate), rng)
         assert given_ is not None
@@ -45,7 +45,7 @@ def test_an_arm_of_which_nothing_bad_was_seen_is_neither_starved_nor_crowned() -
     seen = [events(100, 0), events(100, 1)]
     assert [0.5, 0.5] == weights(seen, Goal(rate=True), np.random.default_rng(1))
     assert winner(seen, Goal(rate=True)) is None
-    assert winner([Seen(100, 500.0, 2500.0), Seen(100, 500.0, 2500.0)], Goal(rate=False)) is None
+    assert winner([ArmSeen(100, 500.0, 2500.0), ArmSeen(100, 500.0, 2500.0)], Goal(rate=False)) is None
 
 
 def test_until_each_arm_has_units_nothing_is_said() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from routing.costs import LeastCost
 from routing.facts import NO_NEEDS, Needs, RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
-from routing.lease import Lease, Series
+from routing.lease import Lease, LeaseSeries
 from routing.model import Endpoint
 from routing.policy import choose
 from routing.prefix.chain import chain, seed
@@ -51,7 +51,7 @@ def sent(
     facts = asks(prompt)
     endpoint = choose(route, facts, now, rng or random.Random(0))
     assert endpoint is not None
-    lease = Lease(endpoint.state, facts, now, None, Series())
+    lease = Lease(endpoint.state, facts, now, None, LeaseSeries())
     route.sent(facts, endpoint)
     return endpoint, lease
 
@@ -185,7 +185,7 @@ def test_a_plain_answers_prompt_counts_as_ahead_for_as_long_as_its_prefill_shoul
     state = route.whole.pools[0][0].state
     facts = asks(text("a"))
     facts.streams = False
-    lease = Lease(state, facts, 0.0, None, Series())
+    lease = Lease(state, facts, 0.0, None, LeaseSeries())
     assert state.ahead_tokens(0.0) == pytest.approx(3000.0)
     assert state.ahead_tokens(0.15) == pytest.approx(1500.0)
     assert state.ahead_tokens(1.0) == 0.0
@@ -198,7 +198,7 @@ def test_a_plain_answers_prompt_counts_as_ahead_for_as_long_as_its_prefill_shoul
 def test_a_replica_that_fails_fast_is_not_learned_to_be_fast() -> None:
     route = route_of(1, policy="latency")
     state = route.whole.pools[0][0].state
-    lease = Lease(state, asks(text("a")), 0.0, None, Series())
+    lease = Lease(state, asks(text("a")), 0.0, None, LeaseSeries())
     lease.first_byte()  # of a 200 whose first event is an error
     lease.release(0.001)
     assert not state.prefill.learned

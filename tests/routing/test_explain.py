@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.admission import AdmissionSettings
-from routing.explain import Candidate, explain
+from routing.explain import Considered, explain
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
-from routing.lease import Lease, Series
+from routing.lease import Lease, LeaseSeries
 from routing.model import SLO, Endpoint
 from routing.pickers import POLICIES, TERMS
 from routing.policy import choose, choose_with_room
@@ -29,7 +29,7 @@ def busy(route: ModelRoute, data: st.DataObject, now: float) -> None:
         for _ in range(data.draw(st.integers(0, 3))):
             facts = asks(text(data.draw(st.sampled_from("abc")), data.draw(st.integers(0, 8000))))
             choose(route, facts, now, random.Random(0))  # which looks the prompt up, where the policy wants that
-            Lease(state, facts, now, None, Series())
+            Lease(state, facts, now, None, LeaseSeries())
             route.sent(facts, endpoint)
         for _ in range(data.draw(st.integers(0, 3))):
             state.prefill.learn(data.draw(st.integers(0, 5000)), data.draw(st.floats(1, 3000)), now)
@@ -67,7 +67,7 @@ def test_to_ask_changes_nothing(seed: int, policy: str, asked: int, peers: int) 
                 explain(route, asks(text("b")), turn * 0.01, random.Random(1))
             endpoint = choose(route, facts, turn * 0.01, rng)
             assert endpoint is not None
-            Lease(endpoint.state, facts, turn * 0.01, None, Series())
+            Lease(endpoint.state, facts, turn * 0.01, None, LeaseSeries())
             route.sent(facts, endpoint)
             chosen.append(f"{endpoint.engine}/{endpoint.replica}")
         return chosen
@@ -75,7 +75,7 @@ def test_to_ask_changes_nothing(seed: int, policy: str, asked: int, peers: int) 
     assert picks(0) == picks(asked)
 
 
-def by_replica(route: ModelRoute, now: float = 0.0) -> dict[str, Candidate]:
+def by_replica(route: ModelRoute, now: float = 0.0) -> dict[str, Considered]:
     told = explain(route, RequestFacts(OPERATION, 100, 10), now, random.Random(0))
     return {one.endpoint.replica: one for one in told.candidates}
 

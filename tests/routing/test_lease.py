@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from routing.breaker import Breaker, BreakerSettings, Verdict
 from routing.facts import RequestFacts
-from routing.lease import Lease, Series
+from routing.lease import Lease, LeaseSeries
 from routing.replica import ReplicaState
 
 relaxed = settings(deadline=None)
@@ -46,7 +46,7 @@ def half_open() -> ReplicaState:
     metered=st.booleans(),
 )
 def test_any_order_of_ends_gives_everything_back_once(steps: list[str], verdict: Verdict, metered: bool) -> None:
-    state, meter, series = half_open(), Clock(), Series()
+    state, meter, series = half_open(), Clock(), LeaseSeries()
     rng = random.Random(1)
     now = 10.0
     lease = Lease(state, RequestFacts("chat", 30, 70), now, meter if metered else None, series)
@@ -74,7 +74,7 @@ def test_any_order_of_ends_gives_everything_back_once(steps: list[str], verdict:
 
 
 def test_two_leases_on_one_replica_give_back_only_their_own() -> None:
-    state, series = half_open(), Series()
+    state, series = half_open(), LeaseSeries()
     state.breaker.record(state.breaker.admit(10.0), Verdict.SUCCESS, 10.0, random.Random(1))
     a = Lease(state, RequestFacts("chat", 30, 70), 11.0, None, series)
     b = Lease(state, RequestFacts("chat", 5, 6), 11.0, None, series)
@@ -87,8 +87,8 @@ def test_two_leases_on_one_replica_give_back_only_their_own() -> None:
 
 def test_a_first_byte_after_the_end_gives_nothing_back_once_more() -> None:
     state = ReplicaState(("e", "0"), Breaker(BreakerSettings()))
-    others = Lease(state, RequestFacts("op", 100, 10), 5.0, None, Series())
-    lease = Lease(state, RequestFacts("op", 70, 10), 5.0, None, Series())
+    others = Lease(state, RequestFacts("op", 100, 10), 5.0, None, LeaseSeries())
+    lease = Lease(state, RequestFacts("op", 70, 10), 5.0, None, LeaseSeries())
     lease.release(6.0)
     lease.first_byte()
     assert (state.prefill_tokens, state.in_flight_requests) == (100, 1)

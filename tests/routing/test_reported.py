@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from routing.breaker import BreakerSettings, Verdict
 from routing.facts import RequestFacts
-from routing.lease import Lease, Series
+from routing.lease import Lease, LeaseSeries
 from routing.model import Endpoint
 from routing.policy import choose
 from routing.replica import FAILED_S, MOST_FAILED_S
@@ -29,7 +29,7 @@ def took(route: ModelRoute, now: float, requests: int = 1, rng: random.Random | 
     for _ in range(requests):
         endpoint = choose(route, FACTS, now, rng)
         assert endpoint is not None
-        Lease(endpoint.state, FACTS, now, None, Series())
+        Lease(endpoint.state, FACTS, now, None, LeaseSeries())
         chosen.append(endpoint)
     return chosen
 
@@ -182,7 +182,7 @@ def test_a_replica_that_fails_at_once_does_not_look_idle(verdict: Verdict, why: 
         facts = RequestFacts(OPERATION, 100, 100)
         endpoint = choose(route, facts, now, rng)
         assert endpoint is not None
-        lease = Lease(endpoint.state, facts, now, None, Series())
+        lease = Lease(endpoint.state, facts, now, None, LeaseSeries())
         if endpoint is bad:
             lost += 1
             lease.tell(verdict, now, rng, why)

@@ -6,28 +6,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.assignment import bucket_of, unit_hash
-from routing.shadowing import HOUR_S, SLOT_S, HourlyBudget, Sample
+from routing.shadowing import HOUR_S, SLOT_S, HourlyBudget, ShadowSample
 
 
 def test_the_published_vector_of_docs_is_what_is_computed() -> None:
     bucket = bucket_of(unit_hash("shadow", "chat/shadow", "alice"))
     assert bucket == 732_680
-    assert not Sample("shadow", "chat/shadow", 0.73268).takes("alice")
-    assert Sample("shadow", "chat/shadow", 0.732681).takes("alice")
+    assert not ShadowSample("shadow", "chat/shadow", 0.73268).takes("alice")
+    assert ShadowSample("shadow", "chat/shadow", 0.732681).takes("alice")
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.text(max_size=20))
 @settings(deadline=None, max_examples=100)
 def test_a_larger_share_copies_all_that_a_smaller_one_did(one: float, other: float, unit: str) -> None:
     small, large = sorted((one, other))
-    assert Sample("s", "l", large).takes(unit) or not Sample("s", "l", small).takes(unit)
+    assert ShadowSample("s", "l", large).takes(unit) or not ShadowSample("s", "l", small).takes(unit)
 
 
 def test_a_share_of_nothing_copies_nobody_and_one_of_all_everybody() -> None:
     units = [f"u{number}" for number in range(500)]
-    assert not any(Sample("s", "l", 0.0).takes(unit) for unit in units)
-    assert all(Sample("s", "l", 1.0).takes(unit) for unit in units)
-    taken = sum(Sample("s", "l", 0.2).takes(unit) for unit in units)
+    assert not any(ShadowSample("s", "l", 0.0).takes(unit) for unit in units)
+    assert all(ShadowSample("s", "l", 1.0).takes(unit) for unit in units)
+    taken = sum(ShadowSample("s", "l", 0.2).takes(unit) for unit in units)
     assert 60 <= taken <= 140
 
 

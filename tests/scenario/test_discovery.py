@@ -10,7 +10,7 @@ import pytest
 
 from gateway.control import discovery
 from gateway.control.discovery import Discovery
-from gateway.control.membership import Difference
+from gateway.control.membership import MemberDifference
 from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from tests.gateway.kubernetes.api_server import ApiServer, endpoint, running_api_server
@@ -175,9 +175,9 @@ class Told:
     """Keeps what discovery tells."""
 
     def __init__(self) -> None:
-        self.said: list[Difference] = []
+        self.said: list[MemberDifference] = []
 
-    def differs(self, name: str, difference: Difference) -> None:
+    def differs(self, name: str, difference: MemberDifference) -> None:
         self.said.append(difference)
 
     def forgotten(self, name: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from engines.launch.launched import Pace, Recipe, State
+from engines.launch.launched import LaunchState, Pace, Recipe
 from engines.launch.launcher import Launcher
 from engines.launch.vllm import VllmServer, vllm_command, vllm_environment, vllm_explanation
 from engines.port import Replica
@@ -43,8 +43,8 @@ async def main(model: str, python: str, log_dir: Path) -> None:
     loop = asyncio.get_running_loop()
     launch = VllmServer(model, args=ARGS, python=python, env=ENV)
 
-    def tell(replica: Replica, state: State, reason: str) -> None:
-        line = f"PENSTOCK_VLLM_URL={replica.url}" if state is State.READY else f"{state.value} {reason}"
+    def tell(replica: Replica, state: LaunchState, reason: str) -> None:
+        line = f"PENSTOCK_VLLM_URL={replica.url}" if state is LaunchState.READY else f"{state.value} {reason}"
         print(line, flush=True)  # noqa: T201  its output
 
     def command(port: int) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ class _Served:
         return self.shunned_until_s.get((replica, adapter), 0.0) > now
 
 
-class Adapters:
+class AdapterLoading:
     """See the module."""
 
     def __init__(

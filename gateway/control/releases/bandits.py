@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from routing.gate.gate import HOLD, ROLLBACK
-from routing.gate.rollout import PAUSED, RAMPING, Decision
+from routing.gate.rollout import PAUSED, RAMPING, RampDecision
 from routing.gate.words import percent
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.control.releases.release import Release
     from gateway.control.releases.spec import BanditPlan
-    from routing.bandit import Seen
+    from routing.bandit import ArmSeen
 
 
 class Wanted(NamedTuple):
@@ -44,7 +44,7 @@ class Bandits:
 
         return np.random.default_rng(self._seed)
 
-    def look(self, releases: Sequence[Release], now_s: float) -> Iterator[tuple[Release, Decision]]:
+    def look(self, releases: Sequence[Release], now_s: float) -> Iterator[tuple[Release, RampDecision]]:
         """What is due of one experiment, `releases` being its arms beside the control, in their order."""
         plan = releases[0].spec.bandit
         if plan is None:
@@ -74,7 +74,7 @@ class Bandits:
         found = shares(parts[1:], now, [one.spec.most for one in judged], [held(one) for one in judged])
         return {one.spec.arm: Wanted(share, why) for one, share in zip(judged, found, strict=True)}
 
-    def _steps(self, wanted: Mapping[str, Wanted], judged: Sequence[Release]) -> Iterator[tuple[Release, Decision]]:
+    def _steps(self, wanted: Mapping[str, Wanted], judged: Sequence[Release]) -> Iterator[tuple[Release, RampDecision]]:
         taken = sum(one.ramp.share for one in judged)
         for release in judged:
             want, have = wanted.get(release.spec.arm), release.ramp.share
@@ -82,7 +82,7 @@ class Bandits:
                 continue
             if want.share < have or (not held(release) and taken + want.share - have <= 1.0 + 1e-9):
                 taken += max(0.0, want.share - have)
-                yield release, Decision("weigh", have, want.share, want.why)
+                yield release, RampDecision("weigh", have, want.share, want.why)
 
 
 def held(release: Release) -> bool:
@@ -91,10 +91,10 @@ def held(release: Release) -> bool:
     return release.ramp.state == PAUSED or verdict.action == ROLLBACK or (verdict.action == HOLD and verdict.stop)
 
 
-def seen_by(metric: str, releases: Sequence[Release]) -> list[Seen]:
+def seen_by(metric: str, releases: Sequence[Release]) -> list[ArmSeen]:
     """Of the control, and of each arm. Of the control each gate has seen the same, but for those that began anew."""
-    from routing.bandit import Seen
+    from routing.bandit import ArmSeen
 
     both = [one.gate.sample(metric) for one in releases]
     control = max((pair[0] for pair in both), key=lambda one: one[0])
-    return [Seen(*control), *[Seen(*pair[1]) for pair in both]]
+    return [ArmSeen(*control), *[ArmSeen(*pair[1]) for pair in both]]

@@ -18,7 +18,7 @@ from engines.port import Spawn
 from gateway.control.releases.release import Release
 from gateway.control.releases.webhooks import Hooks
 from gateway.store.releases.messages import ReleaseChange
-from routing.gate.rollout import Decision
+from routing.gate.rollout import RampDecision
 
 AGAIN_S: Final = 10.0
 """Between two times that somebody is asked."""
@@ -63,7 +63,7 @@ class Deciding:
         self.waits_for: dict[tuple[str, str], str] = {}
         """What stands against the next step, of those who were asked."""
 
-    def decided(self, release: Release, decision: Decision) -> None:
+    def decided(self, release: Release, decision: RampDecision) -> None:
         """The gate has. What goes up is begun at most once, and not again at once where somebody disagreed."""
         if decision.action in STOPS:
             self.stop(release, decision)
@@ -74,7 +74,7 @@ class Deciding:
         self._busy.add(key)
         self._spawn("release", lambda: self._go_on(release, decision))
 
-    def stop(self, release: Release, decision: Decision) -> None:
+    def stop(self, release: Release, decision: RampDecision) -> None:
         """At once."""
         at_s = self._wall_s()
         change = release.change(decision, at_s)
@@ -85,7 +85,7 @@ class Deciding:
         self._apply(release)
         self._said(release, decision)
 
-    async def pressed(self, release: Release, decision: Decision) -> str:
+    async def pressed(self, release: Release, decision: RampDecision) -> str:
         """Somebody has; nobody else is asked. Returns why it is not done, or nothing."""
         if decision.action in STOPS:
             self.stop(release, decision)
@@ -103,7 +103,7 @@ class Deciding:
             self._busy.add(key)
             self._spawn("release", lambda: self._wanted_back(release))
 
-    async def _go_on(self, release: Release, decision: Decision) -> None:
+    async def _go_on(self, release: Release, decision: RampDecision) -> None:
         key = release.spec.key
         try:
             version = release.version
@@ -126,11 +126,13 @@ class Deciding:
         try:
             who = await self._hooks.any_says_yes(release.spec.hooks, "rollback", facts_of(release, None))
             if who and release.ramp.live:
-                self.stop(release, Decision("rollback", release.ramp.share, 0.0, f"asked for by {who}: rolled back"))
+                self.stop(
+                    release, RampDecision("rollback", release.ramp.share, 0.0, f"asked for by {who}: rolled back")
+                )
         finally:
             self._busy.discard(key)
 
-    async def _stored(self, release: Release, decision: Decision) -> str:
+    async def _stored(self, release: Release, decision: RampDecision) -> str:
         at_s = self._wall_s()
         change = release.change(decision, at_s)
         problem = await self._store(release, change)
@@ -143,7 +145,7 @@ class Deciding:
         self._said(release, decision)
         return ""
 
-    def _said(self, release: Release, decision: Decision) -> None:
+    def _said(self, release: Release, decision: RampDecision) -> None:
         spec = release.spec
         say = log.warning if decision.action in (*STOPS, "held") else log.info
         say(
@@ -162,7 +164,7 @@ class Deciding:
             self._hooks.tell(spec.hooks, "post-rollout", facts)
 
 
-def facts_of(release: Release, decision: Decision | None) -> dict[str, Any]:
+def facts_of(release: Release, decision: RampDecision | None) -> dict[str, Any]:
     """What webhooks hear: Flagger's fields, and the release's."""
     spec, ramp = release.spec, release.ramp
     facts: dict[str, Any] = {

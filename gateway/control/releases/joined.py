@@ -21,7 +21,7 @@ from gateway.telemetry.metrics.families.releases import (
 
 if TYPE_CHECKING:
     from engines.port import Spawn
-    from gateway.control.experiments import Experiments
+    from gateway.control.experiments import ExperimentControl
     from gateway.settings import Settings
     from gateway.telemetry.metrics import Metrics
 
@@ -30,7 +30,7 @@ class JoinedReleases(Releases):
     """See the module."""
 
     def __init__(
-        self, experiments: Experiments, metrics: Metrics, spawn: Spawn, sync: Sync | None, data_dir: str
+        self, experiments: ExperimentControl, metrics: Metrics, spawn: Spawn, sync: Sync | None, data_dir: str
     ) -> None:
         """`sync` asks the store; None: there is none."""
         kept = KeptRamps(Path(data_dir) / NAME, spawn) if sync is not None else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.control.releases.spec import BanditPlan, Hook, ReleaseSpec
 from routing.gate.guardrail import Guardrail
-from routing.gate.rollout import RampPlan, Step, Window
+from routing.gate.rollout import RampPlan, RampWindow, Step
 
 if TYPE_CHECKING:
     from gateway.experiments.plan import Plan
@@ -89,7 +89,7 @@ def _ramp(section: ExperimentSection) -> RampPlan:
         section.min_units,
         section.max_hold_s,
         tuple(
-            Window(
+            RampWindow(
                 frozenset(DAYS.index(day) for day in window.days),
                 time.fromisoformat(window.start),
                 time.fromisoformat(window.end),

@@ -14,7 +14,7 @@ from gateway.control.releases.spec import ReleaseSpec
 from gateway.store.releases.messages import ReleaseChange, StoredDecision, StoredEvidence, StoredRelease
 from routing.gate.gate import Gate, Reading
 from routing.gate.observation import Observation
-from routing.gate.rollout import RAMPING, Decision, Rollout
+from routing.gate.rollout import RAMPING, RampDecision, Rollout
 from routing.gate.rounds import Round
 
 log = structlog.get_logger()
@@ -105,7 +105,7 @@ class Release:
 
     # -- what changes it -----------------------------------------------------------------------------------------------
 
-    def after(self, decision: Decision, at_s: float) -> Rollout:
+    def after(self, decision: RampDecision, at_s: float) -> Rollout:
         """The ramp as it is once a decision is carried out at this Unix time."""
         ramp = Rollout(self.spec.ramp, self.spec.share)
         ramp.restore(self.ramp.kept())
@@ -114,7 +114,7 @@ class Release:
             ramp.share = self.spec.share
         return ramp
 
-    def change(self, decision: Decision, at_s: float) -> ReleaseChange:
+    def change(self, decision: RampDecision, at_s: float) -> ReleaseChange:
         """What a decision makes of the stored one."""
         told = StoredDecision(
             int(at_s * 1e3),
@@ -136,7 +136,7 @@ class Release:
         spec, kept = self.spec, msgspec.msgpack.encode(ramp.kept())
         return StoredRelease(spec.experiment, spec.arm, spec.model, spec.name, version, kept)
 
-    def done(self, decision: Decision, at_s: float) -> None:
+    def done(self, decision: RampDecision, at_s: float) -> None:
         """A decision takes effect here, as of this Unix time."""
         self._become(self.after(decision, at_s))
 

@@ -27,7 +27,7 @@ from gateway.control.releases.telling import MOST_WEIGHED, Telling
 from gateway.control.releases.webhooks import Hooks
 from gateway.store.releases.messages import ReleaseChange, ReleasesSynced, StoredEvidence, SyncReleases
 from routing.gate.observation import Observation
-from routing.gate.rollout import Decision, NotNow
+from routing.gate.rollout import RampDecision, WrongMoment
 
 EVERY_S: Final = 0.1
 """Of the second within which a rollback is to have effect everywhere."""
@@ -166,7 +166,7 @@ class Releases:
         """Some gateway has stored a change: look at the next step."""
         self._sync_at_s = 0.0
 
-    async def press(self, model: str, arm: str, action: str, by: str) -> tuple[Decision, str]:
+    async def press(self, model: str, arm: str, action: str, by: str) -> tuple[RampDecision, str]:
         """Somebody presses `start`, `pause`, `resume`, `promote` or `abort`; returns the decision, and why it is not
         done, if it is not. Raises NoRelease, and NotNow where that makes no sense."""
         release = self.find(model, arm)
@@ -179,7 +179,9 @@ class Releases:
             "abort": ramp.abort,
         }
         if action == "promote" and not release.spec.alone:
-            raise NotNow("one of several arms cannot have all units: make its targets the model's in the configuration")
+            raise WrongMoment(
+                "one of several arms cannot have all units: make its targets the model's in the configuration"
+            )
         decision = presses[action](by)
         problem = await self.deciding.pressed(release, decision)
         if not problem and self._sync is not None and release.unsent and not self.away:
@@ -255,7 +257,7 @@ class Releases:
         if self.away or self._beside.hangs:
             gate = release.gate if self.decides else release.local
             if gate.rolls_back and ramp.live:
-                self.deciding.stop(release, Decision("rollback", ramp.share, 0.0, gate.verdict().sentence))
+                self.deciding.stop(release, RampDecision("rollback", ramp.share, 0.0, gate.verdict().sentence))
             return
         if not self.decides or release.spec.key in self._fresh:
             return

@@ -24,9 +24,9 @@ from gateway.control.scaling.pooling import group_with, groups_of
 from gateway.settings import Settings
 from gateway.workers.demand import EngineDemand, EngineStart
 from routing.autoscale.autoscaler import Autoscaler
-from routing.autoscale.decision import Decision, Why
-from routing.autoscale.pools import Pool, cheapest_first, left, seen_by
-from routing.autoscale.schedule import Shift, bounds_at
+from routing.autoscale.decision import ScaleDecision, Why
+from routing.autoscale.pools import AlikePool, cheapest_first, left, seen_by
+from routing.autoscale.schedule import ScheduleShift, bounds_at
 from routing.autoscale.settings import AutoscaleSettings
 from routing.autoscale.signals import Bounds, Signals
 
@@ -52,11 +52,11 @@ class _Scaled:
         """Those that were on their way at the last look, and since when."""
         self.waking: frozenset[str] = frozenset()
         """Which of them were being woken."""
-        self.last: Decision | None = None
+        self.last: ScaleDecision | None = None
         self.told: EngineStart | None = None
         self.wakes = 0
         self._shifts = [
-            Shift(
+            ScheduleShift(
                 frozenset([DAYS.index(day) for day in shift.days]),
                 minute_of(shift.begin),
                 minute_of(shift.end),
@@ -162,11 +162,11 @@ class Autoscaling:
     def _cheapest_first(self, names: Sequence[str], now: float) -> Sequence[str]:
         if len(names) < 2:
             return names
-        pools: list[Pool] = []
+        pools: list[AlikePool] = []
         for name in names:
             standing, speed = self._actuator.standing(name, now), self._scaled[name].traffic.speed
             has = len(standing.ready) + len(standing.starting)
-            pools.append(Pool(name, speed.prefill_tokens_per_s, self._usd_per_hour.get(name, 0.0), has))
+            pools.append(AlikePool(name, speed.prefill_tokens_per_s, self._usd_per_hour.get(name, 0.0), has))
         return cheapest_first(pools)
 
     def _look_at(
@@ -209,13 +209,13 @@ class Autoscaling:
         one.scaler.asked(now)
         standing = self._actuator.standing(name, now)
         if not standing.ready and not standing.starting:
-            self._act(name, one, Decision(1, 0, Why.WOKEN, "a request waits"), one.traffic.in_flight(), now)
+            self._act(name, one, ScaleDecision(1, 0, Why.WOKEN, "a request waits"), one.traffic.in_flight(), now)
             return True
         return bool(standing.ready) or len(standing.failing) < len(standing.starting)
 
     # -- acting --------------------------------------------------------------------------------------------------------
 
-    def _act(self, name: str, one: _Scaled, decision: Decision, in_flight: Mapping[str, int], now: float) -> None:
+    def _act(self, name: str, one: _Scaled, decision: ScaleDecision, in_flight: Mapping[str, int], now: float) -> None:
         one.last = decision
         if not self._actuator.acts(name):
             return  # another gateway does, which sees what we see

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from engines.launch.launched import State
+from engines.launch.launched import LaunchState
 from gateway.control.launches import Launches
 from gateway.control.scaling.actuator import Standing
-from routing.autoscale.removal import Candidate, removed
+from routing.autoscale.removal import Removable, removed
 
 MOST_DRAIN_S: Final = 600.0
 """One that has nothing in flight by then is stopped although some worker has not said that it sends it nothing new."""
@@ -42,7 +42,7 @@ class LaunchScaling:
         for each in launched:
             if (engine, each.id) in self._leaving:
                 continue
-            if each.state is State.READY:
+            if each.state is LaunchState.READY:
                 self._since_s.pop((engine, each.id), None)
                 ready.append(each.id)
             else:
@@ -71,8 +71,8 @@ class LaunchScaling:
             launcher.add(missing)
             self.standing(engine, now)
         elif missing < 0:
-            candidates = [Candidate(id, True, in_flight.get(id, 0)) for id in standing.ready]
-            candidates += [Candidate(id, False, 0, since_s) for id, since_s in standing.starting.items()]
+            candidates = [Removable(id, True, in_flight.get(id, 0)) for id in standing.ready]
+            candidates += [Removable(id, False, 0, since_s) for id, since_s in standing.starting.items()]
             for id in removed(candidates, -missing):
                 if id in standing.starting:
                     self._stop(engine, [id])

@@ -32,7 +32,7 @@ from gateway.control.scaling.cluster.workloads import sleep_place
 from gateway.control.scaling.sleep_ports import Leadership, Roll, Servers
 from gateway.control.scaling.sleepers import AGAIN_S, MOST_MOVE_S, Phase, Sleeper, Sleepers, tell_short
 from gateway.settings import Settings
-from routing.autoscale.removal import Candidate, removed
+from routing.autoscale.removal import Removable, removed
 
 EVERY_S: Final = 2.0
 LEAST_WAKE_S: Final = 60.0
@@ -174,7 +174,7 @@ class SleepScaling:
         excess -= starting
         if one.unable(now) and not self._servers.fixed(engine) and (one.chosen or not one.resting(inner)):
             return starting + min(excess, len(ready))
-        for id in removed([Candidate(id, True, in_flight.get(id, 0)) for id in ready], excess):
+        for id in removed([Removable(id, True, in_flight.get(id, 0)) for id in ready], excess):
             one.by_id[id] = Sleeper(Phase.DRAINING, now)
             self._roll.rest(engine, id, "draining")
         return starting

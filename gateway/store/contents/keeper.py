@@ -63,7 +63,7 @@ class Item(NamedTuple):
     stored: Callable[[], None]
 
 
-class Keeper:
+class ContentKeeper:
     """Owns the table and the thread that writes to it. `put` and `counts` may be called from any thread."""
 
     def __init__(

@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.store.drift.rows import Key
 from routing.drift.reference import LEAST_REQUESTS, LEAST_WINDOWS
-from routing.drift.watch import REFERENCE_HOURS, Alarm, Hour, Watch
+from routing.drift.watch import REFERENCE_HOURS, Alarm, DriftWatch, Hour
 
 DAY_HOURS: Final = 24
 KEPT_HOURS: Final = 2 * REFERENCE_HOURS
@@ -29,7 +29,7 @@ class Watched:
     """One model, arm and route."""
 
     hours: dict[int, Hour] = field(default_factory=dict)
-    watch: Watch | None = None
+    watch: DriftWatch | None = None
     """None until a reference was chosen."""
     chosen: str = FIRST_WEEK
     """Why that week."""
@@ -100,11 +100,11 @@ class Judged:
             week = _week(one.hours, mark)
             if _enough(week.values()):
                 one.mark = one.begin = mark
-                one.chosen, one.watch = why, Watch(week, control)
+                one.chosen, one.watch = why, DriftWatch(week, control)
                 return
         learned = hour - one.begin + REFERENCE_HOURS
         if not one.mark and (one.watch is None or hour == one.begin or (hour < one.begin and learned % DAY_HOURS == 0)):
-            one.watch = Watch({at: kept for at, kept in one.hours.items() if at < one.begin}, control)
+            one.watch = DriftWatch({at: kept for at, kept in one.hours.items() if at < one.begin}, control)
 
 
 def _week(hours: Mapping[int, Hour], before: int) -> dict[int, Hour]:

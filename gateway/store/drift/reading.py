@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from engines.model import Operation
 from gateway.store.contents.content import ANSWER_CUT, Content, ContentRecord
 from routing.drift.texts import marks_of
-from routing.shadowing import Sample
+from routing.shadowing import ShadowSample
 
 MOST_WAITING: Final = 100_000
 """Marks that wait for the database; more are dropped, the oldest first."""
@@ -42,7 +42,7 @@ class Reading:
         share = content.text_share
         if not share or content.operation not in OPERATIONS:
             return
-        if share < 1.0 and not Sample("drift", "texts", share).takes(content.record_id):
+        if share < 1.0 and not ShadowSample("drift", "texts", share).takes(content.record_id):
             return
         marks = marks_of(record.answer, whole=not record.cut & ANSWER_CUT, asks_json=content.asks_json)
         if marks:

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.store.drift.judged import Judged, Watched
 from gateway.store.drift.rows import Key
-from routing.drift.watch import REFERENCE_HOURS, Alarm, Standing
+from routing.drift.watch import REFERENCE_HOURS, Alarm, DriftStanding
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_HOURS: Final = 24
@@ -41,7 +41,7 @@ def _entry(key: Key, one: Watched, last: int) -> dict[str, Any]:
     }
 
 
-def _signal(standing: Standing, last: int) -> dict[str, Any]:
+def _signal(standing: DriftStanding, last: int) -> dict[str, Any]:
     alarmed = standing.alarmed_hour
     return {
         "signal": standing.signal,

@@ -23,7 +23,7 @@ from gateway.store.courtesy import Courtesy
 from gateway.store.database import DatabaseAway, DatabaseRefused
 from gateway.store.evaluations.desk import ERROR, LEFT, MEMORY, SHORT, STORED, Desk, Table
 from gateway.store.evaluations.evaluator import Evaluator
-from gateway.store.evaluations.messages import Finding
+from gateway.store.evaluations.messages import EvaluatorFinding
 from gateway.store.evaluations.question import Judgement, Question
 from gateway.store.evaluations.table import Evaluation
 from gateway.store.feedback.giving import Gathering
@@ -68,7 +68,7 @@ class Evaluating:
         self._client = client
         self._again_s = again_s
         self._close_s = close_s
-        self._findings: deque[Finding] = deque(maxlen=MOST_FINDINGS)
+        self._findings: deque[EvaluatorFinding] = deque(maxlen=MOST_FINDINGS)
         self._judges: Judges | None = None
         """Made for the first that is asked."""
         self._desk = Desk(
@@ -98,7 +98,7 @@ class Evaluating:
             counted.update({f"{name}/{LEFT}": count for name, count in self._judges.left.items()})
         return dict(counted)
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[EvaluatorFinding]:
         """What was found since this was asked last."""
         found = []
         while self._findings:
@@ -130,7 +130,7 @@ class Evaluating:
 
     def _compared(self, evaluation: Evaluation, model: str) -> None:
         told = FeedbackGiven(record_id=evaluation.record_id, model=model, arm=SHADOW)
-        self._findings.append(Finding("comparison", evaluation.metric, evaluation.value, told))
+        self._findings.append(EvaluatorFinding("comparison", evaluation.metric, evaluation.value, told))
 
     async def _judged(self, question: Question, judgement: Judgement | None, error: str) -> None:
         name, asked = question.evaluator.name, question.asked
@@ -140,7 +140,7 @@ class Evaluating:
         if judgement is None:
             self._desk.count(name, ERROR)
             told = FeedbackGiven(record_id=_of(question).record_id, model=question.model)
-            self._findings.append(Finding("judge", name, None, told, error=error))
+            self._findings.append(EvaluatorFinding("judge", name, None, told, error=error))
             return
         if isinstance(asked, ContentRecord):
             told = await self._kept(question, asked, judgement)
@@ -153,7 +153,7 @@ class Evaluating:
             at_ms, score = int(clock.wall() * 1e3), judgement.score
             self._desk.keep(name, Evaluation(copy.record_id, name, at_ms, score, judgement.label))
             told = FeedbackGiven(record_id=copy.record_id, model=question.model, arm=SHADOW)
-        self._findings.append(Finding("judge", name, judgement.score, told, judgement.label))
+        self._findings.append(EvaluatorFinding("judge", name, judgement.score, told, judgement.label))
 
     async def _kept(self, question: Question, record: ContentRecord, judgement: Judgement) -> FeedbackGiven:
         """As feedback on the request; its record may be on its way still."""

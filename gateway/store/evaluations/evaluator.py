@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from gateway.wildcard_names import is_wildcard, label_of
-from routing.shadowing import Sample
+from routing.shadowing import ShadowSample
 
 if TYPE_CHECKING:
     from gateway.settings.schema import Settings
@@ -36,7 +36,7 @@ class Evaluator(msgspec.Struct, frozen=True):
         """Whether it is given this one: a pure function of the id of the record, of a pair the original's."""
         if self.models and model not in self.models and label_of(model, self.configured) not in self.models:
             return False
-        return Sample(SALT, self.name, self.share).takes(record_id)
+        return ShadowSample(SALT, self.name, self.share).takes(record_id)
 
 
 def evaluators_of(settings: Settings) -> list[Evaluator]:

@@ -14,7 +14,7 @@ class UseEvaluators(msgspec.Struct, tag="use_evaluators"):
     evaluators: list[Evaluator]
 
 
-class Finding(msgspec.Struct):
+class EvaluatorFinding(msgspec.Struct):
     """What was found of one answer, or why nothing was."""
 
     source: str

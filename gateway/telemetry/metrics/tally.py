@@ -54,7 +54,7 @@ class Buckets:
         return Histogram(self.counts.copy(), self.sum)
 
 
-class Tally(lease.Series):
+class Tally(lease.LeaseSeries):
     """Everything counted of one (model, engine, arm). Get it from `Metrics.series`, hold it, call `settle`.
 
     `in_flight` is the caller's: `tally.in_flight += 1` at dispatch, `-= 1` when that is over.

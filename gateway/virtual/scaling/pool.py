@@ -20,7 +20,7 @@ from gateway.virtual.replicas import Gpu
 from gateway.virtual.scaling.rules import Rule
 from gateway.virtual.scaling.seen import Second, Seen
 from gateway.virtual.trace import Call, seeded
-from routing.autoscale.removal import Candidate, removed
+from routing.autoscale.removal import Removable, removed
 
 PROMPTS_AT_ONCE: Final = 2
 """That a replica has to compute, so that it never waits for the next."""
@@ -249,7 +249,7 @@ class ElasticPool:
         for _ in range(wanted - len(staying)):
             self._start(now)
         if wanted < len(staying):
-            candidates = [Candidate(str(one.id), one.ready, one.in_flight, one.asked_s) for one in staying]
+            candidates = [Removable(str(one.id), one.ready, one.in_flight, one.asked_s) for one in staying]
             gone = [self._replicas[int(id)] for id in removed(candidates, len(staying) - wanted)]
             still = sum([not one.ready for one in staying]) - sum([not one.ready for one in gone])
             for one in gone:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from engines.http1.answer import LIMITS
-from engines.http1.call import Call, Line
+from engines.http1.call import Call, Carrier
 from engines.http1.connection import Connection
 from engines.http1.familiar import Familiar
 from engines.http1.secrecy import Secrets
@@ -117,7 +117,7 @@ class FakePool:
         self.fresh: list[Call] = []
         self.stale_since: list[float] = []
 
-    def release(self, line: Line) -> None:
+    def release(self, line: Carrier) -> None:
         assert not line.closed
         self.released += 1
         now = self.bench.loop.now
@@ -126,7 +126,7 @@ class FakePool:
     def stale(self, idle_since: float) -> None:
         self.stale_since.append(idle_since)
 
-    def lost(self, line: Line) -> None:
+    def lost(self, line: Carrier) -> None:
         self.lost_calls += 1
 
     def send_fresh(self, call: Call) -> None:

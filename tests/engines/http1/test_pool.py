@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engines.errors import ConnectFailed, ConnectionLost, NoConnectionFree, TotalTimeout
-from engines.http1.call import Call, Home, Line
+from engines.http1.call import Call, Carrier, CarrierHome
 from engines.http1.dialing import Dialer
 from engines.model import Deadlines
 from engines.pool import CLOSED_AT_ONCE, Pool
@@ -396,7 +396,7 @@ class Greeted(Dialer):
 
     up: Upstream
 
-    async def dial(self, home: Home) -> Line:
+    async def dial(self, home: CarrierHome) -> Carrier:
         line = await super().dial(home)
         (await self.up.peer()).send(b"220 not your protocol")
         await until(lambda: line.closed)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from engines.launch.launched import Pace, Recipe, State
+from engines.launch.launched import LaunchState, Pace, Recipe
 from engines.launch.launcher import Launcher
 from engines.port import Replica
 
@@ -67,7 +67,7 @@ class Workbench:
 
     def __init__(self, log_dir: Path) -> None:
         self.log_dir = log_dir
-        self.changes: asyncio.Queue[tuple[Replica, State, str]] = asyncio.Queue()
+        self.changes: asyncio.Queue[tuple[Replica, LaunchState, str]] = asyncio.Queue()
         self.tasks: list[asyncio.Task[None]] = []
         self.launchers: list[Launcher] = []
 
@@ -103,14 +103,14 @@ class Workbench:
         self.launchers.append(launcher)
         return launcher
 
-    async def until(self, state: State) -> tuple[Replica, str]:
+    async def until(self, state: LaunchState) -> tuple[Replica, str]:
         """The next change to `state`, passing over others."""
         while True:
             replica, seen, reason = await self.changes.get()
             if seen is state:
                 return replica, reason
 
-    def seen(self) -> list[tuple[str, State]]:
+    def seen(self) -> list[tuple[str, LaunchState]]:
         """All changes not looked at yet."""
         changes = [self.changes.get_nowait() for _ in range(self.changes.qsize())]
         return [(replica.id, state) for replica, state, _ in changes]

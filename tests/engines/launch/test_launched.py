@@ -16,7 +16,7 @@ import pytest
 from engines.errors import LaunchFailed
 from engines.launch import launched
 from engines.launch.child_log import ChildLog
-from engines.launch.launched import LaunchedReplica, Pace, State
+from engines.launch.launched import LaunchedReplica, LaunchState, Pace
 from engines.launch.vllm import VllmServer, vllm_command, vllm_explanation
 from tests.engines.launch.conftest import QUICK, Workbench, alive, ask, gone
 
@@ -31,7 +31,11 @@ async def test_a_replica_is_ready_once_it_answers_its_health_check(bench: Workbe
     assert replica.id == "fake-0"
     assert await ask(replica.url) == b"hello"
     await launcher.stop()
-    assert bench.seen() == [("fake-0", State.STARTING), ("fake-0", State.READY), ("fake-0", State.STOPPED)]
+    assert bench.seen() == [
+        ("fake-0", LaunchState.STARTING),
+        ("fake-0", LaunchState.READY),
+        ("fake-0", LaunchState.STOPPED),
+    ]
     assert launcher.replicas == ()
 
 
@@ -58,7 +62,7 @@ async def test_a_failing_child_is_tried_again_and_again(bench: Workbench) -> Non
     launcher = bench.launcher("exits")
     await launcher.scale_to(1)
     for _ in range(3):
-        _, reason = await bench.until(State.BACKOFF)
+        _, reason = await bench.until(LaunchState.BACKOFF)
         assert reason.startswith("fake-0 exited with code 7 before it was ready")
 
 
@@ -102,11 +106,11 @@ async def test_a_log_that_cannot_be_written_is_told_as_such(bench: Workbench) ->
 async def test_a_replica_that_dies_comes_back_under_its_name_and_url(bench: Workbench) -> None:
     launcher = bench.launcher()
     await launcher.scale_to(1)
-    first, _ = await bench.until(State.READY)
+    first, _ = await bench.until(LaunchState.READY)
     assert await ask(first.url, "/die") == b""
-    _, reason = await bench.until(State.BACKOFF)
+    _, reason = await bench.until(LaunchState.BACKOFF)
     assert reason.startswith("fake-0 exited with code 3; its log ")
-    again, _ = await bench.until(State.READY)
+    again, _ = await bench.until(LaunchState.READY)
     assert again == first
     assert await ask(again.url) == b""
 
@@ -150,7 +154,7 @@ async def test_a_disk_that_stands_still_holds_neither_the_loop_nor_the_stop(
     try:
         await asked.wait()
         await launcher.stop()
-        assert bench.seen()[-1] == ("fake-0", State.STOPPED)
+        assert bench.seen()[-1] == ("fake-0", LaunchState.STOPPED)
     finally:
         answers.set()
 
@@ -165,9 +169,9 @@ async def test_a_start_without_a_free_descriptor_is_tried_again(
     monkeypatch.setattr(launched, "_free_port", none_left)
     launcher = bench.launcher()
     await launcher.scale_to(1)
-    _, reason = await bench.until(State.BACKOFF)
+    _, reason = await bench.until(LaunchState.BACKOFF)
     assert reason == "fake-0 could not be started: [Errno 24] Too many open files"
-    await bench.until(State.READY)
+    await bench.until(LaunchState.READY)
 
 
 @pytest.mark.parametrize(("stable_s", "expected"), [(0.0, [0, 0, 0]), (3600.0, [0, 1, 2])])
@@ -184,22 +188,22 @@ async def test_earlier_failures_are_forgotten_after_a_stable_time(
     launcher = bench.launcher(pace=Watched(first_poll_s=0.005, max_poll_s=0.02, stable_s=stable_s))
     await launcher.scale_to(1)
     for _ in expected:
-        replica, _ = await bench.until(State.READY)
+        replica, _ = await bench.until(LaunchState.READY)
         await ask(replica.url, "/die")
-        await bench.until(State.BACKOFF)
-    await bench.until(State.STARTING)
+        await bench.until(LaunchState.BACKOFF)
+    await bench.until(LaunchState.STARTING)
     assert seen == expected
 
 
 async def test_a_taken_port_is_given_up_for_another(bench: Workbench) -> None:
     launcher = bench.launcher(pace=replace(QUICK, first_backoff_s=0.2, max_backoff_s=0.2))
     await launcher.scale_to(1)
-    first, _ = await bench.until(State.READY)
+    first, _ = await bench.until(LaunchState.READY)
     await ask(first.url, "/die")
-    await bench.until(State.BACKOFF)
+    await bench.until(LaunchState.BACKOFF)
     squatter = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", int(first.url.rpartition(":")[2]))
     async with squatter:
-        again, _ = await bench.until(State.READY)
+        again, _ = await bench.until(LaunchState.READY)
     assert again.id == first.id
     assert again.url != first.url
 
@@ -226,7 +230,7 @@ async def test_only_the_root_is_asked_to_end_so_that_its_workers_can_finish_for_
 async def test_a_child_that_ignores_sigterm_is_killed_after_the_grace_period(bench: Workbench) -> None:
     launcher = bench.launcher("stubborn", pace=replace(QUICK, grace_s=0.05))
     await launcher.scale_to(1)
-    (replica,) = [(await bench.until(State.READY))[0]]
+    (replica,) = [(await bench.until(LaunchState.READY))[0]]
     await launcher.stop()
     with pytest.raises(OSError, match=r"refused|Connect"):
         await ask(replica.url)
@@ -235,9 +239,9 @@ async def test_a_child_that_ignores_sigterm_is_killed_after_the_grace_period(ben
 async def test_a_replica_is_out_of_service_before_its_grace_period(bench: Workbench) -> None:
     launcher = bench.launcher("stubborn", pace=replace(QUICK, grace_s=30.0))
     await launcher.scale_to(1)
-    replica, _ = await bench.until(State.READY)
+    replica, _ = await bench.until(LaunchState.READY)
     bench.spawn("stop", launcher.stop)
-    await bench.until(State.STOPPED)
+    await bench.until(LaunchState.STOPPED)
     assert await ask(replica.url) == b""  # told, while the child still answers
     await ask(replica.url, "/die")
 
@@ -258,15 +262,15 @@ async def test_cancelled_work_stops_its_child_all_the_same(bench: Workbench) -> 
 async def test_stop_ends_a_wait_between_two_starts(bench: Workbench) -> None:
     launcher = bench.launcher("exits", pace=replace(QUICK, first_backoff_s=3600.0, max_backoff_s=3600.0))
     await launcher.scale_to(1)
-    await bench.until(State.BACKOFF)
+    await bench.until(LaunchState.BACKOFF)
     await launcher.stop()
-    assert bench.seen() == [("fake-0", State.STOPPED)]
+    assert bench.seen() == [("fake-0", LaunchState.STOPPED)]
 
 
 async def test_stop_ends_a_start_that_is_waited_for(bench: Workbench) -> None:
     launcher = bench.launcher("deaf")
     await launcher.scale_to(1)
-    await bench.until(State.STARTING)
+    await bench.until(LaunchState.STARTING)
     waiting = asyncio.gather(launcher.started(), return_exceptions=True)
     await asyncio.sleep(0)
     await launcher.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engines.launch.launched import State
+from engines.launch.launched import LaunchState
 from tests.engines.launch.conftest import Workbench
 
 pytestmark = pytest.mark.anyio
@@ -14,17 +14,17 @@ async def test_one_in_the_middle_goes_and_its_name_is_given_again_once_it_has_go
     launcher = bench.launcher()
     launcher.add(3)
     for _ in range(3):
-        await bench.until(State.READY)
+        await bench.until(LaunchState.READY)
     assert [each.id for each in launcher.launched] == ["fake-0", "fake-1", "fake-2"]
     launcher.remove(["fake-1", "nobody"])
     assert [each.id for each in launcher.launched] == ["fake-0", "fake-2"]
     launcher.add(1)
     assert [each.id for each in launcher.launched] == ["fake-0", "fake-2", "fake-3"]
-    stopped, _ = await bench.until(State.STOPPED)
+    stopped, _ = await bench.until(LaunchState.STOPPED)
     assert stopped.id == "fake-1"
-    await bench.until(State.READY)
+    await bench.until(LaunchState.READY)
     launcher.add(1)
-    await bench.until(State.READY)
+    await bench.until(LaunchState.READY)
     assert [each.id for each in launcher.launched] == ["fake-0", "fake-1", "fake-2", "fake-3"]
     assert len({replica.url for replica in launcher.replicas}) == 4
 
@@ -33,10 +33,10 @@ async def test_to_stop_waits_for_those_that_are_being_stopped_too(bench: Workben
     launcher = bench.launcher()
     launcher.add(2)
     for _ in range(2):
-        await bench.until(State.READY)
+        await bench.until(LaunchState.READY)
     launcher.remove(["fake-0"])
     await launcher.stop()
-    assert [each for each, state in bench.seen() if state is State.STOPPED].sort() == ["fake-0", "fake-1"].sort()
+    assert [each for each, state in bench.seen() if state is LaunchState.STOPPED].sort() == ["fake-0", "fake-1"].sort()
     assert launcher.launched == ()
 
 
@@ -45,7 +45,7 @@ async def test_failed_starts_are_counted_until_one_succeeds(bench: Workbench) ->
     launcher.add(1)
     (launched,) = launcher.launched
     for count in (1, 2, 3):
-        await bench.until(State.BACKOFF)
+        await bench.until(LaunchState.BACKOFF)
         assert launched.failures >= count
-    await bench.until(State.STARTING)
+    await bench.until(LaunchState.STARTING)
     assert launched.again_s > 0.0

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from gateway.cli.screen import MOST_ROWS, curl, screen
 from gateway.cli.serve import _greet
 from gateway.control.configuration.findings import Finding
-from gateway.serve import Opening
+from gateway.serve import Opened
 from gateway.settings import load_settings
 
 FILE = """
@@ -26,8 +26,8 @@ FOUND = [
 ]
 
 
-def opening(file: str = FILE, *, found: list[Finding] = FOUND, notices: tuple[str, ...] = ()) -> Opening:
-    return Opening("http://127.0.0.1:8080", load_settings(file, {}).settings, found, notices)
+def opening(file: str = FILE, *, found: list[Finding] = FOUND, notices: tuple[str, ...] = ()) -> Opened:
+    return Opened("http://127.0.0.1:8080", load_settings(file, {}).settings, found, notices)
 
 
 def test_each_replica_stands_with_its_state_where_a_model_asks_for_it_first() -> None:

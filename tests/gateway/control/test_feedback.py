@@ -10,7 +10,7 @@ import pytest
 from gateway.control.feedback import Feedback
 from gateway.fleet.bundles import plans_of
 from gateway.settings import load_settings
-from gateway.store.evaluations.messages import Finding
+from gateway.store.evaluations.messages import EvaluatorFinding
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
 from gateway.telemetry.evaluations import Evaluation
 from gateway.telemetry.exposition import render
@@ -98,9 +98,9 @@ async def test_what_an_evaluator_has_found_is_heard_as_what_an_application_told(
     copy = FeedbackGiven(record_id="bb", model="chat", arm="~shadow")
     feedback.evaluated(
         [
-            Finding("judge", "helpful", 0.75, told, "good"),
-            Finding("comparison", "rouge_l", 0.5, copy),
-            Finding("judge", "helpful", None, told, error="timeout"),
+            EvaluatorFinding("judge", "helpful", 0.75, told, "good"),
+            EvaluatorFinding("comparison", "rouge_l", 0.5, copy),
+            EvaluatorFinding("judge", "helpful", None, told, error="timeout"),
         ]
     )
     assert found == [Measured(plan.identity, 1, 255, (0.95, 0.05), "aa", "helpful", 0.75)]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.port import Replica
-from gateway.control.membership import Difference, Found, Observed, Written
+from gateway.control.membership import Found, MemberDifference, Observed, Written
 from gateway.control.roster import Roster
 from gateway.fleet.members import Member
 
@@ -37,7 +37,7 @@ class Told:
 
 def test_a_look_is_told_by_what_differs_from_the_last_one() -> None:
     found = Observed()
-    told: list[Difference] = []
+    told: list[MemberDifference] = []
     found.found([at("a")])
     found.watch(told.append)
     found.found([at("a"), at("b")])
@@ -46,11 +46,11 @@ def test_a_look_is_told_by_what_differs_from_the_last_one() -> None:
     found.found([at("a", 2), at("b")])
     found.found([at("b")])
     assert told == [
-        Difference(added=(at("a"),)),
-        Difference(added=(at("b"),)),
-        Difference(added=(at("a", 2),), draining=("b",)),
-        Difference(resumed=("b",)),
-        Difference(removed=("a",)),
+        MemberDifference(added=(at("a"),)),
+        MemberDifference(added=(at("b"),)),
+        MemberDifference(added=(at("a", 2),), draining=("b",)),
+        MemberDifference(resumed=("b",)),
+        MemberDifference(removed=("a",)),
     ]
 
 

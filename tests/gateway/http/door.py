@@ -29,7 +29,7 @@ CHAT = b"/v1/chat/completions"
 
 @dataclass
 class DoorLimits:
-    """Satisfies `gateway.http.handler.Limits`."""
+    """Satisfies `gateway.http.handler.RequestLimits`."""
 
     body_bytes: int = 64 * 1024
     header_bytes: int = 4096

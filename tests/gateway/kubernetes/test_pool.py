@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.port import Replica
-from gateway.control.membership import Difference
+from gateway.control.membership import MemberDifference
 from gateway.kubernetes.pool import InferencePool, PoolReplicas, ServingPod
 
 
@@ -34,15 +34,15 @@ def found(*ports: int) -> PoolReplicas:
 
 def test_a_pod_comes_drains_comes_back_and_goes() -> None:
     one = found(8000)
-    assert one.changed("a", pod("starting", "")) == Difference()
-    assert one.changed("a", pod("starting")) == Difference()
-    assert one.changed("a", pod("ready")) == Difference(added=(A,))
-    assert one.changed("a", pod("ready")) == Difference()
-    assert one.changed("a", pod("unready")) == Difference(draining=("a",))
-    assert one.changed("a", pod("ready")) == Difference(resumed=("a",))
-    assert one.changed("a", pod("terminating")) == Difference(draining=("a",))
-    assert one.changed("a", pod("failed")) == Difference(removed=("a",))
-    assert one.gone("a") == Difference()
+    assert one.changed("a", pod("starting", "")) == MemberDifference()
+    assert one.changed("a", pod("starting")) == MemberDifference()
+    assert one.changed("a", pod("ready")) == MemberDifference(added=(A,))
+    assert one.changed("a", pod("ready")) == MemberDifference()
+    assert one.changed("a", pod("unready")) == MemberDifference(draining=("a",))
+    assert one.changed("a", pod("ready")) == MemberDifference(resumed=("a",))
+    assert one.changed("a", pod("terminating")) == MemberDifference(draining=("a",))
+    assert one.changed("a", pod("failed")) == MemberDifference(removed=("a",))
+    assert one.gone("a") == MemberDifference()
     assert len(one) == 0
 
 
@@ -56,7 +56,7 @@ def test_each_target_port_is_a_replica_and_other_ports_are_others() -> None:
     assert one.changed("a", pod("unready", "fd00::1")).draining == ("a", "a:8001")
     moved = one.listening((9000,))
     assert ([each.url for each in moved.added], moved.removed) == (["http://[fd00::1]:9000"], ("a:8001",))
-    assert one.listening(()) == Difference(removed=("a",))
+    assert one.listening(()) == MemberDifference(removed=("a",))
 
 
 def test_ports_that_come_while_a_pod_drains_drain_too() -> None:
@@ -69,7 +69,7 @@ def test_ports_that_come_while_a_pod_drains_drain_too() -> None:
 
 def test_bookmarks_and_pods_without_anything_are_read() -> None:
     assert msgspec.json.decode(b'{"metadata":{"resourceVersion":"7"}}', type=InferencePool).spec is None
-    assert found(8000).changed("a", msgspec.json.decode(b"{}", type=ServingPod)) == Difference()
+    assert found(8000).changed("a", msgspec.json.decode(b"{}", type=ServingPod)) == MemberDifference()
 
 
 STATES = st.sampled_from(["ready", "starting", "unready", "terminating", "failed", "gone"])

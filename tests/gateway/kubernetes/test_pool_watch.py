@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import structlog
 
-from gateway.control.membership import Difference
+from gateway.control.membership import MemberDifference
 from gateway.kubernetes.api import Api, ApiPlace
 from gateway.kubernetes.pool_watch import PoolWatch
 from tests.gateway.kubernetes.spawning import spawn
@@ -43,7 +43,7 @@ class Told:
         self.urls: dict[str, str] = {}
         self.draining: set[str] = set()
 
-    def __call__(self, difference: Difference) -> None:
+    def __call__(self, difference: MemberDifference) -> None:
         self.urls |= {one.id: one.url for one in difference.added}
         for id in difference.removed:
             del self.urls[id]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.port import Replica
-from gateway.control.membership import Difference
+from gateway.control.membership import MemberDifference
 from gateway.kubernetes.slices import ServiceReplicas, Slice
 from tests.gateway.kubernetes.api_server import endpoint
 
@@ -26,20 +26,20 @@ A = Replica("a", "http://10.0.0.1:8000")
 
 def test_a_pod_comes_drains_and_goes() -> None:
     found = ServiceReplicas(None)
-    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1", ready=False))) == Difference()
-    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1"))) == Difference(added=(A,))
-    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1"))) == Difference()
+    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1", ready=False))) == MemberDifference()
+    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1"))) == MemberDifference(added=(A,))
+    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1"))) == MemberDifference()
     leaving = endpoint("a", "10.0.0.1", ready=False, terminating=True)
-    assert found.changed("s", slice_of(leaving)) == Difference(draining=("a",))
-    assert found.changed("s", slice_of()) == Difference(removed=("a",))
+    assert found.changed("s", slice_of(leaving)) == MemberDifference(draining=("a",))
+    assert found.changed("s", slice_of()) == MemberDifference(removed=("a",))
     assert len(found) == 0
 
 
 def test_one_that_is_not_ready_for_a_while_keeps_what_it_has() -> None:
     found = ServiceReplicas(None)
     found.changed("s", slice_of(endpoint("a", "10.0.0.1")))
-    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1", ready=False))) == Difference(draining=("a",))
-    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1"))) == Difference(resumed=("a",))
+    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1", ready=False))) == MemberDifference(draining=("a",))
+    assert found.changed("s", slice_of(endpoint("a", "10.0.0.1"))) == MemberDifference(resumed=("a",))
 
 
 def test_what_is_not_said_of_readiness_means_ready() -> None:
@@ -50,17 +50,17 @@ def test_what_is_not_said_of_readiness_means_ready() -> None:
 def test_a_pod_that_is_moved_to_another_slice_never_leaves() -> None:
     found = ServiceReplicas(None)
     found.changed("s", slice_of(endpoint("a", "10.0.0.1")))
-    assert found.changed("t", slice_of(endpoint("a", "10.0.0.1"))) == Difference()
-    assert found.gone("s") == Difference()
-    assert found.gone("t") == Difference(removed=("a",))
-    assert found.gone("t") == Difference()
+    assert found.changed("t", slice_of(endpoint("a", "10.0.0.1"))) == MemberDifference()
+    assert found.gone("s") == MemberDifference()
+    assert found.gone("t") == MemberDifference(removed=("a",))
+    assert found.gone("t") == MemberDifference()
 
 
 def test_a_pod_of_the_same_name_at_another_address_is_told_as_at_a_new_place() -> None:
     found = ServiceReplicas(None)
     found.changed("s", slice_of(endpoint("a", "10.0.0.1")))
     now = found.changed("s", slice_of(endpoint("a", "10.0.0.2", uid="another")))
-    assert now == Difference(added=(Replica("a", "http://10.0.0.2:8000"),))
+    assert now == MemberDifference(added=(Replica("a", "http://10.0.0.2:8000"),))
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_the_port_is_a_number_a_name_or_the_first(port: int | str | None, url: s
 
 
 def test_a_port_that_is_not_there_is_no_replica() -> None:
-    assert ServiceReplicas("grpc").changed("s", slice_of(endpoint("a", "10.0.0.1"))) == Difference()
-    assert ServiceReplicas(None).changed("s", slice_of(endpoint("a", "10.0.0.1"), port=None)) == Difference()
-    assert ServiceReplicas(None).changed("s", slice_of(endpoint("a", "x.example"), kind="FQDN")) == Difference()
-    assert ServiceReplicas(None).changed("s", Slice()) == Difference()
+    assert ServiceReplicas("grpc").changed("s", slice_of(endpoint("a", "10.0.0.1"))) == MemberDifference()
+    assert ServiceReplicas(None).changed("s", slice_of(endpoint("a", "10.0.0.1"), port=None)) == MemberDifference()
+    assert ServiceReplicas(None).changed("s", slice_of(endpoint("a", "x.example"), kind="FQDN")) == MemberDifference()
+    assert ServiceReplicas(None).changed("s", Slice()) == MemberDifference()
 
 
 def test_addresses_of_ipv6_zones_and_endpoints_without_a_pod() -> None:
@@ -133,19 +133,19 @@ def test_of_a_slice_that_grows_nobody_is_read_anew_and_of_one_that_cannot_be_rea
                 found.changed("s", broken)
             assert len(found) == 3
         else:
-            assert found.changed("s", broken) == Difference(removed=("c",))
+            assert found.changed("s", broken) == MemberDifference(removed=("c",))
 
 
 def test_two_endpoints_of_a_slice_that_change_places_or_pods_are_told_as_they_are() -> None:
     found = ServiceReplicas(None)
     a, b = endpoint("a", "10.0.0.1"), endpoint("b", "10.0.0.2")
     found.changed("s", slice_of(a, b))
-    assert found.changed("s", slice_of(b, a)) == Difference()
+    assert found.changed("s", slice_of(b, a)) == MemberDifference()
     other = endpoint("c", "10.0.0.1")
-    assert found.changed("s", slice_of(b, other)) == Difference((Replica("c", "http://10.0.0.1:8000"),), ("a",))
+    assert found.changed("s", slice_of(b, other)) == MemberDifference((Replica("c", "http://10.0.0.1:8000"),), ("a",))
     twice = endpoint("b", "10.0.0.9")
-    assert found.changed("s", slice_of(b, twice)) == Difference((Replica("b", "http://10.0.0.9:8000"),), ("c",))
-    assert found.changed("s", slice_of(b)) == Difference((Replica("b", "http://10.0.0.2:8000"),))
+    assert found.changed("s", slice_of(b, twice)) == MemberDifference((Replica("b", "http://10.0.0.9:8000"),), ("c",))
+    assert found.changed("s", slice_of(b)) == MemberDifference((Replica("b", "http://10.0.0.2:8000"),))
 
 
 def test_what_is_kept_of_a_list_does_not_keep_its_page() -> None:

@@ -14,7 +14,7 @@ from gateway.cli.app import app
 from gateway.store.__main__ import open_database
 from gateway.store.asked import answer, wanted_sums
 from gateway.store.client import Client, Clients
-from gateway.store.contents.keeper import Keeper
+from gateway.store.contents.keeper import ContentKeeper
 from gateway.store.contents.table import ContentTable
 from gateway.store.database import DatabaseAway
 from gateway.store.drift.keeper import DriftKeeper
@@ -144,7 +144,7 @@ async def test_hours_that_cannot_be_read_are_told_once(tmp_path: Path) -> None:
     """Their worker has one batch on its way at once, so it would tell no other."""
     url, supervisor = sqlite_url(tmp_path), Supervisor()
     writer = Writer(lambda: open_database(url), tmp_path, "w")
-    keeper = Keeper(lambda: ContentTable(url), tmp_path, "w")
+    keeper = ContentKeeper(lambda: ContentTable(url), tmp_path, "w")
     drift = DriftKeeper(lambda: drift_table(writer, url))
     evaluating = Evaluating(lambda: EvaluationTable(url), lambda _given: never(), supervisor.spawn)
     writer.start()

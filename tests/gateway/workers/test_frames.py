@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.workers.frames import PIECE_BYTES, Incoming, Kind, Nonsense, Outgoing, Whole
+from gateway.workers.frames import PIECE_BYTES, Incoming, Kind, Nonsense, SendQueue, Whole
 
 wholes = st.lists(
     st.builds(
@@ -28,7 +28,7 @@ wholes = st.lists(
 
 
 def sent(messages: list[Whole]) -> bytes:
-    outgoing = Outgoing()
+    outgoing = SendQueue()
     for kind, number, bulk, data in messages:
         assert outgoing.put(kind, number, data, bulk=bulk)
     stream = b""
@@ -50,7 +50,7 @@ def test_messages_arrive_whole_and_control_before_bulk_however_the_pipe_cuts_the
 
 
 def test_control_waits_for_one_piece_of_bulk_and_not_for_the_rest() -> None:
-    outgoing, incoming = Outgoing(), Incoming()
+    outgoing, incoming = SendQueue(), Incoming()
     outgoing.put(Kind.TELL, 0, b"b" * (5 * PIECE_BYTES), bulk=True)
     assert list(incoming.feed(outgoing.take())) == []
     outgoing.put(Kind.TELL, 0, b"now", bulk=False)
@@ -62,7 +62,7 @@ def test_control_waits_for_one_piece_of_bulk_and_not_for_the_rest() -> None:
 
 
 def test_each_lane_has_a_bound_of_its_own_and_room_again_when_it_is_sent() -> None:
-    outgoing = Outgoing(bulk_bytes=10, control_bytes=5)
+    outgoing = SendQueue(bulk_bytes=10, control_bytes=5)
     assert [outgoing.put(Kind.TELL, 0, b"12345", bulk=bulk) for bulk in (True, True, True, False, False)] == [
         *(True, True, False, True, False)
     ]

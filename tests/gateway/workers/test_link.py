@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from gateway.supervisor import Supervisor
-from gateway.workers.frames import MAX_MESSAGE_BYTES, Kind, Outgoing
+from gateway.workers.frames import MAX_MESSAGE_BYTES, Kind, SendQueue
 from gateway.workers.link import Link, LocalLink, PipeLink
 from gateway.workers.messages import AskExposition, Configured, Counters, Drained, Load, ReplicaLoad, ToPlane
 from gateway.workers.questions import MAX_OPEN, AskFailed, LinkFull, LinkLost
@@ -198,7 +198,7 @@ class End:
         self.peer = FakePeer()
         self.dropped: list[None] = []
         self.link: PipeLink[ToPlane] = PipeLink(
-            ToPlane, self.peer, Supervisor().spawn, lambda: self.dropped.append(None), Outgoing(**bounds)
+            ToPlane, self.peer, Supervisor().spawn, lambda: self.dropped.append(None), SendQueue(**bounds)
         )
         self.transport = FakeTransport()
         self.link.connection_made(cast("asyncio.Transport", self.transport))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from routing.autoscale.autoscaler import Autoscaler
-from routing.autoscale.decision import Decision
+from routing.autoscale.decision import ScaleDecision
 from routing.autoscale.demand import Asking
 from routing.autoscale.settings import AutoscaleSettings
 from routing.autoscale.signals import Bounds, Signals, Speed
@@ -61,7 +61,7 @@ class Story:
         self.bounds = bounds
         self.scaler = Autoscaler(settings or AutoscaleSettings(startup_s=30.0), self.now, demand)
 
-    def run(self, seconds: float, signals: Signals | None = None, *, follow: bool = True, **of: float) -> Decision:
+    def run(self, seconds: float, signals: Signals | None = None, *, follow: bool = True, **of: float) -> ScaleDecision:
         """Look again and again at the same, for so long; returns the last decision."""
         end_s = self.now + seconds
         decision = None

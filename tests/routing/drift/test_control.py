@@ -10,7 +10,7 @@ import pytest
 from routing.drift.control import AgainstControl
 from routing.drift.reference import LEAST_WINDOWS
 from routing.drift.signals import AMOUNTS
-from routing.drift.watch import Hour, Watch
+from routing.drift.watch import DriftWatch, Hour
 from tests.routing.drift.hours import histogram, hour, week
 
 SHIFT = 0.6
@@ -74,7 +74,7 @@ def moved(told: Hour, rng: random.Random, shift: float) -> Hour:
 def test_a_watch_with_a_control_hears_only_of_what_moves_its_own_arm() -> None:
     rng = random.Random(5)
     reference, control = week(rng), week(rng)
-    alone, watch = Watch(reference), Watch(reference, control)
+    alone, watch = DriftWatch(reference), DriftWatch(reference, control)
     assert (False, True) == (alone.against_control, watch.against_control)
     shocked = moved(hour(rng), rng, SHIFT)
     assert {alarm.signal for alarm in alone.hour(168, shocked)} == set(AMOUNTS)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from routing.gate.gate import Gate
 from routing.gate.guardrail import Guardrail
-from routing.gate.rollout import Decision, RampPlan, Rollout, Step
+from routing.gate.rollout import RampDecision, RampPlan, Rollout, Step
 from tests.routing.gate.traffic import GOOD, Arm, request
 
 STEPS = (Step(0.05, 60.0), Step(0.25, 60.0), Step(0.5, 60.0))
@@ -37,16 +37,16 @@ class Story:
         self.wall = NOON
         self.gate = Gate(self.rails, sticky=False)
         self.rollout = Rollout(self.plan)
-        self.done: list[Decision] = []
+        self.done: list[RampDecision] = []
         self.requests = [0, 0]
 
-    def press(self, button: Callable[[str], Decision]) -> Decision:
+    def press(self, button: Callable[[str], RampDecision]) -> RampDecision:
         """Somebody presses it."""
         decision = button("alice")
         self._do(decision)
         return decision
 
-    def second(self) -> Decision | None:
+    def second(self) -> RampDecision | None:
         """One second of traffic, with a look after each request, as the loop's wake-up at a rollback has it."""
         self.now_s += 1.0
         self.wall += timedelta(seconds=1)
@@ -62,7 +62,7 @@ class Story:
                 return self.look()
         return self.look()
 
-    def look(self) -> Decision | None:
+    def look(self) -> RampDecision | None:
         decision = self.rollout.look(self.gate.verdict(), self.gate.step_units, self.now_s, self.wall)
         if decision is not None:
             self._do(decision)
@@ -79,7 +79,7 @@ class Story:
                 break
         return decided
 
-    def _do(self, decision: Decision) -> None:
+    def _do(self, decision: RampDecision) -> None:
         if decision.action == "start":
             self.gate = Gate(self.rails, sticky=False)
         self.rollout.done(decision)

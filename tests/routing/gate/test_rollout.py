@@ -11,25 +11,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.gate.gate import HOLD, PROMOTE, ROLLBACK, Gate, Verdict
+from routing.gate.gate import HOLD, PROMOTE, ROLLBACK, Gate, Ruling
 from routing.gate.rollout import (
     IDLE,
     PAUSED,
     PROMOTED,
     RAMPING,
     ROLLED_BACK,
-    Decision,
-    NotNow,
+    RampDecision,
     RampPlan,
+    RampWindow,
     Rollout,
     Step,
-    Window,
+    WrongMoment,
 )
 from tests.routing.gate.story import NOON, PLAN, STEPS, Story
 from tests.routing.gate.traffic import Arm
 
 FEW_ERRORS = Arm(errors=0.0)
-WAITS = Verdict(HOLD, "nothing known")
+WAITS = Ruling(HOLD, "nothing known")
 
 
 def started(story: Story) -> Story:
@@ -120,7 +120,7 @@ def test_a_clock_that_steps_and_a_gate_that_slept_bake_nothing() -> None:
 
 
 def test_outside_the_windows_it_waits_and_still_rolls_back() -> None:
-    morning = Window(frozenset({0, 1, 2, 3, 4}), time(9), time(11), UTC)
+    morning = RampWindow(frozenset({0, 1, 2, 3, 4}), time(9), time(11), UTC)
     plan = RampPlan(STEPS, min_units=20, windows=(morning,))
     story = started(Story(FEW_ERRORS, FEW_ERRORS, plan))
     assert story.play(100) == []
@@ -142,11 +142,11 @@ def test_outside_the_windows_it_waits_and_still_rolls_back() -> None:
 )
 def test_a_window_is_of_local_time(at: datetime, inside: bool) -> None:
     berlin = timezone(timedelta(hours=1))
-    assert Window(frozenset({0}), time(9), time(17), berlin).holds(at) == inside
+    assert RampWindow(frozenset({0}), time(9), time(17), berlin).holds(at) == inside
 
 
 def test_a_window_until_midnight() -> None:
-    late = Window(frozenset({0}), time(20), time(0), UTC)
+    late = RampWindow(frozenset({0}), time(20), time(0), UTC)
     assert late.holds(NOON.replace(hour=23, minute=59))
     assert not late.holds(NOON + timedelta(hours=12))
 
@@ -180,33 +180,33 @@ def test_what_people_press_is_done_whatever_the_evidence() -> None:
 def test_what_makes_no_sense_is_refused_with_a_reason() -> None:
     rollout = Rollout(PLAN)
     for button, why in ((rollout.pause, "it is idle"), (rollout.resume, "it is idle")):
-        with pytest.raises(NotNow, match=why):
+        with pytest.raises(WrongMoment, match=why):
             button("alice")
     rollout.done(rollout.start("alice"))
-    with pytest.raises(NotNow, match="it is ramping already"):
+    with pytest.raises(WrongMoment, match="it is ramping already"):
         rollout.start("alice")
     rollout.done(rollout.promote("alice"))
-    with pytest.raises(NotNow, match="promoted already"):
+    with pytest.raises(WrongMoment, match="promoted already"):
         rollout.promote("alice")
     rollout.done(rollout.abort("alice"))
-    with pytest.raises(NotNow, match="rolled back already"):
+    with pytest.raises(WrongMoment, match="rolled back already"):
         rollout.abort("alice")
-    with pytest.raises(NotNow, match="has no steps"):
+    with pytest.raises(WrongMoment, match="has no steps"):
         Rollout(RampPlan(())).start("alice")
 
 
 def test_without_steps_the_gate_can_only_roll_back() -> None:
     rollout = Rollout(RampPlan(()), share=0.3)
     assert (rollout.state, rollout.share) == (RAMPING, 0.3)
-    assert rollout.look(Verdict(PROMOTE, "good"), 10**6, 10**6, NOON) is None
-    decision = rollout.look(Verdict(ROLLBACK, "bad"), 0, 10**6, NOON)
-    assert decision == Decision("rollback", 0.3, 0.0, "bad")
+    assert rollout.look(Ruling(PROMOTE, "good"), 10**6, 10**6, NOON) is None
+    decision = rollout.look(Ruling(ROLLBACK, "bad"), 0, 10**6, NOON)
+    assert decision == RampDecision("rollback", 0.3, 0.0, "bad")
 
 
 def test_a_hold_that_stops_keeps_every_step() -> None:
     rollout = Rollout(RampPlan((Step(0.1, 0.0), Step(0.2, 0.0)), min_units=0))
     rollout.done(rollout.start("alice"))
-    assert rollout.look(Verdict(HOLD, "broken", True), 10, 1.0, NOON) is None
+    assert rollout.look(Ruling(HOLD, "broken", True), 10, 1.0, NOON) is None
     assert rollout.why == "broken"
     due = rollout.look(WAITS, 10, 2.0, NOON)
     assert due is not None
@@ -217,15 +217,15 @@ def test_a_last_step_of_all_units_is_the_promotion() -> None:
     rollout = Rollout(RampPlan((Step(0.1, 0.0), Step(1.0, 0.0)), min_units=0))
     rollout.done(rollout.start("alice"))
     assert rollout.look(WAITS, 10, 1.0, NOON) is None
-    due = rollout.look(Verdict(PROMOTE, "good"), 10, 2.0, NOON)
-    assert due == Decision("promote", 0.1, 1.0, "good")
+    due = rollout.look(Ruling(PROMOTE, "good"), 10, 2.0, NOON)
+    assert due == RampDecision("promote", 0.1, 1.0, "good")
 
 
 def test_a_plan_with_fewer_steps_goes_on_at_its_last() -> None:
     rollout = Rollout(PLAN)
     rollout.done(rollout.start("alice"))
     for _ in range(2):
-        rollout.done(Decision("advance", 0.05, 0.5, ""))
+        rollout.done(RampDecision("advance", 0.05, 0.5, ""))
     again = Rollout(RampPlan(STEPS[:1]))
     again.restore(rollout.kept())
     assert (again.step, again.share) == (0, 0.5)
@@ -246,12 +246,12 @@ def test_whatever_is_pressed_and_seen_the_share_only_goes_up_by_its_steps_or_to_
         before = rollout.share
         if isinstance(one, str):
             try:
-                decision: Decision | None = getattr(rollout, one)("alice")
-            except NotNow:
+                decision: RampDecision | None = getattr(rollout, one)("alice")
+            except WrongMoment:
                 decision = None
         else:
             now_s += one[2]
-            decision = rollout.look(Verdict(one[0], one[0]), one[1], now_s, NOON)
+            decision = rollout.look(Ruling(one[0], one[0]), one[1], now_s, NOON)
             if one[0] == ROLLBACK and before > 0.0 and rollout.state in (RAMPING, PAUSED):
                 assert decision is not None
                 assert decision.after == 0.0

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.gate.observation import Assigned, Measured, Settled
-from routing.gate.rollout import Decision, RampPlan, Rollout, Step
+from routing.gate.rollout import RampDecision, RampPlan, Rollout, Step
 from routing.gate.rounds import SKEW_MS, Round, boundary_ms
 from tests.routing.gate.traffic import changed
 
@@ -55,7 +55,7 @@ def test_a_ramp_that_is_started_again_begins_between_the_two() -> None:
     ramp = Rollout(RampPlan([Step(0.1)]))
     ramp.done(ramp.start("alice"), NOON_MS)
     assert 0 == ramp.since_ms
-    ramp.done(Decision("rollback", 0.1, 0.0, "bad"), NOON_MS + 60_000)
+    ramp.done(RampDecision("rollback", 0.1, 0.0, "bad"), NOON_MS + 60_000)
     ramp.done(ramp.start("alice"), NOON_MS + 80_000)
     assert (2, NOON_MS + 70_000) == (ramp.round, ramp.since_ms)
     again = Rollout(RampPlan([Step(0.1)]))

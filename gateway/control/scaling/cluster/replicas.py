@@ -19,7 +19,7 @@ from typing import Final
 
 from gateway.control.membership import Found
 from gateway.control.scaling.actuator import Standing
-from routing.autoscale.removal import Candidate, removed
+from routing.autoscale.removal import Removable, removed
 
 GONE_S: Final = 120.0
 """For so long a replica is waited for after the number without it was written; then another was removed, and it serves
@@ -217,8 +217,8 @@ class ClusterReplicas:
             self.target += more
         elif more < 0:
             standing = self.standing(now)
-            candidates = [Candidate(id, True, in_flight.get(id, 0)) for id in standing.ready]
-            candidates += [Candidate(id, False, 0, since_s) for id, since_s in standing.starting.items()]
+            candidates = [Removable(id, True, in_flight.get(id, 0)) for id in standing.ready]
+            candidates += [Removable(id, False, 0, since_s) for id, since_s in standing.starting.items()]
             for id in removed(candidates, -more):
                 if id in standing.starting:
                     self.target -= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.virtual.scaling.seen import Seen
 from routing.autoscale.autoscaler import Autoscaler
-from routing.autoscale.decision import Decision
+from routing.autoscale.decision import ScaleDecision
 from routing.autoscale.settings import AutoscaleSettings
 from routing.autoscale.signals import Bounds, Signals, Speed
 
@@ -22,7 +22,7 @@ class Ours:
         self._bounds = bounds
         self._requests = 0
         self._tokens = 0
-        self.decisions: list[tuple[float, Decision]] = []
+        self.decisions: list[tuple[float, ScaleDecision]] = []
         """Those that change anything, and when."""
 
     def wanted(self, seen: Seen) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any
 
-from engines.launch.launched import State
+from engines.launch.launched import LaunchState
 from gateway.control.scaling.launched import MOST_DRAIN_S, LaunchScaling
 
 
@@ -19,7 +19,7 @@ class Launcher:
 
     def add(self, count: int) -> None:
         for number in range(len(self.launched), len(self.launched) + count):
-            self.launched.append(SimpleNamespace(id=f"e-{number}", state=State.READY, failures=0, again_s=0.0))
+            self.launched.append(SimpleNamespace(id=f"e-{number}", state=LaunchState.READY, failures=0, again_s=0.0))
 
     def remove(self, ids: Collection[str]) -> None:
         self.launched = [each for each in self.launched if each.id not in ids]

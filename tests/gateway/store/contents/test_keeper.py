@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.store.contents.content import Content, ContentRecord, record_of
-from gateway.store.contents.keeper import MOST_WAITING, Item, Keeper, Table
+from gateway.store.contents.keeper import MOST_WAITING, ContentKeeper, Item, Table
 from gateway.store.contents.table import ContentTable
 from gateway.store.courtesy import Courtesy
 from gateway.store.database import DatabaseAway
@@ -40,7 +40,7 @@ class Scene:
         self.away = False
         self.confirmed: list[int] = []
         self._more = threading.Condition()
-        self.keeper = Keeper(
+        self.keeper = ContentKeeper(
             self._open, directory, "keeper", **{"retry_s": 0.0, "sweep_s": 0.001, "retention_days": 3650, **changes}
         )
 
@@ -254,7 +254,7 @@ def test_files_are_read_and_what_is_old_goes_while_contents_come_all_the_time(tm
     spill.append([msgspec.msgpack.encode([ContentRecord("f" * 32, "file", "", "", "", "p", "a")])])
     spill.close()
     table = Memory()
-    keeper = Keeper(lambda: table, tmp_path, "keeper", sweep_s=0.0)
+    keeper = ContentKeeper(lambda: table, tmp_path, "keeper", sweep_s=0.0)
     for number in range(MOST_WAITING):
         keeper.put(Item(batch(content("f" * 32), number=number), lambda: None))
     keeper.start()
@@ -271,7 +271,7 @@ def test_the_keeper_stands_back_but_not_while_it_holds_the_table(tmp_path: Path)
     table, done = Memory(), threading.Event()
     between: list[bool] = []
     courtesy = Courtesy(schedule=table)
-    keeper = Keeper(lambda: table, tmp_path, "keeper", sweep_s=0.0, courtesy=courtesy)
+    keeper = ContentKeeper(lambda: table, tmp_path, "keeper", sweep_s=0.0, courtesy=courtesy)
     keeper.put(Item(batch(content("f" * 32)), stored))
     keeper.start()
     assert done.wait(20)
@@ -285,7 +285,7 @@ def test_contents_wait_for_records_before_each_transaction(tmp_path: Path) -> No
         table.asked.append("waited")
 
     table = Memory()
-    keeper = Keeper(lambda: table, tmp_path, "keeper", sweep_s=600.0, after_records=waited)
+    keeper = ContentKeeper(lambda: table, tmp_path, "keeper", sweep_s=600.0, after_records=waited)
     for number in range(3):
         keeper.put(Item(batch(content("f" * 32), number=number), lambda: None))
     keeper.start()
@@ -299,7 +299,7 @@ def test_a_keeper_that_ends_by_itself_says_so(tmp_path: Path) -> None:
         raise SystemExit
 
     failed = threading.Event()
-    keeper = Keeper(ends, tmp_path, "keeper", sweep_s=0.0, failed=failed.set)
+    keeper = ContentKeeper(ends, tmp_path, "keeper", sweep_s=0.0, failed=failed.set)
     keeper.start()
     keeper.close()
     assert failed.is_set()
