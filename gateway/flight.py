@@ -62,8 +62,8 @@ if TYPE_CHECKING:
     from gateway.relay.transcript import Transcript
     from gateway.tracing import Trace
     from gateway.waiting import WaitingRoom
-    from routing.admission import Ticket
     from routing.model import Endpoint
+    from routing.turns import Ticket
 
 log = structlog.get_logger()
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from gateway import clock
 from gateway.absence import nobody_for
 from gateway.errors import Failure
-from routing.admission import Admission, Reason, Refusal, Ticket
+from routing.admission import Admission, Reason, Refusal
 from routing.policy import choose_with_room
 from routing.service import takes_s
+from routing.turns import Ticket
 
 if TYPE_CHECKING:
     from gateway.fleet.snapshot import Serving

@@ -4,10 +4,8 @@
       ├─ no room ─────> a Ticket: `next` gives it back when it is its turn, `withdraw` when its client has left
       └─ no use ──────> a Refusal: the queue is full, or it could not be answered in time
 
-The line is ordered by priority, and among equals by start-time fair queueing over tenants: each is served in proportion
-to tokens, whoever sends more waits longer, and one who was idle has a few requests saved up and no more (Goyal, Vin and
-Cheng, "Start-time Fair Queueing", 1996; the fairness of deficit round robin without its quantum, at log n a request).
-It is bounded in tokens, and so is what one tenant may hold of it. An empty line costs one comparison.
+The line is ordered by priority, and among equals so that tenants are served alike (`routing.turns`). It is bounded in
+tokens, and so is what one tenant may hold of it. An empty line costs one comparison.
 
 Keyed by the model's name and kept by nobody's snapshot: a request that waits is given to the fleet of the moment when
 its turn comes, replicas that came meanwhile included.
@@ -24,12 +22,11 @@ from typing import Final
 from routing.ewma import Ewma
 from routing.facts import RequestFacts
 from routing.holding import Holding
+from routing.turns import Ticket, Turns
 
 LEAST_RETRY_S: Final = 1.0
 MOST_RETRY_S: Final = 60.0
 _RATE_DECAY_S: Final = 30.0
-_TAGS_KEPT: Final = 4096
-"""Tenants remembered while others wait; whoever was forgotten starts with the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +45,6 @@ class AdmissionSettings:
     """How often the owner tells a client that waits for a stream that it does; 0: never."""
 
 
-SAVED_UP_TOKENS: Final = 8192
-"""Of its share a tenant may have left unused and take at once: some requests. Who asks for less than its share comes in
-bursts all the same, and would wait behind a flood for what it has not used."""
 MOST_FORESEEN: Final = 1024
 """Of those ahead; with more the wait is told by how fast the line moves. So many take half a millisecond."""
 DEFAULT_ADMISSION: Final = AdmissionSettings()
@@ -78,46 +72,6 @@ class Refusal:
     retry_after_s: float
 
 
-class Ticket:
-    """One request in the line."""
-
-    __slots__ = (
-        "comments",
-        "deadline_s",
-        "facts",
-        "held",
-        "line",
-        "owner",
-        "since_s",
-        "takes_s",
-        "tenant",
-        "timer",
-        "tokens",
-        "waits",
-    )
-
-    def __init__(self, facts: RequestFacts, owner: object, now: float, deadline_s: float, takes_s: float = 0.0) -> None:
-        self.facts = facts
-        self.owner = owner
-        """Whoever offered it; the line only hands it back."""
-        self.since_s = now
-        self.deadline_s = deadline_s
-        """When it is no longer worth waiting."""
-        self.takes_s = takes_s
-        """How long it will take once it goes; 0 where nobody knows."""
-        self.tenant = facts.tenant
-        self.tokens = facts.prompt_tokens + facts.output_tokens
-        self.waits = True
-        self.held = False
-        """Whether it waits for the first replica to come, and not for room."""
-        self.line: Admission | None = None
-        """The one that it stands in."""
-        self.timer: object = None
-        """The owner's, for the end of its time."""
-        self.comments: object = None
-        """The owner's, for the next word to its client."""
-
-
 ADMITTED: Final = None
 
 
@@ -126,14 +80,11 @@ class Admission:
 
     __slots__ = (
         "_bands",
-        "_finish",
-        "_heap",
         "_held",
         "_last_s",
-        "_order",
         "_rate",
         "_running",
-        "_virtual",
+        "_turns",
         "settings",
         "waiting",
         "waiting_prompt_tokens",
@@ -145,15 +96,11 @@ class Admission:
         self.waiting = 0
         self.waiting_tokens = 0
         self.waiting_prompt_tokens = 0
-        self._heap: list[tuple[int, float, int, Ticket]] = []
+        self._turns = Turns()
         self._bands: dict[int, int] = {}
         """Waiting tokens by priority."""
         self._held: dict[str, int] = {}
         """Waiting tokens by tenant."""
-        self._finish: dict[tuple[int, str], float] = {}
-        self._virtual: dict[int, float] = {}
-        """By priority: the highest start tag that was served."""
-        self._order = 0
         self._rate = Ewma(0.0, _RATE_DECAY_S, seed_weight=1e-9)
         """Tokens a second that left the line while it was one."""
         self._last_s = 0.0
@@ -211,39 +158,25 @@ class Admission:
 
     def held(self) -> list[Ticket]:
         """Those that wait for the first replica, in no order."""
-        return [entry[3] for entry in self._heap if entry[3].waits and entry[3].held]
+        return [ticket for ticket in self._turns if ticket.held]
 
     def next(self, now: float) -> Ticket | None:
         """The one whose turn it is, out of the line; None when nobody waits. Call it when there is room."""
-        heap = self._heap
-        while heap:
-            _, start, _, ticket = heapq.heappop(heap)
-            if not ticket.waits:
-                continue
+        ticket = self._turns.take()
+        if ticket is not None:
             self._leave(ticket)
-            priority = ticket.facts.priority
-            self._virtual[priority] = max(start, self._virtual.get(priority, 0.0))
             self._left(ticket.tokens, now)
-            return ticket
-        return None
+        return ticket
 
     def first(self) -> Ticket | None:
         """The one whose turn is next, still in the line."""
-        heap = self._heap
-        while heap:
-            ticket = heap[0][3]
-            if ticket.waits:
-                return ticket
-            heapq.heappop(heap)
-        return None
+        return self._turns.first()
 
     def withdraw(self, ticket: Ticket) -> None:
         """It waits no more: its client has left, or its time is up. Safe to call again."""
         if ticket.waits:
+            self._turns.remove(ticket)
             self._leave(ticket)
-            if len(self._heap) > 2 * self.waiting + 64:  # mostly those that left
-                self._heap = [entry for entry in self._heap if entry[3].waits]
-                heapq.heapify(self._heap)
 
     def started(self, owner: object, ends_s: float) -> None:
         """It went, and should be over then. Call `ended` once it is."""
@@ -262,20 +195,13 @@ class Admission:
     def _enter(self, ticket: Ticket, now: float) -> None:
         if not self.waiting:
             self._last_s = now
-            self._finish.clear()
-            self._virtual.clear()
-        priority = ticket.facts.priority
-        place = priority, ticket.tenant
-        start = self._start(ticket.facts)
-        if len(self._finish) >= _TAGS_KEPT and place not in self._finish:
-            self._finish.clear()
-        self._finish[place] = start + ticket.tokens
-        self._order += 1
+            self._turns.clear()
         ticket.line = self
-        heapq.heappush(self._heap, (-priority, start, self._order, ticket))
+        self._turns.add(ticket)
         self.waiting += 1
         self.waiting_tokens += ticket.tokens
         self.waiting_prompt_tokens += ticket.facts.prompt_tokens
+        priority = ticket.facts.priority
         self._bands[priority] = self._bands.get(priority, 0) + ticket.tokens
         self._held[ticket.tenant] = self._held.get(ticket.tenant, 0) + ticket.tokens
 
@@ -300,21 +226,11 @@ class Admission:
         if took_s > 0.0:
             self._rate.add(tokens / took_s, now, weight=took_s)
 
-    def _start(self, facts: RequestFacts) -> float:
-        """Where one that comes now stands among those of its priority."""
-        if not self.waiting:
-            return 0.0
-        priority = facts.priority
-        saved_up = self._virtual.get(priority, 0.0) - SAVED_UP_TOKENS
-        return max(saved_up, self._finish.get((priority, facts.tenant), 0.0))
-
     def _wait_s(self, facts: RequestFacts, now: float, takes_s: float, in_flight: int) -> float:
         """How long it would wait: until those ahead have gone, each when one that runs ends; or, where it is not known
         how long they take, as fast as the line has lately moved, and 0 where it has not moved yet."""
         if takes_s > 0.0 and 0 < in_flight and self.waiting <= MOST_FORESEEN:
-            place = -facts.priority, self._start(facts), self._order + 1
-            before = sorted([entry for entry in self._heap if entry[3].waits and entry[:3] < place])
-            takes = [entry[3].takes_s for entry in before]
+            takes = [ticket.takes_s for ticket in self._turns.before(facts)]
             if not takes or min(takes) > 0.0:
                 return foreseen(takes, self._ends(now, takes_s, in_flight)) - now
         rate = self._rate.value

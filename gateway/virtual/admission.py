@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from routing.admission import AdmissionSettings, Refusal, Ticket, foreseen
+from routing.admission import AdmissionSettings, Refusal, foreseen
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_route
 from routing.lease import Lease, LeaseSeries
@@ -22,6 +22,7 @@ from routing.model import Endpoint
 from routing.policy import choose_with_room
 from routing.replica_table import ReplicaTable
 from routing.service import takes_s
+from routing.turns import Ticket
 
 OPERATION: Final = "/v1/chat/completions"
 

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.admission import AdmissionSettings, Ticket
+from routing.admission import AdmissionSettings
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet, build_route
 from routing.hedging import LEAST_SAMPLES, Hedging, HedgingSettings, Withheld, second
 from routing.model import Endpoint
 from routing.replica_table import ReplicaTable
 from routing.route import ModelRoute, RetrySettings
+from routing.turns import Ticket
 from tests.routing.fleets import FACTS, OPERATION, SPOKEN, endpoints, route_of, trip
 
 RNG = random.Random(5)

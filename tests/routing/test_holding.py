@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from routing.admission import Admission, AdmissionSettings, Reason, Refusal, Ticket
+from routing.admission import Admission, AdmissionSettings, Reason, Refusal
 from routing.facts import RequestFacts
 from routing.holding import Holding
+from routing.turns import Ticket
 
 HOLDING = Holding(("e",), most_s=300.0, tokens=1000)
 
