@@ -20,7 +20,8 @@ auth: {{keys: [{{id: k, sha256: "{zeros}"}}]}}
 engines: {{e: {{kind: openai, api_key: k, base_url: "http://127.0.0.1:9/v1"}}}}
 models: {{m: {{targets: [{{engine: e}}]}}}}
 telemetry: {{access_log: "{access_log}"}}
-store: {{url: off}}
+store: {{url: {store}}}
+data_dir: {data_dir}
 """
 PLAIN = ["exec", '"$0"', '"$@"']
 CLOSED = [*PLAIN, "<&-", ">&-", "2>&-"]
@@ -94,13 +95,19 @@ async def served(
     *,
     workers: int = 1,
     access_log: str = "stdout",
+    store: str = "off",
     stdout: int = asyncio.subprocess.DEVNULL,
     stderr: int = asyncio.subprocess.DEVNULL,
     words: list[str] = PLAIN,
 ) -> AsyncIterator[Served]:
-    """A gateway that nobody has waited for yet. Killed at the end, should it still be there."""
+    """A gateway that nobody has waited for yet. Killed at the end, should it still be there. `store`: null is SQLite,
+    with the process that writes it."""
     config, uds = directory / "penstock.yaml", directory / "s"
-    config.write_text(CONFIG.format(uds=uds, workers=workers, zeros="0" * 64, access_log=access_log))
+    config.write_text(
+        CONFIG.format(
+            uds=uds, workers=workers, zeros="0" * 64, access_log=access_log, store=store, data_dir=directory / "data"
+        )
+    )
     command = [sys.executable, "-m", "gateway", "serve", "--config", str(config)]
     process = await asyncio.create_subprocess_exec(
         *("sh", "-c", " ".join(words), *command), stdout=stdout, stderr=stderr, env={**os.environ, "PYTHONPATH": "."}

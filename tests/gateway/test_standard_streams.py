@@ -30,12 +30,15 @@ def streams_of(pid: int) -> list[str]:
     return [str(Path(f"/proc/{pid}/fd/{fd}").readlink()) for fd in range(3)]
 
 
-@pytest.mark.parametrize("access_log", ["stdout", "stderr"])
-def test_full_pipes_that_nobody_reads_cost_no_answer_and_no_stop(pipe: Pipe, tmp_path: Path, access_log: str) -> None:
+@pytest.mark.parametrize(("access_log", "store"), [("stdout", "off"), ("stderr", "off"), ("stdout", "null")])
+def test_full_pipes_that_nobody_reads_cost_no_answer_and_no_stop(
+    pipe: Pipe, tmp_path: Path, access_log: str, store: str
+) -> None:
     pipe.fill()  # not even the first line of the banner finds room
 
     async def run() -> None:
-        async with served(tmp_path, access_log=access_log, stdout=pipe.write_fd, stderr=pipe.write_fd) as gateway:
+        full = pipe.write_fd
+        async with served(tmp_path, access_log=access_log, store=store, stdout=full, stderr=full) as gateway:
             await gateway.started()
             assert await gateway.statuses(2000) == [401] * 2000
             assert await gateway.stop() == 0
