@@ -131,7 +131,11 @@ class WaitingRoom:
             guest.called(serving, endpoint, 0.0, now)
         elif isinstance(answer, Ticket):
             self._waits(guest, line, answer, now)
-            return answer
+            if line.waiting > 1 and line.first() is answer:
+                self.freed(
+                    now
+                )  # those it has passed want emptier replicas: there may be room for this one all the same
+            return answer if answer.waits else None
         else:
             self._refuse(guest, answer)
         return None

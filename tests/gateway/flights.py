@@ -467,6 +467,7 @@ class Bench:
         fields: dict[bytes, bytes] | None = None,
         trace: Trace | None = None,
         assignment: Assignment | None = None,
+        priority: int = 0,
         **members: object,
     ) -> tuple[Flight, FakeConnection]:
         """A flight that has begun, and its client."""
@@ -489,6 +490,7 @@ class Bench:
         )
         flight.deadlines = deadlines
         flight.facts.assignment = assignment
+        flight.facts.priority = priority
         if trace is not None:
             flight.follow(trace)
         flight.begin()

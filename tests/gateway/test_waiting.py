@@ -223,6 +223,26 @@ def test_work_of_negative_priority_wants_an_idle_replica(now: StepClock) -> None
     assert state.full(now.now_s, 4, 0.5)
 
 
+def test_while_batch_work_waits_an_ordinary_request_goes_at_once_where_there_is_room(now: StepClock) -> None:
+    bench = Bench(now, admission=AdmissionSettings(in_flight=4))
+    bench.begin()
+    bench.begin()
+    bench.begin(priority=-1)
+    assert (len(bench.calls), bench.route.line.waiting) == (2, 1)
+    bench.begin()
+    _, client = bench.begin()
+    assert (len(bench.calls), bench.route.line.waiting) == (4, 1)
+    _, late = bench.begin()
+    assert (len(bench.calls), bench.route.line.waiting) == (4, 2)
+    for call in bench.calls[:4]:
+        finish(call)
+    assert (client.state, len(bench.calls)) == ("answered", 6)
+    for call in bench.calls[4:]:
+        finish(call)
+    assert (late.state, bench.outstanding()) == ("answered", {})
+    assert [record.queue_ms for record in bench.ledger.records if record.queue_ms] == []
+
+
 # -- a word to those that wait -----------------------------------------------------------------------------------------
 
 TALKING = AdmissionSettings(in_flight=1, comment_interval_s=5.0)
