@@ -252,6 +252,7 @@ class LeastCost:
             foreign_ms=self._foreign_ms[at] / weight,
             load_ms=LOAD_MS * (state.in_flight_requests + state.remote_requests) / weight,
             failures_ms=max(0.0, state.failed_until_s - now) * 1e3 / weight,
+            limits_ms=max(0.0, state.scarce_until_s - now) * 1e3 / weight,
             prefill_ms=uncached * ms_per_token,
             others_ms=uncached * self._others_per_token,
             eviction_ms=uncached * (self._per_token[at] - self._others_per_token),

@@ -17,6 +17,8 @@ class Cost:
     """Of what its engine reports beyond those."""
     load_ms: float = 0.0
     failures_ms: float = 0.0
+    limits_ms: float = 0.0
+    """Of a provider whose limits are nearly used up."""
     prefill_ms: float = 0.0
     others_ms: float = 0.0
     eviction_ms: float = 0.0
@@ -39,6 +41,7 @@ class Cost:
             ("foreign", self.foreign_ms),
             ("load", self.load_ms),
             ("failures", self.failures_ms),
+            ("limits", self.limits_ms),
             ("prefill", self.prefill_ms),
             ("others", self.others_ms),
             ("eviction", self.eviction_ms),

@@ -35,6 +35,8 @@ def busy(route: ModelRoute, data: st.DataObject, now: float) -> None:
             state.prefill.learn(data.draw(st.integers(0, 5000)), data.draw(st.floats(1, 3000)), now)
         if data.draw(st.booleans()):
             state.failed(now)
+        state.scarce_until_s = data.draw(st.sampled_from([0.0, now + 0.05, now + 5.0]))
+        state.plain_until_s = data.draw(st.sampled_from([0.0, now + 0.05, now + 5.0]))
         if data.draw(st.booleans()):
             state.tell(data.draw(st.integers(0, 20)), data.draw(st.integers(0, 5)), 0.5, now)
 
