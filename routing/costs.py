@@ -9,7 +9,8 @@
                prefilled again then; less of it where it is less full, so that caches fill alike
     load       `LOAD_MS` for each request in flight, foreign ones included: they decode together; and for each foreign
                one that waits, what a prompt of `WAITING_TOKENS` takes
-    failures   until `failed_until_s`: a replica that fails at once has nothing in flight, and is not idle
+    failures   until `failed_until_s`: a replica that fails at once has nothing in flight, and is not idle. While more
+               than one is to be got over, it is not taken to hold anything, nor to be anybody's home
     limits     what is left of the wait for a provider's limits, the nearer they are to being used up (`routing.quota`)
     affinity   less on the home of the prompt: of its conversation, or, where several choose who share no index, of its
                beginning. They know too little of each other to meet anywhere else
@@ -39,6 +40,7 @@ from routing.opinion import Cost, Opinion
 from routing.prefix.index import PrefixIndex
 from routing.prefix.match import slots_in
 from routing.rates import together
+from routing.replica import FAILED_S
 from routing.replica_table import ReplicaTable
 from routing.ring import HashRing
 from routing.usable import draw, usable
@@ -185,6 +187,8 @@ class LeastCost:
                 load_ms += (state.plain_until_s - now) * 1e3
             if state.failed_until_s > now:
                 load_ms += (state.failed_until_s - now) * 1e3
+                if state.failed_until_s - now > FAILED_S:
+                    uncached = tokens
             if state.scarce_until_s > now:
                 load_ms += (state.scarce_until_s - now) * 1e3
             if not self._even:
@@ -192,7 +196,7 @@ class LeastCost:
             if self._slow_start_s:
                 load_ms /= state.share(now, self._slow_start_s)
             cost = load_ms + uncached * (ms_per_token + self._per_token[at])
-            if at == favoured:
+            if at == favoured and state.failed_until_s - now <= FAILED_S:
                 cost -= favour_ms
             if self._mixed:
                 cost += state.prefill.base_ms
@@ -243,6 +247,8 @@ class LeastCost:
             weight *= state.share(now, self._slow_start_s)
         ms_per_token = self._rates[at]
         ahead = state.prefill_tokens + state.remote_prefill_tokens
+        if state.failed_until_s - now > FAILED_S:
+            cached, favour_ms = 0, 0.0
         uncached = facts.prompt_tokens - cached
         late_ms = 0.0
         if self._slo_ms is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.breaker import BreakerSettings, Verdict
-from routing.facts import RequestFacts
+from routing.facts import NO_NEEDS, Needs, RequestFacts
 from routing.lease import Lease, LeaseSeries
 from routing.model import Endpoint
 from routing.policy import choose
@@ -190,6 +191,39 @@ def test_a_replica_that_fails_at_once_does_not_look_idle(verdict: Verdict, why: 
         else:
             leases.append((now + 1.0, lease))
     assert 1 <= lost <= 10 / FAILED_S + 2  # and not a quarter of them, or all
+
+
+class Long:
+    """A long prompt of one session, all of it known to one replica."""
+
+    def prefix(self) -> Sequence[int]:
+        return range(1, 501)
+
+    def session(self) -> str:
+        return "s"
+
+    def needs(self) -> Needs:
+        return NO_NEEDS
+
+
+@pytest.mark.parametrize("policy", ["prefix", "session"])
+def test_a_replica_that_fails_at_once_does_not_keep_the_long_prompts_that_it_holds(policy: str) -> None:
+    route, rng = route_of(4, policy=policy, breaker=NEVER_OPENS), random.Random(1)
+    facts = RequestFacts(OPERATION, 32_000, 100, Long())
+    bad = choose(route, facts, 0.0, rng)
+    assert bad is not None
+    route.sent(facts, bad)
+    lost = 0
+    for tick in range(100):
+        now = tick * 0.1
+        facts = RequestFacts(OPERATION, 32_000, 100, Long())
+        endpoint = choose(route, facts, now, rng)
+        assert endpoint is not None
+        if endpoint is bad:
+            lost += 1
+            bad.state.failed(now)
+    assert 1 <= lost <= 10 / FAILED_S + 2
+    assert choose(route, RequestFacts(OPERATION, 32_000, 100, Long()), 60.0, rng) is bad
 
 
 def test_when_all_fail_least_load_decides_by_load() -> None:
