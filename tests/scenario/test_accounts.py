@@ -165,7 +165,7 @@ async def test_no_record_holds_content_or_a_key() -> None:
             lines = b"".join(msgspec.json.encode(record) for record in gateway.records.all)
     for text in (b"secret", b"hello", b"private", b"sk-"):
         assert text not in lines
-    assert lines.count(b"no-such-model") == 1  # where it says why, and in no label
+    assert lines.count(b"no-such-model") == 2  # in the reason and as what was asked for, and in no label
 
 
 async def test_an_operators_price_is_charged_and_told() -> None:

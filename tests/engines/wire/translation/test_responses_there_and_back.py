@@ -13,7 +13,17 @@ from engines.sse import payload, split
 from engines.wire.codec import Egress
 from engines.wire.events import Event, Reasoning, ToolStart
 from engines.wire.openai_responses.codec import INGRESS
-from engines.wire.request import CallPart, ChatRequest, ImagePart, ResultPart, TextPart, ThoughtPart, Tool, Turn
+from engines.wire.request import (
+    CallPart,
+    ChatRequest,
+    FilePart,
+    ImagePart,
+    ResultPart,
+    TextPart,
+    ThoughtPart,
+    Tool,
+    Turn,
+)
 from tests.engines.wire.translation.test_there_and_back import PAIRS, answers, comparable, gist, requests, written
 
 
@@ -101,6 +111,9 @@ def items_of(turn: Turn) -> list[dict[str, Any]]:
             items.append(call)
         elif isinstance(part, TextPart):
             items.append({"role": turn.role, "content": part.text})
+        elif isinstance(part, FilePart):
+            file = {"type": "input_file", "file_data": f"data:{part.media_type};base64,{part.data}"}
+            items.append({"role": turn.role, "content": [file | ({"filename": part.name} if part.name else {})]})
         else:
             assert isinstance(part, ImagePart)
             url = part.url or f"data:{part.media_type};base64,{part.data}"
