@@ -218,7 +218,7 @@ class LeastCost:
         """
         if self._slo_ms is None:
             return False
-        self._overflowing = self._best_ttft_ms(endpoint, facts, now) > self._due_ms(self._slo_ms)
+        self._overflowing = self.ttft_ms(endpoint, facts, now) > self._due_ms(self._slo_ms)
         return self._overflowing
 
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
@@ -235,7 +235,7 @@ class LeastCost:
         chosen = self.pick(facts, now, rng, skip)
         if chosen is None:
             return Opinion(None, "of least cost", costs)
-        ttft_ms = self._best_ttft_ms(chosen, facts, now)
+        ttft_ms = self.ttft_ms(chosen, facts, now)
         late = self._slo_ms is not None and ttft_ms > self._due_ms(self._slo_ms)
         return Opinion(chosen, "of least cost", costs, ttft_ms, late)
 
@@ -272,7 +272,8 @@ class LeastCost:
     def _due_ms(self, slo_ms: float) -> float:
         return slo_ms * RECOVERED if self._overflowing else slo_ms
 
-    def _best_ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
+    def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
+        """When its first token should come, as far as what is known tells."""
         uncached = facts.prompt_tokens if self._index is None else facts.uncached_tokens(endpoint.state.slot)
         return self._ttft_ms(endpoint, uncached, now)
 

@@ -113,7 +113,7 @@ def condition(state: ReplicaState, now: float) -> str:
 
 
 def _chosen(opinions: list[Opinion]) -> tuple[Endpoint | None, str]:
-    """The first tier that is in time, else the first that has anybody; and why."""
+    """The first tier that is in time, else the one that is least late; and why."""
     late: Opinion | None = None
     for tier, opinion in enumerate(opinions):
         if opinion.chosen is None:
@@ -123,7 +123,8 @@ def _chosen(opinions: list[Opinion]) -> tuple[Endpoint | None, str]:
             if late is None:
                 return opinion.chosen, where
             return opinion.chosen, f"{where}, because the tier before it would miss the objective"
-        late = late or opinion
+        if late is None or (opinion.ttft_ms or 0.0) < (late.ttft_ms or 0.0):
+            late = opinion
     if late is None:
         return None, ""
-    return late.chosen, f"the one {late.rule}, though it will miss the objective: no other tier would be in time"
+    return late.chosen, f"the one {late.rule}, though it will miss the objective: no other tier would be sooner"

@@ -43,6 +43,9 @@ class Picker(Protocol):
     def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
         """Whether the one just picked would answer later than it should, so that the next tier's may be asked."""
 
+    def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
+        """When the first token of the one just picked should come; 0 where the policy does not predict it."""
+
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
         """What `pick` would do now, and why. Changes nothing."""
 
@@ -75,6 +78,9 @@ class LeastLoad(Picker):
 
     def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
         return False  # it knows no objective
+
+    def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
+        return 0.0  # nor when anybody answers
 
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
         return Opinion(self.pick(facts, now, rng, skip), "with fewer tokens in flight, of two drawn at random")
@@ -127,6 +133,9 @@ class RoundRobin(Picker):
 
     def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
         return False  # it knows no objective
+
+    def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
+        return 0.0  # nor when anybody answers
 
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
         turn, credit = self._next, list(self._credit)
@@ -184,6 +193,9 @@ class Random(Picker):
 
     def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
         return False  # it knows no objective
+
+    def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
+        return 0.0  # nor when anybody answers
 
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
         return Opinion(self.pick(facts, now, rng, skip), "drawn at random, by weight")

@@ -20,7 +20,8 @@ def choose(
 
     The first tier with an available endpoint not in `tried` is picked from; when every available one was tried, the
     first tier with any. Where the policy keeps an objective, a tier that would miss it is passed over for a later one
-    that would not. When none is available at all, one that is unhealthy or stands aside is asked before the client is
+    that would not, and where all would, the one that should be soonest serves. When none is available at all, one that
+    is unhealthy or stands aside is asked before the client is
     told that there is nobody: when all are down, health is wrong. Never an endpoint that does not speak the operation,
     that a filter passes over, that is draining or that its breaker refuses. Changes nothing but a
     round-robin's turn: the caller takes the `Lease`, at the same `now`.
@@ -33,12 +34,15 @@ def choose(
     over: Collection[Endpoint] = refused(route, speakers, facts, now) if route.filters else ()
     skip = {*over, *tried} if over else tried
     late: Endpoint | None = None
+    least_ms = 0.0
     for picker in speakers.pickers:
         endpoint = picker.pick(facts, now, rng, skip)
         if endpoint is not None:
             if not route.overflows or not picker.late(endpoint, facts, now):
                 return endpoint
-            late = late or endpoint
+            ttft_ms = picker.ttft_ms(endpoint, facts, now)
+            if late is None or ttft_ms < least_ms:
+                late, least_ms = endpoint, ttft_ms
     if late is not None:
         return late
     if tried:

@@ -45,6 +45,9 @@ class Rule(Protocol):
         """See routing.pickers.Picker."""
         return False
 
+    def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
+        return 0.0
+
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
         """See routing.pickers.Picker."""
         return Opinion(self.pick(facts, now, rng, skip), "of a rule that adds nothing up")

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.costs import LeastCost
+from routing.explain import explain
 from routing.facts import NO_NEEDS, Needs, RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.lease import Lease, LeaseSeries
@@ -296,15 +297,17 @@ def test_what_our_own_would_answer_late_overflows_and_comes_back_once_they_have_
     assert told == ["own", "own", "hosted", "hosted", "hosted", "own", "own"]
 
 
-def test_when_every_tier_would_be_late_the_first_serves() -> None:
+@pytest.mark.parametrize(("hosted_tokens", "serves"), [(100_000, "own"), (6_000, "hosted")])
+def test_when_every_tier_would_be_late_the_one_that_is_soonest_serves(hosted_tokens: int, serves: str) -> None:
     route = overflowing()
     for endpoint in route.endpoints():
         endpoint.state.prefill_tokens = 100_000
-    hosted = route.whole.pools[1][0]
-    hosted.state.prefill.base_ms = 10_000.0
-    chosen = choose(route, asks(b"short"), 0.0, random.Random(1))
+    route.whole.pools[1][0].state.prefill_tokens = hosted_tokens
+    facts = asks(b"short")
+    chosen = choose(route, facts, 0.0, random.Random(1))
     assert chosen is not None
-    assert chosen.engine == "own"
+    assert chosen.engine == serves
+    assert explain(route, facts, 0.0, random.Random(1)).chosen is chosen
 
 
 def test_another_policy_keeps_to_its_tier_whatever_the_objective() -> None:

@@ -127,7 +127,7 @@ def test_a_tier_that_would_be_late_is_passed_over_and_it_says_so() -> None:
     route.whole.pools[1][0].state.charge(50_000, 0)
     told = explain(route, RequestFacts(OPERATION, 100, 10), 1.0, random.Random(0))
     assert told.chosen is not None
-    assert (told.chosen.tier, "no other tier would be in time" in told.reason) == (0, True)
+    assert (told.chosen.tier, "no other tier would be sooner" in told.reason) == (0, True)
 
 
 def test_where_all_are_full_it_says_that_the_request_waits() -> None:
