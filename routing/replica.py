@@ -21,7 +21,7 @@ from typing import Final
 from routing.breaker import Breaker
 from routing.prefix.tally import PrefixTally
 from routing.rates import DecodeRate, PrefillRate
-from routing.reported import ReportedLoad
+from routing.reported import FULL_KV, ReportedLoad
 
 LEAST_ASIDE_S: Final = 60.0
 MOST_ASIDE_S: Final = 600.0
@@ -202,6 +202,8 @@ class ReplicaState:
         """
         requests = self.in_flight_requests + self.remote_requests
         if most and requests >= most * share:
+            return True
+        if share < 1.0 and (self.reported.kv_usage(now) or 0.0) >= FULL_KV * share:
             return True
         return now < self.reported.full_until_s and requests >= self.reported.full_from * share
 

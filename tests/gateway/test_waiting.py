@@ -223,6 +223,21 @@ def test_work_of_negative_priority_wants_an_idle_replica(now: StepClock) -> None
     assert state.full(now.now_s, 4, 0.5)
 
 
+def test_batch_work_keeps_away_from_an_engine_whose_cache_is_half_used_until_its_report_is_old(now: StepClock) -> None:
+    bench = Bench(now)
+    (state,) = bench.table
+    state.tell(20, 0, 0.44, now.now_s, 2.0)
+    bench.begin(priority=-1)
+    assert len(bench.calls) == 1
+    state.tell(20, 0, 0.46, now.now_s, 2.0)
+    bench.begin(priority=-1)
+    bench.begin()
+    assert (len(bench.calls), bench.route.line.waiting) == (2, 1)
+    now.now_s += 7.0
+    bench.loop.fire()
+    assert len(bench.calls) == 3
+
+
 def test_while_batch_work_waits_an_ordinary_request_goes_at_once_where_there_is_room(now: StepClock) -> None:
     bench = Bench(now, admission=AdmissionSettings(in_flight=4))
     bench.begin()
