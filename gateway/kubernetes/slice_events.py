@@ -141,7 +141,7 @@ def _first_other(old: bytes, new: bytes, begins: list[int]) -> int:
     while low < high:
         middle = (low + high + 1) // 2
         to = begins[middle]
-        if old[at:to] == new[at:to]:
+        if new.startswith(old[at:to], at):
             low, at = middle, to
         else:
             high = middle - 1
@@ -155,7 +155,7 @@ def _last_other(old: bytes, new: bytes, begins: list[int], first: int, gap: int)
     while low < high:
         middle = (low + high) // 2
         end = begins[middle] - gap
-        if end + moved >= begins[first] and old[end:at] == new[end + moved : at + moved]:
+        if end + moved >= begins[first] and new.startswith(old[end:at], end + moved):
             high, at = middle, end
         else:
             low = middle + 1

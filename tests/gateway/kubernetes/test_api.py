@@ -108,3 +108,45 @@ async def test_half_a_rotation_is_said_once_and_what_was_there_serves_meanwhile(
         ]
         assert "KEY_VALUES_MISMATCH" in lines[0]["why"].upper().replace(" ", "_")
         await api.close()
+
+
+class _Telling:
+    """A pool whose answers a test writes."""
+
+    sink: Any
+
+    def send(self, head: bytes, body: bytes, deadlines: Any, sink: Any) -> _Telling:
+        self.sink = sink
+        return self
+
+    def abort(self) -> None: ...
+
+
+async def test_lines_that_follow_one_soon_are_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.kubernetes.api.GATHER_S", 0.2)
+    api, pool = Api(ApiPlace("http://api.example"), spawn), _Telling()
+
+    async def ready(*_: Any) -> Any:
+        return pool, b""
+
+    monkeypatch.setattr(api, "_ready", ready)
+    stream = api.lines("/", {})
+    begun = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    pool.sink.head(200, ())
+    pool.sink.data(b"1\n")
+    assert (await begun, await anext(stream)) == (b"", b"1\n")
+    second = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    pool.sink.data(b"2\n")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not second.done()
+    pool.sink.data(b"3\n")
+    assert await second == b"2\n"
+    third = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    assert third.done()
+    assert third.result() == b"3\n"
+    pool.sink.done()
+    assert [line async for line in stream] == []
