@@ -22,6 +22,9 @@ SOURCES  := dist/.sources
 serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	PENSTOCK_STARTED_BY="make serve" $(BIN)/penstock serve --port $(PORT)
 
+help:  ## these lines
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{ printf "%-18s %s\n", $$1, $$2 }'
+
 test: lint  ## everything light, under 5 minutes
 	$(MAKE) --jobs 2 types unit
 

@@ -66,8 +66,13 @@ class Keyring:
         if principal is not None:
             return principal
         if key_shown(authorization, api_key):
-            raise Failure("invalid_api_key", "the API key is not known to this gateway")
-        raise Failure("invalid_api_key", "no API key was given; send `Authorization: Bearer YOUR_KEY`")
+            twice = authorization is not None and authorization.lower().split()[:2] == [b"bearer", b"bearer"]
+            again = "; the word Bearer stands twice before it" if twice else ""
+            raise Failure("invalid_api_key", f"the API key is not known to this gateway{again}")
+        told = "no API key was given"
+        if authorization is not None and _lacks_scheme(authorization):
+            told = "the word Bearer is missing from `Authorization`"
+        raise Failure("invalid_api_key", f"{told}; send `Authorization: Bearer YOUR_KEY`")
 
     def find(self, authorization: bytes | None, api_key: bytes | None) -> Principal | None:
         """The caller, from `Authorization: Bearer KEY` or `x-api-key: KEY`; None when the key is missing or unknown."""
@@ -81,6 +86,12 @@ class Keyring:
         if found is None or not hmac.compare_digest(found[0], digest):
             return None
         return found[1]
+
+
+def _lacks_scheme(authorization: bytes) -> bool:
+    """Whether it is one word that is no scheme's name: a key as it stands."""
+    words = authorization.split()
+    return len(words) == 1 and words[0].lower() not in (b"bearer", b"basic")
 
 
 def key_shown(authorization: bytes | None, api_key: bytes | None) -> bytes:

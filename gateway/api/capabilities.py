@@ -24,6 +24,7 @@ IMAGES: Final = "images"
 SCHEMA: Final = "json_schema"
 REASONING: Final = "reasoning_effort"
 BETWEEN_TOOLS: Final = "thinking.between_tools"
+_SIMULATED: Final = frozenset({Operation.EMBEDDINGS, Operation.RERANK})
 
 
 class Capabilities:
@@ -38,6 +39,8 @@ class Capabilities:
         self._taken = [_taken(target, engines[target.engine], operation) for target in targets]
         self._chats = any(takes is None or takes for takes, _ in self._taken)
         self._answers = {one for target in targets if (one := _answered(target, engines[target.engine])) is not None}
+        if any(engines[target.engine].kind == "simulator" for target in targets):
+            self._answers |= _SIMULATED  # under any model's name
 
     def can(self, name: str) -> bool:
         """Whether some target takes it, by a name of `engines.wire.features`."""

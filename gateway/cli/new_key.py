@@ -35,6 +35,7 @@ def new_key(
     key = f"sk-{secrets.token_urlsafe(RANDOM_BYTES)}"
     line = key_line(name, key, tenant, model, admin=admin, metrics=metrics)
     print(f"key, shown this once:\n\n  {key}\n\nline for auth.keys:\n\n  {line}")
+    print("\n(between brackets, keys: [...], it goes in without its dash)")
     print(f"\nthen, for the examples:\n\nexport PENSTOCK_KEY={key}")
 
 

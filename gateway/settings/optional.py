@@ -86,9 +86,11 @@ def drop_optional(tree: dict[str, Any], resolved: Resolved) -> Kept:
     kept.tree["engines"] = {name: engine for name, engine in engines.items() if name not in missing}
     lost = _drop_targets(kept)
     for name, variables in missing.items():
-        unset = " and ".join(dict.fromkeys(variables))
+        names = list(dict.fromkeys(variables))
+        listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+        unset = f"{listed} {'is' if len(names) == 1 else 'are'} not set"
         gone = f", and with it {', '.join(lost[name])}" if lost.get(name) else ""
-        notice = f"engine {printable(name, 60)} is left out because {unset} is not set{gone}"
+        notice = f"engine {printable(name, 60)} is left out because {unset}{gone}"
         kept.notices.append(notice)
     return kept
 

@@ -25,7 +25,8 @@ def readable(*, colours: bool) -> Lines:
 
 def _line(record: RequestRecord, colours: bool) -> str:
     status = record.status
-    colour = GREEN if status < 400 else YELLOW if status < 500 else RED
+    # A stream that is cut has told its client 200 already, and is no success.
+    colour = YELLOW if 400 <= status < 500 else RED if status >= 500 or record.error else GREEN
     where = f"{record.engine}/{record.replica}" if record.replica else record.engine
     asked = f"'{record.asked_model}'" if record.asked_model else ""  # `other` is no name to look for
     told = [

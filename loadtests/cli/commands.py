@@ -102,6 +102,7 @@ def run_command(
         warmup_s = None if warmup is None else parse_duration_s(warmup)
         plan = reached(plan)
         measured = measure_floor(plan.cores) if floor else None
+        keep_former(out)
         result = attend(plan, out, f"{plan.model} at {plan.target}")
         report = report_of(result, floor=measured, warmup_s=warmup_s)
     except (ValueError, OSError, RunError) as error:
@@ -295,12 +296,22 @@ def _conclude(report: Report, out: Path, require: float | None) -> None:
     if not report.honesty.valid:
         raise typer.Exit(report.honesty.exit_code)
     summary = report.summary
-    if summary.scheduled and not summary.answered:
+    if report.in_vain:
         raise typer.Exit(EXIT_MISSED)
     attained = summary.attainment.ratio
     if require is not None and (attained is None or attained < require):
         print(f"  required: {require:.4g} of the scheduled requests within the SLO")
         raise typer.Exit(EXIT_MISSED)
+
+
+def keep_former(out: Path) -> None:
+    """Keep the report that `out` holds from before, under names of its own, and say so. Raises OSError."""
+    if not (out / "report.json").exists():
+        return
+    for name in ("report.json", "report.html", "records.jsonl"):
+        if (out / name).exists():
+            (out / name).replace(out / f"previous-{name}")
+    print(f"the report that {out} held is kept as {out / 'previous-report.html'}", file=sys.stderr)
 
 
 def _say_point(point: Point) -> None:

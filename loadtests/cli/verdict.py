@@ -14,7 +14,7 @@ _SHOWN = (0.5, 0.9, 0.99)
 def text(report: Report) -> str:
     """Some thirty lines, the verdict first."""
     honesty, summary = report.honesty, report.summary
-    lines = [f"{honesty.verdict}: {report.title}"]
+    lines = [f"{report.verdict}: {report.title}"]
     lines += [f"  {reason}" for reason in honesty.reasons]
     lines += [f"  note: {warning}" for warning in honesty.warnings]
     lines += [

@@ -36,7 +36,7 @@ def render(report: Report) -> str:
     style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     sections = (
         _header(report),
-        _verdict(report.honesty),
+        _verdict(report),
         _tiles(report.summary),
         _section("Was the load delivered?", _honesty(report.honesty)),
         _section("Latency", _latency(report.summary), _window_text(report)),
@@ -52,7 +52,7 @@ def render(report: Report) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{report.honesty.verdict} · {escape(report.title)}</title><style>{style}</style></head>"
+        f"<title>{report.verdict} · {escape(report.title)}</title><style>{style}</style></head>"
         f"<body><main>{''.join(sections)}</main><script>{script}</script></body></html>\n"
     )
 
@@ -70,13 +70,15 @@ def _header(report: Report) -> str:
     )
 
 
-def _verdict(honesty: Honesty) -> str:
-    kind, sign = ("valid", "✓") if honesty.valid else ("invalid", "✕")
+def _verdict(report: Report) -> str:
+    honesty = report.honesty
+    good = honesty.valid and not report.in_vain
+    kind, sign = ("valid", "✓") if good else ("invalid", "✕")
     said = "The client delivered the load as planned." if honesty.valid else "Do not use these numbers:"
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in honesty.reasons)
     warnings = "".join(f"<li>{escape(warning)}</li>" for warning in honesty.warnings)
     return (
-        f'<section class="verdict {kind}"><p><strong><span aria-hidden="true">{sign}</span> {honesty.verdict}</strong>'
+        f'<section class="verdict {kind}"><p><strong><span aria-hidden="true">{sign}</span> {report.verdict}</strong>'
         f" {said}</p>{f'<ul>{reasons}</ul>' if reasons else ''}"
         f"{f'<ul class=warnings>{warnings}</ul>' if warnings else ''}</section>"
     )

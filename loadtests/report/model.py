@@ -41,6 +41,16 @@ class Report(msgspec.Struct, frozen=True):
     schema: str = SCHEMA
     schema_version: int = SCHEMA_VERSION
 
+    @property
+    def in_vain(self) -> bool:
+        """Whether requests were scheduled and none was answered."""
+        return bool(self.summary.scheduled and not self.summary.answered)
+
+    @property
+    def verdict(self) -> str:
+        """The headline: that of the honesty block, unless a load that was delivered as planned was in vain."""
+        return "FAILED, nothing was answered" if self.honesty.valid and self.in_vain else self.honesty.verdict
+
 
 def build_report(
     run: Columns,

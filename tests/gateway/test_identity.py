@@ -95,6 +95,8 @@ def test_blanks_around_a_key_are_no_part_of_it(authorization: bytes) -> None:
         ({}, "no API key was given"),
         ({b"authorization": b"Basic dXNlcg=="}, "no API key was given"),
         ({b"authorization": b"Bearer "}, "no API key was given"),
+        ({b"authorization": b"sk-123"}, "the word Bearer is missing from `Authorization`; send"),
+        ({b"authorization": b"Bearer Bearer sk-123"}, "the word Bearer stands twice"),
         ({b"authorization": b"Bearer wrong"}, "not known to this gateway"),
         ({b"x-api-key": b"wrong"}, "not known to this gateway"),
         ({b"authorization": b"", b"x-api-key": b"wrong"}, "not known to this gateway"),

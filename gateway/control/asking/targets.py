@@ -26,6 +26,8 @@ from routing.replica import ReplicaKey
 
 MOST_TRIES: Final = 10
 """Of an engine that is well and does not answer this."""
+MOST_ASKED: Final = 4
+"""Replicas of one engine in one look: the first may be one that is away and not known to be."""
 MOST_NAMES: Final = 20
 MOST_LETTERS: Final = 128
 
@@ -91,24 +93,29 @@ class TargetCheck:
         question = self._open.get(name)
         if question is None:
             return  # there are other settings by now
-        replica = next((each.id for each in engine.replicas if (name, each.id) not in down), None)
-        if replica is None:
-            return
-        try:
-            listed = await engine.models(replica)
-        except EngineError as error:
-            if self._open.get(name) is not question:
-                return  # there are other settings by now
-            refused = isinstance(error, CredentialsRefused)
-            if refused and not question.tries:
-                log.warning("engine_refuses", engine=name, replica=replica, why=str(error))
-            self.said[name] = Said(replica, "refused" if refused else "unreachable", str(error))
-            question.tries += 1
-            if question.tries >= MOST_TRIES:
-                del self._open[name]
-            return
-        if self._open.get(name) is not question:
-            return  # there are other settings by now
+        up = [each.id for each in engine.replicas if (name, each.id) not in down]
+        for replica in up[:MOST_ASKED]:
+            try:
+                listed = await engine.models(replica)
+            except EngineError as error:
+                if self._open.get(name) is not question:
+                    return  # there are other settings by now
+                refused = isinstance(error, CredentialsRefused)
+                if refused and not question.tries:
+                    log.warning("engine_refuses", engine=name, replica=replica, why=str(error))
+                self.said[name] = Said(replica, "refused" if refused else "unreachable", str(error))
+                if refused:
+                    break  # the key is that of all
+            else:
+                if self._open.get(name) is question:
+                    self._compare(name, replica, question, listed)
+                return
+        question.tries += bool(up)
+        if question.tries >= MOST_TRIES:
+            del self._open[name]
+
+    def _compare(self, name: str, replica: str, question: _Question, listed: Mapping[str, ListedModel] | None) -> None:
+        """Say what the list lacks; the question is answered."""
         del self._open[name]
         self.said[name] = said = Said(replica, "reachable")
         if listed is None:

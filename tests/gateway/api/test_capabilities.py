@@ -21,6 +21,7 @@ ENGINES: dict[str, Any] = {
     "gemini": {"kind": "gemini", "api_key": "k"},
     "ranking": {"kind": "gemini", "vertex": {"project": "p", "ranking": True}},
     "openai": {"kind": "openai", "api_key": "k"},
+    "sim": {"kind": "simulator"},
 }
 NONE = dict.fromkeys(("tools", "images", "schema", "reasoning", "embeddings", "rerank"), False)
 ALL = {**NONE, "tools": True, "images": True, "schema": True, "reasoning": True}
@@ -36,6 +37,7 @@ def capabilities(*targets: dict[str, Any], operation: Operation = Operation.CHAT
     ("targets", "able"),
     [
         ([{"engine": "llama"}], ALL),
+        ([{"engine": "sim"}], {**ALL, "embeddings": True, "rerank": True}),
         ([{"engine": "llama", "lacks": ["images", "tools"]}], {**ALL, "images": False, "tools": False}),
         ([{"engine": "claude"}], ALL),
         ([{"engine": "jamba"}], {**ALL, "images": False, "schema": False, "reasoning": False}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -47,6 +49,17 @@ def test_two_keys_of_one_name_differ_and_the_line_does_not_hold_them() -> None:
     assert key not in line
     (member,) = yaml.safe_load(line)
     assert set(member) == {"id", "sha256"}
+
+
+def test_the_line_goes_into_the_example_of_the_readme() -> None:
+    readme = (pathlib.Path(__file__).resolve().parents[3] / "README.md").read_text()
+    example = readme[readme.index("# penstock.yaml\n") :].split("```")[0]
+    result = CliRunner().invoke(app, ["new-key", "my-app"])
+    line = [text.strip() for text in result.output.splitlines() if text.startswith("  ")][1]
+    (written,) = [each for each in example.splitlines() if each.lstrip().startswith("- {id: my-app")]
+    keys = yaml.safe_load(example.replace(written.lstrip(), line))["auth"]["keys"]
+    assert [set(key) for key in keys] == [{"id", "sha256"}]
+    assert len(keys[0]["sha256"]) == 64
 
 
 @pytest.mark.parametrize("words", [("a b",), ("a", "--tenant", "\x1b[31m")])

@@ -564,6 +564,19 @@ class TestOptional:
         "auth": {"keys": [{"id": "a", "sha256": SHA, "models": ["big"]}]},
     }
 
+    @pytest.mark.parametrize(
+        ("keys", "says"),
+        [
+            (["${A}"], "because A is not set"),
+            (["${A}", "${B}"], "because A and B are not set"),
+            (["${A}", "${B}", "${C}"], "because A, B and C are not set"),
+        ],
+    )
+    def test_the_variables_that_are_missing_are_told_in_a_sentence(self, keys: list[str], says: str) -> None:
+        hosted = {"kind": "openai", "optional": True, "api_keys": keys, "base_url": "http://x/v1"}
+        (notice,) = load_settings(json.dumps({**self.TREE, "engines": {"llama": VLLM, "hosted": hosted}}), {}).notices
+        assert says in notice
+
     def test_an_optional_engine_leaves_with_its_targets_and_says_so(self) -> None:
         loaded = load_settings(json.dumps(self.TREE), {})
         assert loaded.notices == ("engine hosted is left out because KEY is not set, and with it model big",)

@@ -42,6 +42,13 @@ def test_a_failure_says_which_and_each_record_is_a_line() -> None:
     ]
 
 
+def test_a_stream_that_was_cut_after_its_200_is_no_success() -> None:
+    (good, cut) = readable(colours=True)([record(), record(error="answer_truncated")]).splitlines()
+    assert b"\x1b[32m200\x1b[0m" in good
+    assert b"\x1b[31m200\x1b[0m" in cut
+    assert b"\x1b[31manswer_truncated\x1b[0m" in cut
+
+
 def test_a_model_that_is_not_configured_is_told_by_the_name_that_was_asked_for() -> None:
     assert b" 'gpt-9' 123 ms" in readable(colours=False)([record(404, "other", asked_model="gpt-9")])
 

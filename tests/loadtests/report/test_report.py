@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from loadtests.cli import verdict
+from loadtests.cli.commands import keep_former
 from loadtests.client.record import Record
 from loadtests.report.html import render, write_html
 from loadtests.report.json import decode_report, encode_report, read_report, write_report
@@ -125,6 +127,29 @@ def test_a_run_in_which_nothing_was_answered_still_has_a_page() -> None:
     text = render(made_of(records))
     assert "Nothing was answered, so there is no latency." in text
     assert "connect" in text
+
+
+def test_a_report_from_before_is_kept_and_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keep_former(tmp_path)
+    assert (capsys.readouterr().err, list(tmp_path.iterdir())) == ("", [])
+    for name in ("report.json", "report.html", "records.jsonl"):
+        (tmp_path / name).write_text(name)
+    keep_former(tmp_path)
+    assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {
+        f"previous-{name}": name for name in ("report.json", "report.html", "records.jsonl")
+    }
+    assert "previous-report.html" in capsys.readouterr().err
+
+
+def test_the_headline_of_a_run_in_which_nothing_was_answered_is_no_praise() -> None:
+    nothing = made_of([failed(n, "connect", at_ms=n) for n in range(10)])
+    assert nothing.honesty.valid
+    assert verdict.text(nothing).splitlines()[0].startswith("FAILED, nothing was answered: ")
+    page = render(nothing)
+    assert 'class="verdict invalid"' in page
+    assert "FAILED, nothing was answered" in page
+    one = made_of([failed(0, "connect"), answered(1, at_ms=1)])
+    assert verdict.text(one).splitlines()[0].startswith("VALID: ")
 
 
 def test_the_pieces_of_a_histogram_add_up_to_the_whole(report: Report) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engines.errors import ConnectFailed
 from engines.model_list import ListedModel, models_in
-from gateway.control.asking.targets import MOST_LETTERS, MOST_NAMES, MOST_TRIES, TargetCheck
+from gateway.control.asking.targets import MOST_ASKED, MOST_LETTERS, MOST_NAMES, MOST_TRIES, TargetCheck
 from gateway.settings import load_settings
 from tests.gateway.flights import FakeEngine
 from tests.scenario.gateway import one_model, running_gateway
@@ -33,15 +33,16 @@ models:
 class Listing(FakeEngine):
     """Lists these models; None where it has no list, no answer while `silent`."""
 
-    def __init__(self, listed: tuple[str, ...] | None) -> None:
-        super().__init__("e", 2, (), True)
+    def __init__(self, listed: tuple[str, ...] | None, replicas: int = 2) -> None:
+        super().__init__("e", replicas, (), True)
+        self.away: set[str] = set()
         self.listed = listed
         self.silent = False
         self.asked: list[str] = []
 
     async def models(self, replica_id: str) -> Mapping[str, ListedModel] | None:
         self.asked.append(replica_id)
-        if self.silent:
+        if self.silent or replica_id in self.away:
             raise ConnectFailed("refused")
         return None if self.listed is None else {name: ListedModel() for name in self.listed}
 
@@ -93,7 +94,23 @@ async def test_an_engine_that_comes_up_late_is_asked_then_and_one_that_never_ans
     assert len(await said(check)) == 1
     engine.silent, check = True, check_of(engine)
     engine.asked.clear()
-    assert (await said(check, 3 * MOST_TRIES), len(engine.asked)) == ([], MOST_TRIES)
+    assert (await said(check, 3 * MOST_TRIES), len(engine.asked)) == ([], 2 * MOST_TRIES)
+
+
+async def test_a_replica_that_does_not_answer_hides_not_what_the_next_one_lacks() -> None:
+    engine = Listing(("llama",))
+    engine.away = {"0"}
+    check = check_of(engine)
+    (line,) = await said(check, 1)
+    assert (line["event"], line["replica"], engine.asked) == ("target_model_unknown", "1", ["0", "1"])
+    assert (check.said["e"].replica, check.said["e"].lacks) == ("1", ["lama"])
+
+
+async def test_of_a_large_fleet_that_does_not_answer_a_few_are_asked_in_one_look() -> None:
+    engine = Listing(("llama",), replicas=100)
+    engine.silent = True
+    await said(check_of(engine), 1)
+    assert len(engine.asked) == MOST_ASKED
 
 
 async def test_a_gateway_says_which_target_is_wrong_at_start_and_asks_no_paid_engine() -> None:
