@@ -39,7 +39,7 @@ class Capabilities:
         self._taken = [_taken(target, engines[target.engine], operation) for target in targets]
         self._chats = any(takes is None or takes for takes, _ in self._taken)
         self._answers = {one for target in targets if (one := _answered(target, engines[target.engine])) is not None}
-        if any(engines[target.engine].kind == "simulator" for target in targets):
+        if any(engines[target.engine].row == "simulator" for target in targets):
             self._answers |= _SIMULATED  # under any model's name
 
     def can(self, name: str) -> bool:
