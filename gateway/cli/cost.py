@@ -14,6 +14,10 @@ from gateway.cli.ending import end
 from gateway.cli.serve import quickstart
 from gateway.cli.store import ConfigOption, JsonOption, SinceOption, StoreOption, UntilOption, reading, time_ms
 
+WHY_UNPRICED = (
+    "unpriced: what the table of prices does not list, and what told no usage. Of kind openai, a base_url that is no"
+    " provider's own\nhas prices only where the engine's `provider` or `prices` says so."
+)
 MEASURES = {
     "requests": "requests",
     "errors": "errors",
@@ -74,6 +78,8 @@ def report(
         print(json.dumps({"data": rows, "shadows": shadows, "gpu": gpu}, indent=1))
         return
     print(table(rows, {**{name: name for name in names}, **MEASURES}))
+    if any(row["unpriced"] for row in rows):
+        print("\n" + WHY_UNPRICED)
     if shadows:
         print("\ncopies that shadows got, which are in no sum above:\n")
         print(table(shadows, {**{name: name for name in names}, **MEASURES}))

@@ -162,6 +162,8 @@ def _syntax(words: str, mark: Any) -> Problem:
         hint = "indent with spaces, and quote a value that starts with a special character such as @, ` or %"
     elif "mapping values are not allowed" in words:
         hint = "check the indentation, and quote a value that holds ': '"
+    elif "',' or ']'" in words or "',' or '}'" in words:
+        hint = "a bracket or brace that was opened on this line or above may not be closed"
     elif "block end" in words or "block mapping" in words:
         hint = "check the indentation and quotes on this line and the one above"
     # Never the mark's snippet: it quotes the line, and the line may hold a key.

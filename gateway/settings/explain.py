@@ -7,6 +7,7 @@ field cannot hold a secret.
 from __future__ import annotations
 
 import json
+import re
 import types
 import typing
 from dataclasses import replace
@@ -57,6 +58,8 @@ _PLAIN_WORDS = {
     "string_unicode": "should be valid text",
     "string_pattern_mismatch": "has characters or a form that do not fit",
 }
+
+_DECIMAL_SIZE = re.compile(r"(\d{1,12}) *([kKmMgG])[bB]?")
 
 
 def explain(error: ValidationError, tree: Any) -> list[tuple[Path, Problem]]:
@@ -119,6 +122,8 @@ def _problem(path: Path, kind: str, words: str, tree: Any) -> Problem:
             message, hint = "should be text", "put it in quotes" if value is not None else hint
     elif kind in _PLAIN_WORDS:
         message = _PLAIN_WORDS[kind]
+        if kind == "int_parsing" and (size := _DECIMAL_SIZE.fullmatch(str(value_at(tree, path)))):
+            hint = f"bytes are counted in units of 1024: {size[1]} {size[2].upper()}iB"
     else:
         message = words.replace("Input should", "should").replace("String should", "should")
         message = message[:1].lower() + message[1:]
@@ -145,7 +150,15 @@ def _unknown_key(path: Path, tree: Any) -> Problem:
 
 
 def _elsewhere(key: str, path: Path) -> str:
-    """Where a key of this very name stands; empty where it stands nowhere else."""
+    """Where a key of this very name stands, or what is written in its place; empty where nobody knows."""
+    if path == ("model_list",):
+        return "that is LiteLLM's; docs/coming-from.md says what its keys are called here"
+    if path == ("server", "listen"):
+        return "write host and port: server: {host: 0.0.0.0, port: 8080}"
+    if path[0] == "models" and len(path) == 3 and key == "arms":
+        return "it belongs to the model's experiment: models.NAME.experiment.arms"
+    if len(path) == 1 and (one := key if key in Model.model_fields else key.removesuffix("s")) in Model.model_fields:
+        return f"it belongs to a model: models.NAME.{one}"
     if len(path) > 1 and key in Settings.model_fields:
         return f"it stands at the top of the file: `{key}:` without indentation"
     if len(path) > 1 and (path[0] != "models" or len(path) > 3) and key in Model.model_fields:

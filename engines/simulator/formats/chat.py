@@ -49,6 +49,8 @@ class ChatRequest(msgspec.Struct):
     min_tokens: int | None = 0
     ignore_eos: bool | None = False
     n: int | None = 1
+    temperature: float | None = None
+    top_p: float | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
@@ -67,6 +69,10 @@ def parse(body: bytes) -> Job:
     request = _decoder.decode(body)
     if not request.messages:
         raise bad_request("messages is empty: at least one message is needed.", "messages")
+    if request.temperature is not None and request.temperature < 0:
+        raise bad_request(f"temperature must be non-negative, got {request.temperature}.", "temperature")
+    if request.top_p is not None and not 0 < request.top_p <= 1:
+        raise bad_request(f"top_p must be in (0, 1], got {request.top_p}.", "top_p")
     continued = ""
     if request.continue_final_message:
         if request.add_generation_prompt:

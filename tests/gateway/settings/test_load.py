@@ -99,6 +99,43 @@ def test_all_problems_are_told_at_once() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("model_list: []\n", "docs/coming-from.md"),
+        ('server: {listen: "0.0.0.0:8080"}\n', "write host and port"),
+        ("experiments: {}\n", "models.NAME.experiment"),
+        ("models: {chat: {arms: {}, targets: [{engine: s}]}}\n", "models.NAME.experiment.arms"),
+        ("limits: {body_bytes: 16MB}\n", "16 MiB"),
+        ("limits: {body_bytes: [1\nserver: 3\n", "may not be closed"),
+        ("limits: {body_bytes: 1\nserver: 3\n", "may not be closed"),
+    ],
+)
+def test_what_newcomers_write_is_told_as_it_is_written_here(tmp_path: pathlib.Path, text: str, hint: str) -> None:
+    file = tmp_path / "penstock.yaml"
+    models = "" if "models:" in text else "models: {chat: {targets: [{engine: s}]}}\n"
+    file.write_text("engines: {s: {kind: simulator}}\n" + models + text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file, {})
+    assert hint in caught.value.problems[0].hint
+
+
+@pytest.mark.parametrize(
+    ("engine", "provider"),
+    [
+        ({"kind": "openai", "base_url": "http://127.0.0.1:9/v1"}, "generic"),
+        ({"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "provider": "openai", "api_key": "k"}, "openai"),
+        ({"kind": "openai", "base_url": "https://api.openai.com/v1", "api_key": "k"}, "openai"),
+        ({"kind": "anthropic", "base_url": "http://127.0.0.1:9", "api_key": "k"}, "anthropic"),
+    ],
+)
+def test_whose_prices_apply_is_what_the_kind_the_address_or_the_provider_says(
+    engine: dict[str, Any], provider: str
+) -> None:
+    tree = {"engines": {"e": engine}, "models": {"m": {"targets": [{"engine": "e"}]}}}
+    assert load_settings(json.dumps(tree), {}).settings.engines["e"].price_provider == provider
+
+
 def test_a_mapping_is_named_only_where_something_else_is_wanted(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "penstock.yaml"
     file.write_text(
