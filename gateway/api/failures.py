@@ -17,6 +17,14 @@ from gateway.http.request import dialect_of
 
 _ANTHROPICS = re.compile(rb"/messages(/count_tokens)?/?$")
 
+_MEANT = {
+    "/healthz": "/health",
+    "/livez": "/health",
+    "/readyz": "/ready",
+    "/admin/v1/rollouts": "/admin/v1/experiments",
+}
+"""What others call it, or another part of this one does."""
+
 
 def answer(path: bytes, failure: Failure, request_id: str = "") -> Response:
     """A failure as an answer, in the format that a client of this path expects."""
@@ -54,11 +62,13 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         return _told(request, Failure("method_not_allowed", f"{path} takes {allow}", allow=allow))
     host = request.headers.get("host", "")
     mended = right_base_url(path, host, request.scope["scheme"])
-    meant = like(path)
+    meant = like(path) or _MEANT.get(path.removesuffix("/"), "")
     if meant == path:  # it is known, and asked for at the port of `admin.listen`
         where = "it is served at the port of clients (`server.port`)"
     else:
         elsewhere = "it is not relayed by this gateway" if path.startswith("/v1/") else "the API is under /v1"
+        if path.startswith("/admin/v1"):
+            elsewhere = "it is not of the admin API"
         where = mended or (f"did you mean {meant}?" if meant else f"{elsewhere}, and GET /docs says what there is")
     return _told(request, Failure("not_found", f"there is nothing at {path!r}; {where}"))
 

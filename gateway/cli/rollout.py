@@ -65,7 +65,7 @@ def listed(as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = "") -> No
         print(json.dumps(told, indent=2))
         return
     if not told["data"]:
-        print("no model has an `experiment`")
+        print(f"no model of {url} has an `experiment`")
         return
     print(table([_row(one) for one in told["data"]], COLUMNS))
 

@@ -67,7 +67,7 @@ async def test_commands_that_ask_at_the_port_of_clients_are_told_which_one_to_as
         True,
         True,
     )
-    assert (right.exit_code, right.output) == (0, "no model has an `experiment`\n")
+    assert (right.exit_code, right.output) == (0, f"no model of {http.base_url} has an `experiment`\n")
 
 
 async def test_inference_is_not_served_there_and_a_stranger_s_body_is_not_read() -> None:

@@ -391,6 +391,10 @@ async def test_clients_of_azures_find_the_models_where_they_ask(gateway: Gateway
     [
         ("/v1/batches", "it is not relayed by this gateway, and GET /docs says what there is"),
         ("/favicon.ico", "the API is under /v1, and GET /docs says what there is"),
+        ("/admin/v1/nothing", "it is not of the admin API, and GET /docs says what there is"),
+        ("/admin/v1/rollouts", "did you mean /admin/v1/experiments?"),
+        ("/healthz", "did you mean /health?"),
+        ("/readyz/", "did you mean /ready?"),
     ],
 )
 async def test_a_path_that_nobody_serves_says_where_to_look(gateway: Gateway, path: str, said: str) -> None:
