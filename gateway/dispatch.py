@@ -157,7 +157,7 @@ class Dispatcher:
                 serving = snapshot.wildcards.get(model)
             spoken = OPERATION_KEYS[operation]
             if serving is not None and serving.enrolment is not None and principal.may_use(model):
-                assignment = serving.enrolment.assign(request, principal, record_id, parsed)
+                assignment = serving.enrolment.assign(request, principal, record_id, parsed, spoken)
                 serving = serving.arm(assignment.at)
             if serving is None or not principal.may_use(model):
                 raise self._no_route(operation, model, serving, snapshot, principal)

@@ -15,6 +15,9 @@ from routing.gate.observation import Assigned
 MOST_GIVEN: Final = 4096
 """Units that have asked lately and mostly ask again: to look up what one is given takes a twentieth of hashing it."""
 
+LONGEST_GIVEN: Final = 256
+"""Letters of a unit that is looked up: whoever names it, names it as long as they like."""
+
 
 class Assignment:
     """What one request was given. Immutable."""
@@ -103,18 +106,19 @@ class Experiment:
         )
         self._given.clear()
 
-    def assign(self, unit: str) -> Assignment | None:
-        """The arm of a unit; None for one outside the experiment's range."""
+    def assign(self, unit: str, *, again: bool = True) -> Assignment | None:
+        """The arm of a unit; None for one outside the experiment's range. `again`: the unit may ask once more."""
         given = self._given.get(unit)
         if given is None:
             hashed = unit_hash(self.salt, self.layer, unit)
             arm = self._split.arm(bucket_of(hashed))
-            if len(self._given) >= MOST_GIVEN:
-                self._given.clear()
             given = self._plain[0]
             if arm is not None:
                 given = Assignment(self.identity, arm, self._at[arm], hashed, self.shares)
-            self._given[unit] = given
+            if again and len(unit) <= LONGEST_GIVEN:
+                if len(self._given) >= MOST_GIVEN:
+                    self._given.clear()
+                self._given[unit] = given
         return given if given.counted else None
 
     def plain(self, arm: str) -> Assignment | None:

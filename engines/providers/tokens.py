@@ -29,8 +29,8 @@ MOST_BYTES: Final = 64 * 1024
 USUAL_S: Final = 3600.0
 """How long a token is taken to last whose server does not say."""
 GOOGLE_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
-_METADATA_SERVER: Final = ("metadata", "169.254.169.254")
-"""What is in the URLs of that of Google's machines (google.auth.compute_engine._metadata)."""
+_METADATA_SERVER: Final = frozenset({"metadata.google.internal", "metadata", "169.254.169.254"})
+"""That of Google's machines (google.auth.compute_engine._metadata), which no proxy knows."""
 ENTRA_SCOPE: Final = "https://cognitiveservices.azure.com/.default"
 
 
@@ -250,7 +250,7 @@ class _GoogleRequest:
         from google.auth.exceptions import TransportError
 
         try:
-            nearby = any(name in url for name in _METADATA_SERVER)
+            nearby = httpx.URL(url).host in _METADATA_SERVER
             with self._way.client(timeout or TIMEOUT_S, nearby=nearby) as client:
                 answer = client.request(method, url, content=body, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -4,6 +4,7 @@ x-penstock-pin: ARM         that arm, for a preview; never counted
 not who is targeted         as the control; not counted
 names no unit               as the control; not counted, and counted as lost exposure
 outside the range           as the control; not counted (held out, or another experiment's)
+asks for what is free       what its unit is given; not counted: it is no answer of the arm's, for it or against it
 any other                   what its unit is given; counted
 """
 
@@ -12,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from engines.operations import OPERATION_KEYS
+from gateway.accounts.lost import FREE
 from gateway.errors import Failure
-from gateway.experiments.units import unit_of
+from gateway.experiments.units import REQUEST, unit_of
 
 if TYPE_CHECKING:
     from gateway.body.envelope import Envelope
@@ -22,12 +25,13 @@ if TYPE_CHECKING:
     from routing.experiment import Assignment, Experiment
 
 PIN: Final = b"x-penstock-pin"
+_FREE: Final = frozenset([OPERATION_KEYS[operation] for operation in FREE])
 
 
 class Enrolment:
     """One model's experiment, with who takes part. Immutable, but for the shares of the moment and what it counts."""
 
-    __slots__ = ("_everybody", "_headers", "_keys", "_tenants", "_unit", "experiment", "lost")
+    __slots__ = ("_again", "_everybody", "_headers", "_keys", "_tenants", "_unit", "experiment", "lost")
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class Enrolment:
         everybody, where they are empty."""
         self.experiment: Final = experiment
         self._unit: Final = unit
+        self._again: Final = unit != REQUEST
         self._keys: Final = keys
         self._tenants: Final = tenants
         self._headers: Final = headers
@@ -49,9 +54,10 @@ class Enrolment:
         """Requests that named no unit, and so could not be counted."""
 
     def assign(
-        self, request: Request, principal: Principal, record_id: bytes, parsed: Envelope | None = None
+        self, request: Request, principal: Principal, record_id: bytes, parsed: Envelope | None = None, spoken: str = ""
     ) -> Assignment:
-        """Raises Failure for a pin to an arm that is not there. `parsed` is its body, where it has been read."""
+        """Raises Failure for a pin to an arm that is not there. `parsed` is its body, where it has been read; `spoken`
+        what it asks for (`OPERATION_KEYS`)."""
         experiment = self.experiment
         fields = request.fields
         pin = fields.get(PIN)
@@ -67,7 +73,8 @@ class Enrolment:
         if not unit:
             self.lost += 1
             return experiment.uncounted
-        return experiment.assign(unit) or experiment.uncounted
+        given = experiment.assign(unit, again=self._again) or experiment.uncounted
+        return experiment.plain(given.arm) or given if spoken in _FREE else given
 
     def _takes_part(self, fields: Mapping[bytes, bytes], principal: Principal) -> bool:
         if self._keys and principal.key_id not in self._keys:

@@ -5,9 +5,10 @@ another and into the store as columns, which are written and read in a fifth of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from routing.gate.observation import Assigned, Measured, Observation, Settled
 
@@ -21,7 +22,7 @@ _decode: Final = msgspec.msgpack.Decoder(
     tuple[
         list[tuple[str, tuple[float, ...]]],  # experiments, each with the shares of some moment
         list[int],  # kinds
-        list[int],  # which of those experiments
+        list[Annotated[int, Meta(ge=0)]],  # which of those experiments
         list[int],  # arms
         list[int],  # units
         list[str],  # ids of records, of what is settled or measured; of what is settled all these, too:
@@ -35,6 +36,15 @@ _decode: Final = msgspec.msgpack.Decoder(
         list[float],  # their values
     ]
 ).decode
+
+_Given = tuple[str, int, int, tuple[float, ...]]
+_rows_of: Final = {
+    ASSIGNED: msgspec.msgpack.Decoder(_Given).decode,
+    SETTLED: msgspec.msgpack.Decoder(
+        tuple[str, int, int, tuple[float, ...], str, int, float | None, float | None, float | None, float | None, float]
+    ).decode,
+    MEASURED: msgspec.msgpack.Decoder(tuple[str, int, int, tuple[float, ...], str, str, float]).decode,
+}
 
 
 class Seen:
@@ -114,6 +124,18 @@ def unpacked(data: bytes) -> list[Observation]:
         raise ValueError(f"these are no observations: {error}") from None
 
 
+def unpacked_rows(rows: Sequence[tuple[int, msgspec.Raw]]) -> list[Observation]:
+    """What gateways wrote before there were columns: of each its kind and its fields. Raises ValueError."""
+    found: list[Observation] = []
+    try:
+        for kind, row in rows:
+            fields: tuple[Any, ...] = _rows_of[kind](row)
+            found.append((Assigned, Settled, Measured)[kind](*fields))
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise ValueError(f"these are no observations: {error}") from None
+    return found
+
+
 def _rows(columns: tuple[Any, ...]) -> list[Observation]:
     places: list[tuple[str, tuple[float, ...]]] = columns[0]
     kinds: list[int] = columns[1]
@@ -156,8 +178,10 @@ def _rows(columns: tuple[Any, ...]) -> list[Observation]:
             one = measured
             measured += 1
             found.append(Measured(experiment, arm, unit, shares, ids[one + settled], metrics[one], values[one]))
-        else:
+        elif kind == ASSIGNED:
             found.append(Assigned(experiment, arm, unit, shares))
+        else:
+            raise ValueError(f"these are no observations: one is of kind {kind}")
     return found
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 USER: Final = "user"
 HEADER: Final = "header:"
+REQUEST: Final = "request"
 
 
 def user_of(body: bytes) -> str:

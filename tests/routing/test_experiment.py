@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.assignment import bucket_of, unit_hash
-from routing.experiment import MOST_GIVEN, Experiment
+from routing.experiment import LONGEST_GIVEN, MOST_GIVEN, Experiment
 
 UNITS = [f"user-{number}" for number in range(400)]
 FEW = settings(deadline=None, max_examples=50)
@@ -77,6 +77,17 @@ def test_a_unit_that_asks_again_is_given_the_same_and_with_other_shares_what_the
     moved = known.assign("u")
     assert moved is not None
     assert (moved.arm, moved.unit, moved.shares) == ("control", first.unit, (1.0, 0.0))
+
+
+def test_of_units_that_do_not_ask_again_or_are_long_nothing_is_kept() -> None:
+    known = experiment({"canary": 0.5})
+    short, long = "u", "u" * (LONGEST_GIVEN + 1)
+    assert known.assign(short) is known.assign(short)
+    for unit, again in ((long, True), ("once", False)):
+        first, second = known.assign(unit, again=again), known.assign(unit, again=again)
+        assert first is not None
+        assert second is not None
+        assert (first is second, first.arm, first.unit) == (False, second.arm, second.unit)
 
 
 def test_outside_its_range_nobody_is_assigned() -> None:

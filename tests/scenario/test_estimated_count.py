@@ -91,3 +91,23 @@ async def test_where_one_engine_of_a_model_counts_it_is_asked() -> None:
             answer = await count(gateway, "hi")
             assert {"input_tokens": 14} == answer.json()
             assert "x-penstock-count" not in answer.headers
+
+
+async def test_counts_are_no_evidence_for_an_arm() -> None:
+    """Nobody has answered, so they would water down what the arm's answers say of it."""
+    async with running_upstream() as upstream:
+        config = chats(upstream)
+        model = config["models"]["chat"]
+        model["experiment"] = {
+            "salt": "s",
+            "arms": {"control": {}, "canary": {"weight": 50, "targets": model["targets"]}},
+        }
+        async with running_gateway(config) as gateway:
+            answers = [await count(gateway, "hello") for _ in range(8)]
+            assert {answer.status_code for answer in answers} == {200}
+            assert {"control", "canary"} >= {answer.headers["x-penstock-arm"] for answer in answers}
+            record = await gateway.records.of(7)
+            assert (record.arm != "", record.unit) == (True, "")
+            metrics = await gateway.metrics()
+    assert metrics.value("penstock_requests_total", model="chat") == 8
+    assert metrics.value("penstock_experiment_requests_total") == 0

@@ -22,7 +22,7 @@ from tests.vllm.stack import GENERATED, KEY, RUNNING, metric, until
 pytestmark = pytest.mark.vllm
 
 TOKENS = 4000
-TRIES = 5
+TRIES = 15
 ENDLESS = {
     "model": "tiny",
     "messages": [{"role": "user", "content": "hello"}],

@@ -181,5 +181,8 @@ def test_both_are_known_by_their_events_and_one_prompt_in_a_hundred_had_its_toke
         ask(pair.url, "prefix", text(400))  # all of them there where the first went
     until(lambda: counted() > before, 10, "the tokens of a prompt are counted")
     assert counted() == before + 1
-    modes = [metric(pair.url, "penstock_prefix_mode", replica=f"local-{at}", mode="events") for at in (0, 1)]
-    assert modes == [1, 1]
+
+    def modes() -> list[float]:
+        return [metric(pair.url, "penstock_prefix_mode", replica=f"local-{at}", mode="events") for at in (0, 1)]
+
+    until(lambda: modes() == [1, 1], 10, "both replicas are known by their events")

@@ -33,6 +33,8 @@ _PURPOSES: Final = {
     "clustering": "CLUSTERING",
 }
 """Cohere's words, which clients use, and Nova's."""
+_CUTS: Final = ("START", "END", "NONE")
+_DIMENSIONS: Final = (256, 384, 1024, 3072)
 _COHERE_EMBED: Final = "cohere.embed"
 _RERANKERS: Final = ("cohere.rerank", "amazon.rerank")
 
@@ -121,15 +123,19 @@ class BedrockEmbeddings:
 
 
 def _asked_of_nova(request: EmbeddingsRequest, takes: frozenset[str]) -> dict[str, Any]:
-    """Raises Unreadable for a purpose that it does not know."""
+    """Raises Unreadable for what it does not know."""
     said = {name: value for name, value in request.extensions.items() if name in takes}
     wanted = said.get("input_type", USUAL_INPUT)
     purpose = _PURPOSES.get(wanted) if isinstance(wanted, str) else None
     if purpose is None:
         raise Unreadable(f"`input_type` should be one of {', '.join(_PURPOSES)}", "input_type")
-    text = {"truncationMode": said.get("truncate", "END"), "value": request.inputs[0]}
-    params: dict[str, Any] = {"embeddingPurpose": purpose, "text": text}
+    cut = said.get("truncate", "END")
+    if cut not in _CUTS:
+        raise Unreadable(f"`truncate` should be one of {', '.join(_CUTS)}", "truncate")
+    params: dict[str, Any] = {"embeddingPurpose": purpose, "text": {"truncationMode": cut, "value": request.inputs[0]}}
     if request.dimensions is not None and "dimensions" in takes:
+        if request.dimensions not in _DIMENSIONS:
+            raise Unreadable(f"`dimensions` should be one of {', '.join(map(str, _DIMENSIONS))}", "dimensions")
         params["embeddingDimension"] = request.dimensions
     return {"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": params}
 

@@ -41,7 +41,7 @@ class JoinedReleases(Releases):
         metrics.watch(RELEASE_HELD, lambda: [(_labels(one), held_s) for one, held_s in held(self)])
         metrics.watch(RELEASE_MOST_HELD, lambda: [(_labels(one), one.spec.ramp.max_hold_s) for one, _ in held(self)])
         metrics.watch_counts(EXPERIMENT_UNITS, self._units)
-        metrics.watch_count(RELEASE_OBSERVATIONS_DROPPED, (), lambda: self.dropped)
+        metrics.watch_count(RELEASE_OBSERVATIONS_DROPPED, (), lambda: self.dropped + self._telling.unread)
 
     def take(self, settings: Settings) -> None:
         """These settings are in use now, in the experiments too."""

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from gateway.experiments.seen import packed, unpacked
+from gateway.experiments.seen import packed, unpacked, unpacked_rows
 from routing.gate.observation import Observation
 
 MOST_UNTOLD: Final = 200_000
@@ -23,7 +23,8 @@ MOST_UNTOLD: Final = 200_000
 MOST_WEIGHED: Final = 1_000
 """Batches in the store that are weighed; with so many, evidence is due."""
 
-_decode: Final = msgspec.msgpack.Decoder(tuple[str, bytes]).decode
+_decode: Final = msgspec.msgpack.Decoder(tuple[str, bytes | list[tuple[int, msgspec.Raw]]]).decode
+"""The second is how gateways of the version before this one tell, and have told: both run at once in an upgrade."""
 
 log = structlog.get_logger()
 
@@ -42,6 +43,8 @@ class Telling:
         """Of the batch."""
         self.weighed: list[int] = []
         """What was weighed of what the store has, by its numbers."""
+        self.unread = 0
+        """Batches of the store that nobody can read here, and that count nowhere."""
 
     def saw(self, some: Sequence[Observation]) -> int:
         """Take these; returns for how many there was no room."""
@@ -87,6 +90,7 @@ class Telling:
             try:
                 token, told = _decode(data)
                 if not token or token != self._token:
-                    yield from unpacked(told)
-            except ValueError as error:  # of another version; what msgspec raises is one
+                    yield from unpacked(told) if isinstance(told, bytes) else unpacked_rows(told)
+            except ValueError as error:  # of a later version; what msgspec raises is one
+                self.unread += 1
                 log.error("observations_unreadable", why=str(error))

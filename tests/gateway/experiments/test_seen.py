@@ -54,6 +54,8 @@ EMPTY = msgspec.msgpack.decode(packed([]))
         msgspec.msgpack.encode([[], [0], [0], [0], [0], *EMPTY[5:]]),  # of no experiment
         msgspec.msgpack.encode([[["a", [1.0]]], [1], [0], [0], [7], *EMPTY[5:]]),  # settled, and nothing of it
         msgspec.msgpack.encode([[["a", [1.0]]], [0], [0], [0], ["unit"], *EMPTY[5:]]),
+        msgspec.msgpack.encode([[["a", [1.0]]], [3], [0], [0], [7], *EMPTY[5:]]),  # of a kind that is to come
+        msgspec.msgpack.encode([[["a", [1.0]]], [0], [-1], [0], [7], *EMPTY[5:]]),
     ],
 )
 def test_what_is_no_observations_is_refused(data: bytes) -> None:

@@ -13,7 +13,8 @@ EXPERIMENT_EVIDENCE = gauge(
 )
 RELEASE_OBSERVATIONS_DROPPED = counter(
     "penstock_release_observations_dropped_total",
-    "What workers saw of requests of experiments and the gate had no time to weigh.",
+    "What workers saw of requests of experiments and the gate had no time to weigh, and what "
+    "other gateways told of them in a form that this version cannot read, a batch counted as one.",
 )
 RELEASE_HELD = gauge(
     "penstock_release_held_seconds",

@@ -285,12 +285,21 @@ def test_models_that_do_neither_take_nothing(model: str) -> None:
     assert frozenset() == EMBED["bedrock"].takes(model) == RERANK["bedrock"].takes(model)
 
 
-@pytest.mark.parametrize("purpose", ["image", 3])
-def test_a_purpose_that_nova_does_not_know_is_refused_by_name(purpose: Any) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "known"),
+    [
+        ("input_type", "image", "search_document"),
+        ("input_type", 3, "search_document"),
+        ("truncate", "MIDDLE", "START, END, NONE"),
+        ("truncate", 1, "START, END, NONE"),
+        ("dimensions", 512, "256, 384, 1024, 3072"),
+    ],
+)
+def test_what_nova_does_not_know_is_refused_by_name(name: str, value: Any, known: str) -> None:
     form = EMBED["bedrock"]
-    with pytest.raises(Unreadable, match="`input_type` should be one of search_document") as told:
-        form.encode_request(NOVA, embeddings(input_type=purpose), form.takes(NOVA))
-    assert told.value.param == "input_type"
+    with pytest.raises(Unreadable, match=f"`{name}` should be one of {known}") as told:
+        form.encode_request(NOVA, embeddings(**{name: value}), form.takes(NOVA))
+    assert told.value.param == name
 
 
 def test_nova_counts_no_tokens_and_sends_one_vector() -> None:
