@@ -8,6 +8,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import trustme
 from hypothesis import given, settings
@@ -25,6 +26,7 @@ from engines.providers.tokens import (
     TokenRefused,
     TokenSource,
     Way,
+    _GoogleRequest,
     token_of,
 )
 from tests.engines.providers.token_server import token_server, tunnels
@@ -244,3 +246,23 @@ def test_what_googles_library_refuses_is_said(tmp_path: Path) -> None:
         GoogleCredentials(str(tmp_path / "bad.json")).fetch()
     with pytest.raises(TokenRefused, match="no such file"):
         GoogleCredentials(str(tmp_path / "not-there.json")).fetch()
+
+
+@pytest.mark.parametrize(
+    ("url", "nearby"),
+    [
+        ("http://metadata.google.internal/computeMetadata/v1/", True),
+        ("http://169.254.169.254/computeMetadata/v1/", True),
+        ("https://iamcredentials.googleapis.com/v1/serviceAccounts/metadata-reader@p:generateAccessToken", False),
+    ],
+)
+def test_the_machines_own_server_is_known_by_its_host(url: str, nearby: bool) -> None:
+    asked: list[bool] = []
+
+    class Asked(Way):
+        def client(self, timeout_s: float, *, nearby: bool = False) -> httpx.Client:
+            asked.append(nearby)
+            return httpx.Client(transport=httpx.MockTransport(lambda _request: httpx.Response(200, json={})))
+
+    _GoogleRequest(Asked())(url)
+    assert asked == [nearby]
