@@ -28,6 +28,8 @@ FREE: Final = frozenset(
     }
 )
 """What costs nothing, answered or not, where it has no price of its own."""
+ONE_PROMPT: Final = frozenset({Operation.CHAT, Operation.MESSAGES, Operation.RESPONSES})
+"""What has one prompt, which its model can read or refuses; others have lists of them."""
 PICTURE_TOKENS: Final = 1_600
 """What the largest picture counts as that Anthropic does not shrink (1.15 megapixels, a token for 750); OpenAI's of
 1,024 by 1,024 is 765."""
@@ -39,7 +41,12 @@ PROBED_BYTES: Final = 32 * 1024
 """How far apart a body is looked at for base64: text, which holds none, is not read for it."""
 MOST_PICTURES: Final = 1_000
 """More than any provider takes; the rest counts as its bytes."""
+MOST_LOOKS: Final = 2_000
+"""At places where base64 is named: as many take a millisecond, and a text may name it any number of times."""
+BESIDE_BYTES: Final = 96
+"""How far from there its media type is."""
 _NAMED: Final = b"base64"
+_IMAGE: Final = b"image/"
 _IS_BASE64: Final = re.compile(rb"[A-Za-z0-9+/=\\_-]+").fullmatch
 _SEEN_BYTES: Final = 64
 
@@ -70,7 +77,7 @@ def lost_usage(asked: Asked, attempt: Attempt) -> Usage | None:
 
 
 def lost_prompt_tokens(asked: Asked, attempt: Attempt) -> int:
-    """An estimate of what the prompt of this attempt counts as: at most what its model can read."""
+    """An estimate of what the prompt of this attempt counts as: where there is one, at most what its model reads."""
     prompt_tokens = asked.lost_tokens or asked.facts.prompt_tokens
     body = asked.request.body
     if len(body) >= LARGE_BYTES:
@@ -79,7 +86,7 @@ def lost_prompt_tokens(asked: Asked, attempt: Attempt) -> int:
             text_tokens = asked.tokens.prompt_tokens(len(body) - data_bytes)
             prompt_tokens = min(prompt_tokens, text_tokens + pictures * PICTURE_TOKENS)
     rates = attempt.upstream.rates
-    window = 0 if rates is None else rates.tables.context_tokens
+    window = 0 if rates is None or asked.operation not in ONE_PROMPT else rates.tables.context_tokens
     return min(prompt_tokens, window) if window else prompt_tokens
 
 
@@ -99,7 +106,8 @@ def give_up(asked: Asked, attempts: Sequence[Attempt], but: Attempt | None) -> N
 
 
 def pictures_in(body: bytes) -> tuple[int, int]:
-    """How many large pieces of base64 a JSON body holds, and of how many bytes they are.
+    """How many large pictures a JSON body holds as base64, and of how many bytes they are. Of documents and of sound
+    each byte counts: how many pages or seconds they have, nobody knows.
 
     Where they are is found by the word that names them, in a `data:` URL before them or in an object beside them. What
     has been looked at is passed over: it takes one look at the body, 0.4 ms for a picture of 7 MB (one whose name
@@ -109,10 +117,11 @@ def pictures_in(body: bytes) -> tuple[int, int]:
     probes = range(PROBED_BYTES // 2, len(body), PROBED_BYTES)
     if not any(_IS_BASE64(body, probe, probe + _SEEN_BYTES) for probe in probes):
         return 0, 0
-    while pictures < MOST_PICTURES:
+    for _ in range(MOST_LOOKS):
         named = body.find(_NAMED, at)
-        if named < 0:
+        if named < 0 or pictures == MOST_PICTURES:
             break
+        is_image = _IMAGE in body[max(at, named - BESIDE_BYTES) : named + BESIDE_BYTES]
         start = named + len(_NAMED)
         if body[start : start + 1] == b",":
             end = body.find(b'"', start)
@@ -122,7 +131,7 @@ def pictures_in(body: bytes) -> tuple[int, int]:
         if end < 0:
             end = len(body)
         middle = start + (end - start) // 2
-        if end - start >= LEAST_BYTES and _IS_BASE64(body, middle, middle + _SEEN_BYTES):
+        if is_image and end - start >= LEAST_BYTES and _IS_BASE64(body, middle, middle + _SEEN_BYTES):
             pictures += 1
             data_bytes += end - start
         at = end

@@ -60,13 +60,15 @@ def days(zone: tzinfo, first_ms: int, last_ms: int) -> Iterator[tuple[int, int, 
 
 def hours(zone: tzinfo, first_ms: int, last_ms: int) -> Iterator[tuple[int, int, int]]:
     """The same of hours; each has the number of its day."""
-    start_ms = first_ms
+    start_ms, begun = first_ms, False
     while start_ms <= last_ms:
         local = datetime.fromtimestamp(start_ms / 1000, zone)
         ahead_ms = _seconds(local.utcoffset()) * 1000
-        start_ms = (start_ms + ahead_ms) // HOUR_MS * HOUR_MS - ahead_ms
-        yield (local.date() - _EPOCH).days, start_ms, start_ms + HOUR_MS
-        start_ms += HOUR_MS
+        begins_ms = (start_ms + ahead_ms) // HOUR_MS * HOUR_MS - ahead_ms
+        if not begun:  # a clock that goes back by half an hour begins its hour again in the midst of it
+            start_ms, begun = begins_ms, True
+        yield (local.date() - _EPOCH).days, start_ms, begins_ms + HOUR_MS
+        start_ms = begins_ms + HOUR_MS
 
 
 def named_day(number: int) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from engines.errors import ConnectionLost, TotalTimeout
 from engines.model import Deadlines, Operation
-from gateway.accounts.lost import LARGE_BYTES, LEAST_BYTES, MOST_PICTURES, PICTURE_TOKENS, pictures_in
+from gateway.accounts.lost import LARGE_BYTES, LEAST_BYTES, MOST_LOOKS, MOST_PICTURES, PICTURE_TOKENS, pictures_in
 from gateway.accounts.prices import Rates, Row, Table, Tables
 from gateway.accounts.record import RequestRecord
 from routing.hedging import HedgingSettings
@@ -161,6 +161,7 @@ def body_of(*content: object) -> bytes:
 
 
 CLAUDES = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXELS}}
+DOCUMENT = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PIXELS}}
 BACKWARDS = {"type": "image", "source": {"data": PIXELS, "media_type": "image/png", "type": "base64"}}
 PROSE = {"type": "text", "text": "so base64 is no prose, " * 20_000}
 
@@ -175,6 +176,9 @@ PROSE = {"type": "text", "text": "so base64 is no prose, " * 20_000}
         (json.dumps(says(CLAUDES), indent=1).encode(), 1),
         (body_of({"type": "input_image", "image_url": f"data:image/png;base64,{PIXELS}"}), 1),
         (body_of(PROSE), 0),
+        (body_of(DOCUMENT), 0),
+        (body_of({"type": "input_audio", "input_audio": {"data": PIXELS, "format": "wav", "note": "base64"}}), 0),
+        (body_of({"type": "text", "text": f"base64,{PIXELS}"}), 0),
         (body_of(PROSE, PICTURE), 1),
         (body_of({"type": "text", "text": PIXELS}), 0),
         (b"", 0),
@@ -186,8 +190,26 @@ def test_base64_is_told_from_text_in_every_clients_format(body: bytes, count: in
     assert count * len(PIXELS) <= data_bytes <= count * (len(PIXELS) + 100)
 
 
+def test_a_text_that_names_base64_without_end_is_looked_at_so_many_times() -> None:
+    """Each place took a look, 140,000 of them 45 ms."""
+    looks = b"base64}" * MOST_LOOKS
+    body = (
+        b'{"a":"'
+        + b"A" * LARGE_BYTES
+        + looks
+        + b" " * 200
+        + b'"},{"b":"data:image/png;base64,'
+        + b"A" * LEAST_BYTES
+        + b'"}'
+    )
+    assert pictures_in(body)[0] == 0
+    assert pictures_in(body.replace(looks, looks[:70]))[0] == 1
+
+
 def test_what_looks_like_pictures_without_end_is_counted_up_to_a_number() -> None:
-    pictures, data_bytes = pictures_in(b"data:;base64,%b" % (b"A" * LEAST_BYTES + b'"base64,') * (MOST_PICTURES + 9))
+    pictures, data_bytes = pictures_in(
+        b"data:image/png;base64,%b" % (b"A" * LEAST_BYTES + b'"image/png;base64,') * (MOST_PICTURES + 9)
+    )
     assert pictures == MOST_PICTURES
-    assert data_bytes <= MOST_PICTURES * (LEAST_BYTES + 20)
-    assert pictures_in(b"base64" * LARGE_BYTES)[0] == 1
+    assert data_bytes <= MOST_PICTURES * (LEAST_BYTES + 40)
+    assert pictures_in(b"image/base64" * LARGE_BYTES)[0] == 1

@@ -138,6 +138,14 @@ def test_pieces_are_joined_without_a_gap_and_change_when_the_clock_does() -> Non
     assert pieces(zone_of(BERLIN), begin, begin) == []
 
 
+def test_an_hour_that_begins_again_after_half_of_it_is_in_no_two() -> None:
+    """Lord Howe's clocks go back by half an hour at 15:00 UTC."""
+    back_ms = int(datetime(2026, 4, 4, 15, tzinfo=UTC).timestamp()) * 1000
+    found = list(hours(zone_of("Australia/Lord_Howe"), back_ms - 3 * HOUR_MS, back_ms + 3 * HOUR_MS))
+    assert [end for _, _, end in found[:-1]] == [start for _, start, _ in found[1:]]
+    assert HOUR_MS // 2 in {end - start for _, start, end in found}
+
+
 def test_days_and_hours_of_a_zone_follow_each_other() -> None:
     first_ms = int(CHANGES["autumn"].timestamp() * 1000) - 30 * HOUR_MS
     for zone in (zone_of(BERLIN), zone_of("Australia/Lord_Howe"), UTC):
