@@ -58,8 +58,8 @@ class Opened:
 
 
 async def serve(source: Source, begun: Begun, *, started: Callable[[Opened], None], wait_for_engines: bool) -> None:
-    """Run until a signal. `started` is told once requests are accepted and the engines have been looked at.
-    `begun` is what `source` said.
+    """Run until a signal. `started` is told, in a thread, once requests are accepted and the engines have been looked
+    at. `begun` is what `source` said.
 
     Raises:
         ConfigError: the configuration cannot be used.
@@ -107,7 +107,8 @@ async def serve(source: Source, begun: Begun, *, started: Callable[[Opened], Non
         settle_memory()
         await _looked(plane, stopping.asked)
         if not stopping.asked.is_set():
-            started(Opened(url_of(sockets[0], settings.server), settings, *plane.findings()))
+            opened = Opened(url_of(sockets[0], settings.server), settings, *await plane.findings())
+            await asyncio.to_thread(started, opened)
         await stopping.asked.wait()
         log.info("draining", grace_s=plane.settings.server.grace_s, sooner="Ctrl-C once more")
         if workers > 1:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from itertools import chain
 from typing import Final, Protocol
 
+import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from gateway.errors import Failure
 
 LIST: Final = "/admin/v1/replicas"
+_encode: Final = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,9 @@ class ReplicaStatus:
 class Replicas(Protocol):
     """Who knows the replicas."""
 
-    def replicas(self) -> Iterable[ReplicaStatus]:
-        """All of them, in the order of the configuration."""
+    def replicas(self, named: str | None = None) -> Iterable[Sequence[ReplicaStatus]]:
+        """All of them, an engine at a time, in the order of the configuration. Of those whose ENGINE/REPLICA is
+        `named`, where that is given, and more: of every engine that the name may begin with."""
 
     def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:
         """Send a replica nothing new, or again, in every worker; returns whether it is there to be sent anything."""
@@ -40,11 +45,15 @@ def replica_routes(gateway: Replicas) -> Sequence[tuple[str, str, Callable[[Requ
     """Method, path and handler of each endpoint."""
 
     async def listed(_: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [asdict(replica) for replica in gateway.replicas()]})
+        told: list[bytes] = []
+        for statuses in gateway.replicas():
+            told += map(_encode, statuses)
+            await asyncio.sleep(0)  # there may be 19,200, and requests are served meanwhile
+        return Response(b'{"object":"list","data":[%b]}' % b",".join(told), media_type="application/json")
 
     def found(name: str) -> ReplicaStatus:
         # Both names may hold a slash, so they are looked for together.
-        for status in gateway.replicas():
+        for status in chain.from_iterable(gateway.replicas(name)):
             if f"{status.engine}/{status.replica}" == name:
                 return status
         raise Failure("not_found", f"there is no replica {name[:257]!r}; GET {LIST} lists ENGINE and REPLICA of each")
@@ -55,7 +64,8 @@ def replica_routes(gateway: Replicas) -> Sequence[tuple[str, str, Callable[[Requ
             if not gateway.drain_replica(status.engine, status.replica, draining):
                 which = f"the replica {status.replica!r} of engine {status.engine!r}"
                 raise Failure("not_found", f"{which} takes no requests: it is {status.state}")
-            return JSONResponse(asdict(found(f"{status.engine}/{status.replica}")))
+            told = _encode(found(f"{status.engine}/{status.replica}"))
+            return Response(told, media_type="application/json")
 
         return mark
 

@@ -32,19 +32,19 @@ def screen(opening: Opened, version: str, *, colours: bool) -> str:
     def paint(text: str, colour: str) -> str:
         return painted(text, colour, colours=colours)
 
-    rows = list(_rows(opening.settings, opening.findings))
-    shown = [HEAD, *[row[:4] for row in rows[:MOST_ROWS]]]
+    rows, more = _rows(opening.settings, opening.findings)
+    shown = [HEAD, *[row[:4] for row in rows]]
     widths = [max(len(row[at]) for row in shown) for at in range(3)]
     lines = ["", f"{paint('Penstock', BOLD)} {version} is ready at {paint(opening.url, BOLD)}", ""]
     lines.append(paint("  " + "  ".join(name.ljust(width) for name, width in zip(HEAD, widths, strict=False)), DIM))
-    for model, engine, replica, state, why in rows[:MOST_ROWS]:
+    for model, engine, replica, state, why in rows:
         cells = [cell.ljust(width) for cell, width in zip((model, engine, replica), widths, strict=True)]
         cells[0] = paint(cells[0], CYAN)
         lines.append(f"  {'  '.join(cells)}  {paint(state, _colour(state))}{': ' if why else ''}{why}".rstrip())
-    if len(rows) > MOST_ROWS:
-        lines.append(f"  and {len(rows) - MOST_ROWS} more: GET /admin/v1/replicas lists them all")
+    if more:
+        lines.append(f"  and {more} more: GET /admin/v1/replicas lists them all")
     lines += [f"  {paint('left out', DIM)}  {printable(notice, MOST_REASON)}" for notice in opening.notices]
-    if any(state in RISING for _, _, _, state, _ in rows):
+    if any(finding.state in RISING for finding in opening.findings):
         lines.append("  Until it has started, an engine's requests wait or are answered by 503.")
     lines += ["", "Try it:", ""]
     if opening.settings.auth.keys:
@@ -83,28 +83,32 @@ def curl(opening: Opened) -> str:
     )
 
 
-def _rows(settings: Settings, findings: Sequence[Finding]) -> Iterator[Row]:
-    """Each engine's replicas stand where a model asks for it first."""
+def _rows(settings: Settings, findings: Sequence[Finding]) -> tuple[list[Row], int]:
+    """The first of them, and how many more there are. Each engine's replicas stand where a model asks for it first."""
     by_engine: dict[str, list[Finding]] = {}
     for finding in findings:
         by_engine.setdefault(finding.engine, []).append(finding)
+    rows: list[Row] = []
+    count = 0
     told: set[str] = set()
     for name, model in settings.models.items():
         shown = printable(name, MOST_LETTERS)
         for engine in dict.fromkeys(target.engine for target in model.targets):
             found = by_engine.get(engine, [])
-            if engine in told:
-                yield shown, engine, "", "as above", ""
-            elif not found:
-                yield shown, engine, "", "no replica yet", ""
+            if engine in told or not found:
+                count += 1
+                rows.append((shown, engine, "", "as above" if engine in told else "no replica yet", ""))
             else:
-                first = True
-                for each in found:
+                count += len(found)
+                label = engine
+                for each in found[: MOST_ROWS - len(rows)]:
                     replica, why = printable(each.replica, MOST_LETTERS), printable(each.why, MOST_REASON)
-                    yield shown, engine if first else "", replica, each.state, why
-                    shown, first = "", False
+                    rows.append((shown, label, replica, each.state, why))
+                    shown = label = ""
             told.add(engine)
             shown = ""
+            del rows[MOST_ROWS:]
+    return rows, count - len(rows)
 
 
 def _colour(state: str) -> str:

@@ -7,7 +7,7 @@ it does lives beside it, a file each: `reload`, `health`, `loads`, `counters`, `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,7 +24,7 @@ from gateway.control.asking.model_cards import ModelCards
 from gateway.control.asking.targets import TargetCheck
 from gateway.control.asking.tokens import Tokens
 from gateway.control.configuration.certificates import CertificateWatch, by_workers
-from gateway.control.configuration.findings import Finding, findings
+from gateway.control.configuration.findings import Finding, found_in_steps
 from gateway.control.configuration.reload import POLL_S, InUse, Reload
 from gateway.control.configuration.source import Begun, Source
 from gateway.control.counters import CounterBoard
@@ -312,9 +312,12 @@ class Plane:
         """What each worker says of why requests of a model go where they go, by the worker's name."""
         return await explained(self.links, question)
 
-    def replicas(self) -> list[ReplicaStatus]:
-        """Every replica, in the order of the configuration; launched ones that are not ready by their state."""
-        return every_replica(self.settings.engines, self.roster, self.launches)
+    def replicas(self, named: str | None = None) -> Iterator[list[ReplicaStatus]]:
+        """Every replica, an engine at a time, in the order of the configuration; see `Replicas`."""
+        engines = list(self.settings.engines)
+        if named is not None:
+            engines = [engine for engine in engines if named.startswith(f"{engine}/")]
+        return every_replica(engines, self.roster, self.launches)
 
     async def read(self, question: AskRead | FreezeDrift) -> Read:
         """What the store says to a query."""
@@ -322,12 +325,10 @@ class Plane:
             return Read(away="`store.url` is off")
         return await self._store.read(question)
 
-    def findings(self) -> tuple[list[Finding], list[str]]:
+    async def findings(self) -> tuple[list[Finding], list[str]]:
         """How each replica was found, and what is left out of the configuration in use or odd about it. Whoever asks
         tells the operator: the log does not say once more why a replica cannot be reached."""
-        found = findings(self.settings, self.replicas(), self._board.why, self._targets.said)
-        for key, why in self._board.why.items():
-            self._board.told(key, why)
+        found = await found_in_steps(self.settings, self.replicas(), self._board, self._targets.said)
         return found, self._reload.now.sealed.notices
 
     # -- engines -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ everything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import TYPE_CHECKING, Final
 
 from engines.port import Replica
@@ -236,15 +236,12 @@ class Roster:
         self._tell([self._member(*key) for key in news])
 
 
-def every_replica(engines: Iterable[str], roster: Roster, launches: Launches) -> list[ReplicaStatus]:
-    """The replicas of these engines, in this order; launched ones that are not ready by their state."""
-    found: list[ReplicaStatus] = []
+def every_replica(engines: Iterable[str], roster: Roster, launches: Launches) -> Iterator[list[ReplicaStatus]]:
+    """The replicas of these engines, an engine at a time; launched ones that are not ready by their state."""
     for engine in engines:
         listed = roster.statuses(engine)
+        begun = launches.each(engine)
         known = {status.replica for status in listed}
-        launched = {replica: at for at, (replica, _) in enumerate(launches.each(engine))}
-        found += sorted(listed, key=lambda status: launched.get(status.replica, 0))  # not as they became ready
-        found += [
-            ReplicaStatus(engine, replica, state) for replica, state in launches.each(engine) if replica not in known
-        ]
-    return found
+        launched = {replica: at for at, (replica, _) in enumerate(begun)}
+        listed.sort(key=lambda status: launched.get(status.replica, 0))  # not as they became ready
+        yield listed + [ReplicaStatus(engine, replica, state) for replica, state in begun if replica not in known]

@@ -34,7 +34,7 @@ async def test_written_replicas_sleep_and_the_next_request_waits_for_the_first_t
             await asleep(gateway, 2)
             await gateway.metric(2.0, "penstock_replicas", engine="llm", state="asleep")
             await gateway.metric(2.0, "penstock_replica_sleeps_total", engine="llm", result="slept")
-            assert {replica.state for replica in gateway.plane.replicas()} == {"asleep"}
+            assert {replica.state for engine in gateway.plane.replicas() for replica in engine} == {"asleep"}
             answers = await asyncio.gather(*(gateway.chat(stream=bool(n % 2)) for n in range(4)))
             assert [answer.status_code for answer in answers] == [200] * 4
             await gateway.metric(1.0, "penstock_replica_sleeps_total", engine="llm", result="woken")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -11,9 +12,11 @@ from routing.replica import ReplicaKey
 
 if TYPE_CHECKING:
     from gateway.admin.replicas import ReplicaStatus
+    from gateway.control.asking.health import HealthBoard
     from gateway.settings import Settings
 
 REACHABLE: Final = "reachable"
+UNREACHABLE: Final = "unreachable"
 NOT_ASKED: Final = "not asked"
 
 
@@ -31,6 +34,22 @@ class Finding:
     def good(self) -> bool:
         """Whether nothing is known to be in the way."""
         return self.state in (REACHABLE, NOT_ASKED)
+
+
+async def found_in_steps(
+    settings: Settings, replicas: Iterable[Iterable[ReplicaStatus]], board: HealthBoard, said: Mapping[str, Said]
+) -> list[Finding]:
+    """All of them, an engine at a time: there may be 19,200, and requests are served meanwhile. The board is told that
+    the operator has been told why some cannot be reached."""
+    found: list[Finding] = []
+    for statuses in replicas:
+        here = findings(settings, statuses, board.why, said)
+        for one in here:
+            if one.state == UNREACHABLE:
+                board.told((one.engine, one.replica), one.why)
+        found += here
+        await asyncio.sleep(0)
+    return found
 
 
 def findings(
@@ -58,7 +77,7 @@ def _found(
 ) -> tuple[str, str]:
     why = failed.get((status.engine, status.replica))
     if why is not None:
-        return "unreachable", why
+        return UNREACHABLE, why
     if status.state not in ("ready", "unhealthy"):
         return status.state, ""
     if said is not None and said.state != REACHABLE:

@@ -200,8 +200,8 @@ class Administered:
     def decisions(self) -> list[Decided]:
         return [Decided("2026-01-01T00:00:00Z", "e", 1, 2, "load", "because")]
 
-    def replicas(self) -> list[ReplicaStatus]:
-        return [ReplicaStatus("e", "0", "ready", self.drained), ReplicaStatus("e", "1", "starting")]
+    def replicas(self, named: str | None = None) -> list[list[ReplicaStatus]]:
+        return [[ReplicaStatus("e", "0", "ready", self.drained)], [ReplicaStatus("e", "1", "starting")]]
 
     def drain_replica(self, engine: str, replica: str, draining: bool = True) -> bool:
         if replica == "0":

@@ -130,7 +130,7 @@ async def test_a_restarted_loop_counts_once_where_plane_and_worker_share_their_s
 
 async def test_every_worker_hears_that_a_replica_drains_and_one_that_joins_later_too(gateway: Control) -> None:
     await gateway.plane._use(gateway.plane.settings)
-    (status,) = gateway.plane.replicas()
+    ((status,),) = gateway.plane.replicas()
     assert not gateway.plane.drain_replica("e", "nobody")
     assert gateway.plane.drain_replica("e", status.replica)
     drains = [Member("e", status.replica, draining=True)]
@@ -140,7 +140,7 @@ async def test_every_worker_hears_that_a_replica_drains_and_one_that_joins_later
     late = gateway.worker("2.2")
     await late.join()
     assert late.all_heard(Configure)[0].members == drains
-    (status,) = gateway.plane.replicas()
+    ((status,),) = gateway.plane.replicas()
     assert status.draining
 
 

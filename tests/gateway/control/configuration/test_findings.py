@@ -88,6 +88,6 @@ async def test_a_gateway_finds_what_is_there_and_what_is_not() -> None:
         up.models = ["upstream-model"]
         config = one_model([up.url, "http://127.0.0.1:9"])
         async with running_gateway(config) as gateway:
-            (good, bad), _ = gateway.plane.findings()
+            (good, bad), _ = await gateway.plane.findings()
     assert (good.state, bad.state) == ("reachable", "unreachable")
     assert "refused" in bad.why
