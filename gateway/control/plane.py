@@ -376,23 +376,21 @@ class Plane:
         self._keyring = keyring_of(keys_of(settings), any_host=settings.auth.open)
         self.sleeping.use(settings)
         await self._engines.use(settings)
-        self._targets.use(settings)
         self.cards.forget()
-        self.experiments.use(settings)
-        self.releases.take(settings)
-        self.feedback.use(settings)
+        # A turn each: one takes up to a millisecond at 300 models, and streams may share the loop.
+        first = self._targets.use, self.experiments.use, self.releases.take, self.feedback.use, self._evaluate
+        for use in (*first, self._tokens.use, self._discovery.use):
+            await asyncio.sleep(0)
+            use(settings)
+        # Last, so that nobody is sent any more to what is stopped now.
+        await self.launches.apply(settings)
+        scaling = self.leading.use, self.cluster.use, self.advised.use, self.fixed.use, self.autoscaling.use
+        for use in (self.peering.use, *scaling):
+            await asyncio.sleep(0)
+            use(settings)
+
+    def _evaluate(self, settings: Settings) -> None:
         if self._store is not None:
             self._store.evaluate(evaluators_of(settings))
             controls = {plan.model: plan.arms[0] for plan in self.experiments.plans.values()}
             self._store.use_controls(controls, list(settings.models))
-        self._tokens.use(settings)
-        self._discovery.use(settings)
-        await asyncio.sleep(0)  # each of these takes a millisecond at 300 models, and streams may share the loop
-        # Last, so that nobody is sent any more to what is stopped now.
-        await self.launches.apply(settings)
-        self.peering.use(settings)
-        self.leading.use(settings)
-        self.cluster.use(settings)
-        self.advised.use(settings)
-        self.fixed.use(settings)
-        self.autoscaling.use(settings)
