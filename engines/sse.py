@@ -52,6 +52,10 @@ def split(block: bytes) -> list[bytes]:
     start = 0
     end = len(block)
     plain = CR not in block
+    if (
+        plain and block.find(b"\n") == end - 2
+    ):  # one event of one line, which a single byte finds in a fifth of the time
+        return [block]
     while start < end:
         if plain:
             stop = block.find(b"\n\n", start) + 2

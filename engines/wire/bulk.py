@@ -32,7 +32,7 @@ MAX_ANSWER_VALUES: Final = 16_384
 """Of one plain answer to a chat."""
 DECODING: Final = MAX_PARTS
 """Of a large body, in elements: a few milliseconds."""
-_BYTES_PER_VALUE: Final = 2
+BYTES_PER_VALUE: Final = 2
 """At least: itself and what stands before the next."""
 _WINDOW_BYTES: Final = 64 * 1024
 _WINDOW_ELEMENTS: Final = 128
@@ -57,33 +57,66 @@ def finished(reading: Generator[int, None, T]) -> T:
             return value
 
 
+class Counting:
+    """Counts the values of a JSON document that comes in pieces, and stops once there are more than `most`.
+
+    Counted is what begins one, outside of texts: a comma, brace or bracket. `marks` says what else is counted. Of what
+    is no JSON, any count.
+    """
+
+    __slots__ = ("_count", "_escaped", "_inside", "_most", "_others", "at")
+
+    def __init__(self, most: int, marks: bytes = VALUES) -> None:
+        self._most = most
+        self._others = _OTHERS[marks]
+        self._count = 0
+        self._inside = False  # a text
+        self._escaped = False
+        """Whether the next byte has its backslash in the piece before."""
+        self.at = 0
+        """How many bytes have been counted."""
+
+    @property
+    def over(self) -> bool:
+        """Whether there were more than `most`."""
+        return self._count > self._most
+
+    def add(self, piece: bytes | bytearray) -> None:
+        """Count the next bytes."""
+        self.at += len(piece)
+        if self._count > self._most or not piece:
+            return
+        if self._escaped:
+            piece = piece[1:]
+            self._escaped = False
+        if b"\\" in piece:
+            if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
+                piece = piece[:-1]
+                self._escaped = True
+            piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
+        pieces = piece.translate(None, self._others).split(b'"')
+        self._count += sum(map(len, pieces[1::2] if self._inside else pieces[::2]))
+        self._inside ^= len(pieces) % 2 == 0
+
+    def go_on(self, document: bytes | bytearray, *, whole: bool = False) -> None:
+        """Count what has come of a document since the last time: windows of it, and all of it once it is `whole`."""
+        size = len(document)
+        while self.at + _WINDOW_BYTES <= size or (whole and self.at < size):
+            self.add(document[self.at : self.at + _WINDOW_BYTES])
+
+
 def over(
     body: bytes, most: int, marks: bytes = VALUES, *, window_bytes: int = _WINDOW_BYTES
 ) -> Generator[int, None, bool]:
-    """Whether there are more than `most` values in this JSON; of what is no JSON, any answer.
-
-    Counted is what begins one, outside of texts: a comma, brace or bracket. `marks` says what else is counted.
-    """
-    others = _OTHERS[marks]
+    """Whether there are more than `most` values in this JSON; see `Counting`."""
     size = len(body)
-    if size <= most * _BYTES_PER_VALUE:
+    if size <= most * BYTES_PER_VALUE:
         return False
-    count = at = 0
-    inside = False  # a text
-    while at < size:
-        end = min(at + window_bytes, size)
-        window = body[at:end]
-        if end < size and (len(window) - len(window.rstrip(b"\\"))) % 2:  # what is escaped stays with its backslash
-            end += 1
-            window = body[at:end]
-        at = end
-        if b"\\" in window:
-            window = window.replace(b"\\\\", b"").replace(b'\\"', b"")
-        pieces = window.translate(None, others).split(b'"')
-        count += sum(map(len, pieces[1::2] if inside else pieces[::2]))
-        if count > most:
+    counting = Counting(most, marks)
+    while counting.at < size:
+        counting.add(body[counting.at : counting.at + window_bytes])
+        if counting.over:
             return True
-        inside ^= len(pieces) % 2 == 0
         yield _WINDOW_ELEMENTS
     return False
 

@@ -35,6 +35,7 @@ class BinaryStream(TranslatedStream):
             end = at + int.from_bytes(block[at : at + 4], "big")
             self._tell(block[at:end])
             at = end
+        self._count()
 
     def done(self) -> None:
         if self._judge.over:

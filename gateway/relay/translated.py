@@ -17,7 +17,7 @@ from engines.port import Sink
 from engines.sse import split
 from engines.wire import ApiError, Finding
 from engines.wire.bounds import Unsayable
-from engines.wire.bulk import MAX_ANSWER_VALUES, MAX_EVENT_VALUES, finished, over
+from engines.wire.bulk import BYTES_PER_VALUE, MAX_ANSWER_VALUES, MAX_EVENT_VALUES, Counting
 from engines.wire.events import (
     Counted,
     End,
@@ -59,13 +59,16 @@ CONTENT: Final = (Text, Reasoning, Refused, ToolStart, ToolArgs)
 MAX_BYTES: Final = 8 * 1024 * 1024
 """Of an answer that is one document: it is translated whole, as an event of a stream is."""
 
+COUNTED_BYTES: Final = MAX_EVENT_VALUES * BYTES_PER_VALUE
+"""An event of no more has no more values than may be."""
+
 _encode = msgspec.json.Encoder().encode
 
 
 class TranslatedStream(StreamRelay):
     """Takes the events of one stream, each of which is read."""
 
-    __slots__ = ("_account", "_closed", "_secrets", "_transcript", "_translation")
+    __slots__ = ("_account", "_closed", "_counting", "_secrets", "_transcript", "_translation")
 
     def __init__(
         self,
@@ -87,6 +90,20 @@ class TranslatedStream(StreamRelay):
         self._secrets = secrets_of(words) if words else None
         """Looked for once more in what is written: what the engine had escaped is plain there."""
         self._closed = False
+        self._counting: Counting | None = None
+        """Of the event that is coming, once it is large."""
+
+    def data(self, data: bytes) -> None:
+        super().data(data)
+        self._count()
+
+    def _count(self) -> None:
+        """Count what is held of a large event as it comes: at its end 5 MiB of code would take 25 ms."""
+        held = self._held
+        if held is not None and len(held) > COUNTED_BYTES:
+            if self._counting is None:
+                self._counting = Counting(MAX_EVENT_VALUES)
+            self._counting.go_on(held)
 
     def _read(self, block: bytes) -> None:
         for event in split(block):
@@ -96,10 +113,13 @@ class TranslatedStream(StreamRelay):
 
     def _tell(self, event: bytes) -> None:
         """What an event of the engine's says, in the client's format."""
-        if len(event) > MAX_EVENT_VALUES and finished(over(event, MAX_EVENT_VALUES)):
-            message = f"the engine sent an event of over {MAX_EVENT_VALUES} JSON values"
-            self._judge.broke("answer_truncated", message)
-            return
+        if len(event) > COUNTED_BYTES:
+            counting, self._counting = self._counting or Counting(MAX_EVENT_VALUES), None
+            counting.go_on(event, whole=True)
+            if counting.over:
+                message = f"the engine sent an event of over {MAX_EVENT_VALUES} JSON values"
+                self._judge.broke("answer_truncated", message)
+                return
         said = self._translation.decoder.read(event)
         try:
             self._say(said)
@@ -188,6 +208,7 @@ class TranslatedDocument(Sink):
     __slots__ = (
         "_account",
         "_attempt",
+        "_counting",
         "_created",
         "_dropped",
         "_echo",
@@ -222,13 +243,17 @@ class TranslatedDocument(Sink):
         self._echo = echo
         self._transcript = transcript
         self._held = bytearray()
+        self._counting = Counting(MAX_ANSWER_VALUES)
+        """Counts what is held as it comes."""
 
     def head(self, status: int, headers: Headers) -> None:
         raise AssertionError("the head came before the relay")
 
     def data(self, data: bytes) -> None:
-        self._held += data
-        if len(self._held) > MAX_BYTES:
+        held = self._held
+        held += data
+        self._counting.go_on(held)
+        if len(held) > MAX_BYTES:
             self._attempt.refuse(UNNAMED, error_document(f"the engine sent an answer over {MAX_BYTES} bytes"))
 
     def flush(self) -> None:
@@ -238,7 +263,8 @@ class TranslatedDocument(Sink):
         account, attempt = self._account, self._attempt
         body = bytes(self._held)
         self._held.clear()
-        if finished(over(body, MAX_ANSWER_VALUES)):
+        self._counting.go_on(body, whole=True)
+        if self._counting.over:
             attempt.refuse(
                 UNNAMED, error_document(f"the engine sent an answer of over {MAX_ANSWER_VALUES} JSON values")
             )

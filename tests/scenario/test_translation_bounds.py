@@ -81,6 +81,50 @@ async def test_an_event_of_too_many_pieces_ends_its_stream_and_nothing_of_it_is_
         assert len(events) < 5
 
 
+async def test_large_events_in_small_pieces_are_counted_each_for_itself() -> None:
+    """Each has nearly as many values as may be, and comes with the end of the one before."""
+    text = "[" * 70_000 + '"'  # no value is in a text
+    large = event(said(*["a"] * (MAX_EVENT_VALUES // 2 - 20), text, finish=""))
+    whole = large * 3 + event(said("bye"))
+    pieces = [whole[at : at + 10_000] for at in range(0, len(whole), 10_000)]
+    async with (
+        running_upstream(stream(*pieces)) as upstream,
+        running_gateway(one_model(gemini(upstream.url), retry={"max_attempts": 1})) as gateway,
+    ):
+        answer = await gateway.http.post("/v1/chat/completions", json=CHAT | {"stream": True})
+        events = events_of(answer.content)
+        told = "".join(
+            one["choices"][0]["delta"].get("content") or ""
+            for one in events
+            if isinstance(one, dict) and one["choices"]
+        )
+        assert told.count("[") == 3 * 70_000
+        assert told.endswith("bye")
+
+
+async def test_a_large_event_of_too_many_pieces_ends_its_stream_though_it_comes_in_pieces() -> None:
+    whole = event(said("hello", finish="")) + event(said(*["a"] * 20_000))
+    pieces = [whole[at : at + 10_000] for at in range(0, len(whole), 10_000)]
+    async with (
+        running_upstream(stream(*pieces)) as upstream,
+        running_gateway(one_model(gemini(upstream.url), retry={"max_attempts": 1})) as gateway,
+    ):
+        answer = await gateway.http.post("/v1/chat/completions", json=CHAT | {"stream": True})
+        events = events_of(answer.content)
+        assert str(MAX_EVENT_VALUES) in events[-1]["error"]["message"]
+        assert len(events) < 5
+
+
+async def test_a_large_plain_answer_is_counted_without_what_its_texts_hold() -> None:
+    text = '{"a": [1, 2], "b\\": "c"}\n' * 20_000
+    async with (
+        running_upstream(plain(said(text))) as upstream,
+        running_gateway(one_model(gemini(upstream.url))) as gateway,
+    ):
+        answer = await gateway.http.post("/v1/chat/completions", json=CHAT)
+        assert answer.json()["choices"][0]["message"]["content"] == text
+
+
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
 @pytest.mark.parametrize("streams", [False, True])
 async def test_a_key_that_an_engine_escapes_is_hidden_where_its_answer_is_translated(path: str, streams: bool) -> None:

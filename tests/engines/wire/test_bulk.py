@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.wire.bulk import MAX_DOCUMENTS, MAX_ELEMENTS, MAX_MEMBERS, MAX_PARTS, MAX_TEXTS, MAX_VALUES, finished, over
+from engines.wire.bulk import (
+    MAX_DOCUMENTS,
+    MAX_ELEMENTS,
+    MAX_MEMBERS,
+    MAX_PARTS,
+    MAX_TEXTS,
+    MAX_VALUES,
+    Counting,
+    finished,
+    over,
+)
 from engines.wire.request import Unreadable
 from engines.wire.translation import INGRESS_BY_PATH
 from engines.wire.unary.forms import READERS
@@ -43,6 +53,30 @@ def test_values_are_counted_and_what_texts_hold_is_not_wherever_windows_end(
     assert not finished(over(body, exact, window_bytes=window))
     if exact:
         assert finished(over(body, exact - 1, window_bytes=window))
+
+
+@given(json_values, st.lists(st.integers(0, 30)))
+def test_what_comes_in_pieces_is_counted_as_if_it_had_come_at_once(value: Any, sizes: list[int]) -> None:
+    body = json.dumps(value).encode()
+    exact = marks(value)
+    for most in (exact, exact - 1):
+        counting, at = Counting(most), 0
+        for size in [*sizes, len(body)]:
+            counting.add(body[at : at + size])
+            at += size
+        assert counting.at == len(body)
+        assert counting.over == (most < exact)
+
+
+def test_what_is_coming_is_counted_by_windows_and_the_rest_when_it_is_whole() -> None:
+    body = b"[" * 200_000
+    counting = Counting(len(body) - 1)
+    counting.go_on(bytearray(body[:100_000]))
+    assert 0 < counting.at <= 100_000
+    counting.go_on(bytearray(body))
+    assert (len(body) - counting.at < 65_536, counting.over) == (True, False)
+    counting.go_on(body, whole=True)
+    assert (counting.at, counting.over) == (len(body), True)
 
 
 def turns(path: str, members: dict[str, Any]) -> list[int]:
