@@ -78,12 +78,12 @@ class SendQueue:
             lane.append((flags, number, b""))
         return True
 
-    def take(self) -> bytes:
-        """The next frame to send; there must be one."""
+    def take(self) -> tuple[bytes, bytes]:
+        """The next frame to send, its head and its piece, which is not copied for it; there must be one."""
         bulk = not self._lanes[0]
         flags, number, piece = self._lanes[bulk].popleft()
         self._unsent[bulk] -= len(piece)
-        return _HEAD.pack(flags, number, len(piece)) + piece
+        return _HEAD.pack(flags, number, len(piece)), piece
 
     def clear(self) -> None:
         """Forget everything."""

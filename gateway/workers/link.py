@@ -155,7 +155,7 @@ class PipeLink(asyncio.Protocol, Generic[Out]):
         """Send what is unsent, then end."""
         if self._transport is not None and not self._transport.is_closing():
             while self._outgoing:
-                self._transport.write(self._outgoing.take())
+                self._transport.writelines(self._outgoing.take())
             self._transport.close()
 
     # -- out -----------------------------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ class PipeLink(asyncio.Protocol, Generic[Out]):
         if transport is None:
             return
         while self._outgoing and not self._paused and not transport.is_closing():
-            transport.write(self._outgoing.take())
+            transport.writelines(self._outgoing.take())
 
     def _reply(self, number: int, message: object) -> None:
         bulk = number in self._bulky

@@ -3,10 +3,12 @@
     python -m tests.timing.records [--records 5000000] [--no-postgresql]
 
 The writer's rate is of decoding, coding strings, inserting and adding up, in transactions of 1,000 records, by
-its CPU time. So is the hold of a worker's loop, which is what recurs: some processes send the same batches, and of each
-batch the shortest counts, because the time of a thread has the interrupts of its machine in it (a loop of nothing but
-additions that takes 32 us takes 135 once in 2,000 times). What the code does, a collection or a growth, comes again at
-the same batch. The first batch of a process meets memory that nobody has used, and has a row of its own. Reports are
+its CPU time. So is the hold of a worker's loop, the longest that a record of a batch takes, which is what recurs: some
+processes send the same batches, and of each batch the shortest counts, because the time of a thread has the interrupts
+of its machine in it (a loop of nothing but additions that takes 32 us takes 135 once in 2,000 times). What the code
+does, a collection or a growth, comes again at the same batch. A batch after a pause has a row of its own: it meets cold
+caches, as any code does then, the first of a process no more than others (it faults no page, and to send some before
+changes nothing). What the loop writes to the socket at the end of a turn has one too. Reports are
 timed as they are waited for, the median of three: those of all records by the code of `penstock cost report`, that of a
 day by the code of its `--records`. `bar` is as written, `here` is the same scaled to this machine by a bare relay
 (`loadtests.stall.yardstick`).
@@ -57,6 +59,11 @@ A_DAY = 167_000
 HELD = 2_000
 """Batches whose hold is measured, in each of as many processes."""
 HOLDERS = 5
+FIRST = 2
+"""Of them come after a pause, too; the second hands the first one on."""
+PAUSED = 20
+PAUSE_S = 0.1
+"""So many batches after a pause of so long, after the others."""
 RUN = "0123456789ab"
 START_MS = 1_780_000_000_000
 Result = TypeVar("Result")
@@ -252,8 +259,9 @@ async def take(path: str) -> None:
     await asyncio.Event().wait()
 
 
-async def hold(directory: Path, count: int) -> list[float]:
-    """Microseconds that each batch holds the loop of a worker, which encodes and sends it."""
+async def hold(directory: Path, count: int) -> tuple[list[float], list[float]]:
+    """Microseconds that each batch holds the loop of a worker, which encodes it and hands it on, by its longest record,
+    and those that the loop's turn then ends with; after `count` batches come `PAUSED` others, each after a pause."""
     path = str(directory / "s")
     taker = subprocess.Popen([sys.executable, "-m", "tests.timing.records", "--taker", path], stdin=subprocess.DEVNULL)  # noqa: ASYNC220
     shipping = Shipping(RUN, path, directory, lambda name, work: None)
@@ -264,34 +272,41 @@ async def hold(directory: Path, count: int) -> list[float]:
     recorder = Recorder(memoryview(bytearray(8)).cast("Q"), shipping.take)
     rng = random.Random(2)
     some = [record(number, START_MS, rng) for number in range(BATCH_RECORDS)]
-    held_us = []
-    for _ in range(count):
-        for one in some[:-1]:
+    held_us, turned_us = [], []
+    for number in range(count + PAUSED):
+        if number >= count:
+            await asyncio.sleep(PAUSE_S)
+        held_s, before_s = 0.0, time.thread_time()
+        for one in some:
             recorder.write(one)
-        began_s = time.thread_time()
-        recorder.write(some[-1])
-        held_us.append((time.thread_time() - began_s) * 1e6)
+            now_s = time.thread_time()
+            held_s, before_s = max(held_s, now_s - before_s), now_s
+        await asyncio.sleep(0)
+        turned_us.append((time.thread_time() - before_s) * 1e6)
+        held_us.append(held_s * 1e6)
         await asyncio.sleep(0.0005)
     assert shipping.kept < count, "nothing was taken"
     await shipping.close(5.0)
     taker.kill()
     taker.wait()
-    return held_us
+    return held_us, turned_us
 
 
 def holds(told: Told) -> None:
     """What a batch holds the loop for, by what recurs; see the module."""
     command = [sys.executable, "-m", "tests.timing.records", "--holder"]
     runs = [json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout) for _ in range(HOLDERS)]
-    recurs_us = [min(same) for same in zip(*runs, strict=True)]
-    first_us, later_us = recurs_us[0], sorted(recurs_us[1:])
+    recurs_us = [min(same) for same in zip(*(held for held, _ in runs), strict=True)]
+    turned_us = sorted(min(same) for same in zip(*(turned for _, turned in runs), strict=True))
+    paused_us = sorted([*recurs_us[1:FIRST], *recurs_us[HELD:]])
+    later_us = sorted(recurs_us[FIRST:HELD])
     what = f"hold of a worker's loop by a batch of {BATCH_RECORDS} records"
     told.time(f"{what}, median", later_us[len(later_us) // 2] / 1e6, 50e-6, "us")
     told.time(f"{what}, most of {HELD:,}", later_us[-1] / 1e6, 50e-6, "us")
-    told.row("    the first batch of a process", f"{first_us:.0f} us")
-    told.row(
-        "    most in any one process, with the machine's interrupts", f"{max(max(one[1:]) for one in runs):.0f} us"
-    )
+    told.row(f"    after a pause of {PAUSE_S} s, median", f"{paused_us[len(paused_us) // 2]:.0f} us")
+    told.row("    the end of the turn, which writes to the socket, median", f"{turned_us[len(turned_us) // 2]:.0f} us")
+    most_us = max(max(held[FIRST:HELD]) for held, _ in runs)
+    told.row("    most in any one process, with the machine's interrupts", f"{most_us:.0f} us")
 
 
 def main(argv: list[str]) -> int:

@@ -27,13 +27,17 @@ wholes = st.lists(
 )
 
 
+def taken(outgoing: SendQueue) -> bytes:
+    return b"".join(outgoing.take())
+
+
 def sent(messages: list[Whole]) -> bytes:
     outgoing = SendQueue()
     for kind, number, bulk, data in messages:
         assert outgoing.put(kind, number, data, bulk=bulk)
     stream = b""
     while outgoing:
-        stream += outgoing.take()
+        stream += taken(outgoing)
     assert outgoing.unsent_bytes == 0
     return stream
 
@@ -52,13 +56,19 @@ def test_messages_arrive_whole_and_control_before_bulk_however_the_pipe_cuts_the
 def test_control_waits_for_one_piece_of_bulk_and_not_for_the_rest() -> None:
     outgoing, incoming = SendQueue(), Incoming()
     outgoing.put(Kind.TELL, 0, b"b" * (5 * PIECE_BYTES), bulk=True)
-    assert list(incoming.feed(outgoing.take())) == []
+    assert list(incoming.feed(taken(outgoing))) == []
     outgoing.put(Kind.TELL, 0, b"now", bulk=False)
-    assert [whole.data for whole in incoming.feed(outgoing.take())] == [b"now"]
+    assert [whole.data for whole in incoming.feed(taken(outgoing))] == [b"now"]
     came: list[Whole] = []
     while outgoing:
-        came += incoming.feed(outgoing.take())
+        came += incoming.feed(taken(outgoing))
     assert came == [Whole(Kind.TELL, 0, True, b"b" * (5 * PIECE_BYTES))]
+
+
+def test_a_message_of_one_piece_is_not_copied_on_its_way_out() -> None:
+    outgoing, data = SendQueue(), b"b" * PIECE_BYTES
+    outgoing.put(Kind.TELL, 0, data, bulk=True)
+    assert outgoing.take()[1] is data
 
 
 def test_each_lane_has_a_bound_of_its_own_and_room_again_when_it_is_sent() -> None:

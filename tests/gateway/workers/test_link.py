@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from typing import Any, cast
 
 import msgspec
@@ -172,14 +172,16 @@ class FakeTransport:
 
     def __init__(self) -> None:
         self.written = b""
+        self.buffers: list[bytes] = []
         self.closed = False
         self.aborted = False
 
     def set_write_buffer_limits(self, high: int) -> None: ...
 
-    def write(self, data: bytes) -> None:
+    def writelines(self, buffers: Iterable[bytes]) -> None:
         assert not self.closed
-        self.written += data
+        self.buffers += buffers
+        self.written = b"".join(self.buffers)
 
     def close(self) -> None:
         self.closed = True
