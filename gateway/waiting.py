@@ -123,7 +123,8 @@ class WaitingRoom:
             if not room and self.give_way is not None and self.give_way(serving):
                 found, room = choose_with_room(serving.route, facts, now, self._rng)
             endpoint = found or endpoint
-        in_flight = 0 if room or facts.deadline_s is None else _in_flight(serving, facts)
+        known = room or (facts.deadline_s is None and line.has_moved)
+        in_flight = 0 if known else _in_flight(serving, facts)
         takes = takes_s(facts, endpoint.state)
         answer = line.offer(facts, guest, now, room, takes, in_flight)
         if answer is None:
@@ -255,7 +256,14 @@ class WaitingRoom:
             _stop(ticket)
             guest = _guest(ticket)
             self._idle(line)
-            self._refuse(guest, line.overdue(ticket))
+            now = clock.monotonic()
+            self._refuse(guest, line.overdue(ticket, now, self._starts_in_s(ticket, now) if ticket.held else 0.0))
+
+    def _starts_in_s(self, ticket: Ticket, now: float) -> float:
+        """When the replica should serve that it has waited for; 0 where its model has left."""
+        serving = self.serving(_guest(ticket).model, ticket.facts.assignment)
+        holding = None if serving is None else serving.route.holding
+        return 0.0 if holding is None or self._wakes is None else self._wakes.ask(holding.engines, now)
 
     def _refuse(self, guest: Guest, refusal: Refusal) -> None:
         self._counts.shed(guest.model, refusal.reason.value)

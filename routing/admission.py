@@ -19,14 +19,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from routing.ewma import Ewma
 from routing.facts import RequestFacts
 from routing.holding import Holding
+from routing.returns import LEAST_RETRY_S, Returns
 from routing.turns import Ticket, Turns
-
-LEAST_RETRY_S: Final = 1.0
-MOST_RETRY_S: Final = 60.0
-_RATE_DECAY_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +77,7 @@ class Admission:
     __slots__ = (
         "_bands",
         "_held",
-        "_last_s",
-        "_rate",
+        "_returns",
         "_running",
         "_turns",
         "settings",
@@ -101,11 +96,14 @@ class Admission:
         """Waiting tokens by priority."""
         self._held: dict[str, int] = {}
         """Waiting tokens by tenant."""
-        self._rate = Ewma(0.0, _RATE_DECAY_S, seed_weight=1e-9)
-        """Tokens a second that left the line while it was one."""
-        self._last_s = 0.0
+        self._returns = Returns()
         self._running: dict[object, float] = {}
         """Those that went through here and have not ended, each with when it should."""
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether its own pace is known, so that it need not be told how many requests run."""
+        return self._returns.tokens_per_s > 0.0
 
     def offer(
         self, facts: RequestFacts, owner: object, now: float, room: bool, takes_s: float = 0.0, in_flight: int = 0
@@ -113,7 +111,7 @@ class Admission:
         """Whether it may go: None (`ADMITTED`), or it waits with the ticket, or is refused.
 
         `room`: some endpoint that it may go to is not known to be full. `takes_s`: how long it will take once it goes,
-        as far as anybody knows. `in_flight`: how many requests of the model run, where it is known of each how long.
+        as far as anybody knows. `in_flight`: how many requests of the model run; 0 where it is not known.
         """
         if not self.waiting and room:
             if facts.deadline_s is not None and now + takes_s > facts.deadline_s:
@@ -122,14 +120,17 @@ class Admission:
         settings = self.settings
         tokens = facts.prompt_tokens + facts.output_tokens
         if self.waiting_tokens + tokens > settings.queue_tokens:
-            return Refusal(Reason.QUEUE_FULL, self._retry_after_s(self.waiting_tokens))
+            running = in_flight * tokens / takes_s if takes_s > 0.0 else 0.0
+            return Refusal(Reason.QUEUE_FULL, self._again_s(facts, self.waiting_tokens, now, running))
         held = self._held.get(facts.tenant, 0)
         if held and held + tokens > settings.queue_tokens * settings.tenant_ratio:
-            return Refusal(Reason.TENANT_QUEUE_FULL, self._retry_after_s(held))
+            running = in_flight * tokens / takes_s if takes_s > 0.0 else 0.0
+            return Refusal(Reason.TENANT_QUEUE_FULL, self._again_s(facts, self._ahead(facts, held), now, running))
         deadline_s = now + settings.max_wait_s
         if facts.deadline_s is not None:
-            if now + self._wait_s(facts, now, takes_s, in_flight) + takes_s > facts.deadline_s:
-                return Refusal(Reason.TOO_LATE, self._retry_after_s(self.waiting_tokens))
+            wait_s = self._wait_s(facts, now, takes_s, in_flight)
+            if now + wait_s + takes_s > facts.deadline_s:
+                return Refusal(Reason.TOO_LATE, max(LEAST_RETRY_S, wait_s))
             deadline_s = min(deadline_s, facts.deadline_s - takes_s)
         ticket = Ticket(facts, owner, now, deadline_s, takes_s)
         self._enter(ticket, now)
@@ -165,7 +166,7 @@ class Admission:
         ticket = self._turns.take()
         if ticket is not None:
             self._leave(ticket)
-            self._left(ticket.tokens, now)
+            self._returns.left(ticket.tokens, now)
         return ticket
 
     def first(self) -> Ticket | None:
@@ -186,15 +187,17 @@ class Admission:
         """It is over. Owners that never started are fine."""
         self._running.pop(owner, None)
 
-    def overdue(self, ticket: Ticket) -> Refusal:
-        """What one is told whose time was up while it waited."""
+    def overdue(self, ticket: Ticket, now: float, starts_in_s: float = 0.0) -> Refusal:
+        """What one is told whose time was up while it waited. `starts_in_s`: when the replica that it waited for should
+        serve, if it waited for the first one."""
         if ticket.held:
-            return Refusal(Reason.NEVER_STARTED, self._retry_after_s(self.waiting_tokens))
-        return Refusal(Reason.WAITED_TOO_LONG, self._retry_after_s(self.waiting_tokens))
+            return Refusal(Reason.NEVER_STARTED, max(LEAST_RETRY_S, starts_in_s))
+        facts = ticket.facts
+        return Refusal(Reason.WAITED_TOO_LONG, self._again_s(facts, self._ahead(facts, ticket.tokens), now))
 
     def _enter(self, ticket: Ticket, now: float) -> None:
         if not self.waiting:
-            self._last_s = now
+            self._returns.began(now)
             self._turns.clear()
         ticket.line = self
         self._turns.add(ticket)
@@ -220,12 +223,6 @@ class Admission:
         else:
             del self._held[ticket.tenant]
 
-    def _left(self, tokens: int, now: float) -> None:
-        took_s = now - self._last_s
-        self._last_s = now
-        if took_s > 0.0:
-            self._rate.add(tokens / took_s, now, weight=took_s)
-
     def _wait_s(self, facts: RequestFacts, now: float, takes_s: float, in_flight: int) -> float:
         """How long it would wait: until those ahead have gone, each when one that runs ends; or, where it is not known
         how long they take, as fast as the line has lately moved, and 0 where it has not moved yet."""
@@ -233,15 +230,25 @@ class Admission:
             takes = [ticket.takes_s for ticket in self._turns.before(facts)]
             if not takes or min(takes) > 0.0:
                 return foreseen(takes, self._ends(now, takes_s, in_flight)) - now
-        rate = self._rate.value
+        rate = self._returns.tokens_per_s
         if rate <= 0.0:
             return 0.0
+        own = self._held.get(facts.tenant, 0) + facts.prompt_tokens + facts.output_tokens
+        return self._ahead(facts, own) / rate
+
+    def _ahead(self, facts: RequestFacts, own: int) -> int:
+        """The tokens that go before the last of so many of its tenant's: what comes first by priority, and of its
+        equals at most as much of each as of its own tenant."""
         priority = facts.priority
         ahead = sum([tokens for band, tokens in self._bands.items() if band > priority])
-        # Of its equals at most as much goes before it as of its own tenant, from each.
-        own = self._held.get(facts.tenant, 0) + facts.prompt_tokens + facts.output_tokens
-        ahead += min(self._bands.get(priority, 0), own * len(self._held))
-        return ahead / rate
+        return ahead + min(self._bands.get(priority, 0), own * len(self._held))
+
+    def _again_s(self, facts: RequestFacts, ahead: int, now: float, running_per_s: float = 0.0) -> float:
+        """In how many seconds one should come again that is refused now."""
+        if not self.waiting:
+            self._returns.began(now)
+        tokens, most_s = facts.prompt_tokens + facts.output_tokens, self.settings.max_wait_s
+        return self._returns.again_s(facts.tenant, ahead, tokens, len(self._held), most_s, now, running_per_s)
 
     def _ends(self, now: float, takes_s: float, in_flight: int) -> list[float]:
         """When those that run should end. One that has run for longer than it should is taken to run on for as long
@@ -250,13 +257,6 @@ class Admission:
         ends = [end_s if end_s > now else 2.0 * now - end_s for end_s in self._running.values()]
         others = max(0, in_flight - len(ends))
         return ends + [now + takes_s * (at + 0.5) / others for at in range(others)]
-
-    def _retry_after_s(self, tokens: int) -> float:
-        """When so many tokens will have left."""
-        rate = self._rate.value
-        if rate <= 0.0:
-            return LEAST_RETRY_S
-        return min(MOST_RETRY_S, max(LEAST_RETRY_S, tokens / rate))
 
 
 def foreseen(ahead: Sequence[float], ends: Sequence[float]) -> float:

@@ -31,3 +31,9 @@ class Ewma:
             self._at_s = now
         self._weight += weight
         self.value += (value - self.value) * (weight / self._weight)
+
+    def weight_at(self, now: float) -> float:
+        """What all samples together weigh by then."""
+        if self._at_s is None or now <= self._at_s:
+            return self._weight
+        return self._weight * math.exp((self._at_s - now) / self._decay_s)

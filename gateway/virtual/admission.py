@@ -11,7 +11,8 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import ceil
 from typing import Final
 
 from routing.admission import AdmissionSettings, Refusal, foreseen
@@ -65,6 +66,12 @@ class Ask:
     started_s: float | None = None
     ended_s: float | None = None
     priority: int = 0
+    patience_s: float | None = None
+    """How long its client waits; None: for ever."""
+    comes_back: bool = False
+    """Whether it comes again when it is told to."""
+    told_s: list[float] = field(default_factory=list)
+    """Each Retry-After that it got."""
 
     @property
     def wait_s(self) -> float | None:
@@ -129,13 +136,17 @@ class Hall:
         in_flight = 0 if room else sum([one.state.in_flight_requests for one in route.endpoints()])
         answer = line.offer(facts, ask, now, room, takes_s(facts, endpoint.state), in_flight)
         if isinstance(answer, Refusal):
+            ask.told_s.append(float(ceil(answer.retry_after_s)))
+            if ask.comes_back:
+                self._at(now + ask.told_s[-1], ask)
             return
         ask.admitted = True
         if answer is None:
             self._start(ask, facts, endpoint, now)
         else:
             self._queue[ask] = answer
-            self._at(answer.deadline_s, answer)
+            leaves_s = answer.deadline_s if ask.patience_s is None else min(answer.deadline_s, now + ask.patience_s)
+            self._at(leaves_s, answer)
 
     def _could(self, ask: Ask, now: float, room: bool) -> bool:
         """The oracle: whether it can be over in time, if it goes when its turn comes."""

@@ -6,6 +6,9 @@ could have met it (refused feasible)? The oracle of `gateway.virtual.admission` 
 Flood: how much longer does a quiet tenant wait when another sends three times what the fleet can do, than when that
 one sends just an equal share, half of it? Where a place is mostly free then, and so hardly anybody waits: how much
 longer than if it always went first, which no order of the line can better?
+
+Retry-After: for 20 s four times as much comes as there is room for, and then half of it. Of those that were refused and
+came again when they had been told to, how many were refused again?
 """
 
 from __future__ import annotations
@@ -38,6 +41,9 @@ FULL: Final = 0.9
 and under a flood everybody waits for the next place, which takes the 32nd part of an answer whatever the line does."""
 FIRST: Final = 1
 """The priority of one who always goes first."""
+SURGE, AFTER_IT, SURGE_S, CALM_S, SURGES = 4.0, 0.5, 20.0, 120.0, 3
+QUEUE_S: Final = 15.0
+"""What may wait then, in seconds of the whole fleet."""
 LONGER: Final = 3
 """So many times as long: queues near capacity change slowly."""
 
@@ -78,6 +84,9 @@ def cases(seeds: int, duration_s: float, tell: Callable[[str], None]) -> Iterato
         if not full:
             first = [_quiet_wait_s(seed, demand, FLOOD, LONGER * duration_s, FIRST) for seed in range(seeds)]
             yield Case(name, "mean wait over one who goes first, ratio", ratio_interval(flooded, first), 1.1)
+    tell("a surge, and who was refused comes when told")
+    again = [_refused_again(seed) for seed in range(seeds)]
+    yield Case("a surge, and who was refused comes when told", "refused again, %", mean_interval(again), 50.0)
 
 
 def judged(asks: list[Ask]) -> tuple[float, float]:
@@ -102,6 +111,25 @@ def _with_deadlines(seed: int, load: float, duration_s: float, exact: bool) -> l
         asks.append(ask)
         at_s += rng.expovariate(rate)
     return asks
+
+
+def _refused_again(seed: int) -> float:
+    """Of those that were refused, what part was again when it came as told, in per cent."""
+    rng = random.Random(f"surge {seed}")  # noqa: S311 - a simulation
+    sample = [_ask(rng, 0.0, True) for _ in range(4000)]
+    per_s = PLACES.replicas * PLACES.each / fmean([PLACES.takes_s(ask) for ask in sample])
+    tokens = int(QUEUE_S * per_s * fmean([ask.prompt_tokens + ask.output_tokens for ask in sample]))
+    asks: list[Ask] = []
+    at_s = 0.0
+    while at_s < WARM_UP_S + SURGES * (SURGE_S + CALM_S):
+        surging = at_s > WARM_UP_S and (at_s - WARM_UP_S) % (SURGE_S + CALM_S) < SURGE_S
+        at_s += rng.expovariate((SURGE if surging else AFTER_IT) * per_s)
+        ask = _ask(rng, at_s, True, rng.choice("abcd"))
+        ask.comes_back = True
+        asks.append(ask)
+    Hall(PLACES, AdmissionSettings(in_flight=PLACES.each, queue_tokens=tokens)).play(asks)
+    told = [len(ask.told_s) for ask in asks if ask.told_s]
+    return 100.0 * sum([times > 1 for times in told]) / len(told)
 
 
 def _quiet_wait_s(seed: int, demand: float, other: float, duration_s: float, priority: int = 0) -> float:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from routing.admission import (
     ADMITTED,
-    LEAST_RETRY_S,
     Admission,
     AdmissionSettings,
     Reason,
@@ -19,6 +18,7 @@ from routing.admission import (
     foreseen,
 )
 from routing.facts import RequestFacts
+from routing.returns import LEAST_RETRY_S
 from routing.turns import SAVED_UP_TOKENS, Ticket
 
 
@@ -66,8 +66,8 @@ def test_the_line_is_bounded_in_tokens_and_says_when_to_come_again() -> None:
     assert line.offer(asks(), None, 0.0, room=False) == Refusal(Reason.QUEUE_FULL, LEAST_RETRY_S)
     for second in range(1, 6):  # 100 tokens in 4 s
         line.next(4.0 * second)
-        waits(line, asks(), 4.0 * second)
-    refused = line.offer(asks(), None, 20.0, room=False)
+        waits(line, asks(tenant="b"), 4.0 * second)
+    refused = line.offer(asks(tenant="c"), None, 20.0, room=False)
     assert isinstance(refused, Refusal)
     assert refused.retry_after_s == pytest.approx(40.0, rel=0.01)
 

@@ -56,6 +56,6 @@ def test_whose_time_is_up_is_told_that_nothing_started_and_who_waits_for_room_th
     waits = line.offer(facts(10), None, 0.0, room=False)
     assert isinstance(held, Ticket)
     assert waits == Refusal(Reason.QUEUE_FULL, 1.0)  # the line for room has its own, smaller bound
-    assert line.overdue(held).reason is Reason.NEVER_STARTED
+    assert line.overdue(held, 300.0, starts_in_s=12.0) == Refusal(Reason.NEVER_STARTED, 12.0)
     line.withdraw(held)
     assert (line.held(), line.waiting, line.waiting_prompt_tokens) == ([], 0, 0)

@@ -63,13 +63,14 @@ def test_what_cannot_be_over_in_time_is_refused_though_there_is_room() -> None:
 def test_the_bars_hold_on_a_small_run_and_every_row_is_printed() -> None:
     told: list[str] = []
     rows = list(cases(2, 15.0, told.append))
-    deadlines = [row for row in rows if row.figure.startswith(("admitted", "refused"))]
+    deadlines = [row for row in rows if row.figure in ("admitted late, %", "refused feasible, %")]
     assert len(deadlines) == 16
     assert [row.value.mean for row in deadlines[:8:2]] == [0.0] * 4
     text = table(rows, 2, 15.0)
     assert text.count("\n| ") == len(rows) + 1
     assert "seeds 0 to 1, 15 s each after 60 s of learning" in text
-    assert len(told) == 8 + 4
+    assert len(told) == 8 + 4 + 1
+    assert [row.holds for row in rows if row.figure == "refused again, %"] == [True]
 
 
 def test_admission_that_knew_no_lengths_would_miss_the_bar() -> None:
