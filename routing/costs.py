@@ -40,7 +40,7 @@ from routing.opinion import Cost, Opinion
 from routing.prefix.index import PrefixIndex
 from routing.prefix.match import slots_in
 from routing.rates import together
-from routing.replica import FAILED_S
+from routing.replica import FAILED_S, ReplicaState
 from routing.replica_table import ReplicaTable
 from routing.ring import HashRing
 from routing.usable import draw, usable
@@ -61,6 +61,10 @@ HOME_BLOCKS: Final = 16
 
 LATENESS: Final = 10.0
 RECOVERED: Final = 0.7
+"""Of the objective: what is due while a pool overflows. So its engines stay busy, and their queues become shorter."""
+RECOVERY: Final = 4.0
+"""Times the objective: a pool overflows until for so long nothing was late that would not have been on idle engines. As
+long as there is too much to do, something is, sooner than that."""
 
 _LOOK_AGAIN_S: Final = 0.1
 """How old the pool's mean rate, how crowded its caches are, who is full, and what engines say of their load may be."""
@@ -97,7 +101,7 @@ class LeastCost:
         "_ms_per_usd",
         "_next_s",
         "_others_per_token",
-        "_overflowing",
+        "_overflows_until_s",
         "_per_token",
         "_places",
         "_pool",
@@ -123,7 +127,8 @@ class LeastCost:
         self._slo_ms = terms.slo_ttft_ms
         self._slow_start_s = terms.slow_start_s
         self._zoned = any(endpoint.away_ms for endpoint in pool)
-        self._overflowing = False
+        self._overflows_until_s = float("-inf")
+        """While it does, requests go to the next pool sooner (`late`)."""
         self._index: PrefixIndex | None = table.prefixes if terms.caches else None
         self._by_slot: dict[int, list[int]] = {}
         self._slots = 0
@@ -211,15 +216,25 @@ class LeastCost:
         return best
 
     def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
-        """Whether this pool is too busy: its best endpoint would miss the objective.
+        """Whether its answer, the best of this pool, would miss the objective.
 
-        Once it has, it is until the prediction is `RECOVERED` of the objective or less, so that the next pool is not
-        asked for every other request.
+        Where that is for want of engines, and not for the size of the prompt, the pool overflows until it has recovered
+        (`RECOVERY`), and until then what is over `RECOVERED` of the objective is late. So neither a short prompt nor a
+        moment's luck ends it, and a prompt that is too long for any engine does not begin it.
         """
-        if self._slo_ms is None:
+        slo_ms = self._slo_ms
+        if slo_ms is None:
             return False
-        self._overflowing = self.ttft_ms(endpoint, facts, now) > self._due_ms(self._slo_ms)
-        return self._overflowing
+        ttft_ms, due_ms = self.ttft_ms(endpoint, facts, now), self._due_ms(slo_ms, now)
+        if ttft_ms <= due_ms:
+            return False
+        state = endpoint.state
+        if ttft_ms - self._ahead(state, now) * state.prefill.ms_per_token <= due_ms:
+            self._overflows_until_s = now + RECOVERY * slo_ms * 1e-3
+        return True
+
+    def _due_ms(self, slo_ms: float, now: float) -> float:
+        return slo_ms * RECOVERED if now < self._overflows_until_s else slo_ms
 
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
         if now >= self._next_s and self._pool:
@@ -236,7 +251,7 @@ class LeastCost:
         if chosen is None:
             return Opinion(None, "of least cost", costs)
         ttft_ms = self.ttft_ms(chosen, facts, now)
-        late = self._slo_ms is not None and ttft_ms > self._due_ms(self._slo_ms)
+        late = self._slo_ms is not None and ttft_ms > self._due_ms(self._slo_ms, now)
         return Opinion(chosen, "of least cost", costs, ttft_ms, late)
 
     def _cost(self, at: int, facts: RequestFacts, cached: int, favour_ms: float, now: float) -> Cost:
@@ -269,9 +284,6 @@ class LeastCost:
             lateness_ms=late_ms,
         )
 
-    def _due_ms(self, slo_ms: float) -> float:
-        return slo_ms * RECOVERED if self._overflowing else slo_ms
-
     def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
         """When its first token should come, as far as what is known tells."""
         uncached = facts.prompt_tokens if self._index is None else facts.uncached_tokens(endpoint.state.slot)
@@ -279,9 +291,12 @@ class LeastCost:
 
     def _ttft_ms(self, endpoint: Endpoint, uncached: int, now: float) -> float:
         """When the first token should come, as far as what is known tells."""
-        state = endpoint.state
-        ahead = state.ahead_tokens(now) + WAITING_TOKENS * state.reported.foreign_waiting(now)
-        return state.prefill.base_ms + (ahead + uncached) * state.prefill.ms_per_token
+        prefill = endpoint.state.prefill
+        return prefill.base_ms + (self._ahead(endpoint.state, now) + uncached) * prefill.ms_per_token
+
+    def _ahead(self, state: ReplicaState, now: float) -> float:
+        """The tokens that wait there to be computed, those of others included."""
+        return state.ahead_tokens(now) + WAITING_TOKENS * state.reported.foreign_waiting(now)
 
     def _cached(self, facts: RequestFacts) -> list[int]:
         """Tokens of the prompt that each endpoint's replica holds; empty where nobody holds any."""

@@ -285,16 +285,72 @@ def test_what_our_own_would_answer_late_overflows_and_comes_back_once_they_have_
     route = overflowing()
     own = route.whole.pools[0]
 
-    def engine(waiting_tokens: int) -> str:
+    def engine(waiting_tokens: int, now: float) -> str:
         for endpoint in own:
             endpoint.state.prefill_tokens = waiting_tokens
-        chosen = choose(route, asks(b"short"), 0.0, random.Random(1))
+        chosen = choose(route, asks(b"short"), now, random.Random(1))
         assert chosen is not None
         return chosen.engine
 
     # 20 ms, and 0.1 ms a token: the objective of 500 ms is met up to 4,800 tokens, 70 % of it up to 3,300.
-    told = [engine(tokens) for tokens in (0, 4700, 4900, 4700, 3400, 3200, 4700)]
-    assert told == ["own", "own", "hosted", "hosted", "hosted", "own", "own"]
+    told = [engine(tokens, 0.0) for tokens in (0, 4700, 4900, 4700, 3400, 3200, 4700)]
+    assert told == ["own", "own", "hosted", "hosted", "hosted", "own", "hosted"]
+    # It has recovered once nothing was late for 2 s; only what was counts.
+    told = [engine(tokens, now) for now, tokens in ((1.0, 3400), (2.9, 3200), (3.1, 4700), (3.2, 4900), (3.3, 3400))]
+    assert told == ["hosted", "own", "own", "hosted", "hosted"]
+
+
+def test_a_prompt_that_no_engine_would_answer_in_time_is_no_sign_of_overload() -> None:
+    route = overflowing()
+    long, short = (RequestFacts(OPERATION, tokens, 0) for tokens in (6000, 4000))
+    told = [choose(route, facts, 0.0, random.Random(1)) for facts in (long, short)]
+    assert told[1] is not None
+    assert told[1].engine == "own"  # 420 ms: over what would be due if the pool overflowed
+
+
+def test_overflow_begins_once_and_ends_once_whatever_the_sizes_of_prompts_between() -> None:
+    """Two engines of 10 tokens a millisecond; long prompts and short ones by turns, at 40 % of what they can do, at
+    150 % for 20 s, and at 40 % again."""
+    route = overflowing()
+    own, picker = route.whole.pools[0], route.whole.pickers[0]
+    assert isinstance(picker, LeastCost)
+    rng = random.Random(7)
+    queues: dict[Endpoint, list[list[float]]] = {endpoint: [] for endpoint in own}
+    changes: list[float] = []
+    served = {"before": [0, 0], "overload": [0, 0], "after": [0, 0]}
+    latest_ms = now = 0.0
+    overflowing_now = False
+    while now < 60.0:
+        phase = "before" if now < 20.0 else "overload" if now < 40.0 else "after"
+        took_s = rng.expovariate(1.0) * 700 / 20_000 / (1.5 if phase == "overload" else 0.4)
+        now += took_s
+        for endpoint, queue in queues.items():
+            left = took_s * 10_000.0
+            while queue and left > 0.0:
+                done = min(left, queue[0][1])
+                queue[0][1] -= done
+                left -= done
+                if queue[0][1] <= 0.0:
+                    endpoint.state.first_byte(int(queue.pop(0)[0]))
+        tokens = rng.choice((1200, 200))
+        facts = RequestFacts(OPERATION, tokens, 0)
+        endpoint = choose(route, facts, now, rng)
+        assert endpoint is not None
+        served[phase][endpoint.engine == "own"] += tokens
+        if endpoint in queues:
+            latest_ms = max(latest_ms, sum(left for _, left in queues[endpoint]) / 10.0 + tokens / 10.0)
+            endpoint.state.charge(tokens, 0)
+            queues[endpoint].append([tokens, float(tokens)])
+        if (now < picker._overflows_until_s) != overflowing_now:
+            overflowing_now = not overflowing_now
+            changes.append(now)
+    begins_s, ends_s = changes
+    assert 20.0 < begins_s < 22.0
+    assert 40.0 < ends_s < 44.0
+    assert served["before"][0] == 0
+    assert served["overload"][1] > 0.95 * 20.0 * 20_000  # our own stay busy
+    assert served["after"][0] < 0.03 * served["after"][1]
+    assert latest_ms < 500.0
 
 
 @pytest.mark.parametrize(("hosted_tokens", "serves"), [(100_000, "own"), (6_000, "hosted")])
