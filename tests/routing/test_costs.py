@@ -334,13 +334,13 @@ def test_overflow_begins_once_and_ends_once_whatever_the_sizes_of_prompts_betwee
                     endpoint.state.first_byte(int(queue.pop(0)[0]))
         tokens = rng.choice((1200, 200))
         facts = RequestFacts(OPERATION, tokens, 0)
-        endpoint = choose(route, facts, now, rng)
-        assert endpoint is not None
-        served[phase][endpoint.engine == "own"] += tokens
-        if endpoint in queues:
-            latest_ms = max(latest_ms, sum(left for _, left in queues[endpoint]) / 10.0 + tokens / 10.0)
-            endpoint.state.charge(tokens, 0)
-            queues[endpoint].append([tokens, float(tokens)])
+        chosen = choose(route, facts, now, rng)
+        assert chosen is not None
+        served[phase][chosen.engine == "own"] += tokens
+        if chosen in queues:
+            latest_ms = max(latest_ms, sum(left for _, left in queues[chosen]) / 10.0 + tokens / 10.0)
+            chosen.state.charge(tokens, 0)
+            queues[chosen].append([tokens, float(tokens)])
         if (now < picker._overflows_until_s) != overflowing_now:
             overflowing_now = not overflowing_now
             changes.append(now)
