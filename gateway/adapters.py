@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway import clock
 from gateway.errand import Errand, Looked
-from routing.adapters import Adapter, AdapterBook
+from routing.choosing.adapters import Adapter, AdapterBook
 
 if TYPE_CHECKING:
     from engines.model import Deadlines, Operation

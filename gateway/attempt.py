@@ -23,14 +23,15 @@ from engines.loads.header import ASK, HEADER, read_header
 from engines.model import Deadlines, Usage
 from engines.port import Sink
 from engines.wire.key_refusals import blames_key
-from gateway import clock, provider_limits, shortage
+from gateway import clock, provider_limits
 from gateway.attempt_ends import end_of, is_engines_fault
 from gateway.client_time import within
-from gateway.refusal import outcome_of_not_found
-from gateway.retry_after import retry_after_s
-from routing.breaker import Verdict
+from gateway.refusing import shortage
+from gateway.refusing.refusal import outcome_of_not_found
+from gateway.refusing.retry_after import retry_after_s
+from routing.failing.breaker import Verdict
+from routing.failing.outcome import Outcome, outcome_of_status
 from routing.lease import Lease
-from routing.outcome import Outcome, outcome_of_status
 
 if TYPE_CHECKING:
     from engines.port import Exchange, Headers, Outgoing
@@ -59,7 +60,7 @@ class Owner(Protocol):
         """
 
     def blame(self, attempt: Attempt, outcome: Outcome, now: float) -> Verdict:
-        """What the replica's breaker should hear of this end; see `routing.blame`."""
+        """What the replica's breaker should hear of this end; see `routing.failing.blame`."""
 
     def failed_early(self, attempt: Attempt) -> None:
         """It ended without a body byte of a 2xx: `outcome` and `error_kind` say how. Its lease has been given back."""

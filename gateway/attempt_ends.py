@@ -17,7 +17,7 @@ from engines.errors import (
     OutOfSockets,
     TotalTimeout,
 )
-from routing.outcome import Outcome
+from routing.failing.outcome import Outcome
 
 if TYPE_CHECKING:
     from engines.model import Deadlines

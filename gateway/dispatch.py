@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from gateway.responses.homes import Home
     from gateway.responses.keeper import Keeper
     from gateway.waiting import Wakes
-    from routing.experiment import Assignment
+    from routing.experiments.experiment import Assignment
 
 _well_formed_id: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 _RESPONSES: Final = Operation.RESPONSES

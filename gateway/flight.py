@@ -30,7 +30,6 @@ from engines.model import Deadlines, Operation
 from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
-from gateway.absence import nobody_for
 from gateway.accounts.lost import LARGE_BYTES, give_up, let_go_tokens, lost_usage
 from gateway.attempt import Attempt, Owner
 from gateway.body.prompt import Prompt
@@ -42,15 +41,16 @@ from gateway.hedge import Hedge
 from gateway.http.handler import Work
 from gateway.preparing import prepared
 from gateway.record_ids import id_lines
-from gateway.refusal import last_failure, pass_error
+from gateway.refusing.absence import nobody_for
+from gateway.refusing.refusal import last_failure, pass_error
 from gateway.relay.headers import own_headers
 from gateway.relay.opening import Opening, open_relay
 from gateway.reply import Reply
-from routing import retry
-from routing.blame import verdict_of
-from routing.breaker import Verdict
-from routing.outcome import Outcome
-from routing.policy import choose, is_full
+from routing.choosing.policy import choose, is_full
+from routing.failing import retry
+from routing.failing.blame import verdict_of
+from routing.failing.breaker import Verdict
+from routing.failing.outcome import Outcome
 
 if TYPE_CHECKING:
     from engines.port import Sink
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from gateway.tracing import Trace
     from gateway.waiting import WaitingRoom
     from routing.model import Endpoint
-    from routing.turns import Ticket
+    from routing.waiting.turns import Ticket
 
 log = structlog.get_logger()
 

@@ -1,4 +1,4 @@
-"""The second attempt of one request: when it is due, and what came of it. `routing.hedging` decides.
+"""The second attempt of one request: when it is due, and what came of it. `routing.failing.hedging` decides.
 
 armed ──first byte──> the time to it is learned
   └─ due ──> sent ──first byte of either──> won or lost: the other one is abandoned by the flight, its cost stays
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway import clock
 from gateway.guarded import Fails, guarded
-from routing.hedging import Hedging, Withheld, second
+from routing.failing.hedging import Hedging, Withheld, second
 
 if TYPE_CHECKING:
     from gateway.accounts.settlement import Settlement

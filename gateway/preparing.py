@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.guarded import guarded
 from gateway.transforms import transformed
-from routing.capabilities import Takes
+from routing.choosing.capabilities import Takes
 
 if TYPE_CHECKING:
     from gateway.body.prompt import Prompt

@@ -1,4 +1,4 @@
-"""What a provider tells of a key's limits, taken to the replica that stands for the key (`routing.quota`)."""
+"""What a provider tells of a key's limits, taken to the replica that stands for the key (`routing.replicas.quota`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from engines.loads.limits import read_limits
 from engines.wire.key_refusals import out_of_money
 from gateway import clock
-from routing import quota
+from routing.replicas import quota
 
 if TYPE_CHECKING:
     from engines.port import Headers

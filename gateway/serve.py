@@ -22,11 +22,11 @@ from gateway import clock
 from gateway.control.configuration.source import Begun, Source
 from gateway.control.plane import Plane
 from gateway.http.listen import CannotListen, bind, remove_socket_file, server_certificate, url_of
-from gateway.side_ports import SidePorts
-from gateway.stopping import Stopping, stop
+from gateway.process.side_ports import SidePorts
+from gateway.process.stopping import Stopping, stop
+from gateway.process.supervisor import Supervisor
 from gateway.store.messages import Start
 from gateway.store.process import StoreProcess, StoreRefused
-from gateway.supervisor import Supervisor
 from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
 
@@ -228,7 +228,7 @@ def run(
     wait_for_engines: bool = False,
 ) -> None:
     """Run `serve` on uvloop. `begun` is what `source` said, if it was read already. Raises ConfigError where not."""
-    from gateway.event_loop import new_event_loop
+    from gateway.process.event_loop import new_event_loop
 
     take_descriptors()
     begun = begun or source.begin()

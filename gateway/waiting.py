@@ -1,4 +1,4 @@
-"""Where requests wait whose model has no room: a line for each model (`routing.admission`), a timer for each request.
+"""Where requests wait whose model has no room: a line for each model (`routing.waiting.admission`), a timer for each.
 
 Whenever something may have made room (a request ended, a replica came, an engine said so), those whose turn it is go,
 on the fleet of that moment. Nobody who waits holds a fleet, a task or an endpoint.
@@ -12,17 +12,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from gateway import clock
-from gateway.absence import nobody_for
 from gateway.errors import Failure
-from routing.admission import Admission, Reason, Refusal
-from routing.policy import choose_with_room
-from routing.service import takes_s
-from routing.turns import Ticket
+from gateway.refusing.absence import nobody_for
+from routing.choosing.policy import choose_with_room
+from routing.waiting.admission import Admission, Reason, Refusal
+from routing.waiting.service import takes_s
+from routing.waiting.turns import Ticket
 
 if TYPE_CHECKING:
     from gateway.fleet.snapshot import Serving
     from gateway.reply import Reply
-    from routing.experiment import Assignment
+    from routing.experiments.experiment import Assignment
     from routing.facts import RequestFacts
     from routing.model import Endpoint
 

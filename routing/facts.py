@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from routing.experiment import Assignment
+from routing.experiments.experiment import Assignment
 from routing.prefix.index import PrefixIndex
 from routing.prefix.match import Match
 

@@ -17,19 +17,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-from routing.adapters import AdapterBook, HeldAdapter
-from routing.admission import DEFAULT_ADMISSION, Admission, AdmissionSettings
-from routing.capabilities import ABLE, Abilities, Takes
-from routing.costs import Terms
-from routing.ejection import EjectionSettings
-from routing.filters import Filter
-from routing.hedging import Hedging, HedgingSettings
-from routing.holding import Holding
+from routing.choosing.adapters import AdapterBook, HeldAdapter
+from routing.choosing.capabilities import ABLE, Abilities, Takes
+from routing.choosing.costs import Terms
+from routing.choosing.filters import Filter
+from routing.choosing.pickers import Picker, build_picker, terms_of
+from routing.failing.ejection import EjectionSettings
+from routing.failing.hedging import Hedging, HedgingSettings
 from routing.model import LEAST_LOAD, Endpoint
-from routing.pickers import Picker, build_picker, terms_of
-from routing.replica_table import ReplicaTable
+from routing.replicas.replica_table import ReplicaTable
 from routing.route import DEFAULT_RETRY, ModelRoute, RetrySettings, Tiers
 from routing.tokens import TokenEstimate
+from routing.waiting.admission import DEFAULT_ADMISSION, Admission, AdmissionSettings
+from routing.waiting.holding import Holding
 
 _LONGEST_NAME_COMPARED = 64  # difflib is quadratic in this, and the name comes from the client
 _MOST_NAMES_COMPARED = 200

@@ -18,10 +18,10 @@ from __future__ import annotations
 import random
 from typing import Final, Protocol
 
-from routing.breaker import Verdict
 from routing.facts import RequestFacts
-from routing.outcome import Outcome
-from routing.replica import ReplicaState
+from routing.failing.breaker import Verdict
+from routing.failing.outcome import Outcome
+from routing.replicas.replica import ReplicaState
 
 FULL: Final = frozenset({Outcome.OVERLOADED.value, Outcome.RATE_LIMITED.value})
 """How a replica without room ends an attempt. It has not failed, and yet is not as idle as it looks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from routing.replica import ReplicaState
+from routing.replicas.replica import ReplicaState
 
 # The names of the policies, in the configuration and wherever else they are told.
 LEAST_LOAD: Final = "least_load"

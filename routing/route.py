@@ -10,23 +10,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from routing.admission import Admission
-from routing.budget import RetryBudget
+from routing.choosing.pickers import Picker
 from routing.facts import RequestFacts
+from routing.failing.budget import RetryBudget
 from routing.model import Endpoint
-from routing.pickers import Picker
 from routing.prefix.index import PrefixIndex
 from routing.prefix.news import PrefixNews
 from routing.prefix.samples import PrefixSamples
-from routing.replica import NO_SLOT
+from routing.replicas.replica import NO_SLOT
 from routing.tokens import TokenEstimate
+from routing.waiting.admission import Admission
 
 if TYPE_CHECKING:
-    from routing.adapters import Adapter, HeldAdapter
-    from routing.ejection import EjectionSettings
-    from routing.filters import Filter
-    from routing.hedging import Hedging
-    from routing.holding import Holding
+    from routing.choosing.adapters import Adapter, HeldAdapter
+    from routing.choosing.filters import Filter
+    from routing.failing.ejection import EjectionSettings
+    from routing.failing.hedging import Hedging
+    from routing.waiting.holding import Holding
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ that was lost (`gateway.accounts.lost`); what an engine has told is never correc
 
 from __future__ import annotations
 
-from routing.ewma import Ewma
+from routing.replicas.ewma import Ewma
 
 BYTES_PER_TOKEN = 4.0
 """English prose under the usual byte-pair encodings."""

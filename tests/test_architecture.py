@@ -51,8 +51,8 @@ def calls(path: str) -> Iterator[str]:
 
 
 def test_the_walk_sees_what_it_judges() -> None:
-    assert {"gateway/flight.py", "engines/pool.py", "routing/retry.py"} <= set(paths(*PRODUCT))
-    assert "gateway/flight.py: routing.retry" in importers({"routing"}, "gateway")
+    assert {"gateway/flight.py", "engines/pool.py", "routing/failing/retry.py"} <= set(paths(*PRODUCT))
+    assert "gateway/flight.py: routing.failing.retry" in importers({"routing"}, "gateway")
 
 
 def test_routing_imports_neither_engines_nor_gateway() -> None:
@@ -109,7 +109,7 @@ def test_background_tasks_are_made_by_the_supervisor_alone() -> None:
         for call in calls(path)
         if call.endswith(".create_task") and call != "group.create_task"  # a task group waits for its own
     ]
-    assert makers == ["gateway/supervisor.py: self._loop.create_task"]
+    assert makers == ["gateway/process/supervisor.py: self._loop.create_task"]
 
 
 def test_every_module_is_named_for_a_thing() -> None:

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from gateway.relay.transcript import ContentSink
     from gateway.telemetry.metrics import Metrics
     from gateway.tracing import Trace, Tracing
-    from routing.experiment import Assignment
-    from routing.outcome import Outcome
+    from routing.experiments.experiment import Assignment
+    from routing.failing.outcome import Outcome
 
 
 class Accounting(Settlement):

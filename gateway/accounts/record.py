@@ -30,7 +30,7 @@ class AttemptRecord(msgspec.Struct, omit_defaults=True, gc=False):
     duration_ms: float
     outcome: str
     """`answered` of the one whose answer was used, `abandoned` where another was faster or the client left, or how it
-    failed, as `routing.outcome` spells it."""
+    failed, as `routing.failing.outcome` spells it."""
     status: int = 0
     """What the engine answered; 0 where it did not."""
     ttft_ms: float | None = None
@@ -135,7 +135,7 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     experiment: str = ""
     """The identity of the experiment that it counts in (`gateway.experiments.plan`); empty where it counts in none."""
     unit: str = ""
-    """Whom its arm was given to there: a hash (`routing.assignment`), 16 hex digits."""
+    """Whom its arm was given to there: a hash (`routing.experiments.assignment`), 16 hex digits."""
     shares: tuple[float, ...] | None = None
     """Of the arms at that moment, the control's first."""
     reason: str = ""

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from gateway.flight import Flight
     from gateway.http.request import Request
     from gateway.tracing import Tracing
-    from routing.experiment import Assignment
-    from routing.outcome import Outcome
+    from routing.experiments.experiment import Assignment
+    from routing.failing.outcome import Outcome
 
 
 class Settlement(Protocol):

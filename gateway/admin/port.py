@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from gateway.http.head import Fields
     from gateway.http.request import Request
     from gateway.identity import Keyring
+    from gateway.process.supervisor import Supervisor
     from gateway.settings import Admin
-    from gateway.supervisor import Supervisor
 
 BODY_BYTES: Final = 1024 * 1024
 

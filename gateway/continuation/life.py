@@ -24,8 +24,8 @@ from gateway import clock
 from gateway.continuation.rejoin import Rejoin
 from gateway.continuation.request import continued, why_not
 from gateway.continuation.said import RAW_BYTES, Said
-from routing.outcome import Outcome
-from routing.policy import choose
+from routing.choosing.policy import choose
+from routing.failing.outcome import Outcome
 
 if TYPE_CHECKING:
     from gateway.accounts.settlement import Settlement
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gateway.fleet.snapshot import Serving
     from gateway.reply import Reply
     from gateway.transforms import NewEventTransform
-    from routing.experiment import Assignment
+    from routing.experiments.experiment import Assignment
     from routing.facts import RequestFacts
     from routing.model import Endpoint
 

@@ -26,7 +26,7 @@ from gateway.kubernetes.pool_watch import PoolWatch
 from gateway.kubernetes.slice_events import SliceEvents
 from gateway.kubernetes.slices import ServiceReplicas, Slice
 from gateway.kubernetes.watch import Watch
-from gateway.pause import Pause, pause
+from gateway.process.pause import Pause, pause
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import DISCOVERY_AGE

@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from gateway import clock
+from gateway.process.supervisor import Supervisor
 from gateway.store.messages import AskRead, Read
-from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.drift import DRIFT, DRIFT_DISTANCE
 

@@ -78,9 +78,9 @@ from gateway.workers.messages import (
 )
 
 if TYPE_CHECKING:
+    from gateway.process.supervisor import Supervisor
     from gateway.store.messages import KeySpent
     from gateway.store.process import StoreProcess
-    from gateway.supervisor import Supervisor
 
 DRAIN_MARGIN_S = 10.0
 

@@ -15,7 +15,7 @@ from engines.port import Replica
 from gateway.admin.replicas import ReplicaStatus
 from gateway.control.membership import Found, MemberDifference, Membership
 from gateway.fleet.members import Member
-from routing.replica import ReplicaKey
+from routing.replicas.replica import ReplicaKey
 
 if TYPE_CHECKING:
     from gateway.control.launches import Launches

@@ -14,7 +14,7 @@ from gateway.telemetry.metrics.families.replicas import REPLICAS, REPLICAS_WANTE
 
 if TYPE_CHECKING:
     from gateway.control.plane import Plane
-    from gateway.supervisor import Supervisor
+    from gateway.process.supervisor import Supervisor
 
 
 def watch_plane(plane: Plane, supervisor: Supervisor) -> None:

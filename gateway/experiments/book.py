@@ -13,7 +13,7 @@ import structlog
 
 from gateway.experiments.enrolment import Enrolment
 from gateway.telemetry.metrics.families.experiments import EXPOSURE_LOST
-from routing.experiment import Experiment
+from routing.experiments.experiment import Experiment
 
 if TYPE_CHECKING:
     from gateway.experiments.plan import Plan

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.body.envelope import Envelope
     from gateway.http.request import Request
     from gateway.identity import Principal
-    from routing.experiment import Assignment, Experiment
+    from routing.experiments.experiment import Assignment, Experiment
 
 PIN: Final = b"x-penstock-pin"
 _FREE: Final = frozenset([OPERATION_KEYS[operation] for operation in FREE])

@@ -18,13 +18,13 @@ from gateway.errors import TABLE
 from gateway.experiments.seen import Seen
 from gateway.telemetry.metrics.families.experiments import OBSERVATIONS_LOST
 from gateway.workers.messages import Observed
+from routing.failing.outcome import Outcome
 from routing.gate.observation import ATTEMPT_FAILED, ERROR, LENGTH_STOP, REFUSED, Observation, Settled
-from routing.outcome import Outcome
 
 if TYPE_CHECKING:
     from gateway.flight import Flight
     from gateway.telemetry.metrics import Metrics
-    from routing.experiment import Assignment
+    from routing.experiments.experiment import Assignment
 
 EVERY_S: Final = 0.05
 """Of the second within which the last worker must have acted on a rollback."""

@@ -2,5 +2,5 @@
 
 `views` is what is told, `explainer` tells it in a worker, `asking` asks all of them, `flight` is a request that is
 explained as it goes.
-`routing.explain` knows the answer.
+`routing.choosing.explain` knows the answer.
 """

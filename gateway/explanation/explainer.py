@@ -18,13 +18,13 @@ from gateway.body.prompt import Prompt
 from gateway.errors import Failure
 from gateway.explanation.views import AskRouting, Decision, Explained, ReplicaFigures, Weighed
 from gateway.identity import ANONYMOUS
-from routing.explain import explain
+from routing.choosing.explain import explain
 from routing.facts import NO_NEEDS, FactSource, RequestFacts
-from routing.replica import NO_SLOT
+from routing.replicas.replica import NO_SLOT
 
 if TYPE_CHECKING:
     from gateway.identity import Principal
-    from routing.explain import Considered
+    from routing.choosing.explain import Considered
     from routing.facts import Needs
     from routing.model import Endpoint
     from routing.route import ModelRoute

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from routing.admission import Admission
+from routing.waiting.admission import Admission
 
 Lines = dict[Admission, None]
 """Each once, in order: arms may share one."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import structlog
 
-from routing.replica import ReplicaKey
+from routing.replicas.replica import ReplicaKey
 
 log = structlog.get_logger()
 
 
 def breaker_changed(key: ReplicaKey, closed: bool, why: str, open_s: float) -> None:
-    """For `routing.replica_table.ReplicaTable`."""
+    """For `routing.replicas.replica_table.ReplicaTable`."""
     engine, replica = key
     if closed:
         log.info("breaker_closed", engine=engine, replica=replica, why=why)

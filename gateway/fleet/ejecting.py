@@ -1,4 +1,4 @@
-"""Looks for replicas that do worse than their peers, has them stand aside, and says so; `routing.ejection` judges."""
+"""Looks for replicas that do worse than their peers, and has them stand aside; `routing.failing.ejection` judges."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gateway import clock
 from gateway.fleet.steps import in_slices
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.ejections import EJECTED, EJECTIONS
-from routing.ejection import ejections
-from routing.replica import ReplicaState
+from routing.failing.ejection import ejections
+from routing.replicas.replica import ReplicaState
 from routing.route import ModelRoute
 
 EVERY_S: Final = 1.0

@@ -31,15 +31,15 @@ from gateway.fleet.specs import breaker_settings, retry_settings
 from gateway.fleet.wildcards import wildcards_of
 from gateway.shadow.shadow import Shadow, Shadows
 from gateway.wildcard_names import is_wildcard
-from routing.adapters import AdapterBook
-from routing.admission import DEFAULT_ADMISSION, Admission
+from routing.choosing.adapters import AdapterBook
 from routing.fleet import Fleet
 from routing.prefix.chain import BLOCK_BYTES
 from routing.prefix.news import PrefixNews
 from routing.prefix.samples import PrefixSamples
-from routing.replica import SEED_CACHE_BLOCKS, ReplicaKey, ReplicaState
-from routing.replica_table import ReplicaTable
+from routing.replicas.replica import SEED_CACHE_BLOCKS, ReplicaKey, ReplicaState
+from routing.replicas.replica_table import ReplicaTable
 from routing.route import ModelRoute, RetrySettings
+from routing.waiting.admission import DEFAULT_ADMISSION, Admission
 
 if TYPE_CHECKING:
     from gateway.settings import Model, Settings, Target

@@ -12,8 +12,8 @@ from gateway.telemetry.metrics.families.prefix_predictions import (
     PREFIX_REPORTED,
 )
 from routing.prefix.tally import PrefixTally
-from routing.replica import ReplicaKey
-from routing.replica_table import ReplicaTable
+from routing.replicas.replica import ReplicaKey
+from routing.replicas.replica_table import ReplicaTable
 
 EVENTS, APPROXIMATE, UNKNOWN = "events", "approximate", "unknown"
 

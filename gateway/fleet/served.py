@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from gateway.fleet.engines import Built
     from gateway.fleet.prepared import Prepared
     from gateway.telemetry.metrics import Metrics
-    from routing.adapters import AdapterBook
-    from routing.admission import Admission
-    from routing.replica_table import ReplicaTable
+    from routing.choosing.adapters import AdapterBook
+    from routing.replicas.replica_table import ReplicaTable
     from routing.route import ModelRoute, RetrySettings
+    from routing.waiting.admission import Admission
 
 Terms = tuple[HttpEngine, Deadlines, Rates | None, float | None]
 """What the upstreams of one target share: its engine, time limits, price, and the US dollars of a replica's hour."""

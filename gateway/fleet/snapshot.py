@@ -16,7 +16,7 @@ from engines.port import Engine
 from engines.settings.fields import address
 from gateway.identity import Keyring
 from gateway.settings import Limits
-from routing.capabilities import Takes
+from routing.choosing.capabilities import Takes
 from routing.fleet import Fleet
 from routing.model import Endpoint
 from routing.route import ModelRoute
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gateway.shadow.shadow import Shadow
     from gateway.telemetry.metrics import Tally
     from gateway.transforms import NewEventTransform, RequestTransform
-    from routing.experiment import Assignment
+    from routing.experiments.experiment import Assignment
 
 UNNAMED: Final = ""
 """The arm of a model without an experiment."""

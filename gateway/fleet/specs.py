@@ -18,15 +18,15 @@ from gateway.fleet.steps import at_once
 from gateway.settings import Model, Settings
 from gateway.settings.sections.ejection import EjectionSection
 from gateway.settings.sections.targets import Target
-from routing.admission import AdmissionSettings
-from routing.breaker import BreakerSettings
-from routing.capabilities import Abilities
-from routing.ejection import EjectionSettings
+from routing.choosing.capabilities import Abilities
+from routing.failing.breaker import BreakerSettings
+from routing.failing.ejection import EjectionSettings
+from routing.failing.hedging import HedgingSettings
 from routing.fleet import ModelSpec, TargetSpec
-from routing.hedging import HedgingSettings
-from routing.holding import Holding
 from routing.model import LEAST_LOAD, PREFIX
 from routing.route import RetrySettings
+from routing.waiting.admission import AdmissionSettings
+from routing.waiting.holding import Holding
 
 NO_ADAPTERS: Final[Mapping[tuple[str, str], bool]] = MappingProxyType({})
 

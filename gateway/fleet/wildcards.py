@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.fleet.snapshot import Serving, Upstream, Upstreams
 from gateway.fleet.specs import abilities_of
 from gateway.wildcard_names import STAR, is_wildcard, wildcard_of
-from routing.capabilities import Abilities, Takes
+from routing.choosing.capabilities import Abilities, Takes
 
 if TYPE_CHECKING:
     from gateway.accounts.prices import Rates

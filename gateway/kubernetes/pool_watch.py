@@ -17,7 +17,7 @@ from gateway.control.membership import MemberDifference
 from gateway.kubernetes.api import Api
 from gateway.kubernetes.pool import InferencePool, PoolReplicas, ServingPod, selector_of
 from gateway.kubernetes.watch import Watch
-from gateway.pause import Pause, pause
+from gateway.process.pause import Pause, pause
 
 GROUP: Final = "inference.networking.k8s.io"
 MOST_PORTS: Final = 8

@@ -25,7 +25,7 @@ import msgspec
 import structlog
 
 from gateway.kubernetes.api import Api, ApiError, Status
-from gateway.pause import Pause, pause
+from gateway.process.pause import Pause, pause
 
 RELIST_S: Final = 300.0
 """At least; twice that at most."""

@@ -16,8 +16,8 @@ from gateway.workers.demand import EngineDemand
 if TYPE_CHECKING:
     from gateway.control.asking.loads import Figures
     from gateway.control.links import Links
+    from gateway.process.supervisor import Supervisor
     from gateway.settings import Settings
-    from gateway.supervisor import Supervisor
     from gateway.telemetry.metrics import Metrics
 
 

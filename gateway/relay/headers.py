@@ -9,7 +9,7 @@ from gateway.telemetry.time_stamp import milliseconds
 if TYPE_CHECKING:
     from engines.port import Headers
     from gateway.attempt import Attempt
-    from routing.experiment import Assignment
+    from routing.experiments.experiment import Assignment
 
 PASSED: Final = frozenset(
     {

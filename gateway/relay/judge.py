@@ -17,8 +17,8 @@ from gateway import clock
 from gateway.accounts.costs import cost_usd
 from gateway.errors import Failure
 from gateway.relay.account import UNNAMED, Account, kind_of
-from routing.breaker import Verdict
-from routing.outcome import Outcome, outcome_of_status
+from routing.failing.breaker import Verdict
+from routing.failing.outcome import Outcome, outcome_of_status
 
 if TYPE_CHECKING:
     from gateway.attempt import Attempt

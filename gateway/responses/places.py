@@ -13,7 +13,7 @@ from engines.operations import OPERATION_KEYS
 from engines.wire import lone_surrogates
 from gateway.errors import Failure
 from gateway.fleet.snapshot import Serving
-from routing.pinned import pinned
+from routing.choosing.pinned import pinned
 
 if TYPE_CHECKING:
     from gateway.fleet.snapshot import Snapshot

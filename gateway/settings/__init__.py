@@ -15,7 +15,7 @@ from gateway.settings.mask import masked_yaml
 from gateway.settings.schema import Settings
 from gateway.settings.sections.admin import Admin
 from gateway.settings.sections.auth import ApiKey, Auth
-from gateway.settings.sections.breaker import Breaker
+from gateway.settings.sections.breaker import BreakerSection
 from gateway.settings.sections.experiment import ArmSection, ExperimentSection
 from gateway.settings.sections.health import Health
 from gateway.settings.sections.limits import Limits
@@ -33,7 +33,7 @@ __all__ = [
     "ApiKey",
     "ArmSection",
     "Auth",
-    "Breaker",
+    "BreakerSection",
     "ConfigError",
     "ExperimentSection",
     "Health",

@@ -23,8 +23,8 @@ from gateway.settings.loopback import is_loopback
 from gateway.settings.shadow_checks import check_shadows
 from gateway.settings.wildcard_checks import check_wildcard
 from gateway.wildcard_names import wildcard_of
+from routing.choosing.pickers import POLICIES
 from routing.model import COSTED, LEAST_LOAD
-from routing.pickers import POLICIES
 
 Report = Callable[[Path, str, str], None]
 

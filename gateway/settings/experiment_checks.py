@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 
 from gateway.settings.errors import Path, listing, printable, show_path
 from gateway.settings.sections.experiment import USUAL_GUARDRAILS
-from routing.assignment import BUCKETS
+from routing.experiments.assignment import BUCKETS
 
 Report = Callable[[Path, str, str], None]
 

@@ -14,7 +14,7 @@ from gateway.settings.errors import Path
 from gateway.settings.sections.admin import Admin
 from gateway.settings.sections.auth import Auth
 from gateway.settings.sections.autoscale import Autoscale
-from gateway.settings.sections.breaker import Breaker
+from gateway.settings.sections.breaker import BreakerSection
 from gateway.settings.sections.evaluators import MOST_EVALUATORS, EvaluatorSection
 from gateway.settings.sections.feedback import FeedbackSection
 from gateway.settings.sections.health import Health
@@ -39,7 +39,7 @@ class Settings(Section):
     engines: dict[Name, AnyEngine] = Field(description="{llama: {kind: vllm, replicas: [{url: http://10.0.0.1:8000}]}}")
     models: dict[ModelName, Model] = Field(description="{chat: {targets: [{engine: llama}]}}")
     retry: Retry = Field(default=Retry(), description="{max_attempts: 3}")
-    breaker: Breaker = Field(default=Breaker(), description="{open_s: 5}")
+    breaker: BreakerSection = Field(default=BreakerSection(), description="{open_s: 5}")
     health: Health = Field(default=Health(), description="{interval_s: 5}")
     autoscale: Autoscale = Field(default=Autoscale(), description="{lease: {name: penstock-autoscaler}}")
     prices: dict[Text, Price] = Field(

@@ -20,8 +20,8 @@ from gateway.identity import ANONYMOUS
 from gateway.relay.opening import Opening, open_relay
 from gateway.reply import Reply
 from gateway.transforms import transformed
-from routing.breaker import Verdict
-from routing.outcome import Outcome
+from routing.failing.breaker import Verdict
+from routing.failing.outcome import Outcome
 
 if TYPE_CHECKING:
     from engines.port import Sink
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from routing.model import Endpoint
 
 IDLE_PRIORITY: Final = -1
-"""Of work that wants a rather idle replica (`routing.policy.is_full`)."""
+"""Of work that wants a rather idle replica (`routing.choosing.policy.is_full`)."""
 GIVEN_UP: Final = 499
 FAILED: Final = 502
 TRACED: Final = frozenset({b"traceparent", b"tracestate"})

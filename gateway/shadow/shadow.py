@@ -40,9 +40,9 @@ from gateway.telemetry.metrics.families.shadows import (
     SHADOW_IN_FLIGHT,
     SHADOW_REQUESTS,
 )
-from routing.policy import choose_with_room
-from routing.replica import MOST_ASIDE_S
-from routing.shadowing import HourlyBudget, ShadowSample
+from routing.choosing.policy import choose_with_room
+from routing.experiments.shadowing import HourlyBudget, ShadowSample
+from routing.replicas.replica import MOST_ASIDE_S
 
 if TYPE_CHECKING:
     from gateway.accounts.record import RequestRecord

@@ -20,6 +20,7 @@ import structlog
 import uvloop
 
 from gateway import clock
+from gateway.process.supervisor import Supervisor
 from gateway.store.client import Client, Clients
 from gateway.store.contents.content import Content, ContentRecord
 from gateway.store.contents.keeper import ContentKeeper
@@ -37,7 +38,6 @@ from gateway.store.messages import (
 )
 from gateway.store.opening import NEEDS_PSYCOPG, store_url
 from gateway.store.writer import Writer
-from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
 
 GC_THRESHOLD = 50_000

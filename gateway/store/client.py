@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import clock
+from gateway.process.supervisor import Supervisor
 from gateway.store.asked import QUESTIONS, answer
 from gateway.store.contents.keeper import ContentKeeper
 from gateway.store.contents.keeper import Item as ContentItem
@@ -51,7 +52,6 @@ from gateway.store.scalings.messages import KeepScalings
 from gateway.store.spent import spent
 from gateway.store.spill import spilled_bytes
 from gateway.store.writer import Item, Writer
-from gateway.supervisor import Supervisor
 from gateway.workers.link import PipeLink
 
 AGAIN_S = 1.0

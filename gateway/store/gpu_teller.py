@@ -13,7 +13,7 @@ from gateway.store.messages import GpuHour, GpuHours
 from gateway.store.shipping import Shipping
 
 if TYPE_CHECKING:
-    from gateway.supervisor import Supervisor
+    from gateway.process.supervisor import Supervisor
 
 EVERY_S: Final = 60.0
 CLOSE_S: Final = 5.0

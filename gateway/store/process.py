@@ -20,7 +20,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from gateway.own_group import OWN_GROUP
+from gateway.process.own_group import OWN_GROUP
+from gateway.process.supervisor import Supervisor
 from gateway.store.contents.keeper import REASONS, STORED
 from gateway.store.evaluations.evaluator import Evaluator
 from gateway.store.evaluations.messages import EvaluatorFinding, UseEvaluators
@@ -43,7 +44,6 @@ from gateway.store.messages import (
 )
 from gateway.store.releases.messages import ReleasesChanged, ReleasesSynced, SyncReleases
 from gateway.store.scalings.messages import KeepScalings, ScalingsKept
-from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.contents import CONTENTS_DROPPED, CONTENTS_STORED
 from gateway.telemetry.metrics.families.evaluations import EVALUATIONS

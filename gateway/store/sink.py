@@ -13,7 +13,7 @@ from gateway.store.shipping import EVERY_S, Shipping
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED
 
 if TYPE_CHECKING:
-    from gateway.supervisor import Supervisor
+    from gateway.process.supervisor import Supervisor
     from gateway.telemetry.metrics import Metrics
 
 CLOSE_S = 5.0

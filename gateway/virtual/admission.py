@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Final
 
-from routing.admission import AdmissionSettings, Refusal, foreseen
+from routing.choosing.policy import choose_with_room
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_route
 from routing.lease import Lease, LeaseSeries
 from routing.model import Endpoint
-from routing.policy import choose_with_room
-from routing.replica_table import ReplicaTable
-from routing.service import takes_s
-from routing.turns import Ticket
+from routing.replicas.replica_table import ReplicaTable
+from routing.waiting.admission import AdmissionSettings, Refusal, foreseen
+from routing.waiting.service import takes_s
+from routing.waiting.turns import Ticket
 
 OPERATION: Final = "/v1/chat/completions"
 

@@ -21,7 +21,7 @@ from typing import Final
 
 from gateway.virtual.admission import Ask, Hall, Places
 from gateway.virtual.intervals import Interval, mean_interval, ratio_interval
-from routing.admission import AdmissionSettings
+from routing.waiting.admission import AdmissionSettings
 
 PLACES: Final = Places()
 WARM_UP_S: Final = 60.0

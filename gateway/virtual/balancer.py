@@ -14,10 +14,10 @@ from typing import Protocol
 from gateway.virtual.foresight import Foresight
 from gateway.virtual.replicas import Gpu, Scrape, TrueCaches
 from gateway.virtual.trace import Call
+from routing.choosing.opinion import Opinion
+from routing.choosing.pickers import Picker
 from routing.facts import RequestFacts
 from routing.model import LEAST_LOAD, Endpoint
-from routing.opinion import Opinion
-from routing.pickers import Picker
 
 
 class Watcher(Protocol):
@@ -39,17 +39,17 @@ class Rule(Protocol):
     def pick(
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
     ) -> Endpoint | None:
-        """See routing.pickers.Picker."""
+        """See routing.choosing.pickers.Picker."""
 
     def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
-        """See routing.pickers.Picker."""
+        """See routing.choosing.pickers.Picker."""
         return False
 
     def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
         return 0.0
 
     def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
-        """See routing.pickers.Picker."""
+        """See routing.choosing.pickers.Picker."""
         return Opinion(self.pick(facts, now, rng, skip), "of a rule that adds nothing up")
 
 

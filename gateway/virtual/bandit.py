@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from routing.bandit import ArmSeen, Goal, weights, winner
+from routing.experiments.bandit import ArmSeen, Goal, weights, winner
 
 BATCH = 50
 """Units between two looks."""

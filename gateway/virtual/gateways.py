@@ -11,13 +11,13 @@ from gateway.virtual.balancer import Balancer, Policy, Surroundings
 from gateway.virtual.foresight import Foresight
 from gateway.virtual.replicas import Gpu, Scrape, TrueCaches
 from gateway.virtual.trace import BLOCK_TOKENS, BYTES_PER_TOKEN, Call
+from routing.choosing.policy import choose
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_route
 from routing.lease import Lease, LeaseSeries
 from routing.model import Endpoint
-from routing.policy import choose
 from routing.prefix.match import Match
-from routing.replica_table import ReplicaTable
+from routing.replicas.replica_table import ReplicaTable
 from routing.route import Tiers
 
 OPERATION: Final = "/v1/chat/completions"

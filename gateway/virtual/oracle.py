@@ -41,7 +41,7 @@ class Oracle(WatchingRule):
     def pick(
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
     ) -> Endpoint | None:
-        """See routing.pickers.Picker."""
+        """See routing.choosing.pickers.Picker."""
         self._uncached = [facts.prompt_tokens - BLOCK_TOKENS * depth for depth in self._foresight.depths(facts.prefix)]
         costs = [
             (queued + self._weight * uncached) * each

@@ -11,10 +11,10 @@ import socket
 import sys
 from collections.abc import Awaitable
 
-from gateway.event_loop import new_event_loop
 from gateway.http.listen import CannotListen, server_certificate
+from gateway.process.event_loop import new_event_loop
+from gateway.process.supervisor import Supervisor
 from gateway.serve import settle_memory
-from gateway.supervisor import Supervisor
 from gateway.telemetry import logs
 from gateway.telemetry.metrics.families.loops import LOOP_RESTARTS
 from gateway.telemetry.metrics.families.records import RECORDS_DROPPED

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from gateway.fleet.askers import FirstAskers
     from gateway.fleet.live import LiveFleet
     from gateway.telemetry.metrics import Tally
-    from routing.admission import Admission
-    from routing.replica import ReplicaState
+    from routing.replicas.replica import ReplicaState
+    from routing.waiting.admission import Admission
 
 _AT_ONCE: Final = 64
 """Tallies to a step."""

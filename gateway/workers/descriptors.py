@@ -10,7 +10,8 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from gateway import clock, shortage
+from gateway import clock
+from gateway.refusing import shortage
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.loops import OUT_OF_DESCRIPTORS
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.workers.messages import Load, ReplicaLoad
-from routing.replica_table import ReplicaTable
+from routing.replicas.replica_table import ReplicaTable
 
 EVERY_S: Final = 0.02
 

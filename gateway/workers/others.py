@@ -21,7 +21,7 @@ from gateway.workers.questions import LinkError
 if TYPE_CHECKING:
     from gateway.responses.homes import Home
     from gateway.workers.link import Link
-    from routing.adapters import Adapter
+    from routing.choosing.adapters import Adapter
 
 HOME_TIMEOUT_S: Final = 2.0
 ADAPTER_TIMEOUT_S: Final = 120.0

@@ -27,8 +27,8 @@ from gateway.workers.messages import CachesChanged, CachesFollowed, PrefixesSent
 from routing.prefix.index import chain_of
 from routing.prefix.news import PrefixNews
 from routing.prefix.samples import PrefixSamples
-from routing.replica import ReplicaKey
-from routing.replica_table import ReplicaTable
+from routing.replicas.replica import ReplicaKey
+from routing.replicas.replica_table import ReplicaTable
 
 EVERY_S: Final = 0.02
 MOST_BYTES: Final = 4 * 1024 * 1024

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from gateway.own_group import OWN_GROUP
+from gateway.process.own_group import OWN_GROUP
 from gateway.workers.link import Link, Peer, PipeLink
 from gateway.workers.messages import Cover, ToPlane, ToWorker
 
 if TYPE_CHECKING:
-    from gateway.supervisor import Supervisor
+    from gateway.process.supervisor import Supervisor
 
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 30.0

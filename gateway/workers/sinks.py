@@ -22,9 +22,9 @@ from gateway.tracing import Tracing
 
 if TYPE_CHECKING:
     from gateway.accounts.accounting import Accounting
+    from gateway.process.supervisor import Supervisor
     from gateway.settings import Settings
     from gateway.settings.sections.telemetry import Telemetry
-    from gateway.supervisor import Supervisor
     from gateway.telemetry.metrics import Metrics
 
 

@@ -74,7 +74,7 @@ from gateway.workers.wakes import Wakes
 from routing.fleet import Fleet
 
 if TYPE_CHECKING:
-    from gateway.supervisor import Supervisor
+    from gateway.process.supervisor import Supervisor
 
 FLUSH_S = 0.15
 PRICE_REFRESH_S = 60.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from routing.rates import SEED_BASE_MS, SEED_MS_PER_TOKEN
+from routing.replicas.rates import SEED_BASE_MS, SEED_MS_PER_TOKEN
 
 USUAL_TOKENS: Final = 500.0
 """Of a prompt, until any has ended."""

@@ -109,7 +109,7 @@ class FirstEvents:
     __slots__ = ("_kept", "_most", "_units")
 
     def __init__(self, units: Iterable[int] = (), most: int = MOST_UNITS) -> None:
-        """`units` are hashes (`routing.assignment.unit_hash`) that are known to have had theirs."""
+        """`units` are hashes (`routing.experiments.assignment.unit_hash`) that are known to have had theirs."""
         self._kept = array("Q", units)
         """The same in the order in which they came, so that to keep 300,000 is to copy 2.4 MB, 20 times as quick."""
         self._units = set(self._kept)

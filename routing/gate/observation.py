@@ -35,7 +35,7 @@ class Observation:
         self.arm: Final = arm
         """The position in the experiment's list of arms; 0 is the control."""
         self.unit: Final = unit
-        """`routing.assignment.unit_hash`; where each request is a unit of its own, any 64 bits that no other has."""
+        """`assignment.unit_hash`; where each request is a unit of its own, any 64 bits that no other has."""
         self.shares: Final = shares
         """Of each arm, in the order of the experiment, at the request's assignment."""
 

@@ -35,16 +35,16 @@ from gateway.telemetry.metrics import Metrics
 from gateway.tracing import Trace, Tracing
 from gateway.transforms import NewEventTransform, RequestTransform
 from gateway.waiting import WaitingRoom, Wakes
-from routing.admission import DEFAULT_ADMISSION, AdmissionSettings
-from routing.breaker import BreakerSettings
-from routing.experiment import Assignment
-from routing.filters import Filter
+from routing.choosing.filters import Filter
+from routing.choosing.policy import choose
+from routing.experiments.experiment import Assignment
+from routing.failing.breaker import BreakerSettings
+from routing.failing.hedging import HedgingSettings
 from routing.fleet import ModelSpec, TargetSpec, build_fleet, build_route
-from routing.hedging import HedgingSettings
-from routing.holding import Holding
-from routing.policy import choose
-from routing.replica_table import ReplicaTable
+from routing.replicas.replica_table import ReplicaTable
 from routing.route import RetrySettings
+from routing.waiting.admission import DEFAULT_ADMISSION, AdmissionSettings
+from routing.waiting.holding import Holding
 
 SSE: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"),)
 JSON: Headers = ((b"content-type", b"application/json"),)

@@ -10,11 +10,12 @@ import structlog
 from engines.errors import ConnectionLost, OutOfSockets
 from engines.model import Operation
 from engines.port import Headers, Outgoing, Sink
-from gateway import clock, shortage
+from gateway import clock
 from gateway.attempt import Attempt
-from routing.breaker import Verdict
+from gateway.refusing import shortage
 from routing.facts import RequestFacts
-from routing.outcome import Outcome
+from routing.failing.breaker import Verdict
+from routing.failing.outcome import Outcome
 from tests.gateway.flights import JSON, SSE, Bench, FakeConnection, StepClock
 from tests.gateway.test_relay import DONE, FINISH, chunk
 

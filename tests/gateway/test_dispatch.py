@@ -8,9 +8,9 @@ from engines.model import Operation
 from gateway.flight import Flight
 from gateway.http.request import HeadNotes, Request
 from gateway.identity import ANONYMOUS
+from gateway.process.supervisor import Supervisor
 from gateway.settings import load_settings
 from gateway.settings.sealed import seal
-from gateway.supervisor import Supervisor
 from gateway.workers.messages import Configure
 from gateway.workers.worker import Worker
 from tests.gateway.flights import FakeConnection

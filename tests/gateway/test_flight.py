@@ -34,7 +34,7 @@ from engines.port import Headers
 from gateway import clock
 from gateway.body.envelope import MOST_MEMBERS
 from gateway.errors import TABLE
-from routing.breaker import BreakerSettings, Verdict
+from routing.failing.breaker import BreakerSettings, Verdict
 from routing.route import DEFAULT_RETRY, RetrySettings
 from tests.engines.test_sse import parsed
 from tests.gateway.flights import JSON, NO_RETRY, SSE, Bench, FakeConnection, FakeExchange, StepClock

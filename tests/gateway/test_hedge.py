@@ -20,7 +20,7 @@ from engines.errors import ConnectFailed, ConnectionLost, EngineError
 from engines.model import Operation
 from gateway import clock
 from gateway.accounts.prices import Rates, Row, Table, Tables
-from routing.hedging import HedgingSettings
+from routing.failing.hedging import HedgingSettings
 from routing.route import RetrySettings
 from tests.gateway.flights import JSON, Bench, FakeExchange, StepClock
 from tests.gateway.test_relay import DONE, ERROR, FINISH, USAGE, answer, chunk

@@ -8,7 +8,7 @@ import pytest
 
 from engines.model import Deadlines
 from gateway.flight import Flight
-from routing.holding import Holding
+from routing.waiting.holding import Holding
 from tests.gateway.flights import Bench, FakeConnection, StepClock
 
 pytestmark = pytest.mark.usefixtures("now")

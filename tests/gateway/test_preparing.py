@@ -10,7 +10,7 @@ from engines.operations import OPERATION_KEYS
 from gateway.errors import Failure
 from gateway.preparing import AT_ONCE_BYTES, AT_ONCE_ELEMENTS
 from gateway.translating import Understood
-from routing.capabilities import Abilities, Takes
+from routing.choosing.capabilities import Abilities, Takes
 from routing.facts import RequestFacts
 from tests.gateway.flights import Bench, StepClock
 from tests.gateway.shadow.test_shadow import Pair

@@ -17,7 +17,7 @@ from engines.sse import split
 from gateway.accounts.prices import Rates, Row, Table, Tables
 from gateway.relay.document import ERROR_BYTES, HOLD_BYTES, usage_in
 from gateway.relay.stream import MAX_EVENT_BYTES
-from routing.breaker import BreakerSettings, Verdict
+from routing.failing.breaker import BreakerSettings, Verdict
 from routing.route import RetrySettings
 from tests.engines.test_sse import ended, parsed, pieces, streams
 from tests.engines.wire.frames import Json, frame, shuffled, words

@@ -6,8 +6,8 @@ import pytest
 
 from engines.errors import ConnectFailed
 from engines.model import Deadlines, Operation
-from routing.admission import AdmissionSettings
 from routing.fleet import ModelSpec, TargetSpec, build_route
+from routing.waiting.admission import AdmissionSettings
 from tests.gateway.flights import SPOKEN, Bench, FakeExchange, StepClock
 from tests.gateway.test_relay import DONE, FINISH, USAGE, chunk
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 
-from routing.breaker import Breaker, BreakerSettings, Verdict
 from routing.facts import RequestFacts
+from routing.failing.breaker import Breaker, BreakerSettings, Verdict
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.model import Endpoint
-from routing.replica_table import ReplicaTable
+from routing.replicas.replica_table import ReplicaTable
 from routing.route import DEFAULT_RETRY, ModelRoute, RetrySettings
 
 OPERATION = "/v1/chat/completions"

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
-from routing.blame import verdict_of
-from routing.ejection import EjectionSettings, ejections
+from routing.choosing.policy import choose
 from routing.facts import RequestFacts
+from routing.failing.blame import verdict_of
+from routing.failing.ejection import EjectionSettings, ejections
+from routing.failing.outcome import Outcome
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.lease import Lease, LeaseSeries
-from routing.outcome import Outcome
-from routing.policy import choose
-from routing.replica import ReplicaState
-from routing.replica_table import ReplicaTable
+from routing.replicas.replica import ReplicaState
+from routing.replicas.replica_table import ReplicaTable
 from tests.routing.fleets import OPERATION, SPOKEN
 
 PROMPT_TOKENS = 500

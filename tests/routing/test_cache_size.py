@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.prefix.index import PrefixIndex
-from routing.replica import SEED_CACHE_BLOCKS, ReplicaState
-from routing.replica_table import FIT_RATIO, ReplicaTable
+from routing.replicas.replica import SEED_CACHE_BLOCKS, ReplicaState
+from routing.replicas.replica_table import FIT_RATIO, ReplicaTable
 
 
 def filled(prompts: int = 50, blocks: int = 20) -> tuple[ReplicaTable, ReplicaState]:

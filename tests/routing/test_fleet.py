@@ -4,12 +4,12 @@ import random
 
 import pytest
 
+from routing.choosing.pickers import POLICIES, UnknownPolicyError
+from routing.choosing.policy import choose
 from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
 from routing.model import Endpoint
-from routing.pickers import POLICIES, UnknownPolicyError
-from routing.policy import choose
-from routing.replica_table import ReplicaTable
+from routing.replicas.replica_table import ReplicaTable
 from routing.route import RetrySettings
 from tests.routing.fleets import FACTS, SPOKEN, trip
 

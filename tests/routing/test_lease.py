@@ -7,10 +7,10 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.breaker import Breaker, BreakerSettings, Verdict
 from routing.facts import RequestFacts
+from routing.failing.breaker import Breaker, BreakerSettings, Verdict
 from routing.lease import Lease, LeaseSeries
-from routing.replica import ReplicaState
+from routing.replicas.replica import ReplicaState
 
 relaxed = settings(deadline=None)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from routing.policy import choose
+from routing.choosing.policy import choose
 from tests.routing.fleets import FACTS, route_of
 
 TOKENS_PER_S = 10_000.0

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.breaker import BreakerSettings, Verdict
+from routing.failing.breaker import BreakerSettings, Verdict
 from routing.fleet import ModelSpec, TargetSpec, build_fleet
-from routing.replica import LEAST_SHARE
-from routing.replica_table import ReplicaTable
+from routing.replicas.replica import LEAST_SHARE
+from routing.replicas.replica_table import ReplicaTable
 from routing.route import ModelRoute
 from tests.routing.fleets import FACTS, OPERATION, SPOKEN
 from tests.routing.story import Does, Story

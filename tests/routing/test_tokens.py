@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.ewma import Ewma
+from routing.replicas.ewma import Ewma
 from routing.tokens import TokenEstimate
 
 

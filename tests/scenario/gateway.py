@@ -23,8 +23,8 @@ from gateway.admin.port import AdminPort
 from gateway.control.configuration.source import Source
 from gateway.control.plane import Plane
 from gateway.http.listen import bind, server_certificate, url_of
-from gateway.side_ports import SidePorts
-from gateway.supervisor import Supervisor
+from gateway.process.side_ports import SidePorts
+from gateway.process.supervisor import Supervisor
 from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
 

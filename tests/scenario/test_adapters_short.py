@@ -6,8 +6,8 @@ import pytest
 
 from engines import adapters
 from engines.errors import OutOfSockets
-from gateway import shortage
 from gateway.control.asking.adapters import NOT_LOADED, SHORT
+from gateway.refusing import shortage
 from tests.scenario.test_adapters import by, serving
 
 pytestmark = pytest.mark.anyio

@@ -11,7 +11,7 @@ import pytest
 from gateway.control import discovery
 from gateway.control.discovery import Discovery
 from gateway.control.membership import MemberDifference
-from gateway.supervisor import Supervisor
+from gateway.process.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from tests.gateway.kubernetes.api_server import ApiServer, endpoint, running_api_server
 from tests.gateway.kubernetes.test_pool_watch import pool_of

@@ -16,7 +16,7 @@ import pytest
 from gateway.control.configuration.source import Source
 from gateway.control.plane import Plane
 from gateway.http.listen import bind, url_of
-from gateway.supervisor import Supervisor
+from gateway.process.supervisor import Supervisor
 from gateway.workers.link import LocalLink
 from gateway.workers.worker import Worker
 from tests.scenario.gateway import AUTH, document, events_of, running_gateway

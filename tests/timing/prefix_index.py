@@ -55,7 +55,7 @@ class Replicas:
     def cheapest(self, match: Match, tokens: int) -> int:
         token_ms = self.token_ms
         left = [tokens] * len(token_ms)
-        for depth, mask in match.points:  # as `routing.costs` does
+        for depth, mask in match.points:  # as `routing.choosing.costs` does
             lacking = self.slots & ~mask
             uncached = tokens - depth * TOKENS_PER_BLOCK
             if mask.bit_count() <= lacking.bit_count():

@@ -2,8 +2,8 @@
 
     every few seconds               each replica of an engine with `adapters` is asked for its models; with what its
                                     metrics say is in use there, that is what it holds
-    a worker wants an adapter       it is loaded at one replica (`routing.adapters.place`), where that is allowed, and
-                                    the worker hears when it is there, or why it is not
+    a worker wants an adapter       it is loaded at one replica (`routing.choosing.adapters.place`), where that is
+                                    allowed, and the worker hears when it is there, or why it is not
     ... and a replica is full       workers hear that the adapter least recently used is gone from it, then it is
                                     unloaded: no request is on its way there any more
     a load has failed               another replica is tried at once; when that fails too, nobody tries that adapter
@@ -29,12 +29,13 @@ from engines.asking import Refused
 from engines.errors import EngineError, OutOfSockets
 from engines.loads import EngineLoad
 from engines.port import Engine
-from gateway import clock, shortage
+from gateway import clock
 from gateway.control.pacing import paced
+from gateway.refusing import shortage
 from gateway.settings import Settings
 from gateway.workers.messages import AdaptersHeld, AdaptersUsed, ReplicaAdapters, ToWorker
-from routing.adapters import Place, Room, place
-from routing.replica import ReplicaKey
+from routing.choosing.adapters import Place, Room, place
+from routing.replicas.replica import ReplicaKey
 
 RESTS_S: Final = 5.0
 SHUNNED_S: Final = 60.0

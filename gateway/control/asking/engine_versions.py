@@ -16,11 +16,11 @@ from engines.port import Engine
 from gateway import clock
 from gateway.control.pacing import paced
 from gateway.fleet.steps import emptying, in_slices
+from gateway.process.supervisor import Supervisor
 from gateway.store.messages import SeenVersion
-from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import OTHER, Metrics
 from gateway.telemetry.metrics.families.replicas import REPLICA_VERSIONS
-from routing.replica import ReplicaKey
+from routing.replicas.replica import ReplicaKey
 
 EVERY_S: Final = 60.0
 """One free request to each replica so often."""

@@ -18,12 +18,13 @@ import structlog
 
 from engines.errors import OutOfSockets
 from engines.port import Engine
-from gateway import clock, shortage
+from gateway import clock
 from gateway.control.pacing import paced
 from gateway.fleet.steps import emptying, in_slices
+from gateway.refusing import shortage
 from gateway.settings import Health
 from gateway.telemetry.metrics.families.loops import PROBES_UNSENT
-from routing.replica import ReplicaKey
+from routing.replicas.replica import ReplicaKey
 
 log = structlog.get_logger()
 

@@ -30,7 +30,7 @@ from gateway.control.asking.tokenizable import Tokenizable, tokenizable
 from gateway.workers.messages import CacheChange, CacheFollowed, CachesChanged, CachesFollowed, PromptSampled, ToWorker
 from routing.prefix.index import chain_of
 from routing.prefix.tokens import Linked, TokenLinks
-from routing.replica import ReplicaKey
+from routing.replicas.replica import ReplicaKey
 
 COALESCE_S: Final = 0.05
 MOST_CHANGES: Final = 512

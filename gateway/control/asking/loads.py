@@ -2,7 +2,7 @@
 
     a replica answers        its report goes out with those of the next 50 ms, one message for all of them
     ... and is idle, still   nothing is told: what is not told again is taken for idle
-    does not answer in time  nothing is told, and its last report fades (`routing.reported`)
+    does not answer in time  nothing is told, and its last report fades (`routing.replicas.reported`)
     has no such page (404)   the same
     its counters have fallen it has started anew, and its cache is empty
 
@@ -23,8 +23,8 @@ from engines.port import Engine
 from gateway.control.pacing import paced
 from gateway.fleet.steps import emptying, in_slices
 from gateway.workers.messages import LoadReport
-from routing.replica import ReplicaKey
-from routing.reported import LAST_INTERVALS
+from routing.replicas.replica import ReplicaKey
+from routing.replicas.reported import LAST_INTERVALS
 
 COALESCE_S: Final = 0.05
 AT_ONCE: Final = 256

@@ -19,7 +19,7 @@ from gateway.control.pacing import paced
 from gateway.fleet.arms import arms_of
 from gateway.settings import Settings
 from gateway.workers.messages import ModelCard, ModelsKnown
-from routing.replica import ReplicaKey
+from routing.replicas.replica import ReplicaKey
 
 AGAIN_S: Final = 60.0
 """One free request to each engine so often."""

@@ -22,7 +22,7 @@ from gateway.control.pacing import paced
 from gateway.fleet.arms import all_of
 from gateway.settings import Settings
 from gateway.wildcard_names import is_wildcard
-from routing.replica import ReplicaKey
+from routing.replicas.replica import ReplicaKey
 
 MOST_TRIES: Final = 10
 """Of an engine that is well and does not answer this."""

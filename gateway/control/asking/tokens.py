@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from engines.port import Spawn
 from engines.providers.tokens import Token, TokenRefused, TokenSource
-from gateway.pause import Pause, pause
+from gateway.process.pause import Pause, pause
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.replicas import ACCESS_TOKEN_SECONDS

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.control.asking.targets import Said
-from routing.replica import ReplicaKey
+from routing.replicas.replica import ReplicaKey
 
 if TYPE_CHECKING:
     from gateway.admin.replicas import ReplicaStatus

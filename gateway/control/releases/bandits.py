@@ -1,4 +1,4 @@
-"""Experiments whose weights a bandit sets: what it wants is asked of `routing.bandit` now and then, and carried out.
+"""Experiments whose weights a bandit sets: what `routing.experiments.bandit` wants is asked now and then, and done.
 
 Shares go down before others go up, so that together they never are more than there is. An arm that was rolled back is
 out of it; one that is paused, or of which the gate trusts nothing at the moment, is not raised.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.control.releases.release import Release
     from gateway.control.releases.spec import BanditPlan
-    from routing.bandit import ArmSeen
+    from routing.experiments.bandit import ArmSeen
 
 
 class Wanted(NamedTuple):
@@ -57,7 +57,7 @@ class Bandits:
         yield from self._steps(self._wanted.get(identity, {}), judged)
 
     def _wants(self, plan: BanditPlan, judged: Sequence[Release]) -> dict[str, Wanted]:
-        from routing.bandit import shares, weights, winner
+        from routing.experiments.bandit import shares, weights, winner
 
         seen = seen_by(plan.metric, judged)
         parts, best = weights(seen, plan.goal, self._rng), winner(seen, plan.goal)
@@ -93,7 +93,7 @@ def held(release: Release) -> bool:
 
 def seen_by(metric: str, releases: Sequence[Release]) -> list[ArmSeen]:
     """Of the control, and of each arm. Of the control each gate has seen the same, but for those that began anew."""
-    from routing.bandit import ArmSeen
+    from routing.experiments.bandit import ArmSeen
 
     both = [one.gate.sample(metric) for one in releases]
     control = max((pair[0] for pair in both), key=lambda one: one[0])

@@ -77,7 +77,7 @@ def _bandit(section: ExperimentSection, rails: Iterable[Guardrail]) -> BanditPla
     told = section.bandit
     if told is None:
         return None
-    from routing.bandit import Goal  # numpy
+    from routing.experiments.bandit import Goal  # numpy
 
     (rail,) = [rail for rail in rails if rail.metric == told.metric]
     return BanditPlan(told.metric, Goal(rail.rate, told.floor, told.min_units, told.delta), told.every_s)

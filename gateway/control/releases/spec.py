@@ -10,7 +10,7 @@ from routing.gate.guardrail import Guardrail
 from routing.gate.rollout import RampPlan
 
 if TYPE_CHECKING:
-    from routing.bandit import Goal
+    from routing.experiments.bandit import Goal
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from gateway.peers.board import PEER
 from gateway.workers.demand import AskDemand, Demand, EngineDemand
 from routing.autoscale.prediction import USUAL_TOKENS, first_token_ms
 from routing.autoscale.signals import Signals, Speed
-from routing.rates import SEED_BASE_MS, SEED_MS_PER_TOKEN
+from routing.replicas.rates import SEED_BASE_MS, SEED_MS_PER_TOKEN
 
 PeersDemands = Callable[[Sequence[str]], Mapping[str, Sequence[EngineDemand]]]
 """What other gateways have to do for these engines, by who they are."""

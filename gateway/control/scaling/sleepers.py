@@ -18,8 +18,9 @@ from typing import Final
 
 from engines import sleeping
 from engines.kinds.autoscaling import SleepSection
-from gateway import clock, shortage
+from gateway import clock
 from gateway.control.scaling.actuator import Standing
+from gateway.refusing import shortage
 
 AGAIN_S: Final = 30.0
 """After so long a sleep or a wake that failed is tried again, twice as long with each that fails in a row."""

@@ -9,7 +9,7 @@ from pydantic import Field
 from engines.settings.fields import Number, Seconds, Section, Whole
 
 
-class Breaker(Section):
+class BreakerSection(Section):
     """When a replica is left alone for a while. 429 and overload never count."""
 
     window_s: Seconds = Field(default=30.0, description="seconds that outcomes count for")

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 from engines.settings.fields import Name, Number, Section, Text, Url, Whole
 from gateway.settings.sections.params import ParamsSection
 from gateway.settings.sections.targets import Policy, Target
-from routing.assignment import BUCKETS
+from routing.experiments.assignment import BUCKETS
 
 MOST_ARMS = 16
 MOST_S = 30 * 86_400

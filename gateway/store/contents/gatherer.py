@@ -13,8 +13,8 @@ from gateway.store.shipping import EVERY_S, Shipping
 from gateway.telemetry.metrics.families.contents import CONTENTS_DROPPED
 
 if TYPE_CHECKING:
+    from gateway.process.supervisor import Supervisor
     from gateway.store.contents.content import Content
-    from gateway.supervisor import Supervisor
     from gateway.telemetry.metrics import Metrics
 
 BATCH_BYTES: Final = 32 * 1024

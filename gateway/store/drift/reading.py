@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from engines.model import Operation
 from gateway.store.contents.content import ANSWER_CUT, Content, ContentRecord
 from routing.drift.texts import marks_of
-from routing.shadowing import ShadowSample
+from routing.experiments.shadowing import ShadowSample
 
 MOST_WAITING: Final = 100_000
 """Marks that wait for the database; more are dropped, the oldest first."""

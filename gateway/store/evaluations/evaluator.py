@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from gateway.wildcard_names import is_wildcard, label_of
-from routing.shadowing import ShadowSample
+from routing.experiments.shadowing import ShadowSample
 
 if TYPE_CHECKING:
     from gateway.settings.schema import Settings

@@ -28,7 +28,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from engines.http1.dialing import OURS
 from engines.port import Spawn
-from gateway import clock, shortage
+from gateway import clock
+from gateway.refusing import shortage
 from gateway.store.contents.content import ContentRecord, storable
 from gateway.store.evaluations.desk import SHORT
 from gateway.store.evaluations.evaluator import Evaluator

@@ -87,7 +87,7 @@ class CacheAware(WatchingRule):
     def pick(
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
     ) -> Endpoint | None:
-        """See routing.pickers.Picker."""
+        """See routing.choosing.pickers.Picker."""
         loads = [endpoint.state.in_flight_requests for endpoint in self._pool]
         most, least = max(loads), min(loads)
         if most - least <= BALANCE_ABS or most <= BALANCE_REL * least:

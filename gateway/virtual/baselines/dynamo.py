@@ -38,7 +38,7 @@ class Dynamo(WatchingRule):
     def pick(
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
     ) -> Endpoint | None:
-        """See routing.pickers.Picker."""
+        """See routing.choosing.pickers.Picker."""
         chain = facts.prefix
         incoming = -(-facts.prompt_tokens // BLOCK_TOKENS)
         self._depths = self._caches.depths(chain, now)

@@ -48,7 +48,7 @@ class EndpointPicker(WatchingRule):
     def pick(
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
     ) -> Endpoint | None:
-        """See routing.pickers.Picker."""
+        """See routing.choosing.pickers.Picker."""
         per_block = PREFIX_WEIGHT * BLOCK_TOKENS / facts.prompt_tokens
         depths = self._index.depths(facts.prefix, now)
         costs = [-per_block * depth - load for depth, load in zip(depths, self._loads, strict=True)]

@@ -19,7 +19,7 @@ class LeastRequests(Rule):
     def pick(
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
     ) -> Endpoint | None:
-        """See routing.pickers.Picker."""
+        """See routing.choosing.pickers.Picker."""
         return fewest(self._pool, [endpoint.state.in_flight_requests for endpoint in self._pool], rng)
 
 
@@ -32,7 +32,7 @@ class LeastTokens(Rule):
     def pick(
         self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
     ) -> Endpoint | None:
-        """See routing.pickers.Picker."""
+        """See routing.choosing.pickers.Picker."""
         loads = [
             (endpoint.state.in_flight_tokens + endpoint.state.remote_tokens) / endpoint.weight
             for endpoint in self._pool

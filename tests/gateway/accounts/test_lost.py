@@ -14,7 +14,7 @@ from engines.model import Deadlines, Operation
 from gateway.accounts.lost import LARGE_BYTES, LEAST_BYTES, MOST_LOOKS, MOST_PICTURES, PICTURE_TOKENS, pictures_in
 from gateway.accounts.prices import Rates, Row, Table, Tables
 from gateway.accounts.record import RequestRecord
-from routing.hedging import HedgingSettings
+from routing.failing.hedging import HedgingSettings
 from tests.gateway.flights import Bench, StepClock
 
 ROW = Row(10**12, 0, 0, 10**12, 0, 0)

@@ -14,7 +14,7 @@ from engines.model import Usage
 from gateway.control.configuration.source import Source
 from gateway.control.counters import CounterBoard
 from gateway.control.plane import Plane
-from gateway.supervisor import Supervisor
+from gateway.process.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.workers.link import LocalLink
 from gateway.workers.messages import (

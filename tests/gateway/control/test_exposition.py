@@ -10,7 +10,7 @@ import pytest
 
 from gateway.control.counters import CounterBoard
 from gateway.control.links import Links
-from gateway.supervisor import Supervisor
+from gateway.process.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics, MetricsSnapshot
 from gateway.workers.link import LocalLink
 from gateway.workers.messages import AskCounters, Counters, ToPlane, ToWorker

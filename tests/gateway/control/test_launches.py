@@ -12,8 +12,8 @@ import pytest
 import structlog
 
 from gateway.control.launches import Launches
+from gateway.process.supervisor import Supervisor
 from gateway.settings import Settings, load_settings
-from gateway.supervisor import Supervisor
 from tests.gateway.children import Watch, gone, pids
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

@@ -11,7 +11,7 @@ import pytest
 from gateway.control.configuration.source import Source
 from gateway.control.plane import Plane
 from gateway.fleet.members import Member
-from gateway.supervisor import Supervisor
+from gateway.process.supervisor import Supervisor
 from gateway.workers.link import LocalLink
 from gateway.workers.messages import Configure, Drain, MembersChanged, SeriesCounted
 from gateway.workers.worker import Worker

@@ -15,7 +15,7 @@ from gateway.experiments.enrolment import Enrolment
 from gateway.experiments.units import unit_of, user_of
 from gateway.http.request import Request
 from gateway.identity import ANONYMOUS, Principal
-from routing.experiment import Experiment
+from routing.experiments.experiment import Experiment
 from tests.gateway.flights import FakeConnection
 
 APP = Principal("app", "acme")

@@ -12,7 +12,7 @@ from gateway.errors import TABLE
 from gateway.experiments.observing import AT_ONCE, Observing, is_arms_fault
 from gateway.telemetry.metrics import Metrics
 from gateway.workers.messages import Observed
-from routing.experiment import Assignment
+from routing.experiments.experiment import Assignment
 from routing.gate.observation import ATTEMPT_FAILED, ERROR, LENGTH_STOP, REFUSED, Assigned, Settled
 from tests.gateway.flights import NO_RETRY, Bench, FakeExchange, StepClock
 from tests.gateway.test_relay import DONE, FINISH, USAGE, chunk

@@ -12,10 +12,10 @@ from gateway.explanation.explainer import MOST_DECISIONS, WATCHED_S, Explainer
 from gateway.explanation.flight import MOST_IN_A_HEADER, header
 from gateway.explanation.views import AskRouting, Explained
 from gateway.identity import ANONYMOUS, Principal
-from routing.rates import SEED_MS_PER_TOKEN
+from routing.replicas.rates import SEED_MS_PER_TOKEN
 from routing.route import ModelRoute
+from tests.routing.choosing.test_costs import text
 from tests.routing.fleets import FACTS, OPERATION, endpoints, route_of
-from tests.routing.test_costs import text
 
 
 def explainer() -> Explainer:

@@ -11,7 +11,7 @@ import pytest
 from gateway.experiments.enrolment import Enrolment
 from gateway.fleet.members import Member
 from gateway.fleet.snapshot import UNNAMED, Serving
-from routing.experiment import Assignment
+from routing.experiments.experiment import Assignment
 from tests.gateway.fleet.fleets import Fleets
 
 pytestmark = pytest.mark.anyio

@@ -10,9 +10,9 @@ import structlog
 from gateway.fleet.ejecting import Ejecting
 from gateway.fleet.steps import at_once
 from gateway.telemetry.metrics import Metrics
-from routing.breaker import Verdict
-from routing.ejection import EjectionSettings
-from routing.replica import ReplicaState
+from routing.failing.breaker import Verdict
+from routing.failing.ejection import EjectionSettings
+from routing.replicas.replica import ReplicaState
 from tests.routing.fleets import route_of
 
 

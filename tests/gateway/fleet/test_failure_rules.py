@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.fleet.members import Member
-from routing.ejection import EjectionSettings
-from routing.hedging import HedgingSettings
+from routing.failing.ejection import EjectionSettings
+from routing.failing.hedging import HedgingSettings
 from routing.route import ModelRoute
 from tests.gateway.fleet.fleets import Fleets
 from tests.gateway.fleet.test_live import document, told

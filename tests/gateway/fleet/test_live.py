@@ -18,7 +18,7 @@ from gateway.fleet.members import Member
 from gateway.fleet.snapshot import UNNAMED
 from gateway.fleet.steps import at_once
 from gateway.workers.messages import LoadReport
-from routing.replica import SEED_CACHE_BLOCKS
+from routing.replicas.replica import SEED_CACHE_BLOCKS
 from routing.route import Tiers
 from tests.gateway.fleet.fleets import Fleets
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.fleet.predictions import watch_predictions
 from gateway.telemetry.metrics import Metrics
-from routing.replica_table import ReplicaTable
+from routing.replicas.replica_table import ReplicaTable
 
 
 def test_each_replica_is_shown_with_what_its_cache_is_known_by() -> None:

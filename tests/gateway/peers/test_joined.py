@@ -9,8 +9,8 @@ import pytest
 from gateway.control.links import Links
 from gateway.peers.answer import EngineLoad, LoadAnswer
 from gateway.peers.joined import Peering
+from gateway.process.supervisor import Supervisor
 from gateway.settings import load_settings
-from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.anyio

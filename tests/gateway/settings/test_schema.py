@@ -21,7 +21,7 @@ from gateway.settings import ConfigError, load_settings
 from gateway.settings.explain import _model, _options
 from gateway.settings.schema import Settings
 from gateway.settings.sections.targets import PolicyName
-from routing.pickers import POLICIES
+from routing.choosing.pickers import POLICIES
 
 CONFIGS = pathlib.Path(__file__).parents[3] / "configs"
 

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.app import app
+from gateway.process.supervisor import Supervisor
 from gateway.store.__main__ import open_database
 from gateway.store.asked import answer, wanted_sums
 from gateway.store.client import Client, Clients
@@ -28,7 +29,6 @@ from gateway.store.messages import GpuHour, GpuHours
 from gateway.store.opening import engine_of, upgrade
 from gateway.store.shipping import Shipping
 from gateway.store.writer import Writer
-from gateway.supervisor import Supervisor
 from tests.gateway.store.chaos import Gateway, running
 from tests.gateway.store.records import sqlite_url
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.process.supervisor import Supervisor
 from gateway.store.messages import Start
 from gateway.store.process import StoreProcess
-from gateway.supervisor import Supervisor
 
 pytestmark = pytest.mark.anyio
 

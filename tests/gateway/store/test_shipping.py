@@ -13,12 +13,12 @@ import msgspec
 import pytest
 from msgspec.structs import astuple
 
+from gateway.process.supervisor import Supervisor
 from gateway.store.carried import CarriedRecord, arrived
 from gateway.store.messages import AskState, Batch, FromWriter, State, Stored, ToWriter
 from gateway.store.recorder import BATCH_RECORDS, Recorder
 from gateway.store.shipping import LINK_BYTES, Shipping
 from gateway.store.spill import Spill, next_spilled
-from gateway.supervisor import Supervisor
 from gateway.workers.link import PipeLink
 from tests.gateway.store.records import Made
 

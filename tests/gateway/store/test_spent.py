@@ -9,12 +9,12 @@ import msgspec
 import pytest
 import structlog
 
+from gateway.process.supervisor import Supervisor
 from gateway.store.messages import KeySpent, Start
 from gateway.store.process import StoreProcess
 from gateway.store.spent import spent
 from gateway.store.spill import Spill
 from gateway.store.sqlite import Sqlite
-from gateway.supervisor import Supervisor
 from tests.gateway.store.records import Made, sqlite_url
 
 NOW_S = datetime(2026, 5, 20, 12, tzinfo=UTC).timestamp()

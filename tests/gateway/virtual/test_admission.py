@@ -11,7 +11,7 @@ from gateway.cli.app import app
 from gateway.virtual.admission import Ask, Hall, Places
 from gateway.virtual.admission_cases import Case, cases, judged, table
 from gateway.virtual.intervals import Interval
-from routing.admission import AdmissionSettings
+from routing.waiting.admission import AdmissionSettings
 
 ONE = Places(replicas=1, each=1, base_ms=1000.0, prefill_ms_per_token=0.0, tpot_ms=100.0)
 """An answer of 11 tokens takes 2 s."""

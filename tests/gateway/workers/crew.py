@@ -16,7 +16,7 @@ from gateway.control.configuration.source import Source
 from gateway.control.peer import FromWorker
 from gateway.control.plane import Plane
 from gateway.http.listen import bind
-from gateway.supervisor import Supervisor
+from gateway.process.supervisor import Supervisor
 from gateway.workers.link import Link
 from gateway.workers.messages import ToPlane, ToWorker
 from gateway.workers.processes import Backoff, WorkerProcesses

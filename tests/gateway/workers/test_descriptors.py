@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from gateway import shortage
+from gateway.refusing import shortage
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.loops import OUT_OF_DESCRIPTORS
 from gateway.workers.descriptors import look

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 import structlog
 
-from gateway.supervisor import Supervisor
+from gateway.process.supervisor import Supervisor
 from gateway.workers.frames import MAX_MESSAGE_BYTES, Kind, SendQueue
 from gateway.workers.link import Link, LocalLink, PipeLink
 from gateway.workers.messages import AskExposition, Configured, Counters, Drained, Load, ReplicaLoad, ToPlane

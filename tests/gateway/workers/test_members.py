@@ -8,9 +8,9 @@ import pytest
 import structlog
 
 from gateway.fleet.members import Member
+from gateway.process.supervisor import Supervisor
 from gateway.settings import load_settings
 from gateway.settings.sealed import seal
-from gateway.supervisor import Supervisor
 from gateway.workers.messages import Configure, MembersChanged
 from gateway.workers.worker import Worker
 from routing.model import Endpoint

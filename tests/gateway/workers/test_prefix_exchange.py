@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from gateway.supervisor import Supervisor
+from gateway.process.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.workers.messages import PrefixesSent, ToPlane
 from gateway.workers.prefix_exchange import PrefixExchange
 from routing.prefix.index import PrefixIndex
-from routing.replica_table import ReplicaTable
+from routing.replicas.replica_table import ReplicaTable
 
 pytestmark = pytest.mark.anyio
 

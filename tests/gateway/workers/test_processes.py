@@ -18,8 +18,8 @@ import trustme
 from gateway.control.configuration.source import Source
 from gateway.control.plane import Plane
 from gateway.http.listen import CannotListen, bind
+from gateway.process.supervisor import Supervisor
 from gateway.settings import load_settings
-from gateway.supervisor import Supervisor
 from gateway.workers.processes import Backoff, WorkerFailed, WorkerProcesses
 from tests.gateway.children import gone, pids
 from tests.gateway.workers.crew import COMMAND, Crew, configuration

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from gateway.supervisor import Supervisor
+from gateway.process.supervisor import Supervisor
 from gateway.workers.link import LocalLink
 from gateway.workers.messages import AskExposition, Exposition, ExpositionPart, ToPlane, ToWorker
 from gateway.workers.questions import LinkFull

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from gateway.http.listen import Listener
-from gateway.supervisor import Supervisor
+from gateway.process.supervisor import Supervisor
 from gateway.workers.seats import Seats
 
 pytestmark = pytest.mark.anyio

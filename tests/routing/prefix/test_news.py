@@ -9,9 +9,9 @@ from routing.fleet import ModelSpec, TargetSpec, build_route
 from routing.model import LEAST_LOAD, PREFIX
 from routing.prefix.index import PrefixIndex, chain_of
 from routing.prefix.news import PrefixNews
-from routing.replica_table import ReplicaTable
+from routing.replicas.replica_table import ReplicaTable
+from tests.routing.choosing.test_costs import asks
 from tests.routing.fleets import OPERATION
-from tests.routing.test_costs import asks
 
 KEYS = st.integers(0, 2**64 - 1)
 A, B = ("e", "a"), ("e", "b")

@@ -23,7 +23,7 @@ from gateway import clock
 from gateway.control.scaling.cluster.workloads import places
 from gateway.kubernetes.api import Api, ApiError, api_place, own_namespace
 from gateway.kubernetes.lease import USUAL, Candidate, LeaseTimes, lease_of
-from gateway.pause import Pause, pause
+from gateway.process.pause import Pause, pause
 from gateway.settings import Settings
 from gateway.settings.sections.autoscale import LeaseSection
 from gateway.telemetry.metrics import Metrics

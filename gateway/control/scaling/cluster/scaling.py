@@ -35,7 +35,7 @@ from gateway.kubernetes.api import Api, ApiError, api_place, own_namespace
 from gateway.kubernetes.pods import trouble
 from gateway.kubernetes.slices import MOST_NAME
 from gateway.kubernetes.workload import Scale, Workload
-from gateway.pause import Pause, pause
+from gateway.process.pause import Pause, pause
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.metrics.families.scaling import SCALE_WRITES

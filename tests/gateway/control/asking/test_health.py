@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.errors import OutOfSockets
-from gateway import shortage
 from gateway.control.asking.health import HealthBoard, HealthLoop, ProbeRun
 from gateway.control.pacing import AT_ONCE, PAUSE_S, PER_TURN
 from gateway.fleet.steps import at_once
+from gateway.refusing import shortage
 from gateway.settings import Health
-from routing.replica import ReplicaKey
+from routing.replicas.replica import ReplicaKey
 from tests.gateway.flights import FakeEngine
 from tests.gateway.virtual_time import in_virtual_time
 

@@ -14,11 +14,11 @@ from engines.events import Batch, EventsAt
 from engines.port import Exchange, Outgoing, Replica, Sink
 from gateway.body.prefixes import prefix_chain
 from gateway.control.asking.kv_events import KvEvents
-from gateway.supervisor import Supervisor
+from gateway.process.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.workers.messages import CacheChange, CacheFollowed, CachesChanged, CachesFollowed, PromptSampled, ToWorker
 from gateway.workers.prefix_exchange import PrefixExchange
-from routing.replica_table import ReplicaTable
+from routing.replicas.replica_table import ReplicaTable
 from tests.engines.events.engine import PublishingEngine
 from tests.engines.events.test_feed import Follower
 

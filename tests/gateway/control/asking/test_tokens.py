@@ -11,7 +11,7 @@ import pytest
 
 from engines.providers.tokens import Token, TokenRefused
 from gateway.control.asking.tokens import MOST_WAIT_S, Tokens, rest_s
-from gateway.supervisor import Supervisor
+from gateway.process.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.workers.messages import AccessToken, ToWorker
 

@@ -16,9 +16,9 @@ from gateway.control.configuration.certificates import CertificateWatch, by_work
 from gateway.control.configuration.source import Source
 from gateway.control.links import Links
 from gateway.control.plane import Plane
+from gateway.process.supervisor import Supervisor
 from gateway.settings import ConfigError, Settings, Tls, load_settings, read_source
 from gateway.settings.sealed import seal
-from gateway.supervisor import Supervisor
 from gateway.workers.messages import Configure, Configured, Reopen
 from tests.gateway.control.fakes import FILE, Control, FakeWorker
 

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.control.releases.spec import BanditPlan, ReleaseSpec
 from gateway.store.asked import answer, wanted_decisions
-from routing.bandit import Goal
+from routing.experiments.bandit import Goal
 from routing.gate.guardrail import Guardrail
 from routing.gate.observation import ERROR, Assigned, Observation, Settled
 from routing.gate.rollout import PAUSED, ROLLED_BACK, RampPlan

@@ -12,11 +12,11 @@ from structlog.testing import capture_logs
 
 from engines.errors import ConnectionLost, OutOfSockets
 from engines.port import Outgoing
-from gateway import shortage
 from gateway.control.membership import Found
 from gateway.control.scaling.actuator import Standing
 from gateway.control.scaling.sleepers import AGAIN_S
 from gateway.control.scaling.sleeping import SleepScaling
+from gateway.refusing import shortage
 from gateway.settings import load_settings
 
 pytestmark = pytest.mark.anyio

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gateway.process.supervisor import Supervisor
 from gateway.store.contents.content import Content
 from gateway.store.contents.gatherer import BATCH_BYTES, Gatherer
 from gateway.store.messages import Contents, FromWriter, Stored, ToWriter
-from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from gateway.workers.link import PipeLink
 from tests.gateway.store.contents.contents import RUN, content

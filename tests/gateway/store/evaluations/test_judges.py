@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway import shortage
+from gateway.process.supervisor import Supervisor
+from gateway.refusing import shortage
 from gateway.store.contents.content import ContentRecord
 from gateway.store.evaluations.evaluating import Evaluating
 from gateway.store.evaluations.evaluator import Evaluator
@@ -20,7 +21,6 @@ from gateway.store.evaluations.judges import MOST_BYTES, MOST_EXPLANATION, Judge
 from gateway.store.evaluations.pairing import Pair
 from gateway.store.evaluations.question import Judgement, Question
 from gateway.store.feedback.messages import FeedbackGiven, GiveFeedback
-from gateway.supervisor import Supervisor
 from tests.gateway.store.evaluations.test_desk import COPY, ORIGINAL, FakeTable, content_of, record
 
 pytestmark = pytest.mark.anyio

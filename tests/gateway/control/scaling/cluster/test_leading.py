@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 from gateway.control.scaling.cluster.leading import DRAINING, Election, Leading
 from gateway.kubernetes.api import ApiError
 from gateway.kubernetes.lease import USUAL
+from gateway.process.supervisor import Supervisor
 from gateway.settings import load_settings
 from gateway.settings.sections.autoscale import LeaseSection
-from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from tests.gateway.kubernetes.spawning import spawn
 from tests.kubernetes.cluster import LEASES, Cluster, running_cluster, until

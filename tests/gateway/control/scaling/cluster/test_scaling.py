@@ -17,8 +17,8 @@ from gateway.control.membership import Found
 from gateway.control.scaling.cluster.replicas import ClusterReplicas
 from gateway.control.scaling.cluster.scaling import ClusterScaling, EngineScaling
 from gateway.kubernetes.api import ApiError
+from gateway.process.supervisor import Supervisor
 from gateway.settings import load_settings
-from gateway.supervisor import Supervisor
 from gateway.telemetry.metrics import Metrics
 from tests.gateway.kubernetes.spawning import spawn
 from tests.kubernetes.cluster import APPS, COST, GROUPS, PODS, Cluster, running_cluster

@@ -1,0 +1,366 @@
+"""The cost of an endpoint for a request, in milliseconds, and the pickers that take the cheapest one.
+
+    queue      what has to be prefilled there before it, at the rate the replica was seen to prefill at
+    prefill    what of its own prompt is not in the replica's cache, at the same rate
+    others     the same again, at the pool's mean rate: `OTHERS_ROOMY` times, as a prefill done twice is time taken from
+               whoever comes next; up to `OTHERS` times the more crowded the pool's caches are, as a cache filled twice
+               holds half as much
+    eviction   where caches are crowded the same once more, if this one is full, since something else will have to be
+               prefilled again then; less of it where it is less full, so that caches fill alike
+    load       `LOAD_MS` for each request in flight, foreign ones included: they decode together; and for each foreign
+               one that waits, what a prompt of `WAITING_TOKENS` takes
+    failures   until `failed_until_s`: a replica that fails at once has nothing in flight, and is not idle. While more
+               than one is to be got over, it is not taken to hold anything, nor to be anybody's home
+    limits     what is left of the wait for a provider's limits, the nearer their end (`routing.replicas.quota`)
+    affinity   less on the home of the prompt: of its conversation, or, where several choose who share no index, of its
+               beginning. They know too little of each other to meet anywhere else
+    start      where engines differ: what a request takes on each without any of the above
+    zone       what it costs more where the replica is in another zone
+    price      what the tokens cost there, at so many milliseconds a US dollar
+    lateness   `LATENESS` times what it would be later than the model's objective
+
+One unit, so that no score has to be weighed against another: `uncached tokens * (1 + load)` of SGLang's lmetric and the
+linear cost of NVIDIA Dynamo are the same idea without the terms for others, and give up affinity too early: with what a
+request costs its successors left out, a hot prefix is computed again on every replica that happens to be idle.
+`penstock simulate-routing` compares.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from xxhash import xxh3_64_intdigest
+
+from routing.choosing.opinion import Cost, Opinion
+from routing.choosing.ring import HashRing
+from routing.choosing.usable import draw, usable
+from routing.facts import RequestFacts
+from routing.model import Endpoint
+from routing.prefix.index import PrefixIndex
+from routing.prefix.match import slots_in
+from routing.replicas.rates import together
+from routing.replicas.replica import FAILED_S, ReplicaState
+from routing.replicas.replica_table import ReplicaTable
+
+OTHERS: Final = 4.0
+OTHERS_ROOMY: Final = 1.0
+CROWDED: Final = 0.1
+"""What part of the hits a quarter of the room would lose where all of `OTHERS` counts (`PrefixIndex.crowding`). For 48
+hot prompts it is .17 on 4 replicas with room for 16 each, and under .02 on 16 of them."""
+EVICTION: Final = 1.0
+LOAD_MS: Final = 1.0
+WAITING_TOKENS: Final = 1000
+"""Nobody knows the prompts of others."""
+AFFINITY: Final = 16.0
+"""Times the prefill of the prompt, at infinitely many peers; with one that knows everything there is none."""
+HOME_BLOCKS: Final = 16
+"""4 KiB: what tells most prompts apart, and most of a conversation's turns not."""
+
+LATENESS: Final = 10.0
+RECOVERED: Final = 0.7
+"""Of the objective: what is due while a pool overflows. So its engines stay busy, and their queues become shorter."""
+RECOVERY: Final = 4.0
+"""Times the objective: a pool overflows until for so long nothing was late that would not have been on idle engines. As
+long as there is too much to do, something is, sooner than that."""
+
+_LOOK_AGAIN_S: Final = 0.1
+"""How old the pool's mean rate, how crowded its caches are, who is full, and what engines say of their load may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What counts: a policy. Queue, prefill, others and load always do."""
+
+    caches: bool = False
+    """What each replica's cache holds of the prompt, by an index of what it was sent."""
+    session: bool = False
+    """A conversation stays where it is as long as that costs less than to prefill it elsewhere. Needs no index, so
+    everybody who chooses agrees without talking."""
+    ms_per_usd: float = 0.0
+    """How many milliseconds a US dollar is worth."""
+    slow_start_s: float = 0.0
+    """Over how long what a replica has to do weighs more, after it came or came back: ten times at first, and less and
+    less until it weighs as much as elsewhere. So it is given a rising share."""
+    slo_ttft_ms: float | None = None
+    """When the first token is due. Where a pool would be later than that, the next one is asked (`late`)."""
+
+
+class LeastCost:
+    """The endpoint with the least cost. Ties go to the first one after a random place, drawn by weight; what a replica
+    has to do weighs less where its weight is more."""
+
+    __slots__ = (
+        "_by_slot",
+        "_even",
+        "_foreign_ms",
+        "_index",
+        "_mixed",
+        "_ms_per_usd",
+        "_next_s",
+        "_others_per_token",
+        "_overflows_until_s",
+        "_per_token",
+        "_places",
+        "_pool",
+        "_rates",
+        "_ring",
+        "_session",
+        "_slo_ms",
+        "_slots",
+        "_slow_start_s",
+        "_states",
+        "_stay",
+        "_zoned",
+    )
+
+    def __init__(self, pool: Sequence[Endpoint], table: ReplicaTable, terms: Terms, peers: int = 1) -> None:
+        """`peers` choose from the same pool and share no index, ourselves included."""
+        self._pool = tuple(pool)
+        self._states = tuple([endpoint.state for endpoint in pool])
+        self._even = all(endpoint.weight == pool[0].weight for endpoint in pool)
+        self._mixed = len({endpoint.engine for endpoint in pool}) > 1
+        self._session = terms.session
+        self._ms_per_usd = terms.ms_per_usd
+        self._slo_ms = terms.slo_ttft_ms
+        self._slow_start_s = terms.slow_start_s
+        self._zoned = any(endpoint.away_ms for endpoint in pool)
+        self._overflows_until_s = float("-inf")
+        """While it does, requests go to the next pool sooner (`late`)."""
+        self._index: PrefixIndex | None = table.prefixes if terms.caches else None
+        self._by_slot: dict[int, list[int]] = {}
+        self._slots = 0
+        """The mask of those slots."""
+        self._stay = AFFINITY * (1.0 - 1.0 / max(1, peers))
+        self._ring: HashRing | None = None
+        if terms.caches:
+            for at, endpoint in enumerate(self._pool):
+                slot = table.slot_of(endpoint.state)
+                self._by_slot.setdefault(slot, []).append(at)
+                self._slots |= 1 << slot
+        if self._pool and (terms.session or (terms.caches and self._stay)):
+            self._ring = HashRing([f"{one.engine}/{one.replica}/{one.model}" for one in self._pool])
+        self._places = list(range(len(self._pool)))
+        self._rates = [state.prefill.ms_per_token for state in self._states]
+        """How long each takes to prefill a token, as all of them together make it likely."""
+        self._per_token = [0.0] * len(self._pool)
+        self._others_per_token = 0.0
+        self._foreign_ms = [0.0] * len(self._pool)
+        self._next_s = float("-inf")
+
+    def pick(
+        self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()
+    ) -> Endpoint | None:
+        pool = self._pool
+        size = len(pool)
+        if size == 1:  # a hosted provider, mostly; but what it was sent is worth knowing when others join
+            only = usable(pool, now, skip)
+            if self._index is not None:
+                facts.matched(self._index)
+            return only[0] if only else None
+        if now >= self._next_s:
+            self._look(now)
+        cached = self._cached(facts)
+        asked = usable(pool, now, skip)
+        if not asked:
+            return None
+        places = self._places
+        if len(asked) != size:
+            left = set(asked)
+            places = [at for at, one in enumerate(pool) if one in left]
+        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts)
+        tokens, rates = facts.prompt_tokens, self._rates
+        if self._even:
+            start = int(rng.random() * len(places))
+        else:
+            first = draw(asked, rng)
+            start = next(step for step, at in enumerate(places) if pool[at] is first)
+        best: Endpoint | None = None
+        least = 0.0
+        for step in range(start - len(places), start):
+            at = places[step]
+            endpoint = pool[at]
+            state = self._states[at]
+            ms_per_token = rates[at]
+            ahead = state.prefill_tokens + state.remote_prefill_tokens
+            uncached = tokens - cached[at] if cached else tokens
+            load_ms = ahead * ms_per_token + LOAD_MS * (state.in_flight_requests + state.remote_requests)
+            load_ms += self._foreign_ms[at]
+            if state.plain_until_s > now:
+                load_ms += (state.plain_until_s - now) * 1e3
+            if state.failed_until_s > now:
+                load_ms += (state.failed_until_s - now) * 1e3
+                if state.failed_until_s - now > FAILED_S:
+                    uncached = tokens
+            if state.scarce_until_s > now:
+                load_ms += (state.scarce_until_s - now) * 1e3
+            if not self._even:
+                load_ms /= endpoint.weight
+            if self._slow_start_s:
+                load_ms /= state.share(now, self._slow_start_s)
+            cost = load_ms + uncached * (ms_per_token + self._per_token[at])
+            if at == favoured and state.failed_until_s - now <= FAILED_S:
+                cost -= favour_ms
+            if self._mixed:
+                cost += state.prefill.base_ms
+            if self._zoned:
+                cost += endpoint.away_ms
+            if self._ms_per_usd:
+                cost += self._ms_per_usd * _usd(endpoint, facts)
+            if self._slo_ms is not None:
+                cost += LATENESS * max(0.0, self._ttft_ms(endpoint, uncached, now) - self._slo_ms)
+            if best is None or cost < least:
+                best, least = endpoint, cost
+        return best
+
+    def late(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> bool:
+        """Whether its answer, the best of this pool, would miss the objective.
+
+        Where that is for want of engines, and not for the size of the prompt, the pool overflows until it has recovered
+        (`RECOVERY`), and until then what is over `RECOVERED` of the objective is late. So neither a short prompt nor a
+        moment's luck ends it, and a prompt that is too long for any engine does not begin it.
+        """
+        slo_ms = self._slo_ms
+        if slo_ms is None:
+            return False
+        ttft_ms, due_ms = self.ttft_ms(endpoint, facts, now), self._due_ms(slo_ms, now)
+        if ttft_ms <= due_ms:
+            return False
+        state = endpoint.state
+        if ttft_ms - self._ahead(state, now) * state.prefill.ms_per_token <= due_ms:
+            self._overflows_until_s = now + RECOVERY * slo_ms * 1e-3
+        return True
+
+    def _due_ms(self, slo_ms: float, now: float) -> float:
+        return slo_ms * RECOVERED if now < self._overflows_until_s else slo_ms
+
+    def opinion(self, facts: RequestFacts, now: float, rng: random.Random, skip: Collection[Endpoint] = ()) -> Opinion:
+        if now >= self._next_s and self._pool:
+            self._look(now)
+        cached = self._cached(facts)
+        favoured, favour_ms = (-1, 0.0) if self._ring is None else self._favour(self._ring, facts)
+        costs = tuple(
+            [
+                self._cost(at, facts, cached[at] if cached else 0, favour_ms if at == favoured else 0.0, now)
+                for at in range(len(self._pool))
+            ]
+        )
+        chosen = self.pick(facts, now, rng, skip)
+        if chosen is None:
+            return Opinion(None, "of least cost", costs)
+        ttft_ms = self.ttft_ms(chosen, facts, now)
+        late = self._slo_ms is not None and ttft_ms > self._due_ms(self._slo_ms, now)
+        return Opinion(chosen, "of least cost", costs, ttft_ms, late)
+
+    def _cost(self, at: int, facts: RequestFacts, cached: int, favour_ms: float, now: float) -> Cost:
+        """The sum that `pick` compares, apart."""
+        endpoint, state = self._pool[at], self._states[at]
+        weight = 1.0 if self._even else endpoint.weight
+        if self._slow_start_s:
+            weight *= state.share(now, self._slow_start_s)
+        ms_per_token = self._rates[at]
+        ahead = state.prefill_tokens + state.remote_prefill_tokens
+        if state.failed_until_s - now > FAILED_S:
+            cached, favour_ms = 0, 0.0
+        uncached = facts.prompt_tokens - cached
+        late_ms = 0.0
+        if self._slo_ms is not None:
+            late_ms = LATENESS * max(0.0, self._ttft_ms(endpoint, uncached, now) - self._slo_ms)
+        return Cost(
+            queue_ms=(ahead * ms_per_token + max(0.0, state.plain_until_s - now) * 1e3) / weight,
+            foreign_ms=self._foreign_ms[at] / weight,
+            load_ms=LOAD_MS * (state.in_flight_requests + state.remote_requests) / weight,
+            failures_ms=max(0.0, state.failed_until_s - now) * 1e3 / weight,
+            limits_ms=max(0.0, state.scarce_until_s - now) * 1e3 / weight,
+            prefill_ms=uncached * ms_per_token,
+            others_ms=uncached * self._others_per_token,
+            eviction_ms=uncached * (self._per_token[at] - self._others_per_token),
+            affinity_ms=-favour_ms,
+            start_ms=state.prefill.base_ms if self._mixed else 0.0,
+            zone_ms=endpoint.away_ms,
+            price_ms=self._ms_per_usd * _usd(endpoint, facts),
+            lateness_ms=late_ms,
+        )
+
+    def ttft_ms(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> float:
+        """When its first token should come, as far as what is known tells."""
+        uncached = facts.prompt_tokens if self._index is None else facts.uncached_tokens(endpoint.state.slot)
+        return self._ttft_ms(endpoint, uncached, now)
+
+    def _ttft_ms(self, endpoint: Endpoint, uncached: int, now: float) -> float:
+        """When the first token should come, as far as what is known tells."""
+        prefill = endpoint.state.prefill
+        return prefill.base_ms + (self._ahead(endpoint.state, now) + uncached) * prefill.ms_per_token
+
+    def _ahead(self, state: ReplicaState, now: float) -> float:
+        """The tokens that wait there to be computed, those of others included."""
+        return state.ahead_tokens(now) + WAITING_TOKENS * state.reported.foreign_waiting(now)
+
+    def _cached(self, facts: RequestFacts) -> list[int]:
+        """Tokens of the prompt that each endpoint's replica holds; empty where nobody holds any."""
+        index = self._index
+        if index is None:
+            return []
+        match = facts.matched(index)
+        if not match.points:
+            return []
+        cached = [0] * len(self._pool)
+        by_slot, slots = self._by_slot, self._slots
+        for depth, mask in match.points:
+            tokens = facts.tokens_of(depth)
+            holding, lacking = slots & mask, slots & ~mask
+            if holding.bit_count() <= lacking.bit_count():
+                for slot in slots_in(holding):
+                    for at in by_slot[slot]:
+                        cached[at] = tokens
+            else:  # a system prompt that nearly all of them hold
+                before, cached = cached, [tokens] * len(cached)
+                for slot in slots_in(lacking):
+                    for at in by_slot[slot]:
+                        cached[at] = before[at]
+        return cached
+
+    def _favour(self, ring: HashRing, facts: RequestFacts) -> tuple[int, float]:
+        """The home that every peer would give the prompt, and what being sent there is worth in milliseconds.
+
+        Without sessions it hangs on the block that ends the first `HOME_BLOCKS`, or on the first one that is not held
+        by most of the pool anyway: on what a conversation has of its own, whatever system prompt all of them share.
+        """
+        if self._session:
+            session = facts.session
+            if not session:
+                return -1, 0.0
+            whole = facts.prompt_tokens * (1.0 + OTHERS) * self._mean_ms_per_token()
+            return ring.place(xxh3_64_intdigest(session.encode())), whole
+        chain = facts.prefix
+        common = facts.held_by(len(self._pool) // 2 + 1)
+        if common >= len(chain):
+            return -1, 0.0
+        own = facts.prompt_tokens - facts.tokens_of(common)
+        home = chain[min(len(chain) - 1, max(common, HOME_BLOCKS - 1))]
+        return ring.place(home), own * self._stay * self._mean_ms_per_token()
+
+    def _look(self, now: float) -> None:
+        """Read what changes slowly: the pool's mean rate, how full its caches are, what engines say of load."""
+        self._next_s = now + _LOOK_AGAIN_S
+        self._rates = together([state.prefill for state in self._states])
+        mean = self._mean_ms_per_token()
+        index = self._index
+        crowding = 1.0 if index is None else min(1.0, index.crowding(self._by_slot) / CROWDED)
+        others = OTHERS_ROOMY + (OTHERS - OTHERS_ROOMY) * crowding
+        self._others_per_token = mean * others
+        for at, state in enumerate(self._states):
+            full = 0.0 if index is None else min(1.0, index.fullness(state.slot))
+            self._per_token[at] = mean * (others + EVICTION * full * crowding)
+            self._foreign_ms[at] = LOAD_MS * state.reported.foreign_requests(now) + (
+                WAITING_TOKENS * self._rates[at] * state.reported.foreign_waiting(now)
+            )
+
+    def _mean_ms_per_token(self) -> float:
+        return sum(self._rates) / len(self._rates)
+
+
+def _usd(endpoint: Endpoint, facts: RequestFacts) -> float:
+    return facts.prompt_tokens * endpoint.usd_per_input_token + facts.output_tokens * endpoint.usd_per_output_token

@@ -1,0 +1,76 @@
+"""Which endpoint a request goes to: filters, then tiers in order, and within a tier the route's picker."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection
+
+from routing.choosing.filters import refused
+from routing.choosing.usable import last_resort
+from routing.facts import RequestFacts
+from routing.model import Endpoint
+from routing.route import ModelRoute
+from routing.waiting.admission import IDLE_SHARE
+
+
+def choose(
+    route: ModelRoute, facts: RequestFacts, now: float, rng: random.Random, tried: Collection[Endpoint] = ()
+) -> Endpoint | None:
+    """An endpoint for the request, or None when nothing at all is available.
+
+    The first tier with an available endpoint not in `tried` is picked from; when every available one was tried, the
+    first tier with any. Where the policy keeps an objective, a tier that would miss it is passed over for a later one
+    that would not, and where all would, the one that should be soonest serves. When none is available at all, one that
+    is unhealthy or stands aside is asked before the client is
+    told that there is nobody: when all are down, health is wrong. Never an endpoint that does not speak the operation,
+    that a filter passes over, that is draining or that its breaker refuses. Changes nothing but a
+    round-robin's turn: the caller takes the `Lease`, at the same `now`.
+    """
+    speakers = route.speakers.get(facts.operation)
+    if speakers is None:
+        return None
+    if route.held is not None:
+        speakers = route.held.among(speakers)
+    over: Collection[Endpoint] = refused(route, speakers, facts, now) if route.filters else ()
+    skip = {*over, *tried} if over else tried
+    late: Endpoint | None = None
+    least_ms = 0.0
+    for picker in speakers.pickers:
+        endpoint = picker.pick(facts, now, rng, skip)
+        if endpoint is not None:
+            if not route.overflows or not picker.late(endpoint, facts, now):
+                return endpoint
+            ttft_ms = picker.ttft_ms(endpoint, facts, now)
+            if late is None or ttft_ms < least_ms:
+                late, least_ms = endpoint, ttft_ms
+    if late is not None:
+        return late
+    if tried:
+        for picker in speakers.pickers:
+            endpoint = picker.pick(facts, now, rng, over)
+            if endpoint is not None:
+                return endpoint
+    for pool in speakers.pools:
+        endpoint = last_resort(pool, now, rng, over)
+        if endpoint is not None:
+            return endpoint
+    return None
+
+
+def choose_with_room(
+    route: ModelRoute, facts: RequestFacts, now: float, rng: random.Random
+) -> tuple[Endpoint | None, bool]:
+    """The endpoint for the request among those not known to be full; and whether there is one.
+
+    When all are full, the one that would be asked all the same; None when nothing at all is available.
+    """
+    pools = route.asked(facts.operation).pools
+    full = {endpoint for pool in pools for endpoint in pool if is_full(endpoint, facts, route, now)}
+    endpoint = choose(route, facts, now, rng, full)
+    return endpoint, endpoint is not None and endpoint not in full
+
+
+def is_full(endpoint: Endpoint, facts: RequestFacts, route: ModelRoute, now: float) -> bool:
+    """Whether an endpoint is known to be full for this request. Work of negative priority wants a rather idle one."""
+    settings = route.line.settings
+    return settings.enabled and endpoint.state.full(now, settings.in_flight, IDLE_SHARE if facts.priority < 0 else 1.0)

@@ -1,0 +1,411 @@
+"""The laws of the cost, and stories of the policies made of it."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from routing.choosing.costs import LeastCost
+from routing.choosing.explain import explain
+from routing.choosing.policy import choose
+from routing.facts import NO_NEEDS, Needs, RequestFacts
+from routing.fleet import ModelSpec, TargetSpec, build_fleet
+from routing.lease import Lease, LeaseSeries
+from routing.model import Endpoint
+from routing.prefix.chain import chain, seed
+from routing.replicas.replica import ReplicaState
+from routing.replicas.replica_table import ReplicaTable
+from routing.route import ModelRoute
+from tests.routing.fleets import OPERATION, SPOKEN, endpoints, route_of
+
+KEY = seed(b"m")
+
+
+class Told:
+    """A request's source that has only a prompt."""
+
+    def __init__(self, prompt: bytes) -> None:
+        self._prompt = prompt
+
+    def prefix(self) -> Sequence[int]:
+        return chain(self._prompt, KEY)
+
+    def session(self) -> str:
+        return ""
+
+    def needs(self) -> Needs:
+        return NO_NEEDS
+
+
+def asks(prompt: bytes, output_tokens: int = 32) -> RequestFacts:
+    return RequestFacts(OPERATION, max(1, len(prompt) // 4), output_tokens, Told(prompt))
+
+
+def sent(
+    route: ModelRoute, prompt: bytes, now: float = 0.0, rng: random.Random | None = None
+) -> tuple[Endpoint, Lease]:
+    facts = asks(prompt)
+    endpoint = choose(route, facts, now, rng or random.Random(0))
+    assert endpoint is not None
+    lease = Lease(endpoint.state, facts, now, None, LeaseSeries())
+    route.sent(facts, endpoint)
+    return endpoint, lease
+
+
+def text(name: str, size: int = 12_000) -> bytes:
+    return (name.encode() * size)[:size]
+
+
+def test_a_prompt_goes_where_its_beginning_went() -> None:
+    route, rng = route_of(4, policy="prefix"), random.Random(1)
+    homes: dict[str, Endpoint] = {}
+    for turn in range(5):
+        leases = []
+        for name in ("alpha", "beta", "gamma", "delta"):
+            endpoint, lease = sent(route, text(name) + b"x" * 300 * turn, turn * 10.0, rng)
+            assert homes.setdefault(name, endpoint) is endpoint
+            leases.append(lease)
+        for lease in leases:
+            lease.first_byte()
+            lease.release(turn * 10.0 + 1.0)
+    assert len(set(homes.values())) == 4  # each was new while the others' homes had something to prefill
+
+
+def test_only_what_is_not_cached_is_charged_and_all_of_it_comes_back() -> None:
+    route = route_of(1, policy="prefix")
+    state = route.whole.pools[0][0].state
+    _, first = sent(route, text("a"))
+    assert state.prefill_tokens == 3000
+    _, second = sent(route, text("a") + b"more" * 64)
+    assert 3000 < state.prefill_tokens < 3200
+    second.first_byte()
+    first.release(1.0)
+    second.release(1.0)
+    assert (state.prefill_tokens, state.in_flight_tokens, state.in_flight_requests) == (0, 0, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(1, 12)), max_size=20), st.integers(1, 12))
+def test_what_each_replica_holds_of_a_prompt_is_known_however_many_hold_it(
+    held: list[tuple[int, int]], blocks: int
+) -> None:
+    table = ReplicaTable()
+    stranger = table.get(("e", "of another model"))
+    index, slots = table.prefixes, [table.slot_of(stranger)]
+    names = tuple(str(at) for at in range(8))
+    pool = build_fleet([ModelSpec("m", (TargetSpec("e", "up", names, SPOKEN),), "prefix")], table).models["m"]
+    slots += [endpoint.state.slot for endpoint in endpoints(pool)]
+    keys = chain(bytes(256 * 12), KEY)
+    for at, depth in held:
+        index.add(keys[:depth], slots[at])
+    (picker,) = pool.whole.pickers
+    assert isinstance(picker, LeastCost)
+    facts = asks(bytes(256 * blocks))
+    match = facts.matched(index)
+    expected = [facts.tokens_of(match.depth_of(slot)) for slot in slots[1:]]
+    assert picker._cached(facts) == (expected if match.points else [])
+
+
+def test_a_hot_prefix_spreads_when_its_home_has_more_to_do_than_it_costs_to_compute_again() -> None:
+    route, rng = route_of(2, policy="prefix"), random.Random(1)
+    home, _ = sent(route, text("hot"), 0.0, rng)
+    (other,) = [one for one in route.whole.pools[0] if one is not home]
+    home.state.prefill_tokens = 4 * 3000
+    assert sent(route, text("hot"), 0.0, rng)[0] is home
+    home.state.prefill_tokens = 7 * 3000
+    assert sent(route, text("hot"), 0.0, rng)[0] is other
+
+
+@pytest.mark.parametrize(("prompts", "waiting_tokens"), [(2, 4 * 3000), (7, 6 * 3000)])
+def test_a_hot_prefix_spreads_the_sooner_the_more_room_there_is(prompts: int, waiting_tokens: int) -> None:
+    """8 prompts fill a cache: 2 hot ones are little of it, 7 nearly all."""
+    route, rng = route_of(2, policy="prefix"), random.Random(1)
+    home, other = route.whole.pools[0]
+    index = route.prefixes
+    assert index is not None
+    index.limit(home.state.slot, 8 * len(chain(text("p"), KEY)))
+    for at in range(20 * prompts):
+        index.add(chain(text(f"{at % prompts}"), KEY), home.state.slot)
+    index.add(chain(text("old"), KEY), other.state.slot)
+
+    def chosen(waiting: int, now: float) -> Endpoint | None:
+        home.state.prefill_tokens = waiting
+        return choose(route, asks(text("0")), now, rng)
+
+    assert chosen(waiting_tokens * 2 // 3, 1.0) is home
+    assert chosen(waiting_tokens, 2.0) is other
+
+
+def test_of_unlike_replicas_the_faster_is_given_more() -> None:
+    route, rng = route_of(2, policy="latency"), random.Random(1)
+    slow, fast = route.whole.pools[0]
+    for step in range(100):
+        tokens = 80.0 * step
+        slow.state.prefill.learn(tokens, 20.0 + 0.3 * tokens, step * 0.1)
+        fast.state.prefill.learn(tokens, 20.0 + 0.1 * tokens, step * 0.1)
+    took = Counter(sent(route, text(f"{i}", 4000), 10.0, rng)[0].replica for i in range(400))
+    assert 2.2 < took[fast.replica] / took[slow.replica] < 3.1  # as far as two are enough to be sure of it
+
+
+def test_a_full_cache_is_spared_for_one_with_room() -> None:
+    route, rng = route_of(2, policy="prefix"), random.Random(1)
+    a, b = route.whole.pools[0]
+    assert route.prefixes is not None
+    route.prefixes.limit(a.state.slot, 40)
+    route.prefixes.add(chain(text("old"), KEY), a.state.slot)
+    assert {sent(route, text(f"new{i}", 600), 100.0 * i, rng)[0] for i in range(20)} == {
+        b
+    } or a.state.in_flight_requests
+
+
+def test_peers_that_share_no_index_send_a_new_prefix_to_the_same_place() -> None:
+    def homes(peers: int) -> float:
+        workers = [route_of(4, policy="prefix", peers=peers) for _ in range(2)]
+        same = 0
+        for i in range(100):
+            chosen = []
+            for number, route in enumerate(workers):
+                _, other = sent(route, text(f"{number} alone {i}", 2000), float(i), random.Random(1000 * number + i))
+                other.release(float(i))
+                endpoint, lease = sent(route, text(f"p{i}", 3000), float(i), random.Random(1000 * number + i))
+                lease.release(float(i))
+                chosen.append(endpoint.replica)
+            same += chosen[0] == chosen[1]
+        return same / 100
+
+    assert homes(2) > 0.95
+    assert homes(1) < 0.6
+
+
+def test_a_plain_answers_prompt_counts_as_ahead_for_as_long_as_its_prefill_should_take() -> None:
+    route = route_of(1, policy="latency")
+    state = route.whole.pools[0][0].state
+    facts = asks(text("a"))
+    facts.streams = False
+    lease = Lease(state, facts, 0.0, None, LeaseSeries())
+    assert state.ahead_tokens(0.0) == pytest.approx(3000.0)
+    assert state.ahead_tokens(0.15) == pytest.approx(1500.0)
+    assert state.ahead_tokens(1.0) == 0.0
+    lease.first_byte()
+    lease.works(20.0, random.Random(1))
+    lease.release(20.0)
+    assert (state.prefill_tokens, state.in_flight_tokens, state.prefill.learned) == (0, 0, False)
+
+
+def test_a_replica_that_fails_fast_is_not_learned_to_be_fast() -> None:
+    route = route_of(1, policy="latency")
+    state = route.whole.pools[0][0].state
+    lease = Lease(state, asks(text("a")), 0.0, None, LeaseSeries())
+    lease.first_byte()  # of a 200 whose first event is an error
+    lease.release(0.001)
+    assert not state.prefill.learned
+
+
+numbers = st.integers(0, 50_000)
+
+
+@settings(deadline=None)
+@given(
+    loads=st.lists(st.tuples(numbers, st.integers(0, 300)), min_size=2, max_size=8),
+    more=st.tuples(numbers, st.integers(0, 300)),
+    seed=st.integers(0, 99),
+    policy=st.sampled_from(["latency", "prefix"]),
+)
+def test_a_replica_that_was_not_chosen_is_not_chosen_for_having_more_to_do(
+    loads: list[tuple[int, int]], more: tuple[int, int], seed: int, policy: str
+) -> None:
+    route = route_of(len(loads), policy=policy)
+    pool = route.whole.pools[0]
+    for endpoint, (tokens, requests) in zip(pool, loads, strict=True):
+        load(endpoint.state, tokens, requests)
+    before = choose(route, asks(text("x")), 0.0, random.Random(seed))
+    assert before is not None
+    (loser, *_) = [one for one in pool if one is not before]
+    load(loser.state, loser.state.prefill_tokens + more[0], loser.state.in_flight_requests + more[1])
+    assert choose(route, asks(text("x")), 0.0, random.Random(seed)) is before
+
+
+@settings(deadline=None)
+@given(prompts=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3000)), max_size=12), seed=st.integers(0, 9))
+def test_a_choice_changes_nothing(prompts: list[tuple[str, int]], seed: int) -> None:
+    route, rng = route_of(3, policy="prefix"), random.Random(seed)
+    for name, size in prompts:
+        sent(route, text(name, size), 0.0, rng)
+    assert route.prefixes is not None
+
+    def everything() -> list[object]:
+        index = route.prefixes
+        assert index is not None
+        return [
+            (one.state.in_flight_tokens, one.state.prefill_tokens, index.held(one.state.slot))
+            for one in route.whole.pools[0]
+        ]
+
+    before = everything()
+    facts = [choose(route, asks(text(name, size)), 0.0, random.Random(seed)) for name, size in prompts]
+    assert facts == [choose(route, asks(text(name, size)), 0.0, random.Random(seed)) for name, size in prompts]
+    assert everything() == before
+
+
+def load(state: ReplicaState, tokens: int, requests: int) -> None:
+    state.prefill_tokens = state.in_flight_tokens = tokens
+    state.in_flight_requests = requests
+
+
+def test_of_equal_engines_the_cheaper_is_asked_until_it_costs_more_time_than_it_saves() -> None:
+    def choice(policy: str, ms_per_usd: float | None, busy_tokens: int) -> str:
+        dear = TargetSpec("dear", "up", ("0",), SPOKEN, 0, 1.0, 3e-6, 15e-6)
+        cheap = TargetSpec("cheap", "up", ("0",), SPOKEN, 0, 1.0, 1e-7, 4e-7)
+        spec = ModelSpec("m", (dear, cheap), policy, ms_per_usd=ms_per_usd)
+        route = build_fleet([spec], ReplicaTable()).models["m"]
+        _, place = route.whole.pools[0]
+        place.state.prefill_tokens = busy_tokens
+        chosen = choose(route, asks(text("x")), 0.0, random.Random(1))
+        assert chosen is not None
+        return chosen.engine
+
+    assert choice("cheapest", None, 20_000) == "cheap"
+    assert choice("latency", 1e5, 0) == "cheap"
+    assert choice("latency", 1e5, 20_000) == "dear"  # 2 s more to wait for 0.9 cents less
+    assert choice("latency", 0.0, 1000) == "dear"
+
+
+def overflowing(slo_ttft_ms: float = 500.0) -> ModelRoute:
+    own = TargetSpec("own", "up", ("0", "1"), SPOKEN, 0)
+    hosted = TargetSpec("hosted", "up", ("api",), SPOKEN, 1, 1.0, 3e-6, 15e-6)
+    spec = ModelSpec("m", (own, hosted), "slo", slo_ttft_ms=slo_ttft_ms)
+    return build_fleet([spec], ReplicaTable()).models["m"]
+
+
+def test_what_our_own_would_answer_late_overflows_and_comes_back_once_they_have_recovered() -> None:
+    route = overflowing()
+    own = route.whole.pools[0]
+
+    def engine(waiting_tokens: int, now: float) -> str:
+        for endpoint in own:
+            endpoint.state.prefill_tokens = waiting_tokens
+        chosen = choose(route, asks(b"short"), now, random.Random(1))
+        assert chosen is not None
+        return chosen.engine
+
+    # 20 ms, and 0.1 ms a token: the objective of 500 ms is met up to 4,800 tokens, 70 % of it up to 3,300.
+    told = [engine(tokens, 0.0) for tokens in (0, 4700, 4900, 4700, 3400, 3200, 4700)]
+    assert told == ["own", "own", "hosted", "hosted", "hosted", "own", "hosted"]
+    # It has recovered once nothing was late for 2 s; only what was counts.
+    told = [engine(tokens, now) for now, tokens in ((1.0, 3400), (2.9, 3200), (3.1, 4700), (3.2, 4900), (3.3, 3400))]
+    assert told == ["hosted", "own", "own", "hosted", "hosted"]
+
+
+def test_a_prompt_that_no_engine_would_answer_in_time_is_no_sign_of_overload() -> None:
+    route = overflowing()
+    long, short = (RequestFacts(OPERATION, tokens, 0) for tokens in (6000, 4000))
+    told = [choose(route, facts, 0.0, random.Random(1)) for facts in (long, short)]
+    assert told[1] is not None
+    assert told[1].engine == "own"  # 420 ms: over what would be due if the pool overflowed
+
+
+def test_overflow_begins_once_and_ends_once_whatever_the_sizes_of_prompts_between() -> None:
+    """Two engines of 10 tokens a millisecond; long prompts and short ones by turns, at 40 % of what they can do, at
+    150 % for 20 s, and at 40 % again."""
+    route = overflowing()
+    own, picker = route.whole.pools[0], route.whole.pickers[0]
+    assert isinstance(picker, LeastCost)
+    rng = random.Random(7)
+    queues: dict[Endpoint, list[list[float]]] = {endpoint: [] for endpoint in own}
+    changes: list[float] = []
+    served = {"before": [0, 0], "overload": [0, 0], "after": [0, 0]}
+    latest_ms = now = 0.0
+    overflowing_now = False
+    while now < 60.0:
+        phase = "before" if now < 20.0 else "overload" if now < 40.0 else "after"
+        took_s = rng.expovariate(1.0) * 700 / 20_000 / (1.5 if phase == "overload" else 0.4)
+        now += took_s
+        for endpoint, queue in queues.items():
+            left = took_s * 10_000.0
+            while queue and left > 0.0:
+                done = min(left, queue[0][1])
+                queue[0][1] -= done
+                left -= done
+                if queue[0][1] <= 0.0:
+                    endpoint.state.first_byte(int(queue.pop(0)[0]))
+        tokens = rng.choice((1200, 200))
+        facts = RequestFacts(OPERATION, tokens, 0)
+        chosen = choose(route, facts, now, rng)
+        assert chosen is not None
+        served[phase][chosen.engine == "own"] += tokens
+        if chosen in queues:
+            latest_ms = max(latest_ms, sum(left for _, left in queues[chosen]) / 10.0 + tokens / 10.0)
+            chosen.state.charge(tokens, 0)
+            queues[chosen].append([tokens, float(tokens)])
+        if (now < picker._overflows_until_s) != overflowing_now:
+            overflowing_now = not overflowing_now
+            changes.append(now)
+    begins_s, ends_s = changes
+    assert 20.0 < begins_s < 22.0
+    assert 40.0 < ends_s < 44.0
+    assert served["before"][0] == 0
+    assert served["overload"][1] > 0.95 * 20.0 * 20_000  # our own stay busy
+    assert served["after"][0] < 0.03 * served["after"][1]
+    assert latest_ms < 500.0
+
+
+@pytest.mark.parametrize(("hosted_tokens", "serves"), [(100_000, "own"), (6_000, "hosted")])
+def test_when_every_tier_would_be_late_the_one_that_is_soonest_serves(hosted_tokens: int, serves: str) -> None:
+    route = overflowing()
+    for endpoint in route.endpoints():
+        endpoint.state.prefill_tokens = 100_000
+    route.whole.pools[1][0].state.prefill_tokens = hosted_tokens
+    facts = asks(b"short")
+    chosen = choose(route, facts, 0.0, random.Random(1))
+    assert chosen is not None
+    assert chosen.engine == serves
+    assert explain(route, facts, 0.0, random.Random(1)).chosen is chosen
+
+
+def test_another_policy_keeps_to_its_tier_whatever_the_objective() -> None:
+    spec = ModelSpec(
+        "m",
+        (TargetSpec("own", "up", ("0",), SPOKEN, 0), TargetSpec("hosted", "up", ("api",), SPOKEN, 1)),
+        "prefix",
+        slo_ttft_ms=1.0,
+    )
+    route = build_fleet([spec], ReplicaTable()).models["m"]
+    route.whole.pools[0][0].state.prefill_tokens = 100_000
+    chosen = choose(route, asks(b"short"), 0.0, random.Random(1))
+    assert chosen is not None
+    assert chosen.engine == "own"
+
+
+class Session(Told):
+    """A request that names its session."""
+
+    def __init__(self, session: str) -> None:
+        super().__init__(b"")
+        self._session = session
+
+    def session(self) -> str:
+        return self._session
+
+
+def test_sessions_have_homes_that_everybody_agrees_on_and_leave_them_only_when_it_pays() -> None:
+    gateways = [route_of(5, policy="session") for _ in range(2)]
+    homes: Counter[str] = Counter()
+    for number in range(200):
+        facts = [RequestFacts(OPERATION, 1000, 32, Session(f"s{number}")) for _ in gateways]
+        chosen = [
+            choose(route, each, 0.0, random.Random(n))
+            for n, (route, each) in enumerate(zip(gateways, facts, strict=True))
+        ]
+        names = {one.replica for one in chosen if one is not None}
+        assert len(names) == 1
+        homes.update(names)
+    assert len(homes) == 5
+    route = gateways[0]
+    home = choose(route, RequestFacts(OPERATION, 1000, 32, Session("s0")), 0.0, random.Random(1))
+    assert home is not None
+    home.state.prefill_tokens = 5500
+    assert choose(route, RequestFacts(OPERATION, 1000, 32, Session("s0")), 0.0, random.Random(1)) is not home

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from routing.choosing.ring import HashRing
+
+names = st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=40, unique=True)
+_RNG = random.Random(5)
+KEYS = [_RNG.getrandbits(64) for _ in range(2000)]
+
+
+@settings(deadline=None, max_examples=40)
+@given(names=names, leaving=st.integers(0, 39))
+def test_only_the_keys_of_who_leaves_move(names: list[str], leaving: int) -> None:
+    gone = names[leaving % len(names)]
+    left = [name for name in names if name != gone]
+    before, after = HashRing(names), HashRing(left)
+    if len(before._keys) // len(names) != len(after._keys) // len(left):
+        return  # the fewer are given more points each
+    for key in KEYS:
+        owner = names[before.place(key)]
+        if owner != gone:
+            assert left[after.place(key)] == owner
+
+
+@settings(deadline=None, max_examples=40)
+@given(names=names, seed=st.integers(0, 99))
+def test_whoever_asks_and_in_whatever_order_finds_the_same_place(names: list[str], seed: int) -> None:
+    other = list(names)
+    random.Random(seed).shuffle(other)
+    a, b = HashRing(names), HashRing(other)
+    assert [names[a.place(key)] for key in KEYS[:50]] == [other[b.place(key)] for key in KEYS[:50]]
+
+
+@pytest.mark.parametrize("size", [2, 4, 16, 64])
+def test_shares_are_fair(size: int) -> None:
+    shares = Counter(map(HashRing([f"replica-{i}" for i in range(size)]).place, KEYS))
+    assert len(shares) == size
+    assert max(shares.values()) < 2.0 * len(KEYS) / size
+
+
+def test_a_ring_without_places_has_none() -> None:
+    with pytest.raises(IndexError):
+        HashRing([]).place(1)
