@@ -19,6 +19,7 @@ from gateway.admin.autoscale import Autoscales, autoscale_routes
 from gateway.admin.drift import Drifts, drift_routes
 from gateway.admin.experiments import HasReleases, experiment_routes
 from gateway.admin.feedback import TakesFeedback, feedback_route
+from gateway.admin.index import index_routes
 from gateway.admin.records import Keeps, record_routes
 from gateway.admin.replicas import Replicas, replica_routes
 from gateway.admin.routing import Explains, routing_routes
@@ -28,6 +29,8 @@ from gateway.http.visit import is_loopback
 from gateway.identity import Keyring, Principal
 
 Handler = Callable[[Request], Awaitable[Response]]
+Routes = Sequence[tuple[str, str, Handler]]
+"""Method, path and handler of each endpoint."""
 
 log = structlog.get_logger()
 
@@ -49,9 +52,12 @@ def admin_app(gateway: Administered) -> Starlette:
     return app_of(admin_routes(gateway, lambda: gateway.local))
 
 
-def admin_routes(gateway: Administered, local: Callable[[], bool]) -> list[Route]:
-    """The admin API, where `local` says whether only this machine can ask it."""
-    routes: Sequence[tuple[str, str, Handler]] = [
+def admin_routes(
+    gateway: Administered, local: Callable[[], bool], index: Callable[[Administered], Routes] = index_routes
+) -> list[Route]:
+    """The admin API, where `local` says whether only this machine can ask it; `index` says what there is."""
+    routes: Routes = [
+        *index(gateway),
         *replica_routes(gateway),
         *routing_routes(gateway),
         *record_routes(gateway),

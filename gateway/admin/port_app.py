@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -13,10 +13,26 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.admin.app import Administered, admin_routes, app_of
+from gateway.admin.index import PATH as INDEX
+from gateway.admin.index import index_routes
+from gateway.api.surface import ApiMethod
 from gateway.peers.answer import PATH
 from gateway.peers.joined import Peering
 from gateway.settings import Settings
 from gateway.telemetry.exposition import CONTENT_TYPE
+
+SERVED: Final = (
+    (ApiMethod("GET", "/health", "Administration", "Whether the process lives"), "no key"),
+    (
+        ApiMethod("GET", "/metrics", "Administration", "Everything that is counted, for Prometheus"),
+        "a key with `metrics: true` or `admin: true`; on 127.0.0.1 none",
+    ),
+    (
+        ApiMethod("GET", PATH, "Administration", "What this gateway has to do, for its peers"),
+        "peers.key, or a key with `admin: true`; on 127.0.0.1 none",
+    ),
+)
+"""What stands beside the admin API here, each with what it needs."""
 
 
 class Told(Administered, Protocol):
@@ -55,7 +71,7 @@ def port_app(gateway: Told) -> Starlette:
             Route("/health", health, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
             Route(PATH, load, methods=["GET"]),
-            *admin_routes(gateway, local),
+            *admin_routes(gateway, local, lambda of: index_routes(of, SERVED, ("/", INDEX, f"{INDEX}/"))),
         ]
     )
 

@@ -21,6 +21,7 @@ _MEANT = {
     "/healthz": "/health",
     "/livez": "/health",
     "/readyz": "/ready",
+    "/admin": "/admin/v1",
     "/admin/v1/rollouts": "/admin/v1/experiments",
 }
 """What others call it, or another part of this one does."""
@@ -66,10 +67,12 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     if meant == path:  # it is known, and asked for at the port of `admin.listen`
         where = "it is served at the port of clients (`server.port`)"
     else:
-        elsewhere = "it is not relayed by this gateway" if path.startswith("/v1/") else "the API is under /v1"
-        if path.startswith("/admin/v1"):
-            elsewhere = "it is not of the admin API"
-        where = mended or (f"did you mean {meant}?" if meant else f"{elsewhere}, and GET /docs says what there is")
+        elsewhere, listed = "the API is under /v1", "/docs"
+        if path.startswith("/v1/"):
+            elsewhere = "it is not relayed by this gateway"
+        elif path.startswith("/admin/"):
+            elsewhere, listed = "it is not of the admin API", "/admin/v1"
+        where = mended or (f"did you mean {meant}?" if meant else f"{elsewhere}, and GET {listed} says what there is")
     return _told(request, Failure("not_found", f"there is nothing at {path!r}; {where}"))
 
 

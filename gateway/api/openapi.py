@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from gateway.api.surface import Endpoint
+from gateway.api.surface import ApiMethod
 
 _ERROR: Final = {
     "type": "object",
@@ -26,7 +26,7 @@ _ERROR: Final = {
 }
 
 
-def document(version: str, shown: Iterable[Endpoint]) -> dict[str, Any]:
+def document(version: str, shown: Iterable[ApiMethod]) -> dict[str, Any]:
     """The whole document, of these endpoints."""
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in shown:
@@ -50,7 +50,7 @@ def document(version: str, shown: Iterable[Endpoint]) -> dict[str, Any]:
     }
 
 
-def _operation(endpoint: Endpoint) -> dict[str, Any]:
+def _operation(endpoint: ApiMethod) -> dict[str, Any]:
     said: dict[str, Any] = {
         "operationId": re.sub(r"[^A-Za-z0-9]+", "_", f"{endpoint.method.lower()}_{endpoint.path}").strip("_"),
         "tags": [endpoint.group],

@@ -9,7 +9,7 @@ from html import escape
 from itertools import groupby
 
 from gateway.api.look import block, code, page
-from gateway.api.surface import Endpoint
+from gateway.api.surface import ApiMethod
 from gateway.wildcard_names import name_to_show
 
 LINKS = (
@@ -61,7 +61,7 @@ def front(root: str, version: str, models: Sequence[str] | None, *, shows_metric
     )
 
 
-def docs(root: str, version: str, shown: Sequence[Endpoint], *, keyed: bool) -> str:
+def docs(root: str, version: str, shown: Sequence[ApiMethod], *, keyed: bool) -> str:
     """Every endpoint of `shown`, with a request that works but for the model's name; `keyed` as in `front`."""
     parts = [
         f"<h1>Penstock API</h1><p class=soft>{escape(version)}</p>",
@@ -77,7 +77,7 @@ def docs(root: str, version: str, shown: Sequence[Endpoint], *, keyed: bool) -> 
     return page("Penstock API", "".join(parts))
 
 
-def _endpoint(root: str, endpoint: Endpoint, *, keyed: bool) -> str:
+def _endpoint(root: str, endpoint: ApiMethod, *, keyed: bool) -> str:
     fields = endpoint.example or {} if endpoint.body == "multipart" else {}
     body = None if fields else endpoint.example
     query = "&".join([f"{name}=MODEL" for name in endpoint.query])

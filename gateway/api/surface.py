@@ -13,7 +13,7 @@ _HELLO: Final = [{"role": "user", "content": "Hello"}]
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ApiMethod:
     """One method of one path."""
 
     method: str
@@ -77,9 +77,9 @@ INFERENCE: Final[dict[Operation, tuple[str, dict[str, Any] | None]]] = {
 """By operation, what it is for and an example."""
 
 OTHERS: Final = (
-    Endpoint("GET", "/v1/models", "Models", "The models that this key may use"),
-    Endpoint("GET", "/v1/models/{model}", "Models", "One of them"),
-    Endpoint(
+    ApiMethod("GET", "/v1/models", "Models", "The models that this key may use"),
+    ApiMethod("GET", "/v1/models/{model}", "Models", "One of them"),
+    ApiMethod(
         "POST",
         "/v1/feedback",
         "Feedback",
@@ -87,22 +87,23 @@ OTHERS: Final = (
         {"record_id": "RECORD_ID", "metric": "thumbs_up", "value": True},
         "json",
     ),
-    Endpoint("GET", "/", "This gateway", "What this is: a page in a browser, else JSON", needs_key=False),
-    Endpoint("GET", "/docs", "This gateway", "This page", needs_key=False),
-    Endpoint("GET", "/openapi.json", "This gateway", "The same for programs", needs_key=False),
-    Endpoint("GET", "/health", "This gateway", "Whether the process lives", needs_key=False),
-    Endpoint(
+    ApiMethod("GET", "/", "This gateway", "What this is: a page in a browser, else JSON", needs_key=False),
+    ApiMethod("GET", "/docs", "This gateway", "This page", needs_key=False),
+    ApiMethod("GET", "/openapi.json", "This gateway", "The same for programs", needs_key=False),
+    ApiMethod("GET", "/health", "This gateway", "Whether the process lives", needs_key=False),
+    ApiMethod(
         "GET", "/ready", "This gateway", "Whether it takes requests: 503 while it starts or drains", needs_key=False
     ),
-    Endpoint("GET", "/metrics", "This gateway", "Everything that is counted, for Prometheus", needs_key=False),
+    ApiMethod("GET", "/metrics", "This gateway", "Everything that is counted, for Prometheus", needs_key=False),
 )
 
 
-def _admin(method: str, path: str, summary: str, *query: str) -> Endpoint:
-    return Endpoint(method, f"/admin/v1/{path}", "Administration", summary, query=query)
+def _admin(method: str, path: str, summary: str, *query: str) -> ApiMethod:
+    return ApiMethod(method, f"/admin/v1/{path}".rstrip("/"), "Administration", summary, query=query)
 
 
 ADMIN: Final = (
+    _admin("GET", "", "What there is to ask, and which right it needs"),
     _admin("GET", "replicas", "Each replica and its state"),
     _admin("POST", "replicas/{engine}/{replica}/drain", "Send it nothing new"),
     _admin("POST", "replicas/{engine}/{replica}/undrain", "Send it requests again"),
@@ -130,12 +131,12 @@ ADMIN: Final = (
 """What a key with `admin: true` may ask."""
 
 
-def endpoints(served: Served) -> Iterator[Endpoint]:
+def endpoints(served: Served) -> Iterator[ApiMethod]:
     """All that are served, in the order to be read."""
     for operation, (summary, example) in INFERENCE.items():
         shape = SHAPES[operation]
         for method in shape.methods:
-            yield Endpoint(method.decode(), shape.path, "Inference", summary, example, shape.body)
+            yield ApiMethod(method.decode(), shape.path, "Inference", summary, example, shape.body)
     for endpoint in OTHERS:
         if endpoint.path != "/metrics":
             yield endpoint

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import typer
 
-from gateway.cli.admin_api import DEFAULT_URL, Key, Url, ask
+from gateway.cli.admin_api import Config, Key, Url, reached
 from gateway.cli.ending import end
 
 PATH = "/admin/v1/autoscale"
@@ -39,12 +39,13 @@ def status(
     since: Annotated[str, typer.Option(help="2026-01-31, or 12h ago: decisions since then, of the store")] = "",
     engine: Annotated[str, typer.Option(help="decisions about this engine alone, of the store")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print the answer as it comes")] = False,
-    url: Url = DEFAULT_URL,
+    url: Url = "",
     key: Key = "",
+    config: Config = None,
 ) -> None:
     """Show how many replicas each engine has and should have, and why."""
     asked = {name: text for name, text in (("since", since), ("engine", engine)) if text}
-    told = ask(url, key, "GET", f"{PATH}?{urlencode(asked)}" if asked else PATH)
+    told = reached(url, key, config).ask("GET", f"{PATH}?{urlencode(asked)}" if asked else PATH)
     most = decisions if decisions is not None else 1000 if since else 10
     if as_json:
         print(json.dumps(told, indent=2))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.admin_api import DEFAULT_URL, Key, Url, ask
+from gateway.cli.admin_api import Config, Key, Url, reached
 from gateway.cli.ending import end
 
 PATH = "/admin/v1/drift"
@@ -41,14 +41,15 @@ def report(
         pathlib.Path | None, typer.Option(help="write a page that needs nothing else", show_default=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the answer as it comes")] = False,
-    url: Url = DEFAULT_URL,
+    url: Url = "",
     key: Key = "",
+    config: Config = None,
 ) -> None:
     """Show how each signal of each model stands, as of the last whole hour, and the last alarms with their causes."""
     from gateway.cli.drift_page import page
     from gateway.cli.table import table
 
-    told = ask(url, key, "GET", PATH)
+    told = reached(url, key, config).ask("GET", PATH)
     if html is not None:
         try:
             html.write_text(page(told), "utf-8")
@@ -74,9 +75,10 @@ def _row(entry: dict[str, Any], one: dict[str, Any]) -> dict[str, Any]:
 
 def freeze(
     model: Annotated[str, typer.Argument(help="the public name of the model", show_default=False)],
-    url: Url = DEFAULT_URL,
+    url: Url = "",
     key: Key = "",
+    config: Config = None,
 ) -> None:
     """Take what a model is now as what it should be: from this hour on it is compared with the week before it."""
-    ask(url, key, "POST", f"{PATH}/freeze?{urllib.parse.urlencode({'model': model})}", b"")
+    reached(url, key, config).ask("POST", f"{PATH}/freeze?{urllib.parse.urlencode({'model': model})}", b"")
     print(f"{model} is compared with the week before now, from now on")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.admin_api import DEFAULT_URL, Key, Url, ask
+from gateway.cli.admin_api import AdminApi, Config, Key, Url, reached
 from gateway.cli.rollout_simulate import aa_test, simulate
 
 PATH = "/admin/v1/experiments"
@@ -56,26 +56,30 @@ def _group() -> None:
     """Experiments."""
 
 
-def listed(as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = "") -> None:
+def listed(as_json: AsJson = False, url: Url = "", key: Key = "", config: Config = None) -> None:
     """Show all releases."""
     from gateway.cli.table import table
 
-    told = ask(url, key, "GET", PATH)
+    gateway = reached(url, key, config)
+    told = gateway.ask("GET", PATH)
     if as_json:
         print(json.dumps(told, indent=2))
         return
     if not told["data"]:
-        print(f"no model of {url} has an `experiment`")
+        print(f"no model of {gateway.url} has an `experiment`")
         return
     print(table([_row(one) for one in told["data"]], COLUMNS))
 
 
-def status(model: Model, arm: Arm = "", as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = "") -> None:
+def status(
+    model: Model, arm: Arm = "", as_json: AsJson = False, url: Url = "", key: Key = "", config: Config = None
+) -> None:
     """Show one release: where it is, why, and what was decided so far."""
     from gateway.cli.table import table
 
-    told = ask(url, key, "GET", f"{PATH}/report?{_query(model, arm)}")
-    decided = ask(url, key, "GET", f"{PATH}/decisions?{_query(model)}")["data"]
+    gateway = reached(url, key, config)
+    told = gateway.ask("GET", f"{PATH}/report?{_query(model, arm)}")
+    decided = gateway.ask("GET", f"{PATH}/decisions?{_query(model)}")["data"]
     decided = [one for one in decided if one["arm"] == told["arm"] and one["experiment"] == told["experiment"]]
     if as_json:
         print(json.dumps(told | {"decisions": decided}, indent=2))
@@ -85,11 +89,13 @@ def status(model: Model, arm: Arm = "", as_json: AsJson = False, url: Url = DEFA
     print(table([one | {"percent": _percent(one["share_after"])} for one in decided], DECISIONS))
 
 
-def report(model: Model, arm: Arm = "", as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = "") -> None:
+def report(
+    model: Model, arm: Arm = "", as_json: AsJson = False, url: Url = "", key: Key = "", config: Config = None
+) -> None:
     """Show the arms of an experiment side by side, with bounds that hold at every look at once."""
     from gateway.cli.table import table
 
-    told = ask(url, key, "GET", f"{PATH}/report?{_query(model, arm)}")
+    told = reached(url, key, config).ask("GET", f"{PATH}/report?{_query(model, arm)}")
     if as_json:
         print(json.dumps(told, indent=2))
         return
@@ -102,33 +108,33 @@ def report(model: Model, arm: Arm = "", as_json: AsJson = False, url: Url = DEFA
     print(table([_side(one, told["evidence"]) for one in told["arms"]], ARMS))
 
 
-def start(model: Model, arm: Arm = "", url: Url = DEFAULT_URL, key: Key = "") -> None:
+def start(model: Model, arm: Arm = "", url: Url = "", key: Key = "", config: Config = None) -> None:
     """Begin a ramp, or begin it again, at its first step and with evidence anew."""
-    _press("start", model, arm, url, key)
+    _press("start", model, arm, reached(url, key, config))
 
 
-def pause(model: Model, arm: Arm = "", url: Url = DEFAULT_URL, key: Key = "") -> None:
+def pause(model: Model, arm: Arm = "", url: Url = "", key: Key = "", config: Config = None) -> None:
     """Stay at this step. The gate may still roll back."""
-    _press("pause", model, arm, url, key)
+    _press("pause", model, arm, reached(url, key, config))
 
 
-def resume(model: Model, arm: Arm = "", url: Url = DEFAULT_URL, key: Key = "") -> None:
+def resume(model: Model, arm: Arm = "", url: Url = "", key: Key = "", config: Config = None) -> None:
     """Go on after a pause."""
-    _press("resume", model, arm, url, key)
+    _press("resume", model, arm, reached(url, key, config))
 
 
-def promote(model: Model, arm: Arm = "", url: Url = DEFAULT_URL, key: Key = "") -> None:
+def promote(model: Model, arm: Arm = "", url: Url = "", key: Key = "", config: Config = None) -> None:
     """Give the arm all units at once, whatever the evidence."""
-    _press("promote", model, arm, url, key)
+    _press("promote", model, arm, reached(url, key, config))
 
 
-def abort(model: Model, arm: Arm = "", url: Url = DEFAULT_URL, key: Key = "") -> None:
+def abort(model: Model, arm: Arm = "", url: Url = "", key: Key = "", config: Config = None) -> None:
     """Give the arm no units at once. Needs no store."""
-    _press("abort", model, arm, url, key)
+    _press("abort", model, arm, reached(url, key, config))
 
 
-def _press(action: str, model: str, arm: str, url: str, key: str) -> None:
-    _say(ask(url, key, "POST", f"{PATH}/{action}?{_query(model, arm)}"))
+def _press(action: str, model: str, arm: str, gateway: AdminApi) -> None:
+    _say(gateway.ask("POST", f"{PATH}/{action}?{_query(model, arm)}"))
 
 
 def _query(model: str, arm: str = "") -> str:

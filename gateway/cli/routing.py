@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.admin_api import DEFAULT_URL, Key, Url, ask
+from gateway.cli.admin_api import Config, Key, Url, reached
 from gateway.cli.ending import end
 
 PATH = "/admin/v1/routing/explain"
@@ -44,8 +44,9 @@ def explain(
         float, typer.Option(min=0, max=50, help="ask, wait so many seconds, and show what was decided meanwhile")
     ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="print the answer as it comes")] = False,
-    url: Url = DEFAULT_URL,
+    url: Url = "",
     key: Key = "",
+    config: Config = None,
 ) -> None:
     """Show where a request would go now and what each replica would cost it, and where the last ones went.
 
@@ -61,9 +62,10 @@ def explain(
     except OSError as error:
         end(f"{body}: {error.strerror}", 1)
     method = "GET" if content is None else "POST"
+    gateway = reached(url, key, config)
 
     def answer() -> Any:
-        return ask(url, key, method, f"{PATH}?{query}", content)
+        return gateway.ask(method, f"{PATH}?{query}", content)
 
     told = answer()
     if watch:

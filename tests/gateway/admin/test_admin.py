@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway.admin.app import admin_app
+from gateway.admin.app import admin_app, admin_routes
 from gateway.admin.feedback import KeepsFeedback
 from gateway.admin.passing import passed
 from gateway.admin.replicas import ReplicaStatus
@@ -88,6 +89,29 @@ async def test_nobody_else_may(gateway: Gateway, headers: dict[str, str], status
         answer = await gateway.http.get("/admin/v1/replicas", headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert [line for line in lines if line["event"] == "admin"] == []
+
+
+async def test_an_index_says_what_there_is_and_which_right_it_needs(gateway: Gateway) -> None:
+    told = [await gateway.http.get(path, headers=key(ADMIN)) for path in ("/admin/v1", "/admin/v1/")]
+    assert [answer.status_code for answer in told] == [200, 200]
+    assert told[0].json() == told[1].json()
+    rows = told[0].json()["data"]
+    assert {row["needs"] for row in rows} == {"a key with `admin: true`"}
+    served = [
+        (method, re.sub(r"\{[^}]*\}", "{}", route.path))
+        for route in admin_routes(gateway.plane, lambda: True)
+        for method in route.methods or ()
+        if method != "HEAD" and route.path.startswith("/admin/") and not route.path.endswith("/")
+    ]
+    listed = [(row["method"], re.sub(r"\{engine\}/\{[^}]*\}", "{}", row["path"])) for row in rows]
+    assert sorted(listed) == sorted(served)
+    (start,) = [row for row in rows if row["path"].endswith("/start")]
+    assert (start["query"], start["summary"]) == (["model"], "Begin it")
+
+
+async def test_the_index_is_for_those_who_may_administer(gateway: Gateway) -> None:
+    answer = await gateway.http.get("/admin/v1")
+    assert (answer.status_code, "has no `admin: true`" in answer.json()["error"]["message"]) == (403, True)
 
 
 async def test_what_is_not_there_and_what_is_too_large_is_told_in_openai_s_shape(gateway: Gateway) -> None:

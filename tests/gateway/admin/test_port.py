@@ -56,6 +56,18 @@ async def test_it_serves_what_clients_port_serves_no_more() -> None:
         assert (await gateway.http.post("/v1/feedback", json={})).json()["error"]["code"] == "invalid_value"
 
 
+async def test_its_front_says_what_it_serves_and_what_each_needs() -> None:
+    async with started(admin={"listen": "0.0.0.0:0"}) as (_, http):
+        assert (await http.get("/")).status_code == 401
+        told = [(await http.get(path, headers=key(ADMIN))).json() for path in ("/", "/admin/v1")]
+    assert told[0] == told[1]
+    needs = {row["path"]: row["needs"] for row in told[0]["data"]}
+    assert needs["/admin/v1/replicas"] == "a key with `admin: true`"
+    assert needs["/metrics"] == "a key with `metrics: true` or `admin: true`; on 127.0.0.1 none"
+    assert needs["/internal/v1/load"].startswith("peers.key")
+    assert needs["/health"] == "no key"
+
+
 async def test_commands_that_ask_at_the_port_of_clients_are_told_which_one_to_ask() -> None:
     async with started(admin={"listen": "0.0.0.0:0"}) as (gateway, http):
         words = ["rollout", "list", "--key", ADMIN, "--url"]
@@ -93,6 +105,8 @@ async def test_on_this_machine_figures_need_no_key() -> None:
 async def test_without_keys_this_machine_administers() -> None:
     async with started(auth={"keys": []}, admin={"listen": "127.0.0.1:0"}) as (_, http):
         assert (await http.get("/admin/v1/replicas")).status_code == 200
+        (row, *_) = (await http.get("/admin/v1")).json()["data"]
+        assert (row["path"], row["needs"]) == ("/admin/v1", "no key: there are none, and only this machine can ask")
 
 
 async def test_metrics_on_the_port_of_clients_may_need_a_key() -> None:

@@ -391,7 +391,7 @@ async def test_clients_of_azures_find_the_models_where_they_ask(gateway: Gateway
     [
         ("/v1/batches", "it is not relayed by this gateway, and GET /docs says what there is"),
         ("/favicon.ico", "the API is under /v1, and GET /docs says what there is"),
-        ("/admin/v1/nothing", "it is not of the admin API, and GET /docs says what there is"),
+        ("/admin/v1/nothing", "it is not of the admin API, and GET /admin/v1 says what there is"),
         ("/admin/v1/rollouts", "did you mean /admin/v1/experiments?"),
         ("/healthz", "did you mean /health?"),
         ("/readyz/", "did you mean /ready?"),

@@ -1,0 +1,115 @@
+"""Commands that ask a running gateway: where each looks for it, and what each says where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import typer
+from typer.testing import CliRunner
+
+from gateway.cli.admin_api import DEFAULT_URL, reached
+from gateway.cli.app import app
+from tests.scenario.gateway import running_gateway
+
+ENGINES = "engines: {s: {kind: simulator}}\nmodels: {chat: {targets: [{engine: s}]}}\n"
+ASKING = {"autoscale status", "drift freeze", "drift report", "experiment report", "routing explain"} | {
+    f"rollout {one}" for one in ("list", "status", "start", "pause", "resume", "promote", "abort")
+}
+
+
+def commands(group: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    if hasattr(group, "commands"):
+        for name, one in group.commands.items():
+            yield from commands(one, (*words, name))
+    else:
+        yield " ".join(words), group
+
+
+def options(command: Any) -> set[str]:
+    return {option for param in command.params for option in param.opts}
+
+
+def test_each_command_that_asks_a_gateway_takes_the_same_three_options() -> None:
+    asking = {name: options(one) for name, one in commands(typer.main.get_command(app)) if "--url" in options(one)}
+    assert set(asking) == ASKING
+    assert {name for name, has in asking.items() if {"--url", "--key", "--config", "-c"} <= has} == ASKING
+
+
+@pytest.mark.parametrize("command", sorted(ASKING))
+def test_each_says_the_same_where_no_gateway_answers(command: str, tmp_path: Path) -> None:
+    with socket.socket() as refused:
+        refused.bind(("127.0.0.1", 0))  # and does not listen
+        port = refused.getsockname()[1]
+        file = tmp_path / "penstock.yaml"
+        file.write_text(f"server: {{port: {port}}}\n{ENGINES}")
+        model = [] if command in ("autoscale status", "drift report", "rollout list") else ["chat"]
+        result = CliRunner().invoke(app, [*command.split(), *model, "--config", str(file)])
+    assert (result.exit_code, result.output) == (
+        1,
+        f"http://127.0.0.1:{port} does not answer: Connection refused; --url or --config says where the gateway is\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("sections", "url"),
+    [
+        ("server: {port: 8090}", "http://127.0.0.1:8090"),
+        ("server: {host: 0.0.0.0}\nauth: {open: true}", "http://127.0.0.1:8080"),
+        ("server: {host: '::1'}", "http://[::1]:8080"),
+        ("server: {uds: /run/penstock.sock}", "unix:/run/penstock.sock"),
+        ("server: {tls: {cert: PEM, key: PEM}}", "https://127.0.0.1:8080"),
+        ("admin: {listen: '127.0.0.1:8081'}", "http://127.0.0.1:8081"),
+        ("admin: {listen: '127.0.0.1:8081', tls: {cert: PEM, key: PEM}}", "https://127.0.0.1:8081"),
+    ],
+)
+def test_a_configuration_says_where_the_admin_api_is(
+    sections: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_URL", "http://elsewhere:1")
+    file = tmp_path / "penstock.yaml"
+    pem = tmp_path / "any.pem"
+    pem.touch()
+    file.write_text(f"{sections}\n{ENGINES}".replace("PEM", str(pem)))
+    assert reached("", "", file).url == url
+    assert reached("http://here:2", "", file).url == "http://here:2"
+
+
+def test_without_either_the_environment_says_it_and_else_it_is_the_usual_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_URL", "http://elsewhere:1")
+    assert reached("", "", None).url == "http://elsewhere:1"
+    monkeypatch.delenv("PENSTOCK_URL")
+    assert reached("", "", None).url == DEFAULT_URL
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"server: {{port: 0}}\n{ENGINES}", "server.port takes a free port: say --url of the one"),
+        (f"admin: {{listen: '127.0.0.1:0'}}\n{ENGINES}", "admin.listen takes a free port"),
+        ("server: {prot: 1}\n", "server.prot"),
+    ],
+)
+def test_a_configuration_that_does_not_say_it_ends_the_command(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "penstock.yaml"
+    file.write_text(text)
+    result = CliRunner().invoke(app, ["rollout", "list", "--config", str(file)])
+    assert (result.exit_code, said in result.output) == (2, True), result.output
+
+
+@pytest.mark.anyio
+async def test_whoever_shows_no_key_is_told_how_a_command_shows_one() -> None:
+    engines = {"e": {"kind": "openai", "base_url": "http://127.0.0.1:9/v1"}}
+    with structlog.testing.capture_logs():
+        async with running_gateway({"engines": engines, "models": {"chat": {"targets": [{"engine": "e"}]}}}) as gateway:
+            words = ["rollout", "list", "--url", gateway.url]
+            none, wrong = [
+                await asyncio.to_thread(CliRunner().invoke, app, [*words, *more]) for more in ([], ["--key", "sk-no"])
+            ]
+    assert (none.exit_code, none.output.endswith("KEY`; --key or PENSTOCK_KEY gives one\n")) == (1, True), none.output
+    assert (wrong.exit_code, "PENSTOCK_KEY" in wrong.output) == (1, False), wrong.output
