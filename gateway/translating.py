@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from engines.port import Outgoing
-from engines.wire.features import HINTS, asked, needed
+from engines.wire.features import asked, needed
 from engines.wire.request import ChatRequest, Unreadable
 from engines.wire.translation import INGRESS_BY_PATH
 from engines.wire.unary.forms import READERS as UNARY_READERS
@@ -112,7 +112,7 @@ class Understood(_Reading[ChatRequest]):
 
     def echo(self, ingress: Ingress, upstream: Upstream) -> Echo:
         """What the answer of this endpoint says again of it."""
-        return ingress.echo(self._asked(), self._names.keys() - upstream.takes - HINTS)
+        return ingress.echo(self._asked(), self._names.keys() - upstream.takes)
 
 
 class UnderstoodUnary(_Reading[UnaryRequest]):

@@ -70,7 +70,7 @@ class Ingress(Protocol):
 
     def echo(self, request: ChatRequest, untold: Set[str]) -> Echo:
         """What an answer says again of this request; empty where its format says nothing of the sort. `untold`: the
-        names (`engines.wire.features`) of parameters that the target was not told."""
+        names (`engines.wire.features`) of what the target was not told."""
 
     def stream_encoder(self, model: str, created: int, answer_id: str, echo: Echo | None = None) -> StreamEncoder:
         """For an answer of this upstream model, made at `created` (Unix seconds). `answer_id`: letters and digits to

@@ -62,6 +62,7 @@ HINTS: Final = frozenset(
         "cache_control",
         "include",
         "truncation",
+        "max_tool_calls",
         "betas",
         "reasoning.summary",
         "thinking.display",
@@ -85,7 +86,6 @@ _DEFAULTS: Final[dict[str, tuple[object, ...]]] = {
     "verbosity": ("medium",),
     "truncation": ("disabled",),
     "include": ([],),
-    "text.verbosity": ("medium",),
 }
 """What a member of the extension bag may say without asking for anything."""
 
@@ -122,7 +122,9 @@ def asked(request: ChatRequest) -> dict[str, str]:
     names: dict[str, str] = {name: own.get(name, name) for name in _parameters(request)}
     for name in (*_content(request), *request.unread):
         names[name] = own.get(name, name)
-    added = {name: name for name, value in request.extensions.items() if value not in _DEFAULTS.get(name, ())}
+    added = {
+        name: own.get(name, name) for name, value in request.extensions.items() if value not in _DEFAULTS.get(name, ())
+    }
     return names | added
 
 
@@ -284,6 +286,7 @@ OWN_NAMES: Final[dict[str, dict[str, str]]] = {
         "tool_choice.required": "tool_choice",
         "tool_choice.named": "tool_choice",
         "reasoning_effort": "reasoning",
+        "verbosity": "text.verbosity",
     },
 }
 """By the format of a request: what it calls what is asked for, where that is not the name itself."""

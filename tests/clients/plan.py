@@ -34,8 +34,6 @@ CONVERSING = ("openai", "anthropic", "langchain-openai", "langchain-anthropic", 
 BEHIND = tuple(case.__name__ for case in behind.CASES)
 REFUSED: dict[tuple[str, str], set[str]] = {
     **{(client, "ai21"): {"reasoning", "structured", "images"} for client in CONVERSING},
-    # It asks for a structured answer by a tool that must be called, and Cohere's API has no way to name one.
-    ("langchain-anthropic", "cohere"): {"structured"},
 }
 """What a provider's API has not, by client and provider: a 400 that names the parameter, and nobody is asked."""
 

@@ -127,10 +127,12 @@ async def test_vertex_ranks_at_a_host_of_its_own_with_a_token(tmp_path: Path) ->
             ranked = (await gateway.http.post("/v1/rerank", json=body)).json()["results"]
             assert [1, 2] == [ranked[0]["index"], len(ranked)]
             assert "the cat sleeps" == ranked[0]["document"]["text"]
+            gaps = await gateway.http.post("/v1/rerank", json={**body, "documents": ["", "the cat sleeps", ""]})
+            assert [(1, True), (0, False)] == [(r["index"], r["relevance_score"] > 0) for r in gaps.json()["results"]]
             many = await gateway.http.post("/v1/rerank", json={**body, "documents": ["a"] * 201})
             assert (400, "documents") == (many.status_code, many.json()["error"]["param"])
             chat = await gateway.chat()
-            assert (400, "unsupported_operation") == (chat.status_code, (await gateway.records.of(2)).error)
+            assert (400, "unsupported_operation") == (chat.status_code, (await gateway.records.of(3)).error)
 
 
 async def test_vertex_is_asked_at_its_own_urls_with_a_token(tmp_path: Path) -> None:

@@ -16,6 +16,14 @@ from engines.fakes.problems import invalid
 
 _DECODER: Final = msgspec.json.Decoder(shapes.Converse)
 _DOCUMENT_NAME: Final = re.compile(r"[A-Za-z0-9\s()\[\]-]{1,200}")
+_WITHOUT_SYSTEM: Final = (
+    "titan-t",
+    "mistral-7b",
+    "mixtral-8x7b",
+    "cohere.command-text",
+    "cohere.command-light",
+    "ai21.j2-",
+)
 _KINDS: Final = (
     *("text", "image", "document", "tool_use", "tool_result", "cache_point", "reasoning_content"),
     "guard_content",
@@ -31,6 +39,11 @@ def read_converse(body: bytes, model: str, *, stream: bool) -> Asked:
     """The request in `body`. Raises Problem, or what msgspec raises."""
     request = _DECODER.decode(body)
     _check_turns(request)
+    if request.system and any(name in model for name in _WITHOUT_SYSTEM):
+        raise invalid(
+            "This model doesn't support system messages. Try again without a system message or use a model that "
+            "supports system messages."
+        )
     config = request.inference_config or shapes.InferenceConfig()
     tools = [tool.tool_spec for tool in (request.tool_config.tools if request.tool_config else ()) if tool.tool_spec]
     choice = (request.tool_config.tool_choice if request.tool_config else None) or shapes.ToolChoice()

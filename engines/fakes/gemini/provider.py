@@ -117,6 +117,9 @@ def _batch(call: Call) -> Any:
 
 def _rank(call: Call) -> tuple[str, Any]:
     request = read(call.body, shapes.Rank)
+    for at, one in enumerate(request.records):
+        if not one.title and not one.content:
+            raise invalid(f"records[{at}]: at least one of title or content should be set", f"records[{at}]")
     scored = [(likeness(request.query, f"{one.title} {one.content}"), -at) for at, one in enumerate(request.records)]
     best = sorted(scored, reverse=True)[: request.top_n if request.top_n > 0 else None]
     records = []

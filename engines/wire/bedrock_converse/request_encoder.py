@@ -59,6 +59,9 @@ _DOCUMENTS: Final = {"application/pdf": "pdf", **OFFICE}
 _NO_TOOL: Final = Tool("unused", "Not to be called.", {"type": "object"})
 """A conversation in which tools were called must have some, though none is to be called now (litellm
 llms/bedrock/chat/converse_transformation.py adds one for the same reason)."""
+_without_system = re.compile(r"titan-t|mistral-7b|mixtral-8x7b|cohere\.command-(?:light-)?text|ai21\.j2-").search
+"""Models whose Converse has no `system` ("This model doesn't support system messages"; docs.aws.amazon.com, Bedrock
+user guide, "Supported models and model features": System prompts, No)."""
 _odd_in_names = re.compile(r"[^A-Za-z0-9 ()\[\]-]").sub
 
 
@@ -71,9 +74,11 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
         if turn.role == "system":
             for part in turn.parts:
                 system += _blocks(part)
-    if wants_object(request):
+    if wants_object(request) and not _without_system(model):
         system.append({"text": ONE_OBJECT})
-    if system:
+    if _without_system(model):
+        _say_to_user(body["messages"], system, [{"text": ONE_OBJECT}] if wants_object(request) else [])
+    elif system:
         body["system"] = system
     config: dict[str, Any] = {}
     if request.max_tokens is not None:
@@ -111,6 +116,22 @@ def messages(request: ChatRequest) -> list[dict[str, Any]]:
             told.append({"role": turn.role, "content": blocks})
     _number_documents(told)
     return told
+
+
+def _say_to_user(told: list[dict[str, Any]], first: list[dict[str, Any]], last: list[dict[str, Any]]) -> None:
+    """Put what `system` would say into turns of the user's: `first` before everything, `last` behind them all."""
+    if first:
+        texts = [block for block in first if "text" in block]  # such models have no marks of caches either
+        if told[0]["role"] == "user":
+            told[0]["content"] = [*texts, *told[0]["content"]]
+        else:
+            told.insert(0, {"role": "user", "content": texts})
+    if last:
+        said = [message for message in told if message["role"] == "user"]
+        if said:
+            said[-1]["content"] += last
+        else:
+            told.insert(0, {"role": "user", "content": last})
 
 
 def _blocks(part: Part) -> list[dict[str, Any]]:

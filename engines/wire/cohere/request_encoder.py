@@ -1,4 +1,8 @@
-"""A request for a chat as Cohere takes it: messages are OpenAI's, parameters its own."""
+"""A request for a chat as Cohere takes it: messages are OpenAI's, parameters its own.
+
+`tool_choice` is REQUIRED or NONE (cohere v2/types/v2chat_request_tool_choice.py): a tool that is named is the only one
+that is sent, and must be called.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from engines.wire.openai_chat.request_encoder import messages, tools
-from engines.wire.request import ChatRequest, ReasoningWish, thinking
+from engines.wire.request import ChatRequest, ReasoningWish, Unreadable, thinking
 
 _encode = msgspec.json.Encoder().encode
 
@@ -26,6 +30,7 @@ TAKES: Final = frozenset(
         "reasoning_effort",
         "tools",
         "tool_choice.required",
+        "tool_choice.named",
         "json_object",
         "json_schema",
         "images",
@@ -39,6 +44,7 @@ _BUDGETS: Final = {"minimal": 512, "low": 2048, "medium": 8192, "high": 24576}
 
 
 def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> bytes:
+    """Raises Unreadable."""
     body: dict[str, Any] = {"model": model, "messages": []}
     thinks = request.reasoning is not None and thinking(request.reasoning)
     body["messages"] = [_message(one, thinks) for one in messages(request.turns)]
@@ -57,12 +63,16 @@ def encode_request(request: ChatRequest, model: str, takes: frozenset[str]) -> b
     choice = request.tool_choice
     if request.tools:
         body["tools"] = tools(request)
+        if choice is not None and choice.mode == "named":
+            body["tools"] = [tool for tool in body["tools"] if tool["function"]["name"] == choice.name]
+            if not body["tools"]:
+                raise Unreadable("`tool_choice` names none of the tools", "tool_choice")
         for tool in body["tools"]:  # the member must be there
             tool["function"].setdefault("parameters", {"type": "object", "properties": {}})
         if any(tool["function"].pop("strict", None) for tool in body["tools"]):
             body["strict_tools"] = True
-        if choice is not None and choice.mode in ("required", "none"):
-            body["tool_choice"] = choice.mode.upper()
+        if choice is not None and choice.mode != "auto":
+            body["tool_choice"] = "NONE" if choice.mode == "none" else "REQUIRED"
     output = request.output
     if output is not None:
         schema = {} if output.schema is None else {"json_schema": output.schema}

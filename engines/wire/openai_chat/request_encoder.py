@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from engines.wire.openai_chat.request_decoder import NAME
+from engines.wire.openai_responses.request_decoder import NAME as RESPONSES
 from engines.wire.request import (
     AudioPart,
     CallPart,
@@ -55,6 +56,8 @@ TAKES: Final = frozenset(
 )
 """`top_k` is no word of OpenAI's; vLLM's engines take it."""
 COMPATIBLE_TAKES: Final = TAKES | {"tool_result_media", "images.heic", "images.other"}
+_OF_BOTH: Final = ("service_tier", "verbosity")
+"""Members that a request for a response has too, for targets whose `takes` names them."""
 _EFFORT_OF_BUDGET: Final = ((0, "none"), (2048, "low"), (16384, "medium"))
 """The most tokens of thought that an effort stands for, as LiteLLM and OpenRouter have it."""
 
@@ -101,8 +104,11 @@ def members(request: ChatRequest, model: str, takes: frozenset[str], limit: str)
     if request.stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
+    said = request.extensions
     if request.origin == NAME:
-        body |= {name: value for name, value in request.extensions.items() if name in takes}
+        body |= {name: value for name, value in said.items() if name in takes}
+    elif request.origin == RESPONSES:
+        body |= {name: said[name] for name in _OF_BOTH if name in said and name in takes}
     return body
 
 

@@ -1,7 +1,8 @@
 """What a response says again of its request, as OpenAI's does (openai-python types/responses/response.py:
 `instructions`, `tools`, `tool_choice`, `metadata` and the like are members of every response).
 
-What the model was not told is not said again: it answers as if it had not been asked for.
+What the model was not told is not said again: it answers as if it had not been asked for. `max_tool_calls` bounds calls
+of OpenAI's own tools alone, of which nobody else makes any, so it holds everywhere.
 """
 
 from __future__ import annotations
@@ -24,19 +25,21 @@ _HINTS: Final = (
     "prompt_cache_options",
     "prompt_cache_retention",
     "safety_identifier",
+    "max_tool_calls",
 )
 """Members that say nothing to the model, as they came."""
+_WHERE_TOLD: Final = ("service_tier", "top_logprobs", "truncation")
 
 
 def echoed(request: ChatRequest, untold: Set[str]) -> dict[str, msgspec.Raw]:
-    """The members, each as its JSON. `untold`: names of parameters (`engines.wire.features`) that the target was not
-    told."""
+    """The members, each as its JSON. `untold`: names (`engines.wire.features`) of what the target was not told."""
     said: dict[str, Any] = {name: request.extensions[name] for name in _HINTS if name in request.extensions}
+    said |= {name: request.extensions[name] for name in _WHERE_TOLD if name in request.extensions.keys() - untold}
     if len(request.instructions) <= MAX_BYTES:
         said["instructions"] = request.instructions or None
     said["max_output_tokens"] = request.max_tokens
     said["user"] = request.user or None
-    said["tools"] = [_tool(tool) for tool in request.tools]
+    said["tools"] = [_tool(tool, "strict_tools" not in untold) for tool in request.tools]
     choice = request.tool_choice
     if choice is not None and f"tool_choice.{choice.mode}" not in untold:
         said["tool_choice"] = _choice(choice)
@@ -46,15 +49,18 @@ def echoed(request: ChatRequest, untold: Set[str]) -> dict[str, msgspec.Raw]:
     said["top_p"] = None if "top_p" in untold else request.top_p
     wish = request.reasoning
     told = wish is not None and untold.isdisjoint(("reasoning_effort", "forced_tool_reasoning"))
-    summary = request.extensions.get("reasoning.summary")
+    summary = None if "reasoning.summary" in untold else request.extensions.get("reasoning.summary")
     said["reasoning"] = {"effort": wish.effort if told and wish is not None else None, "summary": summary}
     said["text"] = {"format": _format(request.output)}
+    if "verbosity" in request.extensions.keys() - untold:
+        said["text"]["verbosity"] = request.extensions["verbosity"]
     encoded = {name: _encode(value) for name, value in said.items()}
     return {name: msgspec.Raw(value) for name, value in encoded.items() if len(value) <= MAX_BYTES}
 
 
-def _tool(tool: Tool) -> dict[str, Any]:
-    told: dict[str, Any] = {"type": "function", "name": tool.name, "parameters": tool.parameters, "strict": tool.strict}
+def _tool(tool: Tool, strictly: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {"type": "function", "name": tool.name, "parameters": tool.parameters}
+    told["strict"] = tool.strict if strictly else None
     return told | ({"description": tool.description} if tool.description else {})
 
 

@@ -201,7 +201,8 @@ def _take_text(members: Members, request: ChatRequest) -> None:
     text = Members(members.take("text", dict) or {}, "text")
     wanted: dict[str, Any] | None = text.take("format", dict)
     for name, value in text.left.items():
-        request.extensions[f"text.{name}"] = value
+        # A chat has this one too, by a name of its own (openai types/chat/completion_create_params.py).
+        request.extensions["verbosity" if name == "verbosity" else f"text.{name}"] = value
     if wanted is None:
         return
     output = Members(wanted, "text.format")

@@ -1,7 +1,9 @@
 """Rerank of Vertex AI's ranking API, which is Discovery Engine's (cloud.google.com/generative-ai-app-builder/docs/
 reference/rest/v1/projects.locations.rankingConfigs/rank): at a host of its own, with Vertex AI's tokens.
 
-Documents are records that are named by their place. It counts neither tokens nor searches.
+Documents are records that are named by their place. It counts neither tokens nor searches. A record without a text is
+refused ("At least one of title or content should be set otherwise an INVALID_ARGUMENT error is thrown", RankingRecord
+of cloud.google.com's discoveryengine_v1), so an empty document is not sent: it comes last, with a score of 0.
 """
 
 from __future__ import annotations
@@ -52,9 +54,11 @@ class VertexRerank:
 
     def encode_request(self, model: str, request: UnaryRequest, takes: frozenset[str]) -> bytes:
         assert isinstance(request, RerankRequest)
-        if len(request.documents) > MOST_RECORDS:
+        records = [{"id": str(at), "content": text} for at, text in enumerate(request.documents) if text]
+        if not records:
+            raise Unreadable("`documents` should have at least one that is not empty", "documents")
+        if len(records) > MOST_RECORDS:
             raise Unreadable(f"this model ranks at most {MOST_RECORDS} documents a call", "documents")
-        records = [{"id": str(at), "content": text} for at, text in enumerate(request.documents)]
         body: dict[str, Any] = {"model": model, "query": request.query, "records": records}
         if request.most is not None:
             body["topN"] = request.most
@@ -63,6 +67,9 @@ class VertexRerank:
     def decode_answer(self, model: str, request: UnaryRequest, body: bytes) -> Told:
         assert isinstance(request, RerankRequest)
         results = [(_place(record.id), record.score) for record in read(_ranked, body).records]
+        empty = [(at, 0.0) for at, text in enumerate(request.documents) if not text]
+        most = request.most if request.most is not None and request.most > 0 else len(request.documents)
+        results += empty[: max(most - len(results), 0)]
         return answers.rerank(model, request, results, None)
 
 

@@ -2,7 +2,8 @@
 
 Engines with a free list say so of theirs. They are asked in the background, at start and after each reload, and again
 now and then, because a server may be started anew with another context length. Workers are told what is new.
-Where no engine says when a model was made, it is when the gateway first had it in its configuration.
+Where no engine says when a model was made, it is since when this gateway, from its start, has had it in its
+configuration.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class ModelCards:
         self._now = now
         self._wall = wall
         self._since: dict[str, int] = {}
-        """By public model, when the gateway first had it in its configuration."""
+        """By public model, since when it has been in the configuration; it is not kept over a restart."""
         self._lists: dict[str, Mapping[str, ListedModel]] = {}
         """By engine, what it said last."""
         self._asked_s: dict[str, float] = {}

@@ -100,6 +100,25 @@ def test_gemini_refuses(gemini_url: str, body: Any, says: str) -> None:
     assert (answer.status_code, error["status"], says in error["message"]) == (400, "INVALID_ARGUMENT", True)
 
 
+def test_bedrocks_oldest_models_take_no_system() -> None:
+    told = {**CONVERSE, "system": [{"text": "be brief"}]}
+    with fake("bedrock") as url:
+        refused = ask(url, "/model/amazon.titan-text-express-v1/converse", told, BEARER)
+        taken = ask(url, "/model/m/converse", told, BEARER)
+    assert (refused.status_code, taken.status_code) == (400, 200)
+    assert "doesn't support system messages" in refused.text
+
+
+def test_vertex_ranks_no_record_without_a_text() -> None:
+    path = "/v1/projects/p/locations/global/rankingConfigs/default_ranking_config:rank"
+    with fake("gemini") as url:
+        empty = ask(url, path, {"query": "q", "records": [{"id": "0", "content": "a"}, {"id": "1"}]}, BEARER)
+        titled = ask(url, path, {"query": "q", "records": [{"id": "0", "title": "a"}]}, BEARER)
+    assert (empty.status_code, titled.status_code) == (400, 200)
+    assert "INVALID_ARGUMENT" == empty.json()["error"]["status"]
+    assert "records[1]" in empty.json()["error"]["message"]
+
+
 def signed_call(mark: str | None) -> Any:
     call = {"functionCall": {"name": "f", "args": {}}, **({"thoughtSignature": mark} if mark else {})}
     response = {"functionResponse": {"name": "f", "response": {"output": 1}}}

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,10 +67,6 @@ def _is(wanted: Any, found: Any) -> bool:
     return type(wanted) is type(found) and bool(wanted == found)
 
 
-def anything(value: Any) -> bool:
-    return value is not MISSING
-
-
 ANTHROPIC_LIMIT: Final = Cite("anthropic.types.message_create_params", "max_tokens: Required[int]")
 LIMITS: Final = r"max_tokens|max_completion_tokens|(inferenceConfig\.)?maxTokens|generationConfig\.maxOutputTokens"
 
@@ -114,8 +111,8 @@ SDKS: Final = (
         "turns of one role that follow one another are one turn",
         "anthropic_messages",
         "messages",
-        anything,
-        anything,
+        lambda turns: any(one["role"] == other["role"] for one, other in pairwise(turns)),
+        lambda turns: all(one["role"] != other["role"] for one, other in pairwise(turns)),
         Cite(
             "https://docs.claude.com/en/api/messages",
             "Consecutive `user` or `assistant` turns in your request will be combined into a single turn",

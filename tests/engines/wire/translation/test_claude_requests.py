@@ -181,3 +181,47 @@ def test_whoever_asks_for_no_object_is_told_no_words(egress: Any) -> None:
     assert "system" not in sent(egress, SONNET, response_format={"type": "text"})
     schema = {"name": "s", "schema": CLOSED}
     assert "system" not in sent(egress, SONNET, response_format={"type": "json_schema", "json_schema": schema})
+
+
+TITAN = "amazon.titan-text-express-v1"
+SYSTEM = {"role": "system", "content": "be brief"}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(TITAN, "us.amazon.titan-text-premier-v1:0", "amazon.titan-tg1-large", "mistral.mistral-7b-instruct-v0:2"),
+        *("mistral.mixtral-8x7b-instruct-v0:1", "cohere.command-text-v14", "cohere.command-light-text-v14"),
+        "ai21.j2-ultra-v1",
+    ],
+)
+def test_a_model_without_a_system_prompt_is_told_all_as_its_user(model: str) -> None:
+    messages = [SYSTEM, *HELLO, {"role": "assistant", "content": "yes?"}, {"role": "user", "content": "list"}]
+    told = sent(BEDROCK, model, messages=messages, response_format=JSON)
+    assert "system" not in told
+    assert [[block["text"] for block in message["content"]] for message in told["messages"]] == [
+        ["be brief", HELLO[0]["content"]],
+        ["yes?"],
+        ["list", ONE_OBJECT],
+    ]
+
+
+@pytest.mark.parametrize(
+    "model", ["mistral.mistral-large-2407-v1:0", "cohere.command-r-v1:0", "ai21.jamba-1-5-large-v1:0"]
+)
+def test_other_makers_models_have_a_system_prompt(model: str) -> None:
+    assert "system" in sent(BEDROCK, model, messages=[SYSTEM, *HELLO])
+
+
+def test_what_the_system_says_to_a_model_without_it_bears_no_mark_and_stands_before_an_answer() -> None:
+    begun = [{"role": "system", "content": [MARKED]}, {"role": "assistant", "content": "so"}]
+    told = sent(BEDROCK, TITAN, messages=[*begun, *HELLO])["messages"]
+    assert told[0] == {"role": "user", "content": [{"text": "be brief"}]}
+    assert [message["role"] for message in told] == ["user", "assistant", "user"]
+
+
+def test_an_object_is_asked_for_where_nobody_but_the_model_has_spoken() -> None:
+    said = [{"role": "assistant", "content": "so"}]
+    told = sent(BEDROCK, TITAN, messages=said, response_format=JSON)["messages"]
+    assert told[0] == {"role": "user", "content": [{"text": ONE_OBJECT}]}
+    assert [message["role"] for message in told] == ["user", "assistant"]

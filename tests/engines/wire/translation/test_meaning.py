@@ -12,7 +12,7 @@ from engines.wire.bedrock_converse.stream_decoder import decode_answer as conver
 from engines.wire.events import STOP, Counted, Finish, Refused, Text
 from engines.wire.features import asked
 from engines.wire.openai_chat.codec import INGRESS as CHAT
-from engines.wire.request import ChatRequest, ReasoningWish, TextPart, ThoughtPart, Turn
+from engines.wire.request import ChatRequest, ReasoningWish, TextPart, ThoughtPart, Tool, ToolChoice, Turn, Unreadable
 from engines.wire.translation import EGRESS
 
 CLOSED = {
@@ -121,3 +121,30 @@ def test_a_sound_that_a_tool_answered_is_content_that_is_not_left_out() -> None:
     ]
     names = asked(CHAT.decode_request(json.dumps({"model": "m", "messages": messages}).encode()))
     assert "messages.input_audio" in names
+
+
+@pytest.mark.parametrize(
+    ("choice", "names", "word", "strict"),
+    [
+        (ToolChoice("named", "b"), ["b"], "REQUIRED", None),
+        (ToolChoice("named", "a"), ["a"], "REQUIRED", True),
+        (ToolChoice("required"), ["a", "b"], "REQUIRED", True),
+        (ToolChoice("none"), ["a", "b"], "NONE", True),
+        (ToolChoice("auto"), ["a", "b"], None, True),
+        (None, ["a", "b"], None, True),
+    ],
+)
+def test_cohere_is_sent_a_named_tool_alone(
+    choice: ToolChoice | None, names: list[str], word: str | None, strict: bool | None
+) -> None:
+    tools = [Tool("a", "", {"type": "object"}, strict=True), Tool("b", "", {"type": "object"})]
+    body = told("cohere", ChatRequest("", "m", [Turn("user", [TextPart("x")])], tools, choice))
+    assert names == [tool["function"]["name"] for tool in body["tools"]]
+    assert (word, strict) == (body.get("tool_choice"), body.get("strict_tools"))
+
+
+def test_a_choice_of_none_of_its_tools_is_no_request_to_cohere() -> None:
+    request = ChatRequest("", "m", [Turn("user", [TextPart("x")])], [Tool("a")], ToolChoice("named", "b"))
+    with pytest.raises(Unreadable, match="names none of the tools") as refused:
+        told("cohere", request)
+    assert refused.value.param == "tool_choice"

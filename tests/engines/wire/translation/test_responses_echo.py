@@ -9,6 +9,9 @@ import pytest
 from openai.types.responses import Response
 
 from engines.wire.events import Finish, Text
+from engines.wire.features import asked, needed
+from engines.wire.openai_chat.codec import COMPATIBLE
+from engines.wire.openai_chat.codec import EGRESS as CHAT
 from engines.wire.openai_responses.codec import INGRESS
 from engines.wire.openai_responses.echo import MAX_BYTES
 
@@ -25,7 +28,11 @@ ASKED: dict[str, Any] = {
     "top_p": 0.9,
     "max_output_tokens": 90,
     "reasoning": {"effort": "low", "summary": "auto"},
-    "text": {"format": FORMAT},
+    "text": {"format": FORMAT, "verbosity": "low"},
+    "service_tier": "flex",
+    "top_logprobs": 3,
+    "truncation": "auto",
+    "max_tool_calls": 4,
     "user": "u1",
     "safety_identifier": "s1",
     "prompt_cache_key": "k1",
@@ -41,6 +48,7 @@ DEFAULTS: dict[str, Any] = {
     "max_output_tokens": None,
     "reasoning": {"effort": None, "summary": None},
     "text": {"format": {"type": "text"}},
+    "truncation": "disabled",
     "user": None,
 }
 SAID = [Text("hello"), Finish("stop")]
@@ -103,11 +111,12 @@ def test_instructions_are_not_what_the_input_says() -> None:
         ("top_p", "top_p"),
         ("tool_choice.named", "tool_choice"),
         ("parallel_tool_calls", "parallel_tool_calls"),
+        *((name, name) for name in ("service_tier", "top_logprobs", "truncation")),
     ],
 )
 def test_what_the_model_was_not_told_is_not_said_again(untold: str, name: str) -> None:
     response = answered(frozenset({untold}), **ASKED)
-    assert response[name] == DEFAULTS[name]
+    assert response.get(name) == DEFAULTS.get(name)
     others = ASKED.keys() - {name}
     assert within(others, response) == within(others, ASKED)
 
@@ -115,6 +124,35 @@ def test_what_the_model_was_not_told_is_not_said_again(untold: str, name: str) -
 @pytest.mark.parametrize("untold", ["reasoning_effort", "forced_tool_reasoning"])
 def test_an_effort_that_the_model_was_not_told_is_not_said_again(untold: str) -> None:
     assert answered(frozenset({untold}), **ASKED)["reasoning"] == {"effort": None, "summary": "auto"}
+
+
+def test_a_summary_a_verbosity_and_strictness_that_the_model_was_not_told_are_not_said_again() -> None:
+    response = answered(frozenset({"reasoning.summary", "verbosity", "strict_tools"}), **ASKED)
+    assert response["reasoning"] == {"effort": "low", "summary": None}
+    assert response["text"] == {"format": FORMAT}
+    assert response["tools"] == [{**TOOL, "strict": None}]
+
+
+def test_what_asks_for_nothing_is_said_again_whoever_answers() -> None:
+    """It is told to nobody, for it holds anyway: so it is among the names of nothing."""
+    usual = {"service_tier": "auto", "top_logprobs": 0, "truncation": "disabled", "text": {"verbosity": "medium"}}
+    request = INGRESS.decode_request(json.dumps({"model": "m", "input": "hi", **usual}).encode())
+    assert asked(request) == {}
+    told = answered(frozenset(asked(request)), **usual)
+    assert within(usual, told) == {**usual, "text": {"format": {"type": "text"}, "verbosity": "medium"}}
+
+
+def test_a_verbosity_and_a_tier_go_to_a_chat_that_takes_them_by_its_own_names() -> None:
+    request = INGRESS.decode_request(json.dumps({"model": "m", "input": "hi", **ASKED}).encode())
+    names = asked(request)
+    assert {"verbosity": "text.verbosity", "service_tier": "service_tier"}.items() <= names.items()
+    parameters, content = needed(names)
+    assert {"verbosity", "service_tier", "top_logprobs"} <= parameters
+    assert {"truncation", "max_tool_calls"}.isdisjoint(parameters | content)
+    for egress in (CHAT, COMPATIBLE):
+        told = json.loads(egress.encode_request(request, "m", egress.takes | {"verbosity", "service_tier"}))
+        assert within(("verbosity", "service_tier"), told) == {"verbosity": "low", "service_tier": "flex"}
+        assert {"verbosity", "service_tier"}.isdisjoint(json.loads(egress.encode_request(request, "m", egress.takes)))
 
 
 @pytest.mark.parametrize("name", ["instructions", "tools"])

@@ -405,3 +405,27 @@ def test_vertex_ranks_two_hundred_documents_a_call() -> None:
     form.encode_request("r", rerank(documents=["a"] * 200), form.takes("r"))
     with pytest.raises(Unreadable, match="at most 200 documents"):
         form.encode_request("r", rerank(documents=["a"] * 201), form.takes("r"))
+
+
+@pytest.mark.parametrize("most", [None, 4, 3, 2, 1])
+def test_an_empty_document_is_not_sent_to_vertex_and_comes_last(most: int | None) -> None:
+    form = RERANK["vertex_ranking"]
+    asked = rerank(documents=["a", "", "b", ""], top_n=most)
+    sent = json.loads(form.encode_request("r", asked, form.takes("r")))["records"]
+    assert [{"id": "0", "content": "a"}, {"id": "2", "content": "b"}] == sent
+    body = json.dumps({"records": [{"id": "2", "score": 0.5}, {"id": "0", "score": 0.25}][:most]}).encode()
+    told = [(one["index"], one["relevance_score"]) for one in read(form.decode_answer("r", asked, body))["results"]]
+    assert told == [(2, 0.5), (0, 0.25), (1, 0.0), (3, 0.0)][:most]
+
+
+@pytest.mark.parametrize("documents", [[], ["", ""]])
+def test_vertex_ranks_no_empty_documents_alone(documents: list[str]) -> None:
+    form = RERANK["vertex_ranking"]
+    with pytest.raises(Unreadable, match="at least one that is not empty") as told:
+        form.encode_request("r", rerank(documents=documents), form.takes("r"))
+    assert told.value.param == "documents"
+
+
+def test_an_empty_document_that_vertex_ranks_all_the_same_is_no_answer() -> None:
+    with pytest.raises(Misread, match="twice"):
+        read(RERANK["vertex_ranking"].decode_answer("r", rerank(documents=["a", ""]), b'{"records":[{"id":"1"}]}'))

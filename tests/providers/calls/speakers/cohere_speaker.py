@@ -42,8 +42,9 @@ def say(client: cohere.ClientV2, call: ChatRequest, lost: set[str]) -> Any:
     if call.parallel_tool_calls is False:
         lost.add("parallel_tool_calls")
     if call.tool_choice is not None:
-        if call.tool_choice.mode == "named":
-            lost.add("tool_choice.named")
+        if call.tool_choice.mode == "named":  # it has no word for that: the one tool, which must be called
+            more["tools"] = [tool for tool in more["tools"] if tool["function"]["name"] == call.tool_choice.name]
+            more["tool_choice"] = "REQUIRED"
         elif call.tool_choice.mode != "auto":
             more["tool_choice"] = call.tool_choice.mode.upper()
     if call.output is not None:
