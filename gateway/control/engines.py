@@ -52,9 +52,12 @@ class Engines:
         await in_slices(self._use(settings))
 
     def probed(self) -> Collection[tuple[str, Engine]]:
-        """The engines to probe, by name: of all but those that we launch, whose launcher watches them."""
-        found = [(name, self._found[name]) for name in self._discovered]
-        return [*((name, built.engine) for name, built in self._written.items()), *found]
+        """The engines to probe, by name: those of others that have a free probe."""
+        return [(name, engine) for name, engine in self._others() if engine.settings.health_path is not None]
+
+    def others(self) -> Collection[tuple[str, Engine]]:
+        """All engines but those that we launch, whose launcher watches them, by name."""
+        return self._others()
 
     def telling(self) -> Collection[tuple[str, Engine]]:
         """The engines that tell their load, by name: whoever starts their replicas."""
@@ -101,6 +104,10 @@ class Engines:
         source = self._observed.get(name)
         if source is not None:
             self.differs(name, MemberDifference(removed=tuple(replica.id for replica in source.replicas)))
+
+    def _others(self) -> list[tuple[str, HttpEngine]]:
+        found = [(name, self._found[name]) for name in self._discovered]
+        return [*((name, built.engine) for name, built in self._written.items()), *found]
 
     def _check(self, settings: Settings) -> Iterator[None]:
         for name, section in settings.engines.items():

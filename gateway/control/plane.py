@@ -170,7 +170,7 @@ class Plane:
         self.versions = EngineVersions(
             self._engines.versioned, store.note_versions if store is not None else lambda _news: None
         )
-        self._targets = TargetCheck(self._engines.probed, self.cards.heard)
+        self._targets = TargetCheck(self._engines.others, self.cards.heard)
         self.experiments = ExperimentControl(self.metrics, self.links.tell_all)
         self._discovery = Discovery(supervisor.spawn, self._engines, self.metrics)
         sync, give, data_dir = (
@@ -225,7 +225,7 @@ class Plane:
             self._supervisor.loop("scalings", self._scalings.send, SCALINGS_EVERY_S, at_once=False)
             watch_drift(self._supervisor, self.read, self.metrics)
         if self._workers > 1:
-            self._supervisor.loop("load_exchange", self.load.share, LOAD_EVERY_S)
+            self._supervisor.loop("load_exchange", self.load.step, LOAD_EVERY_S)
 
     def seed(self, spent: Iterable[KeySpent]) -> None:
         """What keys had spent before the gateway started."""

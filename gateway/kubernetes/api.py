@@ -138,10 +138,8 @@ class Api:
         """The lines of an answer that is told as it happens: an empty one when it has begun, then each as it comes.
         It is over when nothing comes for `idle_s`. Raises ApiError, also where it breaks off.
 
-        What follows a line within GATHER_S is taken together with the next: a loop that turns for each costs more than
-        reading it. One that comes after a silence is told at once.
-
-        Nothing holds the server back meanwhile: take one after another without a wait of its own.
+        What follows a line within GATHER_S is left to the kernel until then, and taken at once: a loop that turns for
+        each costs more than reading it. One that comes after a silence is told at once.
         """
         pool, head = await self._ready("GET", path, query)
         sink = Lines(MOST_BYTES)
@@ -157,7 +155,9 @@ class Api:
                     yield line
                 if sink.ended:
                     break
+                call.pause()
                 await asyncio.sleep(GATHER_S)
+                call.resume()
                 await sink.news()
         finally:
             call.abort()

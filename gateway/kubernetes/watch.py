@@ -30,6 +30,8 @@ from gateway.process.pause import Pause, pause
 RELIST_S: Final = 300.0
 """At least; twice that at most."""
 PAGE: Final = 500
+MOST_PAGES: Final = 2000
+"""Of one list, so a million objects: a list that goes on after these has no end."""
 FIRST_PAUSE_S: Final = 0.2
 MOST_PAUSE_S: Final = 30.0
 HASTY_S: Final = 1.0
@@ -176,6 +178,8 @@ class Watch(Generic[Seen]):
         found: dict[str, str] = {}
         proceed = ""
         again = False
+        told: set[str] = set()
+        """Where pages went on."""
         while True:
             query = {**self._selecting, "limit": str(PAGE)}
             if proceed:
@@ -184,7 +188,11 @@ class Watch(Generic[Seen]):
                 page = self._list_of(await self._api.get(self._path, query))
             except ApiError as error:
                 if error.status == 410 and proceed and not again:
-                    found, proceed = {}, ""  # the pages of a version that is forgotten by now: from the first again
+                    found, proceed, told = (
+                        {},
+                        "",
+                        set(),
+                    )  # the pages of a version that is forgotten by now: from the first again
                     again = True
                     continue
                 raise
@@ -196,9 +204,12 @@ class Watch(Generic[Seen]):
                 await asyncio.sleep(0)  # streams may share the loop, and a list may be long
             if not page.metadata.proceed:
                 break
-            if page.metadata.proceed == proceed:
-                raise ApiError("the API server's list goes on with the page that it has just told")
             proceed = page.metadata.proceed
+            if proceed in told:
+                raise ApiError("the API server's list goes on with a page that it has told before")
+            told.add(proceed)
+            if len(told) >= MOST_PAGES:
+                raise ApiError(f"the API server's list has no end after {MOST_PAGES} pages")
         for name in [name for name in self._known if name not in found]:
             del self._known[name]
             self._gone(name)

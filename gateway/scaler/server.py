@@ -121,12 +121,15 @@ class _Pair:
         self._refused = ""
 
     def renewed(self) -> bool:
-        """Look whether both are others now. Those that cannot be used, or do not fit yet, change nothing."""
+        """Look whether both are others now. Those that cannot be used, do not fit yet, or are replaced while we look
+        change nothing: the next handshake looks again."""
         try:
             read = self._read()
             if read != self.now:
                 # Whoever is shown a pair of which gRPC can make nothing is not served until the next one.
                 Certificate(self._section.cert, self._section.key, "autoscale.keda.tls")
+                if self._read() != read:  # else what was checked is not what was read
+                    return False
         except (NotReadable, BadCertificate) as error:
             if str(error) != self._refused:
                 self._refused = str(error)

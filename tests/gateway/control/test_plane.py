@@ -77,6 +77,24 @@ async def test_workers_hear_when_a_replica_goes_down_and_comes_up_and_not_otherw
         await supervisor.close()
 
 
+async def test_who_has_no_free_probe_is_not_gone_through(tmp_path: Path) -> None:
+    file = tmp_path / "penstock.yaml"
+    file.write_text(
+        "engines:\n"
+        "  own: {kind: vllm, replicas: [{url: 'http://127.0.0.1:9'}]}\n"
+        "  bought: {kind: openai, base_url: 'http://127.0.0.1:9', api_key: k}\n"
+        "models: {m: {targets: [{engine: own}]}, n: {targets: [{engine: bought}]}}\n"
+    )
+    supervisor = Supervisor()
+    plane = Plane(Source(file, environ={}), supervisor, workers=1)
+    await plane._use(plane.settings)
+    try:
+        assert [name for name, _ in plane._engines.probed()] == ["own"]
+        assert [name for name, _ in plane._engines.others()] == ["own", "bought"]
+    finally:
+        await supervisor.close()
+
+
 async def test_a_new_probe_timeout_holds_from_the_reload_on(tmp_path: Path) -> None:
     listening, url = await server(lambda: True)
     text = (

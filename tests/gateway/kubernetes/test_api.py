@@ -111,9 +111,31 @@ async def test_half_a_rotation_is_said_once_and_what_was_there_serves_meanwhile(
 
 
 class _Telling:
-    """A pool whose answers a test writes."""
+    """A pool whose answers a test writes, and which keeps what is heard while it is held back, as the kernel does."""
 
     sink: Any
+
+    def __init__(self) -> None:
+        self._held: list[bytes] | None = None
+
+    @property
+    def held(self) -> int:
+        """How many pieces wait until they are asked for."""
+        return len(self._held or ())
+
+    def pause(self) -> None:
+        self._held = []
+
+    def resume(self) -> None:
+        held, self._held = self._held or [], None
+        for data in held:
+            self.data(data)
+
+    def data(self, data: bytes) -> None:
+        if self._held is None:
+            self.sink.data(data)
+        else:
+            self._held.append(data)
 
     def send(self, head: bytes, body: bytes, deadlines: Any, sink: Any) -> _Telling:
         self.sink = sink
@@ -134,15 +156,16 @@ async def test_lines_that_follow_one_soon_are_taken_together(monkeypatch: pytest
     begun = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0)
     pool.sink.head(200, ())
-    pool.sink.data(b"1\n")
+    pool.data(b"1\n")
     assert (await begun, await anext(stream)) == (b"", b"1\n")
     second = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0)
-    pool.sink.data(b"2\n")
+    pool.data(b"2\n")
     for _ in range(5):
         await asyncio.sleep(0)
     assert not second.done()
-    pool.sink.data(b"3\n")
+    assert pool.held == 1
+    pool.data(b"3\n")
     assert await second == b"2\n"
     third = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0)

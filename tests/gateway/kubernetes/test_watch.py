@@ -171,10 +171,15 @@ FORGOTTEN = ApiError("too old", 410, "Expired")
     ("answers", "asked", "why"),
     [
         ((PAGE % b"x", FORGOTTEN, PAGE % b"x", FORGOTTEN, PAGE % b"x", FORGOTTEN), 4, "too old"),
-        ((PAGE % b"x",), 2, "goes on with the page"),
+        ((PAGE % b"x",), 2, "goes on with a page"),
+        ((PAGE % b"x", PAGE % b"y", PAGE % b"z", PAGE % b"y"), 4, "goes on with a page"),
+        ([PAGE % b"%d" % at for at in range(60)], 50, "no end after 50 pages"),
     ],
 )
-async def test_a_list_without_an_end_is_a_failure(answers: Any, asked: int, why: str) -> None:
+async def test_a_list_without_an_end_is_a_failure(
+    answers: Any, asked: int, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.kubernetes.watch.MOST_PAGES", 50)
     server: Any = Pages(*answers)
     follower = Follower(server, 1e9)
     with pytest.raises(ApiError, match=why):

@@ -15,10 +15,12 @@ import pytest
 import structlog
 import trustme
 
+from gateway.http.certificate import Certificate
 from gateway.http.listen import CannotListen
-from gateway.scaler.server import SERVICE, ScalerPort
+from gateway.scaler.server import SERVICE, ScalerPort, _Pair
 from gateway.scaler.service import METRIC, ScalerService
 from gateway.settings.sections.autoscale import KedaSection
+from gateway.settings.sections.server import Tls
 from gateway.telemetry.metrics.families import BY_NAME
 from tests.gateway.scaler.messages import MESSAGES, ref
 
@@ -219,6 +221,28 @@ async def test_a_rotated_certificate_is_shown_to_whoever_comes_next(tmp_path: pa
         async with trusting(where, after) as other:
             assert await other.desired("llama") == 2
         assert await keda.desired("llama") == 2, "a connection that is there goes on"
+
+
+def test_a_pair_that_is_replaced_while_it_is_checked_is_not_shown(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    issue(authority, tmp_path)
+    pair = _Pair(Tls.model_validate(issue(authority, tmp_path)))
+    before = pair.now
+    (tmp_path / "tls.crt").write_bytes(authority.issue_cert("localhost").cert_chain_pems[0].bytes())
+
+    def check(*of: Any) -> Certificate:
+        """The rest of the rotation arrives after the mixed pair was read."""
+        issue(authority, tmp_path)
+        return Certificate(*of)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gateway.scaler.server.Certificate", check)
+        assert not pair.renewed()
+    assert pair.now == before
+    assert pair.renewed()
+    assert pair.now == ((tmp_path / "tls.key").read_bytes(), (tmp_path / "tls.crt").read_bytes())
 
 
 def issue_key(authority: trustme.CA) -> bytes:
