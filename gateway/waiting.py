@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from gateway.fleet.snapshot import Serving
     from gateway.reply import Reply
     from routing.experiments.experiment import Assignment
-    from routing.facts import RequestFacts
+    from routing.facts import Needs, RequestFacts
     from routing.model import Endpoint
 
 LOOK_S: Final = 0.05
 """How long room may stay unnoticed that nothing tells of: a breaker that lets a probe through, a report that fades."""
+
+MOST_PASSED: Final = 32
+"""Of those next in line that are looked at for who may go elsewhere than the first one."""
 
 COMMENT: Final = b"waiting for a replica"
 
@@ -132,10 +135,9 @@ class WaitingRoom:
             guest.called(serving, endpoint, 0.0, now)
         elif isinstance(answer, Ticket):
             self._waits(guest, line, answer, now)
-            if line.waiting > 1 and line.first() is answer:
-                self.freed(
-                    now
-                )  # those it has passed want emptier replicas: there may be room for this one all the same
+            if line.waiting > 1 and (serving.route.is_divided or line.first() is answer):
+                # Those before it want emptier replicas, or others: there may be room for this one all the same.
+                self.freed(now)
             return answer if answer.waits else None
         else:
             self._refuse(guest, answer)
@@ -232,19 +234,46 @@ class WaitingRoom:
 
     def _pump(self, line: Admission, now: float) -> None:
         while (ticket := line.first()) is not None:
-            guest = _guest(ticket)
-            serving = self.serving(guest.model, ticket.facts.assignment)
-            if serving is None or ticket.facts.operation not in serving.route.speakers:
-                break  # its model has left the configuration, and may come back while it waits
-            endpoint, room = choose_with_room(serving.route, ticket.facts, now, self._rng)
-            if endpoint is None or not room:
+            where = self._room_for(ticket, now)
+            if where is None:
+                self._pass(line, ticket, now)
                 break
             line.next(now)
-            _stop(ticket)
-            waited_s = now - ticket.since_s
-            self._goes(line, guest, now + takes_s(ticket.facts, endpoint.state))
-            guest.called(serving, endpoint, waited_s, now)
+            self._calls(line, ticket, where, now)
         self._idle(line)
+
+    def _pass(self, line: Admission, stuck: Ticket, now: float) -> None:
+        """There is no room where the first one may go. Of those next in line, who may go elsewhere does."""
+        serving = self.serving(_guest(stuck).model, stuck.facts.assignment)
+        if serving is None or not serving.route.is_divided:
+            return
+        full = {_asks_for(stuck.facts)}
+        for ticket in line.near(MOST_PASSED):
+            what = _asks_for(ticket.facts)
+            if what in full or not ticket.waits:
+                continue
+            where = self._room_for(ticket, now)
+            if where is None:
+                full.add(what)
+                continue
+            line.pass_by(ticket, now)
+            self._calls(line, ticket, where, now)
+
+    def _room_for(self, ticket: Ticket, now: float) -> tuple[Serving, Endpoint] | None:
+        """Where it may go now."""
+        serving = self.serving(_guest(ticket).model, ticket.facts.assignment)
+        if serving is None or ticket.facts.operation not in serving.route.speakers:
+            return None  # its model has left the configuration, and may come back while it waits
+        endpoint, room = choose_with_room(serving.route, ticket.facts, now, self._rng)
+        return (serving, endpoint) if endpoint is not None and room else None
+
+    def _calls(self, line: Admission, ticket: Ticket, where: tuple[Serving, Endpoint], now: float) -> None:
+        """Its turn has come, and it is out of the line."""
+        serving, endpoint = where
+        guest = _guest(ticket)
+        _stop(ticket)
+        self._goes(line, guest, now + takes_s(ticket.facts, endpoint.state))
+        guest.called(serving, endpoint, now - ticket.since_s, now)
 
     def _idle(self, line: Admission) -> None:
         if not line.waiting:
@@ -285,6 +314,11 @@ class WaitingRoom:
 
 def _guest(ticket: Ticket) -> Guest:
     return cast("Guest", ticket.owner)  # the line hands back what was offered, and knows no more of it
+
+
+def _asks_for(facts: RequestFacts) -> tuple[str, Needs, bool]:
+    """What decides where it may go, and how idle that must be."""
+    return facts.operation, facts.needs, facts.priority < 0
 
 
 def _stop(ticket: Ticket) -> None:

@@ -10,6 +10,8 @@ from routing.replicas.replica import ReplicaState
 # The names of the policies, in the configuration and wherever else they are told.
 LEAST_LOAD: Final = "least_load"
 ROUND_ROBIN: Final = "round_robin"
+WEIGHTED: Final = "weighted"
+"""The same: its turns are by weight. The name that says what for."""
 RANDOM: Final = "random"
 LATENCY: Final = "latency"
 PREFIX: Final = "prefix"

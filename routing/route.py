@@ -118,6 +118,15 @@ class ModelRoute:
     continuations: int = 0
     """How often a stream whose engine dies may go on elsewhere."""
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether requests differ in where they may go."""
+        if self.filters:
+            return True
+        tiers = iter(self.speakers.values())
+        first = next(tiers, None)
+        return any([other is not first for other in tiers])  # noqa: C419 - compiled, it is faster
+
     def asked(self, operation: str) -> Tiers:
         """Those of `speakers` of this operation that adapters allow."""
         whole = self.speakers[operation]

@@ -25,6 +25,7 @@ from routing.model import (
     ROUND_ROBIN,
     SESSION,
     SLO,
+    WEIGHTED,
     Endpoint,
 )
 from routing.replicas.replica_table import ReplicaTable
@@ -217,6 +218,7 @@ class Random(Picker):
 PICKERS: dict[str, Callable[[Sequence[Endpoint]], Picker]] = {
     LEAST_LOAD: LeastLoad,
     ROUND_ROBIN: RoundRobin,
+    WEIGHTED: RoundRobin,
     RANDOM: Random,
 }
 """Policies that compare nothing but load: name in the configuration -> how to build its picker for a pool."""

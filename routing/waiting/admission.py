@@ -173,6 +173,16 @@ class Admission:
         """The one whose turn is next, still in the line."""
         return self._turns.first()
 
+    def near(self, most: int) -> list[Ticket]:
+        """So many of those whose turn is next, still in the line, in order."""
+        return self._turns.near(most)
+
+    def pass_by(self, ticket: Ticket, now: float) -> None:
+        """It goes before its turn, as there is room for it where those before it may not go."""
+        self._turns.pass_by(ticket)
+        self._leave(ticket)
+        self._returns.left(ticket.tokens, now)
+
     def withdraw(self, ticket: Ticket) -> None:
         """It waits no more: its client has left, or its time is up. Safe to call again."""
         if ticket.waits:

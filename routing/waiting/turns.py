@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from routing.facts import RequestFacts
@@ -166,6 +167,29 @@ class Turns:
             turn.listed = False
         self._virtual[priority] = max(start, self._virtual.get(priority, 0.0))
         return ticket
+
+    def near(self, most: int) -> list[Ticket]:
+        """So many of those whose turn is next, in order: of as many tenants at most, and of each as many."""
+        found: list[tuple[int, float, int, Ticket]] = []
+        for band, tag, _, turn in heapq.nsmallest(most, self._heap):
+            for ticket in islice(turn.tickets, most):
+                found.append((band, tag, ticket.order, ticket))
+                tag += ticket.tokens
+        found.sort()
+        return [entry[3] for entry in found[:most]]
+
+    def pass_by(self, ticket: Ticket) -> None:
+        """It goes though it is not its turn, to where those before it may not. Its tenant pays, and nobody waits for
+        it. It must wait."""
+        turn = self._turns[ticket.facts.priority, ticket.tenant]
+        del turn.tickets[ticket]
+        turn.tokens -= ticket.tokens
+        turn.start += ticket.tokens
+        self._heap = [entry for entry in self._heap if entry[3] is not turn]
+        heapq.heapify(self._heap)
+        turn.listed = False
+        if turn.tickets:
+            self._list(turn)
 
     def before(self, facts: RequestFacts) -> list[Ticket]:
         """Those that would go before one that came now, in order."""

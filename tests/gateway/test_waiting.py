@@ -6,7 +6,10 @@ import pytest
 
 from engines.errors import ConnectFailed
 from engines.model import Deadlines, Operation
+from routing.choosing.filters import Filter
+from routing.facts import RequestFacts
 from routing.fleet import ModelSpec, TargetSpec, build_route
+from routing.model import Endpoint
 from routing.waiting.admission import AdmissionSettings
 from tests.gateway.flights import SPOKEN, Bench, FakeExchange, StepClock
 from tests.gateway.test_relay import DONE, FINISH, USAGE, chunk
@@ -268,6 +271,41 @@ def talk(bench: Bench, times: int) -> None:
     until_s = bench.clock.now_s + 5.0 * times + 0.01
     while min(timer.due_s for timer in bench.loop.waiting) <= until_s:
         bench.loop.fire()
+
+
+class OnlyAt(Filter):
+    """Prompts with pictures go to replica 0 alone."""
+
+    def concerns(self, facts: RequestFacts) -> bool:
+        return True
+
+    def passes_over(self, endpoint: Endpoint, facts: RequestFacts, now: float) -> str:
+        return "no pictures" if facts.needs.images and endpoint.replica != "0" else ""
+
+
+PICTURE = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+
+
+def pictured(bench: Bench) -> None:
+    bench.begin(messages=[{"role": "user", "content": PICTURE}])
+
+
+def test_one_that_only_a_full_replica_takes_holds_nobody_up_that_may_go_elsewhere(now: StepClock) -> None:
+    bench = Bench(now, 2, admission=ONE, filters=(OnlyAt(),))
+    pictured(bench)
+    for _ in range(2):
+        pictured(bench)  # these wait for replica 0
+    bench.begin()
+    assert [call.replica for call in bench.calls] == ["0", "1"]
+    bench.begin()
+    assert len(bench.calls) == 2
+    finish(bench.calls[1])
+    assert [call.replica for call in bench.calls] == ["0", "1", "1"]
+    finish(bench.calls[0])
+    assert [call.replica for call in bench.calls][3:] == ["0"]
+    finish(bench.calls[3])
+    assert [call.replica for call in bench.calls][4:] == ["0"]
+    assert not bench.route.line.waiting
 
 
 def test_a_stream_that_waits_begins_with_comments_and_ends_as_any_other(now: StepClock) -> None:

@@ -23,7 +23,9 @@ class Target(Section):
     weight: Number = Field(default=1.0, gt=0, le=1_000_000, description="share within the tier, above 0; 1 is usual")
 
 
-PolicyName = Literal["least_load", "prefix", "latency", "session", "cheapest", "slo", "round_robin", "random"]
+PolicyName = Literal[
+    "least_load", "prefix", "latency", "session", "cheapest", "slo", "weighted", "round_robin", "random"
+]
 
 
 class Policy(Section):
@@ -33,7 +35,7 @@ class Policy(Section):
         default=None,
         description="least_load (tokens in flight), prefix (least time, with what caches hold), latency (least time), "
         "session (conversations stay), cheapest, slo (prefix, and the next tier where this one would be late), "
-        "round_robin or random; left out, prefix among several replicas of vLLM, else least_load",
+        "weighted, round_robin or random; left out, prefix among several replicas of vLLM, else least_load",
     )
     ms_per_usd: Number | None = Field(
         default=None,

@@ -15,6 +15,7 @@ from engines.events.place import filled, is_template
         ("tcp://{host}:{port}", "https://gpu/v", "tcp://gpu:443"),
         ("tcp://{host}:{port+100}", "http://gpu:8003", "tcp://gpu:8103"),
         ("tcp://{host}:{port-1}", "http://[::1]:8003", "tcp://[::1]:8002"),
+        ("tcp://{host}:{port-2443}", "http://gpu:8001", "tcp://gpu:5558"),  # data-parallel rank 1
         ("ipc:///run/kv-{port}", "http://localhost:8003", "ipc:///run/kv-8003"),
     ],
 )

@@ -152,8 +152,9 @@ def test_round_robin_takes_each_in_turn_and_passes_over_the_unusable() -> None:
     assert [e.replica for e in route_picks(route, 4, rng)] == ["0", "1", "0", "1"]
 
 
-def test_weighted_round_robin_interleaves() -> None:
-    route, rng = route_of(policy="round_robin", weights=(3.0, 1.0)), random.Random(0)
+@pytest.mark.parametrize("policy", ["round_robin", "weighted"])
+def test_turns_by_weight_interleave(policy: str) -> None:
+    route, rng = route_of(policy=policy, weights=(3.0, 1.0)), random.Random(0)
     assert [e.engine for e in route_picks(route, 8, rng)] == ["w0", "w0", "w1", "w0"] * 2
 
 

@@ -67,3 +67,23 @@ def test_what_goes_before_one_that_comes_now_is_what_is_taken_before_it() -> Non
     mine = waits(turns, "b", 100)
     order = taken(turns)
     assert before == order[: order.index(mine)]
+
+
+def test_those_next_are_those_that_are_taken_next() -> None:
+    turns = Turns()
+    for number in range(30):
+        waits(turns, "abc"[number % 3], 500 + 97 * number)
+    turns.remove(turns.near(5)[3])
+    near = turns.near(10)
+    assert near == taken(turns)[:10]
+
+
+def test_one_that_passes_by_is_paid_for_by_its_tenant_and_by_nobody_else() -> None:
+    turns = Turns()
+    a, b = ([waits(turns, tenant) for _ in range(3)] for tenant in "ab")
+    turns.pass_by(a[1])
+    assert taken(turns) == [b[0], a[0], b[1], a[2], b[2]]
+    turns.clear()
+    only = waits(turns, "a")
+    turns.pass_by(only)
+    assert (turns.first(), list(turns), waits(turns, "b") is turns.first()) == (None, [], True)
