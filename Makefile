@@ -23,7 +23,7 @@ serve: $(STAMP)  ## serve configs/quickstart.yaml on http://127.0.0.1:$(PORT)
 	PENSTOCK_STARTED_BY="make serve" $(BIN)/penstock serve --port $(PORT)
 
 help:  ## these lines
-	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '\t' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | sed 's/$$(PORT)/$(PORT)/' | awk -F '\t' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 test: lint  ## everything light, under 5 minutes
 	$(MAKE) --jobs 2 types unit

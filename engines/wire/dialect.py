@@ -171,3 +171,7 @@ class Dialect(Protocol):
 
     def error_body(self, error: ApiError, request_id: str) -> bytes:
         """What tells a client of this format of an error, in a plain answer."""
+
+    def named_error(self, body: bytes, request_id: str) -> bytes:
+        """An engine's own error of this format, with the request's id in it where clients look for it there."""
+        return body

@@ -104,7 +104,7 @@ def told(
     spoken = engine.dialect(operation)
     said = spoken.read_error(status, body)
     if said.native and spoken is dialect:
-        return status, body
+        return status, dialect.named_error(body, request_id.decode())
     kind, code = said.type, "engine_error"
     if spoken is not dialect:  # its words for kinds of errors are another format's
         kind, code = error_type(status), error_code(status, said.message) or code

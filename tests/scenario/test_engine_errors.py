@@ -112,6 +112,25 @@ async def test_messages_clients_get_errors_in_their_own_shape() -> None:
     assert got.headers["x-request-id"] == got.json()["request_id"]
 
 
+@pytest.mark.parametrize(("own", "told"), [({}, "mine"), ({"request_id": "req_1"}, "req_1")])
+async def test_an_engines_own_error_says_to_messages_clients_which_request_it_was(
+    own: dict[str, str], told: str
+) -> None:
+    said = {"type": "error", "error": {"type": "invalid_request_error", "message": "max_tokens: Field required"}}
+    async with running_upstream(plain({**said, **own}, 400)) as upstream:
+        async with running_gateway(with_secrets(upstream.url)) as gateway:
+            asked = {"model": "chat", "messages": []}
+            got = await gateway.http.post("/v1/messages", json=asked, headers={"x-request-id": "mine"})
+    assert (400, {**said, "request_id": told}) == (got.status_code, got.json())
+
+
+async def test_an_engines_own_error_passes_to_other_clients_as_it_is() -> None:
+    said = b'{ "error": {"message": "no",  "type": "invalid_request_error", "param": null, "code": null} }'
+    async with running_upstream(plain(said, 400)) as upstream, running_gateway(with_secrets(upstream.url)) as gateway:
+        got = await gateway.chat()
+    assert (400, said) == (got.status_code, got.content)
+
+
 @pytest.mark.parametrize("status", [418, 420, 520, 522, 530, 599])
 async def test_statuses_that_no_standard_knows_pass(status: int) -> None:
     async with running_upstream(refusal(status, "odd")) as upstream:

@@ -29,6 +29,7 @@ Content = str | list[dict[str, Any]] | None
 
 class Message(msgspec.Struct):
     role: str
+    """Any: vLLM leaves those that OpenAI does not know to the model's chat template."""
     content: Content = None
     tool_calls: list[Any] | None = None
 

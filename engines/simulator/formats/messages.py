@@ -41,6 +41,8 @@ class CountRequest(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(MessagesRequest)
+_ROLES = ("user", "assistant", "system")
+"""Those of vLLM, which are more than Anthropic has."""
 _STOP = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
 
@@ -78,6 +80,9 @@ def count_tokens(body: bytes, settings: SimulatorSettings) -> Pooling:
 def _prompt(request: MessagesRequest | CountRequest) -> list[int]:
     if not request.messages:
         raise bad_request("messages is empty: at least one message is needed.", "messages")
+    for at, message in enumerate(request.messages):
+        if message.role not in _ROLES:
+            raise bad_request(f"messages.{at}.role: Input should be 'user', 'assistant' or 'system'.", "messages")
     system = [chat.Message("system", request.system)] if request.system else []
     return tokens.encode(chat.render(system + request.messages, request.tools))
 

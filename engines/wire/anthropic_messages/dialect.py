@@ -163,6 +163,12 @@ class AnthropicMessages(Dialect):
     def error_body(self, error: ApiError, request_id: str) -> bytes:
         return _encode(_shape(error) | {"request_id": request_id})
 
+    def named_error(self, body: bytes, request_id: str) -> bytes:
+        said = refusals.decoded(body)
+        if not isinstance(said, dict) or said.get("request_id"):  # Anthropic's own is what its support asks for
+            return body
+        return _encode(said | {"request_id": request_id})
+
 
 def _restated(finding: Finding, event: bytes, data: bytes) -> Finding:
     """With an event that SDKs raise on, where the engine's own is another format's.

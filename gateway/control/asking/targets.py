@@ -1,8 +1,8 @@
 """Whether the models that targets name are there: each engine's own list against what the configuration asks of it.
 
 A wrong name is found at the first request otherwise, as a 404 that nobody can place. Engines are asked in the
-background, at start and after each reload, once they answer; what they lack is logged once. Those without a free list
-are not asked, and one whose answer is no list is taken to be right.
+background, at start and after each reload, once they answer, each replica by itself; what they lack is logged once.
+Those without a free list are not asked, and one whose answer is no list is taken to be right.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from routing.replicas.replica import ReplicaKey
 
 MOST_TRIES: Final = 10
 """Of an engine that is well and does not answer this."""
-MOST_ASKED: Final = 4
-"""Replicas of one engine in one look: the first may be one that is away and not known to be."""
+MOST_ASKED: Final = 40
+"""Replicas of one engine: as many as the first screen has rows. Those of an engine are seldom of two minds."""
 MOST_NAMES: Final = 20
 MOST_LETTERS: Final = 128
 
@@ -38,14 +38,15 @@ log = structlog.get_logger()
 class _Question:
     models: dict[str, list[str]] = field(default_factory=dict)
     """Upstream name -> the public models whose targets ask for it."""
+    answered: set[str] = field(default_factory=set)
+    """Replicas that have answered."""
     tries: int = 0
 
 
 @dataclass(slots=True)
 class Said:
-    """What an engine said when it was asked for its models."""
+    """What a replica said when it was asked for its models."""
 
-    replica: str
     state: str
     """`reachable`, `refused` or `unreachable`."""
     why: str = ""
@@ -61,13 +62,13 @@ class TargetCheck:
         watched: Callable[[], Collection[tuple[str, Engine]]],
         heard: Callable[[str, Mapping[str, ListedModel]], None] = lambda _engine, _listed: None,
     ) -> None:
-        """`watched` are the engines whose replicas the configuration writes down, by name; `heard` is told what each
-        lists."""
+        """`watched` are the engines whose replicas the configuration writes down, by name; `heard` is told what the
+        first replica of each that answers lists."""
         self._watched = watched
         self._heard = heard
         self._open: dict[str, _Question] = {}
-        self.said: dict[str, Said] = {}
-        """What came of it, by engine: of those that were asked."""
+        self.said: dict[ReplicaKey, Said] = {}
+        """What came of it: of those that were asked."""
 
     def use(self, settings: Settings) -> None:
         """These settings are in use now: compare all of their targets anew."""
@@ -81,55 +82,77 @@ class TargetCheck:
                 question.models.setdefault(upstream, []).append(name)
 
     async def look(self, down: Collection[ReplicaKey]) -> None:
-        """Ask the engines that have not answered yet, one replica of each that is not `down`."""
+        """Ask the replicas that have not answered yet and are not `down`: each is an engine of its own."""
         if not self._open:
             return
         watched = dict(self._watched())
         for name in self._open.keys() - watched.keys():  # launched ones serve under the names that targets ask for
             del self._open[name]
-        await paced(functools.partial(self._ask, name, watched[name], down) for name in list(self._open))
+        looks = [_Look(name, watched[name], question, down) for name, question in self._open.items()]
+        await paced(functools.partial(self._ask, look, replica) for look in looks for replica in look.asked)
+        for look in looks:
+            if self._open.get(look.name) is look.question:  # else there are other settings by now
+                self._conclude(look)
 
-    async def _ask(self, name: str, engine: Engine, down: Collection[ReplicaKey]) -> None:
-        question = self._open.get(name)
-        if question is None:
-            return  # there are other settings by now
-        up = [each.id for each in engine.replicas if (name, each.id) not in down]
-        for replica in up[:MOST_ASKED]:
-            try:
-                listed = await engine.models(replica)
-            except EngineError as error:
-                if self._open.get(name) is not question:
-                    return  # there are other settings by now
-                refused = isinstance(error, CredentialsRefused)
-                if refused and not question.tries:
-                    log.warning("engine_refuses", engine=name, replica=replica, why=str(error))
-                self.said[name] = Said(replica, "refused" if refused else "unreachable", str(error))
-                if refused:
-                    break  # the key is that of all
-            else:
-                if self._open.get(name) is question:
-                    self._compare(name, replica, question, listed)
+    async def _ask(self, look: _Look, replica: str) -> None:
+        key, question = (look.name, replica), look.question
+        try:
+            listed = await look.engine.models(replica)
+        except EngineError as error:
+            if self._open.get(look.name) is not question:
                 return
-        question.tries += bool(up)
-        if question.tries >= MOST_TRIES:
-            del self._open[name]
-
-    def _compare(self, name: str, replica: str, question: _Question, listed: Mapping[str, ListedModel] | None) -> None:
-        """Say what the list lacks; the question is answered."""
-        del self._open[name]
-        self.said[name] = said = Said(replica, "reachable")
+            refused = isinstance(error, CredentialsRefused)
+            if refused and not question.tries and not look.refused:
+                look.refused = True
+                log.warning("engine_refuses", engine=look.name, replica=replica, why=str(error))
+            self.said[key] = Said("refused" if refused else "unreachable", str(error))
+            return
+        if self._open.get(look.name) is not question:
+            return
+        first = not question.answered
+        question.answered.add(replica)
+        self.said[key] = said = Said("reachable")
         if listed is None:
             return
-        self._heard(name, listed)
-        for model, public in question.models.items():
-            if model not in listed:
-                said.lacks.append(model)
-                log.warning(
-                    "target_model_unknown",
-                    engine=name,
-                    replica=replica,
-                    model=model,
-                    targets_of=public[:MOST_NAMES],
-                    engine_has=[has[:MOST_LETTERS] for has in islice(listed, MOST_NAMES)],
-                    engine_has_models=len(listed),
-                )
+        if first:
+            self._heard(look.name, listed)
+        said.lacks += [model for model in question.models if model not in listed]
+        for model in said.lacks:
+            look.lists.setdefault(model, listed)
+            look.lacking.setdefault(model, []).append(replica)
+
+    def _conclude(self, look: _Look) -> None:
+        """Say what lists lack, one line for each model; the question may be answered."""
+        question = look.question
+        for model, replicas in look.lacking.items():
+            listed = look.lists[model]
+            log.warning(
+                "target_model_unknown",
+                engine=look.name,
+                replica=replicas[0],
+                model=model,
+                targets_of=question.models[model][:MOST_NAMES],
+                engine_has=[has[:MOST_LETTERS] for has in islice(listed, MOST_NAMES)],
+                engine_has_models=len(listed),
+                lacked_by=len(replicas),
+            )
+        question.tries += any(replica not in question.answered for replica in look.asked)
+        if question.tries >= MOST_TRIES or question.answered.issuperset(look.all):
+            del self._open[look.name]
+
+
+class _Look:
+    """One look at one engine."""
+
+    def __init__(self, name: str, engine: Engine, question: _Question, down: Collection[ReplicaKey]) -> None:
+        self.name = name
+        self.engine = engine
+        self.question = question
+        self.all = [each.id for each in islice(engine.replicas, MOST_ASKED)]
+        self.asked = [id for id in self.all if id not in question.answered and (name, id) not in down]
+        self.refused = False
+        """Whether the log has it."""
+        self.lacking: dict[str, list[str]] = {}
+        """Upstream model -> the replicas that lack it."""
+        self.lists: dict[str, Mapping[str, ListedModel]] = {}
+        """Upstream model -> what the first of them has."""

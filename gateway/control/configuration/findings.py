@@ -37,7 +37,7 @@ class Finding:
 
 
 async def found_in_steps(
-    settings: Settings, replicas: Iterable[Iterable[ReplicaStatus]], board: HealthBoard, said: Mapping[str, Said]
+    settings: Settings, replicas: Iterable[Iterable[ReplicaStatus]], board: HealthBoard, said: Mapping[ReplicaKey, Said]
 ) -> list[Finding]:
     """All of them, an engine at a time: there may be 19,200, and requests are served meanwhile. The board is told that
     the operator has been told why some cannot be reached."""
@@ -56,7 +56,7 @@ def findings(
     settings: Settings,
     statuses: Iterable[ReplicaStatus],
     failed: Mapping[ReplicaKey, str],
-    said: Mapping[str, Said],
+    said: Mapping[ReplicaKey, Said],
 ) -> list[Finding]:
     """All replicas, in the order of `statuses`.
 
@@ -64,27 +64,23 @@ def findings(
         settings: The configuration in use.
         statuses: Which replicas there are.
         failed: What the last probe of a replica said, where it did not go well.
-        said: What engines said when they were asked for their models.
+        said: What replicas said when they were asked for their models.
     """
-    return [
-        Finding(status.engine, status.replica, *_found(settings, status, failed, said.get(status.engine)))
-        for status in statuses
-    ]
+    return [Finding(status.engine, status.replica, *_found(settings, status, failed, said)) for status in statuses]
 
 
 def _found(
-    settings: Settings, status: ReplicaStatus, failed: Mapping[ReplicaKey, str], said: Said | None
+    settings: Settings, status: ReplicaStatus, failed: Mapping[ReplicaKey, str], heard: Mapping[ReplicaKey, Said]
 ) -> tuple[str, str]:
-    why = failed.get((status.engine, status.replica))
+    key = (status.engine, status.replica)
+    why, said = failed.get(key), heard.get(key)
     if why is not None:
         return UNREACHABLE, why
     if status.state not in ("ready", "unhealthy"):
         return status.state, ""
     if said is not None and said.state != REACHABLE:
-        # One replica was asked in the name of all, which share a key; whether they can be reached is each one's own.
-        if said.state == "refused" or said.replica == status.replica:
-            return said.state, said.why
-    elif said is not None and said.lacks:
+        return said.state, said.why
+    if said is not None and said.lacks:
         return "wrong model", f"it has no {', '.join(repr(model) for model in said.lacks[:3])}"
     section = settings.engines.get(status.engine)
     asked = said is not None or section is None or section.health_path is not None

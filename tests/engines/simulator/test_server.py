@@ -340,6 +340,8 @@ DEEP = b'{"messages":' + b"[" * 100_000 + b"}"
         (b'{"messages": [{"role": "\xff"}]}', 400, "BadRequestError", None),
         (DEEP, 400, "BadRequestError", None),
         (b'{"messages": []}', 400, "BadRequestError", "messages"),
+        (b'{"messages": [{"content": "hi"}]}', 400, "BadRequestError", None),
+        (b'{"messages": [{"role": null, "content": "hi"}]}', 400, "BadRequestError", None),
         (json.dumps({**HELLO, "temperature": "hot"}).encode(), 400, "BadRequestError", None),
         (json.dumps({**HELLO, "temperature": -1}).encode(), 400, "BadRequestError", "temperature"),
         (json.dumps({**HELLO, "top_p": 0}).encode(), 400, "BadRequestError", "top_p"),
@@ -363,6 +365,15 @@ async def test_bad_input_is_refused_in_vllms_error_shape(
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["type"], error["param"]) == (status, status, kind, param)
     assert error["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+async def test_messages_have_the_roles_of_vllm_and_a_chat_any(path: str) -> None:
+    strange = {"messages": [*HELLO["messages"], {"role": "usr", "content": "hi"}], "max_tokens": 1}
+    async with simulator() as client:
+        refused, taken = await client.post(path, json=strange), await client.post("/v1/chat/completions", json=strange)
+    assert (refused.status_code, taken.status_code) == (400, 200)
+    assert refused.json()["error"]["message"] == "messages.1.role: Input should be 'user', 'assistant' or 'system'."
 
 
 async def test_messages_errors_have_anthropics_shape() -> None:

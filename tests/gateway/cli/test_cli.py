@@ -112,6 +112,11 @@ def test_our_makefile_says_that_it_started_the_gateway() -> None:
     assert f'{STARTED_BY}="make serve" ' in (ROOT / "Makefile").read_text()
 
 
+def test_make_help_says_the_port_that_it_would_take() -> None:
+    done = subprocess.run(["make", "help", "PORT=9000"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ("on http://127.0.0.1:9000\n" in done.stdout, "$(" in done.stdout) == (True, False), done.stdout
+
+
 def test_python_m_gateway_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "gateway", "--version"], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"penstock \S+ \((python|compiled), Python \S+\)\n", done.stdout)

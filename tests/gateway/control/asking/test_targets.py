@@ -65,9 +65,10 @@ async def test_a_name_that_the_engine_lacks_is_told_once_with_those_it_has() -> 
     check = check_of(engine)
     (line,) = await said(check)
     assert (line["event"], line["engine"], line["replica"]) == ("target_model_unknown", "e", "0")
+    assert line["lacked_by"] == 2
     assert (line["model"], line["targets_of"]) == ("lama", ["b", "c"])
     assert (line["engine_has"], line["engine_has_models"]) == (["llama", "llama-lora"], 2)
-    assert engine.asked == ["0"]
+    assert engine.asked == ["0", "1"]
     check.use(load_settings(FILE, {}).settings)
     assert len(await said(check)) == 1
 
@@ -75,7 +76,7 @@ async def test_a_name_that_the_engine_lacks_is_told_once_with_those_it_has() -> 
 async def test_nothing_is_said_where_all_is_right_or_nothing_is_known() -> None:
     for listed in (("llama", "lama"), None):
         engine = Listing(listed)
-        assert (await said(check_of(engine)), engine.asked) == ([], ["0"])
+        assert (await said(check_of(engine)), engine.asked) == ([], ["0", "1"])
 
 
 async def test_a_long_list_is_told_in_part() -> None:
@@ -103,7 +104,32 @@ async def test_a_replica_that_does_not_answer_hides_not_what_the_next_one_lacks(
     check = check_of(engine)
     (line,) = await said(check, 1)
     assert (line["event"], line["replica"], engine.asked) == ("target_model_unknown", "1", ["0", "1"])
-    assert (check.said["e"].replica, check.said["e"].lacks) == ("1", ["lama"])
+    assert {key: (said.state, said.lacks) for key, said in check.said.items()} == {
+        ("e", "0"): ("unreachable", []),
+        ("e", "1"): ("reachable", ["lama"]),
+    }
+    engine.away.clear()
+    (line,) = await said(check, 2)
+    assert (line["replica"], engine.asked) == ("0", ["0", "1", "0"])
+
+
+async def test_one_replica_does_not_speak_for_another_and_the_first_says_what_models_are() -> None:
+    class Two(Listing):
+        async def models(self, replica_id: str) -> Mapping[str, ListedModel] | None:
+            self.listed = ("llama", "lama") if replica_id == "0" else ("other",)
+            return await super().models(replica_id)
+
+    heard: list[tuple[str, list[str]]] = []
+    engine = Two(())
+    check = TargetCheck(lambda: [("e", engine)], lambda name, listed: heard.append((name, list(listed))))
+    check.use(load_settings(FILE, {}).settings)
+    lines = await said(check, 1)
+    assert [(line["replica"], line["model"], line["lacked_by"]) for line in lines] == [
+        ("1", "llama", 1),
+        ("1", "lama", 1),
+    ]
+    assert [said.lacks for said in check.said.values()] == [[], ["llama", "lama"]]
+    assert heard == [("e", ["llama", "lama"])]
 
 
 async def test_of_a_large_fleet_that_does_not_answer_a_few_are_asked_in_one_look() -> None:

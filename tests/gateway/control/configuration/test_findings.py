@@ -29,7 +29,7 @@ models: {chat: {targets: [{engine: own}, {engine: hosted}]}}
 READY = [ReplicaStatus("own", "a", "ready"), ReplicaStatus("own", "b", "ready"), ReplicaStatus("hosted", "c", "ready")]
 
 
-def states(failed: dict[tuple[str, str], str], said: dict[str, Said]) -> list[tuple[str, str]]:
+def states(failed: dict[tuple[str, str], str], said: dict[tuple[str, str], Said]) -> list[tuple[str, str]]:
     return [(found.state, found.why) for found in findings(SETTINGS, READY, failed, said)]
 
 
@@ -47,14 +47,17 @@ def test_a_failed_probe_is_one_replicas_and_says_why() -> None:
     ]
 
 
-def test_a_refused_key_is_all_replicas_and_silence_is_one() -> None:
-    assert states({}, {"own": Said("a", "refused", "401")})[:2] == [("refused", "401"), ("refused", "401")]
-    assert states({}, {"own": Said("a", "unreachable", "late")})[:2] == [("unreachable", "late"), ("reachable", "")]
+@pytest.mark.parametrize("state", ["refused", "unreachable"])
+def test_what_a_replica_says_is_its_own(state: str) -> None:
+    assert states({}, {("own", "a"): Said(state, "why")})[:2] == [(state, "why"), ("reachable", "")]
 
 
 def test_a_model_that_is_not_listed_is_wrong() -> None:
-    assert states({}, {"own": Said("a", "reachable", lacks=["x"])})[0] == ("wrong model", "it has no 'x'")
-    assert states({}, {"hosted": Said("c", "reachable")})[2] == ("reachable", "")
+    assert states({}, {("own", "b"): Said("reachable", lacks=["x"])})[:2] == [
+        ("reachable", ""),
+        ("wrong model", "it has no 'x'"),
+    ]
+    assert states({}, {("hosted", "c"): Said("reachable")})[2] == ("reachable", "")
 
 
 def test_a_launched_replica_says_what_it_does() -> None:
@@ -67,7 +70,7 @@ async def test_an_engine_that_refuses_the_key_says_so_once_and_is_asked_again() 
     class Refusing(Listing):
         async def models(self, replica_id: str) -> Mapping[str, ListedModel] | None:
             self.asked.append(replica_id)
-            if len(self.asked) < 3:
+            if len(self.asked) < 5:
                 raise CredentialsRefused("GET /v1/models refuses the key with 401")
             return {"llama": ListedModel(), "lama": ListedModel()}
 
@@ -76,18 +79,18 @@ async def test_an_engine_that_refuses_the_key_says_so_once_and_is_asked_again() 
     with structlog.testing.capture_logs() as lines:
         await check.look(())
         await check.look(())
-        assert check.said["e"].state == "refused"
+        assert {key: said.state for key, said in check.said.items()} == {("e", "0"): "refused", ("e", "1"): "refused"}
         await check.look(())
     assert [line["event"] for line in lines] == ["engine_refuses"]
-    assert check.said["e"].state == "reachable"
+    assert check.said["e", "0"].state == check.said["e", "1"].state == "reachable"
 
 
 @pytest.mark.anyio
 async def test_a_gateway_finds_what_is_there_and_what_is_not() -> None:
-    async with running_upstream() as up:
-        up.models = ["upstream-model"]
-        config = one_model([up.url, "http://127.0.0.1:9"])
+    async with running_upstream() as up, running_upstream() as other:
+        up.models, other.models = ["upstream-model"], ["another"]
+        config = one_model([up.url, "http://127.0.0.1:9", other.url])
         async with running_gateway(config) as gateway:
-            (good, bad), _ = await gateway.plane.findings()
-    assert (good.state, bad.state) == ("reachable", "unreachable")
+            (good, bad, wrong), _ = await gateway.plane.findings()
+    assert (good.state, bad.state, wrong.state) == ("reachable", "unreachable", "wrong model")
     assert "refused" in bad.why
