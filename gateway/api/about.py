@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from gateway.api.guides import PATH as GUIDE
+from gateway.api.guides import folder, guide, links
 from gateway.api.look import HEADERS
 from gateway.api.openapi import document
 from gateway.api.pages import docs, front
@@ -22,6 +24,7 @@ Models = Callable[[Request], Sequence[str] | None]
 def about_routes(models: Models, served: Callable[[], Served]) -> list[Route]:
     """The routes; `served` says what this port serves now: a reload may change it."""
     version = f"{VERSION} ({build()})"
+    guides = links(folder())
 
     def root(request: Request) -> str:
         return root_url(request.headers.get("host", ""), request.scope["scheme"])
@@ -29,12 +32,13 @@ def about_routes(models: Models, served: Callable[[], Served]) -> list[Route]:
     async def front_page(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):
             now = served()
-            shown = front(root(request), version, models(request), shows_metrics=now.metrics == "open", keyed=now.keyed)
+            shows = now.metrics == "open"
+            shown = front(root(request), version, models(request), guides, shows_metrics=shows, keyed=now.keyed)
             return HTMLResponse(shown, headers=HEADERS)
-        links = {"openai_base_url": f"{root(request)}/v1", "anthropic_base_url": root(request)}
+        told = {"openai_base_url": f"{root(request)}/v1", "anthropic_base_url": root(request)}
         if served().metrics == "open":
-            links["metrics"] = "/metrics"
-        return JSONResponse({"name": "penstock", "version": VERSION, "docs": "/docs", **links})
+            told["metrics"] = "/metrics"
+        return JSONResponse({"name": "penstock", "version": VERSION, "docs": "/docs", **told})
 
     async def docs_page(request: Request) -> Response:
         now = served()
@@ -46,5 +50,6 @@ def about_routes(models: Models, served: Callable[[], Served]) -> list[Route]:
     return [
         Route("/", front_page, methods=["GET"]),
         Route("/docs", docs_page, methods=["GET"]),
+        Route(GUIDE, guide, methods=["GET"]),
         Route("/openapi.json", openapi, methods=["GET"]),
     ]

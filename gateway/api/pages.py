@@ -28,11 +28,20 @@ MOST_MODELS = 200
 """A page is no catalogue: GET /v1/models has them all."""
 
 
-def front(root: str, version: str, models: Sequence[str] | None, *, shows_metrics: bool, keyed: bool) -> str:
-    """`root` is where this gateway was asked; `models` those of the caller, None where he showed no key; `keyed` is
-    whether it has keys."""
+def front(
+    root: str,
+    version: str,
+    models: Sequence[str] | None,
+    guides: Sequence[tuple[str, str]] = (),
+    *,
+    shows_metrics: bool,
+    keyed: bool,
+) -> str:
+    """`root` is where this gateway was asked; `models` those of the caller, None where he showed no key; `guides` are
+    path and words of each; `keyed` is whether it has keys."""
     shown = [(path, name) for path, name in LINKS if shows_metrics or path != "/metrics"]
     links = " ".join(f'<a href="{path}">{escape(name)}</a>' for path, name in shown)
+    read = " ".join(f'<a href="{path}">{escape(words)}</a>' for path, words in guides)
     if models is None:
         listed = f"<p>{code('GET /v1/models')} lists them to whoever shows a key.</p>"
     elif models:
@@ -57,7 +66,8 @@ def front(root: str, version: str, models: Sequence[str] | None, *, shows_metric
         f"<nav>{links}</nav>"
         f"<h2>Base URL</h2><p>{code(f'{root}/v1')} for clients of OpenAI, {code(root)} for those of Anthropic.</p>"
         f"<h2>Models</h2>{listed}"
-        f"<h2>Try it</h2>{exported}{block(curl)}{block(python)}",
+        f"<h2>Try it</h2>{exported}{block(curl)}{block(python)}"
+        + (f"<h2>Guides</h2><nav>{read}</nav>" if guides else ""),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
 from collections.abc import Iterable
 from html import unescape
@@ -13,6 +14,7 @@ from starlette.routing import Route
 
 from engines.operations import SHAPES
 from gateway.admin.app import admin_routes
+from gateway.api import guides
 from gateway.api.app import control_app
 from gateway.body.envelope import MOST_MEMBERS
 from tests.scenario.gateway import AUTH, KEY, Gateway, one_model, running_gateway
@@ -57,6 +59,27 @@ async def test_a_page_is_whole_and_loads_nothing(gateway: Gateway, path: str) ->
     assert page.tags.isdisjoint({"script", "link", "img", "iframe"})
     for link in page.links:
         assert (await gateway.http.get(link)).status_code == 200
+
+
+async def test_the_front_page_links_to_the_guides_that_are_there(
+    gateway: Gateway, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Elements((await gateway.http.get("/", headers=BROWSER)).text)
+    shown = [link for link in page.links if link.startswith("/docs/")]
+    assert shown == [f"/docs/{name}.md" for name, _ in guides.SHOWN]
+    told = await gateway.http.get("/docs/clients.md", headers=NO_KEY)
+    assert told.headers["content-type"] == "text/plain; charset=utf-8"
+    assert told.text == (guides.folder() / "clients.md").read_text("utf-8")
+    none = await gateway.http.get("/docs/../README.md")
+    assert none.status_code == 404
+    assert (await gateway.http.get("/docs/..%2FREADME.md")).status_code == 404
+    for name in ("nope.md", "clients"):
+        none = await gateway.http.get(f"/docs/{name}")
+        assert (none.status_code, "; there is README.md, " in none.json()["error"]["message"]) == (404, True), name
+    assert guides.links(tmp_path) == []
+    monkeypatch.setattr(guides, "folder", lambda: tmp_path)
+    none = await gateway.http.get("/docs/clients.md")
+    assert none.json()["error"]["message"] == "there is no guide 'clients.md': this installation has none"
 
 
 async def test_the_front_page_lists_models_to_who_may_use_them(gateway: Gateway, limited: dict[str, str]) -> None:
