@@ -13,24 +13,19 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Final, Protocol
 
-from engines.errors import (
-    AnswerTruncated,
-    BadAnswer,
-    EngineError,
-    OutOfSockets,
-)
+import structlog
+
+from engines.errors import AnswerTruncated, BadAnswer, EngineError, OutOfSockets
 from engines.loads.header import ASK, HEADER, read_header
 from engines.model import Deadlines, Usage
 from engines.port import Sink
-from engines.wire.key_refusals import blames_key
 from gateway import clock, provider_limits
-from gateway.attempt_ends import end_of, is_engines_fault
+from gateway.attempt_ends import end_of, is_engines_fault, outcome_of_answer
 from gateway.client_time import within
 from gateway.refusing import shortage
-from gateway.refusing.refusal import outcome_of_not_found
 from gateway.refusing.retry_after import retry_after_s
 from routing.failing.breaker import Verdict
-from routing.failing.outcome import Outcome, outcome_of_status
+from routing.failing.outcome import Outcome
 from routing.lease import Lease
 
 if TYPE_CHECKING:
@@ -39,6 +34,8 @@ if TYPE_CHECKING:
     from gateway.body.held import HeldPrompts
     from gateway.fleet.snapshot import Upstream
     from routing.facts import RequestFacts
+
+log = structlog.get_logger()
 
 MAX_ERROR_BYTES: Final = 64 * 1024
 """How much of an engine's error answer is kept; enough for any message, small enough to hold for every request."""
@@ -193,6 +190,18 @@ class Attempt(Sink):
             self._fail_with(status, self.error_parts)
 
     def failed(self, error: EngineError) -> None:
+        """The last word of its call: a mistake in it ends it all the same."""
+        try:
+            self._failed(error)
+        except Exception:
+            log.exception("attempt_mistaken")
+            self.outcome, self.error_kind, self.message = Outcome.BAD_ANSWER, "bad_answer", str(error)
+            if self._lease.held:
+                self.close(clock.monotonic())
+                if self._owner is not None:
+                    self._owner.failed_early(self)
+
+    def _failed(self, error: EngineError) -> None:
         if self._error_size >= MAX_ERROR_BYTES and isinstance(error, (AnswerTruncated, BadAnswer)):
             self.done()  # an error answer without end: what is kept of it says enough
             return
@@ -280,13 +289,8 @@ class Attempt(Sink):
 
     def _fail_with(self, status: int, error_parts: list[bytes]) -> None:
         kind = "rate_limited" if status == 429 else f"engine_{status}"
-        outcome = outcome_of_status(status)
-        if status == 404 or status == 405:
-            outcome = outcome_of_not_found(b"".join(error_parts), self.upstream.model)
-        elif outcome is Outcome.FORBIDDEN:
-            if blames_key(self.headers, b"".join(error_parts)):
-                outcome = Outcome.CREDENTIALS_REFUSED
-        elif outcome is Outcome.RATE_LIMITED and self._heard:
+        outcome = outcome_of_answer(status, self.headers, error_parts, self.upstream.model)
+        if outcome is Outcome.RATE_LIMITED and self._heard:
             provider_limits.refused(self.upstream, self.retry_after_s(), error_parts)
         self.fail(outcome, kind, f"the engine answered {status}")
 

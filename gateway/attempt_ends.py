@@ -17,10 +17,13 @@ from engines.errors import (
     OutOfSockets,
     TotalTimeout,
 )
-from routing.failing.outcome import Outcome
+from engines.wire.key_refusals import blames_key
+from gateway.refusing.refusal import outcome_of_not_found
+from routing.failing.outcome import Outcome, outcome_of_status
 
 if TYPE_CHECKING:
     from engines.model import Deadlines
+    from engines.port import Headers
 
 _ENDS: Final[dict[type[EngineError], tuple[Outcome, str]]] = {
     ConnectFailed: (Outcome.CONNECT_FAILED, "connect_failed"),
@@ -37,6 +40,16 @@ _ENDS: Final[dict[type[EngineError], tuple[Outcome, str]]] = {
 def end_of(error: EngineError) -> tuple[Outcome, str]:
     """How an attempt ended that failed so, and the kind of that."""
     return _ENDS.get(type(error), (Outcome.CONNECTION_LOST, "engine_error"))
+
+
+def outcome_of_answer(status: int, headers: Headers, error_parts: list[bytes], model: str) -> Outcome:
+    """What an error answer is; `model` is its engine's name of the model."""
+    if status == 404 or status == 405:
+        return outcome_of_not_found(b"".join(error_parts), model)
+    outcome = outcome_of_status(status)
+    if outcome is Outcome.FORBIDDEN and blames_key(headers, b"".join(error_parts)):
+        return Outcome.CREDENTIALS_REFUSED
+    return outcome
 
 
 def is_engines_fault(error: EngineError, bounds: Deadlines | None, own: Deadlines) -> bool:

@@ -213,7 +213,7 @@ class Dispatcher:
         if assignment is not None:
             flight.facts.assignment = assignment
             if assignment.counted:
-                self._settlement.assigned(assignment)
+                flight.observed = self._settlement.assigned(assignment)
         tracing = self._settlement.tracing
         if tracing is not None:
             trace = tracing.begin(fields)

@@ -1,11 +1,12 @@
 """The story of one inference request, from its last byte in to its settlement: a state machine driven by callbacks.
 
     begin ─> send ──first body byte of a 2xx──> answering ──> the relay ends it ──> settled
-              │  └─ failed before that ─> retry.next ─> send (at once, or by timer)
+              │  └─ failed before that ─> retrying ─> send (at once, or by timer)
               │                               └─ give up ─> the reply tells the failure ─> settled
               └─ client gone: every attempt abandoned, settled (from any state)
 
-It owns its attempts (`gateway.attempt`: one engine call each), the retry state and the reply (`gateway.reply`).
+It owns its attempts (`gateway.attempt`: one engine call each), what is to come after those that failed
+(`gateway.retrying`) and the reply (`gateway.reply`).
 
 No task and no future per request: on uvloop they cost 7 us, more than routing, metrics and the access line together
 (measured). What must wait (a back-off) waits in a timer.
@@ -31,6 +32,7 @@ from engines.operations import OPERATION_KEYS
 from engines.wire import DIALECTS
 from gateway import clock
 from gateway.accounts.lost import LARGE_BYTES, give_up, let_go_tokens, lost_usage
+from gateway.accounts.settlement import UNTOLD
 from gateway.attempt import Attempt, Owner
 from gateway.body.prompt import Prompt
 from gateway.client_time import due_s
@@ -41,16 +43,15 @@ from gateway.hedge import Hedge
 from gateway.http.handler import Work
 from gateway.preparing import prepared
 from gateway.record_ids import id_lines
-from gateway.refusing.absence import nobody_for
-from gateway.refusing.refusal import last_failure, pass_error
 from gateway.relay.headers import own_headers
 from gateway.relay.opening import Opening, open_relay
 from gateway.reply import Reply
+from gateway.retrying import Retrying
 from routing.choosing.policy import choose, is_full
-from routing.failing import retry
 from routing.failing.blame import verdict_of
 from routing.failing.breaker import Verdict
 from routing.failing.outcome import Outcome
+from routing.failing.retry import deeper_tier_left
 
 if TYPE_CHECKING:
     from engines.port import Sink
@@ -87,14 +88,15 @@ class Flight(Owner, Opening, Work):
     answer_status = 0
     lost_tokens = 0
     """See `gateway.accounts.lost.Asked`."""
+    observed = UNTOLD  # its number among what gates of experiments are told of
     settled = False
     preparing = False
     """It was read in turns of the loop, and has begun since, or begins with the last of them."""
     continuation: Continuation | None = None
     """From the first byte, where the answer may go on elsewhere."""
     transcript: Transcript | None = None
-    _retry: retry.RetryState | None = None
-    _retry_timer: asyncio.TimerHandle | None = None
+    _retrying: Retrying | None = None
+    """From its first failed attempt on, for as long as another may be made."""
     _hedge: Hedge | None = None
     """Until the first byte, of a stream that may be asked for twice."""
     _waiting: Ticket | None = None
@@ -170,7 +172,7 @@ class Flight(Owner, Opening, Work):
         self._waiting = None
         self._serving = serving
         self.queue_s = waited_s
-        self.send(endpoint, now)
+        guarded(self, partial(self.send, endpoint, now))  # whoever made room must not suffer for it
 
     def send(self, endpoint: Endpoint, now: float) -> None:
         """One more attempt, at an endpoint that was chosen at `now`."""
@@ -197,7 +199,8 @@ class Flight(Owner, Opening, Work):
                 self._hedge = Hedge(self, serving.route, hedging, self._settlement, self._loop, self._rng, now)
         bounds, fallback = self.deadlines, False
         if bounds is not None and bounds.first_byte_s < float("inf"):  # else it waits as long as the engine may take
-            fallback = retry.deeper_tier_left(serving.route, self.facts, endpoint.tier, now, self._retry)
+            tried = None if self._retrying is None else self._retrying.state
+            fallback = deeper_tier_left(serving.route, self.facts, endpoint.tier, now, tried)
         attempt.send(outgoing, bounds, now, now - self.received_s, fallback)
         if serving.route.notes:
             prompt.sent(serving.route, self.facts, endpoint)
@@ -243,74 +246,42 @@ class Flight(Owner, Opening, Work):
 
     def failed_early(self, attempt: Attempt) -> None:
         """An attempt ended before its first body byte: again, or not."""
-        outcome, serving = attempt.outcome, self._serving
+        guarded(self, partial(self._go_on, attempt))
+
+    def _go_on(self, attempt: Attempt) -> None:
         attempt.usage = lost_usage(self, attempt)
-        if self.settled:
+        if self.settled or (self.continuation is not None and self.continuation.failed(attempt)):
             return
-        assert outcome is not None
-        assert serving is not None
-        if self.continuation is not None and self.continuation.failed(attempt):
-            return
-        if outcome is Outcome.ANSWERED:  # and no attempt elsewhere would be answered otherwise
-            self.attempt = attempt
-            pass_error(self, attempt, outcome, self._retry)
-            return
-        now, endpoint = clock.monotonic(), attempt.upstream.endpoint
-        if self._retry is None:
-            self._retry = retry.RetryState(serving.route, self.facts, self.facts.deadline_s)
-        failed = retry.FailedAttempt(endpoint, outcome, attempt.retry_after_s())
-        if len(self.attempts) > 1 and any(not other.over for other in self.attempts):
-            self._retry.note(failed, now)  # another one is still on its way
-            return
-        verdict = retry.next(self._retry, failed, now, self._rng)
-        if isinstance(verdict, retry.Wait):
-            attempt.error_parts = None
-            self._settlement.retried(endpoint.engine, outcome)
-            if verdict.seconds > 0:
-                self._retry_timer = self._loop.call_later(verdict.seconds, partial(guarded, self, self._again))
-            else:
-                self._again()
-        elif attempt.error_parts is not None:
-            pass_error(self, attempt, outcome, self._retry)
-        else:
-            self.fail(last_failure(attempt, outcome, self.sentence))
+        if self._retrying is None:
+            self._retrying = Retrying(self, self._settlement, self._loop, self._rng)
+        assert self._serving is not None
+        self._retrying.failed(attempt, self._serving.route)
 
     def resend(self, serving: Serving, prompt: Prompt, endpoint: Endpoint, now: float) -> None:
         """One more attempt, with another prompt, in the fleet of now."""
         self._serving, self._prompt = serving, prompt
         self.send(endpoint, now)
 
-    def _again(self) -> None:
-        self._retry_timer = None
-        if self.settled:
-            return
-        assert self._retry is not None
-        assert self.attempt is not None
-        now = clock.monotonic()
-        endpoint = self._retry.choose(now, self._rng)
-        if endpoint is None:
-            self.fail(self._nobody())
-            return
-        before = self.attempt.upstream.endpoint
-        if endpoint.tier > before.tier:
-            self._settlement.fell_back(self.model, before.engine, endpoint.engine)
-        self.send(endpoint, now)
-
     # -- failing -------------------------------------------------------------------------------------------------------
 
     def fail(self, failure: Failure) -> None:
-        """Tell a failure of our own, and settle."""
+        """Tell a failure of our own, and settle. Whatever is wrong with the request, its client is not left to wait."""
         self.error_kind = failure.kind
-        headers = self.head_down()
-        if len(self.attempts) > 1 and TABLE[failure.kind].retried_here:
-            headers += TRIED_ENOUGH
-        self.settle(self.reply.status_of(failure))
-        self.reply.fail(failure, headers)
+        try:
+            headers = self.head_down()
+            if len(self.attempts) > 1 and TABLE[failure.kind].retried_here:
+                headers += TRIED_ENOUGH
+            self.settle(self.reply.status_of(failure))
+            self.reply.fail(failure, headers)
+        except Exception:
+            log.exception("failure_untold")
+            self._break_off()
 
-    def _nobody(self) -> Failure:
-        serving = self._serving
-        assert serving is not None
-        return nobody_for(serving.route, self.facts, clock.monotonic())
+    def _break_off(self) -> None:
+        try:
+            self.settle(self.reply.status or 500)
+        finally:
+            self.reply.cut()
 
     def sentence(self, message: str) -> str:
         """A message of ours: of which model, engine and attempt it is."""
@@ -326,8 +297,8 @@ class Flight(Owner, Opening, Work):
         """The client left: stop the engine's work now."""
         if self.settled:
             return
-        if self._retry_timer is not None:
-            self._retry_timer.cancel()
+        if self._retrying is not None:
+            self._retrying.stop()
         if self._waiting is not None:
             self._room.leave(self, self._waiting)
         give_up(self, self.attempts, None)
@@ -358,7 +329,7 @@ class Flight(Owner, Opening, Work):
     def committed(self) -> None:
         """The answer leaves, so nothing will be sent again: let go of the prompt, and of the fleet of that moment.
         A stream may last for minutes; 9,000 of them with prompts of 32 KB held 590 MB."""
-        serving, self._serving, self._retry = self._serving, None, None
+        serving, self._serving, self._retrying = self._serving, None, None
         if serving is None:
             return
         if self.continuation is not None:
@@ -381,6 +352,7 @@ class Flight(Owner, Opening, Work):
         self.settled = True
         self.answer_status = status
         self.finished_s = now = clock.monotonic()
+        self._retrying = None
         hedge, self._hedge = self._hedge, None
         if hedge is not None:
             hedge.end()
@@ -388,11 +360,13 @@ class Flight(Owner, Opening, Work):
             give_up(self, self.attempts, self.attempt)
         for attempt in self.attempts:
             attempt.close(now)
-        self._settlement.settle(self)
-        for attempt in self.attempts:
-            attempt.forget()
-        if self.continuation is not None:
-            self.continuation.end()
-            self.continuation = None
-        if self._room.busy or self._room.went:
-            self._room.over(self, now)
+        try:
+            self._settlement.settle(self)
+        finally:
+            for attempt in self.attempts:
+                attempt.forget()
+            if self.continuation is not None:
+                self.continuation.end()
+                self.continuation = None
+            if self._room.busy or self._room.went:
+                self._room.over(self, now)

@@ -34,6 +34,7 @@ class Reply:
         "_document",
         "_head",
         "_head_status",
+        "_over",
         "_reader",
         "_request_id",
         "_status",
@@ -51,6 +52,8 @@ class Reply:
         self._head = b""
         self._head_status = 200
         self._document = False
+        """Whether what leaves is a document, in which nothing else can be said."""
+        self._over = False
 
     @property
     def status(self) -> int:
@@ -68,7 +71,9 @@ class Reply:
         """The whole answer. Only while nothing has left."""
         assert not self._status
         self._status = status
+        self._document = True
         self._client.respond(status, headers, body)
+        self._over = True
 
     def pass_on(self, status: int, headers: bytes, data: bytes) -> None:
         """A part of a document that is too large to hold; status and headers count the first time."""
@@ -121,6 +126,7 @@ class Reply:
             self._leave(last)
             last = b""
         self._client.end_stream(last)
+        self._over = True
 
     def _leave(self, first: bytes) -> None:
         self._status = self._head_status
@@ -134,14 +140,22 @@ class Reply:
 
     def fail(self, failure: Failure, headers: bytes) -> None:
         """Tell the failure in the way that is still open. `headers` are for the case that the head is still held."""
+        if self._over:
+            return
         if self.untold:
             body = failure.body(self._dialect, self._request_id.decode())
             self.respond(failure.status, JSON + failure.headers() + headers, body)
         elif self._document:
             # A document cannot carry an error at its end: the missing last chunk is the sign.
-            self._client.cut()
+            self.cut()
         else:
             self._fail_inside(failure.api_error)
+
+    def cut(self) -> None:
+        """Whatever has left, nothing else will; a client that waits for more sees that it was not whole."""
+        if not self._over:
+            self._over = True
+            self._client.cut()
 
     def pass_error(self, body: bytes, event: bytes) -> None:
         """Tell an engine's error after a comment has left: by `event`, or else what `body` says, as an error answer."""

@@ -52,7 +52,7 @@ def calls(path: str) -> Iterator[str]:
 
 def test_the_walk_sees_what_it_judges() -> None:
     assert {"gateway/flight.py", "engines/pool.py", "routing/failing/retry.py"} <= set(paths(*PRODUCT))
-    assert "gateway/flight.py: routing.failing.retry" in importers({"routing"}, "gateway")
+    assert "gateway/retrying.py: routing.failing.retry" in importers({"routing"}, "gateway")
 
 
 def test_routing_imports_neither_engines_nor_gateway() -> None:

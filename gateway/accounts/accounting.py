@@ -15,7 +15,8 @@ from gateway.accounts.costs import attempt_records, cost_usd, is_unknown
 from gateway.accounts.lost import FREE, lost_prompt_tokens, lost_usage
 from gateway.accounts.reasons import in_short, reason_of, spelt
 from gateway.accounts.record import MOST_SAID, RequestRecord, note_more, shortened
-from gateway.accounts.settlement import RecordSink, Settlement
+from gateway.accounts.settlement import UNTOLD, RecordSink, Settlement
+from gateway.accounts.shares import WrittenShares
 from gateway.accounts.spending import Spending
 from gateway.body.held import HeldPrompts
 from gateway.errors import Failure
@@ -46,7 +47,17 @@ if TYPE_CHECKING:
 class Accounting(Settlement):
     """See `gateway.accounts.settlement.Settlement`."""
 
-    __slots__ = ("_format_time", "_held", "_metrics", "contents", "observing", "sinks", "spending", "tracing")
+    __slots__ = (
+        "_format_time",
+        "_held",
+        "_metrics",
+        "_shares",
+        "contents",
+        "observing",
+        "sinks",
+        "spending",
+        "tracing",
+    )
 
     def __init__(self, metrics: Metrics, sinks: Sequence[RecordSink], format_time: Callable[[float], str]) -> None:
         """`format_time` turns Unix seconds into the record's time."""
@@ -54,6 +65,7 @@ class Accounting(Settlement):
         self.sinks = tuple(sinks)
         self._format_time = format_time
         self._held = HeldPrompts()
+        self._shares = WrittenShares()
         self.tracing: Tracing | None = None
         self.contents: ContentSink | None = None
         """Where prompts and answers go, of models that keep them."""
@@ -78,9 +90,8 @@ class Accounting(Settlement):
         for sink in self.sinks:
             sink.write(record)
 
-    def assigned(self, assignment: Assignment) -> None:
-        if self.observing is not None:
-            self.observing.assigned(assignment)
+    def assigned(self, assignment: Assignment) -> int:
+        return UNTOLD if self.observing is None else self.observing.assigned(assignment)
 
     def unserved(self, assignment: Assignment, record_id: bytes) -> None:
         if self.observing is not None:
@@ -158,9 +169,10 @@ class Accounting(Settlement):
             series.error(flight.error_kind)
         if flight.transcript is not None:
             flight.transcript.end(flight, self.contents)
+        record_id = flight.record_id.decode()
         if assignment is not None and assignment.counted and self.observing is not None:
             since_s = first_byte_s - flight.first_dispatch_s if first_byte_s else None
-            self.observing.settled(flight, assignment, since_s, tpot_s, cost)
+            self.observing.settled(flight, assignment, record_id, since_s, tpot_s, cost)
         if not self.sinks:
             return
         model = flight.model
@@ -192,7 +204,7 @@ class Accounting(Settlement):
         record = RequestRecord(  # by position, in the order of its fields: by name they would cost 1.3 us more
             self._format_time(wall_s - duration_s),
             flight.request_id.decode(),
-            flight.record_id.decode(),
+            record_id,
             flight.request.path.decode(),  # spells the operation, and costs a fifth of asking an enum for its value
             model,
             flight.answer_status,
@@ -227,7 +239,8 @@ class Accounting(Settlement):
             bundle,
         )
         if assignment is not None and assignment.counted:
-            note_assignment(record, assignment)
+            record.experiment, record.unit = assignment.experiment, assignment.digits
+            record.shares = self._shares.of(assignment.shares)
         if flight.trace is not None:
             note_trace(record, flight.trace)
         if attempt is not None:
@@ -237,7 +250,8 @@ class Accounting(Settlement):
                 record.response_id = continuation.response_id
             if usage is not None and (usage.parts is not None or usage.units is not None):
                 note_more(record, usage)
-            record.unpriced = unpriced
+            if unpriced:
+                record.unpriced = True
             if len(flight.attempts) > 1 or (flight.trace is not None and flight.trace.sampled):
                 record.tries = attempt_records(flight, last_usage)
         for sink in self.sinks:
@@ -334,8 +348,3 @@ def note_trace(record: RequestRecord, trace: Trace) -> None:
     record.trace_id, record.span_id = trace.trace_id.decode(), trace.span_id.decode()
     record.parent_span_id, record.sampled = trace.parent_id.decode(), trace.sampled
     record.parameters = trace.parameters
-
-
-def note_assignment(record: RequestRecord, assignment: Assignment) -> None:
-    record.experiment, record.shares = assignment.experiment, assignment.shares
-    record.unit = assignment.digits

@@ -136,8 +136,9 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """The identity of the experiment that it counts in (`gateway.experiments.plan`); empty where it counts in none."""
     unit: str = ""
     """Whom its arm was given to there: a hash (`routing.experiments.assignment`), 16 hex digits."""
-    shares: tuple[float, ...] | None = None
-    """Of the arms at that moment, the control's first."""
+    shares: tuple[float, ...] | msgspec.Raw | None = None
+    """Of the arms at that moment, the control's first; what a request leaves has them as JSON
+    (`gateway.accounts.shares`)."""
     reason: str = ""
     """Why it failed, in the engine's words or ours, in short (`gateway.accounts.reasons`); empty on success."""
     shadow_of: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from engines.model import Operation
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from gateway.tracing import Tracing
     from routing.experiments.experiment import Assignment
     from routing.failing.outcome import Outcome
+
+
+UNTOLD: Final = -1
+"""The number (`Settlement.assigned`) of a request of which no gate was told."""
 
 
 class Settlement(Protocol):
@@ -28,7 +32,9 @@ class Settlement(Protocol):
     def held(self) -> HeldPrompts:
         """The worker's."""
 
-    def assigned(self, assignment: Assignment) -> None: ...
+    def assigned(self, assignment: Assignment) -> int:
+        """A request was given this, and is counted; returns its number, which its flight keeps."""
+
     def unserved(self, assignment: Assignment, record_id: bytes) -> None:
         """A request was given this, and nobody of the arm can serve it: it became no flight."""
 

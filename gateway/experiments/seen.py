@@ -10,41 +10,35 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from routing.gate.observation import Assigned, Measured, Observation, Settled
+from gateway.experiments import seen_before
+from routing.experiments.assignment import Unit
+from routing.gate.observation import Assigned, Completed, Measured, Observation, Settled
 
 ASSIGNED: Final = 0
 SETTLED: Final = 1
 MEASURED: Final = 2
+COMPLETED: Final = 3
 """The kinds; each observation has one, in the order in which they came."""
+ARM: Final = 4
+PLACE: Final = 1 << 18
+"""A head is a kind, an arm times `ARM`, and a place times `PLACE`: one number mostly, of which nothing is made."""
+
+_SettledRow = tuple[str, int, float | None, float | None, float | None, float | None, float]
+"""The id of the record, flags, time to first token, time per output token, duration (all ms), cost (US dollars), and
+what was in flight."""
+_MeasuredRow = tuple[str, str, float]
+"""The id of the record, the metric and its value."""
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(
     tuple[
-        list[tuple[str, tuple[float, ...]]],  # experiments, each with the shares of some moment
-        list[int],  # kinds
-        list[Annotated[int, Meta(ge=0)]],  # which of those experiments
-        list[int],  # arms
+        list[tuple[str, tuple[float, ...]]],  # places: experiments, each with the shares of some moment
+        list[Annotated[int, Meta(ge=0)]],  # heads
         list[int],  # units
-        list[str],  # ids of records, of what is settled or measured; of what is settled all these, too:
-        list[int],  # flags
-        list[float | None],  # time to first token, ms
-        list[float | None],  # time per output token, ms
-        list[float | None],  # duration, ms
-        list[float | None],  # cost, US dollars
-        list[float],  # in flight
-        list[str],  # metrics, of what is measured
-        list[float],  # their values
+        list[_SettledRow],  # of what is settled
+        list[_MeasuredRow],  # of what is measured
     ]
 ).decode
-
-_Given = tuple[str, int, int, tuple[float, ...]]
-_rows_of: Final = {
-    ASSIGNED: msgspec.msgpack.Decoder(_Given).decode,
-    SETTLED: msgspec.msgpack.Decoder(
-        tuple[str, int, int, tuple[float, ...], str, int, float | None, float | None, float | None, float | None, float]
-    ).decode,
-    MEASURED: msgspec.msgpack.Decoder(tuple[str, int, int, tuple[float, ...], str, str, float]).decode,
-}
 
 
 class Seen:
@@ -71,117 +65,78 @@ class Seen:
 
 
 def packed(observations: Sequence[Observation]) -> bytes:
-    """msgpack of their columns."""
+    """msgpack of their columns. Raises ValueError for an arm that no experiment has."""
     places: dict[tuple[str, tuple[float, ...]], int] = {}
-    kinds: list[int] = []
-    whose: list[int] = []
-    arms: list[int] = []
-    units: list[int] = []
-    ids: list[str] = []
-    flags: list[int] = []
-    ttfts_ms: list[float | None] = []
-    tpots_ms: list[float | None] = []
-    durations_ms: list[float | None] = []
-    costs_usd: list[float | None] = []
-    in_flight: list[float] = []
-    metrics: list[str] = []
-    values: list[float] = []
+    heads: list[int] = []
+    units: list[Unit] = []
+    settled: list[_SettledRow] = []
+    measured: list[_MeasuredRow] = []
     experiment, place, known = "", 0, False
     shares: tuple[float, ...] = ()
     for one in observations:
         if not known or one.shares is not shares or one.experiment is not experiment:
             experiment, shares, known = one.experiment, one.shares, True
-            place = places.setdefault((experiment, shares), len(places))
-        whose.append(place)
-        arms.append(one.arm)
+            place = PLACE * places.setdefault((experiment, shares), len(places))
+        arm = one.arm
+        if not 0 <= arm < PLACE // ARM:
+            raise ValueError(f"there is no arm {arm}")
+        head = place + ARM * arm
         units.append(one.unit)
         if isinstance(one, Settled):
-            kinds.append(SETTLED)
-            ids.append(one.record_id)
-            flags.append(one.flags)
-            ttfts_ms.append(one.ttft_ms)
-            tpots_ms.append(one.tpot_ms)
-            durations_ms.append(one.duration_ms)
-            costs_usd.append(one.cost_usd)
-            in_flight.append(one.in_flight)
+            heads.append(head + (COMPLETED if isinstance(one, Completed) else SETTLED))
+            settled.append(
+                (one.record_id, one.flags, one.ttft_ms, one.tpot_ms, one.duration_ms, one.cost_usd, one.in_flight)
+            )
         elif isinstance(one, Measured):
-            kinds.append(MEASURED)
-            ids.append(one.record_id)
-            metrics.append(one.metric)
-            values.append(one.value)
+            heads.append(head + MEASURED)
+            measured.append((one.record_id, one.metric, one.value))
         else:
-            kinds.append(ASSIGNED)
-    of_settled = flags, ttfts_ms, tpots_ms, durations_ms, costs_usd, in_flight
-    return _encode((list(places), kinds, whose, arms, units, ids, *of_settled, metrics, values))
+            heads.append(head + ASSIGNED)
+    return _encode((list(places), heads, units, settled, measured))
 
 
 def unpacked(data: bytes) -> list[Observation]:
-    """What was `packed`. Raises ValueError for anything else."""
+    """What was `packed`, here or by a gateway of another version. Raises ValueError for anything else."""
     try:
         columns: tuple[Any, ...] = _decode(data)
         return _rows(columns)
     except (msgspec.MsgspecError, IndexError) as error:
-        raise ValueError(f"these are no observations: {error}") from None
-
-
-def unpacked_rows(rows: Sequence[tuple[int, msgspec.Raw]]) -> list[Observation]:
-    """What gateways wrote before there were columns: of each its kind and its fields. Raises ValueError."""
-    found: list[Observation] = []
-    try:
-        for kind, row in rows:
-            fields: tuple[Any, ...] = _rows_of[kind](row)
-            found.append((Assigned, Settled, Measured)[kind](*fields))
-    except (msgspec.MsgspecError, KeyError) as error:
-        raise ValueError(f"these are no observations: {error}") from None
-    return found
+        before = seen_before.unpacked(data)
+        if before is None:
+            raise ValueError(f"these are no observations: {error}") from None
+        return before
 
 
 def _rows(columns: tuple[Any, ...]) -> list[Observation]:
     places: list[tuple[str, tuple[float, ...]]] = columns[0]
-    kinds: list[int] = columns[1]
-    whose: list[int] = columns[2]
-    arms: list[int] = columns[3]
-    units: list[int] = columns[4]
-    ids: list[str] = columns[5]
-    flags: list[int] = columns[6]
-    ttfts_ms: list[float | None] = columns[7]
-    tpots_ms: list[float | None] = columns[8]
-    durations_ms: list[float | None] = columns[9]
-    costs_usd: list[float | None] = columns[10]
-    in_flight: list[float] = columns[11]
-    metrics: list[str] = columns[12]
-    values: list[float] = columns[13]
+    heads: list[int] = columns[1]
+    units: list[Unit] = columns[2]
+    settled: list[_SettledRow] = columns[3]
+    measured: list[_MeasuredRow] = columns[4]
     found: list[Observation] = []
-    settled = measured = 0
-    for at, kind in enumerate(kinds):
-        experiment, shares = places[whose[at]]
-        arm, unit = arms[at], units[at]
-        if kind == SETTLED:
-            one = settled
-            settled += 1
-            found.append(
-                Settled(
-                    experiment,
-                    arm,
-                    unit,
-                    shares,
-                    ids[one + measured],
-                    flags[one],
-                    ttfts_ms[one],
-                    tpots_ms[one],
-                    durations_ms[one],
-                    costs_usd[one],
-                    in_flight[one],
-                )
-            )
-        elif kind == MEASURED:
-            one = measured
-            measured += 1
-            found.append(Measured(experiment, arm, unit, shares, ids[one + settled], metrics[one], values[one]))
-        elif kind == ASSIGNED:
+    at_settled = at_measured = 0
+    for at, head in enumerate(heads):
+        kind, arm, unit = head % ARM, head % PLACE // ARM, units[at]
+        experiment, shares = places[head // PLACE]
+        if kind == ASSIGNED:
             found.append(Assigned(experiment, arm, unit, shares))
+        elif kind == MEASURED:
+            measured_id, metric, value = measured[at_measured]
+            at_measured += 1
+            found.append(Measured(experiment, arm, unit, shares, measured_id, metric, value))
         else:
-            raise ValueError(f"these are no observations: one is of kind {kind}")
+            record_id, flags, ttft_ms, tpot_ms, duration_ms, cost_usd, in_flight = settled[at_settled]
+            at_settled += 1
+            made: Settled
+            if kind == COMPLETED:
+                made = Completed(
+                    experiment, arm, unit, shares, record_id, flags, ttft_ms, tpot_ms, duration_ms, cost_usd, in_flight
+                )
+            else:
+                made = Settled(
+                    experiment, arm, unit, shares, record_id, flags, ttft_ms, tpot_ms, duration_ms, cost_usd, in_flight
+                )
+            found.append(made)
     return found
 
 
@@ -205,14 +160,15 @@ def counted(observations: Sequence[Observation]) -> dict[str, dict[int, Counted]
         if arms is None or one.experiment is not experiment:
             experiment = one.experiment
             arms = found.setdefault(experiment, {})
-        if isinstance(one, Assigned):
+        if isinstance(one, Settled):
+            flags, began = one.flags, isinstance(one, Completed)
+        else:
+            flags, began = 0, isinstance(one, Assigned)
+        if flags or began:
             by = arms.get(one.arm)
             if by is None:
                 by = arms[one.arm] = Counted()
-            by.requests += 1
-        elif isinstance(one, Settled) and one.flags:
-            by = arms.get(one.arm)
-            if by is None:
-                by = arms[one.arm] = Counted()
-            by.events.append(one.flags)
+            by.requests += began
+            if flags:
+                by.events.append(flags)
     return found

@@ -1,14 +1,16 @@
-"""What a relay asks of the request whose answer it carries."""
+"""What a relay asks of the request whose answer it carries, and how such an answer ends."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.errors import ClientStalled, EngineError, IdleTimeout, TotalTimeout
+from gateway.accounts.costs import in_digits
+from gateway.errors import Failure
 
 if TYPE_CHECKING:
     from gateway.attempt import Attempt
-    from gateway.errors import Failure
+    from gateway.reply import Reply
 
 UNNAMED: Final = 502
 """The status of an error in a 200 that names none: the engine failed, and does not say why."""
@@ -52,6 +54,28 @@ class Recorder(Protocol):
 
     def note(self, events: list[bytes]) -> None:
         """These events, or blocks of them, leave now. The list is not the recorder's to keep."""
+
+
+def whole(account: Account, attempt: Attempt, reply: Reply, headers: bytes, body: bytes) -> None:
+    """The answer is whole, and is told with what it costs, which is known once its account is settled. `headers` are
+    made before that: a mistake in them is the answer's then, and another attempt may be made."""
+    attempt.works()
+    account.settle(attempt.status)
+    cost_usd = account.cost_usd
+    if cost_usd is not None:
+        headers = b"%bx-penstock-cost-usd: %b\r\n" % (headers, in_digits(cost_usd))
+    reply.respond(attempt.status, headers, body)
+
+
+def broken(account: Account, attempt: Attempt, error: EngineError) -> None:
+    """The answer broke after its first byte: its client is told, whatever comes of blaming somebody."""
+    try:
+        if attempt.is_engines_fault(error):
+            attempt.broke()
+        else:
+            attempt.works()
+    finally:
+        account.fail(Failure(kind_of(error), f"model {account.model!r}: {error}"))
 
 
 def kind_of(error: EngineError) -> str:

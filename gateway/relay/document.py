@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Final
 from engines.port import Sink
 from engines.wire import Dialect, Finding
 from engines.wire.refusals import ERROR_WITHIN_BYTES, begins_an_error, error_finding
-from gateway.accounts.costs import in_digits
-from gateway.errors import Failure
-from gateway.relay.account import UNNAMED, Account, kind_of
+from gateway.relay.account import UNNAMED, Account, broken, whole
 from gateway.relay.headers import PROBLEM, media_type, passed_headers
 
 if TYPE_CHECKING:
@@ -123,19 +121,11 @@ class DocumentRelay(Sink):
             attempt.unfit()
             return
         self._take(finding)
-        attempt.works()
-        account.settle(attempt.status)
-        cost_usd = account.cost_usd
-        cost = b"" if cost_usd is None else b"x-penstock-cost-usd: %b\r\n" % in_digits(cost_usd)
-        headers = b"%b%b%b" % (passed_headers(attempt.headers), account.head_down(), cost)
-        self._reply.respond(attempt.status, headers, body)
+        headers = passed_headers(attempt.headers) + account.head_down()
+        whole(account, attempt, self._reply, headers, body)
 
     def failed(self, error: EngineError) -> None:
-        if self._attempt.is_engines_fault(error):
-            self._attempt.broke()
-        else:
-            self._attempt.works()
-        self._account.fail(Failure(kind_of(error), f"model {self._account.model!r}: {error}"))
+        broken(self._account, self._attempt, error)
 
     def _whole(self) -> bytes:
         """All that is held, which is let go."""

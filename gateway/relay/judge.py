@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
 from engines.errors import EngineError
 from engines.sse import payload, says_something
 from engines.wire import Dialect, Finding, Reader
@@ -23,6 +25,8 @@ from routing.failing.outcome import Outcome, outcome_of_status
 if TYPE_CHECKING:
     from gateway.attempt import Attempt
     from gateway.reply import Reply
+
+log = structlog.get_logger()
 
 
 class Judge:
@@ -127,11 +131,15 @@ class Judge:
             self.broke("no_finish_reason", "the engine's stream ended without a finish reason", blame=not self._marked)
 
     def failed(self, error: EngineError) -> None:
-        """The body did not end as promised."""
-        if self._error or self._is_whole():
-            self._finish()  # the engine had said how it ended; only the end of the body was lost
-        else:
-            self.broke(kind_of(error), str(error), blame=self._attempt.is_engines_fault(error))
+        """The body did not end as promised. It is the last word: a mistake in it ends the request all the same."""
+        try:
+            if self._error or self._is_whole():
+                self._finish()  # the engine had said how it ended; only the end of the body was lost
+            else:
+                self.broke(kind_of(error), str(error), blame=self._attempt.is_engines_fault(error))
+        except Exception:
+            log.exception("stream_mistaken")
+            self._account.fail(self._failure("internal", "the stream could not be ended"))
 
     def broke(self, kind: str, message: str, *, blame: bool = True) -> None:
         """Tell the client inside its stream, and end it without a success marker."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engines.port import Sink
-from gateway.errors import Failure
-from gateway.relay.account import Account, kind_of
+from gateway.relay.account import Account, broken
 from gateway.relay.headers import media_type, passed_headers
 
 if TYPE_CHECKING:
@@ -73,8 +72,4 @@ class MediaRelay(Sink):
 
     def failed(self, error: EngineError) -> None:
         self._parts.clear()
-        if self._attempt.is_engines_fault(error):
-            self._attempt.broke()
-        else:
-            self._attempt.works()
-        self._account.fail(Failure(kind_of(error), f"model {self._account.model!r}: {error}"))
+        broken(self._account, self._attempt, error)

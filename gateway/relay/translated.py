@@ -35,9 +35,7 @@ from engines.wire.events import (
 from engines.wire.refusals import error_type
 from engines.wire.said import Said
 from gateway import clock
-from gateway.accounts.costs import in_digits
-from gateway.errors import Failure
-from gateway.relay.account import UNNAMED, Account, kind_of
+from gateway.relay.account import UNNAMED, Account, broken, whole
 from gateway.relay.headers import passed_headers
 from gateway.relay.stream import StreamRelay
 from gateway.reply import JSON
@@ -302,20 +300,11 @@ class TranslatedDocument(Sink):
             told = secrets_of(words).hide(told)
         if self._transcript is not None:
             self._transcript.hear(told)
-        attempt.works()
-        account.settle(attempt.status)
         headers = JSON + others(attempt.headers, self._ingress.name) + account.head_down() + self._dropped
-        cost_usd = account.cost_usd
-        if cost_usd is not None:
-            headers += b"x-penstock-cost-usd: %b\r\n" % in_digits(cost_usd)
-        self._reply.respond(attempt.status, headers, told)
+        whole(account, attempt, self._reply, headers, told)
 
     def failed(self, error: EngineError) -> None:
-        if self._attempt.is_engines_fault(error):
-            self._attempt.broke()
-        else:
-            self._attempt.works()
-        self._account.fail(Failure(kind_of(error), f"model {self._account.model!r}: {error}"))
+        broken(self._account, self._attempt, error)
 
 
 def others(headers: Headers, client: str) -> bytes:

@@ -11,9 +11,8 @@ import structlog
 from engines.port import Sink
 from engines.wire.bulk import LISTS_AND_OBJECTS, over
 from engines.wire.unary.port import Misread, pieces
-from gateway.accounts.costs import in_digits
 from gateway.errors import Failure
-from gateway.relay.account import UNNAMED, Account, kind_of
+from gateway.relay.account import UNNAMED, Account, broken, whole
 from gateway.relay.translated import error_document, others
 from gateway.reply import JSON
 
@@ -106,6 +105,8 @@ class UnaryDocument(Sink):
             log.exception("answer_not_written")
             if not attempt.over:
                 attempt.refuse(UNNAMED, error_document("the engine's answer could not be told"))
+            else:  # its account is closed, and perhaps nobody was told
+                self._account.fail(Failure("internal", f"model {self._account.model!r}: the answer could not be told"))
 
     def _written_on(self) -> bool:
         """Read or write some more of it; returns whether all is written. Raises Misread."""
@@ -149,17 +150,8 @@ class UnaryDocument(Sink):
         if self._reply.status:
             attempt.unfit()
             return
-        attempt.works()
-        account.settle(attempt.status)
         headers = JSON + others(attempt.headers, "openai") + account.head_down() + self._dropped
-        cost_usd = account.cost_usd
-        if cost_usd is not None:
-            headers += b"x-penstock-cost-usd: %b\r\n" % in_digits(cost_usd)
-        self._reply.respond(attempt.status, headers, body)
+        whole(account, attempt, self._reply, headers, body)
 
     def failed(self, error: EngineError) -> None:
-        if self._attempt.is_engines_fault(error):
-            self._attempt.broke()
-        else:
-            self._attempt.works()
-        self._account.fail(Failure(kind_of(error), f"model {self._account.model!r}: {error}"))
+        broken(self._account, self._attempt, error)

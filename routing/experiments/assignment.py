@@ -13,9 +13,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 BUCKETS: Final = 1_000_000
+
+Unit = Any
+"""The 64 bits of `unit_hash`, an int. Compiled, what is called one is made anew for each look into a set; what is not
+stays the same object, which is found without being compared."""
 
 
 def unit_hash(salt: str, layer: str, unit: str) -> int:

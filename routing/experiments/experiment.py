@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from routing.experiments.assignment import BUCKETS, Slot, Split, bucket_of, slots_of, unit_hash
+from routing.experiments.assignment import BUCKETS, Slot, Split, Unit, bucket_of, slots_of, unit_hash
 from routing.gate.observation import Assigned
 
 MOST_GIVEN: Final = 4096
@@ -24,7 +24,7 @@ class Assignment:
 
     __slots__ = ("arm", "at", "counted", "digits", "experiment", "line", "shares", "told", "unit")
 
-    def __init__(self, experiment: str, arm: str, at: int, unit: int = 0, shares: tuple[float, ...] = ()) -> None:
+    def __init__(self, experiment: str, arm: str, at: int, unit: Unit = 0, shares: tuple[float, ...] = ()) -> None:
         """Without shares it is one that counts nowhere: it was pinned, or is no part of the experiment."""
         self.experiment: Final = experiment
         """The experiment's identity."""

@@ -13,6 +13,7 @@ import math
 from collections import deque
 from typing import Any, Final
 
+from routing.experiments.assignment import Unit
 from routing.gate.ceiling import PER_UNIT
 from routing.gate.evidence import FirstEvents
 from routing.gate.guardrail import Guardrail
@@ -123,12 +124,18 @@ class Amounts:
             self._limits = {SLO: self._scaled(slo)}
             self.thresholds = {SLO: slo}
 
-    def request(self, unit: int, canary: bool, share: float, value: float, in_flight: float) -> bool:
+    def request(self, unit: Unit, canary: bool, share: float, value: float, in_flight: float) -> bool:
         """An amount of one request; returns whether there is a new bad event of the canary."""
+        gave = self._sticky and self._finished.has(unit)
+        fits = self._hangs_on_load and not canary
+        if gave and not fits:
+            return False  # nearly all of units that come often
         scaled = self._scaled(self.guardrail.worse(value) if self._custom else value)
         load = math.log(max(1.0, in_flight))
-        if not canary and self._hangs_on_load:
+        if fits:
             self._fit.request(scaled, load)
+        if gave:
+            return False
         if not self._sticky:
             return self._judge(unit, canary, share, (scaled, load))
         done = self._collect(unit, canary, share, scaled, load)
@@ -137,7 +144,7 @@ class Amounts:
         one = self._open.pop(done)
         return self._finished.is_first(done) and self._judge(done, one.canary, one.share, one.number)
 
-    def _judge(self, unit: int, canary: bool, share: float, number: Number) -> bool:
+    def _judge(self, unit: Unit, canary: bool, share: float, number: Number) -> bool:
         arm = int(canary)
         amount, load = number
         self.seen[arm] += 1
@@ -161,7 +168,7 @@ class Amounts:
         return worse
 
     def _events(
-        self, tallies: dict[str, Tally], limits: dict[str, float], amount: float, unit: int, canary: bool, share: float
+        self, tallies: dict[str, Tally], limits: dict[str, float], amount: float, unit: Unit, canary: bool, share: float
     ) -> bool:
         counted = False
         for name, limit in limits.items():
@@ -172,10 +179,8 @@ class Amounts:
                 tally.ceiling.unit(above)
         return counted and canary
 
-    def _collect(self, unit: int, canary: bool, share: float, amount: float, load: float) -> int | None:
-        """A request of a unit that has several; returns the unit that is to give its number since then."""
-        if self._finished.has(unit):
-            return None
+    def _collect(self, unit: Unit, canary: bool, share: float, amount: float, load: float) -> Unit | None:
+        """A request of a unit that has several, and has given no number; returns the one that is to, since then."""
         one = self._open.get(unit)
         if one is None:
             one = self._open[unit] = Open(canary)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
+from routing.experiments.assignment import Unit
 from routing.gate.evidence import FirstEvents
 
 PER_UNIT: Final = 5
@@ -75,7 +76,7 @@ class Tried:
         self._open: dict[int, int] = {}
         self._through: FirstEvents = FirstEvents()
 
-    def request(self, unit: int) -> int | None:
+    def request(self, unit: Unit) -> Unit | None:
         """A request of this unit is over; returns the unit that has been tried for long enough since then."""
         if self._through.has(unit):
             return None

@@ -18,6 +18,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from routing.experiments.assignment import Unit
+
 
 def canary_share(share: float, ratio: float) -> float:
     """The canary's part of all events, when it has this share of the units and this ratio of the control's rate."""
@@ -115,14 +117,14 @@ class FirstEvents:
         self._units = set(self._kept)
         self._most: Final = most
 
-    def has(self, unit: int) -> bool:
+    def has(self, unit: Unit) -> bool:
         """Whether this unit has had its event. Compiled, `in` takes twice as long."""
         return unit in self._units
 
     def __len__(self) -> int:
         return len(self._units)
 
-    def __contains__(self, unit: int) -> bool:
+    def __contains__(self, unit: Unit) -> bool:
         return unit in self._units
 
     @property
@@ -139,7 +141,7 @@ class FirstEvents:
         """As it was when its `state` was taken."""
         return cls(array("Q", state))
 
-    def is_first(self, unit: int) -> bool:
+    def is_first(self, unit: Unit) -> bool:
         """Whether this is the unit's first that can be told from its others; it has had it from now on."""
         if self.full or unit in self._units:
             return False

@@ -11,12 +11,13 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from routing.experiments.assignment import Unit
 from routing.gate.amounts import Amounts
 from routing.gate.ceiling import Tried
 from routing.gate.evidence import FirstEvents
 from routing.gate.guardrail import Guardrail
 from routing.gate.load import Load
-from routing.gate.observation import Measured, Observation, Settled
+from routing.gate.observation import Completed, Measured, Observation, Settled
 from routing.gate.rate import Rate
 from routing.gate.rounds import Round
 from routing.gate.tally import Tally
@@ -138,6 +139,8 @@ class Gate:
         if met is None:
             return False
         if isinstance(told, Settled):
+            if isinstance(told, Completed):
+                self.units.meet_at(met, told.unit, canary)
             return self._settled(told, canary, met.beside(canary)) and self._decide()
         if isinstance(told, Measured):
             return self._measured(told, canary, met.beside(canary)) and self._decide()
@@ -200,7 +203,7 @@ class Gate:
             return amounts.request(told.unit, canary, share, told.value, 0.0)
         return False
 
-    def _trial(self, rate: Rate, unit: int, canary: bool, share: float, event: bool) -> bool:
+    def _trial(self, rate: Rate, unit: Unit, canary: bool, share: float, event: bool) -> bool:
         if canary:
             rate.canary_trials += 1
             rate.tried(unit, event)

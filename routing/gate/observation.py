@@ -5,13 +5,16 @@ counted once. Objects of compiled classes, because each is read a dozen times: a
 long to be read.
 
 A request of an experiment is told of twice: `Assigned` at the moment it has its arm, `Settled` when it is over, however
-it ended. What is learned later (feedback, a judge) is a `Measured`. Not told of at all: a pinned request, one without
+it ended; or once, as `Completed`, where it was over before the first of these had left. What is learned later
+(feedback, a judge) is a `Measured`. Not told of at all: a pinned request, one without
 the header or field that would name its unit (its exposure is counted as lost), and one outside the experiment's range.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
+
+from routing.experiments.assignment import Unit
 
 ERROR: Final = 1
 """It failed by the arm's fault: an engine's error, a cut stream, a timeout, no replica. Never by the client's own 4xx,
@@ -29,7 +32,7 @@ class Observation:
 
     __slots__ = ("arm", "experiment", "shares", "unit")
 
-    def __init__(self, experiment: str, arm: int, unit: int, shares: tuple[float, ...]) -> None:
+    def __init__(self, experiment: str, arm: int, unit: Unit, shares: tuple[float, ...]) -> None:
         self.experiment: Final = experiment
         """The experiment's identity (model, salt and bundles of the arms), not its model alone."""
         self.arm: Final = arm
@@ -68,7 +71,7 @@ class Settled(Observation):
         self,
         experiment: str,
         arm: int,
-        unit: int,
+        unit: Unit,
         shares: tuple[float, ...],
         record_id: str,
         flags: int,
@@ -97,6 +100,12 @@ class Settled(Observation):
         return self.experiment, self.arm, self.unit, self.shares, self.record_id, self.flags, *last
 
 
+class Completed(Settled):
+    """A request had its arm, and is over: what its `Assigned` and its `Settled` would say."""
+
+    __slots__ = ()
+
+
 class Measured(Observation):
     """A custom metric of a request, told of any time later; it belongs to the arm of the assignment."""
 
@@ -106,7 +115,7 @@ class Measured(Observation):
         self,
         experiment: str,
         arm: int,
-        unit: int,
+        unit: Unit,
         shares: tuple[float, ...],
         record_id: str,
         metric: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from routing.experiments.assignment import Unit
 from routing.gate.evidence import FirstEvents
 from routing.gate.guardrail import RATES, Guardrail
 from routing.gate.tally import Tally
@@ -26,13 +27,13 @@ class Rate:
         self.bad: FirstEvents | None = FirstEvents() if sticky and not guardrail.custom else None
         """Units of the canary with an event, where a unit has several requests."""
 
-    def tried(self, unit: int, event: bool) -> None:
+    def tried(self, unit: Unit, event: bool) -> None:
         """A request of the canary is over. Where a unit has several, its first event counts at once."""
         ceiling = self.tally.ceiling
         if ceiling is not None and (self.bad is None or (event and self.bad.is_first(unit))):
             ceiling.unit(event)
 
-    def through(self, unit: int) -> None:
+    def through(self, unit: Unit) -> None:
         """A unit of the canary that has several requests has had enough of them."""
         if self.tally.ceiling is not None and self.bad is not None and not self.bad.full and not self.bad.has(unit):
             self.tally.ceiling.unit(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from routing.experiments.assignment import Unit
 from routing.gate.ceiling import CeilingEvidence
 from routing.gate.evidence import FirstEvents, against_no_worse, against_worse
 from routing.gate.guardrail import Guardrail
@@ -41,7 +42,7 @@ class Tally:
         self.canary = 0
         self._shares = 0.0
 
-    def event(self, unit: int, canary: bool, share: float) -> bool:
+    def event(self, unit: Unit, canary: bool, share: float) -> bool:
         """A bad event of a unit, while the canary had this share of the others; returns whether it is its first."""
         if self._first is not None and not self._first.is_first(unit):
             return False

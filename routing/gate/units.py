@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, Final
 
+from routing.experiments.assignment import Unit
 from routing.gate.evidence import Evidence, FirstEvents
 
 PRIOR_UNITS: Final = 20.0
@@ -52,7 +53,7 @@ class ObservedShare:
         self.units = 0
         self.met: FirstEvents | None = FirstEvents() if sticky else None
 
-    def meet(self, unit: int, canary: bool) -> bool:
+    def meet(self, unit: Unit, canary: bool) -> bool:
         """A unit was assigned; returns whether it counts: the first time."""
         if self.met is not None and not self.met.is_first(unit):
             return False
@@ -85,11 +86,11 @@ class Units:
             found = self._shares[configured] = ObservedShare(configured, sticky=self._sticky)
         return found
 
-    def meet(self, unit: int, canary: bool, configured: float) -> None:
+    def meet(self, unit: Unit, canary: bool, configured: float) -> None:
         """A unit was assigned."""
         self.meet_at(self.at(configured), unit, canary)
 
-    def meet_at(self, share: ObservedShare, unit: int, canary: bool) -> None:
+    def meet_at(self, share: ObservedShare, unit: Unit, canary: bool) -> None:
         """The same, of a share that was looked up (`at`)."""
         if share.meet(unit, canary):
             self.balance.event(canary, share.configured)

@@ -305,8 +305,8 @@ class Ledger:
         self.settled.append(flight)
         self.accounting.settle(flight)
 
-    def assigned(self, assignment: Assignment) -> None:
-        self.accounting.assigned(assignment)
+    def assigned(self, assignment: Assignment) -> int:
+        return self.accounting.assigned(assignment)
 
     def unserved(self, assignment: Assignment, record_id: bytes) -> None:
         self.accounting.unserved(assignment, record_id)
@@ -490,6 +490,8 @@ class Bench:
         )
         flight.deadlines = deadlines
         flight.facts.assignment = assignment
+        if assignment is not None and assignment.counted:
+            flight.observed = self.ledger.assigned(assignment)
         flight.facts.priority = priority
         if trace is not None:
             flight.follow(trace)

@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from gateway.experiments.seen import packed, unpacked, unpacked_rows
+from gateway.experiments.seen import packed, unpacked
+from gateway.experiments.seen_before import unpacked_rows
 from routing.gate.observation import Observation
 
 MOST_UNTOLD: Final = 200_000

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.model import Operation
+from engines.operations import OPERATION_KEYS
 from gateway.body import envelope
 from gateway.errors import Failure
 from gateway.experiments.enrolment import Enrolment
@@ -142,3 +144,17 @@ def test_a_pin_wins_over_everything_and_is_never_counted() -> None:
     with pytest.raises(Failure, match="its arms are control, canary"):
         known.assign(request({b"x-penstock-pin": b"\xff"}), APP, b"r")
     assert known.assign(request({b"x-penstock-pin": b""}, user="u"), APP, b"r").arm == "control"
+
+
+@pytest.mark.parametrize(
+    ("operation", "counted"),
+    [
+        (Operation.CHAT, True),
+        (Operation.RESPONSES, True),  # though to ask for one again is free
+        (Operation.COUNT_TOKENS, False),
+        (Operation.TOKENIZE, False),
+    ],
+)
+def test_what_is_free_is_no_evidence_for_an_arm(operation: Operation, counted: bool) -> None:
+    given = enrolment().assign(request(user="u"), APP, b"r", None, OPERATION_KEYS[operation])
+    assert (given.arm, given.counted) == ("canary", counted)

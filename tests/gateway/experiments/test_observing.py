@@ -13,7 +13,15 @@ from gateway.experiments.observing import AT_ONCE, Observing, is_arms_fault
 from gateway.telemetry.metrics import Metrics
 from gateway.workers.messages import Observed
 from routing.experiments.experiment import Assignment
-from routing.gate.observation import ATTEMPT_FAILED, ERROR, LENGTH_STOP, REFUSED, Assigned, Settled
+from routing.gate.observation import (
+    ATTEMPT_FAILED,
+    ERROR,
+    LENGTH_STOP,
+    REFUSED,
+    Assigned,
+    Completed,
+    Settled,
+)
 from tests.gateway.flights import NO_RETRY, Bench, FakeExchange, StepClock
 from tests.gateway.test_relay import DONE, FINISH, USAGE, chunk
 
@@ -219,3 +227,33 @@ async def test_an_arm_without_any_replica_keeps_its_failure_in_record_and_metric
     assert (one.flags, one.in_flight) == (ERROR, 0)
     assert (record.arm, record.experiment, record.unit) == ("canary", "id", f"{7:016x}")
     assert [series.key for series in bench.metrics.snapshot().series if series.errors] == [("m", "", "canary")]
+
+
+def kinds(link: Link) -> list[type]:
+    return [type(one) for message in link.told for one in message.seen.observations]
+
+
+async def test_what_is_over_before_its_assignment_has_left_is_told_once(now: StepClock) -> None:
+    link = Link()
+    bench = bench_of(link, now)
+    bench.begin(assignment=GIVEN)
+    bench.begin(assignment=GIVEN)
+    whole(bench.calls[1])  # the other one goes on
+    observing = bench.ledger.accounting.observing
+    assert observing is not None
+    observing.flush()
+    assert kinds(link) == [Assigned, Completed]
+    whole(bench.calls[0])
+    observing.flush()
+    assert kinds(link) == [Assigned, Completed, Settled]
+    assert link.told[0].seen.observations[0] == GIVEN.told
+
+
+async def test_whoever_was_never_told_of_an_assignment_is_told_of_its_end_alone(now: StepClock) -> None:
+    link = Link()
+    bench = bench_of(link, now)
+    bench.begin(assignment=GIVEN)
+    bench.ledger.accounting.observing = Observing(link.tell, Metrics(()), every_s=3600)
+    whole(bench.calls[0])
+    bench.ledger.accounting.observing.flush()
+    assert kinds(link) == [Settled]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.experiments.seen import Seen, counted, packed, unpacked
-from routing.gate.observation import ATTEMPT_FAILED, ERROR, Assigned, Measured, Observation, Settled
+from routing.gate.observation import ATTEMPT_FAILED, ERROR, Assigned, Completed, Measured, Observation, Settled
 
 numbers = st.floats(allow_nan=False)
 maybe = st.none() | numbers
@@ -19,9 +19,11 @@ whose = (
     st.sampled_from([(0.9, 0.1), (0.5, 0.5), (1.0,)]),
 )
 ids = st.text("0123456789abcdef", max_size=32)
+over = *whose, ids, st.integers(0, 15), maybe, maybe, maybe, maybe, numbers
 observations = st.lists(
     st.builds(Assigned, *whose)
-    | st.builds(Settled, *whose, ids, st.integers(0, 15), maybe, maybe, maybe, maybe, numbers)
+    | st.builds(Settled, *over)
+    | st.builds(Completed, *over)
     | st.builds(Measured, *whose, ids, st.text(max_size=5), numbers)
 )
 
@@ -40,7 +42,7 @@ def test_those_of_one_moment_share_what_they_were_given() -> None:
 
 
 SETTLED = packed([Settled("a", 0, 1, (1.0,), "ab", 0)])
-EMPTY = msgspec.msgpack.decode(packed([]))
+PLACES = [["a", [1.0]]]
 
 
 @pytest.mark.parametrize(
@@ -51,11 +53,12 @@ EMPTY = msgspec.msgpack.decode(packed([]))
         SETTLED[:-1],
         SETTLED + b"\x00",
         msgspec.msgpack.encode("seen"),
-        msgspec.msgpack.encode([[], [0], [0], [0], [0], *EMPTY[5:]]),  # of no experiment
-        msgspec.msgpack.encode([[["a", [1.0]]], [1], [0], [0], [7], *EMPTY[5:]]),  # settled, and nothing of it
-        msgspec.msgpack.encode([[["a", [1.0]]], [0], [0], [0], ["unit"], *EMPTY[5:]]),
-        msgspec.msgpack.encode([[["a", [1.0]]], [3], [0], [0], [7], *EMPTY[5:]]),  # of a kind that is to come
-        msgspec.msgpack.encode([[["a", [1.0]]], [0], [-1], [0], [7], *EMPTY[5:]]),
+        msgspec.msgpack.encode([[], [0], [7], [], []]),  # of no experiment
+        msgspec.msgpack.encode([PLACES, [1], [7], [], []]),  # settled, and nothing of it
+        msgspec.msgpack.encode([PLACES, [0], [], [], []]),
+        msgspec.msgpack.encode([PLACES, [0], ["unit"], [], []]),
+        msgspec.msgpack.encode([PLACES, [-1], [7], [], []]),
+        msgspec.msgpack.encode([PLACES, [0], [7], [], [], []]),
     ],
 )
 def test_what_is_no_observations_is_refused(data: bytes) -> None:
@@ -74,9 +77,21 @@ def test_requests_and_events_are_counted_by_experiment_and_arm() -> None:
             Settled("a", 0, 1, shares, "", ERROR | ATTEMPT_FAILED),
             Settled("a", 0, 1, shares, "", 0),
             Settled("b", 1, 4, shares, "", ERROR),
+            Completed("b", 0, 5, shares, "", 0),
+            Completed("b", 1, 6, shares, "", ATTEMPT_FAILED),
             Measured("b", 1, 4, shares, "", "helpful", 1.0),
         ]
     )
     assert {
         (experiment, arm): (by.requests, by.events) for experiment, arms in found.items() for arm, by in arms.items()
-    } == {("a", 0): (2, [ERROR | ATTEMPT_FAILED]), ("a", 1): (1, []), ("b", 0): (1, []), ("b", 1): (0, [ERROR])}
+    } == {
+        ("a", 0): (2, [ERROR | ATTEMPT_FAILED]),
+        ("a", 1): (1, []),
+        ("b", 0): (2, []),
+        ("b", 1): (1, [ERROR, ATTEMPT_FAILED]),
+    }
+
+
+def test_an_arm_that_no_experiment_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="no arm"):
+        packed([Assigned("a", 2**16, 1, (1.0,))])

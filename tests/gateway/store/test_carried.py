@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import astuple, fields
 
 from gateway.accounts.record import AttemptRecord, RequestRecord
+from gateway.accounts.shares import WrittenShares
 from gateway.store.carried import arrived, carried
 from tests.gateway.store.records import Made
 
@@ -64,6 +65,15 @@ def test_what_is_carried_arrives() -> None:
     made = Made()
     records = [made.one(), made.one(tries=tries, parameters={"temperature": 0.5}, queue_ms=3.0)]
     assert [astuple(one) for one in arrived(carried(records))] == [astuple(one) for one in records]
+
+
+def test_shares_that_were_written_for_the_access_line_arrive_as_numbers() -> None:
+    made, written = Made(), WrittenShares()
+    given = [(0.95, 0.05), None, (0.95, 0.05), (1.0, 0.0), (1 / 3, 2 / 3)]
+    records = [made.one(shares=None if shares is None else written.of(shares)) for shares in given]
+    assert [one.shares for one in arrived(carried(records))] == given
+    assert b'"shares":[0.95,0.05]' in msgspec.json.encode(records[0])
+    assert [one.shares for one in arrived(carried([made.one(shares=(0.5, 0.5))]))] == [(0.5, 0.5)]
 
 
 def test_fields_keep_their_places_and_new_ones_come_last() -> None:

@@ -14,7 +14,8 @@ import pytest
 from msgspec.structs import astuple
 
 from gateway.process.supervisor import Supervisor
-from gateway.store.carried import CarriedRecord, arrived
+from gateway.store.carried import arrived
+from gateway.store.carried_record import CarriedRecord
 from gateway.store.messages import AskState, Batch, FromWriter, State, Stored, ToWriter
 from gateway.store.recorder import BATCH_RECORDS, Recorder
 from gateway.store.shipping import LINK_BYTES, Shipping

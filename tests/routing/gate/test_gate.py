@@ -14,7 +14,7 @@ import pytest
 from routing.gate.ceiling import Tried
 from routing.gate.gate import HOLD, PROMOTE, ROLLBACK, Gate
 from routing.gate.guardrail import Guardrail
-from routing.gate.observation import ERROR, Assigned, Measured, Observation, Settled
+from routing.gate.observation import ERROR, Assigned, Completed, Measured, Observation, Settled
 from routing.gate.rounds import Round
 from tests.routing.gate.traffic import GOOD, Arm, changed, traffic
 
@@ -319,3 +319,19 @@ def test_a_gate_is_told_what_is_of_its_experiment_and_of_the_round_of_now() -> N
     now.at(10.0, 1000.0)
     gate.tell_all("chat", now, seen)
     assert (gate.units.units, gate.requests) == (1, [0, 1])
+
+
+@pytest.mark.parametrize("users", [0, 30])
+def test_what_is_told_of_a_request_at_once_is_the_same_evidence(users: int) -> None:
+    rails = [*USUAL, Guardrail("cost")]
+    twice, once = (Gate(rails, sticky=bool(users)) for _ in range(2))
+    rng = random.Random(5)
+    seen = list(itertools.islice(traffic(rng, 0.3, GOOD, Arm(errors=0.3, ttft_ms=300.0), users=users), 3_000))
+    for assigned, over in zip(seen[::2], seen[1::2], strict=True):
+        assert isinstance(over, Settled)
+        twice.tell(assigned)
+        twice.tell(over)
+        once.tell(Completed(*over.fields()))
+    assert once.state() == twice.state()
+    assert once.rolls_back == twice.rolls_back
+    assert once.units.units > 0
