@@ -111,8 +111,11 @@ class OpenAIEngine(EngineSection):
 
     @property
     def unary_as(self) -> tuple[tuple[Operation, str], ...]:
-        name = self.preset.embeds_as if self.operations is None else ""
-        return ((Operation.EMBEDDINGS, name),) if name else ()
+        if self.operations is not None:
+            return ()
+        preset = self.preset
+        forms = ((Operation.EMBEDDINGS, preset.embeds_as), (Operation.COUNT_TOKENS, preset.counts_as))
+        return tuple((operation, name) for operation, name in forms if name)
 
     @property
     def version_in_url(self) -> bool:  # type: ignore[override]

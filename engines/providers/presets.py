@@ -27,6 +27,8 @@ class Provider:
     """Its own kind of a chat (`engines.wire.translation`), where it is not OpenAI's: its operations have no chat."""
     embeds_as: str = ""
     """The same of embeddings (`engines.wire.unary.forms`)."""
+    counts_as: str = ""
+    """The form of its own that it is asked in for a count of tokens; empty where it counts none."""
 
 
 _CHAT = frozenset({Operation.CHAT})
@@ -48,7 +50,13 @@ GENERIC = Provider("generic", "", "", _TEXT | _EMBED | _RESPONSES | _MEDIA)
 PROVIDERS: dict[str, Provider] = {
     provider.name: provider
     for provider in (
-        Provider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", _TEXT | _EMBED | _RESPONSES | _MEDIA),
+        Provider(
+            "openai",
+            "https://api.openai.com/v1",
+            "OPENAI_API_KEY",
+            _TEXT | _EMBED | _RESPONSES | _MEDIA,
+            counts_as="openai",
+        ),
         Provider("ai21", "https://api.ai21.com/studio/v1", "AI21_API_KEY", frozenset(), chats_as="ai21"),
         # 422 extra_forbidden on stream_options.include_usage (openai/openai-agents-python issue 442).
         Provider(

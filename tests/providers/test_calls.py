@@ -16,11 +16,12 @@ import msgspec
 import pytest
 
 from engines.wire.features import HINTS, asked, needed
+from engines.wire.openai_responses.request_encoder import encode_countable
 from engines.wire.request import ChatRequest
 from engines.wire.translation import EGRESS, INGRESS
 from tests.engines.fakes.served import serving
 from tests.providers.calls.comparing import differing
-from tests.providers.calls.differences import OF_THE_TARGET, SDKS, SNAKES_BECAUSE, in_camels
+from tests.providers.calls.differences import COUNTED_ASIDE, OF_THE_TARGET, SDKS, SNAKES_BECAUSE, in_camels
 from tests.providers.calls.heard import Ear, Silence
 from tests.providers.calls.speakers import CLIENTS, Speaker, speakers
 from tests.providers.calls.speakers.bedrock_speaker import MODEL as CLAUDE
@@ -122,6 +123,30 @@ def test_what_its_own_sdk_cannot_say_is_refused_by_name_and_nothing_else(said: S
         parameters, content = needed(asked(request))
         lacking = (parameters | content) - EGRESS[target].takes
         assert bool(said.unsayable(name, target)) == bool(lacking), (name, client, lacking)
+
+
+COUNTED = ("input", "tools", "tool_choice", "parallel_tool_calls", "text", "reasoning")
+"""What openai-python's `responses/input_tokens` has of a response's members, and a chat of Anthropic's clients says."""
+
+
+def test_openai_is_asked_to_count_what_its_own_sdk_sends_for_a_response(said: Said) -> None:
+    chat, compared = EGRESS["openai_chat"], 0
+    for name in CALLS:
+        request, heard = said.by_client(name, "anthropic_messages"), said.heard[name, "openai_responses"]
+        if request is None or heard is None or said.lost[name, "openai_responses"]:
+            continue
+        if not chat.takes >= frozenset().union(*needed(asked(request))):
+            continue
+        ours = msgspec.json.decode(encode_countable(request, MODEL, chat.takes))
+        theirs = {member: heard[1][member] for member in COUNTED if member in heard[1]}
+        assert ours.pop("model") == MODEL
+        found = list(differing(theirs, ours))
+        rows = (*ROWS, *COUNTED_ASIDE)
+        left = [one for one in found if not any(row.allows("anthropic_messages", "responses", *one) for row in rows)]
+        assert [] == left, f"{name}: (place, the SDK's, ours)"
+        compared += 1
+    assert compared > 40
+    assert all(row.because.stands() for row in COUNTED_ASIDE)
 
 
 def test_every_row_is_needed_and_its_line_stands_where_it_says(said: Said) -> None:

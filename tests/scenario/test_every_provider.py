@@ -68,14 +68,16 @@ SCRIPTS = (
 
 
 @asynccontextmanager
-async def everybody(name: str) -> AsyncIterator[Gateway]:
-    """A provider's model under the provider's name, and with each script."""
+async def everybody(name: str, *, translated: bool = True) -> AsyncIterator[Gateway]:
+    """A provider's model under the provider's name, and with each script. `translated`: OpenAI chats alone."""
     model = MODELS[name]
     models = {name: {"targets": [{"engine": name, "model": model}]}}
     for script in SCRIPTS:
         models[f"{name}-{script}"] = {"targets": [{"engine": name, "model": f"{model}-fake-{script}"}]}
     async with served(name) as url:
         engines = {name: engine(name, url) | {"api_key": "key-of-the-engine"}}
+        if not translated:
+            engines[name].pop("operations", None)
         async with running_gateway({"auth": AUTH, "engines": engines, "models": models, "retry": ONCE}) as gateway:
             yield gateway
 
@@ -244,9 +246,9 @@ async def test_refusals_are_told_in_each_clients_words(name: str) -> None:
             )
 
 
-@pytest.mark.parametrize("name", ["anthropic", "gemini", "bedrock"])
+@pytest.mark.parametrize("name", ["anthropic", "gemini", "bedrock", "openai"])
 async def test_tokens_are_counted_where_the_provider_counts_them(name: str) -> None:
-    async with everybody(name) as gateway, messages(gateway) as client:
+    async with everybody(name, translated=False) as gateway, messages(gateway) as client:
         tools: Any = [{"name": "weather", "input_schema": SCHEMA}]
         wish: Any = {"model": name, "system": "be brief", "messages": [{"role": "user", "content": TEXT}]}
         short = await client.messages.count_tokens(**wish)

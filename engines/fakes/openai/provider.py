@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,7 @@ from engines.fakes.openai.completions import CompletionsFormat
 from engines.fakes.openai.errors import ERRORS, error_body
 from engines.fakes.openai.reading import read_chat, read_completion
 from engines.fakes.openai.responses import ResponsesFormat
-from engines.fakes.openai.responses_reading import read_responses
+from engines.fakes.openai.responses_reading import read_count, read_responses
 from engines.fakes.openai.shapes import EmbeddingCreate
 from engines.fakes.problems import Kind, Problem
 from engines.fakes.provider import Chat, Plain, Refusal
@@ -54,6 +55,8 @@ class OpenAI:
                 return Chat(ChatFormat(), _chat)
             case "POST", "/v1/responses":
                 return Chat(ResponsesFormat(), _responses)
+            case "POST", "/v1/responses/input_tokens":
+                return Plain(_count)
             case "POST", "/v1/completions":
                 return Chat(CompletionsFormat(), _completion)
             case "POST", "/v1/embeddings":
@@ -90,6 +93,11 @@ def _completion(call: Call) -> Asked:
 
 def _responses(call: Call) -> Asked:
     return read_responses(call.body)
+
+
+def _count(call: Call) -> tuple[str, Any]:
+    model = read_count(call.body)
+    return model, {"object": "response.input_tokens", "input_tokens": math.ceil(len(call.body) / 4)}
 
 
 def embeddings(call: Call) -> tuple[str, Any]:

@@ -14,6 +14,7 @@ from engines.fakes.openai.reading import check_strict
 from engines.fakes.problems import invalid
 
 _DECODER: Final = msgspec.json.Decoder(shapes.Create)
+_COUNT: Final = msgspec.json.Decoder(shapes.CountInput)
 
 
 def read_responses(body: bytes) -> Asked:
@@ -55,6 +56,19 @@ def read_responses(body: bytes) -> Asked:
         reasoning=request.reasoning is not None and request.reasoning.effort not in (None, "none"),
         max_tokens=request.max_output_tokens,
     )
+
+
+def read_count(body: bytes) -> str:
+    """The model whose input is to be counted. Raises Problem, or what msgspec raises."""
+    request = _COUNT.decode(body)
+    for name in ("previous_response_id", "conversation"):
+        if getattr(request, name):
+            raise invalid(f"This fake stores no responses: '{name}' is not supported.", name)
+    _check_turns(_items(request.input or []))
+    choice = request.tool_choice
+    if isinstance(choice, shapes.NamedFunction) and choice.name not in {tool.name for tool in request.tools or ()}:
+        raise invalid(f"Tool choice '{choice.name}' not found in 'tools' parameter.", "tool_choice")
+    return request.model or ""
 
 
 def _items(given: str | Sequence[Any]) -> list[shapes.Item]:

@@ -154,3 +154,20 @@ class Create(Closed, kw_only=True):
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     truncation: Literal["auto", "disabled"] | None = None
     user: str | UnsetType = UNSET
+
+
+class CountInput(Closed, kw_only=True):
+    """`POST /v1/responses/input_tokens` (`types/responses/input_token_count_params.py`)."""
+
+    model: Annotated[str, Meta(min_length=1)] | None = None
+    input: str | list[Any] | None = None
+    conversation: str | dict[str, Any] | None = None
+    instructions: str | None = None
+    parallel_tool_calls: bool | None = None
+    personality: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
+    previous_response_id: str | None = None
+    reasoning: ReasoningOptions | None = None
+    text: Text | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedFunction | None = None
+    tools: list[Function] | None = None
+    truncation: Literal["auto", "disabled"] | UnsetType = UNSET

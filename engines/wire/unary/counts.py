@@ -1,5 +1,9 @@
 """How many tokens a conversation is, asked of providers with an endpoint for that: countTokens of Gemini and Vertex AI,
-CountTokens of Bedrock. The request is Anthropic's (`/v1/messages/count_tokens`); counted is what a chat would send.
+CountTokens of Bedrock, OpenAI's count of a response's input. The request is Anthropic's
+(`/v1/messages/count_tokens`); counted is what a chat would send.
+
+Cohere's tokenize counts a text of 65,536 characters at most (cohere raw_base_client.py), without a chat's template,
+tools and pictures: what it says of a chat is less true than an estimate by what the model's own answers reported.
 """
 
 from __future__ import annotations
@@ -13,16 +17,18 @@ import msgspec
 from engines.model import Usage
 from engines.wire.anthropic_messages.request_decoder import request_in_turns
 from engines.wire.bedrock_converse.codec import EGRESS as BEDROCK
-from engines.wire.codec import Egress
 from engines.wire.dialect import Dialect
 from engines.wire.features import asked
 from engines.wire.foreign import Foreign
 from engines.wire.gemini.codec import EGRESS as GEMINI
+from engines.wire.openai_responses.request_encoder import encode_countable
+from engines.wire.request import ChatRequest
 from engines.wire.unary.port import CountRequest, Misread, Told, UnaryRequest
 from engines.wire.unary.reading import read, whole
 
 _encode = msgspec.json.Encoder().encode
 _DIALECT: Foreign = Foreign()
+Encode = Callable[[ChatRequest, str, frozenset[str]], bytes]
 Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
 TAKES: Final = frozenset({"count_tokens"})
 """Beside what a chat there takes."""
@@ -39,8 +45,13 @@ class Bedrock(msgspec.Struct, rename="camel"):
     input_tokens: float
 
 
+class OpenAI(msgspec.Struct):
+    input_tokens: float
+
+
 _gemini = msgspec.json.Decoder(Gemini)
 _bedrock = msgspec.json.Decoder(Bedrock)
+_openai = msgspec.json.Decoder(OpenAI)
 
 
 def count(body: bytes) -> Generator[int, None, CountRequest]:
@@ -52,11 +63,11 @@ def count(body: bytes) -> Generator[int, None, CountRequest]:
 class Count:
     """See `port.UnaryForm`; each provider says where it counts and how it is asked."""
 
-    def __init__(self, name: str, egress: Egress, path: str, ask: Ask, tokens: Callable[[bytes], float]) -> None:
-        """`path` has a `%s` for the model. `ask` makes the body of what a chat there would send, `tokens` reads the
-        answer's count, and raises Misread."""
+    def __init__(self, name: str, encode: Encode, path: str, ask: Ask, tokens: Callable[[bytes], float]) -> None:
+        """`encode` writes what is counted, and `ask` makes the body of it; a `%s` in `path` is the model. `tokens`
+        reads the answer's count, and raises Misread."""
         self.name: str = name
-        self._egress = egress
+        self._encode = encode
         self._path = path
         self._ask = ask
         self._tokens = tokens
@@ -69,11 +80,11 @@ class Count:
         return TAKES
 
     def path(self, model: str, request: UnaryRequest) -> str:
-        return self._path % quote(model, safe="")
+        return self._path.replace("%s", quote(model, safe=""))
 
     def encode_request(self, model: str, request: UnaryRequest, takes: frozenset[str]) -> bytes:
         assert isinstance(request, CountRequest)
-        chat: dict[str, Any] = msgspec.json.decode(self._egress.encode_request(request.chat, model, takes))
+        chat: dict[str, Any] = msgspec.json.decode(self._encode(request.chat, model, takes))
         return _encode(self._ask(model, chat))
 
     def decode_answer(self, model: str, request: UnaryRequest, body: bytes) -> Told:
@@ -96,6 +107,10 @@ def _of_bedrock(model: str, chat: dict[str, Any]) -> dict[str, Any]:
     return {"input": {"converse": {name: chat[name] for name in _COUNTED if name in chat}}}
 
 
+def _of_openai(model: str, chat: dict[str, Any]) -> dict[str, Any]:
+    return chat
+
+
 def _total(body: bytes) -> float:
     return read(_gemini, body).total_tokens
 
@@ -104,8 +119,13 @@ def _input(body: bytes) -> float:
     return read(_bedrock, body).input_tokens
 
 
+def _of_input(body: bytes) -> float:
+    return read(_openai, body).input_tokens
+
+
 COUNTS: Final = (
-    Count("bedrock", BEDROCK, "/model/%s/count-tokens", _of_bedrock, _input),
-    Count("gemini", GEMINI, "/models/%s:countTokens", _of_gemini, _total),
-    Count("vertex", GEMINI, "/models/%s:countTokens", _of_vertex, _total),
+    Count("bedrock", BEDROCK.encode_request, "/model/%s/count-tokens", _of_bedrock, _input),
+    Count("gemini", GEMINI.encode_request, "/models/%s:countTokens", _of_gemini, _total),
+    Count("openai", encode_countable, "/v1/responses/input_tokens", _of_openai, _of_input),
+    Count("vertex", GEMINI.encode_request, "/models/%s:countTokens", _of_vertex, _total),
 )

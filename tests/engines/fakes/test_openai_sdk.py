@@ -180,3 +180,24 @@ def test_completions_embeddings_and_models(client: OpenAI) -> None:
         [round(value, 6) for value in one.embedding] for one in plain.data
     ]
     assert "gpt-5-mini" in [model.id for model in client.models.list()]
+
+
+def test_the_input_of_a_response_is_counted(client: OpenAI) -> None:
+    short = client.responses.input_tokens.count(model="gpt-5", input="hi")
+    tool: Any = {"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": False}
+    long = client.responses.input_tokens.count(model="gpt-5", input="hi", tools=[tool])
+    assert 0 < short.input_tokens < long.input_tokens
+
+
+@pytest.mark.parametrize(
+    ("wish", "param"),
+    [
+        ({"conversation": "c"}, "conversation"),
+        ({"tool_choice": {"type": "function", "name": "weather"}}, "tool_choice"),
+        ({"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, "input"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused(client: OpenAI, wish: Any, param: str) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.responses.input_tokens.count(**{"model": "gpt-5", "input": "hi", **wish})
+    assert refused.value.param == param

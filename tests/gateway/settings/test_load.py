@@ -431,6 +431,14 @@ def test_a_provider_brings_its_url_operations_and_quirks() -> None:
     assert ((Operation.EMBEDDINGS, "mistral"),) == engine.unary_as
 
 
+def test_openai_counts_tokens_where_its_operations_are_not_written_out() -> None:
+    def forms(**more: Any) -> Any:
+        return load(with_engine(kind="openai", api_key="k", **more)).engines["e"].unary_as
+
+    assert ((Operation.COUNT_TOKENS, "openai"),) == forms() == forms(provider="openai", base_url="http://x/v1")
+    assert () == forms(operations=["chat"]) == forms(base_url="http://x/v1") == forms(provider="groq")
+
+
 def test_a_provider_is_known_by_its_url_alone() -> None:
     engine = load(with_engine(kind="openai", base_url="https://api.ai21.com/studio/v1/", api_key="k")).engines["e"]
     assert isinstance(engine, OpenAIEngine)

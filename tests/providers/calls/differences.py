@@ -294,6 +294,34 @@ OF_THE_TARGET: Final = (
 )
 """What the target's API refuses, though its SDK sends it."""
 
+COUNTED_ASIDE: Final = (
+    Row(
+        "a schema of Anthropic's has no name, and a response's must",
+        "responses",
+        r"text\.format\.name",
+        "place",
+        "answer",
+        Cite("anthropic.types.json_output_format_param", 'type: Required[Literal["json_schema"]]'),
+    ),
+    Row(
+        "whether a tool is held to its schema must be said of a response, and need not of a chat",
+        "responses",
+        r"tools\[\]\.strict",
+        None,
+        False,
+        Cite("openai.types.responses.function_tool_param", "strict: Required[Optional[bool]]"),
+    ),
+    Row(
+        "Anthropic's word for one call at a time is in a choice, which must have a type",
+        "responses",
+        "tool_choice",
+        MISSING,
+        "auto",
+        Cite("anthropic.types.tool_choice_auto_param", 'type: Required[Literal["auto"]]'),
+    ),
+)
+"""The same of what OpenAI is asked to count, which is written as a response."""
+
 SNAKES: Final = {
     "mime_type": "mimeType",
     "inline_data": "inlineData",

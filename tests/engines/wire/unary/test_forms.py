@@ -349,6 +349,7 @@ COUNTED = {
         ("gemini", "/models/g:countTokens", {"generateContentRequest": {"model", *GENERATED}}),
         ("vertex", "/models/g:countTokens", GENERATED),
         ("bedrock", "/model/g/count-tokens", {"input": {"converse": {"messages", "system"}}}),
+        ("openai", "/v1/responses/input_tokens", {"model", "input"}),
     ],
 )
 def test_what_counts_is_asked(form: str, path: str, wanted: Any) -> None:
@@ -365,7 +366,12 @@ def test_what_counts_is_asked(form: str, path: str, wanted: Any) -> None:
 
 @pytest.mark.parametrize(
     ("form", "body"),
-    [("gemini", b'{"totalTokens":7}'), ("vertex", b'{"totalTokens":7.0}'), ("bedrock", b'{"inputTokens":7}')],
+    [
+        ("gemini", b'{"totalTokens":7}'),
+        ("vertex", b'{"totalTokens":7.0}'),
+        ("bedrock", b'{"inputTokens":7}'),
+        ("openai", b'{"object":"response.input_tokens","input_tokens":7}'),
+    ],
 )
 def test_a_count_is_told_as_claudes(form: str, body: bytes) -> None:
     request = finished(counts.count(json.dumps(COUNTED).encode()))
